@@ -1,4 +1,4 @@
-"""Fixtures for tests on the real kernel: namespaces that go with the test, and the choice of backend and family.
+"""Fixtures for tests on the real kernel: namespaces that go with the test, each backend, each family.
 
 Other folders import them by name from here in their own conftest.
 """
