@@ -172,8 +172,13 @@ class Namespace:
         self, backend: Backend = "nft", family: Family = 4, *, counters: bool = False, table: str = ""
     ) -> bytes:
         """Return what `iptables-save` prints inside: every table, or only `table`; `-c` with `counters`."""
-        options = [*(["-c"] if counters else []), *(["-t", table] if table else [])]
-        return self.run(iptables_program(backend, family, "save"), *options).stdout
+        program = iptables_program(backend, family, "save")
+        options = ["-c"] if counters else []
+        if table or self._root or backend == "nft":
+            return self.run(program, *options, *(["-t", table] if table else [])).stdout
+        # /proc/net/ip_tables_names, which lists the tables in use, is closed to ordinary users.
+        saves = [self.run(program, *options, "-t", name).stdout for name in ("mangle", "nat", "filter")]
+        return b"".join(saves)
 
     def restore(
         self,
@@ -254,7 +259,7 @@ def end_process(process: subprocess.Popen[bytes], *, patience: float = 5) -> Non
 
 
 def join_namespaces(one: Namespace, one_name: str, other: Namespace, other_name: str) -> None:
-    """Join two namespaces with a veth pair whose ends have these names and are up."""
+    """Join two namespaces with a veth pair whose ends have these names and are up (root only)."""
     other_end = ("peer", "name", other_name, "netns", str(other.pid))
     one.run("ip", "link", "add", one_name, "type", "veth", *other_end)
     one.run("ip", "link", "set", one_name, "up")

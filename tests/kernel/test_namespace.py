@@ -31,6 +31,7 @@ def test_a_failed_restore_raises_with_the_words_of_iptables(namespace: Namespace
         namespace.restore("*filter\n-A INPUT --no-such-option\nCOMMIT\n")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can join namespaces of different users")
 def test_two_namespaces_are_joined(make_namespace: Callable[..., Namespace]) -> None:
     one, other = make_namespace("one"), make_namespace("other")
     join_namespaces(one, "left", other, "right")
