@@ -1,0 +1,198 @@
+"""The snapshot: what the root worker last saw on its host, as a message.
+
+Owns its shape: frozen values, strict `from_json`, plain `to_json`. It must not do I/O, read a clock, run a
+command, or import Django.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from rules.queue.fields import MAX_SAVE_CHARACTERS, Fields
+
+SNAPSHOT_FORMAT = "dockerfw-snapshot/1"
+
+DockerState = Literal["iptables", "nftables", "absent"]
+Backend = Literal["nft", "legacy"]
+Family = Literal[4, 6]
+
+FAMILIES: tuple[Family, Family] = (4, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A network interface of the host with its addresses in CIDR form."""
+
+    name: str
+    addresses: tuple[str, ...]
+    up: bool
+
+    @classmethod
+    def from_json(cls, value: object, path: str = "") -> Interface:
+        """Read an interface. Raises OrderError."""
+        fields = Fields(value, path)
+        interface = cls(
+            name=fields.text("name", longest=64),
+            addresses=fields.texts("addresses", most=4096, longest=64),
+            up=fields.flag("up"),
+        )
+        fields.done()
+        return interface
+
+    def to_json(self) -> dict[str, object]:
+        """Return the interface as a JSON object."""
+        return {"name": self.name, "addresses": list(self.addresses), "up": self.up}
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPort:
+    """A port that Docker publishes, read from its DNAT rules; `address` is empty when it is any address."""
+
+    family: Family
+    protocol: str
+    address: str
+    port: int
+    to_address: str
+    to_port: int
+
+    @classmethod
+    def from_json(cls, value: object, path: str = "") -> PublishedPort:
+        """Read a published port. Raises OrderError."""
+        fields = Fields(value, path)
+        port = cls(
+            family=cast(Family, fields.integer("family", least=4, most=6)),
+            protocol=fields.text("protocol", longest=32),
+            address=fields.text("address", longest=64),
+            port=fields.integer("port", least=1, most=65535),
+            to_address=fields.text("to_address", longest=64),
+            to_port=fields.integer("to_port", least=1, most=65535),
+        )
+        if port.family not in (4, 6):
+            fields.fail("family", "must be 4 or 6")
+        fields.done()
+        return port
+
+    def to_json(self) -> dict[str, object]:
+        """Return the published port as a JSON object."""
+        return {
+            "family": self.family,
+            "protocol": self.protocol,
+            "address": self.address,
+            "port": self.port,
+            "to_address": self.to_address,
+            "to_port": self.to_port,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CommandError:
+    """A command of a look at the host that did not work; what it would have told is not known."""
+
+    command: tuple[str, ...]
+    exit_status: int | None
+    stderr: str
+
+    @classmethod
+    def from_json(cls, value: object, path: str = "") -> CommandError:
+        """Read a command error. Raises OrderError."""
+        fields = Fields(value, path)
+        error = cls(
+            command=fields.texts("command", most=64, longest=4000),
+            exit_status=fields.optional(
+                "exit_status", lambda key: fields.integer(key, least=-1000, most=1000)
+            ),
+            stderr=fields.text("stderr", longest=16_000),
+        )
+        fields.done()
+        return error
+
+    def to_json(self) -> dict[str, object]:
+        """Return the command error as a JSON object."""
+        return {"command": list(self.command), "exit_status": self.exit_status, "stderr": self.stderr}
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the root worker saw: both families' saves with counters, and what lies around them.
+
+    A family whose save failed has an empty text in `saves` and an entry in `errors`.
+    """
+
+    host: str
+    taken_at: str
+    backend: Backend
+    docker_state: DockerState
+    saves: Mapping[Family, str]
+    interfaces: tuple[Interface, ...]
+    default_routes: Mapping[Family, tuple[str, ...]]
+    published: tuple[PublishedPort, ...]
+    versions: Mapping[str, str]
+    errors: tuple[CommandError, ...]
+    sha256: str
+
+    @classmethod
+    def from_json(cls, value: object) -> Snapshot:
+        """Read a snapshot. Raises OrderError."""
+        fields = Fields.of_message(value, SNAPSHOT_FORMAT)
+        saves, routes = fields.object("saves"), fields.object("default_routes")
+        docker, versions = fields.object("docker"), fields.object("versions")
+        docker_states = ("iptables", "nftables", "absent")
+        snapshot = cls(
+            host=fields.host(),
+            taken_at=fields.time("taken_at"),
+            backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
+            docker_state=cast(DockerState, docker.one_of("state", docker_states)),
+            saves={
+                4: saves.text("4", longest=MAX_SAVE_CHARACTERS),
+                6: saves.text("6", longest=MAX_SAVE_CHARACTERS),
+            },
+            interfaces=tuple(
+                Interface.from_json(item, path) for item, path in fields.items("interfaces", most=8192)
+            ),
+            default_routes={
+                4: routes.texts("4", most=1024, longest=64),
+                6: routes.texts("6", most=1024, longest=64),
+            },
+            published=tuple(
+                PublishedPort.from_json(item, path) for item, path in fields.items("published", most=65536)
+            ),
+            versions={key: versions.text(key, longest=200) for key in ("iptables", "kernel")},
+            errors=tuple(
+                CommandError.from_json(item, path) for item, path in fields.items("errors", most=64)
+            ),
+            sha256=fields.digest("sha256"),
+        )
+        for part in (saves, routes, docker, versions, fields):
+            part.done()
+        return snapshot
+
+    def to_json(self) -> dict[str, object]:
+        """Return the snapshot as a JSON object."""
+        return {
+            "format": SNAPSHOT_FORMAT,
+            "host": self.host,
+            "taken_at": self.taken_at,
+            "backend": self.backend,
+            "docker": {"state": self.docker_state},
+            "saves": {"4": self.saves[4], "6": self.saves[6]},
+            "interfaces": [interface.to_json() for interface in self.interfaces],
+            "default_routes": {"4": list(self.default_routes[4]), "6": list(self.default_routes[6])},
+            "published": [port.to_json() for port in self.published],
+            "versions": dict(self.versions),
+            "errors": [error.to_json() for error in self.errors],
+            "sha256": self.sha256,
+        }
+
+
+def saves_digest(saves: Mapping[Family, str]) -> str:
+    """Digest both families' saves without their comment lines, which carry the time of day."""
+    digest = hashlib.sha256()
+    for family in FAMILIES:
+        digest.update(b"%d\n" % family)
+        lines = saves[family].split("\n")
+        kept = "\n".join(line for line in lines if not line.startswith("#"))
+        digest.update(kept.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
