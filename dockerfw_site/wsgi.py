@@ -1,0 +1,11 @@
+"""The application that gunicorn serves; it stores a secret key first, so that sessions outlive a restart."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+from dockerfw_site.environment import ensure_secret_key
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dockerfw_site.settings")
+ensure_secret_key()
+application = get_wsgi_application()

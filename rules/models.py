@@ -1,0 +1,209 @@
+"""The tables of dockerfw: hosts, their drafts, revisions, applies, and the audit.
+
+Owns what is stored and what may never change again. It decides nothing: services write, selectors read.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any, Never
+
+from django.db import models
+
+
+class AppendOnlyError(TypeError):
+    """Somebody tried to change or delete a row of a table that only grows."""
+
+
+class AppendOnlyQuerySet(models.QuerySet[Any]):
+    """Refuse every change of stored rows; a database trigger stands behind it."""
+
+    def update(self, **kwargs: Any) -> Never:
+        raise AppendOnlyError(f"{self.model.__name__} rows are never changed")
+
+    def delete(self) -> Never:
+        raise AppendOnlyError(f"{self.model.__name__} rows are never deleted")
+
+    def bulk_update(self, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None) -> Never:
+        raise AppendOnlyError(f"{self.model.__name__} rows are never changed")
+
+
+class AppendOnlyModel(models.Model):
+    """A row that is written once."""
+
+    objects = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        base_manager_name = "objects"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AppendOnlyError(f"{type(self).__name__} rows are never changed")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> Never:
+        raise AppendOnlyError(f"{type(self).__name__} rows are never deleted")
+
+
+def trusted_default() -> list[str]:
+    """Return what a new host trusts: the loopback interface."""
+    return ["lo"]
+
+
+class Host(models.Model):
+    """One managed machine: the draft's settings, and which revision was confirmed last."""
+
+    class Refuse(models.TextChoices):
+        REJECT = "reject", "reject (say so at once)"
+        DROP = "drop", "drop (stay silent)"
+
+    class Icmp(models.TextChoices):
+        ACCEPT = "accept", "let through"
+        REFUSE = "refuse", "refuse"
+
+    name = models.SlugField(max_length=50, unique=True)
+    title = models.CharField(max_length=100, blank=True)
+    external_interfaces = models.JSONField(default=list, blank=True)
+    trusted_interfaces = models.JSONField(default=trusted_default, blank=True)
+    refuse = models.CharField(max_length=10, choices=Refuse, default=Refuse.REJECT)
+    icmp = models.CharField(max_length=10, choices=Icmp, default=Icmp.ACCEPT)
+    draft_version = models.PositiveBigIntegerField(default=1)
+    sequence = models.BigIntegerField(default=0)
+    confirmed_revision = models.ForeignKey(
+        "Revision", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Rule(models.Model):
+    """One allowance of a host's draft; `key` is the id that the kernel's comment carries."""
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="rules")
+    key = models.CharField(max_length=12)
+    scope = models.CharField(max_length=10)
+    source = models.CharField(max_length=64, default="any")
+    protocol = models.CharField(max_length=32, default="any")
+    ports = models.JSONField(default=list, blank=True)
+    port_kind = models.CharField(max_length=10, default="published")
+    comment = models.CharField(max_length=200, blank=True)
+    enabled = models.BooleanField(default=True)
+    version = models.PositiveBigIntegerField(default=1)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["host", "key"], name="rule_key_once_per_host")]
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.source} {self.protocol} {','.join(self.ports)}".strip()
+
+
+class Revision(AppendOnlyModel):
+    """An immutable, numbered copy of a draft."""
+
+    class Origin(models.TextChoices):
+        PERSON = "person", "a person"
+        SYSTEM = "system", "the system"
+
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="revisions")
+    number = models.PositiveIntegerField()
+    document = models.TextField()
+    digest = models.CharField(max_length=64)
+    author_name = models.CharField(max_length=150)
+    origin = models.CharField(max_length=10, choices=Origin, default=Origin.PERSON)
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    restores = models.PositiveIntegerField(null=True, blank=True)
+    message = models.TextField(max_length=2000)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta(AppendOnlyModel.Meta):
+        abstract = False
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["host", "number"], name="revision_number_once_per_host")
+        ]
+
+    def __str__(self) -> str:
+        return f"revision {self.number}"
+
+
+class Apply(models.Model):
+    """One attempt to load one revision; the durable row beside the queue's job."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "queued"
+        LOADING = "loading", "loading"
+        AWAITING = "awaiting", "awaiting confirmation"
+        CONFIRMED = "confirmed", "confirmed"
+        ROLLED_BACK = "rolled_back", "rolled back"
+        FAILED = "failed", "failed"
+
+    UNFINISHED = (State.QUEUED, State.LOADING, State.AWAITING)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="applies")
+    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="applies")
+    requested_by = models.CharField(max_length=150)
+    message = models.TextField(max_length=2000, blank=True)
+    state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
+    sequence = models.BigIntegerField()
+    job_id = models.CharField(max_length=64)
+    steps = models.JSONField(default=list, blank=True)
+    error = models.JSONField(null=True, blank=True)
+    last_event = models.IntegerField(default=-1)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-sequence"]
+        verbose_name_plural = "applies"
+
+    def __str__(self) -> str:
+        return f"apply of revision {self.revision.number}: {self.get_state_display()}"
+
+    @property
+    def is_finished(self) -> bool:
+        """Say whether no further event can change this apply."""
+        return self.state not in self.UNFINISHED
+
+
+class AuditEvent(AppendOnlyModel):
+    """Who did what, when, from where; names are text, so that they outlive their users."""
+
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+    actor_name = models.CharField(max_length=150, blank=True)
+    address = models.CharField(max_length=64, blank=True)
+    host = models.ForeignKey(Host, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    verb = models.CharField(max_length=50, db_index=True)
+    target = models.CharField(max_length=200, blank=True)
+    before = models.JSONField(null=True, blank=True)
+    after = models.JSONField(null=True, blank=True)
+    detail = models.TextField(blank=True)
+
+    class Meta(AppendOnlyModel.Meta):
+        abstract = False
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.target}".strip()
+
+
+class SetupLink(models.Model):
+    """The one-time link that makes the first admin; only the token's digest is stored."""
+
+    token_digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"setup link of {self.created_at:%Y-%m-%d %H:%M}"

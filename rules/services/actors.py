@@ -1,0 +1,27 @@
+"""Who acts: a name as text, an address as text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+
+from dockerfw_site.proxies import client_address
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Somebody who changes something; the system itself has no user and no address."""
+
+    name: str
+    address: str = ""
+    user_id: int | None = None
+
+
+SYSTEM = Actor(name="dockerfw")
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Return the signed-in user of a request with the address it came from."""
+    user = request.user
+    return Actor(name=user.get_username(), address=client_address(request), user_id=user.pk)
