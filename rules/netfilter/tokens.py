@@ -1,0 +1,120 @@
+"""Owns how a rule line falls into words: the quoting of iptables-save and of iptables-restore.
+
+It knows nothing of options, matches or chains.
+
+iptables-save (xtables_save_string) puts a string in double quotes unless it consists of letters, digits,
+`_` and `-`, and writes `\\"`, `\\'` and `\\\\` inside; names of interfaces, chains and lists it prints as
+they are, so that a double quote inside a word stands for itself. iptables-restore (add_param_to_argv) also opens
+a quoted part in the middle of a word, and a closing quote ends the word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+QUOTED = r'"(?:[^"\\]++|\\.)*+"'
+
+_SAVED_WORD = re.compile(rf'(?:(?P<quoted>{QUOTED})(?=[ \t\r]|\Z)|(?P<bare>[^" \t\r][^ \t\r]*+))', re.DOTALL)
+_RESTORED_WORD = re.compile(rf'(?P<bare>[^" \t\r]*+)(?P<quoted>{QUOTED})?', re.DOTALL)
+_BLANKS = re.compile(r"[ \t\r]*+")
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_SURROGATES = re.compile("[\ud800-\udfff]+")
+
+
+class Quoted(str):
+    """A word that stood in quotes: a value, never an option, whatever it looks like."""
+
+    __slots__ = ()
+
+
+class TokenError(ValueError):
+    """A line that does not fall into words; `offset` counts from 0."""
+
+    def __init__(self, offset: int, message: str) -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.message = message
+
+
+def split_tokens(line: str) -> tuple[str, ...]:
+    """Split a line of iptables-save into words, without their quotes and escapes.
+
+    Raises TokenError when a quote is not closed or not followed by a blank.
+    """
+    return tuple(word for _, word in locate_tokens(line))
+
+
+def locate_tokens(line: str) -> list[tuple[int, str]]:
+    """Split like split_tokens, and give each word's offset too."""
+    words: list[tuple[int, str]] = []
+    position = _skip_blanks(line, 0)
+    while position < len(line):
+        word = _SAVED_WORD.match(line, position)
+        if word is None:
+            raise _quote_error(line, position)
+        bare = word["bare"]
+        words.append((position, bare if bare is not None else _unquote(word["quoted"])))
+        position = _skip_blanks(line, word.end())
+    return words
+
+
+def locate_restore_tokens(line: str) -> list[tuple[int, str]]:
+    """Split as iptables-restore does, and give each word's offset too; raises TokenError."""
+    words: list[tuple[int, str]] = []
+    position = _skip_blanks(line, 0)
+    while position < len(line):
+        word = _RESTORED_WORD.match(line, position)
+        if word is None or word.end() == position or line[word.end() : word.end() + 1] == '"':
+            raise _quote_error(line, line.index('"', position))
+        bare, quoted = word["bare"], word["quoted"]
+        if quoted is None:
+            words.append((position, bare))
+        else:
+            text = _unquote(quoted)
+            words.append((position, bare + text if bare else text))
+        position = _skip_blanks(line, word.end())
+    return words
+
+
+def quote_token(value: str) -> str:
+    """Write a string, such as a comment, the way iptables-save prints it."""
+    if _PLAIN.fullmatch(value):
+        return value
+    escaped = re.sub(r"([\"\\'])", r"\\\1", value)
+    return f'"{escaped}"'
+
+
+def join_tokens(words: Iterable[str]) -> str:
+    """Write words as one line that split_tokens reads back; quotes only where they are needed."""
+    return " ".join(_quote_if_needed(word) for word in words)
+
+
+def printable(text: str) -> str:
+    """Replace bytes that were not UTF-8 (the parser keeps them as surrogates), so that any encoder agrees."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def _quote_if_needed(word: str) -> str:
+    looks_special = word in {"", "!"} or word[0] == '"' or (isinstance(word, Quoted) and word[0] == "-")
+    if looks_special or any(character in " \t\r\n\\'" for character in word):
+        escaped = re.sub(r"([\"\\'])", r"\\\1", word)
+        return f'"{escaped}"' if not (word == "!" and not isinstance(word, Quoted)) else word
+    return word
+
+
+def _skip_blanks(line: str, position: int) -> int:
+    blanks = _BLANKS.match(line, position)
+    return blanks.end() if blanks else position
+
+
+def _unquote(quoted: str) -> Quoted:
+    return Quoted(_ESCAPE.sub(r"\1", quoted[1:-1]))
+
+
+def _quote_error(line: str, position: int) -> TokenError:
+    closed = re.compile(QUOTED, re.DOTALL).match(line, position)
+    if closed is None:
+        return TokenError(position, "the double quote that opens here is never closed")
+    return TokenError(closed.end(), "a closing double quote must be followed by a blank")
