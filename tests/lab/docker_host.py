@@ -1,0 +1,208 @@
+"""A real Docker engine in a network namespace of its own, with its own data, socket, mounts and process ids.
+
+The daemon and all that it starts live in a process and a mount namespace whose first process is ours, so
+ending that one process ends every container, shim and mount. It never pulls an image: the only one is made
+from busybox.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.kernel.namespace import Backend, CommandError, Namespace, wait_until
+
+BUSYBOX = Path("/bin/busybox")
+IMAGE = "bb:1"
+_APPLETS = ("sh", "httpd", "nc", "sleep", "mkdir", "echo", "cat", "ip")
+
+
+def why_unavailable() -> str:
+    """Return why no engine can run here, or "" when one can."""
+    if os.geteuid() != 0:
+        return "a Docker engine needs root"
+    missing = [name for name in ("dockerd", "docker", "containerd", "runc") if not shutil.which(name)]
+    if missing:
+        return f"not installed: {', '.join(missing)} (Debian package docker.io)"
+    if not BUSYBOX.exists():
+        return f"{BUSYBOX} is not there (Debian package busybox-static)"
+    return ""
+
+
+class DockerHost:
+    """A network namespace with dockerd in it; `docker(...)` is its client."""
+
+    def __init__(self, backend: Backend = "nft") -> None:
+        """Make the namespace, start the daemon in it (about a second) and import the image."""
+        self.namespace = Namespace("dockerhost")
+        self.directory = self.namespace.directory
+        self.backend = backend
+        self.cgroup = self.directory.name
+        self._init = 0
+        self._daemon: subprocess.Popen[bytes] | None = None
+        try:
+            self._choose_backend()
+            self._start_init()
+            self.start_daemon()
+            self._import_image()
+        except BaseException:
+            self.delete()
+            raise
+
+    @property
+    def socket(self) -> str:
+        """The address of the daemon, as `docker -H` takes it."""
+        return f"unix://{self.directory}/docker.sock"
+
+    def _choose_backend(self) -> None:
+        # dockerd runs whatever PATH calls "iptables"; the machine's own alternatives stay as they are.
+        programs = self.directory / "programs"
+        programs.mkdir()
+        for stem in ("iptables", "ip6tables"):
+            target = shutil.which(f"{stem}-{self.backend}", path=self.namespace.environment["PATH"])
+            if target is None:
+                raise CommandError(f"{stem}-{self.backend} is not installed")
+            (programs / stem).symlink_to(target)
+        self.namespace.environment["PATH"] = f"{programs}:{self.namespace.environment['PATH']}"
+
+    def _start_init(self) -> None:
+        flags = ["--mount", "--propagation", "private", "--pid", "--mount-proc", "--fork", "--kill-child"]
+        # A shell in a loop waits for the orphans that come to it, as the first process has to.
+        outer = self.namespace.start("unshare", *flags, "sh", "-c", "while sleep 1; do :; done")
+        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
+        wait_until("first process of the engine", 10, lambda: children.read_text().strip())
+        self._init = int(children.read_text())
+
+    def _inside(self) -> list[str]:
+        return ["nsenter", f"--target={self._init}", "--net", "--mount", "--pid", "--"]
+
+    def start_daemon(self) -> None:
+        """Start dockerd and wait until it answers."""
+        with (self.directory / "dockerd.log").open("ab") as log:
+            self._daemon = subprocess.Popen(
+                [
+                    *self._inside(),
+                    "dockerd",
+                    f"--data-root={self.directory}/data",
+                    f"--exec-root={self.directory}/exec",
+                    f"--pidfile={self.directory}/dockerd.pid",
+                    f"--host={self.socket}",
+                    f"--cgroup-parent={self.cgroup}",
+                    "--shutdown-timeout=2",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.namespace.environment,
+                start_new_session=True,
+            )
+        wait_until("dockerd", 30, self._answers)
+
+    def _answers(self) -> bool:
+        assert self._daemon is not None
+        if self._daemon.poll() is not None:
+            raise CommandError(f"dockerd ended:\n{self.log()[-2000:]}")
+        return self.try_docker("version").returncode == 0
+
+    def stop_daemon(self) -> None:
+        """End dockerd as the init system does, and wait for it."""
+        if self._daemon is None:
+            return
+        # nsenter forks for the process namespace: the daemon itself is its child.
+        with contextlib.suppress(CommandError, FileNotFoundError):
+            pid = (self.directory / "dockerd.pid").read_text().strip()
+            subprocess.run([*self._inside(), "kill", "-TERM", pid], timeout=5, check=False)
+        try:
+            self._daemon.wait(20)
+        except subprocess.TimeoutExpired:
+            self._daemon.kill()
+            self._daemon.wait(5)
+        self._daemon = None
+
+    def restart_daemon(self) -> None:
+        """Restart dockerd; containers started with `--restart=always` come back."""
+        self.stop_daemon()
+        self.start_daemon()
+
+    def log(self) -> str:
+        """Return what the daemon logged."""
+        return (self.directory / "dockerd.log").read_text(errors="replace")
+
+    def try_docker(self, *arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+        """Run the docker client and return how it ended."""
+        return subprocess.run(
+            ["docker", "-H", self.socket, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**self.namespace.environment, "DOCKER_CONFIG": str(self.directory / "client")},
+        )
+
+    def docker(self, *arguments: str, timeout: float = 30) -> str:
+        """Run the docker client and return what it printed; raise CommandError when it fails."""
+        done = self.try_docker(*arguments, timeout=timeout)
+        if done.returncode != 0:
+            raise CommandError(f"docker {' '.join(arguments)}: status {done.returncode}\n{done.stderr}")
+        return done.stdout.strip()
+
+    def _import_image(self) -> None:
+        programs = self.directory / "image" / "bin"
+        programs.mkdir(parents=True)
+        shutil.copy2(BUSYBOX, programs / "busybox")
+        for applet in _APPLETS:
+            (programs / applet).symlink_to("busybox")
+        archive = self.directory / "image.tar"
+        subprocess.run(["tar", "-C", str(programs.parent), "-cf", str(archive), "."], timeout=20, check=True)
+        self.docker("import", str(archive), IMAGE)
+
+    def run_web(self, name: str, *options: str, port: int = 80, network: str = "bridge") -> None:
+        """Start a container whose web server answers with the container's name on `port`."""
+        serve = f"mkdir -p /www; echo -n {name} >/www/index.html; exec httpd -f -p {port} -h /www"
+        self.docker(
+            "run",
+            "--detach",
+            f"--name={name}",
+            f"--network={network}",
+            *options,
+            IMAGE,
+            "/bin/sh",
+            "-c",
+            serve,
+        )
+
+    def container_address(self, name: str, network: str = "bridge") -> str:
+        """Return the container's IPv4 address on one of its networks."""
+        return self.docker(
+            "inspect", "--format", f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}', name
+        )
+
+    def fetch_from(self, container: str, address: str, port: int) -> str:
+        """Return what a web server answers to a container, or "" when it does not within two seconds."""
+        # The static busybox's own wget crashes: it has no name service.
+        request = f"echo -e 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address} {port}"
+        answer = self.try_docker("exec", container, "sh", "-c", request, timeout=15).stdout.strip()
+        return answer.splitlines()[-1] if answer else ""
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove containers, running or not."""
+        if names:
+            self.docker("rm", "--force", "--volumes", *names)
+
+    def delete(self) -> None:
+        """End the containers, the daemon and the namespaces, and remove all that they left on disk."""
+        with contextlib.suppress(Exception):
+            self.remove(self.docker("ps", "--all", "--quiet", timeout=5).split())
+        with contextlib.suppress(Exception):
+            self.stop_daemon()
+        self.namespace.delete()
+        for controller in (path for path in Path("/sys/fs/cgroup").rglob(self.cgroup) if path.is_dir()):
+            for path in sorted((controller, *controller.rglob("*")), reverse=True):
+                if path.is_dir():
+                    with contextlib.suppress(OSError):
+                        path.rmdir()

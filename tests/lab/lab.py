@@ -1,0 +1,83 @@
+"""The lab's wiring: a Docker host and one client behind its external interface `ens33`, as in the article.
+
+    client, eth0                                      Docker host, ens33
+    192.0.2.2/24 192.0.2.3/24 198.51.100.2/24  ----   192.0.2.1/24 198.51.100.1/24  -- docker0 -- containers
+    2001:db8::2/64 2001:db8::3/64                     2001:db8::1/64
+
+Every test finds three containers: `web` (8080 to 80), `other` (8081 to 80), `plain` (port 81, not published).
+"""
+
+from __future__ import annotations
+
+from tests.kernel.namespace import FAMILIES, Backend, Namespace, join_namespaces
+from tests.lab.docker_host import DockerHost
+
+EXTERNAL = "ens33"
+HOST = "192.0.2.1"
+HOST_6 = "2001:db8::1"
+CLIENT = "192.0.2.2"
+NEIGHBOUR = "192.0.2.3"
+STRANGER = "198.51.100.2"
+CLIENT_6 = "2001:db8::2"
+NEIGHBOUR_6 = "2001:db8::3"
+
+
+class Lab:
+    """A Docker host, a client, and three containers."""
+
+    def __init__(self, backend: Backend = "nft") -> None:
+        """Build the lab; about four seconds."""
+        self.client = Namespace("client")
+        try:
+            self.docker = DockerHost(backend)
+        except BaseException:
+            self.client.delete()
+            raise
+        try:
+            self.host = self.docker.namespace
+            self._join()
+            self.docker.run_web("web", "--publish=8080:80", "--restart=always")
+            self.docker.run_web("other", "--publish=8081:80", "--restart=always")
+            self.docker.run_web("plain", "--restart=always", port=81)
+        except BaseException:
+            self.delete()
+            raise
+
+    def _join(self) -> None:
+        join_namespaces(self.host, EXTERNAL, self.client, "eth0")
+        for address in (f"{HOST}/24", "198.51.100.1/24", f"{HOST_6}/64"):
+            _add_address(self.host, EXTERNAL, address)
+        for address in (f"{CLIENT}/24", f"{NEIGHBOUR}/24", f"{STRANGER}/24"):
+            _add_address(self.client, "eth0", address)
+        for address in (f"{CLIENT_6}/64", f"{NEIGHBOUR_6}/64"):
+            _add_address(self.client, "eth0", address)
+        self.client.run("ip", "route", "add", "default", "via", HOST)
+
+    def reach_out(self, container: str, address: str = CLIENT, port: int = 9000) -> str:
+        """Return what a Listener outside answers to a line from a container, "" if none does."""
+        command = f"echo hello | nc -w 2 {address} {port}"
+        return self.docker.try_docker("exec", container, "sh", "-c", command, timeout=15).stdout.strip()
+
+    def unload(self) -> None:
+        """Take our chains and anchors away, as if nothing had ever been loaded."""
+        for family in FAMILIES:
+            saved = self.host.save(self.docker.backend, family, table="filter").decode().splitlines()
+            ours = [line for line in saved if line.startswith((":FILTERS", "-A INPUT", "-A DOCKER-USER"))]
+            lines = [
+                "*filter",
+                *(line.split()[0] + " - [0:0]" for line in ours if line.startswith(":FILTERS")),
+            ]
+            lines += [f"-D{line[2:]}" for line in ours if line.startswith("-A") and "-j FILTERS" in line]
+            lines += [f"-X {line.split()[0][1:]}" for line in ours if line.startswith(":FILTERS")]
+            self.host.restore("\n".join([*lines, "COMMIT", ""]), self.docker.backend, family)
+
+    def delete(self) -> None:
+        """End everything that the lab started."""
+        self.docker.delete()
+        self.client.delete()
+
+
+def _add_address(namespace: Namespace, interface: str, address: str) -> None:
+    # Without "nodad" an IPv6 address cannot be used for its first second.
+    nodad = ["nodad"] if ":" in address else []
+    namespace.run("ip", "address", "add", address, "dev", interface, *nodad)
