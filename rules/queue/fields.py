@@ -15,7 +15,7 @@ MAX_MESSAGE_BYTES = 6 * 1024 * 1024
 MAX_SAVE_CHARACTERS = 16 * 1024 * 1024
 MAX_INTEGER = 2**53 - 1
 
-HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?", re.ASCII)
+HOST = re.compile(r"[a-z0-9][a-z0-9-]{0,49}", re.ASCII)
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z", re.ASCII)
