@@ -1,0 +1,1 @@
+"""Everything that changes the database: keyword-only, typed, one transaction each, audited."""

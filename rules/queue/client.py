@@ -1,0 +1,112 @@
+"""The web's end of the queue: hand orders to a host's root worker, read its snapshots and progress.
+
+Owns the web's connection to Redis, with short time limits so that a page never hangs on it. It runs no job, and what
+it reads it bounds in size and leaves to the validators of orders.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, cast
+
+import redis
+from django.conf import settings
+from django_rq.queues import get_queue
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from rules.queue.orders import Order, firewall_queue, observe_key, progress_key, snapshot_key
+
+SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024
+PROGRESS_BYTES_MAX = 1024 * 1024
+OBSERVE_EVERY_MS = 1000
+OBSERVE_WAITS_SECONDS = 10
+ORDER_WAITS_SECONDS = 24 * 60 * 60
+ORDER_TIMEOUT_SECONDS = 300
+
+
+class QueueError(Exception):
+    """Redis cannot be reached or refused what was asked of it."""
+
+
+@functools.cache
+def connection() -> redis.Redis:
+    """Return this process's connection to Redis: 1 s to connect, 3 s for an answer, no retries."""
+    return redis.Redis.from_url(
+        settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=3, retry=Retry(NoBackoff(), 0)
+    )
+
+
+def ping() -> None:
+    """Return when Redis answers. Raises QueueError."""
+    _asked(connection().ping)
+
+
+def order_send(*, order: Order, job_id: str) -> None:
+    """Hand an order to its host's root worker, as the job `job_id`. Raises QueueError."""
+    _enqueue(
+        order.host,
+        "apply",
+        args=[order.to_json()],
+        job_id=job_id,
+        ttl=ORDER_WAITS_SECONDS,
+        timeout=ORDER_TIMEOUT_SECONDS,
+    )
+
+
+def observe_send(host: str) -> bool:
+    """Ask for a new snapshot unless somebody did within the last second; say whether this call did. Raises QueueError."""
+    asked = _asked(lambda: connection().set(observe_key(host), "1", nx=True, px=OBSERVE_EVERY_MS))
+    if not asked:
+        return False
+    _enqueue(host, "observe", args=[], job_id=None, ttl=OBSERVE_WAITS_SECONDS, timeout=60)
+    return True
+
+
+def snapshot_read(host: str) -> bytes | None:
+    """Return the stored snapshot's JSON, None when there is none. Raises QueueError, also when it is too large."""
+    return _read(snapshot_key(host), SNAPSHOT_BYTES_MAX)
+
+
+def progress_read(apply: str) -> bytes | None:
+    """Return the stored progress of an apply as JSON, None when there is none. Raises QueueError."""
+    return _read(progress_key(apply), PROGRESS_BYTES_MAX)
+
+
+def order_waits(*, host: str, job_id: str) -> bool:
+    """Say whether the order is still in its queue, not yet taken by the root worker. Raises QueueError."""
+    return _asked(lambda: _queue(host).get_job_position(job_id)) is not None
+
+
+def _queue(host: str) -> Queue:
+    name = firewall_queue(host)
+    if name in settings.RQ_QUEUES:
+        return cast(Queue, get_queue(name, connection=connection(), commit_mode="auto"))
+    # A host that this process was not configured with: the same queue, made by hand.
+    return Queue(name, connection=connection(), serializer=JSONSerializer)
+
+
+def _enqueue(host: str, func: str, *, args: list[Any], job_id: str | None, ttl: int, timeout: int) -> None:
+    _asked(
+        lambda: _queue(host).enqueue_call(
+            func, args=args, job_id=job_id, ttl=ttl, timeout=timeout, result_ttl=60, failure_ttl=3600
+        )
+    )
+
+
+def _read(key: str, most: int) -> bytes | None:
+    size = cast(int, _asked(lambda: connection().strlen(key)))
+    if size == 0:
+        return None
+    if size > most:
+        raise QueueError(f"{key} holds {size} bytes, more than the {most} that are read")
+    return cast(bytes, _asked(lambda: connection().getrange(key, 0, most)))
+
+
+def _asked(call: Any) -> Any:
+    try:
+        return call()
+    except (redis.RedisError, OSError) as error:
+        raise QueueError(f"Redis does not answer: {error}") from error

@@ -1,0 +1,1 @@
+"""Read-only questions, one module a page; they write nothing and run nothing."""

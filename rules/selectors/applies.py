@@ -1,0 +1,131 @@
+"""Read applies: the stored row, and for one that runs the root worker's own progress from Redis."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from rules.models import Apply, Host
+from rules.queue import client
+from rules.queue.orders import STEP_NAMES, Failure, OrderError, Outcome, Step, load_json
+
+SILENT_AFTER_SECONDS = 5.0
+RECENT = 5
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step of an apply; `state` is waiting, running, done, failed or skipped."""
+
+    name: str
+    state: str
+    seconds: float | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyView:
+    """An apply as its page shows it; `notice` is a sentence when the other side is silent."""
+
+    apply: Apply
+    state: str
+    state_label: str
+    steps: tuple[StepView, ...]
+    error: Failure | None
+    finished: bool
+    notice: str
+
+
+def apply_get(identifier: uuid.UUID | str) -> ApplyView | None:
+    """Return an apply with its live progress, None when there is no such apply."""
+    try:
+        apply = Apply.objects.select_related("host", "revision").filter(pk=identifier).first()
+    except (ValueError, TypeError):
+        return None
+    return apply_view(apply) if apply else None
+
+
+def recent_applies(host: Host) -> tuple[Apply, ...]:
+    """Return the last few applies of a host, the newest first."""
+    return tuple(Apply.objects.filter(host=host).select_related("revision")[:RECENT])
+
+
+def apply_view(apply: Apply) -> ApplyView:
+    """Return a stored apply with its live progress."""
+    progress, problem = (None, "") if apply.is_finished else _progress(apply)
+    if progress is not None and progress.event > apply.last_event:
+        reported, error = progress.steps, progress.error
+        # A final state counts once it is written down; until then the steps tell how far it is.
+        state = "loading" if progress.state in ("confirmed", "failed", "rolled_back") else progress.state
+        ended = progress.state in ("confirmed", "failed", "rolled_back")
+    else:
+        reported, error = _stored_steps(apply), _stored_error(apply)
+        state, ended = apply.state, False
+    return ApplyView(
+        apply=apply,
+        state=state,
+        state_label=Apply.State(state).label,
+        steps=_steps(reported, over=apply.is_finished or ended),
+        error=error,
+        finished=apply.is_finished,
+        notice=_notice(apply, state, ended=ended, problem=problem),
+    )
+
+
+def _progress(apply: Apply) -> tuple[Outcome | None, str]:
+    try:
+        data = client.progress_read(str(apply.pk))
+    except client.QueueError as error:
+        return None, str(error)
+    if data is None:
+        return None, ""
+    try:
+        outcome = Outcome.from_json(load_json(data))
+    except OrderError as error:
+        logger.warning("progress of apply %s cannot be read: %s", apply.pk, error)
+        return None, f"The progress cannot be read: {error}"
+    if outcome.apply != str(apply.pk) or outcome.host != apply.host.name:
+        return None, ""
+    return outcome, ""
+
+
+def _notice(apply: Apply, state: str, *, ended: bool, problem: str) -> str:
+    if apply.is_finished:
+        return ""
+    if problem:
+        return problem
+    if ended:
+        return "The root worker is done; its outcome is being written down."
+    if state == "queued" and (timezone.now() - apply.created_at).total_seconds() > SILENT_AFTER_SECONDS:
+        return "The root worker has not answered yet. Nothing has been changed."
+    return ""
+
+
+def _stored_steps(apply: Apply) -> tuple[Step, ...]:
+    return tuple(Step.from_json(step) for step in apply.steps)
+
+
+def _stored_error(apply: Apply) -> Failure | None:
+    error = apply.error
+    if not error:
+        return None
+    command = error["command"]
+    return Failure(**{**error, "command": None if command is None else tuple(command)})
+
+
+def _steps(reported: tuple[Step, ...], *, over: bool) -> tuple[StepView, ...]:
+    known = {step.name: step for step in reported}
+    views: list[StepView] = []
+    for name in STEP_NAMES:
+        step = known.get(name)
+        if step is None:
+            views.append(StepView(name, "skipped" if over else "waiting", None, ""))
+        else:
+            seconds = None if step.state == "running" else step.seconds
+            views.append(StepView(name, step.state, seconds, step.detail))
+    return tuple(views)

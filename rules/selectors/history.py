@@ -1,0 +1,111 @@
+"""Read the history: revisions with what changed, who did it and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Prefetch
+
+from rules.models import Apply, Host, Revision
+from rules.netfilter.diff import DocumentDiff, diff_documents
+from rules.netfilter.document import Document, load_document
+from rules.netfilter.state import kernel_state
+from rules.selectors.snapshots import SnapshotView
+
+PAGE = 25
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One revision; `state` is that of its last apply; `loaded` says that a fresh snapshot shows it in the kernel."""
+
+    revision: Revision
+    sentence: str
+    apply: Apply | None
+    state: str
+    loaded: bool
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Some entries, the newest first."""
+
+    entries: tuple[HistoryEntry, ...]
+    page: int
+    pages: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two revisions and what differs; `old` None compares with nothing."""
+
+    old: Revision | None
+    new: Revision
+    diff: DocumentDiff
+
+
+def history(
+    host: Host, *, system: bool = True, page: int = 1, snapshot: SnapshotView | None = None
+) -> HistoryPage:
+    """Return a page of revisions; `system` False leaves out those that no person made."""
+    revisions = Revision.objects.filter(host=host)
+    if not system:
+        revisions = revisions.filter(origin=Revision.Origin.PERSON)
+    total = revisions.count()
+    pages = max(1, -(-total // PAGE))
+    page = min(max(page, 1), pages)
+    wanted = revisions.select_related("parent").prefetch_related(
+        Prefetch("applies", queryset=Apply.objects.order_by("-sequence"))
+    )[(page - 1) * PAGE : page * PAGE]
+    loaded = loaded_number(snapshot)
+    entries = tuple(_entry(host, revision, loaded) for revision in wanted)
+    return HistoryPage(entries=entries, page=page, pages=pages, total=total)
+
+
+def revision_get(host: Host, number: int) -> Revision | None:
+    """Return a revision by its number, None when there is none."""
+    return Revision.objects.filter(host=host, number=number).select_related("parent").first()
+
+
+def revision_document(revision: Revision) -> Document:
+    """Return a revision's document."""
+    return load_document(revision.document)
+
+
+def compare(host: Host, a: int | None, b: int) -> Comparison | None:
+    """Compare revision `a` (None: the parent of `b`) with revision `b`; None when one does not exist."""
+    new = revision_get(host, b)
+    if new is None:
+        return None
+    old = new.parent if a is None else revision_get(host, a)
+    if a is not None and old is None:
+        return None
+    before = load_document(old.document) if old else None
+    return Comparison(old=old, new=new, diff=diff_documents(before, load_document(new.document)))
+
+
+def loaded_number(snapshot: SnapshotView | None) -> int | None:
+    """Return the revision that a fresh snapshot shows in both families, None otherwise."""
+    if snapshot is None or snapshot.stale:
+        return None
+    state = kernel_state(snapshot.rulesets)
+    numbers = {state.families[family].revision for family in snapshot.rulesets}
+    return numbers.pop() if len(numbers) == 1 else None
+
+
+def _entry(host: Host, revision: Revision, loaded: int | None) -> HistoryEntry:
+    comparison = diff_documents(
+        load_document(revision.parent.document) if revision.parent else None, load_document(revision.document)
+    )
+    applies = list(revision.applies.all())
+    newest = applies[0] if applies else None
+    return HistoryEntry(
+        revision=revision,
+        sentence=comparison.sentence,
+        apply=newest,
+        state=newest.state if newest else "",
+        loaded=revision.number == loaded,
+        confirmed=revision.pk == host.confirmed_revision_id,
+    )

@@ -1,0 +1,84 @@
+"""Say what the kernel holds, in one sentence, and never more than a fresh snapshot shows.
+
+Owns the levels: ok only when a fresh snapshot shows our anchors first and our chains equal to the revision confirmed
+last, in both families; unknown when nobody looked lately.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from rules.models import Host, Revision
+from rules.netfilter.document import load_document
+from rules.netfilter.state import loaded_matches
+from rules.selectors.drafts import base_revision
+from rules.selectors.snapshots import Look, SnapshotView, look
+
+Level = Literal["ok", "warn", "bad", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSentence:
+    """The sentence on top of the dashboard; `reasons` are what is wrong, one each."""
+
+    level: Level
+    text: str
+    reasons: tuple[str, ...]
+    taken_at: datetime | None
+    stale: bool = False
+
+
+def kernel_sentence(host: Host, *, seen: Look | None = None) -> KernelSentence:
+    """Say what the kernel holds of the host's confirmed revision; `seen` is a look that the caller already took."""
+    sight = seen or look(host)
+    if sight.view is None:
+        return KernelSentence(
+            "unknown", "What the kernel holds is not known.", (sight.problem,), None, stale=True
+        )
+    revision = base_revision(host)
+    if revision is None:
+        return _nothing_applied(sight.view)
+    return _measured(sight.view, revision)
+
+
+def _nothing_applied(view: SnapshotView) -> KernelSentence:
+    text = "Nothing has been applied yet: the kernel holds no revision of this host."
+    return KernelSentence("unknown" if view.stale else "warn", text, (), view.taken_at, stale=view.stale)
+
+
+def _measured(view: SnapshotView, revision: Revision) -> KernelSentence:
+    failed = tuple(
+        f"{' '.join(error.command)} did not work: {error.stderr.strip() or 'no message'}"
+        for error in view.snapshot.errors
+        if not all(view.snapshot.saves.values())
+    )
+    if failed:
+        text = "What the kernel holds could not be read completely."
+        return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
+    verdict = loaded_matches(load_document(revision.document), revision.number, view.rulesets)
+    if view.stale:
+        seconds = _ago(view.age)
+        held = (
+            f"held revision {revision.number}"
+            if verdict.in_sync
+            else f"did not hold revision {revision.number}"
+        )
+        text = f"As of {seconds} ago the kernel {held}; nobody has looked since."
+        return KernelSentence("unknown", text, verdict.reasons, view.taken_at, stale=True)
+    if verdict.in_sync:
+        text = f"Revision {revision.number} is loaded and first in line, IPv4 and IPv6."
+        return KernelSentence("ok", text, (), view.taken_at)
+    text = f"The kernel does not hold revision {revision.number} as it was applied."
+    return KernelSentence("bad", text, verdict.reasons, view.taken_at)
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.0f} hours"
+    return f"{seconds / 86_400:.0f} days"

@@ -1,0 +1,137 @@
+"""Read the review page: what applying a document would change, in the history and in the kernel.
+
+Owns nothing but the gathering: the differences are computed by the pure part, the sentence on the kernel by
+kernel.py. A page made from a Review carries `draft_version`, which apply_start compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rules.models import Apply, Host, Revision
+from rules.netfilter.diff import DocumentDiff, diff_documents
+from rules.netfilter.document import Document, load_document
+from rules.netfilter.model import Family, Ruleset
+from rules.netfilter.plan import Plan, plan_changes
+from rules.netfilter.render import render_restore
+from rules.selectors.drafts import base_document, base_revision, draft_document
+from rules.selectors.kernel import KernelSentence, kernel_sentence
+from rules.selectors.snapshots import SnapshotView, look
+
+FAMILIES: tuple[Family, Family] = (4, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewWarning:
+    """Something to know before applying; `family` is None when it is about both."""
+
+    code: str
+    message: str
+    family: Family | None
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """All that the review page shows; `plan` is None while nobody reported what the kernel holds."""
+
+    base: Revision | None
+    document: Document
+    diff: DocumentDiff
+    plan: Plan | None
+    sentence: KernelSentence
+    warnings: tuple[ReviewWarning, ...]
+    restore: Mapping[Family, str]
+    draft_version: int
+    revision_number: int
+    waiting: Apply | None
+    snapshot: SnapshotView | None
+
+    @property
+    def head(self) -> int:
+        """The number of the revision confirmed last, 0 for none: what rollback_start expects."""
+        return self.base.number if self.base else 0
+
+    @property
+    def nothing_to_apply(self) -> bool:
+        """Say whether the kernel already holds this document as the confirmed revision."""
+        return self.base is not None and self.diff.count == 0 and self.sentence.level == "ok"
+
+
+def review(host: Host) -> Review:
+    """Return what applying the draft would change."""
+    return _review(host, draft_document(host))
+
+
+def rollback_review(host: Host, number: int) -> Review | None:
+    """Return what rolling back to a revision would change, None when there is no such revision."""
+    revision = Revision.objects.filter(host=host, number=number).first()
+    if revision is None:
+        return None
+    return _review(host, load_document(revision.document), rolls_back=True)
+
+
+def _review(host: Host, document: Document, *, rolls_back: bool = False) -> Review:
+    sight = look(host)
+    base = base_revision(host)
+    diff = diff_documents(base_document(host), document)
+    number = base.number if base and diff.count == 0 and not rolls_back else next_number(host)
+    live: Mapping[Family, Ruleset] | None = sight.view.rulesets if sight.view else None
+    plan = plan_changes(document, live, revision=None) if live is not None else None
+    return Review(
+        base=base,
+        document=document,
+        diff=diff,
+        plan=plan,
+        sentence=kernel_sentence(host, seen=sight),
+        warnings=_warnings(document, plan, sight.view, sight.problem),
+        restore={
+            family: render_restore(document, family, live=live[family] if live else None, revision=number)
+            for family in FAMILIES
+        },
+        draft_version=host.draft_version,
+        revision_number=number,
+        waiting=unfinished_apply(host),
+        snapshot=sight.view,
+    )
+
+
+def next_number(host: Host) -> int:
+    """Return the number that the next revision will get."""
+    newest = Revision.objects.filter(host=host).order_by("-number").first()
+    return newest.number + 1 if newest else 1
+
+
+def unfinished_apply(host: Host) -> Apply | None:
+    """Return the apply that others have to wait for, None when there is none."""
+    return Apply.objects.filter(host=host, state__in=Apply.UNFINISHED).select_related("revision").first()
+
+
+def _warnings(
+    document: Document, plan: Plan | None, view: SnapshotView | None, problem: str
+) -> tuple[ReviewWarning, ...]:
+    found: list[ReviewWarning] = []
+    if view is None:
+        text = f"What would change in the kernel cannot be shown: {problem}"
+        found.append(ReviewWarning("no-snapshot", text, None))
+    elif view.stale:
+        text = f"What the kernel holds was read {view.age:.0f} seconds ago; it may have changed since."
+        found.append(ReviewWarning("stale-snapshot", text, None))
+    if view is not None and view.snapshot.docker_state == "nftables":
+        text = "Docker on this host uses nftables itself: rules for containers cannot take effect."
+        found.append(ReviewWarning("docker-nftables", text, None))
+    if view is not None:
+        found += _missing_interfaces(document, view)
+    if plan is not None:
+        found += [ReviewWarning(item.code, item.message, item.family) for item in plan.warnings]
+    return tuple(found)
+
+
+def _missing_interfaces(document: Document, view: SnapshotView) -> list[ReviewWarning]:
+    names = {interface.name for interface in view.snapshot.interfaces}
+    wanted = (*document.settings.external_interfaces, *document.settings.trusted_interfaces)
+    return [
+        ReviewWarning("interface-missing", f"The host has no interface {name} now.", None)
+        for name in wanted
+        if not name.endswith("+") and name not in names
+    ]

@@ -1,0 +1,195 @@
+"""Start applies: freeze the draft as a revision, store the attempt, hand the order to the root worker.
+
+Owns when an apply may start and what number it carries. It never waits for the kernel; outcomes.py writes down
+what became of the attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from functools import partial
+
+from django.db import transaction
+from django.utils import timezone
+
+from rules.models import Apply, Host, Revision
+from rules.netfilter.document import Document, canonical_json, digest, load_document
+from rules.netfilter.errors import FieldError
+from rules.queue import client
+from rules.queue.orders import Order
+from rules.selectors.drafts import base_revision, draft_document
+from rules.selectors.kernel import kernel_sentence
+from rules.services.actors import SYSTEM, Actor
+from rules.services.audit import audit_record
+from rules.services.drafts import host_lock
+from rules.services.errors import ApplyWaiting, Conflict, Invalid, NotFound, NothingToApply, QueueUnavailable
+
+MESSAGE_MAX = 2000
+
+
+def apply_start(*, host: Host, actor: Actor, message: str, draft_version: int) -> Apply:
+    """Apply the draft as it was reviewed at `draft_version`.
+
+    Makes a revision; when the draft equals what was applied last and the kernel has drifted, loads that revision
+    again. Raises Invalid, Conflict, ApplyWaiting, NothingToApply, QueueUnavailable.
+    """
+    text = _message(message)
+    _queue_answers()
+    with transaction.atomic():
+        current = host_lock(host)
+        if current.draft_version != draft_version:
+            raise Conflict("The draft changed since it was reviewed.", current=current)
+        _nobody_waits(current)
+        document = draft_document(current)
+        base = base_revision(current)
+        if base is not None and base.digest == digest(document):
+            if kernel_sentence(current).level == "ok":
+                raise NothingToApply(f"The kernel already holds the draft: it is revision {base.number}.")
+            revision = base
+        else:
+            revision = _revision(current, actor, document, text, parent=base, restores=None)
+        return _order(current, actor, revision, document, text, verb="apply-start")
+
+
+def rollback_start(*, host: Host, actor: Actor, number: int, message: str, expected_head: int) -> Apply:
+    """Apply revision `number`'s content as a new revision.
+
+    `expected_head` is the number of the revision confirmed last, as the review showed it, 0 for none. The draft
+    follows once the apply is confirmed, if it had no pending changes. Raises Invalid, NotFound, Conflict,
+    ApplyWaiting, NothingToApply, QueueUnavailable.
+    """
+    text = _message(message)
+    _queue_answers()
+    with transaction.atomic():
+        current = host_lock(host)
+        target = Revision.objects.filter(host=current, number=number).first()
+        if target is None:
+            raise NotFound(f"There is no revision {number}.")
+        base = base_revision(current)
+        if (base.number if base else 0) != expected_head:
+            raise Conflict("Another revision was applied since this roll back was reviewed.", current=base)
+        _nobody_waits(current)
+        document = load_document(target.document)
+        if base is not None and base.digest == target.digest and kernel_sentence(current).level == "ok":
+            raise NothingToApply(f"The kernel already holds the content of revision {number}.")
+        revision = _revision(current, actor, document, text, parent=base, restores=number)
+        return _order(current, actor, revision, document, text, verb="rollback-start")
+
+
+def _message(message: str) -> str:
+    text = message.strip()
+    if not text:
+        raise Invalid((FieldError("message", "say why, for those who read the history"),))
+    if len(text) > MESSAGE_MAX:
+        raise Invalid((FieldError("message", f"{len(text)} characters, at most {MESSAGE_MAX} are kept"),))
+    return text
+
+
+def _queue_answers() -> None:
+    # Asked before anything is written, so that a Redis that is down costs no revision number.
+    try:
+        client.ping()
+    except client.QueueError as error:
+        raise QueueUnavailable(f"Nothing was applied: {error}") from error
+
+
+def _nobody_waits(host: Host) -> None:
+    waiting = Apply.objects.filter(host=host, state__in=Apply.UNFINISHED).select_related("revision").first()
+    if waiting is not None:
+        raise ApplyWaiting(waiting)
+
+
+def _revision(
+    host: Host,
+    actor: Actor,
+    document: Document,
+    message: str,
+    *,
+    parent: Revision | None,
+    restores: int | None,
+) -> Revision:
+    newest = Revision.objects.filter(host=host).order_by("-number").first()
+    return Revision.objects.create(
+        host=host,
+        number=newest.number + 1 if newest else 1,
+        document=canonical_json(document),
+        digest=digest(document),
+        author_name=actor.name,
+        parent=parent,
+        restores=restores,
+        message=message,
+    )
+
+
+def _order(
+    host: Host, actor: Actor, revision: Revision, document: Document, message: str, *, verb: str
+) -> Apply:
+    # Milliseconds keep the number rising even when the database is put back from an old copy.
+    host.sequence = max(host.sequence + 1, time.time_ns() // 1_000_000)
+    host.save(update_fields=["sequence"])
+    identifier = uuid.uuid4()
+    apply = Apply.objects.create(
+        id=identifier,
+        host=host,
+        revision=revision,
+        requested_by=actor.name,
+        message=message,
+        sequence=host.sequence,
+        job_id=f"apply-{identifier}",
+    )
+    audit_record(
+        actor=actor,
+        verb=verb,
+        host=host,
+        target=f"revision {revision.number}",
+        detail=message,
+        after={
+            "apply": str(identifier),
+            "revision": revision.number,
+            "digest": revision.digest,
+            "restores": revision.restores,
+        },
+    )
+    order = Order(
+        apply=str(identifier),
+        sequence=host.sequence,
+        host=host.name,
+        revision=revision.number,
+        document=json.loads(canonical_json(document)),
+        digest=revision.digest,
+        confirm_seconds=0,
+        issued_at=timezone.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    )
+    transaction.on_commit(partial(_send, order, apply))
+    return apply
+
+
+def _send(order: Order, apply: Apply) -> None:
+    try:
+        client.order_send(order=order, job_id=apply.job_id)
+    except client.QueueError as error:
+        apply_fail(apply=apply, step="queue", summary=f"The order could not be handed to the queue: {error}")
+        apply.refresh_from_db()
+
+
+def apply_fail(*, apply: Apply, step: str, summary: str) -> bool:
+    """Mark an apply that is still queued as failed, with a sentence; say whether it was still queued."""
+    error = {
+        "step": step,
+        "summary": summary,
+        "command": None,
+        "exit_status": None,
+        "stderr": "",
+        "line_number": None,
+        "line": None,
+    }
+    with transaction.atomic():
+        changed = Apply.objects.filter(pk=apply.pk, state=Apply.State.QUEUED).update(
+            state=Apply.State.FAILED, error=error, finished_at=timezone.now()
+        )
+        if changed:
+            target = f"revision {apply.revision.number}"
+            audit_record(actor=SYSTEM, verb="apply-failed", host=apply.host, target=target, detail=summary)
+    return bool(changed)

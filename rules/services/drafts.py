@@ -1,0 +1,152 @@
+"""Write a draft as a whole: its settings, an import, a discard.
+
+Owns the draft's version, which rises with every edit in the same transaction, and the lock that makes edits of one
+host wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from rules.models import Host, Rule
+from rules.netfilter.document import (
+    MAX_RULES,
+    Document,
+    DocumentRule,
+    Settings,
+    digest,
+    to_json_object,
+    validate_rule,
+    validate_settings,
+)
+from rules.netfilter.errors import DocumentError, FieldError
+from rules.selectors.drafts import base_document, draft_document, settings_values
+from rules.services.actors import Actor
+from rules.services.audit import audit_record
+from rules.services.errors import Conflict, Invalid
+
+
+def settings_update(*, host: Host, actor: Actor, version: int, values: Mapping[str, object]) -> Host:
+    """Change the draft's settings, seen at draft version `version`. Raises Conflict, Invalid."""
+    with transaction.atomic():
+        current = host_lock(host)
+        _same_draft(current, version)
+        before = settings_values(current)
+        try:
+            checked = validate_settings({**before, **values})
+        except DocumentError as error:
+            raise Invalid(error.errors) from error
+        _write_settings(current, checked)
+        after = settings_values(current)
+        if after != before:
+            draft_touch(current)
+            audit_record(actor=actor, verb="settings-update", host=current, before=before, after=after)
+        current.refresh_from_db()
+        return current
+
+
+def draft_replace(*, host: Host, actor: Actor, document: Document, version: int | None) -> Host:
+    """Make the draft equal to a document; `version` None means whatever the draft holds. Raises Conflict, Invalid."""
+    with transaction.atomic():
+        current = host_lock(host)
+        if version is not None:
+            _same_draft(current, version)
+        return draft_write(host=current, actor=actor, document=document, verb="draft-replace")
+
+
+def draft_discard(*, host: Host, actor: Actor, version: int) -> Host:
+    """Put the draft back to what was applied last, or to an empty one. Raises Conflict."""
+    with transaction.atomic():
+        current = host_lock(host)
+        _same_draft(current, version)
+        document = base_document(current) or Document(settings=Settings(), rules=())
+        return draft_write(host=current, actor=actor, document=document, verb="draft-discard")
+
+
+def draft_write(*, host: Host, actor: Actor, document: Document, verb: str, detail: str = "") -> Host:
+    """Write a document over the draft of a locked host; rules that stay keep their rows. For services only."""
+    before = draft_document(host)
+    if digest(before) == digest(document):
+        return host
+    if len(document.rules) > MAX_RULES:
+        raise Invalid((FieldError("rules", f"{len(document.rules)} rules, more than {MAX_RULES}"),))
+    _write_settings(host, document.settings)
+    _write_rules(host, before, document)
+    draft_touch(host)
+    audit_record(
+        actor=actor,
+        verb=verb,
+        host=host,
+        before=to_json_object(before),
+        after=to_json_object(document),
+        detail=detail,
+    )
+    host.refresh_from_db()
+    return host
+
+
+def host_lock(host: Host) -> Host:
+    """Return the host's row as stored now, held until the transaction ends."""
+    # SQLite takes its write lock when the transaction begins and ignores FOR UPDATE.
+    return Host.objects.select_for_update().get(pk=host.pk)
+
+
+def draft_touch(host: Host) -> None:
+    """Count one more edit of the draft."""
+    Host.objects.filter(pk=host.pk).update(draft_version=F("draft_version") + 1)
+
+
+def rule_validated(values: Mapping[str, object]) -> DocumentRule:
+    """Return the rule that the values describe. Raises Invalid."""
+    try:
+        return validate_rule(dict(values))
+    except DocumentError as error:
+        raise Invalid(error.errors) from error
+
+
+def rule_fields(rule: DocumentRule) -> dict[str, Any]:
+    """Return a document rule as the columns of its row, without the key."""
+    return {
+        "scope": rule.scope,
+        "source": rule.source,
+        "protocol": rule.protocol,
+        "ports": list(rule.ports),
+        "port_kind": rule.port_kind,
+        "comment": rule.comment,
+        "enabled": rule.enabled,
+    }
+
+
+def _same_draft(host: Host, version: int) -> None:
+    if host.draft_version != version:
+        raise Conflict("Somebody changed the draft meanwhile.", current=host)
+
+
+def _write_settings(host: Host, settings: Settings) -> None:
+    host.external_interfaces = list(settings.external_interfaces)
+    host.trusted_interfaces = list(settings.trusted_interfaces)
+    host.refuse = settings.refuse
+    host.icmp = settings.icmp
+    host.save(update_fields=["external_interfaces", "trusted_interfaces", "refuse", "icmp"])
+
+
+def _write_rules(host: Host, before: Document, after: Document) -> None:
+    old = {rule.id: rule for rule in before.rules}
+    new = {rule.id: rule for rule in after.rules}
+    gone = [key for key in old if key not in new]
+    for start in range(0, len(gone), 500):
+        Rule.objects.filter(host=host, key__in=gone[start : start + 500]).delete()
+    Rule.objects.bulk_create(
+        [Rule(host=host, key=rule.id, **rule_fields(rule)) for key, rule in new.items() if key not in old],
+        batch_size=500,
+    )
+    for key, rule in new.items():
+        if key in old and old[key] != rule:
+            Rule.objects.filter(host=host, key=key).update(
+                **rule_fields(rule), version=F("version") + 1, updated_at=timezone.now()
+            )

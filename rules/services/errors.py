@@ -1,0 +1,52 @@
+"""The exceptions of the services; each prints as a sentence for the person at the page or the command line."""
+
+from __future__ import annotations
+
+from rules.models import Apply
+from rules.netfilter.errors import FieldError
+
+
+class ServiceError(Exception):
+    """Base of everything that a service refuses on purpose."""
+
+
+class Conflict(ServiceError):
+    """Somebody else changed the same thing first.
+
+    `current` is what is stored now: a Rule, a Host, a Revision, or None when it is gone.
+    """
+
+    def __init__(self, message: str, *, current: object) -> None:
+        super().__init__(message)
+        self.current = current
+
+
+class Invalid(ServiceError):
+    """Values that are not allowed, with an error for each field."""
+
+    def __init__(self, errors: tuple[FieldError, ...]) -> None:
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = errors
+
+
+class NotFound(ServiceError):
+    """There is no such rule, revision or setup link."""
+
+
+class NothingToApply(ServiceError):
+    """The kernel already holds the draft."""
+
+
+class ApplyWaiting(ServiceError):
+    """Another apply of the same host has not finished; `apply` says which."""
+
+    def __init__(self, apply: Apply) -> None:
+        super().__init__(
+            f"{apply.requested_by} started to apply revision {apply.revision.number} and that has not finished: "
+            f"it is {apply.get_state_display()}. Wait for it, then review again."
+        )
+        self.apply = apply
+
+
+class QueueUnavailable(ServiceError):
+    """Redis cannot be reached, so that nothing can be handed to the root worker."""

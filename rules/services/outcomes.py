@@ -1,0 +1,132 @@
+"""Write down what became of an apply, as the root worker reported it.
+
+Owns the state machine: states only move forward, and an event is written once, by apply id and event number. It
+believes an outcome no further than its own apply: it cannot make revisions or touch another host.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from rules.models import Apply, Host
+from rules.netfilter.document import digest, load_document
+from rules.queue import client
+from rules.queue.orders import Outcome
+from rules.selectors.drafts import base_revision, draft_document
+from rules.services.actors import SYSTEM
+from rules.services.applies import apply_fail
+from rules.services.audit import audit_record
+from rules.services.drafts import draft_write, host_lock
+
+ANSWER_WITHIN = timedelta(minutes=10)
+LOST_AFTER = timedelta(minutes=1)
+RANK = {"queued": 0, "loading": 1, "awaiting": 2, "confirmed": 3, "rolled_back": 3, "failed": 3}
+
+logger = logging.getLogger(__name__)
+
+
+def outcome_record(*, outcome: Outcome) -> bool:
+    """Write one outcome; say whether it was news. An outcome for an unknown apply is logged and dropped."""
+    with transaction.atomic():
+        host = Host.objects.select_for_update().filter(name=outcome.host).first()
+        apply = (
+            Apply.objects.select_for_update(of=("self",))
+            .select_related("revision")
+            .filter(pk=outcome.apply, host=host)
+            .first()
+            if host is not None
+            else None
+        )
+        if host is None or apply is None:
+            logger.warning("outcome for unknown apply %s of host %s dropped", outcome.apply, outcome.host)
+            return False
+        if not _is_news(apply, outcome):
+            return False
+        _write(host, apply, outcome)
+        return True
+
+
+def applies_expire(*, now: datetime | None = None) -> int:
+    """Fail applies whose order was lost or never answered; return how many. Called by the clerk as it idles."""
+    moment = now or timezone.now()
+    expired = 0
+    queued = Apply.objects.filter(state=Apply.State.QUEUED, created_at__lt=moment - LOST_AFTER)
+    for apply in queued.select_related("host", "revision"):
+        summary = _lost(apply, moment)
+        if summary and apply_fail(apply=apply, step="queue", summary=summary):
+            expired += 1
+    return expired
+
+
+def _lost(apply: Apply, now: datetime) -> str:
+    try:
+        waits = client.order_waits(host=apply.host.name, job_id=apply.job_id)
+    except client.QueueError:
+        return ""
+    if now - apply.created_at < ANSWER_WITHIN:
+        return ""
+    if waits:
+        return (
+            "The root worker has not taken the order within 10 minutes. Nothing was changed. "
+            "Start the root worker on the host, then apply again."
+        )
+    return (
+        "The order is no longer in the queue and no outcome came back within 10 minutes. Look at the live page "
+        "for what the kernel holds, then apply again."
+    )
+
+
+def _is_news(apply: Apply, outcome: Outcome) -> bool:
+    # An apply that was given up here may still be reported: what the root worker saw in the kernel is the truth.
+    given_up = apply.state == Apply.State.FAILED and apply.last_event < 0
+    if given_up:
+        return outcome.state != Apply.State.LOADING
+    if outcome.event <= apply.last_event:
+        return False
+    return RANK[outcome.state] >= RANK[apply.state] and not apply.is_finished
+
+
+def _write(host: Host, apply: Apply, outcome: Outcome) -> None:
+    before = apply.state
+    at = datetime.fromisoformat(outcome.at)
+    apply.state = outcome.state
+    apply.last_event = outcome.event
+    apply.steps = [step.to_json() for step in outcome.steps]
+    apply.error = outcome.error.to_json() if outcome.error else None
+    apply.started_at = apply.started_at or at
+    apply.finished_at = at if apply.is_finished else None
+    apply.save()
+    if apply.state != before:
+        detail = outcome.error.summary if outcome.error else ""
+        target = f"revision {apply.revision.number}"
+        after = {"apply": str(apply.pk), "state": apply.state}
+        audit_record(
+            actor=SYSTEM,
+            verb=f"apply-{apply.state}",
+            host=host,
+            target=target,
+            before={"apply": str(apply.pk), "state": before},
+            after=after,
+            detail=detail,
+        )
+    if apply.state == Apply.State.CONFIRMED:
+        _confirm(host, apply)
+
+
+def _confirm(host: Host, apply: Apply) -> None:
+    current = host_lock(host)
+    newest = Apply.objects.filter(host=current, state=Apply.State.CONFIRMED).order_by("-sequence").first()
+    if newest is None or newest.pk != apply.pk:
+        return
+    base = base_revision(current)
+    untouched = base is not None and base.digest == digest(draft_document(current))
+    current.confirmed_revision = apply.revision
+    current.save(update_fields=["confirmed_revision"])
+    if apply.revision.restores is not None and untouched:
+        document = load_document(apply.revision.document)
+        detail = f"the draft follows the roll back to revision {apply.revision.restores}"
+        draft_write(host=current, actor=SYSTEM, document=document, verb="draft-replace", detail=detail)
