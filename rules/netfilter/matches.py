@@ -223,14 +223,16 @@ class _Reader:
 
     def _implied_module(self) -> str | None:
         protocol = next((option for option in reversed(self.general) if option.name == "-p"), None)
-        if protocol is None or not protocol.values:
-            return None
-        name = protocol.values[0].lower()
-        return _PROTOCOL_MODULES.get(name, name)
+        return implied_module(protocol.values[0]) if protocol and protocol.values else None
 
     def _complain(self, index: int, message: str) -> None:
         if self.problem is None:
             self.problem = (index, message)
+
+
+def implied_module(protocol: str) -> str:
+    """Name the match that iptables loads by itself for the options of a protocol, by its name or number."""
+    return _PROTOCOL_MODULES.get(protocol.lower(), protocol.lower())
 
 
 def split_attached(word: str) -> tuple[str, str | None]:

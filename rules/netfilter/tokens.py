@@ -3,9 +3,9 @@
 It knows nothing of options, matches or chains.
 
 iptables-save (xtables_save_string) puts a string in double quotes unless it consists of letters, digits,
-`_` and `-`, and writes `\\"`, `\\'` and `\\\\` inside; names of interfaces, chains and lists it prints as
-they are, so that a double quote inside a word stands for itself. iptables-restore (add_param_to_argv) also opens
-a quoted part in the middle of a word, and a closing quote ends the word.
+`_` and `-`, and writes `\\"`, `\\'` and `\\\\` inside. Names of interfaces, chains and lists it prints as
+they are, so that a double quote inside a word stands for itself. iptables-restore (add_param_to_argv) also
+opens a quoted part in the middle of a word, and a closing quote ends the word.
 """
 
 from __future__ import annotations

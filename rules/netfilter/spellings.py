@@ -1,0 +1,394 @@
+"""Owns how one value of one option may be spelt: addresses, ports, marks, states, rates, ICMP types.
+
+Each function takes an option's words and returns the words that stand for all spellings of the same value,
+None where the option says nothing at all. What a function does not understand it returns as it came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+
+from rules.netfilter.icmp_types import ICMP_TYPES, ICMPV6_TYPES
+from rules.netfilter.model import Family
+from rules.netfilter.protocols import protocol_number
+
+Words = tuple[str, ...]
+Spelling = Callable[[Words, Family], Words | None]
+
+_BITS = {4: 32, 6: 128}
+_TCP_FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
+
+# Names of /etc/services that hand-written files use; iptables-save always prints the number.
+_SERVICES = {
+    "ftp": 21,
+    "ssh": 22,
+    "telnet": 23,
+    "smtp": 25,
+    "domain": 53,
+    "http": 80,
+    "pop3": 110,
+    "ntp": 123,
+    "imap2": 143,
+    "snmp": 161,
+    "ldap": 389,
+    "https": 443,
+    "submission": 587,
+    "imaps": 993,
+    "pop3s": 995,
+}
+_LOG_LEVELS = {
+    "emerg": 0,
+    "panic": 0,
+    "alert": 1,
+    "crit": 2,
+    "err": 3,
+    "error": 3,
+    "warning": 4,
+    "warn": 4,
+    "notice": 5,
+    "info": 6,
+    "debug": 7,
+}
+_REJECT_WITH = {
+    4: {
+        "net-unreach": "icmp-net-unreachable",
+        "host-unreach": "icmp-host-unreachable",
+        "proto-unreach": "icmp-proto-unreachable",
+        "port-unreach": "icmp-port-unreachable",
+        "net-prohib": "icmp-net-prohibited",
+        "host-prohib": "icmp-host-prohibited",
+        "tcp-rst": "tcp-reset",
+        "admin-prohib": "icmp-admin-prohibited",
+    },
+    6: {
+        "no-route": "icmp6-no-route",
+        "adm-prohibited": "icmp6-adm-prohibited",
+        "addr-unreach": "icmp6-addr-unreachable",
+        "port-unreach": "icmp6-port-unreachable",
+        "policy-fail": "icmp6-policy-fail",
+        "reject-route": "icmp6-reject-route",
+        "tcp-rst": "tcp-reset",
+    },
+}
+_RATE_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_RATE_SCALE = 10000
+
+
+def source_or_destination(words: Words, family: Family) -> Words | None:
+    """The network of -s and -d; one that holds every address says nothing."""
+    network = _one(words, lambda text: canonical_network(text, family))
+    return None if network in {("0.0.0.0/0",), ("::/0",)} else network
+
+
+def network(words: Words, family: Family) -> Words:
+    """A network where even the one of all addresses says something (it may have no such address)."""
+    return _one(words, lambda text: canonical_network(text, family))
+
+
+def address_range(words: Words, family: Family) -> Words:
+    """address [ "-" address ]"""
+
+    def spell(text: str) -> str:
+        first, _, last = text.partition("-")
+        return f"{_address(first, family)}-{_address(last or first, family)}"
+
+    return _one(words, spell)
+
+
+def protocol(words: Words, family: Family) -> Words | None:
+    """The number of a protocol; 0 and `all` say nothing."""
+    spelt = protocol_value(words, family)
+    return None if spelt in {("0",), ("all",)} else spelt
+
+
+def protocol_value(words: Words, family: Family) -> Words:
+    """The number of a protocol, whatever it is."""
+
+    def spell(text: str) -> str:
+        number = protocol_number(text)
+        return text.lower() if number is None else str(number)
+
+    return _one(words, spell)
+
+
+def interface(words: Words, family: Family) -> Words | None:
+    """The name of an interface; `+`, every name, says nothing."""
+    return None if words == ("+",) else words
+
+
+def port_range(words: Words, family: Family) -> Words:
+    """port | [ port ] ":" [ port ]"""
+    return _one(words, _port_range)
+
+
+def port_range_or_all(words: Words, family: Family) -> Words | None:
+    """A range of ports for tcp, udp and their like; all of them say nothing."""
+    spelt = port_range(words, family)
+    return None if spelt == ("0:65535",) else spelt
+
+
+def port_list(words: Words, family: Family) -> Words:
+    """The ports of multiport: a set, so sorted."""
+
+    def spell(text: str) -> str:
+        ports = {_port_range(port) for port in text.split(",")}
+        return ",".join(sorted(ports, key=_port_key))
+
+    return _one(words, spell)
+
+
+def number_range(words: Words, family: Family) -> Words:
+    """number [ ":" [ number ] ], as lengths and times are given; open ranges stay open."""
+
+    def spell(text: str) -> str:
+        first, colon, last = text.partition(":")
+        first, last = _decimal(first), _decimal(last)
+        return first if not colon or first == last else f"{first}:{last}"
+
+    return _one(words, spell)
+
+
+def length_range(words: Words, family: Family) -> Words:
+    """A range of lengths; one that is open at its end goes to 65535."""
+    return number_range(tuple(f"{word}65535" if word.endswith(":") else word for word in words), family)
+
+
+def word_set(words: Words, family: Family) -> Words:
+    """Names between commas, in any order and case (connection states, address types)."""
+    return _one(words, lambda text: ",".join(sorted({name.upper() for name in text.split(",")})))
+
+
+def upper(words: Words, family: Family) -> Words:
+    """A name in any case."""
+    return _one(words, str.upper)
+
+
+def lower(words: Words, family: Family) -> Words:
+    """A name or an Ethernet address in any case."""
+    return _one(words, str.lower)
+
+
+def number(words: Words, family: Family) -> Words:
+    """A number, decimal or hexadecimal."""
+    return _one(words, _decimal)
+
+
+def mark(words: Words, family: Family) -> Words:
+    """value [ "/" mask ], with all bits as the mask nobody writes."""
+    return _one(words, lambda text: _masked(text, 0xFFFFFFFF))
+
+
+def mark_to_set(words: Words, family: Family) -> Words:
+    """The value of --set-mark as --set-xmark prints it: the mask also clears what the value sets."""
+
+    def spell(text: str) -> str:
+        value, mask = _value_and_mask(text, 0xFFFFFFFF)
+        return text if value is None or mask is None else f"{value:#x}/{value | mask:#x}"
+
+    return _one(words, spell)
+
+
+def type_of_service(words: Words, family: Family) -> Words:
+    """value [ "/" mask ], with 0xff as the mask nobody writes."""
+    return _one(words, lambda text: _masked(text, 0xFF))
+
+
+def dscp_class(words: Words, family: Family) -> Words:
+    """A class of differentiated services by its name (RFC 2474, 2597, 3246): BE, EF, CS0-7, AF11-43."""
+
+    def spell(text: str) -> str:
+        name = text.upper()
+        if re.fullmatch(r"CS[0-7]", name):
+            return str(8 * int(name[2]))
+        if re.fullmatch(r"AF[1-4][1-3]", name):
+            return str(8 * int(name[2]) + 2 * int(name[3]))
+        return {"BE": "0", "EF": "46"}.get(name, text)
+
+    return _one(words, spell)
+
+
+def packet_type(words: Words, family: Family) -> Words:
+    """The packet type, whose `unicast` is also called `host`."""
+    return _one(words, lambda text: {"host": "unicast"}.get(text.lower(), text.lower()))
+
+
+def tcp_flags(words: Words, family: Family) -> Words | None:
+    """mask flags; each a list of flags, ALL or NONE."""
+    if len(words) != 2:
+        return words
+    mask, flags = (_flag_list(word) for word in words)
+    return None if mask == flags == "NONE" else (mask, flags)
+
+
+def icmp_type(words: Words, family: Family) -> Words:
+    """type [ "/" code ] | name; 255 is `any` in IPv4."""
+    return _one(words, lambda text: _icmp_type(text, ICMP_TYPES))
+
+
+def icmpv6_type(words: Words, family: Family) -> Words:
+    """type [ "/" code ] | name"""
+    return _one(words, lambda text: _icmp_type(text, ICMPV6_TYPES))
+
+
+def rate(words: Words, family: Family) -> Words:
+    """number "/" unit, as the time between two packets, which is what the kernel keeps."""
+
+    def spell(text: str) -> str:
+        count, _, unit = text.partition("/")
+        name = next((name for name in _RATE_UNITS if unit and name.startswith(unit.lower())), None)
+        if not unit:
+            name = "second"
+        if name is None or not count.isascii() or not count.isdigit() or int(count[:9]) == 0:
+            return text
+        return f"{_RATE_SCALE * _RATE_UNITS[name] // int(count[:9])}/{_RATE_SCALE}"
+
+    return _one(words, spell)
+
+
+def comment(words: Words, family: Family) -> Words:
+    """A comment, of which the kernel keeps 255 bytes."""
+    return _one(words, lambda text: _cut(text, 255))
+
+
+def log_prefix(words: Words, family: Family) -> Words:
+    """The prefix of LOG, of which the kernel keeps 29 bytes."""
+    return _one(words, lambda text: _cut(text, 29))
+
+
+def log_level(words: Words, family: Family) -> Words | None:
+    """The level of LOG by number or name; 4, warning, is what nobody writes."""
+    spelt = _one(words, lambda text: str(_LOG_LEVELS.get(text.lower(), text)))
+    return None if spelt == ("4",) else spelt
+
+
+def reject_with(words: Words, family: Family) -> Words:
+    """The answer of REJECT, by its long or its short name."""
+    return _one(words, lambda text: _REJECT_WITH[family].get(text, text))
+
+
+def user_range(words: Words, family: Family) -> Words:
+    """id [ "-" id ]; root is 0 everywhere, other names are the host's own."""
+
+    def spell(text: str) -> str:
+        first, _, last = text.partition("-")
+        first = {"root": "0"}.get(first, first)
+        return first if last in {"", first} else f"{first}-{last}"
+
+    return _one(words, spell)
+
+
+def probability(words: Words, family: Family) -> Words:
+    """A fraction, of which the kernel keeps 31 bits."""
+
+    def spell(text: str) -> str:
+        if not re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}", text):
+            return text
+        return str(round(float(text) * 0x80000000))
+
+    return _one(words, spell)
+
+
+@lru_cache(maxsize=8192)
+def canonical_network(text: str, family: Family) -> str:
+    """Return `address/prefix` without host bits, or `address/mask` where the mask is no prefix."""
+    address, slash, mask = text.partition("/")
+    bits = _BITS[family]
+    value = _address_value(address, family)
+    netmask = _mask_value(mask, family) if slash else (1 << bits) - 1
+    if value is None or netmask is None:
+        return text
+    shown = _address_text(value & netmask, family)
+    inverted = netmask ^ ((1 << bits) - 1)
+    if inverted & (inverted + 1):
+        return f"{shown}/{_address_text(netmask, family)}"
+    return f"{shown}/{bits - inverted.bit_length()}"
+
+
+def _one(words: Words, spell: Callable[[str], str]) -> Words:
+    return (spell(words[0]),) if len(words) == 1 else words
+
+
+def _address(text: str, family: Family) -> str:
+    value = _address_value(text, family)
+    return text if value is None else _address_text(value, family)
+
+
+def _address_text(value: int, family: Family) -> str:
+    return str(IPv4Address(value) if family == 4 else IPv6Address(value))
+
+
+def _address_value(text: str, family: Family) -> int | None:
+    try:
+        if family == 6:
+            return None if "%" in text else int(IPv6Address(text))
+        # iptables takes "10.1" for 10.1.0.0, unlike inet_aton.
+        return int(IPv4Address(".".join([*text.split("."), "0", "0", "0"][:4]) if text else text))
+    except ValueError:
+        return None
+
+
+def _mask_value(text: str, family: Family) -> int | None:
+    bits = _BITS[family]
+    if re.fullmatch(r"[0-9]{1,3}", text):
+        return None if int(text) > bits else ((1 << int(text)) - 1) << (bits - int(text))
+    return _address_value(text, family)
+
+
+def _port_range(text: str) -> str:
+    first, colon, last = text.partition(":")
+    if not colon:
+        return _port(first)
+    first, last = _port(first or "0"), _port(last or "65535")
+    return first if first == last else f"{first}:{last}"
+
+
+def _port(text: str) -> str:
+    return str(_SERVICES[text]) if text in _SERVICES else _decimal(text)
+
+
+def _port_key(text: str) -> tuple[int, str]:
+    first = text.partition(":")[0]
+    return (int(first) if first.isascii() and first.isdigit() else -1, text)
+
+
+def _decimal(text: str) -> str:
+    value = _integer(text)
+    return text if value is None else str(value)
+
+
+def _integer(text: str) -> int | None:
+    if not _NUMBER.fullmatch(text):
+        return None
+    return int(text, 16) if text[:2].lower() == "0x" else int(text)
+
+
+def _value_and_mask(text: str, default: int) -> tuple[int | None, int | None]:
+    value, slash, mask = text.partition("/")
+    return _integer(value), _integer(mask) if slash else default
+
+
+def _masked(text: str, default: int) -> str:
+    value, mask = _value_and_mask(text, default)
+    return text if value is None or mask is None else f"{value:#x}/{mask:#x}"
+
+
+def _flag_list(text: str) -> str:
+    flags = set(text.upper().split(","))
+    if flags == {"ALL"}:
+        return ",".join(_TCP_FLAGS)
+    known = [flag for flag in _TCP_FLAGS if flag in flags]
+    return ",".join(known) if len(known) == len(flags) else text.upper()
+
+
+def _icmp_type(text: str, names: dict[str, str]) -> str:
+    spelt = names.get(text.lower(), text)
+    kind, slash, code = spelt.partition("/")
+    return f"{_decimal(kind)}{slash}{_decimal(code)}"
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode("utf-8", "surrogateescape")[:size].decode("utf-8", "surrogateescape")
