@@ -1,0 +1,155 @@
+"""The real thing as a newcomer starts it: `scripts/run` with its sandbox, own data and port, and its kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.kernel.namespace import CommandError, Family, end_process, iptables_program, wait_until
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# Words of a command line by which each process of the stack is known.
+PROCESS_WORDS = {
+    "redis": ("redis", "valkey"),
+    "root worker": ("rules.queue.root",),
+    "clerk": ("clerk",),
+    "web": ("gunicorn",),
+}
+
+
+class Stack:
+    """One run of scripts/run; `address` is where its pages are."""
+
+    def __init__(self) -> None:
+        """Start it with empty data and wait for the address that it prints."""
+        self.directory = Path(tempfile.mkdtemp(prefix="dockerfw-story-"))
+        self.data = self.directory / "data"
+        self.output = self.directory / "output"
+        self.port = _free_port()
+        self.setup_link = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self.start()
+        except BaseException:
+            self.delete()
+            raise
+
+    @property
+    def address(self) -> str:
+        """The first part of every address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Run `scripts/run` until it has printed where its logs are, the last line of its welcome."""
+        clean = {
+            name: value for name, value in os.environ.items() if not name.startswith(("DOCKERFW_", "DJANGO_"))
+        }
+        with self.output.open("wb") as sink:
+            self._process = subprocess.Popen(
+                ["scripts/run", "--port", str(self.port)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env={**clean, "DOCKERFW_DATA_DIR": str(self.data)},
+                start_new_session=True,
+            )
+        wait_until("scripts/run", 60, self._welcomed)
+        found = re.search(rf"{re.escape(self.address)}/setup/\S+", self.printed())
+        self.setup_link = found[0] if found else ""
+
+    def _welcomed(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise CommandError(f"scripts/run ended with status {self._process.returncode}:\n{self.printed()}")
+        return "Ctrl-C stops everything" in self.printed()
+
+    def printed(self) -> str:
+        """Return what scripts/run printed."""
+        return self.output.read_text(errors="replace")
+
+    def stop(self) -> int:
+        """Press Ctrl-C and return the exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(30)
+
+    def pid(self, name: str) -> int:
+        """Return the id of one of the stack's processes: redis, root worker, clerk or web."""
+        assert self._process is not None
+        own = self._process.pid
+        for child in Path(f"/proc/{own}/task/{own}/children").read_text().split():
+            words = Path(f"/proc/{child}/cmdline").read_bytes().decode().replace("\0", " ")
+            if any(word in words for word in PROCESS_WORDS[name]):
+                return int(child)
+        raise CommandError(f"no {name} among the children of scripts/run")
+
+    @contextlib.contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """Let one process stand still for a `with` block, as a hung or dead one does."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def slowed(self, name: str, seconds: float) -> Iterator[None]:
+        """Let one process stand still for the first `seconds` of a `with` block."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGSTOP)
+        timer = threading.Timer(seconds, os.kill, (pid, signal.SIGCONT))
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+            os.kill(pid, signal.SIGCONT)
+
+    def in_sandbox(self, *command: str) -> str:
+        """Run a command in the network namespace of the root worker and return what it printed."""
+        target = f"--target={self.pid('root worker')}"
+        own_user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+        done = subprocess.run(
+            ["nsenter", target, "--net", *own_user, "--", *command],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise CommandError(f"{' '.join(command)}: {done.stderr}")
+        return done.stdout
+
+    def kernel_rules(self, family: Family = 4) -> list[str]:
+        """Return the filter table's rules as the sandbox's kernel holds them, without counters."""
+        saved = self.in_sandbox(iptables_program("nft", family, "save"), "-t", "filter")
+        return [line for line in saved.splitlines() if line.startswith("-A ")]
+
+    def our_rules(self, family: Family = 4) -> list[str]:
+        """Return the rules of our chains, without the revision's label, which changes with every apply."""
+        ours = [line for line in self.kernel_rules(family) if line.startswith("-A FILTERS")]
+        return [re.sub(r'"dockerfw r\d+ \w+"', '"label"', line) for line in ours]
+
+    def delete(self) -> None:
+        """End the run and remove its data."""
+        if self._process is not None:
+            end_process(self._process, patience=20)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port

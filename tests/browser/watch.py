@@ -1,0 +1,64 @@
+"""A watch over pages: no console error, no script error, no CSP violation, no failed request goes unseen."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
+
+# The browser's own report, which reaches the console also where no script of the page asks for it.
+_REPORT_VIOLATIONS = """
+document.addEventListener("securitypolicyviolation", function (event) {
+  console.error("CSP violation: " + event.violatedDirective + " " + event.blockedURI + " " + event.sample);
+});
+"""
+
+
+class Watch:
+    """Collects what goes wrong in every page of a browser context."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        """Watch the pages that this context opens from now on."""
+        self.troubles: list[str] = []
+        self._expected: set[int] = set()
+        self._offline = False
+        context.add_init_script(_REPORT_VIOLATIONS)
+        context.on("page", self._watch_page)
+
+    def _watch_page(self, page: Page) -> None:
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.troubles.append(f"script error: {error}"))
+        page.on("requestfailed", self._on_failure)
+        page.on("response", self._on_response)
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        # The browser's line about an answer's status; the answer itself is judged in _on_response.
+        about_status = "the server responded with a status of" in message.text
+        if message.type in {"error", "warning"} and not about_status and not self._offline:
+            self.troubles.append(
+                f"console {message.type}: {message.text} ({message.page and message.page.url})"
+            )
+
+    def _on_failure(self, request: Request) -> None:
+        # Leaving a page ends its running polls, and a download ends its navigation.
+        if request.failure != "net::ERR_ABORTED" and not self._offline:
+            self.troubles.append(f"failed request: {request.method} {request.url}: {request.failure}")
+
+    def _on_response(self, response: Response) -> None:
+        if response.status >= 400 and response.status not in self._expected:
+            self.troubles.append(f"status {response.status}: {response.request.method} {response.url}")
+
+    @contextlib.contextmanager
+    def expecting(self, *statuses: int) -> Iterator[None]:
+        """Let answers with these statuses pass within a `with` block."""
+        before = self._expected
+        self._expected = before | set(statuses)
+        try:
+            yield
+        finally:
+            self._expected = before
+
+    def assert_quiet(self) -> None:
+        """See that nothing went wrong so far."""
+        assert not self.troubles, "\n".join(self.troubles)
