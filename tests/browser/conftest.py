@@ -1,4 +1,4 @@
-"""One Chromium for all browser tests, a stack for the story and one for the rest, and a watch over every page."""
+"""One Chromium for all browser tests, a run of the stack for each module, and a watch over every page."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.screens import Screens
+from tests.browser.person import Person
+from tests.browser.screens import DESKTOP, Screens
 from tests.browser.stack import Stack
 from tests.browser.watch import Watch
 from tests.kernel.namespace import why_unavailable
@@ -37,23 +38,22 @@ def stack(browser: Browser) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def new_page(browser: Browser, stack: Stack) -> Iterator[Callable[[], Page]]:
-    """Open a page with cookies of its own, under watch: `alice = new_page()`."""
-    watches: list[Watch] = []
-    contexts = []
+def new_person(browser: Browser, stack: Stack) -> Iterator[Callable[[str], Person]]:
+    """Put somebody in front of a browser of their own, not signed in: `bob = new_person("bob")`."""
+    people: list[Person] = []
 
-    def make() -> Page:
-        context = browser.new_context(base_url=stack.address, viewport={"width": 1280, "height": 900})
+    def make(name: str) -> Person:
+        context = browser.new_context(base_url=stack.address, viewport=DESKTOP)
         context.set_default_timeout(10_000)
-        contexts.append(context)
-        watches.append(Watch(context))
-        return context.new_page()
+        watch = Watch(context)
+        people.append(Person(context.new_page(), watch, name))
+        return people[-1]
 
     yield make
-    for context in contexts:
-        context.close()
-    for watch in watches:
-        watch.assert_quiet()
+    for person in people:
+        person.page.context.close()
+    for person in people:
+        person.watch.assert_quiet()
 
 
 @pytest.fixture(scope="session")

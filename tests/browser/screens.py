@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
-PHONE = {"width": 375, "height": 812}
-DESKTOP = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 375, "height": 812}
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 _SIZES = {"phone": PHONE, "desktop": DESKTOP}
 _SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # What README shows.
@@ -22,7 +22,7 @@ README_SCREENS = {
 
 
 class Screens:
-    """Takes the pictures into one folder, and README's into docs/screenshots when DOCKERFW_SCREENSHOTS asks."""
+    """Takes the pictures into one folder; README's when DOCKERFW_SCREENSHOTS is docs/screenshots."""
 
     def __init__(self, fallback: Path) -> None:
         """Use the folder that DOCKERFW_SCREENSHOTS names; `fallback` without it."""
@@ -34,7 +34,7 @@ class Screens:
     def take(self, page: Page, name: str) -> None:
         """Photograph the page in each size and scheme; fail when it is wider than the screen."""
         for size_name, size in _SIZES.items():
-            page.set_viewport_size({"width": size["width"], "height": size["height"]})
+            page.set_viewport_size(size)
             _assert_fits(page, f"{name} ({size_name})")
             for scheme in _SCHEMES:
                 title = f"{name}-{size_name}-{scheme}"

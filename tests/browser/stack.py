@@ -1,4 +1,4 @@
-"""The real thing as a newcomer starts it: `scripts/run` with its sandbox, own data and port, and its kernel."""
+"""The real thing as a newcomer starts it: `scripts/run` with its sandbox, own data and port; its kernel."""
 
 from __future__ import annotations
 
