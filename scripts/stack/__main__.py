@@ -1,0 +1,170 @@
+"""`python -m scripts.stack`: start everything, print the address, wait, stop everything."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from urllib.error import URLError
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from scripts.stack.errors import StackError
+from scripts.stack.layout import ROOT, Layout, prepare_layout, remove_runtime
+from scripts.stack.options import Options, open_socket, parse_options
+from scripts.stack.processes import Processes
+from scripts.stack.redis_server import find_server, server_command
+
+MANAGE = [sys.executable, "manage.py"]
+WEB_THREADS = 8
+
+
+class Stopped(BaseException):
+    """Somebody asked the run to end: Ctrl-C, SIGTERM, or a closed terminal."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the stack until it is stopped or one of its processes dies; return the exit status."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    try:
+        options = parse_options(arguments)
+        layout = prepare_layout(options)
+        with open_socket(options) as server:
+            return _run_stack(options, layout, server)
+    except StackError as error:
+        print(f"dockerfw: {error}", file=sys.stderr)
+        return error.status
+    except Stopped:
+        return 0
+
+
+def _run_stack(options: Options, layout: Layout, server: socket.socket) -> int:
+    processes = Processes(layout.logs)
+    try:
+        _start(options, layout, server, processes)
+        server.close()
+        _print_welcome(options, layout)
+        while True:
+            processes.check()
+            time.sleep(0.5)
+    finally:
+        # A second Ctrl-C would otherwise leave half of them running.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        processes.stop()
+        remove_runtime(layout)
+        print("dockerfw: stopped.", file=sys.stderr)
+
+
+def _start(options: Options, layout: Layout, server: socket.socket, processes: Processes) -> None:
+    environment = layout.environment(options)
+    redis_command = server_command(find_server(), layout.redis_socket, layout.runtime)
+    processes.start("redis", redis_command, environment=os.environ, user=layout.web_user)
+    connection = Redis.from_url(layout.redis_url)
+    processes.wait_until("Redis answering", lambda: _answers(connection))
+    _manage(layout, environment, "migrate", "--verbosity", "0")
+    processes.start("root worker", _root_command(options, layout), environment=environment)
+    processes.start("clerk", [*MANAGE, "clerk"], environment=environment, user=layout.web_user)
+    processes.start(
+        "web", _web_command(server), environment=environment, user=layout.web_user, pass_fds=[server.fileno()]
+    )
+    processes.wait_until("both workers listening", lambda: _workers(connection) >= 2)
+    processes.wait_until("the web pages answering", lambda: _healthy(server))
+    connection.close()
+
+
+def _root_command(options: Options, layout: Layout) -> list[str]:
+    worker = [sys.executable, "-m", "rules.queue.root"]
+    if options.host:
+        return worker
+    namespace = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "-Urn"]
+    # Only iptables-legacy wants the lock, and /run/xtables.lock is root's.
+    lock = f"XTABLES_LOCKFILE={layout.state / 'xtables.lock'}"
+    return [
+        *namespace,
+        "env",
+        lock,
+        sys.executable,
+        "-m",
+        "scripts.stack.sandbox",
+        str(layout.state),
+        *worker,
+    ]
+
+
+def _web_command(server: socket.socket) -> list[str]:
+    # No keep-alive: every request is a new connection, which is what a confirmation has to prove.
+    return [
+        *(sys.executable, "-m", "gunicorn", "dockerfw_site.wsgi", "--bind", f"fd://{server.fileno()}"),
+        *("--worker-class", "gthread", "--workers", "1", "--threads", str(WEB_THREADS), "--keep-alive", "0"),
+        *("--no-control-socket", "--worker-tmp-dir", "/dev/shm", "--graceful-timeout", "5"),  # noqa: S108
+    ]
+
+
+def _manage(layout: Layout, environment: Mapping[str, str], *arguments: str) -> str:
+    user = layout.web_user
+    done = subprocess.run(
+        [*MANAGE, *arguments],
+        cwd=ROOT,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        check=False,
+        user=user.uid if user else None,
+        group=user.gid if user else None,
+        extra_groups=[user.gid] if user else None,
+    )
+    if done.returncode != 0:
+        raise StackError(f"manage.py {' '.join(arguments)} failed:\n{(done.stdout + done.stderr).strip()}")
+    return done.stdout.strip()
+
+
+def _answers(connection: Redis) -> bool:
+    try:
+        return bool(connection.ping())
+    except RedisError:
+        return False
+
+
+def _workers(connection: Redis) -> int:
+    return int(connection.scard("rq:workers"))
+
+
+def _healthy(server: socket.socket) -> bool:
+    address, port = server.getsockname()[:2]
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104
+    url = f"http://[{name}]:{port}/healthz" if ":" in name else f"http://{name}:{port}/healthz"
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def _print_welcome(options: Options, layout: Layout) -> None:
+    environment = layout.environment(options)
+    where = "this machine's own firewall" if options.host else "a sandbox, not this machine's firewall"
+    print(f"dockerfw manages {where}.")
+    if options.host and layout.web_user is None:
+        print("Web and clerk run as root too; started by sudo from a clone of your own they run as you.")
+    print(f"Address:  {options.address}/")
+    link = _manage(layout, environment, "firstadmin", "--if-needed", "--address", options.address)
+    if link:
+        print(f"One-time link to create the first admin:  {link}")
+    print(f"Logs and data: {layout.data}. Ctrl-C stops everything.", flush=True)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,82 @@
+"""The arguments of scripts/run. Their help is printed by scripts/run itself, before there is a Python."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scripts.stack.errors import StackError
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for."""
+
+    host: bool
+    bind: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        """The address to open in a browser."""
+        name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(self.bind, self.bind)  # noqa: S104
+        return f"http://[{name}]:{self.port}" if ":" in name else f"http://{name}:{self.port}"
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """Build the parser; every option stands in the help text of scripts/run too."""
+    parser = argparse.ArgumentParser(prog="scripts/run", add_help=False, allow_abbrev=False)
+    parser.add_argument("--host", action="store_true")
+    parser.add_argument("--bind", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    return parser
+
+
+def parse_options(arguments: Sequence[str]) -> Options:
+    """Read the arguments and check them against this machine; StackError says what is wrong."""
+    values = argument_parser().parse_args(arguments)
+    options = Options(host=values.host, bind=values.bind.strip("[]"), port=values.port)
+    if not 1 <= options.port <= 65535:
+        raise StackError(f"--port {options.port} is not a port (1 to 65535)", status=2)
+    if options.host and os.geteuid() != 0:
+        raise StackError(
+            "--host manages this machine's own firewall and needs root: sudo scripts/run --host", status=2
+        )
+    if not options.host:
+        _check_sandbox()
+    return options
+
+
+def open_socket(options: Options) -> socket.socket:
+    """Take the port before anything starts, so that a taken one is said at once."""
+    family = socket.AF_INET6 if ":" in options.bind else socket.AF_INET
+    server = socket.socket(family, socket.SOCK_STREAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        server.bind((options.bind, options.port))
+        server.listen(128)
+    except OSError as error:
+        server.close()
+        raise StackError(
+            f"cannot listen on {options.bind} port {options.port}: {error.strerror}. "
+            "Stop what listens there, or choose another with --port or --bind.",
+            status=2,
+        ) from error
+    return server
+
+
+def _check_sandbox() -> None:
+    command = ["unshare", "--net", "true"] if os.geteuid() == 0 else ["unshare", "-Urn", "true"]
+    if shutil.which("unshare") is None:
+        raise StackError("unshare is not installed; it is in the Debian package util-linux")
+    probe = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    if probe.returncode != 0:
+        raise StackError(
+            f"this machine does not let {'root' if os.geteuid() == 0 else 'ordinary users'} make a network "
+            f"namespace ({probe.stderr.strip()}), so there is no sandbox here; as root it may work."
+        )
