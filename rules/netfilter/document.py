@@ -1,0 +1,364 @@
+"""The dockerfw/1 document: its values, its one validator, its canonical JSON and its digest.
+
+A document is what an admin wants: settings and a set of rules, in no order. This module turns objects out of
+JSON into a `Document` or into every error found, each with its path. It knows nothing of chains.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final, cast
+
+from rules.netfilter import fields
+from rules.netfilter.document_values import (
+    Document,
+    DocumentRule,
+    Icmp,
+    PortKind,
+    Refuse,
+    Scope,
+    Settings,
+    rule_order,
+)
+from rules.netfilter.errors import DocumentError, FieldError
+from rules.netfilter.fields import Findings, Note
+from rules.netfilter.protocols import PROTOCOLS_WITH_PORTS
+
+__all__ = [
+    "CONTAINER_KIND",
+    "FORMAT",
+    "MAX_BYTES",
+    "MAX_RULES",
+    "Document",
+    "DocumentRule",
+    "Note",
+    "Settings",
+    "canonical_json",
+    "digest",
+    "load_document",
+    "make_document",
+    "parse_document",
+    "rule_order",
+    "rule_to_json_object",
+    "settings_to_json_object",
+    "to_json_object",
+    "validate_rule",
+    "validate_settings",
+]
+
+FORMAT: Final = "dockerfw/1"
+MAX_BYTES: Final = 4 * 1024 * 1024
+MAX_RULES: Final = 20_000
+CONTAINER_KIND: Final = "container"
+
+SCOPES: Final = ("host", "container", "both")
+PORT_KINDS: Final = ("published", "container")
+_DOCUMENT_KEYS: Final = ("format", "settings", "rules")
+_SETTINGS_KEYS: Final = ("external_interfaces", "trusted_interfaces", "refuse", "icmp")
+_RULE_KEYS: Final = ("id", "scope", "source", "protocol", "ports", "port_kind", "comment", "enabled")
+
+
+def load_document(text: bytes | str) -> Document:
+    """Read a document from JSON text of at most 4 MiB. Raises DocumentError."""
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if len(raw) > MAX_BYTES:
+        raise _whole(f"the document has {len(raw)} bytes (at most {MAX_BYTES})")
+    try:
+        value = json.loads(
+            raw.decode("utf-8-sig"),
+            object_pairs_hook=_object_without_duplicates,
+            parse_constant=_refuse_constant,
+        )
+    except UnicodeDecodeError as error:
+        raise _whole(f"not UTF-8 text: byte {error.start + 1} cannot be read") from None
+    except json.JSONDecodeError as error:
+        raise _whole(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise _whole("not a document: it is nested too deeply") from None
+    except ValueError as error:
+        raise _whole(f"not JSON that can be read: {str(error)[:120]}") from None
+    return parse_document(value)
+
+
+def parse_document(value: object) -> Document:
+    """Validate an object out of JSON. Raises DocumentError with every error found."""
+    if not isinstance(value, dict):
+        raise _whole(f"{fields.shown(value)} is not a document: an object with format, settings and rules is")
+    findings = Findings()
+    fields.known_keys(value, _DOCUMENT_KEYS, "", findings)
+    if value.get("format") != FORMAT:
+        given = fields.shown(value["format"]) if "format" in value else "nothing"
+        findings.error("format", f'{given} is not "{FORMAT}"')
+    settings = _settings(value.get("settings", {}), "settings", findings)
+    drafts = _rules(value.get("rules", []), findings)
+    if findings.errors:
+        raise DocumentError(tuple(findings.errors))
+    rules = _with_ids(drafts, findings)
+    return Document(settings, tuple(sorted(rules, key=rule_order)), tuple(findings.notes))
+
+
+def make_document(settings: Settings, rules: tuple[DocumentRule, ...]) -> Document:
+    """Assemble a document from values that are valid already; sorts the rules."""
+    return Document(settings, tuple(sorted(rules, key=rule_order)))
+
+
+def validate_rule(value: object, path: str = "") -> DocumentRule:
+    """Validate one rule; errors name the field (`ports[0]`), below `path` if given. Raises DocumentError."""
+    findings = Findings()
+    rule = _rule(value, path, findings)
+    if rule is None or findings.errors:
+        raise DocumentError(tuple(findings.errors))
+    return rule if rule.id else replace(rule, id=_derived_id(rule, set()))
+
+
+def validate_settings(value: object, path: str = "") -> Settings:
+    """Validate the settings of a host; paths of errors are the field's name. Raises DocumentError."""
+    findings = Findings()
+    settings = _settings(value, path, findings)
+    if findings.errors:
+        raise DocumentError(tuple(findings.errors))
+    return settings
+
+
+def to_json_object(document: Document) -> dict[str, Any]:
+    """Return the document as JSON's objects, every key written out."""
+    return {
+        "format": FORMAT,
+        "settings": settings_to_json_object(document.settings),
+        "rules": [rule_to_json_object(rule) for rule in document.rules],
+    }
+
+
+def settings_to_json_object(settings: Settings) -> dict[str, Any]:
+    """Return settings as a JSON object."""
+    return {
+        "external_interfaces": list(settings.external_interfaces),
+        "trusted_interfaces": list(settings.trusted_interfaces),
+        "refuse": settings.refuse,
+        "icmp": settings.icmp,
+    }
+
+
+def rule_to_json_object(rule: DocumentRule) -> dict[str, Any]:
+    """Return a rule as a JSON object."""
+    return {
+        "id": rule.id,
+        "scope": rule.scope,
+        "source": rule.source,
+        "protocol": rule.protocol,
+        "ports": list(rule.ports),
+        "port_kind": rule.port_kind,
+        "comment": rule.comment,
+        "enabled": rule.enabled,
+    }
+
+
+def canonical_json(document: Document) -> str:
+    """Return the one JSON text of a document: sorted keys, sorted rules, no blanks."""
+    return json.dumps(to_json_object(document), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(document: Document) -> str:
+    """Return the SHA-256 of the canonical JSON, 64 hex digits."""
+    return hashlib.sha256(canonical_json(document).encode("utf-8")).hexdigest()
+
+
+def _whole(message: str) -> DocumentError:
+    return DocumentError((FieldError("", message),))
+
+
+def _object_without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _whole(f"the key {fields.shown(twice)} is given twice in one object")
+    return result
+
+
+def _refuse_constant(text: str) -> object:
+    raise _whole(f"{text} is not a value of JSON")
+
+
+def _settings(value: object, path: str, findings: Findings) -> Settings:
+    if not isinstance(value, Mapping):
+        findings.error(path, f"{fields.shown(value)} is not an object of settings")
+        return Settings()
+    fields.known_keys(value, _SETTINGS_KEYS, path, findings)
+    default = Settings()
+    external = _interfaces(value, "external_interfaces", default.external_interfaces, path, findings)
+    trusted = _interfaces(value, "trusted_interfaces", default.trusted_interfaces, path, findings)
+    for name in trusted:
+        both = next((other for other in external if fields.interfaces_overlap(name, other)), None)
+        if both is not None:
+            how = "is external too" if both == name else f"is also covered by the external {both}"
+            findings.error(
+                fields.join(path, "trusted_interfaces"), f"{name} {how}: it can only be one of the two"
+            )
+    refuse = fields.choice(
+        value.get("refuse", default.refuse), ("reject", "drop"), fields.join(path, "refuse"), findings
+    )
+    icmp = fields.choice(
+        value.get("icmp", default.icmp), ("accept", "refuse"), fields.join(path, "icmp"), findings
+    )
+    return Settings(external, trusted, cast(Refuse, refuse), cast(Icmp, icmp))
+
+
+def _interfaces(
+    value: Mapping[object, object], key: str, default: tuple[str, ...], path: str, findings: Findings
+) -> tuple[str, ...]:
+    here = fields.join(path, key)
+    names = value.get(key, default)
+    if not isinstance(names, list | tuple):
+        findings.error(here, f"{fields.shown(names)} is not a list of interfaces")
+        return ()
+    if len(names) > fields.MAX_INTERFACES:
+        findings.error(here, f"{len(names)} interfaces are too many (at most {fields.MAX_INTERFACES})")
+        return ()
+    found = [fields.interface(name, f"{here}[{index}]", findings) for index, name in enumerate(names)]
+    return tuple(sorted({name for name in found if name is not None}))
+
+
+def _rules(value: object, findings: Findings) -> list[tuple[str, DocumentRule]]:
+    if not isinstance(value, list | tuple):
+        findings.error("rules", f"{fields.shown(value)} is not a list of rules")
+        return []
+    if len(value) > MAX_RULES:
+        findings.error("rules", f"{len(value)} rules are too many (at most {MAX_RULES})")
+        return []
+    rules: list[tuple[str, DocumentRule]] = []
+    ids: dict[str, str] = {}
+    for index, item in enumerate(value):
+        path = f"rules[{index}]"
+        rule = _rule(item, path, findings)
+        if rule is None:
+            continue
+        if rule.id and rule.id in ids:
+            findings.error(f"{path}.id", f"{rule.id} is the id of {ids[rule.id]} too")
+        elif rule.id:
+            ids[rule.id] = path
+        rules.append((path, rule))
+    return rules
+
+
+def _rule(value: object, path: str, findings: Findings) -> DocumentRule | None:
+    """One rule; its id is empty when none was given."""
+    if not isinstance(value, Mapping):
+        findings.error(
+            path, f"{fields.shown(value)} is not a rule: an object with scope, source, protocol, ports is"
+        )
+        return None
+    before = len(findings.errors)
+    fields.known_keys(value, _RULE_KEYS, path, findings)
+
+    def at(key: str) -> str:
+        return fields.join(path, key)
+
+    if "scope" in value:
+        scope = fields.choice(value["scope"], SCOPES, at("scope"), findings)
+    else:
+        scope = None
+        findings.error(at("scope"), "is missing: say host, container or both")
+    identifier = "" if value.get("id") is None else fields.rule_id(value["id"], at("id"), findings)
+    source = fields.source(value.get("source", "any"), at("source"), findings)
+    protocol = fields.protocol(value.get("protocol", "any"), at("protocol"), findings)
+    ports = _ports(value.get("ports", []), at("ports"), findings)
+    kind = fields.choice(value.get("port_kind", "published"), PORT_KINDS, at("port_kind"), findings)
+    comment = fields.comment(value.get("comment", ""), at("comment"), findings)
+    enabled = fields.boolean(value.get("enabled", True), at("enabled"), findings)
+    _check_together(scope, source, protocol, ports, kind, path, findings)
+    if len(findings.errors) > before:
+        return None
+    return DocumentRule(
+        cast(str, identifier),
+        cast(Scope, scope),
+        cast(str, source),
+        cast(str, protocol),
+        cast(tuple[str, ...], ports),
+        cast(PortKind, kind),
+        cast(str, comment),
+        cast(bool, enabled),
+    )
+
+
+def _ports(value: object, path: str, findings: Findings) -> tuple[str, ...] | None:
+    if not isinstance(value, list | tuple):
+        findings.error(
+            path, f"{fields.shown(value)} is not a list of ports: write [22] or [22, 8000-8010] as texts"
+        )
+        return None
+    if len(value) > fields.MAX_PORTS:
+        findings.error(path, f"{len(value)} ports are too many for one rule (at most {fields.MAX_PORTS})")
+        return None
+    seen: list[str] = []
+    for index, item in enumerate(value):
+        port = fields.port(item, f"{path}[{index}]", findings)
+        if port in seen:
+            findings.note(f"{path}[{index}]", f"{port} is there twice: it is kept once")
+        elif port is not None:
+            seen.append(port)
+    return tuple(sorted(seen, key=fields.port_range))
+
+
+def _check_together(
+    scope: str | None,
+    source: str | None,
+    protocol: str | None,
+    ports: tuple[str, ...] | None,
+    kind: str | None,
+    path: str,
+    findings: Findings,
+) -> None:
+    """Record what is wrong between fields; None stands for a field that has an error of its own."""
+    if ports and protocol is not None and protocol not in PROTOCOLS_WITH_PORTS:
+        known = f"{', '.join(PROTOCOLS_WITH_PORTS[:-1])} and {PROTOCOLS_WITH_PORTS[-1]} have ports"
+        what = "a rule for any protocol has none" if protocol == "any" else f"{protocol} has none"
+        findings.error(fields.join(path, "ports"), f"{what}: only {known}")
+    if kind == CONTAINER_KIND and scope == "host":
+        findings.error(
+            fields.join(path, "port_kind"),
+            "container is for rules that reach containers; this one's scope is host",
+        )
+    elif kind == CONTAINER_KIND and ports == ():
+        findings.error(
+            fields.join(path, "port_kind"), "container needs ports: it says where they are counted"
+        )
+    if protocol == "ipv6-icmp" and source is not None and source != "any" and ":" not in source:
+        findings.error(
+            fields.join(path, "protocol"),
+            f'ipv6-icmp never comes from an IPv4 source ({source}): write "icmp"',
+        )
+
+
+def _with_ids(drafts: list[tuple[str, DocumentRule]], findings: Findings) -> list[DocumentRule]:
+    """Give rules without an id one made of what they match, whatever their order; drop exact repeats."""
+    taken = {rule.id for _, rule in drafts if rule.id}
+    rules = [rule for _, rule in drafts if rule.id]
+    nameless: dict[DocumentRule, str] = {}
+    for path, rule in drafts:
+        if rule.id:
+            continue
+        if rule in nameless:
+            findings.note(path, f"the same rule as {nameless[rule]}: it is kept once")
+        else:
+            nameless[rule] = path
+    for rule in sorted(nameless, key=lambda rule: (rule_order(rule), rule.scope, rule.comment, rule.enabled)):
+        identifier = _derived_id(rule, taken)
+        taken.add(identifier)
+        rules.append(replace(rule, id=identifier))
+    return rules
+
+
+def _derived_id(rule: DocumentRule, taken: set[str]) -> str:
+    """Return an id made of what the rule matches, so that a new comment keeps it the same rule."""
+    content = [rule.scope, rule.source, rule.protocol, list(rule.ports), rule.port_kind]
+    attempt = 0
+    while True:
+        text = json.dumps([*content, attempt]).encode("utf-8")
+        identifier = hashlib.sha256(text).hexdigest()[:8]
+        if identifier not in taken:
+            return identifier
+        attempt += 1
