@@ -1,0 +1,111 @@
+"""Which of iptables' two backends a host uses: the one in which dockerd's chains live.
+
+Owns the names of the programs of each backend and the choice between them. It runs the save programs of both
+and must not change anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from rules.host.runner import Command, CommandFailed, run, run_all
+from rules.queue.snapshots import FAMILIES, Backend, Family
+
+BACKENDS: tuple[Backend, Backend] = ("nft", "legacy")
+LOCK_WAIT_SECONDS = 10
+
+_PROC_NET = Path("/proc/thread-self/net")
+_DOCKER_CHAIN = re.compile(rb"^:DOCKER(?:-USER|-FORWARD|-ISOLATION-STAGE-1)? ", re.MULTILINE)
+_OWN_CHAIN = re.compile(rb"^:FILTERS(?:-HOST|-CONTAINERS)? ", re.MULTILINE)
+_ANY_RULE = re.compile(rb"^(?:\[\d+:\d+\] )?-A ", re.MULTILINE)
+
+Saves = Mapping[Family, "bytes | CommandFailed"]
+
+
+def program(backend: Backend, family: Family, verb: str = "") -> str:
+    """Name a program, e.g. ("legacy", 6, "save") -> "ip6tables-legacy-save"."""
+    stem = f"{'iptables' if family == 4 else 'ip6tables'}-{backend}"
+    return f"{stem}-{verb}" if verb else stem
+
+
+def restore_words(backend: Backend, family: Family) -> tuple[str, ...]:
+    """Return the command that loads a restore text with counters, and flushes no chain that it does not name.
+
+    The legacy backend gets `-w`: without it a lock that someone holds makes it fail or hang (iptables(8)).
+    """
+    wait = ("-w", str(LOCK_WAIT_SECONDS)) if backend == "legacy" else ()
+    return (program(backend, family, "restore"), "-n", "-c", *wait)
+
+
+def kernel_has_ipv6() -> bool:
+    """Say whether the kernel speaks IPv6 at all; booted with ipv6.disable=1 it does not."""
+    return (_PROC_NET / "if_inet6").exists()
+
+
+def save_commands(backend: Backend, families: tuple[Family, ...] = FAMILIES) -> list[Command]:
+    """Return the commands that print each family's tables with counters."""
+    return [Command((program(backend, family, "save"), "-c")) for family in families]
+
+
+def read_saves(backend: Backend) -> dict[Family, bytes | CommandFailed]:
+    """Return both families' saves in one backend; a kernel without IPv6 has an empty one for IPv6."""
+    families = FAMILIES if kernel_has_ipv6() else FAMILIES[:1]
+    if backend == "legacy" and not _table_names_readable():
+        found: dict[Family, bytes | CommandFailed] = {family: _save_by_table(family) for family in families}
+    else:
+        found = dict(zip(families, run_all(save_commands(backend, families)), strict=True))
+    return {family: found.get(family, b"") for family in FAMILIES}
+
+
+def find_backend() -> tuple[Backend, dict[Family, bytes | CommandFailed]]:
+    """Return the backend that holds dockerd's chains (else ours, else any rule; else nft) and its saves."""
+    nft = read_saves("nft")
+    if not legacy_in_use() or _holds(nft, _DOCKER_CHAIN):
+        return "nft", nft
+    legacy = read_saves("legacy")
+    for pattern in (_DOCKER_CHAIN, _OWN_CHAIN, _ANY_RULE):
+        if _holds(nft, pattern):
+            return "nft", nft
+        if _holds(legacy, pattern):
+            return "legacy", legacy
+    return "nft", nft
+
+
+def legacy_in_use() -> bool:
+    """Say whether the legacy backend has any table here; asking it would create them."""
+    for name in ("ip_tables_names", "ip6_tables_names"):
+        try:
+            if (_PROC_NET / name).read_bytes():
+                return True
+        except PermissionError:
+            return True
+        except OSError:
+            continue
+    return False
+
+
+def _holds(saves: Saves, pattern: re.Pattern[bytes]) -> bool:
+    return any(isinstance(save, bytes) and pattern.search(save) for save in saves.values())
+
+
+def _table_names_readable() -> bool:
+    try:
+        (_PROC_NET / "ip_tables_names").read_bytes()
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _save_by_table(family: Family) -> bytes | CommandFailed:
+    # An ordinary user's namespace may not read the list of tables: name them.
+    parts = []
+    for table in ("mangle", "nat", "filter"):
+        try:
+            parts.append(run(Command((program("legacy", family, "save"), "-c", "-t", table))))
+        except CommandFailed as failure:
+            return failure
+    return b"".join(parts)

@@ -1,0 +1,114 @@
+"""The root worker's state directory: files that are there whole or not at all, and one lock.
+
+Owns durable writing (temporary file, fsync, rename, fsync of the directory), bounded reading and the file
+lock. It must not know what the files mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+MAX_FILE_BYTES = 128 * 1024 * 1024
+
+
+class LockedOut(Exception):  # noqa: N818 - it states a fact
+    """Somebody else holds the lock."""
+
+
+def write_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Replace a file as a whole; when this returns it survives a power cut. Raises OSError."""
+    write_all_durably({path: (content, mode)})
+
+
+def write_all_durably(files: Mapping[Path, tuple[bytes, int]]) -> None:
+    """Replace several files: all are written before the first is put in place. Raises OSError."""
+    drafts: list[tuple[str, Path]] = []
+    try:
+        for path, (content, mode) in files.items():
+            drafts.append((_write_draft(path, content, mode), path))
+        while drafts:
+            draft, path = drafts[0]
+            os.replace(draft, path)
+            drafts.pop(0)
+    finally:
+        for draft, _ in drafts:
+            with contextlib.suppress(OSError):
+                os.unlink(draft)
+    for directory in {path.parent for path in files}:
+        sync_directory(directory)
+
+
+def read_bounded(path: Path, *, most: int = MAX_FILE_BYTES) -> bytes | None:
+    """Return a file's content, None when there is no such file. Raises OSError, also when it is too large."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except FileNotFoundError:
+        return None
+    if len(content) > most:
+        raise OSError(f"{path} has more than {most} bytes")
+    return content
+
+
+def remove_durably(path: Path) -> None:
+    """Remove a file if it is there. Raises OSError."""
+    path.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory for root's eyes only, if it is not there. Raises OSError."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, seconds: float) -> Iterator[None]:
+    """Hold the lock file for a `with` block; wait up to `seconds`. Raises LockedOut and OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _take_lock(descriptor, path, time.monotonic() + seconds)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take_lock(descriptor: int, path: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise LockedOut(f"another process holds {path}") from None
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _write_draft(path: Path, content: bytes, mode: int) -> str:
+    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+        raise
+    return draft

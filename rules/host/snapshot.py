@@ -1,0 +1,167 @@
+"""Observe a host: both families' saves, backend, interfaces, default routes, published ports.
+
+Owns the looking; it must not change anything. A command that fails is listed in the snapshot with its own
+words, and what it would have told is left empty: nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rules.host.backend import find_backend, program
+from rules.host.runner import Command, CommandFailed, command_path, run, run_all
+from rules.netfilter.errors import NetfilterError
+from rules.netfilter.model import Rule
+from rules.netfilter.parse import parse_save
+from rules.queue.snapshots import (
+    FAMILIES,
+    Backend,
+    CommandError,
+    DockerState,
+    Family,
+    Interface,
+    PublishedPort,
+    Snapshot,
+    saves_digest,
+)
+
+_NAT = re.compile(r"^\*nat\n.*?^COMMIT\n", re.MULTILINE | re.DOTALL)
+_DESTINATION = re.compile(r"\[?([0-9A-Fa-f.:]+?)\]?:(\d+)(?:-\d+)?(?:/\d+)?")
+_DOCKER_CHAIN = re.compile(r"^:DOCKER(?:-USER)? ", re.MULTILINE)
+_MAX_PUBLISHED = 4096
+
+
+def utc_now() -> str:
+    """Return the time as the messages carry it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def observe(host: str, *, seen: tuple[Backend, Mapping[Family, bytes]] | None = None) -> Snapshot:
+    """Look at everything once; `seen` are a backend and its saves, just read. Never raises."""
+    taken_at = utc_now()
+    around = _look_around()
+    backend, results = seen or find_backend()
+    errors = [result for result in (*results.values(), *around.values()) if isinstance(result, CommandFailed)]
+    saves = {family: _text(results[family]) for family in FAMILIES}
+    return Snapshot(
+        host=host,
+        taken_at=taken_at,
+        backend=backend,
+        docker_state=_docker_state(around.get("nft"), saves),
+        saves=saves,
+        interfaces=_interfaces(around["address"]),
+        default_routes={4: _route_devices(around["route4"]), 6: _route_devices(around["route6"])},
+        published=_published(saves),
+        versions={"iptables": iptables_version(backend), "kernel": os.uname().release},
+        errors=tuple(CommandError(error.command, error.exit_status, str(error)[:16_000]) for error in errors),
+        sha256=saves_digest(saves),
+    )
+
+
+@functools.cache
+def iptables_version(backend: Backend) -> str:
+    """Return what `iptables --version` says, empty when it cannot be run; asked once a process."""
+    try:
+        return run(Command((program(backend, 4), "--version"))).decode("utf-8", "replace").strip()[:200]
+    except CommandFailed:
+        return ""
+
+
+def _look_around() -> dict[str, bytes | CommandFailed]:
+    commands = {
+        "address": Command(("ip", "-json", "address", "show")),
+        "route4": Command(("ip", "-json", "-4", "route", "show", "default")),
+        "route6": Command(("ip", "-json", "-6", "route", "show", "default")),
+    }
+    if shutil.which("nft", path=command_path()):
+        commands["nft"] = Command(("nft", "list", "tables"))
+    return dict(zip(commands, run_all(list(commands.values())), strict=True))
+
+
+def _text(result: bytes | CommandFailed) -> str:
+    return "" if isinstance(result, CommandFailed) else result.decode("utf-8", "surrogateescape")
+
+
+def _docker_state(tables: bytes | CommandFailed | None, saves: Mapping[Family, str]) -> DockerState:
+    # Docker 29 with its own nftables backend keeps its rules in these tables and has no DOCKER-USER.
+    if isinstance(tables, bytes) and b"docker-bridges" in tables.split():
+        return "nftables"
+    return "iptables" if any(_DOCKER_CHAIN.search(save) for save in saves.values()) else "absent"
+
+
+def _json_list(result: bytes | CommandFailed) -> list[dict[str, Any]]:
+    if isinstance(result, CommandFailed) or not result.strip():
+        return []
+    value = json.loads(result)
+    return [item for item in value if isinstance(item, dict) and item] if isinstance(value, list) else []
+
+
+def _interfaces(result: bytes | CommandFailed) -> tuple[Interface, ...]:
+    return tuple(
+        Interface(
+            name=str(link.get("ifname", "")),
+            addresses=tuple(
+                f"{item['local']}/{item['prefixlen']}"
+                for item in link.get("addr_info", ())
+                if "local" in item
+            ),
+            up="UP" in link.get("flags", ()),
+        )
+        for link in _json_list(result)
+    )
+
+
+def _route_devices(result: bytes | CommandFailed) -> tuple[str, ...]:
+    devices: dict[str, None] = {}
+    for route in _json_list(result):
+        for hop in (route, *route.get("nexthops", ())):
+            if "dev" in hop:
+                devices[str(hop["dev"])] = None
+    return tuple(devices)
+
+
+def _published(saves: Mapping[Family, str]) -> tuple[PublishedPort, ...]:
+    found: list[PublishedPort] = []
+    for family in FAMILIES:
+        section = _NAT.search(saves[family])
+        if section is None or "DNAT" not in section.group():
+            continue
+        try:
+            nat = parse_save(section.group()).tables["nat"]
+        except (NetfilterError, KeyError):
+            continue
+        for chain in nat.chains.values():
+            if chain.name == "DOCKER":
+                found.extend(port for rule in chain.rules if (port := _published_port(family, rule)))
+    return tuple(found[:_MAX_PUBLISHED])
+
+
+def _published_port(family: Family, rule: Rule) -> PublishedPort | None:
+    """Read `-d ADDRESS -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80`."""
+    if rule.target is None or rule.target.name != "DNAT":
+        return None
+    options = {
+        option.name: option.values[0]
+        for options_of in (*(match.options for match in rule.matches), rule.target.options)
+        for option in options_of
+        if option.values and not option.negated
+    }
+    target = _DESTINATION.fullmatch(options.get("--to-destination", ""))
+    port = options.get("--dport", "")
+    if target is None or not port.isdigit():
+        return None
+    return PublishedPort(
+        family=family,
+        protocol=options.get("-p", ""),
+        address=options.get("-d", "").partition("/")[0],
+        port=int(port),
+        to_address=target.group(1),
+        to_port=int(target.group(2)),
+    )
