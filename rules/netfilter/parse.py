@@ -1,15 +1,22 @@
 """Owns the reading of what iptables-save and ip6tables-save print, and the printing of it, byte for byte.
 
 It is strict about form, since what it misreads would be shown as protection: anything it does not recognise
-as a line raises ParseError. It does not judge matches and targets. Restore files are read by replay.py.
+as a line raises ParseError. It does not judge matches and targets. replay.py reads restore files.
 """
 
 from __future__ import annotations
 
-import re
 from types import MappingProxyType
 
 from rules.netfilter.errors import ParseError
+from rules.netfilter.grammar import (
+    CHAIN_LINE,
+    COUNTERS_PREFIX,
+    RULE_ACROSS_LINES,
+    RULE_LINE,
+    TABLE_LINE,
+    decode_text,
+)
 from rules.netfilter.matches import rule_problem
 from rules.netfilter.model import (
     BUILTIN_CHAINS,
@@ -24,29 +31,11 @@ from rules.netfilter.model import (
     Table,
     TableLine,
 )
+from rules.netfilter.replay import parse_restore
 from rules.netfilter.tokens import TokenError, locate_tokens, split_tokens
 
-COUNTERS = r"\[([0-9]{1,20}):([0-9]{1,20})\]"
+__all__ = ["parse_restore", "parse_save", "print_save", "print_save_bytes"]
 
-# iptables-save does not escape a line end inside a comment, so a quoted string may span lines. The kernel
-# keeps at most 255 bytes of any such string, each printed with a backslash at most.
-_QUOTED_ACROSS_LINES = r'"(?:[^"\\]|\\.){0,512}+"'
-_QUOTED_IN_LINE = r'"(?:[^"\\\n]++|\\[^\n])*+"'
-
-
-def _rule_pattern(quoted: str) -> re.Pattern[str]:
-    """rule = [ counters " " ] "-A " chain [ " " [ "! " ] "-" { character | quoted } ] end-of-line
-
-    A double quote opens a string only after a blank; within a word it is a character like others.
-    """
-    rest = rf'[^"\n]*+(?:(?:(?<=[ \t]){quoted}(?=[ \t\r\n]|\Z)|(?<![ \t])")[^"\n]*+)*+'
-    return re.compile(rf"(?:{COUNTERS} )?(-A ([^ \t\r\n]++)(?: (?:! )?-{rest})?)(?:\n|\Z)", re.DOTALL)
-
-
-_RULE = _rule_pattern(_QUOTED_IN_LINE)
-_RULE_ACROSS_LINES = _rule_pattern(_QUOTED_ACROSS_LINES)
-_TABLE = re.compile(r"\*([^ \t\r\n]+)")
-_CHAIN = re.compile(rf":([^ \t\r\n]+) (ACCEPT|DROP|QUEUE|RETURN|-)(?: {COUNTERS})?")
 _UNFINISHED = (" -j", " -g", " -m", " !", " -A")
 
 
@@ -68,30 +57,9 @@ def print_save_bytes(ruleset: Ruleset) -> bytes:
     return print_save(ruleset).encode("utf-8", "surrogateescape")
 
 
-def decode_text(text: bytes | str) -> str:
-    """Return text without the two things that no rule can hold: NUL and surrogates that were no bytes."""
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "surrogateescape")
-    else:
-        try:
-            text.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError as error:
-            raise _error_at(text, error.start, "this is half a character (a lone surrogate)") from None
-    if "\0" in text:
-        raise _error_at(text, text.index("\0"), "a NUL byte cannot stand in rules")
-    return text
-
-
 def is_builtin(table: str, chain: str, policy: str | None) -> bool:
     """Say whether the kernel makes this chain by itself."""
     return policy is not None or chain in BUILTIN_CHAINS.get(table, ())
-
-
-def _error_at(text: str, offset: int, message: str) -> ParseError:
-    start = text.rfind("\n", 0, offset) + 1
-    end = text.find("\n", offset)
-    line = text[start:] if end < 0 else text[start:end]
-    return ParseError(text.count("\n", 0, offset) + 1, offset - start + 1, line, message)
 
 
 def _print_line(ruleset: Ruleset, line: Line) -> str:
@@ -138,7 +106,7 @@ class _SaveReader:
         text, position, number, table = self.text, self.position, self.line, self.table
         rules_of, lines = self.rules, self.lines
         zero = Counters(0, 0)
-        while table is not None and (found := _RULE.match(text, position)):
+        while table is not None and (found := RULE_LINE.match(text, position)):
             packets, size, rule_text, chain = found.groups()
             rules = rules_of.get(chain)
             if rules is None or rule_text.endswith(_UNFINISHED) or rule_text.count(" -j ") > 1:
@@ -176,7 +144,7 @@ class _SaveReader:
         self.line += 1
 
     def _open_table(self, line: str) -> None:
-        found = _TABLE.fullmatch(line)
+        found = TABLE_LINE.fullmatch(line)
         if found is None:
             raise self._error(2, line, "after * stands the name of a table and nothing else")
         if self.table is not None:
@@ -190,7 +158,7 @@ class _SaveReader:
     def _declare_chain(self, line: str) -> None:
         if self.table is None:
             raise self._error(1, line, "a chain must stand below the line of its table (*filter)")
-        found = _CHAIN.fullmatch(line)
+        found = CHAIN_LINE.fullmatch(line)
         if found is None:
             raise self._error(2, line, "a chain looks like :INPUT ACCEPT [0:0], or :NAME - [0:0]")
         name, policy, packets, size = found.groups()
@@ -217,7 +185,7 @@ class _SaveReader:
         """Read a rule that spans lines or looks wrong, or say what is wrong with it."""
         if self.table is None:
             raise self._error(1, line, "a rule must stand below the line of its table (*filter)")
-        found = _RULE_ACROSS_LINES.match(self.text, self.position)
+        found = RULE_ACROSS_LINES.match(self.text, self.position)
         if found is None:
             raise self._rule_error(line)
         packets, size, rule_text, chain = found.groups()
@@ -236,7 +204,7 @@ class _SaveReader:
         self.position = found.end()
 
     def _rule_error(self, line: str) -> ParseError:
-        start = re.match(rf"(?:{COUNTERS} )?", line)
+        start = COUNTERS_PREFIX.match(line)
         offset = start.end() if start else 0
         if line[offset : offset + 3] != "-A ":
             return self._error(offset + 1, line, "a rule looks like [0:0] -A CHAIN ..., or -A CHAIN ...")

@@ -60,10 +60,10 @@ def locate_tokens(line: str) -> list[tuple[int, str]]:
     return words
 
 
-def locate_restore_tokens(line: str) -> list[tuple[int, str]]:
-    """Split as iptables-restore does, and give each word's offset too; raises TokenError."""
+def locate_restore_tokens(line: str, start: int = 0) -> list[tuple[int, str]]:
+    """Split what stands from `start` on as iptables-restore does, with offsets; raises TokenError."""
     words: list[tuple[int, str]] = []
-    position = _skip_blanks(line, 0)
+    position = _skip_blanks(line, start)
     while position < len(line):
         word = _RESTORED_WORD.match(line, position)
         if word is None or word.end() == position or line[word.end() : word.end() + 1] == '"':
