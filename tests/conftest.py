@@ -25,7 +25,7 @@ def in_ci() -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin with nothing left out."""
-    config.stash[LEFT_OUT] = defaultdict(set)
+    config.stash[LEFT_OUT] = {}
     # Playwright's synchronous API runs an event loop in the test's thread, which Django takes for async code.
     os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
@@ -45,7 +45,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.skipped and not hasattr(report, "wasxfail"):
         longrepr = report.longrepr
         reason = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
-        item.config.stash[LEFT_OUT][reason.removeprefix("Skipped: ")].add(item.nodeid)
+        item.config.stash[LEFT_OUT].setdefault(reason.removeprefix("Skipped: "), set()).add(item.nodeid)
     return report
 
 
@@ -59,7 +59,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Name what was left out, and why."""
     left_out = config.stash[LEFT_OUT]
     for reason, files in LEFT_OUT_FILES.items():
-        left_out[reason] |= files
+        left_out.setdefault(reason, set()).update(files)
     if not left_out:
         return
     terminalreporter.section("left out" + (", which CI=true does not allow" if in_ci() else ""))

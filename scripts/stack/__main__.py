@@ -156,7 +156,7 @@ def _print_welcome(options: Options, layout: Layout) -> None:
     if options.host and layout.web_user is None:
         print("Web and clerk run as root too; started by sudo from a clone of your own they run as you.")
     print(f"Address:  {options.address}/")
-    link = _manage(layout, environment, "firstadmin", "--if-needed", "--address", options.address)
+    link = _manage(layout, environment, "firstadmin", "--if-needed", "--url", options.address)
     if link:
         print(f"One-time link to create the first admin:  {link}")
     print(f"Logs and data: {layout.data}. Ctrl-C stops everything.", flush=True)
