@@ -1,7 +1,7 @@
 """Read dockerfw's settings from environment variables.
 
-Owns the names, the defaults and the checks of every DOCKERFW_ variable. It imports no Django, so that the root
-worker can read the same settings, and it never prints a secret.
+Owns the names, the defaults and the checks of every DOCKERFW_ variable. It imports no Django, so that the
+root worker can read the same settings, and it never prints a secret.
 """
 
 from __future__ import annotations

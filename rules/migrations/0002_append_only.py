@@ -16,7 +16,9 @@ BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END
 
 POSTGRESQL_FUNCTION = """
 CREATE OR REPLACE FUNCTION rules_append_only() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation'; END $$
+$$ BEGIN
+  RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
+END $$
 """
 
 POSTGRESQL_TRIGGER = """

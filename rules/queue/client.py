@@ -20,6 +20,7 @@ from rq.serializers import JSONSerializer
 from rules.queue.orders import Order, firewall_queue, observe_key, progress_key, snapshot_key
 
 SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024
+HEAD_BYTES = 300
 PROGRESS_BYTES_MAX = 1024 * 1024
 OBSERVE_EVERY_MS = 1000
 OBSERVE_WAITS_SECONDS = 10
@@ -70,6 +71,11 @@ def snapshot_read(host: str) -> bytes | None:
     return _read(snapshot_key(host), SNAPSHOT_BYTES_MAX)
 
 
+def snapshot_head(host: str) -> bytes:
+    """Return the first bytes of the stored snapshot, empty when there is none. Raises QueueError."""
+    return cast(bytes, _asked(lambda: connection().getrange(snapshot_key(host), 0, HEAD_BYTES - 1)))
+
+
 def progress_read(apply: str) -> bytes | None:
     """Return the stored progress of an apply as JSON, None when there is none. Raises QueueError."""
     return _read(progress_key(apply), PROGRESS_BYTES_MAX)
@@ -110,3 +116,8 @@ def _asked(call: Any) -> Any:
         return call()
     except (redis.RedisError, OSError) as error:
         raise QueueError(f"Redis does not answer: {error}") from error
+
+
+def worker_connection() -> redis.Redis:
+    """Return a connection for a worker, which waits on Redis longer than any page may."""
+    return redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=5, socket_keepalive=True)

@@ -5,13 +5,32 @@ Owns the way from rows to a document. The base is the revision confirmed last; w
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Hashable
+from typing import Any, cast
 
 from django.conf import settings
+from django.db import connection
 
 from rules.models import Host, Revision, Rule
 from rules.netfilter.diff import DocumentDiff, diff_documents
-from rules.netfilter.document import Document, DocumentRule, Settings, load_document
+from rules.netfilter.document import (
+    Document,
+    DocumentRule,
+    Icmp,
+    PortKind,
+    Refuse,
+    Scope,
+    Settings,
+    load_document,
+    make_document,
+    rule_to_json_object,
+    settings_to_json_object,
+)
+from rules.selectors.memory import Memory
+
+_documents: Memory[Document] = Memory(16)
+_drafts: Memory[Document] = Memory(4)
+_diffs: Memory[DocumentDiff] = Memory(4)
 
 
 def host_default() -> Host:
@@ -28,9 +47,11 @@ def host_get(name: str) -> Host | None:
 
 
 def draft_document(host: Host) -> Document:
-    """Return the draft as a document."""
-    rules = tuple(rule_document(rule) for rule in Rule.objects.filter(host=host))
-    return Document(settings=settings_document(host), rules=rules)
+    """Return the draft as a document, as of `host.draft_version` at least."""
+    # An open transaction may yet be undone, so what it sees is not remembered under a version.
+    if connection.in_atomic_block:
+        return _read_draft(host)
+    return _drafts.made(_draft_key(host), lambda: _read_draft(host))
 
 
 def base_revision(host: Host) -> Revision | None:
@@ -43,7 +64,12 @@ def base_revision(host: Host) -> Revision | None:
 def base_document(host: Host) -> Document | None:
     """Return the document of the revision that was confirmed last, None before the first."""
     revision = base_revision(host)
-    return load_document(revision.document) if revision else None
+    return revision_document(revision) if revision else None
+
+
+def revision_document(revision: Revision) -> Document:
+    """Return a revision's document; it never changes, so it is read once."""
+    return _documents.made(revision.digest, lambda: load_document(revision.document))
 
 
 def base_rules(host: Host) -> dict[str, DocumentRule]:
@@ -54,7 +80,10 @@ def base_rules(host: Host) -> dict[str, DocumentRule]:
 
 def pending_diff(host: Host) -> DocumentDiff:
     """Return what applying the draft would change in the base revision; `.count` is the banner's number."""
-    return diff_documents(base_document(host), draft_document(host))
+    if connection.in_atomic_block:
+        return diff_documents(base_document(host), draft_document(host))
+    key = (_draft_key(host), host.confirmed_revision_id)
+    return _diffs.made(key, lambda: diff_documents(base_document(host), draft_document(host)))
 
 
 def settings_document(host: Host) -> Settings:
@@ -62,30 +91,25 @@ def settings_document(host: Host) -> Settings:
     return Settings(
         external_interfaces=tuple(host.external_interfaces),
         trusted_interfaces=tuple(host.trusted_interfaces),
-        refuse=host.refuse,
-        icmp=host.icmp,
+        refuse=cast(Refuse, host.refuse),
+        icmp=cast(Icmp, host.icmp),
     )
 
 
 def settings_values(host: Host) -> dict[str, Any]:
     """Return the draft's settings under a document's keys."""
-    return {
-        "external_interfaces": list(host.external_interfaces),
-        "trusted_interfaces": list(host.trusted_interfaces),
-        "refuse": host.refuse,
-        "icmp": host.icmp,
-    }
+    return settings_to_json_object(settings_document(host))
 
 
 def rule_document(rule: Rule) -> DocumentRule:
     """Return a stored rule as a document's; it was checked when it was stored."""
     return DocumentRule(
         id=rule.key,
-        scope=rule.scope,
+        scope=cast(Scope, rule.scope),
         source=rule.source,
         protocol=rule.protocol,
         ports=tuple(rule.ports),
-        port_kind=rule.port_kind,
+        port_kind=cast(PortKind, rule.port_kind),
         comment=rule.comment,
         enabled=rule.enabled,
     )
@@ -93,18 +117,20 @@ def rule_document(rule: Rule) -> DocumentRule:
 
 def rule_values(rule: Rule) -> dict[str, Any]:
     """Return a stored rule under a document's keys, with its id."""
-    return rule_json(rule_document(rule))
+    return rule_to_json_object(rule_document(rule))
 
 
-def rule_json(rule: DocumentRule) -> dict[str, Any]:
-    """Return a document's rule under its keys, all of them, with its id."""
-    return {
-        "id": rule.id,
-        "scope": rule.scope,
-        "source": rule.source,
-        "protocol": rule.protocol,
-        "ports": list(rule.ports),
-        "port_kind": rule.port_kind,
-        "comment": rule.comment,
-        "enabled": rule.enabled,
-    }
+def _draft_key(host: Host) -> Hashable:
+    # The time of creation tells apart hosts of databases that were made anew under the same keys.
+    return (host.pk, host.created_at, host.draft_version)
+
+
+def _read_draft(host: Host) -> Document:
+    rows = Rule.objects.filter(host=host).values_list(
+        "key", "scope", "source", "protocol", "ports", "port_kind", "comment", "enabled"
+    )
+    rules = tuple(
+        DocumentRule(key, cast(Scope, scope), source, protocol, tuple(ports), cast(PortKind, kind), *rest)
+        for key, scope, source, protocol, ports, kind, *rest in rows
+    )
+    return make_document(settings_document(host), rules)

@@ -8,8 +8,8 @@ from django.db.models import Prefetch
 
 from rules.models import Apply, Host, Revision
 from rules.netfilter.diff import DocumentDiff, diff_documents
-from rules.netfilter.document import Document, load_document
 from rules.netfilter.state import kernel_state
+from rules.selectors.drafts import revision_document
 from rules.selectors.snapshots import SnapshotView
 
 PAGE = 25
@@ -69,11 +69,6 @@ def revision_get(host: Host, number: int) -> Revision | None:
     return Revision.objects.filter(host=host, number=number).select_related("parent").first()
 
 
-def revision_document(revision: Revision) -> Document:
-    """Return a revision's document."""
-    return load_document(revision.document)
-
-
 def compare(host: Host, a: int | None, b: int) -> Comparison | None:
     """Compare revision `a` (None: the parent of `b`) with revision `b`; None when one does not exist."""
     new = revision_get(host, b)
@@ -82,8 +77,8 @@ def compare(host: Host, a: int | None, b: int) -> Comparison | None:
     old = new.parent if a is None else revision_get(host, a)
     if a is not None and old is None:
         return None
-    before = load_document(old.document) if old else None
-    return Comparison(old=old, new=new, diff=diff_documents(before, load_document(new.document)))
+    before = revision_document(old.document) if old else None
+    return Comparison(old=old, new=new, diff=diff_documents(before, revision_document(new.document)))
 
 
 def loaded_number(snapshot: SnapshotView | None) -> int | None:
@@ -97,7 +92,8 @@ def loaded_number(snapshot: SnapshotView | None) -> int | None:
 
 def _entry(host: Host, revision: Revision, loaded: int | None) -> HistoryEntry:
     comparison = diff_documents(
-        load_document(revision.parent.document) if revision.parent else None, load_document(revision.document)
+        revision_document(revision.parent.document) if revision.parent else None,
+        revision_document(revision.document),
     )
     applies = list(revision.applies.all())
     newest = applies[0] if applies else None

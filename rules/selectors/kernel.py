@@ -11,9 +11,8 @@ from datetime import datetime
 from typing import Literal
 
 from rules.models import Host, Revision
-from rules.netfilter.document import load_document
 from rules.netfilter.state import loaded_matches
-from rules.selectors.drafts import base_revision
+from rules.selectors.drafts import base_revision, revision_document
 from rules.selectors.snapshots import Look, SnapshotView, look
 
 Level = Literal["ok", "warn", "bad", "unknown"]
@@ -57,7 +56,7 @@ def _measured(view: SnapshotView, revision: Revision) -> KernelSentence:
     if failed:
         text = "What the kernel holds could not be read completely."
         return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
-    verdict = loaded_matches(load_document(revision.document), revision.number, view.rulesets)
+    verdict = loaded_matches(revision_document(revision.document), revision.number, view.rulesets)
     if view.stale:
         seconds = _ago(view.age)
         held = (

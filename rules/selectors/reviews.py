@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from rules.models import Apply, Host, Revision
 from rules.netfilter.diff import DocumentDiff, diff_documents
-from rules.netfilter.document import Document, load_document
+from rules.netfilter.document import Document
 from rules.netfilter.model import Family, Ruleset
 from rules.netfilter.plan import Plan, plan_changes
 from rules.netfilter.render import render_restore
-from rules.selectors.drafts import base_document, base_revision, draft_document
+from rules.selectors.drafts import base_document, base_revision, draft_document, revision_document
 from rules.selectors.kernel import KernelSentence, kernel_sentence
 from rules.selectors.snapshots import SnapshotView, look
 
@@ -68,7 +68,7 @@ def rollback_review(host: Host, number: int) -> Review | None:
     revision = Revision.objects.filter(host=host, number=number).first()
     if revision is None:
         return None
-    return _review(host, load_document(revision.document), rolls_back=True)
+    return _review(host, revision_document(revision.document), rolls_back=True)
 
 
 def _review(host: Host, document: Document, *, rolls_back: bool = False) -> Review:

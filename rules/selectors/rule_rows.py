@@ -13,7 +13,7 @@ from rules.netfilter.describe import describe_rule
 from rules.netfilter.document import DocumentRule
 from rules.netfilter.model import Counters
 from rules.netfilter.state import rule_counters
-from rules.selectors.drafts import base_rules, rule_document, rule_json
+from rules.selectors.drafts import base_rules, rule_document
 from rules.selectors.snapshots import SnapshotView
 
 Mark = Literal["", "new", "changed", "removed"]
@@ -36,9 +36,10 @@ def rule_rows(host: Host, *, query: str = "", snapshot: SnapshotView | None = No
     """Return the draft's rules in the order they were added, then those to be removed; all words of `query` match."""
     base = base_rules(host)
     hits = rule_counters(snapshot.rulesets) if snapshot else {}
-    rows: list[RuleRow] = []
-    for stored in Rule.objects.filter(host=host):
-        rows.append(_row(stored.version, rule_document(stored), base.pop(stored.key, None), hits))
+    rows = [
+        _row(stored.version, rule_document(stored), base.pop(stored.key, None), hits)
+        for stored in Rule.objects.filter(host=host)
+    ]
     rows += [_row(0, gone, gone, hits) for gone in base.values()]
     words = query.casefold().split()
     return tuple(row for row in rows if _matches(row, words))
@@ -55,7 +56,7 @@ def _row(version: int, rule: DocumentRule, base: DocumentRule | None, hits: dict
         mark = "removed"
     elif base is None:
         mark = "new"
-    elif rule_json(base) != rule_json(rule):
+    elif base != rule:
         mark = "changed"
     return RuleRow(
         key=rule.id,

@@ -15,11 +15,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from rules.models import Apply, Host, Revision
-from rules.netfilter.document import Document, canonical_json, digest, load_document
+from rules.netfilter.document import Document, canonical_json, digest
 from rules.netfilter.errors import FieldError
 from rules.queue import client
 from rules.queue.orders import Order
-from rules.selectors.drafts import base_revision, draft_document
+from rules.selectors.drafts import base_revision, draft_document, revision_document
 from rules.selectors.kernel import kernel_sentence
 from rules.services.actors import SYSTEM, Actor
 from rules.services.audit import audit_record
@@ -71,7 +71,7 @@ def rollback_start(*, host: Host, actor: Actor, number: int, message: str, expec
         if (base.number if base else 0) != expected_head:
             raise Conflict("Another revision was applied since this roll back was reviewed.", current=base)
         _nobody_waits(current)
-        document = load_document(target.document)
+        document = revision_document(target)
         if base is not None and base.digest == target.digest and kernel_sentence(current).level == "ok":
             raise NothingToApply(f"The kernel already holds the content of revision {number}.")
         revision = _revision(current, actor, document, text, parent=base, restores=number)

@@ -64,7 +64,7 @@ def draft_discard(*, host: Host, actor: Actor, version: int) -> Host:
     with transaction.atomic():
         current = host_lock(host)
         _same_draft(current, version)
-        document = base_document(current) or Document(settings=Settings(), rules=())
+        document = base_document(current) or Document()
         return draft_write(host=current, actor=actor, document=document, verb="draft-discard")
 
 

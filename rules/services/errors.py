@@ -10,7 +10,7 @@ class ServiceError(Exception):
     """Base of everything that a service refuses on purpose."""
 
 
-class Conflict(ServiceError):
+class Conflict(ServiceError):  # noqa: N818
     """Somebody else changed the same thing first.
 
     `current` is what is stored now: a Rule, a Host, a Revision, or None when it is gone.
@@ -21,7 +21,7 @@ class Conflict(ServiceError):
         self.current = current
 
 
-class Invalid(ServiceError):
+class Invalid(ServiceError):  # noqa: N818
     """Values that are not allowed, with an error for each field."""
 
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
@@ -29,24 +29,24 @@ class Invalid(ServiceError):
         self.errors = errors
 
 
-class NotFound(ServiceError):
+class NotFound(ServiceError):  # noqa: N818
     """There is no such rule, revision or setup link."""
 
 
-class NothingToApply(ServiceError):
+class NothingToApply(ServiceError):  # noqa: N818
     """The kernel already holds the draft."""
 
 
-class ApplyWaiting(ServiceError):
+class ApplyWaiting(ServiceError):  # noqa: N818
     """Another apply of the same host has not finished; `apply` says which."""
 
     def __init__(self, apply: Apply) -> None:
         super().__init__(
-            f"{apply.requested_by} started to apply revision {apply.revision.number} and that has not finished: "
-            f"it is {apply.get_state_display()}. Wait for it, then review again."
+            f"{apply.requested_by} started to apply revision {apply.revision.number}, which is still "
+            f"{apply.get_state_display()}. Wait for that, then review again."
         )
         self.apply = apply
 
 
-class QueueUnavailable(ServiceError):
+class QueueUnavailable(ServiceError):  # noqa: N818
     """Redis cannot be reached, so that nothing can be handed to the root worker."""

@@ -13,10 +13,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from rules.models import Apply, Host
-from rules.netfilter.document import digest, load_document
+from rules.netfilter.document import digest
 from rules.queue import client
 from rules.queue.orders import Outcome
-from rules.selectors.drafts import base_revision, draft_document
+from rules.selectors.drafts import base_revision, draft_document, revision_document
 from rules.services.actors import SYSTEM
 from rules.services.applies import apply_fail
 from rules.services.audit import audit_record
@@ -127,6 +127,6 @@ def _confirm(host: Host, apply: Apply) -> None:
     current.confirmed_revision = apply.revision
     current.save(update_fields=["confirmed_revision"])
     if apply.revision.restores is not None and untouched:
-        document = load_document(apply.revision.document)
+        document = revision_document(apply.revision)
         detail = f"the draft follows the roll back to revision {apply.revision.restores}"
         draft_write(host=current, actor=SYSTEM, document=document, verb="draft-replace", detail=detail)

@@ -14,8 +14,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from rules.models import Host, Rule
-from rules.netfilter.document import DocumentRule
-from rules.selectors.drafts import base_rules, rule_json, rule_values
+from rules.netfilter.document import DocumentRule, rule_to_json_object
+from rules.selectors.drafts import base_rules, rule_values
 from rules.services.actors import Actor
 from rules.services.audit import audit_record
 from rules.services.drafts import draft_touch, host_lock, rule_fields, rule_validated
@@ -76,7 +76,7 @@ def rule_restore(*, host: Host, actor: Actor, key: str) -> Rule | None:
             return None
         if rule is None:
             return _insert(host, actor, base, verb="rule-restore")
-        return _write(host, actor, rule, {**rule_json(base)}, verb="rule-restore")
+        return _write(host, actor, rule, rule_to_json_object(base), verb="rule-restore")
 
 
 def _insert(host: Host, actor: Actor, checked: DocumentRule, *, verb: str) -> Rule:
@@ -89,7 +89,7 @@ def _insert(host: Host, actor: Actor, checked: DocumentRule, *, verb: str) -> Ru
 def _write(host: Host, actor: Actor, rule: Rule, values: Mapping[str, object], *, verb: str) -> Rule:
     checked = rule_validated(values)
     before = rule_values(rule)
-    if rule_json(checked) == before:
+    if rule_to_json_object(checked) == before:
         return rule
     changed = Rule.objects.filter(pk=rule.pk, version=rule.version).update(
         **rule_fields(checked), version=F("version") + 1, updated_at=timezone.now()

@@ -1,0 +1,209 @@
+"""The verbs that work on files alone: parse, render, check, plan FILE --live, import --print.
+
+They touch no database, no Redis and no kernel, so that they work right after the requirements are installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from rules.command_line.plans import plan_json, plan_lines
+from rules.command_line.streams import InputError, Output, read_bytes, shown
+from rules.netfilter.document import Document, digest, load_document, to_json_object
+from rules.netfilter.errors import DocumentError, ParseError
+from rules.netfilter.importing import Imported, import_save
+from rules.netfilter.model import Family, Match, Option, Rule, Ruleset
+from rules.netfilter.parse import parse_save, print_save
+from rules.netfilter.plan import plan_changes
+from rules.netfilter.render import render_restore
+
+
+def parse(options: argparse.Namespace, output: Output) -> int:
+    """Print a save as JSON, or give it back as text."""
+    ruleset = read_save(options.file)
+    if options.print:
+        output.text(print_save(ruleset))
+    else:
+        output.json(ruleset_json(ruleset))
+    return 0
+
+
+def render(options: argparse.Namespace, output: Output) -> int:
+    """Print the restore text of a document."""
+    document = read_document(options.file)
+    live = read_save(options.live) if options.live else None
+    family: Family = options.family
+    text = render_restore(document, family, live=live, revision=options.revision or 0)
+    if output.as_json:
+        output.json({"family": family, "revision": options.revision or 0, "restore": text})
+    else:
+        output.text(text)
+    return 0
+
+
+def check(options: argparse.Namespace, output: Output) -> int:
+    """Validate a document; every error is one line with its path."""
+    try:
+        document = _load(read_bytes(options.file), options.file)
+    except DocumentError as error:
+        if output.as_json:
+            errors = [{"path": item.path, "message": item.message} for item in error.errors]
+            output.json({"valid": False, "errors": errors, "notes": []})
+        for item in error.errors:
+            output.note(str(item))
+        return 2
+    notes = [{"path": note.path, "message": note.message} for note in document.notes]
+    if output.as_json:
+        output.json(
+            {
+                "valid": True,
+                "errors": [],
+                "notes": notes,
+                "rules": len(document.rules),
+                "digest": digest(document),
+            }
+        )
+        return 0
+    for note in document.notes:
+        output.line(f"{note.path}: {note.message}")
+    count = len(document.rules)
+    output.line(f"valid: {count} {'rule' if count == 1 else 'rules'}, digest {digest(document)[:12]}")
+    return 0
+
+
+def plan_file(options: argparse.Namespace, output: Output) -> int:
+    """Print what loading a document would change in a saved ruleset; status 1 when something would."""
+    document = read_document(options.file)
+    live: dict[Family, Ruleset] = {}
+    if options.live:
+        live[options.family] = read_save(options.live)
+    if options.live6:
+        if options.live and options.family == 6:
+            raise InputError("--family 6 makes --live the IPv6 save already: leave --live6 out")
+        live[6] = read_save(options.live6)
+    return print_plan(document, live, output)
+
+
+def print_plan(document: Document, live: Mapping[Family, Ruleset], output: Output) -> int:
+    """Print a plan; return 0 when it is empty, else 1."""
+    plan = plan_changes(document, live)
+    if output.as_json:
+        output.json(plan_json(plan))
+    else:
+        for line in plan_lines(plan):
+            output.line(line)
+    return 0 if plan.empty else 1
+
+
+def import_print(options: argparse.Namespace, output: Output) -> int:
+    """Print the document that a file becomes, and on standard error what could not be expressed."""
+    imported = read_import(options.file)
+    output.json(to_json_object(imported.document))
+    report_import(imported, output)
+    return 0
+
+
+def report_import(imported: Imported, output: Output) -> None:
+    """Say on standard error what an import noted and what it left out, line by line."""
+    for note in imported.notes:
+        output.note(str(getattr(note, "message", note)))
+    for skipped in imported.skipped:
+        output.note(f"line {skipped.line}: {skipped.text}: {skipped.reason}")
+
+
+def read_save(name: str) -> Ruleset:
+    """Read and parse a save. Raises InputError with the file's name before the parser's own words."""
+    try:
+        return parse_save(read_bytes(name))
+    except ParseError as error:
+        raise InputError(f"{shown(name)}: {error}") from error
+
+
+def read_document(name: str) -> Document:
+    """Read and validate a document. Raises InputError."""
+    try:
+        return _load(read_bytes(name), name)
+    except DocumentError as error:
+        lines = "\n".join(f"{shown(name)}: {item}" for item in error.errors)
+        raise InputError(lines) from error
+
+
+def read_import(name: str) -> Imported:
+    """Read a dockerfw document, an iptables.conf or a save. Raises InputError."""
+    data = read_bytes(name)
+    if data.lstrip()[:1] == b"{":
+        return Imported(document=read_import_document(data, name), skipped=(), notes=())
+    try:
+        return import_save(data.decode("utf-8", "surrogateescape"))
+    except (ParseError, DocumentError) as error:
+        raise InputError(f"{shown(name)}: {error}") from error
+
+
+def read_import_document(data: bytes, name: str) -> Document:
+    """Validate a document that is already read. Raises InputError."""
+    try:
+        return _load(data, name)
+    except DocumentError as error:
+        raise InputError("\n".join(f"{shown(name)}: {item}" for item in error.errors)) from error
+
+
+def _load(data: bytes, name: str) -> Document:
+    if not data.strip():
+        raise InputError(f"{shown(name)}: it is empty; a dockerfw/1 document is expected")
+    return load_document(data)
+
+
+def ruleset_json(ruleset: Ruleset) -> dict[str, Any]:
+    """Return a ruleset as JSON values."""
+    return {
+        "tables": [
+            {
+                "name": table.name,
+                "chains": [
+                    {
+                        "name": chain.name,
+                        "builtin": chain.builtin,
+                        "policy": chain.policy,
+                        **_counters(chain.counters),
+                        "rules": [_rule_json(rule) for rule in chain.rules],
+                    }
+                    for chain in table.chains.values()
+                ],
+            }
+            for table in ruleset.tables.values()
+        ]
+    }
+
+
+def _rule_json(rule: Rule) -> dict[str, Any]:
+    target = rule.target
+    return {
+        "line": rule.line,
+        "text": rule.text,
+        **_counters(rule.counters),
+        "matches": [_match_json(match) for match in rule.matches],
+        "target": None
+        if target is None
+        else {
+            "name": target.name,
+            "goto": target.goto,
+            "options": [_option_json(option) for option in target.options],
+        },
+        "comment": rule.comment,
+    }
+
+
+def _match_json(match: Match) -> dict[str, Any]:
+    return {"module": match.module, "options": [_option_json(option) for option in match.options]}
+
+
+def _option_json(option: Option) -> dict[str, Any]:
+    return {"name": option.name, "negated": option.negated, "values": list(option.values)}
+
+
+def _counters(counters: Any) -> dict[str, int | None]:
+    if counters is None:
+        return {"packets": None, "bytes": None}
+    return {"packets": counters.packets, "bytes": counters.bytes}

@@ -1,0 +1,108 @@
+"""A plan and a difference in words and as JSON, for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rules.netfilter.describe import describe_rule
+from rules.netfilter.diff import DocumentDiff
+from rules.netfilter.document import rule_to_json_object
+from rules.netfilter.plan import FamilyPlan, Plan, PlanLine
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """Yield the lines that people read; the last one says so when there is nothing to do."""
+    for family, part in sorted(plan.families.items()):
+        yield from _family_lines(family, part)
+    for warning in plan.warnings:
+        yield f"warning: {warning.message}"
+    if plan.empty:
+        yield "nothing to do: the kernel holds this already"
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Return a plan as JSON values."""
+    return {
+        "empty": plan.empty,
+        "relabel": plan.relabel,
+        "families": {str(family): _family_json(part) for family, part in sorted(plan.families.items())},
+        "warnings": [
+            {"code": warning.code, "message": warning.message, "family": warning.family}
+            for warning in plan.warnings
+        ],
+    }
+
+
+def diff_lines(diff: DocumentDiff) -> Iterator[str]:
+    """Yield a sentence, then a line for each change."""
+    yield diff.sentence
+    for change in diff.settings:
+        yield f"~ {change.name}: {change.old} becomes {change.new}"
+    for rule in diff.added:
+        yield f"+ {describe_rule(rule)}"
+    for rule in diff.removed:
+        yield f"- {describe_rule(rule)}"
+    for old, new in diff.changed:
+        yield f"~ {describe_rule(old)} becomes {describe_rule(new)}"
+
+
+def diff_json(diff: DocumentDiff) -> dict[str, Any]:
+    """Return a difference as JSON values."""
+    return {
+        "count": diff.count,
+        "sentence": diff.sentence,
+        "settings": [{"name": change.name, "old": change.old, "new": change.new} for change in diff.settings],
+        "added": [rule_to_json_object(rule) for rule in diff.added],
+        "removed": [rule_to_json_object(rule) for rule in diff.removed],
+        "changed": [
+            {"old": rule_to_json_object(old), "new": rule_to_json_object(new)} for old, new in diff.changed
+        ],
+    }
+
+
+def _family_lines(family: int, part: FamilyPlan) -> Iterator[str]:
+    name = f"IPv{family}"
+    if part.creates_docker_user:
+        yield f"{name} + chain DOCKER-USER"
+    for line in part.adopted:
+        yield f"{name} - {line.text} (of the hand-made set-up, replaced)"
+    for line in part.removed:
+        yield f"{name} - {line.text}"
+    for line in part.added:
+        yield f"{name} + {line.text}"
+    for anchor in part.anchors:
+        yield f"{name} {anchor.action} anchor: {anchor.text}"
+    for chain in part.reordered:
+        yield f"{name} ~ {chain}: the order of its rules"
+    if part.foreign:
+        rules = sum(chain.rules for chain in part.foreign)
+        yield f"{name} = {len(part.unchanged)} rules of ours stay, {rules} foreign rules are not touched"
+
+
+def _family_json(part: FamilyPlan) -> dict[str, Any]:
+    return {
+        "added": [_line_json(line) for line in part.added],
+        "removed": [_line_json(line) for line in part.removed],
+        "unchanged": [_line_json(line) for line in part.unchanged],
+        "adopted": [_line_json(line) for line in part.adopted],
+        "reordered": list(part.reordered),
+        "anchors": [
+            {"action": anchor.action, "chain": anchor.chain, "text": anchor.text} for anchor in part.anchors
+        ],
+        "creates_docker_user": part.creates_docker_user,
+        "foreign": [
+            {"table": chain.table, "chain": chain.chain, "rules": chain.rules, "owner": chain.owner}
+            for chain in part.foreign
+        ],
+    }
+
+
+def _line_json(line: PlanLine) -> dict[str, Any]:
+    return {
+        "chain": line.chain,
+        "text": line.text,
+        "rule": line.rule_id,
+        "packets": line.packets,
+        "bytes": line.bytes,
+    }

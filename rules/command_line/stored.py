@@ -1,0 +1,185 @@
+"""The verbs on what the database holds: import, export, plan (the draft), diff, history, status."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import time
+
+from rules.command_line.files import print_plan, read_import, report_import
+from rules.command_line.plans import diff_json, diff_lines
+from rules.command_line.streams import InputError, Output
+from rules.models import Apply, Host, Revision
+from rules.netfilter.document import to_json_object
+from rules.selectors.drafts import (
+    base_revision,
+    draft_document,
+    host_default,
+    host_get,
+    pending_diff,
+    revision_document,
+)
+from rules.selectors.history import compare, revision_get
+from rules.selectors.kernel import kernel_sentence
+from rules.selectors.snapshots import Look, look, observe_request
+from rules.services.actors import Actor
+from rules.services.drafts import draft_replace
+
+LOOK_SECONDS = 3.0
+
+
+def import_draft(options: argparse.Namespace, output: Output) -> int:
+    """Replace the draft by what a file says."""
+    imported = read_import(options.file)
+    host = wanted_host(options)
+    draft_replace(host=host, actor=command_line_actor(), document=imported.document, version=None)
+    report_import(imported, output)
+    diff = pending_diff(Host.objects.get(pk=host.pk))
+    if output.as_json:
+        output.json({"rules": len(imported.document.rules), "pending": diff_json(diff)})
+    else:
+        output.line(f"the draft holds {len(imported.document.rules)} rules now")
+        output.line(f"not applied yet: {diff.sentence}")
+    return 0
+
+
+def export(options: argparse.Namespace, output: Output) -> int:
+    """Print the draft, or a revision, as a document."""
+    host = wanted_host(options)
+    if options.revision is None:
+        output.json(to_json_object(draft_document(host)))
+        return 0
+    output.json(to_json_object(revision_document(_revision(host, options.revision))))
+    return 0
+
+
+def plan_draft(options: argparse.Namespace, output: Output) -> int:
+    """Print what applying the draft would change on the host; status 1 when something would."""
+    host = wanted_host(options)
+    sight = fresh_look(host)
+    if sight.view is None:
+        raise InputError(sight.problem)
+    if sight.view.stale:
+        output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
+    return print_plan(draft_document(host), sight.view.rulesets, output)
+
+
+def diff(options: argparse.Namespace, output: Output) -> int:
+    """Print what differs between two revisions; status 1 when something does."""
+    host = wanted_host(options)
+    _revision(host, options.a)
+    _revision(host, options.b)
+    comparison = compare(host, options.a, options.b)
+    assert comparison is not None
+    if output.as_json:
+        output.json(diff_json(comparison.diff))
+    else:
+        for line in diff_lines(comparison.diff):
+            output.line(line)
+    return 1 if comparison.diff.count else 0
+
+
+def history(options: argparse.Namespace, output: Output) -> int:
+    """Print every revision, the newest first."""
+    host = wanted_host(options)
+    revisions = Revision.objects.filter(host=host).prefetch_related("applies")
+    rows = []
+    for revision in revisions:
+        applies = sorted(revision.applies.all(), key=lambda apply: -apply.sequence)
+        rows.append(
+            {
+                "number": revision.number,
+                "created_at": revision.created_at.isoformat(timespec="seconds"),
+                "author": revision.author_name,
+                "message": revision.message,
+                "digest": revision.digest,
+                "parent": revision.parent.number if revision.parent else None,
+                "restores": revision.restores,
+                "state": applies[0].state if applies else None,
+                "confirmed": revision.pk == host.confirmed_revision_id,
+            }
+        )
+    if output.as_json:
+        output.json(rows)
+        return 0
+    for row in rows:
+        mark = "*" if row["confirmed"] else " "
+        first = str(row["message"]).splitlines()[0]
+        output.line(
+            f"{mark}{row['number']:>4}  {row['created_at']}  {row['author']}  {row['state']}  {first}"
+        )
+    if not rows:
+        output.line("nothing has been applied yet")
+    return 0
+
+
+def status(options: argparse.Namespace, output: Output) -> int:
+    """Print what the kernel holds; status 0 only when it is the revision confirmed last."""
+    host = wanted_host(options)
+    sentence = kernel_sentence(host, seen=fresh_look(host))
+    pending = pending_diff(host)
+    base = base_revision(host)
+    newest = Apply.objects.filter(host=host).select_related("revision").first()
+    if output.as_json:
+        output.json(
+            {
+                "host": host.name,
+                "level": sentence.level,
+                "text": sentence.text,
+                "reasons": list(sentence.reasons),
+                "taken_at": sentence.taken_at.isoformat() if sentence.taken_at else None,
+                "revision": base.number if base else None,
+                "pending": pending.count,
+                "last_apply": {"revision": newest.revision.number, "state": newest.state} if newest else None,
+            }
+        )
+    else:
+        output.line(sentence.text)
+        for reason in sentence.reasons:
+            output.line(f"  {reason}")
+        output.line(f"pending: {pending.sentence}")
+        if newest:
+            output.line(f"last apply: revision {newest.revision.number}, {newest.get_state_display()}")
+    return 0 if sentence.level == "ok" else 1
+
+
+def wanted_host(options: argparse.Namespace) -> Host:
+    """Return the host that --host names, or the only one. Raises InputError."""
+    if not options.host:
+        return host_default()
+    host = host_get(options.host)
+    if host is None:
+        raise InputError(f"there is no host {options.host}")
+    return host
+
+
+def command_line_actor() -> Actor:
+    """Return the account that runs the command."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "somebody"
+    return Actor(name=f"{name} (command line)")
+
+
+def fresh_look(host: Host) -> Look:
+    """Ask for a new snapshot and wait up to 3 seconds for it; return the newest there is."""
+    before = look(host)
+    seen = before.view.taken_at if before.view else None
+    observe_request(host)
+    deadline = time.monotonic() + LOOK_SECONDS
+    while time.monotonic() < deadline:
+        sight = look(host)
+        if sight.view is not None and sight.view.taken_at != seen:
+            return sight
+        if sight.view is None and "Redis" in sight.problem:
+            return sight
+        time.sleep(0.1)
+    return look(host)
+
+
+def _revision(host: Host, number: int) -> Revision:
+    revision = revision_get(host, number)
+    if revision is None:
+        raise InputError(f"there is no revision {number}")
+    return revision

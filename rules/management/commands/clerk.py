@@ -1,0 +1,27 @@
+"""`manage.py clerk`: serve the clerk's queue, writing the root worker's outcomes into the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from rules.queue import clerk
+from rules.queue.client import worker_connection
+from rules.queue.orders import CLERK_QUEUE
+from rules.queue.worker import LockedWorker
+
+
+class Command(BaseCommand):
+    """Serve until SIGTERM or SIGINT."""
+
+    help = "Write the outcomes that root workers report into the database. Runs until it is stopped."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        worker = LockedWorker(
+            CLERK_QUEUE,
+            connection=worker_connection(),
+            allowed=clerk.ALLOWED,
+            on_idle=clerk.expire_applies,
+        )
+        worker.work()

@@ -1,0 +1,154 @@
+"""`manage.py firewall VERB`: dockerfw on the command line.
+
+Owns the arguments and the exit status: 0 done, 1 nothing loaded or a difference found, 2 bad input. The verbs
+themselves live in rules/command_line; those on files alone are imported without touching the database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError
+
+from rules.command_line.streams import InputError, Output
+
+VERBS = {
+    "parse": ("files", "parse", "print a save as JSON, or give it back as text"),
+    "render": ("files", "render", "print the restore text of a document"),
+    "check": ("files", "check", "validate a document"),
+    "plan": ("", "", "print what loading would change: of a file, or of the draft"),
+    "import": ("", "", "make the draft from a document, an iptables.conf or a save"),
+    "export": ("stored", "export", "print the draft, or a revision, as a document"),
+    "apply": ("applying", "apply", "apply the draft and wait for the outcome"),
+    "history": ("stored", "history", "list the revisions"),
+    "diff": ("stored", "diff", "print what differs between two revisions"),
+    "rollback": ("applying", "rollback", "apply an earlier revision's content as a new revision"),
+    "status": ("stored", "status", "print what the kernel holds"),
+}
+EPILOG = (
+    "Status: 0 done, 1 nothing loaded or a difference found, 2 bad input. FILE may be - for standard input."
+)
+
+
+class Command(BaseCommand):
+    """Read the arguments, run the verb, leave with its status."""
+
+    help = "dockerfw on the command line."
+    requires_system_checks = []
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.epilog = EPILOG
+        verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+        made = {
+            name: verbs.add_parser(
+                name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=EPILOG
+            )
+            for name, (_, _, text) in VERBS.items()
+        }
+        for name, verb in made.items():
+            verb.add_argument("--json", action="store_true", help="print JSON")
+            if name not in ("parse", "render", "check"):
+                verb.add_argument("--host", default="", help="which host, when there are several")
+        _add_file_arguments(made)
+        _add_stored_arguments(made)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        chosen = argparse.Namespace(**options)
+        err = getattr(self.stderr, "_out", self.stderr)
+        output = Output(out=self.stdout, err=err, as_json=bool(chosen.json))  # type: ignore[arg-type]
+        try:
+            status = _run(chosen, output)
+        except BrokenPipeError:
+            # Whoever read the output has seen enough; Python would complain once more as it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 0
+        if status:
+            sys.exit(status)
+
+
+def _run(chosen: argparse.Namespace, output: Output) -> int:
+    from rules.netfilter.errors import NetfilterError
+    from rules.services.errors import Invalid, NotFound, ServiceError
+
+    try:
+        return _verb(chosen)(chosen, output)
+    except (InputError, NetfilterError, Invalid, NotFound) as error:
+        output.note(str(error))
+        return 2
+    except ServiceError as error:
+        output.note(str(error))
+        return 1
+    except DatabaseError as error:
+        first = str(error).strip().splitlines()[:1]
+        output.note(f"the database cannot be used ({''.join(first)}); `python manage.py migrate` sets it up")
+        return 2
+
+
+def _verb(chosen: argparse.Namespace) -> Any:
+    module, function, _ = VERBS[chosen.verb]
+    if chosen.verb == "plan":
+        module, function = _plan(chosen)
+    elif chosen.verb == "import":
+        module, function = ("files", "import_print") if chosen.print else ("stored", "import_draft")
+    return getattr(import_module(f"rules.command_line.{module}"), function)
+
+
+def _plan(chosen: argparse.Namespace) -> tuple[str, str]:
+    live = chosen.live or chosen.live6
+    if chosen.file and not live:
+        raise InputError("plan FILE needs the ruleset to compare with: add --live SAVE")
+    if live and not chosen.file:
+        raise InputError("--live goes with a FILE; without one the draft is compared with the host")
+    return ("files", "plan_file") if chosen.file else ("stored", "plan_draft")
+
+
+def _add_file_arguments(verbs: dict[str, CommandParser]) -> None:
+    verbs["parse"].add_argument("file", metavar="FILE", nargs="?", default="-", help="default: -")
+    verbs["parse"].add_argument("--print", action="store_true", help="give it back as text, byte for byte")
+    verbs["render"].add_argument("file", metavar="FILE", help="a dockerfw/1 document")
+    verbs["render"].add_argument("--family", type=int, choices=(4, 6), required=True)
+    verbs["render"].add_argument(
+        "--live", metavar="SAVE", help="what the host holds, with chains of Docker or not"
+    )
+    verbs["render"].add_argument(
+        "--revision", type=_number, metavar="N", help="the number that the kernel shows"
+    )
+    verbs["check"].add_argument("file", metavar="FILE", help="a dockerfw/1 document")
+    verbs["plan"].add_argument(
+        "file", metavar="FILE", nargs="?", help="a dockerfw/1 document; without: the draft"
+    )
+    verbs["plan"].add_argument(
+        "--live", metavar="SAVE", help="the save to compare with (IPv4 unless --family 6)"
+    )
+    verbs["plan"].add_argument("--live6", metavar="SAVE", help="the IPv6 save to compare with as well")
+    verbs["plan"].add_argument("--family", type=int, choices=(4, 6), default=4, help="what --live holds")
+    verbs["import"].add_argument("file", metavar="FILE", help="a document, an iptables.conf or a save")
+    verbs["import"].add_argument(
+        "--print", action="store_true", help="print the document, leave the draft alone"
+    )
+
+
+def _add_stored_arguments(verbs: dict[str, CommandParser]) -> None:
+    verbs["export"].add_argument(
+        "--revision", type=_number, metavar="N", help="a revision instead of the draft"
+    )
+    verbs["diff"].add_argument("a", type=_number, metavar="A", help="the older revision")
+    verbs["diff"].add_argument("b", type=_number, metavar="B", help="the newer revision")
+    verbs["rollback"].add_argument("number", type=_number, metavar="N", help="whose content to load")
+    for name in ("apply", "rollback"):
+        verbs[name].add_argument("-m", "--message", required=True, help="why, for those who read the history")
+        verbs[name].add_argument(
+            "--timeout", type=float, default=120.0, help="seconds to wait (default: 120)"
+        )
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a revision number")
+    return int(text)

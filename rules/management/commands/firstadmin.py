@@ -1,0 +1,32 @@
+"""`manage.py firstadmin`: print the one-time link that makes the first account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from rules.services.errors import ServiceError
+from rules.services.setup import first_admin_link_create
+
+
+class Command(BaseCommand):
+    """Print a link; earlier links stop working."""
+
+    help = "Print the one-time link that makes the first account. Earlier links stop working."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--url", default="http://127.0.0.1:8000", help="where the site is reached (default: %(default)s)"
+        )
+        parser.add_argument("--if-needed", action="store_true", help="print nothing when there is an account")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["if_needed"] and get_user_model().objects.exists():
+            return
+        try:
+            token = first_admin_link_create()
+        except ServiceError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{options['url'].rstrip('/')}/setup/{token}/")

@@ -1,0 +1,67 @@
+"""The clerk's one job: write an outcome of the root worker into the database.
+
+Runs unprivileged, in a process forked by the locked worker. It checks the outcome from scratch; one that can never be
+written is logged and let go, one that the database could not take now is raised, so that the root worker sends it
+again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from django.db import DatabaseError, connections
+
+from rules.queue.entries import AllowedJob
+from rules.queue.orders import OrderError, Outcome
+from rules.services.outcomes import applies_expire, outcome_record
+
+TRIES = 3
+PAUSE_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+def record_outcome(value: dict[str, object]) -> None:
+    """Write one outcome down, once. Raises DatabaseError when the database does not take it."""
+    try:
+        outcome = Outcome.from_json(value)
+    except OrderError as error:
+        logger.warning("an outcome that cannot be read was dropped: %s", error)
+        return
+    # A connection of the parent must not be shared by its children.
+    connections.close_all()
+    try:
+        _record(outcome)
+    finally:
+        connections.close_all()
+
+
+def expire_applies() -> None:
+    """Give up applies whose order was lost; a database that is away is met again at the next turn."""
+    try:
+        applies_expire()
+    except DatabaseError as error:
+        logger.warning("lost applies could not be looked for: %s", error)
+    finally:
+        # The worker forks after this: it must not carry an open connection into its children.
+        connections.close_all()
+
+
+ALLOWED = {
+    "record_outcome": AllowedJob(record_outcome, arguments=(dict,), seconds=60.0, acknowledged=True),
+}
+
+
+def _record(outcome: Outcome) -> None:
+    for attempt in range(1, TRIES + 1):
+        try:
+            outcome_record(outcome=outcome)
+        except DatabaseError as error:
+            if attempt == TRIES:
+                raise
+            logger.warning("the database did not take an outcome, trying again: %s", error)
+            connections.close_all()
+            time.sleep(PAUSE_SECONDS * attempt)
+        else:
+            return
