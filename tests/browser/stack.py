@@ -9,10 +9,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+from redis import Redis
 
 from tests.kernel.namespace import CommandError, Family, end_process, iptables_program, wait_until
 
@@ -141,6 +144,31 @@ class Stack:
         """Return the rules of our chains, without the revision's label, which changes with every apply."""
         ours = [line for line in self.kernel_rules(family) if line.startswith("-A FILTERS")]
         return [re.sub(r'"dockerfw r\d+ \w+"', '"label"', line) for line in ours]
+
+    def forget_snapshot(self) -> None:
+        """Take the last snapshot out of Redis, as when the root worker has not spoken for long."""
+        with Redis(unix_socket_path=str(self.data / "run" / "redis.sock"), socket_timeout=5) as connection:
+            connection.delete("dockerfw:snapshot:local")
+
+    def manage(self, *arguments: str, password: str = "") -> str:
+        """Run manage.py with this run's data and return what it printed."""
+        environment = {
+            **os.environ,
+            "DOCKERFW_DATA_DIR": str(self.data),
+            "DJANGO_SUPERUSER_PASSWORD": password,
+        }
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise CommandError(f"manage.py {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done.stdout
 
     def delete(self) -> None:
         """End the run and remove its data."""

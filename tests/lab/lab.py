@@ -9,7 +9,17 @@ Every test finds three containers: `web` (8080 to 80), `other` (8081 to 80), `pl
 
 from __future__ import annotations
 
-from tests.kernel.namespace import FAMILIES, Backend, Namespace, join_namespaces
+import uuid
+
+from rules.host.apply import Apply
+from rules.host.state import StateDirectory
+from rules.netfilter.document import digest, parse_document, to_json_object
+from rules.netfilter.plan import Plan, plan_changes
+from rules.queue.orders import Order, Outcome
+
+from rules.netfilter.model import Ruleset
+from rules.netfilter.parse import parse_save
+from tests.kernel.namespace import FAMILIES, Backend, CommandError, Family, Namespace, join_namespaces
 from tests.lab.docker_host import DockerHost
 
 EXTERNAL = "ens33"
@@ -28,6 +38,7 @@ class Lab:
     def __init__(self, backend: Backend = "nft") -> None:
         """Build the lab; about four seconds."""
         self.client = Namespace("client")
+        self._sequence = 0
         try:
             self.docker = DockerHost(backend)
         except BaseException:
@@ -71,10 +82,62 @@ class Lab:
             lines += [f"-X {line.split()[0][1:]}" for line in ours if line.startswith(":FILTERS")]
             self.host.restore("\n".join([*lines, "COMMIT", ""]), self.docker.backend, family)
 
+    def live(self) -> dict[Family, Ruleset]:
+        """Read back what the kernel holds, both families, with counters."""
+        return {
+            family: parse_save(self.host.save(self.docker.backend, family, counters=True))
+            for family in FAMILIES
+        }
+
+    def load(self, value: dict[str, object], revision: int = 1) -> None:
+        """Load a document as the root worker does, and see that planning it again finds nothing to do."""
+        self.revision = revision
+        self.document = parse_document(value)
+        self._sequence += 1
+        order = Order(
+            apply=str(uuid.uuid4()),
+            sequence=self._sequence,
+            host="lab",
+            revision=revision,
+            document=to_json_object(self.document),
+            digest=digest(self.document),
+            confirm_seconds=0,
+            issued_at="2026-01-01T00:00:00Z",
+        )
+        state = StateDirectory(self.host.directory / "state")
+        with self.host.entered():
+            outcome = Apply(order, host="lab", state=state, tell=_forget, settle=_forget).run()
+        if outcome.state != "confirmed":
+            raise CommandError(f"the apply failed: {outcome.error}")
+        self.assert_in_force()
+
+    def plan(self) -> Plan:
+        """Plan the last loaded document against what the kernel holds."""
+        return plan_changes(self.document, self.live(), revision=self.revision)
+
+    def assert_in_force(self) -> None:
+        """See that the kernel still holds the last loaded document, first in line, with nothing to do."""
+        live = self.live()
+        plan = self.plan()
+        assert plan.empty, plan
+        for family in FAMILIES:
+            assert _first_rule(live[family], "INPUT") == "-A INPUT -j FILTERS-HOST"
+            anchor = f"-A DOCKER-USER -i {EXTERNAL} -j FILTERS-CONTAINERS"
+            assert _first_rule(live[family], "DOCKER-USER") == anchor
+
     def delete(self) -> None:
         """End everything that the lab started."""
         self.docker.delete()
         self.client.delete()
+
+
+def _forget(outcome: Outcome) -> None:
+    """Take an outcome that nobody waits for."""
+
+
+def _first_rule(live: Ruleset, chain_name: str) -> str:
+    chain = live.chain("filter", chain_name)
+    return chain.rules[0].text if chain is not None and chain.rules else ""
 
 
 def _add_address(namespace: Namespace, interface: str, address: str) -> None:

@@ -1,0 +1,187 @@
+"""What goes wrong between people and processes is told plainly, and nothing that was typed is lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.person import PASSWORD, Person
+from tests.browser.screens import Screens
+from tests.browser.stack import Stack
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def admins(stack: Stack) -> tuple[str, str]:
+    """Two admins of the module's stack, by name."""
+    for name in ("alice", "bob"):
+        stack.manage("createsuperuser", "--noinput", f"--username={name}", "--email=", password=PASSWORD)
+    return ("alice", "bob")
+
+
+@pytest.fixture
+def alice(new_person: Callable[[str], Person], admins: tuple[str, str]) -> Person:
+    """An admin, signed in, with nothing pending and ens33 as external interface."""
+    person = new_person(admins[0])
+    person.sign_in()
+    expect(person.page.locator("details.account")).to_contain_text("alice")
+    person.goto("settings/")
+    box = person.page.locator("label.choice").filter(has_text="ens33").locator("input")
+    if not box.is_checked():
+        box.check()
+        person.press("Save to the draft")
+    person.page.goto("/")
+    if person.pending():
+        person.apply("Begin the test with nothing pending")
+    return person
+
+
+@pytest.fixture
+def bob(new_person: Callable[[str], Person], admins: tuple[str, str]) -> Person:
+    """Another admin, signed in."""
+    person = new_person(admins[1])
+    person.sign_in()
+    expect(person.page.locator("details.account")).to_contain_text("bob")
+    return person
+
+
+def test_two_admins_edit_the_same_rule(alice: Person, bob: Person, screens: Screens) -> None:
+    alice.add_rule("container", "9001", comment="to be edited")
+    alice.rule_row("to be edited").get_by_role("link", name=re.compile("^Edit")).click()
+    expect(alice.page.get_by_label("Ports", exact=True)).to_have_value("9001")
+    bob.goto("rules/")
+    bob.rule_row("to be edited").get_by_role("link", name=re.compile("^Edit")).click()
+    bob.page.get_by_label("Ports", exact=True).fill("9001, 9002")
+    bob.save_rule()
+
+    alice.page.get_by_label("Ports", exact=True).fill("9001, 9003")
+    with alice.watch.expecting(409):
+        alice.press("Save to the draft")
+        expect(alice.page.get_by_role("heading", name="Somebody changed this rule")).to_be_visible()
+    expect(alice.page.locator("main")).to_contain_text("9001, 9002")
+    expect(alice.page.get_by_label("Ports", exact=True)).to_have_value("9001, 9003")
+    screens.take(alice.page, "conflict")
+    alice.save_rule()
+    expect(alice.rule_row("to be edited")).to_contain_text("9001, 9003")
+
+
+def test_a_rule_removed_while_it_was_edited(alice: Person, bob: Person) -> None:
+    alice.add_rule("container", "9011", comment="to be removed soon")
+    alice.rule_row("to be removed soon").get_by_role("link", name=re.compile("^Edit")).click()
+    bob.goto("rules/")
+    bob.rule_row("to be removed soon").get_by_role("button", name=re.compile("^Delete")).click()
+    expect(bob.rule_row("to be removed soon")).to_have_count(0)
+    alice.page.get_by_label("Ports", exact=True).fill("9012")
+    with alice.watch.expecting(409):
+        alice.press("Save to the draft")
+        expect(alice.page.get_by_role("heading", name="Somebody removed this rule")).to_be_visible()
+    expect(alice.page.get_by_label("Ports", exact=True)).to_have_value("9012")
+    alice.save_rule()
+    expect(alice.rule_row("to be removed soon")).to_contain_text("9012")
+
+
+def test_a_draft_that_changed_since_its_review_is_shown_again(
+    stack: Stack, alice: Person, bob: Person
+) -> None:
+    alice.add_rule("container", "9021", comment="reviewed")
+    alice.goto("review/")
+    bob.add_rule("container", "9022", comment="slipped in")
+    before = stack.our_rules()
+    with alice.watch.expecting(409):
+        alice.start_apply("What I have seen")
+        expect(alice.page.get_by_text("The draft changed since this page was drawn")).to_be_visible()
+    assert stack.our_rules() == before
+    expect(alice.page.locator("main")).to_contain_text("slipped in")
+    expect(alice.page.get_by_label("Why")).to_have_value("What I have seen")
+    alice.press("Apply")
+    alice.expect_applied()
+    assert any("--ctorigdstport 9022" in line for line in stack.our_rules())
+
+
+def test_a_double_click_applies_once(stack: Stack, alice: Person) -> None:
+    alice.add_rule("container", "9031", comment="clicked twice")
+    alice.goto("review/")
+    alice.page.get_by_label("Why").fill("Only once")
+    alice.page.get_by_role("button", name="Apply", exact=True).dblclick(no_wait_after=True)
+    alice.expect_applied()
+    alice.goto("history/")
+    expect(alice.page.get_by_text("Only once")).to_have_count(1)
+
+
+def test_two_tabs_that_send_the_same_review_apply_once(stack: Stack, alice: Person) -> None:
+    alice.add_rule("container", "9032", comment="sent twice")
+    alice.goto("review/")
+    form = alice.page.locator('form[action$="/review/"]')
+    fields = form.evaluate("form => Object.fromEntries(new FormData(form))")
+    alice.start_apply("Only once, from two tabs")
+    alice.expect_applied()
+    with alice.watch.expecting(409):
+        answer = alice.page.request.post(
+            "/hosts/local/review/",
+            form={**fields, "message": "Only once, from two tabs"},
+            headers={"Referer": alice.page.url},
+        )
+    assert answer.status in {200, 409}
+    alice.goto("history/")
+    expect(alice.page.get_by_text("Only once, from two tabs")).to_have_count(1)
+
+
+def test_a_reload_in_the_middle_of_an_apply_finds_it_again(stack: Stack, alice: Person) -> None:
+    alice.add_rule("container", "9041", comment="reloaded")
+    alice.goto("review/")
+    with stack.frozen("root worker"):
+        alice.start_apply("Reload while it runs")
+        expect(alice.page.locator('[data-state="queued"]')).to_be_visible()
+        alice.page.reload()
+        expect(alice.page.locator('[data-state="queued"]')).to_be_visible()
+        alice.goto("review/")
+        expect(alice.page.locator("main")).to_contain_text("has not finished")
+        alice.follow("See that apply")
+        expect(alice.page.locator('[data-state="queued"]')).to_be_visible()
+    alice.expect_applied()
+
+
+def test_a_root_worker_that_does_not_answer_is_named(stack: Stack, alice: Person, screens: Screens) -> None:
+    with stack.frozen("root worker"):
+        alice.goto("rules/")
+        stack.forget_snapshot()
+        alice.page.goto("/")
+        expect(alice.page.locator(".sentence.unknown")).to_be_visible()
+        expect(alice.page.locator("main")).to_contain_text("root worker")
+        screens.take(alice.page, "dashboard-no-worker")
+    expect(alice.page.locator(".sentence.ok")).to_be_visible(timeout=15_000)
+
+
+def test_redis_that_does_not_answer_is_named(stack: Stack, alice: Person, screens: Screens) -> None:
+    alice.add_rule("container", "9051", comment="while Redis is away")
+    alice.goto("review/")
+    before = stack.our_rules()
+    with stack.frozen("redis"), alice.watch.expecting(503):
+        alice.page.set_default_timeout(20_000)
+        alice.start_apply("Nobody hears this")
+        expect(alice.page.locator("main")).to_contain_text("Redis", timeout=20_000)
+        expect(alice.page.get_by_label("Why")).to_have_value("Nobody hears this")
+        screens.take(alice.page, "review-no-redis")
+        alice.page.goto("/")
+        expect(alice.page.locator(".sentence.unknown")).to_be_visible(timeout=20_000)
+    assert stack.our_rules() == before
+    alice.apply("Redis is back")
+    assert any("--ctorigdstport 9051" in line for line in stack.our_rules())
+
+
+def test_a_change_behind_its_back_is_seen(stack: Stack, alice: Person, screens: Screens) -> None:
+    alice.page.goto("/")
+    expect(alice.page.locator(".sentence.ok")).to_be_visible()
+    stack.in_sandbox("iptables-nft", "-D", "INPUT", "-j", "FILTERS-HOST")
+    expect(alice.page.locator(".sentence.bad")).to_be_visible(timeout=15_000)
+    screens.take(alice.page, "dashboard-drift")
+    alice.goto("review/")
+    expect(alice.page.locator("main")).to_contain_text("The kernel differs from it")
+    alice.apply("Put it back")
+    assert "-A INPUT -j FILTERS-HOST" in stack.kernel_rules()
+    alice.page.goto("/")
+    expect(alice.page.locator(".sentence.ok")).to_be_visible(timeout=15_000)
