@@ -9,13 +9,36 @@ import pytest
 from tests.lab.docker_host import why_unavailable
 from tests.lab.lab import Lab
 
+# Docker 20.10 filters IPv6 itself only when asked to.
+IPV6_OPTIONS = ("--ipv6", "--fixed-cidr-v6=2001:db8:d0c::/64", "--experimental", "--ip6tables")
+
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """The lab, with whatever rules the test before left in it."""
+def _engine_works() -> None:
     reason = why_unavailable()
     if reason:
         pytest.skip(f"no Docker lab: {reason}")
+
+
+@pytest.fixture(scope="session")
+def lab(_engine_works: None) -> Iterator[Lab]:
+    """The lab, with whatever rules the test before left in it."""
     built = Lab()
+    yield built
+    built.delete()
+
+
+@pytest.fixture(scope="module")
+def legacy_lab(_engine_works: None) -> Iterator[Lab]:
+    """A lab whose engine keeps its chains in the legacy backend."""
+    built = Lab("legacy")
+    yield built
+    built.delete()
+
+
+@pytest.fixture(scope="module")
+def ipv6_lab(_engine_works: None) -> Iterator[Lab]:
+    """A lab whose containers have IPv6 addresses, and whose engine publishes ports over IPv6 by DNAT."""
+    built = Lab(engine_options=IPV6_OPTIONS)
     yield built
     built.delete()

@@ -36,11 +36,15 @@ def why_unavailable() -> str:
 class DockerHost:
     """A network namespace with dockerd in it; `docker(...)` is its client."""
 
-    def __init__(self, backend: Backend = "nft") -> None:
-        """Make the namespace, start the daemon in it (about a second) and import the image."""
+    def __init__(self, backend: Backend = "nft", options: Sequence[str] = ()) -> None:
+        """Make the namespace, start the daemon in it (about a second) and import the image.
+
+        `options` are more of dockerd's own.
+        """
         self.namespace = Namespace("dockerhost")
         self.directory = self.namespace.directory
         self.backend = backend
+        self._options = tuple(options)
         self.cgroup = self.directory.name
         self._init = 0
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -93,6 +97,7 @@ class DockerHost:
                     f"--host={self.socket}",
                     f"--cgroup-parent={self.cgroup}",
                     "--shutdown-timeout=2",
+                    *self._options,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

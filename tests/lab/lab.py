@@ -10,15 +10,16 @@ Every test finds three containers: `web` (8080 to 80), `other` (8081 to 80), `pl
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
+
+from rules.netfilter.plan import Plan, plan_changes
 
 from rules.host.apply import Apply
 from rules.host.state import StateDirectory
 from rules.netfilter.document import digest, parse_document, to_json_object
-from rules.netfilter.plan import Plan, plan_changes
-from rules.queue.orders import Order, Outcome
-
 from rules.netfilter.model import Ruleset
 from rules.netfilter.parse import parse_save
+from rules.queue.orders import Order, Outcome
 from tests.kernel.namespace import FAMILIES, Backend, CommandError, Family, Namespace, join_namespaces
 from tests.lab.docker_host import DockerHost
 
@@ -35,12 +36,12 @@ NEIGHBOUR_6 = "2001:db8::3"
 class Lab:
     """A Docker host, a client, and three containers."""
 
-    def __init__(self, backend: Backend = "nft") -> None:
-        """Build the lab; about four seconds."""
+    def __init__(self, backend: Backend = "nft", engine_options: Sequence[str] = ()) -> None:
+        """Build the lab, which takes about two seconds; `engine_options` are dockerd's own."""
         self.client = Namespace("client")
         self._sequence = 0
         try:
-            self.docker = DockerHost(backend)
+            self.docker = DockerHost(backend, engine_options)
         except BaseException:
             self.client.delete()
             raise
