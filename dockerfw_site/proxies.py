@@ -31,7 +31,7 @@ class TrustedProxyMiddleware:
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return the address of the browser: the peer, or the last untrusted hop that trusted proxies forwarded for."""
+    """Return the browser's address: the peer, or the last hop that trusted proxies do not vouch for."""
     peer = str(request.META.get("REMOTE_ADDR", ""))
     if not _is_trusted(peer):
         return _normal(peer)

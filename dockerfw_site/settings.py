@@ -15,13 +15,15 @@ from dockerfw_site.environment import BASE_DIR, read_environment
 
 ENVIRONMENT = read_environment()
 
-# Without a stored key each process gets its own, which is enough for commands; wsgi.py stores one for the web.
+# Without a stored key each process gets its own, which is enough for commands; wsgi.py stores one for the
+# web.
 SECRET_KEY = ENVIRONMENT.secret_key or secrets.token_urlsafe(50)
 DEBUG = ENVIRONMENT.debug
 ALLOWED_HOSTS = list(ENVIRONMENT.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(ENVIRONMENT.csrf_trusted_origins)
 
-# django_rq is left out on purpose: as an app it brings `rqworker` and admin pages, which unpickle what Redis holds.
+# django_rq is left out on purpose: as an app it brings `rqworker` and admin pages, which unpickle what Redis
+# holds.
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -1,7 +1,7 @@
 """What a verb reads and writes: files, standard input, output as text or JSON.
 
-Owns sizes, encodings and the wording of what cannot be read. Output goes out as bytes, so that what the kernel
-printed stays as it was, whatever the locale says.
+Owns sizes, encodings and the wording of what cannot be read. Output goes out as bytes, so that what the
+kernel printed stays as it was, whatever the locale says.
 """
 
 from __future__ import annotations

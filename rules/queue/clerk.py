@@ -1,8 +1,8 @@
 """The clerk's one job: write an outcome of the root worker into the database.
 
-Runs unprivileged, in a process forked by the locked worker. It checks the outcome from scratch; one that can never be
-written is logged and let go, one that the database could not take now is raised, so that the root worker sends it
-again.
+Runs unprivileged, in a process forked by the locked worker. It checks the outcome from scratch; one that can
+never be written is logged and let go, one that the database could not take now is raised, so that the root
+worker sends it again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from django.db import DatabaseError, connections
 
 from rules.queue.entries import AllowedJob
 from rules.queue.orders import OrderError, Outcome
-from rules.services.outcomes import applies_expire, outcome_record
+from rules.services.expiry import applies_expire
+from rules.services.outcomes import outcome_record
 
 TRIES = 3
 PAUSE_SECONDS = 0.5

@@ -1,7 +1,7 @@
 """The web's end of the queue: hand orders to a host's root worker, read its snapshots and progress.
 
-Owns the web's connection to Redis, with short time limits so that a page never hangs on it. It runs no job, and what
-it reads it bounds in size and leaves to the validators of orders.py.
+Owns the web's connection to Redis, with short time limits so that a page never hangs on it. It runs no job,
+and what it reads it bounds in size and leaves to the validators of orders.py.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ def order_send(*, order: Order, job_id: str) -> None:
 
 
 def observe_send(host: str) -> bool:
-    """Ask for a new snapshot unless somebody did within the last second; say whether this call did. Raises QueueError."""
+    """Ask for a new snapshot unless somebody did within the last second; say whether this call did.
+
+    Raises QueueError.
+    """
     asked = _asked(lambda: connection().set(observe_key(host), "1", nx=True, px=OBSERVE_EVERY_MS))
     if not asked:
         return False
@@ -67,7 +70,10 @@ def observe_send(host: str) -> bool:
 
 
 def snapshot_read(host: str) -> bytes | None:
-    """Return the stored snapshot's JSON, None when there is none. Raises QueueError, also when it is too large."""
+    """Return the stored snapshot's JSON, None when there is none.
+
+    Raises QueueError, also when it is too large.
+    """
     return _read(snapshot_key(host), SNAPSHOT_BYTES_MAX)
 
 
@@ -82,14 +88,25 @@ def progress_read(apply: str) -> bytes | None:
 
 
 def order_waits(*, host: str, job_id: str) -> bool:
-    """Say whether the order is still in its queue, not yet taken by the root worker. Raises QueueError."""
-    return _asked(lambda: _queue(host).get_job_position(job_id)) is not None
+    """Say whether an order is still in its queue, or taken and not finished. Raises QueueError."""
+    queue = _queue(host)
+    for key in (queue.key, queue.intermediate_queue_key):
+        if _asked(lambda key=key: connection().lpos(key, job_id)) is not None:
+            return True
+    return False
+
+
+def order_take_back(*, host: str, job_id: str) -> None:
+    """Take an order out of its queue, so that no root worker loads it any more. Raises QueueError."""
+    queue = _queue(host)
+    for key in (queue.key, queue.intermediate_queue_key):
+        _asked(lambda key=key: connection().lrem(key, 0, job_id))
 
 
 def _queue(host: str) -> Queue:
     name = firewall_queue(host)
     if name in settings.RQ_QUEUES:
-        return cast(Queue, get_queue(name, connection=connection(), commit_mode="auto"))
+        return get_queue(name, connection=connection(), commit_mode="auto")
     # A host that this process was not configured with: the same queue, made by hand.
     return Queue(name, connection=connection(), serializer=JSONSerializer)
 

@@ -58,14 +58,14 @@ def recent_applies(host: Host) -> tuple[Apply, ...]:
 def apply_view(apply: Apply) -> ApplyView:
     """Return a stored apply with its live progress."""
     progress, problem = (None, "") if apply.is_finished else _progress(apply)
+    state, ended = apply.state, False
     if progress is not None and progress.event > apply.last_event:
         reported, error = progress.steps, progress.error
         # A final state counts once it is written down; until then the steps tell how far it is.
-        state = "loading" if progress.state in ("confirmed", "failed", "rolled_back") else progress.state
         ended = progress.state in ("confirmed", "failed", "rolled_back")
+        state = "loading" if ended else str(progress.state)
     else:
         reported, error = _stored_steps(apply), _stored_error(apply)
-        state, ended = apply.state, False
     return ApplyView(
         apply=apply,
         state=state,

@@ -62,7 +62,10 @@ def audit_actors() -> tuple[str, ...]:
 
 
 def audit_csv_rows(events: QuerySet[AuditEvent]) -> Iterator[tuple[str, ...]]:
-    """Yield the header and a row for each event; cells that a spreadsheet would run as formulas are quoted."""
+    """Yield the header and a row for each event.
+
+    Cells that a spreadsheet would run as formulas are quoted.
+    """
     yield CSV_HEADER
     for event in events.iterator(chunk_size=500):
         cells = (

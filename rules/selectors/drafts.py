@@ -1,11 +1,12 @@
 """Read a host's draft and what it is measured against.
 
-Owns the way from rows to a document. The base is the revision confirmed last; what differs from it is pending.
+Owns the way from rows to a document. The base is the revision confirmed last; what differs from it is
+pending.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any, cast
 
 from django.conf import settings
@@ -16,10 +17,6 @@ from rules.netfilter.diff import DocumentDiff, diff_documents
 from rules.netfilter.document import (
     Document,
     DocumentRule,
-    Icmp,
-    PortKind,
-    Refuse,
-    Scope,
     Settings,
     load_document,
     make_document,
@@ -27,6 +24,8 @@ from rules.netfilter.document import (
     settings_to_json_object,
 )
 from rules.selectors.memory import Memory
+
+RULE_COLUMNS = ("key", "scope", "source", "protocol", "ports", "port_kind", "comment", "enabled")
 
 _documents: Memory[Document] = Memory(16)
 _drafts: Memory[Document] = Memory(4)
@@ -91,8 +90,8 @@ def settings_document(host: Host) -> Settings:
     return Settings(
         external_interfaces=tuple(host.external_interfaces),
         trusted_interfaces=tuple(host.trusted_interfaces),
-        refuse=cast(Refuse, host.refuse),
-        icmp=cast(Icmp, host.icmp),
+        refuse=cast("Any", host.refuse),
+        icmp=cast("Any", host.icmp),
     )
 
 
@@ -105,11 +104,11 @@ def rule_document(rule: Rule) -> DocumentRule:
     """Return a stored rule as a document's; it was checked when it was stored."""
     return DocumentRule(
         id=rule.key,
-        scope=cast(Scope, rule.scope),
+        scope=cast("Any", rule.scope),
         source=rule.source,
         protocol=rule.protocol,
         ports=tuple(rule.ports),
-        port_kind=cast(PortKind, rule.port_kind),
+        port_kind=cast("Any", rule.port_kind),
         comment=rule.comment,
         enabled=rule.enabled,
     )
@@ -126,11 +125,10 @@ def _draft_key(host: Host) -> Hashable:
 
 
 def _read_draft(host: Host) -> Document:
-    rows = Rule.objects.filter(host=host).values_list(
-        "key", "scope", "source", "protocol", "ports", "port_kind", "comment", "enabled"
-    )
+    # Tuples, not model instances: a draft may have thousands of rules.
+    rows: Iterable[tuple[Any, ...]] = Rule.objects.filter(host=host).values_list(*RULE_COLUMNS)
     rules = tuple(
-        DocumentRule(key, cast(Scope, scope), source, protocol, tuple(ports), cast(PortKind, kind), *rest)
-        for key, scope, source, protocol, ports, kind, *rest in rows
+        DocumentRule(key, scope, source, protocol, tuple(ports), *rest)
+        for key, scope, source, protocol, ports, *rest in rows
     )
     return make_document(settings_document(host), rules)

@@ -17,7 +17,10 @@ PAGE = 25
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One revision; `state` is that of its last apply; `loaded` says that a fresh snapshot shows it in the kernel."""
+    """One revision.
+
+    `state` is that of its last apply; `loaded` says that a fresh snapshot shows it in the kernel.
+    """
 
     revision: Revision
     sentence: str
@@ -77,8 +80,8 @@ def compare(host: Host, a: int | None, b: int) -> Comparison | None:
     old = new.parent if a is None else revision_get(host, a)
     if a is not None and old is None:
         return None
-    before = revision_document(old.document) if old else None
-    return Comparison(old=old, new=new, diff=diff_documents(before, revision_document(new.document)))
+    before = revision_document(old) if old else None
+    return Comparison(old=old, new=new, diff=diff_documents(before, revision_document(new)))
 
 
 def loaded_number(snapshot: SnapshotView | None) -> int | None:
@@ -92,8 +95,8 @@ def loaded_number(snapshot: SnapshotView | None) -> int | None:
 
 def _entry(host: Host, revision: Revision, loaded: int | None) -> HistoryEntry:
     comparison = diff_documents(
-        revision_document(revision.parent.document) if revision.parent else None,
-        revision_document(revision.document),
+        revision_document(revision.parent) if revision.parent else None,
+        revision_document(revision),
     )
     applies = list(revision.applies.all())
     newest = applies[0] if applies else None

@@ -1,7 +1,7 @@
 """Say what the kernel holds, in one sentence, and never more than a fresh snapshot shows.
 
-Owns the levels: ok only when a fresh snapshot shows our anchors first and our chains equal to the revision confirmed
-last, in both families; unknown when nobody looked lately.
+Owns the levels: ok only when a fresh snapshot shows our anchors first and our chains equal to the revision
+confirmed last, in both families; unknown when nobody looked lately.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ class KernelSentence:
 
 
 def kernel_sentence(host: Host, *, seen: Look | None = None) -> KernelSentence:
-    """Say what the kernel holds of the host's confirmed revision; `seen` is a look that the caller already took."""
+    """Say what the kernel holds of the host's confirmed revision.
+
+    `seen` is a look that the caller already took.
+    """
     sight = seen or look(host)
     if sight.view is None:
         return KernelSentence(
@@ -56,7 +59,7 @@ def _measured(view: SnapshotView, revision: Revision) -> KernelSentence:
     if failed:
         text = "What the kernel holds could not be read completely."
         return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
-    verdict = loaded_matches(revision_document(revision.document), revision.number, view.rulesets)
+    verdict = loaded_matches(revision_document(revision), revision.number, view.rulesets)
     if view.stale:
         seconds = _ago(view.age)
         held = (

@@ -95,8 +95,8 @@ def live_view(
 ) -> LiveView:
     """Return one family's tables, 100 rules a chain at most.
 
-    `open_chain` is a LiveChain.anchor: `page` turns that chain's pages, all others show their first. All words of
-    `query` have to be in the rule's text or its chain's name.
+    `open_chain` is a LiveChain.anchor: `page` turns that chain's pages, all others show their first. All
+    words of `query` have to be in the rule's text or its chain's name.
     """
     words = tuple(query.casefold().split())
     sight = _Sight(family, words, hide_empty, page, open_chain, _Before.of(snapshot, family, previous))

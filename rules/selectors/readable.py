@@ -34,7 +34,10 @@ _WORDS = {
 
 
 def readable_rule(rule: Rule) -> str:
-    """Return what a packet must be for this rule, such as `tcp, from 1.2.3.4/32, to port 22`; `anything` for all."""
+    """Return what a packet must be for this rule, such as `tcp, from 1.2.3.4/32, to port 22`.
+
+    `anything` for all.
+    """
     parts = [_option(match.module, option) for match in rule.matches for option in match.options]
     bare = [match.module for match in rule.matches if match.module and not match.options]
     parts += [name for name in bare if name not in {"tcp", "udp", "sctp", "dccp", "icmp", "icmp6"}]

@@ -68,7 +68,7 @@ def rollback_review(host: Host, number: int) -> Review | None:
     revision = Revision.objects.filter(host=host, number=number).first()
     if revision is None:
         return None
-    return _review(host, revision_document(revision.document), rolls_back=True)
+    return _review(host, revision_document(revision), rolls_back=True)
 
 
 def _review(host: Host, document: Document, *, rolls_back: bool = False) -> Review:

@@ -33,7 +33,10 @@ class RuleRow:
 
 
 def rule_rows(host: Host, *, query: str = "", snapshot: SnapshotView | None = None) -> tuple[RuleRow, ...]:
-    """Return the draft's rules in the order they were added, then those to be removed; all words of `query` match."""
+    """Return the draft's rules in the order they were added, then those to be removed.
+
+    All words of `query` match.
+    """
     base = base_rules(host)
     hits = rule_counters(snapshot.rulesets) if snapshot else {}
     rows = [

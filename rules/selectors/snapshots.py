@@ -1,7 +1,7 @@
 """Read what the root worker last saw of a host.
 
-Owns the snapshot's way from Redis to parsed rulesets, which are cached in this process by their digest. A Redis that
-is down is an answer with a sentence, never an exception: pages still open.
+Owns the snapshot's way from Redis to parsed rulesets, which are cached in this process by their digest. A
+Redis that is down is an answer with a sentence, never an exception: pages still open.
 """
 
 from __future__ import annotations
@@ -83,7 +83,10 @@ def look(host: Host) -> Look:
 
 
 def observe_request(host: Host) -> bool:
-    """Ask the root worker for a new snapshot, at most once a second for all viewers; say whether this call asked."""
+    """Ask the root worker for a new snapshot, at most once a second for all viewers.
+
+    Say whether this call asked.
+    """
     try:
         return client.observe_send(host.name)
     except client.QueueError:
@@ -103,7 +106,7 @@ def _taken_at(head: bytes) -> str:
 def _view(host: Host, data: bytes) -> SnapshotView:
     snapshot = Snapshot.from_json(load_json(data))
     if snapshot.host != host.name:
-        raise OrderError(f"it is a snapshot of {snapshot.host}")
+        raise OrderError("host", f"it is a snapshot of {snapshot.host}")
     return _views.made((host.name, snapshot.taken_at), lambda: _parsed(snapshot))
 
 

@@ -1,7 +1,7 @@
 """Start applies: freeze the draft as a revision, store the attempt, hand the order to the root worker.
 
-Owns when an apply may start and what number it carries. It never waits for the kernel; outcomes.py writes down
-what became of the attempt.
+Owns when an apply may start and what number it carries. It never waits for the kernel; outcomes.py writes
+down what became of the attempt.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from rules.queue import client
 from rules.queue.orders import Order
 from rules.selectors.drafts import base_revision, draft_document, revision_document
 from rules.selectors.kernel import kernel_sentence
-from rules.services.actors import SYSTEM, Actor
+from rules.services.actors import Actor
 from rules.services.audit import audit_record
 from rules.services.drafts import host_lock
 from rules.services.errors import ApplyWaiting, Conflict, Invalid, NotFound, NothingToApply, QueueUnavailable
+from rules.services.expiry import apply_give_up
 
 MESSAGE_MAX = 2000
 
@@ -32,8 +33,8 @@ MESSAGE_MAX = 2000
 def apply_start(*, host: Host, actor: Actor, message: str, draft_version: int) -> Apply:
     """Apply the draft as it was reviewed at `draft_version`.
 
-    Makes a revision; when the draft equals what was applied last and the kernel has drifted, loads that revision
-    again. Raises Invalid, Conflict, ApplyWaiting, NothingToApply, QueueUnavailable.
+    Makes a revision; when the draft equals what was applied last and the kernel has drifted, loads that
+    revision again. Raises Invalid, Conflict, ApplyWaiting, NothingToApply, QueueUnavailable.
     """
     text = _message(message)
     _queue_answers()
@@ -56,9 +57,9 @@ def apply_start(*, host: Host, actor: Actor, message: str, draft_version: int) -
 def rollback_start(*, host: Host, actor: Actor, number: int, message: str, expected_head: int) -> Apply:
     """Apply revision `number`'s content as a new revision.
 
-    `expected_head` is the number of the revision confirmed last, as the review showed it, 0 for none. The draft
-    follows once the apply is confirmed, if it had no pending changes. Raises Invalid, NotFound, Conflict,
-    ApplyWaiting, NothingToApply, QueueUnavailable.
+    `expected_head` is the number of the revision confirmed last, as the review showed it, 0 for none. The
+    draft follows once the apply is confirmed, if it had no pending changes. Raises Invalid, NotFound,
+    Conflict, ApplyWaiting, NothingToApply, QueueUnavailable.
     """
     text = _message(message)
     _queue_answers()
@@ -170,26 +171,5 @@ def _send(order: Order, apply: Apply) -> None:
     try:
         client.order_send(order=order, job_id=apply.job_id)
     except client.QueueError as error:
-        apply_fail(apply=apply, step="queue", summary=f"The order could not be handed to the queue: {error}")
+        apply_give_up(apply=apply, summary=f"The order could not be handed to the queue: {error}")
         apply.refresh_from_db()
-
-
-def apply_fail(*, apply: Apply, step: str, summary: str) -> bool:
-    """Mark an apply that is still queued as failed, with a sentence; say whether it was still queued."""
-    error = {
-        "step": step,
-        "summary": summary,
-        "command": None,
-        "exit_status": None,
-        "stderr": "",
-        "line_number": None,
-        "line": None,
-    }
-    with transaction.atomic():
-        changed = Apply.objects.filter(pk=apply.pk, state=Apply.State.QUEUED).update(
-            state=Apply.State.FAILED, error=error, finished_at=timezone.now()
-        )
-        if changed:
-            target = f"revision {apply.revision.number}"
-            audit_record(actor=SYSTEM, verb="apply-failed", host=apply.host, target=target, detail=summary)
-    return bool(changed)

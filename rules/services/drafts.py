@@ -1,7 +1,7 @@
 """Write a draft as a whole: its settings, an import, a discard.
 
-Owns the draft's version, which rises with every edit in the same transaction, and the lock that makes edits of one
-host wait for each other.
+Owns the draft's version, which rises with every edit in the same transaction, and the lock that makes edits
+of one host wait for each other.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ def settings_update(*, host: Host, actor: Actor, version: int, values: Mapping[s
 
 
 def draft_replace(*, host: Host, actor: Actor, document: Document, version: int | None) -> Host:
-    """Make the draft equal to a document; `version` None means whatever the draft holds. Raises Conflict, Invalid."""
+    """Make the draft equal to a document; `version` None means whatever the draft holds.
+
+    Raises Conflict, Invalid.
+    """
     with transaction.atomic():
         current = host_lock(host)
         if version is not None:
@@ -69,7 +72,10 @@ def draft_discard(*, host: Host, actor: Actor, version: int) -> Host:
 
 
 def draft_write(*, host: Host, actor: Actor, document: Document, verb: str, detail: str = "") -> Host:
-    """Write a document over the draft of a locked host; rules that stay keep their rows. For services only."""
+    """Write a document over the draft of a locked host; rules that stay keep their rows.
+
+    For services only.
+    """
     before = draft_document(host)
     if digest(before) == digest(document):
         return host

@@ -1,4 +1,7 @@
-"""The exceptions of the services; each prints as a sentence for the person at the page or the command line."""
+"""The exceptions of the services.
+
+Each prints as a sentence for the person at the page or the command line.
+"""
 
 from __future__ import annotations
 

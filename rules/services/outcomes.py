@@ -1,30 +1,28 @@
 """Write down what became of an apply, as the root worker reported it.
 
-Owns the state machine: states only move forward, and an event is written once, by apply id and event number. It
-believes an outcome no further than its own apply: it cannot make revisions or touch another host.
+Owns the state machine: states only move forward, and an event is written once, by apply id and event number.
+It believes an outcome no further than its own apply: it cannot make revisions or touch another host.
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
-from django.utils import timezone
 
 from rules.models import Apply, Host
 from rules.netfilter.document import digest
-from rules.queue import client
 from rules.queue.orders import Outcome
 from rules.selectors.drafts import base_revision, draft_document, revision_document
 from rules.services.actors import SYSTEM
-from rules.services.applies import apply_fail
 from rules.services.audit import audit_record
 from rules.services.drafts import draft_write, host_lock
+from rules.services.expiry import was_given_up
 
-ANSWER_WITHIN = timedelta(minutes=10)
-LOST_AFTER = timedelta(minutes=1)
 RANK = {"queued": 0, "loading": 1, "awaiting": 2, "confirmed": 3, "rolled_back": 3, "failed": 3}
+
+ENDED = ("confirmed", "rolled_back", "failed")
 
 logger = logging.getLogger(__name__)
 
@@ -50,41 +48,10 @@ def outcome_record(*, outcome: Outcome) -> bool:
         return True
 
 
-def applies_expire(*, now: datetime | None = None) -> int:
-    """Fail applies whose order was lost or never answered; return how many. Called by the clerk as it idles."""
-    moment = now or timezone.now()
-    expired = 0
-    queued = Apply.objects.filter(state=Apply.State.QUEUED, created_at__lt=moment - LOST_AFTER)
-    for apply in queued.select_related("host", "revision"):
-        summary = _lost(apply, moment)
-        if summary and apply_fail(apply=apply, step="queue", summary=summary):
-            expired += 1
-    return expired
-
-
-def _lost(apply: Apply, now: datetime) -> str:
-    try:
-        waits = client.order_waits(host=apply.host.name, job_id=apply.job_id)
-    except client.QueueError:
-        return ""
-    if now - apply.created_at < ANSWER_WITHIN:
-        return ""
-    if waits:
-        return (
-            "The root worker has not taken the order within 10 minutes. Nothing was changed. "
-            "Start the root worker on the host, then apply again."
-        )
-    return (
-        "The order is no longer in the queue and no outcome came back within 10 minutes. Look at the live page "
-        "for what the kernel holds, then apply again."
-    )
-
-
 def _is_news(apply: Apply, outcome: Outcome) -> bool:
-    # An apply that was given up here may still be reported: what the root worker saw in the kernel is the truth.
-    given_up = apply.state == Apply.State.FAILED and apply.last_event < 0
-    if given_up:
-        return outcome.state != Apply.State.LOADING
+    # An apply that was given up here may still be reported: what the root worker saw in the kernel is true.
+    if was_given_up(apply):
+        return outcome.state in ENDED and outcome.event > apply.last_event
     if outcome.event <= apply.last_event:
         return False
     return RANK[outcome.state] >= RANK[apply.state] and not apply.is_finished
@@ -113,7 +80,7 @@ def _write(host: Host, apply: Apply, outcome: Outcome) -> None:
             after=after,
             detail=detail,
         )
-    if apply.state == Apply.State.CONFIRMED:
+    if outcome.state == "confirmed":
         _confirm(host, apply)
 
 

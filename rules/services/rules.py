@@ -1,7 +1,7 @@
 """Write the rules of a draft, one audited transaction each.
 
-Owns optimistic locking of rules: an update names the version it saw, and whoever comes second is told with what is
-stored now. The draft's own version rises with every edit. Nothing here reaches the kernel.
+Owns optimistic locking of rules: an update names the version it saw, and whoever comes second is told with
+what is stored now. The draft's own version rises with every edit. Nothing here reaches the kernel.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ def rule_create(*, host: Host, actor: Actor, values: Mapping[str, object]) -> Ru
 
 
 def rule_update(*, host: Host, actor: Actor, key: str, version: int, values: Mapping[str, object]) -> Rule:
-    """Change a rule that is at `version`; keys left out keep their value. Raises Conflict, Invalid, NotFound."""
+    """Change a rule that is at `version`; keys left out keep their value.
+
+    Raises Conflict, Invalid, NotFound.
+    """
     with transaction.atomic():
         host_lock(host)
         rule = _get(host, key)
@@ -63,7 +66,10 @@ def rule_delete(*, host: Host, actor: Actor, key: str, version: int) -> None:
 
 
 def rule_restore(*, host: Host, actor: Actor, key: str) -> Rule | None:
-    """Undo a rule's pending change: bring the base revision's rule back, or drop a new one (None). Raises NotFound."""
+    """Undo a rule's pending change: bring the base revision's rule back, or drop a new one (None).
+
+    Raises NotFound.
+    """
     with transaction.atomic():
         host_lock(host)
         base = base_rules(host).get(key)

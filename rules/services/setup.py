@@ -1,6 +1,7 @@
 """Make the first admin by a one-time link.
 
-Owns the links: only a digest is stored, a link dies with its use, after a day, and as soon as any user exists.
+Owns the links: only a digest is stored, a link dies with its use, after a day, and as soon as any user
+exists.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ LINK_LIVES = timedelta(hours=24)
 
 
 def first_admin_link_create() -> str:
-    """Make a link and return its token; earlier unused links stop working. ServiceError when a user exists."""
+    """Make a link and return its token; earlier unused links stop working.
+
+    ServiceError when a user exists.
+    """
     with transaction.atomic():
         if get_user_model().objects.exists():
             raise ServiceError("There is an account already; setup links are for the first one only.")

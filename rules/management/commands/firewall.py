@@ -77,7 +77,7 @@ def _run(chosen: argparse.Namespace, output: Output) -> int:
     from rules.services.errors import Invalid, NotFound, ServiceError
 
     try:
-        return _verb(chosen)(chosen, output)
+        return int(_verb(chosen)(chosen, output))
     except (InputError, NetfilterError, Invalid, NotFound) as error:
         output.note(str(error))
         return 2

@@ -1,0 +1,103 @@
+"""Give up applies that nobody answers, with a sentence, so that they do not hold up the next one.
+
+Owns the time limits. An order is taken out of the queue before its apply is given up, so that no root worker
+loads it afterwards behind everybody's back.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from rules.models import Apply
+from rules.queue import client
+from rules.services.actors import SYSTEM
+from rules.services.audit import audit_record
+
+LOST_AFTER = timedelta(minutes=2)
+ANSWER_WITHIN = timedelta(minutes=10)
+REPORT_WITHIN = timedelta(minutes=15)
+STEP = "queue"
+
+NOT_TAKEN = (
+    "The root worker has not answered within 10 minutes. Nothing was changed, and the order is taken back. "
+    "Start the root worker on the host, then apply again."
+)
+LOST = (
+    "The order is no longer in the queue and the root worker has not answered. "
+    "Look at what the kernel holds, then apply again."
+)
+SILENT = (
+    "The root worker began and then reported nothing more for 15 minutes. "
+    "Look at what the kernel holds, then apply again."
+)
+
+
+def applies_expire(*, now: datetime | None = None) -> int:
+    """Give up applies that are over their time; return how many. The clerk calls this as it idles."""
+    moment = now or timezone.now()
+    expired = 0
+    waiting = Apply.objects.filter(state__in=(Apply.State.QUEUED, Apply.State.LOADING))
+    for apply in waiting.select_related("host", "revision"):
+        summary = _summary(apply, moment)
+        if summary and apply_give_up(apply=apply, summary=summary):
+            expired += 1
+    return expired
+
+
+def apply_give_up(*, apply: Apply, summary: str) -> bool:
+    """Mark an apply as failed without an outcome.
+
+    Say whether it was still in the state that `apply` shows.
+    """
+    error = {
+        "step": STEP,
+        "summary": summary,
+        "command": None,
+        "exit_status": None,
+        "stderr": "",
+        "line_number": None,
+        "line": None,
+    }
+    with transaction.atomic():
+        unchanged = Apply.objects.filter(pk=apply.pk, state=apply.state, last_event=apply.last_event)
+        changed = unchanged.update(state=Apply.State.FAILED, error=error, finished_at=timezone.now())
+        if changed:
+            target = f"revision {apply.revision.number}"
+            before = {"apply": str(apply.pk), "state": apply.state}
+            after = {"apply": str(apply.pk), "state": Apply.State.FAILED.value}
+            audit_record(
+                actor=SYSTEM,
+                verb="apply-failed",
+                host=apply.host,
+                target=target,
+                before=before,
+                after=after,
+                detail=summary,
+            )
+    return bool(changed)
+
+
+def was_given_up(apply: Apply) -> bool:
+    """Say whether an apply failed only for want of an answer."""
+    return apply.state == Apply.State.FAILED and (apply.error or {}).get("step") == STEP
+
+
+def _summary(apply: Apply, now: datetime) -> str:
+    if apply.state == Apply.State.LOADING:
+        return SILENT if now - (apply.started_at or apply.created_at) > REPORT_WITHIN else ""
+    age = now - apply.created_at
+    if age < LOST_AFTER:
+        return ""
+    try:
+        if client.order_waits(host=apply.host.name, job_id=apply.job_id):
+            if age < ANSWER_WITHIN:
+                return ""
+            client.order_take_back(host=apply.host.name, job_id=apply.job_id)
+            return NOT_TAKEN
+    except client.QueueError:
+        # What the queue holds is not known now; a later turn will tell.
+        return ""
+    return LOST
