@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import sys
@@ -69,13 +70,20 @@ class Layout:
             # Plain HTTP: browsers would not send back a cookie that is marked secure.
             "DOCKERFW_SECURE_COOKIES": "0",
         }
-        fixed = {
+        return {**defaults, **os.environ, **self._places, "PYTHONUNBUFFERED": "1"}
+
+    @property
+    def _places(self) -> dict[str, str]:
+        return {
             "DOCKERFW_DATA_DIR": str(self.data),
             "DOCKERFW_STATE_DIR": str(self.state),
             "DOCKERFW_REDIS_URL": self.redis_url,
-            "PYTHONUNBUFFERED": "1",
         }
-        return {**defaults, **os.environ, **fixed}
+
+    def write_environment(self) -> None:
+        """Leave the places where scripts/firewall finds them."""
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self._places.items()]
+        (self.data / "environment").write_text("".join(lines))
 
 
 def prepare_layout(options: Options) -> Layout:
@@ -96,6 +104,7 @@ def prepare_layout(options: Options) -> Layout:
         ) from error
     web_user = _web_user()
     layout = Layout(data, state, data / "log", _runtime(data), lock, web_user)
+    layout.write_environment()
     if web_user is not None:
         _hand_over(layout, web_user)
     return layout

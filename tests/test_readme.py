@@ -1,0 +1,105 @@
+"""What README says is true: its picture of the folders, its settings, its commands, its links."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.stack.options import argument_parser
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# Of these every module stands in the picture, not only the folder.
+DRAWN_IN_FULL = ("rules/netfilter", "rules/host", "rules/queue", "dockerfw_site")
+NOT_DRAWN = {"__init__.py", "requirements.txt", "conftest.py"}
+
+
+def section(title: str) -> str:
+    found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^##? |\Z)", README, re.MULTILINE | re.DOTALL)
+    assert found, f"README has no part {title!r}"
+    return found[1]
+
+
+def drawn() -> Iterator[str]:
+    """Yield each path in the picture: two spaces a level, names up to the first double space."""
+    picture = section("The folders").split("```")[1]
+    above: list[str] = []
+    for line in picture.strip("\n").splitlines():
+        level = (len(line) - len(line.lstrip())) // 2
+        names = re.split(r"\s{2,}", line.strip())[0].split()
+        del above[level:]
+        yield from ("/".join([*above, name.rstrip("/")]) for name in names)
+        above.append(names[-1].rstrip("/"))
+
+
+def tracked() -> set[str]:
+    listed = subprocess.run(
+        ["git", "-c", f"safe.directory={ROOT}", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode != 0:
+        pytest.skip("git is not here, or this is not a clone")
+    return {name for name in listed.stdout.splitlines() if (ROOT / name).exists()}
+
+
+def test_what_the_picture_draws_is_there() -> None:
+    assert [path for path in drawn() if not (ROOT / path).exists()] == []
+
+
+def test_the_picture_draws_every_folder() -> None:
+    tops = {"rules", "tests", "scripts", "templates", "dockerfw_site", "deploy", "docs"}
+    paths = [name.split("/") for name in tracked()]
+    folders = {parts[0] for parts in paths if len(parts) > 1 and not parts[0].startswith(".")}
+    folders |= {
+        "/".join(parts[:2]) for parts in paths if len(parts) > 2 and parts[0] in {"rules", "tests", "scripts"}
+    }
+    assert folders >= {"rules", "rules/netfilter", "tests/kernel"}
+    assert sorted(folders - set(drawn()) - {"tests/scenarios"}) == []
+    assert {path for path in drawn() if "/" not in path} - {"manage.py"} <= tops
+
+
+@pytest.mark.parametrize("folder", DRAWN_IN_FULL)
+def test_the_picture_draws_every_module(folder: str) -> None:
+    modules = {f"{folder}/{file.name}" for file in (ROOT / folder).glob("*.py") if file.name not in NOT_DRAWN}
+    assert sorted(modules - set(drawn())) == []
+
+
+def test_the_top_level_of_the_application_is_drawn() -> None:
+    modules = {f"rules/{file.name}" for file in (ROOT / "rules").glob("*.py") if file.name not in NOT_DRAWN}
+    assert sorted(modules - set(drawn())) == []
+
+
+def test_every_setting_is_in_the_table_and_no_other() -> None:
+    source = (ROOT / "dockerfw_site" / "environment.py").read_text(encoding="utf-8")
+    known = set(re.findall(r'"(DOCKERFW_[A-Z_]+|DATABASE_URL)"', source))
+    table = set(re.findall(r"^\| `([A-Z_]+)` \|", section("Settings"), re.MULTILINE))
+    assert len(known) > 10
+    assert table == known
+
+
+def test_every_script_is_in_the_table() -> None:
+    table = set(re.findall(r"^\| `scripts/([a-z]+)", section("The commands"), re.MULTILINE))
+    scripts = {file.name for file in (ROOT / "scripts").iterdir() if file.is_file() and file.suffix == ""}
+    assert table == scripts
+
+
+def test_links_lead_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)]+)\)", README)
+    assert targets
+    assert [target for target in targets if "://" not in target and not (ROOT / target).exists()] == []
+
+
+def test_the_help_of_run_names_every_option() -> None:
+    shown = subprocess.run(
+        [ROOT / "scripts" / "run", "--help"], capture_output=True, text=True, check=True, cwd="/"
+    ).stdout
+    options = {option for action in argument_parser()._actions for option in action.option_strings}
+    assert options == {"--host", "--bind", "--port"}
+    assert all(option in shown for option in options)
