@@ -1,7 +1,7 @@
 """Load one revision on this host, or leave the kernel as it was and say what failed.
 
-Owns the order of the steps and the way back. An order is checked here from scratch, whoever sent it: the worst
-that a valid order can do is to load a valid document. It must not know about Redis, jobs or the database.
+Owns the order of the steps and the way back. An order is checked here from scratch, whoever sent it: the
+worst that a valid order can do is to load a valid document. It must not know about Redis, jobs or databases.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from rules.host.backend import find_backend, kernel_has_ipv6
-from rules.host.bootfiles import Previous, put_back_boot_files, write_boot_files
+from rules.host.bootfiles import put_back_boot_files, read_boot_files, write_boot_files
 from rules.host.files import LockedOut
 from rules.host.restore import (
     NotPutBack,
@@ -43,6 +43,9 @@ MAX_DETAIL = 3500
 
 class Refused(Exception):  # noqa: N818 - it states a fact
     """An order is not one that this host carries out now; the text says why."""
+
+
+EXPECTED = (Refused, NetfilterError, CommandFailed, RestoreFailed, NotPutBack, LockedOut, StateError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,6 @@ class Apply:
         self._settle = settle
         self._steps: list[Step] = []
         self._event = 0
-        self._boot_files: Previous | None = None
         self._undo: UndoRecord | None = None
         self._before: Seen | None = None
         self.after: Seen | None = None
@@ -89,16 +91,7 @@ class Apply:
                 return self._go(stack)
             # Also for what nobody thought of: the kernel must not be left half way.
             except Exception as error:
-                expected = (
-                    Refused,
-                    NetfilterError,
-                    CommandFailed,
-                    RestoreFailed,
-                    NotPutBack,
-                    LockedOut,
-                    OSError,
-                )
-                if not isinstance(error, (*expected, StateError)):
+                if not isinstance(error, EXPECTED):
                     logger.exception("apply %s met something unforeseen", self._order.apply)
                 return self._fail(error)
 
@@ -122,7 +115,7 @@ class Apply:
         with self._step("read-back"):
             self.after = self._read_back(document, before.backend)
         with self._step("boot-files") as say:
-            self._boot_files = write_boot_files(
+            write_boot_files(
                 document,
                 revision=self._order.revision,
                 backend=before.backend,
@@ -138,8 +131,8 @@ class Apply:
         last = self._state.last_begun()
         if order.sequence <= last.sequence:
             raise Refused(
-                f"the order's sequence number {order.sequence} is not above {last.sequence}, the last one that"
-                " this host let in: it is old, or was sent twice"
+                f"the order's sequence number {order.sequence} is not above {last.sequence}, the last one"
+                " that this host let in: it is old, or was sent twice"
             )
         document = parse_document(order.document)
         found = digest(document)
@@ -179,6 +172,7 @@ class Apply:
             backend=before.backend,
             saves={family: _text(save) for family, save in before.saves.items()},
             restores=restores,
+            boot_files=read_boot_files(self._state.boot),
         )
         self._state.write_undo(record)
         self._undo = record
@@ -223,8 +217,7 @@ class Apply:
             return f"{summary}. Nothing was changed in the kernel."[:MAX_DETAIL]
         try:
             put_back(self._undo.backend, self._before.rulesets, self._undo.restores)
-            if self._boot_files is not None:
-                put_back_boot_files(self._boot_files)
+            put_back_boot_files(self._state.boot, self._undo.boot_files)
             self._state.clear_undo()
         except (CommandFailed, RestoreFailed, NotPutBack, NetfilterError, OSError) as error:
             logger.error("apply %s could not be undone: %s", self._order.apply, error)
@@ -293,6 +286,7 @@ def recover(state: StateDirectory) -> UndoRecord | None:
         return None
     before = {family: parse_save(save) for family, save in record.saves.items()}
     put_back(record.backend, before, record.restores)
+    put_back_boot_files(state.boot, record.boot_files)
     state.clear_undo()
     logger.warning("apply %s had died half way; what was there before it is in force again", record.apply)
     return record

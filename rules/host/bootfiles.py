@@ -6,6 +6,7 @@ Owns which files there are and that they are replaced together, each as a whole.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from rules.host.files import read_bounded, remove_durably, write_all_durably
@@ -15,38 +16,38 @@ from rules.queue.snapshots import Backend
 
 SCRIPT = "dockerfw-boot.sh"
 UNIT = "dockerfw-boot.service"
-NAMES = ("rules.v4", "rules.v6", SCRIPT, UNIT)
-
-Previous = dict[Path, tuple[bytes, int] | None]
+MODES = {"rules.v4": 0o600, "rules.v6": 0o600, SCRIPT: 0o700, UNIT: 0o644}
 
 
-def write_boot_files(document: Document, *, revision: int, backend: Backend, directory: Path) -> Previous:
-    """Write all four files durably and return what was there before. Raises OSError; then nothing is new."""
-    previous: Previous = {path: _read(path) for path in (directory / name for name in NAMES)}
+def write_boot_files(document: Document, *, revision: int, backend: Backend, directory: Path) -> None:
+    """Write all four files durably, the first put in place after the last is written. Raises OSError."""
     script = render_boot_script(backend, document.settings.external_interfaces, str(directory))
-    files = {
-        directory / "rules.v4": (render_boot_rules(document, 4, revision).encode(), 0o600),
-        directory / "rules.v6": (render_boot_rules(document, 6, revision).encode(), 0o600),
-        directory / SCRIPT: (script.encode(), 0o700),
-        directory / UNIT: (render_boot_unit(str(directory / SCRIPT)).encode(), 0o644),
+    texts = {
+        "rules.v4": render_boot_rules(document, 4, revision),
+        "rules.v6": render_boot_rules(document, 6, revision),
+        SCRIPT: script,
+        UNIT: render_boot_unit(str(directory / SCRIPT)),
     }
-    try:
-        write_all_durably(files)
-    except OSError:
-        put_back_boot_files(previous)
-        raise
-    return previous
+    write_all_durably({directory / name: (text.encode(), MODES[name]) for name, text in texts.items()})
 
 
-def put_back_boot_files(previous: Previous) -> None:
-    """Write again what `write_boot_files` replaced. Raises OSError."""
-    for path, was in previous.items():
-        if was is None:
-            remove_durably(path)
-        elif _read(path) != was:
-            write_all_durably({path: was})
+def read_boot_files(directory: Path) -> dict[str, str | None]:
+    """Return what the files hold now, None for one that is not there. Raises OSError."""
+    contents = {name: read_bounded(directory / name) for name in MODES}
+    return {
+        name: None if content is None else content.decode("utf-8", "surrogateescape")
+        for name, content in contents.items()
+    }
 
 
-def _read(path: Path) -> tuple[bytes, int] | None:
-    content = read_bounded(path)
-    return None if content is None else (content, path.stat().st_mode & 0o777)
+def put_back_boot_files(directory: Path, was: Mapping[str, str | None]) -> None:
+    """Make the files hold again what `read_boot_files` returned. Raises OSError."""
+    now = read_boot_files(directory)
+    for name, text in was.items():
+        if text == now.get(name):
+            continue
+        if text is None:
+            remove_durably(directory / name)
+        else:
+            content = text.encode("utf-8", "surrogateescape")
+            write_all_durably({directory / name: (content, MODES[name])})

@@ -20,6 +20,7 @@ from rules.host.runner import Command, CommandFailed, command_path, run, run_all
 from rules.netfilter.errors import NetfilterError
 from rules.netfilter.model import Rule
 from rules.netfilter.parse import parse_save
+from rules.queue.fields import MAX_SAVE_CHARACTERS
 from rules.queue.snapshots import (
     FAMILIES,
     Backend,
@@ -50,6 +51,11 @@ def observe(host: str, *, seen: tuple[Backend, Mapping[Family, bytes]] | None = 
     backend, results = seen or find_backend()
     errors = [result for result in (*results.values(), *around.values()) if isinstance(result, CommandFailed)]
     saves = {family: _text(results[family]) for family in FAMILIES}
+    for family in FAMILIES:
+        if len(saves[family]) > MAX_SAVE_CHARACTERS:
+            words = (program(backend, family, "save"), "-c")
+            errors.append(CommandFailed(words, f"printed more than {MAX_SAVE_CHARACTERS} bytes", None, ""))
+            saves[family] = ""
     return Snapshot(
         host=host,
         taken_at=taken_at,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from rules.host.bootfiles import MODES
 from rules.host.files import locked, make_directory, read_bounded, remove_durably, write_durably
 from rules.queue.fields import Fields, OrderError, load_json
 from rules.queue.snapshots import FAMILIES, Backend, Family
@@ -44,6 +45,7 @@ class UndoRecord:
     backend: Backend
     saves: Mapping[Family, str]
     restores: Mapping[Family, str]
+    boot_files: Mapping[str, str | None]
 
 
 class StateDirectory:
@@ -101,6 +103,7 @@ class StateDirectory:
                 backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
                 saves=_by_family(fields.object("saves")),
                 restores=_by_family(fields.object("restores")),
+                boot_files=_boot_files(fields.object("boot_files")),
             )
         except OrderError as error:
             raise StateError(f"{self._undo}: {error}") from None
@@ -116,6 +119,7 @@ class StateDirectory:
             "backend": record.backend,
             "saves": {str(family): text for family, text in record.saves.items()},
             "restores": {str(family): text for family, text in record.restores.items()},
+            "boot_files": dict(record.boot_files),
         }
         write_durably(self._undo, json.dumps(value).encode("ascii"))
 
@@ -128,6 +132,13 @@ class StateDirectory:
             return Fields(load_json(raw, max_bytes=MAX_UNDO_BYTES))
         except OrderError as error:
             raise StateError(f"{path}: {error}") from None
+
+
+def _boot_files(fields: Fields) -> dict[str, str | None]:
+    def read(name: str) -> str:
+        return fields.text(name, longest=MAX_UNDO_BYTES)
+
+    return {name: fields.optional(name, read) for name in MODES}
 
 
 def _by_family(fields: Fields) -> dict[Family, str]:

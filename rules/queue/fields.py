@@ -62,6 +62,7 @@ class Fields:
         if not isinstance(value, dict):
             raise OrderError(path, f"must be an object, not {kind(value)}")
         self._values: dict[str, object] = value
+        self.value: object = value
         self._read: set[str] = set()
         self.path = path
 
@@ -81,6 +82,10 @@ class Fields:
     def fail(self, key: str, message: str) -> NoReturn:
         """Raise `OrderError` at the field `key`."""
         raise OrderError(self.at(key), message)
+
+    def has(self, key: str) -> bool:
+        """Say whether the key is there."""
+        return key in self._values
 
     def take(self, key: str) -> object:
         """Return the value of `key`, which must be there."""

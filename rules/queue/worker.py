@@ -41,7 +41,7 @@ class LockedWorker(Worker):
     """Serve one queue: `LockedWorker("clerk", connection=..., allowed={"name": AllowedJob(...)}).work()`.
 
     `on_idle` is called in this process at the start, after each job and every `idle_seconds`. `on_crash` is
-    called in a forked process when a job's process died without an end of its own.
+    called in a forked process, with a job's name and arguments, when its process died or had to be killed.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class LockedWorker(Worker):
         connection: Redis,
         allowed: Mapping[str, AllowedJob],
         on_idle: Callable[[], None] | None = None,
-        on_crash: Callable[[], None] | None = None,
+        on_crash: Callable[[str, list[object]], None] | None = None,
         idle_seconds: float = 5.0,
     ) -> None:
         locked = Queue(queue, connection=connection, job_class=LockedJob, serializer=JSONSerializer)
@@ -187,8 +187,8 @@ class LockedWorker(Worker):
             logger.info("%s (%s) done in %.3f s", name, job.id, took)
         else:
             logger.error("%s (%s) ended with status %d after %.3f s", name, job.id, status, took)
-        if status not in (0, 1) and self._on_crash is not None:
-            self._run_forked(self._on_crash, entry.seconds)
+        if status not in (0, 1) and (on_crash := self._on_crash) is not None:
+            self._run_forked(lambda: on_crash(name, arguments), entry.seconds)
         return status == 0
 
     def _run_forked(self, call: Callable[[], None], seconds: float) -> int:

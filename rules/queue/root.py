@@ -1,0 +1,92 @@
+"""The root worker's process: `python -m rules.queue.root`.
+
+Owns start and end of the only process that may change the kernel's rules. It imports no Django and no
+database driver, refuses to unpickle, and goes on until SIGTERM or SIGINT.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from dockerfw_site.environment import Environment, SettingError, read_environment
+from rules.host.backend import BACKENDS
+from rules.host.files import LockedOut
+from rules.host.snapshot import iptables_version
+from rules.host.state import StateDirectory
+from rules.queue.entries import refuse_unpickling
+from rules.queue.jobs import RootJobs
+from rules.queue.orders import firewall_queue
+from rules.queue.worker import LockedWorker
+
+logger = logging.getLogger("dockerfw.root")
+
+IDLE_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
+
+
+def main() -> int:
+    """Serve this host's queue; status 0 after a stop, 1 when it could not start, 2 for wrong settings."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    refuse_unpickling()
+    os.umask(0o077)
+    try:
+        environment = read_environment()
+    except SettingError as error:
+        logger.error("%s", error)
+        return 2
+    state = StateDirectory(environment.state_dir)
+    try:
+        state.prepare()
+        with state.worker_lock():
+            serve(environment, state)
+    except LockedOut as error:
+        logger.error("a root worker for this state directory runs already: %s", error)
+        return 1
+    except OSError as error:
+        logger.error("the state directory %s cannot be used: %s", environment.state_dir, error)
+        return 1
+    return 0
+
+
+def connect(url: str) -> Redis:
+    """Return a connection that gives up in time and never retries by itself: the worker does that."""
+    return Redis.from_url(
+        url,
+        socket_connect_timeout=2,
+        socket_timeout=IDLE_SECONDS + ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def serve(environment: Environment, state: StateDirectory) -> None:
+    """Undo what was left half done, then serve until told to stop."""
+    connection = connect(environment.redis_url)
+    jobs = RootJobs(host=environment.host, state=state, connection=connection)
+    try:
+        jobs.start()
+    # Serving goes on: the next apply tries again, and its failure reaches the page.
+    except Exception as error:  # noqa: BLE001
+        logger.error("what an earlier root worker left half done could not be undone: %s", error)
+    for backend in BACKENDS:
+        iptables_version(backend)
+    worker = LockedWorker(
+        firewall_queue(environment.host),
+        connection=connection,
+        allowed=jobs.allowed(),
+        on_idle=jobs.deliver,
+        on_crash=jobs.died,
+        idle_seconds=IDLE_SECONDS,
+    )
+    worker.work()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
