@@ -1,0 +1,79 @@
+/* What every page needs beyond htmx: one submit per form, the current tab in sight, and a word when the
+   server does not answer. Everything here is an addition; without it each form and link still works. */
+(function () {
+  "use strict";
+
+  // A second click must not send a form twice. The server refuses the second order as well.
+  document.addEventListener("submit", function (event) {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== "post" || form.hasAttribute("hx-post")) return;
+    if (form.dataset.sent === "yes") {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    const button = event.submitter;
+    if (button && button.dataset.busy) {
+      button.querySelector(".button-text").textContent = button.dataset.busy;
+    }
+    // Disabling now would drop the button's own name and value from the request.
+    window.setTimeout(function () {
+      form.querySelectorAll("button").forEach(function (each) { each.disabled = true; });
+    }, 0);
+  });
+
+  // A page taken from the browser's back cache is alive again.
+  window.addEventListener("pageshow", function (event) {
+    if (event.persisted) window.location.reload();
+  });
+
+  document.addEventListener("DOMContentLoaded", function () {
+    const current = document.querySelector(".nav a[aria-current]");
+    const strip = document.querySelector(".nav");
+    if (current && strip && strip.scrollWidth > strip.clientWidth) {
+      strip.scrollLeft = current.offsetLeft - (strip.clientWidth - current.offsetWidth) / 2;
+    }
+  });
+
+  // The account menu closes as a menu does.
+  document.addEventListener("click", function (event) {
+    document.querySelectorAll("details.account[open]").forEach(function (menu) {
+      if (!menu.contains(event.target)) menu.open = false;
+    });
+  });
+  document.addEventListener("keydown", function (event) {
+    if (event.key !== "Escape") return;
+    document.querySelectorAll("details.account[open]").forEach(function (menu) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    });
+  });
+
+  // Parts that tell of the kernel ask again while the tab is looked at; an equal answer leaves the page alone.
+  document.addEventListener("DOMContentLoaded", function () {
+    document.querySelectorAll("[data-refresh]").forEach(function (part) {
+      function ask() {
+        if (document.visibilityState === "visible") window.htmx.trigger(part, "refresh");
+      }
+      window.setTimeout(ask, 1200);
+      window.setInterval(ask, Number(part.dataset.refresh));
+    });
+  });
+  const lastAnswer = new WeakMap();
+  document.addEventListener("htmx:beforeSwap", function (event) {
+    const part = event.detail.target;
+    if (!part || !part.dataset || !part.dataset.refresh) return;
+    if (lastAnswer.get(part) === event.detail.serverResponse) event.detail.shouldSwap = false;
+    lastAnswer.set(part, event.detail.serverResponse);
+  });
+
+  function say(text) {
+    const place = document.getElementById("connection");
+    if (place && place.textContent !== text) place.textContent = text;
+  }
+  document.addEventListener("htmx:sendError", function () { say("dockerfw does not answer. Trying again."); });
+  document.addEventListener("htmx:responseError", function (event) {
+    say("dockerfw answered with an error (" + event.detail.xhr.status + "). Reload the page.");
+  });
+  document.addEventListener("htmx:beforeOnLoad", function () { say(""); });
+})();

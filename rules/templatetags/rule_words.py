@@ -1,0 +1,57 @@
+"""Template filters that put rules, settings and owners of chains into words. Must not read the database."""
+
+from __future__ import annotations
+
+from django import template
+
+from rules.netfilter.describe import describe_rule
+from rules.netfilter.document import DocumentRule
+from rules.views import wording
+
+register = template.Library()
+
+_OWNERS = {
+    "dockerfw": "ours",
+    "docker": "Docker",
+    "fail2ban": "fail2ban",
+    "ufw": "ufw",
+    "firewalld": "firewalld",
+    "builtin": "built in",
+    "other": "other",
+}
+
+
+@register.filter
+def describe(rule: DocumentRule) -> str:
+    """Put a rule into one line for people."""
+    return describe_rule(rule)
+
+
+@register.filter
+def changes_to(old: DocumentRule, new: DocumentRule) -> tuple[wording.FieldPair, ...]:
+    """Return the fields in which the second rule differs from the first."""
+    return wording.rule_changes(old, new)
+
+
+@register.filter
+def setting_label(name: str) -> str:
+    """Name a setting as its form does."""
+    return wording.SETTING_WORDS.get(name, name)
+
+
+@register.filter
+def setting_value(value: object, name: str) -> str:
+    """Put a setting's value into words."""
+    return wording.setting_words(name, value)
+
+
+@register.filter
+def scope_words(scope: str) -> str:
+    """Put a scope into words."""
+    return wording.SCOPE_WORDS.get(scope, scope)
+
+
+@register.filter
+def owner_word(owner: str) -> str:
+    """Name the owner of a chain."""
+    return _OWNERS.get(owner, owner)

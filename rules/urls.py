@@ -1,0 +1,63 @@
+"""The addresses of the pages; those of a host stand below its name, so that more hosts change no address."""
+
+from __future__ import annotations
+
+from django.urls import include, path, re_path
+from django.urls.resolvers import URLPattern, URLResolver
+
+from rules.views import (
+    account,
+    applies,
+    audit,
+    dashboard,
+    document,
+    health,
+    history,
+    live,
+    review,
+    rule_edit,
+    rule_list,
+    rule_table,
+    settings,
+)
+
+app_name = "rules"
+
+KEY = r"(?P<key>[a-z0-9]{4,12})"
+
+_of_a_host: list[URLPattern | URLResolver] = [
+    path("", dashboard.dashboard, name="dashboard"),
+    path("rules/", rule_list.rule_list, name="rule-list"),
+    path("rules/new/", rule_edit.rule_new, name="rule-new"),
+    path("rules/echo/", rule_edit.source_echo, name="source-echo"),
+    re_path(rf"^rules/{KEY}/edit/$", rule_edit.rule_edit, name="rule-edit"),
+    re_path(rf"^rules/{KEY}/toggle/$", rule_table.rule_toggle, name="rule-toggle"),
+    re_path(rf"^rules/{KEY}/delete/$", rule_table.rule_delete_view, name="rule-delete"),
+    re_path(rf"^rules/{KEY}/restore/$", rule_table.rule_restore_view, name="rule-restore"),
+    path("settings/", settings.settings_edit, name="settings"),
+    path("import/", document.draft_import, name="import"),
+    path("export/", document.draft_export, name="export"),
+    path("review/", review.review, name="review"),
+    path("discard/", review.discard, name="discard"),
+    path("applies/<uuid:apply_id>/", applies.apply_page, name="apply"),
+    path("applies/<uuid:apply_id>/status/", applies.apply_status, name="apply-status"),
+    path("history/", history.history, name="history"),
+    path("history/compare/", history.compare, name="compare"),
+    path("history/<int:number>/", history.revision, name="revision"),
+    path("history/<int:number>/export/", document.revision_export, name="revision-export"),
+    path("history/<int:number>/rollback/", review.rollback, name="rollback"),
+    path("live/", live.live, name="live"),
+    path("live/poll/", live.live_poll, name="live-poll"),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", dashboard.home, name="home"),
+    path("hosts/<slug:host_name>/", include(_of_a_host)),
+    path("audit/", audit.audit, name="audit"),
+    path("audit/audit.csv", audit.audit_csv, name="audit-csv"),
+    path("sign-in/", account.SignIn.as_view(), name="sign-in"),
+    path("sign-out/", account.SignOut.as_view(), name="sign-out"),
+    path("setup/<str:token>/", account.setup, name="setup"),
+    path("password/", account.ChangePassword.as_view(), name="password"),
+    path("healthz", health.healthz, name="healthz"),
+]

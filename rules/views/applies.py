@@ -1,0 +1,64 @@
+"""The page of one apply: its steps as they happen, and what failed in iptables' own words."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from rules.models import Host
+from rules.selectors.applies import ApplyView, apply_get
+from rules.views.page import host_or_404, render_page
+
+STEP_WORDS = {
+    "lock": "Wait for other applies",
+    "validate": "Check the document again",
+    "snapshot": "Read what the kernel holds",
+    "rehearse": "Rehearse in a scratch network namespace",
+    "load-ipv4": "Load IPv4",
+    "load-ipv6": "Load IPv6",
+    "read-back": "Read back and compare",
+    "boot-files": "Write the boot files",
+    "report": "Report",
+}
+# What htmx takes as "show this and ask no more".
+_STOP_POLLING = 286
+
+
+@require_safe
+def apply_page(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+    """Show an apply; while it runs, the page asks for its status by itself."""
+    host = host_or_404(host_name)
+    return render_page(request, "rules/apply.html", host, _context(host, apply_id), section="history")
+
+
+@require_safe
+def apply_status(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+    """Answer the steps so far, 204 when nothing moved since `seen`, and stop the asking at the end."""
+    host = host_or_404(host_name)
+    context = _context(host, apply_id)
+    view: ApplyView = context["view"]
+    if request.GET.get("seen") == context["seen"]:
+        return HttpResponse(status=204)
+    response = render(request, "rules/partials/apply_status.html", {**context, "host": host})
+    response["Cache-Control"] = "no-store"
+    if view.finished:
+        response.status_code = _STOP_POLLING
+    return response
+
+
+def _context(host: Host, apply_id: uuid.UUID) -> dict[str, object]:
+    view = apply_get(apply_id)
+    if view is None or view.apply.host_id != host.pk:
+        raise Http404("no such apply")
+    said = [(step.name, step.state, step.detail) for step in view.steps]
+    text = repr((view.state, view.finished, view.notice, said))
+    return {
+        "view": view,
+        "steps": [(STEP_WORDS.get(step.name, step.name), step) for step in view.steps],
+        "failed_step": STEP_WORDS.get(view.error.step, view.error.step) if view.error else "",
+        "seen": hashlib.sha256(text.encode()).hexdigest()[:16],
+    }

@@ -1,0 +1,195 @@
+"""The review: what applying the draft, or rolling back, would change; and the order to do it.
+
+The same template serves both. Whatever goes wrong with an order, the page is shown again as things stand
+now, with the message that was typed. Deciding whether an apply may start is the services' matter.
+"""
+
+from __future__ import annotations
+
+import time
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.views.decorators.http import require_http_methods, require_POST
+
+from rules.forms import ApplyForm, place_errors
+from rules.models import Apply, Host
+from rules.selectors.reviews import Review, rollback_review
+from rules.selectors.reviews import review as draft_review
+from rules.selectors.snapshots import latest_snapshot, observe_request
+from rules.services.actors import actor_of
+from rules.services.applies import apply_start, rollback_start
+from rules.services.drafts import draft_discard
+from rules.services.errors import (
+    ApplyWaiting,
+    Conflict,
+    Invalid,
+    NotFound,
+    NothingToApply,
+    QueueUnavailable,
+    ServiceError,
+)
+from rules.views.page import host_or_404, render_page, whole_number
+
+LOOK_AGAIN_SECONDS = 1.0
+DRAFT_CHANGED = (
+    "The draft changed since this page was drawn. Nothing was applied. "
+    "This is what it would change now; your message is still below."
+)
+HEAD_CHANGED = (
+    "Another revision was applied since this page was drawn. Nothing was applied. "
+    "This is what the roll back would change now; your message is still below."
+)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def review(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Show what applying the draft would change; POST applies it."""
+    host = host_or_404(host_name)
+    if request.method != "POST":
+        return _page(request, host, draft_review(_looked_at(host)), ApplyForm())
+    already = _sent_already(request, host)
+    if already is not None:
+        return _to_apply(request, already, "This was sent already.")
+    form = ApplyForm(request.POST)
+    if not form.is_valid():
+        return _page(request, host, draft_review(_looked_at(host)), form, status=422)
+    try:
+        apply = apply_start(
+            host=host,
+            actor=actor_of(request),
+            message=form.cleaned_data["message"],
+            draft_version=form.cleaned_data["version"],
+        )
+    except ServiceError as error:
+        return _refused(request, host, form, error)
+    return redirect("rules:apply", host.name, apply.pk)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
+    """Show what rolling back to a revision would change; POST does it, as a new revision."""
+    host = host_or_404(host_name)
+    if request.method != "POST":
+        form = ApplyForm(initial={"message": f"Roll back to revision {number}"})
+        return _page(request, host, _rollback_or_404(host, number), form, number=number)
+    already = _sent_already(request, host)
+    if already is not None:
+        return _to_apply(request, already, "This was sent already.")
+    form = ApplyForm(request.POST)
+    if not form.is_valid():
+        return _page(request, host, _rollback_or_404(host, number), form, number=number, status=422)
+    try:
+        apply = rollback_start(
+            host=host,
+            actor=actor_of(request),
+            number=number,
+            message=form.cleaned_data["message"],
+            expected_head=form.cleaned_data["version"],
+        )
+    except ServiceError as error:
+        return _refused(request, host, form, error, number=number)
+    return redirect("rules:apply", host.name, apply.pk)
+
+
+@require_POST
+def discard(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Put the draft back to what was applied last."""
+    host = host_or_404(host_name)
+    version = whole_number(request.POST.get("version"))
+    try:
+        draft_discard(host=host, actor=actor_of(request), version=version)
+    except Conflict:
+        messages.warning(
+            request,
+            "The draft changed since this page was drawn. Nothing was discarded; look again what is pending.",
+        )
+        return redirect("rules:review", host.name)
+    messages.info(request, "The pending changes are discarded. The audit still shows what they were.")
+    return redirect("rules:rule-list", host.name)
+
+
+def _looked_at(host: Host) -> Host:
+    """Give the root worker a moment to look, so that the plan is measured against the kernel of now."""
+    snapshot = latest_snapshot(host)
+    before = snapshot.taken_at if snapshot else None
+    if not observe_request(host):
+        return host
+    ends = time.monotonic() + LOOK_AGAIN_SECONDS
+    while time.monotonic() < ends:
+        time.sleep(0.05)
+        snapshot = latest_snapshot(host)
+        if snapshot is not None and snapshot.taken_at != before:
+            break
+    return host
+
+
+def _rollback_or_404(host: Host, number: int) -> Review:
+    found = rollback_review(_looked_at(host), number)
+    if found is None:
+        raise Http404(f"no revision {number}")
+    return found
+
+
+def _sent_already(request: HttpRequest, host: Host) -> Apply | None:
+    """Find the apply that this very page ordered before: a second click must not make a second one."""
+    drawn = request.POST.get("sequence")
+    if drawn is None or whole_number(drawn) >= host.sequence:
+        return None
+    newest = Apply.objects.filter(host=host).first()
+    if newest is None or newest.requested_by != request.user.get_username():
+        return None
+    return newest if newest.message == request.POST.get("message", "").strip() else None
+
+
+def _to_apply(request: HttpRequest, apply: Apply, text: str) -> HttpResponse:
+    messages.info(request, text)
+    return redirect("rules:apply", apply.host.name, apply.pk)
+
+
+def _refused(
+    request: HttpRequest, host: Host, form: ApplyForm, error: ServiceError, *, number: int | None = None
+) -> HttpResponse:
+    if isinstance(error, NotFound):
+        raise Http404(str(error)) from error
+    if isinstance(error, NothingToApply):
+        messages.info(request, str(error))
+        return redirect("rules:dashboard", host.name)
+    if isinstance(error, Invalid):
+        place_errors(form, error.errors)
+    elif isinstance(error, ApplyWaiting):
+        link = reverse("rules:apply", args=[host.name, error.apply.pk])
+        messages.warning(request, format_html('{} <a href="{}">See that apply</a>', str(error), link))
+    elif not isinstance(error, Conflict):
+        messages.warning(request, str(error))
+    host.refresh_from_db()
+    found = draft_review(_looked_at(host)) if number is None else _rollback_or_404(host, number)
+    status = 422 if isinstance(error, Invalid) else 503 if isinstance(error, QueueUnavailable) else 409
+    return _page(request, host, found, form, number=number, status=status)
+
+
+def _page(
+    request: HttpRequest,
+    host: Host,
+    found: Review,
+    form: ApplyForm,
+    *,
+    number: int | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    expects = found.draft_version if number is None else found.head
+    if request.method == "POST" and whole_number(request.POST.get("version"), -1) != expects:
+        # Whatever else was wrong: a diff that nobody has seen must not look like the one that was read.
+        messages.warning(request, DRAFT_CHANGED if number is None else HEAD_CHANGED)
+    context = {
+        "review": found,
+        "form": form,
+        "rollback": number,
+        "expects": expects,
+        "families": sorted(found.plan.families.items()) if found.plan else (),
+        "restores": sorted(found.restore.items()),
+    }
+    return render_page(request, "rules/review.html", host, context, section="review", status=status)

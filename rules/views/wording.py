@@ -1,0 +1,106 @@
+"""The words in which pages show a rule's and the settings' fields. Reads nothing, decides nothing.
+
+Used by the views and by the template filters, so that a rule reads the same everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rules.netfilter.document import DocumentRule
+
+SCOPE_WORDS = {"host": "host", "container": "containers", "both": "host and containers"}
+PORT_KIND_WORDS = {"published": "published port", "container": "container port"}
+SETTING_WORDS = {
+    "external_interfaces": "External interfaces",
+    "trusted_interfaces": "Trusted interfaces",
+    "refuse": "What is not allowed",
+    "icmp": "ICMP to the host",
+}
+SETTING_VALUE_WORDS = {
+    ("refuse", "reject"): "rejected with an answer",
+    ("refuse", "drop"): "dropped silently",
+    ("icmp", "accept"): "let through",
+    ("icmp", "refuse"): "refused",
+}
+_FIELDS = ("scope", "protocol", "ports", "port_kind", "source", "comment", "enabled")
+_LABELS = {
+    "scope": "Opens",
+    "protocol": "Protocol",
+    "ports": "Ports",
+    "port_kind": "Port meant",
+    "source": "From",
+    "comment": "Comment",
+    "enabled": "Enabled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPair:
+    """One field of two rules or settings, side by side."""
+
+    label: str
+    theirs: str
+    mine: str
+
+    @property
+    def differs(self) -> bool:
+        """Say whether the two sides differ."""
+        return self.theirs != self.mine
+
+
+def rule_values(rule: DocumentRule) -> dict[str, object]:
+    """Return a document rule's fields by name, as a form or a service takes them."""
+    return {
+        "scope": rule.scope,
+        "source": rule.source,
+        "protocol": rule.protocol,
+        "ports": list(rule.ports),
+        "port_kind": rule.port_kind,
+        "comment": rule.comment,
+        "enabled": rule.enabled,
+    }
+
+
+def rule_pairs(theirs: Mapping[str, object], mine: Mapping[str, object]) -> tuple[FieldPair, ...]:
+    """Set two rules' values side by side, a field a line, in words."""
+    return tuple(
+        FieldPair(_LABELS[name], field_words(name, theirs.get(name)), field_words(name, mine.get(name)))
+        for name in _FIELDS
+    )
+
+
+def rule_changes(old: DocumentRule, new: DocumentRule) -> tuple[FieldPair, ...]:
+    """Return the fields in which two versions of a rule differ, `theirs` being the old one."""
+    return tuple(pair for pair in rule_pairs(rule_values(old), rule_values(new)) if pair.differs)
+
+
+def field_words(name: str, value: object) -> str:
+    """Return one field of a rule in words."""
+    if name == "enabled":
+        return "yes" if value else "no"
+    if name == "ports":
+        return ", ".join(str(port) for port in value) if isinstance(value, Sequence) and value else "all"
+    if name == "source":
+        return "anyone" if value in ("any", "", None) else str(value)
+    if name == "scope":
+        return SCOPE_WORDS.get(str(value), str(value))
+    if name == "port_kind":
+        return PORT_KIND_WORDS.get(str(value), str(value))
+    return str(value) if value else "none"
+
+
+def setting_words(name: str, value: object) -> str:
+    """Return one setting in words."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(each) for each in value) or "none"
+    return SETTING_VALUE_WORDS.get((name, str(value)), str(value))
+
+
+def setting_pairs(theirs: Mapping[str, object], mine: Mapping[str, object]) -> tuple[FieldPair, ...]:
+    """Set two hosts' settings side by side, a setting a line, in words."""
+    return tuple(
+        FieldPair(label, setting_words(name, theirs.get(name)), setting_words(name, mine.get(name)))
+        for name, label in SETTING_WORDS.items()
+    )
