@@ -2,7 +2,7 @@
 
 Owns the grammar of a source, a protocol, a port, an interface, a comment and a rule id. Each function takes
 the value as it came (out of JSON or a form), records what is wrong or worth saying under its path in
-`Findings`, and returns the canonical value, or None on an error. It knows nothing of whole rules or documents.
+`Findings`, and returns the canonical value, or None on an error. It knows nothing of whole documents.
 """
 
 from __future__ import annotations
