@@ -52,8 +52,8 @@ class AnchorWork:
     """What a load has to do outside of our chains.
 
     `delete` are live rules to delete, once each; `insert` are (chain, rule) to insert at 1, in order;
-    `adopted` are those of `delete` that the article's file put there; `jumps` are foreign rules that jump into
-    our chains and stay.
+    `adopted` are those of `delete` that the article's file put there; `jumps` are foreign rules that
+    jump into our chains and stay.
     """
 
     creates_docker_user: bool

@@ -38,6 +38,9 @@ class Note:
     path: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
 
 @dataclass(slots=True)
 class Findings:

@@ -1,0 +1,145 @@
+"""What an admin should know before a load, beyond the lines that change.
+
+Each warning has a code for programs and one plain sentence for people. None of them stops anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rules.netfilter.anchors import AnchorWork, first_foreign, wanted_anchors
+from rules.netfilter.document_values import Document, Settings
+from rules.netfilter.fields import interfaces_overlap
+from rules.netfilter.model import Family, Ruleset
+from rules.netfilter.own import (
+    DOCKER_USER,
+    FILTERS,
+    FORWARD,
+    INPUT,
+    body,
+    is_ours,
+    own_rules,
+)
+from rules.netfilter.owners import FAMILY_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class PlanWarning:
+    """One thing to know; `family` is None where it concerns the whole host."""
+
+    code: str
+    message: str
+    family: Family | None = None
+
+
+def document_warnings(
+    document: Document, interfaces: Sequence[str] | None, docker_nftables: bool
+) -> Iterator[PlanWarning]:
+    """Warn about the document by itself and about the host it is meant for."""
+    if not document.settings.external_interfaces:
+        yield PlanWarning(
+            "no-external-interface",
+            "No external interface is set: only the host's own ports are filtered, containers' are not.",
+        )
+    if not any(rule.enabled for rule in document.rules):
+        yield PlanWarning(
+            "empty-document", "No rule allows anything: everything but the basics will be refused, SSH too."
+        )
+    if docker_nftables:
+        yield PlanWarning(
+            "docker-nftables",
+            "Docker on this host uses nftables itself and has no DOCKER-USER chain: "
+            "rules for containers cannot take effect.",
+        )
+    if interfaces is not None:
+        for name in document.settings.external_interfaces:
+            if not any(interfaces_overlap(name, present) for present in interfaces):
+                yield PlanWarning(
+                    "interface-missing", f"The external interface {name} does not exist on this host now."
+                )
+
+
+def family_warnings(
+    settings: Settings, family: Family, live: Ruleset, work: AnchorWork
+) -> Iterator[PlanWarning]:
+    """Warn about what the live ruleset of one family means for the document."""
+    name = FAMILY_NAMES[family]
+    yield from _policy_warnings(family, live, work)
+    yield from _position_warnings(settings, family, live)
+    if settings.external_interfaces:
+        yield from _docker_user_warnings(family, live)
+    for rule in work.adopted:
+        words = rule.text.split()
+        if rule.chain == DOCKER_USER and words[2] == "-i" and words[3] not in settings.external_interfaces:
+            yield PlanWarning(
+                "interface-no-longer-filtered",
+                f"{name}: containers were filtered on {words[3]} until now; it is not an external interface.",
+                family,
+            )
+    strangers = own_rules(live, FILTERS)
+    if strangers and not any(is_ours(rule.text) for rule in strangers):
+        yield PlanWarning(
+            "filters-chain-replaced",
+            f"{name}: the chain FILTERS holds {_count(len(strangers), 'rule')} that dockerfw did not write. "
+            "They are replaced; import them first if what they allow shall stay.",
+            family,
+        )
+    for rule in work.jumps:
+        yield PlanWarning(
+            "foreign-jump", f"{name}: somebody's rule calls our chain and is left alone: {rule.text}", family
+        )
+
+
+def _policy_warnings(family: Family, live: Ruleset, work: AnchorWork) -> Iterator[PlanWarning]:
+    chain = live.chain("filter", INPUT)
+    if chain is None or chain.policy in (None, "ACCEPT"):
+        return
+    message = (
+        f"{FAMILY_NAMES[family]}: the policy of INPUT is {chain.policy}. What dockerfw allows on the host "
+        "still needs somebody else's ACCEPT."
+    )
+    if work.adopted:
+        message += " The article's own ACCEPT lines go away with this load."
+    yield PlanWarning("input-policy", message, family)
+
+
+def _position_warnings(settings: Settings, family: Family, live: Ruleset) -> Iterator[PlanWarning]:
+    for chain, anchors in wanted_anchors(settings).items():
+        found = live.chain("filter", chain)
+        rule = first_foreign(found.rules, anchors) if found else None
+        if rule is not None:
+            yield PlanWarning(
+                "rule-before-anchor",
+                f"{FAMILY_NAMES[family]}: in {chain} a rule of somebody else stands before dockerfw's: "
+                f"{body(rule)}. This load puts dockerfw's first again.",
+                family,
+            )
+
+
+def _docker_user_warnings(family: Family, live: Ruleset) -> Iterator[PlanWarning]:
+    name = FAMILY_NAMES[family]
+    if live.chain("filter", DOCKER_USER) is None:
+        yield PlanWarning(
+            "docker-user-missing",
+            f"{name}: there is no DOCKER-USER chain, so Docker does not filter here now. It is created, "
+            "and takes effect when Docker starts.",
+            family,
+        )
+    elif not docker_user_jumped(live):
+        yield PlanWarning(
+            "docker-user-not-jumped",
+            f"{name}: FORWARD does not call DOCKER-USER, so rules for containers have no effect until Docker "
+            "adds its jump.",
+            family,
+        )
+
+
+def docker_user_jumped(live: Ruleset) -> bool:
+    """Say whether FORWARD sends its packets to DOCKER-USER."""
+    forward = live.chain("filter", FORWARD)
+    return forward is not None and any(body(rule) == f"-j {DOCKER_USER}" for rule in forward.rules)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
