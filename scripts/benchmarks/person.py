@@ -1,0 +1,90 @@
+"""Somebody signed in, who asks for pages and sends forms as a browser does."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from http.cookiejar import CookieJar
+
+SECONDS = 60.0
+PASSWORD = "a long password for one run"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the status, the last address, the text, and the seconds it took."""
+
+    status: int
+    url: str
+    text: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class Form(HTMLParser):
+    """The hidden fields of the form on a page that has the field `wanted`."""
+
+    wanted: str
+    found: dict[str, str] = field(default_factory=dict)
+    _open: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        HTMLParser.__init__(self)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Collect the fields of each form."""
+        values = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self._open = {}
+        elif tag in {"input", "textarea"} and "name" in values:
+            self._open[values["name"]] = values.get("value", "")
+            if values["name"] == self.wanted:
+                self.found = self._open
+
+
+class Person:
+    """A session of cookies at one address."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+
+    def get(self, path: str) -> Answer:
+        """Ask for a page and read all of it."""
+        return self._ask(urllib.request.Request(urllib.parse.urljoin(self.address, path)))  # noqa: S310
+
+    def fields(self, path: str, wanted: str) -> dict[str, str]:
+        """Return the fields of the form on a page that has the field `wanted`."""
+        form = Form(wanted)
+        form.feed(self.get(path).text)
+        if not form.found:
+            raise LookupError(f"{path} has no form with the field {wanted}")
+        return form.found
+
+    def post(self, path: str, fields: dict[str, str]) -> Answer:
+        """Send a form and follow where it leads."""
+        url = urllib.parse.urljoin(self.address, path)
+        data = urllib.parse.urlencode(fields).encode()
+        return self._ask(urllib.request.Request(url, data, {"Referer": url}))  # noqa: S310
+
+    def become_first_admin(self, link: str) -> None:
+        """Use the one-time link."""
+        chosen = {"username": "alice", "password1": PASSWORD, "password2": PASSWORD}
+        answer = self.post(link, {**self.fields(link, "username"), **chosen})
+        if "/setup/" in answer.url:
+            raise LookupError("the first admin could not be made")
+
+    def _ask(self, request: urllib.request.Request) -> Answer:
+        began = time.perf_counter()
+        try:
+            with self._opener.open(request, timeout=SECONDS) as reply:
+                text = reply.read().decode("utf-8", "replace")
+                return Answer(reply.status, reply.url, text, time.perf_counter() - began)
+        except urllib.error.HTTPError as error:
+            if error.code == 304:
+                return Answer(304, request.full_url, "", time.perf_counter() - began)
+            raise LookupError(f"{request.full_url} answered {error.code}") from error

@@ -1,0 +1,217 @@
+"""The whole thing as scripts/run starts it: pages, an apply from the POST to the kernel, memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rules.netfilter.document import parse_document
+from rules.netfilter.parse import parse_save
+from rules.netfilter.render import render_restore
+from scripts.benchmarks.documents import SIZES, make_object
+from scripts.benchmarks.measure import median, milliseconds, print_table
+from scripts.benchmarks.person import Answer, Person
+from tests.browser.stack import PROCESS_WORDS, ROOT, Stack
+from tests.kernel.namespace import FAMILIES, iptables_program
+
+APPLY_RULES = 1_000
+ROUNDS = 5
+HOST = "/hosts/local"
+
+
+class Site:
+    """A running stack in its sandbox, with alice signed in."""
+
+    def __init__(self) -> None:
+        self.stack = Stack()
+        self.alice = Person(self.stack.address)
+        self.alice.become_first_admin(self.stack.setup_link)
+        self._messages = 0
+
+    def import_rules(self, rules: int, *, note: str = "") -> None:
+        """Make a document of this size the draft."""
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(make_object(rules, note=note), file)
+            file.flush()
+            environment = {
+                **os.environ,
+                "DOCKERFW_DATA_DIR": str(self.stack.data),
+                "DOCKERFW_REDIS_URL": f"unix://{self.stack.data / 'run' / 'redis.sock'}",
+            }
+            subprocess.run(
+                [sys.executable, "manage.py", "firewall", "import", file.name],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                check=True,
+                timeout=120,
+            )
+
+    def apply(self) -> tuple[float, Answer]:
+        """Send the review's form; return when that was, on the monotonic clock, and the apply's page."""
+        fields = self.alice.fields(f"{HOST}/review/", "message")
+        self._messages += 1
+        began = time.monotonic()
+        return began, self.alice.post(
+            f"{HOST}/review/", {**fields, "message": f"measurement {self._messages}"}
+        )
+
+    def wait_confirmed(self, page: Answer, seconds: float = 120) -> None:
+        """Wait until an apply is done; LookupError when it failed."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            output = self.stack_status(page)
+            if output == "confirmed":
+                return
+            if output in {"failed", "rolled_back"}:
+                raise LookupError(f"the apply ended as {output}: {page.url}")
+            time.sleep(0.1)
+        raise LookupError(f"the apply was not done within {seconds} s: {page.url}")
+
+    def stack_status(self, page: Answer) -> str:
+        """Read an apply's state from the database."""
+        apply = page.url.rstrip("/").rsplit("/", 1)[1].replace("-", "")
+        with sqlite3.connect(f"file:{self.stack.data / 'dockerfw.sqlite3'}?mode=ro", uri=True) as database:
+            row = database.execute("SELECT state FROM rules_apply WHERE id = ?", (apply,)).fetchone()
+        return str(row[0]) if row else ""
+
+
+def measure_pages(site: Site) -> None:
+    """Print the median time of the pages with 100, 1,000 and 10,000 rules in draft and kernel."""
+    rows = []
+    for size in SIZES:
+        site.import_rules(size)
+        review = site.alice.get(f"{HOST}/review/")
+        site.wait_confirmed(site.apply()[1])
+        live = site.alice.get(f"{HOST}/live/")
+        pages = [f"{HOST}/", f"{HOST}/rules/", f"{HOST}/live/", f"{HOST}/live/poll/", f"{HOST}/history/"]
+        times = [median(site.alice.get(page).seconds for _ in range(ROUNDS)) for page in pages]
+        rows.append(
+            (
+                f"{size:,} rules",
+                *(milliseconds(one) for one in times),
+                milliseconds(review.seconds),
+                f"{len(live.text) / 1024:,.0f} kB",
+            )
+        )
+    print_table(
+        "Pages, from the request to the last byte",
+        ("", "dashboard", "rules", "live", "live poll", "history", "review (all new)", "live page"),
+        rows,
+    )
+
+
+def measure_apply(site: Site) -> None:
+    """Print the time from the POST to both families being in the kernel, and what bare iptables takes."""
+    site.import_rules(APPLY_RULES)
+    if "nothing to do" not in site.alice.get(f"{HOST}/review/").text.lower():
+        site.wait_confirmed(site.apply()[1])
+    watcher = _start_watch(site.stack)
+    assert watcher.stdout is not None
+    through, bare, whole = [], [], []
+    try:
+        for number in range(ROUNDS):
+            note = f"round {number}"
+            site.import_rules(APPLY_RULES, note=note)
+            began, page = site.apply()
+            through.append(_both_families(watcher) - began)
+            site.wait_confirmed(page)
+            whole.append(time.monotonic() - began)
+            bare.append(_bare_restore(site.stack, watcher, note))
+    finally:
+        watcher.kill()
+        watcher.wait()
+    on_top = median(through) - median(bare)
+    print_table(
+        f"Apply {APPLY_RULES:,} rules, both families, median of {ROUNDS} (aim: under 250 ms on top)",
+        ("from the POST to", "dockerfw", "bare restore -n", "ratio", "on top"),
+        [
+            (
+                "the rules in the kernel",
+                milliseconds(median(through)),
+                milliseconds(median(bare)),
+                f"{median(through) / median(bare):.1f} x",
+                milliseconds(on_top),
+            ),
+            ("the outcome in the database", milliseconds(median(whole)), "", "", ""),
+        ],
+    )
+
+
+def _start_watch(stack: Stack) -> subprocess.Popen[str]:
+    watcher = subprocess.Popen(
+        [*_inside(stack), sys.executable, "-m", "scripts.benchmarks.watch"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert watcher.stdout is not None
+    watcher.stdout.readline()
+    return watcher
+
+
+def _inside(stack: Stack) -> list[str]:
+    own_user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+    return ["nsenter", f"--target={stack.pid('root worker')}", "--net", *own_user, "--"]
+
+
+def _both_families(watcher: subprocess.Popen[str]) -> float:
+    """Return when both families had changed, on the monotonic clock."""
+    assert watcher.stdout is not None
+    touched: set[str] = set()
+    while True:
+        moment, families = watcher.stdout.readline().split()
+        touched |= set(families)
+        if "?" in touched or touched >= {"4", "6"}:
+            return float(moment)
+
+
+def _bare_restore(stack: Stack, watcher: subprocess.Popen[str], note: str) -> float:
+    """Load the same texts by iptables alone, and return the seconds until both are in the kernel."""
+    document = parse_document(make_object(APPLY_RULES, note=note))
+    texts = {}
+    for family in FAMILIES:
+        saved = stack.in_sandbox(iptables_program("nft", family, "save"))
+        texts[family] = render_restore(document, family, live=parse_save(saved), counters=True)
+    began = time.monotonic()
+    for family in FAMILIES:
+        subprocess.run(
+            [*_inside(stack), iptables_program("nft", family, "restore"), "-n", "-c"],
+            input=texts[family],
+            text=True,
+            check=True,
+            timeout=60,
+        )
+    return _both_families(watcher) - began
+
+
+def measure_memory(site: Site) -> None:
+    """Print what each process of the stack weighs now, its children included."""
+    rows = [(name, f"{_tree_megabytes(site.stack.pid(name)):.0f} MB") for name in PROCESS_WORDS]
+    print_table(
+        "Memory (proportional set size) after all of that (aim: under 100 MB each)", ("", "PSS"), rows
+    )
+
+
+def _tree_megabytes(pid: int) -> float:
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return own / 1024 + sum(_tree_megabytes(int(child)) for child in children)
+
+
+def measure_running(parts: Sequence[Callable[[Site], None]]) -> None:
+    """Start the stack once for all of these parts."""
+    site = Site()
+    try:
+        for part in parts:
+            part(site)
+    finally:
+        site.stack.delete()
