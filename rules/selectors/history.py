@@ -9,7 +9,7 @@ from django.db.models import Prefetch
 from rules.models import Apply, Host, Revision
 from rules.netfilter.diff import DocumentDiff, diff_documents
 from rules.netfilter.state import kernel_state
-from rules.selectors.drafts import revision_document
+from rules.selectors.drafts import revision_document as revision_document
 from rules.selectors.snapshots import SnapshotView
 
 PAGE = 25

@@ -1,0 +1,84 @@
+"""Settings from the environment: what is allowed, and errors that name the variable."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dockerfw_site.environment import BASE_DIR, SettingError, ensure_secret_key, read_environment
+
+
+def test_nothing_set_gives_defaults() -> None:
+    found = read_environment({})
+    assert found.host == "local"
+    assert found.secure_cookies
+    assert not found.debug
+    assert found.data_dir == BASE_DIR / "var"
+    assert found.trusted_proxies == ()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("DOCKERFW_DEBUG", "maybe", "allowed are 1 and 0"),
+        ("DOCKERFW_SECURE_COOKIES", "2", "allowed are 1 and 0"),
+        ("DOCKERFW_DATA_DIR", "var", "absolute path"),
+        ("DOCKERFW_STATE_DIR", "state", "absolute path"),
+        ("DOCKERFW_REDIS_URL", "http://127.0.0.1", "redis://"),
+        ("DATABASE_URL", "mysql://db", "postgres://"),
+        ("DOCKERFW_HOST", "Not a host", "lower-case"),
+        ("DOCKERFW_TIME_ZONE", "Mars/Olympus", "Europe/Berlin"),
+        ("DOCKERFW_TIME_ZONE", "../etc/passwd", "Europe/Berlin"),
+        ("DOCKERFW_TRUSTED_PROXIES", "proxy", "10.0.0.0/8"),
+        ("DOCKERFW_CSRF_TRUSTED_ORIGINS", "example.org", "https://name"),
+        ("DOCKERFW_SECRET_KEY", "short", "at least 32 characters"),
+        ("DOCKERFW_SECRET_KEY_FILE", "/nonexistent/key", "readable file"),
+    ],
+)
+def test_errors_name_the_variable_and_what_is_allowed(variable: str, value: str, words: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        read_environment({variable: value})
+    assert str(caught.value).startswith(f"{variable} is ")
+    assert words in str(caught.value)
+
+
+def test_errors_never_show_a_secret() -> None:
+    with pytest.raises(SettingError) as caught:
+        read_environment({"DOCKERFW_SECRET_KEY": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(SettingError) as caught:
+        read_environment({"DATABASE_URL": "oracle://admin:hunter2@db/x"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_proxies_are_networks_and_the_word_unix() -> None:
+    found = read_environment({"DOCKERFW_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::1 unix"})
+    assert [str(network) for network in found.trusted_proxies] == ["10.0.0.0/8", "2001:db8::1/128"]
+    assert found.trust_unix_socket
+
+
+def test_the_secret_key_is_made_once(tmp_path: Path) -> None:
+    environ = {"DOCKERFW_DATA_DIR": str(tmp_path / "data")}
+    key = ensure_secret_key(environ)
+    assert len(key) > 50
+    assert ensure_secret_key(environ) == key
+    assert read_environment(environ).secret_key == key
+    assert (tmp_path / "data" / "secret_key").stat().st_mode & 0o777 == 0o600
+    assert [entry.name for entry in (tmp_path / "data").iterdir()] == ["secret_key"]
+
+
+def test_a_bad_setting_is_one_sentence_on_the_command_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "firewall", "parse"],
+        cwd=BASE_DIR,
+        env={**os.environ, "DOCKERFW_HOST": "NO"},
+        input=b"",
+        capture_output=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith("dockerfw: DOCKERFW_HOST is 'NO'")
+    assert b"Traceback" not in done.stderr
