@@ -30,8 +30,8 @@ BUILTIN_OPTIONS = {
 _GENERAL = frozenset(["-s", "-d", "-p", "-i", "-o", "-f"])
 _ATTACHABLE = frozenset(["-s", "-d", "-p", "-i", "-o", "-j", "-g", "-m"])
 
-# These take exactly one word, which iptables-save leaves bare when it is as harmless as "-j".
-_ONE_WORD = frozenset(
+# These take a text, whose first word may look like an option: iptables-save leaves "-j" without quotes.
+_TEXT = frozenset(
     {
         *("--comment", "--log-prefix", "--nflog-prefix", "--ulog-prefix", "--string", "--hex-string"),
         *("--helper", "--name", "--label", "--led-trigger-id", "--hashlimit-name", "--nfacct-name"),
@@ -188,15 +188,14 @@ class _Reader:
 
     def _values(self, name: str) -> tuple[str, ...]:
         start = self.position
-        if name in _ONE_WORD:
+        if name in _TEXT:
             self.position = min(start + 1, len(self.words))
-        else:
-            while (
-                self.position < len(self.words)
-                and not is_option(self.words[self.position])
-                and not self._negation_ahead()
-            ):
-                self.position += 1
+        while (
+            self.position < len(self.words)
+            and not is_option(self.words[self.position])
+            and not self._negation_ahead()
+        ):
+            self.position += 1
         return tuple(self.words[start : self.position])
 
     def _negation_ahead(self) -> bool:

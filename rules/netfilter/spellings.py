@@ -71,7 +71,6 @@ _REJECT_WITH = {
         "port-unreach": "icmp6-port-unreachable",
         "policy-fail": "icmp6-policy-fail",
         "reject-route": "icmp6-reject-route",
-        "tcp-rst": "tcp-reset",
     },
 }
 _RATE_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
