@@ -1,0 +1,127 @@
+"""scripts/run from the outside: what it prints, how it ends, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.stack import Stack
+from tests.kernel.namespace import wait_until, why_unavailable
+
+pytestmark = pytest.mark.kernel
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["scripts/run", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "DOCKERFW_DATA_DIR": str(data)},
+    )
+
+
+def left_behind(data: Path) -> list[str]:
+    """Return the command lines of all processes whose command or environment names this data folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if bytes(data) in words and process.name != str(os.getpid()):
+            found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+@pytest.fixture
+def needs_namespace() -> None:
+    reason = why_unavailable()
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def stack(needs_namespace: None) -> Iterator[Stack]:
+    started = Stack()
+    yield started
+    started.delete()
+
+
+def test_a_bad_argument_is_said(tmp_path: Path) -> None:
+    for arguments in (["--port", "70000"], ["--port", "x"], ["--nonsense"]):
+        done = run(tmp_path, *arguments)
+        assert done.returncode == 2, done.stderr
+        assert arguments[-1] in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_taken_port_is_said_in_one_sentence(needs_namespace: None, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        done = run(tmp_path, "--port", str(port))
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may manage the machine")
+def test_host_needs_root(tmp_path: Path) -> None:
+    done = run(tmp_path, "--host")
+    assert done.returncode == 2
+    assert "needs root" in done.stderr
+
+
+def test_from_the_start_to_ctrl_c(stack: Stack) -> None:
+    assert stack.setup_link
+    with urllib.request.urlopen(f"{stack.address}/healthz") as answer:
+        assert answer.status == 200
+    assert "sandbox" in stack.printed()
+    assert (stack.data / "secret_key").stat().st_mode & 0o077 == 0
+    assert stack.data.stat().st_mode & 0o077 == 0
+    again = run(stack.data, "--port", "1")
+    assert again.returncode == 1
+    assert "already running" in again.stderr
+    assert stack.stop() == 0
+    assert stack.printed().rstrip().endswith("dockerfw: stopped.")
+    assert left_behind(stack.data) == []
+    assert not (stack.data / "run" / "redis.sock").exists()
+
+
+def test_started_again_it_finds_its_data(stack: Stack) -> None:
+    key = (stack.data / "secret_key").read_text()
+    stack.manage("shell", "-c", "from rules.models import Host; Host.objects.update(title='kept')")
+    stack.stop()
+    stack.start()
+    assert (stack.data / "secret_key").read_text() == key
+    shown = stack.manage("shell", "-c", "from rules.models import Host; print(Host.objects.get().title)")
+    assert shown.strip().endswith("kept")
+
+
+@pytest.mark.parametrize("name", ["redis", "root worker", "clerk", "web"])
+def test_when_one_process_dies_it_says_which_and_stops_all(stack: Stack, name: str) -> None:
+    process = stack._process
+    assert process is not None
+    os.kill(stack.pid(name), signal.SIGKILL)
+    assert process.wait(30) == 1
+    assert f"{name} stopped by itself, status -9" in stack.printed()
+    assert left_behind(stack.data) == []
+
+
+def test_killed_itself_it_takes_all_with_it(stack: Stack) -> None:
+    process = stack._process
+    assert process is not None
+    process.kill()
+    process.wait(10)
+    wait_until("the end of all processes", 15, lambda: not left_behind(stack.data))
