@@ -160,7 +160,7 @@ def _time_zone(environ: Mapping[str, str], name: str) -> str:
     value = _text(environ, name) or "UTC"
     try:
         ZoneInfo(value)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise SettingError(name, value, "it has to be a zone name such as UTC or Europe/Berlin") from error
     return value
 

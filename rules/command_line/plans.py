@@ -63,18 +63,19 @@ def diff_json(diff: DocumentDiff) -> dict[str, Any]:
 
 def _family_lines(family: int, part: FamilyPlan) -> Iterator[str]:
     name = f"IPv{family}"
-    if part.creates_docker_user:
-        yield f"{name} + chain DOCKER-USER"
+    created = (*part.creates, *(("DOCKER-USER",) if part.creates_docker_user else ()))
+    for chain in created:
+        yield f"{name} + chain {chain}"
     for line in part.adopted:
-        yield f"{name} - {line.text} (of the hand-made set-up, replaced)"
+        yield f"{name} - {line.chain} {line.text} (of the hand-made set-up, replaced)"
     for line in part.removed:
-        yield f"{name} - {line.text}"
+        yield f"{name} - {line.chain} {line.text}"
     for line in part.added:
-        yield f"{name} + {line.text}"
+        yield f"{name} + {line.chain} {line.text}"
     for anchor in part.anchors:
-        yield f"{name} {anchor.action} anchor: {anchor.text}"
-    for chain in part.reordered:
-        yield f"{name} ~ {chain}: the order of its rules"
+        yield f"{name} {anchor.action} anchor: {anchor.chain} {anchor.text}"
+    for reordered in part.reordered:
+        yield f"{name} ~ {reordered}: the order of its rules"
     if part.foreign:
         rules = sum(chain.rules for chain in part.foreign)
         yield f"{name} = {len(part.unchanged)} rules of ours stay, {rules} foreign rules are not touched"
@@ -90,6 +91,7 @@ def _family_json(part: FamilyPlan) -> dict[str, Any]:
         "anchors": [
             {"action": anchor.action, "chain": anchor.chain, "text": anchor.text} for anchor in part.anchors
         ],
+        "creates": list(part.creates),
         "creates_docker_user": part.creates_docker_user,
         "foreign": [
             {"table": chain.table, "chain": chain.chain, "rules": chain.rules, "owner": chain.owner}

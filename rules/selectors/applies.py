@@ -6,6 +6,7 @@ import logging
 import uuid
 from dataclasses import dataclass
 
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from rules.models import Apply, Host
@@ -45,7 +46,7 @@ def apply_get(identifier: uuid.UUID | str) -> ApplyView | None:
     """Return an apply with its live progress, None when there is no such apply."""
     try:
         apply = Apply.objects.select_related("host", "revision").filter(pk=identifier).first()
-    except (ValueError, TypeError):
+    except (ValueError, ValidationError):
         return None
     return apply_view(apply) if apply else None
 

@@ -89,8 +89,7 @@ def loaded_number(snapshot: SnapshotView | None) -> int | None:
     if snapshot is None or snapshot.stale:
         return None
     state = kernel_state(snapshot.rulesets)
-    numbers = {state.families[family].revision for family in snapshot.rulesets}
-    return numbers.pop() if len(numbers) == 1 else None
+    return state.label.revision if state.label else None
 
 
 def _entry(host: Host, revision: Revision, loaded: int | None) -> HistoryEntry:

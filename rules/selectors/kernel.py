@@ -11,11 +11,15 @@ from datetime import datetime
 from typing import Literal
 
 from rules.models import Host, Revision
-from rules.netfilter.state import loaded_matches
+from rules.netfilter.state import Verdict, loaded_matches
 from rules.selectors.drafts import base_revision, revision_document
+from rules.selectors.memory import Memory
 from rules.selectors.snapshots import Look, SnapshotView, look
 
 Level = Literal["ok", "warn", "bad", "unknown"]
+
+# Comparing thousands of rules takes a while, and a dashboard asks at every look.
+_verdicts: Memory[Verdict] = Memory(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,10 @@ def _measured(view: SnapshotView, revision: Revision) -> KernelSentence:
     if failed:
         text = "What the kernel holds could not be read completely."
         return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
-    verdict = loaded_matches(revision_document(revision), revision.number, view.rulesets)
+    verdict = _verdicts.made(
+        (revision.digest, revision.number, view.snapshot.sha256),
+        lambda: loaded_matches(revision_document(revision), revision.number, view.rulesets),
+    )
     if view.stale:
         seconds = _ago(view.age)
         held = (

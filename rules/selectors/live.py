@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rules.netfilter.model import Chain, Counters, Family, Rule, Ruleset, Table
+from rules.netfilter.own import rule_id_of
 from rules.netfilter.state import chain_owner
 from rules.netfilter.tokens import printable
 from rules.selectors.readable import readable_rule, readable_target
 from rules.selectors.snapshots import SnapshotView
 
 ROWS = 100
-RULE_COMMENT = "dockerfw:"
 TABLES = ("filter", "nat", "mangle", "raw", "security")
 
 
@@ -219,7 +219,7 @@ def _row(table: Table, number: int, rule: Rule, was: Counters | None, seconds: f
         target=readable_target(rule),
         jumps_to=jumps_to,
         comment=comment,
-        rule_key=comment.removeprefix(RULE_COMMENT) if comment.startswith(RULE_COMMENT) else "",
+        rule_key=rule_id_of(rule.text) or "",
         packets=now.packets if now else None,
         bytes=now.bytes if now else None,
         packets_per_second=(now.packets - was.packets) / seconds

@@ -77,14 +77,14 @@ def _review(host: Host, document: Document, *, rolls_back: bool = False) -> Revi
     diff = diff_documents(base_document(host), document)
     number = base.number if base and diff.count == 0 and not rolls_back else next_number(host)
     live: Mapping[Family, Ruleset] | None = sight.view.rulesets if sight.view else None
-    plan = plan_changes(document, live, revision=None) if live is not None else None
+    plan = _plan(document, sight.view)
     return Review(
         base=base,
         document=document,
         diff=diff,
         plan=plan,
         sentence=kernel_sentence(host, seen=sight),
-        warnings=_warnings(document, plan, sight.view, sight.problem),
+        warnings=_warnings(plan, sight.view, sight.problem),
         restore={
             family: render_restore(document, family, live=live[family] if live else None, revision=number)
             for family in FAMILIES
@@ -107,9 +107,18 @@ def unfinished_apply(host: Host) -> Apply | None:
     return Apply.objects.filter(host=host, state__in=Apply.UNFINISHED).select_related("revision").first()
 
 
-def _warnings(
-    document: Document, plan: Plan | None, view: SnapshotView | None, problem: str
-) -> tuple[ReviewWarning, ...]:
+def _plan(document: Document, view: SnapshotView | None) -> Plan | None:
+    if view is None:
+        return None
+    return plan_changes(
+        document,
+        view.rulesets,
+        interfaces=[interface.name for interface in view.snapshot.interfaces],
+        docker_nftables=view.snapshot.docker_state == "nftables",
+    )
+
+
+def _warnings(plan: Plan | None, view: SnapshotView | None, problem: str) -> tuple[ReviewWarning, ...]:
     found: list[ReviewWarning] = []
     if view is None:
         text = f"What would change in the kernel cannot be shown: {problem}"
@@ -117,21 +126,6 @@ def _warnings(
     elif view.stale:
         text = f"What the kernel holds was read {view.age:.0f} seconds ago; it may have changed since."
         found.append(ReviewWarning("stale-snapshot", text, None))
-    if view is not None and view.snapshot.docker_state == "nftables":
-        text = "Docker on this host uses nftables itself: rules for containers cannot take effect."
-        found.append(ReviewWarning("docker-nftables", text, None))
-    if view is not None:
-        found += _missing_interfaces(document, view)
     if plan is not None:
         found += [ReviewWarning(item.code, item.message, item.family) for item in plan.warnings]
     return tuple(found)
-
-
-def _missing_interfaces(document: Document, view: SnapshotView) -> list[ReviewWarning]:
-    names = {interface.name for interface in view.snapshot.interfaces}
-    wanted = (*document.settings.external_interfaces, *document.settings.trusted_interfaces)
-    return [
-        ReviewWarning("interface-missing", f"The host has no interface {name} now.", None)
-        for name in wanted
-        if not name.endswith("+") and name not in names
-    ]

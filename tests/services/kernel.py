@@ -78,7 +78,7 @@ def snapshot_store(
     return taken
 
 
-def outcome_of(apply: Apply, state: str, event: int, **changes: object) -> Outcome:
+def outcome_of(apply: Apply, state: str, event: int, changes: dict[str, object] | None = None) -> Outcome:
     """Return an outcome as the root worker would send it."""
     now = _text(timezone.now())
     failed = state == "failed"
@@ -112,7 +112,7 @@ def outcome_of(apply: Apply, state: str, event: int, **changes: object) -> Outco
             "line_number": 7,
             "line": "-A FILTERS -j NOWHERE",
         }
-    return Outcome.from_json({**value, **changes})
+    return Outcome.from_json({**value, **(changes or {})})
 
 
 def progress_store(outcome: Outcome) -> None:
