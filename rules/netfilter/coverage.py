@@ -1,133 +1,139 @@
-"""Which rules say nothing new, because one other enabled rule already allows all that they allow.
+"""Which rules say nothing new, because another rule lets the same packets through already.
 
-Owns only the comparison of single rules: that several rules together cover one is not looked for, since
-nobody could check such a claim at a glance. It never says that a rule is covered when in doubt.
+One rule is only ever held against one other, never against several together: what it reports is certain, and
+there may be more.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from rules.netfilter.document import DocumentRule
+from rules.netfilter.document_values import Document, DocumentRule
+from rules.netfilter.fields import port_range
 
-Network = IPv4Network | IPv6Network
-Place = tuple[str, str]
-"""A protocol and a source, both as the document writes them."""
-
-
-def covered_rules(
-    rules: Iterable[DocumentRule], asked: Iterable[DocumentRule] | None = None
-) -> Mapping[str, tuple[DocumentRule, ...]]:
-    """Return, by id, the rules of `asked` (None: all) that one other rule covers, with up to two such rules.
-
-    Of two rules that say the same, only the later one is named as covered.
-    """
-    everything = tuple(rules)
-    index = _Index(rule for rule in everything if rule.enabled)
-    order = {rule.id: number for number, rule in enumerate(everything)}
-    found: dict[str, tuple[DocumentRule, ...]] = {}
-    for rule in everything if asked is None else asked:
-        if not rule.enabled:
-            continue
-        others = [other for other in index.candidates(rule) if _covers_first(other, rule, order)]
-        if others:
-            found[rule.id] = tuple(others[:2])
-    return found
+_RANGE = -1
+_NO_PORTS = 0
+_Key = tuple[str, str, int]
 
 
 def covers(wide: DocumentRule, narrow: DocumentRule) -> bool:
-    """Say whether one rule allows everything that another does; `enabled` and comments do not matter."""
-    if wide.scope not in ("both", narrow.scope) or wide.protocol not in ("any", narrow.protocol):
+    """Say whether `wide` lets through every packet that `narrow` does, taking both as enabled."""
+    if wide.scope not in ("both", narrow.scope):
         return False
-    return _source_covers(wide.source, narrow.source) and _ports_cover(wide, narrow)
-
-
-def _covers_first(wide: DocumentRule, narrow: DocumentRule, order: Mapping[str, int]) -> bool:
-    if wide.id == narrow.id or not covers(wide, narrow):
+    if wide.protocol not in ("any", narrow.protocol) or not _source_covers(wide, narrow):
         return False
-    return not covers(narrow, wide) or order[wide.id] < order.get(narrow.id, len(order))
-
-
-def _source_covers(wide: str, narrow: str) -> bool:
-    if wide == "any" or wide == narrow:
-        return True
-    if narrow == "any":
-        return False
-    outer, inner = _network(wide), _network(narrow)
-    if isinstance(outer, IPv4Network):
-        return isinstance(inner, IPv4Network) and inner.subnet_of(outer)
-    return isinstance(inner, IPv6Network) and inner.subnet_of(outer)
-
-
-def _ports_cover(wide: DocumentRule, narrow: DocumentRule) -> bool:
     if not wide.ports:
         return True
-    if not narrow.ports:
-        return False
-    # On the host itself nothing is rewritten, so both kinds of port are the same one there.
-    if narrow.scope != "host" and wide.port_kind != narrow.port_kind:
-        return False
-    spans = [_span(port) for port in wide.ports]
-    return all(
-        any(low <= first and last <= high for low, high in spans) for first, last in map(_span, narrow.ports)
+    return (
+        bool(narrow.ports) and wide.port_kind == narrow.port_kind and _ports_cover(wide.ports, narrow.ports)
     )
 
 
-@lru_cache(maxsize=50_000)
-def _network(source: str) -> Network:
-    return ip_network(source)
+def covered_by(document: Document) -> tuple[tuple[str, str], ...]:
+    """Return (rule id, id of a rule that covers it) for enabled rules; of two equal ones only the later."""
+    return tuple(
+        (rule.id, wide.id)
+        for rule, wide in _coverings(tuple(rule for rule in document.rules if rule.enabled))
+    )
 
 
-def _span(port: str) -> tuple[int, int]:
-    first, _, last = port.partition("-")
-    return int(first), int(last or first)
+def first_cover(rules: Sequence[DocumentRule], narrow: DocumentRule) -> DocumentRule | None:
+    """Return the first enabled rule that covers another one."""
+    return next((wide for wide in rules if wide.enabled and covers(wide, narrow)), None)
 
 
-class _Index:
-    """Finds the few rules that could cover another, so that 10,000 rules are not compared pair by pair."""
+def _coverings(rules: Sequence[DocumentRule]) -> Iterator[tuple[DocumentRule, DocumentRule]]:
+    index: dict[_Key, list[tuple[int, DocumentRule]]] = defaultdict(list)
+    for position, rule in enumerate(rules):
+        for key in _keys_of_wide(rule):
+            index[key].append((position, rule))
+    lengths = {(version, length) for version, length in map(_length, rules) if version}
+    for position, rule in enumerate(rules):
+        for key in _keys_of_narrow(rule, lengths):
+            found = next(
+                (wide for at, wide in index.get(key, ()) if _says_more(wide, at, rule, position)), None
+            )
+            if found is not None:
+                yield rule, found
+                break
 
-    def __init__(self, rules: Iterable[DocumentRule]) -> None:
-        self._all_ports: dict[Place, list[DocumentRule]] = defaultdict(list)
-        self._single: dict[tuple[Place, int], list[DocumentRule]] = defaultdict(list)
-        self._ranges: dict[Place, list[DocumentRule]] = defaultdict(list)
-        self._lengths: dict[int, set[int]] = {4: set(), 6: set()}
-        for rule in rules:
-            self._add(rule)
 
-    def _add(self, rule: DocumentRule) -> None:
-        place = (rule.protocol, rule.source)
-        if rule.source != "any":
-            network = _network(rule.source)
-            self._lengths[network.version].add(network.prefixlen)
-        if not rule.ports:
-            self._all_ports[place].append(rule)
-        elif any("-" in port for port in rule.ports):
-            self._ranges[place].append(rule)
+def _says_more(wide: DocumentRule, wide_at: int, rule: DocumentRule, at: int) -> bool:
+    return wide_at != at and covers(wide, rule) and (wide_at < at or not covers(rule, wide))
+
+
+def _keys_of_wide(rule: DocumentRule) -> Iterator[_Key]:
+    if not rule.ports:
+        yield (rule.protocol, rule.source, _NO_PORTS)
+        return
+    starts = set()
+    for text in rule.ports:
+        first, last = port_range(text)
+        starts.add(first if first == last else _RANGE)
+    for start in starts:
+        yield (rule.protocol, rule.source, start)
+
+
+def _keys_of_narrow(rule: DocumentRule, lengths: set[tuple[int, int]]) -> Iterator[_Key]:
+    """Yield where a rule that covers this one can stand in the index."""
+    ports = [_NO_PORTS, _RANGE, port_range(rule.ports[0])[0]] if rule.ports else [_NO_PORTS]
+    for source in _sources_above(rule, lengths):
+        for protocol in {"any", rule.protocol}:
+            for port in ports:
+                yield (protocol, source, port)
+
+
+def _sources_above(rule: DocumentRule, lengths: set[tuple[int, int]]) -> Iterator[str]:
+    yield "any"
+    if rule.source == "any":
+        if rule.families == (6,):
+            yield "::/0"
+        return
+    network = _network(rule.source)
+    for version, length in lengths:
+        if version == network.version and length <= network.prefixlen:
+            yield str(network.supernet(new_prefix=length))
+
+
+def _length(rule: DocumentRule) -> tuple[int, int]:
+    if rule.source == "any":
+        return (0, 0)
+    network = _network(rule.source)
+    return (network.version, network.prefixlen)
+
+
+def _source_covers(wide: DocumentRule, narrow: DocumentRule) -> bool:
+    if wide.source in ("any", narrow.source):
+        return True
+    if narrow.source == "any":
+        return wide.source == "::/0" and narrow.families == (6,)
+    outer, inner = _network(wide.source), _network(narrow.source)
+    if outer.version != inner.version or outer.prefixlen > inner.prefixlen:
+        return False
+    shift = outer.max_prefixlen - outer.prefixlen
+    return int(outer.network_address) >> shift == int(inner.network_address) >> shift
+
+
+@lru_cache(maxsize=32_768)
+def _network(source: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(source)
+
+
+def _ports_cover(wide: Sequence[str], narrow: Sequence[str]) -> bool:
+    return all(
+        any(first <= start and end <= last for first, last in _merged(wide))
+        for start, end in map(port_range, narrow)
+    )
+
+
+def _merged(ports: Sequence[str]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(map(port_range, ports)):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
         else:
-            for port in rule.ports:
-                self._single[place, int(port)].append(rule)
-
-    def candidates(self, rule: DocumentRule) -> Iterator[DocumentRule]:
-        """Yield the rules whose protocol and source reach far enough and whose ports might."""
-        first = _span(rule.ports[0]) if rule.ports else None
-        for place in self._places(rule):
-            yield from self._all_ports.get(place, ())
-            if first is not None:
-                yield from self._ranges.get(place, ())
-                if first[0] == first[1]:
-                    yield from self._single.get((place, first[0]), ())
-
-    def _places(self, rule: DocumentRule) -> Iterator[Place]:
-        protocols = ("any",) if rule.protocol == "any" else ("any", rule.protocol)
-        sources = ["any"]
-        if rule.source != "any":
-            network = _network(rule.source)
-            lengths = sorted(self._lengths[network.version])
-            wider = [length for length in lengths if length <= network.prefixlen]
-            sources += [str(network.supernet(new_prefix=length)) for length in wider]
-        for protocol in protocols:
-            for source in sources:
-                yield protocol, source
+            merged.append((first, last))
+    return merged

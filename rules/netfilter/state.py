@@ -29,7 +29,7 @@ from rules.netfilter.own import (
 )
 from rules.netfilter.owners import FAMILY_NAMES, chain_owner
 from rules.netfilter.pairing import pair_lines
-from rules.netfilter.plan_warnings import docker_user_jumped
+from rules.netfilter.plan_warnings import docker_user_bypassed, docker_user_jumped
 from rules.netfilter.render import wanted_chains
 
 __all__ = [
@@ -193,7 +193,12 @@ def _anchor_reasons(settings: Settings, live: Ruleset) -> list[str]:
                 reasons.append(f"{chain} does not call dockerfw ({text} is missing).")
             elif place == "not first":
                 reasons.append(f"somebody's rule stands before {text} in {chain}.")
-    if settings.external_interfaces and live.chain("filter", DOCKER_USER) and not docker_user_jumped(live):
+    reasons += [
+        f"{DOCKER_USER} still calls dockerfw for {name}, which is not external any more."
+        for name in _anchored_interfaces(live)
+        if name not in settings.external_interfaces
+    ]
+    if settings.external_interfaces and docker_user_bypassed(live):
         reasons.append("FORWARD does not call DOCKER-USER, so rules for containers have no effect.")
     return reasons
 

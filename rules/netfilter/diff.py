@@ -1,0 +1,119 @@
+"""What changed between two documents, as lists and as one sentence for people.
+
+Rules are the same rule when their ids are. It compares documents only; plan.py looks at the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final, Literal
+
+from rules.netfilter.coverage import first_cover
+from rules.netfilter.describe import describe_source, describe_what
+from rules.netfilter.document import settings_to_json_object
+from rules.netfilter.document_values import Document, DocumentRule, Settings
+
+_NAMED: Final = 3
+_LOOKED_AT: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChange:
+    """One setting that differs, with both values as text for people."""
+
+    name: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentDiff:
+    """What turns the old document into the new one; `reach` says who reaches more or less by it."""
+
+    settings: tuple[SettingChange, ...]
+    added: tuple[DocumentRule, ...]
+    removed: tuple[DocumentRule, ...]
+    changed: tuple[tuple[DocumentRule, DocumentRule], ...]
+    reach: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """The number of changes."""
+        return len(self.settings) + len(self.added) + len(self.removed) + len(self.changed)
+
+    @property
+    def sentence(self) -> str:
+        """`2 rules added, 1 removed; 5432/tcp becomes reachable from anywhere`."""
+        numbers = ((len(self.added), "added"), (len(self.removed), "removed"), (len(self.changed), "changed"))
+        parts: list[str] = []
+        for number, verb in numbers:
+            noun = "" if parts else (" rule" if number == 1 else " rules")
+            if number:
+                parts.append(f"{number}{noun} {verb}")
+        if self.settings:
+            noun = "setting" if len(self.settings) == 1 else "settings"
+            parts.append(f"{len(self.settings)} {noun} changed")
+        if not parts:
+            return "nothing changes"
+        return "; ".join([", ".join(parts), *self.reach])
+
+
+def diff_documents(old: Document | None, new: Document) -> DocumentDiff:
+    """Compare two documents; None stands for one without rules and with the default settings."""
+    base = old if old is not None else Document()
+    before = {rule.id: rule for rule in base.rules}
+    after = {rule.id: rule for rule in new.rules}
+    added = tuple(rule for rule in new.rules if rule.id not in before)
+    removed = tuple(rule for rule in base.rules if rule.id not in after)
+    changed = tuple(
+        (before[rule.id], rule) for rule in new.rules if rule.id in before and before[rule.id] != rule
+    )
+    opened = _reach((*added, *(rule for _, rule in changed)), base.rules)
+    closed = _reach((*removed, *(rule for rule, _ in changed)), new.rules)
+    reach = (*_reach_words(opened, "becomes reachable"), *_reach_words(closed, "is no longer reachable"))
+    return DocumentDiff(_setting_changes(base.settings, new.settings), added, removed, changed, reach)
+
+
+def _setting_changes(old: Settings, new: Settings) -> tuple[SettingChange, ...]:
+    before, after = settings_to_json_object(old), settings_to_json_object(new)
+    return tuple(
+        SettingChange(name, _setting_text(before[name]), _setting_text(after[name]))
+        for name in before
+        if before[name] != after[name]
+    )
+
+
+def _setting_text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) if value else "none"
+    return str(value)
+
+
+def _reach(rules: Sequence[DocumentRule], others: Sequence[DocumentRule]) -> list[DocumentRule]:
+    """Return what the rules let through, a port and a place each, and none of the others does."""
+    return [part for part in islice(_parts(rules), _LOOKED_AT) if first_cover(others, part) is None]
+
+
+def _parts(rules: Sequence[DocumentRule]) -> Iterator[DocumentRule]:
+    for rule in rules:
+        places: tuple[Literal["host", "container"], ...] = (
+            ("host", "container") if rule.scope == "both" else (rule.scope,)
+        )
+        if not rule.enabled:
+            continue
+        for ports in tuple((port,) for port in rule.ports) or ((),):
+            for place in places:
+                yield replace(rule, scope=place, ports=ports)
+
+
+def _reach_words(parts: Sequence[DocumentRule], verb: str) -> Iterator[str]:
+    places: dict[tuple[str, str], set[str]] = {}
+    for part in parts:
+        places.setdefault((describe_what(part), describe_source(part.source)), set()).add(part.scope)
+    for (what, source), where in islice(places.items(), _NAMED):
+        place = "" if len(where) == 2 else (" on the host" if where == {"host"} else " in containers")
+        yield f"{what} {verb} {source}{place}"
+    if len(places) > _NAMED:
+        yield f"{len(places) - _NAMED} more {verb}"

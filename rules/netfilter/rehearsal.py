@@ -1,0 +1,67 @@
+"""The text that rehearses a load: the live filter table, then the restore text, for an empty namespace.
+
+`iptables-restore --test` accepts jumps to chains that do not exist, so a rehearsal is a real load. All chains
+are seeded, but only rules that load in any namespace: a rule that needs an ipset, a cgroup or somebody's
+extension would fail there for reasons of its own, and whether ours load never depends on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from rules.netfilter.model import Rule, Ruleset, Table
+from rules.netfilter.own import OWN_CHAINS
+
+_MATCHES: Final = frozenset(
+    (
+        *("addrtype", "comment", "conntrack", "dccp", "icmp", "icmp6", "iprange", "limit", "mac", "mark"),
+        *("multiport", "physdev", "pkttype", "sctp", "state", "tcp", "udp"),
+    )
+)
+_TARGETS: Final = frozenset(("ACCEPT", "DROP", "RETURN", "REJECT", "LOG"))
+_NAMED = re.compile(r" -(m|j|g) (\S+)", re.ASCII)
+
+
+def rehearsal_text(live: Ruleset, restore_text: str) -> str:
+    """Return one text for `iptables-restore -n`: the live filter table, then the restore text."""
+    return "\n".join([*_seed(live), restore_text])
+
+
+def seed_lines(live: Ruleset) -> int:
+    """Return how many lines of the rehearsal text come before the restore text."""
+    return sum(1 for _ in _seed(live))
+
+
+def rules_left_out(live: Ruleset) -> tuple[Rule, ...]:
+    """Return the rules of the filter table that are not seeded."""
+    table = live.tables.get("filter")
+    if table is None:
+        return ()
+    rules = (rule for chain in table.chains.values() for rule in chain.rules)
+    return tuple(rule for rule in rules if not _can_be_seeded(rule, table))
+
+
+def _seed(live: Ruleset) -> Iterator[str]:
+    table = live.tables.get("filter")
+    if table is None:
+        return
+    yield "*filter"
+    for chain in table.chains.values():
+        yield f":{chain.name} {chain.policy or '-'} [0:0]"
+    for chain in table.chains.values():
+        for rule in chain.rules:
+            if _can_be_seeded(rule, table):
+                yield rule.text
+    yield "COMMIT"
+
+
+def _can_be_seeded(rule: Rule, table: Table) -> bool:
+    if rule.chain in OWN_CHAINS:
+        return True
+    # A comment may hold such words too; then the rule is left out for nothing, which does no harm.
+    return all(
+        name in _MATCHES if option == "m" else name in _TARGETS or name in table.chains
+        for option, name in _NAMED.findall(rule.text)
+    )
