@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.password_validation import password_validators_help_texts
 from django.core.exceptions import ValidationError
 
@@ -267,10 +267,6 @@ class SetupForm(forms.Form):
         if first and second and first != second:
             self.add_error("password2", "The two passwords differ.")
         return data
-
-
-class PasswordForm(PasswordChangeForm[Any]):
-    """Django's own change of the password."""
 
 
 def place_errors(

@@ -123,7 +123,7 @@ def size(number: int | None) -> str:
         return ""
     value = float(number)
     for unit in _UNITS:
-        if value < 1000 or unit == _UNITS[-1]:
+        if value < 999.5 or unit == _UNITS[-1]:
             break
         value /= 1000
     digits = f"{value:.0f}" if unit == "B" or value >= 100 else f"{value:.3g}"
@@ -133,7 +133,7 @@ def size(number: int | None) -> str:
 @register.filter
 def lookup(mapping: Mapping[str, Any] | None, key: str) -> Any:
     """Return what a mapping holds for a key, or nothing."""
-    return (mapping or {}).get(key, ())
+    return (mapping or {}).get(key)
 
 
 def _moment(value: datetime.datetime | str | None) -> datetime.datetime | None:

@@ -15,13 +15,14 @@ from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse, reverse_lazy
+from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
 from dockerfw_site.proxies import client_address
-from rules.forms import PasswordForm, SetupForm, SignInForm, place_errors
+from rules.forms import SetupForm, SignInForm, place_errors
 from rules.services.actors import actor_of
 from rules.services.audit import audit_record
 from rules.services.errors import Invalid, NotFound
@@ -29,6 +30,7 @@ from rules.services.setup import first_admin_create, first_admin_link_is_open
 from rules.views.page import page_context
 
 
+@method_decorator([login_not_required, sensitive_post_parameters(), never_cache], name="dispatch")
 class SignIn(LoginView):
     """The sign-in page."""
 
@@ -61,7 +63,6 @@ class ChangePassword(PasswordChangeView):
     """Change one's own password; other sessions of the account end."""
 
     template_name = "rules/password.html"
-    form_class = PasswordForm
     success_url = reverse_lazy("rules:home")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from rules.models import AuditEvent
 from rules.selectors.audit import AuditFilters, audit_actors, audit_csv_rows, audit_events
 from rules.services.audit import VERBS
 from rules.views.page import render_page, whole_number
+from rules.views.wording import FieldPair, value_changes
 
 PAGE = 50
 
@@ -30,6 +31,7 @@ class EventLine:
 
     event: AuditEvent
     words: str
+    changes: tuple[FieldPair, ...]
     before: str
     after: str
 
@@ -110,6 +112,7 @@ def _line(event: AuditEvent) -> EventLine:
     return EventLine(
         event=event,
         words=VERBS.get(event.verb, event.verb),
+        changes=value_changes(event.before, event.after),
         before=_pretty(event.before),
         after=_pretty(event.after),
     )

@@ -11,7 +11,8 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from rules.netfilter.coverage import covered_rules
+from rules.netfilter.coverage import covered_by
+from rules.netfilter.document import Document, DocumentRule
 from rules.netfilter.model import Family
 from rules.selectors.drafts import draft_document
 from rules.selectors.live import LiveChain, live_view
@@ -39,18 +40,23 @@ def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
     query = request.GET.get("q", "").strip()[:200]
     rows = rule_rows(host, query=query, snapshot=snapshot)
     page = Paginator(rows, PAGE).get_page(whole_number(request.GET.get("page"), 1))
-    shown = [row.rule for row in page if row.mark != "removed"]
     others = request.GET.get("others") == "yes"
     context = {
         "page": page,
         "query": query,
-        "covered": covered_rules(draft_document(host).rules, shown),
+        "covered": covering_rules(draft_document(host)),
         "snapshot": snapshot,
         "others": others,
         "foreign": others_chains(snapshot) if others and snapshot else (),
         "back": request.get_full_path(),
     }
     return render_page(request, "rules/rule_list.html", host, context, section="rules")
+
+
+def covering_rules(document: Document) -> dict[str, DocumentRule]:
+    """Return, by the id of a rule that says nothing new, the rule that says it already."""
+    by_id = {rule.id: rule for rule in document.rules}
+    return {key: by_id[other] for key, other in covered_by(document)}
 
 
 def others_chains(snapshot: SnapshotView) -> tuple[OthersChain, ...]:

@@ -91,6 +91,19 @@ def field_words(name: str, value: object) -> str:
     return str(value) if value else "none"
 
 
+def value_changes(before: object, after: object) -> tuple[FieldPair, ...]:
+    """Return the fields in which two stored rules or settings differ, in words; nothing for anything else."""
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return ()
+    if "external_interfaces" in before:
+        pairs = setting_pairs(before, after)
+    elif "scope" in before:
+        pairs = rule_pairs(before, after)
+    else:
+        return ()
+    return tuple(pair for pair in pairs if pair.differs)
+
+
 def setting_words(name: str, value: object) -> str:
     """Return one setting in words."""
     if isinstance(value, (list, tuple)):
