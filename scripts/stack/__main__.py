@@ -123,7 +123,8 @@ def _manage(layout: Layout, environment: Mapping[str, str], *arguments: str) -> 
         extra_groups=[user.gid] if user else None,
     )
     if done.returncode != 0:
-        raise StackError(f"manage.py {' '.join(arguments)} failed:\n{(done.stdout + done.stderr).strip()}")
+        last_words = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise StackError(f"manage.py {' '.join(arguments)} failed:\n{last_words}")
     return done.stdout.strip()
 
 
