@@ -13,6 +13,7 @@ from rules.netfilter.document_values import Document, Settings
 from rules.netfilter.fields import interfaces_overlap
 from rules.netfilter.model import Family, Ruleset
 from rules.netfilter.own import (
+    DOCKER,
     DOCKER_USER,
     FILTERS,
     FORWARD,
@@ -126,13 +127,28 @@ def _docker_user_warnings(family: Family, live: Ruleset) -> Iterator[PlanWarning
             "and takes effect when Docker starts.",
             family,
         )
-    elif not docker_user_jumped(live):
+    elif docker_user_bypassed(live):
         yield PlanWarning(
             "docker-user-not-jumped",
             f"{name}: FORWARD does not call DOCKER-USER, so rules for containers have no effect until Docker "
             "adds its jump.",
             family,
         )
+    elif not docker_user_jumped(live):
+        yield PlanWarning(
+            "docker-not-filtering",
+            f"{name}: Docker does not filter here now. A container with an {name} address of its own would "
+            "be reached past the rules for containers.",
+            family,
+        )
+
+
+def docker_user_bypassed(live: Ruleset) -> bool:
+    """Say whether Docker filters here and packets to containers miss DOCKER-USER all the same.
+
+    Docker 20.10 with its experimental ip6tables does that; without Docker's chains nothing is missed.
+    """
+    return live.chain("filter", DOCKER) is not None and not docker_user_jumped(live)
 
 
 def docker_user_jumped(live: Ruleset) -> bool:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from rules.netfilter.plan import Plan, plan_changes
-
 from rules.host.apply import Apply
 from rules.host.state import StateDirectory
 from rules.netfilter.document import digest, parse_document, to_json_object
 from rules.netfilter.model import Ruleset
 from rules.netfilter.parse import parse_save
+from rules.netfilter.plan import Plan, plan_changes
+from rules.netfilter.state import loaded_matches
 from rules.queue.orders import Order, Outcome
 from tests.kernel.namespace import FAMILIES, Backend, CommandError, Family, Namespace, join_namespaces
 from tests.lab.docker_host import DockerHost
@@ -91,7 +91,12 @@ class Lab:
         }
 
     def load(self, value: dict[str, object], revision: int = 1) -> None:
-        """Load a document as the root worker does, and see that planning it again finds nothing to do."""
+        """Load a document as the root worker does, and see that it is in force."""
+        self.load_unseen(value, revision)
+        self.assert_in_force()
+
+    def load_unseen(self, value: dict[str, object], revision: int = 1) -> None:
+        """Load a document as the root worker does."""
         self.revision = revision
         self.document = parse_document(value)
         self._sequence += 1
@@ -110,7 +115,6 @@ class Lab:
             outcome = Apply(order, host="lab", state=state, tell=_forget, settle=_forget).run()
         if outcome.state != "confirmed":
             raise CommandError(f"the apply failed: {outcome.error}")
-        self.assert_in_force()
 
     def plan(self) -> Plan:
         """Plan the last loaded document against what the kernel holds."""
@@ -121,6 +125,8 @@ class Lab:
         live = self.live()
         plan = self.plan()
         assert plan.empty, plan
+        verdict = loaded_matches(self.document, self.revision, live)
+        assert verdict.in_sync, verdict.reasons
         for family in FAMILIES:
             assert _first_rule(live[family], "INPUT") == "-A INPUT -j FILTERS-HOST"
             anchor = f"-A DOCKER-USER -i {EXTERNAL} -j FILTERS-CONTAINERS"

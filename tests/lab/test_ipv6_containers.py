@@ -1,27 +1,52 @@
-"""Containers with IPv6 addresses of their own, published over IPv6 by DNAT as over IPv4."""
+"""Containers with IPv6 addresses of their own, published over IPv6 by DNAT as over IPv4.
+
+Docker 20.10 filters IPv6 only as an experiment, and forgets to call DOCKER-USER there; later engines do not.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from rules.netfilter.state import loaded_matches
 from tests.lab.documents import allow, document
 from tests.lab.lab import CLIENT_6, HOST_6, NEIGHBOUR_6, Lab
 from tests.lab.network import fetch, listening, try_port
 
 pytestmark = pytest.mark.lab
 
+JUMP = ("FORWARD", "-j", "DOCKER-USER")
 
-def test_a_published_port_answers_the_allowed_source_only(ipv6_lab: Lab) -> None:
+
+@pytest.fixture
+def lab(ipv6_lab: Lab) -> Iterator[Lab]:
+    """The lab with the jump to DOCKER-USER that later engines make."""
+    ipv6_lab.load_unseen(document())
+    ipv6_lab.host.iptables("-I", *JUMP, family=6)
+    yield ipv6_lab
+    ipv6_lab.host.iptables("-D", *JUMP, family=6)
+
+
+def test_an_engine_that_does_not_call_docker_user_is_named(ipv6_lab: Lab) -> None:
     lab = ipv6_lab
+    lab.load_unseen(document(allow("container", 8080)))
     assert fetch(lab.client, HOST_6, 8081) == "other"
+    assert ("docker-user-not-jumped", 6) in [(each.code, each.family) for each in lab.plan().warnings]
+    verdict = loaded_matches(lab.document, lab.revision, lab.live())
+    assert verdict.reasons == (
+        "IPv6: FORWARD does not call DOCKER-USER, so rules for containers have no effect.",
+    )
+
+
+def test_a_published_port_answers_the_allowed_source_only(lab: Lab) -> None:
     lab.load(document(allow("container", 8080, source=f"{CLIENT_6}/128")))
     assert fetch(lab.client, HOST_6, 8080, source=CLIENT_6) == "web"
     assert try_port(lab.client, HOST_6, 8080, source=NEIGHBOUR_6) == "prohibited"
     assert try_port(lab.client, HOST_6, 8081) == "prohibited"
 
 
-def test_the_direct_route_is_closed(ipv6_lab: Lab) -> None:
-    lab = ipv6_lab
+def test_the_direct_route_is_closed(lab: Lab) -> None:
     address = lab.docker.docker(
         "inspect", "--format", "{{.NetworkSettings.Networks.bridge.GlobalIPv6Address}}", "web"
     )
@@ -32,8 +57,7 @@ def test_the_direct_route_is_closed(ipv6_lab: Lab) -> None:
     assert try_port(lab.client, address, 80) == "prohibited"
 
 
-def test_containers_reach_out(ipv6_lab: Lab) -> None:
-    lab = ipv6_lab
+def test_containers_reach_out(lab: Lab) -> None:
     lab.load(document())
     with listening(lab.client, CLIENT_6, 9000, "outside"):
         assert lab.reach_out("web", CLIENT_6) == f"outside {HOST_6}"

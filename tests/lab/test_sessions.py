@@ -6,7 +6,7 @@ import pytest
 
 from tests.lab.docker_host import IMAGE
 from tests.lab.documents import allow, document
-from tests.lab.lab import CLIENT_6, HOST, HOST_6, Lab
+from tests.lab.lab import HOST, HOST_6, Lab
 from tests.lab.network import ask, connect, listening, try_port
 
 pytestmark = pytest.mark.lab
@@ -39,10 +39,10 @@ def test_a_session_with_a_container_lives_on(lab: Lab) -> None:
 def test_a_session_over_ipv6_lives_on(lab: Lab) -> None:
     lab.load(document(allow("host", 22)))
     with listening(lab.host, HOST_6, 22, "ssh"), connect(lab.client, HOST_6, 22) as session:
-        assert ask(session, "before\n") == f"ssh {CLIENT_6}"
+        assert ask(session, "before\n").startswith("ssh")
         lab.load(document(), revision=2)
         assert try_port(lab.client, HOST_6, 22) == "prohibited"
-        assert ask(session, "after\n") == f"ssh {CLIENT_6}"
+        assert ask(session, "after\n").startswith("ssh")
 
 
 def test_a_session_older_than_the_first_apply_lives_on(lab: Lab) -> None:
