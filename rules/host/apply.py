@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from rules.host.backend import find_backend, kernel_has_ipv6
+from rules.host.backend import find_backend
 from rules.host.bootfiles import put_back_boot_files, read_boot_files, write_boot_files
 from rules.host.files import LockedOut
 from rules.host.restore import (
@@ -99,7 +99,9 @@ class Apply:
         with self._step("lock"):
             self._state.prepare()
             stack.enter_context(self._state.lock())
-            recover(self._state)
+            with contextlib.suppress(NotPutBack):
+                # What still differs then, this apply puts right.
+                recover(self._state)
         with self._step("validate") as say:
             document = self._validate()
             self._state.write_begun(Begun(self._order.sequence, self._order.apply))
@@ -141,7 +143,6 @@ class Apply:
         return document
 
     def _render(self, document: Document, before: Seen) -> dict[Family, str]:
-        families = FAMILIES if kernel_has_ipv6() else FAMILIES[:1]
         return {
             family: render_restore(
                 document,
@@ -150,7 +151,7 @@ class Apply:
                 revision=self._order.revision,
                 counters=True,
             )
-            for family in families
+            for family in before.rulesets
         }
 
     def _load(self, before: Seen, restores: Mapping[Family, str]) -> None:
@@ -180,13 +181,11 @@ class Apply:
     def _read_back(self, document: Document, backend: Backend) -> Seen:
         after = look(backend)
         plan = plan_changes(document, after.rulesets, revision=self._order.revision)
-        wrong = [f"IPv{family}" for family, part in plan.families.items() if _differs(part)]
-        if not kernel_has_ipv6():
-            wrong = [name for name in wrong if name != "IPv6"]
-        if wrong:
+        if not plan.empty:
+            wrong = [f"IPv{family}" for family, part in plan.families.items() if not part.empty]
             raise Refused(
-                f"the kernel does not hold what was loaded: {' and '.join(wrong)} differ when read back."
-                " Somebody else may have changed the rules at the same moment"
+                f"the kernel does not hold what was loaded: {' and '.join(wrong) or 'the label'} differ when"
+                " read back. Somebody else may have changed the rules at the same moment"
             )
         return after
 
@@ -313,11 +312,6 @@ def describe_failure(step: str, error: Exception) -> Failure:
         line_number=refused.line.number if refused and refused.line else None,
         line=refused.line.text[:4000] if refused and refused.line else None,
     )
-
-
-def _differs(part: object) -> bool:
-    names = ("added", "removed", "reordered", "anchors", "adopted")
-    return any(getattr(part, name) for name in names) or bool(getattr(part, "creates_docker_user", False))
 
 
 def _since(began: float) -> float:

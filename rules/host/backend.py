@@ -21,7 +21,7 @@ _DOCKER_CHAIN = re.compile(rb"^:DOCKER(?:-USER|-FORWARD|-ISOLATION-STAGE-1)? ", 
 _OWN_CHAIN = re.compile(rb"^:FILTERS(?:-HOST|-CONTAINERS)? ", re.MULTILINE)
 _ANY_RULE = re.compile(rb"^(?:\[\d+:\d+\] )?-A ", re.MULTILINE)
 
-Saves = Mapping[Family, "bytes | CommandFailed"]
+Saves = Mapping[Family, bytes] | Mapping[Family, bytes | CommandFailed]
 
 
 def program(backend: Backend, family: Family, verb: str = "") -> str:
@@ -39,24 +39,18 @@ def restore_words(backend: Backend, family: Family) -> tuple[str, ...]:
     return (program(backend, family, "restore"), "-n", "-c", *wait)
 
 
-def kernel_has_ipv6() -> bool:
-    """Say whether the kernel speaks IPv6 at all; booted with ipv6.disable=1 it does not."""
-    return (_PROC_NET / "if_inet6").exists()
-
-
-def save_commands(backend: Backend, families: tuple[Family, ...] = FAMILIES) -> list[Command]:
-    """Return the commands that print each family's tables with counters."""
-    return [Command((program(backend, family, "save"), "-c")) for family in families]
+def kernel_families() -> tuple[Family, ...]:
+    """Return the families that the kernel speaks: booted with ipv6.disable=1, it speaks IPv4 only."""
+    return FAMILIES if (_PROC_NET / "if_inet6").exists() else FAMILIES[:1]
 
 
 def read_saves(backend: Backend) -> dict[Family, bytes | CommandFailed]:
-    """Return both families' saves in one backend; a kernel without IPv6 has an empty one for IPv6."""
-    families = FAMILIES if kernel_has_ipv6() else FAMILIES[:1]
+    """Return each family's save in one backend; for a kernel without IPv6 there is none for IPv6."""
+    families = kernel_families()
     if backend == "legacy" and not _table_names_readable():
-        found: dict[Family, bytes | CommandFailed] = {family: _save_by_table(family) for family in families}
-    else:
-        found = dict(zip(families, run_all(save_commands(backend, families)), strict=True))
-    return {family: found.get(family, b"") for family in FAMILIES}
+        return {family: _save_by_table(family) for family in families}
+    commands = [Command((program(backend, family, "save"), "-c")) for family in families]
+    return dict(zip(families, run_all(commands), strict=True))
 
 
 def find_backend() -> tuple[Backend, dict[Family, bytes | CommandFailed]]:

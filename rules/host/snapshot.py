@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from rules.host.backend import find_backend, program
+from rules.host.backend import Saves, find_backend, program
 from rules.host.runner import Command, CommandFailed, command_path, run, run_all
 from rules.netfilter.errors import NetfilterError
 from rules.netfilter.model import Rule
@@ -44,13 +44,13 @@ def utc_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def observe(host: str, *, seen: tuple[Backend, Mapping[Family, bytes]] | None = None) -> Snapshot:
+def observe(host: str, *, seen: tuple[Backend, Saves] | None = None) -> Snapshot:
     """Look at everything once; `seen` are a backend and its saves, just read. Never raises."""
     taken_at = utc_now()
     around = _look_around()
     backend, results = seen or find_backend()
     errors = [result for result in (*results.values(), *around.values()) if isinstance(result, CommandFailed)]
-    saves = {family: _text(results[family]) for family in FAMILIES}
+    saves = {family: _text(results.get(family, b"")) for family in FAMILIES}
     for family in FAMILIES:
         if len(saves[family]) > MAX_SAVE_CHARACTERS:
             words = (program(backend, family, "save"), "-c")

@@ -52,11 +52,21 @@ def is_undone(before: Ruleset, now: Ruleset, edits: _Edits | str) -> bool:
     touched = set(edits.inserted) | set(edits.deleted)
     for name in {chain for chain, _ in touched}:
         ours = {rule for chain, rule in touched if chain == name}
-        if [rule for rule in _bodies(before, name) if rule in ours] != [
-            rule for rule in _bodies(now, name) if rule in ours
-        ]:
+        if not _same_places(_bodies(before, name), _bodies(now, name), ours):
             return False
     return not list(_chain_removals(before, now, edits))
+
+
+def _same_places(before: list[str], now: list[str], ours: set[str]) -> bool:
+    """Say whether our rules stand where they stood, among each other and among the rules that stayed."""
+    if [rule for rule in before if rule in ours] != [rule for rule in now if rule in ours]:
+        return False
+    stayed = set(before) & set(now)
+    foreign = [[rule for rule in rules if rule in stayed - ours] for rules in (before, now)]
+    if foreign[0] != foreign[1]:
+        # Somebody else has moved their own rules: there is no place to compare with.
+        return True
+    return [rule for rule in before if rule in stayed] == [rule for rule in now if rule in stayed]
 
 
 def _read_edits(restore_text: str) -> _Edits:
@@ -118,24 +128,38 @@ def _own_rules(before: Ruleset) -> Iterator[str]:
 
 def _insertions(before: Ruleset, now: Ruleset, edits: _Edits) -> Iterator[str]:
     for name in dict.fromkeys(chain for chain, _ in edits.deleted):
-        deleted = [rule for chain, rule in edits.deleted if chain == name]
-        current = _bodies(now, name)
-        for chain, rule in edits.inserted:
-            if (
-                chain == name
-                and rule in current
-                and (rule in deleted or current.count(rule) > _bodies(before, name).count(rule))
-            ):
-                current.remove(rule)
+        current = _without_ours(before, now, edits, name)
+        taken = _taken_out(_bodies(before, name), [rule for chain, rule in edits.deleted if chain == name])
         position = 0
-        for saved, body in zip(_rules(before, name), _bodies(before, name), strict=True):
-            if body in current[position:]:
-                position = current.index(body, position) + 1
-            elif body in deleted:
-                deleted.remove(body)
-                current.insert(position, body)
+        for index, rule in enumerate(_rules(before, name)):
+            text = _bodies(before, name)[index]
+            if index in taken:
+                current.insert(position, text)
                 position += 1
-                yield f"{_counted(saved)}-I {name} {position} {body}"
+                yield f"{_counted(rule)}-I {name} {position} {text}"
+            elif text in current[position:]:
+                position = current.index(text, position) + 1
+
+
+def _without_ours(before: Ruleset, now: Ruleset, edits: _Edits, name: str) -> list[str]:
+    """Return the rules that the chain holds once what the restore text inserted is deleted again."""
+    current = _bodies(now, name)
+    deleted = [rule for chain, rule in edits.deleted if chain == name]
+    for chain, rule in edits.inserted:
+        brought = rule in deleted or current.count(rule) > _bodies(before, name).count(rule)
+        if chain == name and rule in current and brought:
+            current.remove(rule)
+    return current
+
+
+def _taken_out(rules: list[str], deleted: list[str]) -> set[int]:
+    """Return the places of the rules that `-D` takes out: the first that matches, one for each line."""
+    taken: set[int] = set()
+    for text in deleted:
+        places = (place for place, rule in enumerate(rules) if rule == text and place not in taken)
+        if (place := next(places, None)) is not None:
+            taken.add(place)
+    return taken
 
 
 def _chain_removals(before: Ruleset, now: Ruleset, edits: _Edits) -> Iterator[str]:
