@@ -11,10 +11,9 @@ from rules.models import Host
 from rules.queue import client
 from rules.selectors.drafts import host_default
 from rules.services.actors import Actor
-from tests.append_only import flush_despite_triggers
 from tests.queue.conftest import RedisServer, _redis_server, redis_server
 
-__all__ = ["_redis_server", "flush_despite_triggers", "redis_server"]
+__all__ = ["_redis_server", "redis_server"]
 
 
 @pytest.fixture

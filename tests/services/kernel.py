@@ -1,4 +1,4 @@
-"""What a root worker would say of a kernel that holds a document: snapshots and outcomes, made by the renderer.
+"""What a root worker would say of a kernel that holds a document, made by the renderer.
 
 The kernel's own answers are tested in tests/kernel; here it is about what the web makes of them.
 """

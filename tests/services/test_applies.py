@@ -1,4 +1,4 @@
-"""Applies: when one may start, what is ordered, how outcomes are written down, what happens when nobody answers."""
+"""Applies: when one may start, what is ordered, what is written down, and when nobody answers."""
 
 from __future__ import annotations
 
