@@ -192,4 +192,11 @@ def _page(
         "families": sorted(found.plan.families.items()) if found.plan else (),
         "restores": sorted(found.restore.items()),
     }
-    return render_page(request, "rules/review.html", host, context, section="review", status=status)
+    return render_page(
+        request,
+        "rules/review.html",
+        host,
+        context,
+        section="review" if number is None else "history",
+        status=status,
+    )
