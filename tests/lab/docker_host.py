@@ -168,18 +168,10 @@ class DockerHost:
 
     def run_web(self, name: str, *options: str, port: int = 80, network: str = "bridge") -> None:
         """Start a container whose web server answers with the container's name on `port`."""
-        serve = f"mkdir -p /www; echo -n {name} >/www/index.html; exec httpd -f -p {port} -h /www"
-        self.docker(
-            "run",
-            "--detach",
-            f"--name={name}",
-            f"--network={network}",
-            *options,
-            IMAGE,
-            "/bin/sh",
-            "-c",
-            serve,
-        )
+        # A first process ignores SIGTERM unless it asks for it, and the engine would wait ten seconds for it.
+        serve = f"mkdir -p /www; echo -n {name} >/www/index.html; httpd -f -p {port} -h /www & wait"
+        words = ("--detach", f"--name={name}", f"--network={network}", *options)
+        self.docker("run", *words, IMAGE, "/bin/sh", "-c", f"trap exit TERM; {serve}")
 
     def container_address(self, name: str, network: str = "bridge") -> str:
         """Return the container's IPv4 address on one of its networks."""
