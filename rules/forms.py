@@ -98,21 +98,15 @@ class RuleForm(forms.Form):
         }
 
 
-def rule_initial(rule: DocumentRule | Mapping[str, Any]) -> dict[str, object]:
+def rule_initial(rule: DocumentRule) -> dict[str, object]:
     """Return the form's fields for a document rule."""
-    value = rule if isinstance(rule, Mapping) else rule_values(rule)
-    protocol = str(value.get("protocol", "any"))
-    known = protocol in dict(PROTOCOLS)
-    source = str(value.get("source", "any"))
+    known = rule.protocol in dict(PROTOCOLS)
     return {
-        "scope": value.get("scope", "both"),
-        "source": "" if source == "any" else source,
-        "protocol": protocol if known else "other",
-        "protocol_other": "" if known else protocol,
-        "ports": ", ".join(value.get("ports", ())),
-        "port_kind": value.get("port_kind", "published"),
-        "comment": value.get("comment", ""),
-        "enabled": value.get("enabled", True),
+        **rule_values(rule),
+        "source": "" if rule.source == "any" else rule.source,
+        "protocol": rule.protocol if known else "other",
+        "protocol_other": "" if known else rule.protocol,
+        "ports": ", ".join(rule.ports),
     }
 
 

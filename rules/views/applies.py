@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -50,7 +51,7 @@ def apply_status(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> H
     return response
 
 
-def _context(host: Host, apply_id: uuid.UUID) -> dict[str, object]:
+def _context(host: Host, apply_id: uuid.UUID) -> dict[str, Any]:
     view = apply_get(apply_id)
     if view is None or view.apply.host_id != host.pk:
         raise Http404("no such apply")

@@ -57,7 +57,7 @@ def audit(request: HttpRequest) -> HttpResponse:
         "verbs": VERBS.items(),
         "actors": audit_actors(),
         "csv_query": _query(request),
-        "oldest": AuditEvent.objects.order_by("pk").first(),
+        "oldest": audit_events().last(),
         "filtered": filters != AuditFilters(),
     }
     return render_page(request, "rules/audit.html", None, context, section="audit")

@@ -8,10 +8,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from rules.models import Host, Revision
+from rules.models import Host
 from rules.selectors.history import compare as compare_revisions
 from rules.selectors.history import history as history_page
 from rules.selectors.history import loaded_number, revision_document, revision_get
+from rules.selectors.reviews import next_number
 from rules.selectors.snapshots import latest_snapshot, observe_request
 from rules.views.page import host_or_404, render_page, whole_number
 
@@ -73,5 +74,4 @@ def compare(request: HttpRequest, host_name: str) -> HttpResponse:
 
 
 def _newest(host: Host) -> int:
-    found = Revision.objects.filter(host=host).order_by("-number").first()
-    return found.number if found else 0
+    return next_number(host) - 1

@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 
 from rules.models import Host
 from rules.selectors.drafts import host_default, host_get, pending_diff
+from rules.selectors.hosts import many_hosts
 
 
 def host_or_404(host_name: str) -> Host:
@@ -29,7 +30,7 @@ def page_context(host: Host | None, *, section: str) -> dict[str, Any]:
     host = host or host_default()
     return {
         "host": host,
-        "many_hosts": Host.objects.count() > 1,
+        "many_hosts": many_hosts(),
         "section": section,
         "pending": pending_diff(host).count,
     }

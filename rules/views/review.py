@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from rules.forms import ApplyForm, place_errors
 from rules.models import Apply, Host
+from rules.selectors.applies import recent_applies
 from rules.selectors.reviews import Review, rollback_review
 from rules.selectors.reviews import review as draft_review
 from rules.selectors.snapshots import latest_snapshot, observe_request
@@ -139,7 +140,7 @@ def _sent_already(request: HttpRequest, host: Host) -> Apply | None:
     drawn = request.POST.get("sequence")
     if drawn is None or whole_number(drawn) >= host.sequence:
         return None
-    newest = Apply.objects.filter(host=host).first()
+    newest = next(iter(recent_applies(host)), None)
     if newest is None or newest.requested_by != request.user.get_username():
         return None
     return newest if newest.message == request.POST.get("message", "").strip() else None

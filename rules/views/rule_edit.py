@@ -20,6 +20,7 @@ from rules.netfilter.catalogue import SERVICES
 from rules.netfilter.describe import cidr_echo, describe_rule
 from rules.netfilter.errors import NetfilterError
 from rules.selectors.drafts import rule_document, rule_values
+from rules.selectors.rule_rows import rule_get
 from rules.services.actors import actor_of
 from rules.services.errors import Conflict, Invalid
 from rules.services.rules import rule_create, rule_update
@@ -56,7 +57,7 @@ def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
 def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBase:
     """Change a rule; a save over somebody else's edit shows both and keeps what was typed."""
     host = host_or_404(host_name)
-    rule = Rule.objects.filter(host=host, key=key).first()
+    rule = rule_get(host, key)
     if request.method != "POST":
         if rule is None:
             messages.warning(request, "That rule is not in the draft any more.")
@@ -107,7 +108,7 @@ def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
         "port_kind": "published",
         "enabled": True,
     }
-    original = Rule.objects.filter(host=host, key=request.GET.get("copy", "")).first()
+    original = rule_get(host, request.GET.get("copy", ""))
     if original is not None:
         values = rule_initial(rule_document(original))
     wanted = request.GET.get("service", "")
@@ -133,7 +134,7 @@ def _conflict_page(
     mine = form.document_values()
     theirs = error.current if isinstance(error.current, Rule) else None
     # The form now stands on their version: saving it again is a decision, not an accident.
-    data = form.data.copy()
+    data = request.POST.copy()
     data["version"] = str(theirs.version) if theirs else ""
     conflict = RuleConflict(theirs is None, rule_pairs(rule_values(theirs), mine) if theirs else ())
     return _form_page(

@@ -99,7 +99,7 @@ def _conflict(
 ) -> HttpResponse:
     current = error.current if isinstance(error.current, Host) else host
     lines = setting_pairs(settings_values(current), form.document_values())
-    data = form.data.copy()
+    data = request.POST.copy()
     data["version"] = str(current.draft_version)
     again = SettingsForm(data, offered=[*(each.name for each in offered), *_known(request, [])])
     return _page(request, current, again, offered, conflict=lines, status=409)
