@@ -1,6 +1,7 @@
 """Owns the patterns of the lines that iptables-save prints, and what text may hold at all.
 
-Every pattern takes time linear in the text: quantifiers are possessive, and nothing can be read in two ways.
+Every pattern takes time linear in the text: nothing in it can be read in two ways, so that giving up takes no
+longer than going on.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ COUNTERS = r"\[([0-9]{1,20}):([0-9]{1,20})\]"
 
 # iptables-save does not escape a line end inside a comment, so a quoted string may span lines. The kernel
 # keeps at most 255 bytes of any such string, each printed with a backslash at most.
-_QUOTED_ACROSS_LINES = r'"(?:[^"\\]|\\.){0,512}+"'
-_QUOTED_IN_LINE = r'"(?:[^"\\\n]++|\\[^\n])*+"'
+_QUOTED_ACROSS_LINES = r'"(?:[^"\\]|\\.){0,512}"'
+_QUOTED_IN_LINE = r'"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*"'
 
 
 def _rule_pattern(quoted: str) -> re.Pattern[str]:
@@ -22,7 +23,7 @@ def _rule_pattern(quoted: str) -> re.Pattern[str]:
 
     A double quote opens a string only after a blank; within a word it is a character like others.
     """
-    rest = rf'[^"\n]*+(?:(?:(?<=[ \t]){quoted}(?=[ \t\r\n]|\Z)|(?<![ \t])")[^"\n]*+)*+'
+    rest = rf'[^"\n]*+(?:(?:(?<=[ \t]){quoted}(?=[ \t\r\n]|\Z)|(?<![ \t])")[^"\n]*+)*'
     return re.compile(rf"(?:{COUNTERS} )?(-A ([^ \t\r\n]++)(?: (?:! )?-{rest})?)(?:\n|\Z)", re.DOTALL)
 
 

@@ -107,7 +107,7 @@ def rule_problem(words: Sequence[str]) -> tuple[int, str] | None:
 
 def is_option(word: str) -> bool:
     """Say whether a word names an option: `-x` or `--name`, outside quotes."""
-    return len(word) > 1 and word[0] == "-" and not word[1].isdigit() and not isinstance(word, Quoted)
+    return word[:1] == "-" and len(word) > 1 and not word[1].isdigit() and not isinstance(word, Quoted)
 
 
 class _Reader:
@@ -125,9 +125,11 @@ class _Reader:
 
     def read(self) -> None:
         while self.position < len(self.words):
-            negated = self._negation_ahead()
-            self.position += negated
             word = self.words[self.position]
+            negated = word == "!" and self._negation_ahead()
+            if negated:
+                self.position += 1
+                word = self.words[self.position]
             if is_option(word):
                 self._read_option(word, negated)
             else:
@@ -190,17 +192,16 @@ class _Reader:
         start = self.position
         if name in _TEXT:
             self.position = min(start + 1, len(self.words))
-        while (
-            self.position < len(self.words)
-            and not is_option(self.words[self.position])
-            and not self._negation_ahead()
-        ):
+        while self.position < len(self.words):
+            word = self.words[self.position]
+            if is_option(word) or (word == "!" and self._negation_ahead()):
+                break
             self.position += 1
         return tuple(self.words[start : self.position])
 
     def _negation_ahead(self) -> bool:
-        """Say whether a `!` stands here with an option behind it; alone at the end it is a mistake."""
-        if not self._bare_negation():
+        """Say whether the `!` that stands here has an option behind it; alone at the end it is a mistake."""
+        if isinstance(self.words[self.position], Quoted):
             return False
         if self.position + 1 == len(self.words):
             self._complain(self.position, "! needs an option after it")
@@ -209,16 +210,12 @@ class _Reader:
 
     def _old_negation(self) -> bool:
         """Step over the `!` of the old `-s ! address`."""
-        if self.position + 1 < len(self.words) and self._bare_negation() and not self._negation_ahead():
-            self.position += 1
-            return True
-        return False
-
-    def _bare_negation(self) -> bool:
-        if self.position >= len(self.words):
+        if self.position + 1 >= len(self.words) or self.words[self.position] != "!":
             return False
-        word = self.words[self.position]
-        return word == "!" and not isinstance(word, Quoted)
+        if isinstance(self.words[self.position], Quoted) or is_option(self.words[self.position + 1]):
+            return False
+        self.position += 1
+        return True
 
     def _implied_module(self) -> str | None:
         protocol = next((option for option in reversed(self.general) if option.name == "-p"), None)
@@ -236,9 +233,11 @@ def implied_module(protocol: str) -> str:
 
 def split_attached(word: str) -> tuple[str, str | None]:
     """Split `--name=value` and `-xvalue` into the option's printed name and its value."""
-    if word.startswith("--"):
+    if len(word) == 2:
+        return word, None
+    if word[:2] == "--":
         name, equals, value = word.partition("=")
         return BUILTIN_OPTIONS.get(name, name), value if equals else None
-    if len(word) > 2 and word[:2] in _ATTACHABLE:
+    if word[:2] in _ATTACHABLE:
         return word[:2], word[2:]
     return word, None

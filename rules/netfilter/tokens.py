@@ -13,13 +13,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-QUOTED = r'"(?:[^"\\]++|\\.)*+"'
+# Only single characters are repeated possessively: Python 3.11.2 mismatches possessive groups (cpython issue
+# 106052), and 3.11.7 still raises SystemError when one holds a capturing group.
+QUOTED = r'"[^"\\]*+(?:\\.[^"\\]*+)*"'
 
-_SAVED_WORD = re.compile(rf'(?:(?P<quoted>{QUOTED})(?=[ \t\r]|\Z)|(?P<bare>[^" \t\r][^ \t\r]*+))', re.DOTALL)
+_WORD = rf'(?:({QUOTED})(?=[ \t\r]|\Z)|([^" \t\r][^ \t\r]*+))'
+_SAVED_WORD = re.compile(_WORD, re.DOTALL)
+_SAVED_LINE = re.compile(rf"[ \t\r]*+(?:{_WORD}[ \t\r]*+)*", re.DOTALL)
 _RESTORED_WORD = re.compile(rf'(?P<bare>[^" \t\r]*+)(?P<quoted>{QUOTED})?', re.DOTALL)
 _BLANKS = re.compile(r"[ \t\r]*+")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_HARMLESS = re.compile(r"[^ \t\r\n\\\'\"!-][^ \t\r\n\\\']*+|--?[a-z0-9-]++")
 _SURROGATES = re.compile("[\ud800-\udfff]+")
 
 
@@ -43,7 +48,9 @@ def split_tokens(line: str) -> tuple[str, ...]:
 
     Raises TokenError when a quote is not closed or not followed by a blank.
     """
-    return tuple(word for _, word in locate_tokens(line))
+    if _SAVED_LINE.fullmatch(line) is None:
+        locate_tokens(line)
+    return tuple([bare or _unquote(quoted) for quoted, bare in _SAVED_WORD.findall(line)])
 
 
 def locate_tokens(line: str) -> list[tuple[int, str]]:
@@ -54,8 +61,8 @@ def locate_tokens(line: str) -> list[tuple[int, str]]:
         word = _SAVED_WORD.match(line, position)
         if word is None:
             raise _quote_error(line, position)
-        bare = word["bare"]
-        words.append((position, bare if bare is not None else _unquote(word["quoted"])))
+        quoted, bare = word.groups()
+        words.append((position, bare or _unquote(quoted)))
         position = _skip_blanks(line, word.end())
     return words
 
@@ -97,10 +104,15 @@ def printable(text: str) -> str:
 
 
 def _quote_if_needed(word: str) -> str:
-    looks_special = word in {"", "!"} or word[0] == '"' or (isinstance(word, Quoted) and word[0] == "-")
-    if looks_special or any(character in " \t\r\n\\'" for character in word):
+    if isinstance(word, Quoted):
+        needed = word in {"", "!"} or word[0] in '-"'
+    elif word == "!" or _HARMLESS.fullmatch(word):
+        return word
+    else:
+        needed = not word or word[0] == '"'
+    if needed or any(character in " \t\r\n\\'" for character in word):
         escaped = re.sub(r"([\"\\'])", r"\\\1", word)
-        return f'"{escaped}"' if not (word == "!" and not isinstance(word, Quoted)) else word
+        return f'"{escaped}"'
     return word
 
 
