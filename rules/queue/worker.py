@@ -106,6 +106,8 @@ class LockedWorker(Worker):
         self._sign_on()
         raw_id = self._wait_for_entry()
         if raw_id is None:
+            # Nothing is being done now: whatever counts as taken was left behind by somebody.
+            self._returned = False
             self._idle()
             return
         try:

@@ -29,10 +29,11 @@ class Exploding:
         return os.system, (f"touch {self._proof}",)
 
 
-def put(redis: Redis, queue: str, job_id: str | bytes, fields: dict[str, Any] | None = None) -> None:
+def put(redis: Redis, queue: str, job_id: str | bytes, fields: dict[Any, Any] | None = None) -> None:
     """Put an entry on the queue as rq's client does, with whatever fields."""
     if fields:
-        redis.hset(b"rq:job:" + (job_id if isinstance(job_id, bytes) else job_id.encode()), mapping=fields)
+        name = job_id if isinstance(job_id, bytes) else job_id.encode()
+        redis.hset(b"rq:job:" + name, mapping=fields)
     redis.sadd("rq:queues", f"rq:queue:{queue}")
     redis.rpush(f"rq:queue:{queue}", job_id)
 
@@ -44,7 +45,7 @@ def packed(name: object, arguments: object, keywords: object = None, instance: o
     )
 
 
-def job_fields(data: bytes, queue: str, **more: Any) -> dict[str, Any]:
+def job_fields(data: bytes, queue: str, **more: Any) -> dict[Any, Any]:
     """Return the fields that rq's client writes for a job."""
     return {
         "data": data,
@@ -167,10 +168,12 @@ def _bad_ids(redis: Redis, queue: str, proof: Path) -> None:
 
 
 def _wrong_types(redis: Redis, queue: str, proof: Path) -> None:
-    for number, call in enumerate([None, 1, "x", {}, [], [1, 2], [[], None, [], {}], [None, None, [], {}]]):
+    calls: list[Any] = [None, 1, "x", {}, [], [1, 2], [[], None, [], {}], [None, None, [], {}]]
+    for number, call in enumerate(calls):
         data = zlib.compress(json.dumps(call).encode())
         put(redis, queue, f"types-{number}", job_fields(data, queue))
-    for number, arguments in enumerate([None, "x", {}, [1], ["x"], [{}, {}], [[]], [None], [True]]):
+    wrong: list[Any] = [None, "x", {}, [1], ["x"], [{}, {}], [[]], [None], [True]]
+    for number, arguments in enumerate(wrong):
         put(redis, queue, f"arguments-{number}", job_fields(packed("observe", arguments or ["x"]), queue))
         put(redis, queue, f"apply-{number}", job_fields(packed("apply", arguments), queue))
 

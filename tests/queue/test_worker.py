@@ -69,7 +69,7 @@ def test_runs_what_is_allowed_and_leaves_nothing_but_the_note(notes: Notes, redi
     notes.wait_for("one")
     wait_until("the acknowledgement", 5, lambda: redis_client.exists(done_key("job-1")))
     assert not redis_client.exists(job_key("job-1"))
-    keys = {key.decode() for key in redis_client.keys("*")}
+    keys = {str(key, "utf-8") for key in redis_client.keys("*") if isinstance(key, bytes)}
     assert keys <= {
         "rq:queues",
         "rq:workers",

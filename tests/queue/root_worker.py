@@ -1,0 +1,148 @@
+"""The root worker as a process of its own in a network namespace, and what a test wants to know of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from redis import Redis
+
+from rules.netfilter.document import digest, parse_document
+from rules.queue.entries import done_key
+from rules.queue.orders import Outcome, Snapshot, firewall_queue, load_json, progress_key, snapshot_key
+from tests.kernel.namespace import Namespace, end_process, wait_until
+from tests.queue.attacks import job_fields, packed, put
+from tests.queue.conftest import RedisServer
+
+HOST = "local"
+QUEUE = firewall_queue(HOST)
+ROOT = Path(__file__).parents[2]
+
+
+class RootWorker:
+    """`python -m rules.queue.root` in a namespace."""
+
+    def __init__(self, server: RedisServer, namespace: Namespace, directory: Path) -> None:
+        self.redis = server.client()
+        self.namespace = namespace
+        self.state = directory / "state"
+        self.log = directory / "root.log"
+        self.environment = {
+            "DOCKERFW_REDIS_URL": server.url,
+            "DOCKERFW_STATE_DIR": str(self.state),
+            "DOCKERFW_DATA_DIR": str(directory / "data"),
+            "DOCKERFW_HOST": HOST,
+            "PYTHONPATH": str(ROOT),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *before: str, **environment: str) -> RootWorker:
+        """Start it; `before` are words before the command."""
+        self.process = self.namespace.start(
+            *before,
+            sys.executable,
+            "-m",
+            "rules.queue.root",
+            log=self.log,
+            environment={**self.environment, **environment},
+        )
+        return self
+
+    def stop(self) -> None:
+        """End it, however."""
+        if self.process is not None:
+            end_process(self.process)
+
+    def words(self) -> str:
+        """Return what it has logged."""
+        return self.log.read_text() if self.log.exists() else ""
+
+    def wait_until_serving(self) -> None:
+        """Wait until it waits for entries."""
+        key = f"rq:worker:{QUEUE}"
+        wait_until(
+            "the root worker", 15, lambda: self.redis.exists(key) or "serves all the same" in self.words()
+        )
+
+    def order(self, *ports: str, sequence: int, send: bool = True, **changes: Any) -> dict[str, Any]:
+        """Order to open these ports; return the order."""
+        document = {
+            "format": "dockerfw/1",
+            "settings": {"external_interfaces": ["ens33"]},
+            "rules": [{"scope": "host", "protocol": "tcp", "ports": [port]} for port in ports],
+        }
+        value = {
+            "format": "dockerfw-order/1",
+            "apply": str(uuid4()),
+            "sequence": sequence,
+            "host": HOST,
+            "revision": sequence,
+            "document": document,
+            "digest": digest(parse_document(document)),
+            "confirm_seconds": 0,
+            "issued_at": "2026-01-31T12:00:00Z",
+            **changes,
+        }
+        if send:
+            self.send(value)
+        return value
+
+    def send(self, value: dict[str, Any], job_id: str = "") -> None:
+        """Put an order on the queue."""
+        put(self.redis, QUEUE, job_id or str(uuid4()), job_fields(packed("apply", [value]), QUEUE))
+
+    def progress(self, value: dict[str, Any]) -> Outcome | None:
+        """Return the newest that was told about an order."""
+        raw: Any = self.redis.get(progress_key(value["apply"]))
+        return None if raw is None else Outcome.from_json(load_json(raw))
+
+    def outcome(self, value: dict[str, Any], seconds: float = 20) -> Outcome:
+        """Wait for the last word about an order."""
+
+        def settled() -> bool:
+            found = self.progress(value)
+            return found is not None and found.state in ("confirmed", "failed")
+
+        wait_until(f"the outcome of {value['apply']}", seconds, settled)
+        found = self.progress(value)
+        assert found is not None
+        return found
+
+    def snapshot(self) -> Snapshot | None:
+        """Return the stored snapshot."""
+        raw: Any = self.redis.get(snapshot_key(HOST))
+        return None if raw is None else Snapshot.from_json(load_json(raw, max_bytes=1 << 26))
+
+    def delivered(self) -> list[Outcome]:
+        """Return what is on the clerk's queue, and play the clerk: take it off and leave its note."""
+        from rules.queue.entries import read_call
+
+        found = []
+        while (raw := pop(self.redis)) is not None:
+            job_id = raw.decode()
+            data: Any = self.redis.hget(f"rq:job:{job_id}", "data")
+            name, arguments = read_call(data)
+            assert name == "record_outcome"
+            found.append(Outcome.from_json(arguments[0]))
+            self.redis.delete(f"rq:job:{job_id}")
+            self.redis.set(done_key(job_id), "1")
+        return found
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Return the outcomes that wait in the journal."""
+        paths = sorted((self.state / "journal").glob("outcome-*.json"))
+        return [json.loads(path.read_text()) for path in paths]
+
+    def held(self) -> str:
+        """Return both families' filter tables."""
+        return "".join(self.namespace.save("nft", family).decode() for family in (4, 6))
+
+
+def pop(redis: Redis) -> bytes | None:
+    """Take one id off the clerk's queue."""
+    raw: Any = redis.lpop("rq:queue:clerk")
+    return None if raw is None else bytes(raw)
