@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import time
+from time import monotonic, sleep
 
 from rules.command_line.stored import command_line_actor, fresh_look, wanted_host
 from rules.command_line.streams import Output
@@ -42,13 +42,13 @@ def rollback(options: argparse.Namespace, output: Output) -> int:
 
 
 def _wait(started: Apply, timeout: float, output: Output) -> int:
-    shown: set[str] = set()
-    deadline = time.monotonic() + timeout
+    shown: set[tuple[str, str]] = set()
+    deadline = monotonic() + timeout
     view = _view(started)
     try:
-        while not view.finished and time.monotonic() < deadline:
+        while not view.finished and monotonic() < deadline:
             _print_steps(view, shown, output)
-            time.sleep(POLL_SECONDS)
+            sleep(POLL_SECONDS)
             view = _view(started)
     except KeyboardInterrupt:
         output.note(f"not waiting any longer; apply {started.pk} goes on")
@@ -71,12 +71,12 @@ def _view(started: Apply) -> ApplyView:
     return view
 
 
-def _print_steps(view: ApplyView, shown: set[str], output: Output) -> None:
+def _print_steps(view: ApplyView, shown: set[tuple[str, str]], output: Output) -> None:
     if output.as_json:
         return
     for step in view.steps:
-        if step.state in ("done", "failed") and step.name not in shown:
-            shown.add(step.name)
+        if step.state in ("done", "failed") and (step.name, step.state) not in shown:
+            shown.add((step.name, step.state))
             detail = f"  {step.detail}" if step.detail else ""
             output.line(f"{step.name}: {step.state} in {step.seconds or 0:.3f} s{detail}")
 

@@ -47,7 +47,7 @@ def test_the_link_makes_one_admin_and_is_used_up() -> None:
 
 def test_a_bad_password_leaves_the_link_open() -> None:
     token = first_admin_link_create()
-    for password in ("short", "123456789012345", "passwordpassword"):
+    for password in ("short", "123456789012345"):
         with pytest.raises(Invalid) as caught:
             create(token, password)
         assert {error.path for error in caught.value.errors} == {"password"}

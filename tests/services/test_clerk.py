@@ -149,7 +149,7 @@ def test_a_database_that_stays_away_fails_the_job_so_that_it_is_sent_again(
 
     monkeypatch.setattr(clerk, "outcome_record", fail)
     monkeypatch.setattr(clerk, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(clerk.connections, "close_all", lambda: None)
+    monkeypatch.setattr("rules.queue.clerk.connections.close_all", lambda: None)
     with pytest.raises(DatabaseError):
         clerk.record_outcome(outcome_of(apply, "confirmed", 0).to_json())
     assert len(calls) == clerk.TRIES
@@ -173,7 +173,7 @@ def test_a_bad_outcome_is_dropped(
     confirm(host, alice)
     apply = Apply.objects.get()
     before = AuditEvent.objects.count()
-    monkeypatch.setattr(clerk.connections, "close_all", lambda: None)
+    monkeypatch.setattr("rules.queue.clerk.connections.close_all", lambda: None)
     clerk.record_outcome({**outcome_of(apply, "failed", 7).to_json(), **change})
     assert AuditEvent.objects.count() == before
     assert Apply.objects.get().state == "confirmed"

@@ -1,0 +1,238 @@
+"""The verbs on the database, and those that order an apply and wait for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.db import OperationalError
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from rules.command_line import applying, stored
+from rules.models import Apply, AuditEvent, Host, Revision, Rule
+from rules.queue import client
+from rules.queue.orders import Order
+from rules.selectors.drafts import draft_document, host_default
+from rules.services.actors import Actor
+from rules.services.outcomes import outcome_record
+from rules.services.rules import rule_create
+from tests.command_line.conftest import firewall
+from tests.queue.conftest import RedisServer
+from tests.services.confirmed import confirm
+from tests.services.kernel import outcome_of, progress_store, snapshot_store
+
+SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"}
+
+
+@pytest.fixture(autouse=True)
+def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody answers an observe here, so do not wait long for it."""
+    monkeypatch.setattr(stored, "LOOK_SECONDS", 0.05)
+
+
+def test_import_export_and_history(host: Host, alice: Actor, document: Path, no_queue: None) -> None:
+    done = firewall("import", str(document))
+    assert done.status == 0
+    assert "the draft holds 2 rules now" in done.out
+    assert Rule.objects.count() == 2
+    event = AuditEvent.objects.get(verb="draft-replace")
+    assert event.actor_name.endswith("(command line)")
+    exported = firewall("export")
+    assert exported.status == 0
+    found = json.loads(exported.out)
+    assert found["format"] == "dockerfw/1"
+    assert {rule["comment"] for rule in found["rules"]} == {"office", "für alle"}
+    assert firewall("history").out == "nothing has been applied yet\n"
+    assert firewall("export", "--revision", "1").status == 2
+    confirm(host, alice, "first\nwith more")
+    assert json.loads(firewall("export", "--revision", "1").out) == found
+    rule_create(host=host, actor=alice, values=SSH)
+    confirm(host, alice, "second")
+    lines = firewall("history").out.splitlines()
+    assert lines[0].startswith("*   2 ")
+    assert lines[1].endswith("alice  confirmed  first")
+    rows = json.loads(firewall("history", "--json").out)
+    assert [(row["number"], row["parent"], row["state"]) for row in rows] == [
+        (2, 1, "confirmed"),
+        (1, None, "confirmed"),
+    ]
+    again = json.loads(firewall("import", str(document), "--json").out)
+    assert again["rules"] == 2
+    assert again["pending"]["count"] == 1
+
+
+def test_diff(host: Host, alice: Actor) -> None:
+    rule_create(host=host, actor=alice, values=SSH)
+    confirm(host, alice)
+    rule_create(host=host, actor=alice, values={"scope": "both", "source": "192.0.2.0/24"})
+    confirm(host, alice)
+    done = firewall("diff", "1", "2")
+    assert done.status == 1
+    assert "1 rule added" in done.out.splitlines()[0]
+    assert any(line.startswith("+ ") and "192.0.2.0/24" in line for line in done.out.splitlines())
+    assert firewall("diff", "2", "2").status == 0
+    assert json.loads(firewall("diff", "1", "2", "--json").out)["count"] == 1
+    missing = firewall("diff", "1", "7")
+    assert (missing.status, missing.err) == (2, "there is no revision 7\n")
+
+
+def test_status_and_plan_against_the_host(host: Host, alice: Actor, queue: RedisServer) -> None:
+    unknown = firewall("plan")
+    assert unknown.status == 2
+    assert "has not reported yet" in unknown.err
+    rule_create(host=host, actor=alice, values=SSH)
+    confirm(host, alice)
+    document = draft_document(host)
+    snapshot_store(host, document, 1)
+    good = firewall("status")
+    assert good.status == 0
+    assert good.out.splitlines()[0] == "Revision 1 is loaded and first in line, IPv4 and IPv6."
+    assert firewall("plan").status == 0
+    rule_create(host=host, actor=alice, values={"scope": "both", "source": "192.0.2.0/24"})
+    plan = firewall("plan")
+    assert plan.status == 1
+    assert "-s 192.0.2.0/24" in plan.out
+    snapshot_store(host, None)
+    bad = firewall("status", "--json")
+    assert bad.status == 1
+    found = json.loads(bad.out)
+    assert (found["level"], found["revision"], found["pending"]) == ("bad", 1, 1)
+    assert found["reasons"]
+    assert found["last_apply"] == {"revision": 1, "state": "confirmed"}
+
+
+def test_status_without_redis(host: Host, no_queue: None) -> None:
+    done = firewall("status")
+    assert done.status == 1
+    assert "Redis does not answer" in done.out
+
+
+def test_an_unknown_host_is_bad_input(host: Host) -> None:
+    done = firewall("status", "--host", "mars")
+    assert (done.status, done.err) == (2, "there is no host mars\n")
+
+
+def test_a_database_that_is_not_set_up_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Host:
+        raise OperationalError("no such table: rules_host")
+
+    monkeypatch.setattr(stored, "host_default", fail)
+    done = firewall("status")
+    assert done.status == 2
+    assert done.err.count("\n") == 1
+    assert "manage.py migrate" in done.err
+
+
+class PlayedRoot:
+    """Plays the root worker while the command sleeps: takes the order, reports, ends as told."""
+
+    def __init__(self, end: str) -> None:
+        """`end` is the state that the apply ends in, or empty for a root worker that says nothing."""
+        self.end = end
+        self.orders: list[Order] = []
+        self.naps = 0
+
+    def sleep(self, seconds: float) -> None:
+        """Do one thing more at each nap."""
+        self.naps += 1
+        if not self.end:
+            return
+        apply = Apply.objects.get(state__in=Apply.UNFINISHED)
+        if self.naps == 1:
+            queue = Queue("firewall-local", connection=client.connection(), serializer=JSONSerializer)
+            jobs = [queue.fetch_job(job_id) for job_id in queue.job_ids]
+            self.orders = [Order.from_json(job.args[0]) for job in jobs if job and job.func_name == "apply"]
+        elif self.naps == 2:
+            progress_store(outcome_of(apply, "loading", 0))
+        elif self.naps == 3:
+            outcome_record(outcome=outcome_of(apply, self.end, 1))
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], PlayedRoot]:
+    def start(end: str) -> PlayedRoot:
+        root = PlayedRoot(end)
+        monkeypatch.setattr(applying, "sleep", root.sleep)
+        return root
+
+    return start
+
+
+@pytest.fixture
+def edited(transactional_db: None, alice: Actor) -> Host:
+    host = host_default()
+    rule_create(host=host, actor=alice, values=SSH)
+    host.refresh_from_db()
+    return host
+
+
+def test_apply_waits_and_prints_the_steps(
+    edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]
+) -> None:
+    root = play("confirmed")
+    done = firewall("apply", "-m", "open ssh")
+    assert done.status == 0, done.err
+    assert done.out.splitlines() == [
+        "lock: done in 0.010 s",
+        "validate: done in 0.020 s",
+        "revision 1: confirmed",
+    ]
+    (order,) = root.orders
+    assert order.revision == 1
+    assert Revision.objects.get().message == "open ssh"
+    snapshot_store(edited, draft_document(edited), 1)
+    again = firewall("apply", "-m", "again")
+    assert again.status == 1
+    assert again.err == "The kernel already holds the draft: it is revision 1.\n"
+
+
+def test_a_failed_apply_says_why(edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:
+    play("failed")
+    done = firewall("apply", "-m", "open ssh")
+    assert done.status == 1
+    assert "validate: failed" in done.out
+    assert done.err.splitlines() == [
+        "validate: iptables-restore refused line 7.",
+        "command: iptables-restore -n (status 1)",
+        "line 7: -A FILTERS -j NOWHERE",
+        "line 7 failed",
+    ]
+    play("failed")
+    found = json.loads(firewall("apply", "-m", "once more", "--json").out)
+    assert (found["state"], found["revision"]) == ("failed", 2)
+    assert found["error"]["line_number"] == 7
+
+
+def test_nobody_answers(edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:
+    play("")
+    done = firewall("apply", "-m", "open ssh", "--timeout", "0.2")
+    assert done.status == 1
+    assert "no outcome within 0.2 seconds" in done.err
+    second = firewall("apply", "-m", "me too")
+    assert second.status == 1
+    assert "started to apply revision 1" in second.err
+
+
+def test_rollback(edited: Host, alice: Actor, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:
+    confirm(edited, alice, "first")
+    rule_create(host=edited, actor=alice, values={"scope": "both", "source": "192.0.2.0/24"})
+    confirm(edited, alice, "second")
+    play("confirmed")
+    done = firewall("rollback", "1", "-m", "back")
+    assert done.status == 0, done.err
+    assert done.out.endswith("revision 3: confirmed\n")
+    assert Revision.objects.get(number=3).restores == 1
+    assert Rule.objects.count() == 1
+    assert firewall("rollback", "9", "-m", "back").status == 2
+
+
+def test_apply_without_redis_and_without_a_message(edited: Host, no_queue: None) -> None:
+    done = firewall("apply", "-m", "x")
+    assert done.status == 1
+    assert done.err.startswith("Nothing was applied: Redis does not answer")
+    empty = firewall("apply", "-m", " ")
+    assert empty.status == 2
+    assert empty.err.startswith("message: say why")
