@@ -27,6 +27,7 @@ def main() -> int:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as kernel:
         with contextlib.suppress(PermissionError):
             kernel.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 * 1024 * 1024)
+        kernel.bind((0, 0))
         kernel.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
         print("watching", flush=True)
         touched: set[str] = set()
