@@ -68,7 +68,8 @@ class Person:
         page = self.page
         page.locator(f'input[name="scope"][value="{scope}"]').check()
         page.locator('select[name="protocol"]').select_option(protocol)
-        page.get_by_label("Ports", exact=True).fill(ports)
+        if ports:
+            page.get_by_label("Ports", exact=True).fill(ports)
         page.get_by_label("From", exact=True).fill(source)
         page.get_by_label("Comment", exact=True).fill(comment)
         if port_kind:
