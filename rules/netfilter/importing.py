@@ -17,6 +17,7 @@ from rules.netfilter.document import FORMAT, parse_document, validate_rule
 from rules.netfilter.document_values import Document, Settings
 from rules.netfilter.errors import DocumentError, ParseError
 from rules.netfilter.fields import MAX_COMMENT, Note, interfaces_overlap
+from rules.netfilter.grammar import decode_text
 from rules.netfilter.model import Family, Rule, Ruleset
 from rules.netfilter.own import (
     DOCKER_USER,
@@ -25,6 +26,7 @@ from rules.netfilter.own import (
     FILTERS_HOST,
     INPUT,
     OWN_CHAINS,
+    body,
     is_ours,
     label_of,
     own_rules,
@@ -77,15 +79,31 @@ def import_save(text: bytes | str) -> Imported:
     return _Import(_read(text)).result()
 
 
-def _read(text: bytes | str) -> Ruleset:
+def _read(text: bytes | str) -> tuple[Ruleset, ...]:
+    """Read one save, two saves in one file (IPv4 then IPv6), or a restore file."""
+    decoded = decode_text(text)
     try:
-        return parse_save(text)
+        return tuple(parse_save(part) for part in _saves(decoded))
     except ParseError as first:
         try:
-            return parse_restore(text)
+            return (parse_restore(decoded),)
         except ParseError as second:
             # The reader that got further saw better what the text is.
             raise (first if first.line > second.line else second) from None
+
+
+def _saves(text: str) -> Iterator[str]:
+    """Cut before each table that was there already; blank lines keep the line numbers right."""
+    lines = text.split("\n")
+    start = 0
+    seen: set[str] = set()
+    for number, line in enumerate(lines):
+        if line.startswith("*"):
+            if line in seen:
+                yield "\n" * start + "\n".join(lines[start:number]) + "\n"
+                start, seen = number, set()
+            seen.add(line)
+    yield "\n" * start + "\n".join(lines[start:])
 
 
 def _basics() -> frozenset[str]:
@@ -107,7 +125,7 @@ _BASICS: Final = _basics()
 
 @dataclass(slots=True)
 class _Import:
-    ruleset: Ruleset
+    rulesets: tuple[Ruleset, ...]
     rules: list[dict[str, Any]] = field(default_factory=list)
     by_id: dict[str, dict[str, Any]] = field(default_factory=dict)
     external: set[str] = field(default_factory=set)
@@ -119,11 +137,11 @@ class _Import:
     family: Family = 4
 
     def result(self) -> Imported:
-        self.external = set(_external_interfaces(self.ruleset))
-        for table in self.ruleset.tables.values():
-            for chain in table.chains.values():
-                for rule in chain.rules:
-                    self._take(rule)
+        for ruleset in self.rulesets:
+            self.external.update(_external_interfaces(ruleset))
+        tables = [table for ruleset in self.rulesets for table in ruleset.tables.values()]
+        for rule in (rule for table in tables for chain in table.chains.values() for rule in chain.rules):
+            self._take(rule)
         self._settle_icmp()
         self._settle_trusted()
         self._note_port_kind()
@@ -237,13 +255,13 @@ class _Import:
             _merge(self.by_id[identifier], values)
 
     def _settle_icmp(self) -> None:
-        if label := _label_rule(self.ruleset):
+        labels = [label for ruleset in self.rulesets if (label := _label_rule(ruleset))]
+        for label in labels[:1]:
             wanted = ("-p icmp -j RETURN", "-p ipv6-icmp -j RETURN")
-            lines = {
-                rule.text.removeprefix(f"-A {FILTERS_HOST} ")
-                for rule in own_rules(self.ruleset, FILTERS_HOST)
-            }
-            self.icmp = "accept" if lines.intersection(wanted) else "refuse"
+            hosts = (own_rules(ruleset, FILTERS_HOST) for ruleset in self.rulesets)
+            self.icmp = (
+                "accept" if any(body(rule) in wanted for rules in hosts for rule in rules) else "refuse"
+            )
             self.notes.append(
                 Note(
                     "",

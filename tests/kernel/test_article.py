@@ -1,0 +1,130 @@
+"""The article's host on a real kernel: set up by its file, imported, adopted, and nothing else touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from rules.netfilter.document import Document
+from rules.netfilter.importing import import_save
+from rules.netfilter.parse import parse_save
+from rules.netfilter.plan import plan_changes
+from rules.netfilter.render import render_restore
+from rules.netfilter.state import loaded_matches
+from tests.kernel.namespace import FAMILIES, Backend, Namespace
+from tests.kernel.test_roundtrip import apply, plan, see
+from tests.netfilter.documents import document
+from tests.scenarios.hosts import FOLDER
+
+pytestmark = pytest.mark.kernel
+
+CLEAN = (FOLDER / "article-clean-host" / "live.v4.save").read_bytes()
+ARTICLE = (FOLDER / "article-adopted" / "iptables.conf").read_bytes()
+
+
+def imported() -> Document:
+    """Return what the article's file becomes."""
+    return import_save(ARTICLE).document
+
+
+def test_the_clean_host_takes_our_chains_and_keeps_its_own(namespace: Namespace, backend: Backend) -> None:
+    namespace.restore(CLEAN, backend, 4, noflush=False)
+    before = _rules(namespace.save(backend, 4))
+    wanted = document({"scope": "both", "protocol": "tcp", "ports": ["22"]})
+    apply(namespace, backend, wanted, revision=1)
+    after = _rules(namespace.save(backend, 4))
+    assert [line for line in after if b"FILTERS" not in line] == before
+    assert loaded_matches(wanted, 1, see(namespace, backend)).in_sync
+    users = [line for line in after if line.startswith(b"-A DOCKER-USER")]
+    assert users == [b"-A DOCKER-USER -i ens33 -j FILTERS-CONTAINERS", b"-A DOCKER-USER -j RETURN"]
+
+
+def test_the_articles_host_is_adopted(namespace: Namespace, backend: Backend) -> None:
+    namespace.restore(CLEAN, backend, 4, noflush=False)
+    namespace.restore(ARTICLE, backend, 4)
+    namespace.iptables("-N", "f2b-sshd", backend=backend)
+    namespace.iptables("-I", "INPUT", "-p", "tcp", "-j", "f2b-sshd", backend=backend)
+    before = _rules(namespace.save(backend, 4))
+    wanted = imported()
+    part = plan(namespace, backend, wanted).families[4]
+    assert [(line.chain, line.text) for line in part.adopted if line.chain != "FILTERS"] == [
+        ("INPUT", "-i lo -j ACCEPT"),
+        ("INPUT", "-p icmp -m icmp --icmp-type any -j ACCEPT"),
+        ("INPUT", "-j FILTERS"),
+        ("DOCKER-USER", "-i ens33 -j FILTERS"),
+    ]
+    assert len([line for line in part.adopted if line.chain == "FILTERS"]) == 7
+    assert part.removed == ()
+    apply(namespace, backend, wanted, revision=1)
+    assert plan(namespace, backend, wanted, revision=1).empty
+    after = _rules(namespace.save(backend, 4))
+    assert [line for line in after if line.startswith((b"-A INPUT", b"-A DOCKER-USER"))] == [
+        b"-A INPUT -j FILTERS-HOST",
+        b"-A INPUT -p tcp -j f2b-sshd",
+        b"-A DOCKER-USER -i ens33 -j FILTERS-CONTAINERS",
+    ]
+    kept = (
+        b"-A FORWARD",
+        b"-A DOCKER ",
+        b"-A DOCKER-ISOLATION",
+        b"-A PREROUTING",
+        b"-A POSTROUTING",
+        b"-A OUTPUT",
+    )
+    assert [line for line in after if line.startswith(kept)] == [
+        line for line in before if line.startswith(kept)
+    ]
+
+
+def test_the_imported_document_allows_what_the_article_allowed() -> None:
+    wanted = imported()
+    assert wanted.settings.external_interfaces == ("ens33",)
+    assert [(rule.scope, rule.source, rule.protocol, rule.ports) for rule in wanted.rules] == [
+        ("both", "1.2.3.4/32", "any", ()),
+        ("both", "any", "tcp", ("22",)),
+        ("both", "any", "tcp", ("23",)),
+        ("both", "any", "tcp", ("80",)),
+        ("both", "any", "tcp", ("443",)),
+    ]
+
+
+def test_our_own_chains_come_back_as_the_document_they_were(namespace: Namespace, backend: Backend) -> None:
+    wanted = document(
+        {"id": "sshd", "scope": "host", "protocol": "tcp", "ports": ["22", "2200-2210"]},
+        {"id": "webs", "scope": "container", "protocol": "tcp", "ports": ["80", "443", "8000-8010"]},
+        {"id": "offc", "scope": "both", "source": "192.0.2.0/24"},
+        {"id": "inner", "scope": "container", "protocol": "udp", "ports": ["53"], "port_kind": "container"},
+        {"id": "vpn1", "scope": "host", "protocol": "gre", "source": "198.51.100.1"},
+        refuse="drop",
+        icmp="refuse",
+    )
+    apply(namespace, backend, wanted, revision=3)
+    found = import_save(namespace.save(backend, 4, counters=True))
+    assert found.document == wanted
+    assert found.skipped == ()
+    both = import_save(namespace.save(backend, 4) + namespace.save(backend, 6))
+    assert both.document == wanted
+
+
+def test_the_articles_file_over_ours_is_put_right(namespace: Namespace, backend: Backend) -> None:
+    namespace.restore(CLEAN, backend, 4, noflush=False)
+    wanted = imported()
+    apply(namespace, backend, wanted, revision=2)
+    namespace.restore(ARTICLE, backend, 4)
+    verdict = loaded_matches(wanted, 2, see(namespace, backend))
+    assert not verdict.in_sync
+    assert "IPv4: the chain FILTERS is not dockerfw's." in verdict.reasons
+    apply(namespace, backend, wanted, revision=2)
+    assert loaded_matches(wanted, 2, see(namespace, backend)).in_sync
+
+
+def test_an_interface_is_named_before_it_opens(namespace: Namespace, backend: Backend) -> None:
+    namespace.restore(ARTICLE, backend, 4)
+    live = parse_save(namespace.save(backend, 4))
+    found = plan_changes(document(external_interfaces=["eth9"]), {4: live})
+    assert "interface-no-longer-filtered" in [warning.code for warning in found.warnings]
+    for family in FAMILIES:
+        assert "-D DOCKER-USER -i ens33 -j FILTERS\n" in render_restore(document(), family, live=live)
+
+
+def _rules(save: bytes) -> list[bytes]:
+    return [line for line in save.splitlines() if line.startswith((b"-A", b"*"))]
