@@ -10,7 +10,7 @@ import re
 
 from rules.netfilter.errors import ParseError
 
-COUNTERS = r"\[([0-9]{1,20}):([0-9]{1,20})\]"
+COUNTERS = r"\[(0|[1-9][0-9]{0,19}):(0|[1-9][0-9]{0,19})\]"
 
 # iptables-save does not escape a line end inside a comment, so a quoted string may span lines. The kernel
 # keeps at most 255 bytes of any such string, each printed with a backslash at most.

@@ -188,6 +188,7 @@ def test_rules_are_values() -> None:
         ("*filter\n:INPUT MAYBE [0:0]", 2, 2, "a chain looks like"),
         ("*filter\n:INPUT ACCEPT [0:-1]", 2, 2, "a chain looks like"),
         ("*filter\n:INPUT ACCEPT [٣:0]", 2, 2, "a chain looks like"),
+        ("*filter\n:INPUT ACCEPT [00:0]", 2, 2, "a chain looks like"),
         ("*filter\n:X - [0:0]\n:X - [0:0]", 3, 2, "was declared already"),
         ("-A INPUT", 1, 1, "below the line of its table"),
         ("*filter\n-A INPUT", 2, 4, "chain INPUT was not declared"),
