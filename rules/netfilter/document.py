@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from rules.netfilter import fields
@@ -161,6 +162,7 @@ def canonical_json(document: Document) -> str:
     return json.dumps(to_json_object(document), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+@lru_cache(maxsize=4)
 def digest(document: Document) -> str:
     """Return the SHA-256 of the canonical JSON, 64 hex digits."""
     return hashlib.sha256(canonical_json(document).encode("utf-8")).hexdigest()

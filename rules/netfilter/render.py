@@ -7,6 +7,7 @@ flush), sets no policy, and touches INPUT and DOCKER-USER only to place or remov
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from rules.netfilter.anchors import anchor_work
@@ -72,6 +73,7 @@ def render_restore(
     return "\n".join([*lines, "COMMIT", ""])
 
 
+@lru_cache(maxsize=4)
 def wanted_chains(document: Document, family: Family, revision: int = 0) -> Mapping[str, tuple[str, ...]]:
     """Return the rules of our three chains, each without `-A CHAIN`, in order."""
     rules = [rule for rule in document.rules if rule.enabled and family in rule.families]
