@@ -175,7 +175,7 @@ def _form_page(
         "heading": heading,
         "services": SERVICES,
         "conflict": conflict,
-        "echo": echo_text(str(form["source"].value() or "")),
+        "echo": "" if form["source"].errors else echo_text(str(form["source"].value() or "")),
         "submit_label": "Save mine" if conflict else "",
     }
     return render_page(request, "rules/rule_form.html", host, context, section="rules", status=status)

@@ -44,7 +44,6 @@
 
   const openBefore = new Map();
   let focusBefore = null;
-  let rawBefore = false;
 
   function remember(area) {
     openBefore.clear();
@@ -55,14 +54,12 @@
       const chain = active.closest("details[id]");
       if (chain && active.tagName === "SUMMARY") focusBefore = chain.id;
     }
-    rawBefore = area.classList.contains("show-raw");
   }
 
   function restore(area) {
     area.querySelectorAll("details[id]").forEach(function (chain) {
       if (openBefore.has(chain.id)) chain.open = openBefore.get(chain.id);
     });
-    area.classList.toggle("show-raw", rawBefore);
     if (focusBefore) {
       const chain = document.getElementById(focusBefore);
       if (chain) chain.querySelector("summary").focus({ preventScroll: true });
@@ -72,11 +69,13 @@
   document.addEventListener("DOMContentLoaded", function () {
     if (!root()) return;
     const raw = document.getElementById("live-raw");
+    // On an element that no swap replaces, so that the wish outlives each refresh.
+    function showRaw() { document.getElementById("main").classList.toggle("show-raw", raw.checked); }
     const pause = document.getElementById("live-pause");
     if (raw) {
       raw.closest(".choice").hidden = false;
-      raw.addEventListener("change", function () { root().classList.toggle("show-raw", raw.checked); });
-      root().classList.toggle("show-raw", raw.checked);
+      raw.addEventListener("change", showRaw);
+      showRaw();
     }
     if (pause) {
       pause.hidden = false;
@@ -96,6 +95,8 @@
     document.addEventListener("visibilitychange", poll);
     document.addEventListener("htmx:beforeSwap", function (event) { if (event.detail.target === root()) remember(root()); });
     document.addEventListener("htmx:afterSwap", function () { if (root()) { restore(root()); noteClock(); showAge(); } });
+    // htmx puts the new attributes, `open` among them, back when it settles.
+    document.addEventListener("htmx:afterSettle", function () { if (root()) restore(root()); });
     document.addEventListener("htmx:afterRequest", function () { busy = false; });
     document.addEventListener("live-seen", function (event) {
       // Nothing new in the kernel, but it was looked at again: the age starts over.

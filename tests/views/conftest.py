@@ -1,0 +1,43 @@
+"""For the tests of pages: a host, a real Redis, alice signed in, and bob who edits meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from rules.models import Host
+from rules.services.actors import Actor
+from tests.services.conftest import _redis_server, alice, bob, host, no_queue, queue, redis_server
+
+__all__ = ["_redis_server", "alice", "bob", "host", "no_queue", "queue", "redis_server"]
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture
+def admin(db: None) -> User:
+    """The account of alice."""
+    return User.objects.create_superuser("alice", password=PASSWORD)
+
+
+@pytest.fixture
+def signed_in(admin: User, host: Host, no_queue: None) -> Client:
+    """A browser in which alice is signed in; Redis is down unless the test asks for `queue` too."""
+    client = Client()
+    client.force_login(admin)
+    return client
+
+
+@pytest.fixture
+def working(admin: User, host: Host, queue: object) -> Client:
+    """A browser in which alice is signed in, on a stack whose Redis answers."""
+    client = Client()
+    client.force_login(admin)
+    return client
+
+
+@pytest.fixture
+def other_admin(bob: Actor) -> Actor:
+    """Who edits the same draft at the same time."""
+    return bob
