@@ -13,10 +13,11 @@ import pytest
 from django.core.management import call_command
 
 from dockerfw_site.environment import BASE_DIR
+from tests.kernel.conftest import _namespaces_work, make_namespace
 from tests.queue.conftest import _redis_server, redis_server
 from tests.services.conftest import alice, bob, host, no_queue, queue
 
-__all__ = ["_redis_server", "alice", "bob", "host", "no_queue", "queue", "redis_server"]
+__all__ = ["_namespaces_work", "_redis_server", "alice", "bob", "host", "make_namespace", "no_queue", "queue", "redis_server"]
 
 
 @dataclass(frozen=True, slots=True)

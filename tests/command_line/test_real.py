@@ -1,0 +1,136 @@
+"""The whole way without a browser: command line, clerk, root worker and Redis, on a kernel namespace of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dockerfw_site.environment import BASE_DIR
+from tests.kernel.namespace import Namespace, end_process
+from tests.queue.conftest import RedisServer
+
+DOCUMENT = {
+    "format": "dockerfw/1",
+    "settings": {"external_interfaces": ["ens33"]},
+    "rules": [
+        {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"},
+        {"scope": "both", "protocol": "tcp", "ports": ["443"], "comment": "web"},
+    ],
+}
+EMPTY = {"format": "dockerfw/1", "settings": {"external_interfaces": ["ens33"]}, "rules": []}
+
+
+class Site:
+    """A clerk and a root worker with data of their own; `firewall` runs a verb against them."""
+
+    def __init__(self, directory: Path, namespace: Namespace, redis: RedisServer) -> None:
+        """Set up the database and start both processes."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("DOCKERFW_")}
+        clean.pop("DATABASE_URL", None)
+        self.log = directory / "log"
+        self.environ = {
+            **clean,
+            "DOCKERFW_DATA_DIR": str(directory),
+            "DOCKERFW_STATE_DIR": str(directory / "state"),
+            "DOCKERFW_REDIS_URL": redis.url,
+        }
+        subprocess.run(
+            [sys.executable, "manage.py", "migrate", "--skip-checks", "-v0"],
+            cwd=BASE_DIR,
+            env=self.environ,
+            check=True,
+        )
+        clerk = (sys.executable, "manage.py", "clerk", "--skip-checks")
+        root = (*namespace.prefix, sys.executable, "-m", "rules.queue.root")
+        self.processes = [self._start(clerk), self._start(root)]
+
+    def _start(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(command, cwd=BASE_DIR, env=self.environ, stdout=log, stderr=log)
+
+    def firewall(self, *arguments: str, stdin: object = None) -> subprocess.CompletedProcess[str]:
+        """Run a verb."""
+        return subprocess.run(
+            [sys.executable, "manage.py", "firewall", *arguments],
+            cwd=BASE_DIR,
+            env=self.environ,
+            input=json.dumps(stdin) if stdin is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def stop(self) -> None:
+        """End both processes."""
+        for process in self.processes:
+            end_process(process)
+
+
+@pytest.fixture
+def hosted(make_namespace: Callable[..., Namespace]) -> Namespace:
+    namespace = make_namespace("host")
+    # A veth pair, because a kernel without modules may know no dummy interfaces.
+    namespace.run("ip", "link", "add", "ens33", "type", "veth", "peer", "name", "outside")
+    namespace.run("ip", "address", "add", "192.0.2.1/24", "dev", "ens33")
+    return namespace
+
+
+@pytest.fixture
+def site(tmp_path: Path, hosted: Namespace, redis_server: RedisServer) -> Iterator[Site]:
+    found = Site(tmp_path, hosted, redis_server)
+    yield found
+    found.stop()
+
+
+def test_import_apply_status_roll_back(site: Site, hosted: Namespace) -> None:
+    assert site.firewall("import", "-", stdin=DOCUMENT).returncode == 0
+    plan = site.firewall("plan")
+    assert plan.returncode == 1, plan.stderr + site.log.read_text()
+    assert "-p tcp -m tcp --dport 22" in plan.stdout
+    applied = site.firewall("apply", "-m", "open ssh and web")
+    assert applied.returncode == 0, applied.stderr + site.log.read_text()
+    assert applied.stdout.splitlines()[-1] == "revision 1: confirmed"
+    assert any(line.startswith("load-ipv6: done") for line in applied.stdout.splitlines())
+    for saved in (hosted.save(family=4).decode(), hosted.save(family=6).decode()):
+        assert "dockerfw r1 " in saved
+        assert "--ctorigdstport 443" in saved
+    status = site.firewall("status")
+    assert (status.returncode, status.stdout.splitlines()[0]) == (
+        0,
+        "Revision 1 is loaded and first in line, IPv4 and IPv6.",
+    )
+    assert site.firewall("plan").returncode == 0
+    assert site.firewall("apply", "-m", "again").returncode == 1
+    assert site.firewall("import", "-", stdin=EMPTY).returncode == 0
+    second = site.firewall("apply", "-m", "close", "--json")
+    assert json.loads(second.stdout)["state"] == "confirmed"
+    assert "--dport 22" not in hosted.save().decode()
+    back = site.firewall("rollback", "1", "-m", "that was wrong")
+    assert back.returncode == 0, back.stderr
+    assert "dockerfw r3 " in hosted.save().decode()
+    assert "--dport 22" in hosted.save().decode()
+    # The draft had nothing pending, so it followed.
+    assert site.firewall("plan").returncode == 0
+    assert len(json.loads(site.firewall("export").stdout)["rules"]) == 2
+
+
+def test_drift_is_seen_and_put_right_under_the_same_number(site: Site, hosted: Namespace) -> None:
+    site.firewall("import", "-", stdin=DOCUMENT)
+    assert site.firewall("apply", "-m", "first").returncode == 0, site.log.read_text()
+    hosted.iptables("-F", "FILTERS")
+    hosted.iptables("-D", "INPUT", "-j", "FILTERS-HOST", family=6)
+    status = site.firewall("status")
+    assert status.returncode == 1
+    assert "The kernel does not hold revision 1" in status.stdout
+    assert "IPv4: nothing of dockerfw is loaded." in status.stdout
+    assert "IPv6: INPUT does not call dockerfw" in status.stdout
+    again = site.firewall("apply", "-m", "put it back")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[-1] == "revision 1: confirmed"
+    assert site.firewall("status").returncode == 0
