@@ -77,7 +77,7 @@ class Person:
 
     def save_rule(self) -> None:
         """Save the open rule form and come back to the list."""
-        self.press("Save to the draft")
+        self.press(re.compile("^Save"))
         expect(self.page.get_by_role("heading", name="Rules", exact=True)).to_be_visible()
 
     def add_rule(self, scope: str, ports: str, **values: str) -> None:
