@@ -38,6 +38,8 @@ _DESTINATION = re.compile(r"\[?([0-9A-Fa-f.:]+?)\]?:(\d+)(?:-\d+)?(?:/\d+)?")
 _DOCKER_CHAIN = re.compile(r"^:DOCKER(?:-USER)? ", re.MULTILINE)
 _MAX_PUBLISHED = 4096
 
+Listing = list[dict[str, Any]] | CommandFailed
+
 
 def utc_now() -> str:
     """Return the time as the messages carry it."""
@@ -47,9 +49,10 @@ def utc_now() -> str:
 def observe(host: str, *, seen: tuple[Backend, Saves] | None = None) -> Snapshot:
     """Look at everything once; `seen` are a backend and its saves, just read. Never raises."""
     taken_at = utc_now()
-    around = _look_around()
+    listings, tables = _look_around()
     backend, results = seen or find_backend()
-    errors = [result for result in (*results.values(), *around.values()) if isinstance(result, CommandFailed)]
+    everything = (*results.values(), *listings.values(), tables)
+    errors = [result for result in everything if isinstance(result, CommandFailed)]
     saves = {family: _text(results.get(family, b"")) for family in FAMILIES}
     for family in FAMILIES:
         if len(saves[family]) > MAX_SAVE_CHARACTERS:
@@ -60,10 +63,10 @@ def observe(host: str, *, seen: tuple[Backend, Saves] | None = None) -> Snapshot
         host=host,
         taken_at=taken_at,
         backend=backend,
-        docker_state=_docker_state(around.get("nft"), saves),
+        docker_state=_docker_state(tables, saves),
         saves=saves,
-        interfaces=_interfaces(around["address"]),
-        default_routes={4: _route_devices(around["route4"]), 6: _route_devices(around["route6"])},
+        interfaces=_interfaces(listings["address"]),
+        default_routes={4: _route_devices(listings["route4"]), 6: _route_devices(listings["route6"])},
         published=_published(saves),
         versions={"iptables": iptables_version(backend), "kernel": os.uname().release},
         errors=tuple(CommandError(error.command, error.exit_status, str(error)[:16_000]) for error in errors),
@@ -80,7 +83,8 @@ def iptables_version(backend: Backend) -> str:
         return ""
 
 
-def _look_around() -> dict[str, bytes | CommandFailed]:
+def _look_around() -> tuple[dict[str, Listing], bytes | CommandFailed]:
+    """Return what `ip` lists, and the names of the nftables tables where nft is installed."""
     commands = {
         "address": Command(("ip", "-json", "address", "show")),
         "route4": Command(("ip", "-json", "-4", "route", "show", "default")),
@@ -88,28 +92,33 @@ def _look_around() -> dict[str, bytes | CommandFailed]:
     }
     if shutil.which("nft", path=command_path()):
         commands["nft"] = Command(("nft", "list", "tables"))
-    return dict(zip(commands, run_all(list(commands.values())), strict=True))
+    results = dict(zip(commands, run_all(list(commands.values())), strict=True))
+    tables = results.pop("nft", b"")
+    return {name: _listing(commands[name], result) for name, result in results.items()}, tables
+
+
+def _listing(command: Command, result: bytes | CommandFailed) -> Listing:
+    if isinstance(result, CommandFailed):
+        return result
+    try:
+        value = json.loads(result or b"[]")
+    except ValueError as error:
+        return CommandFailed(command.words, f"printed what is not JSON: {error}", 0, "")
+    return [item for item in value if isinstance(item, dict) and item] if isinstance(value, list) else []
 
 
 def _text(result: bytes | CommandFailed) -> str:
     return "" if isinstance(result, CommandFailed) else result.decode("utf-8", "surrogateescape")
 
 
-def _docker_state(tables: bytes | CommandFailed | None, saves: Mapping[Family, str]) -> DockerState:
+def _docker_state(tables: bytes | CommandFailed, saves: Mapping[Family, str]) -> DockerState:
     # Docker 29 with its own nftables backend keeps its rules in these tables and has no DOCKER-USER.
     if isinstance(tables, bytes) and b"docker-bridges" in tables.split():
         return "nftables"
     return "iptables" if any(_DOCKER_CHAIN.search(save) for save in saves.values()) else "absent"
 
 
-def _json_list(result: bytes | CommandFailed) -> list[dict[str, Any]]:
-    if isinstance(result, CommandFailed) or not result.strip():
-        return []
-    value = json.loads(result)
-    return [item for item in value if isinstance(item, dict) and item] if isinstance(value, list) else []
-
-
-def _interfaces(result: bytes | CommandFailed) -> tuple[Interface, ...]:
+def _interfaces(listing: Listing) -> tuple[Interface, ...]:
     return tuple(
         Interface(
             name=str(link.get("ifname", "")),
@@ -120,13 +129,17 @@ def _interfaces(result: bytes | CommandFailed) -> tuple[Interface, ...]:
             ),
             up="UP" in link.get("flags", ()),
         )
-        for link in _json_list(result)
+        for link in _items(listing)
     )
 
 
-def _route_devices(result: bytes | CommandFailed) -> tuple[str, ...]:
+def _items(listing: Listing) -> list[dict[str, Any]]:
+    return [] if isinstance(listing, CommandFailed) else listing
+
+
+def _route_devices(listing: Listing) -> tuple[str, ...]:
     devices: dict[str, None] = {}
-    for route in _json_list(result):
+    for route in _items(listing):
         for hop in (route, *route.get("nexthops", ())):
             if "dev" in hop:
                 devices[str(hop["dev"])] = None

@@ -1,7 +1,7 @@
 """The root worker's two jobs, `apply` and `observe`, and what it does when one of them dies.
 
 Owns the way between the messages and `rules.host`: reads an order, reports each step, keeps and sends the
-last word, stores snapshots. It must not touch a database, and takes nothing on trust that came over the queue.
+last word, stores snapshots. It must not touch a database, and trusts nothing that came over the queue.
 """
 
 from __future__ import annotations

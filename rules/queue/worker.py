@@ -117,6 +117,9 @@ class LockedWorker(Worker):
             self._forget(raw_id)
             return
         except ResponseError as error:
+            # Anything else (read-only, out of memory, no permission) is no fault of the entry.
+            if not str(error).startswith("WRONGTYPE"):
+                raise
             logger.warning("skipped entry %r: Redis said %s", raw_id[:80], error)
             self._forget(raw_id)
             return

@@ -12,6 +12,7 @@ from rules.host import apply, bootfiles, restore
 from rules.host import state as state_module
 from rules.host.apply import recover
 from rules.host.bootfiles import MODES
+from rules.host.files import locked
 from rules.host.state import StateDirectory
 from rules.queue.orders import STEP_NAMES, Outcome
 from tests.host.hosts import (
@@ -248,14 +249,14 @@ def test_one_apply_at_a_time(
     monkeypatch.setattr(StateDirectory, "lock", lambda self, seconds=0.1: taken_again(self))
 
     def taken_again(self: StateDirectory) -> Any:
-        return state_module.locked(self.path / "lock", seconds=0.1)
+        return locked(self.path / "lock", seconds=0.1)
 
     with taken:
         error = failed(run(order(document("22")), state), "lock")
     assert "another process holds" in error.summary
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "wrong host": ({"host": "other"}, "for the host 'other'"),
     "wrong digest": ({"digest": "0" * 64}, "digest"),
     "invalid document": (

@@ -1,0 +1,195 @@
+"""Observing a host on the real kernel: what is there is told, what cannot be told is listed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rules.host import snapshot as snapshot_module
+from rules.host.backend import find_backend
+from rules.host.runner import Command, CommandFailed
+from rules.host.snapshot import observe
+from rules.queue.orders import Snapshot, dump_json, load_json
+from tests.host.hosts import Saboteur, add_foreign
+from tests.kernel.namespace import Backend, Namespace
+
+pytestmark = pytest.mark.kernel
+
+NAT = """*nat
+:PREROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A DOCKER -i docker0 -j RETURN
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination {inner}:80
+-A DOCKER -d {address} ! -i docker0 -p udp -m udp --dport 5353 -j DNAT --to-destination {inner}:53
+-A DOCKER -s {address} -j RETURN
+COMMIT
+"""
+
+
+def look() -> Snapshot:
+    """Observe, and see that the snapshot survives the way over the queue."""
+    seen = observe("local")
+    assert Snapshot.from_json(load_json(dump_json(seen.to_json()))) == seen
+    return seen
+
+
+def test_empty_host(inside: Namespace) -> None:
+    seen = look()
+    assert (seen.backend, seen.docker_state, seen.errors) == ("nft", "absent", ())
+    assert seen.default_routes == {4: (), 6: ()}
+    assert [(link.name, link.up) for link in seen.interfaces if link.name == "lo"] == [("lo", True)]
+    assert seen.versions["iptables"].startswith("iptables v")
+    assert seen.versions["kernel"]
+
+
+def test_docker_host(inside: Namespace, backend: Backend) -> None:
+    add_foreign(inside, backend)
+    inside.restore(NAT.format(inner="172.17.0.2", address="192.0.2.1/32"), backend, 4)
+    inside.restore(NAT.format(inner="[fd00::2]", address="2001:db8::1/128"), backend, 6)
+    for words in (
+        "link add ens33 type bridge",
+        "address add 192.0.2.1/24 dev ens33",
+        "address add 2001:db8::1/64 dev ens33 nodad",
+        "link set ens33 up",
+        "route add default via 192.0.2.254 dev ens33",
+        "-6 route add default via 2001:db8::fe dev ens33",
+    ):
+        inside.run("ip", *words.split())
+    seen = look()
+    assert (seen.backend, seen.docker_state, seen.errors) == (backend, "iptables", ())
+    assert seen.default_routes == {4: ("ens33",), 6: ("ens33",)}
+    (link,) = (link for link in seen.interfaces if link.name == "ens33")
+    assert link.up
+    assert {"192.0.2.1/24", "2001:db8::1/64"} <= set(link.addresses)
+    published = [(p.family, p.protocol, p.address, p.port, p.to_address, p.to_port) for p in seen.published]
+    assert published == [
+        (4, "tcp", "", 8080, "172.17.0.2", 80),
+        (4, "udp", "192.0.2.1", 5353, "172.17.0.2", 53),
+        (6, "tcp", "", 8080, "fd00::2", 80),
+        (6, "udp", "2001:db8::1", 5353, "fd00::2", 53),
+    ]
+    assert r"somebody\'s own" in seen.saves[4]
+
+
+def test_digest_is_that_of_the_rules_not_of_the_time(inside: Namespace) -> None:
+    add_foreign(inside, "nft")
+    first, second = look(), look()
+    assert first.taken_at != second.taken_at
+    assert first.sha256 == second.sha256
+    inside.iptables("-A", "INPUT", "-s", "192.0.2.7", "-j", "DROP")
+    assert look().sha256 != first.sha256
+
+
+def test_backend_is_the_one_with_dockers_chains(inside: Namespace) -> None:
+    inside.iptables("-A", "INPUT", "-s", "192.0.2.7", "-j", "DROP", backend="legacy")
+    assert find_backend()[0] == "legacy"
+    inside.iptables("-N", "FILTERS")
+    assert find_backend()[0] == "nft"
+    inside.iptables("-N", "DOCKER-USER", backend="legacy")
+    assert find_backend()[0] == "legacy"
+    inside.iptables("-N", "DOCKER-USER")
+    assert find_backend()[0] == "nft"
+
+
+def test_looking_creates_no_legacy_tables(inside: Namespace) -> None:
+    look()
+    names = Path("/proc/thread-self/net/ip_tables_names")
+    assert not names.exists() or not names.read_text()
+
+
+def test_dockers_own_nftables_backend_is_seen(inside: Namespace) -> None:
+    inside.run("nft", "add", "table", "ip", "docker-bridges")
+    assert look().docker_state == "nftables"
+
+
+def test_command_that_fails_is_listed(
+    inside: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_foreign(inside, "nft")
+    one = Saboteur(tmp_path, "nft")
+    one.on(6, "echo 'no such luck' >&2; exit 4", verb="save", times=99)
+    (tmp_path / "ip").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "ip").chmod(0o755)
+    monkeypatch.setenv("PATH", one.path)
+    seen = look()
+    assert "DOCKER-USER" in seen.saves[4]
+    assert (seen.saves[6], seen.interfaces, seen.default_routes[4]) == ("", (), ())
+    assert [(error.command[0], error.exit_status) for error in seen.errors] == [
+        ("ip6tables-nft-save", 4),
+        ("ip", 1),
+        ("ip", 1),
+        ("ip", 1),
+    ]
+    assert "no such luck" in seen.errors[0].stderr
+
+
+def test_bytes_that_are_no_text_come_through(inside: Namespace) -> None:
+    rule = b'*filter\n-A INPUT -m comment --comment "caf\xe9" -j DROP\nCOMMIT\n'
+    inside.restore(rule, "nft", 4)
+    seen = look()
+    assert b"caf\xe9" in seen.saves[4].encode("utf-8", "surrogateescape")
+
+
+def test_save_that_is_too_large_is_listed(inside: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_foreign(inside, "nft")
+    monkeypatch.setattr(snapshot_module, "MAX_SAVE_CHARACTERS", 100)
+    seen = observe("local")
+    assert seen.saves == {4: "", 6: ""}
+    assert "more than 100 bytes" in seen.errors[0].stderr
+
+
+def test_nothing_is_made_up_when_ip_speaks_no_json(
+    inside: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_all(commands: list[Command]) -> list[bytes | CommandFailed]:
+        return [b"1: lo: <LOOPBACK>"] * len(commands)
+
+    monkeypatch.setattr(snapshot_module, "run_all", run_all)
+    seen = look()
+    assert seen.interfaces == ()
+    assert "is not JSON" in seen.errors[0].stderr
+
+
+SCRIPT = """
+import os, pathlib, sys
+from rules.host.state import StateDirectory
+from rules.host.snapshot import observe
+from tests.host.hosts import document, order, run
+outcome = run(order(document("22")), StateDirectory(pathlib.Path(sys.argv[1])))
+assert outcome.state == "confirmed", outcome
+seen = observe("local")
+assert not seen.errors, seen.errors
+assert "dockerfw r1" in seen.saves[4] and "dockerfw r1" in seen.saves[6]
+"""
+
+
+def test_ordinary_user_in_a_namespace_of_their_own_can_look_and_load() -> None:
+    # The machine's own Python, because a virtual environment may lie where others cannot read.
+    python = shutil.which("python3", path="/usr/bin")
+    become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    with tempfile.TemporaryDirectory(prefix="dockerfw-nobody-") as home:
+        Path(home).chmod(0o777)
+        start = [*become, "unshare", "-Urn", python or "none", "-c"]
+        options: dict[str, Any] = {
+            "cwd": Path(__file__).parents[2],
+            "env": {
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "XTABLES_LOCKFILE": f"{home}/lock",
+            },
+            "capture_output": True,
+            "text": True,
+            "timeout": 60,
+            "check": False,
+        }
+        if subprocess.run([*start, "import tests.host"], **options).returncode != 0:
+            pytest.skip("an ordinary user cannot make namespaces, or cannot read these files")
+        done = subprocess.run([*start, SCRIPT, f"{home}/state"], **options)
+        assert done.returncode == 0, done.stderr

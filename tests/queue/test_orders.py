@@ -1,0 +1,155 @@
+"""The messages: what is written comes back, and what is not exactly right is refused at its field."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rules.queue.fields import MAX_MESSAGE_BYTES
+from rules.queue.orders import (
+    CommandError,
+    Failure,
+    Interface,
+    Loaded,
+    Order,
+    OrderError,
+    Outcome,
+    PublishedPort,
+    Snapshot,
+    Step,
+    dump_json,
+    load_json,
+    saves_digest,
+)
+
+APPLY = "0b8d6a1e-9c2f-4d53-8a77-0123456789ab"
+DIGEST = "ab" * 32
+TIME = "2026-01-31T12:00:00.123456Z"
+
+ORDER = Order(APPLY, 7, "local", 3, {"format": "dockerfw/1"}, DIGEST, 0, TIME)
+OUTCOME = Outcome(
+    APPLY,
+    "local",
+    2,
+    "failed",
+    TIME,
+    (Step("lock", "done", TIME, 0.001, ""), Step("load-ipv4", "failed", TIME, 1.5, "x")),
+    Failure("load-ipv4", "did not load", ("iptables-nft-restore", "-n"), 1, "line 3 failed", 3, "-A X"),
+    Loaded(3, DIGEST),
+)
+SAVES: Any = {4: "*filter\nCOMMIT\n", 6: "\udcff"}
+SNAPSHOT = Snapshot(
+    "local",
+    TIME,
+    "nft",
+    "iptables",
+    SAVES,
+    (Interface("ens33", ("192.0.2.1/24",), True),),
+    {4: ("ens33",), 6: ()},
+    (PublishedPort(4, "tcp", "", 8080, "172.17.0.2", 80),),
+    {"iptables": "iptables v1.8.9 (nf_tables)", "kernel": "6.1"},
+    (CommandError(("ip", "address"), None, "gone"),),
+    saves_digest(SAVES),
+)
+MESSAGES: list[Any] = [ORDER, OUTCOME, SNAPSHOT]
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_messages_survive_the_way(message: Any) -> None:
+    assert type(message).from_json(load_json(dump_json(message.to_json()))) == message
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_every_key_is_needed_and_no_other_is_known(message: Any) -> None:
+    value = message.to_json()
+    for key in value:
+        with pytest.raises(OrderError):
+            type(message).from_json({name: item for name, item in value.items() if name != key})
+    with pytest.raises(OrderError, match="surprise: is not a known key"):
+        type(message).from_json({**value, "surprise": 1})
+
+
+WRONG: list[tuple[Any, str, Any, str]] = [
+    (ORDER, "format", "dockerfw-order/2", "is not 'dockerfw-order/1'"),
+    (ORDER, "apply", "x", "version 4 UUID"),
+    (ORDER, "apply", APPLY.upper(), "version 4 UUID"),
+    (ORDER, "apply", APPLY + "\n", "at most 36"),
+    (ORDER, "sequence", 0, "not from 1"),
+    (ORDER, "sequence", True, "must be a whole number, not true or false"),
+    (ORDER, "sequence", 1.0, "must be a whole number"),
+    (ORDER, "sequence", 2**53, "not from 1"),
+    (ORDER, "host", "Local", "name of a host"),
+    (ORDER, "host", "../x", "name of a host"),
+    (ORDER, "host", "a\n", "name of a host"),
+    (ORDER, "document", [], "must be an object"),
+    (ORDER, "digest", "AB" * 32, "SHA-256"),
+    (ORDER, "confirm_seconds", 60, "only 0 is taken"),
+    (ORDER, "issued_at", "yesterday", "UTC time"),
+    (OUTCOME, "state", "done", "not one of"),
+    (OUTCOME, "steps", [{}], r"steps\[0\].name: is missing"),
+    (OUTCOME, "steps", [1] * 100, "at most 64"),
+    (OUTCOME, "error", {"step": "lunch"}, "error.step"),
+    (OUTCOME, "loaded", {"revision": 0, "digest": DIGEST}, "loaded.revision"),
+    (SNAPSHOT, "saves", {"4": ""}, "saves.6: is missing"),
+    (SNAPSHOT, "interfaces", [{"name": 1}], r"interfaces\[0\].name"),
+    (SNAPSHOT, "docker", {"state": "podman"}, "docker.state"),
+]
+
+
+@pytest.mark.parametrize(("message", "key", "value", "words"), WRONG)
+def test_wrong_values_are_refused_at_their_field(message: Any, key: str, value: Any, words: str) -> None:
+    with pytest.raises(OrderError, match=words) as caught:
+        type(message).from_json({**message.to_json(), key: value})
+    assert str(caught.value).startswith(key)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"\xff", "not UTF-8"),
+        (b"{", "not JSON"),
+        (b'{"a": 1, "a": 2}', "twice"),
+        (b"[NaN]", "NaN"),
+        (b"[-Infinity]", "Infinity"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b"9" * 10_000, "not JSON"),
+        (b" " * (MAX_MESSAGE_BYTES + 1), "at most"),
+        (b"", "not JSON"),
+    ],
+)
+def test_text_that_is_no_message(raw: bytes, words: str) -> None:
+    with pytest.raises(OrderError, match=words):
+        load_json(raw)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(json_values, st.sampled_from(["", *ORDER.to_json(), *OUTCOME.to_json(), *SNAPSHOT.to_json()]))
+def test_no_value_makes_a_validator_crash(value: object, key: str) -> None:
+    for message in MESSAGES:
+        with contextlib.suppress(OrderError):
+            type(message).from_json({**message.to_json(), key: value} if key else value)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_decoder_crash(raw: bytes) -> None:
+    try:
+        value = load_json(raw)
+    except OrderError:
+        return
+    assert json.dumps(value) is not None
+
+
+def test_digest_of_saves_leaves_out_comments_and_tells_families_apart() -> None:
+    assert saves_digest({4: "# a\nx\n", 6: ""}) == saves_digest({4: "# b\nx\n", 6: ""})
+    assert saves_digest({4: "x", 6: ""}) != saves_digest({4: "", 6: "x"})
