@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rules.netfilter.tokens import printable
+
 EXCERPT_BEFORE = 100
 EXCERPT_AFTER = 60
 
@@ -26,7 +28,7 @@ class ParseError(NetfilterError):
         self.line = line
         self.column = column
         self.text = text
-        self.message = message
+        self.message = printable(message)
 
     def __str__(self) -> str:
         return f"line {self.line}, column {self.column}: {self.message}\n{self.excerpt()}"

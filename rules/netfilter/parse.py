@@ -109,7 +109,8 @@ class _SaveReader:
         while table is not None and (found := RULE_LINE.match(text, position)):
             packets, size, rule_text, chain = found.groups()
             rules = rules_of.get(chain)
-            if rules is None or rule_text.endswith(_UNFINISHED) or rule_text.count(" -j ") > 1:
+            verdicts = rule_text.count(" -j ") + rule_text.count(" -g ")
+            if rules is None or verdicts > 1 or rule_text.endswith(_UNFINISHED):
                 break
             if packets is None:
                 counters = None

@@ -203,6 +203,7 @@ def test_rules_are_values() -> None:
         ("*filter\n:X - [0:0]\n[0:0] -A X -m a -m", 3, 17, "-m needs a name"),
         ("*filter\n:X - [0:0]\n-A X -s 1.2.3.4 !", 3, 17, "! needs an option"),
         ("*filter\n:X - [0:0]\n-A X -j A -j B", 3, 11, "only one -j or -g"),
+        ("*filter\n:X - [0:0]\n-A X -g A -j B", 3, 11, "only one -j or -g"),
         ('*filter\n:X - [0:0]\n-A X --comment "open', 3, 16, "never closed"),
         ('*filter\n:X - [0:0]\n-A X --comment "a"b', 3, 19, "followed by a blank"),
         ('*filter\n:X - [0:0]\n-A X --c "o\n-A X --c "p" -j Y\nCOMMIT', 3, 10, "never closed"),
@@ -232,6 +233,13 @@ def test_an_error_in_a_long_line_prints_the_part_around_it() -> None:
     shown, caret = caught.value.excerpt().splitlines()
     assert len(shown) < 200
     assert shown[len(caret) - 1] == '"'
+
+
+def test_an_error_can_be_shown_whatever_the_bytes() -> None:
+    with pytest.raises(ParseError) as caught:
+        parse_save(b"*filter\n-A caf\xc3 -j ACCEPT\nCOMMIT\n")
+    assert "chain caf\ufffd was not declared" in str(caught.value)
+    assert str(caught.value).encode("utf-8")
 
 
 def test_ten_thousand_rules_parse_about_as_fast_as_they_split() -> None:

@@ -14,7 +14,7 @@ from rules.netfilter.errors import ParseError
 from rules.netfilter.matches import read_matches
 from rules.netfilter.model import Family, Ruleset
 from rules.netfilter.parse import parse_restore, parse_save, print_save, print_save_bytes
-from rules.netfilter.tokens import TokenError, join_tokens, quote_token, split_tokens
+from rules.netfilter.tokens import Quoted, TokenError, join_tokens, quote_token, split_tokens
 
 PIECES = [
     *(
@@ -175,7 +175,7 @@ def saves(draw: st.DrawFn) -> str:
             options = draw(
                 st.lists(st.tuples(st.sampled_from(OPTIONS), st.lists(WORDS, max_size=2)), max_size=5)
             )
-            words = [f"{option} {' '.join(map(quote_token, values))}".rstrip() for option, values in options]
+            words = [f"{option} {join_tokens(map(Quoted, values))}".rstrip() for option, values in options]
             end = draw(st.sampled_from(["", "-j X", "-g INPUT", "-j LOG --log-prefix x"]))
             lines.append(" ".join([f"{counters}-A {chain}", *words, *([end] if end else [])]))
         lines.append("COMMIT")
