@@ -97,6 +97,10 @@ class RuleForm(forms.Form):
             "enabled": bool(data["enabled"]),
         }
 
+    def fields_of_errors(self) -> dict[str, str]:
+        """Return where the validator's findings go when their field has another name here."""
+        return {"protocol": "protocol_other"} if self.data.get("protocol") == "other" else {}
+
 
 def rule_initial(rule: DocumentRule) -> dict[str, object]:
     """Return the form's fields for a document rule."""

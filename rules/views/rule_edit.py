@@ -47,7 +47,7 @@ def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
         try:
             rule = rule_create(host=host, actor=actor_of(request), values=form.document_values())
         except Invalid as error:
-            place_errors(form, error.errors)
+            place_errors(form, error.errors, form.fields_of_errors())
         else:
             return _saved(request, host, rule, "Added to the draft")
     return _form_page(request, host, form, heading="New rule", status=422)
@@ -76,7 +76,7 @@ def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBas
             values=form.document_values(),
         )
     except Invalid as error:
-        place_errors(form, error.errors)
+        place_errors(form, error.errors, form.fields_of_errors())
         return _form_page(request, host, form, heading="Edit rule", key=key, status=422)
     except Conflict as error:
         return _conflict_page(request, host, form, key, error)

@@ -7,12 +7,18 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from rules.models import Host
-from rules.services.actors import Actor
+from rules.views import review
 from tests.services.conftest import _redis_server, alice, bob, host, no_queue, queue, redis_server
 
 __all__ = ["_redis_server", "alice", "bob", "host", "no_queue", "queue", "redis_server"]
 
 PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(autouse=True)
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare each review the wait for a root worker, which no test here runs."""
+    monkeypatch.setattr(review, "LOOK_AGAIN_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -35,9 +41,3 @@ def working(admin: User, host: Host, queue: object) -> Client:
     client = Client()
     client.force_login(admin)
     return client
-
-
-@pytest.fixture
-def other_admin(bob: Actor) -> Actor:
-    """Who edits the same draft at the same time."""
-    return bob
