@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rules.netfilter.matches import Match, Option, Target, read_matches
 from rules.netfilter.tokens import printable, split_tokens
@@ -43,9 +43,8 @@ BUILTIN_CHAINS: Mapping[str, tuple[str, ...]] = {
 """The chains that each table has without anybody making them, in the order of iptables-save."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """Packets and bytes that a rule or a policy has seen."""
+class Counters(NamedTuple):
+    """Packets and bytes that a rule or a policy has seen; a tuple, since every rule of a save has one."""
 
     packets: int
     bytes: int
