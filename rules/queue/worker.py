@@ -10,6 +10,7 @@ itself, and its hash is removed when it ends, so nothing piles up.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import select
@@ -31,6 +32,9 @@ from rq.serializers import JSONSerializer
 from rules.queue.entries import AllowedJob, EntryError, LockedJob, check_call, done_key, fetch_entry, job_key
 
 logger = logging.getLogger("dockerfw.worker")
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 WORKER_TTL_SECONDS = 60
 DONE_TTL_SECONDS = 7 * 24 * 60 * 60
@@ -200,9 +204,10 @@ class LockedWorker(Worker):
         """Call in an own process, killed after `seconds`; its status, negative when a signal ended it."""
         sys.stdout.flush()
         sys.stderr.flush()
+        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _be_the_job(call)
+            _be_the_job(call, parent)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.setpgid(pid, pid)
         self._horse_pid = pid
@@ -310,11 +315,12 @@ class LockedWorker(Worker):
         """Leave rq's groups alone."""
 
 
-def _be_the_job(call: Callable[[], None]) -> NoReturn:
+def _be_the_job(call: Callable[[], None], parent: int) -> NoReturn:
     """Run `call` as the forked process and leave: status 0 when it returned, 1 when it raised."""
     status = 1
     try:
         os.setpgid(0, 0)
+        _die_with(parent)
         # A stop is for the worker, which waits for its job: half an apply helps nobody.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -326,6 +332,13 @@ def _be_the_job(call: Callable[[], None]) -> NoReturn:
         with contextlib.suppress(Exception):
             logging.shutdown()
         os._exit(status)
+
+
+def _die_with(parent: int) -> None:
+    # Nobody would hold a job to its time limit whose worker was killed; the next one cleans up after it.
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _describe(error: BaseException) -> str:

@@ -132,8 +132,10 @@ def test_finishes_its_job_when_told_to_stop(notes: Notes, redis_client: Redis) -
 def test_entry_taken_by_a_killed_worker_is_done_by_the_next(notes: Notes, redis_client: Redis) -> None:
     put(redis_client, QUEUE, "slow", job_fields(packed("hang", []), QUEUE))
     notes.wait_for("hanging")
+    children = Path(f"/proc/{notes.process.pid}/task/{notes.process.pid}/children").read_text().split()
     notes.process.kill()
     notes.process.wait(5)
+    wait_until("the job to die with it", 5, lambda: not any(Path("/proc", pid).exists() for pid in children))
     notes.process = notes.start()
     wait_until("the second try", 10, lambda: notes.lines().count("hanging") == 2)
 
