@@ -77,7 +77,7 @@ HIDES_IMPORTS = (
 )
 TOUCHES_THE_WORLD = ("open", "print", "input", "breakpoint", *HIDES_IMPORTS)
 MESSAGES = ("rules.queue.orders", "rules.queue.snapshots", "rules.queue.fields")
-ROOT_SIDE = ("rules.queue.root", "rules.queue.jobs")
+ROOT_SIDE = ("rules.queue.root", "rules.queue.jobs", "rules.queue.journal")
 PAGES = ("rules.views", "rules.forms", "rules.urls", "rules.templatetags")
 # A page may name a model's type; reading and writing rows is for selectors and services.
 USES_THE_DATABASE = frozenset(
@@ -108,7 +108,7 @@ LAYERS = (
         ("rules.host", "rules.netfilter", *MESSAGES),
     ),
     Layer(
-        (*ROOT_SIDE, "rules.queue.worker", "rules.queue.entries", "rules.queue.journal"),
+        (*ROOT_SIDE, "rules.queue.worker", "rules.queue.entries"),
         ("django", "django_rq", "rules", "dockerfw_site"),
         ("rules.queue", "rules.host", "rules.netfilter", "dockerfw_site.environment"),
     ),
