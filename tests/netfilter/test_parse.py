@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -240,28 +239,6 @@ def test_an_error_can_be_shown_whatever_the_bytes() -> None:
         parse_save(b"*filter\n-A caf\xc3 -j ACCEPT\nCOMMIT\n")
     assert "chain caf\ufffd was not declared" in str(caught.value)
     assert str(caught.value).encode("utf-8")
-
-
-def test_ten_thousand_rules_parse_about_as_fast_as_they_split() -> None:
-    rules = "".join(
-        f"[{n}:{n * 60}] -A FILTERS -s 10.{n >> 8}.{n & 255}.0/24 -p tcp "
-        f"-m conntrack --ctorigdstport {1024 + n} --ctdir ORIGINAL "
-        f'-m comment --comment "dockerfw:k{n:05d}" -j RETURN\n'
-        for n in range(10_000)
-    )
-    text = f"*filter\n:FILTERS - [0:0]\n{rules}COMMIT\n"
-
-    def best(work: object) -> float:
-        assert callable(work)
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    split = best(lambda: [line.split() for line in text.splitlines()])
-    assert best(lambda: parse_save(text)) < 8 * split
 
 
 RESTORE_CASES = [
