@@ -157,5 +157,5 @@ LOGGING = {
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"rules": {"handlers": ["stderr"], "level": "INFO", "propagate": False}},
+    "loggers": {"rules": {"level": "INFO"}, "dockerfw": {"level": "INFO"}},
 }

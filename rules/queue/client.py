@@ -136,7 +136,7 @@ def _asked(call: Any) -> Any:
 
 
 def worker_connection() -> redis.Redis:
-    """Return a connection for a worker, which waits on Redis longer than any page may."""
+    """Return a connection for a worker, which waits on Redis longer than any page may: 15 s for an answer."""
     # Options that a unix socket has too: socket_keepalive is TCP's.
     return redis.Redis.from_url(
         settings.REDIS_URL, socket_connect_timeout=5, socket_timeout=15, retry=Retry(NoBackoff(), 0)

@@ -17,7 +17,17 @@ from tests.kernel.conftest import _namespaces_work, make_namespace
 from tests.queue.conftest import _redis_server, redis_server
 from tests.services.conftest import alice, bob, host, no_queue, queue
 
-__all__ = ["_namespaces_work", "_redis_server", "alice", "bob", "host", "make_namespace", "no_queue", "queue", "redis_server"]
+__all__ = [
+    "_namespaces_work",
+    "_redis_server",
+    "alice",
+    "bob",
+    "host",
+    "make_namespace",
+    "no_queue",
+    "queue",
+    "redis_server",
+]
 
 
 @dataclass(frozen=True, slots=True)

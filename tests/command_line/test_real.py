@@ -52,7 +52,15 @@ class Site:
 
     def _start(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            return subprocess.Popen(command, cwd=BASE_DIR, env=self.environ, stdout=log, stderr=log)
+            return subprocess.Popen(
+                # The signal ends it even when pytest is killed and no fixture comes to its end.
+                ("setpriv", "--pdeathsig", "TERM", "--", *command),
+                cwd=BASE_DIR,
+                env=self.environ,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def firewall(self, *arguments: str, stdin: object = None) -> subprocess.CompletedProcess[str]:
         """Run a verb."""
@@ -63,7 +71,7 @@ class Site:
             input=json.dumps(stdin) if stdin is not None else "",
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=60,
         )
 
     def stop(self) -> None:
