@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from rules.models import Host
 from rules.selectors.applies import ApplyView, apply_get
-from rules.views.page import host_or_404, render_page
+from rules.views.page import host_or_404, render_page, render_pieces
 
 STEP_WORDS = {
     "lock": "Wait for other applies",
@@ -47,6 +47,8 @@ def apply_status(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> H
     response = render(request, "rules/partials/apply_status.html", {**context, "host": host})
     response["Cache-Control"] = "no-store"
     if view.finished:
+        # What was pending is loaded now: the banner above must not say otherwise.
+        response.write(render_pieces(request, host, section="history"))
         response.status_code = _STOP_POLLING
     return response
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, StorageState, sync_playwright
 
 from tests.browser.person import Person
 from tests.browser.screens import DESKTOP, Screens
@@ -15,6 +16,12 @@ from tests.browser.watch import Watch
 from tests.kernel.namespace import why_unavailable
 
 CHROMIUM = Path("/usr/bin/chromium")
+
+
+class NewPerson(Protocol):
+    """What the fixture `new_person` is."""
+
+    def __call__(self, name: str, cookies: StorageState | None = None) -> Person: ...
 
 
 @pytest.fixture(scope="session")
@@ -38,12 +45,12 @@ def stack(browser: Browser) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def new_person(browser: Browser, stack: Stack) -> Iterator[Callable[[str], Person]]:
-    """Put somebody in front of a browser of their own, not signed in: `bob = new_person("bob")`."""
+def new_person(browser: Browser, stack: Stack) -> Iterator[NewPerson]:
+    """Put somebody in front of a browser of their own; not signed in unless cookies of before are given."""
     people: list[Person] = []
 
-    def make(name: str) -> Person:
-        context = browser.new_context(base_url=stack.address, viewport=DESKTOP)
+    def make(name: str, cookies: StorageState | None = None) -> Person:
+        context = browser.new_context(base_url=stack.address, viewport=DESKTOP, storage_state=cookies)
         context.set_default_timeout(10_000)
         watch = Watch(context)
         people.append(Person(context.new_page(), watch, name))

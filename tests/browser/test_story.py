@@ -6,11 +6,11 @@ What each page claims is held against the sandbox's kernel, read with iptables-s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import NewPerson
 from tests.browser.person import Person
 from tests.browser.screens import Screens
 from tests.browser.stack import Stack
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 ANCHORS = {"-A INPUT -j FILTERS-HOST", "-A DOCKER-USER -i ens33 -j FILTERS-CONTAINERS"}
 
 
-def test_the_main_job(stack: Stack, new_person: Callable[[str], Person], screens: Screens) -> None:
+def test_the_main_job(stack: Stack, new_person: NewPerson, screens: Screens) -> None:
     alice = new_person("alice")
     begin(stack, alice, screens)
     look_at_the_empty_pages(alice, screens)
@@ -128,6 +128,7 @@ def review_and_apply(stack: Stack, alice: Person, screens: Screens) -> None:
     alice.start_apply("Open ssh and the shop")
     alice.expect_applied()
     expect(alice.page.locator("ol.steps li.done")).to_have_count(9)
+    assert alice.pending() == 0
     screens.take(alice.page, "apply")
     assert ANCHORS.issubset(stack.kernel_rules())
     assert any("--ctorigdstport 8443" in line for line in stack.our_rules())
@@ -136,7 +137,6 @@ def review_and_apply(stack: Stack, alice: Person, screens: Screens) -> None:
     expect(alice.page.locator(".sentence")).to_contain_text(
         "Revision 1 is loaded and first in line, IPv4 and IPv6"
     )
-    assert alice.pending() == 0
     screens.take(alice.page, "dashboard")
 
 
