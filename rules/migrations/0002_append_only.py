@@ -31,7 +31,7 @@ def create_triggers(apps: Any, schema_editor: Any) -> None:
     """Make one trigger for each table and event."""
     vendor = schema_editor.connection.vendor
     if vendor == "postgresql":
-        schema_editor.execute(POSTGRESQL_FUNCTION)
+        schema_editor.execute(POSTGRESQL_FUNCTION, params=None)
         for table in TABLES:
             for event in (*EVENTS, "TRUNCATE"):
                 schema_editor.execute(POSTGRESQL_TRIGGER.format(table=table, event=event))
