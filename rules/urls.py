@@ -38,6 +38,7 @@ _of_a_host: list[URLPattern | URLResolver] = [
     path("import/", document.draft_import, name="import"),
     path("export/", document.draft_export, name="export"),
     path("review/", review.review, name="review"),
+    re_path(r"^review/restore/(?P<family>[46])/$", review.restore_text, name="restore-text"),
     path("discard/", review.discard, name="discard"),
     path("applies/<uuid:apply_id>/", applies.apply_page, name="apply"),
     path("applies/<uuid:apply_id>/status/", applies.apply_status, name="apply-status"),

@@ -17,6 +17,9 @@ from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_safe
 
 from rules.models import AuditEvent
+from rules.netfilter.describe import describe_rule
+from rules.netfilter.document import validate_rule
+from rules.netfilter.errors import DocumentError
 from rules.selectors.audit import AuditFilters, audit_actors, audit_csv_rows, audit_events
 from rules.services.audit import VERBS
 from rules.views.page import render_page, whole_number
@@ -31,6 +34,7 @@ class EventLine:
 
     event: AuditEvent
     words: str
+    subject: str
     changes: tuple[FieldPair, ...]
     before: str
     after: str
@@ -112,10 +116,22 @@ def _line(event: AuditEvent) -> EventLine:
     return EventLine(
         event=event,
         words=VERBS.get(event.verb, event.verb),
+        subject=_subject(event),
         changes=value_changes(event.before, event.after),
         before=_pretty(event.before),
         after=_pretty(event.after),
     )
+
+
+def _subject(event: AuditEvent) -> str:
+    """Describe the rule that an event is about, if it is about one; its id alone says nothing to people."""
+    value = event.after or event.before
+    if not isinstance(value, dict) or "scope" not in value:
+        return ""
+    try:
+        return describe_rule(validate_rule(value))
+    except DocumentError:
+        return ""
 
 
 def _pretty(value: Any) -> str:

@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from rules.forms import ApplyForm, place_errors
 from rules.models import Apply, Host
@@ -94,6 +94,19 @@ def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
     except ServiceError as error:
         return _refused(request, host, form, error, number=number)
     return redirect("rules:apply", host.name, apply.pk)
+
+
+@require_safe
+def restore_text(request: HttpRequest, host_name: str, family: str) -> HttpResponse:
+    """Answer the text that iptables-restore would be given, by itself; `number` asks for a roll back's."""
+    host = host_or_404(host_name)
+    number = whole_number(request.GET.get("number"))
+    found = _rollback_or_404(host, number) if number else draft_review(host)
+    response = HttpResponse(
+        found.restore[6 if family == "6" else 4], content_type="text/plain; charset=utf-8"
+    )
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 @require_POST

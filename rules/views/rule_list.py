@@ -11,16 +11,14 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from rules.netfilter.coverage import covered_by
-from rules.netfilter.document import Document, DocumentRule
 from rules.netfilter.model import Family
-from rules.selectors.drafts import draft_document
+from rules.selectors.coverings import covering_rules
 from rules.selectors.live import LiveChain, live_view
 from rules.selectors.rule_rows import rule_rows
 from rules.selectors.snapshots import SnapshotView, latest_snapshot, observe_request
 from rules.views.page import host_or_404, render_page, whole_number
 
-PAGE = 200
+PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +42,13 @@ def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
     context = {
         "page": page,
         "query": query,
-        "covered": covering_rules(draft_document(host)),
+        "covered": covering_rules(host),
         "snapshot": snapshot,
         "others": others,
         "foreign": others_chains(snapshot) if others and snapshot else (),
         "back": request.get_full_path(),
     }
     return render_page(request, "rules/rule_list.html", host, context, section="rules")
-
-
-def covering_rules(document: Document) -> dict[str, DocumentRule]:
-    """Return, by the id of a rule that says nothing new, the rule that says it already."""
-    by_id = {rule.id: rule for rule in document.rules}
-    return {key: by_id[other] for key, other in covered_by(document)}
 
 
 def others_chains(snapshot: SnapshotView) -> tuple[OthersChain, ...]:

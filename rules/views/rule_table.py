@@ -14,10 +14,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from rules.models import Host
-from rules.netfilter.coverage import covers, first_cover
 from rules.netfilter.describe import describe_rule
 from rules.netfilter.document import DocumentRule
-from rules.selectors.drafts import draft_document, rule_document
+from rules.selectors.coverings import covering_rule
+from rules.selectors.drafts import rule_document
 from rules.selectors.rule_rows import RuleRow, rule_get, rule_rows
 from rules.selectors.snapshots import latest_snapshot
 from rules.services.actors import actor_of
@@ -93,11 +93,8 @@ def _answer(request: HttpRequest, host: Host, key: str, *, focus: str) -> HttpRe
 
 
 def _covered(host: Host, row: RuleRow) -> dict[str, DocumentRule]:
-    if row.mark == "removed" or not row.rule.enabled:
-        return {}
-    others = [rule for rule in draft_document(host).rules if rule.id != row.key]
-    wide = first_cover(others, row.rule)
-    return {row.key: wide} if wide is not None and not covers(row.rule, wide) else {}
+    wide = None if row.mark == "removed" else covering_rule(host, row.rule)
+    return {row.key: wide} if wide is not None else {}
 
 
 def _row(host: Host, key: str) -> RuleRow | None:

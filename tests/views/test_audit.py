@@ -41,7 +41,7 @@ def test_access(signed_in: Client) -> None:
 def test_who_did_what_from_where_with_before_and_after(signed_in: Client, ssh: Rule) -> None:
     page = signed_in.get(PATH)
     words = text_of(page)
-    assert f"bob changed a rule {ssh.key} Ports: 22 \u2192 2222" in words
+    assert f"bob changed a rule {ssh.key} 2222/tcp from anywhere to the host Ports: 22 \u2192 2222" in words
     assert "192.0.2.20" in words
     assert "Before and after" in words
     assert has_no_inline_code(page)

@@ -41,6 +41,9 @@ def test_access(signed_in: Client, host: Host, alice: Actor) -> None:
     assert_access(PATH, signed_in, methods="get post")
     assert_access(f"{HOST}/history/1/rollback/", signed_in, methods="get post")
     assert_access(f"{HOST}/discard/", signed_in, methods="post")
+    assert_access(f"{PATH}restore/4/", signed_in)
+    assert_access(f"{PATH}restore/6/?number=1", signed_in)
+    assert signed_in.get(f"{PATH}restore/4/?number=9").status_code == 404
     assert signed_in.get(f"{HOST}/history/9/rollback/").status_code == 404
     assert signed_in.post(f"{HOST}/history/9/rollback/", {"message": "x", "version": "1"}).status_code == 404
 
@@ -66,6 +69,19 @@ def test_without_a_snapshot_the_diff_still_stands(signed_in: Client, ssh: Rule) 
     words = text_of(signed_in.get(PATH))
     assert "added: 22/tcp" in words
     assert "What would change in the kernel cannot be shown" in words
+
+
+def test_a_huge_draft_stays_a_page_with_its_text_beside(signed_in: Client, host: Host) -> None:
+    Rule.objects.bulk_create(
+        Rule(host=host, key=f"k{number:05}", scope="host", protocol="tcp", ports=[str(number + 1)])
+        for number in range(3000)
+    )
+    Host.objects.filter(pk=host.pk).update(draft_version=2)
+    page = signed_in.get(PATH)
+    assert len(page.content) < 300_000
+    assert "and 2700 more of the same kind" in text_of(page)
+    assert f'href="{PATH}restore/4/"' in page.content.decode()
+    assert signed_in.get(f"{PATH}restore/4/").content.count(b"dockerfw:k") == 3000
 
 
 @pytest.mark.redis

@@ -127,9 +127,9 @@ def test_long_tables_are_paged(signed_in: Client, host: Host, alice: Actor) -> N
         for number in range(250)
     )
     first = signed_in.get(RULES)
-    assert "1 to 200 of 250" in text_of(first)
+    assert "1 to 100 of 250" in text_of(first)
     assert "Everything else" not in text_of(first)
-    assert "201 to 250 of 250" in text_of(signed_in.get(RULES, {"page": "2"}))
+    assert "101 to 200 of 250" in text_of(signed_in.get(RULES, {"page": "2"}))
     assert "201 to 250 of 250" in text_of(signed_in.get(RULES, {"page": "99999"}))
     assert signed_in.get(RULES, {"page": "x"}).status_code == 200
 
