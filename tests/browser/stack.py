@@ -86,6 +86,20 @@ class Stack:
         self._process.send_signal(signal.SIGINT)
         return self._process.wait(30)
 
+    def wait_for_end(self) -> int:
+        """Wait until scripts/run ends by itself and return its exit status."""
+        assert self._process is not None
+        return self._process.wait(30)
+
+    def leftovers(self) -> list[str]:
+        """Return the command lines of processes that still run with this run's data."""
+        found = []
+        for directory in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if str(self.data).encode() in (directory / "environ").read_bytes():
+                    found.append((directory / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        return found
+
     def pid(self, name: str) -> int:
         """Return the id of one of the stack's processes: redis, root worker, clerk or web."""
         assert self._process is not None

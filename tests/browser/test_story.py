@@ -5,7 +5,9 @@ What each page claims is held against the sandbox's kernel, read with iptables-s
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 
 import pytest
 from playwright.sync_api import expect
@@ -37,6 +39,7 @@ def test_the_main_job(new_stack: Stack, new_person: NewPerson, screens: Screens)
     assert {4: stack.our_rules(4), 6: stack.our_rules(6)} == first
     read_the_audit(alice, screens)
     find_it_again_after_a_restart(stack, alice, first[4])
+    lose_the_root_worker(stack, alice)
 
 
 def begin(stack: Stack, alice: Person, screens: Screens) -> None:
@@ -237,6 +240,7 @@ def find_it_again_after_a_restart(stack: Stack, alice: Person, first: list[str])
     """Stop the stack with Ctrl-C and run it again: the data is there, and the boot files bring the rules."""
     alice.page.goto("about:blank")
     assert stack.stop() == 0
+    assert stack.leftovers() == []
     stack.start()
     assert stack.setup_link == ""
     assert stack.our_rules(4) == first
@@ -244,3 +248,12 @@ def find_it_again_after_a_restart(stack: Stack, alice: Person, first: list[str])
     expect(alice.page.locator(".sentence")).to_contain_text(
         "Revision 3 is loaded and first in line, IPv4 and IPv6"
     )
+
+
+def lose_the_root_worker(stack: Stack, alice: Person) -> None:
+    """Kill the root worker: the run says so, ends as a whole, and leaves nothing behind."""
+    alice.page.goto("about:blank")
+    os.kill(stack.pid("root worker"), signal.SIGKILL)
+    assert stack.wait_for_end() == 1
+    assert "root worker stopped by itself" in stack.printed()
+    assert stack.leftovers() == []
