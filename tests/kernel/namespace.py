@@ -158,7 +158,7 @@ class Namespace:
         with (log or Path(os.devnull)).open("ab") as sink:
             process = subprocess.Popen(
                 # The signal ends it even when pytest is killed and no fixture comes to its end.
-                [*self.prefix, "setpriv", "--pdeathsig", "TERM", "--", *command],
+                [*self.prefix, "setpriv", "--pdeathsig", "KILL", "--", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
