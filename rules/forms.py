@@ -123,7 +123,7 @@ def split_ports(text: str) -> list[str]:
 class SettingsForm(forms.Form):
     """The settings of a host's draft. Interfaces are ticked from what the host has, or typed."""
 
-    version = forms.IntegerField(widget=forms.HiddenInput)
+    mark = forms.CharField(max_length=64, widget=forms.HiddenInput)
     external_interfaces = forms.MultipleChoiceField(
         required=False, label="External interfaces", widget=forms.CheckboxSelectMultiple
     )

@@ -97,7 +97,7 @@ def plan_changes(
     relabel = False
     for family, ruleset in live.items():
         work = anchor_work(document.settings, ruleset)
-        families[family] = _family_plan(document, family, ruleset, work)
+        families[family] = _family_plan(document, family, ruleset, work, revision or 0)
         warnings += family_warnings(document.settings, family, ruleset, work)
         relabel = relabel or (revision is not None and not _label_is(document, family, ruleset, revision))
     changes = any(not plan.empty for plan in families.values())
@@ -110,8 +110,10 @@ def _label_is(document: Document, family: Family, live: Ruleset, revision: int) 
     return bool(rules) and label_of(rules[-1].text) == wanted
 
 
-def _family_plan(document: Document, family: Family, live: Ruleset, work: AnchorWork) -> FamilyPlan:
-    wanted = wanted_chains(document, family)
+def _family_plan(
+    document: Document, family: Family, live: Ruleset, work: AnchorWork, revision: int
+) -> FamilyPlan:
+    wanted = wanted_chains(document, family, revision)
     pairings = {
         chain: pair_lines(chain, wanted[chain], own_rules(live, chain), family) for chain in OWN_CHAINS
     }

@@ -7,6 +7,7 @@ and what it reads it bounds in size and leaves to the validators of orders.py.
 from __future__ import annotations
 
 import functools
+import time
 from typing import Any, cast
 
 import redis
@@ -26,6 +27,9 @@ OBSERVE_EVERY_MS = 1000
 OBSERVE_WAITS_SECONDS = 10
 ORDER_WAITS_SECONDS = 24 * 60 * 60
 ORDER_TIMEOUT_SECONDS = 300
+# A page asks several times: one time limit is enough to learn that a Redis hangs.
+SILENCE_SECONDS = 2.0
+_silent_until = 0.0
 
 
 class QueueError(Exception):
@@ -129,8 +133,14 @@ def _read(key: str, most: int) -> bytes | None:
 
 
 def _asked(call: Any) -> Any:
+    global _silent_until
+    if time.monotonic() < _silent_until:
+        raise QueueError("Redis does not answer: it kept silent a moment ago")
     try:
         return call()
+    except redis.TimeoutError as error:
+        _silent_until = time.monotonic() + SILENCE_SECONDS
+        raise QueueError(f"Redis does not answer: {error}") from error
     except (redis.RedisError, OSError) as error:
         raise QueueError(f"Redis does not answer: {error}") from error
 

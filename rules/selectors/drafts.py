@@ -6,6 +6,8 @@ pending.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Hashable, Iterable
 from typing import Any, cast
 
@@ -43,6 +45,12 @@ def host_default() -> Host:
 def host_get(name: str) -> Host | None:
     """Return the host of that name, None when there is none."""
     return Host.objects.filter(name=name).first()
+
+
+def settings_mark(host: Host) -> str:
+    """Return a short mark of the draft's settings, the same as long as nobody changes them."""
+    text = json.dumps(settings_values(host), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def draft_document(host: Host) -> Document:

@@ -77,7 +77,7 @@ def _review(host: Host, document: Document, *, rolls_back: bool = False) -> Revi
     diff = diff_documents(base_document(host), document)
     number = base.number if base and diff.count == 0 and not rolls_back else next_number(host)
     live: Mapping[Family, Ruleset] | None = sight.view.rulesets if sight.view else None
-    plan = _plan(document, sight.view)
+    plan = _plan(document, sight.view, number)
     return Review(
         base=base,
         document=document,
@@ -107,12 +107,13 @@ def unfinished_apply(host: Host) -> Apply | None:
     return Apply.objects.filter(host=host, state__in=Apply.UNFINISHED).select_related("revision").first()
 
 
-def _plan(document: Document, view: SnapshotView | None) -> Plan | None:
+def _plan(document: Document, view: SnapshotView | None, number: int) -> Plan | None:
     if view is None:
         return None
     return plan_changes(
         document,
         view.rulesets,
+        revision=number,
         interfaces=[interface.name for interface in view.snapshot.interfaces],
         docker_nftables=view.snapshot.docker_state == "nftables",
     )

@@ -25,17 +25,18 @@ from rules.netfilter.document import (
     validate_settings,
 )
 from rules.netfilter.errors import DocumentError, FieldError
-from rules.selectors.drafts import base_document, draft_document, settings_values
+from rules.selectors.drafts import base_document, draft_document, settings_mark, settings_values
 from rules.services.actors import Actor
 from rules.services.audit import audit_record
 from rules.services.errors import Conflict, Invalid
 
 
-def settings_update(*, host: Host, actor: Actor, version: int, values: Mapping[str, object]) -> Host:
-    """Change the draft's settings, seen at draft version `version`. Raises Conflict, Invalid."""
+def settings_update(*, host: Host, actor: Actor, mark: str, values: Mapping[str, object]) -> Host:
+    """Change the draft's settings, seen when `settings_mark` was `mark`. Raises Conflict, Invalid."""
     with transaction.atomic():
         current = host_lock(host)
-        _same_draft(current, version)
+        if settings_mark(current) != mark:
+            raise Conflict("Somebody changed the settings meanwhile.", current=current)
         before = settings_values(current)
         try:
             checked = validate_settings({**before, **values})

@@ -93,7 +93,7 @@ def ago(moment: datetime.datetime | str | None) -> str:
     value = _moment(moment)
     if value is None:
         return ""
-    return duration((timezone.now() - value).total_seconds()) + " ago"
+    return duration(int((timezone.now() - value).total_seconds())) + " ago"
 
 
 @register.filter

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from rules.forms import SettingsForm, place_errors
 from rules.models import Host
-from rules.selectors.drafts import settings_values
+from rules.selectors.drafts import settings_mark, settings_values
 from rules.selectors.snapshots import SnapshotView, latest_snapshot, observe_request
 from rules.services.actors import actor_of
 from rules.services.drafts import settings_update
@@ -47,7 +47,7 @@ def settings_edit(request: HttpRequest, host_name: str) -> HttpResponseBase:
         settings_update(
             host=host,
             actor=actor_of(request),
-            version=form.cleaned_data["version"],
+            mark=form.cleaned_data["mark"],
             values=form.document_values(),
         )
     except Invalid as error:
@@ -76,7 +76,7 @@ def interfaces_offered(snapshot: SnapshotView | None) -> tuple[OfferedInterface,
 def _initial(host: Host, offered: list[str]) -> dict[str, object]:
     external = list(host.external_interfaces)
     return {
-        "version": host.draft_version,
+        "mark": settings_mark(host),
         "external_interfaces": [name for name in external if name in offered],
         "external_other": ", ".join(name for name in external if name not in offered),
         "trusted_interfaces": ", ".join(host.trusted_interfaces),
@@ -100,7 +100,7 @@ def _conflict(
     current = error.current if isinstance(error.current, Host) else host
     lines = setting_pairs(settings_values(current), form.document_values())
     data = request.POST.copy()
-    data["version"] = str(current.draft_version)
+    data["mark"] = settings_mark(current)
     again = SettingsForm(data, offered=[*(each.name for each in offered), *_known(request, [])])
     return _page(request, current, again, offered, conflict=lines, status=409)
 

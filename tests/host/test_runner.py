@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -78,12 +79,17 @@ def test_command_that_reads_nothing_is_no_error() -> None:
     assert run(Command(("true",), stdin=b"x" * 1_000_000)) == b""
 
 
-def test_commands_run_side_by_side() -> None:
-    began = time.monotonic()
+def test_commands_run_side_by_side(tmp_path: Path) -> None:
+    # Each of the two ends only when it sees the other's file.
+    script = 'touch "$1"; until [ -e "$2" ]; do sleep 0.02; done; exit "$3"'
+    mine, other = str(tmp_path / "mine"), str(tmp_path / "other")
     results = run_all(
-        [Command(("sleep", "0.4")), Command(("sh", "-c", "sleep 0.4; exit 1")), Command(("none-such",))]
+        [
+            Command(("sh", "-c", script, "-", mine, other, "0")),
+            Command(("sh", "-c", script, "-", other, mine, "1")),
+            Command(("none-such",)),
+        ]
     )
-    assert time.monotonic() - began < 0.75
     assert results[0] == b""
     assert [type(result) for result in results[1:]] == [CommandFailed, CommandFailed]
 

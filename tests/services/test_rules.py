@@ -6,7 +6,7 @@ import pytest
 
 from rules.models import AuditEvent, Host, Rule
 from rules.netfilter.document import Document, parse_document
-from rules.selectors.drafts import draft_document, pending_diff, rule_values
+from rules.selectors.drafts import draft_document, pending_diff, rule_values, settings_mark
 from rules.selectors.rule_rows import rule_rows
 from rules.services.actors import Actor
 from rules.services.drafts import draft_discard, draft_replace, settings_update
@@ -155,21 +155,25 @@ def test_search_finds_rules_by_all_words(host: Host, alice: Actor) -> None:
 
 
 def test_settings_are_checked_audited_and_locked(host: Host, alice: Actor, bob: Actor) -> None:
-    seen = version(host)
+    seen, mark = version(host), settings_mark(host)
+    rule_create(host=host, actor=bob, values=SSH)
     values = {"external_interfaces": ["eth0", "ens33"], "refuse": "drop"}
-    changed = settings_update(host=host, actor=alice, version=seen, values=values)
+    changed = settings_update(host=host, actor=alice, mark=mark, values=values)
     assert changed.external_interfaces == ["ens33", "eth0"]
-    assert changed.draft_version == seen + 1
+    assert changed.draft_version == seen + 2
     event = AuditEvent.objects.get(verb="settings-update")
     assert (event.before or {})["refuse"] == "reject"
     assert (event.after or {})["refuse"] == "drop"
     with pytest.raises(Conflict) as caught:
-        settings_update(host=host, actor=bob, version=seen, values={"icmp": "refuse"})
+        settings_update(host=host, actor=bob, mark=mark, values={"icmp": "refuse"})
     assert isinstance(caught.value.current, Host)
     assert caught.value.current.refuse == "drop"
     with pytest.raises(Invalid) as bad:
         settings_update(
-            host=host, actor=bob, version=seen + 1, values={"trusted_interfaces": ["ens33"], "icmp": "maybe"}
+            host=host,
+            actor=bob,
+            mark=settings_mark(changed),
+            values={"trusted_interfaces": ["ens33"], "icmp": "maybe"},
         )
     assert {error.path for error in bad.value.errors} == {"trusted_interfaces", "icmp"}
 

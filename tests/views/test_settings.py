@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from rules.models import Host
+from rules.selectors.drafts import settings_mark
 from rules.services.actors import Actor
 from rules.services.drafts import settings_update
 from tests.services.kernel import snapshot_store
@@ -25,7 +26,7 @@ FORM = {
 def form(host: Host, **changes: object) -> dict[str, object]:
     """Return the form as it stands for the host's draft, with changes."""
     host.refresh_from_db()
-    return {"version": str(host.draft_version), **FORM, **changes}
+    return {"mark": settings_mark(host), **FORM, **changes}
 
 
 def test_access(signed_in: Client) -> None:
@@ -61,14 +62,14 @@ def test_errors_keep_what_was_typed(signed_in: Client, host: Host) -> None:
 
 def test_two_admins_are_told_and_lose_nothing(signed_in: Client, host: Host, bob: Actor) -> None:
     mine = form(host, refuse="drop", external_other="eth7")
-    settings_update(host=host, actor=bob, version=host.draft_version, values={"icmp": "refuse"})
+    settings_update(host=host, actor=bob, mark=settings_mark(host), values={"icmp": "refuse"})
     page = signed_in.post(PATH, mine)
     assert page.status_code == 409
     assert "Somebody changed the draft while you edited the settings" in text_of(page)
     assert 'value="eth7"' in page.content.decode()
     host.refresh_from_db()
     assert host.refuse == "reject"
-    assert f'name="version" value="{host.draft_version}"' in page.content.decode()
-    signed_in.post(PATH, {**mine, "version": str(host.draft_version)})
+    assert f'name="mark" value="{settings_mark(host)}"' in page.content.decode()
+    signed_in.post(PATH, {**mine, "mark": settings_mark(host)})
     host.refresh_from_db()
     assert (host.refuse, host.external_interfaces) == ("drop", ["ens33", "eth7"])
