@@ -134,6 +134,7 @@ def test_redis_that_does_not_answer_is_named(stack: Stack, alice: Person, screen
         alice.page.goto("/")
         expect(alice.page.locator(".sentence.unknown")).to_be_visible(timeout=20_000)
     assert stack.our_rules() == before
+    expect(alice.page.locator(".sentence.ok")).to_be_visible(timeout=15_000)
     alice.apply("Redis is back")
     assert any("--ctorigdstport 9051" in line for line in stack.our_rules())
 
