@@ -124,7 +124,7 @@ def _docker_user_warnings(family: Family, live: Ruleset) -> Iterator[PlanWarning
         yield PlanWarning(
             "docker-user-missing",
             f"{name}: there is no DOCKER-USER chain, so Docker does not filter here now. It is created, "
-            "and takes effect when Docker starts.",
+            "and takes effect when Docker does.",
             family,
         )
     elif docker_user_bypassed(live):
