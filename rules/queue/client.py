@@ -45,7 +45,9 @@ def connection() -> redis.Redis:
 
 
 def ping() -> None:
-    """Return when Redis answers. Raises QueueError."""
+    """Return when Redis answers, asking also one that kept silent a moment ago. Raises QueueError."""
+    global _silent_until
+    _silent_until = 0.0
     _asked(connection().ping)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from ipaddress import ip_interface
 from typing import NoReturn, TypeVar
 
 MAX_MESSAGE_BYTES = 6 * 1024 * 1024
@@ -158,6 +159,18 @@ class Fields:
                 raise OrderError(path, f"must be a string of at most {longest} characters")
             found.append(item)
         return tuple(found)
+
+    def addresses(self, key: str, *, most: int) -> tuple[str, ...]:
+        """Return a list of at most `most` addresses with their network's length (`192.0.2.1/24`)."""
+        found = self.texts(key, most=most, longest=64)
+        for index, text in enumerate(found):
+            try:
+                ip_interface(text)
+            except ValueError:
+                raise OrderError(
+                    f"{self.at(key)}[{index}]", "must be an address such as 192.0.2.1/24"
+                ) from None
+        return found
 
     def uuid(self, key: str) -> str:
         """Return a version 4 UUID as lower-case text."""

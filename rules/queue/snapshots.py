@@ -36,7 +36,7 @@ class Interface:
         fields = Fields(value, path)
         interface = cls(
             name=fields.text("name", longest=64),
-            addresses=fields.texts("addresses", most=4096, longest=64),
+            addresses=fields.addresses("addresses", most=4096),
             up=fields.flag("up"),
         )
         fields.done()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_interface
 
 from rules.models import Apply, Host, Revision
 from rules.netfilter.diff import DocumentDiff, diff_documents
@@ -127,6 +128,22 @@ def _warnings(plan: Plan | None, view: SnapshotView | None, problem: str) -> tup
     elif view.stale:
         text = f"What the kernel holds was read {view.age:.0f} seconds ago; it may have changed since."
         found.append(ReviewWarning("stale-snapshot", text, None))
-    if plan is not None:
-        found += [ReviewWarning(item.code, item.message, item.family) for item in plan.warnings]
+    if plan is not None and view is not None:
+        found += [
+            ReviewWarning(item.code, item.message, item.family)
+            for item in plan.warnings
+            if item.code != "docker-not-filtering" or _has_inner_network(view, item.family)
+        ]
     return tuple(found)
+
+
+def _has_inner_network(view: SnapshotView, family: Family | None) -> bool:
+    """Say whether an interface that is no way out, such as a bridge, has an address of this family."""
+    ways_out = {"lo", *(name for names in view.snapshot.default_routes.values() for name in names)}
+    addresses = (
+        ip_interface(address)
+        for each in view.snapshot.interfaces
+        if each.name not in ways_out
+        for address in each.addresses
+    )
+    return any(address.version == family and not address.is_link_local for address in addresses)

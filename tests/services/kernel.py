@@ -54,6 +54,7 @@ def snapshot_store(
     age: float = 0.0,
     packets: int = 0,
     saves: dict[Family, str] | None = None,
+    bridge: tuple[str, ...] = (),
 ) -> datetime:
     """Store a snapshot that was taken `age` seconds ago, as the root worker would; return when."""
     taken = timezone.now() - timedelta(seconds=age)
@@ -67,7 +68,11 @@ def snapshot_store(
         backend="nft",
         docker_state="iptables",
         saves=both,
-        interfaces=(Interface("ens33", ("192.0.2.1/24",), True), Interface("lo", ("127.0.0.1/8",), True)),
+        interfaces=(
+            Interface("docker0", bridge, True),
+            Interface("ens33", ("192.0.2.1/24", "2001:db8::1/64"), True),
+            Interface("lo", ("127.0.0.1/8", "::1/128"), True),
+        ),
         default_routes={4: ("ens33",), 6: ()},
         published=(),
         versions={"iptables": "1.8.9", "kernel": "6.1"},

@@ -7,6 +7,7 @@ import pytest
 from rules.models import Host
 from rules.queue import client
 from rules.queue.orders import snapshot_key
+from rules.queue.snapshots import Family
 from rules.selectors.drafts import draft_document
 from rules.selectors.history import compare, history
 from rules.selectors.kernel import kernel_sentence
@@ -112,6 +113,16 @@ def test_everything_opens_without_redis(applied: Host, no_queue: None) -> None:
     assert rule_rows(applied)[0].hits is None
     assert history(applied).entries[0].loaded is False
     assert observe_request(applied) is False
+
+
+def test_a_family_that_no_container_has_is_not_warned_of(applied: Host) -> None:
+    document = draft_document(applied)
+    unfiltered = save_of(document, 6, 1).replace("-A FORWARD -j DOCKER-USER", "-A FORWARD -j ACCEPT")
+    both: dict[Family, str] = {4: save_of(document, 4, 1), 6: unfiltered.replace(":DOCKER - [0:0]\n", "")}
+    snapshot_store(applied, saves=both, bridge=("172.17.0.1/16", "fe80::1/64"))
+    assert "docker-not-filtering" not in [warning.code for warning in review(applied).warnings]
+    snapshot_store(applied, saves=both, bridge=("172.17.0.1/16", "2001:db8:1::1/64"))
+    assert [warning.family for warning in review(applied).warnings] == [6]
 
 
 def test_one_observe_serves_all_viewers(applied: Host) -> None:
