@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import Any
 
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from rules.models import Host, Rule
-from rules.netfilter.describe import describe_rule
-from rules.netfilter.document import DocumentRule, rule_to_json_object, validate_rule
+from rules.netfilter.document import DocumentRule, rule_to_json_object
 from rules.selectors.drafts import base_rules, rule_values
 from rules.services.actors import Actor
 from rules.services.audit import audit_record
 from rules.services.drafts import draft_touch, host_lock, rule_fields, rule_validated
 from rules.services.errors import Conflict, NotFound
-
-RuleValues = dict[str, Any]
 
 KEY_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 KEY_LENGTH = 6
@@ -41,7 +37,7 @@ def rule_create(*, host: Host, actor: Actor, values: Mapping[str, object]) -> Ru
 def rule_update(*, host: Host, actor: Actor, key: str, version: int, values: Mapping[str, object]) -> Rule:
     """Change a rule that is at `version`; keys left out keep their value.
 
-    Raises Invalid, and Conflict, with current None for a rule that is gone.
+    Raises Conflict, Invalid, NotFound.
     """
     with transaction.atomic():
         host_lock(host)
@@ -51,7 +47,7 @@ def rule_update(*, host: Host, actor: Actor, key: str, version: int, values: Map
 
 
 def rule_set_enabled(*, host: Host, actor: Actor, key: str, version: int, enabled: bool) -> Rule:
-    """Enable or disable a rule that is at `version`. Raises Conflict."""
+    """Enable or disable a rule that is at `version`. Raises Conflict, NotFound."""
     with transaction.atomic():
         host_lock(host)
         rule = _get(host, key)
@@ -61,7 +57,7 @@ def rule_set_enabled(*, host: Host, actor: Actor, key: str, version: int, enable
 
 
 def rule_delete(*, host: Host, actor: Actor, key: str, version: int) -> None:
-    """Remove a rule that is at `version` from the draft. Raises Conflict."""
+    """Remove a rule that is at `version` from the draft. Raises Conflict, NotFound."""
     with transaction.atomic():
         host_lock(host)
         rule = _get(host, key)
@@ -92,7 +88,7 @@ def rule_restore(*, host: Host, actor: Actor, key: str) -> Rule | None:
 def _insert(host: Host, actor: Actor, checked: DocumentRule, *, verb: str) -> Rule:
     rule = Rule.objects.create(host=host, key=checked.id, **rule_fields(checked))
     draft_touch(host)
-    _audit(host, actor, verb, before=None, after=rule_values(rule))
+    audit_record(actor=actor, verb=verb, host=host, target=rule.key, after=rule_values(rule))
     return rule
 
 
@@ -108,7 +104,8 @@ def _write(host: Host, actor: Actor, rule: Rule, values: Mapping[str, object], *
         raise _conflict(Rule.objects.filter(pk=rule.pk).first())
     rule.refresh_from_db()
     draft_touch(host)
-    _audit(host, actor, verb, before=before, after=rule_values(rule))
+    after = rule_values(rule)
+    audit_record(actor=actor, verb=verb, host=host, target=rule.key, before=before, after=after)
     return rule
 
 
@@ -117,15 +114,7 @@ def _remove(host: Host, actor: Actor, rule: Rule, *, verb: str) -> None:
     if not deleted:
         raise _conflict(Rule.objects.filter(pk=rule.pk).first())
     draft_touch(host)
-    _audit(host, actor, verb, before=rule_values(rule), after=None)
-
-
-def _audit(
-    host: Host, actor: Actor, verb: str, *, before: RuleValues | None, after: RuleValues | None
-) -> None:
-    values = after or before or {}
-    target = f"{values['id']}: {describe_rule(validate_rule(values))}"
-    audit_record(actor=actor, verb=verb, host=host, target=target, before=before, after=after)
+    audit_record(actor=actor, verb=verb, host=host, target=rule.key, before=rule_values(rule))
 
 
 def _get(host: Host, key: str) -> Rule:
