@@ -37,7 +37,7 @@ def rule_create(*, host: Host, actor: Actor, values: Mapping[str, object]) -> Ru
 def rule_update(*, host: Host, actor: Actor, key: str, version: int, values: Mapping[str, object]) -> Rule:
     """Change a rule that is at `version`; keys left out keep their value.
 
-    Raises Conflict, Invalid, NotFound.
+    Raises Invalid, and Conflict, with current None for a rule that is gone.
     """
     with transaction.atomic():
         host_lock(host)
@@ -47,7 +47,7 @@ def rule_update(*, host: Host, actor: Actor, key: str, version: int, values: Map
 
 
 def rule_set_enabled(*, host: Host, actor: Actor, key: str, version: int, enabled: bool) -> Rule:
-    """Enable or disable a rule that is at `version`. Raises Conflict, NotFound."""
+    """Enable or disable a rule that is at `version`. Raises Conflict."""
     with transaction.atomic():
         host_lock(host)
         rule = _get(host, key)
@@ -57,7 +57,7 @@ def rule_set_enabled(*, host: Host, actor: Actor, key: str, version: int, enable
 
 
 def rule_delete(*, host: Host, actor: Actor, key: str, version: int) -> None:
-    """Remove a rule that is at `version` from the draft. Raises Conflict, NotFound."""
+    """Remove a rule that is at `version` from the draft. Raises Conflict."""
     with transaction.atomic():
         host_lock(host)
         rule = _get(host, key)
