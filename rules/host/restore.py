@@ -6,7 +6,6 @@ decided elsewhere; this never loads a text that it was not given, except the way
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rules.host.backend import read_saves, restore_words
+from rules.host.privileges import scratch_namespace
 from rules.host.runner import Command, CommandFailed, run, run_all
 from rules.host.undo import is_undone, undo_text
 from rules.netfilter.model import Ruleset
@@ -60,13 +60,12 @@ def rehearse(backend: Backend, live: Mapping[Family, Ruleset], restores: Mapping
     `--test` would not do: it accepts jumps to chains that do not exist.
     """
     texts = {family: rehearsal_text(live[family], text) for family, text in restores.items()}
+    scratch = scratch_namespace()
     with tempfile.TemporaryDirectory(prefix="dockerfw-rehearsal-") as directory:
         # A lock of its own: the rehearsal touches nothing that the machine's lock guards.
         environment = {"XTABLES_LOCKFILE": str(Path(directory, "xtables.lock"))}
         commands = [
-            Command(
-                (*_unshare(), *restore_words(backend, family)), _bytes(text), RESTORE_SECONDS, environment
-            )
+            Command((*scratch, *restore_words(backend, family)), _bytes(text), RESTORE_SECONDS, environment)
             for family, text in texts.items()
         ]
         results = run_all(commands)
@@ -121,10 +120,6 @@ def saves_or_fail(results: Mapping[Family, bytes | CommandFailed]) -> dict[Famil
             raise result
         saves[family] = result
     return saves
-
-
-def _unshare() -> tuple[str, ...]:
-    return ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "--net")
 
 
 def _bytes(text: str) -> bytes:

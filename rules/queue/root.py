@@ -17,6 +17,7 @@ from redis.retry import Retry
 from dockerfw_site.environment import Environment, SettingError, read_environment
 from rules.host.backend import BACKENDS
 from rules.host.files import LockedOut
+from rules.host.privileges import drop_privileges
 from rules.host.snapshot import iptables_version
 from rules.host.state import StateDirectory
 from rules.queue.entries import refuse_unpickling
@@ -42,6 +43,11 @@ def main() -> int:
     except SettingError as error:
         logger.error("%s", error)
         return 2
+    try:
+        drop_privileges()
+    except OSError as error:
+        logger.error("the privileges that are not needed could not be given up: %s", error)
+        return 1
     state = StateDirectory(environment.state_dir)
     try:
         state.prepare()
