@@ -17,6 +17,8 @@ def main() -> int:
     except SettingError as error:
         print(f"dockerfw: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -145,11 +145,12 @@ USE_TZ = True
 USE_I18N = False
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 # Files are served from the apps' own folders, so there is no collectstatic step to forget.
+STATIC_ROOT = None
 WHITENOISE_USE_FINDERS = True
 
-SILENCED_SYSTEM_CHECKS: list[str] = []
+# Redirecting to https and speaking for other names of the domain are the proxy's business.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
 
 LOGGING = {
     "version": 1,

@@ -21,9 +21,9 @@ pytestmark = pytest.mark.kernel
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(data: Path, *arguments: str, script: str = "run") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["scripts/run", *arguments],
+        [f"scripts/{script}", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -101,6 +101,8 @@ def test_from_the_start_to_ctrl_c(stack: Stack) -> None:
     again = run(stack.data, "--port", "1")
     assert again.returncode == 1
     assert "already running" in again.stderr
+    status = run(stack.data, "status", script="firewall")
+    assert "Nothing has been applied yet" in status.stdout, status.stderr
     assert stack.stop() == 0
     assert stack.printed().rstrip().endswith("dockerfw: stopped.")
     assert left_behind(stack.data) == []

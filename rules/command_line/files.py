@@ -32,6 +32,7 @@ def parse(options: argparse.Namespace, output: Output) -> int:
 
 def render(options: argparse.Namespace, output: Output) -> int:
     """Print the restore text of a document."""
+    _one_standard_input(options.file, options.live)
     document = read_document(options.file)
     live = read_save(options.live) if options.live else None
     family: Family = options.family
@@ -75,6 +76,7 @@ def check(options: argparse.Namespace, output: Output) -> int:
 
 def plan_file(options: argparse.Namespace, output: Output) -> int:
     """Print what loading a document would change in a saved ruleset; status 1 when something would."""
+    _one_standard_input(options.file, options.live, options.live6)
     document = read_document(options.file)
     live: dict[Family, Ruleset] = {}
     if options.live:
@@ -136,7 +138,7 @@ def read_import(name: str) -> Imported:
     if data.lstrip()[:1] == b"{":
         return Imported(document=read_import_document(data, name), skipped=(), notes=())
     try:
-        return import_save(data.decode("utf-8", "surrogateescape"))
+        return import_save(data)
     except (ParseError, DocumentError) as error:
         raise InputError(f"{shown(name)}: {error}") from error
 
@@ -147,6 +149,11 @@ def read_import_document(data: bytes, name: str) -> Document:
         return _load(data, name)
     except DocumentError as error:
         raise InputError("\n".join(f"{shown(name)}: {item}" for item in error.errors)) from error
+
+
+def _one_standard_input(*names: str | None) -> None:
+    if names.count("-") > 1:
+        raise InputError("standard input can be read once only: give one of the files by its name")
 
 
 def _load(data: bytes, name: str) -> Document:

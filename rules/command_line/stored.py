@@ -6,6 +6,8 @@ import argparse
 import getpass
 import time
 
+from django.utils import timezone
+
 from rules.command_line.files import print_plan, read_import, report_import
 from rules.command_line.plans import diff_json, diff_lines
 from rules.command_line.streams import InputError, Output
@@ -21,7 +23,7 @@ from rules.selectors.drafts import (
 )
 from rules.selectors.history import compare, revision_get
 from rules.selectors.kernel import kernel_sentence
-from rules.selectors.snapshots import Look, look, observe_request
+from rules.selectors.snapshots import Look, look, observe_request, redis_answers
 from rules.services.actors import Actor
 from rules.services.drafts import draft_replace
 
@@ -163,16 +165,17 @@ def command_line_actor() -> Actor:
 
 
 def fresh_look(host: Host) -> Look:
-    """Ask for a new snapshot and wait up to 3 seconds for it; return the newest there is."""
-    before = look(host)
-    seen = before.view.taken_at if before.view else None
-    observe_request(host)
+    """Ask for a new snapshot and wait up to 3 seconds for one taken since; return the newest there is."""
+    asked = timezone.now()
+    wanted = False
     deadline = time.monotonic() + LOOK_SECONDS
     while time.monotonic() < deadline:
+        # Another viewer's request within the last second may have been answered before ours was made.
+        wanted = wanted or observe_request(host)
         sight = look(host)
-        if sight.view is not None and sight.view.taken_at != seen:
+        if sight.view is not None and sight.view.taken_at >= asked:
             return sight
-        if sight.view is None and "Redis" in sight.problem:
+        if not wanted and not redis_answers():
             return sight
         time.sleep(0.1)
     return look(host)

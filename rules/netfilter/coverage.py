@@ -14,7 +14,10 @@ from functools import lru_cache
 from rules.netfilter.document_values import Document, DocumentRule
 from rules.netfilter.fields import port_range
 
-_RANGE = -1
+# Ranges are found by each block of ports that they reach into; those that reach into many stand together.
+_BLOCK = 32
+_MANY_BLOCKS = 8
+_WIDE_RANGE = -1
 _NO_PORTS = 0
 _Key = tuple[str, str, int]
 
@@ -72,18 +75,31 @@ def _keys_of_wide(rule: DocumentRule) -> Iterator[_Key]:
     starts = set()
     for text in rule.ports:
         first, last = port_range(text)
-        starts.add(first if first == last else _RANGE)
+        blocks = range(first // _BLOCK, last // _BLOCK + 1)
+        if first == last:
+            starts.add(first)
+        elif len(blocks) > _MANY_BLOCKS:
+            starts.add(_WIDE_RANGE)
+        else:
+            starts.update(_block_key(block) for block in blocks)
     for start in starts:
         yield (rule.protocol, rule.source, start)
 
 
 def _keys_of_narrow(rule: DocumentRule, lengths: set[tuple[int, int]]) -> Iterator[_Key]:
     """Yield where a rule that covers this one can stand in the index."""
-    ports = [_NO_PORTS, _RANGE, port_range(rule.ports[0])[0]] if rule.ports else [_NO_PORTS]
+    ports = [_NO_PORTS]
+    if rule.ports:
+        first = port_range(rule.ports[0])[0]
+        ports += [first, _block_key(first // _BLOCK), _WIDE_RANGE]
     for source in _sources_above(rule, lengths):
         for protocol in {"any", rule.protocol}:
             for port in ports:
                 yield (protocol, source, port)
+
+
+def _block_key(block: int) -> int:
+    return _WIDE_RANGE - 1 - block
 
 
 def _sources_above(rule: DocumentRule, lengths: set[tuple[int, int]]) -> Iterator[str]:

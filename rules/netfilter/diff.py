@@ -16,7 +16,9 @@ from rules.netfilter.document import settings_to_json_object
 from rules.netfilter.document_values import Document, DocumentRule, Settings
 
 _NAMED: Final = 3
+# The sentence names a few; holding thousands of parts against thousands of rules would take many seconds.
 _LOOKED_AT: Final = 200
+_COMPARISONS: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ def _setting_text(value: object) -> str:
 
 def _reach(rules: Sequence[DocumentRule], others: Sequence[DocumentRule]) -> list[DocumentRule]:
     """Return what the rules let through, a port and a place each, and none of the others does."""
-    return [part for part in islice(_parts(rules), _LOOKED_AT) if first_cover(others, part) is None]
+    limit = min(_LOOKED_AT, max(_NAMED + 1, _COMPARISONS // max(1, len(others))))
+    return [part for part in islice(_parts(rules), limit) if first_cover(others, part) is None]
 
 
 def _parts(rules: Sequence[DocumentRule]) -> Iterator[DocumentRule]:
@@ -116,4 +119,4 @@ def _reach_words(parts: Sequence[DocumentRule], verb: str) -> Iterator[str]:
         place = "" if len(where) == 2 else (" on the host" if where == {"host"} else " in containers")
         yield f"{what} {verb} {source}{place}"
     if len(places) > _NAMED:
-        yield f"{len(places) - _NAMED} more {verb}"
+        yield f"and more {verb}"

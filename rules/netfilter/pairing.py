@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from rules.netfilter.canonical import canonical_text
 from rules.netfilter.model import Family, Rule
-from rules.netfilter.own import without_label
+from rules.netfilter.own import rule_id_of, without_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,16 @@ def pair_lines(chain: str, wanted: Sequence[str], live: Sequence[Rule], family: 
     missing = [index for index, rule in enumerate(pairs) if rule is None]
     left = {id(rule) for rules in by_text.values() for rule in rules}
     if missing and left:
+        # Comments are part of the canonical form, so only lines with the same rule id can be the same.
+        ids = {rule_id_of(texts[index]) for index in missing}
         by_form: dict[str, deque[Rule]] = defaultdict(deque)
         for rule in live:
-            if id(rule) in left:
+            if id(rule) in left and rule_id_of(rule.text) in ids:
                 by_form[canonical_text(without_label(rule.text), family)].append(rule)
+        ids = {rule_id_of(rule.text) for rules in by_form.values() for rule in rules}
         for index in missing:
+            if rule_id_of(texts[index]) not in ids:
+                continue
             candidates = by_form.get(canonical_text(texts[index], family))
             if candidates:
                 pairs[index] = candidates.popleft()

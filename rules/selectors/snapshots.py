@@ -93,6 +93,15 @@ def observe_request(host: Host) -> bool:
         return False
 
 
+def redis_answers() -> bool:
+    """Say whether Redis can be reached now."""
+    try:
+        client.ping()
+    except client.QueueError:
+        return False
+    return True
+
+
 def previous_snapshot(host: Host, taken_at: str) -> SnapshotView | None:
     """Return the snapshot that a viewer saw last, if this process still remembers it."""
     return _views.get((host.name, taken_at))

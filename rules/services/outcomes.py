@@ -7,13 +7,14 @@ It believes an outcome no further than its own apply: it cannot make revisions o
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import datetime
 
 from django.db import transaction
 
 from rules.models import Apply, Host
 from rules.netfilter.document import digest
-from rules.queue.orders import Outcome
+from rules.queue.orders import Failure, Outcome
 from rules.selectors.drafts import base_revision, draft_document, revision_document
 from rules.services.actors import SYSTEM
 from rules.services.audit import audit_record
@@ -58,6 +59,7 @@ def _is_news(apply: Apply, outcome: Outcome) -> bool:
 
 
 def _write(host: Host, apply: Apply, outcome: Outcome) -> None:
+    outcome = _believable(apply, outcome)
     before = apply.state
     at = datetime.fromisoformat(outcome.at)
     apply.state = outcome.state
@@ -82,6 +84,20 @@ def _write(host: Host, apply: Apply, outcome: Outcome) -> None:
         )
     if outcome.state == "confirmed":
         _confirm(host, apply)
+
+
+def _believable(apply: Apply, outcome: Outcome) -> Outcome:
+    """Turn a confirmation of something else than was ordered into a failure."""
+    loaded, revision = outcome.loaded, apply.revision
+    if outcome.state != "confirmed" or loaded is None:
+        return outcome
+    if (loaded.revision, loaded.digest) == (revision.number, revision.digest):
+        return outcome
+    summary = (
+        f"The root worker says that it loaded revision {loaded.revision} ({loaded.digest[:12]}), "
+        f"but revision {revision.number} ({revision.digest[:12]}) was ordered."
+    )
+    return replace(outcome, state="failed", error=Failure(step="read-back", summary=summary))
 
 
 def _confirm(host: Host, apply: Apply) -> None:

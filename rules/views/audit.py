@@ -22,7 +22,7 @@ from rules.netfilter.document import validate_rule
 from rules.netfilter.errors import DocumentError
 from rules.selectors.audit import AuditFilters, audit_actors, audit_csv_rows, audit_events
 from rules.services.audit import VERBS
-from rules.views.page import render_page, whole_number
+from rules.views.page import render_page, text_asked, whole_number
 from rules.views.wording import FieldPair, value_changes
 
 PAGE = 50
@@ -82,19 +82,18 @@ def audit_csv(request: HttpRequest) -> StreamingHttpResponse:
 
 def filters_of(request: HttpRequest) -> tuple[AuditFilters, tuple[str, ...]]:
     """Read the filters from an address, with a sentence for each day that is none."""
-    get = request.GET
     days: dict[str, datetime.date | None] = {}
     problems: list[str] = []
     for name in ("since", "until"):
-        text = get.get(name, "").strip()
+        text = text_asked(request, name)
         days[name] = _day(text)
         if text and days[name] is None:
             problems.append(f'"{text[:40]}" is not a day; write it as 2026-11-23.')
-    verb = get.get("verb", "")
+    verb = text_asked(request, "verb")
     filters = AuditFilters(
-        actor=get.get("actor", "").strip()[:150],
+        actor=text_asked(request, "actor"),
         verb=verb if verb in VERBS else "",
-        query=get.get("q", "").strip()[:200],
+        query=text_asked(request, "q"),
         since=days["since"],
         until=days["until"],
     )

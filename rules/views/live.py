@@ -18,7 +18,7 @@ from rules.models import Host
 from rules.netfilter.model import Family
 from rules.selectors.live import LiveChain, LiveView, live_view
 from rules.selectors.snapshots import SnapshotView, look, observe_request, previous_snapshot
-from rules.views.page import host_or_404, render_page, whole_number
+from rules.views.page import host_or_404, render_page, text_asked, whole_number
 
 # More open chains than this would push what is looked for out of sight.
 OPEN_CHAINS = 30
@@ -40,9 +40,9 @@ class Wanted:
         get = request.GET
         return cls(
             family=6 if get.get("family") == "6" else 4,
-            query=get.get("q", "").strip()[:200],
+            query=text_asked(request, "q"),
             hide_empty=get.get("empty") == "hide",
-            chain=get.get("chain", "")[:100],
+            chain=text_asked(request, "chain"),
             page=whole_number(get.get("page"), 1),
         )
 

@@ -65,6 +65,11 @@ def is_htmx(request: HttpRequest) -> bool:
     return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Boosted") != "true"
 
 
+def text_asked(request: HttpRequest, name: str) -> str:
+    """Return a text of the address, without blanks around it and what no database stores, cut to 200."""
+    return request.GET.get(name, "").replace("\x00", "").strip()[:200]
+
+
 def whole_number(text: str | None, default: int = 0) -> int:
     """Read a number that a form or an address carries; what is none, or absurdly long, is the default."""
     if text is not None and text.isascii() and text.isdigit() and len(text) <= 18:

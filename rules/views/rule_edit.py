@@ -24,7 +24,7 @@ from rules.selectors.rule_rows import rule_get
 from rules.services.actors import actor_of
 from rules.services.errors import Conflict, Invalid
 from rules.services.rules import rule_create, rule_update
-from rules.views.page import host_or_404, render_page
+from rules.views.page import host_or_404, render_page, text_asked
 from rules.views.wording import FieldPair, rule_pairs
 
 
@@ -108,10 +108,10 @@ def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
         "port_kind": "published",
         "enabled": True,
     }
-    original = rule_get(host, request.GET.get("copy", ""))
+    original = rule_get(host, text_asked(request, "copy"))
     if original is not None:
         values = rule_initial(rule_document(original))
-    wanted = request.GET.get("service", "")
+    wanted = text_asked(request, "service")
     for service in SERVICES:
         if service.name == wanted:
             values |= {

@@ -16,7 +16,7 @@ from rules.selectors.coverings import covering_rules
 from rules.selectors.live import LiveChain, live_view
 from rules.selectors.rule_rows import rule_rows
 from rules.selectors.snapshots import SnapshotView, latest_snapshot, observe_request
-from rules.views.page import host_or_404, render_page, whole_number
+from rules.views.page import host_or_404, render_page, text_asked, whole_number
 
 PAGE = 100
 
@@ -35,7 +35,7 @@ def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
     host = host_or_404(host_name)
     snapshot = latest_snapshot(host)
     observe_request(host)
-    query = request.GET.get("q", "").strip()[:200]
+    query = text_asked(request, "q")
     rows = rule_rows(host, query=query, snapshot=snapshot)
     page = Paginator(rows, PAGE).get_page(whole_number(request.GET.get("page"), 1))
     others = request.GET.get("others") == "yes"

@@ -37,8 +37,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         options = parse_options(arguments)
         layout = prepare_layout(options)
-        with open_socket(options) as server:
-            return _run_stack(options, layout, server)
+        try:
+            with open_socket(options) as server:
+                return _run_stack(options, layout, server)
+        finally:
+            remove_runtime(layout)
     except StackError as error:
         print(f"dockerfw: {error}", file=sys.stderr)
         return error.status
@@ -60,7 +63,6 @@ def _run_stack(options: Options, layout: Layout, server: socket.socket) -> int:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         processes.stop()
-        remove_runtime(layout)
         print("dockerfw: stopped.", file=sys.stderr)
 
 
@@ -157,6 +159,8 @@ def _print_welcome(options: Options, layout: Layout) -> None:
     if options.host and layout.web_user is None:
         print("Web and clerk run as root too; started by sudo from a clone of your own they run as you.")
     print(f"Address:  {options.address}/")
+    if options.bind not in {"127.0.0.1", "::1", "localhost"}:
+        print("Others can reach it, and it speaks plain HTTP: put a proxy with TLS before it (README).")
     link = _manage(layout, environment, "firstadmin", "--if-needed", "--url", options.address)
     if link:
         print(f"One-time link to create the first admin:  {link}")

@@ -140,18 +140,21 @@ def _web_user() -> WebUser | None:
     uid = int(os.environ.get("SUDO_UID", "0") or 0)
     if os.geteuid() != 0 or uid == 0:
         return None
-    entry = pwd.getpwuid(uid)
-    probe = subprocess.run(
-        [sys.executable, "-c", "import django, rules"],
-        cwd=ROOT,
-        user=uid,
-        group=entry.pw_gid,
-        extra_groups=[],
-        capture_output=True,
-        check=False,
-        timeout=30,
-    )
+    try:
+        entry = pwd.getpwuid(uid)
+        probe = subprocess.run(
+            [sys.executable, "-c", "import django, rules"],
+            cwd=ROOT,
+            user=uid,
+            group=entry.pw_gid,
+            extra_groups=[],
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
     # A clone below /root, say, is closed to that user: then all runs as root, which is said at the start.
+    except (KeyError, PermissionError):
+        return None
     return WebUser(uid, entry.pw_gid, entry.pw_name) if probe.returncode == 0 else None
 
 

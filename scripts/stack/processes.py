@@ -108,7 +108,7 @@ class Processes:
                 + (f":\n{words}" if words else ".")
             )
 
-    def stop(self, patience: float = 15) -> None:
+    def stop(self, patience: float = 30) -> None:
         """End all, the last started first: SIGTERM, after `patience` seconds SIGKILL."""
         for child in reversed(self.children):
             _end(child.process, patience)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Page, ViewportSize
+from playwright.sync_api import FloatRect, Page, ViewportSize
 
 PHONE: ViewportSize = {"width": 375, "height": 812}
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
@@ -15,8 +15,9 @@ _SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # What README shows.
 README_SCREENS = {
     "dashboard-desktop-light",
-    "review-desktop-light",
     "live-desktop-dark",
+    "review-changes-desktop-light",
+    "rules-desktop-light",
     "rules-phone-dark",
 }
 
@@ -41,8 +42,18 @@ class Screens:
                 if self.for_readme and title not in README_SCREENS:
                     continue
                 page.emulate_media(color_scheme=scheme)
-                page.screenshot(path=self.folder / f"{title}.png", full_page=not self.for_readme)
+                path = self.folder / f"{title}.png"
+                if self.for_readme:
+                    page.screenshot(path=path, clip=_upper_part(page, size))
+                else:
+                    page.screenshot(path=path, full_page=True)
         page.emulate_media(color_scheme="light")
+
+
+def _upper_part(page: Page, size: ViewportSize) -> FloatRect:
+    """Take the first screen, without the empty part below a short page."""
+    end = page.evaluate("document.getElementById('main').lastElementChild.getBoundingClientRect().bottom")
+    return {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], end + 24)}
 
 
 def _assert_fits(page: Page, name: str) -> None:

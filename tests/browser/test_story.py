@@ -20,8 +20,9 @@ pytestmark = pytest.mark.browser
 ANCHORS = {"-A INPUT -j FILTERS-HOST", "-A DOCKER-USER -i ens33 -j FILTERS-CONTAINERS"}
 
 
-def test_the_main_job(stack: Stack, new_person: NewPerson, screens: Screens) -> None:
-    alice = new_person("alice")
+def test_the_main_job(new_stack: Stack, new_person: NewPerson, screens: Screens) -> None:
+    stack = new_stack
+    alice = new_person("alice", stack)
     begin(stack, alice, screens)
     look_at_the_empty_pages(alice, screens)
     choose_the_interface(alice, screens)
@@ -167,8 +168,9 @@ def change_and_apply_again(stack: Stack, alice: Person, screens: Screens) -> Non
     row.get_by_role("button", name=re.compile("^Delete")).click()
     expect(row).to_contain_text("to be removed")
     row = alice.rule_row("ssh from the office")
-    row.get_by_role("switch").click()
+    row.get_by_role("switch").press("Space")
     expect(row.get_by_role("switch")).to_have_attribute("aria-checked", "false")
+    expect(row.get_by_role("switch")).to_be_focused()
     alice.add_rule("container", "5432", source="192.0.2.0/24", comment="the database")
     assert alice.pending() == 4
     screens.take(alice.page, "rules")

@@ -5,55 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, StorageState, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import NewPerson
-from tests.browser.person import PASSWORD, Person
+from tests.browser.person import Person
 from tests.browser.screens import Screens
 from tests.browser.stack import Stack
-from tests.browser.watch import Watch
 
 pytestmark = pytest.mark.browser
-
-
-MAKE_ADMINS = """
-from django.contrib.auth import get_user_model
-for name in ("alice", "bob"):
-    get_user_model().objects.create_superuser(name, password=PASSWORD)
-"""
-
-
-@pytest.fixture(scope="module")
-def admins(browser: Browser, stack: Stack) -> dict[str, StorageState]:
-    """The cookies of two admins of the module's stack, who have chosen ens33 as the external interface."""
-    stack.manage("shell", "--command", f"PASSWORD = {PASSWORD!r}\n{MAKE_ADMINS}")
-    cookies = {}
-    for name in ("alice", "bob"):
-        with browser.new_context(base_url=stack.address) as context:
-            person = Person(context.new_page(), Watch(context), name)
-            person.sign_in()
-            expect(person.page.locator("details.account")).to_contain_text(name)
-            person.goto("settings/")
-            person.page.locator("label.choice").filter(has_text="ens33").locator("input").check()
-            person.press("Save to the draft")
-            cookies[name] = context.storage_state()
-    return cookies
-
-
-@pytest.fixture
-def alice(new_person: NewPerson, admins: dict[str, StorageState]) -> Person:
-    """An admin, signed in, with nothing pending."""
-    person = new_person("alice", admins["alice"])
-    person.page.goto("/")
-    if person.pending():
-        person.apply("Begin the test with nothing pending")
-    return person
-
-
-@pytest.fixture
-def bob(new_person: NewPerson, admins: dict[str, StorageState]) -> Person:
-    """Another admin, signed in."""
-    return new_person("bob", admins["bob"])
 
 
 def test_two_admins_edit_the_same_rule(alice: Person, bob: Person, screens: Screens) -> None:

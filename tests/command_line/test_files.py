@@ -175,6 +175,8 @@ BAD_INPUT = [
     (["render", "-", "--family", "5"], b"{}", "invalid choice"),
     (["plan", "-"], b"{}", "--live"),
     (["plan", "--live", "x"], b"", "goes with a FILE"),
+    (["plan", "-", "--live", "-"], b"{}", "read once only"),
+    (["render", "-", "--family", "4", "--live", "-"], b"{}", "read once only"),
     (["import", "--print", "-"], b"root:x:0:0", "line 1"),
     (["import", "--print", "-"], b"{}", "format"),
     (["export", "--revision", "zero"], b"", "not a revision number"),

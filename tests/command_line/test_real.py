@@ -1,4 +1,4 @@
-"""The whole way without a browser: command line, clerk, root worker and Redis, on a kernel namespace of its own."""
+"""The whole way without a browser: command line, clerk, root worker and Redis on a real kernel."""
 
 from __future__ import annotations
 
@@ -142,3 +142,25 @@ def test_drift_is_seen_and_put_right_under_the_same_number(site: Site, hosted: N
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[-1] == "revision 1: confirmed"
     assert site.firewall("status").returncode == 0
+
+
+def test_of_two_applies_at_once_one_is_told_to_wait(site: Site, hosted: Namespace) -> None:
+    site.firewall("import", "-", stdin=DOCUMENT)
+    assert site.firewall("plan").returncode == 1
+    command = [sys.executable, "manage.py", "firewall", "apply", "-m"]
+    both = [
+        subprocess.Popen(
+            [*command, message],
+            cwd=BASE_DIR,
+            env=site.environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for message in ("one", "other")
+    ]
+    errors = [process.communicate(timeout=60)[1].decode() for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1], errors
+    lost = "".join(errors)
+    assert "started to apply revision 1" in lost or "already holds the draft" in lost
+    assert "Traceback" not in lost
+    assert "dockerfw r1 " in hosted.save().decode()

@@ -96,6 +96,7 @@ class Listener:
         with namespace.entered():
             self._socket = socket.create_server((address, port), family=family)
         self._name = name
+        self._connections: list[socket.socket] = []
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -104,6 +105,7 @@ class Listener:
                 connection, peer = self._socket.accept()
             except OSError:
                 return
+            self._connections.append(connection)
             threading.Thread(target=self._answer, args=(connection, str(peer[0])), daemon=True).start()
 
     def _answer(self, connection: socket.socket, peer: str) -> None:
@@ -111,6 +113,12 @@ class Listener:
             connection.settimeout(60)
             while connection.recv(4096):
                 connection.sendall(f"{self._name} {peer}\n".encode())
+
+    def speak(self, line: str) -> None:
+        """Send a line to every client unasked."""
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.sendall(line.encode())
 
     def close(self) -> None:
         """Stop to listen; open connections go on until their client ends them."""

@@ -52,3 +52,21 @@ def test_a_session_older_than_the_first_apply_lives_on(lab: Lab) -> None:
         lab.load(document())
         assert try_port(lab.client, HOST, 22) == "prohibited"
         assert ask(session, "after\n").startswith("ssh")
+
+
+def test_an_ipv6_session_older_than_the_first_apply_waits_for_the_host_to_speak(lab: Lab) -> None:
+    # Without ip6tables Docker tracks no IPv6 connection: the kernel begins with our first rule that asks for
+    # it, takes the client's next packet for a new one, and knows the session again when the host has sent.
+    lab.unload()
+    with (
+        listening(lab.host, HOST_6, 22, "ssh") as server,
+        connect(lab.client, HOST_6, 22, seconds=1) as session,
+    ):
+        assert ask(session, "before\n").startswith("ssh")
+        lab.load(document())
+        with pytest.raises(TimeoutError):
+            ask(session, "after\n")
+        server.speak("still there\n")
+        session.settimeout(10)
+        assert session.recv(100) == b"still there\n"
+        assert session.recv(100).startswith(b"ssh")

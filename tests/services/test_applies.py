@@ -191,6 +191,24 @@ def test_a_failure_keeps_its_words_and_the_base(edited: Host, alice: Actor, queu
     assert event.detail == "iptables-restore refused line 7."
 
 
+def test_a_confirmation_of_something_else_is_a_failure(
+    edited: Host, alice: Actor, queue: RedisServer
+) -> None:
+    apply = start(edited, alice)
+    other: dict[str, object] = {"loaded": {"revision": 1, "digest": "f" * 64}}
+    assert outcome_record(outcome=outcome_of(apply, "confirmed", 0, other))
+    apply.refresh_from_db()
+    assert apply.state == "failed"
+    assert apply.error is not None
+    assert "was ordered" in apply.error["summary"]
+    assert base_revision(Host.objects.get()) is None
+    rule_create(host=edited, actor=alice, values=WEB)
+    second = start(edited, alice)
+    same: dict[str, object] = {"loaded": {"revision": 2, "digest": second.revision.digest}}
+    assert outcome_record(outcome=outcome_of(second, "confirmed", 0, same))
+    assert base_revision(Host.objects.get()) == second.revision
+
+
 def test_outcomes_of_strangers_are_dropped(edited: Host, alice: Actor, queue: RedisServer) -> None:
     apply = start(edited, alice)
     Host.objects.create(name="other")

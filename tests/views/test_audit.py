@@ -71,7 +71,7 @@ def test_nothing_is_said_with_a_date_rather_than_a_blank(signed_in: Client, ssh:
     assert "Nothing of that kind since" in text_of(signed_in.get(PATH, {"q": "nothing like it"}))
 
 
-@pytest.mark.parametrize("day", ["2026-13-45", "yesterday", "\x00", "9" * 100])
+@pytest.mark.parametrize("day", ["2026-13-45", "yesterday", "9" * 300])
 def test_a_day_that_is_none_is_said(signed_in: Client, day: str) -> None:
     assert "is not a day" in text_of(signed_in.get(PATH, {"since": day}))
 
@@ -91,3 +91,16 @@ def test_many_events_are_paged(signed_in: Client, host: Host, alice: Actor) -> N
         audit_record(actor=alice, verb="rule-update", host=host)
     assert "1 to 50 of" in text_of(signed_in.get(PATH))
     assert "page=2" in signed_in.get(PATH, {"actor": "alice"}).content.decode()
+
+
+@pytest.mark.parametrize("name", ["actor", "verb", "q", "since", "page"])
+def test_odd_filters_show_the_page(signed_in: Client, name: str) -> None:
+    for text in (
+        "\x00",
+        "%",
+        "'\"<b>",
+        "\ud83d\udd25".encode("utf-16", "surrogatepass").decode("utf-16"),
+        "9" * 400,
+    ):
+        assert signed_in.get(PATH, {name: text}).status_code == 200
+        assert signed_in.get(CSV, {name: text}).status_code == 200

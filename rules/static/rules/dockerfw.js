@@ -1,4 +1,5 @@
-/* What every page needs beyond htmx: one submit per form, the current tab in sight, and a word when the
+/* What every page needs beyond htmx: one submit per form, a question before
+   what cannot be undone, the current tab in sight, and a word when the
    server does not answer. Everything here is an addition; without it each form and link still works. */
 (function () {
   "use strict";
@@ -8,6 +9,10 @@
     const form = event.target;
     if (event.defaultPrevented || form.method !== "post" || form.hasAttribute("hx-post")) return;
     if (form.dataset.sent === "yes") {
+      event.preventDefault();
+      return;
+    }
+    if (form.dataset.confirm && !window.confirm(form.dataset.confirm)) {
       event.preventDefault();
       return;
     }

@@ -1,0 +1,69 @@
+"""The main job on a phone at night, and in a browser that runs no script."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import StorageState, expect
+
+from tests.browser.conftest import NewPerson
+from tests.browser.person import Person
+from tests.browser.screens import PHONE
+from tests.browser.stack import Stack
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_phone_at_night(
+    stack: Stack, alice: Person, new_person: NewPerson, admins: dict[str, StorageState]
+) -> None:
+    phone = new_person(
+        "alice",
+        stack,
+        storage_state=admins["alice"],
+        viewport=PHONE,
+        color_scheme="dark",
+        is_mobile=True,
+        has_touch=True,
+    )
+    page = phone.page
+    page.goto("/")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Rules").tap()
+    page.get_by_role("link", name="New rule").tap()
+    phone.fill_rule("container", "9061", comment="from a phone")
+    phone.save_rule()
+    page.get_by_role("link", name=re.compile("^Review")).first.tap()
+    phone.start_apply("From a phone")
+    phone.expect_applied()
+    assert any("--ctorigdstport 9061" in line for line in stack.our_rules())
+    phone.goto("rules/")
+    row = phone.rule_row("from a phone")
+    for name in ("Edit", "Duplicate", "Delete"):
+        target = row.locator(".actions").get_by_text(name).bounding_box()
+        assert target is not None
+        assert target["height"] >= 40, f"{name} is too small for a finger: {target}"
+
+
+def test_no_script_at_all(
+    stack: Stack, alice: Person, new_person: NewPerson, admins: dict[str, StorageState]
+) -> None:
+    plain = new_person("alice", stack, storage_state=admins["alice"], java_script_enabled=False)
+    page = plain.page
+    plain.goto("rules/new/")
+    plain.fill_rule("container", "9071, 9o72", comment="without a script")
+    with plain.watch.expecting(422):
+        plain.press("Save to the draft")
+        assert "9o72" in plain.field_error("Ports")
+    plain.fill_rule("container", "9071, 9072", comment="without a script")
+    plain.save_rule()
+    plain.rule_row("without a script").get_by_role("switch").click()
+    expect(plain.rule_row("without a script").get_by_role("switch")).not_to_be_checked()
+    plain.rule_row("without a script").get_by_role("switch").click()
+    plain.goto("review/")
+    plain.start_apply("Without a script")
+    # The page asks to be loaded again by itself while the apply runs.
+    expect(page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
+    assert any("--ctorigdstport 9072" in line for line in stack.our_rules())
+    plain.goto("live/")
+    expect(page.locator("main")).to_contain_text("9072")
