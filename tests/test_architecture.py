@@ -76,7 +76,7 @@ HIDES_IMPORTS = (
     "compile",
 )
 TOUCHES_THE_WORLD = ("open", "print", "input", "breakpoint", *HIDES_IMPORTS)
-MESSAGES = ("rules.queue.orders", "rules.queue.snapshots", "rules.queue.fields")
+MESSAGES = ("rules.queue.orders", "rules.queue.outcomes", "rules.queue.snapshots", "rules.queue.fields")
 ROOT_SIDE = ("rules.queue.root", "rules.queue.jobs", "rules.queue.journal")
 PAGES = ("rules.views", "rules.forms", "rules.urls", "rules.templatetags")
 # A page may name a model's type; reading and writing rows is for selectors and services.

@@ -160,7 +160,7 @@ def _order(
         revision=revision.number,
         document=json.loads(canonical_json(document)),
         digest=revision.digest,
-        confirm_seconds=0,
+        confirm_seconds=60,
         issued_at=timezone.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     )
     transaction.on_commit(partial(_send, order, apply))

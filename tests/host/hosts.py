@@ -69,7 +69,7 @@ def order(value: Mapping[str, object], *, sequence: int = 1, **changes: Any) -> 
         "revision": sequence,
         "document": value,
         "digest": digest(parse_document(value)),
-        "confirm_seconds": 0,
+        "confirm_seconds": 60,
         "issued_at": "2026-01-31T12:00:00Z",
     }
     return Order(**{**fields, **changes})

@@ -107,7 +107,7 @@ class Lab:
             revision=revision,
             document=to_json_object(self.document),
             digest=digest(self.document),
-            confirm_seconds=0,
+            confirm_seconds=60,
             issued_at="2026-01-01T00:00:00Z",
         )
         state = StateDirectory(self.host.directory / "state")

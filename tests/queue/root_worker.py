@@ -83,7 +83,7 @@ class RootWorker:
             "revision": sequence,
             "document": document,
             "digest": digest(parse_document(document)),
-            "confirm_seconds": 0,
+            "confirm_seconds": 60,
             "issued_at": "2026-01-31T12:00:00Z",
             **changes,
         }

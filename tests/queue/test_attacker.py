@@ -123,7 +123,7 @@ def test_order_that_is_wrong_is_refused_and_answered(root_worker: RootWorker, na
 
 
 def test_order_that_cannot_be_read_is_answered_where_it_can(root_worker: RootWorker) -> None:
-    wrong = root_worker.order("22", sequence=3, confirm_seconds=60)
+    wrong = root_worker.order("22", sequence=3, confirm_seconds=5)
     wait_until("the answer", 10, lambda: root_worker.journal())
     (answer,) = root_worker.delivered()
     assert answer.apply == wrong["apply"]
