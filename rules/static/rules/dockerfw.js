@@ -76,7 +76,10 @@
     const place = document.getElementById("connection");
     if (place && place.textContent !== text) place.textContent = text;
   }
-  document.addEventListener("htmx:sendError", function () { say("dockerfw does not answer. Trying again."); });
+  // The apply page says more about it than this line could.
+  document.addEventListener("htmx:sendError", function () {
+    if (!document.getElementById("unreachable")) say("dockerfw does not answer. Trying again.");
+  });
   document.addEventListener("htmx:responseError", function (event) {
     say("dockerfw answered with an error (" + event.detail.xhr.status + "). Reload the page.");
   });
