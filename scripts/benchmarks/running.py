@@ -43,7 +43,7 @@ class Site:
             environment = {
                 **os.environ,
                 "DOCKERFW_DATA_DIR": str(self.stack.data),
-                "DOCKERFW_REDIS_URL": f"unix://{self.stack.data / 'run' / 'redis.sock'}",
+                "DOCKERFW_REDIS_URL": self.stack.redis_url("web"),
             }
             subprocess.run(
                 [sys.executable, "manage.py", "firewall", "import", file.name],
