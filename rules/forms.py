@@ -238,9 +238,13 @@ class ApplyForm(forms.Form):
         initial=60,
         label="Time to keep it",
         required=False,
-        empty_value=60,
+        empty_value=None,
         help_text="It is loaded at once. Unless you keep it in this time, what was there before comes back.",
     )
+
+    def seconds(self) -> int:
+        """Return the time to keep it, in seconds; what a form without the field means is a minute."""
+        return int(self.cleaned_data["window"] or 60)
 
 
 class SignInForm(AuthenticationForm):

@@ -64,7 +64,7 @@ def review(request: HttpRequest, host_name: str) -> HttpResponse:
             actor=actor_of(request),
             message=form.cleaned_data["message"],
             draft_version=form.cleaned_data["version"],
-            window=form.cleaned_data["window"],
+            window=form.seconds(),
         )
     except ServiceError as error:
         return _refused(request, host, form, error)
@@ -91,7 +91,7 @@ def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
             number=number,
             message=form.cleaned_data["message"],
             expected_head=form.cleaned_data["version"],
-            window=form.cleaned_data["window"],
+            window=form.seconds(),
         )
     except ServiceError as error:
         return _refused(request, host, form, error, number=number)

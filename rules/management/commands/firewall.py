@@ -24,10 +24,12 @@ VERBS = {
     "plan": ("", "", "print what loading would change: of a file, or of the draft"),
     "import": ("", "", "make the draft from a document, an iptables.conf or a save"),
     "export": ("stored", "export", "print the draft, or a revision, as a document"),
-    "apply": ("applying", "apply", "apply the draft and wait for the outcome"),
+    "apply": ("applying", "apply", "apply the draft, ask whether to keep it, and wait for the outcome"),
     "history": ("stored", "history", "list the revisions"),
     "diff": ("stored", "diff", "print what differs between two revisions"),
     "rollback": ("applying", "rollback", "apply an earlier revision's content as a new revision"),
+    "confirm": ("applying", "confirm", "keep what is loaded and waits to be kept"),
+    "cancel": ("applying", "cancel", "put back at once what was there before"),
     "status": ("stored", "status", "print what the kernel holds"),
 }
 EPILOG = (
@@ -143,8 +145,20 @@ def _add_stored_arguments(verbs: dict[str, CommandParser]) -> None:
     verbs["rollback"].add_argument("number", type=_number, metavar="N", help="whose content to load")
     for name in ("apply", "rollback"):
         verbs[name].add_argument("-m", "--message", required=True, help="why, for those who read the history")
+        verbs[name].add_argument("--keep", action="store_true", help="keep it as soon as it is loaded")
         verbs[name].add_argument(
-            "--timeout", type=float, default=120.0, help="seconds to wait (default: 120)"
+            "--window",
+            type=int,
+            default=60,
+            metavar="SECONDS",
+            help="how long it waits to be kept: 15 to 3600 (default: 60)",
+        )
+    for name in ("apply", "rollback", "confirm", "cancel"):
+        verbs[name].add_argument(
+            "--timeout",
+            type=float,
+            default=120.0,
+            help="seconds to wait for the root worker, besides the window (default: 120)",
         )
 
 
