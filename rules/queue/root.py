@@ -17,6 +17,7 @@ from redis.retry import Retry
 from dockerfw_site.environment import Environment, SettingError, read_environment
 from rules.host.backend import BACKENDS
 from rules.host.files import LockedOut
+from rules.host.minder import Minder
 from rules.host.privileges import drop_privileges
 from rules.host.snapshot import iptables_version
 from rules.host.state import StateDirectory
@@ -28,11 +29,14 @@ from rules.queue.worker import LockedWorker
 logger = logging.getLogger("dockerfw.root")
 
 IDLE_SECONDS = 5.0
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 4.0
 
 
-def main() -> int:
-    """Serve this host's queue; status 0 after a stop, 1 when it could not start, 2 for wrong settings."""
+def main(*, window_seconds: int | None = None) -> int:
+    """Serve this host's queue; status 0 after a stop, 1 when it could not start, 2 for wrong settings.
+
+    `window_seconds` is for tests, which cannot wait as long as an order must allow.
+    """
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -52,7 +56,7 @@ def main() -> int:
     try:
         state.prepare()
         with state.worker_lock():
-            serve(environment, state)
+            serve(environment, state, window_seconds=window_seconds)
     except LockedOut as error:
         logger.error("a root worker for this state directory runs already: %s", error)
         return 1
@@ -72,13 +76,14 @@ def connect(url: str) -> Redis:
     )
 
 
-def serve(environment: Environment, state: StateDirectory) -> None:
+def serve(environment: Environment, state: StateDirectory, *, window_seconds: int | None = None) -> None:
     """Undo what was left half done, then serve until told to stop."""
     connection = connect(environment.redis_url)
-    jobs = RootJobs(host=environment.host, state=state, connection=connection)
+    jobs = RootJobs(host=environment.host, state=state, connection=connection, window_seconds=window_seconds)
+    minder = Minder(state, closed=jobs.window_closed)
     try:
-        jobs.start()
-    # Serving goes on: the next apply tries again, and its failure reaches the page.
+        minder.start()
+    # Serving goes on: it is tried again all the time, and until it works the next apply says so.
     except Exception as error:  # noqa: BLE001
         logger.error("what an earlier root worker left half done could not be undone: %s", error)
     for backend in BACKENDS:
@@ -88,6 +93,7 @@ def serve(environment: Environment, state: StateDirectory) -> None:
         connection=connection,
         allowed=jobs.allowed(),
         on_idle=jobs.deliver,
+        on_tick=minder.look,
         on_crash=jobs.died,
         idle_seconds=IDLE_SECONDS,
     )

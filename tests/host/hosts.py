@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from rules.host.answers import carry_out
 from rules.host.apply import Apply
+from rules.host.clock import utc_now
+from rules.host.outbox import Outbox
 from rules.host.state import StateDirectory
 from rules.netfilter.document import digest, parse_document
-from rules.queue.orders import Order, Outcome
+from rules.queue.orders import Answer, AnswerKind, Order, Outcome
 from tests.kernel.namespace import FAMILIES, Backend, Family, Namespace, iptables_program
 
 HOST = "local"
@@ -70,18 +73,43 @@ def order(value: Mapping[str, object], *, sequence: int = 1, **changes: Any) -> 
         "document": value,
         "digest": digest(parse_document(value)),
         "confirm_seconds": 60,
-        "issued_at": "2026-01-31T12:00:00Z",
+        "issued_at": utc_now(),
     }
     return Order(**{**fields, **changes})
 
 
-def run(one: Order, state: StateDirectory, *, settle: Any = None) -> Outcome:
+def answer(kind: AnswerKind, state: StateDirectory, *, seconds: int | None = None, **changes: Any) -> Outcome:
+    """Answer the open window; the outcome must be a valid message."""
+    window = state.read_window()
+    fields: dict[str, Any] = {
+        "apply": window.apply if window else str(uuid4()),
+        "sequence": state.last_begun().sequence + 1,
+        "host": HOST,
+        "answer": kind,
+        "seconds": seconds,
+        "issued_at": utc_now(),
+    }
+    outcome = carry_out(Answer(**{**fields, **changes}), state, host=HOST)
+    assert Outcome.from_json(outcome.to_json()) == outcome
+    return outcome
+
+
+def run(
+    one: Order, state: StateDirectory, *, settle: Any = None, window_seconds: int | None = None
+) -> Outcome:
     """Carry out an order here and now; every outcome that is told must be a valid message."""
 
     def tell(outcome: Outcome) -> None:
         assert Outcome.from_json(outcome.to_json()) == outcome
 
-    outcome = Apply(one, host=HOST, state=state, tell=tell, settle=settle or tell).run()
+    outcome = Apply(
+        one,
+        host=HOST,
+        state=state,
+        tell=tell,
+        settle=settle or Outbox(state.journal).write,
+        window_seconds=window_seconds,
+    ).run()
     tell(outcome)
     return outcome
 
