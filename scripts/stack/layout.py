@@ -177,18 +177,19 @@ def _able_user(uid: int, data: Path) -> WebUser | None:
     """Return the user when it can run what lies here and come to the data."""
     try:
         entry = pwd.getpwuid(uid)
-    except KeyError:
+        probe = subprocess.run(
+            [sys.executable, "-c", "import os, sys, django, rules; os.stat(sys.argv[1])", str(data)],
+            cwd=ROOT,
+            user=uid,
+            group=entry.pw_gid,
+            extra_groups=[],
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+    # The interpreter itself may be closed to that user, when it lies below /root.
+    except (KeyError, PermissionError):
         return None
-    probe = subprocess.run(
-        [sys.executable, "-c", "import os, sys, django, rules; os.stat(sys.argv[1])", str(data)],
-        cwd=ROOT,
-        user=uid,
-        group=entry.pw_gid,
-        extra_groups=[],
-        capture_output=True,
-        check=False,
-        timeout=30,
-    )
     return WebUser(uid, entry.pw_gid, entry.pw_name) if probe.returncode == 0 else None
 
 
