@@ -21,6 +21,7 @@ from rules.host.minder import Minder
 from rules.host.privileges import drop_privileges
 from rules.host.snapshot import iptables_version
 from rules.host.state import StateDirectory
+from rules.queue.console_journal import and_console
 from rules.queue.entries import refuse_unpickling
 from rules.queue.jobs import RootJobs
 from rules.queue.orders import firewall_queue
@@ -92,7 +93,7 @@ def serve(environment: Environment, state: StateDirectory, *, window_seconds: in
         firewall_queue(environment.host),
         connection=connection,
         allowed=jobs.allowed(),
-        on_idle=jobs.deliver,
+        on_idle=and_console(jobs.deliver, state.journal, connection),
         on_tick=minder.look,
         on_crash=jobs.died,
         idle_seconds=IDLE_SECONDS,
