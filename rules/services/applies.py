@@ -170,7 +170,7 @@ def _order(
         requested_by=actor.name,
         message=message,
         sequence=host.sequence,
-        job_id=f"apply-{identifier}",
+        job_id=str(identifier),
         window_seconds=window,
     )
     audit_record(
