@@ -131,7 +131,14 @@ LAYERS = (
         PAGES,
         ("rules.queue", "rules.host", "rules.command_line", "django.db", "redis", "rq", "django_rq"),
     ),
-    Layer(CONSOLE, ("django", "rules.models", "rules.services", "rules.selectors", "rq", "redis")),
+    Layer(
+        CONSOLE,
+        ("rules", "django", "rq", "redis"),
+        (
+            *("rules.host", "rules.netfilter", "rules.command_line.streams"),
+            *("rules.queue.console", "rules.queue.console_journal"),
+        ),
+    ),
     Layer(
         ("rules.management", "rules.command_line"),
         ("rules.host", "rules.views", "rules.forms", *ROOT_SIDE),
@@ -260,6 +267,8 @@ BAD_MODULES = [
     ("rules.views.made_up", "def f(host):\n    host.save()"),
     ("rules.views.made_up", "from django.db import transaction"),
     ("rules.management.commands.made_up", "from rules.host import apply"),
+    ("rules.command_line.console", "from rules.models import Host"),
+    ("rules.command_line.console", "from rules.services import applies"),
     ("dockerfw_site.environment", "from django.conf import settings"),
 ]
 
