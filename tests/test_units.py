@@ -116,14 +116,17 @@ ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)
 from pathlib import Path
 from rules.host.privileges import drop_privileges
 from rules.host.state import StateDirectory
-from tests.host.hosts import document, order, run
+from tests.host.hosts import answer, document, order, run
 drop_privileges()
-outcome = run(order(document("22", "8080")), StateDirectory(Path(sys.argv[1])))
+state = StateDirectory(Path(sys.argv[1]))
+outcome = run(order(document("22", "8080")), state)
+kept = answer("keep", state)
 try:
     Path("/etc/dockerfw-test").write_text("x")
 except OSError as error:
     print(error.strerror)
 print([step.name for step in outcome.steps if step.state == "done"], outcome.error)
+print(kept.state)
 """
 # ProtectSystem=strict with the state directory and /run.
 READ_ONLY = """
@@ -155,4 +158,5 @@ def test_an_apply_works_within_the_root_units_bounds(namespace: Namespace, tmp_p
     assert "Read-only file system" in printed
     assert "'rehearse'" in printed, printed
     assert "'read-back'" in printed, printed
+    assert printed.endswith("confirmed\n")
     assert all(any("8080" in line for line in lines) for lines in held(namespace, "nft").values())

@@ -120,18 +120,23 @@ ORDER = """
 import sys
 from pathlib import Path
 from rules.host.state import StateDirectory
-from tests.host.hosts import document, order, run
-outcome = run(order(document("22", "8080")), StateDirectory(Path(sys.argv[1])))
+from tests.host.hosts import answer, document, order, run
+state = StateDirectory(Path(sys.argv[1]))
+outcome = run(order(document("22", "8080")), state)
 print([step.name for step in outcome.steps if step.state == "done"], outcome.error)
+print(answer("keep", state).state)
 """
 
 
 def test_an_apply_works_with_what_is_left(namespace: Namespace, backend: Backend, tmp_path: Path) -> None:
     add_foreign(namespace, backend)
     done = namespace.run(
-        sys.executable, "-c", DROP + ORDER, str(tmp_path / "state"), environment={"PYTHONPATH": str(ROOT)}
+        *(sys.executable, "-c", DROP + ORDER, str(tmp_path / "state")),
+        environment={"PYTHONPATH": str(ROOT)},
+        timeout=60,
     )
     printed = done.stdout.decode()
     assert "'rehearse'" in printed, printed
     assert "'read-back'" in printed, printed
+    assert printed.endswith("confirmed\n")
     assert all(any("8080" in line for line in lines) for lines in held(namespace, backend).values())
