@@ -14,7 +14,7 @@ from rules.host.backend import find_backend, program
 from rules.host.files import LockedOut
 from rules.host.restore import RestoreFailed, load, read_rulesets, saves_or_fail
 from rules.host.runner import CommandFailed
-from rules.host.state import StateDirectory
+from rules.host.state import StateDirectory, StateError
 from rules.netfilter.errors import NetfilterError
 from rules.netfilter.model import Ruleset
 from rules.netfilter.own import PANIC, body
@@ -78,12 +78,20 @@ def release(state: StateDirectory) -> Done:
         notes += [
             f"IPv{family}: this rule is not dockerfw's and stays: {rule.text}" for rule in other_calls(live)
         ]
+    notes += _window_notes(state)
     undo = [
         f"{program(backend, family)} -I {rule.chain} {place} {body(rule)}"
         for family, live in before.items()
         for place, rule in revision_anchors(live)
     ]
     return Done(any(release_text(live) for live in before.values()), tuple(notes), tuple(undo))
+
+
+def _window_notes(state: StateDirectory) -> list[str]:
+    with contextlib.suppress(StateError, OSError):
+        if state.read_window() is not None:
+            return ["an apply waits to be kept: when it is rolled back, release once more"]
+    return []
 
 
 def _change(

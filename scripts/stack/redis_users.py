@@ -71,8 +71,10 @@ def main(arguments: Sequence[str]) -> int:
     known = set(re.findall(r"^user (\S+)", former, re.MULTILINE))
     passwords = {name: word for name, word in new_passwords(hosts).items() if name not in known}
     for name, password in passwords.items():
-        line = f"DOCKERFW_REDIS_URL={redis_url(SOCKET, name, password)}\n"
-        write_private(directory / f"{name}.env", line)
+        lines = f"DOCKERFW_REDIS_URL={redis_url(SOCKET, name, password)}\n"
+        if name.startswith("root-"):
+            lines += f"DOCKERFW_HOST={name.removeprefix('root-')}\n"
+        write_private(directory / f"{name}.env", lines)
         print(directory / f"{name}.env")
     fresh = users_acl(passwords).splitlines(keepends=True)
     added = [line for line in fresh if line.split(" ", 2)[1] not in known]

@@ -460,6 +460,7 @@ def test_the_files_for_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir())
     first = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert first["web.env"].startswith("DOCKERFW_REDIS_URL=unix://web:")
+    assert first["root-local.env"].endswith("\nDOCKERFW_HOST=local\n")
     for name in ("web", "clerk", "root-local"):
         password = first[f"{name}.env"].split(":")[2].partition("@")[0]
         assert password not in first["users.acl"]
