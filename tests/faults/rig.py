@@ -55,6 +55,7 @@ case "$(cat {control}.taken)" in
     late-fails) "$REAL" "$@"; exit 1;;
     late-killed) "$REAL" "$@"; kill -9 $$;;
     late-hangs) "$REAL" "$@"; exec sleep 60;;
+    slow) sleep 1.5; exec "$REAL" "$@";;
 esac
 """
 
@@ -212,6 +213,10 @@ class Rig:
         """Return the file whose word breaks the next restore of a family."""
         return self.directory / f"break-{family}"
 
+    def taken(self, family: Family) -> Path:
+        """Return the file that is there once a restore of a family has been broken."""
+        return self.directory / f"break-{family}.taken"
+
     @contextlib.contextmanager
     def halted_at(self, point: str) -> Iterator[None]:
         """Let whoever comes to this point wait there until the block ends."""
@@ -236,6 +241,7 @@ class Rig:
             path.unlink()
         for family in FAMILIES:
             self.control(family).unlink(missing_ok=True)
+            self.taken(family).unlink(missing_ok=True)
 
     def order(self, *ports: str) -> dict[str, Any]:
         """Order to open these ports; return the order."""

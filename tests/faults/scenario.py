@@ -61,7 +61,18 @@ VICTIMS = (
     ("job", "worker", "watchdog"),
 )
 BREAKS = ("fails", "killed", "hangs", "late-fails", "late-killed", "late-hangs")
-KINDS = {"kill": 10, "disk full": 3, "read-only": 3, "redis": 4, "restore": 6, "twins": 1, "clock": 2}
+FAMILY = ("IPv4", "IPv6")
+NOISE = 0.4
+KINDS = {
+    "kill": 10,
+    "disk full": 3,
+    "read-only": 3,
+    "redis": 4,
+    "restore": 6,
+    "orphan": 2,
+    "twins": 1,
+    "clock": 2,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +95,62 @@ class Lost(AssertionError):  # noqa: N818 - it states a fact
     """Something was lost."""
 
 
-def draw(dice: random.Random) -> Scenario:
-    """Draw a scenario."""
-    kind = dice.choices(list(KINDS), list(KINDS.values()))[0]
+def deal(faults: int, dice: random.Random) -> list[Scenario]:
+    """Deal so many scenarios. Kills go through every point with every victim before one comes twice."""
+    kills: list[Scenario] = []
+    dealt = []
+    for _ in range(faults):
+        kind = dice.choices(list(KINDS), list(KINDS.values()))[0]
+        if kind != "kill":
+            dealt.append(_draw(kind, dice))
+            continue
+        if not kills:
+            kills = _every_kill(dice)
+        dealt.append(kills.pop())
+    return dealt
+
+
+def _every_kill(dice: random.Random) -> list[Scenario]:
+    ends: dict[str, list[str]] = {}
+    for ending, points in POINTS.items():
+        for point in points:
+            ends.setdefault(point, []).append(ending)
+    kills = [
+        Scenario("kill", how, point, dice.choice(endings), dice.random() < NOISE)
+        for point, endings in ends.items()
+        for how in VICTIMS
+    ]
+    dice.shuffle(kills)
+    return kills
+
+
+def _draw(kind: str, dice: random.Random) -> Scenario:
     ending = dice.choices(["keep", "rollback", "silence", "extend"], [4, 3, 4, 1])[0]
     point = dice.choice(POINTS[ending])
     how: tuple[str, ...] = ()
-    if kind == "kill":
-        how = dice.choice(VICTIMS)
-    elif kind == "restore":
+    if kind == "restore":
         point = dice.choice(["after-watchdog", "rollback-begin"])
         if point == "rollback-begin" and ending == "keep":
             ending = "silence"
-        how = (dice.choice(BREAKS), f"IPv{dice.choice((4, 6))}", "load" if "watch" in point else "way back")
+        how = (dice.choice(BREAKS), dice.choice(FAMILY), "load" if "watch" in point else "way back")
+    elif kind == "orphan":
+        point = "after-watchdog"
+        how = (
+            *dice.choice((("job",), ("job", "worker"), ("job", "worker", "watchdog"))),
+            dice.choice(FAMILY),
+        )
     elif kind == "redis":
         how = (dice.choice(["before", "during", "during", "until after"]),)
     elif kind == "clock":
         how = (dice.choice(["-3600", "3600", "86400"]),)
-    return Scenario(kind, how, point, ending, dice.random() < 0.4)
+    return Scenario(kind, how, point, ending, dice.random() < NOISE)
 
 
-def play(rig: Rig, scenario: Scenario) -> float:
-    """Play it; return how many seconds after the deadline the rules were right. Raises Lost."""
+def play(rig: Rig, scenario: Scenario) -> tuple[str, float]:
+    """Play it; return the last word, and how many seconds after the deadline the rules were right.
+
+    Raises Lost.
+    """
     rig.forget_points()
     before, boot = rig.held(), rig.boot_apply()
     noise = DockerNoise(rig.namespace) if scenario.noise else None
@@ -115,11 +160,10 @@ def play(rig: Rig, scenario: Scenario) -> float:
             watched.until_over()
         late = watched.see_that_the_kernel_is_right(noise)
         noise = None
-        watched.see_the_last_word(boot)
+        return watched.see_the_last_word(boot), late
     finally:
         if noise is not None:
             noise.stop()
-    return late
 
 
 class Watched:
@@ -207,8 +251,8 @@ class Watched:
         now = {family: foreign_of(lines) for family, lines in self.rig.held().items()}
         return now == foreign and self.rig.holds(self.order)
 
-    def see_the_last_word(self, boot: tuple[str, list[str]]) -> None:
-        """See that the clerk gets one last word, and that kernel and boot files are as it says."""
+    def see_the_last_word(self, boot: tuple[str, list[str]]) -> str:
+        """See that the clerk gets one last word, and that kernel and boot files are as it says; return it."""
         end = time.monotonic() + 40
         while not (finals := self.rig.finals(self.order)) or self.rig.window() is not None:
             self.look()
@@ -225,6 +269,7 @@ class Watched:
         wanted = (self.order["apply"], sorted(MODES)) if kept else boot
         if self.rig.boot_apply() != wanted:
             raise Lost(f"{finals}, but the boot files are {self.rig.boot_apply()}, not {wanted}")
+        return next(iter(finals)).split()[0]
 
 
 def foreign_of(lines: list[str]) -> list[str]:
@@ -258,7 +303,16 @@ def _broken(rig: Rig, scenario: Scenario, watched: Watched) -> Iterator[None]:
                 pid = watched.until(scenario.point)
                 if pid is not None:
                     _break(rig, scenario, pid, mending)
+            if pid is not None and scenario.kind == "orphan":
+                _orphan(rig, scenario, watched)
         yield
+
+
+def _orphan(rig: Rig, scenario: Scenario, watched: Watched) -> None:
+    """Kill those who started a restore that is still going to load its text."""
+    while not rig.taken(4 if "IPv4" in scenario.how else 6).exists() and not watched.look():
+        time.sleep(0.01)
+    rig.kill(*scenario.how)
 
 
 def _break(rig: Rig, scenario: Scenario, pid: int, mending: contextlib.ExitStack) -> None:
@@ -278,6 +332,8 @@ def _break(rig: Rig, scenario: Scenario, pid: int, mending: contextlib.ExitStack
                 rig.redis.start()
             else:
                 mending.callback(rig.redis.start)
+        case "orphan":
+            rig.control(4 if "IPv4" in scenario.how else 6).write_text("slow")
         case "restore":
             rig.control(4 if "IPv4" in scenario.how else 6).write_text(scenario.how[0])
         case "twins":

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from tests.faults.rig import Rig
-from tests.faults.scenario import Lost, Scenario, draw, play
+from tests.faults.scenario import Lost, Scenario, deal, play
 from tests.kernel.namespace import CommandError, why_unavailable
 
 RIG_LIVES = 25
@@ -25,6 +25,7 @@ class Tally:
 
     counts: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
+    words: Counter[str] = field(default_factory=Counter)
     losses: list[tuple[Scenario, str]] = field(default_factory=list)
     latest: float = 0.0
     restarts: int = 0
@@ -34,8 +35,8 @@ def soak(faults: int, seed: int, *, rigs: int = 3, say: Callable[[str], None] = 
     """Inject so many faults, on so many hosts side by side."""
     dice = random.Random(seed)
     waiting: SimpleQueue[Scenario] = SimpleQueue()
-    for _ in range(faults):
-        waiting.put(draw(dice))
+    for scenario in deal(faults, dice):
+        waiting.put(scenario)
     tally = Tally()
     threads = [threading.Thread(target=_work, args=(waiting, tally, say)) for _ in range(min(rigs, faults))]
     for thread in threads:
@@ -63,7 +64,7 @@ def _work(waiting: SimpleQueue[Scenario], tally: Tally, say: Callable[[str], Non
 def _one(rig: Rig, scenario: Scenario, tally: Tally, say: Callable[[str], None]) -> bool:
     began = time.monotonic()
     try:
-        late = play(rig, scenario)
+        word, late = play(rig, scenario)
     except (Lost, CommandError) as error:
         tally.losses.append((scenario, str(error)))
         log = rig.log.read_text()[-3000:]
@@ -73,9 +74,10 @@ def _one(rig: Rig, scenario: Scenario, tally: Tally, say: Callable[[str], None])
         tally.counts[scenario.row] += 1
         tally.endings[scenario.ending + (" + Docker" if scenario.noise else "")] += 1
     tally.latest = max(tally.latest, late)
+    tally.words[word] += 1
     say(
         f"{sum(tally.counts.values()):4} {scenario.row:32} at {scenario.point:16} {scenario.ending:9}"
-        f" {time.monotonic() - began:5.1f} s"
+        f" -> {word:12} {time.monotonic() - began:5.1f} s"
     )
     return True
 
@@ -87,6 +89,7 @@ def table(tally: Tally) -> str:
     lines += [f"{row:40} {count:8} {lost[row]:5}" for row, count in sorted(tally.counts.items())]
     lines.append(f"{'all':40} {tally.counts.total():8} {len(tally.losses):5}")
     lines += [f"{'ending in ' + row:40} {count:8}" for row, count in sorted(tally.endings.items())]
+    lines += [f"{'last word ' + row:40} {count:8}" for row, count in sorted(tally.words.items())]
     lines.append(f"right at the latest {tally.latest:.1f} s after the deadline; {tally.restarts} restarts")
     return "\n".join(lines)
 

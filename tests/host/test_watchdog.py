@@ -43,7 +43,7 @@ def test_watchdog_is_a_process_of_its_own(inside: Namespace, state: StateDirecto
 
 
 def test_watchdog_imports_no_more_than_it_needs() -> None:
-    code = "import sys, rules.host.watchdog; print(*sys.modules)"
+    code = "import sys, rules.host.watchdog, rules.host.watching; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"redis", "rq", "django", "asyncio"} & set(done.stdout.split())
 
