@@ -11,6 +11,7 @@ import logging
 import subprocess
 from collections.abc import Callable
 
+from rules.host.bootfiles import boot_apply
 from rules.host.clock import boottime
 from rules.host.files import LockedOut
 from rules.host.state import StateDirectory
@@ -63,7 +64,10 @@ class Minder:
             return
         overdue = boottime() - record.deadline
         # In the first moments after the deadline it is the watchdog's. A load is over when its lock is free.
-        if record.phase == "awaiting" and seconds_left(record) > 0:
+        if boot_apply(self._state.boot) == record.apply:
+            # Kept; only its last word is not written yet.
+            self._end(force=False)
+        elif record.phase == "awaiting" and seconds_left(record) > 0:
             if not watchdog_lives(self._state):
                 logger.warning("the watchdog of apply %s is gone: another one is started", record.apply)
                 self._watchdogs.append(start_again(self._state, record.apply))

@@ -39,6 +39,7 @@ class RootWorker:
             "DOCKERFW_HOST": HOST,
             "PYTHONPATH": str(ROOT),
         }
+        self.module: tuple[str, ...] = ("rules.queue.root",)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *before: str, **environment: str) -> RootWorker:
@@ -47,7 +48,7 @@ class RootWorker:
             *before,
             sys.executable,
             "-m",
-            "rules.queue.root",
+            *self.module,
             log=self.log,
             environment={**self.environment, **environment},
         )
