@@ -36,7 +36,11 @@ _STOP_POLLING = 286
 @require_safe
 def apply_page(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
     """Show an apply; while it runs, the page asks for its status by itself."""
-    host = host_or_404(host_name)
+    return apply_answer(request, host_or_404(host_name), apply_id)
+
+
+def apply_answer(request: HttpRequest, host: Host, apply_id: uuid.UUID) -> HttpResponse:
+    """Render the page of an apply as the answer to whatever was asked."""
     context = _context(request, host, apply_id)
     return render_page(request, "rules/apply.html", host, context, section="apply")
 
@@ -50,9 +54,9 @@ def apply_status(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> H
     if request.GET.get("seen") == context["seen"] and not view.finished:
         return HttpResponse(status=204)
     response = _piece(request, host, context)
+    # What was pending is loaded now, or confirmed: the lines above must not say otherwise.
+    response.write(render_pieces(request, host, section="apply", more=("window_banner",)))
     if view.finished:
-        # What was pending is loaded now: the banner above must not say otherwise.
-        response.write(render_pieces(request, host, section="apply", more=("window_banner",)))
         response.status_code = _STOP_POLLING
     return response
 

@@ -6,7 +6,8 @@
 
   const SPOKEN_AT = [600, 300, 120, 60, 30, 10];
   const KEY_AGAIN_MS = 1000;
-  const title = document.title;
+  let title = "";
+  let shown = null;     // the apply that this page shows; the review's answer brings it without a new page
   let box = null;
   let endsAt = 0;       // when the window ends, by this browser's clock; 0 while none is open
   let lostAt = 0;       // when the server was last asked in vain for the first time; 0 while it answers
@@ -33,6 +34,11 @@
 
   // What the server sent is the truth; the clock here only runs on from it.
   function takeOver() {
+    if (!page()) return;
+    if (shown !== page()) {
+      shown = page();
+      title = document.title;
+    }
     const card = windowCard();
     if (card) {
       if (card !== box) {
@@ -74,6 +80,7 @@
   }
 
   function tick() {
+    if (!shown) return;
     const left = endsAt ? (endsAt - Date.now()) / 1000 : 0;
     const card = windowCard();
     if (card) {
@@ -137,12 +144,17 @@
 
   // A refused answer is shown in the page, with what is true now.
   document.addEventListener("htmx:beforeSwap", function (event) {
-    if (event.detail.target === page() && [409, 422, 503].includes(event.detail.xhr.status)) {
+    const target = event.detail.target;
+    if ((target === page() || target.id === "main") && [409, 422, 503].includes(event.detail.xhr.status)) {
       event.detail.shouldSwap = true;
       event.detail.isError = false;
     }
   });
   document.addEventListener("htmx:afterSettle", takeOver);
+  document.addEventListener("htmx:afterSwap", function (event) {
+    const main = document.getElementById("main");
+    if (event.detail.target.id === "main" && main) main.focus({ preventScroll: true });
+  });
   document.addEventListener("DOMContentLoaded", takeOver);
   window.setInterval(tick, 250);
 })();

@@ -77,8 +77,11 @@
     if (place && place.textContent !== text) place.textContent = text;
   }
   // The apply page says more about it than this line could.
-  document.addEventListener("htmx:sendError", function () {
-    if (!document.getElementById("unreachable")) say("dockerfw does not answer. Trying again.");
+  document.addEventListener("htmx:sendError", function (event) {
+    if (document.getElementById("unreachable")) return;
+    say(event.detail.requestConfig.verb === "get"
+      ? "dockerfw does not answer. Trying again."
+      : "dockerfw did not answer. Reload the page to see whether it heard you.");
   });
   document.addEventListener("htmx:responseError", function (event) {
     say("dockerfw answered with an error (" + event.detail.xhr.status + "). Reload the page.");
