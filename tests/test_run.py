@@ -129,6 +129,21 @@ def test_no_process_has_more_than_it_needs(stack: Stack) -> None:
         assert (found["Uid"][1] != "0") == ordinary, name
 
 
+def test_panic_is_not_for_the_sandbox(stack: Stack) -> None:
+    for verb in ("panic", "release"):
+        done = subprocess.run(
+            ["scripts/firewall", verb],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "DOCKERFW_DATA_DIR": str(stack.data)},
+        )
+        assert done.returncode == 2
+        assert f"{verb} is for the machine itself" in done.stderr
+
+
 def test_each_process_knows_its_own_password_only(stack: Stack) -> None:
     names = {"web": "web", "clerk": "clerk", "root worker": "root-local"}
     urls = {name: urlsplit(stack.redis_url(name)) for name in names}

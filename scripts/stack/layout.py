@@ -94,9 +94,10 @@ class Layout:
             "DOCKERFW_REDIS_URL": self.redis_url(user),
         }
 
-    def write_files(self) -> None:
+    def write_files(self, kind: str) -> None:
         """Leave Redis its users, and scripts/firewall the places where it finds everything."""
-        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self._places("web").items()]
+        lines = [f"# {kind}\n"]
+        lines += [f"export {name}={shlex.quote(value)}\n" for name, value in self._places("web").items()]
         write_private(self.data / "environment", "".join(lines))
         write_private(self.redis_acl, users_acl(self.passwords))
 
@@ -122,7 +123,7 @@ def prepare_layout(options: Options) -> Layout:
     layout = Layout(
         data, state, data / "log", _runtime(data), lock, web_user, host, passwords=new_passwords([host])
     )
-    layout.write_files()
+    layout.write_files(kind)
     if web_user is not None:
         _hand_over(layout, web_user)
     return layout
