@@ -23,7 +23,7 @@ from rules.services.expiry import was_given_up
 
 RANK = {"queued": 0, "loading": 1, "awaiting": 2, "confirmed": 3, "rolled_back": 3, "failed": 3}
 
-ENDED = ("confirmed", "rolled_back", "failed")
+SEEN = ("awaiting", "confirmed", "rolled_back", "failed")
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def outcome_record(*, outcome: Outcome) -> bool:
 def _is_news(apply: Apply, outcome: Outcome) -> bool:
     # An apply that was given up here may still be reported: what the root worker saw in the kernel is true.
     if was_given_up(apply):
-        return outcome.state in ENDED and outcome.event > apply.last_event
+        return outcome.state in SEEN and outcome.event > apply.last_event
     if outcome.event <= apply.last_event:
         return False
     return RANK[outcome.state] >= RANK[apply.state] and not apply.is_finished

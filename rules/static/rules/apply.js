@@ -103,6 +103,8 @@
     const note = document.getElementById("unreachable");
     if (!note) return;
     note.hidden = !lostAt;
+    // What they say may not be so any more.
+    document.querySelectorAll("#pending-banner, #window-banner").forEach(function (line) { line.hidden = Boolean(lostAt); });
     if (!lostAt) return;
     const most = Number(note.dataset.windowSeconds);
     const place = document.getElementById("unreachable-left");
@@ -126,7 +128,7 @@
     lostAt = Date.now();
     const at = new Date(lostAt).toLocaleTimeString([], { hour12: false });
     document.getElementById("unreachable-text").textContent = "This page cannot reach dockerfw since " + at +
-      ". If the new rules shut it out, nothing has to be done: the host rolls back by itself. This page tries again all the time.";
+      ". If the new rules shut it out, nothing has to be done: the host rolls back by itself. This page tries again all the time. What stands below is how it was then.";
     tick();
   }
 
