@@ -9,7 +9,9 @@ word reaches the clerk once, with nobody doing anything about it.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,6 +72,7 @@ KINDS = {
     "redis": 4,
     "restore": 6,
     "orphan": 2,
+    "stop": 2,
     "twins": 1,
     "clock": 2,
 }
@@ -139,6 +142,10 @@ def _draw(kind: str, dice: random.Random) -> Scenario:
             *dice.choice((("job",), ("job", "worker"), ("job", "worker", "watchdog"))),
             dice.choice(FAMILY),
         )
+    elif kind == "stop":
+        # Before that nothing is loaded, and a job that hangs is the worker's to end, after its time limit.
+        point = dice.choice(POINTS[ending][POINTS[ending].index("window-written") :])
+        how = (dice.choice(("here", "watchdog")),)
     elif kind == "redis":
         how = (dice.choice(["before", "during", "during", "until after"]),)
     elif kind == "clock":
@@ -319,6 +326,10 @@ def _break(rig: Rig, scenario: Scenario, pid: int, mending: contextlib.ExitStack
     match scenario.kind:
         case "kill":
             rig.kill(*scenario.how, here=pid)
+        case "stop":
+            for stopped in rig.watchdogs() if scenario.how == ("watchdog",) else [pid]:
+                mending.callback(rig.kill, "here", here=stopped)
+                os.kill(stopped, signal.SIGSTOP)
         case "disk full":
             rig.disk.fill()
             mending.callback(rig.disk.heal)
