@@ -38,6 +38,15 @@ PORT_KINDS = (
     ("published", "Published port: the one that the client dials"),
     ("container", "Container port: the one inside the container"),
 )
+WINDOWS = (
+    (15, "15 seconds"),
+    (30, "30 seconds"),
+    (60, "1 minute"),
+    (120, "2 minutes"),
+    (300, "5 minutes"),
+    (900, "15 minutes"),
+    (3600, "1 hour"),
+)
 # Both are enough for what the validator takes; longer text is a paste by mistake.
 _LINE_LIMIT = 2000
 # Phones must not correct what is typed into fields for addresses and names.
@@ -213,7 +222,7 @@ class ImportForm(forms.Form):
 
 
 class ApplyForm(forms.Form):
-    """The reason for a change, below its diff."""
+    """The reason for a change, below its diff, and how long the host waits for it to be kept."""
 
     version = forms.IntegerField(widget=forms.HiddenInput)
     message = forms.CharField(
@@ -223,6 +232,19 @@ class ApplyForm(forms.Form):
         error_messages={"required": "Say in a few words what this change is for."},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
+    window = forms.TypedChoiceField(
+        choices=WINDOWS,
+        coerce=int,
+        initial=60,
+        label="Time to keep it",
+        required=False,
+        empty_value=None,
+        help_text="It is loaded at once. Unless you keep it in this time, what was there before comes back.",
+    )
+
+    def seconds(self) -> int:
+        """Return the time to keep it, in seconds; what a form without the field means is a minute."""
+        return int(self.cleaned_data["window"] or 60)
 
 
 class SignInForm(AuthenticationForm):

@@ -147,6 +147,11 @@ class Apply(models.Model):
         ROLLED_BACK = "rolled_back", "rolled back"
         FAILED = "failed", "failed"
 
+    class Answer(models.TextChoices):
+        KEEP = "keep", "keep"
+        ROLLBACK = "rollback", "roll back"
+        EXTEND = "extend", "longer"
+
     UNFINISHED = (State.QUEUED, State.LOADING, State.AWAITING)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -159,6 +164,14 @@ class Apply(models.Model):
     job_id = models.CharField(max_length=64)
     steps = models.JSONField(default=list, blank=True)
     error = models.JSONField(null=True, blank=True)
+    # The confirmation window: its length, its end once it is open, and the key that keeping needs.
+    window_seconds = models.PositiveIntegerField(default=60)
+    window_deadline = models.DateTimeField(null=True, blank=True)
+    nonce_digest = models.CharField(max_length=64, blank=True)
+    answer = models.CharField(max_length=10, choices=Answer, blank=True)
+    answered_by = models.CharField(max_length=150, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+    way_back = models.JSONField(null=True, blank=True)
     last_event = models.IntegerField(default=-1)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)

@@ -76,8 +76,16 @@ HIDES_IMPORTS = (
     "compile",
 )
 TOUCHES_THE_WORLD = ("open", "print", "input", "breakpoint", *HIDES_IMPORTS)
-MESSAGES = ("rules.queue.orders", "rules.queue.snapshots", "rules.queue.fields")
-ROOT_SIDE = ("rules.queue.root", "rules.queue.jobs", "rules.queue.journal")
+MESSAGES = (
+    "rules.queue.orders",
+    "rules.queue.outcomes",
+    "rules.queue.console",
+    "rules.queue.snapshots",
+    "rules.queue.fields",
+)
+ROOT_SIDE = ("rules.queue.root", "rules.queue.jobs", "rules.queue.journal", "rules.queue.console_journal")
+# Panic and release: root's, on the host itself, without anything between them and the kernel.
+CONSOLE = ("rules.command_line.console",)
 PAGES = ("rules.views", "rules.forms", "rules.urls", "rules.templatetags")
 # A page may name a model's type; reading and writing rows is for selectors and services.
 USES_THE_DATABASE = frozenset(
@@ -122,6 +130,14 @@ LAYERS = (
     Layer(
         PAGES,
         ("rules.queue", "rules.host", "rules.command_line", "django.db", "redis", "rq", "django_rq"),
+    ),
+    Layer(
+        CONSOLE,
+        ("rules", "django", "rq", "redis"),
+        (
+            *("rules.host", "rules.netfilter", "rules.command_line.streams"),
+            *("rules.queue.console", "rules.queue.console_journal"),
+        ),
     ),
     Layer(
         ("rules.management", "rules.command_line"),
@@ -186,7 +202,7 @@ def violations(module: str, tree: ast.Module) -> list[str]:
             found.append(f"{module}:{line} imports {name}, which is not pure")
         if below(name, RUNS_COMMANDS) and not below(module, ("rules.host",)):
             found.append(f"{module}:{line} imports {name}: only rules.host runs commands")
-        if below(name, ("rules.host",)) and not below(module, ("rules.host", *ROOT_SIDE)):
+        if below(name, ("rules.host",)) and not below(module, ("rules.host", *ROOT_SIDE, *CONSOLE)):
             found.append(f"{module}:{line} imports {name}: only the root side's jobs reach the host")
         if below(name, ("pickle", "rq.serializers.PickleSerializer", "rq.serializers.DefaultSerializer")):
             found.append(f"{module}:{line} imports {name}: nothing is unpickled")
@@ -251,6 +267,8 @@ BAD_MODULES = [
     ("rules.views.made_up", "def f(host):\n    host.save()"),
     ("rules.views.made_up", "from django.db import transaction"),
     ("rules.management.commands.made_up", "from rules.host import apply"),
+    ("rules.command_line.console", "from rules.models import Host"),
+    ("rules.command_line.console", "from rules.services import applies"),
     ("dockerfw_site.environment", "from django.conf import settings"),
 ]
 

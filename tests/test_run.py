@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -97,7 +98,8 @@ def test_from_the_start_to_ctrl_c(stack: Stack) -> None:
         assert answer.status == 200
     assert "sandbox" in stack.printed()
     assert (stack.data / "secret_key").stat().st_mode & 0o077 == 0
-    assert stack.data.stat().st_mode & 0o077 == 0
+    # (The root worker comes in as a member of the group.)
+    assert stack.data.stat().st_mode & 0o067 == 0
     again = run(stack.data, "--port", "1")
     assert again.returncode == 1
     assert "already running" in again.stderr
@@ -107,6 +109,55 @@ def test_from_the_start_to_ctrl_c(stack: Stack) -> None:
     assert stack.printed().rstrip().endswith("dockerfw: stopped.")
     assert left_behind(stack.data) == []
     assert not (stack.data / "run" / "redis.sock").exists()
+    assert not (stack.data / "run" / "users.acl").exists()
+
+
+def status_of(pid: int) -> dict[str, list[str]]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.split() for name, value in (line.split(":", 1) for line in lines)}
+
+
+def test_no_process_has_more_than_it_needs(stack: Stack) -> None:
+    root_worker = status_of(stack.pid("root worker"))
+    # CAP_NET_ADMIN, CAP_NET_RAW, and CAP_SYS_ADMIN where there are no user namespaces.
+    assert int(root_worker["CapEff"][0], 16) & ~(1 << 21) == 1 << 12 | 1 << 13
+    assert root_worker["NoNewPrivs"] == ["1"]
+    ordinary = "nobody else can reach" not in stack.printed()
+    for name in ("web", "clerk", "redis"):
+        found = status_of(stack.pid(name))
+        assert int(found["CapEff"][0], 16) == int(found["CapPrm"][0], 16) == 0, name
+        assert (found["Uid"][1] != "0") == ordinary, name
+
+
+def test_panic_is_not_for_the_sandbox(stack: Stack) -> None:
+    for verb in ("panic", "release"):
+        done = subprocess.run(
+            ["scripts/firewall", verb],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "DOCKERFW_DATA_DIR": str(stack.data)},
+        )
+        assert done.returncode == 2
+        assert f"{verb} is for the machine itself" in done.stderr
+
+
+def test_each_process_knows_its_own_password_only(stack: Stack) -> None:
+    names = {"web": "web", "clerk": "clerk", "root worker": "root-local"}
+    urls = {name: urlsplit(stack.redis_url(name)) for name in names}
+    assert {name: url.username for name, url in urls.items()} == names
+    passwords = {url.password for url in urls.values()}
+    assert len(passwords) == 3
+    assert not any(
+        password in (stack.data / "run" / "users.acl").read_text() for password in passwords if password
+    )
+    assert (stack.data / "run" / "users.acl").stat().st_mode & 0o077 == 0
+    assert (stack.data / "environment").stat().st_mode & 0o077 == 0
+    for name in ("web", "clerk", "redis"):
+        text = Path(f"/proc/{stack.pid(name)}/environ").read_text()
+        assert f"{urls['root worker'].password}" not in text, name
 
 
 def test_started_again_it_finds_its_data(stack: Stack) -> None:

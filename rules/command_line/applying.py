@@ -1,4 +1,8 @@
-"""The verbs that order something of the root worker: apply and rollback. Each waits for the outcome."""
+"""The verbs that order something of the root worker and wait: apply, rollback, confirm, cancel.
+
+What is loaded is not confirmed: on a terminal the admin is asked, `--keep` keeps at once, and whoever says
+nothing gets back what was there before.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,14 @@ from rules.models import Apply
 from rules.queue.orders import Failure
 from rules.selectors.applies import ApplyView, apply_get
 from rules.selectors.drafts import base_revision
+from rules.selectors.windows import WindowView, awaiting_apply
 from rules.services.applies import apply_start, rollback_start
+from rules.services.confirmations import apply_keep_at_console, apply_roll_back
+from rules.services.errors import NotAwaiting, ServiceError
 
 POLL_SECONDS = 0.1
+# After the end of a window the host needs a moment to put back what was there, and to tell.
+TELL_SECONDS = 20.0
 
 
 def apply(options: argparse.Namespace, output: Output) -> int:
@@ -21,9 +30,13 @@ def apply(options: argparse.Namespace, output: Output) -> int:
     host = wanted_host(options)
     fresh_look(host)
     started = apply_start(
-        host=host, actor=command_line_actor(), message=options.message, draft_version=host.draft_version
+        host=host,
+        actor=command_line_actor(),
+        message=options.message,
+        draft_version=host.draft_version,
+        window=options.window,
     )
-    return _wait(started, options.timeout, output)
+    return _wait(started, options.timeout, output, _Answering(output, keep=options.keep))
 
 
 def rollback(options: argparse.Namespace, output: Output) -> int:
@@ -37,32 +50,111 @@ def rollback(options: argparse.Namespace, output: Output) -> int:
         number=options.number,
         message=options.message,
         expected_head=base.number if base else 0,
+        window=options.window,
     )
-    return _wait(started, options.timeout, output)
+    return _wait(started, options.timeout, output, _Answering(output, keep=options.keep))
 
 
-def _wait(started: Apply, timeout: float, output: Output) -> int:
+def confirm(options: argparse.Namespace, output: Output) -> int:
+    """Keep what is loaded; status 0 when it is confirmed."""
+    waiting = _awaiting(options)
+    apply_keep_at_console(apply=waiting, actor=command_line_actor())
+    return _wait(waiting, options.timeout, output, _Answering(output, answered=True))
+
+
+def cancel(options: argparse.Namespace, output: Output) -> int:
+    """Put back at once what was there before; status 0 when it is in force again."""
+    waiting = _awaiting(options)
+    apply_roll_back(apply=waiting, actor=command_line_actor())
+    _wait(waiting, options.timeout, output, _Answering(output, answered=True))
+    return 0 if _view(waiting).state == Apply.State.ROLLED_BACK else 1
+
+
+def _awaiting(options: argparse.Namespace) -> Apply:
+    waiting = awaiting_apply(wanted_host(options))
+    if waiting is None:
+        raise NotAwaiting("No window is open: nothing waits to be kept.")
+    return waiting
+
+
+class _Answering:
+    """What is said in an open window: at once by --keep, by the admin at a terminal, or nothing."""
+
+    def __init__(self, output: Output, *, keep: bool = False, answered: bool = False) -> None:
+        self.output = output
+        self.keep = keep
+        self.answered = answered
+        self.told = False
+
+    def look(self, view: ApplyView, window: WindowView) -> None:
+        """Say what is to be said in the open window of `view`; at a terminal wait a moment for an answer."""
+        if self.answered or window.over:
+            sleep(POLL_SECONDS)
+            return
+        number = view.apply.revision.number
+        if self.keep:
+            self._send("y", view)
+            return
+        terminal = self.output.at_terminal
+        if not self.told:
+            self.told = True
+            self.output.note(
+                f"revision {number} is loaded, not confirmed; it is rolled back at {window.until}"
+            )
+            if not terminal:
+                self.output.note("nobody can be asked here: --keep keeps, and so does `firewall confirm`")
+        if not terminal:
+            sleep(POLL_SECONDS)
+            return
+        question = f"Keep revision {number}? {window.seconds_left:.0f} s left [y/N] "
+        said = self.output.ask(question, seconds=min(1.0, window.seconds_left))
+        if said is not None:
+            self._send(said, view)
+
+    def _send(self, said: str, view: ApplyView) -> None:
+        self.answered = True
+        actor = command_line_actor()
+        try:
+            if said.strip().lower() in ("y", "yes"):
+                apply_keep_at_console(apply=view.apply, actor=actor)
+            else:
+                apply_roll_back(apply=view.apply, actor=actor)
+        except ServiceError as error:
+            self.output.note(str(error))
+
+
+def _wait(started: Apply, timeout: float, output: Output, answering: _Answering) -> int:
     shown: set[tuple[str, str]] = set()
     deadline = monotonic() + timeout
     view = _view(started)
     try:
         while not view.finished and monotonic() < deadline:
             _print_steps(view, shown, output)
-            sleep(POLL_SECONDS)
+            if view.window is not None:
+                deadline = max(deadline, monotonic() + view.window.seconds_left + TELL_SECONDS)
+                answering.look(view, view.window)
+            else:
+                sleep(POLL_SECONDS)
             view = _view(started)
     except KeyboardInterrupt:
-        output.note(f"not waiting any longer; apply {started.pk} goes on")
+        output.note(f"not waiting any longer; apply {started.pk} goes on{_unless_kept(view)}")
         return 1
     _print_steps(view, shown, output)
     if output.as_json:
         output.json(_json(view))
     elif view.finished:
         output.line(f"revision {view.apply.revision.number}: {view.state_label}")
+    if view.way_back is not None:
+        output.note(view.way_back.summary)
     if view.error is not None:
         _print_error(view.error, output)
     if not view.finished:
         output.note(f"no outcome within {timeout:g} seconds; {view.notice or 'the apply goes on'}")
     return 0 if view.state == Apply.State.CONFIRMED and view.finished else 1
+
+
+def _unless_kept(view: ApplyView) -> str:
+    return f", and is rolled back at {view.window.until} unless it is kept" if view.window else ""
 
 
 def _view(started: Apply) -> ApplyView:
@@ -97,6 +189,7 @@ def _json(view: ApplyView) -> dict[str, object]:
         "revision": view.apply.revision.number,
         "state": view.state,
         "finished": view.finished,
+        "reason": view.way_back.reason if view.way_back else None,
         "notice": view.notice,
         "steps": [
             {"name": step.name, "state": step.state, "seconds": step.seconds, "detail": step.detail}

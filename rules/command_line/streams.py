@@ -7,6 +7,7 @@ kernel printed stays as it was, whatever the locale says.
 from __future__ import annotations
 
 import json
+import select
 import sys
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TextIO
@@ -38,9 +39,27 @@ class Output:
         """Write one line to standard error."""
         _write(self.err, f"{text}\n", "backslashreplace")
 
+    @property
+    def at_terminal(self) -> bool:
+        """Say whether somebody sits at the other end who can be asked."""
+        return not self.as_json and _terminal()
+
+    def ask(self, question: str, *, seconds: float) -> str | None:
+        """Ask on the terminal and return the line typed within `seconds`, None when there was none.
+
+        Asking again overwrites the question, as a countdown does. The end of the input is an empty answer.
+        """
+        _write(self.err, f"\r{question}", "backslashreplace")
+        ready, _, _ = select.select([sys.stdin], [], [], max(0.0, seconds))
+        return sys.stdin.readline() if ready else None
+
     def json(self, value: Any) -> None:
         """Write a value as indented JSON; bytes that are not UTF-8 become \\udcXX escapes."""
         _write(self.out, json.dumps(value, ensure_ascii=False, indent=2) + "\n", "backslashreplace")
+
+
+def _terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def read_bytes(name: str, stdin: BinaryIO | None = None) -> bytes:

@@ -1,7 +1,8 @@
-"""Load one revision on this host, or leave the kernel as it was and say what failed.
+"""Load one revision on this host and open its window, or leave the kernel as it was and say what failed.
 
-Owns the order of the steps and the way back. An order is checked here from scratch, whoever sent it: the
-worst that a valid order can do is to load a valid document. It must not know about Redis, jobs or databases.
+Owns the order of the steps until the window is open; how it ends is for `window`. An order is checked here
+from scratch, whoever sent it: the worst that a valid order can do is to load a valid document. It must not
+know about Redis, jobs or databases.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from rules.host.backend import find_backend
-from rules.host.bootfiles import put_back_boot_files, read_boot_files, write_boot_files
+from rules.host.clock import boot_id, boottime, utc_now
 from rules.host.files import LockedOut
+from rules.host.hooks import reached
+from rules.host.records import UndoRecord, WindowRecord
 from rules.host.restore import (
     NotPutBack,
     RestoreFailed,
@@ -25,27 +29,40 @@ from rules.host.restore import (
     saves_or_fail,
 )
 from rules.host.runner import CommandFailed
-from rules.host.snapshot import utc_now
-from rules.host.state import Begun, StateDirectory, StateError, UndoRecord
+from rules.host.state import Begun, StateDirectory, StateError
+from rules.host.watch import NoWatchdog, Watch
+from rules.host.window import AWAITING_EVENT, FINAL_EVENT, awaiting, end_if_due, waiting_words
 from rules.netfilter.document import Document, digest, parse_document
 from rules.netfilter.errors import NetfilterError
 from rules.netfilter.model import Ruleset
 from rules.netfilter.parse import parse_save
 from rules.netfilter.plan import plan_changes
 from rules.netfilter.render import render_restore
-from rules.queue.orders import Failure, Loaded, Order, Outcome, OutcomeState, Step
+from rules.queue.orders import Failure, Loaded, Order, Outcome, OutcomeState, Step, why_expired
 from rules.queue.snapshots import FAMILIES, Backend, Family
 
 logger = logging.getLogger("dockerfw.apply")
 
 MAX_DETAIL = 3500
+# Longer than both families' loads and the reading back may take; then the watchdog ends the apply.
+LOADING_SECONDS = 60.0
 
 
 class Refused(Exception):  # noqa: N818 - it states a fact
     """An order is not one that this host carries out now; the text says why."""
 
 
-EXPECTED = (Refused, NetfilterError, CommandFailed, RestoreFailed, NotPutBack, LockedOut, StateError, OSError)
+EXPECTED = (
+    Refused,
+    NetfilterError,
+    CommandFailed,
+    RestoreFailed,
+    NotPutBack,
+    NoWatchdog,
+    LockedOut,
+    StateError,
+    OSError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +78,8 @@ class Apply:
     """One attempt to load one revision; `run` it once.
 
     `tell` gets an outcome whenever a step begins, and must not raise. `settle` gets the last one, and has to
-    keep it for good before it returns; when it raises OSError the apply fails and is undone.
+    keep it for good before it returns; when it raises OSError the apply fails and is undone. `window_seconds`
+    is for tests, which cannot wait as long as an order must allow.
     """
 
     def __init__(
@@ -72,20 +90,22 @@ class Apply:
         state: StateDirectory,
         tell: Callable[[Outcome], None],
         settle: Callable[[Outcome], None],
+        window_seconds: int | None = None,
     ) -> None:
         self._order = order
+        self._seconds = window_seconds or order.confirm_seconds
         self._host = host
         self._state = state
         self._tell = tell
         self._settle = settle
         self._steps: list[Step] = []
         self._event = 0
-        self._undo: UndoRecord | None = None
+        self._window: WindowRecord | None = None
         self._before: Seen | None = None
         self.after: Seen | None = None
 
     def run(self) -> Outcome:
-        """Go through all steps and return the last outcome, confirmed or failed. Never raises Exception."""
+        """Go through all steps and return the last outcome: awaiting or failed. Never raises Exception."""
         with contextlib.ExitStack() as stack:
             try:
                 return self._go(stack)
@@ -99,13 +119,14 @@ class Apply:
         with self._step("lock"):
             self._state.prepare()
             stack.enter_context(self._state.lock())
-            with contextlib.suppress(NotPutBack):
-                # What still differs then, this apply puts right.
-                recover(self._state)
+            self._end_the_last()
         with self._step("validate") as say:
             document = self._validate()
             self._state.write_begun(Begun(self._order.sequence, self._order.apply))
             say(f"revision {self._order.revision}, {len(document.rules)} rules")
+        # It starts while the next steps run, and is let go before the lock is.
+        watch = Watch(self._state)
+        stack.callback(watch.let_go)
         with self._step("snapshot") as say:
             before = self._before = look()
             say(f"backend {before.backend}")
@@ -113,23 +134,29 @@ class Apply:
         with self._step("rehearse") as say:
             rehearse(before.backend, before.rulesets, restores)
             say("loaded in a scratch network namespace")
+        with self._step("watchdog") as say:
+            self._open_window(before, restores)
+            watch.arm(self._order.apply)
+            say(f"without an answer the rules from before come back after {self._seconds} s")
         self._load(before, restores)
         with self._step("read-back"):
             self.after = self._read_back(document, before.backend)
-        with self._step("boot-files") as say:
-            write_boot_files(
-                document,
-                revision=self._order.revision,
-                backend=before.backend,
-                directory=self._state.boot,
-            )
-            say(str(self._state.boot))
         return self._report()
+
+    def _end_the_last(self) -> None:
+        """Bring an earlier apply to its end if it is due, and refuse this one if it is not."""
+        end_if_due(self._state)
+        waiting = self._state.read_window()
+        if waiting is not None:
+            raise Refused(f"{waiting_words(waiting)}. Keep it or roll it back first")
 
     def _validate(self) -> Document:
         order = self._order
         if order.host != self._host:
             raise Refused(f"the order is for the host {order.host!r}; this is {self._host!r}")
+        why = why_expired(order.issued_at, datetime.now(UTC))
+        if why is not None:
+            raise Refused(f"the order is not carried out: {why}. Order it again")
         last = self._state.last_begun()
         if order.sequence <= last.sequence:
             raise Refused(
@@ -160,23 +187,34 @@ class Apply:
                 if family not in restores:
                     say("this kernel has no IPv6: there is nothing to load and nothing to refuse")
                     continue
-                if self._undo is None:
-                    self._remember(before, restores)
                 load(before.backend, family, restores[family])
+                reached(f"loaded-ipv{family}")
 
-    def _remember(self, before: Seen, restores: Mapping[Family, str]) -> None:
-        record = UndoRecord(
+    def _open_window(self, before: Seen, restores: Mapping[Family, str]) -> None:
+        now = boottime()
+        window = WindowRecord(
             apply=self._order.apply,
             host=self._host,
-            event=self._event,
+            event=AWAITING_EVENT,
             revision=self._order.revision,
+            digest=self._order.digest,
+            phase="loading",
+            seconds=self._seconds,
+            opened=now,
+            deadline=now + LOADING_SECONDS,
+            boot=boot_id(),
+            steps=tuple(self._steps[:-1]),
+        )
+        undo = UndoRecord(
+            apply=self._order.apply,
             backend=before.backend,
+            document=dict(self._order.document),
             saves={family: _text(save) for family, save in before.saves.items()},
             restores=restores,
-            boot_files=read_boot_files(self._state.boot),
         )
-        self._state.write_undo(record)
-        self._undo = record
+        self._window = window
+        self._state.open_window(window, undo)
+        reached("window-written")
 
     def _read_back(self, document: Document, backend: Backend) -> Seen:
         after = look(backend)
@@ -190,41 +228,60 @@ class Apply:
         return after
 
     def _report(self) -> Outcome:
-        loaded = Loaded(self._order.revision, self._order.digest)
+        assert self._window is not None
         with self._step("report"):
             done = replace(self._steps[-1], state="done")
-            outcome = self._outcome("confirmed", steps=(*self._steps[:-1], done), loaded=loaded)
+            now = boottime()
+            window = replace(
+                self._window,
+                phase="awaiting",
+                opened=now,
+                deadline=now + self._seconds,
+                steps=(*self._steps[:-1], done),
+            )
+            outcome = awaiting(window)
             self._settle(outcome)
-            # From here on the new rules stand: the outcome that says so is on disk.
-            with contextlib.suppress(OSError):
-                self._state.clear_undo()
+            reached("report-settled")
+            # From here on the window is open: whatever dies now, only an answer or the deadline closes it.
+            self._state.write_window(window)
         return outcome
 
     def _fail(self, error: Exception) -> Outcome:
         failure = describe_failure(self._steps[-1].name if self._steps else "lock", error)
-        outcome = self._outcome("failed", error=replace(failure, summary=self._way_back(failure.summary)))
+        summary, put_back_again = self._way_back(failure.summary)
+        if self._window is not None:
+            # It may have been told that the window is open.
+            self._event = FINAL_EVENT
+        outcome = self._outcome("failed", error=replace(failure, summary=summary))
         try:
             self._settle(outcome)
+            reached("fail-settled")
+            if self._window is not None and put_back_again:
+                self._state.close_window()
         except OSError as disk:
             logger.error("the outcome of apply %s could not be kept: %s", self._order.apply, disk)
             self._tell(outcome)
         return outcome
 
-    def _way_back(self, summary: str) -> str:
-        """Undo what was done and add to the summary what the kernel holds now."""
-        if self._undo is None or self._before is None:
-            return f"{summary}. Nothing was changed in the kernel."[:MAX_DETAIL]
+    def _way_back(self, summary: str) -> tuple[str, bool]:
+        """Undo what was done; return the summary with what the kernel holds now, and whether that worked."""
+        if self._window is None or self._before is None or not self._loading():
+            return f"{summary}. Nothing was changed in the kernel."[:MAX_DETAIL], True
         try:
-            put_back(self._undo.backend, self._before.rulesets, self._undo.restores)
-            put_back_boot_files(self._state.boot, self._undo.boot_files)
-            self._state.clear_undo()
-        except (CommandFailed, RestoreFailed, NotPutBack, NetfilterError, OSError) as error:
+            undo = self._state.read_undo()
+            if undo is None or undo.apply != self._order.apply:
+                raise StateError("the way back is gone from the state directory")
+            put_back(undo.backend, self._before.rulesets, undo.restores)
+        except (CommandFailed, RestoreFailed, NotPutBack, NetfilterError, StateError, OSError) as error:
             logger.error("apply %s could not be undone: %s", self._order.apply, error)
             return (
-                f"{summary}. Putting back what was there before failed too: {error}. The root worker tries"
-                " again before the next apply and when it starts; until then look at the live page"
-            )[:MAX_DETAIL]
-        return f"{summary}. The rules that were there before are in force again."[:MAX_DETAIL]
+                f"{summary}. Putting back what was there before failed too: {error}. The watchdog tries"
+                " again until it works; until then look at the live page"
+            )[:MAX_DETAIL], False
+        return f"{summary}. The rules that were there before are in force again."[:MAX_DETAIL], True
+
+    def _loading(self) -> bool:
+        return any(step.name.startswith("load-") for step in self._steps)
 
     def _outcome(
         self,
@@ -259,6 +316,7 @@ class Apply:
         self._event += 1
         try:
             yield say
+            reached(f"after-{name}")
         except BaseException:
             self._steps[-1] = replace(self._steps[-1], state="failed", seconds=_since(began))
             raise
@@ -275,22 +333,6 @@ def look(backend: Backend | None = None) -> Seen:
     return Seen(backend, rulesets, saves)
 
 
-def recover(state: StateDirectory) -> UndoRecord | None:
-    """Undo an apply that died half way, and return its record; None when there is none. Hold the lock for it.
-
-    Raises CommandFailed, RestoreFailed, NotPutBack, ParseError, StateError, OSError.
-    """
-    record = state.read_undo()
-    if record is None:
-        return None
-    before = {family: parse_save(save) for family, save in record.saves.items()}
-    put_back(record.backend, before, record.restores)
-    put_back_boot_files(state.boot, record.boot_files)
-    state.clear_undo()
-    logger.warning("apply %s had died half way; what was there before it is in force again", record.apply)
-    return record
-
-
 def describe_failure(step: str, error: Exception) -> Failure:
     """Say what failed, with the command's words and the generated line where there is one."""
     refused = error if isinstance(error, RestoreFailed) else None
@@ -299,7 +341,7 @@ def describe_failure(step: str, error: Exception) -> Failure:
         summary = f"IPv{refused.family}: {refused.failure.command[0]} {refused.failure.reason}"
     elif command is not None:
         summary = f"{command.command[0]} {command.reason}"
-    elif isinstance(error, (Refused, NetfilterError, NotPutBack, LockedOut, StateError)):
+    elif isinstance(error, (Refused, NetfilterError, NotPutBack, NoWatchdog, LockedOut, StateError)):
         summary = str(error)
     else:
         summary = f"{type(error).__name__}: {error}"

@@ -15,6 +15,7 @@ from rules.queue.snapshots import FAMILIES, Backend, Family
 
 BACKENDS: tuple[Backend, Backend] = ("nft", "legacy")
 LOCK_WAIT_SECONDS = 10
+SAVE_SECONDS = 15.0
 
 _PROC_NET = Path("/proc/thread-self/net")
 _DOCKER_CHAIN = re.compile(rb"^:DOCKER(?:-USER|-FORWARD|-ISOLATION-STAGE-1)? ", re.MULTILINE)
@@ -44,12 +45,12 @@ def kernel_families() -> tuple[Family, ...]:
     return FAMILIES if (_PROC_NET / "if_inet6").exists() else FAMILIES[:1]
 
 
-def read_saves(backend: Backend) -> dict[Family, bytes | CommandFailed]:
+def read_saves(backend: Backend, *, seconds: float = SAVE_SECONDS) -> dict[Family, bytes | CommandFailed]:
     """Return each family's save in one backend; for a kernel without IPv6 there is none for IPv6."""
     families = kernel_families()
     if backend == "legacy" and not _table_names_readable():
         return {family: _save_by_table(family) for family in families}
-    commands = [Command((program(backend, family, "save"), "-c")) for family in families]
+    commands = [Command((program(backend, family, "save"), "-c"), seconds=seconds) for family in families]
     return dict(zip(families, run_all(commands), strict=True))
 
 

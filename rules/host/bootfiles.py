@@ -1,15 +1,20 @@
-"""Write the files that a booting host loads before its network comes up.
+"""The files that a booting host loads before its network comes up: one complete set for each kept revision.
 
-Owns which files there are and that they are replaced together, each as a whole. Their content comes from
+Owns which files there are and how a set takes the place of the one before: `boot` is a symbolic link to the
+set of the apply that was kept last, and is switched in one step. That switch is what makes a revision the
+confirmed one: whatever is killed around it, `boot_apply` says whether it happened. Contents come from
 `rules.netfilter.boot`; nothing is ever run or installed from here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import os
+import shutil
 from pathlib import Path
 
-from rules.host.files import read_bounded, remove_durably, write_all_durably
+from rules.host.files import link_durably, make_directory, write_all_durably
+from rules.host.hooks import reached
 from rules.netfilter.boot import render_boot_rules, render_boot_script, render_boot_unit
 from rules.netfilter.document import Document
 from rules.queue.snapshots import Backend
@@ -17,37 +22,43 @@ from rules.queue.snapshots import Backend
 SCRIPT = "dockerfw-boot.sh"
 UNIT = "dockerfw-boot.service"
 MODES = {"rules.v4": 0o600, "rules.v6": 0o600, SCRIPT: 0o700, UNIT: 0o644}
+SETS = "boot-sets"
 
 
-def write_boot_files(document: Document, *, revision: int, backend: Backend, directory: Path) -> None:
-    """Write all four files durably, the first put in place after the last is written. Raises OSError."""
-    script = render_boot_script(backend, document.settings.external_interfaces, str(directory))
+def write_boot_set(document: Document, *, apply: str, revision: int, backend: Backend, boot: Path) -> None:
+    """Write the files of an apply beside those in use, durably; nothing uses them yet. Raises OSError."""
+    directory = boot.parent / SETS / apply
+    make_directory(directory)
+    script = render_boot_script(backend, document.settings.external_interfaces, str(boot))
     texts = {
         "rules.v4": render_boot_rules(document, 4, revision),
         "rules.v6": render_boot_rules(document, 6, revision),
         SCRIPT: script,
-        UNIT: render_boot_unit(str(directory / SCRIPT)),
+        UNIT: render_boot_unit(str(boot / SCRIPT)),
     }
     write_all_durably({directory / name: (text.encode(), MODES[name]) for name, text in texts.items()})
 
 
-def read_boot_files(directory: Path) -> dict[str, str | None]:
-    """Return what the files hold now, None for one that is not there. Raises OSError."""
-    contents = {name: read_bounded(directory / name) for name in MODES}
-    return {
-        name: None if content is None else content.decode("utf-8", "surrogateescape")
-        for name, content in contents.items()
-    }
+def switch_boot_set(apply: str, boot: Path) -> None:
+    """Make the set of this apply the one that a boot loads. Raises OSError."""
+    if boot.is_dir() and not boot.is_symlink():
+        # Written before there were sets.
+        os.rename(boot, boot.parent / SETS / "before")
+    reached("keep-switch")
+    link_durably(boot, f"{SETS}/{apply}")
 
 
-def put_back_boot_files(directory: Path, was: Mapping[str, str | None]) -> None:
-    """Make the files hold again what `read_boot_files` returned. Raises OSError."""
-    now = read_boot_files(directory)
-    for name, text in was.items():
-        if text == now.get(name):
-            continue
-        if text is None:
-            remove_durably(directory / name)
-        else:
-            content = text.encode("utf-8", "surrogateescape")
-            write_all_durably({directory / name: (content, MODES[name])})
+def boot_apply(boot: Path) -> str:
+    """Return the id of the apply whose set a boot loads, empty when there is none."""
+    try:
+        return Path(os.readlink(boot)).name
+    except OSError:
+        return ""
+
+
+def remove_old_sets(boot: Path) -> None:
+    """Remove every set but the one in use; what cannot be removed stays for the next time."""
+    with contextlib.suppress(OSError):
+        for directory in (boot.parent / SETS).iterdir():
+            if directory.name != boot_apply(boot):
+                shutil.rmtree(directory, ignore_errors=True)

@@ -62,6 +62,15 @@ def remove_durably(path: Path) -> None:
     sync_directory(path.parent)
 
 
+def link_durably(path: Path, target: str) -> None:
+    """Make a symbolic link lead to `target`, in one step from wherever it led. Raises OSError."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(target)
+    os.replace(draft, path)
+    sync_directory(path.parent)
+
+
 def make_directory(path: Path) -> None:
     """Make a directory for root's eyes only, if it is not there. Raises OSError."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -77,14 +86,50 @@ def sync_directory(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, seconds: float) -> Iterator[None]:
-    """Hold the lock file for a `with` block; wait up to `seconds`. Raises LockedOut and OSError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def locked(path: Path, *, seconds: float) -> Iterator[int]:
+    """Hold the lock file for a `with` block, which gets its descriptor; wait up to `seconds`.
+
+    The lock is held until the last process that inherited the descriptor has closed it. Raises LockedOut and
+    OSError.
+    """
+    descriptor = _open_lock(path)
     try:
         _take_lock(descriptor, path, time.monotonic() + seconds)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def lock_holders(path: Path) -> list[int]:
+    """Return the ids of the other processes that hold a lock file, those that inherited it included."""
+    target = os.stat(path)
+    holders = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and process.name != str(os.getpid()):
+            # It may have ended, or be somebody else's.
+            with contextlib.suppress(OSError):
+                if _holds_lock(process, target):
+                    holders.append(int(process.name))
+    return holders
+
+
+def _holds_lock(process: Path, target: os.stat_result) -> bool:
+    for descriptor in (process / "fd").iterdir():
+        with contextlib.suppress(OSError):
+            found = descriptor.stat()
+            if (found.st_dev, found.st_ino) != (target.st_dev, target.st_ino):
+                continue
+            if "FLOCK" in (process / "fdinfo" / descriptor.name).read_text():
+                return True
+    return False
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        # Reading is enough for flock(2), and works where the file system has become read-only.
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _take_lock(descriptor: int, path: Path, deadline: float) -> None:

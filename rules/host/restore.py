@@ -6,14 +6,16 @@ decided elsewhere; this never loads a text that it was not given, except the way
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rules.host.backend import read_saves, restore_words
+from rules.host.backend import SAVE_SECONDS, read_saves, restore_words
+from rules.host.hooks import reached
+from rules.host.privileges import scratch_namespace
 from rules.host.runner import Command, CommandFailed, run, run_all
 from rules.host.undo import is_undone, undo_text
 from rules.netfilter.model import Ruleset
@@ -21,7 +23,9 @@ from rules.netfilter.parse import parse_save
 from rules.netfilter.rehearsal import rehearsal_text
 from rules.queue.snapshots import Backend, Family
 
-RESTORE_SECONDS = 45.0
+RESTORE_SECONDS = 20.0
+# Limits for one try of the way back: the first is short, since a deadline waits for it.
+WAY_BACK_SECONDS = (3.0, 10.0, RESTORE_SECONDS)
 _LINE_NUMBER = re.compile(r"\bline:? (\d+)")
 
 
@@ -60,13 +64,12 @@ def rehearse(backend: Backend, live: Mapping[Family, Ruleset], restores: Mapping
     `--test` would not do: it accepts jumps to chains that do not exist.
     """
     texts = {family: rehearsal_text(live[family], text) for family, text in restores.items()}
+    scratch = scratch_namespace()
     with tempfile.TemporaryDirectory(prefix="dockerfw-rehearsal-") as directory:
         # A lock of its own: the rehearsal touches nothing that the machine's lock guards.
         environment = {"XTABLES_LOCKFILE": str(Path(directory, "xtables.lock"))}
         commands = [
-            Command(
-                (*_unshare(), *restore_words(backend, family)), _bytes(text), RESTORE_SECONDS, environment
-            )
+            Command((*scratch, *restore_words(backend, family)), _bytes(text), RESTORE_SECONDS, environment)
             for family, text in texts.items()
         ]
         results = run_all(commands)
@@ -75,10 +78,10 @@ def rehearse(backend: Backend, live: Mapping[Family, Ruleset], restores: Mapping
             raise RestoreFailed(family, result, text)
 
 
-def load(backend: Backend, family: Family, text: str) -> None:
+def load(backend: Backend, family: Family, text: str, *, seconds: float | None = None) -> None:
     """Load one family's text into the kernel; all of it or nothing. Raises RestoreFailed."""
     try:
-        run(Command(restore_words(backend, family), _bytes(text), RESTORE_SECONDS))
+        run(Command(restore_words(backend, family), _bytes(text), seconds or RESTORE_SECONDS))
     except CommandFailed as failure:
         raise RestoreFailed(family, failure, text) from None
 
@@ -86,14 +89,25 @@ def load(backend: Backend, family: Family, text: str) -> None:
 def put_back(backend: Backend, before: Mapping[Family, Ruleset], restores: Mapping[Family, str]) -> None:
     """Lead each family back to what it held before its text was loaded, and see that it does.
 
-    Looks at the kernel first, so it is right whether a text was loaded, was not, or nobody knows. Raises
-    RestoreFailed, CommandFailed, and NotPutBack when the kernel still differs.
+    Looks at the kernel first, so it is right whether a text was loaded, was not, or nobody knows; tries again
+    when that fails, since others may change the rules meanwhile. Raises RestoreFailed, CommandFailed, and
+    NotPutBack when the kernel still differs.
     """
-    now, _ = read_rulesets(backend)
+    for seconds in WAY_BACK_SECONDS[:-1]:
+        with contextlib.suppress(RestoreFailed, CommandFailed, NotPutBack):
+            return _put_back_once(backend, before, restores, min(seconds, RESTORE_SECONDS))
+    return _put_back_once(backend, before, restores, RESTORE_SECONDS)
+
+
+def _put_back_once(
+    backend: Backend, before: Mapping[Family, Ruleset], restores: Mapping[Family, str], seconds: float
+) -> None:
+    now, _ = read_rulesets(backend, seconds=seconds)
     for family, text in restores.items():
         undo = undo_text(before[family], now[family], text)
         if undo:
-            load(backend, family, undo)
+            load(backend, family, undo, seconds=seconds)
+            reached(f"rollback-ipv{family}")
     after, _ = read_rulesets(backend)
     different = [
         family for family, text in restores.items() if not is_undone(before[family], after[family], text)
@@ -107,9 +121,11 @@ class NotPutBack(Exception):  # noqa: N818 - it states a fact
     """The kernel could not be led back to what it held before an apply."""
 
 
-def read_rulesets(backend: Backend) -> tuple[dict[Family, Ruleset], dict[Family, bytes]]:
+def read_rulesets(
+    backend: Backend, *, seconds: float = SAVE_SECONDS
+) -> tuple[dict[Family, Ruleset], dict[Family, bytes]]:
     """Return both families' tables, parsed and as printed. Raises CommandFailed and ParseError."""
-    saves = saves_or_fail(read_saves(backend))
+    saves = saves_or_fail(read_saves(backend, seconds=seconds))
     return {family: parse_save(save) for family, save in saves.items()}, saves
 
 
@@ -121,10 +137,6 @@ def saves_or_fail(results: Mapping[Family, bytes | CommandFailed]) -> dict[Famil
             raise result
         saves[family] = result
     return saves
-
-
-def _unshare() -> tuple[str, ...]:
-    return ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "--net")
 
 
 def _bytes(text: str) -> bytes:

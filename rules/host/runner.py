@@ -19,6 +19,9 @@ MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 MAX_STDERR_BYTES = 16_000
 _CHUNK = 1 << 18
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
+# Descriptors that every command inherits. The lock on this host's rules is one: it stays held until the last
+# command that was started under it has ended, also when the process that took it was killed.
+passed_on: set[int] = set()
 _PACKAGES = {"ip": "iproute2", "nft": "nftables", "unshare": "util-linux"}
 
 
@@ -94,6 +97,7 @@ class _Running:
                 stderr=subprocess.PIPE,
                 env=_environment(command),
                 bufsize=0,
+                pass_fds=tuple(passed_on),
             )
         except OSError as error:
             self.failure = _why_not_started(command.words[0], error)

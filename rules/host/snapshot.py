@@ -12,10 +12,10 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from rules.host.backend import Saves, find_backend, program
+from rules.host.clock import utc_now
 from rules.host.runner import Command, CommandFailed, command_path, run, run_all
 from rules.netfilter.errors import NetfilterError
 from rules.netfilter.model import Rule
@@ -39,11 +39,6 @@ _DOCKER_CHAIN = re.compile(r"^:DOCKER(?:-USER)? ", re.MULTILINE)
 _MAX_PUBLISHED = 4096
 
 Listing = list[dict[str, Any]] | CommandFailed
-
-
-def utc_now() -> str:
-    """Return the time as the messages carry it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def observe(host: str, *, seen: tuple[Backend, Saves] | None = None) -> Snapshot:

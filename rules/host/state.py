@@ -1,51 +1,49 @@
-"""What the root worker remembers on disk: the last sequence number, and how to undo what it began.
+"""The root worker's state directory: who may change the rules, the last sequence number, the open window.
 
-Owns the names and the shape of the files in the state directory. Whoever reads a file that makes no sense
-gets `StateError`; it must not guess what was in there.
+Owns the names of the files and the locks. What the window's files hold is for `records`; what is done about
+them is for `window`. It must not run a command or know about Redis.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-from rules.host.bootfiles import MODES
-from rules.host.files import locked, make_directory, read_bounded, remove_durably, write_durably
+from rules.host.files import (
+    LockedOut,
+    lock_holders,
+    locked,
+    make_directory,
+    read_bounded,
+    remove_durably,
+    write_all_durably,
+    write_durably,
+)
+from rules.host.records import MAX_UNDO_BYTES, MAX_WINDOW_BYTES, StateError, UndoRecord, WindowRecord
+from rules.host.runner import passed_on
 from rules.queue.fields import Fields, OrderError, load_json
-from rules.queue.snapshots import FAMILIES, Backend, Family
 
-UNDO_FORMAT = "dockerfw-undo/1"
-MAX_UNDO_BYTES = 96 * 1024 * 1024
+__all__ = ["Begun", "StateDirectory", "StateError"]
 
+logger = logging.getLogger("dockerfw.state")
 
-class StateError(Exception):
-    """A file of the state directory does not hold what dockerfw wrote there."""
+KILLED_WITHIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The apply that was let in last: its sequence number and id."""
+    """The order or answer that was let in last: its sequence number and the apply's id."""
 
     sequence: int
     apply: str
-
-
-@dataclass(frozen=True, slots=True)
-class UndoRecord:
-    """What an apply was about to load, and what the kernel held before; written before the first load."""
-
-    apply: str
-    host: str
-    event: int
-    revision: int
-    backend: Backend
-    saves: Mapping[Family, str]
-    restores: Mapping[Family, str]
-    boot_files: Mapping[str, str | None]
 
 
 class StateDirectory:
@@ -56,93 +54,108 @@ class StateDirectory:
         self.journal = path / "journal"
         self.boot = path / "boot"
         self._sequence = path / "sequence.json"
+        self._window = path / "window.json"
         self._undo = path / "undo.json"
+        self._lock = path / "lock"
 
     def prepare(self) -> None:
         """Make the directories that are missing. Raises OSError."""
-        for directory in (self.path, self.journal, self.boot):
+        for directory in (self.path, self.journal):
             make_directory(directory)
 
-    def lock(self, *, seconds: float = 30.0) -> AbstractContextManager[None]:
-        """Hold the right to change this host's rules. Raises LockedOut and OSError."""
-        return locked(self.path / "lock", seconds=seconds)
+    @contextlib.contextmanager
+    def lock(self, *, seconds: float = 30.0) -> Iterator[None]:
+        """Hold the right to change this host's rules. Raises LockedOut and OSError.
 
-    def worker_lock(self) -> AbstractContextManager[None]:
+        Commands that are run meanwhile hold it too, until they end.
+        """
+        with locked(self._lock, seconds=seconds) as descriptor:
+            passed_on.add(descriptor)
+            try:
+                yield
+            finally:
+                passed_on.discard(descriptor)
+
+    @contextlib.contextmanager
+    def lock_by_force(self, *, patience: float) -> Iterator[None]:
+        """Hold the lock after `patience` seconds even if those who hold it must be killed for it.
+
+        Raises LockedOut and OSError.
+        """
+        end = time.monotonic() + patience + KILLED_WITHIN_SECONDS
+        while True:
+            with contextlib.ExitStack() as stack:
+                try:
+                    stack.enter_context(self.lock(seconds=patience))
+                except LockedOut:
+                    if time.monotonic() > end:
+                        raise
+                    self._kill_holders()
+                    patience = 0.2
+                    continue
+                yield
+                return
+
+    def worker_lock(self) -> AbstractContextManager[int]:
         """Hold the right to be this directory's only root worker. Raises LockedOut and OSError."""
         return locked(self.path / "worker.lock", seconds=2.0)
 
+    def watchdog_lock(self, *, seconds: float = 0.0) -> AbstractContextManager[int]:
+        """Hold the right to be this directory's only watchdog. Raises LockedOut and OSError."""
+        return locked(self.path / "watchdog.lock", seconds=seconds)
+
     def last_begun(self) -> Begun:
-        """Return the apply that was let in last, sequence 0 for none. Raises StateError, OSError."""
+        """Return what was let in last, sequence 0 for nothing. Raises StateError, OSError."""
         raw = read_bounded(self._sequence, most=4096)
         if raw is None:
             return Begun(0, "")
-        fields = self._fields(self._sequence, raw)
         try:
+            fields = Fields(load_json(raw))
             return Begun(fields.integer("sequence"), fields.text("apply", longest=64))
         except OrderError as error:
             raise StateError(f"{self._sequence}: {error}") from None
 
     def write_begun(self, begun: Begun) -> None:
-        """Remember the apply that is let in, for good. Raises OSError."""
+        """Remember what is let in, for good. Raises OSError."""
         value = {"sequence": begun.sequence, "apply": begun.apply}
         write_durably(self._sequence, json.dumps(value).encode())
 
-    def read_undo(self) -> UndoRecord | None:
-        """Return what an apply left behind that never came to its end. Raises StateError, OSError."""
-        raw = read_bounded(self._undo, most=MAX_UNDO_BYTES)
-        if raw is None:
+    def window_changed(self) -> tuple[int, int] | None:
+        """Return a mark that is another one whenever the window's file is; None when there is no window."""
+        try:
+            found = self._window.stat()
+        except OSError:
             return None
-        fields = self._fields(self._undo, raw)
-        try:
-            fields = Fields.of_message(fields.value, UNDO_FORMAT)
-            return UndoRecord(
-                apply=fields.uuid("apply"),
-                host=fields.host(),
-                event=fields.integer("event"),
-                revision=fields.integer("revision", least=1),
-                backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
-                saves=_by_family(fields.object("saves")),
-                restores=_by_family(fields.object("restores")),
-                boot_files=_boot_files(fields.object("boot_files")),
-            )
-        except OrderError as error:
-            raise StateError(f"{self._undo}: {error}") from None
+        return found.st_ino, found.st_mtime_ns
 
-    def write_undo(self, record: UndoRecord) -> None:
-        """Remember how to undo what is about to be loaded. Raises OSError."""
-        value = {
-            "format": UNDO_FORMAT,
-            "apply": record.apply,
-            "host": record.host,
-            "event": record.event,
-            "revision": record.revision,
-            "backend": record.backend,
-            "saves": {str(family): text for family, text in record.saves.items()},
-            "restores": {str(family): text for family, text in record.restores.items()},
-            "boot_files": dict(record.boot_files),
-        }
-        write_durably(self._undo, json.dumps(value).encode("ascii"))
+    def read_window(self) -> WindowRecord | None:
+        """Return the apply that has not come to its end. Raises StateError, OSError."""
+        raw = read_bounded(self._window, most=MAX_WINDOW_BYTES)
+        return None if raw is None else WindowRecord.from_bytes(raw, str(self._window))
 
-    def clear_undo(self) -> None:
-        """Forget how to undo: the apply came to its end. Raises OSError."""
-        remove_durably(self._undo)
+    def read_undo(self) -> UndoRecord | None:
+        """Return the way back of the apply that has not come to its end. Raises StateError, OSError."""
+        raw = read_bounded(self._undo, most=MAX_UNDO_BYTES)
+        return None if raw is None else UndoRecord.from_bytes(raw, str(self._undo))
 
-    def _fields(self, path: Path, raw: bytes) -> Fields:
-        try:
-            return Fields(load_json(raw, max_bytes=MAX_UNDO_BYTES))
-        except OrderError as error:
-            raise StateError(f"{path}: {error}") from None
+    def open_window(self, window: WindowRecord, undo: UndoRecord) -> None:
+        """Remember how to undo what is about to be loaded, and until when. Raises OSError."""
+        # In this order: where there is a window, there is its way back.
+        files = {self._undo: (undo.to_bytes(), 0o600), self._window: (window.to_bytes(), 0o600)}
+        write_all_durably(files)
 
+    def write_window(self, window: WindowRecord) -> None:
+        """Change what is known of the open window. Raises OSError."""
+        write_durably(self._window, window.to_bytes())
 
-def _boot_files(fields: Fields) -> dict[str, str | None]:
-    def read(name: str) -> str:
-        return fields.text(name, longest=MAX_UNDO_BYTES)
+    def close_window(self) -> None:
+        """Forget the window and the way back: the apply came to its end. Raises OSError."""
+        remove_durably(self._window)
+        with contextlib.suppress(OSError):
+            self._undo.unlink()
 
-    return {name: fields.optional(name, read) for name in MODES}
-
-
-def _by_family(fields: Fields) -> dict[Family, str]:
-    longest = MAX_UNDO_BYTES
-    return {
-        family: fields.text(str(family), longest=longest) for family in FAMILIES if fields.has(str(family))
-    }
+    def _kill_holders(self) -> None:
+        for pid in lock_holders(self._lock):
+            logger.error("process %d holds %s for too long and is killed", pid, self._lock)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)

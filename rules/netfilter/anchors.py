@@ -22,6 +22,7 @@ from rules.netfilter.own import (
     HOST_ANCHOR,
     INPUT,
     OWN_CHAINS,
+    PANIC_ANCHOR,
     body,
     container_anchor,
 )
@@ -79,7 +80,7 @@ def anchor_work(settings: Settings, live: Ruleset | None) -> AnchorWork:
     changes: list[AnchorChange] = []
     for chain, anchors in wanted.items():
         rules = _rules(live, chain)
-        stale = [rule for rule in rules if _is_anchor(rule) and body(rule) not in anchors]
+        stale = [rule for rule in rules if is_anchor(rule) and body(rule) not in anchors]
         gone = [*stale, *(rule for rule in adopted if rule.chain == chain)]
         misplaced = _misplaced(rules, anchors, gone)
         copies = [rule for rule in rules if body(rule) in misplaced]
@@ -114,7 +115,7 @@ def _rules(live: Ruleset | None, chain: str) -> tuple[Rule, ...]:
     return found.rules if found is not None else ()
 
 
-def _is_anchor(rule: Rule) -> bool:
+def is_anchor(rule: Rule) -> bool:
     """Say whether a rule has exactly the shape of an anchor, for whatever interface."""
     words = rule.text.split()
     if rule.chain == INPUT:
@@ -129,7 +130,8 @@ def _misplaced(rules: Sequence[Rule], anchors: Sequence[str], gone: Sequence[Rul
     in_place: set[str] = set()
     for rule in rules:
         text = body(rule)
-        if id(rule) in removed or (text in anchors and copies[text] > 1):
+        # Before a panic nothing has to stand: what we let pass is refused there all the same.
+        if id(rule) in removed or text == PANIC_ANCHOR or (text in anchors and copies[text] > 1):
             continue
         if text not in anchors:
             break
@@ -176,7 +178,7 @@ def _jumps(live: Ruleset | None, delete: Sequence[Rule]) -> tuple[Rule, ...]:
         for rule in chain.rules
         if FILTERS in rule.text
         and id(rule) not in deleted
-        and not (chain.name in (INPUT, DOCKER_USER) and _is_anchor(rule))
+        and not (chain.name in (INPUT, DOCKER_USER) and is_anchor(rule))
         and rule.target is not None
         and rule.target.name in OWN_CHAINS
     )

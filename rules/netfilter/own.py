@@ -21,6 +21,10 @@ FORWARD: Final = "FORWARD"
 DOCKER: Final = "DOCKER"
 DOCKER_USER: Final = "DOCKER-USER"
 
+# The chain of `firewall panic`. No revision has it, so no load touches it.
+PANIC: Final = "FILTERS-PANIC"
+PANIC_ANCHOR: Final = f"-j {PANIC}"
+
 HOST_ANCHOR: Final = f"-j {FILTERS_HOST}"
 
 _RULE_ID = re.compile(r'--comment "?dockerfw:([a-z0-9]{4,12})"?(?= |$)', re.ASCII)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rules.netfilter.model import BUILTIN_CHAINS, Family, Rule, Ruleset
-from rules.netfilter.own import DOCKER_USER, OWN_CHAINS
+from rules.netfilter.own import DOCKER_USER, OWN_CHAINS, PANIC
 
 Owner = Literal[
     "dockerfw", "docker", "fail2ban", "ufw", "firewalld", "kubernetes", "libvirt", "builtin", "other"
@@ -42,7 +42,7 @@ def chain_owner(table: str, chain: str, rules: Sequence[Rule] = ()) -> Owner:
     """Name who a chain belongs to. DOCKER-USER counts as Docker's: Docker makes it, for people to fill."""
     if chain in BUILTIN_CHAINS.get(table, ()):
         return "builtin"
-    if table == "filter" and chain in OWN_CHAINS:
+    if table == "filter" and chain in (*OWN_CHAINS, PANIC):
         return "dockerfw"
     if chain == "DOCKER" or chain == DOCKER_USER or chain.startswith(("DOCKER-", "DOCKER_")):
         return "docker"

@@ -20,6 +20,8 @@ from rules.netfilter.own import (
     HOST_ANCHOR,
     INPUT,
     OWN_CHAINS,
+    PANIC,
+    PANIC_ANCHOR,
     Label,
     body,
     container_anchor,
@@ -153,7 +155,7 @@ def _anchor_place(live: Ruleset, chain: str, text: str) -> AnchorPlace:
     for rule in found.rules if found else ():
         if body(rule) == text:
             return "first"
-        if not body(rule).endswith(f" -j {FILTERS_CONTAINERS}"):
+        if body(rule) != PANIC_ANCHOR and not body(rule).endswith(f" -j {FILTERS_CONTAINERS}"):
             break
     present = found is not None and any(body(rule) == text for rule in found.rules)
     return "not first" if present else "missing"
@@ -186,6 +188,8 @@ def _chain_reasons(document: Document, revision: int, family: Family, live: Rule
 
 def _anchor_reasons(settings: Settings, live: Ruleset) -> list[str]:
     reasons = []
+    if live.chain("filter", PANIC) is not None:
+        reasons.append("somebody on its console has called a panic, so all but who was named is refused.")
     for chain, anchors in wanted_anchors(settings).items():
         for text in anchors:
             place = _anchor_place(live, chain, text)

@@ -12,8 +12,10 @@ import time
 
 from django.db import DatabaseError, connections
 
+from rules.queue.console import ConsoleEvent
 from rules.queue.entries import AllowedJob
 from rules.queue.orders import OrderError, Outcome
+from rules.services.console import console_record
 from rules.services.expiry import applies_expire
 from rules.services.outcomes import outcome_record
 
@@ -38,6 +40,20 @@ def record_outcome(value: dict[str, object]) -> None:
         connections.close_all()
 
 
+def record_console(value: dict[str, object]) -> None:
+    """Write down what was done on a host's console, once. Raises DatabaseError likewise."""
+    try:
+        event = ConsoleEvent.from_json(value)
+    except OrderError as error:
+        logger.warning("a console event that cannot be read was dropped: %s", error)
+        return
+    connections.close_all()
+    try:
+        console_record(event=event)
+    finally:
+        connections.close_all()
+
+
 def expire_applies() -> None:
     """Give up applies whose order was lost; a database that is away is met again at the next turn."""
     try:
@@ -51,6 +67,7 @@ def expire_applies() -> None:
 
 ALLOWED = {
     "record_outcome": AllowedJob(record_outcome, arguments=(dict,), seconds=60.0, acknowledged=True),
+    "record_console": AllowedJob(record_console, arguments=(dict,), seconds=60.0, acknowledged=True),
 }
 
 

@@ -18,7 +18,15 @@ from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from rules.queue.orders import Order, firewall_queue, observe_key, progress_key, snapshot_key
+from rules.queue.orders import (
+    EXPIRY_SECONDS,
+    Answer,
+    Order,
+    firewall_queue,
+    observe_key,
+    progress_key,
+    snapshot_key,
+)
 
 SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024
 HEAD_BYTES = 300
@@ -30,6 +38,7 @@ ORDER_TIMEOUT_SECONDS = 300
 # A page asks several times: one time limit is enough to learn that a Redis hangs.
 SILENCE_SECONDS = 2.0
 _silent_until = 0.0
+ANSWER_TIMEOUT_SECONDS = 120
 
 
 class QueueError(Exception):
@@ -60,6 +69,18 @@ def order_send(*, order: Order, job_id: str) -> None:
         job_id=job_id,
         ttl=ORDER_WAITS_SECONDS,
         timeout=ORDER_TIMEOUT_SECONDS,
+    )
+
+
+def answer_send(answer: Answer) -> None:
+    """Hand an answer to the root worker whose window is open. Raises QueueError."""
+    _enqueue(
+        answer.host,
+        "answer",
+        args=[answer.to_json()],
+        job_id=None,
+        ttl=EXPIRY_SECONDS,
+        timeout=ANSWER_TIMEOUT_SECONDS,
     )
 
 

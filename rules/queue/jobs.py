@@ -1,4 +1,4 @@
-"""The root worker's two jobs, `apply` and `observe`, and what it does when one of them dies.
+"""The root worker's jobs, `apply`, `answer` and `observe`, and what it does when one of them dies.
 
 Owns the way between the messages and `rules.host`: reads an order, reports each step, keeps and sends the
 last word, stores snapshots. It must not touch a database, and trusts nothing that came over the queue.
@@ -14,12 +14,17 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from rules.host.apply import Apply, recover
-from rules.host.snapshot import observe, utc_now
-from rules.host.state import StateDirectory, UndoRecord
+from rules.host.answers import carry_out
+from rules.host.apply import Apply
+from rules.host.clock import utc_now
+from rules.host.outbox import FINAL_STATES
+from rules.host.snapshot import observe
+from rules.host.state import StateDirectory
+from rules.host.window import FINAL_EVENT, NotOpen, end_if_due
 from rules.queue.entries import AllowedJob
 from rules.queue.journal import Journal
 from rules.queue.orders import (
+    Answer,
     Failure,
     Order,
     OrderError,
@@ -33,32 +38,40 @@ from rules.queue.orders import (
 logger = logging.getLogger("dockerfw.jobs")
 
 APPLY_SECONDS = 300.0
+ANSWER_SECONDS = 120.0
 OBSERVE_SECONDS = 60.0
-PROGRESS_TTL_SECONDS = 3600
+PROGRESS_TTL_SECONDS = 2 * 3600
 MAX_SNAPSHOT_BYTES = 48 * 1024 * 1024
-# Steps count events from 0; what is said about a dead apply comes after all of them.
-DEAD_EVENT = 1000
+# Whoever holds the lock longer than this after a job has died hangs.
+PATIENCE_SECONDS = 5.0
 
 
 class RootJobs:
-    """What the queue of one host may ask for."""
+    """What the queue of one host may ask for.
 
-    def __init__(self, *, host: str, state: StateDirectory, connection: Redis) -> None:
+    `window_seconds` replaces the length of every window, for tests, which cannot wait for real ones.
+    """
+
+    def __init__(
+        self, *, host: str, state: StateDirectory, connection: Redis, window_seconds: int | None = None
+    ) -> None:
         self._host = host
         self._state = state
         self._connection = connection
-        self._journal = Journal(state.journal)
+        self._journal = Journal(state.journal, on_final=self._progress_again)
+        self._window_seconds = window_seconds
         self._progress_works = True
 
     def allowed(self) -> dict[str, AllowedJob]:
         """Return the list of what may run, for the locked worker."""
         return {
             "apply": AllowedJob(self.apply, arguments=(dict,), seconds=APPLY_SECONDS),
+            "answer": AllowedJob(self.answer, arguments=(dict,), seconds=ANSWER_SECONDS),
             "observe": AllowedJob(self.observe, seconds=OBSERVE_SECONDS),
         }
 
     def apply(self, value: dict[str, object]) -> None:
-        """Carry out one order and tell what became of it."""
+        """Carry out one order until its window is open, and tell what became of it."""
         try:
             order = Order.from_json(value)
         except OrderError as error:
@@ -67,23 +80,60 @@ class RootJobs:
         if self._came_again(order):
             return
         self._progress_works = True
-        run = Apply(order, host=self._host, state=self._state, tell=self._tell, settle=self._journal.write)
+        run = Apply(
+            order,
+            host=self._host,
+            state=self._state,
+            tell=self._tell,
+            settle=self._settle,
+            window_seconds=self._window_seconds,
+        )
         outcome = run.run()
         logger.info("apply %s of revision %d: %s", order.apply, order.revision, outcome.state)
         if outcome.error is not None:
             logger.warning("apply %s: step %s: %s", order.apply, outcome.error.step, outcome.error.summary)
-        seen = (run.after.backend, run.after.saves) if run.after and outcome.state == "confirmed" else None
+        self._progress(outcome)
+        seen = (run.after.backend, run.after.saves) if run.after and outcome.state == "awaiting" else None
         with contextlib.suppress(RedisError):
             self._store(observe(self._host, seen=seen))
+        self.deliver()
+
+    def answer(self, value: dict[str, object]) -> None:
+        """Carry out one answer to an open window, and tell what became of it."""
+        try:
+            answer = Answer.from_json(value)
+            outcome = carry_out(answer, self._state, host=self._host)
+        except (OrderError, NotOpen) as error:
+            # Nothing waits for this answer; what became of its apply was told when it ended.
+            logger.warning("an answer was not carried out: %s", error)
+            return
         self._progress(outcome)
+        if outcome.error is not None:
+            logger.warning("apply %s: %s", outcome.apply, outcome.error.summary)
+        elif outcome.state in FINAL_STATES:
+            with contextlib.suppress(RedisError):
+                self._store(observe(self._host))
         self.deliver()
 
     def observe(self) -> None:
         """Look at the host and store the snapshot."""
         self._store(observe(self._host))
 
+    def window_closed(self) -> None:
+        """Show and send how a window ended that nobody here has ended."""
+        self.deliver()
+        try:
+            self._store(observe(self._host))
+        except RedisError as error:
+            logger.warning("the snapshot is not stored: %s", error)
+
     def died(self, name: str, arguments: list[object]) -> None:
         """Clean up after a job whose process died: undo what it had begun, and tell."""
+        if name == "answer":
+            # Kept, and not told; or rolling back, and not done. An open window stays open.
+            with self._state.lock_by_force(patience=PATIENCE_SECONDS):
+                end_if_due(self._state)
+            self.deliver()
         if name != "apply" or not arguments:
             return
         try:
@@ -92,17 +142,11 @@ class RootJobs:
             return
         self._bury(order, "The process that loaded the rules died or took too long, and was ended")
 
-    def start(self) -> None:
-        """Undo what an earlier root worker left half done. Raises what `recover` raises."""
-        with self._state.lock():
-            record = recover(self._state)
-        if record is not None:
-            self._settle_dead(record, "The root worker was stopped in the middle of the apply")
-
     def deliver(self) -> None:
         """Send the outcomes that were not delivered; what fails is tried again later."""
         try:
             self._journal.deliver(self._connection)
+            self._journal.reserve()
         except (RedisError, OSError) as error:
             logger.warning("outcomes will be sent later: %s", error)
 
@@ -121,22 +165,20 @@ class RootJobs:
         return True
 
     def _bury(self, order: Order, why: str) -> None:
-        with self._state.lock():
-            record = recover(self._state)
-        if record is not None and record.apply != order.apply:
-            self._settle_dead(record, "The root worker was stopped in the middle of the apply")
-        how = "The rules that were there before are in force again" if record else "Nothing was changed"
-        self._settle(self._dead(order.apply, "report", f"{why}. {how}."))
-
-    def _settle_dead(self, record: UndoRecord, why: str) -> None:
-        summary = f"{why}. The rules that were there before are in force again."
-        self._settle(self._dead(record.apply, "report", summary))
+        with self._state.lock_by_force(patience=PATIENCE_SECONDS):
+            end_if_due(self._state)
+            window = self._state.read_window()
+            # Without a window nothing was loaded; whatever had one has its last word, or still waits.
+            if (window is None or window.apply != order.apply) and not self._journal.settled(order.apply):
+                dead = self._dead(order.apply, "report", f"{why}. Nothing was changed.")
+                self._journal.write(dead)
+        self.deliver()
 
     def _dead(self, apply: str, step: str, summary: str) -> Outcome:
         return Outcome(
             apply=apply,
             host=self._host,
-            event=DEAD_EVENT,
+            event=FINAL_EVENT,
             state="failed",
             at=utc_now(),
             steps=(),
@@ -145,12 +187,15 @@ class RootJobs:
         )
 
     def _settle(self, outcome: Outcome) -> None:
-        if self._journal.settled(outcome.apply):
-            return
-        logger.warning("apply %s: %s", outcome.apply, outcome.error.summary if outcome.error else "")
-        self._journal.write(outcome)
-        self._progress(outcome)
-        self.deliver()
+        """Keep an outcome for good. Raises OSError, and sends a failure at least, while Redis has it."""
+        try:
+            self._journal.write(outcome)
+        except OSError:
+            if outcome.state == "failed":
+                with contextlib.suppress(RedisError):
+                    job_id = f"outcome-{outcome.apply}-{outcome.event:06d}"
+                    self._journal.send(self._connection, outcome, job_id)
+            raise
 
     def _refuse_unreadable(self, value: dict[str, object], error: OrderError) -> None:
         logger.warning("an order that is none was refused: %s", error)
@@ -179,6 +224,10 @@ class RootJobs:
             # Once is enough: an apply must not wait for Redis at every step.
             self._progress_works = False
             logger.warning("the steps cannot be shown while they run: %s", error)
+
+    def _progress_again(self, outcome: Outcome) -> None:
+        self._progress_works = True
+        self._progress(outcome)
 
     def _store(self, snapshot: Snapshot) -> None:
         value: Any = dump_json(snapshot.to_json())

@@ -1,4 +1,4 @@
-"""The messages between web, root worker and clerk: orders, outcomes, and (in `snapshots`) what was seen.
+"""The messages between web, root worker and clerk: orders and answers, `outcomes`, and `snapshots`.
 
 Owns their shape: frozen values, strict `from_json`, plain `to_json`. Everything that is read here comes over
 a queue that others can write to, so nothing is taken on trust. It must not do I/O, read a clock, or import
@@ -9,13 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, cast
 
 from rules.queue.fields import Fields, OrderError, dump_json, load_json
+from rules.queue.outcomes import (
+    FAILURE_STEPS,
+    LOADING_STEPS,
+    MOST_CONFIRM_SECONDS,
+    STEP_NAMES,
+    Failure,
+    Loaded,
+    Outcome,
+    OutcomeState,
+    Step,
+    StepState,
+    WayBack,
+    WayBackReason,
+    Window,
+)
 from rules.queue.snapshots import CommandError, Interface, PublishedPort, Snapshot, saves_digest
 
 __all__ = [
     "CLERK_QUEUE",
+    "FAILURE_STEPS",
+    "LOADING_STEPS",
+    "MOST_CONFIRM_SECONDS",
+    "STEP_NAMES",
+    "Answer",
     "CommandError",
     "Failure",
     "Interface",
@@ -23,9 +44,14 @@ __all__ = [
     "Order",
     "OrderError",
     "Outcome",
+    "OutcomeState",
     "PublishedPort",
     "Snapshot",
     "Step",
+    "StepState",
+    "WayBack",
+    "WayBackReason",
+    "Window",
     "dump_json",
     "firewall_queue",
     "load_json",
@@ -36,24 +62,17 @@ __all__ = [
 ]
 
 ORDER_FORMAT = "dockerfw-order/1"
-OUTCOME_FORMAT = "dockerfw-outcome/1"
+ANSWER_FORMAT = "dockerfw-answer/1"
 
 CLERK_QUEUE = "clerk"
 
-OutcomeState = Literal["loading", "awaiting", "confirmed", "rolled_back", "failed"]
-StepState = Literal["running", "done", "failed"]
+# A confirmation window, from the moment that the rules are loaded.
+LEAST_CONFIRM_SECONDS = 15
+# Older orders and answers are refused: the queue was stuck, and whoever sent them may have gone.
+EXPIRY_SECONDS = 120
+CLOCK_SKEW_SECONDS = 60
 
-STEP_NAMES = (
-    "lock",
-    "validate",
-    "snapshot",
-    "rehearse",
-    "load-ipv4",
-    "load-ipv6",
-    "read-back",
-    "boot-files",
-    "report",
-)
+AnswerKind = Literal["keep", "rollback", "extend"]
 
 
 def firewall_queue(host: str) -> str:
@@ -103,11 +122,9 @@ class Order:
             revision=fields.integer("revision", least=1, most=2**31 - 1),
             document=document,
             digest=fields.digest("digest"),
-            confirm_seconds=fields.integer("confirm_seconds"),
+            confirm_seconds=_window_seconds(fields, "confirm_seconds"),
             issued_at=fields.time("issued_at"),
         )
-        if order.confirm_seconds:
-            fields.fail("confirm_seconds", "a confirmation window is not supported yet: only 0 is taken")
         fields.done()
         return order
 
@@ -127,142 +144,58 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One step of an apply: when it began, how many seconds it took, what there is to say about it."""
-
-    name: str
-    state: StepState
-    at: str
-    seconds: float
-    detail: str
-
-    @classmethod
-    def from_json(cls, value: object, path: str = "") -> Step:
-        """Read a step. Raises OrderError."""
-        fields = Fields(value, path)
-        step = cls(
-            name=fields.one_of("name", STEP_NAMES),
-            state=cast(StepState, fields.one_of("state", ("running", "done", "failed"))),
-            at=fields.time("at"),
-            seconds=fields.number("seconds"),
-            detail=fields.text("detail", longest=4000),
-        )
-        fields.done()
-        return step
-
-    def to_json(self) -> dict[str, object]:
-        """Return the step as a JSON object."""
-        return {
-            "name": self.name,
-            "state": self.state,
-            "at": self.at,
-            "seconds": self.seconds,
-            "detail": self.detail,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an apply failed: the step, a sentence, and the command's own words where a command failed.
-
-    `line_number` and `line` name the line of the generated restore text that iptables refused.
-    """
-
-    step: str
-    summary: str
-    command: tuple[str, ...] | None = None
-    exit_status: int | None = None
-    stderr: str = ""
-    line_number: int | None = None
-    line: str | None = None
-
-    @classmethod
-    def from_json(cls, value: object, path: str = "") -> Failure:
-        """Read a failure. Raises OrderError."""
-        fields = Fields(value, path)
-        failure = cls(
-            step=fields.one_of("step", STEP_NAMES),
-            summary=fields.text("summary", longest=4000),
-            command=fields.optional("command", lambda key: fields.texts(key, most=64, longest=4000)),
-            exit_status=fields.optional(
-                "exit_status", lambda key: fields.integer(key, least=-1000, most=1000)
-            ),
-            stderr=fields.text("stderr", longest=16_000),
-            line_number=fields.optional("line_number", lambda key: fields.integer(key, least=1)),
-            line=fields.optional("line", lambda key: fields.text(key, longest=4000)),
-        )
-        fields.done()
-        return failure
-
-    def to_json(self) -> dict[str, object]:
-        """Return the failure as a JSON object."""
-        return {
-            "step": self.step,
-            "summary": self.summary,
-            "command": None if self.command is None else list(self.command),
-            "exit_status": self.exit_status,
-            "stderr": self.stderr,
-            "line_number": self.line_number,
-            "line": self.line,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """The revision that the kernel was seen to hold."""
-
-    revision: int
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of an apply so far; `event` counts from 0 for each apply and never goes back."""
+class Answer:
+    """What the admin says while the window of an apply is open; `seconds` is the new length for "extend"."""
 
     apply: str
+    sequence: int
     host: str
-    event: int
-    state: OutcomeState
-    at: str
-    steps: tuple[Step, ...]
-    error: Failure | None
-    loaded: Loaded | None
+    answer: AnswerKind
+    seconds: int | None
+    issued_at: str
 
     @classmethod
-    def from_json(cls, value: object) -> Outcome:
-        """Read an outcome. Raises OrderError."""
-        fields = Fields.of_message(value, OUTCOME_FORMAT)
-        states = ("loading", "awaiting", "confirmed", "rolled_back", "failed")
-        outcome = cls(
+    def from_json(cls, value: object) -> Answer:
+        """Read an answer. Raises OrderError."""
+        fields = Fields.of_message(value, ANSWER_FORMAT)
+        answer = cls(
             apply=fields.uuid("apply"),
+            sequence=fields.integer("sequence", least=1),
             host=fields.host(),
-            event=fields.integer("event", most=100_000),
-            state=cast(OutcomeState, fields.one_of("state", states)),
-            at=fields.time("at"),
-            steps=tuple(Step.from_json(item, path) for item, path in fields.items("steps", most=64)),
-            error=fields.optional("error", lambda key: Failure.from_json(fields.take(key), key)),
-            loaded=fields.optional("loaded", lambda key: _loaded(fields.object(key))),
+            answer=cast(AnswerKind, fields.one_of("answer", ("keep", "rollback", "extend"))),
+            seconds=fields.optional("seconds", lambda key: _window_seconds(fields, key)),
+            issued_at=fields.time("issued_at"),
         )
+        if (answer.seconds is not None) != (answer.answer == "extend"):
+            fields.fail("seconds", "is needed to extend a window, and for nothing else")
         fields.done()
-        return outcome
+        return answer
 
     def to_json(self) -> dict[str, object]:
-        """Return the outcome as a JSON object."""
-        loaded = self.loaded
+        """Return the answer as a JSON object."""
         return {
-            "format": OUTCOME_FORMAT,
+            "format": ANSWER_FORMAT,
             "apply": self.apply,
+            "sequence": self.sequence,
             "host": self.host,
-            "event": self.event,
-            "state": self.state,
-            "at": self.at,
-            "steps": [step.to_json() for step in self.steps],
-            "error": None if self.error is None else self.error.to_json(),
-            "loaded": None if loaded is None else {"revision": loaded.revision, "digest": loaded.digest},
+            "answer": self.answer,
+            "seconds": self.seconds,
+            "issued_at": self.issued_at,
         }
 
 
-def _loaded(fields: Fields) -> Loaded:
-    loaded = Loaded(revision=fields.integer("revision", least=1), digest=fields.digest("digest"))
-    fields.done()
-    return loaded
+def why_expired(issued_at: str, now: datetime) -> str | None:
+    """Say in a sentence why a message that was issued then is not carried out at `now`; None when it is."""
+    age = (now - datetime.fromisoformat(issued_at)).total_seconds()
+    if age > EXPIRY_SECONDS:
+        return (
+            f"it was issued {age:.0f} s ago and counts for {EXPIRY_SECONDS} s only: the queue was stuck, or"
+            " the clocks of the two machines differ"
+        )
+    if age < -CLOCK_SKEW_SECONDS:
+        return f"it was issued {-age:.0f} s in the future: the clocks of the two machines differ"
+    return None
+
+
+def _window_seconds(fields: Fields, key: str) -> int:
+    return fields.integer(key, least=LEAST_CONFIRM_SECONDS, most=MOST_CONFIRM_SECONDS)

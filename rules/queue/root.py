@@ -17,8 +17,11 @@ from redis.retry import Retry
 from dockerfw_site.environment import Environment, SettingError, read_environment
 from rules.host.backend import BACKENDS
 from rules.host.files import LockedOut
+from rules.host.minder import Minder
+from rules.host.privileges import drop_privileges
 from rules.host.snapshot import iptables_version
 from rules.host.state import StateDirectory
+from rules.queue.console_journal import and_console
 from rules.queue.entries import refuse_unpickling
 from rules.queue.jobs import RootJobs
 from rules.queue.orders import firewall_queue
@@ -27,11 +30,14 @@ from rules.queue.worker import LockedWorker
 logger = logging.getLogger("dockerfw.root")
 
 IDLE_SECONDS = 5.0
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 4.0
 
 
-def main() -> int:
-    """Serve this host's queue; status 0 after a stop, 1 when it could not start, 2 for wrong settings."""
+def main(*, window_seconds: int | None = None) -> int:
+    """Serve this host's queue; status 0 after a stop, 1 when it could not start, 2 for wrong settings.
+
+    `window_seconds` is for tests, which cannot wait as long as an order must allow.
+    """
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -42,11 +48,16 @@ def main() -> int:
     except SettingError as error:
         logger.error("%s", error)
         return 2
+    try:
+        drop_privileges()
+    except OSError as error:
+        logger.error("the privileges that are not needed could not be given up: %s", error)
+        return 1
     state = StateDirectory(environment.state_dir)
     try:
         state.prepare()
         with state.worker_lock():
-            serve(environment, state)
+            serve(environment, state, window_seconds=window_seconds)
     except LockedOut as error:
         logger.error("a root worker for this state directory runs already: %s", error)
         return 1
@@ -66,13 +77,14 @@ def connect(url: str) -> Redis:
     )
 
 
-def serve(environment: Environment, state: StateDirectory) -> None:
+def serve(environment: Environment, state: StateDirectory, *, window_seconds: int | None = None) -> None:
     """Undo what was left half done, then serve until told to stop."""
     connection = connect(environment.redis_url)
-    jobs = RootJobs(host=environment.host, state=state, connection=connection)
+    jobs = RootJobs(host=environment.host, state=state, connection=connection, window_seconds=window_seconds)
+    minder = Minder(state, closed=jobs.window_closed)
     try:
-        jobs.start()
-    # Serving goes on: the next apply tries again, and its failure reaches the page.
+        minder.start()
+    # Serving goes on: it is tried again all the time, and until it works the next apply says so.
     except Exception as error:  # noqa: BLE001
         logger.error("what an earlier root worker left half done could not be undone: %s", error)
     for backend in BACKENDS:
@@ -81,7 +93,8 @@ def serve(environment: Environment, state: StateDirectory) -> None:
         firewall_queue(environment.host),
         connection=connection,
         allowed=jobs.allowed(),
-        on_idle=jobs.deliver,
+        on_idle=and_console(jobs.deliver, state.journal, connection),
+        on_tick=minder.look,
         on_crash=jobs.died,
         idle_seconds=IDLE_SECONDS,
     )

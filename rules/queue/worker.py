@@ -44,8 +44,10 @@ PAUSE_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 class LockedWorker(Worker):
     """Serve one queue: `LockedWorker("clerk", connection=..., allowed={"name": AllowedJob(...)}).work()`.
 
-    `on_idle` is called in this process at the start, after each job and every `idle_seconds`. `on_crash` is
-    called in a forked process, with a job's name and arguments, when its process died or had to be killed.
+    `on_idle` is called in this process at the start, after each job and every `idle_seconds`. `on_tick` is
+    called as often, also while a job runs and while Redis is away, and says in how many seconds it wants to
+    be called again at the latest. `on_crash` is called in a forked process, with a job's name and arguments,
+    when its process died or had to be killed.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class LockedWorker(Worker):
         connection: Redis,
         allowed: Mapping[str, AllowedJob],
         on_idle: Callable[[], None] | None = None,
+        on_tick: Callable[[], float | None] | None = None,
         on_crash: Callable[[str, list[object]], None] | None = None,
         idle_seconds: float = 5.0,
     ) -> None:
@@ -71,6 +74,8 @@ class LockedWorker(Worker):
         self.pid = os.getpid()
         self._allowed = dict(allowed)
         self._on_idle = on_idle
+        self._on_tick = on_tick
+        self._tick_seconds = idle_seconds
         self._on_crash = on_crash
         self._idle_seconds = idle_seconds
         self._queue_key = locked.key
@@ -100,7 +105,8 @@ class LockedWorker(Worker):
                 failures += 1
                 self._registered = self._returned = False
                 logger.warning("%s: trying again in %s s", _describe(error), pause)
-                self._pause(pause)
+                self._tick()
+                self._pause(min(pause, self._tick_seconds))
         self._sign_off()
         logger.info("stopped serving %s", self.name)
         return True
@@ -139,7 +145,7 @@ class LockedWorker(Worker):
                 raise StopRequested
             # The entry stays in Redis until it is done, so it is not lost when this process is killed.
             moved: Any = self.connection.execute_command(  # type: ignore[no-untyped-call]
-                "BLMOVE", self._queue_key, self._taken_key, "LEFT", "RIGHT", self._idle_seconds
+                "BLMOVE", self._queue_key, self._taken_key, "LEFT", "RIGHT", self._tick_seconds
             )
         except ResponseError as error:
             self._waiting = False
@@ -227,15 +233,21 @@ class LockedWorker(Worker):
             poll = select.poll()
             poll.register(descriptor, select.POLLIN)
             while (left := deadline - time.monotonic()) > 0:
-                if poll.poll(min(left, self._idle_seconds) * 1000):
+                if poll.poll(min(left, self._tick_seconds) * 1000):
                     return
+                self._tick()
                 with contextlib.suppress(RedisError):
                     self._sign_on()
             logger.error("the job's process %d is killed: not done within %s s", pid, seconds)
         finally:
             os.close(descriptor)
 
+    def _tick(self) -> None:
+        wanted = self._on_tick() if self._on_tick is not None else None
+        self._tick_seconds = self._idle_seconds if wanted is None else min(self._idle_seconds, wanted)
+
     def _idle(self) -> None:
+        self._tick()
         if self._on_idle is None:
             return
         try:

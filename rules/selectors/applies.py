@@ -11,10 +11,13 @@ from django.utils import timezone
 
 from rules.models import Apply, Host
 from rules.queue import client
-from rules.queue.orders import STEP_NAMES, Failure, OrderError, Outcome, Step, load_json
+from rules.queue.orders import STEP_NAMES, Failure, OrderError, Outcome, Step, WayBack, load_json
+from rules.selectors.windows import WindowView, stored_window, window_view
 
 SILENT_AFTER_SECONDS = 5.0
 RECENT = 5
+ANSWERED_WITHIN_SECONDS = 5.0
+NOT_TOLD = "The host puts back what was there before; the root worker has not reported it yet."
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +34,10 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class ApplyView:
-    """An apply as its page shows it; `notice` is a sentence when the other side is silent."""
+    """An apply as its page shows it; `notice` is a sentence when the other side is silent.
+
+    `window` is there while the host waits for an answer; `asked` is the answer that was sent just now.
+    """
 
     apply: Apply
     state: str
@@ -40,6 +46,14 @@ class ApplyView:
     error: Failure | None
     finished: bool
     notice: str
+    window: WindowView | None
+    asked: str
+
+    @property
+    def way_back(self) -> WayBack | None:
+        """Why the rules from before are in force again."""
+        stored = self.apply.way_back
+        return WayBack(**stored) if stored else None
 
 
 def apply_get(identifier: uuid.UUID | str) -> ApplyView | None:
@@ -59,14 +73,19 @@ def recent_applies(host: Host) -> tuple[Apply, ...]:
 def apply_view(apply: Apply) -> ApplyView:
     """Return a stored apply with its live progress."""
     progress, problem = (None, "") if apply.is_finished else _progress(apply)
-    state, ended = apply.state, False
+    state, ended, window = apply.state, False, stored_window(apply)
     if progress is not None and progress.event > apply.last_event:
         reported, error = progress.steps, progress.error
         # A final state counts once it is written down; until then the steps tell how far it is.
         ended = progress.state in ("confirmed", "failed", "rolled_back")
-        state = "loading" if ended else str(progress.state)
+        window = window_view(progress.window) if progress.window else None
+        if not ended:
+            state = str(progress.state)
+        elif state == Apply.State.QUEUED:
+            state = Apply.State.LOADING
     else:
         reported, error = _stored_steps(apply), _stored_error(apply)
+    asked = _asked(apply) if window else ""
     return ApplyView(
         apply=apply,
         state=state,
@@ -74,7 +93,9 @@ def apply_view(apply: Apply) -> ApplyView:
         steps=_steps(reported, over=apply.is_finished or ended),
         error=error,
         finished=apply.is_finished,
-        notice=_notice(apply, state, ended=ended, problem=problem),
+        notice=problem or _notice(apply, state, window, ended=ended, asked=asked),
+        window=window,
+        asked=asked,
     )
 
 
@@ -95,13 +116,24 @@ def _progress(apply: Apply) -> tuple[Outcome | None, str]:
     return outcome, ""
 
 
-def _notice(apply: Apply, state: str, *, ended: bool, problem: str) -> str:
+def _asked(apply: Apply) -> str:
+    """Return the answer that is on its way to the host; after a few seconds it may be given again."""
+    if not apply.answer or apply.answered_at is None:
+        return ""
+    age = (timezone.now() - apply.answered_at).total_seconds()
+    return str(apply.answer) if age < ANSWERED_WITHIN_SECONDS else ""
+
+
+def _notice(apply: Apply, state: str, window: WindowView | None, *, ended: bool, asked: str) -> str:
     if apply.is_finished:
         return ""
-    if problem:
-        return problem
     if ended:
         return "The root worker is done; its outcome is being written down."
+    if window is not None and window.over:
+        return f"The time is over. {NOT_TOLD}"
+    if window is not None and apply.answer and not asked:
+        word = Apply.Answer(apply.answer).label
+        return f"{apply.answered_by} asked for: {word}. The root worker has not answered yet."
     if state == "queued" and (timezone.now() - apply.created_at).total_seconds() > SILENT_AFTER_SECONDS:
         return "The root worker has not answered yet. Nothing has been changed."
     return ""

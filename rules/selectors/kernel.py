@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from rules.models import Host, Revision
+from rules.models import Apply, Host, Revision
 from rules.netfilter.state import Verdict, loaded_matches
 from rules.selectors.drafts import base_revision, revision_document
 from rules.selectors.memory import Memory
 from rules.selectors.snapshots import Look, SnapshotView, look
+from rules.selectors.windows import WindowView, awaiting_apply, stored_window
 
 Level = Literal["ok", "warn", "bad", "unknown"]
 
@@ -43,6 +44,10 @@ def kernel_sentence(host: Host, *, seen: Look | None = None) -> KernelSentence:
         return KernelSentence(
             "unknown", "What the kernel holds is not known.", (sight.problem,), None, stale=True
         )
+    waiting = awaiting_apply(host)
+    window = stored_window(waiting) if waiting else None
+    if waiting is not None and window is not None and not window.over:
+        return _awaiting(sight.view, waiting, window)
     revision = base_revision(host)
     if revision is None:
         return _nothing_applied(sight.view)
@@ -52,6 +57,22 @@ def kernel_sentence(host: Host, *, seen: Look | None = None) -> KernelSentence:
 def _nothing_applied(view: SnapshotView) -> KernelSentence:
     text = "Nothing has been applied yet: the kernel holds no revision of this host."
     return KernelSentence("unknown" if view.stale else "warn", text, (), view.taken_at, stale=view.stale)
+
+
+def _awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> KernelSentence:
+    """Say that what is loaded is not confirmed yet, and what becomes of it; never more than was seen."""
+    number = apply.revision.number
+    unless = f"will be rolled back at {window.until} unless {apply.requested_by} keeps it."
+    if view.stale or view.taken_at < window.opened_at:
+        text = f"Revision {number} was loaded and {unless}"
+        reasons = ("The kernel has not been read since.",)
+        return KernelSentence("unknown", text, reasons, view.taken_at, stale=view.stale)
+    measured = _measured(view, apply.revision)
+    if measured.level != "ok":
+        text = f"The kernel does not hold revision {number} as it was loaded. It {unless}"
+        return KernelSentence("bad", text, measured.reasons, view.taken_at)
+    text = f"Revision {number} is loaded, IPv4 and IPv6, and {unless}"
+    return KernelSentence("warn", text, (), view.taken_at)
 
 
 def _measured(view: SnapshotView, revision: Revision) -> KernelSentence:

@@ -20,6 +20,7 @@ from rules.selectors.drafts import base_document, base_revision, draft_document,
 from rules.selectors.kernel import KernelSentence, kernel_sentence
 from rules.selectors.snapshots import SnapshotView, look
 
+EMPTY = "No rule allows anything: everything but the basics will be refused, SSH too."
 FAMILIES: tuple[Family, Family] = (4, 6)
 
 
@@ -85,7 +86,7 @@ def _review(host: Host, document: Document, *, rolls_back: bool = False) -> Revi
         diff=diff,
         plan=plan,
         sentence=kernel_sentence(host, seen=sight),
-        warnings=_warnings(plan, sight.view, sight.problem),
+        warnings=_warnings(document, plan, sight.view, sight.problem),
         restore={
             family: render_restore(document, family, live=live[family] if live else None, revision=number)
             for family in FAMILIES
@@ -120,8 +121,12 @@ def _plan(document: Document, view: SnapshotView | None, number: int) -> Plan | 
     )
 
 
-def _warnings(plan: Plan | None, view: SnapshotView | None, problem: str) -> tuple[ReviewWarning, ...]:
+def _warnings(
+    document: Document, plan: Plan | None, view: SnapshotView | None, problem: str
+) -> tuple[ReviewWarning, ...]:
     found: list[ReviewWarning] = []
+    if plan is None and not any(rule.enabled for rule in document.rules):
+        found.append(ReviewWarning("empty-document", EMPTY, None))
     if view is None:
         text = f"What would change in the kernel cannot be shown: {problem}"
         found.append(ReviewWarning("no-snapshot", text, None))

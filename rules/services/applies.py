@@ -18,7 +18,7 @@ from rules.models import Apply, Host, Revision
 from rules.netfilter.document import Document, canonical_json, digest
 from rules.netfilter.errors import FieldError
 from rules.queue import client
-from rules.queue.orders import Order
+from rules.queue.orders import LEAST_CONFIRM_SECONDS, MOST_CONFIRM_SECONDS, Order
 from rules.selectors.drafts import base_revision, draft_document, revision_document
 from rules.selectors.kernel import kernel_sentence
 from rules.services.actors import Actor
@@ -28,15 +28,19 @@ from rules.services.errors import ApplyWaiting, Conflict, Invalid, NotFound, Not
 from rules.services.expiry import apply_give_up
 
 MESSAGE_MAX = 2000
+WINDOW_DEFAULT = 60
 
 
-def apply_start(*, host: Host, actor: Actor, message: str, draft_version: int) -> Apply:
-    """Apply the draft as it was reviewed at `draft_version`.
+def apply_start(
+    *, host: Host, actor: Actor, message: str, draft_version: int, window: int = WINDOW_DEFAULT
+) -> Apply:
+    """Apply the draft as it was reviewed at `draft_version`, to be kept within `window` seconds.
 
     Makes a revision; when the draft equals what was applied last and the kernel has drifted, loads that
     revision again. Raises Invalid, Conflict, ApplyWaiting, NothingToApply, QueueUnavailable.
     """
     text = _message(message)
+    _check_window(window)
     _queue_answers()
     with transaction.atomic():
         current = host_lock(host)
@@ -51,17 +55,26 @@ def apply_start(*, host: Host, actor: Actor, message: str, draft_version: int) -
             revision = base
         else:
             revision = _revision(current, actor, document, text, parent=base, restores=None)
-        return _order(current, actor, revision, document, text, verb="apply-start")
+        return _order(current, actor, revision, document, text, verb="apply-start", window=window)
 
 
-def rollback_start(*, host: Host, actor: Actor, number: int, message: str, expected_head: int) -> Apply:
-    """Apply revision `number`'s content as a new revision.
+def rollback_start(
+    *,
+    host: Host,
+    actor: Actor,
+    number: int,
+    message: str,
+    expected_head: int,
+    window: int = WINDOW_DEFAULT,
+) -> Apply:
+    """Apply revision `number`'s content as a new revision, to be kept within `window` seconds.
 
     `expected_head` is the number of the revision confirmed last, as the review showed it, 0 for none. The
     draft follows once the apply is confirmed, if it had no pending changes. Raises Invalid, NotFound,
     Conflict, ApplyWaiting, NothingToApply, QueueUnavailable.
     """
     text = _message(message)
+    _check_window(window)
     _queue_answers()
     with transaction.atomic():
         current = host_lock(host)
@@ -76,7 +89,7 @@ def rollback_start(*, host: Host, actor: Actor, number: int, message: str, expec
         if base is not None and base.digest == target.digest and kernel_sentence(current).level == "ok":
             raise NothingToApply(f"The kernel already holds the content of revision {number}.")
         revision = _revision(current, actor, document, text, parent=base, restores=number)
-        return _order(current, actor, revision, document, text, verb="rollback-start")
+        return _order(current, actor, revision, document, text, verb="rollback-start", window=window)
 
 
 def _message(message: str) -> str:
@@ -124,12 +137,31 @@ def _revision(
     )
 
 
-def _order(
-    host: Host, actor: Actor, revision: Revision, document: Document, message: str, *, verb: str
-) -> Apply:
+def sequence_next(host: Host) -> int:
+    """Count on and return the number of the next message to the host's root worker; `host` is locked."""
     # Milliseconds keep the number rising even when the database is put back from an old copy.
     host.sequence = max(host.sequence + 1, time.time_ns() // 1_000_000)
     host.save(update_fields=["sequence"])
+    return host.sequence
+
+
+def _check_window(seconds: int) -> None:
+    if not LEAST_CONFIRM_SECONDS <= seconds <= MOST_CONFIRM_SECONDS:
+        problem = f"{seconds} seconds is not a window ({LEAST_CONFIRM_SECONDS} to {MOST_CONFIRM_SECONDS})"
+        raise Invalid((FieldError("window", problem),))
+
+
+def _order(
+    host: Host,
+    actor: Actor,
+    revision: Revision,
+    document: Document,
+    message: str,
+    *,
+    verb: str,
+    window: int,
+) -> Apply:
+    sequence_next(host)
     identifier = uuid.uuid4()
     apply = Apply.objects.create(
         id=identifier,
@@ -138,7 +170,8 @@ def _order(
         requested_by=actor.name,
         message=message,
         sequence=host.sequence,
-        job_id=f"apply-{identifier}",
+        job_id=str(identifier),
+        window_seconds=window,
     )
     audit_record(
         actor=actor,
@@ -151,6 +184,7 @@ def _order(
             "revision": revision.number,
             "digest": revision.digest,
             "restores": revision.restores,
+            "window": window,
         },
     )
     order = Order(
@@ -160,7 +194,7 @@ def _order(
         revision=revision.number,
         document=json.loads(canonical_json(document)),
         digest=revision.digest,
-        confirm_seconds=0,
+        confirm_seconds=window,
         issued_at=timezone.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     )
     transaction.on_commit(partial(_send, order, apply))

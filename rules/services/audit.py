@@ -30,7 +30,13 @@ VERBS: dict[str, str] = {
     "apply-confirmed": "apply: confirmed",
     "apply-rolled_back": "apply: rolled back",
     "apply-failed": "apply: failed",
+    "apply-keep": "asked to keep what is loaded",
+    "apply-roll-back": "asked to roll back at once",
+    "apply-extend": "asked for a longer window",
     "rollback-start": "started a roll back",
+    "console-panic": "called a panic on the console",
+    "console-panic-off": "ended the panic on the console",
+    "console-release": "took dockerfw out on the console",
 }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from rules.models import Apply
 from rules.netfilter.errors import FieldError
+from rules.selectors.windows import clock_text
 
 
 class ServiceError(Exception):
@@ -44,11 +45,28 @@ class ApplyWaiting(ServiceError):  # noqa: N818
     """Another apply of the same host has not finished; `apply` says which."""
 
     def __init__(self, apply: Apply) -> None:
-        super().__init__(
-            f"{apply.requested_by} started to apply revision {apply.revision.number}, which is still "
-            f"{apply.get_state_display()}. Wait for that, then review again."
-        )
+        begun = f"{apply.requested_by} started to apply revision {apply.revision.number}, which "
+        if apply.state == Apply.State.AWAITING and apply.window_deadline is not None:
+            text = (
+                f"{begun}is loaded and waits until {clock_text(apply.window_deadline)} to be kept. "
+                "Wait for that, or roll it back, then review again."
+            )
+        else:
+            text = f"{begun}is still {apply.get_state_display()}. Wait for that, then review again."
+        super().__init__(text)
         self.apply = apply
+
+
+class NotAwaiting(ServiceError):  # noqa: N818
+    """The window of an apply is not open: not yet, or not any more."""
+
+
+class NotYours(ServiceError):  # noqa: N818
+    """Only the one who started an apply may keep it or make its window longer."""
+
+
+class KeyRefused(ServiceError):  # noqa: N818
+    """What came with a Keep does not show that the host was reached by a new connection after the load."""
 
 
 class QueueUnavailable(ServiceError):  # noqa: N818

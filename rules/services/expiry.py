@@ -33,13 +33,18 @@ SILENT = (
     "The root worker began and then reported nothing more for 15 minutes. "
     "Look at what the kernel holds, then apply again."
 )
+UNANSWERED = (
+    "The confirmation window ended more than 15 minutes ago and the root worker has not reported since. "
+    "The host puts back by itself what was there before, unless it is down. "
+    "Look at what the kernel holds, then apply again."
+)
 
 
 def applies_expire(*, now: datetime | None = None) -> int:
     """Give up applies that are over their time; return how many. The clerk calls this as it idles."""
     moment = now or timezone.now()
     expired = 0
-    waiting = Apply.objects.filter(state__in=(Apply.State.QUEUED, Apply.State.LOADING))
+    waiting = Apply.objects.filter(state__in=Apply.UNFINISHED)
     for apply in waiting.select_related("host", "revision"):
         summary = _summary(apply, moment)
         if summary and apply_give_up(apply=apply, summary=summary):
@@ -88,6 +93,9 @@ def was_given_up(apply: Apply) -> bool:
 def _summary(apply: Apply, now: datetime) -> str:
     if apply.state == Apply.State.LOADING:
         return SILENT if now - (apply.started_at or apply.created_at) > REPORT_WITHIN else ""
+    if apply.state == Apply.State.AWAITING:
+        ended = apply.window_deadline or apply.created_at + timedelta(seconds=apply.window_seconds)
+        return UNANSWERED if now - ended > REPORT_WITHIN else ""
     age = now - apply.created_at
     if age < LOST_AFTER:
         return ""

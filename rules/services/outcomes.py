@@ -14,7 +14,7 @@ from django.db import transaction
 
 from rules.models import Apply, Host
 from rules.netfilter.document import digest
-from rules.queue.orders import Failure, Outcome
+from rules.queue.orders import Failure, Outcome, Window
 from rules.selectors.drafts import base_revision, draft_document, revision_document
 from rules.services.actors import SYSTEM
 from rules.services.audit import audit_record
@@ -23,7 +23,7 @@ from rules.services.expiry import was_given_up
 
 RANK = {"queued": 0, "loading": 1, "awaiting": 2, "confirmed": 3, "rolled_back": 3, "failed": 3}
 
-ENDED = ("confirmed", "rolled_back", "failed")
+SEEN = ("awaiting", "confirmed", "rolled_back", "failed")
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def outcome_record(*, outcome: Outcome) -> bool:
 def _is_news(apply: Apply, outcome: Outcome) -> bool:
     # An apply that was given up here may still be reported: what the root worker saw in the kernel is true.
     if was_given_up(apply):
-        return outcome.state in ENDED and outcome.event > apply.last_event
+        return outcome.state in SEEN and outcome.event > apply.last_event
     if outcome.event <= apply.last_event:
         return False
     return RANK[outcome.state] >= RANK[apply.state] and not apply.is_finished
@@ -67,10 +67,14 @@ def _write(host: Host, apply: Apply, outcome: Outcome) -> None:
     apply.steps = [step.to_json() for step in outcome.steps]
     apply.error = outcome.error.to_json() if outcome.error else None
     apply.started_at = apply.started_at or at
+    apply.way_back = outcome.way_back.to_json() if outcome.way_back else None
+    if outcome.window is not None:
+        _write_window(apply, outcome.window)
     apply.finished_at = at if apply.is_finished else None
     apply.save()
     if apply.state != before:
-        detail = outcome.error.summary if outcome.error else ""
+        told = outcome.way_back or outcome.error
+        detail = told.summary if told else ""
         target = f"revision {apply.revision.number}"
         after = {"apply": str(apply.pk), "state": apply.state}
         audit_record(
@@ -84,6 +88,15 @@ def _write(host: Host, apply: Apply, outcome: Outcome) -> None:
         )
     if outcome.state == "confirmed":
         _confirm(host, apply)
+
+
+def _write_window(apply: Apply, window: Window) -> None:
+    apply.window_seconds = window.seconds
+    apply.window_deadline = datetime.fromisoformat(window.deadline)
+    # Whatever was asked has been dealt with: the window is longer now, or it could not be done.
+    if apply.state == "awaiting":
+        apply.answer = apply.answered_by = ""
+        apply.answered_at = None
 
 
 def _believable(apply: Apply, outcome: Outcome) -> Outcome:

@@ -1,4 +1,4 @@
-"""The page of one apply: its steps as they happen, and what failed in iptables' own words."""
+"""The page of one apply: its steps as they happen, the open window, what failed in iptables' own words."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from django.views.decorators.http import require_safe
 
 from rules.models import Host
 from rules.selectors.applies import ApplyView, apply_get
-from rules.views.page import host_or_404, render_page, render_pieces
+from rules.views.page import host_or_404, page_context, render_page, render_pieces
 
 STEP_WORDS = {
     "lock": "Wait for other applies",
     "validate": "Check the document again",
     "snapshot": "Read what the kernel holds",
     "rehearse": "Rehearse in a scratch network namespace",
+    "watchdog": "Start the watch that rolls back",
     "load-ipv4": "Load IPv4",
     "load-ipv6": "Load IPv6",
     "read-back": "Read back and compare",
     "boot-files": "Write the boot files",
     "report": "Report",
+    "keep": "Keep",
+    "extend": "Make the window longer",
+    "rollback": "Roll back",
 }
 # What htmx takes as "show this and ask no more".
 _STOP_POLLING = 286
@@ -32,34 +36,64 @@ _STOP_POLLING = 286
 @require_safe
 def apply_page(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
     """Show an apply; while it runs, the page asks for its status by itself."""
-    host = host_or_404(host_name)
-    return render_page(request, "rules/apply.html", host, _context(host, apply_id), section="history")
+    return apply_answer(request, host_or_404(host_name), apply_id)
+
+
+def apply_answer(request: HttpRequest, host: Host, apply_id: uuid.UUID) -> HttpResponse:
+    """Render the page of an apply as the answer to whatever was asked."""
+    context = _context(request, host, apply_id)
+    return render_page(request, "rules/apply.html", host, context, section="apply")
 
 
 @require_safe
 def apply_status(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
     """Answer the steps so far, 204 when nothing moved since `seen`, and stop the asking at the end."""
     host = host_or_404(host_name)
-    context = _context(host, apply_id)
+    context = _context(request, host, apply_id)
     view: ApplyView = context["view"]
-    if request.GET.get("seen") == context["seen"]:
+    if request.GET.get("seen") == context["seen"] and not view.finished:
         return HttpResponse(status=204)
-    response = render(request, "rules/partials/apply_status.html", {**context, "host": host})
-    response["Cache-Control"] = "no-store"
+    response = _piece(request, host, context)
+    # What was pending is loaded now, or confirmed: the lines above must not say otherwise.
+    response.write(render_pieces(request, host, section="apply", more=("window_banner",)))
     if view.finished:
-        # What was pending is loaded now: the banner above must not say otherwise.
-        response.write(render_pieces(request, host, section="history"))
         response.status_code = _STOP_POLLING
     return response
 
 
-def _context(host: Host, apply_id: uuid.UUID) -> dict[str, Any]:
+@require_safe
+def window_banner(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Answer the line on every page that tells of an open window; empty when there is none."""
+    host = host_or_404(host_name)
+    context = page_context(host, section="")
+    response = render(request, "rules/partials/window_sentence.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def status_piece(
+    request: HttpRequest, host: Host, apply_id: uuid.UUID, *, problem: str = "", status: int = 200
+) -> HttpResponse:
+    """Render the part of the page that changes; `problem` is why an answer was refused."""
+    context = {**_context(request, host, apply_id), "problem": problem}
+    return _piece(request, host, context, status=status)
+
+
+def _piece(request: HttpRequest, host: Host, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+    response = render(request, "rules/partials/apply_status.html", {**context, "host": host}, status=status)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _context(request: HttpRequest, host: Host, apply_id: uuid.UUID) -> dict[str, Any]:
     view = apply_get(apply_id)
     if view is None or view.apply.host_id != host.pk:
         raise Http404("no such apply")
     said = [(step.name, step.state, step.detail) for step in view.steps]
-    text = repr((view.state, view.finished, view.notice, said))
+    open_until = (view.window.deadline, view.window.over) if view.window else None
+    text = repr((view.state, view.finished, view.notice, said, open_until, view.asked, view.error))
     return {
+        "mine": view.apply.requested_by == request.user.get_username(),
         "view": view,
         "steps": [(STEP_WORDS.get(step.name, step.name), step) for step in view.steps],
         "failed_step": STEP_WORDS.get(view.error.step, view.error.step) if view.error else "",

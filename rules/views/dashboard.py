@@ -17,6 +17,7 @@ from rules.selectors.applies import recent_applies
 from rules.selectors.drafts import host_default
 from rules.selectors.kernel import kernel_sentence
 from rules.selectors.snapshots import SnapshotView, look, observe_request
+from rules.selectors.windows import awaiting_apply
 from rules.views.page import host_or_404, is_htmx, render_page
 from rules.views.settings import OfferedInterface, interfaces_offered
 
@@ -44,7 +45,12 @@ def dashboard(request: HttpRequest, host_name: str) -> HttpResponse:
     """Show the dashboard; htmx asks for the part that the kernel's state changes."""
     host = host_or_404(host_name)
     observe_request(host)
-    context = {**_kernel_part(host), "applies": recent_applies(host), "host": host}
+    context = {
+        **_kernel_part(host),
+        "applies": recent_applies(host),
+        "host": host,
+        "open_apply": awaiting_apply(host),
+    }
     if is_htmx(request):
         response = render(request, "rules/partials/kernel.html", context)
         response["Cache-Control"] = "no-store"

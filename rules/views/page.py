@@ -15,6 +15,7 @@ from django.template.loader import render_to_string
 from rules.models import Host
 from rules.selectors.drafts import host_default, host_get, pending_diff
 from rules.selectors.hosts import many_hosts
+from rules.selectors.windows import awaiting_apply, stored_window
 
 
 def host_or_404(host_name: str) -> Host:
@@ -28,11 +29,14 @@ def host_or_404(host_name: str) -> Host:
 def page_context(host: Host | None, *, section: str) -> dict[str, Any]:
     """Return what the frame of a page shows; without a host, that of the default one."""
     host = host or host_default()
+    waiting = awaiting_apply(host)
     return {
         "host": host,
         "many_hosts": many_hosts(),
         "section": section,
         "pending": pending_diff(host).count,
+        "open_apply": waiting,
+        "open_window": stored_window(waiting) if waiting else None,
     }
 
 
@@ -51,12 +55,12 @@ def render_page(
     return response
 
 
-def render_pieces(request: HttpRequest, host: Host, *, section: str) -> str:
-    """Render the pieces of the frame that an edit changes, for htmx to put in their places."""
+def render_pieces(request: HttpRequest, host: Host, *, section: str, more: tuple[str, ...] = ()) -> str:
+    """Render the pieces of the frame that an edit changes, and `more`, for htmx to put in their places."""
     context = {**page_context(host, section=section), "swap": True}
     return "".join(
         render_to_string(f"rules/partials/{name}.html", context, request)
-        for name in ("pending_count", "banner", "messages")
+        for name in ("pending_count", "banner", "messages", *more)
     )
 
 

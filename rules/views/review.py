@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -33,7 +33,8 @@ from rules.services.errors import (
     QueueUnavailable,
     ServiceError,
 )
-from rules.views.page import host_or_404, render_page, whole_number
+from rules.views.applies import apply_answer
+from rules.views.page import host_or_404, is_htmx, render_page, whole_number
 
 LOOK_AGAIN_SECONDS = 1.0
 DRAFT_CHANGED = (
@@ -54,7 +55,7 @@ def review(request: HttpRequest, host_name: str) -> HttpResponse:
         return _page(request, host, draft_review(_looked_at(host)), ApplyForm())
     already = _sent_already(request, host)
     if already is not None:
-        return _to_apply(request, already, "This was sent already.")
+        return _lead(request, _to_apply(request, already, "This was sent already."))
     form = ApplyForm(request.POST)
     if not form.is_valid():
         return _page(request, host, draft_review(_looked_at(host)), form, status=422)
@@ -64,10 +65,11 @@ def review(request: HttpRequest, host_name: str) -> HttpResponse:
             actor=actor_of(request),
             message=form.cleaned_data["message"],
             draft_version=form.cleaned_data["version"],
+            window=form.seconds(),
         )
     except ServiceError as error:
         return _refused(request, host, form, error)
-    return redirect("rules:apply", host.name, apply.pk)
+    return _begun(request, apply)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -79,7 +81,7 @@ def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
         return _page(request, host, _rollback_or_404(host, number), form, number=number)
     already = _sent_already(request, host)
     if already is not None:
-        return _to_apply(request, already, "This was sent already.")
+        return _lead(request, _to_apply(request, already, "This was sent already."))
     form = ApplyForm(request.POST)
     if not form.is_valid():
         return _page(request, host, _rollback_or_404(host, number), form, number=number, status=422)
@@ -90,10 +92,11 @@ def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
             number=number,
             message=form.cleaned_data["message"],
             expected_head=form.cleaned_data["version"],
+            window=form.seconds(),
         )
     except ServiceError as error:
         return _refused(request, host, form, error, number=number)
-    return redirect("rules:apply", host.name, apply.pk)
+    return _begun(request, apply)
 
 
 @require_safe
@@ -124,6 +127,26 @@ def discard(request: HttpRequest, host_name: str) -> HttpResponse:
         return redirect("rules:review", host.name)
     messages.info(request, "The pending changes are discarded. The audit still shows what they were.")
     return redirect("rules:rule-list", host.name)
+
+
+def _begun(request: HttpRequest, apply: Apply) -> HttpResponse:
+    """Answer the page of an apply that was just ordered.
+
+    A browser with scripts gets it in the answer itself: a redirect would have to be followed over a new
+    connection, which the very rules that were ordered may refuse by then.
+    """
+    if not is_htmx(request):
+        return redirect("rules:apply", apply.host.name, apply.pk)
+    response = apply_answer(request, apply.host, apply.pk)
+    response["HX-Push-Url"] = reverse("rules:apply", args=[apply.host.name, apply.pk])
+    return response
+
+
+def _lead(request: HttpRequest, response: HttpResponseRedirect) -> HttpResponse:
+    """Let htmx load the page that a redirect leads to as a page of its own."""
+    if not is_htmx(request):
+        return response
+    return HttpResponse(headers={"HX-Redirect": response.url})
 
 
 def _looked_at(host: Host) -> Host:
@@ -159,7 +182,7 @@ def _sent_already(request: HttpRequest, host: Host) -> Apply | None:
     return newest if newest.message == request.POST.get("message", "").strip() else None
 
 
-def _to_apply(request: HttpRequest, apply: Apply, text: str) -> HttpResponse:
+def _to_apply(request: HttpRequest, apply: Apply, text: str) -> HttpResponseRedirect:
     messages.info(request, text)
     return redirect("rules:apply", apply.host.name, apply.pk)
 
@@ -171,7 +194,7 @@ def _refused(
         raise Http404(str(error)) from error
     if isinstance(error, NothingToApply):
         messages.info(request, str(error))
-        return redirect("rules:dashboard", host.name)
+        return _lead(request, redirect("rules:dashboard", host.name))
     if isinstance(error, Invalid):
         place_errors(form, error.errors)
     elif isinstance(error, ApplyWaiting):

@@ -67,20 +67,33 @@ def _run_stack(options: Options, layout: Layout, server: socket.socket) -> int:
 
 
 def _start(options: Options, layout: Layout, server: socket.socket, processes: Processes) -> None:
-    environment = layout.environment(options)
-    redis_command = server_command(find_server(), layout.redis_socket, layout.runtime)
-    processes.start("redis", redis_command, environment=os.environ, user=layout.web_user)
-    connection = Redis.from_url(layout.redis_url)
+    web_user = layout.web_user
+    web = layout.environment(options)
+    redis_command = server_command(find_server(), layout.redis_socket, layout.runtime, layout.redis_acl)
+    processes.start("redis", _unprivileged(redis_command, layout), environment=os.environ, user=web_user)
+    connection = Redis.from_url(layout.redis_url("watch"))
     processes.wait_until("Redis answering", lambda: _answers(connection))
-    _manage(layout, environment, "migrate", "--verbosity", "0")
-    processes.start("root worker", _root_command(options, layout), environment=environment)
-    processes.start("clerk", [*MANAGE, "clerk"], environment=environment, user=layout.web_user)
+    _manage(layout, web, "migrate", "--verbosity", "0")
     processes.start(
-        "web", _web_command(server), environment=environment, user=layout.web_user, pass_fds=[server.fileno()]
+        "root worker",
+        _root_command(options, layout),
+        environment=layout.environment(options, layout.root_user),
+        groups=[web_user.gid] if web_user else None,
     )
+    clerk = layout.environment(options, "clerk")
+    processes.start("clerk", _unprivileged([*MANAGE, "clerk"], layout), environment=clerk, user=web_user)
+    pages = _unprivileged(_web_command(server), layout)
+    processes.start("web", pages, environment=web, user=web_user, pass_fds=[server.fileno()])
     processes.wait_until("both workers listening", lambda: _workers(connection) >= 2)
     processes.wait_until("the web pages answering", lambda: _healthy(server))
     connection.close()
+
+
+def _unprivileged(command: Sequence[str], layout: Layout) -> list[str]:
+    """Take from root what makes it root, where there is no ordinary user to run the command as."""
+    if os.geteuid() != 0 or layout.web_user is not None:
+        return list(command)
+    return ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--", *command]
 
 
 def _root_command(options: Options, layout: Layout) -> list[str]:
@@ -156,8 +169,13 @@ def _print_welcome(options: Options, layout: Layout) -> None:
     environment = layout.environment(options)
     where = "this machine's own firewall" if options.host else "a sandbox, not this machine's firewall"
     print(f"dockerfw manages {where}.")
-    if options.host and layout.web_user is None:
-        print("Web and clerk run as root too; started by sudo from a clone of your own they run as you.")
+    if layout.web_user is not None:
+        print(f"Web, clerk and Redis run as {layout.web_user.name}.")
+    elif os.geteuid() == 0:
+        print(
+            "Web, clerk and Redis run as root, though without any of its capabilities: nobody else can reach "
+            f"{ROOT} or {layout.data}. From a clone that others can read they run as an ordinary user."
+        )
     print(f"Address:  {options.address}/")
     if options.bind not in {"127.0.0.1", "::1", "localhost"}:
         print("Others can reach it, and it speaks plain HTTP: put a proxy with TLS before it (README).")

@@ -13,20 +13,24 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.stack.errors import StackError
 from scripts.stack.options import Options
+from scripts.stack.redis_users import new_passwords, redis_url, root_user, users_acl, write_private
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # sockaddr_un holds 108 bytes with the closing zero (unix(7)).
 SOCKET_PATH_MAX = 107
+# Made by scripts/setup for a run that root started itself, not by sudo.
+ACCOUNT = "dockerfw"
 
 
 @dataclass(frozen=True, slots=True)
 class WebUser:
-    """The ordinary user that web, clerk and Redis run as when root started the run by sudo."""
+    """The ordinary user that web, clerk and Redis run as when root started the run."""
 
     uid: int
     gid: int
@@ -43,6 +47,8 @@ class Layout:
     runtime: Path
     lock: int
     web_user: WebUser | None
+    host: str
+    passwords: Mapping[str, str] = field(repr=False)
 
     @property
     def redis_socket(self) -> Path:
@@ -50,12 +56,21 @@ class Layout:
         return self.runtime / "redis.sock"
 
     @property
-    def redis_url(self) -> str:
-        """The same as a URL."""
-        return f"unix://{self.redis_socket}"
+    def redis_acl(self) -> Path:
+        """The file of its users, with digests of their passwords."""
+        return self.runtime / "users.acl"
 
-    def environment(self, options: Options) -> dict[str, str]:
-        """The variables for web, clerk and root worker; what the user set stays."""
+    @property
+    def root_user(self) -> str:
+        """The Redis user of the root worker."""
+        return root_user(self.host)
+
+    def redis_url(self, user: str) -> str:
+        """Return the address under which one user reaches Redis."""
+        return redis_url(self.redis_socket, user, self.passwords[user])
+
+    def environment(self, options: Options, user: str = "web") -> dict[str, str]:
+        """Return the variables for the process that is this user in Redis; what somebody set stays."""
         names = [
             "localhost",
             "127.0.0.1",
@@ -70,20 +85,21 @@ class Layout:
             # Plain HTTP: browsers would not send back a cookie that is marked secure.
             "DOCKERFW_SECURE_COOKIES": "0",
         }
-        return {**defaults, **os.environ, **self._places, "PYTHONUNBUFFERED": "1"}
+        return {**defaults, **os.environ, **self._places(user), "PYTHONUNBUFFERED": "1"}
 
-    @property
-    def _places(self) -> dict[str, str]:
+    def _places(self, user: str) -> dict[str, str]:
         return {
             "DOCKERFW_DATA_DIR": str(self.data),
             "DOCKERFW_STATE_DIR": str(self.state),
-            "DOCKERFW_REDIS_URL": self.redis_url,
+            "DOCKERFW_REDIS_URL": self.redis_url(user),
         }
 
-    def write_environment(self) -> None:
-        """Leave the places where scripts/firewall finds them."""
-        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self._places.items()]
-        (self.data / "environment").write_text("".join(lines))
+    def write_files(self, kind: str) -> None:
+        """Leave Redis its users, and scripts/firewall the places where it finds everything."""
+        lines = [f"# {kind}\n"]
+        lines += [f"export {name}={shlex.quote(value)}\n" for name, value in self._places("web").items()]
+        write_private(self.data / "environment", "".join(lines))
+        write_private(self.redis_acl, users_acl(self.passwords))
 
 
 def prepare_layout(options: Options) -> Layout:
@@ -102,9 +118,12 @@ def prepare_layout(options: Options) -> Layout:
             f"cannot write {error.filename}: it belongs to another user. Run as that user, "
             "or choose another folder with DOCKERFW_DATA_DIR."
         ) from error
-    web_user = _web_user()
-    layout = Layout(data, state, data / "log", _runtime(data), lock, web_user)
-    layout.write_environment()
+    host = os.environ.get("DOCKERFW_HOST", "").strip() or "local"
+    web_user = _web_user(data)
+    layout = Layout(
+        data, state, data / "log", _runtime(data), lock, web_user, host, passwords=new_passwords([host])
+    )
+    layout.write_files(kind)
     if web_user is not None:
         _hand_over(layout, web_user)
     return layout
@@ -132,18 +151,35 @@ def _runtime(data: Path) -> Path:
 def remove_runtime(layout: Layout) -> None:
     """Remove the socket, and the folder that only lives as long as the run."""
     layout.redis_socket.unlink(missing_ok=True)
+    layout.redis_acl.unlink(missing_ok=True)
     if layout.runtime.parent != layout.data:
         shutil.rmtree(layout.runtime, ignore_errors=True)
 
 
-def _web_user() -> WebUser | None:
-    uid = int(os.environ.get("SUDO_UID", "0") or 0)
-    if os.geteuid() != 0 or uid == 0:
+def _web_user(data: Path) -> WebUser | None:
+    """Choose who web, clerk and Redis run as: the caller of sudo, the owner of the clone, or the account."""
+    if os.geteuid() != 0:
         return None
+    for uid in (int(os.environ.get("SUDO_UID", "0") or 0), ROOT.stat().st_uid, _account()):
+        if uid and (user := _able_user(uid, data)):
+            return user
+    # A clone below /root, say, is closed to everybody else, and so may be the place of the data.
+    return None
+
+
+def _account() -> int:
+    try:
+        return pwd.getpwnam(ACCOUNT).pw_uid
+    except KeyError:
+        return 0
+
+
+def _able_user(uid: int, data: Path) -> WebUser | None:
+    """Return the user when it can run what lies here and come to the data."""
     try:
         entry = pwd.getpwuid(uid)
         probe = subprocess.run(
-            [sys.executable, "-c", "import django, rules"],
+            [sys.executable, "-c", "import os, sys, django, rules; os.stat(sys.argv[1])", str(data)],
             cwd=ROOT,
             user=uid,
             group=entry.pw_gid,
@@ -152,14 +188,21 @@ def _web_user() -> WebUser | None:
             check=False,
             timeout=30,
         )
-    # A clone below /root, say, is closed to that user: then all runs as root, which is said at the start.
+    # The interpreter itself may be closed to that user, when it lies below /root.
     except (KeyError, PermissionError):
         return None
     return WebUser(uid, entry.pw_gid, entry.pw_name) if probe.returncode == 0 else None
 
 
 def _hand_over(layout: Layout, user: WebUser) -> None:
-    """Give the web side's files to its user; the state folder stays root's."""
-    for path in (layout.data, layout.runtime, layout.logs, *layout.data.glob("*"), *layout.logs.glob("*")):
+    """Give the web side's files to its user; the state folder stays root's.
+
+    The root worker gives up its right to pass everywhere, so it comes to the socket and to its state folder
+    as a member of the user's group.
+    """
+    folders = (layout.data, layout.runtime, layout.logs)
+    for path in (*folders, *(path for folder in folders for path in folder.glob("*"))):
         if path != layout.state and path.name != "run.lock":
             os.chown(path, user.uid, user.gid, follow_symlinks=False)
+    for folder in (layout.data, layout.runtime):
+        folder.chmod(0o710)

@@ -60,6 +60,7 @@ class Processes:
         *,
         environment: Mapping[str, str],
         user: WebUser | None = None,
+        groups: Sequence[int] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> Child:
         """Start one process whose output goes to its log, as `user` when one is given."""
@@ -77,7 +78,7 @@ class Processes:
                 pass_fds=tuple(pass_fds),
                 user=user.uid if user else None,
                 group=user.gid if user else None,
-                extra_groups=[user.gid] if user else None,
+                extra_groups=[user.gid] if user else groups,
             )
         child = Child(name, process, log)
         self.children.append(child)

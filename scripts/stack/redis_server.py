@@ -30,15 +30,17 @@ def find_server() -> str:
         raise StackError("no Redis here: install the Debian package redis-server") from error
 
 
-def server_command(program: str, socket_path: Path, folder: Path) -> list[str]:
-    """Build the command of a server that only listens on a unix socket and writes nothing to disk.
+def server_command(program: str, socket_path: Path, folder: Path, users: Path) -> list[str]:
+    """Build the command of a server with the users of an aclfile, a unix socket only, and nothing on disk.
 
     Nothing is lost by that: what has to survive lies in the database and in the root worker's journal.
     """
     settings = {
         "port": "0",
         "unixsocket": str(socket_path),
-        "unixsocketperm": "700",
+        # Of its user's group is root's worker, which cannot pass by a file's mode any more.
+        "unixsocketperm": "770",
+        "aclfile": str(users),
         "dir": str(folder),
         "save": "",
         "appendonly": "no",

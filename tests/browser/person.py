@@ -119,6 +119,12 @@ class Person:
         self.start_apply(message)
         self.expect_applied()
 
+    def expect_awaiting(self) -> None:
+        """Wait until the open apply page says that the rules are loaded and wait to be kept."""
+        expect(self.page.locator('[data-state="awaiting"]')).to_be_visible(timeout=15_000)
+
     def expect_applied(self) -> None:
-        """Wait until the open apply page says that it is done."""
+        """Keep what the open apply page shows as loaded, and wait until it says that it is done."""
+        self.expect_awaiting()
+        self.press("Keep")
         expect(self.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,8 @@ class Stack:
     def __init__(self) -> None:
         """Start it with empty data and wait for the address that it prints."""
         self.directory = Path(tempfile.mkdtemp(prefix="dockerfw-story-"))
+        # Started by root, the web side runs as an ordinary user, who has to come in.
+        self.directory.chmod(0o711)
         self.data = self.directory / "data"
         self.output = self.directory / "output"
         self.port = _free_port()
@@ -159,10 +162,16 @@ class Stack:
         ours = [line for line in self.kernel_rules(family) if line.startswith("-A FILTERS")]
         return [re.sub(r'"dockerfw r\d+ \w+"', '"label"', line) for line in ours]
 
+    def redis_url(self, name: str) -> str:
+        """Return the address of Redis that one of the processes was given, with its user and password."""
+        variables = Path(f"/proc/{self.pid(name)}/environ").read_bytes().decode().split("\0")
+        return dict(line.split("=", 1) for line in variables if "=" in line)["DOCKERFW_REDIS_URL"]
+
     def forget_snapshot(self) -> None:
-        """Take the last snapshot out of Redis, as when the root worker has not spoken for long."""
-        with Redis(unix_socket_path=str(self.data / "run" / "redis.sock"), socket_timeout=5) as connection:
-            connection.delete("dockerfw:snapshot:local")
+        """Let Redis forget the last snapshot, as when the root worker has not spoken for long."""
+        with Redis.from_url(self.redis_url("root worker"), socket_timeout=5) as connection:
+            connection.set("dockerfw:snapshot:local", "", px=1)
+        time.sleep(0.01)
 
     def manage(self, *arguments: str, password: str = "") -> str:
         """Run manage.py with this run's data and return what it printed."""

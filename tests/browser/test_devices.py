@@ -63,6 +63,10 @@ def test_no_script_at_all(
     plain.goto("review/")
     plain.start_apply("Without a script")
     # The page asks to be loaded again by itself while the apply runs.
+    plain.expect_awaiting()
+    plain.press("Keep")
+    expect(page.get_by_role("heading", name=re.compile("^Keep revision"))).to_be_visible()
+    plain.press("Keep")
     expect(page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
     assert any("--ctorigdstport 9072" in line for line in stack.our_rules())
     plain.goto("live/")

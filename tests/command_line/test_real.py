@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dockerfw_site.environment import BASE_DIR
-from tests.kernel.namespace import Namespace, end_process
+from tests.kernel.namespace import Family, Namespace, end_process
 from tests.queue.conftest import RedisServer
 
 DOCUMENT = {
@@ -101,7 +102,7 @@ def test_import_apply_status_roll_back(site: Site, hosted: Namespace) -> None:
     plan = site.firewall("plan")
     assert plan.returncode == 1, plan.stderr + site.log.read_text()
     assert "-p tcp -m tcp --dport 22" in plan.stdout
-    applied = site.firewall("apply", "-m", "open ssh and web")
+    applied = site.firewall("apply", "-m", "open ssh and web", "--keep")
     assert applied.returncode == 0, applied.stderr + site.log.read_text()
     assert applied.stdout.splitlines()[-1] == "revision 1: confirmed"
     assert any(line.startswith("load-ipv6: done") for line in applied.stdout.splitlines())
@@ -116,10 +117,10 @@ def test_import_apply_status_roll_back(site: Site, hosted: Namespace) -> None:
     assert site.firewall("plan").returncode == 0
     assert site.firewall("apply", "-m", "again").returncode == 1
     assert site.firewall("import", "-", stdin=EMPTY).returncode == 0
-    second = site.firewall("apply", "-m", "close", "--json")
+    second = site.firewall("apply", "-m", "close", "--json", "--keep")
     assert json.loads(second.stdout)["state"] == "confirmed"
     assert "--dport 22" not in hosted.save().decode()
-    back = site.firewall("rollback", "1", "-m", "that was wrong")
+    back = site.firewall("rollback", "1", "-m", "that was wrong", "--keep")
     assert back.returncode == 0, back.stderr
     assert "dockerfw r3 " in hosted.save().decode()
     assert "--dport 22" in hosted.save().decode()
@@ -130,7 +131,7 @@ def test_import_apply_status_roll_back(site: Site, hosted: Namespace) -> None:
 
 def test_drift_is_seen_and_put_right_under_the_same_number(site: Site, hosted: Namespace) -> None:
     site.firewall("import", "-", stdin=DOCUMENT)
-    assert site.firewall("apply", "-m", "first").returncode == 0, site.log.read_text()
+    assert site.firewall("apply", "-m", "first", "--keep").returncode == 0, site.log.read_text()
     hosted.iptables("-F", "FILTERS")
     hosted.iptables("-D", "INPUT", "-j", "FILTERS-HOST", family=6)
     status = site.firewall("status")
@@ -138,7 +139,7 @@ def test_drift_is_seen_and_put_right_under_the_same_number(site: Site, hosted: N
     assert "The kernel does not hold revision 1" in status.stdout
     assert "IPv4: nothing of dockerfw is loaded." in status.stdout
     assert "IPv6: INPUT does not call dockerfw" in status.stdout
-    again = site.firewall("apply", "-m", "put it back")
+    again = site.firewall("apply", "-m", "put it back", "--keep")
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[-1] == "revision 1: confirmed"
     assert site.firewall("status").returncode == 0
@@ -147,7 +148,7 @@ def test_drift_is_seen_and_put_right_under_the_same_number(site: Site, hosted: N
 def test_of_two_applies_at_once_one_is_told_to_wait(site: Site, hosted: Namespace) -> None:
     site.firewall("import", "-", stdin=DOCUMENT)
     assert site.firewall("plan").returncode == 1
-    command = [sys.executable, "manage.py", "firewall", "apply", "-m"]
+    command = [sys.executable, "manage.py", "firewall", "apply", "--keep", "-m"]
     both = [
         subprocess.Popen(
             [*command, message],
@@ -164,3 +165,39 @@ def test_of_two_applies_at_once_one_is_told_to_wait(site: Site, hosted: Namespac
     assert "started to apply revision 1" in lost or "already holds the draft" in lost
     assert "Traceback" not in lost
     assert "dockerfw r1 " in hosted.save().decode()
+
+
+def test_silence_and_cancel_put_back_what_was_there(site: Site, hosted: Namespace) -> None:
+    site.firewall("import", "-", stdin=DOCUMENT)
+    assert site.firewall("apply", "-m", "first", "--keep").returncode == 0, site.log.read_text()
+    before = {4: our_chains(hosted, 4), 6: our_chains(hosted, 6)}
+    assert site.firewall("import", "-", stdin=EMPTY).returncode == 0
+    silent = site.firewall("apply", "-m", "lock everybody out", "--window", "15")
+    assert silent.returncode == 1, silent.stdout
+    assert silent.stdout.splitlines()[-1] == "revision 2: rolled back", silent.stderr
+    assert "revision 2 is loaded, not confirmed; it is rolled back at " in silent.stderr
+    assert {4: our_chains(hosted, 4), 6: our_chains(hosted, 6)} == before
+    command = [sys.executable, "manage.py", "firewall", "apply", "-m", "again", "--window", "300"]
+    with subprocess.Popen(
+        command, cwd=BASE_DIR, env=site.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as waiting:
+        assert waiting.stderr is not None
+        assert "is loaded, not confirmed" in waiting.stderr.readline()
+        assert our_chains(hosted, 4) != before[4]
+        status = site.firewall("status")
+        assert status.returncode == 1
+        assert "Revision 3 is loaded, IPv4 and IPv6, and will be rolled back at " in status.stdout
+        assert site.firewall("cancel").returncode == 0
+        assert waiting.wait(30) == 1
+    assert {4: our_chains(hosted, 4), 6: our_chains(hosted, 6)} == before
+    status = site.firewall("status")
+    assert (status.returncode, status.stdout.splitlines()[0]) == (
+        0,
+        "Revision 1 is loaded and first in line, IPv4 and IPv6.",
+    )
+
+
+def our_chains(namespace: Namespace, family: Family) -> list[str]:
+    """Return the filter table as saved, without counters and times."""
+    saved = namespace.save(family=family).decode().splitlines()
+    return [re.sub(r"\[\d+:\d+\]", "", line) for line in saved if not line.startswith("#")]

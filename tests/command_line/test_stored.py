@@ -12,11 +12,14 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from rules.command_line import applying, stored
+from rules.command_line.stored import command_line_actor
+from rules.command_line.streams import Output
 from rules.models import Apply, AuditEvent, Host, Revision, Rule
 from rules.queue import client
 from rules.queue.orders import Order
 from rules.selectors.drafts import draft_document, host_default
 from rules.services.actors import Actor
+from rules.services.applies import apply_start
 from rules.services.outcomes import outcome_record
 from rules.services.rules import rule_create
 from tests.command_line.conftest import firewall
@@ -148,7 +151,13 @@ class PlayedRoot:
         elif self.naps == 2:
             progress_store(outcome_of(apply, "loading", 0))
         elif self.naps == 3:
-            outcome_record(outcome=outcome_of(apply, self.end, 1))
+            outcome_record(outcome=outcome_of(apply, "failed" if self.end == "failed" else "awaiting", 1))
+        elif apply.answer == "keep" and self.end == "confirmed":
+            outcome_record(outcome=outcome_of(apply, "confirmed", 2))
+        elif apply.answer == "rollback" or (not apply.answer and self.naps > 6):
+            reason = "asked" if apply.answer else "silence"
+            way_back = {"reason": reason, "summary": f"The rules from before are in force again: {reason}."}
+            outcome_record(outcome=outcome_of(apply, "rolled_back", 2, {"way_back": way_back}))
 
 
 @pytest.fixture
@@ -173,7 +182,7 @@ def test_apply_waits_and_prints_the_steps(
     edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]
 ) -> None:
     root = play("confirmed")
-    done = firewall("apply", "-m", "open ssh")
+    done = firewall("apply", "-m", "open ssh", "--keep", "--window", "30")
     assert done.status == 0, done.err
     assert done.out.splitlines() == [
         "lock: done in 0.010 s",
@@ -181,7 +190,7 @@ def test_apply_waits_and_prints_the_steps(
         "revision 1: confirmed",
     ]
     (order,) = root.orders
-    assert order.revision == 1
+    assert (order.revision, order.confirm_seconds) == (1, 30)
     assert Revision.objects.get().message == "open ssh"
     snapshot_store(edited, draft_document(edited), 1)
     again = firewall("apply", "-m", "again")
@@ -206,6 +215,79 @@ def test_a_failed_apply_says_why(edited: Host, queue: RedisServer, play: Callabl
     assert found["error"]["line_number"] == 7
 
 
+def test_without_keep_and_without_a_terminal_it_is_rolled_back(
+    edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]
+) -> None:
+    play("confirmed")
+    done = firewall("apply", "-m", "open ssh")
+    assert done.status == 1
+    assert done.out.splitlines()[-1] == "revision 1: rolled back"
+    assert "revision 1 is loaded, not confirmed; it is rolled back at " in done.err
+    assert "--keep keeps" in done.err
+    assert done.err.splitlines()[-1] == "The rules from before are in force again: silence."
+
+
+def test_at_a_terminal_the_admin_is_asked(
+    edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str | None] = [None, "y\n"]
+    questions: list[str] = []
+
+    def ask(output: Output, question: str, *, seconds: float) -> str | None:
+        questions.append(question)
+        return said.pop(0)
+
+    monkeypatch.setattr(Output, "at_terminal", property(lambda output: True))
+    monkeypatch.setattr(Output, "ask", ask)
+    play("confirmed")
+    done = firewall("apply", "-m", "open ssh")
+    assert done.status == 0, done.err
+    assert len(questions) == 2
+    assert questions[0].startswith("Keep revision 1? ")
+    said = ["\n"]
+    rule_create(host=edited, actor=Actor(name="alice"), values={"scope": "host", "source": "192.0.2.0/24"})
+    play("confirmed")
+    done = firewall("apply", "-m", "another")
+    assert done.status == 1
+    assert done.out.splitlines()[-1] == "revision 2: rolled back"
+
+
+def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
+    edited: Host, alice: Actor, queue: RedisServer, play: Callable[[str], PlayedRoot]
+) -> None:
+    for verb in ("confirm", "cancel"):
+        none = firewall(verb)
+        assert (none.status, none.err) == (1, "No window is open: nothing waits to be kept.\n")
+    mine = apply_start(
+        host=edited, actor=command_line_actor(), message="mine", draft_version=edited.draft_version
+    )
+    outcome_record(outcome=outcome_of(mine, "awaiting", 0))
+    play("confirmed").naps = 3
+    status = firewall("status")
+    assert status.status == 1
+    done = firewall("confirm")
+    assert (done.status, done.out.splitlines()[-1]) == (0, "revision 1: confirmed"), done.err
+    rule_create(host=edited, actor=alice, values={"scope": "host", "source": "192.0.2.0/24"})
+    edited.refresh_from_db()
+    theirs = apply_start(host=edited, actor=alice, message="theirs", draft_version=edited.draft_version)
+    outcome_record(outcome=outcome_of(theirs, "awaiting", 0))
+    refused = firewall("confirm")
+    assert refused.status == 1
+    assert "Only alice, who started it" in refused.err
+    second = firewall("apply", "-m", "me too")
+    assert (second.status, "is loaded and waits until" in second.err) == (1, True)
+    play("confirmed").naps = 3
+    done = firewall("cancel")
+    assert (done.status, done.out.splitlines()[-1]) == (0, "revision 2: rolled back"), done.err
+
+
+def test_a_window_outside_its_limits_is_bad_input(edited: Host, queue: RedisServer) -> None:
+    for seconds in ("14", "3601"):
+        done = firewall("apply", "-m", "x", "--window", seconds)
+        assert done.status == 2
+        assert f"{seconds} seconds is not a window (15 to 3600)" in done.err
+
+
 def test_nobody_answers(edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:
     play("")
     done = firewall("apply", "-m", "open ssh", "--timeout", "0.2")
@@ -221,7 +303,7 @@ def test_rollback(edited: Host, alice: Actor, queue: RedisServer, play: Callable
     rule_create(host=edited, actor=alice, values={"scope": "both", "source": "192.0.2.0/24"})
     confirm(edited, alice, "second")
     play("confirmed")
-    done = firewall("rollback", "1", "-m", "back")
+    done = firewall("rollback", "1", "-m", "back", "--keep")
     assert done.status == 0, done.err
     assert done.out.endswith("revision 3: confirmed\n")
     assert Revision.objects.get(number=3).restores == 1

@@ -28,8 +28,9 @@ def inside(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Na
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> StateDirectory:
-    """A state directory of the test's own."""
+def state(tmp_path: Path) -> Iterator[StateDirectory]:
+    """A state directory of the test's own; a window that is left open in it is closed, and nobody minds."""
     directory = StateDirectory(tmp_path / "state")
     directory.prepare()
-    return directory
+    yield directory
+    directory.close_window()

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from rules.host.answers import carry_out
 from rules.host.apply import Apply
+from rules.host.clock import utc_now
+from rules.host.outbox import Outbox, read_outcome
 from rules.host.state import StateDirectory
 from rules.netfilter.document import digest, parse_document
-from rules.queue.orders import Order, Outcome
+from rules.queue.orders import Answer, AnswerKind, Order, Outcome
 from tests.kernel.namespace import FAMILIES, Backend, Family, Namespace, iptables_program
 
 HOST = "local"
@@ -69,21 +72,76 @@ def order(value: Mapping[str, object], *, sequence: int = 1, **changes: Any) -> 
         "revision": sequence,
         "document": value,
         "digest": digest(parse_document(value)),
-        "confirm_seconds": 0,
-        "issued_at": "2026-01-31T12:00:00Z",
+        "confirm_seconds": 60,
+        "issued_at": utc_now(),
     }
     return Order(**{**fields, **changes})
 
 
-def run(one: Order, state: StateDirectory, *, settle: Any = None) -> Outcome:
+def answer(kind: AnswerKind, state: StateDirectory, *, seconds: int | None = None, **changes: Any) -> Outcome:
+    """Answer the open window; the outcome must be a valid message."""
+    window = state.read_window()
+    fields: dict[str, Any] = {
+        "apply": window.apply if window else str(uuid4()),
+        "sequence": state.last_begun().sequence,
+        "host": HOST,
+        "answer": kind,
+        "seconds": seconds,
+        "issued_at": utc_now(),
+    }
+    outcome = carry_out(Answer(**{**fields, **changes}), state, host=HOST)
+    assert Outcome.from_json(outcome.to_json()) == outcome
+    return outcome
+
+
+def run(
+    one: Order, state: StateDirectory, *, settle: Any = None, window_seconds: int | None = None
+) -> Outcome:
     """Carry out an order here and now; every outcome that is told must be a valid message."""
 
     def tell(outcome: Outcome) -> None:
         assert Outcome.from_json(outcome.to_json()) == outcome
 
-    outcome = Apply(one, host=HOST, state=state, tell=tell, settle=settle or tell).run()
+    outcome = Apply(
+        one,
+        host=HOST,
+        state=state,
+        tell=tell,
+        settle=settle or Outbox(state.journal).write,
+        window_seconds=window_seconds,
+    ).run()
     tell(outcome)
     return outcome
+
+
+def load(state: StateDirectory, *ports: str, sequence: int = 1, seconds: int | None = None) -> Order:
+    """Load a document that opens these ports, and leave its window open."""
+    one = order(document(*ports), sequence=sequence)
+    outcome = run(one, state, window_seconds=seconds)
+    assert outcome.state == "awaiting", outcome.error
+    assert outcome.window is not None
+    assert outcome.window.seconds == (seconds or one.confirm_seconds)
+    assert 0 < outcome.window.seconds_left <= outcome.window.seconds
+    return one
+
+
+def told(state: StateDirectory, one: Order) -> list[Outcome]:
+    """Return what the outbox holds about an order, the oldest first."""
+    found = sorted(state.journal.glob(f"outcome-{one.apply}-*.json"))
+    return [outcome for path in found if (outcome := read_outcome(path)) is not None]
+
+
+def watchdogs(state: StateDirectory) -> list[int]:
+    """Return the ids of the processes that watch this state directory."""
+    mark = f"rules.host.watchdog\0{state.path}".encode()
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and mark in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
 
 
 def add_foreign(namespace: Namespace, backend: Backend, lines: str = PLAIN_INPUT) -> None:

@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from rules.host import apply, bootfiles, restore
+from rules.host import apply, restore
 from rules.host import state as state_module
-from rules.host.apply import recover
 from rules.host.bootfiles import MODES
 from rules.host.files import locked
 from rules.host.state import StateDirectory
-from rules.queue.orders import STEP_NAMES, Outcome
+from rules.host.window import end_if_due
+from rules.queue.orders import LOADING_STEPS, Outcome
 from tests.host.hosts import (
     ARTICLE_INPUT,
     PLAIN_INPUT,
     Saboteur,
     add_foreign,
+    answer,
     document,
     foreign_lines,
     held,
@@ -53,9 +54,11 @@ def saboteur(tmp_path: Path, backend: Backend, monkeypatch: pytest.MonkeyPatch) 
 
 
 def confirm(state: StateDirectory, sequence: int, *ports: str) -> Outcome:
-    """Load a document that opens these ports; it must work."""
+    """Load a document that opens these ports, and keep it; both must work."""
     outcome = run(order(document(*ports), sequence=sequence), state)
-    assert outcome.state == "confirmed", outcome.error
+    assert outcome.state == "awaiting", outcome.error
+    outcome = answer("keep", state, sequence=sequence)
+    assert (outcome.state, outcome.error) == ("confirmed", None)
     return outcome
 
 
@@ -76,8 +79,8 @@ def test_loads_and_leaves_what_is_foreign(
     before = held(inside, backend)
     one = order(document("8080", "22"), sequence=7)
     outcome = run(one, state)
-    assert (outcome.state, outcome.error) == ("confirmed", None)
-    assert [step.name for step in outcome.steps] == list(STEP_NAMES)
+    assert (outcome.state, outcome.error) == ("awaiting", None)
+    assert [step.name for step in outcome.steps] == list(LOADING_STEPS)
     assert {step.state for step in outcome.steps} == {"done"}
     assert outcome.loaded is not None
     assert (outcome.loaded.revision, outcome.loaded.digest) == (7, one.digest)
@@ -89,7 +92,9 @@ def test_loads_and_leaves_what_is_foreign(
             expected.remove("[0:0] -A INPUT -i lo -j ACCEPT")
         assert foreign_lines(after[family]) == expected
         assert any("FILTERS" in line and "dockerfw r7" in line for line in after[family])
-    assert state.read_undo() is None
+    assert not state.boot.exists()
+    assert answer("keep", state).state == "confirmed"
+    assert (state.read_window(), state.read_undo()) == (None, None)
     assert {path.name for path in state.boot.iterdir()} == set(MODES)
 
 
@@ -126,8 +131,8 @@ def test_restore_that_breaks_changes_nothing(
     assert "in force again" in error.summary
     assert error.command[0].endswith("-restore")
     assert saboteur.calls(family) > 0
-    assert state.read_undo() is None
-    assert not list(state.boot.iterdir())
+    assert (state.read_window(), state.read_undo()) == (None, None)
+    assert not state.boot.exists()
 
 
 @pytest.mark.parametrize("how", BREAKS)
@@ -213,7 +218,7 @@ def test_save_that_fails_touches_nothing(
     assert "FILTERS" not in inside.save().decode()
 
 
-@pytest.mark.parametrize("where", ["undo", "boot-files", "report"])
+@pytest.mark.parametrize("where", ["undo", "report"])
 def test_full_disk_changes_nothing(
     inside: Namespace,
     backend: Backend,
@@ -230,15 +235,13 @@ def test_full_disk_changes_nothing(
         raise OSError(28, "No space left on device")
 
     def settle(outcome: Outcome) -> None:
-        if outcome.state == "confirmed":
+        if outcome.state == "awaiting":
             full()
 
     if where == "undo":
-        monkeypatch.setattr(state_module.StateDirectory, "write_undo", full)
-    elif where == "boot-files":
-        monkeypatch.setattr(bootfiles, "write_all_durably", full)
+        monkeypatch.setattr(state_module.StateDirectory, "open_window", full)
     outcome = run(order(document("443"), sequence=2), state, settle=settle if where == "report" else None)
-    error = failed(outcome, "load-ipv4" if where == "undo" else where)
+    error = failed(outcome, "watchdog" if where == "undo" else where)
     assert "No space left on device" in error.summary
     assert held(inside, backend) == before
     assert {path.name: path.read_bytes() for path in state.boot.iterdir()} == boot
@@ -306,11 +309,10 @@ def test_apply_that_was_killed_half_way_is_undone(
         with pytest.raises(Killed):
             run(order(document("22")), state)
     assert held(inside, backend) != before
-    record = recover(state)
-    assert record is not None
-    assert record.backend == backend
+    with state.lock():
+        end_if_due(state)
+    assert state.read_window() is None
     assert held(inside, backend) == before
-    assert recover(state) is None
 
 
 def test_way_back_that_fails_is_told_and_tried_again(
@@ -367,7 +369,7 @@ def test_kernel_without_ipv6_gets_ipv4_and_says_so(
             rehearsal=True,
         )
     monkeypatch.setattr(backend_module, "kernel_families", lambda: (4,))
-    outcome = confirm(state, 1, "22")
+    outcome = run(order(document("22")), state)
     details = {step.name: step.detail for step in outcome.steps}
     assert "no IPv6" in details["load-ipv6"]
     assert "dockerfw r1" in inside.save().decode()

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rules.host import files
+from rules.host import outbox as outbox_module
 from rules.host.files import (
     LockedOut,
+    lock_holders,
     locked,
     read_bounded,
     remove_durably,
     write_all_durably,
     write_durably,
 )
-from rules.host.state import Begun, StateDirectory, StateError, UndoRecord
+from rules.host.outbox import Outbox
+from rules.host.records import UndoRecord, WindowRecord
+from rules.host.state import Begun, StateDirectory, StateError
+from rules.queue.orders import Step
+from tests.queue.test_orders import OUTCOME
+
+APPLY = "11111111-1111-4111-8111-111111111111"
+ROOT = Path(__file__).parents[2]
 
 
 def test_write_replaces_as_a_whole_and_leaves_no_draft(tmp_path: Path) -> None:
@@ -57,25 +71,61 @@ def test_state_is_remembered(state: StateDirectory) -> None:
     assert state.last_begun() == Begun(0, "")
     state.write_begun(Begun(7, "x"))
     assert StateDirectory(state.path).last_begun() == Begun(7, "x")
-    record = UndoRecord(
-        apply="11111111-1111-4111-8111-111111111111",
-        host="local",
-        event=5,
-        revision=3,
-        backend="nft",
-        saves={4: "# \udcff\n", 6: ""},
-        restores={4: "x"},
-        boot_files={
-            "rules.v4": "y",
-            "rules.v6": None,
-            "dockerfw-boot.sh": None,
-            "dockerfw-boot.service": None,
-        },
+    undo = UndoRecord(APPLY, "nft", {"format": "dockerfw/1"}, {4: "# \udcff\n", 6: ""}, {4: "x"})
+    step = Step("lock", "done", "2026-01-31T12:00:00Z", 0.1, "")
+    window = WindowRecord(APPLY, "local", 5, 3, "ab" * 32, "loading", 60, 1.5, 61.5, "boot", (step,))
+    state.open_window(window, undo)
+    assert (state.read_window(), state.read_undo()) == (window, undo)
+    mark = state.window_changed()
+    state.write_window(replace(window, phase="awaiting"))
+    assert state.window_changed() not in (mark, None)
+    assert state.read_window() == replace(window, phase="awaiting")
+    state.close_window()
+    assert (state.read_window(), state.read_undo(), state.window_changed()) == (None, None, None)
+
+
+def test_lock_is_held_by_the_commands_of_a_process_that_was_killed(state: StateDirectory) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from rules.host import runner, state;"
+        "lock = state.StateDirectory(Path(sys.argv[1])).lock(); lock.__enter__();"
+        "command = runner.Command(('sh', '-c', 'kill -9 $PPID; echo away; exec sleep 60'));"
+        "runner.run(command)"
     )
-    state.write_undo(record)
-    assert state.read_undo() == record
-    state.clear_undo()
-    assert state.read_undo() is None
+    started = subprocess.run([sys.executable, "-c", code, str(state.path)], cwd=ROOT, check=False)
+    assert started.returncode == -9
+    with pytest.raises(LockedOut), state.lock(seconds=0.3):
+        pass
+    (holder,) = lock_holders(state.path / "lock")
+    assert Path(f"/proc/{holder}/comm").read_text() == "sleep\n"
+    with state.lock_by_force(patience=0.1):
+        assert not Path(f"/proc/{holder}/fd/0").exists()
+
+
+def test_lock_can_be_taken_where_nothing_can_be_written(state: StateDirectory) -> None:
+    with state.lock():
+        pass
+    (state.path / "lock").chmod(0o400)
+    with state.lock(seconds=0), pytest.raises(LockedOut), state.lock(seconds=0.1):
+        pass
+
+
+def test_full_disk_leaves_room_for_a_last_word(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = Outbox(state.journal)
+    outbox.reserve()
+    reserve = state.journal / "reserve"
+    write = files.write_durably
+
+    def full(path: Path, content: bytes) -> None:
+        if reserve.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(outbox_module, "write_durably", full)
+    outbox.write(OUTCOME)
+    assert outbox.settled(OUTCOME.apply)
+    assert not reserve.exists()
 
 
 @pytest.mark.parametrize(

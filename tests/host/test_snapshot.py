@@ -161,9 +161,11 @@ SCRIPT = """
 import os, pathlib, sys
 from rules.host.state import StateDirectory
 from rules.host.snapshot import observe
-from tests.host.hosts import document, order, run
-outcome = run(order(document("22")), StateDirectory(pathlib.Path(sys.argv[1])))
-assert outcome.state == "confirmed", outcome
+from tests.host.hosts import answer, document, order, run
+state = StateDirectory(pathlib.Path(sys.argv[1]))
+outcome = run(order(document("22")), state)
+assert outcome.state == "awaiting", outcome
+assert answer("keep", state).state == "confirmed"
 seen = observe("local")
 assert not seen.errors, seen.errors
 assert "dockerfw r1" in seen.saves[4] and "dockerfw r1" in seen.saves[6]

@@ -12,14 +12,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
+from rules.host.answers import carry_out
 from rules.host.apply import Apply
+from rules.host.clock import utc_now
 from rules.host.state import StateDirectory
 from rules.netfilter.document import digest, parse_document, to_json_object
 from rules.netfilter.model import Ruleset
 from rules.netfilter.parse import parse_save
 from rules.netfilter.plan import Plan, plan_changes
 from rules.netfilter.state import loaded_matches
-from rules.queue.orders import Order, Outcome
+from rules.queue.orders import Answer, Order, Outcome
 from tests.kernel.namespace import FAMILIES, Backend, CommandError, Family, Namespace, join_namespaces
 from tests.lab.docker_host import DockerHost
 
@@ -107,14 +109,18 @@ class Lab:
             revision=revision,
             document=to_json_object(self.document),
             digest=digest(self.document),
-            confirm_seconds=0,
-            issued_at="2026-01-01T00:00:00Z",
+            confirm_seconds=60,
+            issued_at=utc_now(),
         )
         state = StateDirectory(self.host.directory / "state")
         with self.host.entered():
             outcome = Apply(order, host="lab", state=state, tell=_forget, settle=_forget).run()
+            if outcome.state != "awaiting":
+                raise CommandError(f"the apply failed: {outcome.error}")
+            answer = Answer(order.apply, order.sequence, "lab", "keep", None, utc_now())
+            outcome = carry_out(answer, state, host="lab")
         if outcome.state != "confirmed":
-            raise CommandError(f"the apply failed: {outcome.error}")
+            raise CommandError(f"the rules could not be kept: {outcome.error}")
 
     def plan(self) -> Plan:
         """Plan the last loaded document against what the kernel holds."""

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from redis import Redis
 
+from rules.host.clock import utc_now
 from rules.netfilter.document import digest, parse_document
 from rules.queue.entries import done_key
 from rules.queue.orders import Outcome, Snapshot, firewall_queue, load_json, progress_key, snapshot_key
@@ -38,6 +39,7 @@ class RootWorker:
             "DOCKERFW_HOST": HOST,
             "PYTHONPATH": str(ROOT),
         }
+        self.module: tuple[str, ...] = ("rules.queue.root",)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *before: str, **environment: str) -> RootWorker:
@@ -46,7 +48,7 @@ class RootWorker:
             *before,
             sys.executable,
             "-m",
-            "rules.queue.root",
+            *self.module,
             log=self.log,
             environment={**self.environment, **environment},
         )
@@ -83,8 +85,8 @@ class RootWorker:
             "revision": sequence,
             "document": document,
             "digest": digest(parse_document(document)),
-            "confirm_seconds": 0,
-            "issued_at": "2026-01-31T12:00:00Z",
+            "confirm_seconds": 60,
+            "issued_at": utc_now(),
             **changes,
         }
         if send:
@@ -100,12 +102,41 @@ class RootWorker:
         raw: Any = self.redis.get(progress_key(value["apply"]))
         return None if raw is None else Outcome.from_json(load_json(raw))
 
-    def outcome(self, value: dict[str, Any], seconds: float = 20) -> Outcome:
-        """Wait for the last word about an order."""
+    def answer(self, value: dict[str, Any], kind: str, **changes: Any) -> dict[str, Any]:
+        """Answer the window that an order has opened; return the answer."""
+        answer = {
+            "format": "dockerfw-answer/1",
+            "apply": value["apply"],
+            "sequence": value["sequence"],
+            "host": HOST,
+            "answer": kind,
+            "seconds": None,
+            "issued_at": utc_now(),
+            **changes,
+        }
+        put(self.redis, QUEUE, str(uuid4()), job_fields(packed("answer", [answer]), QUEUE))
+        return answer
+
+    def kept(self, value: dict[str, Any], seconds: float = 20) -> Outcome:
+        """Wait until the order's rules are loaded, keep them, and wait for the last word."""
+        found = self.outcome(value, seconds)
+        if found.state == "awaiting":
+            self.answer(value, "keep")
+            found = self.outcome(value, seconds, states=("confirmed", "failed"))
+        return found
+
+    def outcome(
+        self,
+        value: dict[str, Any],
+        seconds: float = 20,
+        *,
+        states: tuple[str, ...] = ("awaiting", "confirmed", "rolled_back", "failed"),
+    ) -> Outcome:
+        """Wait until the order's window is open, or for its last word."""
 
         def settled() -> bool:
             found = self.progress(value)
-            return found is not None and found.state in ("confirmed", "failed")
+            return found is not None and found.state in states
 
         wait_until(f"the outcome of {value['apply']}", seconds, settled)
         found = self.progress(value)

@@ -48,7 +48,7 @@ def test_attack_does_nothing(root_worker: RootWorker, tmp_path: Path, name: str)
             "the queue to be a list again", 10, lambda: not root_worker.redis.exists(f"rq:queue:{QUEUE}")
         )
     good = root_worker.order("22", sequence=1)
-    assert root_worker.outcome(good).state == "confirmed"
+    assert root_worker.kept(good).state == "confirmed"
     assert "--dport 22" in root_worker.held()
     assert not proof.exists()
     process = root_worker.process
@@ -65,15 +65,15 @@ def test_all_attacks_at_once_leave_no_job_behind(root_worker: RootWorker, tmp_pa
     for attack in ATTACKS.values():
         attack(root_worker.redis, QUEUE, tmp_path / "proof")
     wait_until("the queue to be empty", 20, lambda: not root_worker.redis.exists(f"rq:queue:{QUEUE}"))
-    assert root_worker.outcome(root_worker.order("22", sequence=1)).state == "confirmed"
+    assert root_worker.kept(root_worker.order("22", sequence=1)).state == "confirmed"
     assert not (tmp_path / "proof").exists()
 
 
 def test_replayed_order_is_refused(root_worker: RootWorker) -> None:
     first = root_worker.order("22", sequence=5)
-    assert root_worker.outcome(first).state == "confirmed"
+    assert root_worker.kept(first).state == "confirmed"
     second = root_worker.order("443", sequence=6)
-    assert root_worker.outcome(second).state == "confirmed"
+    assert root_worker.kept(second).state == "confirmed"
     root_worker.delivered()
     # The same order again, word for word; then the older one; then the older one with a fresh id.
     root_worker.send(second)
@@ -120,11 +120,11 @@ def test_order_that_is_wrong_is_refused_and_answered(root_worker: RootWorker, na
     assert refused.error is not None
     assert words in refused.error.summary
     assert "FILTERS" not in root_worker.held()
-    assert root_worker.outcome(root_worker.order("22", sequence=3)).state == "confirmed"
+    assert root_worker.kept(root_worker.order("22", sequence=3)).state == "confirmed"
 
 
 def test_order_that_cannot_be_read_is_answered_where_it_can(root_worker: RootWorker) -> None:
-    wrong = root_worker.order("22", sequence=3, confirm_seconds=60)
+    wrong = root_worker.order("22", sequence=3, confirm_seconds=5)
     wait_until("the answer", 10, lambda: root_worker.journal())
     (answer,) = root_worker.delivered()
     assert answer.apply == wrong["apply"]
@@ -133,7 +133,7 @@ def test_order_that_cannot_be_read_is_answered_where_it_can(root_worker: RootWor
 
 
 def test_horse_that_is_killed_is_cleaned_up_after(root_worker: RootWorker) -> None:
-    assert root_worker.outcome(root_worker.order("22", sequence=1)).state == "confirmed"
+    assert root_worker.kept(root_worker.order("22", sequence=1)).state == "confirmed"
     before = root_worker.held()
     root_worker.stop()
     script = root_worker.state.parent / "bin"
@@ -161,7 +161,7 @@ def strip(text: str) -> list[str]:
 
 
 def test_root_worker_that_is_killed_in_an_apply_undoes_it_when_it_starts(root_worker: RootWorker) -> None:
-    assert root_worker.outcome(root_worker.order("22", sequence=1)).state == "confirmed"
+    assert root_worker.kept(root_worker.order("22", sequence=1)).state == "confirmed"
     before = root_worker.held()
     root_worker.stop()
     script = root_worker.state.parent / "bin"
@@ -181,9 +181,9 @@ def test_root_worker_that_is_killed_in_an_apply_undoes_it_when_it_starts(root_wo
     root_worker.start()
     outcome = root_worker.outcome(dead)
     assert outcome.error is not None
-    assert "stopped in the middle" in outcome.error.summary
+    assert "died or took too long" in outcome.error.summary
     assert strip(root_worker.held()) == strip(before)
-    assert root_worker.outcome(root_worker.order("8443", sequence=3)).state == "confirmed"
+    assert root_worker.kept(root_worker.order("8443", sequence=3)).state == "confirmed"
 
 
 def kill_all(worker: RootWorker) -> None:
@@ -202,7 +202,7 @@ def kill_all(worker: RootWorker) -> None:
 
 def test_outcomes_outlive_redis(root_worker: RootWorker, redis_server: RedisServer) -> None:
     first = root_worker.order("22", sequence=1)
-    root_worker.outcome(first)
+    root_worker.kept(first)
     redis_server.stop()
     wait_until("the worker to notice", 10, lambda: "trying again" in root_worker.words())
     redis_server.start()

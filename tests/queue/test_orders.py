@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from rules.queue.fields import MAX_MESSAGE_BYTES
 from rules.queue.orders import (
+    Answer,
     CommandError,
     Failure,
     Interface,
@@ -22,16 +24,19 @@ from rules.queue.orders import (
     PublishedPort,
     Snapshot,
     Step,
+    WayBack,
+    Window,
     dump_json,
     load_json,
     saves_digest,
+    why_expired,
 )
 
 APPLY = "0b8d6a1e-9c2f-4d53-8a77-0123456789ab"
 DIGEST = "ab" * 32
 TIME = "2026-01-31T12:00:00.123456Z"
 
-ORDER = Order(APPLY, 7, "local", 3, {"format": "dockerfw/1"}, DIGEST, 0, TIME)
+ORDER = Order(APPLY, 7, "local", 3, {"format": "dockerfw/1"}, DIGEST, 60, TIME)
 OUTCOME = Outcome(
     APPLY,
     "local",
@@ -42,6 +47,12 @@ OUTCOME = Outcome(
     Failure("load-ipv4", "did not load", ("iptables-nft-restore", "-n"), 1, "line 3 failed", 3, "-A X"),
     Loaded(3, DIGEST),
 )
+AWAITING = Outcome(APPLY, "local", 100, "awaiting", TIME, (), None, Loaded(3, DIGEST), Window(TIME, 59.5, 60))
+ROLLED_BACK = Outcome(
+    APPLY, "local", 101, "rolled_back", TIME, (), None, None, None, WayBack("silence", "Nobody answered.")
+)
+KEEP = Answer(APPLY, 8, "local", "keep", None, TIME)
+EXTEND = Answer(APPLY, 8, "local", "extend", 120, TIME)
 SAVES: Any = {4: "*filter\nCOMMIT\n", 6: "\udcff"}
 SNAPSHOT = Snapshot(
     "local",
@@ -56,7 +67,7 @@ SNAPSHOT = Snapshot(
     (CommandError(("ip", "address"), None, "gone"),),
     saves_digest(SAVES),
 )
-MESSAGES: list[Any] = [ORDER, OUTCOME, SNAPSHOT]
+MESSAGES: list[Any] = [ORDER, OUTCOME, AWAITING, ROLLED_BACK, KEEP, EXTEND, SNAPSHOT]
 
 
 @pytest.mark.parametrize("message", MESSAGES)
@@ -88,7 +99,18 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (ORDER, "host", "a\n", "name of a host"),
     (ORDER, "document", [], "must be an object"),
     (ORDER, "digest", "AB" * 32, "SHA-256"),
-    (ORDER, "confirm_seconds", 60, "only 0 is taken"),
+    (ORDER, "confirm_seconds", 0, "not from 15 to 3600"),
+    (ORDER, "confirm_seconds", 14, "not from 15 to 3600"),
+    (ORDER, "confirm_seconds", 3601, "not from 15 to 3600"),
+    (KEEP, "answer", "maybe", "not one of keep, rollback, extend"),
+    (KEEP, "seconds", 60, "needed to extend a window, and for nothing else"),
+    (KEEP, "sequence", 0, "not from 1"),
+    (EXTEND, "seconds", None, "needed to extend a window"),
+    (EXTEND, "seconds", 3601, "not from 15 to 3600"),
+    (AWAITING, "window", None, "is there while an apply is awaiting"),
+    (OUTCOME, "window", AWAITING.to_json()["window"], "is there while an apply is awaiting"),
+    (ROLLED_BACK, "way_back", None, "is there when an apply was rolled back"),
+    (ROLLED_BACK, "way_back", {"reason": "mood", "summary": ""}, "way_back.reason"),
     (ORDER, "issued_at", "yesterday", "UTC time"),
     (OUTCOME, "state", "done", "not one of"),
     (OUTCOME, "steps", [{}], r"steps\[0\].name: is missing"),
@@ -153,3 +175,18 @@ def test_no_bytes_make_the_decoder_crash(raw: bytes) -> None:
 def test_digest_of_saves_leaves_out_comments_and_tells_families_apart() -> None:
     assert saves_digest({4: "# a\nx\n", 6: ""}) == saves_digest({4: "# b\nx\n", 6: ""})
     assert saves_digest({4: "x", 6: ""}) != saves_digest({4: "", 6: "x"})
+
+
+@pytest.mark.parametrize(
+    ("issued_at", "words"),
+    [
+        ("2026-01-31T12:00:00Z", None),
+        ("2026-01-31T11:58:00Z", None),
+        ("2026-01-31T12:01:00Z", None),
+        ("2026-01-31T11:57:59Z", "121 s ago"),
+        ("2026-01-31T12:01:01.5Z", "in the future"),
+    ],
+)
+def test_messages_expire(issued_at: str, words: str | None) -> None:
+    why = why_expired(issued_at, datetime(2026, 1, 31, 12, tzinfo=UTC))
+    assert why is None if words is None else why is not None and words in why

@@ -106,6 +106,8 @@ def outcome_of(apply: Apply, state: str, event: int, changes: dict[str, object] 
         ],
         "error": None,
         "loaded": None,
+        "window": None,
+        "way_back": None,
     }
     if failed:
         value["error"] = {
@@ -117,7 +119,18 @@ def outcome_of(apply: Apply, state: str, event: int, changes: dict[str, object] 
             "line_number": 7,
             "line": "-A FILTERS -j NOWHERE",
         }
+    if state == "awaiting":
+        value["window"] = window_of(apply.window_seconds)
+    if state == "rolled_back":
+        value["way_back"] = {"reason": "silence", "summary": "Nobody kept it in time."}
     return Outcome.from_json({**value, **(changes or {})})
+
+
+def window_of(seconds: int, *, left: float | None = None) -> dict[str, object]:
+    """Return a window of `seconds` that stays open for `left` more, all of it when not given."""
+    remaining = float(seconds) if left is None else left
+    deadline = timezone.now() + timedelta(seconds=remaining)
+    return {"deadline": _text(deadline), "seconds_left": max(0.0, remaining), "seconds": seconds}
 
 
 def progress_store(outcome: Outcome) -> None:

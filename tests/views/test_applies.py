@@ -62,7 +62,7 @@ def test_the_end_stops_the_asking(working: Client, apply: Apply) -> None:
     answer = working.get(f"{path_of(apply)}status/")
     assert answer.status_code == 286
     page = working.get(path_of(apply))
-    assert "Revision 1 was loaded and read back, IPv4 and IPv6." in text_of(page)
+    assert "Revision 1 was loaded, read back and kept, IPv4 and IPv6." in text_of(page)
     assert "every 600ms" not in page.content.decode()
 
 

@@ -209,3 +209,19 @@ def test_roll_back_goes_through_the_same_review(working: Client, host: Host, ali
     apply = Apply.objects.get(revision__number=3)
     assert answer["Location"] == f"{HOST}/applies/{apply.pk}/"
     assert apply.revision.restores == 1
+
+
+def test_what_an_empty_draft_means_is_said_also_while_nobody_looks(working: Client, host: Host) -> None:
+    words = text_of(working.get(f"{HOST}/review/"))
+    assert "No rule allows anything: everything but the basics will be refused, SSH too." in words
+
+
+def test_htmx_gets_the_applys_page_in_the_answer(working: Client, host: Host) -> None:
+    values = {"version": host.draft_version, "sequence": host.sequence, "message": "m"}
+    answer = working.post(f"{HOST}/review/", values, headers={"HX-Request": "true"})
+    apply = Apply.objects.get()
+    assert (answer.status_code, answer["HX-Push-Url"]) == (200, f"{HOST}/applies/{apply.pk}/")
+    assert "Apply of revision 1" in text_of(answer)
+    again = working.post(f"{HOST}/review/", values, headers={"HX-Request": "true"})
+    assert again["HX-Redirect"] == f"{HOST}/applies/{apply.pk}/"
+    assert Apply.objects.count() == 1

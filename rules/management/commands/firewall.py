@@ -24,11 +24,15 @@ VERBS = {
     "plan": ("", "", "print what loading would change: of a file, or of the draft"),
     "import": ("", "", "make the draft from a document, an iptables.conf or a save"),
     "export": ("stored", "export", "print the draft, or a revision, as a document"),
-    "apply": ("applying", "apply", "apply the draft and wait for the outcome"),
+    "apply": ("applying", "apply", "apply the draft, ask whether to keep it, and wait for the outcome"),
     "history": ("stored", "history", "list the revisions"),
     "diff": ("stored", "diff", "print what differs between two revisions"),
     "rollback": ("applying", "rollback", "apply an earlier revision's content as a new revision"),
+    "confirm": ("applying", "confirm", "keep what is loaded and waits to be kept"),
+    "cancel": ("applying", "cancel", "put back at once what was there before"),
     "status": ("stored", "status", "print what the kernel holds"),
+    "panic": ("console", "panic", "as root on the host: refuse everything at once, or end that with --off"),
+    "release": ("console", "release", "as root on the host: take dockerfw's anchors out of the kernel"),
 }
 EPILOG = (
     "Status: 0 done, 1 nothing loaded or a difference found, 2 bad input. FILE may be - for standard input."
@@ -53,7 +57,7 @@ class Command(BaseCommand):
         }
         for name, verb in made.items():
             verb.add_argument("--json", action="store_true", help="print JSON")
-            if name not in ("parse", "render", "check"):
+            if name not in ("parse", "render", "check", "panic", "release"):
                 verb.add_argument("--host", default="", help="which host, when there are several")
         _add_file_arguments(made)
         _add_stored_arguments(made)
@@ -141,10 +145,26 @@ def _add_stored_arguments(verbs: dict[str, CommandParser]) -> None:
     verbs["diff"].add_argument("a", type=_number, metavar="A", help="the older revision")
     verbs["diff"].add_argument("b", type=_number, metavar="B", help="the newer revision")
     verbs["rollback"].add_argument("number", type=_number, metavar="N", help="whose content to load")
+    verbs["panic"].add_argument(
+        "--allow", action="append", default=[], metavar="CIDR", help="who still comes in; may be repeated"
+    )
+    verbs["panic"].add_argument("--off", action="store_true", help="end the panic")
     for name in ("apply", "rollback"):
         verbs[name].add_argument("-m", "--message", required=True, help="why, for those who read the history")
+        verbs[name].add_argument("--keep", action="store_true", help="keep it as soon as it is loaded")
         verbs[name].add_argument(
-            "--timeout", type=float, default=120.0, help="seconds to wait (default: 120)"
+            "--window",
+            type=int,
+            default=60,
+            metavar="SECONDS",
+            help="how long it waits to be kept: 15 to 3600 (default: 60)",
+        )
+    for name in ("apply", "rollback", "confirm", "cancel"):
+        verbs[name].add_argument(
+            "--timeout",
+            type=float,
+            default=120.0,
+            help="seconds to wait for the root worker, besides the window (default: 120)",
         )
 
 

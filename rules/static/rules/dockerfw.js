@@ -76,7 +76,13 @@
     const place = document.getElementById("connection");
     if (place && place.textContent !== text) place.textContent = text;
   }
-  document.addEventListener("htmx:sendError", function () { say("dockerfw does not answer. Trying again."); });
+  // The apply page says more about it than this line could.
+  document.addEventListener("htmx:sendError", function (event) {
+    if (document.getElementById("unreachable")) return;
+    say(event.detail.requestConfig.verb === "get"
+      ? "dockerfw does not answer. Trying again."
+      : "dockerfw did not answer. Reload the page to see whether it heard you.");
+  });
   document.addEventListener("htmx:responseError", function (event) {
     say("dockerfw answered with an error (" + event.detail.xhr.status + "). Reload the page.");
   });

@@ -1,0 +1,74 @@
+"""What was done on the console, on disk until the clerk has written it down.
+
+Owns files in the journal directory beside the outcomes' and the sending: like an outcome, an event is on disk
+first, and is sent again until the clerk has left its note.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from rules.host.files import make_directory, read_bounded, sync_directory, write_durably
+from rules.queue.console import ConsoleEvent
+from rules.queue.entries import done_key, job_key
+from rules.queue.fields import OrderError, dump_json, load_json
+from rules.queue.orders import CLERK_QUEUE
+
+logger = logging.getLogger("dockerfw.console")
+
+MAX_BYTES = 64 * 1024
+MAX_PENDING = 1000
+WAITS_SECONDS = 3600
+
+
+def console_write(directory: Path, event: ConsoleEvent) -> None:
+    """Keep an event in the journal directory until it is delivered. Raises OSError."""
+    make_directory(directory)
+    write_durably(directory / f"console-{event.id}.json", dump_json(event.to_json()))
+
+
+def console_deliver(directory: Path, connection: Redis) -> None:
+    """Send the events that wait, forget those that were written down. Raises OSError and redis's errors."""
+    for path in sorted(directory.glob("console-*.json"))[:MAX_PENDING]:
+        job_id = path.stem
+        if connection.exists(done_key(job_id)):
+            path.unlink(missing_ok=True)
+            sync_directory(directory)
+            connection.unlink(done_key(job_id))
+        elif not connection.exists(job_key(job_id)):
+            _send(path, connection)
+
+
+def _send(path: Path, connection: Redis) -> None:
+    try:
+        event = ConsoleEvent.from_json(load_json(read_bounded(path, most=MAX_BYTES) or b""))
+    except OrderError as error:
+        logger.error("%s is put aside: %s", path, error)
+        path.rename(path.with_suffix(".unreadable"))
+        return
+    queue = Queue(CLERK_QUEUE, connection=connection, serializer=JSONSerializer)
+    arguments: Any = [event.to_json()]
+    queue.enqueue_call(
+        "record_console", args=arguments, job_id=path.stem, ttl=WAITS_SECONDS, result_ttl=0, failure_ttl=60
+    )
+
+
+def and_console(deliver: Callable[[], None], directory: Path, connection: Redis) -> Callable[[], None]:
+    """Return what calls `deliver` and then sends the console's events; what fails is tried again later."""
+
+    def both() -> None:
+        deliver()
+        try:
+            console_deliver(directory, connection)
+        except (RedisError, OSError) as error:
+            logger.warning("what was done on the console will be sent later: %s", error)
+
+    return both

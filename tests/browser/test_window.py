@@ -1,0 +1,154 @@
+"""The confirmation window in a real browser: keep, silence, roll back now, more time, and a real lock-out."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.person import Person
+from tests.browser.screens import Screens
+from tests.browser.stack import Stack
+
+pytestmark = pytest.mark.browser
+
+
+def start(person: Person, message: str, window: str) -> None:
+    """Apply the draft with a window of so many seconds, and wait until it is loaded."""
+    person.goto("review/")
+    person.page.get_by_label("Time to keep it").select_option(window)
+    person.start_apply(message)
+    person.expect_awaiting()
+
+
+def left(person: Person) -> int:
+    """Return the seconds that the countdown shows."""
+    minutes, seconds = person.page.locator("[data-countdown]").inner_text().split(":")
+    return int(minutes) * 60 + int(seconds)
+
+
+def test_the_countdown_and_keep(stack: Stack, alice: Person, bob: Person, screens: Screens) -> None:
+    before = stack.our_rules()
+    alice.add_rule("container", "9101", comment="to be kept")
+    start(alice, "Look first, then keep", "60")
+    assert stack.our_rules() != before
+    first = left(alice)
+    assert 40 < first <= 60
+    alice.page.wait_for_timeout(2100)
+    assert first - 4 <= left(alice) <= first - 1
+    expect(alice.page).to_have_title(re.compile(r"^0:\d\d - Apply of revision"))
+    screens.take(alice.page, "apply-awaiting")
+    alice.page.reload()
+    assert left(alice) < first
+    # What is loaded is nowhere called confirmed, and everybody is told.
+    bob.page.goto("/")
+    expect(bob.page.locator(".sentence")).to_contain_text("will be rolled back at")
+    expect(bob.page.locator(".sentence")).to_contain_text("unless alice keeps it")
+    screens.take(bob.page, "dashboard-awaiting")
+    bob.page.locator(".sentence").get_by_role("link", name="See the countdown").click()
+    expect(bob.page.get_by_role("button", name="Roll back now")).to_be_visible()
+    expect(bob.page.get_by_role("button", name="Keep", exact=True)).to_have_count(0)
+    alice.press("Keep")
+    expect(alice.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
+    expect(bob.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
+    expect(alice.page.locator("#window-banner")).to_be_empty()
+    assert any("--ctorigdstport 9101" in line for line in stack.our_rules())
+
+
+def test_silence_puts_back_what_was_there(stack: Stack, alice: Person, screens: Screens) -> None:
+    before = {4: stack.kernel_rules(4), 6: stack.kernel_rules(6)}
+    alice.add_rule("container", "9111", comment="nobody keeps it")
+    start(alice, "Say nothing", "15")
+    assert any("--ctorigdstport 9111" in line for line in stack.our_rules())
+    expect(alice.page.locator('[data-state="rolled_back"]')).to_be_visible(timeout=25_000)
+    expect(alice.page.locator("main")).to_contain_text("what was there before is in force again")
+    screens.take(alice.page, "apply-rolled-back")
+    assert {4: stack.kernel_rules(4), 6: stack.kernel_rules(6)} == before
+    alice.page.goto("/")
+    expect(alice.page.locator(".sentence.ok")).to_be_visible(timeout=15_000)
+    assert alice.pending() == 1
+
+
+def test_a_closed_tab_keeps_nothing(stack: Stack, alice: Person, bob: Person) -> None:
+    before = stack.our_rules()
+    alice.add_rule("container", "9121", comment="tab closed")
+    start(alice, "Close the tab", "15")
+    alice.page.goto("about:blank")
+    bob.goto("history/")
+    expect(bob.page.locator("main")).to_contain_text("awaiting confirmation")
+    bob.page.wait_for_timeout(17_000)
+    bob.goto("history/")
+    expect(bob.page.locator("main")).to_contain_text("rolled back")
+    assert stack.our_rules() == before
+
+
+def test_more_time_and_roll_back_now_by_somebody_else(stack: Stack, alice: Person, bob: Person) -> None:
+    before = stack.our_rules()
+    alice.add_rule("container", "9131", comment="longer")
+    start(alice, "Needs a longer look", "30")
+    address = alice.page.url
+    assert left(alice) <= 30
+    alice.page.get_by_label("More time").select_option(label="5 min longer")
+    alice.press("Ask for it")
+    expect(alice.page.locator("[data-countdown]")).to_have_text(re.compile(r"^5:"), timeout=10_000)
+    bob.page.goto(address)
+    bob.press("Roll back now")
+    for person in (bob, alice):
+        expect(person.page.locator('[data-state="rolled_back"]')).to_be_visible(timeout=15_000)
+        expect(person.page.locator("main")).to_contain_text("Asked for by bob")
+    assert stack.our_rules() == before
+
+
+def test_without_scripts_keep_goes_by_a_page_of_its_own(stack: Stack, alice: Person) -> None:
+    alice.add_rule("container", "9141", comment="no scripts")
+    start(alice, "By forms alone", "60")
+    browser = alice.page.context.browser
+    assert browser is not None
+    with browser.new_context(
+        base_url=stack.address, storage_state=alice.page.context.storage_state(), java_script_enabled=False
+    ) as context:
+        page = context.new_page()
+        page.goto(alice.page.url)
+        page.get_by_role("button", name="Keep", exact=True).click()
+        expect(page.get_by_role("heading", name=re.compile("^Keep revision"))).to_be_visible()
+        page.get_by_role("button", name="Keep", exact=True).click()
+        expect(page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
+
+
+def test_a_connection_from_before_the_load_proves_nothing(stack: Stack, alice: Person) -> None:
+    with socket.create_connection(("127.0.0.1", stack.port)) as old:
+        alice.add_rule("container", "9151", comment="old connection")
+        start(alice, "Ask over an old connection", "60")
+        cookies = alice.page.context.cookies()
+        cookie = "; ".join(f"{each['name']}={each['value']}" for each in cookies)
+        path = alice.page.url.removeprefix(stack.address)
+        request = (
+            f"GET {path}nonce/ HTTP/1.1\r\nHost: 127.0.0.1:{stack.port}\r\n"
+            f"Cookie: {cookie}\r\nConnection: keep-alive\r\n\r\n"
+        ).encode()
+        assert b" 409 " in answer_of(old, request)
+    with socket.create_connection(("127.0.0.1", stack.port)) as new:
+        answer = answer_of(new, request)
+        assert b" 200 " in answer
+        # The server closes each connection after its answer, also where it was asked not to.
+        assert new.recv(1) == b""
+    # The key that the page holds is not the newest any more: it says so, and gets another.
+    with alice.watch.expecting(409):
+        alice.press("Keep")
+        expect(alice.page.locator("main")).to_contain_text("This key is not the newest one")
+    alice.press("Keep")
+    expect(alice.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
+
+
+def answer_of(connection: socket.socket, request: bytes) -> bytes:
+    """Send a request and return the whole answer, to the end that the server makes."""
+    connection.settimeout(10)
+    connection.sendall(request)
+    answer = b""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and (data := connection.recv(65536)):
+        answer += data
+    return answer

@@ -1,0 +1,254 @@
+"""`firewall panic` and `firewall release` as root types them: nothing else is up, and packets are real."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rules.models import AuditEvent, Host
+from rules.netfilter.panic import anchors, back_text, calm_text, panic_text, release_text
+from rules.netfilter.parse import parse_save
+from rules.queue.clerk import record_console
+from rules.queue.console import ConsoleEvent
+from rules.queue.console_journal import console_deliver, console_write
+from rules.queue.entries import done_key, read_call
+from tests.host.hosts import ARTICLE_INPUT, PLAIN_INPUT, Saboteur, add_foreign, held
+from tests.kernel.conftest import _namespaces_work, backend, make_namespace, namespace
+from tests.kernel.namespace import Backend, Namespace, join_namespaces
+from tests.queue.conftest import RedisServer, _redis_server, redis_server
+
+__all__ = ["_namespaces_work", "_redis_server", "backend", "make_namespace", "namespace", "redis_server"]
+
+pytestmark = pytest.mark.kernel
+
+ROOT = Path(__file__).parents[2]
+EVENT = ConsoleEvent(
+    "00000000-0000-4000-8000-000000000001",
+    "local",
+    "panic",
+    "alice (console)",
+    "2026-01-31T12:00:00Z",
+    "All.",
+)
+
+
+def firewall(
+    namespace: Namespace, state: Path, *words: str, **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    return namespace.run(
+        *(sys.executable, str(ROOT / "manage.py"), "firewall", *words),
+        check=False,
+        timeout=60,
+        environment={
+            "DOCKERFW_STATE_DIR": str(state),
+            "DOCKERFW_DATA_DIR": "/nonexistent",
+            "DATABASE_URL": "postgres://nobody@192.0.2.255/nothing",
+            "DOCKERFW_REDIS_URL": "unix:///nonexistent/redis.sock",
+            "SSH_CONNECTION": "",
+            **environment,
+        },
+    )
+
+
+def own_rules(lines: list[str]) -> list[str]:
+    return [line.partition("] ")[2] for line in lines if "FILTERS-PANIC" in line and " -A " in line]
+
+
+def without_counters(lines: list[str]) -> list[str]:
+    return [line.partition("] ")[2] or line.partition(" [")[0] for line in lines]
+
+
+def anchored(namespace: Namespace, backend: Backend, *, lines: str = PLAIN_INPUT) -> None:
+    """Put on a host what dockerfw would have loaded, beside Docker's and others' rules."""
+    add_foreign(namespace, backend, lines)
+    for family in (4, 6):
+        text = "*filter\n:FILTERS-HOST - [0:0]\n:FILTERS-CONTAINERS - [0:0]\n-A FILTERS-HOST -j FILTERS\n"
+        text += "-A FILTERS-CONTAINERS -j FILTERS\n-I INPUT 1 -j FILTERS-HOST\n"
+        text += "-I DOCKER-USER 1 -i ens33 -j FILTERS-CONTAINERS\nCOMMIT\n"
+        namespace.restore(text, backend, 4 if family == 4 else 6)
+
+
+def test_panic_and_back(namespace: Namespace, backend: Backend, tmp_path: Path) -> None:
+    anchored(namespace, backend)
+    before = held(namespace, backend)
+    done = firewall(namespace, tmp_path, "panic", "--allow", "192.0.2.7", "--allow", "2001:db8::/64")
+    assert done.returncode == 0, done.stderr.decode()
+    assert "manage.py firewall panic --off" in done.stdout.decode()
+    now = held(namespace, backend)
+    for family, address in ((4, "192.0.2.7/32"), (6, "2001:db8::/64")):
+        lines = without_counters(now[4 if family == 4 else 6])
+        for chain in ("INPUT", "FORWARD", "DOCKER-USER"):
+            assert next(line for line in lines if line.startswith(f"-A {chain} ")).endswith(
+                "-j FILTERS-PANIC"
+            )
+        panic = [line for line in lines if line.startswith("-A FILTERS-PANIC ")]
+        assert panic[0] == "-A FILTERS-PANIC -i lo -j RETURN"
+        assert panic[-1] == '-A FILTERS-PANIC -m comment --comment "dockerfw panic" -j DROP'
+        assert f"-A FILTERS-PANIC -s {address} -j RETURN" in panic
+        assert f"-A FILTERS-PANIC -d {address} -j RETURN" in panic
+        assert ("ipv6-icmp" in "".join(panic)) == (family == 6)
+    # Again, with nobody named any more: it replaces the first.
+    assert firewall(namespace, tmp_path, "panic").returncode == 0
+    assert "192.0.2.7" not in "".join(held(namespace, backend)[4])
+    assert firewall(namespace, tmp_path, "panic", "--off").returncode == 0
+    assert {f: without_counters(lines) for f, lines in held(namespace, backend).items()} == {
+        f: without_counters(lines) for f, lines in before.items()
+    }
+    assert "nothing to do" in firewall(namespace, tmp_path, "panic", "--off").stdout.decode()
+    events = [json.loads(path.read_text()) for path in (tmp_path / "journal").glob("console-*.json")]
+    assert sorted(event["verb"] for event in events) == ["panic", "panic", "panic-off"]
+    assert any("192.0.2.7/32 and 2001:db8::/64" in event["detail"] for event in events)
+
+
+@pytest.mark.parametrize("lines", [PLAIN_INPUT, ARTICLE_INPUT], ids=["plain", "article"])
+def test_release_takes_our_anchors_and_nothing_else(
+    namespace: Namespace, backend: Backend, tmp_path: Path, lines: str
+) -> None:
+    anchored(namespace, backend, lines=lines)
+    before = held(namespace, backend)
+    assert firewall(namespace, tmp_path, "panic").returncode == 0
+    done = firewall(namespace, tmp_path, "release")
+    assert done.returncode == 0, done.stderr.decode()
+    after = held(namespace, backend)
+    for family, was in before.items():
+        gone = [
+            line
+            for line in without_counters(was)
+            if line == "-A INPUT -j FILTERS-HOST" or line.endswith("-j FILTERS-CONTAINERS")
+        ]
+        assert gone
+        left = without_counters(after[family])
+        assert left == [line for line in without_counters(was) if line not in gone]
+    printed = done.stdout.decode()
+    assert ("stays: -A INPUT -j FILTERS" in done.stderr.decode()) == (lines == ARTICLE_INPUT)
+    # The printed commands are the way back.
+    for line in printed.splitlines():
+        if line.startswith("  ip"):
+            wait = ["-w", "10"] if backend == "legacy" else []
+            program, *rest = line.split()
+            namespace.run(program, *wait, *rest)
+    assert {f: without_counters(lines) for f, lines in held(namespace, backend).items()} == {
+        f: without_counters(lines) for f, lines in before.items()
+    }
+
+
+@pytest.mark.parametrize("verb", ["panic", "release"])
+def test_when_one_family_fails_the_other_is_put_back(
+    namespace: Namespace, backend: Backend, tmp_path: Path, verb: str
+) -> None:
+    anchored(namespace, backend)
+    before = {family: without_counters(lines) for family, lines in held(namespace, backend).items()}
+    saboteur = Saboteur(tmp_path, backend)
+    saboteur.on(6, "echo broken >&2; exit 3")
+    done = firewall(namespace, tmp_path / "state", verb, PATH=saboteur.path + ":/usr/sbin:/sbin")
+    assert done.returncode == 1
+    assert b"not done: IPv6" in done.stderr
+    assert b"broken" in done.stderr
+    assert b"Nothing was changed." in done.stderr
+    assert {f: without_counters(lines) for f, lines in held(namespace, backend).items()} == before
+    assert not list((tmp_path / "state").glob("journal/console-*.json"))
+
+
+def test_it_really_keeps_everybody_out_but_who_is_named(make_namespace: object, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can join two namespaces")
+    assert callable(make_namespace)
+    host, world = make_namespace(), make_namespace()
+    join_namespaces(host, "ens33", world, "out0")
+    host.run("ip", "address", "add", "192.0.2.1/24", "dev", "ens33")
+    world.run("ip", "address", "add", "192.0.2.66/24", "dev", "out0")
+    world.run("ip", "address", "add", "192.0.2.7/24", "dev", "out0")
+    host.start(sys.executable, "-m", "http.server", "8099", "--directory", str(tmp_path))
+
+    def reached(source: str, space: Namespace = world, target: str = "192.0.2.1") -> bool:
+        code = (
+            "import socket, sys; socket.create_connection((sys.argv[2], 8099), 1, (sys.argv[1], 0)).close()"
+        )
+        return space.run(sys.executable, "-c", code, source, target, check=False).returncode == 0
+
+    for _ in range(50):
+        if reached("192.0.2.66"):
+            break
+    assert reached("192.0.2.66")
+    assert firewall(host, tmp_path, "panic", "--allow", "192.0.2.7").returncode == 0
+    assert not reached("192.0.2.66")
+    assert reached("192.0.2.7")
+    assert reached("127.0.0.1", host, "127.0.0.1")
+    assert firewall(host, tmp_path, "panic", "--off").returncode == 0
+    assert reached("192.0.2.66")
+
+
+def test_what_is_refused_before_anything_happens(namespace: Namespace, tmp_path: Path) -> None:
+    before = held(namespace, "nft")
+    for words, environment, said in (
+        (["panic", "--allow", "nowhere"], {}, "not an address"),
+        (["panic", "--off", "--allow", "192.0.2.1"], {}, "--off takes no --allow"),
+        (["panic"], {"SSH_CONNECTION": "192.0.2.9 50000 192.0.2.1 22"}, "add --allow 192.0.2.9"),
+        (
+            ["panic", "--allow", "192.0.2.8"],
+            {"SSH_CONNECTION": "192.0.2.9 1 192.0.2.1 22"},
+            "add --allow 192.0.2.9",
+        ),
+    ):
+        done = firewall(namespace, tmp_path, *words, **environment)
+        assert done.returncode == 2
+        assert said in done.stderr.decode()
+    assert held(namespace, "nft") == before
+
+
+def test_it_goes_on_without_a_state_directory(namespace: Namespace, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = firewall(namespace, tmp_path / "file", "panic")
+    assert done.returncode == 0
+    assert b"cannot be used" in done.stderr
+    assert b"missing in the audit log" in done.stderr
+    assert any("FILTERS-PANIC" in line for line in held(namespace, "nft")[4])
+
+
+def test_only_root_may() -> None:
+    done = subprocess.run(
+        ["unshare", "--user", sys.executable, "manage.py", "firewall", "panic"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "needs root" in done.stderr
+
+
+def test_the_way_back_is_found_from_anything() -> None:
+    plain = parse_save("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n")
+    assert calm_text(plain) == release_text(plain) == back_text(plain, plain) == ""
+    assert anchors(plain) == []
+    assert "DOCKER-USER" not in panic_text(4, plain, [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_audit_hears_of_it_once(redis_server: RedisServer, tmp_path: Path) -> None:
+    Host.objects.get_or_create(name="local")
+    redis = redis_server.client()
+    console_write(tmp_path, EVENT)
+    console_deliver(tmp_path, redis)
+    console_deliver(tmp_path, redis)
+    job_id = f"console-{EVENT.id}"
+    assert redis.lrange("rq:queue:clerk", 0, -1) == [job_id.encode()]
+    packed = redis.hget(f"rq:job:{job_id}", "data")
+    assert isinstance(packed, bytes)
+    name, arguments = read_call(packed)
+    assert name == "record_console"
+    for _ in range(2):
+        record_console(arguments[0])  # type: ignore[arg-type]
+    event = AuditEvent.objects.get(verb="console-panic")
+    assert (event.actor_name, event.detail) == ("alice (console)", "All.")
+    redis.set(done_key(job_id), "1")
+    console_deliver(tmp_path, redis)
+    assert list(tmp_path.iterdir()) == []
+    record_console({"format": "dockerfw-console/1", "verb": "nonsense"})
+    assert AuditEvent.objects.filter(verb__startswith="console-").count() == 1

@@ -1,0 +1,16 @@
+"""The root worker with windows of a few seconds: `python -m tests.faults.short_windows SECONDS`.
+
+Its time limits for one load are short as well, so that what hangs need not be waited for.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from rules.host import apply, restore
+from rules.queue.root import main
+
+if __name__ == "__main__":
+    restore.RESTORE_SECONDS = 2.5
+    apply.LOADING_SECONDS = 8.0
+    sys.exit(main(window_seconds=int(sys.argv[1])))
