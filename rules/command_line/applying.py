@@ -13,9 +13,9 @@ from rules.command_line.stored import command_line_actor, fresh_look, wanted_hos
 from rules.command_line.streams import Output
 from rules.models import Apply
 from rules.queue.orders import Failure
-from rules.selectors.applies import ApplyView, apply_get
+from rules.selectors.applies import ApplyView, apply_get, awaiting_view
 from rules.selectors.drafts import base_revision
-from rules.selectors.windows import WindowView, awaiting_apply
+from rules.selectors.windows import WindowView
 from rules.services.applies import apply_start, rollback_start
 from rules.services.confirmations import apply_keep_at_console, apply_roll_back
 from rules.services.errors import NotAwaiting, ServiceError
@@ -71,10 +71,10 @@ def cancel(options: argparse.Namespace, output: Output) -> int:
 
 
 def _awaiting(options: argparse.Namespace) -> Apply:
-    waiting = awaiting_apply(wanted_host(options))
+    waiting = awaiting_view(wanted_host(options))
     if waiting is None:
         raise NotAwaiting("No window is open: nothing waits to be kept.")
-    return waiting
+    return waiting.apply
 
 
 class _Answering:

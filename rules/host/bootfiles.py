@@ -28,6 +28,8 @@ SETS = "boot-sets"
 def write_boot_set(document: Document, *, apply: str, revision: int, backend: Backend, boot: Path) -> None:
     """Write the files of an apply beside those in use, durably; nothing uses them yet. Raises OSError."""
     directory = boot.parent / SETS / apply
+    # What an earlier try left, which was killed in the middle.
+    shutil.rmtree(directory, ignore_errors=True)
     make_directory(directory)
     script = render_boot_script(backend, document.settings.external_interfaces, str(boot))
     texts = {

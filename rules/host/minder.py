@@ -7,6 +7,7 @@ what the queue is for.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import subprocess
 from collections.abc import Callable
@@ -25,6 +26,7 @@ LOOK_SECONDS = 1.0
 GRACE_SECONDS = 1.5
 FORCE_SECONDS = 3.0
 START_PATIENCE_SECONDS = 5.0
+SWEEP_SECONDS = 0.5
 
 
 class Minder:
@@ -38,6 +40,8 @@ class Minder:
 
     def start(self) -> None:
         """End what an earlier root worker left half done. Raises what `end_if_due` raises, and LockedOut."""
+        with contextlib.suppress(LockedOut, OSError), self._state.lock(seconds=SWEEP_SECONDS):
+            self._state.sweep()
         if self._state.window_changed() is not None:
             with self._state.lock_by_force(patience=START_PATIENCE_SECONDS):
                 end_if_due(self._state)

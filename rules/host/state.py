@@ -96,6 +96,12 @@ class StateDirectory:
                 yield
                 return
 
+    def sweep(self) -> None:
+        """Remove the drafts of files that killed processes left; hold the lock for it. Raises OSError."""
+        for directory in (self.path, self.journal):
+            for draft in directory.glob(".*"):
+                draft.unlink(missing_ok=True)
+
     def worker_lock(self) -> AbstractContextManager[int]:
         """Hold the right to be this directory's only root worker. Raises LockedOut and OSError."""
         return locked(self.path / "worker.lock", seconds=2.0)

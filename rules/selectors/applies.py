@@ -70,6 +70,17 @@ def recent_applies(host: Host) -> tuple[Apply, ...]:
     return tuple(Apply.objects.filter(host=host).select_related("revision")[:RECENT])
 
 
+def awaiting_view(host: Host) -> ApplyView | None:
+    """Return the apply of a host whose window is open as far as anybody has heard, None when there is none.
+
+    The root worker's own word counts before the clerk has written it down.
+    """
+    waiting = Apply.objects.filter(host=host, state__in=Apply.UNFINISHED)
+    apply = waiting.select_related("revision", "host").first()
+    view = apply_view(apply) if apply else None
+    return view if view is not None and view.window is not None else None
+
+
 def apply_view(apply: Apply) -> ApplyView:
     """Return a stored apply with its live progress."""
     progress, problem = (None, "") if apply.is_finished else _progress(apply)

@@ -12,10 +12,11 @@ from typing import Literal
 
 from rules.models import Apply, Host, Revision
 from rules.netfilter.state import Verdict, loaded_matches
+from rules.selectors.applies import awaiting_view
 from rules.selectors.drafts import base_revision, revision_document
 from rules.selectors.memory import Memory
 from rules.selectors.snapshots import Look, SnapshotView, look
-from rules.selectors.windows import WindowView, awaiting_apply, stored_window
+from rules.selectors.windows import WindowView
 
 Level = Literal["ok", "warn", "bad", "unknown"]
 
@@ -44,10 +45,9 @@ def kernel_sentence(host: Host, *, seen: Look | None = None) -> KernelSentence:
         return KernelSentence(
             "unknown", "What the kernel holds is not known.", (sight.problem,), None, stale=True
         )
-    waiting = awaiting_apply(host)
-    window = stored_window(waiting) if waiting else None
-    if waiting is not None and window is not None and not window.over:
-        return _awaiting(sight.view, waiting, window)
+    waiting = awaiting_view(host)
+    if waiting is not None and waiting.window is not None and not waiting.window.over:
+        return _awaiting(sight.view, waiting.apply, waiting.window)
     revision = base_revision(host)
     if revision is None:
         return _nothing_applied(sight.view)

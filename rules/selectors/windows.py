@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from rules.models import Apply, Host
+from rules.models import Apply
 from rules.queue.orders import MOST_CONFIRM_SECONDS, Window
 
 LONGER_BY = (60, 300, 900)
@@ -61,12 +61,6 @@ def stored_window(apply: Apply) -> WindowView | None:
     if apply.state != Apply.State.AWAITING or apply.window_deadline is None:
         return None
     return WindowView(deadline=apply.window_deadline, seconds=apply.window_seconds)
-
-
-def awaiting_apply(host: Host) -> Apply | None:
-    """Return the apply of a host that awaits confirmation, None when there is none."""
-    waiting = Apply.objects.filter(host=host, state=Apply.State.AWAITING, window_deadline__isnull=False)
-    return waiting.select_related("revision", "host").first()
 
 
 def clock_text(moment: datetime) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -54,7 +55,8 @@ def keep(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpRespo
             ),
         )
     if request.method == "POST":
-        return redirect("rules:apply-keep", host.name, view.apply.pk)
+        to_key = reverse("rules:apply-keep", args=[host.name, view.apply.pk])
+        return HttpResponse(headers={"HX-Redirect": to_key}) if is_htmx(request) else redirect(to_key)
     try:
         key = apply_nonce_create(
             apply=view.apply, actor=actor_of(request), connected_at=connected_at(request)

@@ -13,11 +13,10 @@ from django.views.decorators.http import require_safe
 
 from rules.models import Host
 from rules.netfilter.model import Counters, Family
-from rules.selectors.applies import recent_applies
+from rules.selectors.applies import awaiting_view, recent_applies
 from rules.selectors.drafts import host_default
 from rules.selectors.kernel import kernel_sentence
 from rules.selectors.snapshots import SnapshotView, look, observe_request
-from rules.selectors.windows import awaiting_apply
 from rules.views.page import host_or_404, is_htmx, render_page
 from rules.views.settings import OfferedInterface, interfaces_offered
 
@@ -45,11 +44,12 @@ def dashboard(request: HttpRequest, host_name: str) -> HttpResponse:
     """Show the dashboard; htmx asks for the part that the kernel's state changes."""
     host = host_or_404(host_name)
     observe_request(host)
+    waiting = awaiting_view(host)
     context = {
         **_kernel_part(host),
         "applies": recent_applies(host),
         "host": host,
-        "open_apply": awaiting_apply(host),
+        "open_apply": waiting.apply if waiting else None,
     }
     if is_htmx(request):
         response = render(request, "rules/partials/kernel.html", context)

@@ -13,9 +13,9 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from rules.models import Host
+from rules.selectors.applies import awaiting_view
 from rules.selectors.drafts import host_default, host_get, pending_diff
 from rules.selectors.hosts import many_hosts
-from rules.selectors.windows import awaiting_apply, stored_window
 
 
 def host_or_404(host_name: str) -> Host:
@@ -29,14 +29,14 @@ def host_or_404(host_name: str) -> Host:
 def page_context(host: Host | None, *, section: str) -> dict[str, Any]:
     """Return what the frame of a page shows; without a host, that of the default one."""
     host = host or host_default()
-    waiting = awaiting_apply(host)
+    waiting = awaiting_view(host)
     return {
         "host": host,
         "many_hosts": many_hosts(),
         "section": section,
         "pending": pending_diff(host).count,
-        "open_apply": waiting,
-        "open_window": stored_window(waiting) if waiting else None,
+        "open_apply": waiting.apply if waiting else None,
+        "open_window": waiting.window if waiting else None,
     }
 
 

@@ -78,7 +78,7 @@ def test_a_closed_tab_keeps_nothing(stack: Stack, alice: Person, bob: Person) ->
     start(alice, "Close the tab", "15")
     alice.page.goto("about:blank")
     bob.goto("history/")
-    expect(bob.page.locator("main")).to_contain_text("awaiting confirmation")
+    expect(bob.page.locator("#window-banner")).to_contain_text("is loaded, not confirmed")
     bob.page.wait_for_timeout(17_000)
     bob.goto("history/")
     expect(bob.page.locator("main")).to_contain_text("rolled back")

@@ -22,6 +22,7 @@ from rules.host.files import (
     write_all_durably,
     write_durably,
 )
+from rules.host.minder import Minder
 from rules.host.outbox import Outbox
 from rules.host.records import UndoRecord, WindowRecord
 from rules.host.state import Begun, StateDirectory, StateError
@@ -88,7 +89,7 @@ def test_lock_is_held_by_the_commands_of_a_process_that_was_killed(state: StateD
     code = (
         "import os, signal, sys; from pathlib import Path; from rules.host import runner, state;"
         "lock = state.StateDirectory(Path(sys.argv[1])).lock(); lock.__enter__();"
-        "command = runner.Command(('sh', '-c', 'kill -9 $PPID; echo away; exec sleep 60'));"
+        "command = runner.Command(('sh', '-c', 'kill -9 $PPID; exec sleep 60'));"
         "runner.run(command)"
     )
     started = subprocess.run([sys.executable, "-c", code, str(state.path)], cwd=ROOT, check=False)
@@ -99,6 +100,15 @@ def test_lock_is_held_by_the_commands_of_a_process_that_was_killed(state: StateD
     assert Path(f"/proc/{holder}/comm").read_text() == "sleep\n"
     with state.lock_by_force(patience=0.1):
         assert not Path(f"/proc/{holder}/fd/0").exists()
+
+
+def test_drafts_of_killed_processes_are_swept_when_a_worker_starts(state: StateDirectory) -> None:
+    for draft in (state.path / ".undo.json.abc", state.journal / ".outcome-x.json.def"):
+        draft.write_text("half")
+    state.write_begun(Begun(7, "x"))
+    Minder(state, closed=lambda: None).start()
+    assert sorted(path.name for path in state.path.iterdir()) == ["journal", "lock", "sequence.json"]
+    assert not list(state.journal.iterdir())
 
 
 def test_lock_can_be_taken_where_nothing_can_be_written(state: StateDirectory) -> None:

@@ -311,6 +311,18 @@ def test_boot_in_the_window_drops_it_and_tells(inside: Namespace, state: StateDi
     assert told(state, one)[-1] == outcome
 
 
+def test_killed_while_writing_the_boot_files_leaves_no_half_of_them(
+    inside: Namespace, state: StateDirectory
+) -> None:
+    one = load(state, "22")
+    directory = state.path / "boot-sets" / one.apply
+    directory.mkdir(parents=True)
+    for name in (".rules.v4.abc", "rules.v6"):
+        (directory / name).write_text("half")
+    assert answer("keep", state).state == "confirmed"
+    assert {path.name for path in state.boot.iterdir()} == set(MODES)
+
+
 def test_killed_after_the_switch_is_kept_all_the_same(
     inside: Namespace, state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
