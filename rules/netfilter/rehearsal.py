@@ -8,11 +8,13 @@ extension would fail there for reasons of its own, and whether ours load never d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from rules.netfilter.model import Rule, Ruleset, Table
 from rules.netfilter.own import OWN_CHAINS
+
+PART_LINES: Final = 100
 
 _MATCHES: Final = frozenset(
     (
@@ -26,12 +28,7 @@ _NAMED = re.compile(r" -(m|j|g) (\S+)", re.ASCII)
 
 def rehearsal_text(live: Ruleset, restore_text: str) -> str:
     """Return one text for `iptables-restore -n`: the live filter table, then the restore text."""
-    return "\n".join([*_seed(live), restore_text])
-
-
-def seed_lines(live: Ruleset) -> int:
-    """Return how many lines of the rehearsal text come before the restore text."""
-    return sum(1 for _ in _seed(live))
+    return "\n".join(_in_parts([*_seed(live), *restore_text.split("\n")]))
 
 
 def rules_left_out(live: Ruleset) -> tuple[Rule, ...]:
@@ -55,6 +52,23 @@ def _seed(live: Ruleset) -> Iterator[str]:
             if _can_be_seeded(rule, table):
                 yield rule.text
     yield "COMMIT"
+
+
+def _in_parts(lines: Iterable[str]) -> Iterator[str]:
+    """Commit after every PART_LINES lines, which keeps netlink messages small; nobody needs one transaction.
+
+    In a user namespace iptables-nft cannot raise its socket's buffer above 208 KiB, which some 300 rules
+    fill ("sendmsg() failed: Message too long").
+    """
+    since = 0
+    for line in lines:
+        if line.startswith("*"):
+            since = 0
+        elif line != "COMMIT" and since == PART_LINES:
+            yield from ("COMMIT", "*filter")
+            since = 0
+        yield line
+        since += 1
 
 
 def _can_be_seeded(rule: Rule, table: Table) -> bool:
