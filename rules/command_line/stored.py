@@ -12,6 +12,7 @@ from rules.command_line.files import print_plan, read_import, report_import
 from rules.command_line.plans import diff_json, diff_lines
 from rules.command_line.streams import InputError, Output
 from rules.models import Apply, Host, Revision
+from rules.netfilter.describe import counted
 from rules.netfilter.document import to_json_object
 from rules.selectors.drafts import (
     base_revision,
@@ -40,7 +41,7 @@ def import_draft(options: argparse.Namespace, output: Output) -> int:
     if output.as_json:
         output.json({"rules": len(imported.document.rules), "pending": diff_json(diff)})
     else:
-        output.line(f"the draft holds {len(imported.document.rules)} rules now")
+        output.line(f"the draft holds {counted(len(imported.document.rules), 'rule')} now")
         output.line(f"not applied yet: {diff.sentence}")
     return 0
 

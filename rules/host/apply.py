@@ -32,6 +32,7 @@ from rules.host.runner import CommandFailed
 from rules.host.state import Begun, StateDirectory, StateError
 from rules.host.watch import NoWatchdog, Watch
 from rules.host.window import AWAITING_EVENT, FINAL_EVENT, awaiting, end_if_due, waiting_words
+from rules.netfilter.describe import counted
 from rules.netfilter.document import Document, digest, parse_document
 from rules.netfilter.errors import NetfilterError
 from rules.netfilter.model import Ruleset
@@ -123,7 +124,7 @@ class Apply:
         with self._step("validate") as say:
             document = self._validate()
             self._state.write_begun(Begun(self._order.sequence, self._order.apply))
-            say(f"revision {self._order.revision}, {len(document.rules)} rules")
+            say(f"revision {self._order.revision}, {counted(len(document.rules), 'rule')}")
         # It starts while the next steps run, and is let go before the lock is.
         watch = Watch(self._state)
         stack.callback(watch.let_go)

@@ -13,6 +13,11 @@ from rules.netfilter.protocols import PROTOCOLS_WITH_PORTS
 _PLACES = {"host": "to the host", "container": "to containers", "both": "to the host and containers"}
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 rule`, `2 rules`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def describe_rule(rule: DocumentRule) -> str:
     """Return a rule in one line: `22, 8000-8010/tcp from anywhere to the host and containers`."""
     text = f"{describe_what(rule)} {describe_source(rule.source)} {_PLACES[rule.scope]}"

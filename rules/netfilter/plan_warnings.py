@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rules.netfilter.anchors import AnchorWork, first_foreign, wanted_anchors
+from rules.netfilter.describe import counted
 from rules.netfilter.document_values import Document, Settings
 from rules.netfilter.fields import interfaces_overlap
 from rules.netfilter.model import Family, Ruleset
@@ -82,7 +83,7 @@ def family_warnings(
     if strangers and not any(is_ours(rule.text) for rule in strangers):
         yield PlanWarning(
             "filters-chain-replaced",
-            f"{name}: the chain FILTERS holds {_count(len(strangers), 'rule')} that dockerfw did not write. "
+            f"{name}: the chain FILTERS holds {counted(len(strangers), 'rule')} that dockerfw did not write. "
             "They are replaced; import them first if what they allow shall stay.",
             family,
         )
@@ -155,7 +156,3 @@ def docker_user_jumped(live: Ruleset) -> bool:
     """Say whether FORWARD sends its packets to DOCKER-USER."""
     forward = live.chain("filter", FORWARD)
     return forward is not None and any(body(rule) == f"-j {DOCKER_USER}" for rule in forward.rules)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rules.netfilter.anchors import wanted_anchors
+from rules.netfilter.describe import counted
 from rules.netfilter.document import digest
 from rules.netfilter.document_values import Document, Settings
 from rules.netfilter.model import Counters, Family, Ruleset
@@ -178,9 +179,11 @@ def _chain_reasons(document: Document, revision: int, family: Family, live: Rule
     if label != Label(revision, digest(document)[:12]):
         reasons.append(f"the kernel says that revision {label.revision} ({label.digest}) is loaded.")
     if missing:
-        reasons.append(f"{_rules(missing)} of revision {revision} {_are(missing)} not loaded.")
+        reasons.append(f"{counted(missing, 'rule')} of revision {revision} {_are(missing)} not loaded.")
     if unwanted:
-        reasons.append(f"{_rules(unwanted)} {_are(unwanted)} loaded that revision {revision} does not have.")
+        reasons.append(
+            f"{counted(unwanted, 'rule')} {_are(unwanted)} loaded that revision {revision} does not have."
+        )
     if shuffled and not (missing or unwanted):
         reasons.append("the rules are loaded in another order.")
     return reasons
@@ -205,10 +208,6 @@ def _anchor_reasons(settings: Settings, live: Ruleset) -> list[str]:
     if settings.external_interfaces and docker_user_bypassed(live):
         reasons.append("FORWARD does not call DOCKER-USER, so rules for containers have no effect.")
     return reasons
-
-
-def _rules(number: int) -> str:
-    return "1 rule" if number == 1 else f"{number} rules"
 
 
 def _are(number: int) -> str:
