@@ -40,9 +40,7 @@ def test_silence_is_told_and_seen(root_worker: RootWorker) -> None:
     waiting = root_worker.outcome(order)
     assert waiting.state == "awaiting"
     assert waiting.window is not None
-    seen = root_worker.snapshot()
-    assert seen is not None
-    assert "dockerfw r1" in seen.saves[4]
+    wait_until("the snapshot", 5, lambda: "dockerfw r1" in snapshot_text(root_worker))
     # Nobody asks the worker anything, and the page sees it all the same.
     end = root_worker.outcome(order, 8, states=ENDS)
     assert end.way_back is not None
