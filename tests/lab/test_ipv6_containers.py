@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from rules.netfilter.plan_warnings import docker_user_jumped
 from rules.netfilter.state import loaded_matches
 from tests.lab.documents import allow, document
 from tests.lab.lab import CLIENT_6, HOST_6, NEIGHBOUR_6, Lab
@@ -31,6 +32,11 @@ def lab(ipv6_lab: Lab) -> Iterator[Lab]:
 def test_an_engine_that_does_not_call_docker_user_is_named(ipv6_lab: Lab) -> None:
     lab = ipv6_lab
     lab.load_unseen(document(allow("container", 8080)))
+    if docker_user_jumped(lab.live()[6]):
+        # Seen with Docker 26.1: there is nothing to name, and the rules hold.
+        assert try_port(lab.client, HOST_6, 8081) == "prohibited"
+        assert loaded_matches(lab.document, lab.revision, lab.live()).in_sync
+        return
     assert fetch(lab.client, HOST_6, 8081) == "other"
     assert ("docker-user-not-jumped", 6) in [(each.code, each.family) for each in lab.plan().warnings]
     verdict = loaded_matches(lab.document, lab.revision, lab.live())
