@@ -31,15 +31,6 @@ def rehearsal_text(live: Ruleset, restore_text: str) -> str:
     return "\n".join(_in_parts([*_seed(live), *restore_text.split("\n")]))
 
 
-def rules_left_out(live: Ruleset) -> tuple[Rule, ...]:
-    """Return the rules of the filter table that are not seeded."""
-    table = live.tables.get("filter")
-    if table is None:
-        return ()
-    rules = (rule for chain in table.chains.values() for rule in chain.rules)
-    return tuple(rule for rule in rules if not _can_be_seeded(rule, table))
-
-
 def _seed(live: Ruleset) -> Iterator[str]:
     table = live.tables.get("filter")
     if table is None:

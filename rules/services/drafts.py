@@ -20,6 +20,7 @@ from rules.netfilter.document import (
     DocumentRule,
     Settings,
     digest,
+    rule_to_json_object,
     to_json_object,
     validate_rule,
     validate_settings,
@@ -118,15 +119,7 @@ def rule_validated(values: Mapping[str, object]) -> DocumentRule:
 
 def rule_fields(rule: DocumentRule) -> dict[str, Any]:
     """Return a document rule as the columns of its row, without the key."""
-    return {
-        "scope": rule.scope,
-        "source": rule.source,
-        "protocol": rule.protocol,
-        "ports": list(rule.ports),
-        "port_kind": rule.port_kind,
-        "comment": rule.comment,
-        "enabled": rule.enabled,
-    }
+    return {key: value for key, value in rule_to_json_object(rule).items() if key != "id"}
 
 
 def _same_draft(host: Host, version: int) -> None:

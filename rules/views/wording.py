@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rules.netfilter.document import DocumentRule
+from rules.netfilter.document import DocumentRule, rule_to_json_object
 
 SCOPE_WORDS = {"host": "host", "container": "containers", "both": "host and containers"}
 PORT_KIND_WORDS = {"published": "published port", "container": "container port"}
@@ -52,15 +52,7 @@ class FieldPair:
 
 def rule_values(rule: DocumentRule) -> dict[str, object]:
     """Return a document rule's fields by name, as a form or a service takes them."""
-    return {
-        "scope": rule.scope,
-        "source": rule.source,
-        "protocol": rule.protocol,
-        "ports": list(rule.ports),
-        "port_kind": rule.port_kind,
-        "comment": rule.comment,
-        "enabled": rule.enabled,
-    }
+    return {key: value for key, value in rule_to_json_object(rule).items() if key != "id"}
 
 
 def rule_pairs(theirs: Mapping[str, object], mine: Mapping[str, object]) -> tuple[FieldPair, ...]:
