@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from rules.host.backend import SAVE_SECONDS, read_saves, restore_words
 from rules.host.hooks import reached
 from rules.host.privileges import scratch_namespace
 from rules.host.runner import Command, CommandFailed, run, run_all
+from rules.host.scratch import LOCK_FILE, scratch_folder
 from rules.host.undo import is_undone, undo_text
 from rules.netfilter.model import Ruleset
 from rules.netfilter.parse import parse_save
@@ -65,9 +64,9 @@ def rehearse(backend: Backend, live: Mapping[Family, Ruleset], restores: Mapping
     """
     texts = {family: rehearsal_text(live[family], text) for family, text in restores.items()}
     scratch = scratch_namespace()
-    with tempfile.TemporaryDirectory(prefix="dockerfw-rehearsal-") as directory:
+    with scratch_folder() as directory:
         # A lock of its own: the rehearsal touches nothing that the machine's lock guards.
-        environment = {"XTABLES_LOCKFILE": str(Path(directory, "xtables.lock"))}
+        environment = {"XTABLES_LOCKFILE": str(directory / LOCK_FILE)}
         commands = [
             Command((*scratch, *restore_words(backend, family)), _bytes(text), RESTORE_SECONDS, environment)
             for family, text in texts.items()

@@ -49,15 +49,23 @@ PATIENCE_SECONDS = 5.0
 class RootJobs:
     """What the queue of one host may ask for.
 
+    `telling` is a connection for the steps of an apply, which waits for nobody: it has to give up soon.
     `window_seconds` replaces the length of every window, for tests, which cannot wait for real ones.
     """
 
     def __init__(
-        self, *, host: str, state: StateDirectory, connection: Redis, window_seconds: int | None = None
+        self,
+        *,
+        host: str,
+        state: StateDirectory,
+        connection: Redis,
+        telling: Redis,
+        window_seconds: int | None = None,
     ) -> None:
         self._host = host
         self._state = state
         self._connection = connection
+        self._telling = telling
         self._journal = Journal(state.journal, on_final=self._progress_again)
         self._window_seconds = window_seconds
         self._progress_works = True
@@ -219,7 +227,7 @@ class RootJobs:
             return
         try:
             key, value = progress_key(outcome.apply), dump_json(outcome.to_json())
-            self._connection.set(key, value, ex=PROGRESS_TTL_SECONDS)
+            self._telling.set(key, value, ex=PROGRESS_TTL_SECONDS)
         except RedisError as error:
             # Once is enough: an apply must not wait for Redis at every step.
             self._progress_works = False

@@ -19,6 +19,7 @@ from rules.host.backend import BACKENDS
 from rules.host.files import LockedOut
 from rules.host.minder import Minder
 from rules.host.privileges import drop_privileges
+from rules.host.scratch import remove_leftovers
 from rules.host.snapshot import iptables_version
 from rules.host.state import StateDirectory
 from rules.queue.console_journal import and_console
@@ -30,7 +31,10 @@ from rules.queue.worker import LockedWorker
 logger = logging.getLogger("dockerfw.root")
 
 IDLE_SECONDS = 5.0
-ANSWER_SECONDS = 4.0
+# While Redis hangs the worker looks after the open window no less often than this, so it is short.
+ANSWER_SECONDS = 2.0
+# An apply tells its steps as it goes: shorter still, since it waits for each.
+TELL_SECONDS = 1.0
 
 
 def main(*, window_seconds: int | None = None) -> int:
@@ -67,21 +71,25 @@ def main(*, window_seconds: int | None = None) -> int:
     return 0
 
 
-def connect(url: str) -> Redis:
-    """Return a connection that gives up in time and never retries by itself: the worker does that."""
+def connect(url: str, *, seconds: float = ANSWER_SECONDS) -> Redis:
+    """Return a connection that gives up after `seconds` and never retries by itself: the worker does that."""
     return Redis.from_url(
-        url,
-        socket_connect_timeout=2,
-        socket_timeout=IDLE_SECONDS + ANSWER_SECONDS,
-        retry=Retry(NoBackoff(), 0),
+        url, socket_connect_timeout=seconds, socket_timeout=seconds, retry=Retry(NoBackoff(), 0)
     )
 
 
 def serve(environment: Environment, state: StateDirectory, *, window_seconds: int | None = None) -> None:
     """Undo what was left half done, then serve until told to stop."""
     connection = connect(environment.redis_url)
-    jobs = RootJobs(host=environment.host, state=state, connection=connection, window_seconds=window_seconds)
+    jobs = RootJobs(
+        host=environment.host,
+        state=state,
+        connection=connection,
+        telling=connect(environment.redis_url, seconds=TELL_SECONDS),
+        window_seconds=window_seconds,
+    )
     minder = Minder(state, closed=jobs.window_closed)
+    remove_leftovers()
     try:
         minder.start()
     # Serving goes on: it is tried again all the time, and until it works the next apply says so.

@@ -38,6 +38,8 @@ _PR_SET_PDEATHSIG = 1
 
 WORKER_TTL_SECONDS = 60
 DONE_TTL_SECONDS = 7 * 24 * 60 * 60
+# So long after the time for which it was asked to wait, a Redis that has not answered hangs.
+HUNG_SECONDS = 1.0
 PAUSE_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -144,9 +146,7 @@ class LockedWorker(Worker):
             if self._stop_requested:
                 raise StopRequested
             # The entry stays in Redis until it is done, so it is not lost when this process is killed.
-            moved: Any = self.connection.execute_command(  # type: ignore[no-untyped-call]
-                "BLMOVE", self._queue_key, self._taken_key, "LEFT", "RIGHT", self._tick_seconds
-            )
+            moved = self._move_entry()
         except ResponseError as error:
             self._waiting = False
             if not str(error).startswith("WRONGTYPE"):
@@ -156,6 +156,21 @@ class LockedWorker(Worker):
         finally:
             self._waiting = False
         return None if moved is None else bytes(moved)
+
+    def _move_entry(self) -> Any:
+        # The connection's own time limit is for answers that come at once; here Redis is asked to wait.
+        pool = self.connection.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_command(  # type: ignore[no-untyped-call]
+                "BLMOVE", self._queue_key, self._taken_key, "LEFT", "RIGHT", self._tick_seconds
+            )
+            return connection.read_response(timeout=self._tick_seconds + HUNG_SECONDS)
+        except BaseException:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise
+        finally:
+            pool.release(connection)
 
     def _drop_impostors(self) -> None:
         """Remove keys of the queue's name that are no lists; nothing could ever be served otherwise."""
@@ -305,6 +320,10 @@ class LockedWorker(Worker):
             raise StopRequested
 
     # What follows are rq's own ways in from outside; none of them is used here.
+
+    def _set_connection(self, connection: Redis) -> Redis:
+        """Leave the connection its time limits: rq would raise them to minutes, for its own long waits."""
+        return connection
 
     def subscribe(self) -> None:
         """Listen to no pub/sub commands."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -56,13 +59,31 @@ class RedisServer:
     def stop(self) -> None:
         """End the server; what it held is gone."""
         if self._process is not None:
+            self.go_on()
             end_process(self._process)
             self._process = None
             self.socket.unlink(missing_ok=True)
 
+    def hang(self) -> None:
+        """Let the server answer nobody, and take connections and commands all the same."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End that; what it was sent meanwhile it does now."""
+        self._signal(signal.SIGCONT)
+
     def client(self) -> Redis:
         """Return a new connection."""
         return Redis(unix_socket_path=str(self.socket), socket_timeout=10)
+
+    def hasty_client(self) -> Redis:
+        """Return a new connection that gives up soon."""
+        return Redis(unix_socket_path=str(self.socket), socket_timeout=1, socket_connect_timeout=1)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
 
 def _server_program() -> str:

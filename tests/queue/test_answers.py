@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -114,3 +115,34 @@ def test_stopped_worker_does_not_stop_the_watchdog(root_worker: RootWorker) -> N
     assert last["way_back"]["reason"] == "silence"
     root_worker.start()
     assert root_worker.outcome(order, states=ENDS).state == "rolled_back"
+
+
+def test_redis_that_hangs_holds_up_no_way_back(root_worker: RootWorker, redis_server: RedisServer) -> None:
+    order = root_worker.order("22", sequence=1)
+    assert root_worker.outcome(order).state == "awaiting"
+    redis_server.hang()
+    try:
+        # With nobody else to look at the clock, the worker must not wait for Redis to do it.
+        kill_watchdog(root_worker)
+        wait_until("the way back", 10, lambda: "FILTERS" not in root_worker.held())
+        wait_until("the last word", 5, lambda: root_worker.journal()[-1]["state"] in ENDS)
+    finally:
+        redis_server.go_on()
+    assert root_worker.outcome(order, states=ENDS).state == "rolled_back"
+    wait_until(
+        "the delivery", 15, lambda: "rolled_back" in {found.state for found in root_worker.delivered()}
+    )
+
+
+def kill_watchdog(worker: RootWorker) -> None:
+    """Kill the watchdog of the open window."""
+    mark = f"rules.host.watchdog\0{worker.state}".encode()
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if process.name.isdigit() and mark in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+def states(worker: RootWorker) -> set[str]:
+    """Return the states that the clerk is told now."""
+    return {str(found.state) for found in worker.delivered()}
