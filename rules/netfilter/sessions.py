@@ -1,0 +1,148 @@
+"""What `conntrack -L -o extended` prints, as values: the connections that the kernel follows.
+
+Owns that text. Who began a session, and whether a document allows it, is for `inbound.py`. A line that cannot
+be read is counted, never guessed at.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import Final
+
+from rules.netfilter.model import Family
+from rules.netfilter.protocols import protocol_name
+
+_FAMILIES: Final[dict[str, Family]] = {"ipv4": 4, "ipv6": 6}
+# The rest of a TCP connection that has ended already.
+_OVER: Final = frozenset({"TIME_WAIT", "CLOSE", "LAST_ACK"})
+_ADDRESSES: Final = ("src", "dst")
+# What tells flows between the same two addresses apart, besides the protocol.
+_KEYS: Final = ("sport", "dport", "srckey", "dstkey", "type", "code", "id")
+_KEYS_WITHOUT_ICMP: Final = _KEYS[:4]
+_GRE_KEY: Final = re.compile(r"0x[0-9a-f]{1,8}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One direction of a session; `keys` are (name, number) as conntrack prints them: ports, ICMP's id."""
+
+    source: str
+    destination: str
+    keys: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def source_port(self) -> int | None:
+        """The port it comes from, None where the protocol has none."""
+        return self._port("sport")
+
+    @property
+    def destination_port(self) -> int | None:
+        """The port it goes to, None where the protocol has none."""
+        return self._port("dport")
+
+    def _port(self, name: str) -> int | None:
+        return next((int(value) for key, value in self.keys if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One connection: `original` as its first packet was sent, `reply` as its answers come back.
+
+    `state` is TCP's or SCTP's, empty for others. `zone` says that it belongs to a conntrack zone of somebody.
+    """
+
+    family: Family
+    number: int
+    original: Flow
+    reply: Flow
+    state: str = ""
+    replied: bool = True
+    zone: bool = False
+
+    @property
+    def protocol(self) -> str:
+        """The protocol as a document names it."""
+        return protocol_name(self.number)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the kernel lets its packets pass as ESTABLISHED, and there may be more of them."""
+        return self.replied and self.state not in _OVER
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The sessions of a listing; `whole` is False when lines were left out or could not be read."""
+
+    sessions: tuple[Session, ...]
+    whole: bool
+
+
+def read_sessions(text: str, *, most: int | None = None) -> Listing:
+    """Read what conntrack printed with `-o extended`, at most so many lines of it."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    found = [session for line in islice(lines, most) if (session := _read_line(line.split())) is not None]
+    return Listing(tuple(found), whole=len(found) == len(lines))
+
+
+def _read_line(words: list[str]) -> Session | None:
+    """Read `ipv4 2 tcp 6 431999 ESTABLISHED src=… dst=… sport=… dport=… [UNREPLIED] src=… … mark=0 use=1`.
+
+    The time is not there for a connection that hardware has taken over, the state for most protocols.
+    """
+    if len(words) < 5 or words[0] not in _FAMILIES or not _is_number(words[3], 255):
+        return None
+    flows: list[dict[str, str]] = []
+    for name, _, value in (word.partition("=") for word in words[4:]):
+        if name == "src":
+            flows.append({})
+        # What stands after both directions has names of its own, but for the entry's id.
+        if flows and (name in _ADDRESSES or name in _KEYS) and name not in flows[-1]:
+            flows[-1][name] = value
+    if len(flows) != 2 or any(name not in flow for flow in flows for name in _ADDRESSES):
+        return None
+    family = _FAMILIES[words[0]]
+    original, reply = (_flow(flow, family) for flow in flows)
+    if original is None or reply is None:
+        return None
+    states = (word for word in words[4:6] if "=" not in word and word.replace("_", "").isalpha())
+    return Session(
+        family=family,
+        number=int(words[3]),
+        original=original,
+        reply=reply,
+        state=next(states, ""),
+        replied="[UNREPLIED]" not in words,
+        zone=any("zone" in word.partition("=")[0] for word in words[4:]),
+    )
+
+
+def _flow(values: dict[str, str], family: Family) -> Flow | None:
+    # Without a type it is not ICMP's id but the entry's own, which may be listed too.
+    names = _KEYS if "type" in values else _KEYS_WITHOUT_ICMP
+    keys = tuple((name, values[name]) for name in names if name in values)
+    good = all(_is_key(name, value) for name, value in keys)
+    good = good and all(_version(values[name]) == family for name in _ADDRESSES)
+    return Flow(values["src"], values["dst"], keys) if good else None
+
+
+@lru_cache(maxsize=32_768)
+def _version(text: str) -> int:
+    try:
+        return ipaddress.ip_address(text).version
+    except ValueError:
+        return 0
+
+
+def _is_key(name: str, value: str) -> bool:
+    if name.endswith("key"):
+        return _GRE_KEY.fullmatch(value) is not None
+    return _is_number(value, 65535)
+
+
+def _is_number(text: str, most: int) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= most
