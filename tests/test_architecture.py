@@ -80,6 +80,7 @@ MESSAGES = (
     "rules.queue.orders",
     "rules.queue.outcomes",
     "rules.queue.console",
+    "rules.queue.session_groups",
     "rules.queue.snapshots",
     "rules.queue.fields",
 )

@@ -205,6 +205,7 @@ class Apply:
             deadline=now + LOADING_SECONDS,
             boot=boot_id(),
             steps=tuple(self._steps[:-1]),
+            end_sessions=self._order.end_sessions,
         )
         undo = UndoRecord(
             apply=self._order.apply,

@@ -32,7 +32,8 @@ class WindowRecord:
     """An apply whose rules are being loaded, or wait to be kept; times are CLOCK_BOOTTIME of the boot `boot`.
 
     `event` is the number of the last event that was told. `deadline` is when the watchdog ends it: a load
-    that takes too long, or a window that nobody answered in.
+    that takes too long, or a window that nobody answered in. `end_sessions` asks to end, once it is kept, the
+    sessions that lost their allowance.
     """
 
     apply: str
@@ -46,6 +47,7 @@ class WindowRecord:
     deadline: float
     boot: str
     steps: tuple[Step, ...]
+    end_sessions: bool = False
 
     def to_bytes(self) -> bytes:
         """Return the content of its file."""
@@ -62,6 +64,7 @@ class WindowRecord:
             "deadline": self.deadline,
             "boot": self.boot,
             "steps": [step.to_json() for step in self.steps],
+            "end_sessions": self.end_sessions,
         }
         return json.dumps(value).encode("ascii")
 
@@ -82,6 +85,8 @@ class WindowRecord:
                 deadline=fields.number("deadline"),
                 boot=fields.text("boot", longest=64),
                 steps=tuple(Step.from_json(item, path) for item, path in fields.items("steps", most=64)),
+                # A window may be older than this root worker, which did not know of it.
+                end_sessions=fields.flag("end_sessions") if fields.has("end_sessions") else False,
             )
         except OrderError as error:
             raise StateError(f"{name}: {error}") from None

@@ -1,4 +1,4 @@
-"""Observe a host: both families' saves, backend, interfaces, default routes, published ports.
+"""Observe a host: both families' saves, backend, interfaces, default routes, published ports, sessions.
 
 Owns the looking; it must not change anything. A command that fails is listed in the snapshot with its own
 words, and what it would have told is left empty: nothing is guessed.
@@ -17,10 +17,13 @@ from typing import Any
 from rules.host.backend import Saves, find_backend, program
 from rules.host.clock import utc_now
 from rules.host.runner import Command, CommandFailed, command_path, run, run_all
+from rules.host.sessions import sessions_from_outside
 from rules.netfilter.errors import NetfilterError
 from rules.netfilter.model import Rule
+from rules.netfilter.own import FILTERS_HOST
 from rules.netfilter.parse import parse_save
 from rules.queue.fields import MAX_SAVE_CHARACTERS
+from rules.queue.session_groups import SessionGroups
 from rules.queue.snapshots import (
     FAMILIES,
     Backend,
@@ -35,6 +38,7 @@ from rules.queue.snapshots import (
 
 _NAT = re.compile(r"^\*nat\n.*?^COMMIT\n", re.MULTILINE | re.DOTALL)
 _DESTINATION = re.compile(r"\[?([0-9A-Fa-f.:]+?)\]?:(\d+)(?:-\d+)?(?:/\d+)?")
+_OWN_CHAIN = re.compile(rf"^:{FILTERS_HOST} ", re.MULTILINE)
 _DOCKER_CHAIN = re.compile(r"^:DOCKER(?:-USER)? ", re.MULTILINE)
 _MAX_PUBLISHED = 4096
 
@@ -46,9 +50,10 @@ def observe(host: str, *, seen: tuple[Backend, Saves] | None = None) -> Snapshot
     taken_at = utc_now()
     listings, tables = _look_around()
     backend, results = seen or find_backend()
-    everything = (*results.values(), *listings.values(), tables)
-    errors = [result for result in everything if isinstance(result, CommandFailed)]
     saves = {family: _text(results.get(family, b"")) for family in FAMILIES}
+    sessions = _sessions(saves)
+    everything = (*results.values(), *listings.values(), tables, sessions)
+    errors = [result for result in everything if isinstance(result, CommandFailed)]
     for family in FAMILIES:
         if len(saves[family]) > MAX_SAVE_CHARACTERS:
             words = (program(backend, family, "save"), "-c")
@@ -66,6 +71,7 @@ def observe(host: str, *, seen: tuple[Backend, Saves] | None = None) -> Snapshot
         versions={"iptables": iptables_version(backend), "kernel": os.uname().release},
         errors=tuple(CommandError(error.command, error.exit_status, str(error)[:16_000]) for error in errors),
         sha256=saves_digest(saves),
+        sessions=None if isinstance(sessions, CommandFailed) else sessions,
     )
 
 
@@ -126,6 +132,16 @@ def _interfaces(listing: Listing) -> tuple[Interface, ...]:
         )
         for link in _items(listing)
     )
+
+
+def _sessions(saves: Mapping[Family, str]) -> SessionGroups | CommandFailed | None:
+    """Look at the sessions from outside where there is something of ours that can have let them in."""
+    if not any(_OWN_CHAIN.search(save) for save in saves.values()):
+        return SessionGroups()
+    try:
+        return sessions_from_outside()
+    except CommandFailed as error:
+        return error
 
 
 def _items(listing: Listing) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ under the state directory's lock, and find out from the disk what there is left 
 twice and may be cut off anywhere. It must not know about Redis.
 
 An apply is kept from the moment that the boot files are switched to its set. Until then every way out leads
-back to what the kernel held before.
+back to what the kernel held before. From then on sessions may be ended, and whatever fails there: it is kept.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rules.host.hooks import reached
 from rules.host.outbox import Outbox
 from rules.host.records import StateError, WindowRecord
 from rules.host.restore import put_back
+from rules.host.sessions import end_lost_sessions
 from rules.host.state import StateDirectory
 from rules.netfilter.document import parse_document
 from rules.netfilter.parse import parse_save
@@ -152,9 +153,34 @@ def waiting_words(record: WindowRecord) -> str:
 
 
 def _end_kept(state: StateDirectory, record: WindowRecord) -> Outcome:
+    if record.end_sessions and not Outbox(state.journal).settled(record.apply):
+        record = replace(record, steps=(*record.steps, _end_sessions(state, record)))
+        reached("sessions-ended")
     outcome = _end(state, _outcome(record, "confirmed", FINAL_EVENT))
     remove_old_sets(state.boot)
     return outcome
+
+
+def _end_sessions(state: StateDirectory, record: WindowRecord) -> Step:
+    """End the sessions that lost their allowance; what was cut off may be done again."""
+    reached("sessions-begin")
+    began = boottime()
+    try:
+        undo = state.read_undo()
+        if record.boot != boot_id():
+            done, detail = True, "the host was booted meanwhile, which ended all sessions"
+        elif undo is None or undo.apply != record.apply:
+            done, detail = False, "what was loaded before is not known any more: no session was ended"
+        else:
+            before = {family: parse_save(text) for family, text in undo.saves.items()}
+            ended = end_lost_sessions(before, parse_document(undo.document))
+            done, detail = not ended.problems, str(ended)
+    # The revision is kept, and says so, whatever becomes of the sessions.
+    except Exception as error:  # noqa: BLE001
+        logger.warning("the sessions of apply %s go on: %s", record.apply, error)
+        done, detail = False, f"they go on: {error}"
+    took = round(max(0.0, boottime() - began), 4)
+    return Step("sessions", "done" if done else "failed", utc_now(), took, detail[:3500])
 
 
 def _end(state: StateDirectory, outcome: Outcome) -> Outcome:

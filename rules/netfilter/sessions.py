@@ -20,15 +20,23 @@ _FAMILIES: Final[dict[str, Family]] = {"ipv4": 4, "ipv6": 6}
 # The rest of a TCP connection that has ended already.
 _OVER: Final = frozenset({"TIME_WAIT", "CLOSE", "LAST_ACK"})
 _ADDRESSES: Final = ("src", "dst")
-# What tells flows between the same two addresses apart, besides the protocol.
-_KEYS: Final = ("sport", "dport", "srckey", "dstkey", "type", "code", "id")
-_KEYS_WITHOUT_ICMP: Final = _KEYS[:4]
+# What tells flows between the same two addresses apart, by protocol; all others have one flow between two.
+_PORTS: Final = ("sport", "dport")
+_ICMP: Final = ("type", "code", "id")
+_KEYS: Final = {
+    **dict.fromkeys((6, 17, 33, 132, 136), _PORTS),
+    **dict.fromkeys((1, 58), _ICMP),
+    47: ("srckey", "dstkey"),
+}
 _GRE_KEY: Final = re.compile(r"0x[0-9a-f]{1,8}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One direction of a session; `keys` are (name, number) as conntrack prints them: ports, ICMP's id."""
+    """One direction of a session; `keys` are (name, number) as conntrack prints them: ports, ICMP's id.
+
+    With family, protocol and the other direction it names one entry of the kernel's table and no other.
+    """
 
     source: str
     destination: str
@@ -94,40 +102,38 @@ def _read_line(words: list[str]) -> Session | None:
 
     The time is not there for a connection that hardware has taken over, the state for most protocols.
     """
-    if len(words) < 5 or words[0] not in _FAMILIES or not _is_number(words[3], 255):
+    if len(words) < 5 or words[0] not in _FAMILIES or not _is_number(words[3], 255) or words[3] == "0":
         return None
+    family, number = _FAMILIES[words[0]], int(words[3])
     flows: list[dict[str, str]] = []
     for name, _, value in (word.partition("=") for word in words[4:]):
         if name == "src":
             flows.append({})
-        # What stands after both directions has names of its own, but for the entry's id.
-        if flows and (name in _ADDRESSES or name in _KEYS) and name not in flows[-1]:
-            flows[-1][name] = value
-    if len(flows) != 2 or any(name not in flow for flow in flows for name in _ADDRESSES):
-        return None
-    family = _FAMILIES[words[0]]
-    original, reply = (_flow(flow, family) for flow in flows)
-    if original is None or reply is None:
+        # What follows may have the same name, as the entry's own id: the first one counts.
+        if flows and value:
+            flows[-1].setdefault(name, value)
+    read = [_flow(flow, family, _KEYS.get(number, ())) for flow in flows]
+    if len(read) != 2 or read[0] is None or read[1] is None:
         return None
     states = (word for word in words[4:6] if "=" not in word and word.replace("_", "").isalpha())
     return Session(
         family=family,
-        number=int(words[3]),
-        original=original,
-        reply=reply,
+        number=number,
+        original=read[0],
+        reply=read[1],
         state=next(states, ""),
         replied="[UNREPLIED]" not in words,
         zone=any("zone" in word.partition("=")[0] for word in words[4:]),
     )
 
 
-def _flow(values: dict[str, str], family: Family) -> Flow | None:
-    # Without a type it is not ICMP's id but the entry's own, which may be listed too.
-    names = _KEYS if "type" in values else _KEYS_WITHOUT_ICMP
-    keys = tuple((name, values[name]) for name in names if name in values)
-    good = all(_is_key(name, value) for name, value in keys)
-    good = good and all(_version(values[name]) == family for name in _ADDRESSES)
-    return Flow(values["src"], values["dst"], keys) if good else None
+def _flow(values: dict[str, str], family: Family, names: tuple[str, ...]) -> Flow | None:
+    """Make one direction of its words, which have to name all that makes it the only one of its kind."""
+    if any(_version(values.get(name, "")) != family for name in _ADDRESSES):
+        return None
+    if any(not _is_key(name, values.get(name, "")) for name in names):
+        return None
+    return Flow(values["src"], values["dst"], tuple((name, values[name]) for name in names))
 
 
 @lru_cache(maxsize=32_768)

@@ -97,7 +97,10 @@ def progress_key(apply: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One request to load one revision on one host."""
+    """One request to load one revision on one host.
+
+    `end_sessions` asks to end, once it is kept, the sessions that it takes the allowance away from.
+    """
 
     apply: str
     sequence: int
@@ -107,6 +110,7 @@ class Order:
     digest: str
     confirm_seconds: int
     issued_at: str
+    end_sessions: bool = False
 
     @classmethod
     def from_json(cls, value: object) -> Order:
@@ -124,6 +128,7 @@ class Order:
             digest=fields.digest("digest"),
             confirm_seconds=_window_seconds(fields, "confirm_seconds"),
             issued_at=fields.time("issued_at"),
+            end_sessions=fields.flag("end_sessions"),
         )
         fields.done()
         return order
@@ -140,6 +145,7 @@ class Order:
             "digest": self.digest,
             "confirm_seconds": self.confirm_seconds,
             "issued_at": self.issued_at,
+            "end_sessions": self.end_sessions,
         }
 
 

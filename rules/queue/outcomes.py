@@ -32,7 +32,7 @@ LOADING_STEPS = (
     "read-back",
     "report",
 )
-STEP_NAMES = (*LOADING_STEPS, "boot-files")
+STEP_NAMES = (*LOADING_STEPS, "boot-files", "sessions")
 # An answer that could not be carried out fails at one of these; the window stays open.
 FAILURE_STEPS = (*STEP_NAMES, "keep", "extend", "rollback")
 

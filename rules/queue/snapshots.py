@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from rules.queue.fields import MAX_SAVE_CHARACTERS, Fields
+from rules.queue.session_groups import SessionGroups
 
 SNAPSHOT_FORMAT = "dockerfw-snapshot/1"
 
@@ -118,7 +119,8 @@ class CommandError:
 class Snapshot:
     """What the root worker saw: both families' saves with counters, and what lies around them.
 
-    A family whose save failed has an empty text in `saves` and an entry in `errors`.
+    A family whose save failed has an empty text in `saves` and an entry in `errors`. `sessions` is None where
+    conntrack is not installed, or failed and has an entry there too; it is empty where nothing is loaded.
     """
 
     host: str
@@ -132,6 +134,7 @@ class Snapshot:
     versions: Mapping[str, str]
     errors: tuple[CommandError, ...]
     sha256: str
+    sessions: SessionGroups | None = None
 
     @classmethod
     def from_json(cls, value: object) -> Snapshot:
@@ -164,6 +167,9 @@ class Snapshot:
                 CommandError.from_json(item, path) for item, path in fields.items("errors", most=64)
             ),
             sha256=fields.digest("sha256"),
+            sessions=fields.optional(
+                "sessions", lambda key: SessionGroups.from_json(fields.take(key), fields.at(key))
+            ),
         )
         for part in (saves, routes, docker, versions, fields):
             part.done()
@@ -184,6 +190,7 @@ class Snapshot:
             "versions": dict(self.versions),
             "errors": [error.to_json() for error in self.errors],
             "sha256": self.sha256,
+            "sessions": None if self.sessions is None else self.sessions.to_json(),
         }
 
 

@@ -97,6 +97,9 @@ def test_a_session_that_nobody_answered_does_not_go_on() -> None:
     [
         "conntrack v9: something new",
         "ipv4 2 tcp 6 431999 ESTABLISHED src=192.0.2.2 dst=192.0.2.1 sport=5002 dport=8080",
+        "ipv4 2 tcp 6 1 ESTABLISHED src=192.0.2.2 dst=192.0.2.1 src=192.0.2.1 dst=192.0.2.2",
+        "ipv4 2 icmp 1 1 src=192.0.2.2 dst=192.0.2.1 type=8 src=192.0.2.1 dst=192.0.2.2 type=0 id=3",
+        "ipv4 2 unknown 0 1 src=192.0.2.2 dst=192.0.2.1 src=192.0.2.1 dst=192.0.2.2",
         "ipv4 2 tcp 6 1 ESTABLISHED src=192.0.2.2 dst=2001:db8::1 src=192.0.2.1 dst=192.0.2.2",
         "ipv4 2 tcp 6 1 ESTABLISHED src=192.0.2.2 dst=192.0.2.1 sport=-f src=192.0.2.1 dst=192.0.2.2 sport=1",
         "ipv4 2 tcp 6 1 ESTABLISHED src=--all dst=192.0.2.1 src=192.0.2.1 dst=192.0.2.2",

@@ -86,6 +86,7 @@ class RootWorker:
             "document": document,
             "digest": digest(parse_document(document)),
             "confirm_seconds": 60,
+            "end_sessions": False,
             "issued_at": utc_now(),
             **changes,
         }
@@ -99,7 +100,7 @@ class RootWorker:
 
     def progress(self, value: dict[str, Any]) -> Outcome | None:
         """Return the newest that was told about an order."""
-        raw: Any = self.redis.get(progress_key(value["apply"]))
+        raw: Any = self.redis.get(progress_key(value["host"], value["apply"]))
         return None if raw is None else Outcome.from_json(load_json(raw))
 
     def answer(self, value: dict[str, Any], kind: str, **changes: Any) -> dict[str, Any]:

@@ -170,6 +170,7 @@ def broken_orders(draw: st.DrawFn) -> Any:
         "document": draw(document_values(max_rules=6)),
         "digest": "0" * 64,
         "confirm_seconds": 60,
+        "end_sessions": draw(st.booleans()),
         "issued_at": "2026-01-31T12:00:00Z",
     }
     for _ in range(draw(st.integers(0, 4))):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rules.netfilter.inbound import Inbound
 from rules.queue.fields import MAX_MESSAGE_BYTES
 from rules.queue.orders import (
     Answer,
@@ -31,12 +32,13 @@ from rules.queue.orders import (
     saves_digest,
     why_expired,
 )
+from rules.queue.session_groups import SessionGroup, SessionGroups
 
 APPLY = "0b8d6a1e-9c2f-4d53-8a77-0123456789ab"
 DIGEST = "ab" * 32
 TIME = "2026-01-31T12:00:00.123456Z"
 
-ORDER = Order(APPLY, 7, "local", 3, {"format": "dockerfw/1"}, DIGEST, 60, TIME)
+ORDER = Order(APPLY, 7, "local", 3, {"format": "dockerfw/1"}, DIGEST, 60, TIME, end_sessions=True)
 OUTCOME = Outcome(
     APPLY,
     "local",
@@ -66,7 +68,15 @@ SNAPSHOT = Snapshot(
     {"iptables": "iptables v1.8.9 (nf_tables)", "kernel": "6.1"},
     (CommandError(("ip", "address"), None, "gone"),),
     saves_digest(SAVES),
+    SessionGroups(
+        (
+            SessionGroup(Inbound("container", 4, "tcp", "192.0.2.2", 8080, 80, ("ens33",)), 2),
+            SessionGroup(Inbound("host", 6, "ipv6-icmp", "2001:db8::2", None, None, ("ens33", "wg0")), 1),
+        ),
+        whole=False,
+    ),
 )
+GROUP: Any = SNAPSHOT.sessions and SNAPSHOT.sessions.groups[0].to_json()
 MESSAGES: list[Any] = [ORDER, OUTCOME, AWAITING, ROLLED_BACK, KEEP, EXTEND, SNAPSHOT]
 
 
@@ -98,6 +108,8 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (ORDER, "host", "../x", "name of a host"),
     (ORDER, "host", "a\n", "name of a host"),
     (ORDER, "document", [], "must be an object"),
+    (ORDER, "end_sessions", 1, "must be true or false"),
+    (ORDER, "end_sessions", None, "must be true or false"),
     (ORDER, "digest", "AB" * 32, "SHA-256"),
     (ORDER, "confirm_seconds", 0, "not from 15 to 3600"),
     (ORDER, "confirm_seconds", 14, "not from 15 to 3600"),
@@ -120,6 +132,11 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (SNAPSHOT, "saves", {"4": ""}, "saves.6: is missing"),
     (SNAPSHOT, "interfaces", [{"name": 1}], r"interfaces\[0\].name"),
     (SNAPSHOT, "docker", {"state": "podman"}, "docker.state"),
+    (SNAPSHOT, "sessions", {"groups": [{}], "whole": True}, r"sessions.groups\[0\].family: is missing"),
+    (SNAPSHOT, "sessions", {"groups": [1] * 2001, "whole": True}, "at most 2000"),
+    (SNAPSHOT, "sessions", {"groups": [{**GROUP, "source": "2001:db8::2"}], "whole": True}, "of its family"),
+    (SNAPSHOT, "sessions", {"groups": [{**GROUP, "count": 0}], "whole": True}, "count: 0 is not from 1"),
+    (SNAPSHOT, "sessions", {"groups": [{**GROUP, "port": 65536}], "whole": True}, "not from 0 to 65535"),
 ]
 
 

@@ -1,0 +1,308 @@
+"""Sessions that lose their allowance, on the real kernel: seen, and ended after Keep, exactly those."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+import pytest
+
+from rules.host import sessions, window
+from rules.host.minder import Minder
+from rules.host.sessions import sessions_from_outside
+from rules.host.snapshot import observe
+from rules.host.state import StateDirectory
+from rules.netfilter.inbound import Inbound
+from rules.queue.orders import Outcome, Snapshot, Step
+from rules.queue.session_groups import SessionGroup, SessionGroups
+from tests.host.hosts import answer, order, run, told
+from tests.kernel.namespace import Namespace, join_namespaces
+from tests.lab.network import ask, connect, listening
+
+ROOT = Path(__file__).parents[2]
+HOST, HOST_6 = "192.0.2.1", "2001:db8::1"
+ADMIN, STRANGER, STRANGER_6 = "192.0.2.3", "192.0.2.2", "2001:db8::2"
+SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"]}
+ADMINS = {"scope": "both", "source": f"{ADMIN}/32"}
+
+
+@pytest.fixture
+def client(inside: Namespace, make_namespace: Callable[..., Namespace]) -> Namespace:
+    """A machine beside the host, behind the host's external interface."""
+    other = make_namespace("client")
+    join_namespaces(inside, "ens33", other, "eth0")
+    for namespace, name, addresses in (
+        (inside, "ens33", (f"{HOST}/24", f"{HOST_6}/64")),
+        (other, "eth0", (f"{ADMIN}/24", f"{STRANGER}/24", f"{STRANGER_6}/64")),
+    ):
+        for address in addresses:
+            nodad = ["nodad"] if ":" in address else []
+            namespace.run("ip", "address", "add", address, "dev", name, *nodad)
+    return other
+
+
+@pytest.fixture
+def opened(inside: Namespace, client: Namespace, state: StateDirectory) -> Iterator[dict[str, socket]]:
+    """Sessions with a host that lets everybody in on port 22: the admin's, a stranger's, the host's own."""
+    apply(state, 1, SSH, ADMINS)
+    assert answer("keep", state).state == "confirmed"
+    with ExitStack() as stack:
+        stack.enter_context(listening(inside, HOST, 22, "ssh"))
+        stack.enter_context(listening(inside, HOST_6, 22, "ssh"))
+        stack.enter_context(listening(client, STRANGER, 22, "outside"))
+        found = {
+            "admin": connect(client, HOST, 22, source=ADMIN, seconds=10),
+            "stranger": connect(client, HOST, 22, source=STRANGER, seconds=10),
+            "stranger by IPv6": connect(client, HOST_6, 22, source=STRANGER_6, seconds=10),
+            "own": connect(inside, STRANGER, 22, seconds=10),
+        }
+        for connection in found.values():
+            stack.enter_context(connection)
+            assert talks(connection)
+        yield found
+
+
+def apply(state: StateDirectory, sequence: int, *rules: dict[str, Any], **changes: Any) -> Outcome:
+    """Load a document and leave its window open."""
+    settings = changes.pop("settings", {})
+    value = {
+        "format": "dockerfw/1",
+        "settings": {"external_interfaces": ["ens33"], **settings},
+        "rules": list(rules),
+    }
+    outcome = run(order(value, sequence=sequence, **changes), state)
+    assert outcome.state == "awaiting", outcome.error
+    return outcome
+
+
+def talks(connection: socket) -> bool:
+    """Say whether a session goes on; one that was ended says so at once."""
+    try:
+        return ask(connection, "are you there\n") != ""
+    except (ConnectionError, IndexError):
+        return False
+
+
+def lives(found: dict[str, socket]) -> set[str]:
+    """Return the names of the sessions that go on."""
+    return {name for name, connection in found.items() if talks(connection)}
+
+
+def step(outcome: Outcome) -> Step:
+    """Return what became of the sessions."""
+    assert outcome.state == "confirmed"
+    (found,) = (step for step in outcome.steps if step.name == "sessions")
+    return found
+
+
+def test_exactly_the_sessions_that_lost_their_allowance_end_after_keep(
+    opened: dict[str, socket], state: StateDirectory
+) -> None:
+    apply(state, 2, ADMINS, end_sessions=True)
+    assert lives(opened) == set(opened)
+    outcome = answer("keep", state)
+    assert (step(outcome).state, step(outcome).detail) == ("done", "2 sessions ended")
+    assert [each.name for each in outcome.steps][-2:] == ["boot-files", "sessions"]
+    assert lives(opened) == {"admin", "own"}
+
+
+def test_without_being_asked_no_session_ends(opened: dict[str, socket], state: StateDirectory) -> None:
+    apply(state, 2, ADMINS)
+    outcome = answer("keep", state)
+    assert outcome.state == "confirmed"
+    assert [each.name for each in outcome.steps][-1] == "boot-files"
+    assert lives(opened) == set(opened)
+
+
+def test_rolled_back_ends_no_session(opened: dict[str, socket], state: StateDirectory) -> None:
+    apply(state, 2, ADMINS, end_sessions=True)
+    assert answer("rollback", state).state == "rolled_back"
+    assert lives(opened) == set(opened)
+
+
+def test_a_session_begun_after_the_load_is_not_touched(
+    opened: dict[str, socket], client: Namespace, state: StateDirectory
+) -> None:
+    apply(state, 2, ADMINS, end_sessions=True)
+    with connect(client, HOST, 22, source=ADMIN) as later:
+        assert step(answer("keep", state)).detail == "2 sessions ended"
+        assert talks(later)
+
+
+def test_what_lost_nothing_says_so(opened: dict[str, socket], state: StateDirectory) -> None:
+    apply(state, 2, SSH, ADMINS, end_sessions=True)
+    assert step(answer("keep", state)).detail == "no session had to be ended"
+    assert lives(opened) == set(opened)
+
+
+def test_the_first_apply_had_let_nobody_in_before(
+    inside: Namespace, client: Namespace, state: StateDirectory
+) -> None:
+    inside.iptables("-A", "INPUT", "-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "ACCEPT")
+    with listening(inside, HOST, 22), connect(client, HOST, 22) as session:
+        apply(state, 1, end_sessions=True)
+        assert step(answer("keep", state)).detail == "no session had to be ended"
+        assert talks(session)
+
+
+class Killed(BaseException):
+    """What kill -9 is, as far as a test in one process goes."""
+
+
+@pytest.mark.parametrize("point", ["keep-switched", "sessions-begin", "sessions-ended"])
+def test_killed_between_keep_and_ending_is_finished_by_the_next_start(
+    opened: dict[str, socket], state: StateDirectory, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    def killed(reached: str) -> None:
+        if reached == point:
+            raise Killed
+
+    apply(state, 2, ADMINS, end_sessions=True)
+    one = state.last_begun().apply
+    with monkeypatch.context() as patch:
+        patch.setattr(window, "reached", killed)
+        with pytest.raises(Killed):
+            answer("keep", state)
+    Minder(state, closed=lambda: None).start()
+    last = told(state, order({"format": "dockerfw/1"}, apply=one))[-1]
+    assert step(last).detail == (
+        "no session had to be ended" if point == "sessions-ended" else "2 sessions ended"
+    )
+    assert lives(opened) == {"admin", "own"}
+    assert state.read_window() is None
+
+
+def test_without_conntrack_it_is_kept_and_says_so(
+    opened: dict[str, socket], state: StateDirectory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sessions, "command_path", lambda: str(tmp_path))
+    apply(state, 2, ADMINS, end_sessions=True)
+    assert observe("local").sessions is None
+    found = step(answer("keep", state))
+    assert (found.state, found.detail) == (
+        "failed",
+        "they go on: conntrack is not installed on this host (Debian package conntrack)",
+    )
+    assert lives(opened) == set(opened)
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "ended"),
+    [
+        ("echo no >&2; exit 2", "they go on: `conntrack -L", False),
+        (
+            'case "$1" in -D) echo no >&2; exit 2;; esac',
+            "0 sessions ended; 2 not, because",
+            True,
+        ),
+    ],
+)
+def test_a_conntrack_that_fails_is_told_and_undoes_nothing(
+    opened: dict[str, socket],
+    state: StateDirectory,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    script: str,
+    words: str,
+    ended: bool,
+) -> None:
+    program = tmp_path / "conntrack"
+    program.write_text(f'#!/bin/sh\n{script}\nexec /usr/sbin/conntrack "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    apply(state, 2, ADMINS, end_sessions=True)
+    found = step(answer("keep", state))
+    assert found.state == "failed"
+    assert found.detail.startswith(words)
+    # Where only the forgetting failed, the host has closed its own end already.
+    assert lives(opened) == ({"admin", "own"} if ended else set(opened))
+
+
+def test_icmp_and_udp_sessions_end_too(inside: Namespace, client: Namespace, state: StateDirectory) -> None:
+    apply(state, 1, {"scope": "host", "protocol": "udp", "ports": ["53"]})
+    answer("keep", state)
+    answering = (
+        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        f"s.bind(('{HOST}', 53)); print('ready', flush=True)\n"
+        "while True: s.sendto(*s.recvfrom(99))"
+    )
+    asking = (
+        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5)\n"
+        f"s.sendto(b'hello', ('{HOST}', 53)); s.recv(99)"
+    )
+    server = subprocess.Popen(
+        [*inside.prefix, sys.executable, "-c", answering], stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"ready\n"
+        client.run(sys.executable, "-c", asking)
+    finally:
+        server.kill()
+        server.communicate()
+    client.run("busybox", "ping", "-c", "1", HOST)
+    client.run("busybox", "ping6", "-c", "1", HOST_6)
+    seen = sessions_from_outside()
+    assert seen is not None
+    assert {(each.inbound.protocol, each.inbound.port, each.count) for each in seen.groups} >= {
+        ("udp", 53, 1),
+        ("icmp", None, 1),
+        ("ipv6-icmp", None, 1),
+    }
+    apply(state, 2, settings={"icmp": "refuse"}, end_sessions=True)
+    outcome = step(answer("keep", state))
+    assert outcome.detail.endswith("sessions ended"), outcome.detail
+    left = sessions_from_outside()
+    assert left is not None
+    # IPv6 neighbours may have spoken meanwhile, which is always allowed.
+    assert {each.inbound.protocol for each in left.groups}.isdisjoint({"udp", "icmp"})
+
+
+def test_a_snapshot_tells_who_is_in(opened: dict[str, socket], client: Namespace) -> None:
+    with connect(client, HOST, 22, source=STRANGER):
+        snapshot = observe("local")
+    assert Snapshot.from_json(snapshot.to_json()) == snapshot
+    assert snapshot.sessions is not None
+    assert snapshot.sessions.whole
+    tcp = {group for group in snapshot.sessions.groups if group.inbound.protocol == "tcp"}
+
+    def group(family: Any, source: str, count: int) -> SessionGroup:
+        return SessionGroup(Inbound("host", family, "tcp", source, 22, 22, ("ens33",)), count)
+
+    assert tcp == {group(4, ADMIN, 1), group(4, STRANGER, 2), group(6, STRANGER_6, 1)}
+
+
+def test_a_snapshot_of_a_host_without_our_rules_has_no_sessions(inside: Namespace, client: Namespace) -> None:
+    inside.iptables("-A", "INPUT", "-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "ACCEPT")
+    with listening(inside, HOST, 22), connect(client, HOST, 22):
+        assert observe("local").sessions == SessionGroups()
+
+
+def test_too_many_connections_are_not_listed(
+    opened: dict[str, socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST_FOLLOWED", 1)
+    assert sessions_from_outside() == SessionGroups(whole=False)
+
+
+def test_the_root_worker_s_few_powers_are_enough(opened: dict[str, socket], inside: Namespace) -> None:
+    code = """
+from rules.host.privileges import NEEDED, keep_only
+from rules.host.sessions import _delete, _inbound, _kill_socket, _look
+from rules.host.runner import run
+print(sorted(keep_only(NEEDED)))
+for session, inbound in _inbound(*_look()):
+    if inbound.source == "192.0.2.2":
+        run(_kill_socket(session))
+        run(_delete(session))
+"""
+    done = inside.run(sys.executable, "-c", code, check=False, environment={"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().split() == ["[12,", "13]"]
+    assert lives(opened) == {"admin", "stranger by IPv6", "own"}
