@@ -12,16 +12,14 @@ from pathlib import Path
 
 from tests.kernel.namespace import CommandError, end_process
 
-SIZE = "3m"
-
 
 class SmallDisk:
     """A tmpfs mounted at `mount`, seen only by processes that are started with `prefix`."""
 
-    def __init__(self, mount: Path) -> None:
+    def __init__(self, mount: Path, *, size: str = "3m") -> None:
         mount.mkdir()
         self.mount = mount
-        script = f"mount -t tmpfs -o size={SIZE},mode=700 tmpfs {mount} && echo ready && exec cat"
+        script = f"mount -t tmpfs -o size={size},mode=700 tmpfs {mount} && echo ready && exec cat"
         self._holder = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", script],
             stdin=subprocess.PIPE,

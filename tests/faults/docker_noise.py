@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 
-from tests.kernel.namespace import FAMILIES, Namespace, iptables_program
+from tests.kernel.namespace import FAMILIES, Backend, Namespace, iptables_program
 
 
 class DockerNoise:
     """Containers that are created and removed as long as it runs; `stop` removes the last one."""
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, backend: Backend) -> None:
         self._namespace = namespace
+        self._backend = backend
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._make_containers, daemon=True)
         self.containers = 0
@@ -42,6 +43,6 @@ class DockerNoise:
         undo = [("-t", "filter", "-D", "FORWARD", "-j", chain), ("-t", "filter", "-F", chain)]
         undo += [("-t", "filter", "-X", chain), ("-t", "filter", "-D", *accept)]
         for rule in (*rules, *undo):
-            program = iptables_program("nft", 4 if family == 4 else 6)
+            program = iptables_program(self._backend, 4 if family == 4 else 6)
             self._namespace.run(program, *rule, check=False)
             self._stop.wait(0.03)

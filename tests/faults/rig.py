@@ -1,7 +1,7 @@
 """A host under fault injection: real kernel, real Redis, a small disk, the root worker and its supervisor.
 
-The supervisor restarts the worker as systemd does with Restart=always; a clerk takes what is delivered and
-notes it, as the real one does. Everything ends with the rig.
+The supervisor restarts the worker as systemd does with Restart=always. Who orders, and takes down what is
+delivered, is the rig's office: notes in memory, or the real books. Everything ends with the rig.
 """
 
 from __future__ import annotations
@@ -13,35 +13,25 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from redis.exceptions import RedisError
-
-from rules.host.clock import boottime, utc_now
 from rules.host.files import read_bounded
 from rules.host.records import WindowRecord
-from rules.netfilter.document import digest, parse_document
+from rules.netfilter.document import parse_document
 from rules.netfilter.parse import parse_save
 from rules.netfilter.plan import plan_changes
-from rules.queue.entries import done_key, read_call
-from rules.queue.orders import Outcome, firewall_queue
 from rules.queue.snapshots import Family
+from tests.faults.books import Books
 from tests.faults.disk import SmallDisk
-from tests.host.hosts import add_foreign, document
-from tests.kernel.namespace import FAMILIES, Backend, Namespace, end_process, iptables_program
-from tests.queue.attacks import job_fields, packed, put
+from tests.faults.office import HOST, Notes, Office
+from tests.faults.supervised import Supervised
+from tests.host.hosts import add_foreign
+from tests.kernel.namespace import FAMILIES, Backend, Namespace, iptables_program
 from tests.queue.conftest import RedisServer
 
-HOST = "local"
-QUEUE = firewall_queue(HOST)
 ROOT = Path(__file__).parents[2]
-FINAL = ("confirmed", "rolled_back", "failed")
-RESTART_SECONDS = 0.3
 
 # Each line of the control file breaks one call outside of rehearsals: what it says is done once.
 WRAPPER = """#!/bin/sh
@@ -63,7 +53,7 @@ esac
 class Rig:
     """One host; `close` it."""
 
-    def __init__(self, *, backend: Backend = "nft", window_seconds: int = 3) -> None:
+    def __init__(self, *, backend: Backend = "nft", books: bool = False, window_seconds: int = 3) -> None:
         self._stack = contextlib.ExitStack()
         self.backend = backend
         self.window_seconds = window_seconds
@@ -84,28 +74,21 @@ class Rig:
         self.log = self.directory / "root.log"
         self._wrap_programs()
         add_foreign(self.namespace, backend)
-        self.outcomes: list[Outcome] = []
-        self.sequence = int(time.time() * 1000)
-        self.revision = 0
-        self.worker: subprocess.Popen[bytes] | None = None
-        self.restarts = -1
-        self._ending = threading.Event()
-        self._paused = threading.Event()
-        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._supervise, self._clerk)]
-        for thread in self._threads:
-            thread.start()
+        self.books = Books(self.directory, self.redis, self.clock) if books else None
+        self.office: Office = self.books or Notes(self.redis, self.clock_ahead)
+        self._stack.callback(self.office.close)
+        self._stack.callback(self._kill_watchdogs)
+        self._worker = Supervised(self.start_worker)
+        self._stack.callback(self._worker.close)
 
     def close(self) -> None:
         """End everything that belongs to it."""
-        self._ending.set()
-        for thread in self._threads:
-            thread.join(20)
-        if self.worker is not None:
-            end_process(self.worker)
-        for pid in self.watchdogs():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
         self._stack.close()
+
+    @property
+    def restarts(self) -> int:
+        """How often the root worker was started again."""
+        return self._worker.restarts
 
     # --- processes
 
@@ -143,9 +126,8 @@ class Rig:
 
     def job(self) -> int | None:
         """Return the id of the process that runs a job now."""
-        if self.worker is None:
-            return None
-        children = Path(f"/proc/{self.worker.pid}/task/{self.worker.pid}/children")
+        worker = self._worker.process.pid
+        children = Path(f"/proc/{worker}/task/{worker}/children")
         with contextlib.suppress(OSError):
             for child in children.read_text().split():
                 if int(child) not in self.watchdogs():
@@ -167,8 +149,8 @@ class Rig:
         pids: list[int | None] = []
         if "job" in victims:
             pids.append(self.job())
-        if "worker" in victims and self.worker is not None:
-            pids.append(self.worker.pid)
+        if "worker" in victims:
+            pids.append(self._worker.process.pid)
         if "watchdog" in victims:
             pids.extend(self.watchdogs())
         if "here" in victims:
@@ -177,27 +159,8 @@ class Rig:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _supervise(self) -> None:
-        while not self._ending.is_set():
-            self.worker = self.start_worker()
-            self.restarts += 1
-            while self.worker.poll() is None and not self._ending.wait(0.05):
-                pass
-            self._ending.wait(RESTART_SECONDS)
-
-    def _clerk(self) -> None:
-        """Take what is delivered, note it, and forget nothing."""
-        while not self._ending.wait(0.05):
-            with contextlib.suppress(RedisError, OSError):
-                redis = self.redis.client()
-                while (raw := redis.lpop("rq:queue:clerk")) is not None:
-                    assert isinstance(raw, bytes)
-                    data: Any = redis.hget(f"rq:job:{raw.decode()}", "data")
-                    if data is None:
-                        continue
-                    self.outcomes.append(Outcome.from_json(read_call(data)[1][0]))
-                    redis.delete(f"rq:job:{raw.decode()}")
-                    redis.set(done_key(raw.decode()), "1", ex=600)
+    def _kill_watchdogs(self) -> None:
+        self.kill("watchdog")
 
     def _wrap_programs(self) -> None:
         (self.directory / "bin").mkdir()
@@ -243,43 +206,6 @@ class Rig:
             self.control(family).unlink(missing_ok=True)
             self.taken(family).unlink(missing_ok=True)
 
-    def order(self, *ports: str) -> dict[str, Any]:
-        """Order to open these ports; return the order."""
-        self.sequence += 1
-        self.revision += 1
-        value = document(*ports)
-        order = {
-            "format": "dockerfw-order/1",
-            "apply": str(uuid4()),
-            "sequence": self.sequence,
-            "host": HOST,
-            "revision": self.revision,
-            "document": value,
-            "digest": digest(parse_document(value)),
-            "confirm_seconds": 60,
-            "issued_at": utc_now(ahead=self.clock_ahead()),
-        }
-        self.send("apply", order)
-        return order
-
-    def answer(self, order: dict[str, Any], kind: str, seconds: int | None = None) -> None:
-        """Answer the window of an order."""
-        self.sequence += 1
-        answer = {
-            "format": "dockerfw-answer/1",
-            "apply": order["apply"],
-            "sequence": self.sequence,
-            "host": HOST,
-            "answer": kind,
-            "seconds": seconds,
-            "issued_at": utc_now(ahead=self.clock_ahead()),
-        }
-        self.send("answer", answer)
-
-    def send(self, name: str, value: dict[str, Any]) -> None:
-        """Put a job on the queue. Raises redis's errors."""
-        put(self.redis.client(), QUEUE, str(uuid4()), job_fields(packed(name, [value]), QUEUE))
-
     def clock_ahead(self) -> float:
         """Return the seconds that the worker's wall clock is ahead."""
         return float(self.clock.read_text() or 0) if self.clock.exists() else 0.0
@@ -292,14 +218,6 @@ class Rig:
             raw = read_bounded(self.state / "window.json")
             return None if raw is None else WindowRecord.from_bytes(raw, "window.json")
         return None
-
-    def finals(self, order: dict[str, Any]) -> set[str]:
-        """Return the last words about an order that were delivered."""
-        return {
-            f"{outcome.state} {outcome.event}"
-            for outcome in self.outcomes
-            if outcome.apply == order["apply"] and outcome.state in FINAL
-        }
 
     def held(self) -> dict[Family, list[str]]:
         """Return both families' filter tables without counters."""
@@ -331,7 +249,3 @@ class Rig:
         return [
             json.loads(path.read_text()) for path in sorted((self.state / "journal").glob("outcome-*.json"))
         ]
-
-    def late(self, deadline: float) -> float:
-        """Return how many seconds ago a deadline was."""
-        return boottime() - deadline
