@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import redis
 from django.conf import settings
@@ -39,6 +39,8 @@ ORDER_TIMEOUT_SECONDS = 300
 SILENCE_SECONDS = 2.0
 _silent_until = 0.0
 ANSWER_TIMEOUT_SECONDS = 120
+
+OrderPlace = Literal["queued", "taken", "gone"]
 
 
 class QueueError(Exception):
@@ -114,20 +116,22 @@ def progress_read(apply: str) -> bytes | None:
     return _read(progress_key(apply), PROGRESS_BYTES_MAX)
 
 
-def order_waits(*, host: str, job_id: str) -> bool:
-    """Say whether an order is still in its queue, or taken and not finished. Raises QueueError."""
+def order_place(*, host: str, job_id: str) -> OrderPlace:
+    """Say whether an order is in its queue, taken and not finished, or gone. Raises QueueError."""
     queue = _queue(host)
-    for key in (queue.key, queue.intermediate_queue_key):
+    places: dict[OrderPlace, str] = {"queued": queue.key, "taken": queue.intermediate_queue_key}
+    for place, key in places.items():
         if _asked(lambda key=key: connection().lpos(key, job_id)) is not None:
-            return True
-    return False
+            return place
+    return "gone"
 
 
-def order_take_back(*, host: str, job_id: str) -> None:
-    """Take an order out of its queue, so that no root worker loads it any more. Raises QueueError."""
-    queue = _queue(host)
-    for key in (queue.key, queue.intermediate_queue_key):
-        _asked(lambda key=key: connection().lrem(key, 0, job_id))
+def order_take_back(*, host: str, job_id: str) -> bool:
+    """Take an order out of its queue, so that no root worker takes it any more; say whether it was there.
+
+    Raises QueueError.
+    """
+    return bool(_asked(lambda: connection().lrem(_queue(host).key, 0, job_id)))
 
 
 def _queue(host: str) -> Queue:

@@ -13,16 +13,19 @@ from django.utils import timezone
 
 from rules.models import Apply
 from rules.queue import client
+from rules.queue.orders import CLOCK_SKEW_SECONDS, EXPIRY_SECONDS
 from rules.services.actors import SYSTEM
 from rules.services.audit import audit_record
 
 LOST_AFTER = timedelta(minutes=2)
-ANSWER_WITHIN = timedelta(minutes=10)
+# A host refuses an order that is older than it counts; by then also one whose clock is a little behind.
+TAKEN_WITHIN = timedelta(seconds=EXPIRY_SECONDS + CLOCK_SKEW_SECONDS)
 REPORT_WITHIN = timedelta(minutes=15)
 STEP = "queue"
 
 NOT_TAKEN = (
-    "The root worker has not answered within 10 minutes. Nothing was changed, and the order is taken back. "
+    f"No root worker took the order within {TAKEN_WITHIN.seconds // 60} minutes, and by now every host would "
+    "refuse it as too old. Nothing was changed, and the order is taken back. "
     "Start the root worker on the host, then apply again."
 )
 LOST = (
@@ -100,11 +103,15 @@ def _summary(apply: Apply, now: datetime) -> str:
     if age < LOST_AFTER:
         return ""
     try:
-        if client.order_waits(host=apply.host.name, job_id=apply.job_id):
-            if age < ANSWER_WITHIN:
-                return ""
-            client.order_take_back(host=apply.host.name, job_id=apply.job_id)
-            return NOT_TAKEN
+        place = client.order_place(host=apply.host.name, job_id=apply.job_id)
+        if place == "taken":
+            return SILENT if age > REPORT_WITHIN else ""
+        if place == "queued" and age < TAKEN_WITHIN:
+            return ""
+        # Where it cannot be taken back, a root worker has just taken it: a later turn will tell.
+        if place == "queued":
+            back = client.order_take_back(host=apply.host.name, job_id=apply.job_id)
+            return NOT_TAKEN if back else ""
     except client.QueueError:
         # What the queue holds is not known now; a later turn will tell.
         return ""

@@ -407,7 +407,7 @@ def _send_as_web(server: Server, order: Order, settings: LazySettings) -> None:
         client.ping()
         job_id = str(uuid4())
         client.order_send(order=order, job_id=job_id)
-        client.order_waits(host="local", job_id=job_id)
+        client.order_place(host="local", job_id=job_id)
         wait_until("the window", 20, lambda: b"awaiting" in (client.progress_read(order.apply) or b""))
         client.answer_send(Answer(order.apply, order.sequence, "local", "keep", None, utc_now()))
         client.observe_send("local")
@@ -415,7 +415,7 @@ def _send_as_web(server: Server, order: Order, settings: LazySettings) -> None:
         assert client.snapshot_head("local")
         lost = str(uuid4())
         client.order_take_back(host="other", job_id=lost)
-        assert not client.order_waits(host="other", job_id=lost)
+        assert client.order_place(host="other", job_id=lost) == "gone"
     finally:
         client.connection.cache_clear()
 

@@ -15,7 +15,7 @@ from rq.serializers import JSONSerializer
 from rules.models import Apply, AuditEvent, Host, Revision
 from rules.netfilter.document import digest, parse_document
 from rules.queue import client
-from rules.queue.orders import Order
+from rules.queue.orders import EXPIRY_SECONDS, Order, firewall_queue
 from rules.selectors.applies import apply_get
 from rules.selectors.drafts import base_revision, draft_document, pending_diff
 from rules.services.actors import Actor
@@ -82,7 +82,7 @@ def test_an_apply_freezes_the_draft_and_orders_it(
     assert order.sequence == Host.objects.get().sequence == apply.sequence
     assert order.sequence > 1_600_000_000_000
     assert parse_document(dict(order.document)) == document
-    assert client.order_waits(host="local", job_id=apply.job_id)
+    assert client.order_place(host="local", job_id=apply.job_id) == "queued"
     event = AuditEvent.objects.get(verb="apply-start")
     assert (event.actor_name, event.target, event.detail) == ("alice", "revision 1", "open ssh")
 
@@ -244,13 +244,33 @@ def test_an_order_that_nobody_takes_is_taken_back(
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         apply = start(edited, alice)
-    assert applies_expire(now=timezone.now() + timedelta(minutes=3)) == 0
-    assert applies_expire(now=timezone.now() + timedelta(minutes=11)) == 1
+    # As long as some host may still let it in, it waits.
+    assert applies_expire(now=timezone.now() + timedelta(seconds=EXPIRY_SECONDS + 10)) == 0
+    assert applies_expire(now=timezone.now() + timedelta(minutes=3, seconds=1)) == 1
     assert orders(edited) == []
-    assert not client.order_waits(host="local", job_id=apply.job_id)
+    assert client.order_place(host="local", job_id=apply.job_id) == "gone"
     apply.refresh_from_db()
     assert apply.error is not None
+    assert "within 3 minutes" in apply.error["summary"]
     assert "Start the root worker" in apply.error["summary"]
+
+
+def test_an_order_that_was_taken_may_take_its_time(
+    edited: Host,
+    alice: Actor,
+    queue: RedisServer,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        apply = start(edited, alice)
+    key = f"rq:queue:{firewall_queue('local')}"
+    assert queue.client().lmove(key, f"{key}:intermediate") == apply.job_id.encode()
+    assert client.order_place(host="local", job_id=apply.job_id) == "taken"
+    assert applies_expire(now=timezone.now() + timedelta(minutes=14)) == 0
+    assert applies_expire(now=timezone.now() + timedelta(minutes=16)) == 1
+    apply.refresh_from_db()
+    assert apply.error is not None
+    assert "reported nothing more" in apply.error["summary"]
 
 
 def test_while_redis_is_down_nothing_is_given_up(edited: Host, alice: Actor, queue: RedisServer) -> None:
