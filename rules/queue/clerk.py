@@ -13,7 +13,7 @@ import time
 from django.db import DatabaseError, connections
 
 from rules.queue.console import ConsoleEvent
-from rules.queue.entries import AllowedJob
+from rules.queue.entries import AllowedJob, host_of_job
 from rules.queue.orders import OrderError, Outcome
 from rules.services.console import console_record
 from rules.services.expiry import applies_expire
@@ -25,10 +25,11 @@ PAUSE_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 
-def record_outcome(value: dict[str, object]) -> None:
+def record_outcome(job_id: str, value: dict[str, object]) -> None:
     """Write one outcome down, once. Raises DatabaseError when the database does not take it."""
     try:
         outcome = Outcome.from_json(value)
+        _check_author(job_id, outcome.host)
     except OrderError as error:
         logger.warning("an outcome that cannot be read was dropped: %s", error)
         return
@@ -40,10 +41,11 @@ def record_outcome(value: dict[str, object]) -> None:
         connections.close_all()
 
 
-def record_console(value: dict[str, object]) -> None:
+def record_console(job_id: str, value: dict[str, object]) -> None:
     """Write down what was done on a host's console, once. Raises DatabaseError likewise."""
     try:
         event = ConsoleEvent.from_json(value)
+        _check_author(job_id, event.host)
     except OrderError as error:
         logger.warning("a console event that cannot be read was dropped: %s", error)
         return
@@ -66,9 +68,19 @@ def expire_applies() -> None:
 
 
 ALLOWED = {
-    "record_outcome": AllowedJob(record_outcome, arguments=(dict,), seconds=60.0, acknowledged=True),
-    "record_console": AllowedJob(record_console, arguments=(dict,), seconds=60.0, acknowledged=True),
+    "record_outcome": AllowedJob(
+        record_outcome, arguments=(dict,), seconds=60.0, acknowledged=True, named=True
+    ),
+    "record_console": AllowedJob(
+        record_console, arguments=(dict,), seconds=60.0, acknowledged=True, named=True
+    ),
 }
+
+
+def _check_author(job_id: str, host: str) -> None:
+    """Raise OrderError when a host's root worker speaks of another host."""
+    if host_of_job(job_id) != host:
+        raise OrderError("host", f"the job {job_id} is not one of the root worker of {host!r}")
 
 
 def _record(outcome: Outcome) -> None:

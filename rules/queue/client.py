@@ -111,9 +111,9 @@ def snapshot_head(host: str) -> bytes:
     return cast(bytes, _asked(lambda: connection().getrange(snapshot_key(host), 0, HEAD_BYTES - 1)))
 
 
-def progress_read(apply: str) -> bytes | None:
+def progress_read(host: str, apply: str) -> bytes | None:
     """Return the stored progress of an apply as JSON, None when there is none. Raises QueueError."""
-    return _read(progress_key(apply), PROGRESS_BYTES_MAX)
+    return _read(progress_key(host, apply), PROGRESS_BYTES_MAX)
 
 
 def order_place(*, host: str, job_id: str) -> OrderPlace:

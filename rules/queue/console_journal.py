@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rq.serializers import JSONSerializer
 
 from rules.host.files import make_directory, read_bounded, sync_directory, write_durably
 from rules.queue.console import ConsoleEvent
-from rules.queue.entries import done_key, job_key
+from rules.queue.entries import done_key, host_job_id, job_key
 from rules.queue.fields import OrderError, dump_json, load_json
 from rules.queue.orders import CLERK_QUEUE
 
@@ -35,19 +36,22 @@ def console_write(directory: Path, event: ConsoleEvent) -> None:
     write_durably(directory / f"console-{event.id}.json", dump_json(event.to_json()))
 
 
-def console_deliver(directory: Path, connection: Redis) -> None:
-    """Send the events that wait, forget those that were written down. Raises OSError and redis's errors."""
+def console_deliver(directory: Path, connection: Redis, *, host: str) -> None:
+    """Send the events that wait, as those of `host`, and forget those that were written down.
+
+    Raises OSError and redis's errors.
+    """
     for path in sorted(directory.glob("console-*.json"))[:MAX_PENDING]:
-        job_id = path.stem
+        job_id = host_job_id(host, path.stem)
         if connection.exists(done_key(job_id)):
             path.unlink(missing_ok=True)
             sync_directory(directory)
             connection.unlink(done_key(job_id))
         elif not connection.exists(job_key(job_id)):
-            _send(path, connection)
+            _send(path, connection, host)
 
 
-def _send(path: Path, connection: Redis) -> None:
+def _send(path: Path, connection: Redis, host: str) -> None:
     try:
         event = ConsoleEvent.from_json(load_json(read_bounded(path, most=MAX_BYTES) or b""))
     except OrderError as error:
@@ -55,19 +59,23 @@ def _send(path: Path, connection: Redis) -> None:
         path.rename(path.with_suffix(".unreadable"))
         return
     queue = Queue(CLERK_QUEUE, connection=connection, serializer=JSONSerializer)
-    arguments: Any = [event.to_json()]
+    # Which host this is, its root worker knows; who sat at the console need not have.
+    arguments: Any = [replace(event, host=host).to_json()]
+    job_id = host_job_id(host, path.stem)
     queue.enqueue_call(
-        "record_console", args=arguments, job_id=path.stem, ttl=WAITS_SECONDS, result_ttl=0, failure_ttl=60
+        "record_console", args=arguments, job_id=job_id, ttl=WAITS_SECONDS, result_ttl=0, failure_ttl=60
     )
 
 
-def and_console(deliver: Callable[[], None], directory: Path, connection: Redis) -> Callable[[], None]:
+def and_console(
+    deliver: Callable[[], None], directory: Path, connection: Redis, *, host: str
+) -> Callable[[], None]:
     """Return what calls `deliver` and then sends the console's events; what fails is tried again later."""
 
     def both() -> None:
         deliver()
         try:
-            console_deliver(directory, connection)
+            console_deliver(directory, connection, host=host)
         except (RedisError, OSError) as error:
             logger.warning("what was done on the console will be sent later: %s", error)
 

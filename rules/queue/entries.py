@@ -34,18 +34,33 @@ class EntryError(Exception):
 class AllowedJob:
     """A function that a queue may call: the exact types of its arguments and its time limit in seconds.
 
-    With `acknowledged`, the worker leaves a note in Redis when the call has returned (see `done_key`).
+    With `acknowledged`, the worker leaves a note in Redis when the call has returned (see `done_key`). With
+    `named`, the call gets the job's id before its arguments.
     """
 
     call: Callable[..., None]
     arguments: tuple[type, ...] = ()
     seconds: float = 60.0
     acknowledged: bool = False
+    named: bool = False
 
 
 def job_key(job_id: str) -> str:
     """Name the Redis hash of a job."""
     return JOB_PREFIX + job_id
+
+
+def host_job_id(host: str, name: str) -> str:
+    """Name a job that only this host's root worker can write: its Redis user can write no other host's."""
+    return f"{host}_{name}"
+
+
+def host_of_job(job_id: str) -> str:
+    """Return the host whose root worker wrote the job; an ordinary name when no host's did.
+
+    The names of hosts have no underscore (see fields.py).
+    """
+    return job_id.partition("_")[0]
 
 
 def done_key(job_id: str) -> str:

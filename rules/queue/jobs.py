@@ -21,7 +21,7 @@ from rules.host.outbox import FINAL_STATES
 from rules.host.snapshot import observe
 from rules.host.state import StateDirectory
 from rules.host.window import FINAL_EVENT, NotOpen, end_if_due
-from rules.queue.entries import AllowedJob
+from rules.queue.entries import AllowedJob, host_job_id
 from rules.queue.journal import Journal
 from rules.queue.orders import (
     Answer,
@@ -66,7 +66,7 @@ class RootJobs:
         self._state = state
         self._connection = connection
         self._telling = telling
-        self._journal = Journal(state.journal, on_final=self._progress_again)
+        self._journal = Journal(state.journal, host=host, on_final=self._progress_again)
         self._window_seconds = window_seconds
         self._progress_works = True
 
@@ -201,8 +201,8 @@ class RootJobs:
         except OSError:
             if outcome.state == "failed":
                 with contextlib.suppress(RedisError):
-                    job_id = f"outcome-{outcome.apply}-{outcome.event:06d}"
-                    self._journal.send(self._connection, outcome, job_id)
+                    name = f"outcome-{outcome.apply}-{outcome.event:06d}"
+                    self._journal.send(self._connection, outcome, host_job_id(self._host, name))
             raise
 
     def _refuse_unreadable(self, value: dict[str, object], error: OrderError) -> None:
@@ -226,7 +226,7 @@ class RootJobs:
         if not self._progress_works:
             return
         try:
-            key, value = progress_key(outcome.apply), dump_json(outcome.to_json())
+            key, value = progress_key(self._host, outcome.apply), dump_json(outcome.to_json())
             self._telling.set(key, value, ex=PROGRESS_TTL_SECONDS)
         except RedisError as error:
             # Once is enough: an apply must not wait for Redis at every step.

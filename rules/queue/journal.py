@@ -18,7 +18,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from rules.host.outbox import FINAL_STATES, Outbox, read_outcome
-from rules.queue.entries import done_key, job_key
+from rules.queue.entries import done_key, host_job_id, job_key
 from rules.queue.orders import CLERK_QUEUE, Outcome
 
 logger = logging.getLogger("dockerfw.journal")
@@ -34,8 +34,11 @@ class Journal(Outbox):
     `on_final` gets each last outcome that is sent.
     """
 
-    def __init__(self, directory: Path, *, on_final: Callable[[Outcome], None] | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, host: str, on_final: Callable[[Outcome], None] | None = None
+    ) -> None:
         super().__init__(directory)
+        self._host = host
         self._tries: dict[str, tuple[int, float]] = {}
         self._on_final = on_final
 
@@ -49,7 +52,7 @@ class Journal(Outbox):
             self._deliver(connection, path)
 
     def _deliver(self, connection: Redis, path: Path) -> None:
-        job_id = path.stem
+        job_id = host_job_id(self._host, path.stem)
         if connection.exists(done_key(job_id)):
             self._tries.pop(job_id, None)
             self.forget(path)

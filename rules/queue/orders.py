@@ -90,9 +90,9 @@ def observe_key(host: str) -> str:
     return f"dockerfw:observe:{host}"
 
 
-def progress_key(apply: str) -> str:
-    """Name the Redis key that holds the newest, not yet final outcome of an apply."""
-    return f"dockerfw:progress:{apply}"
+def progress_key(host: str, apply: str) -> str:
+    """Name the Redis key that holds the newest, not yet final outcome of an apply of `host`."""
+    return f"dockerfw:progress:{host}:{apply}"
 
 
 @dataclass(frozen=True, slots=True)

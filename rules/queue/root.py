@@ -101,7 +101,7 @@ def serve(environment: Environment, state: StateDirectory, *, window_seconds: in
         firewall_queue(environment.host),
         connection=connection,
         allowed=jobs.allowed(),
-        on_idle=and_console(jobs.deliver, state.journal, connection),
+        on_idle=and_console(jobs.deliver, state.journal, connection, host=environment.host),
         on_tick=minder.look,
         on_crash=jobs.died,
         idle_seconds=IDLE_SECONDS,

@@ -211,7 +211,8 @@ class LockedWorker(Worker):
         logger.info("%s (%s) begins", name, job.id)
         began = time.monotonic()
         arguments = list(job.args)
-        status = self._run_forked(lambda: entry.call(*arguments), entry.seconds)
+        named = [job.id] if entry.named else []
+        status = self._run_forked(lambda: entry.call(*named, *arguments), entry.seconds)
         took = time.monotonic() - began
         if status == 0:
             logger.info("%s (%s) done in %.3f s", name, job.id, took)

@@ -112,7 +112,7 @@ def apply_view(apply: Apply) -> ApplyView:
 
 def _progress(apply: Apply) -> tuple[Outcome | None, str]:
     try:
-        data = client.progress_read(str(apply.pk))
+        data = client.progress_read(apply.host.name, str(apply.pk))
     except client.QueueError as error:
         return None, str(error)
     if data is None:

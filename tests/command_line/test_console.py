@@ -235,20 +235,20 @@ def test_the_audit_hears_of_it_once(redis_server: RedisServer, tmp_path: Path) -
     Host.objects.get_or_create(name="local")
     redis = redis_server.client()
     console_write(tmp_path, EVENT)
-    console_deliver(tmp_path, redis)
-    console_deliver(tmp_path, redis)
-    job_id = f"console-{EVENT.id}"
+    console_deliver(tmp_path, redis, host="local")
+    console_deliver(tmp_path, redis, host="local")
+    job_id = f"local_console-{EVENT.id}"
     assert redis.lrange("rq:queue:clerk", 0, -1) == [job_id.encode()]
     packed = redis.hget(f"rq:job:{job_id}", "data")
     assert isinstance(packed, bytes)
     name, arguments = read_call(packed)
     assert name == "record_console"
     for _ in range(2):
-        record_console(arguments[0])  # type: ignore[arg-type]
+        record_console(job_id, arguments[0])  # type: ignore[arg-type]
     event = AuditEvent.objects.get(verb="console-panic")
     assert (event.actor_name, event.detail) == ("alice (console)", "All.")
     redis.set(done_key(job_id), "1")
-    console_deliver(tmp_path, redis)
+    console_deliver(tmp_path, redis, host="local")
     assert list(tmp_path.iterdir()) == []
-    record_console({"format": "dockerfw-console/1", "verb": "nonsense"})
+    record_console(job_id, {"format": "dockerfw-console/1", "verb": "nonsense"})
     assert AuditEvent.objects.filter(verb__startswith="console-").count() == 1

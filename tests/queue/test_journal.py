@@ -20,7 +20,7 @@ pytestmark = pytest.mark.redis
 
 FIRST = replace(OUTCOME, event=0, state="loading", error=None, loaded=None)
 LAST = replace(OUTCOME, event=9)
-NAME = f"outcome-{LAST.apply}-000009"
+NAME = f"local_outcome-{LAST.apply}-000009"
 
 
 def waiting(redis: Redis) -> list[Outcome]:
@@ -45,7 +45,7 @@ def take(redis: Redis, *, note: bool) -> None:
 
 
 def test_sent_in_order_and_once_while_they_wait(redis_client: Redis, tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, host="local")
     journal.write(FIRST)
     journal.write(LAST)
     for _ in range(3):
@@ -54,7 +54,7 @@ def test_sent_in_order_and_once_while_they_wait(redis_client: Redis, tmp_path: P
 
 
 def test_forgotten_when_the_clerk_has_written_them_down(redis_client: Redis, tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, host="local")
     journal.write(FIRST)
     journal.write(LAST)
     journal.deliver(redis_client)
@@ -72,7 +72,7 @@ def test_sent_again_when_the_clerk_failed(
     redis_client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "RETRY_SECONDS", (0.0,))
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, host="local")
     journal.write(LAST)
     for _ in range(3):
         journal.deliver(redis_client)
@@ -82,7 +82,7 @@ def test_sent_again_when_the_clerk_failed(
 
 
 def test_not_sent_without_pause(redis_client: Redis, tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, host="local")
     journal.write(LAST)
     journal.deliver(redis_client)
     take(redis_client, note=False)
@@ -91,16 +91,16 @@ def test_not_sent_without_pause(redis_client: Redis, tmp_path: Path) -> None:
 
 
 def test_sent_again_by_the_next_process_after_redis_forgot(redis_server: RedisServer, tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, host="local")
     journal.write(LAST)
     journal.deliver(redis_server.client())
     redis_server.client().flushall()
-    Journal(tmp_path).deliver(redis_server.client())
+    Journal(tmp_path, host="local").deliver(redis_server.client())
     assert waiting(redis_server.client()) == [LAST]
 
 
 def test_file_that_is_no_outcome_stops_nothing(redis_client: Redis, tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, host="local")
     (tmp_path / "outcome-0-000000.json").write_bytes(b"{junk")
     journal.write(LAST)
     journal.deliver(redis_client)
@@ -110,7 +110,7 @@ def test_file_that_is_no_outcome_stops_nothing(redis_client: Redis, tmp_path: Pa
 
 def test_bounded(redis_client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "MAX_PENDING", 3)
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, host="local")
     for event in range(6):
         journal.write(replace(LAST, event=event))
     journal.deliver(redis_client)

@@ -34,7 +34,8 @@ HOSTS = ("local", "other")
 # What anybody may send who has signed on, or who has not even done so (valkey.io/commands: NO_AUTH).
 HARMLESS = {"ping", "multi", "exec", "discard", "unwatch", "auth", "hello", "quit", "reset"}
 ORDER_JOB = f"rq:job:{uuid4()}"
-OUTCOME_JOB = f"rq:job:outcome-{uuid4()}-000003"
+OUTCOME_JOB = f"rq:job:local_outcome-{uuid4()}-000003"
+OTHERS_OUTCOME_JOB = f"rq:job:other_outcome-{uuid4()}-000003"
 KEYS = {
     "rq:queue:firewall-local": "list",
     "rq:queue:firewall-local:intermediate": "list",
@@ -50,11 +51,14 @@ KEYS = {
     "rq:worker:firewall-other": "hash",
     ORDER_JOB: "hash",
     OUTCOME_JOB: "hash",
+    OTHERS_OUTCOME_JOB: "hash",
     "dockerfw:snapshot:local": "text",
     "dockerfw:snapshot:other": "text",
-    "dockerfw:progress:1": "text",
+    "dockerfw:progress:local:1": "text",
+    "dockerfw:progress:other:1": "text",
     "dockerfw:observe:local": "text",
-    "dockerfw:done:outcome-1": "text",
+    "dockerfw:done:local_outcome-1": "text",
+    "dockerfw:done:other_outcome-1": "text",
     "somebody:else": "text",
 }
 
@@ -71,7 +75,8 @@ MAY: dict[str, dict[str, set[str]]] = {
         ORDER_JOB: {"hset", "expire"},
         "dockerfw:snapshot:local": {"strlen", "getrange"},
         "dockerfw:snapshot:other": {"strlen", "getrange"},
-        "dockerfw:progress:1": {"strlen", "getrange"},
+        "dockerfw:progress:local:1": {"strlen", "getrange"},
+        "dockerfw:progress:other:1": {"strlen", "getrange"},
         "dockerfw:observe:local": {"set"},
     },
     "clerk": {
@@ -85,7 +90,9 @@ MAY: dict[str, dict[str, set[str]]] = {
         "rq:worker:clerk": SIGN_ON,
         ORDER_JOB: TAKE_JOB,
         OUTCOME_JOB: TAKE_JOB,
-        "dockerfw:done:outcome-1": {"set"},
+        OTHERS_OUTCOME_JOB: TAKE_JOB,
+        "dockerfw:done:local_outcome-1": {"set"},
+        "dockerfw:done:other_outcome-1": {"set"},
     },
     "root-local": {
         "rq:queue:firewall-local": OWN_QUEUE,
@@ -97,9 +104,10 @@ MAY: dict[str, dict[str, set[str]]] = {
         "rq:worker:firewall-local": SIGN_ON,
         ORDER_JOB: TAKE_JOB,
         OUTCOME_JOB: {*TAKE_JOB, "exists", "hset", "expire"},
-        "dockerfw:done:outcome-1": {"exists", "unlink"},
+        OTHERS_OUTCOME_JOB: TAKE_JOB,
+        "dockerfw:done:local_outcome-1": {"exists", "unlink"},
         "dockerfw:snapshot:local": {"set"},
-        "dockerfw:progress:1": {"set"},
+        "dockerfw:progress:local:1": {"set"},
     },
     "watch": {"rq:workers": {"scard"}},
 }
@@ -263,8 +271,8 @@ FORGERIES: list[tuple[str, tuple[str, ...]]] = [
             ("LREM", "rq:queue:clerk", "0", "one"),
             ("LLEN", "rq:queue:clerk"),
             ("SET", "dockerfw:snapshot:local", "forged"),
-            ("SET", "dockerfw:progress:1", "forged"),
-            ("SET", "dockerfw:done:outcome-1", "1"),
+            ("SET", "dockerfw:progress:local:1", "forged"),
+            ("SET", "dockerfw:done:local_outcome-1", "1"),
             ("SET", "dockerfw:observe:local", "1", "GET"),
             ("SETRANGE", "dockerfw:snapshot:local", "0", "x"),
             ("EXPIRE", "dockerfw:snapshot:local", "0"),
@@ -300,9 +308,11 @@ FORGERIES: list[tuple[str, tuple[str, ...]]] = [
             ("LMOVE", "rq:queue:firewall-local", "rq:queue:firewall-other", "LEFT", "RIGHT"),
             ("LPOP", "rq:queue:clerk"),
             ("HSET", ORDER_JOB, "data", "forged"),
+            ("HSET", OTHERS_OUTCOME_JOB, "data", "forged"),
             ("SET", "dockerfw:snapshot:other", "forged"),
+            ("SET", "dockerfw:progress:other:1", "forged"),
             ("UNLINK", "rq:worker:firewall-other"),
-            ("SET", "dockerfw:done:outcome-1", "1"),
+            ("SET", "dockerfw:done:local_outcome-1", "1"),
         ]
     ),
     *(
@@ -408,7 +418,9 @@ def _send_as_web(server: Server, order: Order, settings: LazySettings) -> None:
         job_id = str(uuid4())
         client.order_send(order=order, job_id=job_id)
         client.order_place(host="local", job_id=job_id)
-        wait_until("the window", 20, lambda: b"awaiting" in (client.progress_read(order.apply) or b""))
+        wait_until(
+            "the window", 20, lambda: b"awaiting" in (client.progress_read("local", order.apply) or b"")
+        )
         client.answer_send(Answer(order.apply, order.sequence, "local", "keep", None, utc_now()))
         client.observe_send("local")
         wait_until("the snapshot", 20, lambda: client.snapshot_read("local"))

@@ -135,7 +135,9 @@ def window_of(seconds: int, *, left: float | None = None) -> dict[str, object]:
 
 def progress_store(outcome: Outcome) -> None:
     """Store an outcome as live progress."""
-    client.connection().set(progress_key(str(uuid.UUID(outcome.apply))), dump_json(outcome.to_json()))
+    client.connection().set(
+        progress_key(outcome.host, str(uuid.UUID(outcome.apply))), dump_json(outcome.to_json())
+    )
 
 
 def _text(moment: datetime) -> str:

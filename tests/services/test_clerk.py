@@ -73,10 +73,10 @@ Apply.objects.create(id="{APPLY}", host=host, revision=revision, sequence=1, job
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)
 
-    def send(self, value: Any) -> None:
-        """Hand something to the clerk's queue as the root worker would."""
+    def send(self, value: Any, host: str = "local") -> None:
+        """Hand something to the clerk's queue as the root worker of `host` would."""
         queue = Queue("clerk", connection=self.redis.client(), serializer=JSONSerializer)
-        queue.enqueue_call("record_outcome", args=[value], job_id=str(uuid.uuid4()))
+        queue.enqueue_call("record_outcome", args=[value], job_id=f"{host}_{uuid.uuid4()}")
 
     def state(self) -> str:
         """Read the apply's state from the database file."""
@@ -124,6 +124,15 @@ def test_the_clerk_serves_through_junk_and_a_redis_that_restarts(running: Clerk)
     assert "Traceback" not in running.log.read_text()
 
 
+def test_a_root_worker_speaks_of_its_own_host_only(running: Clerk) -> None:
+    running.start()
+    running.send(outcome("confirmed", 9), host="other")
+    running.send(outcome("loading", 0))
+    running.wait(lambda: running.state() == "loading", "loading was not written")
+    assert running.stop() == 0
+    assert "is not one of the root worker of" in running.log.read_text()
+
+
 def test_an_outcome_waits_for_a_database_that_is_locked(running: Clerk) -> None:
     running.start()
     with sqlite3.connect(running.database, isolation_level=None) as connection:
@@ -151,7 +160,7 @@ def test_a_database_that_stays_away_fails_the_job_so_that_it_is_sent_again(
     monkeypatch.setattr(clerk, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr("rules.queue.clerk.connections.close_all", lambda: None)
     with pytest.raises(DatabaseError):
-        clerk.record_outcome(outcome_of(apply, "confirmed", 0).to_json())
+        clerk.record_outcome("local_1", outcome_of(apply, "confirmed", 0).to_json())
     assert len(calls) == clerk.TRIES
 
 
@@ -174,7 +183,7 @@ def test_a_bad_outcome_is_dropped(
     apply = Apply.objects.get()
     before = AuditEvent.objects.count()
     monkeypatch.setattr("rules.queue.clerk.connections.close_all", lambda: None)
-    clerk.record_outcome({**outcome_of(apply, "failed", 7).to_json(), **change})
+    clerk.record_outcome("local_1", {**outcome_of(apply, "failed", 7).to_json(), **change})
     assert AuditEvent.objects.count() == before
     assert Apply.objects.get().state == "confirmed"
     assert outcomes.RANK["failed"] == 3
