@@ -222,7 +222,7 @@ class ImportForm(forms.Form):
 
 
 class ApplyForm(forms.Form):
-    """The reason for a change, below its diff, and how long the host waits for it to be kept."""
+    """The reason for a change, below its diff; how long it waits to be kept, and what keeping it ends."""
 
     version = forms.IntegerField(widget=forms.HiddenInput)
     message = forms.CharField(
@@ -241,6 +241,8 @@ class ApplyForm(forms.Form):
         empty_value=None,
         help_text="It is loaded at once. Unless you keep it in this time, what was there before comes back.",
     )
+
+    end_sessions = forms.BooleanField(required=False, label="End these sessions after Keep")
 
     def seconds(self) -> int:
         """Return the time to keep it, in seconds; what a form without the field means is a minute."""

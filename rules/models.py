@@ -172,6 +172,8 @@ class Apply(models.Model):
     answered_by = models.CharField(max_length=150, blank=True)
     answered_at = models.DateTimeField(null=True, blank=True)
     way_back = models.JSONField(null=True, blank=True)
+    # Whether keeping it ends the sessions that it takes the allowance from.
+    end_sessions = models.BooleanField(default=False)
     last_event = models.IntegerField(default=-1)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)

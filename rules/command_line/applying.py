@@ -15,6 +15,7 @@ from rules.models import Apply
 from rules.queue.orders import Failure
 from rules.selectors.applies import ApplyView, apply_get, awaiting_view
 from rules.selectors.drafts import base_revision
+from rules.selectors.reviews import Review, review, rollback_review
 from rules.selectors.windows import WindowView
 from rules.services.applies import apply_start, rollback_start
 from rules.services.confirmations import apply_keep_at_console, apply_roll_back
@@ -29,12 +30,14 @@ def apply(options: argparse.Namespace, output: Output) -> int:
     """Apply the draft and wait; status 0 when it is confirmed, 1 when nothing was loaded."""
     host = wanted_host(options)
     fresh_look(host)
+    _tell_sessions(review(host), options, output)
     started = apply_start(
         host=host,
         actor=command_line_actor(),
         message=options.message,
         draft_version=host.draft_version,
         window=options.window,
+        end_sessions=options.end_sessions,
     )
     return _wait(started, options.timeout, output, _Answering(output, keep=options.keep))
 
@@ -44,6 +47,7 @@ def rollback(options: argparse.Namespace, output: Output) -> int:
     host = wanted_host(options)
     fresh_look(host)
     base = base_revision(host)
+    _tell_sessions(rollback_review(host, options.number), options, output)
     started = rollback_start(
         host=host,
         actor=command_line_actor(),
@@ -51,8 +55,18 @@ def rollback(options: argparse.Namespace, output: Output) -> int:
         message=options.message,
         expected_head=base.number if base else 0,
         window=options.window,
+        end_sessions=options.end_sessions,
     )
     return _wait(started, options.timeout, output, _Answering(output, keep=options.keep))
+
+
+def _tell_sessions(found: Review | None, options: argparse.Namespace, output: Output) -> None:
+    """Say which sessions stay open, and how to end them."""
+    for sentence in found.sessions.sentences if found else ():
+        output.note(sentence)
+    if found and found.sessions.can_end:
+        ended = "keeping it ends them" if options.end_sessions else "--end-sessions ends them once it is kept"
+        output.note(ended)
 
 
 def confirm(options: argparse.Namespace, output: Output) -> int:

@@ -24,6 +24,7 @@ from rules.selectors.drafts import (
 )
 from rules.selectors.history import compare, revision_get
 from rules.selectors.kernel import kernel_sentence
+from rules.selectors.reviews import review
 from rules.selectors.snapshots import Look, look, observe_request, redis_answers
 from rules.services.actors import Actor
 from rules.services.drafts import draft_replace
@@ -64,7 +65,10 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
         raise InputError(sight.problem)
     if sight.view.stale:
         output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
-    return print_plan(draft_document(host), sight.view.rulesets, output)
+    status = print_plan(draft_document(host), sight.view.rulesets, output)
+    for sentence in review(host).sessions.sentences:
+        output.note(sentence)
+    return status
 
 
 def diff(options: argparse.Namespace, output: Output) -> int:

@@ -50,6 +50,11 @@ class ApplyView:
     asked: str
 
     @property
+    def sessions_told(self) -> str:
+        """What became of the sessions that were to be ended, empty until that is known."""
+        return next((step.detail for step in self.steps if step.name == "sessions"), "")
+
+    @property
     def way_back(self) -> WayBack | None:
         """Why the rules from before are in force again."""
         stored = self.apply.way_back
@@ -101,7 +106,7 @@ def apply_view(apply: Apply) -> ApplyView:
         apply=apply,
         state=state,
         state_label=Apply.State(state).label,
-        steps=_steps(reported, over=apply.is_finished or ended),
+        steps=_steps(reported, over=apply.is_finished or ended, sessions=apply.end_sessions),
         error=error,
         finished=apply.is_finished,
         notice=problem or _notice(apply, state, window, ended=ended, asked=asked),
@@ -162,11 +167,14 @@ def _stored_error(apply: Apply) -> Failure | None:
     return Failure(**{**error, "command": None if command is None else tuple(command)})
 
 
-def _steps(reported: tuple[Step, ...], *, over: bool) -> tuple[StepView, ...]:
+def _steps(reported: tuple[Step, ...], *, over: bool, sessions: bool) -> tuple[StepView, ...]:
+    """Return all steps in their order; sessions are ended only where that was asked for."""
     known = {step.name: step for step in reported}
     views: list[StepView] = []
     for name in STEP_NAMES:
         step = known.get(name)
+        if step is None and name == "sessions" and not sessions:
+            continue
         if step is None:
             views.append(StepView(name, "skipped" if over else "waiting", None, ""))
         else:

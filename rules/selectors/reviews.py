@@ -18,6 +18,7 @@ from rules.netfilter.plan import Plan, plan_changes
 from rules.netfilter.render import render_restore
 from rules.selectors.drafts import base_document, base_revision, draft_document, revision_document
 from rules.selectors.kernel import KernelSentence, kernel_sentence
+from rules.selectors.sessions import LostSessions, lost_sessions
 from rules.selectors.snapshots import SnapshotView, look
 
 EMPTY = "No rule allows anything: everything but the basics will be refused, SSH too."
@@ -48,6 +49,7 @@ class Review:
     revision_number: int
     waiting: Apply | None
     snapshot: SnapshotView | None
+    sessions: LostSessions
 
     @property
     def head(self) -> int:
@@ -95,6 +97,7 @@ def _review(host: Host, document: Document, *, rolls_back: bool = False) -> Revi
         revision_number=number,
         waiting=unfinished_apply(host),
         snapshot=sight.view,
+        sessions=lost_sessions(sight.view, document, diff),
     )
 
 

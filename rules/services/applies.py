@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from dataclasses import dataclass
 from functools import partial
 
 from django.db import transaction
@@ -32,10 +33,17 @@ WINDOW_DEFAULT = 60
 
 
 def apply_start(
-    *, host: Host, actor: Actor, message: str, draft_version: int, window: int = WINDOW_DEFAULT
+    *,
+    host: Host,
+    actor: Actor,
+    message: str,
+    draft_version: int,
+    window: int = WINDOW_DEFAULT,
+    end_sessions: bool = False,
 ) -> Apply:
     """Apply the draft as it was reviewed at `draft_version`, to be kept within `window` seconds.
 
+    `end_sessions` asks the host to end, once it is kept, the sessions that it takes the allowance from.
     Makes a revision; when the draft equals what was applied last and the kernel has drifted, loads that
     revision again. Raises Invalid, Conflict, ApplyWaiting, NothingToApply, QueueUnavailable.
     """
@@ -55,7 +63,8 @@ def apply_start(
             revision = base
         else:
             revision = _revision(current, actor, document, text, parent=base, restores=None)
-        return _order(current, actor, revision, document, text, verb="apply-start", window=window)
+        wishes = _Wishes("apply-start", window, end_sessions)
+        return _order(current, actor, revision, document, text, wishes)
 
 
 def rollback_start(
@@ -66,6 +75,7 @@ def rollback_start(
     message: str,
     expected_head: int,
     window: int = WINDOW_DEFAULT,
+    end_sessions: bool = False,
 ) -> Apply:
     """Apply revision `number`'s content as a new revision, to be kept within `window` seconds.
 
@@ -89,7 +99,8 @@ def rollback_start(
         if base is not None and base.digest == target.digest and kernel_sentence(current).level == "ok":
             raise NothingToApply(f"The kernel already holds the content of revision {number}.")
         revision = _revision(current, actor, document, text, parent=base, restores=number)
-        return _order(current, actor, revision, document, text, verb="rollback-start", window=window)
+        wishes = _Wishes("rollback-start", window, end_sessions)
+        return _order(current, actor, revision, document, text, wishes)
 
 
 def _message(message: str) -> str:
@@ -151,15 +162,17 @@ def _check_window(seconds: int) -> None:
         raise Invalid((FieldError("window", problem),))
 
 
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """How an apply is to go: its verb in the audit, its window, and what keeping it does besides."""
+
+    verb: str
+    window: int
+    end_sessions: bool
+
+
 def _order(
-    host: Host,
-    actor: Actor,
-    revision: Revision,
-    document: Document,
-    message: str,
-    *,
-    verb: str,
-    window: int,
+    host: Host, actor: Actor, revision: Revision, document: Document, message: str, wishes: _Wishes
 ) -> Apply:
     sequence_next(host)
     identifier = uuid.uuid4()
@@ -171,11 +184,12 @@ def _order(
         message=message,
         sequence=host.sequence,
         job_id=str(identifier),
-        window_seconds=window,
+        window_seconds=wishes.window,
+        end_sessions=wishes.end_sessions,
     )
     audit_record(
         actor=actor,
-        verb=verb,
+        verb=wishes.verb,
         host=host,
         target=f"revision {revision.number}",
         detail=message,
@@ -184,7 +198,8 @@ def _order(
             "revision": revision.number,
             "digest": revision.digest,
             "restores": revision.restores,
-            "window": window,
+            "window": wishes.window,
+            "end_sessions": wishes.end_sessions,
         },
     )
     order = Order(
@@ -194,7 +209,8 @@ def _order(
         revision=revision.number,
         document=json.loads(canonical_json(document)),
         digest=revision.digest,
-        confirm_seconds=window,
+        confirm_seconds=wishes.window,
+        end_sessions=wishes.end_sessions,
         issued_at=timezone.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     )
     transaction.on_commit(partial(_send, order, apply))

@@ -77,6 +77,9 @@ def _write(host: Host, apply: Apply, outcome: Outcome) -> None:
         detail = told.summary if told else ""
         target = f"revision {apply.revision.number}"
         after = {"apply": str(apply.pk), "state": apply.state}
+        for step in outcome.steps:
+            if step.name == "sessions":
+                after["sessions"] = step.detail
         audit_record(
             actor=SYSTEM,
             verb=f"apply-{apply.state}",

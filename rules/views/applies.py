@@ -24,6 +24,7 @@ STEP_WORDS = {
     "load-ipv6": "Load IPv6",
     "read-back": "Read back and compare",
     "boot-files": "Write the boot files",
+    "sessions": "End the sessions that lost their allowance",
     "report": "Report",
     "keep": "Keep",
     "extend": "Make the window longer",

@@ -66,6 +66,7 @@ def review(request: HttpRequest, host_name: str) -> HttpResponse:
             message=form.cleaned_data["message"],
             draft_version=form.cleaned_data["version"],
             window=form.seconds(),
+            end_sessions=form.cleaned_data["end_sessions"],
         )
     except ServiceError as error:
         return _refused(request, host, form, error)
@@ -93,6 +94,7 @@ def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
             message=form.cleaned_data["message"],
             expected_head=form.cleaned_data["version"],
             window=form.seconds(),
+            end_sessions=form.cleaned_data["end_sessions"],
         )
     except ServiceError as error:
         return _refused(request, host, form, error, number=number)

@@ -15,13 +15,15 @@ from rules.command_line import applying, stored
 from rules.command_line.stored import command_line_actor
 from rules.command_line.streams import Output
 from rules.models import Apply, AuditEvent, Host, Revision, Rule
+from rules.netfilter.inbound import Inbound
 from rules.queue import client
 from rules.queue.orders import Order
+from rules.queue.session_groups import SessionGroup, SessionGroups
 from rules.selectors.drafts import draft_document, host_default
 from rules.services.actors import Actor
 from rules.services.applies import apply_start
 from rules.services.outcomes import outcome_record
-from rules.services.rules import rule_create
+from rules.services.rules import rule_create, rule_delete
 from tests.command_line.conftest import firewall
 from tests.queue.conftest import RedisServer
 from tests.services.confirmed import confirm
@@ -318,3 +320,25 @@ def test_apply_without_redis_and_without_a_message(edited: Host, no_queue: None)
     empty = firewall("apply", "-m", " ")
     assert empty.status == 2
     assert empty.err.startswith("message: say why")
+
+
+def test_sessions_that_stay_open_are_told_and_ended_on_wish(
+    edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot], alice: Actor
+) -> None:
+    confirm(edited, alice)
+    inbound = Inbound("host", 4, "tcp", "203.0.113.9", 22, 22, ("ens33",))
+    sessions = SessionGroups((SessionGroup(inbound, 2),))
+    snapshot_store(edited, draft_document(edited), 1, sessions=sessions)
+    rule = edited.rules.get()
+    rule_delete(host=edited, actor=alice, key=rule.key, version=rule.version)
+    sentence = "2 established sessions of 22/tcp from anywhere to the host (ssh) stay open."
+    assert firewall("plan").err.splitlines() == [sentence]
+    play("confirmed")
+    told = firewall("apply", "-m", "close ssh").err.splitlines()
+    assert told[:2] == [sentence, "--end-sessions ends them once it is kept"]
+    root = play("confirmed")
+    told = firewall("apply", "-m", "close ssh", "--keep", "--end-sessions").err.splitlines()
+    assert told == [sentence, "keeping it ends them"]
+    orders = {order.apply: order.end_sessions for order in root.orders}
+    assert orders == {str(apply.pk): apply.end_sessions for apply in Apply.objects.exclude(job_id="job")}
+    assert sorted(orders.values()) == [False, True]

@@ -16,6 +16,7 @@ from rules.netfilter.model import Family
 from rules.netfilter.render import wanted_chains
 from rules.queue import client
 from rules.queue.orders import Outcome, Snapshot, dump_json, progress_key, saves_digest, snapshot_key
+from rules.queue.session_groups import SessionGroups
 from rules.queue.snapshots import Interface
 
 CLEAN = """*filter
@@ -55,6 +56,7 @@ def snapshot_store(
     packets: int = 0,
     saves: dict[Family, str] | None = None,
     bridge: tuple[str, ...] = (),
+    sessions: SessionGroups | None = None,
 ) -> datetime:
     """Store a snapshot that was taken `age` seconds ago, as the root worker would; return when."""
     taken = timezone.now() - timedelta(seconds=age)
@@ -78,6 +80,7 @@ def snapshot_store(
         versions={"iptables": "1.8.9", "kernel": "6.1"},
         errors=(),
         sha256=saves_digest(both),
+        sessions=sessions,
     )
     client.connection().set(snapshot_key(host.name), dump_json(snapshot.to_json()))
     return taken

@@ -159,6 +159,11 @@ def _add_stored_arguments(verbs: dict[str, CommandParser]) -> None:
             metavar="SECONDS",
             help="how long it waits to be kept: 15 to 3600 (default: 60)",
         )
+        verbs[name].add_argument(
+            "--end-sessions",
+            action="store_true",
+            help="once it is kept, end the sessions that lost their allowance",
+        )
     for name in ("apply", "rollback", "confirm", "cancel"):
         verbs[name].add_argument(
             "--timeout",
