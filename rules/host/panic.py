@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from rules.host.backend import find_backend, program
 from rules.host.files import LockedOut
-from rules.host.restore import RestoreFailed, load, read_rulesets, saves_or_fail
+from rules.host.restore import NotPutBack, RestoreFailed, load, read_rulesets, saves_or_fail
 from rules.host.runner import CommandFailed
 from rules.host.state import StateDirectory, StateError
+from rules.host.window import end_if_due, roll_back
 from rules.netfilter.errors import NetfilterError
 from rules.netfilter.model import Ruleset
 from rules.netfilter.own import PANIC, body
@@ -69,8 +70,12 @@ def calm(state: StateDirectory) -> Done:
 
 
 def release(state: StateDirectory) -> Done:
-    """Take every call of dockerfw's chains out; everything else stays. Raises NotDone."""
+    """Take every call of dockerfw's chains out; everything else stays. Raises NotDone.
+
+    An open window is rolled back first: its end would otherwise bring the anchors of before back.
+    """
     with _locked(state) as notes:
+        window = _end_window(state, notes)
         backend, before, after = _change(lambda _, live: release_text(live))
         if any(release_text(live) for live in after.values()):
             raise NotDone("anchors are still in the kernel: somebody else changed the rules meanwhile")
@@ -78,20 +83,31 @@ def release(state: StateDirectory) -> Done:
         notes += [
             f"IPv{family}: this rule is not dockerfw's and stays: {rule.text}" for rule in other_calls(live)
         ]
-    notes += _window_notes(state)
     undo = [
         f"{program(backend, family)} -I {rule.chain} {place} {body(rule)}"
         for family, live in before.items()
         for place, rule in revision_anchors(live)
     ]
-    return Done(any(release_text(live) for live in before.values()), tuple(notes), tuple(undo))
+    changed = window or any(release_text(live) for live in before.values())
+    return Done(changed, tuple(notes), tuple(undo))
 
 
-def _window_notes(state: StateDirectory) -> list[str]:
-    with contextlib.suppress(StateError, OSError):
-        if state.read_window() is not None:
-            return ["an apply waits to be kept: when it is rolled back, release once more"]
-    return []
+def _end_window(state: StateDirectory, notes: list[str]) -> bool:
+    """Roll back what waits to be kept; say whether that was done. A note tells what became of it."""
+    try:
+        record = state.read_window()
+        if record is None:
+            return False
+        if notes:
+            notes.append("an apply waits to be kept: when it is rolled back, release once more")
+            return False
+        if end_if_due(state) is None:
+            roll_back(state, record, "asked")
+    except (*EXPECTED, NotPutBack, StateError) as error:
+        notes.append(f"an apply waits to be kept, and could not be rolled back: {error}")
+        return False
+    notes.append(f"the apply of revision {record.revision} was waiting to be kept and has been ended first")
+    return True
 
 
 def _change(

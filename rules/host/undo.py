@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rules.netfilter.model import Chain, Rule, Ruleset
+from rules.netfilter.own import PANIC_ANCHOR
 
 OWN_CHAINS = ("FILTERS", "FILTERS-CONTAINERS", "FILTERS-HOST")
 
@@ -130,7 +131,8 @@ def _insertions(before: Ruleset, now: Ruleset, edits: _Edits) -> Iterator[str]:
     for name in dict.fromkeys(chain for chain, _ in edits.deleted):
         current = _without_ours(before, now, edits, name)
         taken = _taken_out(_bodies(before, name), [rule for chain, rule in edits.deleted if chain == name])
-        position = 0
+        # A panic that was called meanwhile stays first, or what comes back would let pass what it refuses.
+        position = 1 if current[:1] == [PANIC_ANCHOR] else 0
         for index, rule in enumerate(_rules(before, name)):
             text = _bodies(before, name)[index]
             if index in taken:
