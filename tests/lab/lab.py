@@ -92,13 +92,16 @@ class Lab:
             for family in FAMILIES
         }
 
-    def load(self, value: dict[str, object], revision: int = 1) -> None:
-        """Load a document as the root worker does, and see that it is in force."""
-        self.load_unseen(value, revision)
+    def load(self, value: dict[str, object], revision: int = 1, *, end_sessions: bool = False) -> Outcome:
+        """Load and keep a document as the root worker does, see that it is in force; return the last word."""
+        outcome = self.load_unseen(value, revision, end_sessions=end_sessions)
         self.assert_in_force()
+        return outcome
 
-    def load_unseen(self, value: dict[str, object], revision: int = 1) -> None:
-        """Load a document as the root worker does."""
+    def load_unseen(
+        self, value: dict[str, object], revision: int = 1, *, end_sessions: bool = False
+    ) -> Outcome:
+        """Load and keep a document as the root worker does; return the last word."""
         self.revision = revision
         self.document = parse_document(value)
         self._sequence += 1
@@ -111,6 +114,7 @@ class Lab:
             digest=digest(self.document),
             confirm_seconds=60,
             issued_at=utc_now(),
+            end_sessions=end_sessions,
         )
         state = StateDirectory(self.host.directory / "state")
         with self.host.entered():
@@ -121,6 +125,7 @@ class Lab:
             outcome = carry_out(answer, state, host="lab")
         if outcome.state != "confirmed":
             raise CommandError(f"the rules could not be kept: {outcome.error}")
+        return outcome
 
     def plan(self) -> Plan:
         """Plan the last loaded document against what the kernel holds."""

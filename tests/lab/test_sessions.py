@@ -1,15 +1,30 @@
-"""A session that was open before an apply goes on, though a new one like it is refused."""
+"""A session that was open before an apply goes on, though a new one like it is refused, until it is ended."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from rules.host.sessions import sessions_from_outside
+from rules.queue.session_groups import SessionGroup
+from tests.kernel.namespace import wait_until
 from tests.lab.docker_host import IMAGE
 from tests.lab.documents import allow, document
-from tests.lab.lab import HOST, HOST_6, Lab
+from tests.lab.lab import CLIENT, CLIENT_6, EXTERNAL, HOST, HOST_6, NEIGHBOUR, Lab
 from tests.lab.network import ask, connect, listening, try_port
 
 pytestmark = pytest.mark.lab
+
+
+@pytest.fixture
+def echo(lab: Lab) -> Iterator[None]:
+    """A container that sends back what it gets on its port 7, which is published as 7000."""
+    lab.docker.docker(
+        "run", "--detach", "--name=echo", "--publish=7000:7", IMAGE, "nc", "-ll", "-p", "7", "-e", "cat"
+    )
+    yield
+    lab.docker.remove(["echo"])
 
 
 def test_a_session_with_the_host_lives_on(lab: Lab) -> None:
@@ -21,19 +36,87 @@ def test_a_session_with_the_host_lives_on(lab: Lab) -> None:
         assert ask(session, "after\n").startswith("ssh")
 
 
-def test_a_session_with_a_container_lives_on(lab: Lab) -> None:
+def test_a_session_with_a_container_lives_on(lab: Lab, echo: None) -> None:
     lab.load(document(allow("container", 7000)))
-    lab.docker.docker(
-        "run", "--detach", "--name=echo", "--publish=7000:7", IMAGE, "nc", "-ll", "-p", "7", "-e", "cat"
-    )
-    try:
-        with connect(lab.client, HOST, 7000) as session:
-            assert ask(session, "before\n") == "before"
-            lab.load(document(), revision=2)
-            assert try_port(lab.client, HOST, 7000) == "prohibited"
-            assert ask(session, "after\n") == "after"
-    finally:
-        lab.docker.remove(["echo"])
+    with connect(lab.client, HOST, 7000) as session:
+        assert ask(session, "before\n") == "before"
+        lab.load(document(), revision=2)
+        assert try_port(lab.client, HOST, 7000) == "prohibited"
+        assert ask(session, "after\n") == "after"
+
+
+def test_exactly_the_sessions_that_lost_their_allowance_are_ended(lab: Lab, echo: None) -> None:
+    # What earlier tests left is none of this one's.
+    lab.host.run("conntrack", "-F")
+    neighbour: dict[str, object] = {"scope": "both", "source": f"{NEIGHBOUR}/32"}
+    lab.load(document(allow("host", 22), allow("container", 7000), neighbour))
+    with (
+        listening(lab.host, HOST, 22, "ssh"),
+        listening(lab.client, CLIENT, 9000, "outside"),
+        connect(lab.client, HOST, 22, source=CLIENT, seconds=10) as ssh,
+        connect(lab.client, HOST, 7000, source=CLIENT) as published,
+        connect(lab.client, HOST_6, 7000, source=CLIENT_6, seconds=10) as proxied,
+        connect(lab.client, HOST, 22, source=NEIGHBOUR, seconds=10) as their_ssh,
+        connect(lab.client, HOST, 7000, source=NEIGHBOUR, seconds=10) as their_published,
+        connect(lab.host, CLIENT, 9000, seconds=10) as the_host_s_own,
+    ):
+        lab.docker.docker("exec", "--detach", "plain", "sh", "-c", f"sleep 300 | nc {CLIENT} 9000")
+        address = lab.docker.container_address("plain")
+        wait_until("the container's own session", 10, lambda: followed(lab, f"src={address} dst={CLIENT}"))
+        everyone = {
+            "published": published,
+            "their ssh": their_ssh,
+            "their published": their_published,
+            "own": the_host_s_own,
+            "ssh": ssh,
+            "proxied": proxied,
+        }
+        for session in everyone.values():
+            assert ask(session, "before\n")
+        assert from_outside(lab) == {
+            group("host", CLIENT, 22, 22),
+            group("host", NEIGHBOUR, 22, 22),
+            group("container", CLIENT, 7000, 7),
+            group("container", NEIGHBOUR, 7000, 7),
+            # docker-proxy takes what comes by IPv6.
+            group("host", CLIENT_6, 7000, 7000),
+        }
+        outcome = lab.load(document(neighbour), revision=2, end_sessions=True)
+        assert (outcome.steps[-1].name, outcome.steps[-1].detail) == ("sessions", "3 sessions ended")
+        for session in (ssh, proxied):
+            with pytest.raises((ConnectionError, IndexError)):
+                ask(session, "after\n")
+        with pytest.raises(TimeoutError):
+            ask(published, "after\n")
+        for session in (their_ssh, their_published, the_host_s_own):
+            assert ask(session, "after\n")
+        assert followed(lab, f"src={address} dst={CLIENT}")
+        assert from_outside(lab) == {
+            group("host", NEIGHBOUR, 22, 22),
+            group("container", NEIGHBOUR, 7000, 7),
+        }
+
+
+def followed(lab: Lab, words: str) -> bool:
+    """Say whether the kernel follows an established session whose line has these words."""
+    listed = lab.host.run("conntrack", "-L", "-f", "ipv4").stdout.decode().splitlines()
+    return any(words in line and "ESTABLISHED" in line for line in listed)
+
+
+def from_outside(lab: Lab) -> set[SessionGroup]:
+    """Return the open TCP sessions from outside."""
+    with lab.host.entered():
+        seen = sessions_from_outside()
+    assert seen is not None
+    assert seen.whole
+    return {each for each in seen.groups if each.inbound.protocol == "tcp"}
+
+
+def group(place: str, source: str, port: int, inner_port: int) -> SessionGroup:
+    """Return one session from outside."""
+    family = 6 if ":" in source else 4
+    values = {"family": family, "protocol": "tcp", "source": source, "port": port, "inner_port": inner_port}
+    return SessionGroup.from_json({"place": place, **values, "interfaces": [EXTERNAL], "count": 1})
 
 
 def test_a_session_over_ipv6_lives_on(lab: Lab) -> None:
