@@ -7,6 +7,7 @@ nothing gets back what was there before.
 from __future__ import annotations
 
 import argparse
+import shlex
 from time import monotonic, sleep
 
 from rules.command_line.stored import command_line_actor, fresh_look, wanted_host
@@ -19,7 +20,7 @@ from rules.selectors.reviews import Review, review, rollback_review
 from rules.selectors.windows import WindowView
 from rules.services.applies import apply_start, rollback_start
 from rules.services.confirmations import apply_keep_at_console, apply_roll_back
-from rules.services.errors import NotAwaiting, ServiceError
+from rules.services.errors import NotAwaiting, NotYours, ServiceError
 
 POLL_SECONDS = 0.1
 # After the end of a window the host needs a moment to put back what was there, and to tell.
@@ -70,9 +71,15 @@ def _tell_sessions(found: Review | None, options: argparse.Namespace, output: Ou
 
 
 def confirm(options: argparse.Namespace, output: Output) -> int:
-    """Keep what is loaded; status 0 when it is confirmed."""
+    """Keep what is loaded, also instead of whoever started it; status 0 when it is confirmed."""
     waiting = _awaiting(options)
-    apply_keep_at_console(apply=waiting, actor=command_line_actor())
+    actor, starter = command_line_actor(), waiting.requested_by
+    if starter != actor.name and not options.instead_of:
+        raise NotYours(
+            f"{starter} started this, and keeps it. To keep it from here instead:"
+            f" `firewall confirm --instead-of {shlex.quote(starter)}`. `firewall cancel` rolls it back."
+        )
+    apply_keep_at_console(apply=waiting, actor=actor, instead_of=options.instead_of)
     return _wait(waiting, options.timeout, output, _Answering(output, answered=True))
 
 

@@ -26,7 +26,14 @@ from rules.services.actors import Actor
 from rules.services.applies import sequence_next
 from rules.services.audit import audit_record
 from rules.services.drafts import host_lock
-from rules.services.errors import Invalid, KeyRefused, NotAwaiting, NotYours, QueueUnavailable
+from rules.services.errors import (
+    Invalid,
+    KeyRefused,
+    NotAwaiting,
+    NotYours,
+    OldConnection,
+    QueueUnavailable,
+)
 
 OLD_CONNECTION = "This came over a connection from before the load, which proves nothing. Try again."
 WRONG_KEY = "This key is not the newest one, or it was used already. Try again."
@@ -65,16 +72,21 @@ def apply_keep(*, apply: Apply, actor: Actor, nonce: str, connected_at: datetime
         return _answer(current, actor, "keep")
 
 
-def apply_keep_at_console(*, apply: Apply, actor: Actor) -> Apply:
+def apply_keep_at_console(*, apply: Apply, actor: Actor, instead_of: str = "") -> Apply:
     """Ask the host to keep what is loaded, from its own command line, which no rule can lock out.
 
-    Raises NotAwaiting, NotYours, QueueUnavailable.
+    Whoever may run commands there may also keep what somebody else started, naming them in `instead_of`; the
+    audit log names both. Raises NotAwaiting, NotYours, QueueUnavailable.
     """
     _queue_answers()
     with transaction.atomic():
         current, _ = _open_window(apply)
-        _started_by(current, actor)
-        return _answer(current, actor, "keep")
+        if not instead_of:
+            _started_by(current, actor)
+            return _answer(current, actor, "keep")
+        if current.requested_by != instead_of:
+            raise NotYours(f"It was started by {current.requested_by}, not by {instead_of}.")
+        return _answer(current, actor, "keep", detail=f"instead of {instead_of}, who started it")
 
 
 def apply_roll_back(*, apply: Apply, actor: Actor) -> Apply:
@@ -124,7 +136,7 @@ def _started_by(apply: Apply, actor: Actor) -> None:
 
 def _new_connection(window: WindowView, connected_at: datetime | None) -> None:
     if connected_at is not None and connected_at < window.opened_at:
-        raise KeyRefused(OLD_CONNECTION)
+        raise OldConnection(OLD_CONNECTION)
 
 
 def _queue_answers() -> None:
@@ -138,7 +150,9 @@ def _not_sent(error: Exception) -> str:
     return f"The host was not told: {error}. It rolls back by itself unless it is told in time."
 
 
-def _answer(apply: Apply, actor: Actor, kind: AnswerKind, seconds: int | None = None) -> Apply:
+def _answer(
+    apply: Apply, actor: Actor, kind: AnswerKind, seconds: int | None = None, *, detail: str = ""
+) -> Apply:
     host = host_lock(apply.host)
     apply.answer, apply.answered_by, apply.answered_at = kind, actor.name, timezone.now()
     apply.save(update_fields=["nonce_digest", "answer", "answered_by", "answered_at"])
@@ -148,6 +162,7 @@ def _answer(apply: Apply, actor: Actor, kind: AnswerKind, seconds: int | None = 
         host=host,
         target=f"revision {apply.revision.number}",
         after={"apply": str(apply.pk), **({"seconds": seconds} if seconds else {})},
+        detail=detail,
     )
     answer = Answer(
         apply=str(apply.pk),

@@ -69,5 +69,9 @@ class KeyRefused(ServiceError):  # noqa: N818
     """What came with a Keep does not show that the host was reached by a new connection after the load."""
 
 
+class OldConnection(KeyRefused):
+    """It came over a connection from before the load; the next one will be new, and the key counts still."""
+
+
 class QueueUnavailable(ServiceError):  # noqa: N818
     """Redis cannot be reached, so that nothing can be handed to the root worker."""

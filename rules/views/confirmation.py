@@ -21,9 +21,12 @@ from rules.models import Apply, Host
 from rules.selectors.applies import ApplyView, apply_get
 from rules.services.actors import actor_of
 from rules.services.confirmations import apply_extend, apply_keep, apply_nonce_create, apply_roll_back
-from rules.services.errors import Invalid, QueueUnavailable, ServiceError
+from rules.services.errors import Invalid, OldConnection, QueueUnavailable, ServiceError
 from rules.views.applies import status_piece
 from rules.views.page import host_or_404, is_htmx, render_page, whole_number
+
+# Tells the page's script that the same Keep is going to count over the next connection.
+AGAIN = "X-Keep-Again"
 
 
 @never_cache
@@ -89,14 +92,17 @@ def extend(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpRes
 
 
 def _answered(request: HttpRequest, host: Host, view: ApplyView, answer: Callable[[], Apply]) -> HttpResponse:
-    problem, status = "", 200
+    problem, status, again = "", 200, False
     try:
         answer()
     except ServiceError as error:
-        problem = str(error)
+        problem, again = str(error), isinstance(error, OldConnection)
         status = 503 if isinstance(error, QueueUnavailable) else 422 if isinstance(error, Invalid) else 409
     if is_htmx(request):
-        return status_piece(request, host, view.apply.pk, problem=problem, status=status)
+        piece = status_piece(request, host, view.apply.pk, problem=problem, status=status)
+        if again:
+            piece[AGAIN] = "1"
+        return piece
     if problem:
         messages.warning(request, problem)
     return redirect("rules:apply", host.name, view.apply.pk)

@@ -7,7 +7,7 @@ import socket
 import time
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.person import Person
 from tests.browser.screens import Screens
@@ -56,6 +56,28 @@ def test_the_countdown_and_keep(stack: Stack, alice: Person, bob: Person, screen
     expect(bob.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
     expect(alice.page.locator("#window-banner")).to_be_empty()
     assert any("--ctorigdstport 9101" in line for line in stack.our_rules())
+
+
+def test_a_keep_over_a_spare_connection_is_sent_again_by_the_page(stack: Stack, alice: Person) -> None:
+    alice.add_rule("container", "9106", comment="kept at the third try")
+    start(alice, "A spare connection", "60")
+    sent: list[str] = []
+
+    def over_a_spare_connection(route: Route) -> None:
+        sent.append(route.request.post_data or "")
+        if len(sent) <= 2:
+            route.fulfill(status=409, headers={"X-Keep-Again": "1"}, body="over an old connection")
+        else:
+            route.continue_()
+
+    alice.page.route("**/keep/", over_a_spare_connection)
+    alice.press("Keep")
+    expect(alice.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
+    alice.page.unroute("**/keep/")
+    # With the key that the page had all along.
+    assert len(sent) == 3
+    assert len(set(sent)) == 1
+    assert any("--ctorigdstport 9106" in line for line in stack.our_rules())
 
 
 def test_silence_puts_back_what_was_there(stack: Stack, alice: Person, screens: Screens) -> None:

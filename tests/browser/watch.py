@@ -46,8 +46,9 @@ class Watch:
             self.troubles.append(f"failed request: {request.method} {request.url}: {request.failure}")
 
     def _on_response(self, response: Response) -> None:
-        # Browsers keep a spare connection; one from before the load gets no key, and the page asks again.
-        if response.status == 409 and response.url.endswith("/nonce/"):
+        # Browsers keep a spare connection; one from before the load counts for nothing: the page asks again.
+        again = response.url.endswith("/nonce/") or "x-keep-again" in response.headers
+        if response.status == 409 and again:
             return
         if response.status >= 400 and response.status not in self._expected:
             self.troubles.append(f"status {response.status}: {response.request.method} {response.url}")

@@ -275,12 +275,31 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
     outcome_record(outcome=outcome_of(theirs, "awaiting", 0))
     refused = firewall("confirm")
     assert refused.status == 1
-    assert "Only alice, who started it" in refused.err
+    assert "alice started this" in refused.err
+    assert "firewall confirm --instead-of alice" in refused.err
     second = firewall("apply", "-m", "me too")
     assert (second.status, "is loaded and waits until" in second.err) == (1, True)
     play("confirmed").naps = 3
     done = firewall("cancel")
     assert (done.status, done.out.splitlines()[-1]) == (0, "revision 2: rolled back"), done.err
+
+
+def test_what_somebody_started_on_the_web_is_kept_at_the_console_by_naming_them(
+    edited: Host, alice: Actor, queue: RedisServer, play: Callable[[str], PlayedRoot]
+) -> None:
+    theirs = apply_start(host=edited, actor=alice, message="theirs", draft_version=edited.draft_version)
+    outcome_record(outcome=outcome_of(theirs, "awaiting", 0))
+    wrong = firewall("confirm", "--instead-of", "bob")
+    assert (wrong.status, wrong.err) == (1, "It was started by alice, not by bob.\n")
+    assert Apply.objects.get().answer == ""
+    play("confirmed").naps = 3
+    done = firewall("confirm", "--instead-of", "alice")
+    assert (done.status, done.out.splitlines()[-1]) == (0, "revision 1: confirmed"), done.err
+    kept = Apply.objects.get()
+    assert (kept.requested_by, kept.answered_by) == ("alice", command_line_actor().name)
+    event = AuditEvent.objects.get(verb="apply-keep")
+    assert event.actor_name == command_line_actor().name
+    assert event.detail == "instead of alice, who started it"
 
 
 def test_a_window_outside_its_limits_is_bad_input(edited: Host, queue: RedisServer) -> None:

@@ -85,7 +85,7 @@ class Books:
     def lie(self, order: dict[str, Any], confirmed_before: int | None, *, given_up: bool) -> str:
         """Return what the books say wrongly, or twice, about an order that has ended; else nothing.
 
-        `given_up` is whether the clerk may have given it up before the host's own word came.
+        `given_up` is whether the clerk may have given it up, and again, before the host's own word came.
         """
         row = self.row(order)
         kept = row["state"] == "confirmed"
@@ -100,8 +100,8 @@ class Books:
         if found != wanted:
             return f"the books say {row}, and should say {wanted}"
         last_words = [verb for verb in row["audit"] if verb.removeprefix("apply-") in FINAL]
-        if given_up and last_words[:1] == ["apply-failed"] and len(last_words) == 2:
-            last_words = last_words[1:]
+        while given_up and last_words[:1] == ["apply-failed"] and len(last_words) > 1:
+            del last_words[0]
         if last_words != [f"apply-{row['state']}"]:
             return f"the audit says {row['audit']}"
         return ""

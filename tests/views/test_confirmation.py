@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from rules.models import Apply, Host
 from rules.services.actors import Actor
 from rules.services.applies import apply_start
 from rules.services.outcomes import outcome_record
 from rules.services.rules import rule_create
+from rules.views.confirmation import AGAIN
 from tests.services.kernel import outcome_of, window_of
 from tests.views.pages import HOST, assert_access, has_no_inline_code, text_of
 
@@ -107,6 +110,25 @@ def test_keep_with_the_key(working: Client, path: str) -> None:
     assert done.status_code == 286
     assert "Kept by alice" in text_of(done)
     assert 'id="window-banner"' in done.content.decode()
+
+
+def test_a_keep_over_an_old_connection_counts_over_the_next_one(
+    working: Client, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nonce = working.get(f"{path}nonce/").json()["nonce"]
+    before_the_load = timezone.now() - timedelta(minutes=5)
+    monkeypatch.setattr("rules.views.confirmation.connected_at", lambda request: before_the_load)
+    refused = working.post(f"{path}keep/", {"nonce": nonce}, headers=HTMX)
+    assert (refused.status_code, refused[AGAIN]) == (409, "1")
+    assert "over a connection from before the load" in text_of(refused)
+    assert Apply.objects.get().answer == ""
+    monkeypatch.undo()
+    wrong = working.post(f"{path}keep/", {"nonce": "another"}, headers=HTMX)
+    assert wrong.status_code == 409
+    assert AGAIN not in wrong
+    kept = working.post(f"{path}keep/", {"nonce": nonce}, headers=HTMX)
+    assert kept.status_code == 200
+    assert Apply.objects.get().answer == "keep"
 
 
 def test_keep_without_scripts_goes_by_a_page_of_its_own(working: Client, path: str) -> None:

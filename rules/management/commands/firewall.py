@@ -164,6 +164,9 @@ def _add_stored_arguments(verbs: dict[str, CommandParser]) -> None:
             action="store_true",
             help="once it is kept, end the sessions that lost their allowance",
         )
+    verbs["confirm"].add_argument(
+        "--instead-of", default="", metavar="NAME", help="keep what NAME started; the audit log names both"
+    )
     for name in ("apply", "rollback", "confirm", "cancel"):
         verbs[name].add_argument(
             "--timeout",

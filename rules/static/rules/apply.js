@@ -6,6 +6,8 @@
 
   const SPOKEN_AT = [600, 300, 120, 60, 30, 10];
   const KEY_AGAIN_MS = 1000;
+  const KEEP_AGAIN_MS = 100;
+  const KEEPS_AGAIN = 2;
   let title = "";
   let shown = null;     // the apply that this page shows; the review's answer brings it without a new page
   let box = null;
@@ -13,6 +15,7 @@
   let lostAt = 0;       // when the server was last asked in vain for the first time; 0 while it answers
   let spokenFor = Infinity;
   let keyFor = null;    // the window element that a key is being fetched for
+  let keptAgain = 0;    // how often Keep was sent again for one press of the button
 
   function page() { return document.getElementById("apply-status"); }
   function windowCard() { return document.querySelector("[data-window]"); }
@@ -144,9 +147,27 @@
   document.addEventListener("htmx:timeout", lost);
   document.addEventListener("htmx:beforeOnLoad", reached);
 
+  // The browser had a spare connection from before the load, which the server has closed now: the key still
+  // counts, and the next connection is a new one.
+  function keepAgain(event) {
+    const form = event.detail.elt;
+    if (!event.detail.xhr.getResponseHeader("X-Keep-Again") || keptAgain >= KEEPS_AGAIN) {
+      keptAgain = 0;
+      return false;
+    }
+    keptAgain += 1;
+    window.setTimeout(function () { if (form.isConnected) form.requestSubmit(); }, KEEP_AGAIN_MS);
+    return true;
+  }
+
   // A refused answer is shown in the page, with what is true now.
   document.addEventListener("htmx:beforeSwap", function (event) {
     const target = event.detail.target;
+    if (target === page() && event.detail.requestConfig.verb === "post" && keepAgain(event)) {
+      event.detail.shouldSwap = false;
+      event.detail.isError = false;
+      return;
+    }
     if ((target === page() || target.id === "main") && [409, 422, 503].includes(event.detail.xhr.status)) {
       event.detail.shouldSwap = true;
       event.detail.isError = false;
