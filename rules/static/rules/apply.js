@@ -150,7 +150,7 @@
   // The browser had a spare connection from before the load, which the server has closed now: the key still
   // counts, and the next connection is a new one.
   function keepAgain(event) {
-    const form = event.detail.elt;
+    const form = event.detail.requestConfig.elt;
     if (!event.detail.xhr.getResponseHeader("X-Keep-Again") || keptAgain >= KEEPS_AGAIN) {
       keptAgain = 0;
       return false;
