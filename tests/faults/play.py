@@ -120,10 +120,10 @@ class Watched:
         return pid
 
     def until_over(self) -> None:
-        """Wait until the window is closed, or five seconds after its deadline."""
-        while not self.look():
-            # Where nothing can be written the window's file stays, and only the kernel tells.
-            if self.last is not None and boottime() > self.last.deadline and self._right is None:
+        """Wait until the window is closed, or its deadline is over and the rules are right."""
+        # Where nothing can be written the window's file stays, and only the kernel tells.
+        while self._right is None and not self.look():
+            if self.last is not None and boottime() > self.last.deadline:
                 self._note_if_right()
             time.sleep(0.02)
         if self._right is None:
