@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rules.host.runner import Command, CommandFailed, command_path, run_all
+from rules.host.runner import Command, CommandFailed, command_path, run, run_all
 from rules.netfilter.describe import counted
 from rules.netfilter.document import Document
 from rules.netfilter.inbound import Inbound, Route, Surroundings, let_in
@@ -71,13 +71,24 @@ class Ended:
         return "; ".join((f"{counted(self.count, 'session')} ended", *self.problems))
 
 
-def sessions_from_outside() -> SessionGroups | None:
+def surroundings_of(
+    links: Sequence[dict[str, Any]], routes: Mapping[Family, Sequence[dict[str, Any]]]
+) -> Surroundings:
+    """Make the surroundings of what `ip -json address show` and `route show` list. Raises CommandFailed."""
+    try:
+        found = [route for family in routes for route in _routes(family, routes[family])]
+        return Surroundings(_addresses(links), found)
+    except ValueError as error:
+        raise CommandFailed(("ip", "-json"), f"printed what cannot be read: {error}", 0, "") from None
+
+
+def sessions_from_outside(surroundings: Surroundings) -> SessionGroups | None:
     """Return the open sessions from outside, None when conntrack is not there. Raises CommandFailed."""
     if not _conntrack_is_there():
         return None
     if _followed() > MOST_FOLLOWED:
         return SessionGroups(whole=False)
-    surroundings, listing = _look()
+    listing = _listed()
     counts = Counter(inbound for _, inbound in _inbound(surroundings, listing))
     groups = tuple(SessionGroup(inbound, count) for inbound, count in counts.most_common(MOST_GROUPS))
     return SessionGroups(groups, whole=listing.whole and len(counts) <= MOST_GROUPS)
@@ -94,7 +105,7 @@ def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ende
         return Ended(0)
     if not _conntrack_is_there():
         raise NoConntrack(NO_CONNTRACK)
-    surroundings, listing = _look()
+    surroundings, listing = _surroundings_now(), _listed()
     found = list(_inbound(surroundings, listing))
     lost = set(let_in({inbound for _, inbound in found}, documents, after))
     chosen = [(session, inbound) for session, inbound in found if inbound in lost]
@@ -141,23 +152,23 @@ def _followed() -> int:
         return 0
 
 
-def _look() -> tuple[Surroundings, Listing]:
-    commands = [
-        Command(("ip", "-json", "address", "show")),
-        *(Command(("ip", "-json", f"-{family}", "route", "show")) for family in _NAMES),
-        *(Command(("conntrack", "-L", "-f", name, "-o", "extended")) for name in _NAMES.values()),
-    ]
-    printed: list[bytes] = []
-    for result in run_all(commands):
+def _listed() -> Listing:
+    printed = run(Command(("conntrack", "-L", "-o", "extended")))
+    return read_sessions(printed.decode("ascii", "replace"))
+
+
+def _surroundings_now() -> Surroundings:
+    commands = [Command(("ip", "-json", "address", "show"))]
+    commands += [Command(("ip", "-json", f"-{family}", "route", "show")) for family in _ANY]
+    printed: list[Any] = []
+    for command, result in zip(commands, run_all(commands), strict=True):
         if isinstance(result, CommandFailed):
             raise result
-        printed.append(result)
-    try:
-        routes = [*_routes(4, _items(printed[1])), *_routes(6, _items(printed[2]))]
-        surroundings = Surroundings(_addresses(_items(printed[0])), routes)
-    except ValueError as error:
-        raise CommandFailed(("ip", "-json"), f"printed what cannot be read: {error}", 0, "") from None
-    return surroundings, read_sessions(b"\n".join(printed[3:]).decode("ascii", "replace"))
+        try:
+            printed.append(json.loads(result or b"[]"))
+        except ValueError as error:
+            raise CommandFailed(command.words, f"printed what is not JSON: {error}", 0, "") from None
+    return surroundings_of(printed[0], {4: printed[1], 6: printed[2]})
 
 
 def _inbound(surroundings: Surroundings, listing: Listing) -> Iterator[tuple[Session, Inbound]]:
@@ -166,11 +177,6 @@ def _inbound(surroundings: Surroundings, listing: Listing) -> Iterator[tuple[Ses
         inbound = surroundings.inbound(session) if session.goes_on and not session.zone else None
         if inbound is not None:
             yield session, inbound
-
-
-def _items(printed: bytes) -> list[dict[str, Any]]:
-    value = json.loads(printed or b"[]")
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _addresses(links: Sequence[dict[str, Any]]) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 from rules.host.backend import Saves, find_backend, program
 from rules.host.clock import utc_now
 from rules.host.runner import Command, CommandFailed, command_path, run, run_all
-from rules.host.sessions import sessions_from_outside
+from rules.host.sessions import sessions_from_outside, surroundings_of
 from rules.netfilter.errors import NetfilterError
 from rules.netfilter.model import Rule
 from rules.netfilter.own import FILTERS_HOST
@@ -51,7 +51,7 @@ def observe(host: str, *, seen: tuple[Backend, Saves] | None = None) -> Snapshot
     listings, tables = _look_around()
     backend, results = seen or find_backend()
     saves = {family: _text(results.get(family, b"")) for family in FAMILIES}
-    sessions = _sessions(saves)
+    sessions = _sessions(saves, listings)
     everything = (*results.values(), *listings.values(), tables, sessions)
     errors = [result for result in everything if isinstance(result, CommandFailed)]
     for family in FAMILIES:
@@ -88,8 +88,8 @@ def _look_around() -> tuple[dict[str, Listing], bytes | CommandFailed]:
     """Return what `ip` lists, and the names of the nftables tables where nft is installed."""
     commands = {
         "address": Command(("ip", "-json", "address", "show")),
-        "route4": Command(("ip", "-json", "-4", "route", "show", "default")),
-        "route6": Command(("ip", "-json", "-6", "route", "show", "default")),
+        "route4": Command(("ip", "-json", "-4", "route", "show")),
+        "route6": Command(("ip", "-json", "-6", "route", "show")),
     }
     if shutil.which("nft", path=command_path()):
         commands["nft"] = Command(("nft", "list", "tables"))
@@ -134,12 +134,21 @@ def _interfaces(listing: Listing) -> tuple[Interface, ...]:
     )
 
 
-def _sessions(saves: Mapping[Family, str]) -> SessionGroups | CommandFailed | None:
+def _sessions(
+    saves: Mapping[Family, str], listings: Mapping[str, Listing]
+) -> SessionGroups | CommandFailed | None:
     """Look at the sessions from outside where there is something of ours that can have let them in."""
     if not any(_OWN_CHAIN.search(save) for save in saves.values()):
         return SessionGroups()
+    if any(isinstance(listing, CommandFailed) for listing in listings.values()):
+        # Without them it cannot be told who is outside; what failed is listed already.
+        return None
+    routes: dict[Family, list[dict[str, Any]]] = {
+        4: _items(listings["route4"]),
+        6: _items(listings["route6"]),
+    }
     try:
-        return sessions_from_outside()
+        return sessions_from_outside(surroundings_of(_items(listings["address"]), routes))
     except CommandFailed as error:
         return error
 
@@ -151,6 +160,8 @@ def _items(listing: Listing) -> list[dict[str, Any]]:
 def _route_devices(listing: Listing) -> tuple[str, ...]:
     devices: dict[str, None] = {}
     for route in _items(listing):
+        if route.get("dst") != "default":
+            continue
         for hop in (route, *route.get("nexthops", ())):
             if "dev" in hop:
                 devices[str(hop["dev"])] = None

@@ -12,11 +12,13 @@ from rules.netfilter.document_values import Document
 from rules.netfilter.importing import import_save
 from rules.netfilter.model import Family, Ruleset
 from rules.netfilter.own import DOCKER_USER, FILTERS, FILTERS_CONTAINERS, OWN_CHAINS, label_of, own_rules
+from rules.netfilter.plan_warnings import docker_user_jumped
 
 
 def loaded_documents(live: Mapping[Family, Ruleset]) -> dict[Family, Document]:
     """Return what is loaded in each family; one that holds nothing of ours is left out.
 
+    Interfaces count as external where packets from them really come to our chains.
     Raises DocumentError when our chains hold what no document can say.
     """
     return {
@@ -30,7 +32,8 @@ def _own_part(live: Ruleset) -> Iterator[str]:
     """Yield a save of our chains and anchors alone."""
     yield "*filter"
     yield from (f":{name} - [0:0]" for name in (DOCKER_USER, *OWN_CHAINS))
-    docker_user = live.chain("filter", DOCKER_USER)
+    # An anchor that no packet comes to filters nothing.
+    docker_user = live.chain("filter", DOCKER_USER) if docker_user_jumped(live) else None
     for rule in docker_user.rules if docker_user else ():
         if rule.text.endswith(f" -j {FILTERS_CONTAINERS}"):
             yield rule.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -75,6 +76,7 @@ def test_state_is_remembered(state: StateDirectory) -> None:
     undo = UndoRecord(APPLY, "nft", {"format": "dockerfw/1"}, {4: "# \udcff\n", 6: ""}, {4: "x"})
     step = Step("lock", "done", "2026-01-31T12:00:00Z", 0.1, "")
     window = WindowRecord(APPLY, "local", 5, 3, "ab" * 32, "loading", 60, 1.5, 61.5, "boot", (step,))
+    window = replace(window, end_sessions=True)
     state.open_window(window, undo)
     assert (state.read_window(), state.read_undo()) == (window, undo)
     mark = state.window_changed()
@@ -83,6 +85,13 @@ def test_state_is_remembered(state: StateDirectory) -> None:
     assert state.read_window() == replace(window, phase="awaiting")
     state.close_window()
     assert (state.read_window(), state.read_undo(), state.window_changed()) == (None, None, None)
+
+
+def test_a_window_from_before_sessions_could_be_ended_is_read() -> None:
+    window = WindowRecord(APPLY, "local", 5, 3, "ab" * 32, "awaiting", 60, 1.5, 61.5, "boot", ())
+    value = json.loads(window.to_bytes())
+    del value["end_sessions"]
+    assert WindowRecord.from_bytes(json.dumps(value).encode(), "window.json") == window
 
 
 def test_lock_is_held_by_the_commands_of_a_process_that_was_killed(state: StateDirectory) -> None:

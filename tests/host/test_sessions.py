@@ -15,7 +15,6 @@ import pytest
 
 from rules.host import sessions, window
 from rules.host.minder import Minder
-from rules.host.sessions import sessions_from_outside
 from rules.host.snapshot import observe
 from rules.host.state import StateDirectory
 from rules.netfilter.inbound import Inbound
@@ -87,6 +86,13 @@ def talks(connection: socket) -> bool:
         return ask(connection, "are you there\n") != ""
     except (ConnectionError, IndexError):
         return False
+
+
+def sessions_now() -> SessionGroups:
+    """Return the sessions from outside."""
+    found = observe("local").sessions
+    assert found is not None
+    return found
 
 
 def lives(found: dict[str, socket]) -> set[str]:
@@ -248,8 +254,7 @@ def test_icmp_and_udp_sessions_end_too(inside: Namespace, client: Namespace, sta
         server.communicate()
     client.run("busybox", "ping", "-c", "1", HOST)
     client.run("busybox", "ping6", "-c", "1", HOST_6)
-    seen = sessions_from_outside()
-    assert seen is not None
+    seen = sessions_now()
     assert {(each.inbound.protocol, each.inbound.port, each.count) for each in seen.groups} >= {
         ("udp", 53, 1),
         ("icmp", None, 1),
@@ -258,8 +263,7 @@ def test_icmp_and_udp_sessions_end_too(inside: Namespace, client: Namespace, sta
     apply(state, 2, settings={"icmp": "refuse"}, end_sessions=True)
     outcome = step(answer("keep", state))
     assert outcome.detail.endswith("sessions ended"), outcome.detail
-    left = sessions_from_outside()
-    assert left is not None
+    left = sessions_now()
     # IPv6 neighbours may have spoken meanwhile, which is always allowed.
     assert {each.inbound.protocol for each in left.groups}.isdisjoint({"udp", "icmp"})
 
@@ -288,16 +292,16 @@ def test_too_many_connections_are_not_listed(
     opened: dict[str, socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions, "MOST_FOLLOWED", 1)
-    assert sessions_from_outside() == SessionGroups(whole=False)
+    assert sessions_now() == SessionGroups(whole=False)
 
 
 def test_the_root_worker_s_few_powers_are_enough(opened: dict[str, socket], inside: Namespace) -> None:
     code = """
 from rules.host.privileges import NEEDED, keep_only
-from rules.host.sessions import _delete, _inbound, _kill_socket, _look
+from rules.host.sessions import _delete, _inbound, _kill_socket, _listed, _surroundings_now
 from rules.host.runner import run
 print(sorted(keep_only(NEEDED)))
-for session, inbound in _inbound(*_look()):
+for session, inbound in _inbound(_surroundings_now(), _listed()):
     if inbound.source == "192.0.2.2":
         run(_kill_socket(session))
         run(_delete(session))

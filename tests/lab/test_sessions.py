@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rules.host.sessions import sessions_from_outside
+from rules.host.snapshot import observe
 from rules.queue.session_groups import SessionGroup
 from tests.kernel.namespace import wait_until
 from tests.lab.docker_host import IMAGE
@@ -106,7 +106,7 @@ def followed(lab: Lab, words: str) -> bool:
 def from_outside(lab: Lab) -> set[SessionGroup]:
     """Return the open TCP sessions from outside."""
     with lab.host.entered():
-        seen = sessions_from_outside()
+        seen = observe("lab").sessions
     assert seen is not None
     assert seen.whole
     return {each for each in seen.groups if each.inbound.protocol == "tcp"}

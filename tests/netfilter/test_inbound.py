@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rules.netfilter.document import Document
 from rules.netfilter.inbound import Inbound, Route, Surroundings, is_allowed, is_filtered, let_in
 from rules.netfilter.loaded import loaded_documents
-from rules.netfilter.model import Family
+from rules.netfilter.model import Family, Ruleset
 from rules.netfilter.render import render_restore
 from rules.netfilter.replay import parse_restore
 from rules.netfilter.sessions import read_sessions
@@ -172,6 +172,23 @@ def test_answers_to_the_host_s_own_dhcpv6_are_basic() -> None:
     assert taken(document({"scope": "host", "protocol": "udp"}), document(), answer) == ()
 
 
+def kernel_with(wanted: Document, family: Family, *, docker: bool = True) -> Ruleset:
+    """Return what a kernel holds when a document is loaded, on a host with or without Docker."""
+    chains = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n"
+    head = f"*filter\n{chains}" + (":DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\n" if docker else "")
+    text = render_restore(wanted, family, live=parse_restore(f"{head}COMMIT\n"))
+    return parse_restore(text.replace("*filter\n", head, 1))
+
+
+def test_anchors_that_no_packet_comes_to_filter_nothing() -> None:
+    found = loaded_documents(
+        {4: kernel_with(document(WEB), 4), 6: kernel_with(document(WEB), 6, docker=False)}
+    )
+    interfaces = {family: loaded.settings.external_interfaces for family, loaded in found.items()}
+    assert interfaces == {4: ("ens33",), 6: ()}
+    assert found[6].rules == wanted.rules
+
+
 _port = st.sampled_from([22, 80, 8080, 443, 546]) | st.integers(1, 65535)
 
 
@@ -196,10 +213,7 @@ def sessions(draw: st.DrawFn) -> Inbound:
 
 @given(documents(max_rules=12), st.lists(sessions(), min_size=1, max_size=12))
 def test_what_is_loaded_allows_what_its_document_does(wanted: Document, found: list[Inbound]) -> None:
-    head = "*filter\n:INPUT ACCEPT [0:0]\n"
-    nothing = parse_restore(f"{head}COMMIT\n")
-    texts = {family: render_restore(wanted, family, live=nothing) for family in FAMILIES}
-    live = {family: parse_restore(text.replace("*filter\n", head, 1)) for family, text in texts.items()}
+    live = {family: kernel_with(wanted, family) for family in FAMILIES}
     loaded = loaded_documents(live)
     assert set(loaded) == set(FAMILIES)
     for session in found:
