@@ -181,9 +181,8 @@ def kernel_with(wanted: Document, family: Family, *, docker: bool = True) -> Rul
 
 
 def test_anchors_that_no_packet_comes_to_filter_nothing() -> None:
-    found = loaded_documents(
-        {4: kernel_with(document(WEB), 4), 6: kernel_with(document(WEB), 6, docker=False)}
-    )
+    wanted = document(WEB)
+    found = loaded_documents({4: kernel_with(wanted, 4), 6: kernel_with(wanted, 6, docker=False)})
     interfaces = {family: loaded.settings.external_interfaces for family, loaded in found.items()}
     assert interfaces == {4: ("ens33",), 6: ()}
     assert found[6].rules == wanted.rules
