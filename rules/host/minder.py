@@ -23,7 +23,7 @@ logger = logging.getLogger("dockerfw.minder")
 
 # How often to look while a window is open, how long the watchdog gets to end it, and how long for its locks.
 LOOK_SECONDS = 1.0
-GRACE_SECONDS = 1.5
+GRACE_SECONDS = 1.0
 FORCE_SECONDS = 3.0
 START_PATIENCE_SECONDS = 5.0
 SWEEP_SECONDS = 0.5

@@ -32,7 +32,7 @@ logger = logging.getLogger("dockerfw.root")
 
 IDLE_SECONDS = 5.0
 # While Redis hangs the worker looks after the open window no less often than this, so it is short.
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 1.5
 # An apply tells its steps as it goes: shorter still, since it waits for each.
 TELL_SECONDS = 1.0
 

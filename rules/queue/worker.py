@@ -244,6 +244,7 @@ class LockedWorker(Worker):
 
     def _wait_for_job(self, pid: int, seconds: float) -> None:
         deadline = time.monotonic() + seconds
+        redis_answers = True
         descriptor = os.pidfd_open(pid)
         try:
             poll = select.poll()
@@ -252,8 +253,12 @@ class LockedWorker(Worker):
                 if poll.poll(min(left, self._tick_seconds) * 1000):
                     return
                 self._tick()
-                with contextlib.suppress(RedisError):
-                    self._sign_on()
+                if redis_answers:
+                    try:
+                        self._sign_on()
+                    except RedisError:
+                        # The next tick must not wait for it again.
+                        redis_answers = False
             logger.error("the job's process %d is killed: not done within %s s", pid, seconds)
         finally:
             os.close(descriptor)
