@@ -167,6 +167,8 @@ class Apply(models.Model):
     # The confirmation window: its length, its end once it is open, and the key that keeping needs.
     window_seconds = models.PositiveIntegerField(default=60)
     window_deadline = models.DateTimeField(null=True, blank=True)
+    # When it was first heard here that it is open. The other times of a window are by the host's clock.
+    window_seen_at = models.DateTimeField(null=True, blank=True)
     nonce_digest = models.CharField(max_length=64, blank=True)
     answer = models.CharField(max_length=10, choices=Answer, blank=True)
     answered_by = models.CharField(max_length=150, blank=True)

@@ -47,12 +47,16 @@ def apply_nonce_create(*, apply: Apply, actor: Actor, connected_at: datetime | N
     NotAwaiting, NotYours, KeyRefused.
     """
     with transaction.atomic():
-        current, window = _open_window(apply)
+        current, _ = _open_window(apply)
         _started_by(current, actor)
-        _new_connection(window, connected_at)
+        if current.window_seen_at is None:
+            # The clerk has not heard of it yet. What keeps has to come over a connection opened from now on.
+            current.window_seen_at = timezone.now()
+        else:
+            _new_connection(current, connected_at)
         nonce = secrets.token_urlsafe(24)
         current.nonce_digest = _digest(nonce)
-        current.save(update_fields=["nonce_digest"])
+        current.save(update_fields=["nonce_digest", "window_seen_at"])
     return nonce
 
 
@@ -63,9 +67,9 @@ def apply_keep(*, apply: Apply, actor: Actor, nonce: str, connected_at: datetime
     """
     _queue_answers()
     with transaction.atomic():
-        current, window = _open_window(apply)
+        current, _ = _open_window(apply)
         _started_by(current, actor)
-        _new_connection(window, connected_at)
+        _new_connection(current, connected_at)
         if not current.nonce_digest or not hmac.compare_digest(current.nonce_digest, _digest(nonce)):
             raise KeyRefused(WRONG_KEY)
         current.nonce_digest = ""
@@ -134,8 +138,14 @@ def _started_by(apply: Apply, actor: Actor) -> None:
         raise NotYours(f"Only {apply.requested_by}, who started it, can do this. Anyone can roll it back.")
 
 
-def _new_connection(window: WindowView, connected_at: datetime | None) -> None:
-    if connected_at is not None and connected_at < window.opened_at:
+def _new_connection(apply: Apply, connected_at: datetime | None) -> None:
+    """Refuse a connection that was opened before it was known here that the rules are loaded.
+
+    That is later than the load, and by the clock that knows when the connection was opened: the host's may be
+    behind, and old connections would look new to it.
+    """
+    seen = apply.window_seen_at
+    if connected_at is not None and (seen is None or connected_at < seen):
         raise OldConnection(OLD_CONNECTION)
 
 

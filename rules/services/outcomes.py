@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from django.db import transaction
+from django.utils import timezone
 
 from rules.models import Apply, Host
 from rules.netfilter.document import digest
@@ -98,6 +99,7 @@ def _write_window(apply: Apply, window: Window) -> None:
     apply.window_deadline = datetime.fromisoformat(window.deadline)
     # Whatever was asked has been dealt with: the window is longer now, or it could not be done.
     if apply.state == "awaiting":
+        apply.window_seen_at = apply.window_seen_at or timezone.now()
         apply.answer = apply.answered_by = ""
         apply.answered_at = None
 

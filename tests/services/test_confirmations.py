@@ -34,6 +34,7 @@ from rules.services.errors import (
     KeyRefused,
     NotAwaiting,
     NotYours,
+    OldConnection,
     QueueUnavailable,
 )
 from rules.services.expiry import applies_expire
@@ -122,6 +123,33 @@ def test_a_key_is_only_for_new_connections_and_for_the_newest_fetch(apply: Apply
         with pytest.raises(KeyRefused):
             keep(apply, alice, wrong)
     keep(apply, alice, second)
+
+
+@pytest.mark.parametrize("skew", [-40, 0, 40])
+@pytest.mark.parametrize("clerk", [True, False])
+def test_what_a_new_connection_is_does_not_hang_on_the_hosts_clock(
+    host: Host, alice: Actor, queue: RedisServer, skew: int, clerk: bool
+) -> None:
+    before_the_load = timezone.now() - timedelta(seconds=1)
+    rule_create(host=host, actor=alice, values=SSH)
+    host.refresh_from_db()
+    apply = apply_start(host=host, actor=alice, message="m", draft_version=host.draft_version)
+    told = outcome_of(
+        apply, "awaiting", 0, {"window": {**window_of(60, left=60 + skew), "seconds_left": 60.0}}
+    )
+    progress_store(told)
+    if clerk:
+        outcome_record(outcome=told)
+        with pytest.raises(OldConnection):
+            apply_nonce_create(apply=apply, actor=alice, connected_at=before_the_load)
+    nonce = key(apply, alice)
+    if not clerk:
+        # Later the clerk does not make it younger.
+        outcome_record(outcome=told)
+    with pytest.raises(OldConnection):
+        apply_keep(apply=apply, actor=alice, nonce=nonce, connected_at=before_the_load)
+    keep(apply, alice, nonce)
+    assert Apply.objects.get().answer == "keep"
 
 
 def test_somebody_else_may_only_roll_back(
