@@ -17,7 +17,6 @@ LOADING = (
     "after-snapshot",
     "after-rehearse",
     "window-written",
-    "watchdog-armed",
     "after-watchdog",
     "loaded-ipv4",
     "after-load-ipv4",
@@ -33,7 +32,8 @@ ENDING = ("end-settled", "end-closed")
 POINTS = {
     "keep": (*LOADING, *KEEPING, *ENDING),
     "rollback": (*LOADING, "answer-begin", *GOING_BACK, *ENDING),
-    "silence": (*LOADING, "watchdog-due", *GOING_BACK, *ENDING),
+    # It leaves the processor to the load first: an answer comes sooner.
+    "silence": (*LOADING, "watchdog-armed", "watchdog-due", *GOING_BACK, *ENDING),
     "extend": (*LOADING, "answer-begin", "extend-written", *GOING_BACK, *ENDING),
 }
 VICTIMS = (
