@@ -97,7 +97,7 @@ def test_from_the_start_to_ctrl_c(stack: Stack) -> None:
     with urllib.request.urlopen(f"{stack.address}/healthz") as answer:
         assert answer.status == 200
     assert "sandbox" in stack.printed()
-    assert (stack.data / "secret_key").stat().st_mode & 0o077 == 0
+    assert (stack.data / "web" / "secret_key").stat().st_mode & 0o077 == 0
     # (The root worker comes in as a member of the group.)
     assert stack.data.stat().st_mode & 0o067 == 0
     again = run(stack.data, "--port", "1")
@@ -161,11 +161,11 @@ def test_each_process_knows_its_own_password_only(stack: Stack) -> None:
 
 
 def test_started_again_it_finds_its_data(stack: Stack) -> None:
-    key = (stack.data / "secret_key").read_text()
+    key = (stack.data / "web" / "secret_key").read_text()
     stack.manage("shell", "-c", "from rules.models import Host; Host.objects.create(name='kept')")
     stack.stop()
     stack.start()
-    assert (stack.data / "secret_key").read_text() == key
+    assert (stack.data / "web" / "secret_key").read_text() == key
     shown = stack.manage("shell", "-c", "from rules.models import Host; print(Host.objects.get().name)")
     assert shown.split()[-1] == "kept"
 

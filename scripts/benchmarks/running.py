@@ -42,7 +42,7 @@ class Site:
             file.flush()
             environment = {
                 **os.environ,
-                "DOCKERFW_DATA_DIR": str(self.stack.data),
+                "DOCKERFW_DATA_DIR": str(self.stack.data / "web"),
                 "DOCKERFW_REDIS_URL": self.stack.redis_url("web"),
             }
             subprocess.run(
@@ -83,7 +83,8 @@ class Site:
     def stack_status(self, page: Answer) -> str:
         """Read an apply's state from the database."""
         apply = page.url.rstrip("/").rsplit("/", 1)[1].replace("-", "")
-        with sqlite3.connect(f"file:{self.stack.data / 'dockerfw.sqlite3'}?mode=ro", uri=True) as database:
+        path = self.stack.data / "web" / "dockerfw.sqlite3"
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
             row = database.execute("SELECT state FROM rules_apply WHERE id = ?", (apply,)).fetchone()
         return str(row[0]) if row else ""
 

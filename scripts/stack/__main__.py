@@ -174,7 +174,7 @@ def _print_welcome(options: Options, layout: Layout) -> None:
     elif os.geteuid() == 0:
         print(
             "Web, clerk and Redis run as root, though without any of its capabilities: nobody else can reach "
-            f"{ROOT} or {layout.data}. From a clone that others can read they run as an ordinary user."
+            f"{ROOT} or {layout.folder}. From a clone that others can read they run as an ordinary user."
         )
     print(f"Address:  {options.address}/")
     if options.bind not in {"127.0.0.1", "::1", "localhost"}:
@@ -182,7 +182,7 @@ def _print_welcome(options: Options, layout: Layout) -> None:
     link = _manage(layout, environment, "firstadmin", "--if-needed", "--url", options.address)
     if link:
         print(f"One-time link to create the first admin:  {link}")
-    print(f"Logs and data: {layout.data}. Ctrl-C stops everything.", flush=True)
+    print(f"Logs and data: {layout.folder}. Ctrl-C stops everything.", flush=True)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """Where a run keeps its data, and the environment that its processes get.
 
-The sandbox and --host have folders of their own, so that what was tried in one never reaches the other.
+The sandbox and --host have folders of their own, so that what was tried in one never reaches the other. When
+root runs it, root's things lie beside those of the web side, and not among them: see `ownership`.
 """
 
 from __future__ import annotations
@@ -19,28 +20,26 @@ from pathlib import Path
 
 from scripts.stack.errors import StackError
 from scripts.stack.options import Options
-from scripts.stack.redis_users import new_passwords, redis_url, root_user, users_acl, write_private
+from scripts.stack.ownership import WebUser, check_own, check_roots_own, hand_over, write_for
+from scripts.stack.redis_users import new_passwords, redis_url, root_user, users_acl
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # sockaddr_un holds 108 bytes with the closing zero (unix(7)).
 SOCKET_PATH_MAX = 107
 # Made by scripts/setup for a run that root started itself, not by sudo.
 ACCOUNT = "dockerfw"
-
-
-@dataclass(frozen=True, slots=True)
-class WebUser:
-    """The ordinary user that web, clerk and Redis run as when root started the run."""
-
-    uid: int
-    gid: int
-    name: str
+# The root worker's, with --host: the same that the units in deploy/ have.
+HOST_STATE = Path("/var/lib/dockerfw")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The folders of one run. `lock` is the open file that keeps a second run away."""
+    """The folders of one run. `lock` is the open file that keeps a second run away.
 
+    `folder` is whose who runs it; of what is in it, `data` and `runtime` are the web user's.
+    """
+
+    folder: Path
     data: Path
     state: Path
     logs: Path
@@ -96,72 +95,91 @@ class Layout:
 
     def write_files(self, kind: str) -> None:
         """Leave Redis its users, and scripts/firewall the places where it finds everything."""
-        lines = [f"# {kind}\n"]
-        lines += [f"export {name}={shlex.quote(value)}\n" for name, value in self._places("web").items()]
-        write_private(self.data / "environment", "".join(lines))
-        write_private(self.redis_acl, users_acl(self.passwords))
+        places = "".join(f"export {name}={shlex.quote(text)}\n" for name, text in self._places("web").items())
+        # Root runs what the file says: so it has one of its own.
+        write_for(None, self.folder / "environment", f"# {kind}\n{places}")
+        if self.web_user is not None:
+            write_for(self.web_user, self.data / "environment", f"# {kind}\n{places}")
+        write_for(self.web_user, self.redis_acl, users_acl(self.passwords))
 
 
 def prepare_layout(options: Options) -> Layout:
     """Make the folders and take the lock; StackError when another run holds it or root owns the folder."""
     kind = "host" if options.host else "sandbox"
     chosen = os.environ.get("DOCKERFW_DATA_DIR", "").strip()
-    data = Path(chosen).absolute() if chosen else ROOT / "var" / kind
-    state = Path(os.environ.get("DOCKERFW_STATE_DIR", "").strip() or data / "state").absolute()
+    folder = Path(chosen).absolute() if chosen else ROOT / "var" / kind
+    data, logs = folder / "web", folder / "log"
+    state = _state(options, folder)
     try:
-        for folder in (data, data / "log", data / "run"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = _take_lock(data)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_own(folder)
+        for path in (data, logs, folder / "run", state):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = _take_lock(folder)
     except PermissionError as error:
         raise StackError(
             f"cannot write {error.filename}: it belongs to another user. Run as that user, "
             "or choose another folder with DOCKERFW_DATA_DIR."
         ) from error
     host = os.environ.get("DOCKERFW_HOST", "").strip() or "local"
-    web_user = _web_user(data)
+    user = _web_user(folder)
     layout = Layout(
-        data, state, data / "log", _runtime(data), lock, web_user, host, passwords=new_passwords([host])
+        folder, data, state, logs, _runtime(folder), lock, user, host, passwords=new_passwords([host])
     )
+    if user is not None:
+        _let_in(layout, user)
     layout.write_files(kind)
-    if web_user is not None:
-        _hand_over(layout, web_user)
     return layout
 
 
-def _take_lock(data: Path) -> int:
-    lock = os.open(data / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _state(options: Options, folder: Path) -> Path:
+    """Choose the root worker's folder; with --host one that nobody but root can have changed."""
+    chosen = os.environ.get("DOCKERFW_STATE_DIR", "").strip()
+    state = Path(chosen).absolute() if chosen else HOST_STATE if options.host else folder / "state"
+    if options.host:
+        check_roots_own(state)
+    return state
+
+
+def _take_lock(folder: Path) -> int:
+    lock = os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.read(lock, 20).decode("ascii", "replace").strip()
-        raise StackError(f"dockerfw is already running with the data in {data} (process {holder}).") from None
+        raise StackError(
+            f"dockerfw is already running with the data in {folder} (process {holder})."
+        ) from None
     os.ftruncate(lock, 0)
     os.write(lock, f"{os.getpid()}\n".encode())
     return lock
 
 
-def _runtime(data: Path) -> Path:
-    folder = data / "run"
-    if len(bytes(folder / "redis.sock")) <= SOCKET_PATH_MAX:
-        return folder
-    return Path(tempfile.mkdtemp(prefix="dockerfw-"))
+def _runtime(folder: Path) -> Path:
+    runtime = folder / "run"
+    if len(bytes(runtime / "redis.sock")) <= SOCKET_PATH_MAX:
+        return runtime
+    # Its owner could put another in the place of one that lies in /tmp itself.
+    above = Path(tempfile.mkdtemp(prefix="dockerfw-"))
+    above.chmod(0o711)
+    (above / "run").mkdir(mode=0o700)
+    return above / "run"
 
 
 def remove_runtime(layout: Layout) -> None:
     """Remove the socket, and the folder that only lives as long as the run."""
     layout.redis_socket.unlink(missing_ok=True)
     layout.redis_acl.unlink(missing_ok=True)
-    if layout.runtime.parent != layout.data:
-        shutil.rmtree(layout.runtime, ignore_errors=True)
+    if layout.runtime.parent != layout.folder:
+        shutil.rmtree(layout.runtime.parent, ignore_errors=True)
 
 
-def _web_user(data: Path) -> WebUser | None:
+def _web_user(folder: Path) -> WebUser | None:
     """Choose who web, clerk and Redis run as: the caller of sudo, the owner of the clone, or the account."""
     if os.geteuid() != 0:
         return None
     for uid in (int(os.environ.get("SUDO_UID", "0") or 0), ROOT.stat().st_uid, _account()):
-        if uid and (user := _able_user(uid, data)):
+        if uid and (user := _able_user(uid, folder)):
             return user
     # A clone below /root, say, is closed to everybody else, and so may be the place of the data.
     return None
@@ -174,12 +192,12 @@ def _account() -> int:
         return 0
 
 
-def _able_user(uid: int, data: Path) -> WebUser | None:
+def _able_user(uid: int, folder: Path) -> WebUser | None:
     """Return the user when it can run what lies here and come to the data."""
     try:
         entry = pwd.getpwuid(uid)
         probe = subprocess.run(
-            [sys.executable, "-c", "import os, sys, django, rules; os.stat(sys.argv[1])", str(data)],
+            [sys.executable, "-c", "import os, sys, django, rules; os.stat(sys.argv[1])", str(folder)],
             cwd=ROOT,
             user=uid,
             group=entry.pw_gid,
@@ -194,15 +212,14 @@ def _able_user(uid: int, data: Path) -> WebUser | None:
     return WebUser(uid, entry.pw_gid, entry.pw_name) if probe.returncode == 0 else None
 
 
-def _hand_over(layout: Layout, user: WebUser) -> None:
-    """Give the web side's files to its user; the state folder stays root's.
+def _let_in(layout: Layout, user: WebUser) -> None:
+    """Give the web side's folders to its user, and let it pass to them; all else stays root's.
 
-    The root worker gives up its right to pass everywhere, so it comes to the socket and to its state folder
-    as a member of the user's group.
+    The root worker gives up its right to pass everywhere, so it comes to the socket as a member of the user's
+    group.
     """
-    folders = (layout.data, layout.runtime, layout.logs)
-    for path in (*folders, *(path for folder in folders for path in folder.glob("*"))):
-        if path != layout.state and path.name != "run.lock":
-            os.chown(path, user.uid, user.gid, follow_symlinks=False)
-    for folder in (layout.data, layout.runtime):
-        folder.chmod(0o710)
+    hand_over(layout.data, user, mode=0o700)
+    hand_over(layout.runtime, user, mode=0o710)
+    for path, mode in ((layout.folder, 0o710), (layout.logs, 0o750)):
+        os.chown(path, 0, user.gid)
+        path.chmod(mode)

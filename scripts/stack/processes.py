@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.stack.errors import StackError
-from scripts.stack.layout import ROOT, WebUser
+from scripts.stack.layout import ROOT
+from scripts.stack.ownership import WebUser
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36

@@ -44,7 +44,7 @@ def served_inside(stack: Stack) -> Iterator[None]:
         for item in Path(f"/proc/{stack.pid('web')}/environ").read_text().split("\0")
         if "=" in item
     )
-    owner = stack.data.stat()
+    owner = (stack.data / "web").stat()
     drop = ["setpriv", f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--clear-groups", "--"]
     command = [
         *entering(stack.pid("root worker")),

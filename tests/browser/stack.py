@@ -177,7 +177,7 @@ class Stack:
         """Run manage.py with this run's data and return what it printed."""
         environment = {
             **os.environ,
-            "DOCKERFW_DATA_DIR": str(self.data),
+            "DOCKERFW_DATA_DIR": str(self.data / "web"),
             "DJANGO_SUPERUSER_PASSWORD": password,
         }
         done = subprocess.run(
