@@ -14,6 +14,7 @@ _SIZES = {"phone": PHONE, "desktop": DESKTOP}
 _SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # What README shows.
 README_SCREENS = {
+    "apply-awaiting-desktop-light",
     "dashboard-desktop-light",
     "live-desktop-dark",
     "review-changes-desktop-light",
