@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from rules.host.bootfiles import SCRIPT
 from rules.host.privileges import CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN
+from scripts.stack.layout import HOST_STATE
 from tests.host.hosts import add_foreign, held
 from tests.kernel.conftest import _namespaces_work, make_namespace, namespace
 from tests.kernel.namespace import Namespace
@@ -21,6 +23,8 @@ __all__ = ["_namespaces_work", "make_namespace", "namespace"]
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
 UNITS = sorted(DEPLOY.glob("*.service"))
+BOOT = DEPLOY / "dockerfw-boot.service"
+SERVICES = [unit for unit in UNITS if unit != BOOT]
 EXPOSURE_MAX = 3.0
 CAPABILITIES = {"CAP_NET_ADMIN": CAP_NET_ADMIN, "CAP_NET_RAW": CAP_NET_RAW, "CAP_SYS_ADMIN": CAP_SYS_ADMIN}
 
@@ -34,8 +38,19 @@ def settings(unit: Path) -> dict[str, list[str]]:
     return found
 
 
-def test_there_is_a_unit_for_each_process() -> None:
-    assert [unit.stem for unit in UNITS] == [f"dockerfw-{name}" for name in ("clerk", "redis", "root", "web")]
+def test_there_is_a_unit_for_each_process_and_one_for_booting() -> None:
+    names = ("boot", "clerk", "redis", "root", "web")
+    assert [unit.stem for unit in UNITS] == [f"dockerfw-{name}" for name in names]
+
+
+def test_the_boot_unit_runs_the_script_of_the_kept_revision_before_the_network() -> None:
+    found = settings(BOOT)
+    script = HOST_STATE / "boot" / SCRIPT
+    assert found["ExecStart"] == [f"/bin/sh {script}"]
+    assert found["ConditionPathExists"] == [str(script)]
+    assert {"network-pre.target", "docker.service"} <= set(found["Before"][0].split())
+    assert found["Wants"] == ["network-pre.target"]
+    assert found["DefaultDependencies"] == ["no"]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
@@ -52,7 +67,7 @@ def test_systemd_finds_little_exposed(unit: Path) -> None:
     assert float(found[1]) < EXPOSURE_MAX
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.stem)
 def test_every_unit_comes_back_and_is_bounded(unit: Path) -> None:
     found = settings(unit)
     assert found["Restart"] == ["always"]
@@ -71,7 +86,7 @@ def test_the_watchdog_survives_a_stop_of_the_root_worker() -> None:
 
 def test_the_accounts_are_those_of_the_units() -> None:
     made = set(re.findall(r"^u (\S+)", (DEPLOY / "sysusers.conf").read_text(), re.MULTILINE))
-    wanted = {settings(unit)["User"][0] for unit in UNITS} - {"root"}
+    wanted = {settings(unit)["User"][0] for unit in SERVICES} - {"root"}
     assert made == wanted
 
 
@@ -114,6 +129,7 @@ APPLY = """
 import ctypes, sys
 ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)
 from pathlib import Path
+from rules.host.bootfiles import SCRIPT
 from rules.host.privileges import drop_privileges
 from rules.host.state import StateDirectory
 from tests.host.hosts import answer, document, order, run

@@ -3,7 +3,7 @@
 Owns which files there are and how a set takes the place of the one before: `boot` is a symbolic link to the
 set of the apply that was kept last, and is switched in one step. That switch is what makes a revision the
 confirmed one: whatever is killed around it, `boot_apply` says whether it happened. Contents come from
-`rules.netfilter.boot`; nothing is ever run or installed from here.
+`rules.netfilter.boot`; nothing is ever run from here: deploy/ has the unit that runs the script at boot.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from pathlib import Path
 
 from rules.host.files import link_durably, make_directory, write_all_durably
 from rules.host.hooks import reached
-from rules.netfilter.boot import render_boot_rules, render_boot_script, render_boot_unit
+from rules.netfilter.boot import render_boot_rules, render_boot_script
 from rules.netfilter.document import Document
 from rules.queue.snapshots import Backend
 
 SCRIPT = "dockerfw-boot.sh"
-UNIT = "dockerfw-boot.service"
-MODES = {"rules.v4": 0o600, "rules.v6": 0o600, SCRIPT: 0o700, UNIT: 0o644}
+MODES = {"rules.v4": 0o600, "rules.v6": 0o600, SCRIPT: 0o700}
 SETS = "boot-sets"
 
 
@@ -36,7 +35,6 @@ def write_boot_set(document: Document, *, apply: str, revision: int, backend: Ba
         "rules.v4": render_boot_rules(document, 4, revision),
         "rules.v6": render_boot_rules(document, 6, revision),
         SCRIPT: script,
-        UNIT: render_boot_unit(str(boot / SCRIPT)),
     }
     write_all_durably({directory / name: (text.encode(), MODES[name]) for name, text in texts.items()})
 

@@ -1,4 +1,4 @@
-"""The files that a host loads before its network comes up: two restore texts, a shell script, a systemd unit.
+"""The files that a host loads before its network comes up: two restore texts and a shell script.
 
 They hold dockerfw's chains and nothing of anybody else's: Docker has not run yet and makes its own later.
 Loading them twice changes nothing. If the rules cannot be loaded, the script refuses everything and says so.
@@ -41,17 +41,6 @@ def render_boot_script(backend: Backend, external_interfaces: Sequence[str], dir
         directory=shlex.quote(directory),
         interfaces=" ".join(shlex.quote(name) for name in external_interfaces) or "",
     )
-
-
-def render_boot_unit(script_path: str) -> str:
-    """Write the systemd unit that runs the script before any network is up."""
-    return _UNIT.format(script=_systemd_quoted(script_path))
-
-
-def _systemd_quoted(path: str) -> str:
-    """Quote a path as systemd.service(5) wants it: C-style quotes, `%` and `$` doubled."""
-    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'
 
 
 _SCRIPT: Final = """\
@@ -125,22 +114,4 @@ else
     say "this kernel has no IPv6: rules.v6 is not needed."
 fi
 exit "$status"
-"""
-
-_UNIT: Final = """\
-[Unit]
-Description=dockerfw: load the firewall before the network
-DefaultDependencies=no
-After=local-fs.target systemd-modules-load.service
-Wants=network-pre.target
-Before=network-pre.target docker.service shutdown.target
-Conflicts=shutdown.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/sh {script}
-
-[Install]
-WantedBy=multi-user.target
 """

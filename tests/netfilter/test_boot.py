@@ -1,4 +1,4 @@
-"""The boot files: our chains alone, a script that a POSIX shell takes, a unit with its path quoted."""
+"""The boot files: our chains alone, and a script that a POSIX shell takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from rules.netfilter.boot import Backend, render_boot_rules, render_boot_script, render_boot_unit
+from rules.netfilter.boot import Backend, render_boot_rules, render_boot_script
 from tests.netfilter.documents import document
 
 
@@ -27,9 +27,3 @@ def test_the_script_is_one_that_sh_takes(backend: Backend, interfaces: tuple[str
     done = subprocess.run([shell, "-n"], input=text, text=True, capture_output=True, timeout=10, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"ip6tables-{backend}" in text
-
-
-def test_the_unit_quotes_the_path() -> None:
-    text = render_boot_unit('/srv/50%/a "b"/boot.sh')
-    assert 'ExecStart=/bin/sh "/srv/50%%/a \\"b\\"/boot.sh"' in text
-    assert "Before=network-pre.target" in text
