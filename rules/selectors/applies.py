@@ -17,6 +17,7 @@ from rules.selectors.windows import WindowView, stored_window, window_view
 SILENT_AFTER_SECONDS = 5.0
 RECENT = 5
 ANSWERED_WITHIN_SECONDS = 5.0
+KEEP_NOT_TOLD = "Whether it was kept in time the root worker has not reported yet."
 NOT_TOLD = "The host puts back what was there before; the root worker has not reported it yet."
 
 logger = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ def _notice(apply: Apply, state: str, window: WindowView | None, *, ended: bool,
     if ended:
         return "The root worker is done; its outcome is being written down."
     if window is not None and window.over:
-        return f"The time is over. {NOT_TOLD}"
+        return f"The time is over. {KEEP_NOT_TOLD if apply.answer == Apply.Answer.KEEP else NOT_TOLD}"
     if window is not None and apply.answer and not asked:
         word = Apply.Answer(apply.answer).label
         return f"{apply.answered_by} asked for: {word}. The root worker has not answered yet."

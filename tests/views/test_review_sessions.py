@@ -18,7 +18,7 @@ from rules.services.actors import Actor
 from rules.services.outcomes import outcome_record
 from rules.services.rules import rule_create, rule_delete, rule_update
 from tests.services.confirmed import confirm
-from tests.services.kernel import outcome_of, snapshot_store
+from tests.services.kernel import outcome_of, snapshot_store, window_of
 from tests.views.pages import HOST, has_no_inline_code, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.redis]
@@ -229,3 +229,19 @@ def test_what_became_of_them_is_told(
     words = text_of(working.get(f"{HOST}/applies/{apply.pk}/"))
     assert f"Sessions that lost their allowance: {detail}." in words
     assert AuditEvent.objects.get(verb="apply-confirmed", detail="", after__sessions=detail)
+
+
+@pytest.mark.parametrize("answer", ["keep", ""])
+def test_while_sessions_are_ended_nobody_says_that_it_is_rolled_back(
+    working: Client, host: Host, ssh: Rule, alice: Actor, answer: str
+) -> None:
+    loaded(host, seen(group("203.0.113.9")))
+    remove(ssh, host, alice)
+    form = {"version": str(host.draft_version), "sequence": str(host.sequence), "message": "close it"}
+    working.post(PATH, {**form, "end_sessions": "on"})
+    apply = Apply.objects.latest("created_at")
+    outcome_record(outcome=outcome_of(apply, "awaiting", 100, {"window": window_of(60, left=-1)}))
+    Apply.objects.filter(pk=apply.pk).update(answer=answer)
+    words = text_of(working.get(f"{HOST}/applies/{apply.pk}/"))
+    assert ("Whether it was kept in time the root worker has not reported yet." in words) is bool(answer)
+    assert ("The host puts back what was there before" in words) is not bool(answer)
