@@ -115,7 +115,9 @@ class Watched:
         """Return who came to the point; None when the apply is over and nobody did."""
         while (pid := self.rig.reached(point)) is None:
             if self.look():
-                return None
+                # The last point comes right after the window is closed.
+                time.sleep(0.2)
+                return self.rig.reached(point)
             time.sleep(0.01)
         return pid
 
