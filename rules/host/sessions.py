@@ -158,17 +158,25 @@ def _listed() -> Listing:
 
 
 def _surroundings_now() -> Surroundings:
-    commands = [Command(("ip", "-json", "address", "show"))]
-    commands += [Command(("ip", "-json", f"-{family}", "route", "show")) for family in _ANY]
-    printed: list[Any] = []
-    for command, result in zip(commands, run_all(commands), strict=True):
-        if isinstance(result, CommandFailed):
-            raise result
-        try:
-            printed.append(json.loads(result or b"[]"))
-        except ValueError as error:
-            raise CommandFailed(command.words, f"printed what is not JSON: {error}", 0, "") from None
-    return surroundings_of(printed[0], {4: printed[1], 6: printed[2]})
+    address, route4, route6 = (
+        Command(("ip", "-json", *words))
+        for words in (("address", "show"), ("-4", "route", "show"), ("-6", "route", "show"))
+    )
+    results = run_all([address, route4, route6])
+    links, routes = _items(address, results[0]), _items(route4, results[1])
+    # A kernel without IPv6 has no such routes to show, and no such sessions.
+    routes6 = [] if isinstance(results[2], CommandFailed) else _items(route6, results[2])
+    return surroundings_of(links, {4: routes, 6: routes6})
+
+
+def _items(command: Command, result: bytes | CommandFailed) -> list[dict[str, Any]]:
+    if isinstance(result, CommandFailed):
+        raise result
+    try:
+        value = json.loads(result or b"[]")
+    except ValueError as error:
+        raise CommandFailed(command.words, f"printed what is not JSON: {error}", 0, "") from None
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _inbound(surroundings: Surroundings, listing: Listing) -> Iterator[tuple[Session, Inbound]]:

@@ -140,7 +140,7 @@ def _sessions(
     """Look at the sessions from outside where there is something of ours that can have let them in."""
     if not any(_OWN_CHAIN.search(save) for save in saves.values()):
         return SessionGroups()
-    if any(isinstance(listing, CommandFailed) for listing in listings.values()):
+    if any(isinstance(listings[name], CommandFailed) for name in ("address", "route4")):
         # Without them it cannot be told who is outside; what failed is listed already.
         return None
     routes: dict[Family, list[dict[str, Any]]] = {
