@@ -83,28 +83,8 @@ class Books:
         return number
 
     def lie(self, order: dict[str, Any], confirmed_before: int | None, *, given_up: bool) -> str:
-        """Return what the books say wrongly, or twice, about an order that has ended; else nothing.
-
-        `given_up` is whether the clerk may have given it up, and again, before the host's own word came.
-        """
-        row = self.row(order)
-        kept = row["state"] == "confirmed"
-        wanted = {
-            "confirmed": order["revision"] if kept else confirmed_before,
-            "error": row["state"] == "failed",
-            "way_back": row["state"] == "rolled_back",
-            "revision": order["revision"],
-        }
-        found = {**{name: row[name] for name in wanted}, "error": bool(row["error"])}
-        found["way_back"] = bool(row["way_back"])
-        if found != wanted:
-            return f"the books say {row}, and should say {wanted}"
-        last_words = [verb for verb in row["audit"] if verb.removeprefix("apply-") in FINAL]
-        while given_up and last_words[:1] == ["apply-failed"] and len(last_words) > 1:
-            del last_words[0]
-        if last_words != [f"apply-{row['state']}"]:
-            return f"the audit says {row['audit']}"
-        return ""
+        """Return what the books say wrongly about an order that has ended, as `lie_in` does."""
+        return lie_in(self.row(order), order["revision"], confirmed_before, given_up=given_up)
 
     @contextlib.contextmanager
     def broken(self, how: str) -> Iterator[None]:
@@ -159,6 +139,26 @@ class Books:
         lines = Lines(command, environment=self._environment, log=self._log)
         self._stack.callback(lines.close)
         return lines
+
+
+def lie_in(row: dict[str, Any], revision: int, confirmed_before: int | None, *, given_up: bool) -> str:
+    """Return what a row says wrongly, or twice, about an order that has ended; else nothing.
+
+    `given_up` is whether the clerk may have given it up, and again, before the host's own word came.
+    """
+    wanted = {
+        "revision": revision,
+        "confirmed": revision if row["state"] == "confirmed" else confirmed_before,
+        "error": row["state"] == "failed",
+        "way_back": row["state"] == "rolled_back",
+    }
+    found = {**row, "error": bool(row["error"]), "way_back": bool(row["way_back"])}
+    if any(found[name] != value for name, value in wanted.items()):
+        return f"the books say {row}, and should say {wanted}"
+    last_words = [verb for verb in row["audit"] if verb.removeprefix("apply-") in FINAL]
+    while given_up and last_words[:1] == ["apply-failed"] and len(last_words) > 1:
+        del last_words[0]
+    return "" if last_words == [f"apply-{row['state']}"] else f"the audit says {row['audit']}"
 
 
 def site_variables(data: Path) -> dict[str, str]:
