@@ -49,11 +49,9 @@ def apply_nonce_create(*, apply: Apply, actor: Actor, connected_at: datetime | N
     with transaction.atomic():
         current, _ = _open_window(apply)
         _started_by(current, actor)
-        if current.window_seen_at is None:
-            # The clerk has not heard of it yet. What keeps has to come over a connection opened from now on.
-            current.window_seen_at = timezone.now()
-        else:
-            _new_connection(current, connected_at)
+        _new_connection(current.window_seen_at or current.created_at, connected_at)
+        # Where the clerk has not heard of it yet: what keeps comes over a connection opened from now on.
+        current.window_seen_at = current.window_seen_at or timezone.now()
         nonce = secrets.token_urlsafe(24)
         current.nonce_digest = _digest(nonce)
         current.save(update_fields=["nonce_digest", "window_seen_at"])
@@ -69,7 +67,7 @@ def apply_keep(*, apply: Apply, actor: Actor, nonce: str, connected_at: datetime
     with transaction.atomic():
         current, _ = _open_window(apply)
         _started_by(current, actor)
-        _new_connection(current, connected_at)
+        _new_connection(current.window_seen_at, connected_at)
         if not current.nonce_digest or not hmac.compare_digest(current.nonce_digest, _digest(nonce)):
             raise KeyRefused(WRONG_KEY)
         current.nonce_digest = ""
@@ -138,14 +136,13 @@ def _started_by(apply: Apply, actor: Actor) -> None:
         raise NotYours(f"Only {apply.requested_by}, who started it, can do this. Anyone can roll it back.")
 
 
-def _new_connection(apply: Apply, connected_at: datetime | None) -> None:
+def _new_connection(seen_at: datetime | None, connected_at: datetime | None) -> None:
     """Refuse a connection that was opened before it was known here that the rules are loaded.
 
     That is later than the load, and by the clock that knows when the connection was opened: the host's may be
     behind, and old connections would look new to it.
     """
-    seen = apply.window_seen_at
-    if connected_at is not None and (seen is None or connected_at < seen):
+    if connected_at is not None and (seen_at is None or connected_at < seen_at):
         raise OldConnection(OLD_CONNECTION)
 
 

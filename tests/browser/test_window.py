@@ -152,6 +152,8 @@ def test_a_connection_from_before_the_load_proves_nothing(stack: Stack, alice: P
             f"Cookie: {cookie}\r\nConnection: keep-alive\r\n\r\n"
         ).encode()
         assert b" 409 " in answer_of(old, request)
+    # Now the page has its key, which the next one takes the place of.
+    expect(alice.page.get_by_role("button", name="Keep", exact=True)).to_be_enabled(timeout=10_000)
     with socket.create_connection(("127.0.0.1", stack.port)) as new:
         answer = answer_of(new, request)
         assert b" 200 " in answer
