@@ -7,6 +7,7 @@ both its directions, so that it can never end another one. Which sessions lose t
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import shutil
@@ -20,16 +21,18 @@ from typing import Any
 from rules.host.runner import Command, CommandFailed, command_path, run, run_all
 from rules.netfilter.describe import counted
 from rules.netfilter.document import Document
-from rules.netfilter.inbound import Inbound, Route, Surroundings, let_in
+from rules.netfilter.inbound import Inbound, Loss, Route, Surroundings
 from rules.netfilter.loaded import loaded_documents
 from rules.netfilter.model import Family, Ruleset
-from rules.netfilter.sessions import Listing, Session, read_sessions
+from rules.netfilter.sessions import Session, read_session
 from rules.queue.session_groups import MOST_GROUPS, SessionGroup, SessionGroups
 
 logger = logging.getLogger("dockerfw.sessions")
 
 # A look must not take long: of more connections than these, none is listed.
 MOST_FOLLOWED = 20_000
+# To end some, more are looked through, but not so many that it takes all of the machine's memory and time.
+MOST_LOOKED_THROUGH = 100_000
 ENDING_SECONDS = 10.0
 AT_ONCE = 8
 
@@ -52,6 +55,10 @@ _IPV6_ICMP = 58
 _NOT_THERE = 1
 
 NO_CONNTRACK = "conntrack is not installed on this host (Debian package conntrack)"
+
+
+class TooMany(Exception):  # noqa: N818 - it states a fact
+    """There are too many connections to look through."""
 
 
 class NoConntrack(Exception):  # noqa: N818 - it states a fact
@@ -88,16 +95,16 @@ def sessions_from_outside(surroundings: Surroundings) -> SessionGroups | None:
         return None
     if _followed() > MOST_FOLLOWED:
         return SessionGroups(whole=False)
-    listing = _listed()
-    counts = Counter(inbound for _, inbound in _inbound(surroundings, listing))
+    sight = _Sight(surroundings)
+    counts = Counter(inbound for _, inbound in sight.sessions())
     groups = tuple(SessionGroup(inbound, count) for inbound, count in counts.most_common(MOST_GROUPS))
-    return SessionGroups(groups, whole=listing.whole and len(counts) <= MOST_GROUPS)
+    return SessionGroups(groups, whole=not sight.unread and len(counts) <= MOST_GROUPS)
 
 
 def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ended:
     """End the sessions that our chains in `before` had let in and `after` does not.
 
-    Raises NoConntrack, CommandFailed and NetfilterError: nothing is ended then.
+    Raises NoConntrack, TooMany, CommandFailed and NetfilterError: nothing is ended then.
     """
     documents = loaded_documents(before)
     if not documents:
@@ -105,14 +112,36 @@ def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ende
         return Ended(0)
     if not _conntrack_is_there():
         raise NoConntrack(NO_CONNTRACK)
-    surroundings, listing = _surroundings_now(), _listed()
-    found = list(_inbound(surroundings, listing))
-    lost = set(let_in({inbound for _, inbound in found}, documents, after))
-    chosen = [(session, inbound) for session, inbound in found if inbound in lost]
-    ended = _end_all(chosen)
-    if listing.whole:
-        return ended
-    return Ended(ended.count, (*ended.problems, "some lines that conntrack printed could not be read"))
+    if _followed() > MOST_LOOKED_THROUGH:
+        raise TooMany(f"the kernel follows {_followed()} connections, more than {MOST_LOOKED_THROUGH}")
+    sight = _Sight(_surroundings_now())
+    loss = Loss(documents, after)
+    lost = [(session, inbound) for session, inbound in sight.sessions() if loss.takes(inbound)]
+    ended = _end_all(lost)
+    if sight.unread:
+        words = f"{counted(sight.unread, 'line')} that conntrack printed could not be read"
+        return Ended(ended.count, (*ended.problems, words))
+    return ended
+
+
+class _Sight:
+    """The open sessions from outside as conntrack lists them; `unread` counts the lines that are none."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self.unread = 0
+
+    def sessions(self) -> Iterator[tuple[Session, Inbound]]:
+        """Yield them one by one: all of them at once can be more than this process may hold."""
+        for line in io.BytesIO(run(Command(("conntrack", "-L", "-o", "extended")))):
+            session = read_session(line.decode("ascii", "replace"))
+            if session is None:
+                self.unread += 1
+            # A zone is somebody's own, and its sessions cannot be told from ours by their addresses.
+            elif session.goes_on and not session.zone:
+                inbound = self._surroundings.inbound(session)
+                if inbound is not None:
+                    yield session, inbound
 
 
 def _end_all(chosen: Sequence[tuple[Session, Inbound]]) -> Ended:
@@ -152,11 +181,6 @@ def _followed() -> int:
         return 0
 
 
-def _listed() -> Listing:
-    printed = run(Command(("conntrack", "-L", "-o", "extended")))
-    return read_sessions(printed.decode("ascii", "replace"))
-
-
 def _surroundings_now() -> Surroundings:
     address, route4, route6 = (
         Command(("ip", "-json", *words))
@@ -177,14 +201,6 @@ def _items(command: Command, result: bytes | CommandFailed) -> list[dict[str, An
     except ValueError as error:
         raise CommandFailed(command.words, f"printed what is not JSON: {error}", 0, "") from None
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _inbound(surroundings: Surroundings, listing: Listing) -> Iterator[tuple[Session, Inbound]]:
-    for session in listing.sessions:
-        # A zone is somebody's own, and its sessions cannot be told from ours by their addresses.
-        inbound = surroundings.inbound(session) if session.goes_on and not session.zone else None
-        if inbound is not None:
-            yield session, inbound
 
 
 def _addresses(links: Sequence[dict[str, Any]]) -> list[str]:

@@ -96,22 +96,49 @@ class Surroundings:
         return ()
 
 
-def let_in(
-    sessions: Iterable[Inbound], before: Mapping[Family, Document], after: Document
-) -> tuple[Inbound, ...]:
-    """Return those that the document before allowed and the document after allows no more.
+class Loss:
+    """The sessions that the document before allowed and the document after allows no more.
 
-    `before` has a document for each family in which there was one.
+    `before` has a document for each family in which there was one. It is made for asking about very many.
     """
-    return tuple(
-        session
-        for session in sessions
-        if session.family in before
-        and is_filtered(before[session.family], session)
-        and is_allowed(before[session.family], session)
-        and is_filtered(after, session)
-        and not is_allowed(after, session)
-    )
+
+    def __init__(self, before: Mapping[Family, Document], after: Document) -> None:
+        self._before = {family: _Judge(document) for family, document in before.items()}
+        self._after = _Judge(after)
+
+    def takes(self, session: Inbound) -> bool:
+        """Say whether the session loses its allowance."""
+        before = self._before.get(session.family)
+        return (
+            before is not None and before.verdict(session) is True and self._after.verdict(session) is False
+        )
+
+
+class _Judge:
+    """One document; for sessions that differ in their sources only, it looks through its rules once."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._known: dict[tuple[object, ...], bool | tuple[str, ...] | None] = {}
+
+    def verdict(self, session: Inbound) -> bool | None:
+        """Return whether the document lets the session in, None where it does not decide about it."""
+        kind = (session.place, session.protocol, session.port, session.inner_port, session.interfaces)
+        key = (session.family, *kind, session.protocol == "udp" and _address(session.source).is_link_local)
+        if key not in self._known:
+            self._known[key] = self._verdict(session)
+        known = self._known[key]
+        if not isinstance(known, tuple):
+            return known
+        return any(_comes_from(source, session.source) for source in known)
+
+    def _verdict(self, session: Inbound) -> bool | tuple[str, ...] | None:
+        if not is_filtered(self._document, session):
+            return None
+        if _is_basic(self._document, session):
+            return True
+        rules = (rule for rule in self._document.rules if _reaches(rule, session))
+        return tuple({rule.source for rule in rules})
 
 
 def is_filtered(document: Document, session: Inbound) -> bool:
@@ -129,10 +156,15 @@ def is_allowed(document: Document, session: Inbound) -> bool:
 
 def rule_allows(rule: DocumentRule, session: Inbound) -> bool:
     """Say whether a rule lets the session in."""
+    return _reaches(rule, session) and _comes_from(rule.source, session.source)
+
+
+def _reaches(rule: DocumentRule, session: Inbound) -> bool:
+    """Say whether a rule lets such a session in when it comes from the right source."""
     if not rule.enabled or session.family not in rule.families:
         return False
     protocol = _ICMP[session.family] if rule.protocol == "icmp" else rule.protocol
-    if protocol not in ("any", session.protocol) or not _comes_from(rule.source, session.source):
+    if protocol not in ("any", session.protocol):
         return False
     published = rule.port_kind != CONTAINER_KIND
     if rule.scope not in ("both", session.place):

@@ -1,7 +1,7 @@
 """What `conntrack -L -o extended` prints, as values: the connections that the kernel follows.
 
-Owns that text. Who began a session, and whether a document allows it, is for `inbound.py`. A line that cannot
-be read is counted, never guessed at.
+Owns a line of that text; there may be very many, so each is read by itself. Who began a session, and whether
+a document allows it, is for `inbound.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from typing import Final
 
 from rules.netfilter.model import Family
@@ -82,26 +81,13 @@ class Session:
         return self.replied and self.state not in _OVER
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The sessions of a listing; `whole` is False when lines were left out or could not be read."""
+def read_session(line: str) -> Session | None:
+    """Read one line, None when it cannot be read.
 
-    sessions: tuple[Session, ...]
-    whole: bool
-
-
-def read_sessions(text: str, *, most: int | None = None) -> Listing:
-    """Read what conntrack printed with `-o extended`, at most so many lines of it."""
-    lines = [line for line in text.split("\n") if line.strip()]
-    found = [session for line in islice(lines, most) if (session := _read_line(line.split())) is not None]
-    return Listing(tuple(found), whole=len(found) == len(lines))
-
-
-def _read_line(words: list[str]) -> Session | None:
-    """Read `ipv4 2 tcp 6 431999 ESTABLISHED src=… dst=… sport=… dport=… [UNREPLIED] src=… … mark=0 use=1`.
-
+    `ipv4 2 tcp 6 431999 ESTABLISHED src=… dst=… sport=… dport=… [UNREPLIED] src=… … mark=0 use=1`.
     The time is not there for a connection that hardware has taken over, the state for most protocols.
     """
+    words = line.split()
     if len(words) < 5 or words[0] not in _FAMILIES or not _is_number(words[3], 255) or words[3] == "0":
         return None
     family, number = _FAMILIES[words[0]], int(words[3])

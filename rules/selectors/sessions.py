@@ -16,7 +16,7 @@ from rules.netfilter.describe import counted, describe_rule
 from rules.netfilter.diff import DocumentDiff
 from rules.netfilter.document import Document, DocumentRule
 from rules.netfilter.errors import NetfilterError
-from rules.netfilter.inbound import Inbound, let_in, rule_allows
+from rules.netfilter.inbound import Inbound, Loss, rule_allows
 from rules.netfilter.loaded import loaded_documents
 from rules.netfilter.model import Family
 from rules.selectors.memory import Memory
@@ -55,10 +55,10 @@ def lost_sessions(view: SnapshotView | None, document: Document, diff: DocumentD
     except NetfilterError:
         # Somebody has put into our chains what no document can say, so none can say who was let in by it.
         return LostSessions()
-    lost = set(let_in([group.inbound for group in seen.groups], before, document))
+    loss = Loss(before, document)
     counts: Counter[DocumentRule | None] = Counter()
     for group in seen.groups:
-        if group.inbound in lost:
+        if loss.takes(group.inbound):
             counts[_rule_of(group.inbound, before[group.inbound.family], diff)] += group.count
     sentences = [_sentence(rule, count) for rule, count in counts.most_common(NAMED)]
     if len(counts) > NAMED:

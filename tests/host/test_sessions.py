@@ -317,13 +317,24 @@ def test_too_many_connections_are_not_listed(
     assert sessions_now() == SessionGroups(whole=False)
 
 
+def test_too_many_connections_are_not_looked_through(
+    opened: dict[str, socket], state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST_LOOKED_THROUGH", 1)
+    apply(state, 2, ADMINS, end_sessions=True)
+    found = step(answer("keep", state))
+    assert found.state == "failed"
+    assert "connections, more than 1" in found.detail
+    assert lives(opened) == set(opened)
+
+
 def test_the_root_worker_s_few_powers_are_enough(opened: dict[str, socket], inside: Namespace) -> None:
     code = """
 from rules.host.privileges import NEEDED, keep_only
-from rules.host.sessions import _delete, _inbound, _kill_socket, _listed, _surroundings_now
+from rules.host.sessions import _Sight, _delete, _kill_socket, _surroundings_now
 from rules.host.runner import run
 print(sorted(keep_only(NEEDED)))
-for session, inbound in _inbound(_surroundings_now(), _listed()):
+for session, inbound in _Sight(_surroundings_now()).sessions():
     if inbound.source == "192.0.2.2":
         run(_kill_socket(session))
         run(_delete(session))

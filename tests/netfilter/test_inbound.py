@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.netfilter.document import Document
-from rules.netfilter.inbound import Inbound, Route, Surroundings, is_allowed, is_filtered, let_in
+from rules.netfilter.inbound import Inbound, Loss, Route, Surroundings, is_allowed, is_filtered
 from rules.netfilter.loaded import loaded_documents
 from rules.netfilter.model import Family, Ruleset
 from rules.netfilter.render import render_restore
 from rules.netfilter.replay import parse_restore
-from rules.netfilter.sessions import read_sessions
+from rules.netfilter.sessions import read_session
 from tests.netfilter.documents import document, documents
 
 FAMILIES: tuple[Family, Family] = (4, 6)
@@ -50,7 +50,8 @@ def seen(
         f"{family} {protocol} 99 ESTABLISHED src={source} dst={to} sport=4711 dport={port}"
         f" src={inner_address} dst={back or source} sport={inner_port} dport=4711 [ASSURED] mark=0 use=1"
     )
-    (session,) = read_sessions(text).sessions
+    session = read_session(text)
+    assert session is not None
     return HOST.inbound(session)
 
 
@@ -94,7 +95,17 @@ def test_the_longest_route_says_which_interface() -> None:
 
 def taken(before: Document, after: Document, *sessions: Inbound) -> tuple[Inbound, ...]:
     """Return which of the sessions lose their allowance."""
-    return let_in(sessions, dict.fromkeys(FAMILIES, before), after)
+    loss = Loss(dict.fromkeys(FAMILIES, before), after)
+    lost = tuple(session for session in sessions if loss.takes(session))
+    # What it remembers of one session must not change what it says of another.
+    assert lost == tuple(
+        session
+        for session in sessions
+        if all(is_filtered(document, session) for document in (before, after))
+        and is_allowed(before, session)
+        and not is_allowed(after, session)
+    )
+    return lost
 
 
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"]}
@@ -117,8 +128,8 @@ def test_what_another_rule_still_allows_is_not_taken() -> None:
 
 def test_what_the_document_before_did_not_allow_is_not_taken() -> None:
     assert taken(document(), document(), inbound()) == ()
-    assert let_in([inbound()], {}, document()) == ()
-    assert let_in([inbound()], {6: document(SSH)}, document()) == ()
+    assert not Loss({}, document()).takes(inbound())
+    assert not Loss({6: document(SSH)}, document()).takes(inbound())
 
 
 def test_container_ports_are_counted_inside() -> None:
