@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import shutil
 import time
 from collections import Counter
@@ -26,8 +25,6 @@ from rules.netfilter.loaded import loaded_documents
 from rules.netfilter.model import Family, Ruleset
 from rules.netfilter.sessions import Session, read_session
 from rules.queue.session_groups import MOST_GROUPS, SessionGroup, SessionGroups
-
-logger = logging.getLogger("dockerfw.sessions")
 
 # A look must not take long: of more connections than these, none is listed.
 MOST_FOLLOWED = 20_000
