@@ -38,7 +38,11 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def rehearsing() -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """Start a process that is in the middle of a rehearsal; give it and its folder."""
     process = subprocess.Popen(
-        [sys.executable, "-c", REHEARSES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+        [sys.executable, "-c", REHEARSES],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        start_new_session=True,
     )
     assert process.stdout is not None
     try:
@@ -48,6 +52,13 @@ def rehearsing() -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 stream.close()
+
+
+def somebody_gone() -> int:
+    """Return the id of a process that has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait(10)
+    return process.pid
 
 
 def test_what_a_killed_rehearsal_leaves_is_removed_and_a_living_one_is_left_alone() -> None:
@@ -61,8 +72,7 @@ def test_what_a_killed_rehearsal_leaves_is_removed_and_a_living_one_is_left_alon
 
 
 def test_other_things_of_such_a_name_stay(temporary: Path) -> None:
-    with rehearsing() as (gone, _):
-        pid = gone.pid
+    pid = somebody_gone()
     full = temporary / f"dockerfw-rehearsal-{pid}-full"
     full.mkdir()
     (full / "notes").write_text("not a rehearsal's")
@@ -81,8 +91,7 @@ def test_other_things_of_such_a_name_stay(temporary: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_another_users_folder_stays(temporary: Path) -> None:
-    with rehearsing() as (gone, _):
-        pid = gone.pid
+    pid = somebody_gone()
     folder = temporary / f"dockerfw-rehearsal-{pid}-other"
     folder.mkdir()
     os.chown(folder, 65534, 65534)

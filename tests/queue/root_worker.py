@@ -100,7 +100,7 @@ class RootWorker:
 
     def progress(self, value: dict[str, Any]) -> Outcome | None:
         """Return the newest that was told about an order."""
-        raw: Any = self.redis.get(progress_key(value["host"], value["apply"]))
+        raw: Any = self.redis.get(progress_key(HOST, value["apply"]))
         return None if raw is None else Outcome.from_json(load_json(raw))
 
     def answer(self, value: dict[str, Any], kind: str, **changes: Any) -> dict[str, Any]:

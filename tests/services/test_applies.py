@@ -15,7 +15,7 @@ from rq.serializers import JSONSerializer
 from rules.models import Apply, AuditEvent, Host, Revision
 from rules.netfilter.document import digest, parse_document
 from rules.queue import client
-from rules.queue.orders import EXPIRY_SECONDS, Order, firewall_queue
+from rules.queue.orders import EXPIRY_SECONDS, Order, firewall_queue, progress_key
 from rules.selectors.applies import apply_get
 from rules.selectors.drafts import base_revision, draft_document, pending_diff
 from rules.services.actors import Actor
@@ -310,7 +310,7 @@ def test_the_page_shows_progress_before_it_is_written_down(
     assert done is not None
     assert not done.finished
     assert "being written down" in done.notice
-    client.connection().set(f"dockerfw:progress:{apply.pk}", b"{junk")
+    client.connection().set(progress_key("local", str(apply.pk)), b"{junk")
     broken = apply_get(apply.pk)
     assert broken is not None
     assert "cannot be read" in broken.notice
