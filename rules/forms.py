@@ -161,6 +161,7 @@ class SettingsForm(forms.Form):
         choices=(("accept", "is let through"), ("refuse", "is refused")),
         widget=forms.RadioSelect,
     )
+    heal_anchors = forms.BooleanField(required=False, label="Put the anchors back by itself")
 
     def __init__(self, *args: Any, offered: Iterable[str] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -177,6 +178,7 @@ class SettingsForm(forms.Form):
             "trusted_interfaces": split_names(str(data["trusted_interfaces"])),
             "refuse": data["refuse"],
             "icmp": data["icmp"],
+            "heal_anchors": bool(data["heal_anchors"]),
         }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django import template
 
-from rules.netfilter.describe import describe_rule
-from rules.netfilter.document import DocumentRule
+from rules.netfilter.describe import describe_expectation, describe_rule
+from rules.netfilter.document import DocumentRule, Expectation
 from rules.views import wording
 
 register = template.Library()
@@ -25,6 +25,12 @@ _OWNERS = {
 def describe(rule: DocumentRule) -> str:
     """Put a rule into one line for people."""
     return describe_rule(rule)
+
+
+@register.filter
+def sentence(expectation: Expectation) -> str:
+    """Put an expectation into one line for people."""
+    return describe_expectation(expectation)
 
 
 @register.filter
