@@ -81,6 +81,7 @@ MESSAGES = (
     "rules.queue.outcomes",
     "rules.queue.console",
     "rules.queue.snapshots",
+    "rules.queue.surroundings",
     "rules.queue.fields",
 )
 ROOT_SIDE = ("rules.queue.root", "rules.queue.jobs", "rules.queue.journal", "rules.queue.console_journal")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from redis import Redis
@@ -16,6 +17,7 @@ from redis.exceptions import RedisError
 
 from rules.host.answers import carry_out
 from rules.host.apply import Apply
+from rules.host.backend import Saves
 from rules.host.clock import utc_now
 from rules.host.outbox import FINAL_STATES
 from rules.host.snapshot import observe
@@ -34,6 +36,7 @@ from rules.queue.orders import (
     progress_key,
     snapshot_key,
 )
+from rules.queue.snapshots import Backend
 
 logger = logging.getLogger("dockerfw.jobs")
 
@@ -50,16 +53,24 @@ class RootJobs:
     """What the queue of one host may ask for.
 
     `window_seconds` replaces the length of every window, for tests, which cannot wait for real ones.
+    Docker is asked for its containers over `docker_socket`, where that is given.
     """
 
     def __init__(
-        self, *, host: str, state: StateDirectory, connection: Redis, window_seconds: int | None = None
+        self,
+        *,
+        host: str,
+        state: StateDirectory,
+        connection: Redis,
+        window_seconds: int | None = None,
+        docker_socket: Path | None = None,
     ) -> None:
         self._host = host
         self._state = state
         self._connection = connection
         self._journal = Journal(state.journal, on_final=self._progress_again)
         self._window_seconds = window_seconds
+        self._docker_socket = docker_socket
         self._progress_works = True
 
     def allowed(self) -> dict[str, AllowedJob]:
@@ -95,7 +106,7 @@ class RootJobs:
         self._progress(outcome)
         seen = (run.after.backend, run.after.saves) if run.after and outcome.state == "awaiting" else None
         with contextlib.suppress(RedisError):
-            self._store(observe(self._host, seen=seen))
+            self._look(seen=seen)
         self.deliver()
 
     def answer(self, value: dict[str, object]) -> None:
@@ -112,18 +123,18 @@ class RootJobs:
             logger.warning("apply %s: %s", outcome.apply, outcome.error.summary)
         elif outcome.state in FINAL_STATES:
             with contextlib.suppress(RedisError):
-                self._store(observe(self._host))
+                self._look()
         self.deliver()
 
     def observe(self) -> None:
         """Look at the host and store the snapshot."""
-        self._store(observe(self._host))
+        self._look()
 
     def window_closed(self) -> None:
         """Show and send how a window ended that nobody here has ended."""
         self.deliver()
         try:
-            self._store(observe(self._host))
+            self._look()
         except RedisError as error:
             logger.warning("the snapshot is not stored: %s", error)
 
@@ -228,6 +239,9 @@ class RootJobs:
     def _progress_again(self, outcome: Outcome) -> None:
         self._progress_works = True
         self._progress(outcome)
+
+    def _look(self, *, seen: tuple[Backend, Saves] | None = None) -> None:
+        self._store(observe(self._host, seen=seen, docker_socket=self._docker_socket))
 
     def _store(self, snapshot: Snapshot) -> None:
         value: Any = dump_json(snapshot.to_json())

@@ -80,7 +80,13 @@ def connect(url: str) -> Redis:
 def serve(environment: Environment, state: StateDirectory, *, window_seconds: int | None = None) -> None:
     """Undo what was left half done, then serve until told to stop."""
     connection = connect(environment.redis_url)
-    jobs = RootJobs(host=environment.host, state=state, connection=connection, window_seconds=window_seconds)
+    jobs = RootJobs(
+        host=environment.host,
+        state=state,
+        connection=connection,
+        window_seconds=window_seconds,
+        docker_socket=environment.docker_socket,
+    )
     minder = Minder(state, closed=jobs.window_closed)
     try:
         minder.start()

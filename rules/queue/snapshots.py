@@ -12,79 +12,39 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from rules.queue.fields import MAX_SAVE_CHARACTERS, Fields
+from rules.queue.surroundings import (
+    Container,
+    Family,
+    Interface,
+    ListeningSocket,
+    PublishedPort,
+    SetMembers,
+    read_containers,
+    read_sets,
+    read_sockets,
+)
+
+__all__ = [
+    "FAMILIES",
+    "Backend",
+    "CommandError",
+    "Container",
+    "DockerState",
+    "Family",
+    "Interface",
+    "ListeningSocket",
+    "PublishedPort",
+    "SetMembers",
+    "Snapshot",
+    "saves_digest",
+]
 
 SNAPSHOT_FORMAT = "dockerfw-snapshot/1"
 
 DockerState = Literal["iptables", "nftables", "absent"]
 Backend = Literal["nft", "legacy"]
-Family = Literal[4, 6]
 
 FAMILIES: tuple[Family, Family] = (4, 6)
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """A network interface of the host with its addresses in CIDR form."""
-
-    name: str
-    addresses: tuple[str, ...]
-    up: bool
-
-    @classmethod
-    def from_json(cls, value: object, path: str = "") -> Interface:
-        """Read an interface. Raises OrderError."""
-        fields = Fields(value, path)
-        interface = cls(
-            name=fields.text("name", longest=64),
-            addresses=fields.addresses("addresses", most=4096),
-            up=fields.flag("up"),
-        )
-        fields.done()
-        return interface
-
-    def to_json(self) -> dict[str, object]:
-        """Return the interface as a JSON object."""
-        return {"name": self.name, "addresses": list(self.addresses), "up": self.up}
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedPort:
-    """A port that Docker publishes, read from its DNAT rules; `address` is empty when it is any address."""
-
-    family: Family
-    protocol: str
-    address: str
-    port: int
-    to_address: str
-    to_port: int
-
-    @classmethod
-    def from_json(cls, value: object, path: str = "") -> PublishedPort:
-        """Read a published port. Raises OrderError."""
-        fields = Fields(value, path)
-        port = cls(
-            family=cast(Family, fields.integer("family", least=4, most=6)),
-            protocol=fields.text("protocol", longest=32),
-            address=fields.text("address", longest=64),
-            port=fields.integer("port", least=1, most=65535),
-            to_address=fields.text("to_address", longest=64),
-            to_port=fields.integer("to_port", least=1, most=65535),
-        )
-        if port.family not in (4, 6):
-            fields.fail("family", "must be 4 or 6")
-        fields.done()
-        return port
-
-    def to_json(self) -> dict[str, object]:
-        """Return the published port as a JSON object."""
-        return {
-            "family": self.family,
-            "protocol": self.protocol,
-            "address": self.address,
-            "port": self.port,
-            "to_address": self.to_address,
-            "to_port": self.to_port,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +78,8 @@ class CommandError:
 class Snapshot:
     """What the root worker saw: both families' saves with counters, and what lies around them.
 
-    A family whose save failed has an empty text in `saves` and an entry in `errors`.
+    A family whose save failed has an empty text in `saves` and an entry in `errors`. `containers` is None
+    where the root worker has no Docker socket, or Docker does not answer; `sets` are those that rules name.
     """
 
     host: str
@@ -132,6 +93,9 @@ class Snapshot:
     versions: Mapping[str, str]
     errors: tuple[CommandError, ...]
     sha256: str
+    sockets: tuple[ListeningSocket, ...] = ()
+    containers: tuple[Container, ...] | None = None
+    sets: tuple[SetMembers, ...] = ()
 
     @classmethod
     def from_json(cls, value: object) -> Snapshot:
@@ -164,6 +128,9 @@ class Snapshot:
                 CommandError.from_json(item, path) for item, path in fields.items("errors", most=64)
             ),
             sha256=fields.digest("sha256"),
+            sockets=read_sockets(fields),
+            containers=read_containers(fields),
+            sets=read_sets(fields),
         )
         for part in (saves, routes, docker, versions, fields):
             part.done()
@@ -184,7 +151,14 @@ class Snapshot:
             "versions": dict(self.versions),
             "errors": [error.to_json() for error in self.errors],
             "sha256": self.sha256,
+            "sockets": [socket.to_json() for socket in self.sockets],
+            "containers": _containers_json(self.containers),
+            "sets": [found.to_json() for found in self.sets],
         }
+
+
+def _containers_json(containers: tuple[Container, ...] | None) -> list[dict[str, object]] | None:
+    return None if containers is None else [container.to_json() for container in containers]
 
 
 def saves_digest(saves: Mapping[Family, str]) -> str:

@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SOCKET_PATH_MAX = 107
 # Made by scripts/setup for a run that root started itself, not by sudo.
 ACCOUNT = "dockerfw"
+# Where Docker listens; only a root worker that manages the machine itself is given it.
+DOCKER_SOCKET = Path("/var/run/docker.sock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ class Layout:
             # Plain HTTP: browsers would not send back a cookie that is marked secure.
             "DOCKERFW_SECURE_COOKIES": "0",
         }
+        if options.host and user == self.root_user and DOCKER_SOCKET.is_socket():
+            defaults["DOCKERFW_DOCKER_SOCKET"] = str(DOCKER_SOCKET)
         return {**defaults, **os.environ, **self._places(user), "PYTHONUNBUFFERED": "1"}
 
     def _places(self, user: str) -> dict[str, str]:

@@ -31,6 +31,8 @@ from rules.queue.orders import (
     saves_digest,
     why_expired,
 )
+from rules.queue.snapshots import Container, ListeningSocket, SetMembers
+from rules.queue.surroundings import ContainerPort
 
 APPLY = "0b8d6a1e-9c2f-4d53-8a77-0123456789ab"
 DIGEST = "ab" * 32
@@ -53,6 +55,7 @@ ROLLED_BACK = Outcome(
 )
 KEEP = Answer(APPLY, 8, "local", "keep", None, TIME)
 EXTEND = Answer(APPLY, 8, "local", "extend", 120, TIME)
+PORT = ContainerPort("tcp", 5432, 5433, "127.0.0.1")
 SAVES: Any = {4: "*filter\nCOMMIT\n", 6: "\udcff"}
 SNAPSHOT = Snapshot(
     "local",
@@ -66,7 +69,15 @@ SNAPSHOT = Snapshot(
     {"iptables": "iptables v1.8.9 (nf_tables)", "kernel": "6.1"},
     (CommandError(("ip", "address"), None, "gone"),),
     saves_digest(SAVES),
+    (
+        ListeningSocket(6, "tcp", "", 80, False, "", "nginx", 12, "nginx.service"),
+        ListeningSocket(4, "udp", "127.0.0.53", 53, interface="lo", container="0123456789ab"),
+    ),
+    (Container("0123456789ab", "db", "shop", "database", "x", ("172.18.0.2", "fd00::2"), (PORT,)),),
+    (SetMembers("office", "hash:net", ("192.0.2.0/24",), "family inet"), SetMembers("large")),
 )
+SOCKET: Any = SNAPSHOT.sockets[0].to_json()
+CONTAINER: Any = (SNAPSHOT.containers or ())[0].to_json()
 MESSAGES: list[Any] = [ORDER, OUTCOME, AWAITING, ROLLED_BACK, KEEP, EXTEND, SNAPSHOT]
 
 
@@ -120,6 +131,17 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (SNAPSHOT, "saves", {"4": ""}, "saves.6: is missing"),
     (SNAPSHOT, "interfaces", [{"name": 1}], r"interfaces\[0\].name"),
     (SNAPSHOT, "docker", {"state": "podman"}, "docker.state"),
+    (SNAPSHOT, "sockets", [1] * 5000, "at most 4096"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "port": 0}], r"sockets\[0\].port"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "family": 5}], r"sockets\[0\].family: must be 4 or 6"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "address": "localhost"}], "such as 192.0.2.1"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "container": "../x"}], "id of a container"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "pid": -1}], "not from 1"),
+    (SNAPSHOT, "containers", [{**CONTAINER, "id": "DB"}], "id of a container"),
+    (SNAPSHOT, "containers", [{**CONTAINER, "name": "x" * 256}], "at most 255"),
+    (SNAPSHOT, "containers", [{**CONTAINER, "ports": [{"protocol": "tcp"}]}], r"ports\[0\].port"),
+    (SNAPSHOT, "containers", [{**CONTAINER, "surprise": 1}], "not a known key"),
+    (SNAPSHOT, "sets", [{"name": "a", "kind": "", "members": ["x"] * 20_001}], "at most 20000"),
 ]
 
 
