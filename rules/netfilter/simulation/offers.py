@@ -1,7 +1,7 @@
 """What a host offers to the network, a line a port: the sockets, the published ports and who is behind them.
 
-Owns which of them are one thing (docker-proxy's socket and Docker's DNAT rule for the same port), and how each
-is named. Who may reach it is for exposure.py.
+Owns which of them are one thing (docker-proxy's socket and Docker's DNAT rule for the same port), and how
+each is named. Who may reach it is for exposure.py.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class _Group:
     def _behind(
         self, protocol: str, port: int, address: Address | None, containers: tuple[Container, ...]
     ) -> list[Container]:
-        """Return the containers that answer: those that Docker's rules name, else those that publish the port."""
+        """Return the containers that answer: those that Docker's rules name, else the port's publishers."""
         targets = {each.to_address for each in self.published}
         found = [each for each in containers if targets & set(each.addresses)]
         return found or [
