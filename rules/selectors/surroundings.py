@@ -1,0 +1,82 @@
+"""Make of a snapshot what the simulator works on: one family's rules, compiled, and what lies around them.
+
+Owns the way from the message to the simulator's own values, for what the kernel holds and for what it would
+hold after a load. A family whose rules could not be read has nothing to simulate: that is None, and never "no
+rules".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from ipaddress import ip_interface
+from types import MappingProxyType
+
+from rules.netfilter.document import digest
+from rules.netfilter.document_values import Document
+from rules.netfilter.model import Family, Ruleset
+from rules.netfilter.own import OWN_CHAINS
+from rules.netfilter.render import render_restore
+from rules.netfilter.replay import parse_restore
+from rules.netfilter.simulation.simulate import Prepared, prepare
+from rules.netfilter.simulation.surroundings import Interface, IpSet, Surroundings
+from rules.queue.orders import Snapshot
+from rules.selectors.memory import Memory
+from rules.selectors.snapshots import SnapshotView
+
+_OWN_RULE = re.compile(rf"^(?:\[\d+:\d+\] )?-A (?:{'|'.join(OWN_CHAINS)}) .*\n", re.MULTILINE)
+# Four for each family: what is live, the draft, and what two others look at.
+_prepared: Memory[Prepared] = Memory(8)
+
+
+def surroundings_of(snapshot: Snapshot) -> Surroundings:
+    """Return the interfaces, default routes and sets of a snapshot."""
+    interfaces = tuple(
+        Interface(
+            name=each.name,
+            addresses=tuple(ip_interface(address) for address in each.addresses),
+            up=each.up,
+            master=each.master,
+            kind=each.kind,
+        )
+        for each in snapshot.interfaces
+    )
+    sets = {each.name: IpSet(each.name, each.kind, each.members, each.options) for each in snapshot.sets}
+    routes: Mapping[Family, tuple[str, ...]] = MappingProxyType(dict(snapshot.default_routes))
+    return Surroundings(interfaces, routes, MappingProxyType(sets))
+
+
+def prepared_of(view: SnapshotView, family: Family) -> Prepared | None:
+    """Return what the kernel held, ready to be asked; None when this family's rules could not be read."""
+    if not view.snapshot.saves[family]:
+        return None
+    return _prepared.made(
+        (family, _key(view.snapshot)),
+        lambda: prepare(view.rulesets[family], surroundings_of(view.snapshot), family),
+    )
+
+
+def hypothetical(view: SnapshotView, document: Document, revision: int, family: Family) -> Prepared | None:
+    """Return what the kernel would hold after a load of a document; None as in `prepared_of`.
+
+    Rules of others stay as they were seen. Raises ParseError for a live table that cannot be replayed.
+    """
+    if not view.snapshot.saves[family]:
+        return None
+    return _prepared.made(
+        (family, _key(view.snapshot), digest(document), revision),
+        lambda: prepare(after_load(view, document, revision, family), surroundings_of(view.snapshot), family),
+    )
+
+
+def after_load(view: SnapshotView, document: Document, revision: int, family: Family) -> Ruleset:
+    """Return the ruleset that a load of a document would leave behind. Raises ParseError."""
+    load = render_restore(document, family, live=view.rulesets[family], revision=revision)
+    # The load flushes our chains anyway, and replaying a rule takes its time.
+    kept = _OWN_RULE.sub("", view.snapshot.saves[family])
+    return parse_restore(f"{kept.rstrip()}\n{load}", family=family)
+
+
+def _key(snapshot: Snapshot) -> Hashable:
+    routes = tuple(snapshot.default_routes[family] for family in sorted(snapshot.default_routes))
+    return (snapshot.sha256, snapshot.interfaces, routes, snapshot.sets)
