@@ -16,6 +16,7 @@ from rules.netfilter.model import Family
 from rules.netfilter.owners import FAMILY_NAMES
 from rules.netfilter.protocols import protocol_number
 from rules.netfilter.simulation.addresses import AddressSet
+from rules.netfilter.simulation.allowing import Allowances
 from rules.netfilter.simulation.listening import Address
 from rules.netfilter.simulation.offers import Offer
 from rules.netfilter.simulation.reach import Reach, Service, reach
@@ -42,7 +43,8 @@ _SAME_LINK: Final = AddressSet.of(6, ["fe80::/10"])
 class Who:
     """Who reaches an offer over one family by some interfaces.
 
-    `parts` are sets of sources with the verdict that they meet; `reason` is why no rule was asked.
+    `rules` are the ids of dockerfw's rules that let them in, `parts` sets of sources with the verdict that they
+    meet; `reason` is why no rule was asked.
     """
 
     family: Family
@@ -51,6 +53,7 @@ class Who:
     passes: AddressSet
     refused: AddressSet
     unknown: AddressSet
+    rules: tuple[str, ...] = ()
     parts: tuple[tuple[AddressSet, Verdict], ...] = ()
     reason: str = ""
 
@@ -100,6 +103,7 @@ class _Asking:
         self.prepared = prepared
         self.outside = outside
         self.answers: dict[Service, Reach] = {}
+        self.allowances = {family: Allowances(each.ruleset, family) for family, each in prepared.items()}
 
     def row(self, offer: Offer) -> Row:
         """Ask for one offer."""
@@ -151,7 +155,7 @@ class _Asking:
             nothing = AddressSet.nothing(family)
             reason = f"the rules of {FAMILY_NAMES[family]} could not be read"
             everyone = AddressSet.everything(family)
-            return Who(family, (interface.name,), "unknown", nothing, nothing, everyone, (), reason)
+            return Who(family, (interface.name,), "unknown", nothing, nothing, everyone, reason=reason)
         found = [self._reach(prepared, offer, family, interface, each) for each in destinations]
         passes, unknown = found[0].passes, found[0].unknown
         for more in found[1:]:
@@ -164,8 +168,10 @@ class _Asking:
             passes, unknown = passes.intersection(everyone), unknown.intersection(everyone)
         refused = everyone.difference(passes.union(unknown))
         parts = tuple(part for each in found for part in each.parts)
+        protocol = protocol_number(offer.protocol) or 0
+        rules = self.allowances[family].letting_in(passes, protocol, offer.port, offer.inner_port(family))
         level = _level(family, passes, unknown)
-        return Who(family, (interface.name,), level, passes, refused, unknown, parts)
+        return Who(family, (interface.name,), level, passes, refused, unknown, rules, parts)
 
     def _reach(
         self, prepared: Prepared, offer: Offer, family: Family, interface: Interface, address: Address
@@ -178,7 +184,7 @@ class _Asking:
 
 def _nobody(family: Family, interfaces: tuple[str, ...], reason: str) -> Who:
     nothing = AddressSet.nothing(family)
-    return Who(family, interfaces, "nobody", nothing, AddressSet.everything(family), nothing, (), reason)
+    return Who(family, interfaces, "nobody", nothing, AddressSet.everything(family), nothing, reason=reason)
 
 
 def _level(family: Family, passes: AddressSet, unknown: AddressSet) -> Level:

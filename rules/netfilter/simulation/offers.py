@@ -31,7 +31,7 @@ class Offer:
     """One port that somebody answers. `address` None is any address of the host, `interface` empty any.
 
     `name` is the process or container, empty where that is not known; `detail` its systemd unit, or Compose's
-    `project/service`. `inner` is where Docker sends the packets, `notes` what else there is to know.
+    `project/service`. `published` is where Docker sends the packets, `notes` what else there is to know.
     """
 
     protocol: str
@@ -42,13 +42,22 @@ class Offer:
     kind: Kind
     name: str
     detail: str
-    inner: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def reaches_container(self) -> bool:
         """Say whether a rule for containers is what lets people in."""
         return self.kind in ("container", "ingress")
+
+    @property
+    def inner(self) -> tuple[str, ...]:
+        """Where Docker sends the packets, as `172.17.0.2:80`."""
+        return _unique(_inner(each) for each in self.published)
+
+    def inner_port(self, family: Family) -> int | None:
+        """Return the port inside the container, None in a family whose packets the host itself takes."""
+        return next((each.to_port for each in self.published if each.family == family), None)
 
 
 def offers_of(listening: Listening) -> tuple[Offer, ...]:
@@ -107,7 +116,7 @@ class _Group:
             kind=kind,
             name=name,
             detail=detail,
-            inner=_unique(_inner(each) for each in self.published),
+            published=tuple(self.published),
             notes=tuple(self._notes(kind)),
         )
 
