@@ -82,6 +82,7 @@ MESSAGES = (
     "rules.queue.console",
     "rules.queue.snapshots",
     "rules.queue.surroundings",
+    "rules.queue.sight",
     "rules.queue.fields",
 )
 ROOT_SIDE = ("rules.queue.root", "rules.queue.jobs", "rules.queue.journal", "rules.queue.console_journal")

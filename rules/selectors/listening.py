@@ -1,96 +1,13 @@
-"""Make of a snapshot what the pure part knows as listening: sockets, published ports, containers."""
+"""Read what takes packets on a host: sockets, published ports, containers, as they were seen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from ipaddress import ip_address
-
-from rules.netfilter.model import Ruleset
-from rules.netfilter.simulation.listening import (
-    Address,
-    Container,
-    Listener,
-    Listening,
-    Publication,
-    Published,
-)
-from rules.queue.orders import Snapshot
+from rules.netfilter.simulation.listening import Listening
+from rules.queue import sight
+from rules.queue.sight import containers_of as containers_of
 from rules.selectors.snapshots import SnapshotView
-
-INGRESS = "DOCKER-INGRESS"
 
 
 def listening_of(view: SnapshotView) -> Listening:
     """Return all that takes packets on the host, as it was seen."""
-    snapshot = view.snapshot
-    return Listening(
-        listeners=tuple(
-            Listener(
-                family=each.family,
-                protocol=each.protocol,
-                address=_address(each.address),
-                port=each.port,
-                v6only=each.v6only,
-                interface=each.interface,
-                process=each.process,
-                unit=each.unit,
-                container=each.container,
-            )
-            for each in snapshot.sockets
-        ),
-        published=tuple(_published(snapshot)),
-        containers=containers_of(snapshot),
-        ingress=frozenset(_ingress(view.rulesets[4])),
-    )
-
-
-def containers_of(snapshot: Snapshot) -> tuple[Container, ...] | None:
-    """Return the running containers, None where Docker was not asked."""
-    if snapshot.containers is None:
-        return None
-    return tuple(
-        Container(
-            id=each.id,
-            name=each.name,
-            project=each.project,
-            service=each.service,
-            network_mode=each.network_mode,
-            addresses=tuple(ip_address(address.partition("/")[0]) for address in each.addresses),
-            publications=tuple(
-                Publication(port.protocol, _address(port.address), port.public, port.port)
-                for port in each.ports
-                if port.public is not None
-            ),
-        )
-        for each in snapshot.containers
-    )
-
-
-def _address(text: str) -> Address | None:
-    return ip_address(text) if text else None
-
-
-def _published(snapshot: Snapshot) -> Iterator[Published]:
-    for each in snapshot.published:
-        try:
-            address, inside = _address(each.address), ip_address(each.to_address)
-        except ValueError:
-            # Read from a rule's text: what is no address is not one that Docker wrote.
-            continue
-        yield Published(each.family, each.protocol, address, each.port, inside, each.to_port)
-
-
-def _ingress(ruleset: Ruleset) -> Iterator[tuple[str, int]]:
-    """Yield the ports of `-A DOCKER-INGRESS -p tcp -m tcp --dport 8000 -j DNAT --to-destination …`."""
-    chain = ruleset.chain("nat", INGRESS)
-    for rule in chain.rules if chain else ():
-        if rule.target is None or rule.target.name != "DNAT":
-            continue
-        said = {
-            option.name: option.values[0]
-            for match in rule.matches
-            for option in match.options
-            if option.values and not option.negated
-        }
-        if said.get("--dport", "").isdigit() and "-p" in said:
-            yield said["-p"], int(said["--dport"])
+    return sight.listening_of(view.snapshot, view.rulesets[4])

@@ -1,16 +1,13 @@
 """Make of a snapshot what the simulator works on: one family's rules, compiled, and what lies around them.
 
-Owns the way from the message to the simulator's own values, for what the kernel holds and for what it would
-hold after a load. A family whose rules could not be read has nothing to simulate: that is None, and never "no
-rules".
+Owns what the kernel holds and what it would hold after a load, compiled and remembered. A family whose rules
+could not be read has nothing to simulate: that is None, and never "no rules".
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
-from ipaddress import ip_interface
-from types import MappingProxyType
+from collections.abc import Hashable
 
 from rules.netfilter.document import digest
 from rules.netfilter.document_values import Document
@@ -19,31 +16,14 @@ from rules.netfilter.own import OWN_CHAINS
 from rules.netfilter.render import render_restore
 from rules.netfilter.replay import parse_restore
 from rules.netfilter.simulation.simulate import Prepared, prepare
-from rules.netfilter.simulation.surroundings import Interface, IpSet, Surroundings
 from rules.queue.orders import Snapshot
+from rules.queue.sight import surroundings_of as surroundings_of
 from rules.selectors.memory import Memory
 from rules.selectors.snapshots import SnapshotView
 
 _OWN_RULE = re.compile(rf"^(?:\[\d+:\d+\] )?-A (?:{'|'.join(OWN_CHAINS)}) .*\n", re.MULTILINE)
 # Four for each family: what is live, the draft, and what two others look at.
 _prepared: Memory[Prepared] = Memory(8)
-
-
-def surroundings_of(snapshot: Snapshot) -> Surroundings:
-    """Return the interfaces, default routes and sets of a snapshot."""
-    interfaces = tuple(
-        Interface(
-            name=each.name,
-            addresses=tuple(ip_interface(address) for address in each.addresses),
-            up=each.up,
-            master=each.master,
-            kind=each.kind,
-        )
-        for each in snapshot.interfaces
-    )
-    sets = {each.name: IpSet(each.name, each.kind, each.members, each.options) for each in snapshot.sets}
-    routes: Mapping[Family, tuple[str, ...]] = MappingProxyType(dict(snapshot.default_routes))
-    return Surroundings(interfaces, routes, MappingProxyType(sets))
 
 
 def prepared_of(view: SnapshotView, family: Family) -> Prepared | None:
