@@ -21,8 +21,8 @@ MAX_CONTAINER: Final = 128
 TARGETS: Final = ("host", "container")
 
 _KEYS: Final = ("source", "protocol", "port", "to", "container", "passes", "comment")
-# What Docker takes as a container's name; Compose's services are named by the same letters.
-_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
+# What Docker takes as a container's name, and Compose's `project/service`.
+_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?", re.ASCII)
 
 
 def validate_expectation(value: object, path: str = "") -> Expectation:

@@ -57,7 +57,7 @@ class Expectation:
     """What has to stay true whatever the rules say: that packets from a source reach a port, or never do.
 
     `port` is the one that the client dials, None where the protocol has none. `container` is a container's
-    name or its Compose service; empty means whichever container answers there.
+    name, its Compose service, or project/service; empty means whichever container answers there.
     """
 
     source: str

@@ -98,6 +98,7 @@ class RootJobs:
             tell=self._tell,
             settle=self._settle,
             window_seconds=self._window_seconds,
+            docker_socket=self._docker_socket,
         )
         outcome = run.run()
         logger.info("apply %s of revision %d: %s", order.apply, order.revision, outcome.state)

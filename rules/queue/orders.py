@@ -97,7 +97,7 @@ def progress_key(apply: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One request to load one revision on one host."""
+    """One request to load one revision on one host; with `override` also when an expectation fails."""
 
     apply: str
     sequence: int
@@ -107,6 +107,7 @@ class Order:
     digest: str
     confirm_seconds: int
     issued_at: str
+    override: bool = False
 
     @classmethod
     def from_json(cls, value: object) -> Order:
@@ -124,6 +125,7 @@ class Order:
             digest=fields.digest("digest"),
             confirm_seconds=_window_seconds(fields, "confirm_seconds"),
             issued_at=fields.time("issued_at"),
+            override=fields.flag("override"),
         )
         fields.done()
         return order
@@ -140,6 +142,7 @@ class Order:
             "digest": self.digest,
             "confirm_seconds": self.confirm_seconds,
             "issued_at": self.issued_at,
+            "override": self.override,
         }
 
 

@@ -54,7 +54,7 @@ class ExpectationForm(forms.Form):
         required=False,
         max_length=LINE_LIMIT,
         label="Container",
-        help_text="Its name or its Compose service. Empty: whichever container publishes the port.",
+        help_text="Its name, its Compose service, or project/service. Empty: whichever container publishes the port.",
         widget=forms.TextInput(attrs=_CODE),
     )
     source = forms.CharField(

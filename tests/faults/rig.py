@@ -258,6 +258,7 @@ class Rig:
             "digest": digest(parse_document(value)),
             "confirm_seconds": 60,
             "issued_at": utc_now(ahead=self.clock_ahead()),
+            "override": False,
         }
         self.send("apply", order)
         return order

@@ -87,6 +87,7 @@ class RootWorker:
             "digest": digest(parse_document(document)),
             "confirm_seconds": 60,
             "issued_at": utc_now(),
+            "override": False,
             **changes,
         }
         if send:
