@@ -13,6 +13,7 @@ from rules.views import (
     dashboard,
     document,
     expectations,
+    exposure,
     health,
     history,
     live,
@@ -21,6 +22,7 @@ from rules.views import (
     rule_list,
     rule_table,
     settings,
+    trace,
 )
 
 app_name = "rules"
@@ -58,6 +60,8 @@ _of_a_host: list[URLPattern | URLResolver] = [
     path("history/<int:number>/", history.revision, name="revision"),
     path("history/<int:number>/export/", document.revision_export, name="revision-export"),
     path("history/<int:number>/rollback/", review.rollback, name="rollback"),
+    path("exposure/", exposure.exposure_page, name="exposure"),
+    path("trace/", trace.trace, name="trace"),
     path("live/", live.live, name="live"),
     path("live/poll/", live.live_poll, name="live-poll"),
 ]

@@ -33,6 +33,8 @@ _ICONS = {
     "pencil": '<path d="M4 20l1-4L16.5 4.5l3 3L8 19z"/>',
     "person": '<circle cx="12" cy="8" r="3.5"/><path d="M5 20c.6-3.8 3.3-5.5 7-5.5s6.4 1.7 7 5.5"/>',
     "plus": '<path d="M12 5v14M5 12h14"/>',
+    "world": '<circle cx="12" cy="12" r="9"/><path d="M3 12h18M12 3c3 3 3 15 0 18M12 3c-3 3-3 15 0 18"/>',
+    "some": '<circle cx="12" cy="12" r="9"/><circle cx="12" cy="12" r="3.5"/>',
     "undo": '<path d="M8 5L4 9l4 4M4 9h9.5a5.5 5.5 0 0 1 0 11H9"/>',
 }
 

@@ -6,7 +6,10 @@ The kernel's own answers are tested in tests/kernel; here it is about what the w
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 
@@ -55,8 +58,12 @@ def snapshot_store(
     packets: int = 0,
     saves: dict[Family, str] | None = None,
     bridge: tuple[str, ...] = (),
+    around: Mapping[str, Any] | None = None,
 ) -> datetime:
-    """Store a snapshot that was taken `age` seconds ago, as the root worker would; return when."""
+    """Store a snapshot that was taken `age` seconds ago, as the root worker would; return when.
+
+    `around` are fields of the snapshot that are other than usual, such as its sockets.
+    """
     taken = timezone.now() - timedelta(seconds=age)
     both: dict[Family, str] = saves or {
         4: save_of(document, 4, revision, packets=packets),
@@ -79,6 +86,7 @@ def snapshot_store(
         errors=(),
         sha256=saves_digest(both),
     )
+    snapshot = replace(snapshot, **(around or {}))
     client.connection().set(snapshot_key(host.name), dump_json(snapshot.to_json()))
     return taken
 

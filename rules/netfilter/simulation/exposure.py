@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final, Literal
 
-from rules.netfilter.fields import interfaces_overlap
+from rules.netfilter.document_values import Document, DocumentRule
+from rules.netfilter.fields import interfaces_overlap, port_range
 from rules.netfilter.model import Family
 from rules.netfilter.owners import FAMILY_NAMES
 from rules.netfilter.protocols import protocol_number
@@ -43,8 +44,8 @@ _SAME_LINK: Final = AddressSet.of(6, ["fe80::/10"])
 class Who:
     """Who reaches an offer over one family by some interfaces.
 
-    `rules` are the ids of dockerfw's rules that let them in, `parts` sets of sources with the verdict that they
-    meet; `reason` is why no rule was asked.
+    `rules` are the ids of dockerfw's rules that let them in, `parts` sets of sources with the verdict that
+    they meet; `reason` is why no rule was asked.
     """
 
     family: Family
@@ -94,6 +95,28 @@ def expose(
     asking = _Asking(prepared, tuple(outside))
     rows = [asking.row(offer) for offer in offers]
     return tuple(sorted(rows, key=lambda row: LEVELS.index(row.level)))
+
+
+def idle_rules(document: Document, rows: Iterable[Row]) -> tuple[DocumentRule, ...]:
+    """Return the enabled rules that name ports of which none is among the rows: nothing answers behind them.
+
+    A rule for the ports inside containers is left out, since what is routed there is in no row.
+    """
+    offered = {(row.offer.protocol, row.offer.port) for row in rows}
+    return tuple(
+        rule
+        for rule in document.rules
+        if rule.enabled
+        and rule.ports
+        and rule.port_kind == "published"
+        and not any(_allows(rule, protocol, port) for protocol, port in offered)
+    )
+
+
+def _allows(rule: DocumentRule, protocol: str, port: int) -> bool:
+    if rule.protocol != protocol:
+        return False
+    return any(first <= port <= last for first, last in map(port_range, rule.ports))
 
 
 class _Asking:
