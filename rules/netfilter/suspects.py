@@ -23,7 +23,7 @@ REBOOTED: Final = (
 )
 _FLUSHED: Final = "INPUT and FORWARD are empty: somebody flushed the whole table, as `iptables -F` does."
 _RELOADED: Final[dict[Owner, str]] = {
-    "firewalld": "firewalld's chains are there: a reload of it throws away everything, also what is not its own.",
+    "firewalld": "firewalld's chains are there: its reload throws away everything, also what others made.",
     "ufw": "ufw's chains are there: it was probably enabled or reloaded, and wrote the table anew.",
 }
 _INSERTS: Final[dict[Owner, str]] = {
