@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 
 from rules.netfilter.model import Family
 from rules.netfilter.simulation.addresses import AddressSet
-from rules.netfilter.simulation.packet import Address
-from rules.netfilter.simulation.simulate import Prepared
+from rules.netfilter.simulation.outcomes import sum_up
+from rules.netfilter.simulation.packet import Address, Packet
+from rules.netfilter.simulation.simulate import Prepared, travel
 from rules.netfilter.simulation.trace import Verdict
+
+_ECHO = {1: 8, 58: 128}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,20 @@ class Service:
     destination: Address
     port: int | None
     in_interface: str
+
+    def packet(self, source: Address) -> Packet:
+        """Return the first packet of a client."""
+        echo = _ECHO.get(self.protocol)
+        return Packet(
+            family=self.family,
+            source=source,
+            destination=self.destination,
+            protocol=self.protocol,
+            in_interface=self.in_interface,
+            destination_port=self.port,
+            icmp_type=echo,
+            icmp_code=None if echo is None else 0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +57,13 @@ class Reach:
 
 
 def reach(prepared: Prepared, service: Service) -> Reach:
-    """Say who reaches a service. Raises ValueError when it is of the other family."""
-    raise NotImplementedError
+    """Say who reaches a service. Raises ValueError when it is of another family than the rules."""
+    family = prepared.family
+    if {service.family, service.destination.version} != {family}:
+        raise ValueError(f"the rules are for IPv{family}, the service is not")
+    anyone = service.packet((IPv4Address if family == 4 else IPv6Address)(0))
+    walk, _ = travel(prepared, anyone, AddressSet.everything(family), recording=False)
+    sums = sum_up(family, walk.ends)
+    nothing = AddressSet.nothing(family)
+    passes, unknown = sums.by_kind.get("ACCEPT", nothing), sums.by_kind["UNKNOWN"]
+    return Reach(passes, passes.union(unknown).complement(), unknown, sums.parts)

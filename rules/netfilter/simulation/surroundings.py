@@ -75,7 +75,7 @@ class Surroundings:
     def route(
         self, family: Family, destination: IPv4Address | IPv6Address, in_interface: str | None
     ) -> str | None:
-        """Say where a packet goes: "local", the interface that it leaves by, or None when that is not known."""
+        """Say where a packet goes: "local", the interface it leaves by, or None when that is not known."""
         value = int(destination)
         if family == 4 and value >> 24 == _V4_LOOPBACK >> 24:
             return LOCAL

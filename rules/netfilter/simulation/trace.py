@@ -37,8 +37,8 @@ class Step:
 class Verdict:
     """What becomes of a packet, and the rule or policy that decided it.
 
-    `reject_with` is REJECT's answer in iptables' words; `reason` says, for UNKNOWN, which rule and which match
-    could not be decided. The step of an ACCEPT is the filter table's.
+    `reject_with` is REJECT's answer in iptables' words; `reason` says, for UNKNOWN, which rule and which
+    match could not be decided. The step of an ACCEPT is the filter table's.
     """
 
     kind: VerdictKind

@@ -1,0 +1,254 @@
+"""Owns rules and chains in the form in which a walk goes through them.
+
+Conditions are shared between rules. A chain leaves out, by the ports and the destination of the packet, what
+cannot match it, and takes many rules in a row that differ in their source alone as one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from heapq import merge
+
+from rules.netfilter.model import Chain, Family, Rule, Ruleset
+from rules.netfilter.simulation.addresses import AddressSet
+from rules.netfilter.simulation.conditions import Condition, IndexedBy, SourceCondition
+from rules.netfilter.simulation.connections import NO_CONNECTION, original_port
+from rules.netfilter.simulation.reading import Reader, spelt_rule
+from rules.netfilter.simulation.runs import Part, Run, segments
+from rules.netfilter.simulation.state import State
+from rules.netfilter.simulation.surroundings import Surroundings
+from rules.netfilter.simulation.targets import Action, Setting, read_action
+from rules.netfilter.simulation.trace import Outcome, Step, Verdict
+
+_NOT_WALKED = frozenset({("nat", "INPUT"), ("nat", "POSTROUTING")})
+_MOST_REMEMBERED = 1024
+
+
+class CompiledRule:
+    """One rule: what it asks, which sources it is for, and what it does."""
+
+    __slots__ = ("_verdict", "action", "conditions", "dynamic", "position", "questions", "rule", "source")
+
+    def __init__(
+        self,
+        rule: Rule,
+        position: int,
+        conditions: tuple[Condition, ...],
+        sources: tuple[SourceCondition, ...],
+        action: Action,
+        family: Family,
+    ) -> None:
+        self.rule = rule
+        self.position = position
+        self.conditions = conditions
+        self.questions = sources
+        self.source = AddressSet.everything(family)
+        for source in sources:
+            if source.fixed is not None:
+                self.source = self.source.intersection(source.fixed)
+        self.dynamic = tuple(source for source in sources if source.fixed is None)
+        self.action = action
+        self._verdict: Verdict | None = None
+
+    @property
+    def number(self) -> int:
+        """The rule's place in its chain, from 1."""
+        return self.position + 1
+
+    @property
+    def place(self) -> str:
+        """The rule in a few words: which one of which chain."""
+        return f"rule {self.number} of {self.rule.chain} in {self.rule.table}"
+
+    def matching(self, state: State, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
+        """Return the sources that the rule is for, and those of which nobody can tell."""
+        holds = sources.intersection(self.source)
+        unknown = AddressSet.nothing(sources.family)
+        for question in self.dynamic:
+            assert question.split is not None
+            yes, maybe = question.split(state, holds.union(unknown))
+            unknown = maybe.union(yes.intersection(unknown))
+            holds = yes.intersection(holds)
+        return holds, unknown
+
+    def parts(self, matched: AddressSet) -> Sequence[Part]:
+        """Say which rule decides about which of the sources that match."""
+        return ((matched, self.verdict),)
+
+    def rule_for(self, sources: AddressSet) -> CompiledRule:
+        """Return the rule that matches these sources."""
+        return self
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of a rule that ends the way of a packet."""
+        if self._verdict is None:
+            kind = self.action.kind
+            assert kind in ("ACCEPT", "DROP", "REJECT", "UNKNOWN")
+            reason = f"{self.place}: {self.action.text}" if kind == "UNKNOWN" else ""
+            outcome: Outcome = "unknown" if kind == "UNKNOWN" else "matched"
+            step = Step(self.rule.table, self.rule.chain, self.number, self.rule, outcome, self.why)
+            self._verdict = Verdict(kind, self.action.reject_with, reason, step)
+        return self._verdict
+
+    @property
+    def why(self) -> str:
+        """Why the rule matches, and what it does then."""
+        asked = [question.yes for question in self.questions]
+        asked += [condition.yes for condition in self.conditions]
+        return f"{', '.join(asked) or 'every packet matches'}: {self.action.text}"
+
+    def why_not(self, state: State, sources: AddressSet) -> str:
+        """Why the rule does not match."""
+        for question in self.questions:
+            fixed = question.fixed
+            if fixed is not None and not sources.intersection(fixed):
+                return question.no
+        for condition in self.conditions:
+            if condition.decide(state) is False:
+                return condition.no
+        return next((question.no for question in self.dynamic), "it does not match")
+
+
+Item = CompiledRule | Run[CompiledRule]
+
+
+class CompiledChain:
+    """A chain; `policy` is the verdict at its end, None for the chains that people make."""
+
+    def __init__(self, chain: Chain, table: str, rules: Sequence[CompiledRule]) -> None:
+        self.table = table
+        self.name = chain.name
+        self.rules = tuple(rules)
+        self.builtin = chain.builtin
+        self.policy = policy_verdict(table, chain.name, chain.policy or "ACCEPT")
+        self._items = joined_runs(rules)
+        self._general: list[tuple[int, Item]] = []
+        self._indexed: dict[IndexedBy, dict[int, list[tuple[int, Item]]]] = {
+            "port": {},
+            "original port": {},
+            "destination": {},
+        }
+        for item in self._items:
+            self._index(item)
+        self._remembered: dict[tuple[int | None, ...], tuple[Item, ...]] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Say whether the chain lets everything through and has no rule that could see it."""
+        return not self.rules and self.policy.kind == "ACCEPT"
+
+    def items(self, state: State, position: int) -> Sequence[Item]:
+        """Return what may match a packet from a position on, in order."""
+        port = state.destination_port if state.has_ports else NO_CONNECTION
+        key = (port, original_port(state), state.destination)
+        found = self._remembered.get(key)
+        if found is None:
+            if len(self._remembered) > _MOST_REMEMBERED:
+                self._remembered.clear()
+            found = self._remembered[key] = self._candidates(*key)
+        if position == 0:
+            return found
+        return found[bisect_left(found, position, key=lambda item: item.position) :]
+
+    def _candidates(self, *values: int | None) -> tuple[Item, ...]:
+        lists = [self._general]
+        for index, value in zip(self._indexed.values(), values, strict=True):
+            lists += index.values() if value is None else [index.get(value, [])]
+        return tuple(item for _, item in merge(*(one for one in lists if one), key=lambda pair: pair[0]))
+
+    def _index(self, item: Item) -> None:
+        entry = (item.position, item)
+        for condition in item.conditions:
+            if condition.field is not None:
+                index = self._indexed[condition.field]
+                for value in condition.values:
+                    index.setdefault(value, []).append(entry)
+                return
+        self._general.append(entry)
+
+
+def policy_verdict(table: str, chain: str, policy: str) -> Verdict:
+    """Return the verdict at the end of a built-in chain."""
+    step = Step(table, chain, 0, None, "policy", f"no rule decided, the policy is {policy}")
+    if policy == "ACCEPT":
+        return Verdict("ACCEPT", step=step)
+    if policy == "DROP":
+        return Verdict("DROP", step=step)
+    return Verdict("UNKNOWN", reason=f"the policy {policy} of {chain} in {table}", step=step)
+
+
+def joined_runs(rules: Sequence[CompiledRule]) -> list[Item]:
+    """Put rules in a row that differ in their source alone together."""
+    items: list[Item] = []
+    row: list[CompiledRule] = []
+    for rule in (*rules, None):
+        if row and (rule is None or not _alike(row[-1], rule)):
+            items += [_run(row)] if len(row) >= _FEWEST_IN_RUN else row
+            row = []
+        if rule is not None:
+            row.append(rule)
+    return items
+
+
+_FEWEST_IN_RUN = 4
+_ENDING = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN"})
+
+
+def _alike(one: CompiledRule, other: CompiledRule) -> bool:
+    return (
+        one.conditions == other.conditions
+        and one.action == other.action
+        and one.action.kind in _ENDING
+        and not one.dynamic
+        and not other.dynamic
+    )
+
+
+def _run(row: Sequence[CompiledRule]) -> Run[CompiledRule]:
+    return Run(tuple(row), segments([rule.source for rule in row]))
+
+
+def compile_chains(
+    ruleset: Ruleset, surroundings: Surroundings, family: Family
+) -> Mapping[tuple[str, str], CompiledChain]:
+    """Compile every chain that a walk may come to, by table and name."""
+    reader = Reader(_without_changed_sets(ruleset, surroundings), family)
+    chains: dict[tuple[str, str], CompiledChain] = {}
+    for table in ruleset.tables.values():
+        setting = Setting(family, surroundings, table.chains.keys())
+        for chain in table.chains.values():
+            if (table.name, chain.name) not in _NOT_WALKED:
+                rules = [_compile(rule, at, reader, setting) for at, rule in enumerate(chain.rules)]
+                chains[table.name, chain.name] = CompiledChain(chain, table.name, rules)
+    return chains
+
+
+def _compile(rule: Rule, position: int, reader: Reader, setting: Setting) -> CompiledRule:
+    matches, target = spelt_rule(rule, setting.family)
+    asked = reader.conditions(matches)
+    return CompiledRule(
+        rule,
+        position,
+        tuple(one for one in asked if isinstance(one, Condition)),
+        tuple(one for one in asked if isinstance(one, SourceCondition)),
+        read_action(target, setting),
+        setting.family,
+    )
+
+
+def _without_changed_sets(ruleset: Ruleset, surroundings: Surroundings) -> Surroundings:
+    """Forget the sets that rules add to or take from: their members are not those that were seen."""
+    changed = {
+        option.values[0]
+        for table in ruleset.tables.values()
+        for chain in table.chains.values()
+        for rule in chain.rules
+        if "-j SET" in rule.text and rule.target is not None
+        for option in rule.target.options
+        if option.values
+    }
+    kept = {name: one for name, one in surroundings.sets.items() if name not in changed}
+    return replace(surroundings, sets=kept)

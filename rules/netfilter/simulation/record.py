@@ -1,0 +1,40 @@
+"""Owns the telling of a walk: its events as steps, with the rules in between that did not match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rules.netfilter.simulation.trace import Step
+from rules.netfilter.simulation.walk import Event, Visit
+
+_MOST_IN_FULL = 25
+
+
+def steps_of(events: Iterable[Event]) -> tuple[Step, ...]:
+    """Return the steps of a walk; more than 25 rules in a row that do not match are one step."""
+    told: dict[Visit, int] = {}
+    steps: list[Step] = []
+    for event in events:
+        if event.visit is None:
+            steps.append(Step("", "", 0, None, event.outcome, event.why))
+            continue
+        chain = event.visit.chain
+        steps += _skipped(event, event.visit, told.get(event.visit, 0))
+        told[event.visit] = max(told.get(event.visit, 0), event.position + 1)
+        if event.outcome == "policy" and chain.policy.step is not None:
+            steps.append(chain.policy.step)
+        elif event.position < len(chain.rules):
+            rule = chain.rules[event.position]
+            steps.append(Step(chain.table, chain.name, rule.number, rule.rule, event.outcome, event.why))
+    return tuple(steps)
+
+
+def _skipped(event: Event, visit: Visit, first: int) -> Iterator[Step]:
+    chain, last = visit.chain, event.position
+    if last - first > _MOST_IN_FULL:
+        why = f"none of these {last - first:,} rules matches"
+        yield Step(chain.table, chain.name, first + 1, None, "not matched", why, last)
+        return
+    for rule in chain.rules[first:last]:
+        why = rule.why_not(event.piece.state, event.piece.sources)
+        yield Step(chain.table, chain.name, rule.number, rule.rule, "not matched", why)
