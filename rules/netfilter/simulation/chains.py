@@ -73,6 +73,10 @@ class CompiledRule:
             holds = yes.intersection(holds)
         return holds, unknown
 
+    def without(self, sources: AddressSet, holds: AddressSet) -> AddressSet:
+        """Return the sources that go past the rule."""
+        return sources.difference(holds)
+
     def parts(self, matched: AddressSet) -> Sequence[Part]:
         """Say which rule decides about which of the sources that match."""
         return ((matched, self.verdict),)

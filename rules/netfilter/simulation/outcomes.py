@@ -100,7 +100,7 @@ def sum_up(family: Family, ends: Sequence[End]) -> Sums:
         if not kept:
             continue
         kinds.setdefault(end.key[0], []).append(kept)
-        if kept == end.sources:
+        if kept is end.sources or kept == end.sources:
             parts += end.parts
         else:
             parts += [(left, verdict) for part, verdict in end.parts if (left := part.difference(unknown))]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from rules.netfilter.model import Family
-from rules.netfilter.simulation.addresses import AddressSet
+from rules.netfilter.simulation.addresses import AddressSet, union_of
 from rules.netfilter.simulation.outcomes import sum_up
 from rules.netfilter.simulation.packet import Address, Packet
 from rules.netfilter.simulation.simulate import Prepared, travel
@@ -66,4 +66,5 @@ def reach(prepared: Prepared, service: Service) -> Reach:
     sums = sum_up(family, walk.ends)
     nothing = AddressSet.nothing(family)
     passes, unknown = sums.by_kind.get("ACCEPT", nothing), sums.by_kind["UNKNOWN"]
-    return Reach(passes, passes.union(unknown).complement(), unknown, sums.parts)
+    refused = union_of(family, [sums.by_kind.get(kind, nothing) for kind in ("DROP", "REJECT")])
+    return Reach(passes, refused, unknown, sums.parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import Generic, Protocol, TypeVar
 
@@ -34,12 +34,13 @@ class Deciding(Protocol):
 
 
 R = TypeVar("R", bound=Deciding)
+V = TypeVar("V")
 
 
 class Run(Generic[R]):
     """Rules in a row with the same conditions and the same end, as one."""
 
-    __slots__ = ("_remembered", "_segments", "action", "conditions", "position", "rules", "source")
+    __slots__ = ("_parts", "_rests", "_segments", "action", "conditions", "position", "rules", "source")
 
     def __init__(self, rules: tuple[R, ...], found: Sequence[Segment]) -> None:
         self.rules = rules
@@ -48,7 +49,8 @@ class Run(Generic[R]):
         self.action = rules[0].action
         self.source = union_of(rules[0].source.family, [rule.source for rule in rules])
         self._segments = tuple(found)
-        self._remembered: dict[AddressSet, tuple[Part, ...]] = {}
+        self._parts: dict[AddressSet, tuple[Part, ...]] = {}
+        self._rests: dict[AddressSet, AddressSet] = {}
 
     def matching(self, state: State, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
         """Return the sources that one of the rules is for; none is in doubt."""
@@ -58,19 +60,18 @@ class Run(Generic[R]):
         """Say which rule decides about which of the sources that match."""
         if len(matched.intervals) == 1 and matched.intervals[0][0] == matched.intervals[0][1]:
             return ((matched, self.rule_for(matched).verdict),)
-        found = self._remembered.get(matched)
-        if found is None:
-            if len(self._remembered) > _MOST_REMEMBERED:
-                self._remembered.clear()
-            found = self._remembered[matched] = tuple(self._parts(matched))
-        return found
+        return _remembered(self._parts, matched, lambda: tuple(self._split(matched)))
+
+    def without(self, sources: AddressSet, holds: AddressSet) -> AddressSet:
+        """Return the sources that go past all the rules."""
+        return _remembered(self._rests, sources, lambda: sources.difference(holds))
 
     def rule_for(self, sources: AddressSet) -> R:
         """Return the rule that matches the first of these sources."""
         first = sources.intervals[0][0]
         return self.rules[self._segments[bisect_right(self._segments, (first, LAST[6], 0)) - 1][2]]
 
-    def _parts(self, matched: AddressSet) -> list[Part]:
+    def _split(self, matched: AddressSet) -> list[Part]:
         intervals: dict[int, list[tuple[int, int]]] = {}
         for first, last, place in self._segments:
             intervals.setdefault(place, []).append((first, last))
@@ -80,6 +81,16 @@ class Run(Generic[R]):
             if addresses:
                 found.append((addresses, self.rules[place].verdict))
         return found
+
+
+def _remembered(known: dict[AddressSet, V], key: AddressSet, make: Callable[[], V]) -> V:
+    """Look up what the same sources gave before: most services are asked about from anywhere."""
+    found = known.get(key)
+    if found is None:
+        if len(known) > _MOST_REMEMBERED:
+            known.clear()
+        found = known[key] = make()
+    return found
 
 
 def segments(sources: Sequence[AddressSet]) -> list[Segment]:

@@ -165,7 +165,7 @@ class Walk:
         if self.recording:
             for one in matched:
                 self._note_rule(visit, item.rule_for(one.sources), one)
-        rest = Piece(piece.sources.difference(holds), piece.state, piece.doubt)
+        rest = Piece(item.without(piece.sources, holds) if holds else piece.sources, piece.state, piece.doubt)
         match action.kind:
             case "CONTINUE":
                 return [piece]
