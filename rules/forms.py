@@ -50,6 +50,8 @@ WINDOWS = (
 # Both are enough for what the validator takes; longer text is a paste by mistake.
 LINE_LIMIT = 2000
 # Phones must not correct what is typed into fields for addresses and names.
+# What has to be typed by whoever would be shut out.
+ANYWAY = "anyway"
 AS_TYPED = {"autocapitalize": "none", "autocomplete": "off", "spellcheck": "false"}
 _CODE = {"class": "code", **AS_TYPED}
 _SEPARATORS = re.compile(r"[\s,;]+")
@@ -243,6 +245,25 @@ class ApplyForm(forms.Form):
         empty_value=None,
         help_text="It is loaded at once. Unless you keep it in this time, what was there before comes back.",
     )
+
+    override = forms.CharField(
+        required=False,
+        max_length=500,
+        label="Why all the same",
+        help_text="An expectation would fail. Your reason goes into the history; the host then loads it too.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    anyway = forms.CharField(
+        required=False,
+        max_length=LINE_LIMIT,
+        label=f"Type {ANYWAY} to go on",
+        help_text="You would be shut out. Unless somebody keeps it, what was there before comes back.",
+        widget=forms.TextInput(attrs=AS_TYPED),
+    )
+
+    def says_anyway(self) -> bool:
+        """Say whether the word was typed that being shut out needs."""
+        return str(self.cleaned_data["anyway"]).strip().lower() == ANYWAY
 
     def seconds(self) -> int:
         """Return the time to keep it, in seconds; what a form without the field means is a minute."""

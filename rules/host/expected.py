@@ -52,6 +52,7 @@ def check_loaded(
         {family: prepare(ruleset, surroundings, family) for family, ruleset in rulesets.items()},
         external_interfaces(document.settings.external_interfaces, surroundings),
         listening_of(snapshot, rulesets.get(4)),
+        document.rules,
     )
     findings = check_expectations(document.expectations, sight)
     broken = failing(findings)

@@ -11,17 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rules.netfilter.describe import describe_expectation
-from rules.netfilter.document_values import Expectation
+from rules.netfilter.describe import describe_expectation, describe_rule
+from rules.netfilter.document_values import DocumentRule, Expectation
 from rules.netfilter.model import Family
 from rules.netfilter.owners import FAMILY_NAMES, chain_owner
 from rules.netfilter.protocols import protocol_number
 from rules.netfilter.simulation.addresses import AddressSet
+from rules.netfilter.simulation.allowing import Allowances
+from rules.netfilter.simulation.exposure import is_the_world
 from rules.netfilter.simulation.listening import Address, Container, Listening, find_containers
 from rules.netfilter.simulation.reach import Reach, Service, reach
 from rules.netfilter.simulation.simulate import Prepared
 from rules.netfilter.simulation.surroundings import Interface
 from rules.netfilter.simulation.trace import Step, Verdict
+from rules.netfilter.simulation.wording import describe_networks, describe_place
 
 State = Literal["holds", "fails", "unknown"]
 
@@ -43,12 +46,13 @@ _SAME_LINK: Final = AddressSet.of(6, ("fe80::/10",))
 class Sight:
     """What expectations are asked of: the rules of each family, the ways in, and who listens.
 
-    `outside` are the external interfaces.
+    `outside` are the external interfaces, `rules` those of the document, which name what lets somebody in.
     """
 
     prepared: Mapping[Family, Prepared]
     outside: tuple[Interface, ...]
     listening: Listening
+    rules: tuple[DocumentRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """A port as somebody outside dials it; `address` None is the host's own on each external interface."""
+    """A port as somebody outside dials it, and the one inside the container that it leads to.
+
+    `address` None is the host's own on each external interface.
+    """
 
     address: Address | None
     port: int | None
+    inner: int | None = None
 
 
 class _Told(Exception):  # noqa: N818 - an early answer, not an error
@@ -95,28 +103,17 @@ def failing(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(each for each in findings if each.state == "fails")
 
 
-def describe_decider(verdict: Verdict) -> str:
-    """Name the rule or the policy that decides: `rule 3 of FILTERS`, `the policy of INPUT`."""
-    step = verdict.step
-    if step is None:
-        return "the rules"
-    if step.rule is None:
-        return f"the policy of {step.chain}"
-    return f"rule {step.number} of {step.chain}"
-
-
 def some_networks(addresses: AddressSet) -> tuple[str, ...]:
     """Return the first few networks of a set as text, an address alone without its length."""
     full = f"/{32 if addresses.family == 4 else 128}"
     return tuple(str(network).removesuffix(full) for network in addresses.networks(_NAMED))
 
 
-def describe_addresses(addresses: AddressSet) -> str:
-    """Return a set in a few words: `everybody by IPv4`, `198.51.100.0/24, 203.0.113.7 and others`."""
-    if addresses.is_everything:
-        return f"everybody by {FAMILY_NAMES[addresses.family]}"
-    more = len(tuple(addresses.networks(_NAMED + 1))) > _NAMED
-    return ", ".join(some_networks(addresses)) + (" and others" if more else "")
+def describe_sources(addresses: AddressSet) -> str:
+    """Return a set in a few words: `anywhere by IPv4`, `198.51.100.0/24, 203.0.113.7 and 5 more`."""
+    if is_the_world(addresses.family, addresses):
+        return f"anywhere by {FAMILY_NAMES[addresses.family]}"
+    return describe_networks(addresses)
 
 
 class _Asking:
@@ -153,7 +150,8 @@ class _Asking:
         yield from found
         if not expectation.passes or expectation.port is None:
             # Who is refused must not find another way: straight to the container.
-            yield from (_Way(each, expectation.port) for one in containers for each in one.addresses)
+            port = expectation.port
+            yield from (_Way(each, port, port) for one in containers for each in one.addresses)
             yield from self._targets(expectation, containers)
 
     def _containers(self, expectation: Expectation) -> tuple[Container, ...]:
@@ -184,9 +182,9 @@ class _Asking:
             for each in self.sight.listening.published
             if each.protocol == protocol and (not expectation.container or each.to_address in addresses)
         ]
-        outer = [_Way(address, dialled) for address, dialled, _ in ports if dialled == port]
+        outer = [_Way(address, dialled, inside) for address, dialled, inside in ports if dialled == port]
         # A name with the port inside means the same service, by whatever port it is published.
-        inner = [_Way(address, dialled) for address, dialled, inside in ports if inside == port]
+        inner = [_Way(address, dialled, inside) for address, dialled, inside in ports if inside == port]
         if expectation.passes:
             yield from outer or (inner if expectation.container else ())
         else:
@@ -197,7 +195,7 @@ class _Asking:
         if not expectation.container:
             for each in self.sight.listening.published:
                 if each.protocol == expectation.protocol and each.to_port == expectation.port:
-                    yield _Way(each.to_address, each.to_port)
+                    yield _Way(each.to_address, each.to_port, each.to_port)
 
     def _judge(self, expectation: Expectation, ways: Sequence[_Way]) -> Finding:
         if not ways:
@@ -210,11 +208,11 @@ class _Asking:
             sources = self._sources(expectation, family)
             if not sources:
                 raise _Told("unknown", f"nobody outside has the address {expectation.source}")
-            for service in self._services(expectation, ways, family):
+            for service, inner in self._services(expectation, ways, family):
                 asked = True
                 if family not in self.sight.prepared:
                     raise _Told("unknown", f"the rules of {FAMILY_NAMES[family]} could not be read")
-                finding = self._one(expectation, service, sources)
+                finding = self._one(expectation, service, inner, sources)
                 if finding is not None and finding.state == "fails":
                     return finding
                 doubt = doubt or finding
@@ -252,7 +250,10 @@ class _Asking:
         # A neighbour's link-local address does not reach everything that others do.
         return everybody.difference(_SAME_LINK) if family == 6 and expectation.passes else everybody
 
-    def _services(self, expectation: Expectation, ways: Sequence[_Way], family: Family) -> Iterator[Service]:
+    def _services(
+        self, expectation: Expectation, ways: Sequence[_Way], family: Family
+    ) -> Iterator[tuple[Service, int | None]]:
+        """Yield what to ask of the simulator, with the port inside the container that it leads to."""
         protocol = protocol_number(expectation.protocol) or 0
         if family == 6 and expectation.protocol == "icmp":
             protocol = _ICMPV6
@@ -263,9 +264,11 @@ class _Asking:
                 own = [each.ip for each in interface.addresses if each.version == family]
                 wide = [address for address in own if not address.is_link_local]
                 for address in [way.address] if way.address is not None else wide:
-                    yield Service(family, protocol, address, way.port, interface.name)
+                    yield Service(family, protocol, address, way.port, interface.name), way.inner
 
-    def _one(self, expectation: Expectation, service: Service, sources: AddressSet) -> Finding | None:
+    def _one(
+        self, expectation: Expectation, service: Service, inner: int | None, sources: AddressSet
+    ) -> Finding | None:
         """Ask for one service; None means that it is as expected."""
         if service not in self.answers:
             self.answers[service] = reach(self.sight.prepared[service.family], service)
@@ -275,15 +278,28 @@ class _Asking:
             wrong = wrong.difference(_banned(found))
         if wrong:
             verdict = _verdict_for(found, wrong)
+            by = self._by(service, inner, wrong, verdict)
             verb = "refused" if expectation.passes else "let through"
-            reason = f"{describe_addresses(wrong)} {verb} by {describe_decider(verdict)}"
+            reason = f"from {describe_sources(wrong)} it is {verb} by {by}"
             return Finding(expectation, "fails", reason, some_networks(wrong), verdict.step)
         doubt = sources.intersection(found.unknown)
         if doubt:
             verdict = _verdict_for(found, doubt)
-            reason = verdict.reason or "the simulator cannot decide it"
+            reason = f"from {describe_sources(doubt)}: {verdict.reason or 'the simulator cannot decide it'}"
             return Finding(expectation, "unknown", reason, some_networks(doubt), verdict.step)
         return None
+
+    def _by(self, service: Service, inner: int | None, wrong: AddressSet, verdict: Verdict) -> str:
+        """Name who decides: for what gets through the document's rule, which only hands the packet back."""
+        if verdict.passes and service.port is not None:
+            known = {rule.id: rule for rule in self.sight.rules}
+            allowed = Allowances(self.sight.prepared[service.family].ruleset, service.family).letting_in(
+                wrong, service.protocol, service.port, inner
+            )
+            named = [f'the rule "{describe_rule(known[each])}"' for each in allowed if each in known]
+            if named:
+                return named[0]
+        return describe_place(verdict.step) if verdict.step else "the rules"
 
 
 def _verdict_for(found: Reach, addresses: AddressSet) -> Verdict:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rules.netfilter.expectations import describe_decider
 from rules.netfilter.model import Family
 from rules.netfilter.owners import FAMILY_NAMES
 from rules.netfilter.protocols import protocol_number
@@ -18,6 +17,7 @@ from rules.netfilter.simulation.listening import Address, Listener
 from rules.netfilter.simulation.reach import Service, reach
 from rules.netfilter.simulation.simulate import Prepared
 from rules.netfilter.simulation.surroundings import LOCAL, Surroundings
+from rules.netfilter.simulation.wording import describe_place
 
 Can = Literal["yes", "no", "unknown"]
 
@@ -111,7 +111,7 @@ def _ask(prepared: Prepared, service: Service, what: str, source: Address) -> An
     if verdict is None or verdict.passes is None:
         reason = verdict.reason if verdict else ""
         return Answer(what, "unknown", reason or "the simulator cannot decide it")
-    by = describe_decider(verdict)
+    by = describe_place(verdict.step) if verdict.step else "the rules"
     if verdict.passes:
         return Answer(what, "yes", f"{source} gets through to {service.port}/tcp")
     return Answer(what, "no", f"{source} would be refused at {service.port}/tcp by {by}")

@@ -15,10 +15,11 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from rules.forms import ApplyForm, place_errors
+from rules.forms import ANYWAY, ApplyForm, place_errors
 from rules.models import Apply, Host
 from rules.selectors.applies import recent_applies
-from rules.selectors.reviews import Review, rollback_review
+from rules.selectors.consequences import LockOut, lock_out
+from rules.selectors.reviews import Review, review_basis, rollback_review
 from rules.selectors.reviews import review as draft_review
 from rules.selectors.snapshots import latest_snapshot, observe_request
 from rules.services.actors import actor_of
@@ -28,12 +29,14 @@ from rules.services.errors import (
     ApplyWaiting,
     Conflict,
     Invalid,
+    NotExpected,
     NotFound,
     NothingToApply,
     QueueUnavailable,
     ServiceError,
 )
 from rules.views.applies import apply_answer
+from rules.views.caller import caller_of
 from rules.views.page import host_or_404, is_htmx, render_page, whole_number
 
 LOOK_AGAIN_SECONDS = 1.0
@@ -59,6 +62,9 @@ def review(request: HttpRequest, host_name: str) -> HttpResponse:
     form = ApplyForm(request.POST)
     if not form.is_valid():
         return _page(request, host, draft_review(_looked_at(host)), form, status=422)
+    shut_out = _would_shut_out(request, host, form)
+    if shut_out and not form.says_anyway():
+        return _page(request, host, draft_review(_looked_at(host)), form, status=422)
     try:
         apply = apply_start(
             host=host,
@@ -66,6 +72,8 @@ def review(request: HttpRequest, host_name: str) -> HttpResponse:
             message=form.cleaned_data["message"],
             draft_version=form.cleaned_data["version"],
             window=form.seconds(),
+            override=form.cleaned_data["override"],
+            anyway=shut_out,
         )
     except ServiceError as error:
         return _refused(request, host, form, error)
@@ -85,6 +93,9 @@ def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
     form = ApplyForm(request.POST)
     if not form.is_valid():
         return _page(request, host, _rollback_or_404(host, number), form, number=number, status=422)
+    shut_out = _would_shut_out(request, host, form, number=number)
+    if shut_out and not form.says_anyway():
+        return _page(request, host, _rollback_or_404(host, number), form, number=number, status=422)
     try:
         apply = rollback_start(
             host=host,
@@ -93,6 +104,8 @@ def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
             message=form.cleaned_data["message"],
             expected_head=form.cleaned_data["version"],
             window=form.seconds(),
+            override=form.cleaned_data["override"],
+            anyway=shut_out,
         )
     except ServiceError as error:
         return _refused(request, host, form, error, number=number)
@@ -197,6 +210,8 @@ def _refused(
         return _lead(request, redirect("rules:dashboard", host.name))
     if isinstance(error, Invalid):
         place_errors(form, error.errors)
+    elif isinstance(error, NotExpected):
+        form.add_error("override", f"{error} Say why it has to be applied all the same.")
     elif isinstance(error, ApplyWaiting):
         link = reverse("rules:apply", args=[host.name, error.apply.pk])
         messages.warning(request, format_html('{} <a href="{}">See that apply</a>', str(error), link))
@@ -204,8 +219,27 @@ def _refused(
         messages.warning(request, str(error))
     host.refresh_from_db()
     found = draft_review(_looked_at(host)) if number is None else _rollback_or_404(host, number)
-    status = 422 if isinstance(error, Invalid) else 503 if isinstance(error, QueueUnavailable) else 409
+    invalid = isinstance(error, (Invalid, NotExpected))
+    status = 422 if invalid else 503 if isinstance(error, QueueUnavailable) else 409
     return _page(request, host, found, form, number=number, status=status)
+
+
+def _would_shut_out(request: HttpRequest, host: Host, form: ApplyForm, number: int | None = None) -> bool:
+    """Say whether what is ordered would shut the caller out; if it does, and the word is missing, say so."""
+    basis, view = review_basis(host, number), latest_snapshot(host)
+    if basis is None or view is None or form.cleaned_data["version"] != basis.expects:
+        # There is nothing to measure, or something else than what was read; the service says so.
+        return False
+    shut_out = lock_out(view, basis.document, basis.revision_number, caller_of(request)).can == "no"
+    if shut_out and not form.says_anyway():
+        form.add_error("anyway", f"This would shut you out. Type {ANYWAY} if that is what you want.")
+    return shut_out
+
+
+def _lock_out(request: HttpRequest, found: Review) -> LockOut | None:
+    if found.snapshot is None or found.nothing_to_apply:
+        return None
+    return lock_out(found.snapshot, found.document, found.revision_number, caller_of(request))
 
 
 def _page(
@@ -223,6 +257,7 @@ def _page(
         messages.warning(request, DRAFT_CHANGED if number is None else HEAD_CHANGED)
     context = {
         "review": found,
+        "lock_out": _lock_out(request, found),
         "form": form,
         "rollback": number,
         "expects": expects,
