@@ -61,6 +61,7 @@ _of_a_host: list[URLPattern | URLResolver] = [
     path("history/<int:number>/export/", document.revision_export, name="revision-export"),
     path("history/<int:number>/rollback/", review.rollback, name="rollback"),
     path("exposure/", exposure.exposure_page, name="exposure"),
+    path("exposure/summary/", exposure.exposure_summary, name="exposure-summary"),
     path("trace/", trace.trace, name="trace"),
     path("live/", live.live, name="live"),
     path("live/poll/", live.live_poll, name="live-poll"),

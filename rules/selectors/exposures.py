@@ -28,7 +28,7 @@ from rules.selectors.drafts import base_document, settings_document
 from rules.selectors.listening import listening_of
 from rules.selectors.memory import Memory
 from rules.selectors.snapshots import SnapshotView
-from rules.selectors.surroundings import prepared_of, surroundings_of
+from rules.selectors.surroundings import content_key, prepared_of, surroundings_of
 
 FAMILIES: tuple[Family, Family] = (4, 6)
 
@@ -91,6 +91,4 @@ def exposure_rows(
 def _content(view: SnapshotView) -> Hashable:
     """Return what the rows are made of; two looks that saw the same share them."""
     snapshot = view.snapshot
-    routes = tuple(snapshot.default_routes[family] for family in FAMILIES)
-    around = (snapshot.interfaces, routes, snapshot.sets)
-    return (snapshot.sha256, around, snapshot.sockets, snapshot.published, snapshot.containers)
+    return (content_key(view), snapshot.sockets, snapshot.published, snapshot.containers)

@@ -6,6 +6,7 @@ could not be read has nothing to simulate: that is None, and never "no rules".
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Hashable
 
@@ -16,7 +17,6 @@ from rules.netfilter.own import OWN_CHAINS
 from rules.netfilter.render import render_restore
 from rules.netfilter.replay import parse_restore
 from rules.netfilter.simulation.simulate import Prepared, prepare
-from rules.queue.orders import Snapshot
 from rules.queue.sight import surroundings_of as surroundings_of
 from rules.selectors.memory import Memory
 from rules.selectors.snapshots import SnapshotView
@@ -24,6 +24,7 @@ from rules.selectors.snapshots import SnapshotView
 _OWN_RULE = re.compile(rf"^(?:\[\d+:\d+\] )?-A (?:{'|'.join(OWN_CHAINS)}) .*\n", re.MULTILINE)
 # Four for each family: what is live, the draft, and what two others look at.
 _prepared: Memory[Prepared] = Memory(8)
+_digests: Memory[str] = Memory(8)
 
 
 def prepared_of(view: SnapshotView, family: Family) -> Prepared | None:
@@ -31,7 +32,7 @@ def prepared_of(view: SnapshotView, family: Family) -> Prepared | None:
     if not view.snapshot.saves[family]:
         return None
     return _prepared.made(
-        (family, _key(view.snapshot)),
+        (family, content_key(view)),
         lambda: prepare(view.rulesets[family], surroundings_of(view.snapshot), family),
     )
 
@@ -44,7 +45,7 @@ def hypothetical(view: SnapshotView, document: Document, revision: int, family: 
     if not view.snapshot.saves[family]:
         return None
     return _prepared.made(
-        (family, _key(view.snapshot), digest(document), revision),
+        (family, content_key(view), digest(document), revision),
         lambda: prepare(after_load(view, document, revision, family), surroundings_of(view.snapshot), family),
     )
 
@@ -57,6 +58,23 @@ def after_load(view: SnapshotView, document: Document, revision: int, family: Fa
     return parse_restore(f"{kept.rstrip()}\n{load}", family=family)
 
 
-def _key(snapshot: Snapshot) -> Hashable:
+def content_key(view: SnapshotView) -> Hashable:
+    """Return what a simulation depends on: the rules without what they counted, and what lies around them.
+
+    Counters change with every packet; compiling thousands of rules takes too long to do it at each look.
+    """
+    snapshot = view.snapshot
     routes = tuple(snapshot.default_routes[family] for family in sorted(snapshot.default_routes))
-    return (snapshot.sha256, snapshot.interfaces, routes, snapshot.sets)
+    rules = _digests.made(snapshot.sha256, lambda: _rules_digest(view))
+    return (rules, snapshot.interfaces, routes, snapshot.sets)
+
+
+def _rules_digest(view: SnapshotView) -> str:
+    found = hashlib.sha256()
+    for family, ruleset in sorted(view.rulesets.items()):
+        for table in ruleset.tables.values():
+            for chain in table.chains.values():
+                head = f"{family} {table.name} {chain.name} {chain.policy}"
+                text = "\n".join((head, *(rule.text for rule in chain.rules), ""))
+                found.update(text.encode("utf-8", "surrogateescape"))
+    return found.hexdigest()

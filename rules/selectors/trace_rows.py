@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from rules.netfilter.model import Family
-from rules.netfilter.own import rule_id_of
+from rules.netfilter.own import label_of, rule_id_of
 from rules.netfilter.owners import Owner, chain_owner
 from rules.netfilter.simulation.trace import Step, Trace
 from rules.selectors.live import ROWS
@@ -30,6 +30,11 @@ class StepRow:
     rule_key: str
     anchor: str
     page: int
+
+    @property
+    def is_refusal(self) -> bool:
+        """Say whether it is our own last rule, which refuses what no rule allows."""
+        return self.step.rule is not None and label_of(self.step.rule.text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +64,12 @@ class TraceRows:
 def lay_out(trace: Trace) -> TraceRows:
     """Return a trace as it is shown."""
     family = trace.packet.family
-    rows = [_row(step, family) for step in trace.steps]
+    step, steps = trace.verdict.step, trace.steps
+    if step is not None and step.outcome == "policy" and step not in steps:
+        # A chain without rules is walked through without a word.
+        steps = (*steps, step)
+    rows = [_row(step, family) for step in steps]
     ours = [row for row in rows if row.rule_key and row.step.outcome == "matched"]
-    step = trace.verdict.step
     return TraceRows(
         trace=trace,
         visits=tuple(_visits(rows)),

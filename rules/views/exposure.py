@@ -38,6 +38,17 @@ def exposure_page(request: HttpRequest, host_name: str) -> HttpResponse:
     return render_page(request, "rules/exposure.html", host, context, section="exposure")
 
 
+@require_safe
+def exposure_summary(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Answer the sentence alone, for the dashboard."""
+    host = host_or_404(host_name)
+    view = look(host).view
+    context = {"host": host, "snapshot": view, "exposure": exposure(host, view) if view else None}
+    response = render(request, "rules/partials/exposure_summary.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
 def _context(request: HttpRequest, host: Host, seen: Look) -> dict[str, object]:
     query, who = text_asked(request, "q"), text_asked(request, "who")
     context: dict[str, object] = {

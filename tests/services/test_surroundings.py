@@ -79,3 +79,14 @@ def test_rules_that_could_not_be_read_are_not_no_rules(host: Host) -> None:
     assert prepared_of(view, 4) is not None
     assert prepared_of(view, 6) is None
     assert hypothetical(view, NEW, 2, 6) is None
+
+
+def test_what_is_compiled_is_kept_while_only_the_counters_move(host: Host) -> None:
+    snapshot_store(host, OLD, 1, packets=1)
+    first = prepared_of(seen(host), 4)
+    snapshot_store(host, OLD, 1, packets=2)
+    assert prepared_of(seen(host), 4) is first
+    snapshot_store(host, NEW, 1, packets=2)
+    assert prepared_of(seen(host), 4) is not first
+    snapshot_store(host, OLD, 1, bridge=("172.17.0.1/16",))
+    assert prepared_of(seen(host), 4) is not first

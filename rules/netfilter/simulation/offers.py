@@ -164,10 +164,11 @@ class _Group:
             yield "On the host's own network: its ports are the host's."
         proxied = {family for each in self._proxies for family in each.families}
         direct = {each.family for each in self.published}
-        for family in sorted(proxied - direct):
-            yield f"Over {FAMILY_NAMES[family]} docker-proxy takes the connection on the host itself."
+        taken = [f"{FAMILY_NAMES[family]} on the host itself" for family in sorted(proxied - direct)]
         if proxied & direct:
-            yield "docker-proxy listens too, for connections from the host itself."
+            taken.append("the host's own connections")
+        if taken:
+            yield f"docker-proxy takes {', and '.join(taken)}."
         others = _unique(each.process for each in self.listeners if each.process not in ("", DOCKER_PROXY))
         if direct and others:
             yield f"{', '.join(others)} listens here too, but Docker's rule takes the packets first."

@@ -381,6 +381,12 @@ def _main_address(interfaces: Iterable[Interface], family: Family) -> Address | 
         each.ip
         for interface in interfaces
         for each in interface.addresses
-        if each.version == family and not each.ip.is_loopback
+        if each.version == family and not each.ip.is_loopback and not _names_a_network(each)
     ]
     return next((address for address in found if not address.is_link_local), found[0] if found else None)
+
+
+def _names_a_network(address: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> bool:
+    """Say whether this is a network's own address, which no host has; it stands for one that is not known."""
+    network = address.network
+    return address.ip == network.network_address and network.prefixlen < network.max_prefixlen - 1

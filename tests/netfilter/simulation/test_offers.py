@@ -37,10 +37,7 @@ def test_a_published_port_and_its_proxy_are_one_line() -> None:
         "shop/web",
         ("172.17.0.2:80",),
     )
-    assert offer.notes == (
-        "Over IPv6 docker-proxy takes the connection on the host itself.",
-        "docker-proxy listens too, for connections from the host itself.",
-    )
+    assert offer.notes == ("docker-proxy takes IPv6 on the host itself, and the host's own connections.",)
     assert offer.reaches_container
 
 
@@ -57,7 +54,7 @@ def test_without_docker_the_container_is_its_address() -> None:
 def test_a_port_that_only_docker_proxy_holds_is_its_containers() -> None:
     offer = only(Listening(PROXIES[1:], (), (WEB,)))
     assert (offer.kind, offer.name, offer.families) == ("container", "shop-web-1", (6,))
-    assert offer.notes == ("Over IPv6 docker-proxy takes the connection on the host itself.",)
+    assert offer.notes == ("docker-proxy takes IPv6 on the host itself.",)
 
 
 def test_one_socket_on_any_ipv6_address_takes_both_families_unless_it_says_so() -> None:
