@@ -51,11 +51,12 @@ def exposure_summary(request: HttpRequest, host_name: str) -> HttpResponse:
 
 def _context(request: HttpRequest, host: Host, seen: Look) -> dict[str, object]:
     query, who = text_asked(request, "q"), text_asked(request, "who")
+    who = who if who in LEVELS else ""
     context: dict[str, object] = {
         "snapshot": seen.view,
         "problem": seen.problem,
         "query": query,
-        "who": who if who in LEVELS else "",
+        "who": who,
         "levels": [(level, LEVEL_WORDS[level]) for level in LEVELS],
     }
     if seen.view is None:
