@@ -63,7 +63,7 @@ def review(request: HttpRequest, host_name: str) -> HttpResponse:
     if not form.is_valid():
         return _page(request, host, draft_review(_looked_at(host)), form, status=422)
     shut_out = _would_shut_out(request, host, form)
-    if shut_out and not form.says_anyway():
+    if form.errors:
         return _page(request, host, draft_review(_looked_at(host)), form, status=422)
     try:
         apply = apply_start(
@@ -94,7 +94,7 @@ def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
     if not form.is_valid():
         return _page(request, host, _rollback_or_404(host, number), form, number=number, status=422)
     shut_out = _would_shut_out(request, host, form, number=number)
-    if shut_out and not form.says_anyway():
+    if form.errors:
         return _page(request, host, _rollback_or_404(host, number), form, number=number, status=422)
     try:
         apply = rollback_start(
