@@ -115,22 +115,26 @@ def _types_v4(surroundings: Surroundings, names: frozenset[str], device: str) ->
         "BROADCAST": broadcast,
         "MULTICAST": multicast,
         "UNICAST": special.complement(),
+        "UNSPEC": AddressSet.nothing(4),
     }
     unknown = starts if names & {"UNICAST", "BROADCAST"} and not names >= {"UNICAST", "BROADCAST"} else None
     return _joined(4, kinds, names, unknown)
 
 
 def _types_v6(surroundings: Surroundings, names: frozenset[str], device: str) -> Known:
-    if len(names) > 1:
-        # The kernel wants all of some types together and any of others; nobody writes that.
-        return AddressSet.nothing(6), AddressSet.everything(6)
-    kinds = {
-        "LOCAL": local_addresses(surroundings, 6, device),
+    # All of these have to hold, and then one of those that the kernel looks a route up for.
+    by_itself = {
         "MULTICAST": AddressSet.of(6, [_MULTICAST[6]]),
         "UNICAST": AddressSet.of(6, _NOT_UNICAST_V6).complement(),
         "UNSPEC": AddressSet.of(6, ["::/128"]),
     }
-    return _joined(6, kinds, names, None)
+    holds, unknown = AddressSet.everything(6), AddressSet.nothing(6)
+    if by_route := names - by_itself.keys():
+        kinds = {"LOCAL": local_addresses(surroundings, 6, device)}
+        holds, unknown = _joined(6, kinds, by_route, None)
+    for name in names & by_itself.keys():
+        holds, unknown = holds.intersection(by_itself[name]), unknown.intersection(by_itself[name])
+    return holds, unknown
 
 
 def _joined(
