@@ -100,7 +100,7 @@ class Line:
         """Say whether every word stands somewhere in the line."""
         said = [self.port, self.name, self.kind, self.row.offer.detail, self.address, *self.row.offer.inner]
         said += [each.words for each in self.reached]
-        said += [by.text for each in self.reached for by in each.by]
+        said += [f"{by.text} {by.rule_key}" for each in self.reached for by in each.by]
         text = " ".join(said).casefold()
         return all(word in text for word in words)
 

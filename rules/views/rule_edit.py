@@ -214,6 +214,7 @@ def _form_page(
         "form": form,
         "form_action": action,
         "heading": heading,
+        "key": key,
         "services": SERVICES,
         "conflict": conflict,
         "echo": "" if form["source"].errors else echo_text(str(form["source"].value() or "")),

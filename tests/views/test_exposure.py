@@ -150,6 +150,8 @@ def test_search_and_filter(working: Client, host: Host, ssh: Rule, shop: Rule) -
     assert set(rows(working, who="nobody")) == {"53/udp", "5432/tcp", "6379/tcp"}
     assert set(rows(working, who="anywhere", q="80")) == {"8080/tcp"}
     assert len(rows(working, who="elsewhere")) == 5
+    assert set(rows(working, q=shop.key)) == {"8080/tcp"}
+    assert f'href="{PATH}?q={shop.key}"' in working.get(f"{HOST}/rules/{shop.key}/edit/").content.decode()
     assert 'No port matches "nothing at all".' in text_of(working.get(PATH, {"q": "nothing at all"}))
     piece = working.get(PATH, {"q": "shop"}, headers={"HX-Request": "true"})
     assert piece.content.decode().lstrip().startswith('<div id="exposure-table">')

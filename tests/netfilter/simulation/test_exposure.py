@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_address, ip_interface
 
 import pytest
@@ -56,7 +57,7 @@ SHOP = Published(4, "tcp", None, 8080, ip_address("172.17.0.2"), 80)
 SSHD = Listener(6, "tcp", None, 22, process="sshd")
 
 
-def document(*rules: dict[str, object], external: tuple[str, ...] = ("ens33",)) -> Document:
+def document(*rules: Mapping[str, object], external: tuple[str, ...] = ("ens33",)) -> Document:
     return make_document(Settings(external_interfaces=external), tuple(validate_rule(rule) for rule in rules))
 
 
