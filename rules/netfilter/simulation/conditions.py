@@ -16,6 +16,8 @@ from rules.netfilter.simulation.addresses import AddressSet
 from rules.netfilter.simulation.state import State
 from rules.netfilter.simulation.surroundings import Surroundings
 
+_TOO_LONG = 20
+
 Decide = Callable[[State], bool | None]
 Split = Callable[[State, AddressSet], tuple[AddressSet, AddressSet]]
 IndexedBy = Literal["port", "original port", "destination"]
@@ -113,6 +115,11 @@ def always(yes: str) -> Condition:
 def never(no: str) -> Condition:
     """Make a condition that holds for no packet."""
     return Condition(no, no, lambda state: False)
+
+
+def number(text: str) -> int | None:
+    """Read a decimal number as iptables prints it; None when it is something else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _TOO_LONG else None
 
 
 def words(subject: str, value: str, negated: bool) -> tuple[str, str]:

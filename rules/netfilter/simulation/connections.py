@@ -15,6 +15,7 @@ from rules.netfilter.simulation.conditions import (
     SourceCondition,
     Split,
     condition,
+    number,
     undecided,
     words,
 )
@@ -62,8 +63,9 @@ def _read(asked: Asked, option: Option, by_state: bool) -> AnyCondition:
     if option.name == "--ctstate" and names <= _STATES:
         return _Connection(asked, option, by_state).state(names)
     asking = _Connection(asked, option, by_state)
-    if option.name == "--ctproto" and text.isdigit():
-        return asking.condition("protocol", lambda state: state.protocol == int(text))
+    protocol = number(text)
+    if option.name == "--ctproto" and protocol is not None:
+        return asking.condition("protocol", lambda state: state.protocol == protocol)
     if option.name == "--ctdir" and text in ("ORIGINAL", "REPLY"):
         return asking.condition("direction", lambda state: text == "ORIGINAL")
     if option.name == "--ctstatus" and names <= _STATUSES:

@@ -15,6 +15,7 @@ from rules.netfilter.simulation.conditions import (
     Split,
     condition,
     never,
+    number,
     source_in,
     source_split,
     undecided,
@@ -72,14 +73,11 @@ def _destination(asked: Asked, option: Option) -> AnyCondition:
 
 def _protocol(asked: Asked, option: Option) -> AnyCondition:
     text = option.values[0] if len(option.values) == 1 else ""
-    if not text.isdigit():
+    wanted = number(text)
+    if wanted is None:
         return undecided(asked, option)
-    number = int(text)
     return condition(
-        "protocol",
-        protocol_name(number),
-        option.negated,
-        lambda state: number in (0, state.protocol),
+        "protocol", protocol_name(wanted), option.negated, lambda state: wanted in (0, state.protocol)
     )
 
 
@@ -258,12 +256,12 @@ def read_network(values: tuple[str, ...], family: Family) -> tuple[int, int] | N
         return None
     if not mask:
         return value, LAST[family]
-    if mask.isdigit():
-        bits = int(mask)
-        number = LAST[family] ^ ((1 << (BITS[family] - bits)) - 1) if bits <= BITS[family] else None
+    bits = number(mask)
+    if bits is None:
+        found = _address(mask, family)
     else:
-        number = _address(mask, family)
-    return None if number is None else (value & number, number)
+        found = LAST[family] ^ ((1 << (BITS[family] - bits)) - 1) if bits <= BITS[family] else None
+    return None if found is None else (value & found, found)
 
 
 def _interval(values: tuple[str, ...], family: Family) -> tuple[int, int] | None:

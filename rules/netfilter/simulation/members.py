@@ -18,6 +18,7 @@ from rules.netfilter.simulation.addresses import BITS, LAST, AddressSet, Interva
 from rules.netfilter.simulation.conditions import (
     AnyCondition,
     Asked,
+    number,
     source_split,
     undecided,
 )
@@ -28,6 +29,7 @@ Known = tuple[AddressSet, AddressSet]
 Members = Callable[[State, AddressSet, Sequence[str]], Known]
 """Takes a state, sources and directions ("src", "dst"), gives those for which it holds, and may hold."""
 
+_TCP, _UDP = 6, 17
 _HARMLESS = frozenset({"--update-counters", "--update-subcounters"})
 _ADDRESS_TYPES = frozenset({"hash:ip", "hash:net", "bitmap:ip"})
 _PORT_TYPES = frozenset({"hash:ip,port", "hash:net,port"})
@@ -70,6 +72,8 @@ def _members(surroundings: Surroundings, name: str, family: Family) -> Members |
         return None
     if found.type == "list:set":
         return _list(surroundings, found.members, family)
+    if found.type == "bitmap:port":
+        return _ports(found.members)
     if not _is_of_family(found, family):
         return _nobody
     if found.type in _ADDRESS_TYPES:
@@ -123,12 +127,29 @@ class _PortMembers:
         if len(directions) < 2:
             return self.nothing, self.nothing
         if not state.has_ports:
-            return self.nothing, sources
-        port = state.source_port if directions[1] == "src" else state.destination_port
+            # Members write 0 for protocols without ports, and names for the types of ICMP.
+            port: int | None = 0
+        else:
+            port = state.source_port if directions[1] == "src" else state.destination_port
         if port is None:
             return self.nothing, sources
         addresses = self.by_port.get((state.protocol, port), self.nothing)
         return _AddressMembers(addresses)(state, sources, directions)
+
+
+def _ports(members: tuple[str, ...]) -> Members | None:
+    ports = {number(member.split()[0]) for member in members if member}
+    if None in ports:
+        return None
+
+    def among(state: State, sources: AddressSet, directions: Sequence[str]) -> Known:
+        # The kernel looks at no other protocol's ports here (bitmap_port.c).
+        if state.protocol not in (_TCP, _UDP):
+            return _if(False, sources)
+        port = state.source_port if directions[0] == "src" else state.destination_port
+        return _if(None if port is None else port in ports, sources)
+
+    return among
 
 
 def _if(answer: bool | None, sources: AddressSet) -> Known:
@@ -168,12 +189,13 @@ def _addresses_by_port(found: IpSet, family: Family) -> dict[tuple[int, int], Ad
     for member in found.members:
         address, comma, rest = member.partition(",")
         port, _, words = rest.partition(" ")
-        protocol, colon, number = port.rpartition(":")
+        protocol, colon, text = port.rpartition(":")
         known = protocol_number(protocol if colon else "tcp")
         read = _address_member(f"{address} {words}", family)
-        if not comma or known is None or not number.isdigit() or read is None:
+        place = number(text)
+        if not comma or known is None or place is None or read is None:
             return None
-        by_port.setdefault((known, int(number)), []).append(read)
+        by_port.setdefault((known, place), []).append(read)
     return {key: _widened(_longest_first(family, read), found) for key, read in by_port.items()}
 
 
@@ -203,7 +225,7 @@ def _longest_first(family: Family, members: list[tuple[Interval, bool]]) -> Addr
 
 def _widened(addresses: AddressSet, found: IpSet) -> AddressSet:
     """Give every address of the networks that a set with a netmask keeps by their first address."""
-    netmask = re.search(r"\bnetmask (\d+)", found.options)
+    netmask = re.search(r"\bnetmask ([0-9]{1,3})\b", found.options)
     if netmask is None or addresses.is_everything:
         return addresses
     size = (1 << max(0, BITS[addresses.family] - int(netmask[1]))) - 1

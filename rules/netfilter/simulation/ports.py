@@ -12,6 +12,7 @@ from rules.netfilter.simulation.conditions import (
     Asked,
     Condition,
     condition,
+    number,
     undecided,
     words,
 )
@@ -60,10 +61,11 @@ def icmp(asked: Asked) -> list[AnyCondition]:
     found: list[AnyCondition] = [] if asked.protocol == protocol else [_of_protocol(protocol)]
     for option in asked.options:
         kind, slash, code = option.values[0].partition("/") if len(option.values) == 1 else ("", "", "")
-        if not kind.isdigit() or (slash and not code.isdigit()):
+        kind_number, code_number = number(kind), number(code)
+        if kind_number is None or (slash and code_number is None):
             found.append(undecided(asked, option))
-            continue
-        found.append(_icmp_type(asked.module, option, int(kind), int(code) if slash else None))
+        else:
+            found.append(_icmp_type(asked.module, option, kind_number, code_number))
     return found
 
 
@@ -147,7 +149,8 @@ def read_ranges(text: str) -> list[Range] | None:
     found: list[Range] = []
     for part in text.split(","):
         first, colon, last = part.partition(":")
-        if not first.isdigit() or (colon and not last.isdigit()):
+        start, end = number(first), number(last if colon else first)
+        if start is None or end is None:
             return None
-        found.append((int(first), int(last) if colon else int(first)))
+        found.append((start, min(end, 65535)))
     return found

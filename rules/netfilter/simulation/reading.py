@@ -12,7 +12,7 @@ from rules.netfilter.extensions import GENERAL, MATCHES, MODULE_ALIASES, Extensi
 from rules.netfilter.matches import Match, Option, Target, read_matches
 from rules.netfilter.model import Family, Rule
 from rules.netfilter.simulation.address_types import addrtype
-from rules.netfilter.simulation.conditions import AnyCondition, Asked, always, never, undecided
+from rules.netfilter.simulation.conditions import AnyCondition, Asked, always, never, number, undecided
 from rules.netfilter.simulation.connections import conntrack
 from rules.netfilter.simulation.general import (
     connmark,
@@ -144,6 +144,6 @@ def _has_stray(match: Match) -> bool:
 def _protocol(matches: tuple[Match, ...]) -> int | None:
     for match in matches:
         option = match.option("-p") if match.module is None else None
-        if option is not None and not option.negated and option.values and option.values[0].isdigit():
-            return int(option.values[0])
+        if option is not None and not option.negated and option.values:
+            return number(option.values[0])
     return None

@@ -54,7 +54,7 @@ _DEFAULT_REJECT: dict[Family, str] = {4: "icmp-port-unreachable", 6: "icmp6-port
 _ALL_BITS = 0xFFFFFFFF
 _TO = re.compile(
     r"(?:\[(?P<in>[^]]*)\]|(?P<out>[^:\[\]]*)|(?P<v6>[0-9a-fA-F:.]*(?:-[0-9a-fA-F:.]*)?))"
-    r"(?::(?P<first>\d+)(?:-(?P<last>\d+))?(?P<base>/\d+)?)?"
+    r"(?::(?P<first>[0-9]{1,9})(?:-(?P<last>[0-9]{1,9}))?(?P<base>/[0-9]+)?)?"
 )
 
 
@@ -225,7 +225,7 @@ def _destination_nat(options: tuple[Option, ...], setting: Setting) -> Change | 
 def _redirect(options: tuple[Option, ...], setting: Setting) -> Change | None:
     """[ --to-ports port [ "-" port ] ]: to the first address of the incoming interface, or to loopback"""
     named = [option.values[0] for option in options if option.name == "--to-ports" and option.values]
-    found = re.fullmatch(r"(\d+)(?:-(\d+))?", named[0]) if named else None
+    found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", named[0]) if named else None
     if len(named) > 1 or (named and found is None):
         return None
     ports = (int(found[1]), int(found[2] or found[1])) if found else None
