@@ -82,6 +82,7 @@ MESSAGES = (
     "rules.queue.console",
     "rules.queue.snapshots",
     "rules.queue.surroundings",
+    "rules.queue.kept",
     "rules.queue.sight",
     "rules.queue.fields",
 )

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rules.host.backend import Saves, find_backend, program
+from rules.host.backend import Saves, docker_backends, find_backend, kernel_families, program
 from rules.host.clock import utc_now
 from rules.host.containers import running_containers
 from rules.host.runner import Command, CommandFailed, command_path, run, run_all
@@ -80,6 +80,8 @@ def observe(
         sockets=listening_sockets(sockets) if isinstance(sockets, bytes) else (),
         containers=None if isinstance(containers, CommandFailed) else containers,
         sets=named_sets(saves),
+        families=kernel_families(),
+        docker_backends=docker_backends(backend, results),
     )
 
 

@@ -22,6 +22,7 @@ REBOOTED: Final = (
     "The host was booted since the last load: the boot files were probably not loaded, or flushed later."
 )
 _FLUSHED: Final = "INPUT and FORWARD are empty: somebody flushed the whole table, as `iptables -F` does."
+_EMPTY: Final = "INPUT is empty: somebody flushed it, or removed dockerfw's call, which stood there alone."
 _RELOADED: Final[dict[Owner, str]] = {
     "firewalld": "firewalld's chains are there: its reload throws away everything, also what others made.",
     "ufw": "ufw's chains are there: it was probably enabled or reloaded, and wrote the table anew.",
@@ -67,7 +68,7 @@ def who_removed_anchor(live: Ruleset, chain: str, facts: Around) -> str:
         return RELEASED
     reloaded = _reloaded(live)
     if chain == INPUT:
-        return reloaded or ("INPUT is empty: somebody flushed it." if _is_empty(live, INPUT) else BY_HAND)
+        return reloaded or (_EMPTY if _is_empty(live, INPUT) else BY_HAND)
     found = live.chain("filter", DOCKER_USER)
     if found is None:
         docker = live.chain("filter", DOCKER) is not None

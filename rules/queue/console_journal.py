@@ -37,7 +37,8 @@ def console_write(directory: Path, event: ConsoleEvent) -> None:
 
 def console_deliver(directory: Path, connection: Redis) -> None:
     """Send the events that wait, forget those that were written down. Raises OSError and redis's errors."""
-    for path in sorted(directory.glob("console-*.json"))[:MAX_PENDING]:
+    found = [(path.stat().st_mtime_ns, path) for path in directory.glob("console-*.json")]
+    for _, path in sorted(found)[:MAX_PENDING]:
         job_id = path.stem
         if connection.exists(done_key(job_id)):
             path.unlink(missing_ok=True)

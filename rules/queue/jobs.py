@@ -19,10 +19,11 @@ from rules.host.answers import carry_out
 from rules.host.apply import Apply
 from rules.host.backend import Saves
 from rules.host.clock import utc_now
+from rules.host.lookout import Lookout
 from rules.host.outbox import FINAL_STATES
-from rules.host.snapshot import observe
 from rules.host.state import StateDirectory
 from rules.host.window import FINAL_EVENT, NotOpen, end_if_due
+from rules.queue.console_journal import console_write
 from rules.queue.entries import AllowedJob
 from rules.queue.journal import Journal
 from rules.queue.orders import (
@@ -71,6 +72,12 @@ class RootJobs:
         self._journal = Journal(state.journal, on_final=self._progress_again)
         self._window_seconds = window_seconds
         self._docker_socket = docker_socket
+        self._lookout = Lookout(
+            state,
+            host=host,
+            tell=lambda event: console_write(state.journal, event),
+            docker_socket=docker_socket,
+        )
         self._progress_works = True
 
     def allowed(self) -> dict[str, AllowedJob]:
@@ -130,6 +137,13 @@ class RootJobs:
     def observe(self) -> None:
         """Look at the host and store the snapshot."""
         self._look()
+
+    def watch(self) -> None:
+        """Look at the host unasked, put back what the document wants put back, and store the snapshot."""
+        try:
+            self._store(self._lookout.look_and_heal())
+        except RedisError as error:
+            logger.warning("the snapshot is not stored: %s", error)
 
     def window_closed(self) -> None:
         """Show and send how a window ended that nobody here has ended."""
@@ -242,7 +256,7 @@ class RootJobs:
         self._progress(outcome)
 
     def _look(self, *, seen: tuple[Backend, Saves] | None = None) -> None:
-        self._store(observe(self._host, seen=seen, docker_socket=self._docker_socket))
+        self._store(self._lookout.look(seen=seen))
 
     def _store(self, snapshot: Snapshot) -> None:
         value: Any = dump_json(snapshot.to_json())

@@ -102,6 +102,8 @@ def serve(environment: Environment, state: StateDirectory, *, window_seconds: in
         on_idle=and_console(jobs.deliver, state.journal, connection),
         on_tick=minder.look,
         on_crash=jobs.died,
+        on_chore=jobs.watch,
+        chore_seconds=environment.observe_seconds,
         idle_seconds=IDLE_SECONDS,
     )
     worker.work()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from rules.queue.fields import MAX_SAVE_CHARACTERS, Fields
+from rules.queue.kept import Kept
 from rules.queue.surroundings import (
     Container,
     Family,
@@ -32,6 +33,7 @@ __all__ = [
     "DockerState",
     "Family",
     "Interface",
+    "Kept",
     "ListeningSocket",
     "PublishedPort",
     "SetMembers",
@@ -45,6 +47,7 @@ DockerState = Literal["iptables", "nftables", "absent"]
 Backend = Literal["nft", "legacy"]
 
 FAMILIES: tuple[Family, Family] = (4, 6)
+BACKENDS: tuple[Backend, Backend] = ("nft", "legacy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class Snapshot:
 
     A family whose save failed has an empty text in `saves` and an entry in `errors`. `containers` is None
     where the root worker has no Docker socket, or Docker does not answer; `sets` are those that rules name.
+    `families` are those that the kernel speaks, `docker_backends` those in which Docker's chains are,
+    `kept` is what the root worker knows of the revision that it kept last.
     """
 
     host: str
@@ -96,6 +101,20 @@ class Snapshot:
     sockets: tuple[ListeningSocket, ...] = ()
     containers: tuple[Container, ...] | None = None
     sets: tuple[SetMembers, ...] = ()
+    families: tuple[Family, ...] = FAMILIES
+    docker_backends: tuple[Backend, ...] = ()
+    kept: Kept | None = None
+
+    @property
+    def unread(self) -> frozenset[Family]:
+        """The families whose rules could not be read, so that an empty text says nothing."""
+        programs = {(error.command[0] if error.command else "") for error in self.errors}
+        names: dict[Family, str] = {4: "iptables-", 6: "ip6tables-"}
+        return frozenset(
+            family
+            for family in FAMILIES
+            if not self.saves[family] and any(program.startswith(names[family]) for program in programs)
+        )
 
     @classmethod
     def from_json(cls, value: object) -> Snapshot:
@@ -107,7 +126,7 @@ class Snapshot:
         snapshot = cls(
             host=fields.host(),
             taken_at=fields.time("taken_at"),
-            backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
+            backend=cast(Backend, fields.one_of("backend", BACKENDS)),
             docker_state=cast(DockerState, docker.one_of("state", docker_states)),
             saves={
                 4: saves.text("4", longest=MAX_SAVE_CHARACTERS),
@@ -131,6 +150,9 @@ class Snapshot:
             sockets=read_sockets(fields),
             containers=read_containers(fields),
             sets=read_sets(fields),
+            families=(4, 6) if fields.flag("ipv6") else (4,),
+            docker_backends=_backends(fields),
+            kept=fields.optional("kept", lambda key: Kept.from_json(fields.take(key), key)),
         )
         for part in (saves, routes, docker, versions, fields):
             part.done()
@@ -154,7 +176,17 @@ class Snapshot:
             "sockets": [socket.to_json() for socket in self.sockets],
             "containers": _containers_json(self.containers),
             "sets": [found.to_json() for found in self.sets],
+            "ipv6": 6 in self.families,
+            "docker_backends": list(self.docker_backends),
+            "kept": self.kept.to_json() if self.kept else None,
         }
+
+
+def _backends(fields: Fields) -> tuple[Backend, ...]:
+    found = fields.texts("docker_backends", most=2, longest=10)
+    if not set(found) <= set(BACKENDS):
+        fields.fail("docker_backends", f"must be of {', '.join(BACKENDS)}")
+    return cast("tuple[Backend, ...]", found)
 
 
 def _containers_json(containers: tuple[Container, ...] | None) -> list[dict[str, object]] | None:
