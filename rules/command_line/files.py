@@ -92,11 +92,16 @@ def plan_file(options: argparse.Namespace, output: Output) -> int:
     return print_plan(document, live, output)
 
 
-def print_plan(document: Document, live: Mapping[Family, Ruleset], output: Output) -> int:
-    """Print a plan; return 0 when it is empty, else 1."""
+def print_plan(
+    document: Document,
+    live: Mapping[Family, Ruleset],
+    output: Output,
+    more: Mapping[str, Any] | None = None,
+) -> int:
+    """Print a plan; return 0 when it is empty, else 1. `more` is what else its JSON says."""
     plan = plan_changes(document, live)
     if output.as_json:
-        output.json(plan_json(plan))
+        output.json({**plan_json(plan), **(more or {})})
     else:
         for line in plan_lines(plan):
             output.line(line)

@@ -8,7 +8,7 @@ import time
 
 from django.utils import timezone
 
-from rules.command_line.files import print_plan, read_import, report_import
+from rules.command_line.files import read_import, report_import
 from rules.command_line.plans import diff_json, diff_lines
 from rules.command_line.streams import InputError, Output
 from rules.models import Apply, Host, Revision
@@ -56,17 +56,6 @@ def export(options: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def plan_draft(options: argparse.Namespace, output: Output) -> int:
-    """Print what applying the draft would change on the host; status 1 when something would."""
-    host = wanted_host(options)
-    sight = fresh_look(host)
-    if sight.view is None:
-        raise InputError(sight.problem)
-    if sight.view.stale:
-        output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
-    return print_plan(draft_document(host), sight.view.rulesets, output)
-
-
 def diff(options: argparse.Namespace, output: Output) -> int:
     """Print what differs between two revisions; status 1 when something does."""
     host = wanted_host(options)
@@ -98,6 +87,7 @@ def history(options: argparse.Namespace, output: Output) -> int:
                 "digest": revision.digest,
                 "parent": revision.parent.number if revision.parent else None,
                 "restores": revision.restores,
+                "override": applies[0].override if applies else "",
                 "state": applies[0].state if applies else None,
                 "confirmed": revision.pk == host.confirmed_revision_id,
             }

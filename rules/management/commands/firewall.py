@@ -32,6 +32,7 @@ VERBS = {
     "confirm": ("applying", "confirm", "keep what is loaded and waits to be kept"),
     "cancel": ("applying", "cancel", "put back at once what was there before"),
     "status": ("stored", "status", "print what the kernel holds"),
+    "expectations": ("consequences", "expectations", "say which of the draft's expectations hold now"),
     "trace": ("", "", "say what becomes of a packet, by which rule, and its way there"),
     "exposure": ("tracing", "exposure", "print what listens, what is published, and who may reach each"),
     "panic": ("console", "panic", "as root on the host: refuse everything at once, or end that with --off"),
@@ -115,7 +116,7 @@ def _plan(chosen: argparse.Namespace) -> tuple[str, str]:
         raise InputError("plan FILE needs the ruleset to compare with: add --live SAVE")
     if live and not chosen.file:
         raise InputError("--live goes with a FILE; without one the draft is compared with the host")
-    return ("files", "plan_file") if chosen.file else ("stored", "plan_draft")
+    return ("files", "plan_file") if chosen.file else ("consequences", "plan_draft")
 
 
 def _trace(chosen: argparse.Namespace) -> tuple[str, str]:
@@ -201,6 +202,15 @@ def _add_stored_arguments(verbs: dict[str, CommandParser]) -> None:
     for name in ("apply", "rollback"):
         verbs[name].add_argument("-m", "--message", required=True, help="why, for those who read the history")
         verbs[name].add_argument("--keep", action="store_true", help="keep it as soon as it is loaded")
+        verbs[name].add_argument(
+            "--override",
+            default="",
+            metavar="REASON",
+            help="do it although an expectation fails, and say why",
+        )
+        verbs[name].add_argument(
+            "--anyway", action="store_true", help="do it although it would shut out this SSH session"
+        )
         verbs[name].add_argument(
             "--window",
             type=int,
