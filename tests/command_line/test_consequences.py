@@ -136,8 +136,8 @@ def test_which_expectations_hold_now(edited: Host, alice: Actor) -> None:
     bad = firewall("expectations")
     assert bad.status == 1
     assert bad.out.splitlines()[1] == (
-        "FAILS        3306/tcp of the host from anywhere is refused: from anywhere by IPv4 it is let through by"
-        " the policy of filter INPUT"
+        "FAILS        3306/tcp of the host from anywhere is refused: from anywhere by IPv4 it is let through"
+        " by the policy of filter INPUT"
     )
     assert bad.out.splitlines()[2].startswith("cannot tell  5432/tcp of container db")
     found = json.loads(firewall("expectations", "--json").out)
