@@ -130,7 +130,7 @@ def name_of(offer: Offer) -> str:
         return "a swarm service"
     if offer.kind == "container":
         return f"container at {', '.join(offer.inner)}" if offer.inner else "docker-proxy"
-    return "a program"
+    return "unnamed program"
 
 
 def address_of(offer: Offer) -> str:

@@ -7,12 +7,15 @@ the selectors say.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from rules.forms import place_errors
 from rules.models import Host
+from rules.netfilter.protocols import protocol_name
 from rules.netfilter.simulation.question import THIS_HOST, QuestionError
 from rules.selectors.drafts import draft_document
 from rules.selectors.history import newest_revisions
@@ -47,6 +50,7 @@ def trace(request: HttpRequest, host_name: str) -> HttpResponse:
         "destinations": _destinations(seen.view),
         "rules": {rule.id: rule for rule in draft_document(host).rules},
         "folded": FOLDED,
+        "allow": _allow(host, answer) if answer else "",
     }
     status = 422 if asked and form.errors else 200
     return render_page(request, "rules/trace.html", host, context, section="trace", status=status)
@@ -60,6 +64,19 @@ def _answer(host: Host, view: SnapshotView, form: TraceForm) -> Answer | None:
     except QuestionError as error:
         place_errors(form, error.errors, {"against": "on"} if form.asks_for_a_day() else {})
         return None
+
+
+def _allow(host: Host, answer: Answer) -> str:
+    """Return the address of the rule form that begins with what would let this packet in."""
+    packet = answer.rows.trace.packet
+    values = {
+        "scope": "container" if answer.rows.trace.hook == "FORWARD" else "host",
+        "protocol": protocol_name(packet.protocol),
+        "ports": str(packet.destination_port or ""),
+        "source": str(packet.source),
+    }
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"{reverse('rules:rule-new', args=[host.name])}?{query}"
 
 
 def _interfaces(view: SnapshotView | None) -> list[str]:

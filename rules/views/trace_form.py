@@ -90,7 +90,7 @@ class TraceForm(forms.Form):
         bases = [*BASES, *revisions.items()]
         for field, choices in (("interface", by), ("against", bases)):
             asked = str(self[field].value() or "")
-            known = asked in dict(choices)
+            known = not asked or asked in dict(choices)
             widget = self.fields[field].widget
             assert isinstance(widget, forms.Select)
             widget.choices = choices if known else [*choices, (asked, asked)]

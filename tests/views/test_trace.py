@@ -63,6 +63,7 @@ def test_the_form_offers_what_the_host_has(working: Client, host: Host, shop: Ru
     assert '<option value="192.0.2.1">ens33</option>' in body
     assert '<option value="ens33">ens33</option>' in body
     assert '<option value="1">Revision 1: ' in body
+    assert '<option value=""></option>' not in body
     # A link may fill the form in without asking yet.
     assert 'name="port" value="8080"' in body
     assert "data-verdict" not in body
@@ -91,9 +92,19 @@ def test_a_packet_that_passes_with_its_way(working: Client, host: Host, shop: Ru
 @pytest.mark.redis
 def test_a_packet_that_is_refused_by_what_no_rule_allows(working: Client, host: Host, shop: Rule) -> None:
     busy_store(host, draft_document(host), 1)
-    words = text_of(working.get(PATH, {"source": STRANGER, "port": "22"}))
+    page = working.get(PATH, {"source": STRANGER, "port": "22"})
+    words = text_of(page)
     assert "It is rejected with icmp-host-prohibited." in words
-    assert "No rule of yours allows it" in words
+    assert "No rule of yours allows it. A new rule for it" in words
+    way = re.search(r'href="([^"]+)">A new rule for it', page.content.decode())
+    assert way
+    form = working.get(way[1].replace("&amp;", "&")).context["form"]
+    assert [form[name].value() for name in ("scope", "protocol", "ports", "source")] == [
+        "host",
+        "tcp",
+        "22",
+        f"{STRANGER}/32",
+    ]
     assert verdict(working, source="192.0.2.77", port="22") == "ACCEPT"
     assert verdict(working, source="2001:db8::77", port="22") == "REJECT"
     assert verdict(working, source=STRANGER, protocol="icmp") == "ACCEPT"
