@@ -6,6 +6,7 @@ words, and what it would have told is left empty: nothing is guessed.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -13,7 +14,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rules.host.backend import Saves, docker_backends, find_backend, kernel_families, program
 from rules.host.clock import utc_now
@@ -82,6 +83,7 @@ def observe(
         sets=named_sets(saves),
         families=kernel_families(),
         docker_backends=docker_backends(backend, results),
+        bridges_filtered=_bridges_filtered(),
     )
 
 
@@ -128,6 +130,16 @@ def _docker_state(tables: bytes | CommandFailed, saves: Mapping[Family, str]) ->
     if isinstance(tables, bytes) and b"docker-bridges" in tables.split():
         return "nftables"
     return "iptables" if any(_DOCKER_CHAIN.search(save) for save in saves.values()) else "absent"
+
+
+def _bridges_filtered() -> tuple[Family, ...]:
+    """Return the families that br_netfilter leads from bridges through the rules; without it, none."""
+    found: list[Family] = []
+    for family, name in ((4, "iptables"), (6, "ip6tables")):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/sys/net/bridge/bridge-nf-call-{name}").read_text().strip() != "0":
+                found.append(cast(Family, family))
+    return tuple(found)
 
 
 def _interfaces(listing: Listing) -> tuple[Interface, ...]:

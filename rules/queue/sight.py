@@ -20,7 +20,7 @@ from rules.netfilter.simulation.listening import (
     Published,
 )
 from rules.netfilter.simulation.surroundings import Interface, IpSet, Surroundings
-from rules.queue.snapshots import Snapshot
+from rules.queue.snapshots import FAMILIES, Snapshot
 
 INGRESS = "DOCKER-INGRESS"
 
@@ -39,7 +39,10 @@ def surroundings_of(snapshot: Snapshot) -> Surroundings:
     )
     sets = {each.name: IpSet(each.name, each.kind, each.members, each.options) for each in snapshot.sets}
     routes: Mapping[Family, tuple[str, ...]] = MappingProxyType(dict(snapshot.default_routes))
-    return Surroundings(interfaces, routes, MappingProxyType(sets))
+    filtered = (
+        {} if (seen := snapshot.bridges_filtered) is None else {family: family in seen for family in FAMILIES}
+    )
+    return Surroundings(interfaces, routes, MappingProxyType(sets), MappingProxyType(filtered))
 
 
 def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:

@@ -84,7 +84,8 @@ class Snapshot:
     A family whose save failed has an empty text in `saves` and an entry in `errors`. `containers` is None
     where the root worker has no Docker socket, or Docker does not answer; `sets` are those that rules name.
     `families` are those that the kernel speaks, `docker_backends` those in which Docker's chains are,
-    `kept` is what the root worker knows of the revision that it kept last.
+    `kept` is what the root worker knows of the revision that it kept last. `bridges_filtered` are the
+    families of which the rules get to see also what only crosses a bridge (br_netfilter).
     """
 
     host: str
@@ -104,6 +105,7 @@ class Snapshot:
     families: tuple[Family, ...] = FAMILIES
     docker_backends: tuple[Backend, ...] = ()
     kept: Kept | None = None
+    bridges_filtered: tuple[Family, ...] | None = None
 
     @property
     def unread(self) -> frozenset[Family]:
@@ -153,6 +155,7 @@ class Snapshot:
             families=(4, 6) if fields.flag("ipv6") else (4,),
             docker_backends=_backends(fields),
             kept=fields.optional("kept", lambda key: Kept.from_json(fields.take(key), key)),
+            bridges_filtered=fields.optional("bridges_filtered", lambda key: _families(fields, key)),
         )
         for part in (saves, routes, docker, versions, fields):
             part.done()
@@ -179,7 +182,15 @@ class Snapshot:
             "ipv6": 6 in self.families,
             "docker_backends": list(self.docker_backends),
             "kept": self.kept.to_json() if self.kept else None,
+            "bridges_filtered": None if self.bridges_filtered is None else [*map(str, self.bridges_filtered)],
         }
+
+
+def _families(fields: Fields, key: str) -> tuple[Family, ...]:
+    found = fields.texts(key, most=2, longest=1)
+    if not set(found) <= {"4", "6"}:
+        fields.fail(key, "must be of 4, 6")
+    return tuple(family for family in FAMILIES if str(family) in found)
 
 
 def _backends(fields: Fields) -> tuple[Backend, ...]:

@@ -66,7 +66,7 @@ def content_key(view: SnapshotView) -> Hashable:
     snapshot = view.snapshot
     routes = tuple(snapshot.default_routes[family] for family in sorted(snapshot.default_routes))
     rules = _digests.made(snapshot.sha256, lambda: _rules_digest(view))
-    return (rules, snapshot.interfaces, routes, snapshot.sets)
+    return (rules, snapshot.interfaces, routes, snapshot.sets, snapshot.bridges_filtered)
 
 
 def _rules_digest(view: SnapshotView) -> str:

@@ -75,6 +75,7 @@ SNAPSHOT = Snapshot(
     ),
     (Container("0123456789ab", "db", "shop", "database", "x", ("172.18.0.2", "fd00::2"), (PORT,)),),
     (SetMembers("office", "hash:net", ("192.0.2.0/24",), "family inet"), SetMembers("large")),
+    bridges_filtered=(4,),
 )
 SOCKET: Any = SNAPSHOT.sockets[0].to_json()
 CONTAINER: Any = (SNAPSHOT.containers or ())[0].to_json()
@@ -145,6 +146,8 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (SNAPSHOT, "containers", [{**CONTAINER, "ports": [{"protocol": "tcp"}]}], r"ports\[0\].port"),
     (SNAPSHOT, "containers", [{**CONTAINER, "surprise": 1}], "not a known key"),
     (SNAPSHOT, "sets", [{"name": "a", "kind": "", "members": ["x"] * 20_001}], "at most 20000"),
+    (SNAPSHOT, "bridges_filtered", ["5"], "must be of 4, 6"),
+    (SNAPSHOT, "bridges_filtered", True, "must be a list"),
 ]
 
 

@@ -203,21 +203,6 @@ def _ethernet_source(option: Option, address: str) -> AnyCondition:
     )
 
 
-def physdev(asked: Asked) -> list[AnyCondition]:
-    """Read the ports of bridges: a packet that came by no bridge has none (xt_physdev)."""
-
-    def decide(state: State) -> bool | None:
-        return None if state.in_interface is None or state.bridge_port is not None else False
-
-    names = {"--physdev-in", "--physdev-out", "--physdev-is-in", "--physdev-is-out", "--physdev-is-bridged"}
-    return [
-        condition("the packet", " ".join(["one with", option.name, *option.values]), option.negated, decide)
-        if option.name in names
-        else undecided(asked, option)
-        for option in asked.options
-    ]
-
-
 def extension_header(asked: Asked) -> list[AnyCondition]:
     """Read `-m rt` and `-m frag`: a packet without the header matches neither them nor their negation."""
     return [never("the packet has no extension header")]

@@ -15,7 +15,7 @@ from rules.netfilter.simulation.outcomes import End, Piece, joined
 from rules.netfilter.simulation.runs import Part
 from rules.netfilter.simulation.state import State, Tracking
 from rules.netfilter.simulation.surroundings import LOCAL, Surroundings
-from rules.netfilter.simulation.trace import Hook
+from rules.netfilter.simulation.trace import Hook, Verdict
 from rules.netfilter.simulation.walk import Accepted, Walk, destination_text
 
 LOOPBACK = "lo"
@@ -41,6 +41,10 @@ class Journey:
 
     def enter(self, piece: Piece) -> None:
         """Lead a packet in by an interface, and on to where it is routed."""
+        if self._crosses_unseen(piece.state):
+            self._routed(piece, "FORWARD", replace(piece.state, out_interface=piece.state.in_interface))
+            self.walk.ends.append(End(piece.sources, ((piece.sources, Verdict("ACCEPT")),), piece.doubt))
+            return
         if piece.state.looped:
             piece = tracked(piece)
         pieces = self._table("raw", "PREROUTING", [piece])
@@ -67,6 +71,12 @@ class Journey:
         back = [looped(one.piece) for one in accepted if one.piece.state.out_interface == LOOPBACK]
         back = self._table("mangle", "PREROUTING", self._table("raw", "PREROUTING", back))
         self._finish(self._filtered("INPUT", back))
+
+    def _crosses_unseen(self, state: State) -> bool:
+        """Say whether a packet goes from port to port of one bridge, where no rule gets to see it."""
+        if state.bridge_port is None or self.surroundings.bridges_filtered.get(state.family) is not False:
+            return False
+        return self._route(state) == state.in_interface
 
     def _table(self, table: str, chain: str, pieces: Sequence[Piece]) -> list[Piece]:
         return joined(one.piece for one in self.walk.through(table, chain, pieces))

@@ -12,6 +12,7 @@ from rules.netfilter.extensions import GENERAL, MATCHES, MODULE_ALIASES, Extensi
 from rules.netfilter.matches import Match, Option, Target, read_matches
 from rules.netfilter.model import Family, Rule
 from rules.netfilter.simulation.address_types import addrtype
+from rules.netfilter.simulation.bridges import physdev
 from rules.netfilter.simulation.conditions import AnyCondition, Asked, always, never, number, undecided
 from rules.netfilter.simulation.connections import conntrack
 from rules.netfilter.simulation.general import (
@@ -21,7 +22,6 @@ from rules.netfilter.simulation.general import (
     iprange,
     mac,
     mark,
-    physdev,
 )
 from rules.netfilter.simulation.members import set_members
 from rules.netfilter.simulation.ports import icmp, multiport, ports

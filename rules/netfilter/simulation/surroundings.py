@@ -50,11 +50,16 @@ class IpSet:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The host around the rules."""
+    """The host around the rules.
+
+    `bridges_filtered` says whether br_netfilter leads what crosses a bridge through the rules too; a family
+    of which that is not known is left out.
+    """
 
     interfaces: tuple[Interface, ...] = ()
     default_routes: Mapping[Family, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     sets: Mapping[str, IpSet] = field(default_factory=lambda: MappingProxyType({}))
+    bridges_filtered: Mapping[Family, bool] = field(default_factory=lambda: MappingProxyType({}))
 
     def interface(self, name: str) -> Interface | None:
         """Return the interface of that name."""

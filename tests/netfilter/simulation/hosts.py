@@ -46,6 +46,8 @@ HOST = Surroundings(
     default_routes={4: ("eth0",), 6: ("eth0",)},
     sets={one.name: one for one in SETS},
 )
+FILTERED = replace(HOST, bridges_filtered={4: True, 6: True})
+UNFILTERED = replace(HOST, bridges_filtered={4: False, 6: False})
 CLIENT: dict[Family, str] = {4: "203.0.113.5", 6: "2001:db8:9::5"}
 OWN: dict[Family, str] = {4: "192.0.2.1", 6: "2001:db8::1"}
 
