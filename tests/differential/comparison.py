@@ -6,19 +6,22 @@ have is judged here too.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
 from rules.netfilter.model import Rule
+from rules.netfilter.simulation.packet import Packet
 from rules.netfilter.simulation.trace import Trace
-from tests.differential.evidence import Range, RuleAt, Seen
-from tests.differential.matches import OUTSIDE
-from tests.differential.world import World
+from tests.differential.evidence import HOST, Range, RuleAt, Seen, Shot
+from tests.differential.frames import ICMP, ICMPV6
+from tests.differential.matches import OUTSIDE, ROUTE_TYPES
+from tests.differential.world import CONTAINER_ADDRESSES, CONTAINERS, World
 
 _OTHER_TARGETS: Final = frozenset(("CT", "NOTRACK", "TPROXY", "NETMAP"))
-_KINDS_OF_RULE: Final = ("matched", "translated", "unknown")
+_TAKEN: Final = ("matched", "translated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +35,25 @@ class Comparison:
     """The match or target that the simulator could not decide, "" when it could."""
 
 
-def compare(world: World, loaded: Range, trace: Trace, seen: Seen) -> Comparison:
+def compare(world: World, trace: Trace, seen: Seen) -> Comparison:
     """Compare a trace with the evidence."""
     if trace.verdict.kind == "UNKNOWN":
         cause, allowed = unknown_cause(trace)
         wrong = () if allowed else (f"UNKNOWN although it has to be known: {trace.verdict.reason}",)
         return Comparison(trace, seen, wrong, cause)
-    found = [*_verdict(loaded, trace, seen), *_path(trace, seen), *_arrival(world, trace, seen)]
+    found = _verdict(trace, seen)
+    if not any(step.outcome == "unknown" for step in trace.steps):
+        # Behind a rule that it could not decide the simulator shows one of the ways, which all end alike.
+        found += [*_decision(trace, seen), *_path(trace, seen), *_arrival(world, trace, seen)]
     return Comparison(trace, seen, tuple(found))
+
+
+def goes_back(shot: Shot, trace: Trace) -> bool:
+    """Say whether a rule sends a packet of a container to itself: the bridge drops it, past all rules."""
+    if shot.place not in CONTAINERS or trace.destination is None:
+        return False
+    own = CONTAINER_ADDRESSES[shot.wire.family][CONTAINERS.index(shot.place)]
+    return trace.destination == ipaddress.ip_address(own) and shot.wire.destination != trace.destination
 
 
 def unknown_cause(trace: Trace) -> tuple[str, bool]:
@@ -47,52 +61,59 @@ def unknown_cause(trace: Trace) -> tuple[str, bool]:
     step = trace.verdict.step
     if step is None or step.rule is None:
         return re.sub(r"[\d.:a-f/]{4,}", "…", trace.verdict.reason), False
-    cause = outside_of(step.rule)
+    cause = outside_of(step.rule, trace.packet)
     if cause:
         return cause, True
     modules = [match.module for match in step.rule.matches if match.module] or ["?"]
     return f"{'+'.join(modules)} -> {step.rule.target.name if step.rule.target else '-'}", False
 
 
-def outside_of(rule: Rule) -> str:
-    """Name the match or target of a rule that the simulator need not know, "" if it has to know all."""
+def outside_of(rule: Rule, packet: Packet) -> str:
+    """Name what the simulator need not know of a rule, "" if it has to know all."""
     for match in rule.matches:
         if match.module in OUTSIDE:
             return f"-m {match.module}"
+        for option in match.options:
+            if option.name in ("--src-type", "--dst-type") and set(option.values[0].split(",")) & ROUTE_TYPES:
+                return "a type of address that only routes tell"
+            if option.name == "--ctorigsrcport" and packet.protocol in (ICMP, ICMPV6):
+                return "the identifier of an echo as its port"
     return f"-j {rule.target.name}" if rule.target and rule.target.name in _OTHER_TARGETS else ""
 
 
-def _verdict(loaded: Range, trace: Trace, seen: Seen) -> list[str]:
+def _verdict(trace: Trace, seen: Seen) -> list[str]:
     verdict = trace.verdict
     found = []
     if verdict.kind != seen.kind:
         found.append(f"verdict: {verdict.kind}, and the kernel's is {seen.kind}")
+    elif seen.reject_with not in ("", verdict.reject_with):
+        found.append(f"refused with {verdict.reject_with}, and the kernel answered {seen.reject_with}")
     if seen.hook and trace.hook != seen.hook:
         found.append(f"hook: {trace.hook}, and in the kernel {seen.hook}")
-    if (
-        seen.kind == "REJECT"
-        and verdict.kind == "REJECT"
-        and seen.reject_with not in ("", verdict.reject_with)
-    ):
-        found.append(f"refused with {verdict.reject_with}, and the kernel answered {seen.reject_with}")
-    step = verdict.step
-    at = (step.table, step.chain, step.number) if step else None
-    if seen.deciding is not None and at != seen.deciding:
-        found.append(f"decided by {_named(at)}, and in the kernel by {_named(seen.deciding)}")
     return found
+
+
+def _decision(trace: Trace, seen: Seen) -> list[str]:
+    step = trace.verdict.step
+    at = (step.table, step.chain, step.number) if step else None
+    if seen.deciding is None or at == seen.deciding:
+        return []
+    return [f"decided by {_named(at)}, and in the kernel by {_named(seen.deciding)}"]
 
 
 def _path(trace: Trace, seen: Seen) -> list[str]:
     passed: Counter[RuleAt] = Counter()
     for step in trace.steps:
-        if step.rule is not None and step.outcome in _KINDS_OF_RULE:
+        if step.rule is not None and step.outcome in _TAKEN:
             passed[step.table, step.chain, step.number] += 1
-    counted = {at: count for at, count in seen.counted.items() if at[2]}
-    doubtful = {(s.table, s.chain, s.number) for s in trace.steps if s.outcome == "unknown"}
+    # What the host sends back comes the same way as what it refused to send.
+    answered = seen.kind == "REJECT" and seen.shot.place == HOST
     return [
-        f"matched {_named(at)} {passed[at]} times, and in the kernel {counted.get(at, 0)}"
-        for at in sorted((passed.keys() | counted.keys()) - doubtful)
-        if passed[at] != counted.get(at, 0)
+        f"matched {_named(at)} {passed[at]} times, and in the kernel {counted}"
+        for at in sorted(passed.keys() | seen.counted.keys())
+        if at[2]
+        and passed[at] != (counted := seen.counted.get(at, 0))
+        and not (answered and counted > passed[at])
     ]
 
 

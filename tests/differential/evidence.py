@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from rules.netfilter.model import Rule, Ruleset
 from rules.netfilter.parse import parse_save
-from tests.differential.frames import ICMP, ICMPV6, TCP, Wire, ethernet_bytes, ip_bytes
+from tests.differential.frames import ICMP, ICMPV6, NONCE_AT, SCTP, TCP, UDP, Wire, ethernet_bytes, ip_bytes
 from tests.differential.taps import Arrival
 from tests.differential.world import World
 from tests.kernel.namespace import Family
@@ -254,11 +254,12 @@ def _with_nonce(shot: Shot, number: int) -> Shot:
 def _arrived(arrival: Arrival, wire: Wire) -> tuple[str, str, int | None] | None:
     """Say where a packet arrived, if this is it."""
     packet = arrival.packet
-    nonce = wire.nonce[:4] if wire.protocol == 132 else wire.nonce
     size, protocol, addresses = _header(packet)
-    if protocol != wire.protocol or nonce not in packet[size : size + 60]:
+    at = size + NONCE_AT.get(protocol, 0)
+    nonce = wire.nonce[:4] if protocol == SCTP else wire.nonce
+    if protocol != wire.protocol or packet[at : at + len(nonce)] != nonce:
         return None
-    port = int.from_bytes(packet[size + 2 : size + 4], "big") if protocol in (6, 17, 132) else None
+    port = int.from_bytes(packet[size + 2 : size + 4], "big") if protocol in (TCP, UDP, SCTP) else None
     return arrival.place, addresses[1], port
 
 

@@ -24,6 +24,9 @@ SCTP: Final = 132
 HOPS: Final = 201
 """What a packet starts with; 200 once it was forwarded. The kernel's own answers start with 64."""
 
+NONCE_AT: Final = {TCP: 20, UDP: 8, ICMP: 8, ICMPV6: 8, SCTP: 28}
+"""Where the nonce stands behind the IP header; first for protocols that are not known here."""
+
 _ETHERTYPES: Final = {4: 0x0800, 6: 0x86DD}
 
 

@@ -43,6 +43,9 @@ OUTSIDE: Final = frozenset(
 )
 """Matches that the simulator may say UNKNOWN of: it is not asked to know them."""
 
+ROUTE_TYPES: Final = frozenset(("ANYCAST", "BLACKHOLE", "PROHIBIT", "UNREACHABLE", "THROW"))
+"""Types of addresses that come from routes which no snapshot tells."""
+
 ICMP_TYPES: Final[dict[Family, tuple[str, ...]]] = {
     4: ("echo-request", "echo-reply", "3", "3/1", "port-unreachable", "any", "13", "8/0", "redirect", "255"),
     6: (

@@ -107,6 +107,9 @@ def make_sets(dice: Dice) -> str:
 def make_foreign(dice: Dice, family: Family, baseline: str) -> str:
     """Return a restore file of the engine's tables (as saved) with foreign rules between them."""
     text = _read(baseline)
+    for table in ("raw", "mangle", "nat", "filter"):
+        # A table that the text leaves out stays as it was, with the rules of the ruleset before.
+        text.tables.setdefault(table, {})
     filters = text.tables.setdefault("filter", {})
     if family == 6 and "DOCKER-USER" not in filters and dice.chance(0.7):
         # This engine never calls it for IPv6; newer ones do.

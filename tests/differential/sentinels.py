@@ -35,8 +35,7 @@ table inet sentinels {
     ip ttl 200-201 counter name output; ip6 hoplimit 200-201 counter name output; }
 }
 """
-"""What else comes in, or goes out to neighbours and multicast groups, ends there, so that no counter of a rule
-moves but for a test."""
+"""What else comes in, or goes out to neighbours and groups, ends there, so that only tests move counters."""
 
 _NETLINK_NETFILTER: Final = 12
 _GET_OBJECT: Final = (10 << 8) | 19

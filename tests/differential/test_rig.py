@@ -51,7 +51,8 @@ def shot(
 def loaded(world: World) -> dict[Family, Range]:
     """The engine's own tables and RULES."""
     for family in FAMILIES:
-        world.host.restore(world.baseline[family], world.backend, family, noflush=False)
+        text = f"*raw\nCOMMIT\n*mangle\nCOMMIT\n{world.baseline[family]}"
+        world.host.restore(text, world.backend, family, noflush=False)
         world.host.restore(RULES[family], world.backend, family)
     return {family: Range(world, family) for family in FAMILIES}
 

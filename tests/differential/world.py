@@ -82,7 +82,7 @@ class World:
             self.local = LocalSender(self.host.path)
             self.connections = Connections(self.host.path)
             self.sentinels = Sentinels(self.host)
-            self.baseline = {family: self.host.save(backend, family) for family in FAMILIES}
+            self.baseline = {family: self.host.save(backend, family).decode() for family in FAMILIES}
             """What the engine's own chains are, before any test changes them."""
         except BaseException:
             self.delete()
