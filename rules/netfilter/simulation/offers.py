@@ -56,7 +56,9 @@ class Offer:
         return _unique(_inner(each) for each in self.published)
 
     def inner_port(self, family: Family) -> int | None:
-        """Return the port inside the container, None in a family whose packets the host itself takes."""
+        """Return the port that packets are forwarded to, None in a family whose packets the host takes."""
+        if self.kind == "ingress":
+            return self.port
         return next((each.to_port for each in self.published if each.family == family), None)
 
 
@@ -105,7 +107,8 @@ class _Group:
         families = {each.family for each in self.published}
         families |= {family for each in self.listeners for family in each.families}
         if self.ingress:
-            families.add(4)
+            # Only IPv4 is load-balanced; dockerd's socket keeps others off the port and answers nobody.
+            families = {4}
         kind, name, detail = self._who(protocol, port, address, containers or ())
         return Offer(
             protocol=protocol,
@@ -160,6 +163,7 @@ class _Group:
     def _notes(self, kind: Kind) -> Iterable[str]:
         if kind == "ingress":
             yield "Swarm's ingress network answers on every node, wherever the service runs."
+            return
         if kind == "host-container":
             yield "On the host's own network: its ports are the host's."
         proxied = {family for each in self._proxies for family in each.families}

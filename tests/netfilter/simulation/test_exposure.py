@@ -110,6 +110,45 @@ def test_a_published_port_goes_through_docker_to_its_container() -> None:
     assert (row.level, row.who[0].rules) == ("anywhere", ("shop",))
 
 
+def test_swarms_ingress_is_forwarded_and_so_needs_a_rule_for_containers() -> None:
+    # What libnetwork of Docker 20.10 writes for `docker service create --publish 8000:80`.
+    nat = "-A DOCKER-INGRESS -p tcp -m tcp --dport 8000 -j DNAT --to-destination 172.18.0.2:8000\n"
+    swarm = (
+        DOCKER.replace(":DOCKER - [0:0]\n", ":DOCKER - [0:0]\n:DOCKER-INGRESS - [0:0]\n")
+        .replace(
+            "-A DOCKER ! -i",
+            f"-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER-INGRESS\n{nat}-A DOCKER ! -i",
+            1,
+        )
+        .replace(
+            "-A FORWARD -j DOCKER-USER\n",
+            "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-INGRESS\n"
+            "-A DOCKER-INGRESS -p tcp -m tcp --dport 8000 -j ACCEPT\n-A DOCKER-INGRESS -j RETURN\n",
+        )
+    )
+    bridge = Interface("docker_gwbridge", (ip_interface("172.18.0.1/16"),), True)
+    dockerd = Listener(6, "tcp", None, 8000, process="dockerd")
+    offers = offers_of(Listening((dockerd,), (), (), frozenset({("tcp", 8000)})))
+    service = {
+        "id": "serv",
+        "scope": "container",
+        "protocol": "tcp",
+        "ports": ["8000"],
+        "source": "192.0.2.0/24",
+    }
+    for loaded, found in (
+        (None, "anywhere"),
+        (document(SSH_FOR_SOME), "nobody"),
+        (document(service), "192.0.2.0/24"),
+    ):
+        text = swarm + (render_restore(loaded, 4, live=parse_save(swarm)) if loaded else "")
+        surroundings = Surroundings((*HOST.interfaces, bridge))
+        prepared = prepare(parse_restore(text), surroundings, 4)
+        (row,) = expose(offers, {4: prepared}, (ENS33,))
+        assert said(row) == [(4, ("ens33",), found)]
+    assert row.who[0].rules == ("serv",)
+
+
 def test_what_is_bound_to_loopback_only_the_host_reaches() -> None:
     redis = Listener(4, "tcp", ip_address("127.0.0.1"), 6379)
     admin = Published(4, "tcp", ip_address("127.0.0.1"), 9000, ip_address("172.17.0.3"), 90)

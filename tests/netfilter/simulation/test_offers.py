@@ -103,7 +103,8 @@ def test_swarms_ingress_is_shown_for_what_it_is() -> None:
     dockerd = Listener(6, "tcp", None, 8000, process="dockerd", unit="docker.service")
     offer = only(Listening((dockerd,), (), (), frozenset({("tcp", 8000)})))
     assert offer.kind == "ingress"
-    assert "every node" in offer.notes[0]
+    assert (offer.families, offer.inner_port(4)) == ((4,), 8000)
+    assert offer.notes == ("Swarm's ingress network answers on every node, wherever the service runs.",)
     assert offer.reaches_container
 
 
