@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.utils import timezone
@@ -130,6 +131,12 @@ def size(number: int | None) -> str:
         value /= 1000
     digits = f"{value:.0f}" if unit == "B" or value >= 100 else f"{value:.3g}"
     return f"{digits} {unit}"
+
+
+@register.simple_tag
+def querystring_of(values: Mapping[str, str]) -> str:
+    """Return the part of an address that carries these values: `?ports=80&protocol=tcp`."""
+    return f"?{urlencode(values)}" if values else ""
 
 
 @register.filter

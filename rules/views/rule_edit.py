@@ -36,6 +36,7 @@ from rules.services.actors import actor_of
 from rules.services.errors import Conflict, Invalid
 from rules.services.rules import rule_create, rule_update
 from rules.views.page import host_or_404, render_page, text_asked
+from rules.views.rule_doubts import doubts_about, typed_rule
 from rules.views.wording import FieldPair, rule_pairs
 
 
@@ -189,6 +190,11 @@ def _conflict_page(
     )
 
 
+def _as_sent(form: RuleForm) -> dict[str, object]:
+    """Return what a fresh form would send if nobody changed it."""
+    return {name: value for name, value in form.initial.items() if value not in (None, False)}
+
+
 def _form_page(
     request: HttpRequest,
     host: Host,
@@ -210,7 +216,10 @@ def _form_page(
         "hx-target": "#source-echo",
         "hx-include": "this",
     }
+    typed = RuleForm(form.data if form.is_bound else _as_sent(form))
     context = {
+        **doubts_about(host, typed_rule(typed, key or "")),
+        "edited": key,
         "form": form,
         "form_action": action,
         "heading": heading,
