@@ -14,8 +14,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from rules.forms import place_errors
 from rules.models import Expectation, Host
 from rules.netfilter.describe import describe_expectation
-from rules.selectors.drafts import expectation_document, expectation_values
+from rules.selectors.consequences import findings_now
+from rules.selectors.drafts import draft_document, expectation_document, expectation_values
 from rules.selectors.expectation_rows import expectation_get, expectation_rows
+from rules.selectors.snapshots import latest_snapshot, observe_request
 from rules.services.actors import actor_of
 from rules.services.errors import Conflict, Invalid
 from rules.services.expectations import expectation_create, expectation_delete, expectation_update
@@ -29,9 +31,16 @@ NEW = {"passes": "yes", "protocol": "tcp", "to": "host"}
 
 @require_safe
 def expectation_list(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Show what is expected, with what differs from what was applied marked."""
+    """Show what is expected, whether the kernel holds it now, and what differs from what was applied."""
     host = host_or_404(host_name)
-    context = {"rows": expectation_rows(host)}
+    view = latest_snapshot(host)
+    observe_request(host)
+    findings = findings_now(view, draft_document(host)) if view else ()
+    context = {
+        "rows": expectation_rows(host),
+        "findings": {each.expectation: each for each in findings},
+        "view": view,
+    }
     return render_page(request, "rules/expectation_list.html", host, context, section="rules")
 
 

@@ -9,6 +9,7 @@ from rules.models import Expectation, Host
 from rules.services.actors import Actor
 from rules.services.expectations import expectation_create, expectation_delete, expectation_update
 from tests.services.confirmed import confirm
+from tests.services.kernel import snapshot_store
 from tests.views.pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = pytest.mark.django_db
@@ -131,3 +132,18 @@ def test_another_hosts_expectation_is_not_found(signed_in: Client, alice: Actor,
     assert signed_in.get(f"{LIST}{other.pk}/edit/").status_code == 302
     signed_in.post(f"{LIST}{other.pk}/delete/", {"version": "1"})
     assert Expectation.objects.filter(pk=other.pk).exists()
+
+
+@pytest.mark.redis
+def test_each_says_whether_the_kernel_holds_it_now(
+    working: Client, host: Host, alice: Actor, ssh: Expectation
+) -> None:
+    assert "has not reported yet" in text_of(working.get(LIST))
+    snapshot_store(host, None)
+    expectation_create(host=host, actor=alice, values=DB)
+    closed = {"protocol": "tcp", "port": 3306, "passes": False}
+    expectation_create(host=host, actor=alice, values=closed)
+    words = text_of(working.get(LIST))
+    assert "passes new the office The kernel holds it now." in words
+    assert "It fails now: from anywhere by IPv4 it is let through by the policy of filter INPUT." in words
+    assert "Cannot tell: Docker is not asked on this host" in words
