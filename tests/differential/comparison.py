@@ -107,7 +107,7 @@ def _path(trace: Trace, seen: Seen) -> list[str]:
         if step.rule is not None and step.outcome in _TAKEN:
             passed[step.table, step.chain, step.number] += 1
     # What the host sends back comes the same way as what it refused to send.
-    answered = seen.kind == "REJECT" and seen.shot.place == HOST
+    answered = seen.shot.place == HOST and (seen.kind == "REJECT" or seen.sentinels["entered"] > 0)
     return [
         f"matched {_named(at)} {passed[at]} times, and in the kernel {counted}"
         for at in sorted(passed.keys() | seen.counted.keys())

@@ -167,16 +167,14 @@ class Range:
         if not sentinels["sent" if shot.place == HOST else "entered"]:
             return None
         counters = read_counters(self._world.save(self.family))
-        ours = self._local if shot.place == HOST else self._inbound
+        looped = shot.place == HOST and sentinels["entered"] > 0
+        ours = self._inbound if shot.place != HOST else self._local | self._inbound if looped else self._local
         moved = {
             at: count - self._counters[at]
             for at, count in counters.items()
             if count != self._counters[at] and at[:2] in ours
         }
-        hook: Hook | None = None
-        for name in ("input", "forward", "output"):
-            if sentinels[name] and (name == "output") == (shot.place == HOST):
-                hook = name.upper()  # type: ignore[assignment]
+        hook = _hook(shot, sentinels, looped=looped)
         kind, deciding = self._verdict(moved, hook)
         if kind is None:
             return None
@@ -221,6 +219,15 @@ class Range:
         """Return a rule by its place; None for a policy."""
         chain = self.ruleset.chain(at[0], at[1])
         return chain.rules[at[2] - 1] if chain and at[2] else None
+
+
+def _hook(shot: Shot, sentinels: Mapping[str, int], *, looped: bool) -> Hook | None:
+    """Name the hook that a packet came past the end of; what the host sends itself has to pass INPUT too."""
+    if shot.place == HOST:
+        return "OUTPUT" if sentinels["input" if looped else "output"] else None
+    if sentinels["input"]:
+        return "INPUT"
+    return "FORWARD" if sentinels["forward"] else None
 
 
 _INBOUND_HOOKS: Final = (

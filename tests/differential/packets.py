@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from typing import Final
 
 from rules.netfilter.simulation.packet import Packet
@@ -98,6 +99,13 @@ def to_packet(world: World, shot: Shot) -> Packet:
         state=_state(wire),
         mac=None if shot.place == HOST else world.taps[shot.place].mac,
     )
+
+
+def forget(packet: Packet, dice: Dice) -> Packet:
+    """Leave out what people often do not know of a packet: one thing, or all."""
+    unknown: tuple[dict[str, None], ...] = ({"source_port": None}, {"mac": None}, {"icmp_code": None})
+    left_out = dice.one((*unknown, {key: None for each in unknown for key in each}))
+    return replace(packet, **left_out)
 
 
 def _state(wire: Wire) -> str:

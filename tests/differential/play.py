@@ -24,7 +24,7 @@ from rules.netfilter.simulation.trace import Trace
 from rules.queue.sight import surroundings_of
 from tests.differential.comparison import compare, goes_back, report
 from tests.differential.evidence import Range, RigError
-from tests.differential.packets import make_shot, to_packet
+from tests.differential.packets import forget, make_shot, to_packet
 from tests.differential.pools import Dice
 from tests.differential.rulesets import make_document, make_foreign, make_sets
 from tests.differential.sources import answer, edge, service_of
@@ -52,6 +52,8 @@ class Tally:
     verdicts: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+    vague: Counter[str] = field(default_factory=Counter)
+    """Verdicts where something of the packet was kept from the simulator."""
     sources: Counter[str] = field(default_factory=Counter)
     hit: Counter[str] = field(default_factory=Counter)
     """Rules whose counter moved, by their matches."""
@@ -153,6 +155,9 @@ class Player:
                 said = answer(found, shot.wire.source)
                 if said != "unknown" and seen.kind not in _SAYS.get(said, ()):
                     differences += (f"by its sources it is {said}, and the kernel's verdict is {seen.kind}",)
+            vague = self._ask(loaded.prepared, forget(trace.packet, dice)).verdict.kind
+            if vague not in ("UNKNOWN", seen.kind):
+                differences += (f"knowing less it is {vague}, and the kernel's verdict is {seen.kind}",)
             if not differences:
                 break
         self.tally.cases += 1
@@ -161,6 +166,7 @@ class Player:
             self._disagree(report(loaded.range, whole, title=title, sets=loaded.sets), say)
             return
         self.tally.verdicts[comparison.trace.verdict.kind] += 1
+        self.tally.vague[vague] += 1
         if comparison.unknown:
             self.tally.unknown[comparison.unknown] += 1
         if found is not None:
@@ -185,6 +191,7 @@ def table(tally: Tally) -> str:
     for name, counts in (
         ("verdict", tally.verdicts),
         ("UNKNOWN by", tally.unknown),
+        ("knowing less", tally.vague),
         ("not sent", tally.skipped),
         ("by its sources", tally.sources),
         ("counted a rule with", tally.hit),
