@@ -11,6 +11,7 @@ from rules.command_line.traces import question_of, trace_json, trace_lines, trac
 from rules.models import Host
 from rules.netfilter.describe import describe_rule
 from rules.netfilter.document import DocumentRule, rule_to_json_object
+from rules.netfilter.simulation.offers import BY_NFTABLES
 from rules.netfilter.simulation.question import QuestionError
 from rules.netfilter.state import kernel_state
 from rules.netfilter.tokens import printable
@@ -82,6 +83,8 @@ def _seen(host: Host, output: Output) -> SnapshotView:
         raise InputError(sight.problem)
     if sight.view.stale:
         output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
+    if sight.view.snapshot.docker_state == "nftables":
+        output.note(f"{BY_NFTABLES}: what becomes of packets for containers may differ")
     return sight.view
 
 

@@ -65,6 +65,7 @@ def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
         published=tuple(_published(snapshot)),
         containers=containers_of(snapshot),
         ingress=frozenset(_ingress(nat)),
+        by_nftables=snapshot.docker_state == "nftables",
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -20,8 +21,9 @@ from rules.selectors.drafts import draft_document
 from rules.selectors.exposure_lines import Line, Way, exposure_lines
 from rules.selectors.exposures import exposure
 from rules.selectors.snapshots import Look, look, observe_request
-from rules.views.page import host_or_404, is_htmx, render_page, text_asked
+from rules.views.page import host_or_404, is_htmx, render_page, text_asked, whole_number
 
+PAGE = 100
 ACTION_WORDS = {"restrict": "Restrict", "allow": "Allow"}
 
 
@@ -65,12 +67,16 @@ def _context(request: HttpRequest, host: Host, seen: Look) -> dict[str, object]:
     rules = {rule.id: rule for rule in draft_document(host).rules}
     loaded = any(state.label for state in kernel_state(seen.view.rulesets).families.values())
     lines = exposure_lines(found.rows, rules, loaded=loaded)
-    shown = [
-        (line, _ways(host, line))
-        for line in lines
-        if line.holds(query.casefold().split()) and who in ("", line.level)
-    ]
-    return {**context, "exposure": found, "lines": shown, "total": len(lines), "rules": rules}
+    shown = [line for line in lines if line.holds(query.casefold().split()) and who in ("", line.level)]
+    page = Paginator(shown, PAGE).get_page(whole_number(request.GET.get("page"), 1))
+    return {
+        **context,
+        "exposure": found,
+        "lines": [(line, _ways(host, line)) for line in page],
+        "page": page,
+        "total": len(lines),
+        "rules": rules,
+    }
 
 
 def _ways(host: Host, line: Line) -> list[tuple[str, str]]:

@@ -192,6 +192,26 @@ def test_without_chosen_interfaces_it_asks_for_the_default_routes(working: Clien
 
 
 @pytest.mark.redis
+def test_many_ports_come_in_pages(working: Client, host: Host) -> None:
+    many = tuple(ListeningSocket(4, "tcp", "", 20_000 + number, process="many") for number in range(250))
+    busy_store(host, sockets=many)
+    assert len(rows(working)) == 100
+    assert list(rows(working, page="3"))[-1] == "20249/tcp"
+    words = text_of(working.get(PATH, {"q": "many", "page": "2"}))
+    assert "101 to 200 of 250" in words
+    assert "252 ports are reachable from anywhere." in words
+
+
+@pytest.mark.redis
+def test_where_docker_filters_with_nftables_nobody_can_tell(working: Client, host: Host, ssh: Rule) -> None:
+    busy_store(host, docker_state="nftables", published=())
+    assert "cannot tell over IPv4 and IPv6 Docker keeps its rules in nftables" in rows(working)["8080/tcp"]
+    assert "anywhere" in rows(working)["22/tcp"]
+    page = working.get(f"{HOST}/trace/", {"source": "203.0.113.5", "port": "8080"})
+    assert "what becomes of packets for containers may differ" in text_of(page)
+
+
+@pytest.mark.redis
 def test_rules_with_nothing_behind_and_an_old_look(
     working: Client, host: Host, alice: Actor, ssh: Rule
 ) -> None:

@@ -22,7 +22,7 @@ from rules.netfilter.simulation.listening import Address
 from rules.netfilter.simulation.offers import Offer
 from rules.netfilter.simulation.reach import Reach, Service, reach
 from rules.netfilter.simulation.simulate import Prepared
-from rules.netfilter.simulation.surroundings import Interface, Surroundings
+from rules.netfilter.simulation.surroundings import LOCAL, Interface, Surroundings
 from rules.netfilter.simulation.trace import Verdict
 
 Level = Literal["anywhere", "unknown", "networks", "nobody"]
@@ -137,14 +137,29 @@ class _Asking:
     def _notes(self, offer: Offer) -> Iterable[str]:
         if offer.interface:
             yield f"Takes only what comes in by {offer.interface}."
+        if offer.address is not None and not offer.address.is_loopback:
+            owner = self._owner(offer.address)
+            if owner is not None and owner not in {each.name for each in self.outside}:
+                yield f"{offer.address} belongs to {owner}: from outside only who is routed there dials it."
         if offer.address is None:
             for each in self.outside:
                 if len(each.addresses) > MOST_ADDRESSES:
                     yield f"Looked at {MOST_ADDRESSES} of {len(each.addresses)} addresses of {each.name}."
 
+    def _owner(self, address: Address) -> str | None:
+        """Return the interface that has an address."""
+        for prepared in self.prepared.values():
+            for interface in prepared.surroundings.interfaces:
+                if any(address == each.ip for each in interface.addresses):
+                    return interface.name
+        return None
+
     def _family(self, offer: Offer, family: Family) -> Iterable[Who]:
         if offer.address is not None and offer.address.is_loopback:
             yield _nobody(family, (), f"bound to {offer.address}: the host itself only")
+            return
+        if offer.unseen:
+            yield _unknown(family, tuple(each.name for each in self.outside), offer.unseen)
             return
         asked = False
         for interface in self.outside:
@@ -175,10 +190,10 @@ class _Asking:
     def _answer(self, offer: Offer, family: Family, interface: Interface, destinations: list[Address]) -> Who:
         prepared = self.prepared.get(family)
         if prepared is None:
-            nothing = AddressSet.nothing(family)
             reason = f"the rules of {FAMILY_NAMES[family]} could not be read"
-            everyone = AddressSet.everything(family)
-            return Who(family, (interface.name,), "unknown", nothing, nothing, everyone, reason=reason)
+            return _unknown(family, (interface.name,), reason)
+        if self._elsewhere(prepared, offer, family, interface):
+            return _nobody(family, (interface.name,), "the host does not have this address now")
         found = [self._reach(prepared, offer, family, interface, each) for each in destinations]
         passes, unknown = found[0].passes, found[0].unknown
         for more in found[1:]:
@@ -196,6 +211,11 @@ class _Asking:
         level = _level(family, passes, unknown)
         return Who(family, (interface.name,), level, passes, refused, unknown, rules, parts)
 
+    def _elsewhere(self, prepared: Prepared, offer: Offer, family: Family, interface: Interface) -> bool:
+        if offer.address is None:
+            return False
+        return prepared.surroundings.route(family, offer.address, interface.name) not in (LOCAL, None)
+
     def _reach(
         self, prepared: Prepared, offer: Offer, family: Family, interface: Interface, address: Address
     ) -> Reach:
@@ -208,6 +228,12 @@ class _Asking:
 def _nobody(family: Family, interfaces: tuple[str, ...], reason: str) -> Who:
     nothing = AddressSet.nothing(family)
     return Who(family, interfaces, "nobody", nothing, AddressSet.everything(family), nothing, reason=reason)
+
+
+def _unknown(family: Family, interfaces: tuple[str, ...], reason: str) -> Who:
+    nothing = AddressSet.nothing(family)
+    everyone = AddressSet.everything(family)
+    return Who(family, interfaces, "unknown", nothing, nothing, everyone, reason=reason)
 
 
 def _level(family: Family, passes: AddressSet, unknown: AddressSet) -> Level:

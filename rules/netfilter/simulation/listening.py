@@ -92,13 +92,15 @@ class Container:
 class Listening:
     """All that takes packets; `containers` None means that nobody may ask Docker for them.
 
-    `ingress` are the (protocol, port) pairs that swarm's ingress network answers.
+    `ingress` are the (protocol, port) pairs that swarm's ingress network answers; `by_nftables` says that
+    Docker keeps its rules in nftables' own tables, where iptables does not show them.
     """
 
     listeners: tuple[Listener, ...] = ()
     published: tuple[Published, ...] = ()
     containers: tuple[Container, ...] | None = None
     ingress: frozenset[tuple[str, int]] = frozenset()
+    by_nftables: bool = False
 
 
 def find_containers(containers: Iterable[Container], name: str) -> tuple[Container, ...]:

@@ -7,8 +7,8 @@ each is named. Who may reach it is for exposure.py.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
 
 from rules.netfilter.model import Family
 from rules.netfilter.owners import FAMILY_NAMES
@@ -22,6 +22,8 @@ from rules.netfilter.simulation.listening import (
     Published,
 )
 
+BY_NFTABLES: Final = "Docker keeps its rules in nftables' own tables, where iptables does not show them"
+
 Kind = Literal["process", "container", "host-container", "ingress"]
 """A program of the host, a container's published port, a container on the host's network, swarm's ingress."""
 
@@ -31,7 +33,8 @@ class Offer:
     """One port that somebody answers. `address` None is any address of the host, `interface` empty any.
 
     `name` is the process or container, empty where that is not known; `detail` its systemd unit, or Compose's
-    `project/service`. `published` is where Docker sends the packets, `notes` what else there is to know.
+    `project/service`. `published` is where Docker sends the packets, `unseen` why the rules on their way are
+    not known, `notes` what else there is to know.
     """
 
     protocol: str
@@ -43,6 +46,7 @@ class Offer:
     name: str
     detail: str
     published: tuple[Published, ...] = ()
+    unseen: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -76,10 +80,17 @@ def offers_of(listening: Listening) -> tuple[Offer, ...]:
         place.listeners.append(listener)
     for protocol, port in listening.ingress:
         group(protocol, port, None).ingress = True
+    if listening.by_nftables:
+        # Docker's rules are not seen: what it publishes only it can tell.
+        for container in listening.containers or ():
+            for each in container.publications:
+                group(each.protocol, each.port, each.address).publishing = True
     found = [
         members.offer(protocol, port, address, interface, listening.containers)
         for (protocol, port, address, interface), members in groups.items()
     ]
+    if listening.by_nftables:
+        found = [replace(each, unseen=BY_NFTABLES) if each.reaches_container else each for each in found]
     return tuple(sorted(found, key=_order))
 
 
@@ -95,6 +106,7 @@ class _Group:
     published: list[Published] = field(default_factory=list)
     listeners: list[Listener] = field(default_factory=list)
     ingress: bool = False
+    publishing: bool = False
 
     def offer(
         self,
@@ -106,6 +118,8 @@ class _Group:
     ) -> Offer:
         families = {each.family for each in self.published}
         families |= {family for each in self.listeners for family in each.families}
+        if self.publishing and not families:
+            families = {4}
         if self.ingress:
             # Only IPv4 is load-balanced; dockerd's socket keeps others off the port and answers nobody.
             families = {4}
@@ -128,7 +142,7 @@ class _Group:
     ) -> tuple[Kind, str, str]:
         if self.ingress:
             return "ingress", "", "the service that publishes it"
-        if self.published or self._proxies:
+        if self.published or self.publishing or self._proxies:
             behind = self._behind(protocol, port, address, containers)
             return (
                 "container",

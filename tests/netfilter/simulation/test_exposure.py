@@ -157,6 +157,23 @@ def test_what_is_bound_to_loopback_only_the_host_reaches() -> None:
         assert row.who[0].reason == "bound to 127.0.0.1: the host itself only"
 
 
+def test_what_docker_filters_with_nftables_nobody_can_tell() -> None:
+    listening = Listening((Listener(4, "tcp", None, 8080, process="docker-proxy"), SSHD), by_nftables=True)
+    found = {row.offer.port: row for row in rows(listening, kernel(document(SSH_FOR_SOME)))}
+    assert (found[8080].level, found[22].level) == ("unknown", "networks")
+    assert "nftables" in found[8080].who[0].reason
+
+
+def test_addresses_of_inner_interfaces_and_none() -> None:
+    inner = only(Listening((Listener(4, "tcp", ip_address("172.17.0.1"), 53),)), kernel(None))
+    assert inner.level == "anywhere"
+    assert inner.notes == ("172.17.0.1 belongs to docker0: from outside only who is routed there dials it.",)
+    gone = only(Listening((Listener(4, "tcp", ip_address("192.0.2.99"), 53),)), kernel(None))
+    assert (gone.level, gone.who[0].reason) == ("nobody", "the host does not have this address now")
+    here = only(Listening((Listener(4, "tcp", ip_address("192.0.2.10"), 53),)), kernel(None))
+    assert (here.level, here.notes) == ("anywhere", ())
+
+
 def test_what_is_bound_to_an_interface_that_is_not_external() -> None:
     row = only(Listening((Listener(4, "udp", None, 53, interface="docker0"),)), kernel(None))
     assert (row.level, row.who[0].reason) == ("nobody", "bound to docker0, which is not external")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from rules.netfilter.simulation.listening import Container, Listener, Listening, Publication, Published
-from rules.netfilter.simulation.offers import Offer, offers_of
+from rules.netfilter.simulation.offers import BY_NFTABLES, Offer, offers_of
 
 ANY4 = Published(4, "tcp", None, 8080, ip_address("172.17.0.2"), 80)
 PROXIES = (
@@ -106,6 +106,15 @@ def test_swarms_ingress_is_shown_for_what_it_is() -> None:
     assert (offer.families, offer.inner_port(4)) == ((4,), 8000)
     assert offer.notes == ("Swarm's ingress network answers on every node, wherever the service runs.",)
     assert offer.reaches_container
+
+
+def test_where_docker_filters_with_nftables_its_rules_are_not_seen() -> None:
+    sshd = Listener(4, "tcp", None, 22, process="sshd")
+    offers = {each.port: each for each in offers_of(Listening((sshd,), (), (WEB,), by_nftables=True))}
+    assert (offers[22].unseen, offers[8080].unseen) == ("", BY_NFTABLES)
+    assert (offers[8080].kind, offers[8080].name, offers[8080].families) == ("container", "shop-web-1", (4,))
+    proxied = offers_of(Listening(PROXIES, (), (WEB,), by_nftables=True))
+    assert [(each.port, each.families, each.unseen) for each in proxied] == [(8080, (4, 6), BY_NFTABLES)]
 
 
 def test_a_program_behind_dockers_rule_is_mentioned() -> None:
