@@ -85,6 +85,16 @@ class Finding:
     who: str = ""
     lines: tuple[DriftLine, ...] = ()
 
+    def to_json(self) -> dict[str, object]:
+        """Return the finding as a JSON object."""
+        return {
+            "code": self.code,
+            "family": self.family,
+            "what": self.what,
+            "who": self.who,
+            "lines": [f"{line.sign} {line.text}" for line in self.lines],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Drift:

@@ -93,7 +93,7 @@ def loaded_number(snapshot: SnapshotView | None) -> int | None:
     """Return the revision that a fresh snapshot shows in both families, None otherwise."""
     if snapshot is None or snapshot.stale:
         return None
-    state = kernel_state(snapshot.rulesets)
+    state = kernel_state({family: snapshot.rulesets[family] for family in snapshot.snapshot.families})
     return state.label.revision if state.label else None
 
 

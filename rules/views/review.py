@@ -19,6 +19,7 @@ from rules.forms import ANYWAY, ApplyForm, place_errors
 from rules.models import Apply, Host
 from rules.selectors.applies import recent_applies
 from rules.selectors.consequences import LockOut, lock_out
+from rules.selectors.drafts import base_revision
 from rules.selectors.reviews import Review, review_basis, rollback_review
 from rules.selectors.reviews import review as draft_review
 from rules.selectors.snapshots import latest_snapshot, observe_request
@@ -85,7 +86,11 @@ def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
     """Show what rolling back to a revision would change; POST does it, as a new revision."""
     host = host_or_404(host_name)
     if request.method != "POST":
-        form = ApplyForm(initial={"message": f"Roll back to revision {number}"})
+        head = base_revision(host)
+        restores = head is not None and head.number == number
+        form = ApplyForm(
+            initial={"message": f"{'Restore' if restores else 'Roll back to'} revision {number}"}
+        )
         return _page(request, host, _rollback_or_404(host, number), form, number=number)
     already = _sent_already(request, host)
     if already is not None:

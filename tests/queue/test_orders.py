@@ -31,7 +31,7 @@ from rules.queue.orders import (
     saves_digest,
     why_expired,
 )
-from rules.queue.snapshots import Container, ListeningSocket, SetMembers
+from rules.queue.snapshots import Container, Kept, ListeningSocket, SetMembers
 from rules.queue.surroundings import ContainerPort
 
 APPLY = "0b8d6a1e-9c2f-4d53-8a77-0123456789ab"
@@ -76,7 +76,10 @@ SNAPSHOT = Snapshot(
     (Container("0123456789ab", "db", "shop", "database", "x", ("172.18.0.2", "fd00::2"), (PORT,)),),
     (SetMembers("office", "hash:net", ("192.0.2.0/24",), "family inet"), SetMembers("large")),
     bridges_filtered=(4,),
+    docker_backends=("nft", "legacy"),
+    kept=Kept(3, DIGEST, "nft", "legacy", rebooted=True),
 )
+KEPT: Any = SNAPSHOT.to_json()["kept"]
 SOCKET: Any = SNAPSHOT.sockets[0].to_json()
 CONTAINER: Any = (SNAPSHOT.containers or ())[0].to_json()
 MESSAGES: list[Any] = [ORDER, OUTCOME, AWAITING, ROLLED_BACK, KEEP, EXTEND, SNAPSHOT]
@@ -135,6 +138,10 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (SNAPSHOT, "saves", {"4": ""}, "saves.6: is missing"),
     (SNAPSHOT, "interfaces", [{"name": 1}], r"interfaces\[0\].name"),
     (SNAPSHOT, "docker", {"state": "podman"}, "docker.state"),
+    (SNAPSHOT, "docker_backends", ["podman"], "nft, legacy"),
+    (SNAPSHOT, "ipv6", 1, "true or false"),
+    (SNAPSHOT, "kept", {**KEPT, "backend": "x"}, "kept.backend"),
+    (SNAPSHOT, "kept", {**KEPT, "revision": 0}, "kept.revision"),
     (SNAPSHOT, "sockets", [1] * 5000, "at most 4096"),
     (SNAPSHOT, "sockets", [{**SOCKET, "port": 0}], r"sockets\[0\].port"),
     (SNAPSHOT, "sockets", [{**SOCKET, "family": 5}], r"sockets\[0\].family: must be 4 or 6"),

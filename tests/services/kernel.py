@@ -19,7 +19,7 @@ from rules.netfilter.model import Family
 from rules.netfilter.render import wanted_chains
 from rules.queue import client
 from rules.queue.orders import Outcome, Snapshot, dump_json, progress_key, saves_digest, snapshot_key
-from rules.queue.snapshots import Interface
+from rules.queue.snapshots import FAMILIES, DockerState, Interface, Kept
 
 CLEAN = """*filter
 :INPUT ACCEPT [10:1000]
@@ -58,6 +58,9 @@ def snapshot_store(
     packets: int = 0,
     saves: dict[Family, str] | None = None,
     bridge: tuple[str, ...] = (),
+    docker_state: DockerState = "iptables",
+    families: tuple[Family, ...] = FAMILIES,
+    kept: Kept | None = None,
     around: Mapping[str, Any] | None = None,
 ) -> datetime:
     """Store a snapshot that was taken `age` seconds ago, as the root worker would; return when.
@@ -73,7 +76,7 @@ def snapshot_store(
         host=host.name,
         taken_at=_text(taken),
         backend="nft",
-        docker_state="iptables",
+        docker_state=docker_state,
         saves=both,
         interfaces=(
             Interface("docker0", bridge, True),
@@ -85,6 +88,8 @@ def snapshot_store(
         versions={"iptables": "1.8.9", "kernel": "6.1"},
         errors=(),
         sha256=saves_digest(both),
+        families=families,
+        kept=kept,
     )
     snapshot = replace(snapshot, **(around or {}))
     client.connection().set(snapshot_key(host.name), dump_json(snapshot.to_json()))
