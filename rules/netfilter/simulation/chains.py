@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from heapq import merge
 
 from rules.netfilter.model import Chain, Family, Rule, Ruleset
 from rules.netfilter.simulation.addresses import AddressSet
@@ -24,12 +23,27 @@ from rules.netfilter.simulation.trace import Outcome, Step, Verdict
 
 _NOT_WALKED = frozenset({("nat", "INPUT"), ("nat", "POSTROUTING")})
 _MOST_REMEMBERED = 1024
+_MOST_ROWS = 64
+_WORTH_JOINING = 16
+_FEWEST_IN_RUN = 4
+_UNASKED = object()
+_ENDING = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN"})
 
 
 class CompiledRule:
     """One rule: what it asks, which sources it is for, and what it does."""
 
-    __slots__ = ("_verdict", "action", "conditions", "dynamic", "position", "questions", "rule", "source")
+    __slots__ = (
+        "_verdict",
+        "action",
+        "conditions",
+        "dynamic",
+        "ends",
+        "position",
+        "questions",
+        "rule",
+        "source",
+    )
 
     def __init__(
         self,
@@ -50,12 +64,18 @@ class CompiledRule:
                 self.source = self.source.intersection(source.fixed)
         self.dynamic = tuple(source for source in sources if source.fixed is None)
         self.action = action
+        self.ends = action.kind in _ENDING and not self.dynamic
         self._verdict: Verdict | None = None
 
     @property
     def number(self) -> int:
         """The rule's place in its chain, from 1."""
         return self.position + 1
+
+    @property
+    def rules(self) -> tuple[CompiledRule, ...]:
+        """The rule, as a run of one."""
+        return (self,)
 
     @property
     def place(self) -> str:
@@ -104,6 +124,14 @@ class CompiledRule:
         asked += [condition.yes for condition in self.conditions]
         return f"{', '.join(asked) or 'every packet matches'}: {self.action.text}"
 
+    def decide(self, state: State, sources: AddressSet) -> bool | None:
+        """Say whether the rule matches some of the sources; None when that cannot be told."""
+        answers = [condition.decide(state) for condition in self.conditions]
+        holds, unknown = self.matching(state, sources)
+        if False in answers or not (holds or unknown):
+            return False
+        return None if None in answers or not holds else True
+
     def why_not(self, state: State, sources: AddressSet) -> str:
         """Why the rule does not match."""
         for question in self.questions:
@@ -138,14 +166,22 @@ class CompiledChain:
         for item in self._items:
             self._index(item)
         self._remembered: dict[tuple[int | None, ...], tuple[Item, ...]] = {}
+        self._rows: dict[tuple[int, ...], Run[CompiledRule]] = {}
 
     @property
     def empty(self) -> bool:
         """Say whether the chain lets everything through and has no rule that could see it."""
         return not self.rules and self.policy.kind == "ACCEPT"
 
-    def items(self, state: State, position: int) -> Sequence[Item]:
-        """Return what may match a packet from a position on, in order."""
+    def items(self, state: State, position: int, *, one_source: bool) -> Sequence[Item]:
+        """Return what may match a packet from a position on, in order.
+
+        For many sources it pays to join also rules that ask for different things, which all hold.
+        """
+        found = self._possible(state, position)
+        return found if one_source or len(found) < _WORTH_JOINING else self._joined(found, state)
+
+    def _possible(self, state: State, position: int) -> Sequence[Item]:
         port = state.destination_port if state.has_ports else NO_CONNECTION
         key = (port, original_port(state), state.destination)
         found = self._remembered.get(key)
@@ -161,7 +197,33 @@ class CompiledChain:
         lists = [self._general]
         for index, value in zip(self._indexed.values(), values, strict=True):
             lists += index.values() if value is None else [index.get(value, [])]
-        return tuple(item for _, item in merge(*(one for one in lists if one), key=lambda pair: pair[0]))
+        found = {position: item for one in lists for position, item in one}
+        return tuple(found[position] for position in sorted(found))
+
+    def _joined(self, items: Sequence[Item], state: State) -> list[Item]:
+        joined: list[Item] = []
+        row: list[Item] = []
+        for item in items:
+            answer = all_hold(item.conditions, state)
+            if answer is False:
+                continue
+            ends = answer is True and item.ends
+            if row and not (ends and item.action == row[0].action):
+                joined += self._row(row)
+                row = []
+            (row if ends else joined).append(item)
+        return [*joined, *self._row(row)]
+
+    def _row(self, row: Sequence[Item]) -> Sequence[Item]:
+        """Join rules of which all conditions hold; the same ones are joined for other ports, too."""
+        if len(row) < _FEWEST_IN_RUN:
+            return row
+        key = tuple(item.position for item in row)
+        if key not in self._rows:
+            if len(self._rows) > _MOST_ROWS:
+                self._rows.clear()
+            self._rows[key] = _run([rule for item in row for rule in item.rules], ())
+        return [self._rows[key]]
 
     def _index(self, item: Item) -> None:
         entry = (item.position, item)
@@ -185,34 +247,39 @@ def policy_verdict(table: str, chain: str, policy: str) -> Verdict:
 
 
 def joined_runs(rules: Sequence[CompiledRule]) -> list[Item]:
-    """Put rules in a row that differ in their source alone together."""
+    """Leave out what only counts or logs, and join rules in a row that differ in their source alone."""
     items: list[Item] = []
     row: list[CompiledRule] = []
-    for rule in (*rules, None):
+    for rule in (*(rule for rule in rules if rule.action.kind != "CONTINUE"), None):
         if row and (rule is None or not _alike(row[-1], rule)):
-            items += [_run(row)] if len(row) >= _FEWEST_IN_RUN else row
+            items += [_run(row, row[0].conditions)] if len(row) >= _FEWEST_IN_RUN else row
             row = []
         if rule is not None:
             row.append(rule)
     return items
 
 
-_FEWEST_IN_RUN = 4
-_ENDING = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN"})
-
-
 def _alike(one: CompiledRule, other: CompiledRule) -> bool:
-    return (
-        one.conditions == other.conditions
-        and one.action == other.action
-        and one.action.kind in _ENDING
-        and not one.dynamic
-        and not other.dynamic
-    )
+    return one.ends and other.ends and one.conditions == other.conditions and one.action == other.action
 
 
-def _run(row: Sequence[CompiledRule]) -> Run[CompiledRule]:
-    return Run(tuple(row), segments([rule.source for rule in row]))
+def _run(row: Sequence[CompiledRule], conditions: tuple[Condition, ...]) -> Run[CompiledRule]:
+    return Run(tuple(row), conditions, segments([rule.source for rule in row]))
+
+
+def all_hold(conditions: Sequence[Condition], state: State) -> bool | None:
+    """Say whether all conditions hold for a packet, of which each is asked once."""
+    memo = state.memo
+    answers: bool | None = True
+    for condition in conditions:
+        answer = memo.get(condition, _UNASKED)
+        if answer is _UNASKED:
+            answer = memo[condition] = condition.decide(state)
+        if answer is False:
+            return False
+        if answer is None:
+            answers = None
+    return answers
 
 
 def compile_chains(

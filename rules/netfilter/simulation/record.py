@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from rules.netfilter.simulation.trace import Step
+from rules.netfilter.simulation.trace import Outcome, Step
 from rules.netfilter.simulation.walk import Event, Visit
 
 _MOST_IN_FULL = 25
@@ -30,7 +30,20 @@ def steps_of(events: Iterable[Event]) -> tuple[Step, ...]:
 
 
 def _skipped(event: Event, visit: Visit, first: int) -> Iterator[Step]:
-    chain, last = visit.chain, event.position
+    """Tell of the rules before an event: most do not match, and those that do only count or log."""
+    chain, state, sources = visit.chain, event.piece.state, event.piece.sources
+    for rule in chain.rules[first : event.position]:
+        answer = rule.decide(state, sources) if rule.action.kind == "CONTINUE" else False
+        if answer is not False:
+            yield from _unmatched(event, visit, first, rule.position)
+            outcome: Outcome = "matched" if answer else "unknown"
+            yield Step(chain.table, chain.name, rule.number, rule.rule, outcome, rule.why)
+            first = rule.position + 1
+    yield from _unmatched(event, visit, first, event.position)
+
+
+def _unmatched(event: Event, visit: Visit, first: int, last: int) -> Iterator[Step]:
+    chain = visit.chain
     if last - first > _MOST_IN_FULL:
         why = f"none of these {last - first:,} rules matches"
         yield Step(chain.table, chain.name, first + 1, None, "not matched", why, last)

@@ -23,7 +23,6 @@ _MOST_REMEMBERED = 64
 class Deciding(Protocol):
     """What a run needs to know of its rules."""
 
-    conditions: tuple[Condition, ...]
     action: Action
     position: int
     source: AddressSet
@@ -42,10 +41,14 @@ class Run(Generic[R]):
 
     __slots__ = ("_parts", "_rests", "_segments", "action", "conditions", "position", "rules", "source")
 
-    def __init__(self, rules: tuple[R, ...], found: Sequence[Segment]) -> None:
+    ends = True
+
+    def __init__(
+        self, rules: tuple[R, ...], conditions: tuple[Condition, ...], found: Sequence[Segment]
+    ) -> None:
         self.rules = rules
         self.position = rules[0].position
-        self.conditions = rules[0].conditions
+        self.conditions = conditions
         self.action = rules[0].action
         self.source = union_of(rules[0].source.family, [rule.source for rule in rules])
         self._segments = tuple(found)

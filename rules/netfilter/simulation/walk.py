@@ -116,7 +116,8 @@ class Walk:
         """Lead one piece along until it ends or falls apart: return what goes on, and from where."""
         state, sources = piece.state, piece.sources
         memo = state.memo
-        for item in chain.items(state, position):
+        one_source = len(sources.intervals) == 1 and sources.intervals[0][0] == sources.intervals[0][1]
+        for item in chain.items(state, position, one_source=one_source):
             asked: Condition | SourceCondition | None = None
             for condition in item.conditions:
                 answer = memo.get(condition, _UNASKED)
@@ -167,8 +168,6 @@ class Walk:
                 self._note_rule(visit, item.rule_for(one.sources), one)
         rest = Piece(item.without(piece.sources, holds) if holds else piece.sources, piece.state, piece.doubt)
         match action.kind:
-            case "CONTINUE":
-                return [piece]
             case "RETURN":
                 back += matched
             case "JUMP":
