@@ -90,7 +90,10 @@ def address(dice: Dice, setting: Setting) -> list[str]:
 def interface(dice: Dice, setting: Setting) -> list[str]:
     """[!] -i|-o NAME[+]"""
     ways = ["-i"] * setting.has_in + ["-o"] * setting.has_out
-    return [*dice.maybe_not(), dice.one(ways), dice.one(INTERFACES)] if ways else []
+    # iptables-legacy-save leaves out -i + also when it is negated, and then nobody can know of it.
+    name = dice.one(INTERFACES)
+    negated = dice.maybe_not() if name != "+" else []
+    return [*negated, dice.one(ways), name] if ways else []
 
 
 def port(dice: Dice, setting: Setting) -> list[str]:

@@ -103,9 +103,13 @@ def to_packet(world: World, shot: Shot) -> Packet:
 
 def forget(packet: Packet, dice: Dice) -> Packet:
     """Leave out what people often do not know of a packet: one thing, or all."""
-    unknown: tuple[dict[str, None], ...] = ({"source_port": None}, {"mac": None}, {"icmp_code": None})
-    left_out = dice.one((*unknown, {key: None for each in unknown for key in each}))
-    return replace(packet, **left_out)
+    without = (
+        replace(packet, source_port=None),
+        replace(packet, mac=None),
+        replace(packet, icmp_code=None),
+        replace(packet, source_port=None, mac=None, icmp_code=None),
+    )
+    return dice.one(without)
 
 
 def _state(wire: Wire) -> str:
