@@ -15,10 +15,12 @@ _SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # What README shows.
 README_SCREENS = {
     "dashboard-desktop-light",
+    "exposure-desktop-light",
     "live-desktop-dark",
     "review-changes-desktop-light",
     "rules-desktop-light",
     "rules-phone-dark",
+    "trace-desktop-light",
 }
 
 

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, StorageState, expect
@@ -23,13 +24,22 @@ from tests.kernel.namespace import end_process, wait_until
 
 pytestmark = pytest.mark.browser
 
-PORT = 8123
+PORT = 8443
 # Far away for the host: it comes by the default route.
 STRANGER = "203.0.113.5"
+# Who listens on what, under the name that the page is to show.
+LISTENING = {
+    "sshd": ("0.0.0.0:2222", "[::]:2222"),
+    "caddy": ("0.0.0.0:8090", "[::]:8090", f"0.0.0.0:{PORT}", f"[::]:{PORT}"),
+    "redis-server": ("127.0.0.1:6379",),
+}
 SERVE = """
 import socket, sys
-servers = [socket.create_server(("0.0.0.0", int(port))) for port in sys.argv[1:]]
-servers.append(socket.create_server(("127.0.0.1", 6379)))
+servers = []
+for text in sys.argv[1:]:
+    address, _, port = text.rpartition(":")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    servers.append(socket.create_server((address.strip("[]"), int(port)), family=family))
 while True:
     servers[0].accept()[0].close()
 """
@@ -44,15 +54,32 @@ except OSError as error:
 
 
 @contextlib.contextmanager
-def served(stack: Stack, *ports: int) -> Iterator[None]:
-    """Listen inside the sandbox for a `with` block, on any address and on one of the loopback."""
-    command = [*entering(stack.pid("root worker")), sys.executable, "-c", SERVE, *map(str, ports)]
-    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *command])
+def served(stack: Stack) -> Iterator[None]:
+    """Let somebody listen inside the sandbox for a `with` block.
+
+    They have no capabilities, as services mostly have not: whose process has more than the root worker's is
+    not to be looked into by it, and has no name on the page.
+    """
+    bare = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--pdeathsig=KILL", "--")
+    processes = []
     try:
-        wait_until("the server in the sandbox", 20, lambda: ":6379 " in stack.in_sandbox("ss", "-Hltn"))
+        for name, places in LISTENING.items():
+            program = stack.directory / name
+            if not program.exists():
+                program.symlink_to(Path(sys.executable).resolve())
+            command = [*entering(stack.pid("root worker")), *bare, str(program), "-c", SERVE, *places]
+            processes.append(subprocess.Popen(command))
+        wanted = [place.rpartition(":")[2] for places in LISTENING.values() for place in places]
+        for port in wanted:
+            wait_until(
+                f"somebody on {port}",
+                20,
+                lambda port=port: f":{port} " in stack.in_sandbox("ss", "-Hltn"),  # type: ignore[misc]
+            )
         yield
     finally:
-        end_process(process)
+        for process in processes:
+            end_process(process)
 
 
 def gets_in(stack: Stack, port: int) -> bool:
@@ -94,7 +121,7 @@ def ask(person: Person, source: str, port: int, against: str = "live") -> Locato
 
 
 def test_what_the_pages_say_is_what_a_packet_meets(stack: Stack, alice: Person, screens: Screens) -> None:
-    with served(stack, PORT, 8124):
+    with served(stack):
         refused_until_allowed(stack, alice)
         restricted_again(stack, alice, screens)
         ask_what_was_and_what_will_be(stack, alice, screens)
@@ -106,6 +133,7 @@ def refused_until_allowed(stack: Stack, alice: Person) -> None:
     found = wait_for_row(alice, f"{PORT}/tcp")
     expect(found).to_contain_text("nobody")
     expect(found).to_contain_text("no rule allows it")
+    expect(found).to_contain_text("caddy")
     assert not gets_in(stack, PORT)
     expect(row(alice, "6379/tcp")).to_contain_text("bound to 127.0.0.1: the host itself only")
     expect(row(alice, "9200/tcp")).to_contain_text("172.19.0.2:9200")
@@ -143,8 +171,8 @@ def ask_what_was_and_what_will_be(stack: Stack, alice: Person, screens: Screens)
     expect(ask(alice, "192.0.2.1", PORT)).to_contain_text("It passes.")
     expect(alice.page.locator("#answer")).to_contain_text(f"{PORT}/tcp from 192.0.2.0/24 to the host")
     screens.take(alice.page, "trace")
-    assert not gets_in(stack, 8124)
-    expect(ask(alice, "192.0.2.1", 8124)).to_contain_text("It is rejected with icmp-host-prohibited.")
+    assert not gets_in(stack, 8090)
+    expect(ask(alice, "192.0.2.1", 8090)).to_contain_text("It is rejected with icmp-host-prohibited.")
     stranger = ask(alice, STRANGER, PORT)
     expect(stranger).to_contain_text("It is rejected")
     expect(stranger).to_contain_text("in by ens33")
@@ -153,9 +181,9 @@ def ask_what_was_and_what_will_be(stack: Stack, alice: Person, screens: Screens)
     before = str(against.nth(4).get_attribute("value"))
     expect(ask(alice, STRANGER, PORT, before)).to_contain_text("It passes.")
     expect(alice.page.locator("[data-verdict]")).to_contain_text(f"Revision {before}, as if it were loaded")
-    alice.add_rule("host", "8124", comment="not applied yet")
-    expect(ask(alice, STRANGER, 8124)).to_contain_text("It is rejected")
-    expect(ask(alice, STRANGER, 8124, "draft")).to_contain_text("It passes.")
+    alice.add_rule("host", "8090", comment="not applied yet")
+    expect(ask(alice, STRANGER, 8090)).to_contain_text("It is rejected")
+    expect(ask(alice, STRANGER, 8090, "draft")).to_contain_text("It passes.")
     address = alice.page.url
     assert f"source={STRANGER}" in address
     alice.page.goto("about:blank")
