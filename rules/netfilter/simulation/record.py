@@ -8,23 +8,29 @@ from rules.netfilter.simulation.trace import Outcome, Step
 from rules.netfilter.simulation.walk import Event, Visit
 
 _MOST_IN_FULL = 25
+# What these take never comes to the rules behind them, only to the policy.
+_SENDING_BACK = ("RETURN", "GOTO")
 
 
 def steps_of(events: Iterable[Event]) -> tuple[Step, ...]:
     """Return the steps of a walk; more than 25 rules in a row that do not match are one step."""
     told: dict[Visit, int] = {}
+    sent_back: set[Visit] = set()
     steps: list[Step] = []
     for event in events:
         if event.visit is None:
             steps.append(Step("", "", 0, None, event.outcome, event.why))
             continue
         chain = event.visit.chain
-        steps += _skipped(event, event.visit, told.get(event.visit, 0))
+        if event.visit not in sent_back:
+            steps += _skipped(event, event.visit, told.get(event.visit, 0))
         told[event.visit] = max(told.get(event.visit, 0), event.position + 1)
         if event.outcome == "policy" and chain.policy.step is not None:
             steps.append(chain.policy.step)
         elif event.position < len(chain.rules):
             rule = chain.rules[event.position]
+            if event.outcome == "matched" and rule.action.kind in _SENDING_BACK:
+                sent_back.add(event.visit)
             steps.append(Step(chain.table, chain.name, rule.number, rule.rule, event.outcome, event.why))
     return tuple(steps)
 
