@@ -29,7 +29,7 @@ from rules.netfilter.own import (
 )
 from rules.netfilter.owners import FAMILY_NAMES
 from rules.netfilter.pairing import Pairing, pair_lines
-from rules.netfilter.plan_warnings import docker_user_bypassed
+from rules.netfilter.plan_warnings import docker_user_bypassed, past_docker_user
 from rules.netfilter.render import wanted_chains
 from rules.netfilter.suspects import (
     Around,
@@ -53,6 +53,7 @@ Code = Literal[
     "anchor-not-first",
     "anchor-stale",
     "docker-user-not-called",
+    "docker-user-not-first",
     "other-backend",
     "docker-nftables",
 ]
@@ -60,8 +61,10 @@ Code = Literal[
 ANCHORS: Final[frozenset[Code]] = frozenset(("anchor-missing", "anchor-not-first"))
 """What can be put right without touching our chains: only their calls are not where they belong."""
 
-WITHOUT_EFFECT: Final[frozenset[Code]] = frozenset(("docker-user-not-called", "docker-nftables"))
-"""The revision is loaded as it was, and its rules for containers are not asked."""
+WITHOUT_EFFECT: Final[frozenset[Code]] = frozenset(
+    ("docker-user-not-called", "docker-user-not-first", "docker-nftables")
+)
+"""The revision is loaded as it was, and its rules for containers are not asked, or not about everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +242,11 @@ def _anchor_findings(settings: Settings, family: Family, live: Ruleset, facts: A
     if settings.external_interfaces and docker_user_bypassed(live):
         what = "FORWARD does not call DOCKER-USER, so rules for containers have no effect."
         yield Finding("docker-user-not-called", family, _of(family, what), who_bypassed(family, live))
+    past = past_docker_user(settings, live) if settings.external_interfaces else None
+    if past is not None:
+        what = "a rule in FORWARD lets packets in before DOCKER-USER is asked, so past rules for containers."
+        lines = (DriftLine("+", past.text),)
+        yield Finding("docker-user-not-first", family, _of(family, what), who_stands_before(past), lines)
 
 
 def _are(number: int) -> str:

@@ -106,7 +106,7 @@ def _measured(view: SnapshotView, revision: Revision) -> KernelSentence:
         text = f"Revision {revision.number} is loaded and first in line, {names}."
         return KernelSentence("ok", text, (), view.taken_at)
     if all(finding.code in WITHOUT_EFFECT for finding in drift.findings):
-        text = f"Revision {revision.number} is loaded, and its rules for containers have no effect."
+        text = f"Revision {revision.number} is loaded, and others let packets past its rules for containers."
     else:
         text = f"The kernel does not hold revision {revision.number} as it was applied."
     return KernelSentence("bad", text, reasons, view.taken_at, drift=drift)

@@ -101,6 +101,18 @@ def test_nothing_differs() -> None:
             ["-F FORWARD"],
             *("docker-user-not-called", "rules for containers have no effect", "FORWARD is empty", 0),
         ),
+        (
+            ["-I FORWARD 1 -p tcp -j ACCEPT"],
+            *("docker-user-not-first", "before DOCKER-USER is asked", "Nothing tells who it was", 1),
+        ),
+        (
+            ["-I FORWARD 1 -i ens33 -o docker0 -j ACCEPT"],
+            *("docker-user-not-first", "before DOCKER-USER is asked", "Nothing tells who it was", 1),
+        ),
+        (
+            [":DOCKER-INGRESS - [0:0]", "-I FORWARD 1 -j DOCKER-INGRESS"],
+            *("docker-user-not-first", "before DOCKER-USER is asked", "It calls a chain of Docker", 1),
+        ),
         ([":FILTERS-PANIC - [0:0]"], "panic", "called a panic", "panic --off", 0),
     ],
 )
@@ -114,6 +126,19 @@ def test_each_way_to_differ(lines: list[str], code: str, what: str, who: str, di
     assert difference in (None, len(finding.lines))
     assert found.only_anchors == (code in ANCHORS)
     assert found.mark == drift(*lines).mark != drift("-A FILTERS -j ACCEPT").mark
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "-i virbr0 -o virbr0 -j ACCEPT",
+        "-s 192.0.2.0/24 -j DROP",
+        "-j ts-forward",
+    ],
+)
+def test_what_may_stand_before_docker_user(rule: str) -> None:
+    assert drift(":ts-forward - [0:0]", f"-I FORWARD 1 {rule}").findings == ()
 
 
 def test_docker_user_made_anew_by_docker() -> None:
