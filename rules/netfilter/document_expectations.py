@@ -113,7 +113,7 @@ def _port(value: object, path: str, findings: Findings) -> int | None:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535:
         return value
-    findings.error(path, f"{fields.shown(value)} is not a port: a number from 1 to 65535, or null, is")
+    findings.error(path, f"{fields.shown(value)} is not a port (a number from 1 to 65535)")
     return None
 
 

@@ -122,6 +122,8 @@ class _Asking:
     def __init__(self, sight: Sight) -> None:
         self.sight = sight
         self.answers: dict[Service, Reach] = {}
+        self.known = {rule.id: rule for rule in sight.rules}
+        self.allowances: dict[Family, Allowances] = {}
         own = [address.ip for each in sight.outside for address in each.addresses]
         self.never = {
             family: AddressSet.of(
@@ -289,14 +291,20 @@ class _Asking:
             return Finding(expectation, "unknown", reason, some_networks(doubt), verdict.step)
         return None
 
+    def _allowances(self, family: Family) -> Allowances:
+        if family not in self.allowances:
+            self.allowances[family] = Allowances(self.sight.prepared[family].ruleset, family)
+        return self.allowances[family]
+
     def _by(self, service: Service, inner: int | None, wrong: AddressSet, verdict: Verdict) -> str:
         """Name who decides: for what gets through the document's rule, which only hands the packet back."""
         if verdict.passes and service.port is not None:
-            known = {rule.id: rule for rule in self.sight.rules}
-            allowed = Allowances(self.sight.prepared[service.family].ruleset, service.family).letting_in(
+            allowed = self._allowances(service.family).letting_in(
                 wrong, service.protocol, service.port, inner
             )
-            named = [f'the rule "{describe_rule(known[each])}"' for each in allowed if each in known]
+            named = [
+                f'the rule "{describe_rule(self.known[each])}"' for each in allowed if each in self.known
+            ]
             if named:
                 return named[0]
         return describe_place(verdict.step) if verdict.step else "the rules"

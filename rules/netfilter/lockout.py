@@ -28,16 +28,20 @@ _WORST: Final[tuple[Can, ...]] = ("no", "unknown", "yes")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether a way stays open: `what` names it, `reason` is a sentence without its full stop."""
+    """Whether a way stays open: `what` names it, `reason` is a sentence without its full stop.
+
+    `already` says that it is shut now too, so that nothing is lost.
+    """
 
     what: str
     can: Can
     reason: str
+    already: bool = False
 
 
 def worst(answers: Iterable[Answer]) -> Can:
-    """Return the worst of some answers: `no` before `unknown` before `yes`."""
-    return min((each.can for each in answers), key=_WORST.index, default="yes")
+    """Return the worst of some answers: `no` before `unknown` before `yes`; what is shut already is none."""
+    return min((each.can for each in answers if not each.already), key=_WORST.index, default="yes")
 
 
 def ssh_ports(listeners: Iterable[Listener]) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ simulator's. Where nobody reported what the kernel holds, nothing is claimed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from rules.netfilter.document import Document, digest
@@ -197,9 +197,14 @@ class _Asking:
     ) -> tuple[Answer, ...]:
         """Ask for each port of sshd."""
         ports = ssh_ports(listening_of(self.view).listeners)
-        return tuple(
-            self.ask(_Way("SSH" if port == 22 else f"SSH at {port}", source, port, dialled)) for port in ports
-        )
+        ways = [_Way("SSH" if port == 22 else f"SSH at {port}", source, port, dialled) for port in ports]
+        return tuple(self._unless_shut_already(way) for way in ways)
+
+    def _unless_shut_already(self, way: _Way) -> Answer:
+        answer = self.ask(way)
+        if answer.can == "no" and self.ask(way, live=True).can == "no":
+            return replace(answer, reason=f"{answer.reason}, as it is now", already=True)
+        return answer
 
     def _is_here(self, address: IPv4Address | IPv6Address) -> bool:
         return self._route(address) == LOCAL

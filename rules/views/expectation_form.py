@@ -26,8 +26,8 @@ class ExpectationForm(forms.Form):
 
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
     passes = forms.ChoiceField(
-        choices=(("yes", "passes"), ("no", "is refused")),
-        label="What has to be",
+        choices=(("yes", "It passes"), ("no", "It is refused")),
+        label="What has to happen",
         widget=forms.RadioSelect,
     )
     protocol = forms.ChoiceField(choices=PROTOCOLS, label="Protocol")
@@ -54,7 +54,7 @@ class ExpectationForm(forms.Form):
         required=False,
         max_length=LINE_LIMIT,
         label="Container",
-        help_text="Its name, its Compose service, or project/service. Empty: whichever container publishes the port.",
+        help_text="Its name, its Compose service, or project/service. Empty: whoever publishes the port.",
         widget=forms.TextInput(attrs=_CODE),
     )
     source = forms.CharField(

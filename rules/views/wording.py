@@ -37,7 +37,7 @@ _LABELS = {
 }
 
 _EXPECTATION_LABELS = {
-    "passes": "What has to be",
+    "passes": "What has to happen",
     "protocol": "Protocol",
     "port": "Port",
     "source": "From",

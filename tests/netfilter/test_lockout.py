@@ -89,6 +89,7 @@ def test_the_worst_answer_counts_and_sshd_says_its_port() -> None:
         "yes",
         "yes",
     )
+    assert worst([Answer("", "no", "", already=True), unknown]) == "unknown"
     assert ssh_ports([]) == (22,)
     found = [
         Listener(4, "tcp", None, 2222, process="sshd"),

@@ -166,7 +166,10 @@ def test_sshd_says_its_port(host: Host, alice: Actor) -> None:
 
 def test_a_no_is_not_believed_where_you_could_not_be_here_now(host: Host, alice: Actor) -> None:
     snapshot_store(host, draft_document(now(host)), 1)
-    found = ask(host, PAGE).answers[0]
+    found, ssh = ask(host, PAGE).answers
+    assert (ssh.can, ssh.already) == ("no", True)
+    assert ssh.reason.endswith(", as it is now")
+    assert ask(host, PAGE).can == "unknown"
     assert (found.can, found.reason) == (
         "unknown",
         "by the rules of now you would not be here either, so your packets take another way",
