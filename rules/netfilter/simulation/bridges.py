@@ -11,13 +11,14 @@ from rules.netfilter.matches import Option
 from rules.netfilter.simulation.conditions import AnyCondition, Asked, condition, undecided
 from rules.netfilter.simulation.general import same_device
 from rules.netfilter.simulation.state import State
+from rules.netfilter.simulation.surroundings import Surroundings
 
 NO_PORT = ""
 
 
 def physdev(asked: Asked) -> list[AnyCondition]:
     """Read --physdev-in, --physdev-out, and the three that ask whether there is such a port at all."""
-    ports = _Ports(asked.surroundings.bridges_filtered.get(asked.family))
+    ports = _Ports(asked.surroundings, asked.surroundings.bridges_filtered.get(asked.family))
     return [_read(asked, option, ports.decision(option.name, option.values)) for option in asked.options]
 
 
@@ -31,7 +32,8 @@ def _read(asked: Asked, option: Option, decide: Callable[[State], bool | None] |
 class _Ports:
     """The answers where bridges are filtered, where they are not, and where nobody knows (None)."""
 
-    def __init__(self, filtered: bool | None) -> None:
+    def __init__(self, surroundings: Surroundings, filtered: bool | None) -> None:
+        self._surroundings = surroundings
         self._filtered = filtered
 
     def decision(self, name: str, values: tuple[str, ...]) -> Callable[[State], bool | None] | None:
@@ -40,7 +42,7 @@ class _Ports:
             pattern = values[0] if len(values) == 1 else NO_PORT
             named: Mapping[str, Callable[[State], bool | None]] = {
                 "--physdev-in": lambda state: self._came_by(state, pattern),
-                "--physdev-out": self._leaves_by,
+                "--physdev-out": lambda state: self._leaves_by(state, pattern),
             }
             return named.get(name)
         return {
@@ -70,6 +72,15 @@ class _Ports:
             return False if came_by is False else None
         return state.out_interface == state.in_interface
 
-    def _leaves_by(self, state: State) -> bool | None:
-        # Behind which port of the bridge the destination is nobody has said.
-        return False if self._port(state) == NO_PORT else None
+    def _leaves_by(self, state: State, pattern: str) -> bool | None:
+        """Behind which port of the bridge the destination is nobody has said, but it is one of the others."""
+        if self._port(state) == NO_PORT:
+            return False
+        if not self._crosses(state):
+            return None
+        others = [
+            same_device(pattern, one.name)
+            for one in self._surroundings.interfaces
+            if one.master == state.in_interface and one.name != state.bridge_port
+        ]
+        return others[0] if len(set(others)) == 1 else None

@@ -64,9 +64,12 @@ class Journey:
         """Lead a packet that the host sends out, or back in by lo when it is for the host itself."""
         pieces = self._table("raw", "OUTPUT", [self._out(piece)])
         pieces = self._table("mangle", "OUTPUT", [tracked(one) for one in pieces])
-        pieces = [self._out(one) for one in self._translated("OUTPUT", pieces)]
-        pieces = [self._routed(one, "OUTPUT", one.state) for one in pieces]
-        accepted = self._after_routing(self._filtered("OUTPUT", pieces, mangled=True))
+        pieces = self._translated("OUTPUT", pieces)
+        for one in pieces:
+            self._routed(one, "OUTPUT", self._out(one).state)
+        # The rules of OUTPUT go on seeing the interface from before a translation.
+        filtered = self._filtered("OUTPUT", pieces, mangled=True)
+        accepted = self._after_routing([replace(one, piece=self._out(one.piece)) for one in filtered])
         self._finish([one for one in accepted if one.piece.state.out_interface != LOOPBACK])
         back = [looped(one.piece) for one in accepted if one.piece.state.out_interface == LOOPBACK]
         back = self._table("mangle", "PREROUTING", self._table("raw", "PREROUTING", back))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rules.netfilter.simulation.simulate import simulate
 from rules.netfilter.simulation.surroundings import Surroundings
 from rules.netfilter.simulation.trace import Trace
-from tests.netfilter.simulation.hosts import FILTERED, HOST, UNFILTERED, filtered, packet, prepared
+from tests.netfilter.simulation.hosts import FILTERED as FILTERED_HOST
+from tests.netfilter.simulation.hosts import HOST, UNFILTERED, filtered, interface, packet, prepared
 
+MORE_PORTS = tuple(interface(name, master="docker0", kind="veth") for name in ("veth2", "veth3"))
+FILTERED = replace(FILTERED_HOST, interfaces=(*FILTERED_HOST.interfaces, *MORE_PORTS))
 TO_NEIGHBOUR = {"in_interface": "veth1", "source": "172.17.0.2", "destination": "172.17.0.3"}
 TO_HOST = {"in_interface": "veth1", "source": "172.17.0.2"}
 OUTWARDS = {"in_interface": "veth1", "source": "172.17.0.2", "destination": "198.51.100.9"}
@@ -35,6 +40,8 @@ YES, NO, UNKNOWN = "DROP", "ACCEPT", "UNKNOWN"
         ("! --physdev-is-bridged", OUTWARDS, YES),
         ("--physdev-in veth1 --physdev-is-bridged", TO_NEIGHBOUR, YES),
         ("--physdev-out veth2", TO_NEIGHBOUR, UNKNOWN),
+        ("--physdev-out veth+", TO_NEIGHBOUR, YES),
+        ("--physdev-out eth0", TO_NEIGHBOUR, NO),
         ("--physdev-out veth2", FROM_OUTSIDE, NO),
     ],
 )

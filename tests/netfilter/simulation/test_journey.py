@@ -244,3 +244,12 @@ def test_a_port_of_a_bridge_is_the_bridge() -> None:
 def test_the_other_family_is_refused() -> None:
     with pytest.raises(ValueError, match="IPv6"):
         simulate(prepared("", 6), packet(4))
+
+
+def test_rules_of_output_see_the_interface_from_before_a_translation() -> None:
+    # The kernel finds the new way only behind the hook; this was seen in a namespace.
+    nat = "*nat\n-A OUTPUT -p tcp -j DNAT --to-destination 172.17.0.2:80\nCOMMIT\n"
+    for interface_name, kind in (("eth0", "DROP"), ("docker0", "ACCEPT")):
+        rules = nat + filtered(f"-A OUTPUT -o {interface_name} -j DROP")
+        found = trace(rules, in_interface=None, source="192.0.2.1", destination="198.51.100.9")
+        assert (found.verdict.kind, found.out_interface) == (kind, "docker0")
