@@ -131,8 +131,8 @@ def _trace(chosen: argparse.Namespace) -> tuple[str, str]:
 
 def _add_trace_arguments(verb: CommandParser) -> None:
     verb.epilog = (
-        "Status: 0 it passes, 1 it is refused, 3 nobody can tell, 2 bad input. SOURCE and DESTINATION are "
-        "addresses, names of containers, or host. Nothing is sent."
+        "Status: 0 done and it passes, 1 it is refused, 2 bad input, 3 nobody can tell. SOURCE and "
+        "DESTINATION are addresses, names of containers, or host. Nothing is sent."
     )
     verb.add_argument("source", metavar="SOURCE", help="where the packet comes from")
     verb.add_argument("destination", metavar="DESTINATION", nargs="?", default="", help="default: the host")

@@ -110,6 +110,11 @@ def test_a_port_that_is_not_published_is_dialled_at_the_container() -> None:
     assert "shop-web-1 does not publish 80, so its own address 172.17.0.2 is dialled." in found.guesses
 
 
+def test_docker_proxy_takes_ipv6_for_a_container_that_has_none() -> None:
+    found = packet("2001:db8:ffff::1", "web", "8080")
+    assert (found.family, str(found.destination)) == (6, "2001:db8::10")
+
+
 def test_neighbours_of_a_container_dial_it_directly() -> None:
     assert str(packet("172.17.0.9", "web", "8080").destination) == "172.17.0.2"
 
@@ -168,7 +173,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
             "did you mean pong?",
         ),
         ({"source": "fe80::1%ens33", "port": "1"}, "source", "leave out %ens33"),
-        ({"source": "2001:db8::9", "destination": "web", "port": "1"}, "destination", "this is IPv4"),
+        ({"source": "2001:db8::9", "destination": "web", "port": "1"}, "destination", "has no IPv6 address"),
         ({"source": "shop-web-2", "port": "1"}, "source", "did you mean shop-web-1?"),
     ],
     ids=str,
