@@ -173,9 +173,8 @@ class _Reading:
     def _family(self, source: End, destination: End, protocol: int | None) -> Family | None:
         """Take the family of the addresses; containers may be reached by one that they have no address of."""
         ends = {"source": source, "destination": destination}
-        said = [end.spoken for end in ends.values()] + [end.family for end in ends.values()]
-        usual: Family = 6 if protocol == IPV6_ICMP else 4
-        wanted: Family = self.question.family or next((each for each in said if each), usual)
+        wanted = self.question.family or source.spoken or destination.spoken
+        wanted = wanted or source.family or destination.family or (6 if protocol == IPV6_ICMP else 4)
         for field, end in ends.items():
             if end.spoken is not None and end.spoken != wanted:
                 other = FAMILY_NAMES[wanted]
