@@ -43,11 +43,19 @@ def adopt_live(live: Mapping[Family, Ruleset], draft: Document) -> Imported | No
     document = make_document(
         _settings(imported.document.settings, draft.settings, loaded), (*rules, *resting), draft.expectations
     )
-    missing = [FAMILY_NAMES[family] for family in live if family not in loaded]
-    notes = [
-        Note("", f"{name} holds nothing of dockerfw: only what the other holds is here") for name in missing
+    # Those without a path are about the file, and this is none.
+    notes = [note for note in imported.notes if note.path]
+    notes += [
+        Note(rule.id, "IPv4 and IPv6 hold different lines of this rule: the draft allows what either does")
+        for rule in rules
+        if rule.id in lines and not _is_held(rule, lines[rule.id])
     ]
-    return replace(imported, document=document, notes=(*imported.notes, *notes))
+    notes += [
+        Note(FAMILY_NAMES[family], "holds nothing of dockerfw: only what the other one holds is here")
+        for family in live
+        if family not in loaded
+    ]
+    return replace(imported, document=document, notes=tuple(notes))
 
 
 def _own(live: Ruleset) -> Ruleset:
@@ -81,8 +89,12 @@ def _as_drafted(
     """Return the draft's rule where the kernel holds just its lines; else lend its comment."""
     if known is None:
         return rule
-    same = all(sorted(held) == sorted(_lines(known, family)) for family, held in lines[rule.id].items())
-    return known if same else replace(rule, comment=known.comment)
+    return known if _is_held(known, lines[rule.id]) else replace(rule, comment=known.comment)
+
+
+def _is_held(rule: DocumentRule, lines: Mapping[Family, list[str]]) -> bool:
+    """Say whether the kernel holds just the lines that the rule is rendered to."""
+    return all(sorted(held) == sorted(_lines(rule, family)) for family, held in lines.items())
 
 
 def _lines(rule: DocumentRule, family: Family) -> list[str]:

@@ -91,7 +91,21 @@ def test_where_nothing_is_loaded_there_is_nothing_to_keep() -> None:
     assert found is not None
     # No anchor tells of external interfaces any more: they are the draft's.
     assert found.document == DOCUMENT
-    assert any("IPv6 holds nothing of dockerfw" in note.message for note in found.notes)
+    assert "IPv6: holds nothing of dockerfw" in " ".join(map(str, found.notes))
+
+
+def test_families_that_differ_are_named() -> None:
+    edit = "-R FILTERS-HOST 4 -p tcp -m tcp --dport 23 -m comment --comment dockerfw:sshd -j RETURN"
+    found = adopt_live(changed(edit), DOCUMENT)
+    assert found is not None
+    assert next(rule.ports for rule in found.document.rules if rule.id == "sshd") == ("22", "23")
+    (note,) = found.notes
+    assert "sshd: IPv4 and IPv6 hold different lines of this rule" in str(note)
+    both = {4: after(edit), 6: after(edit.replace("HOST 4", "HOST 5"), family=6)}
+    found = adopt_live(both, DOCUMENT)  # type: ignore[arg-type]
+    assert found is not None
+    assert next(rule.ports for rule in found.document.rules if rule.id == "sshd") == ("23",)
+    assert found.notes == ()
 
 
 @settings(max_examples=60, deadline=None)
