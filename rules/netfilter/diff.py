@@ -54,6 +54,11 @@ class DocumentDiff:
     @property
     def sentence(self) -> str:
         """`2 rules added, 1 removed; 5432/tcp becomes reachable from anywhere`."""
+        return "; ".join([self.numbers, *self.reach]) if self.count else self.numbers
+
+    @property
+    def numbers(self) -> str:
+        """The sentence without what the documents alone tell of reach: `2 rules added, 1 removed`."""
         rules = ((len(self.added), "added"), (len(self.removed), "removed"), (len(self.changed), "changed"))
         expectations = ((len(self.expected), "added"), (len(self.not_expected), "removed"))
         parts = [*_numbers("rule", rules), *_numbers("expectation", expectations)]
@@ -62,7 +67,7 @@ class DocumentDiff:
             parts.append(f"{len(self.settings)} {noun} changed")
         if not parts:
             return "nothing changes"
-        return "; ".join([", ".join(parts), *self.reach])
+        return ", ".join(parts)
 
 
 def diff_documents(old: Document | None, new: Document) -> DocumentDiff:
