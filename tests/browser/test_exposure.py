@@ -164,6 +164,7 @@ def restricted_again(stack: Stack, alice: Person, screens: Screens) -> None:
     expect(row(alice, "6379/tcp")).to_be_visible()
     alice.page.goto("/")
     expect(alice.page.locator("#exposure-summary")).to_contain_text("reachable")
+    screens.take(alice.page, "dashboard-with-exposure")
 
 
 def ask_what_was_and_what_will_be(stack: Stack, alice: Person, screens: Screens) -> None:

@@ -112,10 +112,11 @@ def test_traces_to_containers_by_name_meet_what_packets_meet(busy: Lab) -> None:
     busy.load(document(allow("container", 8080, source=f"{CLIENT}/32")))
     seen, prepared, _ = exposure(busy)
     around, containers = surroundings_of(seen), listening_of(seen, None).containers
-    for source in SOURCES[4]:
-        for name, port in (("web", 8080), ("other", 8081), ("plain", 81), ("inside", 83)):
-            question = Question(source=source, destination=name, port=str(port))
-            packet = read_question(question, around, containers).packet
-            verdict = simulate(prepared[4], packet).verdict
-            met = try_port(busy.client, str(packet.destination), port, source=source)
-            assert (verdict.kind == "ACCEPT") == (met == "connected"), (name, source, verdict, met)
+    dialled = [("web", 8080), ("other", 8081), ("inside", 83)]
+    asked = [(source, *each) for family in FAMILIES for source in SOURCES[family] for each in dialled]
+    for source, name, port in (*asked, (CLIENT, "plain", 81), (STRANGER, "plain", 81)):
+        question = Question(source=source, destination=name, port=str(port))
+        packet = read_question(question, around, containers).packet
+        verdict = simulate(prepared[packet.family], packet).verdict
+        met = try_port(busy.client, str(packet.destination), port, source=source)
+        assert (verdict.kind == "ACCEPT") == (met == "connected"), (name, source, verdict, met)
