@@ -124,13 +124,13 @@ class CompiledRule:
         asked += [condition.yes for condition in self.conditions]
         return f"{', '.join(asked) or 'every packet matches'}: {self.action.text}"
 
-    def decide(self, state: State, sources: AddressSet) -> bool | None:
-        """Say whether the rule matches some of the sources; None when that cannot be told."""
-        answers = [condition.decide(state) for condition in self.conditions]
-        holds, unknown = self.matching(state, sources)
-        if False in answers or not (holds or unknown):
-            return False
-        return None if None in answers or not holds else True
+    def decide(self, state: State, source: AddressSet) -> bool | None:
+        """Say whether the rule matches for one source; None when that cannot be told."""
+        answer = all_hold(self.conditions, state) if self.source.holds(source.intervals[0][0]) else False
+        if answer is False or not self.dynamic:
+            return answer
+        holds, unknown = self.matching(state, source)
+        return answer if holds else (None if unknown else False)
 
     def why_not(self, state: State, sources: AddressSet) -> str:
         """Why the rule does not match."""
@@ -208,7 +208,7 @@ class CompiledChain:
             if answer is False:
                 continue
             ends = answer is True and item.ends
-            if row and not (ends and item.action == row[0].action):
+            if row and not (ends and item.action is row[0].action):
                 joined += self._row(row)
                 row = []
             (row if ends else joined).append(item)
@@ -260,7 +260,7 @@ def joined_runs(rules: Sequence[CompiledRule]) -> list[Item]:
 
 
 def _alike(one: CompiledRule, other: CompiledRule) -> bool:
-    return one.ends and other.ends and one.conditions == other.conditions and one.action == other.action
+    return one.ends and other.ends and one.conditions == other.conditions and one.action is other.action
 
 
 def _run(row: Sequence[CompiledRule], conditions: tuple[Condition, ...]) -> Run[CompiledRule]:

@@ -78,9 +78,12 @@ class Run(Generic[R]):
         intervals: dict[int, list[tuple[int, int]]] = {}
         for first, last, place in self._segments:
             intervals.setdefault(place, []).append((first, last))
+        every = matched == self.source
         found: list[Part] = []
         for place, own in sorted(intervals.items()):
-            addresses = matched.intersection(AddressSet.from_intervals(matched.family, own))
+            addresses = AddressSet(matched.family, own)
+            if not every:
+                addresses = matched.intersection(addresses)
             if addresses:
                 found.append((addresses, self.rules[place].verdict))
         return found

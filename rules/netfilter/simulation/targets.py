@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
@@ -95,7 +96,7 @@ def read_action(target: Target | None, setting: Setting) -> Action:
         answer = next(
             (option.values[0] for option in options if option.values), _DEFAULT_REJECT[setting.family]
         )
-        return Action("REJECT", f"rejected with {answer}", reject_with=answer)
+        return _reject(answer)
     if name in _PLAIN:
         return _PLAIN[name]
     if name == "SET" and any(option.name.startswith("--map") for option in options):
@@ -115,6 +116,12 @@ _PLAIN: dict[str, Action] = {
     "DROP": Action("DROP", "dropped"),
     "RETURN": Action("RETURN", "goes back"),
 }
+
+
+@lru_cache(maxsize=256)
+def _reject(answer: str) -> Action:
+    """Return the one action that rejects with this answer, so that rules' actions compare at once."""
+    return Action("REJECT", f"rejected with {answer}", reject_with=answer)
 
 
 def _unknown(target: Target) -> Action:
