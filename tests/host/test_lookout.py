@@ -265,6 +265,15 @@ def test_docker_in_the_other_backend(inside: Namespace, state: StateDirectory) -
     assert one.verbs() == ["drift"]
 
 
+def test_bytes_that_are_no_text_can_be_told(watched: Watched) -> None:
+    rule = b'*filter\n-I FILTERS-HOST 1 -m comment --comment "caf\xe9" -j RETURN\nCOMMIT\n'
+    watched.namespace.restore(rule, watched.backend, 4)
+    watched.look()
+    (event,) = watched.told
+    assert "caf" in event.detail
+    event.detail.encode("utf-8")
+
+
 def test_a_memory_that_makes_no_sense_is_begun_anew(watched: Watched) -> None:
     watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
     watched.look()
