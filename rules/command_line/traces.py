@@ -64,13 +64,19 @@ def trace_lines(
     asked: Asked, rows: TraceRows, against: str, rules: Mapping[str, DocumentRule], *, everything: bool
 ) -> Iterator[str]:
     """Yield the lines that people read; `everything` names also the rules that do not match."""
+    yield from map(printable, _trace_lines(asked, rows, against, rules, everything=everything))
+
+
+def _trace_lines(
+    asked: Asked, rows: TraceRows, against: str, rules: Mapping[str, DocumentRule], *, everything: bool
+) -> Iterator[str]:
     trace = rows.trace
     yield describe_verdict(trace.verdict)
     yield f"  {describe_packet(trace.packet)}"
     if describe_way(trace):
         yield f"  {describe_way(trace)}"
     if trace.verdict.reason:
-        yield f"  because {printable(trace.verdict.reason)}"
+        yield f"  because {trace.verdict.reason}"
     if rows.allowed_by:
         yield f"  let on by {_rule_words(rows.allowed_by, rules)}"
     if rows.deciding:
@@ -129,7 +135,7 @@ def _step_line(row: StepRow) -> str:
     step = row.step
     number = f"{step.number}-{step.last}" if step.last > step.number else str(step.number or "")
     what = f"{row.what} -> {row.target}  ({step.outcome}: {step.why})" if step.rule else step.why
-    return printable(f"  {number:>4} {what}")
+    return f"  {number:>4} {what}"
 
 
 def _rule_words(row: StepRow, rules: Mapping[str, DocumentRule]) -> str:

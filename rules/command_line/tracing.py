@@ -102,4 +102,4 @@ def _exposure_lines(line: Line) -> Iterator[str]:
         by = f" ({'; '.join(by.text for by in each.by)})" if each.by else ""
         yield printable(f"    {each.family_words}{ways}: {each.words}{by}")
         yield from (printable(f"      {reason}") for reason in each.reasons)
-    yield from (f"    {note}" for note in line.row.notes)
+    yield from (printable(f"    {note}") for note in line.row.notes)

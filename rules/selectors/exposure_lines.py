@@ -17,7 +17,6 @@ from rules.netfilter.simulation.exposure import LEVELS, Level, Row, Who
 from rules.netfilter.simulation.offers import Kind, Offer
 from rules.netfilter.simulation.trace import Step, Verdict
 from rules.netfilter.simulation.wording import (
-    LEVEL_WORDS,
     describe_networks,
     describe_place,
     describe_who,
@@ -277,8 +276,3 @@ def _who_json(who: Who) -> dict[str, object]:
         "decided_by": [by.text for by in _by(who, {})],
         "reasons": [*unknown_reasons(who), *([who.reason] if who.reason else [])],
     }
-
-
-def level_words(level: Level) -> str:
-    """Return a level in words."""
-    return LEVEL_WORDS[level]
