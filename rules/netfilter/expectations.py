@@ -20,6 +20,7 @@ from rules.netfilter.simulation.addresses import AddressSet
 from rules.netfilter.simulation.allowing import Allowances
 from rules.netfilter.simulation.exposure import is_the_world
 from rules.netfilter.simulation.listening import Address, Container, Listening, find_containers
+from rules.netfilter.simulation.offers import BY_NFTABLES
 from rules.netfilter.simulation.reach import Reach, Service, reach
 from rules.netfilter.simulation.simulate import Prepared
 from rules.netfilter.simulation.surroundings import Interface
@@ -141,6 +142,8 @@ class _Asking:
             return Finding(expectation, told.state, told.reason)
 
     def _ways(self, expectation: Expectation) -> Iterator[_Way]:
+        if self._unseen(expectation):
+            raise _Told("unknown", BY_NFTABLES)
         if expectation.to == "host":
             yield _Way(None, expectation.port)
             return
@@ -155,6 +158,18 @@ class _Asking:
             port = expectation.port
             yield from (_Way(each, port, port) for one in containers for each in one.addresses)
             yield from self._targets(expectation, containers)
+
+    def _unseen(self, expectation: Expectation) -> bool:
+        """Say whether Docker's rules on the way are where nobody sees them."""
+        listening = self.sight.listening
+        if not listening.by_nftables:
+            return False
+        dialled = (expectation.protocol, expectation.port)
+        return expectation.to == "container" or any(
+            (each.protocol, each.port) == dialled
+            for container in listening.containers or ()
+            for each in container.publications
+        )
 
     def _containers(self, expectation: Expectation) -> tuple[Container, ...]:
         known, name = self.sight.listening.containers, expectation.container
@@ -184,6 +199,8 @@ class _Asking:
             for each in self.sight.listening.published
             if each.protocol == protocol and (not expectation.container or each.to_address in addresses)
         ]
+        if not expectation.container and (protocol, port) in self.sight.listening.ingress:
+            yield _Way(None, port)
         outer = [_Way(address, dialled, inside) for address, dialled, inside in ports if dialled == port]
         # A name with the port inside means the same service, by whatever port it is published.
         inner = [_Way(address, dialled, inside) for address, dialled, inside in ports if inside == port]

@@ -60,6 +60,7 @@ def without_rule(rules: Iterable[DocumentRule], offers: Iterable[Offer]) -> tupl
         offer
         for offer in offers
         if offer.reaches_container
+        and not offer.unseen
         and not (offer.address is not None and offer.address.is_loopback)
         and (offer.protocol, offer.port, "published") not in singles
         and not any((offer.protocol, port, "container") in singles for port in _inner_ports(offer))

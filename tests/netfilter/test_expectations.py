@@ -156,6 +156,16 @@ def test_what_is_not_known_is_said_and_does_not_fail() -> None:
     assert failing([found, nowhere, bare, odd]) == ()
 
 
+def test_where_docker_filters_with_nftables_nothing_is_claimed_of_containers() -> None:
+    unseen = replace(LISTENING, published=(), by_nftables=True)
+    named = {"port": 5432, "to": "container", "container": "db", "passes": False}
+    found = find(named, document(SSH), listening=unseen)
+    assert (found.state, found.reason[:12]) == ("unknown", "Docker keeps")
+    assert find({"port": 8080, "passes": False}, document(SSH), listening=unseen).state == "unknown"
+    office = {"port": 22, "source": OFFICE, "passes": True}
+    assert find(office, document(SSH), listening=unseen).state == "holds"
+
+
 def test_a_match_that_nobody_can_decide_does_not_hide_what_fails_elsewhere() -> None:
     wide = {"port": 22, "source": "203.0.112.0/22", "passes": True}
     above = ("-I INPUT 1 -s 203.0.113.0/24 -m quota --quota 9 -j DROP",)

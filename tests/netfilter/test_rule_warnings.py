@@ -85,6 +85,7 @@ def test_published_ports_without_a_rule() -> None:
     assert missing({"ports": ["8080"], "enabled": False}) == [5432, 8080]
     assert missing({"ports": ["80"], "scope": "container", "port_kind": "container"}) == [5432]
     assert missing({"ports": ["8080"], "protocol": "udp"}) == [5432, 8080]
+    assert missing({"ports": ["8080", "5432"]}, more=(replace(MOVED, unseen="by nftables"),)) == []
     local = replace(MOVED, address=ip_address("127.0.0.1"))
     assert missing({"ports": ["8080", "5432"]}, more=(local,)) == []
     assert missing({"ports": ["8080", "5432"]}, more=(MOVED,)) == [15432]
