@@ -52,6 +52,8 @@ class Environment:
     time_zone: str
     trusted_proxies: tuple[Network, ...]
     trust_unix_socket: bool
+    docker_socket: Path | None
+    observe_seconds: int
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
@@ -73,6 +75,8 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         time_zone=_time_zone(source, "DOCKERFW_TIME_ZONE"),
         trusted_proxies=networks,
         trust_unix_socket=unix_socket,
+        docker_socket=_optional_path(source, "DOCKERFW_DOCKER_SOCKET"),
+        observe_seconds=_seconds(source, "DOCKERFW_OBSERVE_SECONDS", 60, least=5, most=3600),
     )
 
 
@@ -124,6 +128,19 @@ def _path(environ: Mapping[str, str], name: str, default: Path) -> Path:
     if not path.is_absolute():
         raise SettingError(name, value, "it has to be an absolute path, such as /var/lib/dockerfw")
     return path
+
+
+def _optional_path(environ: Mapping[str, str], name: str) -> Path | None:
+    return _path(environ, name, BASE_DIR) if _text(environ, name) else None
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:
+    value = _text(environ, name)
+    if not value:
+        return default
+    if not (value.isascii() and value.isdigit() and least <= int(value[:9]) <= most):
+        raise SettingError(name, value, f"it has to be a whole number of seconds from {least} to {most}")
+    return int(value)
 
 
 def _url(environ: Mapping[str, str], name: str, default: str | None, schemes: tuple[str, ...]) -> str | None:

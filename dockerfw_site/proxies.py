@@ -48,6 +48,11 @@ def client_address(request: HttpRequest) -> str:
     return _normal(peer)
 
 
+def peer_address(request: HttpRequest) -> str:
+    """Return who holds the other end of the connection: the browser or a proxy; empty for a unix socket."""
+    return _normal(str(request.META.get("REMOTE_ADDR", "")))
+
+
 def _is_trusted(address: str) -> bool:
     environment: Environment = settings.ENVIRONMENT
     if not address:

@@ -48,10 +48,12 @@ WINDOWS = (
     (3600, "1 hour"),
 )
 # Both are enough for what the validator takes; longer text is a paste by mistake.
-_LINE_LIMIT = 2000
+LINE_LIMIT = 2000
 # Phones must not correct what is typed into fields for addresses and names.
-_AS_TYPED = {"autocapitalize": "none", "autocomplete": "off", "spellcheck": "false"}
-_CODE = {"class": "code", **_AS_TYPED}
+# What has to be typed by whoever would be shut out.
+ANYWAY = "anyway"
+AS_TYPED = {"autocapitalize": "none", "autocomplete": "off", "spellcheck": "false"}
+_CODE = {"class": "code", **AS_TYPED}
 _SEPARATORS = re.compile(r"[\s,;]+")
 
 
@@ -62,14 +64,14 @@ class RuleForm(forms.Form):
     protocol = forms.ChoiceField(choices=PROTOCOLS, label="Protocol")
     protocol_other = forms.CharField(
         required=False,
-        max_length=_LINE_LIMIT,
+        max_length=LINE_LIMIT,
         label="Name or number of the protocol",
         help_text="For example gre, esp, ah, or a number from 1 to 255.",
-        widget=forms.TextInput(attrs=_AS_TYPED),
+        widget=forms.TextInput(attrs=AS_TYPED),
     )
     ports = forms.CharField(
         required=False,
-        max_length=20 * _LINE_LIMIT,
+        max_length=20 * LINE_LIMIT,
         label="Ports",
         help_text="Ports and ranges with commas between: 22, 443, 8000-8010. Empty means all ports.",
         widget=forms.TextInput(attrs=_CODE),
@@ -77,7 +79,7 @@ class RuleForm(forms.Form):
     port_kind = forms.ChoiceField(choices=PORT_KINDS, label="Which port is meant", widget=forms.RadioSelect)
     source = forms.CharField(
         required=False,
-        max_length=_LINE_LIMIT,
+        max_length=LINE_LIMIT,
         label="From",
         help_text="An address or a network, IPv4 or IPv6: 198.51.100.7, 10.0.0.0/8, 2001:db8::/32. "
         "Empty means everyone.",
@@ -86,7 +88,7 @@ class RuleForm(forms.Form):
     scope = forms.ChoiceField(choices=SCOPES, label="What it opens", widget=forms.RadioSelect)
     comment = forms.CharField(
         required=False,
-        max_length=_LINE_LIMIT,
+        max_length=LINE_LIMIT,
         label="Comment",
         help_text="Why this rule exists. It stays in dockerfw; the kernel is given only a short id.",
     )
@@ -138,14 +140,14 @@ class SettingsForm(forms.Form):
     )
     external_other = forms.CharField(
         required=False,
-        max_length=_LINE_LIMIT,
+        max_length=LINE_LIMIT,
         label="External interfaces that are not there now",
         help_text="Names with commas or spaces between. A trailing + stands for any ending: ppp+.",
         widget=forms.TextInput(attrs=_CODE),
     )
     trusted_interfaces = forms.CharField(
         required=False,
-        max_length=_LINE_LIMIT,
+        max_length=LINE_LIMIT,
         label="Trusted interfaces",
         help_text="Everything that arrives on these reaches the host unasked. "
         "lo, the loopback, belongs here; a VPN may.",
@@ -161,6 +163,7 @@ class SettingsForm(forms.Form):
         choices=(("accept", "is let through"), ("refuse", "is refused")),
         widget=forms.RadioSelect,
     )
+    heal_anchors = forms.BooleanField(required=False, label="Put the anchors back by itself")
 
     def __init__(self, *args: Any, offered: Iterable[str] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -177,6 +180,7 @@ class SettingsForm(forms.Form):
             "trusted_interfaces": split_names(str(data["trusted_interfaces"])),
             "refuse": data["refuse"],
             "icmp": data["icmp"],
+            "heal_anchors": bool(data["heal_anchors"]),
         }
 
 
@@ -243,6 +247,24 @@ class ApplyForm(forms.Form):
     )
 
     end_sessions = forms.BooleanField(required=False, label="End these sessions after Keep")
+    override = forms.CharField(
+        required=False,
+        max_length=500,
+        label="Why all the same",
+        help_text="An expectation would fail. Your reason goes into the history; the host then loads it too.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    anyway = forms.CharField(
+        required=False,
+        max_length=LINE_LIMIT,
+        label=f"Type {ANYWAY} to go on",
+        help_text="You would be shut out. Unless somebody keeps it, what was there before comes back.",
+        widget=forms.TextInput(attrs=AS_TYPED),
+    )
+
+    def says_anyway(self) -> bool:
+        """Say whether the word was typed that being shut out needs."""
+        return str(self.cleaned_data["anyway"]).strip().lower() == ANYWAY
 
     def seconds(self) -> int:
         """Return the time to keep it, in seconds; what a form without the field means is a minute."""

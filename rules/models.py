@@ -69,6 +69,7 @@ class Host(models.Model):
     trusted_interfaces = models.JSONField(default=trusted_default, blank=True)
     refuse = models.CharField(max_length=10, choices=Refuse, default=Refuse.REJECT)
     icmp = models.CharField(max_length=10, choices=Icmp, default=Icmp.ACCEPT)
+    heal_anchors = models.BooleanField(default=False)
     draft_version = models.PositiveBigIntegerField(default=1)
     sequence = models.BigIntegerField(default=0)
     confirmed_revision = models.ForeignKey(
@@ -105,6 +106,30 @@ class Rule(models.Model):
 
     def __str__(self) -> str:
         return f"{self.scope} {self.source} {self.protocol} {','.join(self.ports)}".strip()
+
+
+class Expectation(models.Model):
+    """What has to stay true for a host, whatever the rules of its draft say."""
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="expectations")
+    source = models.CharField(max_length=64, default="any")
+    protocol = models.CharField(max_length=32)
+    port = models.PositiveIntegerField(null=True, blank=True)
+    to = models.CharField(max_length=10, default="host")
+    container = models.CharField(max_length=128, blank=True)
+    passes = models.BooleanField()
+    comment = models.CharField(max_length=200, blank=True)
+    version = models.PositiveBigIntegerField(default=1)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        port = f"{self.port}/" if self.port else ""
+        verb = "passes" if self.passes else "is refused"
+        return f"{port}{self.protocol} of {self.container or self.to} from {self.source} {verb}"
 
 
 class Revision(AppendOnlyModel):
@@ -159,6 +184,8 @@ class Apply(models.Model):
     revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="applies")
     requested_by = models.CharField(max_length=150)
     message = models.TextField(max_length=2000, blank=True)
+    # Why it was applied although an expectation fails; empty when none had to be overridden.
+    override = models.TextField(max_length=2000, blank=True)
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
     sequence = models.BigIntegerField()
     job_id = models.CharField(max_length=64)

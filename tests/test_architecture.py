@@ -82,6 +82,9 @@ MESSAGES = (
     "rules.queue.console",
     "rules.queue.session_groups",
     "rules.queue.snapshots",
+    "rules.queue.surroundings",
+    "rules.queue.kept",
+    "rules.queue.sight",
     "rules.queue.fields",
 )
 ROOT_SIDE = ("rules.queue.root", "rules.queue.jobs", "rules.queue.journal", "rules.queue.console_journal")

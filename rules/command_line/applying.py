@@ -10,9 +10,12 @@ import argparse
 import shlex
 from time import monotonic, sleep
 
+from rules.command_line.consequences import consequences_of
 from rules.command_line.stored import command_line_actor, fresh_look, wanted_host
 from rules.command_line.streams import Output
-from rules.models import Apply
+from rules.models import Apply, Host
+from rules.netfilter.describe import counted
+from rules.netfilter.expectations import failing
 from rules.queue.orders import Failure
 from rules.selectors.applies import ApplyView, apply_get, awaiting_view
 from rules.selectors.drafts import base_revision
@@ -32,6 +35,7 @@ def apply(options: argparse.Namespace, output: Output) -> int:
     host = wanted_host(options)
     fresh_look(host)
     _tell_sessions(review(host), options, output)
+    anyway = _warned(host, options, output)
     started = apply_start(
         host=host,
         actor=command_line_actor(),
@@ -39,6 +43,8 @@ def apply(options: argparse.Namespace, output: Output) -> int:
         draft_version=host.draft_version,
         window=options.window,
         end_sessions=options.end_sessions,
+        override=options.override,
+        anyway=anyway,
     )
     return _wait(started, options.timeout, output, _Answering(output, keep=options.keep))
 
@@ -47,6 +53,7 @@ def rollback(options: argparse.Namespace, output: Output) -> int:
     """Apply an earlier revision's content as a new one and wait."""
     host = wanted_host(options)
     fresh_look(host)
+    anyway = _warned(host, options, output, options.number)
     base = base_revision(host)
     _tell_sessions(rollback_review(host, options.number), options, output)
     started = rollback_start(
@@ -57,6 +64,8 @@ def rollback(options: argparse.Namespace, output: Output) -> int:
         expected_head=base.number if base else 0,
         window=options.window,
         end_sessions=options.end_sessions,
+        override=options.override,
+        anyway=anyway,
     )
     return _wait(started, options.timeout, output, _Answering(output, keep=options.keep))
 
@@ -96,6 +105,29 @@ def _awaiting(options: argparse.Namespace) -> Apply:
     if waiting is None:
         raise NotAwaiting("No window is open: nothing waits to be kept.")
     return waiting.apply
+
+
+class NotOrdered(ServiceError):  # noqa: N818 - it states a fact
+    """What is to be applied breaks an expectation or shuts this session out, and nobody said that it may."""
+
+
+def _warned(host: Host, options: argparse.Namespace, output: Output, number: int | None = None) -> bool:
+    """Say what it would mean for those outside; return whether it would shut out this session.
+
+    Raises NotOrdered when something speaks against it that no option overrides.
+    """
+    meant = consequences_of(host, number)
+    if meant is None:
+        return False
+    for line in () if output.as_json else meant.lines():
+        output.line(line)
+    broken = failing(meant.findings)
+    if broken and not options.override.strip():
+        what = f"{counted(len(broken), 'expectation')} would fail"
+        raise NotOrdered(f"Nothing was applied: {what}. --override REASON does it all the same.")
+    if meant.shut_out and not options.anyway:
+        raise NotOrdered("Nothing was applied: it would shut you out. --anyway does it all the same.")
+    return meant.shut_out
 
 
 class _Answering:

@@ -19,7 +19,7 @@ from rules.host import panic as host
 from rules.host.clock import utc_now
 from rules.host.state import StateDirectory
 from rules.netfilter.panic import Network
-from rules.queue.console import ConsoleEvent
+from rules.queue.console import ConsoleEvent, Verb
 from rules.queue.console_journal import console_write
 
 BACK_AGAIN = "Until a reboot, which loads the confirmed revision."
@@ -45,7 +45,7 @@ def release(options: argparse.Namespace, output: Output) -> int:
     return _do("release", "dockerfw refuses nothing any more", output)
 
 
-def _do(verb: str, words: str, output: Output, allowed: Sequence[Network] = ()) -> int:
+def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ()) -> int:
     environment = read_environment()
     state = StateDirectory(environment.state_dir)
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rules.command_line.plans import plan_json, plan_lines
 from rules.command_line.streams import InputError, Output, read_bytes, shown
+from rules.netfilter.describe import counted
 from rules.netfilter.document import Document, digest, load_document, to_json_object
 from rules.netfilter.errors import DocumentError, ParseError
 from rules.netfilter.importing import Imported, import_save
@@ -63,14 +64,17 @@ def check(options: argparse.Namespace, output: Output) -> int:
                 "errors": [],
                 "notes": notes,
                 "rules": len(document.rules),
+                "expectations": len(document.expectations),
                 "digest": digest(document),
             }
         )
         return 0
     for note in document.notes:
         output.line(f"{note.path}: {note.message}")
-    count = len(document.rules)
-    output.line(f"valid: {count} {'rule' if count == 1 else 'rules'}, digest {digest(document)[:12]}")
+    what = [counted(len(document.rules), "rule")]
+    if document.expectations:
+        what.append(counted(len(document.expectations), "expectation"))
+    output.line(f"valid: {', '.join(what)}, digest {digest(document)[:12]}")
     return 0
 
 
@@ -88,11 +92,16 @@ def plan_file(options: argparse.Namespace, output: Output) -> int:
     return print_plan(document, live, output)
 
 
-def print_plan(document: Document, live: Mapping[Family, Ruleset], output: Output) -> int:
-    """Print a plan; return 0 when it is empty, else 1."""
+def print_plan(
+    document: Document,
+    live: Mapping[Family, Ruleset],
+    output: Output,
+    more: Mapping[str, Any] | None = None,
+) -> int:
+    """Print a plan; return 0 when it is empty, else 1. `more` is what else its JSON says."""
     plan = plan_changes(document, live)
     if output.as_json:
-        output.json(plan_json(plan))
+        output.json({**plan_json(plan), **(more or {})})
     else:
         for line in plan_lines(plan):
             output.line(line)

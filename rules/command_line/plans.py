@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rules.netfilter.describe import describe_rule
+from rules.netfilter.describe import describe_expectation, describe_rule
 from rules.netfilter.diff import DocumentDiff
-from rules.netfilter.document import rule_to_json_object
+from rules.netfilter.document import expectation_to_json_object, rule_to_json_object
 from rules.netfilter.plan import FamilyPlan, Plan, PlanLine
 
 
@@ -45,6 +45,10 @@ def diff_lines(diff: DocumentDiff) -> Iterator[str]:
         yield f"- {describe_rule(rule)}"
     for old, new in diff.changed:
         yield f"~ {describe_rule(old)} becomes {describe_rule(new)}"
+    for expectation in diff.expected:
+        yield f"+ expected: {describe_expectation(expectation)}"
+    for expectation in diff.not_expected:
+        yield f"- expected: {describe_expectation(expectation)}"
 
 
 def diff_json(diff: DocumentDiff) -> dict[str, Any]:
@@ -58,6 +62,8 @@ def diff_json(diff: DocumentDiff) -> dict[str, Any]:
         "changed": [
             {"old": rule_to_json_object(old), "new": rule_to_json_object(new)} for old, new in diff.changed
         ],
+        "expected": [expectation_to_json_object(each) for each in diff.expected],
+        "not_expected": [expectation_to_json_object(each) for each in diff.not_expected],
     }
 
 

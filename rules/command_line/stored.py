@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import getpass
 import time
+from collections.abc import Iterator
 
 from django.utils import timezone
 
-from rules.command_line.files import print_plan, read_import, report_import
+from rules.command_line.files import read_import, report_import
 from rules.command_line.plans import diff_json, diff_lines
 from rules.command_line.streams import InputError, Output
 from rules.models import Apply, Host, Revision
@@ -22,9 +23,9 @@ from rules.selectors.drafts import (
     pending_diff,
     revision_document,
 )
+from rules.selectors.drift import drift_view
 from rules.selectors.history import compare, revision_get
-from rules.selectors.kernel import kernel_sentence
-from rules.selectors.reviews import review
+from rules.selectors.kernel import KernelSentence, kernel_sentence
 from rules.selectors.snapshots import Look, look, observe_request, redis_answers
 from rules.services.actors import Actor
 from rules.services.drafts import draft_replace
@@ -55,20 +56,6 @@ def export(options: argparse.Namespace, output: Output) -> int:
         return 0
     output.json(to_json_object(revision_document(_revision(host, options.revision))))
     return 0
-
-
-def plan_draft(options: argparse.Namespace, output: Output) -> int:
-    """Print what applying the draft would change on the host; status 1 when something would."""
-    host = wanted_host(options)
-    sight = fresh_look(host)
-    if sight.view is None:
-        raise InputError(sight.problem)
-    if sight.view.stale:
-        output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
-    status = print_plan(draft_document(host), sight.view.rulesets, output)
-    for sentence in review(host).sessions.sentences:
-        output.note(sentence)
-    return status
 
 
 def diff(options: argparse.Namespace, output: Output) -> int:
@@ -102,6 +89,7 @@ def history(options: argparse.Namespace, output: Output) -> int:
                 "digest": revision.digest,
                 "parent": revision.parent.number if revision.parent else None,
                 "restores": revision.restores,
+                "override": applies[0].override if applies else "",
                 "state": applies[0].state if applies else None,
                 "confirmed": revision.pk == host.confirmed_revision_id,
             }
@@ -134,6 +122,7 @@ def status(options: argparse.Namespace, output: Output) -> int:
                 "level": sentence.level,
                 "text": sentence.text,
                 "reasons": list(sentence.reasons),
+                "drift": [finding.to_json() for finding in sentence.drift.findings] if sentence.drift else [],
                 "taken_at": sentence.taken_at.isoformat() if sentence.taken_at else None,
                 "revision": base.number if base else None,
                 "pending": pending.count,
@@ -142,12 +131,27 @@ def status(options: argparse.Namespace, output: Output) -> int:
         )
     else:
         output.line(sentence.text)
-        for reason in sentence.reasons:
-            output.line(f"  {reason}")
+        for line in _reason_lines(sentence):
+            output.line(f"  {line}")
         output.line(f"pending: {pending.sentence}")
         if newest:
             output.line(f"last apply: revision {newest.revision.number}, {newest.get_state_display()}")
     return 0 if sentence.level == "ok" else 1
+
+
+def _reason_lines(sentence: KernelSentence) -> Iterator[str]:
+    """Give what is wrong, one line each; of drift also who probably did it, and its lines."""
+    drift = drift_view(sentence.drift)
+    if drift is None:
+        yield from sentence.reasons
+        return
+    for row in drift.rows:
+        yield row.what
+        if row.who:
+            yield f"  {row.who}"
+        yield from (f"  {line.sign} {line.text}" for line in row.lines)
+        if row.more:
+            yield f"  and {counted(row.more, 'more line')}"
 
 
 def wanted_host(options: argparse.Namespace) -> Host:

@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from rules.host.backend import find_backend
 from rules.host.clock import boot_id, boottime, utc_now
+from rules.host.expected import Unexpected, check_loaded
 from rules.host.files import LockedOut
 from rules.host.hooks import reached
 from rules.host.records import UndoRecord, WindowRecord
@@ -55,6 +57,7 @@ class Refused(Exception):  # noqa: N818 - it states a fact
 
 EXPECTED = (
     Refused,
+    Unexpected,
     NetfilterError,
     CommandFailed,
     RestoreFailed,
@@ -64,6 +67,8 @@ EXPECTED = (
     StateError,
     OSError,
 )
+# Their text is for people as it is.
+SAYS_IT_ALL = (Refused, Unexpected, NetfilterError, NotPutBack, NoWatchdog, LockedOut, StateError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,8 @@ class Apply:
 
     `tell` gets an outcome whenever a step begins, and must not raise. `settle` gets the last one, and has to
     keep it for good before it returns; when it raises OSError the apply fails and is undone. `window_seconds`
-    is for tests, which cannot wait as long as an order must allow.
+    is for tests, which cannot wait as long as an order must allow. Docker is asked for the containers that
+    expectations name over `docker_socket`, where that is given.
     """
 
     def __init__(
@@ -92,11 +98,13 @@ class Apply:
         tell: Callable[[Outcome], None],
         settle: Callable[[Outcome], None],
         window_seconds: int | None = None,
+        docker_socket: Path | None = None,
     ) -> None:
         self._order = order
         self._seconds = window_seconds or order.confirm_seconds
         self._host = host
         self._state = state
+        self._docker_socket = docker_socket
         self._tell = tell
         self._settle = settle
         self._steps: list[Step] = []
@@ -141,7 +149,18 @@ class Apply:
             say(f"without an answer the rules from before come back after {self._seconds} s")
         self._load(before, restores)
         with self._step("read-back"):
-            self.after = self._read_back(document, before.backend)
+            after = self.after = self._read_back(document, before.backend)
+        with self._step("expectations") as say:
+            say(
+                check_loaded(
+                    document,
+                    after.backend,
+                    after.rulesets,
+                    after.saves,
+                    override=self._order.override,
+                    docker_socket=self._docker_socket,
+                )
+            )
         return self._report()
 
     def _end_the_last(self) -> None:
@@ -343,7 +362,7 @@ def describe_failure(step: str, error: Exception) -> Failure:
         summary = f"IPv{refused.family}: {refused.failure.command[0]} {refused.failure.reason}"
     elif command is not None:
         summary = f"{command.command[0]} {command.reason}"
-    elif isinstance(error, (Refused, NetfilterError, NotPutBack, NoWatchdog, LockedOut, StateError)):
+    elif isinstance(error, SAYS_IT_ALL):
         summary = str(error)
     else:
         summary = f"{type(error).__name__}: {error}"

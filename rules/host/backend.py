@@ -68,6 +68,15 @@ def find_backend() -> tuple[Backend, dict[Family, bytes | CommandFailed]]:
     return "nft", nft
 
 
+def docker_backends(backend: Backend, saves: Saves) -> tuple[Backend, ...]:
+    """Return the backends that hold Docker's chains; `saves` are those of `backend`, just read."""
+    found: tuple[Backend, ...] = (backend,) if _holds(saves, _DOCKER_CHAIN) else ()
+    # Where the legacy backend was chosen, the other one was looked at and holds none.
+    if backend == "nft" and legacy_in_use() and _holds(read_saves("legacy"), _DOCKER_CHAIN):
+        return (*found, "legacy")
+    return found
+
+
 def legacy_in_use() -> bool:
     """Say whether the legacy backend has any table here; asking it would create them."""
     for name in ("ip_tables_names", "ip6_tables_names"):

@@ -13,28 +13,29 @@ import os
 import shutil
 from pathlib import Path
 
+from rules.host.confirmed import CONFIRMED, Confirmed
 from rules.host.files import link_durably, make_directory, write_all_durably
 from rules.host.hooks import reached
 from rules.netfilter.boot import render_boot_rules, render_boot_script
-from rules.netfilter.document import Document
-from rules.queue.snapshots import Backend
 
 SCRIPT = "dockerfw-boot.sh"
-MODES = {"rules.v4": 0o600, "rules.v6": 0o600, SCRIPT: 0o700}
+MODES = {"rules.v4": 0o600, "rules.v6": 0o600, SCRIPT: 0o700, CONFIRMED: 0o600}
 SETS = "boot-sets"
 
 
-def write_boot_set(document: Document, *, apply: str, revision: int, backend: Backend, boot: Path) -> None:
+def write_boot_set(confirmed: Confirmed, *, boot: Path) -> None:
     """Write the files of an apply beside those in use, durably; nothing uses them yet. Raises OSError."""
-    directory = boot.parent / SETS / apply
+    document, revision = confirmed.document, confirmed.revision
+    directory = boot.parent / SETS / confirmed.apply
     # What an earlier try left, which was killed in the middle.
     shutil.rmtree(directory, ignore_errors=True)
     make_directory(directory)
-    script = render_boot_script(backend, document.settings.external_interfaces, str(boot))
+    script = render_boot_script(confirmed.backend, document.settings.external_interfaces, str(boot))
     texts = {
         "rules.v4": render_boot_rules(document, 4, revision),
         "rules.v6": render_boot_rules(document, 6, revision),
         SCRIPT: script,
+        CONFIRMED: confirmed.to_text(),
     }
     write_all_durably({directory / name: (text.encode(), MODES[name]) for name, text in texts.items()})
 

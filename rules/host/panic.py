@@ -83,6 +83,12 @@ def release(state: StateDirectory) -> Done:
         notes += [
             f"IPv{family}: this rule is not dockerfw's and stays: {rule.text}" for rule in other_calls(live)
         ]
+    try:
+        state.mark_released()
+    except OSError as error:
+        notes.append(
+            f"where anchors are put back by themselves, these will be too ({error.strerror or error})"
+        )
     undo = [
         f"{program(backend, family)} -I {rule.chain} {place} {body(rule)}"
         for family, live in before.items()

@@ -22,7 +22,13 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 # Descriptors that every command inherits. The lock on this host's rules is one: it stays held until the last
 # command that was started under it has ended, also when the process that took it was killed.
 passed_on: set[int] = set()
-_PACKAGES = {"ip": "iproute2", "nft": "nftables", "unshare": "util-linux"}
+_PACKAGES = {
+    "ip": "iproute2",
+    "ipset": "ipset",
+    "nft": "nftables",
+    "ss": "iproute2",
+    "unshare": "util-linux",
+}
 
 
 class CommandFailed(Exception):  # noqa: N818 - it states a fact about the command

@@ -1,4 +1,4 @@
-"""Observe a host: both families' saves, backend, interfaces, default routes, published ports, sessions.
+"""Observe a host: both families' saves, backend, interfaces, routes, published ports, sessions, who listens.
 
 Owns the looking; it must not change anything. A command that fails is listed in the snapshot with its own
 words, and what it would have told is left empty: nothing is guessed.
@@ -6,18 +6,23 @@ words, and what it would have told is left empty: nothing is guessed.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import re
 import shutil
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
-from rules.host.backend import Saves, find_backend, program
+from rules.host.backend import Saves, docker_backends, find_backend, kernel_families, program
 from rules.host.clock import utc_now
+from rules.host.containers import running_containers
 from rules.host.runner import Command, CommandFailed, command_path, run, run_all
 from rules.host.sessions import sessions_from_outside, surroundings_of
+from rules.host.sets import named_sets
+from rules.host.sockets import LISTING, listening_sockets
 from rules.netfilter.errors import NetfilterError
 from rules.netfilter.model import Rule
 from rules.netfilter.own import FILTERS_HOST
@@ -45,14 +50,21 @@ _MAX_PUBLISHED = 4096
 Listing = list[dict[str, Any]] | CommandFailed
 
 
-def observe(host: str, *, seen: tuple[Backend, Saves] | None = None) -> Snapshot:
-    """Look at everything once; `seen` are a backend and its saves, just read. Never raises."""
+def observe(
+    host: str, *, seen: tuple[Backend, Saves] | None = None, docker_socket: Path | None = None
+) -> Snapshot:
+    """Look at everything once; `seen` are a backend and its saves, just read. Never raises.
+
+    Docker is asked for its containers where its socket is given.
+    """
     taken_at = utc_now()
-    listings, tables = _look_around()
+    listings, others = _look_around()
+    tables, sockets = others["tables"], others["sockets"]
     backend, results = seen or find_backend()
+    containers = running_containers(docker_socket) if docker_socket else None
     saves = {family: _text(results.get(family, b"")) for family in FAMILIES}
     sessions = _sessions(saves, listings)
-    everything = (*results.values(), *listings.values(), tables, sessions)
+    everything = (*results.values(), *listings.values(), tables, sockets, containers, sessions)
     errors = [result for result in everything if isinstance(result, CommandFailed)]
     for family in FAMILIES:
         if len(saves[family]) > MAX_SAVE_CHARACTERS:
@@ -72,6 +84,12 @@ def observe(host: str, *, seen: tuple[Backend, Saves] | None = None) -> Snapshot
         errors=tuple(CommandError(error.command, error.exit_status, str(error)[:16_000]) for error in errors),
         sha256=saves_digest(saves),
         sessions=None if isinstance(sessions, CommandFailed) else sessions,
+        sockets=listening_sockets(sockets) if isinstance(sockets, bytes) else (),
+        containers=None if isinstance(containers, CommandFailed) else containers,
+        sets=named_sets(saves),
+        families=kernel_families(),
+        docker_backends=docker_backends(backend, results),
+        bridges_filtered=_bridges_filtered(),
     )
 
 
@@ -84,18 +102,19 @@ def iptables_version(backend: Backend) -> str:
         return ""
 
 
-def _look_around() -> tuple[dict[str, Listing], bytes | CommandFailed]:
-    """Return what `ip` lists, and the names of the nftables tables where nft is installed."""
+def _look_around() -> tuple[dict[str, Listing], dict[str, bytes | CommandFailed]]:
+    """Return what `ip` lists, and as they were printed the sockets and, with nft, the nftables tables."""
     commands = {
-        "address": Command(("ip", "-json", "address", "show")),
+        "address": Command(("ip", "-json", "-details", "address", "show")),
         "route4": Command(("ip", "-json", "-4", "route", "show")),
         "route6": Command(("ip", "-json", "-6", "route", "show")),
+        "sockets": LISTING,
     }
     if shutil.which("nft", path=command_path()):
-        commands["nft"] = Command(("nft", "list", "tables"))
+        commands["tables"] = Command(("nft", "list", "tables"))
     results = dict(zip(commands, run_all(list(commands.values())), strict=True))
-    tables = results.pop("nft", b"")
-    return {name: _listing(commands[name], result) for name, result in results.items()}, tables
+    others = {name: results.pop(name, b"") for name in ("tables", "sockets")}
+    return {name: _listing(commands[name], result) for name, result in results.items()}, others
 
 
 def _listing(command: Command, result: bytes | CommandFailed) -> Listing:
@@ -119,6 +138,16 @@ def _docker_state(tables: bytes | CommandFailed, saves: Mapping[Family, str]) ->
     return "iptables" if any(_DOCKER_CHAIN.search(save) for save in saves.values()) else "absent"
 
 
+def _bridges_filtered() -> tuple[Family, ...]:
+    """Return the families that br_netfilter leads from bridges through the rules; without it, none."""
+    found: list[Family] = []
+    for family, name in ((4, "iptables"), (6, "ip6tables")):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/sys/net/bridge/bridge-nf-call-{name}").read_text().strip() != "0":
+                found.append(cast(Family, family))
+    return tuple(found)
+
+
 def _interfaces(listing: Listing) -> tuple[Interface, ...]:
     return tuple(
         Interface(
@@ -129,6 +158,8 @@ def _interfaces(listing: Listing) -> tuple[Interface, ...]:
                 if "local" in item
             ),
             up="UP" in link.get("flags", ()),
+            master=str(link["master"])[:64] if link.get("master") else None,
+            kind=str(_object(link.get("linkinfo")).get("info_kind", ""))[:64],
         )
         for link in _items(listing)
     )
@@ -151,6 +182,10 @@ def _sessions(
         return sessions_from_outside(surroundings_of(_items(listings["address"]), routes))
     except CommandFailed as error:
         return error
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _items(listing: Listing) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rules.host.bootfiles import boot_apply
 from rules.host.files import (
     LockedOut,
     lock_holders,
@@ -57,6 +58,7 @@ class StateDirectory:
         self._window = path / "window.json"
         self._undo = path / "undo.json"
         self._lock = path / "lock"
+        self._released = path / "released"
 
     def prepare(self) -> None:
         """Make the directories that are missing. Raises OSError."""
@@ -159,6 +161,17 @@ class StateDirectory:
         remove_durably(self._window)
         with contextlib.suppress(OSError):
             self._undo.unlink()
+
+    def released(self) -> bool:
+        """Say whether the console let go of the host since the last revision was kept."""
+        with contextlib.suppress(OSError):
+            raw = read_bounded(self._released, most=4096)
+            return raw is not None and raw.decode("ascii", "replace") == boot_apply(self.boot)
+        return False
+
+    def mark_released(self) -> None:
+        """Remember, until another revision is kept, that the console let go of the host. Raises OSError."""
+        write_durably(self._released, boot_apply(self.boot).encode())
 
     def _kill_holders(self) -> None:
         for pid in lock_holders(self._lock):

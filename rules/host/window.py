@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 from rules.host.bootfiles import boot_apply, remove_old_sets, switch_boot_set, write_boot_set
 from rules.host.clock import boot_id, boottime, utc_now
+from rules.host.confirmed import Confirmed
 from rules.host.hooks import reached
 from rules.host.outbox import Outbox
 from rules.host.records import StateError, WindowRecord
@@ -76,13 +77,10 @@ def keep(state: StateDirectory, record: WindowRecord) -> Outcome:
         raise StateError("the way back is not that of the open window")
     reached("keep-begin")
     began = boottime()
-    write_boot_set(
-        parse_document(undo.document),
-        apply=record.apply,
-        revision=record.revision,
-        backend=undo.backend,
-        boot=state.boot,
+    confirmed = Confirmed(
+        record.apply, record.revision, undo.backend, boot_id(), parse_document(undo.document)
     )
+    write_boot_set(confirmed, boot=state.boot)
     reached("keep-written")
     switch_boot_set(record.apply, state.boot)
     reached("keep-switched")

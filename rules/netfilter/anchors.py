@@ -39,6 +39,9 @@ _ARTICLE_INPUT: Final = frozenset(
 )
 
 
+AnchorPlace = Literal["first", "not first", "missing"]
+
+
 @dataclass(frozen=True, slots=True)
 class AnchorChange:
     """One anchor to insert, to move to the top, or to remove; `text` is the rule without `-A CHAIN`."""
@@ -108,6 +111,28 @@ def first_foreign(rules: Sequence[Rule], anchors: Sequence[str]) -> Rule | None:
         elif found is None:
             found = rule
     return None
+
+
+def anchored_interfaces(live: Ruleset) -> list[str]:
+    """Return the interfaces whose packets DOCKER-USER hands to us, by anchors that stand wherever."""
+    chain = live.chain("filter", DOCKER_USER)
+    found = (rule.text.split() for rule in (chain.rules if chain else ()))
+    names = [
+        words[3] for words in found if len(words) == 6 and words[2] == "-i" and words[5] == FILTERS_CONTAINERS
+    ]
+    return sorted(set(names))
+
+
+def anchor_place(live: Ruleset, chain: str, text: str) -> AnchorPlace:
+    """Say where an anchor stands; anchors of other interfaces before it do not count."""
+    found = live.chain("filter", chain)
+    for rule in found.rules if found else ():
+        if body(rule) == text:
+            return "first"
+        if body(rule) != PANIC_ANCHOR and not body(rule).endswith(f" -j {FILTERS_CONTAINERS}"):
+            break
+    present = found is not None and any(body(rule) == text for rule in found.rules)
+    return "not first" if present else "missing"
 
 
 def _rules(live: Ruleset | None, chain: str) -> tuple[Rule, ...]:

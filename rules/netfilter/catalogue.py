@@ -66,3 +66,22 @@ SERVICES: Final[tuple[Service, ...]] = (
     Service("VNC", "tcp", ("5900-5909",)),
     Service("Ping and ICMP", "icmp"),
 )
+
+# Ports at which databases listen, which the world has no business to reach.
+DATABASES: Final[dict[str, tuple[int, ...]]] = {
+    "PostgreSQL": (5432,),
+    "MySQL": (3306, 33060),
+    "Microsoft SQL Server": (1433,),
+    "Oracle Database": (1521,),
+    "MongoDB": (27017, 27018, 27019),
+    "Redis": (6379,),
+    "Memcached": (11211,),
+    "Elasticsearch": (9200, 9300),
+    "Cassandra": (9042,),
+    "CouchDB": (5984,),
+    "ClickHouse": (8123, 9440),
+    "InfluxDB": (8086,),
+    "Neo4j": (7474, 7687),
+    "etcd": (2379, 2380),
+    "RethinkDB": (28015,),
+}

@@ -1,10 +1,10 @@
-"""Rules and networks in words for people. Nothing reads these words back."""
+"""Rules, expectations and networks in words for people. Nothing reads these words back."""
 
 from __future__ import annotations
 
 import ipaddress
 
-from rules.netfilter.document_values import DocumentRule
+from rules.netfilter.document_values import DocumentRule, Expectation
 from rules.netfilter.errors import DocumentError
 from rules.netfilter.fields import Findings
 from rules.netfilter.fields import source as source_field
@@ -35,6 +35,22 @@ def describe_what(rule: DocumentRule) -> str:
     return (
         f"all of {rule.protocol}" if rule.protocol in PROTOCOLS_WITH_PORTS else _protocol_words(rule.protocol)
     )
+
+
+def describe_expectation(expectation: Expectation) -> str:
+    """Return an expectation as a sentence: `5432/tcp of container db from anywhere is refused`."""
+    verb = "passes" if expectation.passes else "is refused"
+    return f"{describe_service(expectation)} {describe_source(expectation.source)} {verb}"
+
+
+def describe_service(expectation: Expectation) -> str:
+    """Return what an expectation is about: `22/tcp of the host`, `icmp of container web`."""
+    protocol = expectation.protocol
+    what = f"{expectation.port}/{protocol}" if expectation.port else _protocol_words(protocol)
+    if expectation.to == "host":
+        return f"{what} of the host"
+    container = expectation.container
+    return f"{what} of container {container}" if container else f"{what} of containers"
 
 
 def _protocol_words(protocol: str) -> str:

@@ -11,9 +11,9 @@ from itertools import islice
 from typing import Final, Literal
 
 from rules.netfilter.coverage import first_cover
-from rules.netfilter.describe import describe_source, describe_what
+from rules.netfilter.describe import counted, describe_source, describe_what
 from rules.netfilter.document import settings_to_json_object
-from rules.netfilter.document_values import Document, DocumentRule, Settings
+from rules.netfilter.document_values import Document, DocumentRule, Expectation, Settings
 
 _NAMED: Final = 3
 # The sentence names a few; holding thousands of parts against thousands of rules would take many seconds.
@@ -32,34 +32,42 @@ class SettingChange:
 
 @dataclass(frozen=True, slots=True)
 class DocumentDiff:
-    """What turns the old document into the new one; `reach` says who reaches more or less by it."""
+    """What turns the old document into the new one; `reach` says who reaches more or less by it.
+
+    `expected` are the expectations that only the new one has, `not_expected` those that only the old one had.
+    """
 
     settings: tuple[SettingChange, ...]
     added: tuple[DocumentRule, ...]
     removed: tuple[DocumentRule, ...]
     changed: tuple[tuple[DocumentRule, DocumentRule], ...]
     reach: tuple[str, ...] = ()
+    expected: tuple[Expectation, ...] = ()
+    not_expected: tuple[Expectation, ...] = ()
 
     @property
     def count(self) -> int:
         """The number of changes."""
-        return len(self.settings) + len(self.added) + len(self.removed) + len(self.changed)
+        expectations = len(self.expected) + len(self.not_expected)
+        return len(self.settings) + len(self.added) + len(self.removed) + len(self.changed) + expectations
 
     @property
     def sentence(self) -> str:
         """`2 rules added, 1 removed; 5432/tcp becomes reachable from anywhere`."""
-        numbers = ((len(self.added), "added"), (len(self.removed), "removed"), (len(self.changed), "changed"))
-        parts: list[str] = []
-        for number, verb in numbers:
-            noun = "" if parts else (" rule" if number == 1 else " rules")
-            if number:
-                parts.append(f"{number}{noun} {verb}")
+        return "; ".join([self.numbers, *self.reach]) if self.count else self.numbers
+
+    @property
+    def numbers(self) -> str:
+        """The sentence without what the documents alone tell of reach: `2 rules added, 1 removed`."""
+        rules = ((len(self.added), "added"), (len(self.removed), "removed"), (len(self.changed), "changed"))
+        expectations = ((len(self.expected), "added"), (len(self.not_expected), "removed"))
+        parts = [*_numbers("rule", rules), *_numbers("expectation", expectations)]
         if self.settings:
             noun = "setting" if len(self.settings) == 1 else "settings"
             parts.append(f"{len(self.settings)} {noun} changed")
         if not parts:
             return "nothing changes"
-        return "; ".join([", ".join(parts), *self.reach])
+        return ", ".join(parts)
 
 
 def diff_documents(old: Document | None, new: Document) -> DocumentDiff:
@@ -75,7 +83,24 @@ def diff_documents(old: Document | None, new: Document) -> DocumentDiff:
     opened = _reach((*added, *(rule for _, rule in changed)), base.rules)
     closed = _reach((*removed, *(rule for rule, _ in changed)), new.rules)
     reach = (*_reach_words(opened, "becomes reachable"), *_reach_words(closed, "is no longer reachable"))
-    return DocumentDiff(_setting_changes(base.settings, new.settings), added, removed, changed, reach)
+    return DocumentDiff(
+        _setting_changes(base.settings, new.settings),
+        added,
+        removed,
+        changed,
+        reach,
+        tuple(each for each in new.expectations if each not in base.expectations),
+        tuple(each for each in base.expectations if each not in new.expectations),
+    )
+
+
+def _numbers(noun: str, counts: Sequence[tuple[int, str]]) -> Iterator[str]:
+    """`2 rules added`, `1 removed`: the noun stands with the first number only."""
+    named = False
+    for number, verb in counts:
+        if number:
+            yield f"{number} {verb}" if named else f"{counted(number, noun)} {verb}"
+            named = True
 
 
 def _setting_changes(old: Settings, new: Settings) -> tuple[SettingChange, ...]:
@@ -88,6 +113,8 @@ def _setting_changes(old: Settings, new: Settings) -> tuple[SettingChange, ...]:
 
 
 def _setting_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(value) if value else "none"
     return str(value)

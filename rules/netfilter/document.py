@@ -1,7 +1,8 @@
 """The dockerfw/1 document: its values, its one validator, its canonical JSON and its digest.
 
-A document is what an admin wants: settings and a set of rules, in no order. This module turns objects out of
-JSON into a `Document` or into every error found, each with its path. It knows nothing of chains.
+A document is what an admin wants: settings, a set of rules and a set of expectations, in no order. This
+module turns objects out of JSON into a `Document` or into every error found, each with its path. It knows
+nothing of chains.
 """
 
 from __future__ import annotations
@@ -14,14 +15,20 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from rules.netfilter import fields
+from rules.netfilter.document_expectations import (
+    expectation_to_json_object,
+    read_expectations,
+    validate_expectation,
+)
+from rules.netfilter.document_settings import read_settings, settings_to_json_object, validate_settings
 from rules.netfilter.document_values import (
     Document,
     DocumentRule,
-    Icmp,
+    Expectation,
     PortKind,
-    Refuse,
     Scope,
     Settings,
+    expectation_order,
     rule_order,
 )
 from rules.netfilter.errors import DocumentError, FieldError
@@ -35,10 +42,12 @@ __all__ = [
     "MAX_RULES",
     "Document",
     "DocumentRule",
+    "Expectation",
     "Note",
     "Settings",
     "canonical_json",
     "digest",
+    "expectation_to_json_object",
     "load_document",
     "make_document",
     "parse_document",
@@ -46,6 +55,7 @@ __all__ = [
     "rule_to_json_object",
     "settings_to_json_object",
     "to_json_object",
+    "validate_expectation",
     "validate_rule",
     "validate_settings",
 ]
@@ -57,8 +67,7 @@ CONTAINER_KIND: Final = "container"
 
 SCOPES: Final = ("host", "container", "both")
 PORT_KINDS: Final = ("published", "container")
-_DOCUMENT_KEYS: Final = ("format", "settings", "rules")
-_SETTINGS_KEYS: Final = ("external_interfaces", "trusted_interfaces", "refuse", "icmp")
+_DOCUMENT_KEYS: Final = ("format", "settings", "rules", "expectations")
 _RULE_KEYS: Final = ("id", "scope", "source", "protocol", "ports", "port_kind", "comment", "enabled")
 
 
@@ -93,17 +102,24 @@ def parse_document(value: object) -> Document:
     if value.get("format") != FORMAT:
         given = fields.shown(value["format"]) if "format" in value else "nothing"
         findings.error("format", f'{given} is not "{FORMAT}"')
-    settings = _settings(value.get("settings", {}), "settings", findings)
+    settings = read_settings(value.get("settings", {}), "settings", findings)
     drafts = _rules(value.get("rules", []), findings)
+    expectations = read_expectations(value.get("expectations", []), "expectations", findings)
     if findings.errors:
         raise DocumentError(tuple(findings.errors))
     rules = _with_ids(drafts, findings)
-    return Document(settings, tuple(sorted(rules, key=rule_order)), tuple(findings.notes))
+    return Document(settings, tuple(sorted(rules, key=rule_order)), expectations, tuple(findings.notes))
 
 
-def make_document(settings: Settings, rules: tuple[DocumentRule, ...]) -> Document:
-    """Assemble a document from values that are valid already; sorts the rules."""
-    return Document(settings, tuple(sorted(rules, key=rule_order)))
+def make_document(
+    settings: Settings, rules: tuple[DocumentRule, ...], expectations: tuple[Expectation, ...] = ()
+) -> Document:
+    """Assemble a document from values that are valid already; sorts rules and expectations."""
+    return Document(
+        settings,
+        tuple(sorted(rules, key=rule_order)),
+        tuple(sorted(set(expectations), key=expectation_order)),
+    )
 
 
 def validate_rule(value: object, path: str = "") -> DocumentRule:
@@ -115,32 +131,23 @@ def validate_rule(value: object, path: str = "") -> DocumentRule:
     return rule if rule.id else replace(rule, id=_derived_id(rule, set()))
 
 
-def validate_settings(value: object, path: str = "") -> Settings:
-    """Validate the settings of a host; paths of errors are the field's name. Raises DocumentError."""
-    findings = Findings()
-    settings = _settings(value, path, findings)
-    if findings.errors:
-        raise DocumentError(tuple(findings.errors))
-    return settings
-
-
 def to_json_object(document: Document) -> dict[str, Any]:
-    """Return the document as JSON's objects, every key written out."""
-    return {
+    """Return the document as JSON's objects.
+
+    Every key is written out but those that came later and are at their default: the digests of documents
+    from before stay as they are.
+    """
+    settings = settings_to_json_object(document.settings)
+    if not document.settings.heal_anchors:
+        del settings["heal_anchors"]
+    value: dict[str, Any] = {
         "format": FORMAT,
-        "settings": settings_to_json_object(document.settings),
+        "settings": settings,
         "rules": [rule_to_json_object(rule) for rule in document.rules],
     }
-
-
-def settings_to_json_object(settings: Settings) -> dict[str, Any]:
-    """Return settings as a JSON object."""
-    return {
-        "external_interfaces": list(settings.external_interfaces),
-        "trusted_interfaces": list(settings.trusted_interfaces),
-        "refuse": settings.refuse,
-        "icmp": settings.icmp,
-    }
+    if document.expectations:
+        value["expectations"] = [expectation_to_json_object(each) for each in document.expectations]
+    return value
 
 
 def rule_to_json_object(rule: DocumentRule) -> dict[str, Any]:
@@ -183,45 +190,6 @@ def _object_without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, obj
 
 def _refuse_constant(text: str) -> object:
     raise _whole(f"{text} is not a value of JSON")
-
-
-def _settings(value: object, path: str, findings: Findings) -> Settings:
-    if not isinstance(value, Mapping):
-        findings.error(path, f"{fields.shown(value)} is not an object of settings")
-        return Settings()
-    fields.known_keys(value, _SETTINGS_KEYS, path, findings)
-    default = Settings()
-    external = _interfaces(value, "external_interfaces", default.external_interfaces, path, findings)
-    trusted = _interfaces(value, "trusted_interfaces", default.trusted_interfaces, path, findings)
-    for name in trusted:
-        both = next((other for other in external if fields.interfaces_overlap(name, other)), None)
-        if both is not None:
-            how = "is external too" if both == name else f"is also covered by the external {both}"
-            findings.error(
-                fields.join(path, "trusted_interfaces"), f"{name} {how}: it can only be one of the two"
-            )
-    refuse = fields.choice(
-        value.get("refuse", default.refuse), ("reject", "drop"), fields.join(path, "refuse"), findings
-    )
-    icmp = fields.choice(
-        value.get("icmp", default.icmp), ("accept", "refuse"), fields.join(path, "icmp"), findings
-    )
-    return Settings(external, trusted, cast(Refuse, refuse), cast(Icmp, icmp))
-
-
-def _interfaces(
-    value: Mapping[object, object], key: str, default: tuple[str, ...], path: str, findings: Findings
-) -> tuple[str, ...]:
-    here = fields.join(path, key)
-    names = value.get(key, default)
-    if not isinstance(names, list | tuple):
-        findings.error(here, f"{fields.shown(names)} is not a list of interfaces")
-        return ()
-    if len(names) > fields.MAX_INTERFACES:
-        findings.error(here, f"{len(names)} interfaces are too many (at most {fields.MAX_INTERFACES})")
-        return ()
-    found = [fields.interface(name, f"{here}[{index}]", findings) for index, name in enumerate(names)]
-    return tuple(sorted({name for name in found if name is not None}))
 
 
 def _rules(value: object, findings: Findings) -> list[tuple[str, DocumentRule]]:

@@ -1,4 +1,4 @@
-"""The values of a document: settings, rules, and the one order in which rules are written down.
+"""The values of a document: settings, rules, expectations, and the one order in which they are written down.
 
 They are canonical by construction: only document.py makes them out of what people or files say.
 """
@@ -17,6 +17,7 @@ Scope = Literal["host", "container", "both"]
 PortKind = Literal["published", "container"]
 Refuse = Literal["reject", "drop"]
 Icmp = Literal["accept", "refuse"]
+Target = Literal["host", "container"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Settings:
     trusted_interfaces: tuple[str, ...] = ("lo",)
     refuse: Refuse = "reject"
     icmp: Icmp = "accept"
+    heal_anchors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,29 @@ class DocumentRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Expectation:
+    """What has to stay true whatever the rules say: that packets from a source reach a port, or never do.
+
+    `port` is the one that the client dials, None where the protocol has none. `container` is a container's
+    name, its Compose service, or project/service; empty means whichever container answers there.
+    """
+
+    source: str
+    protocol: str
+    port: int | None
+    to: Target = "host"
+    container: str = ""
+    passes: bool = True
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
-    """Settings and rules, the rules sorted by `rule_order`; notes do not take part in comparison."""
+    """Settings, rules sorted by `rule_order`, expectations by theirs; notes do not count in comparison."""
 
     settings: Settings = field(default_factory=Settings)
     rules: tuple[DocumentRule, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
     notes: tuple[Note, ...] = field(default=(), compare=False)
 
 
@@ -64,6 +84,19 @@ def rule_order(rule: DocumentRule) -> tuple[object, ...]:
     number = 0 if rule.protocol == "any" else protocol_number(rule.protocol) or 256
     ports = tuple(port_range(text) for text in rule.ports)
     return (number, ports, _source_order(rule.source), rule.id)
+
+
+def expectation_order(expectation: Expectation) -> tuple[object, ...]:
+    """Return the sort key of expectations: protocol number, port, where it goes, source, the rest."""
+    return (
+        protocol_number(expectation.protocol) or 256,
+        expectation.port or 0,
+        expectation.to,
+        expectation.container,
+        _source_order(expectation.source),
+        expectation.passes,
+        expectation.comment,
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -76,7 +76,12 @@ class Imported:
 
 def import_save(text: bytes | str) -> Imported:
     """Turn iptables-save text or a restore file into a document. Raises ParseError and DocumentError."""
-    return _Import(_read(text)).result()
+    return import_rulesets(_read(text))
+
+
+def import_rulesets(rulesets: tuple[Ruleset, ...]) -> Imported:
+    """Turn rulesets that were read already, of one family or both, into a document. Raises DocumentError."""
+    return _Import(rulesets).result()
 
 
 def _read(text: bytes | str) -> tuple[Ruleset, ...]:

@@ -12,7 +12,7 @@ from rules.netfilter.anchors import AnchorWork, first_foreign, wanted_anchors
 from rules.netfilter.describe import counted
 from rules.netfilter.document_values import Document, Settings
 from rules.netfilter.fields import interfaces_overlap
-from rules.netfilter.model import Family, Ruleset
+from rules.netfilter.model import Family, Rule, Ruleset
 from rules.netfilter.own import (
     DOCKER,
     DOCKER_USER,
@@ -24,6 +24,8 @@ from rules.netfilter.own import (
     own_rules,
 )
 from rules.netfilter.owners import FAMILY_NAMES
+
+_DOCKER_ACCEPTS = ("DOCKER-FORWARD", "DOCKER-INGRESS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,35 @@ def docker_user_bypassed(live: Ruleset) -> bool:
     Docker 20.10 with its experimental ip6tables does that; without Docker's chains nothing is missed.
     """
     return live.chain("filter", DOCKER) is not None and not docker_user_jumped(live)
+
+
+def past_docker_user(settings: Settings, live: Ruleset) -> Rule | None:
+    """Return the first rule of FORWARD that lets new packets in before DOCKER-USER is asked.
+
+    That is an ACCEPT that is not for established connections only, nor for an interface that is not
+    external; or the call of a chain in which Docker accepts.
+    """
+    forward = live.chain("filter", FORWARD)
+    for rule in forward.rules if forward and docker_user_jumped(live) else ():
+        if body(rule) == f"-j {DOCKER_USER}":
+            break
+        target = rule.target.name if rule.target else ""
+        if target in (DOCKER, *_DOCKER_ACCEPTS) or (target == "ACCEPT" and _lets_new_in(settings, rule)):
+            return rule
+    return None
+
+
+def _lets_new_in(settings: Settings, rule: Rule) -> bool:
+    for match in rule.matches:
+        for option in match.options:
+            if option.name in ("--ctstate", "--state") and not option.negated:
+                states = set(option.values[0].split(",")) if option.values else set()
+                if states <= {"RELATED", "ESTABLISHED"}:
+                    return False
+            if option.name == "-i" and not option.negated and option.values:
+                external = settings.external_interfaces
+                return any(interfaces_overlap(option.values[0], name) for name in external)
+    return True
 
 
 def docker_user_jumped(live: Ruleset) -> bool:

@@ -1,4 +1,4 @@
-"""The message about what root did on a host's console, for the audit.
+"""The message about what root did on a host's console, and what the root worker noticed, for the audit.
 
 Owns its shape, as orders.py does for the others. Nothing is ever done because of such a message.
 """
@@ -7,20 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, cast
 
 from rules.queue.fields import Fields
 
 FORMAT = "dockerfw-console/1"
-VERBS = ("panic", "panic-off", "release")
+Verb = Literal["panic", "panic-off", "release", "drift", "drift-gone", "heal", "heal-failed", "heal-rests"]
+
+CONSOLE_VERBS: tuple[Verb, ...] = ("panic", "panic-off", "release")
+LOOKOUT_VERBS: tuple[Verb, ...] = ("drift", "drift-gone", "heal", "heal-failed", "heal-rests")
 
 
 @dataclass(frozen=True, slots=True)
 class ConsoleEvent:
-    """One thing that was done on the console: which, by whom, when, and in words."""
+    """One thing that was done on the console, or noticed: which, by whom, when, and in words."""
 
     id: str
     host: str
-    verb: str
+    verb: Verb
     actor: str
     at: str
     detail: str
@@ -32,7 +36,7 @@ class ConsoleEvent:
         event = cls(
             id=fields.uuid("id"),
             host=fields.host(),
-            verb=fields.one_of("verb", VERBS),
+            verb=cast(Verb, fields.one_of("verb", (*CONSOLE_VERBS, *LOOKOUT_VERBS))),
             actor=fields.text("actor", longest=150),
             at=fields.time("at"),
             detail=fields.text("detail", longest=8000),

@@ -41,7 +41,8 @@ def console_deliver(directory: Path, connection: Redis, *, host: str) -> None:
 
     Raises OSError and redis's errors.
     """
-    for path in sorted(directory.glob("console-*.json"))[:MAX_PENDING]:
+    found = [(path.stat().st_mtime_ns, path) for path in directory.glob("console-*.json")]
+    for _, path in sorted(found)[:MAX_PENDING]:
         job_id = host_job_id(host, path.stem)
         if connection.exists(done_key(job_id)):
             path.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from redis import Redis
@@ -16,11 +17,13 @@ from redis.exceptions import RedisError
 
 from rules.host.answers import carry_out
 from rules.host.apply import Apply
+from rules.host.backend import Saves
 from rules.host.clock import utc_now
+from rules.host.lookout import Lookout
 from rules.host.outbox import FINAL_STATES
-from rules.host.snapshot import observe
 from rules.host.state import StateDirectory
 from rules.host.window import FINAL_EVENT, NotOpen, end_if_due
+from rules.queue.console_journal import console_write
 from rules.queue.entries import AllowedJob, host_job_id
 from rules.queue.journal import Journal
 from rules.queue.orders import (
@@ -34,6 +37,7 @@ from rules.queue.orders import (
     progress_key,
     snapshot_key,
 )
+from rules.queue.snapshots import Backend
 
 logger = logging.getLogger("dockerfw.jobs")
 
@@ -51,6 +55,7 @@ class RootJobs:
 
     `telling` is a connection for the steps of an apply, which waits for nobody: it has to give up soon.
     `window_seconds` replaces the length of every window, for tests, which cannot wait for real ones.
+    Docker is asked for its containers over `docker_socket`, where that is given.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class RootJobs:
         connection: Redis,
         telling: Redis,
         window_seconds: int | None = None,
+        docker_socket: Path | None = None,
     ) -> None:
         self._host = host
         self._state = state
@@ -68,6 +74,13 @@ class RootJobs:
         self._telling = telling
         self._journal = Journal(state.journal, host=host, on_final=self._progress_again)
         self._window_seconds = window_seconds
+        self._docker_socket = docker_socket
+        self._lookout = Lookout(
+            state,
+            host=host,
+            tell=lambda event: console_write(state.journal, event),
+            docker_socket=docker_socket,
+        )
         self._progress_works = True
 
     def allowed(self) -> dict[str, AllowedJob]:
@@ -95,6 +108,7 @@ class RootJobs:
             tell=self._tell,
             settle=self._settle,
             window_seconds=self._window_seconds,
+            docker_socket=self._docker_socket,
         )
         outcome = run.run()
         logger.info("apply %s of revision %d: %s", order.apply, order.revision, outcome.state)
@@ -103,7 +117,7 @@ class RootJobs:
         self._progress(outcome)
         seen = (run.after.backend, run.after.saves) if run.after and outcome.state == "awaiting" else None
         with contextlib.suppress(RedisError):
-            self._store(observe(self._host, seen=seen))
+            self._look(seen=seen)
         self.deliver()
 
     def answer(self, value: dict[str, object]) -> None:
@@ -120,18 +134,25 @@ class RootJobs:
             logger.warning("apply %s: %s", outcome.apply, outcome.error.summary)
         elif outcome.state in FINAL_STATES:
             with contextlib.suppress(RedisError):
-                self._store(observe(self._host))
+                self._look()
         self.deliver()
 
     def observe(self) -> None:
         """Look at the host and store the snapshot."""
-        self._store(observe(self._host))
+        self._look()
+
+    def watch(self) -> None:
+        """Look at the host unasked, put back what the document wants put back, and store the snapshot."""
+        try:
+            self._store(self._lookout.look_and_heal())
+        except RedisError as error:
+            logger.warning("the snapshot is not stored: %s", error)
 
     def window_closed(self) -> None:
         """Show and send how a window ended that nobody here has ended."""
         self.deliver()
         try:
-            self._store(observe(self._host))
+            self._look()
         except RedisError as error:
             logger.warning("the snapshot is not stored: %s", error)
 
@@ -236,6 +257,9 @@ class RootJobs:
     def _progress_again(self, outcome: Outcome) -> None:
         self._progress_works = True
         self._progress(outcome)
+
+    def _look(self, *, seen: tuple[Backend, Saves] | None = None) -> None:
+        self._store(self._lookout.look(seen=seen))
 
     def _store(self, snapshot: Snapshot) -> None:
         value: Any = dump_json(snapshot.to_json())

@@ -99,7 +99,8 @@ def progress_key(host: str, apply: str) -> str:
 class Order:
     """One request to load one revision on one host.
 
-    `end_sessions` asks to end, once it is kept, the sessions that it takes the allowance away from.
+    `end_sessions` asks to end, once it is kept, the sessions that it takes the allowance away from; with
+    `override` it is loaded also when an expectation fails.
     """
 
     apply: str
@@ -111,6 +112,7 @@ class Order:
     confirm_seconds: int
     issued_at: str
     end_sessions: bool = False
+    override: bool = False
 
     @classmethod
     def from_json(cls, value: object) -> Order:
@@ -129,6 +131,7 @@ class Order:
             confirm_seconds=_window_seconds(fields, "confirm_seconds"),
             issued_at=fields.time("issued_at"),
             end_sessions=fields.flag("end_sessions"),
+            override=fields.flag("override"),
         )
         fields.done()
         return order
@@ -146,6 +149,7 @@ class Order:
             "confirm_seconds": self.confirm_seconds,
             "issued_at": self.issued_at,
             "end_sessions": self.end_sessions,
+            "override": self.override,
         }
 
 

@@ -30,6 +30,7 @@ LOADING_STEPS = (
     "load-ipv4",
     "load-ipv6",
     "read-back",
+    "expectations",
     "report",
 )
 STEP_NAMES = (*LOADING_STEPS, "boot-files", "sessions")

@@ -87,6 +87,7 @@ def serve(environment: Environment, state: StateDirectory, *, window_seconds: in
         connection=connection,
         telling=connect(environment.redis_url, seconds=TELL_SECONDS),
         window_seconds=window_seconds,
+        docker_socket=environment.docker_socket,
     )
     minder = Minder(state, closed=jobs.window_closed)
     remove_leftovers()
@@ -104,6 +105,8 @@ def serve(environment: Environment, state: StateDirectory, *, window_seconds: in
         on_idle=and_console(jobs.deliver, state.journal, connection, host=environment.host),
         on_tick=minder.look,
         on_crash=jobs.died,
+        on_chore=jobs.watch,
+        chore_seconds=environment.observe_seconds,
         idle_seconds=IDLE_SECONDS,
     )
     worker.work()

@@ -12,80 +12,43 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from rules.queue.fields import MAX_SAVE_CHARACTERS, Fields
+from rules.queue.kept import Kept
 from rules.queue.session_groups import SessionGroups
+from rules.queue.surroundings import (
+    Container,
+    Family,
+    Interface,
+    ListeningSocket,
+    PublishedPort,
+    SetMembers,
+    read_containers,
+    read_sets,
+    read_sockets,
+)
+
+__all__ = [
+    "FAMILIES",
+    "Backend",
+    "CommandError",
+    "Container",
+    "DockerState",
+    "Family",
+    "Interface",
+    "Kept",
+    "ListeningSocket",
+    "PublishedPort",
+    "SetMembers",
+    "Snapshot",
+    "saves_digest",
+]
 
 SNAPSHOT_FORMAT = "dockerfw-snapshot/1"
 
 DockerState = Literal["iptables", "nftables", "absent"]
 Backend = Literal["nft", "legacy"]
-Family = Literal[4, 6]
 
 FAMILIES: tuple[Family, Family] = (4, 6)
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """A network interface of the host with its addresses in CIDR form."""
-
-    name: str
-    addresses: tuple[str, ...]
-    up: bool
-
-    @classmethod
-    def from_json(cls, value: object, path: str = "") -> Interface:
-        """Read an interface. Raises OrderError."""
-        fields = Fields(value, path)
-        interface = cls(
-            name=fields.text("name", longest=64),
-            addresses=fields.addresses("addresses", most=4096),
-            up=fields.flag("up"),
-        )
-        fields.done()
-        return interface
-
-    def to_json(self) -> dict[str, object]:
-        """Return the interface as a JSON object."""
-        return {"name": self.name, "addresses": list(self.addresses), "up": self.up}
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedPort:
-    """A port that Docker publishes, read from its DNAT rules; `address` is empty when it is any address."""
-
-    family: Family
-    protocol: str
-    address: str
-    port: int
-    to_address: str
-    to_port: int
-
-    @classmethod
-    def from_json(cls, value: object, path: str = "") -> PublishedPort:
-        """Read a published port. Raises OrderError."""
-        fields = Fields(value, path)
-        port = cls(
-            family=cast(Family, fields.integer("family", least=4, most=6)),
-            protocol=fields.text("protocol", longest=32),
-            address=fields.text("address", longest=64),
-            port=fields.integer("port", least=1, most=65535),
-            to_address=fields.text("to_address", longest=64),
-            to_port=fields.integer("to_port", least=1, most=65535),
-        )
-        if port.family not in (4, 6):
-            fields.fail("family", "must be 4 or 6")
-        fields.done()
-        return port
-
-    def to_json(self) -> dict[str, object]:
-        """Return the published port as a JSON object."""
-        return {
-            "family": self.family,
-            "protocol": self.protocol,
-            "address": self.address,
-            "port": self.port,
-            "to_address": self.to_address,
-            "to_port": self.to_port,
-        }
+BACKENDS: tuple[Backend, Backend] = ("nft", "legacy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +84,11 @@ class Snapshot:
 
     A family whose save failed has an empty text in `saves` and an entry in `errors`. `sessions` is None where
     conntrack is not installed, or failed and has an entry there too; it is empty where nothing is loaded.
+    `containers` is None where the root worker has no Docker socket, or Docker does not answer; `sets` are
+    those that rules name. `families` are those that the kernel speaks, `docker_backends` those in which
+    Docker's chains are, `kept` is what the root worker knows of the revision that it kept last.
+    `bridges_filtered` are the families of which the rules get to see also what only crosses a bridge
+    (br_netfilter).
     """
 
     host: str
@@ -135,6 +103,24 @@ class Snapshot:
     errors: tuple[CommandError, ...]
     sha256: str
     sessions: SessionGroups | None = None
+    sockets: tuple[ListeningSocket, ...] = ()
+    containers: tuple[Container, ...] | None = None
+    sets: tuple[SetMembers, ...] = ()
+    families: tuple[Family, ...] = FAMILIES
+    docker_backends: tuple[Backend, ...] = ()
+    kept: Kept | None = None
+    bridges_filtered: tuple[Family, ...] | None = None
+
+    @property
+    def unread(self) -> frozenset[Family]:
+        """The families whose rules could not be read, so that an empty text says nothing."""
+        programs = {(error.command[0] if error.command else "") for error in self.errors}
+        names: dict[Family, str] = {4: "iptables-", 6: "ip6tables-"}
+        return frozenset(
+            family
+            for family in FAMILIES
+            if not self.saves[family] and any(program.startswith(names[family]) for program in programs)
+        )
 
     @classmethod
     def from_json(cls, value: object) -> Snapshot:
@@ -146,7 +132,7 @@ class Snapshot:
         snapshot = cls(
             host=fields.host(),
             taken_at=fields.time("taken_at"),
-            backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
+            backend=cast(Backend, fields.one_of("backend", BACKENDS)),
             docker_state=cast(DockerState, docker.one_of("state", docker_states)),
             saves={
                 4: saves.text("4", longest=MAX_SAVE_CHARACTERS),
@@ -170,6 +156,13 @@ class Snapshot:
             sessions=fields.optional(
                 "sessions", lambda key: SessionGroups.from_json(fields.take(key), fields.at(key))
             ),
+            sockets=read_sockets(fields),
+            containers=read_containers(fields),
+            sets=read_sets(fields),
+            families=(4, 6) if fields.flag("ipv6") else (4,),
+            docker_backends=_backends(fields),
+            kept=fields.optional("kept", lambda key: Kept.from_json(fields.take(key), key)),
+            bridges_filtered=fields.optional("bridges_filtered", lambda key: _families(fields, key)),
         )
         for part in (saves, routes, docker, versions, fields):
             part.done()
@@ -191,7 +184,32 @@ class Snapshot:
             "errors": [error.to_json() for error in self.errors],
             "sha256": self.sha256,
             "sessions": None if self.sessions is None else self.sessions.to_json(),
+            "sockets": [socket.to_json() for socket in self.sockets],
+            "containers": _containers_json(self.containers),
+            "sets": [found.to_json() for found in self.sets],
+            "ipv6": 6 in self.families,
+            "docker_backends": list(self.docker_backends),
+            "kept": self.kept.to_json() if self.kept else None,
+            "bridges_filtered": None if self.bridges_filtered is None else [*map(str, self.bridges_filtered)],
         }
+
+
+def _families(fields: Fields, key: str) -> tuple[Family, ...]:
+    found = fields.texts(key, most=2, longest=1)
+    if not set(found) <= {"4", "6"}:
+        fields.fail(key, "must be of 4, 6")
+    return tuple(family for family in FAMILIES if str(family) in found)
+
+
+def _backends(fields: Fields) -> tuple[Backend, ...]:
+    found = fields.texts("docker_backends", most=2, longest=10)
+    if not set(found) <= set(BACKENDS):
+        fields.fail("docker_backends", f"must be of {', '.join(BACKENDS)}")
+    return cast("tuple[Backend, ...]", found)
+
+
+def _containers_json(containers: tuple[Container, ...] | None) -> list[dict[str, object]] | None:
+    return None if containers is None else [container.to_json() for container in containers]
 
 
 def saves_digest(saves: Mapping[Family, str]) -> str:

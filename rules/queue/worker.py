@@ -37,6 +37,7 @@ _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
 WORKER_TTL_SECONDS = 60
+CHORE_SECONDS = 60.0
 DONE_TTL_SECONDS = 7 * 24 * 60 * 60
 # So long after the time for which it was asked to wait, a Redis that has not answered hangs.
 HUNG_SECONDS = 1.0
@@ -49,7 +50,8 @@ class LockedWorker(Worker):
     `on_idle` is called in this process at the start, after each job and every `idle_seconds`. `on_tick` is
     called as often, also while a job runs and while Redis is away, and says in how many seconds it wants to
     be called again at the latest. `on_crash` is called in a forked process, with a job's name and arguments,
-    when its process died or had to be killed.
+    when its process died or had to be killed. `on_chore` is called in a forked process every `chore_seconds`,
+    also while Redis is away, but never while a job runs.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class LockedWorker(Worker):
         on_tick: Callable[[], float | None] | None = None,
         on_crash: Callable[[str, list[object]], None] | None = None,
         idle_seconds: float = 5.0,
+        on_chore: Callable[[], None] | None = None,
+        chore_seconds: float = 60.0,
     ) -> None:
         locked = Queue(queue, connection=connection, job_class=LockedJob, serializer=JSONSerializer)
         super().__init__(
@@ -80,6 +84,9 @@ class LockedWorker(Worker):
         self._tick_seconds = idle_seconds
         self._on_crash = on_crash
         self._idle_seconds = idle_seconds
+        self._on_chore = on_chore
+        self._chore_seconds = chore_seconds
+        self._next_chore = 0.0
         self._queue_key = locked.key
         self._taken_key = locked.intermediate_queue_key
         self._waiting = False
@@ -108,6 +115,7 @@ class LockedWorker(Worker):
                 self._registered = self._returned = False
                 logger.warning("%s: trying again in %s s", _describe(error), pause)
                 self._tick()
+                self._chore()
                 self._pause(min(pause, self._tick_seconds))
         self._sign_off()
         logger.info("stopped serving %s", self.name)
@@ -267,8 +275,17 @@ class LockedWorker(Worker):
         wanted = self._on_tick() if self._on_tick is not None else None
         self._tick_seconds = self._idle_seconds if wanted is None else min(self._idle_seconds, wanted)
 
+    def _chore(self) -> None:
+        if self._on_chore is None or time.monotonic() < self._next_chore:
+            return
+        self._next_chore = time.monotonic() + self._chore_seconds
+        status = self._run_forked(self._on_chore, CHORE_SECONDS)
+        if status != 0:
+            logger.error("the chore of %s ended with status %d", self.name, status)
+
     def _idle(self) -> None:
         self._tick()
+        self._chore()
         if self._on_idle is None:
             return
         try:

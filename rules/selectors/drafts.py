@@ -14,20 +14,23 @@ from typing import Any, cast
 from django.conf import settings
 from django.db import connection
 
-from rules.models import Host, Revision, Rule
+from rules.models import Expectation, Host, Revision, Rule
 from rules.netfilter.diff import DocumentDiff, diff_documents
 from rules.netfilter.document import (
     Document,
     DocumentRule,
     Settings,
+    expectation_to_json_object,
     load_document,
     make_document,
     rule_to_json_object,
     settings_to_json_object,
 )
+from rules.netfilter.document import Expectation as DocumentExpectation
 from rules.selectors.memory import Memory
 
 RULE_COLUMNS = ("key", "scope", "source", "protocol", "ports", "port_kind", "comment", "enabled")
+EXPECTATION_COLUMNS = ("source", "protocol", "port", "to", "container", "passes", "comment")
 
 _documents: Memory[Document] = Memory(16)
 _drafts: Memory[Document] = Memory(4)
@@ -100,6 +103,7 @@ def settings_document(host: Host) -> Settings:
         trusted_interfaces=tuple(host.trusted_interfaces),
         refuse=cast("Any", host.refuse),
         icmp=cast("Any", host.icmp),
+        heal_anchors=host.heal_anchors,
     )
 
 
@@ -127,6 +131,16 @@ def rule_values(rule: Rule) -> dict[str, Any]:
     return rule_to_json_object(rule_document(rule))
 
 
+def expectation_document(expectation: Expectation) -> DocumentExpectation:
+    """Return a stored expectation as a document's; it was checked when it was stored."""
+    return DocumentExpectation(*(getattr(expectation, name) for name in EXPECTATION_COLUMNS))
+
+
+def expectation_values(expectation: Expectation) -> dict[str, Any]:
+    """Return a stored expectation under a document's keys."""
+    return expectation_to_json_object(expectation_document(expectation))
+
+
 def _draft_key(host: Host) -> Hashable:
     # The time of creation tells apart hosts of databases that were made anew under the same keys.
     return (host.pk, host.created_at, host.draft_version)
@@ -139,4 +153,6 @@ def _read_draft(host: Host) -> Document:
         DocumentRule(key, scope, source, protocol, tuple(ports), *rest)
         for key, scope, source, protocol, ports, *rest in rows
     )
-    return make_document(settings_document(host), rules)
+    expected = Expectation.objects.filter(host=host).values_list(*EXPECTATION_COLUMNS)
+    expectations = tuple(DocumentExpectation(*cast("Any", columns)) for columns in expected)
+    return make_document(settings_document(host), rules, expectations)

@@ -72,6 +72,11 @@ def revision_get(host: Host, number: int) -> Revision | None:
     return Revision.objects.filter(host=host, number=number).select_related("parent").first()
 
 
+def newest_revisions(host: Host, most: int = 30) -> tuple[Revision, ...]:
+    """Return the newest revisions, the newest first."""
+    return tuple(Revision.objects.filter(host=host)[:most])
+
+
 def compare(host: Host, a: int | None, b: int) -> Comparison | None:
     """Compare revision `a` (None: the parent of `b`) with revision `b`; None when one does not exist."""
     new = revision_get(host, b)
@@ -88,7 +93,7 @@ def loaded_number(snapshot: SnapshotView | None) -> int | None:
     """Return the revision that a fresh snapshot shows in both families, None otherwise."""
     if snapshot is None or snapshot.stale:
         return None
-    state = kernel_state(snapshot.rulesets)
+    state = kernel_state({family: snapshot.rulesets[family] for family in snapshot.snapshot.families})
     return state.label.revision if state.label else None
 
 

@@ -11,7 +11,9 @@ from datetime import datetime
 from typing import Literal
 
 from rules.models import Apply, Host, Revision
-from rules.netfilter.state import Verdict, loaded_matches
+from rules.netfilter.drift import WITHOUT_EFFECT, Drift
+from rules.netfilter.owners import FAMILY_NAMES
+from rules.queue.kept import drift_of
 from rules.selectors.applies import awaiting_view
 from rules.selectors.drafts import base_revision, revision_document
 from rules.selectors.memory import Memory
@@ -21,18 +23,22 @@ from rules.selectors.windows import WindowView
 Level = Literal["ok", "warn", "bad", "unknown"]
 
 # Comparing thousands of rules takes a while, and a dashboard asks at every look.
-_verdicts: Memory[Verdict] = Memory(8)
+_drifts: Memory[Drift] = Memory(8)
 
 
 @dataclass(frozen=True, slots=True)
 class KernelSentence:
-    """The sentence on top of the dashboard; `reasons` are what is wrong, one each."""
+    """The sentence on top of the dashboard; `reasons` are what is wrong, one each.
+
+    `drift` is what differs from the confirmed revision, None where that is not what is told.
+    """
 
     level: Level
     text: str
     reasons: tuple[str, ...]
     taken_at: datetime | None
     stale: bool = False
+    drift: Drift | None = None
 
 
 def kernel_sentence(host: Host, *, seen: Look | None = None) -> KernelSentence:
@@ -76,32 +82,34 @@ def _awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> KernelSen
 
 
 def _measured(view: SnapshotView, revision: Revision) -> KernelSentence:
-    failed = tuple(
-        f"{' '.join(error.command)} did not work: {error.stderr.strip() or 'no message'}"
-        for error in view.snapshot.errors
-        if not all(view.snapshot.saves.values())
-    )
-    if failed:
+    snapshot = view.snapshot
+    if snapshot.unread:
+        failed = tuple(
+            f"{' '.join(error.command)} did not work: {error.stderr.strip() or 'no message'}"
+            for error in snapshot.errors
+        )
         text = "What the kernel holds could not be read completely."
         return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
-    verdict = _verdicts.made(
-        (revision.digest, revision.number, view.snapshot.sha256),
-        lambda: loaded_matches(revision_document(revision), revision.number, view.rulesets),
+    known = (snapshot.sha256, snapshot.families, snapshot.docker_state, snapshot.kept)
+    drift = _drifts.made(
+        (revision.digest, revision.number, *known),
+        lambda: drift_of(snapshot, view.rulesets, revision_document(revision), revision.number),
     )
+    reasons = tuple(finding.what for finding in drift.findings)
     if view.stale:
-        seconds = _ago(view.age)
-        held = (
-            f"held revision {revision.number}"
-            if verdict.in_sync
-            else f"did not hold revision {revision.number}"
-        )
-        text = f"As of {seconds} ago the kernel {held}; nobody has looked since."
-        return KernelSentence("unknown", text, verdict.reasons, view.taken_at, stale=True)
-    if verdict.in_sync:
-        text = f"Revision {revision.number} is loaded and first in line, IPv4 and IPv6."
+        held = "did not hold" if drift.findings else "held"
+        ago = f"As of {_ago(view.age)} ago the kernel {held} revision {revision.number}"
+        text = f"{ago}; nobody has looked since."
+        return KernelSentence("unknown", text, reasons, view.taken_at, stale=True)
+    if not drift.findings:
+        names = " and ".join(FAMILY_NAMES[family] for family in snapshot.families)
+        text = f"Revision {revision.number} is loaded and first in line, {names}."
         return KernelSentence("ok", text, (), view.taken_at)
-    text = f"The kernel does not hold revision {revision.number} as it was applied."
-    return KernelSentence("bad", text, verdict.reasons, view.taken_at)
+    if all(finding.code in WITHOUT_EFFECT for finding in drift.findings):
+        text = f"Revision {revision.number} is loaded, and others let packets past its rules for containers."
+    else:
+        text = f"The kernel does not hold revision {revision.number} as it was applied."
+    return KernelSentence("bad", text, reasons, view.taken_at, drift=drift)
 
 
 def _ago(seconds: float) -> str:

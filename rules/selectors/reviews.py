@@ -12,10 +12,13 @@ from ipaddress import ip_interface
 
 from rules.models import Apply, Host, Revision
 from rules.netfilter.diff import DocumentDiff, diff_documents
-from rules.netfilter.document import Document
+from rules.netfilter.document import Document, digest
+from rules.netfilter.expectations import Finding, failing
 from rules.netfilter.model import Family, Ruleset
 from rules.netfilter.plan import Plan, plan_changes
 from rules.netfilter.render import render_restore
+from rules.netfilter.simulation.difference import Change
+from rules.selectors.consequences import expectation_findings, exposure_difference
 from rules.selectors.drafts import base_document, base_revision, draft_document, revision_document
 from rules.selectors.kernel import KernelSentence, kernel_sentence
 from rules.selectors.sessions import LostSessions, lost_sessions
@@ -36,7 +39,10 @@ class ReviewWarning:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """All that the review page shows; `plan` is None while nobody reported what the kernel holds."""
+    """All that the review page shows; `plan` is None while nobody reported what the kernel holds.
+
+    `exposure` says who reaches more or less than now, `findings` whether the document's expectations hold.
+    """
 
     base: Revision | None
     document: Document
@@ -50,6 +56,8 @@ class Review:
     waiting: Apply | None
     snapshot: SnapshotView | None
     sessions: LostSessions
+    exposure: tuple[Change, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def head(self) -> int:
@@ -57,29 +65,59 @@ class Review:
         return self.base.number if self.base else 0
 
     @property
+    def broken(self) -> tuple[Finding, ...]:
+        """The expectations that would fail: applying needs a reason then."""
+        return failing(self.findings)
+
+    @property
     def nothing_to_apply(self) -> bool:
         """Say whether the kernel already holds this document as the confirmed revision."""
         return self.base is not None and self.diff.count == 0 and self.sentence.level == "ok"
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What is reviewed: a document, the number it would get, and what the order has to expect."""
+
+    document: Document
+    revision_number: int
+    expects: int
+
+
+def review_basis(host: Host, number: int | None = None) -> Basis | None:
+    """Return what the review of the draft, or of a roll back to a revision, is about.
+
+    None when there is no such revision.
+    """
+    base = base_revision(host)
+    if number is None:
+        document = draft_document(host)
+        same = base is not None and base.digest == digest(document)
+        return Basis(document, base.number if base and same else next_number(host), host.draft_version)
+    revision = Revision.objects.filter(host=host, number=number).first()
+    if revision is None:
+        return None
+    return Basis(revision_document(revision), next_number(host), base.number if base else 0)
+
+
 def review(host: Host) -> Review:
     """Return what applying the draft would change."""
-    return _review(host, draft_document(host))
+    basis = review_basis(host)
+    assert basis is not None
+    return _review(host, basis)
 
 
 def rollback_review(host: Host, number: int) -> Review | None:
     """Return what rolling back to a revision would change, None when there is no such revision."""
-    revision = Revision.objects.filter(host=host, number=number).first()
-    if revision is None:
-        return None
-    return _review(host, revision_document(revision), rolls_back=True)
+    basis = review_basis(host, number)
+    return _review(host, basis) if basis else None
 
 
-def _review(host: Host, document: Document, *, rolls_back: bool = False) -> Review:
+def _review(host: Host, basis: Basis) -> Review:
     sight = look(host)
     base = base_revision(host)
+    document, number = basis.document, basis.revision_number
     diff = diff_documents(base_document(host), document)
-    number = base.number if base and diff.count == 0 and not rolls_back else next_number(host)
     live: Mapping[Family, Ruleset] | None = sight.view.rulesets if sight.view else None
     plan = _plan(document, sight.view, number)
     return Review(
@@ -98,7 +136,15 @@ def _review(host: Host, document: Document, *, rolls_back: bool = False) -> Revi
         waiting=unfinished_apply(host),
         snapshot=sight.view,
         sessions=lost_sessions(sight.view, document, diff),
+        exposure=_exposure(sight.view, base_document(host), document, number),
+        findings=expectation_findings(sight.view, document, number) if sight.view else (),
     )
+
+
+def _exposure(
+    view: SnapshotView | None, base: Document | None, document: Document, number: int
+) -> tuple[Change, ...]:
+    return exposure_difference(view, base, document, number) if view else ()
 
 
 def next_number(host: Host) -> int:

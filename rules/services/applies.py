@@ -18,14 +18,26 @@ from django.utils import timezone
 from rules.models import Apply, Host, Revision
 from rules.netfilter.document import Document, canonical_json, digest
 from rules.netfilter.errors import FieldError
+from rules.netfilter.expectations import failing
 from rules.queue import client
 from rules.queue.orders import LEAST_CONFIRM_SECONDS, MOST_CONFIRM_SECONDS, Order
+from rules.selectors.consequences import expectation_findings
 from rules.selectors.drafts import base_revision, draft_document, revision_document
 from rules.selectors.kernel import kernel_sentence
+from rules.selectors.reviews import next_number
+from rules.selectors.snapshots import latest_snapshot
 from rules.services.actors import Actor
 from rules.services.audit import audit_record
 from rules.services.drafts import host_lock
-from rules.services.errors import ApplyWaiting, Conflict, Invalid, NotFound, NothingToApply, QueueUnavailable
+from rules.services.errors import (
+    ApplyWaiting,
+    Conflict,
+    Invalid,
+    NotExpected,
+    NotFound,
+    NothingToApply,
+    QueueUnavailable,
+)
 from rules.services.expiry import apply_give_up
 
 MESSAGE_MAX = 2000
@@ -40,14 +52,19 @@ def apply_start(
     draft_version: int,
     window: int = WINDOW_DEFAULT,
     end_sessions: bool = False,
+    override: str = "",
+    anyway: bool = False,
 ) -> Apply:
     """Apply the draft as it was reviewed at `draft_version`, to be kept within `window` seconds.
 
     `end_sessions` asks the host to end, once it is kept, the sessions that it takes the allowance from.
     Makes a revision; when the draft equals what was applied last and the kernel has drifted, loads that
-    revision again. Raises Invalid, Conflict, ApplyWaiting, NothingToApply, QueueUnavailable.
+    revision again. `override` is the reason to do so although an expectation fails, `anyway` says that the
+    actor would be shut out and knows it. Raises Invalid, Conflict, ApplyWaiting, NothingToApply, NotExpected,
+    QueueUnavailable.
     """
     text = _message(message)
+    reason = _override(override)
     _check_window(window)
     _queue_answers()
     with transaction.atomic():
@@ -60,11 +77,13 @@ def apply_start(
         if base is not None and base.digest == digest(document):
             if kernel_sentence(current).level == "ok":
                 raise NothingToApply(f"The kernel already holds the draft: it is revision {base.number}.")
+            _expected(current, document, base.number, reason)
             revision = base
         else:
+            _expected(current, document, next_number(current), reason)
             revision = _revision(current, actor, document, text, parent=base, restores=None)
-        wishes = _Wishes("apply-start", window, end_sessions)
-        return _order(current, actor, revision, document, text, wishes)
+        terms = _Terms("apply-start", text, window, reason, anyway, end_sessions)
+        return _order(current, actor, revision, document, terms)
 
 
 def rollback_start(
@@ -76,14 +95,18 @@ def rollback_start(
     expected_head: int,
     window: int = WINDOW_DEFAULT,
     end_sessions: bool = False,
+    override: str = "",
+    anyway: bool = False,
 ) -> Apply:
     """Apply revision `number`'s content as a new revision, to be kept within `window` seconds.
 
     `expected_head` is the number of the revision confirmed last, as the review showed it, 0 for none. The
-    draft follows once the apply is confirmed, if it had no pending changes. Raises Invalid, NotFound,
-    Conflict, ApplyWaiting, NothingToApply, QueueUnavailable.
+    draft follows once the apply is confirmed, if it had no pending changes. `override` and `anyway` are those
+    of `apply_start`. Raises Invalid, NotFound, Conflict, ApplyWaiting, NothingToApply, NotExpected,
+    QueueUnavailable.
     """
     text = _message(message)
+    reason = _override(override)
     _check_window(window)
     _queue_answers()
     with transaction.atomic():
@@ -98,9 +121,41 @@ def rollback_start(
         document = revision_document(target)
         if base is not None and base.digest == target.digest and kernel_sentence(current).level == "ok":
             raise NothingToApply(f"The kernel already holds the content of revision {number}.")
+        _expected(current, document, next_number(current), reason)
         revision = _revision(current, actor, document, text, parent=base, restores=number)
-        wishes = _Wishes("rollback-start", window, end_sessions)
-        return _order(current, actor, revision, document, text, wishes)
+        terms = _Terms("rollback-start", text, window, reason, anyway, end_sessions)
+        return _order(current, actor, revision, document, terms)
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """How an apply is wanted: its verb in the audit, why, for how long it waits, what was known to speak
+    against it, and what keeping it does besides.
+    """
+
+    verb: str
+    message: str
+    window: int
+    override: str
+    anyway: bool
+    end_sessions: bool
+
+
+def _expected(host: Host, document: Document, number: int, override: str) -> None:
+    """Refuse what would break expectations, unless there is a reason. What cannot be told is no hindrance."""
+    view = latest_snapshot(host)
+    if override or view is None:
+        return
+    broken = failing(expectation_findings(view, document, number))
+    if broken:
+        raise NotExpected(broken)
+
+
+def _override(reason: str) -> str:
+    text = reason.strip()
+    if len(text) > MESSAGE_MAX:
+        raise Invalid((FieldError("override", f"{len(text)} characters, at most {MESSAGE_MAX} are kept"),))
+    return text
 
 
 def _message(message: str) -> str:
@@ -162,18 +217,7 @@ def _check_window(seconds: int) -> None:
         raise Invalid((FieldError("window", problem),))
 
 
-@dataclass(frozen=True, slots=True)
-class _Wishes:
-    """How an apply is to go: its verb in the audit, its window, and what keeping it does besides."""
-
-    verb: str
-    window: int
-    end_sessions: bool
-
-
-def _order(
-    host: Host, actor: Actor, revision: Revision, document: Document, message: str, wishes: _Wishes
-) -> Apply:
+def _order(host: Host, actor: Actor, revision: Revision, document: Document, terms: _Terms) -> Apply:
     sequence_next(host)
     identifier = uuid.uuid4()
     apply = Apply.objects.create(
@@ -181,25 +225,28 @@ def _order(
         host=host,
         revision=revision,
         requested_by=actor.name,
-        message=message,
+        message=terms.message,
+        override=terms.override,
         sequence=host.sequence,
         job_id=str(identifier),
-        window_seconds=wishes.window,
-        end_sessions=wishes.end_sessions,
+        window_seconds=terms.window,
+        end_sessions=terms.end_sessions,
     )
     audit_record(
         actor=actor,
-        verb=wishes.verb,
+        verb=terms.verb,
         host=host,
         target=f"revision {revision.number}",
-        detail=message,
+        detail=terms.message,
         after={
             "apply": str(identifier),
             "revision": revision.number,
             "digest": revision.digest,
             "restores": revision.restores,
-            "window": wishes.window,
-            "end_sessions": wishes.end_sessions,
+            "window": terms.window,
+            "end_sessions": terms.end_sessions,
+            **({"override": terms.override} if terms.override else {}),
+            **({"anyway": True} if terms.anyway else {}),
         },
     )
     order = Order(
@@ -209,9 +256,10 @@ def _order(
         revision=revision.number,
         document=json.loads(canonical_json(document)),
         digest=revision.digest,
-        confirm_seconds=wishes.window,
-        end_sessions=wishes.end_sessions,
+        confirm_seconds=terms.window,
+        end_sessions=terms.end_sessions,
         issued_at=timezone.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        override=bool(terms.override),
     )
     transaction.on_commit(partial(_send, order, apply))
     return apply

@@ -21,6 +21,9 @@ VERBS: dict[str, str] = {
     "rule-disable": "disabled a rule",
     "rule-delete": "removed a rule",
     "rule-restore": "undid a change of a rule",
+    "expectation-create": "added an expectation",
+    "expectation-update": "changed an expectation",
+    "expectation-delete": "removed an expectation",
     "settings-update": "changed the settings",
     "draft-replace": "replaced the draft",
     "draft-discard": "discarded the pending changes",
@@ -37,6 +40,11 @@ VERBS: dict[str, str] = {
     "console-panic": "called a panic on the console",
     "console-panic-off": "ended the panic on the console",
     "console-release": "took dockerfw out on the console",
+    "drift": "noticed that the kernel differs from the confirmed revision",
+    "drift-gone": "noticed that the kernel holds the confirmed revision again",
+    "heal": "put the anchors back",
+    "heal-failed": "could not put the anchors back",
+    "heal-rests": "stopped putting the anchors back",
 }
 
 

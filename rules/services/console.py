@@ -1,11 +1,11 @@
-"""Write down what root did on a host's console, as its root worker told it."""
+"""Write down what root did on a host's console, and what its root worker noticed, as that told it."""
 
 from __future__ import annotations
 
 from django.db import transaction
 
 from rules.models import AuditEvent, Host
-from rules.queue.console import ConsoleEvent
+from rules.queue.console import CONSOLE_VERBS, ConsoleEvent
 from rules.services.actors import Actor
 from rules.services.audit import audit_record
 
@@ -14,7 +14,7 @@ def console_record(*, event: ConsoleEvent) -> bool:
     """Append one event to the audit, once; say whether it was news."""
     with transaction.atomic():
         host = Host.objects.select_for_update().filter(name=event.host).first()
-        verb = f"console-{event.verb}"
+        verb = f"console-{event.verb}" if event.verb in CONSOLE_VERBS else event.verb
         if AuditEvent.objects.filter(verb=verb, after__event=event.id).exists():
             return False
         audit_record(

@@ -13,20 +13,27 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from rules.models import Host, Rule
+from rules.models import Expectation, Host, Rule
 from rules.netfilter.document import (
     MAX_RULES,
     Document,
     DocumentRule,
     Settings,
     digest,
+    expectation_to_json_object,
     rule_to_json_object,
     to_json_object,
     validate_rule,
     validate_settings,
 )
 from rules.netfilter.errors import DocumentError, FieldError
-from rules.selectors.drafts import base_document, draft_document, settings_mark, settings_values
+from rules.selectors.drafts import (
+    base_document,
+    draft_document,
+    expectation_document,
+    settings_mark,
+    settings_values,
+)
 from rules.services.actors import Actor
 from rules.services.audit import audit_record
 from rules.services.errors import Conflict, Invalid
@@ -85,6 +92,7 @@ def draft_write(*, host: Host, actor: Actor, document: Document, verb: str, deta
         raise Invalid((FieldError("rules", f"{len(document.rules)} rules, more than {MAX_RULES}"),))
     _write_settings(host, document.settings)
     _write_rules(host, before, document)
+    _write_expectations(host, document)
     draft_touch(host)
     audit_record(
         actor=actor,
@@ -132,7 +140,8 @@ def _write_settings(host: Host, settings: Settings) -> None:
     host.trusted_interfaces = list(settings.trusted_interfaces)
     host.refuse = settings.refuse
     host.icmp = settings.icmp
-    host.save(update_fields=["external_interfaces", "trusted_interfaces", "refuse", "icmp"])
+    host.heal_anchors = settings.heal_anchors
+    host.save(update_fields=["external_interfaces", "trusted_interfaces", "refuse", "icmp", "heal_anchors"])
 
 
 def _write_rules(host: Host, before: Document, after: Document) -> None:
@@ -150,3 +159,14 @@ def _write_rules(host: Host, before: Document, after: Document) -> None:
             Rule.objects.filter(host=host, key=key).update(
                 **rule_fields(rule), version=F("version") + 1, updated_at=timezone.now()
             )
+
+
+def _write_expectations(host: Host, after: Document) -> None:
+    stored = {expectation_document(row): row.pk for row in Expectation.objects.filter(host=host)}
+    gone = [key for expectation, key in stored.items() if expectation not in after.expectations]
+    Expectation.objects.filter(host=host, pk__in=gone).delete()
+    Expectation.objects.bulk_create(
+        Expectation(host=host, **expectation_to_json_object(expectation))
+        for expectation in after.expectations
+        if expectation not in stored
+    )

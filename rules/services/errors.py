@@ -6,7 +6,9 @@ Each prints as a sentence for the person at the page or the command line.
 from __future__ import annotations
 
 from rules.models import Apply
+from rules.netfilter.describe import counted
 from rules.netfilter.errors import FieldError
+from rules.netfilter.expectations import Finding
 from rules.selectors.windows import clock_text
 
 
@@ -55,6 +57,15 @@ class ApplyWaiting(ServiceError):  # noqa: N818
             text = f"{begun}is still {apply.get_state_display()}. Wait for that, then review again."
         super().__init__(text)
         self.apply = apply
+
+
+class NotExpected(ServiceError):  # noqa: N818
+    """What is to be applied breaks expectations, and nobody gave a reason to do it all the same."""
+
+    def __init__(self, broken: tuple[Finding, ...]) -> None:
+        named = "; ".join(str(each) for each in broken)
+        super().__init__(f"{counted(len(broken), 'expectation')} would fail. {named}.")
+        self.broken = broken
 
 
 class NotAwaiting(ServiceError):  # noqa: N818

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.utils import timezone
@@ -33,6 +34,8 @@ _ICONS = {
     "pencil": '<path d="M4 20l1-4L16.5 4.5l3 3L8 19z"/>',
     "person": '<circle cx="12" cy="8" r="3.5"/><path d="M5 20c.6-3.8 3.3-5.5 7-5.5s6.4 1.7 7 5.5"/>',
     "plus": '<path d="M12 5v14M5 12h14"/>',
+    "world": '<circle cx="12" cy="12" r="9"/><path d="M3 12h18M12 3c3 3 3 15 0 18M12 3c-3 3-3 15 0 18"/>',
+    "some": '<circle cx="12" cy="12" r="9"/><circle cx="12" cy="12" r="3.5"/>',
     "undo": '<path d="M8 5L4 9l4 4M4 9h9.5a5.5 5.5 0 0 1 0 11H9"/>',
 }
 
@@ -128,6 +131,12 @@ def size(number: int | None) -> str:
         value /= 1000
     digits = f"{value:.0f}" if unit == "B" or value >= 100 else f"{value:.3g}"
     return f"{digits} {unit}"
+
+
+@register.simple_tag
+def querystring_of(values: Mapping[str, str]) -> str:
+    """Return the part of an address that carries these values: `?ports=80&protocol=tcp`."""
+    return f"?{urlencode(values)}" if values else ""
 
 
 @register.filter

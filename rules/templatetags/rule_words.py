@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django import template
 
-from rules.netfilter.describe import describe_rule
-from rules.netfilter.document import DocumentRule
+from rules.netfilter.describe import describe_expectation, describe_rule
+from rules.netfilter.document import DocumentRule, Expectation
+from rules.netfilter.simulation.packet import Packet
+from rules.netfilter.simulation.trace import Step, Trace, Verdict
+from rules.netfilter.simulation.wording import (
+    describe_packet,
+    describe_place,
+    describe_verdict,
+    describe_way,
+)
+from rules.selectors.trace_rows import StepRow
 from rules.views import wording
 
 register = template.Library()
@@ -25,6 +36,12 @@ _OWNERS = {
 def describe(rule: DocumentRule) -> str:
     """Put a rule into one line for people."""
     return describe_rule(rule)
+
+
+@register.filter
+def sentence(expectation: Expectation) -> str:
+    """Put an expectation into one line for people."""
+    return describe_expectation(expectation)
 
 
 @register.filter
@@ -55,3 +72,39 @@ def scope_words(scope: str) -> str:
 def owner_word(owner: str) -> str:
     """Name the owner of a chain."""
     return _OWNERS.get(owner, owner)
+
+
+@register.filter
+def packet_words(packet: Packet) -> str:
+    """Put a packet into one line."""
+    return describe_packet(packet)
+
+
+@register.filter
+def verdict_words(verdict: Verdict) -> str:
+    """Say what becomes of a packet."""
+    return describe_verdict(verdict)
+
+
+@register.filter
+def way_words(trace: Trace) -> str:
+    """Say where a packet goes on to."""
+    return describe_way(trace)
+
+
+@register.filter
+def place_words(step: Step) -> str:
+    """Say where a rule or policy stands."""
+    return describe_place(step)
+
+
+@register.filter
+def outcome_word(outcome: str) -> str:
+    """Name what a step came to."""
+    return "cannot tell" if outcome == "unknown" else outcome
+
+
+@register.filter
+def steps_count(rows: Iterable[StepRow]) -> int:
+    """Count the rules that some steps stand for; a step may stand for many in a row."""
+    return sum(max(row.step.last - row.step.number, 0) + 1 for row in rows)

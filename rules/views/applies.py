@@ -23,6 +23,7 @@ STEP_WORDS = {
     "load-ipv4": "Load IPv4",
     "load-ipv6": "Load IPv6",
     "read-back": "Read back and compare",
+    "expectations": "Ask whether the expectations hold",
     "boot-files": "Write the boot files",
     "sessions": "End the sessions that lost their allowance",
     "report": "Report",

@@ -14,7 +14,8 @@ from django.views.decorators.http import require_safe
 from rules.models import Host
 from rules.netfilter.model import Counters, Family
 from rules.selectors.applies import awaiting_view, recent_applies
-from rules.selectors.drafts import host_default
+from rules.selectors.drafts import base_revision, host_default
+from rules.selectors.drift import drift_view
 from rules.selectors.kernel import kernel_sentence
 from rules.selectors.snapshots import SnapshotView, look, observe_request
 from rules.views.page import host_or_404, is_htmx, render_page
@@ -61,8 +62,11 @@ def dashboard(request: HttpRequest, host_name: str) -> HttpResponse:
 def _kernel_part(host: Host) -> dict[str, object]:
     seen = look(host)
     interfaces: tuple[OfferedInterface, ...] = interfaces_offered(seen.view)
+    sentence = kernel_sentence(host, seen=seen)
     return {
-        "sentence": kernel_sentence(host, seen=seen),
+        "sentence": sentence,
+        "drift": drift_view(sentence.drift),
+        "revision": base_revision(host),
         "snapshot": seen.view,
         "counts": family_counts(seen.view) if seen.view else (),
         "interfaces": interfaces,

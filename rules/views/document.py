@@ -1,4 +1,4 @@
-"""The draft and revisions as files: export, and import of a document or a save after a look at it."""
+"""The draft and revisions as files: export, and import of a document, a save or the kernel after a look."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from rules.models import Host
 from rules.netfilter.diff import DocumentDiff, diff_documents
 from rules.netfilter.document import Document, canonical_json, load_document, to_json_object
 from rules.netfilter.errors import DocumentError, FieldError, ParseError
-from rules.netfilter.importing import SkippedLine, import_save
+from rules.netfilter.importing import Imported, SkippedLine, import_save
 from rules.selectors.drafts import draft_document
+from rules.selectors.drift import adopted
 from rules.selectors.history import revision_document, revision_get
+from rules.selectors.snapshots import look
 from rules.services.actors import actor_of
 from rules.services.drafts import draft_replace
 from rules.services.errors import Conflict, Invalid
@@ -88,13 +90,35 @@ def draft_import(request: HttpRequest, host_name: str) -> HttpResponse:
     return _page(request, host, form, status=422, found=found, parse_error=parse_error)
 
 
+@require_safe
+def adopt(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Show what the draft would become if what our chains hold in the kernel were it; importing does it."""
+    host = host_or_404(host_name)
+    seen = look(host)
+    problem = seen.problem
+    if seen.view is not None:
+        try:
+            imported = adopted(host, seen.view)
+        except DocumentError as error:
+            problem = f"What the kernel holds makes no valid draft: {error}"
+        else:
+            if imported is not None:
+                return _preview(request, host, _imported(imported), adopting=True)
+            problem = "The kernel holds nothing of dockerfw that could become the draft."
+    messages.warning(request, problem)
+    return redirect("rules:dashboard", host.name)
+
+
+def _imported(imported: Imported) -> Read:
+    return Read(imported.document, tuple(str(note) for note in imported.notes), imported.skipped)
+
+
 def _read(content: str) -> Read:
     """Take JSON as a document, anything else as a save or restore file. Raises DocumentError, ParseError."""
     if content.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
         document = load_document(content.lstrip("\ufeff"))
         return Read(document, tuple(f"{note.path}: {note.message}" for note in document.notes), ())
-    imported = import_save(content)
-    return Read(imported.document, tuple(str(note) for note in imported.notes), imported.skipped)
+    return _imported(import_save(content))
 
 
 def _replace(request: HttpRequest, host: Host, read: Read, version: int) -> HttpResponse:
@@ -116,7 +140,9 @@ def _replace(request: HttpRequest, host: Host, read: Read, version: int) -> Http
     return redirect("rules:rule-list", host.name)
 
 
-def _preview(request: HttpRequest, host: Host, read: Read, *, status: int = 200) -> HttpResponse:
+def _preview(
+    request: HttpRequest, host: Host, read: Read, *, status: int = 200, adopting: bool = False
+) -> HttpResponse:
     diff = diff_documents(draft_document(host), read.document)
     sentence = diff.sentence if diff.count else "The draft says the same already."
     preview = Preview(
@@ -127,9 +153,8 @@ def _preview(request: HttpRequest, host: Host, read: Read, *, status: int = 200)
         document=canonical_json(read.document),
         version=host.draft_version,
     )
-    return render_page(
-        request, "rules/import.html", host, {"preview": preview}, section="settings", status=status
-    )
+    context = {"preview": preview, "adopting": adopting}
+    return render_page(request, "rules/import.html", host, context, section="settings", status=status)
 
 
 def _page(

@@ -15,10 +15,12 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from rules.forms import ApplyForm, place_errors
+from rules.forms import ANYWAY, ApplyForm, place_errors
 from rules.models import Apply, Host
 from rules.selectors.applies import recent_applies
-from rules.selectors.reviews import Review, rollback_review
+from rules.selectors.consequences import LockOut, lock_out
+from rules.selectors.drafts import base_revision
+from rules.selectors.reviews import Review, review_basis, rollback_review
 from rules.selectors.reviews import review as draft_review
 from rules.selectors.snapshots import latest_snapshot, observe_request
 from rules.services.actors import actor_of
@@ -28,12 +30,14 @@ from rules.services.errors import (
     ApplyWaiting,
     Conflict,
     Invalid,
+    NotExpected,
     NotFound,
     NothingToApply,
     QueueUnavailable,
     ServiceError,
 )
 from rules.views.applies import apply_answer
+from rules.views.caller import caller_of
 from rules.views.page import host_or_404, is_htmx, render_page, whole_number
 
 LOOK_AGAIN_SECONDS = 1.0
@@ -59,6 +63,9 @@ def review(request: HttpRequest, host_name: str) -> HttpResponse:
     form = ApplyForm(request.POST)
     if not form.is_valid():
         return _page(request, host, draft_review(_looked_at(host)), form, status=422)
+    shut_out = _would_shut_out(request, host, form)
+    if form.errors:
+        return _page(request, host, draft_review(_looked_at(host)), form, status=422)
     try:
         apply = apply_start(
             host=host,
@@ -67,6 +74,8 @@ def review(request: HttpRequest, host_name: str) -> HttpResponse:
             draft_version=form.cleaned_data["version"],
             window=form.seconds(),
             end_sessions=form.cleaned_data["end_sessions"],
+            override=form.cleaned_data["override"],
+            anyway=shut_out,
         )
     except ServiceError as error:
         return _refused(request, host, form, error)
@@ -78,13 +87,20 @@ def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
     """Show what rolling back to a revision would change; POST does it, as a new revision."""
     host = host_or_404(host_name)
     if request.method != "POST":
-        form = ApplyForm(initial={"message": f"Roll back to revision {number}"})
+        head = base_revision(host)
+        restores = head is not None and head.number == number
+        form = ApplyForm(
+            initial={"message": f"{'Restore' if restores else 'Roll back to'} revision {number}"}
+        )
         return _page(request, host, _rollback_or_404(host, number), form, number=number)
     already = _sent_already(request, host)
     if already is not None:
         return _lead(request, _to_apply(request, already, "This was sent already."))
     form = ApplyForm(request.POST)
     if not form.is_valid():
+        return _page(request, host, _rollback_or_404(host, number), form, number=number, status=422)
+    shut_out = _would_shut_out(request, host, form, number=number)
+    if form.errors:
         return _page(request, host, _rollback_or_404(host, number), form, number=number, status=422)
     try:
         apply = rollback_start(
@@ -95,6 +111,8 @@ def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
             expected_head=form.cleaned_data["version"],
             window=form.seconds(),
             end_sessions=form.cleaned_data["end_sessions"],
+            override=form.cleaned_data["override"],
+            anyway=shut_out,
         )
     except ServiceError as error:
         return _refused(request, host, form, error, number=number)
@@ -199,6 +217,8 @@ def _refused(
         return _lead(request, redirect("rules:dashboard", host.name))
     if isinstance(error, Invalid):
         place_errors(form, error.errors)
+    elif isinstance(error, NotExpected):
+        form.add_error("override", f"{error} Say why it has to be applied all the same.")
     elif isinstance(error, ApplyWaiting):
         link = reverse("rules:apply", args=[host.name, error.apply.pk])
         messages.warning(request, format_html('{} <a href="{}">See that apply</a>', str(error), link))
@@ -206,8 +226,27 @@ def _refused(
         messages.warning(request, str(error))
     host.refresh_from_db()
     found = draft_review(_looked_at(host)) if number is None else _rollback_or_404(host, number)
-    status = 422 if isinstance(error, Invalid) else 503 if isinstance(error, QueueUnavailable) else 409
+    invalid = isinstance(error, (Invalid, NotExpected))
+    status = 422 if invalid else 503 if isinstance(error, QueueUnavailable) else 409
     return _page(request, host, found, form, number=number, status=status)
+
+
+def _would_shut_out(request: HttpRequest, host: Host, form: ApplyForm, number: int | None = None) -> bool:
+    """Say whether what is ordered would shut the caller out; if it does, and the word is missing, say so."""
+    basis, view = review_basis(host, number), latest_snapshot(host)
+    if basis is None or view is None or form.cleaned_data["version"] != basis.expects:
+        # There is nothing to measure, or something else than what was read; the service says so.
+        return False
+    shut_out = lock_out(view, basis.document, basis.revision_number, caller_of(request)).can == "no"
+    if shut_out and not form.says_anyway():
+        form.add_error("anyway", f"This would shut you out. Type {ANYWAY} if that is what you want.")
+    return shut_out
+
+
+def _lock_out(request: HttpRequest, found: Review) -> LockOut | None:
+    if found.snapshot is None or found.nothing_to_apply:
+        return None
+    return lock_out(found.snapshot, found.document, found.revision_number, caller_of(request))
 
 
 def _page(
@@ -225,6 +264,7 @@ def _page(
         messages.warning(request, DRAFT_CHANGED if number is None else HEAD_CHANGED)
     context = {
         "review": found,
+        "lock_out": _lock_out(request, found),
         "form": form,
         "rollback": number,
         "expects": expects,

@@ -5,6 +5,7 @@ Validation and locking are the services'; this module only asks, and shows what 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.contrib import messages
@@ -14,17 +15,28 @@ from django.urls import reverse
 from django.utils.html import escape
 from django.views.decorators.http import require_http_methods, require_safe
 
-from rules.forms import RuleForm, place_errors, rule_initial
+from rules.forms import (
+    PORT_KINDS,
+    PROTOCOLS,
+    SCOPES,
+    RuleForm,
+    place_errors,
+    rule_initial,
+    split_ports,
+)
 from rules.models import Host, Rule
+from rules.netfilter import fields
 from rules.netfilter.catalogue import SERVICES
 from rules.netfilter.describe import cidr_echo, describe_rule
 from rules.netfilter.errors import NetfilterError
+from rules.netfilter.fields import Findings
 from rules.selectors.drafts import rule_document, rule_values
 from rules.selectors.rule_rows import rule_get
 from rules.services.actors import actor_of
 from rules.services.errors import Conflict, Invalid
 from rules.services.rules import rule_create, rule_update
 from rules.views.page import host_or_404, render_page, text_asked
+from rules.views.rule_doubts import doubts_about, typed_rule
 from rules.views.wording import FieldPair, rule_pairs
 
 
@@ -38,7 +50,11 @@ class RuleConflict:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
-    """Add a rule; `?copy=KEY` begins with a copy of another, `?service=NAME` with one of the catalogue."""
+    """Add a rule.
+
+    `?copy=KEY` begins with a copy of another, `?service=NAME` with one of the catalogue, and fields of the
+    form (`?ports=8080&scope=container`) with these values, as links from other pages ask.
+    """
     host = host_or_404(host_name)
     if request.method != "POST":
         return _form_page(request, host, RuleForm(initial=_first_values(request, host)), heading="New rule")
@@ -119,6 +135,32 @@ def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
                 "ports": ", ".join(service.ports),
                 "comment": service.name,
             }
+    return values | asked_values(request.GET)
+
+
+def asked_values(asked: Mapping[str, str]) -> dict[str, object]:
+    """Return the form's fields that an address carries; what no rule could hold is left out."""
+    findings = Findings()
+    values: dict[str, object] = {}
+    for name, choices in (("scope", SCOPES), ("port_kind", PORT_KINDS)):
+        if asked.get(name) in dict(choices):
+            values[name] = asked[name]
+    ports = [fields.port(text, "", findings) for text in split_ports(asked.get("ports", "")[:200])]
+    if all(ports) and ports:
+        values["ports"] = ", ".join(str(text) for text in ports)
+    source = fields.source(asked.get("source", "")[:200], "", findings)
+    if source:
+        values["source"] = "" if source == "any" else source
+    comment = fields.comment(asked.get("comment", "")[: fields.MAX_COMMENT], "", findings)
+    if comment:
+        values["comment"] = comment
+    protocol = fields.protocol(asked.get("protocol", "")[:64], "", findings)
+    if protocol:
+        known = protocol in dict(PROTOCOLS)
+        values |= {
+            "protocol": protocol if known else "other",
+            "protocol_other": "" if known else protocol,
+        }
     return values
 
 
@@ -148,6 +190,11 @@ def _conflict_page(
     )
 
 
+def _as_sent(form: RuleForm) -> dict[str, object]:
+    """Return what a fresh form would send if nobody changed it."""
+    return {name: value for name, value in form.initial.items() if value not in (None, False)}
+
+
 def _form_page(
     request: HttpRequest,
     host: Host,
@@ -169,10 +216,14 @@ def _form_page(
         "hx-target": "#source-echo",
         "hx-include": "this",
     }
+    typed = RuleForm(form.data if form.is_bound else _as_sent(form))
     context = {
+        **doubts_about(host, typed_rule(typed, key or "")),
+        "edited": key,
         "form": form,
         "form_action": action,
         "heading": heading,
+        "key": key,
         "services": SERVICES,
         "conflict": conflict,
         "echo": "" if form["source"].errors else echo_text(str(form["source"].value() or "")),

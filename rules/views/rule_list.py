@@ -15,6 +15,7 @@ from rules.netfilter.model import Family
 from rules.selectors.coverings import covering_rules
 from rules.selectors.live import LiveChain, live_view
 from rules.selectors.rule_rows import rule_rows
+from rules.selectors.rule_warnings import published_without_rule, warnings_of
 from rules.selectors.snapshots import SnapshotView, latest_snapshot, observe_request
 from rules.views.page import host_or_404, render_page, text_asked, whole_number
 
@@ -43,6 +44,8 @@ def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
         "page": page,
         "query": query,
         "covered": covering_rules(host),
+        "warnings": warnings_of([row.rule for row in page if row.mark != "removed"], snapshot),
+        "unruled": published_without_rule(host, snapshot) if snapshot else (),
         "snapshot": snapshot,
         "others": others,
         "foreign": others_chains(snapshot) if others and snapshot else (),

@@ -19,6 +19,7 @@ from rules.netfilter.document import DocumentRule
 from rules.selectors.coverings import covering_rule
 from rules.selectors.drafts import rule_document
 from rules.selectors.rule_rows import RuleRow, rule_get, rule_rows
+from rules.selectors.rule_warnings import warnings_of
 from rules.selectors.snapshots import latest_snapshot
 from rules.services.actors import actor_of
 from rules.services.errors import Conflict, NotFound
@@ -84,6 +85,7 @@ def _answer(request: HttpRequest, host: Host, key: str, *, focus: str) -> HttpRe
             "host": host,
             "row": row,
             "covered": _covered(host, row),
+            "warnings": {} if row.mark == "removed" else warnings_of([row.rule], latest_snapshot(host)),
             "focus": focus,
             "back": request.POST.get("back", ""),
         }

@@ -82,6 +82,7 @@ def _initial(host: Host, offered: list[str]) -> dict[str, object]:
         "trusted_interfaces": ", ".join(host.trusted_interfaces),
         "refuse": host.refuse,
         "icmp": host.icmp,
+        "heal_anchors": host.heal_anchors,
     }
 
 

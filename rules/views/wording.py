@@ -17,6 +17,7 @@ SETTING_WORDS = {
     "trusted_interfaces": "Trusted interfaces",
     "refuse": "What is not allowed",
     "icmp": "ICMP to the host",
+    "heal_anchors": "Put the anchors back by itself",
 }
 SETTING_VALUE_WORDS = {
     ("refuse", "reject"): "rejected with an answer",
@@ -33,6 +34,16 @@ _LABELS = {
     "source": "From",
     "comment": "Comment",
     "enabled": "Enabled",
+}
+
+_EXPECTATION_LABELS = {
+    "passes": "What has to happen",
+    "protocol": "Protocol",
+    "port": "Port",
+    "source": "From",
+    "to": "To",
+    "container": "Container",
+    "comment": "Comment",
 }
 
 
@@ -91,15 +102,35 @@ def value_changes(before: object, after: object) -> tuple[FieldPair, ...]:
         pairs = setting_pairs(before, after)
     elif "scope" in before:
         pairs = rule_pairs(before, after)
+    elif "passes" in before:
+        pairs = expectation_pairs(before, after)
     else:
         return ()
     return tuple(pair for pair in pairs if pair.differs)
+
+
+def expectation_pairs(theirs: Mapping[str, object], mine: Mapping[str, object]) -> tuple[FieldPair, ...]:
+    """Set two expectations' values side by side, a field a line, in words."""
+    return tuple(
+        FieldPair(label, _expectation_words(name, theirs.get(name)), _expectation_words(name, mine.get(name)))
+        for name, label in _EXPECTATION_LABELS.items()
+    )
+
+
+def _expectation_words(name: str, value: object) -> str:
+    if name == "passes":
+        return "passes" if value else "is refused"
+    if name == "to":
+        return "container" if value == "container" else "host"
+    return field_words("source", value) if name == "source" else str(value or "none")
 
 
 def setting_words(name: str, value: object) -> str:
     """Return one setting in words."""
     if isinstance(value, (list, tuple)):
         return ", ".join(str(each) for each in value) or "none"
+    if name == "heal_anchors":
+        return "yes" if value in (True, "yes") else "no"
     return SETTING_VALUE_WORDS.get((name, str(value)), str(value))
 
 

@@ -30,6 +30,8 @@ SOCKET_PATH_MAX = 107
 ACCOUNT = "dockerfw"
 # The root worker's, with --host: the same that the units in deploy/ have.
 HOST_STATE = Path("/var/lib/dockerfw")
+# Where Docker listens; only a root worker that manages the machine itself is given it.
+DOCKER_SOCKET = Path("/var/run/docker.sock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class Layout:
             # Plain HTTP: browsers would not send back a cookie that is marked secure.
             "DOCKERFW_SECURE_COOKIES": "0",
         }
+        if options.host and user == self.root_user and DOCKER_SOCKET.is_socket():
+            defaults["DOCKERFW_DOCKER_SOCKET"] = str(DOCKER_SOCKET)
         return {**defaults, **os.environ, **self._places(user), "PYTHONUNBUFFERED": "1"}
 
     def _places(self, user: str) -> dict[str, str]:

@@ -110,7 +110,7 @@ class Person:
 
     def start_apply(self, message: str, button: str = "Apply") -> None:
         """Give the reason on the open review page and press the button."""
-        self.page.get_by_label("Why").fill(message)
+        self.page.get_by_label("Why", exact=True).fill(message)
         self.page.get_by_role("button", name=button, exact=True).click()
 
     def apply(self, message: str) -> None:

@@ -16,10 +16,12 @@ _SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 README_SCREENS = {
     "apply-awaiting-desktop-light",
     "dashboard-desktop-light",
+    "exposure-desktop-light",
     "live-desktop-dark",
     "review-changes-desktop-light",
     "rules-desktop-light",
     "rules-phone-dark",
+    "trace-desktop-light",
 }
 
 

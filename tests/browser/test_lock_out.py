@@ -54,9 +54,17 @@ def test_locked_out_and_back(
     expect(outsider.rule_row(comment)).to_contain_text("to be removed")
     outsider.goto("review/")
     outsider.page.get_by_label("Time to keep it").select_option("15")
-    outsider.start_apply("Saw off the branch I sit on")
-
     page = outsider.page
+    expect(page.locator("#lock-out")).to_contain_text("This would shut you out. You come from 192.0.2.")
+    with outsider.watch.expecting(422):
+        outsider.start_apply("Saw off the branch I sit on", "Apply anyway")
+        expect(page.locator("#id_anyway_error")).to_be_visible()
+        assert "Type anyway if that is what you want." in outsider.field_error("Type anyway to go on")
+    screens.take(page, f"review-shut-out-{refuse}")
+    page.get_by_label("Type anyway to go on").fill("anyway")
+    page.get_by_label("Time to keep it").select_option("15")
+    outsider.start_apply("Saw off the branch I sit on", "Apply anyway")
+
     note = page.locator("#unreachable")
     expect(note).to_be_visible(timeout=10_000)
     assert not any(f"--dport {PORT} " in line for line in stack.kernel_rules())

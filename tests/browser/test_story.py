@@ -131,7 +131,7 @@ def review_and_apply(stack: Stack, alice: Person, screens: Screens) -> None:
     assert not stack.our_rules()
     alice.start_apply("Open ssh and the shop")
     alice.expect_applied()
-    expect(alice.page.locator("ol.steps li.done")).to_have_count(10)
+    expect(alice.page.locator("ol.steps li.done")).to_have_count(11)
     assert alice.pending() == 0
     screens.take(alice.page, "apply")
     assert ANCHORS.issubset(stack.kernel_rules())

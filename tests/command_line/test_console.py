@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from rules.models import AuditEvent, Host
 from rules.netfilter.panic import anchors, back_text, calm_text, panic_text, release_text
 from rules.netfilter.parse import parse_save
 from rules.queue.clerk import record_console
-from rules.queue.console import ConsoleEvent
+from rules.queue.console import LOOKOUT_VERBS, ConsoleEvent, Verb
 from rules.queue.console_journal import console_deliver, console_write
 from rules.queue.entries import done_key, read_call
+from rules.services.audit import VERBS
 from tests.host.hosts import ARTICLE_INPUT, PLAIN_INPUT, Saboteur, add_foreign, held
 from tests.kernel.conftest import _namespaces_work, backend, make_namespace, namespace
 from tests.kernel.namespace import Backend, Namespace, join_namespaces
@@ -252,3 +254,17 @@ def test_the_audit_hears_of_it_once(redis_server: RedisServer, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
     record_console(job_id, {"format": "dockerfw-console/1", "verb": "nonsense"})
     assert AuditEvent.objects.filter(verb__startswith="console-").count() == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("verb", LOOKOUT_VERBS)
+def test_what_the_root_worker_noticed_is_written_down_once(verb: Verb) -> None:
+    Host.objects.get_or_create(name="local")
+    event = replace(EVENT, verb=verb, actor="root worker", detail="IPv4: INPUT does not call dockerfw.")
+    for _ in range(2):
+        record_console(f"local_console-{event.id}", dict(event.to_json()))
+    stored = AuditEvent.objects.get(verb=verb)
+    assert verb in VERBS
+    assert (stored.actor_name, stored.detail) == (event.actor, event.detail)
+    assert stored.host is not None
+    assert stored.after == {"event": event.id, "at": event.at}

@@ -88,6 +88,10 @@ def test_check_says_what_is_valid_and_every_error(document: Path, tmp_path: Path
     assert good.status == 0
     assert "the network 10.0.0.0/8" in good.out
     assert good.out.splitlines()[-1].startswith("valid: 2 rules, digest ")
+    expecting = tmp_path / "expecting.json"
+    expecting.write_text('{"format": "dockerfw/1", "expectations": [{"port": 22, "passes": true}]}')
+    assert firewall("check", str(expecting)).out.startswith("valid: 0 rules, 1 expectation, digest ")
+    assert json.loads(firewall("check", str(expecting), "--json").out)["expectations"] == 1
     bad = tmp_path / "bad.json"
     bad.write_text(
         '{"format": "dockerfw/1", "rules": [{"scope": "host", "protocol": "tcp", "ports": [70000], "x": 1}]}'

@@ -27,7 +27,7 @@ from rules.services.rules import rule_create, rule_delete
 from tests.command_line.conftest import firewall
 from tests.queue.conftest import RedisServer
 from tests.services.confirmed import confirm
-from tests.services.kernel import outcome_of, progress_store, snapshot_store
+from tests.services.kernel import outcome_of, progress_store, save_of, snapshot_store
 
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"}
 
@@ -107,6 +107,27 @@ def test_status_and_plan_against_the_host(host: Host, alice: Actor, queue: Redis
     assert (found["level"], found["revision"], found["pending"]) == ("bad", 1, 1)
     assert found["reasons"]
     assert found["last_apply"] == {"revision": 1, "state": "confirmed"}
+
+
+def test_status_says_what_differs_and_who_likely_did_it(host: Host, alice: Actor, queue: RedisServer) -> None:
+    rule_create(host=host, actor=alice, values=SSH)
+    confirm(host, alice)
+    good = save_of(draft_document(host), 4, 1)
+    edited = good.replace("--dport 22 ", "--dport 23 ").replace("[0:0] -A INPUT -j FILTERS-HOST\n", "")
+    snapshot_store(host, saves={4: edited, 6: save_of(draft_document(host), 6, 1)})
+    done = firewall("status")
+    assert done.status == 1
+    lines = done.out.splitlines()
+    assert lines[0] == "The kernel does not hold revision 1 as it was applied."
+    assert any(line.startswith("    - -A FILTERS-HOST -p tcp -m tcp --dport 22") for line in lines)
+    assert any(line.startswith("    + -A FILTERS-HOST -p tcp -m tcp --dport 23") for line in lines)
+    assert (
+        "    INPUT is empty: somebody flushed it, or removed dockerfw's call, which stood there alone."
+        in lines
+    )
+    found = json.loads(firewall("status", "--json").out)["drift"]
+    assert [(each["code"], each["family"]) for each in found] == [("rules-changed", 4), ("anchor-missing", 4)]
+    assert found[1]["lines"] == ["- -A INPUT -j FILTERS-HOST"]
 
 
 def test_status_without_redis(host: Host, no_queue: None) -> None:

@@ -76,6 +76,7 @@ class Notes:
             "confirm_seconds": 60,
             "end_sessions": False,
             "issued_at": utc_now(ahead=self._clock_ahead()),
+            "override": False,
         }
         try:
             self._send("apply", order)

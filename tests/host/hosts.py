@@ -74,6 +74,7 @@ def order(value: Mapping[str, object], *, sequence: int = 1, **changes: Any) -> 
         "digest": digest(parse_document(value)),
         "confirm_seconds": 60,
         "issued_at": utc_now(),
+        "override": False,
     }
     return Order(**{**fields, **changes})
 

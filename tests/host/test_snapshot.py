@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rules.host import sets as sets_module
 from rules.host import snapshot as snapshot_module
 from rules.host.backend import find_backend
 from rules.host.runner import Command, CommandFailed
@@ -76,6 +77,49 @@ def test_docker_host(inside: Namespace, backend: Backend) -> None:
         (6, "udp", "2001:db8::1", 5353, "fd00::2", 53),
     ]
     assert r"somebody\'s own" in seen.saves[4]
+
+
+def test_bridges_and_what_belongs_to_them(inside: Namespace) -> None:
+    for words in (
+        "link add br-1 type bridge",
+        "link add one type veth peer name two",
+        "link set one master br-1",
+    ):
+        inside.run("ip", *words.split())
+    found = {link.name: (link.kind, link.master) for link in look().interfaces}
+    assert found == {
+        "lo": ("", None),
+        "br-1": ("bridge", None),
+        "one": ("veth", "br-1"),
+        "two": ("veth", None),
+    }
+
+
+def test_sets_that_rules_name(inside: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in (
+        "create office hash:net",
+        "add office 198.51.100.0/24",
+        "create office6 hash:net family inet6",
+        "create all list:set",
+        "add all office6",
+        "create unnamed hash:ip",
+        "create large hash:ip",
+    ):
+        inside.run("ipset", *words.split())
+    for number in range(5):
+        inside.run("ipset", "add", "large", f"192.0.2.{number}")
+    assert look().sets == ()
+    for name in ("office", "large", "all"):
+        inside.iptables("-A", "INPUT", "-m", "set", "--match-set", name, "src", "-j", "DROP")
+    monkeypatch.setattr(sets_module, "MAX_SET_MEMBERS", 4)
+    assert {(found.name, found.kind, found.members) for found in look().sets} == {
+        ("office", "hash:net", ("198.51.100.0/24",)),
+        ("large", "hash:ip", None),
+        ("all", "list:set", ("office6",)),
+        ("office6", "hash:net", ()),
+    }
+    (office6,) = (found for found in look().sets if found.name == "office6")
+    assert office6.options.startswith("family inet6 hashsize ")
 
 
 def test_digest_is_that_of_the_rules_not_of_the_time(inside: Namespace) -> None:

@@ -221,12 +221,8 @@ class Namespace:
         """Put the calling thread, and what it starts, into the namespace for a `with` block (root only)."""
         if not self._root:
             raise CommandError("only root can enter a namespace; use run()")
-        with open(f"/proc/self/task/{_thread_id()}/ns/net", "rb") as home, open(self.path, "rb") as inside:
-            _setns(inside.fileno())
-            try:
-                yield
-            finally:
-                _setns(home.fileno())
+        with entering(self.path):
+            yield
 
     def delete(self) -> None:
         """End what runs inside and let the namespace go; safe to call twice."""
@@ -256,6 +252,17 @@ def end_process(process: subprocess.Popen[bytes], *, patience: float = 5) -> Non
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(patience)
                 return
+
+
+@contextlib.contextmanager
+def entering(path: str) -> Iterator[None]:
+    """Put the calling thread, and what it starts, into a network namespace given as a file (root only)."""
+    with open(f"/proc/self/task/{_thread_id()}/ns/net", "rb") as home, open(path, "rb") as inside:
+        _setns(inside.fileno())
+        try:
+            yield
+        finally:
+            _setns(home.fileno())
 
 
 def join_namespaces(one: Namespace, one_name: str, other: Namespace, other_name: str) -> None:

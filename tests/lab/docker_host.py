@@ -179,6 +179,11 @@ class DockerHost:
             "inspect", "--format", f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}', name
         )
 
+    def container_namespace(self, name: str) -> str:
+        """Return the container's network namespace as a file, for `entering`."""
+        key = self.docker("inspect", "--format", "{{.NetworkSettings.SandboxKey}}", name)
+        return f"/proc/{self._init}/root{key}"
+
     def fetch_from(self, container: str, address: str, port: int) -> str:
         """Return what a web server answers to a container, or "" when it does not within two seconds."""
         # The static busybox's own wget crashes: it has no name service.

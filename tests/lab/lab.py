@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 
 from rules.host.answers import carry_out
 from rules.host.apply import Apply
@@ -118,7 +119,14 @@ class Lab:
         )
         state = StateDirectory(self.host.directory / "state")
         with self.host.entered():
-            outcome = Apply(order, host="lab", state=state, tell=_forget, settle=_forget).run()
+            outcome = Apply(
+                order,
+                host="lab",
+                state=state,
+                tell=_forget,
+                settle=_forget,
+                docker_socket=Path(self.docker.socket.removeprefix("unix://")),
+            ).run()
             if outcome.state != "awaiting":
                 raise CommandError(f"the apply failed: {outcome.error}")
             answer = Answer(order.apply, order.sequence, "lab", "keep", None, utc_now())

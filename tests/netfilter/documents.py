@@ -52,6 +52,24 @@ def rule_values(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
+def expectation_values(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a valid expectation as JSON has it."""
+    protocol = draw(st.sampled_from((*PROTOCOLS_WITH_PORTS, "icmp", "gre")))
+    port = draw(_port) if protocol in PROTOCOLS_WITH_PORTS else None
+    to = draw(st.sampled_from(["host", "container"]))
+    names = ["web", "shop-db-1", "shop/db"] + ([""] if port else [])
+    return {
+        "source": draw(st.one_of(st.just("any"), _ipv4, _ipv6)),
+        "protocol": protocol,
+        "port": port,
+        "to": to,
+        "container": draw(st.sampled_from(names)) if to == "container" else "",
+        "passes": draw(st.booleans()),
+        "comment": draw(_comment),
+    }
+
+
+@st.composite
 def document_values(draw: st.DrawFn, max_rules: int = 30) -> dict[str, Any]:
     """Draw a valid document as JSON has it."""
     external = draw(st.lists(st.sampled_from(INTERFACES), max_size=3, unique=True))
@@ -62,8 +80,10 @@ def document_values(draw: st.DrawFn, max_rules: int = 30) -> dict[str, Any]:
             "trusted_interfaces": draw(st.sampled_from([["lo"], [], ["lo", "wg0"]])),
             "refuse": draw(st.sampled_from(["reject", "drop"])),
             "icmp": draw(st.sampled_from(["accept", "refuse"])),
+            "heal_anchors": draw(st.booleans()),
         },
         "rules": draw(st.lists(rule_values(), max_size=max_rules)),
+        "expectations": draw(st.lists(expectation_values(), max_size=3)),
     }
 
 

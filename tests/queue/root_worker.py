@@ -88,6 +88,7 @@ class RootWorker:
             "confirm_seconds": 60,
             "end_sessions": False,
             "issued_at": utc_now(),
+            "override": False,
             **changes,
         }
         if send:

@@ -110,7 +110,7 @@ def test_stopped_worker_does_not_stop_the_watchdog(root_worker: RootWorker) -> N
     assert process.wait(10) == 0
     end_process(process)
     wait_until("the way back", 8, lambda: "FILTERS" not in root_worker.held())
-    assert not (root_worker.state / "window.json").exists()
+    wait_until("the end", 8, lambda: not (root_worker.state / "window.json").exists())
     (last,) = [found for found in root_worker.journal() if found["state"] in ENDS]
     assert last["way_back"]["reason"] == "silence"
     root_worker.start()

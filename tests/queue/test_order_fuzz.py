@@ -172,6 +172,7 @@ def broken_orders(draw: st.DrawFn) -> Any:
         "confirm_seconds": 60,
         "end_sessions": draw(st.booleans()),
         "issued_at": "2026-01-31T12:00:00Z",
+        "override": False,
     }
     for _ in range(draw(st.integers(0, 4))):
         where = draw(st.sampled_from(places(order)))

@@ -33,6 +33,8 @@ from rules.queue.orders import (
     why_expired,
 )
 from rules.queue.session_groups import SessionGroup, SessionGroups
+from rules.queue.snapshots import Container, Kept, ListeningSocket, SetMembers
+from rules.queue.surroundings import ContainerPort
 
 APPLY = "0b8d6a1e-9c2f-4d53-8a77-0123456789ab"
 DIGEST = "ab" * 32
@@ -55,6 +57,7 @@ ROLLED_BACK = Outcome(
 )
 KEEP = Answer(APPLY, 8, "local", "keep", None, TIME)
 EXTEND = Answer(APPLY, 8, "local", "extend", 120, TIME)
+PORT = ContainerPort("tcp", 5432, 5433, "127.0.0.1")
 SAVES: Any = {4: "*filter\nCOMMIT\n", 6: "\udcff"}
 SNAPSHOT = Snapshot(
     "local",
@@ -75,8 +78,20 @@ SNAPSHOT = Snapshot(
         ),
         whole=False,
     ),
+    (
+        ListeningSocket(6, "tcp", "", 80, False, "", "nginx", 12, "nginx.service"),
+        ListeningSocket(4, "udp", "127.0.0.53", 53, interface="lo", container="0123456789ab"),
+    ),
+    (Container("0123456789ab", "db", "shop", "database", "x", ("172.18.0.2", "fd00::2"), (PORT,)),),
+    (SetMembers("office", "hash:net", ("192.0.2.0/24",), "family inet"), SetMembers("large")),
+    bridges_filtered=(4,),
+    docker_backends=("nft", "legacy"),
+    kept=Kept(3, DIGEST, "nft", "legacy", rebooted=True),
 )
 GROUP: Any = SNAPSHOT.sessions and SNAPSHOT.sessions.groups[0].to_json()
+KEPT: Any = SNAPSHOT.to_json()["kept"]
+SOCKET: Any = SNAPSHOT.sockets[0].to_json()
+CONTAINER: Any = (SNAPSHOT.containers or ())[0].to_json()
 MESSAGES: list[Any] = [ORDER, OUTCOME, AWAITING, ROLLED_BACK, KEEP, EXTEND, SNAPSHOT]
 
 
@@ -114,6 +129,9 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (ORDER, "confirm_seconds", 0, "not from 15 to 3600"),
     (ORDER, "confirm_seconds", 14, "not from 15 to 3600"),
     (ORDER, "confirm_seconds", 3601, "not from 15 to 3600"),
+    (ORDER, "override", 1, "override: must be true or false, not a number"),
+    (ORDER, "override", None, "override: must be true or false"),
+    (ORDER, "override", "yes", "override: must be true or false"),
     (KEEP, "answer", "maybe", "not one of keep, rollback, extend"),
     (KEEP, "seconds", 60, "needed to extend a window, and for nothing else"),
     (KEEP, "sequence", 0, "not from 1"),
@@ -137,6 +155,23 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (SNAPSHOT, "sessions", {"groups": [{**GROUP, "source": "2001:db8::2"}], "whole": True}, "of its family"),
     (SNAPSHOT, "sessions", {"groups": [{**GROUP, "count": 0}], "whole": True}, "count: 0 is not from 1"),
     (SNAPSHOT, "sessions", {"groups": [{**GROUP, "port": 65536}], "whole": True}, "not from 0 to 65535"),
+    (SNAPSHOT, "docker_backends", ["podman"], "nft, legacy"),
+    (SNAPSHOT, "ipv6", 1, "true or false"),
+    (SNAPSHOT, "kept", {**KEPT, "backend": "x"}, "kept.backend"),
+    (SNAPSHOT, "kept", {**KEPT, "revision": 0}, "kept.revision"),
+    (SNAPSHOT, "sockets", [1] * 5000, "at most 4096"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "port": 0}], r"sockets\[0\].port"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "family": 5}], r"sockets\[0\].family: must be 4 or 6"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "address": "localhost"}], "such as 192.0.2.1"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "container": "../x"}], "id of a container"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "pid": -1}], "not from 1"),
+    (SNAPSHOT, "containers", [{**CONTAINER, "id": "DB"}], "id of a container"),
+    (SNAPSHOT, "containers", [{**CONTAINER, "name": "x" * 256}], "at most 255"),
+    (SNAPSHOT, "containers", [{**CONTAINER, "ports": [{"protocol": "tcp"}]}], r"ports\[0\].port"),
+    (SNAPSHOT, "containers", [{**CONTAINER, "surprise": 1}], "not a known key"),
+    (SNAPSHOT, "sets", [{"name": "a", "kind": "", "members": ["x"] * 20_001}], "at most 20000"),
+    (SNAPSHOT, "bridges_filtered", ["5"], "must be of 4, 6"),
+    (SNAPSHOT, "bridges_filtered", True, "must be a list"),
 ]
 
 

@@ -6,7 +6,10 @@ The kernel's own answers are tested in tests/kernel; here it is about what the w
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 
@@ -17,7 +20,7 @@ from rules.netfilter.render import wanted_chains
 from rules.queue import client
 from rules.queue.orders import Outcome, Snapshot, dump_json, progress_key, saves_digest, snapshot_key
 from rules.queue.session_groups import SessionGroups
-from rules.queue.snapshots import Interface
+from rules.queue.snapshots import FAMILIES, DockerState, Interface, Kept
 
 CLEAN = """*filter
 :INPUT ACCEPT [10:1000]
@@ -57,8 +60,15 @@ def snapshot_store(
     saves: dict[Family, str] | None = None,
     bridge: tuple[str, ...] = (),
     sessions: SessionGroups | None = None,
+    docker_state: DockerState = "iptables",
+    families: tuple[Family, ...] = FAMILIES,
+    kept: Kept | None = None,
+    around: Mapping[str, Any] | None = None,
 ) -> datetime:
-    """Store a snapshot that was taken `age` seconds ago, as the root worker would; return when."""
+    """Store a snapshot that was taken `age` seconds ago, as the root worker would; return when.
+
+    `around` are fields of the snapshot that are other than usual, such as its sockets.
+    """
     taken = timezone.now() - timedelta(seconds=age)
     both: dict[Family, str] = saves or {
         4: save_of(document, 4, revision, packets=packets),
@@ -68,7 +78,7 @@ def snapshot_store(
         host=host.name,
         taken_at=_text(taken),
         backend="nft",
-        docker_state="iptables",
+        docker_state=docker_state,
         saves=both,
         interfaces=(
             Interface("docker0", bridge, True),
@@ -81,7 +91,10 @@ def snapshot_store(
         errors=(),
         sha256=saves_digest(both),
         sessions=sessions,
+        families=families,
+        kept=kept,
     )
+    snapshot = replace(snapshot, **(around or {}))
     client.connection().set(snapshot_key(host.name), dump_json(snapshot.to_json()))
     return taken
 

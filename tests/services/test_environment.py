@@ -28,6 +28,9 @@ def test_nothing_set_gives_defaults() -> None:
         ("DOCKERFW_SECURE_COOKIES", "2", "allowed are 1 and 0"),
         ("DOCKERFW_DATA_DIR", "var", "absolute path"),
         ("DOCKERFW_STATE_DIR", "state", "absolute path"),
+        ("DOCKERFW_DOCKER_SOCKET", "docker.sock", "absolute path"),
+        ("DOCKERFW_OBSERVE_SECONDS", "1", "from 5 to 3600"),
+        ("DOCKERFW_OBSERVE_SECONDS", "1e9", "whole number"),
         ("DOCKERFW_REDIS_URL", "http://127.0.0.1", "redis://"),
         ("DATABASE_URL", "mysql://db", "postgres://"),
         ("DOCKERFW_HOST", "Not a host", "lower-case"),
@@ -44,6 +47,15 @@ def test_errors_name_the_variable_and_what_is_allowed(variable: str, value: str,
         read_environment({variable: value})
     assert str(caught.value).startswith(f"{variable} is ")
     assert words in str(caught.value)
+
+
+def test_what_the_root_worker_is_given() -> None:
+    found = read_environment({})
+    assert (found.docker_socket, found.observe_seconds) == (None, 60)
+    found = read_environment(
+        {"DOCKERFW_DOCKER_SOCKET": "/run/docker.sock", "DOCKERFW_OBSERVE_SECONDS": "3600"}
+    )
+    assert (found.docker_socket, found.observe_seconds) == (Path("/run/docker.sock"), 3600)
 
 
 def test_errors_never_show_a_secret() -> None:

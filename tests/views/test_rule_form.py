@@ -46,6 +46,51 @@ def test_a_rule_is_added(signed_in: Client) -> None:
     assert (rule.scope, rule.source, rule.ports, rule.enabled) == ("both", "any", ["22", "8000-8010"], True)
 
 
+def first_fields(client: Client, **asked: str) -> dict[str, object]:
+    """Return what the form begins with when a link carries these fields."""
+    form = client.get(NEW, asked).context["form"]
+    return {
+        name: form[name].value() for name in ("scope", "protocol", "ports", "port_kind", "source", "comment")
+    }
+
+
+def test_a_link_fills_the_form_in(signed_in: Client) -> None:
+    asked = {
+        "scope": "container",
+        "protocol": "udp",
+        "ports": "53, 8000 - 8010",
+        "port_kind": "container",
+        "source": "192.0.2.7",
+        "comment": "dns",
+    }
+    wanted = {**asked, "ports": "53, 8000-8010", "source": "192.0.2.7/32"}
+    assert first_fields(signed_in, **asked) == wanted
+    page = signed_in.get(NEW, {"protocol": "47"})
+    assert (page.context["form"]["protocol"].value(), page.context["form"]["protocol_other"].value()) == (
+        "other",
+        "gre",
+    )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"scope": "everywhere"},
+        {"ports": "22, 70000"},
+        {"ports": "<script>"},
+        {"source": "192.0.2.300"},
+        {"protocol": "nonsense"},
+        {"port_kind": "x"},
+        {"comment": "a\u202eb"},
+        {"comment": "\x00"},
+        {"ports": "1" * 5000},
+    ],
+    ids=str,
+)
+def test_what_no_rule_could_hold_is_left_out(signed_in: Client, asked: dict[str, str]) -> None:
+    assert first_fields(signed_in, **asked) == first_fields(signed_in)
+
+
 def test_another_protocol_goes_by_name_or_number(signed_in: Client) -> None:
     signed_in.post(NEW, {**FORM, "protocol": "other", "protocol_other": " GRE ", "ports": ""})
     assert Rule.objects.get().protocol == "gre"

@@ -51,6 +51,17 @@ def test_interfaces_of_the_default_routes_are_offered_first(working: Client, hos
     assert "127.0.0.1/8" not in words
 
 
+def test_anchors_are_put_back_only_when_asked_for(signed_in: Client, host: Host) -> None:
+    assert "Put the anchors back by itself" in text_of(signed_in.get(PATH))
+    signed_in.post(PATH, form(host, heal_anchors="on"))
+    host.refresh_from_db()
+    assert host.heal_anchors
+    assert 'name="heal_anchors" id="id_heal_anchors" checked' in signed_in.get(PATH).content.decode()
+    signed_in.post(PATH, form(host))
+    host.refresh_from_db()
+    assert not host.heal_anchors
+
+
 def test_errors_keep_what_was_typed(signed_in: Client, host: Host) -> None:
     page = signed_in.post(PATH, form(host, trusted_interfaces="lo, no/such", refuse="drop"))
     assert page.status_code == 422

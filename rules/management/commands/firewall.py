@@ -1,7 +1,8 @@
 """`manage.py firewall VERB`: dockerfw on the command line.
 
-Owns the arguments and the exit status: 0 done, 1 nothing loaded or a difference found, 2 bad input. The verbs
-themselves live in rules/command_line; those on files alone are imported without touching the database.
+Owns the arguments and the exit status: 0 done, 1 nothing loaded or a difference found, 2 bad input, and 3 for
+a trace of which nobody can tell. The verbs themselves live in rules/command_line; those on files alone are
+imported without touching the database.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ VERBS = {
     "confirm": ("applying", "confirm", "keep what is loaded and waits to be kept"),
     "cancel": ("applying", "cancel", "put back at once what was there before"),
     "status": ("stored", "status", "print what the kernel holds"),
+    "expectations": ("consequences", "expectations", "say which of the draft's expectations hold now"),
+    "trace": ("", "", "say what becomes of a packet, by which rule, and its way there"),
+    "exposure": ("tracing", "exposure", "print what listens, what is published, and who may reach each"),
     "panic": ("console", "panic", "as root on the host: refuse everything at once, or end that with --off"),
     "release": ("console", "release", "as root on the host: take dockerfw's anchors out of the kernel"),
 }
@@ -61,6 +65,7 @@ class Command(BaseCommand):
                 verb.add_argument("--host", default="", help="which host, when there are several")
         _add_file_arguments(made)
         _add_stored_arguments(made)
+        _add_trace_arguments(made["trace"])
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = argparse.Namespace(**options)
@@ -98,6 +103,8 @@ def _verb(chosen: argparse.Namespace) -> Any:
     module, function, _ = VERBS[chosen.verb]
     if chosen.verb == "plan":
         module, function = _plan(chosen)
+    elif chosen.verb == "trace":
+        module, function = _trace(chosen)
     elif chosen.verb == "import":
         module, function = ("files", "import_print") if chosen.print else ("stored", "import_draft")
     return getattr(import_module(f"rules.command_line.{module}"), function)
@@ -109,7 +116,50 @@ def _plan(chosen: argparse.Namespace) -> tuple[str, str]:
         raise InputError("plan FILE needs the ruleset to compare with: add --live SAVE")
     if live and not chosen.file:
         raise InputError("--live goes with a FILE; without one the draft is compared with the host")
-    return ("files", "plan_file") if chosen.file else ("stored", "plan_draft")
+    return ("files", "plan_file") if chosen.file else ("consequences", "plan_draft")
+
+
+def _trace(chosen: argparse.Namespace) -> tuple[str, str]:
+    if not chosen.live:
+        if chosen.address or chosen.route:
+            raise InputError("--address and --route go with --live: the host itself says what it has")
+        return ("tracing", "trace")
+    if chosen.against != "live":
+        raise InputError("--against is about the host: leave --live out, or --against")
+    return ("tracing_files", "trace")
+
+
+def _add_trace_arguments(verb: CommandParser) -> None:
+    verb.epilog = (
+        "Status: 0 done and it passes, 1 it is refused, 2 bad input, 3 nobody can tell. SOURCE and "
+        "DESTINATION are addresses, names of containers, or host. Nothing is sent."
+    )
+    verb.add_argument("source", metavar="SOURCE", help="where the packet comes from")
+    verb.add_argument("destination", metavar="DESTINATION", nargs="?", default="", help="default: the host")
+    verb.add_argument("--protocol", default="tcp", help="name or number (default: tcp)")
+    verb.add_argument("--port", default="", help="the port that is dialled")
+    verb.add_argument("--icmp-type", default="", metavar="TYPE", help="name or number (default: ping)")
+    verb.add_argument("--interface", default="", help="where it comes in (default: guessed from SOURCE)")
+    verb.add_argument("--source-port", default="", metavar="PORT", help="the client's port; seldom matters")
+    verb.add_argument("--family", type=int, choices=(4, 6), help="for names that have addresses of both")
+    verb.add_argument(
+        "--against",
+        default="live",
+        metavar="RULES",
+        help="live, draft, a revision's number, or a day or moment: what was confirmed then (default: live)",
+    )
+    verb.add_argument("--all", action="store_true", help="print also the rules that do not match")
+    verb.add_argument("--live", metavar="SAVE", help="a saved ruleset instead of the host; needs no database")
+    verb.add_argument(
+        "--address",
+        action="append",
+        default=[],
+        metavar="NAME=CIDR",
+        help="with --live: an interface of the host with its address; may be repeated",
+    )
+    verb.add_argument(
+        "--route", default="", metavar="NAME", help="with --live: where the default route leads"
+    )
 
 
 def _add_file_arguments(verbs: dict[str, CommandParser]) -> None:
@@ -152,6 +202,15 @@ def _add_stored_arguments(verbs: dict[str, CommandParser]) -> None:
     for name in ("apply", "rollback"):
         verbs[name].add_argument("-m", "--message", required=True, help="why, for those who read the history")
         verbs[name].add_argument("--keep", action="store_true", help="keep it as soon as it is loaded")
+        verbs[name].add_argument(
+            "--override",
+            default="",
+            metavar="REASON",
+            help="do it although an expectation fails, and say why",
+        )
+        verbs[name].add_argument(
+            "--anyway", action="store_true", help="do it although it would shut out this SSH session"
+        )
         verbs[name].add_argument(
             "--window",
             type=int,

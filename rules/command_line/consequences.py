@@ -1,0 +1,128 @@
+"""What a load would mean, for the command line: who reaches more or less, what fails, who is shut out.
+
+Owns the words and the JSON of it, and the verbs `plan` (of the draft) and `expectations`. Over SSH it looks
+at the session itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rules.command_line.files import print_plan
+from rules.command_line.stored import fresh_look, wanted_host
+from rules.command_line.streams import InputError, Output
+from rules.models import Host
+from rules.netfilter.describe import describe_expectation
+from rules.netfilter.document import expectation_to_json_object
+from rules.netfilter.expectations import Finding, failing
+from rules.netfilter.simulation.difference import Change
+from rules.selectors.consequences import (
+    LockOut,
+    expectation_findings,
+    exposure_difference,
+    findings_now,
+    lock_out_ssh,
+)
+from rules.selectors.drafts import base_document, draft_document
+from rules.selectors.reviews import review_basis
+from rules.selectors.snapshots import latest_snapshot
+
+_STATES = {"holds": "holds", "fails": "FAILS", "unknown": "cannot tell"}
+
+
+@dataclass(frozen=True, slots=True)
+class Consequences:
+    """What is known of a load before it is made; `lock` is None unless this session came over SSH."""
+
+    exposure: tuple[Change, ...]
+    findings: tuple[Finding, ...]
+    lock: LockOut | None
+
+    @property
+    def shut_out(self) -> bool:
+        """Say whether this very session could not be made again."""
+        return self.lock is not None and self.lock.can == "no"
+
+    def lines(self) -> Iterator[str]:
+        """Yield what people read before a plan or an apply."""
+        signs = {"opened": "+", "closed": "-", "unknown": "?"}
+        for change in self.exposure:
+            yield f"{signs[change.kind]} {change.sentence}"
+        for finding in self.findings:
+            if finding.state != "holds":
+                yield f"expected: {finding}"
+        for answer in self.lock.answers if self.lock else ():
+            if answer.can != "yes":
+                can = "cannot tell" if answer.can == "unknown" else "no"
+                yield f"would you still get in? {answer.what}: {can}, {answer.reason}"
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "exposure": [{"kind": each.kind, "sentence": each.sentence} for each in self.exposure],
+            "expectations": [finding_json(each) for each in self.findings],
+            "lock_out": None if self.lock is None else self.lock.can,
+        }
+
+
+def consequences_of(host: Host, number: int | None = None) -> Consequences | None:
+    """Return what applying the draft, or rolling back to a revision, would mean.
+
+    None when nobody reported what the kernel holds, or there is no such revision.
+    """
+    view, basis = latest_snapshot(host), review_basis(host, number)
+    if view is None or basis is None:
+        return None
+    document, revision = basis.document, basis.revision_number
+    return Consequences(
+        exposure_difference(view, base_document(host), document, revision),
+        expectation_findings(view, document, revision),
+        lock_out_ssh(view, document, revision, os.environ.get("SSH_CONNECTION", "")),
+    )
+
+
+def plan_draft(options: argparse.Namespace, output: Output) -> int:
+    """Print what applying the draft would change on the host; status 1 when something would."""
+    host = wanted_host(options)
+    sight = fresh_look(host)
+    if sight.view is None:
+        raise InputError(sight.problem)
+    if sight.view.stale:
+        output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
+    meant = consequences_of(host)
+    for line in meant.lines() if meant and not output.as_json else ():
+        output.line(line)
+    more = meant.json() if meant else {}
+    return print_plan(draft_document(host), sight.view.rulesets, output, more)
+
+
+def expectations(options: argparse.Namespace, output: Output) -> int:
+    """Say which of the draft's expectations hold of what the kernel has now; status 1 when one fails."""
+    host = wanted_host(options)
+    sight = fresh_look(host)
+    if sight.view is None:
+        raise InputError(sight.problem)
+    findings = findings_now(sight.view, draft_document(host))
+    if output.as_json:
+        output.json([finding_json(each) for each in findings])
+    for finding in () if output.as_json else findings:
+        why = "" if finding.state == "holds" else f": {finding.reason}"
+        output.line(f"{_STATES[finding.state]:<11}  {describe_expectation(finding.expectation)}{why}")
+    if not findings and not output.as_json:
+        output.line("nothing is expected")
+    return 1 if failing(findings) else 0
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """Return what became of one expectation as JSON values."""
+    return {
+        "expectation": expectation_to_json_object(finding.expectation),
+        "sentence": describe_expectation(finding.expectation),
+        "state": finding.state,
+        "reason": finding.reason,
+        "sources": list(finding.sources),
+    }

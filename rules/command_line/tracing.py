@@ -1,0 +1,105 @@
+"""The verbs `trace` and `exposure` on what the host reported: who gets in, and what becomes of one packet."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+
+from rules.command_line.stored import fresh_look, wanted_host
+from rules.command_line.streams import InputError, Output
+from rules.command_line.traces import question_of, trace_json, trace_lines, trace_status, wrong_question
+from rules.models import Host
+from rules.netfilter.describe import describe_rule
+from rules.netfilter.document import DocumentRule, rule_to_json_object
+from rules.netfilter.simulation.offers import BY_NFTABLES
+from rules.netfilter.simulation.question import QuestionError
+from rules.netfilter.state import kernel_state
+from rules.netfilter.tokens import printable
+from rules.selectors.drafts import draft_document
+from rules.selectors.exposure_lines import Line, exposure_lines, line_json
+from rules.selectors.exposures import exposure as read_exposure
+from rules.selectors.snapshots import SnapshotView
+from rules.selectors.traces import answer_question
+
+
+def trace(options: argparse.Namespace, output: Output) -> int:
+    """Say what becomes of a packet on the host; status 0 passes, 1 refused, 3 cannot tell."""
+    host = wanted_host(options)
+    view = _seen(host, output)
+    try:
+        answer = answer_question(host, view, question_of(options), options.against)
+    except QuestionError as error:
+        raise wrong_question(error) from error
+    ground = answer.ground
+    if output.as_json:
+        against = {
+            "word": ground.word,
+            "revision": ground.number or None,
+            "sentence": ground.sentence,
+            "taken_at": view.taken_at.isoformat(),
+        }
+        output.json(trace_json(answer.asked, answer.rows, against))
+    else:
+        for line in trace_lines(
+            answer.asked, answer.rows, ground.sentence, _rules(host), everything=options.all
+        ):
+            output.line(line)
+    return trace_status(answer.rows.trace)
+
+
+def exposure(options: argparse.Namespace, output: Output) -> int:
+    """Print what listens, what is published, and who may reach each."""
+    host = wanted_host(options)
+    view = _seen(host, output)
+    found = read_exposure(host, view)
+    rules = _rules(host)
+    loaded = any(state.label for state in kernel_state(view.rulesets).families.values())
+    lines = exposure_lines(found.rows, rules, loaded=loaded)
+    if output.as_json:
+        output.json(
+            {
+                "sentence": found.sentence,
+                "taken_at": view.taken_at.isoformat(),
+                "external_interfaces": list(found.outside),
+                "counts": dict(found.counts),
+                "ports": [line_json(line) for line in lines],
+                "idle": [rule_to_json_object(rule) for rule in found.idle],
+            }
+        )
+        return 0
+    output.line(found.sentence)
+    output.line(f"outside: {', '.join(found.outside) or 'no interface'}")
+    for line in lines:
+        for text in _exposure_lines(line):
+            output.line(text)
+    for rule in found.idle:
+        output.line(f"nothing listens behind: {describe_rule(rule)}")
+    return 0
+
+
+def _seen(host: Host, output: Output) -> SnapshotView:
+    sight = fresh_look(host)
+    if sight.view is None:
+        raise InputError(sight.problem)
+    if sight.view.stale:
+        output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
+    if sight.view.snapshot.docker_state == "nftables":
+        output.note(f"{BY_NFTABLES}: what becomes of packets for containers may differ")
+    return sight.view
+
+
+def _rules(host: Host) -> Mapping[str, DocumentRule]:
+    return {rule.id: rule for rule in draft_document(host).rules}
+
+
+def _exposure_lines(line: Line) -> Iterator[str]:
+    offer = line.row.offer
+    what = f"{line.name} ({offer.detail})" if offer.detail and offer.detail != line.name else line.name
+    inner = f" -> {', '.join(offer.inner)}" if offer.inner else ""
+    yield printable(f"{line.port:<10} {what}, {line.kind}, {line.address}{inner}")
+    for each in line.reached:
+        ways = f" by {', '.join(each.interfaces)}" if each.interfaces else ""
+        by = f" ({'; '.join(by.text for by in each.by)})" if each.by else ""
+        yield printable(f"    {each.family_words}{ways}: {each.words}{by}")
+        yield from (printable(f"      {reason}") for reason in each.reasons)
+    yield from (printable(f"    {note}") for note in line.row.notes)

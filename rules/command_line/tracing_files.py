@@ -1,0 +1,107 @@
+"""`trace --live SAVE`: what becomes of a packet under a saved ruleset, without a database or a host.
+
+A save does not say which addresses a host has. Owns what is taken for them: what `--address` says, the
+networks of Docker's bridges that its MASQUERADE rules name, and, without `--address`, that the destination is
+the host's own. All of it is said with the answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface
+
+from rules.command_line.files import read_save
+from rules.command_line.streams import InputError, Output
+from rules.command_line.traces import question_of, trace_json, trace_lines, trace_status, wrong_question
+from rules.netfilter.model import Family, Ruleset
+from rules.netfilter.simulation.question import Asked, Question, QuestionError, read_question
+from rules.netfilter.simulation.simulate import prepare, simulate
+from rules.netfilter.simulation.surroundings import Interface, Surroundings
+from rules.selectors.trace_rows import lay_out
+
+
+def trace(options: argparse.Namespace, output: Output) -> int:
+    """Say what becomes of a packet under a save; status 0 passes, 1 refused, 3 cannot tell."""
+    ruleset = read_save(options.live)
+    question = question_of(options)
+    interfaces, assumed = _around(ruleset, options, question)
+    routes: dict[Family, tuple[str, ...]] = {}
+    if options.route:
+        routes = {4: (options.route,), 6: (options.route,)}
+    surroundings = Surroundings(tuple(interfaces), routes)
+    try:
+        asked = read_question(question, surroundings)
+    except QuestionError as error:
+        raise wrong_question(error) from error
+    asked = Asked(asked.packet, (*asked.guesses, *assumed))
+    family = asked.packet.family
+    rows = lay_out(simulate(prepare(ruleset, surroundings, family), asked.packet))
+    if output.as_json:
+        output.json(trace_json(asked, rows, {"word": "file", "file": options.live}))
+    else:
+        for line in trace_lines(asked, rows, options.live, {}, everything=options.all):
+            output.line(line)
+    return trace_status(rows.trace)
+
+
+def _around(
+    ruleset: Ruleset, options: argparse.Namespace, question: Question
+) -> tuple[list[Interface], list[str]]:
+    named = [_interface(text) for text in options.address]
+    interfaces, assumed = _joined(named), []
+    for name in filter(None, {question.interface, options.route}):
+        if all(name != each.name for each in interfaces):
+            interfaces.append(Interface(name, (), up=True))
+    for bridge in _bridges(ruleset):
+        if all(bridge.name != each.name for each in interfaces):
+            interfaces.append(bridge)
+            network = bridge.addresses[0].network
+            assumed.append(f"{bridge.name} has {network}, as a MASQUERADE rule says.")
+    try:
+        destination = ip_address(question.destination.strip())
+    except ValueError:
+        return interfaces, assumed
+    inside = any(
+        destination.version == each.version and destination in each.network
+        for interface in interfaces
+        for each in interface.addresses
+    )
+    if not named and not inside:
+        own = Interface(question.interface or "lo", (ip_interface(destination),), up=True)
+        assumed.append(f"{destination} is the host's own address.")
+        return _joined([*interfaces, own]), assumed
+    return interfaces, assumed
+
+
+def _interface(text: str) -> Interface:
+    name, _, address = text.partition("=")
+    try:
+        return Interface(name, (ip_interface(address),), up=True)
+    except ValueError as error:
+        raise InputError(
+            f"--address: {text} is not NAME=ADDRESS/LENGTH, such as ens33=192.0.2.10/24"
+        ) from error
+
+
+def _joined(interfaces: list[Interface]) -> list[Interface]:
+    """Put the addresses of one interface together."""
+    found: dict[str, Interface] = {}
+    for each in interfaces:
+        known = found.get(each.name)
+        found[each.name] = replace(known, addresses=(*known.addresses, *each.addresses)) if known else each
+    return list(found.values())
+
+
+def _bridges(ruleset: Ruleset) -> Iterator[Interface]:
+    """Yield the bridges of `-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE`."""
+    chain = ruleset.chain("nat", "POSTROUTING")
+    for rule in chain.rules if chain else ():
+        if rule.target is None or rule.target.name != "MASQUERADE":
+            continue
+        options = {option.name: option for match in rule.matches for option in match.options}
+        source, out = options.get("-s"), options.get("-o")
+        if len(options) == 2 and source and out and out.negated and not source.negated:
+            # The network's own address stands for the bridge: which one it has, the rule does not say.
+            yield Interface(out.values[0], (ip_interface(source.values[0]),), up=True)

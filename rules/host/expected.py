@@ -1,0 +1,70 @@
+"""Ask, right after a load, whether the document's expectations hold of what the kernel has now.
+
+Owns the look around that this needs (interfaces, sockets, containers) and the decision whether the load may
+stay. Whether an expectation holds is for rules.netfilter.expectations; this changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rules.host.snapshot import observe
+from rules.netfilter.describe import counted
+from rules.netfilter.document import Document
+from rules.netfilter.expectations import Finding, Sight, check_expectations, failing
+from rules.netfilter.model import Ruleset
+from rules.netfilter.simulation.exposure import external_interfaces
+from rules.netfilter.simulation.simulate import prepare
+from rules.queue.sight import listening_of, surroundings_of
+from rules.queue.snapshots import Backend, Family
+
+_NAMED = 5
+
+
+class Unexpected(Exception):  # noqa: N818 - it states a fact
+    """What is loaded breaks expectations; the text names them."""
+
+    def __init__(self, broken: tuple[Finding, ...]) -> None:
+        named = "; ".join(str(each) for each in broken[:_NAMED])
+        more = f"; and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+        super().__init__(f"{counted(len(broken), 'expectation')} not met. {named}{more}")
+
+
+def check_loaded(
+    document: Document,
+    backend: Backend,
+    rulesets: Mapping[Family, Ruleset],
+    saves: Mapping[Family, bytes],
+    *,
+    override: bool,
+    docker_socket: Path | None = None,
+) -> str:
+    """Check a document's expectations against what was just read back; return what there is to say.
+
+    Raises Unexpected when one fails and nobody overrode that.
+    """
+    if not document.expectations:
+        return "there are none"
+    snapshot = observe("", seen=(backend, dict(saves)), docker_socket=docker_socket)
+    surroundings = surroundings_of(snapshot)
+    sight = Sight(
+        {family: prepare(ruleset, surroundings, family) for family, ruleset in rulesets.items()},
+        external_interfaces(document.settings.external_interfaces, surroundings),
+        listening_of(snapshot, rulesets.get(4)),
+        document.rules,
+    )
+    findings = check_expectations(document.expectations, sight)
+    broken = failing(findings)
+    if broken and not override:
+        raise Unexpected(broken)
+    return _words(findings, broken)
+
+
+def _words(findings: tuple[Finding, ...], broken: tuple[Finding, ...]) -> str:
+    doubtful = [each for each in findings if each.state == "unknown"]
+    parts = [f"{len(findings) - len(broken) - len(doubtful)} of {len(findings)} hold"]
+    if broken:
+        parts.append(f"overridden: {'; '.join(str(each) for each in broken[:_NAMED])}")
+    parts += [str(each) for each in doubtful[:_NAMED]]
+    return ". ".join(parts)[:3500]

@@ -1,0 +1,325 @@
+"""Owns rules and chains in the form in which a walk goes through them.
+
+Conditions are shared between rules. A chain leaves out, by the ports and the destination of the packet, what
+cannot match it, and takes many rules in a row that differ in their source alone as one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from rules.netfilter.model import Chain, Family, Rule, Ruleset
+from rules.netfilter.simulation.addresses import AddressSet
+from rules.netfilter.simulation.conditions import Condition, IndexedBy, SourceCondition
+from rules.netfilter.simulation.connections import NO_CONNECTION, original_port
+from rules.netfilter.simulation.reading import Reader, spelt_rule
+from rules.netfilter.simulation.runs import Part, Run, segments
+from rules.netfilter.simulation.state import State
+from rules.netfilter.simulation.surroundings import Surroundings
+from rules.netfilter.simulation.targets import Action, Setting, read_action
+from rules.netfilter.simulation.trace import Outcome, Step, Verdict
+
+_NOT_WALKED = frozenset({("nat", "INPUT"), ("nat", "POSTROUTING")})
+_MOST_REMEMBERED = 1024
+_MOST_ROWS = 64
+_WORTH_JOINING = 16
+_FEWEST_IN_RUN = 4
+_UNASKED = object()
+_ENDING = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN"})
+
+
+class CompiledRule:
+    """One rule: what it asks, which sources it is for, and what it does."""
+
+    __slots__ = (
+        "_verdict",
+        "action",
+        "conditions",
+        "dynamic",
+        "ends",
+        "position",
+        "questions",
+        "rule",
+        "source",
+    )
+
+    def __init__(
+        self,
+        rule: Rule,
+        position: int,
+        conditions: tuple[Condition, ...],
+        sources: tuple[SourceCondition, ...],
+        action: Action,
+        family: Family,
+    ) -> None:
+        self.rule = rule
+        self.position = position
+        self.conditions = conditions
+        self.questions = sources
+        self.source = AddressSet.everything(family)
+        for source in sources:
+            if source.fixed is not None:
+                self.source = self.source.intersection(source.fixed)
+        self.dynamic = tuple(source for source in sources if source.fixed is None)
+        self.action = action
+        self.ends = action.kind in _ENDING and not self.dynamic
+        self._verdict: Verdict | None = None
+
+    @property
+    def number(self) -> int:
+        """The rule's place in its chain, from 1."""
+        return self.position + 1
+
+    @property
+    def rules(self) -> tuple[CompiledRule, ...]:
+        """The rule, as a run of one."""
+        return (self,)
+
+    @property
+    def place(self) -> str:
+        """The rule in a few words: which one of which chain."""
+        return f"rule {self.number} of {self.rule.chain} in {self.rule.table}"
+
+    def matching(self, state: State, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
+        """Return the sources that the rule is for, and those of which nobody can tell."""
+        holds = sources.intersection(self.source)
+        unknown = AddressSet.nothing(sources.family)
+        for question in self.dynamic:
+            assert question.split is not None
+            yes, maybe = question.split(state, holds.union(unknown))
+            unknown = maybe.union(yes.intersection(unknown))
+            holds = yes.intersection(holds)
+        return holds, unknown
+
+    def without(self, sources: AddressSet, holds: AddressSet) -> AddressSet:
+        """Return the sources that go past the rule."""
+        return sources.difference(holds)
+
+    def parts(self, matched: AddressSet) -> Sequence[Part]:
+        """Say which rule decides about which of the sources that match."""
+        return ((matched, self.verdict),)
+
+    def rule_for(self, sources: AddressSet) -> CompiledRule:
+        """Return the rule that matches these sources."""
+        return self
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of a rule that ends the way of a packet."""
+        if self._verdict is None:
+            kind = self.action.kind
+            assert kind in ("ACCEPT", "DROP", "REJECT", "UNKNOWN")
+            reason = f"{self.place}: {self.action.text}" if kind == "UNKNOWN" else ""
+            outcome: Outcome = "unknown" if kind == "UNKNOWN" else "matched"
+            step = Step(self.rule.table, self.rule.chain, self.number, self.rule, outcome, self.why)
+            self._verdict = Verdict(kind, self.action.reject_with, reason, step)
+        return self._verdict
+
+    @property
+    def why(self) -> str:
+        """Why the rule matches, and what it does then."""
+        asked = [question.yes for question in self.questions]
+        asked += [condition.yes for condition in self.conditions]
+        return f"{', '.join(asked) or 'every packet matches'}: {self.action.text}"
+
+    def decide(self, state: State, source: AddressSet) -> bool | None:
+        """Say whether the rule matches for one source; None when that cannot be told."""
+        answer = all_hold(self.conditions, state) if self.source.holds(source.intervals[0][0]) else False
+        if answer is False or not self.dynamic:
+            return answer
+        holds, unknown = self.matching(state, source)
+        return answer if holds else (None if unknown else False)
+
+    def why_not(self, state: State, sources: AddressSet) -> str:
+        """Why the rule does not match."""
+        for question in self.questions:
+            fixed = question.fixed
+            if fixed is not None and not sources.intersection(fixed):
+                return question.no
+        for condition in self.conditions:
+            if condition.decide(state) is False:
+                return condition.no
+        return next((question.no for question in self.dynamic), "it does not match")
+
+
+Item = CompiledRule | Run[CompiledRule]
+
+
+class CompiledChain:
+    """A chain; `policy` is the verdict at its end, None for the chains that people make."""
+
+    def __init__(self, chain: Chain, table: str, rules: Sequence[CompiledRule]) -> None:
+        self.table = table
+        self.name = chain.name
+        self.rules = tuple(rules)
+        self.builtin = chain.builtin
+        self.policy = policy_verdict(table, chain.name, chain.policy or "ACCEPT")
+        self._items = joined_runs(rules)
+        self._general: list[tuple[int, Item]] = []
+        self._indexed: dict[IndexedBy, dict[int, list[tuple[int, Item]]]] = {
+            "port": {},
+            "original port": {},
+            "destination": {},
+        }
+        for item in self._items:
+            self._index(item)
+        self._remembered: dict[tuple[int | None, ...], tuple[Item, ...]] = {}
+        self._rows: dict[tuple[int, ...], Run[CompiledRule]] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Say whether the chain lets everything through and has no rule that could see it."""
+        return not self.rules and self.policy.kind == "ACCEPT"
+
+    def items(self, state: State, position: int, *, one_source: bool) -> Sequence[Item]:
+        """Return what may match a packet from a position on, in order.
+
+        For many sources it pays to join also rules that ask for different things, which all hold.
+        """
+        found = self._possible(state, position)
+        return found if one_source or len(found) < _WORTH_JOINING else self._joined(found, state)
+
+    def _possible(self, state: State, position: int) -> Sequence[Item]:
+        port = state.destination_port if state.has_ports else NO_CONNECTION
+        key = (port, original_port(state), state.destination)
+        found = self._remembered.get(key)
+        if found is None:
+            if len(self._remembered) > _MOST_REMEMBERED:
+                self._remembered.clear()
+            found = self._remembered[key] = self._candidates(*key)
+        if position == 0:
+            return found
+        return found[bisect_left(found, position, key=lambda item: item.position) :]
+
+    def _candidates(self, *values: int | None) -> tuple[Item, ...]:
+        lists = [self._general]
+        for index, value in zip(self._indexed.values(), values, strict=True):
+            lists += index.values() if value is None else [index.get(value, [])]
+        found = {position: item for one in lists for position, item in one}
+        return tuple(found[position] for position in sorted(found))
+
+    def _joined(self, items: Sequence[Item], state: State) -> list[Item]:
+        joined: list[Item] = []
+        row: list[Item] = []
+        for item in items:
+            answer = all_hold(item.conditions, state)
+            if answer is False:
+                continue
+            ends = answer is True and item.ends
+            if row and not (ends and item.action is row[0].action):
+                joined += self._row(row)
+                row = []
+            (row if ends else joined).append(item)
+        return [*joined, *self._row(row)]
+
+    def _row(self, row: Sequence[Item]) -> Sequence[Item]:
+        """Join rules of which all conditions hold; the same ones are joined for other ports, too."""
+        if len(row) < _FEWEST_IN_RUN:
+            return row
+        key = tuple(item.position for item in row)
+        if key not in self._rows:
+            if len(self._rows) > _MOST_ROWS:
+                self._rows.clear()
+            self._rows[key] = _run([rule for item in row for rule in item.rules], ())
+        return [self._rows[key]]
+
+    def _index(self, item: Item) -> None:
+        entry = (item.position, item)
+        for condition in item.conditions:
+            if condition.field is not None:
+                index = self._indexed[condition.field]
+                for value in condition.values:
+                    index.setdefault(value, []).append(entry)
+                return
+        self._general.append(entry)
+
+
+def policy_verdict(table: str, chain: str, policy: str) -> Verdict:
+    """Return the verdict at the end of a built-in chain."""
+    step = Step(table, chain, 0, None, "policy", f"no rule decided, the policy is {policy}")
+    if policy == "ACCEPT":
+        return Verdict("ACCEPT", step=step)
+    if policy == "DROP":
+        return Verdict("DROP", step=step)
+    return Verdict("UNKNOWN", reason=f"the policy {policy} of {chain} in {table}", step=step)
+
+
+def joined_runs(rules: Sequence[CompiledRule]) -> list[Item]:
+    """Leave out what only counts or logs, and join rules in a row that differ in their source alone."""
+    items: list[Item] = []
+    row: list[CompiledRule] = []
+    for rule in (*(rule for rule in rules if rule.action.kind != "CONTINUE"), None):
+        if row and (rule is None or not _alike(row[-1], rule)):
+            items += [_run(row, row[0].conditions)] if len(row) >= _FEWEST_IN_RUN else row
+            row = []
+        if rule is not None:
+            row.append(rule)
+    return items
+
+
+def _alike(one: CompiledRule, other: CompiledRule) -> bool:
+    return one.ends and other.ends and one.conditions == other.conditions and one.action is other.action
+
+
+def _run(row: Sequence[CompiledRule], conditions: tuple[Condition, ...]) -> Run[CompiledRule]:
+    return Run(tuple(row), conditions, segments([rule.source for rule in row]))
+
+
+def all_hold(conditions: Sequence[Condition], state: State) -> bool | None:
+    """Say whether all conditions hold for a packet, of which each is asked once."""
+    memo = state.memo
+    answers: bool | None = True
+    for condition in conditions:
+        answer = memo.get(condition, _UNASKED)
+        if answer is _UNASKED:
+            answer = memo[condition] = condition.decide(state)
+        if answer is False:
+            return False
+        if answer is None:
+            answers = None
+    return answers
+
+
+def compile_chains(
+    ruleset: Ruleset, surroundings: Surroundings, family: Family
+) -> Mapping[tuple[str, str], CompiledChain]:
+    """Compile every chain that a walk may come to, by table and name."""
+    reader = Reader(_without_changed_sets(ruleset, surroundings), family)
+    chains: dict[tuple[str, str], CompiledChain] = {}
+    for table in ruleset.tables.values():
+        setting = Setting(family, surroundings, table.chains.keys())
+        for chain in table.chains.values():
+            if (table.name, chain.name) not in _NOT_WALKED:
+                rules = [_compile(rule, at, reader, setting) for at, rule in enumerate(chain.rules)]
+                chains[table.name, chain.name] = CompiledChain(chain, table.name, rules)
+    return chains
+
+
+def _compile(rule: Rule, position: int, reader: Reader, setting: Setting) -> CompiledRule:
+    matches, target = spelt_rule(rule, setting.family)
+    asked = reader.conditions(matches)
+    return CompiledRule(
+        rule,
+        position,
+        tuple(one for one in asked if isinstance(one, Condition)),
+        tuple(one for one in asked if isinstance(one, SourceCondition)),
+        read_action(target, setting),
+        setting.family,
+    )
+
+
+def _without_changed_sets(ruleset: Ruleset, surroundings: Surroundings) -> Surroundings:
+    """Forget the sets that rules add to or take from: their members are not those that were seen."""
+    changed = {
+        option.values[0]
+        for table in ruleset.tables.values()
+        for chain in table.chains.values()
+        for rule in chain.rules
+        if "-j SET" in rule.text and rule.target is not None
+        for option in rule.target.options
+        if option.values
+    }
+    kept = {name: one for name, one in surroundings.sets.items() if name not in changed}
+    return replace(surroundings, sets=kept)

@@ -1,0 +1,66 @@
+"""Read what is doubtful about rules, measured against what was seen to listen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from rules.models import Host
+from rules.netfilter.document import DocumentRule
+from rules.netfilter.rule_warnings import RuleWarning, rule_warnings, without_rule
+from rules.netfilter.simulation.offers import Offer, offers_of
+from rules.selectors.drafts import draft_document
+from rules.selectors.listening import listening_of
+from rules.selectors.memory import Memory
+from rules.selectors.snapshots import SnapshotView
+
+_offers: Memory[tuple[Offer, ...]] = Memory(4)
+_unruled: Memory[tuple[Unruled, ...]] = Memory(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Unruled:
+    """A published port that no rule is about, with the fields of a rule that would allow it."""
+
+    offer: Offer
+    values: Mapping[str, str]
+
+
+def warnings_of(
+    rules: Iterable[DocumentRule], view: SnapshotView | None
+) -> Mapping[str, tuple[RuleWarning, ...]]:
+    """Return the doubts about some rules, by their id; without a snapshot only what needs none."""
+    offers = offers_seen(view) if view else ()
+    sockets_known = view is not None and bool(view.snapshot.sockets)
+    found = {}
+    for rule in rules:
+        doubts = rule_warnings(rule, offers, sockets_known=sockets_known)
+        if view is None:
+            doubts = tuple(each for each in doubts if each.code != "idle")
+        if doubts:
+            found[rule.id] = doubts
+    return found
+
+
+def published_without_rule(host: Host, view: SnapshotView) -> tuple[Unruled, ...]:
+    """Return the published ports that no rule of the draft is about."""
+    key = (host.pk, host.created_at, host.draft_version, view.snapshot.taken_at)
+    return _unruled.made(key, lambda: _read(host, view))
+
+
+def offers_seen(view: SnapshotView) -> tuple[Offer, ...]:
+    """Return all that was seen to be offered to the network."""
+    key = (view.snapshot.host, view.snapshot.taken_at)
+    return _offers.made(key, lambda: offers_of(listening_of(view)))
+
+
+def _read(host: Host, view: SnapshotView) -> tuple[Unruled, ...]:
+    return tuple(
+        Unruled(offer, _values(offer))
+        for offer in without_rule(draft_document(host).rules, offers_seen(view))
+    )
+
+
+def _values(offer: Offer) -> dict[str, str]:
+    values = {"scope": "container", "protocol": offer.protocol, "ports": str(offer.port)}
+    return {**values, "comment": offer.name} if offer.name else values

@@ -1,0 +1,47 @@
+"""What is doubtful about a rule while it is typed: hints beside the form, which stop nothing."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from rules.forms import RuleForm
+from rules.models import Host
+from rules.netfilter.document import DocumentRule, validate_rule
+from rules.netfilter.errors import DocumentError
+from rules.selectors.coverings import covering_rule
+from rules.selectors.rule_warnings import warnings_of
+from rules.selectors.snapshots import latest_snapshot
+from rules.views.page import host_or_404, text_asked
+
+
+@require_safe
+def rule_doubts(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Answer the hints about the rule that the form's fields in the address say; nothing while it is none."""
+    host = host_or_404(host_name)
+    context = {
+        "host": host,
+        **doubts_about(host, typed_rule(RuleForm(request.GET), text_asked(request, "key"))),
+    }
+    response = render(request, "rules/partials/rule_doubts.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def typed_rule(form: RuleForm, key: str = "") -> DocumentRule | None:
+    """Return the rule that a form says, with the id of the one that is edited; None while it is none."""
+    if not form.is_valid():
+        return None
+    try:
+        return validate_rule({**form.document_values(), **({"id": key} if key else {})})
+    except DocumentError:
+        return None
+
+
+def doubts_about(host: Host, rule: DocumentRule | None) -> dict[str, object]:
+    """Return what the template of the hints shows."""
+    if rule is None:
+        return {"warnings": (), "covered_by": None}
+    found = warnings_of([rule], latest_snapshot(host))
+    return {"warnings": found.get(rule.id, ()), "covered_by": covering_rule(host, rule)}

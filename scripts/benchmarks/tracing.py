@@ -1,0 +1,185 @@
+"""The simulator: one packet through 10,000 rules, and who reaches 200 ports, in three kinds of rulesets."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
+
+from rules.netfilter.model import Family
+from rules.netfilter.render import render_restore
+from rules.netfilter.replay import parse_restore
+from rules.netfilter.simulation.exposure import expose
+from rules.netfilter.simulation.offers import Offer
+from rules.netfilter.simulation.packet import Packet
+from rules.netfilter.simulation.simulate import Prepared, prepare, simulate
+from rules.netfilter.simulation.surroundings import Interface, Surroundings
+from scripts.benchmarks.documents import make_document
+from scripts.benchmarks.measure import median, milliseconds, print_table
+
+RULES = 10_000
+PORTS = 200
+PACKETS = 200
+FAMILIES: tuple[Family, Family] = (4, 6)
+FIRST_PORT = 1_024
+
+SURROUNDINGS = Surroundings(
+    interfaces=(
+        Interface("lo", (ip_interface("127.0.0.1/8"), ip_interface("::1/128")), True),
+        Interface("ens33", (ip_interface("192.0.2.1/24"), ip_interface("2001:db8::1/64")), True),
+        Interface(
+            "docker0", (ip_interface("172.17.0.1/16"), ip_interface("fd00:17::1/64")), True, kind="bridge"
+        ),
+    ),
+    default_routes={4: ("ens33",), 6: ("ens33",)},
+)
+
+
+def measure_trace() -> None:
+    """Print how long compiling, a packet and an exposure take."""
+    rows = []
+    for title, write in RULESETS.items():
+        saves = {family: write(family) for family in FAMILIES}
+        rulesets = {family: parse_restore(text, family=family) for family, text in saves.items()}
+        make = partial(prepare, rulesets[4], SURROUNDINGS, 4)
+        prepared = {family: prepare(rulesets[family], SURROUNDINGS, family) for family in FAMILIES}
+        traces = [_time(partial(_trace, prepared[4], one)) for one in _packets()]
+        exposed = _time(partial(_expose, prepared))
+        rows.append(
+            (
+                title,
+                milliseconds(_time(make)),
+                milliseconds(median(traces)),
+                milliseconds(max(traces)),
+                milliseconds(exposed),
+            )
+        )
+    print_table(
+        f"Trace and exposure, {RULES:,} rules, processor time (aims: a trace 20 ms, {PORTS} ports 1,000 ms)",
+        ("", "compile, one family", "trace", "slowest trace", f"{PORTS} ports, both families"),
+        rows,
+    )
+
+
+def _trace(prepared: Prepared, packet: Packet) -> object:
+    return simulate(prepared, packet).steps
+
+
+def _time(call: Callable[[], object]) -> float:
+    """Return the best of three processor times in seconds; nothing here waits for anything."""
+    best = float("inf")
+    for _ in range(3):
+        began = time.process_time()
+        call()
+        best = min(best, time.process_time() - began)
+    return best
+
+
+def _expose(prepared: Mapping[Family, Prepared]) -> object:
+    offers = [Offer("tcp", port, None, "", FAMILIES, "process", "bench", "") for port in _ports()]
+    return expose(offers, prepared, [SURROUNDINGS.interfaces[1]])
+
+
+def _ports() -> range:
+    """Choose ports all over the place: half of them are published by containers."""
+    return range(FIRST_PORT, FIRST_PORT + 50 * PORTS, 50)
+
+
+def _packets() -> list[Packet]:
+    chance = random.Random(1)  # noqa: S311
+    return [
+        Packet(
+            family=4,
+            source=IPv4Address(10 << 24 | chance.randrange(RULES)),
+            destination=ip_address("192.0.2.1"),
+            protocol=6,
+            in_interface="ens33",
+            source_port=40_000,
+            destination_port=FIRST_PORT + chance.randrange(50 * PORTS),
+        )
+        for _ in range(PACKETS)
+    ]
+
+
+def _own(family: Family) -> str:
+    """Write what a document of this size renders to, on a Docker host."""
+    return _docker(family) + render_restore(make_document(RULES), family, live=None)
+
+
+def _refused_sources(family: Family) -> str:
+    """Write a list of addresses, each logged and dropped, before the host's own rules."""
+    lines = [
+        f"-A INPUT -s {_source(family, number)} -j {target}"
+        for number in range(RULES // 2)
+        for target in ("LOG", "DROP")
+    ]
+    return "\n".join(["*filter", ":INPUT ACCEPT [0:0]", *lines, "COMMIT", _docker(family)])
+
+
+def _by_hand(family: Family) -> str:
+    """Write what a host has that people have looked after for years, a kind of rule after the other."""
+    shapes: list[Callable[[int], str]] = [
+        lambda number: f"-s {_source(family, number)} -p tcp -m tcp --dport {_port(number)} -j ACCEPT",
+        lambda number: f"-s {_source(family, number)} -p udp -m udp --dport {_port(number)} -j ACCEPT",
+        lambda number: f"-p tcp -m multiport --dports {_port(number)},{_port(number + 7)} -j ACCEPT",
+        lambda number: f"-i ens33 -s {_source(family, number)} -m conntrack --ctstate NEW -j DROP",
+        lambda number: f"-i tun{number % 10} -s {_source(family, number)} -j DROP",
+        lambda number: f"-s {_source(family, number)} -d {_destination(family, number)} -j REJECT",
+    ]
+    lines = [f"-A INPUT {shapes[number * len(shapes) // RULES](number)}" for number in range(RULES)]
+    return "\n".join(["*filter", ":INPUT DROP [0:0]", *lines, "COMMIT", _docker(family)])
+
+
+def _docker(family: Family) -> str:
+    """Write the chains of a Docker host that publishes every second of the ports."""
+    inner = {4: "172.17.0.2", 6: "fd00:17::2"}[family]
+    to = inner if family == 4 else f"[{inner}]"
+    published = list(_ports())[::2]
+    return "\n".join(
+        [
+            "*nat",
+            ":DOCKER - [0:0]",
+            "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+            *(
+                f"-A DOCKER ! -i docker0 -p tcp -m tcp --dport {port} -j DNAT --to-destination {to}:{port}"
+                for port in published
+            ),
+            "COMMIT",
+            "*filter",
+            ":FORWARD DROP [0:0]",
+            ":DOCKER - [0:0]",
+            ":DOCKER-USER - [0:0]",
+            "-A FORWARD -j DOCKER-USER",
+            "-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "-A FORWARD -o docker0 -j DOCKER",
+            *(
+                f"-A DOCKER -d {inner} ! -i docker0 -o docker0 -p tcp -m tcp --dport {port} -j ACCEPT"
+                for port in published
+            ),
+            "COMMIT",
+            "",
+        ]
+    )
+
+
+def _source(family: Family, number: int) -> str:
+    if family == 4:
+        return f"{IPv4Address(10 << 24 | number * 7 % RULES)}/32"
+    return f"{IPv6Address((0x20010DB8 << 96) | number * 7 % RULES)}/128"
+
+
+def _destination(family: Family, number: int) -> str:
+    return str(IPv4Address(172 << 24 | number) if family == 4 else IPv6Address((0xFD00 << 112) | number))
+
+
+def _port(number: int) -> int:
+    return FIRST_PORT + number % (50 * PORTS)
+
+
+RULESETS: Mapping[str, Callable[[Family], str]] = {
+    "rules of dockerfw": _own,
+    "a list of refused sources": _refused_sources,
+    "written by hand": _by_hand,
+}

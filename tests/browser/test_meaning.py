@@ -1,0 +1,102 @@
+"""What rules mean, as people meet it: hints while they type, expectations, what an apply does to others."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.person import Person
+from tests.browser.screens import Screens
+from tests.browser.stack import Stack
+
+pytestmark = pytest.mark.browser
+MAIN = "main"
+
+
+def test_expectations_and_what_an_apply_would_do(stack: Stack, alice: Person, screens: Screens) -> None:
+    page = alice.page
+    expect_something(alice, screens)
+    type_a_doubtful_rule(alice, screens)
+    alice.goto("review/")
+    main = page.locator(MAIN)
+    expect(main).to_contain_text("For those outside")
+    expect(main).to_contain_text("You would still get in. You come from 127.0.0.1")
+    expect(main).to_contain_text("3306/tcp of the host from anywhere is refused would fail")
+    screens.take(page, "review-consequences")
+    before = stack.our_rules()
+    with alice.watch.expecting(422):
+        alice.start_apply("Let the database be reached")
+        expect(page.locator("#id_override_error")).to_be_visible()
+        assert "Say why it has to be applied all the same." in alice.field_error("Why all the same")
+    assert page.get_by_label("Why", exact=True).input_value() == "Let the database be reached"
+    screens.take(page, "review-override")
+    page.get_by_label("Why all the same").fill("a move, for one day")
+    alice.press("Apply")
+    alice.expect_applied()
+    assert stack.our_rules() != before
+    expect(page.locator(MAIN)).to_contain_text("1 of 2 hold")
+    expect(page.locator(MAIN)).to_contain_text("Expectations overridden: a move, for one day")
+    alice.goto("expectations/")
+    expect(page.locator(MAIN)).to_contain_text("It fails now: from anywhere by IPv4 it is let through by")
+    screens.take(page, "expectations")
+    alice.goto("history/")
+    expect(page.locator(MAIN)).to_contain_text("Expectations overridden: a move, for one day")
+    take_it_back(alice)
+
+
+def expect_something(alice: Person, screens: Screens) -> None:
+    """Write two expectations down, one of them with a mistake first."""
+    page = alice.page
+    alice.goto("expectations/")
+    expect(page.locator(MAIN)).to_contain_text("Nothing is expected yet")
+    screens.take(page, "expectations-empty")
+    alice.follow("New expectation")
+    page.get_by_label("Port", exact=True).fill("33o6")
+    page.get_by_role("radio", name=re.compile("^It is refused")).check()
+    page.get_by_label("Comment", exact=True).fill("databases are for the inside")
+    with alice.watch.expecting(422):
+        alice.press("Save to the draft")
+        assert "33o6 is not a port" in alice.field_error("Port")
+    screens.take(page, "expectation-form-error")
+    page.get_by_label("Port", exact=True).fill("3306")
+    alice.press("Save to the draft")
+    expect(page.locator(MAIN)).to_contain_text("3306/tcp of the host from anywhere is refused")
+    alice.follow("New expectation")
+    page.locator('select[name="protocol"]').select_option("icmp")
+    alice.press("Save to the draft")
+    expect(page.locator(MAIN)).to_contain_text("icmp of the host from anywhere passes")
+
+
+def type_a_doubtful_rule(alice: Person, screens: Screens) -> None:
+    """Open a database to the world: the form says so while it is typed, and takes it."""
+    page = alice.page
+    alice.goto("rules/new/")
+    alice.fill_rule("host", "3306", comment="for everybody")
+    page.get_by_label("From", exact=True).focus()
+    hint = page.locator("#rule-doubts")
+    expect(hint).to_contain_text("MySQL is a database that anyone may reach here")
+    screens.take(page, "rule-doubts")
+    page.get_by_label("From", exact=True).fill("198.51.100.0/24")
+    page.get_by_label("Comment", exact=True).focus()
+    expect(hint).not_to_contain_text("MySQL")
+    page.get_by_label("From", exact=True).fill("")
+    page.get_by_label("Comment", exact=True).focus()
+    expect(hint).to_contain_text("MySQL")
+    alice.save_rule()
+    expect(alice.rule_row("for everybody")).to_contain_text("MySQL is a database that anyone may reach here")
+    screens.take(page, "rules-doubts")
+
+
+def take_it_back(alice: Person) -> None:
+    """Leave nothing behind for other tests."""
+    page = alice.page
+    alice.goto("rules/")
+    alice.rule_row("for everybody").get_by_role("button", name=re.compile("^Delete")).click()
+    expect(alice.rule_row("for everybody")).to_contain_text("to be removed")
+    for sentence in ("3306/tcp of the host", "icmp of the host"):
+        alice.goto("expectations/")
+        page.get_by_role("button", name=f"Delete: {sentence}").click()
+        expect(page.locator(MAIN)).to_contain_text(f"Not expected any more: {sentence}")
+    alice.apply("Take it back")

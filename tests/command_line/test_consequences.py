@@ -1,0 +1,145 @@
+"""What a load would mean, on the command line: exposure, expectations, and the SSH session of the caller."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from rules.command_line import applying, stored
+from rules.models import Apply, AuditEvent, Host
+from rules.selectors.drafts import draft_document
+from rules.services.actors import Actor
+from rules.services.expectations import expectation_create
+from rules.services.rules import rule_create
+from tests.command_line.conftest import firewall
+from tests.command_line.test_stored import PlayedRoot
+from tests.queue.conftest import RedisServer
+from tests.services.confirmed import confirm
+from tests.services.kernel import snapshot_store
+
+OFFICE = "203.0.113.0/24"
+SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "source": OFFICE}
+WEB = {"protocol": "tcp", "port": 443, "passes": True}
+SESSION = "198.51.100.7 50022 192.0.2.1 22"
+
+
+@pytest.fixture
+def edited(transactional_db: None, host: Host, alice: Actor, queue: RedisServer) -> Host:
+    """A draft that lets the office in by SSH, on a host that holds nothing of ours yet."""
+    rule_create(host=host, actor=alice, values=SSH)
+    snapshot_store(host, None)
+    return Host.objects.get(pk=host.pk)
+
+
+@pytest.fixture(autouse=True)
+def at_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No SSH session, and no long wait for a root worker that is not there."""
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    monkeypatch.setattr(stored, "LOOK_SECONDS", 0.05)
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[], PlayedRoot]:
+    """A root worker that confirms."""
+
+    def start() -> PlayedRoot:
+        root = PlayedRoot("confirmed")
+        monkeypatch.setattr(applying, "sleep", root.sleep)
+        return root
+
+    return start
+
+
+def test_plan_says_who_reaches_more_or_less(edited: Host, alice: Actor) -> None:
+    done = firewall("plan")
+    assert done.status == 1
+    sentence = "22/tcp of the host is reachable from 203.0.113.0/24 only, no longer from anywhere"
+    assert done.out.splitlines()[0] == f"- {sentence}"
+    expectation_create(host=edited, actor=alice, values=WEB)
+    lines = firewall("plan").out.splitlines()
+    assert lines[1].startswith(
+        "expected: 443/tcp of the host from anywhere passes: fails, from anywhere by IPv4"
+    )
+    found = json.loads(firewall("plan", "--json").out)
+    assert found["exposure"] == [{"kind": "closed", "sentence": sentence}]
+    assert [each["state"] for each in found["expectations"]] == ["fails"]
+    assert found["lock_out"] is None
+    assert found["families"]["4"]["added"]
+
+
+def test_what_breaks_an_expectation_needs_a_reason(
+    edited: Host, alice: Actor, play: Callable[[], PlayedRoot]
+) -> None:
+    expectation_create(host=edited, actor=alice, values=WEB)
+    refused = firewall("apply", "-m", "why", "--keep")
+    assert refused.status == 1
+    assert refused.err == (
+        "Nothing was applied: 1 expectation would fail. --override REASON does it all the same.\n"
+    )
+    assert not Apply.objects.exists()
+    root = play()
+    done = firewall("apply", "-m", "why", "--keep", "--override", "the shop moves")
+    assert done.status == 0, done.err
+    assert root.orders[0].override
+    assert Apply.objects.get().override == "the shop moves"
+    assert json.loads(firewall("history", "--json").out)[0]["override"] == "the shop moves"
+
+
+def test_over_ssh_being_shut_out_needs_a_word(
+    edited: Host, play: Callable[[], PlayedRoot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", SESSION)
+    refused = firewall("apply", "-m", "why", "--keep")
+    assert refused.status == 1
+    assert "SSH, as you are connected now: no, 198.51.100.7 would be refused at 22/tcp by rule" in refused.out
+    assert refused.err == "Nothing was applied: it would shut you out. --anyway does it all the same.\n"
+    assert not Apply.objects.exists()
+    play()
+    assert firewall("apply", "-m", "why", "--keep", "--anyway").status == 0
+    event = AuditEvent.objects.get(verb="apply-start")
+    assert event.after is not None
+    assert event.after["anyway"] is True
+
+
+def test_over_ssh_from_where_the_rules_let_in(
+    edited: Host, play: Callable[[], PlayedRoot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", "203.0.113.7 50022 192.0.2.1 22")
+    play()
+    done = firewall("apply", "-m", "why", "--keep")
+    assert done.status == 0, done.err
+    assert "still get in" not in done.out
+
+
+def test_a_roll_back_is_asked_the_same(edited: Host, alice: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    confirm(edited, alice)
+    rule_create(host=edited, actor=alice, values={**SSH, "source": "any"})
+    confirm(edited, alice)
+    snapshot_store(edited, draft_document(Host.objects.get(pk=edited.pk)), 2)
+    monkeypatch.setenv("SSH_CONNECTION", SESSION)
+    refused = firewall("rollback", "1", "-m", "back")
+    assert refused.status == 1
+    assert "it would shut you out" in refused.err
+    assert Apply.objects.count() == 2
+
+
+def test_which_expectations_hold_now(edited: Host, alice: Actor) -> None:
+    assert firewall("expectations").out == "nothing is expected\n"
+    expectation_create(host=edited, actor=alice, values=WEB)
+    good = firewall("expectations")
+    assert (good.status, good.out) == (0, "holds        443/tcp of the host from anywhere passes\n")
+    expectation_create(host=edited, actor=alice, values={"protocol": "tcp", "port": 3306, "passes": False})
+    named = {"protocol": "tcp", "port": 5432, "to": "container", "container": "db", "passes": False}
+    expectation_create(host=edited, actor=alice, values=named)
+    bad = firewall("expectations")
+    assert bad.status == 1
+    assert bad.out.splitlines()[1] == (
+        "FAILS        3306/tcp of the host from anywhere is refused: from anywhere by IPv4 it is let through"
+        " by the policy of filter INPUT"
+    )
+    assert bad.out.splitlines()[2].startswith("cannot tell  5432/tcp of container db")
+    found = json.loads(firewall("expectations", "--json").out)
+    assert [each["state"] for each in found] == ["holds", "fails", "unknown"]
+    assert found[1]["sources"][0] == "1.0.0.0/8"

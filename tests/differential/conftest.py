@@ -1,0 +1,21 @@
+"""One world for all tests here, since it takes seconds to build; each loads its own rulesets into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.differential.world import World
+from tests.lab.docker_host import why_unavailable
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    """The world, with whatever rules the test before left in it."""
+    reason = why_unavailable()
+    if reason:
+        pytest.skip(f"no world without a Docker engine: {reason}")
+    built = World()
+    yield built
+    built.delete()

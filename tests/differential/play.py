@@ -1,0 +1,200 @@
+"""Plays rulesets by chance: loads one, sends packets through it, and asks the simulator about each.
+
+A difference counts only when it is there again each time the packet is sent once more.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from rules.host.snapshot import observe
+from rules.netfilter.document import parse_document
+from rules.netfilter.parse import parse_save
+from rules.netfilter.render import render_restore
+from rules.netfilter.simulation.packet import Packet
+from rules.netfilter.simulation.reach import reach
+from rules.netfilter.simulation.simulate import Prepared, prepare, simulate
+from rules.netfilter.simulation.trace import Trace
+from rules.queue.sight import surroundings_of
+from tests.differential.comparison import compare, goes_back, report
+from tests.differential.evidence import Range, RigError
+from tests.differential.packets import forget, make_shot, to_packet
+from tests.differential.pools import Dice
+from tests.differential.rulesets import make_document, make_foreign, make_sets
+from tests.differential.sources import answer, edge, service_of
+from tests.differential.world import World
+from tests.kernel.namespace import FAMILIES
+
+PACKETS: Final = 25
+"""How many cases one ruleset of one family is good for."""
+
+_DATA: Final = Path(__file__).with_name("data")
+"""What Docker 28.5 saved of the same containers; the world's own engine may be older."""
+
+_AGAIN: Final = 2
+_SAYS: Final = {"passes": ("ACCEPT",), "refused": ("DROP", "REJECT")}
+
+Simulate = Callable[[Prepared, Packet], Trace]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was compared."""
+
+    cases: int = 0
+    rulesets: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    vague: Counter[str] = field(default_factory=Counter)
+    """Verdicts where something of the packet was kept from the simulator."""
+    sources: Counter[str] = field(default_factory=Counter)
+    hit: Counter[str] = field(default_factory=Counter)
+    """Rules whose counter moved, by their matches."""
+    disagreements: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """One family's ruleset in the kernel and in the simulator."""
+
+    title: str
+    sets: str
+    range: Range
+    prepared: Prepared
+
+
+class Player:
+    """Plays in a world; `ask` is the simulator, so that a test can put a wrong one in its place."""
+
+    def __init__(
+        self, world: World, seed: int, *, ask: Simulate = simulate, write_to: Path | None = None
+    ) -> None:
+        """Begin; disagreements go to files in `write_to` too."""
+        self.world = world
+        self.seed = seed
+        self.tally = Tally()
+        self._ask = ask
+        self._write_to = write_to
+        newer = {family: (_DATA / f"docker-28.v{family}.save").read_text() for family in FAMILIES}
+        self._engines = (("own", world.baseline), ("own", world.baseline), ("docker 28", newer))
+
+    def play(self, cases: int, *, first: int = 0, say: Callable[[str], None] = print) -> Tally:
+        """Compare so many cases more, beginning with ruleset number `first`."""
+        began = time.monotonic()
+        goal = self.tally.cases + cases
+        number = first
+        while self.tally.cases < goal:
+            self._play_ruleset(number, goal, say)
+            number += 1
+        self.tally.seconds += time.monotonic() - began
+        return self.tally
+
+    def _play_ruleset(self, number: int, goal: int, say: Callable[[str], None]) -> None:
+        dice = Dice(random.Random(f"{self.seed}-{number}"))
+        loaded = self._load(number, dice)
+        for each in loaded:
+            self.tally.rulesets += 1
+            for count in range(min(PACKETS, goal - self.tally.cases)):
+                self._case(each, f"{each.title}, packet {count}", dice, say)
+
+    def _load(self, number: int, dice: Dice) -> list[_Loaded]:
+        world, sets = self.world, make_sets(dice)
+        document = parse_document(make_document(dice))
+        engine, baselines = dice.one(self._engines)
+        world.host.run("ipset", "-exist", "restore", stdin=sets)
+        for family in FAMILIES:
+            foreign = make_foreign(dice, family, baselines[family])
+            world.host.restore(foreign, world.backend, family, noflush=False)
+            live = parse_save(world.host.save(world.backend, family))
+            ours = render_restore(document, family, live=live, revision=number)
+            world.host.restore(ours, world.backend, family)
+        with world.host.entered():
+            snapshot = observe("differential")
+        assert not snapshot.errors, snapshot.errors
+        surroundings = surroundings_of(snapshot)
+        return [
+            _Loaded(
+                f"seed {self.seed}, ruleset {number}, IPv{family}, {world.backend}, {engine}",
+                sets,
+                Range(world, family),
+                prepare(parse_save(snapshot.saves[family]), surroundings, family),
+            )
+            for family in FAMILIES
+        ]
+
+    def _case(self, loaded: _Loaded, title: str, dice: Dice, say: Callable[[str], None]) -> None:
+        shot = make_shot(dice, loaded.range.family)
+        service = service_of(self.world, shot)
+        found = reach(loaded.prepared, service) if service else None
+        if found is not None and dice.chance(0.5):
+            source = edge(found, dice)
+            if source is not None:
+                shot = replace(shot, wire=replace(shot.wire, source=source))
+        differences: tuple[str, ...] = ()
+        for _ in range(1 + _AGAIN):
+            trace = self._ask(loaded.prepared, to_packet(self.world, shot))
+            if goes_back(shot, trace):
+                self.tally.skipped["sent back to where it came from"] += 1
+                return
+            try:
+                seen = loaded.range.fire(shot)
+            except RigError as error:
+                self._disagree(f"{title}\n\n- {error}\n\n{loaded.range.save}", say)
+                return
+            comparison = compare(self.world, trace, seen)
+            differences = comparison.differences
+            if found is not None:
+                said = answer(found, shot.wire.source)
+                if said != "unknown" and seen.kind not in _SAYS.get(said, ()):
+                    differences += (f"by its sources it is {said}, and the kernel's verdict is {seen.kind}",)
+            vague = self._ask(loaded.prepared, forget(trace.packet, dice)).verdict.kind
+            if vague not in ("UNKNOWN", seen.kind):
+                differences += (f"knowing less it is {vague}, and the kernel's verdict is {seen.kind}",)
+            if not differences:
+                break
+        self.tally.cases += 1
+        if differences:
+            whole = replace(comparison, differences=differences)
+            self._disagree(report(loaded.range, whole, title=title, sets=loaded.sets), say)
+            return
+        self.tally.verdicts[comparison.trace.verdict.kind] += 1
+        self.tally.vague[vague] += 1
+        if comparison.unknown:
+            self.tally.unknown[comparison.unknown] += 1
+        if found is not None:
+            self.tally.sources[said] += 1
+        for at in seen.counted:
+            rule = loaded.range.rule(at)
+            self.tally.hit.update({match.module or "plain" for match in rule.matches} if rule else ())
+
+    def _disagree(self, text: str, say: Callable[[str], None]) -> None:
+        self.tally.disagreements.append(text)
+        say(text.split("\nSETS")[0])
+        if self._write_to is not None:
+            self._write_to.mkdir(parents=True, exist_ok=True)
+            name = "-".join(word.strip(",") for word in text.splitlines()[0].split())
+            (self._write_to / f"{name}.txt").write_text(text, errors="surrogateescape")
+
+
+def table(tally: Tally) -> str:
+    """Return the counts as text."""
+    lines = [f"{tally.cases} cases in {tally.rulesets} rulesets, {tally.seconds:.0f} s"]
+    lines += [f"{len(tally.disagreements)} disagreements"]
+    for name, counts in (
+        ("verdict", tally.verdicts),
+        ("UNKNOWN by", tally.unknown),
+        ("knowing less", tally.vague),
+        ("not sent", tally.skipped),
+        ("by its sources", tally.sources),
+        ("counted a rule with", tally.hit),
+    ):
+        lines += [f"{name:20} {key:24} {count:6}" for key, count in sorted(counts.items())]
+    return "\n".join(lines)

@@ -1,0 +1,94 @@
+"""Places in the world that packets are sent from and that see what arrives: a socket on one interface each.
+
+A tap sees frames before netfilter does and whoever they are for. The kernel behind it is deaf, so nothing
+there answers and disturbs the host's counters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from tests.kernel.namespace import Family, entering
+
+_ALL_PROTOCOLS: Final = 0x0003
+_OUTGOING: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A frame that a tap saw."""
+
+    place: str
+    frame: bytes
+
+    @property
+    def packet(self) -> bytes:
+        """The frame from its IP header on."""
+        return self.frame[14:]
+
+    @property
+    def is_ip(self) -> bool:
+        """Whether this is IPv4 or IPv6 at all."""
+        return self.frame[12:14] in (b"\x08\x00", b"\x86\xdd")
+
+
+class Tap:
+    """A raw socket on an interface of a namespace."""
+
+    def __init__(self, place: str, namespace: str, interface: str) -> None:
+        """Open it; `namespace` is a file, as Namespace.path is."""
+        self.place = place
+        with entering(namespace):
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            self._socket.bind((interface, _ALL_PROTOCOLS))
+        hardware: bytes = self._socket.getsockname()[4]
+        self.mac = hardware.hex(":")
+        self._socket.setblocking(False)
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame out of the interface."""
+        self._socket.send(frame)
+
+    def arrivals(self) -> list[Arrival]:
+        """Return what came in since the last time."""
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frame, address = self._socket.recvfrom(65535)
+                if address[2] != _OUTGOING:
+                    found.append(Arrival(self.place, frame))
+        return found
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+class LocalSender:
+    """Sends whole IP packets as the host itself, by its own routes."""
+
+    def __init__(self, namespace: str) -> None:
+        """Open its sockets."""
+        self._sockets: dict[Family, socket.socket] = {}
+        with entering(namespace):
+            for family, domain in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+                self._sockets[4 if family == 4 else 6] = socket.socket(
+                    domain, socket.SOCK_RAW, socket.IPPROTO_RAW
+                )
+
+    def send(self, packet: bytes, destination: str) -> None:
+        """Send a packet that begins with its IP header."""
+        # The kernel says EPERM of what its own rules drop, and that is an answer and no mistake.
+        with contextlib.suppress(PermissionError):
+            if ":" in destination:
+                self._sockets[6].sendto(packet, (destination, 0, 0, 0))
+            else:
+                self._sockets[4].sendto(packet, (destination, 0))
+
+    def close(self) -> None:
+        """Close its sockets."""
+        for opened in self._sockets.values():
+            opened.close()

@@ -1,0 +1,134 @@
+"""The rig itself: it finds out what the kernel did where that is plain, and never takes lost for dropped."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from tests.differential import evidence
+from tests.differential.evidence import HOST, Range, RigError, Shot, read_counters
+from tests.differential.frames import ICMP, ICMPV6, SCTP, TCP, UDP, Wire, checksum, crc32c
+from tests.differential.world import World
+from tests.kernel.namespace import FAMILIES, Family
+
+pytestmark = [pytest.mark.lab, pytest.mark.kernel]
+
+RULES = {
+    4: """*filter
+-I INPUT 1 -p tcp -m tcp --dport 22 -j DROP
+-I INPUT 2 -p tcp -m tcp --dport 23 -j REJECT --reject-with tcp-reset
+-I INPUT 3 -s 10.1.2.3 -j REJECT --reject-with icmp-host-prohibited
+-I INPUT 4 -s 8.8.8.8 -p tcp -j ACCEPT
+-I DOCKER-USER 1 -s 10.1.2.3 -j REJECT --reject-with icmp-admin-prohibited
+-I DOCKER-USER 2 -i veth+ -m physdev --physdev-is-bridged -p udp -j DROP
+-I OUTPUT 1 -d 9.9.9.9 -j DROP
+COMMIT
+*raw
+-I PREROUTING 1 -s 192.0.2.55 -j DROP
+COMMIT
+""",
+    6: """*filter
+-I INPUT 1 -p tcp -m tcp --dport 22 -j DROP
+-I INPUT 2 -s fd00:1::3 -j REJECT --reject-with icmp6-adm-prohibited
+COMMIT
+""",
+}
+
+
+def shot(
+    place: str, source: str, destination: str, protocol: int = TCP, port: int = 80, **more: object
+) -> Shot:
+    """Write a shot the short way."""
+    bridged = str(more.pop("bridged", ""))
+    ends = ipaddress.ip_address(source), ipaddress.ip_address(destination)
+    ported = protocol in (TCP, UDP, SCTP)
+    wire = Wire(*ends, protocol, source_port=40001, destination_port=port if ported else 0, **more)  # type: ignore[arg-type]
+    return Shot(place, wire, bridged)
+
+
+@pytest.fixture
+def loaded(world: World) -> dict[Family, Range]:
+    """The engine's own tables and RULES."""
+    for family in FAMILIES:
+        text = f"*raw\nCOMMIT\n*mangle\nCOMMIT\n{world.baseline[family]}"
+        world.host.restore(text, world.backend, family, noflush=False)
+        world.host.restore(RULES[family], world.backend, family)
+    return {family: Range(world, family) for family in FAMILIES}
+
+
+HOST_4, HOST_6 = "198.51.100.1", "2001:db8:1::1"
+WEB_4, WEB_6 = "172.17.0.2", "2001:db8:d0c::242:ac11:2"
+
+# what is sent; the verdict and by what it is known; the rule that decides; where it arrives
+FATES = [
+    (shot("left", "8.8.8.8", HOST_4, port=22), "DROP", "", ("filter", "INPUT", 1), None),
+    (shot("left", "8.8.8.8", HOST_4, port=23), "REJECT", "tcp-reset", ("filter", "INPUT", 2), None),
+    (shot("right", "10.1.2.3", HOST_4, UDP), "REJECT", "icmp-host-prohibited", ("filter", "INPUT", 3), None),
+    (shot("left", "8.8.8.8", HOST_4, port=99), "ACCEPT", "", ("filter", "INPUT", 4), None),
+    (shot("left", "198.51.100.77", HOST_4, SCTP, port=99), "ACCEPT", "", ("filter", "INPUT", 0), None),
+    (shot("left", "198.51.100.77", HOST_4, ICMP, icmp_type=8), "ACCEPT", "", ("filter", "INPUT", 0), None),
+    (shot("left", "198.51.100.77", HOST_4, 47), "ACCEPT", "", ("filter", "INPUT", 0), None),
+    (shot("left", "8.8.8.8", HOST_4, port=8080), "ACCEPT", "", ("filter", "DOCKER", 1), ("web", WEB_4, 80)),
+    (
+        shot("left", "10.1.2.3", HOST_4, port=8080),
+        "REJECT",
+        "icmp-admin-prohibited",
+        ("filter", "DOCKER-USER", 1),
+        None,
+    ),
+    (shot("left", "8.8.8.8", "172.17.0.4", port=81), "DROP", "", ("filter", "FORWARD", 0), None),
+    (shot("left", "192.0.2.55", HOST_4), "DROP", "", ("raw", "PREROUTING", 1), None),
+    (shot("web", WEB_4, "172.30.0.2"), "DROP", "", ("filter", "DOCKER-ISOLATION-STAGE-2", 1), None),
+    (
+        shot("web", WEB_4, "172.17.0.3", bridged="other"),
+        "ACCEPT",
+        "",
+        ("filter", "FORWARD", 10),
+        ("other", "172.17.0.3", 80),
+    ),
+    (shot(HOST, HOST_4, "9.9.9.9"), "DROP", "", ("filter", "OUTPUT", 1), None),
+    (shot(HOST, HOST_4, WEB_4, UDP), "ACCEPT", "", ("filter", "OUTPUT", 0), ("web", WEB_4, 80)),
+    (shot("left", "2600::55", HOST_6, port=22), "DROP", "", ("filter", "INPUT", 1), None),
+    (shot("left", "fd00:1::3", HOST_6), "REJECT", "icmp6-adm-prohibited", ("filter", "INPUT", 2), None),
+    (shot("left", "2600::55", HOST_6, ICMPV6, icmp_type=128), "ACCEPT", "", ("filter", "INPUT", 0), None),
+    (shot("left", "2600::55", HOST_6, port=8080), "ACCEPT", "", ("filter", "DOCKER", 1), ("web", WEB_6, 80)),
+    (shot("right", "2600::55", WEB_6, UDP), "DROP", "", ("filter", "FORWARD", 0), None),
+]
+
+
+def test_the_fate_of_packets_is_found_out(loaded: dict[Family, Range]) -> None:
+    for sent, kind, answer, deciding, arrival in FATES:
+        seen = loaded[sent.wire.family].fire(sent)
+        assert (seen.kind, seen.reject_with, seen.deciding) == (kind, answer, deciding), seen
+        assert seen.arrived == ((arrival,) if arrival else ()), seen
+        assert all(count == 1 for count in seen.counted.values()), seen
+
+
+def test_a_packet_that_never_comes_in_is_no_dropped_one(
+    loaded: dict[Family, Range], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "PATIENCE", 0.2)
+    # For the hardware address of a container, which the host does not take for its own out there.
+    lost = shot("left", "8.8.8.8", HOST_4, bridged="web")
+    with pytest.raises(RigError, match="left no verdict behind"):
+        loaded[4].fire(lost)
+    assert loaded[4].fire(shot("left", "8.8.8.8", HOST_4, port=22)).kind == "DROP"
+
+
+def test_checksums_are_those_of_the_standards() -> None:
+    # RFC 1071, section 3, and RFC 3720, B.4.
+    assert checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0x220D
+    assert crc32c(bytes(32)) == 0x8A9136AA
+
+
+def test_counters_are_read_by_place() -> None:
+    save = (
+        "*filter\n:INPUT DROP [7:9]\n:X - [0:0]\n[1:60] -A INPUT -j X\n[2:9] -A X\n[0:0] -A INPUT\nCOMMIT\n"
+    )
+    assert read_counters(save) == {
+        ("filter", "INPUT", 0): 7,
+        ("filter", "INPUT", 1): 1,
+        ("filter", "X", 1): 2,
+        ("filter", "INPUT", 2): 0,
+    }

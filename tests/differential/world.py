@@ -1,0 +1,196 @@
+"""The world that packets cross: a host with a real Docker engine, two networks outside, and containers.
+
+    left  198.51.100.0/24, 2001:db8:1::/64 -- ens33 |      | docker0             web, other, plain
+    (and, by the default route, everybody else)     | host | br-5d0c0ffee123     shop, vault
+    right 203.0.113.0/24, 2001:db8:2::/64  -- ens34 |
+
+Everything has a name and an address that is the same in every run, so that a seed repeats a run. What is sent
+and seen goes by taps; nobody but the host answers, asks for addresses or looks for routers.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from typing import Final
+
+from tests.differential.connections import Connections
+from tests.differential.sentinels import Sentinels
+from tests.differential.taps import Arrival, LocalSender, Tap
+from tests.kernel.namespace import (
+    FAMILIES,
+    Backend,
+    Family,
+    Namespace,
+    entering,
+    iptables_program,
+    join_namespaces,
+)
+from tests.lab.docker_host import DockerHost
+
+BRIDGE: Final = "br-5d0c0ffee123"
+LEFT: Final = "ens33"
+RIGHT: Final = "ens34"
+ENGINE_OPTIONS: Final = ("--ipv6", "--fixed-cidr-v6=2001:db8:d0c::/64", "--experimental", "--ip6tables")
+
+HOST_ADDRESSES: Final[dict[Family, tuple[str, ...]]] = {
+    4: ("198.51.100.1", "198.51.100.9", "203.0.113.1", "172.17.0.1", "172.30.0.1"),
+    6: ("2001:db8:1::1", "2001:db8:1::9", "2001:db8:2::1", "2001:db8:d0c::1", "2001:db8:d0d::1"),
+}
+CONTAINER_ADDRESSES: Final[dict[Family, tuple[str, ...]]] = {
+    4: ("172.17.0.2", "172.17.0.3", "172.17.0.4", "172.30.0.2", "172.30.0.3"),
+    6: (
+        *("2001:db8:d0c::242:ac11:2", "2001:db8:d0c::242:ac11:3", "2001:db8:d0c::242:ac11:4"),
+        *("2001:db8:d0d::2", "2001:db8:d0d::3"),
+    ),
+}
+CONTAINERS: Final = ("web", "other", "plain", "shop", "vault")
+"""In the order of their addresses."""
+
+_OUTSIDE: Final = (
+    # name, the host's interface, the host's addresses, hardware addresses outside and inside
+    ("left", LEFT, ("198.51.100.1/24", "198.51.100.9/24", "2001:db8:1::1/64", "2001:db8:1::9/64"), "01"),
+    ("right", RIGHT, ("203.0.113.1/24", "2001:db8:2::1/64"), "02"),
+)
+_GATEWAYS: Final[dict[Family, str]] = {4: "198.51.100.254", 6: "2001:db8:1::fe"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a packet can come from: the tap's name, the host's interface there, and its hardware address."""
+
+    name: str
+    interface: str
+    mac: str
+
+
+class World:
+    """The host, what is around it, and the taps."""
+
+    def __init__(self, backend: Backend = "nft") -> None:
+        """Build it, which takes about three seconds."""
+        self.backend: Backend = backend
+        self.taps: dict[str, Tap] = {}
+        self._outside: list[Namespace] = []
+        self.engine = DockerHost(backend, ENGINE_OPTIONS)
+        self.host = self.engine.namespace
+        try:
+            self._join_outside()
+            self._start_containers()
+            self._settle()
+            self.local = LocalSender(self.host.path)
+            self.connections = Connections(self.host.path)
+            self.sentinels = Sentinels(self.host)
+            self.baseline = {family: self.host.save(backend, family).decode() for family in FAMILIES}
+            """What the engine's own chains are, before any test changes them."""
+        except BaseException:
+            self.delete()
+            raise
+
+    def _join_outside(self) -> None:
+        for name, interface, addresses, number in _OUTSIDE:
+            outside = Namespace(name)
+            self._outside.append(outside)
+            join_namespaces(self.host, interface, outside, "eth0")
+            outside.run("ip", "link", "set", "eth0", "address", f"02:00:00:00:{number}:02")
+            self.host.run("ip", "link", "set", interface, "address", f"02:00:00:00:{number}:01")
+            # Without ARP the host sends to anybody at once and never finds that nobody is there.
+            self.host.run("ip", "link", "set", interface, "arp", "off")
+            for address in addresses:
+                nodad = ["nodad"] if ":" in address else []
+                self.host.run("ip", "address", "add", address, "dev", interface, *nodad)
+            _make_deaf(outside.path)
+            self.taps[name] = Tap(name, outside.path, "eth0")
+        for family, gateway in _GATEWAYS.items():
+            self.host.run("ip", f"-{family}", "route", "add", "default", "via", gateway, "dev", LEFT)
+
+    def _start_containers(self) -> None:
+        engine = self.engine
+        subnets = ("--subnet=172.30.0.0/16", "--subnet=2001:db8:d0d::/64")
+        name = f"com.docker.network.bridge.name={BRIDGE}"
+        engine.docker("network", "create", "--ipv6", *subnets, "--opt", name, "shop")
+        engine.run_web("web", "--publish=8080:80")
+        engine.run_web("other", "--publish=8081:80", "--publish=5353:53/udp")
+        engine.run_web("plain", port=81)
+        published = ("--publish=198.51.100.1:8082:80", "--publish=127.0.0.1:8083:81")
+        engine.run_web("shop", *published, "--publish=9100-9102:9100-9102", network="shop")
+        engine.run_web("vault", network="shop", port=5432)
+        for index, container in enumerate(CONTAINERS):
+            self._tap_container(container, index)
+
+    def _tap_container(self, name: str, index: int) -> None:
+        inside = self.engine.container_namespace(name)
+        _make_deaf(inside)
+        self.taps[name] = tap = Tap(name, inside, "eth0")
+        with entering(inside):
+            shown = subprocess.check_output(["ip", "-o", "link", "show", "eth0"], text=True, timeout=10)
+        peer = re.search(r"eth0@if(\d+):", shown)
+        assert peer, shown
+        veth = re.search(rf"^{peer[1]}: (\w+)@", self.host.output("ip", "-o", "link"), re.MULTILINE)
+        assert veth, f"{name} has no end on the host"
+        self.host.run("ip", "link", "set", veth[1], "name", f"veth{name}")
+        bridge = self.interface_of(name)
+        for family in FAMILIES:
+            words = (CONTAINER_ADDRESSES[family][index], "lladdr", tap.mac, "dev", bridge, "nud", "permanent")
+            self.host.run("ip", "neigh", "replace", *words)
+
+    def _settle(self) -> None:
+        """Have the host answer as often as it is asked, forward for all, and say nothing on its own."""
+        settings = ["net.ipv4.icmp_ratelimit=0", "net.ipv4.icmp_msgs_per_sec=100000"]
+        settings += ["net.ipv4.icmp_msgs_burst=100000", "net.ipv6.icmp.ratelimit=0"]
+        settings += ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]
+        for interface in ("all", "default", LEFT, RIGHT, "docker0", BRIDGE):
+            settings += [f"net.ipv4.conf.{interface}.rp_filter=0"]
+        self.host.run("sysctl", "-q", "-w", *settings)
+        for bridge in ("docker0", BRIDGE):
+            self.host.run("ip", "link", "set", bridge, "type", "bridge", "mcast_snooping", "0")
+
+    def places(self) -> tuple[Place, ...]:
+        """Return where packets can come from."""
+        return tuple(Place(name, self.interface_of(name), tap.mac) for name, tap in self.taps.items())
+
+    def interface_of(self, place: str) -> str:
+        """Return the host's interface towards a place."""
+        outside = {name: interface for name, interface, _, _ in _OUTSIDE}
+        if place in outside:
+            return outside[place]
+        return BRIDGE if place in ("shop", "vault") else "docker0"
+
+    def mac_of(self, interface: str) -> str:
+        """Return the hardware address of one of the host's interfaces."""
+        shown = self.host.output("ip", "-o", "link", "show", interface)
+        return shown.split("link/ether ")[1].split()[0]
+
+    def arrivals(self) -> list[Arrival]:
+        """Return what all taps saw since the last time."""
+        return [arrival for tap in self.taps.values() for arrival in tap.arrivals()]
+
+    def save(self, family: Family) -> str:
+        """Return `iptables-save -c` of the host."""
+        # Without a process in between to enter the namespace: this is what most of the time goes into.
+        with entering(self.host.path):
+            command = [iptables_program(self.backend, family, "save"), "-c"]
+            done = subprocess.run(
+                command, capture_output=True, timeout=20, check=True, env=self.host.environment
+            )
+        return done.stdout.decode("utf-8", "surrogateescape")
+
+    def delete(self) -> None:
+        """End it all."""
+        for tap in self.taps.values():
+            tap.close()
+        for sockets in ("local", "connections", "sentinels"):
+            if hasattr(self, sockets):
+                getattr(self, sockets).close()
+        for outside in self._outside:
+            outside.delete()
+        self.engine.delete()
+
+
+def _make_deaf(namespace: str) -> None:
+    """Have the kernel in a namespace drop whatever comes in: what its taps see, they see before."""
+    rules = "*raw\n-A PREROUTING -j DROP\nCOMMIT\n"
+    with entering(namespace):
+        for program in ("iptables-nft-restore", "ip6tables-nft-restore"):
+            subprocess.run([program], input=rules, text=True, timeout=10, check=True)

@@ -1,0 +1,163 @@
+"""Asking Docker for its containers: real sockets with good, broken, endless and hostile answers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rules.host import containers
+from rules.host.containers import running_containers
+from rules.host.runner import CommandFailed
+from rules.queue.surroundings import Container, ContainerPort
+
+ID = "0123456789ab" * 5 + "cdef"
+OK = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+ONE: dict[str, object] = {
+    "Id": ID,
+    "Names": ["/app/alias", "/db"],
+    "State": "running",
+    "Labels": {"com.docker.compose.project": "shop", "com.docker.compose.service": "database"},
+    "HostConfig": {"NetworkMode": "shop_default"},
+    "NetworkSettings": {
+        "Networks": {
+            "shop_default": {"IPAddress": "172.18.0.2", "GlobalIPv6Address": "FD00::2"},
+            "none": {"IPAddress": "", "GlobalIPv6Address": ""},
+        }
+    },
+    "Ports": [
+        {"IP": "0.0.0.0", "PrivatePort": 5432, "PublicPort": 5433, "Type": "tcp"},
+        {"IP": "::", "PrivatePort": 5432, "PublicPort": 5433, "Type": "tcp"},
+        {"IP": "127.0.0.1", "PrivatePort": 53, "PublicPort": 53, "Type": "udp"},
+        {"PrivatePort": 81, "Type": "tcp"},
+    ],
+}
+
+
+@contextlib.contextmanager
+def docker_that(
+    answers: Callable[[socket.socket], None], directory: Path
+) -> Iterator[tuple[Path, list[bytes]]]:
+    """A server on a unix socket that lets `answers` reply; gives the path and the requests that came."""
+    path, requests = directory / "docker.sock", list[bytes]()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(path))
+        server.listen()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                requests.append(connection.recv(65536))
+                answers(connection)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield path, requests
+        thread.join(10)
+
+
+def asked(body: bytes, directory: Path) -> tuple[Container, ...] | CommandFailed:
+    with docker_that(lambda connection: connection.sendall(body), directory) as (path, _):
+        return running_containers(path)
+
+
+def test_a_container_as_docker_tells_it(tmp_path: Path) -> None:
+    with docker_that(lambda to: to.sendall(OK + json.dumps([ONE]).encode()), tmp_path) as (path, requests):
+        found = running_containers(path)
+    assert requests == [b"GET /containers/json HTTP/1.0\r\nHost: docker\r\n\r\n"]
+    assert found == (
+        Container(
+            id="0123456789ab",
+            name="db",
+            project="shop",
+            service="database",
+            network_mode="shop_default",
+            addresses=("172.18.0.2", "fd00::2"),
+            ports=(
+                ContainerPort("tcp", 5432, 5433),
+                ContainerPort("udp", 53, 53, "127.0.0.1"),
+                ContainerPort("tcp", 81),
+            ),
+        ),
+    )
+
+
+def test_a_container_of_a_swarm_stack(tmp_path: Path) -> None:
+    labels = {"com.docker.stack.namespace": "shop", "com.docker.swarm.service.name": "shop_web"}
+    found = asked(OK + json.dumps([{**ONE, "Labels": labels, "Ports": None}]).encode(), tmp_path)
+    assert isinstance(found, tuple)
+    assert (found[0].project, found[0].service, found[0].ports) == ("shop", "shop_web", ())
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"", "the answer is"),
+        (b"\0" * 5000, "the answer is"),
+        (b"HTTP/1.1 500 no\r\n\r\n[]", "500"),
+        (OK, "not JSON"),
+        (OK + b"[" * 100_000, "JSON|nested"),
+        (OK + b'{"a": 1}', "not a list"),
+        (OK + b"[1]", "something else where an object"),
+        (OK + b'[{"Id": "../../etc"}]', "not the id"),
+        (OK + b'[{"Id": "0123456789ab", "Id": "x"}]', "twice"),
+        (OK + json.dumps([{**ONE, "Ports": [{"PrivatePort": "80", "Type": "tcp"}]}]).encode(), "not a port"),
+        (OK + json.dumps([{**ONE, "Ports": {}}]).encode(), "a list must be"),
+        (OK + json.dumps([{"Id": ID}] * 5000).encode(), "at most 4096"),
+    ],
+)
+def test_what_is_no_answer_is_said_and_not_guessed(answer: bytes, words: str, tmp_path: Path) -> None:
+    found = asked(answer, tmp_path)
+    assert isinstance(found, CommandFailed)
+    assert re.search(words, str(found)), found
+
+
+def test_names_are_cut_and_never_trusted(tmp_path: Path) -> None:
+    wild = {**ONE, "Names": ["/" + "x" * 9999, 3], "Labels": {"com.docker.compose.project": {"a": 1}}}
+    found = asked(OK + json.dumps([wild]).encode(), tmp_path)
+    assert isinstance(found, tuple)
+    assert (len(found[0].name), found[0].project) == (255, "")
+
+
+def test_an_endless_answer_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "MAX_BYTES", 1 << 20)
+
+    def endless(connection: socket.socket) -> None:
+        connection.sendall(OK)
+        while True:
+            connection.sendall(b"[" * 65536)
+
+    with docker_that(endless, tmp_path) as (path, _):
+        found = running_containers(path)
+    assert "more than 1048576 bytes" in str(found)
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_docker_that_hangs_is_not_waited_for(
+    drips: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containers, "SECONDS", 0.3)
+    done = threading.Event()
+
+    def hang(connection: socket.socket) -> None:
+        while not done.wait(0.05):
+            if drips:
+                connection.sendall(b"H")
+
+    with docker_that(hang, tmp_path) as (path, _):
+        found = running_containers(path)
+        done.set()
+    assert isinstance(found, CommandFailed)
+    assert "timed out" in str(found) or "no whole answer" in str(found)
+
+
+def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
+    found = running_containers(tmp_path / "docker.sock")
+    assert isinstance(found, CommandFailed)
+    assert "No such file" in str(found)

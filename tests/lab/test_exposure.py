@@ -1,0 +1,122 @@
+"""The exposure of a real engine's host, held against who really gets in, over IPv4 and IPv6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from rules.host.snapshot import observe
+from rules.netfilter.model import Family
+from rules.netfilter.simulation.exposure import Row, expose, external_interfaces
+from rules.netfilter.simulation.offers import offers_of
+from rules.netfilter.simulation.question import Question, read_question
+from rules.netfilter.simulation.simulate import Prepared, prepare, simulate
+from rules.queue.sight import listening_of, surroundings_of
+from rules.queue.snapshots import Snapshot
+from tests.kernel.namespace import FAMILIES, wait_until
+from tests.lab.documents import allow, document
+from tests.lab.lab import (
+    CLIENT,
+    CLIENT_6,
+    EXTERNAL,
+    HOST,
+    HOST_6,
+    NEIGHBOUR,
+    NEIGHBOUR_6,
+    STRANGER,
+    Lab,
+)
+from tests.lab.network import try_port
+
+pytestmark = pytest.mark.lab
+
+DIALLED: dict[Family, str] = {4: HOST, 6: HOST_6}
+SOURCES: dict[Family, tuple[str, ...]] = {4: (CLIENT, NEIGHBOUR, STRANGER), 6: (CLIENT_6, NEIGHBOUR_6)}
+DOCUMENTS = {
+    "nothing": document(),
+    "the shop for all": document(allow("container", 8080)),
+    "the shop for one": document(allow("container", 8080, source=f"{CLIENT}/32")),
+    "for one network of IPv6": document(allow("both", source="2001:db8::2/128")),
+    "the host's own": document(allow("host", 83, source="192.0.2.0/24"), allow("container", "8081-8082")),
+    "by the inner port": document(allow("container", 80, port_kind="container", source=f"{NEIGHBOUR}/32")),
+}
+
+
+@pytest.fixture(scope="module")
+def busy(lab: Lab) -> Iterator[Lab]:
+    """The lab with a container on the host's network, and one whose port is published to the host only."""
+    lab.docker.run_web("inside", port=83, network="host")
+    labels = ("--label=com.docker.compose.project=shop", "--label=com.docker.compose.service=db")
+    lab.docker.run_web("local", "--publish=127.0.0.1:5433:80", *labels)
+    try:
+        wait_until("server", 20, lambda: any(each.port == 83 for each in look(lab).sockets))
+        yield lab
+    finally:
+        lab.docker.remove(["inside", "local"])
+
+
+def look(lab: Lab) -> Snapshot:
+    with lab.host.entered():
+        return observe("lab", docker_socket=Path(lab.docker.socket.removeprefix("unix://")))
+
+
+def exposure(lab: Lab) -> tuple[Snapshot, dict[Family, Prepared], dict[int, Row]]:
+    """Return what was seen, compiled, and the rows by their port."""
+    seen, live = look(lab), lab.live()
+    around = surroundings_of(seen)
+    prepared = {family: prepare(live[family], around, family) for family in FAMILIES}
+    offers = offers_of(listening_of(seen, live[4]))
+    rows = expose(offers, prepared, external_interfaces([EXTERNAL], around))
+    return seen, prepared, {row.offer.port: row for row in rows}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_who_may_reach_a_port_is_who_gets_in(busy: Lab, name: str) -> None:
+    busy.load(DOCUMENTS[name])
+    _, _, rows = exposure(busy)
+    assert {8080, 8081, 5433, 83} <= set(rows)
+    wrong = [
+        f"{row.offer.port} from {source}: the row says {says}, the kernel {gets_in}"
+        for row in rows.values()
+        for who in row.who
+        for source in SOURCES[who.family]
+        if (says := ip_address(source) in who.passes)
+        != (
+            gets_in := try_port(busy.client, DIALLED[who.family], row.offer.port, source=source)
+            == "connected"
+        )
+    ]
+    assert wrong == []
+    assert all(who.level != "unknown" for row in rows.values() for who in row.who)
+
+
+def test_each_is_shown_for_what_it_is(busy: Lab) -> None:
+    busy.load(document(allow("container", 8080, id="shop")))
+    _, _, rows = exposure(busy)
+    web = rows[8080]
+    address = busy.docker.container_address("web")
+    assert (web.offer.kind, web.offer.name, web.offer.inner) == ("container", "web", (f"{address}:80",))
+    assert web.notes == ("docker-proxy takes IPv6 on the host itself, and the host's own connections.",)
+    assert {who.family: who.rules for who in web.who} == {4: ("shop",), 6: ("shop",)}
+    inside = rows[83].offer
+    assert (inside.kind, inside.name) == ("host-container", "inside")
+    local = rows[5433]
+    assert (local.offer.name, local.offer.detail) == ("local", "shop/db")
+    assert [who.reason for who in local.who] == ["bound to 127.0.0.1: the host itself only"]
+
+
+def test_traces_to_containers_by_name_meet_what_packets_meet(busy: Lab) -> None:
+    busy.load(document(allow("container", 8080, source=f"{CLIENT}/32")))
+    seen, prepared, _ = exposure(busy)
+    around, containers = surroundings_of(seen), listening_of(seen, None).containers
+    dialled = [("web", 8080), ("other", 8081), ("inside", 83)]
+    asked = [(source, *each) for family in FAMILIES for source in SOURCES[family] for each in dialled]
+    for source, name, port in (*asked, (CLIENT, "plain", 81), (STRANGER, "plain", 81)):
+        question = Question(source=source, destination=name, port=str(port))
+        packet = read_question(question, around, containers).packet
+        verdict = simulate(prepared[packet.family], packet).verdict
+        met = try_port(busy.client, str(packet.destination), port, source=source)
+        assert (verdict.kind == "ACCEPT") == (met == "connected"), (name, source, verdict, met)
