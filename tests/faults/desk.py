@@ -35,7 +35,10 @@ def order(ports: list[str]) -> dict[str, Any]:
     """Apply a draft that opens these ports; return what was ordered."""
     value = document(*ports)
     host = draft_replace(host=host_default(), actor=ALICE, document=parse_document(value), version=None)
-    apply = apply_start(host=host, actor=ALICE, message="a fault run", draft_version=host.draft_version)
+    version = host.draft_version
+    apply = apply_start(
+        host=host, actor=ALICE, message="a fault run", draft_version=version, end_sessions=True
+    )
     revision = apply.revision
     return {
         "apply": str(apply.pk),

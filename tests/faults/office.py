@@ -74,7 +74,7 @@ class Notes:
             "document": value,
             "digest": digest(parse_document(value)),
             "confirm_seconds": 60,
-            "end_sessions": False,
+            "end_sessions": True,
             "issued_at": utc_now(ahead=self._clock_ahead()),
             "override": False,
         }

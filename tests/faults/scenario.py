@@ -26,7 +26,16 @@ LOADING = (
     "report-settled",
     "after-report",
 )
-KEEPING = ("answer-begin", "answer-begun", "keep-begin", "keep-written", "keep-switch", "keep-switched")
+KEEPING = (
+    "answer-begin",
+    "answer-begun",
+    "keep-begin",
+    "keep-written",
+    "keep-switch",
+    "keep-switched",
+    "sessions-begin",
+    "sessions-ended",
+)
 GOING_BACK = ("rollback-begin", "rollback-ipv4", "rollback-ipv6", "rollback-loaded")
 ENDING = ("end-settled", "end-closed")
 POINTS = {
