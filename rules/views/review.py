@@ -235,16 +235,16 @@ def _would_shut_out(request: HttpRequest, host: Host, form: ApplyForm, number: i
     if basis is None or view is None or form.cleaned_data["version"] != basis.expects:
         # There is nothing to measure, or something else than what was read; the service says so.
         return False
-    shut_out = lock_out(view, basis.document, basis.revision_number, caller_of(request)).can == "no"
+    shut_out = lock_out(view, basis.document, basis.revision_number, caller_of(request, host)).can == "no"
     if shut_out and not form.says_anyway():
         form.add_error("anyway", f"This would shut you out. Type {ANYWAY} if that is what you want.")
     return shut_out
 
 
-def _lock_out(request: HttpRequest, found: Review) -> LockOut | None:
+def _lock_out(request: HttpRequest, host: Host, found: Review) -> LockOut | None:
     if found.snapshot is None or found.nothing_to_apply:
         return None
-    return lock_out(found.snapshot, found.document, found.revision_number, caller_of(request))
+    return lock_out(found.snapshot, found.document, found.revision_number, caller_of(request, host))
 
 
 def _page(
@@ -262,7 +262,7 @@ def _page(
         messages.warning(request, DRAFT_CHANGED if number is None else HEAD_CHANGED)
     context = {
         "review": found,
-        "lock_out": _lock_out(request, found),
+        "lock_out": _lock_out(request, host, found),
         "form": form,
         "rollback": number,
         "expects": expects,

@@ -92,6 +92,19 @@ def test_the_address_is_the_one_that_a_trusted_proxy_names(
     assert "This dashboard: no, 203.0.113.7 would be refused at 80/tcp" in words
 
 
+def test_a_dashboard_on_another_machine_is_not_shut_by_this_host(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    far = Host.objects.create(name="far", external_interfaces=["ens33"])
+    snapshot_store(far, None)
+    values = {"scope": "host", "protocol": "tcp", "ports": ["22"], "source": OFFICE}
+    rule_create(host=far, actor=alice, values=values)
+    words = text_of(working.get("/hosts/far/review/", **AWAY))  # type: ignore[arg-type]
+    assert "This dashboard: yes, it runs on another machine." in words
+    assert "SSH: yes, 203.0.113.7 gets through to 22/tcp." in words
+    assert "This would shut you out." in text_of(working.get(PATH, **AWAY))  # type: ignore[arg-type]
+
+
 def test_a_draft_that_changed_comes_before_the_word(
     working: Client, host: Host, bob: Actor, ssh: Rule
 ) -> None:
