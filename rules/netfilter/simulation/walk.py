@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from rules.netfilter.simulation.addresses import AddressSet
-from rules.netfilter.simulation.chains import CompiledChain, CompiledRule, Item, policy_verdict
+from rules.netfilter.simulation.chains import CompiledChain, Item, policy_verdict
+from rules.netfilter.simulation.compiled import CompiledRule
 from rules.netfilter.simulation.conditions import Condition, SourceCondition
 from rules.netfilter.simulation.outcomes import Doubt, End, Piece, joined
 from rules.netfilter.simulation.runs import Part
