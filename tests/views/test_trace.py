@@ -162,7 +162,9 @@ def test_errors_stand_at_their_field_and_nothing_typed_is_lost(
     assert set(form.errors) == {field}
     assert said in str(form[field].errors[0])
     assert {name: form[name].value() for name in asked} == asked
-    assert f'id="id_{field}_error"' in page.content.decode()
+    body = page.content.decode()
+    assert f'id="id_{field}_error"' in body
+    assert body.index('id="answer"') < body.index('id="trace-form"')
     assert "data-verdict" not in page.content.decode()
 
 
