@@ -22,8 +22,8 @@ from rules.netfilter.simulation.targets import Setting, read_action
 from rules.netfilter.simulation.trace import Step, Verdict
 
 _NOT_WALKED = frozenset({("nat", "INPUT"), ("nat", "POSTROUTING")})
-_MOST_REMEMBERED = 1024
-_MOST_ROWS = 64
+_MOST_REMEMBERED = 256
+_MOST_ROWS = 16
 _WORTH_JOINING = 16
 _FEWEST_IN_RUN = 4
 
