@@ -76,6 +76,8 @@ def outside_of(rule: Rule, packet: Packet) -> str:
         for option in match.options:
             if option.name in ("--src-type", "--dst-type") and set(option.values[0].split(",")) & ROUTE_TYPES:
                 return "a type of address that only routes tell"
+            if option.name == "--physdev-out":
+                return "the port by which a bridge sends on"
             if option.name == "--ctorigsrcport" and packet.protocol in (ICMP, ICMPV6):
                 return "the identifier of an echo as its port"
     return f"-j {rule.target.name}" if rule.target and rule.target.name in _OTHER_TARGETS else ""
