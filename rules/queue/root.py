@@ -99,7 +99,7 @@ def serve(environment: Environment, state: StateDirectory, *, window_seconds: in
         firewall_queue(environment.host),
         connection=connection,
         allowed=jobs.allowed(),
-        on_idle=and_console(jobs.deliver, state.journal, connection),
+        on_idle=and_console(jobs.idle, state.journal, connection),
         on_tick=minder.look,
         on_crash=jobs.died,
         on_chore=jobs.watch,
