@@ -73,6 +73,11 @@ class Review:
         return failing(self.findings)
 
     @property
+    def may_break(self) -> bool:
+        """Say whether an expectation fails or cannot be told, so that it may fail once it is loaded."""
+        return any(each.state != "holds" for each in self.findings)
+
+    @property
     def nothing_to_apply(self) -> bool:
         """Say whether the kernel already holds this document as the confirmed revision."""
         return self.base is not None and self.diff.count == 0 and self.sentence.level == "ok"

@@ -140,6 +140,20 @@ def test_what_breaks_an_expectation_needs_a_reason(
     assert "Expectations overridden: the shop moves" in text_of(working.get(f"{HOST}/applies/{apply.pk}/"))
 
 
+def test_what_cannot_be_told_may_be_given_a_reason_too(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    named = {"protocol": "tcp", "port": 5432, "to": "container", "container": "db", "passes": False}
+    expectation_create(host=host, actor=alice, values=named)
+    page = working.get(PATH)
+    assert "5432/tcp of container db from anywhere is refused: cannot tell, Docker is not asked" in text_of(
+        page
+    )
+    assert 'name="override"' in page.content.decode()
+    assert working.post(PATH, order(host)).status_code == 302
+    assert Apply.objects.get().override == ""
+
+
 def test_with_thousands_of_rules_the_page_asks_for_it_by_itself(
     working: Client, host: Host, alice: Actor, ssh: Rule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
