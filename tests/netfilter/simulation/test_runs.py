@@ -85,6 +85,14 @@ def test_only_the_kernels_first_rule_counts_where_sources_are_listed_twice() -> 
     assert len(found.parts) == 301
 
 
+def test_each_rule_in_doubt_of_a_long_list_is_named() -> None:
+    doubtful = [f"-A INPUT -s 203.0.113.{number} -p tcp --sport 5 -j DROP" for number in range(5)]
+    found = listed(0, *doubtful)
+    reasons = {str(part.cidrs()[0]): verdict.reason for part, verdict in found.parts}
+    assert reasons["203.0.113.3/32"] == "rule 4 of INPUT in filter: cannot tell whether source port is 5"
+    assert len(found.parts) == 6
+
+
 def test_an_unknown_client_port_is_unknown_for_the_listed_only() -> None:
     found = listed(20, "-A INPUT -s 192.0.2.0/24 -p tcp --sport 5 -j DROP")
     assert found.unknown == AddressSet.of(4, ["192.0.2.0/24"])
