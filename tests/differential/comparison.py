@@ -20,7 +20,7 @@ from tests.differential.frames import ICMP, ICMPV6
 from tests.differential.matches import OUTSIDE, ROUTE_TYPES
 from tests.differential.world import CONTAINER_ADDRESSES, CONTAINERS, World
 
-_OTHER_TARGETS: Final = frozenset(("CT", "NOTRACK", "TPROXY", "NETMAP"))
+_OTHER_TARGETS: Final = frozenset(("CT", "NOTRACK", "TPROXY", "NETMAP", "SNAT", "MASQUERADE"))
 _TAKEN: Final = ("matched", "translated")
 
 

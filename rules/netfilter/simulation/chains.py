@@ -21,7 +21,7 @@ from rules.netfilter.simulation.surroundings import Surroundings
 from rules.netfilter.simulation.targets import Setting, read_action
 from rules.netfilter.simulation.trace import Step, Verdict
 
-_NOT_WALKED = frozenset({("nat", "INPUT"), ("nat", "POSTROUTING")})
+_NOT_WALKED = frozenset({("nat", "INPUT")})
 _MOST_REMEMBERED = 256
 _MOST_ROWS = 16
 _WORTH_JOINING = 16
