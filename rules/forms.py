@@ -251,7 +251,7 @@ class ApplyForm(forms.Form):
         required=False,
         max_length=500,
         label="Why all the same",
-        help_text="An expectation would fail. Your reason goes into the history; the host then loads it too.",
+        help_text="Needed where an expectation fails, now or once it is loaded. It goes into the history.",
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     anyway = forms.CharField(

@@ -49,6 +49,8 @@ logger = logging.getLogger("dockerfw.apply")
 MAX_DETAIL = 3500
 # Longer than both families' loads and the reading back may take; then the watchdog ends the apply.
 LOADING_SECONDS = 60.0
+# What asking for expectations may take on top, of thousands of rules on a busy host.
+EXPECTING_SECONDS = 60.0
 
 
 class Refused(Exception):  # noqa: N818 - it states a fact
@@ -144,7 +146,7 @@ class Apply:
             rehearse(before.backend, before.rulesets, restores)
             say("loaded in a scratch network namespace")
         with self._step("watchdog") as say:
-            self._open_window(before, restores)
+            self._open_window(document, before, restores)
             watch.arm(self._order.apply)
             say(f"without an answer the rules from before come back after {self._seconds} s")
         self._load(before, restores)
@@ -210,7 +212,7 @@ class Apply:
                 load(before.backend, family, restores[family])
                 reached(f"loaded-ipv{family}")
 
-    def _open_window(self, before: Seen, restores: Mapping[Family, str]) -> None:
+    def _open_window(self, document: Document, before: Seen, restores: Mapping[Family, str]) -> None:
         now = boottime()
         window = WindowRecord(
             apply=self._order.apply,
@@ -221,7 +223,7 @@ class Apply:
             phase="loading",
             seconds=self._seconds,
             opened=now,
-            deadline=now + LOADING_SECONDS,
+            deadline=now + LOADING_SECONDS + (EXPECTING_SECONDS if document.expectations else 0.0),
             boot=boot_id(),
             steps=tuple(self._steps[:-1]),
             end_sessions=self._order.end_sessions,

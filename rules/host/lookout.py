@@ -72,6 +72,20 @@ class Lookout:
         self._host = host
         self._tell = tell
         self._docker_socket = docker_socket
+        self._known: Confirmed | None = None
+
+    def remember(self) -> None:
+        """Read the revision kept last, once for all looks in processes that are forked from now on."""
+        try:
+            self._known = self._confirmed()
+        except EXPECTED as error:
+            logger.warning("the revision kept last cannot be read: %s", error)
+
+    def _confirmed(self) -> Confirmed | None:
+        # What was kept under one apply's id never changes.
+        if self._known is not None and self._known.apply == boot_apply(self._state.boot):
+            return self._known
+        return read_confirmed(self._state.boot)
 
     def look(self, *, seen: tuple[Backend, Saves] | None = None) -> Snapshot:
         """Observe the host, tell what differs now and did not before, and return the snapshot.
@@ -104,7 +118,7 @@ class Lookout:
         apply = boot_apply(self._state.boot)
         snapshot = observe(self._host, seen=seen, docker_socket=self._docker_socket)
         try:
-            confirmed = read_confirmed(self._state.boot)
+            confirmed = self._confirmed()
             if confirmed is None:
                 return _Sight(snapshot)
             with self._memory() as path:

@@ -79,16 +79,12 @@ def release(state: StateDirectory) -> Done:
         backend, before, after = _change(lambda _, live: release_text(live))
         if any(release_text(live) for live in after.values()):
             raise NotDone("anchors are still in the kernel: somebody else changed the rules meanwhile")
+        # Before anybody else gets the lock, who might put them back.
+        notes += _mark_released(state)
     for family, live in after.items():
         notes += [
             f"IPv{family}: this rule is not dockerfw's and stays: {rule.text}" for rule in other_calls(live)
         ]
-    try:
-        state.mark_released()
-    except OSError as error:
-        notes.append(
-            f"where anchors are put back by themselves, these will be too ({error.strerror or error})"
-        )
     undo = [
         f"{program(backend, family)} -I {rule.chain} {place} {body(rule)}"
         for family, live in before.items()
@@ -114,6 +110,14 @@ def _end_window(state: StateDirectory, notes: list[str]) -> bool:
         return False
     notes.append(f"the apply of revision {record.revision} was waiting to be kept and has been ended first")
     return True
+
+
+def _mark_released(state: StateDirectory) -> list[str]:
+    try:
+        state.mark_released()
+    except OSError as error:
+        return [f"where anchors are put back by themselves, these will be too ({error.strerror or error})"]
+    return []
 
 
 def _change(

@@ -220,13 +220,15 @@ def _anchor_findings(settings: Settings, family: Family, live: Ruleset, facts: A
         what = "somebody on its console has called a panic, so all but who was named is refused."
         who = "`firewall panic --off` on the host's console ends it."
         yield Finding("panic", family, _of(family, what), who)
+    # Who took everything away was said already.
+    emptied = not any(own_rules(live, chain) for chain in OWN_CHAINS)
     for chain, anchors in wanted_anchors(settings).items():
         found = live.chain("filter", chain)
         for text in anchors:
             place = anchor_place(live, chain, text)
             if place == "missing":
                 what = _of(family, f"{chain} does not call dockerfw ({text} is missing).")
-                who = who_removed_anchor(live, chain, facts)
+                who = "" if emptied else who_removed_anchor(live, chain, facts)
                 lines = (DriftLine("-", f"-A {chain} {text}"),)
                 yield Finding("anchor-missing", family, what, who, lines)
             elif place == "not first":

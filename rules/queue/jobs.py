@@ -171,6 +171,11 @@ class RootJobs:
             return
         self._bury(order, "The process that loaded the rules died or took too long, and was ended")
 
+    def idle(self) -> None:
+        """Do between jobs what they shall not have to do each."""
+        self.deliver()
+        self._lookout.remember()
+
     def deliver(self) -> None:
         """Send the outcomes that were not delivered; what fails is tried again later."""
         try:

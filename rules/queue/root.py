@@ -102,7 +102,7 @@ def serve(environment: Environment, state: StateDirectory, *, window_seconds: in
         firewall_queue(environment.host),
         connection=connection,
         allowed=jobs.allowed(),
-        on_idle=and_console(jobs.deliver, state.journal, connection, host=environment.host),
+        on_idle=and_console(jobs.idle, state.journal, connection, host=environment.host),
         on_tick=minder.look,
         on_crash=jobs.died,
         on_chore=jobs.watch,

@@ -36,7 +36,8 @@ class Caller:
     """Somebody at a page: the address it comes from, and how it dialled.
 
     `peer` is who holds the other end of the connection, a proxy or the caller; empty for a unix socket.
-    `dialled` is the address in the page's own address, empty where that is a name.
+    `dialled` is the address in the page's own address, empty where that is a name. `here` says that the pages
+    are served by the host in question.
     """
 
     address: str
@@ -44,6 +45,7 @@ class Caller:
     port: int
     server_port: int
     dialled: str = ""
+    here: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +107,14 @@ def lock_out(view: SnapshotView, document: Document, revision: int, caller: Call
     """Say whether the caller would still reach this dashboard, and SSH."""
     source = _address(caller.address)
     if source is None:
-        return LockOut(
-            "", (Answer("this dashboard", "unknown", "the address that you come from is not known"),)
-        )
+        reason = "the address that you come from is not known"
+        return LockOut("", (Answer("this dashboard", "unknown", reason),))
     asking = _Asking(view, document, revision)
-    answers = [asking.sane(each) for each in asking.dashboard(caller, source)]
-    return LockOut(
-        str(source), (*(after for after in answers), *asking.ssh(source, _address(caller.dialled)))
-    )
+    if not caller.here:
+        elsewhere = Answer("this dashboard", "yes", "it runs on another machine")
+        return LockOut(str(source), (elsewhere, *asking.ssh(source, None)))
+    dashboard = [asking.sane(each) for each in asking.dashboard(caller, source)]
+    return LockOut(str(source), (*dashboard, *asking.ssh(source, _address(caller.dialled))))
 
 
 def lock_out_ssh(view: SnapshotView, document: Document, revision: int, connection: str) -> LockOut | None:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 from django.db.models import Prefetch
 
-from rules.models import Apply, Host, Revision
+from rules.models import Apply, AuditEvent, Host, Revision
 from rules.netfilter.diff import DocumentDiff, diff_documents
 from rules.netfilter.state import kernel_state
+from rules.queue.console import LOOKOUT_VERBS
 from rules.selectors.drafts import revision_document as revision_document
 from rules.selectors.snapshots import SnapshotView
 
 PAGE = 25
+NOTICED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,12 @@ def history(
     loaded = loaded_number(snapshot)
     entries = tuple(_entry(host, revision, loaded) for revision in wanted)
     return HistoryPage(entries=entries, page=page, pages=pages, total=total)
+
+
+def noticed(host: Host) -> tuple[AuditEvent, ...]:
+    """Return what the root worker noticed or did by itself lately, the newest first."""
+    events = AuditEvent.objects.filter(host=host, verb__in=LOOKOUT_VERBS).order_by("-pk")
+    return tuple(events[:NOTICED])
 
 
 def revision_get(host: Host, number: int) -> Revision | None:

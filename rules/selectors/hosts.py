@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from django.conf import settings
+
 from rules.models import Host
+
+
+def host_serves_pages(host: Host) -> bool:
+    """Say whether the pages are served by this very host; the only host there is does."""
+    return host.name == settings.ENVIRONMENT.host or not many_hosts()
 
 
 def many_hosts() -> bool:

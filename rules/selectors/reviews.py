@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
+from typing import Any
 
 from rules.models import Apply, Host, Revision
 from rules.netfilter.diff import DocumentDiff, diff_documents
@@ -26,6 +27,8 @@ from rules.selectors.snapshots import SnapshotView, look
 
 EMPTY = "No rule allows anything: everything but the basics will be refused, SSH too."
 FAMILIES: tuple[Family, Family] = (4, 6)
+# The simulator reads this many rules without anybody having to wait.
+MOST_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,8 @@ class ReviewWarning:
 class Review:
     """All that the review page shows; `plan` is None while nobody reported what the kernel holds.
 
-    `exposure` says who reaches more or less than now, `findings` whether the document's expectations hold.
+    `exposure` says who reaches more or less than now, `findings` whether the document's expectations hold;
+    both are not worked out yet unless `weighed`.
     """
 
     base: Revision | None
@@ -58,6 +62,7 @@ class Review:
     sessions: LostSessions
     exposure: tuple[Change, ...] = ()
     findings: tuple[Finding, ...] = ()
+    weighed: bool = True
 
     @property
     def head(self) -> int:
@@ -68,6 +73,11 @@ class Review:
     def broken(self) -> tuple[Finding, ...]:
         """The expectations that would fail: applying needs a reason then."""
         return failing(self.findings)
+
+    @property
+    def may_break(self) -> bool:
+        """Say whether an expectation fails or cannot be told, so that it may fail once it is loaded."""
+        return any(each.state != "holds" for each in self.findings)
 
     @property
     def nothing_to_apply(self) -> bool:
@@ -100,20 +110,26 @@ def review_basis(host: Host, number: int | None = None) -> Basis | None:
     return Basis(revision_document(revision), next_number(host), base.number if base else 0)
 
 
-def review(host: Host) -> Review:
-    """Return what applying the draft would change."""
+def review(host: Host, *, weigh: bool = True) -> Review:
+    """Return what applying the draft would change; `weigh` False leaves out what it means for others."""
     basis = review_basis(host)
     assert basis is not None
-    return _review(host, basis)
+    return _review(host, basis, weigh=weigh)
 
 
-def rollback_review(host: Host, number: int) -> Review | None:
+def rollback_review(host: Host, number: int, *, weigh: bool = True) -> Review | None:
     """Return what rolling back to a revision would change, None when there is no such revision."""
     basis = review_basis(host, number)
-    return _review(host, basis) if basis else None
+    return _review(host, basis, weigh=weigh) if basis else None
 
 
-def _review(host: Host, basis: Basis) -> Review:
+def quickly_weighed(host: Host, number: int | None = None) -> bool:
+    """Say whether it is worked out at once what a load means; thousands of rules take seconds."""
+    basis = review_basis(host, number)
+    return basis is None or len(basis.document.rules) <= MOST_AT_ONCE
+
+
+def _review(host: Host, basis: Basis, *, weigh: bool) -> Review:
     sight = look(host)
     base = base_revision(host)
     document, number = basis.document, basis.revision_number
@@ -136,15 +152,19 @@ def _review(host: Host, basis: Basis) -> Review:
         waiting=unfinished_apply(host),
         snapshot=sight.view,
         sessions=lost_sessions(sight.view, document, diff),
-        exposure=_exposure(sight.view, base_document(host), document, number),
-        findings=expectation_findings(sight.view, document, number) if sight.view else (),
+        **(_weighed(sight.view, base_document(host), document, number) if weigh else {"weighed": False}),
     )
 
 
-def _exposure(
+def _weighed(
     view: SnapshotView | None, base: Document | None, document: Document, number: int
-) -> tuple[Change, ...]:
-    return exposure_difference(view, base, document, number) if view else ()
+) -> dict[str, Any]:
+    if view is None:
+        return {}
+    return {
+        "exposure": exposure_difference(view, base, document, number),
+        "findings": expectation_findings(view, document, number),
+    }
 
 
 def next_number(host: Host) -> int:

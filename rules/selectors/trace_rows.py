@@ -13,6 +13,7 @@ from rules.netfilter.model import Family
 from rules.netfilter.own import label_of, rule_id_of
 from rules.netfilter.owners import Owner, chain_owner
 from rules.netfilter.simulation.trace import Step, Trace
+from rules.netfilter.tokens import printable
 from rules.selectors.live import ROWS
 from rules.selectors.readable import readable_rule, readable_target
 
@@ -27,6 +28,7 @@ class StepRow:
     step: Step
     what: str
     target: str
+    why: str
     rule_key: str
     anchor: str
     page: int
@@ -56,6 +58,7 @@ class TraceRows:
     """A trace as it is shown; `allowed_by` is the last rule of ours that handed the packet back."""
 
     trace: Trace
+    reason: str
     visits: tuple[ChainVisit, ...]
     deciding: StepRow | None
     allowed_by: StepRow | None
@@ -72,6 +75,7 @@ def lay_out(trace: Trace) -> TraceRows:
     ours = [row for row in rows if row.rule_key and row.step.outcome == "matched"]
     return TraceRows(
         trace=trace,
+        reason=printable(trace.verdict.reason),
         visits=tuple(_visits(rows)),
         deciding=_row(step, family) if step else None,
         allowed_by=ours[-1] if ours and trace.verdict.kind == "ACCEPT" else None,
@@ -84,6 +88,7 @@ def _row(step: Step, family: Family) -> StepRow:
         step=step,
         what=readable_rule(rule) if rule else "",
         target=readable_target(rule) if rule else "",
+        why=printable(step.why),
         rule_key=(rule_id_of(rule.text) or "") if rule else "",
         anchor=f"v{family}-{step.table}-{step.chain}" if step.table else "",
         page=max(0, step.number - 1) // ROWS + 1,

@@ -10,20 +10,22 @@ from ipaddress import ip_address
 from django.http import HttpRequest
 
 from dockerfw_site.proxies import client_address, peer_address
+from rules.models import Host
 from rules.selectors.consequences import Caller
+from rules.selectors.hosts import host_serves_pages
 from rules.views.page import whole_number
 
 
-def caller_of(request: HttpRequest) -> Caller:
-    """Return who asks; the port is the one in the address that the browser shows."""
-    host = request.get_host()
-    name, port = _split(host)
+def caller_of(request: HttpRequest, host: Host) -> Caller:
+    """Return who asks for a page about a host; the port is the one in the address that the browser shows."""
+    name, port = _split(request.get_host())
     return Caller(
         address=client_address(request),
         peer=peer_address(request),
         port=whole_number(port, 443 if request.is_secure() else 80),
         server_port=whole_number(str(request.META.get("SERVER_PORT", "")), 80),
         dialled=name if _is_address(name) else "",
+        here=host_serves_pages(host),
     )
 
 

@@ -11,9 +11,10 @@ from django.views.decorators.http import require_safe
 from rules.models import Host
 from rules.selectors.history import compare as compare_revisions
 from rules.selectors.history import history as history_page
-from rules.selectors.history import loaded_number, revision_document, revision_get
+from rules.selectors.history import loaded_number, noticed, revision_document, revision_get
 from rules.selectors.reviews import next_number
 from rules.selectors.snapshots import latest_snapshot, observe_request
+from rules.services.audit import VERBS
 from rules.views.page import host_or_404, render_page, whole_number
 
 
@@ -27,7 +28,14 @@ def history(request: HttpRequest, host_name: str) -> HttpResponse:
         host, system=system, page=whole_number(request.GET.get("page"), 1), snapshot=latest_snapshot(host)
     )
     newest = _newest(host)
-    context = {"history": found, "system": system, "newest": newest, "before_newest": max(newest - 1, 1)}
+    events = noticed(host) if system and found.page == 1 else ()
+    context = {
+        "history": found,
+        "system": system,
+        "newest": newest,
+        "before_newest": max(newest - 1, 1),
+        "noticed": [(event, VERBS[event.verb]) for event in events],
+    }
     return render_page(request, "rules/history.html", host, context, section="history")
 
 

@@ -20,7 +20,7 @@ from rules.models import Apply, Host
 from rules.selectors.applies import recent_applies
 from rules.selectors.consequences import LockOut, lock_out
 from rules.selectors.drafts import base_revision
-from rules.selectors.reviews import Review, review_basis, rollback_review
+from rules.selectors.reviews import Review, quickly_weighed, review_basis, rollback_review
 from rules.selectors.reviews import review as draft_review
 from rules.selectors.snapshots import latest_snapshot, observe_request
 from rules.services.actors import actor_of
@@ -56,7 +56,8 @@ def review(request: HttpRequest, host_name: str) -> HttpResponse:
     """Show what applying the draft would change; POST applies it."""
     host = host_or_404(host_name)
     if request.method != "POST":
-        return _page(request, host, draft_review(_looked_at(host)), ApplyForm())
+        weigh = _weigh_now(request, host)
+        return _page(request, host, draft_review(_looked_at(host), weigh=weigh), ApplyForm())
     already = _sent_already(request, host)
     if already is not None:
         return _lead(request, _to_apply(request, already, "This was sent already."))
@@ -92,7 +93,8 @@ def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
         form = ApplyForm(
             initial={"message": f"{'Restore' if restores else 'Roll back to'} revision {number}"}
         )
-        return _page(request, host, _rollback_or_404(host, number), form, number=number)
+        found = _rollback_or_404(host, number, weigh=_weigh_now(request, host, number))
+        return _page(request, host, found, form, number=number)
     already = _sent_already(request, host)
     if already is not None:
         return _lead(request, _to_apply(request, already, "This was sent already."))
@@ -124,7 +126,7 @@ def restore_text(request: HttpRequest, host_name: str, family: str) -> HttpRespo
     """Answer the text that iptables-restore would be given, by itself; `number` asks for a roll back's."""
     host = host_or_404(host_name)
     number = whole_number(request.GET.get("number"))
-    found = _rollback_or_404(host, number) if number else draft_review(host)
+    found = _rollback_or_404(host, number, weigh=False) if number else draft_review(host, weigh=False)
     response = HttpResponse(
         found.restore[6 if family == "6" else 4], content_type="text/plain; charset=utf-8"
     )
@@ -184,8 +186,13 @@ def _looked_at(host: Host) -> Host:
     return host
 
 
-def _rollback_or_404(host: Host, number: int) -> Review:
-    found = rollback_review(_looked_at(host), number)
+def _weigh_now(request: HttpRequest, host: Host, number: int | None = None) -> bool:
+    """Say whether the page waits for what a load means, or comes without and asks for it by itself."""
+    return request.GET.get("weigh") == "yes" or quickly_weighed(host, number)
+
+
+def _rollback_or_404(host: Host, number: int, *, weigh: bool = True) -> Review:
+    found = rollback_review(_looked_at(host), number, weigh=weigh)
     if found is None:
         raise Http404(f"no revision {number}")
     return found
@@ -237,16 +244,16 @@ def _would_shut_out(request: HttpRequest, host: Host, form: ApplyForm, number: i
     if basis is None or view is None or form.cleaned_data["version"] != basis.expects:
         # There is nothing to measure, or something else than what was read; the service says so.
         return False
-    shut_out = lock_out(view, basis.document, basis.revision_number, caller_of(request)).can == "no"
+    shut_out = lock_out(view, basis.document, basis.revision_number, caller_of(request, host)).can == "no"
     if shut_out and not form.says_anyway():
         form.add_error("anyway", f"This would shut you out. Type {ANYWAY} if that is what you want.")
     return shut_out
 
 
-def _lock_out(request: HttpRequest, found: Review) -> LockOut | None:
-    if found.snapshot is None or found.nothing_to_apply:
+def _lock_out(request: HttpRequest, host: Host, found: Review) -> LockOut | None:
+    if found.snapshot is None or found.nothing_to_apply or not found.weighed:
         return None
-    return lock_out(found.snapshot, found.document, found.revision_number, caller_of(request))
+    return lock_out(found.snapshot, found.document, found.revision_number, caller_of(request, host))
 
 
 def _page(
@@ -264,7 +271,7 @@ def _page(
         messages.warning(request, DRAFT_CHANGED if number is None else HEAD_CHANGED)
     context = {
         "review": found,
-        "lock_out": _lock_out(request, found),
+        "lock_out": _lock_out(request, host, found),
         "form": form,
         "rollback": number,
         "expects": expects,

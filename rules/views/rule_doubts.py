@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST
 
 from rules.forms import RuleForm
 from rules.models import Host
@@ -16,13 +16,13 @@ from rules.selectors.snapshots import latest_snapshot
 from rules.views.page import host_or_404, text_asked
 
 
-@require_safe
+@require_POST
 def rule_doubts(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Answer the hints about the rule that the form's fields in the address say; nothing while it is none."""
+    """Answer the hints about the rule that the form says so far; nothing while it is none."""
     host = host_or_404(host_name)
     context = {
         "host": host,
-        **doubts_about(host, typed_rule(RuleForm(request.GET), text_asked(request, "key"))),
+        **doubts_about(host, typed_rule(RuleForm(request.POST), text_asked(request, "key"))),
     }
     response = render(request, "rules/partials/rule_doubts.html", context)
     response["Cache-Control"] = "no-store"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -44,6 +45,31 @@ def test_expectations_and_what_an_apply_would_do(stack: Stack, alice: Person, sc
     alice.goto("history/")
     expect(page.locator(MAIN)).to_contain_text("Expectations overridden: a move, for one day")
     take_it_back(alice)
+
+
+def test_with_thousands_of_rules_the_page_comes_first(stack: Stack, alice: Person) -> None:
+    rules = [{"scope": "host", "protocol": "tcp", "ports": [str(20000 + number)]} for number in range(1500)]
+    expected = [{"port": 20007, "passes": False}]
+    document = {
+        "format": "dockerfw/1",
+        "settings": {"external_interfaces": ["ens33"]},
+        "rules": rules,
+        "expectations": expected,
+    }
+    page = alice.page
+    alice.goto("import/")
+    page.get_by_label("Paste it").fill(json.dumps(document))
+    alice.press("Look at it")
+    alice.press("Replace the draft with this")
+    alice.goto("review/")
+    expect(page.locator("#consequences")).to_contain_text("is being worked out")
+    page.get_by_label("Why", exact=True).fill("typed meanwhile")
+    expect(page.locator("#consequences")).to_contain_text("become reachable from anywhere", timeout=60_000)
+    expect(page.get_by_label("Why all the same")).to_be_visible()
+    expect(page.get_by_label("Why", exact=True)).to_have_value("typed meanwhile")
+    page.once("dialog", lambda dialog: dialog.accept())
+    alice.press("Discard all")
+    expect(page.locator("main")).to_contain_text("The pending changes are discarded")
 
 
 def expect_something(alice: Person, screens: Screens) -> None:

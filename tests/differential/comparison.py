@@ -20,7 +20,7 @@ from tests.differential.frames import ICMP, ICMPV6
 from tests.differential.matches import OUTSIDE, ROUTE_TYPES
 from tests.differential.world import CONTAINER_ADDRESSES, CONTAINERS, World
 
-_OTHER_TARGETS: Final = frozenset(("CT", "NOTRACK", "TPROXY", "NETMAP"))
+_OTHER_TARGETS: Final = frozenset(("CT", "NOTRACK", "TPROXY", "NETMAP", "SNAT", "MASQUERADE"))
 _TAKEN: Final = ("matched", "translated")
 
 
@@ -76,6 +76,8 @@ def outside_of(rule: Rule, packet: Packet) -> str:
         for option in match.options:
             if option.name in ("--src-type", "--dst-type") and set(option.values[0].split(",")) & ROUTE_TYPES:
                 return "a type of address that only routes tell"
+            if option.name == "--physdev-out":
+                return "the port by which a bridge sends on"
             if option.name == "--ctorigsrcport" and packet.protocol in (ICMP, ICMPV6):
                 return "the identifier of an echo as its port"
     return f"-j {rule.target.name}" if rule.target and rule.target.name in _OTHER_TARGETS else ""

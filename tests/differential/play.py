@@ -75,12 +75,18 @@ class Player:
     """Plays in a world; `ask` is the simulator, so that a test can put a wrong one in its place."""
 
     def __init__(
-        self, world: World, seed: int, *, ask: Simulate = simulate, write_to: Path | None = None
+        self,
+        world: World,
+        seed: int,
+        *,
+        ask: Simulate = simulate,
+        tally: Tally | None = None,
+        write_to: Path | None = None,
     ) -> None:
-        """Begin; disagreements go to files in `write_to` too."""
+        """Begin, or go on with a tally; disagreements go to files in `write_to` too."""
         self.world = world
         self.seed = seed
-        self.tally = Tally()
+        self.tally = tally or Tally()
         self._ask = ask
         self._write_to = write_to
         newer = {family: (_DATA / f"docker-28.v{family}.save").read_text() for family in FAMILIES}

@@ -7,8 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests.differential.play import Player, table
+from tests.differential.play import Player, Tally, table
 from tests.differential.world import World
+from tests.kernel.namespace import BACKENDS, Backend
 from tests.lab.docker_host import why_unavailable
 
 
@@ -18,21 +19,32 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=10_000, help="how many packets (10,000)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="repeats a run")
     parser.add_argument("--first", type=int, default=0, help="the number of the first ruleset (0)")
-    parser.add_argument("--backend", choices=("nft", "legacy"), default="nft", help="of iptables (nft)")
+    parser.add_argument(
+        "--backend", choices=BACKENDS, help="of iptables (nft for four fifths of the cases, then legacy)"
+    )
     parser.add_argument("--write-to", type=Path, help="a folder for a file about each disagreement")
     options = parser.parse_args()
     if reason := why_unavailable():
         print(f"no world can be built here: {reason}", file=sys.stderr)
         return 2
-    print(f"{options.cases} cases, --seed {options.seed} --backend {options.backend}", flush=True)
-    world = World(options.backend)
-    try:
-        player = Player(world, options.seed, write_to=options.write_to)
-        tally = player.play(options.cases, first=options.first, say=lambda text: print(text, flush=True))
-    finally:
-        world.delete()
+    print(f"{options.cases} cases, --seed {options.seed}", flush=True)
+    tally = Tally()
+    for backend, cases in _shares(options.cases, options.backend).items():
+        world = World(backend)
+        try:
+            player = Player(world, options.seed, tally=tally, write_to=options.write_to)
+            player.play(cases, first=options.first, say=lambda text: print(text, flush=True))
+        finally:
+            world.delete()
     print(table(tally))
     return 1 if tally.disagreements else 0
+
+
+def _shares(cases: int, backend: Backend | None) -> dict[Backend, int]:
+    """Say how many cases each backend gets."""
+    if backend is not None:
+        return {backend: cases}
+    return {"nft": cases - cases // 5, "legacy": cases // 5}
 
 
 if __name__ == "__main__":

@@ -265,6 +265,18 @@ def test_docker_in_the_other_backend(inside: Namespace, state: StateDirectory) -
     assert one.verbs() == ["drift"]
 
 
+def test_docker_with_nftables_of_its_own(watched: Watched) -> None:
+    watched.namespace.run("nft", "add", "table", "ip", "docker-bridges")
+    before = held(watched.namespace, watched.backend)
+    assert watched.lookout.look_and_heal().docker_state == "nftables"
+    assert "Docker filters with nftables itself" in watched.told[0].detail
+    assert watched.verbs() == ["drift"]
+    assert held(watched.namespace, watched.backend) == before
+    watched.namespace.run("nft", "delete", "table", "ip", "docker-bridges")
+    watched.look()
+    assert watched.verbs() == ["drift-gone"]
+
+
 def test_bytes_that_are_no_text_can_be_told(watched: Watched) -> None:
     rule = b'*filter\n-I FILTERS-HOST 1 -m comment --comment "caf\xe9" -j RETURN\nCOMMIT\n'
     watched.namespace.restore(rule, watched.backend, 4)

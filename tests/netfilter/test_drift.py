@@ -159,6 +159,7 @@ def test_everything_flushed() -> None:
         "-", '-A FILTERS-HOST -p tcp -m tcp --dport 22 -m comment --comment "dockerfw:sshd" -j RETURN'
     )
     assert not found.only_anchors
+    assert [each.who for each in found.findings if each.code == "anchor-missing"] == [""]
     nothing = find_drift(DOCUMENT, 3, {4: parse_save(""), 6: after(family=6)})
     assert "nft flush ruleset" in nothing.findings[0].who
     booted = find_drift(DOCUMENT, 3, {4: parse_save(""), 6: parse_save("")}, Around(rebooted=True))

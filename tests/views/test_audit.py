@@ -12,6 +12,7 @@ from django.test import Client
 from rules.models import Host, Rule
 from rules.services.actors import Actor
 from rules.services.audit import audit_record
+from rules.services.expectations import expectation_create, expectation_update
 from rules.services.rules import rule_create, rule_update
 from tests.views.pages import assert_access, has_no_inline_code, text_of
 
@@ -104,3 +105,14 @@ def test_odd_filters_show_the_page(signed_in: Client, name: str) -> None:
     ):
         assert signed_in.get(PATH, {name: text}).status_code == 200
         assert signed_in.get(CSV, {name: text}).status_code == 200
+
+
+def test_a_changed_expectation_is_told_in_words(signed_in: Client, host: Host, alice: Actor) -> None:
+    values = {"protocol": "tcp", "port": 22, "source": "203.0.113.0/24", "passes": True}
+    row = expectation_create(host=host, actor=alice, values=values)
+    expectation_update(host=host, actor=alice, key=row.pk, version=1, values={"port": 2222, "passes": False})
+    words = text_of(signed_in.get(PATH))
+    assert "added an expectation" in words
+    assert "changed an expectation 2222/tcp of the host from 203.0.113.0/24 is refused" in words
+    assert "What has to happen: passes → is refused" in words
+    assert "Port: 22 → 2222" in words

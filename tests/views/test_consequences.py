@@ -8,6 +8,7 @@ from pytest_django import Settings
 
 from dockerfw_site.environment import read_environment
 from rules.models import Apply, AuditEvent, Host, Rule
+from rules.selectors import reviews
 from rules.selectors.drafts import draft_document
 from rules.services.actors import Actor
 from rules.services.expectations import expectation_create
@@ -92,6 +93,19 @@ def test_the_address_is_the_one_that_a_trusted_proxy_names(
     assert "This dashboard: no, 203.0.113.7 would be refused at 80/tcp" in words
 
 
+def test_a_dashboard_on_another_machine_is_not_shut_by_this_host(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    far = Host.objects.create(name="far", external_interfaces=["ens33"])
+    snapshot_store(far, None)
+    values = {"scope": "host", "protocol": "tcp", "ports": ["22"], "source": OFFICE}
+    rule_create(host=far, actor=alice, values=values)
+    words = text_of(working.get("/hosts/far/review/", **AWAY))  # type: ignore[arg-type]
+    assert "This dashboard: yes, it runs on another machine." in words
+    assert "SSH: yes, 203.0.113.7 gets through to 22/tcp." in words
+    assert "This would shut you out." in text_of(working.get(PATH, **AWAY))  # type: ignore[arg-type]
+
+
 def test_a_draft_that_changed_comes_before_the_word(
     working: Client, host: Host, bob: Actor, ssh: Rule
 ) -> None:
@@ -124,6 +138,42 @@ def test_what_breaks_an_expectation_needs_a_reason(
     assert "Expectations overridden: the shop moves" in history
     assert "Expectations overridden: the shop moves" in text_of(working.get(f"{HOST}/history/1/"))
     assert "Expectations overridden: the shop moves" in text_of(working.get(f"{HOST}/applies/{apply.pk}/"))
+
+
+def test_what_cannot_be_told_may_be_given_a_reason_too(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    named = {"protocol": "tcp", "port": 5432, "to": "container", "container": "db", "passes": False}
+    expectation_create(host=host, actor=alice, values=named)
+    page = working.get(PATH)
+    assert "5432/tcp of container db from anywhere is refused: cannot tell, Docker is not asked" in text_of(
+        page
+    )
+    assert 'name="override"' in page.content.decode()
+    assert working.post(PATH, order(host)).status_code == 302
+    assert Apply.objects.get().override == ""
+
+
+def test_with_thousands_of_rules_the_page_asks_for_it_by_itself(
+    working: Client, host: Host, alice: Actor, ssh: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expectation_create(host=host, actor=alice, values=EXPECTED)
+    monkeypatch.setattr(reviews, "MOST_AT_ONCE", 0)
+    page = working.get(PATH, **AWAY)  # type: ignore[arg-type]
+    assert "What it means for those outside is being worked out." in text_of(page)
+    assert 'hx-get="?weigh=yes"' in page.content.decode()
+    assert 'name="override"' not in page.content.decode()
+    assert has_no_inline_code(page)
+    whole = working.get(f"{PATH}?weigh=yes", **AWAY)  # type: ignore[arg-type]
+    words = text_of(whole)
+    assert "being worked out" not in words
+    assert "This would shut you out." in words
+    assert "Apply anyway" in words
+    assert 'name="override"' in whole.content.decode()
+    # Whoever is faster than the page is told all the same.
+    early = working.post(PATH, order(host), **AWAY)  # type: ignore[arg-type]
+    assert early.status_code == 422
+    assert 'name="anyway"' in early.content.decode()
 
 
 def test_a_roll_back_is_asked_the_same(working: Client, host: Host, alice: Actor, ssh: Rule) -> None:

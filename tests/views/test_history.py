@@ -6,8 +6,10 @@ import pytest
 from django.test import Client
 
 from rules.models import Host, Revision
+from rules.queue.console import LOOKOUT_VERBS, ConsoleEvent
 from rules.selectors.drafts import draft_document
 from rules.services.actors import Actor
+from rules.services.console import console_record
 from rules.services.rules import rule_create
 from tests.services.confirmed import confirm
 from tests.services.kernel import snapshot_store
@@ -15,6 +17,7 @@ from tests.views.pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = pytest.mark.django_db
 PATH = f"{HOST}/history/"
+TIME = "2026-01-31T12:00:00Z"
 
 
 @pytest.fixture
@@ -42,6 +45,22 @@ def test_access(signed_in: Client, revisions: None) -> None:
         assert_access(path, signed_in)
     for path in (f"{PATH}9/", f"{PATH}9/export/", f"{PATH}compare/?b=9", f"{PATH}compare/?a=9&b=2"):
         assert signed_in.get(path).status_code == 404
+
+
+def test_what_was_noticed_stands_above_the_revisions(signed_in: Client, host: Host, revisions: None) -> None:
+    first = "00000000-0000-4000-8000-00000000000"
+    for number, verb in enumerate(LOOKOUT_VERBS):
+        event = ConsoleEvent(
+            f"{first}{number}", host.name, verb, "root worker", TIME, f"<b>{verb}</b>\nand why"
+        )
+        assert console_record(event=event)
+    page = signed_in.get(PATH)
+    words = text_of(page)
+    assert "the root worker noticed that the kernel differs from the confirmed revision" in words
+    assert "the root worker put the anchors back" in words
+    assert "&lt;b&gt;heal&lt;/b&gt;<br>and why" in page.content.decode()
+    assert has_no_inline_code(page)
+    assert "Noticed by itself" not in text_of(signed_in.get(f"{PATH}?system=no"))
 
 
 def test_an_empty_history_says_what_to_do(signed_in: Client) -> None:

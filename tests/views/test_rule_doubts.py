@@ -39,7 +39,8 @@ def add(host: Host, actor: Actor, *ports: str, scope: str = "both") -> Rule:
 
 
 def test_access(signed_in: Client) -> None:
-    assert_access(DOUBTS, signed_in)
+    assert_access(DOUBTS, signed_in, methods="post")
+    assert signed_in.get(DOUBTS).status_code == 405
 
 
 @pytest.mark.redis
@@ -76,17 +77,19 @@ def test_a_published_port_without_a_rule_leads_to_the_form(seen: Client, host: H
 @pytest.mark.redis
 def test_the_form_says_it_while_one_types(seen: Client, host: Host, alice: Actor) -> None:
     typed = {**FORM, "ports": "5432"}
-    assert DATABASE in text_of(seen.get(DOUBTS, typed))
-    assert text_of(seen.get(DOUBTS, {**typed, "source": "198.51.100.7"})) == ""
-    assert text_of(seen.get(DOUBTS, {**typed, "ports": "70000"})) == ""
-    assert text_of(seen.get(DOUBTS)) == ""
+    assert DATABASE in text_of(seen.post(DOUBTS, typed))
+    assert text_of(seen.post(DOUBTS, {**typed, "source": "198.51.100.7"})) == ""
+    assert text_of(seen.post(DOUBTS, {**typed, "ports": "70000"})) == ""
+    assert text_of(seen.post(DOUBTS)) == ""
     wide = add(host, alice, "1-9999")
     assert "Already allowed by 1-9999/tcp from anywhere to the host and containers ." in text_of(
-        seen.get(DOUBTS, typed)
+        seen.post(DOUBTS, typed)
     )
     # A rule does not stand in its own way.
-    assert "Already allowed" not in text_of(seen.get(DOUBTS, {**FORM, "ports": "1-9999", "key": wide.key}))
-    assert text_of(seen.get(DOUBTS, {**typed, "key": "../x"})) == ""
+    assert "Already allowed" not in text_of(
+        seen.post(f"{DOUBTS}?key={wide.key}", {**FORM, "ports": "1-9999"})
+    )
+    assert text_of(seen.post(f"{DOUBTS}?key=../x", typed)) == ""
 
 
 @pytest.mark.redis

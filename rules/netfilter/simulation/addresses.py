@@ -28,13 +28,14 @@ class AddressSet:
     The intervals are sorted, disjoint and never touch, so that equal sets have equal intervals.
     """
 
-    __slots__ = ("_hash", "family", "intervals")
+    __slots__ = ("_complement", "_hash", "family", "intervals")
 
     def __init__(self, family: Family, intervals: Sequence[Interval]) -> None:
         """Take intervals that are sorted and apart already; `of` and `from_intervals` take any."""
         self.family: Family = family
         self.intervals = tuple(intervals)
         self._hash: int | None = None
+        self._complement: AddressSet | None = None
 
     @classmethod
     def nothing(cls, family: Family) -> AddressSet:
@@ -146,6 +147,12 @@ class AddressSet:
             return self
         if other.is_everything or self is other:
             return _NOTHING[self.family]
+        if self.is_everything:
+            return other.complement()
+        return self._without(other)
+
+    def _without(self, other: AddressSet) -> AddressSet:
+        mine, theirs = self.intervals, other.intervals
         left: list[Interval] = []
         if len(theirs) * 8 < len(mine):
             left += mine
@@ -166,7 +173,11 @@ class AddressSet:
 
     def complement(self) -> AddressSet:
         """Return every address that is not in the set."""
-        return _EVERYTHING[self.family].difference(self)
+        if self._complement is None:
+            # Long lists of refused sources are asked for it by one service after the other.
+            everything = _EVERYTHING[self.family]
+            self._complement = everything._without(self) if self.intervals else everything
+        return self._complement
 
     def issubset(self, other: AddressSet) -> bool:
         """Say whether all of it is in the other."""

@@ -1,4 +1,4 @@
-"""Owns rules and chains in the form in which a walk goes through them.
+"""Owns chains in the form in which a walk goes through them.
 
 Conditions are shared between rules. A chain leaves out, by the ports and the destination of the packet, what
 cannot match it, and takes many rules in a row that differ in their source alone as one.
@@ -11,137 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rules.netfilter.model import Chain, Family, Rule, Ruleset
-from rules.netfilter.simulation.addresses import AddressSet
+from rules.netfilter.simulation.compiled import CompiledRule, all_hold
 from rules.netfilter.simulation.conditions import Condition, IndexedBy, SourceCondition
 from rules.netfilter.simulation.connections import NO_CONNECTION, original_port
 from rules.netfilter.simulation.reading import Reader, spelt_rule
-from rules.netfilter.simulation.runs import Part, Run, segments
+from rules.netfilter.simulation.runs import Run, segments
 from rules.netfilter.simulation.state import State
 from rules.netfilter.simulation.surroundings import Surroundings
-from rules.netfilter.simulation.targets import Action, Setting, read_action
-from rules.netfilter.simulation.trace import Outcome, Step, Verdict
+from rules.netfilter.simulation.targets import Setting, read_action
+from rules.netfilter.simulation.trace import Step, Verdict
 
-_NOT_WALKED = frozenset({("nat", "INPUT"), ("nat", "POSTROUTING")})
-_MOST_REMEMBERED = 1024
-_MOST_ROWS = 64
+_NOT_WALKED = frozenset({("nat", "INPUT")})
+_MOST_REMEMBERED = 256
+_MOST_ROWS = 16
 _WORTH_JOINING = 16
 _FEWEST_IN_RUN = 4
-_UNASKED = object()
-_ENDING = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN"})
-
-
-class CompiledRule:
-    """One rule: what it asks, which sources it is for, and what it does."""
-
-    __slots__ = (
-        "_verdict",
-        "action",
-        "conditions",
-        "dynamic",
-        "ends",
-        "position",
-        "questions",
-        "rule",
-        "source",
-    )
-
-    def __init__(
-        self,
-        rule: Rule,
-        position: int,
-        conditions: tuple[Condition, ...],
-        sources: tuple[SourceCondition, ...],
-        action: Action,
-        family: Family,
-    ) -> None:
-        self.rule = rule
-        self.position = position
-        self.conditions = conditions
-        self.questions = sources
-        self.source = AddressSet.everything(family)
-        for source in sources:
-            if source.fixed is not None:
-                self.source = self.source.intersection(source.fixed)
-        self.dynamic = tuple(source for source in sources if source.fixed is None)
-        self.action = action
-        self.ends = action.kind in _ENDING and not self.dynamic
-        self._verdict: Verdict | None = None
-
-    @property
-    def number(self) -> int:
-        """The rule's place in its chain, from 1."""
-        return self.position + 1
-
-    @property
-    def rules(self) -> tuple[CompiledRule, ...]:
-        """The rule, as a run of one."""
-        return (self,)
-
-    @property
-    def place(self) -> str:
-        """The rule in a few words: which one of which chain."""
-        return f"rule {self.number} of {self.rule.chain} in {self.rule.table}"
-
-    def matching(self, state: State, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
-        """Return the sources that the rule is for, and those of which nobody can tell."""
-        holds = sources.intersection(self.source)
-        unknown = AddressSet.nothing(sources.family)
-        for question in self.dynamic:
-            assert question.split is not None
-            yes, maybe = question.split(state, holds.union(unknown))
-            unknown = maybe.union(yes.intersection(unknown))
-            holds = yes.intersection(holds)
-        return holds, unknown
-
-    def without(self, sources: AddressSet, holds: AddressSet) -> AddressSet:
-        """Return the sources that go past the rule."""
-        return sources.difference(holds)
-
-    def parts(self, matched: AddressSet) -> Sequence[Part]:
-        """Say which rule decides about which of the sources that match."""
-        return ((matched, self.verdict),)
-
-    def rule_for(self, sources: AddressSet) -> CompiledRule:
-        """Return the rule that matches these sources."""
-        return self
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict of a rule that ends the way of a packet."""
-        if self._verdict is None:
-            kind = self.action.kind
-            assert kind in ("ACCEPT", "DROP", "REJECT", "UNKNOWN")
-            reason = f"{self.place}: {self.action.text}" if kind == "UNKNOWN" else ""
-            outcome: Outcome = "unknown" if kind == "UNKNOWN" else "matched"
-            step = Step(self.rule.table, self.rule.chain, self.number, self.rule, outcome, self.why)
-            self._verdict = Verdict(kind, self.action.reject_with, reason, step)
-        return self._verdict
-
-    @property
-    def why(self) -> str:
-        """Why the rule matches, and what it does then."""
-        asked = [question.yes for question in self.questions]
-        asked += [condition.yes for condition in self.conditions]
-        return f"{', '.join(asked) or 'every packet matches'}: {self.action.text}"
-
-    def decide(self, state: State, source: AddressSet) -> bool | None:
-        """Say whether the rule matches for one source; None when that cannot be told."""
-        answer = all_hold(self.conditions, state) if self.source.holds(source.intervals[0][0]) else False
-        if answer is False or not self.dynamic:
-            return answer
-        holds, unknown = self.matching(state, source)
-        return answer if holds else (None if unknown else False)
-
-    def why_not(self, state: State, sources: AddressSet) -> str:
-        """Why the rule does not match."""
-        for question in self.questions:
-            fixed = question.fixed
-            if fixed is not None and not sources.intersection(fixed):
-                return question.no
-        for condition in self.conditions:
-            if condition.decide(state) is False:
-                return condition.no
-        return next((question.no for question in self.dynamic), "it does not match")
 
 
 Item = CompiledRule | Run[CompiledRule]
@@ -219,11 +103,12 @@ class CompiledChain:
         if len(row) < _FEWEST_IN_RUN:
             return row
         key = tuple(item.position for item in row)
-        if key not in self._rows:
+        found = self._rows.get(key)
+        if found is None:
             if len(self._rows) > _MOST_ROWS:
                 self._rows.clear()
-            self._rows[key] = _run([rule for item in row for rule in item.rules], ())
-        return [self._rows[key]]
+            found = self._rows[key] = _run([rule for item in row for rule in item.rules], ())
+        return [found]
 
     def _index(self, item: Item) -> None:
         entry = (item.position, item)
@@ -265,21 +150,6 @@ def _alike(one: CompiledRule, other: CompiledRule) -> bool:
 
 def _run(row: Sequence[CompiledRule], conditions: tuple[Condition, ...]) -> Run[CompiledRule]:
     return Run(tuple(row), conditions, segments([rule.source for rule in row]))
-
-
-def all_hold(conditions: Sequence[Condition], state: State) -> bool | None:
-    """Say whether all conditions hold for a packet, of which each is asked once."""
-    memo = state.memo
-    answers: bool | None = True
-    for condition in conditions:
-        answer = memo.get(condition, _UNASKED)
-        if answer is _UNASKED:
-            answer = memo[condition] = condition.decide(state)
-        if answer is False:
-            return False
-        if answer is None:
-            answers = None
-    return answers
 
 
 def compile_chains(

@@ -168,8 +168,12 @@ class _Connection:
         def decide(state: State) -> bool | None:
             if name == "--ctorigdstport":
                 return within(original_port(state), ranges)
-            if not state.has_ports or (state.looped and name == "--ctrepldstport"):
+            if state.looped and name == "--ctrepldstport":
                 return None
+            if not state.has_ports:
+                # The identifier of an echo and the key of a tunnel nobody has said; others have none.
+                told = state.protocol not in _ICMP and state.protocol != _GRE
+                return within(_GENERIC_PORT, ranges) if told else None
             return within(state.destination_port if name == "--ctreplsrcport" else state.source_port, ranges)
 
         few = name == "--ctorigdstport" and sum(last - first + 1 for first, last in ranges) <= _FEW_PORTS

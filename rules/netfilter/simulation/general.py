@@ -211,6 +211,8 @@ def extension_header(asked: Asked) -> list[AnyCondition]:
 def masked_addresses(family: Family, value: int, mask: int) -> AddressSet | None:
     """Return the addresses that are `value` under a mask; None when they fall into too many intervals."""
     free = mask ^ LAST[family]
+    if not free & (free + 1):
+        return AddressSet(family, ((value & mask, value & mask | free),))
     low = BITS[family] if not mask else (mask & -mask).bit_length() - 1
     gaps = [bit for bit in range(low, BITS[family]) if free >> bit & 1]
     if 1 << len(gaps) > _MOST_INTERVALS:

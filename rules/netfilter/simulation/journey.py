@@ -2,7 +2,7 @@
 
 netfilter's priorities give the order: raw, conntrack, mangle, nat, then filter and security. nat sees only
 the first packet of a connection, and one that comes back by lo not again. SNAT and masquerading come after
-every filter and change nothing here.
+every filter and change nothing here, but for what the host sends to itself.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ class Journey:
         filtered = self._filtered("OUTPUT", pieces, mangled=True)
         accepted = self._after_routing([replace(one, piece=self._out(one.piece)) for one in filtered])
         self._finish([one for one in accepted if one.piece.state.out_interface != LOOPBACK])
-        back = [looped(one.piece) for one in accepted if one.piece.state.out_interface == LOOPBACK]
+        back = [one.piece for one in accepted if one.piece.state.out_interface == LOOPBACK]
+        # What is masqueraded here comes back with another source.
+        back = [looped(one) for one in self._translated("POSTROUTING", back)]
         back = self._table("mangle", "PREROUTING", self._table("raw", "PREROUTING", back))
         self._finish(self._filtered("INPUT", back))
 

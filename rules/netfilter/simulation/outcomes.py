@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from rules.netfilter.model import Family
 from rules.netfilter.simulation.addresses import AddressSet, union_of
-from rules.netfilter.simulation.chains import CompiledRule
+from rules.netfilter.simulation.compiled import CompiledRule
 from rules.netfilter.simulation.conditions import Condition, SourceCondition
 from rules.netfilter.simulation.runs import Part
 from rules.netfilter.simulation.state import State

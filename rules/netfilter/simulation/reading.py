@@ -31,10 +31,6 @@ from rules.netfilter.tokens import split_tokens
 _ONE_PORT = frozenset({"--sport", "--dport"})
 
 
-def _comment(asked: Asked) -> list[AnyCondition]:
-    return []
-
-
 def _limit(asked: Asked) -> list[AnyCondition]:
     return [always("the limit is not reached")]
 
@@ -63,13 +59,12 @@ _READERS: Mapping[str, Callable[[Asked], list[AnyCondition]]] = {
     "mac": mac,
     "physdev": physdev,
     "set": set_members,
-    "comment": _comment,
     "limit": _limit,
     "hashlimit": _hashlimit,
     "rt": extension_header,
     "frag": extension_header,
 }
-DECIDED_MATCHES = frozenset(_READERS) - {""}
+DECIDED_MATCHES = frozenset(_READERS) - {""} | {"comment"}
 """The matches that have a reader; some of their options may be undecided all the same."""
 
 
@@ -89,7 +84,7 @@ class Reader:
             if match.module is None:
                 for option in match.options:
                     found += self._read("", (option,), None)
-            else:
+            elif match.module != "comment":
                 found += self._read(match.module, match.options, protocol)
         return found
 

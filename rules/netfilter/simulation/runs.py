@@ -17,7 +17,7 @@ Part = tuple[AddressSet, Verdict]
 Segment = tuple[int, int, int]
 """First address, last address, and the place of the rule that decides about them."""
 
-_MOST_REMEMBERED = 64
+_MOST_REMEMBERED = 8
 
 
 class Deciding(Protocol):

@@ -7,13 +7,14 @@ goes both ways. It knows no hooks and no routes; journey.py leads it from table 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from rules.netfilter.simulation.addresses import AddressSet
-from rules.netfilter.simulation.chains import CompiledChain, CompiledRule, Item, policy_verdict
-from rules.netfilter.simulation.conditions import Condition, SourceCondition
+from rules.netfilter.simulation.chains import CompiledChain, Item, policy_verdict
+from rules.netfilter.simulation.compiled import CompiledRule, all_hold
+from rules.netfilter.simulation.conditions import Condition
 from rules.netfilter.simulation.outcomes import Doubt, End, Piece, joined
 from rules.netfilter.simulation.runs import Part
 from rules.netfilter.simulation.state import State
@@ -22,7 +23,6 @@ from rules.netfilter.simulation.trace import Outcome, Verdict
 _DEEPEST = 100
 _MOST_CHAINS = 20_000
 _MOST_PIECES = 256
-_UNASKED = object()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,34 +115,23 @@ class Walk:
     ) -> tuple[int, list[Piece]]:
         """Lead one piece along until it ends or falls apart: return what goes on, and from where."""
         state, sources = piece.state, piece.sources
-        memo = state.memo
         one_source = len(sources.intervals) == 1 and sources.intervals[0][0] == sources.intervals[0][1]
-        for item in chain.items(state, position, one_source=one_source):
-            asked: Condition | SourceCondition | None = None
-            for condition in item.conditions:
-                answer = memo.get(condition, _UNASKED)
-                if answer is _UNASKED:
-                    answer = memo[condition] = condition.decide(state)
-                if answer is False:
-                    break
-                if answer is None and asked is None:
-                    asked = condition
-            else:
-                holds, maybe = item.matching(state, sources)
-                if asked is not None:
-                    holds, maybe = AddressSet.nothing(sources.family), holds.union(maybe)
-                if not holds and not maybe:
-                    continue
-                doubt = None
-                if maybe:
-                    rule = item.rule_for(maybe)
-                    doubt = piece.doubt or Doubt(rule, asked or rule.dynamic[0])
-                pieces = self._act(item, replace(piece, sources=sources), holds, maybe, doubt, visit, back)
-                if not pieces:
-                    return 0, []
-                if len(pieces) > 1 or pieces[0].state is not state or pieces[0].doubt is not piece.doubt:
-                    return item.position + 1, pieces
-                sources = pieces[0].sources
+        for item, asked in _possible(chain.items(state, position, one_source=one_source), state):
+            holds, maybe = item.matching(state, sources)
+            if asked is not None:
+                holds, maybe = AddressSet.nothing(sources.family), holds.union(maybe)
+            if not holds and not maybe:
+                continue
+            doubt = None
+            if maybe:
+                rule = item.rule_for(maybe)
+                doubt = piece.doubt or Doubt(rule, asked or rule.dynamic[0])
+            pieces = self._act(item, replace(piece, sources=sources), holds, maybe, doubt, visit, back)
+            if not pieces:
+                return 0, []
+            if len(pieces) > 1 or pieces[0].state is not state or pieces[0].doubt is not piece.doubt:
+                return item.position + 1, pieces
+            sources = pieces[0].sources
         left = replace(piece, sources=sources)
         if not chain.builtin:
             self._note(visit, len(chain.rules), "not matched", left)
@@ -232,6 +221,20 @@ class Walk:
     def _note(self, visit: Visit, position: int, outcome: Outcome, piece: Piece, why: str = "") -> None:
         if self.recording:
             self.events.append(Event(visit, position, outcome, piece, why))
+
+
+def _possible(items: Iterable[Item], state: State) -> Iterator[tuple[Item, Condition | None]]:
+    """Yield what may match a packet in a state, with the first condition that cannot be decided.
+
+    A rule in doubt stands for itself, since the doubt names it.
+    """
+    for item in items:
+        answer = all_hold(item.conditions, state)
+        if answer:
+            yield item, None
+        elif answer is None:
+            asked = next(one for one in item.conditions if one.decide(state) is None)
+            yield from ((rule, asked) for rule in item.rules)
 
 
 def destination_text(state: State) -> str:

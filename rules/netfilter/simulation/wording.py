@@ -13,6 +13,7 @@ from rules.netfilter.simulation.addresses import AddressSet
 from rules.netfilter.simulation.exposure import WORLD, Level, Row, Who
 from rules.netfilter.simulation.packet import Address, Packet
 from rules.netfilter.simulation.trace import Step, Trace, Verdict
+from rules.netfilter.tokens import printable
 
 FEW: Final = 3
 LEVEL_WORDS: Final[dict[Level, str]] = {
@@ -96,7 +97,9 @@ def describe_who(who: Who, most: int = FEW) -> str:
 
 def unknown_reasons(who: Who) -> tuple[str, ...]:
     """Return why nobody can tell, each reason once."""
-    found = [verdict.reason for _, verdict in who.parts if verdict.kind == "UNKNOWN" and verdict.reason]
+    found = [
+        printable(verdict.reason) for _, verdict in who.parts if verdict.kind == "UNKNOWN" and verdict.reason
+    ]
     return tuple(dict.fromkeys(found))
 
 

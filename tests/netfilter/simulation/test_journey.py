@@ -253,3 +253,12 @@ def test_rules_of_output_see_the_interface_from_before_a_translation() -> None:
         rules = nat + filtered(f"-A OUTPUT -o {interface_name} -j DROP")
         found = trace(rules, in_interface=None, source="192.0.2.1", destination="198.51.100.9")
         assert (found.verdict.kind, found.out_interface) == (kind, "docker0")
+
+
+def test_what_the_host_sends_to_itself_may_be_masqueraded_on_the_way() -> None:
+    rules = "*nat\n-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\nCOMMIT\n"
+    rules += filtered("-A INPUT -s 172.17.0.1 -j DROP")
+    for source, kind in (("172.17.0.1", "UNKNOWN"), ("192.0.2.1", "ACCEPT")):
+        found = trace(rules, in_interface=None, source=source, destination="192.0.2.1")
+        assert found.verdict.kind == kind
+        assert ("MASQUERADE" in found.verdict.reason) == (kind == "UNKNOWN")

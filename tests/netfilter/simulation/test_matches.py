@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from rules.netfilter.extensions import MATCHES
 from rules.netfilter.model import Family
+from rules.netfilter.simulation.reading import DECIDED_MATCHES
+from rules.netfilter.simulation.targets import CONTINUING, DECIDED_TARGETS
 from tests.netfilter.simulation.hosts import GRE, ICMP, ICMPV6, SCTP, UDP, filtered, verdict
 
 YES, NO, UNKNOWN = "DROP", "ACCEPT", "UNKNOWN"
@@ -200,6 +203,9 @@ V4 = [
     ("-m set --match-set ports src,src", {}, NO),
     ("-m set --match-set ports dst,dst", {"protocol": UDP, "destination_port": 53}, YES),
     ("-m set --match-set ports src", {}, NO),
+    ("-m conntrack --ctorigsrcport 5", {"protocol": 50}, NO),
+    ("-m conntrack ! --ctorigsrcport 5", {"protocol": 50}, YES),
+    ("-m conntrack --ctorigsrcport 5", {"protocol": ICMP, "icmp_type": 8}, UNKNOWN),
     ("-m set --match-set ports src,dst", {"protocol": GRE}, NO),
     ("-m set --match-set ports src,dst", {"protocol": ICMP, "icmp_type": 8}, NO),
     ("-m set --match-set ports src,src", {"source_port": None}, UNKNOWN),
@@ -271,3 +277,25 @@ def test_ipv6(match: str, changes: dict[str, object], expected: str) -> None:
 def decided(match: str, family: Family, changes: dict[str, object]) -> str:
     """Say whether a rule with this match takes the packet; it is the only one, and drops."""
     return verdict(filtered(f"-A INPUT {match} -j DROP", f"-A FORWARD {match} -j DROP"), family, **changes)
+
+
+@pytest.mark.parametrize("module", sorted(MATCHES.keys() - DECIDED_MATCHES))
+def test_a_match_without_a_reader_is_undecided(module: str) -> None:
+    option = next(iter(MATCHES[module].options))
+    protocol = {"dccp": "33", "esp": "50", "ah": "51"}.get(module, "tcp")
+    changes: dict[str, object] = {"protocol": int(protocol)} if protocol.isdigit() else {}
+    assert decided(f"-p {protocol} -m {module} {option} 1", 4, changes) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "target", ["NFQUEUE", "QUEUE", "TPROXY", "SYNPROXY", "TARPIT", "HMARK", "SNAT", "MASQUERADE"]
+)
+def test_a_target_that_nobody_has_read_is_unknown(target: str) -> None:
+    assert target not in DECIDED_TARGETS
+    assert verdict(filtered(f"-A INPUT -j {target}", "-A INPUT -j DROP")) == UNKNOWN
+
+
+@pytest.mark.parametrize("target", sorted(CONTINUING))
+def test_after_some_targets_a_packet_goes_on(target: str) -> None:
+    assert target in DECIDED_TARGETS
+    assert verdict(filtered(f"-A INPUT -j {target}", "-A INPUT -j DROP")) == YES
