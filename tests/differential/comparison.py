@@ -21,6 +21,8 @@ from tests.differential.matches import OUTSIDE, ROUTE_TYPES
 from tests.differential.world import CONTAINER_ADDRESSES, CONTAINERS, World
 
 _OTHER_TARGETS: Final = frozenset(("CT", "NOTRACK", "TPROXY", "NETMAP", "SNAT", "MASQUERADE"))
+_ORIGINAL_PORTS: Final = ("--ctorigsrcport", "--ctorigdstport")
+_GRE: Final = 47
 _TAKEN: Final = ("matched", "translated")
 
 
@@ -78,8 +80,8 @@ def outside_of(rule: Rule, packet: Packet) -> str:
                 return "a type of address that only routes tell"
             if option.name == "--physdev-out":
                 return "the port by which a bridge sends on"
-            if option.name == "--ctorigsrcport" and packet.protocol in (ICMP, ICMPV6):
-                return "the identifier of an echo as its port"
+            if option.name in _ORIGINAL_PORTS and packet.protocol in (ICMP, ICMPV6, _GRE):
+                return "what an echo or a tunnel has for a port"
     return f"-j {rule.target.name}" if rule.target and rule.target.name in _OTHER_TARGETS else ""
 
 
