@@ -6,9 +6,9 @@ have is judged here too.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,12 +50,14 @@ def compare(world: World, trace: Trace, seen: Seen) -> Comparison:
     return Comparison(trace, seen, tuple(found))
 
 
-def goes_back(shot: Shot, trace: Trace) -> bool:
-    """Say whether a rule sends a packet of a container to itself: the bridge drops it, past all rules."""
-    if shot.place not in CONTAINERS or trace.destination is None:
+def goes_back(shot: Shot, loaded: Range, moved: Mapping[RuleAt, int]) -> bool:
+    """Say whether a rule sent a packet of a container to itself: the bridge drops it, past all rules."""
+    if shot.place not in CONTAINERS:
         return False
     own = CONTAINER_ADDRESSES[shot.wire.family][CONTAINERS.index(shot.place)]
-    return trace.destination == ipaddress.ip_address(own) and shot.wire.destination != trace.destination
+    targets = [rule.target for at in moved if (rule := loaded.rule(at)) and rule.target]
+    given = [option.values[0] for target in targets if target.name == "DNAT" for option in target.options]
+    return any(re.fullmatch(rf"\[?{re.escape(own)}\]?(:\d+)?", text) for text in given)
 
 
 def unknown_cause(trace: Trace) -> tuple[str, bool]:
