@@ -34,7 +34,7 @@ def apply(options: argparse.Namespace, output: Output) -> int:
     """Apply the draft and wait; status 0 when it is confirmed, 1 when nothing was loaded."""
     host = wanted_host(options)
     fresh_look(host)
-    _tell_sessions(review(host), options, output)
+    _tell_sessions(review(host, weigh=False), options, output)
     anyway = _warned(host, options, output)
     started = apply_start(
         host=host,
@@ -55,7 +55,7 @@ def rollback(options: argparse.Namespace, output: Output) -> int:
     fresh_look(host)
     anyway = _warned(host, options, output, options.number)
     base = base_revision(host)
-    _tell_sessions(rollback_review(host, options.number), options, output)
+    _tell_sessions(rollback_review(host, options.number, weigh=False), options, output)
     started = rollback_start(
         host=host,
         actor=command_line_actor(),

@@ -28,7 +28,7 @@ from rules.selectors.consequences import (
     lock_out_ssh,
 )
 from rules.selectors.drafts import base_document, draft_document
-from rules.selectors.reviews import review_basis
+from rules.selectors.reviews import review, review_basis
 from rules.selectors.snapshots import latest_snapshot
 
 _STATES = {"holds": "holds", "fails": "FAILS", "unknown": "cannot tell"}
@@ -97,7 +97,10 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
     for line in meant.lines() if meant and not output.as_json else ():
         output.line(line)
     more = meant.json() if meant else {}
-    return print_plan(draft_document(host), sight.view.rulesets, output, more)
+    status = print_plan(draft_document(host), sight.view.rulesets, output, more)
+    for sentence in review(host, weigh=False).sessions.sentences:
+        output.note(sentence)
+    return status
 
 
 def expectations(options: argparse.Namespace, output: Output) -> int:

@@ -107,7 +107,8 @@ def review_basis(host: Host, number: int | None = None) -> Basis | None:
     revision = Revision.objects.filter(host=host, number=number).first()
     if revision is None:
         return None
-    return Basis(revision_document(revision), next_number(host), base.number if base else 0)
+    head = base.number if base else 0
+    return Basis(revision_document(revision), head if number == head else next_number(host), head)
 
 
 def review(host: Host, *, weigh: bool = True) -> Review:

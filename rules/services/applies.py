@@ -100,9 +100,10 @@ def rollback_start(
 ) -> Apply:
     """Apply revision `number`'s content as a new revision, to be kept within `window` seconds.
 
-    `expected_head` is the number of the revision confirmed last, as the review showed it, 0 for none. The
-    draft follows once the apply is confirmed, if it had no pending changes. `override` and `anyway` are those
-    of `apply_start`. Raises Invalid, NotFound, Conflict, ApplyWaiting, NothingToApply, NotExpected,
+    The revision confirmed last is loaded again as it is, whatever the draft says by now. `expected_head` is
+    the number of the revision confirmed last, as the review showed it, 0 for none. The draft follows once
+    the apply is confirmed, if it had no pending changes. `override` and `anyway` are those of
+    `apply_start`. Raises Invalid, NotFound, Conflict, ApplyWaiting, NothingToApply, NotExpected,
     QueueUnavailable.
     """
     text = _message(message)
@@ -121,8 +122,12 @@ def rollback_start(
         document = revision_document(target)
         if base is not None and base.digest == target.digest and kernel_sentence(current).level == "ok":
             raise NothingToApply(f"The kernel already holds the content of revision {number}.")
-        _expected(current, document, next_number(current), reason)
-        revision = _revision(current, actor, document, text, parent=base, restores=number)
+        if base is not None and base.pk == target.pk:
+            _expected(current, document, base.number, reason)
+            revision = base
+        else:
+            _expected(current, document, next_number(current), reason)
+            revision = _revision(current, actor, document, text, parent=base, restores=number)
         terms = _Terms("rollback-start", text, window, reason, anyway, end_sessions)
         return _order(current, actor, revision, document, terms)
 

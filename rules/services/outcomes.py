@@ -127,7 +127,8 @@ def _confirm(host: Host, apply: Apply) -> None:
     untouched = base is not None and base.digest == digest(draft_document(current))
     current.confirmed_revision = apply.revision
     current.save(update_fields=["confirmed_revision"])
-    if apply.revision.restores is not None and untouched:
+    again = base is not None and base.pk == apply.revision.pk
+    if apply.revision.restores is not None and untouched and not again:
         document = revision_document(apply.revision)
         detail = f"the draft follows the roll back to revision {apply.revision.restores}"
         draft_write(host=current, actor=SYSTEM, document=document, verb="draft-replace", detail=detail)

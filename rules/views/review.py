@@ -274,6 +274,7 @@ def _page(
         "lock_out": _lock_out(request, host, found),
         "form": form,
         "rollback": number,
+        "restoring": number is not None and number == found.revision_number,
         "expects": expects,
         "families": sorted(found.plan.families.items()) if found.plan else (),
         "restores": sorted(found.restore.items()),

@@ -6,9 +6,9 @@ have is judged here too.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,8 @@ from tests.differential.matches import OUTSIDE, ROUTE_TYPES
 from tests.differential.world import CONTAINER_ADDRESSES, CONTAINERS, World
 
 _OTHER_TARGETS: Final = frozenset(("CT", "NOTRACK", "TPROXY", "NETMAP", "SNAT", "MASQUERADE"))
+_ORIGINAL_PORTS: Final = ("--ctorigsrcport", "--ctorigdstport")
+_GRE: Final = 47
 _TAKEN: Final = ("matched", "translated")
 
 
@@ -48,12 +50,14 @@ def compare(world: World, trace: Trace, seen: Seen) -> Comparison:
     return Comparison(trace, seen, tuple(found))
 
 
-def goes_back(shot: Shot, trace: Trace) -> bool:
-    """Say whether a rule sends a packet of a container to itself: the bridge drops it, past all rules."""
-    if shot.place not in CONTAINERS or trace.destination is None:
+def goes_back(shot: Shot, loaded: Range, moved: Mapping[RuleAt, int]) -> bool:
+    """Say whether a rule sent a packet of a container to itself: the bridge drops it, past all rules."""
+    if shot.place not in CONTAINERS:
         return False
     own = CONTAINER_ADDRESSES[shot.wire.family][CONTAINERS.index(shot.place)]
-    return trace.destination == ipaddress.ip_address(own) and shot.wire.destination != trace.destination
+    targets = [rule.target for at in moved if (rule := loaded.rule(at)) and rule.target]
+    given = [option.values[0] for target in targets if target.name == "DNAT" for option in target.options]
+    return any(re.fullmatch(rf"\[?{re.escape(own)}\]?(:\d+)?", text) for text in given)
 
 
 def unknown_cause(trace: Trace) -> tuple[str, bool]:
@@ -78,8 +82,8 @@ def outside_of(rule: Rule, packet: Packet) -> str:
                 return "a type of address that only routes tell"
             if option.name == "--physdev-out":
                 return "the port by which a bridge sends on"
-            if option.name == "--ctorigsrcport" and packet.protocol in (ICMP, ICMPV6):
-                return "the identifier of an echo as its port"
+            if option.name in _ORIGINAL_PORTS and packet.protocol in (ICMP, ICMPV6, _GRE):
+                return "what an echo or a tunnel has for a port"
     return f"-j {rule.target.name}" if rule.target and rule.target.name in _OTHER_TARGETS else ""
 
 

@@ -31,7 +31,7 @@ RuleAt = tuple[str, str, int]
 HOST: Final = "host"
 """The place of what the host sends itself."""
 
-PATIENCE: Final = 2.0
+PATIENCE: Final = 1.0
 _SENDINGS: Final = 3
 _COUNTED: Final = re.compile(r"\[(\d+):\d+\] -A (\S+)")
 _UNREACHABLE: Final[Mapping[Family, tuple[int, Mapping[int, str]]]] = {
@@ -62,7 +62,11 @@ _UNREACHABLE: Final[Mapping[Family, tuple[int, Mapping[int, str]]]] = {
 
 
 class RigError(AssertionError):
-    """The rig could not find out what the kernel did."""
+    """The rig could not find out what the kernel did; `moved` are the counters of the last attempt."""
+
+    def __init__(self, message: str, moved: Mapping[RuleAt, int]) -> None:
+        super().__init__(message)
+        self.moved = moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +143,9 @@ class Range:
                 if seen is not None:
                     return seen
                 time.sleep(0.01)
-            left = self._catch_up()
-        raise RigError(f"{shot} left no verdict behind, although it was sent {_SENDINGS} times, but {left}")
+            moved, passed = self._catch_up()
+        left = f"counters {moved} and sentinels {passed}"
+        raise RigError(f"{shot} left no verdict behind, sent {_SENDINGS} times: {left}", moved)
 
     def _send(self, shot: Shot) -> None:
         wire = shot.wire
@@ -151,15 +156,14 @@ class Range:
         receiver = self._world.taps[shot.bridged].mac if shot.bridged else self._macs[shot.place]
         tap.send(ethernet_bytes(wire, source_mac=tap.mac, destination_mac=receiver))
 
-    def _catch_up(self) -> str:
-        """Begin anew from what the counters are now; say what moved."""
+    def _catch_up(self) -> tuple[dict[RuleAt, int], dict[str, int]]:
+        """Begin anew from what the counters are now; return what moved, and which sentinels were passed."""
         counters, sentinels = read_counters(self._world.save(self.family)), self._world.sentinels.read()
         moved = {
             at: count - self._counters[at] for at, count in counters.items() if count != self._counters[at]
         }
-        passed = {name: count - self._sentinels[name] for name, count in sentinels.items()}
         self._counters = counters
-        return f"counters {moved} and sentinels {passed}"
+        return moved, {name: count - self._sentinels[name] for name, count in sentinels.items()}
 
     def _look(self, shot: Shot) -> Seen | None:
         now = self._world.sentinels.read()

@@ -101,8 +101,8 @@ def port(dice: Dice, setting: Setting) -> list[str]:
     if setting.protocol not in ("tcp", "udp", "sctp"):
         return []
     if dice.chance(0.25):
-        return ["-m", setting.protocol, *dice.maybe_not(), "--sport", _port(dice, SOURCE_PORTS)]
-    return ["-m", setting.protocol, *dice.maybe_not(), "--dport", _port(dice, PORTS)]
+        return ["-m", setting.protocol, *_ports(dice, "--sport", SOURCE_PORTS)]
+    return ["-m", setting.protocol, *_ports(dice, "--dport", PORTS)]
 
 
 def flags(dice: Dice, setting: Setting) -> list[str]:
@@ -283,6 +283,12 @@ KNOWN: Final[tuple[tuple[Matcher, int], ...]] = (
     *((hashlimit, 2), (mac, 3), (physdev, 3)),
 )
 """The matches that the simulator has to know, each with how often it is chosen."""
+
+
+def _ports(dice: Dice, option: str, pool: tuple[int, ...]) -> list[str]:
+    ports = _port(dice, pool)
+    # As with -i +, iptables-legacy-save leaves out every port also when it is negated.
+    return [*(dice.maybe_not() if ports != "0:65535" else []), option, ports]
 
 
 def _port(dice: Dice, pool: tuple[int, ...]) -> str:

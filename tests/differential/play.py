@@ -147,12 +147,12 @@ class Player:
         differences: tuple[str, ...] = ()
         for _ in range(1 + _AGAIN):
             trace = self._ask(loaded.prepared, to_packet(self.world, shot))
-            if goes_back(shot, trace):
-                self.tally.skipped["sent back to where it came from"] += 1
-                return
             try:
                 seen = loaded.range.fire(shot)
             except RigError as error:
+                if goes_back(shot, loaded.range, error.moved):
+                    self.tally.skipped["dropped by the bridge that it came from"] += 1
+                    return
                 self._disagree(f"{title}\n\n- {error}\n\n{loaded.range.save}", say)
                 return
             comparison = compare(self.world, trace, seen)
@@ -198,7 +198,7 @@ def table(tally: Tally) -> str:
         ("verdict", tally.verdicts),
         ("UNKNOWN by", tally.unknown),
         ("knowing less", tally.vague),
-        ("not sent", tally.skipped),
+        ("left out", tally.skipped),
         ("by its sources", tally.sources),
         ("counted a rule with", tally.hit),
     ):

@@ -142,7 +142,8 @@ class World:
         settings += ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]
         for interface in ("all", "default", LEFT, RIGHT, "docker0", BRIDGE):
             settings += [f"net.ipv4.conf.{interface}.rp_filter=0"]
-        self.host.run("sysctl", "-q", "-w", *settings)
+        # Kernels before 6.12 have no limits of their own for each namespace.
+        self.host.run("sysctl", "-q", "-e", "-w", *settings)
         for bridge in ("docker0", BRIDGE):
             self.host.run("ip", "link", "set", bridge, "type", "bridge", "mcast_snooping", "0")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from rules.models import Host, Revision
+from rules.models import Apply, Host, Revision
 from rules.netfilter.document import Document
 from rules.queue.kept import Kept
 from rules.queue.snapshots import Family
@@ -81,8 +81,18 @@ def test_only_our_chains_can_be_adopted(working: Client, host: Host, confirmed: 
 def test_restore_reviews_the_confirmed_revision(working: Client, host: Host, confirmed: Document) -> None:
     held(host, confirmed, EDITED)
     page = working.get(f"{HOST}/history/1/rollback/")
-    assert 'value="Restore revision 1"' in page.content.decode() or "Restore revision 1" in text_of(page)
-    assert "--dport 22" in text_of(page)
+    text = text_of(page)
+    assert "Restore revision 1" in text
+    assert "This loads revision 1 again, which was applied last." in text
+    assert "--dport 22" in text
+    assert "Roll back to revision" not in text
+    sent = {"message": "it was edited", "version": "1", "window": "60"}
+    answer = working.post(f"{HOST}/history/1/rollback/", sent)
+    assert answer.status_code == 302, text_of(answer)
+    # The revision itself is loaded again: nothing about it is new.
+    assert Revision.objects.count() == 1
+    apply = Apply.objects.latest("sequence")
+    assert (apply.revision.number, apply.message) == (1, "it was edited")
 
 
 def test_adopt_shows_and_then_makes_the_draft(working: Client, host: Host, confirmed: Document) -> None:

@@ -17,6 +17,8 @@ from rules.netfilter.simulation.runs import Part
 from rules.netfilter.simulation.state import State
 from rules.netfilter.simulation.trace import Step, Verdict
 
+_MOST_DOUBTS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
@@ -82,11 +84,22 @@ def joined(pieces: Iterable[Piece]) -> list[Piece]:
     for state, group in groups.items():
         family = state.family
         base = union_of(family, [piece.sources for piece in group if piece.doubt is None])
-        doubtful = [piece for piece in group if piece.doubt is not None]
-        rest = union_of(family, [piece.sources for piece in doubtful]).difference(base)
         result += [Piece(base, state)] if base else []
-        result += [Piece(rest, state, doubtful[0].doubt)] if rest else []
+        result += _doubtful([piece for piece in group if piece.doubt is not None], base)
     return result
+
+
+def _doubtful(pieces: Sequence[Piece], base: AddressSet) -> list[Piece]:
+    """Leave each source to the first doubt about it; very many doubts are not told apart."""
+    if not pieces:
+        return []
+    found: list[Piece] = []
+    rest = union_of(base.family, [piece.sources for piece in pieces]).difference(base)
+    for piece in pieces[:_MOST_DOUBTS]:
+        first = rest.intersection(piece.sources)
+        rest = rest.difference(first)
+        found.append(replace(piece, sources=first))
+    return [piece for piece in (*found, replace(pieces[0], sources=rest)) if piece.sources]
 
 
 def sum_up(family: Family, ends: Sequence[End]) -> Sums:

@@ -93,6 +93,18 @@ def test_each_rule_in_doubt_of_a_long_list_is_named() -> None:
     assert len(found.parts) == 6
 
 
+def test_rules_in_doubt_that_send_back_are_each_named() -> None:
+    found = listed(
+        0,
+        "-A INPUT -s 203.0.113.15 -p tcp --sport 5 -j RETURN",
+        "-A INPUT -s 203.0.113.8/29 -p tcp --sport 5 -j RETURN",
+        "-A INPUT -s 203.0.113.9 -j DROP",
+    )
+    assert [(str(part.cidrs()[0]), verdict.reason) for part, verdict in found.parts if verdict.reason] == [
+        ("203.0.113.9/32", "rule 2 of INPUT in filter: cannot tell whether source port is 5")
+    ]
+
+
 def test_an_unknown_client_port_is_unknown_for_the_listed_only() -> None:
     found = listed(20, "-A INPUT -s 192.0.2.0/24 -p tcp --sport 5 -j DROP")
     assert found.unknown == AddressSet.of(4, ["192.0.2.0/24"])
