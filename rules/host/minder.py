@@ -27,6 +27,8 @@ GRACE_SECONDS = 1.0
 FORCE_SECONDS = 3.0
 START_PATIENCE_SECONDS = 5.0
 SWEEP_SECONDS = 0.5
+# A watchdog takes its lock when the load is over, so as not to be in its way; until then nobody misses it.
+STARTING_SECONDS = 5.0
 
 
 class Minder:
@@ -72,7 +74,7 @@ class Minder:
             # Kept; only its last word is not written yet.
             self._end(force=False)
         elif record.phase == "awaiting" and seconds_left(record) > 0:
-            if not watchdog_lives(self._state):
+            if boottime() - record.opened > STARTING_SECONDS and not watchdog_lives(self._state):
                 logger.warning("the watchdog of apply %s is gone: another one is started", record.apply)
                 self._watchdogs.append(start_again(self._state, record.apply))
         elif not 0 <= overdue < GRACE_SECONDS:
