@@ -58,6 +58,11 @@ def test_networks_are_named_and_nothing_changes_by_a_comment() -> None:
     assert changes(document(host("22")), document(host("22", "0.0.0.0/0"))) == [
         "closed: 22/tcp (sshd) of the host is no longer reachable from anywhere by IPv6"
     ]
+    both = document(host("22", "0.0.0.0/0"), {**host("22", "::/0"), "id": "h22six"})
+    assert changes(both, document(host("22", OFFICE), {**host("22", "::/0"), "id": "h22six"})) == [
+        "closed: 22/tcp (sshd) of the host is reachable from 203.0.113.0/24 only,"
+        " no longer from anywhere by IPv4"
+    ]
 
 
 def test_a_port_that_only_a_rule_names_is_asked_for_too() -> None:

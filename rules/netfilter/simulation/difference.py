@@ -123,9 +123,10 @@ def _compared(old: Row, new: Row) -> Iterator[tuple[Kind, str]]:
     if any(opened.values()):
         yield "opened", f"reachable {_from(opened)}"
     if any(closed.values()):
-        everywhere = all(is_the_world(family, closed[family]) for family in families)
-        if everywhere and any(left.values()):
-            yield "closed", f"reachable {_from(left)} only, no longer from anywhere"
+        narrowed = {family: left[family] for family, lost in closed.items() if lost}
+        everywhere = all(is_the_world(family, closed[family]) for family in narrowed)
+        if everywhere and any(narrowed.values()):
+            yield "closed", f"reachable {_from(narrowed)} only, no longer {_from(closed)}"
         else:
             yield "closed", f"no longer reachable {_from(closed)}"
     if any(doubt.values()):
