@@ -26,6 +26,7 @@ from tests.kernel.namespace import (
     entering,
     iptables_program,
     join_namespaces,
+    wait_until,
 )
 from tests.lab.docker_host import DockerHost
 
@@ -146,6 +147,9 @@ class World:
         self.host.run("sysctl", "-q", "-e", "-w", *settings)
         for bridge in ("docker0", BRIDGE):
             self.host.run("ip", "link", "set", bridge, "type", "bridge", "mcast_snooping", "0")
+        # Until then the kernel does not take them for its own.
+        tentative = ("ip", "-6", "address", "show", "tentative")
+        wait_until("IPv6 addresses of the host", 20, lambda: not self.host.output(*tentative).strip())
 
     def places(self) -> tuple[Place, ...]:
         """Return where packets can come from."""
