@@ -36,6 +36,7 @@ class Minder:
         self._state = state
         self._closed = closed
         self._was_open = False
+        self._missed = ""
         self._watchdogs: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
@@ -72,11 +73,20 @@ class Minder:
             # Kept; only its last word is not written yet.
             self._end(force=False)
         elif record.phase == "awaiting" and seconds_left(record) > 0:
-            if not watchdog_lives(self._state):
-                logger.warning("the watchdog of apply %s is gone: another one is started", record.apply)
-                self._watchdogs.append(start_again(self._state, record.apply))
+            self._mind_watchdog(record.apply)
         elif not 0 <= overdue < GRACE_SECONDS:
             self._end(force=overdue > FORCE_SECONDS)
+
+    def _mind_watchdog(self, apply: str) -> None:
+        if watchdog_lives(self._state):
+            self._missed = ""
+        elif self._missed != apply:
+            # One that was just started takes its lock in a moment: it is gone when the next look finds none.
+            self._missed = apply
+        else:
+            logger.warning("the watchdog of apply %s is gone: another one is started", apply)
+            self._watchdogs.append(start_again(self._state, apply))
+            self._missed = ""
 
     def _end(self, *, force: bool) -> None:
         try:

@@ -66,11 +66,27 @@ def test_killed_watchdog_is_replaced_and_two_are_one(inside: Namespace, state: S
     os.kill(first, signal.SIGKILL)
     wait_until("its end", 3, lambda: not watchdog_lives(state))
     minder.look()
+    assert not watchdogs(state), "it may only just have been started"
+    minder.look()
     wait_until("another", 3, lambda: watchdog_lives(state))
     # One that is started by mistake ends at once.
     assert start_again(state, one.apply).wait(5) == 0
     wait_until("the way back", 9, lambda: state.read_window() is None)
     assert "FILTERS" not in "".join(held(inside, "nft")[4])
+
+
+def test_watchdog_that_a_job_started_ends_when_the_machine_goes_down(
+    inside: Namespace, state: StateDirectory
+) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        load(state, "22", seconds=60)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    (watchdog,) = watchdogs(state)
+    os.kill(watchdog, signal.SIGTERM)
+    wait_until("its end", 5, lambda: not watchdogs(state))
+    assert state.read_window() is not None, "the next boot ends it"
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
