@@ -3,12 +3,15 @@
 Owns its start, for which an apply waits: so what `watching` needs is imported only when the process has said
 that it watches. It runs in a session of its own, and learns from the pipe on its standard input that the
 process which loads the rules has died. With APPLY it watches a window whose first watchdog was ended.
+
+SIGTERM ends it: so asks a machine that goes down all that still runs. The next boot ends the window.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 
 LOAD_SECONDS = 2.0
@@ -17,6 +20,8 @@ LOAD_SECONDS = 2.0
 def main(arguments: list[str]) -> int:
     """Watch one window until it is closed."""
     os.umask(0o077)
+    # A job ignores it, and what it starts would as well.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     directory = arguments[0]
     if len(arguments) > 1:
         return _watch(directory, arguments[1], loader=None)

@@ -79,6 +79,20 @@ def test_killed_watchdog_is_replaced_and_two_are_one(
     assert "FILTERS" not in "".join(held(inside, "nft")[4])
 
 
+def test_watchdog_that_a_job_started_ends_when_the_machine_goes_down(
+    inside: Namespace, state: StateDirectory
+) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        load(state, "22", seconds=60)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    (watchdog,) = watchdogs(state)
+    os.kill(watchdog, signal.SIGTERM)
+    wait_until("its end", 5, lambda: not watchdogs(state))
+    assert state.read_window() is not None, "the next boot ends it"
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_worker_ends_the_window_when_the_watchdog_does_not(
     inside: Namespace, state: StateDirectory, how: signal.Signals

@@ -1,6 +1,17 @@
 """A whole Debian with a systemd of its own, which is installed to, booted again and switched off.
 
-Owns what scripts/reboots is made of: the tree of files, the machine, and the story that is played in it.
-The machine is a container of systemd-nspawn: real systemd as its process 1, files and a network of its own,
-and this machine's kernel. Whatever it does to its rules, it does in its own network namespace.
+Owns what scripts/reboots is made of: the tree of files, the machine, the world around it, and the story that
+is played there. The machine is a container of systemd-nspawn. Whatever it does to its rules, it does in its
+own network namespace.
+
+Real: systemd as process 1, and what it makes of the units: accounts, the order of the start, restarts,
+mounts, capabilities, filters of system calls; files, processes and a network of its own; Docker's daemon;
+nf_tables, empty at each boot. Each boot has its own id, and CLOCK_BOOTTIME and CLOCK_MONOTONIC begin at 0.
+
+Not real: the kernel is this machine's and goes on over a reboot, so nothing is seen of a boot loader, an
+initramfs, modules that are not loaded yet, or real devices. A power cut ends all processes at one blow, but
+loses nothing that was written and not yet on the disk. The boot's id lies over the kernel's: put there by
+systemd-nspawn, and by a drop-in for the root worker, whose unit asks for a new /proc (`story.CONTAINER`).
+Where this machine has cgroup v1, limits of memory, tasks and devices are not in force. The packages that
+README's `apt-get` asks for are there before, since the machine has no way out.
 """

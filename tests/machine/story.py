@@ -1,4 +1,4 @@
-"""What is played in the machine: README's installation, applies and a reboot.
+"""What is played in the machine: README's installation, applies, reboots, a power cut, a killed root worker.
 
 Each part says in one line what it has seen, and raises AssertionError or MachineError when it has not.
 """
@@ -11,15 +11,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.machine.machine import FETCH, Machine
+from tests.machine.machine import Machine
+from tests.machine.sight import UNITS, Sight
 from tests.machine.tree import ROOT
 
 OPEN, OTHER = 9090, 9091
-UNITS = ("dockerfw-redis", "dockerfw-web", "dockerfw-clerk", "dockerfw-root")
+EXPOSURE_MAX = 3.0
 PATIENCE = 120.0
+# A window in which the machine is switched off, and one that is to end while somebody looks.
+LONG, SHORT = 900, 60
 SITE = "DOCKERFW_SECURE_COOKIES=0\n"
-# A boot of a container has an id of its own in the container's /proc only, and ProtectProc= brings a new one.
-CONTAINER = "[Service]\nProtectProc=default\n"
+# The machine's /proc has the id of its boot. ProtectProc= gives the unit a new one, with that of the kernel.
+BOOT_ID = "C /run/boot-id 0444 root root - /proc/sys/kernel/random/boot_id\n"
+CONTAINER = "[Service]\nBindReadOnlyPaths=/run/boot-id:/proc/sys/kernel/random/boot_id\n"
 FIREWALL = """\
 #!/bin/sh
 cd /opt/dockerfw
@@ -28,11 +32,10 @@ exec sudo -u dockerfw env $(cat /etc/dockerfw/web.env /etc/dockerfw/site.env) \\
 """
 SERVERS = """\
 [Service]
-ExecStart=/bin/busybox httpd -f -p %i -h /srv
+ExecStart=/usr/bin/python3 -m http.server --directory /srv %i
 [Install]
 WantedBy=multi-user.target
 """
-ANCHOR = "-A DOCKER-USER -i host0 -j FILTERS-CONTAINERS"
 
 
 def document(*, other: bool) -> str:
@@ -48,6 +51,10 @@ class Story:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self.sight = Sight(machine)
+        # The newest revision, the one kept last, and the ids of all boots so far.
+        self.newest = self.kept = 0
+        self.boots: list[str] = []
 
     def play(self) -> None:
         """Play it all."""
@@ -56,7 +63,13 @@ class Story:
             self.serve_the_world,
             self.apply_and_keep_in_the_browser,
             self.apply_and_keep_on_the_command_line,
+            self.end_sessions,
             self.reboot,
+            self.cut_the_power_in_the_window,
+            self.reboot_in_the_window,
+            self.kill_the_worker_in_the_window,
+            self.stop_the_worker_in_the_window,
+            self.look_for_denials,
         ):
             began = time.monotonic()
             seen = part()
@@ -72,10 +85,13 @@ class Story:
         drop_in = "/etc/systemd/system/dockerfw-root.service.d"
         self.machine.sh(f"mkdir -p {drop_in}")
         self._write(f"{drop_in}/container.conf", CONTAINER)
+        self._write("/etc/tmpfiles.d/boot-id.conf", BOOT_ID)
+        self.machine.sh("systemd-tmpfiles --create /etc/tmpfiles.d/boot-id.conf; test -s /run/boot-id")
         self.machine.sh(block, seconds=600)
-        self._await_units()
+        self._await("all units", self.sight.all_serve)
         owners = self.machine.sh("stat -c '%U %a' /run/dockerfw-redis /var/lib/dockerfw*")
         assert owners.split() == ["dockerfw-redis", "750", "root", "700", "dockerfw", "700"], owners
+        self.boots.append(self.sight.boot_id())
         return "installed as README says; all four units run and the pages answer"
 
     def serve_the_world(self) -> str:
@@ -92,82 +108,168 @@ class Story:
         link = self.machine.sh("manage firstadmin").strip()
         python = "cd /opt/dockerfw; exec env PYTHONPATH=. .venv/bin/python tests/machine/visitor.py"
         self.machine.sh(f"{python} {link} /tmp/document.json", seconds=600)
-        self._expect_kernel(1)
+        self.newest = self.kept = 1
+        self._expect_loaded(1)
         self._expect_open(OPEN)
         self._expect_closed(OTHER)
         return "revision 1 applied and kept over HTTP: one port is open, the other closed"
 
     def apply_and_keep_on_the_command_line(self) -> str:
         """Apply and keep with the command line."""
-        self._draft(other=True)
-        self.machine.run("manage", "firewall", "apply", "-m", "both", "--keep", seconds=300)
-        self._expect_kernel(2)
+        self._apply_and_keep(other=True)
         self._expect_open(OPEN, OTHER)
-        return "revision 2 applied and kept on the command line: both ports are open"
+        return f"revision {self.kept} applied and kept on the command line: both ports are open"
+
+    def end_sessions(self) -> str:
+        """Keep with --end-sessions: what the rule had let in ends, what another one lets in goes on."""
+        with self.machine.world.session(OTHER) as lost, self.machine.world.session(OPEN) as other:
+            followed = f" sport={lost.port} dport={OTHER} "
+            assert followed in self.sight.connections()
+            self._apply_and_keep("--end-sessions", other=False)
+            steps = {step["name"]: step for step in self.sight.last_apply().steps}
+            told = steps["sessions"]["state"], steps["sessions"]["detail"]
+            assert told == ("done", "1 session ended"), told
+            assert (ending := lost.ending()) == "reset", ending
+            assert followed not in self.sight.connections()
+            assert (answer := other.ask()) == "answered", answer
+        self._expect_closed(OTHER)
+        seen = f"revision {self.kept} kept with --end-sessions: its one session was reset, the other goes on"
+        self._apply_and_keep(other=True)
+        self._expect_open(OPEN, OTHER)
+        return f"{seen}; revision {self.kept} opens both ports again"
 
     def reboot(self) -> str:
         """Reboot, and see when the rules were loaded."""
-        self.machine.reboot()
-        return f"reboot: {self._booted(2)}"
+        self._reboot()
+        return f"reboot: {self._booted()}"
 
-    def _booted(self, revision: int) -> str:
-        """Look at a machine that has just booted; return what there was to see."""
-        self._await_units()
-        self._expect_kernel(revision)
+    def cut_the_power_in_the_window(self) -> str:
+        """Switch the machine off while an apply waits to be kept."""
+        self._open_window(LONG)
+        self._expect_closed(OTHER)
+        self.machine.cut_power()
+        return (
+            f"power cut in the window of revision {self.newest}: {self._booted()}; {self._told('rebooted')}"
+        )
+
+    def reboot_in_the_window(self) -> str:
+        """Reboot in good order while an apply waits to be kept."""
+        self._open_window(LONG)
+        self._reboot()
+        return f"reboot in the window of revision {self.newest}: {self._booted()}; {self._told('rebooted')}"
+
+    def kill_the_worker_in_the_window(self) -> str:
+        """Kill root worker and watchdog together, as `systemctl kill` does."""
+        self._open_window(SHORT)
+        pid = self.sight.property("dockerfw-root", "MainPID")
+        self.machine.run("systemctl", "kill", "-s", "KILL", "dockerfw-root")
+        self._await(
+            "a new root worker", lambda: self.sight.property("dockerfw-root", "MainPID") not in ("0", pid)
+        )
+        self._expect_loaded(self.newest)
+        told = self._told("silence")
+        self._expect_loaded(self.kept)
         self._expect_open(OPEN, OTHER)
-        loaded = self._moment("dockerfw-boot.service", "ExecMainExit")
-        assert self._property("dockerfw-boot", "Result") == "success"
+        return (
+            f"root worker and watchdog killed in the window of revision {self.newest}: started again; {told}"
+        )
+
+    def stop_the_worker_in_the_window(self) -> str:
+        """Stop the root worker without killing it: the watchdog is on its own."""
+        self._open_window(SHORT)
+        self.machine.run("systemctl", "kill", "-s", "STOP", "--kill-who=main", "dockerfw-root")
+        self._await("the rules from before", lambda: self.sight.loaded() == [self.kept] * 2)
+        self._expect_open(OPEN, OTHER)
+        self.machine.run("systemctl", "kill", "-s", "CONT", "--kill-who=main", "dockerfw-root")
+        told = self._told("silence")
+        return (
+            f"root worker stopped in the window of revision {self.newest}: the watchdog did it alone; {told}"
+        )
+
+    def look_for_denials(self) -> str:
+        """Look for what the hardening has forbidden, and ask systemd what it thinks of the units."""
+        boots = self.sight.journal_boots()
+        assert boots == len(self.boots), f"{boots} boots in the journal, not {len(self.boots)}"
+        denials = self.sight.denials()
+        assert not denials, "\n".join(denials)
+        found = {unit: self.sight.exposure(unit) for unit in ("dockerfw-boot", *UNITS)}
+        assert max(found.values()) < EXPOSURE_MAX, found
+        said = ", ".join(f"{unit.removeprefix('dockerfw-')} {exposure}" for unit, exposure in found.items())
+        return f"nothing was denied in the journals of {boots} boots; systemd-analyze security: {said}"
+
+    def _apply_and_keep(self, *options: str, other: bool) -> None:
+        self._draft(other=other)
+        self.machine.run("manage", "firewall", "apply", "-m", "kept", "--keep", *options, seconds=300)
+        self.newest += 1
+        self.kept = self.newest
+        self._expect_loaded(self.kept)
+
+    def _open_window(self, seconds: int) -> None:
+        """Apply a revision without the other port, and return when it waits to be kept."""
+        self._draft(other=False)
+        self.newest += 1
+        command = ["manage", "firewall", "apply", "-m", "not kept", "--window", str(seconds)]
+        self.machine.run("systemd-run", "--quiet", f"--unit=apply-{self.newest}", *command)
+        self._await_apply("awaiting")
+        self._expect_loaded(self.newest)
+
+    def _reboot(self) -> None:
+        self.machine.reboot()
+        # What still runs in the end gets SIGTERM; systemd names it here when it does not heed that.
+        said = self.machine.console.read_text(errors="replace")
+        held_up = re.findall(r"Waiting for process: .*python.*", said)
+        assert not held_up, held_up
+
+    def _booted(self) -> str:
+        """Look at a machine that has just booted; return what there was to see."""
+        self._await("all units", self.sight.all_serve)
+        boot, uptime = self.sight.boot_id(), self.sight.uptime()
+        assert boot not in self.boots, f"the root worker sees boot {boot} again"
+        assert uptime < PATIENCE, f"CLOCK_BOOTTIME went on, to {uptime:.0f} s"
+        self.boots.append(boot)
+        self._expect_loaded(self.kept)
+        self._expect_open(OPEN, OTHER)
+        loaded = self.sight.moment("dockerfw-boot.service", "ExecMainExit")
+        assert self.sight.property("dockerfw-boot", "Result") == "success"
         moments = {
-            "network-pre": self._moment("network-pre.target", "ActiveEnter"),
-            "networkd": self._moment("systemd-networkd.service", "ExecMainStart"),
-            "docker": self._moment("docker.service", "ExecMainStart"),
+            "network-pre": self.sight.moment("network-pre.target", "ActiveEnter"),
+            "networkd": self.sight.moment("systemd-networkd.service", "ExecMainStart"),
+            "docker": self.sight.moment("docker.service", "ExecMainStart"),
         }
         assert all(loaded < moment for moment in moments.values()), (loaded, moments)
-        after = ", ".join(f"{name} {moment - loaded:.1f} s" for name, moment in moments.items())
-        return f"revision {revision} was loaded first, then came {after} later"
+        after = ", ".join(f"{name} {moment - loaded:.2f} s" for name, moment in moments.items())
+        return f"revision {self.kept} was loaded first, then came {after} later"
+
+    def _told(self, reason: str) -> str:
+        """Await the end of the newest apply, and see that it is told as rolled back for this reason."""
+        self._await_apply("rolled_back")
+        way_back = self.sight.last_apply().way_back
+        assert way_back["reason"] == reason, way_back
+        return f'told as rolled back, "{reason}"'
+
+    def _await_apply(self, state: str) -> None:
+        def there() -> bool:
+            last = self.sight.last_apply()
+            return (last.revision, last.state) == (self.newest, state)
+
+        self._await(f"the state {state} of revision {self.newest}", there)
 
     def _draft(self, *, other: bool) -> None:
         self.machine.run("manage", "firewall", "import", "-", stdin=document(other=other))
 
-    def _kernel(self) -> list[int]:
-        """Return the revisions whose labels both families bear."""
-        saves = self.machine.sh("iptables-save; ip6tables-save")
-        return [int(number) for number in re.findall(r'--comment "dockerfw r(\d+) ', saves)]
-
-    def _expect_kernel(self, revision: int) -> None:
-        found = self._kernel()
+    def _expect_loaded(self, revision: int) -> None:
+        found = self.sight.loaded()
         assert found == [revision, revision], f"the kernel holds {found}, not revision {revision}"
-        anchors = self.machine.sh("iptables-save; ip6tables-save").count(ANCHOR)
+        anchors = self.sight.anchors()
         assert anchors == 2, f"{anchors} families call our chain from Docker's"
-
-    def _await_units(self) -> None:
-        def all_serve() -> bool:
-            states = self.machine.run("systemctl", "is-active", *UNITS, check=False).stdout.split()
-            return states == ["active"] * len(UNITS) and self._pages_answer()
-
-        self._await("all units", all_serve)
-
-    def _pages_answer(self) -> bool:
-        return (
-            self.machine.run("python3", "-c", FETCH, "http://127.0.0.1:8000/healthz", check=False).status == 0
-        )
-
-    def _property(self, unit: str, name: str) -> str:
-        return self.machine.sh(f"systemctl show -P {name} {unit}").strip()
-
-    def _moment(self, unit: str, what: str) -> float:
-        """Return when a unit came so far, in seconds since the boot."""
-        microseconds = int(self._property(unit, f"{what}TimestampMonotonic"))
-        assert microseconds, f"{unit} never came to {what}"
-        return microseconds / 1e6
 
     def _expect_open(self, *ports: int) -> None:
         for port in ports:
-            self._await(f"port {port}", lambda port=port: self.machine.answers(port))  # type: ignore[misc]
+            self._await(f"port {port}", lambda port=port: self.machine.world.answers(port))  # type: ignore[misc]
 
     def _expect_closed(self, port: int) -> None:
         # What is let through answers at once: the other port has just shown it, or will.
-        assert not self.machine.answers(port), f"port {port} answers"
+        assert not self.machine.world.answers(port), f"port {port} answers"
 
     def _await(self, what: str, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE

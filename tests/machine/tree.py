@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "iptables", "iproute2", "python3", "python3-venv", "sudo"),
     *("redis-server", "conntrack"),
-    *("docker.io", "busybox-static", "procps", "ca-certificates"),
+    *("docker.io", "procps", "ca-certificates"),
 )
 ADDRESS, ROUTER = "192.0.2.2", "192.0.2.1"
 NETWORK = f"[Match]\nName=host0\n[Network]\nAddress={ADDRESS}/24\nGateway={ROUTER}\n"
