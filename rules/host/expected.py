@@ -19,8 +19,8 @@ from rules.netfilter.simulation.simulate import prepare
 from rules.queue.sight import listening_of, surroundings_of
 from rules.queue.snapshots import Backend, Family
 
-# Compiled rules take some kilobytes each, and the unit bounds the root worker's memory: killed for it, an apply
-# could not say why. The 20,000 rules of the largest document, for hosts and in both families, are within this.
+# Compiled rules take some kilobytes each, and the unit bounds the root worker's memory: killed for it, an
+# apply could not say why. The 20,000 rules of the largest document, for the host in both families, are fewer.
 MOST_LINES = 60_000
 _NAMED = 5
 
