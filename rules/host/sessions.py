@@ -20,7 +20,7 @@ from typing import Any
 from rules.host.runner import Command, CommandFailed, command_path, run, run_all
 from rules.netfilter.describe import counted
 from rules.netfilter.document import Document
-from rules.netfilter.inbound import Inbound, Loss, Route, Surroundings
+from rules.netfilter.inbound import Inbound, Loss, Route, Routing
 from rules.netfilter.loaded import loaded_documents
 from rules.netfilter.model import Family, Ruleset
 from rules.netfilter.sessions import Session, read_session
@@ -30,6 +30,8 @@ from rules.queue.session_groups import MOST_GROUPS, SessionGroup, SessionGroups
 MOST_FOLLOWED = 20_000
 # To end some, more are looked through, but not so many that it takes all of the machine's memory and time.
 MOST_LOOKED_THROUGH = 100_000
+# Whoever is let in on every port can open sessions of as many kinds, and each is held against every rule.
+LOOKING_SECONDS = 20.0
 ENDING_SECONDS = 10.0
 AT_ONCE = 8
 
@@ -55,7 +57,7 @@ NO_CONNTRACK = "conntrack is not installed on this host (Debian package conntrac
 
 
 class TooMany(Exception):  # noqa: N818 - it states a fact
-    """There are too many connections to look through."""
+    """There are too many connections to look through, or too much to ask about each."""
 
 
 class NoConntrack(Exception):  # noqa: N818 - it states a fact
@@ -75,24 +77,22 @@ class Ended:
         return "; ".join((f"{counted(self.count, 'session')} ended", *self.problems))
 
 
-def surroundings_of(
-    links: Sequence[dict[str, Any]], routes: Mapping[Family, Sequence[dict[str, Any]]]
-) -> Surroundings:
-    """Make the surroundings of what `ip -json address show` and `route show` list. Raises CommandFailed."""
+def routing_of(links: Sequence[dict[str, Any]], routes: Mapping[Family, Sequence[dict[str, Any]]]) -> Routing:
+    """Make the routing of what `ip -json address show` and `route show` list. Raises CommandFailed."""
     try:
         found = [route for family in routes for route in _routes(family, routes[family])]
-        return Surroundings(_addresses(links), found)
+        return Routing(_addresses(links), found)
     except ValueError as error:
         raise CommandFailed(("ip", "-json"), f"printed what cannot be read: {error}", 0, "") from None
 
 
-def sessions_from_outside(surroundings: Surroundings) -> SessionGroups | None:
+def sessions_from_outside(routing: Routing) -> SessionGroups | None:
     """Return the open sessions from outside, None when conntrack is not there. Raises CommandFailed."""
     if not _conntrack_is_there():
         return None
     if _followed() > MOST_FOLLOWED:
         return SessionGroups(whole=False)
-    sight = _Sight(surroundings)
+    sight = _Sight(routing)
     counts = Counter(inbound for _, inbound in sight.sessions())
     groups = tuple(SessionGroup(inbound, count) for inbound, count in counts.most_common(MOST_GROUPS))
     return SessionGroups(groups, whole=not sight.unread and len(counts) <= MOST_GROUPS)
@@ -111,9 +111,9 @@ def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ende
         raise NoConntrack(NO_CONNTRACK)
     if _followed() > MOST_LOOKED_THROUGH:
         raise TooMany(f"the kernel follows {_followed()} connections, more than {MOST_LOOKED_THROUGH}")
-    sight = _Sight(_surroundings_now())
+    sight = _Sight(_routing_now())
     loss = Loss(documents, after)
-    lost = [(session, inbound) for session, inbound in sight.sessions() if loss.takes(inbound)]
+    lost = list(_lost(sight, loss))
     ended = _end_all(lost)
     if sight.unread:
         words = f"{counted(sight.unread, 'line')} that conntrack printed could not be read"
@@ -121,11 +121,20 @@ def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ende
     return ended
 
 
+def _lost(sight: _Sight, loss: Loss) -> Iterator[tuple[Session, Inbound]]:
+    stop = time.monotonic() + LOOKING_SECONDS
+    for session, inbound in sight.sessions():
+        if time.monotonic() > stop:
+            raise TooMany(f"to look through the sessions took more than {LOOKING_SECONDS:g} s")
+        if loss.takes(inbound):
+            yield session, inbound
+
+
 class _Sight:
     """The open sessions from outside as conntrack lists them; `unread` counts the lines that are none."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._surroundings = surroundings
+    def __init__(self, routing: Routing) -> None:
+        self._routing = routing
         self.unread = 0
 
     def sessions(self) -> Iterator[tuple[Session, Inbound]]:
@@ -136,7 +145,7 @@ class _Sight:
                 self.unread += 1
             # A zone is somebody's own, and its sessions cannot be told from ours by their addresses.
             elif session.goes_on and not session.zone:
-                inbound = self._surroundings.inbound(session)
+                inbound = self._routing.inbound(session)
                 if inbound is not None:
                     yield session, inbound
 
@@ -178,7 +187,7 @@ def _followed() -> int:
         return 0
 
 
-def _surroundings_now() -> Surroundings:
+def _routing_now() -> Routing:
     address, route4, route6 = (
         Command(("ip", "-json", *words))
         for words in (("address", "show"), ("-4", "route", "show"), ("-6", "route", "show"))
@@ -187,7 +196,7 @@ def _surroundings_now() -> Surroundings:
     links, routes = _items(address, results[0]), _items(route4, results[1])
     # A kernel without IPv6 has no such routes to show, and no such sessions.
     routes6 = [] if isinstance(results[2], CommandFailed) else _items(route6, results[2])
-    return surroundings_of(links, {4: routes, 6: routes6})
+    return routing_of(links, {4: routes, 6: routes6})
 
 
 def _items(command: Command, result: bytes | CommandFailed) -> list[dict[str, Any]]:

@@ -15,6 +15,8 @@ from rules.queue.surroundings import MAX_NAME, MAX_SET_MEMBERS, MAX_SETS
 
 MAX_MEMBERS_IN_ALL = 50_000
 MAX_DEPTH = 2
+# Each set is a process or two, and the root worker may only have so many at a time.
+AT_ONCE = 16
 
 _NAMED = re.compile(r" --match-set (\S{1,31}) (?:src|dst)")
 _ENTRIES = re.compile(rb"^Number of entries: (\d+)$", re.MULTILINE)
@@ -48,7 +50,10 @@ def named_sets(saves: Mapping[Family, str]) -> tuple[SetMembers, ...]:
 
 
 def _list(commands: list[tuple[str, ...]]) -> list[Answer]:
-    return run_all([Command(words) for words in commands]) if commands else []
+    answers: list[Answer] = []
+    for start in range(0, len(commands), AT_ONCE):
+        answers += run_all([Command(words) for words in commands[start : start + AT_ONCE]])
+    return answers
 
 
 def _entries(head: Answer) -> float:

@@ -20,7 +20,7 @@ from rules.host.backend import Saves, docker_backends, find_backend, kernel_fami
 from rules.host.clock import utc_now
 from rules.host.containers import running_containers
 from rules.host.runner import Command, CommandFailed, command_path, run, run_all
-from rules.host.sessions import sessions_from_outside, surroundings_of
+from rules.host.sessions import routing_of, sessions_from_outside
 from rules.host.sets import named_sets
 from rules.host.sockets import LISTING, listening_sockets
 from rules.netfilter.errors import NetfilterError
@@ -179,7 +179,7 @@ def _sessions(
         6: _items(listings["route6"]),
     }
     try:
-        return sessions_from_outside(surroundings_of(_items(listings["address"]), routes))
+        return sessions_from_outside(routing_of(_items(listings["address"]), routes))
     except CommandFailed as error:
         return error
 

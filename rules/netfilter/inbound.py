@@ -50,7 +50,7 @@ class Inbound:
     interfaces: tuple[str, ...]
 
 
-class Surroundings:
+class Routing:
     """A host's own addresses and its routes, for telling where a session came from and where it goes."""
 
     def __init__(self, own: Iterable[str], routes: Iterable[Route]) -> None:

@@ -142,7 +142,12 @@ class RootJobs:
         self._look()
 
     def watch(self) -> None:
-        """Look at the host unasked, put back what the document wants put back, and store the snapshot."""
+        """Look at the host unasked, put back what the document wants put back, and store the snapshot.
+
+        While a window is open there is nothing to notice, and an answer must not wait for a look.
+        """
+        if self._state.window_changed() is not None:
+            return
         try:
             self._store(self._lookout.look_and_heal())
         except RedisError as error:

@@ -279,7 +279,12 @@ class LockedWorker(Worker):
         if self._on_chore is None or time.monotonic() < self._next_chore:
             return
         self._next_chore = time.monotonic() + self._chore_seconds
-        status = self._run_forked(self._on_chore, CHORE_SECONDS)
+        try:
+            status = self._run_forked(self._on_chore, CHORE_SECONDS)
+        # No process to be had now. Serving goes on: this is called where nobody else would catch it.
+        except OSError as error:
+            logger.error("the chore of %s could not begin: %s", self.name, error)
+            return
         if status != 0:
             logger.error("the chore of %s ended with status %d", self.name, status)
 

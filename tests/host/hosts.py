@@ -96,7 +96,12 @@ def answer(kind: AnswerKind, state: StateDirectory, *, seconds: int | None = Non
 
 
 def run(
-    one: Order, state: StateDirectory, *, settle: Any = None, window_seconds: int | None = None
+    one: Order,
+    state: StateDirectory,
+    *,
+    settle: Any = None,
+    window_seconds: int | None = None,
+    docker_socket: Path | None = None,
 ) -> Outcome:
     """Carry out an order here and now; every outcome that is told must be a valid message."""
 
@@ -110,6 +115,7 @@ def run(
         tell=tell,
         settle=settle or Outbox(state.journal).write,
         window_seconds=window_seconds,
+        docker_socket=docker_socket,
     ).run()
     tell(outcome)
     return outcome

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rules.host import containers as containers_module
+from rules.host import expected as expected_module
 from rules.host.state import StateDirectory
 from rules.queue.orders import Outcome, Step
 from tests.host.hosts import PLAIN_INPUT, add_foreign, document, held, order, run
@@ -78,6 +82,41 @@ def test_somebody_elses_rule_breaks_one_too(
     outcome = run(order(expecting(OPEN)), state)
     assert outcome.error is not None
     assert "from 203.0.113.0/24 it is refused by the policy of filter INPUT" in outcome.error.summary
+    assert held(outside, backend) == before
+
+
+def test_more_rules_than_can_be_looked_at_are_said_and_do_not_end_the_apply(
+    outside: Namespace, backend: Backend, state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expected_module, "MOST_LINES", 5)
+    outcome = run(order(expecting(OPEN, BROKEN)), state)
+    assert (outcome.state, outcome.error) == ("awaiting", None)
+    assert step(outcome).detail.startswith("2 expectations not checked: the kernel holds ")
+    assert step(outcome).detail.endswith(" rules, and up to 5 are looked at")
+
+
+def test_a_docker_that_hangs_leaves_in_doubt_only_what_is_about_containers(
+    outside: Namespace,
+    backend: Backend,
+    state: StateDirectory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(containers_module, "SECONDS", 0.3)
+    path = tmp_path / "docker.sock"
+    named = {"port": 5432, "to": "container", "container": "db", "passes": False}
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        # Nobody ever takes a connection from the queue.
+        listener.listen()
+        outcome = run(order(expecting(OPEN, named)), state, docker_socket=path)
+        assert (outcome.state, outcome.error) == ("awaiting", None)
+        assert step(outcome).detail.startswith("1 of 2 hold. 5432/tcp of container db from anywhere")
+        state.close_window()
+        before = held(outside, backend)
+        outcome = run(order(expecting(BROKEN), sequence=2), state, docker_socket=path)
+    assert outcome.error is not None
+    assert outcome.error.step == "expectations"
     assert held(outside, backend) == before
 
 

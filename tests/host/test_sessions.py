@@ -328,13 +328,25 @@ def test_too_many_connections_are_not_looked_through(
     assert lives(opened) == set(opened)
 
 
+def test_sessions_that_take_too_long_to_judge_are_not_ended(
+    opened: dict[str, socket], state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "LOOKING_SECONDS", -1.0)
+    apply(state, 2, ADMINS, end_sessions=True)
+    found = step(answer("keep", state))
+    assert found.state == "failed"
+    assert "to look through the sessions took more than -1 s" in found.detail
+    assert lives(opened) == set(opened)
+    assert state.window_changed() is None
+
+
 def test_the_root_worker_s_few_powers_are_enough(opened: dict[str, socket], inside: Namespace) -> None:
     code = """
 from rules.host.privileges import NEEDED, keep_only
-from rules.host.sessions import _Sight, _delete, _kill_socket, _surroundings_now
+from rules.host.sessions import _Sight, _delete, _kill_socket, _routing_now
 from rules.host.runner import run
 print(sorted(keep_only(NEEDED)))
-for session, inbound in _Sight(_surroundings_now()).sessions():
+for session, inbound in _Sight(_routing_now()).sessions():
     if inbound.source == "192.0.2.2":
         run(_kill_socket(session))
         run(_delete(session))

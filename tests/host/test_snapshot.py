@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from rules.host import sets as sets_module
 from rules.host import snapshot as snapshot_module
 from rules.host.backend import find_backend
 from rules.host.runner import Command, CommandFailed
+from rules.host.runner import run_all as real_run_all
 from rules.host.snapshot import observe
 from rules.queue.orders import Snapshot, dump_json, load_json
+from rules.queue.snapshots import Family
 from tests.host.hosts import Saboteur, add_foreign
 from tests.kernel.namespace import Backend, Namespace
 
@@ -120,6 +123,27 @@ def test_sets_that_rules_name(inside: Namespace, monkeypatch: pytest.MonkeyPatch
     }
     (office6,) = (found for found in look().sets if found.name == "office6")
     assert office6.options.startswith("family inet6 hashsize ")
+
+
+def test_many_sets_are_not_asked_for_all_at_once(inside: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"set-{number:03}" for number in range(100)]
+    inside.run("ipset", "restore", stdin="".join(f"create {name} hash:ip\n" for name in names).encode())
+    saves: dict[Family, str] = {
+        4: "".join(f"-A INPUT -m set --match-set {name} src -j DROP\n" for name in names)
+    }
+    at_once: list[int] = []
+
+    def run_all(commands: Sequence[Command]) -> list[bytes | CommandFailed]:
+        at_once.append(len(commands))
+        return real_run_all(commands)
+
+    monkeypatch.setattr(sets_module, "run_all", run_all)
+    found = sets_module.named_sets(saves)
+    assert [(each.name, each.kind, each.members) for each in found] == [
+        (name, "hash:ip", ()) for name in names
+    ]
+    # deploy/dockerfw-root.service allows 128 tasks, of which a look at the host may not take most.
+    assert max(at_once) <= 32
 
 
 def test_digest_is_that_of_the_rules_not_of_the_time(inside: Namespace) -> None:

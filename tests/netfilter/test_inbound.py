@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.netfilter.document import Document
-from rules.netfilter.inbound import Inbound, Loss, Route, Surroundings, is_allowed, is_filtered
+from rules.netfilter.inbound import Inbound, Loss, Route, Routing, is_allowed, is_filtered
 from rules.netfilter.loaded import loaded_documents
 from rules.netfilter.model import Family, Ruleset
 from rules.netfilter.render import render_restore
@@ -18,7 +18,7 @@ from rules.netfilter.sessions import read_session
 from tests.netfilter.documents import document, documents
 
 FAMILIES: tuple[Family, Family] = (4, 6)
-HOST = Surroundings(
+HOST = Routing(
     own=["127.0.0.1", "192.0.2.1", "172.17.0.1", "10.8.0.1", "::1", "2001:db8::1", "fe80::1"],
     routes=[
         Route("0.0.0.0/0", "ens33"),

