@@ -21,7 +21,7 @@ from rules.selectors.applies import ApplyView, apply_get, awaiting_view
 from rules.selectors.drafts import base_revision
 from rules.selectors.reviews import Review, review, rollback_review
 from rules.selectors.windows import WindowView
-from rules.services.applies import apply_start, rollback_start
+from rules.services.applies import apply_start, check_window, rollback_start
 from rules.services.confirmations import apply_keep_at_console, apply_roll_back
 from rules.services.errors import NotAwaiting, NotYours, ServiceError
 
@@ -32,6 +32,7 @@ TELL_SECONDS = 20.0
 
 def apply(options: argparse.Namespace, output: Output) -> int:
     """Apply the draft and wait; status 0 when it is confirmed, 1 when nothing was loaded."""
+    check_window(options.window)
     host = wanted_host(options)
     fresh_look(host)
     _tell_sessions(review(host, weigh=False), options, output)
@@ -51,6 +52,7 @@ def apply(options: argparse.Namespace, output: Output) -> int:
 
 def rollback(options: argparse.Namespace, output: Output) -> int:
     """Apply an earlier revision's content as a new one and wait."""
+    check_window(options.window)
     host = wanted_host(options)
     fresh_look(host)
     anyway = _warned(host, options, output, options.number)

@@ -299,12 +299,13 @@ class _Asking:
             verdict = _verdict_for(found, wrong)
             by = self._by(service, inner, wrong, verdict)
             verb = "refused" if expectation.passes else "let through"
-            reason = f"from {describe_sources(wrong)} it is {verb} by {by}"
+            reason = f"from {_whom(expectation, sources, wrong)} it is {verb} by {by}"
             return Finding(expectation, "fails", reason, some_networks(wrong), verdict.step)
         doubt = sources.intersection(found.unknown)
         if doubt:
             verdict = _verdict_for(found, doubt)
-            reason = f"from {describe_sources(doubt)}: {verdict.reason or 'the simulator cannot decide it'}"
+            whom = _whom(expectation, sources, doubt)
+            reason = f"from {whom}: {verdict.reason or 'the simulator cannot decide it'}"
             return Finding(expectation, "unknown", reason, some_networks(doubt), verdict.step)
         return None
 
@@ -325,6 +326,15 @@ class _Asking:
             if named:
                 return named[0]
         return describe_place(verdict.step) if verdict.step else "the rules"
+
+
+def _whom(expectation: Expectation, asked: AddressSet, found: AddressSet) -> str:
+    """Return whom a finding is about; all that were asked are the source as it was written.
+
+    The host's own addresses are never asked. Without them a network of theirs falls into many pieces.
+    """
+    whole = expectation.source != "any" and not asked.difference(found)
+    return expectation.source if whole else describe_sources(found)
 
 
 def _verdict_for(found: Reach, addresses: AddressSet) -> Verdict:

@@ -21,7 +21,8 @@ NOTICED = 5
 class HistoryEntry:
     """One revision.
 
-    `state` is that of its last apply; `loaded` says that a fresh snapshot shows it in the kernel.
+    `state` is that of its last apply; `loaded` says that a fresh snapshot shows it in the kernel. `overrides`
+    are the reasons that expectations were overridden for, of its first apply and of those that restored it.
     """
 
     revision: Revision
@@ -30,6 +31,7 @@ class HistoryEntry:
     state: str
     loaded: bool
     confirmed: bool
+    overrides: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +121,5 @@ def _entry(host: Host, revision: Revision, loaded: int | None) -> HistoryEntry:
         state=newest.state if newest else "",
         loaded=revision.number == loaded,
         confirmed=revision.pk == host.confirmed_revision_id,
+        overrides=tuple(dict.fromkeys(each.override for each in reversed(applies) if each.override)),
     )

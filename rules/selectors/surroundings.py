@@ -29,7 +29,7 @@ _digests: Memory[str] = Memory(8)
 
 def prepared_of(view: SnapshotView, family: Family) -> Prepared | None:
     """Return what the kernel held, ready to be asked; None when this family's rules could not be read."""
-    if not view.snapshot.saves[family]:
+    if not _was_read(view, family):
         return None
     return _prepared.made(
         (family, content_key(view)),
@@ -42,12 +42,17 @@ def hypothetical(view: SnapshotView, document: Document, revision: int, family: 
 
     Rules of others stay as they were seen. Raises ParseError for a live table that cannot be replayed.
     """
-    if not view.snapshot.saves[family]:
+    if not _was_read(view, family):
         return None
     return _prepared.made(
         (family, content_key(view), digest(document), revision),
         lambda: prepare(after_load(view, document, revision, family), surroundings_of(view.snapshot), family),
     )
+
+
+def _was_read(view: SnapshotView, family: Family) -> bool:
+    """Say whether this family's rules were read; a save of a family without any rules is empty, too."""
+    return family in view.snapshot.families and family not in view.snapshot.unread
 
 
 def after_load(view: SnapshotView, document: Document, revision: int, family: Family) -> Ruleset:

@@ -65,7 +65,7 @@ def apply_start(
     """
     text = _message(message)
     reason = _override(override)
-    _check_window(window)
+    check_window(window)
     _queue_answers()
     with transaction.atomic():
         current = host_lock(host)
@@ -108,7 +108,7 @@ def rollback_start(
     """
     text = _message(message)
     reason = _override(override)
-    _check_window(window)
+    check_window(window)
     _queue_answers()
     with transaction.atomic():
         current = host_lock(host)
@@ -216,7 +216,8 @@ def sequence_next(host: Host) -> int:
     return host.sequence
 
 
-def _check_window(seconds: int) -> None:
+def check_window(seconds: int) -> None:
+    """Raise Invalid unless a window may be so many seconds long."""
     if not LEAST_CONFIRM_SECONDS <= seconds <= MOST_CONFIRM_SECONDS:
         problem = f"{seconds} seconds is not a window ({LEAST_CONFIRM_SECONDS} to {MOST_CONFIRM_SECONDS})"
         raise Invalid((FieldError("window", problem),))

@@ -78,7 +78,7 @@ class ExpectationForm(forms.Form):
         return {
             "passes": data["passes"] == "yes",
             "protocol": str(data["protocol_other"]).strip().lower() if protocol == "other" else protocol,
-            "port": (int(port) if port.isascii() and port.isdigit() and len(port) < 10 else port) or None,
+            "port": int(port) if port.isascii() and port.isdigit() and len(port) < 10 else port or None,
             "to": data["to"],
             "container": str(data["container"]).strip(),
             "source": str(data["source"]).strip() or "any",

@@ -17,7 +17,7 @@ from rules.netfilter.describe import describe_expectation
 from rules.selectors.consequences import findings_now
 from rules.selectors.drafts import draft_document, expectation_document, expectation_values
 from rules.selectors.expectation_rows import expectation_get, expectation_rows
-from rules.selectors.snapshots import latest_snapshot, observe_request
+from rules.selectors.snapshots import look, observe_request
 from rules.services.actors import actor_of
 from rules.services.errors import Conflict, Invalid
 from rules.services.expectations import expectation_create, expectation_delete, expectation_update
@@ -33,8 +33,8 @@ NEW = {"passes": "yes", "protocol": "tcp", "to": "host"}
 def expectation_list(request: HttpRequest, host_name: str) -> HttpResponse:
     """Show what is expected, whether the kernel holds it now, and what differs from what was applied."""
     host = host_or_404(host_name)
-    view = latest_snapshot(host)
     observe_request(host)
+    view = look(host).view
     findings = findings_now(view, draft_document(host)) if view else ()
     context = {
         "rows": expectation_rows(host),

@@ -55,6 +55,8 @@ def test_the_countdown_and_keep(stack: Stack, alice: Person, bob: Person, screen
     expect(alice.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
     expect(bob.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
     expect(alice.page.locator("#window-banner")).to_be_empty()
+    # A screen reader that reads on must not find time left to keep it.
+    expect(alice.page.locator("#spoken")).to_be_empty()
     assert any("--ctorigdstport 9101" in line for line in stack.our_rules())
 
 

@@ -55,6 +55,8 @@ def find(
         ({"port": 22, "source": "198.51.100.7", "passes": False}, "holds", "none of these"),
         ({"port": 22, "source": "2001:db8:7::/48", "passes": False}, "holds", "none of these"),
         ({"port": 22, "source": "2001:db8:7::/48", "passes": True}, "fails", "from 2001:db8:7::/48 it is"),
+        # Without the host's own address in it, which nobody outside has, it would be eight networks.
+        ({"port": 22, "source": "192.0.2.0/24", "passes": True}, "fails", "from 192.0.2.0/24 it is refused"),
         ({"port": 3306, "passes": False}, "holds", "none of these"),
         ({"protocol": "icmp", "passes": True}, "holds", "all of these"),
         ({"port": 5432, "to": "container", "container": "db", "passes": False}, "holds", "none of these"),

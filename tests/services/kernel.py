@@ -20,7 +20,7 @@ from rules.netfilter.render import wanted_chains
 from rules.queue import client
 from rules.queue.orders import Outcome, Snapshot, dump_json, progress_key, saves_digest, snapshot_key
 from rules.queue.session_groups import SessionGroups
-from rules.queue.snapshots import FAMILIES, DockerState, Interface, Kept
+from rules.queue.snapshots import FAMILIES, CommandError, DockerState, Interface, Kept
 
 CLEAN = """*filter
 :INPUT ACCEPT [10:1000]
@@ -32,6 +32,9 @@ CLEAN = """*filter
 [0:0] -A DOCKER-USER -j RETURN
 COMMIT
 """
+
+# What a snapshot says of a family whose rules could not be read; a save without rules is empty, too.
+UNREAD_6 = (CommandError(("ip6tables-nft-save", "-c"), 1, "ip6tables-nft-save failed"),)
 
 
 def save_of(document: Document | None, family: Family, revision: int = 0, *, packets: int = 0) -> str:

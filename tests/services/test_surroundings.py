@@ -15,7 +15,7 @@ from rules.netfilter.state import loaded_matches
 from rules.queue.snapshots import FAMILIES
 from rules.selectors.snapshots import SnapshotView, latest_snapshot
 from rules.selectors.surroundings import after_load, hypothetical, prepared_of, surroundings_of
-from tests.services.kernel import CLEAN, save_of, snapshot_store
+from tests.services.kernel import CLEAN, UNREAD_6, save_of, snapshot_store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("queue")]
 
@@ -74,11 +74,24 @@ def test_what_is_prepared_is_kept_until_the_rules_change(host: Host) -> None:
 
 
 def test_rules_that_could_not_be_read_are_not_no_rules(host: Host) -> None:
-    snapshot_store(host, saves={4: CLEAN, 6: ""})
+    snapshot_store(host, saves={4: CLEAN, 6: ""}, around={"errors": UNREAD_6})
     view = seen(host)
     assert prepared_of(view, 4) is not None
     assert prepared_of(view, 6) is None
     assert hypothetical(view, NEW, 2, 6) is None
+    snapshot_store(host, saves={4: CLEAN, 6: ""}, families=(4,))
+    assert prepared_of(seen(host), 6) is None
+
+
+def test_a_family_without_any_rules_is_read_all_the_same(host: Host) -> None:
+    # ip6tables-save prints nothing before something first used the tables.
+    snapshot_store(host, saves={4: CLEAN, 6: ""})
+    view = seen(host)
+    live, after = prepared_of(view, 6), hypothetical(view, NEW, 2, 6)
+    assert live is not None
+    assert not live.ruleset.tables
+    assert after is not None
+    assert after.ruleset.chain("filter", "FILTERS") is not None
 
 
 def test_what_is_compiled_is_kept_while_only_the_counters_move(host: Host) -> None:

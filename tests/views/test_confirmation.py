@@ -108,7 +108,7 @@ def test_keep_with_the_key(working: Client, path: str) -> None:
     outcome_record(outcome=outcome_of(Apply.objects.get(), "confirmed", 1))
     done = working.get(f"{path}status/")
     assert done.status_code == 286
-    assert "Kept by alice" in text_of(done)
+    assert '<p class="muted wrap">Kept by alice.</p>' in done.content.decode()
     assert 'id="window-banner"' in done.content.decode()
 
 

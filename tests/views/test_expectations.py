@@ -62,6 +62,7 @@ def test_one_is_added_and_stands_there_as_a_sentence(signed_in: Client) -> None:
         ({"port": "70000"}, 'id="id_port_error"'),
         ({"port": "22-24"}, 'id="id_port_error"'),
         ({"port": ""}, 'id="id_port_error"'),
+        ({"port": "0"}, "0 is not a port (a number from 1 to 65535)"),
         ({"source": "moon"}, 'id="id_source_error"'),
         ({"container": "db"}, 'id="id_container_error"'),
         ({"protocol": "other", "protocol_other": "tpc"}, 'id="id_protocol_other_error"'),
@@ -147,3 +148,12 @@ def test_each_says_whether_the_kernel_holds_it_now(
     assert "passes new the office The kernel holds it now." in words
     assert "It fails now: from anywhere by IPv4 it is let through by the policy of filter INPUT." in words
     assert "Cannot tell: Docker is not asked on this host" in words
+
+
+@pytest.mark.redis
+def test_an_old_look_says_nothing_of_now(working: Client, host: Host, ssh: Expectation) -> None:
+    snapshot_store(host, None, age=300)
+    words = text_of(working.get(LIST))
+    assert "The kernel held it then." in words
+    assert "Read from the kernel 5 min ago; nobody has looked since." in words
+    assert "now" not in words.split("the office")[1]

@@ -15,7 +15,7 @@ from rules.services.actors import Actor
 from rules.services.rules import rule_create, rule_delete
 from tests.services.busy_host import CONTAINERS, SOCKETS, busy_save, busy_store
 from tests.services.confirmed import confirm
-from tests.services.kernel import snapshot_store
+from tests.services.kernel import UNREAD_6, snapshot_store
 from tests.views.pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = pytest.mark.django_db
@@ -231,7 +231,8 @@ def test_rules_with_nothing_behind_and_an_old_look(
 @pytest.mark.redis
 def test_a_family_that_could_not_be_read(working: Client, host: Host, ssh: Rule, shop: Rule) -> None:
     saves: dict[Family, str] = {4: busy_save(draft_document(host), 4, 1), 6: ""}
-    snapshot_store(host, saves=saves, around={"sockets": SOCKETS, "containers": CONTAINERS})
+    around = {"sockets": SOCKETS, "containers": CONTAINERS}
+    snapshot_store(host, saves=saves, around={**around, "errors": UNREAD_6})
     assert "cannot tell over IPv6 the rules of IPv6 could not be read" in rows(working)["22/tcp"]
     assert "of 2 nobody can tell" in text_of(working.get(PATH))
 

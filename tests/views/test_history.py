@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from rules.models import Host, Revision
+from rules.models import Apply, Host, Revision
 from rules.queue.console import LOOKOUT_VERBS, ConsoleEvent
 from rules.selectors.drafts import draft_document
 from rules.services.actors import Actor
@@ -114,3 +114,23 @@ def test_a_revision_is_exported_as_its_document(signed_in: Client, revisions: No
     assert answer["Content-Disposition"] == 'attachment; filename="local-revision-1.json"'
     assert answer.json()["format"] == "dockerfw/1"
     assert [rule["ports"] for rule in answer.json()["rules"]] == [["22"]]
+
+
+def test_a_restore_does_not_hide_why_an_expectation_was_overridden_first(
+    signed_in: Client, host: Host, revisions: None
+) -> None:
+    first = Apply.objects.get(revision__number=1)
+    first.override = "the shop moves"
+    first.save(update_fields=["override"])
+    for sequence, reason in ((90, "still moving"), (91, "still moving"), (92, "")):
+        Apply.objects.create(
+            host=host,
+            revision=first.revision,
+            requested_by="alice",
+            sequence=sequence,
+            job_id="job",
+            override=reason,
+        )
+    words = text_of(signed_in.get(PATH))
+    assert "Expectations overridden: the shop moves Expectations overridden: still moving" in words
+    assert words.count("Expectations overridden") == 2

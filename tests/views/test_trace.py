@@ -16,7 +16,7 @@ from rules.services.actors import Actor
 from rules.services.rules import rule_create, rule_delete
 from tests.services.busy_host import SOCKETS, busy_save, busy_store
 from tests.services.confirmed import confirm
-from tests.services.kernel import snapshot_store
+from tests.services.kernel import UNREAD_6, snapshot_store
 from tests.views.pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = pytest.mark.django_db
@@ -225,7 +225,11 @@ def test_an_old_look_says_so(working: Client, host: Host, shop: Rule) -> None:
 
 @pytest.mark.redis
 def test_a_family_that_could_not_be_read_is_told(working: Client, host: Host, shop: Rule) -> None:
-    snapshot_store(host, saves={4: busy_save(draft_document(host), 4, 1), 6: ""})
+    saves: dict[Family, str] = {4: busy_save(draft_document(host), 4, 1), 6: ""}
+    snapshot_store(host, saves=saves)
+    assert verdict(working, source="2001:db8::77", port="22") == "ACCEPT"
+    assert verdict(working, source="2001:db8::77", port="22", against="draft") == "REJECT"
+    snapshot_store(host, saves=saves, around={"errors": UNREAD_6})
     assert verdict(working, source="192.0.2.77", port="22") == "ACCEPT"
     page = working.get(PATH, {"source": "2001:db8::77", "port": "22"})
     assert page.status_code == 422

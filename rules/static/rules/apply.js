@@ -54,6 +54,8 @@
         fetchKey();
       }
     } else {
+      // It is answered: who reads on must not hear of time that is left.
+      if (box && !lostAt) speak("");
       box = null;
       if (finished()) endsAt = 0;
     }
