@@ -71,7 +71,3 @@ class DocumentError(NetfilterError):
 
     def __str__(self) -> str:
         return "\n".join(str(error) for error in self.errors)
-
-
-class RenderError(NetfilterError):
-    """A valid document that cannot be expressed as restore text."""

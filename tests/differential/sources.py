@@ -51,7 +51,7 @@ def answer(found: Reach, source: Address) -> str:
     holding = [
         name
         for name, each in (("passes", found.passes), ("refused", found.refused), ("unknown", found.unknown))
-        if each.contains(source)
+        if source in each
     ]
     return holding[0] if len(holding) == 1 else f"in {len(holding)} sets"
 

@@ -100,10 +100,6 @@ class AddressSet:
             and self.holds(int(address))
         )
 
-    def contains(self, address: IPv4Address | IPv6Address) -> bool:
-        """Say whether the address is in the set."""
-        return address in self
-
     def holds(self, value: int) -> bool:
         """Say whether the address with this number is in the set."""
         place = bisect_right(self.intervals, (value, LAST[6])) - 1

@@ -78,7 +78,7 @@ def test_words_for_people() -> None:
 def test_membership_by_address() -> None:
     one = AddressSet.of(4, [ip_network("192.0.2.0/24")])
     assert ip_address("192.0.2.255") in one
-    assert not one.contains(IPv4Address("192.0.3.0"))
+    assert IPv4Address("192.0.3.0") not in one
     assert ip_address("2001:db8::1") not in one
     assert AddressSet.single(ip_address("192.0.2.7")).issubset(one)
 
