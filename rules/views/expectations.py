@@ -21,9 +21,9 @@ from rules.selectors.snapshots import look, observe_request
 from rules.services.actors import actor_of
 from rules.services.errors import Conflict, Invalid
 from rules.services.expectations import expectation_create, expectation_delete, expectation_update
+from rules.views.conflicts import EditConflict, typed_over
 from rules.views.expectation_form import ExpectationForm, expectation_initial
 from rules.views.page import host_or_404, render_page, whole_number
-from rules.views.rule_edit import RuleConflict
 from rules.views.wording import expectation_pairs
 
 NEW = {"passes": "yes", "protocol": "tcp", "to": "host"}
@@ -118,16 +118,13 @@ def _conflict_page(
 ) -> HttpResponse:
     mine = form.document_values()
     theirs = error.current if isinstance(error.current, Expectation) else None
-    # The form now stands on their version: saving it again is a decision, not an accident.
-    data = request.POST.copy()
-    data["version"] = str(theirs.version) if theirs else ""
     lines = expectation_pairs(expectation_values(theirs), mine) if theirs else ()
     return _form_page(
         request,
         host,
-        ExpectationForm(data),
+        ExpectationForm(typed_over(request, theirs)),
         key=key if theirs else None,
-        conflict=RuleConflict(theirs is None, lines),
+        conflict=EditConflict(theirs is None, lines),
         status=409,
     )
 
@@ -138,7 +135,7 @@ def _form_page(
     form: ExpectationForm,
     *,
     key: int | None = None,
-    conflict: RuleConflict | None = None,
+    conflict: EditConflict | None = None,
     status: int = 200,
 ) -> HttpResponse:
     action = (

@@ -6,7 +6,6 @@ Validation and locking are the services'; this module only asks, and shows what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -35,17 +34,10 @@ from rules.selectors.rule_rows import rule_get
 from rules.services.actors import actor_of
 from rules.services.errors import Conflict, Invalid
 from rules.services.rules import rule_create, rule_update
+from rules.views.conflicts import EditConflict, typed_over
 from rules.views.page import host_or_404, render_page, text_asked
 from rules.views.rule_doubts import doubts_about, typed_rule
-from rules.views.wording import FieldPair, rule_pairs
-
-
-@dataclass(frozen=True, slots=True)
-class RuleConflict:
-    """Somebody else's version of a rule beside the one that was typed here."""
-
-    gone: bool
-    lines: tuple[FieldPair, ...]
+from rules.views.wording import rule_pairs
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -175,14 +167,11 @@ def _conflict_page(
 ) -> HttpResponse:
     mine = form.document_values()
     theirs = error.current if isinstance(error.current, Rule) else None
-    # The form now stands on their version: saving it again is a decision, not an accident.
-    data = request.POST.copy()
-    data["version"] = str(theirs.version) if theirs else ""
-    conflict = RuleConflict(theirs is None, rule_pairs(rule_values(theirs), mine) if theirs else ())
+    conflict = EditConflict(theirs is None, rule_pairs(rule_values(theirs), mine) if theirs else ())
     return _form_page(
         request,
         host,
-        RuleForm(data),
+        RuleForm(typed_over(request, theirs)),
         heading="Edit rule",
         key=key if theirs else None,
         conflict=conflict,
@@ -202,7 +191,7 @@ def _form_page(
     *,
     heading: str,
     key: str | None = None,
-    conflict: RuleConflict | None = None,
+    conflict: EditConflict | None = None,
     status: int = 200,
 ) -> HttpResponse:
     action = (
