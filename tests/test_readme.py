@@ -1,32 +1,25 @@
-"""What README says is true: its picture of the folders, its settings, its commands, its links."""
+"""What README says is true: its picture of the folders, and what `scripts/run --help` says of its options."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from scripts.stack.options import argument_parser
+from tests.pages import ROOT, Page
 
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = Page(ROOT / "README.md")
 # Of these every module stands in the picture, not only the folder.
 DRAWN_IN_FULL = ("rules/netfilter", "rules/host", "rules/queue", "dockerfw_site")
 NOT_DRAWN = {"__init__.py", "requirements.txt", "conftest.py"}
 
 
-def section(title: str) -> str:
-    found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^##? |\Z)", README, re.MULTILINE | re.DOTALL)
-    assert found, f"README has no part {title!r}"
-    return found[1]
-
-
 def drawn() -> Iterator[str]:
     """Yield each path in the picture: two spaces a level, names up to the first double space."""
-    picture = section("The folders").split("```")[1]
+    picture = README.section("The folders").split("```")[1]
     above: list[str] = []
     for line in picture.strip("\n").splitlines():
         level = (len(line) - len(line.lstrip())) // 2
@@ -74,26 +67,6 @@ def test_the_picture_draws_every_module(folder: str) -> None:
 def test_the_top_level_of_the_application_is_drawn() -> None:
     modules = {f"rules/{file.name}" for file in (ROOT / "rules").glob("*.py") if file.name not in NOT_DRAWN}
     assert sorted(modules - set(drawn())) == []
-
-
-def test_every_setting_is_in_the_table_and_no_other() -> None:
-    source = (ROOT / "dockerfw_site" / "environment.py").read_text(encoding="utf-8")
-    known = set(re.findall(r'"(DOCKERFW_[A-Z_]+|DATABASE_URL)"', source))
-    table = set(re.findall(r"^\| `([A-Z_]+)` \|", section("Settings"), re.MULTILINE))
-    assert len(known) > 10
-    assert table == known
-
-
-def test_every_script_is_in_the_table() -> None:
-    table = set(re.findall(r"^\| `scripts/([a-z]+)", section("The commands"), re.MULTILINE))
-    scripts = {file.name for file in (ROOT / "scripts").iterdir() if file.is_file() and file.suffix == ""}
-    assert table == scripts
-
-
-def test_links_lead_somewhere() -> None:
-    targets = re.findall(r"\]\(([^)]+)\)", README)
-    assert targets
-    assert [target for target in targets if "://" not in target and not (ROOT / target).exists()] == []
 
 
 def test_the_help_of_run_names_every_option() -> None:

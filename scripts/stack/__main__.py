@@ -178,7 +178,9 @@ def _print_welcome(options: Options, layout: Layout) -> None:
         )
     print(f"Address:  {options.address}/")
     if options.bind not in {"127.0.0.1", "::1", "localhost"}:
-        print("Others can reach it, and it speaks plain HTTP: put a proxy with TLS before it (README).")
+        print(
+            "Others can reach it, and it speaks plain HTTP: put a proxy with TLS before it (docs/install.md)."
+        )
     link = _manage(layout, environment, "firstadmin", "--if-needed", "--url", options.address)
     if link:
         print(f"One-time link to create the first admin:  {link}")

@@ -190,7 +190,7 @@ def test_counters_are_carried_over(namespace: Namespace, backend: Backend, famil
     seen = text.replace("[0:0] -A FILTERS", "[12:3456] -A FILTERS")
     namespace.restore(seen, backend, family, noflush=False, counters=True)
     if b"[12:3456]" not in namespace.save(backend, family, counters=True):
-        # ip6tables-nft-restore 1.8.9 drops all counters that it is given (README, known limits).
+        # ip6tables-nft-restore 1.8.9 drops all counters that it is given (docs/limits.md).
         assert (backend, family) == ("nft", 6)
         assert rule_counters(see(namespace, backend))["sshd"].packets == 0
         return

@@ -1,4 +1,4 @@
-"""What is played in the machine: README's installation, applies, reboots, a power cut, a killed root worker.
+"""What is played in the machine: the documented installation, applies, reboots, a power cut, a killed worker.
 
 Each part says in one line what it has seen, and raises AssertionError or MachineError when it has not.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.machine.machine import Machine
 from tests.machine.sight import UNITS, Sight
 from tests.machine.tree import ROOT
+from tests.pages import Page
 
 OPEN, OTHER = 9090, 9091
 EXPOSURE_MAX = 3.0
@@ -76,9 +77,9 @@ class Story:
             print(f"ok  {seen} ({time.monotonic() - began:.0f} s)", flush=True)
 
     def install(self) -> str:
-        """Carry out README's commands for a server, word for word."""
-        readme = (ROOT / "README.md").read_text()
-        block = readme.split("### On a server\n")[1].split("As root:\n\n")[1].split("\n\n")[0]
+        """Carry out docs/install.md's commands for a server, word for word."""
+        page = Page(ROOT / "docs" / "install.md")
+        block = page.section("On a server").split("As root:\n\n")[1].split("\n\n")[0]
         self._write("/usr/local/bin/manage", FIREWALL, mode="755")
         self.machine.sh("mkdir -p /etc/dockerfw")
         self._write("/etc/dockerfw/site.env", SITE)
@@ -92,7 +93,7 @@ class Story:
         owners = self.machine.sh("stat -c '%U %a' /run/dockerfw-redis /var/lib/dockerfw*")
         assert owners.split() == ["dockerfw-redis", "750", "root", "700", "dockerfw", "700"], owners
         self.boots.append(self.sight.boot_id())
-        return "installed as README says; all four units run and the pages answer"
+        return "installed as docs/install.md says; all four units run and the pages answer"
 
     def serve_the_world(self) -> str:
         """Start two servers: what the rules will be about."""

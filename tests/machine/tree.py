@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# What a server has anyway, then what README asks for, then what the story needs.
+# What a server has anyway, then what docs/install.md asks for, then what the story needs.
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "iptables", "iproute2", "python3", "python3-venv", "sudo"),
     *("redis-server", "conntrack"),
