@@ -22,7 +22,7 @@ from pathlib import Path
 
 CACHE = Path(__file__).resolve().parent.parent / "var" / "trees"
 SECONDS = 1800.0
-# Given in full: debootstrap knows no release that is younger than itself, and all of Ubuntu's are built alike.
+# Given in full: debootstrap knows no release younger than itself, and all of Ubuntu's are built alike.
 _UBUNTU = ("http://archive.ubuntu.com/ubuntu", "/usr/share/debootstrap/scripts/gutsy")
 _UBUNTU_SUITES = ("focal", "jammy", "noble")
 _NEEDED = {"debootstrap": "debootstrap", "unshare": "util-linux", "nsenter": "util-linux"}
