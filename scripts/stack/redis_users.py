@@ -2,7 +2,8 @@
 
 Owns the filling in of deploy/redis/users.acl: a random password for each user, of which Redis gets the digest
 only. For a server it writes users.acl and, for each process, a file with its address of Redis for systemd's
-EnvironmentFile=. Users that are there already keep their passwords, so that a host can be added later.
+EnvironmentFile=. Called again it renews: users that are there keep their passwords and get the rights that
+the template gives them now, so that a host can be added later and an upgrade brings what the release needs.
 """
 
 from __future__ import annotations
@@ -13,11 +14,27 @@ import re
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 TEMPLATE = Path(__file__).resolve().parent.parent.parent / "deploy" / "redis" / "users.acl"
 SOCKET = Path("/run/dockerfw-redis/redis.sock")
+# Each of them once; the root worker of each host has one besides.
+USERS = ("web", "clerk", "watch")
+# Users that a release had and a later one has not: they are taken out. Others that are not ours stay.
+RETIRED: tuple[str, ...] = ()
 _HOST = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """An aclfile written anew, and whom it treats differently from the former one."""
+
+    text: str
+    added: tuple[str, ...]
+    renewed: tuple[str, ...]
+    dropped: tuple[str, ...]
+    foreign: tuple[str, ...]
 
 
 def root_user(host: str) -> str:
@@ -27,24 +44,36 @@ def root_user(host: str) -> str:
 
 def new_passwords(hosts: Sequence[str]) -> dict[str, str]:
     """Return a random password for every user."""
-    names = ("web", "clerk", "watch", *map(root_user, hosts))
+    names = (*USERS, *map(root_user, hosts))
     return {name: secrets.token_urlsafe(32) for name in names}
 
 
 def users_acl(passwords: Mapping[str, str], template: Path = TEMPLATE) -> str:
     """Write Redis' aclfile for the users that have a password."""
-    rules: dict[str, list[str]] = {"default": []}
-    for name in passwords:
-        rules[name] = []
-    for line in template.read_text().splitlines():
-        if not line.startswith("user "):
-            continue
-        user, text = line.split(" ", 2)[1:]
-        for name in _names(user, rules):
-            host = name.removeprefix("root-")
-            digest = hashlib.sha256(passwords.get(name, "").encode()).hexdigest()
-            rules[name].append(text.replace("HOST", host).replace("#PASSWORD", f"#{digest}"))
-    return "".join(f"user {name} {' '.join(parts)}\n" for name, parts in rules.items())
+    digests = {name: _digest(password) for name, password in passwords.items()}
+    return "".join(_user_lines(digests, template).values())
+
+
+def renewed_acl(
+    former: str, hosts: Sequence[str], passwords: Mapping[str, str], template: Path = TEMPLATE
+) -> Renewal:
+    """Write the aclfile anew: today's rights, the passwords of `former`, `passwords` for users not in it.
+
+    Hosts that are in it already need not be named again.
+    """
+    there = {line.split(" ", 2)[1]: line for line in former.splitlines() if line.startswith("user ")}
+    kept = {name: " ".join(re.findall(r"#[0-9a-f]{64}", line)) for name, line in there.items()}
+    names = [*USERS, *(name for name in there if name.startswith("root-")), *map(root_user, hosts)]
+    digests = {name: kept.get(name) or _digest(passwords[name]) for name in dict.fromkeys(names)}
+    lines = _user_lines(digests, template)
+    foreign = [name for name in there if name not in lines and name not in RETIRED]
+    return Renewal(
+        text="".join([*lines.values(), *(f"{there[name]}\n" for name in foreign)]),
+        added=tuple(name for name in lines if name != "default" and not kept.get(name)),
+        renewed=tuple(name for name in lines if kept.get(name) and there[name] != lines[name].rstrip("\n")),
+        dropped=tuple(name for name in there if name in RETIRED),
+        foreign=tuple(foreign),
+    )
 
 
 def redis_url(socket: Path, user: str, password: str) -> str:
@@ -53,34 +82,64 @@ def redis_url(socket: Path, user: str, password: str) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Write a file that only its owner can read, whole or not at all; whose it was, that stays."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        os.fchmod(file.fileno(), 0o600)
+        os.fchmod(descriptor, 0o600)
+        if path.exists() and os.geteuid() == 0:
+            os.fchown(descriptor, path.stat().st_uid, path.stat().st_gid)
         file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    os.replace(draft, path)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write users.acl and the processes' files; 2 for wrong arguments."""
+    """Write users.acl and the files of new processes, and say what changed; 2 for wrong arguments."""
     if len(arguments) < 2 or not all(_HOST.fullmatch(host) for host in arguments[1:]):
         print("usage: python -m scripts.stack.redis_users DIRECTORY HOST...", file=sys.stderr)
         return 2
     directory, hosts = Path(arguments[0]), arguments[1:]
     acl = directory / "users.acl"
     former = acl.read_text() if acl.exists() else ""
-    known = set(re.findall(r"^user (\S+)", former, re.MULTILINE))
-    passwords = {name: word for name, word in new_passwords(hosts).items() if name not in known}
-    for name, password in passwords.items():
-        lines = f"DOCKERFW_REDIS_URL={redis_url(SOCKET, name, password)}\n"
+    there = re.findall(r"^user root-(\S+)", former, re.MULTILINE)
+    passwords = new_passwords([*hosts, *there])
+    renewal = renewed_acl(former, hosts, passwords)
+    for name in renewal.added:
+        lines = f"DOCKERFW_REDIS_URL={redis_url(SOCKET, name, passwords[name])}\n"
         if name.startswith("root-"):
             lines += f"DOCKERFW_HOST={name.removeprefix('root-')}\n"
         write_private(directory / f"{name}.env", lines)
-        print(directory / f"{name}.env")
-    fresh = users_acl(passwords).splitlines(keepends=True)
-    added = [line for line in fresh if line.split(" ", 2)[1] not in known]
-    write_private(acl, former + "".join(added))
-    print(acl)
+        print(f"{directory / name}.env: the address of Redis for the new user {name}")
+    for name in renewal.renewed:
+        print(f"{acl}: {name} gets the rights of this release, and keeps its password")
+    for name in renewal.dropped:
+        print(f"{acl}: {name} is taken out, this release has no such user")
+    for name in renewal.foreign:
+        print(f"{acl}: {name} is not dockerfw's and stays as it was")
+    if renewal.text == former:
+        print(f"{acl}: nothing to change")
+        return 0
+    write_private(acl, renewal.text)
+    print(f"{acl}: written. A Redis that runs reads it when it is restarted; nothing is lost by that.")
     return 0
+
+
+def _user_lines(digests: Mapping[str, str], template: Path) -> dict[str, str]:
+    rules: dict[str, list[str]] = {"default": [], **{name: [] for name in digests}}
+    for line in template.read_text().splitlines():
+        if not line.startswith("user "):
+            continue
+        user, text = line.split(" ", 2)[1:]
+        for name in _names(user, rules):
+            host = name.removeprefix("root-")
+            rules[name].append(text.replace("HOST", host).replace("#PASSWORD", digests.get(name, "")))
+    return {name: f"user {name} {' '.join(parts)}\n" for name, parts in rules.items()}
+
+
+def _digest(password: str) -> str:
+    return f"#{hashlib.sha256(password.encode()).hexdigest()}"
 
 
 def _names(user: str, rules: Mapping[str, list[str]]) -> list[str]:
