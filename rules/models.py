@@ -242,6 +242,17 @@ class AuditEvent(AppendOnlyModel):
         return f"{self.verb} {self.target}".strip()
 
 
+class ProcessNote(models.Model):
+    """What a process that writes to this database told about itself last."""
+
+    name = models.CharField(max_length=50, unique=True)
+    version = models.CharField(max_length=64)
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
 class SetupLink(models.Model):
     """The one-time link that makes the first admin; only the token's digest is stored."""
 

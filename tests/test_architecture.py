@@ -76,7 +76,9 @@ HIDES_IMPORTS = (
     "compile",
 )
 TOUCHES_THE_WORLD = ("open", "print", "input", "breakpoint", *HIDES_IMPORTS)
+PURE = ("rules.netfilter", "rules.doctor")
 MESSAGES = (
+    "rules.queue.about",
     "rules.queue.orders",
     "rules.queue.outcomes",
     "rules.queue.console",
@@ -111,18 +113,24 @@ class Layer:
 LAYERS = (
     # Text in, values and restore text out. (Its standard library is a list of its own, below.)
     Layer(("rules.netfilter",), ("rules", "dockerfw_site", "django"), ("rules.netfilter",)),
+    # Facts in, findings out; as pure.
+    Layer(
+        ("rules.doctor",),
+        ("rules", "dockerfw_site", "django"),
+        ("rules.doctor", "rules.netfilter", *MESSAGES),
+    ),
     # The shape of the messages is shared by both sides, so it knows neither.
-    Layer(MESSAGES, ("rules", "dockerfw_site", "django", "rq", "redis"), (*MESSAGES, "rules.netfilter")),
+    Layer(MESSAGES, ("rules", "dockerfw_site", "django", "rq", "redis"), (*MESSAGES, *PURE)),
     # The root side has no database and no Django.
     Layer(
         ("rules.host",),
         ("rules", "dockerfw_site", "django", "rq", "redis"),
-        ("rules.host", "rules.netfilter", *MESSAGES),
+        ("rules.host", *PURE, *MESSAGES),
     ),
     Layer(
         (*ROOT_SIDE, "rules.queue.worker", "rules.queue.entries"),
         ("django", "django_rq", "rules", "dockerfw_site"),
-        ("rules.queue", "rules.host", "rules.netfilter", "dockerfw_site.environment"),
+        ("rules.queue", "rules.host", *PURE, "dockerfw_site.environment", "dockerfw_site.version"),
     ),
     # The web side: pages over services and selectors, those over models and the pure part. Never the host.
     Layer(
@@ -202,7 +210,7 @@ def violations(module: str, tree: ast.Module) -> list[str]:
                     found.append(f"{module}:{line} imports {name}")
                 break
         top = name.split(".")[0]
-        if below(module, ("rules.netfilter",)) and top not in {"rules", *PURE_STANDARD_LIBRARY}:
+        if below(module, PURE) and top not in {"rules", *PURE_STANDARD_LIBRARY}:
             found.append(f"{module}:{line} imports {name}, which is not pure")
         if below(name, RUNS_COMMANDS) and not below(module, ("rules.host",)):
             found.append(f"{module}:{line} imports {name}: only rules.host runs commands")
@@ -213,7 +221,7 @@ def violations(module: str, tree: ast.Module) -> list[str]:
         if below(name, HIDES_IMPORTS) and module not in MAY_HIDE_IMPORTS:
             found.append(f"{module}:{line} imports {name}, which hides what it imports")
     for line, name in calls(tree):
-        if below(module, ("rules.netfilter",)) and name in TOUCHES_THE_WORLD:
+        if below(module, PURE) and name in TOUCHES_THE_WORLD:
             found.append(f"{module}:{line} calls {name}, and it is pure")
         if name in (*HIDES_IMPORTS, "import_module") and module not in MAY_HIDE_IMPORTS:
             found.append(f"{module}:{line} calls {name}, which hides what it imports")
@@ -253,6 +261,8 @@ BAD_MODULES = [
     ("rules.netfilter.made_up", "from rules import models"),
     ("rules.netfilter.made_up", "text = open('/etc/passwd').read()"),
     ("rules.netfilter.made_up", "__import__('os')"),
+    ("rules.doctor.made_up", "from pathlib import Path"),
+    ("rules.doctor.made_up", "from rules.host import space"),
     ("rules.queue.orders", "import redis"),
     ("rules.host.made_up", "from rules.models import Host"),
     ("rules.host.made_up", "from rules.services import rules"),

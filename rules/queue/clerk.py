@@ -18,6 +18,7 @@ from rules.queue.orders import OrderError, Outcome
 from rules.services.console import console_record
 from rules.services.expiry import applies_expire
 from rules.services.outcomes import outcome_record
+from rules.services.processes import process_seen
 
 TRIES = 3
 PAUSE_SECONDS = 0.5
@@ -57,8 +58,12 @@ def record_console(job_id: str, value: dict[str, object]) -> None:
 
 
 def expire_applies() -> None:
-    """Give up applies whose order was lost; a database that is away is met again at the next turn."""
+    """Tell that the clerk is here, and give up applies whose order was lost.
+
+    A database that is away is met again at the next turn.
+    """
     try:
+        process_seen(name="clerk")
         applies_expire()
     except DatabaseError as error:
         logger.warning("lost applies could not be looked for: %s", error)

@@ -18,6 +18,8 @@ from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from rules.queue.about import MAX_BYTES as ABOUT_BYTES_MAX
+from rules.queue.about import about_key
 from rules.queue.orders import (
     EXPIRY_SECONDS,
     Answer,
@@ -114,6 +116,11 @@ def snapshot_head(host: str) -> bytes:
 def progress_read(host: str, apply: str) -> bytes | None:
     """Return the stored progress of an apply as JSON, None when there is none. Raises QueueError."""
     return _read(progress_key(host, apply), PROGRESS_BYTES_MAX)
+
+
+def about_read(host: str) -> bytes | None:
+    """Return what the root worker tells about itself, None when it tells nothing. Raises QueueError."""
+    return _read(about_key(host), ABOUT_BYTES_MAX)
 
 
 def order_place(*, host: str, job_id: str) -> OrderPlace:

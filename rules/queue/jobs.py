@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
+from dockerfw_site.version import VERSION
 from rules.host.answers import carry_out
 from rules.host.apply import Apply
 from rules.host.backend import Saves
-from rules.host.clock import utc_now
+from rules.host.clock import boot_id, boottime, utc_now
 from rules.host.lookout import Lookout
 from rules.host.outbox import FINAL_STATES
+from rules.host.space import space_of
 from rules.host.state import StateDirectory
 from rules.host.window import FINAL_EVENT, NotOpen, end_if_due
+from rules.queue.about import About, about_key
 from rules.queue.console_journal import console_write
 from rules.queue.entries import AllowedJob, host_job_id
 from rules.queue.journal import Journal
@@ -45,6 +49,7 @@ APPLY_SECONDS = 300.0
 ANSWER_SECONDS = 120.0
 OBSERVE_SECONDS = 60.0
 PROGRESS_TTL_SECONDS = 2 * 3600
+ABOUT_TTL_SECONDS = 24 * 3600
 MAX_SNAPSHOT_BYTES = 48 * 1024 * 1024
 # Whoever holds the lock longer than this after a job has died hangs.
 PATIENCE_SECONDS = 5.0
@@ -67,8 +72,12 @@ class RootJobs:
         telling: Redis,
         window_seconds: int | None = None,
         docker_socket: Path | None = None,
+        observe_seconds: int = 60,
     ) -> None:
         self._host = host
+        self._every = observe_seconds
+        # A wall clock that is set later differs from this, and every process tells it.
+        self._offset = max(0.0, time.time() - boottime())
         self._state = state
         self._connection = connection
         self._telling = telling
@@ -276,4 +285,21 @@ class RootJobs:
         if len(value) > MAX_SNAPSHOT_BYTES:
             logger.error("the snapshot has %d bytes; at most %d are stored", len(value), MAX_SNAPSHOT_BYTES)
             return
+        # First: whoever finds the snapshot without it knows that the root worker is one of release 0.1.0.
+        about = dump_json(self._about(snapshot).to_json())
+        self._connection.set(about_key(self._host), about, ex=ABOUT_TTL_SECONDS)
         self._connection.set(snapshot_key(self._host), value)
+
+    def _about(self, snapshot: Snapshot) -> About:
+        boot, state = "", None
+        with contextlib.suppress(OSError):
+            boot, state = boot_id(), space_of(self._state.path)
+        return About(
+            host=self._host,
+            at=snapshot.taken_at,
+            version=VERSION,
+            boot=boot,
+            offset=self._offset,
+            every=self._every,
+            state=state,
+        )

@@ -88,6 +88,7 @@ def serve(environment: Environment, state: StateDirectory, *, window_seconds: in
         telling=connect(environment.redis_url, seconds=TELL_SECONDS),
         window_seconds=window_seconds,
         docker_socket=environment.docker_socket,
+        observe_seconds=environment.observe_seconds,
     )
     minder = Minder(state, closed=jobs.window_closed)
     remove_leftovers()

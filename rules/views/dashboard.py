@@ -17,7 +17,9 @@ from rules.selectors.applies import awaiting_view, recent_applies
 from rules.selectors.drafts import base_revision, host_default
 from rules.selectors.drift import drift_view
 from rules.selectors.kernel import kernel_sentence
+from rules.selectors.processes import process_notices
 from rules.selectors.snapshots import SnapshotView, look, observe_request
+from rules.services.processes import process_seen
 from rules.views.page import host_or_404, is_htmx, render_page
 from rules.views.settings import OfferedInterface, interfaces_offered
 
@@ -45,6 +47,7 @@ def dashboard(request: HttpRequest, host_name: str) -> HttpResponse:
     """Show the dashboard; htmx asks for the part that the kernel's state changes."""
     host = host_or_404(host_name)
     observe_request(host)
+    process_seen(name="web")
     waiting = awaiting_view(host)
     context = {
         **_kernel_part(host),
@@ -65,6 +68,7 @@ def _kernel_part(host: Host) -> dict[str, object]:
     sentence = kernel_sentence(host, seen=seen)
     return {
         "sentence": sentence,
+        "notices": process_notices(host, seen),
         "drift": drift_view(sentence.drift),
         "revision": base_revision(host),
         "snapshot": seen.view,

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
+from dockerfw_site.version import VERSION
 from rules.models import Host
 from rules.selectors.applies import awaiting_view
 from rules.selectors.drafts import host_default, host_get, pending_diff
@@ -31,6 +32,7 @@ def page_context(host: Host | None, *, section: str) -> dict[str, Any]:
     host = host or host_default()
     waiting = awaiting_view(host)
     return {
+        "version": VERSION,
         "host": host,
         "many_hosts": many_hosts(),
         "section": section,

@@ -19,6 +19,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from dockerfw_site.environment import BASE_DIR
+from dockerfw_site.version import VERSION
 from rules.models import Apply, AuditEvent, Host
 from rules.queue import clerk
 from rules.services import outcomes
@@ -187,3 +188,14 @@ def test_a_bad_outcome_is_dropped(
     assert AuditEvent.objects.count() == before
     assert Apply.objects.get().state == "confirmed"
     assert outcomes.RANK["failed"] == 3
+
+
+def test_the_clerk_tells_its_version(running: Clerk) -> None:
+    def told() -> list[tuple[str, str]]:
+        with sqlite3.connect(f"file:{running.database}?mode=ro", uri=True) as connection:
+            return connection.execute("SELECT name, version FROM rules_processnote").fetchall()
+
+    assert told() == []
+    running.start()
+    running.wait(lambda: told() == [("clerk", VERSION)], "the clerk's note")
+    assert running.stop() == 0

@@ -16,6 +16,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
 
+from dockerfw_site.version import VERSION
 from rules.command_line.streams import InputError, Output
 
 VERBS = {
@@ -49,6 +50,10 @@ class Command(BaseCommand):
     help = "dockerfw on the command line."
     requires_system_checks = []
     requires_migrations_checks = False
+
+    def get_version(self) -> str:
+        """Say dockerfw's version, not Django's."""
+        return f"dockerfw {VERSION}"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.epilog = EPILOG
