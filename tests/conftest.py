@@ -1,15 +1,14 @@
-"""For all tests: end by naming what was left out, and with CI=true call that a failure.
+"""For all tests: what runs together, and naming at the end what was left out; with CI=true that is a failure.
 
 A test that needs something that is not here (root, Docker, a browser, Redis) skips itself with a sentence.
-This gathers those sentences, so that a run that proved less than it could says so before its last line.
+This gathers those sentences, so that a run that proved less than it could says so before its last line. Where
+several processes share the tests, it is the first one that hears of all of them.
 """
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from typing import Any
-
 import pytest
 
 from tests.append_only import flush_despite_triggers
@@ -18,8 +17,11 @@ __all__ = ["flush_despite_triggers"]
 
 # One folder a kind of real thing: its tests carry the marker without each repeating it.
 MARKERS = {"tests/kernel/": "kernel", "tests/lab/": "lab", "tests/browser/": "browser"}
-LEFT_OUT = pytest.StashKey[dict[str, set[str]]]()
-LEFT_OUT_FILES: dict[str, set[str]] = defaultdict(set)
+# Fixtures of a whole run that take seconds to build: the tests of one stay in one process.
+WORLDS = ("lab", "world", "installed")
+# What takes longest comes first, so that no process is left with much at the end.
+LONGEST = ("tests/faults/", "tests/browser/", "tests/lab/", "tests/command_line/test_real", "tests/queue/")
+LEFT_OUT: dict[str, set[str]] = defaultdict(set)
 
 
 def in_ci() -> bool:
@@ -27,47 +29,50 @@ def in_ci() -> bool:
     return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Begin with nothing left out."""
-    config.stash[LEFT_OUT] = {}
+def pytest_configure() -> None:
+    """Let Django be called from a browser test."""
     # Playwright's synchronous API runs an event loop in the test's thread, which Django takes for async code.
     os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of a folder with the kind of real thing that they need."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test with what it needs, and say which ones have to run in one process, one after another."""
     for item in items:
         for folder, marker in MARKERS.items():
             if item.nodeid.startswith(folder):
                 item.add_marker(marker)
+        fixtures: tuple[str, ...] = getattr(item, "fixturenames", ())
+        world = next((name for name in WORLDS if name in fixtures), item.nodeid.split("::")[0])
+        item.add_marker(pytest.mark.xdist_group(world))
+    if hasattr(config, "workerinput"):
+        items.sort(key=_rank)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+def _rank(item: pytest.Item) -> int:
+    ranks = (rank for rank, start in enumerate(LONGEST) if item.nodeid.startswith(start))
+    return next(ranks, len(LONGEST))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Note each skipped test under its reason."""
-    report: pytest.TestReport = yield
     if report.skipped and not hasattr(report, "wasxfail"):
         longrepr = report.longrepr
         reason = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
-        item.config.stash[LEFT_OUT].setdefault(reason.removeprefix("Skipped: "), set()).add(item.nodeid)
-    return report
+        LEFT_OUT[reason.removeprefix("Skipped: ")].add(report.nodeid)
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """Note each skipped file under its reason (this hook is given no config)."""
+    """Note each skipped file under its reason."""
     if report.skipped and isinstance(report.longrepr, tuple):
-        LEFT_OUT_FILES[report.longrepr[2].removeprefix("Skipped: ")].add(report.nodeid)
+        LEFT_OUT[report.longrepr[2].removeprefix("Skipped: ")].add(report.nodeid)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what was left out, and why."""
-    left_out = config.stash[LEFT_OUT]
-    for reason, files in LEFT_OUT_FILES.items():
-        left_out.setdefault(reason, set()).update(files)
-    if not left_out:
+    if not LEFT_OUT:
         return
     terminalreporter.section("left out" + (", which CI=true does not allow" if in_ci() else ""))
-    for reason, names in sorted(left_out.items()):
+    for reason, names in sorted(LEFT_OUT.items()):
         folders = sorted({name.split("::")[0] for name in names})
         terminalreporter.write_line(f"left out: {len(names)} in {', '.join(folders)}: {reason}")
 
@@ -75,5 +80,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Fail a CI run that left something out."""
-    if in_ci() and exitstatus == 0 and (session.config.stash[LEFT_OUT] or LEFT_OUT_FILES):
+    if in_ci() and exitstatus == 0 and LEFT_OUT:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -143,8 +143,8 @@ def test_without_scripts_keep_goes_by_a_page_of_its_own(stack: Stack, alice: Per
 
 
 def test_a_connection_from_before_the_load_proves_nothing(stack: Stack, alice: Person) -> None:
+    alice.add_rule("container", "9151", comment="old connection")
     with socket.create_connection(("127.0.0.1", stack.port)) as old:
-        alice.add_rule("container", "9151", comment="old connection")
         start(alice, "Ask over an old connection", "60")
         cookies = alice.page.context.cookies()
         cookie = "; ".join(f"{each['name']}={each['value']}" for each in cookies)

@@ -203,8 +203,8 @@ class DockerHost:
         with contextlib.suppress(Exception):
             self.stop_daemon()
         self.namespace.delete()
-        for controller in (path for path in Path("/sys/fs/cgroup").rglob(self.cgroup) if path.is_dir()):
-            for path in sorted((controller, *controller.rglob("*")), reverse=True):
-                if path.is_dir():
-                    with contextlib.suppress(OSError):
-                        path.rmdir()
+        # Others' groups may come and go meanwhile, which a walk minds not and a glob does.
+        for path, _, _ in os.walk("/sys/fs/cgroup", topdown=False):
+            if self.cgroup in Path(path).parts:
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
