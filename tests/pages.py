@@ -59,11 +59,35 @@ class Page:
 
     def section(self, title: str) -> str:
         """Return what stands below a heading, up to the next one that is not below it."""
-        found = re.search(
-            rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,2}} |\Z)", self.text, re.MULTILINE | re.DOTALL
+        # A comment in a fenced block may begin as a heading does.
+        masked = re.sub(
+            r"^```.*?^```$", lambda block: " " * len(block[0]), self.text, flags=re.MULTILINE | re.DOTALL
         )
-        assert found, f"{self} has no part {title!r}"
-        return found[2]
+        heading = re.search(rf"^(#+) {re.escape(title)}\n", masked, re.MULTILINE)
+        assert heading, f"{self} has no part {title!r}"
+        end = re.compile(rf"^#{{1,{len(heading[1])}}} ", re.MULTILINE).search(masked, heading.end())
+        return self.text[heading.end() : end.start() if end else None]
+
+    @cached_property
+    def commands(self) -> list[str]:
+        """Return the lines of fenced and indented blocks, without a prompt; those cut by \\ are joined."""
+        fenced = re.findall(r"^```.*?\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
+        indented = re.findall(r"^ {4}(.+)$", re.sub(r"^```.*?^```$", "", self.text, flags=re.M | re.S), re.M)
+        lines = re.sub(r"\\\n\s*", " ", "\n".join([*fenced, *indented])).splitlines()
+        return [line.strip().removeprefix("$ ").removeprefix("# ") for line in lines if line.strip()]
+
+    @cached_property
+    def spans(self) -> list[str]:
+        """Return what stands in `code` within the prose, lines joined."""
+        return [re.sub(r"\s+", " ", span) for span in re.findall(r"`([^`]+)`", self.prose)]
+
+    @cached_property
+    def quotes(self) -> list[str]:
+        """Return each sentence that the page quotes of the product: a block quote, lines joined."""
+        blocks = re.findall(r"(?:^> .*\n?)+", self.prose, re.MULTILINE)
+        return [
+            re.sub(r"\s+", " ", re.sub(r"^> ", "", block, flags=re.MULTILINE)).strip() for block in blocks
+        ]
 
     def leads_to(self, link: str) -> tuple[Path, str]:
         """Return the file that a link within these files means, and its anchor."""
@@ -98,3 +122,15 @@ def reached_from(index: Page) -> set[Path]:
         paths = {page.leads_to(link)[0] for link in page.links if "://" not in link}
         ahead += [Page(path) for path in paths - found if path.suffix == ".md" and path.exists()]
     return found
+
+
+def table_rows(text: str) -> dict[str, str]:
+    """Return the rows of the tables in a text, each by every `code` of its first cell.
+
+    Of a code such as `--window SECONDS` only the first word counts.
+    """
+    rows: dict[str, str] = {}
+    for line in re.findall(r"^\|.*\|$", text, re.MULTILINE):
+        first = line.strip("|").split("|")[0]
+        rows |= {span.split()[0]: line for span in re.findall(r"`([^`]+)`", first)}
+    return rows

@@ -1,32 +1,85 @@
-"""What docs/ says is true: every setting and script is told, links lead somewhere, each page is reached."""
+"""What docs/ says is true: links lead somewhere, commands parse, sentences are the product's own."""
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management.base import CommandError
 
+from rules.netfilter.document import load_document
+from tests.messages import is_said, product_messages, python_messages, template_messages
 from tests.pages import DOCS, ROOT, Page, all_pages, dead_links, reached_from
+from tests.surface import arguments_of, management_commands, script_arguments, verb_parsers
 
-REFERENCE = Page(DOCS / "reference.md")
-
-
-def test_every_setting_is_in_the_table_and_no_other() -> None:
-    source = (ROOT / "dockerfw_site" / "environment.py").read_text(encoding="utf-8")
-    known = set(re.findall(r'"(DOCKERFW_[A-Z_]+|DATABASE_URL)"', source))
-    table = set(re.findall(r"^\| `([A-Z_]+)` \|", REFERENCE.section("Settings"), re.MULTILINE))
-    assert len(known) > 10
-    assert table == known
-
-
-def test_every_script_is_in_the_table() -> None:
-    table = set(re.findall(r"^\| `scripts/([a-z]+)", REFERENCE.section("The scripts"), re.MULTILINE))
-    scripts = {file.name for file in (ROOT / "scripts").iterdir() if file.is_file() and file.suffix == ""}
-    assert table == scripts
+PAGES = all_pages()
+# What may stand before the command itself.
+WRAPPERS = re.compile(
+    r"(?:sudo(?: -u \S+)? |env |exec |[A-Z_]+=\S* |\S*python3? (?=manage)"
+    r"|docker compose (?:exec|run)(?: -\S+)* \S+ )*"
+)
+# A page says these for "whatever verb" and "any command".
+PLACEHOLDERS = {"VERB", "COMMAND", "…", "..."}
+# What is unfinished, or true only where it was written.
+UNFINISHED = re.compile(
+    r"/work/|/tmp/|\b(?:TODO|FIXME|TBD|XXX)\b|\bissue #?\d|(?i:coming soon|lorem ipsum|see below)"
+)
 
 
-@pytest.mark.parametrize("page", all_pages(), ids=str)
+def our_commands(line: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield which of our parsers, and with which words, a line of shell asks; `scripts/x` for itself."""
+    for part in re.split(r"\s*(?:&&|\|\||[|;<>])\s*", WRAPPERS.sub("", line, count=1)):
+        try:
+            words = shlex.split(WRAPPERS.sub("", part, count=1), comments=True)
+        except ValueError:
+            continue
+        if words[:1] in (["dockerfw"], ["scripts/firewall"]):
+            yield "firewall", words[1:]
+        elif words[:1] == ["manage.py"] and words[1:2] and words[1] in management_commands():
+            yield words[1], words[2:]
+        elif words and re.fullmatch(r"scripts/[a-z-]+", words[0]):
+            yield words[0], words[1:]
+
+
+def what_is_wrong(command: str, words: list[str], *, whole: bool) -> str:
+    """Return why a command line of ours cannot be meant; `whole` when it is not an excerpt of one."""
+    if command.startswith("scripts/"):
+        return _wrong_script(command, words)
+    if PLACEHOLDERS & set(words):
+        return ""
+    if whole:
+        parser = management_commands()[command].create_parser("manage.py", command)
+        try:
+            parser.parse_args(words)
+        except (CommandError, SystemExit) as error:
+            return f"{command} {' '.join(words)}: {error}"
+        return ""
+    verbs = verb_parsers()
+    if command != "firewall" or not words:
+        return ""
+    if words[0] not in verbs:
+        return f"there is no verb {words[0]}"
+    known = {name for argument in arguments_of(verbs[words[0]]) for name in argument.names}
+    unknown = {word for word in words[1:] if re.fullmatch(r"-m|--[a-z][\w-]*", word)} - known
+    return f"{words[0]} has no {', '.join(sorted(unknown))}" if unknown else ""
+
+
+def _wrong_script(name: str, words: list[str]) -> str:
+    script = ROOT / name
+    if not script.exists():
+        return f"there is no {name}"
+    if name in ("scripts/test", "scripts/firewall"):
+        return ""
+    known = {each for argument in script_arguments(script) for each in argument.names} | {"--help", "-h"}
+    unknown = {word for word in words if word.startswith("--")} - known
+    return f"{name} has no {', '.join(sorted(unknown))}" if unknown else ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
 def test_links_lead_somewhere(page: Page) -> None:
     assert dead_links(page) == []
 
@@ -35,8 +88,91 @@ def test_each_page_is_reached_from_the_index() -> None:
     assert set(DOCS.glob("*.md")) - reached_from(Page(DOCS / "README.md")) == set()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_pages_are_finished(page: Page) -> None:
+    assert UNFINISHED.findall(page.text) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_commands_in_blocks_parse(page: Page) -> None:
+    asked = [(line, *command) for line in page.commands for command in our_commands(line)]
+    wrong = {line: what_is_wrong(command, words, whole=True) for line, command, words in asked}
+    assert {line: why for line, why in wrong.items() if why} == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_commands_in_the_prose_exist(page: Page) -> None:
+    asked = [(span, *command) for span in page.spans for command in our_commands(span)]
+    wrong = {span: what_is_wrong(command, words, whole=False) for span, command, words in asked}
+    assert {span: why for span, why in wrong.items() if why} == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_what_is_quoted_the_product_says(page: Page) -> None:
+    assert [quote for quote in page.quotes if not is_said(quote, product_messages())] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_documents_that_are_shown_are_valid(page: Page) -> None:
+    for block in re.findall(r"^```json\n(.*?)^```$", page.text, re.MULTILINE | re.DOTALL):
+        if "format" in json.loads(block):
+            load_document(block)
+
+
+def test_commands_are_looked_at() -> None:
+    """The tests above see something to check."""
+    reference = Page(DOCS / "reference.md")
+    asked = [command for line in reference.commands for command in our_commands(line)]
+    verbs = {words[0] for command, words in asked if command == "firewall" and words}
+    assert set(verb_parsers()) <= verbs
+    assert {"scripts/run", "scripts/soak"} <= {command for command, _ in asked}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dockerfw aply -m why",
+        "dockerfw apply",
+        "sudo dockerfw panic --alow 192.0.2.7",
+        "docker compose exec web dockerfw status --jsn",
+        "iptables-save | scripts/firewall parse --nothing",
+        "python manage.py firstadmin --uri http://x",
+        "sudo scripts/run --hst",
+        "scripts/gone",
+        "cd /opt/dockerfw && .venv/bin/python manage.py firewall confirm --instead",
+    ],
+)
+def test_a_wrong_command_is_found(line: str) -> None:
+    wrong = [what_is_wrong(command, words, whole=True) for command, words in our_commands(line)]
+    assert any(wrong), wrong
+
+
+def test_a_wrong_command_in_the_prose_is_found() -> None:
+    for span in ("dockerfw aply", "firewall: dockerfw apply --kep"):
+        asked = list(our_commands(span.removeprefix("firewall: ")))
+        assert all(what_is_wrong(command, words, whole=False) for command, words in asked)
+        assert asked
+
+
+def test_what_the_product_does_not_say_is_found() -> None:
+    said = [
+        *python_messages(
+            'raise X(f"{name} is loaded and waits" f" until {then} to be kept. Wait for that.")'
+        ),
+        *template_messages(
+            "<p>What was there <em>before</em> comes\n back at {{ until }}.</p><p>Not now.</p>"
+        ),
+    ]
+    assert is_said("… is loaded and waits until … to be kept.", said)
+    assert is_said("What was there before comes back at …", said)
+    assert not is_said("bob is loaded and waits until … to be kept.", said)
+    assert not is_said("What was there before comes again at …", said)
+    assert not is_said("comes back at …. Not now.", said)
+    assert not is_said("… before …", said), "too short to be a sentence of anybody's"
+
+
 def test_a_dead_link_is_found(tmp_path: Path) -> None:
-    (tmp_path / "other.md").write_text("# What *is* there, `x`\n\n## Twice\n\n## Twice\n")
+    (tmp_path / "other.md").write_text("# What is there, `x`\n\n## Twice\n\n## Twice\n")
     page = tmp_path / "page.md"
     page.write_text(
         "# Here\n[a](other.md#what-is-there-x) [b](other.md#twice-1) [c](#here) [d](https://example.org/none)\n"
