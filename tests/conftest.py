@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+
 import pytest
 
 from tests.append_only import flush_despite_triggers
