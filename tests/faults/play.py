@@ -286,8 +286,9 @@ def _break(rig: Rig, scenario: Scenario, pid: int, mending: contextlib.ExitStack
         case "twins":
             twin = rig.start_worker()
             mending.callback(end_process, twin)
-            if twin.wait(20) != 1:
-                raise Lost("a second worker served")
+            status = twin.wait(40)
+            if status != 1:
+                raise Lost(f"a second worker was not refused: it ended with status {status}")
         case "clock":
             rig.clock.write_text(scenario.how[0])
             mending.callback(rig.clock.unlink)
