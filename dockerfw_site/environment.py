@@ -20,6 +20,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql")
 SECRET_KEY_MIN = 32
+# Among the allowed hosts: whatever is an IP address.
+ANY_ADDRESS = "addresses"
 _HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
 
 Network = IPv4Network | IPv6Network
@@ -54,6 +56,8 @@ class Environment:
     trust_unix_socket: bool
     docker_socket: Path | None
     observe_seconds: int
+    alive_file: Path | None
+    in_container: bool
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
@@ -68,8 +72,15 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         csrf_trusted_origins=_origins(source, "DOCKERFW_CSRF_TRUSTED_ORIGINS"),
         secure_cookies=_flag(source, "DOCKERFW_SECURE_COOKIES", default=True),
         data_dir=data_dir,
-        database_url=_url(source, "DATABASE_URL", None, DATABASE_SCHEMES),
-        redis_url=_url(source, "DOCKERFW_REDIS_URL", "redis://127.0.0.1:6379/0", REDIS_SCHEMES) or "",
+        database_url=_url(source, "DATABASE_URL", "DATABASE_URL_FILE", None, DATABASE_SCHEMES),
+        redis_url=_url(
+            source,
+            "DOCKERFW_REDIS_URL",
+            "DOCKERFW_REDIS_URL_FILE",
+            "redis://127.0.0.1:6379/0",
+            REDIS_SCHEMES,
+        )
+        or "",
         state_dir=_path(source, "DOCKERFW_STATE_DIR", Path("/var/lib/dockerfw")),
         host=_host(source, "DOCKERFW_HOST"),
         time_zone=_time_zone(source, "DOCKERFW_TIME_ZONE"),
@@ -77,6 +88,8 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         trust_unix_socket=unix_socket,
         docker_socket=_optional_path(source, "DOCKERFW_DOCKER_SOCKET"),
         observe_seconds=_seconds(source, "DOCKERFW_OBSERVE_SECONDS", 60, least=5, most=3600),
+        alive_file=_optional_path(source, "DOCKERFW_ALIVE_FILE"),
+        in_container=_flag(source, "DOCKERFW_IN_CONTAINER", default=False),
     )
 
 
@@ -143,16 +156,37 @@ def _seconds(environ: Mapping[str, str], name: str, default: int, *, least: int,
     return int(value)
 
 
-def _url(environ: Mapping[str, str], name: str, default: str | None, schemes: tuple[str, ...]) -> str | None:
-    value = _text(environ, name)
+def _url(
+    environ: Mapping[str, str], name: str, in_file: str, default: str | None, schemes: tuple[str, ...]
+) -> str | None:
+    """Return an address: the variable `name` holds it, or the file that the variable `in_file` names."""
+    value, given = _text(environ, name), name
+    file = _text(environ, in_file)
+    if value and file:
+        raise SettingError(in_file, file, f"{name} is set as well, and only one of the two can count")
+    if file:
+        value, given = _file(in_file, file), f"the address in {in_file}"
     if not value:
         return default
     scheme = value.partition("://")[0]
     if "://" not in value or scheme not in schemes:
         allowed = ", ".join(f"{known}://" for known in schemes)
-        # The address may carry a password: only its scheme is shown.
-        raise SettingError(name, f"{scheme[:20]}…", f"it has to begin with one of {allowed}")
+        # The address may carry a password: only its scheme is shown, and of no address nothing.
+        shown = f"{scheme[:20]}…" if "://" in value else "…"
+        raise SettingError(given, shown, f"it has to begin with one of {allowed}")
     return value
+
+
+def _file(name: str, file: str) -> str:
+    """Return what a file holds that a variable names; it must hold something."""
+    try:
+        text = Path(file).read_text().strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise SettingError(name, file, f"it has to be a readable file ({reason})") from error
+    if not text:
+        raise SettingError(name, file, "the file is empty")
+    return text
 
 
 def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
@@ -202,16 +236,12 @@ def _secret_key(environ: Mapping[str, str], data_dir: Path) -> str | None:
     if key:
         return _long_enough("DOCKERFW_SECRET_KEY", key)
     named = _text(environ, "DOCKERFW_SECRET_KEY_FILE")
-    path = Path(named) if named else data_dir / "secret_key"
+    if named:
+        return _long_enough("DOCKERFW_SECRET_KEY_FILE", _file("DOCKERFW_SECRET_KEY_FILE", named))
     try:
-        return _long_enough("DOCKERFW_SECRET_KEY_FILE", path.read_text().strip())
-    except OSError as error:
-        if not named:
-            return None
-        reason = error.strerror or "it cannot be read"
-        raise SettingError(
-            "DOCKERFW_SECRET_KEY_FILE", named, f"it has to be a readable file ({reason})"
-        ) from error
+        return _long_enough("DOCKERFW_SECRET_KEY_FILE", (data_dir / "secret_key").read_text().strip())
+    except OSError:
+        return None
 
 
 def _long_enough(variable: str, key: str) -> str:

@@ -12,6 +12,7 @@ import dj_database_url
 from csp.constants import NONE, SELF
 
 from dockerfw_site.environment import BASE_DIR, read_environment
+from dockerfw_site.hosts import django_hosts
 
 ENVIRONMENT = read_environment()
 
@@ -19,7 +20,7 @@ ENVIRONMENT = read_environment()
 # web.
 SECRET_KEY = ENVIRONMENT.secret_key or secrets.token_urlsafe(50)
 DEBUG = ENVIRONMENT.debug
-ALLOWED_HOSTS = list(ENVIRONMENT.allowed_hosts)
+ALLOWED_HOSTS = django_hosts(ENVIRONMENT.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(ENVIRONMENT.csrf_trusted_origins)
 
 # django_rq is left out on purpose: as an app it brings `rqworker` and admin pages, which unpickle what Redis
@@ -37,6 +38,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "dockerfw_site.hosts.AddressHostMiddleware",
     "dockerfw_site.proxies.TrustedProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",

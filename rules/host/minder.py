@@ -17,7 +17,7 @@ from rules.host.clock import boottime
 from rules.host.files import LockedOut
 from rules.host.state import StateDirectory
 from rules.host.watch import start_again, watchdog_lives
-from rules.host.window import end_if_due, seconds_left
+from rules.host.window import end_if_due, roll_back, seconds_left
 
 logger = logging.getLogger("dockerfw.minder")
 
@@ -47,6 +47,16 @@ class Minder:
         if self._state.window_changed() is not None:
             with self._state.lock_by_force(patience=START_PATIENCE_SECONDS):
                 end_if_due(self._state)
+
+    def leave(self) -> None:
+        """Roll an open window back, where the watchdog ends with this process. Never raises."""
+        try:
+            with self._state.lock_by_force(patience=START_PATIENCE_SECONDS):
+                if end_if_due(self._state) is None and (record := self._state.read_window()) is not None:
+                    roll_back(self._state, record, "stopped")
+        # The next start ends the window, if its time is over by then.
+        except Exception as error:  # noqa: BLE001
+            logger.error("the open window could not be rolled back: %s", error)
 
     def look(self) -> float | None:
         """Look after the window; say in how many seconds to look again, None for whenever. Never raises."""

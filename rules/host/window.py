@@ -199,10 +199,13 @@ def _rolled_back(record: WindowRecord, reason: WayBackReason) -> Outcome:
         why = "The process that loaded the rules died or took too long, and was ended"
         failed = _outcome(record, "failed", FINAL_EVENT)
         return replace(failed, loaded=None, error=Failure(step="report", summary=f"{why}. {again}"))
+    early = f"The root worker was stopped before anybody kept revision {record.revision}"
     why = {
         "asked": "Rolled back as asked",
         "silence": f"Nobody kept revision {record.revision} within {record.seconds} s",
-        "stopped": (
+        "stopped": early
+        if seconds_left(record) > 0
+        else (
             f"Nobody kept revision {record.revision} within {record.seconds} s, and what watches the time was"
             " stopped meanwhile: it was rolled back when the root worker was there again"
         ),

@@ -109,8 +109,12 @@ def serve(environment: Environment, state: StateDirectory, *, window_seconds: in
         on_chore=jobs.watch,
         chore_seconds=environment.observe_seconds,
         idle_seconds=IDLE_SECONDS,
+        alive=environment.alive_file,
     )
     worker.work()
+    if environment.in_container:
+        # The watchdog ends with the container.
+        minder.leave()
 
 
 if __name__ == "__main__":

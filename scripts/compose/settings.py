@@ -1,0 +1,89 @@
+"""Give each service of compose.yaml its settings: `python -m scripts.compose.settings [HOST]`
+
+Owns the files below /etc/dockerfw, a volume a service: Redis' users, and for each process the address under
+which it reaches Redis, with its own password. A password that is there stays, and the users are written anew
+from deploy/redis/users.acl, so that an upgrade brings them what it needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from scripts.stack.redis_users import SOCKET, new_passwords, redis_url, root_user, users_acl
+
+SETTINGS = Path("/etc/dockerfw")
+LOCK = Path("/host/run/xtables.lock")
+
+
+def main(arguments: Sequence[str], settings: Path = SETTINGS, lock: Path = LOCK) -> int:
+    """Write what is missing; 2 for wrong arguments, 1 when a file cannot be written."""
+    if len(arguments) > 1:
+        print("usage: python -m scripts.compose.settings [HOST]", file=sys.stderr)
+        return 2
+    try:
+        write_settings(settings, arguments[0] if arguments else "local")
+        make_lock(lock)
+    except OSError as error:
+        print(f"dockerfw: the settings cannot be written: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def write_settings(settings: Path, host: str) -> None:
+    """Write Redis' users and each process's own file, with the passwords of before. Raises OSError."""
+    files = {
+        "web": settings / "web" / "redis.url",
+        "clerk": settings / "clerk" / "redis.url",
+        root_user(host): settings / "firewall" / "redis.url",
+        "watch": settings / "redis" / "watch.password",
+    }
+    passwords = {**new_passwords([host]), **known_passwords(files)}
+    for name, path in files.items():
+        own = passwords[name] if name == "watch" else redis_url(SOCKET, name, passwords[name])
+        write_for_group(path, own + "\n")
+    write_for_group(settings / "redis" / "users.acl", users_acl(passwords))
+
+
+def known_passwords(files: Mapping[str, Path]) -> dict[str, str]:
+    """Return the passwords that were given out before. Raises OSError."""
+    found: dict[str, str] = {}
+    for name, path in files.items():
+        with contextlib.suppress(FileNotFoundError):
+            text = path.read_text().strip()
+            user, password = (
+                (urlsplit(text).username, urlsplit(text).password) if "://" in text else (name, text)
+            )
+            if user == name and password:
+                found[name] = password
+    return found
+
+
+def write_for_group(path: Path, text: str) -> None:
+    """Replace a file that its owner and its group can read. Raises OSError."""
+    draft = path.with_name(f".{path.name}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    with os.fdopen(descriptor, "w") as file:
+        os.fchmod(file.fileno(), 0o640)
+        file.write(text)
+    draft.replace(path)
+
+
+def make_lock(path: Path) -> None:
+    """Make the file by which iptables-legacy keeps others waiting, where the host has none yet.
+
+    Docker makes a folder of what is to be mounted and is not there; one that it has made is put right.
+    """
+    if not path.parent.is_dir():
+        return
+    with contextlib.suppress(OSError):
+        path.rmdir()
+    os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
