@@ -104,7 +104,7 @@ def _policy_warnings(family: Family, live: Ruleset, work: AnchorWork) -> Iterato
         "still needs somebody else's ACCEPT."
     )
     if work.adopted:
-        message += " The article's own ACCEPT lines go away with this load."
+        message += " The hand-made set-up's own ACCEPT lines go away with this load."
     yield PlanWarning("input-policy", message, family)
 
 
