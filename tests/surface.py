@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -33,12 +34,14 @@ class Argument:
     choices: tuple[str, ...] = ()
 
 
+@cache
 def management_commands() -> dict[str, BaseCommand]:
     """Return our own management commands."""
     names = sorted(path.stem for path in (ROOT / COMMANDS).glob("*.py") if path.stem != "__init__")
     return {name: import_module(f"{COMMANDS}.{name}".replace("/", ".")).Command() for name in names}
 
 
+@cache
 def verb_parsers() -> dict[str, argparse.ArgumentParser]:
     """Return the parser of each verb of `manage.py firewall`."""
     parser = management_commands()["firewall"].create_parser("manage.py", "firewall")
@@ -76,6 +79,7 @@ def scripts(folder: Path = ROOT / "scripts") -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and not path.suffix)
 
 
+@cache
 def script_arguments(script: Path, root: Path = ROOT) -> list[Argument]:
     """Return the options of a script: those that it looks for, and those of what it hands its own on to."""
     text = script.read_text(encoding="utf-8")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
 from collections.abc import Iterator
+from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
-from django.core.management.base import CommandError
+from django.core.management import get_commands, load_command_class
+from django.core.management.base import CommandError, CommandParser
 
 from rules.netfilter.document import load_document
+from tests.browser.screens import DOCS_SCREENS, SCHEMES, SIZES
 from tests.messages import is_said, product_messages, python_messages, template_messages
 from tests.pages import DOCS, ROOT, Page, all_pages, dead_links, reached_from
 from tests.surface import arguments_of, management_commands, script_arguments, verb_parsers
@@ -22,6 +27,8 @@ WRAPPERS = re.compile(
     r"(?:sudo(?: -u \S+)? |env |exec |[A-Z_]+=\S* |\S*python3? (?=manage)"
     r"|docker compose (?:exec|run)(?: -\S+)* \S+ )*"
 )
+# What the command `dockerfw` hands to manage.py as it is.
+PASSED_ON = {"firstadmin", "changepassword", "createsuperuser"}
 # A page says these for "whatever verb" and "any command".
 PLACEHOLDERS = {"VERB", "COMMAND", "…", "..."}
 # What is unfinished, or true only where it was written.
@@ -37,12 +44,20 @@ def our_commands(line: str) -> Iterator[tuple[str, list[str]]]:
             words = shlex.split(WRAPPERS.sub("", part, count=1), comments=True)
         except ValueError:
             continue
-        if words[:1] in (["dockerfw"], ["scripts/firewall"]):
+        if words[:1] == ["dockerfw"] and words[1:2] and words[1] in PASSED_ON:
+            yield words[1], words[2:]
+        elif words[:1] in (["dockerfw"], ["scripts/firewall"]):
             yield "firewall", words[1:]
         elif words[:1] == ["manage.py"] and words[1:2] and words[1] in management_commands():
             yield words[1], words[2:]
         elif words and re.fullmatch(r"scripts/[a-z-]+", words[0]):
             yield words[0], words[1:]
+
+
+@cache
+def parser_of(command: str) -> CommandParser:
+    """Return the parser of one of manage.py's commands."""
+    return load_command_class(get_commands()[command], command).create_parser("manage.py", command)
 
 
 def what_is_wrong(command: str, words: list[str], *, whole: bool) -> str:
@@ -52,7 +67,7 @@ def what_is_wrong(command: str, words: list[str], *, whole: bool) -> str:
     if PLACEHOLDERS & set(words):
         return ""
     if whole:
-        parser = management_commands()[command].create_parser("manage.py", command)
+        parser = parser_of(command)
         try:
             parser.parse_args(words)
         except (CommandError, SystemExit) as error:
@@ -180,3 +195,40 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
     )
     assert dead_links(Page(page)) == ["gone.md", "other.md#gone", "gone.png", "#gone"]
     assert reached_from(Page(page)) == {page, tmp_path / "other.md"}
+
+
+def taken_screens() -> set[str]:
+    """Return the names that the browser tests give to screenshots; of an f-string its beginning with `*`."""
+    names: set[str] = set()
+    for file in sorted((ROOT / "tests" / "browser").glob("test_*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            if node.func.attr != "take" or ast.unparse(node.func.value) != "screens":
+                continue
+            name = node.args[1]
+            if isinstance(name, ast.JoinedStr):
+                pieces = [str(each.value) if isinstance(each, ast.Constant) else "*" for each in name.values]
+                names.add("".join(pieces))
+            elif isinstance(name, ast.Constant):
+                names.add(str(name.value))
+    return names
+
+
+def test_each_screenshot_is_one_that_the_browser_tests_take() -> None:
+    shown = {Path(image).stem for page in PAGES for image in page.images}
+    assert shown == DOCS_SCREENS
+    assert {file.stem for file in (DOCS / "screenshots").iterdir()} == DOCS_SCREENS
+    taken = {f"{name}-{size}-{scheme}" for name in taken_screens() for size in SIZES for scheme in SCHEMES}
+    assert [title for title in DOCS_SCREENS if not any(fnmatch(title, each) for each in taken)] == []
+
+
+def test_screenshots_are_small() -> None:
+    sizes = {file.name: file.stat().st_size for file in (DOCS / "screenshots").iterdir()}
+    assert {name: size for name, size in sizes.items() if size > 200_000} == {}
+
+
+def test_each_image_says_in_words_what_it_shows() -> None:
+    words = [text for page in PAGES for text in re.findall(r"!\[([^\]]*)\]", page.prose)]
+    assert words
+    assert [text for text in words if len(text.split()) < 4] == []

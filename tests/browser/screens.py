@@ -10,43 +10,55 @@ from playwright.sync_api import FloatRect, Page, ViewportSize
 
 PHONE: ViewportSize = {"width": 375, "height": 812}
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
-_SIZES = {"phone": PHONE, "desktop": DESKTOP}
-_SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-# What README shows.
-README_SCREENS = {
+SIZES = {"phone": PHONE, "desktop": DESKTOP}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+# What README and docs/ show.
+DOCS_SCREENS = {
     "apply-awaiting-desktop-light",
+    "apply-locked-out-reject-desktop-light",
+    "compare-desktop-light",
     "dashboard-desktop-light",
+    "dashboard-drift-desktop-light",
+    "dashboard-empty-desktop-light",
+    "expectations-desktop-light",
     "exposure-desktop-light",
+    "history-desktop-light",
+    "import-desktop-light",
     "live-desktop-dark",
     "review-changes-desktop-light",
+    "review-consequences-desktop-light",
+    "review-shut-out-reject-desktop-light",
     "rules-desktop-light",
+    "rules-doubts-desktop-light",
     "rules-phone-dark",
+    "settings-desktop-light",
+    "setup-desktop-light",
     "trace-desktop-light",
 }
 
 
 class Screens:
-    """Takes the pictures into one folder; README's when DOCKERFW_SCREENSHOTS is docs/screenshots."""
+    """Takes the pictures into one folder; those of docs/ when DOCKERFW_SCREENSHOTS is docs/screenshots."""
 
     def __init__(self, fallback: Path) -> None:
         """Use the folder that DOCKERFW_SCREENSHOTS names; `fallback` without it."""
         chosen = os.environ.get("DOCKERFW_SCREENSHOTS", "")
-        self.for_readme = chosen.rstrip("/").endswith("docs/screenshots")
+        self.for_docs = chosen.rstrip("/").endswith("docs/screenshots")
         self.folder = Path(chosen) if chosen else fallback
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def take(self, page: Page, name: str) -> None:
         """Photograph the page in each size and scheme; fail when it is wider than the screen."""
-        for size_name, size in _SIZES.items():
+        for size_name, size in SIZES.items():
             page.set_viewport_size(size)
             _assert_fits(page, f"{name} ({size_name})")
-            for scheme in _SCHEMES:
+            for scheme in SCHEMES:
                 title = f"{name}-{size_name}-{scheme}"
-                if self.for_readme and title not in README_SCREENS:
+                if self.for_docs and title not in DOCS_SCREENS:
                     continue
                 page.emulate_media(color_scheme=scheme)
                 path = self.folder / f"{title}.png"
-                if self.for_readme:
+                if self.for_docs:
                     page.screenshot(path=path, clip=_upper_part(page, size))
                 else:
                     page.screenshot(path=path, full_page=True)
@@ -54,7 +66,8 @@ class Screens:
 
 
 def _upper_part(page: Page, size: ViewportSize) -> FloatRect:
-    """Take the first screen, without the empty part below a short page."""
+    """Take the first screen, without the empty part below a short page, wherever it was scrolled to."""
+    page.evaluate("window.scrollTo(0, 0)")
     end = page.evaluate("document.getElementById('main').lastElementChild.getBoundingClientRect().bottom")
     return {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], end + 24)}
 

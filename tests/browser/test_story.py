@@ -19,6 +19,24 @@ from tests.browser.stack import Stack
 
 pytestmark = pytest.mark.browser
 
+BY_HAND = """\
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:DOCKER-USER - [0:0]
+:FILTERS - [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -p icmp -j ACCEPT
+-A INPUT -j FILTERS
+-A DOCKER-USER -i ens33 -j FILTERS
+-A FILTERS -m state --state ESTABLISHED,RELATED -j ACCEPT
+-A FILTERS -s 198.51.100.9/32 -j DROP
+-A FILTERS -s 192.0.2.0/24 -j ACCEPT
+-A FILTERS -p tcp -m tcp --dport 22 -j ACCEPT
+-A FILTERS -p tcp -m tcp --dport 8080 -j ACCEPT
+-A FILTERS -j REJECT --reject-with icmp-host-prohibited
+COMMIT
+"""
 ANCHORS = {"-A INPUT -j FILTERS-HOST", "-A DOCKER-USER -i ens33 -j FILTERS-CONTAINERS"}
 
 
@@ -28,6 +46,7 @@ def test_the_main_job(new_stack: Stack, new_person: NewPerson, screens: Screens)
     begin(stack, alice, screens)
     look_at_the_empty_pages(alice, screens)
     choose_the_interface(alice, screens)
+    look_at_a_set_up_made_by_hand(alice, screens)
     add_rules_with_mistakes(alice)
     review_and_apply(stack, alice, screens)
     first = {4: stack.our_rules(4), 6: stack.our_rules(6)}
@@ -93,6 +112,18 @@ def choose_the_interface(alice: Person, screens: Screens) -> None:
     alice.goto("settings/")
     assert alice.page.locator("label.choice").filter(has_text="ens33").locator("input").is_checked()
     screens.take(alice.page, "settings")
+
+
+def look_at_a_set_up_made_by_hand(alice: Person, screens: Screens) -> None:
+    """Paste an iptables.conf, see what would become the draft and what no rule can express, and leave it."""
+    alice.goto("import/")
+    alice.page.get_by_label("Paste it").fill(BY_HAND)
+    alice.press("Look at it")
+    main = alice.page.locator("main")
+    expect(main).to_contain_text("3 rules added")
+    expect(main).to_contain_text("1 line cannot be expressed and would be left out")
+    screens.take(alice.page, "import")
+    alice.follow("Cancel")
 
 
 def add_rules_with_mistakes(alice: Person) -> None:
