@@ -134,6 +134,13 @@ def test_documents_that_are_shown_are_valid(page: Page) -> None:
             load_document(block)
 
 
+def test_what_is_said_to_be_handed_to_manage_is() -> None:
+    wrapper = (ROOT / "deploy" / "compose" / "dockerfw").read_text(encoding="utf-8")
+    labels = re.search(r"^ +(firstadmin.*)\)$", wrapper, re.MULTILINE)
+    assert labels
+    assert set(labels[1].split(" | ")) == PASSED_ON
+
+
 def test_commands_are_looked_at() -> None:
     """The tests above see something to check."""
     reference = Page(DOCS / "reference.md")
