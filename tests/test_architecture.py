@@ -92,6 +92,8 @@ MESSAGES = (
 ROOT_SIDE = ("rules.queue.root", "rules.queue.jobs", "rules.queue.journal", "rules.queue.console_journal")
 # Panic and release: root's, on the host itself, without anything between them and the kernel.
 CONSOLE = ("rules.command_line.console",)
+# Looks at everything, on the host, in Redis and in the database, and changes nothing.
+DOCTOR = ("rules.command_line.examination",)
 PAGES = ("rules.views", "rules.forms", "rules.urls", "rules.templatetags")
 # A page may name a model's type; reading and writing rows is for selectors and services.
 USES_THE_DATABASE = frozenset(
@@ -149,6 +151,14 @@ LAYERS = (
         (
             *("rules.host", "rules.netfilter", "rules.command_line.streams"),
             *("rules.queue.console", "rules.queue.console_journal"),
+        ),
+    ),
+    Layer(
+        DOCTOR,
+        ("rules", "django"),
+        (
+            *("rules.host", *PURE, *MESSAGES, "rules.command_line.as_owner", "rules.selectors.doctor"),
+            *("rules.queue.client", "rules.queue.probe"),
         ),
     ),
     Layer(
@@ -214,7 +224,7 @@ def violations(module: str, tree: ast.Module) -> list[str]:
             found.append(f"{module}:{line} imports {name}, which is not pure")
         if below(name, RUNS_COMMANDS) and not below(module, ("rules.host",)):
             found.append(f"{module}:{line} imports {name}: only rules.host runs commands")
-        if below(name, ("rules.host",)) and not below(module, ("rules.host", *ROOT_SIDE, *CONSOLE)):
+        if below(name, ("rules.host",)) and not below(module, ("rules.host", *ROOT_SIDE, *CONSOLE, *DOCTOR)):
             found.append(f"{module}:{line} imports {name}: only the root side's jobs reach the host")
         if below(name, ("pickle", "rq.serializers.PickleSerializer", "rq.serializers.DefaultSerializer")):
             found.append(f"{module}:{line} imports {name}: nothing is unpickled")
@@ -281,6 +291,7 @@ BAD_MODULES = [
     ("rules.views.made_up", "def f(host):\n    host.save()"),
     ("rules.views.made_up", "from django.db import transaction"),
     ("rules.management.commands.made_up", "from rules.host import apply"),
+    ("rules.command_line.examination", "from rules.services import applies"),
     ("rules.command_line.console", "from rules.models import Host"),
     ("rules.command_line.console", "from rules.services import applies"),
     ("dockerfw_site.environment", "from django.conf import settings"),

@@ -15,6 +15,8 @@ from rules.queue.fields import MAX_INTEGER, Fields
 
 FORMAT: Final = "dockerfw-about/1"
 MAX_BYTES: Final = 64 * 1024
+# In the state directory; what it says was so when the root worker started.
+ABOUT_FILE: Final = "about.json"
 
 
 def about_key(host: str) -> str:

@@ -21,12 +21,13 @@ from rules.host.answers import carry_out
 from rules.host.apply import Apply
 from rules.host.backend import Saves
 from rules.host.clock import boot_id, boottime, utc_now
+from rules.host.files import write_durably
 from rules.host.lookout import Lookout
 from rules.host.outbox import FINAL_STATES
 from rules.host.space import space_of
 from rules.host.state import StateDirectory
 from rules.host.window import FINAL_EVENT, NotOpen, end_if_due
-from rules.queue.about import About, about_key
+from rules.queue.about import ABOUT_FILE, About, about_key
 from rules.queue.console_journal import console_write
 from rules.queue.entries import AllowedJob, host_job_id
 from rules.queue.journal import Journal
@@ -286,17 +287,24 @@ class RootJobs:
             logger.error("the snapshot has %d bytes; at most %d are stored", len(value), MAX_SNAPSHOT_BYTES)
             return
         # First: whoever finds the snapshot without it knows that the root worker is one of release 0.1.0.
-        about = dump_json(self._about(snapshot).to_json())
+        about = dump_json(self._about(snapshot.taken_at).to_json())
         self._connection.set(about_key(self._host), about, ex=ABOUT_TTL_SECONDS)
         self._connection.set(snapshot_key(self._host), value)
 
-    def _about(self, snapshot: Snapshot) -> About:
+    def introduce(self) -> None:
+        """Tell the version and the clock also in the state directory, for who asks there without Redis."""
+        try:
+            write_durably(self._state.path / ABOUT_FILE, dump_json(self._about(utc_now()).to_json()))
+        except OSError as error:
+            logger.warning("%s is not written: %s", ABOUT_FILE, error)
+
+    def _about(self, at: str) -> About:
         boot, state = "", None
         with contextlib.suppress(OSError):
             boot, state = boot_id(), space_of(self._state.path)
         return About(
             host=self._host,
-            at=snapshot.taken_at,
+            at=at,
             version=VERSION,
             boot=boot,
             offset=self._offset,

@@ -90,6 +90,7 @@ def serve(environment: Environment, state: StateDirectory, *, window_seconds: in
         docker_socket=environment.docker_socket,
         observe_seconds=environment.observe_seconds,
     )
+    jobs.introduce()
     minder = Minder(state, closed=jobs.window_closed)
     remove_leftovers()
     try:

@@ -38,6 +38,7 @@ VERBS = {
     "exposure": ("tracing", "exposure", "print what listens, what is published, and who may reach each"),
     "panic": ("console", "panic", "as root on the host: refuse everything at once, or end that with --off"),
     "release": ("console", "release", "as root on the host: take dockerfw's anchors out of the kernel"),
+    "doctor": ("doctor", "doctor", "say what is wrong with this installation, and what to do about it"),
 }
 EPILOG = (
     "Status: 0 done, 1 nothing loaded or a difference found, 2 bad input. FILE may be - for standard input."
@@ -66,11 +67,13 @@ class Command(BaseCommand):
         }
         for name, verb in made.items():
             verb.add_argument("--json", action="store_true", help="print JSON")
-            if name not in ("parse", "render", "check", "panic", "release"):
+            if name not in ("parse", "render", "check", "panic", "release", "doctor"):
                 verb.add_argument("--host", default="", help="which host, when there are several")
         _add_file_arguments(made)
         _add_stored_arguments(made)
         _add_trace_arguments(made["trace"])
+        made["doctor"].epilog = "Status: 0 all well, or notes only, 1 problems, 2 nothing could be checked."
+        made["doctor"].add_argument("--all", action="store_true", help="show also what is well")
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = argparse.Namespace(**options)

@@ -1,0 +1,95 @@
+"""Judge whether work gets done: a root worker that looks, orders that wait, words that nobody takes down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from rules.doctor.finding import Finding, note, ok, problem, unknown
+
+START_ROOT: Final = "systemctl restart dockerfw-root, or docker compose restart firewall"
+START_CLERK: Final = "systemctl restart dockerfw-clerk, or docker compose restart clerk"
+# An order that nobody takes for so long is given up by the clerk a little later.
+ORDER_SECONDS: Final = 120.0
+WORDS_SECONDS: Final = 600.0
+CLERK_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFacts:
+    """Ages in seconds, None where they are not known.
+
+    `worker` says whether a root worker holds its lock, None where that cannot be seen. `snapshot` is the age
+    of the last look, which comes each `every` seconds; `order` that of the oldest order that nobody took,
+    0 without one. `words` is how many outcomes and events wait in the journal, the oldest since `oldest`;
+    `clerk` how long ago it told that it is there, -1 for never.
+    """
+
+    worker: bool | None = None
+    snapshot: float | None = None
+    every: float = 60.0
+    order: float | None = None
+    words: int | None = None
+    oldest: float = 0.0
+    clerk: float | None = None
+
+
+def judge_work(facts: WorkFacts) -> Iterator[Finding]:
+    """Judge all of it."""
+    yield _worker(facts.worker)
+    yield _snapshot(facts)
+    yield _order(facts.order)
+    yield _words(facts)
+    yield _clerk(facts.clerk)
+
+
+def _worker(there: bool | None) -> Finding:
+    check = "queue.root-worker"
+    if there is None:
+        return unknown(check, "only root can see who holds the state directory")
+    if not there:
+        return problem(check, "No root worker runs: nothing is applied, looked at or put back.", START_ROOT)
+    return ok(check, "The root worker runs.")
+
+
+def _snapshot(facts: WorkFacts) -> Finding:
+    check = "queue.snapshot"
+    if facts.snapshot is None:
+        return unknown(check, "the last look at the host cannot be read here")
+    if facts.snapshot > 2 * facts.every + 30:
+        text = f"The root worker looked {facts.snapshot:.0f} seconds ago, and should each {facts.every:.0f}."
+        return problem(check, text, START_ROOT)
+    return ok(check, f"The root worker looked {max(0.0, facts.snapshot):.0f} seconds ago.")
+
+
+def _order(age: float | None) -> Finding:
+    check = "queue.orders"
+    if age is None:
+        return unknown(check, "the database does not tell")
+    if age > ORDER_SECONDS:
+        return problem(check, f"An order has waited for {age:.0f} seconds, and nobody took it.", START_ROOT)
+    return ok(check, "No order waits for long.")
+
+
+def _words(facts: WorkFacts) -> Finding:
+    check = "queue.outcomes"
+    if facts.words is None:
+        return unknown(check, "only root can look into the journal")
+    if facts.words and facts.oldest > WORDS_SECONDS:
+        text = (
+            f"{facts.words} reports wait to be written down, the oldest for {facts.oldest / 60:.0f} minutes."
+        )
+        return problem(check, text, START_CLERK)
+    return ok(check, "What the root worker reported is written down.")
+
+
+def _clerk(age: float | None) -> Finding:
+    check = "queue.clerk"
+    if age is None:
+        return unknown(check, "the database does not tell")
+    if age < 0:
+        return note(check, "The clerk has not told yet that it is there.", START_CLERK)
+    if age > CLERK_SECONDS:
+        return problem(check, f"The clerk was last seen {age / 60:.0f} minutes ago.", START_CLERK)
+    return ok(check, "The clerk is there.")

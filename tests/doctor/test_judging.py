@@ -1,0 +1,367 @@
+"""Facts in, findings out: what the doctor says of each thing that can be wrong, and of what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rules.command_line.doctor import report, status_of
+from rules.doctor.boot import BootFacts, UnitFacts, judge_boot
+from rules.doctor.clock import ClockFacts, judge_clock
+from rules.doctor.finding import Finding, in_order, note, ok, problem, unknown
+from rules.doctor.permissions import PermissionFacts, Place, judge_permissions
+from rules.doctor.redis_rights import RedisFacts, judge_redis, wrong_users
+from rules.doctor.space import MIB, Space, size
+from rules.doctor.surroundings import DatabaseFacts, HostFacts, judge_database, judge_host, judge_space
+from rules.doctor.versions import Process, VersionFacts, judge_versions
+from rules.doctor.work import WorkFacts, judge_work
+from scripts.stack.redis_users import TEMPLATE, new_passwords, users_acl
+
+
+def levels(findings: Iterable[Finding]) -> dict[str, str]:
+    """Return the level of each check; every finding that is not well has something to do."""
+    found: dict[str, str] = {}
+    for finding in findings:
+        assert finding.id not in found
+        assert finding.text
+        assert bool(finding.todo) == (finding.level in ("note", "problem"))
+        found[finding.id] = finding.level
+    return found
+
+
+VERSIONS = VersionFacts(
+    code="0.2.0",
+    python="3.11.2",
+    kernel="6.1.0-13-amd64",
+    docker="28.5.2",
+    redis="redis 7.0.15",
+    root_worker=Process("0.2.0"),
+    clerk=Process("0.2.0"),
+    web=Process("0.2.0"),
+)
+
+
+@pytest.mark.parametrize(
+    ("check", "level", "change"),
+    [
+        ("python", "problem", {"python": "3.10.12"}),
+        ("kernel", "problem", {"kernel": "4.19.0-25"}),
+        ("kernel", "ok", {"kernel": "5.4.0"}),
+        ("docker", "problem", {"docker": "19.03.15"}),
+        ("docker", "ok", {"docker": "20.10.24+dfsg1"}),
+        ("docker", "ok", {"docker": ""}),
+        ("docker", "unknown", {"docker": None}),
+        ("redis", "problem", {"redis": "redis 6.2.14"}),
+        ("redis", "ok", {"redis": "valkey 8.0.1"}),
+        ("redis", "unknown", {"redis": None}),
+        ("root-worker", "problem", {"root_worker": Process("0.1.9")}),
+        ("root-worker", "problem", {"root_worker": Process("")}),
+        ("root-worker", "unknown", {"root_worker": None}),
+        ("clerk", "problem", {"clerk": Process("0.1.9")}),
+        ("clerk", "problem", {"clerk": Process("")}),
+        ("web", "note", {"web": Process("0.1.9")}),
+        ("web", "ok", {"web": Process("")}),
+    ],
+)
+def test_versions(check: str, level: str, change: dict[str, Any]) -> None:
+    assert set(levels(judge_versions(VERSIONS)).values()) == {"ok"}
+    found = levels(judge_versions(replace(VERSIONS, **change)))
+    assert found.pop(f"versions.{check}") == level
+    assert set(found.values()) == {"ok"}
+
+
+def place(path: str, mode: int, uid: int = 0, gid: int = 0) -> Place:
+    return Place(path, uid, gid, mode, "root" if uid == 0 else "alice")
+
+
+PERMISSIONS = PermissionFacts(
+    state=(place("/var/lib/dockerfw", 0o700), place("/var/lib", 0o755), place("/", 0o755)),
+    data=(place("/var/lib/dockerfw-web", 0o700, 999),),
+    secret_key=(place("/var/lib/dockerfw-web/secret_key", 0o600, 999),),
+    users_acl=(place("/etc/dockerfw/users.acl", 0o600, 998),),
+    env_files=(place("/etc/dockerfw/web.env", 0o600),),
+    code=(place("/opt/dockerfw", 0o755), place("/opt", 0o755), place("/", 0o755)),
+    code_inside=(),
+    root_runs=True,
+    docker_socket=place("/run/docker.sock", 0o660, 0, 999),
+)
+
+
+@pytest.mark.parametrize(
+    ("check", "level", "change"),
+    [
+        ("state", "problem", {"state": (place("/s", 0o750), place("/", 0o755))}),
+        ("state", "problem", {"state": (place("/s", 0o700, 1000), place("/", 0o755))}),
+        ("state", "problem", {"state": (place("/a/s", 0o700), place("/a", 0o755, 1000), place("/", 0o755))}),
+        ("state", "problem", {"state": (place("/a/s", 0o700), place("/a", 0o775), place("/", 0o755))}),
+        ("state", "ok", {"state": (place("/tmp/s", 0o700), place("/tmp", 0o1777), place("/", 0o755))}),
+        ("state", "problem", {"state": ()}),
+        ("state", "unknown", {"state": None}),
+        ("data", "problem", {"data": (place("/d", 0o755, 999),)}),
+        ("data", "unknown", {"data": None}),
+        ("secret-key", "problem", {"secret_key": (place("/d/secret_key", 0o640, 999),)}),
+        ("secret-key", "ok", {"secret_key": ()}),
+        ("users-acl", "problem", {"users_acl": (place("/e/users.acl", 0o644),)}),
+        ("env-files", "problem", {"env_files": (place("/e/a.env", 0o600), place("/e/b.env", 0o604))}),
+        ("env-files", "ok", {"env_files": (place("/etc/dockerfw/web/redis.url", 0o640, 0, 10001),)}),
+        ("env-files", "problem", {"env_files": (place("/e/a.env", 0o660),)}),
+        ("env-files", "unknown", {"env_files": None}),
+        ("code", "problem", {"code": (place("/opt/dockerfw", 0o777), place("/", 0o755))}),
+        ("code", "problem", {"code_inside": (place("/opt/dockerfw/manage.py", 0o664, 0, 100),)}),
+        ("code", "note", {"code": (place("/home/alice/dockerfw", 0o755, 1000), place("/", 0o755))}),
+        ("code", "ok", {"code": (place("/h", 0o777, 1000),), "root_runs": False}),
+        ("docker-socket", "problem", {"docker_socket": place("/run/docker.sock", 0o666)}),
+        ("docker-socket", "note", {"docker_members": ("alice",)}),
+        ("docker-socket", "ok", {"docker_socket": None}),
+    ],
+)
+def test_permissions(check: str, level: str, change: dict[str, Any]) -> None:
+    assert set(levels(judge_permissions(PERMISSIONS)).values()) == {"ok"}
+    found = levels(judge_permissions(replace(PERMISSIONS, **change)))
+    assert found.pop(f"permissions.{check}") == level
+    assert set(found.values()) == {"ok"}
+
+
+def test_a_state_directory_of_a_sandbox_is_its_users() -> None:
+    state = (place("/home/alice/state", 0o700, 1000), place("/home/alice", 0o755, 1000), place("/", 0o755))
+    facts = replace(PERMISSIONS, state=state, root_runs=False)
+    assert levels(judge_permissions(facts))["permissions.state"] == "ok"
+    facts = replace(facts, state=(state[0], place("/home/alice", 0o755, 1001), state[2]))
+    assert levels(judge_permissions(facts))["permissions.state"] == "problem"
+
+
+CLOCK = ClockFacts(now=1000.0, offset=900.0, began=900.5, event=1000.5, file=999.0, redis=1001.0)
+
+
+@pytest.mark.parametrize(
+    ("check", "level", "change"),
+    [
+        ("jump", "note", {"began": 890.0}),
+        ("jump", "note", {"began": 910.0}),
+        ("jump", "unknown", {"began": None}),
+        ("database", "problem", {"event": 1061.0}),
+        ("database", "unknown", {"event": None}),
+        ("state", "problem", {"file": 9000.0}),
+        ("redis", "problem", {"redis": 900.0}),
+        ("redis", "problem", {"redis": 100_000.0}),
+        ("redis", "unknown", {"redis": None}),
+    ],
+)
+def test_clocks(check: str, level: str, change: dict[str, Any]) -> None:
+    assert set(levels(judge_clock(CLOCK)).values()) == {"ok"}
+    found = levels(judge_clock(replace(CLOCK, **change)))
+    assert found.pop(f"clock.{check}") == level
+    assert set(found.values()) == {"ok"}
+
+
+TEXT = TEMPLATE.read_text()
+ACL = users_acl(new_passwords(["local", "other"]))
+REDIS = RedisFacts(error="", user="web", let_in=False, allowed=(), users=ACL, template=TEXT)
+
+
+@pytest.mark.parametrize(
+    ("check", "level", "change"),
+    [
+        ("default-user", "problem", {"let_in": True}),
+        ("default-user", "unknown", {"let_in": None}),
+        ("rights", "problem", {"allowed": ("KEYS x",)}),
+        ("rights", "unknown", {"allowed": None}),
+        ("users", "problem", {"users": ACL.replace("+lpos", "+lpos +keys", 1)}),
+        ("users", "problem", {"users": ACL + "user mallory on nopass ~* +@all\n"}),
+        ("users", "unknown", {"users": None}),
+    ],
+)
+def test_redis(check: str, level: str, change: dict[str, Any]) -> None:
+    assert set(levels(judge_redis(REDIS)).values()) == {"ok"}
+    found = levels(judge_redis(replace(REDIS, **change)))
+    assert found.pop(f"redis.{check}") == level
+    assert set(found.values()) == {"ok"}
+
+
+def test_a_redis_that_is_away_is_one_problem() -> None:
+    found = levels(judge_redis(replace(REDIS, error="Connection refused")))
+    assert [check for check, level in found.items() if level == "problem"] == ["redis.reachable"]
+
+
+def test_the_users_that_have_other_rights_are_named() -> None:
+    assert wrong_users(ACL, TEXT) == []
+    lines = ACL.splitlines(keepends=True)
+    without_clerk = "".join(line for line in lines if not line.startswith("user clerk "))
+    assert wrong_users(without_clerk, TEXT) == ["clerk"]
+    assert wrong_users(ACL.replace("user default off", "user default on"), TEXT) == ["default"]
+    # Rights for one host in the hands of another.
+    assert wrong_users(ACL.replace("dockerfw:snapshot:other", "dockerfw:snapshot:local"), TEXT) == [
+        "root-other"
+    ]
+    assert wrong_users("".join(line for line in lines if "root-" not in line), TEXT) == ["root-*"]
+    assert set(wrong_users("", TEXT)) >= {"default", "web", "clerk", "watch"}
+
+
+UNIT = UnitFacts(there=True, same=True, enabled=True, masked=False)
+BOOT = BootFacts(readable=True, unit=UNIT, revision=7, refused={}, database=7)
+
+
+@pytest.mark.parametrize(
+    ("check", "level", "change"),
+    [
+        ("unit", "problem", {"unit": replace(UNIT, there=False)}),
+        ("unit", "problem", {"unit": replace(UNIT, enabled=False)}),
+        ("unit", "problem", {"unit": replace(UNIT, masked=True)}),
+        ("unit", "note", {"unit": replace(UNIT, same=False)}),
+        ("unit", "unknown", {"unit": None}),
+        ("files", "problem", {"missing": ("rules.v6",)}),
+        ("files", "note", {"different": ("rules.v4",)}),
+        ("loads", "problem", {"refused": {"rules.v4": "line 3 failed"}}),
+        ("loads", "unknown", {"refused": None}),
+        ("revision", "problem", {"database": 8}),
+        ("revision", "problem", {"database": 0}),
+        ("revision", "unknown", {"database": None}),
+    ],
+)
+def test_boot(check: str, level: str, change: dict[str, Any]) -> None:
+    assert set(levels(judge_boot(BOOT)).values()) == {"ok"}
+    found = levels(judge_boot(replace(BOOT, **change)))
+    assert found.pop(f"boot.{check}") == level
+    assert set(found.values()) == {"ok"}
+
+
+def test_boot_without_a_revision_or_without_a_right_to_look() -> None:
+    assert set(levels(judge_boot(replace(BOOT, revision=0))).values()) == {"ok"}
+    closed = levels(judge_boot(replace(BOOT, readable=False)))
+    assert {check for check, level in closed.items() if level == "unknown"} == {
+        "boot.files",
+        "boot.loads",
+        "boot.revision",
+    }
+    assert levels(judge_boot(replace(BOOT, problem="digest")))["boot.files"] == "problem"
+
+
+WORK = WorkFacts(worker=True, snapshot=40.0, every=60.0, order=0.0, words=0, oldest=0.0, clerk=20.0)
+
+
+@pytest.mark.parametrize(
+    ("check", "level", "change"),
+    [
+        ("root-worker", "problem", {"worker": False}),
+        ("root-worker", "unknown", {"worker": None}),
+        ("snapshot", "problem", {"snapshot": 200.0}),
+        ("snapshot", "unknown", {"snapshot": None}),
+        ("orders", "problem", {"order": 121.0}),
+        ("orders", "unknown", {"order": None}),
+        ("outcomes", "problem", {"words": 2, "oldest": 601.0}),
+        ("outcomes", "ok", {"words": 2, "oldest": 5.0}),
+        ("outcomes", "unknown", {"words": None}),
+        ("clerk", "problem", {"clerk": 301.0}),
+        ("clerk", "note", {"clerk": -1.0}),
+        ("clerk", "unknown", {"clerk": None}),
+    ],
+)
+def test_work(check: str, level: str, change: dict[str, Any]) -> None:
+    assert set(levels(judge_work(WORK)).values()) == {"ok"}
+    found = levels(judge_work(replace(WORK, **change)))
+    assert found.pop(f"queue.{check}") == level
+    assert set(found.values()) == {"ok"}
+
+
+HOST = HostFacts(
+    missing=(),
+    needs_sets=True,
+    docker=True,
+    docker6=True,
+    keeps_apart=True,
+    forward=True,
+    forward6=True,
+    bridges=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("check", "level", "change"),
+    [
+        ("commands", "problem", {"missing": ("ip6tables-nft-restore",)}),
+        ("conntrack", "note", {"missing": ("conntrack",)}),
+        ("ipset", "note", {"missing": ("ipset",)}),
+        ("ipset", "ok", {"missing": ("ipset",), "needs_sets": False}),
+        ("forwarding", "problem", {"forward": False}),
+        ("forwarding", "note", {"forward6": False}),
+        ("forwarding", "unknown", {"forward": None}),
+        ("forwarding", "ok", {"docker": False, "forward": False}),
+        ("bridges", "problem", {"bridges": None}),
+        ("bridges", "problem", {"bridges": False}),
+        ("bridges", "ok", {"bridges": None, "keeps_apart": False}),
+    ],
+)
+def test_the_host(check: str, level: str, change: dict[str, Any]) -> None:
+    assert set(levels(judge_host(HOST)).values()) == {"ok"}
+    found = levels(judge_host(replace(HOST, **change)))
+    assert found.pop(f"host.{check}") == level
+    assert set(found.values()) == {"ok"}
+
+
+def test_the_database() -> None:
+    assert set(levels(judge_database(DatabaseFacts())).values()) == {"ok"}
+    away = levels(judge_database(DatabaseFacts(error="no such file")))
+    assert away == {"database.reachable": "problem", "database.migrated": "unknown"}
+    old = levels(judge_database(DatabaseFacts(migrations=2)))
+    assert old == {"database.reachable": "ok", "database.migrated": "problem"}
+    assert set(levels(judge_database(DatabaseFacts(untried="not here"))).values()) == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("space", "level"),
+    [
+        (Space(10**12, 10**13, 10**6), "ok"),
+        (Space(300 * MIB, 10**13), "ok"),
+        (Space(200 * MIB, 10**13), "note"),
+        (Space(20 * MIB, 10**13), "problem"),
+        # A small volume may be used up to its last tenth.
+        (Space(20 * MIB, 100 * MIB), "ok"),
+        (Space(9 * MIB, 100 * MIB), "note"),
+        (Space(1 * MIB, 100 * MIB), "problem"),
+        (Space(10**12, 10**13, 5), "problem"),
+        (Space(10**12, 10**13, None, True), "problem"),
+        (None, "unknown"),
+    ],
+)
+def test_room(space: Space | None, level: str) -> None:
+    assert judge_space("disk.state", "the state directory", space).level == level
+
+
+def test_sizes_for_people() -> None:
+    assert [size(count) for count in (0, 1023, 1024, 150 * 1024, 3 * MIB)] == [
+        "0 B",
+        "1023 B",
+        "1.0 KiB",
+        "150 KiB",
+        "3.0 MiB",
+    ]
+
+
+WELL, NOTE = ok("boot.unit", "It is."), note("chains.foreign", "Others drop.", "nft list ruleset")
+WRONG, UNSEEN = (
+    problem("anchors.first", "It is " + "very " * 30 + "wrong.", "mend it"),
+    unknown("disk.data", "why"),
+)
+
+
+def test_the_report_for_people_is_short_when_all_is_well() -> None:
+    assert report([WELL, ok("boot.files", "It is.")]) == ["All well: 2 checks."]
+    assert report([WELL], everything=True)[0] == "Well"
+
+
+def test_the_report_for_people_begins_with_what_is_wrong() -> None:
+    lines = report(in_order([WELL, NOTE, WRONG, UNSEEN]))
+    assert lines[0] == "Problems"
+    assert lines.index("Problems") < lines.index("Notes") < lines.index("Not checked")
+    assert lines[-1] == "3 checks: 1 problem, 1 note, 1 well."
+    assert "                  To do: mend it" in lines
+    assert all(len(line) <= 100 for line in lines)
+
+
+def test_the_status() -> None:
+    assert status_of([WELL, NOTE, UNSEEN]) == 0
+    assert status_of([WELL, WRONG, UNSEEN]) == 1
+    assert status_of([UNSEEN]) == 2

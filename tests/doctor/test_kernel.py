@@ -1,0 +1,205 @@
+"""The doctor on the real kernel: each thing broken in a namespace and found, and right and not found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rules.doctor.boot import UNIT, BootFacts, judge_boot
+from rules.doctor.kernel import judge_kernel
+from rules.doctor.surroundings import judge_host
+from rules.host import runner
+from rules.host.doctor.boot import boot_facts, unit_facts
+from rules.host.doctor.kernel import look_at_kernel
+from rules.host.doctor.system import host_facts
+from rules.host.panic import release
+from rules.host.state import StateDirectory
+from tests.doctor.test_judging import levels
+from tests.host.hosts import HOST, add_foreign, answer, document, order, run
+from tests.kernel.namespace import FAMILIES, Namespace
+
+pytestmark = pytest.mark.kernel
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def kept(inside: Namespace, state: StateDirectory) -> StateDirectory:
+    """A host with Docker's chains in nf_tables, on which revision 1 is confirmed."""
+    add_foreign(inside, "nft")
+    assert run(order(document("22", "8080")), state).state == "awaiting"
+    assert answer("keep", state).state == "confirmed"
+    return state
+
+
+def kernel(state: StateDirectory) -> dict[str, str]:
+    """Return what is not well of the kernel. (What its iptables is good for is the machine's own.)"""
+    found = levels(judge_kernel(look_at_kernel(HOST, state)))
+    found.pop("backend.iptables")
+    return {check: level for check, level in found.items() if level != "ok"}
+
+
+def both(namespace: Namespace, *words: str) -> None:
+    for family in FAMILIES:
+        namespace.iptables(*words, family=family)
+
+
+def test_a_host_as_it_was_confirmed_is_well(inside: Namespace, kept: StateDirectory) -> None:
+    assert kernel(kept) == {}
+
+
+BROKEN: dict[str, tuple[Callable[[Namespace], None], dict[str, str]]] = {
+    "a rule of ours is gone": (
+        lambda host: host.iptables("-D", "FILTERS-HOST", "1", family=6),
+        {"chains.confirmed": "problem"},
+    ),
+    "an anchor is gone": (
+        lambda host: host.iptables("-D", "INPUT", "-j", "FILTERS-HOST"),
+        {"anchors.first": "problem"},
+    ),
+    "an anchor is not first": (
+        lambda host: host.iptables("-I", "DOCKER-USER", "-j", "ACCEPT", family=6),
+        {"anchors.first": "problem"},
+    ),
+    "DOCKER-USER is not called for IPv6": (
+        lambda host: host.iptables("-D", "FORWARD", "-j", "DOCKER-USER", family=6),
+        {"anchors.docker-user": "problem"},
+    ),
+    "rules in the other backend": (
+        lambda host: host.iptables("-A", "INPUT", "-p", "tcp", "-j", "ACCEPT", backend="legacy"),
+        {"backend.other": "note"},
+    ),
+    "Docker's chains in both backends": (
+        lambda host: add_foreign(host, "legacy"),
+        {"backend.docker": "problem", "backend.other": "note"},
+    ),
+    "a table of nftables' own that drops": (
+        lambda host: nft(host, "{ type filter hook input priority 10; policy drop; }"),
+        {"chains.foreign": "note"},
+    ),
+    "a table of nftables' own that accepts": (
+        lambda host: nft(host, "{ type filter hook input priority 10; policy accept; }"),
+        {},
+    ),
+}
+
+
+def nft(host: Namespace, hook: str) -> None:
+    host.run("nft", "add", "table", "inet", "others")
+    host.run("nft", "add", "chain", "inet", "others", "incoming", hook)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_found(inside: Namespace, kept: StateDirectory, name: str) -> None:
+    breaking, expected = BROKEN[name]
+    breaking(inside)
+    assert kernel(kept) == expected
+
+
+def test_a_window_a_release_and_a_fresh_host_are_told_as_such(
+    inside: Namespace, state: StateDirectory
+) -> None:
+    add_foreign(inside, "nft")
+    assert kernel(state) == {"chains.confirmed": "note"}
+    assert run(order(document("22")), state).state == "awaiting"
+    assert answer("keep", state).state == "confirmed"
+    assert run(order(document("23"), sequence=2), state).state == "awaiting"
+    assert kernel(state) == {"chains.confirmed": "note"}
+    assert answer("rollback", state).state == "rolled_back"
+    assert kernel(state) == {}
+    release(state)
+    assert kernel(state)["anchors.first"] == "problem"
+
+
+def test_rules_that_cannot_be_read_are_a_problem(
+    inside: Namespace, kept: StateDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "ip6tables-nft-save"
+    broken.write_text("#!/bin/sh\necho 'iptables v1.8.9: Could not fetch: not supported' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert kernel(kept)["backend.readable"] == "problem"
+
+
+def boot(state: StateDirectory) -> dict[str, str]:
+    found = levels(judge_boot(boot_facts(state, unit=None)))
+    return {check: level for check, level in found.items() if level not in ("ok", "unknown")}
+
+
+def test_boot_files_as_they_were_written_are_well(inside: Namespace, kept: StateDirectory) -> None:
+    facts = boot_facts(kept, unit=None)
+    assert (facts.revision, facts.refused, facts.missing, facts.different) == (1, {}, [], [])
+    assert boot(kept) == {}
+
+
+def test_boot_files_that_are_broken_are_found(inside: Namespace, kept: StateDirectory) -> None:
+    rules = kept.boot / "rules.v4"
+    text = rules.read_text()
+    rules.write_text(text.replace("COMMIT", "-A NOWHERE -j ACCEPT\nCOMMIT"))
+    assert boot(kept) == {"boot.files": "note", "boot.loads": "problem"}
+    rules.write_text(text)
+    assert boot(kept) == {}
+    (kept.boot / "rules.v6").unlink()
+    assert boot(kept) == {"boot.files": "problem", "boot.loads": "problem"}
+    (kept.boot / "confirmed.json").write_text("{}")
+    assert boot(kept) == {"boot.files": "problem"}
+    (kept.boot / "confirmed.json").unlink()
+    kept.boot.unlink()
+    kept.boot.symlink_to("boot-sets/gone")
+    assert boot(kept) == {"boot.files": "problem"}
+
+
+def unit(root: Path) -> str:
+    found = unit_facts(ROOT, root=root)
+    return levels(judge_boot(BootFacts(readable=True, unit=found)))["boot.unit"]
+
+
+def test_the_boot_unit(tmp_path: Path) -> None:
+    assert unit(tmp_path) == "unknown"
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    etc = tmp_path / "etc/systemd/system"
+    (etc / "multi-user.target.wants").mkdir(parents=True)
+    assert unit(tmp_path) == "problem"
+    (etc / UNIT).write_text((ROOT / "deploy" / UNIT).read_text())
+    assert unit(tmp_path) == "problem"
+    (etc / "multi-user.target.wants" / UNIT).symlink_to(f"/etc/systemd/system/{UNIT}")
+    assert unit(tmp_path) == "ok"
+    (etc / UNIT).write_text((ROOT / "deploy" / UNIT).read_text().replace("oneshot", "simple"))
+    assert unit(tmp_path) == "note"
+    (etc / UNIT).unlink()
+    (etc / UNIT).symlink_to("/dev/null")
+    assert unit(tmp_path) == "problem"
+
+
+def around(state: StateDirectory) -> dict[str, str]:
+    found = levels(judge_host(host_facts(look_at_kernel(HOST, state).snapshot)))
+    return {check: level for check, level in found.items() if level != "ok"}
+
+
+def test_switches_of_the_kernel(inside: Namespace, kept: StateDirectory) -> None:
+    switches = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+    for name in switches:
+        inside.run("sysctl", "-qw", f"{name}=1")
+    assert "host.forwarding" not in around(kept)
+    inside.run("sysctl", "-qw", f"{switches[1]}=0")
+    assert around(kept)["host.forwarding"] == "note"
+    inside.run("sysctl", "-qw", f"{switches[0]}=0")
+    assert around(kept)["host.forwarding"] == "problem"
+    if Path("/proc/sys/net/bridge").exists():
+        both(inside, "-A", "FORWARD", "-i", "docker0", "-o", "docker0", "-j", "DROP")
+        inside.run("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1")
+        assert "host.bridges" not in around(kept)
+        inside.run("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0")
+        assert around(kept)["host.bridges"] == "problem"
+
+
+def test_commands_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "host.commands" not in {
+        finding.id for finding in judge_host(host_facts(None)) if finding.level != "ok"
+    }
+    monkeypatch.setattr(runner, "_SYSTEM_PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = levels(judge_host(host_facts(None)))
+    assert (found["host.commands"], found["host.conntrack"]) == ("problem", "note")

