@@ -15,7 +15,7 @@ from rules.netfilter.document import rule_to_json_object
 from rules.netfilter.document_expectations import expectation_to_json_object
 from rules.netfilter.document_settings import settings_to_json_object
 from rules.netfilter.document_values import DocumentRule, Expectation, Settings
-from tests.pages import DOCS, Page, all_pages, table_rows
+from tests.pages import DOCS, ROOT, Page, all_pages, table_rows
 from tests.surface import (
     VARIABLE,
     Argument,
@@ -47,6 +47,13 @@ def test_every_variable_is_told_of_and_no_other() -> None:
     assert set(of_compose) <= variables()
     assert set(of_tests) <= variables((*("rules", "tests"),))
     assert len(settings_table()) > 10
+
+
+def test_what_compose_takes_is_told_of_with_its_default_and_no_more() -> None:
+    table = table_rows(Page(DOCS / "install-compose.md").section("Settings"))
+    taken = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", (ROOT / "compose.yaml").read_text(encoding="utf-8")))
+    assert {name for name in table if VARIABLE.fullmatch(name)} == set(taken)
+    assert [name for name, default in taken.items() if default and f"`{default}`" not in table[name]] == []
 
 
 def test_no_page_names_a_variable_that_does_not_exist() -> None:
