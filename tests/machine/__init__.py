@@ -12,6 +12,6 @@ Not real: the kernel is this machine's and goes on over a reboot, so nothing is 
 initramfs, modules that are not loaded yet, or real devices. A power cut ends all processes at one blow, but
 loses nothing that was written and not yet on the disk. The boot's id lies over the kernel's: put there by
 systemd-nspawn, and by a drop-in for the root worker, whose unit asks for a new /proc (`story.CONTAINER`).
-Where this machine has cgroup v1, limits of memory, tasks and devices are not in force. The packages that
-docs/install.md's `apt-get` asks for are there before, since the machine has no way out.
+Where this machine has cgroup v1, limits of memory, tasks and devices are not in force. What apt and pip would
+fetch was fetched before, since the machine has no way out; they install it there.
 """

@@ -6,11 +6,11 @@ import argparse
 import os
 import shutil
 import sys
-from pathlib import Path
 
 from tests.machine.machine import Machine
 from tests.machine.story import Story
-from tests.machine.tree import ROOT, MachineError, build_tree
+from tests.machine.tree import SUITES, MachineError, build_tree
+from tests.trees import TreeError
 
 NEEDED = {"systemd-nspawn": "systemd-container", "debootstrap": "debootstrap", "nsenter": "util-linux"}
 
@@ -18,28 +18,25 @@ NEEDED = {"systemd-nspawn": "systemd-container", "debootstrap": "debootstrap", "
 def main(arguments: list[str]) -> int:
     """Return 0 when all of it went as it must, 1 when something did not, 2 when it cannot be tried here."""
     parser = argparse.ArgumentParser(prog="scripts/reboots")
-    parser.add_argument("--suite", default="bookworm", help="the Debian release in the machine (%(default)s)")
-    parser.add_argument("--forget", action="store_true", help="remove the built machine at the end")
+    parser.add_argument(
+        "--suite", default="bookworm", choices=SUITES, help="the release in the machine (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     missing = [package for command, package in NEEDED.items() if shutil.which(command) is None]
     if os.geteuid() != 0 or missing:
         needs = f"the Debian packages {' '.join(missing)}" if missing else "root"
         print(f"scripts/reboots needs {needs}.", file=sys.stderr)
         return 2
-    cache = ROOT / "var" / "machine"
     try:
-        _play(cache, options.suite)
-    except (MachineError, AssertionError) as error:
+        _play(options.suite)
+    except (MachineError, TreeError, AssertionError) as error:
         print(f"FAILED  {error}", file=sys.stderr)
         return 1
-    finally:
-        if options.forget:
-            shutil.rmtree(cache, ignore_errors=True)
     return 0
 
 
-def _play(cache: Path, suite: str) -> None:
-    with Machine(build_tree(cache, suite)) as machine:
+def _play(suite: str) -> None:
+    with Machine(build_tree(suite)) as machine:
         try:
             Story(machine).play()
         except (MachineError, AssertionError):

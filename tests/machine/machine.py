@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.machine.groups import Groups
+from tests.machine.layers import changed_files
 from tests.machine.tree import MachineError, copy_clone, run
 from tests.machine.world import World
 
@@ -26,7 +27,12 @@ SECONDS = 120.0
 # In the order in which unshare is told of them.
 CLOCKS = (time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC)
 # What systemd-nspawn would leave behind goes with its mounts.
-FORGET = 'mkdir -p /run/systemd/nspawn; mount -t tmpfs tmpfs /run/systemd/nspawn; exec "$@"'
+START = """
+mkdir -p /run/systemd/nspawn
+mount -t tmpfs tmpfs /run/systemd/nspawn
+mount -t overlay overlay -o "lowerdir=$TREE,upperdir=$FOLDER/upper,workdir=$FOLDER/work" "$FOLDER/root"
+exec "$@"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +45,24 @@ class Done:
 
 
 class Machine:
-    """A running machine with the clone in /opt/dockerfw; use it in a `with` block."""
+    """A running machine with the clone in somebody's home; use it in a `with` block."""
 
-    def __init__(self, tree: Path) -> None:
-        """Start it and wait until it has booted. Raises MachineError."""
-        self._folder = Path(tempfile.mkdtemp(prefix="machine-", dir=tree.parent))
+    def __init__(self, tree: Path, *, target: str = "") -> None:
+        """Start it and wait until it has booted, into another target when wanted. Raises MachineError.
+
+        The tree stays as it is: what the machine writes lies over it.
+        """
+        self._tree, self._target = tree, target
+        self._folder = Path(tempfile.mkdtemp(prefix="machine-"))
         self._name = f"dfw{os.getpid()}"
         self._leader = 0
         self._process: subprocess.Popen[bytes] | None = None
         self.console = self._folder / "console.log"
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
-            # systemd-nspawn leaves a folder alone whose owner is root and which is nobody's else.
-            run("cp", "-a", "--reflink=auto", str(tree), str(self._folder / "root"))
-            copy_clone(self._folder / "root" / "opt" / "dockerfw")
+            for name in ("root", "upper", "work"):
+                (self._folder / name).mkdir(mode=0o755)
+            self._prepare(self._folder / "upper")
             self._groups = Groups(self._name)
             stack.callback(self._groups.remove)
             self.world = World(self._name)
@@ -76,7 +86,12 @@ class Machine:
         # (nsenter does not take the machine's control groups along.)
         kinds = ("--mount", "--uts", "--ipc", "--net", "--pid", "--time")
         enter = ["nsenter", f"--target={self._leader}", *kinds, "--"]
-        clean = ["env", "-i", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]
+        clean = [
+            "env",
+            "-i",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL=C.UTF-8",
+        ]
         try:
             done = subprocess.run(
                 [*enter, *clean, *command],
@@ -97,6 +112,18 @@ class Machine:
     def sh(self, script: str, *, seconds: float = SECONDS) -> str:
         """Run a shell script that stops at the first failure; return what it printed. Raises MachineError."""
         return self.run("sh", "-eu", stdin=script, seconds=seconds).stdout
+
+    def _prepare(self, files: Path) -> None:
+        """Lay over the tree what the machine has besides."""
+        home = files / "home" / "alice"
+        copy_clone(home / "dockerfw")
+        # Somebody's own, in a folder that others may write to: nothing of that may come over.
+        run("chown", "-R", "1000:1000", str(home))
+        run("chmod", "-R", "g+w", str(home))
+
+    def changed_files(self) -> dict[str, str]:
+        """Return what differs from the tree: each path with its kind, mode, owner and digest, or "gone"."""
+        return changed_files(self._tree, self._folder / "upper")
 
     def reboot(self) -> None:
         """Reboot it as an admin does. Raises MachineError."""
@@ -126,13 +153,17 @@ class Machine:
                 f"--boottime=-{boottime}",
                 f"--monotonic=-{monotonic}",
                 "--",
+                "env",
+                f"TREE={self._tree}",
+                f"FOLDER={self._folder}",
                 "sh",
                 "-euc",
-                FORGET,
+                START,
                 "sh",
             ),
             *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--kill-signal=SIGKILL"),
             *("--directory", str(self._folder / "root"), "--machine", self._name, "--network-veth"),
+            *([f"systemd.unit={self._target}"] if self._target else []),
         ]
         with self.console.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ ANCHOR = "-A DOCKER-USER -i host0 -j FILTERS-CONTAINERS"
 DENIED = re.compile(
     r"SIGSYS|Bad system call|status=31|Operation not permitted|Permission denied|Read-only file"
 )
+PATIENCE = 120.0
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 LAST_APPLY = """
 import json, sqlite3
@@ -26,6 +28,12 @@ database = sqlite3.connect("file:/var/lib/dockerfw-web/dockerfw.sqlite3?mode=ro"
 query = "SELECT number, state, way_back, steps FROM rules_apply JOIN rules_revision r ON r.id = revision_id"
 print(json.dumps(database.execute(query + " ORDER BY sequence DESC LIMIT 1").fetchone()))
 """
+
+
+def expect(true: bool, otherwise: str) -> None:
+    """Raise AssertionError with these words unless it is true."""
+    if not true:
+        raise AssertionError(otherwise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,18 @@ class Sight:
     def connections(self) -> str:
         """Return the TCP connections that the kernel follows."""
         return self._machine.sh("conntrack -L -p tcp 2>/dev/null")
+
+    def processes(self) -> list[str]:
+        """Return each unit's process and when it came."""
+        ask = "systemctl show -p MainPID -p ExecMainStartTimestampMonotonic --value"
+        return self._machine.sh(f"for unit in {' '.join(UNITS)}; do {ask} $unit; done").split()
+
+    def await_serving(self) -> None:
+        """Wait until all serves. Raises AssertionError."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.all_serve():
+            expect(time.monotonic() < deadline, f"not all units serve within {PATIENCE:.0f} s")
+            time.sleep(0.5)
 
     def all_serve(self) -> bool:
         """Say whether all four units run and the pages answer."""

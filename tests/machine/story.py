@@ -11,26 +11,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.machine.installing import CLONE, Installing
 from tests.machine.machine import Machine
 from tests.machine.sight import UNITS, Sight
-from tests.machine.tree import ROOT
-from tests.pages import Page
 
 OPEN, OTHER = 9090, 9091
 EXPOSURE_MAX = 3.0
 PATIENCE = 120.0
 # A window in which the machine is switched off, and one that is to end while somebody looks.
 LONG, SHORT = 900, 60
-SITE = "DOCKERFW_SECURE_COOKIES=0\n"
 # The machine's /proc has the id of its boot. ProtectProc= gives the unit a new one, with that of the kernel.
 BOOT_ID = "C /run/boot-id 0444 root root - /proc/sys/kernel/random/boot_id\n"
 CONTAINER = "[Service]\nBindReadOnlyPaths=/run/boot-id:/proc/sys/kernel/random/boot_id\n"
-FIREWALL = """\
-#!/bin/sh
-cd /opt/dockerfw
-exec sudo -u dockerfw env $(cat /etc/dockerfw/web.env /etc/dockerfw/site.env) \\
-    DOCKERFW_DATA_DIR=/var/lib/dockerfw-web .venv/bin/python manage.py "$@"
-"""
 SERVERS = """\
 [Service]
 ExecStart=/usr/bin/python3 -m http.server --directory /srv %i
@@ -53,6 +45,7 @@ class Story:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.sight = Sight(machine)
+        self.installing = Installing(machine, self.sight)
         # The newest revision, the one kept last, and the ids of all boots so far.
         self.newest = self.kept = 0
         self.boots: list[str] = []
@@ -60,40 +53,39 @@ class Story:
     def play(self) -> None:
         """Play it all."""
         for part in (
-            self.install,
+            self.prepare,
             self.serve_the_world,
+            self.installing.fetch_packages,
+            self.installing.refuse,
+            self.install,
             self.apply_and_keep_in_the_browser,
             self.apply_and_keep_on_the_command_line,
             self.end_sessions,
+            self.installing.install_again,
+            self.installing.fail_half_way,
             self.reboot,
             self.cut_the_power_in_the_window,
             self.reboot_in_the_window,
             self.kill_the_worker_in_the_window,
             self.stop_the_worker_in_the_window,
             self.look_for_denials,
+            self.installing.uninstall_and_keep,
+            self.installing.uninstall,
         ):
             began = time.monotonic()
             seen = part()
             print(f"ok  {seen} ({time.monotonic() - began:.0f} s)", flush=True)
 
-    def install(self) -> str:
-        """Carry out docs/install.md's commands for a server, word for word."""
-        page = Page(ROOT / "docs" / "install.md")
-        block = page.section("On a server").split("As root:\n\n")[1].split("\n\n")[0]
-        self._write("/usr/local/bin/manage", FIREWALL, mode="755")
-        self.machine.sh("mkdir -p /etc/dockerfw")
-        self._write("/etc/dockerfw/site.env", SITE)
+    def prepare(self) -> str:
+        """Give the machine what only a container needs."""
         drop_in = "/etc/systemd/system/dockerfw-root.service.d"
         self.machine.sh(f"mkdir -p {drop_in}")
         self._write(f"{drop_in}/container.conf", CONTAINER)
         self._write("/etc/tmpfiles.d/boot-id.conf", BOOT_ID)
         self.machine.sh("systemd-tmpfiles --create /etc/tmpfiles.d/boot-id.conf; test -s /run/boot-id")
-        self.machine.sh(block, seconds=600)
-        self._await("all units", self.sight.all_serve)
-        owners = self.machine.sh("stat -c '%U %a' /run/dockerfw-redis /var/lib/dockerfw*")
-        assert owners.split() == ["dockerfw-redis", "750", "root", "700", "dockerfw", "700"], owners
-        self.boots.append(self.sight.boot_id())
-        return "installed as docs/install.md says; all four units run and the pages answer"
+        return self.machine.sh(
+            '. /etc/os-release; echo "$PRETTY_NAME, $(systemctl --version | head -n 1)"'
+        ).strip()
 
     def serve_the_world(self) -> str:
         """Start two servers: what the rules will be about."""
@@ -103,11 +95,20 @@ class Story:
         self._expect_open(OPEN, OTHER)
         return "before the first apply two ports are open to the world"
 
+    def install(self) -> str:
+        """Install; from now on each boot of the machine is one that dockerfw has seen."""
+        seen = self.installing.install()
+        self.boots.append(self.sight.boot_id())
+        self._expect_open(OPEN, OTHER)
+        return f"{seen}; both ports are still open"
+
     def apply_and_keep_in_the_browser(self) -> str:
         """Apply and keep over HTTP, as the first admin."""
         self._write("/tmp/document.json", document(other=False), mode="644")
-        link = self.machine.sh("manage firstadmin").strip()
-        python = "cd /opt/dockerfw; exec env PYTHONPATH=. .venv/bin/python tests/machine/visitor.py"
+        link = self.machine.sh("dockerfw firstadmin --url http://127.0.0.1:8000").strip()
+        python = (
+            f"cd {CLONE}; exec env PYTHONPATH=. /opt/dockerfw/.venv/bin/python -B tests/machine/visitor.py"
+        )
         self.machine.sh(f"{python} {link} /tmp/document.json", seconds=600)
         self.newest = self.kept = 1
         self._expect_loaded(1)
@@ -162,6 +163,7 @@ class Story:
     def kill_the_worker_in_the_window(self) -> str:
         """Kill root worker and watchdog together, as `systemctl kill` does."""
         self._open_window(SHORT)
+        refused = self.installing.refuse_in_a_window()
         pid = self.sight.property("dockerfw-root", "MainPID")
         self.machine.run("systemctl", "kill", "-s", "KILL", "dockerfw-root")
         self._await(
@@ -172,7 +174,8 @@ class Story:
         self._expect_loaded(self.kept)
         self._expect_open(OPEN, OTHER)
         return (
-            f"root worker and watchdog killed in the window of revision {self.newest}: started again; {told}"
+            f"{refused};\n    root worker and watchdog killed in the window of revision {self.newest}:"
+            f" started again; {told}"
         )
 
     def stop_the_worker_in_the_window(self) -> str:
@@ -200,7 +203,7 @@ class Story:
 
     def _apply_and_keep(self, *options: str, other: bool) -> None:
         self._draft(other=other)
-        self.machine.run("manage", "firewall", "apply", "-m", "kept", "--keep", *options, seconds=300)
+        self.machine.run("dockerfw", "apply", "-m", "kept", "--keep", *options, seconds=300)
         self.newest += 1
         self.kept = self.newest
         self._expect_loaded(self.kept)
@@ -209,7 +212,7 @@ class Story:
         """Apply a revision without the other port, and return when it waits to be kept."""
         self._draft(other=False)
         self.newest += 1
-        command = ["manage", "firewall", "apply", "-m", "not kept", "--window", str(seconds)]
+        command = ["dockerfw", "apply", "-m", "not kept", "--window", str(seconds)]
         self.machine.run("systemd-run", "--quiet", f"--unit=apply-{self.newest}", *command)
         self._await_apply("awaiting")
         self._expect_loaded(self.newest)
@@ -256,7 +259,7 @@ class Story:
         self._await(f"the state {state} of revision {self.newest}", there)
 
     def _draft(self, *, other: bool) -> None:
-        self.machine.run("manage", "firewall", "import", "-", stdin=document(other=other))
+        self.machine.run("dockerfw", "import", "-", stdin=document(other=other))
 
     def _expect_loaded(self, revision: int) -> None:
         found = self.sight.loaded()

@@ -1,26 +1,41 @@
-"""Builds the machine's files, once: a Debian with the packages that dockerfw runs on, and Docker.
+"""Builds the machine's files, once: a Debian or Ubuntu with systemd and Docker, as a server has them.
 
-Owns the folder of the finished tree. Nothing of this machine's own system is touched.
+Owns what is in the finished tree besides the release's own: a network, and the packages and wheels that an
+installation would fetch, laid where apt and pip find them, since the machine has no way out.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+from tests.trees import tree
+
 ROOT = Path(__file__).resolve().parents[2]
-# What a server has anyway, then what docs/install.md asks for, then what the story needs.
+# What a server has anyway; what dockerfw needs comes when it is installed.
 PACKAGES = (
-    *("systemd", "systemd-sysv", "dbus", "iptables", "iproute2", "python3", "python3-venv", "sudo"),
-    *("redis-server", "conntrack"),
-    *("docker.io", "procps", "ca-certificates"),
+    *("systemd", "systemd-sysv", "dbus", "iproute2", "python3", "sudo", "procps", "ca-certificates"),
+    "docker.io",
 )
+# What scripts/setup may ask apt for.
+FETCHED = ("iptables", "python3-venv", "conntrack", "redis-server")
+# The releases, the Python that dockerfw gets there, and what else it takes.
+SUITES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "bookworm": ("3.11", ()),
+    "trixie": ("3.13", ()),
+    "jammy": ("3.11", ("python3.11", "python3.11-venv")),
+    "noble": ("3.12", ()),
+}
+# (Where Ubuntu's newer Python lies.)
+UPDATES = {"jammy": "http://archive.ubuntu.com/ubuntu jammy-updates main universe"}
 ADDRESS, ROUTER = "192.0.2.2", "192.0.2.1"
 NETWORK = f"[Match]\nName=host0\n[Network]\nAddress={ADDRESS}/24\nGateway={ROUTER}\n"
+WHEELS = "/var/wheels"
+PIP = f"[global]\nno-index = true\nfind-links = {WHEELS}\ndisable-pip-version-check = true\n"
 SECONDS = 1800.0
 
 
@@ -28,26 +43,25 @@ class MachineError(Exception):
     """The machine could not be built, booted or talked to; the text says why."""
 
 
-def build_tree(cache: Path, suite: str) -> Path:
-    """Return the tree of this Debian release, built now unless it is in the cache. Raises MachineError."""
-    folder = cache / f"{suite}-{_stamp(suite)}"
-    if not folder.exists():
-        shutil.rmtree(cache, ignore_errors=True)
-        cache.mkdir(parents=True)
-        print(f"Building a {suite} machine in {folder}; the next run finds it there.", flush=True)
-        draft = cache / "draft"
-        _build(draft, suite)
-        draft.rename(folder)
-    return folder
+def build_tree(suite: str) -> Path:
+    """Return the tree of this release, built now unless it is there. Raises MachineError and TreeError."""
+    salt = repr(
+        (FETCHED, SUITES[suite], UPDATES.get(suite), NETWORK, PIP, (ROOT / "requirements.txt").read_text())
+    )
+    return tree(suite, PACKAGES, prepare=_prepare(suite), salt=salt)
 
 
-def copy_clone(target: Path) -> None:
-    """Copy the clone as it is now, without what git ignores, into a folder. Raises MachineError."""
-    git = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), "ls-files", "-z"]
-    listed = run(*git, "--cached", "--others", "--exclude-standard").split("\0")
-    names = [name for name in listed if name and (ROOT / name).exists()]
+def copy_clone(target: Path, *, commit: str = "") -> None:
+    """Copy the clone as it is now, without what git ignores, or as a commit has it. Raises MachineError."""
+    git = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT)]
     with tempfile.NamedTemporaryFile() as packed:
-        run("tar", "-C", str(ROOT), "--owner=0", "--group=0", "-cf", packed.name, "--", *names)
+        if commit:
+            run(*git, "archive", f"--output={packed.name}", "--format=tar", commit)
+        else:
+            listed = run(*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+            names = [name for name in listed if name and (ROOT / name).exists()]
+            run("tar", "-C", str(ROOT), "--owner=0", "--group=0", "-cf", packed.name, "--", *names)
+        target.mkdir(parents=True, exist_ok=True)
         run("tar", "-C", str(target), "-xf", packed.name)
 
 
@@ -60,36 +74,44 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def _stamp(suite: str) -> str:
-    parts = [suite, *PACKAGES, Path(__file__).read_text(), (ROOT / "requirements.txt").read_text()]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+def _prepare(suite: str) -> Callable[[Path], None]:
+    def prepare(root: Path) -> None:
+        (root / "etc/hostname").write_text("machine\n")
+        (root / "etc/hosts").write_text("127.0.0.1 localhost machine\n")
+        (root / "etc/systemd/network/10-host0.network").write_text(NETWORK)
+        run("systemctl", f"--root={root}", "enable", "systemd-networkd.service")
+        if suite in UPDATES:
+            with (root / "etc/apt/sources.list").open("a") as sources:
+                sources.write(f"deb {UPDATES[suite]}\n")
+        version, more = SUITES[suite]
+        _fetch_packages(root, (*FETCHED, *more))
+        fetch_wheels(root, version)
+
+    return prepare
 
 
-def _build(root: Path, suite: str) -> None:
-    run("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, str(root))
-    (root / "etc/hostname").write_text("machine\n")
-    (root / "etc/hosts").write_text("127.0.0.1 localhost machine\n")
-    (root / "etc/systemd/network/10-host0.network").write_text(NETWORK)
-    run("systemctl", f"--root={root}", "enable", "systemd-networkd.service")
-    _install_requirements(root)
+def _fetch_packages(root: Path, packages: tuple[str, ...]) -> None:
+    """Leave the archive's lists and these packages in apt's own store."""
+    resolver = root / "etc/resolv.conf"
+    resolver.unlink(missing_ok=True)
+    shutil.copy("/etc/resolv.conf", resolver)
+    (root / "var/cache/apt/archives/partial").mkdir(parents=True, exist_ok=True)
+    # (Nothing stays mounted behind it.)
+    alone = ("unshare", "--mount", "--pid", "--fork", f"--mount-proc={root / 'proc'}", "chroot", str(root))
+    run(*alone, "apt-get", "update", "-q")
+    run(*alone, "apt-get", "install", "-q", "-y", "--download-only", "--no-install-recommends", *packages)
+    resolver.unlink()
 
 
-def _install_requirements(root: Path) -> None:
-    """Let scripts/setup do what it does on a server, with wheels that this machine's pip fetched."""
-    clone, wheels = root / "opt" / "dockerfw", root / "opt" / "wheels"
-    clone.mkdir(parents=True)
-    wheels.mkdir()
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    version = run("chroot", str(root), "python3", "-c", code).strip()
+def fetch_wheels(root: Path, version: str) -> None:
+    """Leave the requirements where pip finds them; this machine's pip fetches them."""
     platforms = [f"--platform=manylinux{name}_x86_64" for name in ("2014", "_2_17", "_2_28")]
-    pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "-d", str(wheels)]
+    words = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
     # Without the markers, which pip would judge by the Python that it runs with.
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     wanted = [line.partition(";")[0].strip() for line in lines if line and not line.startswith("#")]
-    run(*pip, "--only-binary=:all:", f"--python-version={version}", *platforms, "--no-deps", *wanted)
-    copy_clone(clone)
-    environment = ["env", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/opt/wheels"]
-    # Its shell wants /proc; nothing stays mounted behind it.
-    alone = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={root / 'proc'}"]
-    run(*alone, "chroot", str(root), *environment, "/opt/dockerfw/scripts/setup", "run")
-    shutil.rmtree(wheels)
+    wheels = root / WHEELS.lstrip("/")
+    wheels.mkdir(parents=True)
+    run(*words, "-d", str(wheels), "--only-binary=:all:", f"--python-version={version}", *platforms, *wanted)
+    (root / "etc").mkdir(exist_ok=True)
+    (root / "etc/pip.conf").write_text(PIP)

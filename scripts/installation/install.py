@@ -1,0 +1,231 @@
+"""Put code that is ready into the place of the old: `python -m scripts.installation.install`, in the new.
+
+Owns the order of the steps. Nothing of the old installation changes before the pages, the clerk and the root
+worker have stopped; from then on each step leaves its way back on a stack, and the last is the migration. If
+one fails, the way back is gone and what ran before runs again. No step touches the kernel's rules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from scripts.installation import files, settings, systemd
+from scripts.installation.health import address
+from scripts.installation.managing import manage, python
+from scripts.installation.places import (
+    CLERK,
+    CLONE,
+    CODE,
+    COMMAND,
+    DATA,
+    GROUP,
+    HOST,
+    MARK,
+    NEW,
+    REDIS,
+    REDIS_DROP_IN,
+    REDIS_USER,
+    ROOT_WORKER,
+    SERVICES,
+    SETTINGS,
+    UNFINISHED,
+    UNIT_FOLDER,
+    UNITS,
+    WEB,
+    WEB_USER,
+    window_is_open,
+)
+from scripts.installation.systemd import InstallationError
+from scripts.stack.errors import StackError
+from scripts.stack.redis_server import find_server
+from scripts.stack.redis_users import main as make_redis_users
+
+DISTRIBUTIONS_REDIS = "/usr/bin/redis-server"
+DROP_IN = """\
+# Made by scripts/install: no Redis of this host's own is new enough.
+[Service]
+Type=exec
+ExecStart=
+ExecStart={server} /etc/dockerfw/redis.conf
+"""
+OPEN_WINDOW = (
+    "an apply is being loaded or waits to be kept: let it come to its end, by dockerfw confirm or dockerfw"
+    " cancel, and start again. The old version goes on running."
+)
+
+
+def main() -> int:
+    """Put it in; 0 when it is ready to start, 1 when not."""
+    try:
+        _check()
+        _put_in()
+    except (InstallationError, StackError) as error:
+        print(f"dockerfw: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"dockerfw: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _check() -> None:
+    """See that it can go on before anything changes. Raises InstallationError."""
+    if window_is_open():
+        raise InstallationError(OPEN_WINDOW)
+    if CODE.exists() and not (CODE / MARK).exists() and CLONE.exists():
+        raise InstallationError(
+            f"{CODE} was not put there by scripts/install and would be kept as {CLONE}, which exists:"
+            " move one away."
+        )
+    if not systemd.active([WEB]):
+        with contextlib.closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address())
+            except OSError as error:
+                name, port = address()
+                raise InstallationError(
+                    f"the pages cannot listen on {name} port {port} ({error.strerror}): stop what does."
+                ) from error
+    # The new code's own view of the settings that are there.
+    with contextlib.ExitStack() as stack:
+        data = NEW / ".check"
+        data.mkdir()
+        stack.callback(shutil.rmtree, data)
+        variables = {**settings.web_environment(), "DOCKERFW_DATA_DIR": str(data)}
+        manage(NEW, "check", variables=variables, user=None)
+
+
+def _put_in() -> None:
+    """Do every step, or none of them. Raises InstallationError, StackError and OSError."""
+    with contextlib.ExitStack() as ways_back:
+        running = systemd.active(SERVICES)
+        ways_back.callback(_go_on, running)
+        # (While the code still lies where this process has it from.)
+        server = find_server()
+        systemd.run("systemd-sysusers", str(NEW / "deploy" / "sysusers.conf"))
+        if running:
+            print("Stopping the old version; the kernel's rules stay as they are.", flush=True)
+        systemd.stop(WEB, CLERK, ROOT_WORKER)
+        # An order may have come in at the last moment.
+        if window_is_open():
+            raise InstallationError(OPEN_WINDOW)
+        _prepare_data()
+        _database("copy")
+        ways_back.callback(_database, "back")
+        before = _redis_state()
+        remembered = files.remember(_written_files())
+        ways_back.callback(_put_files_back, remembered, before)
+        _make_settings()
+        _take_the_place(ways_back)
+        _put_units(server)
+        if REDIS in running and _redis_state() != before:
+            systemd.systemctl("restart", REDIS)
+        manage(CODE, "migrate", "--verbosity", "0")
+        ways_back.pop_all()
+    (CODE / UNFINISHED).unlink(missing_ok=True)
+    _database("forget")
+    _put_old_code_away()
+
+
+def _go_on(running: list[str]) -> None:
+    """Start again what ran before; says so."""
+    if running:
+        systemd.systemctl("start", *running)
+        print("dockerfw: nothing was changed; what ran before runs again.", file=sys.stderr)
+
+
+def _prepare_data() -> None:
+    """Make the pages' folder, or give it back to its user after an uninstallation that kept the data."""
+    user = pwd.getpwnam(WEB_USER)
+    DATA.mkdir(mode=0o700, exist_ok=True)
+    if DATA.stat().st_uid == 0:
+        files.give(DATA, user.pw_uid, user.pw_gid)
+    DATA.chmod(0o700)
+
+
+def _make_settings() -> None:
+    SETTINGS.mkdir(mode=0o755, exist_ok=True)
+    settings.make_missing()
+    shipped, used = NEW / "deploy" / "redis" / "redis.conf", SETTINGS / "redis.conf"
+    former = CODE / "deploy" / "redis" / "redis.conf"
+    if not used.exists() or not former.exists() or used.read_bytes() == former.read_bytes():
+        files.write(used, shipped.read_bytes())
+    elif shipped.read_bytes() != former.read_bytes():
+        print(f"{used} was changed by hand and stays; the new one is {CODE}/deploy/redis/redis.conf.")
+    with contextlib.redirect_stdout(None):
+        if make_redis_users([str(SETTINGS), HOST]) != 0:
+            raise InstallationError("the users of Redis could not be made")
+    os.chown(SETTINGS / "users.acl", pwd.getpwnam(REDIS_USER).pw_uid, grp.getgrnam(GROUP).gr_gid)
+
+
+def _take_the_place(ways_back: contextlib.ExitStack) -> None:
+    """Put the new code into its place; the old one, if any, has the new one's name then."""
+    (NEW / MARK).touch()
+    if CODE.exists():
+        files.exchange(NEW, CODE)
+        ways_back.callback(files.exchange, NEW, CODE)
+    else:
+        NEW.rename(CODE)
+        ways_back.callback(CODE.rename, NEW)
+
+
+def _put_units(server: str) -> None:
+    for unit in UNITS:
+        files.write(UNIT_FOLDER / unit, (CODE / "deploy" / unit).read_bytes())
+    if server == DISTRIBUTIONS_REDIS:
+        files.remove(REDIS_DROP_IN)
+    else:
+        text = DROP_IN.format(server=server.replace(str(NEW), str(CODE)))
+        files.write(REDIS_DROP_IN, text.encode())
+    files.write(COMMAND, (CODE / "deploy" / "dockerfw").read_bytes(), mode=0o755)
+    systemd.systemctl("daemon-reload")
+
+
+def _written_files() -> Iterator[Path]:
+    """Yield every file outside of the code that an upgrade may change."""
+    yield from (UNIT_FOLDER / unit for unit in UNITS)
+    yield from (REDIS_DROP_IN, COMMAND)
+    if SETTINGS.exists():
+        yield from (path for path in SETTINGS.iterdir() if path.is_file())
+
+
+def _put_files_back(remembered: list[files.Former], before: list[files.Former]) -> None:
+    for former in remembered:
+        former.put_back()
+    systemd.systemctl("daemon-reload")
+    if REDIS in systemd.active([REDIS]) and before:
+        systemd.systemctl("restart", REDIS)
+
+
+def _redis_state() -> list[files.Former]:
+    """Return all that makes it necessary to start Redis again when it changes."""
+    paths = [SETTINGS / "redis.conf", SETTINGS / "users.acl", UNIT_FOLDER / REDIS, REDIS_DROP_IN]
+    return files.remember(paths)
+
+
+def _put_old_code_away() -> None:
+    if not NEW.exists():
+        return
+    if (NEW / MARK).exists():
+        shutil.rmtree(NEW)
+    else:
+        NEW.rename(CLONE)
+        print(f"The clone that was in {CODE} is {CLONE} now: nothing uses it any more.")
+
+
+def _database(step: str) -> None:
+    code = NEW if (NEW / "scripts" / "installation" / "database.py").exists() else CODE
+    python(code, "-m", "scripts.installation.database", step)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

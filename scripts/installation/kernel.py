@@ -1,0 +1,69 @@
+"""What dockerfw has in the kernel, and how it goes: `python -m scripts.installation.kernel show|remove`.
+
+`show` prints the commands that take it away, one a line; `remove` lets go of the host as `firewall release`
+does, which ends an open window first, and then removes the chains. Foreign rules stay.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from rules.host.backend import find_backend, program
+from rules.host.panic import EXPECTED, NotDone, release
+from rules.host.restore import load, saves_or_fail
+from rules.host.state import StateDirectory
+from rules.netfilter.model import Ruleset
+from rules.netfilter.own import OWN_CHAINS, PANIC
+from rules.netfilter.panic import anchors
+from rules.netfilter.parse import parse_save
+from scripts.installation.places import STATE
+
+
+def main(step: str) -> int:
+    """Do one of both; 0 when done, 1 with a sentence when not."""
+    try:
+        if step == "show":
+            return _show()
+        if STATE.is_dir():
+            for note in release(StateDirectory(STATE)).notes:
+                print(f"dockerfw: {note}", file=sys.stderr)
+        _remove_chains()
+    except NotDone as error:
+        print(f"dockerfw: {error}", file=sys.stderr)
+        return 1
+    except EXPECTED as error:
+        print(f"dockerfw: the chains could not be taken out: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _show() -> int:
+    backend, saves = find_backend()
+    for family, save in saves_or_fail(saves).items():
+        live = parse_save(save)
+        words = program(backend, family)
+        for _, rule in anchors(live):
+            print(f"{words} -D {rule.text[3:]}")
+        chains = _chains(live)
+        for option in ("-F", "-X"):
+            for chain in chains:
+                print(f"{words} {option} {chain}")
+    return 0
+
+
+def _remove_chains() -> None:
+    backend, saves = find_backend()
+    for family, save in saves_or_fail(saves).items():
+        live = parse_save(save)
+        if chains := _chains(live):
+            calls = [f"-D {rule.text[3:]}" for _, rule in anchors(live)]
+            lines = [*(f":{chain} - [0:0]" for chain in chains), *calls, *(f"-X {chain}" for chain in chains)]
+            load(backend, family, "\n".join(["*filter", *lines, "COMMIT", ""]))
+
+
+def _chains(live: Ruleset) -> list[str]:
+    return [chain for chain in (*OWN_CHAINS, PANIC) if live.chain("filter", chain) is not None]
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

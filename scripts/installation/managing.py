@@ -1,0 +1,31 @@
+"""Runs installed code as the user of the pages, with the settings that their unit has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from scripts.installation import settings, systemd
+from scripts.installation.places import WEB_USER
+
+
+def python(
+    code: Path, *words: str, variables: Mapping[str, str] | None = None, user: str | None = WEB_USER
+) -> str:
+    """Run the Python of some code; return what it printed. Raises InstallationError."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **settings.web_environment(),
+        **(variables or {}),
+    }
+    program = str(code / ".venv" / "bin" / "python")
+    return systemd.run(program, *words, user=user, cwd=code, environment=environment)
+
+
+def manage(
+    code: Path, *words: str, variables: Mapping[str, str] | None = None, user: str | None = WEB_USER
+) -> str:
+    """Run manage.py of some code; return what it printed. Raises InstallationError."""
+    return python(code, "manage.py", *words, variables=variables, user=user)

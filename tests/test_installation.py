@@ -1,0 +1,61 @@
+"""scripts/install and scripts/uninstall for real: a systemd of its own starts what they put in.
+
+The files are this machine's own, under an overlay, with a network, processes and control groups of their own.
+Other releases, upgrades and boots are for scripts/reboots.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.machine.installing import Installing
+from tests.machine.own import OwnMachine
+from tests.machine.sight import Sight
+
+ROOT = Path(__file__).resolve().parent.parent
+NEEDED = {"systemd-nspawn": "systemd-container", "busctl": "systemd", "dbus-daemon": "dbus"}
+
+
+def why_not() -> str:
+    missing = sorted({package for command, package in NEEDED.items() if not shutil.which(command)})
+    if os.geteuid() != 0:
+        return "only root can boot a systemd of its own"
+    return f"not installed: {', '.join(missing)} (Debian packages)" if missing else ""
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_what_is_installed_serves_and_is_taken_out_whole() -> None:
+    with OwnMachine() as machine:
+        installing = Installing(machine, Sight(machine))
+        installing.remember_files()
+        installing.refuse()
+        installing.install()
+        shown = machine.run("dockerfw", "history", check=False)
+        assert shown.status == 0, shown.stderr
+        # (It fails when the doctor finds an error.)
+        machine.run("dockerfw", "doctor")
+        shown = machine.run("dockerfw", "release")
+        assert "nothing to do" in shown.stdout
+        installing.uninstall()
+
+
+@pytest.mark.parametrize("arguments", [["--hots"], ["--host", "more"], []])
+def test_install_says_one_sentence_for_what_it_cannot_mean(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / "install", *arguments], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("dockerfw: ")
+
+
+@pytest.mark.parametrize("script", ["install", "uninstall"])
+def test_the_help_comes_without_root(script: str) -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / script, "--help"], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert f"usage: scripts/{script}" in done.stdout
