@@ -16,6 +16,7 @@ from rules.command_line.files import print_plan
 from rules.command_line.stored import fresh_look, wanted_host
 from rules.command_line.streams import InputError, Output
 from rules.models import Host
+from rules.netfilter.beside import describe_tables
 from rules.netfilter.describe import describe_expectation
 from rules.netfilter.document import expectation_to_json_object
 from rules.netfilter.expectations import Finding, failing
@@ -93,6 +94,8 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
         raise InputError(sight.problem)
     if sight.view.stale:
         output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
+    if sight.view.snapshot.own_tables:
+        output.note(describe_tables(sight.view.snapshot.own_tables))
     meant = consequences_of(host)
     for line in meant.lines() if meant and not output.as_json else ():
         output.line(line)

@@ -9,6 +9,7 @@ from rules.command_line.stored import fresh_look, wanted_host
 from rules.command_line.streams import InputError, Output
 from rules.command_line.traces import question_of, trace_json, trace_lines, trace_status, wrong_question
 from rules.models import Host
+from rules.netfilter.beside import describe_tables
 from rules.netfilter.describe import describe_rule
 from rules.netfilter.document import DocumentRule, rule_to_json_object
 from rules.netfilter.simulation.offers import BY_NFTABLES
@@ -85,6 +86,8 @@ def _seen(host: Host, output: Output) -> SnapshotView:
         output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
     if sight.view.snapshot.docker_state == "nftables":
         output.note(f"{BY_NFTABLES}: what becomes of packets for containers may differ")
+    if sight.view.snapshot.own_tables:
+        output.note(describe_tables(sight.view.snapshot.own_tables))
     return sight.view
 
 

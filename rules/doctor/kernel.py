@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rules.doctor.finding import Finding, note, ok, problem, unknown
+from rules.netfilter.beside import describe_tables
 from rules.netfilter.document_values import Document
 from rules.netfilter.drift import Code, Drift
 from rules.netfilter.errors import NetfilterError
@@ -60,7 +61,7 @@ def judge_kernel(facts: KernelFacts) -> Iterator[Finding]:
     yield _docker(snapshot, facts.kept_backend)
     yield _other(snapshot.backend, facts.other_backend)
     yield _iptables(snapshot)
-    yield _foreign(facts.drops)
+    yield _foreign(facts.drops, snapshot.own_tables)
     yield from _chains(snapshot, facts)
 
 
@@ -123,12 +124,14 @@ def _iptables(snapshot: Snapshot) -> Finding:
     return ok(check, f"{words} is in use.")
 
 
-def _foreign(drops: tuple[str, ...] | None) -> Finding:
+def _foreign(drops: tuple[str, ...] | None, tables: tuple[str, ...]) -> Finding:
     check = "chains.foreign"
+    if tables and not drops:
+        return note(check, describe_tables(tables), f"nft list table {tables[0]}")
     if drops is None:
         return unknown(check, "nft is not installed, or only root can ask it")
     if not drops:
-        return ok(check, "No table of nftables' own drops by policy beside iptables.")
+        return ok(check, "No table of nftables' own filters beside iptables.")
     text = f"nftables drops by policy in {', '.join(drops)}: what dockerfw allows needs its yes as well."
     family, table = drops[0].split()[:2]
     return note(check, text, f"nft list table {family} {table}")

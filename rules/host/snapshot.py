@@ -23,6 +23,7 @@ from rules.host.runner import Command, CommandFailed, command_path, run, run_all
 from rules.host.sessions import routing_of, sessions_from_outside
 from rules.host.sets import named_sets
 from rules.host.sockets import LISTING, listening_sockets
+from rules.netfilter.beside import filters, own_tables
 from rules.netfilter.errors import NetfilterError
 from rules.netfilter.model import Rule
 from rules.netfilter.own import FILTERS_HOST
@@ -46,6 +47,7 @@ _DESTINATION = re.compile(r"\[?([0-9A-Fa-f.:]+?)\]?:(\d+)(?:-\d+)?(?:/\d+)?")
 _OWN_CHAIN = re.compile(rf"^:{FILTERS_HOST} ", re.MULTILINE)
 _DOCKER_CHAIN = re.compile(r"^:DOCKER(?:-USER)? ", re.MULTILINE)
 _MAX_PUBLISHED = 4096
+_MAX_OWN_TABLES = 64
 
 Listing = list[dict[str, Any]] | CommandFailed
 
@@ -90,6 +92,7 @@ def observe(
         families=kernel_families(),
         docker_backends=docker_backends(backend, results),
         bridges_filtered=_bridges_filtered(),
+        own_tables=_own_tables(tables),
     )
 
 
@@ -136,6 +139,23 @@ def _docker_state(tables: bytes | CommandFailed, saves: Mapping[Family, str]) ->
     if isinstance(tables, bytes) and b"docker-bridges" in tables.split():
         return "nftables"
     return "iptables" if any(_DOCKER_CHAIN.search(save) for save in saves.values()) else "absent"
+
+
+def _own_tables(tables: bytes | CommandFailed) -> tuple[str, ...]:
+    """Return the tables of nftables' own in which somebody filters; those that are iptables' are not read."""
+    if isinstance(tables, CommandFailed):
+        return ()
+    names = own_tables(tables.decode("utf-8", "replace"))[:_MAX_OWN_TABLES]
+    listed = run_all([Command(("nft", "list", "table", *name.split())) for name in names])
+    found = []
+    for name, result in zip(names, listed, strict=True):
+        # One that went away meanwhile is none; one that cannot be read may well filter.
+        if isinstance(result, CommandFailed):
+            if "No such file" not in str(result):
+                found.append(name)
+        elif filters(result.decode("utf-8", "replace")):
+            found.append(name)
+    return tuple(found)
 
 
 def _bridges_filtered() -> tuple[Family, ...]:

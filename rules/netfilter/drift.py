@@ -243,7 +243,7 @@ def _anchor_findings(settings: Settings, family: Family, live: Ruleset, facts: A
             yield Finding("anchor-stale", family, _of(family, what), "", lines)
     if settings.external_interfaces and docker_user_bypassed(live):
         what = "FORWARD does not call DOCKER-USER, so rules for containers have no effect."
-        yield Finding("docker-user-not-called", family, _of(family, what), who_bypassed(family, live))
+        yield Finding("docker-user-not-called", family, _of(family, what), who_bypassed(family, live, facts))
     past = past_docker_user(settings, live) if settings.external_interfaces else None
     if past is not None:
         what = "a rule in FORWARD lets packets in before DOCKER-USER is asked, so past rules for containers."

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from rules.netfilter.beside import describe_tables
 from rules.netfilter.describe import describe_expectation, describe_rule
 from rules.netfilter.document_values import DocumentRule, Expectation
 from rules.netfilter.model import Family
@@ -237,6 +238,9 @@ class _Asking:
                 doubt = doubt or finding
         if not asked:
             return self._not_asked(expectation, ways)
+        if doubt is None and expectation.passes and self.sight.listening.own_tables:
+            beside = describe_tables(self.sight.listening.own_tables).removesuffix(".")
+            return Finding(expectation, "unknown", f"iptables lets them through, but {beside}")
         return doubt or Finding(expectation, "holds", ALL if expectation.passes else NONE)
 
     def _no_way(self, expectation: Expectation) -> Finding:

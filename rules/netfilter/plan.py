@@ -85,15 +85,16 @@ def plan_changes(
     revision: int | None = None,
     interfaces: Sequence[str] | None = None,
     docker_nftables: bool = False,
+    own_tables: Sequence[str] = (),
 ) -> Plan:
     """Plan the load of a document on a host whose live rulesets are given, for each family given.
 
     `revision` is the number that the kernel would be told; None leaves the label out of the comparison.
     `interfaces` are the names of the host's interfaces, `docker_nftables` says that Docker filters by
-    nftables itself; both only for warnings.
+    nftables itself, `own_tables` are nftables' own that iptables does not show; all only for warnings.
     """
     families: dict[Family, FamilyPlan] = {}
-    warnings = list(document_warnings(document, interfaces, docker_nftables))
+    warnings = list(document_warnings(document, interfaces, docker_nftables, own_tables))
     relabel = False
     for family, ruleset in live.items():
         work = anchor_work(document.settings, ruleset)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rules.netfilter.anchors import AnchorWork, first_foreign, wanted_anchors
+from rules.netfilter.beside import describe_tables
 from rules.netfilter.describe import counted
 from rules.netfilter.document_values import Document, Settings
 from rules.netfilter.fields import interfaces_overlap
@@ -38,7 +39,10 @@ class PlanWarning:
 
 
 def document_warnings(
-    document: Document, interfaces: Sequence[str] | None, docker_nftables: bool
+    document: Document,
+    interfaces: Sequence[str] | None,
+    docker_nftables: bool,
+    own_tables: Sequence[str] = (),
 ) -> Iterator[PlanWarning]:
     """Warn about the document by itself and about the host it is meant for."""
     if not document.settings.external_interfaces:
@@ -55,6 +59,10 @@ def document_warnings(
             "docker-nftables",
             "Docker on this host uses nftables itself and has no DOCKER-USER chain: "
             "rules for containers cannot take effect.",
+        )
+    if own_tables:
+        yield PlanWarning(
+            "own-nftables", f"{describe_tables(own_tables)} What dockerfw allows still needs to pass there."
         )
     if interfaces is not None:
         for name in document.settings.external_interfaces:

@@ -21,14 +21,22 @@ RELEASED: Final = "Somebody let go of the host on its console: `firewall release
 REBOOTED: Final = (
     "The host was booted since the last load: the boot files were probably not loaded, or flushed later."
 )
+_CLEARED: Final = (
+    "INPUT and FORWARD are empty and no other chain is left: somebody cleared the whole table, as firewalld "
+    "does when it starts, reloads or stops."
+)
 _FLUSHED: Final = "INPUT and FORWARD are empty: somebody flushed the whole table, as `iptables -F` does."
 _EMPTY: Final = "INPUT is empty: somebody flushed it, or removed dockerfw's call, which stood there alone."
 _RELOADED: Final[dict[Owner, str]] = {
     "firewalld": "firewalld's chains are there: its reload throws away everything, also what others made.",
-    "ufw": "ufw's chains are there: it was probably enabled or reloaded, and wrote the table anew.",
+    "ufw": "ufw's chains are there: with MANAGE_BUILTINS=yes in its settings each reload flushes INPUT.",
 }
+_FIREWALLD_BESIDE: Final = (
+    "firewalld filters in nftables' own table: when it starts or reloads it throws away all of iptables' "
+    "rules, also what others made."
+)
 _INSERTS: Final[dict[Owner, str]] = {
-    "fail2ban": "It calls a chain of fail2ban, which puts its rule first whenever it starts.",
+    "fail2ban": "It calls a chain of fail2ban, which puts its rule first with its first ban.",
     "ufw": "It calls a chain of ufw, which was probably enabled or reloaded.",
     "firewalld": "It calls a chain of firewalld, which was probably reloaded.",
     "docker": "It calls a chain of Docker, which was probably started again.",
@@ -43,7 +51,7 @@ class Around:
 
     `kept_backend` is the backend that the confirmed revision was loaded into, `docker_moved_to` another one
     in which Docker's chains turned up since. `rebooted`: the host was booted since that load. `released`:
-    somebody let go of it on its console.
+    somebody let go of it on its console. `own_tables` are tables of nftables' own in which somebody filters.
     """
 
     kept_backend: str = ""
@@ -51,6 +59,7 @@ class Around:
     docker_nftables: bool = False
     rebooted: bool = False
     released: bool = False
+    own_tables: tuple[str, ...] = ()
 
 
 def who_emptied(live: Ruleset, facts: Around) -> str:
@@ -59,14 +68,14 @@ def who_emptied(live: Ruleset, facts: Around) -> str:
         return REBOOTED
     if "filter" not in live.tables:
         return "The filter table itself is gone: somebody threw away all tables, as `nft flush ruleset` does."
-    return _reloaded(live) or (_FLUSHED if _is_empty(live, INPUT) and _is_empty(live, FORWARD) else BY_HAND)
+    return _reloaded(live, facts) or _flushed(live) or BY_HAND
 
 
 def who_removed_anchor(live: Ruleset, chain: str, facts: Around) -> str:
     """Say who probably took our call out of INPUT or DOCKER-USER."""
     if facts.released:
         return RELEASED
-    reloaded = _reloaded(live)
+    reloaded = _reloaded(live, facts)
     if chain == INPUT:
         return reloaded or (_EMPTY if _is_empty(live, INPUT) else BY_HAND)
     found = live.chain("filter", DOCKER_USER)
@@ -103,19 +112,29 @@ def who_relabelled(facts: Around) -> str:
     return "Somebody loaded a save of another time, or another dockerfw manages this host too."
 
 
-def who_bypassed(family: Family, live: Ruleset) -> str:
+def who_bypassed(family: Family, live: Ruleset, facts: Around) -> str:
     """Say why FORWARD probably does not call DOCKER-USER."""
     if _is_empty(live, FORWARD):
         return "FORWARD is empty: somebody flushed it. Docker writes it anew when it is started again."
     if family == 6:
         return "Docker 20.10 never calls DOCKER-USER for IPv6; else somebody removed the call."
-    return _reloaded(live) or "Somebody removed the call. Docker writes it anew when it is started again."
+    return (
+        _reloaded(live, facts) or "Somebody removed the call. Docker writes it anew when it is started again."
+    )
 
 
-def _reloaded(live: Ruleset) -> str:
+def _reloaded(live: Ruleset, facts: Around) -> str:
     table = live.tables.get("filter")
     owners = {chain_owner("filter", name) for name in (table.chains if table else ())}
-    return next((words for owner, words in _RELOADED.items() if owner in owners), "")
+    words = next((words for owner, words in _RELOADED.items() if owner in owners), "")
+    return words or (_FIREWALLD_BESIDE if "inet firewalld" in facts.own_tables else "")
+
+
+def _flushed(live: Ruleset) -> str:
+    table = live.tables["filter"]
+    if not (_is_empty(live, INPUT) and _is_empty(live, FORWARD)):
+        return ""
+    return _CLEARED if all(chain.builtin for chain in table.chains.values()) else _FLUSHED
 
 
 def _is_empty(live: Ruleset, chain: str) -> bool:

@@ -78,13 +78,14 @@ def _around(snapshot: Snapshot, document: Document, revision: int) -> Around:
     kept, docker_nftables = snapshot.kept, snapshot.docker_state == "nftables"
     if kept is None or (kept.revision, kept.digest) != (revision, digest(document)):
         # What happened since another revision was kept says nothing about this one.
-        return Around(docker_nftables=docker_nftables)
+        return Around(docker_nftables=docker_nftables, own_tables=snapshot.own_tables)
     return Around(
         kept_backend=kept.backend,
         docker_moved_to=kept.docker_moved_to or "",
         docker_nftables=docker_nftables,
         rebooted=kept.rebooted,
         released=kept.released,
+        own_tables=snapshot.own_tables,
     )
 
 

@@ -88,7 +88,8 @@ class Snapshot:
     those that rules name. `families` are those that the kernel speaks, `docker_backends` those in which
     Docker's chains are, `kept` is what the root worker knows of the revision that it kept last.
     `bridges_filtered` are the families of which the rules get to see also what only crosses a bridge
-    (br_netfilter).
+    (br_netfilter). `own_tables` are tables of nftables' own, not Docker's, in which somebody filters and
+    which no save shows, such as `inet firewalld`.
     """
 
     host: str
@@ -110,6 +111,7 @@ class Snapshot:
     docker_backends: tuple[Backend, ...] = ()
     kept: Kept | None = None
     bridges_filtered: tuple[Family, ...] | None = None
+    own_tables: tuple[str, ...] = ()
 
     @property
     def unread(self) -> frozenset[Family]:
@@ -163,6 +165,7 @@ class Snapshot:
             docker_backends=_backends(fields),
             kept=fields.optional("kept", lambda key: Kept.from_json(fields.take(key), key)),
             bridges_filtered=fields.optional("bridges_filtered", lambda key: _families(fields, key)),
+            own_tables=fields.texts("own_tables", most=64, longest=200) if fields.has("own_tables") else (),
         )
         for part in (saves, routes, docker, versions, fields):
             part.done()
@@ -191,6 +194,8 @@ class Snapshot:
             "docker_backends": list(self.docker_backends),
             "kept": self.kept.to_json() if self.kept else None,
             "bridges_filtered": None if self.bridges_filtered is None else [*map(str, self.bridges_filtered)],
+            # Release 0.1.0 knows no such key, and refuses what it does not know.
+            **({"own_tables": list(self.own_tables)} if self.own_tables else {}),
         }
 
 

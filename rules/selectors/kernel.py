@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from rules.models import Apply, Host, Revision
+from rules.netfilter.beside import describe_tables
 from rules.netfilter.drift import WITHOUT_EFFECT, Drift
 from rules.netfilter.owners import FAMILY_NAMES
 from rules.queue.kept import drift_of
@@ -28,7 +29,8 @@ _drifts: Memory[Drift] = Memory(8)
 
 @dataclass(frozen=True, slots=True)
 class KernelSentence:
-    """The sentence on top of the dashboard; `reasons` are what is wrong, one each.
+    """The sentence on top of the dashboard; `reasons` are what is wrong, one each, or
+    who filters beside iptables.
 
     `drift` is what differs from the confirmed revision, None where that is not what is told.
     """
@@ -57,7 +59,7 @@ def kernel_sentence(host: Host, *, seen: Look | None = None) -> KernelSentence:
     revision = base_revision(host)
     if revision is None:
         return _nothing_applied(sight.view)
-    return _measured(sight.view, revision)
+    return measured(sight.view, revision)
 
 
 def _nothing_applied(view: SnapshotView) -> KernelSentence:
@@ -73,15 +75,16 @@ def _awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> KernelSen
         text = f"Revision {number} was loaded and {unless}"
         reasons = ("The kernel has not been read since.",)
         return KernelSentence("unknown", text, reasons, view.taken_at, stale=view.stale)
-    measured = _measured(view, apply.revision)
-    if measured.level != "ok":
+    found = measured(view, apply.revision)
+    if found.level != "ok":
         text = f"The kernel does not hold revision {number} as it was loaded. It {unless}"
-        return KernelSentence("bad", text, measured.reasons, view.taken_at)
+        return KernelSentence("bad", text, found.reasons, view.taken_at)
     text = f"Revision {number} is loaded, IPv4 and IPv6, and {unless}"
     return KernelSentence("warn", text, (), view.taken_at)
 
 
-def _measured(view: SnapshotView, revision: Revision) -> KernelSentence:
+def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
+    """Say what a snapshot shows of a revision that is meant to be in force."""
     snapshot = view.snapshot
     if snapshot.unread:
         failed = tuple(
@@ -90,7 +93,7 @@ def _measured(view: SnapshotView, revision: Revision) -> KernelSentence:
         )
         text = "What the kernel holds could not be read completely."
         return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
-    known = (snapshot.sha256, snapshot.families, snapshot.docker_state, snapshot.kept)
+    known = (snapshot.sha256, snapshot.families, snapshot.docker_state, snapshot.kept, snapshot.own_tables)
     drift = _drifts.made(
         (revision.digest, revision.number, *known),
         lambda: drift_of(snapshot, view.rulesets, revision_document(revision), revision.number),
@@ -104,7 +107,8 @@ def _measured(view: SnapshotView, revision: Revision) -> KernelSentence:
     if not drift.findings:
         names = " and ".join(FAMILY_NAMES[family] for family in snapshot.families)
         text = f"Revision {revision.number} is loaded and first in line, {names}."
-        return KernelSentence("ok", text, (), view.taken_at)
+        beside = (words,) if (words := describe_tables(snapshot.own_tables)) else ()
+        return KernelSentence("ok", text, beside, view.taken_at)
     if all(finding.code in WITHOUT_EFFECT for finding in drift.findings):
         text = f"Revision {revision.number} is loaded, and others let packets past its rules for containers."
     else:

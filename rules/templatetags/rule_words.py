@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django import template
 
+from rules.netfilter.beside import describe_tables
 from rules.netfilter.describe import describe_expectation, describe_rule
 from rules.netfilter.document import DocumentRule, Expectation
 from rules.netfilter.simulation.packet import Packet
@@ -36,6 +37,12 @@ _OWNERS = {
 def describe(rule: DocumentRule) -> str:
     """Put a rule into one line for people."""
     return describe_rule(rule)
+
+
+@register.filter
+def tables_words(tables: Sequence[str]) -> str:
+    """Say who filters in nftables' own tables, which iptables does not show."""
+    return describe_tables(tables)
 
 
 @register.filter

@@ -79,8 +79,12 @@ BROKEN: dict[str, tuple[Callable[[Namespace], None], dict[str, str]]] = {
         lambda host: nft(host, "{ type filter hook input priority 10; policy drop; }"),
         {"chains.foreign": "note"},
     ),
-    "a table of nftables' own that accepts": (
+    "a table of nftables' own whose rules may refuse": (
         lambda host: nft(host, "{ type filter hook input priority 10; policy accept; }"),
+        {"chains.foreign": "note"},
+    ),
+    "a table of nftables' own that refuses nothing": (
+        lambda host: nft(host, "{ type nat hook postrouting priority 100; }"),
         {},
     ),
 }

@@ -177,6 +177,18 @@ def test_dockers_own_nftables_backend_is_seen(inside: Namespace) -> None:
     assert look().docker_state == "nftables"
 
 
+def test_who_filters_beside_iptables_is_seen(inside: Namespace) -> None:
+    add_foreign(inside, "nft")
+    assert look().own_tables == ()
+    inside.run("nft", "add", "table", "inet", "firewalld")
+    assert look().own_tables == ()
+    hook = "{ type filter hook input priority 10; policy drop; }"
+    inside.run("nft", "add", "chain", "inet", "firewalld", "filter_INPUT", hook)
+    inside.run("nft", "add", "table", "ip", "docker-bridges")
+    inside.run("nft", "add", "chain", "ip", "docker-bridges", "forward", hook)
+    assert look().own_tables == ("inet firewalld",)
+
+
 def test_command_that_fails_is_listed(
     inside: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -168,6 +168,15 @@ def test_where_docker_filters_with_nftables_nothing_is_claimed_of_containers() -
     assert find(office, document(SSH), listening=unseen).state == "holds"
 
 
+def test_who_filters_beside_iptables_may_refuse_what_should_pass() -> None:
+    beside = replace(LISTENING, own_tables=("inet firewalld",))
+    office = {"port": 22, "source": OFFICE, "passes": True}
+    found = find(office, document(SSH), listening=beside)
+    assert (found.state, found.reason[:44]) == ("unknown", "iptables lets them through, but firewalld fi")
+    assert find({"port": 9999, "passes": False}, document(SSH), listening=beside).state == "holds"
+    assert find({"port": 9999, "passes": True}, document(SSH), listening=beside).state == "fails"
+
+
 def test_a_match_that_nobody_can_decide_does_not_hide_what_fails_elsewhere() -> None:
     wide = {"port": 22, "source": "203.0.112.0/22", "passes": True}
     above = ("-I INPUT 1 -s 203.0.113.0/24 -m quota --quota 9 -j DROP",)

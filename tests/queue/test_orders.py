@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -242,3 +243,11 @@ def test_digest_of_saves_leaves_out_comments_and_tells_families_apart() -> None:
 def test_messages_expire(issued_at: str, words: str | None) -> None:
     why = why_expired(issued_at, datetime(2026, 1, 31, 12, tzinfo=UTC))
     assert why is None if words is None else why is not None and words in why
+
+
+def test_nftables_own_tables_are_told_where_there_are_any() -> None:
+    assert "own_tables" not in SNAPSHOT.to_json()
+    beside = replace(SNAPSHOT, own_tables=("inet firewalld",))
+    assert Snapshot.from_json(beside.to_json()) == beside
+    with pytest.raises(OrderError, match="at most 200 characters"):
+        Snapshot.from_json({**SNAPSHOT.to_json(), "own_tables": ["x" * 201]})

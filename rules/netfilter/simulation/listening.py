@@ -93,7 +93,8 @@ class Listening:
     """All that takes packets; `containers` None means that nobody may ask Docker for them.
 
     `ingress` are the (protocol, port) pairs that swarm's ingress network answers; `by_nftables` says that
-    Docker keeps its rules in nftables' own tables, where iptables does not show them.
+    Docker keeps its rules in nftables' own tables, where iptables does not show them. `own_tables` are such
+    tables of somebody else: whatever the rules let through may be refused there.
     """
 
     listeners: tuple[Listener, ...] = ()
@@ -101,6 +102,7 @@ class Listening:
     containers: tuple[Container, ...] | None = None
     ingress: frozenset[tuple[str, int]] = frozenset()
     by_nftables: bool = False
+    own_tables: tuple[str, ...] = ()
 
 
 def find_containers(containers: Iterable[Container], name: str) -> tuple[Container, ...]:
