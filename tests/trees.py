@@ -41,7 +41,7 @@ mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/run"
 while [ $# -gt 0 ]; do
     mkdir -p "$root$2"
-    mount --rbind "$1" "$root$2"
+    mount --bind "$1" "$root$2"
     shift 2
 done
 mkdir -p "$root/.outside"

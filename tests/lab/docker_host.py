@@ -1,7 +1,8 @@
 """A real Docker engine in a network namespace of its own, with its own data, socket, mounts and process ids.
 
 The daemon and all that it starts live in a process and a mount namespace whose first process is ours, so
-ending that one process ends every container, shim and mount. It never pulls an image: the only one is made
+ending that one process ends every container, shim and mount. It is this machine's own, or that of a tree of
+another release (tests/trees.py), with that release's iptables. It never pulls an image: the only one is made
 from busybox.
 """
 
@@ -11,14 +12,28 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.kernel.namespace import Backend, CommandError, Namespace, wait_until
+from tests.kernel.namespace import (
+    BACKENDS,
+    FAMILIES,
+    Backend,
+    CommandError,
+    Namespace,
+    iptables_program,
+    wait_until,
+)
+from tests.trees import entered
 
 BUSYBOX = Path("/bin/busybox")
 IMAGE = "bb:1"
 _APPLETS = ("sh", "httpd", "nc", "sleep", "mkdir", "echo", "cat", "ip")
+# What of a tree is asked for by its name, so that its own answers and not this machine's.
+_STEMS = [iptables_program(backend, family) for backend in BACKENDS for family in FAMILIES]
+_TREE_PROGRAMS = ("nft", *(f"{stem}{verb}" for stem in _STEMS for verb in ("", "-save", "-restore")))
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def why_unavailable() -> str:
@@ -36,21 +51,28 @@ def why_unavailable() -> str:
 class DockerHost:
     """A network namespace with dockerd in it; `docker(...)` is its client."""
 
-    def __init__(self, backend: Backend = "nft", options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, backend: Backend = "nft", options: Sequence[str] = (), tree: Path | None = None
+    ) -> None:
         """Make the namespace, start the daemon in it (about a second) and import the image.
 
-        `options` are more of dockerd's own.
+        `options` are more of dockerd's own. With `tree`, daemon and iptables are that tree's.
         """
         self.namespace = Namespace("dockerhost")
         self.directory = self.namespace.directory
         self.backend = backend
         self._options = tuple(options)
+        self._tree = tree
+        self._view = contextlib.ExitStack()
         self.cgroup = self.directory.name
         self._init = 0
         self._daemon: subprocess.Popen[bytes] | None = None
         try:
             self._choose_backend()
-            self._start_init()
+            if tree is None:
+                self._start_init()
+            else:
+                self._enter_tree(tree)
             self.start_daemon()
             self._import_image()
         except BaseException:
@@ -67,11 +89,41 @@ class DockerHost:
         programs = self.directory / "programs"
         programs.mkdir()
         for stem in ("iptables", "ip6tables"):
-            target = shutil.which(f"{stem}-{self.backend}", path=self.namespace.environment["PATH"])
+            name = f"{stem}-{self.backend}"
+            path = self.namespace.environment["PATH"]
+            target = f"/usr/sbin/{name}" if self._tree else shutil.which(name, path=path)
             if target is None:
-                raise CommandError(f"{stem}-{self.backend} is not installed")
+                raise CommandError(f"{name} is not installed")
             (programs / stem).symlink_to(target)
         self.namespace.environment["PATH"] = f"{programs}:{self.namespace.environment['PATH']}"
+        self._environment = dict(self.namespace.environment)
+
+    def _enter_tree(self, tree: Path) -> None:
+        """Start the first process in the tree, and have its programs answer outside of it too."""
+        shared = Path(tempfile.gettempdir())
+        network = self.namespace.path
+        view = self._view.enter_context(entered(tree, binds={str(shared): shared}, network=network))
+        self._init = view.pid
+        self._environment["PATH"] = f"{self.directory}/programs:{_SYSTEM_PATH}"
+        answering = self.directory / "answering"
+        answering.mkdir()
+        for name in _TREE_PROGRAMS:
+            # The network stays that of who calls. Without --pid there would be no /proc/self to it.
+            words = f"nsenter --target={view.pid} --mount --pid -- /usr/sbin/{name}"
+            (answering / name).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+            (answering / name).chmod(0o755)
+        self.namespace.environment["PATH"] = f"{answering}:{self.namespace.environment['PATH']}"
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Be on this host for a `with` block: in its network, with its programs first in the path."""
+        before = os.environ["PATH"]
+        os.environ["PATH"] = self.namespace.environment["PATH"]
+        try:
+            with self.namespace.entered():
+                yield
+        finally:
+            os.environ["PATH"] = before
 
     def _start_init(self) -> None:
         flags = ["--mount", "--propagation", "private", "--pid", "--mount-proc", "--fork", "--kill-child"]
@@ -102,7 +154,7 @@ class DockerHost:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self.namespace.environment,
+                env=self._environment,
                 start_new_session=True,
             )
         wait_until("dockerd", 30, self._answers)
@@ -202,6 +254,7 @@ class DockerHost:
             self.remove(self.docker("ps", "--all", "--quiet", timeout=5).split())
         with contextlib.suppress(Exception):
             self.stop_daemon()
+        self._view.close()
         self.namespace.delete()
         # Others' groups may come and go meanwhile, which a walk minds not and a glob does.
         for path, _, _ in os.walk("/sys/fs/cgroup", topdown=False):

@@ -39,12 +39,17 @@ NEIGHBOUR_6 = "2001:db8::3"
 class Lab:
     """A Docker host, a client, and three containers."""
 
-    def __init__(self, backend: Backend = "nft", engine_options: Sequence[str] = ()) -> None:
-        """Build the lab, which takes about two seconds; `engine_options` are dockerd's own."""
+    def __init__(
+        self, backend: Backend = "nft", engine_options: Sequence[str] = (), tree: Path | None = None
+    ) -> None:
+        """Build the lab, which takes about two seconds; `engine_options` are dockerd's own.
+
+        With `tree`, the engine and its iptables are those of a tree of another release.
+        """
         self.client = Namespace("client")
         self._sequence = 0
         try:
-            self.docker = DockerHost(backend, engine_options)
+            self.docker = DockerHost(backend, engine_options, tree)
         except BaseException:
             self.client.delete()
             raise
@@ -118,7 +123,7 @@ class Lab:
             end_sessions=end_sessions,
         )
         state = StateDirectory(self.host.directory / "state")
-        with self.host.entered():
+        with self.docker.entered():
             outcome = Apply(
                 order,
                 host="lab",
