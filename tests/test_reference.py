@@ -95,10 +95,30 @@ def test_a_wrong_default_is_found() -> None:
     assert not told_as(BASE_DIR / "var", "`var`")
 
 
+def titles(section: str) -> set[str]:
+    """Return what the parts of a section are about: its third headings."""
+    return set(re.findall(r"^### (\S+)$", section, re.MULTILINE))
+
+
+def names_that_differ(offered: set[str], told: set[str]) -> list[str]:
+    """Return a sentence for each name that is not documented, or documented and not there."""
+    missing = [f"{name} is not documented" for name in sorted(offered - told)]
+    return missing + [f"{name} is told of and does not exist" for name in sorted(told - offered)]
+
+
+def test_a_verb_or_script_that_is_undocumented_or_stale_is_found() -> None:
+    section = REFERENCE.section("The command line")
+    made_up = set(verb_parsers()) | {"frobnicate"}
+    assert names_that_differ(made_up, titles(section)) == ["frobnicate is not documented"]
+    stale = titles(f"{section}\n### gone\n\nIt was there once.\n")
+    assert names_that_differ(set(verb_parsers()), stale) == ["gone is told of and does not exist"]
+    with pytest.raises(AssertionError, match="has no part 'frobnicate'"):
+        REFERENCE.section("frobnicate")
+
+
 def test_every_verb_is_told_of_and_no_other() -> None:
     section = REFERENCE.section("The command line")
-    told = set(re.findall(r"^### (\S+)$", section, re.MULTILINE))
-    assert told == set(verb_parsers())
+    assert names_that_differ(set(verb_parsers()), titles(section)) == []
     listed = {row.removeprefix("[") for row in table_rows(section.split("**Exit status**")[0])}
     assert listed - {"verb"} == set(verb_parsers())
 
@@ -128,7 +148,7 @@ def test_the_options_that_verbs_share_are_as_told() -> None:
 
 def test_every_management_command_is_told_of_and_no_other() -> None:
     section = REFERENCE.section("Management commands")
-    assert set(re.findall(r"^### (\S+)$", section, re.MULTILINE)) == set(management_commands())
+    assert names_that_differ(set(management_commands()), titles(section)) == []
     for name, command in management_commands().items():
         offered = arguments_of(command.create_parser("manage.py", name))
         assert what_differs(name, offered, table_rows(REFERENCE.section(name))) == []
@@ -137,8 +157,8 @@ def test_every_management_command_is_told_of_and_no_other() -> None:
 def test_every_script_is_told_of_and_no_other() -> None:
     section = REFERENCE.section("The scripts")
     real = {f"scripts/{script.name}" for script in scripts()}
-    assert set(re.findall(r"^### (\S+)$", section, re.MULTILINE)) == real
-    assert set(table_rows(section.split("### ")[0])) == real
+    assert names_that_differ(real, titles(section)) == []
+    assert names_that_differ(real, set(table_rows(section.split("### ")[0]))) == []
 
 
 @pytest.mark.parametrize("script", scripts(), ids=lambda script: script.name)
