@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.kernel.namespace import Namespace
 from tests.lab.docker_host import BUSYBOX
-from tests.trees import TreeError, entered, tree, why_unavailable
+from tests.trees import Inside, TreeError, entered, tree, why_unavailable
 
 pytestmark = pytest.mark.kernel
+
+APPLETS = (
+    *("sh", "umount", "rmdir", "sleep"),
+    *("cat", "echo", "mkdir", "ls", "env", "touch", "readlink"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +35,7 @@ def small(tmp_path: Path) -> Path:
     for name in ("bin", "dev", "etc", "proc", "run", "sys", "usr/sbin"):
         (root / name).mkdir(parents=True)
     shutil.copy2(BUSYBOX, root / "bin" / "busybox")
-    for applet in ("sh", "umount", "rmdir", "sleep", "cat", "echo", "mkdir", "ls", "env", "touch"):
+    for applet in APPLETS:
         (root / "bin" / applet).symlink_to("busybox")
     (root / "usr/sbin/chroot").symlink_to("/bin/busybox")
     (root / "etc/name").write_text("small\n")
@@ -64,6 +71,18 @@ def test_nothing_outlives_the_view(small: Path) -> None:
         first = inside.pid
         assert len(inside.run("sh", "-c", "echo /proc/[0-9]*").stdout.split()) >= 3
     assert not Path(f"/proc/{first}").exists()
+
+
+def test_what_runs_inside_is_in_the_network_that_the_view_was_given(small: Path) -> None:
+    def network(view: Inside) -> str:
+        return view.run("readlink", "/proc/self/ns/net").stdout.strip()
+
+    with Namespace() as space:
+        there = space.output("readlink", "/proc/self/ns/net").strip()
+        with entered(small, network=space.path) as inside:
+            assert network(inside) == there
+    with entered(small) as inside:
+        assert network(inside) == os.readlink("/proc/self/ns/net") != there
 
 
 def test_a_failing_command_is_told_with_its_words(small: Path) -> None:

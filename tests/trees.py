@@ -128,6 +128,7 @@ class Inside:
     """A view of a tree, held open by its first process."""
 
     pid: int
+    own_network: bool = False
 
     @property
     def root(self) -> Path:
@@ -136,8 +137,12 @@ class Inside:
 
     @property
     def prefix(self) -> tuple[str, ...]:
-        """The words to put before a command so that it runs inside; its network stays the caller's."""
-        return ("nsenter", f"--target={self.pid}", "--mount", "--pid", "--")
+        """The words to put before a command so that it runs inside.
+
+        Its network stays the caller's, unless the view was given one.
+        """
+        network = ("--net",) if self.own_network else ()
+        return ("nsenter", f"--target={self.pid}", "--mount", "--pid", *network, "--")
 
     def run(
         self, *command: str, stdin: str = "", seconds: float = 60, check: bool = True
@@ -169,7 +174,7 @@ def entered(
     """Show a tree in mount and process namespaces of its own, for a `with` block. Raises TreeError.
 
     What is written inside is gone afterwards, except below `binds`, which are folders of this machine under
-    their names inside. `network` is the network namespace of its first process, as a file.
+    their names inside. `network` is a network namespace, as a file, in which all that runs inside is.
     """
     with contextlib.ExitStack() as stack:
         scratch = Path(tempfile.mkdtemp(prefix="dockerfw-tree-"))
@@ -201,7 +206,7 @@ def entered(
         handle = os.pidfd_open(first)
         stack.callback(os.close, handle)
         stack.callback(_end, handle)
-        yield Inside(first)
+        yield Inside(first, own_network=network is not None)
 
 
 def _end(first: int) -> None:
