@@ -50,6 +50,7 @@ class Environment:
     database_url: str | None
     redis_url: str
     state_dir: Path
+    settings_dir: Path
     host: str
     time_zone: str
     trusted_proxies: tuple[Network, ...]
@@ -82,6 +83,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         )
         or "",
         state_dir=_path(source, "DOCKERFW_STATE_DIR", Path("/var/lib/dockerfw")),
+        settings_dir=_path(source, "DOCKERFW_SETTINGS_DIR", Path("/etc/dockerfw")),
         host=_host(source, "DOCKERFW_HOST"),
         time_zone=_time_zone(source, "DOCKERFW_TIME_ZONE"),
         trusted_proxies=networks,

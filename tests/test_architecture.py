@@ -94,6 +94,8 @@ ROOT_SIDE = ("rules.queue.root", "rules.queue.jobs", "rules.queue.journal", "rul
 CONSOLE = ("rules.command_line.console",)
 # Looks at everything, on the host, in Redis and in the database, and changes nothing.
 DOCTOR = ("rules.command_line.examination",)
+# A backup is of both sides; the database's part of it is done by a process of its owner's.
+BOTH_SIDES = ("rules.command_line.backup", "rules.command_line.restore", "rules.command_line.restored")
 PAGES = ("rules.views", "rules.forms", "rules.urls", "rules.templatetags")
 # A page may name a model's type; reading and writing rows is for selectors and services.
 USES_THE_DATABASE = frozenset(
@@ -162,6 +164,19 @@ LAYERS = (
         ),
     ),
     Layer(
+        ("rules.backup",),
+        ("rules", "dockerfw_site", "django", "rq", "redis"),
+        ("rules.backup", "rules.queue.fields"),
+    ),
+    Layer(
+        BOTH_SIDES,
+        ("rules", "rq", "redis"),
+        (
+            *("rules.host", "rules.services", "rules.backup", "rules.netfilter", "rules.queue.kept"),
+            *("rules.command_line.streams", "rules.command_line.stored", *BOTH_SIDES),
+        ),
+    ),
+    Layer(
         ("rules.management", "rules.command_line"),
         ("rules.host", "rules.views", "rules.forms", *ROOT_SIDE),
     ),
@@ -224,7 +239,9 @@ def violations(module: str, tree: ast.Module) -> list[str]:
             found.append(f"{module}:{line} imports {name}, which is not pure")
         if below(name, RUNS_COMMANDS) and not below(module, ("rules.host",)):
             found.append(f"{module}:{line} imports {name}: only rules.host runs commands")
-        if below(name, ("rules.host",)) and not below(module, ("rules.host", *ROOT_SIDE, *CONSOLE, *DOCTOR)):
+        if below(name, ("rules.host",)) and not below(
+            module, ("rules.host", *ROOT_SIDE, *CONSOLE, *DOCTOR, *BOTH_SIDES)
+        ):
             found.append(f"{module}:{line} imports {name}: only the root side's jobs reach the host")
         if below(name, ("pickle", "rq.serializers.PickleSerializer", "rq.serializers.DefaultSerializer")):
             found.append(f"{module}:{line} imports {name}: nothing is unpickled")
@@ -294,6 +311,9 @@ BAD_MODULES = [
     ("rules.command_line.examination", "from rules.services import applies"),
     ("rules.command_line.console", "from rules.models import Host"),
     ("rules.command_line.console", "from rules.services import applies"),
+    ("rules.backup.made_up", "from rules.services import backup"),
+    ("rules.services.backup", "from rules.host import stored"),
+    ("rules.command_line.backup", "from rules.models import Host"),
     ("dockerfw_site.environment", "from django.conf import settings"),
 ]
 

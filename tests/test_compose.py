@@ -21,7 +21,7 @@ ROOTS = {"setup", "firewall", "tools"}
 # What each may do of root's powers; nothing for who is not here.
 POWERS = {
     "firewall": {"NET_ADMIN", "NET_RAW", "SETPCAP", "SYS_ADMIN"},
-    "tools": {"CHOWN", "DAC_OVERRIDE", "FOWNER"},
+    "tools": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID"},
 }
 # Each file with a password is in a volume that only these have.
 SECRETS = {

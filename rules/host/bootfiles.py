@@ -23,10 +23,13 @@ MODES = {"rules.v4": 0o600, "rules.v6": 0o600, SCRIPT: 0o700, CONFIRMED: 0o600}
 SETS = "boot-sets"
 
 
-def write_boot_set(confirmed: Confirmed, *, boot: Path) -> None:
-    """Write the files of an apply beside those in use, durably; nothing uses them yet. Raises OSError."""
+def write_boot_set(confirmed: Confirmed, *, boot: Path, directory: Path | None = None) -> None:
+    """Write the files of an apply beside those in use, durably; nothing uses them yet. Raises OSError.
+
+    They go into `directory`, unless told otherwise that of the apply's set.
+    """
     document, revision = confirmed.document, confirmed.revision
-    directory = boot.parent / SETS / confirmed.apply
+    directory = directory or boot.parent / SETS / confirmed.apply
     # What an earlier try left, which was killed in the middle.
     shutil.rmtree(directory, ignore_errors=True)
     make_directory(directory)

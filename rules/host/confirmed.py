@@ -60,19 +60,27 @@ def read_confirmed(boot: Path) -> Confirmed | None:
     if raw is None:
         return None
     try:
-        fields = Fields.of_message(load_json(raw, max_bytes=MAX_CONFIRMED_BYTES), CONFIRMED_FORMAT)
+        return confirmed_from(raw)
+    except OrderError as error:
+        raise StateError(f"{path}: {error}") from None
+
+
+def confirmed_from(raw: bytes) -> Confirmed:
+    """Read the content of its file. Raises OrderError."""
+    fields = Fields.of_message(load_json(raw, max_bytes=MAX_CONFIRMED_BYTES), CONFIRMED_FORMAT)
+    try:
         document = parse_document(fields.take("document"))
         if digest(document) != fields.digest("digest"):
             fields.fail("digest", "is not the document's")
-        return Confirmed(
-            apply=fields.uuid("apply"),
-            revision=fields.integer("revision", least=1),
-            backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
-            boot=fields.text("boot", longest=64),
-            document=document,
-        )
-    except (OrderError, NetfilterError) as error:
-        raise StateError(f"{path}: {error}") from None
+    except NetfilterError as error:
+        raise OrderError("document", str(error)) from None
+    return Confirmed(
+        apply=fields.uuid("apply"),
+        revision=fields.integer("revision", least=1),
+        backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
+        boot=fields.text("boot", longest=64),
+        document=document,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ VERBS: dict[str, str] = {
     "apply-roll-back": "asked to roll back at once",
     "apply-extend": "asked for a longer window",
     "rollback-start": "started a roll back",
+    "backup-restore": "restored the installation from a backup",
     "console-panic": "called a panic on the console",
     "console-panic-off": "ended the panic on the console",
     "console-release": "took dockerfw out on the console",

@@ -94,6 +94,8 @@ class Layout:
         return {
             "DOCKERFW_DATA_DIR": str(self.data),
             "DOCKERFW_STATE_DIR": str(self.state),
+            # Settings of its own a run has none: a backup of it shall not take those of another installation.
+            "DOCKERFW_SETTINGS_DIR": str(self.folder / "settings"),
             "DOCKERFW_REDIS_URL": self.redis_url(user),
         }
 

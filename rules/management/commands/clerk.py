@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from dockerfw_site.environment import read_environment
+from dockerfw_site.presence import take_part
 from rules.queue import clerk
 from rules.queue.client import worker_connection
 from rules.queue.orders import CLERK_QUEUE
@@ -19,6 +21,7 @@ class Command(BaseCommand):
     help = "Write the outcomes that root workers report into the database. Runs until it is stopped."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        take_part(read_environment().data_dir)
         worker = LockedWorker(
             CLERK_QUEUE,
             connection=worker_connection(),

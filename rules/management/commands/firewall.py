@@ -39,7 +39,11 @@ VERBS = {
     "panic": ("console", "panic", "as root on the host: refuse everything at once, or end that with --off"),
     "release": ("console", "release", "as root on the host: take dockerfw's anchors out of the kernel"),
     "doctor": ("doctor", "doctor", "say what is wrong with this installation, and what to do about it"),
+    "backup": ("backup", "backup", "write database, settings and the root worker's state to one file"),
+    "restore": ("restore", "restore", "put a backup in the place of what is here, all of it or nothing"),
 }
+# About files, or the very installation that they are called on: no host is chosen.
+ON_THE_SPOT = ("parse", "render", "check", "panic", "release", "doctor", "backup", "restore")
 EPILOG = (
     "Status: 0 done, 1 nothing loaded or a difference found, 2 bad input. FILE may be - for standard input."
 )
@@ -67,13 +71,14 @@ class Command(BaseCommand):
         }
         for name, verb in made.items():
             verb.add_argument("--json", action="store_true", help="print JSON")
-            if name not in ("parse", "render", "check", "panic", "release", "doctor"):
+            if name not in ON_THE_SPOT:
                 verb.add_argument("--host", default="", help="which host, when there are several")
         _add_file_arguments(made)
         _add_stored_arguments(made)
         _add_trace_arguments(made["trace"])
         made["doctor"].epilog = "Status: 0 all well, or notes only, 1 problems, 2 nothing could be checked."
         made["doctor"].add_argument("--all", action="store_true", help="show also what is well")
+        _add_backup_arguments(made)
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = argparse.Namespace(**options)
@@ -241,6 +246,20 @@ def _add_stored_arguments(verbs: dict[str, CommandParser]) -> None:
             default=120.0,
             help="seconds to wait for the root worker, besides the window (default: 120)",
         )
+
+
+def _add_backup_arguments(verbs: dict[str, CommandParser]) -> None:
+    verbs["backup"].add_argument("file", metavar="FILE", help="where to; - is standard output")
+    verb = verbs["restore"]
+    verb.add_argument("file", metavar="FILE", help="a file that backup wrote")
+    verb.add_argument("--check", action="store_true", help="only read it, and say whether it is whole")
+    verb.add_argument("--replace", action="store_true", help="put aside the installation that is here")
+    verb.add_argument("--without-settings", action="store_true", help="leave the settings files as they are")
+    verb.add_argument(
+        "--no-live",
+        action="store_true",
+        help="do not look at the kernel afterwards (a sandbox's is elsewhere)",
+    )
 
 
 def _number(text: str) -> int:

@@ -1,0 +1,273 @@
+"""The file of a backup: a tar packed by xz, whose first member says what the others are and their digests.
+
+Owns the format. It gives out no member that is not named, bounded and of the digest that the manifest says,
+and takes nothing from a tar but the content of plain files: no path of it is ever used on a disk. It must not
+know what the members mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import re
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from rules.queue.fields import Fields, OrderError, load_json
+
+FORMAT = "dockerfw-backup/1"
+FAMILY = "dockerfw-backup/"
+MANIFEST = "manifest.json"
+DATABASE = "database.jsonl"
+SECRET_KEY = "secret_key"  # noqa: S105 - the name of a file
+# Whatever else is in a tar is no backup of ours: other paths, links, devices.
+MEMBER = re.compile(
+    r"database\.jsonl|secret_key|settings/[a-z0-9][a-z0-9-]{0,60}\.(?:env|acl)"
+    r"|state/(?:sequence|confirmed)\.json|state/journal/[a-z0-9-]{1,90}\.json",
+    re.ASCII,
+)
+MOST_MEMBERS = 5000
+MOST_BYTES = 16 * 1024**3
+MOST_SMALL_BYTES = 16 * 1024**2
+_BLOCK = tarfile.BLOCKSIZE
+_CHUNK = 256 * 1024
+_MEMORY = 256 * 1024**2
+
+
+class BackupError(Exception):
+    """A backup cannot be made or put back; the text says why, in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup says of itself: by which dockerfw, when, of which host, and the facts of its database."""
+
+    version: str
+    made_at: str
+    host: str
+    database: Mapping[str, Any]
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A backup that was read whole: its manifest, the rows of its database, and its small members."""
+
+    manifest: Manifest
+    rows: IO[bytes]
+    members: Mapping[str, bytes]
+
+
+def write_archive(out: IO[bytes], manifest: Manifest, rows: IO[bytes], members: Mapping[str, bytes]) -> None:
+    """Write a backup to `out`. Raises OSError."""
+    for name in members:
+        assert MEMBER.fullmatch(name), name
+    rows.seek(0)
+    size, digest = _measure(rows)
+    listed = {DATABASE: {"size": size, "sha256": digest}}
+    for name, content in members.items():
+        listed[name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    value = {
+        "format": FORMAT,
+        "version": manifest.version,
+        "made_at": manifest.made_at,
+        "host": manifest.host,
+        "parts": list(manifest.parts),
+        "database": dict(manifest.database),
+        "members": listed,
+    }
+    with lzma.LZMAFile(out, "wb", check=lzma.CHECK_SHA256, preset=3) as packed:
+        _add(packed, MANIFEST, json.dumps(value, indent=1).encode())
+        for name, content in members.items():
+            _add(packed, name, content)
+        rows.seek(0)
+        packed.write(_header(DATABASE, size))
+        while chunk := rows.read(_CHUNK):
+            packed.write(chunk)
+        packed.write(b"\0" * (-size % _BLOCK + 2 * _BLOCK))
+
+
+def read_archive(file: IO[bytes], name: str, *, room: str | None = None) -> Archive:
+    """Read and verify a backup whole; `name` is for messages. Raises BackupError and OSError.
+
+    The rows go into a file without a name in the folder `room`, unless given where the system has such.
+    """
+    source = _Unpacked(file, name)
+    first, size = _next_member(source) or _no_backup(name, "it is empty")
+    if first != MANIFEST:
+        _no_backup(name, f"it begins with {first!r} and not with a manifest")
+    if size > MOST_SMALL_BYTES:
+        _no_backup(name, "its manifest is too large")
+    manifest, listed = _read_manifest(_content(source, size), name)
+    members: dict[str, bytes] = {}
+    rows: IO[bytes] = tempfile.TemporaryFile(dir=room)  # noqa: SIM115 - whoever gets it closes it
+    seen = set()
+    while found := _next_member(source):
+        member, size = found
+        if member not in listed or member in seen:
+            raise BackupError(f"{name}: its manifest does not name the member {member[:80]!r}")
+        seen.add(member)
+        wanted_size, wanted = listed[member]
+        if size != wanted_size:
+            raise BackupError(f"{name}: {member} has {size} bytes, and its manifest says {wanted_size}")
+        if member == DATABASE:
+            digest = _copy(source, size, rows)
+        else:
+            members[member] = _content(source, size)
+            digest = hashlib.sha256(members[member]).hexdigest()
+        if digest != wanted:
+            raise BackupError(f"{name}: {member} was changed: its SHA-256 is not what the manifest says")
+    if missing := sorted(listed.keys() - seen):
+        raise BackupError(f"{name}: {missing[0]} is missing, which its manifest names")
+    # What closes the file is checked by reading to its end; tar programs fill up with zeros.
+    while rest := source.read(_CHUNK):
+        if rest.strip(b"\0"):
+            raise BackupError(f"{name}: something follows after its end")
+    rows.seek(0)
+    return Archive(manifest, rows, members)
+
+
+class _Unpacked:
+    """Unpacks as much as is asked for, and no more than fits."""
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        self._file = file
+        self._name = name
+        self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
+        self._total = 0
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def read(self, size: int) -> bytes:
+        """Return `size` bytes, fewer only at the end."""
+        parts = []
+        while size and not self._decompressor.eof:
+            packed = self._file.read(_CHUNK) if self._decompressor.needs_input else b""
+            if self._decompressor.needs_input and not packed:
+                raise BackupError(f"{self._name}: it is cut off: its end is missing")
+            try:
+                part = self._decompressor.decompress(packed, max_length=size)
+            except lzma.LZMAError as error:
+                raise BackupError(
+                    f"{self._name}: it is damaged, or no backup of dockerfw ({error})"
+                ) from None
+            parts.append(part)
+            size -= len(part)
+            self._total += len(part)
+            if self._total > MOST_BYTES:
+                raise BackupError(f"{self._name}: unpacked it is larger than any backup of dockerfw")
+        if self._decompressor.eof and (self._decompressor.unused_data or self._file.read(1)):
+            raise BackupError(f"{self._name}: something follows after its end")
+        return b"".join(parts)
+
+
+def _read_manifest(raw: bytes, name: str) -> tuple[Manifest, dict[str, tuple[int, str]]]:
+    try:
+        fields = Fields(load_json(raw, max_bytes=MOST_SMALL_BYTES))
+        found = fields.text("format", longest=60)
+        if found != FORMAT and found.startswith(FAMILY):
+            raise BackupError(
+                f"{name}: made by a newer dockerfw ({found}; this one reads {FORMAT}): upgrade first"
+            )
+        if found != FORMAT:
+            fields.fail("format", f"{found!r} is not {FORMAT!r}")
+        manifest = Manifest(
+            version=fields.text("version", longest=64),
+            made_at=fields.time("made_at"),
+            host=fields.host(),
+            parts=fields.texts("parts", most=3, longest=20),
+            database=_object(fields, "database"),
+        )
+        listed = {}
+        for member, value in _object(fields, "members").items():
+            each = Fields(value, f"members.{member[:80]}")
+            if not MEMBER.fullmatch(member):
+                each.fail("", "is no member of a backup")
+            most = MOST_BYTES if member == DATABASE else MOST_SMALL_BYTES
+            listed[member] = (each.integer("size", most=most), each.digest("sha256"))
+            each.done()
+        fields.done()
+    except OrderError as error:
+        raise BackupError(f"{name}: its manifest cannot be read: {error}") from None
+    if DATABASE not in listed or len(listed) > MOST_MEMBERS:
+        raise BackupError(f"{name}: its manifest names no database, or too many members")
+    return manifest, listed
+
+
+def _object(fields: Fields, key: str) -> dict[str, Any]:
+    value = fields.take(key)
+    if not isinstance(value, dict):
+        fields.fail(key, "must be an object")
+    return value
+
+
+def _next_member(source: _Unpacked) -> tuple[str, int] | None:
+    """Read one header and return the member's name and size, None at the end of the tar."""
+    block = source.read(_BLOCK)
+    if block == b"\0" * _BLOCK:
+        source.read(_BLOCK)
+        return None
+    try:
+        header = tarfile.TarInfo.frombuf(block, "ascii", "strict")
+    except (tarfile.HeaderError, UnicodeDecodeError, ValueError):
+        _no_backup(source.name, "what is in it is no tar")
+    if header.type != tarfile.REGTYPE:
+        _no_backup(source.name, f"its member {header.name[:80]!r} is no plain file")
+    if header.name != MANIFEST and not MEMBER.fullmatch(header.name):
+        _no_backup(source.name, f"no backup has a member {header.name[:80]!r}")
+    return header.name, header.size
+
+
+def _no_backup(name: str, why: str) -> NoReturn:
+    raise BackupError(f"{name}: not a backup of dockerfw: {why}")
+
+
+def _content(source: _Unpacked, size: int) -> bytes:
+    content = source.read(size)
+    source.read(-size % _BLOCK)
+    if len(content) != size:
+        raise BackupError(f"{source.name}: it is cut off: its end is missing")
+    return content
+
+
+def _copy(source: _Unpacked, size: int, out: IO[bytes]) -> str:
+    digest, left = hashlib.sha256(), size
+    while left:
+        chunk = source.read(min(left, _CHUNK))
+        if not chunk:
+            raise BackupError(f"{source.name}: it is cut off: its end is missing")
+        digest.update(chunk)
+        out.write(chunk)
+        left -= len(chunk)
+    source.read(-size % _BLOCK)
+    return digest.hexdigest()
+
+
+def _measure(file: IO[bytes]) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+        size += len(chunk)
+    return size, digest.hexdigest()
+
+
+def _add(packed: IO[bytes], name: str, content: bytes) -> None:
+    packed.write(_header(name, len(content)) + content + b"\0" * (-len(content) % _BLOCK))
+
+
+def _header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o600
+    return info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+
+
+def beside(name: str) -> str | None:
+    """Return the folder of a backup's file, where there is room for another of its size; None for no file."""
+    return None if name == "-" else str(Path(name).absolute().parent)

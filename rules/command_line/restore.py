@@ -1,0 +1,191 @@
+"""The verb restore: an installation from a backup, all of it or nothing, with the former one put aside.
+
+Everything is read and checked before anything is changed. Both sides are made ready first, the database by a
+process of its owner's, and then change places one after the other; whatever fails on the way undoes the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from django.db import DatabaseError
+
+from dockerfw_site.environment import SECRET_KEY_MIN, Environment, read_environment
+from dockerfw_site.presence import InUse, alone
+from rules.backup.archive import SECRET_KEY, Archive, BackupError, beside, read_archive
+from rules.backup.owner import OwnersProcess, Pause
+from rules.backup.settings_files import settings_check, settings_put
+from rules.command_line.backup import may_have_all
+from rules.command_line.restored import live_words, next_steps
+from rules.command_line.stored import command_line_actor
+from rules.command_line.streams import InputError, Output, shown
+from rules.host.files import LockedOut
+from rules.host.records import StateError
+from rules.host.state import StateDirectory
+from rules.host.stored import InTheWay, StoredState, state_alone, state_check, state_is_used, state_put
+from rules.services.backup_restore import Source, Terms, database_restore, rows_check, source_check
+from rules.services.errors import ServiceError
+
+EXPECTED = (BackupError, StateError, InTheWay, LockedOut, ServiceError, DatabaseError, OSError)
+OCCUPIED = (
+    "the root worker has had orders on this host already. --replace puts its state aside, and the backup's "
+    "in its place"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A backup of which every part made sense."""
+
+    archive: Archive
+    source: Source
+    settings: dict[str, bytes]
+    stored: StoredState
+    has_state: bool
+
+
+def restore(options: argparse.Namespace, output: Output) -> int:
+    """Put a backup in the place of what is here, or with --check only read it."""
+    environment = read_environment()
+    try:
+        with _opened(options.file) as file:
+            archive = read_archive(file, shown(options.file), room=_room(options.file))
+        with archive.rows:
+            checked = _check(archive, options, environment)
+            if options.check:
+                rows_check(archive.rows, checked.source)
+                output.line(f"{shown(options.file)}: {_origin(archive)}. It can be restored.")
+                return 0
+            return _restore(checked, options, environment, output)
+    except EXPECTED as error:
+        raise InputError(f"nothing was restored: {error}") from error
+
+
+def _check(archive: Archive, options: argparse.Namespace, environment: Environment) -> _Checked:
+    manifest = archive.manifest
+    if manifest.host != environment.host:
+        raise BackupError(
+            f"it is of the host {manifest.host!r} and this one is {environment.host!r}: "
+            f"set DOCKERFW_HOST={manifest.host} to go on as that one"
+        )
+    key = archive.members.get(SECRET_KEY)
+    if key is not None and not (SECRET_KEY_MIN <= len(key) <= 1000 and key.isascii() and b"\n" not in key):
+        raise BackupError("its secret key is none")
+    return _Checked(
+        archive,
+        source_check(dict(manifest.database)),
+        {} if options.without_settings else settings_check(archive.members),
+        state_check(archive.members),
+        has_state="state" in manifest.parts,
+    )
+
+
+def _restore(checked: _Checked, options: argparse.Namespace, environment: Environment, output: Output) -> int:
+    whole = may_have_all(environment) and checked.has_state
+    state = StateDirectory(environment.state_dir)
+    aside = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    floor = checked.stored.sequence
+    with contextlib.ExitStack() as stack:
+        if may_have_all(environment):
+            stack.enter_context(state_alone(state))
+            floor = max(floor, state.last_begun().sequence)
+            if whole and state_is_used(state) and not options.replace:
+                raise BackupError(OCCUPIED)
+        terms = Terms(
+            actor=command_line_actor(),
+            detail=_origin(checked.archive),
+            host=environment.host,
+            floor=floor,
+            replace=options.replace,
+            aside=aside,
+        )
+        work = _database_work(checked, environment, terms)
+        process = stack.enter_context(
+            OwnersProcess(environment.data_dir, work, expected=(ServiceError, DatabaseError, InUse))
+        )
+        found = process.hear()
+        kept, changed = "", []
+        if whole:
+            kept = stack.enter_context(
+                state_put(state, checked.stored, sequence=found["sequence"], aside=aside)
+            )
+            settings = checked.settings if environment.settings_dir.is_dir() else {}
+            changed = stack.enter_context(settings_put(settings, environment.settings_dir, aside))
+        process.go_on()
+        done = process.hear()
+    output.line(f"Restored: {_origin(checked.archive)}.")
+    for line in next_steps(
+        checked.stored, found, [done["kept"], kept], changed, whole=whole, environment=environment
+    ):
+        output.line(line)
+    if whole and checked.settings and not environment.settings_dir.is_dir():
+        output.line(f"Its settings were left out: there is no {environment.settings_dir} here.")
+    if whole and os.geteuid() == 0 and not options.no_live:
+        for line in live_words(state, environment):
+            output.line(line)
+    return 0
+
+
+def _database_work(checked: _Checked, environment: Environment, terms: Terms) -> Any:
+    def work(pause: Pause) -> dict[str, Any]:
+        with alone(environment.data_dir):
+            rows_check(checked.archive.rows, checked.source)
+
+            def pause_with_key(found: dict[str, Any]) -> None:
+                with _key_beside(checked.archive.members.get(SECRET_KEY), environment, terms.aside):
+                    pause(found)
+
+            return database_restore(checked.archive.rows, checked.source, terms, pause_with_key)
+
+    return work
+
+
+@contextlib.contextmanager
+def _key_beside(key: bytes | None, environment: Environment, aside: str) -> Iterator[None]:
+    """Have the restored secret key ready for the block, and put it in place after it."""
+    given = os.environ.get("DOCKERFW_SECRET_KEY", "") or os.environ.get("DOCKERFW_SECRET_KEY_FILE", "")
+    path = environment.data_dir / "secret_key"
+    if key is None or given or (path.exists() and path.read_bytes().strip() == key):
+        yield
+        return
+    draft = path.with_name(".secret_key.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(descriptor)
+        yield
+        if path.exists():
+            os.link(path, path.with_name(f"secret_key.{aside}"))
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _origin(archive: Archive) -> str:
+    manifest = archive.manifest
+    return f"backup of {manifest.host} made at {manifest.made_at} by dockerfw {manifest.version}"
+
+
+def _room(name: str) -> str | None:
+    folder = beside(name)
+    return folder if folder and os.access(folder, os.W_OK) else None
+
+
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[IO[bytes]]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    with Path(name).open("rb") as file:
+        yield file

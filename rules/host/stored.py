@@ -1,0 +1,208 @@
+"""The root worker's state as a backup keeps it: what is taken, what is believed of it, how it is put back.
+
+Owns which files matter. The rules that a boot loads are written anew from the confirmed document, never taken
+from a backup: root runs them. An open window is not kept, for its way back is of another day.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from rules.host.bootfiles import MODES, SETS, boot_apply, switch_boot_set, write_boot_set
+from rules.host.confirmed import CONFIRMED, Confirmed, confirmed_from, read_confirmed
+from rules.host.files import LockedOut, make_directory, read_bounded, sync_directory, write_durably
+from rules.host.records import StateError
+from rules.host.state import Begun, StateDirectory
+from rules.queue.console import ConsoleEvent
+from rules.queue.fields import Fields, OrderError, load_json
+from rules.queue.orders import Outcome
+
+FOLDER = "state/"
+_SEQUENCE = f"{FOLDER}sequence.json"
+_CONFIRMED = f"{FOLDER}{CONFIRMED}"
+_JOURNAL = f"{FOLDER}journal/"
+_LETTER = re.compile(r"(?:outcome-[0-9a-f-]{36}-[0-9]{6}|console-[0-9a-f-]{36})\.json", re.ASCII)
+MOST_LETTERS = 2000
+MOST_BYTES = 16 * 1024 * 1024
+
+
+class InTheWay(Exception):  # noqa: N818 - it states a fact
+    """The root worker is at work, so its state cannot be replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """The state in a backup, checked: the last sequence, the revision kept last, what was not delivered."""
+
+    sequence: int
+    confirmed: Confirmed | None
+    letters: Mapping[str, bytes]
+
+
+def state_mark(state: StateDirectory) -> tuple[object, ...]:
+    """Return what is another one whenever an order was let in, a window opened or closed, or one was kept."""
+    return state.last_begun(), state.window_changed(), boot_apply(state.boot)
+
+
+def state_take(state: StateDirectory) -> dict[str, bytes]:
+    """Return the state as members of a backup, of one moment. Raises LockedOut, StateError, OSError."""
+    with state.lock():
+        begun = state.last_begun()
+        members = {_SEQUENCE: json.dumps({"sequence": begun.sequence}).encode()}
+        confirmed = read_confirmed(state.boot)
+        if confirmed is not None:
+            members[_CONFIRMED] = confirmed.to_text().encode()
+        if state.journal.is_dir():
+            for path in sorted(state.journal.iterdir())[:MOST_LETTERS]:
+                content = read_bounded(path, most=MOST_BYTES) if _LETTER.fullmatch(path.name) else None
+                if content is not None:
+                    members[f"{_JOURNAL}{path.name}"] = content
+        return members
+
+
+def state_check(members: Mapping[str, bytes]) -> StoredState:
+    """Read the state out of a backup's members. Raises StateError for what dockerfw does not write."""
+    sequence = 0
+    confirmed: Confirmed | None = None
+    letters: dict[str, bytes] = {}
+    for member, content in members.items():
+        if not member.startswith(FOLDER):
+            continue
+        try:
+            if member == _SEQUENCE:
+                sequence = Fields(load_json(content)).integer("sequence")
+            elif member == _CONFIRMED:
+                confirmed = confirmed_from(content)
+            else:
+                name = member.removeprefix(_JOURNAL)
+                if not _LETTER.fullmatch(name):
+                    raise OrderError("", "dockerfw has no such file")
+                value = load_json(content)
+                if name.startswith("outcome-"):
+                    Outcome.from_json(value)
+                else:
+                    ConsoleEvent.from_json(value)
+                letters[name] = content
+        except OrderError as error:
+            raise StateError(f"{member}: {error}") from None
+    return StoredState(sequence, confirmed, letters)
+
+
+@contextlib.contextmanager
+def state_alone(state: StateDirectory) -> Iterator[None]:
+    """Keep root worker and watchdog away for the block. Raises InTheWay and OSError."""
+    make_directory(state.path)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(state.worker_lock())
+        except LockedOut:
+            raise InTheWay("The root worker is running: stop it first.") from None
+        try:
+            stack.enter_context(state.watchdog_lock())
+            stack.enter_context(state.lock(seconds=2.0))
+        except LockedOut:
+            raise InTheWay(
+                "An apply waits to be kept or rolled back: answer it, or wait until its window has ended."
+            ) from None
+        if state.read_window() is not None:
+            raise InTheWay(
+                "An apply has not come to its end on this host: start the root worker, which ends it, then "
+                "stop it."
+            )
+        yield
+
+
+def state_is_used(state: StateDirectory) -> bool:
+    """Say whether anything was ever ordered or kept here. Raises StateError and OSError."""
+    return state.last_begun().sequence > 0 or boot_apply(state.boot) != "" or state.boot.exists()
+
+
+@contextlib.contextmanager
+def state_put(state: StateDirectory, stored: StoredState, *, sequence: int, aside: str) -> Iterator[str]:
+    """Put a stored state in place, the former one in the folder `aside`; take it back if the block fails.
+
+    Yields where the former one is, empty when there was none. `sequence` is the last number that counts as
+    used. Hold `state_alone`. Raises OSError.
+    """
+    kept = state.path / aside
+    was_used = state_is_used(state)
+    _copy(state.path, kept)
+    try:
+        _put(state, stored, sequence)
+        yield str(kept) if was_used else ""
+    except BaseException:
+        _empty(state.path)
+        _copy(kept, state.path)
+        shutil.rmtree(kept, ignore_errors=True)
+        raise
+    if not was_used:
+        shutil.rmtree(kept, ignore_errors=True)
+
+
+def _put(state: StateDirectory, stored: StoredState, sequence: int) -> None:
+    state.prepare()
+    # No apply's id: none may pass for one that was here before.
+    state.write_begun(Begun(sequence, ""))
+    for path in state.journal.iterdir():
+        if path.is_file():
+            path.unlink()
+    for name, content in stored.letters.items():
+        write_durably(state.journal / name, content)
+    (state.path / "seen.json").unlink(missing_ok=True)
+    confirmed = stored.confirmed
+    if confirmed is None:
+        if state.boot.is_symlink():
+            state.boot.unlink()
+    elif not _boots(state, confirmed):
+        write_boot_set(confirmed, boot=state.boot)
+        switch_boot_set(confirmed.apply, state.boot)
+    sync_directory(state.path)
+
+
+def _boots(state: StateDirectory, confirmed: Confirmed) -> bool:
+    """Say whether a boot loads exactly this already; then its files are better left in peace."""
+    if boot_apply(state.boot) != confirmed.apply:
+        return False
+    fresh = state.path / "fresh-set"
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        write_boot_set(confirmed, boot=state.boot, directory=fresh)
+        return all(
+            (state.boot / name).is_file() and (state.boot / name).read_bytes() == (fresh / name).read_bytes()
+            for name in MODES
+        )
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+_OWN = ("sequence.json", "seen.json", "journal", SETS, "boot")
+
+
+def _copy(source: Path, target: Path) -> None:
+    make_directory(target)
+    for name in _OWN:
+        path = source / name
+        if path.is_symlink():
+            (target / name).unlink(missing_ok=True)
+            (target / name).symlink_to(os.readlink(path))
+        elif path.is_dir():
+            shutil.copytree(path, target / name, symlinks=True, dirs_exist_ok=True)
+        elif path.is_file():
+            shutil.copy2(path, target / name)
+
+
+def _empty(folder: Path) -> None:
+    for name in _OWN:
+        path = folder / name
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        elif path.is_dir():
+            shutil.rmtree(path)
