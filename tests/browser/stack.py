@@ -61,7 +61,8 @@ class Stack:
         }
         with self.output.open("wb") as sink:
             self._process = subprocess.Popen(
-                ["scripts/run", "--port", str(self.port)],
+                # It ends with this process, however that ends.
+                ["setpriv", "--pdeathsig", "TERM", "--", "scripts/run", "--port", str(self.port)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
