@@ -2,4 +2,6 @@
 
 from django.urls import include, path
 
+handler500 = "dockerfw_site.errors.server_error"
+
 urlpatterns = [path("", include("rules.urls"))]

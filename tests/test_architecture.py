@@ -89,7 +89,10 @@ MESSAGES = (
     "rules.queue.sight",
     "rules.queue.fields",
 )
-ROOT_SIDE = ("rules.queue.root", "rules.queue.jobs", "rules.queue.journal", "rules.queue.console_journal")
+ROOT_SIDE = (
+    *("rules.queue.root", "rules.queue.jobs", "rules.queue.journal"),
+    *("rules.queue.console_journal", "rules.queue.console_bound"),
+)
 # Panic and release: root's, on the host itself, without anything between them and the kernel.
 CONSOLE = ("rules.command_line.console",)
 # Looks at everything, on the host, in Redis and in the database, and changes nothing.
@@ -152,7 +155,7 @@ LAYERS = (
         ("rules", "django", "rq", "redis"),
         (
             *("rules.host", "rules.netfilter", "rules.command_line.streams"),
-            *("rules.queue.console", "rules.queue.console_journal"),
+            *("rules.queue.console", "rules.queue.console_journal", "rules.queue.console_bound"),
         ),
     ),
     Layer(

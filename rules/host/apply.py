@@ -31,6 +31,7 @@ from rules.host.restore import (
     saves_or_fail,
 )
 from rules.host.runner import CommandFailed
+from rules.host.space import no_room_words
 from rules.host.state import Begun, StateDirectory, StateError
 from rules.host.watch import NoWatchdog, Watch
 from rules.host.window import AWAITING_EVENT, FINAL_EVENT, awaiting, end_if_due, waiting_words
@@ -271,7 +272,8 @@ class Apply:
 
     def _fail(self, error: Exception) -> Outcome:
         failure = describe_failure(self._steps[-1].name if self._steps else "lock", error)
-        summary, put_back_again = self._way_back(failure.summary)
+        no_room = no_room_words(self._state.path, error)
+        summary, put_back_again = self._way_back(no_room or failure.summary)
         if self._window is not None:
             # It may have been told that the window is open.
             self._event = FINAL_EVENT

@@ -1,11 +1,22 @@
-"""Ask a file system how much room it has left. Owns one call of the kernel's; it judges nothing."""
+"""Ask a file system how much room it has left, and say so when it has none; it judges nothing."""
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from rules.doctor.space import Space
+
+
+def no_room_words(path: Path, error: BaseException) -> str:
+    """Say that nothing can be written to a folder's file system; empty when an error is not about that."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return f"The file system of {path} is full ({os.strerror(number)}). Make room there, then try again"
+    if number == errno.EROFS:
+        return f"The file system of {path} is read-only. Make it writable, then try again"
+    return ""
 
 
 def space_of(path: Path) -> Space:

@@ -12,10 +12,12 @@ from typing import Literal, cast
 from rules.queue.fields import Fields
 
 FORMAT = "dockerfw-console/1"
-Verb = Literal["panic", "panic-off", "release", "drift", "drift-gone", "heal", "heal-failed", "heal-rests"]
+Verb = Literal[
+    "panic", "panic-off", "release", "drift", "drift-gone", "heal", "heal-failed", "heal-rests", "left-out"
+]
 
 CONSOLE_VERBS: tuple[Verb, ...] = ("panic", "panic-off", "release")
-LOOKOUT_VERBS: tuple[Verb, ...] = ("drift", "drift-gone", "heal", "heal-failed", "heal-rests")
+LOOKOUT_VERBS: tuple[Verb, ...] = ("drift", "drift-gone", "heal", "heal-failed", "heal-rests", "left-out")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,13 @@ from rq.serializers import JSONSerializer
 
 from rules.host.files import make_directory, read_bounded, sync_directory, write_durably
 from rules.queue.console import ConsoleEvent
+from rules.queue.console_bound import MAX_BYTES, bound_events, tell_left_out
 from rules.queue.entries import done_key, host_job_id, job_key
 from rules.queue.fields import OrderError, dump_json, load_json
 from rules.queue.orders import CLERK_QUEUE
 
 logger = logging.getLogger("dockerfw.console")
 
-MAX_BYTES = 64 * 1024
-MAX_PENDING = 1000
 WAITS_SECONDS = 3600
 
 
@@ -34,6 +33,7 @@ def console_write(directory: Path, event: ConsoleEvent) -> None:
     """Keep an event in the journal directory until it is delivered. Raises OSError."""
     make_directory(directory)
     write_durably(directory / f"console-{event.id}.json", dump_json(event.to_json()))
+    bound_events(directory)
 
 
 def console_deliver(directory: Path, connection: Redis, *, host: str) -> None:
@@ -41,8 +41,9 @@ def console_deliver(directory: Path, connection: Redis, *, host: str) -> None:
 
     Raises OSError and redis's errors.
     """
+    tell_left_out(directory, host=host)
     found = [(path.stat().st_mtime_ns, path) for path in directory.glob("console-*.json")]
-    for _, path in sorted(found)[:MAX_PENDING]:
+    for _, path in sorted(found):
         job_id = host_job_id(host, path.stem)
         if connection.exists(done_key(job_id)):
             path.unlink(missing_ok=True)

@@ -76,7 +76,7 @@ def _state_room(about: About | None) -> str:
     words = f"The file system of the root worker's state directory {about.state.words}."
     if about.state.room == "low":
         return f"{words} Make room before it is full."
-    return f"{words} Until there is room applies are refused, and drift is neither told nor healed."
+    return f"{words} While nothing can be written, applies are refused, and drift is neither told nor healed."
 
 
 def _data_room() -> str:
@@ -86,7 +86,7 @@ def _data_room() -> str:
     words = f"The file system of the data directory {space.words}."
     if space.room == "low":
         return f"{words} Make room before it is full."
-    return f"{words} Until there is room nothing can be edited or applied here."
+    return f"{words} While nothing can be written, nothing can be edited or applied here."
 
 
 def data_space() -> Space | None:

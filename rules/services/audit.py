@@ -46,6 +46,7 @@ VERBS: dict[str, str] = {
     "heal": "put the anchors back",
     "heal-failed": "could not put the anchors back",
     "heal-rests": "stopped putting the anchors back",
+    "left-out": "left out events that nobody wrote down in time",
 }
 
 

@@ -92,7 +92,10 @@ def test_a_process_tells_once_a_minute(db: None) -> None:
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (Space(2**20, 2**30), "has 1.0 MiB left of 1.0 GiB. Until there is room applies are refused"),
+        (
+            Space(2**20, 2**30),
+            "has 1.0 MiB left of 1.0 GiB. While nothing can be written, applies are refused",
+        ),
         (Space(60 * 2**20, 2**30), "has 60.0 MiB left of 1.0 GiB. Make room before it is full."),
         (Space(2**40, 2**41, 3), "has room for 3 more files only."),
         (Space(2**40, 2**41, None, True), "is read-only."),

@@ -16,6 +16,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
 
+from dockerfw_site.errors import no_room
 from dockerfw_site.version import VERSION
 from rules.command_line.streams import InputError, Output
 
@@ -107,6 +108,9 @@ def _run(chosen: argparse.Namespace, output: Output) -> int:
         output.note(str(error))
         return 1
     except DatabaseError as error:
+        if no_room(error):
+            output.note("the disk of the database is full: nothing was done. Make room there, then try again")
+            return 2
         first = str(error).strip().splitlines()[:1]
         output.note(f"the database cannot be used ({''.join(first)}); `python manage.py migrate` sets it up")
         return 2
