@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from dockerfw_site.environment import Environment, SettingError, read_environment
+from rules.host.afterboot import load_after_boot
 from rules.host.backend import BACKENDS
 from rules.host.files import LockedOut
 from rules.host.minder import Minder
@@ -98,6 +99,9 @@ def serve(environment: Environment, state: StateDirectory, *, window_seconds: in
     # Serving goes on: it is tried again all the time, and until it works the next apply says so.
     except Exception as error:  # noqa: BLE001
         logger.error("what an earlier root worker left half done could not be undone: %s", error)
+    if environment.in_container:
+        # There is no boot unit on the host, maybe.
+        load_after_boot(state)
     for backend in BACKENDS:
         iptables_version(backend)
     worker = LockedWorker(

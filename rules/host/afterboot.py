@@ -1,0 +1,71 @@
+"""Loads the revision that was kept last when a boot went by without it: for a root worker in a container.
+
+Owns the question whether that has to be done. On a host whose boot unit is installed it never has, and within
+a boot never twice: what is gone then was taken away by somebody, which is told as drift. It comes after
+Docker, so until then the host is open as Docker and the others leave it; only the boot unit comes before.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from rules.host.apply import look
+from rules.host.clock import boot_id
+from rules.host.confirmed import Confirmed, read_confirmed
+from rules.host.files import LockedOut, read_bounded, write_durably
+from rules.host.restore import RestoreFailed, load, put_back, rehearse
+from rules.host.runner import CommandFailed
+from rules.host.state import StateDirectory, StateError
+from rules.netfilter.errors import NetfilterError
+from rules.netfilter.own import FILTERS_CONTAINERS, FILTERS_HOST
+from rules.netfilter.render import render_restore
+
+logger = logging.getLogger("dockerfw.afterboot")
+
+MARK = "booted"
+PATIENCE_SECONDS = 5.0
+
+
+def load_after_boot(state: StateDirectory) -> bool:
+    """Load what was kept last, unless this boot has had it; say whether it was loaded. Never raises."""
+    mark = state.path / MARK
+    try:
+        with state.lock(seconds=PATIENCE_SECONDS):
+            confirmed = read_confirmed(state.boot)
+            boot = boot_id()
+            if _had(mark, boot) or (confirmed is not None and confirmed.boot == boot):
+                return False
+            loaded = confirmed is not None and state.read_window() is None and _load(confirmed)
+            write_durably(mark, boot.encode())
+            return loaded
+    except (CommandFailed, RestoreFailed, NetfilterError, StateError, LockedOut, OSError) as error:
+        logger.error("the revision that was kept last is not loaded after this boot: %s", error)
+        return False
+
+
+def _had(mark: Path, boot: str) -> bool:
+    raw = read_bounded(mark, most=4096)
+    return raw is not None and raw.decode("ascii", "replace") == boot
+
+
+def _load(confirmed: Confirmed) -> bool:
+    before = look(confirmed.backend)
+    if any(live.chain("filter", name) for live in before.rulesets.values() for name in _OWN):
+        return False
+    texts = {
+        family: render_restore(confirmed.document, family, live=live, revision=confirmed.revision)
+        for family, live in before.rulesets.items()
+    }
+    rehearse(confirmed.backend, before.rulesets, texts)
+    try:
+        for family, text in texts.items():
+            load(confirmed.backend, family, text)
+    except BaseException:
+        put_back(confirmed.backend, before.rulesets, texts)
+        raise
+    logger.warning("revision %d was not loaded at this boot: it is now", confirmed.revision)
+    return True
+
+
+_OWN = (FILTERS_HOST, FILTERS_CONTAINERS)

@@ -1,0 +1,110 @@
+"""A root worker in a container, on the real kernel: windows end with it, and boots are made good."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rules.host.afterboot import load_after_boot
+from rules.host.confirmed import CONFIRMED
+from rules.host.minder import Minder
+from rules.host.state import StateDirectory
+from tests.host.hosts import add_foreign, answer, document, foreign_lines, held, load, order, run, told
+from tests.kernel.namespace import FAMILIES, Backend, Namespace
+
+pytestmark = pytest.mark.kernel
+
+
+def test_an_open_window_ends_with_the_container(
+    inside: Namespace, backend: Backend, state: StateDirectory
+) -> None:
+    add_foreign(inside, backend)
+    before = held(inside, backend)
+    one = load(state, "22")
+    Minder(state, closed=lambda: None).leave()
+    assert held(inside, backend) == before
+    assert state.read_window() is None
+    last = told(state, one)[-1]
+    assert last.state == "rolled_back"
+    assert last.way_back is not None
+    assert last.way_back.reason == "stopped"
+    assert "was stopped before anybody kept revision 1" in last.way_back.summary
+
+
+def test_what_is_kept_stays_when_the_container_ends(
+    inside: Namespace, backend: Backend, state: StateDirectory
+) -> None:
+    add_foreign(inside, backend)
+    load(state, "22")
+    assert answer("keep", state).state == "confirmed"
+    after = held(inside, backend)
+    Minder(state, closed=lambda: None).leave()
+    assert held(inside, backend) == after
+    assert "FILTERS-HOST" in "".join(after[4])
+
+
+def keep_and_boot(inside: Namespace, state: StateDirectory, backend: Backend) -> dict[int, list[str]]:
+    """Keep a revision, boot without the boot unit, let Docker start; return what the kernel held before."""
+    add_foreign(inside, backend)
+    outcome = run(order(document("22")), state)
+    assert outcome.state == "awaiting"
+    assert answer("keep", state).state == "confirmed"
+    before = {int(family): lines for family, lines in held(inside, backend).items()}
+    path = Path(state.boot, CONFIRMED)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "boot": "an-earlier-one"}))
+    for family in FAMILIES:
+        for words in ("-F", "-X"):
+            inside.iptables(words, backend=backend, family=family)
+    add_foreign(inside, backend)
+    return before
+
+
+def test_a_boot_without_the_boot_unit_is_made_good(
+    inside: Namespace, backend: Backend, state: StateDirectory
+) -> None:
+    before = keep_and_boot(inside, state, backend)
+    bare = held(inside, backend)
+    assert load_after_boot(state)
+    assert {int(family): lines for family, lines in held(inside, backend).items()} == before
+    assert foreign_lines(held(inside, backend)[4]) == foreign_lines(bare[4])
+
+    # Who takes it away within this boot means it.
+    for family in FAMILIES:
+        inside.iptables("-F", "FILTERS", backend=backend, family=family)
+        inside.iptables("-D", "INPUT", "-j", "FILTERS-HOST", backend=backend, family=family)
+    now = held(inside, backend)
+    assert not load_after_boot(state)
+    assert held(inside, backend) == now
+
+
+def test_what_the_boot_unit_has_loaded_is_left_alone(
+    inside: Namespace, backend: Backend, state: StateDirectory
+) -> None:
+    keep_and_boot(inside, state, backend)
+    for family in FAMILIES:
+        inside.iptables("-N", "FILTERS-HOST", backend=backend, family=family)
+    now = held(inside, backend)
+    assert not load_after_boot(state)
+    assert held(inside, backend) == now
+
+
+def test_without_a_kept_revision_there_is_nothing_to_load(
+    inside: Namespace, backend: Backend, state: StateDirectory
+) -> None:
+    add_foreign(inside, backend)
+    now = held(inside, backend)
+    assert not load_after_boot(state)
+    assert held(inside, backend) == now
+
+
+def test_a_kept_revision_that_cannot_be_read_is_said_and_loads_nothing(
+    inside: Namespace, backend: Backend, state: StateDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep_and_boot(inside, state, backend)
+    Path(state.boot, CONFIRMED).write_text("{")
+    now = held(inside, backend)
+    assert not load_after_boot(state)
+    assert held(inside, backend) == now
+    assert "is not loaded after this boot" in caplog.text
