@@ -89,6 +89,36 @@ def still_reaches(
     return answers[0]
 
 
+def anybody_reaches(
+    prepared: Mapping[Family, Prepared],
+    surroundings: Surroundings,
+    *,
+    what: str,
+    port: int,
+    dialled: Address | None,
+) -> Answer:
+    """Say whether a new TCP connection would get through from wherever: for somebody whose address is hidden.
+
+    Docker's own proxy hides it: it ends the connection on the host, and makes one of its own to the container.
+    """
+    if dialled is None:
+        return Answer(what, "unknown", HIDDEN)
+    family: Family = 4 if dialled.version == 4 else 6
+    if family not in prepared:
+        return Answer(what, "unknown", f"the rules of {FAMILY_NAMES[family]} could not be read")
+    names = [name for name, address in surroundings.addresses(family) if address.ip == dialled]
+    if not names:
+        return Answer(what, "unknown", f"{dialled}, which you dial, is not an address of this host")
+    found = reach(prepared[family], Service(family, _TCP, dialled, port, names[0]))
+    if not found.refused and not found.unknown:
+        return Answer(what, "yes", f"anybody gets through to {port}/tcp")
+    if not found.passes and not found.unknown:
+        return Answer(what, "no", f"everybody would be refused at {port}/tcp over {FAMILY_NAMES[family]}")
+    return Answer(what, "unknown", HIDDEN)
+
+
+# What a page behind Docker's own proxy cannot know.
+HIDDEN: Final = "Docker's own proxy passes you on, and hides the address that you come from"
 _TCP: Final = protocol_number("tcp") or 6
 
 

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from rules.netfilter.document import Document, digest
 from rules.netfilter.errors import NetfilterError
 from rules.netfilter.expectations import Finding, Sight, check_expectations
-from rules.netfilter.lockout import Answer, Can, ssh_ports, still_reaches, worst
+from rules.netfilter.lockout import HIDDEN, Answer, Can, anybody_reaches, ssh_ports, still_reaches, worst
 from rules.netfilter.model import Family
 from rules.netfilter.simulation.difference import Change, exposure_changes
 from rules.netfilter.simulation.exposure import external_interfaces
@@ -37,7 +37,7 @@ class Caller:
 
     `peer` is who holds the other end of the connection, a proxy or the caller; empty for a unix socket.
     `dialled` is the address in the page's own address, empty where that is a name. `here` says that the pages
-    are served by the host in question.
+    are served by the host in question, `contained` that they are in one of its containers.
     """
 
     address: str
@@ -46,6 +46,7 @@ class Caller:
     server_port: int
     dialled: str = ""
     here: bool = True
+    contained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,8 @@ def lock_out(view: SnapshotView, document: Document, revision: int, caller: Call
     if not caller.here:
         elsewhere = Answer("this dashboard", "yes", "it runs on another machine")
         return LockOut(str(source), (elsewhere, *asking.ssh(source, None)))
+    if asking.hides(caller, source):
+        return LockOut("", (asking.from_wherever(caller), Answer("SSH", "unknown", HIDDEN)))
     dashboard = [asking.sane(each) for each in asking.dashboard(caller, source)]
     return LockOut(str(source), (*dashboard, *asking.ssh(source, _address(caller.dialled))))
 
@@ -185,11 +188,34 @@ class _Asking:
             return Answer(way.what, "unknown", reason)
         return answer
 
+    def hides(self, caller: Caller, source: IPv4Address | IPv6Address) -> bool:
+        """Say whether Docker's own proxy stands between: then the pages see the host's end of their network.
+
+        Who dials loopback is on the host, or comes through a tunnel that ends there.
+        """
+        dialled = _address(caller.dialled)
+        if not caller.contained or not self._is_here(source) or (dialled is not None and dialled.is_loopback):
+            return False
+        outside = external_interfaces(self.document.settings.external_interfaces, self.surroundings)
+        return all(source != address.ip for each in outside for address in each.addresses)
+
+    def from_wherever(self, caller: Caller) -> Answer:
+        """Ask for the pages as if the caller could be anybody, as `sane` does."""
+        what, dialled = "this dashboard", _address(caller.dialled)
+        after, live = (
+            anybody_reaches(rules, self.surroundings, what=what, port=caller.port, dialled=dialled)
+            for rules in (self.after, prepared_live(self.view))
+        )
+        return replace(after, can="unknown") if after.can == live.can == "no" else after
+
     def dashboard(self, caller: Caller, source: IPv4Address | IPv6Address) -> tuple[_Way, ...]:
         """Return the ways on which the caller's packets come: straight, or through a proxy."""
         peer = _address(caller.peer)
         straight = _Way("this dashboard", source, caller.port, _address(caller.dialled))
         if peer is None or peer == source or self._is_here(peer):
+            return (straight,)
+        if caller.contained and not self._is_outside(peer):
+            # From one container to another: what the host lets in is what the proxy publishes.
             return (straight,)
         behind = _Way(f"this dashboard, through the proxy {peer}", peer, caller.server_port, None)
         return (behind,) if self._is_outside(peer) else (straight, behind)

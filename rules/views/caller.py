@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from django.conf import settings
 from django.http import HttpRequest
 
+from dockerfw_site.environment import Environment
 from dockerfw_site.proxies import client_address, peer_address
 from rules.models import Host
 from rules.selectors.consequences import Caller
@@ -19,13 +21,16 @@ from rules.views.page import whole_number
 def caller_of(request: HttpRequest, host: Host) -> Caller:
     """Return who asks for a page about a host; the port is the one in the address that the browser shows."""
     name, port = _split(request.get_host())
+    environment: Environment = settings.ENVIRONMENT
     return Caller(
         address=client_address(request),
         peer=peer_address(request),
         port=whole_number(port, 443 if request.is_secure() else 80),
         server_port=whole_number(str(request.META.get("SERVER_PORT", "")), 80),
-        dialled=name if _is_address(name) else "",
+        # (This name is loopback everywhere, RFC 6761.)
+        dialled="127.0.0.1" if name == "localhost" else name if _is_address(name) else "",
         here=host_serves_pages(host),
+        contained=environment.in_container,
     )
 
 

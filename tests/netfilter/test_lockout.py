@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rules.netfilter.lockout import Answer, ssh_ports, still_reaches, worst
+from rules.netfilter.lockout import Answer, anybody_reaches, ssh_ports, still_reaches, worst
 from rules.netfilter.simulation.listening import Listener
 from rules.netfilter.simulation.surroundings import Interface, Surroundings
 from tests.netfilter.docker_world import SURROUNDINGS, loaded
@@ -98,3 +98,25 @@ def test_the_worst_answer_counts_and_sshd_says_its_port() -> None:
         Listener(4, "udp", None, 22, process="sshd"),
     ]
     assert ssh_ports(found) == (2022, 2222)
+
+
+@pytest.mark.parametrize(
+    ("dialled", "port", "can", "reason"),
+    [
+        # Over IPv6 Docker's proxy listens on the host for the container's published port.
+        ("2001:db8::1", 8080, "yes", "anybody gets through to 8080/tcp"),
+        ("2001:db8::1", 5432, "no", "everybody would be refused at 5432/tcp over IPv6"),
+        ("192.0.2.1", 22, "unknown", "Docker's own proxy passes you on, and hides the address"),
+        ("192.0.2.77", 22, "unknown", "192.0.2.77, which you dial, is not an address of this host"),
+        ("", 8080, "unknown", "Docker's own proxy passes you on, and hides the address"),
+    ],
+)
+def test_who_gets_in_whose_address_is_hidden(dialled: str, port: int, can: str, reason: str) -> None:
+    found = anybody_reaches(
+        loaded(document(*RULES), above=()),
+        SURROUNDINGS,
+        what="this dashboard",
+        port=port,
+        dialled=ip_address(dialled) if dialled else None,
+    )
+    assert (found.can, found.reason[: len(reason)]) == (can, reason)

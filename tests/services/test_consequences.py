@@ -205,3 +205,29 @@ def test_over_ssh_the_connection_itself_is_asked_for(host: Host, alice: Actor) -
     assert found.can == "yes"
     for odd in ("", "x", "a b c d", "203.0.113.7 1 192.0.2.1", "moon 1 192.0.2.1 22"):
         assert asked(odd) is None
+
+
+def test_pages_in_a_container(host: Host, alice: Actor) -> None:
+    snapshot_store(host, None, bridge=("172.17.0.1/16",))
+    page = replace(PAGE, contained=True)
+    # Docker leaves a client's address as it is: the client dials what is published.
+    assert words(ask(host, page))[0] == ("this dashboard", "no")
+    # A proxy in another container does not pass the host's rules on its way to the pages.
+    behind = replace(page, peer="172.17.0.5", port=443)
+    assert words(ask(host, behind)) == [("this dashboard", "no"), ("SSH", "no")]
+    rule_create(host=host, actor=alice, values={**SSH, "ports": ["443", "8000"], "scope": "both"})
+    assert words(ask(host, page))[0] == ("this dashboard", "yes")
+    assert words(ask(host, behind))[0] == ("this dashboard", "yes")
+
+    # Docker's own proxy shows its own address, which is the host's: that says nothing of who dials.
+    proxied = replace(page, address="172.17.0.1", peer="172.17.0.1")
+    assert words(ask(host, proxied)) == [("this dashboard", "unknown"), ("SSH", "unknown")]
+    assert ask(host, proxied).address == ""
+    assert words(ask(host, replace(proxied, dialled="192.0.2.1")))[0][1] == "unknown"
+    over_six = replace(proxied, dialled="2001:db8::1")
+    assert words(ask(host, over_six))[0] == ("this dashboard", "no")
+    rule_create(host=host, actor=alice, values={"scope": "both", "protocol": "tcp", "ports": ["8000"]})
+    assert words(ask(host, over_six))[0] == ("this dashboard", "yes")
+    # On the host, or through a tunnel that ends there.
+    here = ask(host, replace(proxied, dialled="127.0.0.1"))
+    assert (here.can, here.answers[0].reason) == ("yes", "you are on the host itself (172.17.0.1)")
