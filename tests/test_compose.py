@@ -125,7 +125,7 @@ def test_the_hosts_boot_unit_finds_what_the_root_worker_keeps() -> None:
 
 
 def test_the_pages_are_published_on_the_host_itself_unless_told_otherwise() -> None:
-    assert SERVICES["web"]["ports"] == ["${DOCKERFW_BIND:-127.0.0.1}:${DOCKERFW_PORT:-8000}:8000"]
+    assert SERVICES["web"]["ports"] == ["${DOCKERFW_BIND-127.0.0.1}:${DOCKERFW_PORT:-8000}:8000"]
 
 
 def test_the_image_is_pinned_and_ends_as_an_ordinary_user() -> None:

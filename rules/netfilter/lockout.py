@@ -99,7 +99,7 @@ def anybody_reaches(
 ) -> Answer:
     """Say whether a new TCP connection would get through from wherever: for somebody whose address is hidden.
 
-    Docker's own proxy hides it: it ends the connection on the host, and makes one of its own to the container.
+    Docker's own proxy hides it: it ends the connection on the host and makes one of its own to the container.
     """
     if dialled is None:
         return Answer(what, "unknown", HIDDEN)
