@@ -51,7 +51,7 @@ def test_every_variable_is_told_of_and_no_other() -> None:
 
 def test_what_compose_takes_is_told_of_with_its_default_and_no_more() -> None:
     table = table_rows(Page(DOCS / "install-compose.md").section("Settings"))
-    taken = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", (ROOT / "compose.yaml").read_text(encoding="utf-8")))
+    taken = dict(re.findall(r"\$\{(\w+):?-([^}]*)\}", (ROOT / "compose.yaml").read_text(encoding="utf-8")))
     assert {name for name in table if VARIABLE.fullmatch(name)} == set(taken)
     assert [name for name, default in taken.items() if default and f"`{default}`" not in table[name]] == []
 

@@ -49,6 +49,7 @@ def main(socket: str, file: str) -> None:
         on_idle=lambda: note({"text": "idle"}) if os.environ.get("NOTE_IDLE") else None,
         on_crash=lambda name, arguments: note({"text": f"crashed {name} {arguments}"}),
         idle_seconds=0.5,
+        alive=Path(file).with_name("alive"),
     ).work()
 
 

@@ -181,3 +181,30 @@ def test_a_chore_for_which_there_is_no_process_ends_nothing(
     caplog.clear()
     worker._idle()
     assert caplog.text == ""
+
+
+def test_a_file_shows_that_redis_is_served_and_no_longer_when_it_is_gone(
+    notes: Notes, redis_server: RedisServer
+) -> None:
+    alive = notes.file.with_name("alive")
+
+    for _ in range(2):
+        wait_until("a sign of life", 30, alive.exists)
+        alive.unlink()
+    wait_until("a sign of life", 30, alive.exists)
+    redis_server.stop()
+    wait_until("its notice", 30, lambda: "trying again" in notes.log.read_text())
+    alive.unlink()
+    tries = notes.log.read_text().count("trying again")
+    wait_until("two more tries", 30, lambda: notes.log.read_text().count("trying again") >= tries + 2)
+    assert not alive.exists()
+    redis_server.start()
+    wait_until("a sign of life", 30, alive.exists)
+
+
+def test_a_job_that_runs_is_a_sign_of_life(notes: Notes, redis_client: Redis) -> None:
+    alive = notes.file.with_name("alive")
+    put(redis_client, QUEUE, "hanging", job_fields(packed("hang", []), QUEUE))
+    notes.wait_for("hanging")
+    alive.unlink(missing_ok=True)
+    wait_until("a sign of life", 30, alive.exists)
