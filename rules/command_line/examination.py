@@ -62,8 +62,9 @@ def examine(environment: Environment) -> list[Finding]:
     about, stored = _stored(environment.host, redis)
     about = about_from_state(state) or about
     permissions = _permission_facts(environment, state, worker)
-    if permissions.state == () and stored is not None:
-        # The root worker is somewhere else, in another container or on another host.
+    elsewhere = permissions.state == () and stored is not None
+    if elsewhere:
+        # The root worker, and what it writes, is in another container or on another host.
         permissions, worker = replace(permissions, state=None), Found(None, seen=False)
     found = [
         *judge_redis(_redis_facts(environment, redis)),
@@ -78,7 +79,10 @@ def examine(environment: Environment) -> list[Finding]:
     unit = unit_facts(BASE_DIR) if state.path == BOOTED_STATE else None
     kernel = _kernel(environment, state, worker, stored, told)
     boot = replace(boot_facts(state, unit=unit), database=_confirmed(told, untried))
-    found += [*judge_boot(boot), *judge_kernel(kernel), *judge_host(host_facts(kernel.snapshot))]
+    if elsewhere:
+        boot = replace(boot, readable=False)
+    host = host_facts(kernel.snapshot, there=kernel.snapshot is not stored)
+    found += [*judge_boot(boot), *judge_kernel(kernel), *judge_host(host)]
     return in_order(found)
 
 

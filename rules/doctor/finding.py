@@ -26,7 +26,7 @@ GROUPS: Final = {
     "disk": "room",
     "host": "the host",
 }
-NOT_ROOT: Final = "only root can look"
+NOT_ROOT: Final = "only root on the host can look"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,8 @@ from typing import Final
 
 from rules.doctor.finding import Finding, ok, problem, unknown
 
-RENEW: Final = (
-    "cd /opt/dockerfw && .venv/bin/python -m scripts.stack.redis_users /etc/dockerfw local"
-    " && systemctl restart dockerfw-redis, or docker compose up -d --force-recreate setup redis"
-)
+# Both make the users again by the template and keep their passwords.
+RENEW: Final = "/opt/dockerfw/scripts/install --host, or docker compose up -d --force-recreate"
 START: Final = "systemctl restart dockerfw-redis, or docker compose restart redis"
 HOST_USER: Final = "root-"
 TEMPLATE_USER: Final = "root-HOST"

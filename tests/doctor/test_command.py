@@ -70,6 +70,14 @@ def test_it_looks_where_the_root_worker_does(worker: RootWorker) -> None:
     worker.namespace.iptables("-D", "INPUT", "-j", "FILTERS-HOST", family=6)
     _, found = doctor(worker)
     assert level(found, "anchors.first") == "problem"
+    # As from the pages' container, where there is no state directory: what Redis has is the last look.
+    worker.environment["DOCKERFW_STATE_DIR"] += "-elsewhere"
+    _, found = doctor(worker)
+    for check in ("queue.root-worker", "permissions.state", "boot.files", "boot.loads", "disk.state"):
+        assert level(found, check) == ("ok" if check == "disk.state" else "unknown")
+    assert level(found, "queue.snapshot") == "ok"
+    assert level(found, "chains.confirmed") == "note"
+    worker.environment["DOCKERFW_STATE_DIR"] = str(worker.state)
     worker.stop()
     _, found = doctor(worker)
     assert level(found, "queue.root-worker") == "problem"

@@ -50,8 +50,11 @@ def docker_version(path: Path | None) -> str | None:
         return None
 
 
-def host_facts(snapshot: Snapshot | None) -> HostFacts:
-    """Look for commands and switches; Docker is judged by the snapshot."""
+def host_facts(snapshot: Snapshot | None, *, there: bool = True) -> HostFacts:
+    """Look for commands and switches; Docker is judged by the snapshot.
+
+    A process that is not `there`, where the rules are, would see the switches of another network.
+    """
     backend = snapshot.backend if snapshot else "nft"
     names = (
         *_COMMANDS,
@@ -64,9 +67,9 @@ def host_facts(snapshot: Snapshot | None) -> HostFacts:
         docker=":DOCKER " in saves[4],
         docker6=":DOCKER " in saves[6],
         keeps_apart=snapshot is not None and keeps_apart(snapshot),
-        forward=_switch("net/ipv4/ip_forward"),
-        forward6=_switch("net/ipv6/conf/all/forwarding"),
-        bridges=_switch("net/bridge/bridge-nf-call-iptables"),
+        forward=_switch("net/ipv4/ip_forward") if there else None,
+        forward6=_switch("net/ipv6/conf/all/forwarding") if there else None,
+        bridges=snapshot is not None and 4 in (snapshot.bridges_filtered or ()),
     )
 
 
