@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -207,3 +210,35 @@ def test_commands_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", str(tmp_path))
     found = levels(judge_host(host_facts(None)))
     assert (found["host.commands"], found["host.conntrack"]) == ("problem", "note")
+
+
+# As an ordinary user whose sandbox has a user namespace of its own, like that of scripts/run.
+SANDBOX = """
+import os, subprocess
+from rules.host.doctor.worker import join_network
+from rules.host.snapshot import observe
+
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+inside = "iptables-nft -A INPUT -p tcp --dport 4242 -j ACCEPT && echo ready && exec cat"
+words = ["unshare", "-Urn", "sh", "-c", inside]
+child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()
+print(join_network(os.getpid()), join_network(child.pid))
+snapshot = observe("local")
+print(sorted(snapshot.unread), "--dport 4242" in snapshot.saves[4])
+child.stdin.close(); child.wait(10)
+"""
+
+
+def test_an_ordinary_users_sandbox_is_looked_at_from_inside() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    done = subprocess.run(
+        [sys.executable, "-c", SANDBOX],
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.splitlines() == ["False True", "[] True"], done.stderr
