@@ -9,7 +9,6 @@ import os
 import sqlite3
 import tarfile
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from io import BytesIO
@@ -58,10 +57,21 @@ def empty(tmp_path: Path) -> Installation:
     return Installation(tmp_path / "new")
 
 
-def test_a_machine_that_is_gone_comes_back(source: Installation, backup: str, empty: Installation) -> None:
+@pytest.fixture(scope="module")
+def restored(
+    _made: tuple[Installation, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Installation, str]:
+    """A machine on which the backup was restored, and what was said of it."""
+    empty = Installation(tmp_path_factory.mktemp("restored"))
+    return empty, empty.firewall("restore", str(_made[1]), "--no-live")
+
+
+def test_a_machine_that_is_gone_comes_back(
+    source: Installation, backup: str, restored: tuple[Installation, str]
+) -> None:
     assert os.stat(backup).st_mode & 0o777 == 0o600
-    before = time.time_ns() // 1_000_000
-    said = empty.firewall("restore", backup, "--no-live")
+    made = Path(backup).stat().st_mtime_ns // 1_000_000
+    empty, said = restored
     assert "4 revisions: each one's digest was computed again and is right" in said
     old, new = source.rows(), empty.rows(like=source)
     assert len(old["rules_auditevent"]) > 20
@@ -79,13 +89,13 @@ def test_a_machine_that_is_gone_comes_back(source: Installation, backup: str, em
     ]
     assert f"directory={empty.state}/boot".encode() in script
     sequence = json.loads(files["state/sequence.json"])["sequence"]
-    assert sequence >= before
+    assert sequence >= made
     assert empty.query("SELECT sequence FROM rules_host") == [(sequence,)]
     assert (empty.data / "dockerfw.sqlite3").stat().st_mode & 0o077 == 0
 
 
-def test_history_cannot_be_changed_after_a_restore(backup: str, empty: Installation) -> None:
-    empty.firewall("restore", backup, "--no-live")
+def test_history_cannot_be_changed_after_a_restore(restored: tuple[Installation, str]) -> None:
+    empty, _ = restored
     for table, column in (("rules_revision", "message"), ("rules_auditevent", "detail")):
         for text in (f"UPDATE {table} SET {column} = 'x'", f"DELETE FROM {table}"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -305,8 +315,8 @@ def test_an_ordinary_user_has_the_database_only(backup: str) -> None:
         assert {name: after[name] for name in rest} == {name: before[name] for name in rest}
 
 
-def test_boot_rules_are_written_anew(backup: str, empty: Installation, tmp_path: Path) -> None:
-    empty.firewall("restore", backup, "--no-live")
+def test_boot_rules_are_written_anew(backup: str, restored: tuple[Installation, str]) -> None:
+    empty, _ = restored
     confirmed = read_confirmed(StateDirectory(empty.state).boot)
     assert confirmed is not None
     assert (empty.state / "boot" / "rules.v4").read_text() == render_boot_rules(

@@ -1,0 +1,111 @@
+"""A restore on a host that is at work: the real root worker and kernel, orders from before and after."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rules.backup.archive import read_archive
+from rules.host.state import StateDirectory
+from rules.host.stored import state_check
+from tests.backup.installation import ROOT, Installation
+from tests.kernel.namespace import Namespace
+from tests.queue.conftest import (
+    RedisServer,
+    _namespaces_work,
+    _redis_server,
+    make_namespace,
+    namespace,
+    redis_server,
+)
+from tests.queue.root_worker import RootWorker
+
+__all__ = ["_namespaces_work", "_redis_server", "make_namespace", "namespace", "redis_server"]
+
+pytestmark = pytest.mark.redis
+
+
+def stop(worker: RootWorker) -> None:
+    worker.stop()
+    worker.redis.flushall()
+
+
+def rules(worker: RootWorker) -> list[str]:
+    """Return what the kernel holds, without the time of asking."""
+    return [line for line in worker.held().splitlines() if not line.startswith("#")]
+
+
+def test_the_next_apply_works_and_no_order_from_before(
+    redis_server: RedisServer, namespace: Namespace, tmp_path: Path
+) -> None:
+    host = Installation(tmp_path)
+    assert host.manage("migrate", "--verbosity", "0").returncode == 0
+    worker = RootWorker(redis_server, namespace, tmp_path).start()
+    worker.wait_until_serving()
+    now = time.time_ns() // 1_000_000
+    first = worker.order("22", sequence=now, revision=1)
+    worker.kept(first)
+    host.firewall("backup", str(tmp_path / "backup"))
+    second = worker.order("22", "443", sequence=now + 1, revision=2)
+    worker.kept(second)
+    # Somebody has copied this one, and it never came here.
+    copied = worker.order("22", "6666", sequence=now + 2, revision=3, send=False)
+    assert "The root worker is running" in host.refused("restore", str(tmp_path / "backup"), "--replace")
+    stop(worker)
+
+    # The backup is older than what the kernel holds: that stays, and is told.
+    held = rules(worker)
+    manage = (sys.executable, str(ROOT / "manage.py"), "firewall")
+    restore = (*manage, "restore", str(tmp_path / "backup"), "--replace")
+    text = namespace.run(*restore, environment=host.environment, timeout=120).stdout.decode()
+    assert "The kernel's rules are as they were, and differ from the confirmed revision 1" in text
+    assert "firewall rollback 1 -m WHY" in text
+    assert rules(worker) == held
+    state = StateDirectory(host.state)
+    floor = state.last_begun().sequence
+    assert floor > now + 2
+    assert json.loads((state.boot / "confirmed.json").read_text())["revision"] == 1
+
+    worker.start()
+    worker.wait_until_serving()
+    worker.send(copied)
+    refused = worker.outcome(copied)
+    assert refused.state == "failed"
+    assert "6666" not in worker.held()
+    worker.send(second)
+    # The database counts on from the same number.
+    third = worker.order("22", "8443", sequence=floor + 1, revision=2)
+    assert worker.kept(third).state == "confirmed"
+    assert "8443" in worker.held()
+    worker.stop()
+
+
+def test_a_window_that_is_open_stays_out_of_a_backup(
+    redis_server: RedisServer, namespace: Namespace, tmp_path: Path
+) -> None:
+    host = Installation(tmp_path)
+    assert host.manage("migrate", "--verbosity", "0").returncode == 0
+    worker = RootWorker(redis_server, namespace, tmp_path).start()
+    worker.wait_until_serving()
+    order = worker.order("22", sequence=time.time_ns() // 1_000_000, revision=1)
+    assert worker.outcome(order).state == "awaiting"
+    host.firewall("backup", str(tmp_path / "backup"))
+    with open(tmp_path / "backup", "rb") as file:
+        archive = read_archive(file, "b")
+    assert not [name for name in archive.members if "window" in name or "undo" in name]
+    assert state_check(archive.members).confirmed is None
+    # Nor is anything replaced under it, also when the root worker is gone and its watchdog is not.
+    assert worker.process is not None
+    os.kill(worker.process.pid, 9)
+    worker.process.wait()
+    assert "An apply" in host.refused("restore", str(tmp_path / "backup"), "--replace")
+    worker.start()
+    worker.wait_until_serving()
+    worker.answer(order, "rollback")
+    assert worker.outcome(order, states=("rolled_back", "failed")).state == "rolled_back"
+    worker.stop()
