@@ -21,7 +21,14 @@ MARKERS = {"tests/kernel/": "kernel", "tests/lab/": "lab", "tests/browser/": "br
 # Fixtures of a whole run that take seconds to build: the tests of one stay in one process.
 WORLDS = ("lab", "world", "installed")
 # What takes longest comes first, so that no process is left with much at the end.
-LONGEST = ("tests/faults/", "tests/browser/", "tests/lab/", "tests/command_line/test_real", "tests/queue/")
+LONGEST = (
+    "tests/faults/",
+    "tests/browser/",
+    "tests/engines/",
+    "tests/lab/",
+    "tests/command_line/test_real",
+    "tests/queue/",
+)
 LEFT_OUT: dict[str, set[str]] = defaultdict(set)
 
 

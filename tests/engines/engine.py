@@ -1,0 +1,72 @@
+"""The engines that are tried: which release brings each, and what its own programs say they are.
+
+Owns their list. Docker 20.10 is this machine's where that is a Debian 12; all others live in trees.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from rules.host.snapshot import iptables_version
+from tests.lab.lab import Lab
+from tests.trees import tree
+
+_PACKAGES = ("ca-certificates", "iproute2", "iptables", "docker.io", "nftables", "procps")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One release of Docker as a Debian release brings it."""
+
+    name: str
+    suite: str
+    packages: tuple[str, ...] = (*_PACKAGES, "docker-cli")
+
+    def tree(self) -> Path | None:
+        """Return where it lives, built now if need be; None when it is the one of this machine."""
+        return None if self.name == _installed() else tree(self.suite, self.packages)
+
+
+ENGINES = {
+    each.name: each
+    for each in (
+        Engine("20.10", "bookworm", _PACKAGES),
+        Engine("26.1", "trixie"),
+        Engine("28.5", "sid", (*_PACKAGES, "docker-cli", "docker-compose")),
+    )
+}
+COMPOSE = Path("usr/libexec/docker/cli-plugins/docker-compose")
+
+
+def compose_program() -> Path:
+    """Return Compose's plugin, which comes with the youngest engine and works with all of them."""
+    folder = ENGINES["28.5"].tree()
+    assert folder is not None
+    return folder / COMPOSE
+
+
+def versions(lab: Lab) -> dict[str, str]:
+    """Ask the programs of a lab's engine what they are; iptables as the root worker asks it."""
+    with lab.docker.entered():
+        # Uncached, since one process tries several.
+        iptables = iptables_version.__wrapped__(lab.docker.backend)
+    return {
+        "docker": lab.docker.docker("version", "--format", "{{.Server.Version}}"),
+        "iptables": iptables.split()[1].removeprefix("v"),
+        "compose": subprocess.run(
+            [compose_program(), "version", "--short"], capture_output=True, text=True, timeout=20, check=True
+        ).stdout.strip(),
+        # Without what only this machine's makers know.
+        "kernel": lab.host.output("uname", "-r").strip().partition("-")[0],
+    }
+
+
+def _installed() -> str:
+    """Return the first two numbers of the version of this machine's dockerd, "" without one."""
+    if shutil.which("dockerd") is None:
+        return ""
+    said = subprocess.run(["dockerd", "--version"], capture_output=True, text=True, timeout=20, check=True)
+    return ".".join(said.stdout.split()[2].split(".")[:2])
