@@ -25,10 +25,10 @@ POWERS = {
 }
 # Each file with a password is in a volume that only these have.
 SECRETS = {
-    "redis-settings": {"setup", "tools", "redis"},
-    "web-settings": {"setup", "tools", "web"},
-    "clerk-settings": {"setup", "tools", "clerk"},
-    "firewall-settings": {"setup", "tools", "firewall"},
+    "redis-settings": {"setup", "redis"},
+    "web-settings": {"setup", "web"},
+    "clerk-settings": {"setup", "clerk"},
+    "firewall-settings": {"setup", "firewall"},
 }
 
 each = pytest.mark.parametrize("name", SERVICES)
