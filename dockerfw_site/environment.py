@@ -6,12 +6,14 @@ root worker can read the same settings, and it never prints a secret.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -226,11 +228,24 @@ def _proxies(environ: Mapping[str, str], name: str) -> tuple[tuple[Network, ...]
             unix_socket = True
             continue
         try:
-            networks.append(ip_network(word, strict=False))
+            networks.append(ip_network(_gateway(name) if word == "gateway" else word, strict=False))
         except ValueError as error:
-            allowed = "each entry is an address, a network such as 10.0.0.0/8, or the word unix"
+            allowed = "each entry is an address, a network such as 10.0.0.0/8, or the word unix or gateway"
             raise SettingError(name, word, allowed) from error
     return tuple(networks), unix_socket
+
+
+def _gateway(name: str, routes: Path = Path("/proc/net/route")) -> str:
+    """Return the IPv4 address of the default gateway: in a container the host's end of its network."""
+    with contextlib.suppress(OSError):
+        for line in routes.read_text().splitlines()[1:]:
+            # Interface, destination, gateway, flags, …; addresses in hexadecimal as they lie in memory.
+            words = line.split()
+            if len(words) > 2 and words[1] == "00000000" and words[2] != "00000000":
+                return str(IPv4Address(int(words[2], 16).to_bytes(4, sys.byteorder)))
+    raise SettingError(
+        name, "gateway", "there is no default route here, so nobody knows the gateway's address"
+    )
 
 
 def _secret_key(environ: Mapping[str, str], data_dir: Path) -> str | None:

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from dockerfw_site.environment import BASE_DIR, SettingError, ensure_secret_key, read_environment
+from dockerfw_site.environment import (
+    BASE_DIR,
+    SettingError,
+    _gateway,
+    ensure_secret_key,
+    read_environment,
+)
 
 
 def test_nothing_set_gives_defaults() -> None:
@@ -127,3 +133,15 @@ def test_an_address_may_stand_in_a_file(tmp_path: Path, variable: str, address: 
         read_environment({f"{variable}_FILE": str(file)})
     with pytest.raises(SettingError, match="readable file"):
         read_environment({f"{variable}_FILE": str(tmp_path / "none")})
+
+
+def test_the_word_gateway_is_the_default_routes(tmp_path: Path) -> None:
+    routes = tmp_path / "route"
+    head = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
+    gateway = f"{int.from_bytes(bytes([172, 18, 0, 1]), sys.byteorder):08X}"
+    routes.write_text(f"{head}eth0\t000012AC\t00000000\t0001\t0\neth0\t00000000\t{gateway}\t0003\t0\n")
+    assert _gateway("DOCKERFW_TRUSTED_PROXIES", routes) == "172.18.0.1"
+    routes.write_text(head)
+    for path in (routes, tmp_path / "none"):
+        with pytest.raises(SettingError, match="DOCKERFW_TRUSTED_PROXIES is 'gateway': there is no default"):
+            _gateway("DOCKERFW_TRUSTED_PROXIES", path)
