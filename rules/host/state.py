@@ -61,9 +61,11 @@ class StateDirectory:
         self._released = path / "released"
 
     def prepare(self) -> None:
-        """Make the directories that are missing. Raises OSError."""
+        """Make the directories that are missing, and keep others out of them. Raises OSError."""
         for directory in (self.path, self.journal):
             make_directory(directory)
+            # Docker lets everybody look into a folder that it makes for a mount.
+            directory.chmod(0o700)
 
     @contextlib.contextmanager
     def lock(self, *, seconds: float = 30.0) -> Iterator[None]:
