@@ -12,6 +12,7 @@ import grp
 import os
 import pwd
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -58,15 +59,20 @@ ExecStart={server} /etc/dockerfw/redis.conf
 """
 OPEN_WINDOW = (
     "an apply is being loaded or waits to be kept: let it come to its end, by dockerfw confirm or dockerfw"
-    " cancel, and start again. The old version goes on running."
+    " cancel, and start again. Nothing was changed."
 )
 
 
 def main() -> int:
     """Put it in; 0 when it is ready to start, 1 when not."""
+    # Somebody who ends it half-way gets back what was there, as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _check()
         _put_in()
+    except KeyboardInterrupt:
+        print("dockerfw: ended by a signal.", file=sys.stderr)
+        return 1
     except (InstallationError, StackError) as error:
         print(f"dockerfw: {error}", file=sys.stderr)
         return 1
@@ -113,7 +119,7 @@ def _put_in() -> None:
         server = find_server()
         systemd.run("systemd-sysusers", str(NEW / "deploy" / "sysusers.conf"))
         if running:
-            print("Stopping the old version; the kernel's rules stay as they are.", flush=True)
+            _say("Stopping the old version; the kernel's rules stay as they are.")
         systemd.stop(WEB, CLERK, ROOT_WORKER)
         # An order may have come in at the last moment.
         if window_is_open():
@@ -140,7 +146,7 @@ def _go_on(running: list[str]) -> None:
     """Start again what ran before; says so."""
     if running:
         systemd.systemctl("start", *running)
-        print("dockerfw: nothing was changed; what ran before runs again.", file=sys.stderr)
+        _say("Nothing was changed; what ran before runs again.")
 
 
 def _prepare_data() -> None:
@@ -160,7 +166,7 @@ def _make_settings() -> None:
     if not used.exists() or not former.exists() or used.read_bytes() == former.read_bytes():
         files.write(used, shipped.read_bytes())
     elif shipped.read_bytes() != former.read_bytes():
-        print(f"{used} was changed by hand and stays; the new one is {CODE}/deploy/redis/redis.conf.")
+        _say(f"{used} was changed by hand and stays; the new one is {CODE}/deploy/redis/redis.conf.")
     with contextlib.redirect_stdout(None):
         if make_redis_users([str(SETTINGS), HOST]) != 0:
             raise InstallationError("the users of Redis could not be made")
@@ -199,10 +205,11 @@ def _written_files() -> Iterator[Path]:
 
 
 def _put_files_back(remembered: list[files.Former], before: list[files.Former]) -> None:
+    changed = _redis_state() != before
     for former in remembered:
         former.put_back()
     systemd.systemctl("daemon-reload")
-    if REDIS in systemd.active([REDIS]) and before:
+    if changed and systemd.active([REDIS]):
         systemd.systemctl("restart", REDIS)
 
 
@@ -219,7 +226,13 @@ def _put_old_code_away() -> None:
         shutil.rmtree(NEW)
     else:
         NEW.rename(CLONE)
-        print(f"The clone that was in {CODE} is {CLONE} now: nothing uses it any more.")
+        _say(f"The clone that was in {CODE} is {CLONE} now: nothing uses it any more.")
+
+
+def _say(sentence: str) -> None:
+    # A terminal that is gone is no reason to stop half-way.
+    with contextlib.suppress(OSError):
+        print(sentence, flush=True)
 
 
 def _database(step: str) -> None:

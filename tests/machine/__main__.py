@@ -6,8 +6,10 @@ import argparse
 import os
 import shutil
 import sys
+from pathlib import Path
 
 from tests.machine.machine import Machine
+from tests.machine.older import lay_down
 from tests.machine.story import Story
 from tests.machine.tree import SUITES, MachineError, build_tree
 from tests.trees import TreeError
@@ -35,10 +37,18 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+class StoryMachine(Machine):
+    """A machine with the clone, and with the release that is upgraded in the end."""
+
+    def _prepare(self, files: Path) -> None:
+        super()._prepare(files)
+        lay_down(files)
+
+
 def _play(suite: str) -> None:
-    with Machine(build_tree(suite)) as machine:
+    with StoryMachine(build_tree(suite)) as machine:
         try:
-            Story(machine).play()
+            Story(machine, suite).play()
         except (MachineError, AssertionError):
             journal = machine.run("journalctl", "--no-pager", "-b", "-u", "dockerfw-*", check=False).stdout
             print("\n".join(journal.splitlines()[-60:]), file=sys.stderr)

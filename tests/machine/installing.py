@@ -20,7 +20,7 @@ BUSY = (
 )
 # While it runs it writes down each moment in which our chain was not called first, in either family.
 WATCH = """
-while sleep 0.05; do
+while sleep 0.2; do
     for family in iptables ip6tables; do
         case $($family -w -S INPUT 2>&1) in
             *"-A INPUT -j FILTERS-HOST"*) ;;
@@ -59,9 +59,8 @@ class Installing:
 
     def fetch_packages(self) -> str:
         """Let scripts/setup get the packages through apt, and look at all files before anything comes."""
-        self.machine.sh(
-            f"cp -a {CLONE} /tmp/copy; /tmp/copy/scripts/setup host; rm -rf /tmp/copy", seconds=900
-        )
+        copy = f"cp -a {CLONE} /tmp/copy; : >/tmp/copy/requirements.txt"
+        self.machine.sh(f"{copy}; /tmp/copy/scripts/setup host; rm -rf /tmp/copy", seconds=900)
         enabled = self.machine.run("systemctl", "is-enabled", "redis-server", check=False).stdout.strip()
         expect(enabled in ("disabled", "not-found", ""), f"redis-server is {enabled}")
         self.remember_files()
@@ -87,6 +86,11 @@ class Installing:
         link = re.search(r"http://127\.0\.0\.1:8000/setup/\S+", done.stdout)
         expect(link is not None, done.stdout)
         self._look_at_owners()
+        verify = "systemd-analyze verify --man=no /etc/systemd/system/dockerfw-*.service 2>&1"
+        said = [
+            line for line in self.machine.sh(f"{verify} || echo dockerfw").splitlines() if "dockerfw" in line
+        ]
+        expect(not said, "\n".join(said))
         return "installed from a clone in somebody's home; all four units run and the pages answer"
 
     def install_again(self) -> str:
@@ -108,6 +112,19 @@ class Installing:
         return (
             f"installed once more: in {looks} looks at both families no anchor was missing; site.env stayed"
         )
+
+    def upgrade(self, former: str) -> str:
+        """Upgrade what was installed by hand; the clone in its place is kept."""
+        before = self.sight.loaded()
+        done = self._installed()
+        expect(f"in the place of {former};" in done.stdout, done.stdout)
+        expect("/opt/dockerfw-clone" in done.stdout, done.stdout)
+        expect(self.sight.loaded() == before, f"{before} became {self.sight.loaded()}")
+        self._look_at_owners()
+        self.machine.run("dockerfw", "history")
+        # (It fails when the doctor finds an error.)
+        self.machine.run("dockerfw", "doctor")
+        return "upgraded: the same revision is loaded, the old clone was kept, and the doctor finds no error"
 
     def refuse_in_a_window(self) -> str:
         """Refuse both ways while an apply waits to be kept; nothing is touched."""

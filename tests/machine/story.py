@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.machine import older
 from tests.machine.installing import CLONE, Installing
 from tests.machine.machine import Machine
 from tests.machine.sight import UNITS, Sight
@@ -42,7 +43,8 @@ def document(*, other: bool) -> str:
 class Story:
     """The parts of the story, told in the order of `play`."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, suite: str) -> None:
+        self.suite = suite
         self.machine = machine
         self.sight = Sight(machine)
         self.installing = Installing(machine, self.sight)
@@ -71,6 +73,7 @@ class Story:
             self.look_for_denials,
             self.installing.uninstall_and_keep,
             self.installing.uninstall,
+            self.upgrade_the_first_release,
         ):
             began = time.monotonic()
             seen = part()
@@ -200,6 +203,32 @@ class Story:
         assert max(found.values()) < EXPOSURE_MAX, found
         said = ", ".join(f"{unit.removeprefix('dockerfw-')} {exposure}" for unit, exposure in found.items())
         return f"nothing was denied in the journals of {boots} boots; systemd-analyze security: {said}"
+
+    def upgrade_the_first_release(self) -> str:
+        """Install release 0.1.0 by hand, keep a revision, upgrade it, and boot."""
+        if self.suite in older.RUNS_NOT_ON:
+            return f"release 0.1.0 does not run on {self.suite}: nothing to upgrade"
+        older.install_by_hand(self.machine, self.sight)
+        older.apply_and_keep(self.machine, document(other=True))
+        self.newest = self.kept = 1
+        self._expect_loaded(1)
+        older.open_window(self.machine, document(other=False))
+        self.newest = 2
+        self._await_apply("awaiting")
+        refused = self.installing.refuse_in_a_window()
+        older.cancel(self.machine)
+        self._expect_loaded(1)
+        upgraded = self.installing.upgrade("0.1.0")
+        self._apply_and_keep(other=True)
+        # It sees each boot; the last one's id is the first that this root worker has.
+        self.boots = [self.sight.boot_id()]
+        self._reboot()
+        booted = self._booted()
+        self.machine.sh("rm -r /opt/dockerfw-clone")
+        out = self.installing.uninstall()
+        return (
+            f"release 0.1.0, installed by hand: {refused};\n    {upgraded};\n    reboot: {booted};\n    {out}"
+        )
 
     def _apply_and_keep(self, *options: str, other: bool) -> None:
         self._draft(other=other)

@@ -45,9 +45,7 @@ class MachineError(Exception):
 
 def build_tree(suite: str) -> Path:
     """Return the tree of this release, built now unless it is there. Raises MachineError and TreeError."""
-    salt = repr(
-        (FETCHED, SUITES[suite], UPDATES.get(suite), NETWORK, PIP, (ROOT / "requirements.txt").read_text())
-    )
+    salt = repr((FETCHED, SUITES[suite], UPDATES.get(suite), NETWORK, PIP, _pins()))
     return tree(suite, PACKAGES, prepare=_prepare(suite), salt=salt)
 
 
@@ -107,11 +105,14 @@ def fetch_wheels(root: Path, version: str) -> None:
     """Leave the requirements where pip finds them; this machine's pip fetches them."""
     platforms = [f"--platform=manylinux{name}_x86_64" for name in ("2014", "_2_17", "_2_28")]
     words = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
-    # Without the markers, which pip would judge by the Python that it runs with.
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    wanted = [line.partition(";")[0].strip() for line in lines if line and not line.startswith("#")]
     wheels = root / WHEELS.lstrip("/")
     wheels.mkdir(parents=True)
-    run(*words, "-d", str(wheels), "--only-binary=:all:", f"--python-version={version}", *platforms, *wanted)
+    run(*words, "-d", str(wheels), "--only-binary=:all:", f"--python-version={version}", *platforms, *_pins())
     (root / "etc").mkdir(exist_ok=True)
     (root / "etc/pip.conf").write_text(PIP)
+
+
+def _pins() -> list[str]:
+    """Return the requirements without their markers, which pip would judge by its own Python."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return [line.partition(";")[0].strip() for line in lines if line and not line.startswith("#")]
