@@ -24,6 +24,8 @@ LONG, SHORT = 900, 60
 # The machine's /proc has the id of its boot. ProtectProc= gives the unit a new one, with that of the kernel.
 BOOT_ID = "C /run/boot-id 0444 root root - /proc/sys/kernel/random/boot_id\n"
 CONTAINER = "[Service]\nBindReadOnlyPaths=/run/boot-id:/proc/sys/kernel/random/boot_id\n"
+# From this systemd on a unit keeps the machine's /proc.
+PROC_STAYS = 255
 SERVERS = """\
 [Service]
 ExecStart=/usr/bin/python3 -m http.server --directory /srv %i
@@ -81,11 +83,13 @@ class Story:
 
     def prepare(self) -> str:
         """Give the machine what only a container needs."""
-        drop_in = "/etc/systemd/system/dockerfw-root.service.d"
-        self.machine.sh(f"mkdir -p {drop_in}")
-        self._write(f"{drop_in}/container.conf", CONTAINER)
-        self._write("/etc/tmpfiles.d/boot-id.conf", BOOT_ID)
-        self.machine.sh("systemd-tmpfiles --create /etc/tmpfiles.d/boot-id.conf; test -s /run/boot-id")
+        version = int(self.machine.sh("systemctl --version").split()[1])
+        if version < PROC_STAYS:
+            drop_in = "/etc/systemd/system/dockerfw-root.service.d"
+            self.machine.sh(f"mkdir -p {drop_in}")
+            self._write(f"{drop_in}/container.conf", CONTAINER)
+            self._write("/etc/tmpfiles.d/boot-id.conf", BOOT_ID)
+            self.machine.sh("systemd-tmpfiles --create /etc/tmpfiles.d/boot-id.conf; test -s /run/boot-id")
         return self.machine.sh(
             '. /etc/os-release; echo "$PRETTY_NAME, $(systemctl --version | head -n 1)"'
         ).strip()
