@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ def _restore(checked: _Checked, options: argparse.Namespace, environment: Enviro
     aside = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     floor = checked.stored.sequence
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_undisturbed())
         if may_have_all(environment):
             stack.enter_context(state_alone(state))
             floor = max(floor, state.last_begun().sequence)
@@ -132,6 +134,16 @@ def _restore(checked: _Checked, options: argparse.Namespace, environment: Enviro
         for line in live_words(state, environment):
             output.line(line)
     return 0
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-C and the like wait for the end of the block, also in processes that it starts."""
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def _database_work(checked: _Checked, environment: Environment, terms: Terms) -> Any:

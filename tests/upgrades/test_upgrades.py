@@ -114,6 +114,29 @@ def test_everything_is_there_and_goes_on(release: str, upgraded: Upgraded) -> No
     assert json.loads((state / "boot" / "confirmed.json").read_text())["revision"] == newest["number"]
 
 
+def test_a_backup_is_made_while_it_runs_and_restored_when_it_does_not(
+    release: str, upgraded: Upgraded
+) -> None:
+    told, backup = expected(release), str(upgraded.directory / "backup")
+    assert "the root worker's state" in upgraded.firewall("backup", backup)
+    kept = upgraded.our_rules()
+    upgraded.firewall("rollback", "1", "-m", "after the backup", "--keep")
+    with pytest.raises(AssertionError, match="The root worker is running"):
+        upgraded.firewall("restore", backup, "--replace")
+    assert upgraded.stop() == 0
+    upgraded.firewall("restore", backup, "--replace")
+    upgraded.start()
+    assert "audit" in Visitor(upgraded.address).post(
+        "/sign-in/?next=/audit/", username=told["user"], password=told["password"]
+    )
+    newest = json.loads(upgraded.firewall("history", "--json"))[0]
+    assert newest["message"] == "the first of this release"
+    # The sandbox boots with what was restored, and the next apply has a number that was never used.
+    assert upgraded.our_rules() == kept
+    upgraded.firewall("rollback", "1", "-m", "after the restore", "--keep")
+    assert upgraded.our_rules() != kept
+
+
 def test_a_boot_loads_what_the_release_kept(release: str, namespace: Namespace, tmp_path: Path) -> None:
     there = released(release, tmp_path)
     script = there.state / "boot" / "dockerfw-boot.sh"
