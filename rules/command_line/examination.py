@@ -73,8 +73,10 @@ def examine(environment: Environment) -> list[Finding]:
         *judge_clock(_clock_facts(state, about, told, redis)),
         *judge_work(_work_facts(state, worker, about, stored, told, untried)),
         *judge_versions(_version_facts(environment, about, told, redis)),
-        judge_space("disk.state", "the state directory", _state_room(state, about)),
-        judge_space("disk.data", "the data directory", room(environment.data_dir)),
+        judge_space("disk.state", "the state directory", _state_room(environment, state, about)),
+        judge_space(
+            "disk.data", "the data directory", room(environment.data_dir, contained=environment.in_container)
+        ),
     ]
     unit = unit_facts(BASE_DIR) if state.path == BOOTED_STATE else None
     kernel = _kernel(environment, state, worker, stored, told)
@@ -201,8 +203,8 @@ def _version_facts(environment: Environment, about: About | None, told: Told, re
     )
 
 
-def _state_room(state: StateDirectory, about: About | None) -> Space | None:
-    return room(state.path) or (about.state if about else None)
+def _state_room(environment: Environment, state: StateDirectory, about: About | None) -> Space | None:
+    return room(state.path, contained=environment.in_container) or (about.state if about else None)
 
 
 def _confirmed(told: Told, untried: str) -> int | None:

@@ -291,3 +291,9 @@ def test_this_machine_runs_versions_that_are_enough() -> None:
     facts = VersionFacts(VERSION, python, kernel, "", None, None, None, None)
     found = levels(judge_versions(facts))
     assert (found["versions.python"], found["versions.kernel"]) == ("ok", "ok")
+
+
+def test_in_a_container_only_mounts_are_asked_for(tmp_path: Path) -> None:
+    assert room(tmp_path) is not None
+    assert room(tmp_path, contained=True) is None
+    assert room(Path("/proc"), contained=True) is not None

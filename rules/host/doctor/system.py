@@ -73,8 +73,13 @@ def host_facts(snapshot: Snapshot | None, *, there: bool = True) -> HostFacts:
     )
 
 
-def room(path: Path) -> Space | None:
-    """Return the room at a folder, None when it cannot be asked."""
+def room(path: Path, *, contained: bool = False) -> Space | None:
+    """Return the room at a folder, None when it cannot be asked.
+
+    In a container a folder that is no mount is the image's own, and another service's matter.
+    """
+    if contained and not path.is_mount():
+        return None
     try:
         return space_of(path)
     except OSError:
