@@ -18,6 +18,7 @@ LOCK_WAIT_SECONDS = 10
 SAVE_SECONDS = 15.0
 
 _PROC_NET = Path("/proc/thread-self/net")
+_TABLE_NAMES: dict[Family, str] = {4: "ip_tables_names", 6: "ip6_tables_names"}
 _DOCKER_CHAIN = re.compile(rb"^:DOCKER(?:-USER|-FORWARD|-ISOLATION-STAGE-1)? ", re.MULTILINE)
 _OWN_CHAIN = re.compile(rb"^:FILTERS(?:-HOST|-CONTAINERS)? ", re.MULTILINE)
 _ANY_RULE = re.compile(rb"^(?:\[\d+:\d+\] )?-A ", re.MULTILINE)
@@ -51,15 +52,27 @@ def read_saves(backend: Backend, *, seconds: float = SAVE_SECONDS) -> dict[Famil
     if backend == "legacy" and not _table_names_readable():
         return {family: _save_by_table(family) for family in families}
     commands = [Command((program(backend, family, "save"), "-c"), seconds=seconds) for family in families]
-    return dict(zip(families, run_all(commands), strict=True))
+    saves = dict(zip(families, run_all(commands), strict=True))
+    if backend == "legacy":
+        for family, command in zip(families, commands, strict=True):
+            if saves[family] == b"" and _lists_tables(family):
+                saves[family] = CommandFailed(
+                    command.words, "printed nothing, though there are tables", 0, ""
+                )
+    return saves
 
 
 def find_backend() -> tuple[Backend, dict[Family, bytes | CommandFailed]]:
-    """Return the backend that holds dockerd's chains (else ours, else any rule; else nft) and its saves."""
+    """Return the backend that holds dockerd's chains (else ours, else any rule; else nft) and its saves.
+
+    Legacy tables that cannot be read may be those, so that backend is returned with what failed.
+    """
     nft = read_saves("nft")
     if not legacy_in_use() or _holds(nft, _DOCKER_CHAIN):
         return "nft", nft
     legacy = read_saves("legacy")
+    if any(isinstance(save, CommandFailed) and _lists_tables(family) for family, save in legacy.items()):
+        return "legacy", legacy
     for pattern in (_DOCKER_CHAIN, _OWN_CHAIN, _ANY_RULE):
         if _holds(nft, pattern):
             return "nft", nft
@@ -79,15 +92,17 @@ def docker_backends(backend: Backend, saves: Saves) -> tuple[Backend, ...]:
 
 def legacy_in_use() -> bool:
     """Say whether the legacy backend has any table here; asking it would create them."""
-    for name in ("ip_tables_names", "ip6_tables_names"):
-        try:
-            if (_PROC_NET / name).read_bytes():
-                return True
-        except PermissionError:
-            return True
-        except OSError:
-            continue
-    return False
+    return any(_lists_tables(family) for family in FAMILIES)
+
+
+def _lists_tables(family: Family) -> bool:
+    """Say whether the kernel has legacy tables of a family; it may, where the list cannot be read."""
+    try:
+        return (_PROC_NET / _TABLE_NAMES[family]).read_bytes() != b""
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def _holds(saves: Saves, pattern: re.Pattern[bytes]) -> bool:
@@ -96,7 +111,7 @@ def _holds(saves: Saves, pattern: re.Pattern[bytes]) -> bool:
 
 def _table_names_readable() -> bool:
     try:
-        (_PROC_NET / "ip_tables_names").read_bytes()
+        (_PROC_NET / _TABLE_NAMES[4]).read_bytes()
     except PermissionError:
         return False
     except OSError:

@@ -166,6 +166,23 @@ def test_backend_is_the_one_with_dockers_chains(inside: Namespace) -> None:
     assert find_backend()[0] == "nft"
 
 
+@pytest.mark.parametrize("broken", ["exit 0", "echo cannot >&2; exit 1"], ids=["prints nothing", "fails"])
+def test_legacy_tables_that_cannot_be_read_are_not_passed_over(
+    inside: Namespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str
+) -> None:
+    inside.iptables("-N", "DOCKER-USER", backend="legacy")
+    inside.iptables("-N", "FILTERS")
+    program = tmp_path / "iptables-legacy-save"
+    program.write_text(f"#!/bin/sh\n{broken}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{inside.environment['PATH']}")
+    backend, saves = find_backend()
+    assert backend == "legacy"
+    assert isinstance(saves[4], CommandFailed)
+    inside.iptables("-N", "DOCKER-USER")
+    assert find_backend()[0] == "nft"
+
+
 def test_looking_creates_no_legacy_tables(inside: Namespace) -> None:
     look()
     names = Path("/proc/thread-self/net/ip_tables_names")
