@@ -29,7 +29,7 @@ _FLUSHED: Final = "INPUT and FORWARD are empty: somebody flushed the whole table
 _EMPTY: Final = "INPUT is empty: somebody flushed it, or removed dockerfw's call, which stood there alone."
 _RELOADED: Final[dict[Owner, str]] = {
     "firewalld": "firewalld's chains are there: its reload throws away everything, also what others made.",
-    "ufw": "ufw's chains are there: with MANAGE_BUILTINS=yes in its settings each reload flushes INPUT.",
+    "ufw": "ufw's chains are there: with MANAGE_BUILTINS=yes in its settings each reload flushes all.",
 }
 _FIREWALLD_BESIDE: Final = (
     "firewalld filters in nftables' own table: when it starts or reloads it throws away all of iptables' "

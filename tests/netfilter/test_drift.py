@@ -160,6 +160,11 @@ def test_everything_flushed() -> None:
     )
     assert not found.only_anchors
     assert [each.who for each in found.findings if each.code == "anchor-missing"] == [""]
+    bare = parse_save("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n")
+    cleared = find_drift(DOCUMENT, 3, {4: bare, 6: after(family=6)}).findings[0]
+    assert "no other chain is left: somebody cleared the whole table, as firewalld does" in cleared.who
+    beside = find_drift(DOCUMENT, 3, {4: bare, 6: bare}, Around(own_tables=("inet firewalld",))).findings[0]
+    assert "firewalld filters in nftables' own table" in beside.who
     nothing = find_drift(DOCUMENT, 3, {4: parse_save(""), 6: after(family=6)})
     assert "nft flush ruleset" in nothing.findings[0].who
     booted = find_drift(DOCUMENT, 3, {4: parse_save(""), 6: parse_save("")}, Around(rebooted=True))
