@@ -109,7 +109,7 @@ def test_each_setting_is_one_that_is_read(name: str) -> None:
     source = (ROOT / "dockerfw_site" / "environment.py").read_text()
     known = set(re.findall(r'"((?:DOCKERFW|DATABASE)_[A-Z_]+)"', source))
     # These are the entrypoints' own.
-    own = {"DOCKERFW_SERVICE", "DOCKERFW_BIND", "DOCKERFW_PORT"}
+    own = {"DOCKERFW_SERVICE", "DOCKERFW_BIND", "DOCKERFW_PORT", "XTABLES_LOCKFILE"}
     assert set(SERVICES[name].get("environment", {})) - own <= known
 
 
@@ -121,7 +121,13 @@ def test_an_open_window_outlives_no_container() -> None:
 
 def test_the_hosts_boot_unit_finds_what_the_root_worker_keeps() -> None:
     assert mounts("firewall")["/var/lib/dockerfw"] == "/var/lib/dockerfw"
-    assert mounts("firewall")["/run/xtables.lock"] == "/run/xtables.lock"
+
+
+def test_the_lock_of_the_legacy_backend_is_the_hosts_and_may_be_a_folder_after_a_reboot() -> None:
+    firewall = SERVICES["firewall"]
+    path = Path(firewall["environment"]["XTABLES_LOCKFILE"])
+    assert mounts("firewall")[str(path)] == "/run/xtables.lock"
+    assert str(path.parent) in {mount.split(":")[0] for mount in firewall["tmpfs"]}
 
 
 def test_the_pages_are_published_on_the_host_itself_unless_told_otherwise() -> None:
