@@ -31,7 +31,7 @@ def install_by_hand(machine: Machine, sight: Sight) -> None:
     readme = run("git", "-c", "safe.directory=*", "show", f"{COMMIT}:README.md")
     commands = readme.split("### On a server\n")[1].split("As root:\n\n")[1].split("\n\n")[0]
     machine.sh(f"cp -a /{FOLDER} /opt/dockerfw; chown -R 0:0 /opt/dockerfw; mkdir -p /etc/dockerfw")
-    machine.run("sh", "-c", "cat >/etc/dockerfw/site.env", stdin="DOCKERFW_SECURE_COOKIES=0\n")
+    machine.run("sh", "-c", "umask 077; cat >/etc/dockerfw/site.env", stdin="DOCKERFW_SECURE_COOKIES=0\n")
     machine.sh(commands, seconds=900)
     machine.run("sh", "-c", "cat >/tmp/manage; chmod 755 /tmp/manage", stdin=MANAGE)
     sight.await_serving()

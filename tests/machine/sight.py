@@ -60,6 +60,12 @@ class Sight:
         """Return in how many families Docker's chain calls ours first of all."""
         return self._saves().count(ANCHOR)
 
+    def docker_calls_its_chain(self) -> bool:
+        """Say whether Docker, which was started after the boot files were loaded, calls DOCKER-USER first."""
+        calls = self._machine.sh("iptables -w -S FORWARD").splitlines()
+        # (The first line is the chain's policy.)
+        return calls[1:2] == ["-A FORWARD -j DOCKER-USER"]
+
     def last_apply(self) -> LastApply:
         """Return the newest apply."""
         number, state, way_back, steps = json.loads(

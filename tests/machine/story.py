@@ -274,8 +274,9 @@ class Story:
             "docker": self.sight.moment("docker.service", "ExecMainStart"),
         }
         assert all(loaded < moment for moment in moments.values()), (loaded, moments)
+        self._await("Docker's call of DOCKER-USER", self.sight.docker_calls_its_chain)
         after = ", ".join(f"{name} {moment - loaded:.2f} s" for name, moment in moments.items())
-        return f"revision {self.kept} was loaded first, then came {after} later"
+        return f"revision {self.kept} was loaded first, then came {after} later and Docker calls it"
 
     def _told(self, reason: str) -> str:
         """Await the end of the newest apply, and see that it is told as rolled back for this reason."""
