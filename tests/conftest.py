@@ -13,11 +13,16 @@ from collections import defaultdict
 import pytest
 
 from tests.append_only import flush_despite_triggers
+from tests.browser.chromium import browser
 
-__all__ = ["flush_despite_triggers"]
+__all__ = ["browser", "flush_despite_triggers"]
 
 # One folder a kind of real thing: its tests carry the marker without each repeating it.
-MARKERS = {"tests/kernel/": "kernel", "tests/lab/": "lab", "tests/browser/": "browser"}
+MARKERS = {
+    "tests/kernel/": "kernel",
+    "tests/lab/": "lab",
+    "tests/browser/": "browser",
+}
 # Fixtures of a whole run that take seconds to build: the tests of one stay in one process.
 WORLDS = ("lab", "world", "installed")
 # What takes longest comes first, so that no process is left with much at the end.

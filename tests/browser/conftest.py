@@ -1,21 +1,18 @@
-"""One Chromium for all browser tests, real runs of the stack, and a watch over every page."""
+"""Real runs of the stack, people with a browser each, and a watch over every page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from playwright.sync_api import Browser, StorageState, expect, sync_playwright
+from playwright.sync_api import Browser, StorageState, expect
 
 from tests.browser.person import PASSWORD, Person
 from tests.browser.screens import DESKTOP, Screens
 from tests.browser.stack import Stack
 from tests.browser.watch import Watch
-from tests.kernel.namespace import why_unavailable
 
-CHROMIUM = Path("/usr/bin/chromium")
 MAKE_ADMINS = """
 from django.contrib.auth import get_user_model
 for name in ("alice", "bob"):
@@ -27,18 +24,6 @@ class NewPerson(Protocol):
     """What the fixture `new_person` is."""
 
     def __call__(self, name: str, stack: Stack, **options: Any) -> Person: ...
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
-    reason = why_unavailable() or ("" if CHROMIUM.exists() else f"{CHROMIUM} is not there (package chromium)")
-    if reason:
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

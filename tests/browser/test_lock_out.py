@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import CHROMIUM
+from tests.browser.chromium import CHROMIUM
 from tests.browser.doorway import PORT, URL, browser_in_the_world, served_inside
 from tests.browser.person import Person
 from tests.browser.screens import DESKTOP, Screens
