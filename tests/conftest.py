@@ -22,11 +22,13 @@ MARKERS = {
     "tests/kernel/": "kernel",
     "tests/lab/": "lab",
     "tests/browser/": "browser",
+    "tests/compose/": "compose",
 }
 # Fixtures of a whole run that take seconds to build: the tests of one stay in one process.
 WORLDS = ("lab", "world", "installed")
 # What takes longest comes first, so that no process is left with much at the end.
 LONGEST = (
+    "tests/compose/",
     "tests/faults/",
     "tests/browser/",
     "tests/engines/",

@@ -1,0 +1,185 @@
+"""A Debian host with Docker and Compose as people install them, in a network namespace of its own.
+
+The host's files are a view of a tree, so all that it writes is gone with it: the engine's data lie in the
+namespace's own folder. Ending its first process ends every container, shim and mount.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from tests.kernel.namespace import Backend, CommandError, Namespace, join_namespaces, wait_until
+from tests.trees import Inside, entered, tree
+
+SUITE = "sid"
+# Docker 28.5 with Compose 2.40, and what dockerd and those who look at the host call.
+PACKAGES = (
+    *("ca-certificates", "iproute2", "iptables", "nftables", "procps"),
+    *("docker.io", "docker-cli", "docker-compose"),
+)
+# An engine that only builds: it reaches the machine's network as any program does, and changes nothing there.
+BUILDER = (
+    *("--bridge=none", "--iptables=false", "--ip6tables=false"),
+    *("--ip-forward=false", "--ip-masq=false"),
+)
+CACHE = Path(__file__).resolve().parents[2] / "var" / "compose"
+# Where the host has the clone, and the cache of images.
+PROJECT, IMAGES = "/srv/dockerfw", "/srv/images"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# (The builder that Debian's client has without a package more.)
+_ENVIRONMENT = (f"PATH={_PATH}", "LC_ALL=C.UTF-8", "HOME=/root", "DOCKER_BUILDKIT=0")
+EXTERNAL = "ens33"
+HOST, HOST_6 = "192.0.2.1", "2001:db8::1"
+CLIENT, CLIENT_6 = "192.0.2.2", "2001:db8::2"
+
+
+class Host:
+    """A host with a running engine; use it in a `with` block."""
+
+    def __init__(self, *, backend: Backend = "nft", builds_in: Path | None = None) -> None:
+        """Start it, which takes about three seconds.
+
+        With `builds_in` its engine only builds, by this machine's network, and keeps images in that folder.
+        """
+        self.backend = backend
+        self.namespace = Namespace("composehost")
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._options = BUILDER if builds_in else ()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._delete)
+            folder = self.namespace.directory
+            data = builds_in or folder / "docker"
+            binds = {"/var/lib/docker": data, PROJECT: folder / "project", IMAGES: CACHE}
+            for outside in binds.values():
+                outside.mkdir(parents=True, exist_ok=True)
+            network = None if builds_in else self.namespace.path
+            view = entered(tree(SUITE, PACKAGES), binds=binds, network=network)
+            self.inside: Inside = stack.enter_context(view)
+            stack.callback(self.stop_engine)
+            self._choose_backend()
+            self.start_engine()
+            self._leftovers = stack.pop_all()
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything on the host, and remove all that it left."""
+        with contextlib.suppress(Exception):
+            names = self.docker("ps", "--quiet", timeout=10).split()
+            if names:
+                self.docker("kill", *names, timeout=20)
+        self._leftovers.close()
+
+    @property
+    def project(self) -> Path:
+        """The folder that the host has as /srv/dockerfw, as this process sees it."""
+        return self.namespace.directory / "project"
+
+    @property
+    def cgroup(self) -> str:
+        """The control group below which the engine puts its containers."""
+        return self.namespace.directory.name
+
+    def _choose_backend(self) -> None:
+        for stem in ("iptables", "ip6tables"):
+            self.run("update-alternatives", "--set", stem, f"/usr/sbin/{stem}-{self.backend}")
+
+    def _assert_apart(self) -> None:
+        # An engine writes rules and bridges: never into this machine's own network.
+        own = os.readlink("/proc/self/ns/net")
+        if not self._options and self.run("readlink", "/proc/self/ns/net") == own:
+            raise CommandError("the host has no network of its own")
+
+    def start_engine(self) -> None:
+        """Start dockerd and wait until it answers."""
+        self._assert_apart()
+        command = ["dockerd", f"--cgroup-parent={self.cgroup}", "--shutdown-timeout=10", *self._options]
+        with (self.namespace.directory / "dockerd.log").open("ab") as log:
+            self._daemon = subprocess.Popen(
+                [*self.inside.prefix, "env", "-i", *_ENVIRONMENT, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until("dockerd", 30, self._answers)
+
+    def _answers(self) -> bool:
+        assert self._daemon is not None
+        if self._daemon.poll() is not None:
+            log = (self.namespace.directory / "dockerd.log").read_text(errors="replace")
+            raise CommandError(f"dockerd ended:\n{log[-2000:]}")
+        return self.try_run("docker", "version").returncode == 0
+
+    def stop_engine(self) -> None:
+        """End dockerd as the init system does, and wait for it."""
+        if self._daemon is None:
+            return
+        # (nsenter forks for the process namespace: the daemon itself is its child.)
+        self.try_run("sh", "-c", "kill -TERM $(cat /run/docker.pid)")
+        try:
+            self._daemon.wait(30)
+        except subprocess.TimeoutExpired:
+            self._daemon.kill()
+            self._daemon.wait(5)
+        self._daemon = None
+
+    def try_run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command on the host, in the project's folder, and return how it ended."""
+        return subprocess.run(
+            [*self.inside.prefix, "env", "-i", f"--chdir={PROJECT}", *_ENVIRONMENT, *command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+
+    def run(self, *command: str, timeout: float = 60) -> str:
+        """Run a command on the host and return what it printed. Raises CommandError when it fails."""
+        done = self.try_run(*command, timeout=timeout)
+        if done.returncode != 0:
+            said = (done.stdout[-1500:] + done.stderr[-3000:]).strip()
+            raise CommandError(f"{' '.join(command)[:300]}: status {done.returncode}\n{said}")
+        return done.stdout.strip()
+
+    def docker(self, *arguments: str, timeout: float = 60) -> str:
+        """Run the docker client."""
+        return self.run("docker", *arguments, timeout=timeout)
+
+    def compose(self, *arguments: str, timeout: float = 120) -> str:
+        """Run Compose in the project's folder."""
+        return self.run("docker", "compose", *arguments, timeout=timeout)
+
+    def join(self, client: Namespace) -> None:
+        """Put a client at the other end of ens33."""
+        join_namespaces(self.namespace, EXTERNAL, client, "eth0")
+        ends: Sequence[tuple[Namespace, str, str, str]] = (
+            (self.namespace, EXTERNAL, HOST, HOST_6),
+            (client, "eth0", CLIENT, CLIENT_6),
+        )
+        for namespace, name, address, address_6 in ends:
+            namespace.run("ip", "address", "add", f"{address}/24", "dev", name)
+            # (Without "nodad" the address cannot be used for its first second.)
+            namespace.run("ip", "address", "add", f"{address_6}/64", "dev", name, "nodad")
+        self.namespace.run("ip", "route", "add", "default", "via", CLIENT, "dev", EXTERNAL)
+        client.run("ip", "route", "add", "default", "via", HOST)
+        client.run("ip", "-6", "route", "add", "default", "via", HOST_6)
+
+    def _delete(self) -> None:
+        self.namespace.delete()
+        for controller in (path for path in Path("/sys/fs/cgroup").rglob(self.cgroup) if path.is_dir()):
+            for path in sorted((controller, *controller.rglob("*")), reverse=True):
+                if path.is_dir():
+                    with contextlib.suppress(OSError):
+                        path.rmdir()

@@ -1,0 +1,91 @@
+"""What each container is and may: as compose.yaml says, asked of the kernel and of the engine."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.compose.installed import SERVICES, Installed
+
+# As the kernel numbers them (linux/capability.h).
+CAPABILITIES = {"SETPCAP": 8, "NET_ADMIN": 12, "NET_RAW": 13, "SYS_ADMIN": 21}
+SECRETS = {
+    "redis": "/etc/dockerfw/redis/users.acl",
+    "web": "/etc/dockerfw/web/redis.url",
+    "clerk": "/etc/dockerfw/clerk/redis.url",
+    "firewall": "/etc/dockerfw/firewall/redis.url",
+}
+
+
+@pytest.fixture(scope="module")
+def said(installed: Installed) -> dict[str, dict[str, object]]:
+    """What compose.yaml says of each service."""
+    services: dict[str, dict[str, object]] = json.loads(installed.host.compose("config", "--format=json"))[
+        "services"
+    ]
+    return services
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_its_processes_may_no_more_than_is_said(
+    installed: Installed, said: dict[str, dict[str, object]], service: str
+) -> None:
+    given = said[service].get("cap_add") or []
+    assert isinstance(given, list)
+    allowed = sum(1 << CAPABILITIES[name] for name in given)
+    user, group = str(said[service]["user"]).split(":")
+    found = installed.processes(service)
+    assert found
+    for command, status in found.items():
+        assert int(status["CapEff"], 16) & ~allowed == 0, (command, status)
+        assert int(status["CapBnd"], 16) & ~allowed == 0, (command, status)
+        assert status["NoNewPrivs"] == "1", command
+        assert set(status["Uid"].split()) == {user}, command
+        assert set(status["Gid"].split()) == {group}, command
+
+
+def test_only_the_root_worker_has_any_power(said: dict[str, dict[str, object]]) -> None:
+    assert {name for name in SERVICES if said[name].get("cap_add")} == {"firewall"}
+    assert {name for name in SERVICES if str(said[name]["user"]).startswith("0:")} == {"firewall"}
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_its_files_cannot_be_changed(installed: Installed, service: str) -> None:
+    places = ("/opt/dockerfw/new", "/usr/bin/new", "/etc/new")
+    tries = " ".join(f"touch {place} && echo {place};" for place in places)
+    assert in_container(installed, service, tries) == ""
+    assert installed.inspect(service)["HostConfig"]["ReadonlyRootfs"] is True
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_it_reads_its_own_secret_and_nobody_elses(installed: Installed, service: str) -> None:
+    tries = " ".join(f"cat {path} >/dev/null && echo {owner};" for owner, path in SECRETS.items())
+    assert in_container(installed, service, tries) == service
+
+
+def test_no_secret_is_in_sight_of_who_may_inspect(installed: Installed) -> None:
+    secrets = set()
+    for service, path in SECRETS.items():
+        text = installed.host.compose("exec", "-T", service, "cat", path)
+        secrets |= {text} if "://" not in text else {text, text.split("@")[0].rpartition(":")[2]}
+    assert len(secrets) > len(SECRETS)
+    for service in SERVICES:
+        described = json.dumps(installed.inspect(service))
+        assert not [secret for secret in secrets if secret in described]
+        for variable in installed.inspect(service)["Config"]["Env"]:
+            name, _, value = variable.partition("=")
+            assert "PASSWORD" not in name
+            assert "SECRET" not in name or name.endswith("_FILE")
+            assert "@" not in value, name
+
+
+def test_they_come_back_by_themselves(installed: Installed) -> None:
+    for service in SERVICES:
+        policy = installed.inspect(service)["HostConfig"]["RestartPolicy"]["Name"]
+        assert policy == "unless-stopped", service
+
+
+def in_container(installed: Installed, service: str, script: str) -> str:
+    """Run a shell script as the service itself, in its container, and return what it printed."""
+    return installed.host.compose("exec", "-T", service, "sh", "-c", f"{script} true")
