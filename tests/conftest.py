@@ -29,13 +29,19 @@ WORLDS = ("lab", "world", "installed")
 # What takes longest comes first, so that no process is left with much at the end.
 LONGEST = (
     "tests/compose/",
+    "tests/firewalls/",
+    "tests/engines/",
     "tests/faults/",
     "tests/browser/",
-    "tests/engines/",
+    "tests/upgrades/",
+    "tests/backup/",
+    "tests/test_installation",
     "tests/lab/",
     "tests/command_line/test_real",
     "tests/queue/",
 )
+# Each test of these builds a world of its own, so that they need not stay together.
+APART = ("tests/firewalls/test_neighbours", "tests/engines/test_cells")
 LEFT_OUT: dict[str, set[str]] = defaultdict(set)
 
 
@@ -57,7 +63,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if item.nodeid.startswith(folder):
                 item.add_marker(marker)
         fixtures: tuple[str, ...] = getattr(item, "fixturenames", ())
-        world = next((name for name in WORLDS if name in fixtures), item.nodeid.split("::")[0])
+        own = item.nodeid if item.nodeid.startswith(APART) else item.nodeid.split("::")[0]
+        world = next((name for name in WORLDS if name in fixtures), own)
         item.add_marker(pytest.mark.xdist_group(world))
     if hasattr(config, "workerinput"):
         items.sort(key=_rank)
