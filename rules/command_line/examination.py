@@ -27,7 +27,7 @@ from rules.doctor.versions import Process, VersionFacts, judge_versions
 from rules.doctor.work import WorkFacts, judge_work
 from rules.host.doctor.boot import BOOTED_STATE, boot_facts, unit_facts
 from rules.host.doctor.kernel import look_at_kernel
-from rules.host.doctor.places import SETTINGS, docker_socket_path, permission_facts
+from rules.host.doctor.places import docker_socket_path, permission_facts, users_files
 from rules.host.doctor.system import (
     about_from_state,
     began_in_this_boot,
@@ -123,10 +123,7 @@ def _stored(host: str, redis: Probe) -> tuple[About | None, Snapshot | None]:
 
 
 def _redis_facts(environment: Environment, redis: Probe) -> RedisFacts:
-    beside = socket_folder(environment.redis_url)
-    files = [SETTINGS / "users.acl", SETTINGS / "redis/users.acl"]
-    if beside is not None:
-        files.insert(0, beside / "users.acl")
+    files = users_files(environment.settings_dir, socket_folder(environment.redis_url))
     texts = [text for file in files if (text := _text(file)) is not None]
     return RedisFacts(
         error=redis.error,
@@ -144,6 +141,7 @@ def _permission_facts(environment: Environment, state: StateDirectory, worker: F
         state=state.path,
         data=environment.data_dir,
         secret_key=Path(named) if named else environment.data_dir / "secret_key",
+        settings=environment.settings_dir,
         beside_redis=socket_folder(environment.redis_url),
         code=BASE_DIR,
         root_runs=runs_as_root(worker.pid, state),

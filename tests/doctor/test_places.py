@@ -66,7 +66,6 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.write_text("x")
         path.chmod(0o600)
     (tmp_path / "code").chmod(0o755)
-    monkeypatch.setattr(places, "SETTINGS", tmp_path / "settings")
     monkeypatch.setattr(places, "DOCKER_SOCKETS", (tmp_path / "docker.sock",))
     return tmp_path
 
@@ -77,6 +76,7 @@ def permissions(tree: Path) -> dict[str, str]:
         state=tree / "state",
         data=tree / "data",
         secret_key=tree / "data" / "secret_key",
+        settings=tree / "settings",
         beside_redis=None,
         code=tree / "code",
         root_runs=os.geteuid() == 0,

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from rules.doctor.permissions import PermissionFacts, Place
 
-# Where scripts/install and the image keep settings.
-SETTINGS = Path("/etc/dockerfw")
 DOCKER_SOCKETS = (Path("/run/docker.sock"), Path("/var/run/docker.sock"))
 _CODE = ("manage.py", "rules", "dockerfw_site", "scripts", "deploy", "templates", ".venv")
 _MOST = 20
@@ -24,6 +22,7 @@ def permission_facts(
     state: Path,
     data: Path,
     secret_key: Path,
+    settings: Path,
     beside_redis: Path | None,
     code: Path,
     root_runs: bool,
@@ -32,15 +31,12 @@ def permission_facts(
     """Look at everything; what cannot be looked at is None. Never raises."""
     socket = docker_socket_path(docker_socket)
     found = _places([socket]) if socket else None
-    acl = [SETTINGS / "users.acl", SETTINGS / "redis/users.acl"]
-    if beside_redis is not None:
-        acl.append(beside_redis / "users.acl")
     return PermissionFacts(
         state=_with_above(state),
         data=_places([data]),
         secret_key=_places([secret_key]),
-        users_acl=_places(acl),
-        env_files=_places([*_glob("*.env"), *_glob("*/redis.url")]) if _readable(SETTINGS) else None,
+        users_acl=_places(users_files(settings, beside_redis)),
+        env_files=_env_files(settings) if _readable(settings) else None,
         code=_with_above(code) or (),
         code_inside=tuple(_loose(code)) if root_runs else (),
         root_runs=root_runs,
@@ -56,6 +52,16 @@ def docker_socket_path(given: Path | None) -> Path | None:
             if path.is_socket():
                 return path
     return None
+
+
+def users_files(settings: Path, beside_redis: Path | None) -> list[Path]:
+    """Return where the file of Redis' users may lie: beside its socket, with systemd, in the image."""
+    beside = [] if beside_redis is None else [beside_redis / "users.acl"]
+    return [*beside, settings / "users.acl", settings / "redis" / "users.acl"]
+
+
+def _env_files(settings: Path) -> tuple[Place, ...] | None:
+    return _places([*_glob(settings, "*.env"), *_glob(settings, "*/redis.url")])
 
 
 def _place(path: Path) -> Place:
@@ -85,9 +91,9 @@ def _readable(path: Path) -> bool:
     return _places([path]) == () or os.access(path, os.R_OK | os.X_OK)
 
 
-def _glob(pattern: str) -> list[Path]:
+def _glob(folder: Path, pattern: str) -> list[Path]:
     try:
-        return sorted(SETTINGS.glob(pattern))
+        return sorted(folder.glob(pattern))
     except OSError:
         return []
 
