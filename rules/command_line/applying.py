@@ -88,7 +88,7 @@ def confirm(options: argparse.Namespace, output: Output) -> int:
     if starter != actor.name and not options.instead_of:
         raise NotYours(
             f"{starter} started this, and keeps it. To keep it from here instead:"
-            f" `firewall confirm --instead-of {shlex.quote(starter)}`. `firewall cancel` rolls it back."
+            f" `dockerfw confirm --instead-of {shlex.quote(starter)}`. `dockerfw cancel` rolls it back."
         )
     apply_keep_at_console(apply=waiting, actor=actor, instead_of=options.instead_of)
     return _wait(waiting, options.timeout, output, _Answering(output, answered=True))
@@ -157,7 +157,7 @@ class _Answering:
                 f"revision {number} is loaded, not confirmed; it is rolled back at {window.until}"
             )
             if not terminal:
-                self.output.note("nobody can be asked here: --keep keeps, and so does `firewall confirm`")
+                self.output.note("nobody can be asked here: --keep keeps, and so does `dockerfw confirm`")
         if not terminal:
             sleep(POLL_SECONDS)
             return

@@ -76,7 +76,7 @@ def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ())
 
 def _undo(verb: str, done: host.Done) -> list[str]:
     if verb == "panic":
-        return [f"To end it: manage.py firewall panic --off. {BACK_AGAIN}"]
+        return [f"To end it: dockerfw panic --off. {BACK_AGAIN}"]
     if verb == "release" and done.changed:
         return [f"{BACK_AGAIN} To undo it, apply any revision, or:", *(f"  {line}" for line in done.undo)]
     return []

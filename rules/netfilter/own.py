@@ -21,7 +21,7 @@ FORWARD: Final = "FORWARD"
 DOCKER: Final = "DOCKER"
 DOCKER_USER: Final = "DOCKER-USER"
 
-# The chain of `firewall panic`. No revision has it, so no load touches it.
+# The chain of `dockerfw panic`. No revision has it, so no load touches it.
 PANIC: Final = "FILTERS-PANIC"
 PANIC_ANCHOR: Final = f"-j {PANIC}"
 

@@ -17,7 +17,7 @@ from rules.netfilter.owners import Owner, chain_owner
 BY_HAND: Final = (
     "Nothing tells who it was: probably somebody by hand, or a tool that leaves no chain of its own."
 )
-RELEASED: Final = "Somebody let go of the host on its console: `firewall release`."
+RELEASED: Final = "Somebody let go of the host on its console: `dockerfw release`."
 REBOOTED: Final = (
     "The host was booted since the last load: the boot files were probably not loaded, or flushed later."
 )

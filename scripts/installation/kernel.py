@@ -1,6 +1,6 @@
 """What dockerfw has in the kernel, and how it goes: `python -m scripts.installation.kernel show|remove`.
 
-`show` prints the commands that take it away, one a line; `remove` lets go of the host as `firewall release`
+`show` prints the commands that take it away, one a line; `remove` lets go of the host as `dockerfw release`
 does, which ends an open window first, and then removes the chains. Foreign rules stay.
 """
 

@@ -64,7 +64,7 @@ def test_the_next_apply_works_and_no_order_from_before(
     restore = (*manage, "restore", str(tmp_path / "backup"), "--replace")
     text = namespace.run(*restore, environment=host.environment, timeout=120).stdout.decode()
     assert "The kernel's rules are as they were, and differ from the confirmed revision 1" in text
-    assert "firewall rollback 1 -m WHY" in text
+    assert "dockerfw rollback 1 -m WHY" in text
     assert rules(worker) == held
     state = StateDirectory(host.state)
     floor = state.last_begun().sequence

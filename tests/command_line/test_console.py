@@ -80,7 +80,7 @@ def test_panic_and_back(namespace: Namespace, backend: Backend, tmp_path: Path) 
     before = held(namespace, backend)
     done = firewall(namespace, tmp_path, "panic", "--allow", "192.0.2.7", "--allow", "2001:db8::/64")
     assert done.returncode == 0, done.stderr.decode()
-    assert "manage.py firewall panic --off" in done.stdout.decode()
+    assert "dockerfw panic --off" in done.stdout.decode()
     now = held(namespace, backend)
     for family, address in ((4, "192.0.2.7/32"), (6, "2001:db8::/64")):
         lines = without_counters(now[4 if family == 4 else 6])

@@ -297,7 +297,7 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
     refused = firewall("confirm")
     assert refused.status == 1
     assert "alice started this" in refused.err
-    assert "firewall confirm --instead-of alice" in refused.err
+    assert "dockerfw confirm --instead-of alice" in refused.err
     second = firewall("apply", "-m", "me too")
     assert (second.status, "is loaded and waits until" in second.err) == (1, True)
     play("confirmed").naps = 3
