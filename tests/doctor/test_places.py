@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -43,12 +41,11 @@ from rules.queue.about import About
 from rules.queue.probe import Probe, probe
 from rules.selectors.doctor import database_told
 from rules.services.actors import Actor
-from scripts.stack.redis_server import server_command
 from scripts.stack.redis_users import new_passwords, redis_url, users_acl
 from tests.doctor.test_judging import levels
 from tests.faults.disk import SmallDisk
-from tests.kernel.namespace import end_process, wait_until
 from tests.queue.conftest import RedisServer
+from tests.queue.redis_with_users import redis_with_users
 from tests.services.confirmed import confirm
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
@@ -130,21 +127,12 @@ def test_a_docker_socket_for_everybody(tree: Path) -> None:
 @pytest.fixture
 def guarded() -> Iterator[str]:
     """A Valkey with dockerfw's users; the address for the pages' user."""
-    directory = Path(tempfile.mkdtemp(prefix="dockerfw-doctor-"))
     passwords = new_passwords(["local"])
-    acl, redis_socket = directory / "users.acl", directory / "redis.sock"
-    acl.write_text(users_acl(passwords))
-    command = server_command(str(get_binary_path()), redis_socket, directory, acl)
-    words = ["setpriv", "--pdeathsig", "TERM", "--", *command]
-    with (directory / "log").open("ab") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
-    url = redis_url(redis_socket, "web", passwords["web"])
-    try:
-        wait_until("Valkey", 10, lambda: not probe(url).error)
-        yield url
-    finally:
-        end_process(process)
-        shutil.rmtree(directory, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="dockerfw-doctor-") as name:
+        directory = Path(name)
+        (directory / "users.acl").write_text(users_acl(passwords))
+        with redis_with_users(directory, str(get_binary_path())) as redis_socket:
+            yield redis_url(redis_socket, "web", passwords["web"])
 
 
 def redis(found: Probe) -> dict[str, str]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError
 
 from scripts.stack import redis_users
-from scripts.stack.redis_server import find_server, server_command
 from scripts.stack.redis_users import TEMPLATE, main, new_passwords, redis_url, users_acl
-from tests.kernel.namespace import end_process, wait_until
+from tests.queue.redis_with_users import redis_with_users
 
 pytestmark = pytest.mark.redis
 
@@ -36,20 +34,8 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def socket(directory: Path) -> Iterator[Path]:
     """A server that runs with these users."""
-    socket = directory / "redis.sock"
-    command = server_command(find_server(), socket, directory, directory / "users.acl")
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", "--", *command],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        wait_until("the server", 10, lambda: socket.exists() and _answers(_as(socket, "admin", "admin")))
+    with redis_with_users(directory) as socket:
         yield socket
-    finally:
-        end_process(process)
 
 
 def test_users_get_new_rights_and_keep_their_passwords(
@@ -104,10 +90,3 @@ def test_a_user_without_a_password_gets_one(directory: Path) -> None:
 
 def _as(socket: Path, user: str, password: str) -> Redis:
     return Redis.from_url(redis_url(socket, user, password), socket_timeout=10)
-
-
-def _answers(redis: Redis) -> bool:
-    try:
-        return bool(redis.ping())
-    except RedisError:
-        return False

