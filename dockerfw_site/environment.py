@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import secrets
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql")
 SECRET_KEY_MIN = 32
+MOST_KEY_BYTES = 4096
 # Among the allowed hosts: whatever is an IP address.
 ANY_ADDRESS = "addresses"
 _HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
@@ -256,9 +258,25 @@ def _secret_key(environ: Mapping[str, str], data_dir: Path) -> str | None:
     if named:
         return _long_enough("DOCKERFW_SECRET_KEY_FILE", _file("DOCKERFW_SECRET_KEY_FILE", named))
     try:
-        return _long_enough("DOCKERFW_SECRET_KEY_FILE", (data_dir / "secret_key").read_text().strip())
+        return _long_enough("DOCKERFW_SECRET_KEY_FILE", _own_key(data_dir / "secret_key"))
     except OSError:
         return None
+
+
+def _own_key(path: Path) -> str:
+    """Read the key in the data directory: root does it too, and the owner of that folder is not root."""
+    allowed = "the secret key has to be a plain file of text: move away what is there"
+    if path.is_symlink():
+        raise SettingError("DOCKERFW_SECRET_KEY_FILE", str(path), allowed)
+    # Neither a link that comes at the last moment is followed, nor waited for the other end of a pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise SettingError("DOCKERFW_SECRET_KEY_FILE", str(path), allowed)
+        try:
+            return file.read(MOST_KEY_BYTES).decode().strip()
+        except ValueError:
+            raise SettingError("DOCKERFW_SECRET_KEY_FILE", str(path), allowed) from None
 
 
 def _long_enough(variable: str, key: str) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.installation import settings
+from scripts.installation.command import CONSOLE
 from tests.machine.installing import Installing
 from tests.machine.own import OwnMachine
 from tests.machine.sight import Sight
@@ -59,3 +61,15 @@ def test_the_help_comes_without_root(script: str) -> None:
         [ROOT / "scripts" / script, "--help"], capture_output=True, text=True, check=True, timeout=30
     )
     assert f"usage: scripts/{script}" in done.stdout
+
+
+def test_nothing_of_the_pages_can_keep_a_panic_from_the_console(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site.env").write_text("DOCKERFW_TIME_ZONE=Nowhere\n")
+    (tmp_path / "host.env").write_text("DOCKERFW_OBSERVE_SECONDS=30\n")
+    monkeypatch.setattr(settings, "SETTINGS", tmp_path)
+    environment = settings.console_environment()
+    assert environment == {"DOCKERFW_STATE_DIR": "/var/lib/dockerfw", "DOCKERFW_OBSERVE_SECONDS": "30"}
+    assert settings.root_environment().keys() > environment.keys()
+    assert frozenset({"panic", "release"}) == CONSOLE

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from scripts.installation import settings
 from scripts.installation.places import CODE, WEB_USER
 
-AS_ROOT = frozenset({"panic", "release", "doctor", "backup", "restore"})
+CONSOLE = frozenset({"panic", "release"})
+AS_ROOT = CONSOLE | {"doctor", "backup", "restore"}
 # Commands of manage.py that are no verbs of `firewall`.
 OWN = frozenset({"firstadmin", "changepassword", "createsuperuser"})
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "DOCKERFW_"))}
     environment = {
         **kept,
-        **(settings.root_environment() if as_root else settings.web_environment()),
+        **_settings(verb),
         # Who it was stands in the history, and sudo tells.
         "LOGNAME": os.environ.get("SUDO_USER") or os.environ.get("LOGNAME") or "root",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -44,6 +45,12 @@ def main(arguments: Sequence[str]) -> int:
     program = str(CODE / ".venv" / "bin" / "python")
     words = [program, str(CODE / "manage.py"), *([] if verb in OWN else ["firewall"]), *arguments]
     return os.execve(program, words, environment)
+
+
+def _settings(verb: str) -> dict[str, str]:
+    if verb in CONSOLE:
+        return settings.console_environment()
+    return settings.root_environment() if verb in AS_ROOT else settings.web_environment()
 
 
 if __name__ == "__main__":

@@ -75,10 +75,15 @@ def web_environment() -> dict[str, str]:
     return {"DOCKERFW_DATA_DIR": str(DATA), **read("web.env"), **read("site.env")}
 
 
+def console_environment() -> dict[str, str]:
+    """Return the variables for what root does in need: of the pages' none, which could keep it from that."""
+    host = {name: value for name, value in read("root-local.env").items() if name == "DOCKERFW_HOST"}
+    return {"DOCKERFW_STATE_DIR": str(STATE), **host, **read("host.env")}
+
+
 def root_environment() -> dict[str, str]:
     """Return the variables for what root does: the pages', and where the root worker's state is."""
-    host = {name: value for name, value in read("root-local.env").items() if name == "DOCKERFW_HOST"}
-    return {**web_environment(), "DOCKERFW_STATE_DIR": str(STATE), **host, **read("host.env")}
+    return {**web_environment(), **console_environment()}
 
 
 def changed_by_hand(path: Path) -> bool:

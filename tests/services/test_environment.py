@@ -89,6 +89,20 @@ def test_the_secret_key_is_made_once(tmp_path: Path) -> None:
     assert [entry.name for entry in (tmp_path / "data").iterdir()] == ["secret_key"]
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe", "bytes"])
+def test_only_a_plain_file_of_text_can_be_the_key(tmp_path: Path, kind: str) -> None:
+    path, elsewhere = tmp_path / "secret_key", tmp_path / "elsewhere"
+    elsewhere.write_text("s" * 50)
+    if kind == "link":
+        path.symlink_to(elsewhere)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"\xff" * 50)
+    with pytest.raises(SettingError, match="has to be a plain file of text"):
+        read_environment({"DOCKERFW_DATA_DIR": str(tmp_path)})
+
+
 def test_a_bad_setting_is_one_sentence_on_the_command_line(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "firewall", "parse"],
