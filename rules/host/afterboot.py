@@ -8,12 +8,11 @@ Docker, so until then the host is open as Docker and the others leave it; only t
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from rules.host.apply import look
 from rules.host.clock import boot_id
 from rules.host.confirmed import Confirmed, read_confirmed
-from rules.host.files import LockedOut, read_bounded, write_durably
+from rules.host.files import LockedOut
 from rules.host.restore import RestoreFailed, load, put_back, rehearse
 from rules.host.runner import CommandFailed
 from rules.host.state import StateDirectory, StateError
@@ -23,35 +22,28 @@ from rules.netfilter.render import render_restore
 
 logger = logging.getLogger("dockerfw.afterboot")
 
-MARK = "booted"
 PATIENCE_SECONDS = 5.0
 
 
 def load_after_boot(state: StateDirectory) -> bool:
     """Load what was kept last, unless this boot has had it; say whether it was loaded. Never raises."""
-    mark = state.path / MARK
     try:
         with state.lock(seconds=PATIENCE_SECONDS):
             confirmed = read_confirmed(state.boot)
-            boot = boot_id()
-            if _had(mark, boot) or (confirmed is not None and confirmed.boot == boot):
+            if state.had_boot() or (confirmed is not None and confirmed.boot == boot_id()):
                 return False
             loaded = confirmed is not None and state.read_window() is None and _load(confirmed)
-            write_durably(mark, boot.encode())
+            state.mark_boot()
             return loaded
     except (CommandFailed, RestoreFailed, NetfilterError, StateError, LockedOut, OSError) as error:
         logger.error("the revision that was kept last is not loaded after this boot: %s", error)
         return False
 
 
-def _had(mark: Path, boot: str) -> bool:
-    raw = read_bounded(mark, most=4096)
-    return raw is not None and raw.decode("ascii", "replace") == boot
-
-
 def _load(confirmed: Confirmed) -> bool:
     before = look(confirmed.backend)
-    if any(live.chain("filter", name) for live in before.rulesets.values() for name in _OWN):
+    # One family alone is what a worker leaves that was killed between both.
+    if all(any(live.chain("filter", name) for name in _OWN) for live in before.rulesets.values()):
         return False
     texts = {
         family: render_restore(confirmed.document, family, live=live, revision=confirmed.revision)

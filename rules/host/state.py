@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rules.host.bootfiles import boot_apply
+from rules.host.clock import boot_id
 from rules.host.files import (
     LockedOut,
     lock_holders,
@@ -59,6 +60,7 @@ class StateDirectory:
         self._undo = path / "undo.json"
         self._lock = path / "lock"
         self._released = path / "released"
+        self._booted = path / "booted"
 
     def prepare(self) -> None:
         """Make the directories that are missing, and keep others out of them. Raises OSError."""
@@ -174,6 +176,16 @@ class StateDirectory:
     def mark_released(self) -> None:
         """Remember, until another revision is kept, that the console let go of the host. Raises OSError."""
         write_durably(self._released, boot_apply(self.boot).encode())
+        self.mark_boot()
+
+    def had_boot(self) -> bool:
+        """Say whether this boot needs no loading any more. Raises OSError."""
+        raw = read_bounded(self._booted, most=4096)
+        return raw is not None and raw.decode("ascii", "replace") == boot_id()
+
+    def mark_boot(self) -> None:
+        """Remember that this boot needs no loading: it was done, or is not wanted. Raises OSError."""
+        write_durably(self._booted, boot_id().encode())
 
     def _kill_holders(self) -> None:
         for pid in lock_holders(self._lock):

@@ -143,6 +143,9 @@ def state_put(state: StateDirectory, stored: StoredState, *, sequence: int, asid
         _copy(kept, state.path)
         shutil.rmtree(kept, ignore_errors=True)
         raise
+    # Restoring loads nothing, and neither shall a container that starts with it before the next boot.
+    with contextlib.suppress(OSError):
+        state.mark_boot()
     if not was_used:
         shutil.rmtree(kept, ignore_errors=True)
 

@@ -10,8 +10,23 @@ import pytest
 from rules.host.afterboot import load_after_boot
 from rules.host.confirmed import CONFIRMED
 from rules.host.minder import Minder
+from rules.host.panic import release
 from rules.host.state import StateDirectory
-from tests.host.hosts import add_foreign, answer, document, foreign_lines, held, load, order, run, told
+from rules.host.stored import state_alone, state_check, state_put, state_take
+from tests.host.hosts import (
+    ADDRESS,
+    FOREIGN,
+    PLAIN_INPUT,
+    add_foreign,
+    answer,
+    document,
+    foreign_lines,
+    held,
+    load,
+    order,
+    run,
+    told,
+)
 from tests.kernel.namespace import FAMILIES, Backend, Namespace
 
 pytestmark = pytest.mark.kernel
@@ -77,6 +92,45 @@ def test_a_boot_without_the_boot_unit_is_made_good(
     now = held(inside, backend)
     assert not load_after_boot(state)
     assert held(inside, backend) == now
+
+
+def test_a_worker_that_was_killed_between_the_families_is_made_good(
+    inside: Namespace, backend: Backend, state: StateDirectory
+) -> None:
+    before = keep_and_boot(inside, state, backend)
+    assert load_after_boot(state)
+    (state.path / "booted").unlink()
+    for words in ("-F", "-X"):
+        inside.iptables(words, backend=backend, family=6)
+    inside.restore(FOREIGN.format(input=PLAIN_INPUT, address=ADDRESS[6]), backend, 6, counters=True)
+    assert held(inside, backend)[6] != before[6]
+    assert load_after_boot(state)
+    assert {int(family): lines for family, lines in held(inside, backend).items()} == before
+
+
+def test_what_was_let_go_in_this_boot_is_not_loaded_again(
+    inside: Namespace, backend: Backend, state: StateDirectory
+) -> None:
+    keep_and_boot(inside, state, backend)
+    release(state)
+    now = held(inside, backend)
+    assert not load_after_boot(state)
+    assert held(inside, backend) == now
+
+
+def test_a_restored_revision_waits_for_the_next_boot(
+    inside: Namespace, backend: Backend, state: StateDirectory
+) -> None:
+    keep_and_boot(inside, state, backend)
+    stored = state_check(state_take(state))
+    assert stored.confirmed is not None
+    with state_alone(state), state_put(state, stored, sequence=5, aside="before"):
+        pass
+    now = held(inside, backend)
+    assert not load_after_boot(state)
+    assert held(inside, backend) == now
+    (state.path / "booted").write_text("an-earlier-one")
+    assert load_after_boot(state)
 
 
 def test_what_the_boot_unit_has_loaded_is_left_alone(
