@@ -50,6 +50,16 @@ def test_root_becomes_the_owner_for_it(database: Path) -> None:
     assert os.geteuid() == 0
 
 
+def test_a_link_to_a_file_of_roots_makes_nobody_root(database: Path, tmp_path: Path) -> None:
+    roots = tmp_path / "roots"
+    roots.touch()
+    database.unlink()
+    database.symlink_to(roots)
+    said = as_owner(database, lambda: {"uid": os.geteuid()})
+    assert said == {"uid": SOMEBODY}
+    assert roots.read_bytes() == b""
+
+
 def test_what_is_roots_own_is_asked_at_once(tmp_path: Path) -> None:
     assert as_owner(tmp_path, lambda: {"pid": os.getpid()}) == {"pid": os.getpid()}
 
