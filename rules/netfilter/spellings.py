@@ -234,7 +234,7 @@ def icmpv6_type(words: Words, family: Family) -> Words:
 
 
 def rate(words: Words, family: Family) -> Words:
-    """number "/" unit, as the time between two packets, which is what the kernel keeps."""
+    """number "/" unit, in the shortest unit with the same time between packets, which the kernel keeps."""
 
     def spell(text: str) -> str:
         count, _, unit = text.partition("/")
@@ -243,9 +243,19 @@ def rate(words: Words, family: Family) -> Words:
             name = "second"
         if name is None or not count.isascii() or not count.isdigit() or int(count[:9]) == 0:
             return text
-        return f"{_RATE_SCALE * _RATE_UNITS[name] // int(count[:9])}/{_RATE_SCALE}"
+        wanted = int(count[:9])
+        between = _RATE_SCALE * _RATE_UNITS[name] // wanted
+        return _rate_text(between) if between else f"{wanted}/{name}"
 
     return _one(words, spell)
+
+
+def _rate_text(between: int) -> str:
+    """Return the rate with so much time between packets; one that was read has a spelling that gives it."""
+    ticks = ((name, _RATE_SCALE * seconds) for name, seconds in _RATE_UNITS.items())
+    return next(
+        f"{count}/{name}" for name, unit in ticks if (count := unit // between) and unit // count == between
+    )
 
 
 def comment(words: Words, family: Family) -> Words:
@@ -286,7 +296,7 @@ def probability(words: Words, family: Family) -> Words:
     def spell(text: str) -> str:
         if not re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}", text):
             return text
-        return str(round(float(text) * 0x80000000))
+        return f"{round(float(text) * 0x80000000) / 0x80000000:.11f}".rstrip("0").rstrip(".")
 
     return _one(words, spell)
 

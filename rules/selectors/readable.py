@@ -5,6 +5,7 @@ Owns the wording of the live page. What it has no words for it shows as iptables
 
 from __future__ import annotations
 
+from rules.netfilter import spellings
 from rules.netfilter.model import Option, Rule
 from rules.netfilter.tokens import printable
 
@@ -29,8 +30,11 @@ _WORDS = {
     "--src-type": "source is {}",
     "--dst-type": "destination is {}",
     "--limit": "at most {}",
+    "--hashlimit-upto": "at most {}",
+    "--hashlimit-above": "more than {}",
     "--comment": "",
 }
+_RATES = {"--limit", "--hashlimit-upto", "--hashlimit-above"}
 
 
 def readable_rule(rule: Rule) -> str:
@@ -58,7 +62,8 @@ def readable_target(rule: Rule) -> str:
 
 
 def _option(module: str | None, option: Option) -> str:
-    value = printable(" ".join(option.values))
+    values = spellings.rate(option.values, 4) if option.name in _RATES else option.values
+    value = printable(" ".join(values))
     wording = _WORDS.get(option.name)
     if wording is None:
         plain = f"{option.name} {value}".strip()

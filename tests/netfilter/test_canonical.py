@@ -45,6 +45,13 @@ SAME: list[tuple[Family, str, str]] = [
     (4, f"-m comment --comment {300 * 'x'}", f"-m comment --comment {255 * 'x'}"),
     (4, "-p udp -m mark --mark 1 --dport 5", "-p udp -m udp --dport 5 -m mark --mark 1"),
     (4, "-m limit --limit 5/minute --limit-burst 5", "-m limit --limit 5/min"),
+    (4, "-m limit --limit 420/min", "-m limit --limit 7/sec"),
+    (4, "-m limit --limit 86400/day", "-m limit --limit 60/min"),
+    (
+        4,
+        "-m statistic --mode random --probability 0.33",
+        "-m statistic --mode random --probability .33000000007",
+    ),
     (4, "-m recent --set", "-m recent --set --name DEFAULT --mask 255.255.255.255 --rsource"),
     (4, "-j nosuch --x", "--jump nosuch --x"),
 ]
@@ -68,6 +75,8 @@ DIFFERENT: list[tuple[Family, str, str]] = [
     (4, "-m conntrack --ctorigdstport 5", "-m conntrack --ctorigdstport 5 --ctdir ORIGINAL"),
     (4, "-m limit --limit 1/s -m mark --mark 1", "-m mark --mark 1 -m limit --limit 1/s"),
     (4, "-m limit --limit 1/s", "-m limit --limit 1/min"),
+    (4, "-m limit --limit 999/day", "-m limit --limit 1000/day"),
+    (4, "-m limit --limit 20000/s", "-m limit --limit 30000/s"),
     (4, "-m nosuch --x 1", "-m nosuch --x 2"),
     (4, "-m nosuch --x --y", "-m nosuch --y --x"),
     (4, "-j REJECT", "-j REJECT --reject-with icmp-host-prohibited"),
@@ -103,9 +112,7 @@ def test_table_and_chain_count_and_counters_and_line_do_not() -> None:
 @pytest.mark.parametrize(("family", "one", "other"), SAME)
 def test_the_canonical_form_of_the_canonical_form_is_itself(family: Family, one: str, other: str) -> None:
     form = canonical(family, one)
-    # A rate is kept as the time between packets, which is no spelling that iptables takes.
-    if "limit" not in form:
-        assert canonical_text(form, family) == form
+    assert canonical_text(form, family) == form
 
 
 @pytest.mark.parametrize(

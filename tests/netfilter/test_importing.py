@@ -22,7 +22,15 @@ def imported(*rules: str) -> Imported:
         ("-A INPUT -j mine", "it calls the chain mine"),
         ("-A INPUT ! -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -j ACCEPT", "it says what must not match (! -s)"),
         ("-A INPUT -d 10.0.0.1/32 -p tcp -j ACCEPT", "a rule cannot say -d 10.0.0.1/32"),
-        ("-A INPUT -m limit --limit 5/min -j ACCEPT", "a rule cannot say -m limit"),
+        ("-A INPUT -m limit --limit 3/min -j ACCEPT", "a rule cannot say -m limit --limit 3/minute"),
+        (
+            "-A INPUT -m hashlimit --hashlimit-upto 50/sec -j ACCEPT",
+            "a rule cannot say -m hashlimit --hashlimit-upto 50/second",
+        ),
+        (
+            "-A INPUT -m statistic --mode random --probability 0.5 -j ACCEPT",
+            "a rule cannot say -m statistic --mode random",
+        ),
         ("-A INPUT -s 192.0.2.1/32 -j DROP", "it refuses"),
         ("-A INPUT -i eth0 -p tcp -m tcp --dport 22 -j ACCEPT", "it holds for the interface eth0 only"),
         ("-A INPUT -p tcp", "it has no target"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rules.models import Host
+from rules.netfilter.model import Rule
 from rules.selectors.live import LiveChain, LiveView, live_view
+from rules.selectors.readable import readable_rule
 from rules.selectors.snapshots import SnapshotView, latest_snapshot
 from tests.queue.conftest import RedisServer
 from tests.services.kernel import snapshot_store
@@ -73,6 +75,18 @@ def test_chains_as_the_kernel_holds_them(local: Host) -> None:
     assert odd.readable == "u32 --u32 0x0=0x1"
     assert odd.target == "REJECT --reject-with icmp-host-prohibited"
     assert view.rules == view.matching == 6
+
+
+@pytest.mark.parametrize(
+    ("match", "words"),
+    [
+        ("-m limit --limit 3/min", "at most 3/minute"),
+        ("-m limit --limit 5/sec --limit-burst 9", "at most 5/second, limit --limit-burst 9"),
+        ("-m hashlimit --hashlimit-above 20/hour", "more than 20/hour"),
+    ],
+)
+def test_a_limit_reads_as_people_write_it(match: str, words: str) -> None:
+    assert readable_rule(Rule("filter", "INPUT", None, f"-A INPUT {match} -j ACCEPT", 1)) == words
 
 
 def test_rates_since_the_last_look_tell_equal_rules_apart(local: Host) -> None:
