@@ -119,7 +119,7 @@ def import_print(options: argparse.Namespace, output: Output) -> int:
 def report_import(imported: Imported, output: Output) -> None:
     """Say on standard error what an import noted and what it left out, line by line."""
     for note in imported.notes:
-        output.note(str(getattr(note, "message", note)))
+        output.note(str(note))
     for skipped in imported.skipped:
         output.note(f"line {skipped.line}: {skipped.text}: {skipped.reason}")
 

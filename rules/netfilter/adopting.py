@@ -15,7 +15,7 @@ from rules.netfilter.canonical import canonical_text
 from rules.netfilter.document import make_document
 from rules.netfilter.document_values import Document, DocumentRule, Settings
 from rules.netfilter.fields import Note
-from rules.netfilter.importing import Imported, import_rulesets
+from rules.netfilter.importing import NO_COMMENTS, Imported, import_rulesets
 from rules.netfilter.model import Chain, Family, Ruleset, Table
 from rules.netfilter.own import DOCKER_USER, FILTERS_HOST, OWN_CHAINS, body, own_rules, rule_id_of
 from rules.netfilter.owners import FAMILY_NAMES
@@ -43,8 +43,8 @@ def adopt_live(live: Mapping[Family, Ruleset], draft: Document) -> Imported | No
     document = make_document(
         _settings(imported.document.settings, draft.settings, loaded), (*rules, *resting), draft.expectations
     )
-    # Those without a path are about the file, and this is none.
-    notes = [note for note in imported.notes if note.path]
+    # The comments come from the draft.
+    notes = [note for note in imported.notes if note.message != NO_COMMENTS]
     notes += [
         Note(rule.id, "IPv4 and IPv6 hold different lines of this rule: the draft allows what either does")
         for rule in rules

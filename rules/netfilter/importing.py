@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from rules.netfilter.allowances import Allowance, InexpressibleError, read_allowance
 from rules.netfilter.canonical import canonical_text
+from rules.netfilter.describe import counted
 from rules.netfilter.document import FORMAT, parse_document, validate_rule
 from rules.netfilter.document_values import Document, Settings
 from rules.netfilter.errors import DocumentError, ParseError
@@ -39,12 +40,16 @@ from rules.netfilter.render import wanted_chains
 from rules.netfilter.replay import parse_restore
 from rules.netfilter.tokens import printable
 
+NO_COMMENTS: Final = "these are dockerfw's own rules; the kernel has no comments of them"
+"""What is noted of a file that holds our own chains."""
+
 _SCOPES: Final = {
     INPUT: "host",
     FILTERS_HOST: "host",
     FILTERS_CONTAINERS: "container",
     DOCKER_USER: "container",
 }
+_RULE_PATH = re.compile(r"\brules\[[0-9]+\]")
 _IPV6 = re.compile(r"-[sd] [0-9a-f.]*:|ipv6-icmp|icmp6|icmpv6", re.ASCII)
 _OWNERS = {
     "docker": "Docker's own; it stays as it is",
@@ -267,33 +272,26 @@ class _Import:
             self.icmp = (
                 "accept" if any(body(rule) in wanted for rules in hosts for rule in rules) else "refuse"
             )
-            self.notes.append(
-                Note(
-                    "",
-                    f"line {label.line}: these are dockerfw's own rules; the kernel has no comments of them",
-                )
-            )
+            self.notes.append(Note(f"line {label.line}", NO_COMMENTS))
 
     def _settle_trusted(self) -> None:
         for name in sorted(self.trusted):
             if any(interfaces_overlap(name, other) for other in self.external):
                 self.trusted.discard(name)
-                self.notes.append(
-                    Note("settings.trusted_interfaces", f"{name} is external, so it is not trusted")
-                )
+                self.notes.append(Note("", f"The interface {name} is external, so it is not trusted."))
 
     def _note_port_kind(self) -> None:
         inner = [rule for rule in self.rules if rule["port_kind"] == "container"]
         if inner:
             self.notes.append(
                 Note(
-                    "rules",
-                    f"{len(inner)} of the rules match --dport, which for a container is the port inside it, "
-                    "not the published one. They are kept so (port_kind container); check what was meant.",
+                    "",
+                    f"In {counted(len(inner), 'rule')} for containers --dport is the port inside the "
+                    "container, not the published one. That is kept; check what was meant.",
                 )
             )
         if self.rules and self.family == 4:
-            self.notes.append(Note("rules", "rules without a source will hold for IPv6 as well as for IPv4"))
+            self.notes.append(Note("", "Rules without a source will hold for IPv6 as well as for IPv4."))
 
     def _is_valid(self, values: dict[str, Any]) -> bool:
         rule: Rule = values["line"]
@@ -335,6 +333,11 @@ def _comment(text: str) -> str:
 
 
 def _with_line(note: Note, lines: dict[str, Rule]) -> Note:
+    """Return a note of the document as one of the file, which has lines and no paths."""
+
+    def line(path: str) -> str:
+        return f"line {lines[path].line}" if path in lines else path
+
     path, _, rest = note.path.partition(".")
-    rule = lines.get(path)
-    return note if rule is None else Note(f"line {rule.line}" + (f", {rest}" if rest else ""), note.message)
+    message = _RULE_PATH.sub(lambda found: line(found[0]), note.message)
+    return Note(line(path) + (f", {rest}" if rest else ""), message)

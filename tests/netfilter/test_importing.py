@@ -66,6 +66,23 @@ def test_a_usual_host_firewall_is_taken() -> None:
     ]
 
 
+def test_notes_are_sentences_about_the_file_and_know_no_paths_of_a_document() -> None:
+    found = imported(
+        "-A INPUT -i eth0 -j ACCEPT",
+        "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT",
+        "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT",
+        "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 80 -j ACCEPT",
+        "-A DOCKER-USER -i eth0 -j DROP",
+    )
+    assert [str(note) for note in found.notes] == [
+        "The interface eth0 is external, so it is not trusted.",
+        "In 1 rule for containers --dport is the port inside the container, not the published one. "
+        "That is kept; check what was meant.",
+        "Rules without a source will hold for IPv6 as well as for IPv4.",
+        "line 10: the same rule as line 9: it is kept once",
+    ]
+
+
 def test_what_is_no_ruleset_says_where() -> None:
     with pytest.raises(ParseError, match="line 1"):
         import_save("hello")
