@@ -107,4 +107,6 @@ def _shown(cell: Cell | None, words: Sequence[str]) -> str:
 
 
 def _line(fields: Sequence[str]) -> str:
-    return f"| {' | '.join(fields)} |"
+    """Write a row; what would end a cell or the row inside of one is escaped."""
+    cells = (" ".join(field.split()).replace("|", "\\|") for field in fields)
+    return f"| {' | '.join(cells)} |"

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests import matrix_results
-from tests.matrix_results import Cell, Record, read_record, render_table, with_generated, write_record
+from tests.matrix_results import (
+    Cell,
+    Record,
+    read_record,
+    render_table,
+    render_versions,
+    with_generated,
+    write_record,
+)
 
 RECORD = Record(
     "2026-05-03",
@@ -39,6 +47,13 @@ def test_the_same_words_are_told_once_below_the_table() -> None:
     rows = {"bridge": "default bridge", "host": "host", "unused": "never tried"}
     columns = {"20.10": "Docker 20.10", "26.1": "Docker 26.1"}
     assert render_table(RECORD, "ipv6", "IPv6", rows, columns) == TABLE
+
+
+def test_each_row_is_closed_whatever_its_texts_hold() -> None:
+    record = Record("2026-05-03", {"a|b": {"docker": "26.1\n| 5"}}, (Cell("t", "r", "c", "ok"),))
+    rows = render_table(record, "t", "x|y", {"r": "one\ntwo"}, {"c": "|"}).splitlines()
+    assert rows == [r"| x\|y | \| |", "| --- | --- |", "| one two | ok |"]
+    assert r"| a\|b | 26.1 \| 5 |" in render_versions(record, "host", ["docker"]).splitlines()
 
 
 def test_only_the_marked_part_of_a_page_is_written_anew() -> None:
