@@ -58,6 +58,12 @@ def changes_to(old: DocumentRule, new: DocumentRule) -> tuple[wording.FieldPair,
 
 
 @register.filter
+def before(old: DocumentRule, new: DocumentRule) -> str:
+    """Say in one sentence what of the first rule is not so in the second."""
+    return wording.words_before(old, new)
+
+
+@register.filter
 def setting_label(name: str) -> str:
     """Name a setting as its form does."""
     return wording.SETTING_WORDS.get(name, name)

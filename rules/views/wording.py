@@ -79,6 +79,25 @@ def rule_changes(old: DocumentRule, new: DocumentRule) -> tuple[FieldPair, ...]:
     return tuple(pair for pair in rule_pairs(rule_values(old), rule_values(new)) if pair.differs)
 
 
+def words_before(old: DocumentRule, new: DocumentRule) -> str:
+    """Say what an old version of a rule was where the new one differs: `Before: port 22, from anyone.`"""
+    before, after = rule_values(old), rule_values(new)
+    parts = [_before(name, before[name]) for name in _FIELDS if before[name] != after[name]]
+    return f"Before: {', '.join(parts)}."
+
+
+def _before(name: str, value: object) -> str:
+    words = field_words(name, value)
+    if name == "ports":
+        count = len(value) if isinstance(value, Sequence) else 0
+        return f"{'port' if count == 1 and '-' not in words else 'ports'} {words}" if count else "all ports"
+    if name == "comment":
+        return f"the comment \u201c{words}\u201d" if value else "no comment"
+    if name == "enabled":
+        return "enabled" if value else "disabled"
+    return {"scope": "on {}", "protocol": "protocol {}", "source": "from {}"}.get(name, "{}").format(words)
+
+
 def field_words(name: str, value: object) -> str:
     """Return one field of a rule in words."""
     if name == "enabled":

@@ -52,7 +52,7 @@ def test_rows_are_marked_and_can_be_undone(signed_in: Client, host: Host, alice:
     rule_delete(host=host, actor=alice, key=gone.key, version=1)
     new = add(host, alice, {"ports": ["443"]})
     words = text_of(signed_in.get(RULES))
-    assert "2222 /tcp changed Undo Ports was 22" in words
+    assert "2222 /tcp changed Undo Before: port 22." in words
     assert "to be removed 80 /tcp" in words
     assert "443 /tcp new" in words
     for key in (ssh.key, gone.key, new.key):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
 from rules.forms import split_names, split_ports
+from rules.netfilter.document_values import DocumentRule
 from rules.templatetags.dockerfw import ago, amount, duration, icon, size, when, when_exactly
-from rules.templatetags.rule_words import owner_word, setting_value
+from rules.templatetags.rule_words import before, owner_word, setting_value
 
 NOON = datetime.datetime(2025, 3, 4, 12, 30, 15, tzinfo=datetime.UTC)
 
@@ -85,3 +88,23 @@ def test_what_is_typed_is_split_and_never_lost() -> None:
     assert split_ports("ssh,, 22 ") == ["ssh", "22"]
     assert split_ports("8000\u20138010 9000:9010") == ["8000-8010", "9000-9010"]
     assert split_names("lo, wg0 lo") == ["lo", "wg0"]
+
+
+@pytest.mark.parametrize(
+    ("old", "words"),
+    [
+        ({"ports": ("8080",)}, "Before: port 8080."),
+        ({"ports": ("8080-8089",)}, "Before: ports 8080-8089."),
+        ({"ports": ("80", "443"), "source": "any"}, "Before: ports 80, 443, from anyone."),
+        ({"ports": (), "protocol": "udp"}, "Before: protocol udp, all ports."),
+        ({"scope": "both", "enabled": False}, "Before: on host and containers, disabled."),
+        ({"port_kind": "container"}, "Before: container port."),
+        ({"comment": "ssh"}, "Before: the comment \u201cssh\u201d."),
+        ({"comment": ""}, "Before: no comment."),
+    ],
+)
+def test_what_a_rule_was_before(old: dict[str, Any], words: str) -> None:
+    new = DocumentRule(
+        id="k3f9", scope="host", protocol="tcp", ports=("22",), source="192.0.2.0/24", comment="new"
+    )
+    assert before(replace(new, **old), new) == words
