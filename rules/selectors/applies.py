@@ -81,10 +81,15 @@ def awaiting_view(host: Host) -> ApplyView | None:
 
     The root worker's own word counts before the clerk has written it down.
     """
-    waiting = Apply.objects.filter(host=host, state__in=Apply.UNFINISHED)
-    apply = waiting.select_related("revision", "host").first()
-    view = apply_view(apply) if apply else None
+    view = unfinished_view(host)
     return view if view is not None and view.window is not None else None
+
+
+def unfinished_view(host: Host) -> ApplyView | None:
+    """Return the apply of a host after which another one may start, None when one may start now."""
+    unfinished = Apply.objects.filter(host=host, state__in=Apply.UNFINISHED)
+    apply = unfinished.select_related("revision", "host").first()
+    return apply_view(apply) if apply else None
 
 
 def apply_view(apply: Apply) -> ApplyView:

@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 
 from dockerfw_site.version import VERSION
 from rules.models import Host
-from rules.selectors.applies import awaiting_view
+from rules.selectors.applies import unfinished_view
 from rules.selectors.drafts import host_default, host_get, pending_diff
 from rules.selectors.hosts import many_hosts
 
@@ -30,13 +30,15 @@ def host_or_404(host_name: str) -> Host:
 def page_context(host: Host | None, *, section: str) -> dict[str, Any]:
     """Return what the frame of a page shows; without a host, that of the default one."""
     host = host or host_default()
-    waiting = awaiting_view(host)
+    unfinished = unfinished_view(host)
+    waiting = unfinished if unfinished is not None and unfinished.window is not None else None
     return {
         "version": VERSION,
         "host": host,
         "many_hosts": many_hosts(),
         "section": section,
         "pending": pending_diff(host).count,
+        "unfinished": unfinished is not None,
         "open_apply": waiting.apply if waiting else None,
         "open_window": waiting.window if waiting else None,
     }

@@ -35,6 +35,10 @@ def test_the_countdown_and_keep(stack: Stack, alice: Person, bob: Person, screen
     alice.add_rule("container", "9101", comment="to be kept")
     start(alice, "Look first, then keep", "60")
     assert stack.our_rules() != before
+    pages = alice.page.get_by_role("navigation", name="Pages")
+    expect(pages.locator("[aria-current]")).to_have_text("History")
+    expect(alice.page.locator("#pending-banner")).to_contain_text("not confirmed yet")
+    expect(alice.page.locator("#pending-banner a")).to_have_count(0)
     first = left(alice)
     assert 40 < first <= 60
     alice.page.wait_for_timeout(2100)

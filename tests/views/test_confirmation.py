@@ -193,6 +193,34 @@ def test_every_other_page_has_a_line_about_it(working: Client, path: str, apply:
     assert "not confirmed" not in text_of(working.get(f"{HOST}/"))
 
 
+def test_no_page_leads_to_a_review_whose_apply_is_refused(
+    working: Client, host: Host, path: str, apply: Apply
+) -> None:
+    button = 'class="button" href="/hosts/local/review/"'
+    for place in (path, f"{path}status/", f"{HOST}/rules/"):
+        words = text_of(page := working.get(place))
+        assert "pending changes , not confirmed yet." in words
+        assert button not in page.content.decode()
+    outcome_record(outcome=outcome_of(apply, "rolled_back", 1))
+    for place in (path, f"{path}status/", f"{HOST}/rules/"):
+        words = text_of(page := working.get(place))
+        assert "pending changes , not in the kernel yet." in words
+        assert button in page.content.decode()
+
+
+def test_the_page_of_an_apply_that_htmx_puts_in_brings_its_navigation(
+    working: Client, host: Host, alice: Actor
+) -> None:
+    review = working.get(f"{HOST}/review/").content.decode()
+    assert 'hx-select-oob="#pages,' in review
+    host.refresh_from_db()
+    values = {"version": host.draft_version, "sequence": host.sequence, "message": "m", "window": "60"}
+    answer = working.post(f"{HOST}/review/", values, headers=HTMX).content.decode()
+    pages = re.search(r'<nav [^>]*id="pages".*?</nav>', answer, re.DOTALL)
+    assert pages
+    assert re.findall(r'aria-current="page">(\w+)', pages[0]) == ["History"]
+
+
 def test_the_review_asks_for_the_window(working: Client, host: Host, alice: Actor) -> None:
     page = working.get(f"{HOST}/review/")
     assert '<option value="60" selected>1 minute</option>' in page.content.decode()

@@ -32,12 +32,16 @@
     if (event.persisted) window.location.reload();
   });
 
-  document.addEventListener("DOMContentLoaded", function () {
+  function showCurrent() {
     const current = document.querySelector(".nav a[aria-current]");
     const strip = document.querySelector(".nav");
     if (current && strip && strip.scrollWidth > strip.clientWidth) {
       strip.scrollLeft = current.offsetLeft - (strip.clientWidth - current.offsetWidth) / 2;
     }
+  }
+  document.addEventListener("DOMContentLoaded", showCurrent);
+  document.addEventListener("htmx:oobAfterSwap", function (event) {
+    if (event.detail.target.id === "pages") showCurrent();
   });
 
   // The account menu closes as a menu does.
