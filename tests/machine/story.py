@@ -223,6 +223,8 @@ class Story:
         older.cancel(self.machine)
         self._expect_loaded(1)
         upgraded = self.installing.upgrade("0.1.0")
+        # (What the kernel holds already is not applied again.)
+        self._apply_and_keep(other=False)
         self._apply_and_keep(other=True)
         # It sees each boot; the last one's id is the first that this root worker has.
         self.boots = [self.sight.boot_id()]
