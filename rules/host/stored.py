@@ -134,13 +134,16 @@ def state_put(state: StateDirectory, stored: StoredState, *, sequence: int, asid
     """
     kept = state.path / aside
     was_used = state_is_used(state)
-    _copy(state.path, kept)
+    try:
+        _copy(state.path, kept)
+    except BaseException:
+        shutil.rmtree(kept, ignore_errors=True)
+        raise
     try:
         _put(state, stored, sequence)
         yield str(kept) if was_used else ""
     except BaseException:
-        _empty(state.path)
-        _copy(kept, state.path)
+        _take_back(kept, state.path)
         shutil.rmtree(kept, ignore_errors=True)
         raise
     # Restoring loads nothing, and neither shall a container that starts with it before the next boot.
@@ -202,10 +205,14 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copy2(path, target / name)
 
 
-def _empty(folder: Path) -> None:
+def _take_back(kept: Path, folder: Path) -> None:
+    """Put back by renaming alone, which needs no room and leaves no moment without a sequence number."""
     for name in _OWN:
-        path = folder / name
-        if path.is_symlink() or path.is_file():
-            path.unlink()
-        elif path.is_dir():
-            shutil.rmtree(path)
+        path, former = folder / name, kept / name
+        if path.is_dir() and not path.is_symlink():
+            os.replace(path, kept / f"{name}.failed")
+        elif not os.path.lexists(former):
+            path.unlink(missing_ok=True)
+        if os.path.lexists(former):
+            os.replace(former, path)
+    sync_directory(folder)

@@ -1,0 +1,80 @@
+"""A state restored where the disk is really full: what was there before is there again, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from rules.host.bootfiles import switch_boot_set, write_boot_set
+from rules.host.confirmed import Confirmed, read_confirmed
+from rules.host.state import Begun, StateDirectory
+from rules.host.stored import StoredState, state_alone, state_put
+from rules.netfilter.document import parse_document
+from tests.faults.disk import SmallDisk
+from tests.host.hosts import document
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+
+
+def confirmed(revision: int) -> Confirmed:
+    return Confirmed(str(uuid4()), revision, "nft", "boot", parse_document(document("22")))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    small = SmallDisk(tmp_path / "disk", size="256k")
+    yield small
+    small.close()
+
+
+@pytest.fixture
+def state(disk: SmallDisk) -> StateDirectory:
+    """A state on the small disk: sequence number 7, revision 1 kept."""
+    one = StateDirectory(disk.seen / "state")
+    one.prepare()
+    one.write_begun(Begun(7, ""))
+    kept = confirmed(1)
+    write_boot_set(kept, boot=one.boot)
+    switch_boot_set(kept.apply, one.boot)
+    return one
+
+
+def put(state: StateDirectory, then: Callable[[], None]) -> None:
+    stored = StoredState(9, confirmed(2), {})
+    with state_alone(state), state_put(state, stored, sequence=9, aside="aside"):
+        assert state.last_begun().sequence == 9
+        then()
+
+
+def names(state: StateDirectory) -> list[str]:
+    return sorted(str(path) for path in state.path.rglob("*") if "lock" not in path.name)
+
+
+def test_a_full_disk_before_it_changes_nothing(disk: SmallDisk, state: StateDirectory) -> None:
+    before = names(state)
+    for name in ("lock", "worker.lock", "watchdog.lock"):
+        (state.path / name).touch()
+    disk.fill()
+    with pytest.raises(OSError, match="No space left"):
+        put(state, then=lambda: None)
+    assert names(state) == before
+    assert state.last_begun().sequence == 7
+
+
+def test_what_fails_later_on_a_full_disk_is_taken_back(disk: SmallDisk, state: StateDirectory) -> None:
+    def fail() -> None:
+        disk.fill()
+        raise InterruptedError
+
+    before = names(state)
+    with pytest.raises(InterruptedError):
+        put(state, then=fail)
+    assert names(state) == before
+    assert state.last_begun().sequence == 7
+    kept = read_confirmed(state.boot)
+    assert kept is not None
+    assert kept.revision == 1
