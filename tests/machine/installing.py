@@ -82,7 +82,8 @@ class Installing:
         return "bad arguments and a call without root get one sentence; there is nothing to take out yet"
 
     def install(self) -> str:
-        """Install, and look at what it put in."""
+        """Install out of a clone that its owner alone can read, and look at what it put in."""
+        self.machine.sh(f"chmod -R go= {CLONE}")
         done = self._installed()
         link = re.search(r"http://127\.0\.0\.1:8000/setup/\S+", done.stdout)
         expect(link is not None, done.stdout)
