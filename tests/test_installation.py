@@ -15,6 +15,7 @@ import pytest
 
 from scripts.installation import settings
 from scripts.installation.command import CONSOLE
+from scripts.installation.health import asked_name
 from tests.machine.installing import Installing
 from tests.machine.own import OwnMachine
 from tests.machine.sight import Sight
@@ -73,3 +74,17 @@ def test_nothing_of_the_pages_can_keep_a_panic_from_the_console(
     assert environment == {"DOCKERFW_STATE_DIR": "/var/lib/dockerfw", "DOCKERFW_OBSERVE_SECONDS": "30"}
     assert settings.root_environment().keys() > environment.keys()
     assert frozenset({"panic", "release"}) == CONSOLE
+
+
+@pytest.mark.parametrize(
+    ("allowed", "name"),
+    [
+        ("", "127.0.0.1"),
+        ("*", "127.0.0.1"),
+        ("addresses", "127.0.0.1"),
+        (".example.org, localhost", "x.example.org"),
+        ("firewall.example.org", "firewall.example.org"),
+    ],
+)
+def test_the_pages_are_asked_under_a_name_that_they_answer(allowed: str, name: str) -> None:
+    assert asked_name(allowed) == name

@@ -9,6 +9,7 @@ import time
 from redis import Redis
 from redis.exceptions import RedisError
 
+from dockerfw_site.environment import ANY_ADDRESS
 from scripts.installation import settings, systemd
 from scripts.installation.places import SERVICES, WEB
 from scripts.installation.systemd import InstallationError
@@ -54,13 +55,19 @@ def _missing() -> tuple[str, str] | None:
     return None
 
 
+def asked_name(allowed: str) -> str:
+    """Return a name for which the pages may be asked, of DOCKERFW_ALLOWED_HOSTS."""
+    names = allowed.replace(",", " ").split()
+    if not names or names[0] in ("*", ANY_ADDRESS):
+        return LISTENS
+    return f"x{names[0]}" if names[0].startswith(".") else names[0]
+
+
 def _pages_answer() -> bool:
-    names = settings.read("site.env").get("DOCKERFW_ALLOWED_HOSTS", "").replace(",", " ").split()
-    # A name for which the pages may be asked.
-    name = f"x{names[0]}" if names and names[0].startswith(".") else names[0] if names else LISTENS
+    name = asked_name(settings.read("site.env").get("DOCKERFW_ALLOWED_HOSTS", ""))
     try:
         connection = http.client.HTTPConnection(*address(), timeout=3)
-        connection.request("GET", "/healthz", headers={"Host": LISTENS if name == "*" else name})
+        connection.request("GET", "/healthz", headers={"Host": name})
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
