@@ -248,7 +248,8 @@ def _go_there(state: StateDirectory, worker: Found) -> str:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text(errors="replace")
+        # Redis' user may put a pipe there, on which root would wait for ever.
+        return path.read_text(errors="replace") if path.is_file() else None
     except OSError:
         return None
 
