@@ -105,7 +105,11 @@ def _take_out(*, purge: bool, chains: bool) -> list[str]:
         # Its user goes, and the number of that user may become somebody else's.
         files.give(DATA, 0, 0)
     _remove_accounts()
-    for place in (ACCOUNTS_FILE, RUNTIME, NEW, CODE):
+    if ACCOUNTS_FILE.exists():
+        # Release 0.1.0 had it put there by hand, in a folder that may have been made for it.
+        files.remove(ACCOUNTS_FILE)
+        _remove_if_empty(ACCOUNTS_FILE.parent)
+    for place in (RUNTIME, NEW, CODE):
         files.remove(place)
     return left
 

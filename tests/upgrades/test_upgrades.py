@@ -118,6 +118,7 @@ def test_a_backup_is_made_while_it_runs_and_restored_when_it_does_not(
     release: str, upgraded: Upgraded
 ) -> None:
     told, backup = expected(release), str(upgraded.directory / "backup")
+    before = json.loads(upgraded.firewall("history", "--json"))[0]
     assert "the root worker's state" in upgraded.firewall("backup", backup)
     kept = upgraded.our_rules()
     upgraded.firewall("rollback", "1", "-m", "after the backup", "--keep")
@@ -130,7 +131,8 @@ def test_a_backup_is_made_while_it_runs_and_restored_when_it_does_not(
         "/sign-in/?next=/audit/", username=told["user"], password=told["password"]
     )
     newest = json.loads(upgraded.firewall("history", "--json"))[0]
-    assert newest["message"] == "the first of this release"
+    assert newest["number"] == before["number"]
+    assert newest["message"] == before["message"] != "after the backup"
     # The sandbox boots with what was restored, and the next apply has a number that was never used.
     assert upgraded.our_rules() == kept
     upgraded.firewall("rollback", "1", "-m", "after the restore", "--keep")

@@ -49,7 +49,8 @@ def test_access(signed_in: Client, revisions: None) -> None:
 
 def test_what_was_noticed_stands_above_the_revisions(signed_in: Client, host: Host, revisions: None) -> None:
     first = "00000000-0000-4000-8000-00000000000"
-    for number, verb in enumerate(LOOKOUT_VERBS):
+    # The page shows the last five.
+    for number, verb in enumerate(reversed(LOOKOUT_VERBS)):
         event = ConsoleEvent(
             f"{first}{number}", host.name, verb, "root worker", TIME, f"<b>{verb}</b>\nand why"
         )
@@ -58,6 +59,7 @@ def test_what_was_noticed_stands_above_the_revisions(signed_in: Client, host: Ho
     words = text_of(page)
     assert "the root worker noticed that the kernel differs from the confirmed revision" in words
     assert "the root worker put the anchors back" in words
+    assert "<b>left-out</b>" not in words
     assert "&lt;b&gt;heal&lt;/b&gt;<br>and why" in page.content.decode()
     assert has_no_inline_code(page)
     assert "Noticed by itself" not in text_of(signed_in.get(f"{PATH}?system=no"))
