@@ -72,7 +72,8 @@ class Run(Generic[R]):
     def rule_for(self, sources: AddressSet) -> R:
         """Return the rule that matches the first of these sources."""
         first = sources.intervals[0][0]
-        return self.rules[self._segments[bisect_right(self._segments, (first, LAST[6], 0)) - 1][2]]
+        beyond = (first, LAST[6], len(self.rules))
+        return self.rules[self._segments[bisect_right(self._segments, beyond) - 1][2]]
 
     def _split(self, matched: AddressSet) -> list[Part]:
         intervals: dict[int, list[tuple[int, int]]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -108,3 +108,13 @@ def test_rules_in_doubt_that_send_back_are_each_named() -> None:
 def test_an_unknown_client_port_is_unknown_for_the_listed_only() -> None:
     found = listed(20, "-A INPUT -s 192.0.2.0/24 -p tcp --sport 5 -j DROP")
     assert found.unknown == AddressSet.of(4, ["192.0.2.0/24"])
+
+
+def test_the_first_address_after_a_listed_one_is_told_by_its_own_rule() -> None:
+    listed = filtered("-A INPUT -s 2001:db8:9::5 -j ACCEPT", *["-A INPUT -j ACCEPT"] * 3)
+    compiled = prepared(listed, 6)
+    service = Service(6, TCP, packet(6).destination, 22, "eth0")
+    for address, number in (("2001:db8:9::4", 2), ("2001:db8:9::5", 1), ("2001:db8:9::6", 2), ("ffff::", 2)):
+        step = simulate(compiled, service.packet(IPv6Address(address))).verdict.step
+        assert step is not None
+        assert step.number == number, address
