@@ -11,6 +11,8 @@ import os
 from collections import defaultdict
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.append_only import flush_despite_triggers
 from tests.browser.chromium import browser
@@ -24,8 +26,8 @@ MARKERS = {
     "tests/browser/": "browser",
     "tests/compose/": "compose",
 }
-# Fixtures of a whole run that take seconds to build: the tests of one stay in one process.
-WORLDS = ("lab", "world", "installed")
+# Each has a world that takes seconds to build: the tests of such a folder stay in one process.
+WORLDS = ("tests/compose/", "tests/lab/", "tests/differential/")
 # What takes longest comes first, so that no process is left with much at the end.
 LONGEST = (
     "tests/compose/",
@@ -56,16 +58,26 @@ def pytest_configure() -> None:
     os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Say which tests stay together where several processes share them."""
+    return _Together(config, log)
+
+
+class _Together(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a process a file at a time, but for worlds and for tests that have nothing in common."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        own = nodeid if nodeid.startswith(APART) else nodeid.split("::")[0]
+        return next((folder for folder in WORLDS if nodeid.startswith(folder)), own)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with what it needs, and say which ones have to run in one process, one after another."""
+    """Mark each test with what it needs, and begin with what takes longest where processes share them."""
     for item in items:
         for folder, marker in MARKERS.items():
             if item.nodeid.startswith(folder):
                 item.add_marker(marker)
-        fixtures: tuple[str, ...] = getattr(item, "fixturenames", ())
-        own = item.nodeid if item.nodeid.startswith(APART) else item.nodeid.split("::")[0]
-        world = next((name for name in WORLDS if name in fixtures), own)
-        item.add_marker(pytest.mark.xdist_group(world))
     if hasattr(config, "workerinput"):
         items.sort(key=_rank)
 
