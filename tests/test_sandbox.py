@@ -57,6 +57,11 @@ def test_it_holds_the_clean_docker_host(tmp_path: Path) -> None:
     assert forward.policy == "DROP"
 
 
+def test_it_forwards_whatever_the_machine_does(tmp_path: Path) -> None:
+    done = in_sandbox(tmp_path, "cat", "/proc/sys/net/ipv4/ip_forward")
+    assert done.stdout == "1\n", done.stderr
+
+
 def test_it_looks_like_a_real_host(tmp_path: Path) -> None:
     links = in_sandbox(tmp_path, "ip", "-o", "address").stdout
     for name, address in (

@@ -7,6 +7,7 @@ interfaces, then the boot files of an earlier run, then Docker's chains. All of 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from scripts.stack.processes import end_with_parent
 
 CLEAN_HOST = Path(__file__).with_name("clean-docker-host.save")
 BRIDGES = {"docker0": "172.17.0.1/16", "docker_gwbridge": "172.18.0.1/16", "br-68428f03a4d1": "172.19.0.1/16"}
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 SECONDS = 20.0
 # The other end of ens33 lives in a namespace of its own, held by this shell: it is the router, and the world.
 WORLD = """
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         _refuse_real_network()
         _add_interfaces()
         _replay_boot(Path(state))
+        _forward()
         _start_docker_chains()
     except (StackError, OSError, subprocess.SubprocessError) as error:
         print(f"sandbox: {error}", file=sys.stderr)
@@ -116,6 +119,13 @@ def _replay_boot(state: Path) -> None:
         f"sandbox: boot script {script}: status {done.returncode}\n{done.stdout}{done.stderr}",
         file=sys.stderr,
     )
+
+
+def _forward() -> None:
+    """Let the kernel forward, as a starting dockerd does; a new namespace takes that from the machine's own."""
+    # A container may forbid it: then it stays as it is, and the doctor says so.
+    with contextlib.suppress(OSError):
+        FORWARDING.write_text("1\n")
 
 
 def _start_docker_chains() -> None:
