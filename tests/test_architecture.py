@@ -176,7 +176,8 @@ LAYERS = (
         ("rules", "rq", "redis"),
         (
             *("rules.host", "rules.services", "rules.backup", "rules.netfilter", "rules.queue.kept"),
-            *("rules.command_line.streams", "rules.command_line.stored", *BOTH_SIDES),
+            *("rules.command_line.streams", "rules.command_line.stored", "rules.command_line.owners_process"),
+            *BOTH_SIDES,
         ),
     ),
     Layer(

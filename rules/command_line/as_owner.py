@@ -5,16 +5,16 @@ SQLite leaves files beside a database that belong to whoever opened it: root mus
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rules.command_line.owners_process import OwnerFailed, OwnersProcess
+
 
 class NotTheOwner(Exception):  # noqa: N818 - it states a fact
-    """This process can neither be the owner of the file nor become it."""
+    """The owner of the file could not be asked; the text says why."""
 
 
 def as_owner(path: Path, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -30,30 +30,8 @@ def as_owner(path: Path, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return call()
     if os.geteuid() != 0:
         raise NotTheOwner("only its owner, or root, can ask the database")
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _be_the_owner(owner, call, writing)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as answer:
-        raw = answer.read()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status != 0:
-        raise NotTheOwner("this process may not become the user that the database belongs to")
-    value: dict[str, Any] = json.loads(raw)
-    return value
-
-
-def _be_the_owner(owner: os.stat_result, call: Callable[[], dict[str, Any]], writing: int) -> None:
-    status = 1
     try:
-        os.setgroups([])
-        os.setgid(owner.st_gid)
-        os.setuid(owner.st_uid)
-        with os.fdopen(writing, "wb") as answer:
-            answer.write(json.dumps(call()).encode())
-        status = 0
-    except OSError as error:
-        print(f"dockerfw: {error}", file=sys.stderr)
-    finally:
-        os._exit(status)
+        with OwnersProcess(owner, lambda _: call()) as process:
+            return process.hear()
+    except OwnerFailed as error:
+        raise NotTheOwner(str(error)) from error

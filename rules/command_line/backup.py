@@ -27,8 +27,8 @@ from rules.backup.archive import (
     read_archive,
     write_archive,
 )
-from rules.backup.owner import OwnersProcess
 from rules.backup.settings_files import settings_check, settings_take
+from rules.command_line.owners_process import OwnerFailed, OwnersProcess
 from rules.command_line.streams import InputError, Output
 from rules.host.clock import utc_now
 from rules.host.files import LockedOut, sync_directory
@@ -40,7 +40,7 @@ from rules.services.backup import database_dump
 from rules.services.errors import ServiceError
 
 TRIES = 5
-EXPECTED = (BackupError, StateError, LockedOut, ServiceError, DatabaseError, OSError)
+EXPECTED = (BackupError, OwnerFailed, StateError, LockedOut, ServiceError, DatabaseError, OSError)
 ONLY_DATABASE = (
     "Only the database and the secret key: settings and the root worker's state are root's. "
     "Run it as root for all."
@@ -99,13 +99,22 @@ def _take(
     raise BackupError("rules are being applied all the time: try again when nobody does")
 
 
+def data_owner(folder: Path) -> os.stat_result:
+    """Tell whose the database's folder is. Raises BackupError."""
+    try:
+        return folder.stat()
+    except OSError as error:
+        raise BackupError(f"{folder}, where the database belongs, cannot be used: {error.strerror}") from None
+
+
 def _take_database(environment: Environment, rows: IO[bytes]) -> dict[str, Any]:
     def work(pause: object) -> dict[str, Any]:
         facts = database_dump(rows)
         rows.flush()
         return facts
 
-    with OwnersProcess(environment.data_dir, work, expected=(ServiceError, DatabaseError)) as process:
+    owner = data_owner(environment.data_dir)
+    with OwnersProcess(owner, work, expected=(BackupError, ServiceError, DatabaseError)) as process:
         return process.hear()
 
 

@@ -1,4 +1,4 @@
-"""A second process that does the database's part of a backup, as whoever owns the database.
+"""A second process that asks or changes the database as whoever owns it, when this process is root.
 
 Owns the fork and the two steps: it makes everything ready, says so, and goes on when it is told to. So root
 opens no file that an ordinary user may have laid there, and leaves none behind that the user cannot read.
@@ -11,13 +11,14 @@ import os
 import pwd
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-from rules.backup.archive import BackupError
 
 Pause = Callable[[dict[str, Any]], None]
 """Say what was found, and return when it may go on; raises `Abandoned` when it may not."""
+
+
+class OwnerFailed(Exception):  # noqa: N818 - it states a fact
+    """The second process did not do its work; the text says why."""
 
 
 class Abandoned(Exception):  # noqa: N818 - it states a fact
@@ -25,24 +26,18 @@ class Abandoned(Exception):  # noqa: N818 - it states a fact
 
 
 class OwnersProcess:
-    """Runs `work(pause)` in a child as the owner of `folder`.
+    """Runs `work(pause)` in a child as `owner`, whom an lstat or stat has told.
 
-    What it raises of `expected` comes out of `hear` as a BackupError with the same words.
+    What it raises of `expected` comes out of `hear` as an OwnerFailed with the same words.
     """
 
     def __init__(
         self,
-        folder: Path,
+        owner: os.stat_result,
         work: Callable[[Pause], dict[str, Any]],
         *,
         expected: tuple[type[Exception], ...] = (),
     ) -> None:
-        try:
-            owner = folder.stat()
-        except OSError as error:
-            raise BackupError(
-                f"{folder}, where the database belongs, cannot be used: {error.strerror}"
-            ) from None
         self._socket, other = socket.socketpair()
         self._pid = os.fork()
         if self._pid:
@@ -53,19 +48,19 @@ class OwnersProcess:
         status = 1
         try:
             with other:
-                _serve(other, owner, work, (BackupError, OSError, *expected))
+                _serve(other, owner, work, (OSError, *expected))
             status = 0
         finally:
             os._exit(status)
 
     def hear(self) -> dict[str, Any]:
-        """Wait for what it says next. Raises BackupError with what went wrong there."""
+        """Wait for what it says next. Raises OwnerFailed with what went wrong there."""
         line = self._answers.readline()
         if not line:
-            raise BackupError("the process for the database ended without a word")
+            raise OwnerFailed("the process for the database ended without a word")
         said: dict[str, Any] = json.loads(line)
         if "failed" in said:
-            raise BackupError(said["failed"])
+            raise OwnerFailed(said["failed"])
         return said
 
     def go_on(self) -> None:

@@ -22,9 +22,9 @@ from django.db import DatabaseError
 from dockerfw_site.environment import SECRET_KEY_MIN, Environment, read_environment
 from dockerfw_site.presence import InUse, alone
 from rules.backup.archive import SECRET_KEY, Archive, BackupError, beside, read_archive
-from rules.backup.owner import OwnersProcess, Pause
 from rules.backup.settings_files import settings_check, settings_put
-from rules.command_line.backup import may_have_all
+from rules.command_line.backup import data_owner, may_have_all
+from rules.command_line.owners_process import OwnerFailed, OwnersProcess, Pause
 from rules.command_line.restored import live_words, next_steps
 from rules.command_line.stored import command_line_actor
 from rules.command_line.streams import InputError, Output, shown
@@ -35,7 +35,7 @@ from rules.host.stored import InTheWay, StoredState, state_alone, state_check, s
 from rules.services.backup_restore import Source, Terms, database_restore, rows_check, source_check
 from rules.services.errors import ServiceError
 
-EXPECTED = (BackupError, StateError, InTheWay, LockedOut, ServiceError, DatabaseError, OSError)
+EXPECTED = (BackupError, OwnerFailed, StateError, InTheWay, LockedOut, ServiceError, DatabaseError, OSError)
 OCCUPIED = (
     "the root worker has had orders on this host already. --replace puts its state aside, and the backup's "
     "in its place"
@@ -111,7 +111,11 @@ def _restore(checked: _Checked, options: argparse.Namespace, environment: Enviro
         )
         work = _database_work(checked, environment, terms)
         process = stack.enter_context(
-            OwnersProcess(environment.data_dir, work, expected=(ServiceError, DatabaseError, InUse))
+            OwnersProcess(
+                data_owner(environment.data_dir),
+                work,
+                expected=(BackupError, ServiceError, DatabaseError, InUse),
+            )
         )
         found = process.hear()
         kept, changed = "", []

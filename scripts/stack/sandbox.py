@@ -122,7 +122,7 @@ def _replay_boot(state: Path) -> None:
 
 
 def _forward() -> None:
-    """Let the kernel forward, as a starting dockerd does; a new namespace takes that from the machine's own."""
+    """Let the kernel forward, as a starting dockerd does; a new namespace has the machine's own setting."""
     # A container may forbid it: then it stays as it is, and the doctor says so.
     with contextlib.suppress(OSError):
         FORWARDING.write_text("1\n")
