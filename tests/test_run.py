@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -90,6 +91,31 @@ def test_host_needs_root(needs_namespace: None) -> None:
     )
     assert done.returncode == 2, done.stderr
     assert "needs root: sudo scripts/run --host" in done.stderr
+
+
+def test_a_namespace_without_power_is_said_in_one_sentence(needs_namespace: None, tmp_path: Path) -> None:
+    # As Ubuntu's AppArmor does it: there is a namespace, and nothing in it is allowed.
+    unshare = tmp_path / "unshare"
+    dropped = "setpriv --bounding-set=-all --inh-caps=-all --"
+    unshare.write_text(f'#!/bin/sh\nkind=$1\nshift\nexec {shutil.which("unshare")} "$kind" {dropped} "$@"\n')
+    unshare.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.stack"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={
+            **os.environ,
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "DOCKERFW_DATA_DIR": str(tmp_path / "data"),
+        },
+    )
+    assert done.returncode == 1, done.stderr
+    assert "make a network namespace of use (RTNETLINK answers: Operation not permitted)" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "data").exists()
 
 
 def test_from_the_start_to_ctrl_c(stack: Stack) -> None:

@@ -71,12 +71,15 @@ def open_socket(options: Options) -> socket.socket:
 
 
 def _check_sandbox() -> None:
-    command = ["unshare", "--net", "true"] if os.geteuid() == 0 else ["unshare", "-Urn", "true"]
+    root = os.geteuid() == 0
     if shutil.which("unshare") is None:
         raise StackError("unshare is not installed; it is in the Debian package util-linux")
+    # More than `true`: Ubuntu's AppArmor may let an ordinary user have one in which he can do nothing.
+    command = ["unshare", "--net" if root else "-Urn", "ip", "link", "set", "lo", "up"]
     probe = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     if probe.returncode != 0:
+        who, instead = ("root", "") if root else ("ordinary users", "; as root it may work: sudo scripts/run")
         raise StackError(
-            f"this machine does not let {'root' if os.geteuid() == 0 else 'ordinary users'} make a network "
-            f"namespace ({probe.stderr.strip()}), so there is no sandbox here; as root it may work."
+            f"this machine does not let {who} make a network namespace of use ({probe.stderr.strip()}), "
+            f"so there is no sandbox here{instead}"
         )

@@ -51,7 +51,8 @@ def why_unavailable() -> str:
     ]
     if missing:
         return f"not installed: {', '.join(missing)} (Debian packages util-linux iproute2 iptables)"
-    command = ["unshare", "-n", "true"] if os.geteuid() == 0 else ["unshare", "-Urn", "true"]
+    # (Ubuntu's AppArmor may let an ordinary user have a namespace in which he can do nothing.)
+    command = ["unshare", "-n" if os.geteuid() == 0 else "-Urn", "ip", "link", "set", "lo", "up"]
     probe = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     return "" if probe.returncode == 0 else f"`{' '.join(command)}` failed: {probe.stderr.strip()}"
 
