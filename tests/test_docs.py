@@ -16,6 +16,7 @@ from django.core.management import get_commands, load_command_class
 from django.core.management.base import CommandError, CommandParser
 
 from rules.netfilter.document import load_document
+from rules.urls import urlpatterns
 from scripts.installation.command import OWN
 from tests.browser.screens import DOCS_SCREENS, SCHEMES, SIZES
 from tests.messages import is_said, product_messages, python_messages, template_messages
@@ -32,10 +33,13 @@ WRAPPERS = re.compile(
 PASSED_ON = {"firstadmin", "changepassword", "createsuperuser"}
 # A page says these for "whatever verb" and "any command".
 PLACEHOLDERS = {"VERB", "COMMAND", "…", "..."}
-# What is unfinished, or true only where it was written.
-UNFINISHED = re.compile(
-    r"/work/|/tmp/|\b(?:TODO|FIXME|TBD|XXX)\b|\bissue #?\d|(?i:coming soon|lorem ipsum|see below)"
-)
+UNFINISHED = re.compile(r"\b(?:TODO|FIXME|TBD|XXX)\b|\bissue #?\d|(?i:coming soon|lorem ipsum|see below)")
+# A path from the root folder, also after `unix://`; not the rest of a relative one or of a page's address.
+ABSOLUTE = re.compile(r"(?<![\w.<~/*}…])(?://)?(/\.?\w[\w./-]*)")
+# Where dockerfw keeps its things or may be told to; no path of the machine where a page was written.
+FOLDERS = {"backups", "etc", "opt", "proc", "root", "run", "usr", "var"}
+# What the addresses of the pages begin with.
+ADDRESSES = {str(each.pattern).split("/")[0] for each in urlpatterns} - {""}
 
 
 def our_commands(line: str) -> Iterator[tuple[str, list[str]]]:
@@ -95,6 +99,11 @@ def _wrong_script(name: str, words: list[str]) -> str:
     return f"{name} has no {', '.join(sorted(unknown))}" if unknown else ""
 
 
+def strange_paths(text: str) -> list[str]:
+    """Return the absolute paths that begin with none of a host's folders, and as no page's address."""
+    return [path for path in ABSOLUTE.findall(text) if path.split("/")[1] not in FOLDERS | ADDRESSES]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_links_lead_somewhere(page: Page) -> None:
     assert dead_links(page) == []
@@ -107,6 +116,11 @@ def test_each_page_is_reached_from_the_index() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_pages_are_finished(page: Page) -> None:
     assert UNFINISHED.findall(page.text) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_absolute_paths_are_those_of_a_host(page: Page) -> None:
+    assert strange_paths(page.text) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
@@ -168,6 +182,33 @@ def test_commands_are_looked_at() -> None:
 def test_a_wrong_command_is_found(line: str) -> None:
     wrong = [what_is_wrong(command, words, whole=True) for command, words in our_commands(line)]
     assert any(wrong), wrong
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see /tmp/x",
+        "`/home/alice/dockerfw`",
+        "    cd /srv && ls",
+        "unix:///work/docker.sock",
+        "(/mnt)",
+        "a=/data/b",
+        "-v ./a:/app",
+        "/.hidden/x",
+        "the page /rulez/",
+    ],
+)
+def test_a_strange_path_is_found(text: str) -> None:
+    assert len(strange_paths(text)) == 1
+
+
+def test_known_paths_pages_and_addresses_are_no_strange_paths() -> None:
+    text = (
+        "/etc/dockerfw `/var/lib/dockerfw`, unix:///run/docker.sock; the pages /setup/ and /audit/audit.csv;"
+        " http://ADDRESS:8000/srv, docs/tmp, ./tmp, ~/tmp, 8000/tcp, 192.0.2.0/24, </td>, web/clerk"
+    )
+    assert strange_paths(text) == []
+    assert ABSOLUTE.findall(text)[:2] == ["/etc/dockerfw", "/var/lib/dockerfw"]
 
 
 def test_a_wrong_command_in_the_prose_is_found() -> None:
