@@ -7,7 +7,7 @@ from pathlib import Path
 CODE = Path("/opt/dockerfw")
 # Where new code is made ready, and where the old one goes when both change places.
 NEW = Path("/opt/dockerfw.new")
-# A clone that somebody had put in the place of the code: kept, it may hold work or data.
+# A clone that somebody had put in the place of the code: it may hold work or data, nothing here removes it.
 CLONE = Path("/opt/dockerfw-clone")
 # What marks code that scripts/install has put there.
 MARK = ".installed"

@@ -17,6 +17,7 @@ from scripts.installation import files, settings, systemd
 from scripts.installation.places import (
     ACCOUNTS_FILE,
     CLERK,
+    CLONE,
     CODE,
     COMMAND,
     DATA,
@@ -171,6 +172,8 @@ def _say_what_is_left(loaded: Sequence[str]) -> None:
     for folder, what in ((DATA, "the database"), (STATE, "the root worker's state"), (SETTINGS, "settings")):
         if folder.exists():
             print(f"Left: {folder} ({what}); scripts/uninstall --purge removes it.")
+    if CLONE.exists():
+        print(f"Left: {CLONE}, a clone of yours that lay in {CODE}; rm -r {CLONE} removes it.")
     print("Left: packages that were installed for it, such as redis-server and conntrack.")
 
 
