@@ -38,6 +38,7 @@ from rules.host.doctor.system import (
     versions_here,
     waiting_words,
     wall_offset,
+    window_left,
 )
 from rules.host.doctor.worker import Found, find_root_worker, join_network, runs_as_root
 from rules.host.state import StateDirectory
@@ -177,6 +178,7 @@ def _work_facts(
         snapshot=time.time() - _seconds(stored.taken_at) if stored else None,
         every=about.every if about else 60.0,
         order=told.order if answered else None,
+        left=window_left(state) if worker.seen else None,
         words=words,
         oldest=oldest,
         clerk=clerk if answered else None,

@@ -22,14 +22,16 @@ class WorkFacts:
 
     `worker` says whether a root worker holds its lock, None where that cannot be seen. `snapshot` is the age
     of the last look, which comes each `every` seconds; `order` that of the oldest order that nobody took,
-    0 without one. `words` is how many outcomes and events wait in the journal, the oldest since `oldest`;
-    `clerk` how long ago it told that it is there, -1 for never.
+    0 without one. `left` says which apply should have come to its end, empty for none. `words` is how many
+    outcomes and events wait in the journal, the oldest since `oldest`; `clerk` how long ago it told that
+    it is there, -1 for never.
     """
 
     worker: bool | None = None
     snapshot: float | None = None
     every: float = 60.0
     order: float | None = None
+    left: str | None = None
     words: int | None = None
     oldest: float = 0.0
     clerk: float | None = None
@@ -40,6 +42,7 @@ def judge_work(facts: WorkFacts) -> Iterator[Finding]:
     yield _worker(facts.worker)
     yield _snapshot(facts)
     yield _order(facts.order)
+    yield _window(facts.left)
     yield _words(facts)
     yield _clerk(facts.clerk)
 
@@ -70,6 +73,16 @@ def _order(age: float | None) -> Finding:
     if age > ORDER_SECONDS:
         return problem(check, f"An order has waited for {age:.0f} seconds, and nobody took it.", START_ROOT)
     return ok(check, "No order waits for long.")
+
+
+def _window(left: str | None) -> Finding:
+    check = "queue.window"
+    if left is None:
+        return unknown(check, "only root can look at the open window")
+    if left:
+        text = f"An apply did not come to its end: {left}. Until then no other can begin."
+        return problem(check, text, f"{START_ROOT}; its journal says what is in the way")
+    return ok(check, "No apply has stayed longer than its window.")
 
 
 def _words(facts: WorkFacts) -> Finding:

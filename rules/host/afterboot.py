@@ -32,12 +32,33 @@ def load_after_boot(state: StateDirectory) -> bool:
             confirmed = read_confirmed(state.boot)
             if state.had_boot() or (confirmed is not None and confirmed.boot == boot_id()):
                 return False
-            loaded = confirmed is not None and state.read_window() is None and _load(confirmed)
-            state.mark_boot()
-            return loaded
+            if _is_due(state):
+                loaded = confirmed is not None and _load(confirmed)
+                state.mark_boot()
+                return loaded
     except (CommandFailed, RestoreFailed, NetfilterError, StateError, LockedOut, OSError) as error:
         logger.error("the revision that was kept last is not loaded after this boot: %s", error)
-        return False
+    return False
+
+
+def _is_due(state: StateDirectory) -> bool:
+    """Say whether no apply of this boot is in the way; what is left of an earlier boot's is told."""
+    window = state.read_window()
+    if window is None:
+        return True
+    if window.boot != boot_id():
+        logger.error(
+            "the apply of revision %d, of an earlier boot, is not ended yet and keeps others waiting: what"
+            " was kept last is loaded all the same",
+            window.revision,
+        )
+        return True
+    logger.error(
+        "the apply of revision %d has not come to its end: what was kept last is not loaded after this boot"
+        " before the root worker is started again",
+        window.revision,
+    )
+    return False
 
 
 def _load(confirmed: Confirmed) -> bool:

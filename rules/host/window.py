@@ -150,6 +150,18 @@ def waiting_words(record: WindowRecord) -> str:
     return f"{waits}, until {until} UTC ({left:.0f} s from now)"
 
 
+def overstay_words(record: WindowRecord) -> str:
+    """Say which apply should have come to its end and did not, empty while it has time."""
+    if record.boot != boot_id():
+        return f"that of revision {record.revision}, of an earlier boot"
+    late = boottime() - record.deadline
+    return (
+        f"that of revision {record.revision}, whose time was over {late:.0f} s ago"
+        if late > LATE_SECONDS
+        else ""
+    )
+
+
 def _end_kept(state: StateDirectory, record: WindowRecord) -> Outcome:
     if record.end_sessions and not Outbox(state.journal).settled(record.apply):
         record = replace(record, steps=(*record.steps, _end_sessions(state, record)))

@@ -239,7 +239,7 @@ def test_boot_without_a_revision_or_without_a_right_to_look() -> None:
     assert levels(judge_boot(replace(BOOT, problem="digest")))["boot.files"] == "problem"
 
 
-WORK = WorkFacts(worker=True, snapshot=40.0, every=60.0, order=0.0, words=0, oldest=0.0, clerk=20.0)
+WORK = WorkFacts(worker=True, snapshot=40.0, every=60.0, order=0.0, left="", words=0, oldest=0.0, clerk=20.0)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +251,8 @@ WORK = WorkFacts(worker=True, snapshot=40.0, every=60.0, order=0.0, words=0, old
         ("snapshot", "unknown", {"snapshot": None}),
         ("orders", "problem", {"order": 121.0}),
         ("orders", "unknown", {"order": None}),
+        ("window", "problem", {"left": "that of revision 3, of an earlier boot"}),
+        ("window", "unknown", {"left": None}),
         ("outcomes", "problem", {"words": 2, "oldest": 601.0}),
         ("outcomes", "ok", {"words": 2, "oldest": 5.0}),
         ("outcomes", "unknown", {"words": None}),

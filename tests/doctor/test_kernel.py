@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from rules.doctor.boot import UNIT, BootFacts, judge_boot
 from rules.doctor.kernel import judge_kernel
 from rules.doctor.surroundings import judge_host
 from rules.host import runner
+from rules.host.clock import boottime
 from rules.host.doctor.boot import boot_facts, unit_facts
 from rules.host.doctor.kernel import look_at_kernel
-from rules.host.doctor.system import host_facts
+from rules.host.doctor.system import host_facts, window_left
 from rules.host.panic import release
 from rules.host.state import StateDirectory
 from tests.doctor.test_judging import levels
@@ -118,6 +120,22 @@ def test_a_window_a_release_and_a_fresh_host_are_told_as_such(
     assert kernel(state) == {}
     release(state)
     assert kernel(state)["anchors.first"] == "problem"
+
+
+def test_an_apply_that_has_not_come_to_its_end_is_found(inside: Namespace, kept: StateDirectory) -> None:
+    assert window_left(kept) == ""
+    assert run(order(document("23"), sequence=2), kept).state == "awaiting"
+    assert window_left(kept) == ""
+    window = kept.read_window()
+    assert window is not None
+    kept.write_window(replace(window, deadline=boottime() - 60))
+    assert window_left(kept) == "that of revision 2, whose time was over 60 s ago"
+    # What it has loaded is in force, and nobody can keep it any more.
+    assert kernel(kept)["chains.confirmed"] == "problem"
+    kept.write_window(replace(window, boot="an-earlier-one"))
+    assert window_left(kept) == "that of revision 2, of an earlier boot"
+    Path(kept.path, "window.json").write_text("{")
+    assert "window.json" in str(window_left(kept))
 
 
 def test_rules_that_cannot_be_read_are_a_problem(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,13 +68,18 @@ def keep_and_boot(inside: Namespace, state: StateDirectory, backend: Backend) ->
     assert outcome.state == "awaiting"
     assert answer("keep", state).state == "confirmed"
     before = {int(family): lines for family, lines in held(inside, backend).items()}
+    boot(inside, state, backend)
+    return before
+
+
+def boot(inside: Namespace, state: StateDirectory, backend: Backend) -> None:
+    """Let the kernel forget everything, and Docker start; what was kept is of the boot before."""
     path = Path(state.boot, CONFIRMED)
     path.write_text(json.dumps({**json.loads(path.read_text()), "boot": "an-earlier-one"}))
     for family in FAMILIES:
         for words in ("-F", "-X"):
             inside.iptables(words, backend=backend, family=family)
     add_foreign(inside, backend)
-    return before
 
 
 def test_a_boot_without_the_boot_unit_is_made_good(
@@ -104,6 +110,47 @@ def test_a_worker_that_was_killed_between_the_families_is_made_good(
         inside.iptables(words, backend=backend, family=6)
     inside.restore(FOREIGN.format(input=PLAIN_INPUT, address=ADDRESS[6]), backend, 6, counters=True)
     assert held(inside, backend)[6] != before[6]
+    assert load_after_boot(state)
+    assert {int(family): lines for family, lines in held(inside, backend).items()} == before
+
+
+def test_an_apply_of_an_earlier_boot_that_cannot_be_ended_is_said_and_in_nobodys_way(
+    inside: Namespace, backend: Backend, state: StateDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = keep_and_boot(inside, state, backend)
+    one = load(state, "23", sequence=2)
+    boot(inside, state, backend)
+    window = state.read_window()
+    assert window is not None
+    state.write_window(replace(window, boot="an-earlier-one"))
+    # Its last word cannot be written.
+    state.journal.rename(state.path / "elsewhere")
+    state.journal.touch()
+    minder = Minder(state, closed=lambda: None)
+    with pytest.raises(OSError, match="journal"):
+        minder.start()
+
+    assert load_after_boot(state)
+    assert {int(family): lines for family, lines in held(inside, backend).items()} == before
+    assert "the apply of revision 2, of an earlier boot, is not ended yet" in caplog.text
+    state.journal.unlink()
+    Path(state.path, "elsewhere").rename(state.journal)
+    minder.start()
+    assert state.read_window() is None
+    assert told(state, one)[-1].state == "rolled_back"
+    assert {int(family): lines for family, lines in held(inside, backend).items()} == before
+
+
+def test_an_apply_of_this_boot_that_has_not_ended_is_said_and_puts_the_loading_off(
+    inside: Namespace, backend: Backend, state: StateDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = keep_and_boot(inside, state, backend)
+    load(state, "23", sequence=2)
+    now = held(inside, backend)
+    assert not load_after_boot(state)
+    assert held(inside, backend) == now
+    assert "the apply of revision 2 has not come to its end" in caplog.text
+    assert answer("rollback", state).state == "rolled_back"
     assert load_after_boot(state)
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
 

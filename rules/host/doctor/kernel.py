@@ -14,6 +14,7 @@ from rules.host.records import StateError
 from rules.host.runner import Command, CommandFailed, run
 from rules.host.snapshot import observe
 from rules.host.state import StateDirectory
+from rules.host.window import overstay_words
 from rules.netfilter.document_values import Document
 from rules.queue.snapshots import Backend, Snapshot
 
@@ -56,7 +57,8 @@ def _confirmed(state: StateDirectory) -> tuple[Document | None, int, Backend | N
 
 def _window(state: StateDirectory) -> bool:
     try:
-        return state.read_window() is not None
+        record = state.read_window()
+        return record is not None and not overstay_words(record)
     except (StateError, OSError):
         return False
 

@@ -17,7 +17,8 @@ from rules.host.doctor.kernel import keeps_apart
 from rules.host.files import read_bounded
 from rules.host.runner import command_path
 from rules.host.space import space_of
-from rules.host.state import StateDirectory
+from rules.host.state import StateDirectory, StateError
+from rules.host.window import overstay_words
 from rules.queue.about import ABOUT_FILE, MAX_BYTES, About
 from rules.queue.fields import OrderError, load_json
 from rules.queue.snapshots import Snapshot
@@ -126,6 +127,19 @@ def waiting_words(state: StateDirectory) -> tuple[int | None, float]:
     except OSError:
         return None, 0.0
     return len(times), max(0.0, time.time() - min(times, default=time.time()))
+
+
+def window_left(state: StateDirectory) -> str | None:
+    """Say which apply should have come to its end, empty for none, None when nobody can see."""
+    try:
+        if not state.path.is_dir():
+            return None
+        record = state.read_window()
+    except StateError as error:
+        return str(error)
+    except OSError:
+        return None
+    return overstay_words(record) if record is not None else ""
 
 
 def _switch(name: str) -> bool | None:
