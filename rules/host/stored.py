@@ -16,7 +16,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from rules.host.bootfiles import MODES, SETS, boot_apply, switch_boot_set, write_boot_set
+from rules.host.bootfiles import (
+    SETS,
+    boot_apply,
+    boot_texts,
+    remove_old_sets,
+    switch_boot_set,
+    write_boot_set,
+)
 from rules.host.confirmed import CONFIRMED, Confirmed, confirmed_from, read_confirmed
 from rules.host.files import LockedOut, make_directory, read_bounded, sync_directory, write_durably
 from rules.host.records import StateError
@@ -149,6 +156,7 @@ def state_put(state: StateDirectory, stored: StoredState, *, sequence: int, asid
     # Restoring loads nothing, and neither shall a container that starts with it before the next boot.
     with contextlib.suppress(OSError):
         state.mark_boot()
+    remove_old_sets(state.boot)
     if not was_used:
         shutil.rmtree(kept, ignore_errors=True)
 
@@ -168,8 +176,7 @@ def _put(state: StateDirectory, stored: StoredState, sequence: int) -> None:
         if state.boot.is_symlink():
             state.boot.unlink()
     elif not _boots(state, confirmed):
-        write_boot_set(confirmed, boot=state.boot)
-        switch_boot_set(confirmed.apply, state.boot)
+        switch_boot_set(write_boot_set(confirmed, boot=state.boot), state.boot)
     sync_directory(state.path)
 
 
@@ -177,16 +184,10 @@ def _boots(state: StateDirectory, confirmed: Confirmed) -> bool:
     """Say whether a boot loads exactly this already; then its files are better left in peace."""
     if boot_apply(state.boot) != confirmed.apply:
         return False
-    fresh = state.path / "fresh-set"
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        write_boot_set(confirmed, boot=state.boot, directory=fresh)
-        return all(
-            (state.boot / name).is_file() and (state.boot / name).read_bytes() == (fresh / name).read_bytes()
-            for name in MODES
-        )
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    return all(
+        (state.boot / name).is_file() and (state.boot / name).read_bytes() == text.encode()
+        for name, text in boot_texts(confirmed, boot=state.boot).items()
+    )
 
 
 _OWN = ("sequence.json", "seen.json", "journal", SETS, "boot")
@@ -207,7 +208,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _take_back(kept: Path, folder: Path) -> None:
     """Put back by renaming alone, which needs no room and leaves no moment without a sequence number."""
-    for name in _OWN:
+    for name in (name for name in _OWN if name != SETS):
         path, former = folder / name, kept / name
         if path.is_dir() and not path.is_symlink():
             os.replace(path, kept / f"{name}.failed")
@@ -215,4 +216,10 @@ def _take_back(kept: Path, folder: Path) -> None:
             path.unlink(missing_ok=True)
         if os.path.lexists(former):
             os.replace(former, path)
+    # Those that were there before are as they were: none that is in use is ever written to.
+    for directory in (folder / SETS).glob("*"):
+        if not (kept / SETS / directory.name).exists():
+            shutil.rmtree(directory, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        (folder / SETS).rmdir()
     sync_directory(folder)

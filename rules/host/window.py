@@ -80,9 +80,9 @@ def keep(state: StateDirectory, record: WindowRecord) -> Outcome:
     confirmed = Confirmed(
         record.apply, record.revision, undo.backend, boot_id(), parse_document(undo.document)
     )
-    write_boot_set(confirmed, boot=state.boot)
+    written = write_boot_set(confirmed, boot=state.boot)
     reached("keep-written")
-    switch_boot_set(record.apply, state.boot)
+    switch_boot_set(written, state.boot)
     reached("keep-switched")
     step = Step("boot-files", "done", utc_now(), round(boottime() - began, 4), str(state.boot))
     return _end_kept(state, replace(record, steps=(*record.steps, step)))

@@ -38,8 +38,7 @@ def state(disk: SmallDisk) -> StateDirectory:
     one.prepare()
     one.write_begun(Begun(7, ""))
     kept = confirmed(1)
-    write_boot_set(kept, boot=one.boot)
-    switch_boot_set(kept.apply, one.boot)
+    switch_boot_set(write_boot_set(kept, boot=one.boot), one.boot)
     return one
 
 
