@@ -13,7 +13,9 @@ from tests.browser.chromium import CHROMIUM
 from tests.browser.person import Person
 from tests.browser.screens import DESKTOP, Screens
 from tests.browser.watch import Watch
+from tests.compose.engines import TRIED
 from tests.compose.installed import POSTGRES, URL, VARIANT, Installed
+from tests.engines.engine import NEWEST
 from tests.trees import why_unavailable
 
 SHOPS = "2001:db8:5::/64"
@@ -29,6 +31,8 @@ def installed() -> Iterator[Installed]:
     postgres = "postgres" in variant
     with Installed(
         *(POSTGRES if postgres else ()),
+        engine=next((TRIED[word] for word in variant if word in TRIED), NEWEST),
+        own_compose="own-compose" in variant,
         backend="legacy" if "legacy" in variant else "nft",
         images_of=("setup", "postgres") if postgres else ("setup",),
     ) as made:

@@ -13,15 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from tests.compose.engines import host_files
+from tests.engines.engine import NEWEST, Engine
 from tests.kernel.namespace import Backend, CommandError, Namespace, join_namespaces, wait_until
-from tests.trees import Inside, entered, tree
+from tests.trees import Inside, entered
 
-SUITE = "sid"
-# Docker 28.5 with Compose 2.40, and what dockerd and those who look at the host call.
-PACKAGES = (
-    *("ca-certificates", "iproute2", "iptables", "nftables", "procps"),
-    *("docker.io", "docker-cli", "docker-compose"),
-)
 # An engine that only builds: it reaches the machine's network as any program does, and changes nothing there.
 BUILDER = (
     *("--bridge=none", "--iptables=false", "--ip6tables=false"),
@@ -41,9 +37,17 @@ CLIENT, CLIENT_6 = "192.0.2.2", "2001:db8::2"
 class Host:
     """A host with a running engine; use it in a `with` block."""
 
-    def __init__(self, *, backend: Backend = "nft", builds_in: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        engine: Engine = NEWEST,
+        own_compose: bool = False,
+        backend: Backend = "nft",
+        builds_in: Path | None = None,
+    ) -> None:
         """Start it, which takes about three seconds.
 
+        Its Compose is the newest engine's, with `own_compose` the one that its own release has.
         With `builds_in` its engine only builds, by this machine's network, and keeps images in that folder.
         """
         self.backend = backend
@@ -57,8 +61,9 @@ class Host:
             binds = {"/var/lib/docker": data, PROJECT: folder / "project", IMAGES: CACHE}
             for outside in binds.values():
                 outside.mkdir(parents=True, exist_ok=True)
+            files, more = host_files(engine, own_compose, folder / "plugins")
             network = None if builds_in else self.namespace.path
-            view = entered(tree(SUITE, PACKAGES), binds=binds, network=network)
+            view = entered(files, binds={**binds, **more}, network=network)
             self.inside: Inside = stack.enter_context(view)
             stack.callback(self.stop_engine)
             self._choose_backend()

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.compose.host import CACHE, IMAGES, Host
+from tests.engines.engine import NEWEST, Engine
 from tests.kernel.namespace import CommandError
 from tests.machine.tree import ROOT, copy_clone, run
 from tests.trees import tree
@@ -29,19 +30,22 @@ APART = ("tests", "docs", ".ci", "README.md", "CHANGELOG.md")
 TRUST = ("etc/ssl/certs/ca-certificates.crt", "usr/local/share/ca-certificates", "etc/pip.conf")
 
 
-def built(service: str) -> Path:
-    """Return an archive for `docker load` of the image that a service builds, made unless it is there."""
+def built(service: str, engine: Engine = NEWEST) -> Path:
+    """Return an archive for `docker load` of the image that a service builds, made unless it is there.
+
+    It is the engine's own work: one that another engine built proves nothing of this one.
+    """
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         clone = Path(folder)
         copy_clone(clone)
-        archive = CACHE / f"{service}-{_digest(clone)}.tar"
+        archive = CACHE / f"{service}-{engine.name}-{_digest(clone)}.tar"
         if not archive.exists():
             print(f"Building {archive}; the next run finds it there.", flush=True)
-            _forget(CACHE.glob(f"{service}-*.tar"))
+            _forget(CACHE.glob(f"{service}-{engine.name}-*.tar"))
             draft = CACHE / f"{service}.draft"
-            _build(service, draft)
+            _build(service, engine, draft)
             draft.rename(archive)
     return archive
 
@@ -51,11 +55,11 @@ def load(host: Host, archive: Path) -> None:
     host.docker("load", "--quiet", f"--input={IMAGES}/{archive.name}", timeout=120)
 
 
-def _build(service: str, archive: Path) -> None:
-    layers = CACHE / f"engine-{_stamp()}"
-    _forget(folder for folder in CACHE.glob("engine-*") if folder != layers)
+def _build(service: str, engine: Engine, archive: Path) -> None:
+    layers = CACHE / f"engine-{engine.name}-{_stamp()}"
+    _forget(folder for folder in CACHE.glob(f"engine-{engine.name}-*") if folder != layers)
     try:
-        with Host(builds_in=layers) as builder:
+        with Host(engine=engine, builds_in=layers) as builder:
             copy_clone(builder.project)
             for base in _bases((ROOT / "Dockerfile").read_text()):
                 if builder.try_run("docker", "image", "inspect", base).returncode != 0:

@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.compose import images
 from tests.compose.host import HOST, Host
+from tests.engines.engine import NEWEST, Engine
 from tests.kernel.namespace import Backend, CommandError, Family, Namespace, wait_until
 from tests.machine.tree import copy_clone
 
@@ -24,7 +25,7 @@ PORT = 8000
 URL = f"http://{HOST}:{PORT}"
 SERVICES = {"redis", "web", "clerk", "firewall"}
 # Of a container's first process: whose it is and what it may do.
-STATUS = ("Uid", "Gid", "CapEff", "CapBnd", "NoNewPrivs")
+STATUS = ("Uid", "Gid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp")
 UP_SECONDS = 240.0
 # An environment variable: words for what is otherwise than in the suite, see __main__.
 VARIANT = "DOCKERFW_COMPOSE_TEST"
@@ -38,16 +39,21 @@ class Installed:
     """dockerfw on a host of its own; use it in a `with` block. `settings` are lines of its .env."""
 
     def __init__(
-        self, *settings: str, backend: Backend = "nft", images_of: Sequence[str] = ("setup",)
+        self,
+        *settings: str,
+        engine: Engine = NEWEST,
+        own_compose: bool = False,
+        backend: Backend = "nft",
+        images_of: Sequence[str] = ("setup",),
     ) -> None:
         """Start the host, load the images of these services, and say what .env says; nothing is up yet."""
         with contextlib.ExitStack() as stack:
-            self.host = stack.enter_context(Host(backend=backend))
+            self.host = stack.enter_context(Host(engine=engine, own_compose=own_compose, backend=backend))
             self.client = Namespace("client")
             stack.callback(self.client.delete)
             self.host.join(self.client)
             for service in images_of:
-                images.load(self.host, images.built(service))
+                images.load(self.host, images.built(service, engine))
             copy_clone(self.host.project)
             lines = ["DOCKERFW_BIND=0.0.0.0", f"DOCKERFW_PORT={PORT}", *settings]
             (self.host.project / ".env").write_text("\n".join(lines) + "\n")

@@ -42,6 +42,8 @@ def test_its_processes_may_no_more_than_is_said(
         assert int(status["CapEff"], 16) & ~allowed == 0, (command, status)
         assert int(status["CapBnd"], 16) & ~allowed == 0, (command, status)
         assert status["NoNewPrivs"] == "1", command
+        # A filter: the engine's own, since compose.yaml names none.
+        assert status["Seccomp"] == "2", command
         assert set(status["Uid"].split()) == {user}, command
         assert set(status["Gid"].split()) == {group}, command
 

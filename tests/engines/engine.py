@@ -14,7 +14,7 @@ from rules.host.snapshot import iptables_version
 from tests.lab.lab import Lab
 from tests.trees import tree
 
-_PACKAGES = ("ca-certificates", "iproute2", "iptables", "docker.io", "nftables", "procps")
+PACKAGES = ("ca-certificates", "iproute2", "iptables", "docker.io", "nftables", "procps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,29 +23,33 @@ class Engine:
 
     name: str
     suite: str
-    packages: tuple[str, ...] = (*_PACKAGES, "docker-cli")
+    packages: tuple[str, ...] = (*PACKAGES, "docker-cli")
 
     def tree(self) -> Path | None:
         """Return where it lives, built now if need be; None when it is the one of this machine."""
-        return None if self.name == _installed() else tree(self.suite, self.packages)
+        return None if self.name == _installed() else self.debian()
+
+    def debian(self) -> Path:
+        """Return a tree with it, built now if need be, also when this machine has the same."""
+        return tree(self.suite, self.packages)
 
 
 ENGINES = {
     each.name: each
     for each in (
-        Engine("20.10", "bookworm", _PACKAGES),
+        Engine("20.10", "bookworm", PACKAGES),
         Engine("26.1", "trixie"),
-        Engine("28.5", "sid", (*_PACKAGES, "docker-cli", "docker-compose")),
+        Engine("28.5", "sid", (*PACKAGES, "docker-cli", "docker-compose")),
     )
 }
-COMPOSE = Path("usr/libexec/docker/cli-plugins/docker-compose")
+NEWEST = ENGINES["28.5"]
+# Where clients of all of them look for plugins.
+PLUGINS = Path("usr/libexec/docker/cli-plugins")
 
 
 def compose_program() -> Path:
     """Return Compose's plugin, which comes with the youngest engine and works with all of them."""
-    folder = ENGINES["28.5"].tree()
-    assert folder is not None
-    return folder / COMPOSE
+    return NEWEST.debian() / PLUGINS / "docker-compose"
 
 
 def versions(lab: Lab) -> dict[str, str]:
