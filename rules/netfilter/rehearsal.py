@@ -2,7 +2,8 @@
 
 `iptables-restore --test` accepts jumps to chains that do not exist, so a rehearsal is a real load. All chains
 are seeded, but only rules that load in any namespace: a rule that needs an ipset, a cgroup or somebody's
-extension would fail there for reasons of its own, and whether ours load never depends on it.
+extension would fail there for reasons of its own, and whether ours load never depends on it. Nor does it on
+what our own chains held: the restore text begins by flushing them, so they are seeded empty.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def _seed(live: Ruleset) -> Iterator[str]:
     for chain in table.chains.values():
         yield f":{chain.name} {chain.policy or '-'} [0:0]"
     for chain in table.chains.values():
+        if chain.name in OWN_CHAINS:
+            continue
         for rule in chain.rules:
             if _can_be_seeded(rule, table):
                 yield rule.text
@@ -63,8 +66,6 @@ def _in_parts(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _can_be_seeded(rule: Rule, table: Table) -> bool:
-    if rule.chain in OWN_CHAINS:
-        return True
     # A comment may hold such words too; then the rule is left out for nothing, which does no harm.
     return all(
         name in _MATCHES if option == "m" else name in _TARGETS or name in table.chains

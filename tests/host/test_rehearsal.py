@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from rules.host import restore
 from rules.host.restore import RestoreFailed, rehearse
 from rules.netfilter.document import parse_document
 from rules.netfilter.model import Family, Ruleset
-from rules.netfilter.parse import parse_save
+from rules.netfilter.own import OWN_CHAINS
+from rules.netfilter.parse import parse_save, print_save
+from rules.netfilter.rehearsal import rehearsal_text
 from rules.netfilter.render import render_restore
 from rules.queue.snapshots import FAMILIES, Backend
+from tests.host.hosts import ADDRESS, ARTICLE_INPUT, FOREIGN
+from tests.kernel.namespace import Namespace
 
 pytestmark = pytest.mark.kernel
 
@@ -41,3 +47,40 @@ def test_many_rules_fit_the_small_buffers_of_a_user_namespace(
     with pytest.raises(RestoreFailed) as caught:
         rehearse(backend, live, broken)
     assert caught.value.family == 4
+
+
+def test_what_our_chains_held_hinders_no_rehearsal(backend: Backend) -> None:
+    live, wanted = live_and_wanted(2)
+    # Loads only where there is such a set; the load itself begins by flushing it away.
+    needs_a_set = "-A FILTERS -m set --match-set only-here src -j RETURN\nCOMMIT"
+    held = {
+        family: parse_save(print_save(live[family]).replace("COMMIT", needs_a_set)) for family in FAMILIES
+    }
+    rehearse(backend, held, wanted)
+
+
+def test_it_ends_where_the_load_ends(
+    make_namespace: Callable[..., Namespace], backend: Backend, family: Family
+) -> None:
+    article = ARTICLE_INPUT if family == 4 else ARTICLE_INPUT.replace("203.0.113.9", "2001:db8::9")
+    before = FOREIGN.format(input=article, address=ADDRESS[family])
+    real, scratch = make_namespace("real"), make_namespace("scratch")
+    real.restore(before, backend, family, counters=True)
+    live = parse_save(real.save(backend, family))
+    document = parse_document(
+        {
+            "format": "dockerfw/1",
+            "settings": {"external_interfaces": ["ens33"]},
+            "rules": [{"scope": "both", "protocol": "tcp", "ports": ["22", "8000-8010"]}],
+        }
+    )
+    text = render_restore(document, family, live=live, revision=1)
+    real.restore(text, backend, family)
+    scratch.restore(rehearsal_text(live, text), backend, family)
+    loaded, rehearsed = (
+        parse_save(namespace.save(backend, family)).tables["filter"].chains for namespace in (real, scratch)
+    )
+    assert set(OWN_CHAINS) < set(loaded) == set(rehearsed)
+    assert {name: [rule.text for rule in chain.rules] for name, chain in rehearsed.items()} == {
+        name: [rule.text for rule in chain.rules] for name, chain in loaded.items()
+    }
