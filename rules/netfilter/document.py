@@ -164,6 +164,7 @@ def rule_to_json_object(rule: DocumentRule) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=4)
 def canonical_json(document: Document) -> str:
     """Return the one JSON text of a document: sorted keys, sorted rules, no blanks."""
     return json.dumps(to_json_object(document), sort_keys=True, separators=(",", ":"), ensure_ascii=False)

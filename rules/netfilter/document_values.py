@@ -99,7 +99,8 @@ def expectation_order(expectation: Expectation) -> tuple[object, ...]:
     )
 
 
-@lru_cache(maxsize=4096)
+# As many as a document has rules at most: with fewer, sorting a large one again would find none of them.
+@lru_cache(maxsize=20_000)
 def _source_order(source: str) -> tuple[int, int, int]:
     if source == "any":
         return (0, 0, 0)

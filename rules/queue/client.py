@@ -152,7 +152,15 @@ def _queue(host: str) -> Queue:
 def _enqueue(host: str, func: str, *, args: list[Any], job_id: str | None, ttl: int, timeout: int) -> None:
     _asked(
         lambda: _queue(host).enqueue_call(
-            func, args=args, job_id=job_id, ttl=ttl, timeout=timeout, result_ttl=60, failure_ttl=3600
+            func,
+            args=args,
+            job_id=job_id,
+            # rq's own would be made of all that the call holds.
+            description=func,
+            ttl=ttl,
+            timeout=timeout,
+            result_ttl=60,
+            failure_ttl=3600,
         )
     )
 

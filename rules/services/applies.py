@@ -6,7 +6,6 @@ down what became of the attempt.
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from rules.models import Apply, Host, Revision
-from rules.netfilter.document import Document, canonical_json, digest
+from rules.netfilter.document import Document, canonical_json, digest, to_json_object
 from rules.netfilter.errors import FieldError
 from rules.netfilter.expectations import failing
 from rules.queue import client
@@ -260,7 +259,7 @@ def _order(host: Host, actor: Actor, revision: Revision, document: Document, ter
         sequence=host.sequence,
         host=host.name,
         revision=revision.number,
-        document=json.loads(canonical_json(document)),
+        document=to_json_object(document),
         digest=revision.digest,
         confirm_seconds=terms.window,
         end_sessions=terms.end_sessions,

@@ -61,6 +61,23 @@ def edited(host: Host, alice: Actor) -> Host:
 
 
 @pytest.mark.django_db
+def test_an_order_carries_the_revision_and_its_job_is_named_briefly(
+    edited: Host,
+    alice: Actor,
+    queue: RedisServer,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    rule_create(host=edited, actor=alice, values={**WEB, "source": "2001:db8::/32"})
+    with django_capture_on_commit_callbacks(execute=True):
+        apply = start(edited, alice)
+    (order,) = orders(edited)
+    assert order.document == json.loads(Revision.objects.get().document)
+    assert digest(parse_document(order.document)) == order.digest
+    job = Job.fetch(apply.job_id, connection=client.connection(), serializer=JSONSerializer)
+    assert job.description == "apply"
+
+
+@pytest.mark.django_db
 def test_an_apply_freezes_the_draft_and_orders_it(
     edited: Host,
     alice: Actor,
