@@ -13,6 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 RELEASES = ROOT / "tests" / "upgrades" / "releases"
+_SHOWN = Path("/mnt")
 # Made anew by each migration run, or differ on purpose after a restore.
 NOT_COMPARED = {
     "django_migrations",
@@ -30,6 +31,7 @@ class Installation:
         self.directory = directory
         self.data, self.state, self.settings = (directory / name for name in ("web", "state", "settings"))
         self.database_url = database_url
+        self.python: tuple[str, ...] = (sys.executable,)
         for folder in (self.data, self.settings):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -50,7 +52,7 @@ class Installation:
     ) -> subprocess.CompletedProcess[bytes]:
         """Run manage.py."""
         return subprocess.run(
-            [*(_as(user) if user else ()), sys.executable, "manage.py", *words],
+            [*(_as(user) if user else ()), *self.python, "manage.py", *words],
             cwd=ROOT,
             env=self.environment,
             input=given,
@@ -121,6 +123,17 @@ def _as(user: int) -> list[str]:
     """Become an ordinary user, who may read what this Python is made of, wherever that lies."""
     reads = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *reads, "--"]
+
+
+def python_in_reach() -> tuple[str, ...]:
+    """Return root's words for this Python and code where all users reach them, as those of an installation.
+
+    The clone may lie in root's own home. Nobody else sees it where it is shown.
+    """
+    show = f'mount --bind "$0" {_SHOWN}; cd {_SHOWN}; exec "$@"'
+    python = Path(sys.executable)
+    shown = _SHOWN / python.relative_to(ROOT) if python.is_relative_to(ROOT) else python
+    return ("unshare", "--mount", "sh", "-euc", show, str(ROOT), str(shown))
 
 
 def released(release: str, directory: Path) -> Installation:

@@ -25,7 +25,7 @@ from rules.host.stored import state_check
 from rules.netfilter.boot import render_boot_rules
 from rules.services.backup_restore import rows_check, source_check
 from rules.services.errors import ServiceError
-from tests.backup.installation import Installation, released
+from tests.backup.installation import Installation, python_in_reach, released
 
 RELEASE = "0.1.0"
 NOBODY = 65534
@@ -286,6 +286,7 @@ def test_root_leaves_nothing_of_its_own_among_the_web_sides_files(backup: str) -
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o711)
         there = released(RELEASE, Path(place) / "there")
+        there.python = python_in_reach()
         for path in (there.data, *there.data.iterdir()):
             os.chown(path, NOBODY, NOBODY)
         there.firewall("restore", backup, "--replace", "--no-live")
