@@ -9,6 +9,7 @@ Every test finds three containers: `web` (8080 to 80), `other` (8081 to 80), `pl
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from rules.netfilter.state import loaded_matches
 from rules.queue.orders import Answer, Order, Outcome
 from tests.kernel.namespace import FAMILIES, Backend, CommandError, Family, Namespace, join_namespaces
 from tests.lab.docker_host import DockerHost
+from tests.lab.network import Verdict
 
 EXTERNAL = "ens33"
 HOST = "192.0.2.1"
@@ -77,6 +79,16 @@ class Lab:
         """Return what a Listener outside answers to a line from a container, "" if none does."""
         command = f"echo hello | nc -w 2 {address} {port}"
         return self.docker.try_docker("exec", container, "sh", "-c", command, timeout=15).stdout.strip()
+
+    def direct_refusal(self, address: str) -> Verdict:
+        """Return what a packet straight to a container's address meets where no rule allows it.
+
+        Docker 28 and later drop it in the table `raw`, before anybody else is asked.
+        """
+        family: Family = 6 if ":" in address else 4
+        dropped = rf"-A PREROUTING -d {re.escape(address)}/\d+ ! -i \S+ -j DROP"
+        lines = self.host.save(self.docker.backend, family, table="raw").decode().splitlines()
+        return "silent" if any(re.fullmatch(dropped, line) for line in lines) else "prohibited"
 
     def unload(self) -> None:
         """Take our chains and anchors away, as if nothing had ever been loaded."""

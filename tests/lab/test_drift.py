@@ -243,6 +243,8 @@ def test_only_ipv6_is_gone(guard: Guard) -> None:
     drift = guard.look()
     assert {finding.family for finding in drift.findings} == {6}
     assert drift.findings[0].what == "IPv6: nothing of dockerfw is loaded."
+    # Later releases filter IPv6 too, and write it anew when they start.
+    guard.restart()
     guard.load()
     assert guard.look().findings == ()
 

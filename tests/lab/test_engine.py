@@ -58,7 +58,7 @@ def test_a_new_network_is_guarded_too(guarded: Lab) -> None:
     guarded.docker.run_web("inblue", "--label=added", "--publish=8084:80", network="blue")
     assert try_port(guarded.client, HOST, 8084) == "prohibited"
     address = guarded.docker.container_address("inblue", "blue")
-    assert try_port(guarded.client, address, 80) == "prohibited"
+    assert try_port(guarded.client, address, 80) == guarded.direct_refusal(address)
     guarded.load(document(allow("container", 8080, 8084)), revision=8)
     assert fetch(guarded.client, HOST, 8084) == "inblue"
     with listening(guarded.client, CLIENT, 9000, "outside"):
