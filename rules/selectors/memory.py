@@ -5,8 +5,10 @@ Owns no lifetime but "the last few": a key has to name an immutable thing, or ca
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -32,9 +34,27 @@ class Memory(Generic[Value]):
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-        value = make()
+        with _nothing_collected():
+            value = make()
         with self._lock:
             self._known[key] = value
             while len(self._known) > self._size:
                 self._known.popitem(last=False)
         return value
+
+
+@contextlib.contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Keep the garbage collector off while something large is made.
+
+    All of it stays, and looking through it again and again as it grows takes longer than making it. Whoever
+    turned the collector off turns it on: another thread, or a thing of which this one is a part, leaves it.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
