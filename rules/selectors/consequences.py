@@ -23,7 +23,7 @@ from rules.netfilter.simulation.surroundings import LOCAL, Surroundings
 from rules.selectors.listening import listening_of
 from rules.selectors.memory import Memory
 from rules.selectors.snapshots import SnapshotView
-from rules.selectors.surroundings import hypothetical, prepared_of, surroundings_of
+from rules.selectors.surroundings import hypothetical, prepared_of, sight_key, surroundings_of
 
 FAMILIES: tuple[Family, Family] = (4, 6)
 
@@ -84,7 +84,7 @@ def exposure_difference(
     view: SnapshotView, base: Document | None, document: Document, revision: int
 ) -> tuple[Change, ...]:
     """Return who would reach more or less than now, a sentence each."""
-    key = (view.snapshot.host, view.snapshot.taken_at, base and digest(base), digest(document), revision)
+    key = (sight_key(view), base and digest(base), digest(document), revision)
     return _changes.made(key, lambda: _difference(view, base, document, revision))
 
 
@@ -92,7 +92,7 @@ def expectation_findings(view: SnapshotView, document: Document, revision: int) 
     """Say for each of the document's expectations whether it would hold after the load."""
     if not document.expectations:
         return ()
-    key = (view.snapshot.host, view.snapshot.taken_at, digest(document), revision)
+    key = (sight_key(view), digest(document), revision)
     return _findings.made(key, lambda: _check(view, document, prepared_after(view, document, revision)))
 
 
@@ -100,7 +100,7 @@ def findings_now(view: SnapshotView, document: Document) -> tuple[Finding, ...]:
     """Say for each of the document's expectations whether it holds of what the kernel held."""
     if not document.expectations:
         return ()
-    key = (view.snapshot.host, view.snapshot.taken_at, digest(document), "now")
+    key = (sight_key(view), digest(document), "now")
     return _findings.made(key, lambda: _check(view, document, prepared_live(view)))
 
 

@@ -7,7 +7,7 @@ part's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rules.models import Host
@@ -28,7 +28,7 @@ from rules.selectors.drafts import base_document, settings_document
 from rules.selectors.listening import listening_of
 from rules.selectors.memory import Memory
 from rules.selectors.snapshots import SnapshotView
-from rules.selectors.surroundings import content_key, prepared_of, surroundings_of
+from rules.selectors.surroundings import prepared_of, sight_key, surroundings_of
 
 FAMILIES: tuple[Family, Family] = (4, 6)
 
@@ -62,7 +62,7 @@ def exposure(host: Host, view: SnapshotView) -> Exposure:
     document = base_document(host)
     settings = document.settings if document else settings_document(host)
     found = _rows.made(
-        (_content(view), settings.external_interfaces),
+        (sight_key(view), settings.external_interfaces),
         lambda: exposure_rows(
             view,
             {family: made for family in FAMILIES if (made := prepared_of(view, family))},
@@ -86,9 +86,3 @@ def exposure_rows(
     """Return a row for all that was seen to listen, under the rules of `prepared`: live ones, or others."""
     outside = external_interfaces(external, surroundings_of(view.snapshot))
     return expose(offers_of(listening_of(view)), prepared, outside)
-
-
-def _content(view: SnapshotView) -> Hashable:
-    """Return what the rows are made of; two looks that saw the same share them."""
-    snapshot = view.snapshot
-    return (content_key(view), snapshot.sockets, snapshot.published, snapshot.containers)

@@ -74,6 +74,17 @@ def content_key(view: SnapshotView) -> Hashable:
     return (rules, snapshot.interfaces, routes, snapshot.sets, snapshot.bridges_filtered)
 
 
+def sight_key(view: SnapshotView) -> Hashable:
+    """Return what it depends on who reaches what: `content_key`, what could be read, and who listens.
+
+    Two looks that saw the same share it, so that nothing is worked out anew because time went by.
+    """
+    snapshot = view.snapshot
+    listening = (snapshot.sockets, snapshot.published, snapshot.containers)
+    beside = (snapshot.docker_state, snapshot.own_tables)
+    return (content_key(view), snapshot.families, snapshot.unread, *listening, *beside)
+
+
 def _rules_digest(view: SnapshotView) -> str:
     found = hashlib.sha256()
     for family, ruleset in sorted(view.rulesets.items()):

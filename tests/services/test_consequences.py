@@ -12,11 +12,20 @@ from rq.serializers import JSONSerializer
 from rules.models import Apply, AuditEvent, Host, Revision
 from rules.queue import client
 from rules.queue.orders import Order
-from rules.queue.snapshots import ListeningSocket
-from rules.selectors.consequences import Caller, LockOut, lock_out, lock_out_ssh
+from rules.queue.snapshots import CommandError, ListeningSocket, PublishedPort
+from rules.queue.surroundings import SetMembers
+from rules.selectors.consequences import (
+    Caller,
+    LockOut,
+    expectation_findings,
+    findings_now,
+    lock_out,
+    lock_out_ssh,
+)
 from rules.selectors.drafts import draft_document
 from rules.selectors.reviews import review, rollback_review
 from rules.selectors.snapshots import SnapshotView, latest_snapshot
+from rules.selectors.surroundings import sight_key
 from rules.services.actors import Actor
 from rules.services.applies import apply_start, rollback_start
 from rules.services.errors import Invalid, NotExpected
@@ -231,3 +240,51 @@ def test_pages_in_a_container(host: Host, alice: Actor) -> None:
     # On the host, or through a tunnel that ends there.
     here = ask(host, replace(proxied, dialled="127.0.0.1"))
     assert (here.can, here.answers[0].reason) == ("yes", "you are on the host itself (172.17.0.1)")
+
+
+def test_what_was_seen_again_is_not_worked_out_again(host: Host, alice: Actor) -> None:
+    expectation_create(host=host, actor=alice, values=EXPECTED)
+    document = draft_document(now(host))
+    first = seen(host)
+    snapshot_store(host, None)
+    again = seen(host)
+    assert again.taken_at > first.taken_at
+    assert sight_key(again) == sight_key(first)
+    assert expectation_findings(again, document, 1) is expectation_findings(first, document, 1)
+    assert findings_now(again, document) is findings_now(first, document)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"own_tables": ("inet somebody",)},
+        {"docker_state": "nftables"},
+        {"sockets": (ListeningSocket(4, "tcp", "", 22),)},
+        {"containers": ()},
+        {"published": (PublishedPort(4, "tcp", "", 8080, "172.17.0.2", 80),)},
+        {"families": (4,)},
+        {"bridges_filtered": (4,)},
+        {"default_routes": {4: (), 6: ()}},
+        {"interfaces": ()},
+        {"sets": (SetMembers("office", "hash:ip", ("203.0.113.7",)),)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_was_seen_otherwise_is_worked_out_again(
+    host: Host, alice: Actor, change: dict[str, object]
+) -> None:
+    expectation_create(host=host, actor=alice, values=EXPECTED)
+    document = draft_document(now(host))
+    view = seen(host)
+    other = replace(view, snapshot=replace(view.snapshot, **change))  # type: ignore[arg-type]
+    assert expectation_findings(other, document, 1) is not expectation_findings(view, document, 1)
+    assert findings_now(other, document) is not findings_now(view, document)
+
+
+def test_rules_that_can_no_longer_be_read_are_worked_out_again(host: Host) -> None:
+    empty = {4: "", 6: ""}
+    view = seen(host)
+    nothing = replace(view, snapshot=replace(view.snapshot, saves=empty))  # type: ignore[arg-type]
+    failed = CommandError(("ip6tables-nft-save", "-c"), 4, "no")
+    unread = replace(nothing, snapshot=replace(nothing.snapshot, errors=(failed,)))
+    assert sight_key(unread) != sight_key(nothing)
