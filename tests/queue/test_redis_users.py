@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from rules.host.clock import utc_now
 from rules.queue import client
 from rules.queue.orders import Answer, Order, Outcome
 from rules.queue.worker import LockedWorker
+from scripts.stack.redis_server import find_server
 from scripts.stack.redis_users import TEMPLATE, main, new_passwords, redis_url, users_acl, write_private
 from tests.kernel.namespace import Namespace, wait_until
 from tests.queue.conftest import RedisServer
@@ -131,7 +131,9 @@ class Server:
 
 
 def _programs() -> dict[str, str]:
-    found = {"redis": shutil.which("redis-server") or ""}
+    # (One that is too old is not chosen.)
+    chosen = find_server()
+    found = {"redis": chosen if Path(chosen).name == "redis-server" else ""}
     try:
         found["valkey"] = str(get_binary_path())
     except ValkeyServerError:
