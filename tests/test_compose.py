@@ -58,6 +58,26 @@ def test_no_service_has_more_than_it_needs(name: str) -> None:
     assert service["logging"]["options"]["max-size"]
 
 
+def test_an_address_with_a_password_comes_as_a_file_to_those_who_use_the_database() -> None:
+    page = (ROOT / "docs" / "install-compose.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    shown = next(YAML(typ="safe").load(block) for block in blocks if "DATABASE_URL_FILE" in block)
+    users = {name for name in SERVICES if "DATABASE_URL" in SERVICES[name].get("environment", {})}
+    assert set(shown["services"]) == users == {"web", "clerk", "tools"}
+    for name in users:
+        service = shown["services"][name]
+        assert service["environment"] == {"DATABASE_URL_FILE": "/run/secrets/database"}
+        assert service["secrets"] == list(shown["secrets"]) == ["database"]
+        assert ("network_mode" in service) == (SERVICES[name].get("network_mode") == "none")
+    owner, file = re.findall(r"^    install -o (\d+) .* /dev/null (\S+)$", page, re.MULTILINE)[0]
+    assert shown["secrets"]["database"] == {"file": file}
+    assert {SERVICES[name]["user"].split(":")[0] for name in users} == {owner, "0"}
+    # That Postgres which comes along has no password to hide.
+    in_env = re.findall(r"^    DATABASE_URL=(\S+)$", page, re.MULTILINE)
+    assert in_env
+    assert not [address for address in in_env if re.search(r"://[^/@]*:[^/@]*@", address)]
+
+
 @each
 def test_only_these_run_as_root(name: str) -> None:
     assert (SERVICES[name]["user"].split(":")[0] == "0") == (name in ROOTS)

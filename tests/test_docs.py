@@ -37,7 +37,7 @@ UNFINISHED = re.compile(r"\b(?:TODO|FIXME|TBD|XXX)\b|\bissue #?\d|(?i:coming soo
 # A path from the root folder, also after `unix://`; not the rest of a relative one or of a page's address.
 ABSOLUTE = re.compile(r"(?<![\w.<~/*}…])(?://)?(/\.?\w[\w./-]*)")
 # Where dockerfw keeps its things or may be told to; no path of the machine where a page was written.
-FOLDERS = {"backups", "etc", "opt", "proc", "root", "run", "usr", "var"}
+FOLDERS = {"backups", "dev", "etc", "opt", "proc", "root", "run", "usr", "var"}
 # What the addresses of the pages begin with.
 ADDRESSES = {str(each.pattern).split("/")[0] for each in urlpatterns} - {""}
 
