@@ -7,6 +7,7 @@ Other releases, upgrades and boots are for scripts/reboots.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 from scripts.installation import settings
 from scripts.installation.command import CONSOLE
 from scripts.installation.health import asked_name
+from scripts.installation.install import HOST_DROP_IN
+from scripts.stack import redis_users
 from tests.machine.installing import Installing
 from tests.machine.own import OwnMachine
 from tests.machine.sight import Sight
@@ -74,6 +77,24 @@ def test_nothing_of_the_pages_can_keep_a_panic_from_the_console(
     assert environment == {"DOCKERFW_STATE_DIR": "/var/lib/dockerfw", "DOCKERFW_OBSERVE_SECONDS": "30"}
     assert settings.root_environment().keys() > environment.keys()
     assert frozenset({"panic", "release"}) == CONSOLE
+
+
+def test_a_host_with_a_name_of_its_own_gets_a_user_of_redis_and_its_root_worker_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "SETTINGS", tmp_path)
+    assert settings.host_name() == "local"
+    settings.make_missing()
+    assert settings.host_name() == "local"
+    (tmp_path / "host.env").write_text("DOCKERFW_HOST=shop-1\nDOCKERFW_REDIS_URL=redis://elsewhere\n")
+    assert settings.host_name() == "shop-1"
+    assert redis_users.main([str(tmp_path), settings.host_name()]) == 0
+    # What systemd reads, in its order; the last one's word counts.
+    drop_in = HOST_DROP_IN.format(host="shop-1")
+    read = re.findall(r"^EnvironmentFile=(?:-/etc/dockerfw/(\S+))?$", drop_in, re.MULTILINE)
+    assert read == ["", "root-shop-1.env", "host.env"]
+    assert settings.read(read[1])["DOCKERFW_REDIS_URL"].startswith("unix://root-shop-1:")
+    assert settings.read(read[1])["DOCKERFW_HOST"] == "shop-1"
 
 
 @pytest.mark.parametrize(

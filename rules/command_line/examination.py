@@ -68,7 +68,7 @@ def examine(environment: Environment) -> list[Finding]:
         # The root worker, and what it writes, is in another container or on another host.
         permissions, worker = replace(permissions, state=None), Found(None, seen=False)
     found = [
-        *judge_redis(_redis_facts(environment, redis)),
+        *judge_redis(_redis_facts(environment, redis, here=worker.seen and state.path.is_dir())),
         *judge_database(DatabaseFacts(told.error, untried, told.migrations)),
         *judge_permissions(permissions),
         *judge_clock(_clock_facts(state, about, told, redis)),
@@ -123,7 +123,7 @@ def _stored(host: str, redis: Probe) -> tuple[About | None, Snapshot | None]:
     return about, snapshot
 
 
-def _redis_facts(environment: Environment, redis: Probe) -> RedisFacts:
+def _redis_facts(environment: Environment, redis: Probe, *, here: bool) -> RedisFacts:
     files = users_files(environment.settings_dir, socket_folder(environment.redis_url))
     texts = [text for file in files if (text := _text(file)) is not None]
     return RedisFacts(
@@ -133,6 +133,7 @@ def _redis_facts(environment: Environment, redis: Probe) -> RedisFacts:
         allowed=redis.allowed,
         users=texts[0] if texts else None,
         template=_text(TEMPLATE) or "",
+        host=environment.host if here else "",
     )
 
 

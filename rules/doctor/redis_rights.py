@@ -29,6 +29,7 @@ class RedisFacts:
     `user` is who asked, empty for nobody by name. `let_in` says whether somebody without a name and password
     may ask, None where that was not found out. `allowed` are the commands that had to be refused and were
     not. `users` is the text of users.acl, None where it could not be read, and `template` what it is made of.
+    `host` is the name of the host whose root worker is here, empty where that is not known.
     """
 
     error: str
@@ -37,6 +38,7 @@ class RedisFacts:
     allowed: Sequence[str] | None = None
     users: str | None = None
     template: str = ""
+    host: str = ""
 
 
 def judge_redis(facts: RedisFacts) -> Iterator[Finding]:
@@ -77,6 +79,11 @@ def _users_file(facts: RedisFacts) -> Finding:
     check = "redis.users"
     if facts.users is None:
         return unknown(check, "only root, or Redis' own user, can read users.acl, where it lies")
+    if facts.host and f"{HOST_USER}{facts.host}" not in _rules(facts.users):
+        text = (
+            f"users.acl has no user {HOST_USER}{facts.host}: what runs as the host {facts.host} is refused."
+        )
+        return problem(check, text, RENEW)
     wrong = wrong_users(facts.users, facts.template)
     if wrong:
         text = f"users.acl gives other rights than this release needs to {', '.join(wrong)}."

@@ -34,6 +34,7 @@ from scripts.installation.places import (
     REDIS,
     REDIS_DROP_IN,
     REDIS_USER,
+    ROOT_DROP_IN,
     ROOT_WORKER,
     SERVICES,
     SETTINGS,
@@ -47,8 +48,17 @@ from scripts.installation.places import (
 from scripts.installation.systemd import InstallationError
 from scripts.stack.errors import StackError
 from scripts.stack.redis_server import find_server
+from scripts.stack.redis_users import HOST_NAME
 from scripts.stack.redis_users import main as make_redis_users
 
+# (Each list is empty first: host.env stays the last, whose word counts.)
+HOST_DROP_IN = """\
+# Made by scripts/install: host.env gives this host a name of its own.
+[Service]
+EnvironmentFile=
+EnvironmentFile=-/etc/dockerfw/root-{host}.env
+EnvironmentFile=-/etc/dockerfw/host.env
+"""
 DISTRIBUTIONS_REDIS = "/usr/bin/redis-server"
 DROP_IN = """\
 # Made by scripts/install: no Redis of this host's own is new enough.
@@ -84,6 +94,11 @@ def main() -> int:
 
 def _check() -> None:
     """See that it can go on before anything changes. Raises InstallationError."""
+    if not HOST_NAME.fullmatch(host := settings.host_name()):
+        raise InstallationError(
+            f"DOCKERFW_HOST is {host!r} in {SETTINGS}/host.env: a name has 1 to 50 lower-case letters, digits"
+            " and hyphens."
+        )
     if window_is_open():
         raise InstallationError(OPEN_WINDOW)
     if CODE.exists() and not (CODE / MARK).exists() and CLONE.exists():
@@ -167,8 +182,11 @@ def _make_settings() -> None:
         files.write(used, shipped.read_bytes())
     elif shipped.read_bytes() != former.read_bytes():
         _say(f"{used} was changed by hand and stays; the new one is {CODE}/deploy/redis/redis.conf.")
+    host, shown = settings.host_name(), settings.web_environment().get("DOCKERFW_HOST") or HOST
+    if host != shown:
+        _say(f"The pages show the host {shown}, this one is {host}: say DOCKERFW_HOST={host} in site.env.")
     with contextlib.redirect_stdout(None):
-        if make_redis_users([str(SETTINGS), HOST]) != 0:
+        if make_redis_users([str(SETTINGS), host]) != 0:
             raise InstallationError("the users of Redis could not be made")
     os.chown(SETTINGS / "users.acl", pwd.getpwnam(REDIS_USER).pw_uid, grp.getgrnam(GROUP).gr_gid)
 
@@ -192,6 +210,11 @@ def _put_units(server: str) -> None:
     else:
         text = DROP_IN.format(server=server.replace(str(NEW), str(CODE)))
         files.write(REDIS_DROP_IN, text.encode())
+    host = settings.host_name()
+    if host == HOST:
+        files.remove(ROOT_DROP_IN)
+    else:
+        files.write(ROOT_DROP_IN, HOST_DROP_IN.format(host=host).encode())
     files.write(COMMAND, (CODE / "deploy" / "dockerfw").read_bytes(), mode=0o755)
     systemd.systemctl("daemon-reload")
 
@@ -199,7 +222,7 @@ def _put_units(server: str) -> None:
 def _written_files() -> Iterator[Path]:
     """Yield every file outside of the code that an upgrade may change."""
     yield from (UNIT_FOLDER / unit for unit in UNITS)
-    yield from (REDIS_DROP_IN, COMMAND)
+    yield from (REDIS_DROP_IN, ROOT_DROP_IN, COMMAND)
     if SETTINGS.exists():
         yield from (path for path in SETTINGS.iterdir() if path.is_file())
 

@@ -31,6 +31,8 @@ SERVICES = (REDIS, ROOT_WORKER, CLERK, WEB)
 UNITS = (BOOT, *SERVICES)
 # Says which server, where that is not the machine's own.
 REDIS_DROP_IN = UNIT_FOLDER / f"{REDIS}.d" / "dockerfw-server.conf"
+# Says which file has the root worker's address of Redis, where host.env gives this host a name of its own.
+ROOT_DROP_IN = UNIT_FOLDER / f"{ROOT_WORKER}.d" / "dockerfw-host.conf"
 
 WEB_USER, REDIS_USER = "dockerfw", "dockerfw-redis"
 GROUP = "dockerfw"

@@ -9,7 +9,7 @@ import os
 import shlex
 from pathlib import Path
 
-from scripts.installation.places import DATA, SETTINGS, STATE
+from scripts.installation.places import DATA, HOST, SETTINGS, STATE
 
 SITE = """\
 # The settings of dockerfw's pages on this host: yours, never overwritten. Each is told in docs/reference.md.
@@ -25,7 +25,7 @@ DOCKERFW_SECURE_COOKIES=0
 
 #DOCKERFW_TIME_ZONE=Europe/Berlin
 """
-HOST = """\
+ROOT = """\
 # The settings of dockerfw's root worker on this host: yours, never overwritten.
 # After a change: systemctl restart dockerfw-root
 
@@ -35,7 +35,7 @@ HOST = """\
 
 #DOCKERFW_OBSERVE_SECONDS=60
 """
-MADE_ONCE = {"site.env": SITE, "host.env": HOST}
+MADE_ONCE = {"site.env": SITE, "host.env": ROOT}
 
 
 def make_missing() -> None:
@@ -68,6 +68,11 @@ def read(name: str) -> dict[str, str]:
                 value = value.strip(value[0])
         found[variable.strip()] = value
     return found
+
+
+def host_name() -> str:
+    """Return the name of this host as its root worker has it."""
+    return read("host.env").get("DOCKERFW_HOST") or HOST
 
 
 def web_environment() -> dict[str, str]:

@@ -23,9 +23,9 @@ from scripts.installation.places import (
     DATA,
     GROUP,
     NEW,
-    REDIS,
     REDIS_DROP_IN,
     REDIS_USER,
+    ROOT_DROP_IN,
     ROOT_WORKER,
     RUNTIME,
     SETTINGS,
@@ -93,8 +93,9 @@ def _take_out(*, purge: bool, chains: bool) -> list[str]:
     systemd.run("systemctl", "disable", "--quiet", *UNITS, check=False)
     for unit in UNITS:
         files.remove(UNIT_FOLDER / unit)
-    files.remove(REDIS_DROP_IN)
-    _remove_if_empty(UNIT_FOLDER / f"{REDIS}.d")
+    for drop_in in (REDIS_DROP_IN, ROOT_DROP_IN):
+        files.remove(drop_in)
+        _remove_if_empty(drop_in.parent)
     systemd.systemctl("daemon-reload")
     systemd.run("systemctl", "reset-failed", *UNITS, check=False)
     files.remove(COMMAND)
@@ -121,9 +122,10 @@ def _remove_settings(*, purge: bool) -> None:
         files.remove(SETTINGS)
     if not SETTINGS.is_dir():
         return
-    made = {"redis.conf", "users.acl", "web.env", "clerk.env", "watch.env", "root-local.env"}
+    made = {"redis.conf", "users.acl", "web.env", "clerk.env", "watch.env"}
     for path in SETTINGS.iterdir():
-        if path.name in made or (path.name in settings.MADE_ONCE and not settings.changed_by_hand(path)):
+        ours = path.name in made or path.match("root-*.env")
+        if ours or (path.name in settings.MADE_ONCE and not settings.changed_by_hand(path)):
             files.remove(path)
     _remove_if_empty(SETTINGS)
 

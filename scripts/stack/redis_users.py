@@ -23,7 +23,7 @@ SOCKET = Path("/run/dockerfw-redis/redis.sock")
 USERS = ("web", "clerk", "watch")
 # Users that a release had and a later one has not: they are taken out. Others that are not ours stay.
 RETIRED: tuple[str, ...] = ()
-_HOST = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
+HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def write_private(path: Path, text: str) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Write users.acl and the files of new processes, and say what changed; 2 for wrong arguments."""
-    if len(arguments) < 2 or not all(_HOST.fullmatch(host) for host in arguments[1:]):
+    if len(arguments) < 2 or not all(HOST_NAME.fullmatch(host) for host in arguments[1:]):
         print("usage: python -m scripts.stack.redis_users DIRECTORY HOST...", file=sys.stderr)
         return 2
     directory, hosts = Path(arguments[0]), arguments[1:]

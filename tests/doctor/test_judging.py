@@ -159,7 +159,7 @@ def test_clocks(check: str, level: str, change: dict[str, Any]) -> None:
 
 TEXT = TEMPLATE.read_text()
 ACL = users_acl(new_passwords(["local", "other"]))
-REDIS = RedisFacts(error="", user="web", let_in=False, allowed=(), users=ACL, template=TEXT)
+REDIS = RedisFacts(error="", user="web", let_in=False, allowed=(), users=ACL, template=TEXT, host="other")
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,7 @@ REDIS = RedisFacts(error="", user="web", let_in=False, allowed=(), users=ACL, te
         ("rights", "unknown", {"allowed": None}),
         ("users", "problem", {"users": ACL.replace("+lpos", "+lpos +keys", 1)}),
         ("users", "problem", {"users": ACL + "user mallory on nopass ~* +@all\n"}),
+        ("users", "problem", {"host": "renamed"}),
         ("users", "unknown", {"users": None}),
     ],
 )
