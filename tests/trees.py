@@ -16,7 +16,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,23 +148,42 @@ class Inside:
         self, *command: str, stdin: str = "", seconds: float = 60, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside. Raises TreeError; with `check` also when it fails."""
-        shown = " ".join(command)[:300]
-        clean = ("env", "-i", f"PATH={_PATH}", "LC_ALL=C.UTF-8")
-        try:
-            done = subprocess.run(
-                [*self.prefix, *clean, *command],
-                input=stdin,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise TreeError(f"{shown}: not done within {seconds:.0f} s") from error
-        if check and done.returncode != 0:
-            raise TreeError(f"{shown}: status {done.returncode}\n{(done.stdout + done.stderr).strip()}")
-        return done
+        return run_inside(
+            self.prefix, command, stdin=stdin, seconds=seconds, check=check, fails_with=TreeError
+        )
+
+
+def run_inside(
+    prefix: Sequence[str],
+    command: Sequence[str],
+    *,
+    stdin: str,
+    seconds: float,
+    check: bool,
+    fails_with: type[Exception],
+) -> subprocess.CompletedProcess[str]:
+    """Run a command behind a prefix that goes inside, with an environment of its own.
+
+    Raises `fails_with` when it takes longer; with `check` also when it fails.
+    """
+    shown = " ".join(command)[:300]
+    clean = ("env", "-i", f"PATH={_PATH}", "LC_ALL=C.UTF-8")
+    try:
+        done = subprocess.run(
+            [*prefix, *clean, *command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise fails_with(f"{shown}: not done within {seconds:.0f} s") from error
+    if check and done.returncode != 0:
+        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
+        raise fails_with(f"{shown}: status {done.returncode}\n{said}")
+    return done
 
 
 @contextlib.contextmanager

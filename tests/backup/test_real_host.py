@@ -30,6 +30,15 @@ __all__ = ["_namespaces_work", "_redis_server", "make_namespace", "namespace", "
 pytestmark = pytest.mark.redis
 
 
+def serving_host(server: RedisServer, namespace: Namespace, folder: Path) -> tuple[Installation, RootWorker]:
+    """Return an installation with a database, and its root worker, which serves."""
+    host = Installation(folder)
+    assert host.manage("migrate", "--verbosity", "0").returncode == 0
+    worker = RootWorker(server, namespace, folder).start()
+    worker.wait_until_serving()
+    return host, worker
+
+
 def stop(worker: RootWorker) -> None:
     worker.stop()
     worker.redis.flushall()
@@ -43,10 +52,7 @@ def rules(worker: RootWorker) -> list[str]:
 def test_the_next_apply_works_and_no_order_from_before(
     redis_server: RedisServer, namespace: Namespace, tmp_path: Path
 ) -> None:
-    host = Installation(tmp_path)
-    assert host.manage("migrate", "--verbosity", "0").returncode == 0
-    worker = RootWorker(redis_server, namespace, tmp_path).start()
-    worker.wait_until_serving()
+    host, worker = serving_host(redis_server, namespace, tmp_path)
     now = time.time_ns() // 1_000_000
     first = worker.order("22", sequence=now, revision=1)
     worker.kept(first)
@@ -88,10 +94,7 @@ def test_the_next_apply_works_and_no_order_from_before(
 def test_a_window_that_is_open_stays_out_of_a_backup(
     redis_server: RedisServer, namespace: Namespace, tmp_path: Path
 ) -> None:
-    host = Installation(tmp_path)
-    assert host.manage("migrate", "--verbosity", "0").returncode == 0
-    worker = RootWorker(redis_server, namespace, tmp_path).start()
-    worker.wait_until_serving()
+    host, worker = serving_host(redis_server, namespace, tmp_path)
     order = worker.order("22", sequence=time.time_ns() // 1_000_000, revision=1)
     assert worker.outcome(order).state == "awaiting"
     host.firewall("backup", str(tmp_path / "backup"))

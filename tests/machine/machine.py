@@ -22,6 +22,7 @@ from tests.machine.groups import Groups
 from tests.machine.layers import changed_files
 from tests.machine.tree import MachineError, copy_clone, run
 from tests.machine.world import World
+from tests.trees import run_inside
 
 SECONDS = 120.0
 # In the order in which unshare is told of them.
@@ -85,28 +86,8 @@ class Machine:
         """Run a command as root in the machine. Raises MachineError; with `check` also when it fails."""
         # (nsenter does not take the machine's control groups along.)
         kinds = ("--mount", "--uts", "--ipc", "--net", "--pid", "--time")
-        enter = ["nsenter", f"--target={self._leader}", *kinds, "--"]
-        clean = [
-            "env",
-            "-i",
-            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "LC_ALL=C.UTF-8",
-        ]
-        try:
-            done = subprocess.run(
-                [*enter, *clean, *command],
-                input=stdin,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise MachineError(f"{' '.join(command)[:300]}: not done within {seconds:.0f} s") from error
-        if check and done.returncode != 0:
-            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
-            raise MachineError(f"{' '.join(command)[:300]}: status {done.returncode}\n{said}")
+        enter = ("nsenter", f"--target={self._leader}", *kinds, "--")
+        done = run_inside(enter, command, stdin=stdin, seconds=seconds, check=check, fails_with=MachineError)
         return Done(done.returncode, done.stdout, done.stderr)
 
     def sh(self, script: str, *, seconds: float = SECONDS) -> str:
