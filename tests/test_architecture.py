@@ -93,6 +93,8 @@ ROOT_SIDE = (
     *("rules.queue.root", "rules.queue.jobs", "rules.queue.journal"),
     *("rules.queue.console_journal", "rules.queue.console_bound"),
 )
+# Both the root worker and the clerk are one.
+LOCKED_WORKER = tuple(f"rules.queue.{name}" for name in ("worker", "entries", "taking", "forked", "signing"))
 # Panic and release: root's, on the host itself, without anything between them and the kernel.
 CONSOLE = ("rules.command_line.console",)
 # Looks at everything, on the host, in Redis and in the database, and changes nothing.
@@ -135,7 +137,7 @@ LAYERS = (
         ("rules.host", *PURE, *MESSAGES),
     ),
     Layer(
-        (*ROOT_SIDE, "rules.queue.worker", "rules.queue.entries"),
+        (*ROOT_SIDE, *LOCKED_WORKER),
         ("django", "django_rq", "rules", "dockerfw_site"),
         ("rules.queue", "rules.host", *PURE, "dockerfw_site.environment", "dockerfw_site.version"),
     ),
