@@ -79,6 +79,12 @@ def test_an_address_with_a_password_comes_as_a_file_to_those_who_use_the_databas
 
 
 @each
+def test_no_registry_is_asked_for_an_image_of_ours(name: str) -> None:
+    assert SERVICES[name]["pull_policy"] == "never"
+    assert SERVICES[name]["image"].endswith(":local")
+
+
+@each
 def test_only_these_run_as_root(name: str) -> None:
     assert (SERVICES[name]["user"].split(":")[0] == "0") == (name in ROOTS)
 
