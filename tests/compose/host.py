@@ -177,6 +177,8 @@ class Host:
             namespace.run("ip", "address", "add", f"{address}/24", "dev", name)
             # (Without "nodad" the address cannot be used for its first second.)
             namespace.run("ip", "address", "add", f"{address_6}/64", "dev", name, "nodad")
+        # Each refusal is answered: what the client's browser sends elsewhere is refused too, and would count.
+        self.namespace.run("sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0")
         self.namespace.run("ip", "route", "add", "default", "via", CLIENT, "dev", EXTERNAL)
         client.run("ip", "route", "add", "default", "via", HOST)
         client.run("ip", "-6", "route", "add", "default", "via", HOST_6)

@@ -79,9 +79,9 @@ def knock(installed: Installed) -> None:
     """Send packets: what a rule allows answers, all else is refused, over IPv4 and IPv6."""
     for address in (HOST, HOST_6):
         assert try_port(installed.client, address, OPEN) == "connected"
-        assert is_refused(installed, address, SHUT)
+        assert_refused(installed, address, SHUT)
     assert try_port(installed.client, HOST, PORT) == "connected"
-    assert is_refused(installed, HOST, 2222)
+    assert_refused(installed, HOST, 2222)
 
 
 def watch_it_live(installed: Installed, alice: Person) -> None:
@@ -109,7 +109,7 @@ def change_and_roll_back(installed: Installed, alice: Person) -> None:
     alice.start_apply("Not yet", button="Roll back to revision 1")
     alice.expect_applied()
     assert without_labels(installed) == before
-    assert is_refused(installed, HOST, SHUT)
+    assert_refused(installed, HOST, SHUT)
 
 
 def ask_the_commands(installed: Installed) -> None:
@@ -132,10 +132,10 @@ def make_a_backup(installed: Installed) -> None:
     assert "It can be restored" in installed.host.compose(*tools, "restore", "--check", "/backups/kept")
 
 
-def is_refused(installed: Installed, address: str, port: int) -> bool:
-    """Say whether a port is refused outright."""
+def assert_refused(installed: Installed, address: str, port: int) -> None:
+    """Assert that a port is refused outright."""
     # A refusal that comes while connect() holds the socket is lost; the next one answers a SYN sent again.
-    return try_port(installed.client, address, port, seconds=6) == "prohibited"
+    assert try_port(installed.client, address, port, seconds=6) == "prohibited", (address, port)
 
 
 def without_labels(installed: Installed) -> list[list[str]]:
