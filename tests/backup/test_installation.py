@@ -192,54 +192,79 @@ def rows_of(backup: str) -> bytes:
         return read_archive(file, backup).rows.read()
 
 
-def test_a_member_cannot_do_harm(backup: str, empty: Installation, tmp_path: Path) -> None:
-    rows = rows_of(backup)
+Members = dict[str, bytes]
+Facts = dict[str, object]
 
-    def preload(members: dict[str, bytes], facts: dict[str, object]) -> None:
-        members["settings/root-local.env"] = b"DOCKERFW_HOST=local\nLD_PRELOAD=/tmp/x.so\n"
 
-    def joined(members: dict[str, bytes], facts: dict[str, object]) -> None:
-        members["settings/web.env"] = b"DOCKERFW_HOST=local \\\nDOCKERFW_DEBUG=1\n"
+def preload(members: Members, facts: Facts) -> None:
+    members["settings/root-local.env"] = b"DOCKERFW_HOST=local\nLD_PRELOAD=/tmp/x.so\n"
 
-    def acl(members: dict[str, bytes], facts: dict[str, object]) -> None:
-        members["settings/users.acl"] = b"loadmodule /tmp/x.so\n"
 
-    def other_document(members: dict[str, bytes], facts: dict[str, object]) -> None:
-        members["state/confirmed.json"] = members["state/confirmed.json"].replace(b'"22"', b'"23"')
+def joined(members: Members, facts: Facts) -> None:
+    members["settings/web.env"] = b"DOCKERFW_HOST=local \\\nDOCKERFW_DEBUG=1\n"
 
-    def letter(members: dict[str, bytes], facts: dict[str, object]) -> None:
-        members["state/journal/outcome-1.json"] = b"{}"
 
-    def newer(members: dict[str, bytes], facts: dict[str, object]) -> None:
-        facts["migrations"] = [*facts["migrations"], ["rules", "0999_later"]]  # type: ignore[misc]
+def acl(members: Members, facts: Facts) -> None:
+    members["settings/users.acl"] = b"loadmodule /tmp/x.so\n"
 
-    def other_revision(members: dict[str, bytes], facts: dict[str, object]) -> bytes:
-        return rows.replace(b'\\"8000-8010\\"', b'\\"8000-8011\\"')
 
-    def other_table(members: dict[str, bytes], facts: dict[str, object]) -> bytes:
-        return rows + b'{"model":"rules.secret","row":{}}\n'
+def other_document(members: Members, facts: Facts) -> None:
+    members["state/confirmed.json"] = members["state/confirmed.json"].replace(b'"22"', b'"23"')
 
-    def fewer(members: dict[str, bytes], facts: dict[str, object]) -> bytes:
-        return b"\n".join(rows.split(b"\n")[:-3]) + b"\n"
 
-    def orphan(members: dict[str, bytes], facts: dict[str, object]) -> bytes:
-        return rows.replace(b'"host_id":1', b'"host_id":77')
+def letter(members: Members, facts: Facts) -> None:
+    members["state/journal/outcome-1.json"] = b"{}"
 
-    for change, words in (
+
+def newer(members: Members, facts: Facts) -> None:
+    facts["migrations"] = [*facts["migrations"], ["rules", "0999_later"]]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
         (preload, "LD_PRELOAD"),
         (joined, "goes on in the next"),
         (acl, "users.acl line 1"),
         (other_document, "is not the document's"),
         (letter, "dockerfw has no such file"),
         (newer, "is of a newer dockerfw"),
-        (other_revision, "is not the one that its digest was made of"),
-        (other_table, "makes no sense"),
-        (fewer, "not as many as the manifest says"),
-    ):
-        with open(changed(backup, tmp_path / "b", change), "rb") as file:
-            archive = read_archive(file, "b")
-        with pytest.raises((BackupError, StateError, ServiceError), match=words):
-            check(archive)
+    ],
+)
+def test_a_member_cannot_do_harm(
+    backup: str, tmp_path: Path, change: Callable[[Members, Facts], None], words: str
+) -> None:
+    with open(changed(backup, tmp_path / "b", change), "rb") as file:
+        archive = read_archive(file, "b")
+    with pytest.raises((BackupError, StateError, ServiceError), match=words):
+        check(archive)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda rows: rows.replace(b'\\"8000-8010\\"', b'\\"8000-8011\\"'),
+            "is not the one that its digest was made of",
+        ),
+        (lambda rows: rows + b'{"model":"rules.secret","row":{}}\n', "makes no sense"),
+        (lambda rows: b"\n".join(rows.split(b"\n")[:-3]) + b"\n", "not as many as the manifest says"),
+    ],
+)
+def test_rows_cannot_do_harm(
+    backup: str, tmp_path: Path, change: Callable[[bytes], bytes], words: str
+) -> None:
+    other = changed(backup, tmp_path / "b", lambda members, facts: change(rows_of(backup)))
+    with open(other, "rb") as file:
+        archive = read_archive(file, "b")
+    with pytest.raises((BackupError, ServiceError), match=words):
+        check(archive)
+
+
+def test_what_is_refused_has_changed_nothing(backup: str, empty: Installation, tmp_path: Path) -> None:
+    def orphan(members: Members, facts: Facts) -> bytes:
+        return rows_of(backup).replace(b'"host_id":1', b'"host_id":77')
+
     assert "do not belong together" in empty.refused("restore", changed(backup, tmp_path / "b", orphan))
     assert "LD_PRELOAD" in empty.refused("restore", changed(backup, tmp_path / "b", preload))
     assert not (empty.data / "dockerfw.sqlite3").exists()
