@@ -1,4 +1,4 @@
-"""Owns how one value of one option may be spelt: addresses, ports, marks, states, rates, ICMP types.
+"""Owns how one value of one option may be spelt: ports, marks, states, rates, ICMP types.
 
 Each function takes an option's words and returns the words that stand for all spellings of the same value,
 None where the option says nothing at all. What a function does not understand it returns as it came.
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
 
+from rules.netfilter.addresses import canonical_address, canonical_network
 from rules.netfilter.icmp_types import ICMP_TYPES, ICMPV6_TYPES
 from rules.netfilter.model import Family
 from rules.netfilter.protocols import protocol_number
@@ -18,7 +17,6 @@ from rules.netfilter.protocols import protocol_number
 Words = tuple[str, ...]
 Spelling = Callable[[Words, Family], Words | None]
 
-_BITS = {4: 32, 6: 128}
 _TCP_FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
 
@@ -93,7 +91,7 @@ def address_range(words: Words, family: Family) -> Words:
 
     def spell(text: str) -> str:
         first, _, last = text.partition("-")
-        return f"{_address(first, family)}-{_address(last or first, family)}"
+        return f"{canonical_address(first, family)}-{canonical_address(last or first, family)}"
 
     return _one(words, spell)
 
@@ -301,50 +299,8 @@ def probability(words: Words, family: Family) -> Words:
     return _one(words, spell)
 
 
-@lru_cache(maxsize=8192)
-def canonical_network(text: str, family: Family) -> str:
-    """Return `address/prefix` without host bits, or `address/mask` where the mask is no prefix."""
-    address, slash, mask = text.partition("/")
-    bits = _BITS[family]
-    value = _address_value(address, family)
-    netmask = _mask_value(mask, family) if slash else (1 << bits) - 1
-    if value is None or netmask is None:
-        return text
-    shown = _address_text(value & netmask, family)
-    inverted = netmask ^ ((1 << bits) - 1)
-    if inverted & (inverted + 1):
-        return f"{shown}/{_address_text(netmask, family)}"
-    return f"{shown}/{bits - inverted.bit_length()}"
-
-
 def _one(words: Words, spell: Callable[[str], str]) -> Words:
     return (spell(words[0]),) if len(words) == 1 else words
-
-
-def _address(text: str, family: Family) -> str:
-    value = _address_value(text, family)
-    return text if value is None else _address_text(value, family)
-
-
-def _address_text(value: int, family: Family) -> str:
-    return str(IPv4Address(value) if family == 4 else IPv6Address(value))
-
-
-def _address_value(text: str, family: Family) -> int | None:
-    try:
-        if family == 6:
-            return None if "%" in text else int(IPv6Address(text))
-        # iptables takes "10.1" for 10.1.0.0, unlike inet_aton.
-        return int(IPv4Address(".".join([*text.split("."), "0", "0", "0"][:4]) if text else text))
-    except ValueError:
-        return None
-
-
-def _mask_value(text: str, family: Family) -> int | None:
-    bits = _BITS[family]
-    if re.fullmatch(r"[0-9]{1,3}", text):
-        return None if int(text) > bits else ((1 << int(text)) - 1) << (bits - int(text))
-    return _address_value(text, family)
 
 
 def _port_range(text: str) -> str:
