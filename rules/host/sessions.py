@@ -139,7 +139,7 @@ class _Sight:
 
     def sessions(self) -> Iterator[tuple[Session, Inbound]]:
         """Yield them one by one: all of them at once can be more than this process may hold."""
-        for line in io.BytesIO(run(Command(("conntrack", "-L", "-o", "extended")))):
+        for line in self._listed():
             session = read_session(line.decode("ascii", "replace"))
             if session is None:
                 self.unread += 1
@@ -148,6 +148,11 @@ class _Sight:
                 inbound = self._routing.inbound(session)
                 if inbound is not None:
                     yield session, inbound
+
+    def _listed(self) -> Iterator[bytes]:
+        # Asked for none, conntrack lists both families, but up to 1.4.6 (Ubuntu 22.04) only IPv4.
+        for name in _NAMES.values():
+            yield from io.BytesIO(run(Command(("conntrack", "-L", "-f", name, "-o", "extended"))))
 
 
 def _end_all(chosen: Sequence[tuple[Session, Inbound]]) -> Ended:
