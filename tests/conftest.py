@@ -11,6 +11,7 @@ import os
 from collections import defaultdict
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -44,6 +45,10 @@ LONGEST = (
 )
 # Each test of these builds a world of its own, so that they need not stay together.
 APART = ("tests/firewalls/test_neighbours", "tests/engines/test_cells")
+# A busy machine is slow, not wrong.
+settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no clock")
+
 LEFT_OUT: dict[str, set[str]] = defaultdict(set)
 
 

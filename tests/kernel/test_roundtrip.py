@@ -101,7 +101,7 @@ def test_what_is_loaded_plans_nothing(namespace: Namespace, backend: Backend, na
 def test_any_document_survives_the_kernel(backend: Backend, make_namespace: Callable[..., Namespace]) -> None:
     namespace = make_namespace("documents")
 
-    @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, database=None, suppress_health_check=list(HealthCheck))
     @given(wanted=documents())
     def survives(wanted: Document) -> None:
         # One document is loaded over the one before it, so this also goes from any document to any other.

@@ -108,7 +108,7 @@ def test_families_that_differ_are_named() -> None:
     assert found.notes == ()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(documents())
 def test_every_document_means_the_same_after_it(document: Document) -> None:
     found = adopt_live(loaded(document), document)

@@ -6,7 +6,7 @@ import re
 import signal
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rules.netfilter.canonical import canonical_rule, canonical_text
@@ -15,10 +15,6 @@ from rules.netfilter.matches import read_matches
 from rules.netfilter.model import Family, Ruleset
 from rules.netfilter.parse import parse_restore, parse_save, print_save, print_save_bytes
 from rules.netfilter.tokens import Quoted, TokenError, join_tokens, quote_token, split_tokens
-
-# A busy machine is slow, not wrong; what must not take long has a test of its own below.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
 
 PIECES = [
     *(

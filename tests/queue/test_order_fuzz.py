@@ -230,7 +230,7 @@ def smuggled(text: str) -> list[str]:
 def test_whatever_is_let_in_renders_to_known_lines_only() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=CASES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=CASES, database=None, suppress_health_check=list(HealthCheck))
     @given(broken_orders())
     def fuzz(value: Any) -> None:
         found = let_in(value)

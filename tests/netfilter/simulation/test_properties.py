@@ -105,7 +105,7 @@ def some_of(addresses: AddressSet) -> list[int]:
     return [value for interval in chosen for value in interval]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cases(), st.sampled_from([(TCP, 22), (TCP, 8080), (UDP, 53)]))
 def test_one_packet_and_all_sources_agree(case: tuple[Family, str], port: tuple[int, int]) -> None:
     family, rules = case
@@ -147,7 +147,7 @@ WORDS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(["raw", "mangle", "nat", "filter", "security"]),
     st.lists(st.lists(WORDS, min_size=1, max_size=8), min_size=1, max_size=4),

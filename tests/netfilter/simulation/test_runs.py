@@ -49,7 +49,7 @@ def lines(draw: st.DrawFn, chain: str) -> str:
     return f"-A {chain} {source} {condition} {end}"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(lines("INPUT"), min_size=20, max_size=40), st.lists(lines("A"), max_size=25))
 def test_many_sources_get_the_answers_that_each_gets(own: list[str], called: list[str]) -> None:
     compiled = prepared(filtered(":A -", ":INPUT DROP", *own, *called))
