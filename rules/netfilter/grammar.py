@@ -19,12 +19,13 @@ _QUOTED_IN_LINE = r'"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*"'
 
 
 def _rule_pattern(quoted: str) -> re.Pattern[str]:
-    """rule = [ counters " " ] "-A " chain [ " " [ "! " ] "-" { character | quoted } ] end-of-line
+    """rule = [ counters " " ] "-A " chain [ " " [ [ "! " ] "-" { character | quoted } ] ] end-of-line
 
-    A double quote opens a string only after a blank; within a word it is a character like others.
+    A double quote opens a string only after a blank; within a word it is a character like others. A rule with
+    neither match nor target iptables-nft-save 1.8.7 (Ubuntu 22.04) ends with the blank after the chain.
     """
     rest = rf'[^"\n]*+(?:(?:(?<=[ \t]){quoted}(?=[ \t\r\n]|\Z)|(?<![ \t])")[^"\n]*+)*'
-    return re.compile(rf"(?:{COUNTERS} )?(-A ([^ \t\r\n]++)(?: (?:! )?-{rest})?)(?:\n|\Z)", re.DOTALL)
+    return re.compile(rf"(?:{COUNTERS} )?(-A ([^ \t\r\n]++)(?: (?:(?:! )?-{rest})?)?)(?:\n|\Z)", re.DOTALL)
 
 
 RULE_LINE = _rule_pattern(_QUOTED_IN_LINE)
