@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 
 import pytest
 
+from rules.netfilter.model import Ruleset
 from tests.differential import evidence
-from tests.differential.evidence import HOST, Range, RigError, Shot, read_counters
+from tests.differential.evidence import HOST, Range, RigError, RuleAt, Shot, read_counters
 from tests.differential.frames import ICMP, ICMPV6, SCTP, TCP, UDP, Wire, checksum, crc32c
-from tests.differential.world import World
+from tests.differential.world import BRIDGE, CONTAINER_ADDRESSES, World
 from tests.kernel.namespace import FAMILIES, Family
 
 pytestmark = [pytest.mark.lab, pytest.mark.kernel]
@@ -58,7 +60,55 @@ def loaded(world: World) -> dict[Family, Range]:
 
 
 HOST_4, HOST_6 = "198.51.100.1", "2001:db8:1::1"
-WEB_4, WEB_6 = "172.17.0.2", "2001:db8:d0c::242:ac11:2"
+WEB_4, WEB_6 = (CONTAINER_ADDRESSES[family][0] for family in FAMILIES)
+
+
+@dataclass(frozen=True, slots=True)
+class Dockers:
+    """A rule of Docker's own, by its table and text: its chain and place differ between releases.
+
+    `rules` is what the releases write, each of them one; `otherwise` decides where one has no such rule.
+    """
+
+    rules: tuple[tuple[str, str], ...]
+    otherwise: RuleAt | None = None
+
+    def place(self, ruleset: Ruleset) -> RuleAt:
+        """Return where it stands in the chains as they are now."""
+        found = [
+            (table.name, chain.name, number)
+            for table in ruleset.tables.values()
+            for chain in table.chains.values()
+            for number, rule in enumerate(chain.rules, 1)
+            if (table.name, rule.text) in self.rules
+        ]
+        if self.otherwise and not found:
+            return self.otherwise
+        assert len(found) == 1, (self, found)
+        return found[0]
+
+
+def published(address: str) -> Dockers:
+    """Return what lets packets in to port 80 of a container on the default bridge."""
+    words = f"-A DOCKER -d {address} ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT"
+    return Dockers((("filter", words),))
+
+
+def unrouted(address: str, bridge: str = "docker0") -> tuple[str, str]:
+    """Return how Docker 28 and later drop what comes straight to a container's address."""
+    return "raw", f"-A PREROUTING -d {address} ! -i {bridge} -j DROP"
+
+
+BETWEEN_NETWORKS = Dockers(
+    (("filter", f"-A DOCKER-ISOLATION-STAGE-2 -o {BRIDGE} -j DROP"), unrouted("172.30.0.2/32", BRIDGE))
+)
+WITHIN_A_NETWORK = Dockers(
+    (
+        ("filter", "-A FORWARD -i docker0 -o docker0 -j ACCEPT"),
+        ("filter", "-A DOCKER-FORWARD -i docker0 -j ACCEPT"),
+    )
+)
+FORWARD_POLICY = ("filter", "FORWARD", 0)
 
 # what is sent; the verdict and by what it is known; the rule that decides; where it arrives
 FATES = [
@@ -69,7 +119,7 @@ FATES = [
     (shot("left", "198.51.100.77", HOST_4, SCTP, port=99), "ACCEPT", "", ("filter", "INPUT", 0), None),
     (shot("left", "198.51.100.77", HOST_4, ICMP, icmp_type=8), "ACCEPT", "", ("filter", "INPUT", 0), None),
     (shot("left", "198.51.100.77", HOST_4, 47), "ACCEPT", "", ("filter", "INPUT", 0), None),
-    (shot("left", "8.8.8.8", HOST_4, port=8080), "ACCEPT", "", ("filter", "DOCKER", 1), ("web", WEB_4, 80)),
+    (shot("left", "8.8.8.8", HOST_4, port=8080), "ACCEPT", "", published(f"{WEB_4}/32"), ("web", WEB_4, 80)),
     (
         shot("left", "10.1.2.3", HOST_4, port=8080),
         "REJECT",
@@ -77,14 +127,20 @@ FATES = [
         ("filter", "DOCKER-USER", 1),
         None,
     ),
-    (shot("left", "8.8.8.8", "172.17.0.4", port=81), "DROP", "", ("filter", "FORWARD", 0), None),
+    (
+        shot("left", "8.8.8.8", "172.17.0.4", port=81),
+        "DROP",
+        "",
+        Dockers((unrouted("172.17.0.4/32"),), FORWARD_POLICY),
+        None,
+    ),
     (shot("left", "192.0.2.55", HOST_4), "DROP", "", ("raw", "PREROUTING", 1), None),
-    (shot("web", WEB_4, "172.30.0.2"), "DROP", "", ("filter", "DOCKER-ISOLATION-STAGE-2", 1), None),
+    (shot("web", WEB_4, "172.30.0.2"), "DROP", "", BETWEEN_NETWORKS, None),
     (
         shot("web", WEB_4, "172.17.0.3", bridged="other"),
         "ACCEPT",
         "",
-        ("filter", "FORWARD", 10),
+        WITHIN_A_NETWORK,
         ("other", "172.17.0.3", 80),
     ),
     (shot(HOST, HOST_4, "9.9.9.9"), "DROP", "", ("filter", "OUTPUT", 1), None),
@@ -92,14 +148,28 @@ FATES = [
     (shot("left", "2600::55", HOST_6, port=22), "DROP", "", ("filter", "INPUT", 1), None),
     (shot("left", "fd00:1::3", HOST_6), "REJECT", "icmp6-adm-prohibited", ("filter", "INPUT", 2), None),
     (shot("left", "2600::55", HOST_6, ICMPV6, icmp_type=128), "ACCEPT", "", ("filter", "INPUT", 0), None),
-    (shot("left", "2600::55", HOST_6, port=8080), "ACCEPT", "", ("filter", "DOCKER", 1), ("web", WEB_6, 80)),
-    (shot("right", "2600::55", WEB_6, UDP), "DROP", "", ("filter", "FORWARD", 0), None),
+    (
+        shot("left", "2600::55", HOST_6, port=8080),
+        "ACCEPT",
+        "",
+        published(f"{WEB_6}/128"),
+        ("web", WEB_6, 80),
+    ),
+    (
+        shot("right", "2600::55", WEB_6, UDP),
+        "DROP",
+        "",
+        Dockers((unrouted(f"{WEB_6}/128"),), FORWARD_POLICY),
+        None,
+    ),
 ]
 
 
 def test_the_fate_of_packets_is_found_out(loaded: dict[Family, Range]) -> None:
-    for sent, kind, answer, deciding, arrival in FATES:
-        seen = loaded[sent.wire.family].fire(sent)
+    for sent, kind, answer, decides, arrival in FATES:
+        live = loaded[sent.wire.family]
+        deciding = decides.place(live.ruleset) if isinstance(decides, Dockers) else decides
+        seen = live.fire(sent)
         assert (seen.kind, seen.reject_with, seen.deciding) == (kind, answer, deciding), seen
         assert seen.arrived == ((arrival,) if arrival else ()), seen
         assert all(count == 1 for count in seen.counted.values()), seen

@@ -33,7 +33,8 @@ from tests.lab.docker_host import DockerHost
 BRIDGE: Final = "br-5d0c0ffee123"
 LEFT: Final = "ens33"
 RIGHT: Final = "ens34"
-ENGINE_OPTIONS: Final = ("--ipv6", "--fixed-cidr-v6=2001:db8:d0c::/64", "--experimental", "--ip6tables")
+# In a wider network older engines make addresses of the hardware's and later ones count.
+ENGINE_OPTIONS: Final = ("--ipv6", "--fixed-cidr-v6=2001:db8:d0c::/112", "--experimental", "--ip6tables")
 
 HOST_ADDRESSES: Final[dict[Family, tuple[str, ...]]] = {
     4: ("198.51.100.1", "198.51.100.9", "203.0.113.1", "172.17.0.1", "172.30.0.1"),
@@ -41,10 +42,7 @@ HOST_ADDRESSES: Final[dict[Family, tuple[str, ...]]] = {
 }
 CONTAINER_ADDRESSES: Final[dict[Family, tuple[str, ...]]] = {
     4: ("172.17.0.2", "172.17.0.3", "172.17.0.4", "172.30.0.2", "172.30.0.3"),
-    6: (
-        *("2001:db8:d0c::242:ac11:2", "2001:db8:d0c::242:ac11:3", "2001:db8:d0c::242:ac11:4"),
-        *("2001:db8:d0d::2", "2001:db8:d0d::3"),
-    ),
+    6: ("2001:db8:d0c::2", "2001:db8:d0c::3", "2001:db8:d0c::4", "2001:db8:d0d::2", "2001:db8:d0d::3"),
 }
 CONTAINERS: Final = ("web", "other", "plain", "shop", "vault")
 """In the order of their addresses."""
