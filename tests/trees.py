@@ -24,7 +24,7 @@ CACHE = Path(__file__).resolve().parent.parent / "var" / "trees"
 SECONDS = 1800.0
 # Given in full: debootstrap knows no release younger than itself, and all of Ubuntu's are built alike.
 _UBUNTU = ("http://archive.ubuntu.com/ubuntu", "/usr/share/debootstrap/scripts/gutsy")
-_UBUNTU_SUITES = ("focal", "jammy", "noble")
+_UBUNTU_SUITES = ("focal", "jammy", "noble", "noble-updates")
 _NEEDED = {"debootstrap": "debootstrap", "unshare": "util-linux", "nsenter": "util-linux"}
 # Mounts that a build makes, such as /proc, end with it however it ends.
 _ALONE = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -106,6 +106,10 @@ def _build(folder: Path, suite: str, packages: tuple[str, ...]) -> None:
         # Docker and Redis are in "universe" there.
         options.append("--components=main,universe")
         source = _UBUNTU
+        release, _, pocket = suite.partition("-")
+        if pocket:
+            # The first suite that has a package is the one it comes from.
+            options.append(f"--extra-suites={release}")
     done = subprocess.run(
         [*_ALONE, "--", "debootstrap", "--variant=minbase", *options, suite, str(folder), *source],
         capture_output=True,

@@ -1,6 +1,7 @@
 """The engines that the Compose install is tried on: scripts/matrix' own, and what other releases bring.
 
-Owns their list, and which Compose each host has: the newest engine's, unless the release's own is asked for.
+Owns their list, and which Compose each host has: that of Debian's newest engine, unless the release's own
+is asked for.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ PACKAGES = ("ca-certificates", "iproute2", "iptables", "docker.io", "nftables", 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One release of Docker as a Debian release brings it."""
+    """One release of Docker as a release of Debian or Ubuntu brings it."""
 
     name: str
     suite: str
@@ -40,15 +40,17 @@ ENGINES = {
         Engine("20.10", "bookworm", PACKAGES),
         Engine("26.1", "trixie"),
         Engine("28.5", "sid", (*PACKAGES, "docker-cli", "docker-compose")),
+        Engine("29.1", "noble-updates", PACKAGES),
     )
 }
+# Debian's newest.
 NEWEST = ENGINES["28.5"]
 # Where clients of all of them look for plugins.
 PLUGINS = Path("usr/libexec/docker/cli-plugins")
 
 
 def compose_program() -> Path:
-    """Return Compose's plugin, which comes with the youngest engine and works with all of them."""
+    """Return Compose's plugin, which comes with Debian's newest engine and works with all of them."""
     return NEWEST.debian() / PLUGINS / "docker-compose"
 
 
