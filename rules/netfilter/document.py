@@ -81,6 +81,7 @@ def load_document(text: bytes | str) -> Document:
             raw.decode("utf-8-sig"),
             object_pairs_hook=_object_without_duplicates,
             parse_constant=_refuse_constant,
+            parse_int=_bounded_integer,
         )
     except UnicodeDecodeError as error:
         raise _whole(f"not UTF-8 text: byte {error.start + 1} cannot be read") from None
@@ -191,6 +192,13 @@ def _object_without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, obj
 
 def _refuse_constant(text: str) -> object:
     raise _whole(f"{text} is not a value of JSON")
+
+
+def _bounded_integer(digits: str) -> int:
+    # Python 3.11.0rc1 (Ubuntu 22.04) has no bound of its own, and millions of digits take it minutes.
+    if len(digits) > fields.MAX_DIGITS:
+        raise _whole(f"a number has {len(digits)} digits (at most {fields.MAX_DIGITS})")
+    return int(digits)
 
 
 def _rules(value: object, findings: Findings) -> list[tuple[str, DocumentRule]]:

@@ -316,8 +316,8 @@ def _port(text: str) -> str:
 
 
 def _port_key(text: str) -> tuple[int, str]:
-    first = text.partition(":")[0]
-    return (int(first) if first.isascii() and first.isdigit() else -1, text)
+    first = _integer(text.partition(":")[0])
+    return (-1 if first is None else first, text)
 
 
 def _decimal(text: str) -> str:

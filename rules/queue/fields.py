@@ -15,6 +15,7 @@ from typing import NoReturn, TypeVar
 MAX_MESSAGE_BYTES = 6 * 1024 * 1024
 MAX_SAVE_CHARACTERS = 16 * 1024 * 1024
 MAX_INTEGER = 2**53 - 1
+MAX_DIGITS = 100
 
 HOST = re.compile(r"[a-z0-9][a-z0-9-]{0,49}", re.ASCII)
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
@@ -39,7 +40,12 @@ def load_json(raw: bytes | str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> object
         raise OrderError("", f"the message has {len(raw)} bytes; at most {max_bytes} are taken")
     try:
         text = raw if isinstance(raw, str) else raw.decode("utf-8")
-        value: object = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        value: object = json.loads(
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
+            parse_int=_bounded_integer,
+        )
     except UnicodeDecodeError as error:
         raise OrderError("", f"the message is not UTF-8: {error.reason} at byte {error.start}") from None
     except RecursionError:
@@ -222,3 +228,10 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise OrderError("", f"{name} is not a JSON number")
+
+
+def _bounded_integer(digits: str) -> int:
+    # Python 3.11.0rc1 (Ubuntu 22.04) has no bound of its own, and millions of digits take it minutes.
+    if len(digits) > MAX_DIGITS:
+        raise OrderError("", f"a number has {len(digits)} digits; at most {MAX_DIGITS} are taken")
+    return int(digits)

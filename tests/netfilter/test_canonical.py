@@ -95,6 +95,11 @@ def test_two_spellings_of_one_rule(family: Family, one: str, other: str) -> None
     assert canonical(family, one) == canonical(family, other)
 
 
+def test_a_port_that_no_number_reaches_is_kept() -> None:
+    endless = 5000 * "9"
+    assert f" --dports {endless},80 " in canonical(4, f"-p tcp -m multiport --dports {endless},80 -j ACCEPT")
+
+
 @pytest.mark.parametrize(("family", "one", "other"), DIFFERENT)
 def test_two_rules(family: Family, one: str, other: str) -> None:
     assert canonical(family, one) != canonical(family, other)

@@ -23,6 +23,7 @@ from rules.netfilter.simulation.conditions import (
 from rules.netfilter.simulation.state import State
 
 _MOST_INTERVALS = 4096
+_LONGEST_MARK = 64
 
 
 def general(asked: Asked) -> list[AnyCondition]:
@@ -228,7 +229,8 @@ def masked_addresses(family: Family, value: int, mask: int) -> AddressSet | None
 
 def masked_number(values: tuple[str, ...]) -> tuple[int, int] | None:
     """Read value/mask as marks are printed."""
-    value, slash, mask = values[0].partition("/") if len(values) == 1 else ("", "", "")
+    short = len(values) == 1 and len(values[0]) <= _LONGEST_MARK
+    value, slash, mask = values[0].partition("/") if short else ("", "", "")
     try:
         return int(value, 0), int(mask, 0) if slash else 0xFFFFFFFF
     except ValueError:

@@ -173,6 +173,7 @@ V4 = [
     ("-m mark --mark 0x10/0xf0", {"mark": 0x1F}, YES),
     ("-m mark ! --mark 0x10/0xf0", {"mark": 0x1F}, NO),
     ("-m mark --mark 1", {}, NO),
+    pytest.param(f"-m mark --mark 0x{5000 * 'f'}", {}, UNKNOWN, id="endless mark"),
     ("-m connmark --mark 0", {}, YES),
     ("-m connmark ! --mark 0", {"state": "INVALID"}, NO),
     ("-m connmark --mark 0", {"state": "UNTRACKED"}, NO),
