@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -270,8 +271,10 @@ assert "dockerfw r1" in seen.saves[4] and "dockerfw r1" in seen.saves[6]
 
 
 def test_ordinary_user_in_a_namespace_of_their_own_can_look_and_load() -> None:
-    # The machine's own Python, because a virtual environment may lie where others cannot read.
-    python = shutil.which("python3", path="/usr/bin")
+    # The machine's own Python, because a virtual environment may lie where others cannot read; Ubuntu 22.04's
+    # python3 is too old.
+    names = (f"python3.{sys.version_info.minor}", "python3")
+    python = next(filter(None, (shutil.which(name, path="/usr/bin") for name in names)), None)
     become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory(prefix="dockerfw-nobody-") as home:
         Path(home).chmod(0o777)
