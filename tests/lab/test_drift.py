@@ -20,6 +20,7 @@ from rules.netfilter.parse import parse_save
 from rules.queue.console import ConsoleEvent
 from rules.queue.kept import drift_of
 from rules.queue.snapshots import Snapshot
+from tests.kernel.generation import generation
 from tests.kernel.namespace import FAMILIES, wait_until
 from tests.lab.documents import allow, document
 from tests.lab.lab import HOST, Lab
@@ -134,9 +135,12 @@ def test_an_engine_that_restarts_is_never_wrongly_called_protected(guard: Guard)
     thread.start()
     protected = 0
     while not done.is_set():
-        before = guard.look()
+        before = generation(guard.lab.host)
         shut = guard.shut()
-        if not before.findings and not guard.look().findings:
+        seen = guard.look()
+        # A packet speaks only for the rules that it met: Docker takes its call of DOCKER-USER away for a
+        # moment, which may begin and end between two looks that both rightly find it.
+        if not seen.findings and generation(guard.lab.host) == before:
             protected += 1
             assert shut
     thread.join(60)
