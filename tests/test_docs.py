@@ -190,7 +190,7 @@ def test_a_wrong_command_is_found(line: str) -> None:
         "see /tmp/x",
         "`/home/alice/dockerfw`",
         "    cd /srv && ls",
-        "unix:///work/docker.sock",
+        "unix:///usual/docker.sock",
         "(/mnt)",
         "a=/data/b",
         "-v ./a:/app",
