@@ -22,7 +22,7 @@ from rules.host.doctor.system import host_facts, window_left
 from rules.host.panic import release
 from rules.host.state import StateDirectory
 from tests.doctor.test_judging import levels
-from tests.host.hosts import HOST, add_foreign, answer, document, order, run
+from tests.host.hosts import HOST, add_foreign, answer, document, order, run, stop_watchdogs
 from tests.kernel.namespace import FAMILIES, Namespace
 
 pytestmark = pytest.mark.kernel
@@ -126,6 +126,7 @@ def test_an_apply_that_has_not_come_to_its_end_is_found(inside: Namespace, kept:
     assert window_left(kept) == ""
     assert run(order(document("23"), sequence=2), kept).state == "awaiting"
     assert window_left(kept) == ""
+    stop_watchdogs(kept)
     window = kept.read_window()
     assert window is not None
     kept.write_window(replace(window, deadline=boottime() - 60))

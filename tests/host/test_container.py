@@ -26,6 +26,7 @@ from tests.host.hosts import (
     load,
     order,
     run,
+    stop_watchdogs,
     told,
 )
 from tests.kernel.namespace import FAMILIES, Backend, Namespace
@@ -119,6 +120,8 @@ def test_an_apply_of_an_earlier_boot_that_cannot_be_ended_is_said_and_in_nobodys
 ) -> None:
     before = keep_and_boot(inside, state, backend)
     one = load(state, "23", sequence=2)
+    # No boot is survived by one.
+    stop_watchdogs(state)
     boot(inside, state, backend)
     window = state.read_window()
     assert window is not None
