@@ -11,8 +11,12 @@ import os
 import pwd
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+from rules.netfilter.bounded_json import read_json
+from rules.netfilter.errors import JsonError
+
+MOST_BYTES = 64 * 1024 * 1024
 Pause = Callable[[dict[str, Any]], None]
 """Say what was found, and return when it may go on; raises `Abandoned` when it may not."""
 
@@ -55,10 +59,13 @@ class OwnersProcess:
 
     def hear(self) -> dict[str, Any]:
         """Wait for what it says next. Raises OwnerFailed with what went wrong there."""
-        line = self._answers.readline()
+        line = self._answers.readline(MOST_BYTES)
         if not line:
             raise OwnerFailed("the process for the database ended without a word")
-        said: dict[str, Any] = json.loads(line)
+        try:
+            said = cast("dict[str, Any]", read_json(line))
+        except JsonError as error:
+            raise OwnerFailed(f"what the process for the database said cannot be read: {error}") from None
         if "failed" in said:
             raise OwnerFailed(said["failed"])
         return said

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from rules.netfilter import fields
+from rules.netfilter.bounded_json import read_json
 from rules.netfilter.document_expectations import (
     expectation_to_json_object,
     read_expectations,
@@ -31,7 +32,7 @@ from rules.netfilter.document_values import (
     expectation_order,
     rule_order,
 )
-from rules.netfilter.errors import DocumentError, FieldError
+from rules.netfilter.errors import DocumentError, FieldError, JsonError
 from rules.netfilter.fields import Findings, Note
 from rules.netfilter.protocols import PROTOCOLS_WITH_PORTS
 
@@ -77,20 +78,9 @@ def load_document(text: bytes | str) -> Document:
     if len(raw) > MAX_BYTES:
         raise _whole(f"the document has {len(raw)} bytes (at most {MAX_BYTES})")
     try:
-        value = json.loads(
-            raw.decode("utf-8-sig"),
-            object_pairs_hook=_object_without_duplicates,
-            parse_constant=_refuse_constant,
-            parse_int=_bounded_integer,
-        )
-    except UnicodeDecodeError as error:
-        raise _whole(f"not UTF-8 text: byte {error.start + 1} cannot be read") from None
-    except json.JSONDecodeError as error:
-        raise _whole(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise _whole("not a document: it is nested too deeply") from None
-    except ValueError as error:
-        raise _whole(f"not JSON that can be read: {str(error)[:120]}") from None
+        value = read_json(raw)
+    except JsonError as error:
+        raise _whole(str(error)) from None
     return parse_document(value)
 
 
@@ -179,26 +169,6 @@ def digest(document: Document) -> str:
 
 def _whole(message: str) -> DocumentError:
     return DocumentError((FieldError("", message),))
-
-
-def _object_without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _whole(f"the key {fields.shown(twice)} is given twice in one object")
-    return result
-
-
-def _refuse_constant(text: str) -> object:
-    raise _whole(f"{text} is not a value of JSON")
-
-
-def _bounded_integer(digits: str) -> int:
-    # Python 3.11.0rc1 (Ubuntu 22.04) has no bound of its own, and millions of digits take it minutes.
-    if len(digits) > fields.MAX_DIGITS:
-        raise _whole(f"a number has {len(digits)} digits (at most {fields.MAX_DIGITS})")
-    return int(digits)
 
 
 def _rules(value: object, findings: Findings) -> list[tuple[str, DocumentRule]]:

@@ -51,6 +51,10 @@ def _visible(character: str) -> str:
     return character if character.isprintable() else "\ufffd"
 
 
+class JsonError(NetfilterError):
+    """Text that is not JSON, or JSON beyond what is taken from others."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One thing wrong with one field; `path` is like `rules[3].ports[0]`, or empty for the whole."""

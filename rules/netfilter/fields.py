@@ -21,7 +21,6 @@ from rules.netfilter.protocols import protocol_name, protocol_number
 MAX_COMMENT: Final = 200
 MAX_PORTS: Final = 100
 MAX_INTERFACES: Final = 32
-MAX_DIGITS: Final = 100
 
 _ID = re.compile(r"[a-z0-9]{4,12}", re.ASCII)
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]*\+?", re.ASCII)

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_interface
 from typing import NoReturn, TypeVar
 
+from rules.netfilter.bounded_json import read_json
+from rules.netfilter.errors import JsonError
+
 MAX_MESSAGE_BYTES = 6 * 1024 * 1024
 MAX_SAVE_CHARACTERS = 16 * 1024 * 1024
 MAX_INTEGER = 2**53 - 1
-MAX_DIGITS = 100
 
 HOST = re.compile(r"[a-z0-9][a-z0-9-]{0,49}", re.ASCII)
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
@@ -39,22 +41,9 @@ def load_json(raw: bytes | str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> object
     if len(raw) > max_bytes:
         raise OrderError("", f"the message has {len(raw)} bytes; at most {max_bytes} are taken")
     try:
-        text = raw if isinstance(raw, str) else raw.decode("utf-8")
-        value: object = json.loads(
-            text,
-            object_pairs_hook=_unique_keys,
-            parse_constant=_refuse_constant,
-            parse_int=_bounded_integer,
-        )
-    except UnicodeDecodeError as error:
-        raise OrderError("", f"the message is not UTF-8: {error.reason} at byte {error.start}") from None
-    except RecursionError:
-        raise OrderError("", "the message is nested too deeply") from None
-    except OrderError:
-        raise
-    except ValueError as error:
-        raise OrderError("", f"the message is not JSON: {error}") from None
-    return value
+        return read_json(raw)
+    except JsonError as error:
+        raise OrderError("", str(error)) from None
 
 
 def dump_json(value: Mapping[str, object]) -> bytes:
@@ -213,25 +202,3 @@ def kind(value: object) -> str:
         return "true or false"
     names = {str: "a string", int: "a number", float: "a number", list: "a list", dict: "an object"}
     return names.get(type(value), type(value).__name__)
-
-
-def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise OrderError("", f"the key {key[:80]!r} is there twice")
-            seen.add(key)
-    return found
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise OrderError("", f"{name} is not a JSON number")
-
-
-def _bounded_integer(digits: str) -> int:
-    # Python 3.11.0rc1 (Ubuntu 22.04) has no bound of its own, and millions of digits take it minutes.
-    if len(digits) > MAX_DIGITS:
-        raise OrderError("", f"a number has {len(digits)} digits; at most {MAX_DIGITS} are taken")
-    return int(digits)

@@ -6,7 +6,6 @@ this one's, the revisions' digests recomputed, no apply left open, the sequence 
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,8 +19,9 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
 from rules.models import Apply, Host, Revision, SetupLink
+from rules.netfilter.bounded_json import read_json
 from rules.netfilter.document import canonical_json, digest, parse_document
-from rules.netfilter.errors import NetfilterError
+from rules.netfilter.errors import JsonError, NetfilterError
 from rules.services.actors import Actor
 from rules.services.audit import audit_record
 from rules.services.backup import columns, historical, tables
@@ -179,21 +179,21 @@ def _read(
     while line := rows.readline(MOST_ROW_BYTES):
         number += 1
         try:
-            value = json.loads(line)
+            value: Any = read_json(line)
             model = known[value["model"]]
             fields = columns(model)
             if value["row"].keys() != fields.keys() or value.keys() != {"model", "row"}:
                 raise ValueError("its columns are not those of its table")
             values = {name: fields[name].to_python(item) for name, item in value["row"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
+        except (JsonError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
             raise ServiceError(f"The row in line {number} makes no sense: {_first(error)}") from None
         yield number, model, values
 
 
 def _check_revision(document: str, wanted: str, what: str) -> None:
     try:
-        parsed = parse_document(json.loads(document))
-    except (NetfilterError, ValueError, RecursionError) as error:
+        parsed = parse_document(read_json(document))
+    except NetfilterError as error:
         raise ServiceError(f"The document of the {what} is none: {_first(error)}") from None
     if digest(parsed) != wanted or canonical_json(parsed) != document:
         raise ServiceError(f"The document of the {what} is not the one that its digest was made of.")

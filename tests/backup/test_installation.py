@@ -248,6 +248,7 @@ def test_a_member_cannot_do_harm(
             "is not the one that its digest was made of",
         ),
         (lambda rows: rows + b'{"model":"rules.secret","row":{}}\n', "makes no sense"),
+        (lambda rows: rows.replace(b'"number":1,', b'"number":' + 4_000_000 * b"1" + b","), "at most 100"),
         (lambda rows: b"\n".join(rows.split(b"\n")[:-3]) + b"\n", "not as many as the manifest says"),
     ],
 )

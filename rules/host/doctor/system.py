@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 import shutil
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 from rules.doctor.space import Space
 from rules.doctor.surroundings import HostFacts
@@ -19,6 +19,8 @@ from rules.host.runner import command_path
 from rules.host.space import space_of
 from rules.host.state import StateDirectory, StateError
 from rules.host.window import overstay_words
+from rules.netfilter.bounded_json import read_json
+from rules.netfilter.errors import JsonError
 from rules.queue.about import ABOUT_FILE, MAX_BYTES, About
 from rules.queue.fields import OrderError, load_json
 from rules.queue.snapshots import Snapshot
@@ -45,9 +47,9 @@ def docker_version(path: Path | None) -> str | None:
             connection.sendall(b"GET /version HTTP/1.0\r\nHost: docker\r\n\r\n")
             while (data := connection.recv(65536)) and len(answer) < _DOCKER_BYTES:
                 answer += data
-        value = json.loads(bytes(answer).partition(b"\r\n\r\n")[2])
+        value: Any = read_json(bytes(answer).partition(b"\r\n\r\n")[2])
         return str(value["Version"])[:100]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, JsonError, KeyError, TypeError):
         return None
 
 
