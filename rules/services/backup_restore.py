@@ -184,10 +184,18 @@ def _read(
             fields = columns(model)
             if value["row"].keys() != fields.keys() or value.keys() != {"model", "row"}:
                 raise ValueError("its columns are not those of its table")
-            values = {name: fields[name].to_python(item) for name, item in value["row"].items()}
+            values = {name: _value(fields[name], item) for name, item in value["row"].items()}
         except (JsonError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
             raise ServiceError(f"The row in line {number} makes no sense: {_first(error)}") from None
         yield number, model, values
+
+
+def _value(field: models.Field[Any, Any], item: object) -> object:
+    stored = getattr(field, "target_field", field)
+    if isinstance(stored, models.IntegerField) and isinstance(item, str | float):
+        # Django would make a whole number of it, of however many digits.
+        raise ValueError(f"{field.attname} is not a whole number")
+    return field.to_python(item)
 
 
 def _check_revision(document: str, wanted: str, what: str) -> None:

@@ -249,6 +249,11 @@ def test_a_member_cannot_do_harm(
         ),
         (lambda rows: rows + b'{"model":"rules.secret","row":{}}\n', "makes no sense"),
         (lambda rows: rows.replace(b'"number":1,', b'"number":' + 4_000_000 * b"1" + b","), "at most 100"),
+        (
+            lambda rows: rows.replace(b'"number":1,', b'"number":"' + 4_000_000 * b"1" + b'",'),
+            "number is not a whole number",
+        ),
+        (lambda rows: rows.replace(b'"host_id":1,', b'"host_id":1e999,'), "host_id is not a whole number"),
         (lambda rows: b"\n".join(rows.split(b"\n")[:-3]) + b"\n", "not as many as the manifest says"),
     ],
 )
