@@ -63,6 +63,7 @@ class Environment:
     observe_seconds: int
     alive_file: Path | None
     in_container: bool
+    command: str
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
@@ -96,6 +97,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         observe_seconds=_seconds(source, "DOCKERFW_OBSERVE_SECONDS", 60, least=5, most=3600),
         alive_file=_optional_path(source, "DOCKERFW_ALIVE_FILE"),
         in_container=_flag(source, "DOCKERFW_IN_CONTAINER", default=False),
+        command=_text(source, "DOCKERFW_COMMAND") or "dockerfw",
     )
 
 

@@ -131,6 +131,8 @@ def test_from_the_start_to_ctrl_c(stack: Stack) -> None:
     assert "already running" in again.stderr
     status = run(stack.data, "status", script="firewall")
     assert "Nothing has been applied yet" in status.stdout, status.stderr
+    findings = run(stack.data, "doctor", script="firewall")
+    assert "To do: scripts/firewall apply -m 'the first rules'" in findings.stdout, findings.stderr
     assert stack.stop() == 0
     assert stack.printed().rstrip().endswith("dockerfw: stopped.")
     assert left_behind(stack.data) == []

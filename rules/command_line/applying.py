@@ -10,6 +10,8 @@ import argparse
 import shlex
 from time import monotonic, sleep
 
+from django.conf import settings
+
 from rules.command_line.consequences import consequences_of
 from rules.command_line.stored import command_line_actor, fresh_look, wanted_host
 from rules.command_line.streams import Output
@@ -86,9 +88,10 @@ def confirm(options: argparse.Namespace, output: Output) -> int:
     waiting = _awaiting(options)
     actor, starter = command_line_actor(), waiting.requested_by
     if starter != actor.name and not options.instead_of:
+        command = settings.ENVIRONMENT.command
         raise NotYours(
             f"{starter} started this, and keeps it. To keep it from here instead:"
-            f" `dockerfw confirm --instead-of {shlex.quote(starter)}`. `dockerfw cancel` rolls it back."
+            f" `{command} confirm --instead-of {shlex.quote(starter)}`. `{command} cancel` rolls it back."
         )
     apply_keep_at_console(apply=waiting, actor=actor, instead_of=options.instead_of)
     return _wait(waiting, options.timeout, output, _Answering(output, answered=True))
@@ -157,7 +160,8 @@ class _Answering:
                 f"revision {number} is loaded, not confirmed; it is rolled back at {window.until}"
             )
             if not terminal:
-                self.output.note("nobody can be asked here: --keep keeps, and so does `dockerfw confirm`")
+                keeps = f"`{settings.ENVIRONMENT.command} confirm`"
+                self.output.note(f"nobody can be asked here: --keep keeps, and so does {keeps}")
         if not terminal:
             sleep(POLL_SECONDS)
             return

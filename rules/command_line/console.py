@@ -57,7 +57,10 @@ def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ())
     except host.NotDone as error:
         output.note(f"not done: {error}")
         return 1
-    lines = [_sentence(words) if done.changed else "There was nothing to do.", *_undo(verb, done)]
+    lines = [
+        _sentence(words) if done.changed else "There was nothing to do.",
+        *_undo(verb, done, environment.command),
+    ]
     if done.changed:
         event = ConsoleEvent(str(uuid4()), environment.host, verb, _who(), utc_now(), _sentence(words)[:8000])
         try:
@@ -74,9 +77,9 @@ def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ())
     return 0
 
 
-def _undo(verb: str, done: host.Done) -> list[str]:
+def _undo(verb: str, done: host.Done, command: str) -> list[str]:
     if verb == "panic":
-        return [f"To end it: dockerfw panic --off. {BACK_AGAIN}"]
+        return [f"To end it: {command} panic --off. {BACK_AGAIN}"]
     if verb == "release" and done.changed:
         return [f"{BACK_AGAIN} To undo it, apply any revision, or:", *(f"  {line}" for line in done.undo)]
     return []

@@ -21,12 +21,13 @@ TITLES: dict[Level, str] = {"problem": "Problems", "note": "Notes"}
 
 def doctor(options: argparse.Namespace, output: Output) -> int:
     """Examine this installation; 1 when something is wrong, 2 when nothing could be checked."""
-    findings = examine(read_environment())
+    environment = read_environment()
+    findings = examine(environment)
     status = status_of(findings)
     if output.as_json:
         output.json({"status": status, "checks": [finding.to_json() for finding in findings]})
         return status
-    for line in report(findings, everything=bool(options.all)):
+    for line in report(findings, command=environment.command, everything=bool(options.all)):
         output.line(line)
     return status
 
@@ -39,7 +40,7 @@ def status_of(findings: Sequence[Finding]) -> int:
     return 1 if "problem" in levels else 0
 
 
-def report(findings: Sequence[Finding], *, everything: bool = False) -> list[str]:
+def report(findings: Sequence[Finding], *, command: str = "dockerfw", everything: bool = False) -> list[str]:
     """Return the lines for people: problems first, then notes, then what could not be checked."""
     lines: list[str] = []
     wide = max((len(finding.id) for finding in findings), default=0)
@@ -50,7 +51,7 @@ def report(findings: Sequence[Finding], *, everything: bool = False) -> list[str
     if everything:
         well = [finding for finding in findings if finding.level == "ok"]
         lines += ["Well", *(line for finding in well for line in _shown(finding, wide)), ""]
-    lines += _unchecked(findings)
+    lines += _unchecked(findings, command)
     return [*lines, _summary(findings)]
 
 
@@ -64,7 +65,7 @@ def _shown(finding: Finding, wide: int) -> list[str]:
     return [f"  {finding.id:{wide}}  {head}", *(f"  {'':{wide}}  {line}" for line in rest)]
 
 
-def _unchecked(findings: Sequence[Finding]) -> list[str]:
+def _unchecked(findings: Sequence[Finding], command: str) -> list[str]:
     """Name what could not be checked, one line for each reason."""
     reasons: dict[str, list[str]] = {}
     for finding in findings:
@@ -82,7 +83,7 @@ def _unchecked(findings: Sequence[Finding]) -> list[str]:
             break_on_hyphens=False,
         )
     if os.geteuid() != 0:
-        lines.append("  As root more can be checked: sudo dockerfw doctor")
+        lines.append(f"  As root more can be checked: sudo {command} doctor")
     return [*lines, ""]
 
 

@@ -80,8 +80,10 @@ def examine(environment: Environment) -> list[Finding]:
         ),
     ]
     unit = unit_facts(BASE_DIR) if state.path == BOOTED_STATE else None
-    kernel = _kernel(environment, state, worker, stored, told)
-    boot = replace(boot_facts(state, unit=unit), database=_confirmed(told, untried))
+    kernel = replace(_kernel(environment, state, worker, stored, told), command=environment.command)
+    boot = replace(
+        boot_facts(state, unit=unit), database=_confirmed(told, untried), command=environment.command
+    )
     if elsewhere:
         boot = replace(boot, readable=False)
     host = host_facts(kernel.snapshot, there=kernel.snapshot is not stored)

@@ -78,7 +78,7 @@ def live_words(state: StateDirectory, environment: Environment) -> list[str]:
     if len(drift.findings) > MOST_FINDINGS:
         lines.append(f"  and {len(drift.findings) - MOST_FINDINGS} more")
     lines.append(
-        f"To load it: the dashboard's Restore, or dockerfw rollback {confirmed.revision} -m WHY; a reboot "
-        f"does too. Without dockerfw, as root: sh {state.boot}/dockerfw-boot.sh"
+        f"To load it: the dashboard's Restore, or {environment.command} rollback {confirmed.revision} "
+        f"-m WHY; a reboot does too. Without dockerfw, as root: sh {state.boot}/dockerfw-boot.sh"
     )
     return lines

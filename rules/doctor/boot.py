@@ -11,7 +11,7 @@ from rules.doctor.finding import NOT_ROOT, Finding, note, ok, problem, unknown
 UNIT: Final = "dockerfw-boot.service"
 INSTALL: Final = f"cp /opt/dockerfw/deploy/{UNIT} /etc/systemd/system/ && systemctl daemon-reload"
 ENABLE: Final = "systemctl enable dockerfw-boot"
-AGAIN: Final = "dockerfw rollback {number} -m 'write the boot files again'"
+AGAIN: Final = "{command} rollback {number} -m 'write the boot files again'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class BootFacts:
     none was confirmed, `problem` why the record of it cannot be read. `missing` and `different` are names of
     boot files, `refused` what iptables said of those that it would not load, by file; None when that was not
     tried. `database` is the revision that the database calls confirmed, None when that is not known.
+    `command` is how the command line is called here.
     """
 
     readable: bool
@@ -42,6 +43,7 @@ class BootFacts:
     different: Sequence[str] = ()
     refused: Mapping[str, str] | None = None
     database: int | None = None
+    command: str = "dockerfw"
 
 
 def judge_boot(facts: BootFacts) -> Iterator[Finding]:
@@ -51,7 +53,7 @@ def judge_boot(facts: BootFacts) -> Iterator[Finding]:
     if not facts.readable:
         yield from (unknown(check, NOT_ROOT) for check in checks)
     elif facts.problem:
-        todo = "dockerfw apply -m 'write the boot files again'"
+        todo = f"{facts.command} apply -m 'write the boot files again'"
         yield problem(checks[0], f"The boot files make no sense: {facts.problem}", todo)
         yield from (unknown(check, "the boot files make no sense") for check in checks[1:])
     elif not facts.revision:
@@ -80,7 +82,7 @@ def _unit(unit: UnitFacts | None) -> Finding:
 
 
 def _files(facts: BootFacts) -> Finding:
-    check, todo = "boot.files", AGAIN.format(number=facts.revision)
+    check, todo = "boot.files", AGAIN.format(command=facts.command, number=facts.revision)
     if facts.missing:
         return problem(check, f"Boot files are missing: {', '.join(facts.missing)}.", todo)
     if facts.different:
@@ -97,7 +99,7 @@ def _loads(facts: BootFacts) -> Finding:
     if facts.refused:
         name, words = next(iter(facts.refused.items()))
         text = f"At boot {name} would not load: {words}"
-        return problem(check, text, AGAIN.format(number=facts.revision))
+        return problem(check, text, AGAIN.format(command=facts.command, number=facts.revision))
     return ok(check, "The boot files load, tried in a network namespace of their own.")
 
 
@@ -108,6 +110,6 @@ def _revision(facts: BootFacts) -> Finding:
     if facts.database != facts.revision:
         confirmed = facts.database or "none"
         text = f"A boot loads revision {facts.revision}; in the database {confirmed} is the confirmed one."
-        todo = "wait until the clerk has caught up, else: dockerfw apply -m 'the same on both sides'"
+        todo = f"wait until the clerk has caught up, else: {facts.command} apply -m 'the same on both sides'"
         return problem(check, text, todo)
     return ok(check, f"A boot loads revision {facts.revision}, as the database says.")

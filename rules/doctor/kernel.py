@@ -28,7 +28,7 @@ _ELSEWHERE: Final[frozenset[Code]] = frozenset(("unread", "other-backend"))
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 _OLDEST_TRIED = (1, 8, 7)
 
-LOAD_AGAIN: Final = "dockerfw rollback {number} -m 'as confirmed'"
+LOAD_AGAIN: Final = "{command} rollback {number} -m 'as confirmed'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class KernelFacts:
 
     `other_backend` is how many rules the backend holds that is not in use. `drops` name the base chains of
     nftables, iptables' own left out, whose policy is to drop; None where nobody could ask. `window` says that
-    an apply waits to be kept, `released` that somebody let go of the host on its console.
+    an apply waits to be kept, `released` that somebody let go of the host on its console. `command` is how
+    the command line is called here.
     """
 
     snapshot: Snapshot | None
@@ -49,6 +50,7 @@ class KernelFacts:
     drops: tuple[str, ...] | None = None
     window: bool = False
     released: bool = False
+    command: str = "dockerfw"
 
 
 def judge_kernel(facts: KernelFacts) -> Iterator[Finding]:
@@ -58,7 +60,7 @@ def judge_kernel(facts: KernelFacts) -> Iterator[Finding]:
         yield from (unknown(check, facts.why_not) for check in CHECKS)
         return
     yield _readable(snapshot)
-    yield _docker(snapshot, facts.kept_backend)
+    yield _docker(snapshot, facts)
     yield _other(snapshot.backend, facts.other_backend)
     yield _iptables(snapshot)
     yield _foreign(facts.drops, snapshot.own_tables)
@@ -77,8 +79,8 @@ def _readable(snapshot: Snapshot) -> Finding:
     return problem(check, f"The rules could not be read: {words or 'no message'}", todo)
 
 
-def _docker(snapshot: Snapshot, kept: Backend | None) -> Finding:
-    check, found = "backend.docker", snapshot.docker_backends
+def _docker(snapshot: Snapshot, facts: KernelFacts) -> Finding:
+    check, found, kept = "backend.docker", snapshot.docker_backends, facts.kept_backend
     if snapshot.docker_state == "nftables":
         text = "Docker filters with nftables itself and has no DOCKER-USER: rules for containers cannot work."
         todo = 'set "firewall-backend": "iptables" in /etc/docker/daemon.json; systemctl restart docker'
@@ -92,7 +94,7 @@ def _docker(snapshot: Snapshot, kept: Backend | None) -> Finding:
         text = (
             f"Docker's chains are in the {found[0]} backend; the confirmed revision was loaded into {kept}."
         )
-        return problem(check, text, "dockerfw apply -m 'into the backend that Docker uses'")
+        return problem(check, text, f"{facts.command} apply -m 'into the backend that Docker uses'")
     return ok(check, f"Docker's chains are in the {found[0]} backend.")
 
 
@@ -140,12 +142,12 @@ def _foreign(drops: tuple[str, ...] | None, tables: tuple[str, ...]) -> Finding:
 def _chains(snapshot: Snapshot, facts: KernelFacts) -> Iterator[Finding]:
     checks = ("chains.confirmed", "anchors.first", "anchors.docker-user")
     if facts.document is None:
-        yield note(checks[0], "No revision was confirmed yet.", "dockerfw apply -m 'the first rules'")
+        yield note(checks[0], "No revision was confirmed yet.", f"{facts.command} apply -m 'the first rules'")
         yield from (ok(check, "Nothing is loaded yet.") for check in checks[1:])
         return
     if facts.window:
         text = "An apply waits to be kept: other rules than the confirmed ones are loaded."
-        yield note(checks[0], text, "dockerfw confirm, or dockerfw cancel")
+        yield note(checks[0], text, f"{facts.command} confirm, or {facts.command} cancel")
         yield from (ok(check, "An apply waits to be kept.") for check in checks[1:])
         return
     try:
@@ -153,9 +155,9 @@ def _chains(snapshot: Snapshot, facts: KernelFacts) -> Iterator[Finding]:
     except NetfilterError as error:
         yield from (unknown(check, f"the rules make no sense: {error}") for check in checks)
         return
-    again = LOAD_AGAIN.format(number=facts.revision)
+    again = LOAD_AGAIN.format(command=facts.command, number=facts.revision)
     if facts.released:
-        again += " (somebody let go of the host with dockerfw release)"
+        again += f" (somebody let go of the host with {facts.command} release)"
     words = _words(drift)
     number = facts.revision
     yield (

@@ -218,7 +218,7 @@ def _changed_words(revision: int, live: Ruleset, pairings: Mapping[str, Pairing]
 def _anchor_findings(settings: Settings, family: Family, live: Ruleset, facts: Around) -> Iterator[Finding]:
     if live.chain("filter", PANIC) is not None:
         what = "somebody on its console has called a panic, so all but who was named is refused."
-        who = "`dockerfw panic --off` on the host's console ends it."
+        who = f"`{facts.command} panic --off` on the host's console ends it."
         yield Finding("panic", family, _of(family, what), who)
     # Who took everything away was said already.
     emptied = not any(own_rules(live, chain) for chain in OWN_CHAINS)

@@ -17,7 +17,7 @@ from rules.netfilter.owners import Owner, chain_owner
 BY_HAND: Final = (
     "Nothing tells who it was: probably somebody by hand, or a tool that leaves no chain of its own."
 )
-RELEASED: Final = "Somebody let go of the host on its console: `dockerfw release`."
+RELEASED: Final = "Somebody let go of the host on its console: `{command} release`."
 REBOOTED: Final = (
     "The host was booted since the last load: the boot files were probably not loaded, or flushed later."
 )
@@ -52,6 +52,7 @@ class Around:
     `kept_backend` is the backend that the confirmed revision was loaded into, `docker_moved_to` another one
     in which Docker's chains turned up since. `rebooted`: the host was booted since that load. `released`:
     somebody let go of it on its console. `own_tables` are tables of nftables' own in which somebody filters.
+    `command` is how dockerfw's command line is called there.
     """
 
     kept_backend: str = ""
@@ -60,6 +61,7 @@ class Around:
     rebooted: bool = False
     released: bool = False
     own_tables: tuple[str, ...] = ()
+    command: str = "dockerfw"
 
 
 def who_emptied(live: Ruleset, facts: Around) -> str:
@@ -74,7 +76,7 @@ def who_emptied(live: Ruleset, facts: Around) -> str:
 def who_removed_anchor(live: Ruleset, chain: str, facts: Around) -> str:
     """Say who probably took our call out of INPUT or DOCKER-USER."""
     if facts.released:
-        return RELEASED
+        return RELEASED.format(command=facts.command)
     reloaded = _reloaded(live, facts)
     if chain == INPUT:
         return reloaded or (_EMPTY if _is_empty(live, INPUT) else BY_HAND)

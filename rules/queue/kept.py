@@ -7,7 +7,7 @@ I/O, run a command, or import Django.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from rules.netfilter.document import Document, digest
@@ -65,13 +65,20 @@ class Kept:
 
 
 def drift_of(
-    snapshot: Snapshot, rulesets: Mapping[Family, Ruleset], document: Document, revision: int
+    snapshot: Snapshot,
+    rulesets: Mapping[Family, Ruleset],
+    document: Document,
+    revision: int,
+    *,
+    command: str = "dockerfw",
 ) -> Drift:
-    """Return how a snapshot, whose saves are given parsed, differs from a revision's document."""
+    """Return how a snapshot, whose saves are given parsed, differs from a revision's document.
+
+    `command` is how the command line is called there.
+    """
     live = {family: rulesets[family] for family in snapshot.families if family not in snapshot.unread}
-    return find_drift(
-        document, revision, live, _around(snapshot, document, revision), families=snapshot.families
-    )
+    around = replace(_around(snapshot, document, revision), command=command)
+    return find_drift(document, revision, live, around, families=snapshot.families)
 
 
 def _around(snapshot: Snapshot, document: Document, revision: int) -> Around:

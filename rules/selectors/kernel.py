@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from django.conf import settings
+
 from rules.models import Apply, Host, Revision
 from rules.netfilter.beside import describe_tables
 from rules.netfilter.drift import WITHOUT_EFFECT, Drift
@@ -96,7 +98,13 @@ def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
     known = (snapshot.sha256, snapshot.families, snapshot.docker_state, snapshot.kept, snapshot.own_tables)
     drift = _drifts.made(
         (revision.digest, revision.number, *known),
-        lambda: drift_of(snapshot, view.rulesets, revision_document(revision), revision.number),
+        lambda: drift_of(
+            snapshot,
+            view.rulesets,
+            revision_document(revision),
+            revision.number,
+            command=settings.ENVIRONMENT.command,
+        ),
     )
     reasons = tuple(finding.what for finding in drift.findings)
     if view.stale:

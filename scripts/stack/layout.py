@@ -85,6 +85,7 @@ class Layout:
             "DOCKERFW_ALLOWED_HOSTS": ",".join(dict.fromkeys(names)),
             # Plain HTTP: browsers would not send back a cookie that is marked secure.
             "DOCKERFW_SECURE_COOKIES": "0",
+            "DOCKERFW_COMMAND": "scripts/firewall",
         }
         if options.host and user == self.root_user and DOCKER_SOCKET.is_socket():
             defaults["DOCKERFW_DOCKER_SOCKET"] = str(DOCKER_SOCKET)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError
 from rq import Queue
 from rq.serializers import JSONSerializer
@@ -276,8 +278,13 @@ def test_at_a_terminal_the_admin_is_asked(
 
 
 def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
-    edited: Host, alice: Actor, queue: RedisServer, play: Callable[[str], PlayedRoot]
+    edited: Host,
+    alice: Actor,
+    queue: RedisServer,
+    play: Callable[[str], PlayedRoot],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(settings, "ENVIRONMENT", replace(settings.ENVIRONMENT, command="scripts/firewall"))
     for verb in ("confirm", "cancel"):
         none = firewall(verb)
         assert (none.status, none.err) == (1, "No window is open: nothing waits to be kept.\n")
@@ -297,7 +304,7 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
     refused = firewall("confirm")
     assert refused.status == 1
     assert "alice started this" in refused.err
-    assert "dockerfw confirm --instead-of alice" in refused.err
+    assert "`scripts/firewall confirm --instead-of alice`. `scripts/firewall cancel` rolls" in refused.err
     second = firewall("apply", "-m", "me too")
     assert (second.status, "is loaded and waits until" in second.err) == (1, True)
     play("confirmed").naps = 3

@@ -229,6 +229,12 @@ def test_boot(check: str, level: str, change: dict[str, Any]) -> None:
     assert set(found.values()) == {"ok"}
 
 
+def test_a_command_of_dockerfws_is_named_as_it_is_called_there() -> None:
+    facts = replace(BOOT, problem="digest", command="scripts/firewall")
+    todos = {finding.id: finding.todo for finding in judge_boot(facts)}
+    assert todos["boot.files"] == "scripts/firewall apply -m 'write the boot files again'"
+
+
 def test_boot_without_a_revision_or_without_a_right_to_look() -> None:
     assert set(levels(judge_boot(replace(BOOT, revision=0))).values()) == {"ok"}
     closed = levels(judge_boot(replace(BOOT, readable=False)))

@@ -209,8 +209,10 @@ def test_docker_somewhere_else() -> None:
 
 
 def test_a_release_on_the_console_is_named() -> None:
-    found = drift("-D INPUT -j FILTERS-HOST", around=Around(released=True))
-    assert "let go of the host on its console" in found.findings[0].who
+    around = Around(released=True, command="scripts/firewall")
+    found = drift("-D INPUT -j FILTERS-HOST", around=around)
+    words = "Somebody let go of the host on its console: `scripts/firewall release`."
+    assert found.findings[0].who == words
 
 
 @pytest.mark.parametrize(

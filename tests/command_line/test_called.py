@@ -1,0 +1,48 @@
+"""How sentences call the command line, which has another name in a clone than on an installed host."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from dockerfw_site.environment import read_environment
+from rules.management.commands.firewall import VERBS
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NAMED = re.compile(rf"\bdockerfw (?:{'|'.join(VERBS)})\b")
+# What the kernel's rules of a panic have as their comment.
+COMMENT = '"dockerfw panic" -j DROP'
+
+
+def texts(tree: ast.Module) -> Iterator[str]:
+    """Yield every text of a module that is no docstring."""
+    docstrings = {
+        ast.get_docstring(node, clean=False)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in docstrings:
+            yield node.value
+
+
+def test_a_fixed_name_would_be_found() -> None:
+    tree = ast.parse('"""dockerfw apply."""\ntodo = f"or dockerfw apply -m {why}"\nwhat = "dockerfw applies"')
+    assert [text for text in texts(tree) if NAMED.search(text)] == ["or dockerfw apply -m "]
+
+
+def test_no_sentence_has_a_fixed_name_for_it() -> None:
+    sources = {path: ast.parse(path.read_text()) for path in (ROOT / "rules").rglob("*.py")}
+    assert len(sources) > 100
+    found = [
+        (path.name, text) for path, tree in sources.items() for text in texts(tree) if NAMED.search(text)
+    ]
+    assert [(name, text) for name, text in found if COMMENT not in text] == []
+    assert [path for path in (ROOT / "templates").rglob("*.*") if NAMED.search(path.read_text())] == []
+
+
+def test_it_is_dockerfw_unless_somebody_says_otherwise() -> None:
+    assert read_environment({}).command == "dockerfw"
+    assert read_environment({"DOCKERFW_COMMAND": "scripts/firewall"}).command == "scripts/firewall"
