@@ -13,6 +13,7 @@ from rules.selectors.drafts import draft_document
 from rules.selectors.listening import listening_of
 from rules.selectors.memory import Memory
 from rules.selectors.snapshots import SnapshotView
+from rules.selectors.surroundings import sight_key
 
 _offers: Memory[tuple[Offer, ...]] = Memory(4)
 _unruled: Memory[tuple[Unruled, ...]] = Memory(4)
@@ -44,14 +45,13 @@ def warnings_of(
 
 def published_without_rule(host: Host, view: SnapshotView) -> tuple[Unruled, ...]:
     """Return the published ports that no rule of the draft is about."""
-    key = (host.pk, host.created_at, host.draft_version, view.snapshot.taken_at)
+    key = (host.pk, host.created_at, host.draft_version, sight_key(view))
     return _unruled.made(key, lambda: _read(host, view))
 
 
 def offers_seen(view: SnapshotView) -> tuple[Offer, ...]:
     """Return all that was seen to be offered to the network."""
-    key = (view.snapshot.host, view.snapshot.taken_at)
-    return _offers.made(key, lambda: offers_of(listening_of(view)))
+    return _offers.made(sight_key(view), lambda: offers_of(listening_of(view)))
 
 
 def _read(host: Host, view: SnapshotView) -> tuple[Unruled, ...]:
