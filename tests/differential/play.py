@@ -29,7 +29,7 @@ from tests.differential.pools import Dice
 from tests.differential.rulesets import make_document, make_foreign, make_sets
 from tests.differential.sources import answer, edge, service_of
 from tests.differential.world import World
-from tests.kernel.namespace import FAMILIES
+from tests.kernel.namespace import FAMILIES, Family
 
 PACKETS: Final = 25
 """How many cases one ruleset of one family is good for."""
@@ -71,6 +71,11 @@ class _Loaded:
     prepared: Prepared
 
 
+def recorded(family: Family) -> Path:
+    """Return the file with Docker 28.5's chains in this world, which `tests.differential.record` writes."""
+    return _DATA / f"docker-28.v{family}.save"
+
+
 class Player:
     """Plays in a world; `ask` is the simulator, so that a test can put a wrong one in its place."""
 
@@ -89,7 +94,7 @@ class Player:
         self.tally = tally or Tally()
         self._ask = ask
         self._write_to = write_to
-        newer = {family: (_DATA / f"docker-28.v{family}.save").read_text() for family in FAMILIES}
+        newer = {family: recorded(family).read_text() for family in FAMILIES}
         self._engines = (("own", world.baseline), ("own", world.baseline), ("docker 28", newer))
 
     def play(self, cases: int, *, first: int = 0, say: Callable[[str], None] = print) -> Tally:

@@ -10,8 +10,9 @@ import pytest
 from rules.netfilter.simulation.packet import Packet
 from rules.netfilter.simulation.simulate import Prepared, simulate
 from rules.netfilter.simulation.trace import Trace, Verdict
-from tests.differential.play import Player, table
-from tests.differential.world import World
+from tests.differential.play import Player, recorded, table
+from tests.differential.world import BRIDGE, CONTAINER_ADDRESSES, ENGINE_OPTIONS, World
+from tests.kernel.namespace import FAMILIES, Family
 
 pytestmark = [pytest.mark.lab, pytest.mark.kernel]
 
@@ -24,6 +25,21 @@ def test_the_simulator_says_what_the_kernel_does(world: World) -> None:
     assert {"ACCEPT", "DROP", "REJECT"} <= tally.verdicts.keys()
     assert tally.verdicts["UNKNOWN"] < 25, tally.unknown
     assert {"passes", "refused"} <= tally.sources.keys()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_recorded_engine_was_in_a_world_like_this(family: Family) -> None:
+    """Else it has to be recorded anew, by `python -m tests.differential.record`."""
+    save = recorded(family).read_text()
+    assert "tables-nft-save v1.8.13 (nf_tables) on " in save.splitlines()[0]
+    bridges = ["docker0"] * 3 + [BRIDGE] * 2
+    for address, bridge in zip(CONTAINER_ADDRESSES[family], bridges, strict=True):
+        bits = 32 if family == 4 else 128
+        assert f"\n-A PREROUTING -d {address}/{bits} ! -i {bridge} -j DROP\n" in save
+    (network,) = [word.split("=")[1] for word in ENGINE_OPTIONS if "fixed-cidr-v6" in word]
+    sources = {4: ("172.17.0.0/16", "172.30.0.0/16"), 6: (network, "2001:db8:d0d::/64")}[family]
+    for source, bridge in zip(sources, ("docker0", BRIDGE), strict=True):
+        assert f"\n-A POSTROUTING -s {source} ! -o {bridge} -j MASQUERADE\n" in save
 
 
 LIES: dict[str, Callable[[Verdict], Verdict]] = {

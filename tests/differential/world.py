@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from tests.differential.connections import Connections
@@ -67,12 +68,12 @@ class Place:
 class World:
     """The host, what is around it, and the taps."""
 
-    def __init__(self, backend: Backend = "nft") -> None:
-        """Build it, which takes about three seconds."""
+    def __init__(self, backend: Backend = "nft", tree: Path | None = None) -> None:
+        """Build it, which takes about three seconds; with `tree`, the engine is that tree's."""
         self.backend: Backend = backend
         self.taps: dict[str, Tap] = {}
         self._outside: list[Namespace] = []
-        self.engine = DockerHost(backend, ENGINE_OPTIONS)
+        self.engine = DockerHost(backend, ENGINE_OPTIONS, tree)
         self.host = self.engine.namespace
         try:
             self._join_outside()
