@@ -101,6 +101,8 @@ def settings_put(files: Mapping[str, bytes], folder: Path, aside: str) -> Iterat
                 kept.unlink()
             else:
                 os.replace(kept, path)
+        if undo:
+            _sync(folder)
         raise
 
 
@@ -121,3 +123,13 @@ def _write(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(descriptor)
     os.replace(draft, path)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -33,6 +33,7 @@ from rules.command_line.streams import InputError, Output
 from rules.host.clock import utc_now
 from rules.host.files import LockedOut, sync_directory
 from rules.host.records import StateError
+from rules.host.restoring import AGAIN, NotWhole
 from rules.host.state import StateDirectory
 from rules.host.stored import state_mark, state_take
 from rules.netfilter.describe import counted
@@ -67,6 +68,9 @@ def backup(options: argparse.Namespace, output: Output) -> int:
                     file.seek(0)
                     # What cannot be read back is no backup.
                     read_archive(file, options.file, room=beside(options.file)).rows.close()
+    except NotWhole as error:
+        again = AGAIN.format(command=environment.command)
+        raise InputError(f"no backup was made: {error} {again}") from error
     except EXPECTED as error:
         raise InputError(f"no backup was made: {error}") from error
     _tell(options, output, manifest, members)

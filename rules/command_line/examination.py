@@ -34,6 +34,7 @@ from rules.host.doctor.system import (
     docker_version,
     host_facts,
     newest_file,
+    restore_left,
     room,
     versions_here,
     waiting_words,
@@ -72,7 +73,7 @@ def examine(environment: Environment) -> list[Finding]:
         *judge_database(DatabaseFacts(told.error, untried, told.migrations)),
         *judge_permissions(permissions),
         *judge_clock(_clock_facts(state, about, told, redis)),
-        *judge_work(_work_facts(state, worker, about, stored, told, untried)),
+        *judge_work(_work_facts(environment, state, worker, about, stored, told, untried)),
         *judge_versions(_version_facts(environment, about, told, redis)),
         judge_space("disk.state", "the state directory", _state_room(environment, state, about)),
         judge_space(
@@ -165,6 +166,7 @@ def _clock_facts(state: StateDirectory, about: About | None, told: Told, redis: 
 
 
 def _work_facts(
+    environment: Environment,
     state: StateDirectory,
     worker: Found,
     about: About | None,
@@ -178,6 +180,7 @@ def _work_facts(
     clerk = -1.0 if seen is None else max(0.0, time.time() - seen)
     return WorkFacts(
         worker=worker.pid is not None if worker.seen else None,
+        restore=restore_left(state) if worker.seen else None,
         snapshot=time.time() - _seconds(stored.taken_at) if stored else None,
         every=about.every if about else 60.0,
         order=told.order if answered else None,
@@ -185,6 +188,7 @@ def _work_facts(
         words=words,
         oldest=oldest,
         clerk=clerk if answered else None,
+        command=environment.command,
     )
 
 

@@ -28,14 +28,20 @@ from rules.command_line.owners_process import OwnerFailed, OwnersProcess, Pause
 from rules.command_line.restored import live_words, next_steps
 from rules.command_line.stored import command_line_actor
 from rules.command_line.streams import InputError, Output, shown
-from rules.host.files import LockedOut
+from rules.host.files import LockedOut, sync_directory
+from rules.host.hooks import reached
 from rules.host.records import StateError
+from rules.host.restoring import AGAIN, ASIDE, RestoreNote
 from rules.host.state import StateDirectory
 from rules.host.stored import InTheWay, StoredState, state_alone, state_check, state_is_used, state_put
 from rules.services.backup_restore import Source, Terms, database_restore, rows_check, source_check
 from rules.services.errors import ServiceError
 
 EXPECTED = (BackupError, OwnerFailed, StateError, InTheWay, LockedOut, ServiceError, DatabaseError, OSError)
+BEFORE = (
+    "The restore before had not come to its end: what it replaced is kept as well, under names that end in "
+    "{names}. The oldest of each part is of the installation that was here first."
+)
 OCCUPIED = (
     "the root worker has had orders on this host already. --replace puts its state aside, and the backup's "
     "in its place"
@@ -92,15 +98,20 @@ def _check(archive: Archive, options: argparse.Namespace, environment: Environme
 def _restore(checked: _Checked, options: argparse.Namespace, environment: Environment, output: Output) -> int:
     whole = may_have_all(environment) and checked.has_state
     state = StateDirectory(environment.state_dir)
-    aside = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    aside = f"{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
+    settings = checked.settings if environment.settings_dir.is_dir() else {}
+    again = AGAIN.format(command=environment.command)
     floor = checked.stored.sequence
+    note: RestoreNote | None = None
     with contextlib.ExitStack() as stack:
         stack.enter_context(_undisturbed())
         if may_have_all(environment):
             stack.enter_context(state_alone(state))
             floor = max(floor, state.last_begun().sequence)
+            note = _note(checked, state, aside, settings=bool(settings))
+            left = None if note is None else note.before
             if whole and state_is_used(state) and not options.replace:
-                raise BackupError(OCCUPIED)
+                raise BackupError(OCCUPIED if left is None else f"{left.words(state.path)} {again}")
         terms = Terms(
             actor=command_line_actor(),
             detail=_origin(checked.archive),
@@ -119,25 +130,53 @@ def _restore(checked: _Checked, options: argparse.Namespace, environment: Enviro
         )
         found = process.hear()
         kept, changed = "", []
-        if whole:
+        if note is not None:
             kept = stack.enter_context(
-                state_put(state, checked.stored, sequence=found["sequence"], aside=aside)
+                state_put(state, checked.stored, sequence=found["sequence"], aside=aside, note=note)
             )
-            settings = checked.settings if environment.settings_dir.is_dir() else {}
             changed = stack.enter_context(settings_put(settings, environment.settings_dir, aside))
+            reached("restore-settings")
         process.go_on()
-        done = process.hear()
+        done = _last_word(process, note)
+        reached("restore-database")
+    if "unsure" in done:
+        raise InputError(f"whether the database was restored is not known: {done['unsure']}. {again}")
     output.line(f"Restored: {_origin(checked.archive)}.")
     for line in next_steps(
         checked.stored, found, [done["kept"], kept], changed, whole=whole, environment=environment
     ):
         output.line(line)
+    if note is not None and note.before is not None:
+        output.line(BEFORE.format(names=note.note.names))
     if whole and checked.settings and not environment.settings_dir.is_dir():
         output.line(f"Its settings were left out: there is no {environment.settings_dir} here.")
     if whole and os.geteuid() == 0 and not options.no_live:
         for line in live_words(state, environment):
             output.line(line)
     return 0
+
+
+def _note(checked: _Checked, state: StateDirectory, aside: str, *, settings: bool) -> RestoreNote | None:
+    """Return the note of a restore of everything, None for one of the database alone. BackupError."""
+    note = RestoreNote(state.path, backup=checked.archive.manifest.made_at, aside=aside, settings=settings)
+    if note.before is not None and not checked.has_state:
+        raise BackupError(
+            f"{note.before.words(state.path)} This backup is of the database only: take another"
+        )
+    if note.before is not None and note.before.settings and not settings:
+        raise BackupError(f"{note.before.words(state.path)} It changed settings: restore them as well")
+    return note if checked.has_state else None
+
+
+def _last_word(process: OwnersProcess, note: RestoreNote | None) -> dict[str, Any]:
+    """Return what the database's process says when it is done, under "unsure" why nobody knows."""
+    try:
+        return process.hear()
+    except OwnerFailed as error:
+        # It had but to rename a file, or to end a transaction, and may have done so.
+        if note is not None:
+            note.unsure = True
+        return {"unsure": str(error)}
 
 
 @contextlib.contextmanager
@@ -158,6 +197,7 @@ def _database_work(checked: _Checked, environment: Environment, terms: Terms) ->
             def pause_with_key(found: dict[str, Any]) -> None:
                 with _key_beside(checked.archive.members.get(SECRET_KEY), environment, terms.aside):
                     pause(found)
+                reached("restore-key")
 
             return database_restore(checked.archive.rows, checked.source, terms, pause_with_key)
 
@@ -166,13 +206,17 @@ def _database_work(checked: _Checked, environment: Environment, terms: Terms) ->
 
 @contextlib.contextmanager
 def _key_beside(key: bytes | None, environment: Environment, aside: str) -> Iterator[None]:
-    """Have the restored secret key ready for the block, and put it in place after it."""
+    """Have the restored secret key ready for the block, and put it in place after it.
+
+    Where the database does not follow, everybody signs in again, and nothing else is lost.
+    """
     given = os.environ.get("DOCKERFW_SECRET_KEY", "") or os.environ.get("DOCKERFW_SECRET_KEY_FILE", "")
     path = environment.data_dir / "secret_key"
     if key is None or given or (path.exists() and path.read_bytes().strip() == key):
         yield
         return
-    draft = path.with_name(".secret_key.new")
+    draft, kept = path.with_name(".secret_key.new"), path.with_name(f"secret_key.{aside}")
+    linked = False
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
@@ -180,11 +224,16 @@ def _key_beside(key: bytes | None, environment: Environment, aside: str) -> Iter
             file.write(key)
             file.flush()
             os.fsync(descriptor)
-        yield
         if path.exists():
-            os.link(path, path.with_name(f"secret_key.{aside}"))
+            os.link(path, kept)
+            linked = True
+        yield
         os.replace(draft, path)
+        linked = False
+        sync_directory(path.parent)
     finally:
+        if linked:
+            kept.unlink(missing_ok=True)
         draft.unlink(missing_ok=True)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from rules.doctor.finding import Finding, note, ok, problem, unknown
 
 START_ROOT: Final = "systemctl restart dockerfw-root, or docker compose restart firewall"
+RESTORE: Final = "stop dockerfw, then {command} restore FILE --replace"
 START_CLERK: Final = "systemctl restart dockerfw-clerk, or docker compose restart clerk"
 # An order that nobody takes for so long is given up by the clerk a little later.
 ORDER_SECONDS: Final = 120.0
@@ -20,14 +21,16 @@ CLERK_SECONDS: Final = 300.0
 class WorkFacts:
     """Ages in seconds, None where they are not known.
 
-    `worker` says whether a root worker holds its lock, None where that cannot be seen. `snapshot` is the age
-    of the last look, which comes each `every` seconds; `order` that of the oldest order that nobody took,
-    0 without one. `left` says which apply should have come to its end, empty for none. `words` is how many
-    outcomes and events wait in the journal, the oldest since `oldest`; `clerk` how long ago it told that
-    it is there, -1 for never.
+    `worker` says whether a root worker holds its lock, None where that cannot be seen. `restore` says which
+    restore has not come to its end, empty for none. `snapshot` is the age of the last look, which comes each
+    `every` seconds; `order` that of the oldest order that nobody took, 0 without one. `left` says which apply
+    should have come to its end, empty for none. `words` is how many outcomes and events wait in the journal,
+    the oldest since `oldest`; `clerk` how long ago it told that it is there, -1 for never. `command` is how
+    the command line is called here.
     """
 
     worker: bool | None = None
+    restore: str | None = None
     snapshot: float | None = None
     every: float = 60.0
     order: float | None = None
@@ -35,11 +38,13 @@ class WorkFacts:
     words: int | None = None
     oldest: float = 0.0
     clerk: float | None = None
+    command: str = "dockerfw"
 
 
 def judge_work(facts: WorkFacts) -> Iterator[Finding]:
     """Judge all of it."""
-    yield _worker(facts.worker)
+    yield _worker(facts)
+    yield _restore(facts)
     yield _snapshot(facts)
     yield _order(facts.order)
     yield _window(facts.left)
@@ -47,13 +52,23 @@ def judge_work(facts: WorkFacts) -> Iterator[Finding]:
     yield _clerk(facts.clerk)
 
 
-def _worker(there: bool | None) -> Finding:
+def _worker(facts: WorkFacts) -> Finding:
     check = "queue.root-worker"
-    if there is None:
+    if facts.worker is None:
         return unknown(check, "only root can see who holds the state directory")
-    if not there:
-        return problem(check, "No root worker runs: nothing is applied, looked at or put back.", START_ROOT)
+    if not facts.worker:
+        todo = f"first {RESTORE.format(command=facts.command)}" if facts.restore else START_ROOT
+        return problem(check, "No root worker runs: nothing is applied, looked at or put back.", todo)
     return ok(check, "The root worker runs.")
+
+
+def _restore(facts: WorkFacts) -> Finding:
+    check = "queue.restore"
+    if facts.restore is None:
+        return unknown(check, "only root can look into the state directory")
+    if facts.restore:
+        return problem(check, facts.restore, RESTORE.format(command=facts.command))
+    return ok(check, "No restore was cut off.")
 
 
 def _snapshot(facts: WorkFacts) -> Finding:

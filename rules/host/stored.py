@@ -26,7 +26,9 @@ from rules.host.bootfiles import (
 )
 from rules.host.confirmed import CONFIRMED, Confirmed, confirmed_from, read_confirmed
 from rules.host.files import LockedOut, make_directory, read_bounded, sync_directory, write_durably
+from rules.host.hooks import reached
 from rules.host.records import StateError
+from rules.host.restoring import RestoreNote, refuse_half_restored
 from rules.host.state import Begun, StateDirectory
 from rules.queue.console import ConsoleEvent
 from rules.queue.fields import Fields, OrderError, load_json
@@ -60,8 +62,12 @@ def state_mark(state: StateDirectory) -> tuple[object, ...]:
 
 
 def state_take(state: StateDirectory) -> dict[str, bytes]:
-    """Return the state as members of a backup, of one moment. Raises LockedOut, StateError, OSError."""
+    """Return the state as members of a backup, of one moment. Raises LockedOut, StateError, OSError.
+
+    StateError also where a restore has not come to its end.
+    """
     with state.lock():
+        refuse_half_restored(state.path)
         begun = state.last_begun()
         members = {_SEQUENCE: json.dumps({"sequence": begun.sequence}).encode()}
         confirmed = read_confirmed(state.boot)
@@ -133,31 +139,41 @@ def state_is_used(state: StateDirectory) -> bool:
 
 
 @contextlib.contextmanager
-def state_put(state: StateDirectory, stored: StoredState, *, sequence: int, aside: str) -> Iterator[str]:
+def state_put(
+    state: StateDirectory, stored: StoredState, *, sequence: int, aside: str, note: RestoreNote
+) -> Iterator[str]:
     """Put a stored state in place, the former one in the folder `aside`; take it back if the block fails.
 
     Yields where the former one is, empty when there was none. `sequence` is the last number that counts as
-    used. Hold `state_alone`. Raises OSError.
+    used. The note is there for as long as state and block are not both done or undone. Hold `state_alone`.
+    Raises OSError.
     """
     kept = state.path / aside
     was_used = state_is_used(state)
+    # (Never into one that is there.)
+    kept.mkdir(mode=0o700)
     try:
         _copy(state.path, kept)
+        note.write()
     except BaseException:
         shutil.rmtree(kept, ignore_errors=True)
         raise
     try:
+        reached("restore-noted")
         _put(state, stored, sequence)
+        reached("restore-state")
         yield str(kept) if was_used else ""
     except BaseException:
         _take_back(kept, state.path)
+        note.taken_back()
         shutil.rmtree(kept, ignore_errors=True)
         raise
     # Restoring loads nothing, and neither shall a container that starts with it before the next boot.
     with contextlib.suppress(OSError):
         state.mark_boot()
     remove_old_sets(state.boot)
-    if not was_used:
+    note.end()
+    if not was_used and not note.unsure:
         shutil.rmtree(kept, ignore_errors=True)
 
 
@@ -170,6 +186,7 @@ def _put(state: StateDirectory, stored: StoredState, sequence: int) -> None:
             path.unlink()
     for name, content in stored.letters.items():
         write_durably(state.journal / name, content)
+    sync_directory(state.journal)
     (state.path / "seen.json").unlink(missing_ok=True)
     confirmed = stored.confirmed
     if confirmed is None:
@@ -204,6 +221,20 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copytree(path, target / name, symlinks=True, dirs_exist_ok=True)
         elif path.is_file():
             shutil.copy2(path, target / name)
+    _sync(target)
+    sync_directory(source)
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_symlink():
+            continue
+        if path.is_dir():
+            _sync(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    sync_directory(folder)
 
 
 def _take_back(kept: Path, folder: Path) -> None:

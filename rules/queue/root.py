@@ -17,9 +17,11 @@ from redis.retry import Retry
 from dockerfw_site.environment import Environment, SettingError, read_environment
 from rules.host.afterboot import load_after_boot
 from rules.host.backend import BACKENDS
+from rules.host.clock import boot_id
 from rules.host.files import LockedOut
 from rules.host.minder import Minder
 from rules.host.privileges import drop_privileges
+from rules.host.restoring import AGAIN, read_restoring
 from rules.host.scratch import remove_leftovers
 from rules.host.snapshot import iptables_version
 from rules.host.state import StateDirectory
@@ -61,7 +63,10 @@ def main(*, window_seconds: int | None = None) -> int:
     state = StateDirectory(environment.state_dir)
     try:
         state.prepare()
+        # A restore holds it as well: one that is seen now does not run any more.
         with state.worker_lock():
+            if half_restored(environment, state):
+                return 1
             serve(environment, state, window_seconds=window_seconds)
     except LockedOut as error:
         logger.error("a root worker for this state directory runs already: %s", error)
@@ -70,6 +75,21 @@ def main(*, window_seconds: int | None = None) -> int:
         logger.error("the state directory %s cannot be used: %s", environment.state_dir, error)
         return 1
     return 0
+
+
+def half_restored(environment: Environment, state: StateDirectory) -> bool:
+    """Say, also to the journal, that a restore has not come to its end: nobody may serve then. OSError.
+
+    A boot loads what was kept last all the same: it is of one installation or the other, and whole.
+    """
+    left = read_restoring(state.path)
+    if left is None:
+        return False
+    # Restoring loads nothing; a boot does.
+    if environment.in_container and left.boot != boot_id():
+        load_after_boot(state)
+    logger.error("%s %s", left.words(state.path), AGAIN.format(command=environment.command))
+    return True
 
 
 def connect(url: str, *, seconds: float = ANSWER_SECONDS) -> Redis:

@@ -39,10 +39,10 @@ class Place(Protocol):
         """Where the old one is afterwards, empty when there was none."""
 
     def check(self) -> None:
-        """Raise ServiceError when the old one cannot be replaced now."""
+        """Do all that may fail. Raises ServiceError when the old one cannot be replaced now."""
 
     def take(self) -> None:
-        """Put the restored one in its place."""
+        """Put the restored one in its place, for good."""
 
 
 def occupied() -> Present:
@@ -120,6 +120,7 @@ def _sqlite_place(file: Path, aside: str) -> Iterator[Place]:
     finally:
         connection.close()
         connection.settings_dict["NAME"] = name
+        place.leave()
         _remove(new)
 
 
@@ -129,25 +130,33 @@ class _File:
     def __init__(self, file: Path, new: Path, aside: Path) -> None:
         self._file, self._new, self._aside = file, new, aside
         self.kept = str(aside) if file.exists() else ""
+        self._linked = False
 
     def check(self) -> None:
-        """See that nobody has the old one open, and that the new one is a file of its own, safe on disk."""
+        """See that nobody has the old one open, and that the new one is a file of its own, safe on disk.
+
+        The old one gets its second name: what is left then is one renaming.
+        """
         _fold(self._file)
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA journal_mode=DELETE")
         connection.close()
-        for path in (self._new, self._new.parent):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-    def take(self) -> None:
-        """Keep the old file under another name, and give its own to the new one."""
         if self._file.exists():
             os.link(self._file, self._aside)
+            self._linked = True
+        for path in (self._new, self._new.parent):
+            _sync(path)
+
+    def take(self) -> None:
+        """Give the old file's name to the new one."""
         os.replace(self._new, self._file)
+        self._linked = False
+        _sync(self._file.parent)
+
+    def leave(self) -> None:
+        """Take the second name from an old file that stays."""
+        if self._linked:
+            self._aside.unlink(missing_ok=True)
 
 
 def _fold(file: Path) -> None:
@@ -170,6 +179,15 @@ def _fold(file: Path) -> None:
         connection.settings_dict["NAME"] = name
     if mode != "delete" or file.with_name(f"{file.name}-wal").exists():
         raise ServiceError("The database is in use: stop dockerfw's web and clerk first.")
+
+
+def _sync(path: Path) -> None:
+    """Make a file, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove(file: Path) -> None:

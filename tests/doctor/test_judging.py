@@ -246,7 +246,9 @@ def test_boot_without_a_revision_or_without_a_right_to_look() -> None:
     assert levels(judge_boot(replace(BOOT, problem="digest")))["boot.files"] == "problem"
 
 
-WORK = WorkFacts(worker=True, snapshot=40.0, every=60.0, order=0.0, left="", words=0, oldest=0.0, clerk=20.0)
+WORK = WorkFacts(
+    worker=True, restore="", snapshot=40.0, every=60.0, order=0.0, left="", words=0, oldest=0.0, clerk=20.0
+)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +256,8 @@ WORK = WorkFacts(worker=True, snapshot=40.0, every=60.0, order=0.0, left="", wor
     [
         ("root-worker", "problem", {"worker": False}),
         ("root-worker", "unknown", {"worker": None}),
+        ("restore", "problem", {"restore": "A restore has not come to its end."}),
+        ("restore", "unknown", {"restore": None}),
         ("snapshot", "problem", {"snapshot": 200.0}),
         ("snapshot", "unknown", {"snapshot": None}),
         ("orders", "problem", {"order": 121.0}),

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from dockerfw_site.environment import read_environment
 from rules.host.afterboot import load_after_boot
+from rules.host.clock import utc_now
 from rules.host.confirmed import CONFIRMED
 from rules.host.minder import Minder
 from rules.host.panic import release
+from rules.host.restoring import NOTE, RestoreNote
 from rules.host.state import StateDirectory
 from rules.host.stored import state_alone, state_check, state_put, state_take
+from rules.queue.root import half_restored
 from tests.host.hosts import (
     ADDRESS,
     FOREIGN,
@@ -174,13 +178,32 @@ def test_a_restored_revision_waits_for_the_next_boot(
     keep_and_boot(inside, state, backend)
     stored = state_check(state_take(state))
     assert stored.confirmed is not None
-    with state_alone(state), state_put(state, stored, sequence=5, aside="before"):
+    note = RestoreNote(state.path, backup=utc_now(), aside="before", settings=False)
+    with state_alone(state), state_put(state, stored, sequence=5, aside="before", note=note):
         pass
     now = held(inside, backend)
     assert not load_after_boot(state)
     assert held(inside, backend) == now
     (state.path / "booted").write_text("an-earlier-one")
     assert load_after_boot(state)
+
+
+def test_a_restore_that_was_cut_off_keeps_no_boot_from_loading(
+    inside: Namespace, backend: Backend, state: StateDirectory
+) -> None:
+    before = keep_and_boot(inside, state, backend)
+    environment = replace(read_environment({}), in_container=True)
+    assert not half_restored(environment, state)
+    RestoreNote(
+        state.path, backup=utc_now(), aside="before-restore-20260131T120000.000000", settings=False
+    ).write()
+    now = held(inside, backend)
+    assert half_restored(environment, state)
+    assert held(inside, backend) == now, "a restore loads nothing"
+    note = state.path / NOTE
+    note.write_text(json.dumps({**json.loads(note.read_text()), "boot": "an-earlier-one"}))
+    assert half_restored(environment, state)
+    assert {int(family): lines for family, lines in held(inside, backend).items()} == before
 
 
 def test_what_the_boot_unit_has_loaded_is_left_alone(

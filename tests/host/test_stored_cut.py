@@ -1,4 +1,7 @@
-"""A restore of the state that dies at any of its steps: a boot finds one whole set, the former or the new."""
+"""A restore of the state that dies at any of its steps.
+
+A boot finds one whole set, the former or the new, and a state that is not whole has a note that says so.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from uuid import uuid4
 import pytest
 
 from rules.host.bootfiles import MODES, boot_apply, boot_texts, switch_boot_set, write_boot_set
+from rules.host.clock import utc_now
 from rules.host.confirmed import Confirmed
+from rules.host.restoring import RestoreNote, read_restoring
 from rules.host.state import Begun, StateDirectory
 from rules.host.stored import StoredState, state_alone, state_put
 from rules.netfilter.document import parse_document
@@ -25,8 +30,13 @@ DIED = 42
 STEPS = ("open", "os.", "shutil.")
 
 
-def restore(state: StateDirectory, confirmed: Confirmed) -> None:
-    with state_alone(state), state_put(state, StoredState(9, confirmed, {}), sequence=9, aside="aside"):
+FIRST, SECOND = "before-restore-20260131T120000.000000", "before-restore-20260131T120001.000000"
+
+
+def restore(state: StateDirectory, confirmed: Confirmed, aside: str) -> None:
+    note = RestoreNote(state.path, backup=utc_now(), aside=aside, settings=False)
+    stored = StoredState(9, confirmed, {})
+    with state_alone(state), state_put(state, stored, sequence=9, aside=aside, note=note):
         pass
 
 
@@ -76,22 +86,35 @@ def test_a_restore_that_is_cut_off_anywhere_leaves_one_whole_boot_set(
     if not same_apply:
         other = replace(other, apply=str(uuid4()), revision=2)
     state = StateDirectory(memory / "state")
+    noted = 0
     steps, ended, seen = 0, False, set()
+    former, new = (7, boot_texts(one, boot=state.boot)), (9, boot_texts(other, boot=state.boot))
     while not ended:
         shutil.rmtree(state.path, ignore_errors=True)
         state.prepare()
         state.write_begun(Begun(7, ""))
         switch_boot_set(write_boot_set(one, boot=state.boot), state.boot)
-        ended = in_a_child(lambda: restore(state, other), steps=steps)
+        ended = in_a_child(lambda: restore(state, other, FIRST), steps=steps)
         found = boots(state)
-        assert found in (boot_texts(one, boot=state.boot), boot_texts(other, boot=state.boot)), steps
+        assert found in (former[1], new[1]), steps
         assert state.last_begun().sequence in (7, 9)
+        left = read_restoring(state.path)
+        if left is None:
+            assert (state.last_begun().sequence, found) in (former, new), steps
+        else:
+            assert left.aside == FIRST
+            kept = StateDirectory(state.path / FIRST)
+            assert (kept.last_begun().sequence, boots(kept)) == former, steps
+            noted += 1
         seen.add((boot_apply(state.boot), found["rules.v4"]))
         # Whatever was left behind, the next one comes to its end.
-        restore(state, other)
-        assert boots(state) == boot_texts(other, boot=state.boot)
+        restore(state, other, SECOND)
+        assert (state.last_begun().sequence, boots(state)) == new
+        assert read_restoring(state.path) is None
+        assert (state.path / FIRST).exists() or left is None
         assert boot_apply(state.boot) == other.apply
         assert len(list((state.path / "boot-sets").iterdir())) == 1
         steps += 1
     assert steps > 50
+    assert noted > 20
     assert len(seen) == 2

@@ -10,7 +10,9 @@ from uuid import uuid4
 import pytest
 
 from rules.host.bootfiles import switch_boot_set, write_boot_set
+from rules.host.clock import utc_now
 from rules.host.confirmed import Confirmed, read_confirmed
+from rules.host.restoring import RestoreNote
 from rules.host.state import Begun, StateDirectory
 from rules.host.stored import StoredState, state_alone, state_put
 from rules.netfilter.document import parse_document
@@ -44,7 +46,8 @@ def state(disk: SmallDisk) -> StateDirectory:
 
 def put(state: StateDirectory, then: Callable[[], None]) -> None:
     stored = StoredState(9, confirmed(2), {})
-    with state_alone(state), state_put(state, stored, sequence=9, aside="aside"):
+    note = RestoreNote(state.path, backup=utc_now(), aside="aside", settings=False)
+    with state_alone(state), state_put(state, stored, sequence=9, aside="aside", note=note):
         assert state.last_begun().sequence == 9
         then()
 

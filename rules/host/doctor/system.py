@@ -15,6 +15,7 @@ from rules.doctor.surroundings import HostFacts
 from rules.host.clock import boot_id, boottime
 from rules.host.doctor.kernel import keeps_apart
 from rules.host.files import read_bounded
+from rules.host.restoring import read_restoring
 from rules.host.runner import command_path
 from rules.host.space import space_of
 from rules.host.state import StateDirectory, StateError
@@ -142,6 +143,17 @@ def window_left(state: StateDirectory) -> str | None:
     except OSError:
         return None
     return overstay_words(record) if record is not None else ""
+
+
+def restore_left(state: StateDirectory) -> str | None:
+    """Say which restore has not come to its end, empty for none, None when nobody can see."""
+    try:
+        if not state.path.is_dir():
+            return None
+        left = read_restoring(state.path)
+    except OSError:
+        return None
+    return left.words(state.path) if left is not None else ""
 
 
 def _switch(name: str) -> bool | None:
