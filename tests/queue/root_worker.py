@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -168,7 +169,12 @@ class RootWorker:
     def journal(self) -> list[dict[str, Any]]:
         """Return the outcomes that wait in the journal."""
         paths = sorted((self.state / "journal").glob("outcome-*.json"))
-        return [json.loads(path.read_text()) for path in paths]
+        found = []
+        for path in paths:
+            # What was delivered is taken away by the worker, also while somebody reads.
+            with contextlib.suppress(FileNotFoundError):
+                found.append(json.loads(path.read_text()))
+        return found
 
     def held(self) -> str:
         """Return both families' filter tables."""
