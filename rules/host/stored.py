@@ -41,6 +41,8 @@ _JOURNAL = f"{FOLDER}journal/"
 _LETTER = re.compile(r"(?:outcome-[0-9a-f-]{36}-[0-9]{6}|console-[0-9a-f-]{36})\.json", re.ASCII)
 MOST_LETTERS = 2000
 MOST_BYTES = 16 * 1024 * 1024
+# It sees a quarter of a second later that its window is closed.
+WATCHDOG_SECONDS = 3.0
 
 
 class InTheWay(Exception):  # noqa: N818 - it states a fact
@@ -119,7 +121,7 @@ def state_alone(state: StateDirectory) -> Iterator[None]:
         except LockedOut:
             raise InTheWay("The root worker is running: stop it first.") from None
         try:
-            stack.enter_context(state.watchdog_lock())
+            stack.enter_context(state.watchdog_lock(seconds=WATCHDOG_SECONDS))
             stack.enter_context(state.lock(seconds=2.0))
         except LockedOut:
             raise InTheWay(

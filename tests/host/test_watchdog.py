@@ -17,6 +17,7 @@ from rules.host.clock import boottime
 from rules.host.minder import Minder
 from rules.host.outbox import Outbox
 from rules.host.state import StateDirectory
+from rules.host.stored import InTheWay, state_alone
 from rules.host.watch import Watch, start_again, watchdog_lives
 from tests.host.hosts import HOST, add_foreign, answer, document, held, load, order, told, watchdogs
 from tests.kernel.namespace import Namespace, wait_until
@@ -77,6 +78,18 @@ def test_killed_watchdog_is_replaced_and_two_are_one(
     assert start_again(state, one.apply).wait(5) == 0
     wait_until("the way back", 9, lambda: state.read_window() is None)
     assert "FILTERS" not in "".join(held(inside, "nft")[4])
+
+
+def test_a_restore_right_after_keep_waits_for_the_watchdog_to_see_it(
+    inside: Namespace, state: StateDirectory
+) -> None:
+    load(state, "22")
+    wait_until("its lock", 3, lambda: watchdog_lives(state))
+    with pytest.raises(InTheWay, match="An apply waits"), state_alone(state):
+        pass
+    assert answer("keep", state).state == "confirmed"
+    with state_alone(state):
+        assert state.read_window() is None
 
 
 def test_watchdog_that_a_job_started_ends_when_the_machine_goes_down(
