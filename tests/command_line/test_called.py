@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from dockerfw_site.environment import read_environment
 from rules.management.commands.firewall import VERBS
@@ -46,3 +51,26 @@ def test_no_sentence_has_a_fixed_name_for_it() -> None:
 def test_it_is_dockerfw_unless_somebody_says_otherwise() -> None:
     assert read_environment({}).command == "dockerfw"
     assert read_environment({"DOCKERFW_COMMAND": "scripts/firewall"}).command == "scripts/firewall"
+
+
+@pytest.mark.parametrize("command", ["dockerfw", "scripts/firewall"])
+def test_help_and_errors_call_it_so(command: str) -> None:
+    def say(*words: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "manage.py", "firewall", *words],
+            cwd=ROOT,
+            env={**os.environ, "DOCKERFW_COMMAND": command},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    status, out, _ = say("rollback", "--help")
+    assert status == 0
+    assert out.startswith(f"usage: {command} rollback ")
+    status, out, err = say("rollback")
+    assert (status, out) == (2, "")
+    assert err.startswith(f"usage: {command} rollback ")
+    assert f"{command} rollback: error: " in err

@@ -13,6 +13,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
 
@@ -62,6 +63,7 @@ class Command(BaseCommand):
         return f"dockerfw {VERSION}"
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.prog = settings.ENVIRONMENT.command
         parser.epilog = EPILOG
         verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
         made = {
