@@ -44,7 +44,7 @@ def apply_page(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> Htt
 def apply_answer(request: HttpRequest, host: Host, apply_id: uuid.UUID) -> HttpResponse:
     """Render the page of an apply as the answer to whatever was asked."""
     context = _context(request, host, apply_id)
-    return render_page(request, "rules/apply.html", host, context, section="apply")
+    return render_page(request, "rules/apply.html", context["view"].apply.host, context, section="apply")
 
 
 @require_safe
@@ -55,9 +55,7 @@ def apply_status(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> H
     view: ApplyView = context["view"]
     if request.GET.get("seen") == context["seen"] and not view.finished:
         return HttpResponse(status=204)
-    response = _piece(request, host, context)
-    # What was pending is loaded now, or confirmed: the lines above must not say otherwise.
-    response.write(render_pieces(request, host, section="apply", more=("window_banner",)))
+    response = _piece(request, context)
     if view.finished:
         response.status_code = _STOP_POLLING
     return response
@@ -78,11 +76,14 @@ def status_piece(
 ) -> HttpResponse:
     """Render the part of the page that changes; `problem` is why an answer was refused."""
     context = {**_context(request, host, apply_id), "problem": problem}
-    return _piece(request, host, context, status=status)
+    return _piece(request, context, status=status)
 
 
-def _piece(request: HttpRequest, host: Host, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+def _piece(request: HttpRequest, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+    # Read with the apply: what was pending is loaded now, or confirmed, and no line may say otherwise.
+    host = context["view"].apply.host
     response = render(request, "rules/partials/apply_status.html", {**context, "host": host}, status=status)
+    response.write(render_pieces(request, host, section="apply", more=("window_banner",)))
     response["Cache-Control"] = "no-store"
     return response
 

@@ -12,6 +12,7 @@ from rules.services.actors import Actor
 from rules.services.applies import apply_start
 from rules.services.outcomes import outcome_record
 from rules.services.rules import rule_create
+from rules.views.page import host_or_404
 from tests.services.kernel import outcome_of, progress_store
 from tests.views.pages import HOST, assert_access, has_no_inline_code, text_of
 
@@ -64,6 +65,24 @@ def test_the_end_stops_the_asking(working: Client, apply: Apply) -> None:
     page = working.get(path_of(apply))
     assert "Revision 1 was loaded, read back and kept, IPv4 and IPv6." in text_of(page)
     assert "every 600ms" not in page.content.decode()
+
+
+@pytest.mark.parametrize(("end", "status"), [("", 200), ("status/", 286)])
+def test_what_is_said_of_the_host_is_not_older_than_what_is_said_of_the_apply(
+    working: Client, apply: Apply, monkeypatch: pytest.MonkeyPatch, end: str, status: int
+) -> None:
+    def then_the_clerk_writes(name: str) -> Host:
+        found = host_or_404(name)
+        outcome_record(outcome=outcome_of(apply, "confirmed", 0))
+        return found
+
+    assert "2 pending changes" in text_of(working.get(f"{path_of(apply)}{end}"))
+    monkeypatch.setattr("rules.views.applies.host_or_404", then_the_clerk_writes)
+    answer = working.get(f"{path_of(apply)}{end}")
+    assert answer.status_code == status
+    assert "Revision 1 was loaded, read back and kept" in text_of(answer)
+    assert 'id="pending-banner"' in answer.content.decode()
+    assert "pending change" not in text_of(answer)
 
 
 def test_a_failure_shows_the_line_beside_iptables_words(working: Client, apply: Apply) -> None:

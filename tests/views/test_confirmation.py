@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,6 +14,7 @@ from django.utils import timezone
 from rules.models import Apply, Host
 from rules.services.actors import Actor
 from rules.services.applies import apply_start
+from rules.services.confirmations import apply_keep
 from rules.services.outcomes import outcome_record
 from rules.services.rules import rule_create
 from rules.views.confirmation import AGAIN
@@ -110,6 +112,23 @@ def test_keep_with_the_key(working: Client, path: str) -> None:
     assert done.status_code == 286
     assert '<p class="muted wrap">Kept by alice.</p>' in done.content.decode()
     assert 'id="window-banner"' in done.content.decode()
+
+
+def test_an_answer_that_comes_after_the_end_brings_the_lines_above(
+    working: Client, path: str, apply: Apply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept_at_once(**answer: Any) -> Apply:
+        apply_keep(**answer)
+        outcome_record(outcome=outcome_of(Apply.objects.get(), "confirmed", 1))
+        return apply
+
+    nonce = working.get(f"{path}nonce/").json()["nonce"]
+    monkeypatch.setattr("rules.views.confirmation.apply_keep", kept_at_once)
+    piece = working.post(f"{path}keep/", {"nonce": nonce}, headers=HTMX)
+    assert "Revision 1 was loaded, read back and kept" in text_of(piece)
+    assert 'id="pending-banner"' in piece.content.decode()
+    assert 'id="window-banner"' in piece.content.decode()
+    assert "pending change" not in text_of(piece)
 
 
 def test_a_keep_over_an_old_connection_counts_over_the_next_one(
