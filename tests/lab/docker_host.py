@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from tests.kernel.namespace import (
     Backend,
     CommandError,
     Namespace,
+    entering,
     iptables_program,
     wait_until,
 )
@@ -219,11 +221,13 @@ class DockerHost:
         self.docker("import", str(archive), IMAGE)
 
     def run_web(self, name: str, *options: str, port: int = 80, network: str = "bridge") -> None:
-        """Start a container whose web server answers with the container's name on `port`."""
+        """Start a container whose web server answers with the container's name on `port`, and wait for it."""
         # A first process ignores SIGTERM unless it asks for it, and the engine would wait ten seconds for it.
         serve = f"mkdir -p /www; echo -n {name} >/www/index.html; httpd -f -p {port} -h /www & wait"
         words = ("--detach", f"--name={name}", f"--network={network}", *options)
         self.docker("run", *words, IMAGE, "/bin/sh", "-c", f"trap exit TERM; {serve}")
+        with entering(self.container_namespace(name)):
+            wait_until(f"the web server of {name}", 10, lambda: _listens(port))
 
     def container_address(self, name: str, network: str = "bridge") -> str:
         """Return the container's IPv4 address on one of its networks."""
@@ -261,3 +265,8 @@ class DockerHost:
             if self.cgroup in Path(path).parts:
                 with contextlib.suppress(OSError):
                     os.rmdir(path)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0

@@ -24,7 +24,15 @@ from rules.netfilter.parse import parse_save
 from rules.netfilter.plan import Plan, plan_changes
 from rules.netfilter.state import loaded_matches
 from rules.queue.orders import Answer, Order, Outcome
-from tests.kernel.namespace import FAMILIES, Backend, CommandError, Family, Namespace, join_namespaces
+from tests.kernel.namespace import (
+    FAMILIES,
+    Backend,
+    CommandError,
+    Family,
+    Namespace,
+    join_namespaces,
+    wait_until,
+)
 from tests.lab.docker_host import DockerHost
 from tests.lab.network import Verdict
 
@@ -61,6 +69,7 @@ class Lab:
             self.docker.run_web("web", "--publish=8080:80", "--restart=always")
             self.docker.run_web("other", "--publish=8081:80", "--restart=always")
             self.docker.run_web("plain", "--restart=always", port=81)
+            wait_until("bridges' IPv6 addresses", 10, lambda: not self._unsettled())
         except BaseException:
             self.delete()
             raise
@@ -74,6 +83,10 @@ class Lab:
         for address in (f"{CLIENT_6}/64", f"{NEIGHBOUR_6}/64"):
             _add_address(self.client, "eth0", address)
         self.client.run("ip", "route", "add", "default", "via", HOST)
+
+    def _unsettled(self) -> bytes:
+        """Return addresses that the kernel still holds back, for a second, to look for doubles."""
+        return self.host.run("ip", "-6", "-o", "address", "show", "scope", "global", "tentative").stdout
 
     def reach_out(self, container: str, address: str = CLIENT, port: int = 9000) -> str:
         """Return what a Listener outside answers to a line from a container, "" if none does."""
