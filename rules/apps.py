@@ -12,7 +12,7 @@ class RulesConfig(AppConfig):
     def ready(self) -> None:
         """Connect the receivers; importing them earlier would need loaded models."""
         from rules import checks
-        from rules.services import sign_ins
+        from rules.accounts import sign_in_services as sign_ins
 
         checks.register_checks()
         sign_ins.connect()

@@ -5,26 +5,24 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 from django.urls.resolvers import URLPattern, URLResolver
 
-from rules.views import (
-    account,
-    applies,
-    audit,
-    confirmation,
-    dashboard,
-    document,
-    expectations,
-    exposure,
-    health,
-    history,
-    live,
-    review,
-    rule_doubts,
-    rule_edit,
-    rule_list,
-    rule_table,
-    settings,
-    trace,
-)
+from rules.accounts import account_views as account
+from rules.applying import answer_views as confirmation
+from rules.applying import apply_views as applies
+from rules.applying import history_views as history
+from rules.applying import review_views as review
+from rules.asking import exposure_views as exposure
+from rules.asking import trace_views as trace
+from rules.audit import audit_views as audit
+from rules.draft import document_views as document
+from rules.draft import expectation_views as expectations
+from rules.draft import rule_list_views as rule_list
+from rules.draft import rule_table_views as rule_table
+from rules.draft import rule_views as rule_edit
+from rules.draft import settings_views as settings
+from rules.draft import warning_views as rule_doubts
+from rules.overview import dashboard_views as dashboard
+from rules.overview import health_views as health
+from rules.overview import live_views as live
 
 app_name = "rules"
 

@@ -15,10 +15,14 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.append_only import flush_despite_triggers
 from tests.browser.chromium import browser
+from tests.rig.append_only import flush_despite_triggers
 
 __all__ = ["browser", "flush_despite_triggers"]
+
+pytest_plugins = [
+    f"tests.rig.{name}_fixtures" for name in ("kernel", "host", "redis", "web", "page", "command")
+]
 
 # One folder a kind of real thing: its tests carry the marker without each repeating it.
 MARKERS = {
@@ -41,7 +45,8 @@ LONGEST = (
     "tests/test_installation",
     "tests/lab/",
     "tests/command_line/test_real",
-    "tests/queue/",
+    "tests/agent/",
+    "tests/worker/",
 )
 # Each test of these builds a world of its own, so that they need not stay together.
 APART = ("tests/firewalls/test_neighbours", "tests/engines/test_cells")

@@ -78,30 +78,30 @@ HIDES_IMPORTS = (
 TOUCHES_THE_WORLD = ("open", "print", "input", "breakpoint", *HIDES_IMPORTS)
 PURE = ("rules.netfilter", "rules.doctor")
 MESSAGES = (
-    "rules.queue.about",
-    "rules.queue.orders",
-    "rules.queue.outcomes",
-    "rules.queue.console",
-    "rules.queue.session_groups",
-    "rules.queue.snapshots",
-    "rules.queue.surroundings",
-    "rules.queue.kept",
-    "rules.queue.sight",
-    "rules.queue.fields",
+    "dockerfw.messages.about",
+    "dockerfw.messages.orders",
+    "dockerfw.messages.outcomes",
+    "dockerfw.messages.events",
+    "dockerfw.messages.session_groups",
+    "dockerfw.messages.snapshots",
+    "dockerfw.messages.surroundings",
+    "dockerfw.messages.confirmed",
+    "dockerfw.messages.sight",
+    "dockerfw.messages.fields",
 )
 ROOT_SIDE = (
-    *("rules.queue.root", "rules.queue.jobs", "rules.queue.journal"),
-    *("rules.queue.console_journal", "rules.queue.console_bound"),
+    *("dockerfw.agent.root", "dockerfw.agent.jobs", "dockerfw.agent.journal"),
+    *("dockerfw.agent.event_journal", "dockerfw.agent.event_bound"),
 )
 # Both the root worker and the clerk are one.
 LOCKED_WORKER = tuple(f"rules.queue.{name}" for name in ("worker", "entries", "taking", "forked", "signing"))
 # Panic and release: root's, on the host itself, without anything between them and the kernel.
-CONSOLE = ("rules.command_line.console",)
+CONSOLE = ("dockerfw.agent.console",)
 # Looks at everything, on the host, in Redis and in the database, and changes nothing.
 DOCTOR = ("rules.command_line.examination",)
 # A backup is of both sides; the database's part of it is done by a process of its owner's.
-BOTH_SIDES = ("rules.command_line.backup", "rules.command_line.restore", "rules.command_line.restored")
-PAGES = ("rules.views", "rules.forms", "rules.urls", "rules.templatetags")
+BOTH_SIDES = ("rules.backup.backup_command", "rules.backup.restore_command", "rules.backup.restored")
+PAGES = ("rules.views", "rules.pages.forms", "rules.urls", "rules.templatetags")
 # A page may name a model's type; reading and writing rows is for selectors and services.
 USES_THE_DATABASE = frozenset(
     {"objects", "save", "select_for_update", "bulk_create", "get_or_create", "update_or_create"}
@@ -139,15 +139,22 @@ LAYERS = (
     Layer(
         (*ROOT_SIDE, *LOCKED_WORKER),
         ("django", "django_rq", "rules", "dockerfw_site"),
-        ("rules.queue", "rules.host", *PURE, "dockerfw_site.environment", "dockerfw_site.version"),
+        ("rules.queue", "rules.host", *PURE, "dockerfw_site.environment", "dockerfw.version"),
     ),
     # The web side: pages over services and selectors, those over models and the pure part. Never the host.
     Layer(
         ("rules.models",),
-        ("rules.services", "rules.selectors", "rules.views", "rules.forms", "rules.queue", "rules.host"),
+        (
+            "rules.services",
+            "rules.selectors",
+            "rules.views",
+            "rules.pages.forms",
+            "rules.queue",
+            "rules.host",
+        ),
     ),
-    Layer(("rules.selectors",), ("rules.services", "rules.views", "rules.forms", "rules.host", "rq")),
-    Layer(("rules.services",), ("rules.views", "rules.forms", "rules.host", "rq")),
+    Layer(("rules.selectors",), ("rules.services", "rules.views", "rules.pages.forms", "rules.host", "rq")),
+    Layer(("rules.services",), ("rules.views", "rules.pages.forms", "rules.host", "rq")),
     Layer(
         PAGES,
         ("rules.queue", "rules.host", "rules.command_line", "django.db", "redis", "rq", "django_rq"),
@@ -156,35 +163,47 @@ LAYERS = (
         CONSOLE,
         ("rules", "django", "rq", "redis"),
         (
-            *("rules.host", "rules.netfilter", "rules.command_line.streams"),
-            *("rules.queue.console", "rules.queue.console_journal", "rules.queue.console_bound"),
+            *("rules.host", "rules.netfilter", "dockerfw.streams"),
+            *("dockerfw.messages.events", "dockerfw.agent.event_journal", "dockerfw.agent.event_bound"),
         ),
     ),
     Layer(
         DOCTOR,
         ("rules", "django"),
         (
-            *("rules.host", *PURE, *MESSAGES, "rules.command_line.as_owner", "rules.selectors.doctor"),
-            *("rules.queue.client", "rules.queue.probe"),
+            *(
+                "rules.host",
+                *PURE,
+                *MESSAGES,
+                "rules.command_line.as_owner",
+                "rules.command_line.database_facts",
+            ),
+            *("rules.link.client", "rules.link.probe"),
         ),
     ),
     Layer(
         ("rules.backup",),
         ("rules", "dockerfw_site", "django", "rq", "redis"),
-        ("rules.backup", "rules.queue.fields"),
+        ("rules.backup", "dockerfw.messages.fields"),
     ),
     Layer(
         BOTH_SIDES,
         ("rules", "rq", "redis"),
         (
-            *("rules.host", "rules.services", "rules.backup", "rules.netfilter", "rules.queue.kept"),
-            *("rules.command_line.streams", "rules.command_line.stored", "rules.command_line.owners_process"),
+            *(
+                "rules.host",
+                "rules.services",
+                "rules.backup",
+                "rules.netfilter",
+                "dockerfw.messages.confirmed",
+            ),
+            *("dockerfw.streams", "rules.command_line.stored", "rules.backup.owners_process"),
             *BOTH_SIDES,
         ),
     ),
     Layer(
         ("rules.management", "rules.command_line"),
-        ("rules.host", "rules.views", "rules.forms", *ROOT_SIDE),
+        ("rules.host", "rules.views", "rules.pages.forms", *ROOT_SIDE),
     ),
     Layer(("dockerfw_site.environment",), ("django", "rules")),
 )
@@ -226,7 +245,7 @@ def below(name: str, prefixes: tuple[str, ...] | frozenset[str]) -> bool:
 
 
 # The health check asks whether the database answers, and reads nothing of ours from it.
-MAY_OPEN_THE_DATABASE = ("rules.views.health",)
+MAY_OPEN_THE_DATABASE = ("rules.overview.health_views",)
 
 
 def violations(module: str, tree: ast.Module) -> list[str]:
@@ -296,30 +315,30 @@ BAD_MODULES = [
     ("rules.netfilter.made_up", "__import__('os')"),
     ("rules.doctor.made_up", "from pathlib import Path"),
     ("rules.doctor.made_up", "from rules.host import space"),
-    ("rules.queue.orders", "import redis"),
+    ("dockerfw.messages.orders", "import redis"),
     ("rules.host.made_up", "from rules.models import Host"),
     ("rules.host.made_up", "from rules.services import rules"),
-    ("rules.queue.root", "import django"),
-    ("rules.queue.jobs", "from rules.queue import client\nfrom rules.models import Host"),
-    ("rules.queue.worker", "from dockerfw_site import settings"),
-    ("rules.models", "from rules.services.rules import rule_create"),
-    ("rules.selectors.made_up", "from rules.services.rules import rule_create"),
+    ("dockerfw.agent.root", "import django"),
+    ("dockerfw.agent.jobs", "from rules.queue import client\nfrom rules.models import Host"),
+    ("dockerfw.worker.worker", "from dockerfw_site import settings"),
+    ("rules.models", "from rules.draft.rule_services import rule_create"),
+    ("rules.selectors.made_up", "from rules.draft.rule_services import rule_create"),
     ("rules.services.made_up", "from rules.host import runner"),
     ("rules.services.made_up", "from subprocess import run"),
     ("rules.services.made_up", "import os\nos.system('true')"),
     ("rules.services.made_up", "import pickle"),
-    ("rules.services.made_up", "import importlib\nimportlib.import_module('rules.host.runner')"),
-    ("rules.views.made_up", "from rules.queue.client import enqueue"),
+    ("rules.services.made_up", "import importlib\nimportlib.import_module('dockerfw.host.runner')"),
+    ("rules.views.made_up", "from rules.link.client import enqueue"),
     ("rules.views.made_up", "from rules.models import Host\nHost.objects.first()"),
     ("rules.views.made_up", "def f(host):\n    host.save()"),
     ("rules.views.made_up", "from django.db import transaction"),
     ("rules.management.commands.made_up", "from rules.host import apply"),
     ("rules.command_line.examination", "from rules.services import applies"),
-    ("rules.command_line.console", "from rules.models import Host"),
-    ("rules.command_line.console", "from rules.services import applies"),
+    ("dockerfw.agent.console", "from rules.models import Host"),
+    ("dockerfw.agent.console", "from rules.services import applies"),
     ("rules.backup.made_up", "from rules.services import backup"),
-    ("rules.services.backup", "from rules.host import stored"),
-    ("rules.command_line.backup", "from rules.models import Host"),
+    ("rules.backup.dump", "from rules.host import stored"),
+    ("rules.backup.backup_command", "from rules.models import Host"),
     ("dockerfw_site.environment", "from django.conf import settings"),
 ]
 
@@ -330,9 +349,9 @@ def test_the_rules_can_fail(module: str, source: str) -> None:
 
 
 def test_the_rules_let_good_modules_pass() -> None:
-    good = "from __future__ import annotations\nimport re\nfrom rules.netfilter.model import Rule"
+    good = "from __future__ import annotations\nimport re\nfrom dockerfw.iptables.model import Rule"
     assert violations("rules.netfilter.made_up", ast.parse(good)) == []
-    assert violations("rules.host.runner", ast.parse("import subprocess, os, time")) == []
+    assert violations("dockerfw.host.runner", ast.parse("import subprocess, os, time")) == []
     assert violations("rules.views.made_up", ast.parse("from rules.services import rules")) == []
 
 
@@ -350,8 +369,8 @@ def test_every_layer_has_modules() -> None:
 
 
 def test_the_root_worker_brings_no_django_and_no_database() -> None:
-    brought = closure("rules.queue.root", product_modules())
-    assert "rules.host.runner" in brought
+    brought = closure("dockerfw.agent.root", product_modules())
+    assert "dockerfw.host.runner" in brought
     wrong = (
         "django",
         "django_rq",
@@ -364,7 +383,7 @@ def test_the_root_worker_brings_no_django_and_no_database() -> None:
 
 
 def test_the_root_worker_loads_no_django_when_it_really_starts() -> None:
-    code = "import rules.queue.root, sys; print(*sorted(n for n in sys.modules if n.startswith('django')))"
+    code = "import dockerfw.agent.root, sys; print(*sorted(n for n in sys.modules if n.startswith('django')))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

@@ -15,13 +15,13 @@ import pytest
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import CommandError, CommandParser
 
-from rules.netfilter.document import load_document
+from dockerfw.document.document import load_document
 from rules.urls import urlpatterns
 from scripts.installation.command import OWN
 from tests.browser.screens import DOCS_SCREENS, SCHEMES, SIZES
-from tests.messages import is_said, product_messages, python_messages, template_messages
-from tests.pages import DOCS, ROOT, Page, all_pages, dead_links, reached_from
-from tests.surface import arguments_of, management_commands, script_arguments, verb_parsers
+from tests.rig.messages import is_said, product_messages, python_messages, template_messages
+from tests.rig.page_content import DOCS, ROOT, Page, all_pages, dead_links, reached_from
+from tests.rig.surface import arguments_of, management_commands, script_arguments, verb_parsers
 
 PAGES = all_pages()
 # What may stand before the command itself.

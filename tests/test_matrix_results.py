@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import matrix_results
-from tests.matrix_results import (
+from tests.rig import matrix_results
+from tests.rig.matrix_results import (
     Cell,
     Record,
     read_record,

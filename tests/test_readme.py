@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from scripts.stack.options import argument_parser
-from tests.pages import ROOT, Page
+from tests.rig.page_content import ROOT, Page
 
 README = Page(ROOT / "README.md")
 # Of these every module stands in the picture, not only the folder.

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from dockerfw.document.document import rule_to_json_object
+from dockerfw.document.expectations import expectation_to_json_object
+from dockerfw.document.settings import settings_to_json_object
+from dockerfw.document.values import DocumentRule, Expectation, Settings
 from dockerfw_site.environment import BASE_DIR, Environment, read_environment
-from rules.netfilter.document import rule_to_json_object
-from rules.netfilter.document_expectations import expectation_to_json_object
-from rules.netfilter.document_settings import settings_to_json_object
-from rules.netfilter.document_values import DocumentRule, Expectation, Settings
-from tests.pages import DOCS, ROOT, Page, all_pages, table_rows
-from tests.surface import (
+from tests.rig.page_content import DOCS, ROOT, Page, all_pages, table_rows
+from tests.rig.surface import (
     VARIABLE,
     Argument,
     arguments_of,

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.browser.stack import Stack
-from tests.kernel.namespace import wait_until, why_unavailable
+from tests.rig.namespace import wait_until, why_unavailable
 
 pytestmark = pytest.mark.kernel
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rules.netfilter.parse import parse_save
+from dockerfw.iptables.parse import parse_save
 from scripts.stack.sandbox import CLEAN_HOST, docker_chains
-from tests.kernel.namespace import why_unavailable
+from tests.rig.namespace import why_unavailable
 
 pytestmark = pytest.mark.kernel
 

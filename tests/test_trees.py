@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.namespace import Namespace
 from tests.lab.docker_host import BUSYBOX
-from tests.trees import Inside, TreeError, entered, tree, why_unavailable
+from tests.rig.namespace import Namespace
+from tests.rig.trees import Inside, TreeError, entered, tree, why_unavailable
 
 pytestmark = pytest.mark.kernel
 

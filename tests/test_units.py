@@ -11,14 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from rules.host.bootfiles import SCRIPT
-from rules.host.privileges import CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN
+from dockerfw.host.privileges import CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN
+from dockerfw.store.bootfiles import SCRIPT
 from scripts.stack.layout import HOST_STATE
-from tests.host.hosts import add_foreign, held
-from tests.kernel.conftest import _namespaces_work, make_namespace, namespace
-from tests.kernel.namespace import Namespace
-
-__all__ = ["_namespaces_work", "make_namespace", "namespace"]
+from tests.rig.host_states import add_foreign, held
+from tests.rig.namespace import Namespace
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
@@ -129,10 +126,10 @@ APPLY = """
 import ctypes, sys
 ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)
 from pathlib import Path
-from rules.host.bootfiles import SCRIPT
-from rules.host.privileges import drop_privileges
-from rules.host.state import StateDirectory
-from tests.host.hosts import answer, document, order, run
+from dockerfw.store.bootfiles import SCRIPT
+from dockerfw.host.privileges import drop_privileges
+from dockerfw.store.state import StateDirectory
+from tests.rig.host_states import answer, document, order, run
 drop_privileges()
 state = StateDirectory(Path(sys.argv[1]))
 outcome = run(order(document("22", "8080")), state)

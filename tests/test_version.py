@@ -5,8 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from dockerfw_site.version import VERSION
-from tests.command_line.conftest import shell
+from dockerfw.version import VERSION
+from tests.rig.command_fixtures import shell
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,1 +1,1 @@
-"""What a backup is: one file with the database, the settings and the root worker's state."""
+"""One file with everything in it, and the way back from it."""

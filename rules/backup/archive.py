@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from rules.queue.fields import Fields, OrderError, load_json
+from dockerfw.messages.fields import Fields, OrderError, load_json
 
 FORMAT = "dockerfw-backup/1"
 FAMILY = "dockerfw-backup/"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rules.command_line.owners_process import OwnerFailed, OwnersProcess
+from rules.backup.owners_process import OwnerFailed, OwnersProcess
 
 
 class NotTheOwner(Exception):  # noqa: N818 - it states a fact

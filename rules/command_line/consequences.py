@@ -12,25 +12,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dockerfw.chains.foreign_tables import describe_tables
+from dockerfw.document.document import expectation_to_json_object
+from dockerfw.document.words import describe_expectation
+from dockerfw.reach.changes import Change
+from dockerfw.reach.expectations import Finding, failing
+from dockerfw.streams import InputError, Output
+from rules.applying.review_selectors import review, review_basis
 from rules.command_line.files import print_plan
 from rules.command_line.stored import fresh_look, wanted_host
-from rules.command_line.streams import InputError, Output
+from rules.draft.draft_selectors import base_document, draft_document
 from rules.models import Host
-from rules.netfilter.beside import describe_tables
-from rules.netfilter.describe import describe_expectation
-from rules.netfilter.document import expectation_to_json_object
-from rules.netfilter.expectations import Finding, failing
-from rules.netfilter.simulation.difference import Change
-from rules.selectors.consequences import (
+from rules.seen.consequence_selectors import (
     LockOut,
     expectation_findings,
     exposure_difference,
     findings_now,
     lock_out_ssh,
 )
-from rules.selectors.drafts import base_document, draft_document
-from rules.selectors.reviews import review, review_basis
-from rules.selectors.snapshots import latest_snapshot
+from rules.seen.snapshot_selectors import latest_snapshot
 
 _STATES = {"holds": "holds", "fails": "FAILS", "unknown": "cannot tell"}
 

@@ -10,10 +10,10 @@ import os
 import textwrap
 from collections.abc import Sequence
 
+from dockerfw.doctor.finding import Finding, Level
+from dockerfw.streams import Output
 from dockerfw_site.environment import read_environment
 from rules.command_line.examination import examine
-from rules.command_line.streams import Output
-from rules.doctor.finding import Finding, Level
 
 WIDTH = 100
 TITLES: dict[Level, str] = {"problem": "Problems", "note": "Notes"}

@@ -12,23 +12,17 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from dockerfw_site.environment import BASE_DIR, Environment
-from dockerfw_site.version import VERSION
-from rules.command_line.as_owner import NotTheOwner, as_owner
-from rules.doctor.boot import judge_boot
-from rules.doctor.clock import ClockFacts, judge_clock
-from rules.doctor.finding import NOT_ROOT, Finding, in_order
-from rules.doctor.kernel import KernelFacts, judge_kernel
-from rules.doctor.permissions import PermissionFacts, judge_permissions
-from rules.doctor.redis_rights import RedisFacts, judge_redis
-from rules.doctor.space import Space
-from rules.doctor.surroundings import DatabaseFacts, judge_database, judge_host, judge_space
-from rules.doctor.versions import Process, VersionFacts, judge_versions
-from rules.doctor.work import WorkFacts, judge_work
-from rules.host.doctor.boot import BOOTED_STATE, boot_facts, unit_facts
-from rules.host.doctor.kernel import look_at_kernel
-from rules.host.doctor.places import docker_socket_path, permission_facts, users_files
-from rules.host.doctor.system import (
+from dockerfw.doctor.boot import judge_boot
+from dockerfw.doctor.boot_facts import BOOTED_STATE, boot_facts, unit_facts
+from dockerfw.doctor.clock import ClockFacts, judge_clock
+from dockerfw.doctor.finding import NOT_ROOT, Finding, in_order
+from dockerfw.doctor.kernel import KernelFacts, judge_kernel
+from dockerfw.doctor.kernel_facts import look_at_kernel
+from dockerfw.doctor.permissions import PermissionFacts, judge_permissions
+from dockerfw.doctor.place_facts import docker_socket_path, permission_facts, users_files
+from dockerfw.doctor.redis_rights import RedisFacts, judge_redis
+from dockerfw.doctor.services import DatabaseFacts, judge_database, judge_host, judge_space
+from dockerfw.doctor.system_facts import (
     about_from_state,
     began_in_this_boot,
     docker_version,
@@ -41,16 +35,22 @@ from rules.host.doctor.system import (
     wall_offset,
     window_left,
 )
-from rules.host.doctor.worker import Found, find_root_worker, join_network, runs_as_root
-from rules.host.state import StateDirectory
-from rules.netfilter.document import load_document
-from rules.queue import client
-from rules.queue.about import MAX_BYTES as ABOUT_BYTES
-from rules.queue.about import About
-from rules.queue.fields import OrderError, load_json
-from rules.queue.probe import Probe, probe, socket_folder
-from rules.queue.snapshots import Snapshot
-from rules.selectors.doctor import Told, database_file, database_told
+from dockerfw.doctor.versions import Process, VersionFacts, judge_versions
+from dockerfw.doctor.work import WorkFacts, judge_work
+from dockerfw.doctor.worker_facts import Found, find_root_worker, join_network, runs_as_root
+from dockerfw.document.document import load_document
+from dockerfw.messages.about import MAX_BYTES as ABOUT_BYTES
+from dockerfw.messages.about import About
+from dockerfw.messages.fields import OrderError, load_json
+from dockerfw.messages.snapshots import Snapshot
+from dockerfw.messages.space import Space
+from dockerfw.store.state import StateDirectory
+from dockerfw.version import VERSION
+from dockerfw_site.environment import BASE_DIR, Environment
+from rules.command_line.as_owner import NotTheOwner, as_owner
+from rules.command_line.database_facts import Told, database_file, database_told
+from rules.link import client
+from rules.link.probe import Probe, probe, socket_folder
 
 TEMPLATE = BASE_DIR / "deploy" / "redis" / "users.acl"
 

@@ -9,16 +9,16 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from dockerfw.chains.importing import Imported, import_save
+from dockerfw.chains.plan import plan_changes
+from dockerfw.chains.render import render_restore
+from dockerfw.document.document import Document, digest, load_document, to_json_object
+from dockerfw.document.words import counted
+from dockerfw.iptables.errors import DocumentError, ParseError
+from dockerfw.iptables.model import Family, Match, Option, Rule, Ruleset
+from dockerfw.iptables.parse import parse_save, print_save
+from dockerfw.streams import InputError, Output, read_bytes, shown
 from rules.command_line.plans import plan_json, plan_lines
-from rules.command_line.streams import InputError, Output, read_bytes, shown
-from rules.netfilter.describe import counted
-from rules.netfilter.document import Document, digest, load_document, to_json_object
-from rules.netfilter.errors import DocumentError, ParseError
-from rules.netfilter.importing import Imported, import_save
-from rules.netfilter.model import Family, Match, Option, Rule, Ruleset
-from rules.netfilter.parse import parse_save, print_save
-from rules.netfilter.plan import plan_changes
-from rules.netfilter.render import render_restore
 
 
 def parse(options: argparse.Namespace, output: Output) -> int:

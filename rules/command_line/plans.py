@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rules.netfilter.describe import describe_expectation, describe_rule
-from rules.netfilter.diff import DocumentDiff
-from rules.netfilter.document import expectation_to_json_object, rule_to_json_object
-from rules.netfilter.plan import FamilyPlan, Plan, PlanLine
+from dockerfw.chains.plan import FamilyPlan, Plan, PlanLine
+from dockerfw.document.diff import DocumentDiff
+from dockerfw.document.document import expectation_to_json_object, rule_to_json_object
+from dockerfw.document.words import describe_expectation, describe_rule
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:

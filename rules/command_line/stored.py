@@ -9,13 +9,16 @@ from collections.abc import Iterator
 
 from django.utils import timezone
 
+from dockerfw.document.document import to_json_object
+from dockerfw.document.words import counted
+from dockerfw.streams import InputError, Output
+from rules.applying.drift_selectors import drift_view
+from rules.applying.history_selectors import compare, revision_get
+from rules.applying.kernel_selectors import KernelSentence, kernel_sentence
+from rules.audit.actors import Actor
 from rules.command_line.files import read_import, report_import
 from rules.command_line.plans import diff_json, diff_lines
-from rules.command_line.streams import InputError, Output
-from rules.models import Apply, Host, Revision
-from rules.netfilter.describe import counted
-from rules.netfilter.document import to_json_object
-from rules.selectors.drafts import (
+from rules.draft.draft_selectors import (
     base_revision,
     draft_document,
     host_default,
@@ -23,12 +26,9 @@ from rules.selectors.drafts import (
     pending_diff,
     revision_document,
 )
-from rules.selectors.drift import drift_view
-from rules.selectors.history import compare, revision_get
-from rules.selectors.kernel import KernelSentence, kernel_sentence
-from rules.selectors.snapshots import Look, look, observe_request, redis_answers
-from rules.services.actors import Actor
-from rules.services.drafts import draft_replace
+from rules.draft.draft_services import draft_replace
+from rules.models import Apply, Host, Revision
+from rules.seen.snapshot_selectors import Look, look, observe_request, redis_answers
 
 LOOK_SECONDS = 3.0
 

@@ -6,19 +6,14 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rules.command_line.streams import InputError
-from rules.netfilter.describe import describe_rule
-from rules.netfilter.document import DocumentRule
-from rules.netfilter.simulation.question import Asked, Question, QuestionError
-from rules.netfilter.simulation.trace import Step, Trace
-from rules.netfilter.simulation.wording import (
-    describe_packet,
-    describe_place,
-    describe_verdict,
-    describe_way,
-)
-from rules.netfilter.tokens import printable
-from rules.selectors.trace_rows import ChainVisit, StepRow, TraceRows
+from dockerfw.document.document import DocumentRule
+from dockerfw.document.words import describe_rule
+from dockerfw.iptables.tokens import printable
+from dockerfw.reach.question import Asked, Question, QuestionError
+from dockerfw.reach.wording import describe_packet, describe_place, describe_verdict, describe_way
+from dockerfw.simulation.trace import Step, Trace
+from dockerfw.streams import InputError
+from rules.asking.trace_row_selectors import ChainVisit, StepRow, TraceRows
 
 PASSES, REFUSED, CANNOT_TELL = 0, 1, 3
 ARGUMENTS = {

@@ -5,22 +5,22 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping
 
+from dockerfw.chains.foreign_tables import describe_tables
+from dockerfw.chains.live_state import kernel_state
+from dockerfw.document.document import DocumentRule, rule_to_json_object
+from dockerfw.document.words import describe_rule
+from dockerfw.iptables.tokens import printable
+from dockerfw.reach.offers import BY_NFTABLES
+from dockerfw.reach.question import QuestionError
+from dockerfw.streams import InputError, Output
+from rules.asking.exposure_line_selectors import Line, exposure_lines, line_json
+from rules.asking.exposure_selectors import exposure as read_exposure
+from rules.asking.trace_selectors import answer_question
 from rules.command_line.stored import fresh_look, wanted_host
-from rules.command_line.streams import InputError, Output
 from rules.command_line.traces import question_of, trace_json, trace_lines, trace_status, wrong_question
+from rules.draft.draft_selectors import draft_document
 from rules.models import Host
-from rules.netfilter.beside import describe_tables
-from rules.netfilter.describe import describe_rule
-from rules.netfilter.document import DocumentRule, rule_to_json_object
-from rules.netfilter.simulation.offers import BY_NFTABLES
-from rules.netfilter.simulation.question import QuestionError
-from rules.netfilter.state import kernel_state
-from rules.netfilter.tokens import printable
-from rules.selectors.drafts import draft_document
-from rules.selectors.exposure_lines import Line, exposure_lines, line_json
-from rules.selectors.exposures import exposure as read_exposure
-from rules.selectors.snapshots import SnapshotView
-from rules.selectors.traces import answer_question
+from rules.seen.snapshot_selectors import SnapshotView
 
 
 def trace(options: argparse.Namespace, output: Output) -> int:

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
+from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.reach.question import Asked, Question, QuestionError, read_question
+from dockerfw.simulation.simulate import prepare, simulate
+from dockerfw.simulation.surroundings import Interface, Surroundings
+from dockerfw.streams import InputError, Output
+from rules.asking.trace_row_selectors import lay_out
 from rules.command_line.files import read_save
-from rules.command_line.streams import InputError, Output
 from rules.command_line.traces import question_of, trace_json, trace_lines, trace_status, wrong_question
-from rules.netfilter.model import Family, Ruleset
-from rules.netfilter.simulation.question import Asked, Question, QuestionError, read_question
-from rules.netfilter.simulation.simulate import prepare, simulate
-from rules.netfilter.simulation.surroundings import Interface, Surroundings
-from rules.selectors.trace_rows import lay_out
 
 
 def trace(options: argparse.Namespace, output: Output) -> int:

@@ -6,19 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from django import template
 
-from rules.netfilter.beside import describe_tables
-from rules.netfilter.describe import describe_expectation, describe_rule
-from rules.netfilter.document import DocumentRule, Expectation
-from rules.netfilter.simulation.packet import Packet
-from rules.netfilter.simulation.trace import Step, Trace, Verdict
-from rules.netfilter.simulation.wording import (
-    describe_packet,
-    describe_place,
-    describe_verdict,
-    describe_way,
-)
-from rules.selectors.trace_rows import StepRow
-from rules.views import wording
+from dockerfw.chains.foreign_tables import describe_tables
+from dockerfw.document.document import DocumentRule, Expectation
+from dockerfw.document.words import describe_expectation, describe_rule
+from dockerfw.reach.wording import describe_packet, describe_place, describe_verdict, describe_way
+from dockerfw.simulation.packet import Packet
+from dockerfw.simulation.trace import Step, Trace, Verdict
+from rules.asking.trace_row_selectors import StepRow
+from rules.pages import wording
 
 register = template.Library()
 

@@ -9,7 +9,7 @@ import sys
 from scripts.benchmarks.pure import measure_parse, measure_plan
 from scripts.benchmarks.running import measure_apply, measure_memory, measure_pages, measure_running
 from scripts.benchmarks.tracing import measure_trace
-from tests.kernel.namespace import why_unavailable
+from tests.rig.namespace import why_unavailable
 
 PURE = {"parse": measure_parse, "plan": measure_plan, "trace": measure_trace}
 RUNNING = {"pages": measure_pages, "apply": measure_apply, "memory": measure_memory}

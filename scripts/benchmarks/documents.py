@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rules.netfilter.document import parse_document
-from rules.netfilter.document_values import Document
+from dockerfw.document.document import parse_document
+from dockerfw.document.values import Document
 
 SIZES = (100, 1_000, 10_000)
 

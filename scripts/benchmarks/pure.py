@@ -7,15 +7,15 @@ from functools import partial
 
 import jc
 
-from rules.netfilter.document import parse_document
-from rules.netfilter.document_values import Document
-from rules.netfilter.model import Family, Ruleset
-from rules.netfilter.parse import parse_save, print_save
-from rules.netfilter.plan import plan_changes
-from rules.netfilter.render import render_restore
+from dockerfw.chains.plan import plan_changes
+from dockerfw.chains.render import render_restore
+from dockerfw.document.document import parse_document
+from dockerfw.document.values import Document
+from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.parse import parse_save, print_save
 from scripts.benchmarks.documents import SIZES, make_document, make_object
 from scripts.benchmarks.measure import best_of, milliseconds, print_table
-from tests.kernel.namespace import FAMILIES, Namespace
+from tests.rig.namespace import FAMILIES, Namespace
 
 
 def measure_parse() -> None:

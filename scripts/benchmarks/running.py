@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rules.netfilter.document import parse_document
-from rules.netfilter.parse import parse_save
-from rules.netfilter.render import render_restore
+from dockerfw.chains.render import render_restore
+from dockerfw.document.document import parse_document
+from dockerfw.iptables.parse import parse_save
 from scripts.benchmarks.documents import SIZES, make_object
 from scripts.benchmarks.measure import median, milliseconds, print_table
 from scripts.benchmarks.person import Answer, Person
 from tests.browser.stack import PROCESS_WORDS, ROOT, Stack
-from tests.kernel.namespace import FAMILIES, iptables_program
+from tests.rig.namespace import FAMILIES, iptables_program
 
 APPLY_RULES = 1_000
 ROUNDS = 5

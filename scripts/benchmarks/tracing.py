@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
-from rules.netfilter.model import Family
-from rules.netfilter.render import render_restore
-from rules.netfilter.replay import parse_restore
-from rules.netfilter.simulation.exposure import expose
-from rules.netfilter.simulation.offers import Offer
-from rules.netfilter.simulation.packet import Packet
-from rules.netfilter.simulation.simulate import Prepared, prepare, simulate
-from rules.netfilter.simulation.surroundings import Interface, Surroundings
+from dockerfw.chains.render import render_restore
+from dockerfw.iptables.model import Family
+from dockerfw.iptables.replay import parse_restore
+from dockerfw.reach.exposure import expose
+from dockerfw.reach.offers import Offer
+from dockerfw.simulation.packet import Packet
+from dockerfw.simulation.simulate import Prepared, prepare, simulate
+from dockerfw.simulation.surroundings import Interface, Surroundings
 from scripts.benchmarks.documents import make_document
 from scripts.benchmarks.measure import median, milliseconds, print_table
 

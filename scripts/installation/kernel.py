@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import sys
 
-from rules.host.backend import find_backend, program
-from rules.host.panic import EXPECTED, NotDone, release
-from rules.host.restore import load, saves_or_fail
-from rules.host.state import StateDirectory
-from rules.netfilter.model import Ruleset
-from rules.netfilter.own import OWN_CHAINS, PANIC
-from rules.netfilter.panic import anchors
-from rules.netfilter.parse import parse_save
+from dockerfw.agent.panic import EXPECTED, NotDone, release
+from dockerfw.chains.own import OWN_CHAINS, PANIC
+from dockerfw.chains.panic import anchors
+from dockerfw.host.backend import find_backend, program
+from dockerfw.host.loading import load, saves_or_fail
+from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.parse import parse_save
+from dockerfw.store.state import StateDirectory
 from scripts.installation.places import STATE
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.namespace import end_process, wait_until
+from tests.rig.namespace import end_process, wait_until
 
 NOBODY = 65534
 

@@ -13,19 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from dockerfw.agent.root import half_restored
+from dockerfw.store.backup import state_take
+from dockerfw.store.bootfiles import switch_boot_set, write_boot_set
+from dockerfw.store.confirmed import read_confirmed
+from dockerfw.store.interrupted import MOST_BYTES, NOTE, NotWhole, RestoreNote, Restoring, read_restoring
+from dockerfw.store.state import StateDirectory
 from dockerfw_site.environment import read_environment
-from rules.host.bootfiles import switch_boot_set, write_boot_set
-from rules.host.confirmed import read_confirmed
-from rules.host.restoring import MOST_BYTES, NOTE, NotWhole, RestoreNote, Restoring, read_restoring
-from rules.host.state import StateDirectory
-from rules.host.stored import state_take
-from rules.queue.root import half_restored
 from tests.backup.installation import ROOT, Installation, released
 from tests.backup.warm import WarmInstallation
-from tests.kernel.namespace import Namespace, wait_until
-from tests.queue.conftest import _namespaces_work, make_namespace, namespace
-
-__all__ = ["_namespaces_work", "make_namespace", "namespace"]
+from tests.rig.namespace import Namespace, wait_until
 
 RELEASE = "0.1.0"
 OWN_REVISION = 77
@@ -114,7 +111,7 @@ def cut_off(there: WarmInstallation, backup: str, point: str, hooks: Path) -> st
 def worker(there: Installation, namespace: Namespace) -> tuple[int, str]:
     """Start the root worker, which has to end by itself; return its status and what it said."""
     done = namespace.run(
-        *(sys.executable, "-m", "rules.queue.root"),
+        *(sys.executable, "-m", "dockerfw.agent.root"),
         environment={**there.environment, "PYTHONPATH": str(ROOT)},
         check=False,
     )

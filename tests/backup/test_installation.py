@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from dockerfw.chains.boot import render_boot_rules
+from dockerfw.store.backup import state_check
+from dockerfw.store.confirmed import read_confirmed
+from dockerfw.store.records import StateError
+from dockerfw.store.state import StateDirectory
 from rules.backup.archive import Archive, BackupError, read_archive, write_archive
+from rules.backup.restore_services import rows_check, source_check
 from rules.backup.settings_files import settings_check
-from rules.host.confirmed import read_confirmed
-from rules.host.records import StateError
-from rules.host.state import StateDirectory
-from rules.host.stored import state_check
-from rules.netfilter.boot import render_boot_rules
-from rules.services.backup_restore import rows_check, source_check
-from rules.services.errors import ServiceError
+from rules.pages.errors import ServiceError
 from tests.backup.installation import Installation, python_in_reach, released
 
 RELEASE = "0.1.0"

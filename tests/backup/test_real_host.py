@@ -10,22 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from dockerfw.store.backup import state_check
+from dockerfw.store.state import StateDirectory
 from rules.backup.archive import read_archive
-from rules.host.state import StateDirectory
-from rules.host.stored import state_check
 from tests.backup.installation import ROOT, Installation
-from tests.kernel.namespace import Namespace
-from tests.queue.conftest import (
-    RedisServer,
-    _namespaces_work,
-    _redis_server,
-    make_namespace,
-    namespace,
-    redis_server,
-)
-from tests.queue.root_worker import RootWorker
-
-__all__ = ["_namespaces_work", "_redis_server", "make_namespace", "namespace", "redis_server"]
+from tests.rig.namespace import Namespace
+from tests.rig.redis_fixtures import RedisServer
+from tests.rig.root_worker import RootWorker
 
 pytestmark = pytest.mark.redis
 

@@ -17,9 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO
 
-from rules.host.files import lock_holders
+from dockerfw.host.files import lock_holders
 from tests.backup.installation import ROOT, Installation
-from tests.kernel.namespace import wait_until
+from tests.rig.namespace import wait_until
 
 
 class WarmInstallation(Installation):

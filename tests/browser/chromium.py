@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.kernel.namespace import why_unavailable
+from tests.rig.namespace import why_unavailable
 
 CHROMIUM = Path("/usr/bin/chromium")
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.browser.stack import ROOT, Stack
-from tests.kernel.namespace import CommandError, end_process, wait_until
+from tests.rig.namespace import CommandError, end_process, wait_until
 
 ADDRESS = "192.0.2.10"
 PORT = 8000

@@ -18,13 +18,13 @@ from pathlib import Path
 
 from redis import Redis
 
-from tests.kernel.namespace import CommandError, Family, end_process, iptables_program, wait_until
+from tests.rig.namespace import CommandError, Family, end_process, iptables_program, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Words of a command line by which each process of the stack is known.
 PROCESS_WORDS = {
     "redis": ("redis", "valkey"),
-    "root worker": ("rules.queue.root",),
+    "root worker": ("dockerfw.agent.root",),
     "clerk": ("clerk",),
     "web": ("gunicorn",),
 }

@@ -20,7 +20,7 @@ from tests.browser.doorway import ADDRESS, entering, world_of
 from tests.browser.person import Person
 from tests.browser.screens import Screens
 from tests.browser.stack import Stack
-from tests.kernel.namespace import end_process, wait_until
+from tests.rig.namespace import end_process, wait_until
 
 pytestmark = pytest.mark.browser
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from rules.host.runner import command_path
+from dockerfw.host.runner import command_path
 from tests.browser.doorway import ADDRESS, entering, world_of
 from tests.browser.person import Person
 from tests.browser.screens import Screens
 from tests.browser.stack import Stack
-from tests.kernel.namespace import end_process
+from tests.rig.namespace import end_process
 
 pytestmark = [
     pytest.mark.browser,

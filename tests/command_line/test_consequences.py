@@ -7,17 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
+from rules.audit.actors import Actor
 from rules.command_line import applying, stored
+from rules.draft.draft_selectors import draft_document
+from rules.draft.expectation_services import expectation_create
+from rules.draft.rule_services import rule_create
 from rules.models import Apply, AuditEvent, Host
-from rules.selectors.drafts import draft_document
-from rules.services.actors import Actor
-from rules.services.expectations import expectation_create
-from rules.services.rules import rule_create
-from tests.command_line.conftest import firewall
 from tests.command_line.test_stored import PlayedRoot
-from tests.queue.conftest import RedisServer
-from tests.services.confirmed import confirm
-from tests.services.kernel import snapshot_store
+from tests.rig.command_fixtures import firewall
+from tests.rig.confirmed import confirm
+from tests.rig.kernel_reports import snapshot_store
+from tests.rig.redis_fixtures import RedisServer
 
 OFFICE = "203.0.113.0/24"
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "source": OFFICE}

@@ -11,20 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from dockerfw.agent.event_journal import console_deliver, console_write
+from dockerfw.chains.panic import anchors, back_text, calm_text, panic_text, release_text
+from dockerfw.iptables.parse import parse_save
+from dockerfw.messages.events import LOOKOUT_VERBS, ConsoleEvent, Verb
+from dockerfw.worker.entries import done_key, read_call
+from rules.applying.clerk import record_console
+from rules.audit.audit_services import VERBS
 from rules.models import AuditEvent, Host
-from rules.netfilter.panic import anchors, back_text, calm_text, panic_text, release_text
-from rules.netfilter.parse import parse_save
-from rules.queue.clerk import record_console
-from rules.queue.console import LOOKOUT_VERBS, ConsoleEvent, Verb
-from rules.queue.console_journal import console_deliver, console_write
-from rules.queue.entries import done_key, read_call
-from rules.services.audit import VERBS
-from tests.host.hosts import ARTICLE_INPUT, PLAIN_INPUT, Saboteur, add_foreign, held
-from tests.kernel.conftest import _namespaces_work, backend, make_namespace, namespace
-from tests.kernel.namespace import Backend, Namespace, join_namespaces
-from tests.queue.conftest import RedisServer, _redis_server, redis_server
-
-__all__ = ["_namespaces_work", "_redis_server", "backend", "make_namespace", "namespace", "redis_server"]
+from tests.rig.host_states import ARTICLE_INPUT, PLAIN_INPUT, Saboteur, add_foreign, held
+from tests.rig.namespace import Backend, Namespace, join_namespaces
+from tests.rig.redis_fixtures import RedisServer
 
 pytestmark = pytest.mark.kernel
 

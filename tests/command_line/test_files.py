@@ -12,8 +12,8 @@ import pytest
 
 from dockerfw_site.environment import BASE_DIR
 from rules.management.commands.firewall import VERBS
-from tests.command_line.conftest import firewall, shell
-from tests.services.kernel import CLEAN
+from tests.rig.command_fixtures import firewall, shell
+from tests.rig.kernel_reports import CLEAN
 
 RAW = b"""*raw
 :PREROUTING ACCEPT [0:0]
@@ -121,8 +121,8 @@ def test_plan_of_a_file(document: Path, tmp_path: Path) -> None:
 
 
 def test_plan_of_what_is_loaded_is_empty(document: Path, tmp_path: Path) -> None:
-    from rules.netfilter.document import load_document
-    from tests.services.kernel import save_of
+    from dockerfw.document.document import load_document
+    from tests.rig.kernel_reports import save_of
 
     loaded = tmp_path / "loaded"
     loaded.write_text(save_of(load_document(document.read_bytes()), 4, 3))

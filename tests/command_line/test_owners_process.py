@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from rules.command_line.owners_process import OwnerFailed, OwnersProcess
+from rules.backup.owners_process import OwnerFailed, OwnersProcess
 
 
 def test_what_is_no_bounded_json_is_not_heard() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from dockerfw_site.environment import BASE_DIR
-from tests.kernel.namespace import Family, Namespace, end_process
-from tests.queue.conftest import RedisServer
+from tests.rig.namespace import Family, Namespace, end_process
+from tests.rig.redis_fixtures import RedisServer
 
 DOCUMENT = {
     "format": "dockerfw/1",
@@ -48,7 +48,7 @@ class Site:
             check=True,
         )
         clerk = (sys.executable, "manage.py", "clerk", "--skip-checks")
-        root = (*namespace.prefix, sys.executable, "-m", "rules.queue.root")
+        root = (*namespace.prefix, sys.executable, "-m", "dockerfw.agent.root")
         self.processes = [self._start(clerk), self._start(root)]
 
     def _start(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:

@@ -13,23 +13,23 @@ from django.db import OperationalError
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from dockerfw.messages.orders import Order
+from dockerfw.messages.session_groups import SessionGroup, SessionGroups
+from dockerfw.reach.inbound import Inbound
+from dockerfw.streams import Output
+from rules.applying.apply_services import apply_start
+from rules.applying.outcome_services import outcome_record
+from rules.audit.actors import Actor
 from rules.command_line import applying, stored
 from rules.command_line.stored import command_line_actor
-from rules.command_line.streams import Output
+from rules.draft.draft_selectors import draft_document, host_default
+from rules.draft.rule_services import rule_create, rule_delete
+from rules.link import client
 from rules.models import Apply, AuditEvent, Host, Revision, Rule
-from rules.netfilter.inbound import Inbound
-from rules.queue import client
-from rules.queue.orders import Order
-from rules.queue.session_groups import SessionGroup, SessionGroups
-from rules.selectors.drafts import draft_document, host_default
-from rules.services.actors import Actor
-from rules.services.applies import apply_start
-from rules.services.outcomes import outcome_record
-from rules.services.rules import rule_create, rule_delete
-from tests.command_line.conftest import firewall
-from tests.queue.conftest import RedisServer
-from tests.services.confirmed import confirm
-from tests.services.kernel import outcome_of, progress_store, save_of, snapshot_store
+from tests.rig.command_fixtures import firewall
+from tests.rig.confirmed import confirm
+from tests.rig.kernel_reports import outcome_of, progress_store, save_of, snapshot_store
+from tests.rig.redis_fixtures import RedisServer
 
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"}
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from rules.audit.actors import Actor
 from rules.command_line import stored
+from rules.draft.draft_selectors import draft_document
+from rules.draft.rule_services import rule_create, rule_delete
 from rules.models import Host, Rule
-from rules.selectors.drafts import draft_document
-from rules.services.actors import Actor
-from rules.services.rules import rule_create, rule_delete
-from tests.command_line.conftest import firewall, shell
-from tests.services.busy_host import busy_store
-from tests.services.confirmed import confirm
+from tests.rig.busy_host import busy_store
+from tests.rig.command_fixtures import firewall, shell
+from tests.rig.confirmed import confirm
 
-CLEAN = Path(__file__).parent.parent / "netfilter" / "data" / "clean-docker-host.save"
+CLEAN = Path(__file__).parent.parent / "iptables" / "data" / "clean-docker-host.save"
 STRANGER = "203.0.113.5"
 OFFLINE = ("--live", str(CLEAN), "--interface", "ens33")
 

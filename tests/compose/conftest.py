@@ -16,7 +16,7 @@ from tests.browser.watch import Watch
 from tests.compose.engines import TRIED
 from tests.compose.installed import POSTGRES, URL, VARIANT, Installed
 from tests.engines.engine import NEWEST
-from tests.trees import why_unavailable
+from tests.rig.trees import why_unavailable
 
 SHOPS = "2001:db8:5::/64"
 

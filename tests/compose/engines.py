@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.engines.engine import ENGINES, NEWEST, PACKAGES, PLUGINS, Engine, compose_program
-from tests.trees import tree
+from tests.rig.trees import tree
 
 TRIED = {
     **ENGINES,

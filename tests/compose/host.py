@@ -15,8 +15,8 @@ from types import TracebackType
 
 from tests.compose.engines import host_files
 from tests.engines.engine import NEWEST, Engine
-from tests.kernel.namespace import Backend, CommandError, Namespace, join_namespaces, wait_until
-from tests.trees import Inside, entered
+from tests.rig.namespace import Backend, CommandError, Namespace, join_namespaces, wait_until
+from tests.rig.trees import Inside, entered
 
 # An engine that only builds: it reaches the machine's network as any program does, and changes nothing there.
 BUILDER = (

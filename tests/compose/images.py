@@ -19,9 +19,9 @@ from pathlib import Path
 
 from tests.compose.host import CACHE, IMAGES, Host
 from tests.engines.engine import NEWEST, Engine
-from tests.kernel.namespace import CommandError
 from tests.machine.tree import ROOT, copy_clone, run
-from tests.trees import tree
+from tests.rig.namespace import CommandError
+from tests.rig.trees import tree
 
 BUILD_SECONDS = 900.0
 # Of what the image holds nothing, so that a change there is no other image.

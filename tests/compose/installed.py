@@ -18,8 +18,8 @@ from typing import Any
 from tests.compose import images
 from tests.compose.host import HOST, Host
 from tests.engines.engine import NEWEST, Engine
-from tests.kernel.namespace import Backend, CommandError, Family, Namespace, wait_until
 from tests.machine.tree import copy_clone
+from tests.rig.namespace import Backend, CommandError, Family, Namespace, wait_until
 
 PORT = 8000
 URL = f"http://{HOST}:{PORT}"

@@ -6,8 +6,8 @@ import threading
 from collections import defaultdict
 from types import TracebackType
 
-from tests.kernel.namespace import Namespace, wait_until
 from tests.lab.network import Verdict, try_port
+from tests.rig.namespace import Namespace, wait_until
 
 
 class Knocking:

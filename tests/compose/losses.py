@@ -17,7 +17,7 @@ from tests.browser.person import Person
 from tests.compose.host import HOST, HOST_6
 from tests.compose.installed import Installed
 from tests.compose.knocking import Knocking
-from tests.kernel.namespace import wait_until
+from tests.rig.namespace import wait_until
 
 OPEN, SHUT = (HOST, 8080), (HOST, 8081)
 SHUT_6 = (HOST_6, 8081)

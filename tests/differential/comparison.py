@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from rules.netfilter.model import Rule
-from rules.netfilter.simulation.packet import Packet
-from rules.netfilter.simulation.trace import Trace
+from dockerfw.iptables.model import Rule
+from dockerfw.simulation.packet import Packet
+from dockerfw.simulation.trace import Trace
 from tests.differential.evidence import HOST, Range, RuleAt, Seen, Shot
 from tests.differential.frames import ICMP, ICMPV6
 from tests.differential.matches import OUTSIDE, ROUTE_TYPES

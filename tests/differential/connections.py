@@ -6,7 +6,7 @@ import socket
 import struct
 from typing import Final
 
-from tests.kernel.namespace import entering
+from tests.rig.namespace import entering
 
 _NETLINK_NETFILTER: Final = 12
 _CTNETLINK_DELETE: Final = (1 << 8) | 2

@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from rules.netfilter.model import Rule, Ruleset
-from rules.netfilter.parse import parse_save
+from dockerfw.iptables.model import Rule, Ruleset
+from dockerfw.iptables.parse import parse_save
 from tests.differential.frames import ICMP, ICMPV6, NONCE_AT, SCTP, TCP, UDP, Wire, ethernet_bytes, ip_bytes
 from tests.differential.taps import Arrival
 from tests.differential.world import World
-from tests.kernel.namespace import Family
+from tests.rig.namespace import Family
 
 Kind = Literal["ACCEPT", "DROP", "REJECT"]
 Hook = Literal["INPUT", "FORWARD", "OUTPUT"]

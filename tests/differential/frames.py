@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from tests.kernel.namespace import Family
+from tests.rig.namespace import Family
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -22,7 +22,7 @@ from tests.differential.pools import (
     Dice,
     addresses,
 )
-from tests.kernel.namespace import Family
+from tests.rig.namespace import Family
 
 OUTSIDE: Final = frozenset(
     (

@@ -6,12 +6,12 @@ import ipaddress
 from dataclasses import replace
 from typing import Final
 
-from rules.netfilter.simulation.packet import Packet
+from dockerfw.simulation.packet import Packet
 from tests.differential.evidence import HOST, Shot
 from tests.differential.frames import ICMP, ICMPV6, SCTP, TCP, UDP, Address, Wire
 from tests.differential.pools import PORTS, SOURCE_PORTS, STRANGERS, Dice
 from tests.differential.world import CONTAINER_ADDRESSES, CONTAINERS, HOST_ADDRESSES, World
-from tests.kernel.namespace import Family
+from tests.rig.namespace import Family
 
 _FAR: Final[dict[Family, tuple[str, ...]]] = {
     4: ("9.9.9.9", "198.51.100.200", "203.0.113.200", "10.200.0.1"),

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from rules.host.snapshot import observe
-from rules.netfilter.document import parse_document
-from rules.netfilter.parse import parse_save
-from rules.netfilter.render import render_restore
-from rules.netfilter.simulation.packet import Packet
-from rules.netfilter.simulation.reach import reach
-from rules.netfilter.simulation.simulate import Prepared, prepare, simulate
-from rules.netfilter.simulation.trace import Trace
-from rules.queue.sight import surroundings_of
+from dockerfw.chains.render import render_restore
+from dockerfw.document.document import parse_document
+from dockerfw.host.observation import observe
+from dockerfw.iptables.parse import parse_save
+from dockerfw.messages.sight import surroundings_of
+from dockerfw.simulation.packet import Packet
+from dockerfw.simulation.simulate import Prepared, prepare, simulate
+from dockerfw.simulation.sources import reach
+from dockerfw.simulation.trace import Trace
 from tests.differential.comparison import compare, goes_back, report
 from tests.differential.evidence import Range, RigError
 from tests.differential.packets import forget, make_shot, to_packet
@@ -29,7 +29,7 @@ from tests.differential.pools import Dice
 from tests.differential.rulesets import make_document, make_foreign, make_sets
 from tests.differential.sources import answer, edge, service_of
 from tests.differential.world import World
-from tests.kernel.namespace import FAMILIES, Family
+from tests.rig.namespace import FAMILIES, Family
 
 PACKETS: Final = 25
 """How many cases one ruleset of one family is good for."""

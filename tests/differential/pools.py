@@ -11,7 +11,7 @@ from random import Random
 from typing import Final, TypeVar
 
 from tests.differential.world import BRIDGE, CONTAINER_ADDRESSES, HOST_ADDRESSES
-from tests.kernel.namespace import Family
+from tests.rig.namespace import Family
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ import sys
 from tests.differential.play import recorded
 from tests.differential.world import World
 from tests.engines.engine import NEWEST
-from tests.kernel.namespace import FAMILIES
 from tests.lab.docker_host import why_unavailable
+from tests.rig.namespace import FAMILIES
 
 
 def main() -> int:

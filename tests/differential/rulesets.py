@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from rules.netfilter.document import FORMAT
+from dockerfw.document.document import FORMAT
 from tests.differential.matches import KNOWN, Setting, outside
 from tests.differential.pools import NETWORKS, PORTS, Dice, addresses
 from tests.differential.world import BRIDGE, CONTAINER_ADDRESSES
-from tests.kernel.namespace import FAMILIES, Family
+from tests.rig.namespace import FAMILIES, Family
 
 OUTSIDE_SHARE: Final = 0.03
 

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from tests.kernel.namespace import Namespace, entering
+from tests.rig.namespace import Namespace, entering
 
 NAMES: Final = ("entered", "input", "forward", "sent", "output")
 

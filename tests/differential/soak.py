@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tests.differential.play import Player, Tally, table
 from tests.differential.world import World
-from tests.kernel.namespace import BACKENDS, Backend
 from tests.lab.docker_host import why_unavailable
+from tests.rig.namespace import BACKENDS, Backend
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
-from tests.kernel.namespace import Family, entering
+from tests.rig.namespace import Family, entering
 
 _ALL_PROTOCOLS: Final = 0x0003
 _OUTGOING: Final = 4

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from rules.netfilter.simulation.packet import Packet
-from rules.netfilter.simulation.simulate import Prepared, simulate
-from rules.netfilter.simulation.trace import Trace, Verdict
+from dockerfw.simulation.packet import Packet
+from dockerfw.simulation.simulate import Prepared, simulate
+from dockerfw.simulation.trace import Trace, Verdict
 from tests.differential.play import Player, recorded, table
 from tests.differential.world import BRIDGE, CONTAINER_ADDRESSES, ENGINE_OPTIONS, World
-from tests.kernel.namespace import FAMILIES, Family
+from tests.rig.namespace import FAMILIES, Family
 
 pytestmark = [pytest.mark.lab, pytest.mark.kernel]
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from rules.netfilter.model import Ruleset
+from dockerfw.iptables.model import Ruleset
 from tests.differential import evidence
 from tests.differential.evidence import HOST, Range, RigError, RuleAt, Shot, read_counters
 from tests.differential.frames import ICMP, ICMPV6, SCTP, TCP, UDP, Wire, checksum, crc32c
 from tests.differential.world import BRIDGE, CONTAINER_ADDRESSES, World
-from tests.kernel.namespace import FAMILIES, Family
+from tests.rig.namespace import FAMILIES, Family
 
 pytestmark = [pytest.mark.lab, pytest.mark.kernel]
 

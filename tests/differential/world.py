@@ -19,7 +19,8 @@ from typing import Final
 from tests.differential.connections import Connections
 from tests.differential.sentinels import Sentinels
 from tests.differential.taps import Arrival, LocalSender, Tap
-from tests.kernel.namespace import (
+from tests.lab.docker_host import DockerHost
+from tests.rig.namespace import (
     FAMILIES,
     Backend,
     Family,
@@ -29,7 +30,6 @@ from tests.kernel.namespace import (
     join_namespaces,
     wait_until,
 )
-from tests.lab.docker_host import DockerHost
 
 BRIDGE: Final = "br-5d0c0ffee123"
 LEFT: Final = "ens33"

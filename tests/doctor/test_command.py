@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
+from dockerfw.doctor.finding import GROUPS
+from dockerfw.version import VERSION
 from dockerfw_site.environment import BASE_DIR
-from dockerfw_site.version import VERSION
-from rules.doctor.finding import GROUPS
-from tests.command_line.conftest import shell
-from tests.kernel.namespace import Namespace
-from tests.queue.conftest import RedisServer
-from tests.queue.root_worker import RootWorker
+from tests.rig.command_fixtures import shell
+from tests.rig.namespace import Namespace
+from tests.rig.redis_fixtures import RedisServer
+from tests.rig.root_worker import RootWorker
 
 DOCUMENTED = BASE_DIR / "docs" / "doctor.md"
 # What these say depends on the machine that the tests run on.
@@ -134,7 +134,7 @@ def test_an_ordinary_user_is_told_what_only_root_can_look_at(
     # The interpreter may lie where nobody else can read: so everything is loaded before.
     code = (
         "import os, django; django.setup()\n"
-        "import rules.command_line.doctor, rules.services.errors, rules.management.commands.firewall as f\n"
+        "import rules.command_line.doctor, rules.pages.errors, rules.management.commands.firewall as f\n"
         "from django.core.management import call_command\n"
         "os.setgroups([]); os.setgid(12345); os.setuid(12345)\n"
         "call_command(f.Command(), 'doctor')\n"

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
+from dockerfw.doctor.boot import BootFacts, UnitFacts, judge_boot
+from dockerfw.doctor.clock import ClockFacts, judge_clock
+from dockerfw.doctor.finding import Finding, in_order, note, ok, problem, unknown
+from dockerfw.doctor.permissions import PermissionFacts, Place, judge_permissions
+from dockerfw.doctor.redis_rights import RedisFacts, judge_redis, wrong_users
+from dockerfw.doctor.services import DatabaseFacts, HostFacts, judge_database, judge_host, judge_space
+from dockerfw.doctor.versions import Process, VersionFacts, judge_versions
+from dockerfw.doctor.work import WorkFacts, judge_work
+from dockerfw.messages.space import MIB, Space, size
 from rules.command_line.doctor import report, status_of
-from rules.doctor.boot import BootFacts, UnitFacts, judge_boot
-from rules.doctor.clock import ClockFacts, judge_clock
-from rules.doctor.finding import Finding, in_order, note, ok, problem, unknown
-from rules.doctor.permissions import PermissionFacts, Place, judge_permissions
-from rules.doctor.redis_rights import RedisFacts, judge_redis, wrong_users
-from rules.doctor.space import MIB, Space, size
-from rules.doctor.surroundings import DatabaseFacts, HostFacts, judge_database, judge_host, judge_space
-from rules.doctor.versions import Process, VersionFacts, judge_versions
-from rules.doctor.work import WorkFacts, judge_work
 from scripts.stack.redis_users import TEMPLATE, new_passwords, users_acl
 
 

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from rules.doctor.boot import UNIT, BootFacts, judge_boot
-from rules.doctor.kernel import judge_kernel
-from rules.doctor.surroundings import judge_host
-from rules.host import runner
-from rules.host.clock import boottime
-from rules.host.doctor.boot import boot_facts, unit_facts
-from rules.host.doctor.kernel import look_at_kernel
-from rules.host.doctor.system import host_facts, window_left
-from rules.host.panic import release
-from rules.host.state import StateDirectory
+from dockerfw.agent.panic import release
+from dockerfw.doctor.boot import UNIT, BootFacts, judge_boot
+from dockerfw.doctor.boot_facts import boot_facts, unit_facts
+from dockerfw.doctor.kernel import judge_kernel
+from dockerfw.doctor.kernel_facts import look_at_kernel
+from dockerfw.doctor.services import judge_host
+from dockerfw.doctor.system_facts import host_facts, window_left
+from dockerfw.host import runner
+from dockerfw.host.clock import boottime
+from dockerfw.store.state import StateDirectory
 from tests.doctor.test_judging import levels
-from tests.host.hosts import HOST, add_foreign, answer, document, order, run, stop_watchdogs
-from tests.kernel.namespace import FAMILIES, Namespace
+from tests.rig.host_states import HOST, add_foreign, answer, document, order, run, stop_watchdogs
+from tests.rig.namespace import FAMILIES, Namespace
 
 pytestmark = pytest.mark.kernel
 
@@ -234,8 +234,8 @@ def test_commands_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
 # As an ordinary user whose sandbox has a user namespace of its own, like that of scripts/run.
 SANDBOX = """
 import os, subprocess
-from rules.host.doctor.worker import join_network
-from rules.host.snapshot import observe
+from dockerfw.doctor.worker_facts import join_network
+from dockerfw.host.observation import observe
 
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 inside = "iptables-nft -A INPUT -p tcp --dport 4242 -j ACCEPT && echo ready && exec cat"

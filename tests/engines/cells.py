@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from rules.host.snapshot import observe
-from rules.netfilter.simulation.exposure import Row as ExposureRow
-from rules.netfilter.simulation.exposure import expose, external_interfaces
-from rules.netfilter.simulation.offers import offers_of
-from rules.netfilter.simulation.question import Question, read_question
-from rules.netfilter.simulation.simulate import prepare, simulate
-from rules.netfilter.state import kernel_state
-from rules.queue.kept import drift_of
-from rules.queue.sight import listening_of, surroundings_of
-from rules.queue.snapshots import Snapshot
+from dockerfw.chains.live_state import kernel_state
+from dockerfw.host.observation import observe
+from dockerfw.messages.confirmed import drift_of
+from dockerfw.messages.sight import listening_of, surroundings_of
+from dockerfw.messages.snapshots import Snapshot
+from dockerfw.reach.exposure import Row as ExposureRow
+from dockerfw.reach.exposure import expose, external_interfaces
+from dockerfw.reach.offers import offers_of
+from dockerfw.reach.question import Question, read_question
+from dockerfw.simulation.simulate import prepare, simulate
 from tests.engines.world import (
     DOCUMENT,
     FAMILY,
@@ -32,10 +32,10 @@ from tests.engines.world import (
     Way,
     World,
 )
-from tests.kernel.namespace import FAMILIES, Family, Namespace
 from tests.lab.documents import allow
 from tests.lab.lab import EXTERNAL, NEIGHBOUR, NEIGHBOUR_6
 from tests.lab.network import Verdict, fetch, try_port
+from tests.rig.namespace import FAMILIES, Family, Namespace
 
 Problems = Iterator[str]
 REFUSED = ("prohibited", "silent")

@@ -10,9 +10,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from rules.host.snapshot import iptables_version
+from dockerfw.host.observation import iptables_version
 from tests.lab.lab import Lab
-from tests.trees import tree
+from tests.rig.trees import tree
 
 PACKAGES = ("ca-certificates", "iproute2", "iptables", "docker.io", "nftables", "procps")
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from rules.netfilter.drift import find_drift
+from dockerfw.chains.drift import find_drift
 from tests.engines.cells import DIALLED, PACKETS, STATES, Row, refused
 from tests.engines.engine import Engine, versions
 from tests.engines.world import DOCUMENT, FAMILY, FIRST_HOST, Way, World
-from tests.kernel.namespace import Backend, CommandError, Family, wait_until
 from tests.lab.network import fetch, try_port
-from tests.matrix_results import Cell
+from tests.rig.matrix_results import Cell
+from tests.rig.namespace import Backend, CommandError, Family, wait_until
 
 LIFE = "life"
 ROWS: Mapping[str, str] = {

@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.engines.engine import ENGINES
 from tests.engines.matrix import ROWS
 from tests.engines.world import Way
-from tests.kernel.namespace import BACKENDS
-from tests.matrix_results import read_record, render_table, render_versions, with_generated
+from tests.rig.matrix_results import read_record, render_table, render_versions, with_generated
+from tests.rig.namespace import BACKENDS
 
 NAME = "engines"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "engines.md"

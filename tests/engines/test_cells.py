@@ -10,10 +10,10 @@ import pytest
 from tests.engines.engine import ENGINES
 from tests.engines.matrix import run_world
 from tests.engines.page import NAME
-from tests.kernel.namespace import Backend
 from tests.lab.docker_host import why_unavailable
-from tests.matrix_results import Cell, read_record
-from tests.trees import why_unavailable as why_no_trees
+from tests.rig.matrix_results import Cell, read_record
+from tests.rig.namespace import Backend
+from tests.rig.trees import why_unavailable as why_no_trees
 
 pytestmark = pytest.mark.lab
 

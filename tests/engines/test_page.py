@@ -7,8 +7,8 @@ from itertools import product
 from tests.engines.cells import PACKETS, STATES
 from tests.engines.matrix import LIFE
 from tests.engines.page import COLUMNS, NAME, PAGE, TITLES, rendered
-from tests.matrix_results import read_record
-from tests.messages import is_said, product_messages
+from tests.rig.matrix_results import read_record
+from tests.rig.messages import is_said, product_messages
 
 
 def test_the_page_is_what_was_recorded() -> None:

@@ -17,9 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from rules.netfilter.own import DOCKER_USER
+from dockerfw.chains.own import DOCKER_USER
 from tests.engines.engine import Engine, compose_program
-from tests.kernel.namespace import (
+from tests.lab.docker_host import IMAGE
+from tests.lab.documents import allow
+from tests.lab.lab import CLIENT, CLIENT_6, EXTERNAL, HOST, HOST_6, Lab
+from tests.lab.network import Listener, try_port
+from tests.rig.namespace import (
     FAMILIES,
     Backend,
     CommandError,
@@ -28,10 +32,6 @@ from tests.kernel.namespace import (
     join_namespaces,
     wait_until,
 )
-from tests.lab.docker_host import IMAGE
-from tests.lab.documents import allow
-from tests.lab.lab import CLIENT, CLIENT_6, EXTERNAL, HOST, HOST_6, Lab
-from tests.lab.network import Listener, try_port
 
 # How packets come to containers: "own" is IPv6 to addresses that containers have, published by DNAT; "proxy"
 # is IPv6 as an engine comes, with docker-proxy in front of containers that speak IPv4 only.

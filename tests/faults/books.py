@@ -22,7 +22,7 @@ from tests.faults.disk import SmallDisk
 from tests.faults.lines import ROOT, Lines, Refused
 from tests.faults.office import FINAL, HOST, NotSent
 from tests.faults.supervised import Supervised
-from tests.queue.conftest import RedisServer
+from tests.rig.redis_fixtures import RedisServer
 
 DATABASE = "dockerfw.sqlite3"
 # What the clerk writes itself when nobody has reported; it is not the host's last word.

@@ -17,16 +17,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dockerfw_site.settings")
 django.setup()
 
 # ruff: noqa: E402 - models cannot be imported before
+from dockerfw.document.document import parse_document
+from rules.applying.answer_services import apply_extend, apply_keep, apply_nonce_create, apply_roll_back
+from rules.applying.apply_services import apply_start
+from rules.audit.actors import Actor
+from rules.draft.draft_selectors import host_default
+from rules.draft.draft_services import draft_replace
 from rules.models import Apply
-from rules.netfilter.document import parse_document
-from rules.selectors.drafts import host_default
-from rules.services.actors import Actor
-from rules.services.applies import apply_start
-from rules.services.confirmations import apply_extend, apply_keep, apply_nonce_create, apply_roll_back
-from rules.services.drafts import draft_replace
-from rules.services.errors import ServiceError
+from rules.pages.errors import ServiceError
 from tests.faults.lines import serve
-from tests.host.hosts import document
+from tests.rig.host_states import document
 
 ALICE = Actor(name="alice")
 

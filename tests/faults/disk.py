@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.kernel.namespace import CommandError, end_process
+from tests.rig.namespace import CommandError, end_process
 
 
 class SmallDisk:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from tests.kernel.namespace import FAMILIES, Backend, Namespace, iptables_program
+from tests.rig.namespace import FAMILIES, Backend, Namespace, iptables_program
 
 
 class DockerNoise:

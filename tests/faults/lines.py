@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.kernel.namespace import CommandError, end_process
+from tests.rig.namespace import CommandError, end_process
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,13 +14,13 @@ from uuid import uuid4
 
 from redis.exceptions import RedisError
 
-from rules.host.clock import utc_now
-from rules.netfilter.document import digest, parse_document
-from rules.queue.entries import done_key, read_call
-from rules.queue.orders import Outcome, firewall_queue
-from tests.host.hosts import document
-from tests.queue.attacks import job_fields, packed, put
-from tests.queue.conftest import RedisServer
+from dockerfw.document.document import digest, parse_document
+from dockerfw.host.clock import utc_now
+from dockerfw.messages.orders import Outcome, firewall_queue
+from dockerfw.worker.entries import done_key, read_call
+from tests.rig.attacks import job_fields, packed, put
+from tests.rig.host_states import document
+from tests.rig.redis_fixtures import RedisServer
 
 HOST = "local"
 QUEUE = firewall_queue(HOST)

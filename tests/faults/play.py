@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rules.host.bootfiles import MODES
-from rules.host.clock import boottime
-from rules.host.records import WindowRecord
+from dockerfw.host.clock import boottime
+from dockerfw.store.bootfiles import MODES
+from dockerfw.store.records import WindowRecord
 from tests.faults.docker_noise import DockerNoise
 from tests.faults.office import NotSent
 from tests.faults.rig import Rig
 from tests.faults.scenario import Scenario
-from tests.kernel.namespace import end_process
+from tests.rig.namespace import end_process
 
 LATE_SECONDS = 5.0
 HANGS_SECONDS = 1.5

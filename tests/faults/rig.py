@@ -17,19 +17,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rules.host.files import read_bounded
-from rules.host.records import WindowRecord
-from rules.netfilter.document import parse_document
-from rules.netfilter.parse import parse_save
-from rules.netfilter.plan import plan_changes
-from rules.queue.snapshots import Family
+from dockerfw.chains.plan import plan_changes
+from dockerfw.document.document import parse_document
+from dockerfw.host.files import read_bounded
+from dockerfw.iptables.parse import parse_save
+from dockerfw.messages.snapshots import Family
+from dockerfw.store.records import WindowRecord
 from tests.faults.books import Books
 from tests.faults.disk import SmallDisk
 from tests.faults.office import HOST, Notes, Office
 from tests.faults.supervised import Supervised
-from tests.host.hosts import add_foreign
-from tests.kernel.namespace import FAMILIES, Backend, Namespace, iptables_program
-from tests.queue.conftest import RedisServer
+from tests.rig.host_states import add_foreign
+from tests.rig.namespace import FAMILIES, Backend, Namespace, iptables_program
+from tests.rig.redis_fixtures import RedisServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,7 +137,7 @@ class Rig:
     def watchdogs(self) -> list[int]:
         """Return the ids of this rig's watchdogs."""
         found = []
-        mark = f"rules.host.watchdog\0{self.disk.mount / 'state'}".encode()
+        mark = f"dockerfw.window.watchdog_process\0{self.disk.mount / 'state'}".encode()
         for process in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 if process.name.isdigit() and mark in (process / "cmdline").read_bytes():

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tests.kernel.namespace import Backend
+from tests.rig.namespace import Backend
 
 LOADING = (
     "after-lock",

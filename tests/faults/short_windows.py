@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from rules.host import apply, restore
-from rules.queue.root import main
+from dockerfw.agent import apply
+from dockerfw.agent.root import main
+from dockerfw.host import loading as restore
 
 if __name__ == "__main__":
     restore.RESTORE_SECONDS = 2.5

@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from tests.faults.play import Lost, play
 from tests.faults.rig import Rig
 from tests.faults.scenario import Scenario, deal
-from tests.kernel.namespace import BACKENDS, Backend, CommandError, why_unavailable
+from tests.rig.namespace import BACKENDS, Backend, CommandError, why_unavailable
 
 RIG_LIVES = 25
 

@@ -6,7 +6,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 
-from tests.kernel.namespace import end_process
+from tests.rig.namespace import end_process
 
 RESTART_SECONDS = 0.3
 

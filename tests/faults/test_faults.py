@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.books import lie_in
 from tests.faults.soak import soak, table
-from tests.kernel.namespace import why_unavailable
+from tests.rig.namespace import why_unavailable
 
 ROLLED_BACK: dict[str, Any] = {
     "state": "rolled_back",

@@ -19,7 +19,7 @@ from functools import partial
 import django
 
 from tests.firewalls.neighbours import NEIGHBOURS, PACKAGES, SUITE
-from tests.trees import tree
+from tests.rig.trees import tree
 
 Done = tuple[str, list[dict[str, object]]]
 
@@ -82,7 +82,7 @@ def walk_of(name: str, seed: int, steps: int) -> Done:
 def _prepare() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dockerfw_site.settings")
     django.setup()
-    from rules.host import lookout
+    from dockerfw.agent import drift_monitor as lookout
 
     lookout.SETTLE_SECONDS = 0.0
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kernel.namespace import CommandError, wait_until
 from tests.lab.lab import STRANGER, Lab
-from tests.trees import Inside, entered, tree
+from tests.rig.namespace import CommandError, wait_until
+from tests.rig.trees import Inside, entered, tree
 
 SUITE = "bookworm"
 PACKAGES = (

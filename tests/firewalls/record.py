@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from tests.firewalls.neighbours import NEIGHBOURS
 from tests.firewalls.tour import NOTHING, Row, Walk
-from tests.matrix_results import (
+from tests.rig.matrix_results import (
     DATA,
     Cell,
     Record,

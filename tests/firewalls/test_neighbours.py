@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from rules.host import lookout
+from dockerfw.agent import drift_monitor as lookout
 from tests.firewalls.record import NAME, row_cells
 from tests.firewalls.tour import tour, walk
 from tests.lab.docker_host import why_unavailable as why_no_engine
-from tests.matrix_results import read_record
-from tests.trees import why_unavailable as why_no_tree
+from tests.rig.matrix_results import read_record
+from tests.rig.trees import why_unavailable as why_no_tree
 
 pytestmark = pytest.mark.lab
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.firewalls.neighbours import NEIGHBOURS
 from tests.firewalls.record import NAME, PAGE, WALKS, page_with
-from tests.matrix_results import read_record
+from tests.rig.matrix_results import read_record
 
 
 def test_the_page_is_what_was_recorded() -> None:

@@ -17,27 +17,26 @@ from datetime import datetime
 from functools import partial
 from ipaddress import ip_address
 
-from rules.host.lookout import Lookout
-from rules.host.state import StateDirectory
+from dockerfw.agent.drift_monitor import Lookout
+from dockerfw.chains.drift import WITHOUT_EFFECT, Drift
+from dockerfw.chains.foreign_tables import describe_tables
+from dockerfw.chains.plan import plan_changes
+from dockerfw.document.document import canonical_json, digest
+from dockerfw.iptables.model import Family
+from dockerfw.iptables.parse import parse_save
+from dockerfw.messages.confirmed import drift_of
+from dockerfw.messages.events import ConsoleEvent
+from dockerfw.messages.sight import listening_of, surroundings_of
+from dockerfw.messages.snapshots import Snapshot
+from dockerfw.reach.exposure import expose, external_interfaces
+from dockerfw.reach.offers import offers_of
+from dockerfw.reach.question import Question, read_question
+from dockerfw.simulation.simulate import prepare, simulate
+from dockerfw.store.state import StateDirectory
+from rules.applying.kernel_selectors import KernelSentence, measured
 from rules.models import Revision
-from rules.netfilter.beside import describe_tables
-from rules.netfilter.document import canonical_json, digest
-from rules.netfilter.drift import WITHOUT_EFFECT, Drift
-from rules.netfilter.model import Family
-from rules.netfilter.parse import parse_save
-from rules.netfilter.plan import plan_changes
-from rules.netfilter.simulation.exposure import expose, external_interfaces
-from rules.netfilter.simulation.offers import offers_of
-from rules.netfilter.simulation.question import Question, read_question
-from rules.netfilter.simulation.simulate import prepare, simulate
-from rules.queue.console import ConsoleEvent
-from rules.queue.kept import drift_of
-from rules.queue.sight import listening_of, surroundings_of
-from rules.queue.snapshots import Snapshot
-from rules.selectors.kernel import KernelSentence, measured
-from rules.selectors.snapshots import SnapshotView
+from rules.seen.snapshot_selectors import SnapshotView
 from tests.firewalls.neighbours import NEIGHBOURS, Neighbour, neighbourhood
-from tests.kernel.namespace import FAMILIES, CommandError, wait_until
 from tests.lab.documents import allow, document
 from tests.lab.lab import (
     CLIENT,
@@ -50,6 +49,7 @@ from tests.lab.lab import (
     Lab,
 )
 from tests.lab.network import Verdict, fetch, listening, try_port
+from tests.rig.namespace import FAMILIES, CommandError, wait_until
 
 DIALLED: dict[Family, str] = {4: HOST, 6: HOST_6}
 SOURCES: dict[Family, tuple[str, ...]] = {4: (CLIENT, NEIGHBOUR, STRANGER), 6: (CLIENT_6,)}

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from rules.host import containers
-from rules.host.containers import running_containers
-from rules.host.runner import CommandFailed
-from rules.queue.surroundings import Container, ContainerPort
+from dockerfw.host import containers
+from dockerfw.host.containers import running_containers
+from dockerfw.host.runner import CommandFailed
+from dockerfw.messages.surroundings import Container, ContainerPort
 
 ID = "0123456789ab" * 5 + "cdef"
 OK = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"

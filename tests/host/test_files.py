@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from rules.host import files
-from rules.host import outbox as outbox_module
-from rules.host.files import (
+from dockerfw.host import files
+from dockerfw.host.files import (
     LockedOut,
     lock_holders,
     locked,
@@ -23,12 +22,13 @@ from rules.host.files import (
     write_all_durably,
     write_durably,
 )
-from rules.host.minder import Minder
-from rules.host.outbox import Outbox
-from rules.host.records import UndoRecord, WindowRecord
-from rules.host.state import Begun, StateDirectory, StateError
-from rules.queue.orders import Step
-from tests.queue.test_orders import OUTCOME
+from dockerfw.messages.orders import Step
+from dockerfw.store import outbox as outbox_module
+from dockerfw.store.outbox import Outbox
+from dockerfw.store.records import UndoRecord, WindowRecord
+from dockerfw.store.state import Begun, StateDirectory, StateError
+from dockerfw.window.supervisor import Minder
+from tests.messages.test_orders import OUTCOME
 
 APPLY = "11111111-1111-4111-8111-111111111111"
 ROOT = Path(__file__).parents[2]

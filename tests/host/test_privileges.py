@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rules.host.privileges import AS_ANYBODY, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SETPCAP, CAP_SYS_ADMIN
-from tests.host.hosts import add_foreign, held
-from tests.kernel.namespace import Backend, Namespace
+from dockerfw.host.privileges import AS_ANYBODY, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SETPCAP, CAP_SYS_ADMIN
+from tests.rig.host_states import add_foreign, held
+from tests.rig.namespace import Backend, Namespace
 
 ROOT = Path(__file__).parents[2]
 # A child that was exec'd: what counts is what it gets, not what its parent says.
@@ -21,8 +21,8 @@ import json, re, subprocess
 status = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True, check=True).stdout
 print(json.dumps(dict(re.findall(r"^(Cap...|NoNewPrivs):\\s*(\\w+)$", status, re.MULTILINE))))
 """
-DROP = "from rules.host.privileges import *; from rules.host import privileges; drop_privileges()\n"
-KEEP_NET = "from rules.host.privileges import *; keep_only(NEEDED)\n"
+DROP = "from dockerfw.host.privileges import *; from rules.host import privileges; drop_privileges()\n"
+KEEP_NET = "from dockerfw.host.privileges import *; keep_only(NEEDED)\n"
 
 
 def python(namespace: Namespace, code: str, *before: str) -> subprocess.CompletedProcess[bytes]:
@@ -119,8 +119,8 @@ def test_what_root_could_do_it_cannot(namespace: Namespace, tmp_path: Path, atte
 ORDER = """
 import sys
 from pathlib import Path
-from rules.host.state import StateDirectory
-from tests.host.hosts import answer, document, order, run
+from dockerfw.store.state import StateDirectory
+from tests.rig.host_states import answer, document, order, run
 state = StateDirectory(Path(sys.argv[1]))
 outcome = run(order(document("22", "8080")), state)
 print([step.name for step in outcome.steps if step.state == "done"], outcome.error)

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 import pytest
 
-from rules.host import restore
-from rules.host.restore import RestoreFailed, rehearse
-from rules.netfilter.document import parse_document
-from rules.netfilter.model import Family, Ruleset
-from rules.netfilter.own import OWN_CHAINS
-from rules.netfilter.parse import parse_save, print_save
-from rules.netfilter.rehearsal import rehearsal_text
-from rules.netfilter.render import render_restore
-from rules.queue.snapshots import FAMILIES, Backend
-from tests.host.hosts import ADDRESS, ARTICLE_INPUT, FOREIGN
-from tests.kernel.namespace import Namespace
+from dockerfw.chains.own import OWN_CHAINS
+from dockerfw.chains.rehearsal import rehearsal_text
+from dockerfw.chains.render import render_restore
+from dockerfw.document.document import parse_document
+from dockerfw.host import loading as restore
+from dockerfw.host.loading import RestoreFailed, rehearse
+from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.parse import parse_save, print_save
+from dockerfw.messages.snapshots import FAMILIES, Backend
+from tests.rig.host_states import ADDRESS, ARTICLE_INPUT, FOREIGN
+from tests.rig.namespace import Namespace
 
 pytestmark = pytest.mark.kernel
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rules.host import runner
-from rules.host.runner import Command, CommandFailed, run, run_all
+from dockerfw.host import runner
+from dockerfw.host.runner import Command, CommandFailed, run, run_all
 
 
 def failure(*words: str, **options: float) -> CommandFailed:

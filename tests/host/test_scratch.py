@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from rules.host.scratch import LOCK_FILE, remove_leftovers
-from tests.kernel.namespace import end_process
+from dockerfw.host.scratch import LOCK_FILE, remove_leftovers
+from tests.rig.namespace import end_process
 
 ROOT = Path(__file__).parents[2]
 REHEARSES = """
 import sys
-from rules.host.scratch import LOCK_FILE, scratch_folder
+from dockerfw.host.scratch import LOCK_FILE, scratch_folder
 with scratch_folder() as folder:
     (folder / LOCK_FILE).touch()
     print(folder, flush=True)

@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 
-from rules.host import sessions, window
-from rules.host.minder import Minder
-from rules.host.snapshot import observe
-from rules.host.state import StateDirectory
-from rules.netfilter.inbound import Inbound
-from rules.queue.orders import Outcome, Snapshot, Step
-from rules.queue.session_groups import SessionGroup, SessionGroups
-from tests.host.hosts import answer, order, run, told
-from tests.kernel.namespace import Namespace, join_namespaces
+from dockerfw.host import sessions
+from dockerfw.host.observation import observe
+from dockerfw.messages.orders import Outcome, Snapshot, Step
+from dockerfw.messages.session_groups import SessionGroup, SessionGroups
+from dockerfw.reach.inbound import Inbound
+from dockerfw.store.state import StateDirectory
+from dockerfw.window import window
+from dockerfw.window.supervisor import Minder
 from tests.lab.network import ask, connect, listening
+from tests.rig.host_states import answer, order, run, told
+from tests.rig.namespace import Namespace, join_namespaces
 
 ROOT = Path(__file__).parents[2]
 HOST, HOST_6 = "192.0.2.1", "2001:db8::1"
@@ -342,9 +343,9 @@ def test_sessions_that_take_too_long_to_judge_are_not_ended(
 
 def test_the_root_worker_s_few_powers_are_enough(opened: dict[str, socket], inside: Namespace) -> None:
     code = """
-from rules.host.privileges import NEEDED, keep_only
-from rules.host.sessions import _Sight, _delete, _kill_socket, _routing_now
-from rules.host.runner import run
+from dockerfw.host.privileges import NEEDED, keep_only
+from dockerfw.host.sessions import _Sight, _delete, _kill_socket, _routing_now
+from dockerfw.host.runner import run
 print(sorted(keep_only(NEEDED)))
 for session, inbound in _Sight(_routing_now()).sessions():
     if inbound.source == "192.0.2.2":

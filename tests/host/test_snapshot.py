@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from rules.host import sets as sets_module
-from rules.host import snapshot as snapshot_module
-from rules.host.backend import find_backend
-from rules.host.runner import Command, CommandFailed
-from rules.host.runner import run_all as real_run_all
-from rules.host.snapshot import observe
-from rules.queue.orders import Snapshot, dump_json, load_json
-from rules.queue.snapshots import Family
-from tests.host.hosts import Saboteur, add_foreign
-from tests.kernel.namespace import Backend, Namespace
+from dockerfw.host import observation as snapshot_module
+from dockerfw.host import sets as sets_module
+from dockerfw.host.backend import find_backend
+from dockerfw.host.observation import observe
+from dockerfw.host.runner import Command, CommandFailed
+from dockerfw.host.runner import run_all as real_run_all
+from dockerfw.messages.orders import Snapshot, dump_json, load_json
+from dockerfw.messages.snapshots import Family
+from tests.rig.host_states import Saboteur, add_foreign
+from tests.rig.namespace import Backend, Namespace
 
 pytestmark = pytest.mark.kernel
 
@@ -257,9 +257,9 @@ def test_nothing_is_made_up_when_ip_speaks_no_json(
 
 SCRIPT = """
 import os, pathlib, sys
-from rules.host.state import StateDirectory
-from rules.host.snapshot import observe
-from tests.host.hosts import answer, document, order, run
+from dockerfw.store.state import StateDirectory
+from dockerfw.host.observation import observe
+from tests.rig.host_states import answer, document, order, run
 state = StateDirectory(pathlib.Path(sys.argv[1]))
 outcome = run(order(document("22")), state)
 assert outcome.state == "awaiting", outcome

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from rules.host.snapshot import observe
-from rules.host.sockets import _cgroup_root, listening_sockets
-from rules.queue.surroundings import ListeningSocket
-from tests.kernel.namespace import Namespace, wait_until
+from dockerfw.host.observation import observe
+from dockerfw.host.sockets import _cgroup_root, listening_sockets
+from dockerfw.messages.surroundings import ListeningSocket
+from tests.rig.namespace import Namespace, wait_until
 
 pytestmark = pytest.mark.kernel
 
@@ -49,7 +49,7 @@ sys.stdin.read()
 AS_ROOT_WORKER = ("setpriv", "--bounding-set=-all,+net_admin,+net_raw", "--inh-caps=-all")
 LOOK = """
 import json
-from rules.host.snapshot import observe
+from dockerfw.host.observation import observe
 print(json.dumps([socket.to_json() for socket in observe("local").sockets]))
 """
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rules.host.undo import is_undone, undo_text
-from rules.netfilter.model import Ruleset
-from rules.netfilter.parse import parse_save
+from dockerfw.chains.undo import is_undone, undo_text
+from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.parse import parse_save
 
 
 def table(*lines: str, chains: tuple[str, ...] = ()) -> Ruleset:

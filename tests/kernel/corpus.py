@@ -9,7 +9,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kernel.namespace import Family
+from tests.rig.namespace import Family
 
 TARGET_CHAIN = "ELSEWHERE"
 IP_SET = "corpus"

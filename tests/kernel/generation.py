@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from tests.kernel.namespace import Namespace
+from tests.rig.namespace import Namespace
 
 _NETLINK_NETFILTER = 12
 _NLM_F_REQUEST = 1

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from rules.netfilter.document import Document
-from rules.netfilter.importing import import_save
-from rules.netfilter.parse import parse_save
-from rules.netfilter.plan import plan_changes
-from rules.netfilter.render import render_restore
-from rules.netfilter.state import loaded_matches
-from tests.kernel.namespace import FAMILIES, Backend, Namespace
+from dockerfw.chains.importing import import_save
+from dockerfw.chains.live_state import loaded_matches
+from dockerfw.chains.plan import plan_changes
+from dockerfw.chains.render import render_restore
+from dockerfw.document.document import Document
+from dockerfw.iptables.parse import parse_save
 from tests.kernel.test_roundtrip import apply, plan, see
-from tests.netfilter.documents import document
+from tests.rig.documents import document
+from tests.rig.namespace import FAMILIES, Backend, Namespace
 from tests.scenarios.hosts import FOLDER
 
 pytestmark = pytest.mark.kernel

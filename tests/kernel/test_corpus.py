@@ -8,13 +8,13 @@ from functools import cache
 
 import pytest
 
-from rules.netfilter.canonical import canonical_rule
-from rules.netfilter.model import Match, Option, Rule, Ruleset, Target
-from rules.netfilter.parse import parse_save, print_save_bytes
-from rules.netfilter.replay import parse_restore
-from rules.netfilter.tokens import quote_token
+from dockerfw.iptables.canonical import canonical_rule
+from dockerfw.iptables.model import Match, Option, Rule, Ruleset, Target
+from dockerfw.iptables.parse import parse_save, print_save_bytes
+from dockerfw.iptables.replay import parse_restore
+from dockerfw.iptables.tokens import quote_token
 from tests.kernel.corpus import IP_SET, TARGET_CHAIN, Sample, samples
-from tests.kernel.namespace import Backend, Family, Namespace, iptables_program, why_unavailable
+from tests.rig.namespace import Backend, Family, Namespace, iptables_program, why_unavailable
 
 pytestmark = pytest.mark.kernel
 

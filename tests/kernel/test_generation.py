@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.kernel.generation import generation
-from tests.kernel.namespace import FAMILIES, Namespace
+from tests.rig.namespace import FAMILIES, Namespace
 
 pytestmark = [
     pytest.mark.kernel,

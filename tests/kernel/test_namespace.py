@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.namespace import Backend, CommandError, Family, Namespace, join_namespaces
+from tests.rig.namespace import Backend, CommandError, Family, Namespace, join_namespaces
 
 pytestmark = pytest.mark.kernel
 

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from rules.netfilter.document import Document
-from rules.netfilter.model import Ruleset
-from rules.netfilter.parse import parse_save
-from rules.netfilter.plan import Plan, plan_changes
-from rules.netfilter.protocols import PROTOCOL_NAMES
-from rules.netfilter.rehearsal import rehearsal_text
-from rules.netfilter.render import render_restore
-from rules.netfilter.state import kernel_state, loaded_matches, rule_counters
-from tests.kernel.namespace import BACKENDS, FAMILIES, Backend, Family, Namespace
-from tests.netfilter.documents import document, documents
+from dockerfw.chains.live_state import kernel_state, loaded_matches, rule_counters
+from dockerfw.chains.plan import Plan, plan_changes
+from dockerfw.chains.rehearsal import rehearsal_text
+from dockerfw.chains.render import render_restore
+from dockerfw.document.document import Document
+from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.parse import parse_save
+from dockerfw.iptables.protocols import PROTOCOL_NAMES
+from tests.rig.documents import document, documents
+from tests.rig.namespace import BACKENDS, FAMILIES, Backend, Family, Namespace
 from tests.scenarios import hosts
 
 pytestmark = pytest.mark.kernel

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from rules.netfilter.errors import ParseError
-from rules.netfilter.model import OtherLine, Rule
-from rules.netfilter.parse import parse_save, print_save_bytes
-from tests.kernel.namespace import Backend, Family, Namespace
+from dockerfw.iptables.errors import ParseError
+from dockerfw.iptables.model import OtherLine, Rule
+from dockerfw.iptables.parse import parse_save, print_save_bytes
+from tests.rig.namespace import Backend, Family, Namespace
 
 pytestmark = pytest.mark.kernel
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from rules.netfilter.canonical import canonical_rule
-from rules.netfilter.errors import ParseError
-from rules.netfilter.model import Rule
-from rules.netfilter.parse import parse_restore, parse_save
-from tests.kernel.namespace import Backend, CommandError, Family, Namespace
+from dockerfw.iptables.canonical import canonical_rule
+from dockerfw.iptables.errors import ParseError
+from dockerfw.iptables.model import Rule
+from dockerfw.iptables.parse import parse_restore, parse_save
+from tests.rig.namespace import Backend, CommandError, Family, Namespace
 
 pytestmark = pytest.mark.kernel
 

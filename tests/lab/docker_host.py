@@ -2,8 +2,8 @@
 
 The daemon and all that it starts live in a process and a mount namespace whose first process is ours, so
 ending that one process ends every container, shim and mount. It is this machine's own, or that of a tree of
-another release (tests/trees.py), with that release's iptables. It never pulls an image: the only one is made
-from busybox.
+another release (tests/rig/trees.py), with that release's iptables. It never pulls an image: the only one is
+made from busybox.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.kernel.namespace import (
+from tests.rig.namespace import (
     BACKENDS,
     FAMILIES,
     Backend,
@@ -27,7 +27,7 @@ from tests.kernel.namespace import (
     iptables_program,
     wait_until,
 )
-from tests.trees import entered
+from tests.rig.trees import entered
 
 BUSYBOX = Path("/bin/busybox")
 IMAGE = "bb:1"

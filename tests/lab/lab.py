@@ -14,17 +14,19 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from rules.host.answers import carry_out
-from rules.host.apply import Apply
-from rules.host.clock import utc_now
-from rules.host.state import StateDirectory
-from rules.netfilter.document import digest, parse_document, to_json_object
-from rules.netfilter.model import Ruleset
-from rules.netfilter.parse import parse_save
-from rules.netfilter.plan import Plan, plan_changes
-from rules.netfilter.state import loaded_matches
-from rules.queue.orders import Answer, Order, Outcome
-from tests.kernel.namespace import (
+from dockerfw.agent.apply import Apply
+from dockerfw.chains.live_state import loaded_matches
+from dockerfw.chains.plan import Plan, plan_changes
+from dockerfw.document.document import digest, parse_document, to_json_object
+from dockerfw.host.clock import utc_now
+from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.parse import parse_save
+from dockerfw.messages.orders import Answer, Order, Outcome
+from dockerfw.store.state import StateDirectory
+from dockerfw.window.answers import carry_out
+from tests.lab.docker_host import DockerHost
+from tests.lab.network import Verdict
+from tests.rig.namespace import (
     FAMILIES,
     Backend,
     CommandError,
@@ -33,8 +35,6 @@ from tests.kernel.namespace import (
     join_namespaces,
     wait_until,
 )
-from tests.lab.docker_host import DockerHost
-from tests.lab.network import Verdict
 
 EXTERNAL = "ens33"
 HOST = "192.0.2.1"

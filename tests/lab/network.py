@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Literal
 
-from tests.kernel.namespace import Namespace
+from tests.rig.namespace import Namespace
 
 # What became of an attempt to connect: "prohibited" is the refusal of a firewall that rejects, "closed" the
 # reset of a host where nobody listens, "silent" no answer at all within the time.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kernel.namespace import FAMILIES, wait_until
 from tests.lab.documents import allow, document
 from tests.lab.lab import CLIENT, HOST, HOST_6, Lab
 from tests.lab.network import fetch, listening, try_port
+from tests.rig.namespace import FAMILIES, wait_until
 
 pytestmark = pytest.mark.lab
 

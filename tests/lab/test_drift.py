@@ -11,21 +11,21 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from rules.host import lookout as lookout_module
-from rules.host.lookout import Lookout
-from rules.host.state import StateDirectory
-from rules.netfilter.drift import Drift
-from rules.netfilter.model import Family
-from rules.netfilter.parse import parse_save
-from rules.queue.console import ConsoleEvent
-from rules.queue.kept import drift_of
-from rules.queue.snapshots import Snapshot
+from dockerfw.agent import drift_monitor as lookout_module
+from dockerfw.agent.drift_monitor import Lookout
+from dockerfw.chains.drift import Drift
+from dockerfw.iptables.model import Family
+from dockerfw.iptables.parse import parse_save
+from dockerfw.messages.confirmed import drift_of
+from dockerfw.messages.events import ConsoleEvent
+from dockerfw.messages.snapshots import Snapshot
+from dockerfw.store.state import StateDirectory
 from tests.kernel.generation import generation
-from tests.kernel.namespace import FAMILIES, wait_until
 from tests.lab.documents import allow, document
 from tests.lab.held import held_back
 from tests.lab.lab import HOST, Lab
 from tests.lab.network import fetch, try_port
+from tests.rig.namespace import FAMILIES, wait_until
 
 pytestmark = pytest.mark.lab
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kernel.namespace import wait_until
 from tests.lab.documents import allow, document
 from tests.lab.lab import CLIENT, HOST, Lab
 from tests.lab.network import fetch, listening, try_port
+from tests.rig.namespace import wait_until
 
 pytestmark = pytest.mark.lab
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.namespace import FAMILIES, CommandError
 from tests.lab.documents import allow, document
 from tests.lab.lab import CLIENT, HOST, STRANGER, Lab
 from tests.lab.network import fetch, try_port
+from tests.rig.namespace import FAMILIES, CommandError
 
 pytestmark = pytest.mark.lab
 

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from rules.host.snapshot import observe
-from rules.netfilter.model import Family
-from rules.netfilter.simulation.exposure import Row, expose, external_interfaces
-from rules.netfilter.simulation.offers import offers_of
-from rules.netfilter.simulation.question import Question, read_question
-from rules.netfilter.simulation.simulate import Prepared, prepare, simulate
-from rules.queue.sight import listening_of, surroundings_of
-from rules.queue.snapshots import Snapshot
-from tests.kernel.namespace import FAMILIES, wait_until
+from dockerfw.host.observation import observe
+from dockerfw.iptables.model import Family
+from dockerfw.messages.sight import listening_of, surroundings_of
+from dockerfw.messages.snapshots import Snapshot
+from dockerfw.reach.exposure import Row, expose, external_interfaces
+from dockerfw.reach.offers import offers_of
+from dockerfw.reach.question import Question, read_question
+from dockerfw.simulation.simulate import Prepared, prepare, simulate
 from tests.lab.documents import allow, document
 from tests.lab.lab import (
     CLIENT,
@@ -30,6 +29,7 @@ from tests.lab.lab import (
     Lab,
 )
 from tests.lab.network import try_port
+from tests.rig.namespace import FAMILIES, wait_until
 
 pytestmark = pytest.mark.lab
 

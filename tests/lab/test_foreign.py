@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kernel.namespace import FAMILIES, Family
 from tests.lab.documents import allow, document
 from tests.lab.lab import CLIENT, HOST, NEIGHBOUR, STRANGER, Lab
 from tests.lab.network import fetch, listening, try_port
+from tests.rig.namespace import FAMILIES, Family
 
 pytestmark = pytest.mark.lab
 

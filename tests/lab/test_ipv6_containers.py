@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from rules.netfilter.plan_warnings import docker_user_jumped
-from rules.netfilter.state import loaded_matches
+from dockerfw.chains.live_state import loaded_matches
+from dockerfw.chains.warnings import docker_user_jumped
 from tests.lab.documents import allow, document
 from tests.lab.lab import CLIENT_6, HOST_6, NEIGHBOUR_6, Lab
 from tests.lab.network import fetch, listening, try_port

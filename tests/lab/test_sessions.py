@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from rules.host.snapshot import observe
-from rules.queue.session_groups import SessionGroup
-from tests.kernel.namespace import wait_until
+from dockerfw.host.observation import observe
+from dockerfw.messages.session_groups import SessionGroup
 from tests.lab.docker_host import IMAGE
 from tests.lab.documents import allow, document
 from tests.lab.lab import CLIENT, CLIENT_6, EXTERNAL, HOST, HOST_6, NEIGHBOUR, Lab
 from tests.lab.network import ask, connect, listening, try_port
+from tests.rig.namespace import wait_until
 
 pytestmark = pytest.mark.lab
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from rules.host.snapshot import observe
-from rules.queue.snapshots import Snapshot
-from rules.queue.surroundings import ContainerPort
-from tests.kernel.namespace import wait_until
+from dockerfw.host.observation import observe
+from dockerfw.messages.snapshots import Snapshot
+from dockerfw.messages.surroundings import ContainerPort
 from tests.lab.lab import Lab
+from tests.rig.namespace import wait_until
 
 pytestmark = pytest.mark.lab
 

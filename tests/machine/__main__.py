@@ -12,7 +12,7 @@ from tests.machine.machine import Machine
 from tests.machine.older import lay_down
 from tests.machine.story import Story
 from tests.machine.tree import SUITES, MachineError, build_tree
-from tests.trees import TreeError
+from tests.rig.trees import TreeError
 
 NEEDED = {"systemd-nspawn": "systemd-container", "debootstrap": "debootstrap", "nsenter": "util-linux"}
 

@@ -22,7 +22,7 @@ from tests.machine.groups import Groups
 from tests.machine.layers import changed_files
 from tests.machine.tree import MachineError, copy_clone, run
 from tests.machine.world import World
-from tests.trees import run_inside
+from tests.rig.trees import run_inside
 
 SECONDS = 120.0
 # In the order in which unshare is told of them.

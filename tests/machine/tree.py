@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.trees import tree
+from tests.rig.trees import tree
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a server has anyway; what dockerfw needs comes when it is installed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.kernel.namespace import FAMILIES, Backend, Family, Namespace
+from tests.rig.namespace import FAMILIES, Backend, Family, Namespace
 
 FOLDER = Path(__file__).parent
 

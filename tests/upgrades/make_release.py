@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.kernel.namespace import wait_until
+from tests.rig.namespace import wait_until
 from tests.upgrades.visitor import Visitor
 
 ROOT = Path(__file__).parents[2]

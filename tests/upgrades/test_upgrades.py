@@ -18,12 +18,9 @@ from scripts.stack.redis_users import main as renew_users
 from scripts.stack.redis_users import redis_url
 from tests.backup.installation import RELEASES, ROOT, Installation, released
 from tests.browser.stack import Stack
-from tests.kernel.conftest import _namespaces_work, make_namespace, namespace
-from tests.kernel.namespace import Namespace
-from tests.queue.redis_with_users import redis_with_users
+from tests.rig.namespace import Namespace
+from tests.rig.redis_with_users import redis_with_users
 from tests.upgrades.visitor import Visitor
-
-__all__ = ["_namespaces_work", "make_namespace", "namespace"]
 
 ALL = sorted(path.name for path in RELEASES.iterdir())
 

@@ -7,12 +7,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from dockerfw.messages.orders import CLERK_QUEUE
+from dockerfw.worker.worker import LockedWorker
 from dockerfw_site.environment import read_environment
 from dockerfw_site.presence import take_part
-from rules.queue import clerk
-from rules.queue.client import worker_connection
-from rules.queue.orders import CLERK_QUEUE
-from rules.queue.worker import LockedWorker
+from rules.applying import clerk
+from rules.link.client import worker_connection
 
 
 class Command(BaseCommand):

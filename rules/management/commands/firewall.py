@@ -17,9 +17,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
 
+from dockerfw.streams import InputError, Output
+from dockerfw.version import VERSION
 from dockerfw_site.errors import no_room
-from dockerfw_site.version import VERSION
-from rules.command_line.streams import InputError, Output
 
 VERBS = {
     "parse": ("files", "parse", "print a save as JSON, or give it back as text"),
@@ -98,8 +98,8 @@ class Command(BaseCommand):
 
 
 def _run(chosen: argparse.Namespace, output: Output) -> int:
-    from rules.netfilter.errors import NetfilterError
-    from rules.services.errors import Invalid, NotFound, ServiceError
+    from dockerfw.iptables.errors import NetfilterError
+    from rules.pages.errors import Invalid, NotFound, ServiceError
 
     try:
         return int(_verb(chosen)(chosen, output))

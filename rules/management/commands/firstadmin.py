@@ -7,8 +7,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from rules.services.errors import ServiceError
-from rules.services.setup import first_admin_link_create
+from rules.accounts.setup_services import first_admin_link_create
+from rules.pages.errors import ServiceError
 
 
 class Command(BaseCommand):

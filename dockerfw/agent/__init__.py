@@ -1,0 +1,1 @@
+"""The root process and its jobs: apply, observe, heal, panic. Its command line."""

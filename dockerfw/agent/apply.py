@@ -1,0 +1,389 @@
+"""Load one revision on this host and open its window, or leave the kernel as it was and say what failed.
+
+Owns the order of the steps until the window is open; how it ends is for `window`. An order is checked here
+from scratch, whoever sent it: the worst that a valid order can do is to load a valid document. It must not
+know about Redis, jobs or databases.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dockerfw.agent.expected import Unexpected, check_loaded
+from dockerfw.chains.plan import plan_changes
+from dockerfw.chains.render import render_restore
+from dockerfw.document.document import Document, digest, parse_document
+from dockerfw.document.words import counted
+from dockerfw.host.backend import find_backend
+from dockerfw.host.clock import boot_id, boottime, utc_now
+from dockerfw.host.files import LockedOut
+from dockerfw.host.hooks import reached
+from dockerfw.host.loading import (
+    NotPutBack,
+    RestoreFailed,
+    load,
+    put_back,
+    read_rulesets,
+    rehearse,
+    saves_or_fail,
+)
+from dockerfw.host.runner import CommandFailed
+from dockerfw.host.space import no_room_words
+from dockerfw.iptables.errors import NetfilterError
+from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.parse import parse_save
+from dockerfw.messages.orders import Failure, Loaded, Order, Outcome, OutcomeState, Step, why_expired
+from dockerfw.messages.snapshots import FAMILIES, Backend, Family
+from dockerfw.store.records import UndoRecord, WindowRecord
+from dockerfw.store.state import Begun, StateDirectory, StateError
+from dockerfw.window.watchdog_start import NoWatchdog, Watch
+from dockerfw.window.window import AWAITING_EVENT, FINAL_EVENT, awaiting, end_if_due, waiting_words
+
+logger = logging.getLogger("dockerfw.apply")
+
+MAX_DETAIL = 3500
+# Longer than both families' loads and the reading back may take; then the watchdog ends the apply.
+LOADING_SECONDS = 60.0
+# What asking for expectations may take on top, of thousands of rules on a busy host.
+EXPECTING_SECONDS = 60.0
+
+
+class Refused(Exception):  # noqa: N818 - it states a fact
+    """An order is not one that this host carries out now; the text says why."""
+
+
+EXPECTED = (
+    Refused,
+    Unexpected,
+    NetfilterError,
+    CommandFailed,
+    RestoreFailed,
+    NotPutBack,
+    NoWatchdog,
+    LockedOut,
+    StateError,
+    OSError,
+)
+# Their text is for people as it is.
+SAYS_IT_ALL = (Refused, Unexpected, NetfilterError, NotPutBack, NoWatchdog, LockedOut, StateError)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The backend in use and what both families' tables hold in it."""
+
+    backend: Backend
+    rulesets: Mapping[Family, Ruleset]
+    saves: Mapping[Family, bytes]
+
+
+class Apply:
+    """One attempt to load one revision; `run` it once.
+
+    `tell` gets an outcome whenever a step begins, and must not raise. `settle` gets the last one, and has to
+    keep it for good before it returns; when it raises OSError the apply fails and is undone. `window_seconds`
+    is for tests, which cannot wait as long as an order must allow. Docker is asked for the containers that
+    expectations name over `docker_socket`, where that is given.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        *,
+        host: str,
+        state: StateDirectory,
+        tell: Callable[[Outcome], None],
+        settle: Callable[[Outcome], None],
+        window_seconds: int | None = None,
+        docker_socket: Path | None = None,
+    ) -> None:
+        self._order = order
+        self._seconds = window_seconds or order.confirm_seconds
+        self._host = host
+        self._state = state
+        self._docker_socket = docker_socket
+        self._tell = tell
+        self._settle = settle
+        self._steps: list[Step] = []
+        self._event = 0
+        self._window: WindowRecord | None = None
+        self._before: Seen | None = None
+        self.after: Seen | None = None
+
+    def run(self) -> Outcome:
+        """Go through all steps and return the last outcome: awaiting or failed. Never raises Exception."""
+        with contextlib.ExitStack() as stack:
+            try:
+                return self._go(stack)
+            # Also for what nobody thought of: the kernel must not be left half way.
+            except Exception as error:
+                if not isinstance(error, EXPECTED):
+                    logger.exception("apply %s met something unforeseen", self._order.apply)
+                return self._fail(error)
+
+    def _go(self, stack: contextlib.ExitStack) -> Outcome:
+        with self._step("lock"):
+            self._state.prepare()
+            stack.enter_context(self._state.lock())
+            self._end_the_last()
+        with self._step("validate") as say:
+            document = self._validate()
+            self._state.write_begun(Begun(self._order.sequence, self._order.apply))
+            say(f"revision {self._order.revision}, {counted(len(document.rules), 'rule')}")
+        # It starts while the next steps run, and is let go before the lock is.
+        watch = Watch(self._state)
+        stack.callback(watch.let_go)
+        with self._step("snapshot") as say:
+            before = self._before = look()
+            say(f"backend {before.backend}")
+        restores = self._render(document, before)
+        with self._step("rehearse") as say:
+            rehearse(before.backend, before.rulesets, restores)
+            say("loaded in a scratch network namespace")
+        with self._step("watchdog") as say:
+            self._open_window(document, before, restores)
+            watch.arm(self._order.apply)
+            say(f"without an answer the rules from before come back after {self._seconds} s")
+        self._load(before, restores)
+        with self._step("read-back"):
+            after = self.after = self._read_back(document, before.backend)
+        with self._step("expectations") as say:
+            say(
+                check_loaded(
+                    document,
+                    after.backend,
+                    after.rulesets,
+                    after.saves,
+                    override=self._order.override,
+                    docker_socket=self._docker_socket,
+                )
+            )
+        return self._report()
+
+    def _end_the_last(self) -> None:
+        """Bring an earlier apply to its end if it is due, and refuse this one if it is not."""
+        end_if_due(self._state)
+        waiting = self._state.read_window()
+        if waiting is not None:
+            raise Refused(f"{waiting_words(waiting)}. Keep it or roll it back first")
+
+    def _validate(self) -> Document:
+        order = self._order
+        if order.host != self._host:
+            raise Refused(f"the order is for the host {order.host!r}; this is {self._host!r}")
+        why = why_expired(order.issued_at, datetime.now(UTC))
+        if why is not None:
+            raise Refused(f"the order is not carried out: {why}. Order it again")
+        last = self._state.last_begun()
+        if order.sequence <= last.sequence:
+            raise Refused(
+                f"the order's sequence number {order.sequence} is not above {last.sequence}, the last one"
+                " that this host let in: it is old, or was sent twice"
+            )
+        document = parse_document(order.document)
+        found = digest(document)
+        if found != order.digest:
+            raise Refused(f"the document's digest is {found}, and the order says {order.digest}")
+        return document
+
+    def _render(self, document: Document, before: Seen) -> dict[Family, str]:
+        return {
+            family: render_restore(
+                document,
+                family,
+                live=before.rulesets[family],
+                revision=self._order.revision,
+                counters=True,
+            )
+            for family in before.rulesets
+        }
+
+    def _load(self, before: Seen, restores: Mapping[Family, str]) -> None:
+        for family in FAMILIES:
+            with self._step(f"load-ipv{family}") as say:
+                if family not in restores:
+                    say("this kernel has no IPv6: there is nothing to load and nothing to refuse")
+                    continue
+                load(before.backend, family, restores[family])
+                reached(f"loaded-ipv{family}")
+
+    def _open_window(self, document: Document, before: Seen, restores: Mapping[Family, str]) -> None:
+        now = boottime()
+        window = WindowRecord(
+            apply=self._order.apply,
+            host=self._host,
+            event=AWAITING_EVENT,
+            revision=self._order.revision,
+            digest=self._order.digest,
+            phase="loading",
+            seconds=self._seconds,
+            opened=now,
+            deadline=now + LOADING_SECONDS + (EXPECTING_SECONDS if document.expectations else 0.0),
+            boot=boot_id(),
+            steps=tuple(self._steps[:-1]),
+            end_sessions=self._order.end_sessions,
+        )
+        undo = UndoRecord(
+            apply=self._order.apply,
+            backend=before.backend,
+            document=dict(self._order.document),
+            saves={family: _text(save) for family, save in before.saves.items()},
+            restores=restores,
+        )
+        self._window = window
+        self._state.open_window(window, undo)
+        reached("window-written")
+
+    def _read_back(self, document: Document, backend: Backend) -> Seen:
+        after = look(backend)
+        plan = plan_changes(document, after.rulesets, revision=self._order.revision)
+        if not plan.empty:
+            wrong = [f"IPv{family}" for family, part in plan.families.items() if not part.empty]
+            raise Refused(
+                f"the kernel does not hold what was loaded: {' and '.join(wrong) or 'the label'} differ when"
+                " read back. Somebody else may have changed the rules at the same moment"
+            )
+        return after
+
+    def _report(self) -> Outcome:
+        assert self._window is not None
+        with self._step("report"):
+            done = replace(self._steps[-1], state="done")
+            now = boottime()
+            window = replace(
+                self._window,
+                phase="awaiting",
+                opened=now,
+                deadline=now + self._seconds,
+                steps=(*self._steps[:-1], done),
+            )
+            outcome = awaiting(window)
+            self._settle(outcome)
+            reached("report-settled")
+            # From here on the window is open: whatever dies now, only an answer or the deadline closes it.
+            self._state.write_window(window)
+        return outcome
+
+    def _fail(self, error: Exception) -> Outcome:
+        failure = describe_failure(self._steps[-1].name if self._steps else "lock", error)
+        no_room = no_room_words(self._state.path, error)
+        summary, put_back_again = self._way_back(no_room or failure.summary)
+        if self._window is not None:
+            # It may have been told that the window is open.
+            self._event = FINAL_EVENT
+        outcome = self._outcome("failed", error=replace(failure, summary=summary))
+        try:
+            self._settle(outcome)
+            reached("fail-settled")
+            if self._window is not None and put_back_again:
+                self._state.close_window()
+        except OSError as disk:
+            logger.error("the outcome of apply %s could not be kept: %s", self._order.apply, disk)
+            self._tell(outcome)
+        return outcome
+
+    def _way_back(self, summary: str) -> tuple[str, bool]:
+        """Undo what was done; return the summary with what the kernel holds now, and whether that worked."""
+        if self._window is None or self._before is None or not self._loading():
+            return f"{summary}. Nothing was changed in the kernel."[:MAX_DETAIL], True
+        try:
+            undo = self._state.read_undo()
+            if undo is None or undo.apply != self._order.apply:
+                raise StateError("the way back is gone from the state directory")
+            put_back(undo.backend, self._before.rulesets, undo.restores)
+        except (CommandFailed, RestoreFailed, NotPutBack, NetfilterError, StateError, OSError) as error:
+            logger.error("apply %s could not be undone: %s", self._order.apply, error)
+            return (
+                f"{summary}. Putting back what was there before failed too: {error}. The watchdog tries"
+                " again until it works; until then look at the live page"
+            )[:MAX_DETAIL], False
+        return f"{summary}. The rules that were there before are in force again."[:MAX_DETAIL], True
+
+    def _loading(self) -> bool:
+        return any(step.name.startswith("load-") for step in self._steps)
+
+    def _outcome(
+        self,
+        state: OutcomeState,
+        *,
+        steps: tuple[Step, ...] | None = None,
+        error: Failure | None = None,
+        loaded: Loaded | None = None,
+    ) -> Outcome:
+        return Outcome(
+            apply=self._order.apply,
+            host=self._host,
+            event=self._event,
+            state=state,
+            at=utc_now(),
+            steps=tuple(self._steps) if steps is None else steps,
+            error=error,
+            loaded=loaded,
+        )
+
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[Callable[[str], None]]:
+        began = time.monotonic()
+        detail = ""
+
+        def say(text: str) -> None:
+            nonlocal detail
+            detail = text
+
+        self._steps.append(Step(name, "running", utc_now(), 0.0, ""))
+        self._tell(self._outcome("loading"))
+        self._event += 1
+        try:
+            yield say
+            reached(f"after-{name}")
+        except BaseException:
+            self._steps[-1] = replace(self._steps[-1], state="failed", seconds=_since(began))
+            raise
+        self._steps[-1] = replace(self._steps[-1], state="done", seconds=_since(began), detail=detail)
+
+
+def look(backend: Backend | None = None) -> Seen:
+    """Read and parse both families' saves. Raises CommandFailed and ParseError."""
+    if backend is None:
+        backend, results = find_backend()
+        saves = saves_or_fail(results)
+        return Seen(backend, {family: parse_save(save) for family, save in saves.items()}, saves)
+    rulesets, saves = read_rulesets(backend)
+    return Seen(backend, rulesets, saves)
+
+
+def describe_failure(step: str, error: Exception) -> Failure:
+    """Say what failed, with the command's words and the generated line where there is one."""
+    refused = error if isinstance(error, RestoreFailed) else None
+    command = refused.failure if refused else error if isinstance(error, CommandFailed) else None
+    if refused is not None:
+        summary = f"IPv{refused.family}: {refused.failure.command[0]} {refused.failure.reason}"
+    elif command is not None:
+        summary = f"{command.command[0]} {command.reason}"
+    elif isinstance(error, SAYS_IT_ALL):
+        summary = str(error)
+    else:
+        summary = f"{type(error).__name__}: {error}"
+    return Failure(
+        step=step,
+        summary=summary[:MAX_DETAIL].rstrip("."),
+        command=tuple(word[:4000] for word in command.command) if command else None,
+        exit_status=command.exit_status if command else None,
+        stderr=command.stderr[:16_000] if command else "",
+        line_number=refused.line.number if refused and refused.line else None,
+        line=refused.line.text[:4000] if refused and refused.line else None,
+    )
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 4)
+
+
+def _text(save: bytes) -> str:
+    return save.decode("utf-8", "surrogateescape")

@@ -1,0 +1,123 @@
+"""The verbs for root on the host's own console: panic and release.
+
+They go straight to the kernel, so they work when Redis, the database and the root worker are gone. This is
+the one module of the web side's package that reaches `rules.host`; it must not touch the database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+from uuid import uuid4
+
+from dockerfw.agent import panic as host
+from dockerfw.agent.event_journal import console_write
+from dockerfw.chains.panic import Network
+from dockerfw.host.clock import utc_now
+from dockerfw.messages.events import ConsoleEvent, Verb
+from dockerfw.store.state import StateDirectory
+from dockerfw.streams import InputError, Output
+from dockerfw_site.environment import read_environment
+
+BACK_AGAIN = "Until a reboot, which loads the confirmed revision."
+
+
+def panic(options: argparse.Namespace, output: Output) -> int:
+    """Refuse everything but loopback and the addresses allowed, or with --off end that; 1 when not done."""
+    _check_root()
+    if options.off:
+        if options.allow:
+            raise InputError("--off takes no --allow")
+        return _do("panic-off", "the panic is over", output)
+    allowed = [_network(text) for text in options.allow]
+    _check_own_session(allowed)
+    named = " and ".join(map(str, allowed))
+    done = f"refused is everything but loopback{f', {named}' if named else ''}"
+    return _do("panic", done, output, allowed)
+
+
+def release(options: argparse.Namespace, output: Output) -> int:
+    """Take dockerfw's anchors out of the kernel; 1 when not done."""
+    _check_root()
+    return _do("release", "dockerfw refuses nothing any more", output)
+
+
+def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ()) -> int:
+    environment = read_environment()
+    state = StateDirectory(environment.state_dir)
+    try:
+        done = {
+            "panic": lambda: host.panic(state, allowed),
+            "panic-off": lambda: host.calm(state),
+            "release": lambda: host.release(state),
+        }[verb]()
+    except host.NotDone as error:
+        output.note(f"not done: {error}")
+        return 1
+    lines = [
+        _sentence(words) if done.changed else "There was nothing to do.",
+        *_undo(verb, done, environment.command),
+    ]
+    if done.changed:
+        event = ConsoleEvent(str(uuid4()), environment.host, verb, _who(), utc_now(), _sentence(words)[:8000])
+        try:
+            console_write(state.journal, event)
+        except OSError as error:
+            output.note(f"this will be missing in the audit log: {error}")
+    for note in done.notes:
+        output.note(note)
+    if output.as_json:
+        output.json({"verb": verb, "changed": done.changed, "notes": done.notes, "undo": done.undo})
+    else:
+        for line in lines:
+            output.line(line)
+    return 0
+
+
+def _undo(verb: str, done: host.Done, command: str) -> list[str]:
+    if verb == "panic":
+        return [f"To end it: {command} panic --off. {BACK_AGAIN}"]
+    if verb == "release" and done.changed:
+        return [f"{BACK_AGAIN} To undo it, apply any revision, or:", *(f"  {line}" for line in done.undo)]
+    return []
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _check_root() -> None:
+    if os.geteuid() != 0:
+        raise InputError("this changes the kernel's rules and needs root, on the host itself")
+
+
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise InputError(f"--allow {text}: not an address or a network such as 192.0.2.0/24") from None
+
+
+def _check_own_session(allowed: Sequence[Network]) -> None:
+    words = os.environ.get("SSH_CONNECTION", "").split()
+    if not words:
+        return
+    try:
+        client = ip_address(words[0].partition("%")[0])
+    except ValueError:
+        return
+    if not any(client in network for network in allowed):
+        raise InputError(f"this would end your own session: add --allow {client}")
+
+
+def _who() -> str:
+    for name in ("SUDO_USER", "LOGNAME"):
+        if found := os.environ.get(name, ""):
+            return f"{found[:100]} (console)"
+    try:
+        return f"{pwd.getpwuid(os.getuid()).pw_name} (console)"
+    except KeyError:
+        return f"uid {os.getuid()} (console)"

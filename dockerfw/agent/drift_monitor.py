@@ -1,0 +1,249 @@
+"""The lookout: looks at the host again and again, and tells when it stops holding the revision kept last.
+
+Owns what is told, once for each change, and when anchors are put back: only where the document says so, only
+while nobody else changes rules, and not for ever against somebody who takes them away again. What is told is
+on disk before it is remembered as told. It must not know about Redis.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import UUID
+
+from dockerfw.agent.heal import Healed, heal_anchors
+from dockerfw.chains.drift import Drift
+from dockerfw.document.document import digest
+from dockerfw.host.backend import Saves
+from dockerfw.host.clock import boot_id, boottime, utc_now
+from dockerfw.host.files import LockedOut, locked, write_durably
+from dockerfw.host.observation import observe
+from dockerfw.iptables.errors import NetfilterError
+from dockerfw.iptables.parse import parse_save
+from dockerfw.iptables.tokens import printable
+from dockerfw.messages.confirmed import Kept, drift_of
+from dockerfw.messages.events import ConsoleEvent, Verb
+from dockerfw.messages.snapshots import Backend, Snapshot
+from dockerfw.store.bootfiles import boot_apply
+from dockerfw.store.confirmed import Confirmed, SeenRecord, read_confirmed, read_seen
+from dockerfw.store.records import StateError
+from dockerfw.store.state import StateDirectory
+
+logger = logging.getLogger("dockerfw.lookout")
+
+ACTOR = "root worker"
+# Somebody in the middle of a reload gets so long to come to its end before anchors are put back.
+SETTLE_SECONDS = 1.0
+# Who takes the anchors away more often than this is not fought any longer, for a while.
+MOST_HEALS = 3
+HEALS_WITHIN_SECONDS = 600.0
+REST_SECONDS = 3600.0
+MOST_LINES = 40
+MAX_DETAIL = 7900
+
+EXPECTED = (StateError, NetfilterError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """One look: the snapshot, the revision kept last, and the drift, None when nobody can say."""
+
+    snapshot: Snapshot
+    confirmed: Confirmed | None = None
+    drift: Drift | None = None
+
+
+class Lookout:
+    """Looks at one host; `tell` keeps an event until it is delivered, and raises OSError when it cannot."""
+
+    def __init__(
+        self,
+        state: StateDirectory,
+        *,
+        host: str,
+        tell: Callable[[ConsoleEvent], None],
+        docker_socket: Path | None = None,
+    ) -> None:
+        self._state = state
+        self._host = host
+        self._tell = tell
+        self._docker_socket = docker_socket
+        self._known: Confirmed | None = None
+
+    def remember(self) -> None:
+        """Read the revision kept last, once for all looks in processes that are forked from now on."""
+        try:
+            self._known = self._confirmed()
+        except EXPECTED as error:
+            logger.warning("the revision kept last cannot be read: %s", error)
+
+    def _confirmed(self) -> Confirmed | None:
+        # What was kept under one apply's id never changes.
+        if self._known is not None and self._known.apply == boot_apply(self._state.boot):
+            return self._known
+        return read_confirmed(self._state.boot)
+
+    def look(self, *, seen: tuple[Backend, Saves] | None = None) -> Snapshot:
+        """Observe the host, tell what differs now and did not before, and return the snapshot.
+
+        Never raises: what cannot be told now is told at another look.
+        """
+        return self._look(seen).snapshot
+
+    def look_and_heal(self) -> Snapshot:
+        """Look, and put the anchors back if they alone differ and the document wants that."""
+        sight = self._look()
+        if not _wants_healing(sight):
+            return sight.snapshot
+        time.sleep(SETTLE_SECONDS)
+        again = self._look()
+        if again.confirmed is None or not _wants_healing(again):
+            return again.snapshot
+        try:
+            with self._memory() as path:
+                done = self._heal(again.confirmed, path)
+        except LockedOut:
+            done = False
+        except EXPECTED as error:
+            logger.warning("the anchors: %s", error)
+            done = True
+        return self._look().snapshot if done else again.snapshot
+
+    def _look(self, seen: tuple[Backend, Saves] | None = None) -> _Sight:
+        undisturbed = self._state.window_changed() is None
+        apply = boot_apply(self._state.boot)
+        snapshot = observe(self._host, seen=seen, docker_socket=self._docker_socket)
+        try:
+            confirmed = self._confirmed()
+            if confirmed is None:
+                return _Sight(snapshot)
+            with self._memory() as path:
+                record = self._record_of(confirmed, snapshot, path)
+                snapshot = replace(snapshot, kept=self._kept(confirmed, snapshot, record))
+                # While a window is open, and in the moment of its end, other rules are meant to be loaded.
+                same = apply == confirmed.apply == boot_apply(self._state.boot)
+                if not (undisturbed and same and self._state.window_changed() is None):
+                    return _Sight(snapshot, confirmed)
+                rulesets = {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
+                drift = drift_of(snapshot, rulesets, confirmed.document, confirmed.revision)
+                if not any(finding.code == "unread" for finding in drift.findings):
+                    self._notice(confirmed, drift, record, path)
+                return _Sight(snapshot, confirmed, drift)
+        except LockedOut:
+            return _Sight(snapshot)
+        except EXPECTED as error:
+            logger.warning("what differs from the confirmed revision is not known: %s", error)
+            return _Sight(snapshot)
+
+    def _memory(self) -> _Memory:
+        return _Memory(self._state.path)
+
+    def _record_of(self, confirmed: Confirmed, snapshot: Snapshot, path: Path) -> SeenRecord:
+        """Return what is remembered of this apply, and begin anew for another one."""
+        record = read_seen(path)
+        if record.apply != confirmed.apply or record.docker is None:
+            docker = tuple(sorted(snapshot.docker_backends))
+            record = SeenRecord(confirmed.apply, docker=docker, told=record.told, salt=record.salt)
+            write_durably(path, record.to_bytes())
+        return record
+
+    def _kept(self, confirmed: Confirmed, snapshot: Snapshot, record: SeenRecord) -> Kept:
+        before = {*(record.docker or ()), confirmed.backend}
+        moved = [backend for backend in snapshot.docker_backends if backend not in before]
+        return Kept(
+            revision=confirmed.revision,
+            digest=digest(confirmed.document),
+            backend=confirmed.backend,
+            docker_moved_to=moved[0] if moved else None,
+            rebooted=confirmed.boot != boot_id(),
+            released=self._state.released(),
+        )
+
+    def _notice(self, confirmed: Confirmed, drift: Drift, record: SeenRecord, path: Path) -> None:
+        if drift.mark == record.mark:
+            return
+        if drift.findings:
+            record = self._say("drift", drift_words(drift), record)
+        else:
+            words = f"The kernel holds revision {confirmed.revision} again, with its anchors first."
+            record = self._say("drift-gone", words, record)
+        write_durably(path, replace(record, mark=drift.mark).to_bytes())
+
+    def _heal(self, confirmed: Confirmed, path: Path) -> bool:
+        """Try to put the anchors back unless that was tried too often; say whether it was tried."""
+        record = read_seen(path)
+        now, boot = boottime(), boot_id()
+        heals = tuple(at for at in record.heals if record.boot == boot and now - at < REST_SECONDS)
+        if sum(1 for at in heals if now - at < HEALS_WITHIN_SECONDS) >= MOST_HEALS or (
+            heals and record.rests
+        ):
+            if not record.rests:
+                words = (
+                    f"Anchors were put back {MOST_HEALS} times, or that was tried, and are gone again. For"
+                    f" {REST_SECONDS / 60:.0f} minutes they are left alone. Find out who takes them away."
+                )
+                record = self._say("heal-rests", words, record)
+                write_durably(path, replace(record, rests=True).to_bytes())
+            return False
+        healed = heal_anchors(self._state, confirmed)
+        if healed is None:
+            return False
+        record = self._say(*_healing_words(confirmed, healed), record)
+        mark = record.mark if healed.problem else ""
+        record = replace(record, mark=mark, boot=boot, heals=(*heals, now), rests=False)
+        write_durably(path, record.to_bytes())
+        return True
+
+    def _say(self, verb: Verb, words: str, record: SeenRecord) -> SeenRecord:
+        """Tell an event; its id is the same if this is cut off before the record is written."""
+        seed = f"{record.salt} {record.told} {verb} {words}"
+        identifier = UUID(bytes=hashlib.sha256(seed.encode("utf-8", "replace")).digest()[:16], version=4)
+        self._tell(ConsoleEvent(str(identifier), self._host, verb, ACTOR, utc_now(), words))
+        logger.warning("%s: %s", verb, words.splitlines()[0])
+        return replace(record, told=record.told + 1)
+
+
+class _Memory:
+    """The file of what was seen and told, for one process at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "seen.json"
+        self._lock = locked(directory / "seen.lock", seconds=0.0)
+
+    def __enter__(self) -> Path:
+        self._lock.__enter__()
+        return self._path
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.__exit__(None, None, None)
+
+
+def drift_words(drift: Drift) -> str:
+    """Say what differs, who probably did it, and by which lines: for the audit."""
+    words = []
+    for finding in drift.findings:
+        words.append(printable(f"{finding.what} {finding.who}".strip()))
+        words += [f"  {line.sign} {printable(line.text)}" for line in finding.lines[:MOST_LINES]]
+        if len(finding.lines) > MOST_LINES:
+            words.append(f"  and {len(finding.lines) - MOST_LINES} more lines")
+    return "\n".join(words)[:MAX_DETAIL]
+
+
+def _wants_healing(sight: _Sight) -> bool:
+    return (
+        sight.confirmed is not None
+        and sight.drift is not None
+        and sight.drift.only_anchors
+        and sight.confirmed.document.settings.heal_anchors
+    )
+
+
+def _healing_words(confirmed: Confirmed, healed: Healed) -> tuple[Verb, str]:
+    before = drift_words(healed.drift)
+    if healed.problem:
+        return "heal-failed", f"The anchors could not be put back: {healed.problem}\n{before}"[:MAX_DETAIL]
+    return "heal", f"The anchors of revision {confirmed.revision} were put back.\n{before}"[:MAX_DETAIL]

@@ -1,0 +1,77 @@
+"""Put our anchors back where they belong, and nothing else, when they alone are gone or not first.
+
+Owns one try: with the lock, looked at afresh, rehearsed, loaded, read back. Whether it is wanted is the
+document's setting, and how often it may be tried the lookout's matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dockerfw.agent.apply import look
+from dockerfw.chains.drift import Drift, find_drift
+from dockerfw.chains.healing import anchors_text
+from dockerfw.host.backend import kernel_families
+from dockerfw.host.files import LockedOut
+from dockerfw.host.loading import RestoreFailed, load, rehearse
+from dockerfw.host.runner import CommandFailed
+from dockerfw.iptables.errors import NetfilterError
+from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.store.bootfiles import boot_apply
+from dockerfw.store.confirmed import Confirmed
+from dockerfw.store.state import StateDirectory, StateError
+
+EXPECTED = (CommandFailed, RestoreFailed, NetfilterError, StateError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """What became of a try: the drift that was met, and why it did not work, empty when it did."""
+
+    drift: Drift
+    problem: str = ""
+
+
+def heal_anchors(state: StateDirectory, confirmed: Confirmed) -> Healed | None:
+    """Put the anchors of the confirmed revision back; None when there is nothing to heal, or not now.
+
+    Not now: somebody loads rules, a window is open, the console has let go of the host or called a panic, or
+    more than the anchors differs.
+    """
+    try:
+        with state.lock(seconds=0.0):
+            if state.read_window() is not None or state.released():
+                return None
+            if boot_apply(state.boot) != confirmed.apply:
+                return None
+            return _heal(confirmed)
+    except LockedOut:
+        return None
+    except EXPECTED as error:
+        return Healed(Drift(), str(error))
+
+
+def _heal(confirmed: Confirmed) -> Healed | None:
+    before = look(confirmed.backend)
+    drift = _drift(confirmed, before.rulesets)
+    if not drift.only_anchors:
+        return None
+    texts = {
+        family: text
+        for family, live in before.rulesets.items()
+        if (text := anchors_text(confirmed.document.settings, live))
+    }
+    try:
+        rehearse(confirmed.backend, before.rulesets, texts)
+        # A family whose anchors are back stays so when the other one fails: that is right by itself.
+        for family, text in texts.items():
+            load(confirmed.backend, family, text)
+        left = _drift(confirmed, look(confirmed.backend).rulesets)
+    except EXPECTED as error:
+        return Healed(drift, str(error))
+    return Healed(drift, " ".join(finding.what for finding in left.findings))
+
+
+def _drift(confirmed: Confirmed, live: Mapping[Family, Ruleset]) -> Drift:
+    return find_drift(confirmed.document, confirmed.revision, live, families=kernel_families())

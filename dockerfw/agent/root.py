@@ -1,0 +1,146 @@
+"""The root worker's process: `python -m dockerfw.agent.root`.
+
+Owns start and end of the only process that may change the kernel's rules. It imports no Django and no
+database driver, refuses to unpickle, and goes on until SIGTERM or SIGINT.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from dockerfw.agent.afterboot import load_after_boot
+from dockerfw.agent.event_journal import and_console
+from dockerfw.agent.jobs import RootJobs
+from dockerfw.host.backend import BACKENDS
+from dockerfw.host.clock import boot_id
+from dockerfw.host.files import LockedOut
+from dockerfw.host.observation import iptables_version
+from dockerfw.host.privileges import drop_privileges
+from dockerfw.host.scratch import remove_leftovers
+from dockerfw.messages.orders import firewall_queue
+from dockerfw.store.interrupted import AGAIN, read_restoring
+from dockerfw.store.state import StateDirectory
+from dockerfw.window.supervisor import Minder
+from dockerfw.worker.entries import refuse_unpickling
+from dockerfw.worker.worker import LockedWorker
+from dockerfw_site.environment import Environment, SettingError, read_environment
+
+logger = logging.getLogger("dockerfw.root")
+
+IDLE_SECONDS = 5.0
+# While Redis hangs the worker looks after the open window no less often than this, so it is short.
+ANSWER_SECONDS = 1.5
+# An apply tells its steps as it goes: shorter still, since it waits for each.
+TELL_SECONDS = 1.0
+
+
+def main(*, window_seconds: int | None = None) -> int:
+    """Serve this host's queue; status 0 after a stop, 1 when it could not start, 2 for wrong settings.
+
+    `window_seconds` is for tests, which cannot wait as long as an order must allow.
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    refuse_unpickling()
+    os.umask(0o077)
+    try:
+        environment = read_environment()
+    except SettingError as error:
+        logger.error("%s", error)
+        return 2
+    try:
+        drop_privileges()
+    except OSError as error:
+        logger.error("the privileges that are not needed could not be given up: %s", error)
+        return 1
+    state = StateDirectory(environment.state_dir)
+    try:
+        state.prepare()
+        # A restore holds it as well: one that is seen now does not run any more.
+        with state.worker_lock():
+            if half_restored(environment, state):
+                return 1
+            serve(environment, state, window_seconds=window_seconds)
+    except LockedOut as error:
+        logger.error("a root worker for this state directory runs already: %s", error)
+        return 1
+    except OSError as error:
+        logger.error("the state directory %s cannot be used: %s", environment.state_dir, error)
+        return 1
+    return 0
+
+
+def half_restored(environment: Environment, state: StateDirectory) -> bool:
+    """Say, also to the journal, that a restore has not come to its end: nobody may serve then. OSError.
+
+    A boot loads what was kept last all the same: it is of one installation or the other, and whole.
+    """
+    left = read_restoring(state.path)
+    if left is None:
+        return False
+    # Restoring loads nothing; a boot does.
+    if environment.in_container and left.boot != boot_id():
+        load_after_boot(state)
+    logger.error("%s %s", left.words(state.path), AGAIN.format(command=environment.command))
+    return True
+
+
+def connect(url: str, *, seconds: float = ANSWER_SECONDS) -> Redis:
+    """Return a connection that gives up after `seconds` and never retries by itself: the worker does that."""
+    return Redis.from_url(
+        url, socket_connect_timeout=seconds, socket_timeout=seconds, retry=Retry(NoBackoff(), 0)
+    )
+
+
+def serve(environment: Environment, state: StateDirectory, *, window_seconds: int | None = None) -> None:
+    """Undo what was left half done, then serve until told to stop."""
+    connection = connect(environment.redis_url)
+    jobs = RootJobs(
+        host=environment.host,
+        state=state,
+        connection=connection,
+        telling=connect(environment.redis_url, seconds=TELL_SECONDS),
+        window_seconds=window_seconds,
+        docker_socket=environment.docker_socket,
+        observe_seconds=environment.observe_seconds,
+    )
+    jobs.introduce()
+    minder = Minder(state, closed=jobs.window_closed)
+    remove_leftovers()
+    try:
+        minder.start()
+    # Serving goes on: it is tried again all the time, and until it works the next apply says so.
+    except Exception as error:  # noqa: BLE001
+        logger.error("what an earlier root worker left half done could not be undone: %s", error)
+    if environment.in_container:
+        # There is no boot unit on the host, maybe.
+        load_after_boot(state)
+    for backend in BACKENDS:
+        iptables_version(backend)
+    worker = LockedWorker(
+        firewall_queue(environment.host),
+        connection=connection,
+        allowed=jobs.allowed(),
+        on_idle=and_console(jobs.idle, state.journal, connection, host=environment.host),
+        on_tick=minder.look,
+        on_crash=jobs.died,
+        on_chore=jobs.watch,
+        chore_seconds=environment.observe_seconds,
+        idle_seconds=IDLE_SECONDS,
+        alive=environment.alive_file,
+    )
+    worker.work()
+    if environment.in_container:
+        # The watchdog ends with the container.
+        minder.leave()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

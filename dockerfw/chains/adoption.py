@@ -1,0 +1,115 @@
+"""What the kernel holds in our chains as a document, for an admin who wants to keep what was changed there.
+
+Owns what a draft lends to it: the kernel knows neither comments nor disabled rules, nor what is expected.
+Lines that no rule can express are listed, as with every import (importing.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from dockerfw.chains.anchors import is_anchor
+from dockerfw.chains.importing import NO_COMMENTS, Imported, import_rulesets
+from dockerfw.chains.own import DOCKER_USER, FILTERS_HOST, OWN_CHAINS, body, own_rules, rule_id_of
+from dockerfw.chains.owners import FAMILY_NAMES
+from dockerfw.chains.render import rule_lines
+from dockerfw.document.document import make_document
+from dockerfw.document.fields import Note
+from dockerfw.document.values import Document, DocumentRule, Settings
+from dockerfw.iptables.canonical import canonical_text
+from dockerfw.iptables.model import Chain, Family, Ruleset, Table
+
+
+def adopt_live(live: Mapping[Family, Ruleset], draft: Document) -> Imported | None:
+    """Return what our chains hold as a document; None when they hold nothing that could be kept.
+
+    Raises DocumentError where the lines make no valid document together.
+    """
+    loaded = {
+        family: ruleset
+        for family, ruleset in live.items()
+        if any(own_rules(ruleset, chain) for chain in OWN_CHAINS)
+    }
+    if not loaded:
+        return None
+    imported = import_rulesets(tuple(_own(ruleset) for ruleset in loaded.values()))
+    known = {rule.id: rule for rule in draft.rules}
+    lines = _lines_by_id(loaded)
+    rules = tuple(_as_drafted(rule, known.get(rule.id), lines) for rule in imported.document.rules)
+    here = {rule.id for rule in rules}
+    resting = tuple(rule for rule in draft.rules if not rule.enabled and rule.id not in here)
+    document = make_document(
+        _settings(imported.document.settings, draft.settings, loaded), (*rules, *resting), draft.expectations
+    )
+    # The comments come from the draft.
+    notes = [note for note in imported.notes if note.message != NO_COMMENTS]
+    notes += [
+        Note(rule.id, "IPv4 and IPv6 hold different lines of this rule: the draft allows what either does")
+        for rule in rules
+        if rule.id in lines and not _is_held(rule, lines[rule.id])
+    ]
+    notes += [
+        Note(FAMILY_NAMES[family], "holds nothing of dockerfw: only what the other one holds is here")
+        for family in live
+        if family not in loaded
+    ]
+    return replace(imported, document=document, notes=tuple(notes))
+
+
+def _own(live: Ruleset) -> Ruleset:
+    """Return our chains and our calls in DOCKER-USER, which name the external interfaces."""
+    chains: dict[str, Chain] = {}
+    user = live.chain("filter", DOCKER_USER)
+    if user is not None:
+        chains[DOCKER_USER] = replace(user, rules=tuple(rule for rule in user.rules if is_anchor(rule)))
+    for name in OWN_CHAINS:
+        found = live.chain("filter", name)
+        if found is not None:
+            chains[name] = found
+    return Ruleset(MappingProxyType({"filter": Table("filter", MappingProxyType(chains))}))
+
+
+def _lines_by_id(live: Mapping[Family, Ruleset]) -> Mapping[str, Mapping[Family, list[str]]]:
+    """Return the lines of each rule of ours, in canonical form."""
+    found: dict[str, dict[Family, list[str]]] = {}
+    for family, ruleset in live.items():
+        for chain in OWN_CHAINS:
+            for rule in own_rules(ruleset, chain):
+                if (identifier := rule_id_of(rule.text)) is not None:
+                    families = found.setdefault(identifier, {each: [] for each in live})
+                    families[family].append(canonical_text(rule.text, family))
+    return found
+
+
+def _as_drafted(
+    rule: DocumentRule, known: DocumentRule | None, lines: Mapping[str, Mapping[Family, list[str]]]
+) -> DocumentRule:
+    """Return the draft's rule where the kernel holds just its lines; else lend its comment."""
+    if known is None:
+        return rule
+    return known if _is_held(known, lines[rule.id]) else replace(rule, comment=known.comment)
+
+
+def _is_held(rule: DocumentRule, lines: Mapping[Family, list[str]]) -> bool:
+    """Say whether the kernel holds just the lines that the rule is rendered to."""
+    return all(sorted(held) == sorted(_lines(rule, family)) for family, held in lines.items())
+
+
+def _lines(rule: DocumentRule, family: Family) -> list[str]:
+    chains = rule_lines(rule, family)
+    return [canonical_text(f"-A {chain} {line}", family) for chain, found in chains.items() for line in found]
+
+
+def _settings(found: Settings, draft: Settings, live: Mapping[Family, Ruleset]) -> Settings:
+    """Take the kernel's settings, and the draft's where no anchor in the kernel tells."""
+    hosts = [rule for ruleset in live.values() for rule in own_rules(ruleset, FILTERS_HOST)]
+    # An import trusts the loopback interface whatever the file says.
+    lo = any(body(rule) == "-i lo -j RETURN" for rule in hosts)
+    return replace(
+        found,
+        external_interfaces=found.external_interfaces or draft.external_interfaces,
+        trusted_interfaces=tuple(name for name in found.trusted_interfaces if lo or name != "lo"),
+        heal_anchors=draft.heal_anchors,
+    )

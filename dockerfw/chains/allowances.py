@@ -1,0 +1,124 @@
+"""What one rule of somebody's ruleset would be as a document rule, or why it cannot be one.
+
+Reads the canonical form of a rule, so the spelling never matters. Which chain a rule stands in, and what that
+means, is importing.py's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from dockerfw.iptables.canonical import canonical_text
+from dockerfw.iptables.matches import Option, read_matches
+from dockerfw.iptables.model import Family, Rule
+from dockerfw.iptables.protocols import protocol_name, protocol_number
+from dockerfw.iptables.tokens import printable, split_tokens
+
+Verdict = Literal["allow", "refuse", "jump"]
+
+_ALLOWING: Final = ("ACCEPT", "RETURN")
+_REFUSING: Final = ("DROP", "REJECT")
+_PORT_MODULES: Final = ("tcp", "udp", "sctp", "dccp", "udplite", "multiport")
+_ANY_ICMP_TYPE: Final = "255"
+
+
+class InexpressibleError(Exception):
+    """A rule that no document can express; the message is the reason, for people."""
+
+
+@dataclass(slots=True)
+class Allowance:
+    """What a rule matches, in a document's terms; `target` is where matching packets go."""
+
+    verdict: Verdict
+    target: str
+    source: str = "any"
+    protocol: str = "any"
+    ports: list[str] = field(default_factory=list)
+    dialled: bool = False
+    interface: str | None = None
+    established: bool = False
+    comment: str = ""
+
+    @property
+    def matches_everything(self) -> bool:
+        """Whether no packet is left out, interfaces aside."""
+        return (self.source, self.protocol) == ("any", "any") and not self.established
+
+
+def read_allowance(rule: Rule, family: Family) -> Allowance:
+    """Read one rule. Raises InexpressibleError."""
+    matches, target = read_matches(split_tokens(canonical_text(rule.text, family))[2:])
+    if target is None:
+        raise InexpressibleError("it has no target: it only counts")
+    if target.goto:
+        raise InexpressibleError("it goes to another chain and does not come back (-g)")
+    if target.name in _ALLOWING:
+        found = Allowance("allow", target.name)
+    elif target.name in _REFUSING:
+        found = Allowance("refuse", target.name)
+    elif target.options:
+        raise InexpressibleError(f"-j {target.name} does something that dockerfw has no rule for")
+    else:
+        found = Allowance("jump", target.name)
+    for match in matches:
+        for option in match.options:
+            if option.negated:
+                raise InexpressibleError(
+                    f"it says what must not match (! {option.name}); rules only say what may pass"
+                )
+            _take(found, match.module, option)
+    return found
+
+
+def _take(found: Allowance, module: str | None, option: Option) -> None:
+    value = " ".join(option.values)
+    match (module, option.name):
+        case (None, "-s"):
+            if "," in value:
+                raise InexpressibleError("it has several sources: write one rule for each")
+            found.source = value
+        case (None, "-p"):
+            number = protocol_number(value)
+            if number is None:
+                raise InexpressibleError(f"-p {value} is not a protocol that dockerfw knows")
+            found.protocol = protocol_name(number)
+        case (None, "-i"):
+            found.interface = value
+        case ("conntrack", _):
+            _take_conntrack(found, option.name, value)
+        case (_, "--dport" | "--dports") if module in _PORT_MODULES:
+            found.ports += _ports(value)
+        case ("icmp", "--icmp-type") if value == _ANY_ICMP_TYPE:
+            pass
+        case ("comment", "--comment"):
+            found.comment = printable(value)
+        case _:
+            raise InexpressibleError(f"a rule cannot say {_words(module, option)}")
+
+
+def _take_conntrack(found: Allowance, name: str, value: str) -> None:
+    if name == "--ctstate":
+        states = set(value.split(","))
+        if states <= {"ESTABLISHED", "RELATED"}:
+            found.established = True
+        elif not ("NEW" in states and states <= {"NEW", "ESTABLISHED", "RELATED"}):
+            raise InexpressibleError(
+                f"a rule cannot say --ctstate {value}: new connections are meant, always"
+            )
+    elif name == "--ctorigdstport":
+        found.ports += _ports(value)
+        found.dialled = True
+    elif not (name == "--ctdir" and value == "ORIGINAL"):
+        raise InexpressibleError(f"a rule cannot say {name} {value}")
+
+
+def _ports(value: str) -> Iterator[str]:
+    yield from (port.replace(":", "-") for port in value.split(","))
+
+
+def _words(module: str | None, option: Option) -> str:
+    words = " ".join((option.name, *(printable(value) for value in option.values)))
+    return words if module is None else f"-m {module} {words}"

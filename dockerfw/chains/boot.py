@@ -1,0 +1,117 @@
+"""The files that a host loads before its network comes up: two restore texts and a shell script.
+
+They hold dockerfw's chains and nothing of anybody else's: Docker has not run yet and makes its own later.
+Loading them twice changes nothing. If the rules cannot be loaded, the script refuses everything and says so.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from dockerfw.chains.own import OWN_CHAINS
+from dockerfw.chains.render import wanted_chains
+from dockerfw.document.values import Document
+from dockerfw.iptables.model import Family
+
+Backend = Literal["nft", "legacy"]
+
+RULES_V4: Final = "rules.v4"
+RULES_V6: Final = "rules.v6"
+
+
+def render_boot_rules(document: Document, family: Family, revision: int) -> str:
+    """Write the restore text of our chains alone, without anchors: rules.v4 or rules.v6."""
+    chains = wanted_chains(document, family, revision)
+    lines = ["*filter", *(f":{name} - [0:0]" for name in OWN_CHAINS)]
+    for chain in reversed(OWN_CHAINS):
+        lines += [f"-A {chain} {line}" for line in chains[chain]]
+    return "\n".join([*lines, "COMMIT", ""])
+
+
+def render_boot_script(backend: Backend, external_interfaces: Sequence[str], directory: str) -> str:
+    """Write the shell script that loads rules.v4 and rules.v6 from `directory` and places the anchors.
+
+    It may run at any time and as often as one likes. It ends with status 1 when a family could not be loaded;
+    that family is then closed: only loopback and established connections get in.
+    """
+    return _SCRIPT.format(
+        backend=backend,
+        directory=shlex.quote(directory),
+        interfaces=" ".join(shlex.quote(name) for name in external_interfaces) or "",
+    )
+
+
+_SCRIPT: Final = """\
+#!/bin/sh
+# Written by dockerfw with each confirmed revision; changes made here are lost.
+# Loads dockerfw's own chains and calls them first from INPUT and DOCKER-USER. Run it as often as you like.
+set -u
+umask 077
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+
+directory={directory}
+status=0
+
+say() {{
+    echo "dockerfw: $*" >&2
+}}
+
+# ensure TABLES CHAIN RULE...: insert a rule on top of a chain unless the chain has it.
+ensure() {{
+    tables=$1
+    chain=$2
+    shift 2
+    "$tables" -w 10 -C "$chain" "$@" 2>/dev/null || "$tables" -w 10 -I "$chain" 1 "$@"
+}}
+
+# anchors TABLES: call our chains; DOCKER-USER is made when Docker has not run yet, and is never flushed.
+anchors() {{
+    ensure "$1" INPUT -j FILTERS-HOST || return 1
+    for interface in {interfaces}; do
+        "$1" -w 10 -n -L DOCKER-USER >/dev/null 2>&1 || "$1" -w 10 -N DOCKER-USER || return 1
+        ensure "$1" DOCKER-USER -i "$interface" -j FILTERS-CONTAINERS || return 1
+    done
+}}
+
+# close TABLES: our chains refuse everything but loopback and what is established already.
+close() {{
+    for chain in FILTERS-HOST FILTERS-CONTAINERS; do
+        "$1" -w 10 -N "$chain" 2>/dev/null
+        "$1" -w 10 -F "$chain" || return 1
+        "$1" -w 10 -A "$chain" -i lo -j RETURN || return 1
+        "$1" -w 10 -A "$chain" -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN || return 1
+        "$1" -w 10 -A "$chain" -j DROP || return 1
+    done
+    anchors "$1"
+}}
+
+# load TABLES FILE: load the rules and the anchors, or close.
+load() {{
+    if "$1-restore" -w 10 -n <"$directory/$2" && anchors "$1"; then
+        return 0
+    fi
+    status=1
+    if close "$1"; then
+        say "$directory/$2 could not be loaded with $1-restore (its words are above)."
+        say "Everything but loopback and established connections is refused now; apply a revision to open up."
+    else
+        say "$directory/$2 could not be loaded with $1-restore, and $1 could not close the host either."
+        say "THIS HOST IS NOT PROTECTED by dockerfw. Is iptables installed, and the kernel's netfilter there?"
+    fi
+}}
+
+# Docker sets this policy itself when it starts; until then nothing shall be forwarded.
+if ! iptables-{backend} -w 10 -P FORWARD DROP; then
+    status=1
+    say "the policy of FORWARD could not be set to DROP."
+fi
+load iptables-{backend} rules.v4
+if [ -e /proc/sys/net/ipv6 ]; then
+    load ip6tables-{backend} rules.v6
+else
+    say "this kernel has no IPv6: rules.v6 is not needed."
+fi
+exit "$status"
+"""

@@ -1,0 +1,343 @@
+"""Somebody's ruleset as a document: the article's iptables.conf, a save of a live host, or our own chains.
+
+Every line either becomes part of the document, is one of the basics that dockerfw always loads, or is listed
+with the reason why not. Nothing is dropped silently.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dockerfw.chains.allowances import Allowance, InexpressibleError, read_allowance
+from dockerfw.chains.own import (
+    DOCKER_USER,
+    FILTERS,
+    FILTERS_CONTAINERS,
+    FILTERS_HOST,
+    INPUT,
+    OWN_CHAINS,
+    body,
+    is_ours,
+    label_of,
+    own_rules,
+    rule_id_of,
+)
+from dockerfw.chains.owners import chain_owner
+from dockerfw.chains.render import wanted_chains
+from dockerfw.document.document import FORMAT, parse_document, validate_rule
+from dockerfw.document.fields import MAX_COMMENT, Note, interfaces_overlap
+from dockerfw.document.values import Document, Settings
+from dockerfw.document.words import counted
+from dockerfw.iptables.canonical import canonical_text
+from dockerfw.iptables.errors import DocumentError, ParseError
+from dockerfw.iptables.grammar import decode_text
+from dockerfw.iptables.model import Family, Rule, Ruleset
+from dockerfw.iptables.parse import parse_save
+from dockerfw.iptables.protocols import PROTOCOLS_WITH_PORTS
+from dockerfw.iptables.replay import parse_restore
+from dockerfw.iptables.tokens import printable
+
+NO_COMMENTS: Final = "these are dockerfw's own rules; the kernel has no comments of them"
+"""What is noted of a file that holds our own chains."""
+
+_SCOPES: Final = {
+    INPUT: "host",
+    FILTERS_HOST: "host",
+    FILTERS_CONTAINERS: "container",
+    DOCKER_USER: "container",
+}
+_RULE_PATH = re.compile(r"\brules\[[0-9]+\]")
+_IPV6 = re.compile(r"-[sd] [0-9a-f.]*:|ipv6-icmp|icmp6|icmpv6", re.ASCII)
+_OWNERS = {
+    "docker": "Docker's own; it stays as it is",
+    "fail2ban": "fail2ban's own; it stays as it is",
+    "ufw": "ufw's own; it stays as it is",
+    "firewalld": "firewalld's own; it stays as it is",
+    "kubernetes": "Kubernetes' own; it stays as it is",
+    "libvirt": "libvirt's own; it stays as it is",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedLine:
+    """A line that is not in the document; `line` counts from 1."""
+
+    line: int
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What a ruleset became."""
+
+    document: Document
+    skipped: tuple[SkippedLine, ...]
+    notes: tuple[Note, ...]
+
+
+def import_save(text: bytes | str) -> Imported:
+    """Turn iptables-save text or a restore file into a document. Raises ParseError and DocumentError."""
+    return import_rulesets(_read(text))
+
+
+def import_rulesets(rulesets: tuple[Ruleset, ...]) -> Imported:
+    """Turn rulesets that were read already, of one family or both, into a document. Raises DocumentError."""
+    return _Import(rulesets).result()
+
+
+def _read(text: bytes | str) -> tuple[Ruleset, ...]:
+    """Read one save, two saves in one file (IPv4 then IPv6), or a restore file."""
+    decoded = decode_text(text)
+    try:
+        return tuple(parse_save(part) for part in _saves(decoded))
+    except ParseError as first:
+        try:
+            return (parse_restore(decoded),)
+        except ParseError as second:
+            # The reader that got further saw better what the text is.
+            raise (first if first.line > second.line else second) from None
+
+
+def _saves(text: str) -> Iterator[str]:
+    """Cut before each table that was there already; blank lines keep the line numbers right."""
+    lines = text.split("\n")
+    start = 0
+    seen: set[str] = set()
+    for number, line in enumerate(lines):
+        if line.startswith("*"):
+            if line in seen:
+                yield "\n" * start + "\n".join(lines[start:number]) + "\n"
+                start, seen = number, set()
+            seen.add(line)
+    yield "\n" * start + "\n".join(lines[start:])
+
+
+def _basics() -> frozenset[str]:
+    """Return the canonical forms of what dockerfw loads whatever the rules say, interfaces aside."""
+    found = set()
+    for icmp in ("accept", "refuse"):
+        settings = Settings(icmp="accept" if icmp == "accept" else "refuse")
+        for family in (4, 6):
+            version: Family = 4 if family == 4 else 6
+            for chain, lines in wanted_chains(Document(settings), version).items():
+                found |= {
+                    canonical_text(f"-A {chain} {line}", version) for line in lines if not label_of(line)
+                }
+    return frozenset(found)
+
+
+_BASICS: Final = _basics()
+
+
+@dataclass(slots=True)
+class _Import:
+    rulesets: tuple[Ruleset, ...]
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    by_id: dict[str, dict[str, Any]] = field(default_factory=dict)
+    external: set[str] = field(default_factory=set)
+    trusted: set[str] = field(default_factory=set)
+    refuse: str = "reject"
+    icmp: str = "accept"
+    skipped: list[SkippedLine] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    family: Family = 4
+
+    def result(self) -> Imported:
+        for ruleset in self.rulesets:
+            self.external.update(_external_interfaces(ruleset))
+        tables = [table for ruleset in self.rulesets for table in ruleset.tables.values()]
+        for rule in (rule for table in tables for chain in table.chains.values() for rule in chain.rules):
+            self._take(rule)
+        self._settle_icmp()
+        self._settle_trusted()
+        self._note_port_kind()
+        rules = [rule for rule in [*self.rules, *self.by_id.values()] if self._is_valid(rule)]
+        lines = {f"rules[{index}]": rule.pop("line") for index, rule in enumerate(rules)}
+        document = parse_document(
+            {
+                "format": FORMAT,
+                "settings": {
+                    "external_interfaces": sorted(self.external),
+                    "trusted_interfaces": sorted({"lo", *self.trusted}),
+                    "refuse": self.refuse,
+                    "icmp": self.icmp,
+                },
+                "rules": rules,
+            }
+        )
+        self.notes += [_with_line(note, lines) for note in document.notes]
+        self.skipped.sort(key=lambda line: line.line)
+        return Imported(document, tuple(self.skipped), tuple(self.notes))
+
+    def _take(self, rule: Rule) -> None:
+        try:
+            self._import(rule)
+        except InexpressibleError as reason:
+            self.skipped.append(SkippedLine(rule.line, printable(rule.text), str(reason)))
+
+    def _import(self, rule: Rule) -> None:
+        if rule.table != "filter":
+            owner = _OWNERS.get(
+                chain_owner(rule.table, rule.chain), "not for dockerfw to manage; it stays as it is"
+            )
+            raise InexpressibleError(f"the {rule.table} table: {owner}")
+        if rule.chain not in _SCOPES and rule.chain != FILTERS:
+            owner = _OWNERS.get(chain_owner(rule.table, rule.chain, ()), "")
+            raise InexpressibleError(
+                owner or f"the chain {rule.chain} is not one that dockerfw fills; it stays as it is"
+            )
+        self.family = 6 if _IPV6.search(rule.text) else 4
+        if rule.chain in OWN_CHAINS and canonical_text(rule.text, self.family) in _BASICS:
+            return
+        allowance = read_allowance(rule, self.family)
+        if allowance.verdict == "jump":
+            self._take_jump(rule, allowance)
+        elif allowance.verdict == "refuse":
+            self._take_refusal(rule, allowance)
+        elif not (allowance.established and allowance.ports == []):
+            self._take_allowance(rule, allowance)
+        elif not (allowance.source == "any" and allowance.protocol == "any"):
+            raise InexpressibleError("established connections always pass; a rule is for new ones")
+
+    def _take_jump(self, rule: Rule, allowance: Allowance) -> None:
+        if allowance.target in OWN_CHAINS and allowance.matches_everything:
+            return
+        owner = chain_owner("filter", allowance.target)
+        whose = _OWNERS.get(owner, f"it calls the chain {allowance.target}, which stays as it is")
+        raise InexpressibleError(whose)
+
+    def _take_refusal(self, rule: Rule, allowance: Allowance) -> None:
+        if not allowance.matches_everything:
+            raise InexpressibleError("it refuses: rules only say what may pass, everything else is refused")
+        if rule.chain == DOCKER_USER and allowance.interface is None:
+            raise InexpressibleError("it refuses all forwarded packets, those of containers going out too")
+        if rule.chain in (FILTERS, INPUT):
+            self.refuse = "drop" if allowance.target == "DROP" else "reject"
+
+    def _take_allowance(self, rule: Rule, allowance: Allowance) -> None:
+        if rule.chain in (INPUT, FILTERS_HOST) and allowance.interface is not None:
+            self._take_trusted(allowance)
+            return
+        if allowance.interface is not None and allowance.interface not in self.external:
+            raise InexpressibleError(
+                f"it holds for the interface {allowance.interface} only, which is not external"
+            )
+        if rule.chain == INPUT and allowance.protocol in ("icmp", "ipv6-icmp") and allowance.source == "any":
+            self.icmp = "accept"
+            return
+        if rule.chain == DOCKER_USER and allowance.interface is None and allowance.matches_everything:
+            # Docker up to 28.2.1 ends the chain with such a RETURN; it decides nothing.
+            raise InexpressibleError("Docker's own; it stays as it is")
+        if allowance.ports and allowance.protocol not in PROTOCOLS_WITH_PORTS:
+            raise InexpressibleError(f"{allowance.protocol} has no ports")
+        self._add(rule, allowance)
+
+    def _take_trusted(self, allowance: Allowance) -> None:
+        if not allowance.matches_everything:
+            raise InexpressibleError(
+                f"it holds for the interface {allowance.interface} only: trust it, or drop the limit"
+            )
+        if allowance.interface:
+            self.trusted.add(allowance.interface)
+
+    def _add(self, rule: Rule, allowance: Allowance) -> None:
+        scope = _SCOPES.get(rule.chain, "both")
+        kind = "container" if allowance.ports and not allowance.dialled and scope != "host" else "published"
+        identifier = rule_id_of(rule.text)
+        values: dict[str, Any] = {
+            "scope": scope,
+            "source": allowance.source,
+            "protocol": allowance.protocol,
+            "ports": list(allowance.ports),
+            "port_kind": kind,
+            "comment": "" if identifier else _comment(allowance.comment),
+            "line": rule,
+        }
+        if identifier is None:
+            self.rules.append(values)
+        elif identifier not in self.by_id:
+            self.by_id[identifier] = {"id": identifier, **values}
+        else:
+            _merge(self.by_id[identifier], values)
+
+    def _settle_icmp(self) -> None:
+        labels = [label for ruleset in self.rulesets if (label := _label_rule(ruleset))]
+        for label in labels[:1]:
+            wanted = ("-p icmp -j RETURN", "-p ipv6-icmp -j RETURN")
+            hosts = (own_rules(ruleset, FILTERS_HOST) for ruleset in self.rulesets)
+            self.icmp = (
+                "accept" if any(body(rule) in wanted for rules in hosts for rule in rules) else "refuse"
+            )
+            self.notes.append(Note(f"line {label.line}", NO_COMMENTS))
+
+    def _settle_trusted(self) -> None:
+        for name in sorted(self.trusted):
+            if any(interfaces_overlap(name, other) for other in self.external):
+                self.trusted.discard(name)
+                self.notes.append(Note("", f"The interface {name} is external, so it is not trusted."))
+
+    def _note_port_kind(self) -> None:
+        inner = [rule for rule in self.rules if rule["port_kind"] == "container"]
+        if inner:
+            self.notes.append(
+                Note(
+                    "",
+                    f"In {counted(len(inner), 'rule')} for containers --dport is the port inside the "
+                    "container, not the published one. That is kept; check what was meant.",
+                )
+            )
+        if self.rules and self.family == 4:
+            self.notes.append(Note("", "Rules without a source will hold for IPv6 as well as for IPv4."))
+
+    def _is_valid(self, values: dict[str, Any]) -> bool:
+        rule: Rule = values["line"]
+        try:
+            validate_rule({key: value for key, value in values.items() if key != "line"})
+        except DocumentError as error:
+            self.skipped.append(SkippedLine(rule.line, printable(rule.text), str(error).replace("\n", "; ")))
+            return False
+        return True
+
+
+def _external_interfaces(ruleset: Ruleset) -> Iterator[str]:
+    """Yield the interfaces whose packets DOCKER-USER hands to FILTERS, to our chain or to a refusal."""
+    chain = ruleset.chain("filter", DOCKER_USER)
+    for rule in chain.rules if chain else ():
+        words = rule.text.split()
+        named = len(words) >= 6 and words[2] == "-i" and words[4] == "-j"
+        if named and words[5] in (FILTERS, FILTERS_CONTAINERS, "DROP", "REJECT"):
+            yield words[3]
+
+
+def _label_rule(ruleset: Ruleset) -> Rule | None:
+    return next(
+        (rule for rule in own_rules(ruleset, FILTERS) if is_ours(rule.text) and label_of(rule.text)), None
+    )
+
+
+def _merge(known: dict[str, Any], values: dict[str, Any]) -> None:
+    """Join two lines of one rule of ours: more ports, and the chain that says most about its scope."""
+    if known["scope"] == values["scope"]:
+        known["ports"] += [port for port in values["ports"] if port not in known["ports"]]
+    elif known["scope"] == "host":
+        # The host's line of a container rule is only for docker-proxy; the other one is the rule.
+        known.update(values)
+
+
+def _comment(text: str) -> str:
+    return text.strip()[:MAX_COMMENT]
+
+
+def _with_line(note: Note, lines: dict[str, Rule]) -> Note:
+    """Return a note of the document as one of the file, which has lines and no paths."""
+
+    def line(path: str) -> str:
+        return f"line {lines[path].line}" if path in lines else path
+
+    path, _, rest = note.path.partition(".")
+    message = _RULE_PATH.sub(lambda found: line(found[0]), note.message)
+    return Note(line(path) + (f", {rest}" if rest else ""), message)

@@ -1,0 +1,75 @@
+"""Who put a chain into a table, as far as its name and its rules tell.
+
+A guess for the eye: badges and lists use it. Nothing is ever allowed, refused or deleted because of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dockerfw.chains.own import DOCKER_USER, OWN_CHAINS, PANIC
+from dockerfw.iptables.model import BUILTIN_CHAINS, Family, Rule, Ruleset
+
+Owner = Literal[
+    "dockerfw", "docker", "fail2ban", "ufw", "firewalld", "kubernetes", "libvirt", "builtin", "other"
+]
+
+_PREFIXES: tuple[tuple[str, Owner], ...] = (
+    ("f2b-", "fail2ban"),
+    ("fail2ban", "fail2ban"),
+    ("ufw-", "ufw"),
+    ("ufw6-", "ufw"),
+    ("KUBE-", "kubernetes"),
+    ("CNI-", "kubernetes"),
+    ("LIBVIRT_", "libvirt"),
+)
+_FIREWALLD = ("_direct", "_ZONES", "_ZONES_SOURCE", "_POLICIES_pre", "_POLICIES_post")
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignChain:
+    """A chain that stays as it is, with the number of its rules that are not dockerfw's."""
+
+    table: str
+    chain: str
+    rules: int
+    owner: Owner
+
+
+def chain_owner(table: str, chain: str, rules: Sequence[Rule] = ()) -> Owner:
+    """Name who a chain belongs to. DOCKER-USER counts as Docker's: Docker makes it, for people to fill."""
+    if chain in BUILTIN_CHAINS.get(table, ()):
+        return "builtin"
+    if table == "filter" and chain in (*OWN_CHAINS, PANIC):
+        return "dockerfw"
+    if chain == "DOCKER" or chain == DOCKER_USER or chain.startswith(("DOCKER-", "DOCKER_")):
+        return "docker"
+    for prefix, owner in _PREFIXES:
+        if chain.startswith(prefix):
+            return owner
+    if chain.endswith(_FIREWALLD) or chain.startswith(("IN_", "FWD_", "FWDI_", "FWDO_", "PRE_", "POST_")):
+        return "firewalld"
+    return "other"
+
+
+def foreign_chains(live: Ruleset, staying: Sequence[Rule] | None = None) -> tuple[ForeignChain, ...]:
+    """List the chains with rules that are not dockerfw's, in printed order.
+
+    `staying` are the rules, of chains that are not ours, which a load takes away or which are ours there.
+    """
+    ours = {id(rule) for rule in staying or ()}
+    found = []
+    for table in live.tables.values():
+        for chain in table.chains.values():
+            if table.name == "filter" and chain.name in OWN_CHAINS:
+                continue
+            rules = sum(1 for rule in chain.rules if id(rule) not in ours)
+            if rules or not chain.builtin:
+                owner = chain_owner(table.name, chain.name, chain.rules)
+                found.append(ForeignChain(table.name, chain.name, rules, owner))
+    return tuple(found)
+
+
+FAMILY_NAMES: dict[Family, str] = {4: "IPv4", 6: "IPv6"}

@@ -1,0 +1,127 @@
+"""The texts behind panic and release: refuse everybody at once, or let go of the host; and the way back.
+
+Panic is a chain of its own, called first from INPUT, FORWARD and DOCKER-USER, so the loaded revision stays as
+it is and is in force again when the chain goes. Release takes out every call of dockerfw's chains and leaves
+the chains. Each text is for one family and one `iptables-restore -n`, so it happens whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network
+
+from dockerfw.chains.anchors import is_anchor
+from dockerfw.chains.own import DOCKER_USER, FORWARD, INPUT, OWN_CHAINS, PANIC, PANIC_ANCHOR, body
+from dockerfw.chains.render import IPV6_VITAL_TYPES
+from dockerfw.iptables.model import Family, Rule, Ruleset
+
+Network = IPv4Network | IPv6Network
+
+_CALLED_FROM = (INPUT, FORWARD, DOCKER_USER)
+_REFUSAL = '-m comment --comment "dockerfw panic" -j DROP'
+
+
+def panic_text(family: Family, live: Ruleset, allowed: Sequence[Network]) -> str:
+    """Return what refuses everything but loopback and these addresses, in both directions of forwarding.
+
+    IPv6 keeps the messages without which no neighbour, and so no allowed address, could be reached.
+    """
+    lines = [f":{PANIC} - [0:0]", *_deletions(live, PANIC_ANCHOR)]
+    lines += [f"-A {PANIC} {text}" for text in _panic_rules(family, allowed)]
+    present = [chain for chain in _CALLED_FROM if chain != DOCKER_USER or live.chain("filter", chain)]
+    lines += [f"-I {chain} 1 {PANIC_ANCHOR}" for chain in present]
+    return _text(lines)
+
+
+def calm_text(live: Ruleset) -> str:
+    """Return what ends a panic; empty when there is none."""
+    if live.chain("filter", PANIC) is None:
+        return ""
+    return _text([f":{PANIC} - [0:0]", *_deletions(live, PANIC_ANCHOR), f"-X {PANIC}"])
+
+
+def release_text(live: Ruleset) -> str:
+    """Return what takes every anchor out, and a panic with it; empty when there is none."""
+    calls = [f"-D {rule.text[3:]}" for _, rule in anchors(live)]
+    if live.chain("filter", PANIC) is None:
+        return _text(calls) if calls else ""
+    return _text([f":{PANIC} - [0:0]", *calls, f"-X {PANIC}"])
+
+
+def back_text(before: Ruleset, now: Ruleset) -> str:
+    """Return what leads the anchors and a panic from `now` back to `before`; foreign rules stay."""
+    former = before.chain("filter", PANIC)
+    there = former is not None or now.chain("filter", PANIC) is not None
+    lines = [f":{PANIC} - [0:0]"] if there else []
+    lines += [f"-D {rule.text[3:]}" for _, rule in anchors(now)]
+    if former is not None:
+        lines += [rule.text for rule in former.rules]
+    elif there:
+        lines.append(f"-X {PANIC}")
+    lines += [f"-I {rule.chain} {place} {body(rule)}" for place, rule in anchors(before)]
+    return _text(lines) if lines else ""
+
+
+def anchors(live: Ruleset) -> list[tuple[int, Rule]]:
+    """Return each rule that calls a chain of ours as dockerfw does, with its place, which counts from 1."""
+    table = live.tables.get("filter")
+    return [
+        (place, rule)
+        for chain in (table.chains.values() if table else ())
+        for place, rule in enumerate(chain.rules, 1)
+        if body(rule) == PANIC_ANCHOR or (chain.name in (INPUT, DOCKER_USER) and is_anchor(rule))
+    ]
+
+
+def revision_anchors(live: Ruleset) -> list[tuple[int, Rule]]:
+    """Return the anchors of a revision with the places that they have when no panic is on."""
+    found: list[tuple[int, Rule]] = []
+    skipped: Counter[str] = Counter()
+    for place, rule in anchors(live):
+        if body(rule) == PANIC_ANCHOR:
+            skipped[rule.chain] += 1
+        else:
+            found.append((place - skipped[rule.chain], rule))
+    return found
+
+
+def other_calls(live: Ruleset) -> list[Rule]:
+    """Return the rules of others that call chains of ours: release leaves them, and so they still refuse."""
+    ours = {id(rule) for _, rule in anchors(live)}
+    table = live.tables.get("filter")
+    return [
+        rule
+        for chain in (table.chains.values() if table else ())
+        if chain.name not in OWN_CHAINS
+        for rule in chain.rules
+        if id(rule) not in ours and rule.target is not None and rule.target.name in OWN_CHAINS
+    ]
+
+
+def panics(live: Ruleset) -> bool:
+    """Say whether a panic is on: the chain is there and INPUT and FORWARD call it first."""
+    first = [chain.rules[:1] for name in (INPUT, FORWARD) if (chain := live.chain("filter", name))]
+    called = len(first) == 2 and all(rules and body(rules[0]) == PANIC_ANCHOR for rules in first)
+    return called and live.chain("filter", PANIC) is not None
+
+
+def _panic_rules(family: Family, allowed: Sequence[Network]) -> Iterator[str]:
+    yield "-i lo -j RETURN"
+    if family == 6:
+        for number in IPV6_VITAL_TYPES:
+            yield f"-p ipv6-icmp -m icmp6 --icmpv6-type {number} -j RETURN"
+    for network in allowed:
+        if network.version == family:
+            yield f"-s {network} -j RETURN"
+            # The answers of containers, which are forwarded.
+            yield f"-d {network} -j RETURN"
+    yield _REFUSAL
+
+
+def _deletions(live: Ruleset, anchor: str) -> list[str]:
+    return [f"-D {rule.text[3:]}" for _, rule in anchors(live) if body(rule) == anchor]
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "\n".join(["*filter", *lines, "COMMIT", ""])

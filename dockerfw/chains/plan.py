@@ -1,0 +1,167 @@
+"""What loading a document would change in the kernel, and what stays as it is.
+
+Compares a document with live rulesets, by canonical form. It describes; it decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dockerfw.chains.anchors import AnchorChange, AnchorWork, anchor_work, wanted_anchors
+from dockerfw.chains.own import (
+    FILTERS,
+    FILTERS_CONTAINERS,
+    FILTERS_HOST,
+    OWN_CHAINS,
+    body,
+    is_ours,
+    label_of,
+    own_rules,
+    rule_id_of,
+)
+from dockerfw.chains.owners import ForeignChain, foreign_chains
+from dockerfw.chains.pairing import Pairing, pair_lines
+from dockerfw.chains.render import wanted_chains
+from dockerfw.chains.warnings import PlanWarning, document_warnings, family_warnings
+from dockerfw.document.values import Document
+from dockerfw.iptables.model import Family, Rule, Ruleset
+
+_SHOWN_ORDER = (FILTERS_HOST, FILTERS_CONTAINERS, FILTERS)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLine:
+    """A rule of the plan: `text` is without `-A CHAIN`; packets and bytes are what it has seen so far."""
+
+    chain: str
+    text: str
+    rule_id: str | None = None
+    packets: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyPlan:
+    """What changes for one IP version. `reordered` names chains whose rules only stand in another order."""
+
+    added: tuple[PlanLine, ...]
+    removed: tuple[PlanLine, ...]
+    unchanged: tuple[PlanLine, ...]
+    reordered: tuple[str, ...]
+    anchors: tuple[AnchorChange, ...]
+    adopted: tuple[PlanLine, ...]
+    creates: tuple[str, ...]
+    creates_docker_user: bool
+    foreign: tuple[ForeignChain, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether every rule, chain and anchor is there already, in its place."""
+        return (
+            not (self.added or self.removed or self.reordered or self.anchors or self.adopted or self.creates)
+            and not self.creates_docker_user
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What changes on a host. `relabel`: nothing but the revision's name in the kernel would change."""
+
+    families: Mapping[Family, FamilyPlan]
+    warnings: tuple[PlanWarning, ...]
+    relabel: bool
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do at all."""
+        return not self.relabel and all(plan.empty for plan in self.families.values())
+
+
+def plan_changes(
+    document: Document,
+    live: Mapping[Family, Ruleset],
+    *,
+    revision: int | None = None,
+    interfaces: Sequence[str] | None = None,
+    docker_nftables: bool = False,
+    own_tables: Sequence[str] = (),
+) -> Plan:
+    """Plan the load of a document on a host whose live rulesets are given, for each family given.
+
+    `revision` is the number that the kernel would be told; None leaves the label out of the comparison.
+    `interfaces` are the names of the host's interfaces, `docker_nftables` says that Docker filters by
+    nftables itself, `own_tables` are nftables' own that iptables does not show; all only for warnings.
+    """
+    families: dict[Family, FamilyPlan] = {}
+    warnings = list(document_warnings(document, interfaces, docker_nftables, own_tables))
+    relabel = False
+    for family, ruleset in live.items():
+        work = anchor_work(document.settings, ruleset)
+        families[family] = _family_plan(document, family, ruleset, work, revision or 0)
+        warnings += family_warnings(document.settings, family, ruleset, work)
+        relabel = relabel or (revision is not None and not _label_is(document, family, ruleset, revision))
+    changes = any(not plan.empty for plan in families.values())
+    return Plan(families, tuple(warnings), relabel and not changes)
+
+
+def _label_is(document: Document, family: Family, live: Ruleset, revision: int) -> bool:
+    wanted = label_of(wanted_chains(document, family, revision)[FILTERS][-1])
+    rules = own_rules(live, FILTERS)
+    return bool(rules) and label_of(rules[-1].text) == wanted
+
+
+def _family_plan(
+    document: Document, family: Family, live: Ruleset, work: AnchorWork, revision: int
+) -> FamilyPlan:
+    wanted = wanted_chains(document, family, revision)
+    pairings = {
+        chain: pair_lines(chain, wanted[chain], own_rules(live, chain), family) for chain in OWN_CHAINS
+    }
+    strangers = [rule for rule in pairings[FILTERS].rest if _is_article_chain(live)]
+    adopted = [*work.adopted, *strangers]
+    stranger_ids = {id(rule) for rule in strangers}
+    anchors = wanted_anchors(document.settings)
+    ours = [
+        *work.delete,
+        *(
+            rule
+            for chain, texts in anchors.items()
+            if (found := live.chain("filter", chain))
+            for rule in found.rules
+            if body(rule) in texts
+        ),
+    ]
+    return FamilyPlan(
+        added=tuple(line for chain in _SHOWN_ORDER for line in _added(chain, wanted[chain], pairings[chain])),
+        removed=tuple(
+            _line(rule)
+            for chain in _SHOWN_ORDER
+            for rule in pairings[chain].rest
+            if id(rule) not in stranger_ids
+        ),
+        unchanged=tuple(
+            _line(rule) for chain in _SHOWN_ORDER for rule in pairings[chain].live if rule is not None
+        ),
+        reordered=tuple(chain for chain in _SHOWN_ORDER if not pairings[chain].in_order),
+        anchors=work.changes,
+        adopted=tuple(_line(rule) for rule in adopted),
+        creates=tuple(chain for chain in OWN_CHAINS if live.chain("filter", chain) is None),
+        creates_docker_user=work.creates_docker_user,
+        foreign=foreign_chains(live, ours),
+    )
+
+
+def _is_article_chain(live: Ruleset) -> bool:
+    """Say whether FILTERS holds somebody's rules and none that dockerfw wrote."""
+    return not any(is_ours(rule.text) for rule in own_rules(live, FILTERS))
+
+
+def _added(chain: str, lines: Sequence[str], pairing: Pairing) -> list[PlanLine]:
+    pairs = zip(lines, pairing.live, strict=True)
+    return [PlanLine(chain, line, rule_id_of(line)) for line, rule in pairs if rule is None]
+
+
+def _line(rule: Rule) -> PlanLine:
+    packets, size = (rule.counters.packets, rule.counters.bytes) if rule.counters else (0, 0)
+    return PlanLine(rule.chain, body(rule), rule_id_of(rule.text), packets, size)

@@ -1,0 +1,195 @@
+"""Restore text for one family: what `iptables-restore -n` is given to make a document true.
+
+The same document gives the same bytes. The text flushes only dockerfw's own chains (declaring them is the
+flush), sets no policy, and touches INPUT and DOCKER-USER only to place or remove dockerfw's anchors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from dockerfw.chains.anchors import anchor_work
+from dockerfw.chains.own import (
+    DOCKER_USER,
+    FILTERS,
+    FILTERS_CONTAINERS,
+    FILTERS_HOST,
+    OWN_CHAINS,
+    Label,
+    own_rules,
+    rule_comment,
+)
+from dockerfw.chains.pairing import pair_lines
+from dockerfw.document.document import CONTAINER_KIND, digest
+from dockerfw.document.fields import port_range
+from dockerfw.document.values import Document, DocumentRule, Settings
+from dockerfw.iptables.model import Counters, Family, Ruleset
+from dockerfw.iptables.protocols import (
+    ICMP,
+    IPV6_ICMP,
+    PROTOCOLS_WITH_OWN_MATCH,
+    protocol_for_iptables,
+    protocol_name,
+)
+
+MULTIPORT_SLOTS: Final = 15
+ESTABLISHED: Final = "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
+DHCPV6_REPLIES: Final = "-s fe80::/10 -p udp -m udp --sport 547 --dport 546 -j RETURN"
+# Without these an IPv6 host loses its neighbours, its router and its multicast groups (RFC 4890, 4.4.1): MLD
+# 130-132 and 143, router and neighbour discovery 133-136 with their inverse 141-142.
+IPV6_VITAL_TYPES: Final = (130, 131, 132, 133, 134, 135, 136, 141, 142, 143)
+_WRITTEN_ORDER: Final = (FILTERS_HOST, FILTERS_CONTAINERS, FILTERS)
+
+
+def render_restore(
+    document: Document,
+    family: Family,
+    *,
+    live: Ruleset | None = None,
+    revision: int = 0,
+    counters: bool = False,
+) -> str:
+    """Write the restore text of a document for one family.
+
+    `live` is the host's ruleset, read just before; None is a host with Docker's chains and none of ours.
+    `counters` writes `[packets:bytes]` before each rule, those of the same rule in `live` (for `-c`).
+    """
+    chains = wanted_chains(document, family, revision)
+    work = anchor_work(document.settings, live)
+    lines = ["*filter", *(f":{name} - [0:0]" for name in OWN_CHAINS)]
+    if work.creates_docker_user:
+        lines.append(f"-N {DOCKER_USER}")
+    lines += [f"-D {rule.text[3:]}" for rule in work.delete]
+    for chain in _WRITTEN_ORDER:
+        if counters:
+            hits = _carried_counters(chain, chains[chain], live, family)
+            lines += [f"{hit} -A {chain} {line}" for hit, line in zip(hits, chains[chain], strict=True)]
+        else:
+            lines += [f"-A {chain} {line}" for line in chains[chain]]
+    prefix = "[0:0] " if counters else ""
+    lines += [f"{prefix}-I {chain} 1 {text}" for chain, text in work.insert]
+    return "\n".join([*lines, "COMMIT", ""])
+
+
+@lru_cache(maxsize=4)
+def wanted_chains(document: Document, family: Family, revision: int = 0) -> Mapping[str, tuple[str, ...]]:
+    """Return the rules of our three chains, each without `-A CHAIN`, in order."""
+    rules = [rule for rule in document.rules if rule.enabled and family in rule.families]
+    settings = document.settings
+    label = Label(revision, digest(document)[:12])
+    return {
+        FILTERS: (*_lines(rules, FILTERS, family), _refusal(settings, family, label)),
+        FILTERS_CONTAINERS: (ESTABLISHED, *_lines(rules, FILTERS_CONTAINERS, family), f"-j {FILTERS}"),
+        FILTERS_HOST: (
+            *(f"-i {name} -j RETURN" for name in settings.trusted_interfaces),
+            ESTABLISHED,
+            *_icmp_lines(settings, family),
+            *_lines(rules, FILTERS_HOST, family),
+            f"-j {FILTERS}",
+        ),
+    }
+
+
+def rule_lines(rule: DocumentRule, family: Family) -> Mapping[str, tuple[str, ...]]:
+    """Return the lines of one rule by chain, each without `-A CHAIN`; none for a family not its own."""
+    if not rule.enabled or family not in rule.families:
+        return {}
+    found = {chain: tuple(_lines([rule], chain, family)) for chain in OWN_CHAINS}
+    return {chain: lines for chain, lines in found.items() if lines}
+
+
+def _lines(rules: Sequence[DocumentRule], chain: str, family: Family) -> Iterator[str]:
+    for rule in rules:
+        ports = _ports_in(rule, chain, family)
+        if ports is None:
+            continue
+        before, after = _before_ports(rule, family), rule_comment(rule.id) + " -j RETURN"
+        for match in ports:
+            yield " ".join(part for part in (before, match, after) if part)
+
+
+def _ports_in(rule: DocumentRule, chain: str, family: Family) -> Sequence[str] | None:
+    """Return the port matches of a rule in a chain, one for each line; None when it has no line there."""
+    home = {"host": FILTERS_HOST, "container": FILTERS_CONTAINERS, "both": FILTERS}[rule.scope]
+    published = rule.port_kind != CONTAINER_KIND
+    if chain == home:
+        if not rule.ports:
+            return ("",)
+        dialled = published and rule.scope != "host"
+        return _dialled_ports(rule) if dialled else _destination_ports(rule)
+    # An IPv6 packet for a container that has no IPv6 address is taken by docker-proxy on the host itself, so
+    # it passes INPUT with the published port as its destination.
+    to_docker_proxy = chain == FILTERS_HOST and family == 6 and rule.scope == "container"
+    return _destination_ports(rule) if to_docker_proxy and published and rule.ports else None
+
+
+def _before_ports(rule: DocumentRule, family: Family) -> str:
+    parts = []
+    if rule.source != "any" and not rule.source.endswith("/0"):
+        parts.append(f"-s {rule.source}")
+    if rule.protocol != "any":
+        parts.append(f"-p {_protocol(rule, family)}")
+    return " ".join(parts)
+
+
+def _protocol(rule: DocumentRule, family: Family) -> str:
+    if rule.protocol == protocol_name(ICMP) and family == 6:
+        return protocol_name(IPV6_ICMP)
+    return protocol_for_iptables(rule.protocol)
+
+
+def _dialled_ports(rule: DocumentRule) -> list[str]:
+    """Match the port that the client dialled, before Docker rewrote it."""
+    return [f"-m conntrack --ctorigdstport {_colon(text)} --ctdir ORIGINAL" for text in rule.ports]
+
+
+def _destination_ports(rule: DocumentRule) -> list[str]:
+    if len(rule.ports) == 1 and rule.protocol in PROTOCOLS_WITH_OWN_MATCH:
+        return [f"-m {rule.protocol} --dport {_colon(rule.ports[0])}"]
+    return [f"-m multiport --dports {','.join(chunk)}" for chunk in _multiport_chunks(rule.ports)]
+
+
+def _multiport_chunks(ports: Sequence[str]) -> Iterator[list[str]]:
+    """Split ports so that each part fits one multiport match, in which a range counts two."""
+    chunk: list[str] = []
+    used = 0
+    for text in ports:
+        first, last = port_range(text)
+        slots = 1 if first == last else 2
+        if used + slots > MULTIPORT_SLOTS:
+            yield chunk
+            chunk, used = [], 0
+        chunk.append(_colon(text))
+        used += slots
+    if chunk:
+        yield chunk
+
+
+def _colon(port: str) -> str:
+    return port.replace("-", ":")
+
+
+def _icmp_lines(settings: Settings, family: Family) -> list[str]:
+    if family == 4:
+        return ["-p icmp -j RETURN"] if settings.icmp == "accept" else []
+    if settings.icmp == "accept":
+        return ["-p ipv6-icmp -j RETURN", DHCPV6_REPLIES]
+    vital = [f"-p ipv6-icmp -m icmp6 --icmpv6-type {number} -j RETURN" for number in IPV6_VITAL_TYPES]
+    return [*vital, DHCPV6_REPLIES]
+
+
+def _refusal(settings: Settings, family: Family, label: Label) -> str:
+    comment = f'-m comment --comment "{label}"'
+    if settings.refuse == "drop":
+        return f"{comment} -j DROP"
+    reason = "icmp-host-prohibited" if family == 4 else "icmp6-adm-prohibited"
+    return f"{comment} -j REJECT --reject-with {reason}"
+
+
+def _carried_counters(
+    chain: str, lines: Sequence[str], live: Ruleset | None, family: Family
+) -> list[Counters]:
+    pairing = pair_lines(chain, lines, own_rules(live, chain), family)
+    return [rule.counters if rule and rule.counters else Counters(0, 0) for rule in pairing.live]

@@ -1,0 +1,1 @@
+"""The checks of `doctor`, each beside the facts it needs."""

@@ -1,0 +1,131 @@
+"""Gather what a boot would do: the unit as it is installed, the boot files, and whether they really load."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dockerfw.chains.boot import render_boot_rules, render_boot_script
+from dockerfw.doctor.boot import UNIT, BootFacts, UnitFacts
+from dockerfw.host.backend import kernel_families, program
+from dockerfw.host.privileges import scratch_namespace
+from dockerfw.host.runner import Command, CommandFailed, run
+from dockerfw.host.scratch import LOCK_FILE, scratch_folder
+from dockerfw.messages.snapshots import Family
+from dockerfw.store.bootfiles import MODES, SCRIPT
+from dockerfw.store.confirmed import Confirmed, read_confirmed
+from dockerfw.store.records import StateError
+from dockerfw.store.state import StateDirectory
+
+# The path that stands in the unit: another state directory is not what a boot loads.
+BOOTED_STATE = Path("/var/lib/dockerfw")
+_UNIT_FOLDERS = (
+    "etc/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+)
+_LOAD_SECONDS = 30.0
+
+
+def boot_facts(state: StateDirectory, *, unit: UnitFacts | None) -> BootFacts:
+    """Look at the boot files and try them; never raises."""
+    if not _open(state.path):
+        return BootFacts(readable=False, unit=unit)
+    try:
+        confirmed = read_confirmed(state.boot)
+    except (StateError, OSError) as error:
+        return BootFacts(readable=True, unit=unit, problem=str(error))
+    if confirmed is None:
+        dangling = state.boot.is_symlink()
+        words = f"{state.boot} leads to no revision" if dangling else ""
+        return BootFacts(readable=True, unit=unit, problem=words)
+    missing = [name for name in MODES if not (state.boot / name).is_file()]
+    return BootFacts(
+        readable=True,
+        unit=unit,
+        revision=confirmed.revision,
+        missing=missing,
+        different=[name for name in _different(confirmed, state.boot) if name not in missing],
+        refused=_refused(confirmed, state.boot),
+    )
+
+
+def unit_facts(code: Path, *, root: Path = Path("/")) -> UnitFacts | None:
+    """Look at the boot unit below `root`; None where no systemd has been started."""
+    if not (root / "run/systemd/system").is_dir():
+        return None
+    etc = root / "etc/systemd/system"
+    masked = (etc / UNIT).is_symlink() and os.readlink(etc / UNIT) == os.devnull
+    files = [root / folder / UNIT for folder in _UNIT_FOLDERS]
+    found = next((path for path in files if path.is_file()), None)
+    return UnitFacts(
+        there=found is not None,
+        same=found is not None and _words(found) == _words(code / "deploy" / UNIT),
+        enabled=any((folder / UNIT).is_symlink() for folder in etc.glob("*.wants")),
+        masked=masked,
+    )
+
+
+def _open(path: Path) -> bool:
+    """Say whether this process may look into a folder; into one that is not there it may."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return os.access(path, os.R_OK | os.X_OK)
+
+
+def _words(unit: Path) -> list[str]:
+    try:
+        lines = unit.read_text().splitlines()
+    except OSError:
+        return []
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _different(confirmed: Confirmed, boot: Path) -> list[str]:
+    document, revision = confirmed.document, confirmed.revision
+    wanted = {
+        "rules.v4": render_boot_rules(document, 4, revision),
+        "rules.v6": render_boot_rules(document, 6, revision),
+        SCRIPT: render_boot_script(confirmed.backend, document.settings.external_interfaces, str(boot)),
+    }
+    return [name for name, text in wanted.items() if _text(boot / name) != text]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _refused(confirmed: Confirmed, boot: Path) -> dict[str, str] | None:
+    """Load the files in an empty network namespace; return iptables' words by file, None when not tried."""
+    scratch = scratch_namespace()
+    try:
+        run(Command((*scratch, "true")))
+        with scratch_folder() as folder:
+            return _load(confirmed, boot, scratch, {"XTABLES_LOCKFILE": str(folder / LOCK_FILE)})
+    except (CommandFailed, OSError):
+        return None
+
+
+def _load(
+    confirmed: Confirmed, boot: Path, scratch: tuple[str, ...], environment: dict[str, str]
+) -> dict[str, str]:
+    refused = {}
+    names: dict[Family, str] = {4: "rules.v4", 6: "rules.v6"}
+    for family in kernel_families():
+        words = (*scratch, program(confirmed.backend, family, "restore"), "-w", "10", "-n")
+        try:
+            text = (boot / names[family]).read_bytes()
+            run(Command(words, text, _LOAD_SECONDS, environment))
+        except FileNotFoundError:
+            refused[names[family]] = "it is missing."
+        except CommandFailed as failure:
+            refused[names[family]] = f"{failure.command[-4]} {failure.reason}: {failure.stderr.strip()}"
+    return refused

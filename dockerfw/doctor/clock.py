@@ -1,0 +1,79 @@
+"""Judge the clocks: was the wall clock set, does anything come from the future, is Redis' another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
+
+# Orders are refused that seem to come from further ahead than this.
+SKEW_SECONDS: Final = 60.0
+JUMP_SECONDS: Final = 5.0
+SYNC: Final = "timedatectl status; timedatectl set-ntp true"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockFacts:
+    """Times in seconds since 1970, None where they are not known.
+
+    `offset` is the wall clock less CLOCK_BOOTTIME now, `began` the same when the root worker started in this
+    boot. `event` is the newest time in the database, `file` that of what the root worker wrote.
+    """
+
+    now: float
+    offset: float
+    began: float | None
+    event: float | None
+    file: float | None
+    redis: float | None
+
+
+def judge_clock(facts: ClockFacts) -> Iterator[Finding]:
+    """Judge all of it."""
+    yield _jump(facts)
+    yield _future("clock.database", "the newest entry of the database", facts.event, facts.now)
+    yield _future("clock.state", "what the root worker wrote", facts.file, facts.now)
+    yield _redis(facts)
+
+
+def _jump(facts: ClockFacts) -> Finding:
+    check = "clock.jump"
+    if facts.began is None:
+        return unknown(check, "the root worker of this boot has told nothing")
+    moved = facts.offset - facts.began
+    if abs(moved) <= JUMP_SECONDS:
+        return ok(check, "The wall clock was not set since the root worker started.")
+    way = "forward" if moved > 0 else "back"
+    text = f"The wall clock was set {way} by {_span(abs(moved))} since the root worker started."
+    return note(check, f"{text} Deadlines do not go by it; times on the pages do.", SYNC)
+
+
+def _future(check: str, what: str, at: float | None, now: float) -> Finding:
+    if at is None:
+        return unknown(check, f"the time of {what} is not known")
+    ahead = at - now
+    if ahead > SKEW_SECONDS:
+        text = f"{what[0].upper()}{what[1:]} is {_span(ahead)} ahead of the clock: the clock was set back."
+        return problem(check, f"{text} Orders may be refused as too old or too new.", SYNC)
+    return ok(check, f"{what[0].upper()}{what[1:]} is not from the future.")
+
+
+def _redis(facts: ClockFacts) -> Finding:
+    check = "clock.redis"
+    if facts.redis is None:
+        return unknown(check, "Redis does not tell its time")
+    apart = abs(facts.redis - facts.now)
+    if apart > SKEW_SECONDS:
+        text = f"Redis' clock is {_span(apart)} away from this host's."
+        return problem(check, f"{text} Orders are refused when the hosts' clocks disagree.", SYNC)
+    return ok(check, "Redis tells the same time.")
+
+
+def _span(seconds: float) -> str:
+    if seconds < 180:
+        return f"{seconds:.0f} seconds"
+    if seconds < 3 * 3600:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.0f} hours" if seconds < 3 * 86_400 else f"{seconds / 86_400:.0f} days"

@@ -1,0 +1,1 @@
+"""What an admin wants: the document, its validator, digest, differences and words."""

@@ -1,0 +1,130 @@
+"""Which of iptables' two backends a host uses: the one in which dockerd's chains live.
+
+Owns the names of the programs of each backend and the choice between them. It runs the save programs of both
+and must not change anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from dockerfw.host.runner import Command, CommandFailed, run, run_all
+from dockerfw.messages.snapshots import FAMILIES, Backend, Family
+
+BACKENDS: tuple[Backend, Backend] = ("nft", "legacy")
+LOCK_WAIT_SECONDS = 10
+SAVE_SECONDS = 15.0
+
+_PROC_NET = Path("/proc/thread-self/net")
+_TABLE_NAMES: dict[Family, str] = {4: "ip_tables_names", 6: "ip6_tables_names"}
+_DOCKER_CHAIN = re.compile(rb"^:DOCKER(?:-USER|-FORWARD|-ISOLATION-STAGE-1)? ", re.MULTILINE)
+_OWN_CHAIN = re.compile(rb"^:FILTERS(?:-HOST|-CONTAINERS)? ", re.MULTILINE)
+_ANY_RULE = re.compile(rb"^(?:\[\d+:\d+\] )?-A ", re.MULTILINE)
+
+Saves = Mapping[Family, bytes] | Mapping[Family, bytes | CommandFailed]
+
+
+def program(backend: Backend, family: Family, verb: str = "") -> str:
+    """Name a program, e.g. ("legacy", 6, "save") -> "ip6tables-legacy-save"."""
+    stem = f"{'iptables' if family == 4 else 'ip6tables'}-{backend}"
+    return f"{stem}-{verb}" if verb else stem
+
+
+def restore_words(backend: Backend, family: Family) -> tuple[str, ...]:
+    """Return the command that loads a restore text with counters, and flushes no chain that it does not name.
+
+    The legacy backend gets `-w`: without it a lock that someone holds makes it fail or hang (iptables(8)).
+    """
+    wait = ("-w", str(LOCK_WAIT_SECONDS)) if backend == "legacy" else ()
+    return (program(backend, family, "restore"), "-n", "-c", *wait)
+
+
+def kernel_families() -> tuple[Family, ...]:
+    """Return the families that the kernel speaks: booted with ipv6.disable=1, it speaks IPv4 only."""
+    return FAMILIES if (_PROC_NET / "if_inet6").exists() else FAMILIES[:1]
+
+
+def read_saves(backend: Backend, *, seconds: float = SAVE_SECONDS) -> dict[Family, bytes | CommandFailed]:
+    """Return each family's save in one backend; for a kernel without IPv6 there is none for IPv6."""
+    families = kernel_families()
+    if backend == "legacy" and not _table_names_readable():
+        return {family: _save_by_table(family) for family in families}
+    commands = [Command((program(backend, family, "save"), "-c"), seconds=seconds) for family in families]
+    saves = dict(zip(families, run_all(commands), strict=True))
+    if backend == "legacy":
+        for family, command in zip(families, commands, strict=True):
+            if saves[family] == b"" and _lists_tables(family):
+                saves[family] = CommandFailed(
+                    command.words, "printed nothing, though there are tables", 0, ""
+                )
+    return saves
+
+
+def find_backend() -> tuple[Backend, dict[Family, bytes | CommandFailed]]:
+    """Return the backend that holds dockerd's chains (else ours, else any rule; else nft) and its saves.
+
+    Legacy tables that cannot be read may be those, so that backend is returned with what failed.
+    """
+    nft = read_saves("nft")
+    if not legacy_in_use() or _holds(nft, _DOCKER_CHAIN):
+        return "nft", nft
+    legacy = read_saves("legacy")
+    if any(isinstance(save, CommandFailed) and _lists_tables(family) for family, save in legacy.items()):
+        return "legacy", legacy
+    for pattern in (_DOCKER_CHAIN, _OWN_CHAIN, _ANY_RULE):
+        if _holds(nft, pattern):
+            return "nft", nft
+        if _holds(legacy, pattern):
+            return "legacy", legacy
+    return "nft", nft
+
+
+def docker_backends(backend: Backend, saves: Saves) -> tuple[Backend, ...]:
+    """Return the backends that hold Docker's chains; `saves` are those of `backend`, just read."""
+    found: tuple[Backend, ...] = (backend,) if _holds(saves, _DOCKER_CHAIN) else ()
+    # Where the legacy backend was chosen, the other one was looked at and holds none.
+    if backend == "nft" and legacy_in_use() and _holds(read_saves("legacy"), _DOCKER_CHAIN):
+        return (*found, "legacy")
+    return found
+
+
+def legacy_in_use() -> bool:
+    """Say whether the legacy backend has any table here; asking it would create them."""
+    return any(_lists_tables(family) for family in FAMILIES)
+
+
+def _lists_tables(family: Family) -> bool:
+    """Say whether the kernel has legacy tables of a family; it may, where the list cannot be read."""
+    try:
+        return (_PROC_NET / _TABLE_NAMES[family]).read_bytes() != b""
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _holds(saves: Saves, pattern: re.Pattern[bytes]) -> bool:
+    return any(isinstance(save, bytes) and pattern.search(save) for save in saves.values())
+
+
+def _table_names_readable() -> bool:
+    try:
+        (_PROC_NET / _TABLE_NAMES[4]).read_bytes()
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _save_by_table(family: Family) -> bytes | CommandFailed:
+    # An ordinary user's namespace may not read the list of tables: name them.
+    parts = []
+    for table in ("mangle", "nat", "filter"):
+        try:
+            parts.append(run(Command((program("legacy", family, "save"), "-c", "-t", table))))
+        except CommandFailed as failure:
+            return failure
+    return b"".join(parts)

@@ -1,0 +1,81 @@
+"""Read the ipsets that rules name, as far as they are small enough to be told.
+
+Owns the calls of `ipset` that list; it must not change a set. One that is too large, or cannot be read, comes
+without members: whoever asks whether an address is in it then has to say that it is not known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from dockerfw.host.runner import Command, CommandFailed, run_all
+from dockerfw.messages.snapshots import Family, SetMembers
+from dockerfw.messages.surroundings import MAX_NAME, MAX_SET_MEMBERS, MAX_SETS
+
+MAX_MEMBERS_IN_ALL = 50_000
+MAX_DEPTH = 2
+# Each set is a process or two, and the root worker may only have so many at a time.
+AT_ONCE = 16
+
+_NAMED = re.compile(r" --match-set (\S{1,31}) (?:src|dst)")
+_ENTRIES = re.compile(rb"^Number of entries: (\d+)$", re.MULTILINE)
+_HEADER = re.compile(rb"^Header: (.*)$", re.MULTILINE)
+_TYPE = re.compile(rb"^Type: (\S{1,64})$", re.MULTILINE)
+
+Answer = bytes | CommandFailed
+
+
+def named_sets(saves: Mapping[Family, str]) -> tuple[SetMembers, ...]:
+    """Return the sets that rules of these saves name, and those that a named list of sets names."""
+    found: dict[str, SetMembers] = {}
+    names = sorted({name for save in saves.values() for name in _NAMED.findall(save)})
+    left = MAX_MEMBERS_IN_ALL
+    for _ in range(MAX_DEPTH):
+        names = names[: MAX_SETS - len(found)]
+        heads = _list([("ipset", "-terse", "list", name) for name in names])
+        small = [name for name, head in zip(names, heads, strict=True) if _entries(head) <= MAX_SET_MEMBERS]
+        saved = dict(zip(small, _list([("ipset", "save", name) for name in small]), strict=True))
+        names_in = []
+        for name, head in zip(names, heads, strict=True):
+            members = _members(name, saved.get(name))
+            if members is not None and len(members) > left:
+                members = None
+            left -= len(members or ())
+            found[name] = SetMembers(name, _kind(head), members, _options(head))
+            if found[name].kind == "list:set":
+                names_in += [member for member in members or () if member not in found]
+        names = sorted(set(names_in))
+    return tuple(found.values())
+
+
+def _list(commands: list[tuple[str, ...]]) -> list[Answer]:
+    answers: list[Answer] = []
+    for start in range(0, len(commands), AT_ONCE):
+        answers += run_all([Command(words) for words in commands[start : start + AT_ONCE]])
+    return answers
+
+
+def _entries(head: Answer) -> float:
+    count = _ENTRIES.search(head) if isinstance(head, bytes) else None
+    return int(count[1]) if count else float("inf")
+
+
+def _kind(head: Answer) -> str:
+    kind = _TYPE.search(head) if isinstance(head, bytes) else None
+    return kind[1].decode("ascii", "replace") if kind else ""
+
+
+def _options(head: Answer) -> str:
+    options = _HEADER.search(head) if isinstance(head, bytes) else None
+    return options[1].decode("ascii", "replace")[:MAX_NAME] if options else ""
+
+
+def _members(name: str, saved: Answer | None) -> tuple[str, ...] | None:
+    """Read the members of `add NAME MEMBER …`; None when there is no such save or it grew meanwhile."""
+    if not isinstance(saved, bytes):
+        return None
+    start = f"add {name} "
+    lines = saved.decode("utf-8", "replace").splitlines()
+    members = tuple(line.removeprefix(start) for line in lines if line.startswith(start))
+    return members if len(members) <= MAX_SET_MEMBERS and all(len(m) <= MAX_NAME for m in members) else None

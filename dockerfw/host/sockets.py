@@ -1,0 +1,151 @@
+"""Find the sockets of the host on which somebody listens, and who.
+
+Owns reading what `ss` prints and naming the process behind a socket. It must not change anything. The root
+worker may not look into other people's processes, so `ss -p` mostly names none. What everybody may read is
+the control group in which a socket was made, and the names of the processes that are in it. Where that leaves
+a doubt, the name is left empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from ipaddress import IPv6Address, ip_address
+from itertools import islice
+from pathlib import Path
+from typing import Literal, cast
+
+from dockerfw.host.runner import Command
+from dockerfw.messages.snapshots import ListeningSocket
+from dockerfw.messages.surroundings import MAX_NAME, MAX_SOCKETS
+
+LISTING = Command(("ss", "-H", "-l", "-n", "-t", "-u", "-e", "-p", "--cgroup"))
+DOCKER_PROXY = "docker-proxy"
+
+# A control group's path in, names by process id out.
+Members = Callable[[str], Mapping[int, str]]
+
+_PROC = Path("/proc")
+_MAX_PROCESSES = 4096
+_MAX_WORDS = 4096
+# `127.0.0.53%lo:53`, `[fe80::1]%ens33:546`, `*:80`: an address, maybe an interface, a port.
+_LOCAL = re.compile(r"(?P<address>\*|[0-9.]+|\[[0-9a-fA-F:.]+\])(?:%(?P<interface>[^\s:]+))?:(?P<port>\d+)")
+_USER = re.compile(r'users:\(\("(?P<name>.{0,64}?)",pid=(?P<pid>\d+),fd=\d+\)')
+_CGROUP = re.compile(r" cgroup:(/\S*)")
+_UNIT = re.compile(r"[^/]+\.(?:service|scope|socket)", re.ASCII)
+_CONTAINER = re.compile(r"/(?:docker-)?([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?(?:/|$)", re.MULTILINE)
+_CGROUP2_MOUNT = re.compile(r"^\S+ \S+ \S+ / (\S+) .* - cgroup2 ", re.MULTILINE)
+
+
+def listening_sockets(printed: bytes) -> tuple[ListeningSocket, ...]:
+    """Read what LISTING printed, and name who listens as far as this process may know."""
+    members = cache(_members)
+    found: dict[ListeningSocket, int | None] = {}
+    for line in printed.decode("utf-8", "replace").splitlines():
+        socket = _read_line(line, members)
+        if socket is None:
+            continue
+        # Several processes may listen on one port side by side (SO_REUSEPORT): that is one way in.
+        same = replace(socket, pid=None)
+        found[same] = socket.pid if found.get(same, socket.pid) == socket.pid else None
+    return tuple(replace(socket, pid=pid) for socket, pid in islice(found.items(), MAX_SOCKETS))
+
+
+def _read_line(line: str, members: Members) -> ListeningSocket | None:
+    """Read `tcp LISTEN 0 128 *:80 *:* users:(…) ino:… cgroup:… v6only:0`; None for what is none of it."""
+    words = line.split(maxsplit=5)
+    local = _LOCAL.fullmatch(words[4]) if len(words) == 6 and words[0] in ("tcp", "udp") else None
+    if local is None or not 1 <= int(local["port"]) <= 65535:
+        return None
+    text = local["address"]
+    try:
+        address = ip_address("::" if text == "*" else text.strip("[]"))
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    socket = ListeningSocket(
+        family=address.version,
+        protocol=cast(Literal["tcp", "udp"], words[0]),
+        address="" if address.is_unspecified else str(address),
+        port=int(local["port"]),
+        v6only=text == "[::]",
+        interface=(local["interface"] or "")[:64],
+    )
+    return _named(socket, words[5], members)
+
+
+def _named(socket: ListeningSocket, rest: str, members: Members) -> ListeningSocket:
+    """Name the socket's unit, container and process from the rest of its line."""
+    user, group = _USER.search(rest), _CGROUP.search(rest)
+    path = group[1] if group else ""
+    if user is not None:
+        pid = int(user["pid"])
+        # Names of control groups of the first version are not the socket's, but its process's.
+        path = path if path.strip("/") else _text(_PROC / str(pid) / "cgroup")
+        socket = replace(socket, process=_printable(user["name"]), pid=pid or None)
+    units = _UNIT.findall(path)
+    container = _CONTAINER.search(path)
+    socket = replace(
+        socket, unit=units[-1][:MAX_NAME] if units else "", container=container[1] if container else ""
+    )
+    if socket.process or not path.strip("/"):
+        return socket
+    name, process_id = _who(socket, members(path))
+    return replace(socket, process=name, pid=process_id)
+
+
+def _who(socket: ListeningSocket, members: Mapping[int, str]) -> tuple[str, int | None]:
+    """Name the process of a control group that listens: the name that all have, or the proxy of that port."""
+    names = set(members.values())
+    if len(names) == 1:
+        return names.pop(), next(iter(members)) if len(members) == 1 else None
+    for pid, name in members.items():
+        if name == DOCKER_PROXY and _proxies(pid, socket):
+            return name, pid
+    return "", None
+
+
+def _proxies(pid: int, socket: ListeningSocket) -> bool:
+    """Say whether a docker-proxy was started for this port: its command line says `-host-port 8080`."""
+    words = _text(_PROC / str(pid) / "cmdline").split("\0")
+    options = dict(zip(words[1::2], words[2::2], strict=False))
+    address = socket.address or ("0.0.0.0" if socket.family == 4 else "::")  # noqa: S104
+    wanted = {"-proto": socket.protocol, "-host-ip": address, "-host-port": str(socket.port)}
+    return all(options.get(name) == value for name, value in wanted.items())
+
+
+def _members(path: str) -> Mapping[int, str]:
+    """Return the names of the processes in a control group, by their ids; empty when that cannot be read."""
+    root = _cgroup_root()
+    if root is None or ".." in path.split("/"):
+        return {}
+    found: dict[int, str] = {}
+    for pid in islice(_pids(root / path.lstrip("/") / "cgroup.procs"), _MAX_PROCESSES):
+        name = _printable(_text(_PROC / str(pid) / "comm").rstrip("\n"))
+        # A process whose name is not known may be the one that listens.
+        found[pid] = name
+    return {} if "" in found.values() else found
+
+
+def _pids(path: Path) -> Iterator[int]:
+    yield from (int(word) for word in _text(path, most=1 << 20).split() if word.isdigit() and word != "0")
+
+
+@cache
+def _cgroup_root() -> Path | None:
+    mount = _CGROUP2_MOUNT.search(_text(_PROC / "self/mountinfo", most=1 << 20))
+    return Path(mount[1]) if mount else None
+
+
+def _text(path: Path, *, most: int = _MAX_WORDS) -> str:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(most).decode("utf-8", "replace")
+    return ""
+
+
+def _printable(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in name)[:64]

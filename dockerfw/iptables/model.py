@@ -1,0 +1,171 @@
+"""Owns the values that stand for what iptables-save prints: ruleset, table, chain, rule.
+
+They hold what was said and nothing more: no judgement, no rendering of what ought to be there. A rule keeps
+its text and reads its matches and target only when somebody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from dockerfw.iptables.matches import Match, Option, Target, read_matches
+from dockerfw.iptables.tokens import printable, split_tokens
+
+__all__ = [
+    "BUILTIN_CHAINS",
+    "Chain",
+    "ChainLine",
+    "CommitLine",
+    "Counters",
+    "Family",
+    "Line",
+    "Match",
+    "Option",
+    "OtherLine",
+    "Rule",
+    "Ruleset",
+    "Table",
+    "TableLine",
+    "Target",
+]
+
+Family = Literal[4, 6]
+
+BUILTIN_CHAINS: Mapping[str, tuple[str, ...]] = {
+    "raw": ("PREROUTING", "OUTPUT"),
+    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
+    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+    "security": ("INPUT", "FORWARD", "OUTPUT"),
+}
+"""The chains that each table has without anybody making them, in the order of iptables-save."""
+
+
+class Counters(NamedTuple):
+    """Packets and bytes that a rule or a policy has seen; a tuple, since every rule of a save has one."""
+
+    packets: int
+    bytes: int
+
+    def __str__(self) -> str:
+        return f"[{self.packets}:{self.bytes}]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    tokens: tuple[str, ...]
+    matches: tuple[Match, ...]
+    target: Target | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule as it was saved: `text` is `-A CHAIN ...` without counters, `line` counts from 1.
+
+    Bytes that are not UTF-8 stand in `text` and in option values as lone surrogates (PEP 383), so that they
+    print as they came; pass what people shall see through tokens.printable.
+    """
+
+    table: str
+    chain: str
+    counters: Counters | None
+    text: str
+    line: int
+    _reading: _Reading | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The words of `text`, without quotes and escapes."""
+        return self._read().tokens
+
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """What a packet must be: the general options first (module None), then each `-m` as printed."""
+        return self._read().matches
+
+    @property
+    def target(self) -> Target | None:
+        """Where a matching packet goes; None for a rule that only counts."""
+        return self._read().target
+
+    @property
+    def comment(self) -> str | None:
+        """The text of the first comment, safe for display; the kernel cuts comments at 255 bytes."""
+        if "comment" not in self.text:
+            return None
+        for match in self.matches:
+            option = match.option("--comment") if match.module == "comment" else None
+            if option is not None and option.values:
+                return printable(option.values[0])
+        return None
+
+    def _read(self) -> _Reading:
+        if self._reading is None:
+            tokens = split_tokens(self.text)
+            object.__setattr__(self, "_reading", _Reading(tokens, *read_matches(tokens[2:])))
+        assert self._reading is not None
+        return self._reading
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain with its rules in order; `policy` is None for the chains that people make."""
+
+    name: str
+    policy: str | None
+    counters: Counters | None
+    rules: tuple[Rule, ...]
+    builtin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with its chains in printed order."""
+
+    name: str
+    chains: Mapping[str, Chain]
+
+
+@dataclass(frozen=True, slots=True)
+class TableLine:
+    """The line `*name`."""
+
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLine:
+    """The line `:chain policy [packets:bytes]`; the values stand in the Chain."""
+
+    table: str
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitLine:
+    """The line `COMMIT`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherLine:
+    """A comment (`# ...`), an empty line, or the empty rest after the last line end."""
+
+    text: str
+
+
+Line = TableLine | ChainLine | Rule | CommitLine | OtherLine
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """All tables that were printed, and the printed lines in their order."""
+
+    tables: Mapping[str, Table]
+    lines: tuple[Line, ...] = field(default=(), repr=False)
+
+    def chain(self, table: str, name: str) -> Chain | None:
+        """Return a chain, or None when the table or the chain is not there."""
+        found = self.tables.get(table)
+        return found.chains.get(name) if found else None

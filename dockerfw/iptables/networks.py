@@ -1,0 +1,54 @@
+"""Owns how an address and a network may be spelt: `10.1`, host bits, a mask that is no prefix."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+
+from dockerfw.iptables.model import Family
+
+_BITS = {4: 32, 6: 128}
+
+
+def canonical_address(text: str, family: Family) -> str:
+    """Return the one spelling of an address, the text itself where it is none."""
+    value = _address_value(text, family)
+    return text if value is None else _address_text(value, family)
+
+
+@lru_cache(maxsize=8192)
+def canonical_network(text: str, family: Family) -> str:
+    """Return `address/prefix` without host bits, or `address/mask` where the mask is no prefix."""
+    address, slash, mask = text.partition("/")
+    bits = _BITS[family]
+    value = _address_value(address, family)
+    netmask = _mask_value(mask, family) if slash else (1 << bits) - 1
+    if value is None or netmask is None:
+        return text
+    shown = _address_text(value & netmask, family)
+    inverted = netmask ^ ((1 << bits) - 1)
+    if inverted & (inverted + 1):
+        return f"{shown}/{_address_text(netmask, family)}"
+    return f"{shown}/{bits - inverted.bit_length()}"
+
+
+def _address_text(value: int, family: Family) -> str:
+    return str(IPv4Address(value) if family == 4 else IPv6Address(value))
+
+
+def _address_value(text: str, family: Family) -> int | None:
+    try:
+        if family == 6:
+            return None if "%" in text else int(IPv6Address(text))
+        # iptables takes "10.1" for 10.1.0.0, unlike inet_aton.
+        return int(IPv4Address(".".join([*text.split("."), "0", "0", "0"][:4]) if text else text))
+    except ValueError:
+        return None
+
+
+def _mask_value(text: str, family: Family) -> int | None:
+    bits = _BITS[family]
+    if re.fullmatch(r"[0-9]{1,3}", text):
+        return None if int(text) > bits else ((1 << int(text)) - 1) << (bits - int(text))
+    return _address_value(text, family)

@@ -1,0 +1,163 @@
+"""Owns what a restore file comes to: the ruleset that loading it would leave behind.
+
+It replays `iptables-restore -n` on a kernel that has no rules yet, line by line (commands.py does what each
+command says). It does not check matches and targets, and it never loads anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import MappingProxyType
+from typing import NoReturn
+
+from dockerfw.iptables.commands import LONG_NAMES, VERBS, Command, CommandError, OpenTable
+from dockerfw.iptables.errors import ParseError
+from dockerfw.iptables.grammar import CHAIN_LINE, COUNTERS_PREFIX, TABLE_LINE, decode_text
+from dockerfw.iptables.matches import is_option
+from dockerfw.iptables.model import (
+    BUILTIN_CHAINS,
+    Chain,
+    ChainLine,
+    CommitLine,
+    Counters,
+    Family,
+    Line,
+    OtherLine,
+    Ruleset,
+    Table,
+    TableLine,
+)
+from dockerfw.iptables.tokens import TokenError, locate_restore_tokens
+
+
+def parse_restore(text: bytes | str, *, family: Family = 4) -> Ruleset:
+    """Return the ruleset that loading a restore file with `-n` on an empty kernel would give.
+
+    The commands -A -I -D -R -N -X -F -Z -P -E are carried out; the rules that remain keep the line they came
+    from. `family` decides which spellings -D takes for the same rule, and which of `-4` and `-6` applies.
+    Raises ParseError.
+    """
+    replay = _Replay(family)
+    for number, line in enumerate(decode_text(text).split("\n"), start=1):
+        replay.read(number, line.removesuffix("\r"))
+    return replay.result()
+
+
+class _Replay:
+    """restore = { comment | blank | "*" table { chain | command | comment | blank } "COMMIT" }"""
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+        self.tables: dict[str, OpenTable] = {}
+        self.table: OpenTable | None = None
+        self.number = 0
+        self.line = ""
+
+    def read(self, number: int, line: str) -> None:
+        """Read one line and carry it out."""
+        self.number, self.line = number, line
+        stripped = line.strip(" \t")
+        if not stripped or stripped[0] == "#":
+            return
+        if stripped[0] == "*":
+            self._open_table(stripped)
+        elif self.table is None:
+            self._fail(0, "this must stand below the line of its table (*filter)")
+        elif stripped == "COMMIT":
+            self.table = None
+        else:
+            try:
+                self._change(self.table, stripped, line)
+            except (TokenError, CommandError) as error:
+                self._fail(error.offset, error.message)
+
+    def result(self) -> Ruleset:
+        """Return what has been loaded."""
+        if self.table is not None:
+            self._fail(0, f"table {self.table.name} has no COMMIT: the text is cut off")
+        tables = {name: _close(table) for name, table in self.tables.items()}
+        return Ruleset(MappingProxyType(tables), tuple(_compose(tables.values())))
+
+    def _fail(self, offset: int, message: str) -> NoReturn:
+        raise ParseError(self.number, offset + 1, self.line, message)
+
+    def _open_table(self, line: str) -> None:
+        found = TABLE_LINE.fullmatch(line)
+        if found is None or found[1] not in BUILTIN_CHAINS:
+            self._fail(0, f"after * stands the name of a table: {', '.join(BUILTIN_CHAINS)}")
+        if self.table is not None:
+            self._fail(0, f"table {self.table.name} has no COMMIT yet")
+        self.table = self.tables.setdefault(found[1], OpenTable(found[1], self.family))
+
+    def _change(self, table: OpenTable, stripped: str, line: str) -> None:
+        if stripped[0] == ":":
+            _declare_chain(table, stripped)
+            return
+        read = _read_command(line, self.number, self.family)
+        if read is not None:
+            verb, command = read
+            VERBS[verb](table, command)
+
+
+def _declare_chain(table: OpenTable, line: str) -> None:
+    found = CHAIN_LINE.fullmatch(line)
+    if found is None:
+        raise CommandError(0, "a chain looks like :INPUT ACCEPT [0:0], or :NAME - [0:0]")
+    name, policy, packets, size = found.groups()
+    table.declare(name, policy, Counters(int(packets), int(size)) if packets else Counters(0, 0))
+
+
+def _read_command(line: str, number: int, family: Family) -> tuple[str, Command] | None:
+    """command = [ counters ] [ "-4" | "-6" ] verb [ chain ] { word }; None when it is for the other family"""
+    found = COUNTERS_PREFIX.match(line)
+    counters = Counters(int(found[1]), int(found[2])) if found else None
+    start = found.end() if found else 0
+    words = _split_equals(locate_restore_tokens(line, start))
+    if words and words[0][1] in {"-4", "-6"}:
+        if words[0][1] != f"-{family}":
+            return None
+        words = words[1:]
+    if not words:
+        raise CommandError(start, "a command such as -A is missing")
+    offset, name = words[0]
+    verb = LONG_NAMES.get(name, name)
+    if verb not in VERBS:
+        raise CommandError(offset, f"a line starts with one of {' '.join(VERBS)}, :, * or #, or is COMMIT")
+    chain = words[1][1] if len(words) > 1 else ""
+    if not chain and verb not in {"-F", "-X", "-Z"}:
+        raise CommandError(len(line), f"{verb} needs the name of a chain after it")
+    rest = words[2:]
+    offsets = tuple(offset for offset, _ in rest)
+    return verb, Command(chain, tuple(word for _, word in rest), offsets, counters, number)
+
+
+def _split_equals(words: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Write `--name=value` as two words, since the value may hold blanks."""
+    split: list[tuple[int, str]] = []
+    for offset, word in words:
+        name, equals, value = word.partition("=")
+        if is_option(word) and equals and name.startswith("--"):
+            split += [(offset, name), (offset, value)]
+        else:
+            split.append((offset, word))
+    return split
+
+
+def _close(table: OpenTable) -> Table:
+    """Put the chains in the order of iptables-save: the built-in ones, then the others by name."""
+    builtin = BUILTIN_CHAINS[table.name]
+    chains = {}
+    for name in [*builtin, *sorted(name for name in table.chains if name not in builtin)]:
+        chain = table.chains[name]
+        chains[name] = Chain(name, chain.policy, chain.counters, tuple(chain.rules), name in builtin)
+    return Table(table.name, MappingProxyType(chains))
+
+
+def _compose(tables: Iterable[Table]) -> list[Line]:
+    lines: list[Line] = []
+    for table in tables:
+        lines.append(TableLine(table.name))
+        lines += [ChainLine(table.name, chain) for chain in table.chains]
+        lines += [rule for chain in table.chains.values() for rule in chain.rules]
+        lines.append(CommitLine())
+    return [*lines, OtherLine("")]

@@ -1,0 +1,115 @@
+"""Make of a snapshot the values that the simulator works on: what lies around the rules, and who listens.
+
+Owns the way from the message to those values, for both sides: pages ask them, and so does the root worker
+after a load. It must not do I/O, read a clock, run a command, or import Django.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address, ip_interface
+from types import MappingProxyType
+
+from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.messages.snapshots import FAMILIES, Snapshot
+from dockerfw.reach.listening import Address, Container, Listener, Listening, Publication, Published
+from dockerfw.simulation.surroundings import Interface, IpSet, Surroundings
+
+INGRESS = "DOCKER-INGRESS"
+
+
+def surroundings_of(snapshot: Snapshot) -> Surroundings:
+    """Return the interfaces, default routes and sets of a snapshot."""
+    interfaces = tuple(
+        Interface(
+            name=each.name,
+            addresses=tuple(ip_interface(address) for address in each.addresses),
+            up=each.up,
+            master=each.master,
+            kind=each.kind,
+        )
+        for each in snapshot.interfaces
+    )
+    sets = {each.name: IpSet(each.name, each.kind, each.members, each.options) for each in snapshot.sets}
+    routes: Mapping[Family, tuple[str, ...]] = MappingProxyType(dict(snapshot.default_routes))
+    filtered = (
+        {} if (seen := snapshot.bridges_filtered) is None else {family: family in seen for family in FAMILIES}
+    )
+    return Surroundings(interfaces, routes, MappingProxyType(sets), MappingProxyType(filtered))
+
+
+def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
+    """Return all that takes packets on the host; `nat` is the IPv4 ruleset, which tells of swarm's ports."""
+    return Listening(
+        listeners=tuple(
+            Listener(
+                family=each.family,
+                protocol=each.protocol,
+                address=_address(each.address),
+                port=each.port,
+                v6only=each.v6only,
+                interface=each.interface,
+                process=each.process,
+                unit=each.unit,
+                container=each.container,
+            )
+            for each in snapshot.sockets
+        ),
+        published=tuple(_published(snapshot)),
+        containers=containers_of(snapshot),
+        ingress=frozenset(_ingress(nat)),
+        by_nftables=snapshot.docker_state == "nftables",
+        own_tables=snapshot.own_tables,
+    )
+
+
+def containers_of(snapshot: Snapshot) -> tuple[Container, ...] | None:
+    """Return the running containers, None where Docker was not asked."""
+    if snapshot.containers is None:
+        return None
+    return tuple(
+        Container(
+            id=each.id,
+            name=each.name,
+            project=each.project,
+            service=each.service,
+            network_mode=each.network_mode,
+            addresses=tuple(ip_address(address.partition("/")[0]) for address in each.addresses),
+            publications=tuple(
+                Publication(port.protocol, _address(port.address), port.public, port.port)
+                for port in each.ports
+                if port.public is not None
+            ),
+        )
+        for each in snapshot.containers
+    )
+
+
+def _address(text: str) -> Address | None:
+    return ip_address(text) if text else None
+
+
+def _published(snapshot: Snapshot) -> Iterator[Published]:
+    for each in snapshot.published:
+        try:
+            address, inside = _address(each.address), ip_address(each.to_address)
+        except ValueError:
+            # Read from a rule's text: what is no address is not one that Docker wrote.
+            continue
+        yield Published(each.family, each.protocol, address, each.port, inside, each.to_port)
+
+
+def _ingress(ruleset: Ruleset | None) -> Iterator[tuple[str, int]]:
+    """Yield the ports of `-A DOCKER-INGRESS -p tcp -m tcp --dport 8000 -j DNAT --to-destination …`."""
+    chain = ruleset.chain("nat", INGRESS) if ruleset else None
+    for rule in chain.rules if chain else ():
+        if rule.target is None or rule.target.name != "DNAT":
+            continue
+        said = {
+            option.name: option.values[0]
+            for match in rule.matches
+            for option in match.options
+            if option.values and not option.negated
+        }
+        if said.get("--dport", "").isdigit() and "-p" in said:
+            yield said["-p"], int(said["--dport"])

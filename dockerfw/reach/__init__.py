@@ -1,0 +1,1 @@
+"""Questions put to the simulation: exposure, expectations, lock-out, changes, warnings."""

@@ -1,0 +1,209 @@
+"""Which sessions came from outside, and which of them one document allows and another does not.
+
+Pure work on what the kernel's connection tracking and the host's routes say. A rule is held against a session
+exactly as its line in the kernel would be held against the first packet. What cannot be told is left out: a
+session is only ever named here when it is certain that a rule was needed to let it in.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal
+
+from dockerfw.document.document import CONTAINER_KIND
+from dockerfw.document.fields import interfaces_overlap, port_range
+from dockerfw.document.values import Document, DocumentRule
+from dockerfw.iptables.model import Family
+from dockerfw.reach.conntrack import Session
+
+Place = Literal["host", "container"]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_ICMP: Final[dict[Family, str]] = {4: "icmp", 6: "ipv6-icmp"}
+_DHCPV6_CLIENT: Final = 546
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where the packets of a network go to, and so where they come from; `default` is `0.0.0.0/0`."""
+
+    network: str
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A session from outside; `port` is the one that the client dialled, `inner_port` where it arrived.
+
+    `interfaces` are those it may have come by. Sessions that differ in nothing a rule can see are equal.
+    """
+
+    place: Place
+    family: Family
+    protocol: str
+    source: str
+    port: int | None
+    inner_port: int | None
+    interfaces: tuple[str, ...]
+
+
+class Routing:
+    """A host's own addresses and its routes, for telling where a session came from and where it goes."""
+
+    def __init__(self, own: Iterable[str], routes: Iterable[Route]) -> None:
+        self._own = frozenset(own)
+        self._routes: dict[tuple[int, int], dict[int, dict[str, None]]] = {}
+        for route in routes:
+            network = ipaddress.ip_network(route.network)
+            known = self._routes.setdefault((network.version, network.prefixlen), {})
+            known.setdefault(int(network.network_address), {})[route.interface] = None
+        self._lengths = sorted(self._routes, reverse=True)
+
+    def inbound(self, session: Session) -> Inbound | None:
+        """Return what a rule can see of a session from outside, None for one that nobody outside began."""
+        original, reply = session.original, session.reply
+        source = _address(original.source)
+        # With its answers to somebody else than its source it was masqueraded: it goes out.
+        if source.is_loopback or original.source in self._own or reply.destination != original.source:
+            return None
+        arrives_here = reply.source in self._own
+        if arrives_here and original.destination not in self._own:
+            return None
+        interfaces = self._interfaces(source)
+        if not interfaces:
+            return None
+        return Inbound(
+            place="host" if arrives_here else "container",
+            family=session.family,
+            protocol=session.protocol,
+            source=original.source,
+            port=original.destination_port,
+            inner_port=reply.source_port,
+            interfaces=interfaces,
+        )
+
+    def _interfaces(self, address: Address) -> tuple[str, ...]:
+        number = int(address)
+        for version, length in self._lengths:
+            if version == address.version:
+                shift = address.max_prefixlen - length
+                found = self._routes[version, length].get(number >> shift << shift)
+                if found:
+                    return tuple(found)
+        return ()
+
+
+class Loss:
+    """The sessions that the document before allowed and the document after allows no more.
+
+    `before` has a document for each family in which there was one. It is made for asking about very many.
+    """
+
+    def __init__(self, before: Mapping[Family, Document], after: Document) -> None:
+        self._before = {family: _Judge(document) for family, document in before.items()}
+        self._after = _Judge(after)
+
+    def takes(self, session: Inbound) -> bool:
+        """Say whether the session loses its allowance."""
+        before = self._before.get(session.family)
+        return (
+            before is not None and before.verdict(session) is True and self._after.verdict(session) is False
+        )
+
+
+class _Judge:
+    """One document; for sessions that differ in their sources only, it looks through its rules once."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._known: dict[tuple[object, ...], bool | tuple[str, ...] | None] = {}
+
+    def verdict(self, session: Inbound) -> bool | None:
+        """Return whether the document lets the session in, None where it does not decide about it."""
+        kind = (session.place, session.protocol, session.port, session.inner_port, session.interfaces)
+        key = (session.family, *kind, session.protocol == "udp" and _address(session.source).is_link_local)
+        if key not in self._known:
+            self._known[key] = self._verdict(session)
+        known = self._known[key]
+        if not isinstance(known, tuple):
+            return known
+        return any(_comes_from(source, session.source) for source in known)
+
+    def _verdict(self, session: Inbound) -> bool | tuple[str, ...] | None:
+        if not is_filtered(self._document, session):
+            return None
+        if _is_basic(self._document, session):
+            return True
+        rules = (rule for rule in self._document.rules if _reaches(rule, session))
+        return tuple({rule.source for rule in rules})
+
+
+def is_filtered(document: Document, session: Inbound) -> bool:
+    """Say whether a document decides about the session at all, whichever interface it came by."""
+    settings = document.settings
+    if session.place == "container":
+        return all(_is_one_of(name, settings.external_interfaces) for name in session.interfaces)
+    return not any(_is_one_of(name, settings.trusted_interfaces) for name in session.interfaces)
+
+
+def is_allowed(document: Document, session: Inbound) -> bool:
+    """Say whether a document that decides about the session lets it in."""
+    return _is_basic(document, session) or any(rule_allows(rule, session) for rule in document.rules)
+
+
+def rule_allows(rule: DocumentRule, session: Inbound) -> bool:
+    """Say whether a rule lets the session in."""
+    return _reaches(rule, session) and _comes_from(rule.source, session.source)
+
+
+def _reaches(rule: DocumentRule, session: Inbound) -> bool:
+    """Say whether a rule lets such a session in when it comes from the right source."""
+    if not rule.enabled or session.family not in rule.families:
+        return False
+    protocol = _ICMP[session.family] if rule.protocol == "icmp" else rule.protocol
+    if protocol not in ("any", session.protocol):
+        return False
+    published = rule.port_kind != CONTAINER_KIND
+    if rule.scope not in ("both", session.place):
+        # docker-proxy takes IPv6 for containers without an IPv6 address, on the host itself.
+        proxied = session.place == "host" and session.family == 6 and published and bool(rule.ports)
+        return proxied and _has_port(rule, session.inner_port)
+    dialled = published and rule.scope != "host"
+    return not rule.ports or _has_port(rule, session.port if dialled else session.inner_port)
+
+
+def _is_basic(document: Document, session: Inbound) -> bool:
+    """Say whether it is let in whatever the rules say, as render.py's basics do."""
+    if session.place != "host":
+        return False
+    if session.protocol == _ICMP[session.family]:
+        return document.settings.icmp == "accept"
+    dhcpv6 = (session.family, session.protocol, session.inner_port) == (6, "udp", _DHCPV6_CLIENT)
+    return dhcpv6 and _address(session.source).is_link_local
+
+
+def _has_port(rule: DocumentRule, port: int | None) -> bool:
+    return port is not None and any(
+        first <= port <= last for first, last in (port_range(text) for text in rule.ports)
+    )
+
+
+def _comes_from(source: str, address: str) -> bool:
+    return source == "any" or _address(address) in _network(source)
+
+
+def _is_one_of(name: str, names: Iterable[str]) -> bool:
+    return any(interfaces_overlap(name, other) for other in names)
+
+
+@lru_cache(maxsize=32_768)
+def _address(text: str) -> Address:
+    return ipaddress.ip_address(text)
+
+
+@lru_cache(maxsize=32_768)
+def _network(source: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(source)

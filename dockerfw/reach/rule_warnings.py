@@ -1,0 +1,111 @@
+"""What a rule's author may have overlooked, measured against what listens on the host.
+
+Owns three doubts, each a sentence: nothing listens behind a rule, anyone may reach a database, a published
+port has no rule. They are hints for people and stop nothing; whom a rule really lets in is for the simulator.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from dockerfw.document.catalogue import DATABASES
+from dockerfw.document.fields import port_range
+from dockerfw.document.values import DocumentRule
+from dockerfw.reach.offers import Offer
+
+Code = Literal["idle", "wide-database"]
+
+# A network with fewer bits than this is the world to somebody's database.
+_WIDE: Final = {4: 8, 6: 16}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleWarning:
+    """A doubt about one rule, as a sentence."""
+
+    code: Code
+    message: str
+
+
+def rule_warnings(
+    rule: DocumentRule, offers: Sequence[Offer], *, sockets_known: bool
+) -> tuple[RuleWarning, ...]:
+    """Return what is doubtful about a rule; `sockets_known` says that `offers` has the host's sockets."""
+    if not rule.enabled or not rule.ports:
+        return ()
+    behind = [offer for offer in offers if _leads_to(rule, offer)]
+    found = [_wide_database(rule, behind)]
+    # Who is routed to a container's own port is in no list of what listens.
+    if not behind and rule.port_kind == "published" and (sockets_known or rule.scope == "container"):
+        where = {"host": "on the host", "container": "in a container", "both": ""}[rule.scope]
+        ports = f"{rule.ports[0]}/{rule.protocol}" if len(rule.ports) == 1 else "these ports"
+        found.append(RuleWarning("idle", f"Nothing listens at {ports} {where}".rstrip() + " now."))
+    return tuple(each for each in found if each is not None)
+
+
+def without_rule(rules: Iterable[DocumentRule], offers: Iterable[Offer]) -> tuple[Offer, ...]:
+    """Return the published ports that no enabled rule for containers is about; everybody is refused there."""
+    known = [rule for rule in rules if rule.enabled and rule.scope != "host"]
+    singles: set[tuple[str, int, str]] = set()
+    wide: list[DocumentRule] = []
+    for rule in known:
+        if rule.ports and all("-" not in port for port in rule.ports):
+            singles |= {(rule.protocol, int(port), rule.port_kind) for port in rule.ports}
+        else:
+            wide.append(rule)
+    return tuple(
+        offer
+        for offer in offers
+        if offer.reaches_container
+        and not offer.unseen
+        and not (offer.address is not None and offer.address.is_loopback)
+        and (offer.protocol, offer.port, "published") not in singles
+        and not any((offer.protocol, port, "container") in singles for port in _inner_ports(offer))
+        and not any(_leads_to(rule, offer) for rule in wide)
+    )
+
+
+def _wide_database(rule: DocumentRule, behind: Iterable[Offer]) -> RuleWarning | None:
+    if not _is_wide(rule.source):
+        return None
+    names = [name for name, ports in DATABASES.items() if any(_holds(rule, port) for port in ports)]
+    # Published at another port it is the same database.
+    inner = {port for offer in behind for port in _inner_ports(offer)}
+    names += [name for name, ports in DATABASES.items() if inner & set(ports)]
+    if not names:
+        return None
+    who = "anyone" if rule.source == "any" else rule.source
+    message = f"{names[0]} is a database that {who} may reach here. Name the addresses that need it."
+    return RuleWarning("wide-database", message)
+
+
+def _is_wide(source: str) -> bool:
+    if source == "any":
+        return True
+    network = ipaddress.ip_network(source)
+    return network.prefixlen < _WIDE[network.version]
+
+
+def _holds(rule: DocumentRule, port: int) -> bool:
+    return rule.protocol in ("tcp", "udp") and any(
+        first <= port <= last for first, last in map(port_range, rule.ports)
+    )
+
+
+def _leads_to(rule: DocumentRule, offer: Offer) -> bool:
+    """Say whether a rule is about an offer: the place, the protocol, and the port that it counts by."""
+    if rule.scope == ("host" if offer.reaches_container else "container"):
+        return False
+    if rule.protocol not in ("any", offer.protocol):
+        return False
+    ports = _inner_ports(offer) if rule.port_kind == "container" else (offer.port,)
+    return not rule.ports or any(
+        first <= port <= last for port in ports for first, last in map(port_range, rule.ports)
+    )
+
+
+def _inner_ports(offer: Offer) -> tuple[int, ...]:
+    return tuple({each.to_port for each in offer.published})

@@ -1,0 +1,224 @@
+"""Owns sets of addresses of one family, as sorted intervals: exact, however many networks they come from."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    summarize_address_range,
+)
+
+from dockerfw.iptables.model import Family
+
+Network = IPv4Network | IPv6Network
+Interval = tuple[int, int]
+"""The first and the last address, as numbers."""
+
+BITS: dict[Family, int] = {4: 32, 6: 128}
+LAST: dict[Family, int] = {4: 2**32 - 1, 6: 2**128 - 1}
+
+
+class AddressSet:
+    """An immutable set of addresses of one family.
+
+    The intervals are sorted, disjoint and never touch, so that equal sets have equal intervals.
+    """
+
+    __slots__ = ("_complement", "_hash", "family", "intervals")
+
+    def __init__(self, family: Family, intervals: Sequence[Interval]) -> None:
+        """Take intervals that are sorted and apart already; `of` and `from_intervals` take any."""
+        self.family: Family = family
+        self.intervals = tuple(intervals)
+        self._hash: int | None = None
+        self._complement: AddressSet | None = None
+
+    @classmethod
+    def nothing(cls, family: Family) -> AddressSet:
+        """Return the empty set."""
+        return _NOTHING[family]
+
+    @classmethod
+    def everything(cls, family: Family) -> AddressSet:
+        """Return the set of all addresses."""
+        return _EVERYTHING[family]
+
+    @classmethod
+    def of(cls, family: Family, networks: Iterable[Network | str]) -> AddressSet:
+        """Return the addresses of some networks, which are of the same family. Raises ValueError."""
+        kind = IPv4Network if family == 4 else IPv6Network
+        found = [kind(network) if isinstance(network, str) else network for network in networks]
+        return cls.from_intervals(
+            family, [(int(one.network_address), int(one.broadcast_address)) for one in found]
+        )
+
+    @classmethod
+    def single(cls, address: IPv4Address | IPv6Address) -> AddressSet:
+        """Return the set of one address."""
+        value = int(address)
+        return cls(4 if address.version == 4 else 6, ((value, value),))
+
+    @classmethod
+    def from_intervals(cls, family: Family, intervals: Iterable[Interval]) -> AddressSet:
+        """Return the set of intervals that come in any order and may overlap."""
+        joined: list[Interval] = []
+        for first, last in sorted(intervals):
+            if joined and first <= joined[-1][1] + 1:
+                if last > joined[-1][1]:
+                    joined[-1] = (joined[-1][0], last)
+            else:
+                joined.append((first, last))
+        return cls(family, joined) if joined else _NOTHING[family]
+
+    def __bool__(self) -> bool:
+        return bool(self.intervals)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, AddressSet)
+            and self.family == other.family
+            and self.intervals == other.intervals
+        )
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash((self.family, self.intervals))
+        return self._hash
+
+    def __repr__(self) -> str:
+        shown = [str(network) for network in self.networks(8)]
+        return f"AddressSet({', '.join(shown) or 'nothing'})"
+
+    def __contains__(self, address: object) -> bool:
+        return (
+            isinstance(address, (IPv4Address, IPv6Address))
+            and address.version == self.family
+            and self.holds(int(address))
+        )
+
+    def holds(self, value: int) -> bool:
+        """Say whether the address with this number is in the set."""
+        place = bisect_right(self.intervals, (value, LAST[6])) - 1
+        return place >= 0 and self.intervals[place][1] >= value
+
+    @property
+    def is_everything(self) -> bool:
+        """Say whether every address is in the set."""
+        return self.intervals == ((0, LAST[self.family]),)
+
+    def count(self) -> int:
+        """Return how many addresses there are."""
+        return sum(last - first + 1 for first, last in self.intervals)
+
+    def union(self, other: AddressSet) -> AddressSet:
+        """Return what is in either."""
+        if not other.intervals or self.is_everything or self is other:
+            return self
+        if not self.intervals or other.is_everything:
+            return other
+        return AddressSet.from_intervals(self.family, (*self.intervals, *other.intervals))
+
+    def intersection(self, other: AddressSet) -> AddressSet:
+        """Return what is in both."""
+        if self is other or other.is_everything:
+            return self
+        if self.is_everything:
+            return other
+        few, many = sorted((self.intervals, other.intervals), key=len)
+        found = [
+            (max(first, start), min(last, end))
+            for first, last in few
+            for start, end in many[_touching(many, first, last)]
+        ]
+        return AddressSet(self.family, found) if found else _NOTHING[self.family]
+
+    def difference(self, other: AddressSet) -> AddressSet:
+        """Return what is in this one only."""
+        mine, theirs = self.intervals, other.intervals
+        if not mine or not theirs:
+            return self
+        if other.is_everything or self is other:
+            return _NOTHING[self.family]
+        if self.is_everything:
+            return other.complement()
+        return self._without(other)
+
+    def _without(self, other: AddressSet) -> AddressSet:
+        mine, theirs = self.intervals, other.intervals
+        left: list[Interval] = []
+        if len(theirs) * 8 < len(mine):
+            left += mine
+            for first, last in theirs:
+                cut = _touching(left, first, last)
+                if cut.start < cut.stop:
+                    left[cut] = _ends(left[cut.start][0], left[cut.stop - 1][1], first, last)
+        else:
+            for first, last in mine:
+                start = first
+                for cut_first, cut_last in theirs[_touching(theirs, first, last)]:
+                    if start < cut_first:
+                        left.append((start, cut_first - 1))
+                    start = cut_last + 1
+                if start <= last:
+                    left.append((start, last))
+        return AddressSet(self.family, left) if left else _NOTHING[self.family]
+
+    def complement(self) -> AddressSet:
+        """Return every address that is not in the set."""
+        if self._complement is None:
+            # Long lists of refused sources are asked for it by one service after the other.
+            everything = _EVERYTHING[self.family]
+            self._complement = everything._without(self) if self.intervals else everything
+        return self._complement
+
+    def issubset(self, other: AddressSet) -> bool:
+        """Say whether all of it is in the other."""
+        return not self.difference(other)
+
+    def networks(self, most: int | None = None) -> Iterator[Network]:
+        """Yield the fewest networks that make up the set, in order; `most` stops after that many."""
+        kind = IPv4Address if self.family == 4 else IPv6Address
+        given = 0
+        for first, last in self.intervals:
+            for network in summarize_address_range(kind(first), kind(last)):
+                if most is not None and given == most:
+                    return
+                given += 1
+                yield network
+
+    def cidrs(self) -> tuple[Network, ...]:
+        """Return the fewest networks that make up the set, in order."""
+        return tuple(self.networks())
+
+
+def union_of(family: Family, sets: Iterable[AddressSet]) -> AddressSet:
+    """Return what is in any of many sets."""
+    found = [one for one in sets if one.intervals]
+    if len(found) == 1:
+        return found[0]
+    return AddressSet.from_intervals(family, [interval for one in found for interval in one.intervals])
+
+
+def _touching(intervals: Sequence[Interval], first: int, last: int) -> slice:
+    """Find the intervals that share an address with the one from `first` to `last`."""
+    start = bisect_left(intervals, (first, -1))
+    if start and intervals[start - 1][1] >= first:
+        start -= 1
+    return slice(start, bisect_right(intervals, (last, LAST[6]), start))
+
+
+def _ends(start: int, end: int, first: int, last: int) -> list[Interval]:
+    """Cut `first` to `last` out of an interval, and give what is left of it on both sides."""
+    left = [(start, first - 1)] if start < first else []
+    return [*left, (last + 1, end)] if last < end else left
+
+
+_NOTHING: dict[Family, AddressSet] = {4: AddressSet(4, ()), 6: AddressSet(6, ())}
+_EVERYTHING: dict[Family, AddressSet] = {
+    4: AddressSet(4, ((0, LAST[4]),)),
+    6: AddressSet(6, ((0, LAST[6]),)),
+}

@@ -1,0 +1,267 @@
+"""Owns the options that every rule may have (-s -d -p -i -o -f), and address ranges, devices and marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from dockerfw.iptables.matches import Option
+from dockerfw.iptables.model import Family
+from dockerfw.iptables.protocols import protocol_name
+from dockerfw.simulation.addresses import BITS, LAST, AddressSet
+from dockerfw.simulation.conditions import (
+    AnyCondition,
+    Asked,
+    Split,
+    condition,
+    never,
+    number,
+    source_in,
+    source_split,
+    undecided,
+)
+from dockerfw.simulation.state import State
+
+_MOST_INTERVALS = 4096
+_LONGEST_MARK = 64
+
+
+def general(asked: Asked) -> list[AnyCondition]:
+    """Read -s, -d, -p, -i, -o and -f."""
+    return [_GENERAL.get(option.name, undecided)(asked, option) for option in asked.options]
+
+
+def _source(asked: Asked, option: Option) -> AnyCondition:
+    network = read_network(option.values, asked.family)
+    if network is None:
+        return undecided(asked, option)
+    known = masked_addresses(asked.family, *network)
+    if known is not None:
+        return source_in("source", option.values[0], option.negated, known)
+    return source_split("source", option.values[0], option.negated, network_split(asked.family, *network))
+
+
+def network_split(family: Family, value: int, mask: int) -> Split:
+    """Compare sources with `value` under a mask; many at once only where the mask is simple enough."""
+    known = masked_addresses(family, value, mask)
+    nothing = AddressSet.nothing(family)
+
+    def split(state: State, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
+        if known is not None:
+            return sources.intersection(known), nothing
+        if sources.count() > 1:
+            return nothing, sources
+        return (sources, nothing) if sources.intervals[0][0] & mask == value else (nothing, nothing)
+
+    return split
+
+
+def _destination(asked: Asked, option: Option) -> AnyCondition:
+    network = read_network(option.values, asked.family)
+    if network is None:
+        return undecided(asked, option)
+    value, mask = network
+    exact = [value] if mask == LAST[asked.family] else []
+    return condition(
+        "destination",
+        option.values[0],
+        option.negated,
+        lambda state: None if state.destination is None else state.destination & mask == value,
+        "destination" if exact else None,
+        exact,
+    )
+
+
+def _protocol(asked: Asked, option: Option) -> AnyCondition:
+    text = option.values[0] if len(option.values) == 1 else ""
+    wanted = number(text)
+    if wanted is None:
+        return undecided(asked, option)
+    return condition(
+        "protocol", protocol_name(wanted), option.negated, lambda state: wanted in (0, state.protocol)
+    )
+
+
+def _in_interface(asked: Asked, option: Option) -> AnyCondition:
+    return _device(asked, option, "incoming interface", lambda state: state.in_interface)
+
+
+def _out_interface(asked: Asked, option: Option) -> AnyCondition:
+    return _device(asked, option, "outgoing interface", lambda state: state.out_interface)
+
+
+def _device(
+    asked: Asked, option: Option, subject: str, name_of: Callable[[State], str | None]
+) -> AnyCondition:
+    if len(option.values) != 1:
+        return undecided(asked, option)
+    name = option.values[0]
+
+    def decide(state: State) -> bool | None:
+        found = name_of(state)
+        return None if found is None else same_device(name, found)
+
+    return condition(subject, name, option.negated, decide)
+
+
+def same_device(pattern: str, name: str) -> bool:
+    """Compare an interface with what a rule says, where a + at the end stands for any rest."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
+
+
+def _fragment(asked: Asked, option: Option) -> AnyCondition:
+    return condition("the packet", "a further fragment", option.negated, lambda state: False)
+
+
+_GENERAL = {
+    "-s": _source,
+    "-d": _destination,
+    "-p": _protocol,
+    "-i": _in_interface,
+    "-o": _out_interface,
+    "-f": _fragment,
+}
+
+
+def iprange(asked: Asked) -> list[AnyCondition]:
+    """Read --src-range and --dst-range."""
+    found: list[AnyCondition] = []
+    for option in asked.options:
+        interval = _interval(option.values, asked.family)
+        if interval is None:
+            found.append(undecided(asked, option))
+        elif option.name == "--src-range":
+            ordered = [interval] if interval[0] <= interval[1] else []
+            addresses = AddressSet.from_intervals(asked.family, ordered)
+            found.append(source_in("source", option.values[0], option.negated, addresses))
+        elif option.name == "--dst-range":
+            found.append(_destination_range(option, *interval))
+        else:
+            found.append(undecided(asked, option))
+    return found
+
+
+def _destination_range(option: Option, first: int, last: int) -> AnyCondition:
+    return condition(
+        "destination",
+        option.values[0],
+        option.negated,
+        lambda state: None if state.destination is None else first <= state.destination <= last,
+    )
+
+
+def mark(asked: Asked) -> list[AnyCondition]:
+    """Read --mark of `-m mark`."""
+    return [_marked(asked, option, "mark", lambda state: state.mark) for option in asked.options]
+
+
+def connmark(asked: Asked) -> list[AnyCondition]:
+    """Read --mark of `-m connmark`; a packet without a connection matches neither it nor its negation."""
+    followed = condition(
+        "the packet", "one of a connection", False, lambda state: state.tracking == "tracked"
+    )
+    read = [
+        _marked(asked, option, "connection mark", lambda state: state.connmark) for option in asked.options
+    ]
+    return [followed, *read]
+
+
+def _marked(
+    asked: Asked, option: Option, subject: str, mark_of: Callable[[State], int | None]
+) -> AnyCondition:
+    wanted = masked_number(option.values)
+    if option.name != "--mark" or wanted is None:
+        return undecided(asked, option)
+    value, mask = wanted
+
+    def decide(state: State) -> bool | None:
+        found = mark_of(state)
+        return None if found is None else found & mask == value
+
+    return condition(subject, option.values[0], option.negated, decide)
+
+
+def mac(asked: Asked) -> list[AnyCondition]:
+    """Read --mac-source; what has not come over Ethernet matches neither it nor its negation."""
+    found: list[AnyCondition] = []
+    for option in asked.options:
+        if option.name != "--mac-source" or len(option.values) != 1:
+            found.append(undecided(asked, option))
+            continue
+        found += [
+            condition("the packet", "from another machine", False, lambda state: state.in_interface != "lo"),
+            _ethernet_source(option, option.values[0].lower()),
+        ]
+    return found
+
+
+def _ethernet_source(option: Option, address: str) -> AnyCondition:
+    return condition(
+        "Ethernet source",
+        address,
+        option.negated,
+        lambda state: None if state.mac is None else state.mac.lower() == address,
+    )
+
+
+def extension_header(asked: Asked) -> list[AnyCondition]:
+    """Read `-m rt` and `-m frag`: a packet without the header matches neither them nor their negation."""
+    return [never("the packet has no extension header")]
+
+
+def masked_addresses(family: Family, value: int, mask: int) -> AddressSet | None:
+    """Return the addresses that are `value` under a mask; None when they fall into too many intervals."""
+    free = mask ^ LAST[family]
+    if not free & (free + 1):
+        return AddressSet(family, ((value & mask, value & mask | free),))
+    low = BITS[family] if not mask else (mask & -mask).bit_length() - 1
+    gaps = [bit for bit in range(low, BITS[family]) if free >> bit & 1]
+    if 1 << len(gaps) > _MOST_INTERVALS:
+        return None
+    size = (1 << low) - 1
+    starts = [value & mask]
+    for bit in gaps:
+        starts += [start | 1 << bit for start in starts]
+    if value & free:
+        return AddressSet.nothing(family)
+    return AddressSet.from_intervals(family, [(start, start | size) for start in starts])
+
+
+def masked_number(values: tuple[str, ...]) -> tuple[int, int] | None:
+    """Read value/mask as marks are printed."""
+    short = len(values) == 1 and len(values[0]) <= _LONGEST_MARK
+    value, slash, mask = values[0].partition("/") if short else ("", "", "")
+    try:
+        return int(value, 0), int(mask, 0) if slash else 0xFFFFFFFF
+    except ValueError:
+        return None
+
+
+def read_network(values: tuple[str, ...], family: Family) -> tuple[int, int] | None:
+    """Read address/prefix or address/mask as a value and its mask; None when it is something else."""
+    address, _, mask = values[0].partition("/") if len(values) == 1 else ("", "", "")
+    value = _address(address, family)
+    if value is None:
+        return None
+    if not mask:
+        return value, LAST[family]
+    bits = number(mask)
+    if bits is None:
+        found = _address(mask, family)
+    else:
+        found = LAST[family] ^ ((1 << (BITS[family] - bits)) - 1) if bits <= BITS[family] else None
+    return None if found is None else (value & found, found)
+
+
+def _interval(values: tuple[str, ...], family: Family) -> tuple[int, int] | None:
+    first, _, last = values[0].partition("-") if len(values) == 1 else ("", "", "")
+    start, end = _address(first, family), _address(last or first, family)
+    return None if start is None or end is None else (start, end)
+
+
+def _address(text: str, family: Family) -> int | None:
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return None
+    return int(found) if found.version == family else None

@@ -1,0 +1,229 @@
+"""Owns what `-m set` asks: whether addresses and ports of a packet are members of an ipset.
+
+It reads members as `ipset save` writes them and decides the types whose meaning is plain (addresses,
+networks, protocol and port, lists of those); others, and sets that nobody has read, stay undecided.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from dockerfw.iptables.matches import Option
+from dockerfw.iptables.model import Family
+from dockerfw.iptables.protocols import protocol_number
+from dockerfw.simulation.addresses import BITS, LAST, AddressSet, Interval, union_of
+from dockerfw.simulation.conditions import AnyCondition, Asked, number, source_split, undecided
+from dockerfw.simulation.state import State
+from dockerfw.simulation.surroundings import IpSet, Surroundings
+
+Known = tuple[AddressSet, AddressSet]
+Members = Callable[[State, AddressSet, Sequence[str]], Known]
+"""Takes a state, sources and directions ("src", "dst"), gives those for which it holds, and may hold."""
+
+_TCP, _UDP = 6, 17
+_HARMLESS = frozenset({"--update-counters", "--update-subcounters"})
+_ADDRESS_TYPES = frozenset({"hash:ip", "hash:net", "bitmap:ip"})
+_PORT_TYPES = frozenset({"hash:ip,port", "hash:net,port"})
+# Words of a `create` line, with how many follow each, that do not change who is a member.
+_HARMLESS_OPTIONS = {
+    **dict.fromkeys(("counters", "comment", "forceadd", "skbinfo"), 0),
+    **dict.fromkeys(
+        ("family", "hashsize", "maxelem", "bucketsize", "initval", "timeout", "size", "range"), 1
+    ),
+}
+
+
+def set_members(asked: Asked) -> list[AnyCondition]:
+    """Read --match-set and what goes with it."""
+    named = [option for option in asked.options if option.name == "--match-set"]
+    others = {option.name for option in asked.options} - {"--match-set"} - _HARMLESS
+    return [
+        _match_set(asked, option) if not others and len(option.values) == 2 else undecided(asked, option)
+        for option in named
+    ] or [undecided(asked)]
+
+
+def _match_set(asked: Asked, option: Option) -> AnyCondition:
+    name, directions = option.values[0], option.values[1].split(",")
+    members = _members(asked.surroundings, name, asked.family)
+    if members is None or not set(directions) <= {"src", "dst"}:
+        return undecided(asked, option)
+    return source_split(
+        f"{option.values[1]} of the packet",
+        f"in the set {name}",
+        option.negated,
+        lambda state, sources: members(state, sources, directions),
+    )
+
+
+def _members(surroundings: Surroundings, name: str, family: Family) -> Members | None:
+    """Return the question that a set asks; None when that is not known."""
+    found = surroundings.sets.get(name)
+    if found is None or found.members is None or not _is_plain(found.options):
+        return None
+    if found.type == "list:set":
+        return _list(surroundings, found.members, family)
+    if found.type == "bitmap:port":
+        return _ports(found.members)
+    if not _is_of_family(found, family):
+        return _nobody
+    if found.type in _ADDRESS_TYPES:
+        addresses = _addresses(found, family)
+        return None if addresses is None else _AddressMembers(addresses)
+    if found.type in _PORT_TYPES:
+        ports = _addresses_by_port(found, family)
+        return None if ports is None else _PortMembers(ports, AddressSet.nothing(family))
+    return None
+
+
+def _is_plain(options: str) -> bool:
+    words = iter(options.split())
+    for word in words:
+        if word == "netmask":
+            next(words, "")
+        elif word not in _HARMLESS_OPTIONS:
+            return False
+        else:
+            for _ in range(_HARMLESS_OPTIONS[word]):
+                next(words, "")
+    return True
+
+
+def _nobody(state: State, sources: AddressSet, directions: Sequence[str]) -> Known:
+    nothing = AddressSet.nothing(sources.family)
+    return nothing, nothing
+
+
+def _is_of_family(found: IpSet, family: Family) -> bool:
+    return ("family inet6" in found.options) == (family == 6)
+
+
+@dataclass(frozen=True, slots=True)
+class _AddressMembers:
+    addresses: AddressSet
+
+    def __call__(self, state: State, sources: AddressSet, directions: Sequence[str]) -> Known:
+        nothing = AddressSet.nothing(sources.family)
+        if directions[0] == "src":
+            return sources.intersection(self.addresses), nothing
+        return _if(None if state.destination is None else self.addresses.holds(state.destination), sources)
+
+
+@dataclass(frozen=True, slots=True)
+class _PortMembers:
+    by_port: dict[tuple[int, int], AddressSet]
+    nothing: AddressSet
+
+    def __call__(self, state: State, sources: AddressSet, directions: Sequence[str]) -> Known:
+        if len(directions) < 2:
+            return self.nothing, self.nothing
+        if not state.has_ports:
+            # Members write 0 for protocols without ports, and names for the types of ICMP.
+            port: int | None = 0
+        else:
+            port = state.source_port if directions[1] == "src" else state.destination_port
+        if port is None:
+            return self.nothing, sources
+        addresses = self.by_port.get((state.protocol, port), self.nothing)
+        return _AddressMembers(addresses)(state, sources, directions)
+
+
+def _ports(members: tuple[str, ...]) -> Members | None:
+    ports = {number(member.split()[0]) for member in members if member}
+    if None in ports:
+        return None
+
+    def among(state: State, sources: AddressSet, directions: Sequence[str]) -> Known:
+        # The kernel looks at no other protocol's ports here (bitmap_port.c).
+        if state.protocol not in (_TCP, _UDP):
+            return _if(False, sources)
+        port = state.source_port if directions[0] == "src" else state.destination_port
+        return _if(None if port is None else port in ports, sources)
+
+    return among
+
+
+def _if(answer: bool | None, sources: AddressSet) -> Known:
+    nothing = AddressSet.nothing(sources.family)
+    return (sources if answer else nothing), (sources if answer is None else nothing)
+
+
+def _list(surroundings: Surroundings, names: tuple[str, ...], family: Family) -> Members | None:
+    inner: list[Members] = []
+    for member in names:
+        words = member.split()
+        found = surroundings.sets.get(words[0]) if words else None
+        members = _members(surroundings, words[0], family) if found and found.type != "list:set" else None
+        if members is None:
+            return None
+        inner.append(members)
+
+    def any_of(state: State, sources: AddressSet, directions: Sequence[str]) -> Known:
+        answers = [members(state, sources, directions) for members in inner]
+        holds = union_of(family, [yes for yes, _ in answers])
+        return holds, union_of(family, [maybe for _, maybe in answers]).difference(holds)
+
+    return any_of
+
+
+def _addresses(found: IpSet, family: Family) -> AddressSet | None:
+    assert found.members is not None
+    read = [_address_member(member, family) for member in found.members]
+    if None in read:
+        return None
+    return _widened(_longest_first(family, [one for one in read if one is not None]), found)
+
+
+def _addresses_by_port(found: IpSet, family: Family) -> dict[tuple[int, int], AddressSet] | None:
+    assert found.members is not None
+    by_port: dict[tuple[int, int], list[tuple[Interval, bool]]] = {}
+    for member in found.members:
+        address, comma, rest = member.partition(",")
+        port, _, words = rest.partition(" ")
+        protocol, colon, text = port.rpartition(":")
+        known = protocol_number(protocol if colon else "tcp")
+        read = _address_member(f"{address} {words}", family)
+        place = number(text)
+        if not comma or known is None or place is None or read is None:
+            return None
+        by_port.setdefault((known, place), []).append(read)
+    return {key: _widened(_longest_first(family, read), found) for key, read in by_port.items()}
+
+
+def _address_member(member: str, family: Family) -> tuple[Interval, bool] | None:
+    """member = address [ "/" prefix ] [ "-" address ] { option }; gives interval, and whether it counts"""
+    text, *words = member.split() or [""]
+    first, dash, last = text.partition("-")
+    try:
+        start, end = ip_network(first, strict=False), ip_network(last if dash else first, strict=False)
+    except ValueError:
+        return None
+    if start.version != family or end.version != family:
+        return None
+    return (int(start.network_address), int(end.broadcast_address)), "nomatch" not in words
+
+
+def _longest_first(family: Family, members: list[tuple[Interval, bool]]) -> AddressSet:
+    """Let the smallest network that holds an address decide; those with nomatch say that it is not in."""
+    if all(counts for _, counts in members):
+        return AddressSet.from_intervals(family, [interval for interval, _ in members])
+    found = AddressSet.nothing(family)
+    for interval, counts in sorted(members, key=lambda member: member[0][0] - member[0][1]):
+        one = AddressSet(family, (interval,))
+        found = found.union(one) if counts else found.difference(one)
+    return found
+
+
+def _widened(addresses: AddressSet, found: IpSet) -> AddressSet:
+    """Give every address of the networks that a set with a netmask keeps by their first address."""
+    netmask = re.search(r"\bnetmask ([0-9]{1,3})\b", found.options)
+    if netmask is None or addresses.is_everything:
+        return addresses
+    size = (1 << max(0, BITS[addresses.family] - int(netmask[1]))) - 1
+    last = LAST[addresses.family]
+    return AddressSet.from_intervals(
+        addresses.family, [(start & ~size & last, end | size) for start, end in addresses.intervals]
+    )

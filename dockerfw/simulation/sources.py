@@ -1,0 +1,70 @@
+"""Owns the answer for a whole service: exactly which sources get through to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from dockerfw.iptables.model import Family
+from dockerfw.simulation.addresses import AddressSet, union_of
+from dockerfw.simulation.outcomes import sum_up
+from dockerfw.simulation.packet import Address, Packet
+from dockerfw.simulation.simulate import Prepared, travel
+from dockerfw.simulation.trace import Verdict
+
+_ECHO = {1: 8, 58: 128}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What somebody outside may want to reach, by the address and the port that the client dials.
+
+    The service of ICMP is the echo. The client's port is not known.
+    """
+
+    family: Family
+    protocol: int
+    destination: Address
+    port: int | None
+    in_interface: str
+
+    def packet(self, source: Address) -> Packet:
+        """Return the first packet of a client."""
+        echo = _ECHO.get(self.protocol)
+        return Packet(
+            family=self.family,
+            source=source,
+            destination=self.destination,
+            protocol=self.protocol,
+            in_interface=self.in_interface,
+            destination_port=self.port,
+            icmp_type=echo,
+            icmp_code=None if echo is None else 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which sources reach a service: three sets that share nothing and leave nobody out.
+
+    `parts` splits the same addresses by the rule or policy that decides.
+    """
+
+    passes: AddressSet
+    refused: AddressSet
+    unknown: AddressSet
+    parts: tuple[tuple[AddressSet, Verdict], ...]
+
+
+def reach(prepared: Prepared, service: Service) -> Reach:
+    """Say who reaches a service. Raises ValueError when it is of another family than the rules."""
+    family = prepared.family
+    if {service.family, service.destination.version} != {family}:
+        raise ValueError(f"the rules are for IPv{family}, the service is not")
+    anyone = service.packet((IPv4Address if family == 4 else IPv6Address)(0))
+    walk, _ = travel(prepared, anyone, AddressSet.everything(family), recording=False)
+    sums = sum_up(family, walk.ends)
+    nothing = AddressSet.nothing(family)
+    passes, unknown = sums.by_kind.get("ACCEPT", nothing), sums.by_kind["UNKNOWN"]
+    refused = union_of(family, [sums.by_kind.get(kind, nothing) for kind in ("DROP", "REJECT")])
+    return Reach(passes, refused, unknown, sums.parts)

@@ -1,0 +1,1 @@
+"""The state directory: records, confirmed revision, boot files, outbox, and its backup."""

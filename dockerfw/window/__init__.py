@@ -1,0 +1,1 @@
+"""How an apply ends: keep, roll back, watchdog."""

@@ -1,0 +1,1 @@
+"""The locked queue worker: its loop, what it accepts, the forked job."""

@@ -1,0 +1,269 @@
+"""The locked worker: an rq worker that treats its queue and all of Redis as hostile ground.
+
+Owns the loop that takes entries off one queue and has them run, and what is done between jobs. It survives
+Redis going away, junk in the queue, and jobs that die. rq's machinery around a job (statuses, results,
+registries, executions, dependents, callbacks, webhooks, retries, repeats, pub/sub commands, suspension) is
+not used at all: most of it reads keys that others can write. What a job did is told by the job itself, and
+its hash is removed when it ends, so nothing piles up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+from rq import Queue, Worker
+from rq.exceptions import StopRequested
+from rq.serializers import JSONSerializer
+
+from dockerfw.worker.entries import AllowedJob, EntryError, LockedJob, check_call, fetch_entry
+from dockerfw.worker.forked import run_forked
+from dockerfw.worker.heartbeat import Signature
+from dockerfw.worker.taking import Taking, is_wrong_type
+
+logger = logging.getLogger("dockerfw.worker")
+
+CHORE_SECONDS = 60.0
+PAUSE_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class LockedWorker(Worker):
+    """Serve one queue: `LockedWorker("clerk", connection=..., allowed={"name": AllowedJob(...)}).work()`.
+
+    `on_idle` is called in this process at the start, after each job and every `idle_seconds`. `on_tick` is
+    called as often, also while a job runs and while Redis is away, and says in how many seconds it wants to
+    be called again at the latest. `on_crash` is called in a forked process, with a job's name and arguments,
+    when its process died or had to be killed. `on_chore` is called in a forked process every `chore_seconds`,
+    also while Redis is away, but never while a job runs. `alive` is a file that is touched whenever Redis has
+    answered, and while a job runs.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        *,
+        connection: Redis,
+        allowed: Mapping[str, AllowedJob],
+        on_idle: Callable[[], None] | None = None,
+        on_tick: Callable[[], float | None] | None = None,
+        on_crash: Callable[[str, list[object]], None] | None = None,
+        idle_seconds: float = 5.0,
+        on_chore: Callable[[], None] | None = None,
+        chore_seconds: float = 60.0,
+        alive: Path | None = None,
+    ) -> None:
+        locked = Queue(queue, connection=connection, job_class=LockedJob, serializer=JSONSerializer)
+        super().__init__(
+            [locked],
+            name=queue,
+            connection=connection,
+            job_class=LockedJob,
+            serializer=JSONSerializer,
+            prepare_for_work=False,
+        )
+        self.hostname = socket.gethostname()
+        self.pid = os.getpid()
+        self._allowed = dict(allowed)
+        self._on_idle = on_idle
+        self._on_tick = on_tick
+        self._tick_seconds = idle_seconds
+        self._on_crash = on_crash
+        self._idle_seconds = idle_seconds
+        self._on_chore = on_chore
+        self._chore_seconds = chore_seconds
+        self._next_chore = 0.0
+        self._alive = alive
+        self._taking = Taking(locked)
+        self._signature = Signature(
+            connection, queue=queue, key=self.key, workers=self.redis_workers_keys, hostname=self.hostname
+        )
+        self._waiting = False
+
+    def work(self, *args: object, **kwargs: object) -> bool:
+        """Serve the queue until SIGTERM or SIGINT; a job that runs is finished first."""
+        if args or kwargs:
+            raise TypeError("a locked worker takes no options")
+        signal.signal(signal.SIGINT, self.request_stop)
+        signal.signal(signal.SIGTERM, self.request_stop)
+        logger.info("serving %s with pid %d: %s", self.name, os.getpid(), ", ".join(sorted(self._allowed)))
+        self._idle()
+        failures = 0
+        while not self._stop_requested:
+            try:
+                self._serve_once()
+                failures = 0
+            except StopRequested:
+                break
+            # Whatever it is, going on serving is the job: the next entry may be the one that closes a hole.
+            except Exception as error:  # noqa: BLE001
+                pause = PAUSE_SECONDS[min(failures, len(PAUSE_SECONDS) - 1)]
+                failures += 1
+                self._signature.is_lost()
+                self._taking.is_lost()
+                logger.warning("%s: trying again in %s s", _describe(error), pause)
+                self._tick()
+                self._chore()
+                self._pause(min(pause, self._tick_seconds))
+        self._signature.remove()
+        logger.info("stopped serving %s", self.name)
+        return True
+
+    def _serve_once(self) -> None:
+        self._taking.put_back()
+        self._signature.renew()
+        raw_id = self._wait_for_entry()
+        if raw_id is None:
+            self._idle()
+            return
+        try:
+            job = fetch_entry(self.connection, raw_id, self._allowed)
+        except EntryError as error:
+            logger.warning("skipped entry %r: %s", raw_id[:80], error)
+            self._taking.forget(raw_id)
+            return
+        except ResponseError as error:
+            # Anything else (read-only, out of memory, no permission) is no fault of the entry.
+            if not is_wrong_type(error):
+                raise
+            logger.warning("skipped entry %r: Redis said %s", raw_id[:80], error)
+            self._taking.forget(raw_id)
+            return
+        done = self._run(job)
+        self._taking.forget(raw_id, done=done and self._allowed[str(job.func_name)].acknowledged)
+        self._idle()
+
+    def _wait_for_entry(self) -> bytes | None:
+        self._waiting = True
+        try:
+            if self._stop_requested:
+                raise StopRequested
+            raw_id = self._taking.take(self._tick_seconds)
+        finally:
+            self._waiting = False
+        self._show_life()
+        return raw_id
+
+    def _run(self, job: LockedJob) -> bool:
+        """Run a job in a forked process; say whether its function returned."""
+        name = str(job.func_name)
+        entry = check_call(name, list(job.args), self._allowed)
+        logger.info("%s (%s) begins", name, job.id)
+        began = time.monotonic()
+        arguments = list(job.args)
+        named = [job.id] if entry.named else []
+        status = self._run_forked(lambda: entry.call(*named, *arguments), entry.seconds)
+        took = time.monotonic() - began
+        if status == 0:
+            logger.info("%s (%s) done in %.3f s", name, job.id, took)
+        else:
+            logger.error("%s (%s) ended with status %d after %.3f s", name, job.id, status, took)
+        if status not in (0, 1) and (on_crash := self._on_crash) is not None:
+            self._run_forked(lambda: on_crash(name, arguments), entry.seconds)
+        return status == 0
+
+    def _run_forked(self, call: Callable[[], None], seconds: float) -> int:
+        redis_answers = True
+
+        def meanwhile() -> float:
+            nonlocal redis_answers
+            self._show_life()
+            self._tick()
+            if redis_answers:
+                try:
+                    self._signature.renew()
+                except RedisError:
+                    # The next tick must not wait for it again.
+                    redis_answers = False
+            return self._tick_seconds
+
+        return run_forked(call, seconds=seconds, pause=self._tick_seconds, meanwhile=meanwhile)
+
+    def _tick(self) -> None:
+        wanted = self._on_tick() if self._on_tick is not None else None
+        self._tick_seconds = self._idle_seconds if wanted is None else min(self._idle_seconds, wanted)
+
+    def _chore(self) -> None:
+        if self._on_chore is None or time.monotonic() < self._next_chore:
+            return
+        self._next_chore = time.monotonic() + self._chore_seconds
+        try:
+            status = self._run_forked(self._on_chore, CHORE_SECONDS)
+        # No process to be had now. Serving goes on: this is called where nobody else would catch it.
+        except OSError as error:
+            logger.error("the chore of %s could not begin: %s", self.name, error)
+            return
+        if status != 0:
+            logger.error("the chore of %s ended with status %d", self.name, status)
+
+    def _idle(self) -> None:
+        self._tick()
+        self._chore()
+        if self._on_idle is None:
+            return
+        try:
+            self._on_idle()
+        except Exception as error:  # noqa: BLE001
+            logger.warning("housekeeping will be tried again: %s", _describe(error))
+
+    def _show_life(self) -> None:
+        """Touch the file by which whoever looks after this process sees that it serves."""
+        if self._alive is not None:
+            with contextlib.suppress(OSError):
+                self._alive.touch()
+
+    def _pause(self, seconds: float) -> None:
+        self._waiting = True
+        try:
+            if not self._stop_requested:
+                time.sleep(seconds)
+        except StopRequested:
+            self._stop_requested = True
+        finally:
+            self._waiting = False
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Stop at once when waiting, else after the job that runs."""
+        self._stop_requested = True
+        if self._waiting:
+            self._waiting = False
+            raise StopRequested
+
+    # What follows are rq's own ways in from outside; none of them is used here.
+
+    def _set_connection(self, connection: Redis) -> Redis:
+        """Leave the connection its time limits: rq would raise them to minutes, for its own long waits."""
+        return connection
+
+    def subscribe(self) -> None:
+        """Listen to no pub/sub commands."""
+
+    def handle_payload(self, message: object) -> None:
+        """Ignore a pub/sub command."""
+
+    def execute_job(self, job: object, queue: object) -> NoReturn:
+        """Refuse rq's way to run a job."""
+        raise EntryError("a locked worker runs jobs its own way")
+
+    def perform_job(self, job: object, queue: object, execution: object) -> NoReturn:
+        """Refuse rq's way to run a job."""
+        raise EntryError("a locked worker runs jobs its own way")
+
+    def clean_registries(self) -> None:
+        """Leave rq's registries alone: cleaning them runs callbacks of jobs that others wrote."""
+
+    def clean_group_registries(self) -> None:
+        """Leave rq's groups alone."""
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error)[:500]}"

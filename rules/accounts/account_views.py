@@ -1,0 +1,116 @@
+"""Sign-in, sign-out, the change of one's password, and the one-time link of the first administrator.
+
+Accounts and their audit are the services' matter; these views only ask and answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from django.contrib import messages
+from django.contrib.auth import login
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse, reverse_lazy
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods
+from django_htmx.http import HttpResponseClientRedirect
+
+from dockerfw_site.proxies import client_address
+from rules.accounts.setup_services import first_admin_create, first_admin_link_is_open
+from rules.audit.actors import actor_of
+from rules.audit.audit_services import audit_record
+from rules.pages.errors import Invalid, NotFound
+from rules.pages.forms import SetupForm, SignInForm, place_errors
+from rules.pages.frame import page_context
+
+
+@method_decorator([login_not_required, sensitive_post_parameters(), never_cache], name="dispatch")
+class SignIn(LoginView):
+    """The sign-in page."""
+
+    template_name = "rules/sign_in.html"
+    form_class = SignInForm
+    redirect_authenticated_user = True
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Send the whole page here when a piece of it was asked for after the session had ended."""
+        if (
+            request.method == "GET"
+            and request.headers.get("HX-Request") == "true"
+            and not request.user.is_authenticated
+        ):
+            back = urlsplit(request.headers.get("HX-Current-URL", ""))
+            path = f"{back.path}?{back.query}" if back.query else back.path
+            return HttpResponseClientRedirect(
+                f"{reverse('rules:sign-in')}?{urlencode({'next': path or '/'})}"
+            )
+        return super().dispatch(request, *args, **kwargs)
+
+
+class SignOut(LogoutView):
+    """Sign out, by POST only."""
+
+    http_method_names = ["post", "options"]
+
+
+class ChangePassword(PasswordChangeView):
+    """Change one's own password; other sessions of the account end."""
+
+    template_name = "rules/password.html"
+    success_url = reverse_lazy("rules:home")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add what every page shows."""
+        return {**super().get_context_data(**kwargs), **page_context(None, section="account")}
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Change it, write it into the audit and say so."""
+        response = super().form_valid(form)
+        audit_record(actor=actor_of(self.request), verb="password-change")
+        messages.info(self.request, "The password is changed. Other sessions of your account have ended.")
+        return response
+
+
+@login_not_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters()
+@sensitive_variables()
+def setup(request: HttpRequest, token: str) -> HttpResponse:
+    """Let the holder of the one-time link create the first administrator, who is then signed in."""
+    if not first_admin_link_is_open(token):
+        return _dead_link(request)
+    form = SetupForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            user = first_admin_create(
+                token=token,
+                username=form.cleaned_data["username"],
+                password=form.cleaned_data["password1"],
+                address=client_address(request),
+            )
+        except Invalid as error:
+            place_errors(form, error.errors, {"password": "password1"})
+        except NotFound:
+            return _dead_link(request)
+        else:
+            login(request, user)
+            messages.info(
+                request, "Welcome. Choose the external interfaces in the settings first, then add rules."
+            )
+            return redirect("rules:home")
+    return render(request, "rules/setup.html", {"form": form})
+
+
+def _dead_link(request: HttpRequest) -> HttpResponse:
+    reason = (
+        "It was used already, is older than a day, or was never valid. "
+        "When there is no account yet, starting dockerfw again prints a new one."
+    )
+    return render(request, "rules/setup.html", {"reason": reason}, status=410)

@@ -1,0 +1,88 @@
+"""Make the first admin by a one-time link.
+
+Owns the links: only a digest is stored, a link dies with its use, after a day, and as soon as any user
+exists.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from dockerfw.iptables.errors import FieldError
+from rules.audit.actors import SYSTEM, Actor
+from rules.audit.audit_services import audit_record
+from rules.models import SetupLink
+from rules.pages.errors import Invalid, NotFound, ServiceError
+
+LINK_LIVES = timedelta(hours=24)
+
+
+def first_admin_link_create() -> str:
+    """Make a link and return its token; earlier unused links stop working.
+
+    ServiceError when a user exists.
+    """
+    with transaction.atomic():
+        if get_user_model().objects.exists():
+            raise ServiceError("There is an account already; setup links are for the first one only.")
+        token = secrets.token_urlsafe(32)
+        SetupLink.objects.filter(used_at=None).delete()
+        SetupLink.objects.create(token_digest=_digest(token))
+        audit_record(actor=SYSTEM, verb="setup-link-create")
+    return token
+
+
+def first_admin_link_is_open(token: str) -> bool:
+    """Say whether the token still makes the first admin."""
+    return _open_link(token) is not None
+
+
+def first_admin_create(*, token: str, username: str, password: str, address: str) -> User:
+    """Make the first admin and use the link up. NotFound for a dead link, Invalid for the fields."""
+    with transaction.atomic():
+        link = _open_link(token)
+        used = link and SetupLink.objects.filter(pk=link.pk, used_at=None).update(used_at=timezone.now())
+        if not used:
+            raise NotFound("This link was used already, is too old, or was never valid.")
+        user = User(username=username, is_staff=False, is_superuser=True)
+        _check(user, password)
+        user.set_password(password)
+        user.save()
+        actor = Actor(name=username, address=address, user_id=user.pk)
+        audit_record(actor=actor, verb="setup-link-use", target=username)
+    return user
+
+
+def _check(user: User, password: str) -> None:
+    errors: list[FieldError] = []
+    try:
+        user.full_clean(exclude=["password"])
+    except ValidationError as error:
+        for field, messages in error.message_dict.items():
+            errors += [FieldError(field, message) for message in messages]
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        errors += [FieldError("password", message) for message in error.messages]
+    if errors:
+        raise Invalid(tuple(errors))
+
+
+def _open_link(token: str) -> SetupLink | None:
+    if get_user_model().objects.exists():
+        return None
+    oldest = timezone.now() - LINK_LIVES
+    return SetupLink.objects.filter(token_digest=_digest(token), used_at=None, created_at__gte=oldest).first()
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Review, apply, keep, roll back, history, drift, and the clerk that records outcomes."""

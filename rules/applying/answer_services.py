@@ -1,0 +1,188 @@
+"""Answer an open confirmation window: keep what is loaded, roll it back at once, or ask for more time.
+
+Owns who may answer, and the proof that keeping needs: a key that was fetched, and is given back, over
+connections that were opened after the load. An established connection survives a lock-out and proves nothing.
+The host decides; an answer that comes too late changes nothing there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from datetime import datetime
+from functools import partial
+
+from django.db import transaction
+from django.utils import timezone
+
+from dockerfw.iptables.errors import FieldError
+from dockerfw.messages.orders import MOST_CONFIRM_SECONDS, Answer, AnswerKind
+from rules.applying.apply_selectors import apply_view
+from rules.applying.apply_services import sequence_next
+from rules.applying.window_selectors import WindowView
+from rules.audit.actors import Actor
+from rules.audit.audit_services import audit_record
+from rules.draft.draft_services import host_lock
+from rules.link import client
+from rules.models import Apply
+from rules.pages.errors import Invalid, KeyRefused, NotAwaiting, NotYours, OldConnection, QueueUnavailable
+
+OLD_CONNECTION = "This came over a connection from before the load, which proves nothing. Try again."
+WRONG_KEY = "This key is not the newest one, or it was used already. Try again."
+VERBS = {"keep": "apply-keep", "rollback": "apply-roll-back", "extend": "apply-extend"}
+
+
+def apply_nonce_create(*, apply: Apply, actor: Actor, connected_at: datetime | None) -> str:
+    """Return a new key with which `actor` may keep the apply once; a former one counts no more.
+
+    `connected_at` is when the connection that asks was opened, None when that is not known. Raises
+    NotAwaiting, NotYours, KeyRefused.
+    """
+    with transaction.atomic():
+        current, _ = _open_window(apply)
+        _started_by(current, actor)
+        _new_connection(current.window_seen_at or current.created_at, connected_at)
+        # Where the clerk has not heard of it yet: what keeps comes over a connection opened from now on.
+        current.window_seen_at = current.window_seen_at or timezone.now()
+        nonce = secrets.token_urlsafe(24)
+        current.nonce_digest = _digest(nonce)
+        current.save(update_fields=["nonce_digest", "window_seen_at"])
+    return nonce
+
+
+def apply_keep(*, apply: Apply, actor: Actor, nonce: str, connected_at: datetime | None) -> Apply:
+    """Ask the host to keep what is loaded, over a new connection and with the key fetched after the load.
+
+    Raises NotAwaiting, NotYours, KeyRefused, QueueUnavailable.
+    """
+    _queue_answers()
+    with transaction.atomic():
+        current, _ = _open_window(apply)
+        _started_by(current, actor)
+        _new_connection(current.window_seen_at, connected_at)
+        if not current.nonce_digest or not hmac.compare_digest(current.nonce_digest, _digest(nonce)):
+            raise KeyRefused(WRONG_KEY)
+        current.nonce_digest = ""
+        return _answer(current, actor, "keep")
+
+
+def apply_keep_at_console(*, apply: Apply, actor: Actor, instead_of: str = "") -> Apply:
+    """Ask the host to keep what is loaded, from its own command line, which no rule can lock out.
+
+    Whoever may run commands there may also keep what somebody else started, naming them in `instead_of`; the
+    audit log names both. Raises NotAwaiting, NotYours, QueueUnavailable.
+    """
+    _queue_answers()
+    with transaction.atomic():
+        current, _ = _open_window(apply)
+        if not instead_of:
+            _started_by(current, actor)
+            return _answer(current, actor, "keep")
+        if current.requested_by != instead_of:
+            raise NotYours(f"It was started by {current.requested_by}, not by {instead_of}.")
+        return _answer(current, actor, "keep", detail=f"instead of {instead_of}, who started it")
+
+
+def apply_roll_back(*, apply: Apply, actor: Actor) -> Apply:
+    """Ask the host to put back at once what was there before; anyone may.
+
+    Raises NotAwaiting, QueueUnavailable.
+    """
+    _queue_answers()
+    with transaction.atomic():
+        current, _ = _open_window(apply)
+        return _answer(current, actor, "rollback")
+
+
+def apply_extend(*, apply: Apply, actor: Actor, seconds: int) -> Apply:
+    """Ask the host for a window of `seconds` from the load on, longer than it is.
+
+    Raises Invalid, NotAwaiting, NotYours, QueueUnavailable.
+    """
+    _queue_answers()
+    with transaction.atomic():
+        current, window = _open_window(apply)
+        _started_by(current, actor)
+        allowed = f"{window.seconds + 1} to {MOST_CONFIRM_SECONDS}"
+        if not window.seconds < seconds <= MOST_CONFIRM_SECONDS:
+            problem = f"{seconds} seconds is not a longer window ({allowed})"
+            raise Invalid((FieldError("seconds", problem),))
+        return _answer(current, actor, "extend", seconds)
+
+
+def _open_window(apply: Apply) -> tuple[Apply, WindowView]:
+    host_lock(apply.host)
+    current = Apply.objects.select_related("host", "revision").get(pk=apply.pk)
+    # The clerk may be behind, or down: what the root worker said last counts as well.
+    view = apply_view(current)
+    if view.window is None:
+        number = current.revision.number
+        raise NotAwaiting(f"The window of revision {number} is not open: it is {view.state_label}.")
+    if view.window.over:
+        raise NotAwaiting(f"The window of revision {current.revision.number} ended at {view.window.until}.")
+    return current, view.window
+
+
+def _started_by(apply: Apply, actor: Actor) -> None:
+    if apply.requested_by != actor.name:
+        raise NotYours(f"Only {apply.requested_by}, who started it, can do this. Anyone can roll it back.")
+
+
+def _new_connection(seen_at: datetime | None, connected_at: datetime | None) -> None:
+    """Refuse a connection that was opened before it was known here that the rules are loaded.
+
+    That is later than the load, and by the clock that knows when the connection was opened: the host's may be
+    behind, and old connections would look new to it.
+    """
+    if connected_at is not None and (seen_at is None or connected_at < seen_at):
+        raise OldConnection(OLD_CONNECTION)
+
+
+def _queue_answers() -> None:
+    try:
+        client.ping()
+    except client.QueueError as error:
+        raise QueueUnavailable(_not_sent(error)) from error
+
+
+def _not_sent(error: Exception) -> str:
+    return f"The host was not told: {error}. It rolls back by itself unless it is told in time."
+
+
+def _answer(
+    apply: Apply, actor: Actor, kind: AnswerKind, seconds: int | None = None, *, detail: str = ""
+) -> Apply:
+    host = host_lock(apply.host)
+    apply.answer, apply.answered_by, apply.answered_at = kind, actor.name, timezone.now()
+    apply.save(update_fields=["nonce_digest", "answer", "answered_by", "answered_at"])
+    audit_record(
+        actor=actor,
+        verb=VERBS[kind],
+        host=host,
+        target=f"revision {apply.revision.number}",
+        after={"apply": str(apply.pk), **({"seconds": seconds} if seconds else {})},
+        detail=detail,
+    )
+    answer = Answer(
+        apply=str(apply.pk),
+        sequence=sequence_next(host),
+        host=host.name,
+        answer=kind,
+        seconds=seconds,
+        issued_at=timezone.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    )
+    transaction.on_commit(partial(_send, answer, apply))
+    return apply
+
+
+def _send(answer: Answer, apply: Apply) -> None:
+    try:
+        client.answer_send(answer)
+    except client.QueueError as error:
+        Apply.objects.filter(pk=apply.pk).update(answer="", answered_by="", answered_at=None)
+        raise QueueUnavailable(_not_sent(error)) from error
+
+
+def _digest(nonce: str) -> str:
+    return hashlib.sha256(nonce.encode()).hexdigest()

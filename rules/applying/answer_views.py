@@ -1,0 +1,116 @@
+"""The answers to an open confirmation window: keep, roll back now, longer; and the key that keeping needs.
+
+With htmx each answers the apply page's own piece, so that the page with its countdown stays when the host
+cannot be reached. Without scripts each leads back to the page, and keeping goes by a page of its own.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from dockerfw_site.connections import connected_at
+from rules.applying.answer_services import apply_extend, apply_keep, apply_nonce_create, apply_roll_back
+from rules.applying.apply_selectors import ApplyView, apply_get
+from rules.applying.apply_views import status_piece
+from rules.audit.actors import actor_of
+from rules.models import Apply, Host
+from rules.pages.errors import Invalid, OldConnection, QueueUnavailable, ServiceError
+from rules.pages.frame import host_or_404, is_htmx, render_page, whole_number
+
+# Tells the page's script that the same Keep is going to count over the next connection.
+AGAIN = "X-Keep-Again"
+
+
+@never_cache
+@require_GET
+def nonce(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+    """Answer a new key as JSON, over a connection opened after the load; 409 with the reason otherwise."""
+    _, view = _found(host_name, apply_id)
+    try:
+        key = apply_nonce_create(
+            apply=view.apply, actor=actor_of(request), connected_at=connected_at(request)
+        )
+    except ServiceError as error:
+        return JsonResponse({"problem": str(error)}, status=409)
+    return JsonResponse({"nonce": key})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def keep(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+    """Keep what is loaded; GET, and a POST without a key, show a page that carries one."""
+    host, view = _found(host_name, apply_id)
+    given = request.POST.get("nonce", "")
+    if request.method == "POST" and given:
+        return _answered(
+            request,
+            host,
+            view,
+            lambda: apply_keep(
+                apply=view.apply, actor=actor_of(request), nonce=given, connected_at=connected_at(request)
+            ),
+        )
+    if request.method == "POST":
+        to_key = reverse("rules:apply-keep", args=[host.name, view.apply.pk])
+        return HttpResponse(headers={"HX-Redirect": to_key}) if is_htmx(request) else redirect(to_key)
+    try:
+        key = apply_nonce_create(
+            apply=view.apply, actor=actor_of(request), connected_at=connected_at(request)
+        )
+    except ServiceError as error:
+        messages.warning(request, str(error))
+        return redirect("rules:apply", host.name, view.apply.pk)
+    context = {"view": view, "nonce": key}
+    return render_page(request, "rules/keep.html", host, context, section="history")
+
+
+@require_POST
+def roll_back(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+    """Put back at once what was there before; anybody signed in may."""
+    host, view = _found(host_name, apply_id)
+    return _answered(request, host, view, lambda: apply_roll_back(apply=view.apply, actor=actor_of(request)))
+
+
+@require_POST
+def extend(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+    """Make the window longer; `seconds` is its new length from the load on."""
+    host, view = _found(host_name, apply_id)
+    seconds = whole_number(request.POST.get("seconds"))
+    return _answered(
+        request,
+        host,
+        view,
+        lambda: apply_extend(apply=view.apply, actor=actor_of(request), seconds=seconds),
+    )
+
+
+def _answered(request: HttpRequest, host: Host, view: ApplyView, answer: Callable[[], Apply]) -> HttpResponse:
+    problem, status, again = "", 200, False
+    try:
+        answer()
+    except ServiceError as error:
+        problem, again = str(error), isinstance(error, OldConnection)
+        status = 503 if isinstance(error, QueueUnavailable) else 422 if isinstance(error, Invalid) else 409
+    if is_htmx(request):
+        piece = status_piece(request, host, view.apply.pk, problem=problem, status=status)
+        if again:
+            piece[AGAIN] = "1"
+        return piece
+    if problem:
+        messages.warning(request, problem)
+    return redirect("rules:apply", host.name, view.apply.pk)
+
+
+def _found(host_name: str, apply_id: uuid.UUID) -> tuple[Host, ApplyView]:
+    host = host_or_404(host_name)
+    view = apply_get(apply_id)
+    if view is None or view.apply.host_id != host.pk:
+        raise Http404("no such apply")
+    return host, view

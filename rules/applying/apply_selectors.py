@@ -1,0 +1,189 @@
+"""Read applies: the stored row, and for one that runs the root worker's own progress from Redis."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from dockerfw.messages.orders import STEP_NAMES, Failure, OrderError, Outcome, Step, WayBack, load_json
+from rules.applying.window_selectors import WindowView, stored_window, window_view
+from rules.link import client
+from rules.models import Apply, Host
+
+SILENT_AFTER_SECONDS = 5.0
+RECENT = 5
+ANSWERED_WITHIN_SECONDS = 5.0
+KEEP_NOT_TOLD = "Whether it was kept in time the root worker has not reported yet."
+NOT_TOLD = "The host puts back what was there before; the root worker has not reported it yet."
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step of an apply; `state` is waiting, running, done, failed or skipped."""
+
+    name: str
+    state: str
+    seconds: float | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyView:
+    """An apply as its page shows it; `notice` is a sentence when the other side is silent.
+
+    `window` is there while the host waits for an answer; `asked` is the answer that was sent just now.
+    """
+
+    apply: Apply
+    state: str
+    state_label: str
+    steps: tuple[StepView, ...]
+    error: Failure | None
+    finished: bool
+    notice: str
+    window: WindowView | None
+    asked: str
+
+    @property
+    def sessions_told(self) -> str:
+        """What became of the sessions that were to be ended, empty until that is known."""
+        return next((step.detail for step in self.steps if step.name == "sessions"), "")
+
+    @property
+    def way_back(self) -> WayBack | None:
+        """Why the rules from before are in force again."""
+        stored = self.apply.way_back
+        return WayBack(**stored) if stored else None
+
+
+def apply_get(identifier: uuid.UUID | str) -> ApplyView | None:
+    """Return an apply with its live progress, None when there is no such apply."""
+    try:
+        apply = Apply.objects.select_related("host", "revision").filter(pk=identifier).first()
+    except (ValueError, ValidationError):
+        return None
+    return apply_view(apply) if apply else None
+
+
+def recent_applies(host: Host) -> tuple[Apply, ...]:
+    """Return the last few applies of a host, the newest first."""
+    return tuple(Apply.objects.filter(host=host).select_related("revision")[:RECENT])
+
+
+def awaiting_view(host: Host) -> ApplyView | None:
+    """Return the apply of a host whose window is open as far as anybody has heard, None when there is none.
+
+    The root worker's own word counts before the clerk has written it down.
+    """
+    view = unfinished_view(host)
+    return view if view is not None and view.window is not None else None
+
+
+def unfinished_view(host: Host) -> ApplyView | None:
+    """Return the apply of a host after which another one may start, None when one may start now."""
+    unfinished = Apply.objects.filter(host=host, state__in=Apply.UNFINISHED)
+    apply = unfinished.select_related("revision", "host").first()
+    return apply_view(apply) if apply else None
+
+
+def apply_view(apply: Apply) -> ApplyView:
+    """Return a stored apply with its live progress."""
+    progress, problem = (None, "") if apply.is_finished else _progress(apply)
+    state, ended, window = apply.state, False, stored_window(apply)
+    if progress is not None and progress.event > apply.last_event:
+        reported, error = progress.steps, progress.error
+        # A final state counts once it is written down; until then the steps tell how far it is.
+        ended = progress.state in ("confirmed", "failed", "rolled_back")
+        window = window_view(progress.window) if progress.window else None
+        if not ended:
+            state = str(progress.state)
+        elif state == Apply.State.QUEUED:
+            state = Apply.State.LOADING
+    else:
+        reported, error = _stored_steps(apply), _stored_error(apply)
+    asked = _asked(apply) if window else ""
+    return ApplyView(
+        apply=apply,
+        state=state,
+        state_label=Apply.State(state).label,
+        steps=_steps(reported, over=apply.is_finished or ended, sessions=apply.end_sessions),
+        error=error,
+        finished=apply.is_finished,
+        notice=problem or _notice(apply, state, window, ended=ended, asked=asked),
+        window=window,
+        asked=asked,
+    )
+
+
+def _progress(apply: Apply) -> tuple[Outcome | None, str]:
+    try:
+        data = client.progress_read(apply.host.name, str(apply.pk))
+    except client.QueueError as error:
+        return None, str(error)
+    if data is None:
+        return None, ""
+    try:
+        outcome = Outcome.from_json(load_json(data))
+    except OrderError as error:
+        logger.warning("progress of apply %s cannot be read: %s", apply.pk, error)
+        return None, f"The progress cannot be read: {error}"
+    if outcome.apply != str(apply.pk) or outcome.host != apply.host.name:
+        return None, ""
+    return outcome, ""
+
+
+def _asked(apply: Apply) -> str:
+    """Return the answer that is on its way to the host; after a few seconds it may be given again."""
+    if not apply.answer or apply.answered_at is None:
+        return ""
+    age = (timezone.now() - apply.answered_at).total_seconds()
+    return str(apply.answer) if age < ANSWERED_WITHIN_SECONDS else ""
+
+
+def _notice(apply: Apply, state: str, window: WindowView | None, *, ended: bool, asked: str) -> str:
+    if apply.is_finished:
+        return ""
+    if ended:
+        return "The root worker is done; its outcome is being written down."
+    if window is not None and window.over:
+        return f"The time is over. {KEEP_NOT_TOLD if apply.answer == Apply.Answer.KEEP else NOT_TOLD}"
+    if window is not None and apply.answer and not asked:
+        word = Apply.Answer(apply.answer).label
+        return f"{apply.answered_by} asked for: {word}. The root worker has not answered yet."
+    if state == "queued" and (timezone.now() - apply.created_at).total_seconds() > SILENT_AFTER_SECONDS:
+        return "The root worker has not answered yet. Nothing has been changed."
+    return ""
+
+
+def _stored_steps(apply: Apply) -> tuple[Step, ...]:
+    return tuple(Step.from_json(step) for step in apply.steps)
+
+
+def _stored_error(apply: Apply) -> Failure | None:
+    error = apply.error
+    if not error:
+        return None
+    command = error["command"]
+    return Failure(**{**error, "command": None if command is None else tuple(command)})
+
+
+def _steps(reported: tuple[Step, ...], *, over: bool, sessions: bool) -> tuple[StepView, ...]:
+    """Return all steps in their order; sessions are ended only where that was asked for."""
+    known = {step.name: step for step in reported}
+    views: list[StepView] = []
+    for name in STEP_NAMES:
+        step = known.get(name)
+        if step is None and name == "sessions" and not sessions:
+            continue
+        if step is None:
+            views.append(StepView(name, "skipped" if over else "waiting", None, ""))
+        else:
+            seconds = None if step.state == "running" else step.seconds
+            views.append(StepView(name, step.state, seconds, step.detail))
+    return tuple(views)

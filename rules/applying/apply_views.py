@@ -1,0 +1,104 @@
+"""The page of one apply: its steps as they happen, the open window, what failed in iptables' own words."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from rules.applying.apply_selectors import ApplyView, apply_get
+from rules.models import Host
+from rules.pages.frame import host_or_404, page_context, render_page, render_pieces
+
+STEP_WORDS = {
+    "lock": "Wait for other applies",
+    "validate": "Check the document again",
+    "snapshot": "Read what the kernel holds",
+    "rehearse": "Rehearse in a scratch network namespace",
+    "watchdog": "Start the watch that rolls back",
+    "load-ipv4": "Load IPv4",
+    "load-ipv6": "Load IPv6",
+    "read-back": "Read back and compare",
+    "expectations": "Ask whether the expectations hold",
+    "boot-files": "Write the boot files",
+    "sessions": "End the sessions that lost their allowance",
+    "report": "Report",
+    "keep": "Keep",
+    "extend": "Make the window longer",
+    "rollback": "Roll back",
+}
+# What htmx takes as "show this and ask no more".
+_STOP_POLLING = 286
+
+
+@require_safe
+def apply_page(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+    """Show an apply; while it runs, the page asks for its status by itself."""
+    return apply_answer(request, host_or_404(host_name), apply_id)
+
+
+def apply_answer(request: HttpRequest, host: Host, apply_id: uuid.UUID) -> HttpResponse:
+    """Render the page of an apply as the answer to whatever was asked."""
+    context = _context(request, host, apply_id)
+    return render_page(request, "rules/apply.html", context["view"].apply.host, context, section="apply")
+
+
+@require_safe
+def apply_status(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+    """Answer the steps so far, 204 when nothing moved since `seen`, and stop the asking at the end."""
+    host = host_or_404(host_name)
+    context = _context(request, host, apply_id)
+    view: ApplyView = context["view"]
+    if request.GET.get("seen") == context["seen"] and not view.finished:
+        return HttpResponse(status=204)
+    response = _piece(request, context)
+    if view.finished:
+        response.status_code = _STOP_POLLING
+    return response
+
+
+@require_safe
+def window_banner(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Answer the line on every page that tells of an open window; empty when there is none."""
+    host = host_or_404(host_name)
+    context = page_context(host, section="")
+    response = render(request, "rules/partials/window_sentence.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def status_piece(
+    request: HttpRequest, host: Host, apply_id: uuid.UUID, *, problem: str = "", status: int = 200
+) -> HttpResponse:
+    """Render the part of the page that changes; `problem` is why an answer was refused."""
+    context = {**_context(request, host, apply_id), "problem": problem}
+    return _piece(request, context, status=status)
+
+
+def _piece(request: HttpRequest, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+    # Read with the apply: what was pending is loaded now, or confirmed, and no line may say otherwise.
+    host = context["view"].apply.host
+    response = render(request, "rules/partials/apply_status.html", {**context, "host": host}, status=status)
+    response.write(render_pieces(request, host, section="apply", more=("window_banner",)))
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _context(request: HttpRequest, host: Host, apply_id: uuid.UUID) -> dict[str, Any]:
+    view = apply_get(apply_id)
+    if view is None or view.apply.host_id != host.pk:
+        raise Http404("no such apply")
+    said = [(step.name, step.state, step.detail) for step in view.steps]
+    open_until = (view.window.deadline, view.window.over) if view.window else None
+    text = repr((view.state, view.finished, view.notice, said, open_until, view.asked, view.error))
+    return {
+        "mine": view.apply.requested_by == request.user.get_username(),
+        "view": view,
+        "steps": [(STEP_WORDS.get(step.name, step.name), step) for step in view.steps],
+        "failed_step": STEP_WORDS.get(view.error.step, view.error.step) if view.error else "",
+        "seen": hashlib.sha256(text.encode()).hexdigest()[:16],
+    }

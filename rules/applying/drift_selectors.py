@@ -1,0 +1,66 @@
+"""Lay out drift for people: what differs, who probably did it, its lines, and what can be done about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dockerfw.chains.adoption import adopt_live
+from dockerfw.chains.drift import Code, Drift, DriftLine
+from dockerfw.chains.importing import Imported
+from dockerfw.iptables.tokens import printable
+from rules.draft.draft_selectors import draft_document
+from rules.models import Host
+from rules.seen.snapshot_selectors import SnapshotView
+
+LINES = 12
+
+_OF_OUR_CHAINS: frozenset[Code] = frozenset(
+    ("rules-changed", "reordered", "other-revision", "chain-replaced")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRow:
+    """One finding with its first lines, safe to show; `more` counts those left out."""
+
+    what: str
+    who: str
+    lines: tuple[DriftLine, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class DriftView:
+    """All findings; `adoptable` says that our chains hold something else that could become the draft."""
+
+    rows: tuple[DriftRow, ...]
+    adoptable: bool
+
+
+def drift_view(drift: Drift | None, *, lines: int = LINES) -> DriftView | None:
+    """Return what a page or the command line shows of drift, None where there is none to tell."""
+    if drift is None or not drift.findings:
+        return None
+    rows = tuple(
+        DriftRow(
+            printable(finding.what),
+            printable(finding.who),
+            tuple(DriftLine(line.sign, printable(line.text)) for line in finding.lines[:lines]),
+            max(0, len(finding.lines) - lines),
+        )
+        for finding in drift.findings
+    )
+    return DriftView(rows, any(finding.code in _OF_OUR_CHAINS for finding in drift.findings))
+
+
+def adopted(host: Host, view: SnapshotView) -> Imported | None:
+    """Return what the kernel's own-chain rules would make of the draft, None when there are none.
+
+    Raises DocumentError where they make no valid document.
+    """
+    live = {
+        family: view.rulesets[family]
+        for family in view.snapshot.families
+        if family not in view.snapshot.unread
+    }
+    return adopt_live(live, draft_document(host))

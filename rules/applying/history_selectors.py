@@ -1,0 +1,125 @@
+"""Read the history: revisions with what changed, who did it and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Prefetch
+
+from dockerfw.chains.live_state import kernel_state
+from dockerfw.document.diff import DocumentDiff, diff_documents
+from dockerfw.messages.events import LOOKOUT_VERBS
+from rules.draft.draft_selectors import revision_document as revision_document
+from rules.models import Apply, AuditEvent, Host, Revision
+from rules.seen.snapshot_selectors import SnapshotView
+
+PAGE = 25
+NOTICED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One revision.
+
+    `state` is that of its last apply; `loaded` says that a fresh snapshot shows it in the kernel. `overrides`
+    are the reasons that expectations were overridden for, of its first apply and of those that restored it.
+    """
+
+    revision: Revision
+    sentence: str
+    apply: Apply | None
+    state: str
+    loaded: bool
+    confirmed: bool
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Some entries, the newest first."""
+
+    entries: tuple[HistoryEntry, ...]
+    page: int
+    pages: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two revisions and what differs; `old` None compares with nothing."""
+
+    old: Revision | None
+    new: Revision
+    diff: DocumentDiff
+
+
+def history(
+    host: Host, *, system: bool = True, page: int = 1, snapshot: SnapshotView | None = None
+) -> HistoryPage:
+    """Return a page of revisions; `system` False leaves out those that no person made."""
+    revisions = Revision.objects.filter(host=host)
+    if not system:
+        revisions = revisions.filter(origin=Revision.Origin.PERSON)
+    total = revisions.count()
+    pages = max(1, -(-total // PAGE))
+    page = min(max(page, 1), pages)
+    wanted = revisions.select_related("parent").prefetch_related(
+        Prefetch("applies", queryset=Apply.objects.order_by("-sequence"))
+    )[(page - 1) * PAGE : page * PAGE]
+    loaded = loaded_number(snapshot)
+    entries = tuple(_entry(host, revision, loaded) for revision in wanted)
+    return HistoryPage(entries=entries, page=page, pages=pages, total=total)
+
+
+def noticed(host: Host) -> tuple[AuditEvent, ...]:
+    """Return what the root worker noticed or did by itself lately, the newest first."""
+    events = AuditEvent.objects.filter(host=host, verb__in=LOOKOUT_VERBS).order_by("-pk")
+    return tuple(events[:NOTICED])
+
+
+def revision_get(host: Host, number: int) -> Revision | None:
+    """Return a revision by its number, None when there is none."""
+    return Revision.objects.filter(host=host, number=number).select_related("parent").first()
+
+
+def newest_revisions(host: Host, most: int = 30) -> tuple[Revision, ...]:
+    """Return the newest revisions, the newest first."""
+    return tuple(Revision.objects.filter(host=host)[:most])
+
+
+def compare(host: Host, a: int | None, b: int) -> Comparison | None:
+    """Compare revision `a` (None: the parent of `b`) with revision `b`; None when one does not exist."""
+    new = revision_get(host, b)
+    if new is None:
+        return None
+    old = new.parent if a is None else revision_get(host, a)
+    if a is not None and old is None:
+        return None
+    before = revision_document(old) if old else None
+    return Comparison(old=old, new=new, diff=diff_documents(before, revision_document(new)))
+
+
+def loaded_number(snapshot: SnapshotView | None) -> int | None:
+    """Return the revision that a fresh snapshot shows in both families, None otherwise."""
+    if snapshot is None or snapshot.stale:
+        return None
+    state = kernel_state({family: snapshot.rulesets[family] for family in snapshot.snapshot.families})
+    return state.label.revision if state.label else None
+
+
+def _entry(host: Host, revision: Revision, loaded: int | None) -> HistoryEntry:
+    comparison = diff_documents(
+        revision_document(revision.parent) if revision.parent else None,
+        revision_document(revision),
+    )
+    applies = list(revision.applies.all())
+    newest = applies[0] if applies else None
+    return HistoryEntry(
+        revision=revision,
+        sentence=comparison.sentence,
+        apply=newest,
+        state=newest.state if newest else "",
+        loaded=revision.number == loaded,
+        confirmed=revision.pk == host.confirmed_revision_id,
+        overrides=tuple(dict.fromkeys(each.override for each in reversed(applies) if each.override)),
+    )

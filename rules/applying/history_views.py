@@ -1,0 +1,85 @@
+"""The history: all revisions, one of them, any two compared. Rolling back goes through the review."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from rules.applying.history_selectors import compare as compare_revisions
+from rules.applying.history_selectors import history as history_page
+from rules.applying.history_selectors import loaded_number, noticed, revision_document, revision_get
+from rules.applying.review_selectors import next_number
+from rules.audit.audit_services import VERBS
+from rules.models import Host
+from rules.pages.frame import host_or_404, render_page, whole_number
+from rules.seen.snapshot_selectors import latest_snapshot, observe_request
+
+
+@require_safe
+def history(request: HttpRequest, host_name: str) -> HttpResponse:
+    """List the revisions, the newest first; `system=no` leaves out those that no person made."""
+    host = host_or_404(host_name)
+    observe_request(host)
+    system = request.GET.get("system") != "no"
+    found = history_page(
+        host, system=system, page=whole_number(request.GET.get("page"), 1), snapshot=latest_snapshot(host)
+    )
+    newest = _newest(host)
+    events = noticed(host) if system and found.page == 1 else ()
+    context = {
+        "history": found,
+        "system": system,
+        "newest": newest,
+        "before_newest": max(newest - 1, 1),
+        "noticed": [(event, VERBS[event.verb]) for event in events],
+    }
+    return render_page(request, "rules/history.html", host, context, section="history")
+
+
+@require_safe
+def revision(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
+    """Show one revision: who, when, why, what it changed, and all that it says."""
+    host = host_or_404(host_name)
+    found = revision_get(host, number)
+    if found is None:
+        raise Http404(f"no revision {number}")
+    observe_request(host)
+    compared = compare_revisions(host, None, number)
+    context = {
+        "revision": found,
+        "document": revision_document(found),
+        "comparison": compared,
+        "applies": found.applies.select_related("host").order_by("-sequence")[:20],
+        "loaded": loaded_number(latest_snapshot(host)) == number,
+        "confirmed": host.confirmed_revision_id == found.pk,
+        "next": number + 1 if number < _newest(host) else None,
+    }
+    return render_page(request, "rules/revision.html", host, context, section="history")
+
+
+@require_safe
+def compare(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Compare revision `a` with `b`; without `a`, with what `b` was made from; without `b`, the newest."""
+    host = host_or_404(host_name)
+    newest = _newest(host)
+    b = whole_number(request.GET.get("b"), newest)
+    a = whole_number(request.GET.get("a")) or None
+    compared = compare_revisions(host, a, b) if newest else None
+    problem = ""
+    if newest and compared is None:
+        missing = b if revision_get(host, b) is None else a
+        problem = f"There is no revision {missing}. The newest is {newest}."
+    swap = ""
+    if compared and compared.old:
+        query = urlencode({"a": compared.new.number, "b": compared.old.number})
+        swap = f"{reverse('rules:compare', args=[host.name])}?{query}"
+    context = {"comparison": compared, "a": a, "b": b, "newest": newest, "problem": problem, "swap": swap}
+    status = 404 if problem else 200
+    return render_page(request, "rules/compare.html", host, context, section="history", status=status)
+
+
+def _newest(host: Host) -> int:
+    return next_number(host) - 1

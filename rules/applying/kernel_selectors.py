@@ -1,0 +1,134 @@
+"""Say what the kernel holds, in one sentence, and never more than a fresh snapshot shows.
+
+Owns the levels: ok only when a fresh snapshot shows our anchors first and our chains equal to the revision
+confirmed last, in both families; unknown when nobody looked lately.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from django.conf import settings
+
+from dockerfw.chains.drift import WITHOUT_EFFECT, Drift
+from dockerfw.chains.foreign_tables import describe_tables
+from dockerfw.chains.owners import FAMILY_NAMES
+from dockerfw.messages.confirmed import drift_of
+from rules.applying.apply_selectors import awaiting_view
+from rules.applying.window_selectors import WindowView
+from rules.draft.draft_selectors import base_revision, revision_document
+from rules.models import Apply, Host, Revision
+from rules.seen.memory import Memory
+from rules.seen.snapshot_selectors import Look, SnapshotView, look
+
+Level = Literal["ok", "warn", "bad", "unknown"]
+
+# Comparing thousands of rules takes a while, and a dashboard asks at every look.
+_drifts: Memory[Drift] = Memory(8)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSentence:
+    """The sentence on top of the dashboard; `reasons` are what is wrong, one each, or
+    who filters beside iptables.
+
+    `drift` is what differs from the confirmed revision, None where that is not what is told.
+    """
+
+    level: Level
+    text: str
+    reasons: tuple[str, ...]
+    taken_at: datetime | None
+    stale: bool = False
+    drift: Drift | None = None
+
+
+def kernel_sentence(host: Host, *, seen: Look | None = None) -> KernelSentence:
+    """Say what the kernel holds of the host's confirmed revision.
+
+    `seen` is a look that the caller already took.
+    """
+    sight = seen or look(host)
+    if sight.view is None:
+        return KernelSentence(
+            "unknown", "What the kernel holds is not known.", (sight.problem,), None, stale=True
+        )
+    waiting = awaiting_view(host)
+    if waiting is not None and waiting.window is not None and not waiting.window.over:
+        return _awaiting(sight.view, waiting.apply, waiting.window)
+    revision = base_revision(host)
+    if revision is None:
+        return _nothing_applied(sight.view)
+    return measured(sight.view, revision)
+
+
+def _nothing_applied(view: SnapshotView) -> KernelSentence:
+    text = "Nothing has been applied yet: the kernel holds no revision of this host."
+    return KernelSentence("unknown" if view.stale else "warn", text, (), view.taken_at, stale=view.stale)
+
+
+def _awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> KernelSentence:
+    """Say that what is loaded is not confirmed yet, and what becomes of it; never more than was seen."""
+    number = apply.revision.number
+    unless = f"will be rolled back at {window.until} unless {apply.requested_by} keeps it."
+    if view.stale or view.taken_at < window.opened_at:
+        text = f"Revision {number} was loaded and {unless}"
+        reasons = ("The kernel has not been read since.",)
+        return KernelSentence("unknown", text, reasons, view.taken_at, stale=view.stale)
+    found = measured(view, apply.revision)
+    if found.level != "ok":
+        text = f"The kernel does not hold revision {number} as it was loaded. It {unless}"
+        return KernelSentence("bad", text, found.reasons, view.taken_at)
+    text = f"Revision {number} is loaded, IPv4 and IPv6, and {unless}"
+    return KernelSentence("warn", text, (), view.taken_at)
+
+
+def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
+    """Say what a snapshot shows of a revision that is meant to be in force."""
+    snapshot = view.snapshot
+    if snapshot.unread:
+        failed = tuple(
+            f"{' '.join(error.command)} did not work: {error.stderr.strip() or 'no message'}"
+            for error in snapshot.errors
+        )
+        text = "What the kernel holds could not be read completely."
+        return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
+    known = (snapshot.sha256, snapshot.families, snapshot.docker_state, snapshot.kept, snapshot.own_tables)
+    drift = _drifts.made(
+        (revision.digest, revision.number, *known),
+        lambda: drift_of(
+            snapshot,
+            view.rulesets,
+            revision_document(revision),
+            revision.number,
+            command=settings.ENVIRONMENT.command,
+        ),
+    )
+    reasons = tuple(finding.what for finding in drift.findings)
+    if view.stale:
+        held = "did not hold" if drift.findings else "held"
+        ago = f"As of {_ago(view.age)} ago the kernel {held} revision {revision.number}"
+        text = f"{ago}; nobody has looked since."
+        return KernelSentence("unknown", text, reasons, view.taken_at, stale=True)
+    if not drift.findings:
+        names = " and ".join(FAMILY_NAMES[family] for family in snapshot.families)
+        text = f"Revision {revision.number} is loaded and first in line, {names}."
+        beside = (words,) if (words := describe_tables(snapshot.own_tables)) else ()
+        return KernelSentence("ok", text, beside, view.taken_at)
+    if all(finding.code in WITHOUT_EFFECT for finding in drift.findings):
+        text = f"Revision {revision.number} is loaded, and others let packets past its rules for containers."
+    else:
+        text = f"The kernel does not hold revision {revision.number} as it was applied."
+    return KernelSentence("bad", text, reasons, view.taken_at, drift=drift)
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.0f} hours"
+    return f"{seconds / 86_400:.0f} days"

@@ -1,0 +1,1 @@
+"""Exposure and trace: who can reach what."""

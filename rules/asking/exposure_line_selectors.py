@@ -1,0 +1,273 @@
+"""Put the rows of the exposure into words: who gets in, by which rule, and what could be done about it.
+
+Owns what a line says and which way out it offers. It reads no database and no snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from dockerfw.chains.own import label_of
+from dockerfw.document.document import DocumentRule
+from dockerfw.document.words import describe_rule
+from dockerfw.iptables.model import Family
+from dockerfw.reach.exposure import LEVELS, Level, Row, Who
+from dockerfw.reach.offers import Kind, Offer
+from dockerfw.reach.wording import describe_networks, describe_place, describe_who, unknown_reasons
+from dockerfw.simulation.trace import Step, Verdict
+from rules.seen.live_selectors import ROWS
+from rules.seen.readable import readable_rule, readable_target
+
+KIND_WORDS: Mapping[Kind, str] = {
+    "process": "program",
+    "container": "container",
+    "host-container": "container on the host's network",
+    "ingress": "swarm ingress",
+}
+# More deciding rules than these are counted, not named.
+MOST_DECIDING = 3
+MANY = 30
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """A rule that decides: one of ours by its key, else a place on the live page."""
+
+    text: str
+    rule_key: str = ""
+    family: Family = 4
+    anchor: str = ""
+    page: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Who gets in over one or both families, in words; `all_networks` are more of them than `words` names."""
+
+    families: tuple[Family, ...]
+    interfaces: tuple[str, ...]
+    level: Level
+    words: str
+    all_networks: str
+    by: tuple[By, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def family_words(self) -> str:
+        """`IPv4`, `IPv6`, or both."""
+        return " and ".join(f"IPv{family}" for family in self.families)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What somebody may do about a row: edit the rule `key`, or write a new one that begins with `values`."""
+
+    action: Literal["restrict", "allow"]
+    key: str
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row in words."""
+
+    row: Row
+    name: str
+    kind: str
+    address: str
+    reached: tuple[Reached, ...]
+    ways: tuple[Way, ...]
+
+    @property
+    def level(self) -> Level:
+        """The widest of its answers."""
+        return self.row.level
+
+    @property
+    def port(self) -> str:
+        """The port that is dialled, with its protocol: `8080/tcp`."""
+        return f"{self.row.offer.port}/{self.row.offer.protocol}"
+
+    def holds(self, words: Iterable[str]) -> bool:
+        """Say whether every word stands somewhere in the line."""
+        said = [self.port, self.name, self.kind, self.row.offer.detail, self.address, *self.row.offer.inner]
+        said += [each.words for each in self.reached]
+        said += [f"{by.text} {by.rule_key}" for each in self.reached for by in each.by]
+        text = " ".join(said).casefold()
+        return all(word in text for word in words)
+
+
+def exposure_lines(
+    rows: Iterable[Row], rules: Mapping[str, DocumentRule], *, loaded: bool
+) -> tuple[Line, ...]:
+    """Return the rows in words. `rules` are the draft's by id; `loaded`: a revision is in the kernel."""
+    return tuple(
+        Line(
+            row=row,
+            name=name_of(row.offer),
+            kind=KIND_WORDS[row.offer.kind],
+            address=address_of(row.offer),
+            reached=tuple(_reached(row.who, rules)),
+            ways=tuple(_ways(row, rules, loaded=loaded)),
+        )
+        for row in rows
+    )
+
+
+def name_of(offer: Offer) -> str:
+    """Return what answers, as far as that is known."""
+    if offer.name:
+        return offer.name
+    if offer.kind == "ingress":
+        return "a swarm service"
+    if offer.kind == "container":
+        return f"container at {', '.join(offer.inner)}" if offer.inner else "docker-proxy"
+    return "unnamed program"
+
+
+def address_of(offer: Offer) -> str:
+    """Return where it listens: `any address`, `127.0.0.1`, `127.0.0.53 on lo`."""
+    text = str(offer.address) if offer.address else "any address"
+    return f"{text} on {offer.interface}" if offer.interface else text
+
+
+def _reached(answers: Iterable[Who], rules: Mapping[str, DocumentRule]) -> Iterator[Reached]:
+    """Yield the answers, those of both families as one where they say the same."""
+    found: dict[tuple[object, ...], Reached] = {}
+    answers = tuple(answers)
+    several = len({name for each in answers for name in each.interfaces}) > 1
+    for who in answers:
+        made = Reached(
+            families=(who.family,),
+            interfaces=who.interfaces if several else (),
+            level=who.level,
+            words=describe_who(who),
+            all_networks=_more_networks(who),
+            by=tuple(_by(who, rules)),
+            reasons=(*unknown_reasons(who), *((who.reason,) if who.reason else ())),
+        )
+        said = (
+            made.interfaces,
+            made.words,
+            made.all_networks,
+            tuple(by.text for by in made.by),
+            made.reasons,
+        )
+        known = found.get(said)
+        families = (*known.families, who.family) if known else made.families
+        found[said] = Reached(
+            families,
+            made.interfaces,
+            made.level,
+            made.words,
+            made.all_networks,
+            known.by if known else made.by,
+            made.reasons,
+        )
+    yield from sorted(found.values(), key=lambda each: LEVELS.index(each.level))
+
+
+def _more_networks(who: Who) -> str:
+    if who.level not in ("networks", "unknown"):
+        return ""
+    text = describe_networks(who.passes, MANY)
+    return text if who.passes and text not in describe_who(who) else ""
+
+
+def _by(who: Who, rules: Mapping[str, DocumentRule]) -> Iterator[By]:
+    """Yield what decides: our rules for those who get in, else the rules and policies of others."""
+    for key in who.rules[:MOST_DECIDING]:
+        yield By(describe_rule(rules[key]) if key in rules else f"rule {key}", rule_key=key)
+    if len(who.rules) > MOST_DECIDING:
+        yield By(f"{len(who.rules) - MOST_DECIDING} more rules")
+    if who.rules or who.level == "unknown":
+        return
+    wanted = "ACCEPT" if who.passes else None
+    seen: set[str] = set()
+    for step in _deciding(who, wanted):
+        by = _place(step, who.family)
+        if by.text not in seen and len(seen) < MOST_DECIDING:
+            seen.add(by.text)
+            yield by
+
+
+def _deciding(who: Who, kind: str | None) -> Iterator[Step]:
+    """Yield the deciding steps, that of the most addresses first."""
+
+    def counts(part: tuple[object, Verdict]) -> bool:
+        return part[1].kind == kind if kind else part[1].kind in ("DROP", "REJECT")
+
+    for _, verdict in sorted(filter(counts, who.parts), key=lambda part: -part[0].count()):
+        if verdict.step is not None:
+            yield verdict.step
+
+
+def _place(step: Step, family: Family) -> By:
+    if step.rule is not None and label_of(step.rule.text) is not None:
+        return By("no rule allows it")
+    words = describe_place(step)
+    if step.rule is not None:
+        words += f": {readable_rule(step.rule)}, then {readable_target(step.rule)}"
+    page = max(0, step.number - 1) // ROWS + 1
+    return By(words, family=family, anchor=f"v{family}-{step.table}-{step.chain}", page=page)
+
+
+def _ways(row: Row, rules: Mapping[str, DocumentRule], *, loaded: bool) -> Iterator[Way]:
+    """Yield what would change the answer, as far as a rule of ours could."""
+    values = _first_values(row.offer)
+    keys = [key for who in row.who for key in who.rules]
+    if row.level in ("anywhere", "networks", "unknown") and any(who.passes for who in row.who):
+        key = next((key for key in keys if key in rules), "")
+        if key or not loaded:
+            yield Way("restrict", key, {} if key else values)
+    if row.level != "anywhere" and any(_refused_by_us(who) for who in row.who):
+        yield Way("allow", "", values)
+
+
+def _refused_by_us(who: Who) -> bool:
+    return any(
+        verdict.step is not None and verdict.step.rule is not None and label_of(verdict.step.rule.text)
+        for _, verdict in who.parts
+    )
+
+
+def _first_values(offer: Offer) -> dict[str, str]:
+    return {
+        "scope": "container" if offer.reaches_container else "host",
+        "protocol": offer.protocol,
+        "ports": str(offer.port),
+        "comment": offer.name or offer.detail,
+    }
+
+
+def line_json(line: Line) -> dict[str, object]:
+    """Return a line as JSON values, networks in full."""
+    offer = line.row.offer
+    return {
+        "protocol": offer.protocol,
+        "port": offer.port,
+        "address": str(offer.address) if offer.address else None,
+        "interface": offer.interface or None,
+        "kind": offer.kind,
+        "name": offer.name or None,
+        "detail": offer.detail or None,
+        "inner": list(offer.inner),
+        "notes": list(line.row.notes),
+        "level": line.level,
+        "who": [_who_json(who) for who in line.row.who],
+    }
+
+
+def _who_json(who: Who) -> dict[str, object]:
+    return {
+        "family": who.family,
+        "interfaces": list(who.interfaces),
+        "level": who.level,
+        "passes": [str(network) for network in who.passes.cidrs()],
+        "unknown": [str(network) for network in who.unknown.cidrs()],
+        "rules": list(who.rules),
+        "decided_by": [by.text for by in _by(who, {})],
+        "reasons": [*unknown_reasons(who), *([who.reason] if who.reason else [])],
+    }

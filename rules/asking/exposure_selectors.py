@@ -1,0 +1,81 @@
+"""Read who may reach what the host offers: the rows of page, dashboard and command.
+
+Owns the gathering and what is remembered of it. What listens is listening.py's, who reaches it the pure
+part's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dockerfw.document.document import DocumentRule
+from dockerfw.iptables.model import Family
+from dockerfw.reach.exposure import LEVELS, Level, Row, expose, external_interfaces, idle_rules
+from dockerfw.reach.offers import offers_of
+from dockerfw.reach.wording import describe_exposure
+from dockerfw.simulation.simulate import Prepared
+from rules.draft.draft_selectors import base_document, settings_document
+from rules.models import Host
+from rules.seen.listening_selectors import listening_of
+from rules.seen.memory import Memory
+from rules.seen.snapshot_selectors import SnapshotView
+from rules.seen.surroundings_selectors import prepared_of, sight_key, surroundings_of
+
+FAMILIES: tuple[Family, Family] = (4, 6)
+
+_rows: Memory[tuple[Row, ...]] = Memory(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """All rows with their sentence.
+
+    `outside` are the interfaces that were asked for; `chosen` says that somebody chose them, and that they
+    are not those of the default routes. `idle` are confirmed rules with nothing behind them.
+    """
+
+    rows: tuple[Row, ...]
+    sentence: str
+    outside: tuple[str, ...]
+    chosen: bool
+    containers_known: bool
+    idle: tuple[DocumentRule, ...]
+
+    @property
+    def counts(self) -> Mapping[Level, int]:
+        """How many rows there are of each level."""
+        found = Counter(row.level for row in self.rows)
+        return {level: found[level] for level in LEVELS}
+
+
+def exposure(host: Host, view: SnapshotView) -> Exposure:
+    """Return who reaches what as the kernel held its rules."""
+    document = base_document(host)
+    settings = document.settings if document else settings_document(host)
+    found = _rows.made(
+        (sight_key(view), settings.external_interfaces),
+        lambda: exposure_rows(
+            view,
+            {family: made for family in FAMILIES if (made := prepared_of(view, family))},
+            settings.external_interfaces,
+        ),
+    )
+    outside = external_interfaces(settings.external_interfaces, surroundings_of(view.snapshot))
+    return Exposure(
+        rows=found,
+        sentence=describe_exposure(found),
+        outside=tuple(each.name for each in outside),
+        chosen=bool(settings.external_interfaces),
+        containers_known=view.snapshot.containers is not None,
+        idle=idle_rules(document, found) if document else (),
+    )
+
+
+def exposure_rows(
+    view: SnapshotView, prepared: Mapping[Family, Prepared], external: Sequence[str]
+) -> tuple[Row, ...]:
+    """Return a row for all that was seen to listen, under the rules of `prepared`: live ones, or others."""
+    outside = external_interfaces(external, surroundings_of(view.snapshot))
+    return expose(offers_of(listening_of(view)), prepared, outside)

@@ -1,0 +1,91 @@
+"""The exposure page: what listens, what is published, and who may reach each. It changes nothing.
+
+*Restrict* and *allow* lead to the rule form; what they fill in the selectors say.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from dockerfw.chains.live_state import kernel_state
+from dockerfw.reach.exposure import LEVELS
+from dockerfw.reach.wording import LEVEL_WORDS
+from rules.asking.exposure_line_selectors import Line, Way, exposure_lines
+from rules.asking.exposure_selectors import exposure
+from rules.draft.draft_selectors import draft_document
+from rules.models import Host
+from rules.pages.frame import host_or_404, is_htmx, render_page, text_asked, whole_number
+from rules.seen.snapshot_selectors import Look, look, observe_request
+
+PAGE = 100
+ACTION_WORDS = {"restrict": "Restrict", "allow": "Allow"}
+
+
+@require_safe
+def exposure_page(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Show who may reach what; `q` searches, `who` is a level to show alone."""
+    host = host_or_404(host_name)
+    observe_request(host)
+    context = _context(request, host, look(host))
+    if is_htmx(request):
+        response = render(request, "rules/partials/exposure_table.html", {**context, "host": host})
+        response["Cache-Control"] = "no-store"
+        return response
+    return render_page(request, "rules/exposure.html", host, context, section="exposure")
+
+
+@require_safe
+def exposure_summary(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Answer the sentence alone, for the dashboard."""
+    host = host_or_404(host_name)
+    view = look(host).view
+    context = {"host": host, "snapshot": view, "exposure": exposure(host, view) if view else None}
+    response = render(request, "rules/partials/exposure_summary.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _context(request: HttpRequest, host: Host, seen: Look) -> dict[str, object]:
+    query, who = text_asked(request, "q"), text_asked(request, "who")
+    who = who if who in LEVELS else ""
+    context: dict[str, object] = {
+        "snapshot": seen.view,
+        "problem": seen.problem,
+        "query": query,
+        "who": who,
+        "levels": [(level, LEVEL_WORDS[level]) for level in LEVELS],
+    }
+    if seen.view is None:
+        return context
+    found = exposure(host, seen.view)
+    rules = {rule.id: rule for rule in draft_document(host).rules}
+    loaded = any(state.label for state in kernel_state(seen.view.rulesets).families.values())
+    lines = exposure_lines(found.rows, rules, loaded=loaded)
+    shown = [line for line in lines if line.holds(query.casefold().split()) and who in ("", line.level)]
+    page = Paginator(shown, PAGE).get_page(whole_number(request.GET.get("page"), 1))
+    return {
+        **context,
+        "exposure": found,
+        "lines": [(line, _ways(host, line)) for line in page],
+        "page": page,
+        "total": len(lines),
+        "rules": rules,
+    }
+
+
+def _ways(host: Host, line: Line) -> list[tuple[str, str]]:
+    """Return the words and addresses of what can be done about a line."""
+    return [(ACTION_WORDS[way.action], _address(host, way)) for way in line.ways]
+
+
+def _address(host: Host, way: Way) -> str:
+    if way.key:
+        return reverse("rules:rule-edit", args=[host.name, way.key])
+    values = {name: value for name, value in way.values.items() if value}
+    return f"{reverse('rules:rule-new', args=[host.name])}?{urlencode(values)}"

@@ -1,0 +1,107 @@
+"""Lay out the steps of a simulated packet for people: by chain, with what did not match put together.
+
+Owns the layout only. It works on a trace alone, so that the command line can use it without a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from dockerfw.chains.own import label_of, rule_id_of
+from dockerfw.chains.owners import Owner, chain_owner
+from dockerfw.iptables.model import Family
+from dockerfw.iptables.tokens import printable
+from dockerfw.simulation.trace import Step, Trace
+from rules.seen.live_selectors import ROWS
+from rules.seen.readable import readable_rule, readable_target
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One step for people.
+
+    `anchor` and `page` lead to its chain on the live page, `rule_key` to a rule of ours.
+    """
+
+    step: Step
+    what: str
+    target: str
+    why: str
+    rule_key: str
+    anchor: str
+    page: int
+
+    @property
+    def is_refusal(self) -> bool:
+        """Say whether it is our own last rule, which refuses what no rule allows."""
+        return self.step.rule is not None and label_of(self.step.rule.text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainVisit:
+    """The steps in one chain, one after the other; a chain that is come back to is visited again.
+
+    `steps` holds, in turns, a step that did something, and a tuple of those that did not match.
+    """
+
+    table: str
+    chain: str
+    owner: Owner
+    anchor: str
+    steps: tuple[StepRow | tuple[StepRow, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRows:
+    """A trace as it is shown; `allowed_by` is the last rule of ours that handed the packet back."""
+
+    trace: Trace
+    reason: str
+    visits: tuple[ChainVisit, ...]
+    deciding: StepRow | None
+    allowed_by: StepRow | None
+
+
+def lay_out(trace: Trace) -> TraceRows:
+    """Return a trace as it is shown."""
+    family = trace.packet.family
+    step, steps = trace.verdict.step, trace.steps
+    if step is not None and step.outcome == "policy" and step not in steps:
+        # A chain without rules is walked through without a word.
+        steps = (*steps, step)
+    rows = [_row(step, family) for step in steps]
+    ours = [row for row in rows if row.rule_key and row.step.outcome == "matched"]
+    return TraceRows(
+        trace=trace,
+        reason=printable(trace.verdict.reason),
+        visits=tuple(_visits(rows)),
+        deciding=_row(step, family) if step else None,
+        allowed_by=ours[-1] if ours and trace.verdict.kind == "ACCEPT" else None,
+    )
+
+
+def _row(step: Step, family: Family) -> StepRow:
+    rule = step.rule
+    return StepRow(
+        step=step,
+        what=readable_rule(rule) if rule else "",
+        target=readable_target(rule) if rule else "",
+        why=printable(step.why),
+        rule_key=(rule_id_of(rule.text) or "") if rule else "",
+        anchor=f"v{family}-{step.table}-{step.chain}" if step.table else "",
+        page=max(0, step.number - 1) // ROWS + 1,
+    )
+
+
+def _visits(rows: list[StepRow]) -> Iterator[ChainVisit]:
+    for (table, chain), steps in groupby(rows, key=lambda row: (row.step.table, row.step.chain)):
+        laid: list[StepRow | tuple[StepRow, ...]] = []
+        for passed_by, some in groupby(steps, key=lambda row: row.step.outcome == "not matched"):
+            if passed_by:
+                laid.append(tuple(some))
+            else:
+                laid.extend(some)
+        anchor = next((row.anchor for row in rows if (row.step.table, row.step.chain) == (table, chain)), "")
+        yield ChainVisit(table, chain, chain_owner(table, chain), anchor, tuple(laid))

@@ -1,0 +1,141 @@
+"""Read what becomes of one packet: against what the kernel holds, the draft, or a revision.
+
+Owns which rules are meant ("what was in force on 3 May"). Reading the question is the pure part's, and so is
+the verdict.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from dockerfw.document.document import Document
+from dockerfw.iptables.errors import FieldError, ParseError
+from dockerfw.iptables.model import Family
+from dockerfw.reach.question import Asked, Question, QuestionError, read_question
+from dockerfw.simulation.simulate import Prepared, simulate
+from rules.applying.history_selectors import revision_get
+from rules.applying.review_selectors import next_number
+from rules.asking.trace_row_selectors import TraceRows, lay_out
+from rules.draft.draft_selectors import draft_document, revision_document
+from rules.models import Apply, Host
+from rules.seen.listening_selectors import containers_of
+from rules.seen.snapshot_selectors import SnapshotView
+from rules.seen.surroundings_selectors import hypothetical, prepared_of, surroundings_of
+
+LIVE = "live"
+DRAFT = "draft"
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The rules that a packet is tried against; `document` None is what the kernel holds."""
+
+    word: str
+    sentence: str
+    document: Document | None = None
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What becomes of a packet, against which rules."""
+
+    asked: Asked
+    ground: Ground
+    rows: TraceRows
+
+
+def answer_question(host: Host, view: SnapshotView, question: Question, against: str) -> Answer:
+    """Say what becomes of a packet. Raises QuestionError, also for the field `against`."""
+    errors: list[FieldError] = []
+    ground: Ground | None = None
+    asked: Asked | None = None
+    try:
+        ground = ground_of(host, view, against)
+    except QuestionError as error:
+        errors += error.errors
+    try:
+        asked = read_question(question, surroundings_of(view.snapshot), containers_of(view.snapshot))
+    except QuestionError as error:
+        errors += error.errors
+    if ground is None or asked is None:
+        raise QuestionError(tuple(errors))
+    prepared = _prepared(view, ground, asked.packet.family)
+    return Answer(asked, ground, lay_out(simulate(prepared, asked.packet)))
+
+
+def ground_of(host: Host, view: SnapshotView, against: str) -> Ground:
+    """Return the rules that a word means: live, draft, a revision's number, a day. Raises QuestionError."""
+    word = against.strip().lower() or LIVE
+    if word == LIVE:
+        return Ground(LIVE, "What the kernel holds.")
+    if word == DRAFT:
+        sentence = "The draft, as if it were applied, among the foreign rules of now."
+        return Ground(DRAFT, sentence, draft_document(host), next_number(host))
+    number = word.removeprefix("r")
+    if number.isascii() and number.isdigit() and len(number) <= 9:
+        revision = revision_get(host, int(number))
+        if revision is None:
+            raise _wrong(f"there is no revision {number}")
+        sentence = f"Revision {revision.number}, as if it were loaded, among the foreign rules of now."
+        return Ground(str(revision.number), sentence, revision_document(revision), revision.number)
+    return _ground_at(host, word)
+
+
+def read_moment(text: str) -> datetime.datetime | None:
+    """Read `2026-05-03` (its end) or `2026-05-03 14:00`, in the configured zone; None for what is neither."""
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if len(text) <= 10:
+        moment = datetime.datetime.combine(moment, datetime.time.max)
+    try:
+        return moment if moment.tzinfo else timezone.make_aware(moment)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _ground_at(host: Host, text: str) -> Ground:
+    moment = read_moment(text.upper())
+    if moment is None:
+        raise _wrong(f"{text[:40]} is not live, draft, a revision's number, or a day such as 2026-05-03")
+    confirmed = Apply.objects.filter(host=host, state=Apply.State.CONFIRMED, finished_at__isnull=False)
+    found = (
+        confirmed.filter(finished_at__lte=moment).select_related("revision").order_by("-finished_at").first()
+    )
+    if found is None or found.finished_at is None:
+        first = confirmed.order_by("finished_at").first()
+        since = f"; the first was on {_day(first.finished_at)}" if first and first.finished_at else ""
+        raise _wrong(f"no revision had been confirmed by then{since}")
+    number = found.revision.number
+    sentence = (
+        f"Revision {number}, which was confirmed on {_day(found.finished_at)} and in force then, "
+        "among the foreign rules of now."
+    )
+    return Ground(text, sentence, revision_document(found.revision), number)
+
+
+def _day(moment: datetime.datetime) -> str:
+    local = timezone.localtime(moment)
+    return f"{local.day} {local:%b %Y, %H:%M}"
+
+
+def _wrong(message: str) -> QuestionError:
+    return QuestionError((FieldError("against", message),))
+
+
+def _prepared(view: SnapshotView, ground: Ground, family: Family) -> Prepared:
+    try:
+        if ground.document is None:
+            prepared = prepared_of(view, family)
+        else:
+            prepared = hypothetical(view, ground.document, ground.number, family)
+    except ParseError as error:
+        raise _wrong(f"the live rules of IPv{family} cannot be replayed: {error.message}") from error
+    if prepared is None:
+        raise _wrong(f"the rules of IPv{family} could not be read on the host")
+    return prepared

@@ -1,0 +1,115 @@
+"""The trace page: one packet, what becomes of it, by which rule, and its way there. Nothing is sent.
+
+A GET form, so that an answer has an address to pass on. Which rules are meant and what becomes of the packet
+the selectors say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from dockerfw.iptables.protocols import protocol_name
+from dockerfw.reach.question import THIS_HOST, QuestionError
+from rules.applying.history_selectors import newest_revisions
+from rules.asking.trace_forms import TraceForm
+from rules.asking.trace_selectors import Answer, answer_question
+from rules.audit.actors import actor_of
+from rules.draft.draft_selectors import draft_document
+from rules.models import Host
+from rules.pages.forms import place_errors
+from rules.pages.frame import host_or_404, render_page
+from rules.seen.listening_selectors import containers_of
+from rules.seen.snapshot_selectors import SnapshotView, look, observe_request
+
+# Steps that did not match are shown by this many; the rest is counted.
+FOLDED = 50
+
+
+@require_safe
+def trace(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Show the form; with `source` also the answer. Other fields alone fill the form in."""
+    host = host_or_404(host_name)
+    observe_request(host)
+    seen = look(host)
+    asked = "source" in request.GET
+    form = TraceForm(request.GET) if asked else TraceForm(initial=request.GET.dict())
+    form.offer(interfaces=_interfaces(seen.view), revisions=_revisions(host))
+    answer = _answer(host, seen.view, form) if asked and seen.view else None
+    context = {
+        "form": form,
+        "asked": asked,
+        "answer": answer,
+        "snapshot": seen.view,
+        "problem": seen.problem,
+        "sources": _sources(request, seen.view),
+        "destinations": _destinations(seen.view),
+        "rules": {rule.id: rule for rule in draft_document(host).rules},
+        "folded": FOLDED,
+        "allow": _allow(host, answer) if answer else "",
+    }
+    status = 422 if asked and form.errors else 200
+    return render_page(request, "rules/trace.html", host, context, section="trace", status=status)
+
+
+def _answer(host: Host, view: SnapshotView, form: TraceForm) -> Answer | None:
+    if not form.is_valid():
+        return None
+    try:
+        return answer_question(host, view, form.question(), form.ground())
+    except QuestionError as error:
+        place_errors(form, error.errors, {"against": "on"} if form.asks_for_a_day() else {})
+        return None
+
+
+def _allow(host: Host, answer: Answer) -> str:
+    """Return the address of the rule form that begins with what would let this packet in."""
+    packet = answer.rows.trace.packet
+    values = {
+        "scope": "container" if answer.rows.trace.hook == "FORWARD" else "host",
+        "protocol": protocol_name(packet.protocol),
+        "ports": str(packet.destination_port or ""),
+        "source": str(packet.source),
+    }
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"{reverse('rules:rule-new', args=[host.name])}?{query}"
+
+
+def _interfaces(view: SnapshotView | None) -> list[str]:
+    return [each.name for each in view.snapshot.interfaces] if view else []
+
+
+def _revisions(host: Host) -> dict[str, str]:
+    return {
+        str(
+            each.number
+        ): f"Revision {each.number}: {each.message.splitlines()[0][:60] if each.message else ''}"
+        for each in newest_revisions(host)
+    }
+
+
+def _sources(request: HttpRequest, view: SnapshotView | None) -> Mapping[str, str]:
+    """Offer the viewer's own address, the containers and the host."""
+    found = {address: "where you come from now"} if (address := actor_of(request).address) else {}
+    return {**found, **_containers(view), THIS_HOST: "this host"}
+
+
+def _destinations(view: SnapshotView | None) -> Mapping[str, str]:
+    found = {THIS_HOST: "this host", **_containers(view)}
+    for each in view.snapshot.interfaces if view else ():
+        found |= {address.partition("/")[0]: each.name for address in each.addresses}
+    return found
+
+
+def _containers(view: SnapshotView | None) -> Mapping[str, str]:
+    known = containers_of(view.snapshot) if view else None
+    return {
+        each.name: ", ".join(
+            ["container", *(f"port {port.port}" for port in dict.fromkeys(each.publications))][:5]
+        )
+        for each in known or ()
+    }

@@ -1,0 +1,75 @@
+"""Write audit events; nothing here changes or removes one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rules.audit.actors import Actor
+from rules.models import AuditEvent, Host
+
+# Every verb the audit knows, with the words a page shows.
+VERBS: dict[str, str] = {
+    "sign-in": "signed in",
+    "sign-in-failed": "failed to sign in",
+    "sign-out": "signed out",
+    "password-change": "changed the password",
+    "setup-link-create": "made a setup link",
+    "setup-link-use": "used the setup link",
+    "rule-create": "added a rule",
+    "rule-update": "changed a rule",
+    "rule-enable": "enabled a rule",
+    "rule-disable": "disabled a rule",
+    "rule-delete": "removed a rule",
+    "rule-restore": "undid a change of a rule",
+    "expectation-create": "added an expectation",
+    "expectation-update": "changed an expectation",
+    "expectation-delete": "removed an expectation",
+    "settings-update": "changed the settings",
+    "draft-replace": "replaced the draft",
+    "draft-discard": "discarded the pending changes",
+    "apply-start": "started an apply",
+    "apply-loading": "apply: loading",
+    "apply-awaiting": "apply: awaiting confirmation",
+    "apply-confirmed": "apply: confirmed",
+    "apply-rolled_back": "apply: rolled back",
+    "apply-failed": "apply: failed",
+    "apply-keep": "asked to keep what is loaded",
+    "apply-roll-back": "asked to roll back at once",
+    "apply-extend": "asked for a longer window",
+    "rollback-start": "started a roll back",
+    "backup-restore": "restored the installation from a backup",
+    "console-panic": "called a panic on the console",
+    "console-panic-off": "ended the panic on the console",
+    "console-release": "took dockerfw out on the console",
+    "drift": "noticed that the kernel differs from the confirmed revision",
+    "drift-gone": "noticed that the kernel holds the confirmed revision again",
+    "heal": "put the anchors back",
+    "heal-failed": "could not put the anchors back",
+    "heal-rests": "stopped putting the anchors back",
+    "left-out": "left out events that nobody wrote down in time",
+}
+
+
+def audit_record(
+    *,
+    actor: Actor,
+    verb: str,
+    host: Host | None = None,
+    target: str = "",
+    before: Any = None,
+    after: Any = None,
+    detail: str = "",
+) -> AuditEvent:
+    """Append one event; KeyError when the verb is not one of VERBS."""
+    if verb not in VERBS:
+        raise KeyError(verb)
+    return AuditEvent.objects.create(
+        actor_name=actor.name[:150],
+        address=actor.address[:64],
+        host=host,
+        verb=verb,
+        target=target[:200],
+        before=before,
+        after=after,
+        detail=detail,
+    )

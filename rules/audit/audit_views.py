@@ -1,0 +1,137 @@
+"""The audit: who did what, when, from where; filtered, paged, and as CSV. Read only, as its table is."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+from django.views.decorators.http import require_safe
+
+from dockerfw.document.document import validate_rule
+from dockerfw.document.words import describe_rule
+from dockerfw.iptables.errors import DocumentError
+from rules.audit.audit_selectors import AuditFilters, audit_actors, audit_csv_rows, audit_events
+from rules.audit.audit_services import VERBS
+from rules.models import AuditEvent
+from rules.pages.frame import render_page, text_asked, whole_number
+from rules.pages.wording import FieldPair, value_changes
+
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """An event with its values laid out for reading."""
+
+    event: AuditEvent
+    words: str
+    subject: str
+    changes: tuple[FieldPair, ...]
+    before: str
+    after: str
+
+
+class _Echo:
+    """A file that hands back what the CSV writer writes."""
+
+    def write(self, value: str) -> str:
+        """Return the line."""
+        return value
+
+
+@require_safe
+def audit(request: HttpRequest) -> HttpResponse:
+    """List the events that the filters let through, the newest first."""
+    filters, problems = filters_of(request)
+    page = Paginator(audit_events(filters), PAGE).get_page(whole_number(request.GET.get("page"), 1))
+    context = {
+        "page": page,
+        "lines": [_line(event) for event in page],
+        "filters": filters,
+        "problems": problems,
+        "verbs": VERBS.items(),
+        "actors": audit_actors(),
+        "csv_query": _query(request),
+        "oldest": audit_events().last(),
+        "filtered": filters != AuditFilters(),
+    }
+    return render_page(request, "rules/audit.html", None, context, section="audit")
+
+
+@require_safe
+def audit_csv(request: HttpRequest) -> StreamingHttpResponse:
+    """Send the filtered events as CSV, with cells that no spreadsheet takes for formulas."""
+    filters, _ = filters_of(request)
+    writer = csv.writer(_Echo())
+    lines: Iterator[str] = (writer.writerow(row) for row in audit_csv_rows(audit_events(filters)))
+    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+    name = f"dockerfw-audit-{timezone.localdate():%Y-%m-%d}.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def filters_of(request: HttpRequest) -> tuple[AuditFilters, tuple[str, ...]]:
+    """Read the filters from an address, with a sentence for each day that is none."""
+    days: dict[str, datetime.date | None] = {}
+    problems: list[str] = []
+    for name in ("since", "until"):
+        text = text_asked(request, name)
+        days[name] = _day(text)
+        if text and days[name] is None:
+            problems.append(f'"{text[:40]}" is not a day; write it as 2026-11-23.')
+    verb = text_asked(request, "verb")
+    filters = AuditFilters(
+        actor=text_asked(request, "actor"),
+        verb=verb if verb in VERBS else "",
+        query=text_asked(request, "q"),
+        since=days["since"],
+        until=days["until"],
+    )
+    return filters, tuple(problems)
+
+
+def _day(text: str) -> datetime.date | None:
+    try:
+        return parse_date(text)
+    except ValueError:
+        return None
+
+
+def _query(request: HttpRequest) -> str:
+    return urlencode({name: value for name, value in request.GET.items() if value and name != "page"})
+
+
+def _line(event: AuditEvent) -> EventLine:
+    return EventLine(
+        event=event,
+        words=VERBS.get(event.verb, event.verb),
+        subject=_subject(event),
+        changes=value_changes(event.before, event.after),
+        before=_pretty(event.before),
+        after=_pretty(event.after),
+    )
+
+
+def _subject(event: AuditEvent) -> str:
+    """Describe the rule that an event is about, if it is about one; its id alone says nothing to people."""
+    value = event.after or event.before
+    if not isinstance(value, dict) or "scope" not in value:
+        return ""
+    try:
+        return describe_rule(validate_rule(value))
+    except DocumentError:
+        return ""
+
+
+def _pretty(value: Any) -> str:
+    return "" if value is None else json.dumps(value, indent=2, ensure_ascii=False)

@@ -1,0 +1,126 @@
+"""A second process that asks or changes the database as whoever owns it, when this process is root.
+
+Owns the fork and the two steps: it makes everything ready, says so, and goes on when it is told to. So root
+opens no file that an ordinary user may have laid there, and leaves none behind that the user cannot read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+from dockerfw.document.bounded_json import read_json
+from dockerfw.iptables.errors import JsonError
+
+MOST_BYTES = 64 * 1024 * 1024
+Pause = Callable[[dict[str, Any]], None]
+"""Say what was found, and return when it may go on; raises `Abandoned` when it may not."""
+
+
+class OwnerFailed(Exception):  # noqa: N818 - it states a fact
+    """The second process did not do its work; the text says why."""
+
+
+class Abandoned(Exception):  # noqa: N818 - it states a fact
+    """The other side failed: what was made ready is thrown away."""
+
+
+class OwnersProcess:
+    """Runs `work(pause)` in a child as `owner`, whom an lstat or stat has told.
+
+    What it raises of `expected` comes out of `hear` as an OwnerFailed with the same words.
+    """
+
+    def __init__(
+        self,
+        owner: os.stat_result,
+        work: Callable[[Pause], dict[str, Any]],
+        *,
+        expected: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self._socket, other = socket.socketpair()
+        self._pid = os.fork()
+        if self._pid:
+            other.close()
+            self._answers = self._socket.makefile("rb")
+            return
+        self._socket.close()
+        status = 1
+        try:
+            with other:
+                _serve(other, owner, work, (OSError, *expected))
+            status = 0
+        finally:
+            os._exit(status)
+
+    def hear(self) -> dict[str, Any]:
+        """Wait for what it says next. Raises OwnerFailed with what went wrong there."""
+        line = self._answers.readline(MOST_BYTES)
+        if not line:
+            raise OwnerFailed("the process for the database ended without a word")
+        try:
+            said = cast("dict[str, Any]", read_json(line))
+        except JsonError as error:
+            raise OwnerFailed(f"what the process for the database said cannot be read: {error}") from None
+        if "failed" in said:
+            raise OwnerFailed(said["failed"])
+        return said
+
+    def go_on(self) -> None:
+        """Let it finish."""
+        self._socket.sendall(b"go\n")
+
+    def close(self) -> None:
+        """Wait for its end; if it was not told to go on, it throws away what it made ready."""
+        self._answers.close()
+        self._socket.close()
+        os.waitpid(self._pid, 0)
+
+    def __enter__(self) -> OwnersProcess:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _serve(
+    other: socket.socket,
+    owner: os.stat_result,
+    work: Callable[[Pause], dict[str, Any]],
+    expected: tuple[type[Exception], ...],
+) -> None:
+    def say(value: dict[str, Any]) -> None:
+        other.sendall(json.dumps(value).encode() + b"\n")
+
+    def pause(value: dict[str, Any]) -> None:
+        say(value)
+        if other.recv(8) != b"go\n":
+            raise Abandoned
+
+    try:
+        _become(owner)
+        os.umask(0o077)
+        say(work(pause))
+    except Abandoned:
+        return
+    except expected as error:
+        say({"failed": str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__})
+    # Whatever it is, the other side has to hear that there is nothing to wait for.
+    except Exception as error:  # noqa: BLE001
+        say({"failed": f"the database: {type(error).__name__}: {str(error)[:300]}"})
+
+
+def _become(owner: os.stat_result) -> None:
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    try:
+        name = pwd.getpwuid(owner.st_uid).pw_name
+        os.initgroups(name, owner.st_gid)
+    except KeyError:
+        os.setgroups([])
+    os.setgid(owner.st_gid)
+    os.setuid(owner.st_uid)

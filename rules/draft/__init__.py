@@ -1,0 +1,1 @@
+"""Editing rules, settings and expectations. Import and export."""

@@ -1,0 +1,32 @@
+"""Read which rules of a draft say nothing that another does not say already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dockerfw.document.coverage import covered_by, covers, first_cover
+from dockerfw.document.document import DocumentRule
+from rules.draft.draft_selectors import draft_document
+from rules.models import Host
+from rules.seen.memory import Memory
+
+_known: Memory[Mapping[str, DocumentRule]] = Memory(4)
+
+
+def covering_rules(host: Host) -> Mapping[str, DocumentRule]:
+    """Return, by the id of a rule that says nothing new, a rule that says it already."""
+    # The time of creation tells apart hosts of databases that were made anew under the same keys.
+    return _known.made((host.pk, host.created_at, host.draft_version), lambda: _read(host))
+
+
+def covering_rule(host: Host, rule: DocumentRule) -> DocumentRule | None:
+    """Return what covers one enabled rule of the draft, without comparing all the others."""
+    others = [other for other in draft_document(host).rules if other.id != rule.id]
+    wide = first_cover(others, rule) if rule.enabled else None
+    return wide if wide is not None and not covers(rule, wide) else None
+
+
+def _read(host: Host) -> Mapping[str, DocumentRule]:
+    document = draft_document(host)
+    by_id = {rule.id: rule for rule in document.rules}
+    return {key: by_id[other] for key, other in covered_by(document)}

@@ -1,0 +1,178 @@
+"""The draft and revisions as files: export, and import of a document, a save or the kernel after a look."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods, require_safe
+
+from dockerfw.chains.importing import Imported, SkippedLine, import_save
+from dockerfw.document.diff import DocumentDiff, diff_documents
+from dockerfw.document.document import Document, canonical_json, load_document, to_json_object
+from dockerfw.iptables.errors import DocumentError, FieldError, ParseError
+from rules.applying.drift_selectors import adopted
+from rules.applying.history_selectors import revision_document, revision_get
+from rules.audit.actors import actor_of
+from rules.draft.draft_selectors import draft_document
+from rules.draft.draft_services import draft_replace
+from rules.models import Host
+from rules.pages.errors import Conflict, Invalid
+from rules.pages.forms import ImportForm
+from rules.pages.frame import host_or_404, render_page
+from rules.seen.snapshot_selectors import look
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an import would make of the draft."""
+
+    sentence: str
+    diff: DocumentDiff
+    notes: tuple[str, ...]
+    skipped: tuple[SkippedLine, ...]
+    document: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A file that could be read, with what was changed or left out on the way."""
+
+    document: Document
+    notes: tuple[str, ...]
+    skipped: tuple[SkippedLine, ...]
+
+
+@require_safe
+def draft_export(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Send the draft as a file."""
+    host = host_or_404(host_name)
+    return _file(draft_document(host), f"{host.name}-draft.json")
+
+
+@require_safe
+def revision_export(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
+    """Send a revision's document as a file."""
+    host = host_or_404(host_name)
+    revision = revision_get(host, number)
+    if revision is None:
+        raise Http404(f"no revision {number}")
+    return _file(revision_document(revision), f"{host.name}-revision-{number}.json")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def draft_import(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Read a file, show what it would change, and replace the draft when that was confirmed."""
+    host = host_or_404(host_name)
+    if request.method != "POST":
+        return _page(request, host, ImportForm(initial={"version": host.draft_version}))
+    form = ImportForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _page(request, host, form, status=422)
+    found: tuple[FieldError, ...] = ()
+    parse_error = ""
+    try:
+        read = _read(form.cleaned_data["content"])
+    except DocumentError as error:
+        found = error.errors
+        form.add_error(None, f"The document has {len(found)} error{'s' if len(found) != 1 else ''}.")
+    except ParseError as error:
+        parse_error = str(error)
+        form.add_error(None, "This is neither a dockerfw/1 document nor what iptables-save prints.")
+    else:
+        if request.POST.get("confirmed") == "yes":
+            return _replace(request, host, read, form.cleaned_data["version"])
+        return _preview(request, host, read)
+    return _page(request, host, form, status=422, found=found, parse_error=parse_error)
+
+
+@require_safe
+def adopt(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Show what the draft would become if what our chains hold in the kernel were it; importing does it."""
+    host = host_or_404(host_name)
+    seen = look(host)
+    problem = seen.problem
+    if seen.view is not None:
+        try:
+            imported = adopted(host, seen.view)
+        except DocumentError as error:
+            problem = f"What the kernel holds makes no valid draft: {error}"
+        else:
+            if imported is not None:
+                return _preview(request, host, _imported(imported), adopting=True)
+            problem = "The kernel holds nothing of dockerfw that could become the draft."
+    messages.warning(request, problem)
+    return redirect("rules:dashboard", host.name)
+
+
+def _imported(imported: Imported) -> Read:
+    return Read(imported.document, tuple(str(note) for note in imported.notes), imported.skipped)
+
+
+def _read(content: str) -> Read:
+    """Take JSON as a document, anything else as a save or restore file. Raises DocumentError, ParseError."""
+    if content.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
+        document = load_document(content.lstrip("\ufeff"))
+        return Read(document, tuple(f"{note.path}: {note.message}" for note in document.notes), ())
+    return _imported(import_save(content))
+
+
+def _replace(request: HttpRequest, host: Host, read: Read, version: int) -> HttpResponse:
+    try:
+        draft_replace(host=host, actor=actor_of(request), document=read.document, version=version)
+    except Conflict:
+        messages.warning(
+            request, "The draft changed since you looked. Nothing was imported; this is the difference now."
+        )
+        host.refresh_from_db()
+        return _preview(request, host, read, status=409)
+    except Invalid as error:
+        messages.warning(request, str(error))
+        return _preview(request, host, read, status=422)
+    count = len(read.document.rules)
+    messages.info(
+        request, f"The draft now has {count} rule{'s' if count != 1 else ''}. Review them before you apply."
+    )
+    return redirect("rules:rule-list", host.name)
+
+
+def _preview(
+    request: HttpRequest, host: Host, read: Read, *, status: int = 200, adopting: bool = False
+) -> HttpResponse:
+    diff = diff_documents(draft_document(host), read.document)
+    sentence = diff.sentence if diff.count else "The draft says the same already."
+    preview = Preview(
+        sentence=sentence,
+        diff=diff,
+        notes=read.notes,
+        skipped=read.skipped,
+        document=canonical_json(read.document),
+        version=host.draft_version,
+    )
+    context = {"preview": preview, "adopting": adopting}
+    return render_page(request, "rules/import.html", host, context, section="settings", status=status)
+
+
+def _page(
+    request: HttpRequest,
+    host: Host,
+    form: ImportForm,
+    *,
+    status: int = 200,
+    found: tuple[FieldError, ...] = (),
+    parse_error: str = "",
+) -> HttpResponse:
+    context = {"form": form, "found": found, "parse_error": parse_error}
+    return render_page(request, "rules/import.html", host, context, section="settings", status=status)
+
+
+def _file(document: Document, name: str) -> HttpResponse:
+    text = json.dumps(to_json_object(document), indent=2, ensure_ascii=False) + "\n"
+    response = HttpResponse(text, content_type="application/json; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,158 @@
+"""Read a host's draft and what it is measured against.
+
+Owns the way from rows to a document. The base is the revision confirmed last; what differs from it is
+pending.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable, Iterable
+from typing import Any, cast
+
+from django.conf import settings
+from django.db import connection
+
+from dockerfw.document.diff import DocumentDiff, diff_documents
+from dockerfw.document.document import (
+    Document,
+    DocumentRule,
+    Settings,
+    expectation_to_json_object,
+    load_document,
+    make_document,
+    rule_to_json_object,
+    settings_to_json_object,
+)
+from dockerfw.document.document import Expectation as DocumentExpectation
+from rules.models import Expectation, Host, Revision, Rule
+from rules.seen.memory import Memory
+
+RULE_COLUMNS = ("key", "scope", "source", "protocol", "ports", "port_kind", "comment", "enabled")
+EXPECTATION_COLUMNS = ("source", "protocol", "port", "to", "container", "passes", "comment")
+
+_documents: Memory[Document] = Memory(16)
+_drafts: Memory[Document] = Memory(4)
+_diffs: Memory[DocumentDiff] = Memory(4)
+
+
+def host_default() -> Host:
+    """Return the only host, or the one that DOCKERFW_HOST names when there are more."""
+    host = Host.objects.filter(name=settings.ENVIRONMENT.host).first() or Host.objects.first()
+    if host is None:
+        host, _ = Host.objects.get_or_create(name=settings.ENVIRONMENT.host)
+    return host
+
+
+def host_get(name: str) -> Host | None:
+    """Return the host of that name, None when there is none."""
+    return Host.objects.filter(name=name).first()
+
+
+def settings_mark(host: Host) -> str:
+    """Return a short mark of the draft's settings, the same as long as nobody changes them."""
+    text = json.dumps(settings_values(host), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def draft_document(host: Host) -> Document:
+    """Return the draft as a document, as of `host.draft_version` at least."""
+    # An open transaction may yet be undone, so what it sees is not remembered under a version.
+    if connection.in_atomic_block:
+        return _read_draft(host)
+    return _drafts.made(_draft_key(host), lambda: _read_draft(host))
+
+
+def base_revision(host: Host) -> Revision | None:
+    """Return the revision that was confirmed last, None before the first."""
+    if host.confirmed_revision_id is None:
+        return None
+    return host.confirmed_revision
+
+
+def base_document(host: Host) -> Document | None:
+    """Return the document of the revision that was confirmed last, None before the first."""
+    revision = base_revision(host)
+    return revision_document(revision) if revision else None
+
+
+def revision_document(revision: Revision) -> Document:
+    """Return a revision's document; it never changes, so it is read once."""
+    return _documents.made(revision.digest, lambda: load_document(revision.document))
+
+
+def base_rules(host: Host) -> dict[str, DocumentRule]:
+    """Return the rules of the base revision by key."""
+    document = base_document(host)
+    return {rule.id: rule for rule in document.rules} if document else {}
+
+
+def pending_diff(host: Host) -> DocumentDiff:
+    """Return what applying the draft would change in the base revision; `.count` is the banner's number."""
+    if connection.in_atomic_block:
+        return diff_documents(base_document(host), draft_document(host))
+    key = (_draft_key(host), host.confirmed_revision_id)
+    return _diffs.made(key, lambda: diff_documents(base_document(host), draft_document(host)))
+
+
+def settings_document(host: Host) -> Settings:
+    """Return the draft's settings as a document's."""
+    return Settings(
+        external_interfaces=tuple(host.external_interfaces),
+        trusted_interfaces=tuple(host.trusted_interfaces),
+        refuse=cast("Any", host.refuse),
+        icmp=cast("Any", host.icmp),
+        heal_anchors=host.heal_anchors,
+    )
+
+
+def settings_values(host: Host) -> dict[str, Any]:
+    """Return the draft's settings under a document's keys."""
+    return settings_to_json_object(settings_document(host))
+
+
+def rule_document(rule: Rule) -> DocumentRule:
+    """Return a stored rule as a document's; it was checked when it was stored."""
+    return DocumentRule(
+        id=rule.key,
+        scope=cast("Any", rule.scope),
+        source=rule.source,
+        protocol=rule.protocol,
+        ports=tuple(rule.ports),
+        port_kind=cast("Any", rule.port_kind),
+        comment=rule.comment,
+        enabled=rule.enabled,
+    )
+
+
+def rule_values(rule: Rule) -> dict[str, Any]:
+    """Return a stored rule under a document's keys, with its id."""
+    return rule_to_json_object(rule_document(rule))
+
+
+def expectation_document(expectation: Expectation) -> DocumentExpectation:
+    """Return a stored expectation as a document's; it was checked when it was stored."""
+    return DocumentExpectation(*(getattr(expectation, name) for name in EXPECTATION_COLUMNS))
+
+
+def expectation_values(expectation: Expectation) -> dict[str, Any]:
+    """Return a stored expectation under a document's keys."""
+    return expectation_to_json_object(expectation_document(expectation))
+
+
+def _draft_key(host: Host) -> Hashable:
+    # The time of creation tells apart hosts of databases that were made anew under the same keys.
+    return (host.pk, host.created_at, host.draft_version)
+
+
+def _read_draft(host: Host) -> Document:
+    # Tuples, not model instances: a draft may have thousands of rules.
+    rows: Iterable[tuple[Any, ...]] = Rule.objects.filter(host=host).values_list(*RULE_COLUMNS)
+    rules = tuple(
+        DocumentRule(key, scope, source, protocol, tuple(ports), *rest)
+        for key, scope, source, protocol, ports, *rest in rows
+    )
+    expected = Expectation.objects.filter(host=host).values_list(*EXPECTATION_COLUMNS)
+    expectations = tuple(DocumentExpectation(*cast("Any", columns)) for columns in expected)
+    return make_document(settings_document(host), rules, expectations)

@@ -1,0 +1,103 @@
+"""The form of one expectation. It only reads text and turns it into the keys of a document's expectation.
+
+Whether a value is valid is decided by the document's validator, which the services call.
+"""
+
+from __future__ import annotations
+
+from django import forms
+
+from dockerfw.document.document import Expectation, expectation_to_json_object
+from rules.pages.forms import AS_TYPED, LINE_LIMIT
+
+PROTOCOLS = (
+    ("tcp", "TCP"),
+    ("udp", "UDP"),
+    ("icmp", "ICMP (ping)"),
+    ("sctp", "SCTP"),
+    ("dccp", "DCCP"),
+    ("other", "Another protocol"),
+)
+_CODE = {"class": "code", **AS_TYPED}
+
+
+class ExpectationForm(forms.Form):
+    """What has to stay true for one service."""
+
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    passes = forms.ChoiceField(
+        choices=(("yes", "It passes"), ("no", "It is refused")),
+        label="What has to happen",
+        widget=forms.RadioSelect,
+    )
+    protocol = forms.ChoiceField(choices=PROTOCOLS, label="Protocol")
+    protocol_other = forms.CharField(
+        required=False,
+        max_length=LINE_LIMIT,
+        label="Name or number of another protocol",
+        help_text="For example gre, esp, or a number from 1 to 255. Counts only with that choice above.",
+        widget=forms.TextInput(attrs=AS_TYPED),
+    )
+    port = forms.CharField(
+        required=False,
+        max_length=LINE_LIMIT,
+        label="Port",
+        help_text="One port, the one that the client dials. Protocols such as ICMP have none.",
+        widget=forms.TextInput(attrs={**_CODE, "inputmode": "numeric"}),
+    )
+    to = forms.ChoiceField(
+        choices=(("host", "The host itself"), ("container", "A container")),
+        label="Of",
+        widget=forms.RadioSelect,
+    )
+    container = forms.CharField(
+        required=False,
+        max_length=LINE_LIMIT,
+        label="Container",
+        help_text="Its name, its Compose service, or project/service. Empty: whoever publishes the port.",
+        widget=forms.TextInput(attrs=_CODE),
+    )
+    source = forms.CharField(
+        required=False,
+        max_length=LINE_LIMIT,
+        label="From",
+        help_text="An address or a network, IPv4 or IPv6. Empty means everyone.",
+        widget=forms.TextInput(attrs={**_CODE, "placeholder": "any"}),
+    )
+    comment = forms.CharField(
+        required=False,
+        max_length=LINE_LIMIT,
+        label="Comment",
+        help_text="Why it has to be so. Whoever is about to break it will read this.",
+    )
+
+    def document_values(self) -> dict[str, object]:
+        """Return what was typed under the keys of a document's expectation."""
+        data = self.cleaned_data
+        protocol, port = str(data["protocol"]), str(data["port"]).strip()
+        return {
+            "passes": data["passes"] == "yes",
+            "protocol": str(data["protocol_other"]).strip().lower() if protocol == "other" else protocol,
+            "port": int(port) if port.isascii() and port.isdigit() and len(port) < 10 else port or None,
+            "to": data["to"],
+            "container": str(data["container"]).strip(),
+            "source": str(data["source"]).strip() or "any",
+            "comment": str(data["comment"]).strip(),
+        }
+
+    def fields_of_errors(self) -> dict[str, str]:
+        """Return where the validator's findings go when their field has another name here."""
+        return {"protocol": "protocol_other"} if self.data.get("protocol") == "other" else {}
+
+
+def expectation_initial(expectation: Expectation) -> dict[str, object]:
+    """Return the form's fields for a document's expectation."""
+    known = expectation.protocol in dict(PROTOCOLS)
+    return {
+        **expectation_to_json_object(expectation),
+        "passes": "yes" if expectation.passes else "no",
+        "protocol": expectation.protocol if known else "other",
+        "protocol_other": "" if known else expectation.protocol,
+        "port": str(expectation.port or ""),
+        "source": "" if expectation.source == "any" else expectation.source,
+    }

@@ -1,0 +1,154 @@
+"""The expectations: what has to stay true whatever the rules say. Listed, added, changed, removed.
+
+Validation and locking are the services'; what was typed is never lost.
+"""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from dockerfw.document.words import describe_expectation
+from rules.audit.actors import actor_of
+from rules.draft.conflicts import EditConflict, typed_over
+from rules.draft.draft_selectors import draft_document, expectation_document, expectation_values
+from rules.draft.expectation_forms import ExpectationForm, expectation_initial
+from rules.draft.expectation_selectors import expectation_get, expectation_rows
+from rules.draft.expectation_services import expectation_create, expectation_delete, expectation_update
+from rules.models import Expectation, Host
+from rules.pages.errors import Conflict, Invalid
+from rules.pages.forms import place_errors
+from rules.pages.frame import host_or_404, render_page, whole_number
+from rules.pages.wording import expectation_pairs
+from rules.seen.consequence_selectors import findings_now
+from rules.seen.snapshot_selectors import look, observe_request
+
+NEW = {"passes": "yes", "protocol": "tcp", "to": "host"}
+
+
+@require_safe
+def expectation_list(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Show what is expected, whether the kernel holds it now, and what differs from what was applied."""
+    host = host_or_404(host_name)
+    observe_request(host)
+    view = look(host).view
+    findings = findings_now(view, draft_document(host)) if view else ()
+    context = {
+        "rows": expectation_rows(host),
+        "findings": {each.expectation: each for each in findings},
+        "view": view,
+    }
+    return render_page(request, "rules/expectation_list.html", host, context, section="rules")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def expectation_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
+    """Add an expectation."""
+    host = host_or_404(host_name)
+    if request.method != "POST":
+        return _form_page(request, host, ExpectationForm(initial=NEW))
+    form = ExpectationForm(request.POST)
+    if form.is_valid():
+        try:
+            row = expectation_create(host=host, actor=actor_of(request), values=form.document_values())
+        except Invalid as error:
+            place_errors(form, error.errors, form.fields_of_errors())
+        else:
+            return _saved(request, host, row, "Added to the draft")
+    return _form_page(request, host, form, status=422)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def expectation_edit(request: HttpRequest, host_name: str, key: int) -> HttpResponseBase:
+    """Change an expectation; a save over somebody else's edit shows both and keeps what was typed."""
+    host = host_or_404(host_name)
+    if request.method != "POST":
+        row = expectation_get(host, key)
+        if row is None:
+            messages.warning(request, "That expectation is not in the draft any more.")
+            return redirect("rules:expectation-list", host.name)
+        initial = {**expectation_initial(expectation_document(row)), "version": row.version}
+        return _form_page(request, host, ExpectationForm(initial=initial), key=key)
+    form = ExpectationForm(request.POST)
+    if not form.is_valid():
+        return _form_page(request, host, form, key=key, status=422)
+    try:
+        row = expectation_update(
+            host=host,
+            actor=actor_of(request),
+            key=key,
+            version=form.cleaned_data["version"] or 0,
+            values=form.document_values(),
+        )
+    except Invalid as error:
+        place_errors(form, error.errors, form.fields_of_errors())
+        return _form_page(request, host, form, key=key, status=422)
+    except Conflict as error:
+        return _conflict_page(request, host, form, key, error)
+    return _saved(request, host, row, "Saved to the draft")
+
+
+@require_POST
+def expectation_delete_view(request: HttpRequest, host_name: str, key: int) -> HttpResponse:
+    """Remove an expectation from the draft; an applied one stays listed, marked, until the next apply."""
+    host = host_or_404(host_name)
+    row = expectation_get(host, key)
+    version = whole_number(request.POST.get("version"))
+    try:
+        expectation_delete(host=host, actor=actor_of(request), key=key, version=version)
+    except Conflict as error:
+        messages.warning(request, f"{error} Nothing was removed; the list shows the draft as it is now.")
+    else:
+        if row is not None:
+            what = describe_expectation(expectation_document(row))
+            messages.info(request, f"Not expected any more: {what}.")
+    return redirect("rules:expectation-list", host.name)
+
+
+def _saved(request: HttpRequest, host: Host, row: Expectation, what: str) -> HttpResponse:
+    messages.info(request, f"{what}: {describe_expectation(expectation_document(row))}.")
+    return redirect(f"{reverse('rules:expectation-list', args=[host.name])}#expectation-{row.pk}")
+
+
+def _conflict_page(
+    request: HttpRequest, host: Host, form: ExpectationForm, key: int, error: Conflict
+) -> HttpResponse:
+    mine = form.document_values()
+    theirs = error.current if isinstance(error.current, Expectation) else None
+    lines = expectation_pairs(expectation_values(theirs), mine) if theirs else ()
+    return _form_page(
+        request,
+        host,
+        ExpectationForm(typed_over(request, theirs)),
+        key=key if theirs else None,
+        conflict=EditConflict(theirs is None, lines),
+        status=409,
+    )
+
+
+def _form_page(
+    request: HttpRequest,
+    host: Host,
+    form: ExpectationForm,
+    *,
+    key: int | None = None,
+    conflict: EditConflict | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    action = (
+        reverse("rules:expectation-edit", args=[host.name, key])
+        if key
+        else reverse("rules:expectation-new", args=[host.name])
+    )
+    context = {
+        "form": form,
+        "form_action": action,
+        "heading": "Edit expectation" if key else "New expectation",
+        "conflict": conflict,
+        "list_url": reverse("rules:expectation-list", args=[host.name]),
+        "submit_label": "Save mine" if conflict else "Save to the draft",
+    }
+    return render_page(request, "rules/expectation_form.html", host, context, section="rules", status=status)

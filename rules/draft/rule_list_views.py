@@ -1,0 +1,66 @@
+"""The table of rules: the draft's, marked against what was applied, with hits from the kernel.
+
+Others' rules are shown beside them on demand, read-only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from dockerfw.iptables.model import Family
+from rules.draft.covering_selectors import covering_rules
+from rules.draft.rule_selectors import rule_rows
+from rules.draft.warning_selectors import published_without_rule, warnings_of
+from rules.pages.frame import host_or_404, render_page, text_asked, whole_number
+from rules.seen.live_selectors import LiveChain, live_view
+from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot, observe_request
+
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class OthersChain:
+    """A chain that is not ours and holds rules, in one family."""
+
+    family: Family
+    chain: LiveChain
+
+
+@require_safe
+def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Show the rules; `q` searches, `page` turns pages, `others=yes` adds what others put into the kernel."""
+    host = host_or_404(host_name)
+    snapshot = latest_snapshot(host)
+    observe_request(host)
+    query = text_asked(request, "q")
+    rows = rule_rows(host, query=query, snapshot=snapshot)
+    page = Paginator(rows, PAGE).get_page(whole_number(request.GET.get("page"), 1))
+    others = request.GET.get("others") == "yes"
+    context = {
+        "page": page,
+        "query": query,
+        "covered": covering_rules(host),
+        "warnings": warnings_of([row.rule for row in page if row.mark != "removed"], snapshot),
+        "unruled": published_without_rule(host, snapshot) if snapshot else (),
+        "snapshot": snapshot,
+        "others": others,
+        "foreign": others_chains(snapshot) if others and snapshot else (),
+        "back": request.get_full_path(),
+    }
+    return render_page(request, "rules/rule_list.html", host, context, section="rules")
+
+
+def others_chains(snapshot: SnapshotView) -> tuple[OthersChain, ...]:
+    """Return the chains that hold others' rules, IPv4 first; those of INPUT and FORWARD are among them."""
+    families: tuple[Family, Family] = (4, 6)
+    return tuple(
+        OthersChain(family, chain)
+        for family in families
+        for table in live_view(snapshot, family=family, hide_empty=True).tables
+        for chain in table.chains
+        if chain.owner != "dockerfw"
+    )

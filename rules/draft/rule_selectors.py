@@ -1,0 +1,90 @@
+"""Read the rules page: the draft's rules beside what was applied last and what the kernel counted.
+
+Owns the marks new, changed and removed. It changes nothing and asks the kernel nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dockerfw.chains.live_state import rule_counters
+from dockerfw.document.document import DocumentRule
+from dockerfw.document.words import describe_rule
+from dockerfw.iptables.model import Counters
+from rules.draft.draft_selectors import base_rules, rule_document
+from rules.models import Host, Rule
+from rules.seen.snapshot_selectors import SnapshotView
+
+Mark = Literal["", "new", "changed", "removed"]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRow:
+    """One line of the rules page; `version` is 0 for a rule that only the base still has."""
+
+    key: str
+    version: int
+    rule: DocumentRule
+    description: str
+    mark: Mark
+    base: DocumentRule | None
+    hits: Counters | None
+
+
+def rule_rows(host: Host, *, query: str = "", snapshot: SnapshotView | None = None) -> tuple[RuleRow, ...]:
+    """Return the draft's rules in the order they were added, then those to be removed.
+
+    All words of `query` match.
+    """
+    base = base_rules(host)
+    hits = rule_counters(snapshot.rulesets) if snapshot else {}
+    rows = [
+        _row(stored.version, rule_document(stored), base.pop(stored.key, None), hits)
+        for stored in Rule.objects.filter(host=host)
+    ]
+    rows += [_row(0, gone, gone, hits) for gone in base.values()]
+    words = query.casefold().split()
+    return tuple(row for row in rows if _matches(row, words))
+
+
+def rule_get(host: Host, key: str) -> Rule | None:
+    """Return a rule of the draft, None when there is none."""
+    return Rule.objects.filter(host=host, key=key).first()
+
+
+def _row(version: int, rule: DocumentRule, base: DocumentRule | None, hits: dict[str, Counters]) -> RuleRow:
+    mark: Mark = ""
+    if version == 0:
+        mark = "removed"
+    elif base is None:
+        mark = "new"
+    elif base != rule:
+        mark = "changed"
+    return RuleRow(
+        key=rule.id,
+        version=version,
+        rule=rule,
+        description=describe_rule(rule),
+        mark=mark,
+        base=base,
+        hits=hits.get(rule.id),
+    )
+
+
+def _matches(row: RuleRow, words: list[str]) -> bool:
+    if not words:
+        return True
+    rule = row.rule
+    parts = (
+        rule.id,
+        rule.scope,
+        rule.source,
+        rule.protocol,
+        *rule.ports,
+        rule.comment,
+        row.description,
+        row.mark,
+    )
+    text = " ".join(parts).casefold()
+    return all(word in text for word in words)

@@ -1,0 +1,104 @@
+"""Edits inside the table of rules: enable, disable, delete, undo. With htmx only the row moves.
+
+Without scripts each is a form that comes back to the table. Locking and auditing are the services'.
+"""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST
+
+from dockerfw.document.document import DocumentRule
+from dockerfw.document.words import describe_rule
+from rules.audit.actors import actor_of
+from rules.draft.covering_selectors import covering_rule
+from rules.draft.draft_selectors import rule_document
+from rules.draft.rule_selectors import RuleRow, rule_get, rule_rows
+from rules.draft.rule_services import rule_delete, rule_restore, rule_set_enabled
+from rules.draft.warning_selectors import warnings_of
+from rules.models import Host
+from rules.pages.errors import Conflict, NotFound
+from rules.pages.frame import host_or_404, is_htmx, render_pieces, whole_number
+from rules.seen.snapshot_selectors import latest_snapshot
+
+
+@require_POST
+def rule_toggle(request: HttpRequest, host_name: str, key: str) -> HttpResponse:
+    """Enable or disable a rule of the draft."""
+    host = host_or_404(host_name)
+    enabled = request.POST.get("enabled") == "yes"
+    version = whole_number(request.POST.get("version"))
+    try:
+        rule_set_enabled(host=host, actor=actor_of(request), key=key, version=version, enabled=enabled)
+    except (Conflict, NotFound) as error:
+        messages.warning(request, f"{error} Nothing was changed; the table shows the draft as it is now.")
+    return _answer(request, host, key, focus=f"toggle-{key}")
+
+
+@require_POST
+def rule_delete_view(request: HttpRequest, host_name: str, key: str) -> HttpResponse:
+    """Remove a rule from the draft; what was applied stays in the table, marked, until the next apply."""
+    host = host_or_404(host_name)
+    rule = rule_get(host, key)
+    try:
+        rule_delete(
+            host=host, actor=actor_of(request), key=key, version=whole_number(request.POST.get("version"))
+        )
+    except (Conflict, NotFound) as error:
+        messages.warning(request, f"{error} Nothing was removed; the table shows the draft as it is now.")
+    else:
+        if rule is not None:
+            messages.info(request, f"Removed from the draft: {describe_rule(rule_document(rule))}.")
+    return _answer(request, host, key, focus=f"undo-{key}")
+
+
+@require_POST
+def rule_restore_view(request: HttpRequest, host_name: str, key: str) -> HttpResponse:
+    """Undo what is pending for a rule: bring the applied one back, or drop a new one."""
+    host = host_or_404(host_name)
+    try:
+        rule = rule_restore(host=host, actor=actor_of(request), key=key)
+    except (Conflict, NotFound) as error:
+        messages.warning(request, str(error))
+    else:
+        text = "The new rule is gone again." if rule is None else "The rule is as it was applied."
+        messages.info(request, text)
+    return _answer(request, host, key, focus=f"edit-{key}")
+
+
+def _answer(request: HttpRequest, host: Host, key: str, *, focus: str) -> HttpResponse:
+    if not is_htmx(request):
+        back = request.POST.get("back", "")
+        if not url_has_allowed_host_and_scheme(back, allowed_hosts=None):
+            back = reverse("rules:rule-list", args=[host.name])
+        return redirect(f"{back}#rule-{key}")
+    host.refresh_from_db()
+    row = _row(host, key)
+    body = ""
+    if row is not None:
+        context = {
+            "host": host,
+            "row": row,
+            "covered": _covered(host, row),
+            "warnings": {} if row.mark == "removed" else warnings_of([row.rule], latest_snapshot(host)),
+            "focus": focus,
+            "back": request.POST.get("back", ""),
+        }
+        body = render_to_string("rules/partials/rule_row.html", context, request)
+    # The row comes first: a table row after other elements would be dropped by the HTML parser.
+    return HttpResponse(body + render_pieces(request, host, section="rules"))
+
+
+def _covered(host: Host, row: RuleRow) -> dict[str, DocumentRule]:
+    wide = None if row.mark == "removed" else covering_rule(host, row.rule)
+    return {row.key: wide} if wide is not None else {}
+
+
+def _row(host: Host, key: str) -> RuleRow | None:
+    rows = rule_rows(host, query=key, snapshot=latest_snapshot(host))
+    return next((row for row in rows if row.key == key), None)

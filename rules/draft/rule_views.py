@@ -1,0 +1,213 @@
+"""The form of one rule: new, edited, or in conflict with somebody else's edit. Nothing typed is ever lost.
+
+Validation and locking are the services'; this module only asks, and shows what they answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import escape
+from django.views.decorators.http import require_http_methods, require_safe
+
+from dockerfw.document import fields
+from dockerfw.document.catalogue import SERVICES
+from dockerfw.document.fields import Findings
+from dockerfw.document.words import cidr_echo, describe_rule
+from dockerfw.iptables.errors import NetfilterError
+from rules.audit.actors import actor_of
+from rules.draft.conflicts import EditConflict, typed_over
+from rules.draft.draft_selectors import rule_document, rule_values
+from rules.draft.rule_selectors import rule_get
+from rules.draft.rule_services import rule_create, rule_update
+from rules.draft.warning_views import doubts_about, typed_rule
+from rules.models import Host, Rule
+from rules.pages.errors import Conflict, Invalid
+from rules.pages.forms import PORT_KINDS, PROTOCOLS, SCOPES, RuleForm, place_errors, rule_initial, split_ports
+from rules.pages.frame import host_or_404, render_page, text_asked
+from rules.pages.wording import rule_pairs
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
+    """Add a rule.
+
+    `?copy=KEY` begins with a copy of another, `?service=NAME` with one of the catalogue, and fields of the
+    form (`?ports=8080&scope=container`) with these values, as links from other pages ask.
+    """
+    host = host_or_404(host_name)
+    if request.method != "POST":
+        return _form_page(request, host, RuleForm(initial=_first_values(request, host)), heading="New rule")
+    form = RuleForm(request.POST)
+    if form.is_valid():
+        try:
+            rule = rule_create(host=host, actor=actor_of(request), values=form.document_values())
+        except Invalid as error:
+            place_errors(form, error.errors, form.fields_of_errors())
+        else:
+            return _saved(request, host, rule, "Added to the draft")
+    return _form_page(request, host, form, heading="New rule", status=422)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBase:
+    """Change a rule; a save over somebody else's edit shows both and keeps what was typed."""
+    host = host_or_404(host_name)
+    rule = rule_get(host, key)
+    if request.method != "POST":
+        if rule is None:
+            messages.warning(request, "That rule is not in the draft any more.")
+            return redirect("rules:rule-list", host.name)
+        initial = {**rule_initial(rule_document(rule)), "version": rule.version}
+        return _form_page(request, host, RuleForm(initial=initial), heading="Edit rule", key=key)
+    form = RuleForm(request.POST)
+    if not form.is_valid():
+        return _form_page(request, host, form, heading="Edit rule", key=key, status=422)
+    try:
+        rule = rule_update(
+            host=host,
+            actor=actor_of(request),
+            key=key,
+            version=form.cleaned_data["version"] or 0,
+            values=form.document_values(),
+        )
+    except Invalid as error:
+        place_errors(form, error.errors, form.fields_of_errors())
+        return _form_page(request, host, form, heading="Edit rule", key=key, status=422)
+    except Conflict as error:
+        return _conflict_page(request, host, form, key, error)
+    return _saved(request, host, rule, "Saved to the draft")
+
+
+@require_safe
+def source_echo(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Say what an address or network covers, while it is typed."""
+    host_or_404(host_name)
+    return HttpResponse(escape(echo_text(request.GET.get("source", ""))))
+
+
+def echo_text(source: str) -> str:
+    """Return what a source covers, or nothing while it is not one yet."""
+    source = source.strip()
+    if not source or source == "any" or len(source) > 100:
+        return "Everyone, IPv4 and IPv6." if not source or source == "any" else ""
+    try:
+        return cidr_echo(source)
+    except (NetfilterError, ValueError):
+        return "Not an address or network yet."
+
+
+def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
+    values: dict[str, object] = {
+        "protocol": "tcp",
+        "scope": "both",
+        "port_kind": "published",
+        "enabled": True,
+    }
+    original = rule_get(host, text_asked(request, "copy"))
+    if original is not None:
+        values = rule_initial(rule_document(original))
+    wanted = text_asked(request, "service")
+    for service in SERVICES:
+        if service.name == wanted:
+            values |= {
+                "protocol": service.protocol,
+                "ports": ", ".join(service.ports),
+                "comment": service.name,
+            }
+    return values | asked_values(request.GET)
+
+
+def asked_values(asked: Mapping[str, str]) -> dict[str, object]:
+    """Return the form's fields that an address carries; what no rule could hold is left out."""
+    findings = Findings()
+    values: dict[str, object] = {}
+    for name, choices in (("scope", SCOPES), ("port_kind", PORT_KINDS)):
+        if asked.get(name) in dict(choices):
+            values[name] = asked[name]
+    ports = [fields.port(text, "", findings) for text in split_ports(asked.get("ports", "")[:200])]
+    if all(ports) and ports:
+        values["ports"] = ", ".join(str(text) for text in ports)
+    source = fields.source(asked.get("source", "")[:200], "", findings)
+    if source:
+        values["source"] = "" if source == "any" else source
+    comment = fields.comment(asked.get("comment", "")[: fields.MAX_COMMENT], "", findings)
+    if comment:
+        values["comment"] = comment
+    protocol = fields.protocol(asked.get("protocol", "")[:64], "", findings)
+    if protocol:
+        known = protocol in dict(PROTOCOLS)
+        values |= {
+            "protocol": protocol if known else "other",
+            "protocol_other": "" if known else protocol,
+        }
+    return values
+
+
+def _saved(request: HttpRequest, host: Host, rule: Rule, what: str) -> HttpResponse:
+    document = rule_document(rule)
+    messages.info(request, f"{what}: {describe_rule(document)}.")
+    return redirect(f"{reverse('rules:rule-list', args=[host.name])}#rule-{rule.key}")
+
+
+def _conflict_page(
+    request: HttpRequest, host: Host, form: RuleForm, key: str, error: Conflict
+) -> HttpResponse:
+    mine = form.document_values()
+    theirs = error.current if isinstance(error.current, Rule) else None
+    conflict = EditConflict(theirs is None, rule_pairs(rule_values(theirs), mine) if theirs else ())
+    return _form_page(
+        request,
+        host,
+        RuleForm(typed_over(request, theirs)),
+        heading="Edit rule",
+        key=key if theirs else None,
+        conflict=conflict,
+        status=409,
+    )
+
+
+def _as_sent(form: RuleForm) -> dict[str, object]:
+    """Return what a fresh form would send if nobody changed it."""
+    return {name: value for name, value in form.initial.items() if value not in (None, False)}
+
+
+def _form_page(
+    request: HttpRequest,
+    host: Host,
+    form: RuleForm,
+    *,
+    heading: str,
+    key: str | None = None,
+    conflict: EditConflict | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    action = (
+        reverse("rules:rule-edit", args=[host.name, key])
+        if key
+        else reverse("rules:rule-new", args=[host.name])
+    )
+    form.fields["source"].widget.attrs |= {
+        "hx-get": reverse("rules:source-echo", args=[host.name]),
+        "hx-trigger": "input changed delay:250ms",
+        "hx-target": "#source-echo",
+        "hx-include": "this",
+    }
+    typed = RuleForm(form.data if form.is_bound else _as_sent(form))
+    context = {
+        **doubts_about(host, typed_rule(typed, key or "")),
+        "edited": key,
+        "form": form,
+        "form_action": action,
+        "heading": heading,
+        "key": key,
+        "services": SERVICES,
+        "conflict": conflict,
+        "echo": "" if form["source"].errors else echo_text(str(form["source"].value() or "")),
+        "submit_label": "Save mine" if conflict else "",
+    }
+    return render_page(request, "rules/rule_form.html", host, context, section="rules", status=status)

@@ -1,0 +1,126 @@
+"""The settings of a host's draft: interfaces offered from what the host has, refusal and ICMP explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods
+
+from rules.audit.actors import actor_of
+from rules.draft.draft_selectors import settings_mark, settings_values
+from rules.draft.draft_services import settings_update
+from rules.models import Host
+from rules.pages.errors import Conflict, Invalid
+from rules.pages.forms import SettingsForm, place_errors
+from rules.pages.frame import host_or_404, render_page
+from rules.pages.wording import FieldPair, setting_pairs
+from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot, observe_request
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedInterface:
+    """An interface of the host, as a box to tick."""
+
+    name: str
+    addresses: tuple[str, ...]
+    up: bool
+    default_route: bool
+    chosen: bool = False
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def settings_edit(request: HttpRequest, host_name: str) -> HttpResponseBase:
+    """Show and change the settings; somebody else's change meanwhile is shown beside what was typed."""
+    host = host_or_404(host_name)
+    offered = interfaces_offered(latest_snapshot(host))
+    observe_request(host)
+    names = [each.name for each in offered]
+    if request.method != "POST":
+        return _page(request, host, SettingsForm(initial=_initial(host, names), offered=names), offered)
+    form = SettingsForm(request.POST, offered=[*names, *_known(request, names)])
+    if not form.is_valid():
+        return _page(request, host, form, offered, status=422)
+    try:
+        settings_update(
+            host=host,
+            actor=actor_of(request),
+            mark=form.cleaned_data["mark"],
+            values=form.document_values(),
+        )
+    except Invalid as error:
+        place_errors(form, error.errors, {"external_interfaces": "external_other"})
+        return _page(request, host, form, offered, status=422)
+    except Conflict as error:
+        return _conflict(request, host, form, offered, error)
+    messages.info(request, "The settings are saved to the draft.")
+    return redirect("rules:settings", host.name)
+
+
+def interfaces_offered(snapshot: SnapshotView | None) -> tuple[OfferedInterface, ...]:
+    """Return the host's interfaces, the default routes' first, without loopback and containers' ends."""
+    if snapshot is None:
+        return ()
+    seen = snapshot.snapshot
+    defaults = {name for names in seen.default_routes.values() for name in names}
+    found = [
+        OfferedInterface(each.name, tuple(each.addresses), each.up, each.name in defaults)
+        for each in seen.interfaces
+        if each.name != "lo" and not each.name.startswith("veth")
+    ]
+    return tuple(sorted(found, key=lambda each: (not each.default_route, each.name)))
+
+
+def _initial(host: Host, offered: list[str]) -> dict[str, object]:
+    external = list(host.external_interfaces)
+    return {
+        "mark": settings_mark(host),
+        "external_interfaces": [name for name in external if name in offered],
+        "external_other": ", ".join(name for name in external if name not in offered),
+        "trusted_interfaces": ", ".join(host.trusted_interfaces),
+        "refuse": host.refuse,
+        "icmp": host.icmp,
+        "heal_anchors": host.heal_anchors,
+    }
+
+
+def _known(request: HttpRequest, offered: list[str]) -> list[str]:
+    # A box that stood there when the page was drawn still counts when its interface went away since.
+    return [name for name in request.POST.getlist("external_interfaces") if name not in offered]
+
+
+def _conflict(
+    request: HttpRequest,
+    host: Host,
+    form: SettingsForm,
+    offered: tuple[OfferedInterface, ...],
+    error: Conflict,
+) -> HttpResponse:
+    current = error.current if isinstance(error.current, Host) else host
+    lines = setting_pairs(settings_values(current), form.document_values())
+    data = request.POST.copy()
+    data["mark"] = settings_mark(current)
+    again = SettingsForm(data, offered=[*(each.name for each in offered), *_known(request, [])])
+    return _page(request, current, again, offered, conflict=lines, status=409)
+
+
+def _page(
+    request: HttpRequest,
+    host: Host,
+    form: SettingsForm,
+    offered: tuple[OfferedInterface, ...],
+    *,
+    conflict: tuple[FieldPair, ...] = (),
+    status: int = 200,
+) -> HttpResponse:
+    chosen = set(form["external_interfaces"].value() or ())
+    there = {each.name for each in offered}
+    gone = [OfferedInterface(name, (), False, False, True) for name in sorted(chosen - there)]
+    boxes = [
+        OfferedInterface(each.name, each.addresses, each.up, each.default_route, each.name in chosen)
+        for each in offered
+    ]
+    context = {"form": form, "interfaces": [*boxes, *gone], "conflict": conflict}
+    return render_page(request, "rules/settings.html", host, context, section="settings", status=status)

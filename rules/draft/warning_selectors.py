@@ -1,0 +1,66 @@
+"""Read what is doubtful about rules, measured against what was seen to listen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from dockerfw.document.document import DocumentRule
+from dockerfw.reach.offers import Offer, offers_of
+from dockerfw.reach.rule_warnings import RuleWarning, rule_warnings, without_rule
+from rules.draft.draft_selectors import draft_document
+from rules.models import Host
+from rules.seen.listening_selectors import listening_of
+from rules.seen.memory import Memory
+from rules.seen.snapshot_selectors import SnapshotView
+from rules.seen.surroundings_selectors import sight_key
+
+_offers: Memory[tuple[Offer, ...]] = Memory(4)
+_unruled: Memory[tuple[Unruled, ...]] = Memory(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Unruled:
+    """A published port that no rule is about, with the fields of a rule that would allow it."""
+
+    offer: Offer
+    values: Mapping[str, str]
+
+
+def warnings_of(
+    rules: Iterable[DocumentRule], view: SnapshotView | None
+) -> Mapping[str, tuple[RuleWarning, ...]]:
+    """Return the doubts about some rules, by their id; without a snapshot only what needs none."""
+    offers = offers_seen(view) if view else ()
+    sockets_known = view is not None and bool(view.snapshot.sockets)
+    found = {}
+    for rule in rules:
+        doubts = rule_warnings(rule, offers, sockets_known=sockets_known)
+        if view is None:
+            doubts = tuple(each for each in doubts if each.code != "idle")
+        if doubts:
+            found[rule.id] = doubts
+    return found
+
+
+def published_without_rule(host: Host, view: SnapshotView) -> tuple[Unruled, ...]:
+    """Return the published ports that no rule of the draft is about."""
+    key = (host.pk, host.created_at, host.draft_version, sight_key(view))
+    return _unruled.made(key, lambda: _read(host, view))
+
+
+def offers_seen(view: SnapshotView) -> tuple[Offer, ...]:
+    """Return all that was seen to be offered to the network."""
+    return _offers.made(sight_key(view), lambda: offers_of(listening_of(view)))
+
+
+def _read(host: Host, view: SnapshotView) -> tuple[Unruled, ...]:
+    return tuple(
+        Unruled(offer, _values(offer))
+        for offer in without_rule(draft_document(host).rules, offers_seen(view))
+    )
+
+
+def _values(offer: Offer) -> dict[str, str]:
+    values = {"scope": "container", "protocol": offer.protocol, "ports": str(offer.port)}
+    return {**values, "comment": offer.name} if offer.name else values

@@ -1,0 +1,47 @@
+"""What is doubtful about a rule while it is typed: hints beside the form, which stop nothing."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_POST
+
+from dockerfw.document.document import DocumentRule, validate_rule
+from dockerfw.iptables.errors import DocumentError
+from rules.draft.covering_selectors import covering_rule
+from rules.draft.warning_selectors import warnings_of
+from rules.models import Host
+from rules.pages.forms import RuleForm
+from rules.pages.frame import host_or_404, text_asked
+from rules.seen.snapshot_selectors import latest_snapshot
+
+
+@require_POST
+def rule_doubts(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Answer the hints about the rule that the form says so far; nothing while it is none."""
+    host = host_or_404(host_name)
+    context = {
+        "host": host,
+        **doubts_about(host, typed_rule(RuleForm(request.POST), text_asked(request, "key"))),
+    }
+    response = render(request, "rules/partials/rule_doubts.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def typed_rule(form: RuleForm, key: str = "") -> DocumentRule | None:
+    """Return the rule that a form says, with the id of the one that is edited; None while it is none."""
+    if not form.is_valid():
+        return None
+    try:
+        return validate_rule({**form.document_values(), **({"id": key} if key else {})})
+    except DocumentError:
+        return None
+
+
+def doubts_about(host: Host, rule: DocumentRule | None) -> dict[str, object]:
+    """Return what the template of the hints shows."""
+    if rule is None:
+        return {"warnings": (), "covered_by": None}
+    found = warnings_of([rule], latest_snapshot(host))
+    return {"warnings": found.get(rule.id, ()), "covered_by": covering_rule(host, rule)}

@@ -1,0 +1,1 @@
+"""The dashboard's end of the queue."""

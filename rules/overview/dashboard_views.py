@@ -1,0 +1,94 @@
+"""The dashboard: one sentence on what the kernel holds, its counts, the last applies, the interfaces.
+
+Every claim comes from a snapshot; without a fresh one the page says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
+
+from dockerfw.iptables.model import Counters, Family
+from rules.applying.apply_selectors import awaiting_view, recent_applies
+from rules.applying.drift_selectors import drift_view
+from rules.applying.kernel_selectors import kernel_sentence
+from rules.audit.process_services import process_seen
+from rules.draft.draft_selectors import base_revision, host_default
+from rules.draft.settings_views import OfferedInterface, interfaces_offered
+from rules.models import Host
+from rules.overview.process_selectors import process_notices
+from rules.pages.frame import host_or_404, is_htmx, render_page
+from rules.seen.snapshot_selectors import SnapshotView, look, observe_request
+
+OURS = ("FILTERS", "FILTERS-HOST", "FILTERS-CONTAINERS")
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyCounts:
+    """What one family's filter table holds; `refused` is None where our refusal is not loaded."""
+
+    family: Family
+    ours: int
+    others: int
+    refused: Counters | None
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """Lead to the host; with one host nobody has to know the word."""
+    return redirect("rules:dashboard", host_default().name)
+
+
+@require_safe
+def dashboard(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Show the dashboard; htmx asks for the part that the kernel's state changes."""
+    host = host_or_404(host_name)
+    observe_request(host)
+    process_seen(name="web")
+    waiting = awaiting_view(host)
+    context = {
+        **_kernel_part(host),
+        "applies": recent_applies(host),
+        "host": host,
+        "open_apply": waiting.apply if waiting else None,
+    }
+    if is_htmx(request):
+        response = render(request, "rules/partials/kernel.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
+    return render_page(request, "rules/dashboard.html", host, context, section="dashboard")
+
+
+def _kernel_part(host: Host) -> dict[str, object]:
+    seen = look(host)
+    interfaces: tuple[OfferedInterface, ...] = interfaces_offered(seen.view)
+    sentence = kernel_sentence(host, seen=seen)
+    return {
+        "sentence": sentence,
+        "notices": process_notices(host, seen),
+        "drift": drift_view(sentence.drift),
+        "revision": base_revision(host),
+        "snapshot": seen.view,
+        "counts": family_counts(seen.view) if seen.view else (),
+        "interfaces": interfaces,
+    }
+
+
+def family_counts(view: SnapshotView) -> tuple[FamilyCounts, ...]:
+    """Count both families' rules by owner, and what the refusal at the end of FILTERS has met."""
+    found: list[FamilyCounts] = []
+    for family, ruleset in sorted(view.rulesets.items()):
+        ours = others = 0
+        for table in ruleset.tables.values():
+            for chain in table.chains.values():
+                if table.name == "filter" and chain.name in OURS:
+                    ours += len(chain.rules)
+                else:
+                    others += len(chain.rules)
+        last = ruleset.chain("filter", "FILTERS")
+        refused = last.rules[-1].counters if last and last.rules else None
+        found.append(FamilyCounts(family, ours, others, refused))
+    return tuple(found)

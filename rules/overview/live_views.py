@@ -1,0 +1,130 @@
+"""The live page: tables and chains as the kernel holds them, refreshed while somebody looks.
+
+One `observe` serves all viewers; a poll that finds nothing new costs a 204.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from django_htmx.http import trigger_client_event
+
+from dockerfw.iptables.model import Family
+from rules.models import Host
+from rules.pages.frame import host_or_404, render_page, text_asked, whole_number
+from rules.seen.live_selectors import LiveChain, LiveView, live_view
+from rules.seen.snapshot_selectors import SnapshotView, look, observe_request, previous_snapshot
+
+# More open chains than this would push what is looked for out of sight.
+OPEN_CHAINS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one viewer asked to see; it travels in the query string."""
+
+    family: Family
+    query: str
+    hide_empty: bool
+    chain: str
+    page: int
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Wanted:
+        """Read the wishes from an address; what is odd falls back to the first page of IPv4."""
+        get = request.GET
+        return cls(
+            family=6 if get.get("family") == "6" else 4,
+            query=text_asked(request, "q"),
+            hide_empty=get.get("empty") == "hide",
+            chain=text_asked(request, "chain"),
+            page=whole_number(get.get("page"), 1),
+        )
+
+    def query_string(self, **changes: object) -> str:
+        """Return the wishes as a query string, with some of them changed."""
+        values: dict[str, object] = {
+            "family": self.family,
+            "q": self.query,
+            "empty": "hide" if self.hide_empty else "",
+            "chain": self.chain,
+            "page": self.page if self.page > 1 else "",
+            **changes,
+        }
+        return urlencode({name: value for name, value in values.items() if value})
+
+
+@require_safe
+def live(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Show one family's chains; `q` filters, `empty=hide` hides empty ones, `chain` and `page` turn pages."""
+    host = host_or_404(host_name)
+    observe_request(host)
+    return render_page(request, "rules/live.html", host, _context(request, host), section="live")
+
+
+@require_safe
+def live_poll(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Answer the chains when the viewer has others, else 204 with the time of the last look."""
+    host = host_or_404(host_name)
+    observe_request(host)
+    snapshot = look(host).view
+    if snapshot is None:
+        return HttpResponse(status=204)
+    same = request.GET.get("sha") == snapshot.snapshot.sha256
+    # Rates that were moving have to come to rest once, although nothing else changed.
+    moving = request.GET.get("moving") == "yes" and request.GET.get("since") != snapshot.snapshot.taken_at
+    if same and not moving:
+        seen = {"taken_at": snapshot.taken_at.isoformat(), "now": timezone.now().isoformat()}
+        return trigger_client_event(HttpResponse(status=204), "live-seen", seen)
+    response = render(request, "rules/partials/live_chains.html", {**_context(request, host), "host": host})
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _context(request: HttpRequest, host: Host) -> dict[str, object]:
+    wanted = Wanted.of(request)
+    seen = look(host)
+    context: dict[str, object] = {"wanted": wanted, "problem": seen.problem, "snapshot": seen.view}
+    for family in (4, 6):
+        context[f"to_ipv{family}"] = wanted.query_string(family=family, chain="", page="")
+    if seen.view is None:
+        return context
+    view = _view(request, host, wanted, seen.view)
+    shown = [chain for table in view.tables for chain in table.chains]
+    moving = any(row.packets_per_second for chain in shown for row in chain.rows)
+    poll = wanted.query_string(
+        since=seen.view.snapshot.taken_at, sha=seen.view.snapshot.sha256, moving="yes" if moving else ""
+    )
+    return {
+        **context,
+        "view": view,
+        "failures": seen.view.snapshot.errors,
+        "open": {chain.anchor for chain in shown if _opens(chain, wanted, len(shown))},
+        "poll": poll,
+        "now": timezone.now(),
+        "turn": wanted.query_string(chain="", page=""),
+    }
+
+
+def _view(request: HttpRequest, host: Host, wanted: Wanted, snapshot: SnapshotView) -> LiveView:
+    since = request.GET.get("since", "")
+    return live_view(
+        snapshot,
+        family=wanted.family,
+        query=wanted.query,
+        hide_empty=wanted.hide_empty,
+        page=wanted.page,
+        open_chain=wanted.chain,
+        previous=previous_snapshot(host, since) if since else None,
+    )
+
+
+def _opens(chain: LiveChain, wanted: Wanted, shown: int) -> bool:
+    if chain.anchor == wanted.chain or wanted.query:
+        return True
+    return bool(chain.rows) and (shown <= OPEN_CHAINS or chain.owner == "dockerfw" or chain.policy != "")

@@ -1,0 +1,1 @@
+"""What all pages share: the frame, form fields, words, hosts."""

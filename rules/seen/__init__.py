@@ -1,0 +1,1 @@
+"""What hosts reported, parsed once and remembered."""

@@ -1,0 +1,252 @@
+"""Read what a load would mean: who reaches more or less by it, which expectations hold, who is shut out.
+
+Owns the gathering: the rules as they would be, what lies around them, who listens. The answers are the
+simulator's. Where nobody reported what the kernel holds, nothing is claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from dockerfw.document.document import Document, digest
+from dockerfw.iptables.errors import NetfilterError
+from dockerfw.iptables.model import Family
+from dockerfw.reach.changes import Change, exposure_changes
+from dockerfw.reach.expectations import Finding, Sight, check_expectations
+from dockerfw.reach.exposure import external_interfaces
+from dockerfw.reach.lockout import HIDDEN, Answer, Can, anybody_reaches, ssh_ports, still_reaches, worst
+from dockerfw.reach.offers import offers_of
+from dockerfw.simulation.simulate import Prepared
+from dockerfw.simulation.surroundings import LOCAL, Surroundings
+from rules.seen.listening_selectors import listening_of
+from rules.seen.memory import Memory
+from rules.seen.snapshot_selectors import SnapshotView
+from rules.seen.surroundings_selectors import hypothetical, prepared_of, sight_key, surroundings_of
+
+FAMILIES: tuple[Family, Family] = (4, 6)
+
+_changes: Memory[tuple[Change, ...]] = Memory(4)
+_findings: Memory[tuple[Finding, ...]] = Memory(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody at a page: the address it comes from, and how it dialled.
+
+    `peer` is who holds the other end of the connection, a proxy or the caller; empty for a unix socket.
+    `dialled` is the address in the page's own address, empty where that is a name. `here` says that the pages
+    are served by the host in question, `contained` that they are in one of its containers.
+    """
+
+    address: str
+    peer: str
+    port: int
+    server_port: int
+    dialled: str = ""
+    here: bool = True
+    contained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LockOut:
+    """Whether somebody would still get in, for each way in."""
+
+    address: str
+    answers: tuple[Answer, ...]
+
+    @property
+    def can(self) -> Can:
+        """The worst of the answers."""
+        return worst(self.answers)
+
+
+def prepared_live(view: SnapshotView) -> Mapping[Family, Prepared]:
+    """Return the rules as the kernel held them, of the families that could be read."""
+    return {family: made for family in FAMILIES if (made := prepared_of(view, family)) is not None}
+
+
+def prepared_after(view: SnapshotView, document: Document, revision: int) -> Mapping[Family, Prepared]:
+    """Return the rules as they would be; a family that cannot be worked out is not there."""
+    found: dict[Family, Prepared] = {}
+    for family in FAMILIES:
+        try:
+            made = hypothetical(view, document, revision, family)
+        except NetfilterError:
+            continue
+        if made is not None:
+            found[family] = made
+    return found
+
+
+def exposure_difference(
+    view: SnapshotView, base: Document | None, document: Document, revision: int
+) -> tuple[Change, ...]:
+    """Return who would reach more or less than now, a sentence each."""
+    key = (sight_key(view), base and digest(base), digest(document), revision)
+    return _changes.made(key, lambda: _difference(view, base, document, revision))
+
+
+def expectation_findings(view: SnapshotView, document: Document, revision: int) -> tuple[Finding, ...]:
+    """Say for each of the document's expectations whether it would hold after the load."""
+    if not document.expectations:
+        return ()
+    key = (sight_key(view), digest(document), revision)
+    return _findings.made(key, lambda: _check(view, document, prepared_after(view, document, revision)))
+
+
+def findings_now(view: SnapshotView, document: Document) -> tuple[Finding, ...]:
+    """Say for each of the document's expectations whether it holds of what the kernel held."""
+    if not document.expectations:
+        return ()
+    key = (sight_key(view), digest(document), "now")
+    return _findings.made(key, lambda: _check(view, document, prepared_live(view)))
+
+
+def lock_out(view: SnapshotView, document: Document, revision: int, caller: Caller) -> LockOut:
+    """Say whether the caller would still reach this dashboard, and SSH."""
+    source = _address(caller.address)
+    if source is None:
+        reason = "the address that you come from is not known"
+        return LockOut("", (Answer("this dashboard", "unknown", reason),))
+    asking = _Asking(view, document, revision)
+    if not caller.here:
+        elsewhere = Answer("this dashboard", "yes", "it runs on another machine")
+        return LockOut(str(source), (elsewhere, *asking.ssh(source, None)))
+    if asking.hides(caller, source):
+        return LockOut("", (asking.from_wherever(caller), Answer("SSH", "unknown", HIDDEN)))
+    dashboard = [asking.sane(each) for each in asking.dashboard(caller, source)]
+    return LockOut(str(source), (*dashboard, *asking.ssh(source, _address(caller.dialled))))
+
+
+def lock_out_ssh(view: SnapshotView, document: Document, revision: int, connection: str) -> LockOut | None:
+    """Say the same for a session over SSH; `connection` is what sshd puts into SSH_CONNECTION."""
+    words = connection.split()
+    if len(words) != 4 or not words[3].isdigit():
+        return None
+    source, dialled = _address(words[0].partition("%")[0]), _address(words[2].partition("%")[0])
+    if source is None:
+        return None
+    asking = _Asking(view, document, revision)
+    answer = asking.ask(_Way("SSH, as you are connected now", source, int(words[3]), dialled))
+    return LockOut(str(source), (answer,))
+
+
+def _difference(
+    view: SnapshotView, base: Document | None, document: Document, revision: int
+) -> tuple[Change, ...]:
+    return exposure_changes(
+        offers_of(listening_of(view)),
+        (base, document),
+        prepared_live(view),
+        prepared_after(view, document, revision),
+        external_interfaces(document.settings.external_interfaces, surroundings_of(view.snapshot)),
+        sockets_known=bool(view.snapshot.sockets),
+    )
+
+
+def _check(
+    view: SnapshotView, document: Document, prepared: Mapping[Family, Prepared]
+) -> tuple[Finding, ...]:
+    outside = external_interfaces(document.settings.external_interfaces, surroundings_of(view.snapshot))
+    sight = Sight(prepared, outside, listening_of(view), document.rules)
+    return check_expectations(document.expectations, sight)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    what: str
+    source: IPv4Address | IPv6Address
+    port: int
+    dialled: IPv4Address | IPv6Address | None
+
+
+class _Asking:
+    def __init__(self, view: SnapshotView, document: Document, revision: int) -> None:
+        self.view = view
+        self.document = document
+        self.surroundings: Surroundings = surroundings_of(view.snapshot)
+        self.after = prepared_after(view, document, revision)
+
+    def ask(self, way: _Way, *, live: bool = False) -> Answer:
+        """Ask for one way in, after the load or as it is now."""
+        return still_reaches(
+            prepared_live(self.view) if live else self.after,
+            self.surroundings,
+            what=way.what,
+            source=way.source,
+            port=way.port,
+            dialled=way.dialled,
+        )
+
+    def sane(self, way: _Way) -> Answer:
+        """Ask, and believe a "no" only where the caller's being here now agrees with the rules of now."""
+        answer = self.ask(way)
+        if answer.can == "no" and self.ask(way, live=True).can == "no":
+            reason = "by the rules of now you would not be here either, so your packets take another way"
+            return Answer(way.what, "unknown", reason)
+        return answer
+
+    def hides(self, caller: Caller, source: IPv4Address | IPv6Address) -> bool:
+        """Say whether Docker's own proxy stands between: then the pages see the host's end of their network.
+
+        Who dials loopback is on the host, or comes through a tunnel that ends there.
+        """
+        dialled = _address(caller.dialled)
+        if not caller.contained or not self._is_here(source) or (dialled is not None and dialled.is_loopback):
+            return False
+        outside = external_interfaces(self.document.settings.external_interfaces, self.surroundings)
+        return all(source != address.ip for each in outside for address in each.addresses)
+
+    def from_wherever(self, caller: Caller) -> Answer:
+        """Ask for the pages as if the caller could be anybody, as `sane` does."""
+        what, dialled = "this dashboard", _address(caller.dialled)
+        after, live = (
+            anybody_reaches(rules, self.surroundings, what=what, port=caller.port, dialled=dialled)
+            for rules in (self.after, prepared_live(self.view))
+        )
+        return replace(after, can="unknown") if after.can == live.can == "no" else after
+
+    def dashboard(self, caller: Caller, source: IPv4Address | IPv6Address) -> tuple[_Way, ...]:
+        """Return the ways on which the caller's packets come: straight, or through a proxy."""
+        peer = _address(caller.peer)
+        straight = _Way("this dashboard", source, caller.port, _address(caller.dialled))
+        if peer is None or peer == source or self._is_here(peer):
+            return (straight,)
+        if caller.contained and not self._is_outside(peer):
+            # From one container to another: what the host lets in is what the proxy publishes.
+            return (straight,)
+        behind = _Way(f"this dashboard, through the proxy {peer}", peer, caller.server_port, None)
+        return (behind,) if self._is_outside(peer) else (straight, behind)
+
+    def ssh(
+        self, source: IPv4Address | IPv6Address, dialled: IPv4Address | IPv6Address | None
+    ) -> tuple[Answer, ...]:
+        """Ask for each port of sshd."""
+        ports = ssh_ports(listening_of(self.view).listeners)
+        ways = [_Way("SSH" if port == 22 else f"SSH at {port}", source, port, dialled) for port in ports]
+        return tuple(self._unless_shut_already(way) for way in ways)
+
+    def _unless_shut_already(self, way: _Way) -> Answer:
+        answer = self.ask(way)
+        if answer.can == "no" and self.ask(way, live=True).can == "no":
+            return replace(answer, reason=f"{answer.reason}, as it is now", already=True)
+        return answer
+
+    def _is_here(self, address: IPv4Address | IPv6Address) -> bool:
+        return self._route(address) == LOCAL
+
+    def _is_outside(self, address: IPv4Address | IPv6Address) -> bool:
+        names = external_interfaces(self.document.settings.external_interfaces, self.surroundings)
+        return self._route(address) in {None, *(each.name for each in names)}
+
+    def _route(self, address: IPv4Address | IPv6Address) -> str | None:
+        return self.surroundings.route(4 if address.version == 4 else 6, address, None)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None

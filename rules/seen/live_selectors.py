@@ -1,0 +1,229 @@
+"""Read the live page: tables and chains as the kernel holds them, a bounded number of rows at a time.
+
+Owns paging, filtering and rates; it only works on a snapshot and never asks for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from dockerfw.chains.live_state import chain_owner
+from dockerfw.chains.own import rule_id_of
+from dockerfw.iptables.model import Chain, Counters, Family, Rule, Ruleset, Table
+from dockerfw.iptables.tokens import printable
+from rules.seen.readable import readable_rule, readable_target
+from rules.seen.snapshot_selectors import SnapshotView
+
+ROWS = 100
+TABLES = ("filter", "nat", "mangle", "raw", "security")
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRow:
+    """A rule of the kernel; rates are None when there is nothing to compare with."""
+
+    number: int
+    text: str
+    readable: str
+    target: str
+    jumps_to: str
+    comment: str
+    rule_key: str
+    packets: int | None
+    bytes: int | None
+    packets_per_second: float | None
+    bytes_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveChain:
+    """A chain with the rows of one page; `matching` counts what the filter lets through."""
+
+    table: str
+    name: str
+    anchor: str
+    owner: str
+    policy: str
+    packets: int | None
+    bytes: int | None
+    total: int
+    matching: int
+    rows: tuple[LiveRow, ...]
+    page: int
+    pages: int
+
+    @property
+    def more(self) -> bool:
+        """Say whether rows are left that this page does not show."""
+        return self.page < self.pages
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTable:
+    """A table with the chains that are shown."""
+
+    name: str
+    chains: tuple[LiveChain, ...]
+    hidden: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """One family as the kernel held it at `taken_at`; `interval` is the seconds that rates are taken over."""
+
+    family: Family
+    tables: tuple[LiveTable, ...]
+    taken_at: datetime
+    age: float
+    stale: bool
+    rules: int
+    matching: int
+    interval: float | None
+
+
+def live_view(
+    snapshot: SnapshotView,
+    *,
+    family: Family = 4,
+    query: str = "",
+    hide_empty: bool = False,
+    page: int = 1,
+    open_chain: str = "",
+    previous: SnapshotView | None = None,
+) -> LiveView:
+    """Return one family's tables, 100 rules a chain at most.
+
+    `open_chain` is a LiveChain.anchor: `page` turns that chain's pages, all others show their first. All
+    words of `query` have to be in the rule's text or its chain's name.
+    """
+    words = tuple(query.casefold().split())
+    sight = _Sight(family, words, hide_empty, page, open_chain, _Before.of(snapshot, family, previous))
+    ruleset = snapshot.rulesets[family]
+    names = sorted(ruleset.tables, key=lambda name: TABLES.index(name) if name in TABLES else len(TABLES))
+    tables = tuple(sight.table(ruleset.tables[name]) for name in names)
+    return LiveView(
+        family=family,
+        tables=tuple(table for table in tables if table.chains),
+        taken_at=snapshot.taken_at,
+        age=snapshot.age,
+        stale=snapshot.stale,
+        rules=sum(len(chain.rules) for table in ruleset.tables.values() for chain in table.chains.values()),
+        matching=sum(chain.matching for table in tables for chain in table.chains),
+        interval=sight.before.seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The look that rates are measured against."""
+
+    ruleset: Ruleset | None
+    seconds: float | None
+
+    @classmethod
+    def of(cls, snapshot: SnapshotView, family: Family, previous: SnapshotView | None) -> _Before:
+        if previous is None:
+            return cls(None, None)
+        seconds = (snapshot.taken_at - previous.taken_at).total_seconds()
+        return cls(previous.rulesets[family], seconds) if seconds > 0 else cls(None, None)
+
+    def counters(self, chain: Chain, table: str) -> Mapping[str, list[Counters]]:
+        """Return the chain's earlier counters by rule text; equal rules stand in their order."""
+        earlier = self.ruleset.chain(table, chain.name) if self.ruleset else None
+        found: dict[str, list[Counters]] = {}
+        for rule in earlier.rules if earlier else ():
+            if rule.counters is not None:
+                found.setdefault(rule.text, []).append(rule.counters)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What one viewer wants to see."""
+
+    family: Family
+    words: tuple[str, ...]
+    hide_empty: bool
+    page: int
+    open_chain: str
+    before: _Before
+
+    def table(self, table: Table) -> LiveTable:
+        chains = tuple(self._chain(table, chain) for chain in table.chains.values())
+        shown = tuple(chain for chain in chains if self._is_shown(chain))
+        return LiveTable(name=table.name, chains=shown, hidden=len(chains) - len(shown))
+
+    def _is_shown(self, chain: LiveChain) -> bool:
+        if self.words:
+            return chain.matching > 0
+        return not (self.hide_empty and chain.total == 0 and chain.policy in ("", "ACCEPT"))
+
+    def _chain(self, table: Table, chain: Chain) -> LiveChain:
+        anchor = f"v{self.family}-{table.name}-{chain.name}"
+        matching = self._matching(chain)
+        pages = max(1, -(-len(matching) // ROWS))
+        page = min(max(self.page, 1), pages) if anchor == self.open_chain else 1
+        shown = matching[(page - 1) * ROWS : page * ROWS]
+        return LiveChain(
+            table=table.name,
+            name=chain.name,
+            anchor=anchor,
+            owner=chain_owner(table.name, chain.name, chain.rules),
+            policy=chain.policy or "",
+            packets=chain.counters.packets if chain.counters else None,
+            bytes=chain.counters.bytes if chain.counters else None,
+            total=len(chain.rules),
+            matching=len(matching),
+            rows=self._rows(table, chain, shown),
+            page=page,
+            pages=pages,
+        )
+
+    def _matching(self, chain: Chain) -> list[tuple[int, Rule]]:
+        numbered = list(enumerate(chain.rules, start=1))
+        left = [word for word in self.words if word not in chain.name.casefold()]
+        if not left:
+            return numbered
+        return [(number, rule) for number, rule in numbered if _holds(rule.text.casefold(), left)]
+
+    def _rows(self, table: Table, chain: Chain, shown: list[tuple[int, Rule]]) -> tuple[LiveRow, ...]:
+        earlier = self.before.counters(chain, table.name) if shown else {}
+        wanted, last = dict(shown), shown[-1][0] if shown else 0
+        seen: dict[str, int] = {}
+        rows: list[LiveRow] = []
+        # Equal rules in one chain are told apart by their order, so rows before the shown ones count too.
+        for number, rule in enumerate(chain.rules[:last], start=1) if earlier else shown:
+            known, index = earlier.get(rule.text, []), seen.get(rule.text, 0)
+            seen[rule.text] = index + 1
+            if number in wanted:
+                was = known[index] if index < len(known) else None
+                rows.append(_row(table, number, rule, was, self.before.seconds))
+        return tuple(rows)
+
+
+def _holds(text: str, words: list[str]) -> bool:
+    return all(word in text for word in words)
+
+
+def _row(table: Table, number: int, rule: Rule, was: Counters | None, seconds: float | None) -> LiveRow:
+    now, target = rule.counters, rule.target
+    comment = rule.comment or ""
+    jumps_to = target.name if target and target.name in table.chains else ""
+    rated = now is not None and was is not None and seconds is not None and now.packets >= was.packets
+    return LiveRow(
+        number=number,
+        text=printable(rule.text),
+        readable=readable_rule(rule),
+        target=readable_target(rule),
+        jumps_to=jumps_to,
+        comment=comment,
+        rule_key=rule_id_of(rule.text) or "",
+        packets=now.packets if now else None,
+        bytes=now.bytes if now else None,
+        packets_per_second=(now.packets - was.packets) / seconds
+        if rated and now and was and seconds
+        else None,
+        bytes_per_second=(now.bytes - was.bytes) / seconds if rated and now and was and seconds else None,
+    )

@@ -1,0 +1,73 @@
+"""Put one rule of the kernel into words.
+
+Owns the wording of the live page. What it has no words for it shows as iptables does, so nothing is left out.
+"""
+
+from __future__ import annotations
+
+from dockerfw.iptables import spellings
+from dockerfw.iptables.model import Option, Rule
+from dockerfw.iptables.tokens import printable
+
+_WORDS = {
+    "-p": "{}",
+    "-s": "from {}",
+    "-d": "to {}",
+    "-i": "in by {}",
+    "-o": "out by {}",
+    "--dport": "to port {}",
+    "--dports": "to ports {}",
+    "--sport": "from port {}",
+    "--sports": "from ports {}",
+    "--ports": "from or to ports {}",
+    "--ctstate": "state {}",
+    "--state": "state {}",
+    "--ctorigdstport": "dialled port {}",
+    "--ctdir": "direction {}",
+    "--icmp-type": "icmp type {}",
+    "--icmpv6-type": "icmpv6 type {}",
+    "--match-set": "in set {}",
+    "--src-type": "source is {}",
+    "--dst-type": "destination is {}",
+    "--limit": "at most {}",
+    "--hashlimit-upto": "at most {}",
+    "--hashlimit-above": "more than {}",
+    "--comment": "",
+}
+_RATES = {"--limit", "--hashlimit-upto", "--hashlimit-above"}
+
+
+def readable_rule(rule: Rule) -> str:
+    """Return what a packet must be for this rule, such as `tcp, from 1.2.3.4/32, to port 22`.
+
+    `anything` for all.
+    """
+    parts = [_option(match.module, option) for match in rule.matches for option in match.options]
+    bare = [match.module for match in rule.matches if match.module and not match.options]
+    parts += [name for name in bare if name not in {"tcp", "udp", "sctp", "dccp", "icmp", "icmp6"}]
+    return ", ".join(part for part in parts if part) or "anything"
+
+
+def readable_target(rule: Rule) -> str:
+    """Return what happens to the packet: the target with its options, `goto NAME`, or `count only`."""
+    target = rule.target
+    if target is None:
+        return "count only"
+    words = [f"goto {target.name}" if target.goto else target.name]
+    words += [
+        " ".join(("not " if option.negated else "", option.name, *option.values)).strip()
+        for option in target.options
+    ]
+    return printable(" ".join(words))
+
+
+def _option(module: str | None, option: Option) -> str:
+    values = spellings.rate(option.values, 4) if option.name in _RATES else option.values
+    value = printable(" ".join(values))
+    wording = _WORDS.get(option.name)
+    if wording is None:
+        plain = f"{option.name} {value}".strip()
+        text = f"{module} {plain}" if module else plain
+    else:
+        text = wording.format(value.replace(",", ", "))
+    return f"not {text}" if option.negated and text else text

@@ -1,0 +1,127 @@
+"""Read what the root worker last saw of a host.
+
+Owns the snapshot's way from Redis to parsed rulesets, which are cached in this process by their digest. A
+Redis that is down is an answer with a sentence, never an exception: pages still open.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from dockerfw.iptables.errors import ParseError
+from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.parse import parse_save
+from dockerfw.messages.orders import OrderError, Snapshot, load_json
+from rules.link import client
+from rules.models import Host
+from rules.seen.memory import Memory
+
+FRESH_SECONDS = 15.0
+
+_TAKEN_AT = re.compile(rb'"taken_at":"([0-9A-Za-z:.+-]{1,40})"')
+
+logger = logging.getLogger(__name__)
+_views: Memory[SnapshotView] = Memory(8)
+_rulesets: Memory[Mapping[Family, Ruleset]] = Memory(8)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotView:
+    """A snapshot with its saves parsed; `saves` hold the counters of that moment."""
+
+    snapshot: Snapshot
+    rulesets: Mapping[Family, Ruleset]
+    taken_at: datetime
+
+    @property
+    def age(self) -> float:
+        """Seconds since the root worker looked."""
+        return max(0.0, (timezone.now() - self.taken_at).total_seconds())
+
+    @property
+    def stale(self) -> bool:
+        """Say whether it is too old to stand for what the kernel holds now."""
+        return self.age > FRESH_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The last snapshot, or a sentence why there is none."""
+
+    view: SnapshotView | None
+    problem: str
+
+
+def latest_snapshot(host: Host) -> SnapshotView | None:
+    """Return the last snapshot, None when there is none that can be read; `look` says why."""
+    return look(host).view
+
+
+def look(host: Host) -> Look:
+    """Return the last snapshot of a host, or the sentence that a page shows instead."""
+    try:
+        # Most looks find what this process has parsed already, and the head of the message says so.
+        known = _views.get((host.name, _taken_at(client.snapshot_head(host.name))))
+        if known is not None:
+            return Look(known, "")
+        data = client.snapshot_read(host.name)
+    except client.QueueError as error:
+        return Look(None, str(error))
+    if data is None:
+        return Look(None, "The root worker has not reported yet what the kernel holds.")
+    try:
+        return Look(_view(host, data), "")
+    except (OrderError, ParseError) as error:
+        logger.warning("snapshot of %s cannot be read: %s", host.name, error)
+        return Look(None, f"What the root worker reported cannot be read: {error}")
+
+
+def observe_request(host: Host) -> bool:
+    """Ask the root worker for a new snapshot, at most once a second for all viewers.
+
+    Say whether this call asked.
+    """
+    try:
+        return client.observe_send(host.name)
+    except client.QueueError:
+        return False
+
+
+def redis_answers() -> bool:
+    """Say whether Redis can be reached now."""
+    try:
+        client.ping()
+    except client.QueueError:
+        return False
+    return True
+
+
+def previous_snapshot(host: Host, taken_at: str) -> SnapshotView | None:
+    """Return the snapshot that a viewer saw last, if this process still remembers it."""
+    return _views.get((host.name, taken_at))
+
+
+def _taken_at(head: bytes) -> str:
+    found = _TAKEN_AT.search(head)
+    return found[1].decode() if found else ""
+
+
+def _view(host: Host, data: bytes) -> SnapshotView:
+    snapshot = Snapshot.from_json(load_json(data))
+    if snapshot.host != host.name:
+        raise OrderError("host", f"it is a snapshot of {snapshot.host}")
+    return _views.made((host.name, snapshot.taken_at), lambda: _parsed(snapshot))
+
+
+def _parsed(snapshot: Snapshot) -> SnapshotView:
+    rulesets = _rulesets.made(
+        snapshot.sha256,
+        lambda: {4: parse_save(snapshot.saves[4]), 6: parse_save(snapshot.saves[6])},
+    )
+    return SnapshotView(snapshot, rulesets, datetime.fromisoformat(snapshot.taken_at))

@@ -1,1 +1,0 @@
-"""Read-only questions, one module a page; they write nothing and run nothing."""

@@ -1,1 +1,0 @@
-"""Everything that changes the database: keyword-only, typed, one transaction each, audited."""

@@ -1,0 +1,131 @@
+"""The root worker looks by itself: it tells what differs and puts anchors back, with or without Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from dockerfw.agent.jobs import RootJobs
+from dockerfw.document.document import digest, parse_document
+from dockerfw.messages.events import ConsoleEvent
+from dockerfw.messages.fields import load_json
+from dockerfw.messages.orders import snapshot_key
+from dockerfw.store.state import StateDirectory
+from dockerfw.worker.entries import read_call
+from tests.rig.host_states import add_foreign, answer, document, order, run
+from tests.rig.namespace import FAMILIES, Namespace, wait_until
+from tests.rig.redis_fixtures import RedisServer
+from tests.rig.root_worker import HOST, RootWorker, pop
+
+pytestmark = [pytest.mark.kernel, pytest.mark.redis]
+
+# The shortest that the setting allows; everything is waited for.
+EVERY = {"DOCKERFW_OBSERVE_SECONDS": "5"}
+
+
+@pytest.fixture
+def worker(redis_server: RedisServer, namespace: Namespace, tmp_path: Path) -> Iterator[RootWorker]:
+    """A root worker that looks often."""
+    one = RootWorker(redis_server, namespace, tmp_path).start(**EVERY)
+    yield one
+    one.stop()
+    print(one.words())
+
+
+def keep(worker: RootWorker, *, heal: bool) -> None:
+    """Have revision 1 confirmed."""
+    settings = {"external_interfaces": ["ens33"], "heal_anchors": heal}
+    value = worker.order("22", sequence=1, send=False)
+    value["document"]["settings"] = settings
+    value["digest"] = digest(parse_document(value["document"]))
+    worker.send(value)
+    assert worker.kept(value).state == "confirmed"
+
+
+def waiting(worker: RootWorker) -> list[ConsoleEvent]:
+    """Return the events on disk, the oldest first."""
+    paths = sorted(
+        (worker.state / "journal").glob("console-*.json"), key=lambda path: path.stat().st_mtime_ns
+    )
+    return [ConsoleEvent.from_json(load_json(path.read_bytes())) for path in paths]
+
+
+def sent(worker: RootWorker) -> list[ConsoleEvent]:
+    """Return the events on the clerk's queue, in their order."""
+    found = []
+    while (raw := pop(worker.redis)) is not None:
+        data: Any = worker.redis.hget(f"rq:job:{raw.decode()}", "data")
+        name, arguments = read_call(data)
+        if name == "record_console":
+            found.append(ConsoleEvent.from_json(arguments[0]))
+    return found
+
+
+def test_a_snapshot_comes_unasked_and_again(worker: RootWorker) -> None:
+    wait_until("a snapshot", 20, lambda: worker.snapshot() is not None)
+    first = worker.snapshot()
+    assert first is not None
+    assert (first.host, first.kept) == (HOST, None)
+
+    def another() -> bool:
+        found = worker.snapshot()
+        return found is not None and found.taken_at != first.taken_at
+
+    wait_until("another snapshot", 30, another)
+
+
+def test_drift_is_told_while_redis_is_away(worker: RootWorker, redis_server: RedisServer) -> None:
+    keep(worker, heal=False)
+    redis_server.stop()
+    try:
+        for family in FAMILIES:
+            worker.namespace.iptables("-D", "INPUT", "-j", "FILTERS-HOST", family=family)
+        wait_until("the event on disk", 40, lambda: [each.verb for each in waiting(worker)] == ["drift"])
+    finally:
+        redis_server.start()
+    seen: list[ConsoleEvent] = []
+
+    def delivered() -> bool:
+        seen.extend(sent(worker))
+        return bool(seen)
+
+    wait_until("the event at the clerk's", 30, delivered)
+    assert {(each.verb, each.actor, each.host) for each in seen} == {("drift", "root worker", HOST)}
+    assert "INPUT does not call dockerfw" in seen[0].detail
+
+
+def test_anchors_are_put_back_where_the_document_says_so(worker: RootWorker) -> None:
+    keep(worker, heal=True)
+    for family in FAMILIES:
+        worker.namespace.iptables("-D", "INPUT", "-j", "FILTERS-HOST", family=family)
+    wait_until("the anchors", 40, lambda: worker.held().count("-A INPUT -j FILTERS-HOST") == 2)
+    wait_until("the event", 20, lambda: "heal" in [each.verb for each in waiting(worker)])
+    # One family's call may have been seen missing before the other's.
+    assert list(dict.fromkeys(each.verb for each in waiting(worker))) == ["drift", "heal"]
+    snapshot = worker.snapshot()
+    assert snapshot is not None
+    assert snapshot.kept is not None
+    # An apply comes through as ever.
+    value = worker.order("23", sequence=2)
+    assert worker.kept(value).state == "confirmed"
+
+
+def test_an_answer_never_waits_for_a_look_that_nobody_asked_for(
+    inside: Namespace, state: StateDirectory, redis_client: Redis
+) -> None:
+    add_foreign(inside, "nft")
+    jobs = RootJobs(host=HOST, state=state, connection=redis_client, telling=redis_client)
+    assert run(order(document("22")), state).state == "awaiting"
+    jobs.watch()
+    assert not redis_client.exists(snapshot_key(HOST))
+    # Whoever asks is shown the host all the same.
+    jobs.observe()
+    assert redis_client.exists(snapshot_key(HOST))
+    redis_client.delete(snapshot_key(HOST))
+    assert answer("keep", state).state == "confirmed"
+    jobs.watch()
+    assert redis_client.exists(snapshot_key(HOST))

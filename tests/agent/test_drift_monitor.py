@@ -1,0 +1,307 @@
+"""The lookout on the real kernel: what differs is told once, anchors are put back, nobody is fought long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockerfw.agent import drift_monitor as lookout_module
+from dockerfw.agent.apply import look
+from dockerfw.agent.drift_monitor import Lookout
+from dockerfw.agent.panic import calm, panic, release
+from dockerfw.chains.live_state import loaded_matches
+from dockerfw.messages.events import ConsoleEvent
+from dockerfw.messages.fields import dump_json, load_json
+from dockerfw.messages.snapshots import Snapshot
+from dockerfw.store.confirmed import read_confirmed, read_seen
+from dockerfw.store.state import StateDirectory
+from tests.rig.host_states import (
+    HOST,
+    Saboteur,
+    add_foreign,
+    answer,
+    document,
+    foreign_lines,
+    held,
+    order,
+    run,
+)
+from tests.rig.namespace import FAMILIES, Backend, Family, Namespace
+
+pytestmark = pytest.mark.kernel
+
+
+class Watched:
+    """A host with a confirmed revision, its lookout, and what that told."""
+
+    def __init__(self, namespace: Namespace, state: StateDirectory, backend: Backend) -> None:
+        self.namespace, self.state, self.backend = namespace, state, backend
+        self.told: list[ConsoleEvent] = []
+        self.lookout = Lookout(state, host=HOST, tell=self.told.append)
+        self.sequence = 0
+
+    def keep(self, *, heal: bool) -> None:
+        """Load a document and keep it."""
+        self.sequence += 1
+        value = document("22", "8080")
+        value["settings"]["heal_anchors"] = heal
+        outcome = run(order(value, sequence=self.sequence), self.state)
+        assert outcome.state == "awaiting", outcome.error
+        assert answer("keep", self.state).state == "confirmed"
+
+    def iptables(self, *words: str, families: tuple[Family, ...] = FAMILIES) -> None:
+        for family in families:
+            self.namespace.iptables(*words, backend=self.backend, family=family)
+
+    def look(self) -> Snapshot:
+        seen = self.lookout.look()
+        assert Snapshot.from_json(load_json(dump_json(seen.to_json()))) == seen
+        return seen
+
+    def verbs(self) -> list[str]:
+        """Return the verbs told since the last time."""
+        verbs: list[str] = [event.verb for event in self.told]
+        for event in self.told:
+            assert ConsoleEvent.from_json(load_json(dump_json(event.to_json()))) == event
+        self.told.clear()
+        return verbs
+
+    def in_sync(self) -> bool:
+        confirmed = read_confirmed(self.state.boot)
+        assert confirmed is not None
+        live = look(self.backend).rulesets
+        return loaded_matches(confirmed.document, confirmed.revision, live).in_sync
+
+
+@pytest.fixture
+def watched(
+    inside: Namespace, state: StateDirectory, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> Watched:
+    """A host with Docker's chains and fail2ban's on which revision 1 is confirmed, and healed."""
+    monkeypatch.setattr(lookout_module, "SETTLE_SECONDS", 0.0)
+    add_foreign(inside, backend)
+    one = Watched(inside, state, backend)
+    one.keep(heal=True)
+    return one
+
+
+def test_each_change_is_told_once(watched: Watched) -> None:
+    for _ in range(2):
+        kept = watched.look().kept
+        assert kept is not None
+        assert (kept.revision, kept.backend, kept.rebooted, kept.released) == (
+            1,
+            watched.backend,
+            False,
+            False,
+        )
+        assert watched.verbs() == []
+    watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST", families=(4,))
+    watched.look()
+    (event,) = watched.told
+    assert (event.host, event.actor, event.verb) == (HOST, "root worker", "drift")
+    assert "IPv4: INPUT does not call dockerfw" in event.detail
+    assert "- -A INPUT -j FILTERS-HOST" in event.detail
+    watched.look()
+    assert watched.verbs() == ["drift"]
+    watched.iptables("-F", "FILTERS-CONTAINERS", families=(6,))
+    watched.look()
+    watched.look()
+    assert watched.verbs() == ["drift"]
+    watched.iptables("-I", "INPUT", "-j", "FILTERS-HOST", families=(4,))
+    watched.keep(heal=False)
+    watched.look()
+    # The apply has its own words about this.
+    assert watched.verbs() == []
+
+
+def test_what_is_right_again_is_told(watched: Watched) -> None:
+    watched.iptables("-I", "INPUT", "-p", "tcp", "-j", "ACCEPT")
+    watched.look()
+    watched.iptables("-D", "INPUT", "-p", "tcp", "-j", "ACCEPT")
+    watched.look()
+    watched.look()
+    assert watched.verbs() == ["drift", "drift-gone"]
+
+
+def test_nothing_is_told_without_a_confirmed_revision(
+    inside: Namespace, state: StateDirectory, backend: Backend
+) -> None:
+    add_foreign(inside, backend)
+    one = Watched(inside, state, backend)
+    assert one.look().kept is None
+    run(order(document("22")), state)
+    assert one.look().kept is None
+    answer("rollback", state)
+    one.look()
+    assert one.verbs() == []
+
+
+def test_an_open_window_is_no_drift(watched: Watched) -> None:
+    outcome = run(order(document("443"), sequence=9), watched.state)
+    assert outcome.state == "awaiting"
+    watched.look()
+    watched.lookout.look_and_heal()
+    answer("rollback", watched.state)
+    watched.look()
+    assert watched.verbs() == []
+
+
+def test_anchors_are_put_back_and_nothing_else(watched: Watched) -> None:
+    watched.iptables("-F", "DOCKER-USER")
+    watched.iptables("-I", "INPUT", "-p", "udp", "-j", "ACCEPT", families=(6,))
+    watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST", families=(4,))
+    before = held(watched.namespace, watched.backend)
+    watched.lookout.look_and_heal()
+    assert watched.in_sync()
+    after = held(watched.namespace, watched.backend)
+    for family in FAMILIES:
+        assert foreign_lines(after[family]) == foreign_lines(before[family])
+        kept = [line for line in before[family] if "-A FILTERS" in line]
+        assert [line for line in after[family] if "-A FILTERS" in line] == kept
+    assert [event.verb for event in watched.told] == ["drift", "heal"]
+    assert "The anchors of revision 1 were put back" in watched.told[1].detail
+    assert "DOCKER-USER is as Docker makes it" in watched.told[1].detail
+    watched.told.clear()
+    watched.lookout.look_and_heal()
+    assert watched.verbs() == []
+
+
+def test_only_where_the_document_says_so(watched: Watched) -> None:
+    watched.keep(heal=False)
+    watched.iptables("-F", "DOCKER-USER")
+    watched.lookout.look_and_heal()
+    assert watched.verbs() == ["drift"]
+    assert not watched.in_sync()
+
+
+@pytest.mark.parametrize("what", ["edited", "panic", "release"])
+def test_what_is_more_than_the_anchors_is_left_alone(watched: Watched, what: str) -> None:
+    if what == "edited":
+        watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
+        watched.iptables("-I", "FILTERS-HOST", "-s", "127.0.0.9", "-j", "RETURN", families=(4,))
+    elif what == "panic":
+        panic(watched.state, ())
+    else:
+        release(watched.state)
+    before = held(watched.namespace, watched.backend)
+    snapshot = watched.lookout.look_and_heal()
+    assert held(watched.namespace, watched.backend) == before
+    assert snapshot.kept is not None
+    assert snapshot.kept.released == (what == "release")
+    assert watched.verbs() == ["drift"]
+    if what == "panic":
+        calm(watched.state)
+        watched.lookout.look_and_heal()
+        assert watched.verbs() == ["drift-gone"]
+
+
+def test_a_release_ends_with_the_next_revision_that_is_kept(watched: Watched) -> None:
+    release(watched.state)
+    watched.lookout.look_and_heal()
+    assert not watched.in_sync()
+    watched.keep(heal=True)
+    watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
+    watched.lookout.look_and_heal()
+    assert watched.in_sync()
+
+
+def test_nobody_is_fought_for_ever(watched: Watched) -> None:
+    verbs: list[str] = []
+    for _ in range(6):
+        watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
+        watched.lookout.look_and_heal()
+        verbs += watched.verbs()
+        if watched.in_sync():
+            continue
+        watched.iptables("-I", "INPUT", "1", "-j", "FILTERS-HOST")
+    assert verbs[:7] == ["drift", "heal"] * 3 + ["drift"]
+    assert verbs.count("heal-rests") == 1
+    assert verbs.count("heal") == 3
+
+
+def test_a_load_that_fails_is_told_and_not_tried_for_ever(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Saboteur(tmp_path, watched.backend)
+    one.on(4, "echo 'no such luck' >&2; exit 4", times=99)
+    monkeypatch.setenv("PATH", one.path)
+    watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
+    for _ in range(6):
+        watched.lookout.look_and_heal()
+    (first, *more) = watched.told
+    assert first.verb == "drift"
+    assert [event.verb for event in more if "no such luck" in event.detail][:1] == ["heal-failed"]
+    assert one.calls(4) <= lookout_module.MOST_HEALS
+
+
+def test_what_could_not_be_told_is_told_later_and_what_was_told_has_one_id(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.look()
+    watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST", families=(4,))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watched.lookout, "_tell", full)
+        watched.look()
+    assert watched.told == []
+    with monkeypatch.context() as patch:
+        # Told, and not remembered as told.
+        patch.setattr(lookout_module, "write_durably", full)
+        watched.look()
+    watched.look()
+    assert [event.verb for event in watched.told] == ["drift", "drift"]
+    assert len({event.id for event in watched.told}) == 1
+
+
+def test_docker_in_the_other_backend(inside: Namespace, state: StateDirectory) -> None:
+    add_foreign(inside, "nft")
+    one = Watched(inside, state, "nft")
+    one.keep(heal=True)
+    assert one.look().docker_backends == ("nft",)
+    for family in FAMILIES:
+        for chain in ("DOCKER", "DOCKER-USER"):
+            inside.iptables("-N", chain, backend="legacy", family=family)
+    seen = one.look()
+    assert seen.docker_backends == ("nft", "legacy")
+    assert seen.kept is not None
+    assert seen.kept.docker_moved_to == "legacy"
+    assert "Docker's chains are in iptables-legacy now" in one.told[0].detail
+    assert one.verbs() == ["drift"]
+
+
+def test_docker_with_nftables_of_its_own(watched: Watched) -> None:
+    watched.namespace.run("nft", "add", "table", "ip", "docker-bridges")
+    before = held(watched.namespace, watched.backend)
+    assert watched.lookout.look_and_heal().docker_state == "nftables"
+    assert "Docker filters with nftables itself" in watched.told[0].detail
+    assert watched.verbs() == ["drift"]
+    assert held(watched.namespace, watched.backend) == before
+    watched.namespace.run("nft", "delete", "table", "ip", "docker-bridges")
+    watched.look()
+    assert watched.verbs() == ["drift-gone"]
+
+
+def test_bytes_that_are_no_text_can_be_told(watched: Watched) -> None:
+    rule = b'*filter\n-I FILTERS-HOST 1 -m comment --comment "caf\xe9" -j RETURN\nCOMMIT\n'
+    watched.namespace.restore(rule, watched.backend, 4)
+    watched.look()
+    (event,) = watched.told
+    assert "caf" in event.detail
+    event.detail.encode("utf-8")
+
+
+def test_a_memory_that_makes_no_sense_is_begun_anew(watched: Watched) -> None:
+    watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
+    watched.look()
+    path = watched.state.path / "seen.json"
+    for junk in (b"{", b"[]", b'{"format": "dockerfw-seen/1"}'):
+        path.write_bytes(junk)
+        assert read_seen(path).mark == ""
+        watched.look()
+    assert watched.verbs() == ["drift"] * 4

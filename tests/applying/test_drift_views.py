@@ -1,0 +1,172 @@
+"""What differs from the confirmed revision, on the dashboard: restore leads back, adopt leads on."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from dockerfw.document.document import Document
+from dockerfw.messages.confirmed import Kept
+from dockerfw.messages.snapshots import Family
+from rules.audit.actors import Actor
+from rules.draft.draft_selectors import draft_document
+from rules.draft.rule_services import rule_create
+from rules.models import Apply, Host, Revision
+from tests.rig.confirmed import confirm
+from tests.rig.kernel_reports import CLEAN, save_of, snapshot_store
+from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.redis]
+
+SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"}
+
+
+@pytest.fixture
+def confirmed(working: Client, host: Host, alice: Actor) -> Document:
+    """A document that was confirmed as revision 1."""
+    rule_create(host=host, actor=alice, values=SSH)
+    confirm(host, alice)
+    return draft_document(host)
+
+
+def held(host: Host, document: Document, *changes: tuple[str, str], kept: Kept | None = None) -> None:
+    """Store a snapshot of a kernel that holds the document, with changes for IPv4."""
+    four = save_of(document, 4, 1)
+    for old, new in changes:
+        assert old in four
+        four = four.replace(old, new)
+    saves: dict[Family, str] = {4: four, 6: save_of(document, 6, 1)}
+    snapshot_store(host, saves=saves, kept=kept)
+
+
+EDITED = ("--dport 22 ", "--dport 23 ")
+NO_ANCHOR = ("[0:0] -A INPUT -j FILTERS-HOST\n", "")
+
+
+def test_access(signed_in: Client) -> None:
+    assert_access(f"{HOST}/adopt/", signed_in, status=302)
+
+
+def test_nothing_differs(working: Client, host: Host, confirmed: Document) -> None:
+    held(host, confirmed)
+    page = working.get(f"{HOST}/")
+    assert 'data-level="ok"' in page.content.decode()
+    assert "What differs" not in text_of(page)
+
+
+def test_the_dashboard_names_what_changed_and_who_likely_did_it(
+    working: Client, host: Host, confirmed: Document
+) -> None:
+    held(host, confirmed, EDITED, NO_ANCHOR)
+    page = working.get(f"{HOST}/")
+    text = text_of(page)
+    assert has_no_inline_code(page)
+    assert "What differs from revision 1" in text
+    assert "IPv4: 1 rule of revision 1 is not loaded. 1 rule is loaded that revision 1 does not have." in text
+    assert "IPv4: INPUT does not call dockerfw (-j FILTERS-HOST is missing)." in text
+    assert "INPUT is empty: somebody flushed it, or removed dockerfw's call" in text
+    assert "went: -A FILTERS-HOST -p tcp -m tcp --dport 22" in text
+    assert "came: -A FILTERS-HOST -p tcp -m tcp --dport 23" in text
+    assert f'href="{HOST}/history/1/rollback/"' in page.content.decode()
+    assert f'href="{HOST}/adopt/"' in page.content.decode()
+
+
+def test_only_our_chains_can_be_adopted(working: Client, host: Host, confirmed: Document) -> None:
+    held(host, confirmed, NO_ANCHOR)
+    page = working.get(f"{HOST}/")
+    assert "Restore revision 1" in text_of(page)
+    assert "Adopt into the draft" not in text_of(page)
+
+
+def test_restore_reviews_the_confirmed_revision(working: Client, host: Host, confirmed: Document) -> None:
+    held(host, confirmed, EDITED)
+    page = working.get(f"{HOST}/history/1/rollback/")
+    text = text_of(page)
+    assert "Restore revision 1" in text
+    assert "This loads revision 1 again, which was applied last." in text
+    assert "--dport 22" in text
+    assert "Roll back to revision" not in text
+    sent = {"message": "it was edited", "version": "1", "window": "60"}
+    answer = working.post(f"{HOST}/history/1/rollback/", sent)
+    assert answer.status_code == 302, text_of(answer)
+    # The revision itself is loaded again: nothing about it is new.
+    assert Revision.objects.count() == 1
+    apply = Apply.objects.latest("sequence")
+    assert (apply.revision.number, apply.message) == (1, "it was edited")
+
+
+def test_adopt_shows_and_then_makes_the_draft(working: Client, host: Host, confirmed: Document) -> None:
+    strange = (
+        "[0:0] -A FILTERS-HOST",
+        "[0:0] -A FILTERS-HOST -m u32 --u32 0x0=0x1 -j DROP\n[0:0] -A FILTERS-HOST",
+    )
+    four = save_of(confirmed, 4, 1).replace(*EDITED).replace(*strange, 1)
+    six = save_of(confirmed, 6, 1).replace(*EDITED)
+    snapshot_store(host, saves={4: four, 6: six})
+    page = working.get(f"{HOST}/adopt/")
+    text = text_of(page)
+    assert page.status_code == 200
+    assert has_no_inline_code(page)
+    assert "Adopt what the kernel holds" in text
+    assert "1 line cannot be expressed" in text
+    assert "u32" in text
+    assert draft_document(host) == confirmed
+    preview = page.context["preview"]
+    answer = working.post(
+        f"{HOST}/import/",
+        {"version": preview.version, "text": preview.document, "confirmed": "yes"},
+    )
+    assert answer.status_code == 302
+    host.refresh_from_db()
+    (rule,) = draft_document(host).rules
+    assert (rule.ports, rule.comment, rule.id) == (("23",), "ssh", confirmed.rules[0].id)
+    assert Revision.objects.count() == 1
+
+
+@pytest.mark.parametrize("saves", [{4: CLEAN, 6: CLEAN}, {4: "", 6: ""}])
+def test_where_nothing_is_loaded_nothing_can_be_adopted(
+    working: Client, host: Host, confirmed: Document, saves: dict[Family, str]
+) -> None:
+    snapshot_store(host, saves=saves)
+    page = working.get(f"{HOST}/adopt/", follow=True)
+    assert "nothing of dockerfw that could become the draft" in text_of(page)
+
+
+def test_what_the_root_worker_knows_is_told(working: Client, host: Host, confirmed: Document) -> None:
+    revision = Revision.objects.get(number=1)
+    kept = Kept(1, revision.digest, "nft", docker_moved_to="legacy", released=True)
+    held(host, confirmed, NO_ANCHOR, kept=kept)
+    text = text_of(working.get(f"{HOST}/"))
+    assert "Docker's chains are in iptables-legacy now" in text
+    assert "let go of the host on its console" in text
+    # What it knows of another revision says nothing about this one.
+    held(host, confirmed, NO_ANCHOR, kept=Kept(2, revision.digest, "nft", released=True))
+    assert "let go of the host" not in text_of(working.get(f"{HOST}/"))
+
+
+def test_docker_with_its_own_nftables_is_no_protection(
+    working: Client, host: Host, confirmed: Document
+) -> None:
+    snapshot_store(host, confirmed, 1, docker_state="nftables")
+    page = working.get(f"{HOST}/")
+    assert 'data-level="bad"' in page.content.decode()
+    assert "Revision 1 is loaded, and others let packets past its rules for containers." in text_of(page)
+
+
+def test_a_kernel_without_ipv6_misses_nothing(working: Client, host: Host, confirmed: Document) -> None:
+    snapshot_store(host, saves={4: save_of(confirmed, 4, 1), 6: ""}, families=(4,))
+    page = working.get(f"{HOST}/")
+    assert "Revision 1 is loaded and first in line, IPv4." in text_of(page)
+    # A kernel that has lost all its IPv6 rules does.
+    snapshot_store(host, saves={4: save_of(confirmed, 4, 1), 6: ""})
+    assert "IPv6: nothing of dockerfw is loaded." in text_of(working.get(f"{HOST}/"))
+
+
+def test_hostile_rules_are_shown_and_nothing_more(working: Client, host: Host, confirmed: Document) -> None:
+    comment = '"<script>alert(1)</script>\udcff"'
+    wild = f"[0:0] -A FILTERS-HOST -m comment --comment {comment} -j RETURN\n[0:0] -A FILTERS -"
+    four = save_of(confirmed, 4, 1).replace("[0:0] -A FILTERS -", wild, 1)
+    snapshot_store(host, saves={4: four, 6: save_of(confirmed, 6, 1)})
+    page = working.get(f"{HOST}/")
+    assert "&lt;script&gt;alert(1)" in page.content.decode()
+    assert "<script>alert" not in page.content.decode()

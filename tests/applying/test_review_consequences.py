@@ -1,0 +1,202 @@
+"""On the review: who reaches more or less, what is not as expected, whether you would be shut out."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from dockerfw_site.environment import read_environment
+from rules.applying import review_selectors as reviews
+from rules.audit.actors import Actor
+from rules.draft.draft_selectors import draft_document
+from rules.draft.expectation_services import expectation_create
+from rules.draft.rule_services import rule_create
+from rules.models import Apply, AuditEvent, Host, Rule
+from tests.applying.test_review_views import order
+from tests.rig.confirmed import confirm
+from tests.rig.kernel_reports import snapshot_store
+from tests.rig.web_pages import HOST, has_no_inline_code, text_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.redis]
+PATH = f"{HOST}/review/"
+OFFICE = "203.0.113.0/24"
+AWAY = {"REMOTE_ADDR": "203.0.113.7", "SERVER_PORT": "8000", "HTTP_HOST": "localhost:8000"}
+EXPECTED = {"protocol": "tcp", "port": 443, "passes": True, "comment": "the shop"}
+
+
+@pytest.fixture
+def ssh(host: Host, alice: Actor, working: Client) -> Rule:
+    """A pending rule that lets the office in by SSH and nothing else; the kernel holds nothing of ours."""
+    snapshot_store(host, None)
+    values = {"scope": "host", "protocol": "tcp", "ports": ["22"], "source": OFFICE}
+    return rule_create(host=host, actor=alice, values=values)
+
+
+def test_who_reaches_less_stands_on_top(working: Client, host: Host, ssh: Rule) -> None:
+    page = working.get(PATH)
+    words = text_of(page)
+    sentence = "22/tcp of the host is reachable from 203.0.113.0/24 only, no longer from anywhere"
+    assert words.index("For those outside") < words.index(sentence) < words.index("1 rule added")
+    assert has_no_inline_code(page)
+
+
+def test_on_the_host_itself_nobody_is_shut_out(working: Client, host: Host, ssh: Rule) -> None:
+    words = text_of(working.get(PATH))
+    assert "You would still get in. You come from 127.0.0.1 ." in words
+    assert "This dashboard: yes, you are on the host itself (127.0.0.1)." in words
+    assert 'name="anyway"' not in working.get(PATH).content.decode()
+    assert working.post(PATH, order(host)).status_code == 302
+    event = AuditEvent.objects.get(verb="apply-start")
+    assert event.after is not None
+    assert "anyway" not in event.after
+
+
+def test_being_shut_out_needs_the_word(working: Client, host: Host, ssh: Rule) -> None:
+    page = working.get(PATH, **AWAY)  # type: ignore[arg-type]
+    words = text_of(page)
+    assert "This would shut you out. You come from 203.0.113.7 ." in words
+    assert (
+        "This dashboard: no, 203.0.113.7 would be refused at 8000/tcp by rule 1 of filter FILTERS." in words
+    )
+    assert "SSH: yes, 203.0.113.7 gets through to 22/tcp." in words
+    assert "Apply anyway" in words
+    for word in ("", "yes", "any way"):
+        refused = working.post(PATH, order(host, message="moving out", anyway=word), **AWAY)  # type: ignore[arg-type]
+        assert refused.status_code == 422
+        assert "Type anyway if that is what you want." in text_of(refused)
+        assert 'id="id_anyway_error"' in refused.content.decode()
+        assert 'value="moving out"' in refused.content.decode()
+    assert not Apply.objects.exists()
+    assert working.post(PATH, order(host, anyway=" Anyway "), **AWAY).status_code == 302  # type: ignore[arg-type]
+    event = AuditEvent.objects.get(verb="apply-start")
+    assert event.after is not None
+    assert event.after["anyway"] is True
+
+
+def test_a_rule_for_the_page_lets_you_in(working: Client, host: Host, alice: Actor, ssh: Rule) -> None:
+    values = {"scope": "host", "protocol": "tcp", "ports": ["8000"], "source": "203.0.113.7"}
+    rule_create(host=host, actor=alice, values=values)
+    page = working.get(PATH, **AWAY)  # type: ignore[arg-type]
+    assert "You would still get in." in text_of(page)
+    assert working.post(PATH, order(host), **AWAY).status_code == 302  # type: ignore[arg-type]
+
+
+def test_the_address_is_the_one_that_a_trusted_proxy_names(
+    working: Client, host: Host, ssh: Rule, settings: Settings
+) -> None:
+    proxied = {"HTTP_X_FORWARDED_FOR": "203.0.113.7", "HTTP_HOST": "localhost"}
+    assert "You come from 127.0.0.1" in text_of(working.get(PATH, **proxied))  # type: ignore[arg-type]
+    settings.ENVIRONMENT = read_environment({"DOCKERFW_TRUSTED_PROXIES": "127.0.0.1"})
+    words = text_of(working.get(PATH, **proxied))  # type: ignore[arg-type]
+    assert "You come from 203.0.113.7" in words
+    assert "This dashboard: no, 203.0.113.7 would be refused at 80/tcp" in words
+
+
+def test_a_dashboard_on_another_machine_is_not_shut_by_this_host(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    far = Host.objects.create(name="far", external_interfaces=["ens33"])
+    snapshot_store(far, None)
+    values = {"scope": "host", "protocol": "tcp", "ports": ["22"], "source": OFFICE}
+    rule_create(host=far, actor=alice, values=values)
+    words = text_of(working.get("/hosts/far/review/", **AWAY))  # type: ignore[arg-type]
+    assert "This dashboard: yes, it runs on another machine." in words
+    assert "SSH: yes, 203.0.113.7 gets through to 22/tcp." in words
+    assert "This would shut you out." in text_of(working.get(PATH, **AWAY))  # type: ignore[arg-type]
+
+
+def test_a_draft_that_changed_comes_before_the_word(
+    working: Client, host: Host, bob: Actor, ssh: Rule
+) -> None:
+    drawn = order(host)
+    rule_create(host=host, actor=bob, values={"scope": "both", "protocol": "udp", "ports": ["53"]})
+    assert working.post(PATH, drawn, **AWAY).status_code == 409  # type: ignore[arg-type]
+
+
+def test_what_breaks_an_expectation_needs_a_reason(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    expectation_create(host=host, actor=alice, values=EXPECTED)
+    expectation_create(host=host, actor=alice, values={"protocol": "tcp", "port": 3306, "passes": False})
+    page = working.get(PATH)
+    words = text_of(page)
+    assert "Expectations 1 fails" in words
+    refusal = "from anywhere by IPv4 it is refused by rule 1 of filter FILTERS"
+    assert f"443/tcp of the host from anywhere passes would fail: {refusal}. the shop" in words
+    assert "holds: 3306/tcp of the host from anywhere is refused" in words
+    refused = working.post(PATH, order(host, message="shop moves"))
+    assert refused.status_code == 422
+    assert "Say why it has to be applied all the same." in text_of(refused)
+    assert 'id="id_override_error"' in refused.content.decode()
+    assert 'value="shop moves"' in refused.content.decode()
+    assert not Apply.objects.exists()
+    assert working.post(PATH, order(host, override="the shop moves")).status_code == 302
+    apply = Apply.objects.get()
+    assert apply.override == "the shop moves"
+    history = text_of(working.get(f"{HOST}/history/"))
+    assert "Expectations overridden: the shop moves" in history
+    assert "Expectations overridden: the shop moves" in text_of(working.get(f"{HOST}/history/1/"))
+    assert "Expectations overridden: the shop moves" in text_of(working.get(f"{HOST}/applies/{apply.pk}/"))
+
+
+def test_what_cannot_be_told_may_be_given_a_reason_too(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    named = {"protocol": "tcp", "port": 5432, "to": "container", "container": "db", "passes": False}
+    expectation_create(host=host, actor=alice, values=named)
+    page = working.get(PATH)
+    assert "5432/tcp of container db from anywhere is refused: cannot tell, Docker is not asked" in text_of(
+        page
+    )
+    assert 'name="override"' in page.content.decode()
+    assert working.post(PATH, order(host)).status_code == 302
+    assert Apply.objects.get().override == ""
+
+
+def test_with_thousands_of_rules_the_page_asks_for_it_by_itself(
+    working: Client, host: Host, alice: Actor, ssh: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expectation_create(host=host, actor=alice, values=EXPECTED)
+    monkeypatch.setattr(reviews, "MOST_AT_ONCE", 0)
+    page = working.get(PATH, **AWAY)  # type: ignore[arg-type]
+    assert "What it means for those outside is being worked out." in text_of(page)
+    assert 'hx-get="?weigh=yes"' in page.content.decode()
+    assert 'name="override"' not in page.content.decode()
+    assert has_no_inline_code(page)
+    whole = working.get(f"{PATH}?weigh=yes", **AWAY)  # type: ignore[arg-type]
+    words = text_of(whole)
+    assert "being worked out" not in words
+    assert "This would shut you out." in words
+    assert "Apply anyway" in words
+    assert 'name="override"' in whole.content.decode()
+    # Whoever is faster than the page is told all the same.
+    early = working.post(PATH, order(host), **AWAY)  # type: ignore[arg-type]
+    assert early.status_code == 422
+    assert 'name="anyway"' in early.content.decode()
+
+
+def test_a_roll_back_is_asked_the_same(working: Client, host: Host, alice: Actor, ssh: Rule) -> None:
+    confirm(host, alice)
+    values = {"scope": "host", "protocol": "tcp", "ports": ["443", "8000"]}
+    rule_create(host=host, actor=alice, values=values)
+    expectation_create(host=host, actor=alice, values=EXPECTED)
+    confirm(host, alice)
+    host.refresh_from_db()
+    snapshot_store(host, draft_document(host), 2)
+    path = f"{HOST}/history/1/rollback/"
+    words = text_of(working.get(path, **AWAY))  # type: ignore[arg-type]
+    assert "443/tcp, 8000/tcp of the host are no longer reachable from anywhere" in words
+    assert "Roll back to revision 1 anyway" in words
+    # Revision 1 expects nothing yet.
+    assert "would fail" not in words
+    form = {"version": "2", "message": "back"}
+    assert working.post(path, form, **AWAY).status_code == 422  # type: ignore[arg-type]
+    assert working.post(path, {**form, "anyway": "anyway"}, **AWAY).status_code == 302  # type: ignore[arg-type]
+
+
+def test_without_a_report_nothing_is_claimed(signed_in: Client, host: Host, alice: Actor) -> None:
+    expectation_create(host=host, actor=alice, values=EXPECTED)
+    words = text_of(signed_in.get(PATH))
+    assert "For those outside" not in words
+    assert "get in" not in words

@@ -1,0 +1,227 @@
+"""The review: what would change, the order to apply, every way in which that is refused, and rolling back."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from rules.applying.apply_services import apply_start
+from rules.audit.actors import Actor
+from rules.draft.draft_selectors import draft_document
+from rules.draft.rule_services import rule_create
+from rules.models import Apply, Host, Revision, Rule
+from tests.rig.confirmed import confirm
+from tests.rig.kernel_reports import snapshot_store
+from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
+
+pytestmark = pytest.mark.django_db
+PATH = f"{HOST}/review/"
+
+
+@pytest.fixture
+def ssh(host: Host, alice: Actor) -> Rule:
+    """A rule that is pending."""
+    values = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"}
+    return rule_create(host=host, actor=alice, values=values)
+
+
+def order(host: Host, message: str = "open ssh", **changes: object) -> dict[str, object]:
+    """Return the form as the page draws it now, with changes."""
+    host.refresh_from_db()
+    return {
+        "version": str(host.draft_version),
+        "sequence": str(host.sequence),
+        "message": message,
+        **changes,
+    }
+
+
+def test_access(signed_in: Client, host: Host, alice: Actor) -> None:
+    confirm(host, alice)
+    assert_access(PATH, signed_in, methods="get post")
+    assert_access(f"{HOST}/history/1/rollback/", signed_in, methods="get post")
+    assert_access(f"{HOST}/discard/", signed_in, methods="post")
+    assert_access(f"{PATH}restore/4/", signed_in)
+    assert_access(f"{PATH}restore/6/?number=1", signed_in)
+    assert signed_in.get(f"{PATH}restore/4/?number=9").status_code == 404
+    assert signed_in.get(f"{HOST}/history/9/rollback/").status_code == 404
+    assert signed_in.post(f"{HOST}/history/9/rollback/", {"message": "x", "version": "1"}).status_code == 404
+
+
+@pytest.mark.redis
+def test_it_shows_the_sentence_the_lines_and_the_restore_text(working: Client, host: Host, ssh: Rule) -> None:
+    snapshot_store(host, None)
+    page = working.get(PATH)
+    words = text_of(page)
+    # ens33, which the fixture sets, is the other change.
+    assert "2 pending changes" in words
+    assert "1 rule added" in words
+    assert "added: 22/tcp from anywhere to the host" in words
+    assert "What stays untouched" in words
+    assert ":FILTERS-HOST - [0:0]" in words
+    assert "icmp6-adm-prohibited" in words
+    assert has_no_inline_code(page)
+    body = page.content.decode()
+    assert body.index('class="diff"') < body.index("What stays untouched") < body.index('name="message"')
+
+
+def test_without_a_snapshot_the_diff_still_stands(signed_in: Client, ssh: Rule) -> None:
+    words = text_of(signed_in.get(PATH))
+    assert "added: 22/tcp" in words
+    assert "What would change in the kernel cannot be shown" in words
+
+
+def test_a_huge_draft_stays_a_page_with_its_text_beside(signed_in: Client, host: Host) -> None:
+    Rule.objects.bulk_create(
+        Rule(host=host, key=f"k{number:05}", scope="host", protocol="tcp", ports=[str(number + 1)])
+        for number in range(3000)
+    )
+    Host.objects.filter(pk=host.pk).update(draft_version=2)
+    page = signed_in.get(PATH)
+    assert len(page.content) < 300_000
+    assert "and 2700 more of the same kind" in text_of(page)
+    assert f'href="{PATH}restore/4/"' in page.content.decode()
+    assert signed_in.get(f"{PATH}restore/4/").content.count(b"dockerfw:k") == 3000
+
+
+@pytest.mark.redis
+def test_apply_makes_one_revision_and_leads_to_its_page(working: Client, host: Host, ssh: Rule) -> None:
+    answer = working.post(PATH, order(host))
+    apply = Apply.objects.get()
+    assert answer["Location"] == f"{HOST}/applies/{apply.pk}/"
+    assert (apply.requested_by, apply.revision.number, apply.revision.message) == ("alice", 1, "open ssh")
+
+
+@pytest.mark.redis
+def test_a_second_click_makes_no_second_apply(working: Client, host: Host, ssh: Rule) -> None:
+    drawn = order(host)
+    first = working.post(PATH, drawn)
+    second = working.post(PATH, drawn)
+    assert first["Location"] == second["Location"]
+    assert (Apply.objects.count(), Revision.objects.count()) == (1, 1)
+
+
+@pytest.mark.redis
+def test_a_reason_is_needed(working: Client, host: Host, ssh: Rule) -> None:
+    page = working.post(PATH, order(host, message="  "))
+    assert page.status_code == 422
+    assert "Say in a few words what this change is for." in text_of(page)
+    assert not Apply.objects.exists()
+
+
+@pytest.mark.redis
+def test_a_draft_that_changed_since_is_shown_again_with_the_message(
+    working: Client, host: Host, ssh: Rule, bob: Actor
+) -> None:
+    drawn = order(host, message="open ssh for the office")
+    values = {"scope": "both", "protocol": "tcp", "ports": ["23"], "comment": "telnet"}
+    rule_create(host=host, actor=bob, values=values)
+    page = working.post(PATH, drawn)
+    assert page.status_code == 409
+    assert "The draft changed since this page was drawn. Nothing was applied." in text_of(page)
+    assert "telnet" in text_of(page)
+    assert 'value="open ssh for the office"' in page.content.decode()
+    assert not Apply.objects.exists()
+    host.refresh_from_db()
+    assert f'name="version" value="{host.draft_version}"' in page.content.decode()
+
+
+@pytest.mark.redis
+def test_a_changed_draft_is_said_although_the_message_is_missing(
+    working: Client, host: Host, ssh: Rule, bob: Actor
+) -> None:
+    drawn = order(host, message="")
+    rule_create(host=host, actor=bob, values={"scope": "both", "protocol": "udp", "ports": ["53"]})
+    page = working.post(PATH, drawn)
+    assert page.status_code == 422
+    assert "The draft changed since this page was drawn" in text_of(page)
+
+
+@pytest.mark.redis
+def test_somebody_elses_apply_has_to_end_first(working: Client, host: Host, ssh: Rule, bob: Actor) -> None:
+    host.refresh_from_db()
+    running = apply_start(host=host, actor=bob, message="bob was first", draft_version=host.draft_version)
+    page = working.post(PATH, order(host, message="mine"))
+    assert page.status_code == 409
+    assert f'href="{HOST}/applies/{running.pk}/"' in page.content.decode()
+    assert 'value="mine"' in page.content.decode()
+    assert Apply.objects.count() == 1
+
+
+def test_without_redis_nothing_is_applied_and_the_message_is_kept(
+    signed_in: Client, host: Host, ssh: Rule
+) -> None:
+    page = signed_in.post(PATH, order(host, message="try it"))
+    assert page.status_code == 503
+    assert "Redis does not answer" in text_of(page)
+    assert 'value="try it"' in page.content.decode()
+    assert not Revision.objects.exists()
+
+
+@pytest.mark.redis
+def test_an_empty_plan_is_said(working: Client, host: Host, alice: Actor, ssh: Rule) -> None:
+    revision = confirm(host, alice)
+    snapshot_store(host, draft_document(host), revision.number)
+    page = working.get(PATH)
+    assert "Nothing to do: the kernel holds revision 1, and so does the draft." in text_of(page)
+    assert "The plan is empty" in text_of(page)
+    assert 'name="message"' not in page.content.decode()
+    assert working.post(PATH, order(host))["Location"] == f"{HOST}/"
+    assert Apply.objects.count() == 1
+
+
+@pytest.mark.redis
+def test_a_drifted_kernel_can_be_given_the_same_again(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    confirm(host, alice)
+    snapshot_store(host, None)
+    page = working.get(PATH)
+    assert "The kernel differs from it, so applying loads it again." in text_of(page)
+    assert 'name="message"' in page.content.decode()
+
+
+def test_discard_brings_the_applied_draft_back(
+    signed_in: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    confirm(host, alice)
+    rule_create(host=host, actor=alice, values={"scope": "both", "protocol": "tcp", "ports": ["23"]})
+    assert signed_in.post(f"{HOST}/discard/", {"version": "1"})["Location"] == PATH
+    assert Rule.objects.count() == 2
+    answer = signed_in.post(f"{HOST}/discard/", {"version": order(host)["version"]})
+    assert answer["Location"] == f"{HOST}/rules/"
+    assert Rule.objects.count() == 1
+
+
+@pytest.mark.redis
+def test_roll_back_goes_through_the_same_review(working: Client, host: Host, alice: Actor, ssh: Rule) -> None:
+    confirm(host, alice, "ssh")
+    rule_create(host=host, actor=alice, values={"scope": "both", "protocol": "tcp", "ports": ["23"]})
+    confirm(host, alice, "telnet")
+    path = f"{HOST}/history/1/rollback/"
+    page = working.get(path)
+    assert "removed: 23/tcp from anywhere" in text_of(page)
+    assert "This makes revision 3 with the content of revision 1." in text_of(page)
+    stale = working.post(path, order(host, version="1"))
+    assert stale.status_code == 409
+    assert "Another revision was applied since this page was drawn" in text_of(stale)
+    answer = working.post(path, order(host, message="no telnet", version="2"))
+    apply = Apply.objects.get(revision__number=3)
+    assert answer["Location"] == f"{HOST}/applies/{apply.pk}/"
+    assert apply.revision.restores == 1
+
+
+def test_what_an_empty_draft_means_is_said_also_while_nobody_looks(working: Client, host: Host) -> None:
+    words = text_of(working.get(f"{HOST}/review/"))
+    assert "No rule allows anything: everything but the basics will be refused, SSH too." in words
+
+
+def test_htmx_gets_the_applys_page_in_the_answer(working: Client, host: Host) -> None:
+    values = {"version": host.draft_version, "sequence": host.sequence, "message": "m"}
+    answer = working.post(f"{HOST}/review/", values, headers={"HX-Request": "true"})
+    apply = Apply.objects.get()
+    assert (answer.status_code, answer["HX-Push-Url"]) == (200, f"{HOST}/applies/{apply.pk}/")
+    assert "Apply of revision 1" in text_of(answer)
+    again = working.post(f"{HOST}/review/", values, headers={"HX-Request": "true"})
+    assert again["HX-Redirect"] == f"{HOST}/applies/{apply.pk}/"
+    assert Apply.objects.count() == 1

@@ -1,0 +1,254 @@
+"""The exposure page: what listens and is published, who may reach it, and the ways to change that."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+
+from dockerfw.iptables.model import Family
+from dockerfw.messages.snapshots import ListeningSocket
+from rules.audit.actors import Actor
+from rules.draft.draft_selectors import draft_document
+from rules.draft.rule_services import rule_create, rule_delete
+from rules.models import Host, Rule
+from tests.rig.busy_host import CONTAINERS, SOCKETS, busy_save, busy_store
+from tests.rig.confirmed import confirm
+from tests.rig.kernel_reports import UNREAD_6, snapshot_store
+from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
+
+pytestmark = pytest.mark.django_db
+PATH = f"{HOST}/exposure/"
+SUMMARY = f"{HOST}/exposure/summary/"
+
+
+@pytest.fixture
+def ssh(host: Host, alice: Actor) -> Rule:
+    """ssh for the office, not applied yet."""
+    values = {
+        "scope": "host",
+        "protocol": "tcp",
+        "ports": ["22"],
+        "source": "192.0.2.0/24",
+        "comment": "office",
+    }
+    return rule_create(host=host, actor=alice, values=values)
+
+
+@pytest.fixture
+def shop(host: Host, alice: Actor, ssh: Rule) -> Rule:
+    """The published shop for all and ssh for the office, confirmed as revision 1."""
+    values = {"scope": "container", "protocol": "tcp", "ports": ["8080"], "comment": "the shop"}
+    rule = rule_create(host=host, actor=alice, values=values)
+    confirm(host, alice)
+    return rule
+
+
+def rows(client: Client, **asked: str) -> dict[str, str]:
+    """Return the words of each row by its port."""
+    body = client.get(PATH, asked).content.decode()
+    found = re.findall(r'<tr role="row" data-level="\w+">.*?</tr>', body, re.DOTALL)
+    texts = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in found]
+    return {text.split()[0]: text for text in texts}
+
+
+def links(client: Client, port: str) -> dict[str, str]:
+    """Return what a row offers to do, with the address of each."""
+    body = client.get(PATH).content.decode()
+    row = next(row for row in re.findall(r"<tr .*?</tr>", body, re.DOTALL) if f">{port}<" in row)
+    found = re.findall(r'<a class="button plain" href="([^"]+)"[^>]*>(\w+)</a>', row)
+    return {words: address.replace("&amp;", "&") for address, words in found}
+
+
+def test_access(signed_in: Client) -> None:
+    assert_access(PATH, signed_in)
+    assert_access(SUMMARY, signed_in)
+
+
+def test_without_a_snapshot_it_says_why(signed_in: Client) -> None:
+    assert "Who may reach what is not known. Redis does not answer" in text_of(signed_in.get(PATH))
+    assert "Not known" in text_of(signed_in.get(SUMMARY))
+
+
+@pytest.mark.redis
+def test_before_anything_is_applied_all_is_open(working: Client, host: Host, ssh: Rule) -> None:
+    busy_store(host)
+    page = working.get(PATH)
+    assert "3 ports are reachable from anywhere." in text_of(page)
+    assert has_no_inline_code(page)
+    assert "anywhere over IPv4 and IPv6 the policy of filter INPUT" in rows(working)["22/tcp"]
+    way = links(working, "22/tcp")["Restrict"]
+    assert way == f"{HOST}/rules/new/?scope=host&protocol=tcp&ports=22&comment=sshd"
+    form = working.get(way).context["form"]
+    assert [form[name].value() for name in ("scope", "protocol", "ports", "comment")] == [
+        "host",
+        "tcp",
+        "22",
+        "sshd",
+    ]
+    assert "scope=container" in links(working, "8080/tcp")["Restrict"]
+    assert "Allow" not in links(working, "22/tcp")
+
+
+@pytest.mark.redis
+def test_each_port_with_who_reaches_it_and_by_which_rule(
+    working: Client, host: Host, ssh: Rule, shop: Rule
+) -> None:
+    busy_store(host, draft_document(host), 1)
+    words = text_of(working.get(PATH))
+    assert "1 port is reachable from anywhere, 1 from some networks." in words
+    assert '"Anywhere" means: by ens33, the external interface.' in words
+    found = rows(working)
+    assert list(found) == ["8080/tcp", "22/tcp", "53/udp", "5432/tcp", "6379/tcp"]
+    assert "shop-web-1 shop/web container" in found["8080/tcp"]
+    assert (
+        "docker-proxy takes IPv6 on the host itself, and the host&#x27;s own connections."
+        in found["8080/tcp"]
+    )
+    assert "any address &rarr; 172.17.0.2:80" in found["8080/tcp"]
+    assert "anywhere over IPv4 and IPv6 by 8080/tcp from anywhere to containers" in found["8080/tcp"]
+    assert "192.0.2.0/24 over IPv4 by 22/tcp from 192.0.2.0/24 to the host" in found["22/tcp"]
+    assert "nobody over IPv6 no rule allows it" in found["22/tcp"]
+    assert "nobody over IPv4 no rule allows it" in found["5432/tcp"]
+    assert "bound to 127.0.0.1: the host itself only" in found["6379/tcp"]
+    assert "127.0.0.53 on lo" in found["53/udp"]
+
+
+@pytest.mark.redis
+def test_restrict_edits_the_rule_and_allow_begins_one(
+    working: Client, host: Host, ssh: Rule, shop: Rule
+) -> None:
+    busy_store(host, draft_document(host), 1)
+    assert links(working, "8080/tcp")["Restrict"] == f"{HOST}/rules/{shop.key}/edit/"
+    assert set(links(working, "22/tcp")) == {"Restrict", "Allow", "Trace"}
+    database = links(working, "5432/tcp")
+    assert set(database) == {"Allow", "Trace"}
+    assert database["Allow"] == f"{HOST}/rules/new/?scope=container&protocol=tcp&ports=5432&comment=shop-db-1"
+    form = working.get(database["Allow"]).context["form"]
+    assert (form["scope"].value(), form["ports"].value()) == ("container", "5432")
+    assert working.get(database["Trace"]).context["form"]["port"].value() == "5432"
+    # What only the host itself reaches no rule could open.
+    assert set(links(working, "6379/tcp")) == {"Trace"}
+
+
+@pytest.mark.redis
+def test_a_rule_that_the_draft_dropped_is_not_offered_again(
+    working: Client, host: Host, alice: Actor, ssh: Rule, shop: Rule
+) -> None:
+    busy_store(host, draft_document(host), 1)
+    rule_delete(host=host, actor=alice, key=shop.key, version=shop.version)
+    assert "Restrict" not in links(working, "8080/tcp")
+    assert f"rule {shop.key}" in rows(working)["8080/tcp"]
+
+
+@pytest.mark.redis
+def test_search_and_filter(working: Client, host: Host, ssh: Rule, shop: Rule) -> None:
+    busy_store(host, draft_document(host), 1)
+    assert set(rows(working, q="shop")) == {"8080/tcp", "5432/tcp"}
+    assert set(rows(working, q="192.0.2.0 ssh")) == {"22/tcp"}
+    assert set(rows(working, who="nobody")) == {"53/udp", "5432/tcp", "6379/tcp"}
+    assert set(rows(working, who="anywhere", q="80")) == {"8080/tcp"}
+    assert len(rows(working, who="elsewhere")) == 5
+    assert set(rows(working, q=shop.key)) == {"8080/tcp"}
+    assert f'href="{PATH}?q={shop.key}"' in working.get(f"{HOST}/rules/{shop.key}/edit/").content.decode()
+    assert 'No port matches "nothing at all".' in text_of(working.get(PATH, {"q": "nothing at all"}))
+    piece = working.get(PATH, {"q": "shop"}, headers={"HX-Request": "true"})
+    assert piece.content.decode().lstrip().startswith('<div id="exposure-table">')
+
+
+@pytest.mark.redis
+def test_nothing_listens(working: Client, host: Host) -> None:
+    busy_store(host, sockets=(), published=(), containers=())
+    words = text_of(working.get(PATH))
+    assert "Nothing listens and nothing is published." in words
+    assert "Nothing listens on the host and Docker publishes nothing." in words
+
+
+@pytest.mark.redis
+def test_without_docker_containers_are_their_addresses(
+    working: Client, host: Host, ssh: Rule, shop: Rule
+) -> None:
+    busy_store(host, draft_document(host), 1, containers=None)
+    assert "container at 172.17.0.2:80" in rows(working)["8080/tcp"]
+    assert "the root worker was not given Docker's socket" in text_of(working.get(PATH))
+
+
+@pytest.mark.redis
+def test_a_container_on_the_hosts_network(working: Client, host: Host, ssh: Rule, shop: Rule) -> None:
+    socket = ListeningSocket(4, "tcp", "", 9100, process="node_exporter", container="cccccccccccc")
+    busy_store(host, draft_document(host), 1, sockets=(*SOCKETS, socket))
+    assert "cccccccccccc node_exporter container on the host&#x27;s network" in rows(working)["9100/tcp"]
+
+
+@pytest.mark.redis
+def test_without_chosen_interfaces_it_asks_for_the_default_routes(working: Client, host: Host) -> None:
+    host.external_interfaces = []
+    host.save()
+    busy_store(host)
+    words = text_of(working.get(PATH))
+    assert "No external interface is chosen yet; this is about ens33, where the default route leads." in words
+    assert "3 ports are reachable from anywhere." in words
+
+
+@pytest.mark.redis
+def test_many_ports_come_in_pages(working: Client, host: Host) -> None:
+    many = tuple(ListeningSocket(4, "tcp", "", 20_000 + number, process="many") for number in range(250))
+    busy_store(host, sockets=many)
+    assert len(rows(working)) == 100
+    assert list(rows(working, page="3"))[-1] == "20249/tcp"
+    words = text_of(working.get(PATH, {"q": "many", "page": "2"}))
+    assert "101 to 200 of 250" in words
+    assert "252 ports are reachable from anywhere." in words
+
+
+@pytest.mark.redis
+def test_where_docker_filters_with_nftables_nobody_can_tell(working: Client, host: Host, ssh: Rule) -> None:
+    busy_store(host, docker_state="nftables", published=())
+    assert "cannot tell over IPv4 and IPv6 Docker keeps its rules in nftables" in rows(working)["8080/tcp"]
+    assert "anywhere" in rows(working)["22/tcp"]
+    page = working.get(f"{HOST}/trace/", {"source": "203.0.113.5", "port": "8080"})
+    assert "what becomes of packets for containers may differ" in text_of(page)
+
+
+@pytest.mark.redis
+def test_rules_with_nothing_behind_and_an_old_look(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    rule_create(
+        host=host,
+        actor=alice,
+        values={"scope": "host", "protocol": "udp", "ports": ["51820"], "comment": "vpn"},
+    )
+    confirm(host, alice)
+    busy_store(host, draft_document(host), 1, age=400)
+    words = text_of(working.get(PATH))
+    assert "Allowed, with nothing behind" in words
+    assert "51820/udp from anywhere to the host (vpn)." in words
+    assert "nobody has looked since" in words
+
+
+@pytest.mark.redis
+def test_a_family_that_could_not_be_read(working: Client, host: Host, ssh: Rule, shop: Rule) -> None:
+    saves: dict[Family, str] = {4: busy_save(draft_document(host), 4, 1), 6: ""}
+    around = {"sockets": SOCKETS, "containers": CONTAINERS}
+    snapshot_store(host, saves=saves, around={**around, "errors": UNREAD_6})
+    assert "cannot tell over IPv6 the rules of IPv6 could not be read" in rows(working)["22/tcp"]
+    assert "of 2 nobody can tell" in text_of(working.get(PATH))
+
+
+@pytest.mark.redis
+def test_the_dashboard_says_it_in_one_sentence(working: Client, host: Host, ssh: Rule, shop: Rule) -> None:
+    busy_store(host, draft_document(host), 1)
+    page = working.get(f"{HOST}/")
+    assert f'hx-get="{SUMMARY}"' in page.content.decode()
+    summary = working.get(SUMMARY)
+    assert "1 port is reachable from anywhere, 1 from some networks. See it" in text_of(summary)
+    assert f'href="{PATH}?who=anywhere"' in summary.content.decode()
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("query", ["q=%00", "who=%F0", "q=" + "x" * 5000])
+def test_odd_addresses_show_the_page(working: Client, host: Host, query: str) -> None:
+    busy_store(host)
+    assert working.get(f"{PATH}?{query}").status_code == 200

@@ -1,0 +1,117 @@
+"""Keeping what was changed in our chains: what was loaded comes back as it was, and the change with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+
+from dockerfw.chains.adoption import adopt_live
+from dockerfw.chains.plan import plan_changes
+from dockerfw.chains.render import render_restore
+from dockerfw.document.document import digest, parse_document
+from dockerfw.document.values import Document
+from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.parse import parse_save
+from dockerfw.iptables.replay import parse_restore
+from tests.chains.test_drift import CLEAN, DOCUMENT, after
+from tests.rig.documents import documents
+
+FAMILIES: tuple[Family, Family] = (4, 6)
+
+
+def loaded(document: Document) -> dict[Family, Ruleset]:
+    return {
+        family: parse_restore(CLEAN + render_restore(document, family, revision=1), family=family)
+        for family in FAMILIES
+    }
+
+
+def changed(*lines: str) -> dict[Family, Ruleset]:
+    """A host on which the document was loaded, and these commands came after that, for IPv4."""
+    return {4: after(*lines), 6: after(family=6)}
+
+
+def test_what_was_loaded_comes_back() -> None:
+    full = parse_document(
+        {
+            "format": "dockerfw/1",
+            "settings": {"external_interfaces": ["ens33"], "refuse": "drop", "heal_anchors": True},
+            "rules": [
+                {"scope": "both", "protocol": "tcp", "ports": ["22", "8000-8010"], "comment": "ssh"},
+                {"scope": "container", "source": "2001:db8::/64", "comment": "them"},
+                {"scope": "container", "protocol": "udp", "ports": ["53"], "comment": "names"},
+                {"scope": "host", "source": "192.0.2.7/32", "comment": "asleep", "enabled": False},
+                {
+                    "scope": "host",
+                    "source": "0.0.0.0/0",
+                    "protocol": "udp",
+                    "ports": ["67"],
+                    "comment": "4 only",
+                },
+            ],
+            "expectations": [{"source": "any", "protocol": "tcp", "port": 22, "to": "host", "passes": True}],
+        }
+    )
+    found = adopt_live(loaded(full), full)
+    assert found is not None
+    assert found.document == full
+    assert digest(found.document) == digest(full)
+    assert found.skipped == ()
+
+
+def test_a_rule_that_somebody_added_becomes_one() -> None:
+    live = changed("-I FILTERS-HOST 3 -s 203.0.113.9/32 -p tcp -m tcp --dport 25 -j RETURN")
+    found = adopt_live(live, DOCUMENT)
+    assert found is not None
+    (new,) = [rule for rule in found.document.rules if rule.id not in {rule.id for rule in DOCUMENT.rules}]
+    assert (new.scope, new.source, new.protocol, new.ports) == ("host", "203.0.113.9/32", "tcp", ("25",))
+    kept = tuple(rule for rule in found.document.rules if rule.id != new.id)
+    assert replace(found.document, rules=kept) == DOCUMENT
+
+
+def test_what_no_rule_can_say_is_listed() -> None:
+    live = changed("-I FILTERS-HOST 1 -m u32 --u32 0x0=0x1 -j DROP")
+    found = adopt_live(live, DOCUMENT)
+    assert found is not None
+    assert ["u32" in line.text for line in found.skipped] == [True]
+    assert found.document == DOCUMENT
+
+
+def test_foreign_rules_are_nobodys_draft() -> None:
+    live = changed("-A INPUT -p tcp -m tcp --dport 25 -j ACCEPT", "-I DOCKER-USER 1 -j DROP")
+    found = adopt_live(live, DOCUMENT)
+    assert found is not None
+    assert (found.document, found.skipped) == (DOCUMENT, ())
+
+
+def test_where_nothing_is_loaded_there_is_nothing_to_keep() -> None:
+    assert adopt_live({4: parse_save(CLEAN), 6: parse_save("")}, DOCUMENT) is None
+    found = adopt_live({4: after("-F DOCKER-USER"), 6: parse_save(CLEAN)}, DOCUMENT)
+    assert found is not None
+    # No anchor tells of external interfaces any more: they are the draft's.
+    assert found.document == DOCUMENT
+    assert "IPv6: holds nothing of dockerfw" in " ".join(map(str, found.notes))
+
+
+def test_families_that_differ_are_named() -> None:
+    edit = "-R FILTERS-HOST 4 -p tcp -m tcp --dport 23 -m comment --comment dockerfw:sshd -j RETURN"
+    found = adopt_live(changed(edit), DOCUMENT)
+    assert found is not None
+    assert next(rule.ports for rule in found.document.rules if rule.id == "sshd") == ("22", "23")
+    (note,) = found.notes
+    assert "sshd: IPv4 and IPv6 hold different lines of this rule" in str(note)
+    both = {4: after(edit), 6: after(edit.replace("HOST 4", "HOST 5"), family=6)}
+    found = adopt_live(both, DOCUMENT)  # type: ignore[arg-type]
+    assert found is not None
+    assert next(rule.ports for rule in found.document.rules if rule.id == "sshd") == ("23",)
+    assert found.notes == ()
+
+
+@settings(max_examples=60)
+@given(documents())
+def test_every_document_means_the_same_after_it(document: Document) -> None:
+    found = adopt_live(loaded(document), document)
+    assert found is not None
+    plan = plan_changes(found.document, loaded(document))
+    assert all(family.empty for family in plan.families.values()), plan

@@ -1,0 +1,29 @@
+"""The boot files: our chains alone, and a script that a POSIX shell takes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from dockerfw.chains.boot import Backend, render_boot_rules, render_boot_script
+from tests.rig.documents import document
+
+
+def test_the_rules_are_our_chains_alone() -> None:
+    text = render_boot_rules(document({"scope": "both", "protocol": "tcp", "ports": ["22"]}), 4, 3)
+    lines = text.splitlines()
+    assert all(line.startswith(("*filter", ":FILTERS", "-A FILTERS", "COMMIT")) for line in lines)
+    assert '"dockerfw r3 ' in text
+
+
+@pytest.mark.parametrize("backend", ["nft", "legacy"])
+@pytest.mark.parametrize("interfaces", [(), ("ens33",), ("ens33", "ppp+")])
+def test_the_script_is_one_that_sh_takes(backend: Backend, interfaces: tuple[str, ...]) -> None:
+    text = render_boot_script(backend, interfaces, "/var/lib/it's here/boot")
+    shell = shutil.which("sh")
+    assert shell is not None
+    done = subprocess.run([shell, "-n"], input=text, text=True, capture_output=True, timeout=10, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"ip6tables-{backend}" in text

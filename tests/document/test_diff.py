@@ -1,0 +1,63 @@
+"""Differences, coverage and descriptions in words for people."""
+
+from __future__ import annotations
+
+import pytest
+
+from dockerfw.document.coverage import covered_by
+from dockerfw.document.diff import diff_documents
+from dockerfw.document.words import cidr_echo, describe_rule
+from tests.rig.documents import document
+
+SSH = {"id": "sshd", "scope": "host", "protocol": "tcp", "ports": ["22"]}
+DB = {"id": "pgsql", "scope": "both", "protocol": "tcp", "ports": ["5432"]}
+OFFICE = {"id": "office", "scope": "both", "source": "192.0.2.0/24"}
+
+
+def test_the_sentence_counts_and_says_who_reaches_what() -> None:
+    found = diff_documents(document(SSH), document(DB, OFFICE))
+    assert found.count == 3
+    assert found.sentence == (
+        "2 rules added, 1 removed; everything becomes reachable from 192.0.2.0/24; "
+        "5432/tcp becomes reachable from anywhere; 22/tcp is no longer reachable from anywhere on the host"
+    )
+    assert diff_documents(document(SSH), document(SSH)).sentence == "nothing changes"
+
+
+def test_a_rule_that_says_nothing_new_opens_nothing() -> None:
+    inside = {"id": "inside", "scope": "host", "source": "192.0.2.7", "protocol": "udp", "ports": ["53"]}
+    assert diff_documents(document(OFFICE), document(OFFICE, inside)).sentence == "1 rule added"
+    assert covered_by(document(OFFICE, inside)) == (("inside", "office"),)
+    assert covered_by(document(OFFICE, {**inside, "source": "any"})) == ()
+
+
+def test_of_two_equal_rules_the_later_is_covered() -> None:
+    assert len(covered_by(document(SSH, {**SSH, "id": "other"}))) == 1
+
+
+def test_ranges_cover_ports() -> None:
+    wide = {"id": "wide", "scope": "both", "protocol": "tcp", "ports": ["20-30", "31-9000"]}
+    assert covered_by(document(wide, SSH)) == (("sshd", "wide"),)
+    many = [{"scope": "host", "protocol": "tcp", "ports": [f"{port}-{port + 3}"]} for port in range(1, 2000)]
+    assert covered_by(document(*many)) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("10.9.9.0/24", "256 addresses, 10.9.9.0 to 10.9.9.255"),
+        ("192.0.2.7", "1 address, 192.0.2.7"),
+        ("2001:db8::/64", "2^64 addresses, 2001:db8:: to 2001:db8::ffff:ffff:ffff:ffff"),
+        ("10.9.9.9/24", "256 addresses, 10.9.9.0 to 10.9.9.255 (10.9.9.0/24)"),
+    ],
+)
+def test_an_echo_says_what_a_source_covers(source: str, words: str) -> None:
+    assert cidr_echo(source) == words
+
+
+def test_a_rule_in_one_line() -> None:
+    assert [describe_rule(rule) for rule in document(SSH, DB, OFFICE).rules] == [
+        "everything from 192.0.2.0/24 to the host and containers",
+        "22/tcp from anywhere to the host",
+        "5432/tcp from anywhere to the host and containers",
+    ]

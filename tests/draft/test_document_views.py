@@ -1,0 +1,126 @@
+"""Export and import: looked at before it replaces the draft, with every error and every line left out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from rules.audit.actors import Actor
+from rules.draft.rule_services import rule_create
+from rules.models import Host, Rule
+from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
+
+pytestmark = pytest.mark.django_db
+IMPORT = f"{HOST}/import/"
+DOCUMENT: dict[str, Any] = {
+    "format": "dockerfw/1",
+    "settings": {"external_interfaces": ["ens33"]},
+    "rules": [{"scope": "both", "protocol": "tcp", "ports": ["22", "8000-8010"], "comment": "ssh <b>"}],
+}
+SAVE = """*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:FILTERS - [0:0]
+-A INPUT -j FILTERS
+-A FILTERS -p tcp -m tcp --dport 22 -j ACCEPT
+-A FILTERS -m recent --name x --set -j ACCEPT
+-A FILTERS -j REJECT
+COMMIT
+"""
+
+
+def sent(host: Host, text: str, **more: object) -> dict[str, object]:
+    """Return the form with a text."""
+    host.refresh_from_db()
+    return {"version": str(host.draft_version), "text": text, **more}
+
+
+def test_access(signed_in: Client) -> None:
+    assert_access(IMPORT, signed_in, methods="get post")
+    assert_access(f"{HOST}/export/", signed_in)
+
+
+def test_export_is_the_draft(signed_in: Client, host: Host, alice: Actor) -> None:
+    rule_create(host=host, actor=alice, values={"scope": "host", "protocol": "tcp", "ports": ["22"]})
+    answer = signed_in.get(f"{HOST}/export/")
+    assert answer["Content-Disposition"] == 'attachment; filename="local-draft.json"'
+    assert answer.json()["settings"]["external_interfaces"] == ["ens33"]
+    assert answer.json()["rules"][0]["ports"] == ["22"]
+
+
+def test_an_import_is_looked_at_before_it_replaces_the_draft(signed_in: Client, host: Host) -> None:
+    page = signed_in.post(IMPORT, sent(host, json.dumps(DOCUMENT)))
+    assert "What would become the draft 1 rule added" in text_of(page)
+    assert has_no_inline_code(page)
+    assert not Rule.objects.exists()
+    answer = signed_in.post(IMPORT, sent(host, page.context["preview"].document, confirmed="yes"))
+    assert answer["Location"] == f"{HOST}/rules/"
+    assert Rule.objects.get().comment == "ssh <b>"
+
+
+def test_a_draft_that_changed_meanwhile_is_looked_at_again(signed_in: Client, host: Host, bob: Actor) -> None:
+    form = sent(host, json.dumps(DOCUMENT), confirmed="yes")
+    rule_create(host=host, actor=bob, values={"scope": "host", "protocol": "tcp", "ports": ["25"]})
+    page = signed_in.post(IMPORT, form)
+    assert page.status_code == 409
+    assert "removed: 25/tcp" in text_of(page)
+    assert Rule.objects.get().ports == ["25"]
+
+
+def test_every_error_is_told_with_its_path_and_the_text_stays(signed_in: Client, host: Host) -> None:
+    bad = {**DOCUMENT, "rules": [{"scope": "both", "protocol": "tcp", "ports": [70000], "color": "red"}]}
+    page = signed_in.post(IMPORT, sent(host, json.dumps(bad)))
+    assert page.status_code == 422
+    assert "rules[0].ports[0] : 70000 is not a port (1 to 65535)" in text_of(page)
+    assert "rules[0].color" in text_of(page)
+    assert "70000]" in page.content.decode()
+
+
+def test_a_save_is_imported_and_what_cannot_be_is_listed(signed_in: Client, host: Host) -> None:
+    words = text_of(signed_in.post(IMPORT, sent(host, SAVE)))
+    assert "added: 22/tcp" in words
+    assert "-m recent --name x --set" in words
+
+
+def test_what_is_no_save_is_told_with_line_and_caret(signed_in: Client, host: Host) -> None:
+    page = signed_in.post(IMPORT, sent(host, "*filter\nnonsense here\nCOMMIT\n"))
+    assert page.status_code == 422
+    assert "line 2, column 1" in text_of(page)
+    assert "^" in text_of(page)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"text": ""}, "Paste a text or choose a file."),
+        ({"text": "{}", "file": SimpleUploadedFile("a.json", b"{}")}, "Send one of them."),
+        (
+            {"text": "", "file": SimpleUploadedFile("a.bin", b"\xff\xfe\x00")},
+            "This is not UTF-8 text: byte 1",
+        ),
+        (
+            {"text": "", "file": SimpleUploadedFile("a.json", b" " * (4 * 1024 * 1024 + 1))},
+            "larger than 4 MiB",
+        ),
+        ({"text": "[" * 5000}, "Nothing was imported."),
+    ],
+)
+def test_odd_files_are_refused_in_words(
+    signed_in: Client, host: Host, fields: dict[str, object], said: str
+) -> None:
+    host.refresh_from_db()
+    page = signed_in.post(IMPORT, {"version": str(host.draft_version), **fields})
+    assert page.status_code == 422
+    assert said in text_of(page)
+
+
+def test_a_file_is_taken_as_well(signed_in: Client, host: Host) -> None:
+    file = SimpleUploadedFile("rules.json", json.dumps(DOCUMENT).encode())
+    host.refresh_from_db()
+    page = signed_in.post(IMPORT, {"version": str(host.draft_version), "text": "", "file": file})
+    assert "added: 22, 8000-8010/tcp" in text_of(page)

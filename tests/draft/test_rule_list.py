@@ -1,0 +1,144 @@
+"""The table of rules: marks with undo, inline edits, search, others' rules, what another rule covers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from django.test import Client
+
+from rules.audit.actors import Actor
+from rules.draft.draft_selectors import draft_document
+from rules.draft.rule_services import rule_create, rule_delete, rule_set_enabled, rule_update
+from rules.models import Host, Rule
+from tests.rig.confirmed import confirm
+from tests.rig.kernel_reports import snapshot_store
+from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
+
+pytestmark = pytest.mark.django_db
+RULES = f"{HOST}/rules/"
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def ssh(host: Host, alice: Actor) -> Rule:
+    """A rule of the draft."""
+    return add(host, alice, {"ports": ["22"], "comment": "ssh of the admins"})
+
+
+def add(host: Host, actor: Actor, values: Mapping[str, object]) -> Rule:
+    """Add a rule to the draft."""
+    return rule_create(host=host, actor=actor, values={"scope": "host", "protocol": "tcp", **values})
+
+
+def test_access(signed_in: Client, ssh: Rule) -> None:
+    assert_access(RULES, signed_in)
+    for verb in ("toggle", "delete", "restore"):
+        assert_access(f"{RULES}{ssh.key}/{verb}/", signed_in, methods="post")
+        assert signed_in.get(f"{RULES}{ssh.key}/{verb}/").status_code == 405
+
+
+def test_an_empty_draft_says_what_to_do(signed_in: Client) -> None:
+    page = signed_in.get(RULES)
+    assert "No rule yet" in text_of(page)
+    assert "Everything else anyone host and containers is rejected with an answer" in text_of(page)
+    assert has_no_inline_code(page)
+
+
+def test_rows_are_marked_and_can_be_undone(signed_in: Client, host: Host, alice: Actor, ssh: Rule) -> None:
+    gone = add(host, alice, {"ports": ["80"]})
+    confirm(host, alice)
+    rule_update(host=host, actor=alice, key=ssh.key, version=1, values={"ports": ["2222"]})
+    rule_delete(host=host, actor=alice, key=gone.key, version=1)
+    new = add(host, alice, {"ports": ["443"]})
+    words = text_of(signed_in.get(RULES))
+    assert "2222 /tcp changed Undo Before: port 22." in words
+    assert "to be removed 80 /tcp" in words
+    assert "443 /tcp new" in words
+    for key in (ssh.key, gone.key, new.key):
+        answer = signed_in.post(f"{RULES}{key}/restore/")
+        assert answer["Location"] == f"{RULES}#rule-{key}"
+    assert "pending change" not in text_of(signed_in.get(RULES))
+
+
+def test_toggle_moves_only_its_row_and_the_numbers(signed_in: Client, ssh: Rule) -> None:
+    path = f"{RULES}{ssh.key}/toggle/"
+    piece = signed_in.post(path, {"version": "1", "enabled": "no"}, headers=HTMX).content.decode()
+    assert piece.startswith("<tr")
+    assert 'aria-checked="false"' in piece
+    assert 'id="pending-banner"' in piece
+    assert piece.count('hx-swap-oob="true"') == 3
+    assert not Rule.objects.get().enabled
+
+
+def test_toggle_works_without_scripts_and_comes_back(signed_in: Client, ssh: Rule) -> None:
+    back = f"{RULES}?q=ssh"
+    answer = signed_in.post(f"{RULES}{ssh.key}/toggle/", {"version": "1", "enabled": "no", "back": back})
+    assert answer["Location"] == f"{back}#rule-{ssh.key}"
+    elsewhere = {"version": "2", "enabled": "yes", "back": "https://evil.example/"}
+    assert signed_in.post(f"{RULES}{ssh.key}/toggle/", elsewhere)["Location"] == f"{RULES}#rule-{ssh.key}"
+
+
+@pytest.mark.parametrize("version", ["0", "", "-1", "9" * 40, "one"])
+def test_a_toggle_of_an_old_row_changes_nothing_and_says_so(
+    signed_in: Client, host: Host, ssh: Rule, bob: Actor, version: str
+) -> None:
+    rule_set_enabled(host=host, actor=bob, key=ssh.key, version=1, enabled=False)
+    data = {"version": version, "enabled": "yes"}
+    piece = signed_in.post(f"{RULES}{ssh.key}/toggle/", data, headers=HTMX).content.decode()
+    assert "Somebody changed this rule meanwhile" in piece
+    assert 'aria-checked="false"' in piece
+    assert not Rule.objects.get().enabled
+
+
+def test_delete_of_an_applied_rule_leaves_a_row_with_undo(
+    signed_in: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    confirm(host, alice)
+    piece = signed_in.post(f"{RULES}{ssh.key}/delete/", {"version": "1"}, headers=HTMX).content.decode()
+    assert "to be removed" in piece
+    assert f'id="undo-{ssh.key}" aria-label="Undo: ' in piece
+
+
+def test_delete_of_a_new_rule_takes_its_row_away(signed_in: Client, ssh: Rule) -> None:
+    piece = signed_in.post(f"{RULES}{ssh.key}/delete/", {"version": "1"}, headers=HTMX).content.decode()
+    assert "<tr" not in piece
+    assert "Removed from the draft" in piece
+    assert signed_in.post(f"{RULES}{ssh.key}/delete/", {"version": "1"}, headers=HTMX).status_code == 200
+
+
+def test_search_finds_by_port_and_comment(signed_in: Client, host: Host, alice: Actor, ssh: Rule) -> None:
+    add(host, alice, {"ports": ["8443"], "comment": "<b>shop & more</b>"})
+    page = signed_in.get(RULES, {"q": "shop"})
+    assert "8443" in text_of(page)
+    assert "ssh of the admins" not in text_of(page)
+    assert b"&lt;b&gt;shop &amp; more&lt;/b&gt;" in page.content
+    assert 'No rule matches "nothing like it"' in text_of(signed_in.get(RULES, {"q": "nothing like it"}))
+
+
+def test_a_rule_that_another_covers_is_said(signed_in: Client, host: Host, alice: Actor, ssh: Rule) -> None:
+    add(host, alice, {"ports": ["22"], "source": "10.0.0.0/8"})
+    assert "Already allowed by 22/tcp from anywhere to the host" in text_of(signed_in.get(RULES))
+
+
+def test_long_tables_are_paged(signed_in: Client, host: Host, alice: Actor) -> None:
+    Rule.objects.bulk_create(
+        Rule(host=host, key=f"k{number:05}", scope="host", protocol="tcp", ports=[str(number + 1)])
+        for number in range(250)
+    )
+    first = signed_in.get(RULES)
+    assert "1 to 100 of 250" in text_of(first)
+    assert "Everything else" not in text_of(first)
+    assert "101 to 200 of 250" in text_of(signed_in.get(RULES, {"page": "2"}))
+    assert "201 to 250 of 250" in text_of(signed_in.get(RULES, {"page": "99999"}))
+    assert signed_in.get(RULES, {"page": "x"}).status_code == 200
+
+
+@pytest.mark.redis
+def test_hits_and_others_rules_come_from_the_kernel(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    snapshot_store(host, draft_document(host), 1, packets=1234)
+    assert "ssh of the admins 2 468" in text_of(working.get(RULES))
+    assert "DOCKER-USER" not in text_of(working.get(RULES))
+    assert "filter DOCKER-USER Docker" in text_of(working.get(RULES, {"others": "yes"}))

@@ -1,0 +1,86 @@
+"""The settings: interfaces offered from the host, what was typed kept, two admins told."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from rules.audit.actors import Actor
+from rules.draft.draft_selectors import settings_mark
+from rules.draft.draft_services import settings_update
+from rules.models import Host
+from tests.rig.kernel_reports import snapshot_store
+from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
+
+pytestmark = pytest.mark.django_db
+PATH = f"{HOST}/settings/"
+FORM = {
+    "external_interfaces": ["ens33"],
+    "external_other": "",
+    "trusted_interfaces": "lo",
+    "refuse": "reject",
+    "icmp": "accept",
+}
+
+
+def form(host: Host, **changes: object) -> dict[str, object]:
+    """Return the form as it stands for the host's draft, with changes."""
+    host.refresh_from_db()
+    return {"mark": settings_mark(host), **FORM, **changes}
+
+
+def test_access(signed_in: Client) -> None:
+    assert_access(PATH, signed_in, methods="get post")
+
+
+def test_without_a_report_the_names_can_be_typed(signed_in: Client, host: Host) -> None:
+    page = signed_in.get(PATH)
+    assert 'name="external_other" value="ens33"' in page.content.decode()
+    assert "has not reported its interfaces yet" in text_of(page)
+    assert has_no_inline_code(page)
+    signed_in.post(PATH, form(host, external_interfaces=[], external_other="eth0, ppp+"))
+    host.refresh_from_db()
+    assert host.external_interfaces == ["eth0", "ppp+"]
+
+
+@pytest.mark.redis
+def test_interfaces_of_the_default_routes_are_offered_first(working: Client, host: Host) -> None:
+    snapshot_store(host, None)
+    words = text_of(working.get(PATH))
+    assert "ens33 default route 192.0.2.1/24" in words
+    assert "127.0.0.1/8" not in words
+
+
+def test_anchors_are_put_back_only_when_asked_for(signed_in: Client, host: Host) -> None:
+    assert "Put the anchors back by itself" in text_of(signed_in.get(PATH))
+    signed_in.post(PATH, form(host, heal_anchors="on"))
+    host.refresh_from_db()
+    assert host.heal_anchors
+    assert 'name="heal_anchors" id="id_heal_anchors" checked' in signed_in.get(PATH).content.decode()
+    signed_in.post(PATH, form(host))
+    host.refresh_from_db()
+    assert not host.heal_anchors
+
+
+def test_errors_keep_what_was_typed(signed_in: Client, host: Host) -> None:
+    page = signed_in.post(PATH, form(host, trusted_interfaces="lo, no/such", refuse="drop"))
+    assert page.status_code == 422
+    assert 'value="lo, no/such"' in page.content.decode()
+    assert 'id="id_trusted_interfaces_error"' in page.content.decode()
+    host.refresh_from_db()
+    assert host.refuse == "reject"
+
+
+def test_two_admins_are_told_and_lose_nothing(signed_in: Client, host: Host, bob: Actor) -> None:
+    mine = form(host, refuse="drop", external_other="eth7")
+    settings_update(host=host, actor=bob, mark=settings_mark(host), values={"icmp": "refuse"})
+    page = signed_in.post(PATH, mine)
+    assert page.status_code == 409
+    assert "Somebody changed the draft while you edited the settings" in text_of(page)
+    assert 'value="eth7"' in page.content.decode()
+    host.refresh_from_db()
+    assert host.refuse == "reject"
+    assert f'name="mark" value="{settings_mark(host)}"' in page.content.decode()
+    signed_in.post(PATH, {**mine, "mark": settings_mark(host)})
+    host.refresh_from_db()
+    assert (host.refuse, host.external_interfaces) == ("drop", ["ens33", "eth7"])

@@ -1,0 +1,254 @@
+"""The messages: what is written comes back, and what is not exactly right is refused at its field."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockerfw.messages.fields import MAX_MESSAGE_BYTES
+from dockerfw.messages.orders import (
+    Answer,
+    CommandError,
+    Failure,
+    Interface,
+    Loaded,
+    Order,
+    OrderError,
+    Outcome,
+    PublishedPort,
+    Snapshot,
+    Step,
+    WayBack,
+    Window,
+    dump_json,
+    load_json,
+    saves_digest,
+    why_expired,
+)
+from dockerfw.messages.session_groups import SessionGroup, SessionGroups
+from dockerfw.messages.snapshots import Container, Kept, ListeningSocket, SetMembers
+from dockerfw.messages.surroundings import ContainerPort
+from dockerfw.reach.inbound import Inbound
+
+APPLY = "0b8d6a1e-9c2f-4d53-8a77-0123456789ab"
+DIGEST = "ab" * 32
+TIME = "2026-01-31T12:00:00.123456Z"
+
+ORDER = Order(APPLY, 7, "local", 3, {"format": "dockerfw/1"}, DIGEST, 60, TIME, end_sessions=True)
+OUTCOME = Outcome(
+    APPLY,
+    "local",
+    2,
+    "failed",
+    TIME,
+    (Step("lock", "done", TIME, 0.001, ""), Step("load-ipv4", "failed", TIME, 1.5, "x")),
+    Failure("load-ipv4", "did not load", ("iptables-nft-restore", "-n"), 1, "line 3 failed", 3, "-A X"),
+    Loaded(3, DIGEST),
+)
+AWAITING = Outcome(APPLY, "local", 100, "awaiting", TIME, (), None, Loaded(3, DIGEST), Window(TIME, 59.5, 60))
+ROLLED_BACK = Outcome(
+    APPLY, "local", 101, "rolled_back", TIME, (), None, None, None, WayBack("silence", "Nobody answered.")
+)
+KEEP = Answer(APPLY, 8, "local", "keep", None, TIME)
+EXTEND = Answer(APPLY, 8, "local", "extend", 120, TIME)
+PORT = ContainerPort("tcp", 5432, 5433, "127.0.0.1")
+SAVES: Any = {4: "*filter\nCOMMIT\n", 6: "\udcff"}
+SNAPSHOT = Snapshot(
+    "local",
+    TIME,
+    "nft",
+    "iptables",
+    SAVES,
+    (Interface("ens33", ("192.0.2.1/24",), True),),
+    {4: ("ens33",), 6: ()},
+    (PublishedPort(4, "tcp", "", 8080, "172.17.0.2", 80),),
+    {"iptables": "iptables v1.8.9 (nf_tables)", "kernel": "6.1"},
+    (CommandError(("ip", "address"), None, "gone"),),
+    saves_digest(SAVES),
+    SessionGroups(
+        (
+            SessionGroup(Inbound("container", 4, "tcp", "192.0.2.2", 8080, 80, ("ens33",)), 2),
+            SessionGroup(Inbound("host", 6, "ipv6-icmp", "2001:db8::2", None, None, ("ens33", "wg0")), 1),
+        ),
+        whole=False,
+    ),
+    (
+        ListeningSocket(6, "tcp", "", 80, False, "", "nginx", 12, "nginx.service"),
+        ListeningSocket(4, "udp", "127.0.0.53", 53, interface="lo", container="0123456789ab"),
+    ),
+    (Container("0123456789ab", "db", "shop", "database", "x", ("172.18.0.2", "fd00::2"), (PORT,)),),
+    (SetMembers("office", "hash:net", ("192.0.2.0/24",), "family inet"), SetMembers("large")),
+    bridges_filtered=(4,),
+    docker_backends=("nft", "legacy"),
+    kept=Kept(3, DIGEST, "nft", "legacy", rebooted=True),
+)
+GROUP: Any = SNAPSHOT.sessions and SNAPSHOT.sessions.groups[0].to_json()
+KEPT: Any = SNAPSHOT.to_json()["kept"]
+SOCKET: Any = SNAPSHOT.sockets[0].to_json()
+CONTAINER: Any = (SNAPSHOT.containers or ())[0].to_json()
+MESSAGES: list[Any] = [ORDER, OUTCOME, AWAITING, ROLLED_BACK, KEEP, EXTEND, SNAPSHOT]
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_messages_survive_the_way(message: Any) -> None:
+    assert type(message).from_json(load_json(dump_json(message.to_json()))) == message
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_every_key_is_needed_and_no_other_is_known(message: Any) -> None:
+    value = message.to_json()
+    for key in value:
+        with pytest.raises(OrderError):
+            type(message).from_json({name: item for name, item in value.items() if name != key})
+    with pytest.raises(OrderError, match="surprise: is not a known key"):
+        type(message).from_json({**value, "surprise": 1})
+
+
+WRONG: list[tuple[Any, str, Any, str]] = [
+    (ORDER, "format", "dockerfw-order/2", "is not 'dockerfw-order/1'"),
+    (ORDER, "apply", "x", "version 4 UUID"),
+    (ORDER, "apply", APPLY.upper(), "version 4 UUID"),
+    (ORDER, "apply", APPLY + "\n", "at most 36"),
+    (ORDER, "sequence", 0, "not from 1"),
+    (ORDER, "sequence", True, "must be a whole number, not true or false"),
+    (ORDER, "sequence", 1.0, "must be a whole number"),
+    (ORDER, "sequence", 2**53, "not from 1"),
+    (ORDER, "host", "Local", "name of a host"),
+    (ORDER, "host", "../x", "name of a host"),
+    (ORDER, "host", "a\n", "name of a host"),
+    (ORDER, "document", [], "must be an object"),
+    (ORDER, "end_sessions", 1, "must be true or false"),
+    (ORDER, "end_sessions", None, "must be true or false"),
+    (ORDER, "digest", "AB" * 32, "SHA-256"),
+    (ORDER, "confirm_seconds", 0, "not from 15 to 3600"),
+    (ORDER, "confirm_seconds", 14, "not from 15 to 3600"),
+    (ORDER, "confirm_seconds", 3601, "not from 15 to 3600"),
+    (ORDER, "override", 1, "override: must be true or false, not a number"),
+    (ORDER, "override", None, "override: must be true or false"),
+    (ORDER, "override", "yes", "override: must be true or false"),
+    (KEEP, "answer", "maybe", "not one of keep, rollback, extend"),
+    (KEEP, "seconds", 60, "needed to extend a window, and for nothing else"),
+    (KEEP, "sequence", 0, "not from 1"),
+    (EXTEND, "seconds", None, "needed to extend a window"),
+    (EXTEND, "seconds", 3601, "not from 15 to 3600"),
+    (AWAITING, "window", None, "is there while an apply is awaiting"),
+    (OUTCOME, "window", AWAITING.to_json()["window"], "is there while an apply is awaiting"),
+    (ROLLED_BACK, "way_back", None, "is there when an apply was rolled back"),
+    (ROLLED_BACK, "way_back", {"reason": "mood", "summary": ""}, "way_back.reason"),
+    (ORDER, "issued_at", "yesterday", "UTC time"),
+    (OUTCOME, "state", "done", "not one of"),
+    (OUTCOME, "steps", [{}], r"steps\[0\].name: is missing"),
+    (OUTCOME, "steps", [1] * 100, "at most 64"),
+    (OUTCOME, "error", {"step": "lunch"}, "error.step"),
+    (OUTCOME, "loaded", {"revision": 0, "digest": DIGEST}, "loaded.revision"),
+    (SNAPSHOT, "saves", {"4": ""}, "saves.6: is missing"),
+    (SNAPSHOT, "interfaces", [{"name": 1}], r"interfaces\[0\].name"),
+    (SNAPSHOT, "docker", {"state": "podman"}, "docker.state"),
+    (SNAPSHOT, "sessions", {"groups": [{}], "whole": True}, r"sessions.groups\[0\].family: is missing"),
+    (SNAPSHOT, "sessions", {"groups": [1] * 2001, "whole": True}, "at most 2000"),
+    (SNAPSHOT, "sessions", {"groups": [{**GROUP, "source": "2001:db8::2"}], "whole": True}, "of its family"),
+    (SNAPSHOT, "sessions", {"groups": [{**GROUP, "count": 0}], "whole": True}, "count: 0 is not from 1"),
+    (SNAPSHOT, "sessions", {"groups": [{**GROUP, "port": 65536}], "whole": True}, "not from 0 to 65535"),
+    (SNAPSHOT, "docker_backends", ["podman"], "nft, legacy"),
+    (SNAPSHOT, "ipv6", 1, "true or false"),
+    (SNAPSHOT, "kept", {**KEPT, "backend": "x"}, "kept.backend"),
+    (SNAPSHOT, "kept", {**KEPT, "revision": 0}, "kept.revision"),
+    (SNAPSHOT, "sockets", [1] * 5000, "at most 4096"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "port": 0}], r"sockets\[0\].port"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "family": 5}], r"sockets\[0\].family: must be 4 or 6"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "address": "localhost"}], "such as 192.0.2.1"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "container": "../x"}], "id of a container"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "pid": -1}], "not from 1"),
+    (SNAPSHOT, "containers", [{**CONTAINER, "id": "DB"}], "id of a container"),
+    (SNAPSHOT, "containers", [{**CONTAINER, "name": "x" * 256}], "at most 255"),
+    (SNAPSHOT, "containers", [{**CONTAINER, "ports": [{"protocol": "tcp"}]}], r"ports\[0\].port"),
+    (SNAPSHOT, "containers", [{**CONTAINER, "surprise": 1}], "not a known key"),
+    (SNAPSHOT, "sets", [{"name": "a", "kind": "", "members": ["x"] * 20_001}], "at most 20000"),
+    (SNAPSHOT, "bridges_filtered", ["5"], "must be of 4, 6"),
+    (SNAPSHOT, "bridges_filtered", True, "must be a list"),
+]
+
+
+@pytest.mark.parametrize(("message", "key", "value", "words"), WRONG)
+def test_wrong_values_are_refused_at_their_field(message: Any, key: str, value: Any, words: str) -> None:
+    with pytest.raises(OrderError, match=words) as caught:
+        type(message).from_json({**message.to_json(), key: value})
+    assert str(caught.value).startswith(key)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"\xff", "not UTF-8"),
+        (b"{", "not JSON"),
+        (b'{"a": 1, "a": 2}', "twice"),
+        (b"[NaN]", "NaN"),
+        (b"[-Infinity]", "Infinity"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b"9" * 1_000, "1000 digits .at most 100"),
+        pytest.param(b"[-" + b"9" * 4_000_000 + b"]", "at most 100", id="millions of digits"),
+        (b" " * (MAX_MESSAGE_BYTES + 1), "at most"),
+        (b"", "not JSON"),
+    ],
+)
+def test_text_that_is_no_message(raw: bytes, words: str) -> None:
+    with pytest.raises(OrderError, match=words):
+        load_json(raw)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(json_values, st.sampled_from(["", *ORDER.to_json(), *OUTCOME.to_json(), *SNAPSHOT.to_json()]))
+def test_no_value_makes_a_validator_crash(value: object, key: str) -> None:
+    for message in MESSAGES:
+        with contextlib.suppress(OrderError):
+            type(message).from_json({**message.to_json(), key: value} if key else value)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_decoder_crash(raw: bytes) -> None:
+    try:
+        value = load_json(raw)
+    except OrderError:
+        return
+    assert json.dumps(value) is not None
+
+
+def test_digest_of_saves_leaves_out_comments_and_tells_families_apart() -> None:
+    assert saves_digest({4: "# a\nx\n", 6: ""}) == saves_digest({4: "# b\nx\n", 6: ""})
+    assert saves_digest({4: "x", 6: ""}) != saves_digest({4: "", 6: "x"})
+
+
+@pytest.mark.parametrize(
+    ("issued_at", "words"),
+    [
+        ("2026-01-31T12:00:00Z", None),
+        ("2026-01-31T11:58:00Z", None),
+        ("2026-01-31T12:01:00Z", None),
+        ("2026-01-31T11:57:59Z", "121 s ago"),
+        ("2026-01-31T12:01:01.5Z", "in the future"),
+    ],
+)
+def test_messages_expire(issued_at: str, words: str | None) -> None:
+    why = why_expired(issued_at, datetime(2026, 1, 31, 12, tzinfo=UTC))
+    assert why is None if words is None else why is not None and words in why
+
+
+def test_nftables_own_tables_are_told_where_there_are_any() -> None:
+    assert "own_tables" not in SNAPSHOT.to_json()
+    beside = replace(SNAPSHOT, own_tables=("inet firewalld",))
+    assert Snapshot.from_json(beside.to_json()) == beside
+    with pytest.raises(OrderError, match="at most 200 characters"):
+        Snapshot.from_json({**SNAPSHOT.to_json(), "own_tables": ["x" * 201]})

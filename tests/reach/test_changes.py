@@ -1,0 +1,94 @@
+"""What a load changes for those outside, in sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dockerfw.document.document import Document
+from dockerfw.reach.changes import exposure_changes
+from dockerfw.reach.offers import offers_of
+from tests.rig.docker_world import LISTENING, OUTSIDE, loaded
+from tests.rig.documents import document
+
+OFFICE = "203.0.113.0/24"
+
+
+def host(port: str, source: str = "any", **more: Any) -> dict[str, Any]:
+    identifier = f"h{port.replace('-', 'x')}aaa"[:12]
+    rule = {"id": identifier, "scope": "host", "protocol": "tcp", "ports": [port], "source": source}
+    return {**rule, **more}
+
+
+def container(port: str, source: str = "any") -> dict[str, Any]:
+    return {"id": f"c{port}aaa", "scope": "container", "protocol": "tcp", "ports": [port], "source": source}
+
+
+def changes(old: Document | None, new: Document, *, known: bool = True) -> list[str]:
+    """Return the sentences for a load of one document over another."""
+    found = exposure_changes(
+        offers_of(LISTENING), (old, new), loaded(old), loaded(new), OUTSIDE, sockets_known=known
+    )
+    return [f"{each.kind}: {each.sentence}" for each in found]
+
+
+def test_the_first_load_closes_what_it_does_not_allow() -> None:
+    assert changes(None, document(host("22", OFFICE), container("8080"))) == [
+        "closed: 22/tcp (sshd) of the host is reachable from 203.0.113.0/24 only, no longer from anywhere",
+        "closed: 5432/tcp of container db is no longer reachable from anywhere",
+    ]
+
+
+def test_what_opens_comes_first_and_names_the_container() -> None:
+    old = document(host("22"), container("8080"))
+    new = document(host("22"), container("5432"))
+    assert changes(old, new) == [
+        "opened: 5432/tcp of container db becomes reachable from anywhere",
+        "closed: 8080/tcp of container shop-web-1 is no longer reachable from anywhere",
+    ]
+
+
+def test_networks_are_named_and_nothing_changes_by_a_comment() -> None:
+    old = document(host("22", "198.51.100.0/24"))
+    new = document(host("22", OFFICE, comment="the office"))
+    assert changes(old, new) == [
+        "opened: 22/tcp (sshd) of the host becomes reachable from 203.0.113.0/24",
+        "closed: 22/tcp (sshd) of the host is no longer reachable from 198.51.100.0/24",
+    ]
+    assert changes(new, document(host("22", OFFICE))) == []
+    assert changes(document(host("22")), document(host("22", "0.0.0.0/0"))) == [
+        "closed: 22/tcp (sshd) of the host is no longer reachable from anywhere by IPv6"
+    ]
+    both = document(host("22", "0.0.0.0/0"), {**host("22", "::/0"), "id": "h22six"})
+    assert changes(both, document(host("22", OFFICE), {**host("22", "::/0"), "id": "h22six"})) == [
+        "closed: 22/tcp (sshd) of the host is reachable from 203.0.113.0/24 only,"
+        " no longer from anywhere by IPv4"
+    ]
+
+
+def test_a_port_that_only_a_rule_names_is_asked_for_too() -> None:
+    old, new = document(host("22")), document(host("22"), host("9000"), host("7000-7009"))
+    assert changes(old, new) == [
+        "opened: 7000-7009/tcp, 9000/tcp of the host, where nothing listens now, become reachable"
+        " from anywhere"
+    ]
+    assert changes(old, new, known=False) == [
+        "opened: 7000-7009/tcp, 9000/tcp of the host become reachable from anywhere"
+    ]
+    assert changes(old, document(host("22"), container("9000"))) == []
+
+
+def test_what_cannot_be_told_is_a_line_of_its_own() -> None:
+    old, new = document(host("22")), document(host("22"), host("9000"))
+    found = exposure_changes(
+        offers_of(LISTENING),
+        (old, new),
+        loaded(old),
+        loaded(new, above=("-I INPUT 1 -s 203.0.113.0/24 -m quota --quota 9 -j DROP",)),
+        OUTSIDE,
+        sockets_known=True,
+    )
+    unknown = [each.sentence for each in found if each.kind == "unknown"]
+    assert len(unknown) == 2
+    doubt = "cannot tell whether 22/tcp (sshd) of the host is reachable from 203.0.113.0/24: "
+    assert unknown[0].startswith(doubt)
+    assert "quota" in unknown[0]

@@ -1,0 +1,284 @@
+"""Who reaches what a host offers: rows over both families and all external interfaces, and their words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_interface
+
+import pytest
+
+from dockerfw.chains.render import render_restore
+from dockerfw.document.document import make_document, validate_rule
+from dockerfw.document.values import Document, Settings
+from dockerfw.iptables.model import Family
+from dockerfw.iptables.parse import parse_save
+from dockerfw.iptables.replay import parse_restore
+from dockerfw.reach.exposure import Row, expose, external_interfaces, idle_rules, is_the_world
+from dockerfw.reach.listening import Listener, Listening, Published
+from dockerfw.reach.offers import offers_of
+from dockerfw.reach.wording import describe_exposure, describe_networks, describe_who
+from dockerfw.simulation.addresses import AddressSet
+from dockerfw.simulation.simulate import Prepared, prepare
+from dockerfw.simulation.surroundings import Interface, Surroundings
+
+ENS33 = Interface("ens33", (ip_interface("192.0.2.10/24"), ip_interface("2001:db8::10/64")), True)
+ENS34 = Interface("ens34", (ip_interface("198.51.100.10/24"),), True)
+DOCKER0 = Interface("docker0", (ip_interface("172.17.0.1/16"),), True)
+LO = Interface("lo", (ip_interface("127.0.0.1/8"), ip_interface("::1/128")), True)
+HOST = Surroundings((ENS33, ENS34, DOCKER0, LO), {4: ("ens33",), 6: ("ens33",)})
+
+DOCKER = """*nat
+:PREROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80
+-A DOCKER -d 127.0.0.1/32 ! -i docker0 -p tcp -m tcp --dport 9000 -j DNAT --to-destination 172.17.0.3:90
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -o docker0 -j DOCKER
+-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER -d 172.17.0.3/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 90 -j ACCEPT
+COMMIT
+"""
+PLAIN6 = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:DOCKER-USER - [0:0]\nCOMMIT\n"
+SHOP = Published(4, "tcp", None, 8080, ip_address("172.17.0.2"), 80)
+SSHD = Listener(6, "tcp", None, 22, process="sshd")
+
+
+def document(*rules: Mapping[str, object], external: tuple[str, ...] = ("ens33",)) -> Document:
+    return make_document(Settings(external_interfaces=external), tuple(validate_rule(rule) for rule in rules))
+
+
+SSH_FOR_SOME = {"id": "ssh1", "scope": "host", "protocol": "tcp", "ports": ["22"], "source": "192.0.2.0/24"}
+SHOP_FOR_ALL = {"id": "shop", "scope": "container", "protocol": "tcp", "ports": ["8080"]}
+
+
+def kernel(loaded: Document | None, *, v4: str = DOCKER, v6: str = PLAIN6) -> dict[Family, Prepared]:
+    texts: dict[Family, str] = {4: v4, 6: v6}
+    found: dict[Family, Prepared] = {}
+    for family, text in texts.items():
+        load = render_restore(loaded, family, live=parse_save(text)) if loaded else ""
+        found[family] = prepare(parse_restore(text + load, family=family), HOST, family)
+    return found
+
+
+def rows(listening: Listening, prepared: dict[Family, Prepared], *outside: Interface) -> tuple[Row, ...]:
+    return expose(offers_of(listening), prepared, outside or (ENS33,))
+
+
+def only(listening: Listening, prepared: dict[Family, Prepared], *outside: Interface) -> Row:
+    (row,) = rows(listening, prepared, *outside)
+    return row
+
+
+def said(row: Row) -> list[tuple[int, tuple[str, ...], str]]:
+    return [(who.family, who.interfaces, describe_who(who)) for who in row.who]
+
+
+def test_without_our_rules_all_is_open_and_the_policy_decides() -> None:
+    row = only(Listening((SSHD,)), kernel(None))
+    assert said(row) == [(4, ("ens33",), "anywhere"), (6, ("ens33",), "anywhere")]
+    assert (row.level, row.who[0].rules) == ("anywhere", ())
+    ((sources, verdict),) = row.who[0].parts
+    assert sources.is_everything
+    assert verdict.step is not None
+    assert (verdict.step.chain, verdict.step.outcome) == ("INPUT", "policy")
+
+
+def test_a_rule_with_a_source_is_exactly_that_network() -> None:
+    row = only(Listening((SSHD,)), kernel(document(SSH_FOR_SOME)))
+    assert said(row) == [(4, ("ens33",), "192.0.2.0/24"), (6, ("ens33",), "nobody")]
+    assert (row.level, row.who[0].rules) == ("networks", ("ssh1",))
+
+
+def test_a_published_port_goes_through_docker_to_its_container() -> None:
+    listening = Listening((), (SHOP,))
+    assert only(listening, kernel(document(SSH_FOR_SOME))).level == "nobody"
+    row = only(listening, kernel(document(SHOP_FOR_ALL)))
+    assert (row.level, row.who[0].rules) == ("anywhere", ("shop",))
+
+
+def test_swarms_ingress_is_forwarded_and_so_needs_a_rule_for_containers() -> None:
+    # What libnetwork of Docker 20.10 writes for `docker service create --publish 8000:80`.
+    nat = "-A DOCKER-INGRESS -p tcp -m tcp --dport 8000 -j DNAT --to-destination 172.18.0.2:8000\n"
+    swarm = (
+        DOCKER.replace(":DOCKER - [0:0]\n", ":DOCKER - [0:0]\n:DOCKER-INGRESS - [0:0]\n")
+        .replace(
+            "-A DOCKER ! -i",
+            f"-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER-INGRESS\n{nat}-A DOCKER ! -i",
+            1,
+        )
+        .replace(
+            "-A FORWARD -j DOCKER-USER\n",
+            "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-INGRESS\n"
+            "-A DOCKER-INGRESS -p tcp -m tcp --dport 8000 -j ACCEPT\n-A DOCKER-INGRESS -j RETURN\n",
+        )
+    )
+    bridge = Interface("docker_gwbridge", (ip_interface("172.18.0.1/16"),), True)
+    dockerd = Listener(6, "tcp", None, 8000, process="dockerd")
+    offers = offers_of(Listening((dockerd,), (), (), frozenset({("tcp", 8000)})))
+    service = {
+        "id": "serv",
+        "scope": "container",
+        "protocol": "tcp",
+        "ports": ["8000"],
+        "source": "192.0.2.0/24",
+    }
+    for loaded, found in (
+        (None, "anywhere"),
+        (document(SSH_FOR_SOME), "nobody"),
+        (document(service), "192.0.2.0/24"),
+    ):
+        text = swarm + (render_restore(loaded, 4, live=parse_save(swarm)) if loaded else "")
+        surroundings = Surroundings((*HOST.interfaces, bridge))
+        prepared = prepare(parse_restore(text), surroundings, 4)
+        (row,) = expose(offers, {4: prepared}, (ENS33,))
+        assert said(row) == [(4, ("ens33",), found)]
+    assert row.who[0].rules == ("serv",)
+
+
+def test_what_is_bound_to_loopback_only_the_host_reaches() -> None:
+    redis = Listener(4, "tcp", ip_address("127.0.0.1"), 6379)
+    admin = Published(4, "tcp", ip_address("127.0.0.1"), 9000, ip_address("172.17.0.3"), 90)
+    for row in rows(Listening((redis,), (admin,)), kernel(None)):
+        assert row.level == "nobody"
+        assert row.who[0].reason == "bound to 127.0.0.1: the host itself only"
+
+
+def test_what_docker_filters_with_nftables_nobody_can_tell() -> None:
+    listening = Listening((Listener(4, "tcp", None, 8080, process="docker-proxy"), SSHD), by_nftables=True)
+    found = {row.offer.port: row for row in rows(listening, kernel(document(SSH_FOR_SOME)))}
+    assert (found[8080].level, found[22].level) == ("unknown", "networks")
+    assert "nftables" in found[8080].who[0].reason
+
+
+def test_addresses_of_inner_interfaces_and_none() -> None:
+    inner = only(Listening((Listener(4, "tcp", ip_address("172.17.0.1"), 53),)), kernel(None))
+    assert inner.level == "anywhere"
+    assert inner.notes == ("172.17.0.1 belongs to docker0: from outside only who is routed there dials it.",)
+    gone = only(Listening((Listener(4, "tcp", ip_address("192.0.2.99"), 53),)), kernel(None))
+    assert (gone.level, gone.who[0].reason) == ("nobody", "the host does not have this address now")
+    here = only(Listening((Listener(4, "tcp", ip_address("192.0.2.10"), 53),)), kernel(None))
+    assert (here.level, here.notes) == ("anywhere", ())
+
+
+def test_what_is_bound_to_an_interface_that_is_not_external() -> None:
+    row = only(Listening((Listener(4, "udp", None, 53, interface="docker0"),)), kernel(None))
+    assert (row.level, row.who[0].reason) == ("nobody", "bound to docker0, which is not external")
+    assert row.notes == ("Takes only what comes in by docker0.",)
+
+
+def test_interfaces_that_differ_are_told_apart_and_equal_ones_are_not() -> None:
+    same = only(Listening((Listener(4, "tcp", None, 22),)), kernel(None), ENS33, ENS34)
+    assert said(same) == [(4, ("ens33", "ens34"), "anywhere")]
+    closed = DOCKER.replace(
+        "-A FORWARD -j DOCKER-USER", "-A INPUT -i ens34 -j DROP\n-A FORWARD -j DOCKER-USER"
+    )
+    other = only(Listening((Listener(4, "tcp", None, 22),)), kernel(None, v4=closed), ENS33, ENS34)
+    assert said(other) == [(4, ("ens33",), "anywhere"), (4, ("ens34",), "nobody")]
+    assert other.level == "anywhere"
+
+
+def test_a_container_is_filtered_on_external_interfaces_only() -> None:
+    row = only(Listening((), (SHOP,)), kernel(document(SSH_FOR_SOME)), ENS33, ENS34)
+    assert said(row) == [(4, ("ens33",), "nobody"), (4, ("ens34",), "anywhere")]
+
+
+def test_a_few_banned_addresses_leave_it_open_to_anywhere() -> None:
+    banned = DOCKER.replace(
+        "-A FORWARD -j DOCKER-USER",
+        "-A INPUT -s 203.0.113.9/32 -j DROP\n-A INPUT -s 203.0.113.64/26 -j DROP\n-A FORWARD -j DOCKER-USER",
+    )
+    row = only(Listening((Listener(4, "tcp", None, 22),)), kernel(None, v4=banned))
+    assert said(row) == [(4, ("ens33",), "anywhere but 203.0.113.9, 203.0.113.64/26")]
+    assert row.level == "anywhere"
+
+
+def test_what_cannot_be_decided_is_said() -> None:
+    odd = DOCKER.replace(
+        "-A FORWARD -j DOCKER-USER", "-A INPUT -m u32 --u32 0x0=0x1 -j DROP\n-A FORWARD -j DOCKER-USER"
+    )
+    row = only(Listening((Listener(4, "tcp", None, 22),)), kernel(None, v4=odd))
+    assert (row.level, said(row)[0][2]) == ("unknown", "cannot tell")
+    unread = expose(offers_of(Listening((SSHD,))), {4: kernel(None)[4]}, (ENS33,))
+    assert [(who.family, who.level) for who in unread[0].who] == [(4, "anywhere"), (6, "unknown")]
+
+
+def test_a_link_local_address_is_for_neighbours() -> None:
+    near = Interface("ens33", (ip_interface("fe80::10/64"),), True)
+    listener = Listener(6, "tcp", None, 22, v6only=True)
+    surroundings = Surroundings((near, LO))
+    prepared = prepare(parse_save(PLAIN6), surroundings, 6)
+    (row,) = expose(offers_of(Listening((listener,))), {6: prepared}, (near,))
+    assert said(row) == [(6, ("ens33",), "fe80::/10")]
+    assert row.level == "networks"
+
+
+def test_a_family_without_an_address_outside() -> None:
+    row = only(Listening((SSHD,)), kernel(None), ENS34)
+    assert said(row) == [(4, ("ens34",), "anywhere"), (6, (), "nobody")]
+    assert row.who[1].reason == "ens34 has no IPv6 address"
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [(["ens33"], ["ens33"]), (["ens+"], ["ens33", "ens34"]), ([], ["ens33"]), (["ppp0"], [])],
+)
+def test_the_external_interfaces(names: list[str], found: list[str]) -> None:
+    assert [each.name for each in external_interfaces(names, HOST)] == found
+
+
+def test_the_widest_open_come_first_and_are_counted() -> None:
+    listeners = (
+        Listener(4, "tcp", None, 22),
+        Listener(4, "tcp", None, 25),
+        Listener(4, "tcp", ip_address("127.0.0.1"), 21),
+    )
+    found = rows(Listening(listeners, (SHOP,)), kernel(document(SSH_FOR_SOME, SHOP_FOR_ALL)))
+    assert [(row.offer.port, row.level) for row in found] == [
+        (8080, "anywhere"),
+        (22, "networks"),
+        (21, "nobody"),
+        (25, "nobody"),
+    ]
+    assert describe_exposure(found) == "1 port is reachable from anywhere, 1 from some networks."
+    assert describe_exposure(found[1:]) == "1 port is reachable from some networks."
+    assert describe_exposure(found[2:]) == "No port is reachable from outside."
+    assert describe_exposure(()) == "Nothing listens and nothing is published."
+
+
+def test_rules_with_nothing_behind() -> None:
+    wide = {"id": "wide", "scope": "host", "protocol": "tcp", "ports": ["20-30"]}
+    other = {"id": "other", "scope": "both", "protocol": "udp", "ports": ["22"]}
+    inner = {
+        "id": "inner",
+        "scope": "container",
+        "protocol": "tcp",
+        "ports": ["90"],
+        "port_kind": "container",
+    }
+    allowed = document(SSH_FOR_SOME, SHOP_FOR_ALL, wide, other, inner)
+    found = rows(Listening((SSHD,)), kernel(allowed))
+    assert {rule.id for rule in idle_rules(allowed, found)} == {"shop", "other"}
+
+
+def test_networks_in_words() -> None:
+    assert describe_networks(AddressSet.nothing(4)) == "nobody"
+    assert describe_networks(AddressSet.of(4, ["192.0.2.7", "10.0.0.0/8"])) == "10.0.0.0/8, 192.0.2.7"
+    many = AddressSet.of(4, [f"10.{number}.0.0/24" for number in range(20)])
+    assert describe_networks(many) == "10.0.0.0/24, 10.1.0.0/24, 10.2.0.0/24 and 17 more"
+    assert describe_networks(AddressSet.of(6, ["2001:db8::7"])) == "2001:db8::7"
+
+
+def test_the_world_is_more_than_half_of_all_strangers() -> None:
+    assert is_the_world(4, AddressSet.everything(4))
+    assert not is_the_world(4, AddressSet.of(4, ["0.0.0.0/1"]))
+    assert is_the_world(4, AddressSet.of(4, ["0.0.0.0/1", "128.0.0.0/8"]))
+    assert is_the_world(6, AddressSet.of(6, ["2000::/3"]))
+    assert not is_the_world(6, AddressSet.of(6, ["fc00::/7", "2001:db8::/32"]))

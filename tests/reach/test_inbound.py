@@ -1,0 +1,250 @@
+"""Which sessions a document let in, held against what its rendered lines in the kernel mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockerfw.chains.loaded import loaded_documents
+from dockerfw.chains.render import render_restore
+from dockerfw.document.document import Document
+from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.replay import parse_restore
+from dockerfw.reach.conntrack import read_session
+from dockerfw.reach.inbound import Inbound, Loss, Route, Routing, is_allowed, is_filtered
+from tests.rig.documents import document, documents
+
+FAMILIES: tuple[Family, Family] = (4, 6)
+HOST = Routing(
+    own=["127.0.0.1", "192.0.2.1", "172.17.0.1", "10.8.0.1", "::1", "2001:db8::1", "fe80::1"],
+    routes=[
+        Route("0.0.0.0/0", "ens33"),
+        Route("192.0.2.0/24", "ens33"),
+        Route("172.17.0.0/16", "docker0"),
+        Route("10.8.0.0/24", "wg0"),
+        Route("10.0.0.0/8", "lan0"),
+        Route("::/0", "ens33"),
+        Route("2001:db8::/64", "ens33"),
+        Route("fe80::/64", "ens33"),
+        Route("fe80::/64", "docker0"),
+    ],
+)
+
+
+def seen(
+    source: str = "203.0.113.9",
+    to: str = "192.0.2.1",
+    port: int = 22,
+    *,
+    inner: tuple[str, int] | None = None,
+    back: str | None = None,
+    protocol: str = "tcp      6",
+) -> Inbound | None:
+    """Return what a host makes of a session; `inner` is where it was sent on to, `back` who is answered."""
+    inner_address, inner_port = inner or (to, port)
+    family = "ipv6     10" if ":" in source else "ipv4     2"
+    text = (
+        f"{family} {protocol} 99 ESTABLISHED src={source} dst={to} sport=4711 dport={port}"
+        f" src={inner_address} dst={back or source} sport={inner_port} dport=4711 [ASSURED] mark=0 use=1"
+    )
+    session = read_session(text)
+    assert session is not None
+    return HOST.inbound(session)
+
+
+def inbound(*arguments: Any, **values: Any) -> Inbound:
+    """Return a session from outside."""
+    found = seen(*arguments, **values)
+    assert found is not None
+    return found
+
+
+def test_a_session_with_the_host_and_one_with_a_container() -> None:
+    assert seen() == Inbound("host", 4, "tcp", "203.0.113.9", 22, 22, ("ens33",))
+    published = seen(port=8080, inner=("172.17.0.2", 80))
+    assert published == Inbound("container", 4, "tcp", "203.0.113.9", 8080, 80, ("ens33",))
+    routed = seen(to="172.17.0.2", port=80)
+    assert routed == Inbound("container", 4, "tcp", "203.0.113.9", 80, 80, ("ens33",))
+    # IPv6 for a container without an address of its own is docker-proxy's, on the host.
+    proxied = seen("2001:db8::2", "2001:db8::1", 8080)
+    assert proxied == Inbound("host", 6, "tcp", "2001:db8::2", 8080, 8080, ("ens33",))
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        {"source": "127.0.0.1", "to": "127.0.0.1"},
+        {"source": "192.0.2.1", "to": "203.0.113.9"},
+        {"source": "::1", "to": "::1"},
+        {"source": "172.17.0.2", "to": "203.0.113.9", "back": "192.0.2.1"},
+        {"source": "203.0.113.9", "to": "198.51.100.1", "inner": ("192.0.2.1", 22)},
+    ],
+)
+def test_what_nobody_outside_began_is_none(session: dict[str, Any]) -> None:
+    assert seen(**session) is None
+
+
+def test_the_longest_route_says_which_interface() -> None:
+    assert inbound("10.8.0.7").interfaces == ("wg0",)
+    assert inbound("10.9.0.7").interfaces == ("lan0",)
+    assert inbound("fe80::7", "fe80::1").interfaces == ("ens33", "docker0")
+
+
+def taken(before: Document, after: Document, *sessions: Inbound) -> tuple[Inbound, ...]:
+    """Return which of the sessions lose their allowance."""
+    loss = Loss(dict.fromkeys(FAMILIES, before), after)
+    lost = tuple(session for session in sessions if loss.takes(session))
+    # What it remembers of one session must not change what it says of another.
+    assert lost == tuple(
+        session
+        for session in sessions
+        if all(is_filtered(document, session) for document in (before, after))
+        and is_allowed(before, session)
+        and not is_allowed(after, session)
+    )
+    return lost
+
+
+SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"]}
+WEB = {"scope": "container", "protocol": "tcp", "ports": ["8080"]}
+
+
+def test_a_removed_rule_takes_its_own_sessions_and_no_others() -> None:
+    ssh, web = inbound(), inbound(port=8080, inner=("172.17.0.2", 80))
+    other = inbound(port=8081, inner=("172.17.0.3", 80))
+    assert taken(document(SSH, WEB), document(WEB), ssh, web, other) == (ssh,)
+    assert taken(document(SSH, WEB), document(SSH), ssh, web, other) == (web,)
+    assert taken(document(SSH, WEB), document(SSH, WEB), ssh, web, other) == ()
+
+
+def test_what_another_rule_still_allows_is_not_taken() -> None:
+    near, far = inbound("198.51.100.7"), inbound()
+    office = {"scope": "both", "source": "198.51.100.0/24"}
+    assert taken(document(SSH), document(office), near, far) == (far,)
+
+
+def test_what_the_document_before_did_not_allow_is_not_taken() -> None:
+    assert taken(document(), document(), inbound()) == ()
+    assert not Loss({}, document()).takes(inbound())
+    assert not Loss({6: document(SSH)}, document()).takes(inbound())
+
+
+def test_container_ports_are_counted_inside() -> None:
+    inside = {"scope": "container", "protocol": "tcp", "ports": ["80"], "port_kind": "container"}
+    web = inbound(port=8080, inner=("172.17.0.2", 80))
+    assert taken(document(inside), document(), web) == (web,)
+    assert taken(document({**inside, "ports": ["8080"]}), document(), web) == ()
+    assert taken(document(WEB), document(inside), web) == ()
+
+
+def test_docker_proxy_is_the_container_rule_s() -> None:
+    proxied = inbound("2001:db8::2", "2001:db8::1", 8080)
+    assert taken(document(WEB), document(), proxied) == (proxied,)
+    inside = {**WEB, "port_kind": "container"}
+    assert taken(document(inside), document(), proxied) == ()
+    # Over IPv4 such a packet is the host's own, and no container rule lets it in.
+    assert taken(document(WEB), document(), inbound(port=8080)) == ()
+
+
+def test_interfaces_decide_who_is_asked() -> None:
+    trusted, bridge = inbound("10.8.0.7"), inbound("172.17.0.2")
+    assert taken(document(SSH, trusted_interfaces=["lo", "wg+"]), document(), trusted) == ()
+    assert taken(document(SSH), document(trusted_interfaces=["lo", "wg0"]), trusted) == ()
+    # To the host, a container's packets come from outside.
+    assert taken(document(SSH), document(), bridge) == (bridge,)
+    forwarded = inbound("10.9.0.7", port=8080, inner=("172.17.0.2", 80))
+    assert taken(document(WEB), document(), forwarded) == ()
+    both = {"external_interfaces": ["ens33", "lan+"]}
+    assert taken(document(WEB, **both), document(), forwarded) == ()
+    assert taken(document(WEB, **both), document(**both), forwarded) == (forwarded,)
+
+
+def test_icmp_and_any_protocol() -> None:
+    ping, ping6 = (
+        Inbound("host", 4, "icmp", "203.0.113.9", None, None, ("ens33",)),
+        Inbound("host", 6, "ipv6-icmp", "2001:db8:1::9", None, None, ("ens33",)),
+    )
+    refusing = {"icmp": "refuse"}
+    assert taken(document(), document(**refusing), ping, ping6) == (ping, ping6)
+    rule = {"scope": "host", "protocol": "icmp"}
+    assert taken(document(rule, **refusing), document(**refusing), ping, ping6) == (ping, ping6)
+    assert taken(document(rule, **refusing), document(), ping, ping6) == ()
+    assert taken(document(), document({"scope": "both"}, **refusing), ping, ping6) == ()
+    tunnel = Inbound("host", 4, "gre", "203.0.113.9", None, None, ("ens33",))
+    assert taken(document({"scope": "host"}), document(), tunnel) == (tunnel,)
+    assert taken(document({"scope": "host", "protocol": "47"}), document({"scope": "host"}), tunnel) == ()
+
+
+def test_answers_to_the_host_s_own_dhcpv6_are_basic() -> None:
+    answer = Inbound("host", 6, "udp", "fe80::9", 546, 546, ("ens33",))
+    assert taken(document({"scope": "host", "protocol": "udp"}), document(), answer) == ()
+
+
+def kernel_with(wanted: Document, family: Family, *, docker: bool = True) -> Ruleset:
+    """Return what a kernel holds when a document is loaded, on a host with or without Docker."""
+    chains = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n"
+    head = f"*filter\n{chains}" + (":DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\n" if docker else "")
+    text = render_restore(wanted, family, live=parse_restore(f"{head}COMMIT\n"))
+    return parse_restore(text.replace("*filter\n", head, 1))
+
+
+def test_anchors_that_no_packet_comes_to_filter_nothing() -> None:
+    wanted = document(WEB)
+    found = loaded_documents({4: kernel_with(wanted, 4), 6: kernel_with(wanted, 6, docker=False)})
+    interfaces = {family: loaded.settings.external_interfaces for family, loaded in found.items()}
+    assert interfaces == {4: ("ens33",), 6: ()}
+    assert found[6].rules == wanted.rules
+
+
+_port = st.sampled_from([22, 80, 8080, 443, 546]) | st.integers(1, 65535)
+
+
+@st.composite
+def sessions(draw: st.DrawFn) -> Inbound:
+    """Draw a session from outside."""
+    family: Family = draw(st.sampled_from(FAMILIES))
+    icmp = "icmp" if family == 4 else "ipv6-icmp"
+    protocol = draw(st.sampled_from(["tcp", "udp", "sctp", icmp, "gre"]))
+    has_ports = protocol in ("tcp", "udp", "sctp")
+    source = st.ip_addresses(v=family).filter(lambda address: not address.is_loopback)
+    return Inbound(
+        place=draw(st.sampled_from(["host", "container"])),
+        family=family,
+        protocol=protocol,
+        source=str(draw(source)),
+        port=draw(_port) if has_ports else None,
+        inner_port=draw(_port) if has_ports else None,
+        interfaces=(draw(st.sampled_from(["ens33", "eth0", "docker0", "wg0"])),),
+    )
+
+
+@given(documents(max_rules=12), st.lists(sessions(), min_size=1, max_size=12))
+def test_what_is_loaded_allows_what_its_document_does(wanted: Document, found: list[Inbound]) -> None:
+    live = {family: kernel_with(wanted, family) for family in FAMILIES}
+    loaded = loaded_documents(live)
+    assert set(loaded) == set(FAMILIES)
+    for session in found:
+        document_of_kernel = loaded[session.family]
+        assert is_filtered(document_of_kernel, session) == is_filtered(wanted, session)
+        assert is_allowed(document_of_kernel, session) == is_allowed(wanted, session)
+
+
+@given(documents(max_rules=8), documents(max_rules=8), st.lists(sessions(), max_size=12))
+def test_only_what_one_allows_and_the_other_refuses_is_taken(
+    before: Document, after: Document, found: list[Inbound]
+) -> None:
+    lost = taken(before, after, *found)
+    assert set(lost) <= set(found)
+    assert taken(before, before, *found) == ()
+    assert set(lost).isdisjoint(taken(after, before, *found))
+    # With the rules of before beside its own, only ICMP can be refused anew: that is a setting.
+    both = Document(after.settings, (*after.rules, *before.rules))
+    assert all(session.protocol.endswith("icmp") for session in taken(before, both, *found))
+
+
+def test_nothing_of_ours_is_no_document() -> None:
+    foreign = "*filter\n:INPUT ACCEPT [0:0]\n:FILTERS - [0:0]\n-A FILTERS -p tcp -j ACCEPT\nCOMMIT\n"
+    assert loaded_documents({4: parse_restore(foreign)}) == {}

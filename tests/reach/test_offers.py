@@ -1,0 +1,124 @@
+"""What a host offers, a line a port: Docker's rule and docker-proxy's socket for one port are one line."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from dockerfw.reach.listening import Container, Listener, Listening, Publication, Published
+from dockerfw.reach.offers import BY_NFTABLES, Offer, offers_of
+
+ANY4 = Published(4, "tcp", None, 8080, ip_address("172.17.0.2"), 80)
+PROXIES = (
+    Listener(4, "tcp", None, 8080, process="docker-proxy", unit="docker.service"),
+    Listener(6, "tcp", None, 8080, v6only=True, process="docker-proxy", unit="docker.service"),
+)
+WEB = Container(
+    id="0123456789ab",
+    name="shop-web-1",
+    project="shop",
+    service="web",
+    network_mode="shop_default",
+    addresses=(ip_address("172.17.0.2"),),
+    publications=(Publication("tcp", None, 8080, 80),),
+)
+
+
+def only(listening: Listening) -> Offer:
+    (offer,) = offers_of(listening)
+    return offer
+
+
+def test_a_published_port_and_its_proxy_are_one_line() -> None:
+    offer = only(Listening(PROXIES, (ANY4,), (WEB,)))
+    assert (offer.protocol, offer.port, offer.address, offer.families) == ("tcp", 8080, None, (4, 6))
+    assert (offer.kind, offer.name, offer.detail, offer.inner) == (
+        "container",
+        "shop-web-1",
+        "shop/web",
+        ("172.17.0.2:80",),
+    )
+    assert offer.notes == ("docker-proxy takes IPv6 on the host itself, and the host's own connections.",)
+    assert offer.reaches_container
+
+
+def test_without_docker_the_container_is_its_address() -> None:
+    offer = only(Listening((), (ANY4,), None))
+    assert (offer.kind, offer.name, offer.inner, offer.families) == (
+        "container",
+        "",
+        ("172.17.0.2:80",),
+        (4,),
+    )
+
+
+def test_a_port_that_only_docker_proxy_holds_is_its_containers() -> None:
+    offer = only(Listening(PROXIES[1:], (), (WEB,)))
+    assert (offer.kind, offer.name, offer.families) == ("container", "shop-web-1", (6,))
+    assert offer.notes == ("docker-proxy takes IPv6 on the host itself.",)
+
+
+def test_one_socket_on_any_ipv6_address_takes_both_families_unless_it_says_so() -> None:
+    both = only(Listening((Listener(6, "tcp", None, 22, process="sshd", unit="ssh.service"),)))
+    assert (both.families, both.kind, both.name, both.detail) == ((4, 6), "process", "sshd", "ssh.service")
+    assert only(Listening((Listener(6, "tcp", None, 22, v6only=True),))).families == (6,)
+    two = Listening((Listener(4, "tcp", None, 22), Listener(6, "tcp", None, 22, v6only=True)))
+    assert only(two).families == (4, 6)
+
+
+def test_addresses_and_interfaces_are_told_apart() -> None:
+    listeners = (
+        Listener(4, "udp", ip_address("127.0.0.53"), 53, interface="lo", process="systemd-resolved"),
+        Listener(4, "udp", ip_address("192.0.2.10"), 53, process="named"),
+        Listener(4, "udp", None, 53, process="dnsmasq"),
+        Listener(4, "tcp", None, 53, process="dnsmasq"),
+    )
+    found = offers_of(Listening(listeners))
+    assert [(each.protocol, str(each.address), each.interface, each.name) for each in found] == [
+        ("tcp", "None", "", "dnsmasq"),
+        ("udp", "None", "", "dnsmasq"),
+        ("udp", "127.0.0.53", "lo", "systemd-resolved"),
+        ("udp", "192.0.2.10", "", "named"),
+    ]
+
+
+def test_several_processes_side_by_side_are_one_line() -> None:
+    workers = tuple(Listener(4, "tcp", None, 80, process=name) for name in ("nginx", "nginx", "haproxy"))
+    assert only(Listening(workers)).name == "nginx, haproxy"
+
+
+def test_a_container_on_the_hosts_network_is_named() -> None:
+    listener = Listener(
+        4, "tcp", None, 9100, process="node_exporter", unit="docker-x.scope", container="aaaaaaaaaaaa"
+    )
+    exporter = Container(id="aaaaaaaaaaaa", name="exporter", network_mode="host")
+    offer = only(Listening((listener,), (), (exporter,)))
+    assert (offer.kind, offer.name, offer.detail) == ("host-container", "exporter", "node_exporter")
+    assert offer.notes == ("On the host's own network: its ports are the host's.",)
+    assert not offer.reaches_container
+    unknown = only(Listening((listener,), (), None))
+    assert (unknown.kind, unknown.name) == ("host-container", "aaaaaaaaaaaa")
+
+
+def test_swarms_ingress_is_shown_for_what_it_is() -> None:
+    dockerd = Listener(6, "tcp", None, 8000, process="dockerd", unit="docker.service")
+    offer = only(Listening((dockerd,), (), (), frozenset({("tcp", 8000)})))
+    assert offer.kind == "ingress"
+    assert (offer.families, offer.inner_port(4)) == ((4,), 8000)
+    assert offer.notes == ("Swarm's ingress network answers on every node, wherever the service runs.",)
+    assert offer.reaches_container
+
+
+def test_where_docker_filters_with_nftables_its_rules_are_not_seen() -> None:
+    sshd = Listener(4, "tcp", None, 22, process="sshd")
+    offers = {each.port: each for each in offers_of(Listening((sshd,), (), (WEB,), by_nftables=True))}
+    assert (offers[22].unseen, offers[8080].unseen) == ("", BY_NFTABLES)
+    assert (offers[8080].kind, offers[8080].name, offers[8080].families) == ("container", "shop-web-1", (4,))
+    proxied = offers_of(Listening(PROXIES, (), (WEB,), by_nftables=True))
+    assert [(each.port, each.families, each.unseen) for each in proxied] == [(8080, (4, 6), BY_NFTABLES)]
+
+
+def test_a_program_behind_dockers_rule_is_mentioned() -> None:
+    nginx = Listener(4, "tcp", None, 8080, process="nginx")
+    offer = only(Listening((nginx,), (ANY4,), (WEB,)))
+    assert offer.kind == "container"
+    assert offer.notes == ("nginx listens here too, but Docker's rule takes the packets first.",)

@@ -1,0 +1,204 @@
+"""From the words of people to one packet: what is guessed is said, what is wrong is told at its field."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_interface
+
+import pytest
+
+from dockerfw.reach.listening import Container, Publication, find_containers
+from dockerfw.reach.question import Asked, Question, QuestionError, read_question
+from dockerfw.simulation.packet import Packet
+from dockerfw.simulation.surroundings import Interface, Surroundings
+
+HOST = Surroundings(
+    interfaces=(
+        Interface("docker0", (ip_interface("172.17.0.1/16"), ip_interface("fe80::1/64")), True),
+        Interface("ens33", (ip_interface("192.0.2.10/24"), ip_interface("2001:db8::10/64")), True),
+        Interface("lo", (ip_interface("127.0.0.1/8"), ip_interface("::1/128")), True),
+        Interface("wg0", (ip_interface("10.8.0.1/24"),), True),
+    ),
+    default_routes={4: ("ens33",), 6: ("ens33",)},
+)
+WEB = Container(
+    id="0123456789ab",
+    name="shop-web-1",
+    project="shop",
+    service="web",
+    network_mode="bridge",
+    addresses=(ip_address("172.17.0.2"),),
+    publications=(
+        Publication("tcp", None, 8080, 80),
+        Publication("tcp", ip_address("10.8.0.1"), 9090, 90),
+    ),
+)
+PROBE = Container(id="ba9876543210", name="probe", network_mode="host")
+CONTAINERS = (WEB, PROBE)
+
+
+def asked(source: str, destination: str = "", port: str = "", **more: str) -> Asked:
+    question = Question(source=source, destination=destination, port=port, **more)  # type: ignore[arg-type]
+    return read_question(question, HOST, CONTAINERS)
+
+
+def packet(source: str, destination: str = "", port: str = "", **more: str) -> Packet:
+    return asked(source, destination, port, **more).packet
+
+
+def errors(source: str, destination: str = "", port: str = "", **more: str) -> dict[str, str]:
+    with pytest.raises(QuestionError) as caught:
+        asked(source, destination, port, **more)
+    return {error.path: error.message for error in caught.value.errors}
+
+
+def test_a_stranger_comes_in_by_the_default_route_to_the_host_itself() -> None:
+    found = asked("203.0.113.5", port="22")
+    assert found.packet == Packet(
+        family=4,
+        source=ip_address("203.0.113.5"),
+        destination=ip_address("192.0.2.10"),
+        protocol=6,
+        in_interface="ens33",
+        destination_port=22,
+    )
+    assert found.guesses == (
+        "It comes in by ens33, where the default route of IPv4 leads.",
+        "Dialled is the host's own address 192.0.2.10.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "interface", "destination"),
+    [
+        ("192.0.2.99", "ens33", "192.0.2.10"),
+        ("10.8.0.7", "wg0", "10.8.0.1"),
+        ("172.17.0.9", "docker0", "172.17.0.1"),
+        ("2001:db8::99", "ens33", "2001:db8::10"),
+        ("2001:db8:ffff::1", "ens33", "2001:db8::10"),
+        ("10.8.0.1", None, "192.0.2.10"),
+        ("127.0.0.1", None, "192.0.2.10"),
+        ("host", None, "192.0.2.10"),
+        ("shop-web-1", "docker0", "172.17.0.1"),
+    ],
+)
+def test_the_interface_is_guessed_from_the_source(
+    source: str, interface: str | None, destination: str
+) -> None:
+    found = packet(source, port="22")
+    assert (found.in_interface, str(found.destination)) == (interface, destination)
+
+
+def test_an_interface_that_is_named_is_taken() -> None:
+    found = asked("203.0.113.5", "192.0.2.10", "22", interface="wg0")
+    assert (found.packet.in_interface, found.guesses) == ("wg0", ())
+
+
+@pytest.mark.parametrize("name", ["shop-web-1", "shop/web", "web", "0123456"])
+def test_a_container_is_dialled_where_it_publishes_the_port(name: str) -> None:
+    found = asked("203.0.113.5", name, "8080")
+    assert (str(found.packet.destination), found.packet.destination_port) == ("192.0.2.10", 8080)
+    assert "shop-web-1 publishes 8080: dialled is the host's own address 192.0.2.10." in found.guesses
+
+
+def test_a_port_published_on_one_address_is_dialled_there() -> None:
+    assert str(packet("203.0.113.5", "web", "9090").destination) == "10.8.0.1"
+
+
+def test_a_port_that_is_not_published_is_dialled_at_the_container() -> None:
+    found = asked("203.0.113.5", "web", "80")
+    assert str(found.packet.destination) == "172.17.0.2"
+    assert "shop-web-1 does not publish 80, so its own address 172.17.0.2 is dialled." in found.guesses
+
+
+def test_docker_proxy_takes_ipv6_for_a_container_that_has_none() -> None:
+    found = packet("2001:db8:ffff::1", "web", "8080")
+    assert (found.family, str(found.destination)) == (6, "2001:db8::10")
+
+
+def test_neighbours_of_a_container_dial_it_directly() -> None:
+    assert str(packet("172.17.0.9", "web", "8080").destination) == "172.17.0.2"
+
+
+def test_a_container_on_the_hosts_network_is_the_host() -> None:
+    assert str(packet("203.0.113.5", "probe", "80").destination) == "192.0.2.10"
+
+
+@pytest.mark.parametrize(
+    ("source", "typed", "icmp"),
+    [
+        ("203.0.113.5", "", (1, 8, 0)),
+        ("203.0.113.5", "timestamp-request", (1, 13, 0)),
+        ("203.0.113.5", "3/4", (1, 3, 4)),
+        ("2001:db8::99", "", (58, 128, 0)),
+        ("2001:db8::99", "135", (58, 135, 0)),
+    ],
+)
+def test_icmp_has_a_type_and_no_port(source: str, typed: str, icmp: tuple[int, int, int]) -> None:
+    found = packet(source, port="22", protocol="icmp", icmp_type=typed)
+    assert (found.protocol, found.icmp_type, found.icmp_code) == icmp
+    assert found.destination_port is None
+
+
+def test_protocols_without_ports_need_none() -> None:
+    assert (
+        packet("203.0.113.5", protocol="gre").protocol,
+        packet("203.0.113.5", protocol="50").protocol,
+    ) == (
+        47,
+        50,
+    )
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    found = errors("203.0.113.500", "nowhere", "70000", protocol="tpc", source_port="x")
+    assert set(found) == {"source", "destination", "port", "protocol", "source_port"}
+    assert "neither an address nor a running container" in found["source"]
+    assert "did you mean tcp?" in found["protocol"]
+    assert found["port"] == "70000 is not a port (1 to 65535)"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "said"),
+    [
+        ({"source": "", "port": "1"}, "source", "say where"),
+        ({"source": "203.0.113.0/24", "port": "1"}, "source", "a packet has one, not a network"),
+        ({"source": "203.0.113.5"}, "port", "say which port"),
+        ({"source": "203.0.113.5", "port": "80-90"}, "port", "is a range"),
+        ({"source": "203.0.113.5", "port": "1", "protocol": "any"}, "protocol", "one protocol"),
+        ({"source": "203.0.113.5", "port": "1", "destination": "2001:db8::1"}, "destination", "this is IPv6"),
+        ({"source": "203.0.113.5", "port": "1", "interface": "ens34"}, "interface", "did you mean ens33?"),
+        (
+            {"source": "203.0.113.5", "protocol": "icmp", "icmp_type": "pong!"},
+            "icmp_type",
+            "did you mean pong?",
+        ),
+        ({"source": "fe80::1%ens33", "port": "1"}, "source", "leave out %ens33"),
+        ({"source": "2001:db8::9", "destination": "web", "port": "1"}, "destination", "has no IPv6 address"),
+        ({"source": "shop-web-2", "port": "1"}, "source", "did you mean shop-web-1?"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_told_at_its_field(fields: dict[str, str], field: str, said: str) -> None:
+    found = errors(**fields)
+    assert set(found) == {field}
+    assert said in found[field]
+
+
+def test_without_docker_and_without_routes_it_says_what_to_name() -> None:
+    nothing = Surroundings()
+    with pytest.raises(QuestionError) as caught:
+        read_question(Question(source="web", port="1"), nothing, None)
+    assert "not given Docker's socket" in str(caught.value)
+    with pytest.raises(QuestionError) as caught:
+        read_question(Question(source="203.0.113.5", destination="192.0.2.1", port="1"), nothing, None)
+    assert caught.value.errors[0].path == "interface"
+    question = Question(source="203.0.113.5", destination="192.0.2.1", port="1", interface="eth0")
+    assert read_question(question, nothing, None).packet.in_interface == "eth0"
+
+
+def test_a_name_means_the_container_before_the_service() -> None:
+    other = Container(id="ffffffffffff", name="web", project="blog", service="shop-web-1")
+    assert find_containers((WEB, other), "web") == (other,)
+    assert find_containers((WEB, other), "shop-web-1") == (WEB,)
+    assert find_containers((WEB, other), "ffff") == (other,)
+    assert find_containers((WEB, other), "fff") == ()

@@ -1,0 +1,91 @@
+"""Doubts about rules: nothing listens, anyone reaches a database, a published port has no rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from dockerfw.document.document import validate_rule
+from dockerfw.reach.listening import Published
+from dockerfw.reach.offers import Offer, offers_of
+from dockerfw.reach.rule_warnings import rule_warnings, without_rule
+from tests.rig.docker_world import LISTENING
+
+OFFERS = offers_of(LISTENING)
+INSIDE = Published(4, "tcp", None, 15432, ip_address("172.17.0.9"), 5432)
+MOVED = Offer("tcp", 15432, None, "", (4,), "container", "db2", "", (INSIDE,))
+
+
+def doubts(offers: tuple[Offer, ...] = OFFERS, *, sockets_known: bool = True, **rule: Any) -> list[str]:
+    values = {"scope": "both", "protocol": "tcp", **rule}
+    found = rule_warnings(validate_rule(values), offers, sockets_known=sockets_known)
+    return [f"{each.code}: {each.message}" for each in found]
+
+
+POSTGRES = (
+    "wide-database: PostgreSQL is a database that anyone may reach here. Name the addresses that need it."
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ({"ports": ["22"]}, []),
+        ({"ports": ["22"], "scope": "host"}, []),
+        ({"ports": ["22"], "scope": "container"}, ["idle: Nothing listens at 22/tcp in a container now."]),
+        ({"ports": ["8080"], "scope": "host"}, ["idle: Nothing listens at 8080/tcp on the host now."]),
+        ({"ports": ["8070-8085"]}, []),
+        ({"ports": ["9000"]}, ["idle: Nothing listens at 9000/tcp now."]),
+        ({"ports": ["9000", "9001"]}, ["idle: Nothing listens at these ports now."]),
+        ({"ports": ["22"], "protocol": "udp"}, ["idle: Nothing listens at 22/udp now."]),
+        ({"ports": ["9000"], "enabled": False}, []),
+        ({"ports": ["9000"], "scope": "container", "port_kind": "container"}, []),
+        ({}, []),
+        ({"ports": ["5432"]}, [POSTGRES]),
+        ({"ports": ["5000-6000"]}, [POSTGRES]),
+        ({"ports": ["5432"], "source": "198.51.100.0/24"}, []),
+        ({"ports": ["5432"], "source": "10.0.0.0/8"}, []),
+        ({"ports": ["5432"], "source": "0.0.0.0/0"}, [POSTGRES.replace("anyone", "0.0.0.0/0")]),
+        ({"ports": ["5432"], "source": "2000::/3"}, [POSTGRES.replace("anyone", "2000::/3")]),
+        ({"ports": ["5432"], "protocol": "sctp"}, ["idle: Nothing listens at 5432/sctp now."]),
+        ({"ports": ["8080"]}, []),
+    ],
+)
+def test_what_is_doubtful(rule: dict[str, Any], found: list[str]) -> None:
+    assert doubts(**rule) == found
+
+
+def test_a_database_is_known_by_its_port_inside_too() -> None:
+    assert doubts((*OFFERS, MOVED), ports=["15432"]) == [POSTGRES]
+    assert doubts((*OFFERS, MOVED), ports=["15432"], scope="host") == [
+        "idle: Nothing listens at 15432/tcp on the host now."
+    ]
+
+
+def test_without_the_sockets_nothing_is_said_of_the_host() -> None:
+    published = tuple(offer for offer in OFFERS if offer.reaches_container)
+    assert doubts(published, sockets_known=False, ports=["22"]) == []
+    assert doubts(published, sockets_known=False, ports=["22"], scope="container") != []
+
+
+def test_published_ports_without_a_rule() -> None:
+    def missing(*rules: dict[str, Any], more: tuple[Offer, ...] = ()) -> list[int]:
+        known = [validate_rule({"scope": "both", "protocol": "tcp", **rule}) for rule in rules]
+        return [offer.port for offer in without_rule(known, (*OFFERS, *more))]
+
+    assert missing() == [5432, 8080]
+    assert missing({"ports": ["8080"]}) == [5432]
+    assert missing({"ports": ["8080", "5432"]}) == []
+    assert missing({"ports": ["8070-8085"]}) == [5432]
+    assert missing({"protocol": "any"}) == []
+    assert missing({"ports": ["8080"], "scope": "host"}) == [5432, 8080]
+    assert missing({"ports": ["8080"], "enabled": False}) == [5432, 8080]
+    assert missing({"ports": ["80"], "scope": "container", "port_kind": "container"}) == [5432]
+    assert missing({"ports": ["8080"], "protocol": "udp"}) == [5432, 8080]
+    assert missing({"ports": ["8080", "5432"]}, more=(replace(MOVED, unseen="by nftables"),)) == []
+    local = replace(MOVED, address=ip_address("127.0.0.1"))
+    assert missing({"ports": ["8080", "5432"]}, more=(local,)) == []
+    assert missing({"ports": ["8080", "5432"]}, more=(MOVED,)) == [15432]

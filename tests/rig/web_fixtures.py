@@ -1,0 +1,53 @@
+"""For the tests of services, selectors and commands: a real Redis, one host, two admins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pytest_django import Settings
+
+from rules.audit.actors import Actor
+from rules.draft.draft_selectors import host_default
+from rules.link import client
+from rules.models import Host
+from tests.rig.redis_fixtures import RedisServer
+
+
+@pytest.fixture
+def queue(redis_server: RedisServer, settings: Settings) -> Iterator[RedisServer]:
+    """An empty Redis that the web's client talks to."""
+    settings.REDIS_URL = redis_server.url
+    client.connection.cache_clear()
+    yield redis_server
+    client.connection.cache_clear()
+
+
+@pytest.fixture
+def no_queue(settings: Settings) -> Iterator[None]:
+    """A Redis that is down."""
+    settings.REDIS_URL = "unix:///nonexistent/dockerfw/redis.sock"
+    client.connection.cache_clear()
+    yield
+    client.connection.cache_clear()
+
+
+@pytest.fixture
+def host(db: None) -> Host:
+    """The host of a fresh install, with ens33 outside."""
+    host = host_default()
+    host.external_interfaces = ["ens33"]
+    host.save()
+    return host
+
+
+@pytest.fixture
+def alice() -> Actor:
+    """One admin."""
+    return Actor(name="alice", address="192.0.2.10")
+
+
+@pytest.fixture
+def bob() -> Actor:
+    """Another admin."""
+    return Actor(name="bob", address="192.0.2.20")

@@ -1,0 +1,57 @@
+"""What a process remembers: the last few answers, and what is left alone while one is made."""
+
+from __future__ import annotations
+
+import gc
+from threading import Event, Thread
+
+import pytest
+
+from rules.seen.memory import Memory
+
+
+def test_the_last_few_answers_are_remembered() -> None:
+    memory: Memory[str] = Memory(2)
+    made: list[str] = []
+
+    def ask(name: str) -> str:
+        return memory.made(name, lambda: made.append(name) or name)  # type: ignore[func-returns-value]
+
+    assert [ask(name) for name in ("one", "two", "one", "three", "one", "two")] == [
+        *("one", "two", "one", "three", "one", "two")
+    ]
+    assert made == ["one", "two", "three", "two"]
+    assert memory.get("three") is None
+    assert memory.get("two") == "two"
+
+
+def test_nothing_is_collected_while_an_answer_is_made_and_everything_is_after() -> None:
+    memory: Memory[bool] = Memory(4)
+    assert gc.isenabled()
+    assert memory.made("outer", lambda: memory.made("inner", gc.isenabled) or gc.isenabled()) is False
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        memory.made("fails", lambda: bool(1 // 0))
+    assert gc.isenabled()
+    assert memory.get("fails") is None
+
+
+def test_the_collector_comes_back_whichever_thread_is_done_first() -> None:
+    memory: Memory[str] = Memory(4)
+    begun, go_on = Event(), Event()
+
+    def slowly() -> str:
+        begun.set()
+        return str(go_on.wait(30))
+
+    other = Thread(target=memory.made, args=("slow", slowly))
+    other.start()
+    try:
+        assert begun.wait(30)
+        assert memory.made("quick", lambda: str(gc.isenabled())) == "False"
+        assert not gc.isenabled()
+    finally:
+        go_on.set()
+        other.join(30)
+    assert gc.isenabled()
+    assert memory.get("slow") == "True"

@@ -1,0 +1,54 @@
+"""Where a destination leads: the host itself, an interface, or nobody can tell."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from dockerfw.iptables.model import Family
+from dockerfw.simulation.surroundings import Surroundings
+from tests.simulation.hosts import HOST, interface
+
+
+@pytest.mark.parametrize(
+    ("destination", "in_interface", "way"),
+    [
+        ("192.0.2.1", "eth0", "local"),
+        ("172.17.0.1", "eth0", "local"),
+        ("127.0.0.9", "eth0", "local"),
+        ("192.0.2.7", "docker0", "eth0"),
+        ("172.17.3.4", "eth0", "docker0"),
+        ("10.9.0.1", "eth0", "eth0"),
+        ("8.8.8.8", None, "eth0"),
+        ("192.0.2.255", "eth0", "local"),
+        ("192.0.2.255", "docker0", None),
+        ("255.255.255.255", "eth0", "local"),
+        ("224.0.0.1", "eth0", "local"),
+        ("239.1.2.3", "eth0", None),
+        ("2001:db8::1", "eth0", "local"),
+        ("::1", "lo", "local"),
+        ("fe80::1", "eth0", "local"),
+        ("fe80::2", "eth0", None),
+        ("ff02::1", "eth0", "local"),
+        ("ff02::2", "eth0", None),
+        ("fd00:17::5", "eth0", "docker0"),
+        ("2001:db8:5::1", "docker0", "eth0"),
+        ("2001:db8::", "eth0", None),
+    ],
+)
+def test_routes(destination: str, in_interface: str | None, way: str | None) -> None:
+    address = ip_address(destination)
+    family: Family = 4 if address.version == 4 else 6
+    assert HOST.route(family, address, in_interface) == way
+
+
+def test_the_smaller_network_wins_and_two_ways_are_none() -> None:
+    host = Surroundings(
+        (interface("a", "10.0.0.1/8"), interface("b", "10.1.0.1/16"), interface("c", "10.1.0.2/16")),
+        {4: ("a", "b")},
+    )
+    assert host.route(4, ip_address("10.2.0.9"), None) == "a"
+    assert host.route(4, ip_address("10.1.0.9"), None) is None
+    assert host.route(4, ip_address("192.0.2.1"), None) is None
+    assert host.route(6, ip_address("2001:db8::1"), None) is None

@@ -1,0 +1,120 @@
+"""A restore of the state that dies at any of its steps.
+
+A boot finds one whole set, the former or the new, and a state that is not whole has a note that says so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from dockerfw.document.document import parse_document
+from dockerfw.host.clock import utc_now
+from dockerfw.store.backup import StoredState, state_alone, state_put
+from dockerfw.store.bootfiles import MODES, boot_apply, boot_texts, switch_boot_set, write_boot_set
+from dockerfw.store.confirmed import Confirmed
+from dockerfw.store.interrupted import RestoreNote, read_restoring
+from dockerfw.store.state import Begun, StateDirectory
+from tests.rig.host_states import document
+
+DIED = 42
+# What Python is about to do to files; a power cut may come before each.
+STEPS = ("open", "os.", "shutil.")
+
+
+FIRST, SECOND = "before-restore-20260131T120000.000000", "before-restore-20260131T120001.000000"
+
+
+def restore(state: StateDirectory, confirmed: Confirmed, aside: str) -> None:
+    note = RestoreNote(state.path, backup=utc_now(), aside=aside, settings=False)
+    stored = StoredState(9, confirmed, {})
+    with state_alone(state), state_put(state, stored, sequence=9, aside=aside, note=note):
+        pass
+
+
+def in_a_child(call: Callable[[], None], *, steps: int) -> bool:
+    """Call in a forked process that dies before the given step; say whether it came to its end before."""
+    pid = os.fork()
+    if pid == 0:
+        left = steps
+
+        def count(event: str, _: object) -> None:
+            nonlocal left
+            if event.startswith(STEPS):
+                left -= 1
+                if left < 0:
+                    os._exit(DIED)
+
+        sys.addaudithook(count)
+        try:
+            call()
+        except BaseException:  # noqa: BLE001
+            os._exit(1)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert status in (0, DIED)
+    return status == 0
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder on no disk: hundreds of restores, each of which waits for the disk, would take minutes."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+def boots(state: StateDirectory) -> dict[str, str]:
+    """Return what a boot finds, by name."""
+    return {name: (state.boot / name).read_text() for name in MODES if (state.boot / name).exists()}
+
+
+@pytest.mark.parametrize("same_apply", [True, False])
+def test_a_restore_that_is_cut_off_anywhere_leaves_one_whole_boot_set(
+    memory: Path, *, same_apply: bool
+) -> None:
+    one = Confirmed(str(uuid4()), 1, "nft", "boot", parse_document(document("22")))
+    # Of the same apply where a later release, or somebody, has written the files otherwise.
+    other = replace(one, document=parse_document(document("443")))
+    if not same_apply:
+        other = replace(other, apply=str(uuid4()), revision=2)
+    state = StateDirectory(memory / "state")
+    noted = 0
+    steps, ended, seen = 0, False, set()
+    former, new = (7, boot_texts(one, boot=state.boot)), (9, boot_texts(other, boot=state.boot))
+    while not ended:
+        shutil.rmtree(state.path, ignore_errors=True)
+        state.prepare()
+        state.write_begun(Begun(7, ""))
+        switch_boot_set(write_boot_set(one, boot=state.boot), state.boot)
+        ended = in_a_child(lambda: restore(state, other, FIRST), steps=steps)
+        found = boots(state)
+        assert found in (former[1], new[1]), steps
+        assert state.last_begun().sequence in (7, 9)
+        left = read_restoring(state.path)
+        if left is None:
+            assert (state.last_begun().sequence, found) in (former, new), steps
+        else:
+            assert left.aside == FIRST
+            kept = StateDirectory(state.path / FIRST)
+            assert (kept.last_begun().sequence, boots(kept)) == former, steps
+            noted += 1
+        seen.add((boot_apply(state.boot), found["rules.v4"]))
+        # Whatever was left behind, the next one comes to its end.
+        restore(state, other, SECOND)
+        assert (state.last_begun().sequence, boots(state)) == new
+        assert read_restoring(state.path) is None
+        assert (state.path / FIRST).exists() or left is None
+        assert boot_apply(state.boot) == other.apply
+        assert len(list((state.path / "boot-sets").iterdir())) == 1
+        steps += 1
+    assert steps > 50
+    assert noted > 20
+    assert len(seen) == 2

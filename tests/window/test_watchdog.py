@@ -1,0 +1,150 @@
+"""The watchdog and the worker's eyes on it, on the real kernel: killed, stopped, doubled, never needed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dockerfw.agent import apply as apply_module
+from dockerfw.agent.apply import Apply
+from dockerfw.host.clock import boottime
+from dockerfw.store.backup import InTheWay, state_alone
+from dockerfw.store.outbox import Outbox
+from dockerfw.store.state import StateDirectory
+from dockerfw.window.supervisor import Minder
+from dockerfw.window.watchdog_start import Watch, start_again, watchdog_lives
+from tests.rig.host_states import HOST, add_foreign, answer, document, held, load, order, told, watchdogs
+from tests.rig.namespace import Namespace, wait_until
+
+pytestmark = pytest.mark.kernel
+
+
+def test_watchdog_is_a_process_of_its_own(inside: Namespace, state: StateDirectory) -> None:
+    load(state, "22")
+    (watchdog,) = watchdogs(state)
+    assert os.getsid(watchdog) == watchdog != os.getsid(0)
+    assert os.getpgid(watchdog) == watchdog
+    wait_until("its lock", 3, lambda: watchdog_lives(state))
+    # It reads no secrets, and holds neither our lock nor anybody's socket.
+    environment = Path(f"/proc/{watchdog}/environ").read_bytes()
+    assert b"REDIS" not in environment
+    links = [os.readlink(f"/proc/{watchdog}/fd/{fd}") for fd in os.listdir(f"/proc/{watchdog}/fd")]
+    assert not [link for link in links if "socket" in link or link.endswith("/lock")]
+    maps = Path(f"/proc/{watchdog}/status").read_text()
+    (memory,) = [int(line.split()[1]) for line in maps.splitlines() if line.startswith("VmRSS")]
+    assert memory < 40_000
+    answer("keep", state)
+    wait_until("the watchdog to end", 3, lambda: not watchdogs(state))
+
+
+def test_watchdog_imports_no_more_than_it_needs() -> None:
+    code = "import sys, dockerfw.window.watchdog_process, dockerfw.window.watchdog; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"redis", "rq", "django", "asyncio"} & set(done.stdout.split())
+
+
+def test_watchdog_that_never_hears_of_a_window_ends(state: StateDirectory) -> None:
+    watch = Watch(state)
+    # The kernel lets the parent go on a moment before the child's command line can be read.
+    wait_until("the watchdog to start", 5, lambda: len(watchdogs(state)) == 1)
+    watch.let_go()
+    wait_until("the watchdog to end", 5, lambda: not watchdogs(state))
+
+
+def test_killed_watchdog_is_replaced_and_two_are_one(
+    inside: Namespace, state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = load(state, "22", seconds=4)
+    (first,) = watchdogs(state)
+    minder = Minder(state, closed=lambda: None)
+    wait_until("its lock", 3, lambda: watchdog_lives(state))
+    assert minder.look() == 1.0
+    assert watchdogs(state) == [first]
+    os.kill(first, signal.SIGKILL)
+    wait_until("its end", 3, lambda: not watchdog_lives(state))
+    # It may only be starting, so soon after the load.
+    minder.look()
+    assert not watchdogs(state)
+    monkeypatch.setattr("dockerfw.window.supervisor.STARTING_SECONDS", 0.0)
+    minder.look()
+    wait_until("another", 3, lambda: watchdog_lives(state))
+    # One that is started by mistake ends at once.
+    assert start_again(state, one.apply).wait(5) == 0
+    wait_until("the way back", 9, lambda: state.read_window() is None)
+    assert "FILTERS" not in "".join(held(inside, "nft")[4])
+
+
+def test_a_restore_right_after_keep_waits_for_the_watchdog_to_see_it(
+    inside: Namespace, state: StateDirectory
+) -> None:
+    load(state, "22")
+    wait_until("its lock", 3, lambda: watchdog_lives(state))
+    with pytest.raises(InTheWay, match="An apply waits"), state_alone(state):
+        pass
+    assert answer("keep", state).state == "confirmed"
+    with state_alone(state):
+        assert state.read_window() is None
+
+
+def test_watchdog_that_a_job_started_ends_when_the_machine_goes_down(
+    inside: Namespace, state: StateDirectory
+) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        load(state, "22", seconds=60)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    (watchdog,) = watchdogs(state)
+    os.kill(watchdog, signal.SIGTERM)
+    wait_until("its end", 5, lambda: not watchdogs(state))
+    assert state.read_window() is not None, "the next boot ends it"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_worker_ends_the_window_when_the_watchdog_does_not(
+    inside: Namespace, state: StateDirectory, how: signal.Signals
+) -> None:
+    add_foreign(inside, "nft")
+    before = held(inside, "nft")
+    one = load(state, "22", seconds=1)
+    (watchdog,) = watchdogs(state)
+    os.kill(watchdog, how)
+    closed: list[float] = []
+    minder = Minder(state, closed=lambda: closed.append(boottime()))
+    record = state.read_window()
+    assert record is not None
+    while not closed and boottime() < record.deadline + 5:
+        if boottime() > record.deadline:
+            minder.look()
+        time.sleep(0.05)
+    assert closed
+    assert held(inside, "nft") == before
+    assert told(state, one)[-1].state == "rolled_back"
+    if how == signal.SIGSTOP:
+        os.kill(watchdog, signal.SIGKILL)
+
+
+def test_load_that_takes_too_long_is_ended_by_the_watchdog(
+    inside: Namespace, state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_foreign(inside, "nft")
+    before = held(inside, "nft")
+    monkeypatch.setattr(apply_module, "LOADING_SECONDS", 2.0)
+    one = order(document("22"))
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(Apply, "_read_back", lambda *_: time.sleep(60))
+        Apply(one, host=HOST, state=state, tell=lambda _: None, settle=Outbox(state.journal).write).run()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    wait_until("the way back", 5, lambda: state.read_window() is None)
+    assert held(inside, "nft") == before
+    last = told(state, one)[-1]
+    assert last.error is not None
+    assert "took too long" in last.error.summary

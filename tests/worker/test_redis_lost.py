@@ -1,0 +1,145 @@
+"""Redis is gone, its users too, and another server takes its place: only what waited in it is lost."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from scripts.stack import redis_users
+from scripts.stack.redis_server import find_server, server_command
+from tests.backup.installation import ROOT, Installation
+from tests.rig.namespace import Namespace, end_process, wait_until
+
+pytestmark = pytest.mark.redis
+
+DOCUMENT = '{"format": "dockerfw/1", "settings": {"external_interfaces": ["ens33"]}, "rules": [%s]}'
+
+
+class Place:
+    """An installation whose processes are started by hand, each with its own user in Redis."""
+
+    def __init__(self, directory: Path, namespace: Namespace) -> None:
+        self.host = Installation(directory)
+        self.namespace = namespace
+        self.socket = directory / "redis" / "redis.sock"
+        self.log = directory / "log"
+
+    def environment(self, user: str) -> dict[str, str]:
+        """Return the variables of one process, with the password that it was given."""
+        text = (self.host.settings / f"{user}.env").read_text()
+        found = re.search(r"^DOCKERFW_REDIS_URL=(.*)$", text, re.MULTILINE)
+        assert found
+        url = found[1].replace(str(redis_users.SOCKET), str(self.socket))
+        return {**self.host.environment, "DOCKERFW_REDIS_URL": url}
+
+    @contextmanager
+    def started(
+        self, *words: str, environment: dict[str, str] | None = None, inside: bool = False
+    ) -> Iterator[None]:
+        """Run a process for the block, and see that it has not ended by itself."""
+        prefix = self.namespace.prefix if inside else []
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [*prefix, "setpriv", "--pdeathsig", "TERM", "--", *words],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            yield
+            assert process.poll() is None, self.log.read_text()
+        finally:
+            end_process(process)
+
+    @contextmanager
+    def redis(self) -> Iterator[None]:
+        """Run a server that has nothing but the users, and leave nothing of it."""
+        assert redis_users.main([str(self.host.settings), "local"]) == 0
+        self.socket.parent.mkdir()
+        acl = self.host.settings / "users.acl"
+        command = server_command(find_server(), self.socket, self.socket.parent, acl)
+        try:
+            with self.started(*command):
+                wait_until("Redis", 10, self.socket.exists)
+                yield
+        finally:
+            shutil.rmtree(self.socket.parent)
+            for path in self.host.settings.iterdir():
+                path.unlink()
+
+    @contextmanager
+    def workers(self) -> Iterator[None]:
+        """Run clerk and root worker as the users that there are now."""
+        root = self.environment("root-local")
+        clerk = self.environment("clerk")
+        with (
+            self.started(sys.executable, "-m", "dockerfw.agent.root", environment=root, inside=True),
+            self.started(sys.executable, "manage.py", "clerk", environment=clerk),
+        ):
+            yield
+
+    def firewall(self, *words: str, given: str = "", environment: dict[str, str]) -> tuple[int, str]:
+        """Run a verb as the web side does; return its status and what it said."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", "firewall", *words],
+            cwd=ROOT,
+            env=environment,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def held(self) -> str:
+        """Return the kernel's IPv4 rules."""
+        return self.namespace.save("nft", 4).decode()
+
+
+def test_another_server_with_other_users(namespace: Namespace, tmp_path: Path) -> None:
+    place = Place(tmp_path, namespace)
+    assert place.host.manage("migrate", "--verbosity", "0").returncode == 0
+    first, second = (
+        DOCUMENT % f'{{"scope": "host", "protocol": "tcp", "ports": ["{port}"]}}' for port in (2201, 2202)
+    )
+    with place.redis():
+        web = place.environment("web")
+        with place.workers():
+            assert place.firewall("import", "-", given=first, environment=web)[0] == 0
+            status, said = place.firewall("apply", "-m", "the first", "--keep", environment=web)
+            assert status == 0, said + place.log.read_text()
+    before = (place.host.state / "sequence.json").read_bytes()
+
+    # Server, data and users are gone: nothing is applied, nothing is claimed, and what is loaded stays.
+    assert place.firewall("import", "-", given=second, environment=web)[0] == 0
+    status, said = place.firewall("apply", "-m", "the second", "--keep", environment=web)
+    assert status == 1
+    assert "Nothing was applied" in said
+    assert "Traceback" not in said
+    assert "--dport 2201" in place.held()
+    assert (place.host.state / "sequence.json").read_bytes() == before
+
+    # Another server, other passwords: an old one is refused.
+    with place.redis():
+        assert place.firewall("apply", "-m", "the second", "--keep", environment=web)[0] == 1
+        web = place.environment("web")
+        with place.workers():
+            status, said = place.firewall("apply", "-m", "the second", "--keep", environment=web)
+            assert status == 0, said + place.log.read_text()
+            assert "--dport 2202" in place.held()
+            history = json.loads(place.firewall("history", "--json", environment=web)[1])
+            assert [(each["number"], each["state"]) for each in history] == [
+                (2, "confirmed"),
+                (1, "confirmed"),
+            ]

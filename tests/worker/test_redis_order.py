@@ -1,0 +1,111 @@
+"""The way of an order by real users of Redis: the web sends, the root worker loads, the clerk notes it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import LazySettings
+
+from dockerfw.host.clock import utc_now
+from dockerfw.messages.orders import Answer, Order, Outcome, dump_json, load_json
+from dockerfw.worker.entries import AllowedJob
+from dockerfw.worker.worker import LockedWorker
+from rules.link import client
+from tests.rig.acl_server import Server, _server, server
+from tests.rig.namespace import Namespace, wait_until
+from tests.rig.redis_fixtures import RedisServer
+from tests.rig.root_worker import RootWorker
+
+__all__ = ["_server", "server"]
+
+pytestmark = pytest.mark.redis
+
+
+def test_the_whole_way_of_an_order_needs_nothing_more(
+    server: Server,
+    namespace: Namespace,
+    tmp_path: Path,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The web orders, the root worker loads, the clerk takes the outcome; no command of theirs is refused."""
+    worker = _root_worker(server, namespace, tmp_path)
+    worker.start()
+    try:
+        worker.wait_until_serving()
+        value = worker.order("22", sequence=1, send=False)
+        _send_as_web(server, Order.from_json(value), settings)
+        assert worker.outcome(value, states=("confirmed", "failed")).state == "confirmed"
+        taken = _serve_as_clerk(server, tmp_path, monkeypatch, until=lambda: worker.journal() == [])
+        assert {outcome.apply for outcome in taken} == {value["apply"]}
+        assert taken[-1].state == "confirmed"
+        assert worker.journal() == []
+    finally:
+        worker.stop()
+    assert worker.process is not None
+    denied: Any = server.admin.acl_log()
+    # With CLIENT SETINFO the library only tells its own name, and does without.
+    assert [entry for entry in denied if entry["object"] != "client|setinfo"] == []
+
+
+def _root_worker(server: Server, namespace: Namespace, directory: Path) -> RootWorker:
+    standin = RedisServer(directory)
+    standin.client = lambda: server.admin  # type: ignore[method-assign]
+    standin.url = server.url("root-local")
+    return RootWorker(standin, namespace, directory)
+
+
+def _send_as_web(server: Server, order: Order, settings: LazySettings) -> None:
+    settings.REDIS_URL = server.url("web")
+    client.connection.cache_clear()
+    try:
+        client.ping()
+        job_id = str(uuid4())
+        client.order_send(order=order, job_id=job_id)
+        client.order_place(host="local", job_id=job_id)
+        wait_until(
+            "the window", 20, lambda: b"awaiting" in (client.progress_read("local", order.apply) or b"")
+        )
+        client.answer_send(Answer(order.apply, order.sequence, "local", "keep", None, utc_now()))
+        client.observe_send("local")
+        wait_until("the snapshot", 20, lambda: client.snapshot_read("local"))
+        assert client.snapshot_head("local")
+        lost = str(uuid4())
+        client.order_take_back(host="other", job_id=lost)
+        assert client.order_place(host="other", job_id=lost) == "gone"
+    finally:
+        client.connection.cache_clear()
+
+
+def _serve_as_clerk(
+    server: Server, directory: Path, monkeypatch: pytest.MonkeyPatch, *, until: Callable[[], bool]
+) -> list[Outcome]:
+    """Run the clerk's worker in this process as its own user, until that is so or 20 seconds are over."""
+    notes = directory / "notes"
+
+    def record(value: dict[str, object]) -> None:
+        with notes.open("ab") as file:
+            file.write(dump_json(value) + b"\n")
+
+    end = time.monotonic() + 20
+
+    def stop_when_done() -> None:
+        if until() or time.monotonic() > end:
+            worker._stop_requested = True
+
+    worker = LockedWorker(
+        "clerk",
+        connection=server.as_user("clerk"),
+        allowed={"record_outcome": AllowedJob(record, arguments=(dict,), acknowledged=True)},
+        on_idle=stop_when_done,
+        idle_seconds=0.2,
+    )
+    # pytest's own handlers stay.
+    monkeypatch.setattr("dockerfw.worker.worker.signal.signal", lambda *_: None)
+    worker.work()
+    return [Outcome.from_json(load_json(line)) for line in notes.read_bytes().splitlines()]
