@@ -10,7 +10,7 @@ def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dockerfw_site.settings")
     from django.core.management import execute_from_command_line
 
-    from dockerfw_site.environment import SettingError
+    from dockerfw.settings import SettingError
 
     try:
         execute_from_command_line(sys.argv)

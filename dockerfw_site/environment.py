@@ -1,49 +1,47 @@
-"""Read dockerfw's settings from environment variables.
+"""The settings of the dashboard's processes, read from environment variables and checked.
 
-Owns the names, the defaults and the checks of every DOCKERFW_ variable. It imports no Django, so that the
-root worker can read the same settings, and it never prints a secret.
+The agent's own are in dockerfw/settings.py and are part of these. No secret is ever printed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from dockerfw.settings import (
+    AgentSettings,
+    SettingError,
+    file_of,
+    flag_of,
+    path_of,
+    read_settings,
+    text_of,
+    url_of,
+    words_of,
+)
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-REDIS_SCHEMES = ("redis", "rediss", "unix")
 DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql")
 SECRET_KEY_MIN = 32
 MOST_KEY_BYTES = 4096
 # Among the allowed hosts: whatever is an IP address.
 ANY_ADDRESS = "addresses"
-_HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
 
 Network = IPv4Network | IPv6Network
 
 
-class SettingError(Exception):
-    """One environment variable holds something that is not allowed."""
-
-    def __init__(self, variable: str, value: str, allowed: str) -> None:
-        super().__init__(f"{variable} is {value!r}: {allowed}")
-        self.variable = variable
-        self.value = value
-        self.allowed = allowed
-
-
 @dataclass(frozen=True, slots=True)
-class Environment:
-    """The settings of one process, checked."""
+class Environment(AgentSettings):
+    """The settings of a process of the dashboard, checked: the agent's and the web's own."""
 
     secret_key: str | None
     debug: bool
@@ -52,52 +50,29 @@ class Environment:
     secure_cookies: bool
     data_dir: Path
     database_url: str | None
-    redis_url: str
-    state_dir: Path
-    settings_dir: Path
-    host: str
     time_zone: str
     trusted_proxies: tuple[Network, ...]
     trust_unix_socket: bool
-    docker_socket: Path | None
-    observe_seconds: int
-    alive_file: Path | None
-    in_container: bool
-    command: str
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
-    """Read and check every variable; SettingError names the first one that is wrong."""
+    """Read and check every variable. SettingError names the first one that is wrong."""
     source = os.environ if environ is None else environ
-    data_dir = _path(source, "DOCKERFW_DATA_DIR", BASE_DIR / "var")
+    agent = read_settings(source)
+    data_dir = path_of(source, "DOCKERFW_DATA_DIR", BASE_DIR / "var")
     networks, unix_socket = _proxies(source, "DOCKERFW_TRUSTED_PROXIES")
     return Environment(
+        **{field.name: getattr(agent, field.name) for field in fields(agent)},
         secret_key=_secret_key(source, data_dir),
-        debug=_flag(source, "DOCKERFW_DEBUG", default=False),
-        allowed_hosts=_words(source, "DOCKERFW_ALLOWED_HOSTS") or ("localhost", "127.0.0.1", "[::1]"),
+        debug=flag_of(source, "DOCKERFW_DEBUG", default=False),
+        allowed_hosts=words_of(source, "DOCKERFW_ALLOWED_HOSTS") or ("localhost", "127.0.0.1", "[::1]"),
         csrf_trusted_origins=_origins(source, "DOCKERFW_CSRF_TRUSTED_ORIGINS"),
-        secure_cookies=_flag(source, "DOCKERFW_SECURE_COOKIES", default=True),
+        secure_cookies=flag_of(source, "DOCKERFW_SECURE_COOKIES", default=True),
         data_dir=data_dir,
-        database_url=_url(source, "DATABASE_URL", "DATABASE_URL_FILE", None, DATABASE_SCHEMES),
-        redis_url=_url(
-            source,
-            "DOCKERFW_REDIS_URL",
-            "DOCKERFW_REDIS_URL_FILE",
-            "redis://127.0.0.1:6379/0",
-            REDIS_SCHEMES,
-        )
-        or "",
-        state_dir=_path(source, "DOCKERFW_STATE_DIR", Path("/var/lib/dockerfw")),
-        settings_dir=_path(source, "DOCKERFW_SETTINGS_DIR", Path("/etc/dockerfw")),
-        host=_host(source, "DOCKERFW_HOST"),
+        database_url=url_of(source, "DATABASE_URL", "DATABASE_URL_FILE", DATABASE_SCHEMES),
         time_zone=_time_zone(source, "DOCKERFW_TIME_ZONE"),
         trusted_proxies=networks,
         trust_unix_socket=unix_socket,
-        docker_socket=_optional_path(source, "DOCKERFW_DOCKER_SOCKET"),
-        observe_seconds=_seconds(source, "DOCKERFW_OBSERVE_SECONDS", 60, least=5, most=3600),
-        alive_file=_optional_path(source, "DOCKERFW_ALIVE_FILE"),
-        in_container=_flag(source, "DOCKERFW_IN_CONTAINER", default=False),
-        command=_text(source, "DOCKERFW_COMMAND") or "dockerfw",
     )
 
 
@@ -122,83 +97,8 @@ def ensure_secret_key(environ: Mapping[str, str] | None = None) -> str:
     return path.read_text().strip()
 
 
-def _text(environ: Mapping[str, str], name: str) -> str:
-    return environ.get(name, "").strip()
-
-
-def _words(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
-    return tuple(word for word in re.split(r"[,\s]+", _text(environ, name)) if word)
-
-
-def _flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
-    value = _text(environ, name)
-    if not value:
-        return default
-    if value.lower() in {"1", "true", "yes", "on"}:
-        return True
-    if value.lower() in {"0", "false", "no", "off"}:
-        return False
-    raise SettingError(name, value, "allowed are 1 and 0 (also true, false, yes, no, on, off)")
-
-
-def _path(environ: Mapping[str, str], name: str, default: Path) -> Path:
-    value = _text(environ, name)
-    if not value:
-        return default
-    path = Path(value)
-    if not path.is_absolute():
-        raise SettingError(name, value, "it has to be an absolute path, such as /var/lib/dockerfw")
-    return path
-
-
-def _optional_path(environ: Mapping[str, str], name: str) -> Path | None:
-    return _path(environ, name, BASE_DIR) if _text(environ, name) else None
-
-
-def _seconds(environ: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:
-    value = _text(environ, name)
-    if not value:
-        return default
-    if not (value.isascii() and value.isdigit() and least <= int(value[:9]) <= most):
-        raise SettingError(name, value, f"it has to be a whole number of seconds from {least} to {most}")
-    return int(value)
-
-
-def _url(
-    environ: Mapping[str, str], name: str, in_file: str, default: str | None, schemes: tuple[str, ...]
-) -> str | None:
-    """Return an address: the variable `name` holds it, or the file that the variable `in_file` names."""
-    value, given = _text(environ, name), name
-    file = _text(environ, in_file)
-    if value and file:
-        raise SettingError(in_file, file, f"{name} is set as well, and only one of the two can count")
-    if file:
-        value, given = _file(in_file, file), f"the address in {in_file}"
-    if not value:
-        return default
-    scheme = value.partition("://")[0]
-    if "://" not in value or scheme not in schemes:
-        allowed = ", ".join(f"{known}://" for known in schemes)
-        # The address may carry a password: only its scheme is shown, and of no address nothing.
-        shown = f"{scheme[:20]}…" if "://" in value else "…"
-        raise SettingError(given, shown, f"it has to begin with one of {allowed}")
-    return value
-
-
-def _file(name: str, file: str) -> str:
-    """Return what a file holds that a variable names; it must hold something."""
-    try:
-        text = Path(file).read_text().strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise SettingError(name, file, f"it has to be a readable file ({reason})") from error
-    if not text:
-        raise SettingError(name, file, "the file is empty")
-    return text
-
-
 def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
-    origins = _words(environ, name)
+    origins = words_of(environ, name)
     for origin in origins:
         parts = urlsplit(origin)
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"}:
@@ -208,15 +108,8 @@ def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(origin.rstrip("/") for origin in origins)
 
 
-def _host(environ: Mapping[str, str], name: str) -> str:
-    value = _text(environ, name) or "local"
-    if not _HOST_NAME.fullmatch(value):
-        raise SettingError(name, value, "a host's name is 1 to 50 lower-case letters, digits and hyphens")
-    return value
-
-
 def _time_zone(environ: Mapping[str, str], name: str) -> str:
-    value = _text(environ, name) or "UTC"
+    value = text_of(environ, name) or "UTC"
     try:
         ZoneInfo(value)
     except (OSError, ValueError, KeyError) as error:
@@ -227,7 +120,7 @@ def _time_zone(environ: Mapping[str, str], name: str) -> str:
 def _proxies(environ: Mapping[str, str], name: str) -> tuple[tuple[Network, ...], bool]:
     networks: list[Network] = []
     unix_socket = False
-    for word in _words(environ, name):
+    for word in words_of(environ, name):
         if word == "unix":
             unix_socket = True
             continue
@@ -253,12 +146,12 @@ def _gateway(name: str, routes: Path = Path("/proc/net/route")) -> str:
 
 
 def _secret_key(environ: Mapping[str, str], data_dir: Path) -> str | None:
-    key = _text(environ, "DOCKERFW_SECRET_KEY")
+    key = text_of(environ, "DOCKERFW_SECRET_KEY")
     if key:
         return _long_enough("DOCKERFW_SECRET_KEY", key)
-    named = _text(environ, "DOCKERFW_SECRET_KEY_FILE")
+    named = text_of(environ, "DOCKERFW_SECRET_KEY_FILE")
     if named:
-        return _long_enough("DOCKERFW_SECRET_KEY_FILE", _file("DOCKERFW_SECRET_KEY_FILE", named))
+        return _long_enough("DOCKERFW_SECRET_KEY_FILE", file_of("DOCKERFW_SECRET_KEY_FILE", named))
     try:
         return _long_enough("DOCKERFW_SECRET_KEY_FILE", _own_key(data_dir / "secret_key"))
     except OSError:

@@ -1,4 +1,4 @@
-"""The rules app: connects the audit of sign-ins and registers the system checks."""
+"""The rules app: connects the audit of sign-ins, registers the system checks and the facts of the frame."""
 
 from django.apps import AppConfig
 
@@ -12,7 +12,11 @@ class RulesConfig(AppConfig):
     def ready(self) -> None:
         """Connect the receivers; importing them earlier would need loaded models."""
         from rules import checks
-        from rules.accounts import sign_in_services as sign_ins
+        from rules.accounts import sign_in_services
+        from rules.applying.frame_facts import apply_facts
+        from rules.draft.frame_facts import pending_facts
+        from rules.pages.frame import register_frame_facts
 
         checks.register_checks()
-        sign_ins.connect()
+        sign_in_services.connect()
+        register_frame_facts(pending_facts, apply_facts)

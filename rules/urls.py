@@ -5,77 +5,75 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 from django.urls.resolvers import URLPattern, URLResolver
 
-from rules.accounts import account_views as account
-from rules.applying import answer_views as confirmation
-from rules.applying import apply_views as applies
-from rules.applying import history_views as history
-from rules.applying import review_views as review
-from rules.asking import exposure_views as exposure
-from rules.asking import trace_views as trace
-from rules.audit import audit_views as audit
-from rules.draft import document_views as document
-from rules.draft import expectation_views as expectations
-from rules.draft import rule_list_views as rule_list
-from rules.draft import rule_table_views as rule_table
-from rules.draft import rule_views as rule_edit
-from rules.draft import settings_views as settings
-from rules.draft import warning_views as rule_doubts
-from rules.overview import dashboard_views as dashboard
-from rules.overview import health_views as health
-from rules.overview import live_views as live
+from rules.accounts import account_views
+from rules.applying import adopt_views, answer_views, apply_views, history_views, review_views
+from rules.asking import exposure_views, trace_views
+from rules.audit import audit_views
+from rules.draft import (
+    document_views,
+    expectation_views,
+    rule_list_views,
+    rule_table_views,
+    rule_views,
+    settings_views,
+    warning_views,
+)
+from rules.overview import dashboard_views, health_views, live_views
 
 app_name = "rules"
 
 KEY = r"(?P<key>[a-z0-9]{4,12})"
 
 _of_a_host: list[URLPattern | URLResolver] = [
-    path("", dashboard.dashboard, name="dashboard"),
-    path("rules/", rule_list.rule_list, name="rule-list"),
-    path("rules/new/", rule_edit.rule_new, name="rule-new"),
-    path("rules/doubts/", rule_doubts.rule_doubts, name="rule-doubts"),
-    path("rules/echo/", rule_edit.source_echo, name="source-echo"),
-    re_path(rf"^rules/{KEY}/edit/$", rule_edit.rule_edit, name="rule-edit"),
-    re_path(rf"^rules/{KEY}/toggle/$", rule_table.rule_toggle, name="rule-toggle"),
-    re_path(rf"^rules/{KEY}/delete/$", rule_table.rule_delete_view, name="rule-delete"),
-    re_path(rf"^rules/{KEY}/restore/$", rule_table.rule_restore_view, name="rule-restore"),
-    path("expectations/", expectations.expectation_list, name="expectation-list"),
-    path("expectations/new/", expectations.expectation_new, name="expectation-new"),
-    path("expectations/<int:key>/edit/", expectations.expectation_edit, name="expectation-edit"),
-    path("expectations/<int:key>/delete/", expectations.expectation_delete_view, name="expectation-delete"),
-    path("settings/", settings.settings_edit, name="settings"),
-    path("import/", document.draft_import, name="import"),
-    path("adopt/", document.adopt, name="adopt"),
-    path("export/", document.draft_export, name="export"),
-    path("review/", review.review, name="review"),
-    re_path(r"^review/restore/(?P<family>[46])/$", review.restore_text, name="restore-text"),
-    path("discard/", review.discard, name="discard"),
-    path("applies/<uuid:apply_id>/", applies.apply_page, name="apply"),
-    path("applies/<uuid:apply_id>/status/", applies.apply_status, name="apply-status"),
-    path("applies/<uuid:apply_id>/nonce/", confirmation.nonce, name="apply-nonce"),
-    path("applies/<uuid:apply_id>/keep/", confirmation.keep, name="apply-keep"),
-    path("applies/<uuid:apply_id>/roll-back/", confirmation.roll_back, name="apply-roll-back"),
-    path("applies/<uuid:apply_id>/extend/", confirmation.extend, name="apply-extend"),
-    path("window/", applies.window_banner, name="window-banner"),
-    path("history/", history.history, name="history"),
-    path("history/compare/", history.compare, name="compare"),
-    path("history/<int:number>/", history.revision, name="revision"),
-    path("history/<int:number>/export/", document.revision_export, name="revision-export"),
-    path("history/<int:number>/rollback/", review.rollback, name="rollback"),
-    path("exposure/", exposure.exposure_page, name="exposure"),
-    path("exposure/summary/", exposure.exposure_summary, name="exposure-summary"),
-    path("trace/", trace.trace, name="trace"),
-    path("live/", live.live, name="live"),
-    path("live/poll/", live.live_poll, name="live-poll"),
+    path("", dashboard_views.dashboard, name="dashboard"),
+    path("rules/", rule_list_views.rule_list, name="rule-list"),
+    path("rules/new/", rule_views.rule_new, name="rule-new"),
+    path("rules/doubts/", warning_views.rule_doubts, name="rule-doubts"),
+    path("rules/echo/", rule_views.source_echo, name="source-echo"),
+    re_path(rf"^rules/{KEY}/edit/$", rule_views.rule_edit, name="rule-edit"),
+    re_path(rf"^rules/{KEY}/toggle/$", rule_table_views.rule_toggle, name="rule-toggle"),
+    re_path(rf"^rules/{KEY}/delete/$", rule_table_views.rule_delete_view, name="rule-delete"),
+    re_path(rf"^rules/{KEY}/restore/$", rule_table_views.rule_restore_view, name="rule-restore"),
+    path("expectations/", expectation_views.expectation_list, name="expectation-list"),
+    path("expectations/new/", expectation_views.expectation_new, name="expectation-new"),
+    path("expectations/<int:key>/edit/", expectation_views.expectation_edit, name="expectation-edit"),
+    path(
+        "expectations/<int:key>/delete/", expectation_views.expectation_delete_view, name="expectation-delete"
+    ),
+    path("settings/", settings_views.settings_edit, name="settings"),
+    path("import/", document_views.draft_import, name="import"),
+    path("adopt/", adopt_views.adopt, name="adopt"),
+    path("export/", document_views.draft_export, name="export"),
+    path("review/", review_views.review, name="review"),
+    re_path(r"^review/restore/(?P<family>[46])/$", review_views.restore_text, name="restore-text"),
+    path("discard/", review_views.discard, name="discard"),
+    path("applies/<uuid:apply_id>/", apply_views.apply_page, name="apply"),
+    path("applies/<uuid:apply_id>/status/", apply_views.apply_status, name="apply-status"),
+    path("applies/<uuid:apply_id>/nonce/", answer_views.nonce, name="apply-nonce"),
+    path("applies/<uuid:apply_id>/keep/", answer_views.keep, name="apply-keep"),
+    path("applies/<uuid:apply_id>/roll-back/", answer_views.roll_back, name="apply-roll-back"),
+    path("applies/<uuid:apply_id>/extend/", answer_views.extend, name="apply-extend"),
+    path("window/", apply_views.window_banner, name="window-banner"),
+    path("history/", history_views.history, name="history"),
+    path("history/compare/", history_views.compare, name="compare"),
+    path("history/<int:number>/", history_views.revision, name="revision"),
+    path("history/<int:number>/export/", history_views.revision_export, name="revision-export"),
+    path("history/<int:number>/rollback/", review_views.rollback, name="rollback"),
+    path("exposure/", exposure_views.exposure_page, name="exposure"),
+    path("exposure/summary/", exposure_views.exposure_summary, name="exposure-summary"),
+    path("trace/", trace_views.trace, name="trace"),
+    path("live/", live_views.live, name="live"),
+    path("live/poll/", live_views.live_poll, name="live-poll"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", dashboard.home, name="home"),
+    path("", dashboard_views.home, name="home"),
     path("hosts/<slug:host_name>/", include(_of_a_host)),
-    path("audit/", audit.audit, name="audit"),
-    path("audit/audit.csv", audit.audit_csv, name="audit-csv"),
-    path("sign-in/", account.SignIn.as_view(), name="sign-in"),
-    path("sign-out/", account.SignOut.as_view(), name="sign-out"),
-    path("setup/<str:token>/", account.setup, name="setup"),
-    path("password/", account.ChangePassword.as_view(), name="password"),
-    path("healthz", health.healthz, name="healthz"),
+    path("audit/", audit_views.audit, name="audit"),
+    path("audit/audit.csv", audit_views.audit_csv, name="audit-csv"),
+    path("sign-in/", account_views.SignIn.as_view(), name="sign-in"),
+    path("sign-out/", account_views.SignOut.as_view(), name="sign-out"),
+    path("setup/<str:token>/", account_views.setup, name="setup"),
+    path("password/", account_views.ChangePassword.as_view(), name="password"),
+    path("healthz", health_views.healthz, name="healthz"),
 ]

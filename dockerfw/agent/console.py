@@ -18,9 +18,9 @@ from dockerfw.agent.event_journal import console_write
 from dockerfw.chains.panic import Network
 from dockerfw.host.clock import utc_now
 from dockerfw.messages.events import ConsoleEvent, Verb
+from dockerfw.settings import read_settings
 from dockerfw.store.state import StateDirectory
 from dockerfw.streams import InputError, Output
-from dockerfw_site.environment import read_environment
 
 BACK_AGAIN = "Until a reboot, which loads the confirmed revision."
 
@@ -46,8 +46,8 @@ def release(options: argparse.Namespace, output: Output) -> int:
 
 
 def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ()) -> int:
-    environment = read_environment()
-    state = StateDirectory(environment.state_dir)
+    settings = read_settings()
+    state = StateDirectory(settings.state_dir)
     try:
         done = {
             "panic": lambda: host.panic(state, allowed),
@@ -59,10 +59,10 @@ def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ())
         return 1
     lines = [
         _sentence(words) if done.changed else "There was nothing to do.",
-        *_undo(verb, done, environment.command),
+        *_undo(verb, done, settings.command),
     ]
     if done.changed:
-        event = ConsoleEvent(str(uuid4()), environment.host, verb, _who(), utc_now(), _sentence(words)[:8000])
+        event = ConsoleEvent(str(uuid4()), settings.host, verb, _who(), utc_now(), _sentence(words)[:8000])
         try:
             console_write(state.journal, event)
         except OSError as error:

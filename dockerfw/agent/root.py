@@ -24,12 +24,12 @@ from dockerfw.host.observation import iptables_version
 from dockerfw.host.privileges import drop_privileges
 from dockerfw.host.scratch import remove_leftovers
 from dockerfw.messages.orders import firewall_queue
+from dockerfw.settings import AgentSettings, SettingError, read_settings
 from dockerfw.store.interrupted import AGAIN, read_restoring
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.supervisor import Minder
 from dockerfw.worker.entries import refuse_unpickling
 from dockerfw.worker.worker import LockedWorker
-from dockerfw_site.environment import Environment, SettingError, read_environment
 
 logger = logging.getLogger("dockerfw.root")
 
@@ -51,7 +51,7 @@ def main(*, window_seconds: int | None = None) -> int:
     refuse_unpickling()
     os.umask(0o077)
     try:
-        environment = read_environment()
+        settings = read_settings()
     except SettingError as error:
         logger.error("%s", error)
         return 2
@@ -60,24 +60,24 @@ def main(*, window_seconds: int | None = None) -> int:
     except OSError as error:
         logger.error("the privileges that are not needed could not be given up: %s", error)
         return 1
-    state = StateDirectory(environment.state_dir)
+    state = StateDirectory(settings.state_dir)
     try:
         state.prepare()
         # A restore holds it as well: one that is seen now does not run any more.
         with state.worker_lock():
-            if half_restored(environment, state):
+            if half_restored(settings, state):
                 return 1
-            serve(environment, state, window_seconds=window_seconds)
+            serve(settings, state, window_seconds=window_seconds)
     except LockedOut as error:
         logger.error("a root worker for this state directory runs already: %s", error)
         return 1
     except OSError as error:
-        logger.error("the state directory %s cannot be used: %s", environment.state_dir, error)
+        logger.error("the state directory %s cannot be used: %s", settings.state_dir, error)
         return 1
     return 0
 
 
-def half_restored(environment: Environment, state: StateDirectory) -> bool:
+def half_restored(settings: AgentSettings, state: StateDirectory) -> bool:
     """Say, also to the journal, that a restore has not come to its end: nobody may serve then. OSError.
 
     A boot loads what was kept last all the same: it is of one installation or the other, and whole.
@@ -86,9 +86,9 @@ def half_restored(environment: Environment, state: StateDirectory) -> bool:
     if left is None:
         return False
     # Restoring loads nothing; a boot does.
-    if environment.in_container and left.boot != boot_id():
+    if settings.in_container and left.boot != boot_id():
         load_after_boot(state)
-    logger.error("%s %s", left.words(state.path), AGAIN.format(command=environment.command))
+    logger.error("%s %s", left.words(state.path), AGAIN.format(command=settings.command))
     return True
 
 
@@ -99,17 +99,17 @@ def connect(url: str, *, seconds: float = ANSWER_SECONDS) -> Redis:
     )
 
 
-def serve(environment: Environment, state: StateDirectory, *, window_seconds: int | None = None) -> None:
+def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int | None = None) -> None:
     """Undo what was left half done, then serve until told to stop."""
-    connection = connect(environment.redis_url)
+    connection = connect(settings.redis_url)
     jobs = RootJobs(
-        host=environment.host,
+        host=settings.host,
         state=state,
         connection=connection,
-        telling=connect(environment.redis_url, seconds=TELL_SECONDS),
+        telling=connect(settings.redis_url, seconds=TELL_SECONDS),
         window_seconds=window_seconds,
-        docker_socket=environment.docker_socket,
-        observe_seconds=environment.observe_seconds,
+        docker_socket=settings.docker_socket,
+        observe_seconds=settings.observe_seconds,
     )
     jobs.introduce()
     minder = Minder(state, closed=jobs.window_closed)
@@ -119,25 +119,25 @@ def serve(environment: Environment, state: StateDirectory, *, window_seconds: in
     # Serving goes on: it is tried again all the time, and until it works the next apply says so.
     except Exception as error:  # noqa: BLE001
         logger.error("what an earlier root worker left half done could not be undone: %s", error)
-    if environment.in_container:
+    if settings.in_container:
         # There is no boot unit on the host, maybe.
         load_after_boot(state)
     for backend in BACKENDS:
         iptables_version(backend)
     worker = LockedWorker(
-        firewall_queue(environment.host),
+        firewall_queue(settings.host),
         connection=connection,
         allowed=jobs.allowed(),
-        on_idle=and_console(jobs.idle, state.journal, connection, host=environment.host),
+        on_idle=and_console(jobs.idle, state.journal, connection, host=settings.host),
         on_tick=minder.look,
         on_crash=jobs.died,
         on_chore=jobs.watch,
-        chore_seconds=environment.observe_seconds,
+        chore_seconds=settings.observe_seconds,
         idle_seconds=IDLE_SECONDS,
-        alive=environment.alive_file,
+        alive=settings.alive_file,
     )
     worker.work()
-    if environment.in_container:
+    if settings.in_container:
         # The watchdog ends with the container.
         minder.leave()
 

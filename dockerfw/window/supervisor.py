@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import subprocess
 from collections.abc import Callable
 
+from dockerfw.host.background import BackgroundProcess
 from dockerfw.host.clock import boottime
 from dockerfw.host.files import LockedOut
 from dockerfw.store.bootfiles import boot_apply
@@ -38,7 +38,7 @@ class Minder:
         self._state = state
         self._closed = closed
         self._was_open = False
-        self._watchdogs: list[subprocess.Popen[bytes]] = []
+        self._watchdogs: list[BackgroundProcess] = []
 
     def start(self) -> None:
         """End what an earlier root worker left half done. Raises what `end_if_due` raises, and LockedOut."""

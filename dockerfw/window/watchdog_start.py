@@ -10,19 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import subprocess
-import sys
 import time
-from pathlib import Path
 
+from dockerfw.host.background import BackgroundProcess, start_module
 from dockerfw.host.files import LockedOut
-from dockerfw.host.hooks import VARIABLE
-from dockerfw.host.runner import command_path
 from dockerfw.store.state import StateDirectory
 
-ROOT = Path(__file__).resolve().parents[2]
+MODULE = "dockerfw.window.watchdog_process"
 READY_SECONDS = 15.0
-_PASSED = ("XTABLES_LOCKFILE", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", VARIABLE)
 
 
 class NoWatchdog(Exception):  # noqa: N818 - it states a fact
@@ -34,7 +29,7 @@ class Watch:
 
     def __init__(self, state: StateDirectory) -> None:
         """Start it; it gets ready meanwhile. Raises OSError."""
-        self._process = _start(state, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = start_module(MODULE, str(state.path.absolute()), pipes=True)
 
     def arm(self, apply: str) -> None:
         """Return when it watches the window of this apply. Raises NoWatchdog."""
@@ -77,19 +72,6 @@ def watchdog_lives(state: StateDirectory) -> bool:
         return True
 
 
-def start_again(state: StateDirectory, apply: str) -> subprocess.Popen[bytes]:
+def start_again(state: StateDirectory, apply: str) -> BackgroundProcess:
     """Start a watchdog for a window whose own was ended by somebody. Raises OSError."""
-    return _start(state, apply, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-
-
-def _start(state: StateDirectory, *more: str, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
-    # It needs no secrets, so it gets none.
-    environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
-    return subprocess.Popen(
-        [sys.executable, "-m", "dockerfw.window.watchdog_process", str(state.path.absolute()), *more],
-        stdin=stdin,
-        stdout=stdout,
-        cwd=ROOT,
-        env={**environment, "PATH": command_path(), "LC_ALL": "C.UTF-8"},
-        start_new_session=True,
-    )
+    return start_module(MODULE, str(state.path.absolute()), apply, pipes=False)

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from dockerfw.iptables.errors import FieldError
 from dockerfw.messages.orders import MOST_CONFIRM_SECONDS, Answer, AnswerKind
+from rules.applying.apply_errors import KeyRefused, NotAwaiting, NotYours, OldConnection, QueueUnavailable
 from rules.applying.apply_selectors import apply_view
 from rules.applying.apply_services import sequence_next
 from rules.applying.window_selectors import WindowView
@@ -26,7 +27,7 @@ from rules.audit.audit_services import audit_record
 from rules.draft.draft_services import host_lock
 from rules.link import client
 from rules.models import Apply
-from rules.pages.errors import Invalid, KeyRefused, NotAwaiting, NotYours, OldConnection, QueueUnavailable
+from rules.pages.errors import Invalid
 
 OLD_CONNECTION = "This came over a connection from before the load, which proves nothing. Try again."
 WRONG_KEY = "This key is not the newest one, or it was used already. Try again."

@@ -18,12 +18,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from dockerfw_site.connections import connected_at
 from rules.applying.answer_services import apply_extend, apply_keep, apply_nonce_create, apply_roll_back
+from rules.applying.apply_errors import OldConnection, QueueUnavailable
 from rules.applying.apply_selectors import ApplyView, apply_get
 from rules.applying.apply_views import status_piece
 from rules.audit.actors import actor_of
 from rules.models import Apply, Host
-from rules.pages.errors import Invalid, OldConnection, QueueUnavailable, ServiceError
-from rules.pages.frame import host_or_404, is_htmx, render_page, whole_number
+from rules.pages.errors import Invalid, ServiceError
+from rules.pages.frame import render_page
+from rules.pages.requests import host_or_404, is_htmx, whole_number
 
 # Tells the page's script that the same Keep is going to count over the next connection.
 AGAIN = "X-Keep-Again"

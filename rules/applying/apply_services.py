@@ -18,6 +18,7 @@ from dockerfw.document.document import Document, canonical_json, digest, to_json
 from dockerfw.iptables.errors import FieldError
 from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, MOST_CONFIRM_SECONDS, Order
 from dockerfw.reach.expectations import failing
+from rules.applying.apply_errors import ApplyWaiting, NotExpected, NothingToApply, QueueUnavailable
 from rules.applying.expiry_services import apply_give_up
 from rules.applying.kernel_selectors import kernel_sentence
 from rules.applying.review_selectors import next_number
@@ -27,15 +28,7 @@ from rules.draft.draft_selectors import base_revision, draft_document, revision_
 from rules.draft.draft_services import host_lock
 from rules.link import client
 from rules.models import Apply, Host, Revision
-from rules.pages.errors import (
-    ApplyWaiting,
-    Conflict,
-    Invalid,
-    NotExpected,
-    NotFound,
-    NothingToApply,
-    QueueUnavailable,
-)
+from rules.pages.errors import Conflict, Invalid, NotFound
 from rules.seen.consequence_selectors import expectation_findings
 from rules.seen.snapshot_selectors import latest_snapshot
 

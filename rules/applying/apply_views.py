@@ -12,7 +12,8 @@ from django.views.decorators.http import require_safe
 
 from rules.applying.apply_selectors import ApplyView, apply_get
 from rules.models import Host
-from rules.pages.frame import host_or_404, page_context, render_page, render_pieces
+from rules.pages.frame import page_context, render_page, render_pieces
+from rules.pages.requests import host_or_404
 
 STEP_WORDS = {
     "lock": "Wait for other applies",

@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from dockerfw_site.environment import Environment
 from dockerfw_site.proxies import client_address, peer_address
 from rules.models import Host
-from rules.pages.frame import whole_number
 from rules.pages.host_selectors import host_serves_pages
+from rules.pages.requests import whole_number
 from rules.seen.consequence_selectors import Caller
 
 

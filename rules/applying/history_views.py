@@ -13,8 +13,10 @@ from rules.applying.history_selectors import history as history_page
 from rules.applying.history_selectors import loaded_number, noticed, revision_document, revision_get
 from rules.applying.review_selectors import next_number
 from rules.audit.audit_services import VERBS
+from rules.draft.document_views import document_file
 from rules.models import Host
-from rules.pages.frame import host_or_404, render_page, whole_number
+from rules.pages.frame import render_page
+from rules.pages.requests import host_or_404, whole_number
 from rules.seen.snapshot_selectors import latest_snapshot, observe_request
 
 
@@ -83,3 +85,13 @@ def compare(request: HttpRequest, host_name: str) -> HttpResponse:
 
 def _newest(host: Host) -> int:
     return next_number(host) - 1
+
+
+@require_safe
+def revision_export(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
+    """Send a revision's document as a file."""
+    host = host_or_404(host_name)
+    revision = revision_get(host, number)
+    if revision is None:
+        raise Http404(f"no revision {number}")
+    return document_file(revision_document(revision), f"{host.name}-revision-{number}.json")

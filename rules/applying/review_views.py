@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from rules.applying.apply_errors import ApplyWaiting, NotExpected, NothingToApply, QueueUnavailable
 from rules.applying.apply_selectors import recent_applies
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.apply_views import apply_answer
@@ -25,18 +26,10 @@ from rules.audit.actors import actor_of
 from rules.draft.draft_selectors import base_revision
 from rules.draft.draft_services import draft_discard
 from rules.models import Apply, Host
-from rules.pages.errors import (
-    ApplyWaiting,
-    Conflict,
-    Invalid,
-    NotExpected,
-    NotFound,
-    NothingToApply,
-    QueueUnavailable,
-    ServiceError,
-)
+from rules.pages.errors import Conflict, Invalid, NotFound, ServiceError
 from rules.pages.forms import ANYWAY, ApplyForm, place_errors
-from rules.pages.frame import host_or_404, is_htmx, render_page, whole_number
+from rules.pages.frame import render_page
+from rules.pages.requests import host_or_404, is_htmx, whole_number
 from rules.seen.consequence_selectors import LockOut, lock_out
 from rules.seen.snapshot_selectors import latest_snapshot, observe_request
 

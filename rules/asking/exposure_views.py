@@ -20,7 +20,8 @@ from rules.asking.exposure_line_selectors import Line, Way, exposure_lines
 from rules.asking.exposure_selectors import exposure
 from rules.draft.draft_selectors import draft_document
 from rules.models import Host
-from rules.pages.frame import host_or_404, is_htmx, render_page, text_asked, whole_number
+from rules.pages.frame import render_page
+from rules.pages.requests import host_or_404, is_htmx, text_asked, whole_number
 from rules.seen.snapshot_selectors import Look, look, observe_request
 
 PAGE = 100

@@ -22,7 +22,8 @@ from rules.audit.actors import actor_of
 from rules.draft.draft_selectors import draft_document
 from rules.models import Host
 from rules.pages.forms import place_errors
-from rules.pages.frame import host_or_404, render_page
+from rules.pages.frame import render_page
+from rules.pages.requests import host_or_404
 from rules.seen.listening_selectors import containers_of
 from rules.seen.snapshot_selectors import SnapshotView, look, observe_request
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from dataclasses import dataclass
 
 from django.http import HttpRequest
@@ -25,3 +26,12 @@ def actor_of(request: HttpRequest) -> Actor:
     """Return the signed-in user of a request with the address it came from."""
     user = request.user
     return Actor(name=user.get_username(), address=client_address(request), user_id=user.pk)
+
+
+def command_line_actor() -> Actor:
+    """Return the account that runs the command."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "somebody"
+    return Actor(name=f"{name} (command line)")

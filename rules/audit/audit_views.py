@@ -22,7 +22,8 @@ from dockerfw.iptables.errors import DocumentError
 from rules.audit.audit_selectors import AuditFilters, audit_actors, audit_csv_rows, audit_events
 from rules.audit.audit_services import VERBS
 from rules.models import AuditEvent
-from rules.pages.frame import render_page, text_asked, whole_number
+from rules.pages.frame import render_page
+from rules.pages.requests import text_asked, whole_number
 from rules.pages.wording import FieldPair, value_changes
 
 PAGE = 50

@@ -28,13 +28,13 @@ from dockerfw.store.state import StateDirectory
 from dockerfw.streams import InputError, Output, shown
 from dockerfw_site.environment import SECRET_KEY_MIN, Environment, read_environment
 from dockerfw_site.presence import InUse, alone
+from rules.audit.actors import command_line_actor
 from rules.backup.archive import SECRET_KEY, Archive, BackupError, beside, read_archive
 from rules.backup.backup_command import data_owner, may_have_all
 from rules.backup.owners_process import OwnerFailed, OwnersProcess, Pause
 from rules.backup.restore_services import Source, Terms, database_restore, rows_check, source_check
 from rules.backup.restored import live_words, next_steps
 from rules.backup.settings_files import settings_check, settings_put
-from rules.command_line.stored import command_line_actor
 from rules.pages.errors import ServiceError
 
 EXPECTED = (BackupError, OwnerFailed, StateError, InTheWay, LockedOut, ServiceError, DatabaseError, OSError)

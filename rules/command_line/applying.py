@@ -17,15 +17,17 @@ from dockerfw.messages.orders import Failure
 from dockerfw.reach.expectations import failing
 from dockerfw.streams import Output
 from rules.applying.answer_services import apply_keep_at_console, apply_roll_back
+from rules.applying.apply_errors import NotAwaiting, NotYours
 from rules.applying.apply_selectors import ApplyView, apply_get, awaiting_view
 from rules.applying.apply_services import apply_start, check_window, rollback_start
 from rules.applying.review_selectors import Review, review, rollback_review
 from rules.applying.window_selectors import WindowView
+from rules.audit.actors import command_line_actor
 from rules.command_line.consequences import consequences_of
-from rules.command_line.stored import command_line_actor, fresh_look, wanted_host
+from rules.command_line.stored import fresh_look, wanted_host
 from rules.draft.draft_selectors import base_revision
 from rules.models import Apply, Host
-from rules.pages.errors import NotAwaiting, NotYours, ServiceError
+from rules.pages.errors import ServiceError
 
 POLL_SECONDS = 0.1
 # After the end of a window the host needs a moment to put back what was there, and to tell.

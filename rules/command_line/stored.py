@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import time
 from collections.abc import Iterator
 
@@ -15,19 +14,13 @@ from dockerfw.streams import InputError, Output
 from rules.applying.drift_selectors import drift_view
 from rules.applying.history_selectors import compare, revision_get
 from rules.applying.kernel_selectors import KernelSentence, kernel_sentence
-from rules.audit.actors import Actor
+from rules.audit.actors import command_line_actor
 from rules.command_line.files import read_import, report_import
 from rules.command_line.plans import diff_json, diff_lines
-from rules.draft.draft_selectors import (
-    base_revision,
-    draft_document,
-    host_default,
-    host_get,
-    pending_diff,
-    revision_document,
-)
+from rules.draft.draft_selectors import base_revision, draft_document, pending_diff, revision_document
 from rules.draft.draft_services import draft_replace
 from rules.models import Apply, Host, Revision
+from rules.pages.host_selectors import host_default, host_get
 from rules.seen.snapshot_selectors import Look, look, observe_request, redis_answers
 
 LOOK_SECONDS = 3.0
@@ -162,15 +155,6 @@ def wanted_host(options: argparse.Namespace) -> Host:
     if host is None:
         raise InputError(f"there is no host {options.host}")
     return host
-
-
-def command_line_actor() -> Actor:
-    """Return the account that runs the command."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        name = "somebody"
-    return Actor(name=f"{name} (command line)")
 
 
 def fresh_look(host: Host) -> Look:

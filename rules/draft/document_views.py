@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -14,16 +14,14 @@ from dockerfw.chains.importing import Imported, SkippedLine, import_save
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, canonical_json, load_document, to_json_object
 from dockerfw.iptables.errors import DocumentError, FieldError, ParseError
-from rules.applying.drift_selectors import adopted
-from rules.applying.history_selectors import revision_document, revision_get
 from rules.audit.actors import actor_of
 from rules.draft.draft_selectors import draft_document
 from rules.draft.draft_services import draft_replace
 from rules.models import Host
 from rules.pages.errors import Conflict, Invalid
 from rules.pages.forms import ImportForm
-from rules.pages.frame import host_or_404, render_page
-from rules.seen.snapshot_selectors import look
+from rules.pages.frame import render_page
+from rules.pages.requests import host_or_404
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +49,7 @@ class Read:
 def draft_export(request: HttpRequest, host_name: str) -> HttpResponse:
     """Send the draft as a file."""
     host = host_or_404(host_name)
-    return _file(draft_document(host), f"{host.name}-draft.json")
-
-
-@require_safe
-def revision_export(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
-    """Send a revision's document as a file."""
-    host = host_or_404(host_name)
-    revision = revision_get(host, number)
-    if revision is None:
-        raise Http404(f"no revision {number}")
-    return _file(revision_document(revision), f"{host.name}-revision-{number}.json")
+    return document_file(draft_document(host), f"{host.name}-draft.json")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -86,30 +74,11 @@ def draft_import(request: HttpRequest, host_name: str) -> HttpResponse:
     else:
         if request.POST.get("confirmed") == "yes":
             return _replace(request, host, read, form.cleaned_data["version"])
-        return _preview(request, host, read)
+        return import_preview(request, host, read)
     return _page(request, host, form, status=422, found=found, parse_error=parse_error)
 
 
-@require_safe
-def adopt(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Show what the draft would become if what our chains hold in the kernel were it; importing does it."""
-    host = host_or_404(host_name)
-    seen = look(host)
-    problem = seen.problem
-    if seen.view is not None:
-        try:
-            imported = adopted(host, seen.view)
-        except DocumentError as error:
-            problem = f"What the kernel holds makes no valid draft: {error}"
-        else:
-            if imported is not None:
-                return _preview(request, host, _imported(imported), adopting=True)
-            problem = "The kernel holds nothing of dockerfw that could become the draft."
-    messages.warning(request, problem)
-    return redirect("rules:dashboard", host.name)
-
-
-def _imported(imported: Imported) -> Read:
+def read_of_import(imported: Imported) -> Read:
     return Read(imported.document, tuple(str(note) for note in imported.notes), imported.skipped)
 
 
@@ -118,7 +87,7 @@ def _read(content: str) -> Read:
     if content.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
         document = load_document(content.lstrip("\ufeff"))
         return Read(document, tuple(f"{note.path}: {note.message}" for note in document.notes), ())
-    return _imported(import_save(content))
+    return read_of_import(import_save(content))
 
 
 def _replace(request: HttpRequest, host: Host, read: Read, version: int) -> HttpResponse:
@@ -129,10 +98,10 @@ def _replace(request: HttpRequest, host: Host, read: Read, version: int) -> Http
             request, "The draft changed since you looked. Nothing was imported; this is the difference now."
         )
         host.refresh_from_db()
-        return _preview(request, host, read, status=409)
+        return import_preview(request, host, read, status=409)
     except Invalid as error:
         messages.warning(request, str(error))
-        return _preview(request, host, read, status=422)
+        return import_preview(request, host, read, status=422)
     count = len(read.document.rules)
     messages.info(
         request, f"The draft now has {count} rule{'s' if count != 1 else ''}. Review them before you apply."
@@ -140,7 +109,7 @@ def _replace(request: HttpRequest, host: Host, read: Read, version: int) -> Http
     return redirect("rules:rule-list", host.name)
 
 
-def _preview(
+def import_preview(
     request: HttpRequest, host: Host, read: Read, *, status: int = 200, adopting: bool = False
 ) -> HttpResponse:
     diff = diff_documents(draft_document(host), read.document)
@@ -170,7 +139,7 @@ def _page(
     return render_page(request, "rules/import.html", host, context, section="settings", status=status)
 
 
-def _file(document: Document, name: str) -> HttpResponse:
+def document_file(document: Document, name: str) -> HttpResponse:
     text = json.dumps(to_json_object(document), indent=2, ensure_ascii=False) + "\n"
     response = HttpResponse(text, content_type="application/json; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}"'

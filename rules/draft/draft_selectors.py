@@ -11,7 +11,6 @@ import json
 from collections.abc import Hashable, Iterable
 from typing import Any, cast
 
-from django.conf import settings
 from django.db import connection
 
 from dockerfw.document.diff import DocumentDiff, diff_documents
@@ -35,19 +34,6 @@ EXPECTATION_COLUMNS = ("source", "protocol", "port", "to", "container", "passes"
 _documents: Memory[Document] = Memory(16)
 _drafts: Memory[Document] = Memory(4)
 _diffs: Memory[DocumentDiff] = Memory(4)
-
-
-def host_default() -> Host:
-    """Return the only host, or the one that DOCKERFW_HOST names when there are more."""
-    host = Host.objects.filter(name=settings.ENVIRONMENT.host).first() or Host.objects.first()
-    if host is None:
-        host, _ = Host.objects.get_or_create(name=settings.ENVIRONMENT.host)
-    return host
-
-
-def host_get(name: str) -> Host | None:
-    """Return the host of that name, None when there is none."""
-    return Host.objects.filter(name=name).first()
 
 
 def settings_mark(host: Host) -> str:

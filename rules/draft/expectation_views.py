@@ -21,7 +21,8 @@ from rules.draft.expectation_services import expectation_create, expectation_del
 from rules.models import Expectation, Host
 from rules.pages.errors import Conflict, Invalid
 from rules.pages.forms import place_errors
-from rules.pages.frame import host_or_404, render_page, whole_number
+from rules.pages.frame import render_page
+from rules.pages.requests import host_or_404, whole_number
 from rules.pages.wording import expectation_pairs
 from rules.seen.consequence_selectors import findings_now
 from rules.seen.snapshot_selectors import look, observe_request

@@ -23,7 +23,8 @@ from rules.draft.rule_services import rule_delete, rule_restore, rule_set_enable
 from rules.draft.warning_selectors import warnings_of
 from rules.models import Host
 from rules.pages.errors import Conflict, NotFound
-from rules.pages.frame import host_or_404, is_htmx, render_pieces, whole_number
+from rules.pages.frame import render_pieces
+from rules.pages.requests import host_or_404, is_htmx, whole_number
 from rules.seen.snapshot_selectors import latest_snapshot
 
 

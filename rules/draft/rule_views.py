@@ -28,7 +28,8 @@ from rules.draft.warning_views import doubts_about, typed_rule
 from rules.models import Host, Rule
 from rules.pages.errors import Conflict, Invalid
 from rules.pages.forms import PORT_KINDS, PROTOCOLS, SCOPES, RuleForm, place_errors, rule_initial, split_ports
-from rules.pages.frame import host_or_404, render_page, text_asked
+from rules.pages.frame import render_page
+from rules.pages.requests import host_or_404, text_asked
 from rules.pages.wording import rule_pairs
 
 

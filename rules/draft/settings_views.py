@@ -15,7 +15,8 @@ from rules.draft.draft_services import settings_update
 from rules.models import Host
 from rules.pages.errors import Conflict, Invalid
 from rules.pages.forms import SettingsForm, place_errors
-from rules.pages.frame import host_or_404, render_page
+from rules.pages.frame import render_page
+from rules.pages.requests import host_or_404
 from rules.pages.wording import FieldPair, setting_pairs
 from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot, observe_request
 

@@ -12,7 +12,7 @@ from rules.draft.covering_selectors import covering_rule
 from rules.draft.warning_selectors import warnings_of
 from rules.models import Host
 from rules.pages.forms import RuleForm
-from rules.pages.frame import host_or_404, text_asked
+from rules.pages.requests import host_or_404, text_asked
 from rules.seen.snapshot_selectors import latest_snapshot
 
 

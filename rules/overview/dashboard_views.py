@@ -16,11 +16,13 @@ from rules.applying.apply_selectors import awaiting_view, recent_applies
 from rules.applying.drift_selectors import drift_view
 from rules.applying.kernel_selectors import kernel_sentence
 from rules.audit.process_services import process_seen
-from rules.draft.draft_selectors import base_revision, host_default
+from rules.draft.draft_selectors import base_revision
 from rules.draft.settings_views import OfferedInterface, interfaces_offered
 from rules.models import Host
 from rules.overview.process_selectors import process_notices
-from rules.pages.frame import host_or_404, is_htmx, render_page
+from rules.pages.frame import render_page
+from rules.pages.host_selectors import host_default
+from rules.pages.requests import host_or_404, is_htmx
 from rules.seen.snapshot_selectors import SnapshotView, look, observe_request
 
 OURS = ("FILTERS", "FILTERS-HOST", "FILTERS-CONTAINERS")

@@ -16,7 +16,8 @@ from django_htmx.http import trigger_client_event
 
 from dockerfw.iptables.model import Family
 from rules.models import Host
-from rules.pages.frame import host_or_404, render_page, text_asked, whole_number
+from rules.pages.frame import render_page
+from rules.pages.requests import host_or_404, text_asked, whole_number
 from rules.seen.live_selectors import LiveChain, LiveView, live_view
 from rules.seen.snapshot_selectors import SnapshotView, look, observe_request, previous_snapshot
 

@@ -18,6 +18,14 @@ from rules.applying.answer_services import (
     apply_nonce_create,
     apply_roll_back,
 )
+from rules.applying.apply_errors import (
+    ApplyWaiting,
+    KeyRefused,
+    NotAwaiting,
+    NotYours,
+    OldConnection,
+    QueueUnavailable,
+)
 from rules.applying.apply_selectors import apply_get
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.expiry_services import applies_expire
@@ -30,15 +38,7 @@ from rules.draft.draft_selectors import base_revision, draft_document
 from rules.draft.rule_services import rule_create
 from rules.link import client
 from rules.models import Apply, AuditEvent, Host, Revision
-from rules.pages.errors import (
-    ApplyWaiting,
-    Invalid,
-    KeyRefused,
-    NotAwaiting,
-    NotYours,
-    OldConnection,
-    QueueUnavailable,
-)
+from rules.pages.errors import Invalid
 from rules.seen.snapshot_selectors import latest_snapshot
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import outcome_of, progress_store, snapshot_store, window_of

@@ -14,6 +14,7 @@ from rq.serializers import JSONSerializer
 
 from dockerfw.document.document import digest, parse_document
 from dockerfw.messages.orders import EXPIRY_SECONDS, Order, firewall_queue, progress_key
+from rules.applying.apply_errors import ApplyWaiting, NothingToApply, QueueUnavailable
 from rules.applying.apply_selectors import apply_get
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.expiry_services import applies_expire
@@ -23,7 +24,7 @@ from rules.draft.draft_selectors import base_revision, draft_document, pending_d
 from rules.draft.rule_services import rule_create, rule_update
 from rules.link import client
 from rules.models import Apply, AuditEvent, Host, Revision
-from rules.pages.errors import ApplyWaiting, Conflict, Invalid, NotFound, NothingToApply, QueueUnavailable
+from rules.pages.errors import Conflict, Invalid, NotFound
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import outcome_of, progress_store, snapshot_store
 from tests.rig.redis_fixtures import RedisServer

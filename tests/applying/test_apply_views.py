@@ -12,7 +12,7 @@ from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor
 from rules.draft.rule_services import rule_create
 from rules.models import Apply, Host
-from rules.pages.frame import host_or_404
+from rules.pages.requests import host_or_404
 from tests.rig.kernel_reports import outcome_of, progress_store
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
 

@@ -19,13 +19,13 @@ from dockerfw.reach.inbound import Inbound
 from dockerfw.streams import Output
 from rules.applying.apply_services import apply_start
 from rules.applying.outcome_services import outcome_record
-from rules.audit.actors import Actor
+from rules.audit.actors import Actor, command_line_actor
 from rules.command_line import applying, stored
-from rules.command_line.stored import command_line_actor
-from rules.draft.draft_selectors import draft_document, host_default
+from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create, rule_delete
 from rules.link import client
 from rules.models import Apply, AuditEvent, Host, Revision, Rule
+from rules.pages.host_selectors import host_default
 from tests.rig.command_fixtures import firewall
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import outcome_of, progress_store, save_of, snapshot_store

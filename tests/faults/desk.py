@@ -21,10 +21,10 @@ from dockerfw.document.document import parse_document
 from rules.applying.answer_services import apply_extend, apply_keep, apply_nonce_create, apply_roll_back
 from rules.applying.apply_services import apply_start
 from rules.audit.actors import Actor
-from rules.draft.draft_selectors import host_default
 from rules.draft.draft_services import draft_replace
 from rules.models import Apply
 from rules.pages.errors import ServiceError
+from rules.pages.host_selectors import host_default
 from tests.faults.lines import serve
 from tests.rig.host_states import document
 

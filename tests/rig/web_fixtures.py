@@ -8,9 +8,9 @@ import pytest
 from pytest_django import Settings
 
 from rules.audit.actors import Actor
-from rules.draft.draft_selectors import host_default
 from rules.link import client
 from rules.models import Host
+from rules.pages.host_selectors import host_default
 from tests.rig.redis_fixtures import RedisServer
 
 

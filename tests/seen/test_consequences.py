@@ -12,6 +12,7 @@ from rq.serializers import JSONSerializer
 from dockerfw.messages.orders import Order
 from dockerfw.messages.snapshots import CommandError, ListeningSocket, PublishedPort
 from dockerfw.messages.surroundings import SetMembers
+from rules.applying.apply_errors import NotExpected
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.review_selectors import review, rollback_review
 from rules.audit.actors import Actor
@@ -20,7 +21,7 @@ from rules.draft.expectation_services import expectation_create
 from rules.draft.rule_services import rule_create
 from rules.link import client
 from rules.models import Apply, AuditEvent, Host, Revision
-from rules.pages.errors import Invalid, NotExpected
+from rules.pages.errors import Invalid
 from rules.seen.consequence_selectors import (
     Caller,
     LockOut,

@@ -9,13 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dockerfw_site.environment import (
-    BASE_DIR,
-    SettingError,
-    _gateway,
-    ensure_secret_key,
-    read_environment,
-)
+from dockerfw.settings import SettingError
+from dockerfw_site.environment import BASE_DIR, _gateway, ensure_secret_key, read_environment
 
 
 def test_nothing_set_gives_defaults() -> None:

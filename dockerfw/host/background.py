@@ -1,0 +1,34 @@
+"""Starts a module of this package as a process that outlives the one that starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from dockerfw.host.hooks import VARIABLE
+from dockerfw.host.runner import command_path
+
+ROOT = Path(__file__).resolve().parents[2]
+_PASSED = ("XTABLES_LOCKFILE", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", VARIABLE)
+
+BackgroundProcess = subprocess.Popen[bytes]
+
+
+def start_module(module: str, *arguments: str, pipes: bool) -> BackgroundProcess:
+    """Start `python -m module` in a session of its own, so that no signal to this process group reaches it.
+
+    With `pipes` its standard input and output are pipes, otherwise /dev/null. It gets no secrets.
+    Raises OSError.
+    """
+    environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    stream = subprocess.PIPE if pipes else subprocess.DEVNULL
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdin=stream,
+        stdout=stream,
+        cwd=ROOT,
+        env={**environment, "PATH": command_path(), "LC_ALL": "C.UTF-8"},
+        start_new_session=True,
+    )

@@ -1,0 +1,151 @@
+"""The agent's settings, read from environment variables and checked.
+
+The web's are in dockerfw_site/environment.py, which uses the readers of this module. No secret is ever
+printed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+_HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
+
+
+class SettingError(Exception):
+    """One environment variable holds something that is not allowed."""
+
+    def __init__(self, variable: str, value: str, allowed: str) -> None:
+        super().__init__(f"{variable} is {value!r}: {allowed}")
+        self.variable = variable
+        self.value = value
+        self.allowed = allowed
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """The settings that the agent and the commands on a managed host read."""
+
+    redis_url: str
+    state_dir: Path
+    settings_dir: Path
+    host: str
+    docker_socket: Path | None
+    observe_seconds: int
+    alive_file: Path | None
+    in_container: bool
+    command: str
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> AgentSettings:
+    """Read and check the agent's variables. SettingError names the first one that is wrong.
+
+    Variables of the web are not looked at, so root never reads the web's secret key.
+    """
+    source = os.environ if environ is None else environ
+    redis_url = url_of(source, "DOCKERFW_REDIS_URL", "DOCKERFW_REDIS_URL_FILE", REDIS_SCHEMES)
+    return AgentSettings(
+        redis_url=redis_url or "redis://127.0.0.1:6379/0",
+        state_dir=path_of(source, "DOCKERFW_STATE_DIR", Path("/var/lib/dockerfw")),
+        settings_dir=path_of(source, "DOCKERFW_SETTINGS_DIR", Path("/etc/dockerfw")),
+        host=host_of(source, "DOCKERFW_HOST"),
+        docker_socket=optional_path_of(source, "DOCKERFW_DOCKER_SOCKET"),
+        observe_seconds=seconds_of(source, "DOCKERFW_OBSERVE_SECONDS", 60, least=5, most=3600),
+        alive_file=optional_path_of(source, "DOCKERFW_ALIVE_FILE"),
+        in_container=flag_of(source, "DOCKERFW_IN_CONTAINER", default=False),
+        command=text_of(source, "DOCKERFW_COMMAND") or "dockerfw",
+    )
+
+
+def text_of(environ: Mapping[str, str], name: str) -> str:
+    """Return a variable without blanks around it, empty when it is not set."""
+    return environ.get(name, "").strip()
+
+
+def words_of(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Return the words of a variable, which commas or blanks separate."""
+    return tuple(word for word in re.split(r"[,\s]+", text_of(environ, name)) if word)
+
+
+def flag_of(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
+    """Return a variable that is 1 or 0. Raises SettingError."""
+    value = text_of(environ, name)
+    if not value:
+        return default
+    if value.lower() in {"1", "true", "yes", "on"}:
+        return True
+    if value.lower() in {"0", "false", "no", "off"}:
+        return False
+    raise SettingError(name, value, "allowed are 1 and 0 (also true, false, yes, no, on, off)")
+
+
+def path_of(environ: Mapping[str, str], name: str, default: Path) -> Path:
+    """Return a variable that is an absolute path. Raises SettingError."""
+    value = text_of(environ, name)
+    if not value:
+        return default
+    path = Path(value)
+    if not path.is_absolute():
+        raise SettingError(name, value, "it has to be an absolute path, such as /var/lib/dockerfw")
+    return path
+
+
+def optional_path_of(environ: Mapping[str, str], name: str) -> Path | None:
+    """Return a variable that is an absolute path, None when it is not set. Raises SettingError."""
+    return path_of(environ, name, Path("/")) if text_of(environ, name) else None
+
+
+def seconds_of(environ: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:
+    """Return a variable that is a whole number of seconds from `least` to `most`. Raises SettingError."""
+    value = text_of(environ, name)
+    if not value:
+        return default
+    if not (value.isascii() and value.isdigit() and least <= int(value[:9]) <= most):
+        raise SettingError(name, value, f"it has to be a whole number of seconds from {least} to {most}")
+    return int(value)
+
+
+def url_of(environ: Mapping[str, str], name: str, in_file: str, schemes: tuple[str, ...]) -> str | None:
+    """Return an address, None when none is given. Raises SettingError.
+
+    The variable `name` holds it, or the file that the variable `in_file` names.
+    """
+    value, given = text_of(environ, name), name
+    file = text_of(environ, in_file)
+    if value and file:
+        raise SettingError(in_file, file, f"{name} is set as well, and only one of the two can count")
+    if file:
+        value, given = file_of(in_file, file), f"the address in {in_file}"
+    if not value:
+        return None
+    scheme = value.partition("://")[0]
+    if "://" not in value or scheme not in schemes:
+        allowed = ", ".join(f"{known}://" for known in schemes)
+        # The address may carry a password: only its scheme is shown, and of no address nothing.
+        shown = f"{scheme[:20]}…" if "://" in value else "…"
+        raise SettingError(given, shown, f"it has to begin with one of {allowed}")
+    return value
+
+
+def file_of(name: str, file: str) -> str:
+    """Return what a file holds that a variable names; it must hold something."""
+    try:
+        text = Path(file).read_text().strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise SettingError(name, file, f"it has to be a readable file ({reason})") from error
+    if not text:
+        raise SettingError(name, file, "the file is empty")
+    return text
+
+
+def host_of(environ: Mapping[str, str], name: str) -> str:
+    """Return a variable that is the name of a host, `local` when it is not set. Raises SettingError."""
+    value = text_of(environ, name) or "local"
+    if not _HOST_NAME.fullmatch(value):
+        raise SettingError(name, value, "a host's name is 1 to 50 lower-case letters, digits and hyphens")
+    return value

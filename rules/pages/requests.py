@@ -1,0 +1,33 @@
+"""What views read from a request: the host in the address, texts, numbers, and whether htmx asks."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpRequest
+
+from rules.models import Host
+from rules.pages.host_selectors import host_get
+
+
+def host_or_404(host_name: str) -> Host:
+    """Return the host of an address; 404 when there is none of that name."""
+    host = host_get(host_name)
+    if host is None:
+        raise Http404(f"no host {host_name}")
+    return host
+
+
+def is_htmx(request: HttpRequest) -> bool:
+    """Say whether htmx asks for a piece, not the browser for a page."""
+    return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Boosted") != "true"
+
+
+def text_asked(request: HttpRequest, name: str) -> str:
+    """Return a text of the address, without blanks around it and what no database stores, cut to 200."""
+    return request.GET.get(name, "").replace("\x00", "").strip()[:200]
+
+
+def whole_number(text: str | None, default: int = 0) -> int:
+    """Read a number that a form or an address carries; what is none, or absurdly long, is the default."""
+    if text is not None and text.isascii() and text.isdigit() and len(text) <= 18:
+        return int(text)
+    return default
