@@ -110,7 +110,7 @@ def test_links_lead_somewhere(page: Page) -> None:
 
 
 def test_each_page_is_reached_from_the_index() -> None:
-    assert set(DOCS.glob("*.md")) - reached_from(Page(DOCS / "README.md")) == set()
+    assert set(DOCS.rglob("*.md")) - reached_from(Page(DOCS / "README.md")) == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

@@ -1,4 +1,4 @@
-"""What README says is true: its picture of the folders, and what `scripts/run --help` says of its options."""
+"""The folder pictures of README and docs/architecture.md are true, and so is `scripts/run --help`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from collections.abc import Iterator
 import pytest
 
 from scripts.stack.options import argument_parser
-from tests.rig.page_content import ROOT, Page
+from tests.rig.page_content import DOCS, ROOT, Page
 
-README = Page(ROOT / "README.md")
-# Of these every module stands in the picture, not only the folder.
-DRAWN_IN_FULL = ("rules/netfilter", "rules/host", "rules/queue", "dockerfw_site")
+PICTURES = (Page(ROOT / "README.md"), Page(DOCS / "architecture.md"))
+# In these folders every folder is drawn in the large picture.
+DRAWN_IN_FULL = {"dockerfw", "rules", "tests", "scripts", "docs"}
 NOT_DRAWN = {"__init__.py", "requirements.txt", "conftest.py"}
+# Tests are laid out like the code, so those folders need no line of their own.
+MIRRORED = {"dockerfw", "rules"}
 
 
-def drawn() -> Iterator[str]:
-    """Yield each path in the picture: two spaces a level, names up to the first double space."""
-    picture = README.section("The folders").split("```")[1]
+def drawn(page: Page) -> Iterator[str]:
+    """Yield each path in a picture: two spaces for each level, names up to the first double space."""
+    picture = page.section("The folders").split("```")[1]
     above: list[str] = []
     for line in picture.strip("\n").splitlines():
         level = (len(line) - len(line.lstrip())) // 2
@@ -30,6 +32,7 @@ def drawn() -> Iterator[str]:
 
 
 def tracked() -> set[str]:
+    """Return the files of this clone, those that git does not know yet included."""
     listed = subprocess.run(
         ["git", "-c", f"safe.directory={ROOT}", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -42,31 +45,35 @@ def tracked() -> set[str]:
     return {name for name in listed.stdout.splitlines() if (ROOT / name).exists()}
 
 
-def test_what_the_picture_draws_is_there() -> None:
-    assert [path for path in drawn() if not (ROOT / path).exists()] == []
+@pytest.mark.parametrize("page", PICTURES, ids=str)
+def test_what_the_picture_draws_is_there(page: Page) -> None:
+    paths = list(drawn(page))
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-def test_the_picture_draws_every_folder() -> None:
-    tops = {"rules", "tests", "scripts", "templates", "dockerfw_site", "deploy", "docs"}
+def test_the_large_picture_draws_every_folder() -> None:
     paths = [name.split("/") for name in tracked()]
     folders = {parts[0] for parts in paths if len(parts) > 1 and not parts[0].startswith(".")}
-    folders |= {
-        "/".join(parts[:2]) for parts in paths if len(parts) > 2 and parts[0] in {"rules", "tests", "scripts"}
-    }
-    assert folders >= {"rules", "rules/netfilter", "tests/kernel"}
-    assert sorted(folders - set(drawn())) == []
-    assert {path for path in drawn() if "/" not in path} - {"manage.py"} <= tops
+    folders |= {"/".join(parts[:2]) for parts in paths if len(parts) > 2 and parts[0] in DRAWN_IN_FULL}
+    assert folders >= {"rules", "dockerfw/iptables", "tests/kernel"}
+    code = {folder.split("/")[1] for folder in folders if folder.split("/")[0] in MIRRORED and "/" in folder}
+    own = {folder for folder in folders if not (folder.startswith("tests/") and folder[6:] in code)}
+    assert sorted(own - set(drawn(PICTURES[1])) - {"docs/data", "docs/screenshots"}) == []
 
 
-@pytest.mark.parametrize("folder", DRAWN_IN_FULL)
-def test_the_picture_draws_every_module(folder: str) -> None:
-    modules = {f"{folder}/{file.name}" for file in (ROOT / folder).glob("*.py") if file.name not in NOT_DRAWN}
-    assert sorted(modules - set(drawn())) == []
+def test_each_folder_of_tests_is_one_of_the_code_or_drawn() -> None:
+    paths = [name.split("/") for name in tracked() if name.count("/") > 1]
+    folders = {parts[1] for parts in paths if parts[0] == "tests"}
+    code = {parts[1] for parts in paths if parts[0] in MIRRORED}
+    shown = {path.removeprefix("tests/") for path in drawn(PICTURES[1]) if path.startswith("tests/")}
+    assert sorted(folders - code - shown) == []
 
 
-def test_the_top_level_of_the_application_is_drawn() -> None:
-    modules = {f"rules/{file.name}" for file in (ROOT / "rules").glob("*.py") if file.name not in NOT_DRAWN}
-    assert sorted(modules - set(drawn())) == []
+@pytest.mark.parametrize("top", sorted(MIRRORED))
+def test_the_top_level_of_both_packages_is_drawn(top: str) -> None:
+    modules = {f"{top}/{file.name}" for file in (ROOT / top).glob("*.py") if file.name not in NOT_DRAWN}
+    assert sorted(modules - set(drawn(PICTURES[1]))) == []
 
 
 def test_the_help_of_run_names_every_option() -> None:

@@ -34,7 +34,7 @@ def is_said(quote: str, messages: Iterable[str]) -> bool:
 
 
 def _all(root: Path) -> Iterator[str]:
-    for folder in ("rules", "scripts", "dockerfw_site"):
+    for folder in ("dockerfw", "rules", "scripts", "dockerfw_site"):
         for file in sorted((root / folder).rglob("*.py")):
             yield from python_messages(file.read_text(encoding="utf-8"))
         for file in sorted((root / folder).rglob("*.js")):

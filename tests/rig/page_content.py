@@ -96,8 +96,8 @@ class Page:
 
 
 def all_pages() -> list[Page]:
-    """Return README, CHANGELOG and every page of docs/."""
-    return [Page(ROOT / "README.md"), Page(ROOT / "CHANGELOG.md"), *map(Page, sorted(DOCS.glob("*.md")))]
+    """Return the pages in the root folder and every page of docs/."""
+    return [*map(Page, sorted(ROOT.glob("*.md"))), *map(Page, sorted(DOCS.rglob("*.md")))]
 
 
 def dead_links(page: Page) -> list[str]:

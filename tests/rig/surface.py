@@ -22,7 +22,16 @@ COMMANDS = "rules/management/commands"
 # Each command and each script has these.
 HELP = {"-h", "--help"}
 VARIABLE = re.compile(r"\b(?:DOCKERFW_[A-Z0-9_]*[A-Z0-9]|DATABASE_URL(?:_FILE)?)\b")
-PRODUCT = ("dockerfw_site", "rules", "scripts", "deploy", "manage.py", "compose.yaml", "Dockerfile")
+PRODUCT = (
+    "dockerfw",
+    "dockerfw_site",
+    "rules",
+    "scripts",
+    "deploy",
+    "manage.py",
+    "compose.yaml",
+    "Dockerfile",
+)
 
 
 @dataclass(frozen=True, slots=True)
