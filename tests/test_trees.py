@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.docker_host import BUSYBOX
+from tests.rig.docker_host import BUSYBOX
 from tests.rig.namespace import Namespace
 from tests.rig.trees import Inside, TreeError, entered, tree, why_unavailable
 

@@ -10,7 +10,7 @@ from socket import socket
 
 import pytest
 
-from tests.lab.network import ask, connect, listening
+from tests.rig.connections import ask, connect, listening
 from tests.rig.namespace import Namespace, end_process, join_namespaces, wait_until
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.root_worker import RootWorker

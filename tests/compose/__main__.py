@@ -11,7 +11,7 @@ import pytest
 
 from tests.compose.engines import OWN_COMPOSE, TRIED
 from tests.compose.installed import VARIANT
-from tests.engines.engine import NEWEST
+from tests.rig.engines import NEWEST
 
 
 def main(arguments: list[str]) -> int:

@@ -15,7 +15,7 @@ from tests.browser.screens import DESKTOP, Screens
 from tests.browser.watch import Watch
 from tests.compose.engines import TRIED
 from tests.compose.installed import POSTGRES, URL, VARIANT, Installed
-from tests.engines.engine import NEWEST
+from tests.rig.engines import NEWEST
 from tests.rig.trees import why_unavailable
 
 SHOPS = "2001:db8:5::/64"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.engines.engine import ENGINES, NEWEST, PACKAGES, PLUGINS, Engine, compose_program
+from tests.rig.engines import ENGINES, NEWEST, PACKAGES, PLUGINS, Engine, compose_program
 from tests.rig.trees import tree
 
 TRIED = {

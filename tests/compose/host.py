@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from tests.compose.engines import host_files
-from tests.engines.engine import NEWEST, Engine
-from tests.rig.namespace import Backend, CommandError, Namespace, join_namespaces, wait_until
+from tests.rig.cache import cache_folder
+from tests.rig.engine_process import EngineProcess, remove_cgroups
+from tests.rig.engines import NEWEST, Engine
+from tests.rig.namespace import Backend, CommandError, Namespace, join_namespaces
 from tests.rig.trees import Inside, entered
 
 # An engine that only builds: it reaches the machine's network as any program does, and changes nothing there.
@@ -23,7 +24,7 @@ BUILDER = (
     *("--bridge=none", "--iptables=false", "--ip6tables=false"),
     *("--ip-forward=false", "--ip-masq=false"),
 )
-CACHE = Path(__file__).resolve().parents[2] / "var" / "compose"
+CACHE = cache_folder("compose")
 # Where the host has the clone, and the cache of images.
 PROJECT, IMAGES = "/srv/dockerfw", "/srv/images"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -52,7 +53,6 @@ class Host:
         """
         self.backend = backend
         self.namespace = Namespace("composehost")
-        self._daemon: subprocess.Popen[bytes] | None = None
         self._options = BUILDER if builds_in else ()
         with contextlib.ExitStack() as stack:
             stack.callback(self._delete)
@@ -65,6 +65,12 @@ class Host:
             network = None if builds_in else self.namespace.path
             view = entered(files, binds={**binds, **more}, network=network)
             self.inside: Inside = stack.enter_context(view)
+            self._engine = EngineProcess(
+                (*self.inside.prefix, "env", "-i", *_ENVIRONMENT),
+                pid_file="/run/docker.pid",
+                cgroup=self.cgroup,
+                log=folder / "dockerd.log",
+            )
             stack.callback(self.stop_engine)
             self._choose_backend()
             self.start_engine()
@@ -107,36 +113,12 @@ class Host:
     def start_engine(self) -> None:
         """Start dockerd and wait until it answers."""
         self._assert_apart()
-        command = ["dockerd", f"--cgroup-parent={self.cgroup}", "--shutdown-timeout=10", *self._options]
-        with (self.namespace.directory / "dockerd.log").open("ab") as log:
-            self._daemon = subprocess.Popen(
-                [*self.inside.prefix, "env", "-i", *_ENVIRONMENT, *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        wait_until("dockerd", 30, self._answers)
-
-    def _answers(self) -> bool:
-        assert self._daemon is not None
-        if self._daemon.poll() is not None:
-            log = (self.namespace.directory / "dockerd.log").read_text(errors="replace")
-            raise CommandError(f"dockerd ended:\n{log[-2000:]}")
-        return self.try_run("docker", "version").returncode == 0
+        options = ("--shutdown-timeout=10", *self._options)
+        self._engine.start(*options, answers=lambda: self.try_run("docker", "version").returncode == 0)
 
     def stop_engine(self) -> None:
         """End dockerd as the init system does, and wait for it."""
-        if self._daemon is None:
-            return
-        # (nsenter forks for the process namespace: the daemon itself is its child.)
-        self.try_run("sh", "-c", "kill -TERM $(cat /run/docker.pid)")
-        try:
-            self._daemon.wait(30)
-        except subprocess.TimeoutExpired:
-            self._daemon.kill()
-            self._daemon.wait(5)
-        self._daemon = None
+        self._engine.stop(seconds=30)
 
     def try_run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command on the host, in the project's folder, and return how it ended."""
@@ -169,14 +151,8 @@ class Host:
     def join(self, client: Namespace) -> None:
         """Put a client at the other end of ens33."""
         join_namespaces(self.namespace, EXTERNAL, client, "eth0")
-        ends: Sequence[tuple[Namespace, str, str, str]] = (
-            (self.namespace, EXTERNAL, HOST, HOST_6),
-            (client, "eth0", CLIENT, CLIENT_6),
-        )
-        for namespace, name, address, address_6 in ends:
-            namespace.run("ip", "address", "add", f"{address}/24", "dev", name)
-            # (Without "nodad" the address cannot be used for its first second.)
-            namespace.run("ip", "address", "add", f"{address_6}/64", "dev", name, "nodad")
+        self.namespace.add_addresses(EXTERNAL, f"{HOST}/24", f"{HOST_6}/64")
+        client.add_addresses("eth0", f"{CLIENT}/24", f"{CLIENT_6}/64")
         # Each refusal is answered: what the client's browser sends elsewhere is refused too, and would count.
         self.namespace.run("sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0")
         self.namespace.run("ip", "route", "add", "default", "via", CLIENT, "dev", EXTERNAL)
@@ -185,8 +161,4 @@ class Host:
 
     def _delete(self) -> None:
         self.namespace.delete()
-        for controller in (path for path in Path("/sys/fs/cgroup").rglob(self.cgroup) if path.is_dir()):
-            for path in sorted((controller, *controller.rglob("*")), reverse=True):
-                if path.is_dir():
-                    with contextlib.suppress(OSError):
-                        path.rmdir()
+        remove_cgroups(self.cgroup)

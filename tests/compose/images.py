@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.compose.host import CACHE, IMAGES, Host
-from tests.engines.engine import NEWEST, Engine
 from tests.machine.tree import ROOT, copy_clone, run
+from tests.rig.engines import NEWEST, Engine
 from tests.rig.namespace import CommandError
 from tests.rig.trees import tree
 

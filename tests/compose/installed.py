@@ -17,8 +17,8 @@ from typing import Any
 
 from tests.compose import images
 from tests.compose.host import HOST, Host
-from tests.engines.engine import NEWEST, Engine
 from tests.machine.tree import copy_clone
+from tests.rig.engines import NEWEST, Engine
 from tests.rig.namespace import Backend, CommandError, Family, Namespace, wait_until
 
 PORT = 8000

@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from types import TracebackType
 
-from tests.lab.network import Verdict, try_port
+from tests.rig.connections import Verdict, try_port
 from tests.rig.namespace import Namespace, wait_until
 
 

@@ -15,7 +15,7 @@ from tests.browser.screens import Screens
 from tests.compose import losses
 from tests.compose.host import EXTERNAL, HOST, HOST_6
 from tests.compose.installed import PORT, Installed
-from tests.lab.network import try_port
+from tests.rig.connections import try_port
 
 OPEN, SHUT = 8080, 8081
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.differential.world import World
-from tests.lab.docker_host import why_unavailable
+from tests.rig.docker_host import why_unavailable
 
 
 @pytest.fixture(scope="session")

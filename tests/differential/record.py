@@ -10,8 +10,8 @@ import sys
 
 from tests.differential.play import recorded
 from tests.differential.world import World
-from tests.engines.engine import NEWEST
-from tests.lab.docker_host import why_unavailable
+from tests.rig.docker_host import why_unavailable
+from tests.rig.engines import NEWEST
 from tests.rig.namespace import FAMILIES
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.differential.play import Player, Tally, table
 from tests.differential.world import World
-from tests.lab.docker_host import why_unavailable
+from tests.rig.docker_host import why_unavailable
 from tests.rig.namespace import BACKENDS, Backend
 
 

@@ -19,7 +19,7 @@ from typing import Final
 from tests.differential.connections import Connections
 from tests.differential.sentinels import Sentinels
 from tests.differential.taps import Arrival, LocalSender, Tap
-from tests.lab.docker_host import DockerHost
+from tests.rig.docker_host import DockerHost
 from tests.rig.namespace import (
     FAMILIES,
     Backend,
@@ -97,9 +97,7 @@ class World:
             self.host.run("ip", "link", "set", interface, "address", f"02:00:00:00:{number}:01")
             # Without ARP the host sends to anybody at once and never finds that nobody is there.
             self.host.run("ip", "link", "set", interface, "arp", "off")
-            for address in addresses:
-                nodad = ["nodad"] if ":" in address else []
-                self.host.run("ip", "address", "add", address, "dev", interface, *nodad)
+            self.host.add_addresses(interface, *addresses)
             _make_deaf(outside.path)
             self.taps[name] = Tap(name, outside.path, "eth0")
         for family, gateway in _GATEWAYS.items():

@@ -6,10 +6,10 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from tests.engines.engine import ENGINES
 from tests.engines.matrix import run_world
 from tests.engines.page import COLUMNS, NAME, PAGE, rendered
-from tests.lab.docker_host import why_unavailable
+from tests.rig.docker_host import why_unavailable
+from tests.rig.engines import ENGINES
 from tests.rig.matrix_results import Cell, Record, read_record, write_record
 from tests.rig.namespace import BACKENDS, Backend, CommandError
 from tests.rig.trees import TreeError

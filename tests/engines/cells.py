@@ -32,9 +32,9 @@ from tests.engines.world import (
     Way,
     World,
 )
-from tests.lab.documents import allow
-from tests.lab.lab import EXTERNAL, NEIGHBOUR, NEIGHBOUR_6
-from tests.lab.network import Verdict, fetch, try_port
+from tests.rig.connections import Verdict, fetch, try_port
+from tests.rig.lab import EXTERNAL, NEIGHBOUR, NEIGHBOUR_6
+from tests.rig.lab_documents import allow
 from tests.rig.namespace import FAMILIES, Family, Namespace
 
 Problems = Iterator[str]

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from dockerfw.chains.drift import find_drift
 from tests.engines.cells import DIALLED, PACKETS, STATES, Row, refused
-from tests.engines.engine import Engine, versions
 from tests.engines.world import DOCUMENT, FAMILY, FIRST_HOST, Way, World
-from tests.lab.network import fetch, try_port
+from tests.rig.connections import fetch, try_port
+from tests.rig.engines import Engine, versions
 from tests.rig.matrix_results import Cell
 from tests.rig.namespace import Backend, CommandError, Family, wait_until
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.engines.engine import ENGINES
 from tests.engines.matrix import ROWS
 from tests.engines.world import Way
+from tests.rig.engines import ENGINES
 from tests.rig.matrix_results import read_record, render_table, render_versions, with_generated
 from tests.rig.namespace import BACKENDS
 

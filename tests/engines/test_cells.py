@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engines.engine import ENGINES
 from tests.engines.matrix import run_world
 from tests.engines.page import NAME
-from tests.lab.docker_host import why_unavailable
+from tests.rig.docker_host import why_unavailable
+from tests.rig.engines import ENGINES
 from tests.rig.matrix_results import Cell, read_record
 from tests.rig.namespace import Backend
 from tests.rig.trees import why_unavailable as why_no_trees

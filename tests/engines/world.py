@@ -18,11 +18,11 @@ from contextlib import contextmanager
 from typing import Literal
 
 from dockerfw.chains.own import DOCKER_USER
-from tests.engines.engine import Engine, compose_program
-from tests.lab.docker_host import IMAGE
-from tests.lab.documents import allow
-from tests.lab.lab import CLIENT, CLIENT_6, EXTERNAL, HOST, HOST_6, Lab
-from tests.lab.network import Listener, try_port
+from tests.rig.connections import Listener, try_port
+from tests.rig.docker_host import IMAGE
+from tests.rig.engines import Engine, compose_program
+from tests.rig.lab import CLIENT, CLIENT_6, EXTERNAL, HOST, HOST_6, Lab
+from tests.rig.lab_documents import allow
 from tests.rig.namespace import (
     FAMILIES,
     Backend,
@@ -99,12 +99,8 @@ class World:
     def _join_second(self) -> None:
         join_namespaces(self.host, SECOND, self.second, "eth0")
         for family, bits in zip(FAMILIES, (24, 64), strict=True):
-            nodad = ["nodad"] if family == 6 else []
-            for space, device, address in (
-                (self.host, SECOND, SECOND_HOST[family]),
-                (self.second, "eth0", SECOND_CLIENT[family]),
-            ):
-                space.run("ip", "address", "add", f"{address}/{bits}", "dev", device, *nodad)
+            self.host.add_addresses(SECOND, f"{SECOND_HOST[family]}/{bits}")
+            self.second.add_addresses("eth0", f"{SECOND_CLIENT[family]}/{bits}")
             for space, gateway in ((self.client, FIRST_HOST[family]), (self.second, SECOND_HOST[family])):
                 space.run("ip", f"-{family}", "route", "replace", "default", "via", gateway)
 

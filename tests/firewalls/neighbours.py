@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.lab import STRANGER, Lab
+from tests.rig.lab import STRANGER, Lab
 from tests.rig.namespace import CommandError, wait_until
 from tests.rig.trees import Inside, entered, tree
 

@@ -7,7 +7,7 @@ import pytest
 from dockerfw.agent import drift_monitor as lookout
 from tests.firewalls.record import NAME, row_cells
 from tests.firewalls.tour import tour, walk
-from tests.lab.docker_host import why_unavailable as why_no_engine
+from tests.rig.docker_host import why_unavailable as why_no_engine
 from tests.rig.matrix_results import read_record
 from tests.rig.trees import why_unavailable as why_no_tree
 

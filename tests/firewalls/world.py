@@ -37,18 +37,9 @@ from rules.applying.kernel_selectors import KernelSentence, measured
 from rules.models import Revision
 from rules.seen.snapshot_selectors import SnapshotView
 from tests.firewalls.neighbours import NEIGHBOURS, Neighbour, neighbourhood
-from tests.lab.documents import allow, document
-from tests.lab.lab import (
-    CLIENT,
-    CLIENT_6,
-    EXTERNAL,
-    HOST,
-    HOST_6,
-    NEIGHBOUR,
-    STRANGER,
-    Lab,
-)
-from tests.lab.network import Verdict, fetch, listening, try_port
+from tests.rig.connections import Verdict, fetch, listening, try_port
+from tests.rig.lab import CLIENT, CLIENT_6, EXTERNAL, HOST, HOST_6, NEIGHBOUR, STRANGER, Lab
+from tests.rig.lab_documents import allow, document
 from tests.rig.namespace import FAMILIES, CommandError, wait_until
 
 DIALLED: dict[Family, str] = {4: HOST, 6: HOST_6}

@@ -21,7 +21,7 @@ from dockerfw.reach.inbound import Inbound
 from dockerfw.store.state import StateDirectory
 from dockerfw.window import window
 from dockerfw.window.supervisor import Minder
-from tests.lab.network import ask, connect, listening
+from tests.rig.connections import ask, connect, listening
 from tests.rig.host_states import answer, order, run, told
 from tests.rig.namespace import Namespace, join_namespaces
 
@@ -41,9 +41,7 @@ def client(inside: Namespace, make_namespace: Callable[..., Namespace]) -> Names
         (inside, "ens33", (f"{HOST}/24", f"{HOST_6}/64")),
         (other, "eth0", (f"{ADMIN}/24", f"{STRANGER}/24", f"{STRANGER_6}/64")),
     ):
-        for address in addresses:
-            nodad = ["nodad"] if ":" in address else []
-            namespace.run("ip", "address", "add", address, "dev", name, *nodad)
+        namespace.add_addresses(name, *addresses)
     return other
 
 

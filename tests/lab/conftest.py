@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.docker_host import why_unavailable
-from tests.lab.lab import Lab
+from tests.rig.docker_host import why_unavailable
+from tests.rig.lab import Lab
 
 # Docker 20.10 filters IPv6 itself only when asked to.
 IPV6_OPTIONS = ("--ipv6", "--fixed-cidr-v6=2001:db8:d0c::/64", "--experimental", "--ip6tables")

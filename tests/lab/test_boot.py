@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.documents import allow, document
-from tests.lab.lab import CLIENT, HOST, HOST_6, Lab
-from tests.lab.network import fetch, listening, try_port
+from tests.rig.connections import fetch, listening, try_port
+from tests.rig.lab import CLIENT, HOST, HOST_6, Lab
+from tests.rig.lab_documents import allow, document
 from tests.rig.namespace import FAMILIES, wait_until
 
 pytestmark = pytest.mark.lab

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.documents import document
-from tests.lab.lab import CLIENT, HOST, Lab
-from tests.lab.network import listening
+from tests.rig.connections import listening
+from tests.rig.lab import CLIENT, HOST, Lab
+from tests.rig.lab_documents import document
 
 pytestmark = pytest.mark.lab
 

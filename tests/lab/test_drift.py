@@ -21,10 +21,10 @@ from dockerfw.messages.events import ConsoleEvent
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.state import StateDirectory
 from tests.kernel.generation import generation
-from tests.lab.documents import allow, document
-from tests.lab.held import held_back
-from tests.lab.lab import HOST, Lab
-from tests.lab.network import fetch, try_port
+from tests.rig.connections import fetch, try_port
+from tests.rig.held import held_back
+from tests.rig.lab import HOST, Lab
+from tests.rig.lab_documents import allow, document
 from tests.rig.namespace import FAMILIES, wait_until
 
 pytestmark = pytest.mark.lab

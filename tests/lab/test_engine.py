@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.documents import allow, document
-from tests.lab.lab import CLIENT, HOST, Lab
-from tests.lab.network import fetch, listening, try_port
+from tests.rig.connections import fetch, listening, try_port
+from tests.rig.lab import CLIENT, HOST, Lab
+from tests.rig.lab_documents import allow, document
 from tests.rig.namespace import wait_until
 
 pytestmark = pytest.mark.lab

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.lab.documents import allow, document
-from tests.lab.lab import CLIENT, HOST, STRANGER, Lab
-from tests.lab.network import fetch, try_port
+from tests.rig.connections import fetch, try_port
+from tests.rig.lab import CLIENT, HOST, STRANGER, Lab
+from tests.rig.lab_documents import allow, document
 from tests.rig.namespace import FAMILIES, CommandError
 
 pytestmark = pytest.mark.lab

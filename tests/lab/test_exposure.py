@@ -16,19 +16,9 @@ from dockerfw.reach.exposure import Row, expose, external_interfaces
 from dockerfw.reach.offers import offers_of
 from dockerfw.reach.question import Question, read_question
 from dockerfw.simulation.simulate import Prepared, prepare, simulate
-from tests.lab.documents import allow, document
-from tests.lab.lab import (
-    CLIENT,
-    CLIENT_6,
-    EXTERNAL,
-    HOST,
-    HOST_6,
-    NEIGHBOUR,
-    NEIGHBOUR_6,
-    STRANGER,
-    Lab,
-)
-from tests.lab.network import try_port
+from tests.rig.connections import try_port
+from tests.rig.lab import CLIENT, CLIENT_6, EXTERNAL, HOST, HOST_6, NEIGHBOUR, NEIGHBOUR_6, STRANGER, Lab
+from tests.rig.lab_documents import allow, document
 from tests.rig.namespace import FAMILIES, wait_until
 
 pytestmark = pytest.mark.lab

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.documents import allow, document
-from tests.lab.lab import CLIENT, HOST, NEIGHBOUR, STRANGER, Lab
-from tests.lab.network import fetch, listening, try_port
+from tests.rig.connections import fetch, listening, try_port
+from tests.rig.lab import CLIENT, HOST, NEIGHBOUR, STRANGER, Lab
+from tests.rig.lab_documents import allow, document
 from tests.rig.namespace import FAMILIES, Family
 
 pytestmark = pytest.mark.lab

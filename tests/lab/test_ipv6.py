@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.documents import allow, document
-from tests.lab.lab import CLIENT_6, HOST_6, NEIGHBOUR_6, Lab
-from tests.lab.network import fetch, listening, ping, try_port
+from tests.rig.connections import fetch, listening, ping, try_port
+from tests.rig.lab import CLIENT_6, HOST_6, NEIGHBOUR_6, Lab
+from tests.rig.lab_documents import allow, document
 
 pytestmark = pytest.mark.lab
 

@@ -11,9 +11,9 @@ import pytest
 
 from dockerfw.chains.live_state import loaded_matches
 from dockerfw.chains.warnings import docker_user_jumped
-from tests.lab.documents import allow, document
-from tests.lab.lab import CLIENT_6, HOST_6, NEIGHBOUR_6, Lab
-from tests.lab.network import fetch, listening, try_port
+from tests.rig.connections import fetch, listening, try_port
+from tests.rig.lab import CLIENT_6, HOST_6, NEIGHBOUR_6, Lab
+from tests.rig.lab_documents import allow, document
 
 pytestmark = pytest.mark.lab
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.lab import CLIENT, CLIENT_6, HOST, HOST_6, STRANGER, Lab
-from tests.lab.network import fetch, listening, ping, try_port
+from tests.rig.connections import fetch, listening, ping, try_port
+from tests.rig.lab import CLIENT, CLIENT_6, HOST, HOST_6, STRANGER, Lab
 
 pytestmark = pytest.mark.lab
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.documents import allow, document
-from tests.lab.lab import CLIENT, HOST, NEIGHBOUR, STRANGER, Lab
-from tests.lab.network import fetch, listening, ping, try_port
+from tests.rig.connections import fetch, listening, ping, try_port
+from tests.rig.lab import CLIENT, HOST, NEIGHBOUR, STRANGER, Lab
+from tests.rig.lab_documents import allow, document
 
 pytestmark = pytest.mark.lab
 

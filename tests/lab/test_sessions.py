@@ -8,10 +8,10 @@ import pytest
 
 from dockerfw.host.observation import observe
 from dockerfw.messages.session_groups import SessionGroup
-from tests.lab.docker_host import IMAGE
-from tests.lab.documents import allow, document
-from tests.lab.lab import CLIENT, CLIENT_6, EXTERNAL, HOST, HOST_6, NEIGHBOUR, Lab
-from tests.lab.network import ask, connect, listening, try_port
+from tests.rig.connections import ask, connect, listening, try_port
+from tests.rig.docker_host import IMAGE
+from tests.rig.lab import CLIENT, CLIENT_6, EXTERNAL, HOST, HOST_6, NEIGHBOUR, Lab
+from tests.rig.lab_documents import allow, document
 from tests.rig.namespace import wait_until
 
 pytestmark = pytest.mark.lab

@@ -9,7 +9,7 @@ import pytest
 from dockerfw.host.observation import observe
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.messages.surroundings import ContainerPort
-from tests.lab.lab import Lab
+from tests.rig.lab import Lab
 from tests.rig.namespace import wait_until
 
 pytestmark = pytest.mark.lab

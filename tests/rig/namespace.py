@@ -210,12 +210,17 @@ class Namespace:
     ) -> None:
         """Add a dummy interface that is up and has these addresses; with `default`, the default route too."""
         self.run("ip", "link", "add", name, "type", "dummy")
-        for address in addresses:
-            nodad = ["nodad"] if ":" in address else []
-            self.run("ip", "address", "add", address, "dev", name, *nodad)
+        self.add_addresses(name, *addresses)
         self.run("ip", "link", "set", name, "up")
         if default:
             self.run("ip", "route", "add", "default", "dev", name)
+
+    def add_addresses(self, interface: str, *addresses: str) -> None:
+        """Give an interface addresses with their networks' lengths, of both families."""
+        for address in addresses:
+            # Without "nodad" an IPv6 address cannot be used for its first second.
+            nodad = ["nodad"] if ":" in address else []
+            self.run("ip", "address", "add", address, "dev", interface, *nodad)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:

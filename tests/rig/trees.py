@@ -20,7 +20,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-CACHE = Path(__file__).resolve().parents[2] / "var" / "trees"
+from tests.rig.cache import cache_folder
+
+CACHE = cache_folder("trees")
 SECONDS = 1800.0
 # Given in full: debootstrap knows no release younger than itself, and all of Ubuntu's are built alike.
 _UBUNTU = ("http://archive.ubuntu.com/ubuntu", "/usr/share/debootstrap/scripts/gutsy")

@@ -24,8 +24,8 @@ from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.orders import Answer, Order, Outcome
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.answers import carry_out
-from tests.lab.docker_host import DockerHost
-from tests.lab.network import Verdict
+from tests.rig.connections import Verdict
+from tests.rig.docker_host import DockerHost
 from tests.rig.namespace import (
     FAMILIES,
     Backend,
@@ -76,12 +76,9 @@ class Lab:
 
     def _join(self) -> None:
         join_namespaces(self.host, EXTERNAL, self.client, "eth0")
-        for address in (f"{HOST}/24", "198.51.100.1/24", f"{HOST_6}/64"):
-            _add_address(self.host, EXTERNAL, address)
-        for address in (f"{CLIENT}/24", f"{NEIGHBOUR}/24", f"{STRANGER}/24"):
-            _add_address(self.client, "eth0", address)
-        for address in (f"{CLIENT_6}/64", f"{NEIGHBOUR_6}/64"):
-            _add_address(self.client, "eth0", address)
+        self.host.add_addresses(EXTERNAL, f"{HOST}/24", "198.51.100.1/24", f"{HOST_6}/64")
+        own = (f"{CLIENT}/24", f"{NEIGHBOUR}/24", f"{STRANGER}/24", f"{CLIENT_6}/64", f"{NEIGHBOUR_6}/64")
+        self.client.add_addresses("eth0", *own)
         self.client.run("ip", "route", "add", "default", "via", HOST)
 
     def _unsettled(self) -> bytes:
@@ -194,9 +191,3 @@ def _forget(outcome: Outcome) -> None:
 def _first_rule(live: Ruleset, chain_name: str) -> str:
     chain = live.chain("filter", chain_name)
     return chain.rules[0].text if chain is not None and chain.rules else ""
-
-
-def _add_address(namespace: Namespace, interface: str, address: str) -> None:
-    # Without "nodad" an IPv6 address cannot be used for its first second.
-    nodad = ["nodad"] if ":" in address else []
-    namespace.run("ip", "address", "add", address, "dev", interface, *nodad)

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.rig.engine_process import EngineProcess, remove_cgroups
 from tests.rig.namespace import (
     BACKENDS,
     FAMILIES,
@@ -68,7 +69,7 @@ class DockerHost:
         self._view = contextlib.ExitStack()
         self.cgroup = self.directory.name
         self._init = 0
-        self._daemon: subprocess.Popen[bytes] | None = None
+        self._engine: EngineProcess | None = None
         try:
             self._choose_backend()
             if tree is None:
@@ -140,47 +141,27 @@ class DockerHost:
 
     def start_daemon(self) -> None:
         """Start dockerd and wait until it answers."""
-        with (self.directory / "dockerd.log").open("ab") as log:
-            self._daemon = subprocess.Popen(
-                [
-                    *self._inside(),
-                    "dockerd",
-                    f"--data-root={self.directory}/data",
-                    f"--exec-root={self.directory}/exec",
-                    f"--pidfile={self.directory}/dockerd.pid",
-                    f"--host={self.socket}",
-                    f"--cgroup-parent={self.cgroup}",
-                    "--shutdown-timeout=2",
-                    *self._options,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._environment,
-                start_new_session=True,
-            )
-        wait_until("dockerd", 30, self._answers)
-
-    def _answers(self) -> bool:
-        assert self._daemon is not None
-        if self._daemon.poll() is not None:
-            raise CommandError(f"dockerd ended:\n{self.log()[-2000:]}")
-        return self.try_docker("version").returncode == 0
+        self._engine = EngineProcess(
+            self._inside(),
+            pid_file=f"{self.directory}/dockerd.pid",
+            cgroup=self.cgroup,
+            log=self.directory / "dockerd.log",
+            environment=self._environment,
+        )
+        self._engine.start(
+            f"--data-root={self.directory}/data",
+            f"--exec-root={self.directory}/exec",
+            f"--pidfile={self.directory}/dockerd.pid",
+            f"--host={self.socket}",
+            "--shutdown-timeout=2",
+            *self._options,
+            answers=lambda: self.try_docker("version").returncode == 0,
+        )
 
     def stop_daemon(self) -> None:
         """End dockerd as the init system does, and wait for it."""
-        if self._daemon is None:
-            return
-        # nsenter forks for the process namespace: the daemon itself is its child.
-        with contextlib.suppress(CommandError, FileNotFoundError):
-            pid = (self.directory / "dockerd.pid").read_text().strip()
-            subprocess.run([*self._inside(), "kill", "-TERM", pid], timeout=5, check=False)
-        try:
-            self._daemon.wait(20)
-        except subprocess.TimeoutExpired:
-            self._daemon.kill()
-            self._daemon.wait(5)
-        self._daemon = None
+        if self._engine is not None:
+            self._engine.stop(seconds=20)
 
     def restart_daemon(self) -> None:
         """Restart dockerd; containers started with `--restart=always` come back."""
@@ -260,11 +241,7 @@ class DockerHost:
             self.stop_daemon()
         self._view.close()
         self.namespace.delete()
-        # Others' groups may come and go meanwhile, which a walk minds not and a glob does.
-        for path, _, _ in os.walk("/sys/fs/cgroup", topdown=False):
-            if self.cgroup in Path(path).parts:
-                with contextlib.suppress(OSError):
-                    os.rmdir(path)
+        remove_cgroups(self.cgroup)
 
 
 def _listens(port: int) -> bool:

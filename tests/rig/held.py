@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.lab.docker_host import DockerHost
+from tests.rig.docker_host import DockerHost
 
 # Checks and the table nat let nobody in. Who is held goes on too when the engine has its own program again.
 _HELD = """#!/bin/sh

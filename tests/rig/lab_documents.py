@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.lab.lab import EXTERNAL
+from tests.rig.lab import EXTERNAL
 
 
 def document(*rules: dict[str, object], **settings: object) -> dict[str, object]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockerfw.host.observation import iptables_version
-from tests.lab.lab import Lab
+from tests.rig.lab import Lab
 from tests.rig.trees import tree
 
 PACKAGES = ("ca-certificates", "iproute2", "iptables", "docker.io", "nftables", "procps")
