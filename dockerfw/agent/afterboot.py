@@ -13,12 +13,11 @@ from dockerfw.agent.apply import look
 from dockerfw.chains.own import FILTERS_CONTAINERS, FILTERS_HOST
 from dockerfw.chains.render import render_restore
 from dockerfw.host.clock import boot_id
-from dockerfw.host.files import LockedOut
-from dockerfw.host.loading import RestoreFailed, load, put_back, rehearse
-from dockerfw.host.runner import CommandFailed
+from dockerfw.host.errors import HostError
+from dockerfw.host.loading import load, put_back, rehearse
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.store.confirmed import Confirmed, read_confirmed
-from dockerfw.store.state import StateDirectory, StateError
+from dockerfw.store.state import StateDirectory
 
 logger = logging.getLogger("dockerfw.afterboot")
 
@@ -36,7 +35,7 @@ def load_after_boot(state: StateDirectory) -> bool:
                 loaded = confirmed is not None and _load(confirmed)
                 state.mark_boot()
                 return loaded
-    except (CommandFailed, RestoreFailed, NetfilterError, StateError, LockedOut, OSError) as error:
+    except (HostError, NetfilterError, OSError) as error:
         logger.error("the revision that was kept last is not loaded after this boot: %s", error)
     return False
 

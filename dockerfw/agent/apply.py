@@ -15,17 +15,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dockerfw.agent.expected import Unexpected, check_loaded
+from dockerfw.agent.expected import check_loaded
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document, digest, parse_document
 from dockerfw.document.words import counted
 from dockerfw.host.backend import find_backend
 from dockerfw.host.clock import boot_id, boottime, utc_now
-from dockerfw.host.files import LockedOut
-from dockerfw.host.hooks import reached
+from dockerfw.host.errors import HostError
+from dockerfw.host.hooks import checkpoint
 from dockerfw.host.loading import (
-    NotPutBack,
     RestoreFailed,
     load,
     put_back,
@@ -42,7 +41,7 @@ from dockerfw.messages.orders import Failure, Loaded, Order, Outcome, OutcomeSta
 from dockerfw.messages.snapshots import FAMILIES, Backend, Family
 from dockerfw.store.records import UndoRecord, WindowRecord
 from dockerfw.store.state import Begun, StateDirectory, StateError
-from dockerfw.window.watchdog_start import NoWatchdog, Watch
+from dockerfw.window.watchdog_start import Watch
 from dockerfw.window.window import AWAITING_EVENT, FINAL_EVENT, awaiting, end_if_due, waiting_words
 
 logger = logging.getLogger("dockerfw.apply")
@@ -54,24 +53,8 @@ LOADING_SECONDS = 60.0
 EXPECTING_SECONDS = 60.0
 
 
-class Refused(Exception):  # noqa: N818 - it states a fact
+class Refused(HostError):  # noqa: N818 - it states a fact
     """An order is not one that this host carries out now; the text says why."""
-
-
-EXPECTED = (
-    Refused,
-    Unexpected,
-    NetfilterError,
-    CommandFailed,
-    RestoreFailed,
-    NotPutBack,
-    NoWatchdog,
-    LockedOut,
-    StateError,
-    OSError,
-)
-# Their text is for people as it is.
-SAYS_IT_ALL = (Refused, Unexpected, NetfilterError, NotPutBack, NoWatchdog, LockedOut, StateError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +106,7 @@ class Apply:
                 return self._go(stack)
             # Also for what nobody thought of: the kernel must not be left half way.
             except Exception as error:
-                if not isinstance(error, EXPECTED):
+                if not isinstance(error, (HostError, NetfilterError, OSError)):
                     logger.exception("apply %s met something unforeseen", self._order.apply)
                 return self._fail(error)
 
@@ -211,7 +194,7 @@ class Apply:
                     say("this kernel has no IPv6: there is nothing to load and nothing to refuse")
                     continue
                 load(before.backend, family, restores[family])
-                reached(f"loaded-ipv{family}")
+                checkpoint(f"loaded-ipv{family}")
 
     def _open_window(self, document: Document, before: Seen, restores: Mapping[Family, str]) -> None:
         now = boottime()
@@ -238,7 +221,7 @@ class Apply:
         )
         self._window = window
         self._state.open_window(window, undo)
-        reached("window-written")
+        checkpoint("window-written")
 
     def _read_back(self, document: Document, backend: Backend) -> Seen:
         after = look(backend)
@@ -265,7 +248,7 @@ class Apply:
             )
             outcome = awaiting(window)
             self._settle(outcome)
-            reached("report-settled")
+            checkpoint("report-settled")
             # From here on the window is open: whatever dies now, only an answer or the deadline closes it.
             self._state.write_window(window)
         return outcome
@@ -280,7 +263,7 @@ class Apply:
         outcome = self._outcome("failed", error=replace(failure, summary=summary))
         try:
             self._settle(outcome)
-            reached("fail-settled")
+            checkpoint("fail-settled")
             if self._window is not None and put_back_again:
                 self._state.close_window()
         except OSError as disk:
@@ -297,7 +280,7 @@ class Apply:
             if undo is None or undo.apply != self._order.apply:
                 raise StateError("the way back is gone from the state directory")
             put_back(undo.backend, self._before.rulesets, undo.restores)
-        except (CommandFailed, RestoreFailed, NotPutBack, NetfilterError, StateError, OSError) as error:
+        except (HostError, NetfilterError, OSError) as error:
             logger.error("apply %s could not be undone: %s", self._order.apply, error)
             return (
                 f"{summary}. Putting back what was there before failed too: {error}. The watchdog tries"
@@ -341,7 +324,7 @@ class Apply:
         self._event += 1
         try:
             yield say
-            reached(f"after-{name}")
+            checkpoint(f"after-{name}")
         except BaseException:
             self._steps[-1] = replace(self._steps[-1], state="failed", seconds=_since(began))
             raise
@@ -366,7 +349,7 @@ def describe_failure(step: str, error: Exception) -> Failure:
         summary = f"IPv{refused.family}: {refused.failure.command[0]} {refused.failure.reason}"
     elif command is not None:
         summary = f"{command.command[0]} {command.reason}"
-    elif isinstance(error, SAYS_IT_ALL):
+    elif isinstance(error, (HostError, NetfilterError)):
         summary = str(error)
     else:
         summary = f"{type(error).__name__}: {error}"

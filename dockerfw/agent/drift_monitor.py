@@ -20,6 +20,7 @@ from dockerfw.chains.drift import Drift
 from dockerfw.document.document import digest
 from dockerfw.host.backend import Saves
 from dockerfw.host.clock import boot_id, boottime, utc_now
+from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockedOut, locked, write_durably
 from dockerfw.host.observation import observe
 from dockerfw.iptables.errors import NetfilterError
@@ -30,7 +31,6 @@ from dockerfw.messages.events import ConsoleEvent, Verb
 from dockerfw.messages.snapshots import Backend, Snapshot
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.confirmed import Confirmed, SeenRecord, read_confirmed, read_seen
-from dockerfw.store.records import StateError
 from dockerfw.store.state import StateDirectory
 
 logger = logging.getLogger("dockerfw.lookout")
@@ -44,8 +44,6 @@ HEALS_WITHIN_SECONDS = 600.0
 REST_SECONDS = 3600.0
 MOST_LINES = 40
 MAX_DETAIL = 7900
-
-EXPECTED = (StateError, NetfilterError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class Lookout:
         """Read the revision kept last, once for all looks in processes that are forked from now on."""
         try:
             self._known = self._confirmed()
-        except EXPECTED as error:
+        except (HostError, NetfilterError, OSError) as error:
             logger.warning("the revision kept last cannot be read: %s", error)
 
     def _confirmed(self) -> Confirmed | None:
@@ -108,7 +106,7 @@ class Lookout:
                 done = self._heal(again.confirmed, path)
         except LockedOut:
             done = False
-        except EXPECTED as error:
+        except (HostError, NetfilterError, OSError) as error:
             logger.warning("the anchors: %s", error)
             done = True
         return self._look().snapshot if done else again.snapshot
@@ -135,7 +133,7 @@ class Lookout:
                 return _Sight(snapshot, confirmed, drift)
         except LockedOut:
             return _Sight(snapshot)
-        except EXPECTED as error:
+        except (HostError, NetfilterError, OSError) as error:
             logger.warning("what differs from the confirmed revision is not known: %s", error)
             return _Sight(snapshot)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dockerfw.document.document import Document
 from dockerfw.document.words import counted
+from dockerfw.host.errors import HostError
 from dockerfw.host.observation import observe
 from dockerfw.iptables.model import Ruleset
 from dockerfw.messages.sight import listening_of, surroundings_of
@@ -25,7 +26,7 @@ MOST_LINES = 60_000
 _NAMED = 5
 
 
-class Unexpected(Exception):  # noqa: N818 - it states a fact
+class Unexpected(HostError):  # noqa: N818 - it states a fact
     """What is loaded breaks expectations; the text names them."""
 
     def __init__(self, broken: tuple[Finding, ...]) -> None:

@@ -13,16 +13,14 @@ from dockerfw.agent.apply import look
 from dockerfw.chains.drift import Drift, find_drift
 from dockerfw.chains.healing import anchors_text
 from dockerfw.host.backend import kernel_families
+from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockedOut
-from dockerfw.host.loading import RestoreFailed, load, rehearse
-from dockerfw.host.runner import CommandFailed
+from dockerfw.host.loading import load, rehearse
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.confirmed import Confirmed
-from dockerfw.store.state import StateDirectory, StateError
-
-EXPECTED = (CommandFailed, RestoreFailed, NetfilterError, StateError, OSError)
+from dockerfw.store.state import StateDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ def heal_anchors(state: StateDirectory, confirmed: Confirmed) -> Healed | None:
             return _heal(confirmed)
     except LockedOut:
         return None
-    except EXPECTED as error:
+    except (HostError, NetfilterError, OSError) as error:
         return Healed(Drift(), str(error))
 
 
@@ -68,7 +66,7 @@ def _heal(confirmed: Confirmed) -> Healed | None:
         for family, text in texts.items():
             load(confirmed.backend, family, text)
         left = _drift(confirmed, look(confirmed.backend).rulesets)
-    except EXPECTED as error:
+    except (HostError, NetfilterError, OSError) as error:
         return Healed(drift, str(error))
     return Healed(drift, " ".join(finding.what for finding in left.findings))
 

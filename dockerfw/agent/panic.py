@@ -23,22 +23,20 @@ from dockerfw.chains.panic import (
     revision_anchors,
 )
 from dockerfw.host.backend import find_backend, program
+from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockedOut
-from dockerfw.host.loading import NotPutBack, RestoreFailed, load, read_rulesets, saves_or_fail
-from dockerfw.host.runner import CommandFailed
+from dockerfw.host.loading import load, read_rulesets, saves_or_fail
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.snapshots import Backend, Family
-from dockerfw.store.state import StateDirectory, StateError
+from dockerfw.store.state import StateDirectory
 from dockerfw.window.window import end_if_due, roll_back
 
 LOCK_SECONDS = 5.0
 
-EXPECTED = (CommandFailed, RestoreFailed, NetfilterError, OSError)
 
-
-class NotDone(Exception):  # noqa: N818 - it states a fact
+class NotDone(HostError):  # noqa: N818 - it states a fact
     """The kernel does not hold what was asked for; the text says why and what it holds."""
 
 
@@ -105,7 +103,7 @@ def _end_window(state: StateDirectory, notes: list[str]) -> bool:
             return False
         if end_if_due(state) is None:
             roll_back(state, record, "asked")
-    except (*EXPECTED, NotPutBack, StateError) as error:
+    except (HostError, NetfilterError, OSError) as error:
         notes.append(f"an apply waits to be kept, and could not be rolled back: {error}")
         return False
     notes.append(f"the apply of revision {record.revision} was waiting to be kept and has been ended first")
@@ -127,14 +125,14 @@ def _change(
     try:
         backend, saves = find_backend()
         before = {family: parse_save(save) for family, save in saves_or_fail(saves).items()}
-    except EXPECTED as error:
+    except (HostError, NetfilterError, OSError) as error:
         raise NotDone(f"the rules cannot be read: {error}") from error
     try:
         for family, live in before.items():
             if text := text_of(family, live):
                 load(backend, family, text)
         after, _ = read_rulesets(backend)
-    except EXPECTED as error:
+    except (HostError, NetfilterError, OSError) as error:
         raise NotDone(f"{error}. {_go_back(backend, before)}") from error
     return backend, before, after
 
@@ -145,7 +143,7 @@ def _go_back(backend: Backend, before: Mapping[Family, Ruleset]) -> str:
         for family, live in before.items():
             if _held(now[family]) != _held(live):
                 load(backend, family, back_text(live, now[family]))
-    except EXPECTED as error:
+    except (HostError, NetfilterError, OSError) as error:
         return f"Putting back what was there failed too: {error}"
     return "Nothing was changed."
 

@@ -14,10 +14,12 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from dockerfw.host.errors import HostError
+
 MAX_FILE_BYTES = 128 * 1024 * 1024
 
 
-class LockedOut(Exception):  # noqa: N818 - it states a fact
+class LockedOut(HostError):  # noqa: N818 - it states a fact
     """Somebody else holds the lock."""
 
 

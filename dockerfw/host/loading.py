@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from dockerfw.chains.rehearsal import rehearsal_text
 from dockerfw.chains.undo import is_undone, undo_text
 from dockerfw.host.backend import SAVE_SECONDS, read_saves, restore_words
-from dockerfw.host.hooks import reached
+from dockerfw.host.errors import HostError
+from dockerfw.host.hooks import checkpoint
 from dockerfw.host.privileges import scratch_namespace
 from dockerfw.host.runner import Command, CommandFailed, run, run_all
 from dockerfw.host.scratch import LOCK_FILE, scratch_folder
@@ -36,7 +37,7 @@ class RefusedLine:
     text: str
 
 
-class RestoreFailed(Exception):  # noqa: N818 - it states a fact
+class RestoreFailed(HostError):  # noqa: N818 - it states a fact
     """iptables did not take a restore text: the command's failure, and the line where it names one."""
 
     def __init__(self, family: Family, failure: CommandFailed, text: str) -> None:
@@ -106,7 +107,7 @@ def _put_back_once(
         undo = undo_text(before[family], now[family], text)
         if undo:
             load(backend, family, undo, seconds=seconds)
-            reached(f"rollback-ipv{family}")
+            checkpoint(f"rollback-ipv{family}")
     after, _ = read_rulesets(backend)
     different = [
         family for family, text in restores.items() if not is_undone(before[family], after[family], text)
@@ -116,7 +117,7 @@ def _put_back_once(
         raise NotPutBack(f"{names} still differ from what the kernel held before")
 
 
-class NotPutBack(Exception):  # noqa: N818 - it states a fact
+class NotPutBack(HostError):  # noqa: N818 - it states a fact
     """The kernel could not be led back to what it held before an apply."""
 
 

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from dockerfw.host.errors import HostError
+
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 MAX_STDERR_BYTES = 16_000
 _CHUNK = 1 << 18
@@ -31,7 +33,7 @@ _PACKAGES = {
 }
 
 
-class CommandFailed(Exception):  # noqa: N818 - it states a fact about the command
+class CommandFailed(HostError):  # noqa: N818 - it states a fact about the command
     """A command did not do its work: `reason` in a few words, with the command's own standard error.
 
     `exit_status` is None when the command was not there or had to be ended; a signal's number is negative.

@@ -20,6 +20,7 @@ from typing import Any
 from dockerfw.chains.loaded import loaded_documents
 from dockerfw.document.document import Document
 from dockerfw.document.words import counted
+from dockerfw.host.errors import HostError
 from dockerfw.host.runner import Command, CommandFailed, command_path, run, run_all
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.messages.session_groups import MOST_GROUPS, SessionGroup, SessionGroups
@@ -56,11 +57,11 @@ _NOT_THERE = 1
 NO_CONNTRACK = "conntrack is not installed on this host (Debian package conntrack)"
 
 
-class TooMany(Exception):  # noqa: N818 - it states a fact
+class TooMany(HostError):  # noqa: N818 - it states a fact
     """There are too many connections to look through, or too much to ask about each."""
 
 
-class NoConntrack(Exception):  # noqa: N818 - it states a fact
+class NoConntrack(HostError):  # noqa: N818 - it states a fact
     """The command that lists and ends sessions is not on this host."""
 
 

@@ -16,8 +16,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockedOut, make_directory, read_bounded, sync_directory, write_durably
-from dockerfw.host.hooks import reached
+from dockerfw.host.hooks import checkpoint
 from dockerfw.messages.events import ConsoleEvent
 from dockerfw.messages.fields import Fields, OrderError, load_json
 from dockerfw.messages.orders import Outcome
@@ -45,7 +46,7 @@ MOST_BYTES = 16 * 1024 * 1024
 WATCHDOG_SECONDS = 3.0
 
 
-class InTheWay(Exception):  # noqa: N818 - it states a fact
+class InTheWay(HostError):  # noqa: N818 - it states a fact
     """The root worker is at work, so its state cannot be replaced."""
 
 
@@ -161,9 +162,9 @@ def state_put(
         shutil.rmtree(kept, ignore_errors=True)
         raise
     try:
-        reached("restore-noted")
+        checkpoint("restore-noted")
         _put(state, stored, sequence)
-        reached("restore-state")
+        checkpoint("restore-state")
         yield str(kept) if was_used else ""
     except BaseException:
         _take_back(kept, state.path)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dockerfw.chains.boot import render_boot_rules, render_boot_script
 from dockerfw.host.files import link_durably, make_directory, sync_directory, write_all_durably
-from dockerfw.host.hooks import reached
+from dockerfw.host.hooks import checkpoint
 from dockerfw.store.confirmed import CONFIRMED, Confirmed
 
 SCRIPT = "dockerfw-boot.sh"
@@ -59,7 +59,7 @@ def switch_boot_set(name: str, boot: Path) -> None:
     if boot.is_dir() and not boot.is_symlink():
         # Written before there were sets.
         os.rename(boot, boot.parent / SETS / "before")
-    reached("keep-switch")
+    checkpoint("keep-switch")
     link_durably(boot, f"{SETS}/{name}")
 
 

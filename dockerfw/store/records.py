@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from dockerfw.host.errors import HostError
 from dockerfw.messages.fields import Fields, OrderError, load_json
 from dockerfw.messages.orders import Step
 from dockerfw.messages.snapshots import FAMILIES, Backend, Family
@@ -23,7 +24,7 @@ MAX_UNDO_BYTES = 96 * 1024 * 1024
 Phase = Literal["loading", "awaiting"]
 
 
-class StateError(Exception):
+class StateError(HostError):
     """A file of the state directory does not hold what dockerfw wrote there."""
 
 

@@ -12,19 +12,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from dockerfw.host.clock import boottime
-from dockerfw.host.hooks import reached
-from dockerfw.host.loading import NotPutBack, RestoreFailed
-from dockerfw.host.runner import CommandFailed
+from dockerfw.host.errors import HostError
+from dockerfw.host.hooks import checkpoint
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.messages.orders import Answer, Outcome, why_expired
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.records import WindowRecord
-from dockerfw.store.state import Begun, StateDirectory, StateError
+from dockerfw.store.state import Begun, StateDirectory
 from dockerfw.window.window import NotOpen, end_if_due, extend, keep, refuse, roll_back
 
 logger = logging.getLogger("dockerfw.answers")
 
-FAILURES = (CommandFailed, RestoreFailed, NotPutBack, NetfilterError, StateError, OSError)
 # A rehearsal may hold the lock for a while, and the queue is one after the other anyway.
 LOCK_SECONDS = 20.0
 
@@ -43,7 +41,7 @@ def carry_out(answer: Answer, state: StateDirectory, *, host: str) -> Outcome:
         record = state.read_window()
         if record is None or record.apply != answer.apply:
             raise NotOpen(f"apply {answer.apply} has no open window (any more)")
-        reached("answer-begin")
+        checkpoint("answer-begin")
         why = _why_refused(answer, state)
         if why is not None:
             return refuse(state, record, answer.answer, f"The answer {answer.answer!r} is not taken: {why}")
@@ -70,13 +68,13 @@ def _carry_out(answer: Answer, state: StateDirectory, record: WindowRecord) -> O
                 state.write_begun(begun)
             return roll_back(state, record, "asked")
         state.write_begun(begun)
-        reached("answer-begun")
+        checkpoint("answer-begun")
         if answer.seconds is not None:
             return extend(state, record, answer.seconds)
         return keep(state, record)
     except NotOpen as error:
         return refuse(state, record, answer.answer, str(error))
-    except FAILURES as error:
+    except (HostError, NetfilterError, OSError) as error:
         logger.error("the answer %r to apply %s failed: %s", answer.answer, answer.apply, error)
         if boot_apply(state.boot) == answer.apply:
             # It is kept. Only its last word could not be written: the worker goes on trying.

@@ -13,7 +13,7 @@ import select
 import time
 
 from dockerfw.host.files import LockedOut
-from dockerfw.host.hooks import reached
+from dockerfw.host.hooks import checkpoint
 from dockerfw.store.records import WindowRecord
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.window import end_if_due, seconds_left
@@ -65,7 +65,7 @@ class Watchdog:
 
     def _end(self) -> bool:
         """End the window if nobody else did; say whether nothing is left to do."""
-        reached("watchdog-due")
+        checkpoint("watchdog-due")
         try:
             with self._state.lock_by_force(patience=PATIENCE_SECONDS):
                 end_if_due(self._state)

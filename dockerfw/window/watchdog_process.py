@@ -50,14 +50,14 @@ def _watch(directory: str, apply: str, *, loader: int | None) -> int:
     from pathlib import Path
 
     from dockerfw.host.files import LockedOut
-    from dockerfw.host.hooks import reached
+    from dockerfw.host.hooks import checkpoint
     from dockerfw.store.state import StateDirectory
     from dockerfw.window.watchdog import Watchdog
 
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    reached("watchdog-armed")
+    checkpoint("watchdog-armed")
     state = StateDirectory(Path(directory))
     try:
         if loader is None:

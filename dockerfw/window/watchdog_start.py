@@ -13,6 +13,7 @@ import select
 import time
 
 from dockerfw.host.background import BackgroundProcess, start_module
+from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockedOut
 from dockerfw.store.state import StateDirectory
 
@@ -20,7 +21,7 @@ MODULE = "dockerfw.window.watchdog_process"
 READY_SECONDS = 15.0
 
 
-class NoWatchdog(Exception):  # noqa: N818 - it states a fact
+class NoWatchdog(HostError):  # noqa: N818 - it states a fact
     """The watchdog did not say that it watches."""
 
 

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 
 from dockerfw.document.document import parse_document
 from dockerfw.host.clock import boot_id, boottime, utc_now
-from dockerfw.host.hooks import reached
+from dockerfw.host.errors import HostError
+from dockerfw.host.hooks import checkpoint
 from dockerfw.host.loading import put_back
 from dockerfw.host.sessions import end_lost_sessions
 from dockerfw.iptables.parse import parse_save
@@ -45,7 +46,7 @@ FINAL_EVENT = 10_000
 LATE_SECONDS = 15.0
 
 
-class NotOpen(Exception):  # noqa: N818 - it states a fact
+class NotOpen(HostError):  # noqa: N818 - it states a fact
     """There is no window of this apply that could be answered any more; the text says why."""
 
 
@@ -84,15 +85,15 @@ def keep(state: StateDirectory, record: WindowRecord) -> Outcome:
     undo = state.read_undo()
     if undo is None or undo.apply != record.apply:
         raise StateError("the way back is not that of the open window")
-    reached("keep-begin")
+    checkpoint("keep-begin")
     began = boottime()
     confirmed = Confirmed(
         record.apply, record.revision, undo.backend, boot_id(), parse_document(undo.document)
     )
     written = write_boot_set(confirmed, boot=state.boot)
-    reached("keep-written")
+    checkpoint("keep-written")
     switch_boot_set(written, state.boot)
-    reached("keep-switched")
+    checkpoint("keep-switched")
     step = Step("boot-files", "done", utc_now(), round(boottime() - began, 4), str(state.boot))
     return _end_kept(state, replace(record, steps=(*record.steps, step)))
 
@@ -105,10 +106,10 @@ def roll_back(state: StateDirectory, record: WindowRecord, reason: WayBackReason
     undo = state.read_undo()
     if undo is None or undo.apply != record.apply:
         raise StateError("the way back is not that of the open window")
-    reached("rollback-begin")
+    checkpoint("rollback-begin")
     before = {family: parse_save(text) for family, text in undo.saves.items()}
     put_back(undo.backend, before, undo.restores)
-    reached("rollback-loaded")
+    checkpoint("rollback-loaded")
     return _end(state, _rolled_back(record, reason))
 
 
@@ -121,7 +122,7 @@ def extend(state: StateDirectory, record: WindowRecord, seconds: int) -> Outcome
         raise NotOpen(f"The window is {record.seconds} s long already: {seconds} s would be shorter.")
     longer = replace(record, seconds=seconds, deadline=record.opened + seconds, event=record.event + 1)
     state.write_window(longer)
-    reached("extend-written")
+    checkpoint("extend-written")
     outcome = awaiting(longer)
     Outbox(state.journal).write(outcome)
     return outcome
@@ -174,7 +175,7 @@ def overstay_words(record: WindowRecord) -> str:
 def _end_kept(state: StateDirectory, record: WindowRecord) -> Outcome:
     if record.end_sessions and not Outbox(state.journal).settled(record.apply):
         record = replace(record, steps=(*record.steps, _end_sessions(state, record)))
-        reached("sessions-ended")
+        checkpoint("sessions-ended")
     outcome = _end(state, _outcome(record, "confirmed", FINAL_EVENT))
     remove_old_sets(state.boot)
     return outcome
@@ -182,7 +183,7 @@ def _end_kept(state: StateDirectory, record: WindowRecord) -> Outcome:
 
 def _end_sessions(state: StateDirectory, record: WindowRecord) -> Step:
     """End the sessions that lost their allowance; what was cut off may be done again."""
-    reached("sessions-begin")
+    checkpoint("sessions-begin")
     began = boottime()
     try:
         undo = state.read_undo()
@@ -207,9 +208,9 @@ def _end(state: StateDirectory, outcome: Outcome) -> Outcome:
     outbox = Outbox(state.journal)
     if not outbox.settled(outcome.apply):
         outbox.write(outcome)
-    reached("end-settled")
+    checkpoint("end-settled")
     state.close_window()
-    reached("end-closed")
+    checkpoint("end-closed")
     logger.info("apply %s: %s", outcome.apply, outcome.state)
     return outcome
 

@@ -19,11 +19,11 @@ from typing import IO, Any
 
 from django.db import DatabaseError
 
-from dockerfw.host.files import LockedOut, sync_directory
-from dockerfw.host.hooks import reached
-from dockerfw.store.backup import InTheWay, StoredState, state_alone, state_check, state_is_used, state_put
+from dockerfw.host.errors import HostError
+from dockerfw.host.files import sync_directory
+from dockerfw.host.hooks import checkpoint
+from dockerfw.store.backup import StoredState, state_alone, state_check, state_is_used, state_put
 from dockerfw.store.interrupted import AGAIN, ASIDE, RestoreNote
-from dockerfw.store.records import StateError
 from dockerfw.store.state import StateDirectory
 from dockerfw.streams import InputError, Output, shown
 from dockerfw_site.environment import SECRET_KEY_MIN, Environment, read_environment
@@ -37,7 +37,6 @@ from rules.backup.restored import live_words, next_steps
 from rules.backup.settings_files import settings_check, settings_put
 from rules.pages.errors import ServiceError
 
-EXPECTED = (BackupError, OwnerFailed, StateError, InTheWay, LockedOut, ServiceError, DatabaseError, OSError)
 BEFORE = (
     "The restore before had not come to its end: what it replaced is kept as well, under names that end in "
     "{names}. The oldest of each part is of the installation that was here first."
@@ -72,7 +71,7 @@ def restore(options: argparse.Namespace, output: Output) -> int:
                 output.line(f"{shown(options.file)}: {_origin(archive)}. It can be restored.")
                 return 0
             return _restore(checked, options, environment, output)
-    except EXPECTED as error:
+    except (BackupError, OwnerFailed, HostError, ServiceError, DatabaseError, OSError) as error:
         raise InputError(f"nothing was restored: {error}") from error
 
 
@@ -135,10 +134,10 @@ def _restore(checked: _Checked, options: argparse.Namespace, environment: Enviro
                 state_put(state, checked.stored, sequence=found["sequence"], aside=aside, note=note)
             )
             changed = stack.enter_context(settings_put(settings, environment.settings_dir, aside))
-            reached("restore-settings")
+            checkpoint("restore-settings")
         process.go_on()
         done = _last_word(process, note)
-        reached("restore-database")
+        checkpoint("restore-database")
     if "unsure" in done:
         raise InputError(f"whether the database was restored is not known: {done['unsure']}. {again}")
     output.line(f"Restored: {_origin(checked.archive)}.")
@@ -197,7 +196,7 @@ def _database_work(checked: _Checked, environment: Environment, terms: Terms) ->
             def pause_with_key(found: dict[str, Any]) -> None:
                 with _key_beside(checked.archive.members.get(SECRET_KEY), environment, terms.aside):
                     pause(found)
-                reached("restore-key")
+                checkpoint("restore-key")
 
             return database_restore(checked.archive.rows, checked.source, terms, pause_with_key)
 

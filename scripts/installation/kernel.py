@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 
-from dockerfw.agent.panic import EXPECTED, NotDone, release
+from dockerfw.agent.panic import NotDone, release
 from dockerfw.chains.own import OWN_CHAINS, PANIC
 from dockerfw.chains.panic import anchors
 from dockerfw.host.backend import find_backend, program
+from dockerfw.host.errors import HostError
 from dockerfw.host.loading import load, saves_or_fail
+from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.store.state import StateDirectory
@@ -31,7 +33,7 @@ def main(step: str) -> int:
     except NotDone as error:
         print(f"dockerfw: {error}", file=sys.stderr)
         return 1
-    except EXPECTED as error:
+    except (HostError, NetfilterError, OSError) as error:
         print(f"dockerfw: the chains could not be taken out: {error}", file=sys.stderr)
         return 1
     return 0
