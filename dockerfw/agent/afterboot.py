@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 
-from dockerfw.agent.apply import look
 from dockerfw.chains.own import FILTERS_CONTAINERS, FILTERS_HOST
 from dockerfw.chains.render import render_restore
 from dockerfw.host.clock import boot_id
 from dockerfw.host.errors import HostError
 from dockerfw.host.loading import load, put_back, rehearse
+from dockerfw.host.reading import look
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.store.confirmed import Confirmed, read_confirmed
 from dockerfw.store.state import StateDirectory

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document, digest, parse_document
 from dockerfw.document.words import counted
-from dockerfw.host.backend import find_backend
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.hooks import checkpoint
@@ -28,15 +27,12 @@ from dockerfw.host.loading import (
     RestoreFailed,
     load,
     put_back,
-    read_rulesets,
     rehearse,
-    saves_or_fail,
 )
+from dockerfw.host.reading import Seen, look
 from dockerfw.host.runner import CommandFailed
 from dockerfw.host.space import no_room_words
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Ruleset
-from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.orders import Failure, Loaded, Order, Outcome, OutcomeState, Step, why_expired
 from dockerfw.messages.snapshots import FAMILIES, Backend, Family
 from dockerfw.store.records import UndoRecord, WindowRecord
@@ -55,15 +51,6 @@ EXPECTING_SECONDS = 60.0
 
 class Refused(HostError):  # noqa: N818 - it states a fact
     """An order is not one that this host carries out now; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The backend in use and what both families' tables hold in it."""
-
-    backend: Backend
-    rulesets: Mapping[Family, Ruleset]
-    saves: Mapping[Family, bytes]
 
 
 class Apply:
@@ -140,9 +127,7 @@ class Apply:
             say(
                 check_loaded(
                     document,
-                    after.backend,
-                    after.rulesets,
-                    after.saves,
+                    after,
                     override=self._order.override,
                     docker_socket=self._docker_socket,
                 )
@@ -329,16 +314,6 @@ class Apply:
             self._steps[-1] = replace(self._steps[-1], state="failed", seconds=_since(began))
             raise
         self._steps[-1] = replace(self._steps[-1], state="done", seconds=_since(began), detail=detail)
-
-
-def look(backend: Backend | None = None) -> Seen:
-    """Read and parse both families' saves. Raises CommandFailed and ParseError."""
-    if backend is None:
-        backend, results = find_backend()
-        saves = saves_or_fail(results)
-        return Seen(backend, {family: parse_save(save) for family, save in saves.items()}, saves)
-    rulesets, saves = read_rulesets(backend)
-    return Seen(backend, rulesets, saves)
 
 
 def describe_failure(step: str, error: Exception) -> Failure:

@@ -18,17 +18,17 @@ from uuid import UUID
 from dockerfw.agent.heal import Healed, heal_anchors
 from dockerfw.chains.drift import Drift
 from dockerfw.document.document import digest
-from dockerfw.host.backend import Saves
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockedOut, locked, write_durably
 from dockerfw.host.observation import observe
+from dockerfw.host.reading import Seen
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.tokens import printable
 from dockerfw.messages.confirmed import Kept, drift_of
 from dockerfw.messages.events import ConsoleEvent, Verb
-from dockerfw.messages.snapshots import Backend, Snapshot
+from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.confirmed import Confirmed, SeenRecord, read_confirmed, read_seen
 from dockerfw.store.state import StateDirectory
@@ -85,7 +85,7 @@ class Lookout:
             return self._known
         return read_confirmed(self._state.boot)
 
-    def look(self, *, seen: tuple[Backend, Saves] | None = None) -> Snapshot:
+    def look(self, *, seen: Seen | None = None) -> Snapshot:
         """Observe the host, tell what differs now and did not before, and return the snapshot.
 
         Never raises: what cannot be told now is told at another look.
@@ -111,7 +111,7 @@ class Lookout:
             done = True
         return self._look().snapshot if done else again.snapshot
 
-    def _look(self, seen: tuple[Backend, Saves] | None = None) -> _Sight:
+    def _look(self, seen: Seen | None = None) -> _Sight:
         undisturbed = self._state.window_changed() is None
         apply = boot_apply(self._state.boot)
         snapshot = observe(self._host, seen=seen, docker_socket=self._docker_socket)
@@ -126,7 +126,11 @@ class Lookout:
                 same = apply == confirmed.apply == boot_apply(self._state.boot)
                 if not (undisturbed and same and self._state.window_changed() is None):
                     return _Sight(snapshot, confirmed)
-                rulesets = {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
+                rulesets = (
+                    seen.rulesets
+                    if seen
+                    else {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
+                )
                 drift = drift_of(snapshot, rulesets, confirmed.document, confirmed.revision)
                 if not any(finding.code == "unread" for finding in drift.findings):
                     self._notice(confirmed, drift, record, path)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dockerfw.agent.apply import look
 from dockerfw.chains.drift import Drift, find_drift
 from dockerfw.chains.healing import anchors_text
 from dockerfw.host.backend import kernel_families
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockedOut
 from dockerfw.host.loading import load, rehearse
+from dockerfw.host.reading import look
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.store.bootfiles import boot_apply

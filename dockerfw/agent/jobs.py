@@ -20,9 +20,9 @@ from dockerfw.agent.apply import Apply
 from dockerfw.agent.drift_monitor import Lookout
 from dockerfw.agent.event_journal import console_write
 from dockerfw.agent.journal import Journal
-from dockerfw.host.backend import Saves
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.files import write_durably
+from dockerfw.host.reading import Seen
 from dockerfw.host.space import space_of
 from dockerfw.messages.about import ABOUT_FILE, About, about_key
 from dockerfw.messages.orders import (
@@ -36,7 +36,6 @@ from dockerfw.messages.orders import (
     progress_key,
     snapshot_key,
 )
-from dockerfw.messages.snapshots import Backend
 from dockerfw.store.outbox import FINAL_STATES
 from dockerfw.store.state import StateDirectory
 from dockerfw.version import VERSION
@@ -125,7 +124,7 @@ class RootJobs:
         if outcome.error is not None:
             logger.warning("apply %s: step %s: %s", order.apply, outcome.error.step, outcome.error.summary)
         self._progress(outcome)
-        seen = (run.after.backend, run.after.saves) if run.after and outcome.state == "awaiting" else None
+        seen = run.after if outcome.state == "awaiting" else None
         with contextlib.suppress(RedisError):
             self._look(seen=seen)
         self.deliver()
@@ -278,7 +277,7 @@ class RootJobs:
         self._progress_works = True
         self._progress(outcome)
 
-    def _look(self, *, seen: tuple[Backend, Saves] | None = None) -> None:
+    def _look(self, *, seen: Seen | None = None) -> None:
         self._store(self._lookout.look(seen=seen))
 
     def _store(self, snapshot: Snapshot) -> None:

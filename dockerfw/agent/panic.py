@@ -22,13 +22,13 @@ from dockerfw.chains.panic import (
     release_text,
     revision_anchors,
 )
-from dockerfw.host.backend import find_backend, program
+from dockerfw.host.backend import program
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockedOut
-from dockerfw.host.loading import load, read_rulesets, saves_or_fail
+from dockerfw.host.loading import load
+from dockerfw.host.reading import Seen, look
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Ruleset
-from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.snapshots import Backend, Family
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.window import end_if_due, roll_back
@@ -123,26 +123,25 @@ def _change(
 ) -> tuple[Backend, Mapping[Family, Ruleset], Mapping[Family, Ruleset]]:
     """Load each family's text; return the backend, and what it held before and after."""
     try:
-        backend, saves = find_backend()
-        before = {family: parse_save(save) for family, save in saves_or_fail(saves).items()}
+        seen = look()
     except (HostError, NetfilterError, OSError) as error:
         raise NotDone(f"the rules cannot be read: {error}") from error
     try:
-        for family, live in before.items():
+        for family, live in seen.rulesets.items():
             if text := text_of(family, live):
-                load(backend, family, text)
-        after, _ = read_rulesets(backend)
+                load(seen.backend, family, text)
+        after = look(seen.backend)
     except (HostError, NetfilterError, OSError) as error:
-        raise NotDone(f"{error}. {_go_back(backend, before)}") from error
-    return backend, before, after
+        raise NotDone(f"{error}. {_go_back(seen)}") from error
+    return seen.backend, seen.rulesets, after.rulesets
 
 
-def _go_back(backend: Backend, before: Mapping[Family, Ruleset]) -> str:
+def _go_back(before: Seen) -> str:
     try:
-        now, _ = read_rulesets(backend)
-        for family, live in before.items():
+        now = look(before.backend).rulesets
+        for family, live in before.rulesets.items():
             if _held(now[family]) != _held(live):
-                load(backend, family, back_text(live, now[family]))
+                load(before.backend, family, back_text(live, now[family]))
     except (HostError, NetfilterError, OSError) as error:
         return f"Putting back what was there failed too: {error}"
     return "Nothing was changed."

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from dockerfw.chains.rehearsal import rehearsal_text
 from dockerfw.chains.undo import is_undone, undo_text
-from dockerfw.host.backend import SAVE_SECONDS, read_saves, restore_words
+from dockerfw.host.backend import restore_words
 from dockerfw.host.errors import HostError
 from dockerfw.host.hooks import checkpoint
 from dockerfw.host.privileges import scratch_namespace
+from dockerfw.host.reading import look
 from dockerfw.host.runner import Command, CommandFailed, run, run_all
 from dockerfw.host.scratch import LOCK_FILE, scratch_folder
 from dockerfw.iptables.model import Ruleset
-from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.snapshots import Backend, Family
 
 RESTORE_SECONDS = 20.0
@@ -102,13 +102,13 @@ def put_back(backend: Backend, before: Mapping[Family, Ruleset], restores: Mappi
 def _put_back_once(
     backend: Backend, before: Mapping[Family, Ruleset], restores: Mapping[Family, str], seconds: float
 ) -> None:
-    now, _ = read_rulesets(backend, seconds=seconds)
+    now = look(backend, seconds=seconds).rulesets
     for family, text in restores.items():
         undo = undo_text(before[family], now[family], text)
         if undo:
             load(backend, family, undo, seconds=seconds)
             checkpoint(f"rollback-ipv{family}")
-    after, _ = read_rulesets(backend)
+    after = look(backend).rulesets
     different = [
         family for family, text in restores.items() if not is_undone(before[family], after[family], text)
     ]
@@ -119,24 +119,6 @@ def _put_back_once(
 
 class NotPutBack(HostError):  # noqa: N818 - it states a fact
     """The kernel could not be led back to what it held before an apply."""
-
-
-def read_rulesets(
-    backend: Backend, *, seconds: float = SAVE_SECONDS
-) -> tuple[dict[Family, Ruleset], dict[Family, bytes]]:
-    """Return both families' tables, parsed and as printed. Raises CommandFailed and ParseError."""
-    saves = saves_or_fail(read_saves(backend, seconds=seconds))
-    return {family: parse_save(save) for family, save in saves.items()}, saves
-
-
-def saves_or_fail(results: Mapping[Family, bytes | CommandFailed]) -> dict[Family, bytes]:
-    """Return the saves when both could be read. Raises CommandFailed."""
-    saves: dict[Family, bytes] = {}
-    for family, result in results.items():
-        if isinstance(result, CommandFailed):
-            raise result
-        saves[family] = result
-    return saves
 
 
 def _bytes(text: str) -> bytes:

@@ -18,15 +18,16 @@ from typing import Any, cast
 
 from dockerfw.chains.foreign_tables import filters, own_tables
 from dockerfw.chains.own import FILTERS_HOST
-from dockerfw.host.backend import Saves, docker_backends, find_backend, kernel_families, program
+from dockerfw.host.backend import docker_backends, find_backend, kernel_families, program
 from dockerfw.host.clock import utc_now
 from dockerfw.host.containers import running_containers
+from dockerfw.host.reading import Seen
 from dockerfw.host.runner import Command, CommandFailed, command_path, run, run_all
 from dockerfw.host.sessions import routing_of, sessions_from_outside
 from dockerfw.host.sets import named_sets
 from dockerfw.host.sockets import LISTING, listening_sockets
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Rule
+from dockerfw.iptables.model import Rule, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.fields import MAX_SAVE_CHARACTERS
 from dockerfw.messages.session_groups import SessionGroups
@@ -52,17 +53,15 @@ _MAX_OWN_TABLES = 64
 Listing = list[dict[str, Any]] | CommandFailed
 
 
-def observe(
-    host: str, *, seen: tuple[Backend, Saves] | None = None, docker_socket: Path | None = None
-) -> Snapshot:
-    """Look at everything once; `seen` are a backend and its saves, just read. Never raises.
+def observe(host: str, *, seen: Seen | None = None, docker_socket: Path | None = None) -> Snapshot:
+    """Read all that a snapshot tells; `seen` are the rules where they were read just now. Never raises.
 
     Docker is asked for its containers where its socket is given.
     """
     taken_at = utc_now()
     listings, others = _look_around()
     tables, sockets = others["tables"], others["sockets"]
-    backend, results = seen or find_backend()
+    backend, results = _read_rules(seen)
     containers = running_containers(docker_socket) if docker_socket else None
     saves = {family: _text(results.get(family, b"")) for family in FAMILIES}
     sessions = _sessions(saves, listings)
@@ -81,7 +80,7 @@ def observe(
         saves=saves,
         interfaces=_interfaces(listings["address"]),
         default_routes={4: _route_devices(listings["route4"]), 6: _route_devices(listings["route6"])},
-        published=_published(saves),
+        published=_published(seen.rulesets if seen else _parse_nat(saves)),
         versions={"iptables": iptables_version(backend), "kernel": os.uname().release},
         errors=tuple(CommandError(error.command, error.exit_status, str(error)[:16_000]) for error in errors),
         sha256=saves_digest(saves),
@@ -103,6 +102,12 @@ def iptables_version(backend: Backend) -> str:
         return run(Command((program(backend, 4), "--version"))).decode("utf-8", "replace").strip()[:200]
     except CommandFailed:
         return ""
+
+
+def _read_rules(seen: Seen | None) -> tuple[Backend, Mapping[Family, bytes | CommandFailed]]:
+    if seen is None:
+        return find_backend()
+    return seen.backend, dict(seen.saves)
 
 
 def _look_around() -> tuple[dict[str, Listing], dict[str, bytes | CommandFailed]]:
@@ -223,20 +228,24 @@ def _route_devices(listing: Listing) -> tuple[str, ...]:
     return tuple(devices)
 
 
-def _published(saves: Mapping[Family, str]) -> tuple[PublishedPort, ...]:
+def _published(rulesets: Mapping[Family, Ruleset]) -> tuple[PublishedPort, ...]:
     found: list[PublishedPort] = []
+    for family, ruleset in rulesets.items():
+        chain = ruleset.chain("nat", "DOCKER")
+        rules = chain.rules if chain else ()
+        found += [port for rule in rules if (port := _published_port(family, rule))]
+    return tuple(found[:_MAX_PUBLISHED])
+
+
+def _parse_nat(saves: Mapping[Family, str]) -> dict[Family, Ruleset]:
+    """Parse the nat tables that publish ports; one that cannot be parsed publishes none."""
+    found: dict[Family, Ruleset] = {}
     for family in FAMILIES:
         section = _NAT.search(saves[family])
-        if section is None or "DNAT" not in section.group():
-            continue
-        try:
-            nat = parse_save(section.group()).tables["nat"]
-        except (NetfilterError, KeyError):
-            continue
-        for chain in nat.chains.values():
-            if chain.name == "DOCKER":
-                found.extend(port for rule in chain.rules if (port := _published_port(family, rule)))
-    return tuple(found[:_MAX_PUBLISHED])
+        if section is not None and "DNAT" in section.group():
+            with contextlib.suppress(NetfilterError):
+                found[family] = parse_save(section.group())
+    return found
 
 
 def _published_port(family: Family, rule: Rule) -> PublishedPort | None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from dockerfw.agent import drift_monitor as lookout_module
-from dockerfw.agent.apply import look
 from dockerfw.agent.drift_monitor import Lookout
 from dockerfw.agent.panic import calm, panic, release
 from dockerfw.chains.live_state import loaded_matches
+from dockerfw.host.reading import look
 from dockerfw.messages.events import ConsoleEvent
 from dockerfw.messages.fields import dump_json, load_json
 from dockerfw.messages.snapshots import Snapshot

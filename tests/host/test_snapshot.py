@@ -279,7 +279,7 @@ def test_ordinary_user_in_a_namespace_of_their_own_can_look_and_load() -> None:
     with tempfile.TemporaryDirectory(prefix="dockerfw-nobody-") as home:
         Path(home).chmod(0o777)
         # A clone below /root, say, is closed to them.
-        for package in ("dockerfw_site", "rules", "tests"):
+        for package in ("dockerfw", "tests"):
             shutil.copytree(Path(__file__).parents[2] / package, Path(home) / package)
         start = [*become, "unshare", "-Urn", python or "none", "-c"]
         options: dict[str, Any] = {
