@@ -13,7 +13,7 @@ from dockerfw.chains.own import FILTERS_CONTAINERS, FILTERS_HOST
 from dockerfw.chains.render import render_restore
 from dockerfw.host.clock import boot_id
 from dockerfw.host.errors import HostError
-from dockerfw.host.loading import load, put_back, rehearse
+from dockerfw.host.loading import load, rehearse, restore_previous
 from dockerfw.host.reading import look
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.store.confirmed import Confirmed, read_confirmed
@@ -29,11 +29,11 @@ def load_after_boot(state: StateDirectory) -> bool:
     try:
         with state.lock(seconds=PATIENCE_SECONDS):
             confirmed = read_confirmed(state.boot)
-            if state.had_boot() or (confirmed is not None and confirmed.boot == boot_id()):
+            if state.is_boot_handled() or (confirmed is not None and confirmed.boot == boot_id()):
                 return False
             if _is_due(state):
                 loaded = confirmed is not None and _load(confirmed)
-                state.mark_boot()
+                state.mark_boot_handled()
                 return loaded
     except (HostError, NetfilterError, OSError) as error:
         logger.error("the revision that was kept last is not loaded after this boot: %s", error)
@@ -74,7 +74,7 @@ def _load(confirmed: Confirmed) -> bool:
         for family, text in texts.items():
             load(confirmed.backend, family, text)
     except BaseException:
-        put_back(confirmed.backend, before.rulesets, texts)
+        restore_previous(confirmed.backend, before.rulesets, texts)
         raise
     logger.warning("revision %d was not loaded at this boot: it is now", confirmed.revision)
     return True

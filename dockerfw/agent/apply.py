@@ -23,20 +23,15 @@ from dockerfw.document.words import counted
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.hooks import checkpoint
-from dockerfw.host.loading import (
-    RestoreFailed,
-    load,
-    put_back,
-    rehearse,
-)
+from dockerfw.host.loading import RestoreFailed, load, rehearse, restore_previous
 from dockerfw.host.reading import Seen, look
 from dockerfw.host.runner import CommandFailed
-from dockerfw.host.space import no_room_words
+from dockerfw.host.space import describe_write_failure
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.messages.orders import Failure, Loaded, Order, Outcome, OutcomeState, Step, why_expired
 from dockerfw.messages.snapshots import FAMILIES, Backend, Family
 from dockerfw.store.records import UndoRecord, WindowRecord
-from dockerfw.store.state import Begun, StateDirectory, StateError
+from dockerfw.store.state import LastOrder, StateDirectory, StateError
 from dockerfw.window.watchdog_start import Watch
 from dockerfw.window.window import AWAITING_EVENT, FINAL_EVENT, awaiting, end_if_due, waiting_words
 
@@ -104,7 +99,7 @@ class Apply:
             self._end_the_last()
         with self._step("validate") as say:
             document = self._validate()
-            self._state.write_begun(Begun(self._order.sequence, self._order.apply))
+            self._state.write_last_order(LastOrder(self._order.sequence, self._order.apply))
             say(f"revision {self._order.revision}, {counted(len(document.rules), 'rule')}")
         # It starts while the next steps run, and is let go before the lock is.
         watch = Watch(self._state)
@@ -148,7 +143,7 @@ class Apply:
         why = why_expired(order.issued_at, datetime.now(UTC))
         if why is not None:
             raise Refused(f"the order is not carried out: {why}. Order it again")
-        last = self._state.last_begun()
+        last = self._state.read_last_order()
         if order.sequence <= last.sequence:
             raise Refused(
                 f"the order's sequence number {order.sequence} is not above {last.sequence}, the last one"
@@ -240,7 +235,7 @@ class Apply:
 
     def _fail(self, error: Exception) -> Outcome:
         failure = describe_failure(self._steps[-1].name if self._steps else "lock", error)
-        no_room = no_room_words(self._state.path, error)
+        no_room = describe_write_failure(self._state.path, error)
         summary, put_back_again = self._way_back(no_room or failure.summary)
         if self._window is not None:
             # It may have been told that the window is open.
@@ -264,7 +259,7 @@ class Apply:
             undo = self._state.read_undo()
             if undo is None or undo.apply != self._order.apply:
                 raise StateError("the way back is gone from the state directory")
-            put_back(undo.backend, self._before.rulesets, undo.restores)
+            restore_previous(undo.backend, self._before.rulesets, undo.restores)
         except (HostError, NetfilterError, OSError) as error:
             logger.error("apply %s could not be undone: %s", self._order.apply, error)
             return (

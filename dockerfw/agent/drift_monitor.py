@@ -20,7 +20,7 @@ from dockerfw.chains.drift import Drift
 from dockerfw.document.document import digest
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
-from dockerfw.host.files import LockedOut, locked, write_durably
+from dockerfw.host.files import LockHeld, locked, write_durably
 from dockerfw.host.observation import observe
 from dockerfw.host.reading import Seen
 from dockerfw.iptables.errors import NetfilterError
@@ -30,7 +30,7 @@ from dockerfw.messages.confirmed import Kept, drift_of
 from dockerfw.messages.events import ConsoleEvent, Verb
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.bootfiles import boot_apply
-from dockerfw.store.confirmed import Confirmed, SeenRecord, read_confirmed, read_seen
+from dockerfw.store.confirmed import Confirmed, DriftRecord, read_confirmed, read_drift_record
 from dockerfw.store.state import StateDirectory
 
 logger = logging.getLogger("dockerfw.lookout")
@@ -104,7 +104,7 @@ class Lookout:
         try:
             with self._memory() as path:
                 done = self._heal(again.confirmed, path)
-        except LockedOut:
+        except LockHeld:
             done = False
         except (HostError, NetfilterError, OSError) as error:
             logger.warning("the anchors: %s", error)
@@ -112,7 +112,7 @@ class Lookout:
         return self._look().snapshot if done else again.snapshot
 
     def _look(self, seen: Seen | None = None) -> _Sight:
-        undisturbed = self._state.window_changed() is None
+        undisturbed = not self._state.has_window()
         apply = boot_apply(self._state.boot)
         snapshot = observe(self._host, seen=seen, docker_socket=self._docker_socket)
         try:
@@ -124,7 +124,7 @@ class Lookout:
                 snapshot = replace(snapshot, kept=self._kept(confirmed, snapshot, record))
                 # While a window is open, and in the moment of its end, other rules are meant to be loaded.
                 same = apply == confirmed.apply == boot_apply(self._state.boot)
-                if not (undisturbed and same and self._state.window_changed() is None):
+                if not (undisturbed and same and not self._state.has_window()):
                     return _Sight(snapshot, confirmed)
                 rulesets = (
                     seen.rulesets
@@ -135,7 +135,7 @@ class Lookout:
                 if not any(finding.code == "unread" for finding in drift.findings):
                     self._notice(confirmed, drift, record, path)
                 return _Sight(snapshot, confirmed, drift)
-        except LockedOut:
+        except LockHeld:
             return _Sight(snapshot)
         except (HostError, NetfilterError, OSError) as error:
             logger.warning("what differs from the confirmed revision is not known: %s", error)
@@ -144,16 +144,16 @@ class Lookout:
     def _memory(self) -> _Memory:
         return _Memory(self._state.path)
 
-    def _record_of(self, confirmed: Confirmed, snapshot: Snapshot, path: Path) -> SeenRecord:
+    def _record_of(self, confirmed: Confirmed, snapshot: Snapshot, path: Path) -> DriftRecord:
         """Return what is remembered of this apply, and begin anew for another one."""
-        record = read_seen(path)
+        record = read_drift_record(path)
         if record.apply != confirmed.apply or record.docker is None:
             docker = tuple(sorted(snapshot.docker_backends))
-            record = SeenRecord(confirmed.apply, docker=docker, told=record.told, salt=record.salt)
+            record = DriftRecord(confirmed.apply, docker=docker, told=record.told, salt=record.salt)
             write_durably(path, record.to_bytes())
         return record
 
-    def _kept(self, confirmed: Confirmed, snapshot: Snapshot, record: SeenRecord) -> Kept:
+    def _kept(self, confirmed: Confirmed, snapshot: Snapshot, record: DriftRecord) -> Kept:
         before = {*(record.docker or ()), confirmed.backend}
         moved = [backend for backend in snapshot.docker_backends if backend not in before]
         return Kept(
@@ -162,10 +162,10 @@ class Lookout:
             backend=confirmed.backend,
             docker_moved_to=moved[0] if moved else None,
             rebooted=confirmed.boot != boot_id(),
-            released=self._state.released(),
+            released=self._state.is_released(),
         )
 
-    def _notice(self, confirmed: Confirmed, drift: Drift, record: SeenRecord, path: Path) -> None:
+    def _notice(self, confirmed: Confirmed, drift: Drift, record: DriftRecord, path: Path) -> None:
         if drift.mark == record.mark:
             return
         if drift.findings:
@@ -177,7 +177,7 @@ class Lookout:
 
     def _heal(self, confirmed: Confirmed, path: Path) -> bool:
         """Try to put the anchors back unless that was tried too often; say whether it was tried."""
-        record = read_seen(path)
+        record = read_drift_record(path)
         now, boot = boottime(), boot_id()
         heals = tuple(at for at in record.heals if record.boot == boot and now - at < REST_SECONDS)
         if sum(1 for at in heals if now - at < HEALS_WITHIN_SECONDS) >= MOST_HEALS or (
@@ -200,7 +200,7 @@ class Lookout:
         write_durably(path, record.to_bytes())
         return True
 
-    def _say(self, verb: Verb, words: str, record: SeenRecord) -> SeenRecord:
+    def _say(self, verb: Verb, words: str, record: DriftRecord) -> DriftRecord:
         """Tell an event; its id is the same if this is cut off before the record is written."""
         seed = f"{record.salt} {record.told} {verb} {words}"
         identifier = UUID(bytes=hashlib.sha256(seed.encode("utf-8", "replace")).digest()[:16], version=4)

@@ -13,7 +13,7 @@ from dockerfw.chains.drift import Drift, find_drift
 from dockerfw.chains.healing import anchors_text
 from dockerfw.host.backend import kernel_families
 from dockerfw.host.errors import HostError
-from dockerfw.host.files import LockedOut
+from dockerfw.host.files import LockHeld
 from dockerfw.host.loading import load, rehearse
 from dockerfw.host.reading import look
 from dockerfw.iptables.errors import NetfilterError
@@ -39,12 +39,12 @@ def heal_anchors(state: StateDirectory, confirmed: Confirmed) -> Healed | None:
     """
     try:
         with state.lock(seconds=0.0):
-            if state.read_window() is not None or state.released():
+            if state.read_window() is not None or state.is_released():
                 return None
             if boot_apply(state.boot) != confirmed.apply:
                 return None
             return _heal(confirmed)
-    except LockedOut:
+    except LockHeld:
         return None
     except (HostError, NetfilterError, OSError) as error:
         return Healed(Drift(), str(error))

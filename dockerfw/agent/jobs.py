@@ -155,7 +155,7 @@ class RootJobs:
 
         While a window is open there is nothing to notice, and an answer must not wait for a look.
         """
-        if self._state.window_changed() is not None:
+        if self._state.has_window():
             return
         try:
             self._store(self._lookout.look_and_heal())
@@ -201,7 +201,7 @@ class RootJobs:
     def _came_again(self, order: Order) -> bool:
         """Say whether this order was let in before, and see to it that it has a last word."""
         try:
-            if order.apply != self._state.last_begun().apply:
+            if order.apply != self._state.read_last_order().apply:
                 return False
             if not self._journal.settled(order.apply):
                 self._bury(order, "The root worker was stopped in the middle of the apply")

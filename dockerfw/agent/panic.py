@@ -24,7 +24,7 @@ from dockerfw.chains.panic import (
 )
 from dockerfw.host.backend import program
 from dockerfw.host.errors import HostError
-from dockerfw.host.files import LockedOut
+from dockerfw.host.files import LockHeld
 from dockerfw.host.loading import load
 from dockerfw.host.reading import Seen, look
 from dockerfw.iptables.errors import NetfilterError
@@ -161,7 +161,7 @@ def _locked(state: StateDirectory) -> Iterator[list[str]]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(state.lock(seconds=LOCK_SECONDS))
-        except LockedOut:
+        except LockHeld:
             notes.append(
                 "an apply was running at the same moment: look at the rules, and repeat this if need be"
             )

@@ -22,7 +22,7 @@ from dockerfw.messages.about import ABOUT_FILE, MAX_BYTES, About
 from dockerfw.messages.fields import OrderError, load_json
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.messages.space import Space
-from dockerfw.store.interrupted import read_restoring
+from dockerfw.store.interrupted import read_restore_record
 from dockerfw.store.state import StateDirectory, StateError
 from dockerfw.window.window import overstay_words
 
@@ -150,7 +150,7 @@ def restore_left(state: StateDirectory) -> str | None:
     try:
         if not state.path.is_dir():
             return None
-        left = read_restoring(state.path)
+        left = read_restore_record(state.path)
     except OSError:
         return None
     return left.words(state.path) if left is not None else ""

@@ -34,7 +34,7 @@ _PROJECT = ("com.docker.compose.project", "com.docker.stack.namespace")
 _SERVICE = ("com.docker.compose.service", "com.docker.swarm.service.name")
 
 
-def running_containers(path: Path) -> tuple[Container, ...] | CommandFailed:
+def list_containers(path: Path) -> tuple[Container, ...] | CommandFailed:
     """Return the running containers, or why they are not known. Never raises."""
     words = ("GET", f"unix://{path}", "/containers/json")
     try:

@@ -19,7 +19,7 @@ from dockerfw.host.errors import HostError
 MAX_FILE_BYTES = 128 * 1024 * 1024
 
 
-class LockedOut(HostError):  # noqa: N818 - it states a fact
+class LockHeld(HostError):  # noqa: N818 - it states a fact
     """Somebody else holds the lock."""
 
 
@@ -91,7 +91,7 @@ def sync_directory(path: Path) -> None:
 def locked(path: Path, *, seconds: float) -> Iterator[int]:
     """Hold the lock file for a `with` block, which gets its descriptor; wait up to `seconds`.
 
-    The lock is held until the last process that inherited the descriptor has closed it. Raises LockedOut and
+    The lock is held until the last process that inherited the descriptor has closed it. Raises LockHeld and
     OSError.
     """
     descriptor = _open_lock(path)
@@ -140,7 +140,7 @@ def _take_lock(descriptor: int, path: Path, deadline: float) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise LockedOut(f"another process holds {path}") from None
+                raise LockHeld(f"another process holds {path}") from None
             time.sleep(0.02)
         else:
             return

@@ -25,7 +25,7 @@ from dockerfw.messages.snapshots import Backend, Family
 
 RESTORE_SECONDS = 20.0
 # Limits for one try of the way back: the first is short, since a deadline waits for it.
-WAY_BACK_SECONDS = (3.0, 10.0, RESTORE_SECONDS)
+ROLL_BACK_SECONDS = (3.0, 10.0, RESTORE_SECONDS)
 _LINE_NUMBER = re.compile(r"\bline:? (\d+)")
 
 
@@ -43,12 +43,12 @@ class RestoreFailed(HostError):  # noqa: N818 - it states a fact
     def __init__(self, family: Family, failure: CommandFailed, text: str) -> None:
         self.family = family
         self.failure = failure
-        self.line = refused_line(failure.stderr, text)
+        self.line = _find_refused_line(failure.stderr, text)
         where = f" at line {self.line.number}: {self.line.text}" if self.line else ""
         super().__init__(f"IPv{family}: {failure}{where}")
 
 
-def refused_line(stderr: str, text: str) -> RefusedLine | None:
+def _find_refused_line(stderr: str, text: str) -> RefusedLine | None:
     """Find the line of `text` that iptables names ("line 7 failed", "line 7: RULE_APPEND failed")."""
     found = _LINE_NUMBER.search(stderr)
     lines = text.split("\n")
@@ -86,20 +86,22 @@ def load(backend: Backend, family: Family, text: str, *, seconds: float | None =
         raise RestoreFailed(family, failure, text) from None
 
 
-def put_back(backend: Backend, before: Mapping[Family, Ruleset], restores: Mapping[Family, str]) -> None:
+def restore_previous(
+    backend: Backend, before: Mapping[Family, Ruleset], restores: Mapping[Family, str]
+) -> None:
     """Lead each family back to what it held before its text was loaded, and see that it does.
 
     Looks at the kernel first, so it is right whether a text was loaded, was not, or nobody knows; tries again
     when that fails, since others may change the rules meanwhile. Raises RestoreFailed, CommandFailed, and
-    NotPutBack when the kernel still differs.
+    RollBackFailed when the kernel still differs.
     """
-    for seconds in WAY_BACK_SECONDS[:-1]:
-        with contextlib.suppress(RestoreFailed, CommandFailed, NotPutBack):
-            return _put_back_once(backend, before, restores, min(seconds, RESTORE_SECONDS))
-    return _put_back_once(backend, before, restores, RESTORE_SECONDS)
+    for seconds in ROLL_BACK_SECONDS[:-1]:
+        with contextlib.suppress(RestoreFailed, CommandFailed, RollBackFailed):
+            return _restore_once(backend, before, restores, min(seconds, RESTORE_SECONDS))
+    return _restore_once(backend, before, restores, RESTORE_SECONDS)
 
 
-def _put_back_once(
+def _restore_once(
     backend: Backend, before: Mapping[Family, Ruleset], restores: Mapping[Family, str], seconds: float
 ) -> None:
     now = look(backend, seconds=seconds).rulesets
@@ -114,10 +116,10 @@ def _put_back_once(
     ]
     if different:
         names = " and ".join(f"IPv{family}" for family in different)
-        raise NotPutBack(f"{names} still differ from what the kernel held before")
+        raise RollBackFailed(f"{names} still differ from what the kernel held before")
 
 
-class NotPutBack(HostError):  # noqa: N818 - it states a fact
+class RollBackFailed(HostError):  # noqa: N818 - it states a fact
     """The kernel could not be led back to what it held before an apply."""
 
 

@@ -20,12 +20,12 @@ from dockerfw.chains.foreign_tables import filters, own_tables
 from dockerfw.chains.own import FILTERS_HOST
 from dockerfw.host.backend import docker_backends, find_backend, kernel_families, program
 from dockerfw.host.clock import utc_now
-from dockerfw.host.containers import running_containers
+from dockerfw.host.containers import list_containers
 from dockerfw.host.reading import Seen
 from dockerfw.host.runner import Command, CommandFailed, command_path, run, run_all
 from dockerfw.host.sessions import routing_of, sessions_from_outside
-from dockerfw.host.sets import named_sets
-from dockerfw.host.sockets import LISTING, listening_sockets
+from dockerfw.host.sets import read_named_sets
+from dockerfw.host.sockets import LIST_SOCKETS, parse_listening_sockets
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Rule, Ruleset
 from dockerfw.iptables.parse import parse_save
@@ -62,7 +62,7 @@ def observe(host: str, *, seen: Seen | None = None, docker_socket: Path | None =
     listings, others = _look_around()
     tables, sockets = others["tables"], others["sockets"]
     backend, results = _read_rules(seen)
-    containers = running_containers(docker_socket) if docker_socket else None
+    containers = list_containers(docker_socket) if docker_socket else None
     saves = {family: _text(results.get(family, b"")) for family in FAMILIES}
     sessions = _sessions(saves, listings)
     everything = (*results.values(), *listings.values(), tables, sockets, containers, sessions)
@@ -85,9 +85,9 @@ def observe(host: str, *, seen: Seen | None = None, docker_socket: Path | None =
         errors=tuple(CommandError(error.command, error.exit_status, str(error)[:16_000]) for error in errors),
         sha256=saves_digest(saves),
         sessions=None if isinstance(sessions, CommandFailed) else sessions,
-        sockets=listening_sockets(sockets) if isinstance(sockets, bytes) else (),
+        sockets=parse_listening_sockets(sockets) if isinstance(sockets, bytes) else (),
         containers=None if isinstance(containers, CommandFailed) else containers,
-        sets=named_sets(saves),
+        sets=read_named_sets(saves),
         families=kernel_families(),
         docker_backends=docker_backends(backend, results),
         bridges_filtered=_bridges_filtered(),
@@ -116,7 +116,7 @@ def _look_around() -> tuple[dict[str, Listing], dict[str, bytes | CommandFailed]
         "address": Command(("ip", "-json", "-details", "address", "show")),
         "route4": Command(("ip", "-json", "-4", "route", "show")),
         "route6": Command(("ip", "-json", "-6", "route", "show")),
-        "sockets": LISTING,
+        "sockets": LIST_SOCKETS,
     }
     if shutil.which("nft", path=command_path()):
         commands["tables"] = Command(("nft", "list", "tables"))

@@ -57,11 +57,11 @@ _NOT_THERE = 1
 NO_CONNTRACK = "conntrack is not installed on this host (Debian package conntrack)"
 
 
-class TooMany(HostError):  # noqa: N818 - it states a fact
+class TooManyConnections(HostError):  # noqa: N818 - it states a fact
     """There are too many connections to look through, or too much to ask about each."""
 
 
-class NoConntrack(HostError):  # noqa: N818 - it states a fact
+class ConntrackMissing(HostError):  # noqa: N818 - it states a fact
     """The command that lists and ends sessions is not on this host."""
 
 
@@ -102,16 +102,18 @@ def sessions_from_outside(routing: Routing) -> SessionGroups | None:
 def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ended:
     """End the sessions that our chains in `before` had let in and `after` does not.
 
-    Raises NoConntrack, TooMany, CommandFailed and NetfilterError: nothing is ended then.
+    Raises ConntrackMissing, TooManyConnections, CommandFailed and NetfilterError: nothing is ended then.
     """
     documents = loaded_documents(before)
     if not documents:
         # Nothing of ours was loaded, so it had let nobody in.
         return Ended(0)
     if not _conntrack_is_there():
-        raise NoConntrack(NO_CONNTRACK)
+        raise ConntrackMissing(NO_CONNTRACK)
     if _followed() > MOST_LOOKED_THROUGH:
-        raise TooMany(f"the kernel follows {_followed()} connections, more than {MOST_LOOKED_THROUGH}")
+        raise TooManyConnections(
+            f"the kernel follows {_followed()} connections, more than {MOST_LOOKED_THROUGH}"
+        )
     sight = _Sight(_routing_now())
     loss = Loss(documents, after)
     lost = list(_lost(sight, loss))
@@ -126,7 +128,7 @@ def _lost(sight: _Sight, loss: Loss) -> Iterator[tuple[Session, Inbound]]:
     stop = time.monotonic() + LOOKING_SECONDS
     for session, inbound in sight.sessions():
         if time.monotonic() > stop:
-            raise TooMany(f"to look through the sessions took more than {LOOKING_SECONDS:g} s")
+            raise TooManyConnections(f"to look through the sessions took more than {LOOKING_SECONDS:g} s")
         if loss.takes(inbound):
             yield session, inbound
 

@@ -26,7 +26,7 @@ _TYPE = re.compile(rb"^Type: (\S{1,64})$", re.MULTILINE)
 Answer = bytes | CommandFailed
 
 
-def named_sets(saves: Mapping[Family, str]) -> tuple[SetMembers, ...]:
+def read_named_sets(saves: Mapping[Family, str]) -> tuple[SetMembers, ...]:
     """Return the sets that rules of these saves name, and those that a named list of sets names."""
     found: dict[str, SetMembers] = {}
     names = sorted({name for save in saves.values() for name in _NAMED.findall(save)})

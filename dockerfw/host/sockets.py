@@ -22,7 +22,7 @@ from dockerfw.host.runner import Command
 from dockerfw.messages.snapshots import ListeningSocket
 from dockerfw.messages.surroundings import MAX_NAME, MAX_SOCKETS
 
-LISTING = Command(("ss", "-H", "-l", "-n", "-t", "-u", "-e", "-p", "--cgroup"))
+LIST_SOCKETS = Command(("ss", "-H", "-l", "-n", "-t", "-u", "-e", "-p", "--cgroup"))
 DOCKER_PROXY = "docker-proxy"
 
 # A control group's path in, names by process id out.
@@ -40,8 +40,8 @@ _CONTAINER = re.compile(r"/(?:docker-)?([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?(?:
 _CGROUP2_MOUNT = re.compile(r"^\S+ \S+ \S+ / (\S+) .* - cgroup2 ", re.MULTILINE)
 
 
-def listening_sockets(printed: bytes) -> tuple[ListeningSocket, ...]:
-    """Read what LISTING printed, and name who listens as far as this process may know."""
+def parse_listening_sockets(printed: bytes) -> tuple[ListeningSocket, ...]:
+    """Read what LIST_SOCKETS printed, and name who listens as far as this process may know."""
     members = cache(_members)
     found: dict[ListeningSocket, int | None] = {}
     for line in printed.decode("utf-8", "replace").splitlines():

@@ -9,7 +9,7 @@ from pathlib import Path
 from dockerfw.messages.space import Space
 
 
-def no_room_words(path: Path, error: BaseException) -> str:
+def describe_write_failure(path: Path, error: BaseException) -> str:
     """Say that nothing can be written to a folder's file system; empty when an error is not about that."""
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.ENOSPC, errno.EDQUOT):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockerfw.host.errors import HostError
-from dockerfw.host.files import LockedOut, make_directory, read_bounded, sync_directory, write_durably
+from dockerfw.host.files import LockHeld, make_directory, read_bounded, sync_directory, write_durably
 from dockerfw.host.hooks import checkpoint
 from dockerfw.messages.events import ConsoleEvent
 from dockerfw.messages.fields import Fields, OrderError, load_json
@@ -33,7 +33,7 @@ from dockerfw.store.bootfiles import (
 from dockerfw.store.confirmed import CONFIRMED, Confirmed, confirmed_from, read_confirmed
 from dockerfw.store.interrupted import RestoreNote, refuse_half_restored
 from dockerfw.store.records import StateError
-from dockerfw.store.state import Begun, StateDirectory
+from dockerfw.store.state import LastOrder, StateDirectory
 
 FOLDER = "state/"
 _SEQUENCE = f"{FOLDER}sequence.json"
@@ -46,7 +46,7 @@ MOST_BYTES = 16 * 1024 * 1024
 WATCHDOG_SECONDS = 3.0
 
 
-class InTheWay(HostError):  # noqa: N818 - it states a fact
+class StateInUse(HostError):  # noqa: N818 - it states a fact
     """The root worker is at work, so its state cannot be replaced."""
 
 
@@ -61,17 +61,17 @@ class StoredState:
 
 def state_mark(state: StateDirectory) -> tuple[object, ...]:
     """Return what is another one whenever an order was let in, a window opened or closed, or one was kept."""
-    return state.last_begun(), state.window_changed(), boot_apply(state.boot)
+    return state.read_last_order(), state.window_version(), boot_apply(state.boot)
 
 
 def state_take(state: StateDirectory) -> dict[str, bytes]:
-    """Return the state as members of a backup, of one moment. Raises LockedOut, StateError, OSError.
+    """Return the state as members of a backup, of one moment. Raises LockHeld, StateError, OSError.
 
     StateError also where a restore has not come to its end.
     """
     with state.lock():
         refuse_half_restored(state.path)
-        begun = state.last_begun()
+        begun = state.read_last_order()
         members = {_SEQUENCE: json.dumps({"sequence": begun.sequence}).encode()}
         confirmed = read_confirmed(state.boot)
         if confirmed is not None:
@@ -113,23 +113,23 @@ def state_check(members: Mapping[str, bytes]) -> StoredState:
 
 
 @contextlib.contextmanager
-def state_alone(state: StateDirectory) -> Iterator[None]:
-    """Keep root worker and watchdog away for the block. Raises InTheWay and OSError."""
+def state_lock(state: StateDirectory) -> Iterator[None]:
+    """Keep root worker and watchdog away for the block. Raises StateInUse and OSError."""
     make_directory(state.path)
     with ExitStack() as stack:
         try:
             stack.enter_context(state.worker_lock())
-        except LockedOut:
-            raise InTheWay("The root worker is running: stop it first.") from None
+        except LockHeld:
+            raise StateInUse("The root worker is running: stop it first.") from None
         try:
             stack.enter_context(state.watchdog_lock(seconds=WATCHDOG_SECONDS))
             stack.enter_context(state.lock(seconds=2.0))
-        except LockedOut:
-            raise InTheWay(
+        except LockHeld:
+            raise StateInUse(
                 "An apply waits to be kept or rolled back: answer it, or wait until its window has ended."
             ) from None
         if state.read_window() is not None:
-            raise InTheWay(
+            raise StateInUse(
                 "An apply has not come to its end on this host: start the root worker, which ends it, then "
                 "stop it."
             )
@@ -138,17 +138,17 @@ def state_alone(state: StateDirectory) -> Iterator[None]:
 
 def state_is_used(state: StateDirectory) -> bool:
     """Say whether anything was ever ordered or kept here. Raises StateError and OSError."""
-    return state.last_begun().sequence > 0 or boot_apply(state.boot) != "" or state.boot.exists()
+    return state.read_last_order().sequence > 0 or boot_apply(state.boot) != "" or state.boot.exists()
 
 
 @contextlib.contextmanager
-def state_put(
+def state_replace(
     state: StateDirectory, stored: StoredState, *, sequence: int, aside: str, note: RestoreNote
 ) -> Iterator[str]:
     """Put a stored state in place, the former one in the folder `aside`; take it back if the block fails.
 
     Yields where the former one is, empty when there was none. `sequence` is the last number that counts as
-    used. The note is there for as long as state and block are not both done or undone. Hold `state_alone`.
+    used. The note is there for as long as state and block are not both done or undone. Hold `state_lock`.
     Raises OSError.
     """
     kept = state.path / aside
@@ -168,12 +168,12 @@ def state_put(
         yield str(kept) if was_used else ""
     except BaseException:
         _take_back(kept, state.path)
-        note.taken_back()
+        note.end_undone()
         shutil.rmtree(kept, ignore_errors=True)
         raise
-    # Restoring loads nothing, and neither shall a container that starts with it before the next boot.
+    # RestoreRecord loads nothing, and neither shall a container that starts with it before the next boot.
     with contextlib.suppress(OSError):
-        state.mark_boot()
+        state.mark_boot_handled()
     remove_old_sets(state.boot)
     note.end()
     if not was_used and not note.unsure:
@@ -183,7 +183,7 @@ def state_put(
 def _put(state: StateDirectory, stored: StoredState, sequence: int) -> None:
     state.prepare()
     # No apply's id: none may pass for one that was here before.
-    state.write_begun(Begun(sequence, ""))
+    state.write_last_order(LastOrder(sequence, ""))
     for path in state.journal.iterdir():
         if path.is_file():
             path.unlink()

@@ -84,7 +84,7 @@ def confirmed_from(raw: bytes) -> Confirmed:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenRecord:
+class DriftRecord:
     """What the lookout saw of the apply kept last, and told: it tells each thing once.
 
     `mark` is that of the drift that was told last, empty for none. `docker` are the backends that held
@@ -118,14 +118,14 @@ class SeenRecord:
         return json.dumps(value).encode("ascii")
 
 
-def read_seen(path: Path) -> SeenRecord:
+def read_drift_record(path: Path) -> DriftRecord:
     """Return what the lookout remembers, a new record when there is none or it makes no sense."""
     try:
         raw = read_bounded(path, most=MAX_WINDOW_BYTES)
         if raw is None:
-            return SeenRecord()
+            return DriftRecord()
         fields = Fields.of_message(load_json(raw), SEEN_FORMAT)
-        return SeenRecord(
+        return DriftRecord(
             apply=fields.text("apply", longest=36),
             mark=fields.text("mark", longest=64),
             docker=fields.optional("docker", lambda key: fields.texts(key, most=2, longest=10)),
@@ -137,7 +137,7 @@ def read_seen(path: Path) -> SeenRecord:
         )
     except (OrderError, OSError):
         # It is only about what was told already; at worst something is told twice.
-        return SeenRecord()
+        return DriftRecord()
 
 
 def _numbers(fields: Fields, key: str) -> tuple[float, ...]:

@@ -26,12 +26,12 @@ _ASIDE = re.compile(ASIDE + r"[0-9]{8}T[0-9]{6}\.[0-9]{6}", re.ASCII)
 AGAIN = "Stop dockerfw, and restore once more: {command} restore FILE --replace"
 
 
-class NotWhole(StateError):  # noqa: N818 - it states a fact
+class RestoreUnfinished(StateError):  # noqa: N818 - it states a fact
     """A restore has not come to its end here."""
 
 
 @dataclass(frozen=True, slots=True)
-class Restoring:
+class RestoreRecord:
     """A restore that has begun: of the backup made at `backup`, in the boot `boot`.
 
     What it replaces is kept under names that end in `aside`; `settings` says whether it changes any. All are
@@ -65,8 +65,8 @@ class RestoreNote:
     def __init__(self, folder: Path, *, backup: str, aside: str, settings: bool) -> None:
         """Make it ready. Raises OSError."""
         self._folder = folder
-        self.before = read_restoring(folder)
-        note = Restoring(backup, aside, utc_now(), boot_id(), settings)
+        self.before = read_restore_record(folder)
+        note = RestoreRecord(backup, aside, utc_now(), boot_id(), settings)
         if self.before is not None:
             note = replace(note, aside=self.before.aside, settings=settings or self.before.settings)
         self.note = note
@@ -91,13 +91,13 @@ class RestoreNote:
         if not self.unsure:
             remove_durably(self._folder / NOTE)
 
-    def taken_back(self) -> None:
+    def end_undone(self) -> None:
         """Remove it: every part is as it was, and was whole then. Raises OSError."""
         if self.before is None:
             remove_durably(self._folder / NOTE)
 
 
-def read_restoring(folder: Path) -> Restoring | None:
+def read_restore_record(folder: Path) -> RestoreRecord | None:
     """Return the restore that has not come to its end, None without one.
 
     Raises OSError when nobody can look there.
@@ -108,10 +108,10 @@ def read_restoring(folder: Path) -> Restoring | None:
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(kind):
-        return Restoring()
+        return RestoreRecord()
     try:
         fields = Fields.of_message(load_json(read_bounded(path, most=MOST_BYTES) or b""), NOTE_FORMAT)
-        return Restoring(
+        return RestoreRecord(
             backup=fields.time("backup"),
             aside=fields.text("aside", longest=64, pattern=_ASIDE) if fields.take("aside") else "",
             since=fields.time("since"),
@@ -119,11 +119,11 @@ def read_restoring(folder: Path) -> Restoring | None:
             settings=fields.flag("settings"),
         )
     except (OrderError, OSError):
-        return Restoring()
+        return RestoreRecord()
 
 
 def refuse_half_restored(folder: Path) -> None:
-    """Raise NotWhole when a restore has not come to its end. Raises OSError."""
-    left = read_restoring(folder)
+    """Raise RestoreUnfinished when a restore has not come to its end. Raises OSError."""
+    left = read_restore_record(folder)
     if left is not None:
-        raise NotWhole(left.words(folder))
+        raise RestoreUnfinished(left.words(folder))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dockerfw.host.clock import boot_id
 from dockerfw.host.files import (
-    LockedOut,
+    LockHeld,
     lock_holders,
     locked,
     make_directory,
@@ -33,7 +33,7 @@ from dockerfw.messages.fields import Fields, OrderError, load_json
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.records import MAX_UNDO_BYTES, MAX_WINDOW_BYTES, StateError, UndoRecord, WindowRecord
 
-__all__ = ["Begun", "StateDirectory", "StateError"]
+__all__ = ["LastOrder", "StateDirectory", "StateError"]
 
 logger = logging.getLogger("dockerfw.state")
 
@@ -41,7 +41,7 @@ KILLED_WITHIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class LastOrder:
     """The order or answer that was let in last: its sequence number and the apply's id."""
 
     sequence: int
@@ -71,7 +71,7 @@ class StateDirectory:
 
     @contextlib.contextmanager
     def lock(self, *, seconds: float = 30.0) -> Iterator[None]:
-        """Hold the right to change this host's rules. Raises LockedOut and OSError.
+        """Hold the right to change this host's rules. Raises LockHeld and OSError.
 
         Commands that are run meanwhile hold it too, until they end.
         """
@@ -86,14 +86,14 @@ class StateDirectory:
     def lock_by_force(self, *, patience: float) -> Iterator[None]:
         """Hold the lock after `patience` seconds even if those who hold it must be killed for it.
 
-        Raises LockedOut and OSError.
+        Raises LockHeld and OSError.
         """
         end = time.monotonic() + patience + KILLED_WITHIN_SECONDS
         while True:
             with contextlib.ExitStack() as stack:
                 try:
                     stack.enter_context(self.lock(seconds=patience))
-                except LockedOut:
+                except LockHeld:
                     if time.monotonic() > end:
                         raise
                     self._kill_holders()
@@ -102,38 +102,42 @@ class StateDirectory:
                 yield
                 return
 
-    def sweep(self) -> None:
+    def remove_drafts(self) -> None:
         """Remove the drafts of files that killed processes left; hold the lock for it. Raises OSError."""
         for directory in (self.path, self.journal):
             for draft in directory.glob(".*"):
                 draft.unlink(missing_ok=True)
 
     def worker_lock(self) -> AbstractContextManager[int]:
-        """Hold the right to be this directory's only root worker. Raises LockedOut and OSError."""
+        """Hold the right to be this directory's only root worker. Raises LockHeld and OSError."""
         return locked(self.path / "worker.lock", seconds=2.0)
 
     def watchdog_lock(self, *, seconds: float = 0.0) -> AbstractContextManager[int]:
-        """Hold the right to be this directory's only watchdog. Raises LockedOut and OSError."""
+        """Hold the right to be this directory's only watchdog. Raises LockHeld and OSError."""
         return locked(self.path / "watchdog.lock", seconds=seconds)
 
-    def last_begun(self) -> Begun:
+    def read_last_order(self) -> LastOrder:
         """Return what was let in last, sequence 0 for nothing. Raises StateError, OSError."""
         raw = read_bounded(self._sequence, most=4096)
         if raw is None:
-            return Begun(0, "")
+            return LastOrder(0, "")
         try:
             fields = Fields(load_json(raw))
-            return Begun(fields.integer("sequence"), fields.text("apply", longest=64))
+            return LastOrder(fields.integer("sequence"), fields.text("apply", longest=64))
         except OrderError as error:
             raise StateError(f"{self._sequence}: {error}") from None
 
-    def write_begun(self, begun: Begun) -> None:
+    def write_last_order(self, begun: LastOrder) -> None:
         """Remember what is let in, for good. Raises OSError."""
         value = {"sequence": begun.sequence, "apply": begun.apply}
         write_durably(self._sequence, json.dumps(value).encode())
 
-    def window_changed(self) -> tuple[int, int] | None:
-        """Return a mark that is another one whenever the window's file is; None when there is no window."""
+    def has_window(self) -> bool:
+        """Return True if an apply has not come to its end."""
+        return self.window_version() is not None
+
+    def window_version(self) -> tuple[int, int] | None:
+        """Return a value that differs after each write of the window's file, None when there is no window."""
         try:
             found = self._window.stat()
         except OSError:
@@ -166,7 +170,7 @@ class StateDirectory:
         with contextlib.suppress(OSError):
             self._undo.unlink()
 
-    def released(self) -> bool:
+    def is_released(self) -> bool:
         """Say whether the console let go of the host since the last revision was kept."""
         with contextlib.suppress(OSError):
             raw = read_bounded(self._released, most=4096)
@@ -176,14 +180,14 @@ class StateDirectory:
     def mark_released(self) -> None:
         """Remember, until another revision is kept, that the console let go of the host. Raises OSError."""
         write_durably(self._released, boot_apply(self.boot).encode())
-        self.mark_boot()
+        self.mark_boot_handled()
 
-    def had_boot(self) -> bool:
+    def is_boot_handled(self) -> bool:
         """Say whether this boot needs no loading any more. Raises OSError."""
         raw = read_bounded(self._booted, most=4096)
         return raw is not None and raw.decode("ascii", "replace") == boot_id()
 
-    def mark_boot(self) -> None:
+    def mark_boot_handled(self) -> None:
         """Remember that this boot needs no loading: it was done, or is not wanted. Raises OSError."""
         write_durably(self._booted, boot_id().encode())
 

@@ -18,7 +18,7 @@ from dockerfw.iptables.errors import NetfilterError
 from dockerfw.messages.orders import Answer, Outcome, why_expired
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.records import WindowRecord
-from dockerfw.store.state import Begun, StateDirectory
+from dockerfw.store.state import LastOrder, StateDirectory
 from dockerfw.window.window import NotOpen, end_if_due, extend, keep, refuse, roll_back
 
 logger = logging.getLogger("dockerfw.answers")
@@ -30,7 +30,7 @@ LOCK_SECONDS = 20.0
 def carry_out(answer: Answer, state: StateDirectory, *, host: str) -> Outcome:
     """Do what the answer says and return the outcome that tells of it, which is in the outbox.
 
-    Raises NotOpen when there is no window that it could answer, and LockedOut, StateError, OSError.
+    Raises NotOpen when there is no window that it could answer, and LockHeld, StateError, OSError.
     """
     if answer.host != host:
         raise NotOpen(f"the answer is for the host {answer.host!r}; this is {host!r}")
@@ -52,7 +52,7 @@ def _why_refused(answer: Answer, state: StateDirectory) -> str | None:
     expired = why_expired(answer.issued_at, datetime.now(UTC))
     if expired is not None:
         return expired
-    last = state.last_begun()
+    last = state.read_last_order()
     # The very same answer may come twice, when a worker was stopped in the middle of it.
     if answer.sequence < last.sequence or (answer.sequence == last.sequence and answer.apply != last.apply):
         return f"its sequence number {answer.sequence} is below {last.sequence}, the last one that was let in"
@@ -61,13 +61,13 @@ def _why_refused(answer: Answer, state: StateDirectory) -> str | None:
 
 def _carry_out(answer: Answer, state: StateDirectory, record: WindowRecord) -> Outcome:
     try:
-        begun = Begun(answer.sequence, answer.apply)
+        begun = LastOrder(answer.sequence, answer.apply)
         if answer.answer == "rollback":
             # Going back is safe even when nothing can be written any more.
             with contextlib.suppress(OSError):
-                state.write_begun(begun)
+                state.write_last_order(begun)
             return roll_back(state, record, "asked")
-        state.write_begun(begun)
+        state.write_last_order(begun)
         checkpoint("answer-begun")
         if answer.seconds is not None:
             return extend(state, record, answer.seconds)

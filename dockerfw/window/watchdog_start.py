@@ -14,7 +14,7 @@ import time
 
 from dockerfw.host.background import BackgroundProcess, start_module
 from dockerfw.host.errors import HostError
-from dockerfw.host.files import LockedOut
+from dockerfw.host.files import LockHeld
 from dockerfw.store.state import StateDirectory
 
 MODULE = "dockerfw.window.watchdog_process"
@@ -69,7 +69,7 @@ def watchdog_lives(state: StateDirectory) -> bool:
     try:
         with state.watchdog_lock():
             return False
-    except LockedOut:
+    except LockHeld:
         return True
 
 

@@ -18,7 +18,7 @@ from dockerfw.document.document import parse_document
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.hooks import checkpoint
-from dockerfw.host.loading import put_back
+from dockerfw.host.loading import restore_previous
 from dockerfw.host.sessions import end_lost_sessions
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.orders import (
@@ -59,7 +59,7 @@ def end_if_due(state: StateDirectory) -> Outcome | None:
     """Bring an apply to its end if its end has come, and return its last outcome, else None.
 
     Hold the lock for it: who loads rules holds it too, so a load that is not done is one that died. Raises
-    CommandFailed, RestoreFailed, NotPutBack, ParseError, StateError, OSError.
+    CommandFailed, RestoreFailed, RollBackFailed, ParseError, StateError, OSError.
     """
     record = state.read_window()
     if record is None:
@@ -108,7 +108,7 @@ def roll_back(state: StateDirectory, record: WindowRecord, reason: WayBackReason
         raise StateError("the way back is not that of the open window")
     checkpoint("rollback-begin")
     before = {family: parse_save(text) for family, text in undo.saves.items()}
-    put_back(undo.backend, before, undo.restores)
+    restore_previous(undo.backend, before, undo.restores)
     checkpoint("rollback-loaded")
     return _end(state, _rolled_back(record, reason))
 

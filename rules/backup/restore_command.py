@@ -22,7 +22,7 @@ from django.db import DatabaseError
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import sync_directory
 from dockerfw.host.hooks import checkpoint
-from dockerfw.store.backup import StoredState, state_alone, state_check, state_is_used, state_put
+from dockerfw.store.backup import StoredState, state_check, state_is_used, state_lock, state_replace
 from dockerfw.store.interrupted import AGAIN, ASIDE, RestoreNote
 from dockerfw.store.state import StateDirectory
 from dockerfw.streams import InputError, Output, shown
@@ -105,8 +105,8 @@ def _restore(checked: _Checked, options: argparse.Namespace, environment: Enviro
     with contextlib.ExitStack() as stack:
         stack.enter_context(_undisturbed())
         if may_have_all(environment):
-            stack.enter_context(state_alone(state))
-            floor = max(floor, state.last_begun().sequence)
+            stack.enter_context(state_lock(state))
+            floor = max(floor, state.read_last_order().sequence)
             note = _note(checked, state, aside, settings=bool(settings))
             left = None if note is None else note.before
             if whole and state_is_used(state) and not options.replace:
@@ -131,7 +131,7 @@ def _restore(checked: _Checked, options: argparse.Namespace, environment: Enviro
         kept, changed = "", []
         if note is not None:
             kept = stack.enter_context(
-                state_put(state, checked.stored, sequence=found["sequence"], aside=aside, note=note)
+                state_replace(state, checked.stored, sequence=found["sequence"], aside=aside, note=note)
             )
             changed = stack.enter_context(settings_put(settings, environment.settings_dir, aside))
             checkpoint("restore-settings")

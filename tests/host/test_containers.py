@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dockerfw.host import containers
-from dockerfw.host.containers import running_containers
+from dockerfw.host.containers import list_containers
 from dockerfw.host.runner import CommandFailed
 from dockerfw.messages.surroundings import Container, ContainerPort
 
@@ -64,12 +64,12 @@ def docker_that(
 
 def asked(body: bytes, directory: Path) -> tuple[Container, ...] | CommandFailed:
     with docker_that(lambda connection: connection.sendall(body), directory) as (path, _):
-        return running_containers(path)
+        return list_containers(path)
 
 
 def test_a_container_as_docker_tells_it(tmp_path: Path) -> None:
     with docker_that(lambda to: to.sendall(OK + json.dumps([ONE]).encode()), tmp_path) as (path, requests):
-        found = running_containers(path)
+        found = list_containers(path)
     assert requests == [b"GET /containers/json HTTP/1.0\r\nHost: docker\r\n\r\n"]
     assert found == (
         Container(
@@ -134,7 +134,7 @@ def test_an_endless_answer_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             connection.sendall(b"[" * 65536)
 
     with docker_that(endless, tmp_path) as (path, _):
-        found = running_containers(path)
+        found = list_containers(path)
     assert "more than 1048576 bytes" in str(found)
 
 
@@ -151,13 +151,13 @@ def test_a_docker_that_hangs_is_not_waited_for(
                 connection.sendall(b"H")
 
     with docker_that(hang, tmp_path) as (path, _):
-        found = running_containers(path)
+        found = list_containers(path)
         done.set()
     assert isinstance(found, CommandFailed)
     assert "timed out" in str(found) or "no whole answer" in str(found)
 
 
 def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
-    found = running_containers(tmp_path / "docker.sock")
+    found = list_containers(tmp_path / "docker.sock")
     assert isinstance(found, CommandFailed)
     assert "No such file" in str(found)

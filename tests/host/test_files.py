@@ -14,7 +14,7 @@ import pytest
 
 from dockerfw.host import files
 from dockerfw.host.files import (
-    LockedOut,
+    LockHeld,
     lock_holders,
     locked,
     read_bounded,
@@ -26,7 +26,7 @@ from dockerfw.messages.orders import Step
 from dockerfw.store import outbox as outbox_module
 from dockerfw.store.outbox import Outbox
 from dockerfw.store.records import UndoRecord, WindowRecord
-from dockerfw.store.state import Begun, StateDirectory, StateError
+from dockerfw.store.state import LastOrder, StateDirectory, StateError
 from dockerfw.window.supervisor import Minder
 from tests.messages.test_orders import OUTCOME
 
@@ -63,28 +63,28 @@ def test_reading_is_bounded(tmp_path: Path) -> None:
 
 def test_lock_has_one_holder(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with locked(path, seconds=0), pytest.raises(LockedOut), locked(path, seconds=0.1):
+    with locked(path, seconds=0), pytest.raises(LockHeld), locked(path, seconds=0.1):
         pass
     with locked(path, seconds=0):
         pass
 
 
 def test_state_is_remembered(state: StateDirectory) -> None:
-    assert state.last_begun() == Begun(0, "")
-    state.write_begun(Begun(7, "x"))
-    assert StateDirectory(state.path).last_begun() == Begun(7, "x")
+    assert state.read_last_order() == LastOrder(0, "")
+    state.write_last_order(LastOrder(7, "x"))
+    assert StateDirectory(state.path).read_last_order() == LastOrder(7, "x")
     undo = UndoRecord(APPLY, "nft", {"format": "dockerfw/1"}, {4: "# \udcff\n", 6: ""}, {4: "x"})
     step = Step("lock", "done", "2026-01-31T12:00:00Z", 0.1, "")
     window = WindowRecord(APPLY, "local", 5, 3, "ab" * 32, "loading", 60, 1.5, 61.5, "boot", (step,))
     window = replace(window, end_sessions=True)
     state.open_window(window, undo)
     assert (state.read_window(), state.read_undo()) == (window, undo)
-    mark = state.window_changed()
+    mark = state.window_version()
     state.write_window(replace(window, phase="awaiting"))
-    assert state.window_changed() not in (mark, None)
+    assert state.window_version() not in (mark, None)
     assert state.read_window() == replace(window, phase="awaiting")
     state.close_window()
-    assert (state.read_window(), state.read_undo(), state.window_changed()) == (None, None, None)
+    assert (state.read_window(), state.read_undo(), state.window_version()) == (None, None, None)
 
 
 def test_a_window_from_before_sessions_could_be_ended_is_read() -> None:
@@ -103,7 +103,7 @@ def test_lock_is_held_by_the_commands_of_a_process_that_was_killed(state: StateD
     )
     started = subprocess.run([sys.executable, "-c", code, str(state.path)], cwd=ROOT, check=False)
     assert started.returncode == -9
-    with pytest.raises(LockedOut), state.lock(seconds=0.3):
+    with pytest.raises(LockHeld), state.lock(seconds=0.3):
         pass
     (holder,) = lock_holders(state.path / "lock")
     assert Path(f"/proc/{holder}/comm").read_text() == "sleep\n"
@@ -114,7 +114,7 @@ def test_lock_is_held_by_the_commands_of_a_process_that_was_killed(state: StateD
 def test_drafts_of_killed_processes_are_swept_when_a_worker_starts(state: StateDirectory) -> None:
     for draft in (state.path / ".undo.json.abc", state.journal / ".outcome-x.json.def"):
         draft.write_text("half")
-    state.write_begun(Begun(7, "x"))
+    state.write_last_order(LastOrder(7, "x"))
     Minder(state, closed=lambda: None).start()
     assert sorted(path.name for path in state.path.iterdir()) == ["journal", "lock", "sequence.json"]
     assert not list(state.journal.iterdir())
@@ -124,7 +124,7 @@ def test_lock_can_be_taken_where_nothing_can_be_written(state: StateDirectory) -
     with state.lock():
         pass
     (state.path / "lock").chmod(0o400)
-    with state.lock(seconds=0), pytest.raises(LockedOut), state.lock(seconds=0.1):
+    with state.lock(seconds=0), pytest.raises(LockHeld), state.lock(seconds=0.1):
         pass
 
 
@@ -153,4 +153,4 @@ def test_full_disk_leaves_room_for_a_last_word(
 def test_junk_in_the_state_is_not_guessed_at(state: StateDirectory, junk: bytes) -> None:
     (state.path / "sequence.json").write_bytes(junk)
     with pytest.raises(StateError, match=r"sequence\.json"):
-        state.last_begun()
+        state.read_last_order()

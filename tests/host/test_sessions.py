@@ -169,7 +169,7 @@ def test_killed_between_keep_and_ending_is_finished_by_the_next_start(
             raise Killed
 
     apply(state, 2, ADMINS, end_sessions=True)
-    one = state.last_begun().apply
+    one = state.read_last_order().apply
     with monkeypatch.context() as patch:
         patch.setattr(window, "reached", killed)
         with pytest.raises(Killed):
@@ -336,7 +336,7 @@ def test_sessions_that_take_too_long_to_judge_are_not_ended(
     assert found.state == "failed"
     assert "to look through the sessions took more than -1 s" in found.detail
     assert lives(opened) == set(opened)
-    assert state.window_changed() is None
+    assert not state.has_window()
 
 
 def test_the_root_worker_s_few_powers_are_enough(opened: dict[str, socket], inside: Namespace) -> None:

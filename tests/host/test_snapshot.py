@@ -139,7 +139,7 @@ def test_many_sets_are_not_asked_for_all_at_once(inside: Namespace, monkeypatch:
         return real_run_all(commands)
 
     monkeypatch.setattr(sets_module, "run_all", run_all)
-    found = sets_module.named_sets(saves)
+    found = sets_module.read_named_sets(saves)
     assert [(each.name, each.kind, each.members) for each in found] == [
         (name, "hash:ip", ()) for name in names
     ]

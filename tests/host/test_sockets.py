@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dockerfw.host.observation import observe
-from dockerfw.host.sockets import _cgroup_root, listening_sockets
+from dockerfw.host.sockets import _cgroup_root, parse_listening_sockets
 from dockerfw.messages.surroundings import ListeningSocket
 from tests.rig.namespace import Namespace, wait_until
 
@@ -160,10 +160,12 @@ def test_a_docker_proxy_is_known_by_its_command_line(inside: Namespace, group: P
     ],
 )
 def test_lines_that_are_none_are_passed_over(line: str) -> None:
-    assert listening_sockets(line.encode()) == ()
+    assert parse_listening_sockets(line.encode()) == ()
 
 
 def test_a_process_cannot_lie_its_way_out_with_its_name() -> None:
     users = b'users:(("a\x1b[2J",pid=1,fd=3)",pid=7,fd=3))'
-    (found,) = listening_sockets(b"tcp LISTEN 0 128 *:80 *:* " + users + b" ino:1 sk:1 cgroup:/../x v6only:0")
+    (found,) = parse_listening_sockets(
+        b"tcp LISTEN 0 128 *:80 *:* " + users + b" ino:1 sk:1 cgroup:/../x v6only:0"
+    )
     assert (found.port, found.process.isprintable(), found.unit) == (80, True, "")

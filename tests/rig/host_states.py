@@ -85,7 +85,7 @@ def answer(kind: AnswerKind, state: StateDirectory, *, seconds: int | None = Non
     window = state.read_window()
     fields: dict[str, Any] = {
         "apply": window.apply if window else str(uuid4()),
-        "sequence": state.last_begun().sequence,
+        "sequence": state.read_last_order().sequence,
         "host": HOST,
         "answer": kind,
         "seconds": seconds,

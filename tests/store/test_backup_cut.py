@@ -18,11 +18,11 @@ import pytest
 
 from dockerfw.document.document import parse_document
 from dockerfw.host.clock import utc_now
-from dockerfw.store.backup import StoredState, state_alone, state_put
+from dockerfw.store.backup import StoredState, state_lock, state_replace
 from dockerfw.store.bootfiles import MODES, boot_apply, boot_texts, switch_boot_set, write_boot_set
 from dockerfw.store.confirmed import Confirmed
-from dockerfw.store.interrupted import RestoreNote, read_restoring
-from dockerfw.store.state import Begun, StateDirectory
+from dockerfw.store.interrupted import RestoreNote, read_restore_record
+from dockerfw.store.state import LastOrder, StateDirectory
 from tests.rig.host_states import document
 
 DIED = 42
@@ -36,7 +36,7 @@ FIRST, SECOND = "before-restore-20260131T120000.000000", "before-restore-2026013
 def restore(state: StateDirectory, confirmed: Confirmed, aside: str) -> None:
     note = RestoreNote(state.path, backup=utc_now(), aside=aside, settings=False)
     stored = StoredState(9, confirmed, {})
-    with state_alone(state), state_put(state, stored, sequence=9, aside=aside, note=note):
+    with state_lock(state), state_replace(state, stored, sequence=9, aside=aside, note=note):
         pass
 
 
@@ -92,25 +92,25 @@ def test_a_restore_that_is_cut_off_anywhere_leaves_one_whole_boot_set(
     while not ended:
         shutil.rmtree(state.path, ignore_errors=True)
         state.prepare()
-        state.write_begun(Begun(7, ""))
+        state.write_last_order(LastOrder(7, ""))
         switch_boot_set(write_boot_set(one, boot=state.boot), state.boot)
         ended = in_a_child(lambda: restore(state, other, FIRST), steps=steps)
         found = boots(state)
         assert found in (former[1], new[1]), steps
-        assert state.last_begun().sequence in (7, 9)
-        left = read_restoring(state.path)
+        assert state.read_last_order().sequence in (7, 9)
+        left = read_restore_record(state.path)
         if left is None:
-            assert (state.last_begun().sequence, found) in (former, new), steps
+            assert (state.read_last_order().sequence, found) in (former, new), steps
         else:
             assert left.aside == FIRST
             kept = StateDirectory(state.path / FIRST)
-            assert (kept.last_begun().sequence, boots(kept)) == former, steps
+            assert (kept.read_last_order().sequence, boots(kept)) == former, steps
             noted += 1
         seen.add((boot_apply(state.boot), found["rules.v4"]))
         # Whatever was left behind, the next one comes to its end.
         restore(state, other, SECOND)
-        assert (state.last_begun().sequence, boots(state)) == new
-        assert read_restoring(state.path) is None
+        assert (state.read_last_order().sequence, boots(state)) == new
+        assert read_restore_record(state.path) is None
         assert (state.path / FIRST).exists() or left is None
         assert boot_apply(state.boot) == other.apply
         assert len(list((state.path / "boot-sets").iterdir())) == 1
