@@ -18,7 +18,6 @@ from redis.exceptions import RedisError
 
 from dockerfw.agent.apply import Apply
 from dockerfw.agent.drift_monitor import Lookout
-from dockerfw.agent.event_journal import console_write
 from dockerfw.agent.journal import Journal
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.files import write_durably
@@ -41,7 +40,7 @@ from dockerfw.store.state import StateDirectory
 from dockerfw.version import VERSION
 from dockerfw.window.answers import carry_out
 from dockerfw.window.window import FINAL_EVENT, NotOpen, end_if_due
-from dockerfw.worker.entries import AllowedJob, host_job_id
+from dockerfw.worker.entries import AllowedJob
 
 logger = logging.getLogger("dockerfw.jobs")
 
@@ -87,7 +86,7 @@ class RootJobs:
         self._lookout = Lookout(
             state,
             host=host,
-            tell=lambda event: console_write(state.journal, event),
+            tell=self._journal.write,
             docker_socket=docker_socket,
         )
         self._progress_works = True
@@ -191,12 +190,12 @@ class RootJobs:
         self._lookout.remember()
 
     def deliver(self) -> None:
-        """Send the outcomes that were not delivered; what fails is tried again later."""
+        """Send the letters that were not delivered; what fails is tried again later."""
         try:
             self._journal.deliver(self._connection)
             self._journal.reserve()
         except (RedisError, OSError) as error:
-            logger.warning("outcomes will be sent later: %s", error)
+            logger.warning("the clerk is told later: %s", error)
 
     def _came_again(self, order: Order) -> bool:
         """Say whether this order was let in before, and see to it that it has a last word."""
@@ -241,8 +240,7 @@ class RootJobs:
         except OSError:
             if outcome.state == "failed":
                 with contextlib.suppress(RedisError):
-                    name = f"outcome-{outcome.apply}-{outcome.event:06d}"
-                    self._journal.send(self._connection, outcome, host_job_id(self._host, name))
+                    self._journal.send(self._connection, outcome)
             raise
 
     def _refuse_unreadable(self, value: dict[str, object], error: OrderError) -> None:

@@ -15,7 +15,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from dockerfw.agent.afterboot import load_after_boot
-from dockerfw.agent.event_journal import and_console
 from dockerfw.agent.jobs import RootJobs
 from dockerfw.host.backend import BACKENDS
 from dockerfw.host.clock import boot_id
@@ -128,7 +127,7 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
         firewall_queue(settings.host),
         connection=connection,
         allowed=jobs.allowed(),
-        on_idle=and_console(jobs.idle, state.journal, connection, host=settings.host),
+        on_idle=jobs.idle,
         on_tick=minder.look,
         on_crash=jobs.died,
         on_chore=jobs.watch,

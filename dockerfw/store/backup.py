@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -19,9 +18,7 @@ from pathlib import Path
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockHeld, make_directory, read_bounded, sync_directory, write_durably
 from dockerfw.host.hooks import checkpoint
-from dockerfw.messages.events import ConsoleEvent
 from dockerfw.messages.fields import Fields, OrderError, load_json
-from dockerfw.messages.orders import Outcome
 from dockerfw.store.bootfiles import (
     SETS,
     boot_apply,
@@ -32,6 +29,7 @@ from dockerfw.store.bootfiles import (
 )
 from dockerfw.store.confirmed import CONFIRMED, Confirmed, confirmed_from, read_confirmed
 from dockerfw.store.interrupted import RestoreNote, refuse_half_restored
+from dockerfw.store.letters import LETTER_NAME, parse_letter
 from dockerfw.store.records import StateError
 from dockerfw.store.state import LastOrder, StateDirectory
 
@@ -39,7 +37,6 @@ FOLDER = "state/"
 _SEQUENCE = f"{FOLDER}sequence.json"
 _CONFIRMED = f"{FOLDER}{CONFIRMED}"
 _JOURNAL = f"{FOLDER}journal/"
-_LETTER = re.compile(r"(?:outcome-[0-9a-f-]{36}-[0-9]{6}|console-[0-9a-f-]{36})\.json", re.ASCII)
 MOST_LETTERS = 2000
 MOST_BYTES = 16 * 1024 * 1024
 # It sees a quarter of a second later that its window is closed.
@@ -78,7 +75,7 @@ def state_take(state: StateDirectory) -> dict[str, bytes]:
             members[_CONFIRMED] = confirmed.to_text().encode()
         if state.journal.is_dir():
             for path in sorted(state.journal.iterdir())[:MOST_LETTERS]:
-                content = read_bounded(path, most=MOST_BYTES) if _LETTER.fullmatch(path.name) else None
+                content = read_bounded(path, most=MOST_BYTES) if LETTER_NAME.fullmatch(path.name) else None
                 if content is not None:
                     members[f"{_JOURNAL}{path.name}"] = content
         return members
@@ -99,13 +96,7 @@ def state_check(members: Mapping[str, bytes]) -> StoredState:
                 confirmed = confirmed_from(content)
             else:
                 name = member.removeprefix(_JOURNAL)
-                if not _LETTER.fullmatch(name):
-                    raise OrderError("", "dockerfw has no such file")
-                value = load_json(content)
-                if name.startswith("outcome-"):
-                    Outcome.from_json(value)
-                else:
-                    ConsoleEvent.from_json(value)
+                parse_letter(name, content)
                 letters[name] = content
         except OrderError as error:
             raise StateError(f"{member}: {error}") from None

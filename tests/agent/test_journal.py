@@ -109,7 +109,7 @@ def test_file_that_is_no_outcome_stops_nothing(redis_client: Redis, tmp_path: Pa
 
 
 def test_bounded(redis_client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "MAX_PENDING", 3)
+    monkeypatch.setattr(journal_module, "MAX_OUTCOMES", 3)
     journal = Journal(tmp_path, host="local")
     for event in range(6):
         journal.write(replace(LAST, event=event))

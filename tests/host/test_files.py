@@ -96,7 +96,8 @@ def test_a_window_from_before_sessions_could_be_ended_is_read() -> None:
 
 def test_lock_is_held_by_the_commands_of_a_process_that_was_killed(state: StateDirectory) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from rules.host import runner, state;"
+        "import sys; from pathlib import Path; from dockerfw.host import runner;"
+        "from dockerfw.store import state;"
         "lock = state.StateDirectory(Path(sys.argv[1])).lock(); lock.__enter__();"
         "command = runner.Command(('sh', '-c', 'kill -9 $PPID; exec sleep 60'));"
         "runner.run(command)"

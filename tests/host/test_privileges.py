@@ -21,7 +21,7 @@ import json, re, subprocess
 status = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True, check=True).stdout
 print(json.dumps(dict(re.findall(r"^(Cap...|NoNewPrivs):\\s*(\\w+)$", status, re.MULTILINE))))
 """
-DROP = "from dockerfw.host.privileges import *; from rules.host import privileges; drop_privileges()\n"
+DROP = "from dockerfw.host.privileges import *; from dockerfw.host import privileges; drop_privileges()\n"
 KEEP_NET = "from dockerfw.host.privileges import *; keep_only(NEEDED)\n"
 
 

@@ -171,7 +171,7 @@ def test_killed_between_keep_and_ending_is_finished_by_the_next_start(
     apply(state, 2, ADMINS, end_sessions=True)
     one = state.read_last_order().apply
     with monkeypatch.context() as patch:
-        patch.setattr(window, "reached", killed)
+        patch.setattr(window, "checkpoint", killed)
         with pytest.raises(Killed):
             answer("keep", state)
     Minder(state, closed=lambda: None).start()

@@ -14,7 +14,8 @@ from dockerfw.agent.apply import Apply
 from dockerfw.document.document import digest, parse_document
 from dockerfw.host.clock import utc_now
 from dockerfw.messages.orders import Answer, AnswerKind, Order, Outcome
-from dockerfw.store.outbox import Outbox, read_outcome
+from dockerfw.store.letters import read_outcome
+from dockerfw.store.outbox import Outbox
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.answers import carry_out
 from tests.rig.namespace import FAMILIES, Backend, Family, Namespace, iptables_program, wait_until

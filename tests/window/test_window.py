@@ -336,7 +336,7 @@ def test_killed_after_the_switch_is_kept_all_the_same(
 
     one = load(state, "22")
     with monkeypatch.context() as patch:
-        patch.setattr(window, "reached", killed)
+        patch.setattr(window, "checkpoint", killed)
         with pytest.raises(Killed):
             answer("keep", state)
     assert told(state, one)[-1].state == "awaiting"

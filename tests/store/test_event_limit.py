@@ -9,10 +9,11 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from dockerfw.agent import event_bound as console_bound
-from dockerfw.agent.event_bound import LEFT_OUT, read_event
-from dockerfw.agent.event_journal import console_deliver, console_write
+from dockerfw.agent.journal import Journal
 from dockerfw.messages.events import ConsoleEvent, Verb
+from dockerfw.store import event_limit
+from dockerfw.store.event_limit import LEFT_OUT, read_event
+from dockerfw.store.outbox import Outbox
 from dockerfw.worker.entries import done_key, host_job_id
 from rules.applying.clerk import record_console
 from rules.models import AuditEvent, Host
@@ -23,13 +24,13 @@ MOST = 6
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the bound one that a test reaches soon."""
-    monkeypatch.setattr(console_bound, "MAX_WAITING", MOST)
+    monkeypatch.setattr(event_limit, "MAX_EVENTS", MOST)
 
 
 def tell(directory: Path, verb: Verb, second: int) -> ConsoleEvent:
     """Keep one event, as old as it says."""
     event = ConsoleEvent(str(uuid4()), "local", verb, "somebody", f"2026-05-03T12:00:{second:02}Z", "words")
-    console_write(directory, event)
+    Outbox(directory).write(event)
     path = directory / f"console-{event.id}.json"
     if path.exists():
         os.utime(path, (1_000_000 + second,) * 2)
@@ -65,22 +66,22 @@ def test_what_was_left_out_is_told_once_somebody_listens(tmp_path: Path, redis_c
     Host.objects.create(name="local")
     for second in range(20):
         tell(tmp_path, "drift", second)
-    left = console_bound._read(tmp_path)
+    left = event_limit._read(tmp_path)
     assert left is not None
     assert (left.count, left.first, left.last) == (14, "2026-05-03T12:00:00Z", "2026-05-03T12:00:13Z")
-    console_deliver(tmp_path, redis_client, host="local")
+    Journal(tmp_path, host="local").deliver(redis_client)
     assert not (tmp_path / LEFT_OUT).exists()
     told = [event for path in tmp_path.glob("console-*.json") if (event := read_event(path))]
     assert len(told) == MOST + 1
     (event,) = [event for event in told if event.verb == "left-out"]
     assert event.id == left.id
-    assert event.detail.startswith("14 events were left out, from 2026-05-03T12:00:00Z to")
+    assert event.detail.startswith("14 events were dropped, from 2026-05-03T12:00:00Z to")
     # The clerk takes it like any other.
     job_id = host_job_id("local", f"console-{event.id}")
     record_console(job_id, dict(event.to_json()))
     assert AuditEvent.objects.get(verb="left-out").detail == event.detail
     redis_client.set(done_key(job_id), "1")
-    console_deliver(tmp_path, redis_client, host="local")
+    Journal(tmp_path, host="local").deliver(redis_client)
     assert not (tmp_path / f"console-{event.id}.json").exists()
 
 
@@ -92,6 +93,6 @@ def test_an_unreadable_file_goes_first_and_a_broken_count_begins_anew(tmp_path: 
     for second in range(MOST):
         tell(tmp_path, "panic", second)
     assert not broken.exists()
-    left = console_bound._read(tmp_path)
+    left = event_limit._read(tmp_path)
     assert left is not None
     assert left.count == 1

@@ -1,13 +1,11 @@
-"""Keeps what waits for the clerk from growing for ever: so many events, and a count of those left out.
+"""The limit for events that wait in the outbox, and the count of those that were dropped because of it.
 
-Owns which events go when there are too many: the oldest of those that the root worker noticed by itself, and
-only where there are none, the oldest of what people did on the console. What was left out is told as an event
-of its own, once somebody listens again.
+When there are too many, the oldest that the root worker noticed are dropped first, and what root did on the
+console only when nothing else is left. The count becomes an event of its own when the outbox is sent again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 from dataclasses import dataclass
@@ -18,18 +16,18 @@ from dockerfw.host.clock import utc_now
 from dockerfw.host.files import read_bounded, remove_durably, write_durably
 from dockerfw.messages.events import CONSOLE_VERBS, ConsoleEvent
 from dockerfw.messages.fields import Fields, OrderError, dump_json, load_json
+from dockerfw.store.letters import EVENTS, letter_name, read_letter
 
-logger = logging.getLogger("dockerfw.console")
+logger = logging.getLogger("dockerfw.outbox")
 
-MAX_WAITING = 500
-MAX_BYTES = 64 * 1024
+MAX_EVENTS = 500
 LEFT_OUT = "left-out.json"
 ACTOR = "root worker"
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """How many events were let go, the first and the last of their times, and the id that tells of it."""
+    """How many events were dropped, their first and last times, and the id of the event that says so."""
 
     id: str
     count: int
@@ -37,44 +35,39 @@ class LeftOut:
     last: str
 
 
-def bound_events(directory: Path) -> None:
-    """Let go of the oldest events until not more than MAX_WAITING wait. Raises OSError."""
-    found = sorted((path.stat().st_mtime_ns, path) for path in directory.glob("console-*.json"))
-    too_many = len(found) - MAX_WAITING
-    if too_many <= 0:
+def limit_events(directory: Path) -> None:
+    """Drop the oldest events until no more than MAX_EVENTS wait. Raises OSError."""
+    found = sorted((path.stat().st_mtime_ns, path) for path in directory.glob(EVENTS))
+    excess = len(found) - MAX_EVENTS
+    if excess <= 0:
         return
     events = [(path, read_event(path)) for _, path in found]
     noticed = [pair for pair in events if pair[1] is None or pair[1].verb not in CONSOLE_VERBS]
     done = [pair for pair in events if pair not in noticed]
-    for path, event in [*noticed, *done][:too_many]:
+    for path, event in [*noticed, *done][:excess]:
         # Counted before it goes: being cut off in between counts one twice, and hides none.
         _count(directory, event.at if event else utc_now())
         path.unlink(missing_ok=True)
 
 
-def tell_left_out(directory: Path, *, host: str) -> None:
-    """Make an event of the count, to be sent like any other; its id stays the same until that is done.
-
-    Raises OSError.
-    """
+def write_left_out_event(directory: Path, *, host: str) -> None:
+    """Turn the count into an event to send; its id stays the same until that is done. Raises OSError."""
     left = _read(directory)
     if left is None:
         return
     words = (
-        f"{left.count} events were left out, from {left.first} to {left.last}: nobody wrote them down for so"
-        " long that there were too many. Events of the console were kept as long as there were others."
+        f"{left.count} events were dropped, from {left.first} to {left.last}: the clerk did not collect them,"
+        " and there were too many. Events of the console were kept as long as there were others to drop."
     )
     event = ConsoleEvent(left.id, host, "left-out", ACTOR, utc_now(), words)
-    write_durably(directory / f"console-{event.id}.json", dump_json(event.to_json()))
+    write_durably(directory / f"{letter_name(event)}.json", dump_json(event.to_json()))
     remove_durably(directory / LEFT_OUT)
 
 
 def read_event(path: Path) -> ConsoleEvent | None:
-    """Return an event, None when the file holds none or is gone. Raises OSError."""
-    with contextlib.suppress(OrderError):
-        raw = read_bounded(path, most=MAX_BYTES)
-        return None if raw is None else ConsoleEvent.from_json(load_json(raw))
-    return None
+    """Return the event in a file, None when the file is gone or holds none. Raises OSError."""
+    letter = read_letter(path)
+    return letter if isinstance(letter, ConsoleEvent) else None
 
 
 def _count(directory: Path, at: str) -> None:
@@ -86,7 +79,7 @@ def _count(directory: Path, at: str) -> None:
         "last": max(left.last, at) if left else at,
     }
     if left is None:
-        logger.error("more than %d events wait for the clerk: the oldest are left out", MAX_WAITING)
+        logger.error("more than %d events wait for the clerk: the oldest are dropped", MAX_EVENTS)
     write_durably(directory / LEFT_OUT, json.dumps(value).encode())
 
 
@@ -98,5 +91,5 @@ def _read(directory: Path) -> LeftOut | None:
         fields = Fields(load_json(raw))
         return LeftOut(fields.uuid("id"), fields.integer("count"), fields.time("first"), fields.time("last"))
     except OrderError as error:
-        logger.error("%s makes no sense: %s", directory / LEFT_OUT, error)
+        logger.error("%s cannot be read, and the count starts anew: %s", directory / LEFT_OUT, error)
         return None
