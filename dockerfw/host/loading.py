@@ -1,7 +1,6 @@
-"""Load restore texts into the kernel: first a rehearsal where nothing can break, then for real, or back.
+"""Loads restore texts: in a rehearsal that can break nothing, into the kernel, and to roll back.
 
-Owns the running of the restore programs and the reading of what they complain about. What a text says is
-decided elsewhere; this never loads a text that it was not given, except the way back that `undo` works out.
+It runs the restore programs and finds the line that they refused. The texts come from `dockerfw.chains`.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 
 from dockerfw.chains.rehearsal import rehearsal_text
 from dockerfw.chains.undo import is_undone, undo_text
+from dockerfw.host import sentences
 from dockerfw.host.backend import restore_words
 from dockerfw.host.errors import HostError
 from dockerfw.host.hooks import checkpoint
@@ -24,21 +24,21 @@ from dockerfw.iptables.model import Ruleset
 from dockerfw.messages.snapshots import Backend, Family
 
 RESTORE_SECONDS = 20.0
-# Limits for one try of the way back: the first is short, since a deadline waits for it.
+# The limits of each try to roll back. The first is short, because a deadline waits for it.
 ROLL_BACK_SECONDS = (3.0, 10.0, RESTORE_SECONDS)
 _LINE_NUMBER = re.compile(r"\bline:? (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedLine:
-    """The line of a restore text that iptables complained about; it counts from 1."""
+    """The line of a restore text that iptables refused; its number counts from 1."""
 
     number: int
     text: str
 
 
 class RestoreFailed(HostError):  # noqa: N818 - it states a fact
-    """iptables did not take a restore text: the command's failure, and the line where it names one."""
+    """iptables refused a restore text: the failed command, and the line if iptables named one."""
 
     def __init__(self, family: Family, failure: CommandFailed, text: str) -> None:
         self.family = family
@@ -49,7 +49,7 @@ class RestoreFailed(HostError):  # noqa: N818 - it states a fact
 
 
 def _find_refused_line(stderr: str, text: str) -> RefusedLine | None:
-    """Find the line of `text` that iptables names ("line 7 failed", "line 7: RULE_APPEND failed")."""
+    """Return the line of `text` that iptables names ("line 7 failed", "line 7: RULE_APPEND failed")."""
     found = _LINE_NUMBER.search(stderr)
     lines = text.split("\n")
     if found is None or not 1 <= int(found.group(1)) <= len(lines):
@@ -59,14 +59,14 @@ def _find_refused_line(stderr: str, text: str) -> RefusedLine | None:
 
 
 def rehearse(backend: Backend, live: Mapping[Family, Ruleset], restores: Mapping[Family, str]) -> None:
-    """Load each text in an empty namespace that got the live filter table first. Raises RestoreFailed.
+    """Load each text in an empty namespace, after a copy of the live filter table. Raises RestoreFailed.
 
-    `--test` would not do: it accepts jumps to chains that do not exist.
+    `--test` is not enough: it accepts jumps to chains that do not exist.
     """
     texts = {family: rehearsal_text(live[family], text) for family, text in restores.items()}
     scratch = scratch_namespace()
     with scratch_folder() as directory:
-        # A lock of its own: the rehearsal touches nothing that the machine's lock guards.
+        # The rehearsal has a lock of its own, because it changes nothing that the machine's lock protects.
         environment = {"XTABLES_LOCKFILE": str(directory / LOCK_FILE)}
         commands = [
             Command((*scratch, *restore_words(backend, family)), _bytes(text), RESTORE_SECONDS, environment)
@@ -79,7 +79,7 @@ def rehearse(backend: Backend, live: Mapping[Family, Ruleset], restores: Mapping
 
 
 def load(backend: Backend, family: Family, text: str, *, seconds: float | None = None) -> None:
-    """Load one family's text into the kernel; all of it or nothing. Raises RestoreFailed."""
+    """Load one family's text into the kernel, all of it or nothing. Raises RestoreFailed."""
     try:
         run(Command(restore_words(backend, family), _bytes(text), seconds or RESTORE_SECONDS))
     except CommandFailed as failure:
@@ -89,11 +89,11 @@ def load(backend: Backend, family: Family, text: str, *, seconds: float | None =
 def restore_previous(
     backend: Backend, before: Mapping[Family, Ruleset], restores: Mapping[Family, str]
 ) -> None:
-    """Lead each family back to what it held before its text was loaded, and see that it does.
+    """Restore the rules that each family had before its text was loaded, and check that they are there.
 
-    Looks at the kernel first, so it is right whether a text was loaded, was not, or nobody knows; tries again
-    when that fails, since others may change the rules meanwhile. Raises RestoreFailed, CommandFailed, and
-    RollBackFailed when the kernel still differs.
+    It reads the kernel first, so it is right whether or not a text was loaded. It tries again when it fails,
+    because other programs may change rules at the same time. Raises RestoreFailed, CommandFailed, and
+    RollBackFailed if the kernel still differs.
     """
     for seconds in ROLL_BACK_SECONDS[:-1]:
         with contextlib.suppress(RestoreFailed, CommandFailed, RollBackFailed):
@@ -116,11 +116,11 @@ def _restore_once(
     ]
     if different:
         names = " and ".join(f"IPv{family}" for family in different)
-        raise RollBackFailed(f"{names} still differ from what the kernel held before")
+        raise RollBackFailed(sentences.NOT_RESTORED.format(families=names))
 
 
 class RollBackFailed(HostError):  # noqa: N818 - it states a fact
-    """The kernel could not be led back to what it held before an apply."""
+    """The rules that the kernel had before an apply could not be restored."""
 
 
 def _bytes(text: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dockerfw.agent import expected as expected_module
-from dockerfw.host import containers as containers_module
+from dockerfw.host import docker as docker_module
 from dockerfw.messages.orders import Outcome, Step
 from dockerfw.store.state import StateDirectory
 from tests.rig.host_states import PLAIN_INPUT, add_foreign, document, held, order, run
@@ -102,7 +102,7 @@ def test_a_docker_that_hangs_leaves_in_doubt_only_what_is_about_containers(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(containers_module, "SECONDS", 0.3)
+    monkeypatch.setattr(docker_module, "SECONDS", 0.3)
     path = tmp_path / "docker.sock"
     named = {"port": 5432, "to": "container", "container": "db", "passes": False}
     with socket.socket(socket.AF_UNIX) as listener:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerfw.host import containers
+from dockerfw.host import docker
 from dockerfw.host.containers import list_containers
 from dockerfw.host.runner import CommandFailed
 from dockerfw.messages.surroundings import Container, ContainerPort
@@ -105,10 +105,13 @@ def test_a_container_of_a_swarm_stack(tmp_path: Path) -> None:
         (OK + b"[" * 100_000, "JSON|nested"),
         (OK + b'{"a": 1}', "not a list"),
         (OK + b"[1]", "something else where an object"),
-        (OK + b'[{"Id": "../../etc"}]', "not the id"),
+        (OK + b'[{"Id": "../../etc"}]', "not a container id"),
         (OK + b'[{"Id": "0123456789ab", "Id": "x"}]', "twice"),
-        (OK + json.dumps([{**ONE, "Ports": [{"PrivatePort": "80", "Type": "tcp"}]}]).encode(), "not a port"),
-        (OK + json.dumps([{**ONE, "Ports": {}}]).encode(), "a list must be"),
+        (
+            OK + json.dumps([{**ONE, "Ports": [{"PrivatePort": "80", "Type": "tcp"}]}]).encode(),
+            "an invalid port",
+        ),
+        (OK + json.dumps([{**ONE, "Ports": {}}]).encode(), "a list is expected"),
         (OK + json.dumps([{"Id": ID}] * 5000).encode(), "at most 4096"),
     ],
 )
@@ -126,7 +129,7 @@ def test_names_are_cut_and_never_trusted(tmp_path: Path) -> None:
 
 
 def test_an_endless_answer_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(docker, "MAX_BYTES", 1 << 20)
 
     def endless(connection: socket.socket) -> None:
         connection.sendall(OK)
@@ -142,7 +145,7 @@ def test_an_endless_answer_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_docker_that_hangs_is_not_waited_for(
     drips: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(containers, "SECONDS", 0.3)
+    monkeypatch.setattr(docker, "SECONDS", 0.3)
     done = threading.Event()
 
     def hang(connection: socket.socket) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerfw.host.privileges import AS_ANYBODY, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SETPCAP, CAP_SYS_ADMIN
+from dockerfw.host.privileges import AS_ORDINARY_USER, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SETPCAP, CAP_SYS_ADMIN
 from tests.rig.host_states import add_foreign, held
 from tests.rig.namespace import Backend, Namespace
 
@@ -39,7 +39,7 @@ def status(namespace: Namespace, code: str, *before: str) -> dict[str, frozenset
 
 
 def user_namespaces_work(namespace: Namespace) -> bool:
-    done = namespace.run(*AS_ANYBODY, "ip", "link", "set", "lo", "up", check=False)
+    done = namespace.run(*AS_ORDINARY_USER, "ip", "link", "set", "lo", "up", check=False)
     return done.returncode == 0
 
 

@@ -45,7 +45,7 @@ def test_signal_is_told() -> None:
 def test_time_limit_ends_a_command_that_hangs() -> None:
     began = time.monotonic()
     told = failure("sleep", "60", seconds=0.3)
-    assert told.reason == "was not done within 0.3 s"
+    assert told.reason == "did not finish within 0.3 s"
     assert told.exit_status is None
     assert time.monotonic() - began < 5
 
@@ -53,12 +53,12 @@ def test_time_limit_ends_a_command_that_hangs() -> None:
 def test_time_limit_holds_when_a_grandchild_keeps_the_pipe_open() -> None:
     began = time.monotonic()
     told = failure("sh", "-c", "sleep 4 & wait", seconds=0.3)
-    assert told.reason == "was not done within 0.3 s"
+    assert told.reason == "did not finish within 0.3 s"
     assert time.monotonic() - began < 3
 
 
 def test_time_limit_holds_for_a_command_that_closed_its_output() -> None:
-    assert failure("sh", "-c", "exec >&- 2>&-; sleep 60", seconds=0.3).reason == "was not done within 0.3 s"
+    assert failure("sh", "-c", "exec >&- 2>&-; sleep 60", seconds=0.3).reason == "did not finish within 0.3 s"
 
 
 def test_missing_program_names_the_package() -> None:

@@ -203,7 +203,7 @@ def test_without_conntrack_it_is_kept_and_says_so(
         ("echo no >&2; exit 2", "they go on: `conntrack -L", False),
         (
             'case "$1" in -D) echo no >&2; exit 2;; esac',
-            "0 sessions ended; 2 not, because",
+            "0 sessions ended; 2 could not be ended:",
             True,
         ),
     ],
@@ -312,29 +312,29 @@ def test_a_snapshot_of_a_host_without_our_rules_has_no_sessions(inside: Namespac
 def test_too_many_connections_are_not_listed(
     opened: dict[str, socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "MOST_FOLLOWED", 1)
+    monkeypatch.setattr(sessions, "MOST_LISTED", 1)
     assert sessions_now() == SessionGroups(whole=False)
 
 
 def test_too_many_connections_are_not_looked_through(
     opened: dict[str, socket], state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "MOST_LOOKED_THROUGH", 1)
+    monkeypatch.setattr(sessions, "MOST_EXAMINED", 1)
     apply(state, 2, ADMINS, end_sessions=True)
     found = step(answer("keep", state))
     assert found.state == "failed"
-    assert "connections, more than 1" in found.detail
+    assert "connections, and at most 1 are examined" in found.detail
     assert lives(opened) == set(opened)
 
 
 def test_sessions_that_take_too_long_to_judge_are_not_ended(
     opened: dict[str, socket], state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "LOOKING_SECONDS", -1.0)
+    monkeypatch.setattr(sessions, "EXAMINING_SECONDS", -1.0)
     apply(state, 2, ADMINS, end_sessions=True)
     found = step(answer("keep", state))
     assert found.state == "failed"
-    assert "to look through the sessions took more than -1 s" in found.detail
+    assert "examining the sessions took more than -1 s" in found.detail
     assert lives(opened) == set(opened)
     assert not state.has_window()
 
@@ -342,10 +342,10 @@ def test_sessions_that_take_too_long_to_judge_are_not_ended(
 def test_the_root_worker_s_few_powers_are_enough(opened: dict[str, socket], inside: Namespace) -> None:
     code = """
 from dockerfw.host.privileges import NEEDED, keep_only
-from dockerfw.host.sessions import _Sight, _delete, _kill_socket, _routing_now
+from dockerfw.host.sessions import _OutsideSessions, _delete, _kill_socket, _read_routing
 from dockerfw.host.runner import run
 print(sorted(keep_only(NEEDED)))
-for session, inbound in _Sight(_routing_now()).sessions():
+for session, inbound in _OutsideSessions(_read_routing()).examine():
     if inbound.source == "192.0.2.2":
         run(_kill_socket(session))
         run(_delete(session))
