@@ -24,7 +24,8 @@ from dockerfw.host.privileges import drop_privileges
 from dockerfw.host.scratch import remove_leftovers
 from dockerfw.messages.orders import firewall_queue
 from dockerfw.settings import AgentSettings, SettingError, read_settings
-from dockerfw.store.interrupted import AGAIN, read_restore_record
+from dockerfw.store.interrupted import read_restore_record
+from dockerfw.store.sentences import RESTORE_AGAIN
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.supervisor import Minder
 from dockerfw.worker.entries import refuse_unpickling
@@ -84,10 +85,10 @@ def half_restored(settings: AgentSettings, state: StateDirectory) -> bool:
     left = read_restore_record(state.path)
     if left is None:
         return False
-    # RestoreRecord loads nothing; a boot does.
+    # A restore loads nothing; a boot does.
     if settings.in_container and left.boot != boot_id():
         load_after_boot(state)
-    logger.error("%s %s", left.words(state.path), AGAIN.format(command=settings.command))
+    logger.error("%s %s", left.words(state.path), RESTORE_AGAIN.format(command=settings.command))
     return True
 
 

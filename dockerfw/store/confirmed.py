@@ -1,7 +1,6 @@
-"""The revision that was kept last, as the root worker itself remembers it, and what it saw of it since.
+"""The confirmed revision, as the root worker remembers it, and what the drift monitor reported about it.
 
-Owns the shape of two files: one lies in the boot set, and so comes and goes with it; the other is the
-lookout's, about what it has told. Nothing here looks at the kernel.
+Two files: one belongs to the boot set and is switched with it, the other is the drift monitor's.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ MAX_HEALS = 100
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """A revision that was kept: its apply, its document, the backend, and the boot in which it was kept."""
+    """A confirmed revision: its apply, its document, the backend, and the boot in which it was confirmed."""
 
     apply: str
     revision: int
@@ -51,7 +50,7 @@ class Confirmed:
 
 
 def read_confirmed(boot: Path) -> Confirmed | None:
-    """Return the revision whose set a boot loads, None when there is none that says so.
+    """Return the revision whose set a boot loads, None if there is no set or it is of an old release.
 
     Raises StateError and OSError.
     """
@@ -85,12 +84,12 @@ def confirmed_from(raw: bytes) -> Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class DriftRecord:
-    """What the lookout saw of the apply kept last, and told: it tells each thing once.
+    """What the drift monitor saw and reported since the last confirmed apply; it reports each change once.
 
-    `mark` is that of the drift that was told last, empty for none. `docker` are the backends that held
-    Docker's chains at the first look, None before it. `heals` are the times (CLOCK_BOOTTIME of the boot
-    `boot`) at which anchors were put back; `rests` says that this was too often. `told` counts what was
-    told, `salt` makes the ids of that its own.
+    `mark` identifies the drift that was reported last, empty for none. `docker` are the backends that
+    contained Docker's chains at the first check, None before it. `heals` are the times (CLOCK_BOOTTIME of the
+    boot `boot`) of self-repairs; `rests` is set after too many of them. `told` counts the reports, and `salt`
+    makes their ids unique.
     """
 
     apply: str = ""
@@ -119,7 +118,7 @@ class DriftRecord:
 
 
 def read_drift_record(path: Path) -> DriftRecord:
-    """Return what the lookout remembers, a new record when there is none or it makes no sense."""
+    """Return the drift monitor's record, a new one if there is none or it cannot be read."""
     try:
         raw = read_bounded(path, most=MAX_WINDOW_BYTES)
         if raw is None:
@@ -136,7 +135,7 @@ def read_drift_record(path: Path) -> DriftRecord:
             salt=fields.text("salt", longest=64),
         )
     except (OrderError, OSError):
-        # It is only about what was told already; at worst something is told twice.
+        # At worst a change is reported twice.
         return DriftRecord()
 
 

@@ -16,6 +16,7 @@ from dockerfw.host.clock import utc_now
 from dockerfw.host.files import read_bounded, remove_durably, write_durably
 from dockerfw.messages.events import CONSOLE_VERBS, ConsoleEvent
 from dockerfw.messages.fields import Fields, OrderError, dump_json, load_json
+from dockerfw.store import sentences
 from dockerfw.store.letters import EVENTS, letter_name, read_letter
 
 logger = logging.getLogger("dockerfw.outbox")
@@ -55,10 +56,7 @@ def write_left_out_event(directory: Path, *, host: str) -> None:
     left = _read(directory)
     if left is None:
         return
-    words = (
-        f"{left.count} events were dropped, from {left.first} to {left.last}: the clerk did not collect them,"
-        " and there were too many. Events of the console were kept as long as there were others to drop."
-    )
+    words = sentences.EVENTS_DROPPED.format(count=left.count, first=left.first, last=left.last)
     event = ConsoleEvent(left.id, host, "left-out", ACTOR, utc_now(), words)
     write_durably(directory / f"{letter_name(event)}.json", dump_json(event.to_json()))
     remove_durably(directory / LEFT_OUT)

@@ -1,8 +1,8 @@
-"""The note in the state directory that a restore is at work: of which backup, since when, what is kept where.
+"""The note of a running restore in the state directory: which backup, since when, where the former parts are.
 
-It is there from before the first part of the installation changes place until the last one has, or all of
-them are back. So wherever it is found without a restore that runs, database, settings and state may be of two
-installations. A note that makes no sense counts like any other.
+It exists from before the first part of the installation is replaced until all parts are, or are all undone.
+If it is found while no restore runs, database, settings and state may come from two installations. A note
+that cannot be read counts like any other.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from dockerfw.host.clock import boot_id, utc_now
 from dockerfw.host.files import read_bounded, remove_durably, write_durably
 from dockerfw.messages.fields import Fields, OrderError, load_json
+from dockerfw.store import sentences
 from dockerfw.store.records import StateError
 
 NOTE = "restoring.json"
@@ -23,19 +24,18 @@ NOTE_FORMAT = "dockerfw-restoring/1"
 MOST_BYTES = 4096
 ASIDE = "before-restore-"
 _ASIDE = re.compile(ASIDE + r"[0-9]{8}T[0-9]{6}\.[0-9]{6}", re.ASCII)
-AGAIN = "Stop dockerfw, and restore once more: {command} restore FILE --replace"
 
 
 class RestoreUnfinished(StateError):  # noqa: N818 - it states a fact
-    """A restore has not come to its end here."""
+    """A restore on this host did not finish."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreRecord:
-    """A restore that has begun: of the backup made at `backup`, in the boot `boot`.
+    """A restore that started: of the backup made at `backup`, in the boot `boot`.
 
-    What it replaces is kept under names that end in `aside`; `settings` says whether it changes any. All are
-    empty when the note does not tell.
+    What it replaces is kept under names that end in `aside`. `settings` is True if it changes settings. All
+    are empty if the note cannot be read.
     """
 
     backup: str = ""
@@ -46,24 +46,20 @@ class RestoreRecord:
 
     @property
     def names(self) -> str:
-        """How the names of what is kept end; another restore that was cut off has kept more."""
+        """The ending of the names of former parts; a second interrupted restore has kept more."""
         return f"{self.aside} or a later time" if self.aside else f"{ASIDE} and a time"
 
     def words(self, folder: Path) -> str:
-        """Say what happened, and where the former installation is."""
-        which = f" (of the backup made at {self.backup}, begun at {self.since})" if self.since else ""
-        return (
-            f"A restore has not come to its end{which}: database, settings and the root worker's state may "
-            "be of two installations. What it replaced is kept under names that end in "
-            f"{self.names}, the state in {folder}."
-        )
+        """Return what happened and where the former installation is."""
+        which = sentences.RESTORE_WHICH.format(backup=self.backup, since=self.since) if self.since else ""
+        return sentences.RESTORE_UNFINISHED.format(which=which, names=self.names, folder=folder)
 
 
 class RestoreNote:
-    """Writes and removes the note of a restore; after one that was cut off it keeps to that one's names."""
+    """Writes and removes the note of a restore; after an interrupted one it keeps the names of that one."""
 
     def __init__(self, folder: Path, *, backup: str, aside: str, settings: bool) -> None:
-        """Make it ready. Raises OSError."""
+        """Read the note of an earlier restore, and prepare this one. Raises OSError."""
         self._folder = folder
         self.before = read_restore_record(folder)
         note = RestoreRecord(backup, aside, utc_now(), boot_id(), settings)
@@ -71,10 +67,10 @@ class RestoreNote:
             note = replace(note, aside=self.before.aside, settings=settings or self.before.settings)
         self.note = note
         self.unsure = False
-        """Whether nobody knows how it ended; then the note stays."""
+        """True if the result of the restore is unknown; then the note stays."""
 
     def write(self) -> None:
-        """Note that parts are about to change places. Raises OSError."""
+        """Write the note before the first part is replaced. Raises OSError."""
         note = self.note
         value = {
             "format": NOTE_FORMAT,
@@ -87,21 +83,18 @@ class RestoreNote:
         write_durably(self._folder / NOTE, json.dumps(value).encode("ascii"))
 
     def end(self) -> None:
-        """Remove it: every part is in place. Raises OSError."""
+        """Remove the note after every part was replaced. Raises OSError."""
         if not self.unsure:
             remove_durably(self._folder / NOTE)
 
     def end_undone(self) -> None:
-        """Remove it: every part is as it was, and was whole then. Raises OSError."""
+        """Remove the note after every part was undone, unless an earlier restore left it. Raises OSError."""
         if self.before is None:
             remove_durably(self._folder / NOTE)
 
 
 def read_restore_record(folder: Path) -> RestoreRecord | None:
-    """Return the restore that has not come to its end, None without one.
-
-    Raises OSError when nobody can look there.
-    """
+    """Return the restore that did not finish, None if there is none. Raises OSError."""
     path = folder / NOTE
     try:
         kind = path.lstat().st_mode
@@ -123,7 +116,7 @@ def read_restore_record(folder: Path) -> RestoreRecord | None:
 
 
 def refuse_half_restored(folder: Path) -> None:
-    """Raise RestoreUnfinished when a restore has not come to its end. Raises OSError."""
+    """Raise RestoreUnfinished if a restore did not finish. Raises OSError."""
     left = read_restore_record(folder)
     if left is not None:
         raise RestoreUnfinished(left.words(folder))

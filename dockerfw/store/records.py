@@ -1,7 +1,7 @@
-"""What an open window leaves on disk: until when it is open, and the way back to what the kernel held before.
+"""The files of an open window: the window itself, and the previous rules, to which it can be rolled back.
 
-Owns the shape of the two files. The window is small and is rewritten when something about it changes; the way
-back is written once, before the first load. A file that makes no sense gets `StateError`; nothing is guessed.
+The window is small and is rewritten whenever it changes. The previous rules are written once, before the
+first load. A file that cannot be read raises StateError; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ Phase = Literal["loading", "awaiting"]
 
 
 class StateError(HostError):
-    """A file of the state directory does not hold what dockerfw wrote there."""
+    """A file of the state directory does not contain what dockerfw wrote there."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowRecord:
-    """An apply whose rules are being loaded, or wait to be kept; times are CLOCK_BOOTTIME of the boot `boot`.
+    """An apply that is being loaded or waits for confirmation; times are CLOCK_BOOTTIME of the boot `boot`.
 
-    `event` is the number of the last event that was told. `deadline` is when the watchdog ends it: a load
-    that takes too long, or a window that nobody answered in. `end_sessions` asks to end, once it is kept, the
-    sessions that lost their allowance.
+    `event` is the number of the last reported event. `deadline` is when the watchdog ends the apply, because
+    the load takes too long or no answer came. With `end_sessions`, sessions that are no longer allowed are
+    ended once the revision is confirmed.
     """
 
     apply: str
@@ -71,7 +71,7 @@ class WindowRecord:
 
     @classmethod
     def from_bytes(cls, raw: bytes, name: str) -> WindowRecord:
-        """Read the content of its file, which `name` names. Raises StateError."""
+        """Read the content of its file, called `name`. Raises StateError."""
         try:
             fields = Fields.of_message(load_json(raw, max_bytes=MAX_WINDOW_BYTES), WINDOW_FORMAT)
             return cls(
@@ -86,7 +86,7 @@ class WindowRecord:
                 deadline=fields.number("deadline"),
                 boot=fields.text("boot", longest=64),
                 steps=tuple(Step.from_json(item, path) for item, path in fields.items("steps", most=64)),
-                # A window may be older than this root worker, which did not know of it.
+                # A window may come from an earlier version, which did not have this key.
                 end_sessions=fields.flag("end_sessions") if fields.has("end_sessions") else False,
             )
         except OrderError as error:
@@ -95,7 +95,7 @@ class WindowRecord:
 
 @dataclass(frozen=True, slots=True)
 class UndoRecord:
-    """What an apply is about to load, from which document, and what the kernel held before."""
+    """What an apply is about to load, its document, and the saves from before."""
 
     apply: str
     backend: Backend
@@ -117,7 +117,7 @@ class UndoRecord:
 
     @classmethod
     def from_bytes(cls, raw: bytes, name: str) -> UndoRecord:
-        """Read the content of its file, which `name` names. Raises StateError."""
+        """Read the content of its file, called `name`. Raises StateError."""
         try:
             fields = Fields.of_message(load_json(raw, max_bytes=MAX_UNDO_BYTES), UNDO_FORMAT)
             return cls(

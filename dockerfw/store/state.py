@@ -1,7 +1,6 @@
-"""The root worker's state directory: who may change the rules, the last sequence number, the open window.
+"""The root worker's state directory: its locks and files, the last sequence number, the open window.
 
-Owns the names of the files and the locks. What the window's files hold is for `records`; what is done about
-them is for `window`. It must not run a command or know about Redis.
+The contents of the window's files are defined in `records`.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ KILLED_WITHIN_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class LastOrder:
-    """The order or answer that was let in last: its sequence number and the apply's id."""
+    """The last accepted order or answer: its sequence number and the id of its apply."""
 
     sequence: int
     apply: str
@@ -63,17 +62,17 @@ class StateDirectory:
         self._booted = path / "booted"
 
     def prepare(self) -> None:
-        """Make the directories that are missing, and keep others out of them. Raises OSError."""
+        """Create missing directories, and close them to other users. Raises OSError."""
         for directory in (self.path, self.journal):
             make_directory(directory)
-            # Docker lets everybody look into a folder that it makes for a mount.
+            # Docker creates a mount's folder readable for all users.
             directory.chmod(0o700)
 
     @contextlib.contextmanager
     def lock(self, *, seconds: float = 30.0) -> Iterator[None]:
-        """Hold the right to change this host's rules. Raises LockHeld and OSError.
+        """Hold the lock on this host's rules. Raises LockHeld and OSError.
 
-        Commands that are run meanwhile hold it too, until they end.
+        Commands that start meanwhile hold it too, until they end.
         """
         with locked(self._lock, seconds=seconds) as descriptor:
             passed_on.add(descriptor)
@@ -84,7 +83,7 @@ class StateDirectory:
 
     @contextlib.contextmanager
     def lock_by_force(self, *, patience: float) -> Iterator[None]:
-        """Hold the lock after `patience` seconds even if those who hold it must be killed for it.
+        """Hold the lock on this host's rules; after `patience` seconds kill the processes that hold it.
 
         Raises LockHeld and OSError.
         """
@@ -103,21 +102,21 @@ class StateDirectory:
                 return
 
     def remove_drafts(self) -> None:
-        """Remove the drafts of files that killed processes left; hold the lock for it. Raises OSError."""
+        """Remove temporary files that killed processes left. Hold the lock. Raises OSError."""
         for directory in (self.path, self.journal):
             for draft in directory.glob(".*"):
                 draft.unlink(missing_ok=True)
 
     def worker_lock(self) -> AbstractContextManager[int]:
-        """Hold the right to be this directory's only root worker. Raises LockHeld and OSError."""
+        """Hold the lock of the only root worker of this directory. Raises LockHeld and OSError."""
         return locked(self.path / "worker.lock", seconds=2.0)
 
     def watchdog_lock(self, *, seconds: float = 0.0) -> AbstractContextManager[int]:
-        """Hold the right to be this directory's only watchdog. Raises LockHeld and OSError."""
+        """Hold the lock of the only watchdog of this directory. Raises LockHeld and OSError."""
         return locked(self.path / "watchdog.lock", seconds=seconds)
 
     def read_last_order(self) -> LastOrder:
-        """Return what was let in last, sequence 0 for nothing. Raises StateError, OSError."""
+        """Return the last accepted order, with sequence 0 if there is none. Raises StateError and OSError."""
         raw = read_bounded(self._sequence, most=4096)
         if raw is None:
             return LastOrder(0, "")
@@ -127,13 +126,13 @@ class StateDirectory:
         except OrderError as error:
             raise StateError(f"{self._sequence}: {error}") from None
 
-    def write_last_order(self, begun: LastOrder) -> None:
-        """Remember what is let in, for good. Raises OSError."""
-        value = {"sequence": begun.sequence, "apply": begun.apply}
+    def write_last_order(self, order: LastOrder) -> None:
+        """Store the last accepted order durably. Raises OSError."""
+        value = {"sequence": order.sequence, "apply": order.apply}
         write_durably(self._sequence, json.dumps(value).encode())
 
     def has_window(self) -> bool:
-        """Return True if an apply has not come to its end."""
+        """Return True if an apply is being loaded or waits for confirmation."""
         return self.window_version() is not None
 
     def window_version(self) -> tuple[int, int] | None:
@@ -145,54 +144,54 @@ class StateDirectory:
         return found.st_ino, found.st_mtime_ns
 
     def read_window(self) -> WindowRecord | None:
-        """Return the apply that has not come to its end. Raises StateError, OSError."""
+        """Return the apply that is being loaded or waits for confirmation. Raises StateError and OSError."""
         raw = read_bounded(self._window, most=MAX_WINDOW_BYTES)
         return None if raw is None else WindowRecord.from_bytes(raw, str(self._window))
 
     def read_undo(self) -> UndoRecord | None:
-        """Return the way back of the apply that has not come to its end. Raises StateError, OSError."""
+        """Return the previous rules of that apply, if there is one. Raises StateError and OSError."""
         raw = read_bounded(self._undo, most=MAX_UNDO_BYTES)
         return None if raw is None else UndoRecord.from_bytes(raw, str(self._undo))
 
     def open_window(self, window: WindowRecord, undo: UndoRecord) -> None:
-        """Remember how to undo what is about to be loaded, and until when. Raises OSError."""
-        # In this order: where there is a window, there is its way back.
+        """Store the window and the previous rules before a load. Raises OSError."""
+        # In this order: a window on disk always has its previous rules.
         files = {self._undo: (undo.to_bytes(), 0o600), self._window: (window.to_bytes(), 0o600)}
         write_all_durably(files)
 
     def write_window(self, window: WindowRecord) -> None:
-        """Change what is known of the open window. Raises OSError."""
+        """Store a change of the open window. Raises OSError."""
         write_durably(self._window, window.to_bytes())
 
     def close_window(self) -> None:
-        """Forget the window and the way back: the apply came to its end. Raises OSError."""
+        """Remove the window and the previous rules, because the apply has ended. Raises OSError."""
         remove_durably(self._window)
         with contextlib.suppress(OSError):
             self._undo.unlink()
 
     def is_released(self) -> bool:
-        """Say whether the console let go of the host since the last revision was kept."""
+        """Return True if root released the host on the console after the last revision was confirmed."""
         with contextlib.suppress(OSError):
             raw = read_bounded(self._released, most=4096)
             return raw is not None and raw.decode("ascii", "replace") == boot_apply(self.boot)
         return False
 
     def mark_released(self) -> None:
-        """Remember, until another revision is kept, that the console let go of the host. Raises OSError."""
+        """Note, until another revision is confirmed, that root released the host. Raises OSError."""
         write_durably(self._released, boot_apply(self.boot).encode())
         self.mark_boot_handled()
 
     def is_boot_handled(self) -> bool:
-        """Say whether this boot needs no loading any more. Raises OSError."""
+        """Return True if the confirmed revision need not be loaded in this boot any more. Raises OSError."""
         raw = read_bounded(self._booted, most=4096)
         return raw is not None and raw.decode("ascii", "replace") == boot_id()
 
     def mark_boot_handled(self) -> None:
-        """Remember that this boot needs no loading: it was done, or is not wanted. Raises OSError."""
+        """Note that this boot needs no loading: it was done, or is not wanted. Raises OSError."""
         write_durably(self._booted, boot_id().encode())
 
     def _kill_holders(self) -> None:
         for pid in lock_holders(self._lock):
-            logger.error("process %d holds %s for too long and is killed", pid, self._lock)
+            logger.error("process %d has held %s for too long and is killed", pid, self._lock)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)

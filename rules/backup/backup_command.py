@@ -21,7 +21,8 @@ from dockerfw.host.clock import utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import sync_directory
 from dockerfw.store.backup import state_mark, state_take
-from dockerfw.store.interrupted import AGAIN, RestoreUnfinished
+from dockerfw.store.interrupted import RestoreUnfinished
+from dockerfw.store.sentences import RESTORE_AGAIN
 from dockerfw.store.state import StateDirectory
 from dockerfw.streams import InputError, Output
 from dockerfw.version import VERSION
@@ -68,7 +69,7 @@ def backup(options: argparse.Namespace, output: Output) -> int:
                     # What cannot be read back is no backup.
                     read_archive(file, options.file, room=beside(options.file)).rows.close()
     except RestoreUnfinished as error:
-        again = AGAIN.format(command=environment.command)
+        again = RESTORE_AGAIN.format(command=environment.command)
         raise InputError(f"no backup was made: {error} {again}") from error
     except (BackupError, OwnerFailed, HostError, ServiceError, DatabaseError, OSError) as error:
         raise InputError(f"no backup was made: {error}") from error

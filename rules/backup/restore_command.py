@@ -23,7 +23,8 @@ from dockerfw.host.errors import HostError
 from dockerfw.host.files import sync_directory
 from dockerfw.host.hooks import checkpoint
 from dockerfw.store.backup import StoredState, state_check, state_is_used, state_lock, state_replace
-from dockerfw.store.interrupted import AGAIN, ASIDE, RestoreNote
+from dockerfw.store.interrupted import ASIDE, RestoreNote
+from dockerfw.store.sentences import RESTORE_AGAIN
 from dockerfw.store.state import StateDirectory
 from dockerfw.streams import InputError, Output, shown
 from dockerfw_site.environment import SECRET_KEY_MIN, Environment, read_environment
@@ -99,7 +100,7 @@ def _restore(checked: _Checked, options: argparse.Namespace, environment: Enviro
     state = StateDirectory(environment.state_dir)
     aside = f"{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
     settings = checked.settings if environment.settings_dir.is_dir() else {}
-    again = AGAIN.format(command=environment.command)
+    again = RESTORE_AGAIN.format(command=environment.command)
     floor = checked.stored.sequence
     note: RestoreNote | None = None
     with contextlib.ExitStack() as stack:

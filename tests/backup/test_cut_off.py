@@ -157,9 +157,9 @@ def test_nobody_goes_on_with_a_mix_and_another_restore_heals_it(
         if point in (POINTS[0][0], POINTS[-1][0]):
             status, said = worker(there, namespace)
             assert status == 1, said
-            assert "A restore has not come to its end (of the backup made at 20" in said
+            assert "A restore did not finish (of the backup made at 20" in said
             assert f"end in {left.aside} or a later time, the state in {there.state}. Stop dockerfw" in said
-            assert "restore once more: dockerfw restore FILE --replace" in said
+            assert "restore again: dockerfw restore FILE --replace" in said
             assert said.count("\n") == 1
 
     # The names are those of the first restore, and with them is the installation that was there.
