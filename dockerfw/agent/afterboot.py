@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 
 from dockerfw.chains.own import FILTERS_CONTAINERS, FILTERS_HOST
-from dockerfw.chains.render import render_restore
+from dockerfw.chains.render import write_restore
 from dockerfw.host.clock import boot_id
 from dockerfw.host.errors import HostError
 from dockerfw.host.loading import load, rehearse, restore_previous
@@ -66,7 +66,7 @@ def _load(confirmed: Confirmed) -> bool:
     if all(any(live.chain("filter", name) for name in _OWN) for live in before.rulesets.values()):
         return False
     texts = {
-        family: render_restore(confirmed.document, family, live=live, revision=confirmed.revision)
+        family: write_restore(confirmed.rendering(family), family, live=live)
         for family, live in before.rulesets.items()
     }
     rehearse(confirmed.backend, before.rulesets, texts)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dockerfw.agent.expected import check_loaded
 from dockerfw.chains.plan import plan_changes
-from dockerfw.chains.render import render_restore
+from dockerfw.chains.render import loaded_rendering, render_restore
 from dockerfw.document.document import Document, digest, parse_document
 from dockerfw.document.words import counted
 from dockerfw.host.clock import boot_id, boottime, utc_now
@@ -28,6 +28,7 @@ from dockerfw.host.reading import Seen, look
 from dockerfw.host.runner import CommandFailed
 from dockerfw.host.space import describe_write_failure
 from dockerfw.iptables.errors import NetfilterError
+from dockerfw.messages.loaded import LoadedRules
 from dockerfw.messages.orders import Failure, Loaded, Order, Outcome, OutcomeState, Step, why_expired
 from dockerfw.messages.snapshots import FAMILIES, Backend, Family
 from dockerfw.store.records import UndoRecord, WindowRecord
@@ -80,6 +81,7 @@ class Apply:
         self._window: WindowRecord | None = None
         self._before: Seen | None = None
         self.after: Seen | None = None
+        self.loaded: LoadedRules | None = None
 
     def run(self) -> Outcome:
         """Go through all steps and return the last outcome: awaiting or failed. Never raises Exception."""
@@ -116,6 +118,7 @@ class Apply:
             watch.arm(self._order.apply)
             say(f"without an answer the rules from before come back after {self._seconds} s")
         self._load(before, restores)
+        self.loaded = self._loaded_rules(document, restores)
         with self._step("read-back"):
             after = self.after = self._read_back(document, before.backend)
         with self._step("expectations") as say:
@@ -175,6 +178,10 @@ class Apply:
                     continue
                 load(before.backend, family, restores[family])
                 checkpoint(f"loaded-ipv{family}")
+
+    def _loaded_rules(self, document: Document, restores: Mapping[Family, str]) -> LoadedRules:
+        rules = {family: loaded_rendering(text, document.settings) for family, text in restores.items()}
+        return LoadedRules.of(self._host, self._order.revision, self._order.digest, rules)
 
     def _open_window(self, document: Document, before: Seen, restores: Mapping[Family, str]) -> None:
         now = boottime()

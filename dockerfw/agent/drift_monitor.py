@@ -79,6 +79,13 @@ class Lookout:
         except (HostError, NetfilterError, OSError) as error:
             logger.warning("the revision kept last cannot be read: %s", error)
 
+    def confirmed(self) -> Confirmed | None:
+        """Return the confirmed revision, None for none or one that cannot be read."""
+        try:
+            return self._confirmed()
+        except (HostError, NetfilterError, OSError):
+            return None
+
     def _confirmed(self) -> Confirmed | None:
         # What was kept under one apply's id never changes.
         if self._known is not None and self._known.apply == boot_apply(self._state.boot):
@@ -131,7 +138,9 @@ class Lookout:
                     if seen
                     else {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
                 )
-                drift = drift_of(snapshot, rulesets, confirmed.document, confirmed.revision)
+                drift = drift_of(
+                    snapshot, rulesets, confirmed.document, confirmed.revision, loaded=confirmed.loaded
+                )
                 if not any(finding.code == "unread" for finding in drift.findings):
                     self._notice(confirmed, drift, record, path)
                 return _Sight(snapshot, confirmed, drift)

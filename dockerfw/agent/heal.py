@@ -58,7 +58,7 @@ def _heal(confirmed: Confirmed) -> Healed | None:
     texts = {
         family: text
         for family, live in before.rulesets.items()
-        if (text := anchors_text(confirmed.document.settings, live))
+        if (text := anchors_text(confirmed.rendering(family).jumps, live))
     }
     try:
         rehearse(confirmed.backend, before.rulesets, texts)
@@ -72,4 +72,10 @@ def _heal(confirmed: Confirmed) -> Healed | None:
 
 
 def _drift(confirmed: Confirmed, live: Mapping[Family, Ruleset]) -> Drift:
-    return find_drift(confirmed.document, confirmed.revision, live, families=kernel_families())
+    return find_drift(
+        confirmed.document,
+        confirmed.revision,
+        live,
+        families=kernel_families(),
+        loaded=confirmed.loaded,
+    )

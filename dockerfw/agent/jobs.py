@@ -19,11 +19,13 @@ from redis.exceptions import RedisError
 from dockerfw.agent.apply import Apply
 from dockerfw.agent.drift_monitor import Lookout
 from dockerfw.agent.journal import Journal
+from dockerfw.document.document import digest
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.files import write_durably
 from dockerfw.host.reading import Seen
 from dockerfw.host.space import space_of
 from dockerfw.messages.about import ABOUT_FILE, About, about_key
+from dockerfw.messages.loaded import LoadedRules, loaded_key
 from dockerfw.messages.orders import (
     Answer,
     Failure,
@@ -49,6 +51,8 @@ ANSWER_SECONDS = 120.0
 OBSERVE_SECONDS = 60.0
 PROGRESS_TTL_SECONDS = 2 * 3600
 ABOUT_TTL_SECONDS = 24 * 3600
+# Redis may lose everything: the loaded rules are stored again after this time.
+PUBLISH_SECONDS = 300.0
 MAX_SNAPSHOT_BYTES = 48 * 1024 * 1024
 # Whoever holds the lock longer than this after a job has died hangs.
 PATIENCE_SECONDS = 5.0
@@ -90,6 +94,8 @@ class RootJobs:
             docker_socket=docker_socket,
         )
         self._progress_works = True
+        # The loaded rules that Redis should have, and until when that is taken for granted.
+        self._published: tuple[str, float] = ("", 0.0)
 
     def allowed(self) -> dict[str, AllowedJob]:
         """Return the list of what may run, for the locked worker."""
@@ -125,6 +131,8 @@ class RootJobs:
         self._progress(outcome)
         seen = run.after if outcome.state == "awaiting" else None
         with contextlib.suppress(RedisError):
+            if run.loaded is not None and outcome.state == "awaiting":
+                self._publish(run.loaded)
             self._look(seen=seen)
         self.deliver()
 
@@ -141,7 +149,9 @@ class RootJobs:
         if outcome.error is not None:
             logger.warning("apply %s: %s", outcome.apply, outcome.error.summary)
         elif outcome.state in FINAL_STATES:
+            self._published = ("", 0.0)
             with contextlib.suppress(RedisError):
+                self._publish_confirmed()
                 self._look()
         self.deliver()
 
@@ -164,7 +174,9 @@ class RootJobs:
     def window_closed(self) -> None:
         """Show and send how a window ended that nobody here has ended."""
         self.deliver()
+        self._published = ("", 0.0)
         try:
+            self._publish_confirmed()
             self._look()
         except RedisError as error:
             logger.warning("the snapshot is not stored: %s", error)
@@ -188,6 +200,11 @@ class RootJobs:
         """Do between jobs what they shall not have to do each."""
         self.deliver()
         self._lookout.remember()
+        try:
+            if self._state.window_changed() is None:
+                self._publish_confirmed()
+        except RedisError as error:
+            logger.warning("the loaded rules are not stored: %s", error)
 
     def deliver(self) -> None:
         """Send the letters that were not delivered; what fails is tried again later."""
@@ -287,6 +304,21 @@ class RootJobs:
         about = dump_json(self._about(snapshot.taken_at).to_json())
         self._connection.set(about_key(self._host), about, ex=ABOUT_TTL_SECONDS)
         self._connection.set(snapshot_key(self._host), value)
+
+    def _publish_confirmed(self) -> None:
+        """Store the rules of the confirmed revision for the pages, unless Redis should have them."""
+        confirmed = self._lookout.confirmed()
+        if confirmed is None or not confirmed.loaded:
+            return
+        if self._published[0] == confirmed.apply and boottime() < self._published[1]:
+            return
+        self._publish(
+            LoadedRules.of(self._host, confirmed.revision, digest(confirmed.document), confirmed.loaded)
+        )
+        self._published = (confirmed.apply, boottime() + PUBLISH_SECONDS)
+
+    def _publish(self, loaded: LoadedRules) -> None:
+        self._connection.set(loaded_key(self._host), dump_json(loaded.to_json()))
 
     def introduce(self) -> None:
         """Tell the version and the clock also in the state directory, for who asks there without Redis."""

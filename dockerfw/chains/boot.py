@@ -7,7 +7,7 @@ Loading them twice changes nothing. If the rules cannot be loaded, the script re
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from dockerfw.chains.own import OWN_CHAINS
@@ -23,7 +23,11 @@ RULES_V6: Final = "rules.v6"
 
 def render_boot_rules(document: Document, family: Family, revision: int) -> str:
     """Write the restore text of our chains alone, without anchors: rules.v4 or rules.v6."""
-    chains = wanted_chains(document, family, revision)
+    return boot_rules(wanted_chains(document, family, revision))
+
+
+def boot_rules(chains: Mapping[str, Sequence[str]]) -> str:
+    """Write the restore text of these rules of our chains, each without `-A CHAIN`."""
     lines = ["*filter", *(f":{name} - [0:0]" for name in OWN_CHAINS)]
     for chain in reversed(OWN_CHAINS):
         lines += [f"-A {chain} {line}" for line in chains[chain]]

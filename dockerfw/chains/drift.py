@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dockerfw.chains.anchors import anchor_place, anchored_interfaces, first_foreign, wanted_anchors
+from dockerfw.chains.anchors import anchor_place, anchored_interfaces, first_foreign
 from dockerfw.chains.own import (
     DOCKER_USER,
     FILTERS,
@@ -25,7 +25,8 @@ from dockerfw.chains.own import (
 )
 from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.chains.pairing import Pairing, pair_lines
-from dockerfw.chains.render import wanted_chains
+from dockerfw.chains.render import render
+from dockerfw.chains.rendering import Rendering
 from dockerfw.chains.suspects import (
     Around,
     who_bypassed,
@@ -130,10 +131,12 @@ def find_drift(
     around: Around | None = None,
     *,
     families: Sequence[Family] = (4, 6),
+    loaded: Mapping[Family, Rendering] | None = None,
 ) -> Drift:
     """Compare the kernel with a revision's document, for the families that this kernel speaks.
 
-    One of them that is not in `live` could not be read, which is a finding of its own.
+    One of them that is not in `live` could not be read, which is a finding of its own. `loaded` is what was
+    loaded for this revision; a family without it is compared with what its document is rendered to now.
     """
     facts = around or Around()
     findings = [*_host_findings(document.settings, facts)]
@@ -142,8 +145,10 @@ def find_drift(
         if ruleset is None:
             findings.append(Finding("unread", family, _of(family, "the rules could not be read.")))
             continue
-        findings += _chain_findings(document, revision, family, ruleset, facts)
-        findings += _anchor_findings(document.settings, family, ruleset, facts)
+        wanted = (loaded or {}).get(family) or render(document, family, revision)
+        label = Label(revision, digest(document)[:12])
+        findings += _chain_findings(wanted, label, family, ruleset, facts)
+        findings += _anchor_findings(wanted, document.settings, family, ruleset, facts)
     return Drift(tuple(findings))
 
 
@@ -164,13 +169,13 @@ def _host_findings(settings: Settings, facts: Around) -> Iterator[Finding]:
 
 
 def _chain_findings(
-    document: Document, revision: int, family: Family, live: Ruleset, facts: Around
+    wanted: Rendering, confirmed: Label, family: Family, live: Ruleset, facts: Around
 ) -> Iterator[Finding]:
-    wanted = wanted_chains(document, family, revision)
+    chains, revision = wanted.chains, confirmed.revision
     pairings = {
-        chain: pair_lines(chain, wanted[chain], own_rules(live, chain), family) for chain in OWN_CHAINS
+        chain: pair_lines(chain, chains[chain], own_rules(live, chain), family) for chain in OWN_CHAINS
     }
-    lines = tuple(_difference(wanted, pairings))
+    lines = tuple(_difference(chains, pairings))
     rules = own_rules(live, FILTERS)
     if not any(own_rules(live, chain) for chain in OWN_CHAINS):
         what = _of(family, "nothing of dockerfw is loaded.")
@@ -181,7 +186,7 @@ def _chain_findings(
         what = _of(family, "the chain FILTERS is not dockerfw's.")
         yield Finding("chain-replaced", family, what, who_changed_rules(live, rules), lines)
         return
-    if label is not None and label != Label(revision, digest(document)[:12]):
+    if label is not None and label != confirmed:
         what = _of(family, f"the kernel says that revision {label.revision} ({label.digest}) is loaded.")
         yield Finding("other-revision", family, what, who_relabelled(facts))
     if lines:
@@ -215,14 +220,16 @@ def _changed_words(revision: int, live: Ruleset, pairings: Mapping[str, Pairing]
     return " ".join(words)
 
 
-def _anchor_findings(settings: Settings, family: Family, live: Ruleset, facts: Around) -> Iterator[Finding]:
+def _anchor_findings(
+    wanted: Rendering, settings: Settings, family: Family, live: Ruleset, facts: Around
+) -> Iterator[Finding]:
     if live.chain("filter", PANIC) is not None:
         what = "somebody on its console has called a panic, so all but who was named is refused."
         who = f"`{facts.command} panic --off` on the host's console ends it."
         yield Finding("panic", family, _of(family, what), who)
     # Who took everything away was said already.
     emptied = not any(own_rules(live, chain) for chain in OWN_CHAINS)
-    for chain, anchors in wanted_anchors(settings).items():
+    for chain, anchors in wanted.jumps.items():
         found = live.chain("filter", chain)
         for text in anchors:
             place = anchor_place(live, chain, text)

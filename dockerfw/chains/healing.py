@@ -5,16 +5,16 @@ Our chains stay as they are, so it is of use only where they are intact (drift.p
 
 from __future__ import annotations
 
-from dockerfw.chains.anchors import anchor_work, is_anchor, wanted_anchors
+from collections.abc import Mapping
+
+from dockerfw.chains.anchors import anchor_work, is_anchor
 from dockerfw.chains.own import DOCKER_USER, body
-from dockerfw.document.values import Settings
 from dockerfw.iptables.model import Ruleset
 
 
-def anchors_text(settings: Settings, live: Ruleset) -> str:
+def anchors_text(wanted: Mapping[str, tuple[str, ...]], live: Ruleset) -> str:
     """Return what `iptables-restore -n` is given to have the anchors first; empty when they are."""
-    work = anchor_work(settings, live)
-    wanted = wanted_anchors(settings)
+    work = anchor_work(wanted, live)
     misplaced = [rule for rule in work.delete if is_anchor(rule) and body(rule) in wanted.get(rule.chain, ())]
     lines = [f"-N {DOCKER_USER}"] if work.creates_docker_user else []
     lines += [f"-D {rule.text[3:]}" for rule in misplaced]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from dockerfw.chains.drift import Drift, find_drift
+from dockerfw.chains.rendering import Rendering
 from dockerfw.chains.suspects import Around
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.model import Family, Ruleset
@@ -70,15 +71,17 @@ def drift_of(
     document: Document,
     revision: int,
     *,
+    loaded: Mapping[Family, Rendering] | None = None,
     command: str = "dockerfw",
 ) -> Drift:
     """Return how a snapshot, whose saves are given parsed, differs from a revision's document.
 
-    `command` is how the command line is called there.
+    `loaded` are the rules that were loaded for this revision, where they are known. `command` is how the
+    command line is called there.
     """
     live = {family: rulesets[family] for family in snapshot.families if family not in snapshot.unread}
     around = replace(_around(snapshot, document, revision), command=command)
-    return find_drift(document, revision, live, around, families=snapshot.families)
+    return find_drift(document, revision, live, around, families=snapshot.families, loaded=loaded)
 
 
 def _around(snapshot: Snapshot, document: Document, revision: int) -> Around:

@@ -7,36 +7,51 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from dockerfw.chains.render import render
+from dockerfw.chains.rendering import Rendering, read_rendering
 from dockerfw.document.document import Document, canonical_json, digest, parse_document
 from dockerfw.host.files import read_bounded
 from dockerfw.iptables.errors import NetfilterError
+from dockerfw.iptables.model import Family
 from dockerfw.messages.fields import Fields, OrderError, load_json
+from dockerfw.messages.loaded import MAX_TEXT, loaded_digest, loaded_texts
 from dockerfw.messages.snapshots import Backend
 from dockerfw.store.records import MAX_WINDOW_BYTES, StateError
 
 CONFIRMED = "confirmed.json"
 CONFIRMED_FORMAT = "dockerfw-confirmed/1"
 SEEN_FORMAT = "dockerfw-seen/1"
-MAX_CONFIRMED_BYTES = 16 * 1024 * 1024
+MAX_CONFIRMED_BYTES = 2 * MAX_TEXT + 16 * 1024 * 1024
 MAX_HEALS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """A confirmed revision: its apply, its document, the backend, and the boot in which it was confirmed."""
+    """A confirmed revision: its apply, its document, the backend, and the boot in which it was confirmed.
+
+    `loaded` are the rules that were loaded for it, by family: an upgrade does not change what the kernel
+    should hold. A record of an earlier release has none; then the document is rendered.
+    """
 
     apply: str
     revision: int
     backend: Backend
     boot: str
     document: Document
+    loaded: Mapping[Family, Rendering] = field(default_factory=dict)
+
+    def rendering(self, family: Family) -> Rendering:
+        """Return the rules that the kernel should hold for a family."""
+        return self.loaded.get(family) or render(self.document, family, self.revision)
 
     def to_text(self) -> str:
         """Return the content of its file."""
+        texts = {family: rendering.to_text() for family, rendering in self.loaded.items()}
         value = {
             "format": CONFIRMED_FORMAT,
             "apply": self.apply,
@@ -46,6 +61,9 @@ class Confirmed:
             "boot": self.boot,
             "document": json.loads(canonical_json(self.document)),
         }
+        if texts:
+            value["loaded"] = {str(family): text for family, text in texts.items()}
+            value["loaded_digest"] = loaded_digest(texts)
         return json.dumps(value)
 
 
@@ -79,7 +97,18 @@ def confirmed_from(raw: bytes) -> Confirmed:
         backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
         boot=fields.text("boot", longest=64),
         document=document,
+        loaded=_loaded(fields),
     )
+
+
+def _loaded(fields: Fields) -> dict[Family, Rendering]:
+    """Read the rules that were loaded, none in a record of an earlier release. Raises OrderError."""
+    if not fields.has("loaded"):
+        return {}
+    texts = loaded_texts(fields.object("loaded"))
+    if loaded_digest(texts) != fields.digest("loaded_digest"):
+        fields.fail("loaded_digest", "is not the digest of the loaded rules")
+    return {family: read_rendering(text) for family, text in texts.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from dockerfw.chains.render import loaded_rendering
 from dockerfw.document.document import parse_document
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
@@ -87,9 +88,9 @@ def keep(state: StateDirectory, record: WindowRecord) -> Outcome:
         raise StateError("the way back is not that of the open window")
     checkpoint("keep-begin")
     began = boottime()
-    confirmed = Confirmed(
-        record.apply, record.revision, undo.backend, boot_id(), parse_document(undo.document)
-    )
+    document = parse_document(undo.document)
+    loaded = {family: loaded_rendering(text, document.settings) for family, text in undo.restores.items()}
+    confirmed = Confirmed(record.apply, record.revision, undo.backend, boot_id(), document, loaded)
     written = write_boot_set(confirmed, boot=state.boot)
     checkpoint("keep-written")
     switch_boot_set(written, state.boot)

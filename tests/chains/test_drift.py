@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dockerfw.chains.anchors import wanted_anchors
 from dockerfw.chains.drift import ANCHORS, Drift, DriftLine, find_drift
 from dockerfw.chains.healing import anchors_text
 from dockerfw.chains.render import render_restore
@@ -235,12 +236,12 @@ def test_a_release_on_the_console_is_named() -> None:
 def test_healing_puts_back_the_anchors_and_nothing_else(lines: list[str]) -> None:
     live = after(*lines)
     assert find_drift(DOCUMENT, 3, {4: live}, families=(4,)).only_anchors
-    text = anchors_text(DOCUMENT.settings, live)
+    text = anchors_text(wanted_anchors(DOCUMENT.settings), live)
     assert not any(line.startswith(":") for line in text.splitlines())
     before = "\n".join(["*filter", *lines, "COMMIT", ""])
     healed = parse_restore(CLEAN + render_restore(DOCUMENT, 4, revision=3) + before + text, family=4)
     assert find_drift(DOCUMENT, 3, {4: healed}, families=(4,)).findings == ()
-    assert anchors_text(DOCUMENT.settings, healed) == ""
+    assert anchors_text(wanted_anchors(DOCUMENT.settings), healed) == ""
     foreign = [rule for rule in live.tables["filter"].chains["INPUT"].rules if "FILTERS" not in rule.text]
     assert [
         rule.text for rule in healed.tables["filter"].chains["INPUT"].rules if "FILTERS" not in rule.text
