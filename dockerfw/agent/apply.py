@@ -33,8 +33,8 @@ from dockerfw.messages.orders import Failure, Loaded, Order, Outcome, OutcomeSta
 from dockerfw.messages.snapshots import FAMILIES, Backend, Family
 from dockerfw.store.records import UndoRecord, WindowRecord
 from dockerfw.store.state import LastOrder, StateDirectory, StateError
-from dockerfw.window.watchdog_start import Watch
-from dockerfw.window.window import AWAITING_EVENT, FINAL_EVENT, awaiting, end_if_due, waiting_words
+from dockerfw.window.watchdog_start import StartingWatchdog
+from dockerfw.window.window import AWAITING_EVENT, FINAL_EVENT, awaiting_outcome, describe_waiting, end_if_due
 
 logger = logging.getLogger("dockerfw.apply")
 
@@ -104,8 +104,8 @@ class Apply:
             self._state.write_last_order(LastOrder(self._order.sequence, self._order.apply))
             say(f"revision {self._order.revision}, {counted(len(document.rules), 'rule')}")
         # It starts while the next steps run, and is let go before the lock is.
-        watch = Watch(self._state)
-        stack.callback(watch.let_go)
+        watchdog = StartingWatchdog(self._state)
+        stack.callback(watchdog.release)
         with self._step("snapshot") as say:
             before = self._before = look()
             say(f"backend {before.backend}")
@@ -115,7 +115,7 @@ class Apply:
             say("loaded in a scratch network namespace")
         with self._step("watchdog") as say:
             self._open_window(document, before, restores)
-            watch.arm(self._order.apply)
+            watchdog.arm(self._order.apply)
             say(f"without an answer the rules from before come back after {self._seconds} s")
         self._load(before, restores)
         self.loaded = self._loaded_rules(document, restores)
@@ -137,7 +137,7 @@ class Apply:
         end_if_due(self._state)
         waiting = self._state.read_window()
         if waiting is not None:
-            raise Refused(f"{waiting_words(waiting)}. Keep it or roll it back first")
+            raise Refused(f"{describe_waiting(waiting)}. Keep it or roll it back first")
 
     def _validate(self) -> Document:
         order = self._order
@@ -233,7 +233,7 @@ class Apply:
                 deadline=now + self._seconds,
                 steps=(*self._steps[:-1], done),
             )
-            outcome = awaiting(window)
+            outcome = awaiting_outcome(window)
             self._settle(outcome)
             checkpoint("report-settled")
             # From here on the window is open: whatever dies now, only an answer or the deadline closes it.

@@ -201,7 +201,7 @@ class RootJobs:
         self.deliver()
         self._lookout.remember()
         try:
-            if self._state.window_changed() is None:
+            if not self._state.has_window():
                 self._publish_confirmed()
         except RedisError as error:
             logger.warning("the loaded rules are not stored: %s", error)

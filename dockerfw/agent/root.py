@@ -27,7 +27,7 @@ from dockerfw.settings import AgentSettings, SettingError, read_settings
 from dockerfw.store.interrupted import read_restore_record
 from dockerfw.store.sentences import RESTORE_AGAIN
 from dockerfw.store.state import StateDirectory
-from dockerfw.window.supervisor import Minder
+from dockerfw.window.supervisor import Supervisor
 from dockerfw.worker.entries import refuse_unpickling
 from dockerfw.worker.worker import LockedWorker
 
@@ -112,10 +112,10 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
         observe_seconds=settings.observe_seconds,
     )
     jobs.introduce()
-    minder = Minder(state, closed=jobs.window_closed)
+    supervisor = Supervisor(state, on_closed=jobs.window_closed)
     remove_leftovers()
     try:
-        minder.start()
+        supervisor.start()
     # Serving goes on: it is tried again all the time, and until it works the next apply says so.
     except Exception as error:  # noqa: BLE001
         logger.error("what an earlier root worker left half done could not be undone: %s", error)
@@ -129,7 +129,7 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
         connection=connection,
         allowed=jobs.allowed(),
         on_idle=jobs.idle,
-        on_tick=minder.look,
+        on_tick=supervisor.check,
         on_crash=jobs.died,
         on_chore=jobs.watch,
         chore_seconds=settings.observe_seconds,
@@ -139,7 +139,7 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
     worker.work()
     if settings.in_container:
         # The watchdog ends with the container.
-        minder.leave()
+        supervisor.roll_back_at_exit()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from dockerfw.messages.snapshots import Backend, Snapshot
 from dockerfw.store.confirmed import Confirmed, read_confirmed
 from dockerfw.store.records import StateError
 from dockerfw.store.state import StateDirectory
-from dockerfw.window.window import overstay_words
+from dockerfw.window.window import describe_overdue
 
 # What iptables-nft itself calls its tables.
 _IPTABLES_TABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
@@ -55,7 +55,7 @@ def _confirmed(state: StateDirectory) -> Confirmed | None:
 def _window(state: StateDirectory) -> bool:
     try:
         record = state.read_window()
-        return record is not None and not overstay_words(record)
+        return record is not None and not describe_overdue(record)
     except (StateError, OSError):
         return False
 

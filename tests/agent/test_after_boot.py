@@ -16,7 +16,8 @@ from dockerfw.store.backup import state_check, state_lock, state_replace, state_
 from dockerfw.store.confirmed import CONFIRMED
 from dockerfw.store.interrupted import NOTE, RestoreNote
 from dockerfw.store.state import StateDirectory
-from dockerfw.window.supervisor import Minder
+from dockerfw.window import sentences
+from dockerfw.window.supervisor import Supervisor
 from dockerfw_site.environment import read_environment
 from tests.rig.host_states import (
     ADDRESS,
@@ -44,14 +45,14 @@ def test_an_open_window_ends_with_the_container(
     add_foreign(inside, backend)
     before = held(inside, backend)
     one = load(state, "22")
-    Minder(state, closed=lambda: None).leave()
+    Supervisor(state, on_closed=lambda: None).roll_back_at_exit()
     assert held(inside, backend) == before
     assert state.read_window() is None
     last = told(state, one)[-1]
     assert last.state == "rolled_back"
     assert last.way_back is not None
     assert last.way_back.reason == "stopped"
-    assert "was stopped before anybody kept revision 1" in last.way_back.summary
+    assert sentences.STOPPED_BEFORE_KEEP.format(revision=1) in last.way_back.summary
 
 
 def test_what_is_kept_stays_when_the_container_ends(
@@ -61,7 +62,7 @@ def test_what_is_kept_stays_when_the_container_ends(
     load(state, "22")
     assert answer("keep", state).state == "confirmed"
     after = held(inside, backend)
-    Minder(state, closed=lambda: None).leave()
+    Supervisor(state, on_closed=lambda: None).roll_back_at_exit()
     assert held(inside, backend) == after
     assert "FILTERS-HOST" in "".join(after[4])
 
@@ -133,16 +134,16 @@ def test_an_apply_of_an_earlier_boot_that_cannot_be_ended_is_said_and_in_nobodys
     # Its last word cannot be written.
     state.journal.rename(state.path / "elsewhere")
     state.journal.touch()
-    minder = Minder(state, closed=lambda: None)
+    supervisor = Supervisor(state, on_closed=lambda: None)
     with pytest.raises(OSError, match="journal"):
-        minder.start()
+        supervisor.start()
 
     assert load_after_boot(state)
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
     assert "the apply of revision 2, of an earlier boot, is not ended yet" in caplog.text
     state.journal.unlink()
     Path(state.path, "elsewhere").rename(state.journal)
-    minder.start()
+    supervisor.start()
     assert state.read_window() is None
     assert told(state, one)[-1].state == "rolled_back"
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before

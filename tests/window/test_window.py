@@ -11,8 +11,8 @@ from dockerfw.host.clock import boottime
 from dockerfw.store import bootfiles
 from dockerfw.store.bootfiles import MODES, boot_apply
 from dockerfw.store.state import StateDirectory
-from dockerfw.window import window
-from dockerfw.window.supervisor import Minder
+from dockerfw.window import sentences, window
+from dockerfw.window.supervisor import Supervisor
 from dockerfw.window.window import NotOpen, end_if_due
 from tests.rig.host_states import (
     ARTICLE_INPUT,
@@ -65,7 +65,7 @@ def test_watchdog_rolls_back_when_nobody_answers(
     assert (last.state, last.loaded) == ("rolled_back", None)
     assert last.way_back is not None
     assert last.way_back.reason == "silence"
-    assert "Nobody kept revision 1 within 1 s" in last.way_back.summary
+    assert sentences.NOT_KEPT_IN_TIME.format(revision=1, seconds=1) in last.way_back.summary
     wait_until("the watchdog to end", 3, lambda: not watchdogs(state))
 
 
@@ -152,7 +152,7 @@ def test_keep_that_cannot_write_leaves_the_window_open(
     assert outcome.error is not None
     assert outcome.error.step == "keep"
     assert "No space left on device" in outcome.error.summary
-    assert "window is still open" in outcome.error.summary
+    assert outcome.error.summary.endswith(sentences.KEEP_FAILED.partition("{error}")[2])
     assert not state.boot.exists()
     assert answer("rollback", state).state == "rolled_back"
     assert held(inside, backend) == before
@@ -170,7 +170,7 @@ def test_extended_window_ends_later(inside: Namespace, state: StateDirectory) ->
     assert second.deadline == pytest.approx(first.deadline + 240)
     shorter = answer("extend", state, seconds=60)
     assert shorter.error is not None
-    assert "shorter" in shorter.error.summary
+    assert shorter.error.summary == sentences.SHORTER_WINDOW.format(now=300, seconds=60)
     assert [outcome.event for outcome in told(state, one)][-3:] == [100, 101, 102]
     assert answer("keep", state).state == "confirmed"
 
@@ -184,7 +184,7 @@ def test_second_apply_is_refused_while_one_waits(
     outcome = run(order(document("443"), sequence=2), state)
     assert (outcome.state, outcome.steps[-1].name) == ("failed", "lock")
     assert outcome.error is not None
-    assert "revision 1 is loaded and waits to be kept, until " in outcome.error.summary
+    assert sentences.AWAITS_CONFIRMATION.partition(" until ")[0].format(revision=1) in outcome.error.summary
     assert "Nothing was changed" in outcome.error.summary
     assert held(inside, backend) == waiting
     assert answer("keep", state).state == "confirmed"
@@ -340,6 +340,6 @@ def test_killed_after_the_switch_is_kept_all_the_same(
         with pytest.raises(Killed):
             answer("keep", state)
     assert told(state, one)[-1].state == "awaiting"
-    Minder(state, closed=lambda: None).start()
+    Supervisor(state, on_closed=lambda: None).start()
     assert told(state, one)[-1].state == "confirmed"
     assert state.read_window() is None
