@@ -17,7 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from dockerfw.agent.apply import Apply
-from dockerfw.agent.drift_monitor import Lookout
+from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.agent.journal import Journal
 from dockerfw.document.document import digest
 from dockerfw.host.clock import boot_id, boottime, utc_now
@@ -87,7 +87,7 @@ class RootJobs:
         self._journal = Journal(state.journal, host=host, on_final=self._progress_again)
         self._window_seconds = window_seconds
         self._docker_socket = docker_socket
-        self._lookout = Lookout(
+        self._monitor = DriftMonitor(
             state,
             host=host,
             tell=self._journal.write,
@@ -131,8 +131,8 @@ class RootJobs:
         self._progress(outcome)
         seen = run.after if outcome.state == "awaiting" else None
         with contextlib.suppress(RedisError):
-            if run.loaded is not None and outcome.state == "awaiting":
-                self._publish(run.loaded)
+            if outcome.state == "awaiting" and (loaded := run.loaded_rules()) is not None:
+                self._publish(loaded)
             self._look(seen=seen)
         self.deliver()
 
@@ -167,7 +167,7 @@ class RootJobs:
         if self._state.has_window():
             return
         try:
-            self._store(self._lookout.look_and_heal())
+            self._store(self._monitor.look_and_heal())
         except RedisError as error:
             logger.warning("the snapshot is not stored: %s", error)
 
@@ -199,7 +199,7 @@ class RootJobs:
     def idle(self) -> None:
         """Do between jobs what they shall not have to do each."""
         self.deliver()
-        self._lookout.remember()
+        self._monitor.remember()
         try:
             if not self._state.has_window():
                 self._publish_confirmed()
@@ -293,7 +293,7 @@ class RootJobs:
         self._progress(outcome)
 
     def _look(self, *, seen: Seen | None = None) -> None:
-        self._store(self._lookout.look(seen=seen))
+        self._store(self._monitor.look(seen=seen))
 
     def _store(self, snapshot: Snapshot) -> None:
         value: Any = dump_json(snapshot.to_json())
@@ -307,7 +307,7 @@ class RootJobs:
 
     def _publish_confirmed(self) -> None:
         """Store the rules of the confirmed revision for the pages, unless Redis should have them."""
-        confirmed = self._lookout.confirmed()
+        confirmed = self._monitor.confirmed()
         if confirmed is None or not confirmed.loaded:
             return
         if self._published[0] == confirmed.apply and boottime() < self._published[1]:

@@ -1,4 +1,4 @@
-"""The lookout on the real kernel: what differs is told once, anchors are put back, nobody is fought long."""
+"""The drift monitor on the real kernel: it reports each change once, restores jumps, and pauses in time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from dockerfw.agent import drift_monitor as lookout_module
-from dockerfw.agent.drift_monitor import Lookout
+from dockerfw.agent import drift_monitor as monitor_module
+from dockerfw.agent import sentences
+from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.agent.panic import calm, panic, release
 from dockerfw.chains.live_state import loaded_matches
 from dockerfw.host.reading import look
@@ -34,12 +35,12 @@ pytestmark = pytest.mark.kernel
 
 
 class Watched:
-    """A host with a confirmed revision, its lookout, and what that told."""
+    """A host with a confirmed revision, its drift monitor, and what that reported."""
 
     def __init__(self, namespace: Namespace, state: StateDirectory, backend: Backend) -> None:
         self.namespace, self.state, self.backend = namespace, state, backend
         self.told: list[ConsoleEvent] = []
-        self.lookout = Lookout(state, host=HOST, tell=self.told.append)
+        self.monitor = DriftMonitor(state, host=HOST, tell=self.told.append)
         self.sequence = 0
 
     def keep(self, *, heal: bool) -> None:
@@ -56,7 +57,7 @@ class Watched:
             self.namespace.iptables(*words, backend=self.backend, family=family)
 
     def look(self) -> Snapshot:
-        seen = self.lookout.look()
+        seen = self.monitor.look()
         assert Snapshot.from_json(load_json(dump_json(seen.to_json()))) == seen
         return seen
 
@@ -80,7 +81,7 @@ def watched(
     inside: Namespace, state: StateDirectory, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> Watched:
     """A host with Docker's chains and fail2ban's on which revision 1 is confirmed, and healed."""
-    monkeypatch.setattr(lookout_module, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(monitor_module, "SETTLE_SECONDS", 0.0)
     add_foreign(inside, backend)
     one = Watched(inside, state, backend)
     one.keep(heal=True)
@@ -143,7 +144,7 @@ def test_an_open_window_is_no_drift(watched: Watched) -> None:
     outcome = run(order(document("443"), sequence=9), watched.state)
     assert outcome.state == "awaiting"
     watched.look()
-    watched.lookout.look_and_heal()
+    watched.monitor.look_and_heal()
     answer("rollback", watched.state)
     watched.look()
     assert watched.verbs() == []
@@ -154,7 +155,7 @@ def test_anchors_are_put_back_and_nothing_else(watched: Watched) -> None:
     watched.iptables("-I", "INPUT", "-p", "udp", "-j", "ACCEPT", families=(6,))
     watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST", families=(4,))
     before = held(watched.namespace, watched.backend)
-    watched.lookout.look_and_heal()
+    watched.monitor.look_and_heal()
     assert watched.in_sync()
     after = held(watched.namespace, watched.backend)
     for family in FAMILIES:
@@ -162,17 +163,17 @@ def test_anchors_are_put_back_and_nothing_else(watched: Watched) -> None:
         kept = [line for line in before[family] if "-A FILTERS" in line]
         assert [line for line in after[family] if "-A FILTERS" in line] == kept
     assert [event.verb for event in watched.told] == ["drift", "heal"]
-    assert "The anchors of revision 1 were put back" in watched.told[1].detail
+    assert sentences.SELF_REPAIRED.partition("\n")[0].format(revision=1) in watched.told[1].detail
     assert "DOCKER-USER is as Docker makes it" in watched.told[1].detail
     watched.told.clear()
-    watched.lookout.look_and_heal()
+    watched.monitor.look_and_heal()
     assert watched.verbs() == []
 
 
 def test_only_where_the_document_says_so(watched: Watched) -> None:
     watched.keep(heal=False)
     watched.iptables("-F", "DOCKER-USER")
-    watched.lookout.look_and_heal()
+    watched.monitor.look_and_heal()
     assert watched.verbs() == ["drift"]
     assert not watched.in_sync()
 
@@ -187,24 +188,24 @@ def test_what_is_more_than_the_anchors_is_left_alone(watched: Watched, what: str
     else:
         release(watched.state)
     before = held(watched.namespace, watched.backend)
-    snapshot = watched.lookout.look_and_heal()
+    snapshot = watched.monitor.look_and_heal()
     assert held(watched.namespace, watched.backend) == before
     assert snapshot.kept is not None
     assert snapshot.kept.released == (what == "release")
     assert watched.verbs() == ["drift"]
     if what == "panic":
         calm(watched.state)
-        watched.lookout.look_and_heal()
+        watched.monitor.look_and_heal()
         assert watched.verbs() == ["drift-gone"]
 
 
 def test_a_release_ends_with_the_next_revision_that_is_kept(watched: Watched) -> None:
     release(watched.state)
-    watched.lookout.look_and_heal()
+    watched.monitor.look_and_heal()
     assert not watched.in_sync()
     watched.keep(heal=True)
     watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
-    watched.lookout.look_and_heal()
+    watched.monitor.look_and_heal()
     assert watched.in_sync()
 
 
@@ -212,7 +213,7 @@ def test_nobody_is_fought_for_ever(watched: Watched) -> None:
     verbs: list[str] = []
     for _ in range(6):
         watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
-        watched.lookout.look_and_heal()
+        watched.monitor.look_and_heal()
         verbs += watched.verbs()
         if watched.in_sync():
             continue
@@ -230,11 +231,11 @@ def test_a_load_that_fails_is_told_and_not_tried_for_ever(
     monkeypatch.setenv("PATH", one.path)
     watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
     for _ in range(6):
-        watched.lookout.look_and_heal()
+        watched.monitor.look_and_heal()
     (first, *more) = watched.told
     assert first.verb == "drift"
     assert [event.verb for event in more if "no such luck" in event.detail][:1] == ["heal-failed"]
-    assert one.calls(4) <= lookout_module.MOST_HEALS
+    assert one.calls(4) <= monitor_module.MOST_HEALS
 
 
 def test_what_could_not_be_told_is_told_later_and_what_was_told_has_one_id(
@@ -247,12 +248,12 @@ def test_what_could_not_be_told_is_told_later_and_what_was_told_has_one_id(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(watched.lookout, "_tell", full)
+        patch.setattr(watched.monitor, "_tell", full)
         watched.look()
     assert watched.told == []
     with monkeypatch.context() as patch:
         # Told, and not remembered as told.
-        patch.setattr(lookout_module, "write_durably", full)
+        patch.setattr(monitor_module, "write_durably", full)
         watched.look()
     watched.look()
     assert [event.verb for event in watched.told] == ["drift", "drift"]
@@ -278,7 +279,7 @@ def test_docker_in_the_other_backend(inside: Namespace, state: StateDirectory) -
 def test_docker_with_nftables_of_its_own(watched: Watched) -> None:
     watched.namespace.run("nft", "add", "table", "ip", "docker-bridges")
     before = held(watched.namespace, watched.backend)
-    assert watched.lookout.look_and_heal().docker_state == "nftables"
+    assert watched.monitor.look_and_heal().docker_state == "nftables"
     assert "Docker filters with nftables itself" in watched.told[0].detail
     assert watched.verbs() == ["drift"]
     assert held(watched.namespace, watched.backend) == before

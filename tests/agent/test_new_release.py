@@ -10,7 +10,7 @@ import pytest
 
 from dockerfw.agent.afterboot import load_after_boot
 from dockerfw.agent.apply import look
-from dockerfw.agent.drift_monitor import Lookout
+from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import wanted_chains
 from dockerfw.doctor.boot_facts import boot_facts
@@ -61,7 +61,7 @@ def confirmed_record(state: StateDirectory) -> Confirmed:
 def watch(state: StateDirectory) -> list[ConsoleEvent]:
     """Look at the host as a root worker does unasked; return what it told."""
     told: list[ConsoleEvent] = []
-    Lookout(state, host=HOST, tell=told.append).look_and_heal()
+    DriftMonitor(state, host=HOST, tell=told.append).look_and_heal()
     return told
 
 
