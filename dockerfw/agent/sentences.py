@@ -53,10 +53,6 @@ SELF_REPAIR_PAUSED: Final = (
     "Self-repair restored the jumps {most} times, or tried to, and they are missing or not first again. It"
     " pauses for {minutes:.0f} minutes. Find the program that changes them."
 )
-EVENTS_DROPPED: Final = (
-    "{count} events from {first} to {last} were dropped: the clerk stored none for so long that too many"
-    " waited. Events of the console were dropped last."
-)
 
 # Panic and release.
 PANIC_NOT_HELD: Final = "the kernel does not hold the panic: another program changed the rules meanwhile"

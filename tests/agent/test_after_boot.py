@@ -10,7 +10,7 @@ import pytest
 
 from dockerfw.agent.afterboot import load_after_boot
 from dockerfw.agent.panic import release
-from dockerfw.agent.root import half_restored
+from dockerfw.agent.root import is_restore_unfinished
 from dockerfw.host.clock import utc_now
 from dockerfw.store.backup import state_check, state_lock, state_replace, state_take
 from dockerfw.store.confirmed import CONFIRMED
@@ -140,7 +140,7 @@ def test_an_apply_of_an_earlier_boot_that_cannot_be_ended_is_said_and_in_nobodys
 
     assert load_after_boot(state)
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
-    assert "the apply of revision 2, of an earlier boot, is not ended yet" in caplog.text
+    assert "the apply of revision 2, from an earlier boot, is not ended yet" in caplog.text
     state.journal.unlink()
     Path(state.path, "elsewhere").rename(state.journal)
     supervisor.start()
@@ -157,7 +157,7 @@ def test_an_apply_of_this_boot_that_has_not_ended_is_said_and_puts_the_loading_o
     now = held(inside, backend)
     assert not load_after_boot(state)
     assert held(inside, backend) == now
-    assert "the apply of revision 2 has not come to its end" in caplog.text
+    assert "the apply of revision 2 has not ended" in caplog.text
     assert answer("rollback", state).state == "rolled_back"
     assert load_after_boot(state)
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
@@ -194,16 +194,16 @@ def test_a_restore_that_was_cut_off_keeps_no_boot_from_loading(
 ) -> None:
     before = keep_and_boot(inside, state, backend)
     environment = replace(read_environment({}), in_container=True)
-    assert not half_restored(environment, state)
+    assert not is_restore_unfinished(environment, state)
     RestoreNote(
         state.path, backup=utc_now(), aside="before-restore-20260131T120000.000000", settings=False
     ).write()
     now = held(inside, backend)
-    assert half_restored(environment, state)
+    assert is_restore_unfinished(environment, state)
     assert held(inside, backend) == now, "a restore loads nothing"
     note = state.path / NOTE
     note.write_text(json.dumps({**json.loads(note.read_text()), "boot": "an-earlier-one"}))
-    assert half_restored(environment, state)
+    assert is_restore_unfinished(environment, state)
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
 
 

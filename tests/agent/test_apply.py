@@ -129,7 +129,7 @@ def test_restore_that_breaks_changes_nothing(
     error = failed(run(order(document("8080")), state), f"load-ipv{family}")
     assert held(inside, backend) == before
     assert f"IPv{family}" in error.summary
-    assert "in force again" in error.summary
+    assert "previous rules are restored" in error.summary
     assert error.command[0].endswith("-restore")
     assert saboteur.calls(family) > 0
     assert (state.read_window(), state.read_undo()) == (None, None)

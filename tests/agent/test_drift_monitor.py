@@ -10,7 +10,7 @@ import pytest
 from dockerfw.agent import drift_monitor as monitor_module
 from dockerfw.agent import sentences
 from dockerfw.agent.drift_monitor import DriftMonitor
-from dockerfw.agent.panic import calm, panic, release
+from dockerfw.agent.panic import end_panic, panic, release
 from dockerfw.chains.live_state import loaded_matches
 from dockerfw.host.reading import look
 from dockerfw.messages.events import ConsoleEvent
@@ -194,7 +194,7 @@ def test_what_is_more_than_the_anchors_is_left_alone(watched: Watched, what: str
     assert snapshot.kept.released == (what == "release")
     assert watched.verbs() == ["drift"]
     if what == "panic":
-        calm(watched.state)
+        end_panic(watched.state)
         watched.monitor.look_and_heal()
         assert watched.verbs() == ["drift-gone"]
 

@@ -60,7 +60,7 @@ def test_what_fails_is_put_back(outside: Namespace, backend: Backend, state: Sta
     assert outcome.error.step == "expectations"
     assert outcome.error.summary == (
         "1 expectation not met. 443/tcp of the host from 203.0.113.0/24 passes: fails, from 203.0.113.0/24 it"
-        " is refused by rule 2 of filter FILTERS. The rules that were there before are in force again."
+        " is refused by rule 2 of filter FILTERS. The previous rules are restored."
     )
     assert held(outside, backend) == before
     assert (state.read_window(), state.read_undo()) == (None, None)
@@ -92,7 +92,7 @@ def test_more_rules_than_can_be_looked_at_are_said_and_do_not_end_the_apply(
     outcome = run(order(expecting(OPEN, BROKEN)), state)
     assert (outcome.state, outcome.error) == ("awaiting", None)
     assert step(outcome).detail.startswith("2 expectations not checked: the kernel holds ")
-    assert step(outcome).detail.endswith(" rules, and up to 5 are looked at")
+    assert step(outcome).detail.endswith(" rules, and at most 5 are checked")
 
 
 def test_a_docker_that_hangs_leaves_in_doubt_only_what_is_about_containers(

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from dockerfw.agent.afterboot import load_after_boot
-from dockerfw.agent.apply import look
 from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import wanted_chains
 from dockerfw.doctor.boot_facts import boot_facts
+from dockerfw.host.reading import look
 from dockerfw.messages.events import ConsoleEvent
 from dockerfw.store.confirmed import CONFIRMED, Confirmed, read_confirmed
 from dockerfw.store.records import StateError

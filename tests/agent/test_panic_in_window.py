@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dockerfw.agent import panic
+from dockerfw.agent import panic, sentences
 from dockerfw.chains.panic import anchors, panics
 from dockerfw.iptables.parse import parse_save
 from dockerfw.store.bootfiles import boot_apply
@@ -49,7 +49,7 @@ def test_a_way_back_under_a_panic_leaves_the_panic_on(
     end(state)
     assert state.read_window() is None
     assert refused(inside, backend)
-    assert panic.calm(state).changed
+    assert panic.end_panic(state).changed
     assert held(inside, backend) == before
     wait_until("the watchdog to end", 5, lambda: not watchdogs(state))
 
@@ -77,7 +77,7 @@ def test_keeping_under_a_panic_keeps_both(inside: Namespace, backend: Backend, s
     assert boot_apply(state.boot) == one.apply
     # A boot comes up without the panic.
     assert not any(b"PANIC" in path.read_bytes() for path in state.boot.iterdir())
-    panic.calm(state)
+    panic.end_panic(state)
     assert held(inside, backend) == loaded
 
 
@@ -93,7 +93,7 @@ def test_an_apply_under_a_panic_loads_under_it(
     assert panicking(inside, backend)
     assert answer("rollback", state).state == "rolled_back"
     assert panicking(inside, backend)
-    panic.calm(state)
+    panic.end_panic(state)
     assert held(inside, backend) == before
 
 
@@ -105,7 +105,7 @@ def test_a_panic_that_ends_in_the_window_leaves_no_trace(
     load(state, "22")
     loaded = held(inside, backend)
     panic.panic(state, [])
-    panic.calm(state)
+    panic.end_panic(state)
     assert held(inside, backend) == loaded
     ask(state)
     assert held(inside, backend) == before
@@ -120,7 +120,7 @@ def test_release_ends_the_window_and_nothing_comes_back(
     one = load(state, "443", sequence=2)
     done = panic.release(state)
     assert done.changed
-    assert "revision 2 was waiting to be kept and has been ended first" in " ".join(done.notes)
+    assert sentences.ENDED_FIRST.format(revision=2) in done.notes
     assert state.read_window() is None
     assert told(state, one)[-1].state == "rolled_back"
     released = held(inside, backend)

@@ -290,7 +290,7 @@ def test_order_that_is_not_fresh_is_refused(inside: Namespace, state: StateDirec
     outcome = run(order(document("22"), issued_at=issued_at), state)
     assert (outcome.state, outcome.steps[-1].name) == ("failed", "validate")
     assert outcome.error is not None
-    assert "Order it again" in outcome.error.summary
+    assert "the order is refused: " in outcome.error.summary
     assert "FILTERS" not in inside.save().decode()
     assert state.read_last_order().sequence == 0
 
