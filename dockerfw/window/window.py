@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from dockerfw.chains.render import loaded_rendering
-from dockerfw.document.document import parse_document
+from dockerfw.document.stored import read_stored
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.hooks import checkpoint
@@ -86,7 +86,7 @@ def keep(state: StateDirectory, record: WindowRecord) -> Outcome:
     undo = _read_undo(state, record)
     checkpoint("keep-begin")
     began = boottime()
-    document = parse_document(undo.document)
+    document = read_stored(undo.document, record.digest)
     loaded = {family: loaded_rendering(text, document.settings) for family, text in undo.restores.items()}
     confirmed = Confirmed(record.apply, record.revision, undo.backend, boot_id(), document, loaded)
     written = write_boot_set(confirmed, boot=state.boot)
@@ -192,7 +192,7 @@ def _end_sessions(state: StateDirectory, record: WindowRecord) -> Step:
             done, detail = False, sentences.SESSIONS_UNKNOWN
         else:
             before = {family: parse_save(text) for family, text in undo.saves.items()}
-            ended = end_lost_sessions(before, parse_document(undo.document))
+            ended = end_lost_sessions(before, read_stored(undo.document, record.digest))
             done, detail = not ended.problems, str(ended)
     # The revision is kept, and its outcome says so, whatever becomes of the sessions.
     except Exception as error:  # noqa: BLE001

@@ -332,7 +332,7 @@ def test_way_back_that_fails_is_told_and_tried_again(
             4, f'[ -e {marker} ] && {{ echo broken >&2; exit 1; }}; touch {marker}; "$REAL" "$@"', times=99
         )
         error = failed(run(order(document("22")), state), "load-ipv6")
-    assert "Putting back what was there before failed too" in error.summary
+    assert "Restoring the previous rules failed too" in error.summary
     assert held(inside, "nft") != before
     confirm(state, 2, "443")
     assert "dockerfw r2" in inside.save().decode()
