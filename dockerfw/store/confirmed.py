@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -15,6 +15,7 @@ from typing import cast
 from dockerfw.chains.render import render
 from dockerfw.chains.rendering import Rendering, read_rendering
 from dockerfw.document.document import Document, canonical_json, digest, parse_document
+from dockerfw.document.stored import read_stored
 from dockerfw.host.files import read_bounded
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Family
@@ -77,18 +78,28 @@ def read_confirmed(boot: Path) -> Confirmed | None:
     if raw is None:
         return None
     try:
-        return confirmed_from(raw)
+        # This host wrote the file, so the digest is enough.
+        return _record(raw, read_stored)
     except OrderError as error:
         raise StateError(f"{path}: {error}") from None
 
 
 def confirmed_from(raw: bytes) -> Confirmed:
     """Read the content of its file. Raises OrderError."""
+    return _record(raw, _validate)
+
+
+def _validate(value: object, expected: str) -> Document:
+    document = parse_document(value)
+    if digest(document) != expected:
+        raise OrderError("digest", "is not the document's")
+    return document
+
+
+def _record(raw: bytes, read_document: Callable[[object, str], Document]) -> Confirmed:
     fields = Fields.of_message(load_json(raw, max_bytes=MAX_CONFIRMED_BYTES), CONFIRMED_FORMAT)
     try:
-        document = parse_document(fields.take("document"))
-        if digest(document) != fields.digest("digest"):
-            fields.fail("digest", "is not the document's")
+        document = read_document(fields.take("document"), fields.digest("digest"))
     except NetfilterError as error:
         raise OrderError("document", str(error)) from None
     return Confirmed(
