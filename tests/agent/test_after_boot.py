@@ -1,4 +1,4 @@
-"""A root worker in a container, on the real kernel: windows end with it, and boots are made good."""
+"""A root worker in a container, on the real kernel: windows end with it, and boots are completed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_an_open_window_ends_with_the_container(
     assert sentences.STOPPED_BEFORE_KEEP.format(revision=1) in last.way_back.summary
 
 
-def test_what_is_kept_stays_when_the_container_ends(
+def test_kept_rules_stay_when_the_container_ends(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     add_foreign(inside, backend)
@@ -90,7 +90,7 @@ def boot(inside: Namespace, state: StateDirectory, backend: Backend) -> None:
     add_foreign(inside, backend)
 
 
-def test_a_boot_without_the_boot_unit_is_made_good(
+def test_root_worker_loads_the_rules_after_a_boot_without_the_boot_unit(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     before = keep_and_boot(inside, state, backend)
@@ -108,7 +108,7 @@ def test_a_boot_without_the_boot_unit_is_made_good(
     assert held(inside, backend) == now
 
 
-def test_a_worker_that_was_killed_between_the_families_is_made_good(
+def test_root_worker_loads_the_rules_after_a_load_of_one_family(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     before = keep_and_boot(inside, state, backend)
@@ -122,7 +122,7 @@ def test_a_worker_that_was_killed_between_the_families_is_made_good(
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
 
 
-def test_an_apply_of_an_earlier_boot_that_cannot_be_ended_is_said_and_in_nobodys_way(
+def test_an_unfinished_apply_of_an_earlier_boot_is_logged_and_does_not_block_the_load(
     inside: Namespace, backend: Backend, state: StateDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = keep_and_boot(inside, state, backend)
@@ -131,7 +131,7 @@ def test_an_apply_of_an_earlier_boot_that_cannot_be_ended_is_said_and_in_nobodys
     window = state.read_window()
     assert window is not None
     state.write_window(replace(window, boot="an-earlier-one"))
-    # Its last word cannot be written.
+    # Its last outcome cannot be written.
     state.journal.rename(state.path / "elsewhere")
     state.journal.touch()
     supervisor = Supervisor(state, on_closed=lambda: None)
@@ -149,7 +149,7 @@ def test_an_apply_of_an_earlier_boot_that_cannot_be_ended_is_said_and_in_nobodys
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
 
 
-def test_an_apply_of_this_boot_that_has_not_ended_is_said_and_puts_the_loading_off(
+def test_an_unfinished_apply_of_this_boot_is_logged_and_delays_the_load(
     inside: Namespace, backend: Backend, state: StateDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = keep_and_boot(inside, state, backend)
@@ -163,7 +163,7 @@ def test_an_apply_of_this_boot_that_has_not_ended_is_said_and_puts_the_loading_o
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
 
 
-def test_what_was_let_go_in_this_boot_is_not_loaded_again(
+def test_rules_released_in_this_boot_are_not_loaded_again(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     keep_and_boot(inside, state, backend)
@@ -189,7 +189,7 @@ def test_a_restored_revision_waits_for_the_next_boot(
     assert load_after_boot(state)
 
 
-def test_a_restore_that_was_cut_off_keeps_no_boot_from_loading(
+def test_an_unfinished_restore_does_not_block_the_load_after_a_boot(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     before = keep_and_boot(inside, state, backend)
@@ -207,7 +207,7 @@ def test_a_restore_that_was_cut_off_keeps_no_boot_from_loading(
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
 
 
-def test_what_the_boot_unit_has_loaded_is_left_alone(
+def test_rules_loaded_by_the_boot_unit_stay(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     keep_and_boot(inside, state, backend)
@@ -218,7 +218,7 @@ def test_what_the_boot_unit_has_loaded_is_left_alone(
     assert held(inside, backend) == now
 
 
-def test_without_a_kept_revision_there_is_nothing_to_load(
+def test_nothing_is_loaded_without_a_confirmed_revision(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     add_foreign(inside, backend)
@@ -227,7 +227,7 @@ def test_without_a_kept_revision_there_is_nothing_to_load(
     assert held(inside, backend) == now
 
 
-def test_a_kept_revision_that_cannot_be_read_is_said_and_loads_nothing(
+def test_an_unreadable_confirmed_record_is_logged_and_loads_nothing(
     inside: Namespace, backend: Backend, state: StateDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:
     keep_and_boot(inside, state, backend)

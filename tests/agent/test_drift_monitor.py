@@ -88,7 +88,7 @@ def watched(
     return one
 
 
-def test_each_change_is_told_once(watched: Watched) -> None:
+def test_each_change_is_reported_once(watched: Watched) -> None:
     for _ in range(2):
         kept = watched.look().kept
         assert kept is not None
@@ -118,7 +118,7 @@ def test_each_change_is_told_once(watched: Watched) -> None:
     assert watched.verbs() == []
 
 
-def test_what_is_right_again_is_told(watched: Watched) -> None:
+def test_the_end_of_drift_is_reported(watched: Watched) -> None:
     watched.iptables("-I", "INPUT", "-p", "tcp", "-j", "ACCEPT")
     watched.look()
     watched.iptables("-D", "INPUT", "-p", "tcp", "-j", "ACCEPT")
@@ -127,7 +127,7 @@ def test_what_is_right_again_is_told(watched: Watched) -> None:
     assert watched.verbs() == ["drift", "drift-gone"]
 
 
-def test_nothing_is_told_without_a_confirmed_revision(
+def test_nothing_is_reported_without_a_confirmed_revision(
     inside: Namespace, state: StateDirectory, backend: Backend
 ) -> None:
     add_foreign(inside, backend)
@@ -150,7 +150,7 @@ def test_an_open_window_is_no_drift(watched: Watched) -> None:
     assert watched.verbs() == []
 
 
-def test_anchors_are_put_back_and_nothing_else(watched: Watched) -> None:
+def test_self_repair_restores_the_jumps_and_nothing_else(watched: Watched) -> None:
     watched.iptables("-F", "DOCKER-USER")
     watched.iptables("-I", "INPUT", "-p", "udp", "-j", "ACCEPT", families=(6,))
     watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST", families=(4,))
@@ -170,7 +170,7 @@ def test_anchors_are_put_back_and_nothing_else(watched: Watched) -> None:
     assert watched.verbs() == []
 
 
-def test_only_where_the_document_says_so(watched: Watched) -> None:
+def test_self_repair_only_where_the_document_asks_for_it(watched: Watched) -> None:
     watched.keep(heal=False)
     watched.iptables("-F", "DOCKER-USER")
     watched.monitor.look_and_heal()
@@ -179,7 +179,7 @@ def test_only_where_the_document_says_so(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("what", ["edited", "panic", "release"])
-def test_what_is_more_than_the_anchors_is_left_alone(watched: Watched, what: str) -> None:
+def test_self_repair_leaves_other_drift_alone(watched: Watched, what: str) -> None:
     if what == "edited":
         watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
         watched.iptables("-I", "FILTERS-HOST", "-s", "127.0.0.9", "-j", "RETURN", families=(4,))
@@ -209,7 +209,7 @@ def test_a_release_ends_with_the_next_revision_that_is_kept(watched: Watched) ->
     assert watched.in_sync()
 
 
-def test_nobody_is_fought_for_ever(watched: Watched) -> None:
+def test_self_repair_pauses_when_the_jumps_keep_disappearing(watched: Watched) -> None:
     verbs: list[str] = []
     for _ in range(6):
         watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
@@ -223,7 +223,7 @@ def test_nobody_is_fought_for_ever(watched: Watched) -> None:
     assert verbs.count("heal") == 3
 
 
-def test_a_load_that_fails_is_told_and_not_tried_for_ever(
+def test_failed_self_repair_is_reported_and_not_retried_forever(
     watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = Saboteur(tmp_path, watched.backend)
@@ -238,7 +238,7 @@ def test_a_load_that_fails_is_told_and_not_tried_for_ever(
     assert one.calls(4) <= monitor_module.MOST_HEALS
 
 
-def test_what_could_not_be_told_is_told_later_and_what_was_told_has_one_id(
+def test_failed_reports_are_retried_under_the_same_id(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched.look()
@@ -288,7 +288,7 @@ def test_docker_with_nftables_of_its_own(watched: Watched) -> None:
     assert watched.verbs() == ["drift-gone"]
 
 
-def test_bytes_that_are_no_text_can_be_told(watched: Watched) -> None:
+def test_drift_with_bytes_that_are_not_text_is_reported(watched: Watched) -> None:
     rule = b'*filter\n-I FILTERS-HOST 1 -m comment --comment "caf\xe9" -j RETURN\nCOMMIT\n'
     watched.namespace.restore(rule, watched.backend, 4)
     watched.look()
@@ -297,7 +297,7 @@ def test_bytes_that_are_no_text_can_be_told(watched: Watched) -> None:
     event.detail.encode("utf-8")
 
 
-def test_a_memory_that_makes_no_sense_is_begun_anew(watched: Watched) -> None:
+def test_an_invalid_drift_record_is_replaced(watched: Watched) -> None:
     watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
     watched.look()
     path = watched.state.path / "seen.json"

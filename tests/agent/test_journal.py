@@ -53,7 +53,7 @@ def test_sent_in_order_and_once_while_they_wait(redis_client: Redis, tmp_path: P
     assert waiting(redis_client) == [FIRST, LAST]
 
 
-def test_forgotten_when_the_clerk_has_written_them_down(redis_client: Redis, tmp_path: Path) -> None:
+def test_forgotten_when_the_clerk_has_recorded_them(redis_client: Redis, tmp_path: Path) -> None:
     journal = Journal(tmp_path, host="local")
     journal.write(FIRST)
     journal.write(LAST)
@@ -63,7 +63,7 @@ def test_forgotten_when_the_clerk_has_written_them_down(redis_client: Redis, tmp
     assert journal.pending() == []
     assert not redis_client.exists(done_key(NAME))
     assert not waiting(redis_client)
-    # The last word stays known, so that the same order does not run twice.
+    # The last outcome stays known, so that the same order does not run twice.
     assert journal.settled(LAST.apply)
     assert not journal.settled("another")
 
@@ -99,7 +99,7 @@ def test_sent_again_by_the_next_process_after_redis_forgot(redis_server: RedisSe
     assert waiting(redis_server.client()) == [LAST]
 
 
-def test_file_that_is_no_outcome_stops_nothing(redis_client: Redis, tmp_path: Path) -> None:
+def test_invalid_file_does_not_block_the_others(redis_client: Redis, tmp_path: Path) -> None:
     journal = Journal(tmp_path, host="local")
     (tmp_path / "outcome-0-000000.json").write_bytes(b"{junk")
     journal.write(LAST)

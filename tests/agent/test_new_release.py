@@ -65,7 +65,7 @@ def watch(state: StateDirectory) -> list[ConsoleEvent]:
     return told
 
 
-def test_an_upgrade_changes_and_reddens_nothing(
+def test_an_upgrade_changes_nothing_and_is_no_drift(
     upgraded: Namespace, state: StateDirectory, backend: Backend
 ) -> None:
     before = held(upgraded, backend)

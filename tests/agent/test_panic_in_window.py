@@ -1,4 +1,4 @@
-"""Panic and release while a window is open: what is on top, what lies under it, what is left in the end."""
+"""Panic and release while a window is open: which rules come first, and what is left at the end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INPUTS = pytest.mark.parametrize("lines", [PLAIN_INPUT, ARTICLE_INPUT], ids=["pl
 
 
 def ask(state: StateDirectory) -> None:
-    """Roll back as somebody asks for it."""
+    """Roll back on request."""
     assert answer("rollback", state).state == "rolled_back"
 
 
@@ -29,17 +29,17 @@ def keep_silent(state: StateDirectory) -> None:
     """Let the watchdog see the deadline."""
     record = state.read_window()
     assert record is not None
-    wait_until("the way back", record.seconds + 10, lambda: state.read_window() is None)
+    wait_until("the roll back", record.seconds + 10, lambda: state.read_window() is None)
 
 
 def panicking(namespace: Namespace, backend: Backend) -> bool:
-    """Say whether both families refuse everything first."""
+    """Return True if both families refuse everything first."""
     return all(panics(parse_save(namespace.save(backend, family))) for family in FAMILIES)
 
 
 @pytest.mark.parametrize("end", [ask, keep_silent])
 @INPUTS
-def test_a_way_back_under_a_panic_leaves_the_panic_on(
+def test_a_roll_back_during_a_panic_keeps_the_panic(
     inside: Namespace, backend: Backend, state: StateDirectory, lines: str, end: Ending
 ) -> None:
     add_foreign(inside, backend, lines)
@@ -55,7 +55,7 @@ def test_a_way_back_under_a_panic_leaves_the_panic_on(
 
 
 def refused(namespace: Namespace, backend: Backend) -> bool:
-    """Say whether INPUT, FORWARD and DOCKER-USER of both families call the panic first."""
+    """Return True if INPUT, FORWARD and DOCKER-USER of both families call the panic first."""
     for family in FAMILIES:
         live = parse_save(namespace.save(backend, family))
         for name in ("INPUT", "FORWARD", "DOCKER-USER"):
@@ -67,7 +67,7 @@ def refused(namespace: Namespace, backend: Backend) -> bool:
     return True
 
 
-def test_keeping_under_a_panic_keeps_both(inside: Namespace, backend: Backend, state: StateDirectory) -> None:
+def test_keep_during_a_panic_keeps_both(inside: Namespace, backend: Backend, state: StateDirectory) -> None:
     add_foreign(inside, backend)
     one = load(state, "22")
     loaded = held(inside, backend)
@@ -81,7 +81,7 @@ def test_keeping_under_a_panic_keeps_both(inside: Namespace, backend: Backend, s
     assert held(inside, backend) == loaded
 
 
-def test_an_apply_under_a_panic_loads_under_it(
+def test_an_apply_during_a_panic_loads_below_it(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     add_foreign(inside, backend)
@@ -111,7 +111,7 @@ def test_a_panic_that_ends_in_the_window_leaves_no_trace(
     assert held(inside, backend) == before
 
 
-def test_release_ends_the_window_and_nothing_comes_back(
+def test_release_ends_the_window_and_no_jump_returns(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     add_foreign(inside, backend)

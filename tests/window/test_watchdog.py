@@ -1,4 +1,4 @@
-"""The watchdog and the worker's eyes on it, on the real kernel: killed, stopped, doubled, never needed."""
+"""The watchdog and its supervisor on the real kernel: killed, stopped, started twice, never needed."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tests.rig.namespace import Namespace, wait_until
 pytestmark = pytest.mark.kernel
 
 
-def test_watchdog_is_a_process_of_its_own(inside: Namespace, state: StateDirectory) -> None:
+def test_watchdog_runs_in_its_own_process_and_session(inside: Namespace, state: StateDirectory) -> None:
     load(state, "22")
     (watchdog,) = watchdogs(state)
     assert os.getsid(watchdog) == watchdog != os.getsid(0)
     assert os.getpgid(watchdog) == watchdog
     wait_until("its lock", 3, lambda: is_watchdog_alive(state))
-    # It reads no secrets, and holds neither our lock nor anybody's socket.
+    # It reads no secrets, and holds neither the lock nor a socket.
     environment = Path(f"/proc/{watchdog}/environ").read_bytes()
     assert b"REDIS" not in environment
     links = [os.readlink(f"/proc/{watchdog}/fd/{fd}") for fd in os.listdir(f"/proc/{watchdog}/fd")]
@@ -50,7 +50,7 @@ def test_watchdog_imports_no_more_than_it_needs() -> None:
     assert not {"redis", "rq", "django", "asyncio"} & set(done.stdout.split())
 
 
-def test_watchdog_that_never_hears_of_a_window_ends(state: StateDirectory) -> None:
+def test_watchdog_without_a_window_exits(state: StateDirectory) -> None:
     watch = StartingWatchdog(state)
     # The kernel lets the parent go on a moment before the child's command line can be read.
     wait_until("the watchdog to start", 5, lambda: len(watchdogs(state)) == 1)
@@ -58,7 +58,7 @@ def test_watchdog_that_never_hears_of_a_window_ends(state: StateDirectory) -> No
     wait_until("the watchdog to end", 5, lambda: not watchdogs(state))
 
 
-def test_killed_watchdog_is_replaced_and_two_are_one(
+def test_killed_watchdog_is_replaced_once(
     inside: Namespace, state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = load(state, "22", seconds=4)
@@ -77,7 +77,7 @@ def test_killed_watchdog_is_replaced_and_two_are_one(
     wait_until("another", 3, lambda: is_watchdog_alive(state))
     # One that is started by mistake ends at once.
     assert start_another(state, one.apply).wait(5) == 0
-    wait_until("the way back", 9, lambda: state.read_window() is None)
+    wait_until("the roll back", 9, lambda: state.read_window() is None)
     assert "FILTERS" not in "".join(held(inside, "nft")[4])
 
 
@@ -144,7 +144,7 @@ def test_load_that_takes_too_long_is_ended_by_the_watchdog(
         Apply(one, host=HOST, state=state, tell=lambda _: None, settle=Outbox(state.journal).write).run()
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    wait_until("the way back", 5, lambda: state.read_window() is None)
+    wait_until("the roll back", 5, lambda: state.read_window() is None)
     assert held(inside, "nft") == before
     last = told(state, one)[-1]
     assert last.error is not None
