@@ -17,8 +17,9 @@ from dockerfw.iptables.model import Family
 from dockerfw.messages.fields import Fields
 
 FORMAT: Final = "dockerfw-loaded/1"
-MAX_TEXT: Final = 24 * 1024 * 1024
-MAX_BYTES: Final = 2 * MAX_TEXT + 4096
+MAX_TEXTS: Final = 10 * 1024 * 1024
+"""The most characters that the texts of both families have together; more are not kept."""
+MAX_BYTES: Final = MAX_TEXTS + 1024 * 1024
 _FAMILIES: Final[tuple[Family, ...]] = (4, 6)
 
 
@@ -36,10 +37,16 @@ def loaded_digest(texts: Mapping[Family, str]) -> str:
     return digest.hexdigest()
 
 
+def texts_to_keep(rules: Mapping[Family, Rendering]) -> dict[Family, str]:
+    """Return the texts by family, none where they are too large to be kept."""
+    texts = {family: rendering.to_text() for family, rendering in rules.items()}
+    return texts if sum(map(len, texts.values())) <= MAX_TEXTS else {}
+
+
 def loaded_texts(fields: Fields) -> dict[Family, str]:
     """Read the texts by family, out of the object that holds them. Raises OrderError."""
     texts = {
-        family: fields.text(str(family), longest=MAX_TEXT) for family in _FAMILIES if fields.has(str(family))
+        family: fields.text(str(family), longest=MAX_TEXTS) for family in _FAMILIES if fields.has(str(family))
     }
     fields.done()
     return texts
@@ -60,8 +67,8 @@ class LoadedRules:
 
     @classmethod
     def of(cls, host: str, revision: int, digest: str, rules: Mapping[Family, Rendering]) -> LoadedRules:
-        """Return the message for a host's rules."""
-        texts = {family: rendering.to_text() for family, rendering in rules.items()}
+        """Return the message for a host's rules; it has no texts where they are too large."""
+        texts = texts_to_keep(rules)
         return cls(host, revision, digest, texts, loaded_digest(texts))
 
     @classmethod

@@ -20,14 +20,14 @@ from dockerfw.host.files import read_bounded
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Family
 from dockerfw.messages.fields import Fields, OrderError, load_json
-from dockerfw.messages.loaded import MAX_TEXT, loaded_digest, loaded_texts
+from dockerfw.messages.loaded import loaded_digest, loaded_texts, texts_to_keep
 from dockerfw.messages.snapshots import Backend
 from dockerfw.store.records import MAX_WINDOW_BYTES, StateError
 
 CONFIRMED = "confirmed.json"
 CONFIRMED_FORMAT = "dockerfw-confirmed/1"
 SEEN_FORMAT = "dockerfw-seen/1"
-MAX_CONFIRMED_BYTES = 2 * MAX_TEXT + 16 * 1024 * 1024
+MAX_CONFIRMED_BYTES = 16 * 1024 * 1024
 MAX_HEALS = 100
 
 
@@ -36,7 +36,8 @@ class Confirmed:
     """A confirmed revision: its apply, its document, the backend, and the boot in which it was confirmed.
 
     `loaded` are the rules that were loaded for it, by family: an upgrade does not change what the kernel
-    should hold. A record of an earlier release has none; then the document is rendered.
+    should hold. A record of an earlier release has none, nor one of very many rules; then the document is
+    rendered.
     """
 
     apply: str
@@ -52,7 +53,7 @@ class Confirmed:
 
     def to_text(self) -> str:
         """Return the content of its file."""
-        texts = {family: rendering.to_text() for family, rendering in self.loaded.items()}
+        texts = texts_to_keep(self.loaded)
         value = {
             "format": CONFIRMED_FORMAT,
             "apply": self.apply,
