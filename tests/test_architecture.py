@@ -86,7 +86,7 @@ MESSAGES = (
     "dockerfw.messages.snapshots",
     "dockerfw.messages.surroundings",
     "dockerfw.messages.confirmed",
-    "dockerfw.messages.sight",
+    "dockerfw.messages.snapshot_values",
     "dockerfw.messages.fields",
 )
 ROOT_SIDE = (

@@ -17,7 +17,7 @@ from dockerfw.host.files import LockedOut
 from dockerfw.host.loading import RestoreFailed, load, put_back, rehearse
 from dockerfw.host.runner import CommandFailed
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.store.confirmed import Confirmed, read_confirmed
+from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed
 from dockerfw.store.state import StateDirectory, StateError
 
 logger = logging.getLogger("dockerfw.afterboot")
@@ -61,7 +61,7 @@ def _is_due(state: StateDirectory) -> bool:
     return False
 
 
-def _load(confirmed: Confirmed) -> bool:
+def _load(confirmed: ConfirmedRecord) -> bool:
     before = look(confirmed.backend)
     # One family alone is what a worker leaves that was killed between both.
     if all(any(live.chain("filter", name) for name in _OWN) for live in before.rulesets.values()):

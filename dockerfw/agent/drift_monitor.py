@@ -23,13 +23,15 @@ from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.files import LockedOut, locked, write_durably
 from dockerfw.host.observation import observe
 from dockerfw.iptables.errors import NetfilterError
+from dockerfw.iptables.model import Backend
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.tokens import printable
-from dockerfw.messages.confirmed import Kept, drift_of
+from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.events import ConsoleEvent, Verb
-from dockerfw.messages.snapshots import Backend, Snapshot
+from dockerfw.messages.snapshot_values import drift_of
+from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.bootfiles import boot_apply
-from dockerfw.store.confirmed import Confirmed, SeenRecord, read_confirmed, read_seen
+from dockerfw.store.confirmed import ConfirmedRecord, SeenRecord, read_confirmed, read_seen
 from dockerfw.store.records import StateError
 from dockerfw.store.state import StateDirectory
 
@@ -53,7 +55,7 @@ class _Sight:
     """One look: the snapshot, the revision kept last, and the drift, None when nobody can say."""
 
     snapshot: Snapshot
-    confirmed: Confirmed | None = None
+    confirmed: ConfirmedRecord | None = None
     drift: Drift | None = None
 
 
@@ -72,7 +74,7 @@ class Lookout:
         self._host = host
         self._tell = tell
         self._docker_socket = docker_socket
-        self._known: Confirmed | None = None
+        self._known: ConfirmedRecord | None = None
 
     def remember(self) -> None:
         """Read the revision kept last, once for all looks in processes that are forked from now on."""
@@ -81,7 +83,7 @@ class Lookout:
         except EXPECTED as error:
             logger.warning("the revision kept last cannot be read: %s", error)
 
-    def _confirmed(self) -> Confirmed | None:
+    def _confirmed(self) -> ConfirmedRecord | None:
         # What was kept under one apply's id never changes.
         if self._known is not None and self._known.apply == boot_apply(self._state.boot):
             return self._known
@@ -123,7 +125,7 @@ class Lookout:
                 return _Sight(snapshot)
             with self._memory() as path:
                 record = self._record_of(confirmed, snapshot, path)
-                snapshot = replace(snapshot, kept=self._kept(confirmed, snapshot, record))
+                snapshot = replace(snapshot, confirmed=self._since_confirmed(confirmed, snapshot, record))
                 # While a window is open, and in the moment of its end, other rules are meant to be loaded.
                 same = apply == confirmed.apply == boot_apply(self._state.boot)
                 if not (undisturbed and same and self._state.window_changed() is None):
@@ -142,7 +144,7 @@ class Lookout:
     def _memory(self) -> _Memory:
         return _Memory(self._state.path)
 
-    def _record_of(self, confirmed: Confirmed, snapshot: Snapshot, path: Path) -> SeenRecord:
+    def _record_of(self, confirmed: ConfirmedRecord, snapshot: Snapshot, path: Path) -> SeenRecord:
         """Return what is remembered of this apply, and begin anew for another one."""
         record = read_seen(path)
         if record.apply != confirmed.apply or record.docker is None:
@@ -151,10 +153,12 @@ class Lookout:
             write_durably(path, record.to_bytes())
         return record
 
-    def _kept(self, confirmed: Confirmed, snapshot: Snapshot, record: SeenRecord) -> Kept:
+    def _since_confirmed(
+        self, confirmed: ConfirmedRecord, snapshot: Snapshot, record: SeenRecord
+    ) -> Confirmed:
         before = {*(record.docker or ()), confirmed.backend}
         moved = [backend for backend in snapshot.docker_backends if backend not in before]
-        return Kept(
+        return Confirmed(
             revision=confirmed.revision,
             digest=digest(confirmed.document),
             backend=confirmed.backend,
@@ -163,7 +167,7 @@ class Lookout:
             released=self._state.released(),
         )
 
-    def _notice(self, confirmed: Confirmed, drift: Drift, record: SeenRecord, path: Path) -> None:
+    def _notice(self, confirmed: ConfirmedRecord, drift: Drift, record: SeenRecord, path: Path) -> None:
         if drift.mark == record.mark:
             return
         if drift.findings:
@@ -173,7 +177,7 @@ class Lookout:
             record = self._say("drift-gone", words, record)
         write_durably(path, replace(record, mark=drift.mark).to_bytes())
 
-    def _heal(self, confirmed: Confirmed, path: Path) -> bool:
+    def _heal(self, confirmed: ConfirmedRecord, path: Path) -> bool:
         """Try to put the anchors back unless that was tried too often; say whether it was tried."""
         record = read_seen(path)
         now, boot = boottime(), boot_id()
@@ -242,7 +246,7 @@ def _wants_healing(sight: _Sight) -> bool:
     )
 
 
-def _healing_words(confirmed: Confirmed, healed: Healed) -> tuple[Verb, str]:
+def _healing_words(confirmed: ConfirmedRecord, healed: Healed) -> tuple[Verb, str]:
     before = drift_words(healed.drift)
     if healed.problem:
         return "heal-failed", f"The anchors could not be put back: {healed.problem}\n{before}"[:MAX_DETAIL]

@@ -17,7 +17,7 @@ from uuid import uuid4
 from dockerfw.host.clock import utc_now
 from dockerfw.host.files import read_bounded, remove_durably, write_durably
 from dockerfw.messages.events import CONSOLE_VERBS, ConsoleEvent
-from dockerfw.messages.fields import Fields, OrderError, dump_json, load_json
+from dockerfw.messages.fields import Fields, MessageError, dump_json, load_json
 
 logger = logging.getLogger("dockerfw.console")
 
@@ -71,7 +71,7 @@ def tell_left_out(directory: Path, *, host: str) -> None:
 
 def read_event(path: Path) -> ConsoleEvent | None:
     """Return an event, None when the file holds none or is gone. Raises OSError."""
-    with contextlib.suppress(OrderError):
+    with contextlib.suppress(MessageError):
         raw = read_bounded(path, most=MAX_BYTES)
         return None if raw is None else ConsoleEvent.from_json(load_json(raw))
     return None
@@ -97,6 +97,6 @@ def _read(directory: Path) -> LeftOut | None:
     try:
         fields = Fields(load_json(raw))
         return LeftOut(fields.uuid("id"), fields.integer("count"), fields.time("first"), fields.time("last"))
-    except OrderError as error:
+    except MessageError as error:
         logger.error("%s makes no sense: %s", directory / LEFT_OUT, error)
         return None

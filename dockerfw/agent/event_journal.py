@@ -20,7 +20,7 @@ from rq.serializers import JSONSerializer
 from dockerfw.agent.event_bound import MAX_BYTES, bound_events, tell_left_out
 from dockerfw.host.files import make_directory, read_bounded, sync_directory, write_durably
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.fields import OrderError, dump_json, load_json
+from dockerfw.messages.fields import MessageError, dump_json, load_json
 from dockerfw.messages.orders import CLERK_QUEUE
 from dockerfw.worker.entries import done_key, host_job_id, job_key
 
@@ -56,7 +56,7 @@ def console_deliver(directory: Path, connection: Redis, *, host: str) -> None:
 def _send(path: Path, connection: Redis, host: str) -> None:
     try:
         event = ConsoleEvent.from_json(load_json(read_bounded(path, most=MAX_BYTES) or b""))
-    except OrderError as error:
+    except MessageError as error:
         logger.error("%s is put aside: %s", path, error)
         path.rename(path.with_suffix(".unreadable"))
         return

@@ -19,7 +19,7 @@ from dockerfw.host.runner import CommandFailed
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.store.bootfiles import boot_apply
-from dockerfw.store.confirmed import Confirmed
+from dockerfw.store.confirmed import ConfirmedRecord
 from dockerfw.store.state import StateDirectory, StateError
 
 EXPECTED = (CommandFailed, RestoreFailed, NetfilterError, StateError, OSError)
@@ -33,7 +33,7 @@ class Healed:
     problem: str = ""
 
 
-def heal_anchors(state: StateDirectory, confirmed: Confirmed) -> Healed | None:
+def heal_anchors(state: StateDirectory, confirmed: ConfirmedRecord) -> Healed | None:
     """Put the anchors of the confirmed revision back; None when there is nothing to heal, or not now.
 
     Not now: somebody loads rules, a window is open, the console has let go of the host or called a panic, or
@@ -52,7 +52,7 @@ def heal_anchors(state: StateDirectory, confirmed: Confirmed) -> Healed | None:
         return Healed(Drift(), str(error))
 
 
-def _heal(confirmed: Confirmed) -> Healed | None:
+def _heal(confirmed: ConfirmedRecord) -> Healed | None:
     before = look(confirmed.backend)
     drift = _drift(confirmed, before.rulesets)
     if not drift.only_anchors:
@@ -73,5 +73,5 @@ def _heal(confirmed: Confirmed) -> Healed | None:
     return Healed(drift, " ".join(finding.what for finding in left.findings))
 
 
-def _drift(confirmed: Confirmed, live: Mapping[Family, Ruleset]) -> Drift:
+def _drift(confirmed: ConfirmedRecord, live: Mapping[Family, Ruleset]) -> Drift:
     return find_drift(confirmed.document, confirmed.revision, live, families=kernel_families())

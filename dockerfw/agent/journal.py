@@ -17,7 +17,8 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from dockerfw.messages.orders import CLERK_QUEUE, Outcome
+from dockerfw.messages.orders import CLERK_QUEUE
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.outbox import FINAL_STATES, Outbox, read_outcome
 from dockerfw.worker.entries import done_key, host_job_id, job_key
 

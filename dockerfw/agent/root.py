@@ -17,12 +17,12 @@ from redis.retry import Retry
 from dockerfw.agent.afterboot import load_after_boot
 from dockerfw.agent.event_journal import and_console
 from dockerfw.agent.jobs import RootJobs
-from dockerfw.host.backend import BACKENDS
 from dockerfw.host.clock import boot_id
 from dockerfw.host.files import LockedOut
 from dockerfw.host.observation import iptables_version
 from dockerfw.host.privileges import drop_privileges
 from dockerfw.host.scratch import remove_leftovers
+from dockerfw.iptables.model import BACKENDS
 from dockerfw.messages.orders import firewall_queue
 from dockerfw.settings import AgentSettings, SettingError, read_settings
 from dockerfw.store.interrupted import AGAIN, read_restoring

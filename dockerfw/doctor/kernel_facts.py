@@ -12,7 +12,8 @@ from dockerfw.document.values import Document
 from dockerfw.host.backend import legacy_in_use, read_saves
 from dockerfw.host.observation import observe
 from dockerfw.host.runner import Command, CommandFailed, run
-from dockerfw.messages.snapshots import Backend, Snapshot
+from dockerfw.iptables.model import Backend
+from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.confirmed import read_confirmed
 from dockerfw.store.records import StateError
 from dockerfw.store.state import StateDirectory

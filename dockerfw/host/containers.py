@@ -14,13 +14,13 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from dockerfw.host.runner import CommandFailed
-from dockerfw.messages.fields import OrderError, load_json
-from dockerfw.messages.snapshots import Container
+from dockerfw.messages.fields import MessageError, load_json
 from dockerfw.messages.surroundings import (
     CONTAINER_ID,
     MAX_CONTAINER_PORTS,
     MAX_CONTAINERS,
     MAX_NAME,
+    Container,
     ContainerPort,
 )
 
@@ -40,7 +40,7 @@ def running_containers(path: Path) -> tuple[Container, ...] | CommandFailed:
     try:
         return _read(_ask(path))
     except (OSError, ValueError) as error:
-        # OrderError is a ValueError: a path and a message, in words.
+        # MessageError is a ValueError: a path and a message, in words.
         return CommandFailed(words, f"did not work: {error}"[:2000], None, "")
 
 
@@ -83,7 +83,7 @@ def _container(value: object) -> Container:
     item = _object(value)
     identifier = _word(item, "Id")[:12]
     if not CONTAINER_ID.fullmatch(identifier):
-        raise OrderError("Id", "is not the id of a container")
+        raise MessageError("Id", "is not the id of a container")
     labels = _object(item.get("Labels"))
     return Container(
         id=identifier,
@@ -115,7 +115,7 @@ def _ports(values: Iterable[object]) -> Iterator[ContainerPort]:
         item = _object(value)
         protocol, port = _word(item, "Type"), _port(item.get("PrivatePort"))
         if protocol not in ("tcp", "udp", "sctp") or port is None:
-            raise OrderError("Ports", "holds what is not a port")
+            raise MessageError("Ports", "holds what is not a port")
         address = next(_address(_word(item, "IP")), "")
         yield ContainerPort(protocol, port, _port(item.get("PublicPort")), address)
 
@@ -138,7 +138,7 @@ def _object(value: object) -> Mapping[str, object]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise OrderError("", "the answer has something else where an object must be")
+        raise MessageError("", "the answer has something else where an object must be")
     return value
 
 
@@ -146,7 +146,7 @@ def _list(value: object) -> list[object]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise OrderError("", "the answer has something else where a list must be")
+        raise MessageError("", "the answer has something else where a list must be")
     return value
 
 

@@ -18,9 +18,8 @@ from dockerfw.host.hooks import reached
 from dockerfw.host.privileges import scratch_namespace
 from dockerfw.host.runner import Command, CommandFailed, run, run_all
 from dockerfw.host.scratch import LOCK_FILE, scratch_folder
-from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.model import Backend, Family, Ruleset
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.snapshots import Backend, Family
 
 RESTORE_SECONDS = 20.0
 # Limits for one try of the way back: the first is short, since a deadline waits for it.

@@ -42,7 +42,7 @@ class About:
 
     @classmethod
     def from_json(cls, value: object) -> About:
-        """Read it; unknown keys are passed over. Raises OrderError."""
+        """Read it; unknown keys are passed over. Raises MessageError."""
         fields = Fields.of_message(value, FORMAT)
         return cls(
             host=fields.host(),

@@ -33,7 +33,7 @@ class ConsoleEvent:
 
     @classmethod
     def from_json(cls, value: object) -> ConsoleEvent:
-        """Read an event. Raises OrderError."""
+        """Read an event. Raises MessageError."""
         fields = Fields.of_message(value, FORMAT)
         event = cls(
             id=fields.uuid("id"),

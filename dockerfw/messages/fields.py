@@ -1,8 +1,4 @@
-"""Reads untrusted JSON strictly: every value has one exact type and a bound, every key is known.
-
-Owns the decoding of bytes into JSON values and the checks of single fields, and raises `OrderError` with the
-path of the field that is wrong. It must not know what the messages mean, and must not do I/O.
-"""
+"""Strict checks for untrusted JSON: every value has one exact type and a bound, every key is known."""
 
 from __future__ import annotations
 
@@ -27,7 +23,7 @@ TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0
 T = TypeVar("T")
 
 
-class OrderError(ValueError):
+class MessageError(ValueError):
     """A message is not what it must be; `path` names the field, empty for the whole message."""
 
     def __init__(self, path: str, message: str) -> None:
@@ -39,11 +35,11 @@ class OrderError(ValueError):
 def load_json(raw: bytes | str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> object:
     """Decode one JSON text of at most `max_bytes`; refuse duplicate keys, NaN and endless nesting."""
     if len(raw) > max_bytes:
-        raise OrderError("", f"the message has {len(raw)} bytes; at most {max_bytes} are taken")
+        raise MessageError("", f"the message has {len(raw)} bytes; at most {max_bytes} are taken")
     try:
         return read_json(raw)
     except JsonError as error:
-        raise OrderError("", str(error)) from None
+        raise MessageError("", str(error)) from None
 
 
 def dump_json(value: Mapping[str, object]) -> bytes:
@@ -56,7 +52,7 @@ class Fields:
 
     def __init__(self, value: object, path: str = "") -> None:
         if not isinstance(value, dict):
-            raise OrderError(path, f"must be an object, not {kind(value)}")
+            raise MessageError(path, f"must be an object, not {kind(value)}")
         self._values: dict[str, object] = value
         self.value: object = value
         self._read: set[str] = set()
@@ -76,8 +72,8 @@ class Fields:
         return f"{self.path}.{key}" if self.path else key
 
     def fail(self, key: str, message: str) -> NoReturn:
-        """Raise `OrderError` at the field `key`."""
-        raise OrderError(self.at(key), message)
+        """Raise `MessageError` at the field `key`."""
+        raise MessageError(self.at(key), message)
 
     def has(self, key: str) -> bool:
         """Say whether the key is there."""
@@ -151,7 +147,7 @@ class Fields:
         found = []
         for item, path in self.items(key, most=most):
             if not isinstance(item, str) or len(item) > longest:
-                raise OrderError(path, f"must be a string of at most {longest} characters")
+                raise MessageError(path, f"must be a string of at most {longest} characters")
             found.append(item)
         return tuple(found)
 
@@ -162,7 +158,7 @@ class Fields:
             try:
                 ip_interface(text)
             except ValueError:
-                raise OrderError(
+                raise MessageError(
                     f"{self.at(key)}[{index}]", "must be an address such as 192.0.2.1/24"
                 ) from None
         return found
@@ -191,7 +187,7 @@ class Fields:
         """Refuse keys that nobody asked for."""
         unknown = sorted(set(self._values) - self._read)
         if unknown:
-            raise OrderError(self.at(unknown[0][:80]), "is not a known key")
+            raise MessageError(self.at(unknown[0][:80]), "is not a known key")
 
 
 def kind(value: object) -> str:

@@ -12,54 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
 
-from dockerfw.messages.fields import Fields, OrderError, dump_json, load_json
+from dockerfw.messages.fields import Fields
 from dockerfw.messages.outcomes import (
-    FAILURE_STEPS,
-    LOADING_STEPS,
     MOST_CONFIRM_SECONDS,
-    STEP_NAMES,
-    Failure,
-    Loaded,
-    Outcome,
-    OutcomeState,
-    Step,
-    StepState,
-    WayBack,
-    WayBackReason,
-    Window,
 )
-from dockerfw.messages.snapshots import CommandError, Interface, PublishedPort, Snapshot, saves_digest
-
-__all__ = [
-    "CLERK_QUEUE",
-    "FAILURE_STEPS",
-    "LOADING_STEPS",
-    "MOST_CONFIRM_SECONDS",
-    "STEP_NAMES",
-    "Answer",
-    "CommandError",
-    "Failure",
-    "Interface",
-    "Loaded",
-    "Order",
-    "OrderError",
-    "Outcome",
-    "OutcomeState",
-    "PublishedPort",
-    "Snapshot",
-    "Step",
-    "StepState",
-    "WayBack",
-    "WayBackReason",
-    "Window",
-    "dump_json",
-    "firewall_queue",
-    "load_json",
-    "observe_key",
-    "progress_key",
-    "saves_digest",
-    "snapshot_key",
-]
 
 ORDER_FORMAT = "dockerfw-order/1"
 ANSWER_FORMAT = "dockerfw-answer/1"
@@ -80,19 +36,9 @@ def firewall_queue(host: str) -> str:
     return f"firewall-{host}"
 
 
-def snapshot_key(host: str) -> str:
-    """Name the Redis key that holds the last snapshot of `host`."""
-    return f"dockerfw:snapshot:{host}"
-
-
 def observe_key(host: str) -> str:
     """Name the Redis key whose presence says that a look at `host` was asked for less than a second ago."""
     return f"dockerfw:observe:{host}"
-
-
-def progress_key(host: str, apply: str) -> str:
-    """Name the Redis key that holds the newest, not yet final outcome of an apply of `host`."""
-    return f"dockerfw:progress:{host}:{apply}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +62,7 @@ class Order:
 
     @classmethod
     def from_json(cls, value: object) -> Order:
-        """Read an order; the document is only known to be an object. Raises OrderError."""
+        """Read an order; the document is only known to be an object. Raises MessageError."""
         fields = Fields.of_message(value, ORDER_FORMAT)
         document = fields.take("document")
         if not isinstance(document, dict):
@@ -166,7 +112,7 @@ class Answer:
 
     @classmethod
     def from_json(cls, value: object) -> Answer:
-        """Read an answer. Raises OrderError."""
+        """Read an answer. Raises MessageError."""
         fields = Fields.of_message(value, ANSWER_FORMAT)
         answer = cls(
             apply=fields.uuid("apply"),

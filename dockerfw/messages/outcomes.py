@@ -38,6 +38,11 @@ STEP_NAMES = (*LOADING_STEPS, "boot-files", "sessions")
 FAILURE_STEPS = (*STEP_NAMES, "keep", "extend", "rollback")
 
 
+def progress_key(host: str, apply: str) -> str:
+    """Return the Redis key that holds the newest, not yet final outcome of an apply of `host`."""
+    return f"dockerfw:progress:{host}:{apply}"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step of an apply: when it began, how many seconds it took, what there is to say about it."""
@@ -50,7 +55,7 @@ class Step:
 
     @classmethod
     def from_json(cls, value: object, path: str = "") -> Step:
-        """Read a step. Raises OrderError."""
+        """Read a step. Raises MessageError."""
         fields = Fields(value, path)
         step = cls(
             name=fields.one_of("name", STEP_NAMES),
@@ -90,7 +95,7 @@ class Failure:
 
     @classmethod
     def from_json(cls, value: object, path: str = "") -> Failure:
-        """Read a failure. Raises OrderError."""
+        """Read a failure. Raises MessageError."""
         fields = Fields(value, path)
         failure = cls(
             step=fields.one_of("step", FAILURE_STEPS),
@@ -137,7 +142,7 @@ class Window:
 
     @classmethod
     def from_json(cls, value: object, path: str = "") -> Window:
-        """Read a window. Raises OrderError."""
+        """Read a window. Raises MessageError."""
         fields = Fields(value, path)
         window = cls(
             deadline=fields.time("deadline"),
@@ -161,7 +166,7 @@ class WayBack:
 
     @classmethod
     def from_json(cls, value: object, path: str = "") -> WayBack:
-        """Read a way back. Raises OrderError."""
+        """Read a way back. Raises MessageError."""
         fields = Fields(value, path)
         reasons = ("asked", "silence", "stopped", "rebooted")
         way_back = cls(
@@ -197,7 +202,7 @@ class Outcome:
 
     @classmethod
     def from_json(cls, value: object) -> Outcome:
-        """Read an outcome. Raises OrderError."""
+        """Read an outcome. Raises MessageError."""
         fields = Fields.of_message(value, OUTCOME_FORMAT)
         states = ("loading", "awaiting", "confirmed", "rolled_back", "failed")
         outcome = cls(

@@ -25,7 +25,7 @@ class SessionGroup:
 
     @classmethod
     def from_json(cls, value: object, path: str = "") -> SessionGroup:
-        """Read a group. Raises OrderError."""
+        """Read a group. Raises MessageError."""
         fields = Fields(value, path)
         family = cast(Literal[4, 6], fields.integer("family", least=4, most=6))
         source = fields.text("source", longest=64)
@@ -69,7 +69,7 @@ class SessionGroups:
 
     @classmethod
     def from_json(cls, value: object, path: str = "") -> SessionGroups:
-        """Read them. Raises OrderError."""
+        """Read them. Raises MessageError."""
         fields = Fields(value, path)
         items = fields.items("groups", most=MOST_GROUPS)
         found = cls(tuple(SessionGroup.from_json(item, at) for item, at in items), fields.flag("whole"))

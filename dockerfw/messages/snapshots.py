@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from dockerfw.messages.confirmed import Kept
+from dockerfw.iptables.model import BACKENDS, FAMILIES, Backend, Family
+from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.fields import MAX_SAVE_CHARACTERS, Fields
 from dockerfw.messages.session_groups import SessionGroups
 from dockerfw.messages.surroundings import (
     Container,
-    Family,
     Interface,
     ListeningSocket,
     PublishedPort,
@@ -26,29 +26,14 @@ from dockerfw.messages.surroundings import (
     read_sockets,
 )
 
-__all__ = [
-    "FAMILIES",
-    "Backend",
-    "CommandError",
-    "Container",
-    "DockerState",
-    "Family",
-    "Interface",
-    "Kept",
-    "ListeningSocket",
-    "PublishedPort",
-    "SetMembers",
-    "Snapshot",
-    "saves_digest",
-]
-
 SNAPSHOT_FORMAT = "dockerfw-snapshot/1"
 
 DockerState = Literal["iptables", "nftables", "absent"]
-Backend = Literal["nft", "legacy"]
 
-FAMILIES: tuple[Family, Family] = (4, 6)
-BACKENDS: tuple[Backend, Backend] = ("nft", "legacy")
+
+def snapshot_key(host: str) -> str:
+    """Return the Redis key that holds the newest snapshot of `host`."""
+    return f"dockerfw:snapshot:{host}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +46,7 @@ class CommandError:
 
     @classmethod
     def from_json(cls, value: object, path: str = "") -> CommandError:
-        """Read a command error. Raises OrderError."""
+        """Read a command error. Raises MessageError."""
         fields = Fields(value, path)
         error = cls(
             command=fields.texts("command", most=64, longest=4000),
@@ -86,7 +71,7 @@ class Snapshot:
     conntrack is not installed, or failed and has an entry there too; it is empty where nothing is loaded.
     `containers` is None where the root worker has no Docker socket, or Docker does not answer; `sets` are
     those that rules name. `families` are those that the kernel speaks, `docker_backends` those in which
-    Docker's chains are, `kept` is what the root worker knows of the revision that it kept last.
+    Docker's chains are, `confirmed` is what the root worker knows of the revision that it kept last.
     `bridges_filtered` are the families of which the rules get to see also what only crosses a bridge
     (br_netfilter). `own_tables` are tables of nftables' own, not Docker's, in which somebody filters and
     which no save shows, such as `inet firewalld`.
@@ -109,7 +94,7 @@ class Snapshot:
     sets: tuple[SetMembers, ...] = ()
     families: tuple[Family, ...] = FAMILIES
     docker_backends: tuple[Backend, ...] = ()
-    kept: Kept | None = None
+    confirmed: Confirmed | None = None
     bridges_filtered: tuple[Family, ...] | None = None
     own_tables: tuple[str, ...] = ()
 
@@ -126,7 +111,7 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, value: object) -> Snapshot:
-        """Read a snapshot. Raises OrderError."""
+        """Read a snapshot. Raises MessageError."""
         fields = Fields.of_message(value, SNAPSHOT_FORMAT)
         saves, routes = fields.object("saves"), fields.object("default_routes")
         docker, versions = fields.object("docker"), fields.object("versions")
@@ -163,7 +148,7 @@ class Snapshot:
             sets=read_sets(fields),
             families=(4, 6) if fields.flag("ipv6") else (4,),
             docker_backends=_backends(fields),
-            kept=fields.optional("kept", lambda key: Kept.from_json(fields.take(key), key)),
+            confirmed=fields.optional("kept", lambda key: Confirmed.from_json(fields.take(key), key)),
             bridges_filtered=fields.optional("bridges_filtered", lambda key: _families(fields, key)),
             own_tables=fields.texts("own_tables", most=64, longest=200) if fields.has("own_tables") else (),
         )
@@ -192,7 +177,7 @@ class Snapshot:
             "sets": [found.to_json() for found in self.sets],
             "ipv6": 6 in self.families,
             "docker_backends": list(self.docker_backends),
-            "kept": self.kept.to_json() if self.kept else None,
+            "kept": self.confirmed.to_json() if self.confirmed else None,
             "bridges_filtered": None if self.bridges_filtered is None else [*map(str, self.bridges_filtered)],
             # Release 0.1.0 knows no such key, and refuses what it does not know.
             **({"own_tables": list(self.own_tables)} if self.own_tables else {}),

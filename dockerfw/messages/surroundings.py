@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Literal, TypeVar, cast
 
+from dockerfw.iptables.model import Family
 from dockerfw.messages.fields import Fields
-
-Family = Literal[4, 6]
 
 CONTAINER_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
 MAX_SOCKETS = 4096
@@ -43,7 +42,7 @@ class Interface:
 
     @classmethod
     def from_json(cls, value: object, path: str = "") -> Interface:
-        """Read an interface. Raises OrderError."""
+        """Read an interface. Raises MessageError."""
         fields = Fields(value, path)
         interface = cls(
             name=fields.text("name", longest=64),
@@ -79,7 +78,7 @@ class PublishedPort:
 
     @classmethod
     def from_json(cls, value: object, path: str = "") -> PublishedPort:
-        """Read a published port. Raises OrderError."""
+        """Read a published port. Raises MessageError."""
         fields = Fields(value, path)
         port = cls(
             family=_family(fields),
@@ -127,7 +126,7 @@ class ListeningSocket:
 
     @classmethod
     def from_json(cls, value: object, path: str = "") -> ListeningSocket:
-        """Read a listening socket. Raises OrderError."""
+        """Read a listening socket. Raises MessageError."""
         fields = Fields(value, path)
         found = cls(
             family=_family(fields),
@@ -171,7 +170,7 @@ class ContainerPort:
 
     @classmethod
     def from_json(cls, value: object, path: str = "") -> ContainerPort:
-        """Read a container's port. Raises OrderError."""
+        """Read a container's port. Raises MessageError."""
         fields = Fields(value, path)
         port = cls(
             protocol=fields.one_of("protocol", ("tcp", "udp", "sctp")),
@@ -205,7 +204,7 @@ class Container:
 
     @classmethod
     def from_json(cls, value: object, path: str = "") -> Container:
-        """Read a container. Raises OrderError."""
+        """Read a container. Raises MessageError."""
         fields = Fields(value, path)
         container = cls(
             id=fields.text("id", longest=12, pattern=CONTAINER_ID, shape="the id of a container"),
@@ -247,7 +246,7 @@ class SetMembers:
 
     @classmethod
     def from_json(cls, value: object, path: str = "") -> SetMembers:
-        """Read a set. Raises OrderError."""
+        """Read a set. Raises MessageError."""
         fields = Fields(value, path)
         found = cls(
             name=fields.text("name", longest=64),
@@ -267,19 +266,19 @@ class SetMembers:
 
 
 def read_sockets(fields: Fields) -> tuple[ListeningSocket, ...]:
-    """Read a snapshot's sockets. Raises OrderError."""
+    """Read a snapshot's sockets. Raises MessageError."""
     return _all(fields, "sockets", ListeningSocket.from_json, most=MAX_SOCKETS)
 
 
 def read_containers(fields: Fields) -> tuple[Container, ...] | None:
-    """Read a snapshot's containers, None where Docker was not asked. Raises OrderError."""
+    """Read a snapshot's containers, None where Docker was not asked. Raises MessageError."""
     return fields.optional(
         "containers", lambda key: _all(fields, key, Container.from_json, most=MAX_CONTAINERS)
     )
 
 
 def read_sets(fields: Fields) -> tuple[SetMembers, ...]:
-    """Read a snapshot's sets. Raises OrderError."""
+    """Read a snapshot's sets. Raises MessageError."""
     return _all(fields, "sets", SetMembers.from_json, most=MAX_SETS)
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from dockerfw.host.files import LockedOut, make_directory, read_bounded, sync_directory, write_durably
 from dockerfw.host.hooks import reached
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.fields import Fields, OrderError, load_json
-from dockerfw.messages.orders import Outcome
+from dockerfw.messages.fields import Fields, MessageError, load_json
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.bootfiles import (
     SETS,
     boot_apply,
@@ -29,7 +29,7 @@ from dockerfw.store.bootfiles import (
     switch_boot_set,
     write_boot_set,
 )
-from dockerfw.store.confirmed import CONFIRMED, Confirmed, confirmed_from, read_confirmed
+from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord, confirmed_from, read_confirmed
 from dockerfw.store.interrupted import RestoreNote, refuse_half_restored
 from dockerfw.store.records import StateError
 from dockerfw.store.state import Begun, StateDirectory
@@ -54,7 +54,7 @@ class StoredState:
     """The state in a backup, checked: the last sequence, the revision kept last, what was not delivered."""
 
     sequence: int
-    confirmed: Confirmed | None
+    confirmed: ConfirmedRecord | None
     letters: Mapping[str, bytes]
 
 
@@ -86,7 +86,7 @@ def state_take(state: StateDirectory) -> dict[str, bytes]:
 def state_check(members: Mapping[str, bytes]) -> StoredState:
     """Read the state out of a backup's members. Raises StateError for what dockerfw does not write."""
     sequence = 0
-    confirmed: Confirmed | None = None
+    confirmed: ConfirmedRecord | None = None
     letters: dict[str, bytes] = {}
     for member, content in members.items():
         if not member.startswith(FOLDER):
@@ -99,14 +99,14 @@ def state_check(members: Mapping[str, bytes]) -> StoredState:
             else:
                 name = member.removeprefix(_JOURNAL)
                 if not _LETTER.fullmatch(name):
-                    raise OrderError("", "dockerfw has no such file")
+                    raise MessageError("", "dockerfw has no such file")
                 value = load_json(content)
                 if name.startswith("outcome-"):
                     Outcome.from_json(value)
                 else:
                     ConsoleEvent.from_json(value)
                 letters[name] = content
-        except OrderError as error:
+        except MessageError as error:
             raise StateError(f"{member}: {error}") from None
     return StoredState(sequence, confirmed, letters)
 
@@ -199,7 +199,7 @@ def _put(state: StateDirectory, stored: StoredState, sequence: int) -> None:
     sync_directory(state.path)
 
 
-def _boots(state: StateDirectory, confirmed: Confirmed) -> bool:
+def _boots(state: StateDirectory, confirmed: ConfirmedRecord) -> bool:
     """Say whether a boot loads exactly this already; then its files are better left in peace."""
     if boot_apply(state.boot) != confirmed.apply:
         return False

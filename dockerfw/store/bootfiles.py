@@ -17,7 +17,7 @@ from pathlib import Path
 from dockerfw.chains.boot import render_boot_rules, render_boot_script
 from dockerfw.host.files import link_durably, make_directory, sync_directory, write_all_durably
 from dockerfw.host.hooks import reached
-from dockerfw.store.confirmed import CONFIRMED, Confirmed
+from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord
 
 SCRIPT = "dockerfw-boot.sh"
 MODES = {"rules.v4": 0o600, "rules.v6": 0o600, SCRIPT: 0o700, CONFIRMED: 0o600}
@@ -26,7 +26,7 @@ SETS = "boot-sets"
 AGAIN = ".again"
 
 
-def write_boot_set(confirmed: Confirmed, *, boot: Path) -> str:
+def write_boot_set(confirmed: ConfirmedRecord, *, boot: Path) -> str:
     """Write an apply's set beside the one in use, durably; nothing uses it yet. Raises OSError.
 
     Returns its name, which is another one than that of the set in use.
@@ -42,7 +42,7 @@ def write_boot_set(confirmed: Confirmed, *, boot: Path) -> str:
     return name
 
 
-def boot_texts(confirmed: Confirmed, *, boot: Path) -> dict[str, str]:
+def boot_texts(confirmed: ConfirmedRecord, *, boot: Path) -> dict[str, str]:
     """Return what each file of an apply's set has to hold."""
     document, revision = confirmed.document, confirmed.revision
     script = render_boot_script(confirmed.backend, document.settings.external_interfaces, str(boot))

@@ -15,8 +15,8 @@ from typing import cast
 from dockerfw.document.document import Document, canonical_json, digest, parse_document
 from dockerfw.host.files import read_bounded
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.messages.fields import Fields, OrderError, load_json
-from dockerfw.messages.snapshots import Backend
+from dockerfw.iptables.model import Backend
+from dockerfw.messages.fields import Fields, MessageError, load_json
 from dockerfw.store.records import MAX_WINDOW_BYTES, StateError
 
 CONFIRMED = "confirmed.json"
@@ -27,7 +27,7 @@ MAX_HEALS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
+class ConfirmedRecord:
     """A revision that was kept: its apply, its document, the backend, and the boot in which it was kept."""
 
     apply: str
@@ -50,7 +50,7 @@ class Confirmed:
         return json.dumps(value)
 
 
-def read_confirmed(boot: Path) -> Confirmed | None:
+def read_confirmed(boot: Path) -> ConfirmedRecord | None:
     """Return the revision whose set a boot loads, None when there is none that says so.
 
     Raises StateError and OSError.
@@ -61,20 +61,20 @@ def read_confirmed(boot: Path) -> Confirmed | None:
         return None
     try:
         return confirmed_from(raw)
-    except OrderError as error:
+    except MessageError as error:
         raise StateError(f"{path}: {error}") from None
 
 
-def confirmed_from(raw: bytes) -> Confirmed:
-    """Read the content of its file. Raises OrderError."""
+def confirmed_from(raw: bytes) -> ConfirmedRecord:
+    """Read the content of its file. Raises MessageError."""
     fields = Fields.of_message(load_json(raw, max_bytes=MAX_CONFIRMED_BYTES), CONFIRMED_FORMAT)
     try:
         document = parse_document(fields.take("document"))
         if digest(document) != fields.digest("digest"):
             fields.fail("digest", "is not the document's")
     except NetfilterError as error:
-        raise OrderError("document", str(error)) from None
-    return Confirmed(
+        raise MessageError("document", str(error)) from None
+    return ConfirmedRecord(
         apply=fields.uuid("apply"),
         revision=fields.integer("revision", least=1),
         backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
@@ -135,7 +135,7 @@ def read_seen(path: Path) -> SeenRecord:
             told=fields.integer("told"),
             salt=fields.text("salt", longest=64),
         )
-    except (OrderError, OSError):
+    except (MessageError, OSError):
         # It is only about what was told already; at worst something is told twice.
         return SeenRecord()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dockerfw.host.clock import boot_id, utc_now
 from dockerfw.host.files import read_bounded, remove_durably, write_durably
-from dockerfw.messages.fields import Fields, OrderError, load_json
+from dockerfw.messages.fields import Fields, MessageError, load_json
 from dockerfw.store.records import StateError
 
 NOTE = "restoring.json"
@@ -118,7 +118,7 @@ def read_restoring(folder: Path) -> Restoring | None:
             boot=fields.text("boot", longest=64),
             settings=fields.flag("settings"),
         )
-    except (OrderError, OSError):
+    except (MessageError, OSError):
         return Restoring()
 
 

@@ -13,8 +13,8 @@ import os
 from pathlib import Path
 
 from dockerfw.host.files import read_bounded, sync_directory, write_durably
-from dockerfw.messages.fields import dump_json, load_json
-from dockerfw.messages.orders import OrderError, Outcome
+from dockerfw.messages.fields import MessageError, dump_json, load_json
+from dockerfw.messages.outcomes import Outcome
 
 logger = logging.getLogger("dockerfw.outbox")
 
@@ -81,6 +81,6 @@ def read_outcome(path: Path) -> Outcome | None:
         return None
     try:
         return Outcome.from_json(load_json(raw))
-    except OrderError as error:
+    except MessageError as error:
         logger.error("%s is not an outcome: %s", path, error)
         return None

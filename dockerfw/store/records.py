@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from dockerfw.messages.fields import Fields, OrderError, load_json
-from dockerfw.messages.orders import Step
-from dockerfw.messages.snapshots import FAMILIES, Backend, Family
+from dockerfw.iptables.model import FAMILIES, Backend, Family
+from dockerfw.messages.fields import Fields, MessageError, load_json
+from dockerfw.messages.outcomes import Step
 
 WINDOW_FORMAT = "dockerfw-window/1"
 UNDO_FORMAT = "dockerfw-undo/2"
@@ -88,7 +88,7 @@ class WindowRecord:
                 # A window may be older than this root worker, which did not know of it.
                 end_sessions=fields.flag("end_sessions") if fields.has("end_sessions") else False,
             )
-        except OrderError as error:
+        except MessageError as error:
             raise StateError(f"{name}: {error}") from None
 
 
@@ -126,7 +126,7 @@ class UndoRecord:
                 saves=_by_family(fields.object("saves")),
                 restores=_by_family(fields.object("restores")),
             )
-        except OrderError as error:
+        except MessageError as error:
             raise StateError(f"{name}: {error}") from None
 
 

@@ -29,7 +29,7 @@ from dockerfw.host.files import (
     write_durably,
 )
 from dockerfw.host.runner import passed_on
-from dockerfw.messages.fields import Fields, OrderError, load_json
+from dockerfw.messages.fields import Fields, MessageError, load_json
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.records import MAX_UNDO_BYTES, MAX_WINDOW_BYTES, StateError, UndoRecord, WindowRecord
 
@@ -124,7 +124,7 @@ class StateDirectory:
         try:
             fields = Fields(load_json(raw))
             return Begun(fields.integer("sequence"), fields.text("apply", longest=64))
-        except OrderError as error:
+        except MessageError as error:
             raise StateError(f"{self._sequence}: {error}") from None
 
     def write_begun(self, begun: Begun) -> None:

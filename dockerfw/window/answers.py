@@ -16,7 +16,8 @@ from dockerfw.host.hooks import reached
 from dockerfw.host.loading import NotPutBack, RestoreFailed
 from dockerfw.host.runner import CommandFailed
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.messages.orders import Answer, Outcome, why_expired
+from dockerfw.messages.orders import Answer, why_expired
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.records import WindowRecord
 from dockerfw.store.state import Begun, StateDirectory, StateError

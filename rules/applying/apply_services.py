@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from dockerfw.document.document import Document, canonical_json, digest, to_json_object
 from dockerfw.iptables.errors import FieldError
-from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, MOST_CONFIRM_SECONDS, Order
+from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, Order
+from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS
 from dockerfw.reach.expectations import failing
 from rules.applying.apply_errors import ApplyWaiting, NotExpected, NothingToApply, QueueUnavailable
 from rules.applying.expiry_services import apply_give_up

@@ -15,7 +15,7 @@ from django.conf import settings
 from dockerfw.chains.drift import WITHOUT_EFFECT, Drift
 from dockerfw.chains.foreign_tables import describe_tables
 from dockerfw.chains.owners import FAMILY_NAMES
-from dockerfw.messages.confirmed import drift_of
+from dockerfw.messages.snapshot_values import drift_of
 from rules.applying.apply_selectors import awaiting_view
 from rules.applying.window_selectors import WindowView
 from rules.draft.draft_selectors import base_revision, revision_document
@@ -95,7 +95,13 @@ def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
         )
         text = "What the kernel holds could not be read completely."
         return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
-    known = (snapshot.sha256, snapshot.families, snapshot.docker_state, snapshot.kept, snapshot.own_tables)
+    known = (
+        snapshot.sha256,
+        snapshot.families,
+        snapshot.docker_state,
+        snapshot.confirmed,
+        snapshot.own_tables,
+    )
     drift = _drifts.made(
         (revision.digest, revision.number, *known),
         lambda: drift_of(

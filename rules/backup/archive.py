@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from dockerfw.messages.fields import Fields, OrderError, load_json
+from dockerfw.messages.fields import Fields, MessageError, load_json
 
 FORMAT = "dockerfw-backup/1"
 FAMILY = "dockerfw-backup/"
@@ -194,7 +194,7 @@ def _read_manifest(raw: bytes, name: str) -> tuple[Manifest, dict[str, tuple[int
             listed[member] = (each.integer("size", most=most), each.digest("sha256"))
             each.done()
         fields.done()
-    except OrderError as error:
+    except MessageError as error:
         raise BackupError(f"{name}: its manifest cannot be read: {error}") from None
     if DATABASE not in listed or len(listed) > MOST_MEMBERS:
         raise BackupError(f"{name}: its manifest names no database, or too many members")

@@ -11,7 +11,7 @@ from dockerfw.host.observation import observe
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.tokens import printable
-from dockerfw.messages.confirmed import drift_of
+from dockerfw.messages.snapshot_values import drift_of
 from dockerfw.store.backup import StoredState
 from dockerfw.store.confirmed import read_confirmed
 from dockerfw.store.records import StateError

@@ -13,7 +13,7 @@ from time import monotonic, sleep
 from django.conf import settings
 
 from dockerfw.document.words import counted
-from dockerfw.messages.orders import Failure
+from dockerfw.messages.outcomes import Failure
 from dockerfw.reach.expectations import failing
 from dockerfw.streams import Output
 from rules.applying.answer_services import apply_keep_at_console, apply_roll_back

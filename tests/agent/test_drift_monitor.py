@@ -89,7 +89,7 @@ def watched(
 
 def test_each_change_is_told_once(watched: Watched) -> None:
     for _ in range(2):
-        kept = watched.look().kept
+        kept = watched.look().confirmed
         assert kept is not None
         assert (kept.revision, kept.backend, kept.rebooted, kept.released) == (
             1,
@@ -131,9 +131,9 @@ def test_nothing_is_told_without_a_confirmed_revision(
 ) -> None:
     add_foreign(inside, backend)
     one = Watched(inside, state, backend)
-    assert one.look().kept is None
+    assert one.look().confirmed is None
     run(order(document("22")), state)
-    assert one.look().kept is None
+    assert one.look().confirmed is None
     answer("rollback", state)
     one.look()
     assert one.verbs() == []
@@ -189,8 +189,8 @@ def test_what_is_more_than_the_anchors_is_left_alone(watched: Watched, what: str
     before = held(watched.namespace, watched.backend)
     snapshot = watched.lookout.look_and_heal()
     assert held(watched.namespace, watched.backend) == before
-    assert snapshot.kept is not None
-    assert snapshot.kept.released == (what == "release")
+    assert snapshot.confirmed is not None
+    assert snapshot.confirmed.released == (what == "release")
     assert watched.verbs() == ["drift"]
     if what == "panic":
         calm(watched.state)
@@ -269,8 +269,8 @@ def test_docker_in_the_other_backend(inside: Namespace, state: StateDirectory) -
             inside.iptables("-N", chain, backend="legacy", family=family)
     seen = one.look()
     assert seen.docker_backends == ("nft", "legacy")
-    assert seen.kept is not None
-    assert seen.kept.docker_moved_to == "legacy"
+    assert seen.confirmed is not None
+    assert seen.confirmed.docker_moved_to == "legacy"
     assert "Docker's chains are in iptables-legacy now" in one.told[0].detail
     assert one.verbs() == ["drift"]
 

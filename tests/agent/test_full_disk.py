@@ -13,7 +13,7 @@ from dockerfw.agent.event_bound import read_event
 from dockerfw.document.document import digest, parse_document
 from dockerfw.messages.about import About, about_key
 from dockerfw.messages.fields import load_json
-from dockerfw.messages.orders import Outcome
+from dockerfw.messages.outcomes import Outcome
 from tests.faults.disk import SmallDisk
 from tests.rig.namespace import Namespace, wait_until
 from tests.rig.redis_fixtures import RedisServer

@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 
 from dockerfw.document.document import Document
-from dockerfw.messages.confirmed import Kept
-from dockerfw.messages.snapshots import Family
+from dockerfw.iptables.model import Family
+from dockerfw.messages.confirmed import Confirmed
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create
@@ -29,14 +29,14 @@ def confirmed(working: Client, host: Host, alice: Actor) -> Document:
     return draft_document(host)
 
 
-def held(host: Host, document: Document, *changes: tuple[str, str], kept: Kept | None = None) -> None:
+def held(host: Host, document: Document, *changes: tuple[str, str], kept: Confirmed | None = None) -> None:
     """Store a snapshot of a kernel that holds the document, with changes for IPv4."""
     four = save_of(document, 4, 1)
     for old, new in changes:
         assert old in four
         four = four.replace(old, new)
     saves: dict[Family, str] = {4: four, 6: save_of(document, 6, 1)}
-    snapshot_store(host, saves=saves, kept=kept)
+    snapshot_store(host, saves=saves, confirmed=kept)
 
 
 EDITED = ("--dport 22 ", "--dport 23 ")
@@ -134,13 +134,13 @@ def test_where_nothing_is_loaded_nothing_can_be_adopted(
 
 def test_what_the_root_worker_knows_is_told(working: Client, host: Host, confirmed: Document) -> None:
     revision = Revision.objects.get(number=1)
-    kept = Kept(1, revision.digest, "nft", docker_moved_to="legacy", released=True)
+    kept = Confirmed(1, revision.digest, "nft", docker_moved_to="legacy", released=True)
     held(host, confirmed, NO_ANCHOR, kept=kept)
     text = text_of(working.get(f"{HOST}/"))
     assert "Docker's chains are in iptables-legacy now" in text
     assert "let go of the host on its console" in text
     # What it knows of another revision says nothing about this one.
-    held(host, confirmed, NO_ANCHOR, kept=Kept(2, revision.digest, "nft", released=True))
+    held(host, confirmed, NO_ANCHOR, kept=Confirmed(2, revision.digest, "nft", released=True))
     assert "let go of the host" not in text_of(working.get(f"{HOST}/"))
 
 

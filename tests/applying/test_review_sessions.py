@@ -9,7 +9,7 @@ import pytest
 from django.http import HttpResponseBase
 from django.test import Client
 
-from dockerfw.messages.orders import Outcome
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
 from dockerfw.reach.inbound import Inbound
 from rules.applying.outcome_services import outcome_record

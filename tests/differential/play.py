@@ -17,7 +17,7 @@ from dockerfw.chains.render import render_restore
 from dockerfw.document.document import parse_document
 from dockerfw.host.observation import observe
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.sight import surroundings_of
+from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.simulate import Prepared, prepare, simulate
 from dockerfw.simulation.sources import reach

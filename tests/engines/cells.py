@@ -13,8 +13,7 @@ from pathlib import Path
 
 from dockerfw.chains.live_state import kernel_state
 from dockerfw.host.observation import observe
-from dockerfw.messages.confirmed import drift_of
-from dockerfw.messages.sight import listening_of, surroundings_of
+from dockerfw.messages.snapshot_values import drift_of, listening_of, surroundings_of
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.reach.exposure import Row as ExposureRow
 from dockerfw.reach.exposure import expose, external_interfaces

@@ -24,9 +24,8 @@ from dockerfw.chains.plan import plan_changes
 from dockerfw.document.document import canonical_json, digest
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.confirmed import drift_of
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.sight import listening_of, surroundings_of
+from dockerfw.messages.snapshot_values import drift_of, listening_of, surroundings_of
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.reach.exposure import expose, external_interfaces
 from dockerfw.reach.offers import offers_of

@@ -15,8 +15,9 @@ import pytest
 
 from dockerfw.host import sessions
 from dockerfw.host.observation import observe
-from dockerfw.messages.orders import Outcome, Snapshot, Step
+from dockerfw.messages.outcomes import Outcome, Step
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
+from dockerfw.messages.snapshots import Snapshot
 from dockerfw.reach.inbound import Inbound
 from dockerfw.store.state import StateDirectory
 from dockerfw.window import window

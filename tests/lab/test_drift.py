@@ -16,8 +16,8 @@ from dockerfw.agent.drift_monitor import Lookout
 from dockerfw.chains.drift import Drift
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.confirmed import drift_of
 from dockerfw.messages.events import ConsoleEvent
+from dockerfw.messages.snapshot_values import drift_of
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.state import StateDirectory
 from tests.kernel.generation import generation

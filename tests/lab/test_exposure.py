@@ -10,7 +10,7 @@ import pytest
 
 from dockerfw.host.observation import observe
 from dockerfw.iptables.model import Family
-from dockerfw.messages.sight import listening_of, surroundings_of
+from dockerfw.messages.snapshot_values import listening_of, surroundings_of
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.reach.exposure import Row, expose, external_interfaces
 from dockerfw.reach.offers import offers_of

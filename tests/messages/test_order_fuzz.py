@@ -25,7 +25,8 @@ from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.protocols import PROTOCOL_NAMES
-from dockerfw.messages.orders import Order, OrderError
+from dockerfw.messages.fields import MessageError
+from dockerfw.messages.orders import Order
 from dockerfw.worker.entries import AllowedJob, EntryError, check_call, read_call
 from tests.rig.documents import document_values
 
@@ -205,7 +206,7 @@ def let_in(value: Any) -> tuple[Order, Document] | None:
         check_call(name, arguments, allowed)
         order = Order.from_json(arguments[0])
         return order, parse_document(order.document)
-    except (EntryError, OrderError, NetfilterError):
+    except (EntryError, MessageError, NetfilterError):
         return None
 
 

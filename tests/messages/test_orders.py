@@ -12,29 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerfw.messages.fields import MAX_MESSAGE_BYTES
-from dockerfw.messages.orders import (
-    Answer,
-    CommandError,
-    Failure,
-    Interface,
-    Loaded,
-    Order,
-    OrderError,
-    Outcome,
-    PublishedPort,
-    Snapshot,
-    Step,
-    WayBack,
-    Window,
-    dump_json,
-    load_json,
-    saves_digest,
-    why_expired,
-)
+from dockerfw.messages.confirmed import Confirmed
+from dockerfw.messages.fields import MAX_MESSAGE_BYTES, MessageError, dump_json, load_json
+from dockerfw.messages.orders import Answer, Order, why_expired
+from dockerfw.messages.outcomes import Failure, Loaded, Outcome, Step, WayBack, Window
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
-from dockerfw.messages.snapshots import Container, Kept, ListeningSocket, SetMembers
-from dockerfw.messages.surroundings import ContainerPort
+from dockerfw.messages.snapshots import CommandError, Snapshot, saves_digest
+from dockerfw.messages.surroundings import (
+    Container,
+    ContainerPort,
+    Interface,
+    ListeningSocket,
+    PublishedPort,
+    SetMembers,
+)
 from dockerfw.reach.inbound import Inbound
 
 APPLY = "0b8d6a1e-9c2f-4d53-8a77-0123456789ab"
@@ -87,7 +78,7 @@ SNAPSHOT = Snapshot(
     (SetMembers("office", "hash:net", ("192.0.2.0/24",), "family inet"), SetMembers("large")),
     bridges_filtered=(4,),
     docker_backends=("nft", "legacy"),
-    kept=Kept(3, DIGEST, "nft", "legacy", rebooted=True),
+    confirmed=Confirmed(3, DIGEST, "nft", "legacy", rebooted=True),
 )
 GROUP: Any = SNAPSHOT.sessions and SNAPSHOT.sessions.groups[0].to_json()
 KEPT: Any = SNAPSHOT.to_json()["kept"]
@@ -105,9 +96,9 @@ def test_messages_survive_the_way(message: Any) -> None:
 def test_every_key_is_needed_and_no_other_is_known(message: Any) -> None:
     value = message.to_json()
     for key in value:
-        with pytest.raises(OrderError):
+        with pytest.raises(MessageError):
             type(message).from_json({name: item for name, item in value.items() if name != key})
-    with pytest.raises(OrderError, match="surprise: is not a known key"):
+    with pytest.raises(MessageError, match="surprise: is not a known key"):
         type(message).from_json({**value, "surprise": 1})
 
 
@@ -178,7 +169,7 @@ WRONG: list[tuple[Any, str, Any, str]] = [
 
 @pytest.mark.parametrize(("message", "key", "value", "words"), WRONG)
 def test_wrong_values_are_refused_at_their_field(message: Any, key: str, value: Any, words: str) -> None:
-    with pytest.raises(OrderError, match=words) as caught:
+    with pytest.raises(MessageError, match=words) as caught:
         type(message).from_json({**message.to_json(), key: value})
     assert str(caught.value).startswith(key)
 
@@ -199,7 +190,7 @@ def test_wrong_values_are_refused_at_their_field(message: Any, key: str, value: 
     ],
 )
 def test_text_that_is_no_message(raw: bytes, words: str) -> None:
-    with pytest.raises(OrderError, match=words):
+    with pytest.raises(MessageError, match=words):
         load_json(raw)
 
 
@@ -213,7 +204,7 @@ json_values = st.recursive(
 @given(json_values, st.sampled_from(["", *ORDER.to_json(), *OUTCOME.to_json(), *SNAPSHOT.to_json()]))
 def test_no_value_makes_a_validator_crash(value: object, key: str) -> None:
     for message in MESSAGES:
-        with contextlib.suppress(OrderError):
+        with contextlib.suppress(MessageError):
             type(message).from_json({**message.to_json(), key: value} if key else value)
 
 
@@ -221,7 +212,7 @@ def test_no_value_makes_a_validator_crash(value: object, key: str) -> None:
 def test_no_bytes_make_the_decoder_crash(raw: bytes) -> None:
     try:
         value = load_json(raw)
-    except OrderError:
+    except MessageError:
         return
     assert json.dumps(value) is not None
 
@@ -250,5 +241,5 @@ def test_nftables_own_tables_are_told_where_there_are_any() -> None:
     assert "own_tables" not in SNAPSHOT.to_json()
     beside = replace(SNAPSHOT, own_tables=("inet firewalld",))
     assert Snapshot.from_json(beside.to_json()) == beside
-    with pytest.raises(OrderError, match="at most 200 characters"):
+    with pytest.raises(MessageError, match="at most 200 characters"):
         Snapshot.from_json({**SNAPSHOT.to_json(), "own_tables": ["x" * 201]})

@@ -21,7 +21,8 @@ from dockerfw.document.document import digest, parse_document, to_json_object
 from dockerfw.host.clock import utc_now
 from dockerfw.iptables.model import Ruleset
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.orders import Answer, Order, Outcome
+from dockerfw.messages.orders import Answer, Order
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.answers import carry_out
 from tests.rig.connections import Verdict

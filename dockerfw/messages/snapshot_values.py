@@ -7,11 +7,15 @@ after a load. It must not do I/O, read a clock, run a command, or import Django.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 from types import MappingProxyType
 
-from dockerfw.iptables.model import Family, Ruleset
-from dockerfw.messages.snapshots import FAMILIES, Snapshot
+from dockerfw.chains.drift import Drift, find_drift
+from dockerfw.chains.suspects import Around
+from dockerfw.document.document import Document, digest
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
+from dockerfw.messages.snapshots import Snapshot
 from dockerfw.reach.listening import Address, Container, Listener, Listening, Publication, Published
 from dockerfw.simulation.surroundings import Interface, IpSet, Surroundings
 
@@ -82,6 +86,38 @@ def containers_of(snapshot: Snapshot) -> tuple[Container, ...] | None:
             ),
         )
         for each in snapshot.containers
+    )
+
+
+def drift_of(
+    snapshot: Snapshot,
+    rulesets: Mapping[Family, Ruleset],
+    document: Document,
+    revision: int,
+    *,
+    command: str = "dockerfw",
+) -> Drift:
+    """Return how a snapshot, whose saves are given parsed, differs from a revision's document.
+
+    `command` is how the command line is called there.
+    """
+    live = {family: rulesets[family] for family in snapshot.families if family not in snapshot.unread}
+    around = replace(_around(snapshot, document, revision), command=command)
+    return find_drift(document, revision, live, around, families=snapshot.families)
+
+
+def _around(snapshot: Snapshot, document: Document, revision: int) -> Around:
+    confirmed, docker_nftables = snapshot.confirmed, snapshot.docker_state == "nftables"
+    if confirmed is None or (confirmed.revision, confirmed.digest) != (revision, digest(document)):
+        # What happened since another revision was kept says nothing about this one.
+        return Around(docker_nftables=docker_nftables, own_tables=snapshot.own_tables)
+    return Around(
+        kept_backend=confirmed.backend,
+        docker_moved_to=confirmed.docker_moved_to or "",
+        docker_nftables=docker_nftables,
+        rebooted=confirmed.rebooted,
+        released=confirmed.released,
+        own_tables=snapshot.own_tables,
     )
 
 
