@@ -87,7 +87,9 @@ MESSAGES = (
     "dockerfw.messages.surroundings",
     "dockerfw.messages.confirmed",
     "dockerfw.messages.snapshot_values",
-    "dockerfw.messages.fields",
+    "dockerfw.messages.codec",
+    "dockerfw.messages.errors",
+    "dockerfw.messages.shapes",
 )
 ROOT_SIDE = (
     *("dockerfw.agent.root", "dockerfw.agent.jobs", "dockerfw.agent.journal"),
@@ -184,7 +186,7 @@ LAYERS = (
     Layer(
         ("rules.backup",),
         ("rules", "dockerfw_site", "django", "rq", "redis"),
-        ("rules.backup", "dockerfw.messages.fields"),
+        ("rules.backup", "dockerfw.messages.codec", "dockerfw.messages.errors", "dockerfw.messages.shapes"),
     ),
     Layer(
         BOTH_SIDES,

@@ -19,8 +19,9 @@ from rq.serializers import JSONSerializer
 
 from dockerfw.agent.event_bound import MAX_BYTES, bound_events, tell_left_out
 from dockerfw.host.files import make_directory, read_bounded, sync_directory, write_durably
+from dockerfw.messages.codec import dump_json, load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.fields import MessageError, dump_json, load_json
 from dockerfw.messages.orders import CLERK_QUEUE
 from dockerfw.worker.entries import done_key, host_job_id, job_key
 

@@ -26,7 +26,8 @@ from dockerfw.host.files import write_durably
 from dockerfw.host.space import space_of
 from dockerfw.iptables.model import Backend
 from dockerfw.messages.about import ABOUT_FILE, About, about_key
-from dockerfw.messages.fields import MessageError, dump_json
+from dockerfw.messages.codec import dump_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.orders import Answer, Order
 from dockerfw.messages.outcomes import Failure, Outcome, progress_key
 from dockerfw.messages.snapshots import Snapshot, snapshot_key

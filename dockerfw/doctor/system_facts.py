@@ -19,7 +19,8 @@ from dockerfw.host.runner import command_path
 from dockerfw.host.space import space_of
 from dockerfw.iptables.errors import JsonError
 from dockerfw.messages.about import ABOUT_FILE, MAX_BYTES, About
-from dockerfw.messages.fields import MessageError, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.messages.space import Space
 from dockerfw.store.interrupted import read_restoring

@@ -14,7 +14,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from dockerfw.host.runner import CommandFailed
-from dockerfw.messages.fields import MessageError, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.surroundings import (
     CONTAINER_ID,
     MAX_CONTAINER_PORTS,

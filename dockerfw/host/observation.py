@@ -28,9 +28,8 @@ from dockerfw.host.sockets import LISTING, listening_sockets
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import FAMILIES, Backend, Family, Rule
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.fields import MAX_SAVE_CHARACTERS
 from dockerfw.messages.session_groups import SessionGroups
-from dockerfw.messages.snapshots import CommandError, DockerState, Snapshot, saves_digest
+from dockerfw.messages.snapshots import MAX_SAVE_CHARACTERS, CommandError, DockerState, Snapshot, saves_digest
 from dockerfw.messages.surroundings import Interface, PublishedPort
 
 _NAT = re.compile(r"^\*nat\n.*?^COMMIT\n", re.MULTILINE | re.DOTALL)

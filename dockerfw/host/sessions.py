@@ -94,7 +94,7 @@ def sessions_from_outside(routing: Routing) -> SessionGroups | None:
         return SessionGroups(whole=False)
     sight = _Sight(routing)
     counts = Counter(inbound for _, inbound in sight.sessions())
-    groups = tuple(SessionGroup(inbound, count) for inbound, count in counts.most_common(MOST_GROUPS))
+    groups = tuple(SessionGroup.of(inbound, count) for inbound, count in counts.most_common(MOST_GROUPS))
     return SessionGroups(groups, whole=not sight.unread and len(counts) <= MOST_GROUPS)
 
 

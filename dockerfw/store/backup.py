@@ -18,8 +18,9 @@ from pathlib import Path
 
 from dockerfw.host.files import LockedOut, make_directory, read_bounded, sync_directory, write_durably
 from dockerfw.host.hooks import reached
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.fields import Fields, MessageError, load_json
 from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.bootfiles import (
     SETS,
@@ -93,7 +94,7 @@ def state_check(members: Mapping[str, bytes]) -> StoredState:
             continue
         try:
             if member == _SEQUENCE:
-                sequence = Fields(load_json(content)).integer("sequence")
+                sequence = Begun.from_json(load_json(content)).sequence
             elif member == _CONFIRMED:
                 confirmed = confirmed_from(content)
             else:

@@ -1,7 +1,6 @@
-"""The revision that was kept last, as the root worker itself remembers it, and what it saw of it since.
+"""The revision that was confirmed last, as a file, and what the drift check reported about it, as another.
 
-Owns the shape of two files: one lies in the boot set, and so comes and goes with it; the other is the
-lookout's, about what it has told. Nothing here looks at the kernel.
+The first file is a part of the boot set, and is written and removed with it.
 """
 
 from __future__ import annotations
@@ -10,48 +9,60 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Annotated, Any, ClassVar
 
 from dockerfw.document.document import Document, canonical_json, digest, parse_document
 from dockerfw.host.files import read_bounded
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Backend
-from dockerfw.messages.fields import Fields, MessageError, load_json
-from dockerfw.store.records import MAX_WINDOW_BYTES, StateError
+from dockerfw.messages.codec import AtMost, Message, dump_json, load_json
+from dockerfw.messages.errors import MessageError
+from dockerfw.messages.shapes import BootId, Count, Positive, Seconds, Shape, Text, Uuid
+from dockerfw.store.records import MAX_WINDOW_BYTES, StateError, StateFile
 
 CONFIRMED = "confirmed.json"
-CONFIRMED_FORMAT = "dockerfw-confirmed/1"
-SEEN_FORMAT = "dockerfw-seen/1"
 MAX_CONFIRMED_BYTES = 16 * 1024 * 1024
 MAX_HEALS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class ConfirmedRecord:
-    """A revision that was kept: its apply, its document, the backend, and the boot in which it was kept."""
+class _ValidDocument(Shape):
+    """A document, validated."""
 
-    apply: str
-    revision: int
+    __slots__ = ()
+
+    def read(self, value: object) -> Document:
+        """Return the document."""
+        try:
+            return parse_document(value)
+        except NetfilterError as error:
+            raise MessageError("", str(error)) from None
+
+    def write(self, value: Document) -> object:
+        """Return its canonical JSON."""
+        written: object = json.loads(canonical_json(value))
+        return written
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedRecord(Message):
+    """A confirmed revision: its apply, its document, its backend, and the boot in which it was confirmed."""
+
+    FORMAT: ClassVar = "dockerfw-confirmed/1"
+    IGNORES_UNKNOWN_KEYS: ClassVar = True
+
+    apply: Uuid
+    revision: Positive
     backend: Backend
-    boot: str
-    document: Document
+    boot: BootId
+    document: Annotated[Document, _ValidDocument()]
 
     def to_text(self) -> str:
-        """Return the content of its file."""
-        value = {
-            "format": CONFIRMED_FORMAT,
-            "apply": self.apply,
-            "revision": self.revision,
-            "digest": digest(self.document),
-            "backend": self.backend,
-            "boot": self.boot,
-            "document": json.loads(canonical_json(self.document)),
-        }
-        return json.dumps(value)
+        """Return the content of the file."""
+        return dump_json({**self.to_json(), "digest": digest(self.document)}).decode("ascii")
 
 
 def read_confirmed(boot: Path) -> ConfirmedRecord | None:
-    """Return the revision whose set a boot loads, None when there is none that says so.
+    """Return the revision that the host loads at boot, None when the boot set names none.
 
     Raises StateError and OSError.
     """
@@ -66,84 +77,41 @@ def read_confirmed(boot: Path) -> ConfirmedRecord | None:
 
 
 def confirmed_from(raw: bytes) -> ConfirmedRecord:
-    """Read the content of its file. Raises MessageError."""
-    fields = Fields.of_message(load_json(raw, max_bytes=MAX_CONFIRMED_BYTES), CONFIRMED_FORMAT)
-    try:
-        document = parse_document(fields.take("document"))
-        if digest(document) != fields.digest("digest"):
-            fields.fail("digest", "is not the document's")
-    except NetfilterError as error:
-        raise MessageError("document", str(error)) from None
-    return ConfirmedRecord(
-        apply=fields.uuid("apply"),
-        revision=fields.integer("revision", least=1),
-        backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
-        boot=fields.text("boot", longest=64),
-        document=document,
-    )
+    """Read the content of the file. Raises MessageError, also when the digest is not the document's."""
+    value: Any = load_json(raw, max_bytes=MAX_CONFIRMED_BYTES)
+    record = ConfirmedRecord.from_json(value)
+    if value.get("digest") != digest(record.document):
+        raise MessageError("digest", "is not the document's")
+    return record
 
 
 @dataclass(frozen=True, slots=True)
-class SeenRecord:
-    """What the lookout saw of the apply kept last, and told: it tells each thing once.
+class SeenRecord(StateFile):
+    """What the drift check saw of the apply confirmed last and reported: it reports each thing once.
 
-    `mark` is that of the drift that was told last, empty for none. `docker` are the backends that held
-    Docker's chains at the first look, None before it. `heals` are the times (CLOCK_BOOTTIME of the boot
-    `boot`) at which anchors were put back; `rests` says that this was too often. `told` counts what was
-    told, `salt` makes the ids of that its own.
+    `mark` is that of the drift that was reported last, empty for none. `docker` are the backends that held
+    Docker's chains at the first check, None before it. `heals` are the times (CLOCK_BOOTTIME of the boot
+    `boot`) at which self-repair restored the jumps; with `rests`, it did so too often and has stopped.
+    `told` counts the reports, and `salt` makes their ids unique.
     """
 
-    apply: str = ""
-    mark: str = ""
-    docker: tuple[str, ...] | None = None
-    boot: str = ""
-    heals: tuple[float, ...] = ()
-    rests: bool = False
-    told: int = 0
-    salt: str = field(default_factory=lambda: secrets.token_hex(16))
+    FORMAT: ClassVar = "dockerfw-seen/1"
 
-    def to_bytes(self) -> bytes:
-        """Return the content of its file."""
-        value = {
-            "format": SEEN_FORMAT,
-            "apply": self.apply,
-            "mark": self.mark,
-            "docker": None if self.docker is None else list(self.docker),
-            "boot": self.boot,
-            "heals": list(self.heals),
-            "rests": self.rests,
-            "told": self.told,
-            "salt": self.salt,
-        }
-        return json.dumps(value).encode("ascii")
+    apply: Annotated[str, Text(36)] = ""
+    mark: Annotated[str, Text(64)] = ""
+    docker: Annotated[tuple[Annotated[str, Text(10)], ...], AtMost(2)] | None = None
+    boot: BootId = ""
+    heals: Annotated[tuple[Seconds, ...], AtMost(MAX_HEALS)] = ()
+    rests: bool = False
+    told: Count = 0
+    salt: Annotated[str, Text(64)] = field(default_factory=lambda: secrets.token_hex(16))
 
 
 def read_seen(path: Path) -> SeenRecord:
-    """Return what the lookout remembers, a new record when there is none or it makes no sense."""
+    """Return what the drift check remembers, a new record when there is none or it is not valid."""
     try:
         raw = read_bounded(path, most=MAX_WINDOW_BYTES)
-        if raw is None:
-            return SeenRecord()
-        fields = Fields.of_message(load_json(raw), SEEN_FORMAT)
-        return SeenRecord(
-            apply=fields.text("apply", longest=36),
-            mark=fields.text("mark", longest=64),
-            docker=fields.optional("docker", lambda key: fields.texts(key, most=2, longest=10)),
-            boot=fields.text("boot", longest=64),
-            heals=_numbers(fields, "heals"),
-            rests=fields.flag("rests"),
-            told=fields.integer("told"),
-            salt=fields.text("salt", longest=64),
-        )
-    except (MessageError, OSError):
-        # It is only about what was told already; at worst something is told twice.
+        return SeenRecord() if raw is None else SeenRecord.from_bytes(raw, str(path))
+    except (StateError, OSError):
+        # At worst, something is reported twice.
         return SeenRecord()
-
-
-def _numbers(fields: Fields, key: str) -> tuple[float, ...]:
-    found = []
-    for item, _ in fields.items(key, most=MAX_HEALS):
-        if isinstance(item, bool) or not isinstance(item, (int, float)):
-            fields.fail(key, "must be numbers")
-        found.append(float(item))
-    return tuple(found)

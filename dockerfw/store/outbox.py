@@ -13,7 +13,8 @@ import os
 from pathlib import Path
 
 from dockerfw.host.files import read_bounded, sync_directory, write_durably
-from dockerfw.messages.fields import MessageError, dump_json, load_json
+from dockerfw.messages.codec import dump_json, load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.outcomes import Outcome
 
 logger = logging.getLogger("dockerfw.outbox")

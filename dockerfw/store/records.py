@@ -1,22 +1,32 @@
-"""What an open window leaves on disk: until when it is open, and the way back to what the kernel held before.
+"""The two files of an open window: the window itself, and how to restore the previous rules.
 
-Owns the shape of the two files. The window is small and is rewritten when something about it changes; the way
-back is written once, before the first load. A file that makes no sense gets `StateError`; nothing is guessed.
+The window's file is small and is rewritten whenever the window changes; the undo file is written once, before
+the first load. A file that is not valid raises `StateError`; nothing is guessed.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Annotated, ClassVar, Literal, Self
 
 from dockerfw.iptables.model import FAMILIES, Backend, Family
-from dockerfw.messages.fields import Fields, MessageError, load_json
+from dockerfw.messages.codec import Absent, AtMost, Message, dump_json, load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.outcomes import Step
+from dockerfw.messages.shapes import (
+    Anything,
+    BootId,
+    Count,
+    Digest,
+    Entries,
+    HostName,
+    Positive,
+    Seconds,
+    Text,
+    Uuid,
+)
 
-WINDOW_FORMAT = "dockerfw-window/1"
-UNDO_FORMAT = "dockerfw-undo/2"
 MAX_WINDOW_BYTES = 1024 * 1024
 MAX_UNDO_BYTES = 96 * 1024 * 1024
 
@@ -24,114 +34,71 @@ Phase = Literal["loading", "awaiting"]
 
 
 class StateError(Exception):
-    """A file of the state directory does not hold what dockerfw wrote there."""
+    """A file of the state directory does not contain what dockerfw writes there."""
 
 
-@dataclass(frozen=True, slots=True)
-class WindowRecord:
-    """An apply whose rules are being loaded, or wait to be kept; times are CLOCK_BOOTTIME of the boot `boot`.
+class StateFile(Message):
+    """Base of the records that are each one file of the state directory.
 
-    `event` is the number of the last event that was told. `deadline` is when the watchdog ends it: a load
-    that takes too long, or a window that nobody answered in. `end_sessions` asks to end, once it is kept, the
-    sessions that lost their allowance.
+    Unknown keys are ignored, so that an earlier release can read the files of a later one.
     """
 
-    apply: str
-    host: str
-    event: int
-    revision: int
-    digest: str
-    phase: Phase
-    seconds: int
-    opened: float
-    deadline: float
-    boot: str
-    steps: tuple[Step, ...]
-    end_sessions: bool = False
+    __slots__ = ()
+
+    IGNORES_UNKNOWN_KEYS: ClassVar = True
+    MAX_BYTES: ClassVar[int] = MAX_WINDOW_BYTES
 
     def to_bytes(self) -> bytes:
-        """Return the content of its file."""
-        value = {
-            "format": WINDOW_FORMAT,
-            "apply": self.apply,
-            "host": self.host,
-            "event": self.event,
-            "revision": self.revision,
-            "digest": self.digest,
-            "phase": self.phase,
-            "seconds": self.seconds,
-            "opened": self.opened,
-            "deadline": self.deadline,
-            "boot": self.boot,
-            "steps": [step.to_json() for step in self.steps],
-            "end_sessions": self.end_sessions,
-        }
-        return json.dumps(value).encode("ascii")
+        """Return the content of the file."""
+        return dump_json(self.to_json())
 
     @classmethod
-    def from_bytes(cls, raw: bytes, name: str) -> WindowRecord:
-        """Read the content of its file, which `name` names. Raises StateError."""
+    def from_bytes(cls, raw: bytes, name: str) -> Self:
+        """Read the content of the file `name`. Raises StateError."""
         try:
-            fields = Fields.of_message(load_json(raw, max_bytes=MAX_WINDOW_BYTES), WINDOW_FORMAT)
-            return cls(
-                apply=fields.uuid("apply"),
-                host=fields.host(),
-                event=fields.integer("event"),
-                revision=fields.integer("revision", least=1),
-                digest=fields.digest("digest"),
-                phase=cast(Phase, fields.one_of("phase", ("loading", "awaiting"))),
-                seconds=fields.integer("seconds", least=1),
-                opened=fields.number("opened"),
-                deadline=fields.number("deadline"),
-                boot=fields.text("boot", longest=64),
-                steps=tuple(Step.from_json(item, path) for item, path in fields.items("steps", most=64)),
-                # A window may be older than this root worker, which did not know of it.
-                end_sessions=fields.flag("end_sessions") if fields.has("end_sessions") else False,
-            )
+            return cls.from_json(load_json(raw, max_bytes=cls.MAX_BYTES))
         except MessageError as error:
             raise StateError(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
-class UndoRecord:
+class WindowRecord(StateFile):
+    """An apply that loads or waits for confirmation; times are CLOCK_BOOTTIME of the boot `boot`.
+
+    `event` is the number of the last event that was reported. At `deadline` the watchdog ends the apply: the
+    load takes too long, or the window got no answer. With `end_sessions`, the sessions that the revision no
+    longer allows end once it is confirmed.
+    """
+
+    FORMAT: ClassVar = "dockerfw-window/1"
+
+    apply: Uuid
+    host: HostName
+    event: Count
+    revision: Positive
+    digest: Digest
+    phase: Phase
+    seconds: Positive
+    opened: Seconds
+    deadline: Seconds
+    boot: BootId
+    steps: Annotated[tuple[Step, ...], AtMost(64)]
+    # A window of an earlier root worker has no such key.
+    end_sessions: Annotated[bool, Absent.ALLOWED] = False
+
+
+_Saves = Annotated[Mapping[Family, str], Entries(FAMILIES, Text(MAX_UNDO_BYTES), some=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class UndoRecord(StateFile):
     """What an apply is about to load, from which document, and what the kernel held before."""
 
-    apply: str
+    FORMAT: ClassVar = "dockerfw-undo/2"
+    MAX_BYTES: ClassVar = MAX_UNDO_BYTES
+
+    apply: Uuid
     backend: Backend
-    document: object
-    saves: Mapping[Family, str]
-    restores: Mapping[Family, str]
-
-    def to_bytes(self) -> bytes:
-        """Return the content of its file."""
-        value = {
-            "format": UNDO_FORMAT,
-            "apply": self.apply,
-            "backend": self.backend,
-            "document": self.document,
-            "saves": {str(family): text for family, text in self.saves.items()},
-            "restores": {str(family): text for family, text in self.restores.items()},
-        }
-        return json.dumps(value).encode("ascii")
-
-    @classmethod
-    def from_bytes(cls, raw: bytes, name: str) -> UndoRecord:
-        """Read the content of its file, which `name` names. Raises StateError."""
-        try:
-            fields = Fields.of_message(load_json(raw, max_bytes=MAX_UNDO_BYTES), UNDO_FORMAT)
-            return cls(
-                apply=fields.uuid("apply"),
-                backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
-                document=fields.take("document"),
-                saves=_by_family(fields.object("saves")),
-                restores=_by_family(fields.object("restores")),
-            )
-        except MessageError as error:
-            raise StateError(f"{name}: {error}") from None
-
-
-def _by_family(fields: Fields) -> dict[Family, str]:
-    longest = MAX_UNDO_BYTES
-    return {
-        family: fields.text(str(family), longest=longest) for family in FAMILIES if fields.has(str(family))
-    }
+    document: Annotated[object, Anything()]
+    saves: _Saves
+    restores: _Saves

@@ -7,7 +7,6 @@ them is for `window`. It must not run a command or know about Redis.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from dockerfw.host.clock import boot_id
 from dockerfw.host.files import (
@@ -29,9 +29,16 @@ from dockerfw.host.files import (
     write_durably,
 )
 from dockerfw.host.runner import passed_on
-from dockerfw.messages.fields import Fields, MessageError, load_json
+from dockerfw.messages.shapes import Count, Text
 from dockerfw.store.bootfiles import boot_apply
-from dockerfw.store.records import MAX_UNDO_BYTES, MAX_WINDOW_BYTES, StateError, UndoRecord, WindowRecord
+from dockerfw.store.records import (
+    MAX_UNDO_BYTES,
+    MAX_WINDOW_BYTES,
+    StateError,
+    StateFile,
+    UndoRecord,
+    WindowRecord,
+)
 
 __all__ = ["Begun", "StateDirectory", "StateError"]
 
@@ -41,11 +48,11 @@ KILLED_WITHIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """The order or answer that was let in last: its sequence number and the apply's id."""
+class Begun(StateFile):
+    """The order or answer that was accepted last: its sequence number and the apply's id."""
 
-    sequence: int
-    apply: str
+    sequence: Count
+    apply: Annotated[str, Text(64)]
 
 
 class StateDirectory:
@@ -119,18 +126,11 @@ class StateDirectory:
     def last_begun(self) -> Begun:
         """Return what was let in last, sequence 0 for nothing. Raises StateError, OSError."""
         raw = read_bounded(self._sequence, most=4096)
-        if raw is None:
-            return Begun(0, "")
-        try:
-            fields = Fields(load_json(raw))
-            return Begun(fields.integer("sequence"), fields.text("apply", longest=64))
-        except MessageError as error:
-            raise StateError(f"{self._sequence}: {error}") from None
+        return Begun(0, "") if raw is None else Begun.from_bytes(raw, str(self._sequence))
 
     def write_begun(self, begun: Begun) -> None:
         """Remember what is let in, for good. Raises OSError."""
-        value = {"sequence": begun.sequence, "apply": begun.apply}
-        write_durably(self._sequence, json.dumps(value).encode())
+        write_durably(self._sequence, begun.to_bytes())
 
     def window_changed(self) -> tuple[int, int] | None:
         """Return a mark that is another one whenever the window's file is; None when there is no window."""

@@ -19,7 +19,8 @@ from redis import Redis, WatchError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from dockerfw.messages.fields import MAX_MESSAGE_BYTES, MessageError, load_json
+from dockerfw.messages.codec import MAX_MESSAGE_BYTES, load_json
+from dockerfw.messages.errors import MessageError
 
 MAX_PACKED_BYTES = MAX_MESSAGE_BYTES
 JOB_ID = re.compile(rb"[A-Za-z0-9_-]{1,128}", re.ASCII)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from dockerfw.messages.fields import MessageError, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.outcomes import STEP_NAMES, Failure, Outcome, Step, WayBack
 from rules.applying.window_selectors import WindowView, stored_window, window_view
 from rules.link import client

@@ -12,8 +12,8 @@ import time
 
 from django.db import DatabaseError, connections
 
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.fields import MessageError
 from dockerfw.messages.outcomes import Outcome
 from dockerfw.worker.entries import AllowedJob, host_of_job
 from rules.applying.expiry_services import applies_expire

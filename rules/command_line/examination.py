@@ -41,7 +41,8 @@ from dockerfw.doctor.worker_facts import Found, find_root_worker, join_network, 
 from dockerfw.document.document import load_document
 from dockerfw.messages.about import MAX_BYTES as ABOUT_BYTES
 from dockerfw.messages.about import About
-from dockerfw.messages.fields import MessageError, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.messages.space import Space
 from dockerfw.store.state import StateDirectory

@@ -12,7 +12,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from dockerfw.messages.about import MAX_BYTES, About
-from dockerfw.messages.fields import MessageError, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.space import Space
 from dockerfw.version import VERSION
 from rules.link import client

@@ -17,7 +17,8 @@ from django.utils import timezone
 from dockerfw.iptables.errors import ParseError
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.fields import MessageError, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.snapshots import Snapshot
 from rules.link import client
 from rules.models import Host

@@ -11,8 +11,8 @@ from redis import Redis
 
 from dockerfw.agent.jobs import RootJobs
 from dockerfw.document.document import digest, parse_document
+from dockerfw.messages.codec import load_json
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.fields import load_json
 from dockerfw.messages.snapshots import snapshot_key
 from dockerfw.store.state import StateDirectory
 from dockerfw.worker.entries import read_call

@@ -12,8 +12,8 @@ from dockerfw.agent.apply import look
 from dockerfw.agent.drift_monitor import Lookout
 from dockerfw.agent.panic import calm, panic, release
 from dockerfw.chains.live_state import loaded_matches
+from dockerfw.messages.codec import dump_json, load_json
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.fields import dump_json, load_json
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.confirmed import read_confirmed, read_seen
 from dockerfw.store.state import StateDirectory

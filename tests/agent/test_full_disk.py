@@ -12,7 +12,7 @@ import pytest
 from dockerfw.agent.event_bound import read_event
 from dockerfw.document.document import digest, parse_document
 from dockerfw.messages.about import About, about_key
-from dockerfw.messages.fields import load_json
+from dockerfw.messages.codec import load_json
 from dockerfw.messages.outcomes import Outcome
 from tests.faults.disk import SmallDisk
 from tests.rig.namespace import Namespace, wait_until

@@ -42,7 +42,7 @@ def group(source: str, count: int = 1, **changes: Any) -> SessionGroup:
         "interfaces": ("ens33",),
         **changes,
     }
-    return SessionGroup(Inbound(**values), count)
+    return SessionGroup.of(Inbound(**values), count)
 
 
 def seen(*groups: SessionGroup, whole: bool = True) -> SessionGroups:

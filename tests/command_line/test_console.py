@@ -14,7 +14,7 @@ import pytest
 from dockerfw.agent.event_journal import console_deliver, console_write
 from dockerfw.chains.panic import anchors, back_text, calm_text, panic_text, release_text
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.events import LOOKOUT_VERBS, ConsoleEvent, Verb
+from dockerfw.messages.events import NOTICED_VERBS, ConsoleEvent, Verb
 from dockerfw.worker.entries import done_key, read_call
 from rules.applying.clerk import record_console
 from rules.audit.audit_services import VERBS
@@ -254,7 +254,7 @@ def test_the_audit_hears_of_it_once(redis_server: RedisServer, tmp_path: Path) -
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("verb", LOOKOUT_VERBS)
+@pytest.mark.parametrize("verb", NOTICED_VERBS)
 def test_what_the_root_worker_noticed_is_written_down_once(verb: Verb) -> None:
     Host.objects.get_or_create(name="local")
     event = replace(EVENT, verb=verb, actor="root worker", detail="IPv4: INPUT does not call dockerfw.")

@@ -374,7 +374,7 @@ def test_sessions_that_stay_open_are_told_and_ended_on_wish(
 ) -> None:
     confirm(edited, alice)
     inbound = Inbound("host", 4, "tcp", "203.0.113.9", 22, 22, ("ens33",))
-    sessions = SessionGroups((SessionGroup(inbound, 2),))
+    sessions = SessionGroups((SessionGroup.of(inbound, 2),))
     snapshot_store(edited, draft_document(edited), 1, sessions=sessions)
     rule = edited.rules.get()
     rule_delete(host=edited, actor=alice, key=rule.key, version=rule.version)

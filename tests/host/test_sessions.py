@@ -299,7 +299,7 @@ def test_a_snapshot_tells_who_is_in(opened: dict[str, socket], client: Namespace
     tcp = {group for group in snapshot.sessions.groups if group.inbound.protocol == "tcp"}
 
     def group(family: Any, source: str, count: int) -> SessionGroup:
-        return SessionGroup(Inbound("host", family, "tcp", source, 22, 22, ("ens33",)), count)
+        return SessionGroup.of(Inbound("host", family, "tcp", source, 22, 22, ("ens33",)), count)
 
     assert tcp == {group(4, ADMIN, 1), group(4, STRANGER, 2), group(6, STRANGER_6, 1)}
 

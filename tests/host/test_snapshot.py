@@ -20,7 +20,7 @@ from dockerfw.host.observation import observe
 from dockerfw.host.runner import Command, CommandFailed
 from dockerfw.host.runner import run_all as real_run_all
 from dockerfw.iptables.model import Family
-from dockerfw.messages.fields import dump_json, load_json
+from dockerfw.messages.codec import dump_json, load_json
 from dockerfw.messages.snapshots import Snapshot
 from tests.rig.host_states import Saboteur, add_foreign
 from tests.rig.namespace import Backend, Namespace

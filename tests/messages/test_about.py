@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from dockerfw.messages.about import About, about_key
-from dockerfw.messages.fields import MessageError, dump_json, load_json
+from dockerfw.messages.codec import dump_json, load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.snapshots import Snapshot, snapshot_key
 from dockerfw.messages.space import Space
 from dockerfw.version import VERSION

@@ -25,7 +25,7 @@ from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.protocols import PROTOCOL_NAMES
-from dockerfw.messages.fields import MessageError
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.orders import Order
 from dockerfw.worker.entries import AllowedJob, EntryError, check_call, read_call
 from tests.rig.documents import document_values

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dockerfw.messages.codec import MAX_MESSAGE_BYTES, dump_json, load_json
 from dockerfw.messages.confirmed import Confirmed
-from dockerfw.messages.fields import MAX_MESSAGE_BYTES, MessageError, dump_json, load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.orders import Answer, Order, why_expired
 from dockerfw.messages.outcomes import Failure, Loaded, Outcome, Step, WayBack, Window
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
@@ -65,8 +66,8 @@ SNAPSHOT = Snapshot(
     saves_digest(SAVES),
     SessionGroups(
         (
-            SessionGroup(Inbound("container", 4, "tcp", "192.0.2.2", 8080, 80, ("ens33",)), 2),
-            SessionGroup(Inbound("host", 6, "ipv6-icmp", "2001:db8::2", None, None, ("ens33", "wg0")), 1),
+            SessionGroup.of(Inbound("container", 4, "tcp", "192.0.2.2", 8080, 80, ("ens33",)), 2),
+            SessionGroup.of(Inbound("host", 6, "ipv6-icmp", "2001:db8::2", None, None, ("ens33", "wg0")), 1),
         ),
         whole=False,
     ),
@@ -129,9 +130,9 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (KEEP, "sequence", 0, "not from 1"),
     (EXTEND, "seconds", None, "needed to extend a window"),
     (EXTEND, "seconds", 3601, "not from 15 to 3600"),
-    (AWAITING, "window", None, "is there while an apply is awaiting"),
-    (OUTCOME, "window", AWAITING.to_json()["window"], "is there while an apply is awaiting"),
-    (ROLLED_BACK, "way_back", None, "is there when an apply was rolled back"),
+    (AWAITING, "window", None, "must be set while an apply is awaiting"),
+    (OUTCOME, "window", AWAITING.to_json()["window"], "must be set while an apply is awaiting"),
+    (ROLLED_BACK, "way_back", None, "must be set when an apply was rolled back"),
     (ROLLED_BACK, "way_back", {"reason": "mood", "summary": ""}, "way_back.reason"),
     (ORDER, "issued_at", "yesterday", "UTC time"),
     (OUTCOME, "state", "done", "not one of"),
@@ -142,7 +143,7 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (SNAPSHOT, "saves", {"4": ""}, "saves.6: is missing"),
     (SNAPSHOT, "interfaces", [{"name": 1}], r"interfaces\[0\].name"),
     (SNAPSHOT, "docker", {"state": "podman"}, "docker.state"),
-    (SNAPSHOT, "sessions", {"groups": [{}], "whole": True}, r"sessions.groups\[0\].family: is missing"),
+    (SNAPSHOT, "sessions", {"groups": [{}], "whole": True}, r"sessions.groups\[0\].place: is missing"),
     (SNAPSHOT, "sessions", {"groups": [1] * 2001, "whole": True}, "at most 2000"),
     (SNAPSHOT, "sessions", {"groups": [{**GROUP, "source": "2001:db8::2"}], "whole": True}, "of its family"),
     (SNAPSHOT, "sessions", {"groups": [{**GROUP, "count": 0}], "whole": True}, "count: 0 is not from 1"),
@@ -153,7 +154,7 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (SNAPSHOT, "kept", {**KEPT, "revision": 0}, "kept.revision"),
     (SNAPSHOT, "sockets", [1] * 5000, "at most 4096"),
     (SNAPSHOT, "sockets", [{**SOCKET, "port": 0}], r"sockets\[0\].port"),
-    (SNAPSHOT, "sockets", [{**SOCKET, "family": 5}], r"sockets\[0\].family: must be 4 or 6"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "family": 5}], r"sockets\[0\].family: .5. is not one of 4, 6"),
     (SNAPSHOT, "sockets", [{**SOCKET, "address": "localhost"}], "such as 192.0.2.1"),
     (SNAPSHOT, "sockets", [{**SOCKET, "container": "../x"}], "id of a container"),
     (SNAPSHOT, "sockets", [{**SOCKET, "pid": -1}], "not from 1"),
@@ -162,7 +163,7 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (SNAPSHOT, "containers", [{**CONTAINER, "ports": [{"protocol": "tcp"}]}], r"ports\[0\].port"),
     (SNAPSHOT, "containers", [{**CONTAINER, "surprise": 1}], "not a known key"),
     (SNAPSHOT, "sets", [{"name": "a", "kind": "", "members": ["x"] * 20_001}], "at most 20000"),
-    (SNAPSHOT, "bridges_filtered", ["5"], "must be of 4, 6"),
+    (SNAPSHOT, "bridges_filtered", ["5"], r"bridges_filtered\[0\]: .5. is not one of 4, 6"),
     (SNAPSHOT, "bridges_filtered", True, "must be a list"),
 ]
 
@@ -241,5 +242,5 @@ def test_nftables_own_tables_are_told_where_there_are_any() -> None:
     assert "own_tables" not in SNAPSHOT.to_json()
     beside = replace(SNAPSHOT, own_tables=("inet firewalld",))
     assert Snapshot.from_json(beside.to_json()) == beside
-    with pytest.raises(MessageError, match="at most 200 characters"):
+    with pytest.raises(MessageError, match=r"own_tables\[0\]: has 201 characters; at most 200 are allowed"):
         Snapshot.from_json({**SNAPSHOT.to_json(), "own_tables": ["x" * 201]})

@@ -16,8 +16,8 @@ from django.utils import timezone
 from dockerfw.chains.render import wanted_chains
 from dockerfw.document.document import Document
 from dockerfw.iptables.model import FAMILIES, Family
+from dockerfw.messages.codec import dump_json
 from dockerfw.messages.confirmed import Confirmed
-from dockerfw.messages.fields import dump_json
 from dockerfw.messages.outcomes import Outcome, progress_key
 from dockerfw.messages.session_groups import SessionGroups
 from dockerfw.messages.snapshots import CommandError, DockerState, Snapshot, saves_digest, snapshot_key

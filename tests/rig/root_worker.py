@@ -14,7 +14,7 @@ from redis import Redis
 
 from dockerfw.document.document import digest, parse_document
 from dockerfw.host.clock import utc_now
-from dockerfw.messages.fields import load_json
+from dockerfw.messages.codec import load_json
 from dockerfw.messages.orders import firewall_queue
 from dockerfw.messages.outcomes import Outcome, progress_key
 from dockerfw.messages.snapshots import Snapshot, snapshot_key
