@@ -36,10 +36,10 @@ from dockerfw.host.loading import (
 from dockerfw.host.runner import CommandFailed
 from dockerfw.host.space import no_room_words
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.orders import Failure, Loaded, Order, Outcome, OutcomeState, Step, why_expired
-from dockerfw.messages.snapshots import FAMILIES, Backend, Family
+from dockerfw.messages.snapshots import Backend
 from dockerfw.store.records import UndoRecord, WindowRecord
 from dockerfw.store.state import Begun, StateDirectory, StateError
 from dockerfw.window.watchdog_start import NoWatchdog, Watch

@@ -12,9 +12,9 @@ from pathlib import Path
 from dockerfw.document.document import Document
 from dockerfw.document.words import counted
 from dockerfw.host.observation import observe
-from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.messages.sight import listening_of, surroundings_of
-from dockerfw.messages.snapshots import Backend, Family
+from dockerfw.messages.snapshots import Backend
 from dockerfw.reach.expectations import Finding, Sight, check_expectations, failing
 from dockerfw.reach.exposure import external_interfaces
 from dockerfw.simulation.simulate import prepare

@@ -27,9 +27,9 @@ from dockerfw.host.files import LockedOut
 from dockerfw.host.loading import NotPutBack, RestoreFailed, load, read_rulesets, saves_or_fail
 from dockerfw.host.runner import CommandFailed
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.snapshots import Backend, Family
+from dockerfw.messages.snapshots import Backend
 from dockerfw.store.state import StateDirectory, StateError
 from dockerfw.window.window import end_if_due, roll_back
 

@@ -11,7 +11,7 @@ from dockerfw.host.backend import kernel_families, program
 from dockerfw.host.privileges import scratch_namespace
 from dockerfw.host.runner import Command, CommandFailed, run
 from dockerfw.host.scratch import LOCK_FILE, scratch_folder
-from dockerfw.messages.snapshots import Family
+from dockerfw.iptables.model import Family
 from dockerfw.store.bootfiles import MODES, SCRIPT
 from dockerfw.store.confirmed import Confirmed, read_confirmed
 from dockerfw.store.records import StateError

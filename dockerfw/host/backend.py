@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dockerfw.host.runner import Command, CommandFailed, run, run_all
-from dockerfw.messages.snapshots import FAMILIES, Backend, Family
+from dockerfw.iptables.model import FAMILIES, Family
+from dockerfw.messages.snapshots import Backend
 
 BACKENDS: tuple[Backend, Backend] = ("nft", "legacy")
 LOCK_WAIT_SECONDS = 10

@@ -18,9 +18,9 @@ from dockerfw.host.hooks import reached
 from dockerfw.host.privileges import scratch_namespace
 from dockerfw.host.runner import Command, CommandFailed, run, run_all
 from dockerfw.host.scratch import LOCK_FILE, scratch_folder
-from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.snapshots import Backend, Family
+from dockerfw.messages.snapshots import Backend
 
 RESTORE_SECONDS = 20.0
 # Limits for one try of the way back: the first is short, since a deadline waits for it.

@@ -26,16 +26,14 @@ from dockerfw.host.sessions import routing_of, sessions_from_outside
 from dockerfw.host.sets import named_sets
 from dockerfw.host.sockets import LISTING, listening_sockets
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Rule
+from dockerfw.iptables.model import FAMILIES, Family, Rule
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.fields import MAX_SAVE_CHARACTERS
 from dockerfw.messages.session_groups import SessionGroups
 from dockerfw.messages.snapshots import (
-    FAMILIES,
     Backend,
     CommandError,
     DockerState,
-    Family,
     Interface,
     PublishedPort,
     Snapshot,

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 
 from dockerfw.host.runner import Command, CommandFailed, run_all
-from dockerfw.messages.snapshots import Family, SetMembers
+from dockerfw.iptables.model import Family
+from dockerfw.messages.snapshots import SetMembers
 from dockerfw.messages.surroundings import MAX_NAME, MAX_SET_MEMBERS, MAX_SETS
 
 MAX_MEMBERS_IN_ALL = 50_000

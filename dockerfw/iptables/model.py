@@ -15,6 +15,8 @@ from dockerfw.iptables.tokens import printable, split_tokens
 
 __all__ = [
     "BUILTIN_CHAINS",
+    "FAMILIES",
+    "FAMILY_NAMES",
     "Chain",
     "ChainLine",
     "CommitLine",
@@ -32,6 +34,8 @@ __all__ = [
 ]
 
 Family = Literal[4, 6]
+FAMILIES: tuple[Family, Family] = (4, 6)
+FAMILY_NAMES: Mapping[Family, str] = {4: "IPv4", 6: "IPv6"}
 
 BUILTIN_CHAINS: Mapping[str, tuple[str, ...]] = {
     "raw": ("PREROUTING", "OUTPUT"),

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_interface
 from types import MappingProxyType
 
-from dockerfw.iptables.model import Family, Ruleset
-from dockerfw.messages.snapshots import FAMILIES, Snapshot
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
+from dockerfw.messages.snapshots import Snapshot
 from dockerfw.reach.listening import Address, Container, Listener, Listening, Publication, Published
 from dockerfw.simulation.surroundings import Interface, IpSet, Surroundings
 

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.document.fields import port_range
 from dockerfw.document.values import Document, DocumentRule
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.reach.exposure import Row, expose, is_the_world
 from dockerfw.reach.offers import Offer
 from dockerfw.simulation.addresses import AddressSet, union_of

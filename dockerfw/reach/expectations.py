@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from dockerfw.chains.foreign_tables import describe_tables
-from dockerfw.chains.owners import FAMILY_NAMES, chain_owner
+from dockerfw.chains.owners import chain_owner
 from dockerfw.document.values import DocumentRule, Expectation
 from dockerfw.document.words import describe_expectation, describe_rule
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach.allowing import Allowances
 from dockerfw.reach.exposure import is_the_world

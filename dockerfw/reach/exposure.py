@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final, Literal
 
-from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.document.fields import interfaces_overlap, port_range
 from dockerfw.document.values import Document, DocumentRule
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach.allowing import Allowances
 from dockerfw.reach.listening import Address

@@ -9,9 +9,8 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.document.fields import Findings, shown, suggestion
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach.listening import Address, Container
 from dockerfw.simulation.surroundings import Interface, Surroundings

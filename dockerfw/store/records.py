@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.messages.fields import Fields, OrderError, load_json
 from dockerfw.messages.orders import Step
-from dockerfw.messages.snapshots import FAMILIES, Backend, Family
+from dockerfw.messages.snapshots import Backend
 
 WINDOW_FORMAT = "dockerfw-window/1"
 UNDO_FORMAT = "dockerfw-undo/2"

@@ -9,7 +9,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
 from dockerfw.chains.render import render_restore
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach.exposure import expose
 from dockerfw.reach.offers import Offer
@@ -22,7 +22,6 @@ from scripts.benchmarks.measure import median, milliseconds, print_table
 RULES = 10_000
 PORTS = 200
 PACKETS = 200
-FAMILIES: tuple[Family, Family] = (4, 6)
 FIRST_PORT = 1_024
 
 SURROUNDINGS = Surroundings(

@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 
 from dockerfw.document.document import Document
+from dockerfw.iptables.model import Family
 from dockerfw.messages.confirmed import Kept
-from dockerfw.messages.snapshots import Family
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from dockerfw.iptables.model import Family
 from dockerfw.messages.orders import snapshot_key
-from dockerfw.messages.snapshots import Family
 from rules.applying.history_selectors import compare, history
 from rules.applying.kernel_selectors import kernel_sentence
 from rules.applying.review_selectors import review, rollback_review

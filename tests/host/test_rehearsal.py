@@ -12,9 +12,9 @@ from dockerfw.chains.render import render_restore
 from dockerfw.document.document import parse_document
 from dockerfw.host import loading as restore
 from dockerfw.host.loading import RestoreFailed, rehearse
-from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.parse import parse_save, print_save
-from dockerfw.messages.snapshots import FAMILIES, Backend
+from dockerfw.messages.snapshots import Backend
 from tests.rig.host_states import ADDRESS, ARTICLE_INPUT, FOREIGN
 from tests.rig.namespace import Namespace
 

@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from dockerfw.chains.render import wanted_chains
 from dockerfw.document.document import Document
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.messages.orders import Outcome, Snapshot, dump_json, progress_key, saves_digest, snapshot_key
 from dockerfw.messages.session_groups import SessionGroups
-from dockerfw.messages.snapshots import FAMILIES, CommandError, DockerState, Interface, Kept
+from dockerfw.messages.snapshots import CommandError, DockerState, Interface, Kept
 from rules.link import client
 from rules.models import Apply, Host
 

@@ -10,8 +10,8 @@ from dockerfw.chains.live_state import loaded_matches
 from dockerfw.chains.plan import plan_changes
 from dockerfw.document.document import parse_document
 from dockerfw.document.values import Document
+from dockerfw.iptables.model import FAMILIES
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.snapshots import FAMILIES
 from rules.models import Host
 from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot
 from rules.seen.surroundings_selectors import after_load, hypothetical, prepared_of, surroundings_of
