@@ -16,7 +16,7 @@ from dockerfw.reach.exposure import Row, expose, is_the_world
 from dockerfw.reach.offers import Offer
 from dockerfw.simulation.addresses import AddressSet, union_of
 from dockerfw.simulation.simulate import Prepared
-from dockerfw.simulation.surroundings import Interface
+from dockerfw.simulation.surroundings import HostInterface
 
 Kind = Literal["opened", "closed", "unknown"]
 
@@ -54,7 +54,7 @@ def exposure_changes(
     documents: tuple[Document | None, Document],
     before: Mapping[Family, Prepared],
     after: Mapping[Family, Prepared],
-    outside: Sequence[Interface],
+    outside: Sequence[HostInterface],
     *,
     sockets_known: bool,
 ) -> tuple[Change, ...]:

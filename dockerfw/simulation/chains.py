@@ -19,7 +19,7 @@ from dockerfw.simulation.runs import Run, segments
 from dockerfw.simulation.state import State
 from dockerfw.simulation.surroundings import Surroundings
 from dockerfw.simulation.targets import Setting, read_action
-from dockerfw.simulation.trace import Step, Verdict
+from dockerfw.simulation.trace import TraceStep, Verdict
 
 _NOT_WALKED = frozenset({("nat", "INPUT")})
 _MOST_REMEMBERED = 256
@@ -123,7 +123,7 @@ class CompiledChain:
 
 def policy_verdict(table: str, chain: str, policy: str) -> Verdict:
     """Return the verdict at the end of a built-in chain."""
-    step = Step(table, chain, 0, None, "policy", f"no rule decided, the policy is {policy}")
+    step = TraceStep(table, chain, 0, None, "policy", f"no rule decided, the policy is {policy}")
     if policy == "ACCEPT":
         return Verdict("ACCEPT", step=step)
     if policy == "DROP":

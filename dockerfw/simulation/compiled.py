@@ -10,7 +10,7 @@ from dockerfw.simulation.conditions import Condition, SourceCondition
 from dockerfw.simulation.runs import Part
 from dockerfw.simulation.state import State
 from dockerfw.simulation.targets import Action
-from dockerfw.simulation.trace import Outcome, Step, Verdict
+from dockerfw.simulation.trace import Outcome, TraceStep, Verdict
 
 _UNASKED = object()
 _ENDING = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN"})
@@ -99,7 +99,7 @@ class CompiledRule:
             assert kind in ("ACCEPT", "DROP", "REJECT", "UNKNOWN")
             reason = f"{self.place}: {self.action.text}" if kind == "UNKNOWN" else ""
             outcome: Outcome = "unknown" if kind == "UNKNOWN" else "matched"
-            step = Step(self.rule.table, self.rule.chain, self.number, self.rule, outcome, self.why)
+            step = TraceStep(self.rule.table, self.rule.chain, self.number, self.rule, outcome, self.why)
             self._verdict = Verdict(kind, self.action.reject_with, reason, step)
         return self._verdict
 

@@ -15,7 +15,7 @@ from dockerfw.simulation.compiled import CompiledRule
 from dockerfw.simulation.conditions import Condition, SourceCondition
 from dockerfw.simulation.runs import Part
 from dockerfw.simulation.state import State
-from dockerfw.simulation.trace import Step, Verdict
+from dockerfw.simulation.trace import TraceStep, Verdict
 
 _MOST_DOUBTS = 64
 
@@ -31,7 +31,7 @@ class Doubt:
     def verdict(self) -> Verdict:
         """The verdict where the rule makes a difference."""
         rule = self.rule
-        step = Step(rule.rule.table, rule.rule.chain, rule.number, rule.rule, "unknown", self.why)
+        step = TraceStep(rule.rule.table, rule.rule.chain, rule.number, rule.rule, "unknown", self.why)
         return Verdict("UNKNOWN", reason=f"{rule.place}: {self.why}", step=step)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from dockerfw.simulation.trace import Outcome, Step
+from dockerfw.simulation.trace import Outcome, TraceStep
 from dockerfw.simulation.walk import Event, Visit
 
 _MOST_IN_FULL = 25
@@ -12,14 +12,14 @@ _MOST_IN_FULL = 25
 _SENDING_BACK = ("RETURN", "GOTO")
 
 
-def steps_of(events: Iterable[Event]) -> tuple[Step, ...]:
+def steps_of(events: Iterable[Event]) -> tuple[TraceStep, ...]:
     """Return the steps of a walk; more than 25 rules in a row that do not match are one step."""
     told: dict[Visit, int] = {}
     sent_back: set[Visit] = set()
-    steps: list[Step] = []
+    steps: list[TraceStep] = []
     for event in events:
         if event.visit is None:
-            steps.append(Step("", "", 0, None, event.outcome, event.why))
+            steps.append(TraceStep("", "", 0, None, event.outcome, event.why))
             continue
         chain = event.visit.chain
         if event.visit not in sent_back:
@@ -31,11 +31,11 @@ def steps_of(events: Iterable[Event]) -> tuple[Step, ...]:
             rule = chain.rules[event.position]
             if event.outcome == "matched" and rule.action.kind in _SENDING_BACK:
                 sent_back.add(event.visit)
-            steps.append(Step(chain.table, chain.name, rule.number, rule.rule, event.outcome, event.why))
+            steps.append(TraceStep(chain.table, chain.name, rule.number, rule.rule, event.outcome, event.why))
     return tuple(steps)
 
 
-def _skipped(event: Event, visit: Visit, first: int) -> Iterator[Step]:
+def _skipped(event: Event, visit: Visit, first: int) -> Iterator[TraceStep]:
     """Tell of the rules before an event: most do not match, and those that do only count or log."""
     chain, state, sources = visit.chain, event.piece.state, event.piece.sources
     for rule in chain.rules[first : event.position]:
@@ -43,17 +43,17 @@ def _skipped(event: Event, visit: Visit, first: int) -> Iterator[Step]:
         if answer is not False:
             yield from _unmatched(event, visit, first, rule.position)
             outcome: Outcome = "matched" if answer else "unknown"
-            yield Step(chain.table, chain.name, rule.number, rule.rule, outcome, rule.why)
+            yield TraceStep(chain.table, chain.name, rule.number, rule.rule, outcome, rule.why)
             first = rule.position + 1
     yield from _unmatched(event, visit, first, event.position)
 
 
-def _unmatched(event: Event, visit: Visit, first: int, last: int) -> Iterator[Step]:
+def _unmatched(event: Event, visit: Visit, first: int, last: int) -> Iterator[TraceStep]:
     chain = visit.chain
     if last - first > _MOST_IN_FULL:
         why = f"none of these {last - first:,} rules matches"
-        yield Step(chain.table, chain.name, first + 1, None, "not matched", why, last)
+        yield TraceStep(chain.table, chain.name, first + 1, None, "not matched", why, last)
         return
     for rule in chain.rules[first:last]:
         why = rule.why_not(event.piece.state, event.piece.sources)
-        yield Step(chain.table, chain.name, rule.number, rule.rule, "not matched", why)
+        yield TraceStep(chain.table, chain.name, rule.number, rule.rule, "not matched", why)

@@ -21,7 +21,7 @@ _ALL_HOSTS = {4: {_V4_MULTICAST | 1, 0xFFFFFFFF}, 6: {(0xFF02 << 112) | 1}}
 
 
 @dataclass(frozen=True, slots=True)
-class Interface:
+class HostInterface:
     """A network interface with its addresses; `master` is the bridge it belongs to.
 
     `kind` is what `ip -details link` calls it ("bridge", "veth"), and empty when that is not known.
@@ -56,12 +56,12 @@ class Surroundings:
     of which that is not known is left out.
     """
 
-    interfaces: tuple[Interface, ...] = ()
+    interfaces: tuple[HostInterface, ...] = ()
     default_routes: Mapping[Family, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     sets: Mapping[str, IpSet] = field(default_factory=lambda: MappingProxyType({}))
     bridges_filtered: Mapping[Family, bool] = field(default_factory=lambda: MappingProxyType({}))
 
-    def interface(self, name: str) -> Interface | None:
+    def interface(self, name: str) -> HostInterface | None:
         """Return the interface of that name."""
         return next((interface for interface in self.interfaces if interface.name == name), None)
 

@@ -16,7 +16,7 @@ Outcome = Literal["matched", "not matched", "unknown", "policy", "translated", "
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TraceStep:
     """One rule, one policy or one decision of routing that the packet came to.
 
     `number` is the rule's place in its chain from 1, and 0 for what is no rule. A step that stands for many
@@ -44,7 +44,7 @@ class Verdict:
     kind: VerdictKind
     reject_with: str = ""
     reason: str = ""
-    step: Step | None = None
+    step: TraceStep | None = None
 
     @property
     def passes(self) -> bool | None:
@@ -65,9 +65,9 @@ class Trace:
     destination: Address | None
     destination_port: int | None
     out_interface: str | None
-    tell: Callable[[], tuple[Step, ...]] = field(repr=False, compare=False)
+    tell: Callable[[], tuple[TraceStep, ...]] = field(repr=False, compare=False)
 
     @cached_property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[TraceStep, ...]:
         """Every step in its order, worked out when asked for; long runs of rules in between are one step."""
         return self.tell()

@@ -9,7 +9,7 @@ from dockerfw.iptables.model import Family
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.simulate import Prepared, prepare, simulate
-from dockerfw.simulation.surroundings import Interface, IpSet, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, IpSet, Surroundings
 from dockerfw.simulation.trace import Trace
 
 TCP, UDP, ICMP, ICMPV6, SCTP, GRE = 6, 17, 1, 58, 132, 47
@@ -17,9 +17,9 @@ TCP, UDP, ICMP, ICMPV6, SCTP, GRE = 6, 17, 1, 58, 132, 47
 
 def interface(
     name: str, *addresses: str, up: bool = True, master: str | None = None, kind: str = ""
-) -> Interface:
+) -> HostInterface:
     """Make an interface."""
-    return Interface(name, tuple(ip_interface(one) for one in addresses), up, master, kind)
+    return HostInterface(name, tuple(ip_interface(one) for one in addresses), up, master, kind)
 
 
 SETS = (

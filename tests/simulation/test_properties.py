@@ -11,8 +11,8 @@ from dockerfw.iptables.errors import ParseError
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
 from dockerfw.simulation.addresses import LAST, AddressSet, union_of
+from dockerfw.simulation.services import Service, simulate_service
 from dockerfw.simulation.simulate import prepare, simulate
-from dockerfw.simulation.sources import Service, reach
 from tests.simulation.hosts import CLIENT, HOST, OWN, TCP, UDP, packet, prepared
 
 CHAINS = ("A", "B", "C")
@@ -111,7 +111,7 @@ def test_one_packet_and_all_sources_agree(case: tuple[Family, str], port: tuple[
     family, rules = case
     compiled = prepared(rules, family)
     service = Service(family, port[0], packet(family).destination, port[1], "eth0")
-    found = reach(compiled, service)
+    found = simulate_service(compiled, service)
     address = IPv4Address if family == 4 else IPv6Address
     assert not found.passes.intersection(found.refused)
     assert not found.unknown.intersection(found.passes.union(found.refused))
@@ -168,6 +168,6 @@ def test_no_words_break_it(table: str, lines: list[list[str]], version: int) -> 
         assert found.verdict.kind in ("ACCEPT", "DROP", "REJECT", "UNKNOWN")
         assert (found.verdict.kind == "UNKNOWN") == bool(found.verdict.reason)
         assert found.steps or not ruleset.tables[table].chains[chain].rules
-    everyone = reach(compiled, Service(family, TCP, packet(family).destination, 22, "eth0"))
+    everyone = simulate_service(compiled, Service(family, TCP, packet(family).destination, 22, "eth0"))
     assert everyone.passes.count() + everyone.refused.count() + everyone.unknown.count() == LAST[family] + 1
     assert (str(packet(family).source), str(packet(family).destination)) == (CLIENT[family], OWN[family])

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.runs import segments
+from dockerfw.simulation.services import Reach, Service, simulate_service
 from dockerfw.simulation.simulate import simulate
-from dockerfw.simulation.sources import Reach, Service, reach
 from tests.simulation.hosts import TCP, filtered, packet, prepared
 
 LAST = 60
@@ -54,7 +54,7 @@ def lines(draw: st.DrawFn, chain: str) -> str:
 def test_many_sources_get_the_answers_that_each_gets(own: list[str], called: list[str]) -> None:
     compiled = prepared(filtered(":A -", ":INPUT DROP", *own, *called))
     service = Service(4, TCP, packet().destination, 22, "eth0")
-    found = reach(compiled, service)
+    found = simulate_service(compiled, service)
     for last in range(17):
         source = IPv4Address(f"203.0.113.{last}")
         verdict = simulate(compiled, service.packet(source)).verdict
@@ -64,7 +64,9 @@ def test_many_sources_get_the_answers_that_each_gets(own: list[str], called: lis
 def listed(count: int, *extra: str) -> Reach:
     """Ask who reaches port 22 behind a list of refused addresses."""
     refused = [f"-A INPUT -s 10.0.{number // 256}.{number % 256} -j DROP" for number in range(count)]
-    return reach(prepared(filtered(*refused, *extra)), Service(4, TCP, packet().destination, 22, "eth0"))
+    return simulate_service(
+        prepared(filtered(*refused, *extra)), Service(4, TCP, packet().destination, 22, "eth0")
+    )
 
 
 def test_each_rule_of_a_long_list_decides_about_its_own_address() -> None:

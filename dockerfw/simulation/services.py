@@ -56,7 +56,7 @@ class Reach:
     parts: tuple[tuple[AddressSet, Verdict], ...]
 
 
-def reach(prepared: Prepared, service: Service) -> Reach:
+def simulate_service(prepared: Prepared, service: Service) -> Reach:
     """Say who reaches a service. Raises ValueError when it is of another family than the rules."""
     family = prepared.family
     if {service.family, service.destination.version} != {family}:
