@@ -13,13 +13,12 @@ from types import MappingProxyType
 from dockerfw.chains.anchors import is_anchor
 from dockerfw.chains.importing import NO_COMMENTS, Imported, import_rulesets
 from dockerfw.chains.own import DOCKER_USER, FILTERS_HOST, OWN_CHAINS, body, own_rules, rule_id_of
-from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.chains.render import rule_lines
 from dockerfw.document.document import make_document
 from dockerfw.document.fields import Note
 from dockerfw.document.values import Document, DocumentRule, Settings
 from dockerfw.iptables.canonical import canonical_text
-from dockerfw.iptables.model import Chain, Family, Ruleset, Table
+from dockerfw.iptables.model import FAMILY_NAMES, Chain, Family, Ruleset, Table
 
 
 def adopt_live(live: Mapping[Family, Ruleset], draft: Document) -> Imported | None:

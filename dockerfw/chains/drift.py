@@ -23,7 +23,6 @@ from dockerfw.chains.own import (
     own_rules,
     without_label,
 )
-from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.chains.pairing import Pairing, pair_lines
 from dockerfw.chains.render import wanted_chains
 from dockerfw.chains.suspects import (
@@ -39,7 +38,7 @@ from dockerfw.chains.warnings import docker_user_bypassed, past_docker_user
 from dockerfw.document.document import digest
 from dockerfw.document.values import Document, Settings
 from dockerfw.document.words import counted
-from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.model import FAMILY_NAMES, Family, Ruleset
 
 Code = Literal[
     "unread",

@@ -10,13 +10,13 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from dockerfw.iptables.model import BUILTIN_CHAINS
+
 _TABLE: Final = re.compile(r"table (?P<family>\S+) (?P<name>\S+)(?: \{)?")
 _HOOK: Final = re.compile(r"\s+type filter hook (?:prerouting|input|forward|ingress)\b")
 _FAMILIES: Final = ("ip", "ip6", "inet", "netdev")
 # iptables-nft keeps its tables under these names (iptables-nft(8)); iptables-save shows them.
-_IPTABLES: Final = frozenset(
-    f"{family} {name}" for family in ("ip", "ip6") for name in ("filter", "nat", "mangle", "raw", "security")
-)
+_IPTABLES: Final = frozenset(f"{family} {name}" for family in ("ip", "ip6") for name in BUILTIN_CHAINS)
 _OWNERS: Final = {"firewalld": "firewalld", "f2b-table": "fail2ban"}
 _DOCKER: Final = "docker-bridges"
 _NAMED: Final = 5

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dockerfw.chains.own import DOCKER_USER, OWN_CHAINS, PANIC
-from dockerfw.iptables.model import BUILTIN_CHAINS, Family, Rule, Ruleset
+from dockerfw.iptables.model import BUILTIN_CHAINS, Rule, Ruleset
 
 Owner = Literal[
     "dockerfw", "docker", "fail2ban", "ufw", "firewalld", "kubernetes", "libvirt", "builtin", "other"
@@ -70,6 +70,3 @@ def foreign_chains(live: Ruleset, staying: Sequence[Rule] | None = None) -> tupl
                 owner = chain_owner(table.name, chain.name, chain.rules)
                 found.append(ForeignChain(table.name, chain.name, rules, owner))
     return tuple(found)
-
-
-FAMILY_NAMES: dict[Family, str] = {4: "IPv4", 6: "IPv6"}

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from dockerfw.chains.anchors import AnchorWork, first_foreign, wanted_anchors
 from dockerfw.chains.foreign_tables import describe_tables
 from dockerfw.chains.own import DOCKER, DOCKER_USER, FILTERS, FORWARD, INPUT, body, is_ours, own_rules
-from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.document.fields import interfaces_overlap
 from dockerfw.document.values import Document, Settings
 from dockerfw.document.words import counted
-from dockerfw.iptables.model import Family, Rule, Ruleset
+from dockerfw.iptables.model import FAMILY_NAMES, Family, Rule, Ruleset
 
 _DOCKER_ACCEPTS = ("DOCKER-FORWARD", "DOCKER-INGRESS")
 

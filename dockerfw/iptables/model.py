@@ -17,6 +17,7 @@ __all__ = [
     "BACKENDS",
     "BUILTIN_CHAINS",
     "FAMILIES",
+    "FAMILY_NAMES",
     "Backend",
     "Chain",
     "ChainLine",
@@ -40,6 +41,7 @@ FAMILIES: tuple[Family, Family] = (4, 6)
 Backend = Literal["nft", "legacy"]
 """The variant of the iptables programs: over nftables or over the kernel's older interface."""
 BACKENDS: tuple[Backend, Backend] = ("nft", "legacy")
+FAMILY_NAMES: Mapping[Family, str] = {4: "IPv4", 6: "IPv6"}
 
 BUILTIN_CHAINS: Mapping[str, tuple[str, ...]] = {
     "raw": ("PREROUTING", "OUTPUT"),

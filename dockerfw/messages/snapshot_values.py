@@ -17,7 +17,7 @@ from dockerfw.document.document import Document, digest
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.reach.listening import Address, Container, Listener, Listening, Publication, Published
-from dockerfw.simulation.surroundings import Interface, IpSet, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, IpSet, Surroundings
 
 INGRESS = "DOCKER-INGRESS"
 
@@ -25,7 +25,7 @@ INGRESS = "DOCKER-INGRESS"
 def surroundings_of(snapshot: Snapshot) -> Surroundings:
     """Return the interfaces, default routes and sets of a snapshot."""
     interfaces = tuple(
-        Interface(
+        HostInterface(
             name=each.name,
             addresses=tuple(ip_interface(address) for address in each.addresses),
             up=each.up,

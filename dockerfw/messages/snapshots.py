@@ -12,17 +12,7 @@ from dockerfw.messages.codec import Absent, AtMost, Key, Message
 from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.outcomes import CommandLine, ErrorOutput, ExitStatus
 from dockerfw.messages.session_groups import SessionGroups
-from dockerfw.messages.shapes import (
-    Digest,
-    Entries,
-    Flag,
-    HostName,
-    ListOf,
-    OneOf,
-    Shape,
-    Text,
-    Time,
-)
+from dockerfw.messages.shapes import Digest, Entries, Flag, HostName, ListOf, OneOf, Shape, Text, Time
 from dockerfw.messages.surroundings import (
     MAX_CONTAINERS,
     MAX_SETS,

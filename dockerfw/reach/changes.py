@@ -9,15 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.document.fields import port_range
 from dockerfw.document.values import Document, DocumentRule
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.reach.exposure import Row, expose, is_the_world
 from dockerfw.reach.offers import Offer
 from dockerfw.simulation.addresses import AddressSet, union_of
 from dockerfw.simulation.simulate import Prepared
-from dockerfw.simulation.surroundings import Interface
+from dockerfw.simulation.surroundings import HostInterface
 
 Kind = Literal["opened", "closed", "unknown"]
 
@@ -55,7 +54,7 @@ def exposure_changes(
     documents: tuple[Document | None, Document],
     before: Mapping[Family, Prepared],
     after: Mapping[Family, Prepared],
-    outside: Sequence[Interface],
+    outside: Sequence[HostInterface],
     *,
     sockets_known: bool,
 ) -> tuple[Change, ...]:

@@ -1,8 +1,8 @@
 """Whether expectations hold: for each, who of its sources gets through, asked of the simulator.
 
 Owns which services an expectation is about, and when it holds, fails or cannot be told. The verdicts are
-those of simulation/reach.py; what lies around the rules is handed in. Nothing here is ever a guess: what the
-simulator does not know makes an expectation "unknown", with the reason.
+those of simulation/services.py; what lies around the rules is handed in. Nothing here is ever a guess: what
+the simulator does not know makes an expectation "unknown", with the reason.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from dockerfw.chains.foreign_tables import describe_tables
-from dockerfw.chains.owners import FAMILY_NAMES, chain_owner
+from dockerfw.chains.owners import chain_owner
 from dockerfw.document.values import DocumentRule, Expectation
 from dockerfw.document.words import describe_expectation, describe_rule
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach.allowing import Allowances
 from dockerfw.reach.exposure import is_the_world
@@ -23,10 +23,10 @@ from dockerfw.reach.listening import Address, Container, Listening, find_contain
 from dockerfw.reach.offers import BY_NFTABLES
 from dockerfw.reach.wording import describe_networks, describe_place
 from dockerfw.simulation.addresses import AddressSet
+from dockerfw.simulation.services import Reach, Service, simulate_service
 from dockerfw.simulation.simulate import Prepared
-from dockerfw.simulation.sources import Reach, Service, reach
-from dockerfw.simulation.surroundings import Interface
-from dockerfw.simulation.trace import Step, Verdict
+from dockerfw.simulation.surroundings import HostInterface
+from dockerfw.simulation.trace import TraceStep, Verdict
 
 State = Literal["holds", "fails", "unknown"]
 
@@ -52,7 +52,7 @@ class Sight:
     """
 
     prepared: Mapping[Family, Prepared]
-    outside: tuple[Interface, ...]
+    outside: tuple[HostInterface, ...]
     listening: Listening
     rules: tuple[DocumentRule, ...] = ()
 
@@ -68,7 +68,7 @@ class Finding:
     state: State
     reason: str
     sources: tuple[str, ...] = ()
-    step: Step | None = None
+    step: TraceStep | None = None
 
     def __str__(self) -> str:
         words = {"holds": "holds", "fails": "fails", "unknown": "cannot be told"}
@@ -294,7 +294,7 @@ class _Asking:
     ) -> Finding | None:
         """Ask for one service; None means that it is as expected."""
         if service not in self.answers:
-            self.answers[service] = reach(self.sight.prepared[service.family], service)
+            self.answers[service] = simulate_service(self.sight.prepared[service.family], service)
         found = self.answers[service]
         wrong = sources.intersection(found.refused if expectation.passes else found.passes)
         if expectation.passes and wrong:

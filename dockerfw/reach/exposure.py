@@ -1,7 +1,7 @@
 """Who may reach what a host offers: anywhere, some networks, nobody, or nobody can tell.
 
 Owns the question that is asked of the simulator for each port (which address, by which interface) and how its
-answers are gathered into a row. The verdicts themselves are reach.py's.
+answers are gathered into a row. The verdicts themselves are simulation/services.py's.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final, Literal
 
-from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.document.fields import interfaces_overlap, port_range
 from dockerfw.document.values import Document, DocumentRule
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach.allowing import Allowances
 from dockerfw.reach.listening import Address
 from dockerfw.reach.offers import Offer
 from dockerfw.simulation.addresses import AddressSet
+from dockerfw.simulation.services import Reach, Service, simulate_service
 from dockerfw.simulation.simulate import Prepared
-from dockerfw.simulation.sources import Reach, Service, reach
-from dockerfw.simulation.surroundings import LOCAL, Interface, Surroundings
+from dockerfw.simulation.surroundings import LOCAL, HostInterface, Surroundings
 from dockerfw.simulation.trace import Verdict
 
 Level = Literal["anywhere", "unknown", "networks", "nobody"]
@@ -79,7 +78,7 @@ class Row:
         return (self.offer.protocol, self.offer.port, self.offer.address, self.offer.interface)
 
 
-def external_interfaces(names: Sequence[str], surroundings: Surroundings) -> tuple[Interface, ...]:
+def external_interfaces(names: Sequence[str], surroundings: Surroundings) -> tuple[HostInterface, ...]:
     """Return the interfaces by which strangers come: those named, else those of the default routes."""
     if not names:
         names = sorted({name for ways in surroundings.default_routes.values() for name in ways})
@@ -89,7 +88,7 @@ def external_interfaces(names: Sequence[str], surroundings: Surroundings) -> tup
 
 
 def expose(
-    offers: Iterable[Offer], prepared: Mapping[Family, Prepared], outside: Sequence[Interface]
+    offers: Iterable[Offer], prepared: Mapping[Family, Prepared], outside: Sequence[HostInterface]
 ) -> tuple[Row, ...]:
     """Return a row for each offer, the widest open first. `outside` are the interfaces to come in by."""
     asking = _Asking(prepared, tuple(outside))
@@ -122,7 +121,7 @@ def _allows(rule: DocumentRule, protocol: str, port: int) -> bool:
 class _Asking:
     """The questions of one exposure; ports that share an answer share the question."""
 
-    def __init__(self, prepared: Mapping[Family, Prepared], outside: tuple[Interface, ...]) -> None:
+    def __init__(self, prepared: Mapping[Family, Prepared], outside: tuple[HostInterface, ...]) -> None:
         self.prepared = prepared
         self.outside = outside
         self.answers: dict[Service, Reach] = {}
@@ -180,14 +179,16 @@ class _Asking:
         names = ", ".join(each.name for each in self.outside)
         return f"{names} has no {FAMILY_NAMES[family]} address"
 
-    def _destinations(self, offer: Offer, family: Family, interface: Interface) -> list[Address]:
+    def _destinations(self, offer: Offer, family: Family, interface: HostInterface) -> list[Address]:
         if offer.address is not None:
             return [offer.address]
         own = [each.ip for each in interface.addresses if each.version == family]
         wide = [address for address in own if not address.is_link_local]
         return (wide or own)[:MOST_ADDRESSES]
 
-    def _answer(self, offer: Offer, family: Family, interface: Interface, destinations: list[Address]) -> Who:
+    def _answer(
+        self, offer: Offer, family: Family, interface: HostInterface, destinations: list[Address]
+    ) -> Who:
         prepared = self.prepared.get(family)
         if prepared is None:
             reason = f"the rules of {FAMILY_NAMES[family]} could not be read"
@@ -211,17 +212,17 @@ class _Asking:
         level = _level(family, passes, unknown)
         return Who(family, (interface.name,), level, passes, refused, unknown, rules, parts)
 
-    def _elsewhere(self, prepared: Prepared, offer: Offer, family: Family, interface: Interface) -> bool:
+    def _elsewhere(self, prepared: Prepared, offer: Offer, family: Family, interface: HostInterface) -> bool:
         if offer.address is None:
             return False
         return prepared.surroundings.route(family, offer.address, interface.name) not in (LOCAL, None)
 
     def _reach(
-        self, prepared: Prepared, offer: Offer, family: Family, interface: Interface, address: Address
+        self, prepared: Prepared, offer: Offer, family: Family, interface: HostInterface, address: Address
     ) -> Reach:
         service = Service(family, protocol_number(offer.protocol) or 0, address, offer.port, interface.name)
         if service not in self.answers:
-            self.answers[service] = reach(prepared, service)
+            self.answers[service] = simulate_service(prepared, service)
         return self.answers[service]
 
 

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dockerfw.chains.owners import FAMILY_NAMES
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach.listening import Address, Listener
 from dockerfw.reach.wording import describe_place
+from dockerfw.simulation.services import Service, simulate_service
 from dockerfw.simulation.simulate import Prepared
-from dockerfw.simulation.sources import Service, reach
 from dockerfw.simulation.surroundings import LOCAL, Surroundings
 
 Can = Literal["yes", "no", "unknown"]
@@ -109,7 +108,7 @@ def anybody_reaches(
     names = [name for name, address in surroundings.addresses(family) if address.ip == dialled]
     if not names:
         return Answer(what, "unknown", f"{dialled}, which you dial, is not an address of this host")
-    found = reach(prepared[family], Service(family, _TCP, dialled, port, names[0]))
+    found = simulate_service(prepared[family], Service(family, _TCP, dialled, port, names[0]))
     if not found.refused and not found.unknown:
         return Answer(what, "yes", f"anybody gets through to {port}/tcp")
     if not found.passes and not found.unknown:
@@ -140,7 +139,7 @@ def _destinations(
 
 
 def _ask(prepared: Prepared, service: Service, what: str, source: Address) -> Answer:
-    found = reach(prepared, service)
+    found = simulate_service(prepared, service)
     verdict = next((verdict for part, verdict in found.parts if source in part), None)
     if verdict is None or verdict.passes is None:
         reason = verdict.reason if verdict else ""

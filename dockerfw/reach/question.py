@@ -10,13 +10,12 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
-from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.document.fields import Findings, shown, suggestion
 from dockerfw.document.fields import port as port_field
 from dockerfw.document.fields import protocol as protocol_field
 from dockerfw.iptables.errors import FieldError, NetfilterError
 from dockerfw.iptables.icmp_types import ICMP_TYPES, ICMPV6_TYPES
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP, PROTOCOLS_WITH_PORTS, protocol_number
 from dockerfw.reach.listening import Container, find_containers
 from dockerfw.reach.placing import End, Placing

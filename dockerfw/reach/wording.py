@@ -13,7 +13,7 @@ from dockerfw.iptables.tokens import printable
 from dockerfw.reach.exposure import WORLD, Level, Row, Who
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.packet import Address, Packet
-from dockerfw.simulation.trace import Step, Trace, Verdict
+from dockerfw.simulation.trace import Trace, TraceStep, Verdict
 
 FEW: Final = 3
 LEVEL_WORDS: Final[dict[Level, str]] = {
@@ -46,7 +46,7 @@ def describe_verdict(verdict: Verdict) -> str:
     return "Cannot tell."
 
 
-def describe_place(step: Step) -> str:
+def describe_place(step: TraceStep) -> str:
     """Return where a step stands: `rule 3 of filter INPUT`, `the policy of filter INPUT`."""
     chain = f"{step.table} {step.chain}".strip()
     return f"rule {step.number} of {chain}" if step.number else f"the policy of {chain}"

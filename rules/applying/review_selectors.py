@@ -15,7 +15,7 @@ from dockerfw.chains.plan import Plan, plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, digest
-from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.reach.changes import Change
 from dockerfw.reach.expectations import Finding, failing
 from rules.applying.kernel_selectors import KernelSentence, kernel_sentence
@@ -26,7 +26,6 @@ from rules.seen.consequence_selectors import expectation_findings, exposure_diff
 from rules.seen.snapshot_selectors import SnapshotView, look
 
 EMPTY = "No rule allows anything: everything but the basics will be refused, SSH too."
-FAMILIES: tuple[Family, Family] = (4, 6)
 # The simulator reads this many rules without anybody having to wait.
 MOST_AT_ONCE = 1000
 

@@ -16,7 +16,7 @@ from dockerfw.iptables.model import Family
 from dockerfw.reach.exposure import LEVELS, Level, Row, Who
 from dockerfw.reach.offers import Kind, Offer
 from dockerfw.reach.wording import describe_networks, describe_place, describe_who, unknown_reasons
-from dockerfw.simulation.trace import Step, Verdict
+from dockerfw.simulation.trace import TraceStep, Verdict
 from rules.seen.live_selectors import ROWS
 from rules.seen.readable import readable_rule, readable_target
 
@@ -193,7 +193,7 @@ def _by(who: Who, rules: Mapping[str, DocumentRule]) -> Iterator[By]:
             yield by
 
 
-def _deciding(who: Who, kind: str | None) -> Iterator[Step]:
+def _deciding(who: Who, kind: str | None) -> Iterator[TraceStep]:
     """Yield the deciding steps, that of the most addresses first."""
 
     def counts(part: tuple[object, Verdict]) -> bool:
@@ -204,7 +204,7 @@ def _deciding(who: Who, kind: str | None) -> Iterator[Step]:
             yield verdict.step
 
 
-def _place(step: Step, family: Family) -> By:
+def _place(step: TraceStep, family: Family) -> By:
     if step.rule is not None and label_of(step.rule.text) is not None:
         return By("no rule allows it")
     words = describe_place(step)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dockerfw.document.document import DocumentRule
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.reach.exposure import LEVELS, Level, Row, expose, external_interfaces, idle_rules
 from dockerfw.reach.offers import offers_of
 from dockerfw.reach.wording import describe_exposure
@@ -22,8 +22,6 @@ from rules.seen.listening_selectors import listening_of
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 from rules.seen.surroundings_selectors import prepared_of, sight_key, surroundings_of
-
-FAMILIES: tuple[Family, Family] = (4, 6)
 
 _rows: Memory[tuple[Row, ...]] = Memory(4)
 

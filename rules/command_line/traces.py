@@ -11,7 +11,7 @@ from dockerfw.document.words import describe_rule
 from dockerfw.iptables.tokens import printable
 from dockerfw.reach.question import Asked, Question, QuestionError
 from dockerfw.reach.wording import describe_packet, describe_place, describe_verdict, describe_way
-from dockerfw.simulation.trace import Step, Trace
+from dockerfw.simulation.trace import Trace, TraceStep
 from dockerfw.streams import InputError
 from rules.asking.trace_row_selectors import ChainVisit, StepRow, TraceRows
 
@@ -147,7 +147,7 @@ def _deciding_words(row: StepRow, rules: Mapping[str, DocumentRule]) -> str:
     return f"{words}: {row.what}, then {row.target}" if row.step.rule else words
 
 
-def _step_json(step: Step) -> dict[str, Any]:
+def _step_json(step: TraceStep) -> dict[str, Any]:
     return {
         "table": step.table,
         "chain": step.chain,

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.reach.changes import Change, exposure_changes
 from dockerfw.reach.expectations import Finding, Sight, check_expectations
 from dockerfw.reach.exposure import external_interfaces
@@ -24,8 +24,6 @@ from rules.seen.listening_selectors import listening_of
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 from rules.seen.surroundings_selectors import hypothetical, prepared_of, sight_key, surroundings_of
-
-FAMILIES: tuple[Family, Family] = (4, 6)
 
 _changes: Memory[tuple[Change, ...]] = Memory(4)
 _findings: Memory[tuple[Finding, ...]] = Memory(4)

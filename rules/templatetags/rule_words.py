@@ -11,7 +11,7 @@ from dockerfw.document.document import DocumentRule, Expectation
 from dockerfw.document.words import describe_expectation, describe_rule
 from dockerfw.reach.wording import describe_packet, describe_place, describe_verdict, describe_way
 from dockerfw.simulation.packet import Packet
-from dockerfw.simulation.trace import Step, Trace, Verdict
+from dockerfw.simulation.trace import Trace, TraceStep, Verdict
 from rules.asking.trace_row_selectors import StepRow
 from rules.pages import wording
 
@@ -101,7 +101,7 @@ def way_words(trace: Trace) -> str:
 
 
 @register.filter
-def place_words(step: Step) -> str:
+def place_words(step: TraceStep) -> str:
     """Say where a rule or policy stands."""
     return describe_place(step)
 

@@ -11,13 +11,11 @@ from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import digest, parse_document
 from dockerfw.document.values import Document
-from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
 from tests.chains.test_drift import CLEAN, DOCUMENT, after
 from tests.rig.documents import documents
-
-FAMILIES: tuple[Family, Family] = (4, 6)
 
 
 def loaded(document: Document) -> dict[Family, Ruleset]:

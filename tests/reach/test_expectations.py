@@ -12,7 +12,7 @@ import pytest
 from dockerfw.document.document import Document, validate_expectation
 from dockerfw.reach.expectations import Finding, Sight, check_expectations, failing
 from dockerfw.reach.listening import Container, Listening, Publication
-from dockerfw.simulation.surroundings import Interface
+from dockerfw.simulation.surroundings import HostInterface
 from tests.rig.docker_world import DB, LISTENING, OUTSIDE, loaded
 from tests.rig.documents import document
 
@@ -26,7 +26,7 @@ def find(
     wanted: Document | None,
     *,
     listening: Listening = LISTENING,
-    outside: tuple[Interface, ...] = OUTSIDE,
+    outside: tuple[HostInterface, ...] = OUTSIDE,
     above: Iterable[str] = (),
 ) -> Finding:
     """Check one expectation against the kernel of a Docker host that holds a document."""
@@ -149,7 +149,7 @@ def test_what_is_not_known_is_said_and_does_not_fail() -> None:
     assert find(anyone, document(SSH), listening=replace(LISTENING, containers=None)).state == "holds"
     nowhere = find({"port": 22, "passes": True}, document(SSH), outside=())
     assert (nowhere.state, nowhere.reason) == ("unknown", "the host has no external interface")
-    bare = find({"port": 22, "passes": True}, document(SSH), outside=(Interface("ens34", (), True),))
+    bare = find({"port": 22, "passes": True}, document(SSH), outside=(HostInterface("ens34", (), True),))
     assert (bare.state, bare.reason) == ("unknown", "ens34 has no address that could be dialled")
     quota = ("-I INPUT 1 -m quota --quota 9 -j DROP",)
     odd = find({"port": 22, "source": OFFICE, "passes": True}, document(SSH), above=quota)

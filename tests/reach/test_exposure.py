@@ -19,12 +19,12 @@ from dockerfw.reach.offers import offers_of
 from dockerfw.reach.wording import describe_exposure, describe_networks, describe_who
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.simulate import Prepared, prepare
-from dockerfw.simulation.surroundings import Interface, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, Surroundings
 
-ENS33 = Interface("ens33", (ip_interface("192.0.2.10/24"), ip_interface("2001:db8::10/64")), True)
-ENS34 = Interface("ens34", (ip_interface("198.51.100.10/24"),), True)
-DOCKER0 = Interface("docker0", (ip_interface("172.17.0.1/16"),), True)
-LO = Interface("lo", (ip_interface("127.0.0.1/8"), ip_interface("::1/128")), True)
+ENS33 = HostInterface("ens33", (ip_interface("192.0.2.10/24"), ip_interface("2001:db8::10/64")), True)
+ENS34 = HostInterface("ens34", (ip_interface("198.51.100.10/24"),), True)
+DOCKER0 = HostInterface("docker0", (ip_interface("172.17.0.1/16"),), True)
+LO = HostInterface("lo", (ip_interface("127.0.0.1/8"), ip_interface("::1/128")), True)
 HOST = Surroundings((ENS33, ENS34, DOCKER0, LO), {4: ("ens33",), 6: ("ens33",)})
 
 DOCKER = """*nat
@@ -68,11 +68,11 @@ def kernel(loaded: Document | None, *, v4: str = DOCKER, v6: str = PLAIN6) -> di
     return found
 
 
-def rows(listening: Listening, prepared: dict[Family, Prepared], *outside: Interface) -> tuple[Row, ...]:
+def rows(listening: Listening, prepared: dict[Family, Prepared], *outside: HostInterface) -> tuple[Row, ...]:
     return expose(offers_of(listening), prepared, outside or (ENS33,))
 
 
-def only(listening: Listening, prepared: dict[Family, Prepared], *outside: Interface) -> Row:
+def only(listening: Listening, prepared: dict[Family, Prepared], *outside: HostInterface) -> Row:
     (row,) = rows(listening, prepared, *outside)
     return row
 
@@ -120,7 +120,7 @@ def test_swarms_ingress_is_forwarded_and_so_needs_a_rule_for_containers() -> Non
             "-A DOCKER-INGRESS -p tcp -m tcp --dport 8000 -j ACCEPT\n-A DOCKER-INGRESS -j RETURN\n",
         )
     )
-    bridge = Interface("docker_gwbridge", (ip_interface("172.18.0.1/16"),), True)
+    bridge = HostInterface("docker_gwbridge", (ip_interface("172.18.0.1/16"),), True)
     dockerd = Listener(6, "tcp", None, 8000, process="dockerd")
     offers = offers_of(Listening((dockerd,), (), (), frozenset({("tcp", 8000)})))
     service = {
@@ -211,7 +211,7 @@ def test_what_cannot_be_decided_is_said() -> None:
 
 
 def test_a_link_local_address_is_for_neighbours() -> None:
-    near = Interface("ens33", (ip_interface("fe80::10/64"),), True)
+    near = HostInterface("ens33", (ip_interface("fe80::10/64"),), True)
     listener = Listener(6, "tcp", None, 22, v6only=True)
     surroundings = Surroundings((near, LO))
     prepared = prepare(parse_save(PLAIN6), surroundings, 6)

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from dockerfw.chains.loaded import loaded_documents
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document
-from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach.conntrack import read_session
 from dockerfw.reach.inbound import Inbound, Loss, Route, Routing, is_allowed, is_filtered
 from tests.rig.documents import document, documents
 
-FAMILIES: tuple[Family, Family] = (4, 6)
 HOST = Routing(
     own=["127.0.0.1", "192.0.2.1", "172.17.0.1", "10.8.0.1", "::1", "2001:db8::1", "fe80::1"],
     routes=[

@@ -9,7 +9,7 @@ import pytest
 
 from dockerfw.reach.listening import Listener
 from dockerfw.reach.lockout import Answer, anybody_reaches, ssh_ports, still_reaches, worst
-from dockerfw.simulation.surroundings import Interface, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, Surroundings
 from tests.rig.docker_world import SURROUNDINGS, loaded
 from tests.rig.documents import document
 
@@ -76,7 +76,7 @@ def test_without_a_way_back_or_rules_nothing_is_claimed() -> None:
     assert (found.can, found.reason) == ("unknown", "by which interface 203.0.113.7 comes in is not known")
     found = still_reaches({6: prepared[6]}, SURROUNDINGS, what="SSH", source=source, port=22)
     assert (found.can, found.reason) == ("unknown", "the rules of IPv4 could not be read")
-    bare = Surroundings((Interface("ens33", (), True),), {4: ("ens33",)})
+    bare = Surroundings((HostInterface("ens33", (), True),), {4: ("ens33",)})
     found = still_reaches(prepared, bare, what="SSH", source=source, port=22)
     assert (found.can, found.reason) == ("unknown", "ens33 has no IPv4 address")
 
