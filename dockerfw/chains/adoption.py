@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from dockerfw.chains.anchors import is_anchor
 from dockerfw.chains.importing import NO_COMMENTS, Imported, import_rulesets
-from dockerfw.chains.own import DOCKER_USER, FILTERS_HOST, OWN_CHAINS, body, own_rules, rule_id_of
+from dockerfw.chains.names import DOCKER_USER, FILTERS_HOST, OWN_CHAINS, body, own_rules, rule_id_of
 from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.chains.render import rule_lines
 from dockerfw.document.document import make_document

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from dockerfw.chains.own import OWN_CHAINS
+from dockerfw.chains.names import OWN_CHAINS
 from dockerfw.chains.render import wanted_chains
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family

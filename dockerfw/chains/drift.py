@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from dockerfw.chains.anchors import anchor_place, anchored_interfaces, first_foreign, wanted_anchors
-from dockerfw.chains.own import (
+from dockerfw.chains.causes import (
+    DriftFacts,
+    who_bypassed,
+    who_changed_rules,
+    who_emptied,
+    who_relabelled,
+    who_removed_anchor,
+    who_stands_before,
+)
+from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     OWN_CHAINS,
@@ -26,15 +35,6 @@ from dockerfw.chains.own import (
 from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.chains.pairing import Pairing, pair_lines
 from dockerfw.chains.render import wanted_chains
-from dockerfw.chains.suspects import (
-    Around,
-    who_bypassed,
-    who_changed_rules,
-    who_emptied,
-    who_relabelled,
-    who_removed_anchor,
-    who_stands_before,
-)
 from dockerfw.chains.warnings import docker_user_bypassed, past_docker_user
 from dockerfw.document.document import digest
 from dockerfw.document.values import Document, Settings
@@ -76,7 +76,7 @@ class DriftLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DriftFinding:
     """One difference: `what` is a sentence that begins with the family, where it is one family's.
 
     `who` says who probably made it and by what that shows; empty when nothing tells.
@@ -84,8 +84,8 @@ class Finding:
 
     code: Code
     family: Family | None
-    what: str
-    who: str = ""
+    message: str
+    cause: str = ""
     lines: tuple[DriftLine, ...] = ()
 
     def to_json(self) -> dict[str, object]:
@@ -93,8 +93,8 @@ class Finding:
         return {
             "code": self.code,
             "family": self.family,
-            "what": self.what,
-            "who": self.who,
+            "what": self.message,
+            "who": self.cause,
             "lines": [f"{line.sign} {line.text}" for line in self.lines],
         }
 
@@ -103,7 +103,7 @@ class Finding:
 class Drift:
     """All differences, none when the kernel holds the revision with its anchors first."""
 
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[DriftFinding, ...] = ()
 
     @property
     def only_anchors(self) -> bool:
@@ -116,7 +116,7 @@ class Drift:
         if not self.findings:
             return ""
         parts = [
-            (each.code, each.what, [f"{line.sign}{line.text}" for line in each.lines])
+            (each.code, each.message, [f"{line.sign}{line.text}" for line in each.lines])
             for each in self.findings
         ]
         text = repr(parts)
@@ -127,7 +127,7 @@ def find_drift(
     document: Document,
     revision: int,
     live: Mapping[Family, Ruleset],
-    around: Around | None = None,
+    around: DriftFacts | None = None,
     *,
     families: Sequence[Family] = (4, 6),
 ) -> Drift:
@@ -135,12 +135,12 @@ def find_drift(
 
     One of them that is not in `live` could not be read, which is a finding of its own.
     """
-    facts = around or Around()
+    facts = around or DriftFacts()
     findings = [*_host_findings(document.settings, facts)]
     for family in families:
         ruleset = live.get(family)
         if ruleset is None:
-            findings.append(Finding("unread", family, _of(family, "the rules could not be read.")))
+            findings.append(DriftFinding("unread", family, _of(family, "the rules could not be read.")))
             continue
         findings += _chain_findings(document, revision, family, ruleset, facts)
         findings += _anchor_findings(document.settings, family, ruleset, facts)
@@ -151,21 +151,21 @@ def _of(family: Family, sentence: str) -> str:
     return f"{FAMILY_NAMES[family]}: {sentence}"
 
 
-def _host_findings(settings: Settings, facts: Around) -> Iterator[Finding]:
+def _host_findings(settings: Settings, facts: DriftFacts) -> Iterator[DriftFinding]:
     if facts.docker_moved_to:
         ours = f"dockerfw's were loaded into iptables-{facts.kept_backend}"
         what = f"Docker's chains are in iptables-{facts.docker_moved_to} now, and {ours}."
         who = "Docker was probably started again after the host's iptables was switched to the other backend."
-        yield Finding("other-backend", None, what, who)
+        yield DriftFinding("other-backend", None, what, who)
     if facts.docker_nftables and settings.external_interfaces:
         what = "Docker filters with nftables itself, so rules for containers have no effect."
         who = "Docker's setting firewall-backend says nftables; with iptables it calls DOCKER-USER."
-        yield Finding("docker-nftables", None, what, who)
+        yield DriftFinding("docker-nftables", None, what, who)
 
 
 def _chain_findings(
-    document: Document, revision: int, family: Family, live: Ruleset, facts: Around
-) -> Iterator[Finding]:
+    document: Document, revision: int, family: Family, live: Ruleset, facts: DriftFacts
+) -> Iterator[DriftFinding]:
     wanted = wanted_chains(document, family, revision)
     pairings = {
         chain: pair_lines(chain, wanted[chain], own_rules(live, chain), family) for chain in OWN_CHAINS
@@ -174,23 +174,23 @@ def _chain_findings(
     rules = own_rules(live, FILTERS)
     if not any(own_rules(live, chain) for chain in OWN_CHAINS):
         what = _of(family, "nothing of dockerfw is loaded.")
-        yield Finding("nothing-loaded", family, what, who_emptied(live, facts), lines)
+        yield DriftFinding("nothing-loaded", family, what, who_emptied(live, facts), lines)
         return
     label = label_of(rules[-1].text) if rules else None
     if label is None and rules:
         what = _of(family, "the chain FILTERS is not dockerfw's.")
-        yield Finding("chain-replaced", family, what, who_changed_rules(live, rules), lines)
+        yield DriftFinding("chain-replaced", family, what, who_changed_rules(live, rules), lines)
         return
     if label is not None and label != Label(revision, digest(document)[:12]):
         what = _of(family, f"the kernel says that revision {label.revision} ({label.digest}) is loaded.")
-        yield Finding("other-revision", family, what, who_relabelled(facts))
+        yield DriftFinding("other-revision", family, what, who_relabelled(facts))
     if lines:
         unwanted = [rule for pairing in pairings.values() for rule in pairing.rest]
         what = _of(family, _changed_words(revision, live, pairings))
-        yield Finding("rules-changed", family, what, who_changed_rules(live, unwanted), lines)
+        yield DriftFinding("rules-changed", family, what, who_changed_rules(live, unwanted), lines)
     elif not all(pairing.in_order for pairing in pairings.values()):
         what = _of(family, "the rules are loaded in another order.")
-        yield Finding("reordered", family, what, who_changed_rules(live, ()))
+        yield DriftFinding("reordered", family, what, who_changed_rules(live, ()))
 
 
 def _difference(wanted: Mapping[str, Sequence[str]], pairings: Mapping[str, Pairing]) -> Iterator[DriftLine]:
@@ -215,11 +215,13 @@ def _changed_words(revision: int, live: Ruleset, pairings: Mapping[str, Pairing]
     return " ".join(words)
 
 
-def _anchor_findings(settings: Settings, family: Family, live: Ruleset, facts: Around) -> Iterator[Finding]:
+def _anchor_findings(
+    settings: Settings, family: Family, live: Ruleset, facts: DriftFacts
+) -> Iterator[DriftFinding]:
     if live.chain("filter", PANIC) is not None:
         what = "somebody on its console has called a panic, so all but who was named is refused."
         who = f"`{facts.command} panic --off` on the host's console ends it."
-        yield Finding("panic", family, _of(family, what), who)
+        yield DriftFinding("panic", family, _of(family, what), who)
     # Who took everything away was said already.
     emptied = not any(own_rules(live, chain) for chain in OWN_CHAINS)
     for chain, anchors in wanted_anchors(settings).items():
@@ -230,25 +232,27 @@ def _anchor_findings(settings: Settings, family: Family, live: Ruleset, facts: A
                 what = _of(family, f"{chain} does not call dockerfw ({text} is missing).")
                 who = "" if emptied else who_removed_anchor(live, chain, facts)
                 lines = (DriftLine("-", f"-A {chain} {text}"),)
-                yield Finding("anchor-missing", family, what, who, lines)
+                yield DriftFinding("anchor-missing", family, what, who, lines)
             elif place == "not first":
                 what = _of(family, f"somebody's rule stands before {text} in {chain}.")
                 before = first_foreign(found.rules, anchors) if found else None
                 line = (DriftLine("+", before.text),) if before else ()
-                yield Finding("anchor-not-first", family, what, who_stands_before(before), line)
+                yield DriftFinding("anchor-not-first", family, what, who_stands_before(before), line)
     for name in anchored_interfaces(live):
         if name not in settings.external_interfaces:
             what = f"{DOCKER_USER} still calls dockerfw for {name}, which is not external any more."
             lines = (DriftLine("+", f"-A {DOCKER_USER} {container_anchor(name)}"),)
-            yield Finding("anchor-stale", family, _of(family, what), "", lines)
+            yield DriftFinding("anchor-stale", family, _of(family, what), "", lines)
     if settings.external_interfaces and docker_user_bypassed(live):
         what = "FORWARD does not call DOCKER-USER, so rules for containers have no effect."
-        yield Finding("docker-user-not-called", family, _of(family, what), who_bypassed(family, live, facts))
+        yield DriftFinding(
+            "docker-user-not-called", family, _of(family, what), who_bypassed(family, live, facts)
+        )
     past = past_docker_user(settings, live) if settings.external_interfaces else None
     if past is not None:
         what = "a rule in FORWARD lets packets in before DOCKER-USER is asked, so past rules for containers."
         lines = (DriftLine("+", past.text),)
-        yield Finding("docker-user-not-first", family, _of(family, what), who_stands_before(past), lines)
+        yield DriftFinding("docker-user-not-first", family, _of(family, what), who_stands_before(past), lines)
 
 
 def _are(number: int) -> str:

@@ -22,7 +22,7 @@ _DOCKER: Final = "docker-bridges"
 _NAMED: Final = 5
 
 
-def own_tables(listing: str) -> tuple[str, ...]:
+def foreign_tables(listing: str) -> tuple[str, ...]:
     """Return the tables in `nft list tables` that iptables does not show, such as `inet firewalld`.
 
     Docker's own are left out, and so are bridges' and ARP's.
@@ -38,7 +38,7 @@ def own_tables(listing: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def filters(listing: str) -> bool:
+def has_filter_chain(listing: str) -> bool:
     """Say whether a table, as `nft list table` prints it, has a chain that can refuse what comes in."""
     return any(_HOOK.match(line) for line in listing.splitlines())
 

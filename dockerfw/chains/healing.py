@@ -6,12 +6,12 @@ Our chains stay as they are, so it is of use only where they are intact (drift.p
 from __future__ import annotations
 
 from dockerfw.chains.anchors import anchor_work, is_anchor, wanted_anchors
-from dockerfw.chains.own import DOCKER_USER, body
+from dockerfw.chains.names import DOCKER_USER, body
 from dockerfw.document.values import Settings
 from dockerfw.iptables.model import Ruleset
 
 
-def anchors_text(settings: Settings, live: Ruleset) -> str:
+def render_anchors(settings: Settings, live: Ruleset) -> str:
     """Return what `iptables-restore -n` is given to have the anchors first; empty when they are."""
     work = anchor_work(settings, live)
     wanted = wanted_anchors(settings)

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dockerfw.chains.allowances import Allowance, InexpressibleError, read_allowance
-from dockerfw.chains.own import (
+from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     FILTERS_CONTAINERS,
@@ -27,6 +26,7 @@ from dockerfw.chains.own import (
 )
 from dockerfw.chains.owners import chain_owner
 from dockerfw.chains.render import wanted_chains
+from dockerfw.chains.rule_reading import InexpressibleError, RuleContent, read_rule
 from dockerfw.document.document import FORMAT, parse_document, validate_rule
 from dockerfw.document.fields import MAX_COMMENT, Note, interfaces_overlap
 from dockerfw.document.values import Document, Settings
@@ -193,68 +193,68 @@ class _Import:
         self.family = 6 if _IPV6.search(rule.text) else 4
         if rule.chain in OWN_CHAINS and canonical_text(rule.text, self.family) in _BASICS:
             return
-        allowance = read_allowance(rule, self.family)
-        if allowance.verdict == "jump":
-            self._take_jump(rule, allowance)
-        elif allowance.verdict == "refuse":
-            self._take_refusal(rule, allowance)
-        elif not (allowance.established and allowance.ports == []):
-            self._take_allowance(rule, allowance)
-        elif not (allowance.source == "any" and allowance.protocol == "any"):
+        content = read_rule(rule, self.family)
+        if content.action == "jump":
+            self._take_jump(rule, content)
+        elif content.action == "refuse":
+            self._take_refusal(rule, content)
+        elif not (content.established and content.ports == []):
+            self._take_allowed(rule, content)
+        elif not (content.source == "any" and content.protocol == "any"):
             raise InexpressibleError("established connections always pass; a rule is for new ones")
 
-    def _take_jump(self, rule: Rule, allowance: Allowance) -> None:
-        if allowance.target in OWN_CHAINS and allowance.matches_everything:
+    def _take_jump(self, rule: Rule, content: RuleContent) -> None:
+        if content.target in OWN_CHAINS and content.matches_everything:
             return
-        owner = chain_owner("filter", allowance.target)
-        whose = _OWNERS.get(owner, f"it calls the chain {allowance.target}, which stays as it is")
+        owner = chain_owner("filter", content.target)
+        whose = _OWNERS.get(owner, f"it calls the chain {content.target}, which stays as it is")
         raise InexpressibleError(whose)
 
-    def _take_refusal(self, rule: Rule, allowance: Allowance) -> None:
-        if not allowance.matches_everything:
+    def _take_refusal(self, rule: Rule, content: RuleContent) -> None:
+        if not content.matches_everything:
             raise InexpressibleError("it refuses: rules only say what may pass, everything else is refused")
-        if rule.chain == DOCKER_USER and allowance.interface is None:
+        if rule.chain == DOCKER_USER and content.interface is None:
             raise InexpressibleError("it refuses all forwarded packets, those of containers going out too")
         if rule.chain in (FILTERS, INPUT):
-            self.refuse = "drop" if allowance.target == "DROP" else "reject"
+            self.refuse = "drop" if content.target == "DROP" else "reject"
 
-    def _take_allowance(self, rule: Rule, allowance: Allowance) -> None:
-        if rule.chain in (INPUT, FILTERS_HOST) and allowance.interface is not None:
-            self._take_trusted(allowance)
+    def _take_allowed(self, rule: Rule, content: RuleContent) -> None:
+        if rule.chain in (INPUT, FILTERS_HOST) and content.interface is not None:
+            self._take_trusted(content)
             return
-        if allowance.interface is not None and allowance.interface not in self.external:
+        if content.interface is not None and content.interface not in self.external:
             raise InexpressibleError(
-                f"it holds for the interface {allowance.interface} only, which is not external"
+                f"it holds for the interface {content.interface} only, which is not external"
             )
-        if rule.chain == INPUT and allowance.protocol in ("icmp", "ipv6-icmp") and allowance.source == "any":
+        if rule.chain == INPUT and content.protocol in ("icmp", "ipv6-icmp") and content.source == "any":
             self.icmp = "accept"
             return
-        if rule.chain == DOCKER_USER and allowance.interface is None and allowance.matches_everything:
+        if rule.chain == DOCKER_USER and content.interface is None and content.matches_everything:
             # Docker up to 28.2.1 ends the chain with such a RETURN; it decides nothing.
             raise InexpressibleError("Docker's own; it stays as it is")
-        if allowance.ports and allowance.protocol not in PROTOCOLS_WITH_PORTS:
-            raise InexpressibleError(f"{allowance.protocol} has no ports")
-        self._add(rule, allowance)
+        if content.ports and content.protocol not in PROTOCOLS_WITH_PORTS:
+            raise InexpressibleError(f"{content.protocol} has no ports")
+        self._add(rule, content)
 
-    def _take_trusted(self, allowance: Allowance) -> None:
-        if not allowance.matches_everything:
+    def _take_trusted(self, content: RuleContent) -> None:
+        if not content.matches_everything:
             raise InexpressibleError(
-                f"it holds for the interface {allowance.interface} only: trust it, or drop the limit"
+                f"it holds for the interface {content.interface} only: trust it, or drop the limit"
             )
-        if allowance.interface:
-            self.trusted.add(allowance.interface)
+        if content.interface:
+            self.trusted.add(content.interface)
 
-    def _add(self, rule: Rule, allowance: Allowance) -> None:
+    def _add(self, rule: Rule, content: RuleContent) -> None:
         scope = _SCOPES.get(rule.chain, "both")
-        kind = "container" if allowance.ports and not allowance.dialled and scope != "host" else "published"
+        kind = "container" if content.ports and not content.dialled and scope != "host" else "published"
         identifier = rule_id_of(rule.text)
         values: dict[str, Any] = {
             "scope": scope,
-            "source": allowance.source,
-            "protocol": allowance.protocol,
-            "ports": list(allowance.ports),
+            "source": content.source,
+            "protocol": content.protocol,
+            "ports": list(content.ports),
             "port_kind": kind,
-            "comment": "" if identifier else _comment(allowance.comment),
+            "comment": "" if identifier else _comment(content.comment),
             "line": rule,
         }
         if identifier is None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dockerfw.chains.own import DOCKER_USER, OWN_CHAINS, PANIC
+from dockerfw.chains.names import DOCKER_USER, OWN_CHAINS, PANIC
 from dockerfw.iptables.model import BUILTIN_CHAINS, Family, Rule, Ruleset
 
 Owner = Literal[

@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockerfw.chains.own import rule_id_of, without_label
+from dockerfw.chains.names import rule_id_of, without_label
 from dockerfw.iptables.canonical import canonical_text
 from dockerfw.iptables.model import Family, Rule
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from dockerfw.chains.anchors import is_anchor
-from dockerfw.chains.own import DOCKER_USER, FORWARD, INPUT, OWN_CHAINS, PANIC, PANIC_ANCHOR, body
+from dockerfw.chains.names import DOCKER_USER, FORWARD, INPUT, OWN_CHAINS, PANIC, PANIC_ANCHOR, body
 from dockerfw.chains.render import IPV6_VITAL_TYPES
 from dockerfw.iptables.model import Family, Rule, Ruleset
 
@@ -22,7 +22,7 @@ _CALLED_FROM = (INPUT, FORWARD, DOCKER_USER)
 _REFUSAL = '-m comment --comment "dockerfw panic" -j DROP'
 
 
-def panic_text(family: Family, live: Ruleset, allowed: Sequence[Network]) -> str:
+def render_panic(family: Family, live: Ruleset, allowed: Sequence[Network]) -> str:
     """Return what refuses everything but loopback and these addresses, in both directions of forwarding.
 
     IPv6 keeps the messages without which no neighbour, and so no allowed address, could be reached.
@@ -34,36 +34,36 @@ def panic_text(family: Family, live: Ruleset, allowed: Sequence[Network]) -> str
     return _text(lines)
 
 
-def calm_text(live: Ruleset) -> str:
+def render_panic_end(live: Ruleset) -> str:
     """Return what ends a panic; empty when there is none."""
     if live.chain("filter", PANIC) is None:
         return ""
     return _text([f":{PANIC} - [0:0]", *_deletions(live, PANIC_ANCHOR), f"-X {PANIC}"])
 
 
-def release_text(live: Ruleset) -> str:
+def render_release(live: Ruleset) -> str:
     """Return what takes every anchor out, and a panic with it; empty when there is none."""
-    calls = [f"-D {rule.text[3:]}" for _, rule in anchors(live)]
+    calls = [f"-D {rule.text[3:]}" for _, rule in find_anchors(live)]
     if live.chain("filter", PANIC) is None:
         return _text(calls) if calls else ""
     return _text([f":{PANIC} - [0:0]", *calls, f"-X {PANIC}"])
 
 
-def back_text(before: Ruleset, now: Ruleset) -> str:
+def render_panic_undo(before: Ruleset, now: Ruleset) -> str:
     """Return what leads the anchors and a panic from `now` back to `before`; foreign rules stay."""
     former = before.chain("filter", PANIC)
     there = former is not None or now.chain("filter", PANIC) is not None
     lines = [f":{PANIC} - [0:0]"] if there else []
-    lines += [f"-D {rule.text[3:]}" for _, rule in anchors(now)]
+    lines += [f"-D {rule.text[3:]}" for _, rule in find_anchors(now)]
     if former is not None:
         lines += [rule.text for rule in former.rules]
     elif there:
         lines.append(f"-X {PANIC}")
-    lines += [f"-I {rule.chain} {place} {body(rule)}" for place, rule in anchors(before)]
+    lines += [f"-I {rule.chain} {place} {body(rule)}" for place, rule in find_anchors(before)]
     return _text(lines) if lines else ""
 
 
-def anchors(live: Ruleset) -> list[tuple[int, Rule]]:
+def find_anchors(live: Ruleset) -> list[tuple[int, Rule]]:
     """Return each rule that calls a chain of ours as dockerfw does, with its place, which counts from 1."""
     table = live.tables.get("filter")
     return [
@@ -74,11 +74,11 @@ def anchors(live: Ruleset) -> list[tuple[int, Rule]]:
     ]
 
 
-def revision_anchors(live: Ruleset) -> list[tuple[int, Rule]]:
+def find_revision_anchors(live: Ruleset) -> list[tuple[int, Rule]]:
     """Return the anchors of a revision with the places that they have when no panic is on."""
     found: list[tuple[int, Rule]] = []
     skipped: Counter[str] = Counter()
-    for place, rule in anchors(live):
+    for place, rule in find_anchors(live):
         if body(rule) == PANIC_ANCHOR:
             skipped[rule.chain] += 1
         else:
@@ -86,9 +86,9 @@ def revision_anchors(live: Ruleset) -> list[tuple[int, Rule]]:
     return found
 
 
-def other_calls(live: Ruleset) -> list[Rule]:
+def find_foreign_calls(live: Ruleset) -> list[Rule]:
     """Return the rules of others that call chains of ours: release leaves them, and so they still refuse."""
-    ours = {id(rule) for _, rule in anchors(live)}
+    ours = {id(rule) for _, rule in find_anchors(live)}
     table = live.tables.get("filter")
     return [
         rule
@@ -99,7 +99,7 @@ def other_calls(live: Ruleset) -> list[Rule]:
     ]
 
 
-def panics(live: Ruleset) -> bool:
+def is_panic_on(live: Ruleset) -> bool:
     """Say whether a panic is on: the chain is there and INPUT and FORWARD call it first."""
     first = [chain.rules[:1] for name in (INPUT, FORWARD) if (chain := live.chain("filter", name))]
     called = len(first) == 2 and all(rules and body(rules[0]) == PANIC_ANCHOR for rules in first)
@@ -120,7 +120,7 @@ def _panic_rules(family: Family, allowed: Sequence[Network]) -> Iterator[str]:
 
 
 def _deletions(live: Ruleset, anchor: str) -> list[str]:
-    return [f"-D {rule.text[3:]}" for _, rule in anchors(live) if body(rule) == anchor]
+    return [f"-D {rule.text[3:]}" for _, rule in find_anchors(live) if body(rule) == anchor]
 
 
 def _text(lines: Sequence[str]) -> str:

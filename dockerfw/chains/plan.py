@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dockerfw.chains.anchors import AnchorChange, AnchorWork, anchor_work, wanted_anchors
-from dockerfw.chains.own import (
+from dockerfw.chains.names import (
     FILTERS,
     FILTERS_CONTAINERS,
     FILTERS_HOST,
@@ -85,16 +85,16 @@ def plan_changes(
     revision: int | None = None,
     interfaces: Sequence[str] | None = None,
     docker_nftables: bool = False,
-    own_tables: Sequence[str] = (),
+    foreign_tables: Sequence[str] = (),
 ) -> Plan:
     """Plan the load of a document on a host whose live rulesets are given, for each family given.
 
     `revision` is the number that the kernel would be told; None leaves the label out of the comparison.
     `interfaces` are the names of the host's interfaces, `docker_nftables` says that Docker filters by
-    nftables itself, `own_tables` are nftables' own that iptables does not show; all only for warnings.
+    nftables itself, `foreign_tables` are nftables' own that iptables does not show; all only for warnings.
     """
     families: dict[Family, FamilyPlan] = {}
-    warnings = list(document_warnings(document, interfaces, docker_nftables, own_tables))
+    warnings = list(document_warnings(document, interfaces, docker_nftables, foreign_tables))
     relabel = False
     for family, ruleset in live.items():
         work = anchor_work(document.settings, ruleset)

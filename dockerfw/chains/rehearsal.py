@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from dockerfw.chains.own import OWN_CHAINS
+from dockerfw.chains.names import OWN_CHAINS
 from dockerfw.iptables.model import Rule, Ruleset, Table
 
 PART_LINES: Final = 100
@@ -27,7 +27,7 @@ _TARGETS: Final = frozenset(("ACCEPT", "DROP", "RETURN", "REJECT", "LOG"))
 _NAMED = re.compile(r" -(m|j|g) (\S+)", re.ASCII)
 
 
-def rehearsal_text(live: Ruleset, restore_text: str) -> str:
+def render_rehearsal(live: Ruleset, restore_text: str) -> str:
     """Return one text for `iptables-restore -n`: the live filter table, then the restore text."""
     return "\n".join(_in_parts([*_seed(live), *restore_text.split("\n")]))
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from dockerfw.chains.anchors import anchor_work
-from dockerfw.chains.own import (
+from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     FILTERS_CONTAINERS,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dockerfw.chains.own import PANIC_ANCHOR
+from dockerfw.chains.names import PANIC_ANCHOR
 from dockerfw.iptables.model import Chain, Rule, Ruleset
 
 OWN_CHAINS = ("FILTERS", "FILTERS-CONTAINERS", "FILTERS-HOST")
@@ -30,7 +30,7 @@ class _Edits:
     created: tuple[str, ...]
 
 
-def undo_text(before: Ruleset, now: Ruleset, restore_text: str) -> str:
+def render_undo(before: Ruleset, now: Ruleset, restore_text: str) -> str:
     """Return the restore text that leads from `now` back to `before`; empty when there is nothing to undo."""
     edits = _read_edits(restore_text)
     lines = [

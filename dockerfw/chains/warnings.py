@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dockerfw.chains.anchors import AnchorWork, first_foreign, wanted_anchors
 from dockerfw.chains.foreign_tables import describe_tables
-from dockerfw.chains.own import DOCKER, DOCKER_USER, FILTERS, FORWARD, INPUT, body, is_ours, own_rules
+from dockerfw.chains.names import DOCKER, DOCKER_USER, FILTERS, FORWARD, INPUT, body, is_ours, own_rules
 from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.document.fields import interfaces_overlap
 from dockerfw.document.values import Document, Settings
@@ -33,7 +33,7 @@ def document_warnings(
     document: Document,
     interfaces: Sequence[str] | None,
     docker_nftables: bool,
-    own_tables: Sequence[str] = (),
+    foreign_tables: Sequence[str] = (),
 ) -> Iterator[PlanWarning]:
     """Warn about the document by itself and about the host it is meant for."""
     if not document.settings.external_interfaces:
@@ -51,9 +51,10 @@ def document_warnings(
             "Docker on this host uses nftables itself and has no DOCKER-USER chain: "
             "rules for containers cannot take effect.",
         )
-    if own_tables:
+    if foreign_tables:
         yield PlanWarning(
-            "own-nftables", f"{describe_tables(own_tables)} What dockerfw allows still needs to pass there."
+            "own-nftables",
+            f"{describe_tables(foreign_tables)} What dockerfw allows still needs to pass there.",
         )
     if interfaces is not None:
         for name in document.settings.external_interfaces:

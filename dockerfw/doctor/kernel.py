@@ -200,5 +200,5 @@ def _words(drift: Drift) -> Mapping[str, str]:
             if finding.code in _DOCKER_USER
             else "chains"
         )
-        found[kind].append(finding.what)
+        found[kind].append(finding.message)
     return {kind: " ".join(texts) for kind, texts in found.items()}

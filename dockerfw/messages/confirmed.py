@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
+from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import Drift, find_drift
-from dockerfw.chains.suspects import Around
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.messages.fields import Fields
@@ -81,18 +81,18 @@ def drift_of(
     return find_drift(document, revision, live, around, families=snapshot.families)
 
 
-def _around(snapshot: Snapshot, document: Document, revision: int) -> Around:
+def _around(snapshot: Snapshot, document: Document, revision: int) -> DriftFacts:
     kept, docker_nftables = snapshot.kept, snapshot.docker_state == "nftables"
     if kept is None or (kept.revision, kept.digest) != (revision, digest(document)):
         # What happened since another revision was kept says nothing about this one.
-        return Around(docker_nftables=docker_nftables, own_tables=snapshot.own_tables)
-    return Around(
+        return DriftFacts(docker_nftables=docker_nftables, foreign_tables=snapshot.own_tables)
+    return DriftFacts(
         kept_backend=kept.backend,
         docker_moved_to=kept.docker_moved_to or "",
         docker_nftables=docker_nftables,
         rebooted=kept.rebooted,
         released=kept.released,
-        own_tables=snapshot.own_tables,
+        foreign_tables=snapshot.own_tables,
     )
 
 

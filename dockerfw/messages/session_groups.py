@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Literal, cast
 
 from dockerfw.messages.fields import Fields
-from dockerfw.reach.inbound import Inbound, Place
+from dockerfw.reach.inbound import InboundSession, Place
 
 MOST_GROUPS = 2000
 
@@ -20,7 +20,7 @@ MOST_GROUPS = 2000
 class SessionGroup:
     """How many sessions there are that differ in nothing a rule can see."""
 
-    inbound: Inbound
+    inbound: InboundSession
     count: int
 
     @classmethod
@@ -32,7 +32,7 @@ class SessionGroup:
         if _version(source) != family:
             fields.fail("source", "must be an address of its family")
         group = cls(
-            Inbound(
+            InboundSession(
                 place=cast(Place, fields.one_of("place", ("host", "container"))),
                 family=family,
                 protocol=fields.text("protocol", longest=32),

@@ -59,7 +59,7 @@ def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
         containers=containers_of(snapshot),
         ingress=frozenset(_ingress(nat)),
         by_nftables=snapshot.docker_state == "nftables",
-        own_tables=snapshot.own_tables,
+        foreign_tables=snapshot.own_tables,
     )
 
 

@@ -16,7 +16,7 @@ from dockerfw.document.fields import interfaces_overlap, port_range
 from dockerfw.document.values import Document, DocumentRule
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.protocols import protocol_number
-from dockerfw.reach.allowing import Allowances
+from dockerfw.reach.allowing_rules import AllowingRules
 from dockerfw.reach.listening import Address
 from dockerfw.reach.offers import Offer
 from dockerfw.simulation.addresses import AddressSet
@@ -41,7 +41,7 @@ _SAME_LINK: Final = AddressSet.of(6, ["fe80::/10"])
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class Access:
     """Who reaches an offer over one family by some interfaces.
 
     `rules` are the ids of dockerfw's rules that let them in, `parts` sets of sources with the verdict that
@@ -60,17 +60,17 @@ class Who:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ExposureRow:
     """An offer with who reaches it; the level is that of the widest answer."""
 
     offer: Offer
-    who: tuple[Who, ...]
+    access: tuple[Access, ...]
     notes: tuple[str, ...]
 
     @property
     def level(self) -> Level:
         """The widest of its answers."""
-        found = {each.level for each in self.who}
+        found = {each.level for each in self.access}
         return next((level for level in LEVELS if level in found), "nobody")
 
     @property
@@ -90,14 +90,14 @@ def external_interfaces(names: Sequence[str], surroundings: Surroundings) -> tup
 
 def expose(
     offers: Iterable[Offer], prepared: Mapping[Family, Prepared], outside: Sequence[Interface]
-) -> tuple[Row, ...]:
+) -> tuple[ExposureRow, ...]:
     """Return a row for each offer, the widest open first. `outside` are the interfaces to come in by."""
     asking = _Asking(prepared, tuple(outside))
     rows = [asking.row(offer) for offer in offers]
     return tuple(sorted(rows, key=lambda row: LEVELS.index(row.level)))
 
 
-def idle_rules(document: Document, rows: Iterable[Row]) -> tuple[DocumentRule, ...]:
+def find_idle_rules(document: Document, rows: Iterable[ExposureRow]) -> tuple[DocumentRule, ...]:
     """Return the enabled rules that name ports of which none is among the rows: nothing answers behind them.
 
     A rule for the ports inside containers is left out, since what is routed there is in no row.
@@ -126,13 +126,13 @@ class _Asking:
         self.prepared = prepared
         self.outside = outside
         self.answers: dict[Service, Reach] = {}
-        self.allowances = {family: Allowances(each.ruleset, family) for family, each in prepared.items()}
+        self.allowances = {family: AllowingRules(each.ruleset, family) for family, each in prepared.items()}
 
-    def row(self, offer: Offer) -> Row:
+    def row(self, offer: Offer) -> ExposureRow:
         """Ask for one offer."""
         notes = [*offer.notes, *self._notes(offer)]
         who = [answer for family in offer.families for answer in self._family(offer, family)]
-        return Row(offer, _merged(who), tuple(notes))
+        return ExposureRow(offer, _merged(who), tuple(notes))
 
     def _notes(self, offer: Offer) -> Iterable[str]:
         if offer.interface:
@@ -154,7 +154,7 @@ class _Asking:
                     return interface.name
         return None
 
-    def _family(self, offer: Offer, family: Family) -> Iterable[Who]:
+    def _family(self, offer: Offer, family: Family) -> Iterable[Access]:
         if offer.address is not None and offer.address.is_loopback:
             yield _nobody(family, (), f"bound to {offer.address}: the host itself only")
             return
@@ -187,7 +187,9 @@ class _Asking:
         wide = [address for address in own if not address.is_link_local]
         return (wide or own)[:MOST_ADDRESSES]
 
-    def _answer(self, offer: Offer, family: Family, interface: Interface, destinations: list[Address]) -> Who:
+    def _answer(
+        self, offer: Offer, family: Family, interface: Interface, destinations: list[Address]
+    ) -> Access:
         prepared = self.prepared.get(family)
         if prepared is None:
             reason = f"the rules of {FAMILY_NAMES[family]} could not be read"
@@ -207,9 +209,9 @@ class _Asking:
         refused = everyone.difference(passes.union(unknown))
         parts = tuple(part for each in found for part in each.parts)
         protocol = protocol_number(offer.protocol) or 0
-        rules = self.allowances[family].letting_in(passes, protocol, offer.port, offer.inner_port(family))
+        rules = self.allowances[family].find_allowing(passes, protocol, offer.port, offer.inner_port(family))
         level = _level(family, passes, unknown)
-        return Who(family, (interface.name,), level, passes, refused, unknown, rules, parts)
+        return Access(family, (interface.name,), level, passes, refused, unknown, rules, parts)
 
     def _elsewhere(self, prepared: Prepared, offer: Offer, family: Family, interface: Interface) -> bool:
         if offer.address is None:
@@ -225,33 +227,35 @@ class _Asking:
         return self.answers[service]
 
 
-def _nobody(family: Family, interfaces: tuple[str, ...], reason: str) -> Who:
+def _nobody(family: Family, interfaces: tuple[str, ...], reason: str) -> Access:
     nothing = AddressSet.nothing(family)
-    return Who(family, interfaces, "nobody", nothing, AddressSet.everything(family), nothing, reason=reason)
+    return Access(
+        family, interfaces, "nobody", nothing, AddressSet.everything(family), nothing, reason=reason
+    )
 
 
-def _unknown(family: Family, interfaces: tuple[str, ...], reason: str) -> Who:
+def _unknown(family: Family, interfaces: tuple[str, ...], reason: str) -> Access:
     nothing = AddressSet.nothing(family)
     everyone = AddressSet.everything(family)
-    return Who(family, interfaces, "unknown", nothing, nothing, everyone, reason=reason)
+    return Access(family, interfaces, "unknown", nothing, nothing, everyone, reason=reason)
 
 
 def _level(family: Family, passes: AddressSet, unknown: AddressSet) -> Level:
-    if is_the_world(family, passes):
+    if covers_the_internet(family, passes):
         return "anywhere"
     if unknown:
         return "unknown"
     return "networks" if passes else "nobody"
 
 
-def is_the_world(family: Family, addresses: AddressSet) -> bool:
+def covers_the_internet(family: Family, addresses: AddressSet) -> bool:
     """Say whether a set holds more than half of all strangers: a few banned ones are exceptions."""
     return 2 * addresses.intersection(WORLD[family]).count() > WORLD[family].count()
 
 
-def _merged(answers: Iterable[Who]) -> tuple[Who, ...]:
+def _merged(answers: Iterable[Access]) -> tuple[Access, ...]:
     """Join the interfaces by which the same sources get in."""
-    found: dict[object, Who] = {}
+    found: dict[object, Access] = {}
     for each in answers:
         key = (each.family, each.level, each.passes, each.unknown, each.reason)
         known = found.get(key)

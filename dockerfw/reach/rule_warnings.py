@@ -46,7 +46,7 @@ def rule_warnings(
     return tuple(each for each in found if each is not None)
 
 
-def without_rule(rules: Iterable[DocumentRule], offers: Iterable[Offer]) -> tuple[Offer, ...]:
+def find_ports_without_rule(rules: Iterable[DocumentRule], offers: Iterable[Offer]) -> tuple[Offer, ...]:
     """Return the published ports that no enabled rule for containers is about; everybody is refused there."""
     known = [rule for rule in rules if rule.enabled and rule.scope != "host"]
     singles: set[tuple[str, int, str]] = set()

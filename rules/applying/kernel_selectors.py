@@ -106,7 +106,7 @@ def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
             command=settings.ENVIRONMENT.command,
         ),
     )
-    reasons = tuple(finding.what for finding in drift.findings)
+    reasons = tuple(finding.message for finding in drift.findings)
     if view.stale:
         held = "did not hold" if drift.findings else "held"
         ago = f"As of {_ago(view.age)} ago the kernel {held} revision {revision.number}"

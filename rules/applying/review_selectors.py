@@ -17,7 +17,7 @@ from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.reach.changes import Change
-from dockerfw.reach.expectations import Finding, failing
+from dockerfw.reach.expectations import ExpectationResult, find_failures
 from rules.applying.kernel_selectors import KernelSentence, kernel_sentence
 from rules.applying.session_selectors import LostSessions, lost_sessions
 from rules.draft.draft_selectors import base_document, base_revision, draft_document, revision_document
@@ -61,7 +61,7 @@ class Review:
     snapshot: SnapshotView | None
     sessions: LostSessions
     exposure: tuple[Change, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[ExpectationResult, ...] = ()
     weighed: bool = True
 
     @property
@@ -70,9 +70,9 @@ class Review:
         return self.base.number if self.base else 0
 
     @property
-    def broken(self) -> tuple[Finding, ...]:
+    def broken(self) -> tuple[ExpectationResult, ...]:
         """The expectations that would fail: applying needs a reason then."""
-        return failing(self.findings)
+        return find_failures(self.findings)
 
     @property
     def may_break(self) -> bool:
@@ -188,7 +188,7 @@ def _plan(document: Document, view: SnapshotView | None, number: int) -> Plan | 
         revision=number,
         interfaces=[interface.name for interface in view.snapshot.interfaces],
         docker_nftables=view.snapshot.docker_state == "nftables",
-        own_tables=view.snapshot.own_tables,
+        foreign_tables=view.snapshot.own_tables,
     )
 
 

@@ -11,7 +11,7 @@ from dockerfw.agent import drift_monitor as lookout_module
 from dockerfw.agent.apply import look
 from dockerfw.agent.drift_monitor import Lookout
 from dockerfw.agent.panic import calm, panic, release
-from dockerfw.chains.live_state import loaded_matches
+from dockerfw.chains.drift import find_drift
 from dockerfw.messages.events import ConsoleEvent
 from dockerfw.messages.fields import dump_json, load_json
 from dockerfw.messages.snapshots import Snapshot
@@ -72,7 +72,7 @@ class Watched:
         confirmed = read_confirmed(self.state.boot)
         assert confirmed is not None
         live = look(self.backend).rulesets
-        return loaded_matches(confirmed.document, confirmed.revision, live).in_sync
+        return not find_drift(confirmed.document, confirmed.revision, live).findings
 
 
 @pytest.fixture

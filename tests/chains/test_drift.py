@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import ANCHORS, Drift, DriftLine, find_drift
-from dockerfw.chains.healing import anchors_text
+from dockerfw.chains.healing import render_anchors
 from dockerfw.chains.render import render_restore
-from dockerfw.chains.suspects import Around
 from dockerfw.document.document import parse_document
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.parse import parse_save
@@ -42,7 +42,7 @@ def after(*lines: str, family: Family = 4) -> Ruleset:
     return parse_restore(CLEAN + render_restore(DOCUMENT, family, revision=3) + more, family=family)
 
 
-def drift(*lines: str, around: Around | None = None) -> Drift:
+def drift(*lines: str, around: DriftFacts | None = None) -> Drift:
     return find_drift(DOCUMENT, 3, {4: after(*lines), 6: after(family=6)}, around)
 
 
@@ -120,9 +120,9 @@ def test_each_way_to_differ(lines: list[str], code: str, what: str, who: str, di
     found = drift(*lines)
     (finding,) = found.findings
     assert (finding.code, finding.family) == (code, 4)
-    assert finding.what.startswith("IPv4: ")
-    assert what in finding.what
-    assert who in finding.who
+    assert finding.message.startswith("IPv4: ")
+    assert what in finding.message
+    assert who in finding.cause
     assert difference in (None, len(finding.lines))
     assert found.only_anchors == (code in ANCHORS)
     assert found.mark == drift(*lines).mark != drift("-A FILTERS -j ACCEPT").mark
@@ -145,30 +145,32 @@ def test_docker_user_made_anew_by_docker() -> None:
     found = drift("-F DOCKER-USER", "-A DOCKER-USER -j RETURN")
     assert [finding.code for finding in found.findings] == ["anchor-missing"] * 2
     assert found.findings[0].lines == (DriftLine("-", "-A DOCKER-USER -i ens33 -j FILTERS-CONTAINERS"),)
-    assert all("DOCKER-USER is as Docker makes it" in finding.who for finding in found.findings)
+    assert all("DOCKER-USER is as Docker makes it" in finding.cause for finding in found.findings)
     gone = drift("-D FORWARD -j DOCKER-USER", "-F DOCKER-USER", "-X DOCKER-USER")
-    assert "DOCKER-USER is gone, and Docker's other chains are there" in gone.findings[0].who
+    assert "DOCKER-USER is gone, and Docker's other chains are there" in gone.findings[0].cause
 
 
 def test_everything_flushed() -> None:
     found = drift("-F INPUT", "-F FORWARD", "-F FILTERS-HOST", "-F FILTERS", "-F FILTERS-CONTAINERS")
     first = found.findings[0]
-    assert (first.code, first.what) == ("nothing-loaded", "IPv4: nothing of dockerfw is loaded.")
-    assert "INPUT and FORWARD are empty" in first.who
+    assert (first.code, first.message) == ("nothing-loaded", "IPv4: nothing of dockerfw is loaded.")
+    assert "INPUT and FORWARD are empty" in first.cause
     assert DriftLine(
         "-", '-A FILTERS-HOST -p tcp -m tcp --dport 22 -m comment --comment "dockerfw:sshd" -j RETURN'
     )
     assert not found.only_anchors
-    assert [each.who for each in found.findings if each.code == "anchor-missing"] == [""]
+    assert [each.cause for each in found.findings if each.code == "anchor-missing"] == [""]
     bare = parse_save("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n")
     cleared = find_drift(DOCUMENT, 3, {4: bare, 6: after(family=6)}).findings[0]
-    assert "no other chain is left: somebody cleared the whole table, as firewalld does" in cleared.who
-    beside = find_drift(DOCUMENT, 3, {4: bare, 6: bare}, Around(own_tables=("inet firewalld",))).findings[0]
-    assert "firewalld filters in nftables' own table" in beside.who
+    assert "no other chain is left: somebody cleared the whole table, as firewalld does" in cleared.cause
+    beside = find_drift(
+        DOCUMENT, 3, {4: bare, 6: bare}, DriftFacts(foreign_tables=("inet firewalld",))
+    ).findings[0]
+    assert "firewalld filters in nftables' own table" in beside.cause
     nothing = find_drift(DOCUMENT, 3, {4: parse_save(""), 6: after(family=6)})
-    assert "nft flush ruleset" in nothing.findings[0].who
-    booted = find_drift(DOCUMENT, 3, {4: parse_save(""), 6: parse_save("")}, Around(rebooted=True))
-    assert all("was booted since" in each.who for each in booted.findings if each.code == "nothing-loaded")
+    assert "nft flush ruleset" in nothing.findings[0].cause
+    booted = find_drift(DOCUMENT, 3, {4: parse_save(""), 6: parse_save("")}, DriftFacts(rebooted=True))
+    assert all("was booted since" in each.cause for each in booted.findings if each.code == "nothing-loaded")
 
 
 def test_lines_that_came_and_went_are_named() -> None:
@@ -197,22 +199,22 @@ def test_a_family_that_is_missing() -> None:
 def test_another_revision() -> None:
     found = find_drift(DOCUMENT, 4, {4: after(), 6: after(family=6)})
     assert {finding.code for finding in found.findings} == {"other-revision"}
-    assert "revision 3" in found.findings[0].what
+    assert "revision 3" in found.findings[0].message
 
 
 def test_docker_somewhere_else() -> None:
-    moved = drift(around=Around(kept_backend="nft", docker_moved_to="legacy"))
+    moved = drift(around=DriftFacts(kept_backend="nft", docker_moved_to="legacy"))
     assert [(finding.code, finding.family) for finding in moved.findings] == [("other-backend", None)]
-    assert "in iptables-legacy now, and dockerfw's were loaded into iptables-nft" in moved.findings[0].what
-    itself = drift(around=Around(docker_nftables=True))
+    assert "in iptables-legacy now, and dockerfw's were loaded into iptables-nft" in moved.findings[0].message
+    itself = drift(around=DriftFacts(docker_nftables=True))
     assert [finding.code for finding in itself.findings] == ["docker-nftables"]
 
 
 def test_a_release_on_the_console_is_named() -> None:
-    around = Around(released=True, command="scripts/firewall")
+    around = DriftFacts(released=True, command="scripts/firewall")
     found = drift("-D INPUT -j FILTERS-HOST", around=around)
     words = "Somebody let go of the host on its console: `scripts/firewall release`."
-    assert found.findings[0].who == words
+    assert found.findings[0].cause == words
 
 
 @pytest.mark.parametrize(
@@ -235,12 +237,12 @@ def test_a_release_on_the_console_is_named() -> None:
 def test_healing_puts_back_the_anchors_and_nothing_else(lines: list[str]) -> None:
     live = after(*lines)
     assert find_drift(DOCUMENT, 3, {4: live}, families=(4,)).only_anchors
-    text = anchors_text(DOCUMENT.settings, live)
+    text = render_anchors(DOCUMENT.settings, live)
     assert not any(line.startswith(":") for line in text.splitlines())
     before = "\n".join(["*filter", *lines, "COMMIT", ""])
     healed = parse_restore(CLEAN + render_restore(DOCUMENT, 4, revision=3) + before + text, family=4)
     assert find_drift(DOCUMENT, 3, {4: healed}, families=(4,)).findings == ()
-    assert anchors_text(DOCUMENT.settings, healed) == ""
+    assert render_anchors(DOCUMENT.settings, healed) == ""
     foreign = [rule for rule in live.tables["filter"].chains["INPUT"].rules if "FILTERS" not in rule.text]
     assert [
         rule.text for rule in healed.tables["filter"].chains["INPUT"].rules if "FILTERS" not in rule.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockerfw.chains.foreign_tables import describe_tables, filters, own_tables
+from dockerfw.chains.foreign_tables import describe_tables, foreign_tables, has_filter_chain
 
 LISTING = """table ip nat
 table ip filter
@@ -38,13 +38,13 @@ ONLY_SENDS = """table inet mine {
 
 
 def test_only_what_iptables_does_not_show_counts() -> None:
-    assert own_tables(LISTING) == ("inet firewalld", "ip6 filtering", "netdev f2b-table")
-    assert own_tables("") == ()
+    assert foreign_tables(LISTING) == ("inet firewalld", "ip6 filtering", "netdev f2b-table")
+    assert foreign_tables("") == ()
 
 
 def test_a_table_that_can_refuse_nothing_does_not_count() -> None:
-    assert filters(FIREWALLD)
-    assert not filters(ONLY_SENDS)
+    assert has_filter_chain(FIREWALLD)
+    assert not has_filter_chain(ONLY_SENDS)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from dockerfw.messages.orders import (
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
 from dockerfw.messages.snapshots import Container, Kept, ListeningSocket, SetMembers
 from dockerfw.messages.surroundings import ContainerPort
-from dockerfw.reach.inbound import Inbound
+from dockerfw.reach.inbound import InboundSession
 
 APPLY = "0b8d6a1e-9c2f-4d53-8a77-0123456789ab"
 DIGEST = "ab" * 32
@@ -74,8 +74,10 @@ SNAPSHOT = Snapshot(
     saves_digest(SAVES),
     SessionGroups(
         (
-            SessionGroup(Inbound("container", 4, "tcp", "192.0.2.2", 8080, 80, ("ens33",)), 2),
-            SessionGroup(Inbound("host", 6, "ipv6-icmp", "2001:db8::2", None, None, ("ens33", "wg0")), 1),
+            SessionGroup(InboundSession("container", 4, "tcp", "192.0.2.2", 8080, 80, ("ens33",)), 2),
+            SessionGroup(
+                InboundSession("host", 6, "ipv6-icmp", "2001:db8::2", None, None, ("ens33", "wg0")), 1
+            ),
         ),
         whole=False,
     ),

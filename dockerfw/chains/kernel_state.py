@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dockerfw.chains.anchors import AnchorPlace, anchor_place, anchored_interfaces
-from dockerfw.chains.drift import find_drift
-from dockerfw.chains.own import (
+from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     HOST_ANCHOR,
@@ -22,21 +21,8 @@ from dockerfw.chains.own import (
     own_rules,
     rule_id_of,
 )
-from dockerfw.chains.owners import chain_owner
 from dockerfw.chains.warnings import docker_user_jumped
-from dockerfw.document.values import Document
 from dockerfw.iptables.model import Counters, Family, Ruleset
-
-__all__ = [
-    "AnchorPlace",
-    "FamilyState",
-    "KernelState",
-    "Verdict",
-    "chain_owner",
-    "kernel_state",
-    "loaded_matches",
-    "rule_counters",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +59,12 @@ class KernelState:
         return labels.pop() if len(labels) == 1 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether the kernel holds a document with its anchors first; if not, each reason as a sentence."""
-
-    in_sync: bool
-    reasons: tuple[str, ...]
-
-
-def kernel_state(live: Mapping[Family, Ruleset]) -> KernelState:
+def read_kernel_state(live: Mapping[Family, Ruleset]) -> KernelState:
     """Read what is loaded, for each family given."""
     return KernelState({family: _family_state(ruleset) for family, ruleset in live.items()})
 
 
-def loaded_matches(document: Document, revision: int, live: Mapping[Family, Ruleset]) -> Verdict:
-    """Compare the kernel with a revision's document; a family that is not given counts as not known."""
-    drift = find_drift(document, revision, live)
-    return Verdict(not drift.findings, tuple(finding.what for finding in drift.findings))
-
-
-def rule_counters(live: Mapping[Family, Ruleset]) -> dict[str, Counters]:
+def sum_rule_counters(live: Mapping[Family, Ruleset]) -> dict[str, Counters]:
     """Sum the packets and bytes that each document rule has let through, by rule id, over families."""
     sums: dict[str, Counters] = {}
     for ruleset in live.values():

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dockerfw.chains.own import DOCKER, DOCKER_USER, FORWARD, INPUT, body
+from dockerfw.chains.names import DOCKER, DOCKER_USER, FORWARD, INPUT, body
 from dockerfw.chains.owners import Owner, chain_owner
 from dockerfw.iptables.model import Family, Rule, Ruleset
 
@@ -46,13 +46,13 @@ _INSERTS: Final[dict[Owner, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
-    """What is known beside the rules; what is not known is left at its default.
+class DriftFacts:
+    """Facts about the host that the rules do not show; an unknown fact keeps its default.
 
-    `kept_backend` is the backend that the confirmed revision was loaded into, `docker_moved_to` another one
-    in which Docker's chains turned up since. `rebooted`: the host was booted since that load. `released`:
-    somebody let go of it on its console. `own_tables` are tables of nftables' own in which somebody filters.
-    `command` is how dockerfw's command line is called there.
+    `kept_backend` is the backend that the confirmed revision was loaded into, `docker_moved_to` the other one
+    if Docker's chains have appeared there since. `rebooted`: the host was booted after that load. `released`:
+    an admin ran `release` on the host. `foreign_tables` are nftables tables in which other software filters.
+    `command` is the name of dockerfw's command on that host.
     """
 
     kept_backend: str = ""
@@ -60,11 +60,11 @@ class Around:
     docker_nftables: bool = False
     rebooted: bool = False
     released: bool = False
-    own_tables: tuple[str, ...] = ()
+    foreign_tables: tuple[str, ...] = ()
     command: str = "dockerfw"
 
 
-def who_emptied(live: Ruleset, facts: Around) -> str:
+def who_emptied(live: Ruleset, facts: DriftFacts) -> str:
     """Say who probably took all of our rules away."""
     if facts.rebooted:
         return REBOOTED
@@ -73,7 +73,7 @@ def who_emptied(live: Ruleset, facts: Around) -> str:
     return _reloaded(live, facts) or _flushed(live) or BY_HAND
 
 
-def who_removed_anchor(live: Ruleset, chain: str, facts: Around) -> str:
+def who_removed_anchor(live: Ruleset, chain: str, facts: DriftFacts) -> str:
     """Say who probably took our call out of INPUT or DOCKER-USER."""
     if facts.released:
         return RELEASED.format(command=facts.command)
@@ -107,14 +107,14 @@ def who_changed_rules(live: Ruleset, rules: Sequence[Rule]) -> str:
     return BY_HAND
 
 
-def who_relabelled(facts: Around) -> str:
+def who_relabelled(facts: DriftFacts) -> str:
     """Say why the kernel may hold another revision than the confirmed one."""
     if facts.rebooted:
         return "The host was booted since: it probably came up with the boot files of another revision."
     return "Somebody loaded a save of another time, or another dockerfw manages this host too."
 
 
-def who_bypassed(family: Family, live: Ruleset, facts: Around) -> str:
+def who_bypassed(family: Family, live: Ruleset, facts: DriftFacts) -> str:
     """Say why FORWARD probably does not call DOCKER-USER."""
     if _is_empty(live, FORWARD):
         return "FORWARD is empty: somebody flushed it. Docker writes it anew when it is started again."
@@ -125,11 +125,11 @@ def who_bypassed(family: Family, live: Ruleset, facts: Around) -> str:
     )
 
 
-def _reloaded(live: Ruleset, facts: Around) -> str:
+def _reloaded(live: Ruleset, facts: DriftFacts) -> str:
     table = live.tables.get("filter")
     owners = {chain_owner("filter", name) for name in (table.chains if table else ())}
     words = next((words for owner, words in _RELOADED.items() if owner in owners), "")
-    return words or (_FIREWALLD_BESIDE if "inet firewalld" in facts.own_tables else "")
+    return words or (_FIREWALLD_BESIDE if "inet firewalld" in facts.foreign_tables else "")
 
 
 def _flushed(live: Ruleset) -> str:

@@ -16,7 +16,7 @@ from dockerfw.iptables.model import Family, Rule
 from dockerfw.iptables.protocols import protocol_name, protocol_number
 from dockerfw.iptables.tokens import printable, split_tokens
 
-Verdict = Literal["allow", "refuse", "jump"]
+RuleAction = Literal["allow", "refuse", "jump"]
 
 _ALLOWING: Final = ("ACCEPT", "RETURN")
 _REFUSING: Final = ("DROP", "REJECT")
@@ -29,10 +29,10 @@ class InexpressibleError(Exception):
 
 
 @dataclass(slots=True)
-class Allowance:
+class RuleContent:
     """What a rule matches, in a document's terms; `target` is where matching packets go."""
 
-    verdict: Verdict
+    action: RuleAction
     target: str
     source: str = "any"
     protocol: str = "any"
@@ -48,7 +48,7 @@ class Allowance:
         return (self.source, self.protocol) == ("any", "any") and not self.established
 
 
-def read_allowance(rule: Rule, family: Family) -> Allowance:
+def read_rule(rule: Rule, family: Family) -> RuleContent:
     """Read one rule. Raises InexpressibleError."""
     matches, target = read_matches(split_tokens(canonical_text(rule.text, family))[2:])
     if target is None:
@@ -56,13 +56,13 @@ def read_allowance(rule: Rule, family: Family) -> Allowance:
     if target.goto:
         raise InexpressibleError("it goes to another chain and does not come back (-g)")
     if target.name in _ALLOWING:
-        found = Allowance("allow", target.name)
+        found = RuleContent("allow", target.name)
     elif target.name in _REFUSING:
-        found = Allowance("refuse", target.name)
+        found = RuleContent("refuse", target.name)
     elif target.options:
         raise InexpressibleError(f"-j {target.name} does something that dockerfw has no rule for")
     else:
-        found = Allowance("jump", target.name)
+        found = RuleContent("jump", target.name)
     for match in matches:
         for option in match.options:
             if option.negated:
@@ -73,7 +73,7 @@ def read_allowance(rule: Rule, family: Family) -> Allowance:
     return found
 
 
-def _take(found: Allowance, module: str | None, option: Option) -> None:
+def _take(found: RuleContent, module: str | None, option: Option) -> None:
     value = " ".join(option.values)
     match (module, option.name):
         case (None, "-s"):
@@ -99,7 +99,7 @@ def _take(found: Allowance, module: str | None, option: Option) -> None:
             raise InexpressibleError(f"a rule cannot say {_words(module, option)}")
 
 
-def _take_conntrack(found: Allowance, name: str, value: str) -> None:
+def _take_conntrack(found: RuleContent, name: str, value: str) -> None:
     if name == "--ctstate":
         states = set(value.split(","))
         if states <= {"ESTABLISHED", "RELATED"}:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dockerfw.chains.importing import import_save
-from dockerfw.chains.own import DOCKER_USER, FILTERS, FILTERS_CONTAINERS, OWN_CHAINS, label_of, own_rules
+from dockerfw.chains.names import DOCKER_USER, FILTERS, FILTERS_CONTAINERS, OWN_CHAINS, label_of, own_rules
 from dockerfw.chains.warnings import docker_user_jumped
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Ruleset
 
 
-def loaded_documents(live: Mapping[Family, Ruleset]) -> dict[Family, Document]:
+def read_loaded_documents(live: Mapping[Family, Ruleset]) -> dict[Family, Document]:
     """Return what is loaded in each family; one that holds nothing of ours is left out.
 
     Interfaces count as external where packets from them really come to our chains.
