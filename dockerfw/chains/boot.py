@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 from dockerfw.chains.names import OWN_CHAINS
 from dockerfw.chains.render import wanted_chains
 from dockerfw.document.values import Document
-from dockerfw.iptables.model import Family
-
-Backend = Literal["nft", "legacy"]
+from dockerfw.iptables.model import Backend, Family
 
 RULES_V4: Final = "rules.v4"
 RULES_V6: Final = "rules.v6"

@@ -11,10 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dockerfw.chains.names import PANIC_ANCHOR
+from dockerfw.chains.names import OWN_CHAINS, PANIC_ANCHOR
 from dockerfw.iptables.model import Chain, Rule, Ruleset
-
-OWN_CHAINS = ("FILTERS", "FILTERS-CONTAINERS", "FILTERS-HOST")
 
 _INSERTED = re.compile(r"^(?:\[\d+:\d+\] )?-I (\S+)(?: \d+)? (.*)$")
 _DELETED = re.compile(r"^-D (\S+) (.*)$")

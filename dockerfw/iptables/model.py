@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 Family = Literal[4, 6]
+Backend = Literal["nft", "legacy"]
 
 BUILTIN_CHAINS: Mapping[str, tuple[str, ...]] = {
     "raw": ("PREROUTING", "OUTPUT"),

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import Drift, find_drift
 from dockerfw.document.document import Document, digest
-from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.model import Backend, Family, Ruleset
 from dockerfw.messages.fields import Fields
 
 if TYPE_CHECKING:
     from dockerfw.messages.snapshots import Snapshot
-
-Backend = Literal["nft", "legacy"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from dockerfw.iptables.model import Backend, Family
 from dockerfw.messages.confirmed import Kept
 from dockerfw.messages.fields import MAX_SAVE_CHARACTERS, Fields
 from dockerfw.messages.session_groups import SessionGroups
 from dockerfw.messages.surroundings import (
     Container,
-    Family,
     Interface,
     ListeningSocket,
     PublishedPort,
@@ -45,7 +45,6 @@ __all__ = [
 SNAPSHOT_FORMAT = "dockerfw-snapshot/1"
 
 DockerState = Literal["iptables", "nftables", "absent"]
-Backend = Literal["nft", "legacy"]
 
 FAMILIES: tuple[Family, Family] = (4, 6)
 BACKENDS: tuple[Backend, Backend] = ("nft", "legacy")

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Literal, TypeVar, cast
 
+from dockerfw.iptables.model import Family
 from dockerfw.messages.fields import Fields
-
-Family = Literal[4, 6]
 
 CONTAINER_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
 MAX_SOCKETS = 4096

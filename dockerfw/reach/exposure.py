@@ -12,7 +12,8 @@ from ipaddress import IPv6Address
 from typing import Final, Literal
 
 from dockerfw.chains.owners import FAMILY_NAMES
-from dockerfw.document.fields import interfaces_overlap, port_range
+from dockerfw.document.fields import interfaces_overlap
+from dockerfw.document.rule_ports import applies_to_port
 from dockerfw.document.values import Document, DocumentRule
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.protocols import protocol_number
@@ -109,14 +110,8 @@ def find_idle_rules(document: Document, rows: Iterable[ExposureRow]) -> tuple[Do
         if rule.enabled
         and rule.ports
         and rule.port_kind == "published"
-        and not any(_allows(rule, protocol, port) for protocol, port in offered)
+        and not any(applies_to_port(rule, protocol, port) for protocol, port in offered)
     )
-
-
-def _allows(rule: DocumentRule, protocol: str, port: int) -> bool:
-    if rule.protocol != protocol:
-        return False
-    return any(first <= port <= last for first, last in map(port_range, rule.ports))
 
 
 class _Asking:

@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from dockerfw.document.document import CONTAINER_KIND
-from dockerfw.document.fields import interfaces_overlap, port_range
+from dockerfw.document.fields import interfaces_overlap
+from dockerfw.document.rule_ports import includes_port
 from dockerfw.document.values import Document, DocumentRule
 from dockerfw.iptables.model import Family
 from dockerfw.reach.conntrack import Session
@@ -165,7 +166,7 @@ def _reaches(rule: DocumentRule, session: InboundSession) -> bool:
         proxied = session.place == "host" and session.family == 6 and published and bool(rule.ports)
         return proxied and _has_port(rule, session.inner_port)
     dialled = published and rule.scope != "host"
-    return not rule.ports or _has_port(rule, session.port if dialled else session.inner_port)
+    return _has_port(rule, session.port if dialled else session.inner_port)
 
 
 def _is_basic(document: Document, session: InboundSession) -> bool:
@@ -179,9 +180,7 @@ def _is_basic(document: Document, session: InboundSession) -> bool:
 
 
 def _has_port(rule: DocumentRule, port: int | None) -> bool:
-    return port is not None and any(
-        first <= port <= last for first, last in (port_range(text) for text in rule.ports)
-    )
+    return not rule.ports or (port is not None and includes_port(rule, port))
 
 
 def _comes_from(source: str, address: str) -> bool:

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from dockerfw.chains.boot import Backend, render_boot_rules, render_boot_script
+from dockerfw.chains.boot import render_boot_rules, render_boot_script
+from dockerfw.iptables.model import Backend
 from tests.rig.documents import document
 
 
