@@ -1,7 +1,4 @@
-"""What the kernel holds of dockerfw: which revision, whether the anchors are first, what the rules have seen.
-
-Reads live rulesets only. A page may say "protected" only from here.
-"""
+"""The state of dockerfw's rules in the kernel: the loaded revision, the anchors, and the rules' counters."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ from dockerfw.iptables.model import Counters, Family, Ruleset
 
 @dataclass(frozen=True, slots=True)
 class FamilyState:
-    """One family: what is loaded (None: nothing of ours) and whether packets reach it."""
+    """One family: the label of the loaded rules, None without any, and whether packets reach them."""
 
     label: Label | None
     host_anchor: AnchorPlace
@@ -37,7 +34,7 @@ class FamilyState:
 
     @property
     def revision(self) -> int | None:
-        """The number of the loaded revision, None when nothing of ours is loaded."""
+        """The number of the loaded revision, None if no dockerfw rules are loaded."""
         return self.label.revision if self.label else None
 
     @property
@@ -48,24 +45,24 @@ class FamilyState:
 
 @dataclass(frozen=True, slots=True)
 class KernelState:
-    """Both families as they are."""
+    """The state of each family that was read."""
 
     families: Mapping[Family, FamilyState]
 
     @property
     def label(self) -> Label | None:
-        """The label that all families agree on, else None."""
+        """The label that all families share, else None."""
         labels = {state.label for state in self.families.values()}
         return labels.pop() if len(labels) == 1 else None
 
 
 def read_kernel_state(live: Mapping[Family, Ruleset]) -> KernelState:
-    """Read what is loaded, for each family given."""
+    """Return the state of each family given."""
     return KernelState({family: _family_state(ruleset) for family, ruleset in live.items()})
 
 
 def sum_rule_counters(live: Mapping[Family, Ruleset]) -> dict[str, Counters]:
-    """Sum the packets and bytes that each document rule has let through, by rule id, over families."""
+    """Return the packets and bytes that each document rule has allowed, by rule id, summed over families."""
     sums: dict[str, Counters] = {}
     for ruleset in live.values():
         for chain in OWN_CHAINS:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dockerfw.chains.drift import Code, Drift
-from dockerfw.chains.foreign_tables import describe_tables
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
 from dockerfw.document.values import Document
 from dockerfw.iptables.errors import NetfilterError

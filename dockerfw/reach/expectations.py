@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dockerfw.chains.foreign_tables import describe_tables
 from dockerfw.chains.owners import FAMILY_NAMES, chain_owner
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.document.values import DocumentRule, Expectation
 from dockerfw.document.words import describe_expectation, describe_rule
 from dockerfw.iptables.model import Family

@@ -13,8 +13,8 @@ from typing import Literal
 from django.conf import settings
 
 from dockerfw.chains.drift import WITHOUT_EFFECT, Drift
-from dockerfw.chains.foreign_tables import describe_tables
 from dockerfw.chains.owners import FAMILY_NAMES
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.messages.confirmed import drift_of
 from rules.applying.apply_selectors import awaiting_view
 from rules.applying.window_selectors import WindowView

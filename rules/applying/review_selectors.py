@@ -13,6 +13,7 @@ from typing import Any
 
 from dockerfw.chains.plan import Plan, plan_changes
 from dockerfw.chains.render import render_restore
+from dockerfw.chains.sentences import EMPTY_DOCUMENT
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.model import Family, Ruleset
@@ -25,7 +26,6 @@ from rules.models import Apply, Host, Revision
 from rules.seen.consequence_selectors import expectation_findings, exposure_difference
 from rules.seen.snapshot_selectors import SnapshotView, look
 
-EMPTY = "No rule allows anything: everything but the basics will be refused, SSH too."
 FAMILIES: tuple[Family, Family] = (4, 6)
 # The simulator reads this many rules without anybody having to wait.
 MOST_AT_ONCE = 1000
@@ -197,7 +197,7 @@ def _warnings(
 ) -> tuple[ReviewWarning, ...]:
     found: list[ReviewWarning] = []
     if plan is None and not any(rule.enabled for rule in document.rules):
-        found.append(ReviewWarning("empty-document", EMPTY, None))
+        found.append(ReviewWarning("empty-document", EMPTY_DOCUMENT, None))
     if view is None:
         text = f"What would change in the kernel cannot be shown: {problem}"
         found.append(ReviewWarning("no-snapshot", text, None))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dockerfw.chains.foreign_tables import describe_tables
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.document.document import expectation_to_json_object
 from dockerfw.document.words import describe_expectation
 from dockerfw.reach.changes import Change

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping
 
-from dockerfw.chains.foreign_tables import describe_tables
 from dockerfw.chains.kernel_state import read_kernel_state
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.document.document import DocumentRule, rule_to_json_object
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.tokens import printable

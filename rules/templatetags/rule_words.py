@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from django import template
 
-from dockerfw.chains.foreign_tables import describe_tables
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.document.document import DocumentRule, Expectation
 from dockerfw.document.words import describe_expectation, describe_rule
 from dockerfw.reach.sentences import describe_packet, describe_path, describe_place, describe_verdict

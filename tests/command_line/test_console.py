@@ -263,7 +263,7 @@ def test_the_audit_hears_of_it_once(redis_server: RedisServer, tmp_path: Path) -
 @pytest.mark.parametrize("verb", LOOKOUT_VERBS)
 def test_what_the_root_worker_noticed_is_written_down_once(verb: Verb) -> None:
     Host.objects.get_or_create(name="local")
-    event = replace(EVENT, verb=verb, actor="root worker", detail="IPv4: INPUT does not call dockerfw.")
+    event = replace(EVENT, verb=verb, actor="root worker", detail="IPv4: INPUT has no jump to dockerfw.")
     for _ in range(2):
         record_console(f"local_console-{event.id}", dict(event.to_json()))
     stored = AuditEvent.objects.get(verb=verb)

@@ -19,8 +19,8 @@ from ipaddress import ip_address
 
 from dockerfw.agent.drift_monitor import Lookout
 from dockerfw.chains.drift import WITHOUT_EFFECT, Drift
-from dockerfw.chains.foreign_tables import describe_tables
 from dockerfw.chains.plan import plan_changes
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.document.document import canonical_json, digest
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
