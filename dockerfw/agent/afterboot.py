@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 
 from dockerfw.agent.apply import look
-from dockerfw.chains.own import FILTERS_CONTAINERS, FILTERS_HOST
+from dockerfw.chains.names import FILTERS_CONTAINERS, FILTERS_HOST
 from dockerfw.chains.render import render_restore
 from dockerfw.host.clock import boot_id
 from dockerfw.host.files import LockedOut

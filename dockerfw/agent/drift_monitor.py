@@ -230,7 +230,7 @@ def drift_words(drift: Drift) -> str:
     """Say what differs, who probably did it, and by which lines: for the audit."""
     words = []
     for finding in drift.findings:
-        words.append(printable(f"{finding.what} {finding.who}".strip()))
+        words.append(printable(f"{finding.message} {finding.cause}".strip()))
         words += [f"  {line.sign} {printable(line.text)}" for line in finding.lines[:MOST_LINES]]
         if len(finding.lines) > MOST_LINES:
             words.append(f"  and {len(finding.lines) - MOST_LINES} more lines")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dockerfw.agent.apply import look
 from dockerfw.chains.drift import Drift, find_drift
-from dockerfw.chains.healing import anchors_text
+from dockerfw.chains.healing import render_anchors
 from dockerfw.host.backend import kernel_families
 from dockerfw.host.files import LockedOut
 from dockerfw.host.loading import RestoreFailed, load, rehearse
@@ -60,7 +60,7 @@ def _heal(confirmed: ConfirmedRecord) -> Healed | None:
     texts = {
         family: text
         for family, live in before.rulesets.items()
-        if (text := anchors_text(confirmed.document.settings, live))
+        if (text := render_anchors(confirmed.document.settings, live))
     }
     try:
         rehearse(confirmed.backend, before.rulesets, texts)
@@ -70,7 +70,7 @@ def _heal(confirmed: ConfirmedRecord) -> Healed | None:
         left = _drift(confirmed, look(confirmed.backend).rulesets)
     except EXPECTED as error:
         return Healed(drift, str(error))
-    return Healed(drift, " ".join(finding.what for finding in left.findings))
+    return Healed(drift, " ".join(finding.message for finding in left.findings))
 
 
 def _drift(confirmed: ConfirmedRecord, live: Mapping[Family, Ruleset]) -> Drift:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dockerfw.chains.drift import Code, Drift
-from dockerfw.chains.foreign_tables import describe_tables
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
 from dockerfw.document.values import Document
 from dockerfw.iptables.errors import NetfilterError
@@ -201,5 +201,5 @@ def _words(drift: Drift) -> Mapping[str, str]:
             if finding.code in _DOCKER_USER
             else "chains"
         )
-        found[kind].append(finding.what)
+        found[kind].append(finding.message)
     return {kind: " ".join(texts) for kind, texts in found.items()}

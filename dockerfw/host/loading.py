@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dockerfw.chains.rehearsal import rehearsal_text
-from dockerfw.chains.undo import is_undone, undo_text
+from dockerfw.chains.rehearsal import render_rehearsal
+from dockerfw.chains.undo import is_undone, render_undo
 from dockerfw.host.backend import SAVE_SECONDS, read_saves, restore_words
 from dockerfw.host.hooks import reached
 from dockerfw.host.privileges import scratch_namespace
@@ -61,7 +61,7 @@ def rehearse(backend: Backend, live: Mapping[Family, Ruleset], restores: Mapping
 
     `--test` would not do: it accepts jumps to chains that do not exist.
     """
-    texts = {family: rehearsal_text(live[family], text) for family, text in restores.items()}
+    texts = {family: render_rehearsal(live[family], text) for family, text in restores.items()}
     scratch = scratch_namespace()
     with scratch_folder() as directory:
         # A lock of its own: the rehearsal touches nothing that the machine's lock guards.
@@ -102,7 +102,7 @@ def _put_back_once(
 ) -> None:
     now, _ = read_rulesets(backend, seconds=seconds)
     for family, text in restores.items():
-        undo = undo_text(before[family], now[family], text)
+        undo = render_undo(before[family], now[family], text)
         if undo:
             load(backend, family, undo, seconds=seconds)
             reached(f"rollback-ipv{family}")

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from dockerfw.chains.foreign_tables import filters, own_tables
-from dockerfw.chains.own import FILTERS_HOST
+from dockerfw.chains.foreign_tables import foreign_tables, has_filter_chain
+from dockerfw.chains.names import FILTERS_HOST
 from dockerfw.host.backend import Saves, docker_backends, find_backend, kernel_families, program
 from dockerfw.host.clock import utc_now
 from dockerfw.host.containers import running_containers
@@ -135,7 +135,7 @@ def _own_tables(tables: bytes | CommandFailed) -> tuple[str, ...]:
     """Return the tables of nftables' own in which somebody filters; those that are iptables' are not read."""
     if isinstance(tables, CommandFailed):
         return ()
-    names = own_tables(tables.decode("utf-8", "replace"))[:_MAX_OWN_TABLES]
+    names = foreign_tables(tables.decode("utf-8", "replace"))[:_MAX_OWN_TABLES]
     listed = run_all([Command(("nft", "list", "table", *name.split())) for name in names])
     found = []
     for name, result in zip(names, listed, strict=True):
@@ -143,7 +143,7 @@ def _own_tables(tables: bytes | CommandFailed) -> tuple[str, ...]:
         if isinstance(result, CommandFailed):
             if "No such file" not in str(result):
                 found.append(name)
-        elif filters(result.decode("utf-8", "replace")):
+        elif has_filter_chain(result.decode("utf-8", "replace")):
             found.append(name)
     return tuple(found)
 

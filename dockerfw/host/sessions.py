@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dockerfw.chains.loaded import loaded_documents
+from dockerfw.chains.loaded_documents import read_loaded_documents
 from dockerfw.document.document import Document
 from dockerfw.document.words import counted
 from dockerfw.host.runner import Command, CommandFailed, command_path, run, run_all
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.messages.session_groups import MOST_GROUPS, SessionGroup, SessionGroups
 from dockerfw.reach.conntrack import Session, read_session
-from dockerfw.reach.inbound import Inbound, Loss, Route, Routing
+from dockerfw.reach.inbound import InboundSession, NewlyRefused, Route, Routing
 
 # A look must not take long: of more connections than these, none is listed.
 MOST_FOLLOWED = 20_000
@@ -103,7 +103,7 @@ def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ende
 
     Raises NoConntrack, TooMany, CommandFailed and NetfilterError: nothing is ended then.
     """
-    documents = loaded_documents(before)
+    documents = read_loaded_documents(before)
     if not documents:
         # Nothing of ours was loaded, so it had let nobody in.
         return Ended(0)
@@ -112,7 +112,7 @@ def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ende
     if _followed() > MOST_LOOKED_THROUGH:
         raise TooMany(f"the kernel follows {_followed()} connections, more than {MOST_LOOKED_THROUGH}")
     sight = _Sight(_routing_now())
-    loss = Loss(documents, after)
+    loss = NewlyRefused(documents, after)
     lost = list(_lost(sight, loss))
     ended = _end_all(lost)
     if sight.unread:
@@ -121,12 +121,12 @@ def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ende
     return ended
 
 
-def _lost(sight: _Sight, loss: Loss) -> Iterator[tuple[Session, Inbound]]:
+def _lost(sight: _Sight, loss: NewlyRefused) -> Iterator[tuple[Session, InboundSession]]:
     stop = time.monotonic() + LOOKING_SECONDS
     for session, inbound in sight.sessions():
         if time.monotonic() > stop:
             raise TooMany(f"to look through the sessions took more than {LOOKING_SECONDS:g} s")
-        if loss.takes(inbound):
+        if loss.includes(inbound):
             yield session, inbound
 
 
@@ -137,15 +137,15 @@ class _Sight:
         self._routing = routing
         self.unread = 0
 
-    def sessions(self) -> Iterator[tuple[Session, Inbound]]:
+    def sessions(self) -> Iterator[tuple[Session, InboundSession]]:
         """Yield them one by one: all of them at once can be more than this process may hold."""
         for line in self._listed():
             session = read_session(line.decode("ascii", "replace"))
             if session is None:
                 self.unread += 1
             # A zone is somebody's own, and its sessions cannot be told from ours by their addresses.
-            elif session.goes_on and not session.zone:
-                inbound = self._routing.inbound(session)
+            elif session.is_ongoing and not session.zone:
+                inbound = self._routing.find_inbound(session)
                 if inbound is not None:
                     yield session, inbound
 
@@ -155,7 +155,7 @@ class _Sight:
             yield from io.BytesIO(run(Command(("conntrack", "-L", "-f", name, "-o", "extended"))))
 
 
-def _end_all(chosen: Sequence[tuple[Session, Inbound]]) -> Ended:
+def _end_all(chosen: Sequence[tuple[Session, InboundSession]]) -> Ended:
     ended = tried = 0
     failures: list[CommandFailed] = []
     stop = time.monotonic() + ENDING_SECONDS
@@ -226,7 +226,7 @@ def _routes(family: Family, routes: Sequence[dict[str, Any]]) -> Iterator[Route]
                 yield Route(_ANY[family] if to == "default" else to, str(hop["dev"]))
 
 
-def _has_socket(session: Session, inbound: Inbound) -> bool:
+def _has_socket(session: Session, inbound: InboundSession) -> bool:
     return session.number == _TCP and inbound.place == "host"
 
 

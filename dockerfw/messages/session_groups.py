@@ -10,7 +10,7 @@ from dockerfw.iptables.model import Family
 from dockerfw.messages.codec import AtMost, Message
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.shapes import Address, InterfaceName, Positive, Text, Whole
-from dockerfw.reach.inbound import Inbound, Place
+from dockerfw.reach.inbound import InboundSession, Place
 
 MOST_GROUPS = 2000
 
@@ -19,7 +19,7 @@ _Port = Annotated[int, Whole(most=65535)]
 
 @dataclass(frozen=True, slots=True)
 class SessionGroup(Message):
-    """The number of sessions that are alike in everything a rule can match; see `Inbound` for the fields."""
+    """How many sessions are alike in all that a rule can match. Its fields are those of `InboundSession`."""
 
     place: Place
     family: Family
@@ -31,14 +31,14 @@ class SessionGroup(Message):
     count: Positive
 
     @classmethod
-    def of(cls, inbound: Inbound, count: int) -> Self:
+    def of(cls, inbound: InboundSession, count: int) -> Self:
         """Return the group of `count` sessions like this one."""
         return cls(**asdict(inbound), count=count)
 
     @property
-    def inbound(self) -> Inbound:
+    def inbound(self) -> InboundSession:
         """What a rule can match of each of these sessions."""
-        return Inbound(
+        return InboundSession(
             self.place,
             self.family,
             self.protocol,

@@ -11,8 +11,8 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 from types import MappingProxyType
 
+from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import Drift, find_drift
-from dockerfw.chains.suspects import Around
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.messages.snapshots import Snapshot
@@ -63,7 +63,7 @@ def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
         containers=containers_of(snapshot),
         ingress=frozenset(_ingress(nat)),
         by_nftables=snapshot.docker_state == "nftables",
-        own_tables=snapshot.own_tables,
+        foreign_tables=snapshot.own_tables,
     )
 
 
@@ -106,18 +106,18 @@ def drift_of(
     return find_drift(document, revision, live, around, families=snapshot.families)
 
 
-def _around(snapshot: Snapshot, document: Document, revision: int) -> Around:
+def _around(snapshot: Snapshot, document: Document, revision: int) -> DriftFacts:
     confirmed, docker_nftables = snapshot.confirmed, snapshot.docker_state == "nftables"
     if confirmed is None or (confirmed.revision, confirmed.digest) != (revision, digest(document)):
         # What happened since another revision was kept says nothing about this one.
-        return Around(docker_nftables=docker_nftables, own_tables=snapshot.own_tables)
-    return Around(
+        return DriftFacts(docker_nftables=docker_nftables, foreign_tables=snapshot.own_tables)
+    return DriftFacts(
         kept_backend=confirmed.backend,
         docker_moved_to=confirmed.docker_moved_to or "",
         docker_nftables=docker_nftables,
         rebooted=confirmed.rebooted,
         released=confirmed.released,
-        own_tables=snapshot.own_tables,
+        foreign_tables=snapshot.own_tables,
     )
 
 

@@ -44,7 +44,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ResolvedQuestion:
     """The packet that a question means, and a sentence for each thing that was not in the question."""
 
     packet: Packet
@@ -64,7 +64,7 @@ class QuestionError(NetfilterError):
 
 def read_question(
     question: Question, surroundings: Surroundings, containers: tuple[Container, ...] | None = ()
-) -> Asked:
+) -> ResolvedQuestion:
     """Return the packet that a question means. Raises QuestionError with all that is wrong.
 
     `containers` None means that their names are not known.
@@ -73,7 +73,7 @@ def read_question(
     packet = reading.packet()
     if packet is None or reading.findings.errors:
         raise QuestionError(tuple(reading.findings.errors))
-    return Asked(packet, tuple(reading.guesses))
+    return ResolvedQuestion(packet, tuple(reading.guesses))
 
 
 class _Reading:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Prefetch
 
-from dockerfw.chains.live_state import kernel_state
+from dockerfw.chains.kernel_state import read_kernel_state
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.messages.events import NOTICED_VERBS
 from rules.draft.draft_selectors import revision_document as revision_document
@@ -103,7 +103,7 @@ def loaded_number(snapshot: SnapshotView | None) -> int | None:
     """Return the revision that a fresh snapshot shows in both families, None otherwise."""
     if snapshot is None or snapshot.stale:
         return None
-    state = kernel_state({family: snapshot.rulesets[family] for family in snapshot.snapshot.families})
+    state = read_kernel_state({family: snapshot.rulesets[family] for family in snapshot.snapshot.families})
     return state.label.revision if state.label else None
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 from django.conf import settings
 
 from dockerfw.chains.drift import WITHOUT_EFFECT, Drift
-from dockerfw.chains.foreign_tables import describe_tables
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.iptables.model import FAMILY_NAMES
 from dockerfw.messages.snapshot_values import drift_of
 from rules.applying.apply_selectors import awaiting_view
@@ -112,7 +112,7 @@ def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
             command=settings.ENVIRONMENT.command,
         ),
     )
-    reasons = tuple(finding.what for finding in drift.findings)
+    reasons = tuple(finding.message for finding in drift.findings)
     if view.stale:
         held = "did not hold" if drift.findings else "held"
         ago = f"As of {_ago(view.age)} ago the kernel {held} revision {revision.number}"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from dockerfw.chains.own import label_of, rule_id_of
+from dockerfw.chains.names import label_of, rule_id_of
 from dockerfw.chains.owners import Owner, chain_owner
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.tokens import printable

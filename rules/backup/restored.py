@@ -74,7 +74,7 @@ def live_words(state: StateDirectory, environment: Environment) -> list[str]:
     lines = [
         f"The kernel's rules are as they were, and differ from the confirmed revision {confirmed.revision}:"
     ]
-    lines += [f"  {printable(finding.what)}" for finding in drift.findings[:MOST_FINDINGS]]
+    lines += [f"  {printable(finding.message)}" for finding in drift.findings[:MOST_FINDINGS]]
     if len(drift.findings) > MOST_FINDINGS:
         lines.append(f"  and {len(drift.findings) - MOST_FINDINGS} more")
     lines.append(

@@ -13,7 +13,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
 from dockerfw.iptables.model import Family, Ruleset
-from dockerfw.reach.question import Asked, Question, QuestionError, read_question
+from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.simulate import prepare, simulate
 from dockerfw.simulation.surroundings import HostInterface, Surroundings
 from dockerfw.streams import InputError, Output
@@ -35,7 +35,7 @@ def trace(options: argparse.Namespace, output: Output) -> int:
         asked = read_question(question, surroundings)
     except QuestionError as error:
         raise wrong_question(error) from error
-    asked = Asked(asked.packet, (*asked.guesses, *assumed))
+    asked = ResolvedQuestion(asked.packet, (*asked.guesses, *assumed))
     family = asked.packet.family
     rows = lay_out(simulate(prepare(ruleset, surroundings, family), asked.packet))
     if output.as_json:

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
-from dockerfw.chains.own import OWN_CHAINS
+from dockerfw.chains.names import FILTERS, OWN_CHAINS
 from dockerfw.iptables.model import Counters, Family
 from rules.applying.apply_selectors import awaiting_view, recent_applies
 from rules.applying.drift_selectors import drift_view
@@ -89,7 +89,7 @@ def family_counts(view: SnapshotView) -> tuple[FamilyCounts, ...]:
                     ours += len(chain.rules)
                 else:
                     others += len(chain.rules)
-        last = ruleset.chain("filter", "FILTERS")
+        last = ruleset.chain("filter", FILTERS)
         refused = last.rules[-1].counters if last and last.rules else None
         found.append(FamilyCounts(family, ours, others, refused))
     return tuple(found)

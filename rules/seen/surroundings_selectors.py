@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Hashable
 
-from dockerfw.chains.own import OWN_CHAINS
+from dockerfw.chains.names import OWN_CHAINS
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import digest
 from dockerfw.document.values import Document

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 
 from dockerfw.agent.panic import EXPECTED, NotDone, release
-from dockerfw.chains.own import OWN_CHAINS, PANIC
-from dockerfw.chains.panic import anchors
+from dockerfw.chains.names import OWN_CHAINS, PANIC
+from dockerfw.chains.panic import find_anchors
 from dockerfw.host.backend import find_backend, program
 from dockerfw.host.loading import load, saves_or_fail
 from dockerfw.iptables.model import Ruleset
@@ -42,7 +42,7 @@ def _show() -> int:
     for family, save in saves_or_fail(saves).items():
         live = parse_save(save)
         words = program(backend, family)
-        for _, rule in anchors(live):
+        for _, rule in find_anchors(live):
             print(f"{words} -D {rule.text[3:]}")
         chains = _chains(live)
         for option in ("-F", "-X"):
@@ -56,7 +56,7 @@ def _remove_chains() -> None:
     for family, save in saves_or_fail(saves).items():
         live = parse_save(save)
         if chains := _chains(live):
-            calls = [f"-D {rule.text[3:]}" for _, rule in anchors(live)]
+            calls = [f"-D {rule.text[3:]}" for _, rule in find_anchors(live)]
             lines = [*(f":{chain} - [0:0]" for chain in chains), *calls, *(f"-X {chain}" for chain in chains)]
             load(backend, family, "\n".join(["*filter", *lines, "COMMIT", ""]))
 

@@ -95,7 +95,7 @@ def test_drift_is_told_while_redis_is_away(worker: RootWorker, redis_server: Red
 
     wait_until("the event at the clerk's", 30, delivered)
     assert {(each.verb, each.actor, each.host) for each in seen} == {("drift", "root worker", HOST)}
-    assert "INPUT does not call dockerfw" in seen[0].detail
+    assert "INPUT has no jump to dockerfw" in seen[0].detail
 
 
 def test_anchors_are_put_back_where_the_document_says_so(worker: RootWorker) -> None:

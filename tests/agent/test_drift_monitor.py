@@ -11,7 +11,8 @@ from dockerfw.agent import drift_monitor as lookout_module
 from dockerfw.agent.apply import look
 from dockerfw.agent.drift_monitor import Lookout
 from dockerfw.agent.panic import calm, panic, release
-from dockerfw.chains.live_state import loaded_matches
+from dockerfw.chains import sentences
+from dockerfw.chains.drift import find_drift
 from dockerfw.messages.codec import dump_json, load_json
 from dockerfw.messages.events import ConsoleEvent
 from dockerfw.messages.snapshots import Snapshot
@@ -72,7 +73,7 @@ class Watched:
         confirmed = read_confirmed(self.state.boot)
         assert confirmed is not None
         live = look(self.backend).rulesets
-        return loaded_matches(confirmed.document, confirmed.revision, live).in_sync
+        return not find_drift(confirmed.document, confirmed.revision, live).findings
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_each_change_is_told_once(watched: Watched) -> None:
     watched.look()
     (event,) = watched.told
     assert (event.host, event.actor, event.verb) == (HOST, "root worker", "drift")
-    assert "IPv4: INPUT does not call dockerfw" in event.detail
+    assert "IPv4: INPUT has no jump to dockerfw" in event.detail
     assert "- -A INPUT -j FILTERS-HOST" in event.detail
     watched.look()
     assert watched.verbs() == ["drift"]
@@ -163,7 +164,7 @@ def test_anchors_are_put_back_and_nothing_else(watched: Watched) -> None:
         assert [line for line in after[family] if "-A FILTERS" in line] == kept
     assert [event.verb for event in watched.told] == ["drift", "heal"]
     assert "The anchors of revision 1 were put back" in watched.told[1].detail
-    assert "DOCKER-USER is as Docker makes it" in watched.told[1].detail
+    assert sentences.DOCKER_USER_RECREATED in watched.told[1].detail
     watched.told.clear()
     watched.lookout.look_and_heal()
     assert watched.verbs() == []
@@ -279,7 +280,7 @@ def test_docker_with_nftables_of_its_own(watched: Watched) -> None:
     watched.namespace.run("nft", "add", "table", "ip", "docker-bridges")
     before = held(watched.namespace, watched.backend)
     assert watched.lookout.look_and_heal().docker_state == "nftables"
-    assert "Docker filters with nftables itself" in watched.told[0].detail
+    assert sentences.DOCKER_FILTERS_ITSELF in watched.told[0].detail
     assert watched.verbs() == ["drift"]
     assert held(watched.namespace, watched.backend) == before
     watched.namespace.run("nft", "delete", "table", "ip", "docker-bridges")

@@ -18,7 +18,7 @@ from dockerfw.host.observation import observe
 from dockerfw.messages.outcomes import Outcome, Step
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
 from dockerfw.messages.snapshots import Snapshot
-from dockerfw.reach.inbound import Inbound
+from dockerfw.reach.inbound import InboundSession
 from dockerfw.store.state import StateDirectory
 from dockerfw.window import window
 from dockerfw.window.supervisor import Minder
@@ -299,7 +299,7 @@ def test_a_snapshot_tells_who_is_in(opened: dict[str, socket], client: Namespace
     tcp = {group for group in snapshot.sessions.groups if group.inbound.protocol == "tcp"}
 
     def group(family: Any, source: str, count: int) -> SessionGroup:
-        return SessionGroup.of(Inbound("host", family, "tcp", source, 22, 22, ("ens33",)), count)
+        return SessionGroup.of(InboundSession("host", family, "tcp", source, 22, 22, ("ens33",)), count)
 
     assert tcp == {group(4, ADMIN, 1), group(4, STRANGER, 2), group(6, STRANGER_6, 1)}
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dockerfw.chains.boot import render_boot_rules, render_boot_script
-from dockerfw.chains.rehearsal import rehearsal_text
+from dockerfw.chains.rehearsal import render_rehearsal
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document, digest, parse_document
 from dockerfw.iptables.errors import NetfilterError
@@ -297,4 +297,4 @@ def test_the_rehearsals_text_is_the_kernels_and_ours() -> None:
     text = render_restore(document, 4, live=LIVES[2], revision=1)
     live = LIVES[2]
     assert live is not None
-    assert rehearsal_text(live, text).endswith(text)
+    assert render_rehearsal(live, text).endswith(text)

@@ -27,7 +27,7 @@ from dockerfw.messages.surroundings import (
     PublishedPort,
     SetMembers,
 )
-from dockerfw.reach.inbound import Inbound
+from dockerfw.reach.inbound import InboundSession
 
 APPLY = "0b8d6a1e-9c2f-4d53-8a77-0123456789ab"
 DIGEST = "ab" * 32
@@ -66,8 +66,10 @@ SNAPSHOT = Snapshot(
     saves_digest(SAVES),
     SessionGroups(
         (
-            SessionGroup.of(Inbound("container", 4, "tcp", "192.0.2.2", 8080, 80, ("ens33",)), 2),
-            SessionGroup.of(Inbound("host", 6, "ipv6-icmp", "2001:db8::2", None, None, ("ens33", "wg0")), 1),
+            SessionGroup.of(InboundSession("container", 4, "tcp", "192.0.2.2", 8080, 80, ("ens33",)), 2),
+            SessionGroup.of(
+                InboundSession("host", 6, "ipv6-icmp", "2001:db8::2", None, None, ("ens33", "wg0")), 1
+            ),
         ),
         whole=False,
     ),

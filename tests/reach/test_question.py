@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_interface
 import pytest
 
 from dockerfw.reach.listening import Container, Publication, find_containers
-from dockerfw.reach.question import Asked, Question, QuestionError, read_question
+from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.surroundings import HostInterface, Surroundings
 
@@ -36,7 +36,7 @@ PROBE = Container(id="ba9876543210", name="probe", network_mode="host")
 CONTAINERS = (WEB, PROBE)
 
 
-def asked(source: str, destination: str = "", port: str = "", **more: str) -> Asked:
+def asked(source: str, destination: str = "", port: str = "", **more: str) -> ResolvedQuestion:
     question = Question(source=source, destination=destination, port=port, **more)  # type: ignore[arg-type]
     return read_question(question, HOST, CONTAINERS)
 
