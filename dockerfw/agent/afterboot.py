@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 
-from dockerfw.chains.own import FILTERS_CONTAINERS, FILTERS_HOST
+from dockerfw.chains.names import FILTERS_CONTAINERS, FILTERS_HOST
 from dockerfw.chains.render import render_restore
 from dockerfw.host.clock import boot_id
 from dockerfw.host.errors import HostError
 from dockerfw.host.loading import load, rehearse, restore_previous
 from dockerfw.host.reading import look
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.store.confirmed import Confirmed, read_confirmed
+from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed
 from dockerfw.store.state import StateDirectory
 
 logger = logging.getLogger("dockerfw.afterboot")
@@ -60,7 +60,7 @@ def _is_due(state: StateDirectory) -> bool:
     return False
 
 
-def _load(confirmed: Confirmed) -> bool:
+def _load(confirmed: ConfirmedRecord) -> bool:
     before = look(confirmed.backend)
     # One family alone is what a worker leaves that was killed between both.
     if all(any(live.chain("filter", name) for name in _OWN) for live in before.rulesets.values()):

@@ -26,11 +26,12 @@ from dockerfw.host.reading import Seen
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.tokens import printable
-from dockerfw.messages.confirmed import Kept, drift_of
+from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.events import ConsoleEvent, Verb
+from dockerfw.messages.snapshot_values import drift_of
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.bootfiles import boot_apply
-from dockerfw.store.confirmed import Confirmed, DriftRecord, read_confirmed, read_drift_record
+from dockerfw.store.confirmed import ConfirmedRecord, DriftRecord, read_confirmed, read_drift_record
 from dockerfw.store.state import StateDirectory
 
 logger = logging.getLogger("dockerfw.lookout")
@@ -51,7 +52,7 @@ class _Sight:
     """One look: the snapshot, the revision kept last, and the drift, None when nobody can say."""
 
     snapshot: Snapshot
-    confirmed: Confirmed | None = None
+    confirmed: ConfirmedRecord | None = None
     drift: Drift | None = None
 
 
@@ -70,7 +71,7 @@ class Lookout:
         self._host = host
         self._tell = tell
         self._docker_socket = docker_socket
-        self._known: Confirmed | None = None
+        self._known: ConfirmedRecord | None = None
 
     def remember(self) -> None:
         """Read the revision kept last, once for all looks in processes that are forked from now on."""
@@ -79,7 +80,7 @@ class Lookout:
         except (HostError, NetfilterError, OSError) as error:
             logger.warning("the revision kept last cannot be read: %s", error)
 
-    def _confirmed(self) -> Confirmed | None:
+    def _confirmed(self) -> ConfirmedRecord | None:
         # What was kept under one apply's id never changes.
         if self._known is not None and self._known.apply == boot_apply(self._state.boot):
             return self._known
@@ -121,7 +122,7 @@ class Lookout:
                 return _Sight(snapshot)
             with self._memory() as path:
                 record = self._record_of(confirmed, snapshot, path)
-                snapshot = replace(snapshot, kept=self._kept(confirmed, snapshot, record))
+                snapshot = replace(snapshot, confirmed=self._since_confirmed(confirmed, snapshot, record))
                 # While a window is open, and in the moment of its end, other rules are meant to be loaded.
                 same = apply == confirmed.apply == boot_apply(self._state.boot)
                 if not (undisturbed and same and not self._state.has_window()):
@@ -144,7 +145,7 @@ class Lookout:
     def _memory(self) -> _Memory:
         return _Memory(self._state.path)
 
-    def _record_of(self, confirmed: Confirmed, snapshot: Snapshot, path: Path) -> DriftRecord:
+    def _record_of(self, confirmed: ConfirmedRecord, snapshot: Snapshot, path: Path) -> DriftRecord:
         """Return what is remembered of this apply, and begin anew for another one."""
         record = read_drift_record(path)
         if record.apply != confirmed.apply or record.docker is None:
@@ -153,10 +154,12 @@ class Lookout:
             write_durably(path, record.to_bytes())
         return record
 
-    def _kept(self, confirmed: Confirmed, snapshot: Snapshot, record: DriftRecord) -> Kept:
+    def _since_confirmed(
+        self, confirmed: ConfirmedRecord, snapshot: Snapshot, record: DriftRecord
+    ) -> Confirmed:
         before = {*(record.docker or ()), confirmed.backend}
         moved = [backend for backend in snapshot.docker_backends if backend not in before]
-        return Kept(
+        return Confirmed(
             revision=confirmed.revision,
             digest=digest(confirmed.document),
             backend=confirmed.backend,
@@ -165,7 +168,7 @@ class Lookout:
             released=self._state.is_released(),
         )
 
-    def _notice(self, confirmed: Confirmed, drift: Drift, record: DriftRecord, path: Path) -> None:
+    def _notice(self, confirmed: ConfirmedRecord, drift: Drift, record: DriftRecord, path: Path) -> None:
         if drift.mark == record.mark:
             return
         if drift.findings:
@@ -175,7 +178,7 @@ class Lookout:
             record = self._say("drift-gone", words, record)
         write_durably(path, replace(record, mark=drift.mark).to_bytes())
 
-    def _heal(self, confirmed: Confirmed, path: Path) -> bool:
+    def _heal(self, confirmed: ConfirmedRecord, path: Path) -> bool:
         """Try to put the anchors back unless that was tried too often; say whether it was tried."""
         record = read_drift_record(path)
         now, boot = boottime(), boot_id()
@@ -228,7 +231,7 @@ def drift_words(drift: Drift) -> str:
     """Say what differs, who probably did it, and by which lines: for the audit."""
     words = []
     for finding in drift.findings:
-        words.append(printable(f"{finding.what} {finding.who}".strip()))
+        words.append(printable(f"{finding.message} {finding.cause}".strip()))
         words += [f"  {line.sign} {printable(line.text)}" for line in finding.lines[:MOST_LINES]]
         if len(finding.lines) > MOST_LINES:
             words.append(f"  and {len(finding.lines) - MOST_LINES} more lines")
@@ -244,7 +247,7 @@ def _wants_healing(sight: _Sight) -> bool:
     )
 
 
-def _healing_words(confirmed: Confirmed, healed: Healed) -> tuple[Verb, str]:
+def _healing_words(confirmed: ConfirmedRecord, healed: Healed) -> tuple[Verb, str]:
     before = drift_words(healed.drift)
     if healed.problem:
         return "heal-failed", f"The anchors could not be put back: {healed.problem}\n{before}"[:MAX_DETAIL]

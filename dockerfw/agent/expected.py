@@ -14,8 +14,13 @@ from dockerfw.host.errors import HostError
 from dockerfw.host.observation import observe
 from dockerfw.host.reading import Seen
 from dockerfw.iptables.model import Ruleset
-from dockerfw.messages.sight import listening_of, surroundings_of
-from dockerfw.reach.expectations import Finding, Sight, check_expectations, failing
+from dockerfw.messages.snapshot_values import listening_of, surroundings_of
+from dockerfw.reach.expectations import (
+    ExpectationContext,
+    ExpectationResult,
+    check_expectations,
+    find_failures,
+)
 from dockerfw.reach.exposure import external_interfaces
 from dockerfw.simulation.simulate import prepare
 
@@ -28,7 +33,7 @@ _NAMED = 5
 class Unexpected(HostError):  # noqa: N818 - it states a fact
     """What is loaded breaks expectations; the text names them."""
 
-    def __init__(self, broken: tuple[Finding, ...]) -> None:
+    def __init__(self, broken: tuple[ExpectationResult, ...]) -> None:
         named = "; ".join(str(each) for each in broken[:_NAMED])
         more = f"; and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
         super().__init__(f"{counted(len(broken), 'expectation')} not met. {named}{more}")
@@ -53,14 +58,14 @@ def check_loaded(
         return f"{expected} not checked: the kernel holds {lines} rules, and up to {MOST_LINES} are looked at"
     snapshot = observe("", seen=seen, docker_socket=docker_socket)
     surroundings = surroundings_of(snapshot)
-    sight = Sight(
+    sight = ExpectationContext(
         {family: prepare(ruleset, surroundings, family) for family, ruleset in seen.rulesets.items()},
         external_interfaces(document.settings.external_interfaces, surroundings),
         listening_of(snapshot, seen.rulesets.get(4)),
         document.rules,
     )
     findings = check_expectations(document.expectations, sight)
-    broken = failing(findings)
+    broken = find_failures(findings)
     if broken and not override:
         raise Unexpected(broken)
     return _words(findings, broken)
@@ -70,7 +75,7 @@ def _lines(ruleset: Ruleset) -> int:
     return sum(len(chain.rules) for table in ruleset.tables.values() for chain in table.chains.values())
 
 
-def _words(findings: tuple[Finding, ...], broken: tuple[Finding, ...]) -> str:
+def _words(findings: tuple[ExpectationResult, ...], broken: tuple[ExpectationResult, ...]) -> str:
     doubtful = [each for each in findings if each.state == "unknown"]
     parts = [f"{len(findings) - len(broken) - len(doubtful)} of {len(findings)} hold"]
     if broken:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dockerfw.chains.drift import Code, Drift
-from dockerfw.chains.foreign_tables import describe_tables
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
 from dockerfw.document.values import Document
 from dockerfw.iptables.errors import NetfilterError
+from dockerfw.iptables.model import Backend
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.confirmed import drift_of
-from dockerfw.messages.snapshots import Backend, Snapshot
+from dockerfw.messages.snapshot_values import drift_of
+from dockerfw.messages.snapshots import Snapshot
 
 CHECKS: Final = (
     *("backend.readable", "backend.docker", "backend.other", "backend.iptables"),
@@ -185,7 +186,7 @@ def _chains(snapshot: Snapshot, facts: KernelFacts) -> Iterator[Finding]:
 def _drift(snapshot: Snapshot, document: Document, revision: int) -> Drift:
     rulesets = {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
     # What happened to the host since is for the dashboard to tell.
-    return drift_of(replace(snapshot, kept=None), rulesets, document, revision)
+    return drift_of(replace(snapshot, confirmed=None), rulesets, document, revision)
 
 
 def _words(drift: Drift) -> Mapping[str, str]:
@@ -200,5 +201,5 @@ def _words(drift: Drift) -> Mapping[str, str]:
             if finding.code in _DOCKER_USER
             else "chains"
         )
-        found[kind].append(finding.what)
+        found[kind].append(finding.message)
     return {kind: " ".join(texts) for kind, texts in found.items()}

@@ -9,48 +9,60 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Annotated, Any, ClassVar
 
 from dockerfw.document.document import Document, canonical_json, digest, parse_document
 from dockerfw.host.files import read_bounded
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.messages.fields import Fields, OrderError, load_json
-from dockerfw.messages.snapshots import Backend
-from dockerfw.store.records import MAX_WINDOW_BYTES, StateError
+from dockerfw.iptables.model import Backend
+from dockerfw.messages.codec import AtMost, Message, dump_json, load_json
+from dockerfw.messages.errors import MessageError
+from dockerfw.messages.shapes import BootId, Count, Positive, Seconds, Shape, Text, Uuid
+from dockerfw.store.records import MAX_WINDOW_BYTES, StateError, StateFile
 
 CONFIRMED = "confirmed.json"
-CONFIRMED_FORMAT = "dockerfw-confirmed/1"
-SEEN_FORMAT = "dockerfw-seen/1"
 MAX_CONFIRMED_BYTES = 16 * 1024 * 1024
 MAX_HEALS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """A confirmed revision: its apply, its document, the backend, and the boot in which it was confirmed."""
+class _ValidDocument(Shape):
+    """A document, validated."""
 
-    apply: str
-    revision: int
+    __slots__ = ()
+
+    def read(self, value: object) -> Document:
+        """Return the document."""
+        try:
+            return parse_document(value)
+        except NetfilterError as error:
+            raise MessageError("", str(error)) from None
+
+    def write(self, value: Document) -> object:
+        """Return its canonical JSON."""
+        written: object = json.loads(canonical_json(value))
+        return written
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedRecord(Message):
+    """A confirmed revision: its apply, its document, its backend, and the boot in which it was confirmed."""
+
+    FORMAT: ClassVar = "dockerfw-confirmed/1"
+    IGNORES_UNKNOWN_KEYS: ClassVar = True
+
+    apply: Uuid
+    revision: Positive
     backend: Backend
-    boot: str
-    document: Document
+    boot: BootId
+    document: Annotated[Document, _ValidDocument()]
 
     def to_text(self) -> str:
-        """Return the content of its file."""
-        value = {
-            "format": CONFIRMED_FORMAT,
-            "apply": self.apply,
-            "revision": self.revision,
-            "digest": digest(self.document),
-            "backend": self.backend,
-            "boot": self.boot,
-            "document": json.loads(canonical_json(self.document)),
-        }
-        return json.dumps(value)
+        """Return the content of the file."""
+        return dump_json({**self.to_json(), "digest": digest(self.document)}).decode("ascii")
 
 
-def read_confirmed(boot: Path) -> Confirmed | None:
-    """Return the revision whose set a boot loads, None if there is no set or it is of an old release.
+def read_confirmed(boot: Path) -> ConfirmedRecord | None:
+    """Return the revision that the host loads at boot, None if the boot set names none.
 
     Raises StateError and OSError.
     """
@@ -60,30 +72,21 @@ def read_confirmed(boot: Path) -> Confirmed | None:
         return None
     try:
         return confirmed_from(raw)
-    except OrderError as error:
+    except MessageError as error:
         raise StateError(f"{path}: {error}") from None
 
 
-def confirmed_from(raw: bytes) -> Confirmed:
-    """Read the content of its file. Raises OrderError."""
-    fields = Fields.of_message(load_json(raw, max_bytes=MAX_CONFIRMED_BYTES), CONFIRMED_FORMAT)
-    try:
-        document = parse_document(fields.take("document"))
-        if digest(document) != fields.digest("digest"):
-            fields.fail("digest", "is not the document's")
-    except NetfilterError as error:
-        raise OrderError("document", str(error)) from None
-    return Confirmed(
-        apply=fields.uuid("apply"),
-        revision=fields.integer("revision", least=1),
-        backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
-        boot=fields.text("boot", longest=64),
-        document=document,
-    )
+def confirmed_from(raw: bytes) -> ConfirmedRecord:
+    """Read the content of the file. Raises MessageError, also when the digest is not the document's."""
+    value: Any = load_json(raw, max_bytes=MAX_CONFIRMED_BYTES)
+    record = ConfirmedRecord.from_json(value)
+    if value.get("digest") != digest(record.document):
+        raise MessageError("digest", "does not match the document")
+    return record
 
 
 @dataclass(frozen=True, slots=True)
-class DriftRecord:
+class DriftRecord(StateFile):
     """What the drift monitor saw and reported since the last confirmed apply; it reports each change once.
 
     `mark` identifies the drift that was reported last, empty for none. `docker` are the backends that
@@ -92,57 +95,23 @@ class DriftRecord:
     makes their ids unique.
     """
 
-    apply: str = ""
-    mark: str = ""
-    docker: tuple[str, ...] | None = None
-    boot: str = ""
-    heals: tuple[float, ...] = ()
-    rests: bool = False
-    told: int = 0
-    salt: str = field(default_factory=lambda: secrets.token_hex(16))
+    FORMAT: ClassVar = "dockerfw-seen/1"
 
-    def to_bytes(self) -> bytes:
-        """Return the content of its file."""
-        value = {
-            "format": SEEN_FORMAT,
-            "apply": self.apply,
-            "mark": self.mark,
-            "docker": None if self.docker is None else list(self.docker),
-            "boot": self.boot,
-            "heals": list(self.heals),
-            "rests": self.rests,
-            "told": self.told,
-            "salt": self.salt,
-        }
-        return json.dumps(value).encode("ascii")
+    apply: Annotated[str, Text(36)] = ""
+    mark: Annotated[str, Text(64)] = ""
+    docker: Annotated[tuple[Annotated[str, Text(10)], ...], AtMost(2)] | None = None
+    boot: BootId = ""
+    heals: Annotated[tuple[Seconds, ...], AtMost(MAX_HEALS)] = ()
+    rests: bool = False
+    told: Count = 0
+    salt: Annotated[str, Text(64)] = field(default_factory=lambda: secrets.token_hex(16))
 
 
 def read_drift_record(path: Path) -> DriftRecord:
     """Return the drift monitor's record, a new one if there is none or it cannot be read."""
     try:
         raw = read_bounded(path, most=MAX_WINDOW_BYTES)
-        if raw is None:
-            return DriftRecord()
-        fields = Fields.of_message(load_json(raw), SEEN_FORMAT)
-        return DriftRecord(
-            apply=fields.text("apply", longest=36),
-            mark=fields.text("mark", longest=64),
-            docker=fields.optional("docker", lambda key: fields.texts(key, most=2, longest=10)),
-            boot=fields.text("boot", longest=64),
-            heals=_numbers(fields, "heals"),
-            rests=fields.flag("rests"),
-            told=fields.integer("told"),
-            salt=fields.text("salt", longest=64),
-        )
-    except (OrderError, OSError):
+        return DriftRecord() if raw is None else DriftRecord.from_bytes(raw, str(path))
+    except (StateError, OSError):
         # At worst a change is reported twice.
         return DriftRecord()
-
-
-def _numbers(fields: Fields, key: str) -> tuple[float, ...]:
-    found = []
-    for item, _ in fields.items(key, most=MAX_HEALS):
-        if isinstance(item, bool) or not isinstance(item, (int, float)):
-            fields.fail(key, "must be numbers")
-        found.append(float(item))
-    return tuple(found)

@@ -19,7 +19,8 @@ from redis import Redis, WatchError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from dockerfw.messages.fields import MAX_MESSAGE_BYTES, OrderError, load_json
+from dockerfw.messages.codec import MAX_MESSAGE_BYTES, load_json
+from dockerfw.messages.errors import MessageError
 
 MAX_PACKED_BYTES = MAX_MESSAGE_BYTES
 JOB_ID = re.compile(rb"[A-Za-z0-9_-]{1,128}", re.ASCII)
@@ -109,7 +110,7 @@ def read_call(packed: bytes) -> tuple[str, list[object]]:
     """Decode a job's `data` into a function's name and its arguments. Raises EntryError."""
     try:
         call = load_json(unpack(packed))
-    except OrderError as error:
+    except MessageError as error:
         raise EntryError(str(error)) from None
     if not isinstance(call, list) or len(call) != 4:
         raise EntryError("the job's data is not a list of four")

@@ -16,7 +16,7 @@ logger = logging.getLogger("dockerfw.worker")
 WORKER_TTL_SECONDS = 60
 
 
-class Signature:
+class Heartbeat:
     """The hash `key` of a worker of one queue, and its names in the sets of workers."""
 
     def __init__(self, connection: Redis, *, queue: str, key: str, workers: str, hostname: str) -> None:

@@ -28,7 +28,7 @@ from rq.serializers import JSONSerializer
 
 from dockerfw.worker.entries import AllowedJob, EntryError, LockedJob, check_call, fetch_entry
 from dockerfw.worker.forked import run_forked
-from dockerfw.worker.heartbeat import Signature
+from dockerfw.worker.heartbeat import Heartbeat
 from dockerfw.worker.taking import Taking, is_wrong_type
 
 logger = logging.getLogger("dockerfw.worker")
@@ -84,7 +84,7 @@ class LockedWorker(Worker):
         self._next_chore = 0.0
         self._alive = alive
         self._taking = Taking(locked)
-        self._signature = Signature(
+        self._heartbeat = Heartbeat(
             connection, queue=queue, key=self.key, workers=self.redis_workers_keys, hostname=self.hostname
         )
         self._waiting = False
@@ -108,19 +108,19 @@ class LockedWorker(Worker):
             except Exception as error:  # noqa: BLE001
                 pause = PAUSE_SECONDS[min(failures, len(PAUSE_SECONDS) - 1)]
                 failures += 1
-                self._signature.is_lost()
+                self._heartbeat.is_lost()
                 self._taking.is_lost()
                 logger.warning("%s: trying again in %s s", _describe(error), pause)
                 self._tick()
                 self._chore()
                 self._pause(min(pause, self._tick_seconds))
-        self._signature.remove()
+        self._heartbeat.remove()
         logger.info("stopped serving %s", self.name)
         return True
 
     def _serve_once(self) -> None:
         self._taking.put_back()
-        self._signature.renew()
+        self._heartbeat.renew()
         raw_id = self._wait_for_entry()
         if raw_id is None:
             self._idle()
@@ -180,7 +180,7 @@ class LockedWorker(Worker):
             self._tick()
             if redis_answers:
                 try:
-                    self._signature.renew()
+                    self._heartbeat.renew()
                 except RedisError:
                     # The next tick must not wait for it again.
                     redis_answers = False

@@ -41,7 +41,8 @@ from dockerfw.doctor.worker_facts import Found, find_root_worker, join_network, 
 from dockerfw.document.document import load_document
 from dockerfw.messages.about import MAX_BYTES as ABOUT_BYTES
 from dockerfw.messages.about import About
-from dockerfw.messages.fields import OrderError, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.messages.space import Space
 from dockerfw.store.state import StateDirectory
@@ -121,7 +122,7 @@ def _stored(host: str, redis: Probe) -> tuple[About | None, Snapshot | None]:
             about = About.from_json(load_json(raw, max_bytes=ABOUT_BYTES))
         if (raw := client.snapshot_read(host)) is not None:
             snapshot = Snapshot.from_json(load_json(raw, max_bytes=client.SNAPSHOT_BYTES_MAX))
-    except (client.QueueError, OrderError):
+    except (client.QueueError, MessageError):
         pass
     return about, snapshot
 
@@ -237,8 +238,8 @@ def _kernel(
         snapshot=stored,
         document=load_document(told.document) if told.document else None,
         revision=told.revision,
-        kept_backend=stored.kept.backend if stored.kept else None,
-        released=bool(stored.kept and stored.kept.released),
+        kept_backend=stored.confirmed.backend if stored.confirmed else None,
+        released=bool(stored.confirmed and stored.confirmed.released),
     )
 
 

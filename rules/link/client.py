@@ -20,15 +20,9 @@ from rq.serializers import JSONSerializer
 
 from dockerfw.messages.about import MAX_BYTES as ABOUT_BYTES_MAX
 from dockerfw.messages.about import about_key
-from dockerfw.messages.orders import (
-    EXPIRY_SECONDS,
-    Answer,
-    Order,
-    firewall_queue,
-    observe_key,
-    progress_key,
-    snapshot_key,
-)
+from dockerfw.messages.orders import EXPIRY_SECONDS, Answer, Order, firewall_queue, observe_key
+from dockerfw.messages.outcomes import progress_key
+from dockerfw.messages.snapshots import snapshot_key
 
 SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024
 HEAD_BYTES = 300

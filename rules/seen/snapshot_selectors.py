@@ -17,7 +17,9 @@ from django.utils import timezone
 from dockerfw.iptables.errors import ParseError
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.orders import OrderError, Snapshot, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
+from dockerfw.messages.snapshots import Snapshot
 from rules.link import client
 from rules.models import Host
 from rules.seen.memory import Memory
@@ -77,7 +79,7 @@ def look(host: Host) -> Look:
         return Look(None, "The root worker has not reported yet what the kernel holds.")
     try:
         return Look(_view(host, data), "")
-    except (OrderError, ParseError) as error:
+    except (MessageError, ParseError) as error:
         logger.warning("snapshot of %s cannot be read: %s", host.name, error)
         return Look(None, f"What the root worker reported cannot be read: {error}")
 
@@ -115,7 +117,7 @@ def _taken_at(head: bytes) -> str:
 def _view(host: Host, data: bytes) -> SnapshotView:
     snapshot = Snapshot.from_json(load_json(data))
     if snapshot.host != host.name:
-        raise OrderError("host", f"it is a snapshot of {snapshot.host}")
+        raise MessageError("host", f"it is a snapshot of {snapshot.host}")
     return _views.made((host.name, snapshot.taken_at), lambda: _parsed(snapshot))
 
 

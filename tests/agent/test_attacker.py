@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from dockerfw.messages.fields import MAX_MESSAGE_BYTES
+from dockerfw.messages.codec import MAX_MESSAGE_BYTES
 from dockerfw.worker.entries import EntryError, LockedJob, read_call
 from tests.rig.attacks import ATTACKS, job_fields, packed, put
 from tests.rig.namespace import Namespace, wait_until

@@ -12,7 +12,7 @@ from redis import Redis
 
 from dockerfw.agent import journal as journal_module
 from dockerfw.agent.journal import Journal
-from dockerfw.messages.orders import Outcome
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.worker.entries import done_key, job_key, read_call
 from tests.messages.test_orders import OUTCOME
 from tests.rig.redis_fixtures import RedisServer

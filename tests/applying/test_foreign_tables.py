@@ -17,7 +17,7 @@ from tests.rig.web_pages import HOST, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.redis]
 
-SENTENCE = "firewalld filters in a table of nftables' own (inet firewalld), which iptables does not show"
+SENTENCE = "firewalld filters in an nftables table that iptables does not show (inet firewalld)"
 PAGES = ("/", "/review/", "/exposure/", "/trace/?source=203.0.113.5&destination=host&port=22")
 
 

@@ -19,8 +19,9 @@ from dockerfw.host.backend import find_backend
 from dockerfw.host.observation import observe
 from dockerfw.host.runner import Command, CommandFailed
 from dockerfw.host.runner import run_all as real_run_all
-from dockerfw.messages.orders import Snapshot, dump_json, load_json
-from dockerfw.messages.snapshots import Family
+from dockerfw.iptables.model import Family
+from dockerfw.messages.codec import dump_json, load_json
+from dockerfw.messages.snapshots import Snapshot
 from tests.rig.host_states import Saboteur, add_foreign
 from tests.rig.namespace import Backend, Namespace
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from dockerfw.messages.about import About, about_key
-from dockerfw.messages.fields import OrderError, dump_json, load_json
-from dockerfw.messages.orders import Snapshot, snapshot_key
+from dockerfw.messages.codec import dump_json, load_json
+from dockerfw.messages.errors import MessageError
+from dockerfw.messages.snapshots import Snapshot, snapshot_key
 from dockerfw.messages.space import Space
 from dockerfw.version import VERSION
 from tests.rig.namespace import Namespace, wait_until
@@ -48,7 +49,7 @@ def test_keys_that_another_release_adds_are_passed_over() -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_what_makes_no_sense_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(OrderError):
+    with pytest.raises(MessageError):
         About.from_json({**ABOUT.to_json(), **change})
 
 

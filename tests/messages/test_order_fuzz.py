@@ -18,14 +18,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dockerfw.chains.boot import render_boot_rules, render_boot_script
-from dockerfw.chains.rehearsal import rehearsal_text
+from dockerfw.chains.rehearsal import render_rehearsal
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document, digest, parse_document
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.protocols import PROTOCOL_NAMES
-from dockerfw.messages.orders import Order, OrderError
+from dockerfw.messages.errors import MessageError
+from dockerfw.messages.orders import Order
 from dockerfw.worker.entries import AllowedJob, EntryError, check_call, read_call
 from tests.rig.documents import document_values
 
@@ -205,7 +206,7 @@ def let_in(value: Any) -> tuple[Order, Document] | None:
         check_call(name, arguments, allowed)
         order = Order.from_json(arguments[0])
         return order, parse_document(order.document)
-    except (EntryError, OrderError, NetfilterError):
+    except (EntryError, MessageError, NetfilterError):
         return None
 
 
@@ -296,4 +297,4 @@ def test_the_rehearsals_text_is_the_kernels_and_ours() -> None:
     text = render_restore(document, 4, live=LIVES[2], revision=1)
     live = LIVES[2]
     assert live is not None
-    assert rehearsal_text(live, text).endswith(text)
+    assert render_rehearsal(live, text).endswith(text)

@@ -15,10 +15,13 @@ from django.utils import timezone
 
 from dockerfw.chains.render import wanted_chains
 from dockerfw.document.document import Document
-from dockerfw.iptables.model import Family
-from dockerfw.messages.orders import Outcome, Snapshot, dump_json, progress_key, saves_digest, snapshot_key
+from dockerfw.iptables.model import FAMILIES, Family
+from dockerfw.messages.codec import dump_json
+from dockerfw.messages.confirmed import Confirmed
+from dockerfw.messages.outcomes import Outcome, progress_key
 from dockerfw.messages.session_groups import SessionGroups
-from dockerfw.messages.snapshots import FAMILIES, CommandError, DockerState, Interface, Kept
+from dockerfw.messages.snapshots import CommandError, DockerState, Snapshot, saves_digest, snapshot_key
+from dockerfw.messages.surroundings import Interface
 from rules.link import client
 from rules.models import Apply, Host
 
@@ -65,7 +68,7 @@ def snapshot_store(
     sessions: SessionGroups | None = None,
     docker_state: DockerState = "iptables",
     families: tuple[Family, ...] = FAMILIES,
-    kept: Kept | None = None,
+    confirmed: Confirmed | None = None,
     around: Mapping[str, Any] | None = None,
 ) -> datetime:
     """Store a snapshot that was taken `age` seconds ago, as the root worker would; return when.
@@ -95,7 +98,7 @@ def snapshot_store(
         sha256=saves_digest(both),
         sessions=sessions,
         families=families,
-        kept=kept,
+        confirmed=confirmed,
     )
     snapshot = replace(snapshot, **(around or {}))
     client.connection().set(snapshot_key(host.name), dump_json(snapshot.to_json()))

@@ -10,8 +10,8 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from dockerfw.messages.orders import Order
-from dockerfw.messages.snapshots import CommandError, ListeningSocket, PublishedPort
-from dockerfw.messages.surroundings import SetMembers
+from dockerfw.messages.snapshots import CommandError
+from dockerfw.messages.surroundings import ListeningSocket, PublishedPort, SetMembers
 from rules.applying.apply_errors import NotExpected
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.review_selectors import review, rollback_review

@@ -21,7 +21,7 @@ from dockerfw.document.document import parse_document
 from dockerfw.host.clock import utc_now
 from dockerfw.store.backup import StoredState, state_lock, state_replace
 from dockerfw.store.bootfiles import MODES, boot_apply, boot_texts, switch_boot_set, write_boot_set
-from dockerfw.store.confirmed import Confirmed
+from dockerfw.store.confirmed import ConfirmedRecord
 from dockerfw.store.interrupted import RestoreNote, read_restore_record
 from dockerfw.store.state import LastOrder, StateDirectory
 from tests.rig.host_states import document
@@ -34,7 +34,7 @@ STEPS = ("open", "os.", "shutil.")
 FIRST, SECOND = "before-restore-20260131T120000.000000", "before-restore-20260131T120001.000000"
 
 
-def restore(state: StateDirectory, confirmed: Confirmed, aside: str) -> None:
+def restore(state: StateDirectory, confirmed: ConfirmedRecord, aside: str) -> None:
     note = RestoreNote(state.path, backup=utc_now(), aside=aside, settings=False)
     stored = StoredState(9, confirmed, {})
     with state_lock(state), state_replace(state, stored, sequence=9, aside=aside, note=note):
@@ -81,7 +81,7 @@ def boot_files(state: StateDirectory) -> dict[str, str]:
 def test_a_restore_that_is_killed_anywhere_leaves_one_whole_boot_set(
     memory: Path, *, same_apply: bool
 ) -> None:
-    one = Confirmed(str(uuid4()), 1, "nft", "boot", parse_document(document("22")))
+    one = ConfirmedRecord(str(uuid4()), 1, "nft", "boot", parse_document(document("22")))
     # The same apply, if a later release or an admin has written the files differently.
     other = replace(one, document=parse_document(document("443")))
     if not same_apply:

@@ -13,7 +13,7 @@ from dockerfw.document.document import parse_document
 from dockerfw.host.clock import utc_now
 from dockerfw.store.backup import StoredState, state_lock, state_replace
 from dockerfw.store.bootfiles import switch_boot_set, write_boot_set
-from dockerfw.store.confirmed import Confirmed, read_confirmed
+from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed
 from dockerfw.store.interrupted import RestoreNote
 from dockerfw.store.state import LastOrder, StateDirectory
 from tests.faults.disk import SmallDisk
@@ -22,8 +22,8 @@ from tests.rig.host_states import document
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
 
 
-def confirmed(revision: int) -> Confirmed:
-    return Confirmed(str(uuid4()), revision, "nft", "boot", parse_document(document("22")))
+def confirmed(revision: int) -> ConfirmedRecord:
+    return ConfirmedRecord(str(uuid4()), revision, "nft", "boot", parse_document(document("22")))
 
 
 @pytest.fixture

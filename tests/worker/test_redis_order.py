@@ -12,7 +12,9 @@ import pytest
 from django.conf import LazySettings
 
 from dockerfw.host.clock import utc_now
-from dockerfw.messages.orders import Answer, Order, Outcome, dump_json, load_json
+from dockerfw.messages.codec import dump_json, load_json
+from dockerfw.messages.orders import Answer, Order
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.worker.entries import AllowedJob
 from dockerfw.worker.worker import LockedWorker
 from rules.link import client

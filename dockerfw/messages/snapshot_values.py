@@ -7,13 +7,17 @@ after a load. It must not do I/O, read a clock, run a command, or import Django.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 from types import MappingProxyType
 
-from dockerfw.iptables.model import Family, Ruleset
-from dockerfw.messages.snapshots import FAMILIES, Snapshot
+from dockerfw.chains.causes import DriftFacts
+from dockerfw.chains.drift import Drift, find_drift
+from dockerfw.document.document import Document, digest
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
+from dockerfw.messages.snapshots import Snapshot
 from dockerfw.reach.listening import Address, Container, Listener, Listening, Publication, Published
-from dockerfw.simulation.surroundings import Interface, IpSet, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, IpSet, Surroundings
 
 INGRESS = "DOCKER-INGRESS"
 
@@ -21,7 +25,7 @@ INGRESS = "DOCKER-INGRESS"
 def surroundings_of(snapshot: Snapshot) -> Surroundings:
     """Return the interfaces, default routes and sets of a snapshot."""
     interfaces = tuple(
-        Interface(
+        HostInterface(
             name=each.name,
             addresses=tuple(ip_interface(address) for address in each.addresses),
             up=each.up,
@@ -59,7 +63,7 @@ def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
         containers=containers_of(snapshot),
         ingress=frozenset(_ingress(nat)),
         by_nftables=snapshot.docker_state == "nftables",
-        own_tables=snapshot.own_tables,
+        foreign_tables=snapshot.own_tables,
     )
 
 
@@ -82,6 +86,38 @@ def containers_of(snapshot: Snapshot) -> tuple[Container, ...] | None:
             ),
         )
         for each in snapshot.containers
+    )
+
+
+def drift_of(
+    snapshot: Snapshot,
+    rulesets: Mapping[Family, Ruleset],
+    document: Document,
+    revision: int,
+    *,
+    command: str = "dockerfw",
+) -> Drift:
+    """Return how a snapshot, whose saves are given parsed, differs from a revision's document.
+
+    `command` is how the command line is called there.
+    """
+    live = {family: rulesets[family] for family in snapshot.families if family not in snapshot.unread}
+    around = replace(_around(snapshot, document, revision), command=command)
+    return find_drift(document, revision, live, around, families=snapshot.families)
+
+
+def _around(snapshot: Snapshot, document: Document, revision: int) -> DriftFacts:
+    confirmed, docker_nftables = snapshot.confirmed, snapshot.docker_state == "nftables"
+    if confirmed is None or (confirmed.revision, confirmed.digest) != (revision, digest(document)):
+        # What happened since another revision was kept says nothing about this one.
+        return DriftFacts(docker_nftables=docker_nftables, foreign_tables=snapshot.own_tables)
+    return DriftFacts(
+        kept_backend=confirmed.backend,
+        docker_moved_to=confirmed.docker_moved_to or "",
+        docker_nftables=docker_nftables,
+        rebooted=confirmed.rebooted,
+        released=confirmed.released,
+        foreign_tables=snapshot.own_tables,
     )
 
 
