@@ -78,7 +78,7 @@ def _send_as_web(server: Server, order: Order, settings: LazySettings) -> None:
         wait_until("the snapshot", 20, lambda: client.snapshot_read("local"))
         assert client.snapshot_head("local")
         lost = str(uuid4())
-        client.order_take_back(host="other", job_id=lost)
+        client.order_withdraw(host="other", job_id=lost)
         assert client.order_place(host="other", job_id=lost) == "gone"
     finally:
         client.connection.cache_clear()
