@@ -82,7 +82,7 @@ def observe(
         families=kernel_families(),
         docker_backends=docker_backends(backend, results),
         bridges_filtered=_bridges_filtered(),
-        own_tables=_own_tables(tables),
+        foreign_tables=_foreign_tables(tables),
     )
 
 
@@ -131,7 +131,7 @@ def _docker_state(tables: bytes | CommandFailed, saves: Mapping[Family, str]) ->
     return "iptables" if any(_DOCKER_CHAIN.search(save) for save in saves.values()) else "absent"
 
 
-def _own_tables(tables: bytes | CommandFailed) -> tuple[str, ...]:
+def _foreign_tables(tables: bytes | CommandFailed) -> tuple[str, ...]:
     """Return the tables of nftables' own in which somebody filters; those that are iptables' are not read."""
     if isinstance(tables, CommandFailed):
         return ()

@@ -62,7 +62,7 @@ def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
         containers=containers_of(snapshot),
         ingress=frozenset(_ingress(nat)),
         by_nftables=snapshot.docker_state == "nftables",
-        foreign_tables=snapshot.own_tables,
+        foreign_tables=snapshot.foreign_tables,
     )
 
 
@@ -109,14 +109,14 @@ def _drift_facts(snapshot: Snapshot, document: Document, revision: int) -> Drift
     confirmed, docker_nftables = snapshot.confirmed, snapshot.docker_state == "nftables"
     if confirmed is None or (confirmed.revision, confirmed.digest) != (revision, digest(document)):
         # What happened since another revision was confirmed is unrelated to this one.
-        return DriftFacts(docker_nftables=docker_nftables, foreign_tables=snapshot.own_tables)
+        return DriftFacts(docker_nftables=docker_nftables, foreign_tables=snapshot.foreign_tables)
     return DriftFacts(
         kept_backend=confirmed.backend,
         docker_moved_to=confirmed.docker_moved_to or "",
         docker_nftables=docker_nftables,
         rebooted=confirmed.rebooted,
         released=confirmed.released,
-        foreign_tables=snapshot.own_tables,
+        foreign_tables=snapshot.foreign_tables,
     )
 
 

@@ -240,9 +240,10 @@ def test_messages_expire(issued_at: str, words: str | None) -> None:
     assert why is None if words is None else why is not None and words in why
 
 
-def test_nftables_own_tables_are_told_where_there_are_any() -> None:
+def test_foreign_tables_are_written_only_when_there_are_any() -> None:
     assert "own_tables" not in SNAPSHOT.to_json()
-    beside = replace(SNAPSHOT, own_tables=("inet firewalld",))
-    assert Snapshot.from_json(beside.to_json()) == beside
+    snapshot = replace(SNAPSHOT, foreign_tables=("inet firewalld",))
+    assert snapshot.to_json()["own_tables"] == ["inet firewalld"]
+    assert Snapshot.from_json(snapshot.to_json()) == snapshot
     with pytest.raises(MessageError, match=r"own_tables\[0\]: has 201 characters; at most 200 are allowed"):
         Snapshot.from_json({**SNAPSHOT.to_json(), "own_tables": ["x" * 201]})
