@@ -64,7 +64,7 @@ def judge_kernel(facts: KernelFacts) -> Iterator[Finding]:
     yield _docker(snapshot, facts)
     yield _other(snapshot.backend, facts.other_backend)
     yield _iptables(snapshot)
-    yield _foreign(facts.drops, snapshot.own_tables)
+    yield _foreign(facts.drops, snapshot.foreign_tables)
     yield from _chains(snapshot, facts)
 
 

@@ -84,7 +84,7 @@ def observe(host: str, *, seen: Seen | None = None, docker_socket: Path | None =
         families=kernel_families(),
         docker_backends=docker_backends(backend, results),
         bridges_filtered=_bridges_filtered(),
-        own_tables=_foreign_tables(tables),
+        foreign_tables=_foreign_tables(tables),
     )
 
 

@@ -114,7 +114,7 @@ class OneOf(Shape):
 
 
 class Anything(Shape):
-    """Any JSON value: whoever uses it checks it."""
+    """Any JSON value; its reader has to check it."""
 
     __slots__ = ()
 
@@ -124,7 +124,7 @@ class Anything(Shape):
 
 
 class AnyObject(Shape):
-    """An object with any keys: whoever uses it checks it."""
+    """An object with any keys and values; its reader has to check them."""
 
     __slots__ = ()
 

@@ -98,8 +98,8 @@ class Snapshot(Message):
     those that rules name. `families` are those that the kernel supports, `docker_backends` those that contain
     Docker's chains, `confirmed` is what the root worker knows about the revision that was confirmed last.
     `bridges_filtered` are the families whose rules also see packets that only cross a bridge (br_netfilter),
-    None when that is unknown. `own_tables` are tables of nftables that filter, are not Docker's, and are in
-    no save, such as `inet firewalld`.
+    None when that is unknown. `foreign_tables` are tables of nftables that filter, are not Docker's, and are
+    not in any save, such as `inet firewalld`.
     """
 
     FORMAT: ClassVar = "dockerfw-snapshot/1"
@@ -123,8 +123,10 @@ class Snapshot(Message):
     docker_backends: Annotated[tuple[Backend, ...], AtMost(2)] = ()
     confirmed: Annotated[Confirmed | None, Key("kept")] = None
     bridges_filtered: Annotated[tuple[Family, ...], _FamilyDigits()] | None = None
-    # Release 0.1.0 refuses this key.
-    own_tables: Annotated[tuple[Annotated[str, Text(200)], ...], AtMost(64), Absent.WHEN_EMPTY] = ()
+    # Release 0.1.0 refuses the key of this field.
+    foreign_tables: Annotated[
+        tuple[Annotated[str, Text(200)], ...], AtMost(64), Key("own_tables"), Absent.WHEN_EMPTY
+    ] = ()
 
     @property
     def unread(self) -> frozenset[Family]:

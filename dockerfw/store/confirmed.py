@@ -15,7 +15,7 @@ from dockerfw.document.document import Document, canonical_json, digest, parse_d
 from dockerfw.host.files import read_bounded
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Backend
-from dockerfw.messages.codec import AtMost, Message, dump_json, load_json
+from dockerfw.messages.codec import AtMost, Message, load_json
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.shapes import BootId, Count, Positive, Seconds, Shape, Text, Uuid
 from dockerfw.store.records import MAX_WINDOW_BYTES, StateError, StateFile
@@ -58,7 +58,7 @@ class ConfirmedRecord(Message):
 
     def to_text(self) -> str:
         """Return the content of the file."""
-        return dump_json({**self.to_json(), "digest": digest(self.document)}).decode("ascii")
+        return json.dumps({**self.to_json(), "digest": digest(self.document)})
 
 
 def read_confirmed(boot: Path) -> ConfirmedRecord | None:

@@ -6,13 +6,14 @@ first load. A file that cannot be read raises StateError; nothing is guessed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Self
 
 from dockerfw.host.errors import HostError
 from dockerfw.iptables.model import FAMILIES, Backend, Family
-from dockerfw.messages.codec import Absent, AtMost, Message, dump_json, load_json
+from dockerfw.messages.codec import Absent, AtMost, Message, load_json
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.outcomes import Step
 from dockerfw.messages.shapes import (
@@ -50,8 +51,11 @@ class StateFile(Message):
     MAX_BYTES: ClassVar[int] = MAX_WINDOW_BYTES
 
     def to_bytes(self) -> bytes:
-        """Return the content of the file."""
-        return dump_json(self.to_json())
+        """Return the content of the file, written as every release writes it.
+
+        The watchdog searches it for `"apply": "…"` as text, with the space.
+        """
+        return json.dumps(self.to_json(), allow_nan=False).encode("ascii")
 
     @classmethod
     def from_bytes(cls, raw: bytes, name: str) -> Self:

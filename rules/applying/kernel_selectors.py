@@ -100,7 +100,7 @@ def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
         snapshot.families,
         snapshot.docker_state,
         snapshot.confirmed,
-        snapshot.own_tables,
+        snapshot.foreign_tables,
     )
     drift = _drifts.made(
         (revision.digest, revision.number, *known),
@@ -121,7 +121,7 @@ def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
     if not drift.findings:
         names = " and ".join(FAMILY_NAMES[family] for family in snapshot.families)
         text = f"Revision {revision.number} is loaded and first in line, {names}."
-        beside = (words,) if (words := describe_tables(snapshot.own_tables)) else ()
+        beside = (words,) if (words := describe_tables(snapshot.foreign_tables)) else ()
         return KernelSentence("ok", text, beside, view.taken_at)
     if all(finding.code in WITHOUT_EFFECT for finding in drift.findings):
         text = f"Revision {revision.number} is loaded, and others let packets past its rules for containers."

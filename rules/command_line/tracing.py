@@ -86,8 +86,8 @@ def _seen(host: Host, output: Output) -> SnapshotView:
         output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
     if sight.view.snapshot.docker_state == "nftables":
         output.note(f"{RULES_IN_NFTABLES}: what becomes of packets for containers may differ")
-    if sight.view.snapshot.own_tables:
-        output.note(describe_tables(sight.view.snapshot.own_tables))
+    if sight.view.snapshot.foreign_tables:
+        output.note(describe_tables(sight.view.snapshot.foreign_tables))
     return sight.view
 
 

@@ -198,14 +198,14 @@ def test_dockers_own_nftables_backend_is_seen(inside: Namespace) -> None:
 
 def test_who_filters_beside_iptables_is_seen(inside: Namespace) -> None:
     add_foreign(inside, "nft")
-    assert look().own_tables == ()
+    assert look().foreign_tables == ()
     inside.run("nft", "add", "table", "inet", "firewalld")
-    assert look().own_tables == ()
+    assert look().foreign_tables == ()
     hook = "{ type filter hook input priority 10; policy drop; }"
     inside.run("nft", "add", "chain", "inet", "firewalld", "filter_INPUT", hook)
     inside.run("nft", "add", "table", "ip", "docker-bridges")
     inside.run("nft", "add", "chain", "ip", "docker-bridges", "forward", hook)
-    assert look().own_tables == ("inet firewalld",)
+    assert look().foreign_tables == ("inet firewalld",)
 
 
 def test_command_that_fails_is_listed(

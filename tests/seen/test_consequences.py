@@ -258,7 +258,7 @@ def test_what_was_seen_again_is_not_worked_out_again(host: Host, alice: Actor) -
 @pytest.mark.parametrize(
     "change",
     [
-        {"own_tables": ("inet somebody",)},
+        {"foreign_tables": ("inet somebody",)},
         {"docker_state": "nftables"},
         {"sockets": (ListeningSocket(4, "tcp", "", 22),)},
         {"containers": ()},
