@@ -86,8 +86,10 @@ MESSAGES = (
     "dockerfw.messages.snapshots",
     "dockerfw.messages.surroundings",
     "dockerfw.messages.confirmed",
-    "dockerfw.messages.sight",
-    "dockerfw.messages.fields",
+    "dockerfw.messages.snapshot_values",
+    "dockerfw.messages.codec",
+    "dockerfw.messages.errors",
+    "dockerfw.messages.shapes",
 )
 ROOT_SIDE = (*("dockerfw.agent.root", "dockerfw.agent.jobs", "dockerfw.agent.journal"),)
 # Both the root worker and the clerk are one.
@@ -181,7 +183,7 @@ LAYERS = (
     Layer(
         ("rules.backup",),
         ("rules", "dockerfw_site", "django", "rq", "redis"),
-        ("rules.backup", "dockerfw.messages.fields"),
+        ("rules.backup", "dockerfw.messages.codec", "dockerfw.messages.errors", "dockerfw.messages.shapes"),
     ),
     Layer(
         BOTH_SIDES,

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 
-from dockerfw.chains.own import FILTERS_CONTAINERS, FILTERS_HOST
+from dockerfw.chains.names import FILTERS_CONTAINERS, FILTERS_HOST
 from dockerfw.chains.render import write_restore
 from dockerfw.host.clock import boot_id
 from dockerfw.host.errors import HostError
 from dockerfw.host.loading import load, rehearse, restore_previous
 from dockerfw.host.reading import look
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.store.confirmed import Confirmed, read_confirmed
+from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed
 from dockerfw.store.state import StateDirectory
 
 logger = logging.getLogger("dockerfw.afterboot")
@@ -60,7 +60,7 @@ def _is_due(state: StateDirectory) -> bool:
     return False
 
 
-def _load(confirmed: Confirmed) -> bool:
+def _load(confirmed: ConfirmedRecord) -> bool:
     before = look(confirmed.backend)
     # A worker that was killed between the families leaves only one of them.
     if all(any(live.chain("filter", name) for name in _OWN) for live in before.rulesets.values()):

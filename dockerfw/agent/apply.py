@@ -28,9 +28,10 @@ from dockerfw.host.reading import Seen, look
 from dockerfw.host.runner import CommandFailed
 from dockerfw.host.space import describe_write_failure
 from dockerfw.iptables.errors import NetfilterError
+from dockerfw.iptables.model import FAMILIES, Backend, Family
 from dockerfw.messages.loaded import LoadedRules
-from dockerfw.messages.orders import Failure, Loaded, Order, Outcome, OutcomeState, Step, why_expired
-from dockerfw.messages.snapshots import FAMILIES, Backend, Family
+from dockerfw.messages.orders import Order, why_expired
+from dockerfw.messages.outcomes import Failure, Loaded, Outcome, OutcomeState, Step
 from dockerfw.store.records import UndoRecord, WindowRecord
 from dockerfw.store.state import LastOrder, StateDirectory, StateError
 from dockerfw.window.watchdog_start import StartingWatchdog

@@ -27,11 +27,12 @@ from dockerfw.host.reading import Seen, look
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.tokens import printable
-from dockerfw.messages.confirmed import Kept, drift_of
+from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.events import ConsoleEvent, Verb
+from dockerfw.messages.snapshot_values import drift_of
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.bootfiles import boot_apply
-from dockerfw.store.confirmed import Confirmed, DriftRecord, read_confirmed, read_drift_record
+from dockerfw.store.confirmed import ConfirmedRecord, DriftRecord, read_confirmed, read_drift_record
 from dockerfw.store.state import StateDirectory
 
 logger = logging.getLogger("dockerfw.drift")
@@ -52,7 +53,7 @@ class _Sight:
     """One look: the snapshot, the confirmed revision, and the drift, None when it is unknown."""
 
     snapshot: Snapshot
-    confirmed: Confirmed | None = None
+    confirmed: ConfirmedRecord | None = None
     drift: Drift | None = None
 
 
@@ -71,7 +72,7 @@ class DriftMonitor:
         self._host = host
         self._tell = tell
         self._docker_socket = docker_socket
-        self._known: Confirmed | None = None
+        self._known: ConfirmedRecord | None = None
 
     def remember(self) -> None:
         """Read the confirmed revision once for all processes that are forked from now on."""
@@ -80,14 +81,14 @@ class DriftMonitor:
         except (HostError, NetfilterError, OSError) as error:
             logger.warning("the confirmed revision cannot be read: %s", error)
 
-    def confirmed(self) -> Confirmed | None:
+    def confirmed(self) -> ConfirmedRecord | None:
         """Return the confirmed revision, None if there is none or it cannot be read."""
         try:
             return self._confirmed()
         except (HostError, NetfilterError, OSError):
             return None
 
-    def _confirmed(self) -> Confirmed | None:
+    def _confirmed(self) -> ConfirmedRecord | None:
         # The record of one apply's id never changes.
         if self._known is not None and self._known.apply == boot_apply(self._state.boot):
             return self._known
@@ -132,7 +133,7 @@ class DriftMonitor:
                 return _Sight(snapshot)
             with self._memory() as path:
                 record = self._record_of(confirmed, snapshot, path)
-                snapshot = replace(snapshot, kept=self._kept(confirmed, snapshot, record))
+                snapshot = replace(snapshot, confirmed=self._since_confirmed(confirmed, snapshot, record))
                 # While a window is open, and in the moment of its end, the kernel should hold other rules.
                 same = apply == confirmed.apply == boot_apply(self._state.boot)
                 if not (undisturbed and same and not self._state.has_window()):
@@ -157,7 +158,7 @@ class DriftMonitor:
     def _memory(self) -> _Memory:
         return _Memory(self._state.path)
 
-    def _record_of(self, confirmed: Confirmed, snapshot: Snapshot, path: Path) -> DriftRecord:
+    def _record_of(self, confirmed: ConfirmedRecord, snapshot: Snapshot, path: Path) -> DriftRecord:
         """Return the record of this apply, a new one if the last record is of another apply."""
         record = read_drift_record(path)
         if record.apply != confirmed.apply or record.docker is None:
@@ -166,10 +167,12 @@ class DriftMonitor:
             write_durably(path, record.to_bytes())
         return record
 
-    def _kept(self, confirmed: Confirmed, snapshot: Snapshot, record: DriftRecord) -> Kept:
+    def _since_confirmed(
+        self, confirmed: ConfirmedRecord, snapshot: Snapshot, record: DriftRecord
+    ) -> Confirmed:
         before = {*(record.docker or ()), confirmed.backend}
         moved = [backend for backend in snapshot.docker_backends if backend not in before]
-        return Kept(
+        return Confirmed(
             revision=confirmed.revision,
             digest=digest(confirmed.document),
             backend=confirmed.backend,
@@ -178,7 +181,7 @@ class DriftMonitor:
             released=self._state.is_released(),
         )
 
-    def _notice(self, confirmed: Confirmed, drift: Drift, record: DriftRecord, path: Path) -> None:
+    def _notice(self, confirmed: ConfirmedRecord, drift: Drift, record: DriftRecord, path: Path) -> None:
         if drift.mark == record.mark:
             return
         if drift.findings:
@@ -188,7 +191,7 @@ class DriftMonitor:
             record = self._report("drift-gone", words, record)
         write_durably(path, replace(record, mark=drift.mark).to_bytes())
 
-    def _heal(self, confirmed: Confirmed, path: Path) -> bool:
+    def _heal(self, confirmed: ConfirmedRecord, path: Path) -> bool:
         """Try to restore the jumps unless that was tried too often; return True if it was tried."""
         record = read_drift_record(path)
         now, boot = boottime(), boot_id()
@@ -238,7 +241,7 @@ def describe_drift(drift: Drift) -> str:
     """Return what differs, the probable cause, and the lines, for the audit."""
     words = []
     for finding in drift.findings:
-        words.append(printable(f"{finding.what} {finding.who}".strip()))
+        words.append(printable(f"{finding.message} {finding.cause}".strip()))
         words += [f"  {line.sign} {printable(line.text)}" for line in finding.lines[:MOST_LINES]]
         if len(finding.lines) > MOST_LINES:
             words.append(sentences.MORE_LINES.format(count=len(finding.lines) - MOST_LINES))
@@ -254,7 +257,7 @@ def _wants_healing(sight: _Sight) -> bool:
     )
 
 
-def _describe_repair(confirmed: Confirmed, healed: Healed) -> tuple[Verb, str]:
+def _describe_repair(confirmed: ConfirmedRecord, healed: Healed) -> tuple[Verb, str]:
     drift = describe_drift(healed.drift)
     if healed.problem:
         words = sentences.SELF_REPAIR_FAILED.format(problem=healed.problem, drift=drift)

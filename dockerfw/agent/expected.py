@@ -11,8 +11,13 @@ from dockerfw.host.errors import HostError
 from dockerfw.host.observation import observe
 from dockerfw.host.reading import Seen
 from dockerfw.iptables.model import Ruleset
-from dockerfw.messages.sight import listening_of, surroundings_of
-from dockerfw.reach.expectations import Finding, Sight, check_expectations, failing
+from dockerfw.messages.snapshot_values import listening_of, surroundings_of
+from dockerfw.reach.expectations import (
+    ExpectationContext,
+    ExpectationResult,
+    check_expectations,
+    find_failures,
+)
 from dockerfw.reach.exposure import external_interfaces
 from dockerfw.simulation.simulate import prepare
 
@@ -26,7 +31,7 @@ _NAMED = 5
 class ExpectationsNotMet(HostError):  # noqa: N818 - it states a fact
     """The loaded rules break expectations; the text names them."""
 
-    def __init__(self, broken: tuple[Finding, ...]) -> None:
+    def __init__(self, broken: tuple[ExpectationResult, ...]) -> None:
         named = "; ".join(str(each) for each in broken[:_NAMED])
         more = sentences.MORE.format(count=len(broken) - _NAMED) if len(broken) > _NAMED else ""
         super().__init__(
@@ -47,14 +52,14 @@ def check_loaded(document: Document, seen: Seen, *, override: bool, docker_socke
         return sentences.NOT_CHECKED.format(expectations=expectations, lines=lines, most=MOST_LINES)
     snapshot = observe("", seen=seen, docker_socket=docker_socket)
     surroundings = surroundings_of(snapshot)
-    sight = Sight(
+    sight = ExpectationContext(
         {family: prepare(ruleset, surroundings, family) for family, ruleset in seen.rulesets.items()},
         external_interfaces(document.settings.external_interfaces, surroundings),
         listening_of(snapshot, seen.rulesets.get(4)),
         document.rules,
     )
     findings = check_expectations(document.expectations, sight)
-    broken = failing(findings)
+    broken = find_failures(findings)
     if broken and not override:
         raise ExpectationsNotMet(broken)
     return _describe(findings, broken)
@@ -64,7 +69,7 @@ def _count_rules(ruleset: Ruleset) -> int:
     return sum(len(chain.rules) for table in ruleset.tables.values() for chain in table.chains.values())
 
 
-def _describe(findings: tuple[Finding, ...], broken: tuple[Finding, ...]) -> str:
+def _describe(findings: tuple[ExpectationResult, ...], broken: tuple[ExpectationResult, ...]) -> str:
     unknown = [each for each in findings if each.state == "unknown"]
     held = len(findings) - len(broken) - len(unknown)
     parts = [sentences.HOLD.format(count=held, total=len(findings))]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dockerfw.chains.drift import Drift, find_drift
-from dockerfw.chains.healing import anchors_text
+from dockerfw.chains.healing import render_anchors
 from dockerfw.host.backend import kernel_families
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockHeld
@@ -19,7 +19,7 @@ from dockerfw.host.reading import look
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.store.bootfiles import boot_apply
-from dockerfw.store.confirmed import Confirmed
+from dockerfw.store.confirmed import ConfirmedRecord
 from dockerfw.store.state import StateDirectory
 
 
@@ -31,7 +31,7 @@ class Healed:
     problem: str = ""
 
 
-def heal_anchors(state: StateDirectory, confirmed: Confirmed) -> Healed | None:
+def heal_anchors(state: StateDirectory, confirmed: ConfirmedRecord) -> Healed | None:
     """Restore the jumps of the confirmed revision; return None if there is nothing to heal, or not now.
 
     Not now: another process loads rules, a window is open, an admin released the host or started a panic on
@@ -50,7 +50,7 @@ def heal_anchors(state: StateDirectory, confirmed: Confirmed) -> Healed | None:
         return Healed(Drift(), str(error))
 
 
-def _heal(confirmed: Confirmed) -> Healed | None:
+def _heal(confirmed: ConfirmedRecord) -> Healed | None:
     before = look(confirmed.backend)
     drift = _drift(confirmed, before.rulesets)
     if not drift.only_anchors:
@@ -58,7 +58,7 @@ def _heal(confirmed: Confirmed) -> Healed | None:
     texts = {
         family: text
         for family, live in before.rulesets.items()
-        if (text := anchors_text(confirmed.rendering(family).jumps, live))
+        if (text := render_anchors(confirmed.rendering(family).jumps, live))
     }
     try:
         rehearse(confirmed.backend, before.rulesets, texts)
@@ -68,10 +68,10 @@ def _heal(confirmed: Confirmed) -> Healed | None:
         left = _drift(confirmed, look(confirmed.backend).rulesets)
     except (HostError, NetfilterError, OSError) as error:
         return Healed(drift, str(error))
-    return Healed(drift, " ".join(finding.what for finding in left.findings))
+    return Healed(drift, " ".join(finding.message for finding in left.findings))
 
 
-def _drift(confirmed: Confirmed, live: Mapping[Family, Ruleset]) -> Drift:
+def _drift(confirmed: ConfirmedRecord, live: Mapping[Family, Ruleset]) -> Drift:
     return find_drift(
         confirmed.document,
         confirmed.revision,

@@ -26,18 +26,12 @@ from dockerfw.host.files import write_durably
 from dockerfw.host.reading import Seen
 from dockerfw.host.space import space_of
 from dockerfw.messages.about import ABOUT_FILE, About, about_key
+from dockerfw.messages.codec import dump_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.loaded import LoadedRules, loaded_key
-from dockerfw.messages.orders import (
-    Answer,
-    Failure,
-    Order,
-    OrderError,
-    Outcome,
-    Snapshot,
-    dump_json,
-    progress_key,
-    snapshot_key,
-)
+from dockerfw.messages.orders import Answer, Order
+from dockerfw.messages.outcomes import Failure, Outcome, progress_key
+from dockerfw.messages.snapshots import Snapshot, snapshot_key
 from dockerfw.store.outbox import FINAL_STATES
 from dockerfw.store.state import StateDirectory
 from dockerfw.version import VERSION
@@ -110,7 +104,7 @@ class RootJobs:
         """Carry out one order until its window is open, and report the outcome."""
         try:
             order = Order.from_json(value)
-        except OrderError as error:
+        except MessageError as error:
             self._refuse_unreadable(value, error)
             return
         if self._is_repeated(order):
@@ -142,7 +136,7 @@ class RootJobs:
         try:
             answer = Answer.from_json(value)
             outcome = carry_out(answer, self._state, host=self._host)
-        except (OrderError, NotOpen) as error:
+        except (MessageError, NotOpen) as error:
             # No apply waits for this answer. Its outcome was reported when it ended.
             logger.warning("an answer was not carried out: %s", error)
             return
@@ -193,7 +187,7 @@ class RootJobs:
             return
         try:
             order = Order.from_json(arguments[0])
-        except OrderError:
+        except MessageError:
             return
         self._report_dead_job(order, sentences.JOB_DIED)
 
@@ -260,12 +254,12 @@ class RootJobs:
                     self._journal.send(self._connection, outcome)
             raise
 
-    def _refuse_unreadable(self, value: dict[str, object], error: OrderError) -> None:
+    def _refuse_unreadable(self, value: dict[str, object], error: MessageError) -> None:
         logger.warning("an unreadable order was refused: %s", error)
         summary = sentences.UNREADABLE_ORDER.format(error=error)
         # Only an order that names its apply and this host can be answered.
         answer = replace(self._failed_outcome("", "validate", summary), event=0)
-        with contextlib.suppress(OrderError, OSError):
+        with contextlib.suppress(MessageError, OSError):
             answer = Outcome.from_json({**answer.to_json(), "apply": value.get("apply")})
             if value.get("host") == self._host:
                 self._journal.write(answer)

@@ -16,7 +16,8 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from dockerfw.messages.orders import CLERK_QUEUE, Outcome
+from dockerfw.messages.orders import CLERK_QUEUE
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.event_limit import write_left_out_event
 from dockerfw.store.letters import Letter, letter_name, read_letter
 from dockerfw.store.outbox import FINAL_STATES, Outbox

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockerfw.agent import sentences
-from dockerfw.chains.own import PANIC, body
+from dockerfw.chains.names import PANIC, body
 from dockerfw.chains.panic import (
     Network,
-    anchors,
-    back_text,
-    calm_text,
-    other_calls,
-    panic_text,
-    panics,
-    release_text,
-    revision_anchors,
+    find_anchors,
+    find_foreign_calls,
+    find_revision_anchors,
+    is_panic_on,
+    render_panic,
+    render_panic_end,
+    render_panic_undo,
+    render_release,
 )
 from dockerfw.host.backend import program
 from dockerfw.host.errors import HostError
@@ -30,8 +30,7 @@ from dockerfw.host.files import LockHeld
 from dockerfw.host.loading import load
 from dockerfw.host.reading import Seen, look
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Ruleset
-from dockerfw.messages.snapshots import Backend, Family
+from dockerfw.iptables.model import Backend, Family, Ruleset
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.window import end_if_due, roll_back
 
@@ -54,8 +53,8 @@ class Done:
 def panic(state: StateDirectory, allowed: Sequence[Network]) -> Done:
     """Refuse all traffic but loopback and these addresses, in both families. Raises NotDone."""
     with _locked(state) as notes:
-        _, _, after = _change(lambda family, live: panic_text(family, live, allowed))
-        if not all(panics(live) for live in after.values()):
+        _, _, after = _change(lambda family, live: render_panic(family, live, allowed))
+        if not all(is_panic_on(live) for live in after.values()):
             raise NotDone(sentences.PANIC_NOT_HELD)
     return Done(True, tuple(notes))
 
@@ -63,10 +62,10 @@ def panic(state: StateDirectory, allowed: Sequence[Network]) -> Done:
 def end_panic(state: StateDirectory) -> Done:
     """End a panic: the loaded rules decide again. Raises NotDone."""
     with _locked(state) as notes:
-        _, before, after = _change(lambda _, live: calm_text(live))
-        if any(calm_text(live) for live in after.values()):
+        _, before, after = _change(lambda _, live: render_panic_end(live))
+        if any(render_panic_end(live) for live in after.values()):
             raise NotDone(sentences.PANIC_STILL_HELD)
-    return Done(any(calm_text(live) for live in before.values()), tuple(notes))
+    return Done(any(render_panic_end(live) for live in before.values()), tuple(notes))
 
 
 def release(state: StateDirectory) -> Done:
@@ -76,21 +75,22 @@ def release(state: StateDirectory) -> Done:
     """
     with _locked(state) as notes:
         window = _end_window(state, notes)
-        backend, before, after = _change(lambda _, live: release_text(live))
-        if any(release_text(live) for live in after.values()):
+        backend, before, after = _change(lambda _, live: render_release(live))
+        if any(render_release(live) for live in after.values()):
             raise NotDone(sentences.JUMPS_STILL_HELD)
         # Before self-repair gets the lock and restores them.
         notes += _mark_released(state)
     for family, live in after.items():
         notes += [
-            sentences.FOREIGN_JUMP_STAYS.format(family=family, rule=rule.text) for rule in other_calls(live)
+            sentences.FOREIGN_JUMP_STAYS.format(family=family, rule=rule.text)
+            for rule in find_foreign_calls(live)
         ]
     undo = [
         f"{program(backend, family)} -I {rule.chain} {place} {body(rule)}"
         for family, live in before.items()
-        for place, rule in revision_anchors(live)
+        for place, rule in find_revision_anchors(live)
     ]
-    changed = window or any(release_text(live) for live in before.values())
+    changed = window or any(render_release(live) for live in before.values())
     return Done(changed, tuple(notes), tuple(undo))
 
 
@@ -143,7 +143,7 @@ def _restore(before: Seen) -> str:
         now = look(before.backend).rulesets
         for family, live in before.rulesets.items():
             if _held(now[family]) != _held(live):
-                load(before.backend, family, back_text(live, now[family]))
+                load(before.backend, family, render_panic_undo(live, now[family]))
     except (HostError, NetfilterError, OSError) as error:
         return sentences.RESTORE_FAILED_TOO.format(error=error)
     return sentences.NOTHING_CHANGED
@@ -152,7 +152,7 @@ def _restore(before: Seen) -> str:
 def _held(live: Ruleset) -> list[str]:
     """Return all that a panic or a release may change."""
     chain = live.chain("filter", PANIC)
-    calls = [rule.text for _, rule in anchors(live)]
+    calls = [rule.text for _, rule in find_anchors(live)]
     return [*calls, "and", *([PANIC, *(rule.text for rule in chain.rules)] if chain else [])]
 
 

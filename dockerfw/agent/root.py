@@ -16,12 +16,12 @@ from redis.retry import Retry
 
 from dockerfw.agent.afterboot import load_after_boot
 from dockerfw.agent.jobs import RootJobs
-from dockerfw.host.backend import BACKENDS
 from dockerfw.host.clock import boot_id
 from dockerfw.host.files import LockHeld
 from dockerfw.host.observation import iptables_version
 from dockerfw.host.privileges import drop_privileges
 from dockerfw.host.scratch import remove_leftovers
+from dockerfw.iptables.model import BACKENDS
 from dockerfw.messages.orders import firewall_queue
 from dockerfw.settings import AgentSettings, SettingError, read_settings
 from dockerfw.store.interrupted import read_restore_record

@@ -1,7 +1,7 @@
-"""What the kernel holds in our chains as a document, for an admin who wants to keep what was changed there.
+"""The rules in dockerfw's chains as a draft, for an admin who wants to keep a manual change.
 
-Owns what a draft lends to it: the kernel knows neither comments nor disabled rules, nor what is expected.
-Lines that no rule can express are listed, as with every import (importing.py).
+The kernel holds no comments, disabled rules or expectations: they come from the current draft. Lines that no
+rule can express are listed, as with every import (importing.py).
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from dockerfw.chains import sentences
 from dockerfw.chains.anchors import is_anchor
-from dockerfw.chains.importing import NO_COMMENTS, Imported, import_rulesets
-from dockerfw.chains.own import DOCKER_USER, FILTERS_HOST, OWN_CHAINS, body, own_rules, rule_id_of
-from dockerfw.chains.owners import FAMILY_NAMES
+from dockerfw.chains.importing import Imported, import_rulesets
+from dockerfw.chains.names import DOCKER_USER, FILTERS_HOST, OWN_CHAINS, body, own_rules, rule_id_of
 from dockerfw.chains.render import rule_lines
 from dockerfw.document.document import make_document
 from dockerfw.document.fields import Note
 from dockerfw.document.values import Document, DocumentRule, Settings
 from dockerfw.iptables.canonical import canonical_text
-from dockerfw.iptables.model import Chain, Family, Ruleset, Table
+from dockerfw.iptables.model import FAMILY_NAMES, Chain, Family, Ruleset, Table
 
 
 def adopt_live(live: Mapping[Family, Ruleset], draft: Document) -> Imported | None:
-    """Return what our chains hold as a document; None when they hold nothing that could be kept.
+    """Return the rules in dockerfw's chains as a document, None if the chains hold no rules.
 
-    Raises DocumentError where the lines make no valid document together.
+    Raise DocumentError if the lines together make no valid document.
     """
     loaded = {
         family: ruleset
@@ -37,29 +37,27 @@ def adopt_live(live: Mapping[Family, Ruleset], draft: Document) -> Imported | No
     imported = import_rulesets(tuple(_own(ruleset) for ruleset in loaded.values()))
     known = {rule.id: rule for rule in draft.rules}
     lines = _lines_by_id(loaded)
-    rules = tuple(_as_drafted(rule, known.get(rule.id), lines) for rule in imported.document.rules)
+    rules = tuple(_with_draft(rule, known.get(rule.id), lines) for rule in imported.document.rules)
     here = {rule.id for rule in rules}
-    resting = tuple(rule for rule in draft.rules if not rule.enabled and rule.id not in here)
+    disabled = tuple(rule for rule in draft.rules if not rule.enabled and rule.id not in here)
     document = make_document(
-        _settings(imported.document.settings, draft.settings, loaded), (*rules, *resting), draft.expectations
+        _settings(imported.document.settings, draft.settings, loaded), (*rules, *disabled), draft.expectations
     )
     # The comments come from the draft.
-    notes = [note for note in imported.notes if note.message != NO_COMMENTS]
+    notes = [note for note in imported.notes if note.message != sentences.NO_COMMENTS]
     notes += [
-        Note(rule.id, "IPv4 and IPv6 hold different lines of this rule: the draft allows what either does")
+        Note(rule.id, sentences.FAMILIES_DIFFER)
         for rule in rules
         if rule.id in lines and not _is_held(rule, lines[rule.id])
     ]
     notes += [
-        Note(FAMILY_NAMES[family], "holds nothing of dockerfw: only what the other one holds is here")
-        for family in live
-        if family not in loaded
+        Note(FAMILY_NAMES[family], sentences.ONE_FAMILY_ONLY) for family in live if family not in loaded
     ]
     return replace(imported, document=document, notes=tuple(notes))
 
 
 def _own(live: Ruleset) -> Ruleset:
-    """Return our chains and our calls in DOCKER-USER, which name the external interfaces."""
+    """Return dockerfw's chains, and its jumps in DOCKER-USER, which name the external interfaces."""
     chains: dict[str, Chain] = {}
     user = live.chain("filter", DOCKER_USER)
     if user is not None:
@@ -72,7 +70,7 @@ def _own(live: Ruleset) -> Ruleset:
 
 
 def _lines_by_id(live: Mapping[Family, Ruleset]) -> Mapping[str, Mapping[Family, list[str]]]:
-    """Return the lines of each rule of ours, in canonical form."""
+    """Return the lines of each document rule by family, in canonical form."""
     found: dict[str, dict[Family, list[str]]] = {}
     for family, ruleset in live.items():
         for chain in OWN_CHAINS:
@@ -83,17 +81,17 @@ def _lines_by_id(live: Mapping[Family, Ruleset]) -> Mapping[str, Mapping[Family,
     return found
 
 
-def _as_drafted(
+def _with_draft(
     rule: DocumentRule, known: DocumentRule | None, lines: Mapping[str, Mapping[Family, list[str]]]
 ) -> DocumentRule:
-    """Return the draft's rule where the kernel holds just its lines; else lend its comment."""
+    """Return the draft's rule if the kernel holds exactly its lines; else add the draft's comment."""
     if known is None:
         return rule
     return known if _is_held(known, lines[rule.id]) else replace(rule, comment=known.comment)
 
 
 def _is_held(rule: DocumentRule, lines: Mapping[Family, list[str]]) -> bool:
-    """Say whether the kernel holds just the lines that the rule is rendered to."""
+    """Return True if the kernel holds exactly the lines that the rule renders to."""
     return all(sorted(held) == sorted(_lines(rule, family)) for family, held in lines.items())
 
 
@@ -103,9 +101,9 @@ def _lines(rule: DocumentRule, family: Family) -> list[str]:
 
 
 def _settings(found: Settings, draft: Settings, live: Mapping[Family, Ruleset]) -> Settings:
-    """Take the kernel's settings, and the draft's where no anchor in the kernel tells."""
+    """Return the kernel's settings, with the draft's where the kernel has no anchor to tell them."""
     hosts = [rule for ruleset in live.values() for rule in own_rules(ruleset, FILTERS_HOST)]
-    # An import trusts the loopback interface whatever the file says.
+    # An import always trusts the loopback interface.
     lo = any(body(rule) == "-i lo -j RETURN" for rule in hosts)
     return replace(
         found,

@@ -1,8 +1,8 @@
-"""Where dockerfw's chains are called from, and what stands in the way there.
+"""The anchors: the jumps in INPUT and DOCKER-USER that call dockerfw's chains.
 
-Looks at INPUT and DOCKER-USER of a live filter table and says which anchors to insert, move or remove, and
-which lines the article's iptables.conf left behind. It only ever names lines that dockerfw or the article
-wrote, by their exact shapes; everything else is foreign and stays.
+Compares a live filter table with the settings and lists the anchors to insert, move or remove, and the lines
+that the article's iptables.conf left behind. Only lines that dockerfw or the article wrote are listed, by
+their exact shapes. All other rules stay.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dockerfw.chains.own import (
+from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     FILTERS_CONTAINERS,
@@ -53,11 +53,11 @@ class AnchorChange:
 
 @dataclass(frozen=True, slots=True)
 class AnchorWork:
-    """What a load has to do outside of our chains.
+    """The changes that a load makes outside dockerfw's chains.
 
     `delete` are live rules to delete, once each; `insert` are (chain, rule) to insert at 1, in order;
-    `adopted` are those of `delete` that the article's file put there; `jumps` are foreign rules that
-    jump into our chains and stay.
+    `adopted` are those of `delete` that come from the article's file; `jumps` are other rules that jump to
+    dockerfw's chains and stay.
     """
 
     creates_docker_user: bool
@@ -75,7 +75,7 @@ def wanted_anchors(settings: Settings) -> Mapping[str, tuple[str, ...]]:
 
 
 def anchor_work(wanted: Mapping[str, tuple[str, ...]], live: Ruleset | None) -> AnchorWork:
-    """Compare live anchors with the wanted; None stands for a host with DOCKER-USER and nothing of ours."""
+    """Compare live anchors with the wanted ones; None is a host with DOCKER-USER and no dockerfw rules."""
     adopted = (*_article_input(_rules(live, INPUT)), *_article_jumps(_rules(live, DOCKER_USER)))
     delete: list[Rule] = []
     insert: list[tuple[str, str]] = []
@@ -101,7 +101,7 @@ def anchor_work(wanted: Mapping[str, tuple[str, ...]], live: Ruleset | None) -> 
 
 
 def first_foreign(rules: Sequence[Rule], anchors: Sequence[str]) -> Rule | None:
-    """Return the rule of somebody else that stands before one of the anchors that are there."""
+    """Return the first other rule, if it comes before one of the anchors that are present."""
     found: Rule | None = None
     for rule in rules:
         if body(rule) in anchors:
@@ -113,7 +113,7 @@ def first_foreign(rules: Sequence[Rule], anchors: Sequence[str]) -> Rule | None:
 
 
 def anchored_interfaces(live: Ruleset) -> list[str]:
-    """Return the interfaces whose packets DOCKER-USER hands to us, by anchors that stand wherever."""
+    """Return the interfaces that have an anchor in DOCKER-USER, at any place."""
     chain = live.chain("filter", DOCKER_USER)
     found = (rule.text.split() for rule in (chain.rules if chain else ()))
     names = [
@@ -123,7 +123,7 @@ def anchored_interfaces(live: Ruleset) -> list[str]:
 
 
 def anchor_place(live: Ruleset, chain: str, text: str) -> AnchorPlace:
-    """Say where an anchor stands; anchors of other interfaces before it do not count."""
+    """Return where an anchor is; anchors of other interfaces before it do not count."""
     found = live.chain("filter", chain)
     for rule in found.rules if found else ():
         if body(rule) == text:
@@ -140,7 +140,7 @@ def _rules(live: Ruleset | None, chain: str) -> tuple[Rule, ...]:
 
 
 def is_anchor(rule: Rule) -> bool:
-    """Say whether a rule has exactly the shape of an anchor, for whatever interface."""
+    """Return True if a rule has exactly the shape of an anchor, for any interface."""
     words = rule.text.split()
     if rule.chain == INPUT:
         return body(rule) == HOST_ANCHOR
@@ -148,13 +148,13 @@ def is_anchor(rule: Rule) -> bool:
 
 
 def _misplaced(rules: Sequence[Rule], anchors: Sequence[str], gone: Sequence[Rule]) -> set[str]:
-    """Return the anchors that are missing, there twice, or behind a rule that stays."""
+    """Return the anchors that are missing, duplicated, or after a rule that stays."""
     copies = Counter(body(rule) for rule in rules)
     removed = {id(rule) for rule in gone}
     in_place: set[str] = set()
     for rule in rules:
         text = body(rule)
-        # Before a panic nothing has to stand: what we let pass is refused there all the same.
+        # An anchor may come after the panic jump: panic refuses what dockerfw's chains allow.
         if id(rule) in removed or text == PANIC_ANCHOR or (text in anchors and copies[text] > 1):
             continue
         if text not in anchors:
@@ -164,7 +164,7 @@ def _misplaced(rules: Sequence[Rule], anchors: Sequence[str], gone: Sequence[Rul
 
 
 def _article_input(rules: Sequence[Rule]) -> tuple[Rule, ...]:
-    """Find `-j FILTERS` in INPUT and the loopback and icmp lines right above it."""
+    """Find `-j FILTERS` in INPUT, and the loopback and icmp lines right above it."""
     jumps = [index for index, rule in enumerate(rules) if body(rule) == f"-j {FILTERS}"]
     if not jumps:
         return ()
@@ -191,7 +191,7 @@ def _article_jumps(rules: Sequence[Rule]) -> tuple[Rule, ...]:
 
 
 def _jumps(live: Ruleset | None, delete: Sequence[Rule]) -> tuple[Rule, ...]:
-    """Find other rules that call our chains: with more conditions, or from chains that are not ours."""
+    """Find other rules that jump to dockerfw's chains: with more conditions, or from other chains."""
     if live is None or "filter" not in live.tables:
         return ()
     deleted = {id(rule) for rule in delete}

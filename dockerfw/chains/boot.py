@@ -1,33 +1,31 @@
 """The files that a host loads before its network comes up: two restore texts and a shell script.
 
-They hold dockerfw's chains and nothing of anybody else's: Docker has not run yet and makes its own later.
-Loading them twice changes nothing. If the rules cannot be loaded, the script refuses everything and says so.
+They hold only dockerfw's chains: Docker has not started yet and creates its own later. Loading them twice
+changes nothing. If the rules cannot be loaded, the script refuses everything and reports it.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
-from dockerfw.chains.own import OWN_CHAINS
+from dockerfw.chains.names import OWN_CHAINS
 from dockerfw.chains.render import wanted_chains
 from dockerfw.document.values import Document
-from dockerfw.iptables.model import Family
-
-Backend = Literal["nft", "legacy"]
+from dockerfw.iptables.model import Backend, Family
 
 RULES_V4: Final = "rules.v4"
 RULES_V6: Final = "rules.v6"
 
 
 def render_boot_rules(document: Document, family: Family, revision: int) -> str:
-    """Write the restore text of our chains alone, without anchors: rules.v4 or rules.v6."""
-    return boot_rules(wanted_chains(document, family, revision))
+    """Return the restore text of dockerfw's chains, without anchors: rules.v4 or rules.v6."""
+    return render_boot_chains(wanted_chains(document, family, revision))
 
 
-def boot_rules(chains: Mapping[str, Sequence[str]]) -> str:
-    """Write the restore text of these rules of our chains, each without `-A CHAIN`."""
+def render_boot_chains(chains: Mapping[str, Sequence[str]]) -> str:
+    """Return the restore text of these rules of dockerfw's chains, each without `-A CHAIN`."""
     lines = ["*filter", *(f":{name} - [0:0]" for name in OWN_CHAINS)]
     for chain in reversed(OWN_CHAINS):
         lines += [f"-A {chain} {line}" for line in chains[chain]]
@@ -35,10 +33,10 @@ def boot_rules(chains: Mapping[str, Sequence[str]]) -> str:
 
 
 def render_boot_script(backend: Backend, external_interfaces: Sequence[str], directory: str) -> str:
-    """Write the shell script that loads rules.v4 and rules.v6 from `directory` and places the anchors.
+    """Return the shell script that loads rules.v4 and rules.v6 from `directory` and places the anchors.
 
-    It may run at any time and as often as one likes. It ends with status 1 when a family could not be loaded;
-    that family is then closed: only loopback and established connections get in.
+    It may run at any time, any number of times. It exits with status 1 if a family could not be loaded. That
+    family is then closed: only loopback and established connections are allowed.
     """
     return _SCRIPT.format(
         backend=backend,

@@ -1,7 +1,6 @@
-"""Drift: how what the kernel holds differs from the revision that was confirmed last, finding by finding.
+"""Drift: the differences between the kernel and the revision that was confirmed last.
 
-Owns the comparison, and says of each difference what it means, which lines make it up, and who probably made
-it (suspects.py). It works on rulesets and on a few facts that somebody hands it; it repairs nothing.
+Each finding has its meaning, the lines that differ and the likely cause (causes.py). healing.py repairs some.
 """
 
 from __future__ import annotations
@@ -11,8 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from dockerfw.chains import sentences
 from dockerfw.chains.anchors import anchor_place, anchored_interfaces, first_foreign
-from dockerfw.chains.own import (
+from dockerfw.chains.causes import (
+    DriftFacts,
+    explain_changed_rules,
+    explain_earlier_rule,
+    explain_missing_anchor,
+    explain_missing_docker_user_jump,
+    explain_missing_rules,
+    explain_other_revision,
+)
+from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     OWN_CHAINS,
@@ -23,23 +32,12 @@ from dockerfw.chains.own import (
     own_rules,
     without_label,
 )
-from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.chains.pairing import Pairing, pair_lines
 from dockerfw.chains.render import render
 from dockerfw.chains.rendering import Rendering
-from dockerfw.chains.suspects import (
-    Around,
-    who_bypassed,
-    who_changed_rules,
-    who_emptied,
-    who_relabelled,
-    who_removed_anchor,
-    who_stands_before,
-)
 from dockerfw.chains.warnings import docker_user_bypassed, past_docker_user
 from dockerfw.document.document import digest
 from dockerfw.document.values import Document, Settings
-from dockerfw.document.words import counted
 from dockerfw.iptables.model import Family, Ruleset
 
 Code = Literal[
@@ -60,33 +58,33 @@ Code = Literal[
 ]
 
 ANCHORS: Final[frozenset[Code]] = frozenset(("anchor-missing", "anchor-not-first"))
-"""What can be put right without touching our chains: only their calls are not where they belong."""
+"""Findings that healing repairs: dockerfw's chains are intact, only the jumps to them are misplaced."""
 
 WITHOUT_EFFECT: Final[frozenset[Code]] = frozenset(
     ("docker-user-not-called", "docker-user-not-first", "docker-nftables")
 )
-"""The revision is loaded as it was, and its rules for containers are not asked, or not about everything."""
+"""Findings that leave the revision loaded while packets bypass some or all of its container rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class DriftLine:
-    """A line that differs: "+" is in the kernel and not in the revision, "-" the other way round."""
+    """A line that differs: "+" is only in the kernel, "-" only in the revision."""
 
     sign: Literal["+", "-"]
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One difference: `what` is a sentence that begins with the family, where it is one family's.
+class DriftFinding:
+    """One difference. `message` is a sentence; it begins with the family if it concerns one family.
 
-    `who` says who probably made it and by what that shows; empty when nothing tells.
+    `cause` is a sentence about the likely cause and its traces; empty without any.
     """
 
     code: Code
     family: Family | None
-    what: str
-    who: str = ""
+    message: str
+    cause: str = ""
     lines: tuple[DriftLine, ...] = ()
 
     def to_json(self) -> dict[str, object]:
@@ -94,30 +92,30 @@ class Finding:
         return {
             "code": self.code,
             "family": self.family,
-            "what": self.what,
-            "who": self.who,
+            "what": self.message,
+            "who": self.cause,
             "lines": [f"{line.sign} {line.text}" for line in self.lines],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """All differences, none when the kernel holds the revision with its anchors first."""
+    """All differences; none if the kernel holds the revision with its anchors first."""
 
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[DriftFinding, ...] = ()
 
     @property
     def only_anchors(self) -> bool:
-        """Whether there is something to repair, and putting the anchors back repairs all of it."""
+        """True if there is drift and restoring the anchors repairs all of it."""
         return bool(self.findings) and all(finding.code in ANCHORS for finding in self.findings)
 
     @property
     def mark(self) -> str:
-        """A short mark of what differs, the same as long as the same differs; empty when nothing does."""
+        """A digest of the differences, equal for equal drift; empty without drift."""
         if not self.findings:
             return ""
         parts = [
-            (each.code, each.what, [f"{line.sign}{line.text}" for line in each.lines])
+            (each.code, each.message, [f"{line.sign}{line.text}" for line in each.lines])
             for each in self.findings
         ]
         text = repr(parts)
@@ -128,22 +126,23 @@ def find_drift(
     document: Document,
     revision: int,
     live: Mapping[Family, Ruleset],
-    around: Around | None = None,
+    facts: DriftFacts | None = None,
     *,
     families: Sequence[Family] = (4, 6),
     loaded: Mapping[Family, Rendering] | None = None,
 ) -> Drift:
-    """Compare the kernel with a revision's document, for the families that this kernel speaks.
+    """Compare the kernel with a revision's document, for the families that this kernel supports.
 
-    One of them that is not in `live` could not be read, which is a finding of its own. `loaded` is what was
-    loaded for this revision; a family without it is compared with what its document is rendered to now.
+    A family that is not in `live` could not be read, which is a finding of its own. `loaded` are the rules
+    that were loaded for this revision; a family without them is compared with what its document renders to
+    now.
     """
-    facts = around or Around()
+    facts = facts or DriftFacts()
     findings = [*_host_findings(document.settings, facts)]
     for family in families:
         ruleset = live.get(family)
         if ruleset is None:
-            findings.append(Finding("unread", family, _of(family, "the rules could not be read.")))
+            findings.append(DriftFinding("unread", family, sentences.of_family(family, sentences.UNREAD)))
             continue
         wanted = (loaded or {}).get(family) or render(document, family, revision)
         label = Label(revision, digest(document)[:12])
@@ -152,25 +151,21 @@ def find_drift(
     return Drift(tuple(findings))
 
 
-def _of(family: Family, sentence: str) -> str:
-    return f"{FAMILY_NAMES[family]}: {sentence}"
-
-
-def _host_findings(settings: Settings, facts: Around) -> Iterator[Finding]:
+def _host_findings(settings: Settings, facts: DriftFacts) -> Iterator[DriftFinding]:
     if facts.docker_moved_to:
-        ours = f"dockerfw's were loaded into iptables-{facts.kept_backend}"
-        what = f"Docker's chains are in iptables-{facts.docker_moved_to} now, and {ours}."
-        who = "Docker was probably started again after the host's iptables was switched to the other backend."
-        yield Finding("other-backend", None, what, who)
+        message = sentences.other_backend(facts.docker_moved_to, facts.kept_backend)
+        yield DriftFinding("other-backend", None, message, sentences.BACKEND_SWITCHED)
     if facts.docker_nftables and settings.external_interfaces:
-        what = "Docker filters with nftables itself, so rules for containers have no effect."
-        who = "Docker's setting firewall-backend says nftables; with iptables it calls DOCKER-USER."
-        yield Finding("docker-nftables", None, what, who)
+        message, cause = sentences.DOCKER_FILTERS_ITSELF, sentences.DOCKER_BACKEND_SETTING
+        yield DriftFinding("docker-nftables", None, message, cause)
 
 
 def _chain_findings(
-    wanted: Rendering, confirmed: Label, family: Family, live: Ruleset, facts: Around
-) -> Iterator[Finding]:
+    wanted: Rendering, confirmed: Label, family: Family, live: Ruleset, facts: DriftFacts
+) -> Iterator[DriftFinding]:
+    def finding(code: Code, sentence: str, cause: str, lines: tuple[DriftLine, ...] = ()) -> DriftFinding:
+        return DriftFinding(code, family, sentences.of_family(family, sentence), cause, lines)
+
     chains, revision = wanted.chains, confirmed.revision
     pairings = {
         chain: pair_lines(chain, chains[chain], own_rules(live, chain), family) for chain in OWN_CHAINS
@@ -178,24 +173,23 @@ def _chain_findings(
     lines = tuple(_difference(chains, pairings))
     rules = own_rules(live, FILTERS)
     if not any(own_rules(live, chain) for chain in OWN_CHAINS):
-        what = _of(family, "nothing of dockerfw is loaded.")
-        yield Finding("nothing-loaded", family, what, who_emptied(live, facts), lines)
+        yield finding("nothing-loaded", sentences.NOTHING_LOADED, explain_missing_rules(live, facts), lines)
         return
     label = label_of(rules[-1].text) if rules else None
     if label is None and rules:
-        what = _of(family, "the chain FILTERS is not dockerfw's.")
-        yield Finding("chain-replaced", family, what, who_changed_rules(live, rules), lines)
+        yield finding("chain-replaced", sentences.CHAIN_REPLACED, explain_changed_rules(rules), lines)
         return
     if label is not None and label != confirmed:
-        what = _of(family, f"the kernel says that revision {label.revision} ({label.digest}) is loaded.")
-        yield Finding("other-revision", family, what, who_relabelled(facts))
+        sentence = sentences.other_revision(label.revision, label.digest)
+        yield finding("other-revision", sentence, explain_other_revision(facts))
     if lines:
         unwanted = [rule for pairing in pairings.values() for rule in pairing.rest]
-        what = _of(family, _changed_words(revision, live, pairings))
-        yield Finding("rules-changed", family, what, who_changed_rules(live, unwanted), lines)
+        missing = sum(1 for pairing in pairings.values() for rule in pairing.live if rule is None)
+        gone = [chain for chain in OWN_CHAINS if live.chain("filter", chain) is None]
+        sentence = sentences.rules_changed(revision, gone, missing, len(unwanted))
+        yield finding("rules-changed", sentence, explain_changed_rules(unwanted), lines)
     elif not all(pairing.in_order for pairing in pairings.values()):
-        what = _of(family, "the rules are loaded in another order.")
-        yield Finding("reordered", family, what, who_changed_rules(live, ()))
+        yield finding("reordered", sentences.REORDERED, explain_changed_rules(()))
 
 
 def _difference(wanted: Mapping[str, Sequence[str]], pairings: Mapping[str, Pairing]) -> Iterator[DriftLine]:
@@ -207,56 +201,37 @@ def _difference(wanted: Mapping[str, Sequence[str]], pairings: Mapping[str, Pair
             yield DriftLine("+", rule.text)
 
 
-def _changed_words(revision: int, live: Ruleset, pairings: Mapping[str, Pairing]) -> str:
-    gone = [chain for chain in OWN_CHAINS if live.chain("filter", chain) is None]
-    missing = sum(1 for pairing in pairings.values() for rule in pairing.live if rule is None)
-    unwanted = sum(len(pairing.rest) for pairing in pairings.values())
-    words = [f"the chain {chain} is gone." for chain in gone]
-    if missing:
-        words.append(f"{counted(missing, 'rule')} of revision {revision} {_are(missing)} not loaded.")
-    if unwanted:
-        had = f"that revision {revision} does not have."
-        words.append(f"{counted(unwanted, 'rule')} {_are(unwanted)} loaded {had}")
-    return " ".join(words)
-
-
 def _anchor_findings(
-    wanted: Rendering, settings: Settings, family: Family, live: Ruleset, facts: Around
-) -> Iterator[Finding]:
+    wanted: Rendering, settings: Settings, family: Family, live: Ruleset, facts: DriftFacts
+) -> Iterator[DriftFinding]:
+    def finding(code: Code, sentence: str, cause: str, *lines: DriftLine) -> DriftFinding:
+        return DriftFinding(code, family, sentences.of_family(family, sentence), cause, lines)
+
     if live.chain("filter", PANIC) is not None:
-        what = "somebody on its console has called a panic, so all but who was named is refused."
-        who = f"`{facts.command} panic --off` on the host's console ends it."
-        yield Finding("panic", family, _of(family, what), who)
-    # Who took everything away was said already.
+        yield finding("panic", sentences.PANIC_ON, sentences.panic_help(facts.command))
+    # The finding about all the missing rules has the cause already.
     emptied = not any(own_rules(live, chain) for chain in OWN_CHAINS)
     for chain, anchors in wanted.jumps.items():
         found = live.chain("filter", chain)
         for text in anchors:
             place = anchor_place(live, chain, text)
             if place == "missing":
-                what = _of(family, f"{chain} does not call dockerfw ({text} is missing).")
-                who = "" if emptied else who_removed_anchor(live, chain, facts)
-                lines = (DriftLine("-", f"-A {chain} {text}"),)
-                yield Finding("anchor-missing", family, what, who, lines)
+                cause = "" if emptied else explain_missing_anchor(live, chain, facts)
+                line = DriftLine("-", f"-A {chain} {text}")
+                yield finding("anchor-missing", sentences.anchor_missing(chain, text), cause, line)
             elif place == "not first":
-                what = _of(family, f"somebody's rule stands before {text} in {chain}.")
                 before = first_foreign(found.rules, anchors) if found else None
-                line = (DriftLine("+", before.text),) if before else ()
-                yield Finding("anchor-not-first", family, what, who_stands_before(before), line)
+                lines = (DriftLine("+", before.text),) if before else ()
+                sentence = sentences.anchor_not_first(chain, text)
+                yield finding("anchor-not-first", sentence, explain_earlier_rule(before), *lines)
     for name in anchored_interfaces(live):
         if name not in settings.external_interfaces:
-            what = f"{DOCKER_USER} still calls dockerfw for {name}, which is not external any more."
-            lines = (DriftLine("+", f"-A {DOCKER_USER} {container_anchor(name)}"),)
-            yield Finding("anchor-stale", family, _of(family, what), "", lines)
+            line = DriftLine("+", f"-A {DOCKER_USER} {container_anchor(name)}")
+            yield finding("anchor-stale", sentences.anchor_stale(name), "", line)
     if settings.external_interfaces and docker_user_bypassed(live):
-        what = "FORWARD does not call DOCKER-USER, so rules for containers have no effect."
-        yield Finding("docker-user-not-called", family, _of(family, what), who_bypassed(family, live, facts))
+        cause = explain_missing_docker_user_jump(family, live, facts)
+        yield finding("docker-user-not-called", sentences.DOCKER_USER_NOT_CALLED, cause)
     past = past_docker_user(settings, live) if settings.external_interfaces else None
     if past is not None:
-        what = "a rule in FORWARD lets packets in before DOCKER-USER is asked, so past rules for containers."
-        lines = (DriftLine("+", past.text),)
-        yield Finding("docker-user-not-first", family, _of(family, what), who_stands_before(past), lines)
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"
+        cause, line = explain_earlier_rule(past), DriftLine("+", past.text)
+        yield finding("docker-user-not-first", sentences.DOCKER_USER_NOT_FIRST, cause, line)

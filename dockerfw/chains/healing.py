@@ -1,6 +1,6 @@
-"""The text that puts our anchors back where they belong, and touches nothing else.
+"""The restore text for self-repair: it restores dockerfw's anchors and changes nothing else.
 
-Our chains stay as they are, so it is of use only where they are intact (drift.py says whether they are).
+dockerfw's chains stay as they are, so it helps only while they are intact (drift.py tells).
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dockerfw.chains.anchors import anchor_work, is_anchor
-from dockerfw.chains.own import DOCKER_USER, body
+from dockerfw.chains.names import DOCKER_USER, body
 from dockerfw.iptables.model import Ruleset
 
 
-def anchors_text(wanted: Mapping[str, tuple[str, ...]], live: Ruleset) -> str:
-    """Return what `iptables-restore -n` is given to have the anchors first; empty when they are."""
+def render_anchors(wanted: Mapping[str, tuple[str, ...]], live: Ruleset) -> str:
+    """Return text for `iptables-restore -n` that puts the anchors first; empty if they are first already."""
     work = anchor_work(wanted, live)
     misplaced = [rule for rule in work.delete if is_anchor(rule) and body(rule) in wanted.get(rule.chain, ())]
     lines = [f"-N {DOCKER_USER}"] if work.creates_docker_user else []

@@ -1,7 +1,7 @@
-"""Somebody's ruleset as a document: the article's iptables.conf, a save of a live host, or our own chains.
+"""A ruleset imported as a document: the article's iptables.conf, a save of a host, or dockerfw's own chains.
 
-Every line either becomes part of the document, is one of the basics that dockerfw always loads, or is listed
-with the reason why not. Nothing is dropped silently.
+Every line becomes part of the document, is one of the basics that dockerfw always loads, or is listed with
+the reason why it was skipped. Nothing is dropped silently.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dockerfw.chains.allowances import Allowance, InexpressibleError, read_allowance
-from dockerfw.chains.own import (
+from dockerfw.chains import sentences
+from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     FILTERS_CONTAINERS,
@@ -27,10 +27,10 @@ from dockerfw.chains.own import (
 )
 from dockerfw.chains.owners import chain_owner
 from dockerfw.chains.render import wanted_chains
+from dockerfw.chains.rule_reading import InexpressibleError, RuleContent, read_rule
 from dockerfw.document.document import FORMAT, parse_document, validate_rule
 from dockerfw.document.fields import MAX_COMMENT, Note, interfaces_overlap
 from dockerfw.document.values import Document, Settings
-from dockerfw.document.words import counted
 from dockerfw.iptables.canonical import canonical_text
 from dockerfw.iptables.errors import DocumentError, ParseError
 from dockerfw.iptables.grammar import decode_text
@@ -40,9 +40,6 @@ from dockerfw.iptables.protocols import PROTOCOLS_WITH_PORTS
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.iptables.tokens import printable
 
-NO_COMMENTS: Final = "these are dockerfw's own rules; the kernel has no comments of them"
-"""What is noted of a file that holds our own chains."""
-
 _SCOPES: Final = {
     INPUT: "host",
     FILTERS_HOST: "host",
@@ -51,19 +48,11 @@ _SCOPES: Final = {
 }
 _RULE_PATH = re.compile(r"\brules\[[0-9]+\]")
 _IPV6 = re.compile(r"-[sd] [0-9a-f.]*:|ipv6-icmp|icmp6|icmpv6", re.ASCII)
-_OWNERS = {
-    "docker": "Docker's own; it stays as it is",
-    "fail2ban": "fail2ban's own; it stays as it is",
-    "ufw": "ufw's own; it stays as it is",
-    "firewalld": "firewalld's own; it stays as it is",
-    "kubernetes": "Kubernetes' own; it stays as it is",
-    "libvirt": "libvirt's own; it stays as it is",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedLine:
-    """A line that is not in the document; `line` counts from 1."""
+    """A line that is not in the document, with the reason; `line` counts from 1."""
 
     line: int
     text: str
@@ -72,7 +61,7 @@ class SkippedLine:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What a ruleset became."""
+    """The document made from a ruleset, with the skipped lines and notes."""
 
     document: Document
     skipped: tuple[SkippedLine, ...]
@@ -80,12 +69,12 @@ class Imported:
 
 
 def import_save(text: bytes | str) -> Imported:
-    """Turn iptables-save text or a restore file into a document. Raises ParseError and DocumentError."""
+    """Turn iptables-save text or a restore file into a document. Raise ParseError or DocumentError."""
     return import_rulesets(_read(text))
 
 
 def import_rulesets(rulesets: tuple[Ruleset, ...]) -> Imported:
-    """Turn rulesets that were read already, of one family or both, into a document. Raises DocumentError."""
+    """Turn parsed rulesets, of one family or both, into a document. Raise DocumentError."""
     return _Import(rulesets).result()
 
 
@@ -98,12 +87,12 @@ def _read(text: bytes | str) -> tuple[Ruleset, ...]:
         try:
             return (parse_restore(decoded),)
         except ParseError as second:
-            # The reader that got further saw better what the text is.
+            # The reader that got further has the better error.
             raise (first if first.line > second.line else second) from None
 
 
 def _saves(text: str) -> Iterator[str]:
-    """Cut before each table that was there already; blank lines keep the line numbers right."""
+    """Split the text before each repeated table; blank lines keep the line numbers right."""
     lines = text.split("\n")
     start = 0
     seen: set[str] = set()
@@ -117,7 +106,7 @@ def _saves(text: str) -> Iterator[str]:
 
 
 def _basics() -> frozenset[str]:
-    """Return the canonical forms of what dockerfw loads whatever the rules say, interfaces aside."""
+    """Return the canonical forms of the lines that dockerfw loads with any rules, except for interfaces."""
     found = set()
     for icmp in ("accept", "refuse"):
         settings = Settings(icmp="accept" if icmp == "accept" else "refuse")
@@ -152,9 +141,9 @@ class _Import:
         tables = [table for ruleset in self.rulesets for table in ruleset.tables.values()]
         for rule in (rule for table in tables for chain in table.chains.values() for rule in chain.rules):
             self._take(rule)
-        self._settle_icmp()
-        self._settle_trusted()
-        self._note_port_kind()
+        self._read_icmp_setting()
+        self._drop_external_from_trusted()
+        self._add_general_notes()
         rules = [rule for rule in [*self.rules, *self.by_id.values()] if self._is_valid(rule)]
         lines = {f"rules[{index}]": rule.pop("line") for index, rule in enumerate(rules)}
         document = parse_document(
@@ -181,80 +170,70 @@ class _Import:
 
     def _import(self, rule: Rule) -> None:
         if rule.table != "filter":
-            owner = _OWNERS.get(
-                chain_owner(rule.table, rule.chain), "not for dockerfw to manage; it stays as it is"
-            )
-            raise InexpressibleError(f"the {rule.table} table: {owner}")
+            reason = sentences.STAYS.get(chain_owner(rule.table, rule.chain), sentences.NOT_FOR_DOCKERFW)
+            raise InexpressibleError(sentences.other_table(rule.table, reason))
         if rule.chain not in _SCOPES and rule.chain != FILTERS:
-            owner = _OWNERS.get(chain_owner(rule.table, rule.chain, ()), "")
-            raise InexpressibleError(
-                owner or f"the chain {rule.chain} is not one that dockerfw fills; it stays as it is"
-            )
+            stays = sentences.STAYS.get(chain_owner(rule.table, rule.chain))
+            raise InexpressibleError(stays or sentences.other_chain(rule.chain))
         self.family = 6 if _IPV6.search(rule.text) else 4
         if rule.chain in OWN_CHAINS and canonical_text(rule.text, self.family) in _BASICS:
             return
-        allowance = read_allowance(rule, self.family)
-        if allowance.verdict == "jump":
-            self._take_jump(rule, allowance)
-        elif allowance.verdict == "refuse":
-            self._take_refusal(rule, allowance)
-        elif not (allowance.established and allowance.ports == []):
-            self._take_allowance(rule, allowance)
-        elif not (allowance.source == "any" and allowance.protocol == "any"):
-            raise InexpressibleError("established connections always pass; a rule is for new ones")
+        content = read_rule(rule, self.family)
+        if content.action == "jump":
+            self._take_jump(rule, content)
+        elif content.action == "refuse":
+            self._take_refusal(rule, content)
+        elif not (content.established and content.ports == []):
+            self._take_allowed(rule, content)
+        elif not (content.source == "any" and content.protocol == "any"):
+            raise InexpressibleError(sentences.ESTABLISHED_PASSES)
 
-    def _take_jump(self, rule: Rule, allowance: Allowance) -> None:
-        if allowance.target in OWN_CHAINS and allowance.matches_everything:
+    def _take_jump(self, rule: Rule, content: RuleContent) -> None:
+        if content.target in OWN_CHAINS and content.matches_everything:
             return
-        owner = chain_owner("filter", allowance.target)
-        whose = _OWNERS.get(owner, f"it calls the chain {allowance.target}, which stays as it is")
-        raise InexpressibleError(whose)
+        stays = sentences.STAYS.get(chain_owner("filter", content.target))
+        raise InexpressibleError(stays or sentences.jumps_to(content.target))
 
-    def _take_refusal(self, rule: Rule, allowance: Allowance) -> None:
-        if not allowance.matches_everything:
-            raise InexpressibleError("it refuses: rules only say what may pass, everything else is refused")
-        if rule.chain == DOCKER_USER and allowance.interface is None:
-            raise InexpressibleError("it refuses all forwarded packets, those of containers going out too")
+    def _take_refusal(self, rule: Rule, content: RuleContent) -> None:
+        if not content.matches_everything:
+            raise InexpressibleError(sentences.REFUSES)
+        if rule.chain == DOCKER_USER and content.interface is None:
+            raise InexpressibleError(sentences.REFUSES_ALL_FORWARDED)
         if rule.chain in (FILTERS, INPUT):
-            self.refuse = "drop" if allowance.target == "DROP" else "reject"
+            self.refuse = "drop" if content.target == "DROP" else "reject"
 
-    def _take_allowance(self, rule: Rule, allowance: Allowance) -> None:
-        if rule.chain in (INPUT, FILTERS_HOST) and allowance.interface is not None:
-            self._take_trusted(allowance)
+    def _take_allowed(self, rule: Rule, content: RuleContent) -> None:
+        if rule.chain in (INPUT, FILTERS_HOST) and content.interface is not None:
+            self._take_trusted(content.interface, content)
             return
-        if allowance.interface is not None and allowance.interface not in self.external:
-            raise InexpressibleError(
-                f"it holds for the interface {allowance.interface} only, which is not external"
-            )
-        if rule.chain == INPUT and allowance.protocol in ("icmp", "ipv6-icmp") and allowance.source == "any":
+        if content.interface is not None and content.interface not in self.external:
+            raise InexpressibleError(sentences.only_on_interface(content.interface))
+        if rule.chain == INPUT and content.protocol in ("icmp", "ipv6-icmp") and content.source == "any":
             self.icmp = "accept"
             return
-        if rule.chain == DOCKER_USER and allowance.interface is None and allowance.matches_everything:
+        if rule.chain == DOCKER_USER and content.interface is None and content.matches_everything:
             # Docker up to 28.2.1 ends the chain with such a RETURN; it decides nothing.
-            raise InexpressibleError("Docker's own; it stays as it is")
-        if allowance.ports and allowance.protocol not in PROTOCOLS_WITH_PORTS:
-            raise InexpressibleError(f"{allowance.protocol} has no ports")
-        self._add(rule, allowance)
+            raise InexpressibleError(sentences.STAYS["docker"])
+        if content.ports and content.protocol not in PROTOCOLS_WITH_PORTS:
+            raise InexpressibleError(sentences.no_ports(content.protocol))
+        self._add(rule, content)
 
-    def _take_trusted(self, allowance: Allowance) -> None:
-        if not allowance.matches_everything:
-            raise InexpressibleError(
-                f"it holds for the interface {allowance.interface} only: trust it, or drop the limit"
-            )
-        if allowance.interface:
-            self.trusted.add(allowance.interface)
+    def _take_trusted(self, interface: str, content: RuleContent) -> None:
+        if not content.matches_everything:
+            raise InexpressibleError(sentences.limited_on_interface(interface))
+        self.trusted.add(interface)
 
-    def _add(self, rule: Rule, allowance: Allowance) -> None:
+    def _add(self, rule: Rule, content: RuleContent) -> None:
         scope = _SCOPES.get(rule.chain, "both")
-        kind = "container" if allowance.ports and not allowance.dialled and scope != "host" else "published"
+        kind = "container" if content.ports and not content.published and scope != "host" else "published"
         identifier = rule_id_of(rule.text)
         values: dict[str, Any] = {
             "scope": scope,
-            "source": allowance.source,
-            "protocol": allowance.protocol,
-            "ports": list(allowance.ports),
+            "source": content.source,
+            "protocol": content.protocol,
+            "ports": list(content.ports),
             "port_kind": kind,
-            "comment": "" if identifier else _comment(allowance.comment),
+            "comment": "" if identifier else _comment(content.comment),
             "line": rule,
         }
         if identifier is None:
@@ -264,7 +243,7 @@ class _Import:
         else:
             _merge(self.by_id[identifier], values)
 
-    def _settle_icmp(self) -> None:
+    def _read_icmp_setting(self) -> None:
         labels = [label for ruleset in self.rulesets if (label := _label_rule(ruleset))]
         for label in labels[:1]:
             wanted = ("-p icmp -j RETURN", "-p ipv6-icmp -j RETURN")
@@ -272,26 +251,20 @@ class _Import:
             self.icmp = (
                 "accept" if any(body(rule) in wanted for rules in hosts for rule in rules) else "refuse"
             )
-            self.notes.append(Note(f"line {label.line}", NO_COMMENTS))
+            self.notes.append(Note(f"line {label.line}", sentences.NO_COMMENTS))
 
-    def _settle_trusted(self) -> None:
+    def _drop_external_from_trusted(self) -> None:
         for name in sorted(self.trusted):
             if any(interfaces_overlap(name, other) for other in self.external):
                 self.trusted.discard(name)
-                self.notes.append(Note("", f"The interface {name} is external, so it is not trusted."))
+                self.notes.append(Note("", sentences.interface_not_trusted(name)))
 
-    def _note_port_kind(self) -> None:
+    def _add_general_notes(self) -> None:
         inner = [rule for rule in self.rules if rule["port_kind"] == "container"]
         if inner:
-            self.notes.append(
-                Note(
-                    "",
-                    f"In {counted(len(inner), 'rule')} for containers --dport is the port inside the "
-                    "container, not the published one. That is kept; check what was meant.",
-                )
-            )
+            self.notes.append(Note("", sentences.ports_inside_containers(len(inner))))
         if self.rules and self.family == 4:
-            self.notes.append(Note("", "Rules without a source will hold for IPv6 as well as for IPv4."))
+            self.notes.append(Note("", sentences.IPV6_TOO))
 
     def _is_valid(self, values: dict[str, Any]) -> bool:
         rule: Rule = values["line"]
@@ -304,7 +277,7 @@ class _Import:
 
 
 def _external_interfaces(ruleset: Ruleset) -> Iterator[str]:
-    """Yield the interfaces whose packets DOCKER-USER hands to FILTERS, to our chain or to a refusal."""
+    """Yield the interfaces whose packets DOCKER-USER sends to dockerfw's chains or to a refusal."""
     chain = ruleset.chain("filter", DOCKER_USER)
     for rule in chain.rules if chain else ():
         words = rule.text.split()
@@ -320,11 +293,11 @@ def _label_rule(ruleset: Ruleset) -> Rule | None:
 
 
 def _merge(known: dict[str, Any], values: dict[str, Any]) -> None:
-    """Join two lines of one rule of ours: more ports, and the chain that says most about its scope."""
+    """Join two lines of one dockerfw rule: all ports, and the scope of the more specific chain."""
     if known["scope"] == values["scope"]:
         known["ports"] += [port for port in values["ports"] if port not in known["ports"]]
     elif known["scope"] == "host":
-        # The host's line of a container rule is only for docker-proxy; the other one is the rule.
+        # The host's line of a container rule is only for docker-proxy. The other line is the rule.
         known.update(values)
 
 
@@ -333,7 +306,7 @@ def _comment(text: str) -> str:
 
 
 def _with_line(note: Note, lines: dict[str, Rule]) -> Note:
-    """Return a note of the document as one of the file, which has lines and no paths."""
+    """Return a note about a document's path as a note about a line of the file."""
 
     def line(path: str) -> str:
         return f"line {lines[path].line}" if path in lines else path

@@ -1,6 +1,6 @@
-"""Who put a chain into a table, as far as its name and its rules tell.
+"""The software that a chain belongs to, guessed from the chain's name.
 
-A guess for the eye: badges and lists use it. Nothing is ever allowed, refused or deleted because of it.
+Badges and lists show it. dockerfw never allows, refuses or deletes anything because of it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dockerfw.chains.own import DOCKER_USER, OWN_CHAINS, PANIC
-from dockerfw.iptables.model import BUILTIN_CHAINS, Family, Rule, Ruleset
+from dockerfw.chains.names import DOCKER_USER, OWN_CHAINS, PANIC
+from dockerfw.iptables.model import BUILTIN_CHAINS, Rule, Ruleset
 
 Owner = Literal[
     "dockerfw", "docker", "fail2ban", "ufw", "firewalld", "kubernetes", "libvirt", "builtin", "other"
@@ -30,7 +30,7 @@ _FIREWALLD = ("_direct", "_ZONES", "_ZONES_SOURCE", "_POLICIES_pre", "_POLICIES_
 
 @dataclass(frozen=True, slots=True)
 class ForeignChain:
-    """A chain that stays as it is, with the number of its rules that are not dockerfw's."""
+    """A chain that a load does not change, with the number of its rules that are not dockerfw's."""
 
     table: str
     chain: str
@@ -39,7 +39,7 @@ class ForeignChain:
 
 
 def chain_owner(table: str, chain: str, rules: Sequence[Rule] = ()) -> Owner:
-    """Name who a chain belongs to. DOCKER-USER counts as Docker's: Docker makes it, for people to fill."""
+    """Return the owner of a chain. DOCKER-USER counts as Docker's: Docker creates it, for admins to fill."""
     if chain in BUILTIN_CHAINS.get(table, ()):
         return "builtin"
     if table == "filter" and chain in (*OWN_CHAINS, PANIC):
@@ -54,22 +54,19 @@ def chain_owner(table: str, chain: str, rules: Sequence[Rule] = ()) -> Owner:
     return "other"
 
 
-def foreign_chains(live: Ruleset, staying: Sequence[Rule] | None = None) -> tuple[ForeignChain, ...]:
-    """List the chains with rules that are not dockerfw's, in printed order.
+def foreign_chains(live: Ruleset, excluded: Sequence[Rule] | None = None) -> tuple[ForeignChain, ...]:
+    """Return the chains with rules that are not dockerfw's, in printed order.
 
-    `staying` are the rules, of chains that are not ours, which a load takes away or which are ours there.
+    `excluded` are rules of other chains that a load deletes, and dockerfw's anchors.
     """
-    ours = {id(rule) for rule in staying or ()}
+    skipped = {id(rule) for rule in excluded or ()}
     found = []
     for table in live.tables.values():
         for chain in table.chains.values():
             if table.name == "filter" and chain.name in OWN_CHAINS:
                 continue
-            rules = sum(1 for rule in chain.rules if id(rule) not in ours)
+            rules = sum(1 for rule in chain.rules if id(rule) not in skipped)
             if rules or not chain.builtin:
                 owner = chain_owner(table.name, chain.name, chain.rules)
                 found.append(ForeignChain(table.name, chain.name, rules, owner))
     return tuple(found)
-
-
-FAMILY_NAMES: dict[Family, str] = {4: "IPv4", 6: "IPv6"}

@@ -1,7 +1,7 @@
-"""Which live rule of one of our chains is which wanted line.
+"""Pairs of wanted lines and live rules of one of dockerfw's chains.
 
-Lines are paired by text first, which is nearly always enough and fast, then by canonical form. The revision's
-label in the refusal's comment is left out of both.
+Lines are paired by text first, which is fast and nearly always enough, then by canonical form. Both ignore
+the revision's label in the comment of the last rule.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockerfw.chains.own import rule_id_of, without_label
+from dockerfw.chains.names import rule_id_of, without_label
 from dockerfw.iptables.canonical import canonical_text
 from dockerfw.iptables.model import Family, Rule
 
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """`live[i]` is the rule that wanted line i is loaded as, or None; `rest` are live rules nobody wants."""
+    """`live[i]` is the live rule for wanted line i, or None; `rest` are live rules without a wanted line."""
 
     live: tuple[Rule | None, ...]
     rest: tuple[Rule, ...]
 
     @property
     def in_order(self) -> bool:
-        """Whether the live rules that stay are in the order of the wanted lines."""
+        """True if the paired live rules are in the order of the wanted lines."""
         lines = [rule.line for rule in self.live if rule is not None]
         return lines == sorted(lines)
 

@@ -1,8 +1,8 @@
-"""The texts behind panic and release: refuse everybody at once, or let go of the host; and the way back.
+"""The restore texts of panic and release, and the texts that undo them.
 
-Panic is a chain of its own, called first from INPUT, FORWARD and DOCKER-USER, so the loaded revision stays as
-it is and is in force again when the chain goes. Release takes out every call of dockerfw's chains and leaves
-the chains. Each text is for one family and one `iptables-restore -n`, so it happens whole or not at all.
+Panic is a chain of its own, called first from INPUT, FORWARD and DOCKER-USER. The loaded revision stays and
+is active again when the chain is removed. Release removes every jump to dockerfw's chains and leaves the
+chains. Each text is for one family and one `iptables-restore -n`, which loads it as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from dockerfw.chains.anchors import is_anchor
-from dockerfw.chains.own import DOCKER_USER, FORWARD, INPUT, OWN_CHAINS, PANIC, PANIC_ANCHOR, body
+from dockerfw.chains.names import DOCKER_USER, FORWARD, INPUT, OWN_CHAINS, PANIC, PANIC_ANCHOR, body
 from dockerfw.chains.render import IPV6_VITAL_TYPES
 from dockerfw.iptables.model import Family, Rule, Ruleset
 
@@ -22,10 +22,10 @@ _CALLED_FROM = (INPUT, FORWARD, DOCKER_USER)
 _REFUSAL = '-m comment --comment "dockerfw panic" -j DROP'
 
 
-def panic_text(family: Family, live: Ruleset, allowed: Sequence[Network]) -> str:
-    """Return what refuses everything but loopback and these addresses, in both directions of forwarding.
+def render_panic(family: Family, live: Ruleset, allowed: Sequence[Network]) -> str:
+    """Return text that refuses everything except loopback and these addresses, forwarded both ways.
 
-    IPv6 keeps the messages without which no neighbour, and so no allowed address, could be reached.
+    For IPv6 it allows the messages without which the allowed addresses could not be reached.
     """
     lines = [f":{PANIC} - [0:0]", *_deletions(live, PANIC_ANCHOR)]
     lines += [f"-A {PANIC} {text}" for text in _panic_rules(family, allowed)]
@@ -34,37 +34,37 @@ def panic_text(family: Family, live: Ruleset, allowed: Sequence[Network]) -> str
     return _text(lines)
 
 
-def calm_text(live: Ruleset) -> str:
-    """Return what ends a panic; empty when there is none."""
+def render_panic_end(live: Ruleset) -> str:
+    """Return text that ends a panic; empty without a panic."""
     if live.chain("filter", PANIC) is None:
         return ""
     return _text([f":{PANIC} - [0:0]", *_deletions(live, PANIC_ANCHOR), f"-X {PANIC}"])
 
 
-def release_text(live: Ruleset) -> str:
-    """Return what takes every anchor out, and a panic with it; empty when there is none."""
-    calls = [f"-D {rule.text[3:]}" for _, rule in anchors(live)]
+def render_release(live: Ruleset) -> str:
+    """Return text that removes every anchor and a panic; empty without any."""
+    calls = [f"-D {rule.text[3:]}" for _, rule in find_anchors(live)]
     if live.chain("filter", PANIC) is None:
         return _text(calls) if calls else ""
     return _text([f":{PANIC} - [0:0]", *calls, f"-X {PANIC}"])
 
 
-def back_text(before: Ruleset, now: Ruleset) -> str:
-    """Return what leads the anchors and a panic from `now` back to `before`; foreign rules stay."""
-    former = before.chain("filter", PANIC)
-    there = former is not None or now.chain("filter", PANIC) is not None
+def render_panic_undo(before: Ruleset, now: Ruleset) -> str:
+    """Return text that restores the anchors and the panic of `before`; other rules stay."""
+    previous = before.chain("filter", PANIC)
+    there = previous is not None or now.chain("filter", PANIC) is not None
     lines = [f":{PANIC} - [0:0]"] if there else []
-    lines += [f"-D {rule.text[3:]}" for _, rule in anchors(now)]
-    if former is not None:
-        lines += [rule.text for rule in former.rules]
+    lines += [f"-D {rule.text[3:]}" for _, rule in find_anchors(now)]
+    if previous is not None:
+        lines += [rule.text for rule in previous.rules]
     elif there:
         lines.append(f"-X {PANIC}")
-    lines += [f"-I {rule.chain} {place} {body(rule)}" for place, rule in anchors(before)]
+    lines += [f"-I {rule.chain} {place} {body(rule)}" for place, rule in find_anchors(before)]
     return _text(lines) if lines else ""
 
 
-def anchors(live: Ruleset) -> list[tuple[int, Rule]]:
-    """Return each rule that calls a chain of ours as dockerfw does, with its place, which counts from 1."""
+def find_anchors(live: Ruleset) -> list[tuple[int, Rule]]:
+    """Return dockerfw's jumps to its chains, each with its place in its chain, which counts from 1."""
     table = live.tables.get("filter")
     return [
         (place, rule)
@@ -74,11 +74,11 @@ def anchors(live: Ruleset) -> list[tuple[int, Rule]]:
     ]
 
 
-def revision_anchors(live: Ruleset) -> list[tuple[int, Rule]]:
-    """Return the anchors of a revision with the places that they have when no panic is on."""
+def find_revision_anchors(live: Ruleset) -> list[tuple[int, Rule]]:
+    """Return the anchors of a revision with the places that they have without a panic."""
     found: list[tuple[int, Rule]] = []
     skipped: Counter[str] = Counter()
-    for place, rule in anchors(live):
+    for place, rule in find_anchors(live):
         if body(rule) == PANIC_ANCHOR:
             skipped[rule.chain] += 1
         else:
@@ -86,9 +86,9 @@ def revision_anchors(live: Ruleset) -> list[tuple[int, Rule]]:
     return found
 
 
-def other_calls(live: Ruleset) -> list[Rule]:
-    """Return the rules of others that call chains of ours: release leaves them, and so they still refuse."""
-    ours = {id(rule) for _, rule in anchors(live)}
+def find_foreign_calls(live: Ruleset) -> list[Rule]:
+    """Return other rules that jump to dockerfw's chains: release leaves them, and they still refuse."""
+    ours = {id(rule) for _, rule in find_anchors(live)}
     table = live.tables.get("filter")
     return [
         rule
@@ -99,8 +99,8 @@ def other_calls(live: Ruleset) -> list[Rule]:
     ]
 
 
-def panics(live: Ruleset) -> bool:
-    """Say whether a panic is on: the chain is there and INPUT and FORWARD call it first."""
+def is_panic_on(live: Ruleset) -> bool:
+    """Return True if a panic is on: the chain exists, and INPUT and FORWARD call it first."""
     first = [chain.rules[:1] for name in (INPUT, FORWARD) if (chain := live.chain("filter", name))]
     called = len(first) == 2 and all(rules and body(rules[0]) == PANIC_ANCHOR for rules in first)
     return called and live.chain("filter", PANIC) is not None
@@ -114,13 +114,13 @@ def _panic_rules(family: Family, allowed: Sequence[Network]) -> Iterator[str]:
     for network in allowed:
         if network.version == family:
             yield f"-s {network} -j RETURN"
-            # The answers of containers, which are forwarded.
+            # The replies of containers, which are forwarded.
             yield f"-d {network} -j RETURN"
     yield _REFUSAL
 
 
 def _deletions(live: Ruleset, anchor: str) -> list[str]:
-    return [f"-D {rule.text[3:]}" for _, rule in anchors(live) if body(rule) == anchor]
+    return [f"-D {rule.text[3:]}" for _, rule in find_anchors(live) if body(rule) == anchor]
 
 
 def _text(lines: Sequence[str]) -> str:

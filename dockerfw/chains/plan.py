@@ -1,6 +1,6 @@
-"""What loading a document would change in the kernel, and what stays as it is.
+"""The plan of a load: what it would change in the kernel, and what stays.
 
-Compares a document with live rulesets, by canonical form. It describes; it decides nothing.
+Compares a document with live rulesets, by canonical form.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dockerfw.chains.anchors import AnchorChange, AnchorWork, anchor_work, wanted_anchors
-from dockerfw.chains.own import (
+from dockerfw.chains.names import (
     FILTERS,
     FILTERS_CONTAINERS,
     FILTERS_HOST,
@@ -32,7 +32,7 @@ _SHOWN_ORDER = (FILTERS_HOST, FILTERS_CONTAINERS, FILTERS)
 
 @dataclass(frozen=True, slots=True)
 class PlanLine:
-    """A rule of the plan: `text` is without `-A CHAIN`; packets and bytes are what it has seen so far."""
+    """A rule of the plan: `text` is without `-A CHAIN`; packets and bytes are its counters so far."""
 
     chain: str
     text: str
@@ -43,7 +43,7 @@ class PlanLine:
 
 @dataclass(frozen=True, slots=True)
 class FamilyPlan:
-    """What changes for one IP version. `reordered` names chains whose rules only stand in another order."""
+    """The changes for one IP version. `reordered` names chains whose paired rules are in another order."""
 
     added: tuple[PlanLine, ...]
     removed: tuple[PlanLine, ...]
@@ -57,7 +57,7 @@ class FamilyPlan:
 
     @property
     def empty(self) -> bool:
-        """Whether every rule, chain and anchor is there already, in its place."""
+        """True if every rule, chain and anchor is in place already."""
         return (
             not (self.added or self.removed or self.reordered or self.anchors or self.adopted or self.creates)
             and not self.creates_docker_user
@@ -66,7 +66,7 @@ class FamilyPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What changes on a host. `relabel`: nothing but the revision's name in the kernel would change."""
+    """The changes on a host. `relabel`: only the revision's label in the kernel would change."""
 
     families: Mapping[Family, FamilyPlan]
     warnings: tuple[PlanWarning, ...]
@@ -74,7 +74,7 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to do at all."""
+        """True if the load would change nothing."""
         return not self.relabel and all(plan.empty for plan in self.families.values())
 
 
@@ -85,27 +85,27 @@ def plan_changes(
     revision: int | None = None,
     interfaces: Sequence[str] | None = None,
     docker_nftables: bool = False,
-    own_tables: Sequence[str] = (),
+    foreign_tables: Sequence[str] = (),
 ) -> Plan:
-    """Plan the load of a document on a host whose live rulesets are given, for each family given.
+    """Plan the load of a document over the live rulesets, for each family given.
 
-    `revision` is the number that the kernel would be told; None leaves the label out of the comparison.
-    `interfaces` are the names of the host's interfaces, `docker_nftables` says that Docker filters by
-    nftables itself, `own_tables` are nftables' own that iptables does not show; all only for warnings.
+    `revision` is the number in the new label; None leaves the label out of the comparison. Three are only
+    for warnings: `interfaces` are the names of the host's interfaces, `docker_nftables` means that Docker
+    filters with nftables itself, `foreign_tables` are nftables tables that iptables does not show.
     """
     families: dict[Family, FamilyPlan] = {}
-    warnings = list(document_warnings(document, interfaces, docker_nftables, own_tables))
+    warnings = list(document_warnings(document, interfaces, docker_nftables, foreign_tables))
     relabel = False
     for family, ruleset in live.items():
         work = anchor_work(wanted_anchors(document.settings), ruleset)
         families[family] = _family_plan(document, family, ruleset, work, revision or 0)
         warnings += family_warnings(document.settings, family, ruleset, work)
-        relabel = relabel or (revision is not None and not _label_is(document, family, ruleset, revision))
+        relabel = relabel or (revision is not None and not _has_label(document, family, ruleset, revision))
     changes = any(not plan.empty for plan in families.values())
     return Plan(families, tuple(warnings), relabel and not changes)
 
 
-def _label_is(document: Document, family: Family, live: Ruleset, revision: int) -> bool:
+def _has_label(document: Document, family: Family, live: Ruleset, revision: int) -> bool:
     wanted = label_of(wanted_chains(document, family, revision)[FILTERS][-1])
     rules = own_rules(live, FILTERS)
     return bool(rules) and label_of(rules[-1].text) == wanted
@@ -118,11 +118,11 @@ def _family_plan(
     pairings = {
         chain: pair_lines(chain, wanted[chain], own_rules(live, chain), family) for chain in OWN_CHAINS
     }
-    strangers = [rule for rule in pairings[FILTERS].rest if _is_article_chain(live)]
-    adopted = [*work.adopted, *strangers]
-    stranger_ids = {id(rule) for rule in strangers}
+    replaced = [rule for rule in pairings[FILTERS].rest if _is_article_chain(live)]
+    adopted = [*work.adopted, *replaced]
+    replaced_ids = {id(rule) for rule in replaced}
     anchors = wanted_anchors(document.settings)
-    ours = [
+    excluded = [
         *work.delete,
         *(
             rule
@@ -138,7 +138,7 @@ def _family_plan(
             _line(rule)
             for chain in _SHOWN_ORDER
             for rule in pairings[chain].rest
-            if id(rule) not in stranger_ids
+            if id(rule) not in replaced_ids
         ),
         unchanged=tuple(
             _line(rule) for chain in _SHOWN_ORDER for rule in pairings[chain].live if rule is not None
@@ -148,12 +148,12 @@ def _family_plan(
         adopted=tuple(_line(rule) for rule in adopted),
         creates=tuple(chain for chain in OWN_CHAINS if live.chain("filter", chain) is None),
         creates_docker_user=work.creates_docker_user,
-        foreign=foreign_chains(live, ours),
+        foreign=foreign_chains(live, excluded),
     )
 
 
 def _is_article_chain(live: Ruleset) -> bool:
-    """Say whether FILTERS holds somebody's rules and none that dockerfw wrote."""
+    """Return True if dockerfw wrote none of the rules in FILTERS."""
     return not any(is_ours(rule.text) for rule in own_rules(live, FILTERS))
 
 

@@ -1,9 +1,9 @@
 """The text that rehearses a load: the live filter table, then the restore text, for an empty namespace.
 
-`iptables-restore --test` accepts jumps to chains that do not exist, so a rehearsal is a real load. All chains
-are seeded, but only rules that load in any namespace: a rule that needs an ipset, a cgroup or somebody's
-extension would fail there for reasons of its own, and whether ours load never depends on it. Nor does it on
-what our own chains held: the restore text begins by flushing them, so they are seeded empty.
+`iptables-restore --test` accepts jumps to missing chains, so a rehearsal is a real load. It creates all
+chains, but only the rules that load in any namespace: a rule that needs an ipset, a cgroup or a special
+extension would fail there, and dockerfw's rules never depend on it. dockerfw's own chains stay empty, because
+the restore text flushes them first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from dockerfw.chains.own import OWN_CHAINS
+from dockerfw.chains.names import OWN_CHAINS
 from dockerfw.iptables.model import Rule, Ruleset, Table
 
 PART_LINES: Final = 100
@@ -27,7 +27,7 @@ _TARGETS: Final = frozenset(("ACCEPT", "DROP", "RETURN", "REJECT", "LOG"))
 _NAMED = re.compile(r" -(m|j|g) (\S+)", re.ASCII)
 
 
-def rehearsal_text(live: Ruleset, restore_text: str) -> str:
+def render_rehearsal(live: Ruleset, restore_text: str) -> str:
     """Return one text for `iptables-restore -n`: the live filter table, then the restore text."""
     return "\n".join(_in_parts([*_seed(live), *restore_text.split("\n")]))
 
@@ -49,7 +49,7 @@ def _seed(live: Ruleset) -> Iterator[str]:
 
 
 def _in_parts(lines: Iterable[str]) -> Iterator[str]:
-    """Commit after every PART_LINES lines, which keeps netlink messages small; nobody needs one transaction.
+    """Commit after every PART_LINES lines to keep netlink messages small; one transaction is not needed.
 
     In a user namespace iptables-nft cannot raise its socket's buffer above 208 KiB, which some 300 rules
     fill ("sendmsg() failed: Message too long").
@@ -66,7 +66,7 @@ def _in_parts(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _can_be_seeded(rule: Rule, table: Table) -> bool:
-    # A comment may hold such words too; then the rule is left out for nothing, which does no harm.
+    # A comment may contain such words too. Leaving that rule out does no harm.
     return all(
         name in _MATCHES if option == "m" else name in _TARGETS or name in table.chains
         for option, name in _NAMED.findall(rule.text)

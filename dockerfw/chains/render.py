@@ -1,7 +1,7 @@
-"""Restore text for one family: what `iptables-restore -n` is given to make a document true.
+"""Restore text for one family: the input of `iptables-restore -n` that loads a document.
 
 The same document gives the same bytes. The text flushes only dockerfw's own chains (declaring them is the
-flush), sets no policy, and touches INPUT and DOCKER-USER only to place or remove dockerfw's anchors.
+flush), sets no policy, and changes INPUT and DOCKER-USER only to place or remove dockerfw's anchors.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from dockerfw.chains.anchors import anchor_work, wanted_anchors
-from dockerfw.chains.own import (
+from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     FILTERS_CONTAINERS,
@@ -52,9 +52,9 @@ def render_restore(
     revision: int = 0,
     counters: bool = False,
 ) -> str:
-    """Write the restore text of a document for one family.
+    """Return the restore text of a document for one family.
 
-    `live` is the host's ruleset, read just before; None is a host with Docker's chains and none of ours.
+    `live` is the host's ruleset, read just before; None is a host with Docker's chains and no dockerfw rules.
     `counters` writes `[packets:bytes]` before each rule, those of the same rule in `live` (for `-c`).
     """
     return write_restore(render(document, family, revision), family, live=live, counters=counters)
@@ -93,7 +93,7 @@ def write_restore(
 
 @lru_cache(maxsize=4)
 def wanted_chains(document: Document, family: Family, revision: int = 0) -> Mapping[str, tuple[str, ...]]:
-    """Return the rules of our three chains, each without `-A CHAIN`, in order."""
+    """Return the rules of dockerfw's three chains, each without `-A CHAIN`, in order."""
     rules = [rule for rule in document.rules if rule.enabled and family in rule.families]
     settings = document.settings
     label = Label(revision, digest(document)[:12])
@@ -111,7 +111,7 @@ def wanted_chains(document: Document, family: Family, revision: int = 0) -> Mapp
 
 
 def rule_lines(rule: DocumentRule, family: Family) -> Mapping[str, tuple[str, ...]]:
-    """Return the lines of one rule by chain, each without `-A CHAIN`; none for a family not its own."""
+    """Return the lines of one rule by chain, each without `-A CHAIN`; none for another family."""
     if not rule.enabled or family not in rule.families:
         return {}
     found = {chain: tuple(_lines([rule], chain, family)) for chain in OWN_CHAINS}
@@ -129,16 +129,16 @@ def _lines(rules: Sequence[DocumentRule], chain: str, family: Family) -> Iterato
 
 
 def _ports_in(rule: DocumentRule, chain: str, family: Family) -> Sequence[str] | None:
-    """Return the port matches of a rule in a chain, one for each line; None when it has no line there."""
+    """Return the port matches of a rule in a chain, one for each line; None if it has no line there."""
     home = {"host": FILTERS_HOST, "container": FILTERS_CONTAINERS, "both": FILTERS}[rule.scope]
     published = rule.port_kind != CONTAINER_KIND
     if chain == home:
         if not rule.ports:
             return ("",)
-        dialled = published and rule.scope != "host"
-        return _dialled_ports(rule) if dialled else _destination_ports(rule)
-    # An IPv6 packet for a container that has no IPv6 address is taken by docker-proxy on the host itself, so
-    # it passes INPUT with the published port as its destination.
+        by_published = published and rule.scope != "host"
+        return _published_ports(rule) if by_published else _destination_ports(rule)
+    # On the host docker-proxy takes IPv6 packets for a container that has no IPv6 address. They pass INPUT
+    # with the published port as their destination.
     to_docker_proxy = chain == FILTERS_HOST and family == 6 and rule.scope == "container"
     return _destination_ports(rule) if to_docker_proxy and published and rule.ports else None
 
@@ -158,8 +158,8 @@ def _protocol(rule: DocumentRule, family: Family) -> str:
     return protocol_for_iptables(rule.protocol)
 
 
-def _dialled_ports(rule: DocumentRule) -> list[str]:
-    """Match the port that the client dialled, before Docker rewrote it."""
+def _published_ports(rule: DocumentRule) -> list[str]:
+    """Match the port that the client used, before Docker rewrote it."""
     return [f"-m conntrack --ctorigdstport {_colon(text)} --ctdir ORIGINAL" for text in rule.ports]
 
 

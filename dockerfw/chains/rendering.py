@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dockerfw.chains.own import DOCKER_USER, INPUT, OWN_CHAINS
+from dockerfw.chains.names import DOCKER_USER, INPUT, OWN_CHAINS
 
 _RULE = re.compile(r"(?:\[\d+:\d+\] )?-A (\S+) (.*)")
 _JUMP = re.compile(r"(?:\[\d+:\d+\] )?-I (\S+) 1 (.*)")

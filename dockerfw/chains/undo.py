@@ -1,8 +1,8 @@
-"""Work out how to put one family's filter table back to how it was before a restore text was loaded.
+"""The restore text that undoes a load: it restores one family's filter table as it was before.
 
-Pure text work on what iptables-save printed before and prints now. Owned are our three chains, the anchors,
-the rules that the restore text deleted, and DOCKER-USER if the text created it. Whatever anybody else changed
-in the meantime stays; it must not flush or delete anything that the restore text did not bring.
+It restores dockerfw's chains, the anchors, the rules that the load deleted, and removes DOCKER-USER if the
+load created it. Changes by other processes in the meantime stay: the text never flushes or deletes anything
+that the load did not bring.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dockerfw.chains.own import PANIC_ANCHOR
+from dockerfw.chains.names import OWN_CHAINS, PANIC_ANCHOR
 from dockerfw.iptables.model import Chain, Rule, Ruleset
-
-OWN_CHAINS = ("FILTERS", "FILTERS-CONTAINERS", "FILTERS-HOST")
 
 _INSERTED = re.compile(r"^(?:\[\d+:\d+\] )?-I (\S+)(?: \d+)? (.*)$")
 _DELETED = re.compile(r"^-D (\S+) (.*)$")
@@ -23,15 +21,15 @@ _CREATED = re.compile(r"^-N (\S+)$")
 
 @dataclass(frozen=True, slots=True)
 class _Edits:
-    """What a restore text does outside of our own chains, as (chain, rule) and chain names."""
+    """The changes of a restore text outside dockerfw's chains, as (chain, rule) and chain names."""
 
     inserted: tuple[tuple[str, str], ...]
     deleted: tuple[tuple[str, str], ...]
     created: tuple[str, ...]
 
 
-def undo_text(before: Ruleset, now: Ruleset, restore_text: str) -> str:
-    """Return the restore text that leads from `now` back to `before`; empty when there is nothing to undo."""
+def render_undo(before: Ruleset, now: Ruleset, restore_text: str) -> str:
+    """Return the restore text that leads from `now` back to `before`; empty if there is nothing to undo."""
     edits = _read_edits(restore_text)
     lines = [
         *_declarations(before, now),
@@ -44,7 +42,7 @@ def undo_text(before: Ruleset, now: Ruleset, restore_text: str) -> str:
 
 
 def is_undone(before: Ruleset, now: Ruleset, edits: _Edits | str) -> bool:
-    """Say whether `now` holds, of all that the restore text touches, what `before` held (counters aside)."""
+    """Return True if everything that the restore text changes is in `now` as in `before`, except counters."""
     edits = _read_edits(edits) if isinstance(edits, str) else edits
     if any(_texts(before, name) != _texts(now, name) for name in OWN_CHAINS):
         return False
@@ -59,13 +57,13 @@ def is_undone(before: Ruleset, now: Ruleset, edits: _Edits | str) -> bool:
 
 
 def _same_places(before: list[str], now: list[str], ours: set[str]) -> bool:
-    """Say whether our rules stand where they stood, among each other and among the rules that stayed."""
+    """Return True if dockerfw's rules have their old places among themselves and the rules that stayed."""
     if [rule for rule in before if rule in ours] != [rule for rule in now if rule in ours]:
         return False
     stayed = set(before) & set(now)
     foreign = [[rule for rule in rules if rule in stayed - ours] for rules in (before, now)]
     if foreign[0] != foreign[1]:
-        # Somebody else has moved their own rules: there is no place to compare with.
+        # Another process has moved its own rules: there is no place to compare with.
         return True
     return [rule for rule in before if rule in stayed] == [rule for rule in now if rule in stayed]
 
@@ -106,7 +104,7 @@ def _bodies(ruleset: Ruleset, name: str) -> list[str]:
 
 
 def _declarations(before: Ruleset, now: Ruleset) -> Iterator[str]:
-    # Declaring a chain under -n empties it; one that is in neither stays away.
+    # Declaring a chain under -n empties it. A chain that is in neither is not created.
     for name in OWN_CHAINS:
         if _has(before, name) or _has(now, name):
             yield f":{name} - [0:0]"
@@ -115,7 +113,7 @@ def _declarations(before: Ruleset, now: Ruleset) -> Iterator[str]:
 def _deletions(before: Ruleset, now: Ruleset, edits: _Edits) -> Iterator[str]:
     for name, rule in edits.inserted:
         surplus = _bodies(now, name).count(rule) - _bodies(before, name).count(rule)
-        # An anchor that was there but not first was deleted and inserted: it goes, and comes back below.
+        # The load deleted and inserted an anchor that was not first: delete it here, and insert it below.
         moved = (name, rule) in edits.deleted and _bodies(now, name).count(rule)
         if surplus > 0 or moved:
             yield f"-D {name} {rule}"
@@ -129,9 +127,11 @@ def _own_rules(before: Ruleset) -> Iterator[str]:
 
 def _insertions(before: Ruleset, now: Ruleset, edits: _Edits) -> Iterator[str]:
     for name in dict.fromkeys(chain for chain, _ in edits.deleted):
-        current = _without_ours(before, now, edits, name)
-        taken = _taken_out(_bodies(before, name), [rule for chain, rule in edits.deleted if chain == name])
-        # A panic that was called meanwhile stays first, or what comes back would let pass what it refuses.
+        current = _without_inserted(before, now, edits, name)
+        taken = _deleted_places(
+            _bodies(before, name), [rule for chain, rule in edits.deleted if chain == name]
+        )
+        # A panic that was started meanwhile stays first, or the restored rules would allow what it refuses.
         position = 1 if current[:1] == [PANIC_ANCHOR] else 0
         for index, rule in enumerate(_rules(before, name)):
             text = _bodies(before, name)[index]
@@ -143,8 +143,8 @@ def _insertions(before: Ruleset, now: Ruleset, edits: _Edits) -> Iterator[str]:
                 position = current.index(text, position) + 1
 
 
-def _without_ours(before: Ruleset, now: Ruleset, edits: _Edits, name: str) -> list[str]:
-    """Return the rules that the chain holds once what the restore text inserted is deleted again."""
+def _without_inserted(before: Ruleset, now: Ruleset, edits: _Edits, name: str) -> list[str]:
+    """Return the rules of the chain without those that the restore text inserted."""
     current = _bodies(now, name)
     deleted = [rule for chain, rule in edits.deleted if chain == name]
     for chain, rule in edits.inserted:
@@ -154,8 +154,8 @@ def _without_ours(before: Ruleset, now: Ruleset, edits: _Edits, name: str) -> li
     return current
 
 
-def _taken_out(rules: list[str], deleted: list[str]) -> set[int]:
-    """Return the places of the rules that `-D` takes out: the first that matches, one for each line."""
+def _deleted_places(rules: list[str], deleted: list[str]) -> set[int]:
+    """Return the places of the rules that `-D` deletes: the first that matches, one for each line."""
     taken: set[int] = set()
     for text in deleted:
         places = (place for place, rule in enumerate(rules) if rule == text and place not in taken)

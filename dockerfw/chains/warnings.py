@@ -1,6 +1,6 @@
-"""What an admin should know before a load, beyond the lines that change.
+"""What an admin should know before a load, in addition to the lines that change.
 
-Each warning has a code for programs and one plain sentence for people. None of them stops anything.
+Each warning has a code for programs and a sentence for people (sentences.py). A warning never stops a load.
 """
 
 from __future__ import annotations
@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dockerfw.chains import sentences
 from dockerfw.chains.anchors import AnchorWork, first_foreign, wanted_anchors
-from dockerfw.chains.foreign_tables import describe_tables
-from dockerfw.chains.own import DOCKER, DOCKER_USER, FILTERS, FORWARD, INPUT, body, is_ours, own_rules
-from dockerfw.chains.owners import FAMILY_NAMES
+from dockerfw.chains.names import DOCKER, DOCKER_USER, FILTERS, FORWARD, INPUT, body, is_ours, own_rules
 from dockerfw.document.fields import interfaces_overlap
 from dockerfw.document.values import Document, Settings
-from dockerfw.document.words import counted
 from dockerfw.iptables.model import Family, Rule, Ruleset
 
 _DOCKER_ACCEPTS = ("DOCKER-FORWARD", "DOCKER-INGRESS")
@@ -22,7 +20,7 @@ _DOCKER_ACCEPTS = ("DOCKER-FORWARD", "DOCKER-INGRESS")
 
 @dataclass(frozen=True, slots=True)
 class PlanWarning:
-    """One thing to know; `family` is None where it concerns the whole host."""
+    """One thing to know before a load; `family` is None if it concerns the whole host."""
 
     code: str
     message: str
@@ -33,41 +31,27 @@ def document_warnings(
     document: Document,
     interfaces: Sequence[str] | None,
     docker_nftables: bool,
-    own_tables: Sequence[str] = (),
+    foreign_tables: Sequence[str] = (),
 ) -> Iterator[PlanWarning]:
-    """Warn about the document by itself and about the host it is meant for."""
+    """Warn about the document itself and about the host it is meant for."""
     if not document.settings.external_interfaces:
-        yield PlanWarning(
-            "no-external-interface",
-            "No external interface is set: only the host's own ports are filtered, containers' are not.",
-        )
+        yield PlanWarning("no-external-interface", sentences.NO_EXTERNAL_INTERFACE)
     if not any(rule.enabled for rule in document.rules):
-        yield PlanWarning(
-            "empty-document", "No rule allows anything: everything but the basics will be refused, SSH too."
-        )
+        yield PlanWarning("empty-document", sentences.EMPTY_DOCUMENT)
     if docker_nftables:
-        yield PlanWarning(
-            "docker-nftables",
-            "Docker on this host uses nftables itself and has no DOCKER-USER chain: "
-            "rules for containers cannot take effect.",
-        )
-    if own_tables:
-        yield PlanWarning(
-            "own-nftables", f"{describe_tables(own_tables)} What dockerfw allows still needs to pass there."
-        )
+        yield PlanWarning("docker-nftables", sentences.DOCKER_USES_NFTABLES)
+    if foreign_tables:
+        yield PlanWarning("own-nftables", sentences.other_tables_filter(foreign_tables))
     if interfaces is not None:
         for name in document.settings.external_interfaces:
             if not any(interfaces_overlap(name, present) for present in interfaces):
-                yield PlanWarning(
-                    "interface-missing", f"The external interface {name} does not exist on this host now."
-                )
+                yield PlanWarning("interface-missing", sentences.interface_missing(name))
 
 
 def family_warnings(
     settings: Settings, family: Family, live: Ruleset, work: AnchorWork
 ) -> Iterator[PlanWarning]:
     """Warn about what the live ruleset of one family means for the document."""
-    name = FAMILY_NAMES[family]
     yield from _policy_warnings(family, live, work)
     yield from _position_warnings(settings, family, live)
     if settings.external_interfaces:
@@ -75,36 +59,21 @@ def family_warnings(
     for rule in work.adopted:
         words = rule.text.split()
         if rule.chain == DOCKER_USER and words[2] == "-i" and words[3] not in settings.external_interfaces:
-            yield PlanWarning(
-                "interface-no-longer-filtered",
-                f"{name}: containers were filtered on {words[3]} until now; it is not an external interface.",
-                family,
-            )
-    strangers = own_rules(live, FILTERS)
-    if strangers and not any(is_ours(rule.text) for rule in strangers):
-        yield PlanWarning(
-            "filters-chain-replaced",
-            f"{name}: the chain FILTERS holds {counted(len(strangers), 'rule')} that dockerfw did not write. "
-            "They are replaced; import them first if what they allow shall stay.",
-            family,
-        )
+            message = sentences.interface_no_longer_filtered(family, words[3])
+            yield PlanWarning("interface-no-longer-filtered", message, family)
+    foreign = own_rules(live, FILTERS)
+    if foreign and not any(is_ours(rule.text) for rule in foreign):
+        message = sentences.filters_chain_replaced(family, len(foreign))
+        yield PlanWarning("filters-chain-replaced", message, family)
     for rule in work.jumps:
-        yield PlanWarning(
-            "foreign-jump", f"{name}: somebody's rule calls our chain and is left alone: {rule.text}", family
-        )
+        yield PlanWarning("foreign-jump", sentences.foreign_jump(family, rule.text), family)
 
 
 def _policy_warnings(family: Family, live: Ruleset, work: AnchorWork) -> Iterator[PlanWarning]:
     chain = live.chain("filter", INPUT)
-    if chain is None or chain.policy in (None, "ACCEPT"):
-        return
-    message = (
-        f"{FAMILY_NAMES[family]}: the policy of INPUT is {chain.policy}. What dockerfw allows on the host "
-        "still needs somebody else's ACCEPT."
-    )
-    if work.adopted:
-        message += " The hand-made set-up's own ACCEPT lines go away with this load."
-    yield PlanWarning("input-policy", message, family)
+    if chain is not None and chain.policy not in (None, "ACCEPT"):
+        message = sentences.input_policy(family, chain.policy, adopts=bool(work.adopted))
+        yield PlanWarning("input-policy", message, family)
 
 
 def _position_warnings(settings: Settings, family: Family, live: Ruleset) -> Iterator[PlanWarning]:
@@ -112,64 +81,44 @@ def _position_warnings(settings: Settings, family: Family, live: Ruleset) -> Ite
         found = live.chain("filter", chain)
         rule = first_foreign(found.rules, anchors) if found else None
         if rule is not None:
-            yield PlanWarning(
-                "rule-before-anchor",
-                f"{FAMILY_NAMES[family]}: in {chain} a rule of somebody else stands before dockerfw's: "
-                f"{body(rule)}. This load puts dockerfw's first again.",
-                family,
-            )
+            message = sentences.rule_before_anchor(family, chain, body(rule))
+            yield PlanWarning("rule-before-anchor", message, family)
 
 
 def _docker_user_warnings(family: Family, live: Ruleset) -> Iterator[PlanWarning]:
-    name = FAMILY_NAMES[family]
     if live.chain("filter", DOCKER_USER) is None:
-        yield PlanWarning(
-            "docker-user-missing",
-            f"{name}: there is no DOCKER-USER chain, so Docker does not filter here now. It is created, "
-            "and takes effect when Docker does.",
-            family,
-        )
+        yield PlanWarning("docker-user-missing", sentences.docker_user_missing(family), family)
     elif docker_user_bypassed(live):
-        yield PlanWarning(
-            "docker-user-not-jumped",
-            f"{name}: FORWARD does not call DOCKER-USER, so rules for containers have no effect until Docker "
-            "adds its jump.",
-            family,
-        )
+        yield PlanWarning("docker-user-not-jumped", sentences.docker_user_not_called(family), family)
     elif not docker_user_jumped(live):
-        yield PlanWarning(
-            "docker-not-filtering",
-            f"{name}: Docker does not filter here now. A container with an {name} address of its own would "
-            "be reached past the rules for containers.",
-            family,
-        )
+        yield PlanWarning("docker-not-filtering", sentences.docker_not_filtering(family), family)
 
 
 def docker_user_bypassed(live: Ruleset) -> bool:
-    """Say whether Docker filters here and packets to containers miss DOCKER-USER all the same.
+    """Return True if Docker filters here but packets to containers bypass DOCKER-USER.
 
-    Docker 20.10 with its experimental ip6tables does that; without Docker's chains nothing is missed.
+    Docker 20.10 with its experimental ip6tables does that. Without Docker's chains there is no bypass.
     """
     return live.chain("filter", DOCKER) is not None and not docker_user_jumped(live)
 
 
 def past_docker_user(settings: Settings, live: Ruleset) -> Rule | None:
-    """Return the first rule of FORWARD that lets new packets in before DOCKER-USER is asked.
+    """Return the first rule of FORWARD that accepts new connections before DOCKER-USER.
 
-    That is an ACCEPT that is not for established connections only, nor for an interface that is not
-    external; or the call of a chain in which Docker accepts.
+    That is an ACCEPT, unless it is only for established connections or only for an interface that is not
+    external; or a jump to a chain in which Docker accepts.
     """
     forward = live.chain("filter", FORWARD)
     for rule in forward.rules if forward and docker_user_jumped(live) else ():
         if body(rule) == f"-j {DOCKER_USER}":
             break
         target = rule.target.name if rule.target else ""
-        if target in (DOCKER, *_DOCKER_ACCEPTS) or (target == "ACCEPT" and _lets_new_in(settings, rule)):
+        if target in (DOCKER, *_DOCKER_ACCEPTS) or (target == "ACCEPT" and _accepts_new(settings, rule)):
             return rule
     return None
 
 
-def _lets_new_in(settings: Settings, rule: Rule) -> bool:
+def _accepts_new(settings: Settings, rule: Rule) -> bool:
     for match in rule.matches:
         for option in match.options:
             if option.name in ("--ctstate", "--state") and not option.negated:
@@ -183,6 +132,6 @@ def _lets_new_in(settings: Settings, rule: Rule) -> bool:
 
 
 def docker_user_jumped(live: Ruleset) -> bool:
-    """Say whether FORWARD sends its packets to DOCKER-USER."""
+    """Return True if FORWARD jumps to DOCKER-USER."""
     forward = live.chain("filter", FORWARD)
     return forward is not None and any(body(rule) == f"-j {DOCKER_USER}" for rule in forward.rules)

@@ -10,9 +10,9 @@ from dockerfw.host.backend import kernel_families, program
 from dockerfw.host.privileges import scratch_namespace
 from dockerfw.host.runner import Command, CommandFailed, run
 from dockerfw.host.scratch import LOCK_FILE, scratch_folder
-from dockerfw.messages.snapshots import Family
+from dockerfw.iptables.model import Family
 from dockerfw.store.bootfiles import MODES, boot_texts
-from dockerfw.store.confirmed import CONFIRMED, Confirmed, read_confirmed
+from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord, read_confirmed
 from dockerfw.store.records import StateError
 from dockerfw.store.state import StateDirectory
 
@@ -85,7 +85,7 @@ def _words(unit: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def _different(confirmed: Confirmed, boot: Path) -> list[str]:
+def _different(confirmed: ConfirmedRecord, boot: Path) -> list[str]:
     wanted = boot_texts(confirmed, boot=boot)
     return [name for name, text in wanted.items() if name != CONFIRMED and _text(boot / name) != text]
 
@@ -97,7 +97,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _refused(confirmed: Confirmed, boot: Path) -> dict[str, str] | None:
+def _refused(confirmed: ConfirmedRecord, boot: Path) -> dict[str, str] | None:
     """Load the files in an empty network namespace; return iptables' words by file, None when not tried."""
     scratch = scratch_namespace()
     try:
@@ -109,7 +109,7 @@ def _refused(confirmed: Confirmed, boot: Path) -> dict[str, str] | None:
 
 
 def _load(
-    confirmed: Confirmed, boot: Path, scratch: tuple[str, ...], environment: dict[str, str]
+    confirmed: ConfirmedRecord, boot: Path, scratch: tuple[str, ...], environment: dict[str, str]
 ) -> dict[str, str]:
     refused = {}
     names: dict[Family, str] = {4: "rules.v4", 6: "rules.v6"}

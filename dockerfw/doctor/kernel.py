@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dockerfw.chains.drift import Code, Drift
-from dockerfw.chains.foreign_tables import describe_tables
 from dockerfw.chains.rendering import Rendering
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
 from dockerfw.document.values import Document
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import Backend, Family
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.confirmed import drift_of
-from dockerfw.messages.snapshots import Backend, Snapshot
+from dockerfw.messages.snapshot_values import drift_of
+from dockerfw.messages.snapshots import Snapshot
 
 CHECKS: Final = (
     *("backend.readable", "backend.docker", "backend.other", "backend.iptables"),
@@ -66,7 +66,7 @@ def judge_kernel(facts: KernelFacts) -> Iterator[Finding]:
     yield _docker(snapshot, facts)
     yield _other(snapshot.backend, facts.other_backend)
     yield _iptables(snapshot)
-    yield _foreign(facts.drops, snapshot.own_tables)
+    yield _foreign(facts.drops, snapshot.foreign_tables)
     yield from _chains(snapshot, facts)
 
 
@@ -188,8 +188,8 @@ def _chains(snapshot: Snapshot, facts: KernelFacts) -> Iterator[Finding]:
 def _drift(snapshot: Snapshot, document: Document, facts: KernelFacts) -> Drift:
     rulesets = {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
     # What happened to the host since is for the dashboard to tell.
-    without_kept = replace(snapshot, kept=None)
-    return drift_of(without_kept, rulesets, document, facts.revision, loaded=facts.loaded)
+    without_confirmed = replace(snapshot, confirmed=None)
+    return drift_of(without_confirmed, rulesets, document, facts.revision, loaded=facts.loaded)
 
 
 def _words(drift: Drift) -> Mapping[str, str]:
@@ -204,5 +204,5 @@ def _words(drift: Drift) -> Mapping[str, str]:
             if finding.code in _DOCKER_USER
             else "chains"
         )
-        found[kind].append(finding.what)
+        found[kind].append(finding.message)
     return {kind: " ".join(texts) for kind, texts in found.items()}

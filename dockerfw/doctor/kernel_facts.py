@@ -11,14 +11,13 @@ from dockerfw.doctor.kernel import KernelFacts
 from dockerfw.host.backend import legacy_in_use, read_saves
 from dockerfw.host.observation import observe
 from dockerfw.host.runner import Command, CommandFailed, run
-from dockerfw.messages.snapshots import Backend, Snapshot
-from dockerfw.store.confirmed import Confirmed, read_confirmed
+from dockerfw.iptables.model import BUILTIN_CHAINS, Backend
+from dockerfw.messages.snapshots import Snapshot
+from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed
 from dockerfw.store.records import StateError
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.window import describe_overdue
 
-# What iptables-nft itself calls its tables.
-_IPTABLES_TABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
 _RULE = re.compile(rb"^(?:\[\d+:\d+\] )?-A ", re.MULTILINE)
 _KEPT_APART = re.compile(r"^(?:\[\d+:\d+\] )?-A \S+ -i (\S+) -o \1 -j DROP$", re.MULTILINE)
 
@@ -45,7 +44,7 @@ def keeps_apart(snapshot: Snapshot) -> bool:
     return any(_KEPT_APART.search(save) for save in snapshot.saves.values())
 
 
-def _confirmed(state: StateDirectory) -> Confirmed | None:
+def _confirmed(state: StateDirectory) -> ConfirmedRecord | None:
     try:
         return read_confirmed(state.boot)
     except (StateError, OSError):
@@ -83,6 +82,6 @@ def _dropping(items: list[dict[str, Any]]) -> Iterator[str]:
         chain = item.get("chain", {})
         if chain.get("policy") != "drop":
             continue
-        if chain["family"] in ("ip", "ip6") and chain["table"] in _IPTABLES_TABLES:
+        if chain["family"] in ("ip", "ip6") and chain["table"] in BUILTIN_CHAINS:
             continue
         yield f"{chain['family']} {chain['table']} {chain['name']}"

@@ -19,7 +19,8 @@ from dockerfw.host.runner import command_path
 from dockerfw.host.space import space_of
 from dockerfw.iptables.errors import JsonError
 from dockerfw.messages.about import ABOUT_FILE, MAX_BYTES, About
-from dockerfw.messages.fields import OrderError, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.messages.space import Space
 from dockerfw.store.interrupted import read_restore_record
@@ -88,7 +89,7 @@ def wall_offset() -> float:
 
 def about_from_state(state: StateDirectory) -> About | None:
     """Return what the root worker wrote down about itself when it started, None when that is not known."""
-    with contextlib.suppress(OSError, OrderError):
+    with contextlib.suppress(OSError, MessageError):
         raw = read_bounded(state.path / ABOUT_FILE, most=MAX_BYTES)
         return None if raw is None else About.from_json(load_json(raw))
     return None

@@ -35,7 +35,7 @@ def covers(wide: DocumentRule, narrow: DocumentRule) -> bool:
     )
 
 
-def covered_by(document: Document) -> tuple[tuple[str, str], ...]:
+def find_covered_rules(document: Document) -> tuple[tuple[str, str], ...]:
     """Return (rule id, id of a rule that covers it) for enabled rules; of two equal ones only the later."""
     return tuple(
         (rule.id, wide.id)

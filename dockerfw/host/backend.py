@@ -11,9 +11,8 @@ from pathlib import Path
 
 from dockerfw.host import sentences
 from dockerfw.host.runner import Command, CommandFailed, run, run_all
-from dockerfw.messages.snapshots import FAMILIES, Backend, Family
+from dockerfw.iptables.model import FAMILIES, Backend, Family
 
-BACKENDS: tuple[Backend, Backend] = ("nft", "legacy")
 LOCK_WAIT_SECONDS = 10
 SAVE_SECONDS = 15.0
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from dockerfw.host.docker import MAX_BYTES, DockerError, get_from_docker
 from dockerfw.host.runner import CommandFailed
-from dockerfw.messages.fields import OrderError, load_json
-from dockerfw.messages.snapshots import Container
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.surroundings import (
     CONTAINER_ID,
     MAX_CONTAINER_PORTS,
     MAX_CONTAINERS,
     MAX_NAME,
+    Container,
     ContainerPort,
 )
 
@@ -30,7 +31,7 @@ def list_containers(path: Path) -> tuple[Container, ...] | CommandFailed:
     """Return the running containers, or the reason why they are unknown. Never raises."""
     try:
         return _read(get_from_docker(path, _RESOURCE))
-    except (DockerError, OrderError) as error:
+    except (DockerError, MessageError) as error:
         words = ("GET", f"unix://{path}", _RESOURCE)
         return CommandFailed(words, f"failed: {error}"[:2000], None, "")
 
@@ -38,9 +39,9 @@ def list_containers(path: Path) -> tuple[Container, ...] | CommandFailed:
 def _read(body: bytes) -> tuple[Container, ...]:
     value = load_json(body, max_bytes=MAX_BYTES)
     if not isinstance(value, list):
-        raise OrderError("", "the answer is not a list of containers")
+        raise MessageError("", "the answer is not a list of containers")
     if len(value) > MAX_CONTAINERS:
-        raise OrderError("", f"{len(value)} containers run; at most {MAX_CONTAINERS} are read")
+        raise MessageError("", f"{len(value)} containers run; at most {MAX_CONTAINERS} are read")
     return tuple(_container(item) for item in value)
 
 
@@ -48,7 +49,7 @@ def _container(value: object) -> Container:
     item = _object(value)
     identifier = _word(item, "Id")[:12]
     if not CONTAINER_ID.fullmatch(identifier):
-        raise OrderError("Id", "is not a container id")
+        raise MessageError("Id", "is not a container id")
     labels = _object(item.get("Labels"))
     return Container(
         id=identifier,
@@ -80,7 +81,7 @@ def _ports(values: Iterable[object]) -> Iterator[ContainerPort]:
         item = _object(value)
         protocol, port = _word(item, "Type"), _port(item.get("PrivatePort"))
         if protocol not in ("tcp", "udp", "sctp") or port is None:
-            raise OrderError("Ports", "contains an invalid port")
+            raise MessageError("Ports", "contains an invalid port")
         address = next(_address(_word(item, "IP")), "")
         yield ContainerPort(protocol, port, _port(item.get("PublicPort")), address)
 
@@ -103,7 +104,7 @@ def _object(value: object) -> Mapping[str, object]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise OrderError("", "the answer has something else where an object is expected")
+        raise MessageError("", "the answer has something else where an object is expected")
     return value
 
 
@@ -111,7 +112,7 @@ def _list(value: object) -> list[object]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise OrderError("", "the answer has something else where a list is expected")
+        raise MessageError("", "the answer has something else where a list is expected")
     return value
 
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dockerfw.chains.rehearsal import rehearsal_text
-from dockerfw.chains.undo import is_undone, undo_text
+from dockerfw.chains.rehearsal import render_rehearsal
+from dockerfw.chains.undo import is_undone, render_undo
 from dockerfw.host import sentences
 from dockerfw.host.backend import restore_words
 from dockerfw.host.errors import HostError
@@ -20,8 +20,7 @@ from dockerfw.host.privileges import scratch_namespace
 from dockerfw.host.reading import look
 from dockerfw.host.runner import Command, CommandFailed, run, run_all
 from dockerfw.host.scratch import LOCK_FILE, scratch_folder
-from dockerfw.iptables.model import Ruleset
-from dockerfw.messages.snapshots import Backend, Family
+from dockerfw.iptables.model import Backend, Family, Ruleset
 
 RESTORE_SECONDS = 20.0
 # The limits of each try to roll back. The first is short, because a deadline waits for it.
@@ -63,7 +62,7 @@ def rehearse(backend: Backend, live: Mapping[Family, Ruleset], restores: Mapping
 
     `--test` is not enough: it accepts jumps to chains that do not exist.
     """
-    texts = {family: rehearsal_text(live[family], text) for family, text in restores.items()}
+    texts = {family: render_rehearsal(live[family], text) for family, text in restores.items()}
     scratch = scratch_namespace()
     with scratch_folder() as directory:
         # The rehearsal has a lock of its own, because it changes nothing that the machine's lock protects.
@@ -106,7 +105,7 @@ def _restore_once(
 ) -> None:
     now = look(backend, seconds=seconds).rulesets
     for family, text in restores.items():
-        undo = undo_text(before[family], now[family], text)
+        undo = render_undo(before[family], now[family], text)
         if undo:
             load(backend, family, undo, seconds=seconds)
             checkpoint(f"rollback-ipv{family}")

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from dockerfw.chains.foreign_tables import filters, own_tables
-from dockerfw.chains.own import FILTERS_HOST
+from dockerfw.chains.foreign_tables import foreign_tables, has_filter_chain
+from dockerfw.chains.names import FILTERS_HOST
 from dockerfw.host import sentences
 from dockerfw.host.backend import docker_backends, find_backend, kernel_families, program
 from dockerfw.host.clock import utc_now
@@ -28,21 +28,11 @@ from dockerfw.host.sessions import routing_of, sessions_from_outside
 from dockerfw.host.sets import read_named_sets
 from dockerfw.host.sockets import LIST_SOCKETS, parse_listening_sockets
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Rule, Ruleset
+from dockerfw.iptables.model import FAMILIES, Backend, Family, Rule, Ruleset
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.fields import MAX_SAVE_CHARACTERS
 from dockerfw.messages.session_groups import SessionGroups
-from dockerfw.messages.snapshots import (
-    FAMILIES,
-    Backend,
-    CommandError,
-    DockerState,
-    Family,
-    Interface,
-    PublishedPort,
-    Snapshot,
-    saves_digest,
-)
+from dockerfw.messages.snapshots import MAX_SAVE_CHARACTERS, CommandError, DockerState, Snapshot, saves_digest
+from dockerfw.messages.surroundings import Interface, PublishedPort
 
 _NAT = re.compile(r"^\*nat\n.*?^COMMIT\n", re.MULTILINE | re.DOTALL)
 _DESTINATION = re.compile(r"\[?([0-9A-Fa-f.:]+?)\]?:(\d+)(?:-\d+)?(?:/\d+)?")
@@ -94,7 +84,7 @@ def observe(host: str, *, seen: Seen | None = None, docker_socket: Path | None =
         families=kernel_families(),
         docker_backends=docker_backends(backend, results),
         bridges_filtered=_bridges_filtered(),
-        own_tables=_foreign_tables(tables),
+        foreign_tables=_foreign_tables(tables),
     )
 
 
@@ -153,7 +143,7 @@ def _foreign_tables(tables: bytes | CommandFailed) -> tuple[str, ...]:
     """Return the nftables tables that filter packets and that iptables does not show."""
     if isinstance(tables, CommandFailed):
         return ()
-    names = own_tables(tables.decode("utf-8", "replace"))[:_MAX_FOREIGN_TABLES]
+    names = foreign_tables(tables.decode("utf-8", "replace"))[:_MAX_FOREIGN_TABLES]
     listed = run_all([Command(("nft", "list", "table", *name.split())) for name in names])
     found = []
     for name, result in zip(names, listed, strict=True):
@@ -161,7 +151,7 @@ def _foreign_tables(tables: bytes | CommandFailed) -> tuple[str, ...]:
         if isinstance(result, CommandFailed):
             if "No such file" not in str(result):
                 found.append(name)
-        elif filters(result.decode("utf-8", "replace")):
+        elif has_filter_chain(result.decode("utf-8", "replace")):
             found.append(name)
     return tuple(found)
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from dockerfw.host.backend import SAVE_SECONDS, find_backend, read_saves
 from dockerfw.host.runner import CommandFailed
-from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.model import Backend, Family, Ruleset
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.snapshots import Backend, Family
 
 
 @dataclass(frozen=True, slots=True)

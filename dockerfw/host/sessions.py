@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dockerfw.chains.loaded import loaded_documents
+from dockerfw.chains.loaded_documents import read_loaded_documents
 from dockerfw.document.document import Document
 from dockerfw.document.words import counted
 from dockerfw.host import sentences
@@ -26,7 +26,7 @@ from dockerfw.host.runner import Command, CommandFailed, command_path, run, run_
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.messages.session_groups import MOST_GROUPS, SessionGroup, SessionGroups
 from dockerfw.reach.conntrack import Session, read_session
-from dockerfw.reach.inbound import Inbound, Loss, Route, Routing
+from dockerfw.reach.inbound import InboundSession, NewlyRefused, Route, Routing
 
 # A snapshot must not take long: with more connections than these, none is listed.
 MOST_LISTED = 20_000
@@ -96,7 +96,7 @@ def sessions_from_outside(routing: Routing) -> SessionGroups | None:
         return SessionGroups(whole=False)
     outside = _OutsideSessions(routing)
     counts = Counter(inbound for _, inbound in outside.examine())
-    groups = tuple(SessionGroup(inbound, count) for inbound, count in counts.most_common(MOST_GROUPS))
+    groups = tuple(SessionGroup.of(inbound, count) for inbound, count in counts.most_common(MOST_GROUPS))
     return SessionGroups(groups, whole=not outside.unread and len(counts) <= MOST_GROUPS)
 
 
@@ -106,7 +106,7 @@ def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ende
     Raises ConntrackMissing, TooManyConnections, CommandFailed and NetfilterError, before any session is
     ended.
     """
-    documents = loaded_documents(before)
+    documents = read_loaded_documents(before)
     if not documents:
         # None of our chains was loaded, so they allowed no session.
         return Ended(0)
@@ -117,7 +117,7 @@ def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ende
             sentences.TOO_MANY_CONNECTIONS.format(count=_count_tracked(), most=MOST_EXAMINED)
         )
     outside = _OutsideSessions(_read_routing())
-    loss = Loss(documents, after)
+    loss = NewlyRefused(documents, after)
     lost = list(_find_lost(outside, loss))
     ended = _end_all(lost)
     if outside.unread:
@@ -126,12 +126,12 @@ def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ende
     return ended
 
 
-def _find_lost(outside: _OutsideSessions, loss: Loss) -> Iterator[tuple[Session, Inbound]]:
+def _find_lost(outside: _OutsideSessions, loss: NewlyRefused) -> Iterator[tuple[Session, InboundSession]]:
     stop = time.monotonic() + EXAMINING_SECONDS
     for session, inbound in outside.examine():
         if time.monotonic() > stop:
             raise TooManyConnections(sentences.SESSIONS_TOOK_LONG.format(seconds=EXAMINING_SECONDS))
-        if loss.takes(inbound):
+        if loss.includes(inbound):
             yield session, inbound
 
 
@@ -142,15 +142,15 @@ class _OutsideSessions:
         self._routing = routing
         self.unread = 0
 
-    def examine(self) -> Iterator[tuple[Session, Inbound]]:
+    def examine(self) -> Iterator[tuple[Session, InboundSession]]:
         """Yield the sessions one by one: all of them at once can exceed this process's memory limit."""
         for line in self._list_lines():
             session = read_session(line.decode("ascii", "replace"))
             if session is None:
                 self.unread += 1
             # Another program uses a zone, and sessions of zones may share their addresses with ours.
-            elif session.goes_on and not session.zone:
-                inbound = self._routing.inbound(session)
+            elif session.is_ongoing and not session.zone:
+                inbound = self._routing.find_inbound(session)
                 if inbound is not None:
                     yield session, inbound
 
@@ -160,7 +160,7 @@ class _OutsideSessions:
             yield from io.BytesIO(run(Command(("conntrack", "-L", "-f", name, "-o", "extended"))))
 
 
-def _end_all(chosen: Sequence[tuple[Session, Inbound]]) -> Ended:
+def _end_all(chosen: Sequence[tuple[Session, InboundSession]]) -> Ended:
     ended = tried = 0
     failures: list[CommandFailed] = []
     stop = time.monotonic() + ENDING_SECONDS
@@ -231,7 +231,7 @@ def _routes(family: Family, routes: Sequence[dict[str, Any]]) -> Iterator[Route]
                 yield Route(_ANY[family] if to == "default" else to, str(hop["dev"]))
 
 
-def _has_socket(session: Session, inbound: Inbound) -> bool:
+def _has_socket(session: Session, inbound: InboundSession) -> bool:
     return session.number == _TCP and inbound.place == "host"
 
 

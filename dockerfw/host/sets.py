@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 
 from dockerfw.host.runner import Command, CommandFailed, run_all
-from dockerfw.messages.snapshots import Family, SetMembers
-from dockerfw.messages.surroundings import MAX_NAME, MAX_SET_MEMBERS, MAX_SETS
+from dockerfw.iptables.model import Family
+from dockerfw.messages.surroundings import MAX_NAME, MAX_SET_MEMBERS, MAX_SETS, SetMembers
 
 MAX_MEMBERS_TOTAL = 50_000
 MAX_DEPTH = 2

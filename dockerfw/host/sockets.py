@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from dockerfw.host.runner import Command
-from dockerfw.messages.snapshots import ListeningSocket
-from dockerfw.messages.surroundings import MAX_NAME, MAX_SOCKETS
+from dockerfw.messages.surroundings import MAX_NAME, MAX_SOCKETS, ListeningSocket
 
 LIST_SOCKETS = Command(("ss", "-H", "-l", "-n", "-t", "-u", "-e", "-p", "--cgroup"))
 DOCKER_PROXY = "docker-proxy"

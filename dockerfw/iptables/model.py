@@ -14,7 +14,11 @@ from dockerfw.iptables.matches import Match, Option, Target, read_matches
 from dockerfw.iptables.tokens import printable, split_tokens
 
 __all__ = [
+    "BACKENDS",
     "BUILTIN_CHAINS",
+    "FAMILIES",
+    "FAMILY_NAMES",
+    "Backend",
     "Chain",
     "ChainLine",
     "CommitLine",
@@ -32,6 +36,12 @@ __all__ = [
 ]
 
 Family = Literal[4, 6]
+FAMILIES: tuple[Family, Family] = (4, 6)
+
+Backend = Literal["nft", "legacy"]
+"""The variant of the iptables programs: over nftables or over the kernel's older interface."""
+BACKENDS: tuple[Backend, Backend] = ("nft", "legacy")
+FAMILY_NAMES: Mapping[Family, str] = {4: "IPv4", 6: "IPv6"}
 
 BUILTIN_CHAINS: Mapping[str, tuple[str, ...]] = {
     "raw": ("PREROUTING", "OUTPUT"),

@@ -1,59 +1,33 @@
-"""The message about what root did on a host's console, and what the root worker noticed, for the audit.
+"""The message about what root did on a host's console, or what the root worker noticed, for the audit log.
 
-Owns its shape, as orders.py does for the others. Nothing is ever done because of such a message.
+The dashboard only records these messages: nothing is ever done because of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Annotated, ClassVar, Literal
 
-from dockerfw.messages.fields import Fields
+from dockerfw.messages.codec import Message
+from dockerfw.messages.shapes import HostName, Text, Time, Uuid
 
-FORMAT = "dockerfw-console/1"
 Verb = Literal[
     "panic", "panic-off", "release", "drift", "drift-gone", "heal", "heal-failed", "heal-rests", "left-out"
 ]
 
 CONSOLE_VERBS: tuple[Verb, ...] = ("panic", "panic-off", "release")
-LOOKOUT_VERBS: tuple[Verb, ...] = ("drift", "drift-gone", "heal", "heal-failed", "heal-rests", "left-out")
+NOTICED_VERBS: tuple[Verb, ...] = ("drift", "drift-gone", "heal", "heal-failed", "heal-rests", "left-out")
 
 
 @dataclass(frozen=True, slots=True)
-class ConsoleEvent:
-    """One thing that was done on the console, or noticed: which, by whom, when, and in words."""
+class ConsoleEvent(Message):
+    """One event: what happened, who did or noticed it, when, and a description."""
 
-    id: str
-    host: str
+    FORMAT: ClassVar = "dockerfw-console/1"
+
+    id: Uuid
+    host: HostName
     verb: Verb
-    actor: str
-    at: str
-    detail: str
-
-    @classmethod
-    def from_json(cls, value: object) -> ConsoleEvent:
-        """Read an event. Raises OrderError."""
-        fields = Fields.of_message(value, FORMAT)
-        event = cls(
-            id=fields.uuid("id"),
-            host=fields.host(),
-            verb=cast(Verb, fields.one_of("verb", (*CONSOLE_VERBS, *LOOKOUT_VERBS))),
-            actor=fields.text("actor", longest=150),
-            at=fields.time("at"),
-            detail=fields.text("detail", longest=8000),
-        )
-        fields.done()
-        return event
-
-    def to_json(self) -> Mapping[str, object]:
-        """Return the event as a JSON object."""
-        return {
-            "format": FORMAT,
-            "id": self.id,
-            "host": self.host,
-            "verb": self.verb,
-            "actor": self.actor,
-            "at": self.at,
-            "detail": self.detail,
-        }
+    actor: Annotated[str, Text(150)]
+    at: Time
+    detail: Annotated[str, Text(8000)]

@@ -1,8 +1,7 @@
-"""The messages between web, root worker and clerk: orders and answers, `outcomes`, and `snapshots`.
+"""The messages from the web to the root worker: orders, and the admin's answers while a window is open.
 
-Owns their shape: frozen values, strict `from_json`, plain `to_json`. Everything that is read here comes over
-a queue that others can write to, so nothing is taken on trust. It must not do I/O, read a clock, or import
-Django; the document inside an order is carried as it came, and the root worker validates it from scratch.
+Everything that is read here comes over a queue that others can write to, so all of it is checked. The
+document inside an order is only known to be an object; the root worker validates it.
 """
 
 from __future__ import annotations
@@ -10,202 +9,84 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast
+from typing import Annotated, ClassVar, Literal
 
-from dockerfw.messages.fields import Fields, OrderError, dump_json, load_json
-from dockerfw.messages.outcomes import (
-    FAILURE_STEPS,
-    LOADING_STEPS,
-    MOST_CONFIRM_SECONDS,
-    STEP_NAMES,
-    Failure,
-    Loaded,
-    Outcome,
-    OutcomeState,
-    Step,
-    StepState,
-    WayBack,
-    WayBackReason,
-    Window,
-)
-from dockerfw.messages.snapshots import CommandError, Interface, PublishedPort, Snapshot, saves_digest
-
-__all__ = [
-    "CLERK_QUEUE",
-    "FAILURE_STEPS",
-    "LOADING_STEPS",
-    "MOST_CONFIRM_SECONDS",
-    "STEP_NAMES",
-    "Answer",
-    "CommandError",
-    "Failure",
-    "Interface",
-    "Loaded",
-    "Order",
-    "OrderError",
-    "Outcome",
-    "OutcomeState",
-    "PublishedPort",
-    "Snapshot",
-    "Step",
-    "StepState",
-    "WayBack",
-    "WayBackReason",
-    "Window",
-    "dump_json",
-    "firewall_queue",
-    "load_json",
-    "observe_key",
-    "progress_key",
-    "saves_digest",
-    "snapshot_key",
-]
-
-ORDER_FORMAT = "dockerfw-order/1"
-ANSWER_FORMAT = "dockerfw-answer/1"
+from dockerfw.messages.codec import Message
+from dockerfw.messages.errors import MessageError
+from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS
+from dockerfw.messages.shapes import AnyObject, Digest, HostName, Positive, Time, Uuid, Whole
 
 CLERK_QUEUE = "clerk"
 
-# A confirmation window, from the moment that the rules are loaded.
 LEAST_CONFIRM_SECONDS = 15
-# Older orders and answers are refused: the queue was stuck, and whoever sent them may have gone.
+"""The shortest confirmation window, from the moment that the rules are loaded."""
 EXPIRY_SECONDS = 120
+"""Older orders and answers are refused: the queue was stuck, and the admin who sent them may have left."""
 CLOCK_SKEW_SECONDS = 60
 
 AnswerKind = Literal["keep", "rollback", "extend"]
+ConfirmSeconds = Annotated[int, Whole(LEAST_CONFIRM_SECONDS, MOST_CONFIRM_SECONDS)]
 
 
 def firewall_queue(host: str) -> str:
-    """Name the queue that the root worker of `host` serves."""
+    """Return the name of the queue that the root worker of `host` serves."""
     return f"firewall-{host}"
 
 
-def snapshot_key(host: str) -> str:
-    """Name the Redis key that holds the last snapshot of `host`."""
-    return f"dockerfw:snapshot:{host}"
-
-
 def observe_key(host: str) -> str:
-    """Name the Redis key whose presence says that a look at `host` was asked for less than a second ago."""
+    """Return the Redis key that exists while a snapshot of `host` was requested less than a second ago."""
     return f"dockerfw:observe:{host}"
 
 
-def progress_key(host: str, apply: str) -> str:
-    """Name the Redis key that holds the newest, not yet final outcome of an apply of `host`."""
-    return f"dockerfw:progress:{host}:{apply}"
-
-
 @dataclass(frozen=True, slots=True)
-class Order:
+class Order(Message):
     """One request to load one revision on one host.
 
-    `end_sessions` asks to end, once it is kept, the sessions that it takes the allowance away from; with
-    `override` it is loaded also when an expectation fails.
+    With `end_sessions`, the sessions that the revision no longer allows end once it is confirmed. With
+    `override`, it is loaded also when an expectation fails.
     """
 
-    apply: str
-    sequence: int
-    host: str
-    revision: int
-    document: Mapping[str, object]
-    digest: str
-    confirm_seconds: int
-    issued_at: str
+    FORMAT: ClassVar = "dockerfw-order/1"
+
+    apply: Uuid
+    sequence: Positive
+    host: HostName
+    revision: Annotated[int, Whole(1, 2**31 - 1)]
+    document: Annotated[Mapping[str, object], AnyObject()]
+    digest: Digest
+    confirm_seconds: ConfirmSeconds
+    issued_at: Time
     end_sessions: bool = False
     override: bool = False
 
-    @classmethod
-    def from_json(cls, value: object) -> Order:
-        """Read an order; the document is only known to be an object. Raises OrderError."""
-        fields = Fields.of_message(value, ORDER_FORMAT)
-        document = fields.take("document")
-        if not isinstance(document, dict):
-            fields.fail("document", "must be an object")
-        order = cls(
-            apply=fields.uuid("apply"),
-            sequence=fields.integer("sequence", least=1),
-            host=fields.host(),
-            revision=fields.integer("revision", least=1, most=2**31 - 1),
-            document=document,
-            digest=fields.digest("digest"),
-            confirm_seconds=_window_seconds(fields, "confirm_seconds"),
-            issued_at=fields.time("issued_at"),
-            end_sessions=fields.flag("end_sessions"),
-            override=fields.flag("override"),
-        )
-        fields.done()
-        return order
-
-    def to_json(self) -> dict[str, object]:
-        """Return the order as a JSON object."""
-        return {
-            "format": ORDER_FORMAT,
-            "apply": self.apply,
-            "sequence": self.sequence,
-            "host": self.host,
-            "revision": self.revision,
-            "document": dict(self.document),
-            "digest": self.digest,
-            "confirm_seconds": self.confirm_seconds,
-            "issued_at": self.issued_at,
-            "end_sessions": self.end_sessions,
-            "override": self.override,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the admin says while the window of an apply is open; `seconds` is the new length for "extend"."""
+class Answer(Message):
+    """The admin's answer while the window of an apply is open; `seconds` is the new length for "extend"."""
 
-    apply: str
-    sequence: int
-    host: str
+    FORMAT: ClassVar = "dockerfw-answer/1"
+
+    apply: Uuid
+    sequence: Positive
+    host: HostName
     answer: AnswerKind
-    seconds: int | None
-    issued_at: str
+    seconds: ConfirmSeconds | None
+    issued_at: Time
 
-    @classmethod
-    def from_json(cls, value: object) -> Answer:
-        """Read an answer. Raises OrderError."""
-        fields = Fields.of_message(value, ANSWER_FORMAT)
-        answer = cls(
-            apply=fields.uuid("apply"),
-            sequence=fields.integer("sequence", least=1),
-            host=fields.host(),
-            answer=cast(AnswerKind, fields.one_of("answer", ("keep", "rollback", "extend"))),
-            seconds=fields.optional("seconds", lambda key: _window_seconds(fields, key)),
-            issued_at=fields.time("issued_at"),
-        )
-        if (answer.seconds is not None) != (answer.answer == "extend"):
-            fields.fail("seconds", "is needed to extend a window, and for nothing else")
-        fields.done()
-        return answer
-
-    def to_json(self) -> dict[str, object]:
-        """Return the answer as a JSON object."""
-        return {
-            "format": ANSWER_FORMAT,
-            "apply": self.apply,
-            "sequence": self.sequence,
-            "host": self.host,
-            "answer": self.answer,
-            "seconds": self.seconds,
-            "issued_at": self.issued_at,
-        }
+    def check(self) -> None:
+        """Refuse "extend" without seconds, and seconds for anything else."""
+        if (self.seconds is not None) != (self.answer == "extend"):
+            raise MessageError("seconds", "is needed to extend a window, and for nothing else")
 
 
 def why_expired(issued_at: str, now: datetime) -> str | None:
-    """Say in a sentence why a message that was issued then is not carried out at `now`; None when it is."""
+    """Return a sentence that says why a message with this time is refused at `now`; None when it is not."""
     age = (now - datetime.fromisoformat(issued_at)).total_seconds()
     if age > EXPIRY_SECONDS:
         return (
-            f"it was issued {age:.0f} s ago and counts for {EXPIRY_SECONDS} s only: the queue was stuck, or"
+            f"it was issued {age:.0f} s ago and expires after {EXPIRY_SECONDS} s: the queue was stuck, or"
             " the clocks of the two machines differ"
         )
     if age < -CLOCK_SKEW_SECONDS:
         return f"it was issued {-age:.0f} s in the future: the clocks of the two machines differ"
     return None
-
-
-def _window_seconds(fields: Fields, key: str) -> int:
-    return fields.integer(key, least=LEAST_CONFIRM_SECONDS, most=MOST_CONFIRM_SECONDS)

@@ -1,92 +1,62 @@
-"""The sessions from outside, as a part of the snapshot: grouped, counted and bounded.
-
-Owns their shape: frozen values, strict `from_json`, plain `to_json`. It must not do I/O, read a clock, run a
-command, or import Django.
-"""
+"""The sessions from outside, as a part of the snapshot: grouped, counted and bounded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import ip_address
-from typing import Literal, cast
+from typing import Annotated, Self
 
-from dockerfw.messages.fields import Fields
-from dockerfw.reach.inbound import Inbound, Place
+from dockerfw.iptables.model import Family
+from dockerfw.messages.codec import AtMost, Message
+from dockerfw.messages.errors import MessageError
+from dockerfw.messages.shapes import Address, InterfaceName, Positive, Text, Whole
+from dockerfw.reach.inbound import InboundSession, Place
 
 MOST_GROUPS = 2000
 
+_Port = Annotated[int, Whole(most=65535)]
+
 
 @dataclass(frozen=True, slots=True)
-class SessionGroup:
-    """How many sessions there are that differ in nothing a rule can see."""
+class SessionGroup(Message):
+    """How many sessions are alike in all that a rule can match. Its fields are those of `InboundSession`."""
 
-    inbound: Inbound
-    count: int
+    place: Place
+    family: Family
+    protocol: Annotated[str, Text(32)]
+    source: Address
+    port: _Port | None
+    inner_port: _Port | None
+    interfaces: Annotated[tuple[InterfaceName, ...], AtMost(64)]
+    count: Positive
 
     @classmethod
-    def from_json(cls, value: object, path: str = "") -> SessionGroup:
-        """Read a group. Raises OrderError."""
-        fields = Fields(value, path)
-        family = cast(Literal[4, 6], fields.integer("family", least=4, most=6))
-        source = fields.text("source", longest=64)
-        if _version(source) != family:
-            fields.fail("source", "must be an address of its family")
-        group = cls(
-            Inbound(
-                place=cast(Place, fields.one_of("place", ("host", "container"))),
-                family=family,
-                protocol=fields.text("protocol", longest=32),
-                source=source,
-                port=fields.optional("port", lambda key: _port(fields, key)),
-                inner_port=fields.optional("inner_port", lambda key: _port(fields, key)),
-                interfaces=fields.texts("interfaces", most=64, longest=64),
-            ),
-            count=fields.integer("count", least=1),
-        )
-        fields.done()
-        return group
+    def of(cls, inbound: InboundSession, count: int) -> Self:
+        """Return the group of `count` sessions like this one."""
+        return cls(**asdict(inbound), count=count)
 
-    def to_json(self) -> dict[str, object]:
-        """Return the group as a JSON object."""
-        return {
-            "place": self.inbound.place,
-            "family": self.inbound.family,
-            "protocol": self.inbound.protocol,
-            "source": self.inbound.source,
-            "port": self.inbound.port,
-            "inner_port": self.inbound.inner_port,
-            "interfaces": list(self.inbound.interfaces),
-            "count": self.count,
-        }
+    @property
+    def inbound(self) -> InboundSession:
+        """What a rule can match of each of these sessions."""
+        return InboundSession(
+            self.place,
+            self.family,
+            self.protocol,
+            self.source,
+            self.port,
+            self.inner_port,
+            self.interfaces,
+        )
+
+    def check(self) -> None:
+        """Refuse a source that is no address of the family."""
+        if not self.source or ip_address(self.source).version != self.family:
+            raise MessageError("source", "must be an address of its family")
 
 
 @dataclass(frozen=True, slots=True)
-class SessionGroups:
+class SessionGroups(Message):
     """The sessions from outside that were open; `whole` is False when there are more than these."""
 
-    groups: tuple[SessionGroup, ...] = ()
+    groups: Annotated[tuple[SessionGroup, ...], AtMost(MOST_GROUPS)] = ()
     whole: bool = True
-
-    @classmethod
-    def from_json(cls, value: object, path: str = "") -> SessionGroups:
-        """Read them. Raises OrderError."""
-        fields = Fields(value, path)
-        items = fields.items("groups", most=MOST_GROUPS)
-        found = cls(tuple(SessionGroup.from_json(item, at) for item, at in items), fields.flag("whole"))
-        fields.done()
-        return found
-
-    def to_json(self) -> dict[str, object]:
-        """Return them as a JSON object."""
-        return {"groups": [group.to_json() for group in self.groups], "whole": self.whole}
-
-
-def _port(fields: Fields, key: str) -> int:
-    return fields.integer(key, most=65535)
-
-
-def _version(text: str) -> int:
-    try:
-        return ip_address(text).version
-    except ValueError:
-        return 0

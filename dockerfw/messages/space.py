@@ -1,37 +1,40 @@
-"""How much room a file system has left, and whether that is enough.
-
-Owns the limits, which the doctor and the dashboard share. It must not look at a file system itself.
-"""
+"""The space that a file system has left, and the limits below which it is low or scarce."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
+
+from dockerfw.messages.codec import Message
+from dockerfw.messages.shapes import Whole
 
 MIB: Final = 1024 * 1024
-# One apply writes the way back and its boot files: some MiB for thousands of rules.
+# One apply writes its undo record and its boot files: some MiB for thousands of rules.
 SCARCE_BYTES: Final = 32 * MIB
 LOW_BYTES: Final = 256 * MIB
 SCARCE_FILES: Final = 64
-# Of a small file system, such as a volume of 100 MiB, so much may always be used.
+# On a small file system, such as a volume of 100 MiB, only these shares must stay free.
 LOW_SHARE: Final = 0.1
 SCARCE_SHARE: Final = 0.02
 
+_Amount = Annotated[int, Whole(capped=True)]
 Room = Literal["enough", "low", "scarce"]
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
-    """What a file system has left: bytes, of how many, and files, None where it sets no limit to those."""
+class Space(Message):
+    """What a file system has left: bytes, of how many, and files, None where it does not limit those."""
 
-    free: int
-    total: int
-    files: int | None = None
+    IGNORES_UNKNOWN_KEYS: ClassVar = True
+
+    free: _Amount
+    total: _Amount
+    files: _Amount | None = None
     read_only: bool = False
 
     @property
     def room(self) -> Room:
-        """Say whether there is room to go on, little of it, or so little that writing fails soon."""
+        """Whether there is enough space, little of it, or so little that writing fails soon."""
         few_files = self.files is not None and self.files < SCARCE_FILES
         if self.read_only or few_files or self.free < min(SCARCE_BYTES, self.total * SCARCE_SHARE):
             return "scarce"
@@ -39,7 +42,7 @@ class Space:
 
     @property
     def words(self) -> str:
-        """Say what is left, as the end of "the file system of … "."""
+        """What is left, as the end of a sentence that begins with "the file system of … "."""
         if self.read_only:
             return "is read-only"
         if self.files is not None and self.files < SCARCE_FILES:
@@ -48,7 +51,7 @@ class Space:
 
 
 def size(count: int) -> str:
-    """Write a number of bytes for people: "37.5 MiB"."""
+    """Return a number of bytes in words: "37.5 MiB"."""
     amount, unit = float(count), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if amount < 1024:

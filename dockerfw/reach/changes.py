@@ -1,6 +1,6 @@
-"""What a load changes for those outside, in sentences: which port of whom becomes reachable, and from where.
+"""The effect of a load on outside access: which ports open or close, and for which sources.
 
-Owns which ports are asked for and the wording. Who reaches them, before and after, is exposure.py's answer.
+exposure.py answers which sources reach a port before and after the load.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.document.fields import port_range
 from dockerfw.document.values import Document, DocumentRule
-from dockerfw.iptables.model import Family
-from dockerfw.reach.exposure import Row, expose, is_the_world
+from dockerfw.iptables.model import FAMILY_NAMES, Family
+from dockerfw.reach.exposure import ExposureRow, covers_the_internet, expose
 from dockerfw.reach.offers import Offer
 from dockerfw.simulation.addresses import AddressSet, union_of
 from dockerfw.simulation.simulate import Prepared
-from dockerfw.simulation.surroundings import Interface
+from dockerfw.simulation.surroundings import HostInterface
 
 Kind = Literal["opened", "closed", "unknown"]
 
@@ -55,7 +54,7 @@ def exposure_changes(
     documents: tuple[Document | None, Document],
     before: Mapping[Family, Prepared],
     after: Mapping[Family, Prepared],
-    outside: Sequence[Interface],
+    outside: Sequence[HostInterface],
     *,
     sockets_known: bool,
 ) -> tuple[Change, ...]:
@@ -106,8 +105,8 @@ def _about_the_host(rule: DocumentRule) -> bool:
     return rule.enabled and rule.scope != "container"
 
 
-def _compared(old: Row, new: Row) -> Iterator[tuple[Kind, str]]:
-    families = sorted({each.family for each in (*old.who, *new.who) if each.interfaces})
+def _compared(old: ExposureRow, new: ExposureRow) -> Iterator[tuple[Kind, str]]:
+    families = sorted({each.family for each in (*old.access, *new.access) if each.interfaces})
     opened: dict[Family, AddressSet] = {}
     closed: dict[Family, AddressSet] = {}
     doubt: dict[Family, AddressSet] = {}
@@ -124,22 +123,22 @@ def _compared(old: Row, new: Row) -> Iterator[tuple[Kind, str]]:
         yield "opened", f"reachable {_from(opened)}"
     if any(closed.values()):
         narrowed = {family: left[family] for family, lost in closed.items() if lost}
-        everywhere = all(is_the_world(family, closed[family]) for family in narrowed)
+        everywhere = all(covers_the_internet(family, closed[family]) for family in narrowed)
         if everywhere and any(narrowed.values()):
             yield "closed", f"reachable {_from(narrowed)} only, no longer {_from(closed)}"
         else:
             yield "closed", f"no longer reachable {_from(closed)}"
     if any(doubt.values()):
-        reason = next((_reason(each.parts) or each.reason for each in new.who if each.unknown), "")
+        reason = next((_reason(each.parts) or each.reason for each in new.access if each.unknown), "")
         yield "unknown", f"{_from(doubt)}: {reason}" if reason else _from(doubt)
 
 
-def _passes(row: Row, family: Family) -> AddressSet:
-    return union_of(family, [each.passes for each in row.who if each.family == family])
+def _passes(row: ExposureRow, family: Family) -> AddressSet:
+    return union_of(family, [each.passes for each in row.access if each.family == family])
 
 
-def _unknown(row: Row, family: Family) -> AddressSet:
-    found = union_of(family, [each.unknown for each in row.who if each.family == family])
+def _unknown(row: ExposureRow, family: Family) -> AddressSet:
+    found = union_of(family, [each.unknown for each in row.access if each.family == family])
     return found.difference(_passes(row, family))
 
 
@@ -149,7 +148,7 @@ def _reason(parts: Iterable[tuple[AddressSet, object]]) -> str:
 
 def _from(sets: Mapping[Family, AddressSet]) -> str:
     """`from anywhere`, `from anywhere by IPv4`, `from 198.51.100.0/24 and 203.0.113.7`."""
-    wide = [family for family, addresses in sets.items() if is_the_world(family, addresses)]
+    wide = [family for family, addresses in sets.items() if covers_the_internet(family, addresses)]
     if len(wide) == len(sets):
         return "from anywhere"
     parts = [f"anywhere by {FAMILY_NAMES[family]}" for family in wide]

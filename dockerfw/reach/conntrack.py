@@ -76,7 +76,7 @@ class Session:
         return protocol_name(self.number)
 
     @property
-    def goes_on(self) -> bool:
+    def is_ongoing(self) -> bool:
         """Whether the kernel lets its packets pass as ESTABLISHED, and there may be more of them."""
         return self.replied and self.state not in _OVER
 

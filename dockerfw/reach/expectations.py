@@ -1,8 +1,8 @@
 """Whether expectations hold: for each, who of its sources gets through, asked of the simulator.
 
 Owns which services an expectation is about, and when it holds, fails or cannot be told. The verdicts are
-those of simulation/reach.py; what lies around the rules is handed in. Nothing here is ever a guess: what the
-simulator does not know makes an expectation "unknown", with the reason.
+those of simulation/services.py; what lies around the rules is handed in. Nothing here is ever a guess: what
+the simulator does not know makes an expectation "unknown", with the reason.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dockerfw.chains.foreign_tables import describe_tables
-from dockerfw.chains.owners import FAMILY_NAMES, chain_owner
+from dockerfw.chains.owners import chain_owner
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.document.values import DocumentRule, Expectation
 from dockerfw.document.words import describe_expectation, describe_rule
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
-from dockerfw.reach.allowing import Allowances
-from dockerfw.reach.exposure import is_the_world
+from dockerfw.reach.allowing_rules import AllowingRules
+from dockerfw.reach.exposure import covers_the_internet
 from dockerfw.reach.listening import Address, Container, Listening, find_containers
-from dockerfw.reach.offers import BY_NFTABLES
-from dockerfw.reach.wording import describe_networks, describe_place
+from dockerfw.reach.offers import RULES_IN_NFTABLES
+from dockerfw.reach.sentences import describe_networks, describe_place
 from dockerfw.simulation.addresses import AddressSet
+from dockerfw.simulation.services import Reach, Service, simulate_service
 from dockerfw.simulation.simulate import Prepared
-from dockerfw.simulation.sources import Reach, Service, reach
-from dockerfw.simulation.surroundings import Interface
-from dockerfw.simulation.trace import Step, Verdict
+from dockerfw.simulation.surroundings import HostInterface
+from dockerfw.simulation.trace import TraceStep, Verdict
 
 State = Literal["holds", "fails", "unknown"]
 
@@ -45,20 +45,20 @@ _SAME_LINK: Final = AddressSet.of(6, ("fe80::/10",))
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ExpectationContext:
     """What expectations are asked of: the rules of each family, the ways in, and who listens.
 
     `outside` are the external interfaces, `rules` those of the document, which name what lets somebody in.
     """
 
     prepared: Mapping[Family, Prepared]
-    outside: tuple[Interface, ...]
+    outside: tuple[HostInterface, ...]
     listening: Listening
     rules: tuple[DocumentRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ExpectationResult:
     """What became of one expectation; `reason` is a sentence without its full stop.
 
     `sources` are some of the networks that are on the wrong side or not known, `step` what decides for them.
@@ -68,7 +68,7 @@ class Finding:
     state: State
     reason: str
     sources: tuple[str, ...] = ()
-    step: Step | None = None
+    step: TraceStep | None = None
 
     def __str__(self) -> str:
         words = {"holds": "holds", "fails": "fails", "unknown": "cannot be told"}
@@ -87,20 +87,22 @@ class _Way:
     inner: int | None = None
 
 
-class _Told(Exception):  # noqa: N818 - an early answer, not an error
+class _EarlyAnswer(Exception):  # noqa: N818 - an early answer, not an error
     def __init__(self, state: State, reason: str) -> None:
         super().__init__(state, reason)
         self.state: State = state
         self.reason = reason
 
 
-def check_expectations(expectations: Sequence[Expectation], sight: Sight) -> tuple[Finding, ...]:
+def check_expectations(
+    expectations: Sequence[Expectation], sight: ExpectationContext
+) -> tuple[ExpectationResult, ...]:
     """Ask of each expectation whether it holds, in the order given."""
     asking = _Asking(sight)
     return tuple(asking.finding(each) for each in expectations)
 
 
-def failing(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def find_failures(findings: Sequence[ExpectationResult]) -> tuple[ExpectationResult, ...]:
     """Return those that fail; what cannot be told does not count."""
     return tuple(each for each in findings if each.state == "fails")
 
@@ -113,7 +115,7 @@ def some_networks(addresses: AddressSet) -> tuple[str, ...]:
 
 def describe_sources(addresses: AddressSet) -> str:
     """Return a set in a few words: `anywhere by IPv4`, `198.51.100.0/24, 203.0.113.7 and 5 more`."""
-    if is_the_world(addresses.family, addresses):
+    if covers_the_internet(addresses.family, addresses):
         return f"anywhere by {FAMILY_NAMES[addresses.family]}"
     return describe_networks(addresses)
 
@@ -121,11 +123,11 @@ def describe_sources(addresses: AddressSet) -> str:
 class _Asking:
     """The questions of one check; expectations that share a service share its answer."""
 
-    def __init__(self, sight: Sight) -> None:
+    def __init__(self, sight: ExpectationContext) -> None:
         self.sight = sight
         self.answers: dict[Service, Reach] = {}
         self.known = {rule.id: rule for rule in sight.rules}
-        self.allowances: dict[Family, Allowances] = {}
+        self.allowances: dict[Family, AllowingRules] = {}
         own = [address.ip for each in sight.outside for address in each.addresses]
         self.never = {
             family: AddressSet.of(
@@ -134,17 +136,17 @@ class _Asking:
             for family in FAMILY_NAMES
         }
 
-    def finding(self, expectation: Expectation) -> Finding:
+    def finding(self, expectation: Expectation) -> ExpectationResult:
         """Ask for one expectation."""
         try:
             ways = tuple(dict.fromkeys(self._ways(expectation)))
             return self._judge(expectation, ways)
-        except _Told as told:
-            return Finding(expectation, told.state, told.reason)
+        except _EarlyAnswer as told:
+            return ExpectationResult(expectation, told.state, told.reason)
 
     def _ways(self, expectation: Expectation) -> Iterator[_Way]:
         if self._unseen(expectation):
-            raise _Told("unknown", BY_NFTABLES)
+            raise _EarlyAnswer("unknown", RULES_IN_NFTABLES)
         if expectation.to == "host":
             yield _Way(None, expectation.port)
             return
@@ -177,12 +179,12 @@ class _Asking:
         if not name:
             return known or ()
         if known is None:
-            raise _Told(
+            raise _EarlyAnswer(
                 "unknown", f"Docker is not asked on this host, so nobody knows which container {name} is"
             )
         found = find_containers(known, name)
         if not found:
-            raise _Told("unknown", f"no container {name} is running")
+            raise _EarlyAnswer("unknown", f"no container {name} is running")
         return found
 
     def _dialled(self, expectation: Expectation, containers: Sequence[Container]) -> Iterator[_Way]:
@@ -217,47 +219,47 @@ class _Asking:
                 if each.protocol == expectation.protocol and each.to_port == expectation.port:
                     yield _Way(each.to_address, each.to_port, each.to_port)
 
-    def _judge(self, expectation: Expectation, ways: Sequence[_Way]) -> Finding:
+    def _judge(self, expectation: Expectation, ways: Sequence[_Way]) -> ExpectationResult:
         if not ways:
             return self._no_way(expectation)
         if not self.sight.outside:
-            raise _Told("unknown", "the host has no external interface")
-        doubt: Finding | None = None
+            raise _EarlyAnswer("unknown", "the host has no external interface")
+        doubt: ExpectationResult | None = None
         asked = False
         for family in self._families(expectation):
             sources = self._sources(expectation, family)
             if not sources:
-                raise _Told("unknown", f"nobody outside has the address {expectation.source}")
+                raise _EarlyAnswer("unknown", f"nobody outside has the address {expectation.source}")
             for service, inner in self._services(expectation, ways, family):
                 asked = True
                 if family not in self.sight.prepared:
-                    raise _Told("unknown", f"the rules of {FAMILY_NAMES[family]} could not be read")
+                    raise _EarlyAnswer("unknown", f"the rules of {FAMILY_NAMES[family]} could not be read")
                 finding = self._one(expectation, service, inner, sources)
                 if finding is not None and finding.state == "fails":
                     return finding
                 doubt = doubt or finding
         if not asked:
             return self._not_asked(expectation, ways)
-        if doubt is None and expectation.passes and self.sight.listening.own_tables:
-            beside = describe_tables(self.sight.listening.own_tables).removesuffix(".")
-            return Finding(expectation, "unknown", f"iptables lets them through, but {beside}")
-        return doubt or Finding(expectation, "holds", ALL if expectation.passes else NONE)
+        if doubt is None and expectation.passes and self.sight.listening.foreign_tables:
+            beside = describe_tables(self.sight.listening.foreign_tables).removesuffix(".")
+            return ExpectationResult(expectation, "unknown", f"iptables lets them through, but {beside}")
+        return doubt or ExpectationResult(expectation, "holds", ALL if expectation.passes else NONE)
 
-    def _no_way(self, expectation: Expectation) -> Finding:
+    def _no_way(self, expectation: Expectation) -> ExpectationResult:
         what = f"port {expectation.port}" if expectation.port else "address"
         who = expectation.container or "no container"
         if expectation.passes:
             verb = "does not publish" if expectation.container else "publishes"
-            return Finding(expectation, "fails", f"{who} {verb} {what}")
+            return ExpectationResult(expectation, "fails", f"{who} {verb} {what}")
         verb = "has no" if expectation.container else "has a"
-        return Finding(expectation, "holds", f"{who} {verb} {what} to reach")
+        return ExpectationResult(expectation, "holds", f"{who} {verb} {what} to reach")
 
-    def _not_asked(self, expectation: Expectation, ways: Sequence[_Way]) -> Finding:
+    def _not_asked(self, expectation: Expectation, ways: Sequence[_Way]) -> ExpectationResult:
         if all(way.address is not None and way.address.is_loopback for way in ways):
             here = "only the host itself can dial it"
-            return Finding(expectation, "fails" if expectation.passes else "holds", here)
+            return ExpectationResult(expectation, "fails" if expectation.passes else "holds", here)
         names = ", ".join(each.name for each in self.sight.outside)
-        return Finding(expectation, "unknown", f"{names} has no address that could be dialled")
+        return ExpectationResult(expectation, "unknown", f"{names} has no address that could be dialled")
 
     def _families(self, expectation: Expectation) -> tuple[Family, ...]:
         if expectation.protocol == "ipv6-icmp":
@@ -291,10 +293,10 @@ class _Asking:
 
     def _one(
         self, expectation: Expectation, service: Service, inner: int | None, sources: AddressSet
-    ) -> Finding | None:
+    ) -> ExpectationResult | None:
         """Ask for one service; None means that it is as expected."""
         if service not in self.answers:
-            self.answers[service] = reach(self.sight.prepared[service.family], service)
+            self.answers[service] = simulate_service(self.sight.prepared[service.family], service)
         found = self.answers[service]
         wrong = sources.intersection(found.refused if expectation.passes else found.passes)
         if expectation.passes and wrong:
@@ -304,24 +306,24 @@ class _Asking:
             by = self._by(service, inner, wrong, verdict)
             verb = "refused" if expectation.passes else "let through"
             reason = f"from {_whom(expectation, sources, wrong)} it is {verb} by {by}"
-            return Finding(expectation, "fails", reason, some_networks(wrong), verdict.step)
+            return ExpectationResult(expectation, "fails", reason, some_networks(wrong), verdict.step)
         doubt = sources.intersection(found.unknown)
         if doubt:
             verdict = _verdict_for(found, doubt)
             whom = _whom(expectation, sources, doubt)
             reason = f"from {whom}: {verdict.reason or 'the simulator cannot decide it'}"
-            return Finding(expectation, "unknown", reason, some_networks(doubt), verdict.step)
+            return ExpectationResult(expectation, "unknown", reason, some_networks(doubt), verdict.step)
         return None
 
-    def _allowances(self, family: Family) -> Allowances:
+    def _allowances(self, family: Family) -> AllowingRules:
         if family not in self.allowances:
-            self.allowances[family] = Allowances(self.sight.prepared[family].ruleset, family)
+            self.allowances[family] = AllowingRules(self.sight.prepared[family].ruleset, family)
         return self.allowances[family]
 
     def _by(self, service: Service, inner: int | None, wrong: AddressSet, verdict: Verdict) -> str:
         """Name who decides: for what gets through the document's rule, which only hands the packet back."""
         if verdict.passes and service.port is not None:
-            allowed = self._allowances(service.family).letting_in(
+            allowed = self._allowances(service.family).find_allowing(
                 wrong, service.protocol, service.port, inner
             )
             named = [

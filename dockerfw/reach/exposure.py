@@ -1,7 +1,7 @@
-"""Who may reach what a host offers: anywhere, some networks, nobody, or nobody can tell.
+"""Access may reach what a host offers: anywhere, some networks, nobody, or nobody can tell.
 
 Owns the question that is asked of the simulator for each port (which address, by which interface) and how its
-answers are gathered into a row. The verdicts themselves are reach.py's.
+answers are gathered into a row. The verdicts themselves are simulation/services.py's.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final, Literal
 
-from dockerfw.chains.owners import FAMILY_NAMES
-from dockerfw.document.fields import interfaces_overlap, port_range
+from dockerfw.document.fields import interfaces_overlap
+from dockerfw.document.rule_ports import applies_to_port
 from dockerfw.document.values import Document, DocumentRule
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
-from dockerfw.reach.allowing import Allowances
+from dockerfw.reach.allowing_rules import AllowingRules
 from dockerfw.reach.listening import Address
 from dockerfw.reach.offers import Offer
 from dockerfw.simulation.addresses import AddressSet
+from dockerfw.simulation.services import Reach, Service, simulate_service
 from dockerfw.simulation.simulate import Prepared
-from dockerfw.simulation.sources import Reach, Service, reach
-from dockerfw.simulation.surroundings import LOCAL, Interface, Surroundings
+from dockerfw.simulation.surroundings import LOCAL, HostInterface, Surroundings
 from dockerfw.simulation.trace import Verdict
 
 Level = Literal["anywhere", "unknown", "networks", "nobody"]
@@ -41,8 +41,8 @@ _SAME_LINK: Final = AddressSet.of(6, ["fe80::/10"])
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
-    """Who reaches an offer over one family by some interfaces.
+class Access:
+    """Access reaches an offer over one family by some interfaces.
 
     `rules` are the ids of dockerfw's rules that let them in, `parts` sets of sources with the verdict that
     they meet; `reason` is why no rule was asked.
@@ -60,17 +60,17 @@ class Who:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ExposureRow:
     """An offer with who reaches it; the level is that of the widest answer."""
 
     offer: Offer
-    who: tuple[Who, ...]
+    access: tuple[Access, ...]
     notes: tuple[str, ...]
 
     @property
     def level(self) -> Level:
         """The widest of its answers."""
-        found = {each.level for each in self.who}
+        found = {each.level for each in self.access}
         return next((level for level in LEVELS if level in found), "nobody")
 
     @property
@@ -79,7 +79,7 @@ class Row:
         return (self.offer.protocol, self.offer.port, self.offer.address, self.offer.interface)
 
 
-def external_interfaces(names: Sequence[str], surroundings: Surroundings) -> tuple[Interface, ...]:
+def external_interfaces(names: Sequence[str], surroundings: Surroundings) -> tuple[HostInterface, ...]:
     """Return the interfaces by which strangers come: those named, else those of the default routes."""
     if not names:
         names = sorted({name for ways in surroundings.default_routes.values() for name in ways})
@@ -89,15 +89,15 @@ def external_interfaces(names: Sequence[str], surroundings: Surroundings) -> tup
 
 
 def expose(
-    offers: Iterable[Offer], prepared: Mapping[Family, Prepared], outside: Sequence[Interface]
-) -> tuple[Row, ...]:
+    offers: Iterable[Offer], prepared: Mapping[Family, Prepared], outside: Sequence[HostInterface]
+) -> tuple[ExposureRow, ...]:
     """Return a row for each offer, the widest open first. `outside` are the interfaces to come in by."""
     asking = _Asking(prepared, tuple(outside))
     rows = [asking.row(offer) for offer in offers]
     return tuple(sorted(rows, key=lambda row: LEVELS.index(row.level)))
 
 
-def idle_rules(document: Document, rows: Iterable[Row]) -> tuple[DocumentRule, ...]:
+def find_idle_rules(document: Document, rows: Iterable[ExposureRow]) -> tuple[DocumentRule, ...]:
     """Return the enabled rules that name ports of which none is among the rows: nothing answers behind them.
 
     A rule for the ports inside containers is left out, since what is routed there is in no row.
@@ -109,30 +109,24 @@ def idle_rules(document: Document, rows: Iterable[Row]) -> tuple[DocumentRule, .
         if rule.enabled
         and rule.ports
         and rule.port_kind == "published"
-        and not any(_allows(rule, protocol, port) for protocol, port in offered)
+        and not any(applies_to_port(rule, protocol, port) for protocol, port in offered)
     )
-
-
-def _allows(rule: DocumentRule, protocol: str, port: int) -> bool:
-    if rule.protocol != protocol:
-        return False
-    return any(first <= port <= last for first, last in map(port_range, rule.ports))
 
 
 class _Asking:
     """The questions of one exposure; ports that share an answer share the question."""
 
-    def __init__(self, prepared: Mapping[Family, Prepared], outside: tuple[Interface, ...]) -> None:
+    def __init__(self, prepared: Mapping[Family, Prepared], outside: tuple[HostInterface, ...]) -> None:
         self.prepared = prepared
         self.outside = outside
         self.answers: dict[Service, Reach] = {}
-        self.allowances = {family: Allowances(each.ruleset, family) for family, each in prepared.items()}
+        self.allowances = {family: AllowingRules(each.ruleset, family) for family, each in prepared.items()}
 
-    def row(self, offer: Offer) -> Row:
+    def row(self, offer: Offer) -> ExposureRow:
         """Ask for one offer."""
         notes = [*offer.notes, *self._notes(offer)]
         who = [answer for family in offer.families for answer in self._family(offer, family)]
-        return Row(offer, _merged(who), tuple(notes))
+        return ExposureRow(offer, _merged(who), tuple(notes))
 
     def _notes(self, offer: Offer) -> Iterable[str]:
         if offer.interface:
@@ -154,7 +148,7 @@ class _Asking:
                     return interface.name
         return None
 
-    def _family(self, offer: Offer, family: Family) -> Iterable[Who]:
+    def _family(self, offer: Offer, family: Family) -> Iterable[Access]:
         if offer.address is not None and offer.address.is_loopback:
             yield _nobody(family, (), f"bound to {offer.address}: the host itself only")
             return
@@ -180,14 +174,16 @@ class _Asking:
         names = ", ".join(each.name for each in self.outside)
         return f"{names} has no {FAMILY_NAMES[family]} address"
 
-    def _destinations(self, offer: Offer, family: Family, interface: Interface) -> list[Address]:
+    def _destinations(self, offer: Offer, family: Family, interface: HostInterface) -> list[Address]:
         if offer.address is not None:
             return [offer.address]
         own = [each.ip for each in interface.addresses if each.version == family]
         wide = [address for address in own if not address.is_link_local]
         return (wide or own)[:MOST_ADDRESSES]
 
-    def _answer(self, offer: Offer, family: Family, interface: Interface, destinations: list[Address]) -> Who:
+    def _answer(
+        self, offer: Offer, family: Family, interface: HostInterface, destinations: list[Address]
+    ) -> Access:
         prepared = self.prepared.get(family)
         if prepared is None:
             reason = f"the rules of {FAMILY_NAMES[family]} could not be read"
@@ -207,51 +203,53 @@ class _Asking:
         refused = everyone.difference(passes.union(unknown))
         parts = tuple(part for each in found for part in each.parts)
         protocol = protocol_number(offer.protocol) or 0
-        rules = self.allowances[family].letting_in(passes, protocol, offer.port, offer.inner_port(family))
+        rules = self.allowances[family].find_allowing(passes, protocol, offer.port, offer.inner_port(family))
         level = _level(family, passes, unknown)
-        return Who(family, (interface.name,), level, passes, refused, unknown, rules, parts)
+        return Access(family, (interface.name,), level, passes, refused, unknown, rules, parts)
 
-    def _elsewhere(self, prepared: Prepared, offer: Offer, family: Family, interface: Interface) -> bool:
+    def _elsewhere(self, prepared: Prepared, offer: Offer, family: Family, interface: HostInterface) -> bool:
         if offer.address is None:
             return False
         return prepared.surroundings.route(family, offer.address, interface.name) not in (LOCAL, None)
 
     def _reach(
-        self, prepared: Prepared, offer: Offer, family: Family, interface: Interface, address: Address
+        self, prepared: Prepared, offer: Offer, family: Family, interface: HostInterface, address: Address
     ) -> Reach:
         service = Service(family, protocol_number(offer.protocol) or 0, address, offer.port, interface.name)
         if service not in self.answers:
-            self.answers[service] = reach(prepared, service)
+            self.answers[service] = simulate_service(prepared, service)
         return self.answers[service]
 
 
-def _nobody(family: Family, interfaces: tuple[str, ...], reason: str) -> Who:
+def _nobody(family: Family, interfaces: tuple[str, ...], reason: str) -> Access:
     nothing = AddressSet.nothing(family)
-    return Who(family, interfaces, "nobody", nothing, AddressSet.everything(family), nothing, reason=reason)
+    return Access(
+        family, interfaces, "nobody", nothing, AddressSet.everything(family), nothing, reason=reason
+    )
 
 
-def _unknown(family: Family, interfaces: tuple[str, ...], reason: str) -> Who:
+def _unknown(family: Family, interfaces: tuple[str, ...], reason: str) -> Access:
     nothing = AddressSet.nothing(family)
     everyone = AddressSet.everything(family)
-    return Who(family, interfaces, "unknown", nothing, nothing, everyone, reason=reason)
+    return Access(family, interfaces, "unknown", nothing, nothing, everyone, reason=reason)
 
 
 def _level(family: Family, passes: AddressSet, unknown: AddressSet) -> Level:
-    if is_the_world(family, passes):
+    if covers_the_internet(family, passes):
         return "anywhere"
     if unknown:
         return "unknown"
     return "networks" if passes else "nobody"
 
 
-def is_the_world(family: Family, addresses: AddressSet) -> bool:
+def covers_the_internet(family: Family, addresses: AddressSet) -> bool:
     """Say whether a set holds more than half of all strangers: a few banned ones are exceptions."""
     return 2 * addresses.intersection(WORLD[family]).count() > WORLD[family].count()
 
 
-def _merged(answers: Iterable[Who]) -> tuple[Who, ...]:
+def _merged(answers: Iterable[Access]) -> tuple[Access, ...]:
     """Join the interfaces by which the same sources get in."""
-    found: dict[object, Who] = {}
+    found: dict[object, Access] = {}
     for each in answers:
         key = (each.family, each.level, each.passes, each.unknown, each.reason)
         known = found.get(key)

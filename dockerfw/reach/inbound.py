@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from dockerfw.document.document import CONTAINER_KIND
-from dockerfw.document.fields import interfaces_overlap, port_range
+from dockerfw.document.fields import interfaces_overlap
+from dockerfw.document.rule_ports import includes_port
 from dockerfw.document.values import Document, DocumentRule
 from dockerfw.iptables.model import Family
 from dockerfw.reach.conntrack import Session
@@ -35,7 +36,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Inbound:
+class InboundSession:
     """A session from outside; `port` is the one that the client dialled, `inner_port` where it arrived.
 
     `interfaces` are those it may have come by. Sessions that differ in nothing a rule can see are equal.
@@ -62,7 +63,7 @@ class Routing:
             known.setdefault(int(network.network_address), {})[route.interface] = None
         self._lengths = sorted(self._routes, reverse=True)
 
-    def inbound(self, session: Session) -> Inbound | None:
+    def find_inbound(self, session: Session) -> InboundSession | None:
         """Return what a rule can see of a session from outside, None for one that nobody outside began."""
         original, reply = session.original, session.reply
         source = _address(original.source)
@@ -75,7 +76,7 @@ class Routing:
         interfaces = self._interfaces(source)
         if not interfaces:
             return None
-        return Inbound(
+        return InboundSession(
             place="host" if arrives_here else "container",
             family=session.family,
             protocol=session.protocol,
@@ -96,43 +97,41 @@ class Routing:
         return ()
 
 
-class Loss:
+class NewlyRefused:
     """The sessions that the document before allowed and the document after allows no more.
 
     `before` has a document for each family in which there was one. It is made for asking about very many.
     """
 
     def __init__(self, before: Mapping[Family, Document], after: Document) -> None:
-        self._before = {family: _Judge(document) for family, document in before.items()}
-        self._after = _Judge(after)
+        self._before = {family: SessionJudge(document) for family, document in before.items()}
+        self._after = SessionJudge(after)
 
-    def takes(self, session: Inbound) -> bool:
+    def includes(self, session: InboundSession) -> bool:
         """Say whether the session loses its allowance."""
         before = self._before.get(session.family)
-        return (
-            before is not None and before.verdict(session) is True and self._after.verdict(session) is False
-        )
+        return before is not None and before.allows(session) is True and self._after.allows(session) is False
 
 
-class _Judge:
+class SessionJudge:
     """One document; for sessions that differ in their sources only, it looks through its rules once."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
         self._known: dict[tuple[object, ...], bool | tuple[str, ...] | None] = {}
 
-    def verdict(self, session: Inbound) -> bool | None:
+    def allows(self, session: InboundSession) -> bool | None:
         """Return whether the document lets the session in, None where it does not decide about it."""
         kind = (session.place, session.protocol, session.port, session.inner_port, session.interfaces)
         key = (session.family, *kind, session.protocol == "udp" and _address(session.source).is_link_local)
         if key not in self._known:
-            self._known[key] = self._verdict(session)
+            self._known[key] = self._allows(session)
         known = self._known[key]
         if not isinstance(known, tuple):
             return known
         return any(_comes_from(source, session.source) for source in known)
 
-    def _verdict(self, session: Inbound) -> bool | tuple[str, ...] | None:
+    def _allows(self, session: InboundSession) -> bool | tuple[str, ...] | None:
         if not is_filtered(self._document, session):
             return None
         if _is_basic(self._document, session):
@@ -141,7 +140,7 @@ class _Judge:
         return tuple({rule.source for rule in rules})
 
 
-def is_filtered(document: Document, session: Inbound) -> bool:
+def is_filtered(document: Document, session: InboundSession) -> bool:
     """Say whether a document decides about the session at all, whichever interface it came by."""
     settings = document.settings
     if session.place == "container":
@@ -149,17 +148,12 @@ def is_filtered(document: Document, session: Inbound) -> bool:
     return not any(_is_one_of(name, settings.trusted_interfaces) for name in session.interfaces)
 
 
-def is_allowed(document: Document, session: Inbound) -> bool:
-    """Say whether a document that decides about the session lets it in."""
-    return _is_basic(document, session) or any(rule_allows(rule, session) for rule in document.rules)
-
-
-def rule_allows(rule: DocumentRule, session: Inbound) -> bool:
+def rule_allows(rule: DocumentRule, session: InboundSession) -> bool:
     """Say whether a rule lets the session in."""
     return _reaches(rule, session) and _comes_from(rule.source, session.source)
 
 
-def _reaches(rule: DocumentRule, session: Inbound) -> bool:
+def _reaches(rule: DocumentRule, session: InboundSession) -> bool:
     """Say whether a rule lets such a session in when it comes from the right source."""
     if not rule.enabled or session.family not in rule.families:
         return False
@@ -172,10 +166,10 @@ def _reaches(rule: DocumentRule, session: Inbound) -> bool:
         proxied = session.place == "host" and session.family == 6 and published and bool(rule.ports)
         return proxied and _has_port(rule, session.inner_port)
     dialled = published and rule.scope != "host"
-    return not rule.ports or _has_port(rule, session.port if dialled else session.inner_port)
+    return _has_port(rule, session.port if dialled else session.inner_port)
 
 
-def _is_basic(document: Document, session: Inbound) -> bool:
+def _is_basic(document: Document, session: InboundSession) -> bool:
     """Say whether it is let in whatever the rules say, as render.py's basics do."""
     if session.place != "host":
         return False
@@ -186,9 +180,7 @@ def _is_basic(document: Document, session: Inbound) -> bool:
 
 
 def _has_port(rule: DocumentRule, port: int | None) -> bool:
-    return port is not None and any(
-        first <= port <= last for first, last in (port_range(text) for text in rule.ports)
-    )
+    return not rule.ports or (port is not None and includes_port(rule, port))
 
 
 def _comes_from(source: str, address: str) -> bool:

@@ -83,18 +83,18 @@ class Container:
         return self.network_mode == HOST_NETWORK
 
     @property
-    def composed(self) -> str:
+    def compose_name(self) -> str:
         """Compose's `project/service`, or nothing."""
         return f"{self.project}/{self.service}" if self.project and self.service else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """All that takes packets; `containers` None means that nobody may ask Docker for them.
+    """Everything on a host that takes packets; `containers` is None if dockerfw may not ask Docker.
 
-    `ingress` are the (protocol, port) pairs that swarm's ingress network answers; `by_nftables` says that
-    Docker keeps its rules in nftables' own tables, where iptables does not show them. `own_tables` are such
-    tables of somebody else: whatever the rules let through may be refused there.
+    `ingress` are the (protocol, port) pairs that swarm's ingress network answers. `by_nftables` means that
+    Docker keeps its rules in its own nftables tables, which iptables does not show. `foreign_tables` are the
+    nftables tables of other software: packets that iptables allows may be refused there.
     """
 
     listeners: tuple[Listener, ...] = ()
@@ -102,7 +102,7 @@ class Listening:
     containers: tuple[Container, ...] | None = None
     ingress: frozenset[tuple[str, int]] = frozenset()
     by_nftables: bool = False
-    own_tables: tuple[str, ...] = ()
+    foreign_tables: tuple[str, ...] = ()
 
 
 def find_containers(containers: Iterable[Container], name: str) -> tuple[Container, ...]:
@@ -110,7 +110,7 @@ def find_containers(containers: Iterable[Container], name: str) -> tuple[Contain
     known = tuple(containers)
     for fits in (
         [each for each in known if each.name == name],
-        [each for each in known if each.composed == name],
+        [each for each in known if each.compose_name == name],
         [each for each in known if each.service == name],
         [each for each in known if len(name) >= 4 and each.id.startswith(name)],
     ):

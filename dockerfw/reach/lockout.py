@@ -10,36 +10,35 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dockerfw.chains.owners import FAMILY_NAMES
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach.listening import Address, Listener
-from dockerfw.reach.wording import describe_place
+from dockerfw.reach.sentences import describe_place
+from dockerfw.simulation.services import Service, simulate_service
 from dockerfw.simulation.simulate import Prepared
-from dockerfw.simulation.sources import Service, reach
 from dockerfw.simulation.surroundings import LOCAL, Surroundings
 
-Can = Literal["yes", "no", "unknown"]
+Reachable = Literal["yes", "no", "unknown"]
 
 _SSH_UNITS: Final = ("ssh.service", "sshd.service", "ssh.socket", "sshd.socket")
 _SSH_PORT: Final = 22
-_WORST: Final[tuple[Can, ...]] = ("no", "unknown", "yes")
+_WORST: Final[tuple[Reachable, ...]] = ("no", "unknown", "yes")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LockoutAnswer:
     """Whether a way stays open: `what` names it, `reason` is a sentence without its full stop.
 
     `already` says that it is shut now too, so that nothing is lost.
     """
 
     what: str
-    can: Can
+    can: Reachable
     reason: str
     already: bool = False
 
 
-def worst(answers: Iterable[Answer]) -> Can:
+def worst(answers: Iterable[LockoutAnswer]) -> Reachable:
     """Return the worst of some answers: `no` before `unknown` before `yes`; what is shut already is none."""
     return min((each.can for each in answers if not each.already), key=_WORST.index, default="yes")
 
@@ -54,7 +53,7 @@ def ssh_ports(listeners: Iterable[Listener]) -> tuple[int, ...]:
     return tuple(sorted(found)) or (_SSH_PORT,)
 
 
-def still_reaches(
+def check_access(
     prepared: Mapping[Family, Prepared],
     surroundings: Surroundings,
     *,
@@ -62,7 +61,7 @@ def still_reaches(
     source: Address,
     port: int,
     dialled: Address | None = None,
-) -> Answer:
+) -> LockoutAnswer:
     """Say whether a new TCP connection from `source` to `port` would get through.
 
     `dialled` is the address of the host that the client uses, None when that is not known.
@@ -70,55 +69,57 @@ def still_reaches(
     family: Family = 4 if source.version == 4 else 6
     own = surroundings.route(family, source, None) == LOCAL
     if family not in prepared:
-        return Answer(what, "unknown", f"the rules of {FAMILY_NAMES[family]} could not be read")
+        return LockoutAnswer(what, "unknown", f"the rules of {FAMILY_NAMES[family]} could not be read")
     interface = "lo" if own else surroundings.route(family, source, None)
     if interface is None:
-        return Answer(what, "unknown", f"by which interface {source} comes in is not known")
+        return LockoutAnswer(what, "unknown", f"by which interface {source} comes in is not known")
     found = (source,) if own else _destinations(surroundings, family, interface, dialled)
     if isinstance(found, str):
-        return Answer(what, "unknown", found)
+        return LockoutAnswer(what, "unknown", found)
     answers = [
         _ask(prepared[family], Service(family, _TCP, address, port, interface), what, source)
         for address in found
     ]
     kinds = {each.can for each in answers}
     if len(kinds) > 1:
-        return Answer(what, "unknown", "it depends on the address of the host that you dial")
+        return LockoutAnswer(what, "unknown", "it depends on the address of the host that you dial")
     if own and answers[0].can == "yes":
-        return Answer(what, "yes", f"you are on the host itself ({source})")
+        return LockoutAnswer(what, "yes", f"you are on the host itself ({source})")
     return answers[0]
 
 
-def anybody_reaches(
+def check_access_from_anywhere(
     prepared: Mapping[Family, Prepared],
     surroundings: Surroundings,
     *,
     what: str,
     port: int,
     dialled: Address | None,
-) -> Answer:
+) -> LockoutAnswer:
     """Say whether a new TCP connection would get through from wherever: for somebody whose address is hidden.
 
     Docker's own proxy hides it: it ends the connection on the host and makes one of its own to the container.
     """
     if dialled is None:
-        return Answer(what, "unknown", HIDDEN)
+        return LockoutAnswer(what, "unknown", HIDDEN_BY_PROXY)
     family: Family = 4 if dialled.version == 4 else 6
     if family not in prepared:
-        return Answer(what, "unknown", f"the rules of {FAMILY_NAMES[family]} could not be read")
+        return LockoutAnswer(what, "unknown", f"the rules of {FAMILY_NAMES[family]} could not be read")
     names = [name for name, address in surroundings.addresses(family) if address.ip == dialled]
     if not names:
-        return Answer(what, "unknown", f"{dialled}, which you dial, is not an address of this host")
-    found = reach(prepared[family], Service(family, _TCP, dialled, port, names[0]))
+        return LockoutAnswer(what, "unknown", f"{dialled}, which you dial, is not an address of this host")
+    found = simulate_service(prepared[family], Service(family, _TCP, dialled, port, names[0]))
     if not found.refused and not found.unknown:
-        return Answer(what, "yes", f"anybody gets through to {port}/tcp")
+        return LockoutAnswer(what, "yes", f"anybody gets through to {port}/tcp")
     if not found.passes and not found.unknown:
-        return Answer(what, "no", f"everybody would be refused at {port}/tcp over {FAMILY_NAMES[family]}")
-    return Answer(what, "unknown", HIDDEN)
+        return LockoutAnswer(
+            what, "no", f"everybody would be refused at {port}/tcp over {FAMILY_NAMES[family]}"
+        )
+    return LockoutAnswer(what, "unknown", HIDDEN_BY_PROXY)
 
 
 # What a page behind Docker's own proxy cannot know.
-HIDDEN: Final = "Docker's own proxy passes you on, and hides the address that you come from"
+HIDDEN_BY_PROXY: Final = "Docker's own proxy passes you on, and hides the address that you come from"
 _TCP: Final = protocol_number("tcp") or 6
 
 
@@ -139,13 +140,13 @@ def _destinations(
     return own or f"{interface} has no {FAMILY_NAMES[family]} address"
 
 
-def _ask(prepared: Prepared, service: Service, what: str, source: Address) -> Answer:
-    found = reach(prepared, service)
+def _ask(prepared: Prepared, service: Service, what: str, source: Address) -> LockoutAnswer:
+    found = simulate_service(prepared, service)
     verdict = next((verdict for part, verdict in found.parts if source in part), None)
     if verdict is None or verdict.passes is None:
         reason = verdict.reason if verdict else ""
-        return Answer(what, "unknown", reason or "the simulator cannot decide it")
+        return LockoutAnswer(what, "unknown", reason or "the simulator cannot decide it")
     by = describe_place(verdict.step) if verdict.step else "the rules"
     if verdict.passes:
-        return Answer(what, "yes", f"{source} gets through to {service.port}/tcp")
-    return Answer(what, "no", f"{source} would be refused at {service.port}/tcp by {by}")
+        return LockoutAnswer(what, "yes", f"{source} gets through to {service.port}/tcp")
+    return LockoutAnswer(what, "no", f"{source} would be refused at {service.port}/tcp by {by}")

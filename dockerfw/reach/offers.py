@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from dockerfw.chains.owners import FAMILY_NAMES
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.reach.listening import (
     DOCKER_PROXY,
     Address,
@@ -22,7 +21,7 @@ from dockerfw.reach.listening import (
     Published,
 )
 
-BY_NFTABLES: Final = "Docker keeps its rules in nftables' own tables, where iptables does not show them"
+RULES_IN_NFTABLES: Final = "Docker keeps its rules in nftables' own tables, where iptables does not show them"
 
 Kind = Literal["process", "container", "host-container", "ingress"]
 """A program of the host, a container's published port, a container on the host's network, swarm's ingress."""
@@ -66,7 +65,7 @@ class Offer:
         return next((each.to_port for each in self.published if each.family == family), None)
 
 
-def offers_of(listening: Listening) -> tuple[Offer, ...]:
+def find_offers(listening: Listening) -> tuple[Offer, ...]:
     """Return what is offered, by port, protocol and address."""
     groups: dict[tuple[str, int, Address | None, str], _Group] = {}
 
@@ -90,7 +89,9 @@ def offers_of(listening: Listening) -> tuple[Offer, ...]:
         for (protocol, port, address, interface), members in groups.items()
     ]
     if listening.by_nftables:
-        found = [replace(each, unseen=BY_NFTABLES) if each.reaches_container else each for each in found]
+        found = [
+            replace(each, unseen=RULES_IN_NFTABLES) if each.reaches_container else each for each in found
+        ]
     return tuple(sorted(found, key=_order))
 
 
@@ -147,14 +148,14 @@ class _Group:
             return (
                 "container",
                 _joined(each.name for each in behind),
-                _joined(each.composed for each in behind),
+                _joined(each.compose_name for each in behind),
             )
         inside = _unique(each.container for each in self.listeners)
         if inside:
             known = [each for each in containers if each.id in inside]
             name = _joined(each.name for each in known) or _joined(inside)
-            composed = _joined(each.composed for each in known)
-            return "host-container", name, composed or _joined(each.process for each in self.listeners)
+            compose_name = _joined(each.compose_name for each in known)
+            return "host-container", name, compose_name or _joined(each.process for each in self.listeners)
         names = _joined(each.process for each in self.listeners)
         return "process", names, _joined(each.unit for each in self.listeners)
 

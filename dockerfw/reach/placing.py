@@ -9,12 +9,11 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.document.fields import Findings, shown, suggestion
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach.listening import Address, Container
-from dockerfw.simulation.surroundings import Interface, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ class Placing:
             self.findings.error("source", f"no {FAMILY_NAMES[self.family]} address of the host is known")
         return address
 
-    def _own_address(self, interface: Interface | None = None) -> Address | None:
+    def _own_address(self, interface: HostInterface | None = None) -> Address | None:
         """Return the host's address on an interface, else on that of the default route, else on any."""
         known = self.surroundings.interfaces
         ways = [each for each in known if each.name in self.surroundings.default_routes.get(self.family, ())]
@@ -82,7 +81,7 @@ class Placing:
         self.findings.error(field, f"{container.name} has no {FAMILY_NAMES[self.family]} address")
         return None
 
-    def interface(self, source: Address, name: str) -> Interface | None:
+    def interface(self, source: Address, name: str) -> HostInterface | None:
         """Return where a packet comes in, named or guessed; None where the host itself sends it."""
         if name:
             return self._named_interface(name)
@@ -103,7 +102,7 @@ class Placing:
             self.guesses.append(
                 f"It comes in by {way}, where the default route of {FAMILY_NAMES[self.family]} leads{more}."
             )
-            return _interface_named(interfaces, way) or Interface(way, (), True)
+            return _interface_named(interfaces, way) or HostInterface(way, (), True)
         self.findings.error(
             "interface",
             f"no network of the host holds {source} and {FAMILY_NAMES[self.family]} has no default route: "
@@ -111,16 +110,16 @@ class Placing:
         )
         return None
 
-    def _named_interface(self, name: str) -> Interface | None:
+    def _named_interface(self, name: str) -> HostInterface | None:
         interfaces = self.surroundings.interfaces
         found = _interface_named(interfaces, name)
         if found is None and interfaces:
             hint = suggestion(name, [each.name for each in interfaces])
             self.findings.error("interface", f"the host has no interface {shown(name)}{hint}")
-        return found or Interface(name, (), True)
+        return found or HostInterface(name, (), True)
 
     def destination_address(
-        self, end: End, protocol: int, port: int | None, interface: Interface | None
+        self, end: End, protocol: int, port: int | None, interface: HostInterface | None
     ) -> Address | None:
         """Return what a packet dials."""
         if end.address is not None:
@@ -135,7 +134,7 @@ class Placing:
         container: Container,
         protocol: int,
         port: int | None,
-        interface: Interface | None,
+        interface: HostInterface | None,
     ) -> Address | None:
         """Return the address under which a container's port is dialled: the host's where it is published."""
         inside = interface is not None and any(
@@ -158,7 +157,7 @@ class Placing:
             )
         return address
 
-    def _host_address(self, interface: Interface | None, why: str) -> Address | None:
+    def _host_address(self, interface: HostInterface | None, why: str) -> Address | None:
         address = self._own_address(interface)
         if address is None:
             self.findings.error(
@@ -171,13 +170,13 @@ class Placing:
         return address
 
 
-def _interface_named(interfaces: Iterable[Interface], name: str) -> Interface | None:
+def _interface_named(interfaces: Iterable[HostInterface], name: str) -> HostInterface | None:
     return next((each for each in interfaces if each.name == name), None)
 
 
-def _nearest(interfaces: Iterable[Interface], address: Address) -> Interface | None:
+def _nearest(interfaces: Iterable[HostInterface], address: Address) -> HostInterface | None:
     """Return the interface with the smallest network that holds an address; a bridge's ports have none."""
-    best: tuple[int, Interface] | None = None
+    best: tuple[int, HostInterface] | None = None
     for interface in interfaces:
         for each in interface.addresses:
             inside = each.version == address.version and address in each.network
@@ -186,7 +185,7 @@ def _nearest(interfaces: Iterable[Interface], address: Address) -> Interface | N
     return best[1] if best else None
 
 
-def _main_address(interfaces: Iterable[Interface], family: Family) -> Address | None:
+def _main_address(interfaces: Iterable[HostInterface], family: Family) -> Address | None:
     """Return the address under which others know the host: not the loopback's, link-local only at last."""
     found = [
         each.ip

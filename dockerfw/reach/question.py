@@ -10,13 +10,12 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
-from dockerfw.chains.owners import FAMILY_NAMES
 from dockerfw.document.fields import Findings, shown, suggestion
 from dockerfw.document.fields import port as port_field
 from dockerfw.document.fields import protocol as protocol_field
 from dockerfw.iptables.errors import FieldError, NetfilterError
 from dockerfw.iptables.icmp_types import ICMP_TYPES, ICMPV6_TYPES
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP, PROTOCOLS_WITH_PORTS, protocol_number
 from dockerfw.reach.listening import Container, find_containers
 from dockerfw.reach.placing import End, Placing
@@ -45,7 +44,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ResolvedQuestion:
     """The packet that a question means, and a sentence for each thing that was not in the question."""
 
     packet: Packet
@@ -65,7 +64,7 @@ class QuestionError(NetfilterError):
 
 def read_question(
     question: Question, surroundings: Surroundings, containers: tuple[Container, ...] | None = ()
-) -> Asked:
+) -> ResolvedQuestion:
     """Return the packet that a question means. Raises QuestionError with all that is wrong.
 
     `containers` None means that their names are not known.
@@ -74,7 +73,7 @@ def read_question(
     packet = reading.packet()
     if packet is None or reading.findings.errors:
         raise QuestionError(tuple(reading.findings.errors))
-    return Asked(packet, tuple(reading.guesses))
+    return ResolvedQuestion(packet, tuple(reading.guesses))
 
 
 class _Reading:

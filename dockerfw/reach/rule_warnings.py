@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from dockerfw.document.catalogue import DATABASES
-from dockerfw.document.fields import port_range
+from dockerfw.document.rule_ports import applies_to_port, includes_port
 from dockerfw.document.values import DocumentRule
 from dockerfw.reach.offers import Offer
 
@@ -36,7 +36,7 @@ def rule_warnings(
     """Return what is doubtful about a rule; `sockets_known` says that `offers` has the host's sockets."""
     if not rule.enabled or not rule.ports:
         return ()
-    behind = [offer for offer in offers if _leads_to(rule, offer)]
+    behind = [offer for offer in offers if _applies_to(rule, offer)]
     found = [_wide_database(rule, behind)]
     # Who is routed to a container's own port is in no list of what listens.
     if not behind and rule.port_kind == "published" and (sockets_known or rule.scope == "container"):
@@ -46,7 +46,7 @@ def rule_warnings(
     return tuple(each for each in found if each is not None)
 
 
-def without_rule(rules: Iterable[DocumentRule], offers: Iterable[Offer]) -> tuple[Offer, ...]:
+def find_ports_without_rule(rules: Iterable[DocumentRule], offers: Iterable[Offer]) -> tuple[Offer, ...]:
     """Return the published ports that no enabled rule for containers is about; everybody is refused there."""
     known = [rule for rule in rules if rule.enabled and rule.scope != "host"]
     singles: set[tuple[str, int, str]] = set()
@@ -64,14 +64,15 @@ def without_rule(rules: Iterable[DocumentRule], offers: Iterable[Offer]) -> tupl
         and not (offer.address is not None and offer.address.is_loopback)
         and (offer.protocol, offer.port, "published") not in singles
         and not any((offer.protocol, port, "container") in singles for port in _inner_ports(offer))
-        and not any(_leads_to(rule, offer) for rule in wide)
+        and not any(_applies_to(rule, offer) for rule in wide)
     )
 
 
 def _wide_database(rule: DocumentRule, behind: Iterable[Offer]) -> RuleWarning | None:
     if not _is_wide(rule.source):
         return None
-    names = [name for name, ports in DATABASES.items() if any(_holds(rule, port) for port in ports)]
+    numbered = DATABASES.items() if rule.protocol in ("tcp", "udp") else ()
+    names = [name for name, ports in numbered if any(includes_port(rule, port) for port in ports)]
     # Published at another port it is the same database.
     inner = {port for offer in behind for port in _inner_ports(offer)}
     names += [name for name, ports in DATABASES.items() if inner & set(ports)]
@@ -89,22 +90,11 @@ def _is_wide(source: str) -> bool:
     return network.prefixlen < _WIDE[network.version]
 
 
-def _holds(rule: DocumentRule, port: int) -> bool:
-    return rule.protocol in ("tcp", "udp") and any(
-        first <= port <= last for first, last in map(port_range, rule.ports)
-    )
-
-
-def _leads_to(rule: DocumentRule, offer: Offer) -> bool:
-    """Say whether a rule is about an offer: the place, the protocol, and the port that it counts by."""
+def _applies_to(rule: DocumentRule, offer: Offer) -> bool:
+    """Return True if a rule's scope, protocol and ports include an offer."""
     if rule.scope == ("host" if offer.reaches_container else "container"):
         return False
-    if rule.protocol not in ("any", offer.protocol):
-        return False
-    ports = _inner_ports(offer) if rule.port_kind == "container" else (offer.port,)
-    return not rule.ports or any(
-        first <= port <= last for port in ports for first, last in map(port_range, rule.ports)
-    )
+    return applies_to_port(rule, offer.protocol, offer.port, _inner_ports(offer))
 
 
 def _inner_ports(offer: Offer) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
-"""Owns what `-m addrtype` asks: LOCAL, BROADCAST and the like, as the kernel's local routes say.
+"""What `-m addrtype` asks: whether an address is LOCAL, BROADCAST and so on.
 
-The kernel asks its table of local routes for IPv4 (inet_addr_type) and the address itself or a route for IPv6
-(xt_addrtype.c: match_type6).
+The kernel looks in its table of local routes for IPv4 (inet_addr_type), and at the address itself or a route
+for IPv6 (xt_addrtype.c: match_type6).
 """
 
 from __future__ import annotations
@@ -11,51 +11,57 @@ from ipaddress import IPv4Network
 from dockerfw.iptables.matches import Option
 from dockerfw.iptables.model import Family
 from dockerfw.simulation.addresses import AddressSet, union_of
-from dockerfw.simulation.conditions import AnyCondition, Asked, condition, source_split, undecided
-from dockerfw.simulation.state import State
+from dockerfw.simulation.conditions import (
+    AnyCondition,
+    MatchQuestion,
+    Split,
+    condition,
+    source_split,
+    undecided_condition,
+)
+from dockerfw.simulation.state import PacketState
 from dockerfw.simulation.surroundings import Surroundings
 
 _LIMITS = ("--limit-iface-in", "--limit-iface-out")
 _MULTICAST: dict[Family, str] = {4: "224.0.0.0/4", 6: "ff00::/8"}
 _NOT_UNICAST_V6 = ("::/128", "::ffff:0:0/96", "ff00::/8")
 
-Known = tuple[AddressSet, AddressSet]
-"""The addresses that are of a type, and those of which nobody can tell."""
 
-
-def addrtype(asked: Asked) -> list[AnyCondition]:
-    """Read --src-type, --dst-type and the two that limit them to an interface."""
-    limits = [option.name for option in asked.options if option.name in _LIMITS]
+def addrtype(question: MatchQuestion) -> list[AnyCondition]:
+    """Read --src-type, --dst-type and the two options that limit them to an interface."""
+    limits = [option.name for option in question.options if option.name in _LIMITS]
     found: list[AnyCondition] = []
-    for option in asked.options:
+    for option in question.options:
         names = option.values[0].split(",") if len(option.values) == 1 else []
         if option.name in _LIMITS and len(limits) == 1:
             continue
         if option.name not in ("--src-type", "--dst-type") or not names or len(limits) > 1:
-            found.append(undecided(asked, option))
+            found.append(undecided_condition(question, option))
             continue
-        found.append(_typed(asked, option, frozenset(names), limits[0] if limits else ""))
+        found.append(_type_condition(question, option, frozenset(names), limits[0] if limits else ""))
     return found
 
 
-def _typed(asked: Asked, option: Option, names: frozenset[str], limit: str) -> AnyCondition:
-    known: dict[str | None, Known] = {}
-    nothing, everything = AddressSet.nothing(asked.family), AddressSet.everything(asked.family)
+def _type_condition(
+    question: MatchQuestion, option: Option, names: frozenset[str], limit: str
+) -> AnyCondition:
+    types_of_device: dict[str | None, Split] = {}
+    nothing, everything = AddressSet.nothing(question.family), AddressSet.everything(question.family)
 
-    def types(state: State) -> Known:
+    def types(state: PacketState) -> Split:
         device = {_LIMITS[0]: state.in_interface, _LIMITS[1]: state.out_interface, "": ""}[limit]
         if device is None:
             return nothing, everything
-        if device not in known:
-            addresses = addresses_of_types(asked.surroundings, asked.family, names, device)
-            known[device] = addresses
-        return known[device]
+        if device not in types_of_device:
+            addresses = addresses_of_types(question.surroundings, question.family, names, device)
+            types_of_device[device] = addresses
+        return types_of_device[device]
 
-    def split(state: State, sources: AddressSet) -> Known:
+    def split(state: PacketState, sources: AddressSet) -> Split:
         holds, unknown = types(state)
         return sources.intersection(holds), sources.intersection(unknown)
 
-    def decide(state: State) -> bool | None:
+    def decide(state: PacketState) -> bool | None:
         holds, unknown = types(state)
         if state.destination is None:
             return names == _LOCAL_ONLY if state.stays and not limit else None
@@ -72,13 +78,16 @@ _LOCAL_ONLY = frozenset({"LOCAL"})
 
 def addresses_of_types(
     surroundings: Surroundings, family: Family, names: frozenset[str], device: str = ""
-) -> Known:
-    """Return the addresses that are of one of the types; `device` limits LOCAL and BROADCAST to its own."""
+) -> Split:
+    """Return the addresses that are of some types, and those that may be.
+
+    `device` limits LOCAL and BROADCAST to the addresses of one interface.
+    """
     return (_types_v4 if family == 4 else _types_v6)(surroundings, names, device)
 
 
 def local_addresses(surroundings: Surroundings, family: Family, device: str = "") -> AddressSet:
-    """Return the host's own addresses, or one interface's."""
+    """Return the addresses of the host, or of one interface."""
     own = [
         AddressSet.single(address.ip)
         for _, address in surroundings.addresses(family, device or None)
@@ -89,7 +98,7 @@ def local_addresses(surroundings: Surroundings, family: Family, device: str = ""
     return union_of(family, own)
 
 
-def _types_v4(surroundings: Surroundings, names: frozenset[str], device: str) -> Known:
+def _types_v4(surroundings: Surroundings, names: frozenset[str], device: str) -> Split:
     multicast = AddressSet.of(4, [_MULTICAST[4]])
     everywhere = AddressSet.of(4, ["0.0.0.0/8", "255.255.255.255/32"])
     networks = [
@@ -100,7 +109,7 @@ def _types_v4(surroundings: Surroundings, names: frozenset[str], device: str) ->
     ends = AddressSet.from_intervals(4, [(int(one.broadcast_address),) * 2 for one in networks])
     local = local_addresses(surroundings, 4, device).difference(everywhere)
     broadcast = union_of(4, [everywhere, ends]).difference(local).difference(multicast)
-    # Up to Linux 5.13 the first address of a network was a broadcast address, too.
+    # Up to Linux 5.13 the first address of a network was a broadcast address too.
     starts = AddressSet.from_intervals(4, [(int(one.network_address),) * 2 for one in networks])
     starts = starts.difference(local).difference(broadcast).difference(multicast)
     special = union_of(4, [local, broadcast, multicast])
@@ -112,11 +121,11 @@ def _types_v4(surroundings: Surroundings, names: frozenset[str], device: str) ->
         "UNSPEC": AddressSet.nothing(4),
     }
     unknown = starts if names & {"UNICAST", "BROADCAST"} and not names >= {"UNICAST", "BROADCAST"} else None
-    return _joined(4, kinds, names, unknown)
+    return _combine_types(4, kinds, names, unknown)
 
 
-def _types_v6(surroundings: Surroundings, names: frozenset[str], device: str) -> Known:
-    # All of these have to hold, and then one of those that the kernel looks a route up for.
+def _types_v6(surroundings: Surroundings, names: frozenset[str], device: str) -> Split:
+    # All of these must hold, and one of the types for which the kernel looks up a route.
     by_itself = {
         "MULTICAST": AddressSet.of(6, [_MULTICAST[6]]),
         "UNICAST": AddressSet.of(6, _NOT_UNICAST_V6).complement(),
@@ -125,18 +134,18 @@ def _types_v6(surroundings: Surroundings, names: frozenset[str], device: str) ->
     holds, unknown = AddressSet.everything(6), AddressSet.nothing(6)
     if by_route := names - by_itself.keys():
         kinds = {"LOCAL": local_addresses(surroundings, 6, device)}
-        holds, unknown = _joined(6, kinds, by_route, None)
+        holds, unknown = _combine_types(6, kinds, by_route, None)
     for name in names & by_itself.keys():
         holds, unknown = holds.intersection(by_itself[name]), unknown.intersection(by_itself[name])
     return holds, unknown
 
 
-def _joined(
+def _combine_types(
     family: Family, kinds: dict[str, AddressSet], names: frozenset[str], unknown: AddressSet | None
-) -> Known:
+) -> Split:
     nothing = AddressSet.nothing(family)
     if not names <= kinds.keys():
-        # ANYCAST, BLACKHOLE, PROHIBIT and their like come from routes that nobody has told.
+        # ANYCAST, BLACKHOLE, PROHIBIT and their like come from routes that are not known here.
         holds = union_of(family, [kinds[name] for name in names & kinds.keys()])
         return holds, holds.complement()
     unsure = unknown or nothing

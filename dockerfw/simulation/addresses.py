@@ -1,4 +1,4 @@
-"""Owns sets of addresses of one family, as sorted intervals: exact, however many networks they come from."""
+"""Exact sets of addresses of one family, stored as sorted intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dockerfw.iptables.model import Family
 
 Network = IPv4Network | IPv6Network
 Interval = tuple[int, int]
-"""The first and the last address, as numbers."""
+"""The first and the last address as numbers."""
 
 BITS: dict[Family, int] = {4: 32, 6: 128}
 LAST: dict[Family, int] = {4: 2**32 - 1, 6: 2**128 - 1}
@@ -31,7 +31,7 @@ class AddressSet:
     __slots__ = ("_complement", "_hash", "family", "intervals")
 
     def __init__(self, family: Family, intervals: Sequence[Interval]) -> None:
-        """Take intervals that are sorted and apart already; `of` and `from_intervals` take any."""
+        """Store intervals that are already sorted and separate; `of` and `from_intervals` accept any."""
         self.family: Family = family
         self.intervals = tuple(intervals)
         self._hash: int | None = None
@@ -49,7 +49,7 @@ class AddressSet:
 
     @classmethod
     def of(cls, family: Family, networks: Iterable[Network | str]) -> AddressSet:
-        """Return the addresses of some networks, which are of the same family. Raises ValueError."""
+        """Return the addresses of networks of this family. Raises ValueError."""
         kind = IPv4Network if family == 4 else IPv6Network
         found = [kind(network) if isinstance(network, str) else network for network in networks]
         return cls.from_intervals(
@@ -64,7 +64,7 @@ class AddressSet:
 
     @classmethod
     def from_intervals(cls, family: Family, intervals: Iterable[Interval]) -> AddressSet:
-        """Return the set of intervals that come in any order and may overlap."""
+        """Return the set of intervals in any order, which may overlap."""
         joined: list[Interval] = []
         for first, last in sorted(intervals):
             if joined and first <= joined[-1][1] + 1:
@@ -101,21 +101,21 @@ class AddressSet:
         )
 
     def holds(self, value: int) -> bool:
-        """Say whether the address with this number is in the set."""
+        """Return True if the address with this number is in the set."""
         place = bisect_right(self.intervals, (value, LAST[6])) - 1
         return place >= 0 and self.intervals[place][1] >= value
 
     @property
     def is_everything(self) -> bool:
-        """Say whether every address is in the set."""
+        """True if every address is in the set."""
         return self.intervals == ((0, LAST[self.family]),)
 
     def count(self) -> int:
-        """Return how many addresses there are."""
+        """Return the number of addresses."""
         return sum(last - first + 1 for first, last in self.intervals)
 
     def union(self, other: AddressSet) -> AddressSet:
-        """Return what is in either."""
+        """Return the addresses in either set."""
         if not other.intervals or self.is_everything or self is other:
             return self
         if not self.intervals or other.is_everything:
@@ -123,7 +123,7 @@ class AddressSet:
         return AddressSet.from_intervals(self.family, (*self.intervals, *other.intervals))
 
     def intersection(self, other: AddressSet) -> AddressSet:
-        """Return what is in both."""
+        """Return the addresses in both sets."""
         if self is other or other.is_everything:
             return self
         if self.is_everything:
@@ -132,12 +132,12 @@ class AddressSet:
         found = [
             (max(first, start), min(last, end))
             for first, last in few
-            for start, end in many[_touching(many, first, last)]
+            for start, end in many[_find_touching(many, first, last)]
         ]
         return AddressSet(self.family, found) if found else _NOTHING[self.family]
 
     def difference(self, other: AddressSet) -> AddressSet:
-        """Return what is in this one only."""
+        """Return the addresses in this set but not in the other."""
         mine, theirs = self.intervals, other.intervals
         if not mine or not theirs:
             return self
@@ -145,21 +145,21 @@ class AddressSet:
             return _NOTHING[self.family]
         if self.is_everything:
             return other.complement()
-        return self._without(other)
+        return self._subtract(other)
 
-    def _without(self, other: AddressSet) -> AddressSet:
+    def _subtract(self, other: AddressSet) -> AddressSet:
         mine, theirs = self.intervals, other.intervals
         left: list[Interval] = []
         if len(theirs) * 8 < len(mine):
             left += mine
             for first, last in theirs:
-                cut = _touching(left, first, last)
+                cut = _find_touching(left, first, last)
                 if cut.start < cut.stop:
-                    left[cut] = _ends(left[cut.start][0], left[cut.stop - 1][1], first, last)
+                    left[cut] = _cut_out(left[cut.start][0], left[cut.stop - 1][1], first, last)
         else:
             for first, last in mine:
                 start = first
-                for cut_first, cut_last in theirs[_touching(theirs, first, last)]:
+                for cut_first, cut_last in theirs[_find_touching(theirs, first, last)]:
                     if start < cut_first:
                         left.append((start, cut_first - 1))
                     start = cut_last + 1
@@ -170,17 +170,13 @@ class AddressSet:
     def complement(self) -> AddressSet:
         """Return every address that is not in the set."""
         if self._complement is None:
-            # Long lists of refused sources are asked for it by one service after the other.
+            # Each service asks for the complement of the same long lists of refused sources.
             everything = _EVERYTHING[self.family]
-            self._complement = everything._without(self) if self.intervals else everything
+            self._complement = everything._subtract(self) if self.intervals else everything
         return self._complement
 
-    def issubset(self, other: AddressSet) -> bool:
-        """Say whether all of it is in the other."""
-        return not self.difference(other)
-
     def networks(self, most: int | None = None) -> Iterator[Network]:
-        """Yield the fewest networks that make up the set, in order; `most` stops after that many."""
+        """Yield the fewest networks that make up the set, in order, at most `most` of them."""
         kind = IPv4Address if self.family == 4 else IPv6Address
         given = 0
         for first, last in self.intervals:
@@ -196,23 +192,23 @@ class AddressSet:
 
 
 def union_of(family: Family, sets: Iterable[AddressSet]) -> AddressSet:
-    """Return what is in any of many sets."""
+    """Return the addresses in any of the sets."""
     found = [one for one in sets if one.intervals]
     if len(found) == 1:
         return found[0]
     return AddressSet.from_intervals(family, [interval for one in found for interval in one.intervals])
 
 
-def _touching(intervals: Sequence[Interval], first: int, last: int) -> slice:
-    """Find the intervals that share an address with the one from `first` to `last`."""
+def _find_touching(intervals: Sequence[Interval], first: int, last: int) -> slice:
+    """Return the slice of intervals that share an address with the interval `first` to `last`."""
     start = bisect_left(intervals, (first, -1))
     if start and intervals[start - 1][1] >= first:
         start -= 1
     return slice(start, bisect_right(intervals, (last, LAST[6]), start))
 
 
-def _ends(start: int, end: int, first: int, last: int) -> list[Interval]:
-    """Cut `first` to `last` out of an interval, and give what is left of it on both sides."""
+def _cut_out(start: int, end: int, first: int, last: int) -> list[Interval]:
+    """Return what is left of an interval on both sides without `first` to `last`."""
     left = [(start, first - 1)] if start < first else []
     return [*left, (last + 1, end)] if last < end else left
 

@@ -1,23 +1,24 @@
-"""Owns one rule in the form in which a walk meets it: what it asks, which sources it is for, what it does."""
+"""One rule compiled for a walk: what it asks, which sources it matches, and what it does."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from dockerfw.iptables.model import Family, Rule
+from dockerfw.simulation import sentences
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.conditions import Condition, SourceCondition
 from dockerfw.simulation.runs import Part
-from dockerfw.simulation.state import State
+from dockerfw.simulation.state import PacketState
 from dockerfw.simulation.targets import Action
-from dockerfw.simulation.trace import Outcome, Step, Verdict
+from dockerfw.simulation.trace import StepOutcome, TraceStep, Verdict
 
-_UNASKED = object()
+_NOT_EVALUATED = object()
 _ENDING = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN"})
 
 
 class CompiledRule:
-    """One rule; it `ends` a packet's way through the chain when nothing but fixed sources is asked for."""
+    """One rule; `ends` is True if matching packets leave the chain and the matching sources are fixed."""
 
     __slots__ = (
         "_verdict",
@@ -60,16 +61,16 @@ class CompiledRule:
 
     @property
     def rules(self) -> tuple[CompiledRule, ...]:
-        """The rule, as a run of one."""
+        """The rule itself, as if it were a run of one rule."""
         return (self,)
 
     @property
     def place(self) -> str:
-        """The rule in a few words: which one of which chain."""
-        return f"rule {self.number} of {self.rule.chain} in {self.rule.table}"
+        """The place of the rule, for example `rule 2 of INPUT in filter`."""
+        return sentences.rule_place(self.number, self.rule.chain, self.rule.table)
 
-    def matching(self, state: State, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
-        """Return the sources that the rule is for, and those of which nobody can tell."""
+    def matching(self, state: PacketState, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
+        """Return the sources that the rule matches, and those for which this is unknown."""
         holds = sources.intersection(self.source)
         unknown = AddressSet.nothing(sources.family)
         for question in self.dynamic:
@@ -80,11 +81,11 @@ class CompiledRule:
         return holds, unknown
 
     def without(self, sources: AddressSet, holds: AddressSet) -> AddressSet:
-        """Return the sources that go past the rule."""
+        """Return the sources that the rule does not match."""
         return sources.difference(holds)
 
     def parts(self, matched: AddressSet) -> Sequence[Part]:
-        """Say which rule decides about which of the sources that match."""
+        """Return the matched sources, each with the verdict of the rule that decides."""
         return ((matched, self.verdict),)
 
     def rule_for(self, sources: AddressSet) -> CompiledRule:
@@ -93,33 +94,33 @@ class CompiledRule:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict of a rule that ends the way of a packet."""
+        """The verdict of a rule that decides about a packet."""
         if self._verdict is None:
             kind = self.action.kind
             assert kind in ("ACCEPT", "DROP", "REJECT", "UNKNOWN")
-            reason = f"{self.place}: {self.action.text}" if kind == "UNKNOWN" else ""
-            outcome: Outcome = "unknown" if kind == "UNKNOWN" else "matched"
-            step = Step(self.rule.table, self.rule.chain, self.number, self.rule, outcome, self.why)
+            reason = sentences.at_place(self.place, self.action.text) if kind == "UNKNOWN" else ""
+            outcome: StepOutcome = "unknown" if kind == "UNKNOWN" else "matched"
+            step = TraceStep(self.rule.table, self.rule.chain, self.number, self.rule, outcome, self.why)
             self._verdict = Verdict(kind, self.action.reject_with, reason, step)
         return self._verdict
 
     @property
     def why(self) -> str:
-        """Why the rule matches, and what it does then."""
-        asked = [question.yes for question in self.questions]
-        asked += [condition.yes for condition in self.conditions]
-        return f"{', '.join(asked) or 'every packet matches'}: {self.action.text}"
+        """The conditions of the rule and its action."""
+        conditions = [question.yes for question in self.questions]
+        conditions += [condition.yes for condition in self.conditions]
+        return sentences.rule_effect(", ".join(conditions), self.action.text)
 
-    def decide(self, state: State, source: AddressSet) -> bool | None:
-        """Say whether the rule matches for one source; None when that cannot be told."""
+    def decide(self, state: PacketState, source: AddressSet) -> bool | None:
+        """Return True if the rule matches for one source, and None if that is unknown."""
         answer = all_hold(self.conditions, state) if self.source.holds(source.intervals[0][0]) else False
         if answer is False or not self.dynamic:
             return answer
         holds, unknown = self.matching(state, source)
         return answer if holds else (None if unknown else False)
 
-    def why_not(self, state: State, sources: AddressSet) -> str:
-        """Why the rule does not match."""
+    def why_not(self, state: PacketState, sources: AddressSet) -> str:
+        """Return the first condition that fails."""
         for question in self.questions:
             fixed = question.fixed
             if fixed is not None and not sources.intersection(fixed):
@@ -127,19 +128,19 @@ class CompiledRule:
         for condition in self.conditions:
             if condition.decide(state) is False:
                 return condition.no
-        return next((question.no for question in self.dynamic), "it does not match")
+        return next((question.no for question in self.dynamic), sentences.NO_MATCH)
 
 
-def all_hold(conditions: Sequence[Condition], state: State) -> bool | None:
-    """Say whether all conditions hold for a packet, of which each is asked once."""
+def all_hold(conditions: Sequence[Condition], state: PacketState) -> bool | None:
+    """Return True if all conditions hold, False if one fails, else None; each runs once per packet."""
     memo = state.memo
-    answers: bool | None = True
+    result: bool | None = True
     for condition in conditions:
-        answer = memo.get(condition, _UNASKED)
-        if answer is _UNASKED:
+        answer = memo.get(condition, _NOT_EVALUATED)
+        if answer is _NOT_EVALUATED:
             answer = memo[condition] = condition.decide(state)
         if answer is False:
             return False
         if answer is None:
-            answers = None
-    return answers
+            result = None
+    return result

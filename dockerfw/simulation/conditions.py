@@ -1,7 +1,6 @@
-"""Owns what one option of a rule asks of a packet: something that holds, does not, or cannot be told.
+"""Conditions: what one option of a rule asks of a packet. A condition holds, fails or cannot be decided.
 
-Conditions come in two kinds, since one walk may stand for many sources: those that look at the source, and
-all others. It does not know which options there are; the readers of each match do.
+There are two kinds, because one walk can stand for many sources: conditions on the source, and all others.
 """
 
 from __future__ import annotations
@@ -12,23 +11,26 @@ from typing import Literal
 
 from dockerfw.iptables.matches import Option
 from dockerfw.iptables.model import Family
+from dockerfw.simulation import sentences
 from dockerfw.simulation.addresses import AddressSet
-from dockerfw.simulation.state import State
+from dockerfw.simulation.state import PacketState
 from dockerfw.simulation.surroundings import Surroundings
 
-_TOO_LONG = 20
+_MAX_DIGITS = 19
 
-Decide = Callable[[State], bool | None]
-Split = Callable[[State, AddressSet], tuple[AddressSet, AddressSet]]
+Decide = Callable[[PacketState], bool | None]
+Split = tuple[AddressSet, AddressSet]
+"""The sources for which a condition holds, and those for which this is unknown."""
+SplitSources = Callable[[PacketState, AddressSet], Split]
 IndexedBy = Literal["port", "original port", "destination"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
-    """A question about everything but the source; `yes` and `no` say the answer to people.
+    """A condition on anything but the source; `yes` and `no` are the answers in words.
 
-    Where `values` are given it can only hold when the field `field` of the packet is one of them, so that a
-    chain can leave out the rule for all others.
+    If `values` are given, the condition can only hold when `field` of the packet is one of them, so a chain
+    can skip the rule for all other packets.
     """
 
     yes: str
@@ -40,26 +42,25 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceCondition:
-    """A question about the source: `fixed` are those for which it holds, whatever else the packet is.
+    """A condition on the source: it holds for the sources in `fixed`, whatever the rest of the packet.
 
-    Without `fixed`, `split` takes a state and sources, and gives those of them for which it holds, and those
-    for which nobody can tell.
+    Without `fixed`, call `split` with a state and sources to find out for which of them it holds.
     """
 
     yes: str
     no: str
     fixed: AddressSet | None
-    split: Split | None = None
+    split: SplitSources | None = None
 
 
 AnyCondition = Condition | SourceCondition
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a reader of matches is given: one match with its options as iptables would print them.
+class MatchQuestion:
+    """One match of a rule with its options as iptables prints them, and the host around it.
 
-    `protocol` is the rule's own, None when it has none or is negated.
+    `protocol` is the rule's own, or None if the rule has none or negates it.
     """
 
     family: Family
@@ -77,22 +78,22 @@ def condition(
     field: IndexedBy | None = None,
     values: Iterable[int] = (),
 ) -> Condition:
-    """Make a condition of a question that is not negated yet."""
-    asked = _negation(decide) if negated else decide
+    """Make a condition from `decide`, negated if the option is."""
+    decision = _negate(decide) if negated else decide
     yes, no = words(subject, value, negated)
-    return Condition(yes, no, asked, *((None, frozenset()) if negated else (field, frozenset(values))))
+    return Condition(yes, no, decision, *((None, frozenset()) if negated else (field, frozenset(values))))
 
 
 def source_in(subject: str, value: str, negated: bool, addresses: AddressSet) -> SourceCondition:
-    """Make a condition that holds for a set of sources, or for all others when negated."""
+    """Make a condition that holds for a set of sources, or for all others if negated."""
     yes, no = words(subject, value, negated)
     return SourceCondition(yes, no, addresses.complement() if negated else addresses)
 
 
-def source_split(subject: str, value: str, negated: bool, split: Split) -> SourceCondition:
-    """Make a condition of a question about sources that is not negated yet."""
+def source_split(subject: str, value: str, negated: bool, split: SplitSources) -> SourceCondition:
+    """Make a source condition from `split`, negated if the option is."""
 
-    def otherwise(state: State, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
+    def otherwise(state: PacketState, sources: AddressSet) -> Split:
         holds, unknown = split(state, sources)
         return sources.difference(holds).difference(unknown), unknown
 
@@ -100,11 +101,16 @@ def source_split(subject: str, value: str, negated: bool, split: Split) -> Sourc
     return SourceCondition(yes, no, None, otherwise if negated else split)
 
 
-def undecided(asked: Asked, option: Option | None = None) -> Condition:
-    """Make a condition that nobody can decide."""
-    options = asked.options if option is None else (option,)
-    said = " ".join([f"-m {asked.module}" if asked.module else "", *(_option_words(one) for one in options)])
-    return Condition(f"{said.strip()} matches", f"{said.strip()} does not match", lambda state: None)
+def undecided_condition(question: MatchQuestion, option: Option | None = None) -> Condition:
+    """Make a condition that cannot be decided."""
+    options = question.options if option is None else (option,)
+    said = " ".join(
+        [f"-m {question.module}" if question.module else "", *(_option_words(one) for one in options)]
+    )
+    said = said.strip()
+    return Condition(
+        sentences.option_matches(said), sentences.option_does_not_match(said), lambda state: None
+    )
 
 
 def always(yes: str) -> Condition:
@@ -118,18 +124,18 @@ def never(no: str) -> Condition:
 
 
 def number(text: str) -> int | None:
-    """Read a decimal number as iptables prints it; None when it is something else."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < _TOO_LONG else None
+    """Read a decimal number as iptables prints it; return None if it is something else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 
 def words(subject: str, value: str, negated: bool) -> tuple[str, str]:
-    """Say that the condition holds, and that it does not."""
-    holds, fails = f"{subject} is {value}", f"{subject} is not {value}"
+    """Return in words that the condition holds, and that it does not."""
+    holds, fails = sentences.condition_holds(subject, value), sentences.condition_fails(subject, value)
     return (fails, holds) if negated else (holds, fails)
 
 
-def _negation(decide: Decide) -> Decide:
-    def otherwise(state: State) -> bool | None:
+def _negate(decide: Decide) -> Decide:
+    def otherwise(state: PacketState) -> bool | None:
         answer = decide(state)
         return None if answer is None else not answer
 

@@ -1,4 +1,4 @@
-"""Owns what `-m conntrack` asks of a first packet, as xt_conntrack decides it; `-m state` is its old name."""
+"""What `-m conntrack` and its old form `-m state` ask of a first packet (xt_conntrack)."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dockerfw.iptables.matches import Option
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.conditions import (
     AnyCondition,
-    Asked,
     Condition,
     Decide,
     IndexedBy,
+    MatchQuestion,
     SourceCondition,
-    Split,
+    SplitSources,
     condition,
     number,
-    undecided,
+    undecided_condition,
     words,
 )
 from dockerfw.simulation.general import network_split, read_network
 from dockerfw.simulation.ports import Range, read_ranges, within
-from dockerfw.simulation.state import State
+from dockerfw.simulation.state import PacketState
 
 _STATES = frozenset({"INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED", "SNAT", "DNAT"})
 _STATUSES = frozenset({"NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"})
@@ -33,18 +33,18 @@ NO_CONNECTION = -1
 """The original port of a packet that has no connection."""
 
 
-def conntrack(asked: Asked) -> list[AnyCondition]:
+def conntrack(question: MatchQuestion) -> list[AnyCondition]:
     """Read the options of `-m conntrack`.
 
-    A packet without a connection meets a match that asks for the state, if the state fits, whatever else the
-    match asks; it meets no other match, negated or not.
+    For a packet without a connection, a match that asks for a state depends on the state alone. Any other
+    match fails, negated or not.
     """
-    by_state = any(option.name == "--ctstate" for option in asked.options)
-    return [_read(asked, option, by_state) for option in asked.options]
+    by_state = any(option.name == "--ctstate" for option in question.options)
+    return [_read(question, option, by_state) for option in question.options]
 
 
-def original_port(state: State) -> int | None:
-    """Return the port that the client dialled, as conntrack keeps it: for ICMP it is type and code."""
+def original_port(state: PacketState) -> int | None:
+    """Return the port that the client connected to, as conntrack stores it: for ICMP it is type and code."""
     if state.tracking != "tracked":
         return NO_CONNECTION
     if state.connection != "NEW":
@@ -57,26 +57,26 @@ def original_port(state: State) -> int | None:
     return _GENERIC_PORT if state.protocol != _GRE else None
 
 
-def _read(asked: Asked, option: Option, by_state: bool) -> AnyCondition:
+def _read(question: MatchQuestion, option: Option, by_state: bool) -> AnyCondition:
     text = option.values[0] if len(option.values) == 1 else ""
     names = frozenset(text.split(","))
     if option.name == "--ctstate" and names <= _STATES:
-        return _Connection(asked, option, by_state).state(names)
-    asking = _Connection(asked, option, by_state)
+        return _Connection(question, option, by_state).state(names)
+    connection = _Connection(question, option, by_state)
     protocol = number(text)
     if option.name == "--ctproto" and protocol is not None:
-        return asking.condition("protocol", lambda state: state.protocol == protocol)
+        return connection.condition("protocol", lambda state: state.protocol == protocol)
     if option.name == "--ctdir" and text in ("ORIGINAL", "REPLY"):
-        return asking.condition("direction", lambda state: text == "ORIGINAL")
+        return connection.condition("direction", lambda state: text == "ORIGINAL")
     if option.name == "--ctstatus" and names <= _STATUSES:
-        return asking.condition("connection status", lambda state: state.looped and "CONFIRMED" in names)
-    network = read_network(option.values, asked.family)
+        return connection.condition("connection status", lambda state: state.looped and "CONFIRMED" in names)
+    network = read_network(option.values, question.family)
     if network is not None and option.name in _ADDRESSES:
-        return asking.address(*network)
+        return connection.address(*network)
     ranges = read_ranges(text)
     if ranges is not None and option.name in _PORTS:
-        return asking.port(ranges)
-    return undecided(asked, option)
+        return connection.port(ranges)
+    return undecided_condition(question, option)
 
 
 _ADDRESSES = {
@@ -94,17 +94,17 @@ _PORTS = {
 
 
 class _Connection:
-    """One option that asks something of the packet's connection."""
+    """One option about the connection of the packet."""
 
-    def __init__(self, asked: Asked, option: Option, by_state: bool) -> None:
-        self.asked = asked
+    def __init__(self, question: MatchQuestion, option: Option, by_state: bool) -> None:
+        self.question = question
         self.option = option
         self.by_state = by_state
 
     def state(self, wanted: frozenset[str]) -> AnyCondition:
-        """Ask for the state, which packets without a connection have too."""
+        """Make a condition on the state, which packets without a connection have too."""
 
-        def decide(state: State) -> bool | None:
+        def decide(state: PacketState) -> bool | None:
             if state.tracking != "tracked":
                 return ("UNTRACKED" if state.tracking == "untracked" else "INVALID") in wanted
             if state.connection in wanted or (state.translated and "DNAT" in wanted):
@@ -118,9 +118,9 @@ class _Connection:
     def condition(
         self, subject: str, decide: Decide, field: IndexedBy | None = None, values: Iterable[int] = ()
     ) -> Condition:
-        """Ask for something that only the first packet of a connection is sure to have."""
+        """Make a condition on something that is known only for the first packet of a connection."""
 
-        def guarded(state: State) -> bool | None:
+        def guarded(state: PacketState) -> bool | None:
             if state.tracking != "tracked":
                 return self.by_state
             answer = decide(state) if state.connection == "NEW" else None
@@ -131,24 +131,24 @@ class _Connection:
         return Condition(yes, no, guarded, field if found else None, found)
 
     def address(self, value: int, mask: int) -> AnyCondition:
-        """Ask for one of the connection's four addresses."""
+        """Make a condition on one of the four addresses of the connection."""
         subject = _ADDRESSES[self.option.name]
         if self.option.name in ("--ctorigdst", "--ctreplsrc"):
             original = self.option.name == "--ctorigdst"
 
-            def decide(state: State) -> bool | None:
+            def decide(state: PacketState) -> bool | None:
                 found = state.original_destination if original else state.destination
                 return None if found is None else found & mask == value
 
             return self.condition(subject, decide)
-        return self._source(subject, network_split(self.asked.family, value, mask))
+        return self._source(subject, network_split(self.question.family, value, mask))
 
-    def _source(self, subject: str, split: Split) -> SourceCondition:
-        """Ask for the source, which the connection keeps until SNAT, after every filter."""
-        nothing = AddressSet.nothing(self.asked.family)
+    def _source(self, subject: str, split: SplitSources) -> SourceCondition:
+        """Make a condition on the source, which stays the same until SNAT, after every filter."""
+        nothing = AddressSet.nothing(self.question.family)
         before_nat = self.option.name == "--ctorigsrc"
 
-        def guarded(state: State, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
+        def guarded(state: PacketState, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
             if state.tracking != "tracked":
                 return (sources if self.by_state else nothing), nothing
             if state.connection != "NEW" or (state.looped and not before_nat):
@@ -162,18 +162,18 @@ class _Connection:
         return SourceCondition(yes, no, None, guarded)
 
     def port(self, ranges: list[Range]) -> AnyCondition:
-        """Ask for one of the connection's four ports."""
+        """Make a condition on one of the four ports of the connection."""
         name = self.option.name
 
-        def decide(state: State) -> bool | None:
+        def decide(state: PacketState) -> bool | None:
             if name == "--ctorigdstport":
                 return within(original_port(state), ranges)
             if state.looped and name == "--ctrepldstport":
                 return None
             if not state.has_ports:
-                # The identifier of an echo and the key of a tunnel nobody has said; others have none.
-                told = state.protocol not in _ICMP and state.protocol != _GRE
-                return within(_GENERIC_PORT, ranges) if told else None
+                # The identifier of an echo and the key of a tunnel are unknown; other protocols have neither.
+                known = state.protocol not in _ICMP and state.protocol != _GRE
+                return within(_GENERIC_PORT, ranges) if known else None
             return within(state.destination_port if name == "--ctreplsrcport" else state.source_port, ranges)
 
         few = name == "--ctorigdstport" and sum(last - first + 1 for first, last in ranges) <= _FEW_PORTS

@@ -1,4 +1,4 @@
-"""Owns the options that every rule may have (-s -d -p -i -o -f), and address ranges, devices and marks."""
+"""What the options of every rule ask (-s -d -p -i -o -f), and the matches iprange, mark, mac and similar."""
 
 from __future__ import annotations
 
@@ -8,45 +8,46 @@ from ipaddress import ip_address
 from dockerfw.iptables.matches import Option
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.protocols import protocol_name
+from dockerfw.simulation import sentences
 from dockerfw.simulation.addresses import BITS, LAST, AddressSet
 from dockerfw.simulation.conditions import (
     AnyCondition,
-    Asked,
-    Split,
+    MatchQuestion,
+    SplitSources,
     condition,
     never,
     number,
     source_in,
     source_split,
-    undecided,
+    undecided_condition,
 )
-from dockerfw.simulation.state import State
+from dockerfw.simulation.state import PacketState
 
-_MOST_INTERVALS = 4096
-_LONGEST_MARK = 64
+_MAX_INTERVALS = 4096
+_MAX_MARK_LENGTH = 64
 
 
-def general(asked: Asked) -> list[AnyCondition]:
+def general(question: MatchQuestion) -> list[AnyCondition]:
     """Read -s, -d, -p, -i, -o and -f."""
-    return [_GENERAL.get(option.name, undecided)(asked, option) for option in asked.options]
+    return [_GENERAL.get(option.name, undecided_condition)(question, option) for option in question.options]
 
 
-def _source(asked: Asked, option: Option) -> AnyCondition:
-    network = read_network(option.values, asked.family)
+def _source(question: MatchQuestion, option: Option) -> AnyCondition:
+    network = read_network(option.values, question.family)
     if network is None:
-        return undecided(asked, option)
-    known = masked_addresses(asked.family, *network)
+        return undecided_condition(question, option)
+    known = masked_addresses(question.family, *network)
     if known is not None:
         return source_in("source", option.values[0], option.negated, known)
-    return source_split("source", option.values[0], option.negated, network_split(asked.family, *network))
+    return source_split("source", option.values[0], option.negated, network_split(question.family, *network))
 
 
-def network_split(family: Family, value: int, mask: int) -> Split:
-    """Compare sources with `value` under a mask; many at once only where the mask is simple enough."""
+def network_split(family: Family, value: int, mask: int) -> SplitSources:
+    """Return a split by `value` under a mask; a mask with many gaps is decided for one source at a time."""
     known = masked_addresses(family, value, mask)
     nothing = AddressSet.nothing(family)
 
-    def split(state: State, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
+    def split(state: PacketState, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
         if known is not None:
             return sources.intersection(known), nothing
         if sources.count() > 1:
@@ -56,12 +57,12 @@ def network_split(family: Family, value: int, mask: int) -> Split:
     return split
 
 
-def _destination(asked: Asked, option: Option) -> AnyCondition:
-    network = read_network(option.values, asked.family)
+def _destination(question: MatchQuestion, option: Option) -> AnyCondition:
+    network = read_network(option.values, question.family)
     if network is None:
-        return undecided(asked, option)
+        return undecided_condition(question, option)
     value, mask = network
-    exact = [value] if mask == LAST[asked.family] else []
+    exact = [value] if mask == LAST[question.family] else []
     return condition(
         "destination",
         option.values[0],
@@ -72,32 +73,32 @@ def _destination(asked: Asked, option: Option) -> AnyCondition:
     )
 
 
-def _protocol(asked: Asked, option: Option) -> AnyCondition:
+def _protocol(question: MatchQuestion, option: Option) -> AnyCondition:
     text = option.values[0] if len(option.values) == 1 else ""
     wanted = number(text)
     if wanted is None:
-        return undecided(asked, option)
+        return undecided_condition(question, option)
     return condition(
         "protocol", protocol_name(wanted), option.negated, lambda state: wanted in (0, state.protocol)
     )
 
 
-def _in_interface(asked: Asked, option: Option) -> AnyCondition:
-    return _device(asked, option, "incoming interface", lambda state: state.in_interface)
+def _in_interface(question: MatchQuestion, option: Option) -> AnyCondition:
+    return _device(question, option, "incoming interface", lambda state: state.in_interface)
 
 
-def _out_interface(asked: Asked, option: Option) -> AnyCondition:
-    return _device(asked, option, "outgoing interface", lambda state: state.out_interface)
+def _out_interface(question: MatchQuestion, option: Option) -> AnyCondition:
+    return _device(question, option, "outgoing interface", lambda state: state.out_interface)
 
 
 def _device(
-    asked: Asked, option: Option, subject: str, name_of: Callable[[State], str | None]
+    question: MatchQuestion, option: Option, subject: str, name_of: Callable[[PacketState], str | None]
 ) -> AnyCondition:
     if len(option.values) != 1:
-        return undecided(asked, option)
+        return undecided_condition(question, option)
     name = option.values[0]
 
-    def decide(state: State) -> bool | None:
+    def decide(state: PacketState) -> bool | None:
         found = name_of(state)
         return None if found is None else same_device(name, found)
 
@@ -105,11 +106,11 @@ def _device(
 
 
 def same_device(pattern: str, name: str) -> bool:
-    """Compare an interface with what a rule says, where a + at the end stands for any rest."""
+    """Return True if an interface matches the pattern of a rule, where a + at the end matches any rest."""
     return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
 
 
-def _fragment(asked: Asked, option: Option) -> AnyCondition:
+def _fragment(question: MatchQuestion, option: Option) -> AnyCondition:
     return condition("the packet", "a further fragment", option.negated, lambda state: False)
 
 
@@ -123,21 +124,21 @@ _GENERAL = {
 }
 
 
-def iprange(asked: Asked) -> list[AnyCondition]:
+def iprange(question: MatchQuestion) -> list[AnyCondition]:
     """Read --src-range and --dst-range."""
     found: list[AnyCondition] = []
-    for option in asked.options:
-        interval = _interval(option.values, asked.family)
+    for option in question.options:
+        interval = _interval(option.values, question.family)
         if interval is None:
-            found.append(undecided(asked, option))
+            found.append(undecided_condition(question, option))
         elif option.name == "--src-range":
             ordered = [interval] if interval[0] <= interval[1] else []
-            addresses = AddressSet.from_intervals(asked.family, ordered)
+            addresses = AddressSet.from_intervals(question.family, ordered)
             found.append(source_in("source", option.values[0], option.negated, addresses))
         elif option.name == "--dst-range":
             found.append(_destination_range(option, *interval))
         else:
-            found.append(undecided(asked, option))
+            found.append(undecided_condition(question, option))
     return found
 
 
@@ -150,43 +151,46 @@ def _destination_range(option: Option, first: int, last: int) -> AnyCondition:
     )
 
 
-def mark(asked: Asked) -> list[AnyCondition]:
+def mark(question: MatchQuestion) -> list[AnyCondition]:
     """Read --mark of `-m mark`."""
-    return [_marked(asked, option, "mark", lambda state: state.mark) for option in asked.options]
+    return [
+        _mark_condition(question, option, "mark", lambda state: state.mark) for option in question.options
+    ]
 
 
-def connmark(asked: Asked) -> list[AnyCondition]:
-    """Read --mark of `-m connmark`; a packet without a connection matches neither it nor its negation."""
+def connmark(question: MatchQuestion) -> list[AnyCondition]:
+    """Read --mark of `-m connmark`; without a connection a packet matches neither it nor its negation."""
     followed = condition(
         "the packet", "one of a connection", False, lambda state: state.tracking == "tracked"
     )
     read = [
-        _marked(asked, option, "connection mark", lambda state: state.connmark) for option in asked.options
+        _mark_condition(question, option, "connection mark", lambda state: state.connmark)
+        for option in question.options
     ]
     return [followed, *read]
 
 
-def _marked(
-    asked: Asked, option: Option, subject: str, mark_of: Callable[[State], int | None]
+def _mark_condition(
+    question: MatchQuestion, option: Option, subject: str, mark_of: Callable[[PacketState], int | None]
 ) -> AnyCondition:
     wanted = masked_number(option.values)
     if option.name != "--mark" or wanted is None:
-        return undecided(asked, option)
+        return undecided_condition(question, option)
     value, mask = wanted
 
-    def decide(state: State) -> bool | None:
+    def decide(state: PacketState) -> bool | None:
         found = mark_of(state)
         return None if found is None else found & mask == value
 
     return condition(subject, option.values[0], option.negated, decide)
 
 
-def mac(asked: Asked) -> list[AnyCondition]:
-    """Read --mac-source; what has not come over Ethernet matches neither it nor its negation."""
+def mac(question: MatchQuestion) -> list[AnyCondition]:
+    """Read --mac-source; a packet that did not arrive over Ethernet matches neither it nor its negation."""
     found: list[AnyCondition] = []
-    for option in asked.options:
+    for option in question.options:
         if option.name != "--mac-source" or len(option.values) != 1:
-            found.append(undecided(asked, option))
+            found.append(undecided_condition(question, option))
             continue
         found += [
             condition("the packet", "from another machine", False, lambda state: state.in_interface != "lo"),
@@ -204,19 +208,19 @@ def _ethernet_source(option: Option, address: str) -> AnyCondition:
     )
 
 
-def extension_header(asked: Asked) -> list[AnyCondition]:
+def extension_header(question: MatchQuestion) -> list[AnyCondition]:
     """Read `-m rt` and `-m frag`: a packet without the header matches neither them nor their negation."""
-    return [never("the packet has no extension header")]
+    return [never(sentences.NO_EXTENSION_HEADER)]
 
 
 def masked_addresses(family: Family, value: int, mask: int) -> AddressSet | None:
-    """Return the addresses that are `value` under a mask; None when they fall into too many intervals."""
+    """Return the addresses that equal `value` under a mask, or None if they form too many intervals."""
     free = mask ^ LAST[family]
     if not free & (free + 1):
         return AddressSet(family, ((value & mask, value & mask | free),))
     low = BITS[family] if not mask else (mask & -mask).bit_length() - 1
     gaps = [bit for bit in range(low, BITS[family]) if free >> bit & 1]
-    if 1 << len(gaps) > _MOST_INTERVALS:
+    if 1 << len(gaps) > _MAX_INTERVALS:
         return None
     size = (1 << low) - 1
     starts = [value & mask]
@@ -228,8 +232,8 @@ def masked_addresses(family: Family, value: int, mask: int) -> AddressSet | None
 
 
 def masked_number(values: tuple[str, ...]) -> tuple[int, int] | None:
-    """Read value/mask as marks are printed."""
-    short = len(values) == 1 and len(values[0]) <= _LONGEST_MARK
+    """Read value/mask as iptables prints marks."""
+    short = len(values) == 1 and len(values[0]) <= _MAX_MARK_LENGTH
     value, slash, mask = values[0].partition("/") if short else ("", "", "")
     try:
         return int(value, 0), int(mask, 0) if slash else 0xFFFFFFFF
@@ -238,7 +242,7 @@ def masked_number(values: tuple[str, ...]) -> tuple[int, int] | None:
 
 
 def read_network(values: tuple[str, ...], family: Family) -> tuple[int, int] | None:
-    """Read address/prefix or address/mask as a value and its mask; None when it is something else."""
+    """Read address/prefix or address/mask as a value and its mask; return None if it is something else."""
     address, _, mask = values[0].partition("/") if len(values) == 1 else ("", "", "")
     value = _address(address, family)
     if value is None:

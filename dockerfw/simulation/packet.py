@@ -1,4 +1,4 @@
-"""Owns the packet that is simulated: the first one of a connection."""
+"""The packet that is simulated: the first packet of a connection."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A first packet as it enters the host, or as the host sends it when `in_interface` is None.
+    """A first packet as it enters the host, or as the host sends it if `in_interface` is None.
 
-    A TCP packet is a SYN; none is a fragment or has extension headers. Ports, ICMP type and Ethernet address
-    are None when they are not known: rules that ask for them cannot be decided then. `in_interface` may be
+    A TCP packet is a SYN. No packet is a fragment or has extension headers. Ports, ICMP type and Ethernet
+    address are None if they are not known; rules that ask for them are then undecided. `in_interface` may be
     the port of a bridge.
     """
 

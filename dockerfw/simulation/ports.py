@@ -1,4 +1,4 @@
-"""Owns what rules ask of tcp, udp, sctp and icmp: ports, flags of a SYN, types and codes."""
+"""What the matches tcp, udp, sctp, multiport and icmp ask: ports, flags of a SYN, types and codes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from typing import Literal
 
 from dockerfw.iptables.matches import Option
 from dockerfw.iptables.protocols import protocol_name
-from dockerfw.simulation.conditions import AnyCondition, Asked, Condition, condition, number, undecided, words
-from dockerfw.simulation.state import PORTS_PROTOCOLS, State
+from dockerfw.simulation.conditions import (
+    AnyCondition,
+    Condition,
+    MatchQuestion,
+    condition,
+    number,
+    undecided_condition,
+    words,
+)
+from dockerfw.simulation.state import PORTS_PROTOCOLS, PacketState
 
 Range = tuple[int, int]
 
@@ -16,29 +24,29 @@ _TCP, _PROTOCOLS = 6, {"tcp": 6, "udp": 17, "sctp": 132, "dccp": 33, "icmp": 1, 
 _FEW_PORTS = 64
 
 
-def ports(asked: Asked) -> list[AnyCondition]:
+def ports(question: MatchQuestion) -> list[AnyCondition]:
     """Read the options of `-m tcp`, `-m udp` and `-m sctp`; a TCP packet is a SYN."""
-    protocol = _PROTOCOLS[asked.module]
+    protocol = _PROTOCOLS[question.module]
     found: list[AnyCondition] = []
-    for option in asked.options:
+    for option in question.options:
         ranges = read_ranges(option.values[0]) if len(option.values) == 1 else None
         if option.name in ("--sport", "--dport") and ranges is not None:
             side: Literal["source", "destination"] = "source" if option.name == "--sport" else "destination"
             found.append(_port(side, option, ranges, frozenset({protocol})))
         elif option.name == "--tcp-flags" and protocol == _TCP and len(option.values) == 2:
-            found.append(_flags(asked, option))
+            found.append(_flags(question, option))
         else:
-            found.append(undecided(asked, option))
-    return [_of_protocol(protocol), *found] if asked.protocol != protocol else found
+            found.append(undecided_condition(question, option))
+    return [_protocol_condition(protocol), *found] if question.protocol != protocol else found
 
 
-def multiport(asked: Asked) -> list[AnyCondition]:
+def multiport(question: MatchQuestion) -> list[AnyCondition]:
     """Read --sports, --dports and --ports."""
     found: list[AnyCondition] = []
-    for option in asked.options:
+    for option in question.options:
         ranges = read_ranges(option.values[0]) if len(option.values) == 1 else None
         if ranges is None or option.name not in ("--sports", "--dports", "--ports"):
-            found.append(undecided(asked, option))
+            found.append(undecided_condition(question, option))
         elif option.name == "--ports":
             found.append(_either_port(option, ranges))
         else:
@@ -47,22 +55,22 @@ def multiport(asked: Asked) -> list[AnyCondition]:
     return found
 
 
-def icmp(asked: Asked) -> list[AnyCondition]:
+def icmp(question: MatchQuestion) -> list[AnyCondition]:
     """Read --icmp-type and --icmpv6-type."""
-    protocol = _PROTOCOLS[asked.module]
-    found: list[AnyCondition] = [] if asked.protocol == protocol else [_of_protocol(protocol)]
-    for option in asked.options:
+    protocol = _PROTOCOLS[question.module]
+    found: list[AnyCondition] = [] if question.protocol == protocol else [_protocol_condition(protocol)]
+    for option in question.options:
         kind, slash, code = option.values[0].partition("/") if len(option.values) == 1 else ("", "", "")
         kind_number, code_number = number(kind), number(code)
         if kind_number is None or (slash and code_number is None):
-            found.append(undecided(asked, option))
+            found.append(undecided_condition(question, option))
         else:
-            found.append(_icmp_type(asked.module, option, kind_number, code_number))
+            found.append(_icmp_type(question.module, option, kind_number, code_number))
     return found
 
 
 def _icmp_type(module: str, option: Option, kind: int, code: int | None) -> AnyCondition:
-    def decide(state: State) -> bool | None:
+    def decide(state: PacketState) -> bool | None:
         if module == "icmp" and kind == 255:
             return True
         if state.icmp_type is None:
@@ -78,7 +86,7 @@ def _port(
     side: Literal["source", "destination"], option: Option, ranges: list[Range], protocols: frozenset[int]
 ) -> AnyCondition:
     few = side == "destination" and sum(last - first + 1 for first, last in ranges) <= _FEW_PORTS
-    return _guarded(
+    return _for_protocols(
         protocols,
         f"{side} port",
         option,
@@ -88,33 +96,33 @@ def _port(
 
 
 def _either_port(option: Option, ranges: list[Range]) -> AnyCondition:
-    def decide(state: State) -> bool | None:
+    def decide(state: PacketState) -> bool | None:
         source, destination = within(state.source_port, ranges), within(state.destination_port, ranges)
         if source or destination:
             return True
         return None if source is None or destination is None else False
 
-    return _guarded(PORTS_PROTOCOLS, "source or destination port", option, decide)
+    return _for_protocols(PORTS_PROTOCOLS, "source or destination port", option, decide)
 
 
-def _flags(asked: Asked, option: Option) -> AnyCondition:
+def _flags(question: MatchQuestion, option: Option) -> AnyCondition:
     mask, wanted = (frozenset(text.split(",")) - {"NONE"} for text in option.values)
     holds = mask & {"SYN"} == wanted
-    return _guarded(
+    return _for_protocols(
         frozenset({_TCP}), "the flags", option, lambda state: holds if state.connection == "NEW" else None
     )
 
 
-def _guarded(
+def _for_protocols(
     protocols: frozenset[int],
     subject: str,
     option: Option,
-    decide: Callable[[State], bool | None],
+    decide: Callable[[PacketState], bool | None],
     ports: Iterable[int] = (),
 ) -> AnyCondition:
-    """Make a condition that a packet of another protocol never meets, negated or not."""
+    """Make a condition that fails for a packet of another protocol, negated or not."""
 
-    def guarded(state: State) -> bool | None:
+    def guarded(state: PacketState) -> bool | None:
         if state.protocol not in protocols:
             return False
         answer = decide(state)
@@ -125,19 +133,19 @@ def _guarded(
     return Condition(yes, no, guarded, "port" if values else None, values)
 
 
-def _of_protocol(protocol: int) -> AnyCondition:
+def _protocol_condition(protocol: int) -> AnyCondition:
     return condition("protocol", protocol_name(protocol), False, lambda state: state.protocol == protocol)
 
 
 def within(port: int | None, ranges: list[Range]) -> bool | None:
-    """Say whether a port is in one of the ranges; every port is in the range of all."""
+    """Return True if a port is in one of the ranges, and None if the port is unknown and that matters."""
     if port is None:
         return True if ranges == [(0, 65535)] else None
     return any(first <= port <= last for first, last in ranges)
 
 
 def read_ranges(text: str) -> list[Range] | None:
-    """Read ports and first:last between commas, as numbers; None when it is something else."""
+    """Read comma-separated ports and first:last as numbers; return None if it is something else."""
     found: list[Range] = []
     for part in text.split(","):
         first, colon, last = part.partition(":")

@@ -1,4 +1,4 @@
-"""Owns rules in a row that differ in their source alone: a list of refused addresses, however long."""
+"""Runs: consecutive rules that differ only in their source, such as a long list of refused addresses."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Generic, Protocol, TypeVar
 
 from dockerfw.simulation.addresses import LAST, AddressSet, union_of
 from dockerfw.simulation.conditions import Condition
-from dockerfw.simulation.state import State
+from dockerfw.simulation.state import PacketState
 from dockerfw.simulation.targets import Action
 from dockerfw.simulation.trace import Verdict
 
 Part = tuple[AddressSet, Verdict]
 Segment = tuple[int, int, int]
-"""First address, last address, and the place of the rule that decides about them."""
+"""First address, last address, and the index of the rule that decides about them."""
 
-_MOST_REMEMBERED = 8
+_MAX_CACHED = 8
 
 
-class Deciding(Protocol):
-    """What a run needs to know of its rules."""
+class RunRule(Protocol):
+    """The attributes of a rule that a run uses."""
 
     action: Action
     position: int
@@ -32,12 +32,12 @@ class Deciding(Protocol):
         """The rule's verdict."""
 
 
-R = TypeVar("R", bound=Deciding)
+R = TypeVar("R", bound=RunRule)
 V = TypeVar("V")
 
 
 class Run(Generic[R]):
-    """Rules in a row with the same conditions and the same end, as one."""
+    """Consecutive rules with the same conditions and the same action, treated as one."""
 
     __slots__ = ("_parts", "_rests", "_segments", "action", "conditions", "position", "rules", "source")
 
@@ -55,19 +55,19 @@ class Run(Generic[R]):
         self._parts: dict[AddressSet, tuple[Part, ...]] = {}
         self._rests: dict[AddressSet, AddressSet] = {}
 
-    def matching(self, state: State, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
-        """Return the sources that one of the rules is for; none is in doubt."""
+    def matching(self, state: PacketState, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
+        """Return the sources that one of the rules matches; none is unknown."""
         return sources.intersection(self.source), AddressSet.nothing(sources.family)
 
     def parts(self, matched: AddressSet) -> Sequence[Part]:
-        """Say which rule decides about which of the sources that match."""
+        """Return the matched sources, each with the verdict of the rule that decides."""
         if len(matched.intervals) == 1 and matched.intervals[0][0] == matched.intervals[0][1]:
             return ((matched, self.rule_for(matched).verdict),)
-        return _remembered(self._parts, matched, lambda: tuple(self._split(matched)))
+        return _get_or_compute(self._parts, matched, lambda: tuple(self._split(matched)))
 
     def without(self, sources: AddressSet, holds: AddressSet) -> AddressSet:
-        """Return the sources that go past all the rules."""
-        return _remembered(self._rests, sources, lambda: sources.difference(holds))
+        """Return the sources that no rule matches."""
+        return _get_or_compute(self._rests, sources, lambda: sources.difference(holds))
 
     def rule_for(self, sources: AddressSet) -> R:
         """Return the rule that matches the first of these sources."""
@@ -90,18 +90,18 @@ class Run(Generic[R]):
         return found
 
 
-def _remembered(known: dict[AddressSet, V], key: AddressSet, make: Callable[[], V]) -> V:
-    """Look up what the same sources gave before: most services are asked about from anywhere."""
+def _get_or_compute(known: dict[AddressSet, V], key: AddressSet, make: Callable[[], V]) -> V:
+    """Return the cached result for some sources: most services are checked from anywhere."""
     found = known.get(key)
     if found is None:
-        if len(known) > _MOST_REMEMBERED:
+        if len(known) > _MAX_CACHED:
             known.clear()
         found = known[key] = make()
     return found
 
 
-def segments(sources: Sequence[AddressSet]) -> list[Segment]:
-    """Cut the addresses into pieces about each of which one rule decides: the first that holds it."""
+def cut_segments(sources: Sequence[AddressSet]) -> list[Segment]:
+    """Cut the addresses into segments; the first rule that contains a segment decides about it."""
     starts = sorted(
         (first, place, last) for place, one in enumerate(sources) for first, last in one.intervals
     )

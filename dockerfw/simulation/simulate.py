@@ -1,4 +1,4 @@
-"""Owns the answer for one packet: what becomes of it, and by which steps."""
+"""The simulation of one packet: its verdict and its steps."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
 from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.simulation import sentences
 from dockerfw.simulation.addresses import AddressSet
-from dockerfw.simulation.beginnings import first_state
 from dockerfw.simulation.chains import CompiledChain, compile_chains
+from dockerfw.simulation.first_state import make_first_state
 from dockerfw.simulation.journey import Journey
 from dockerfw.simulation.outcomes import Piece, sum_up
 from dockerfw.simulation.packet import Packet
-from dockerfw.simulation.record import steps_of
+from dockerfw.simulation.steps import list_steps
 from dockerfw.simulation.surroundings import Surroundings
 from dockerfw.simulation.trace import Trace
 from dockerfw.simulation.walk import Walk
@@ -22,7 +23,7 @@ from dockerfw.simulation.walk import Walk
 
 @dataclass(frozen=True)
 class Prepared:
-    """A ruleset compiled for one family, and what lies around it; costly to make, so callers keep it."""
+    """A ruleset compiled for one family, with its surroundings; compiling takes time, so callers keep it."""
 
     ruleset: Ruleset
     surroundings: Surroundings
@@ -31,15 +32,15 @@ class Prepared:
 
 
 def prepare(ruleset: Ruleset, surroundings: Surroundings, family: Family) -> Prepared:
-    """Compile a ruleset, once for any number of packets."""
+    """Compile a ruleset once for any number of packets."""
     return Prepared(ruleset, surroundings, family, compile_chains(ruleset, surroundings, family))
 
 
 def simulate(prepared: Prepared, packet: Packet) -> Trace:
-    """Send a packet through the rules. Raises ValueError when it is of another family than the rules."""
+    """Send a packet through the rules. Raises ValueError if its family is not that of the rules."""
     if {packet.family, packet.source.version, packet.destination.version} != {prepared.family}:
-        raise ValueError(f"the rules are for IPv{prepared.family}, the packet is not")
-    walk, journey = travel(prepared, packet, AddressSet.single(packet.source), recording=True)
+        raise ValueError(sentences.wrong_family(prepared.family, "packet"))
+    walk, journey = run_journey(prepared, packet, AddressSet.single(packet.source), recording=True)
     state = journey.state
     address = IPv4Address if state.family == 4 else IPv6Address
     return Trace(
@@ -49,16 +50,16 @@ def simulate(prepared: Prepared, packet: Packet) -> Trace:
         destination=None if state.destination is None else address(state.destination),
         destination_port=state.destination_port,
         out_interface=None if journey.hook == "INPUT" else state.out_interface or None,
-        tell=partial(steps_of, walk.events),
+        build_steps=partial(list_steps, walk.events),
     )
 
 
-def travel(
+def run_journey(
     prepared: Prepared, packet: Packet, sources: AddressSet, *, recording: bool
 ) -> tuple[Walk, Journey]:
-    """Send a packet from all of some sources through the rules."""
+    """Send a packet from each of the sources through the rules at once."""
     walk = Walk(prepared.chains, recording)
-    state = first_state(packet, prepared.surroundings)
+    state = make_first_state(packet, prepared.surroundings)
     journey = Journey.begin(walk, prepared.surroundings, state)
     if packet.in_interface is None:
         journey.send(Piece(sources, state))

@@ -1,7 +1,7 @@
-"""Owns what rules can see of a packet on its way, apart from its source.
+"""What rules can see of a packet at one place of its path, except for its source.
 
-The source is no part of it, since one walk may stand for many sources. None is what is not known; an
-interface that a packet does not have at a place is the empty text, as the kernel compares it.
+The source is left out because one walk can stand for many sources. None means unknown. An interface that a
+packet does not have at a place is the empty text, as the kernel compares it.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Literal
 from dockerfw.iptables.model import Family
 
 PORTS_PROTOCOLS = frozenset({6, 17, 33, 132, 136})
-"""The protocols that conntrack and multiport know ports of: tcp, udp, dccp, sctp, udplite."""
+"""The protocols whose ports conntrack and multiport know: tcp, udp, dccp, sctp, udplite."""
 
 Tracking = Literal["before", "tracked", "untracked", "invalid"]
-"""How far conntrack is: not yet reached, has a connection, told to keep away, made nothing of it."""
+"""What conntrack has done: not reached yet, has a connection, was told not to track, found it invalid."""
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """A packet at one place of its way; `original_` is the destination before DNAT.
+class PacketState:
+    """A packet at one place of its path; `original_` is the destination before DNAT.
 
-    `bridge_port` is the port of the bridge that it came by, None when it came by no bridge, and empty when
-    nobody said by which. `stays` says that a translation made one of the host's own addresses of its
-    destination. `looped` says that it went out by lo and came back.
+    `bridge_port` is the bridge port that it came in by, None if it crossed no bridge, and empty if the port
+    is unknown. `stays` is True if a translation changed the destination to one of the host's own addresses.
+    `looped` is True if the packet left by lo and came back.
     """
 
     family: Family
@@ -51,10 +51,10 @@ class State:
 
     @property
     def has_ports(self) -> bool:
-        """Say whether the protocol has ports."""
+        """True if the protocol has ports."""
         return self.protocol in PORTS_PROTOCOLS
 
     @property
     def first(self) -> bool:
-        """Say whether this is the first packet of a connection that conntrack follows."""
+        """True if this is the first packet of a tracked connection."""
         return self.tracking == "tracked" and self.connection == "NEW"

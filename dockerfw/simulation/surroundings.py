@@ -1,7 +1,7 @@
-"""Owns what lies around the rules: interfaces, routes and sets, and where a destination leads from there.
+"""The host around the rules: interfaces, routes and sets, and where a destination is routed.
 
-It must not look at a host: somebody hands it what was seen. Forwarding counts as switched on. Networks of
-the host's own interfaces and the default routes are all the routes it knows.
+The caller passes in what it knows of the host. Forwarding is assumed to be on. The only routes are the
+networks of the host's own interfaces and the default routes.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _ALL_HOSTS = {4: {_V4_MULTICAST | 1, 0xFFFFFFFF}, 6: {(0xFF02 << 112) | 1}}
 
 
 @dataclass(frozen=True, slots=True)
-class Interface:
-    """A network interface with its addresses; `master` is the bridge it belongs to.
+class HostInterface:
+    """A network interface of the host with its addresses; `master` is the bridge it belongs to.
 
-    `kind` is what `ip -details link` calls it ("bridge", "veth"), and empty when that is not known.
+    `kind` is the kind that `ip -details link` prints ("bridge", "veth"), and empty if unknown.
     """
 
     name: str
@@ -36,10 +36,10 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class IpSet:
-    """An ipset: its type ("hash:ip"), the options of its `create` line, and its members as `ipset save` says.
+    """An ipset: its type ("hash:ip"), the options of its `create` line, and its members as in `ipset save`.
 
-    A member is what follows `add NAME`, e.g. "192.0.2.0/24 nomatch". Members are None when they were too many
-    to read; nothing that asks for the set can be decided then.
+    A member is the text after `add NAME`, such as "192.0.2.0/24 nomatch". Members are None if there were too
+    many to read; conditions on the set are then undecided.
     """
 
     name: str
@@ -52,23 +52,23 @@ class IpSet:
 class Surroundings:
     """The host around the rules.
 
-    `bridges_filtered` says whether br_netfilter leads what crosses a bridge through the rules too; a family
-    of which that is not known is left out.
+    `bridges_filtered` is True for a family if br_netfilter sends bridged packets through the rules too. A
+    family for which this is unknown is left out.
     """
 
-    interfaces: tuple[Interface, ...] = ()
+    interfaces: tuple[HostInterface, ...] = ()
     default_routes: Mapping[Family, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     sets: Mapping[str, IpSet] = field(default_factory=lambda: MappingProxyType({}))
     bridges_filtered: Mapping[Family, bool] = field(default_factory=lambda: MappingProxyType({}))
 
-    def interface(self, name: str) -> Interface | None:
-        """Return the interface of that name."""
+    def interface(self, name: str) -> HostInterface | None:
+        """Return the interface with this name, or None."""
         return next((interface for interface in self.interfaces if interface.name == name), None)
 
     def addresses(
         self, family: Family, interface: str | None = None
     ) -> tuple[tuple[str, IPv4Interface | IPv6Interface], ...]:
-        """Return (interface, address) of every interface that is up, or of one."""
+        """Return (interface, address) for every interface that is up, or for one."""
         return tuple(
             (found.name, address)
             for found in self.interfaces
@@ -80,7 +80,7 @@ class Surroundings:
     def route(
         self, family: Family, destination: IPv4Address | IPv6Address, in_interface: str | None
     ) -> str | None:
-        """Say where a packet goes: "local", the interface it leaves by, or None when that is not known."""
+        """Return where a packet goes: "local", the interface it leaves by, or None if unknown."""
         value = int(destination)
         if family == 4 and value >> 24 == _V4_LOOPBACK >> 24:
             return LOCAL

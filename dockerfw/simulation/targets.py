@@ -1,6 +1,6 @@
-"""Owns what a rule's target does to a packet: end its way, send it elsewhere, change it, or nothing.
+"""What the target of a rule does to a packet: decide, send it to another chain, change it, or nothing.
 
-A target that is not in the tables below ends in not knowing: a program may decide, or nobody has read it.
+A target that is not in the tables below makes the verdict UNKNOWN, for example because a program may decide.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Literal
 from dockerfw.iptables.extensions import TARGETS
 from dockerfw.iptables.matches import Option, Target
 from dockerfw.iptables.model import Family
+from dockerfw.simulation import sentences
 from dockerfw.simulation.addresses import LAST
 from dockerfw.simulation.general import masked_number
-from dockerfw.simulation.reading import spelt_options
-from dockerfw.simulation.state import State
+from dockerfw.simulation.match_readers import normalise_options
+from dockerfw.simulation.state import PacketState
 from dockerfw.simulation.surroundings import Surroundings
 
-Change = Callable[[State], State | None]
+StateChange = Callable[[PacketState], PacketState | None]
 ActionKind = Literal[
     "ACCEPT",
     "DROP",
@@ -41,15 +42,7 @@ CONTINUING = frozenset(
         *("TCPMSS", "TCPOPTSTRIP", "TOS", "DSCP", "ECN", "TTL", "HL", "RATEEST", "SECMARK", "CONNSECMARK"),
     }
 )
-"""Targets after which a packet goes on as it was, as far as any condition here can see."""
-
-DECIDED_TARGETS = frozenset(
-    {
-        *("ACCEPT", "DROP", "REJECT", "RETURN", "MARK", "CONNMARK", "CT", "NOTRACK"),
-        *("DNAT", "REDIRECT", "NETMAP", *CONTINUING),
-    }
-)
-"""The targets whose doing is known; for all others the verdict is UNKNOWN."""
+"""Targets after which a packet continues unchanged, as far as any condition here can see."""
 
 _DEFAULT_REJECT: dict[Family, str] = {4: "icmp-port-unreachable", 6: "icmp6-port-unreachable"}
 _ALL_BITS = 0xFFFFFFFF
@@ -61,40 +54,40 @@ _TO = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a target does; `text` says it in a few words.
+    """What a target does; `text` describes it.
 
-    CHANGE and TRANSLATE have a `change`, which gives None where nobody can tell what comes out. TRANSLATE
-    also ends the way through the table.
+    CHANGE and TRANSLATE have a `change`, which returns None if the result is unknown. TRANSLATE also ends the
+    path through the table.
     """
 
     kind: ActionKind
     text: str
     chain: str = ""
     reject_with: str = ""
-    change: Change | None = None
+    change: StateChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """What an action may depend on besides the target."""
+class TargetContext:
+    """What an action can depend on besides the target."""
 
     family: Family
     surroundings: Surroundings
     chains: Collection[str]
 
 
-def read_action(target: Target | None, setting: Setting) -> Action:
-    """Say what a target does; no target only counts."""
+def read_action(target: Target | None, context: TargetContext) -> Action:
+    """Return what a target does; a rule without a target only counts."""
     if target is None:
-        return Action("CONTINUE", "counted, goes on")
+        return Action("CONTINUE", sentences.COUNTED)
     name = target.name
-    if name in setting.chains:
-        return Action("GOTO" if target.goto else "JUMP", f"goes on in {name}", chain=name)
+    if name in context.chains:
+        return Action("GOTO" if target.goto else "JUMP", sentences.continues_in(name), chain=name)
     known = TARGETS.get(name)
-    options = spelt_options(target.options, known, setting.family) if known else target.options
+    options = normalise_options(target.options, known, context.family) if known else target.options
     if name == "REJECT":
         answer = next(
-            (option.values[0] for option in options if option.values), _DEFAULT_REJECT[setting.family]
+            (option.values[0] for option in options if option.values), _DEFAULT_REJECT[context.family]
         )
         return _reject(answer)
     if name in _PLAIN:
@@ -102,9 +95,9 @@ def read_action(target: Target | None, setting: Setting) -> Action:
     if name == "SET" and any(option.name.startswith("--map") for option in options):
         return _unknown(target)
     if name in CONTINUING:
-        return Action("CONTINUE", f"{name}, goes on")
+        return Action("CONTINUE", sentences.continues_after(name))
     reader = _CHANGES.get(name)
-    change = reader(options, setting) if reader else None
+    change = reader(options, context) if reader else None
     if change is None:
         return _unknown(target)
     translates = name in ("DNAT", "REDIRECT", "NETMAP")
@@ -112,20 +105,20 @@ def read_action(target: Target | None, setting: Setting) -> Action:
 
 
 _PLAIN: dict[str, Action] = {
-    "ACCEPT": Action("ACCEPT", "accepted"),
-    "DROP": Action("DROP", "dropped"),
-    "RETURN": Action("RETURN", "goes back"),
+    "ACCEPT": Action("ACCEPT", sentences.ACCEPTED),
+    "DROP": Action("DROP", sentences.DROPPED),
+    "RETURN": Action("RETURN", sentences.RETURNED),
 }
 
 
 @lru_cache(maxsize=256)
 def _reject(answer: str) -> Action:
-    """Return the one action that rejects with this answer, so that rules' actions compare at once."""
-    return Action("REJECT", f"rejected with {answer}", reject_with=answer)
+    """Return one shared action per answer, so that actions can be compared by identity."""
+    return Action("REJECT", sentences.rejected_with(answer), reject_with=answer)
 
 
 def _unknown(target: Target) -> Action:
-    return Action("UNKNOWN", f"nobody can tell what {_words(target)} does")
+    return Action("UNKNOWN", sentences.cannot_tell_effect(_words(target)))
 
 
 def _words(target: Target) -> str:
@@ -133,14 +126,14 @@ def _words(target: Target) -> str:
     return " ".join(["-g" if target.goto else "-j", target.name, *words])
 
 
-def _mark(options: tuple[Option, ...], setting: Setting) -> Change | None:
-    """--set-xmark value/mask: zeroes the bits of the mask, and XORs the value in"""
+def _mark(options: tuple[Option, ...], context: TargetContext) -> StateChange | None:
+    """--set-xmark value/mask: clears the bits of the mask and XORs the value in"""
     wanted = masked_number(options[0].values) if len(options) == 1 else None
     if wanted is None or options[0].name != "--set-xmark":
         return None
     value, mask = wanted
 
-    def change(state: State) -> State:
+    def change(state: PacketState) -> PacketState:
         if state.mark is None and mask != _ALL_BITS:
             return state
         return replace(state, mark=((state.mark or 0) & ~mask & _ALL_BITS) ^ value)
@@ -148,7 +141,7 @@ def _mark(options: tuple[Option, ...], setting: Setting) -> Change | None:
     return change
 
 
-def _connmark(options: tuple[Option, ...], setting: Setting) -> Change | None:
+def _connmark(options: tuple[Option, ...], context: TargetContext) -> StateChange | None:
     """--set-xmark value/mask | ( --save-mark | --restore-mark ) [ --nfmask mask ] [ --ctmask mask ]"""
     named = {option.name: option.values for option in options}
     if named.keys() == {"--set-xmark"}:
@@ -161,49 +154,49 @@ def _connmark(options: tuple[Option, ...], setting: Setting) -> Change | None:
     of_packet, of_connection = (mask[0] for mask in masks if mask is not None)
     saves = verbs == {"--save-mark"}
 
-    def change(state: State) -> State:
+    def change(state: PacketState) -> PacketState:
         if state.tracking != "tracked":
             return state
         if state.mark is None or state.connmark is None:
             return replace(state, connmark=None) if saves else replace(state, mark=None)
         if saves:
-            return replace(state, connmark=_merged(state.connmark, of_connection, state.mark & of_packet))
-        return replace(state, mark=_merged(state.mark, of_packet, state.connmark & of_connection))
+            return replace(state, connmark=_merge_mark(state.connmark, of_connection, state.mark & of_packet))
+        return replace(state, mark=_merge_mark(state.mark, of_packet, state.connmark & of_connection))
 
     return change
 
 
-def _set_connmark(value: int, mask: int) -> Change:
-    def change(state: State) -> State:
+def _set_connmark(value: int, mask: int) -> StateChange:
+    def change(state: PacketState) -> PacketState:
         if state.tracking != "tracked" or (state.connmark is None and mask != _ALL_BITS):
             return state
-        return replace(state, connmark=_merged(state.connmark or 0, mask, value))
+        return replace(state, connmark=_merge_mark(state.connmark or 0, mask, value))
 
     return change
 
 
-def _merged(former: int, mask: int, value: int) -> int:
+def _merge_mark(former: int, mask: int, value: int) -> int:
     return (former & ~mask & _ALL_BITS) ^ value
 
 
-def _connection_tracking(options: tuple[Option, ...], setting: Setting) -> Change | None:
-    """--notrack keeps conntrack away, unless it knows the packet already; all else changes no first packet"""
+def _connection_tracking(options: tuple[Option, ...], context: TargetContext) -> StateChange | None:
+    """--notrack disables tracking unless conntrack has seen the packet; no other option matters here"""
     return _notrack if any(option.name == "--notrack" for option in options) else _unchanged
 
 
-def _no_tracking(options: tuple[Option, ...], setting: Setting) -> Change | None:
+def _no_tracking(options: tuple[Option, ...], context: TargetContext) -> StateChange | None:
     return _notrack
 
 
-def _notrack(state: State) -> State:
+def _notrack(state: PacketState) -> PacketState:
     return replace(state, tracking="untracked") if state.tracking == "before" else state
 
 
-def _unchanged(state: State) -> State:
+def _unchanged(state: PacketState) -> PacketState:
     return state
 
 
-def _destination_nat(options: tuple[Option, ...], setting: Setting) -> Change | None:
+def _destination_nat(options: tuple[Option, ...], context: TargetContext) -> StateChange | None:
     """--to-destination [ address [ "-" address ] ] [ ":" port [ "-" port ] ]"""
     named = [option for option in options if option.name == "--to-destination"]
     found = _TO.fullmatch(named[0].values[0]) if len(named) == 1 and len(named[0].values) == 1 else None
@@ -215,21 +208,21 @@ def _destination_nat(options: tuple[Option, ...], setting: Setting) -> Change | 
         addresses = [ip_address(one) for one in (first, last or first)] if text else []
     except ValueError:
         return None
-    if any(address.version != setting.family for address in addresses):
+    if any(address.version != context.family for address in addresses):
         return None
     ports = (int(found["first"]), int(found["last"] or found["first"])) if found["first"] else None
     random = any(option.name.startswith("--random") for option in options)
 
-    def change(state: State) -> State | None:
+    def change(state: PacketState) -> PacketState | None:
         if addresses and addresses[0] != addresses[1]:
             return None
         destination = int(addresses[0]) if addresses else state.destination
-        return _translated(state, destination, _port_after(state, ports, random))
+        return _translate(state, destination, _translated_port(state, ports, random))
 
     return change
 
 
-def _redirect(options: tuple[Option, ...], setting: Setting) -> Change | None:
+def _redirect(options: tuple[Option, ...], context: TargetContext) -> StateChange | None:
     """[ --to-ports port [ "-" port ] ]: to the first address of the incoming interface, or to loopback"""
     named = [option.values[0] for option in options if option.name == "--to-ports" and option.values]
     found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", named[0]) if named else None
@@ -238,51 +231,51 @@ def _redirect(options: tuple[Option, ...], setting: Setting) -> Change | None:
     ports = (int(found[1]), int(found[2] or found[1])) if found else None
     random = any(option.name.startswith("--random") for option in options)
 
-    def change(state: State) -> State | None:
-        port = _port_after(state, ports, random)
+    def change(state: PacketState) -> PacketState | None:
+        port = _translated_port(state, ports, random)
         if state.in_interface == "":
-            loopback = 127 << 24 | 1 if setting.family == 4 else 1
-            return _translated(state, loopback, port)
-        return _to_interface(state, port, setting)
+            loopback = 127 << 24 | 1 if context.family == 4 else 1
+            return _translate(state, loopback, port)
+        return _to_interface(state, port, context)
 
     return change
 
 
-def _to_interface(state: State, port: int | None, setting: Setting) -> State | None:
+def _to_interface(state: PacketState, port: int | None, context: TargetContext) -> PacketState | None:
     if state.in_interface is None:
         return None
     addresses = [
         address.ip
-        for _, address in setting.surroundings.addresses(setting.family, state.in_interface)
-        if setting.family == 4 or not address.is_link_local
+        for _, address in context.surroundings.addresses(context.family, state.in_interface)
+        if context.family == 4 or not address.is_link_local
     ]
     if not addresses:
         return None
-    if setting.family == 4 or len(addresses) == 1:
-        return _translated(state, int(addresses[0]), port)
+    if context.family == 4 or len(addresses) == 1:
+        return _translate(state, int(addresses[0]), port)
     return replace(state, destination=None, destination_port=port, translated=True, stays=True)
 
 
-def _netmap(options: tuple[Option, ...], setting: Setting) -> Change | None:
+def _netmap(options: tuple[Option, ...], context: TargetContext) -> StateChange | None:
     """--to network: another network, the same host in it"""
     try:
         network = ip_network(options[0].values[0], strict=False) if len(options) == 1 else None
     except (ValueError, IndexError):
         return None
-    if network is None or options[0].name != "--to" or network.version != setting.family:
+    if network is None or options[0].name != "--to" or network.version != context.family:
         return None
     mask = int(network.netmask)
 
-    def change(state: State) -> State | None:
+    def change(state: PacketState) -> PacketState | None:
         if state.destination is None:
             return None
-        rest = state.destination & ~mask & LAST[setting.family]
-        return _translated(state, int(network.network_address) | rest, state.destination_port)
+        rest = state.destination & ~mask & LAST[context.family]
+        return _translate(state, int(network.network_address) | rest, state.destination_port)
 
     return change
 
 
-def _port_after(state: State, ports: tuple[int, int] | None, random: bool) -> int | None:
+def _translated_port(state: PacketState, ports: tuple[int, int] | None, random: bool) -> int | None:
     port = state.destination_port
     if ports is None or not state.has_ports:
         return port
@@ -291,14 +284,14 @@ def _port_after(state: State, ports: tuple[int, int] | None, random: bool) -> in
     return port if port is not None and ports[0] <= port <= ports[1] and not random else None
 
 
-def _translated(state: State, destination: int | None, port: int | None) -> State:
+def _translate(state: PacketState, destination: int | None, port: int | None) -> PacketState:
     same = destination == state.destination and port == state.destination_port
     return replace(
         state, destination=destination, destination_port=port, translated=state.translated or not same
     )
 
 
-_CHANGES: dict[str, Callable[[tuple[Option, ...], Setting], Change | None]] = {
+_CHANGES: dict[str, Callable[[tuple[Option, ...], TargetContext], StateChange | None]] = {
     "MARK": _mark,
     "CONNMARK": _connmark,
     "CT": _connection_tracking,

@@ -1,4 +1,4 @@
-"""Owns what a simulation says: the verdict, the step that decided it, and every step on the way there."""
+"""The result of a simulation: the verdict, the step that decided, and every step of the path."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dockerfw.simulation.packet import Address, Packet
 
 VerdictKind = Literal["ACCEPT", "DROP", "REJECT", "UNKNOWN"]
 Hook = Literal["INPUT", "FORWARD", "OUTPUT"]
-Outcome = Literal["matched", "not matched", "unknown", "policy", "translated", "routed"]
+StepOutcome = Literal["matched", "not matched", "unknown", "policy", "translated", "routed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One rule, one policy or one decision of routing that the packet came to.
+class TraceStep:
+    """One rule, policy or routing decision that the packet reached.
 
-    `number` is the rule's place in its chain from 1, and 0 for what is no rule. A step that stands for many
-    rules in a row, of which none matches, has no `rule`; they are `number` to `last`. `why` is a short
+    `number` is the rule's place in its chain, from 1, and 0 if the step is not a rule. A step for many
+    consecutive rules of which none matches has no `rule`; they are `number` to `last`. `why` is a short
     sentence without its full stop.
     """
 
@@ -28,35 +28,35 @@ class Step:
     chain: str
     number: int
     rule: Rule | None
-    outcome: Outcome
+    outcome: StepOutcome
     why: str
     last: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a packet, and the rule or policy that decided it.
+    """What happens to a packet, and the rule or policy that decided.
 
-    `reject_with` is REJECT's answer in iptables' words; `reason` says, for UNKNOWN, which rule and which
-    match could not be decided. The step of an ACCEPT is the filter table's.
+    `reject_with` is the answer of REJECT in iptables' words. `reason` names, for UNKNOWN, the rule and match
+    that could not be decided. The step of an ACCEPT is that of the filter table.
     """
 
     kind: VerdictKind
     reject_with: str = ""
     reason: str = ""
-    step: Step | None = None
+    step: TraceStep | None = None
 
     @property
     def passes(self) -> bool | None:
-        """Say whether the packet gets through; None when that is not known."""
+        """True if the packet is accepted, False if it is refused, None if unknown."""
         return None if self.kind == "UNKNOWN" else self.kind == "ACCEPT"
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A packet's way: `destination` and `destination_port` are those after DNAT.
+    """The path of a packet; `destination` and `destination_port` are those after DNAT.
 
-    `out_interface` is None when the packet stays on the host, or when no route is known.
+    `out_interface` is None if the packet stays on the host or no route is known.
     """
 
     packet: Packet
@@ -65,9 +65,9 @@ class Trace:
     destination: Address | None
     destination_port: int | None
     out_interface: str | None
-    tell: Callable[[], tuple[Step, ...]] = field(repr=False, compare=False)
+    build_steps: Callable[[], tuple[TraceStep, ...]] = field(repr=False, compare=False)
 
     @cached_property
-    def steps(self) -> tuple[Step, ...]:
-        """Every step in its order, worked out when asked for; long runs of rules in between are one step."""
-        return self.tell()
+    def steps(self) -> tuple[TraceStep, ...]:
+        """Every step in order, computed on first use; long runs of rules that do not match are one step."""
+        return self.build_steps()

@@ -1,7 +1,7 @@
-"""Owns the way through the chains of one table: rules in order, jumps, gotos, RETURN, policies.
+"""The walk through the chains of one table: rules in order, jumps, gotos, RETURN, policies.
 
-A walk carries pieces: sets of sources in a state. A rule takes out those that it matches; what it may match
-goes both ways. It knows no hooks and no routes; journey.py leads it from table to table.
+A walk moves pieces: sets of sources in one state. A rule takes the sources that it matches. Sources that it
+may match follow both paths. journey.py leads a walk from table to table.
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
+from dockerfw.simulation import sentences
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.chains import CompiledChain, Item, policy_verdict
 from dockerfw.simulation.compiled import CompiledRule, all_hold
 from dockerfw.simulation.conditions import Condition
-from dockerfw.simulation.outcomes import Doubt, End, Piece, joined
+from dockerfw.simulation.outcomes import Piece, UndecidedRule, WalkEnd, join_pieces
 from dockerfw.simulation.runs import Part
-from dockerfw.simulation.state import State
-from dockerfw.simulation.trace import Outcome, Verdict
+from dockerfw.simulation.state import PacketState
+from dockerfw.simulation.trace import StepOutcome, Verdict
 
-_DEEPEST = 100
-_MOST_CHAINS = 20_000
-_MOST_PIECES = 256
+_MAX_DEPTH = 100
+_MAX_VISITS = 20_000
+_MAX_PIECES = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Visit:
-    """One way through one chain, for the record."""
+    """One pass through one chain, for the trace."""
 
     chain: CompiledChain
     depth: int
@@ -35,18 +36,18 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened at a rule, at the end of a chain (its length is the position), or between."""
+    """What happened at a rule, at the end of a chain (where the position is its length) or between tables."""
 
     visit: Visit | None
     position: int
-    outcome: Outcome
+    outcome: StepOutcome
     piece: Piece
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Sources that a table lets through, split by the rule that says so."""
+    """Sources that a table accepts, split by the rule that decides."""
 
     piece: Piece
     parts: Sequence[Part]
@@ -54,82 +55,82 @@ class Accepted:
 
 @dataclass(slots=True)
 class Walk:
-    """One walk: what it has come to so far, and its record when somebody wants one."""
+    """One walk: its results so far, and its events if it is recording."""
 
     chains: Mapping[tuple[str, str], CompiledChain]
     recording: bool
-    ends: list[End] = field(default_factory=list)
+    ends: list[WalkEnd] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     _accepted: list[Accepted] = field(default_factory=list)
     _visits: int = 0
 
-    def through(self, table: str, chain: str, pieces: Sequence[Piece]) -> list[Accepted]:
-        """Lead pieces through a built-in chain; those that come out are returned, the others have ended."""
+    def run_chain(self, table: str, chain: str, pieces: Sequence[Piece]) -> list[Accepted]:
+        """Move pieces through a built-in chain and return those that it accepts; the others end."""
         found = self.chains.get((table, chain))
         if found is None or found.empty:
             policy = policy_verdict(table, chain, "ACCEPT")
-            return [Accepted(piece, ((piece.sources, policy),)) for piece in joined(pieces)]
+            return [Accepted(piece, ((piece.sources, policy),)) for piece in join_pieces(pieces)]
         self._accepted = []
         visit = Visit(found, 0)
-        for piece in self._chain(found, joined(pieces), visit):
+        for piece in self._chain(found, join_pieces(pieces), visit):
             self._note(visit, len(found.rules), "policy", piece)
             self._end(piece, found.policy, ((piece.sources, found.policy),))
         return self._accepted
 
-    def note(self, outcome: Outcome, piece: Piece, why: str) -> None:
+    def note(self, outcome: StepOutcome, piece: Piece, why: str) -> None:
         """Record something that happened between tables."""
         if self.recording:
             self.events.append(Event(None, 0, outcome, piece, why))
 
-    def unknown(self, piece: Piece, reason: str) -> None:
-        """End a piece in not knowing."""
+    def end_unknown(self, piece: Piece, reason: str) -> None:
+        """End a piece with an unknown verdict."""
         self.ends.append(
-            End(piece.sources, ((piece.sources, Verdict("UNKNOWN", reason=reason)),), piece.doubt)
+            WalkEnd(piece.sources, ((piece.sources, Verdict("UNKNOWN", reason=reason)),), piece.undecided)
         )
 
     def _chain(self, chain: CompiledChain, pieces: Sequence[Piece], visit: Visit) -> list[Piece]:
-        """Lead pieces through a chain, and return those that come to its end or are sent back."""
+        """Move pieces through a chain and return those that reach its end or RETURN."""
         self._visits += 1
-        if visit.depth > _DEEPEST or self._visits > _MOST_CHAINS:
+        if visit.depth > _MAX_DEPTH or self._visits > _MAX_VISITS:
             for piece in pieces:
-                self.unknown(piece, f"the jumps to {chain.name} in {chain.table} never end")
+                self.end_unknown(piece, sentences.endless_jumps(chain.name, chain.table))
             return []
         back: list[Piece] = []
         agenda = {0: list(pieces)}
         positions = [0]
         while positions:
             position = positions.pop(0)
-            arrived = joined(agenda.pop(position))
-            for piece in arrived[_MOST_PIECES:]:
-                self.unknown(piece, f"too many ways lead through {chain.name} in {chain.table}")
-            for piece in arrived[:_MOST_PIECES]:
-                after, onward = self._along(chain, position, piece, visit, back)
+            arrived = join_pieces(agenda.pop(position))
+            for piece in arrived[_MAX_PIECES:]:
+                self.end_unknown(piece, sentences.too_many_paths(chain.name, chain.table))
+            for piece in arrived[:_MAX_PIECES]:
+                after, onward = self._follow(chain, position, piece, visit, back)
                 if onward:
                     if after not in agenda:
                         insort(positions, after)
                     agenda.setdefault(after, []).extend(onward)
-        return joined(back)
+        return join_pieces(back)
 
-    def _along(
+    def _follow(
         self, chain: CompiledChain, position: int, piece: Piece, visit: Visit, back: list[Piece]
     ) -> tuple[int, list[Piece]]:
-        """Lead one piece along until it ends or falls apart: return what goes on, and from where."""
+        """Move one piece until it ends or splits; return where and which pieces continue."""
         state, sources = piece.state, piece.sources
         one_source = len(sources.intervals) == 1 and sources.intervals[0][0] == sources.intervals[0][1]
-        for item, asked in _possible(chain.items(state, position, one_source=one_source), state):
+        for item, condition in _possible_items(chain.items(state, position, one_source=one_source), state):
             holds, maybe = item.matching(state, sources)
-            if asked is not None:
+            if condition is not None:
                 holds, maybe = AddressSet.nothing(sources.family), holds.union(maybe)
             if not holds and not maybe:
                 continue
-            doubt = None
+            undecided = None
             if maybe:
                 rule = item.rule_for(maybe)
-                doubt = piece.doubt or Doubt(rule, asked or rule.dynamic[0])
-            pieces = self._act(item, replace(piece, sources=sources), holds, maybe, doubt, visit, back)
+                undecided = piece.undecided or UndecidedRule(rule, condition or rule.dynamic[0])
+            pieces = self._apply(item, replace(piece, sources=sources), holds, maybe, undecided, visit, back)
             if not pieces:
                 return 0, []
-            if len(pieces) > 1 or pieces[0].state is not state or pieces[0].doubt is not piece.doubt:
+            if len(pieces) > 1 or pieces[0].state is not state or pieces[0].undecided is not piece.undecided:
                 return item.position + 1, pieces
             sources = pieces[0].sources
         left = replace(piece, sources=sources)
@@ -138,33 +139,35 @@ class Walk:
         back.append(left)
         return 0, []
 
-    def _act(
+    def _apply(
         self,
         item: Item,
         piece: Piece,
         holds: AddressSet,
         maybe: AddressSet,
-        doubt: Doubt | None,
+        undecided: UndecidedRule | None,
         visit: Visit,
         back: list[Piece],
     ) -> list[Piece]:
-        """Do what a rule does to the sources that it matches or may match; return what goes on behind it."""
+        """Apply a rule to the sources that it matches or may match, and return the pieces that continue."""
         action = item.action
-        matched = [Piece(holds, piece.state, piece.doubt)] if holds else []
-        matched += [Piece(maybe, piece.state, doubt)] if maybe else []
+        matched = [Piece(holds, piece.state, piece.undecided)] if holds else []
+        matched += [Piece(maybe, piece.state, undecided)] if maybe else []
         if self.recording:
             for one in matched:
                 self._note_rule(visit, item.rule_for(one.sources), one)
-        rest = Piece(item.without(piece.sources, holds) if holds else piece.sources, piece.state, piece.doubt)
+        rest = Piece(
+            item.without(piece.sources, holds) if holds else piece.sources, piece.state, piece.undecided
+        )
         match action.kind:
             case "RETURN":
                 back += matched
             case "JUMP":
-                return joined([rest, *self._jump(action.chain, item, matched, visit)])
+                return join_pieces([rest, *self._jump(action.chain, item, matched, visit)])
             case "GOTO":
                 back += self._jump(action.chain, item, matched, visit)
             case "CHANGE":
-                return joined(self._change(item, rest, matched, maybe))
+                return join_pieces(self._change(item, rest, matched, maybe))
             case "TRANSLATE":
                 self._translate(item, matched)
             case _:
@@ -175,18 +178,18 @@ class Walk:
 
     def _jump(self, name: str, item: Item, matched: list[Piece], visit: Visit) -> list[Piece]:
         chain = self.chains[visit.chain.table, name]
-        return self._chain(chain, joined(matched), Visit(chain, visit.depth + 1))
+        return self._chain(chain, join_pieces(matched), Visit(chain, visit.depth + 1))
 
     def _change(self, item: Item, rest: Piece, matched: list[Piece], maybe: AddressSet) -> list[Piece]:
-        """Change the state; a mark that may have been set is not known any more."""
+        """Change the state; a mark that may have been set becomes unknown."""
         changed: list[Piece] = []
         for one in matched:
             assert item.action.change is not None
             state = item.action.change(one.state) or one.state
-            blurred = _blurred(one.state, state) if maybe and one is matched[-1] else None
-            if blurred is not None:
+            forgotten = _forget_marks(one.state, state) if maybe and one is matched[-1] else None
+            if forgotten is not None:
                 rest = replace(rest, sources=rest.sources.difference(maybe))
-                one = Piece(maybe, blurred, rest.doubt)
+                one = Piece(maybe, forgotten, rest.undecided)
             elif state != one.state:
                 one = replace(one, state=state)
             changed.append(one)
@@ -198,7 +201,9 @@ class Walk:
             state = item.action.change(one.state)
             if state is None:
                 rule = item.rule_for(one.sources)
-                self.unknown(one, f"{rule.place}: cannot tell what {item.action.text} chooses")
+                self.end_unknown(
+                    one, sentences.at_place(rule.place, sentences.cannot_tell_translation(item.action.text))
+                )
             else:
                 self._accepted.append(Accepted(replace(one, state=state), ()))
 
@@ -206,53 +211,58 @@ class Walk:
         if verdict.kind == "ACCEPT":
             self._accepted.append(Accepted(piece, parts))
         else:
-            self.ends.append(End(piece.sources, parts, piece.doubt))
+            self.ends.append(WalkEnd(piece.sources, parts, piece.undecided))
 
     def _note_rule(self, visit: Visit, rule: CompiledRule, piece: Piece) -> None:
-        doubt, change = piece.doubt, rule.action.change
-        if doubt is not None:
-            why = doubt.why if doubt.rule is rule else f"{rule.why}, if the packet comes here"
+        undecided, change = piece.undecided, rule.action.change
+        if undecided is not None:
+            why = undecided.why if undecided.rule is rule else sentences.if_packet_arrives(rule.why)
             self._note(visit, rule.position, "unknown", piece, why)
         elif rule.action.kind == "TRANSLATE" and change is not None and (after := change(piece.state)):
-            self._note(visit, rule.position, "translated", piece, f"{rule.why}: {destination_text(after)}")
+            self._note(
+                visit,
+                rule.position,
+                "translated",
+                piece,
+                sentences.translated(rule.why, destination_text(after)),
+            )
         else:
             self._note(visit, rule.position, "matched", piece, rule.why)
 
-    def _note(self, visit: Visit, position: int, outcome: Outcome, piece: Piece, why: str = "") -> None:
+    def _note(self, visit: Visit, position: int, outcome: StepOutcome, piece: Piece, why: str = "") -> None:
         if self.recording:
             self.events.append(Event(visit, position, outcome, piece, why))
 
 
-def _possible(items: Iterable[Item], state: State) -> Iterator[tuple[Item, Condition | None]]:
-    """Yield what may match a packet in a state, with the first condition that cannot be decided.
+def _possible_items(items: Iterable[Item], state: PacketState) -> Iterator[tuple[Item, Condition | None]]:
+    """Yield the items that may match a packet in a state, with the first condition that cannot be decided.
 
-    A rule in doubt stands for itself, since the doubt names it.
+    Undecided rules are yielded one by one, because the reason names the rule.
     """
     for item in items:
         answer = all_hold(item.conditions, state)
         if answer:
             yield item, None
         elif answer is None:
-            asked = next(one for one in item.conditions if one.decide(state) is None)
-            yield from ((rule, asked) for rule in item.rules)
+            condition = next(one for one in item.conditions if one.decide(state) is None)
+            yield from ((rule, condition) for rule in item.rules)
 
 
-def destination_text(state: State) -> str:
-    """Say where a packet is going, in words."""
+def destination_text(state: PacketState) -> str:
+    """Return the destination of a packet in words."""
     if state.destination is None:
-        address = "one of the host's addresses"
+        address = sentences.UNKNOWN_OWN_ADDRESS
     else:
         address = str(IPv4Address(state.destination) if state.family == 4 else IPv6Address(state.destination))
-    port = "" if not state.has_ports else f" port {state.destination_port or 'unknown'}"
-    return f"to {address}{port}"
+    return sentences.destination(address, state.destination_port, has_ports=state.has_ports)
 
 
-def _blurred(before: State, after: State) -> State | None:
-    """Forget the marks that may have been set; None when more than marks, or nothing, would differ."""
-    blurred = replace(
+def _forget_marks(before: PacketState, after: PacketState) -> PacketState | None:
+    """Return the state with unknown marks if only marks differ, else None."""
+    forgotten = replace(
         before,
         mark=before.mark if before.mark == after.mark else None,
         connmark=before.connmark if before.connmark == after.connmark else None,
     )
     same = replace(after, mark=before.mark, connmark=before.connmark) == before
-    return blurred if same and blurred != before else None
+    return forgotten if same and forgotten != before else None

@@ -18,7 +18,8 @@ from pathlib import Path
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockHeld, make_directory, read_bounded, sync_directory, write_durably
 from dockerfw.host.hooks import checkpoint
-from dockerfw.messages.fields import Fields, OrderError, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.store import sentences
 from dockerfw.store.bootfiles import (
     SETS,
@@ -28,7 +29,7 @@ from dockerfw.store.bootfiles import (
     switch_boot_set,
     write_boot_set,
 )
-from dockerfw.store.confirmed import CONFIRMED, Confirmed, confirmed_from, read_confirmed
+from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord, confirmed_from, read_confirmed
 from dockerfw.store.interrupted import RestoreNote, refuse_half_restored
 from dockerfw.store.letters import LETTER_NAME, parse_letter
 from dockerfw.store.records import StateError
@@ -53,7 +54,7 @@ class StoredState:
     """The checked state of a backup: last sequence number, confirmed revision, undelivered letters."""
 
     sequence: int
-    confirmed: Confirmed | None
+    confirmed: ConfirmedRecord | None
     letters: Mapping[str, bytes]
 
 
@@ -84,21 +85,21 @@ def state_take(state: StateDirectory) -> dict[str, bytes]:
 def state_check(members: Mapping[str, bytes]) -> StoredState:
     """Read the state from the members of a backup. Raises StateError for what dockerfw does not write."""
     sequence = 0
-    confirmed: Confirmed | None = None
+    confirmed: ConfirmedRecord | None = None
     letters: dict[str, bytes] = {}
     for member, content in members.items():
         if not member.startswith(FOLDER):
             continue
         try:
             if member == _SEQUENCE:
-                sequence = Fields(load_json(content)).integer("sequence")
+                sequence = LastOrder.from_json(load_json(content)).sequence
             elif member == _CONFIRMED:
                 confirmed = confirmed_from(content)
             else:
                 name = member.removeprefix(_JOURNAL)
                 parse_letter(name, content)
                 letters[name] = content
-        except OrderError as error:
+        except MessageError as error:
             raise StateError(f"{member}: {error}") from None
     return StoredState(sequence, confirmed, letters)
 
@@ -186,7 +187,7 @@ def _replace(state: StateDirectory, stored: StoredState, sequence: int) -> None:
     sync_directory(state.path)
 
 
-def _boots_already(state: StateDirectory, confirmed: Confirmed) -> bool:
+def _boots_already(state: StateDirectory, confirmed: ConfirmedRecord) -> bool:
     """Return True if a boot already loads exactly this revision; then its files are left alone."""
     if boot_apply(state.boot) != confirmed.apply:
         return False

@@ -13,10 +13,10 @@ import os
 import shutil
 from pathlib import Path
 
-from dockerfw.chains.boot import boot_rules, render_boot_script
+from dockerfw.chains.boot import render_boot_chains, render_boot_script
 from dockerfw.host.files import link_durably, make_directory, sync_directory, write_all_durably
 from dockerfw.host.hooks import checkpoint
-from dockerfw.store.confirmed import CONFIRMED, Confirmed
+from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord
 
 SCRIPT = "dockerfw-boot.sh"
 MODES = {"rules.v4": 0o600, "rules.v6": 0o600, SCRIPT: 0o700, CONFIRMED: 0o600}
@@ -25,7 +25,7 @@ SETS = "boot-sets"
 REPLACEMENT = ".again"
 
 
-def write_boot_set(confirmed: Confirmed, *, boot: Path) -> str:
+def write_boot_set(confirmed: ConfirmedRecord, *, boot: Path) -> str:
     """Write the set of an apply durably and return its name. Raises OSError.
 
     The name differs from that of the set in use, which stays in use.
@@ -41,13 +41,13 @@ def write_boot_set(confirmed: Confirmed, *, boot: Path) -> str:
     return name
 
 
-def boot_texts(confirmed: Confirmed, *, boot: Path) -> dict[str, str]:
+def boot_texts(confirmed: ConfirmedRecord, *, boot: Path) -> dict[str, str]:
     """Return the contents of the files in the set of an apply."""
     interfaces = confirmed.document.settings.external_interfaces
     script = render_boot_script(confirmed.backend, interfaces, str(boot))
     return {
-        "rules.v4": boot_rules(confirmed.rendering(4).chains),
-        "rules.v6": boot_rules(confirmed.rendering(6).chains),
+        "rules.v4": render_boot_chains(confirmed.rendering(4).chains),
+        "rules.v6": render_boot_chains(confirmed.rendering(6).chains),
         SCRIPT: script,
         CONFIRMED: confirmed.to_text(),
     }

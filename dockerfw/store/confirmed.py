@@ -10,30 +10,29 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Annotated, ClassVar
 
 from dockerfw.chains.render import render
 from dockerfw.chains.rendering import Rendering, read_rendering
-from dockerfw.document.document import Document, canonical_json, digest, parse_document
+from dockerfw.document.document import Document, digest, parse_document, to_json_object
 from dockerfw.document.stored import read_stored
 from dockerfw.host.files import read_bounded
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Family
-from dockerfw.messages.fields import Fields, OrderError, load_json
-from dockerfw.messages.loaded import loaded_digest, loaded_texts, texts_to_keep
-from dockerfw.messages.snapshots import Backend
-from dockerfw.store.records import MAX_WINDOW_BYTES, StateError
+from dockerfw.iptables.model import Backend, Family
+from dockerfw.messages.codec import Absent, AtMost, Message, load_json
+from dockerfw.messages.errors import MessageError
+from dockerfw.messages.loaded import TEXTS, loaded_digest, texts_to_keep
+from dockerfw.messages.shapes import Anything, BootId, Count, Digest, Positive, Seconds, Text, Uuid
+from dockerfw.store.records import MAX_WINDOW_BYTES, StateError, StateFile
 
 CONFIRMED = "confirmed.json"
-CONFIRMED_FORMAT = "dockerfw-confirmed/1"
-SEEN_FORMAT = "dockerfw-seen/1"
 MAX_CONFIRMED_BYTES = 16 * 1024 * 1024
 MAX_HEALS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
-    """A confirmed revision: its apply, its document, the backend, and the boot in which it was confirmed.
+class ConfirmedRecord:
+    """A confirmed revision: its apply, its document, its backend, and the boot in which it was confirmed.
 
     `loaded` are the rules that were loaded for it, by family: an upgrade does not change what the kernel
     should hold. A record of an earlier release has none, nor one of very many rules; then the document is
@@ -52,25 +51,46 @@ class Confirmed:
         return self.loaded.get(family) or render(self.document, family, self.revision)
 
     def to_text(self) -> str:
-        """Return the content of its file."""
+        """Return the content of the file."""
         texts = texts_to_keep(self.loaded)
-        value = {
-            "format": CONFIRMED_FORMAT,
-            "apply": self.apply,
-            "revision": self.revision,
-            "digest": digest(self.document),
-            "backend": self.backend,
-            "boot": self.boot,
-            "document": json.loads(canonical_json(self.document)),
-        }
-        if texts:
-            value["loaded"] = {str(family): text for family, text in texts.items()}
-            value["loaded_digest"] = loaded_digest(texts)
-        return json.dumps(value)
+        file = _ConfirmedFile(
+            self.apply,
+            self.revision,
+            digest(self.document),
+            self.backend,
+            self.boot,
+            to_json_object(self.document),
+            texts,
+            loaded_digest(texts) if texts else "",
+        )
+        return json.dumps(file.to_json())
 
 
-def read_confirmed(boot: Path) -> Confirmed | None:
-    """Return the revision whose set a boot loads, None if there is no set or it is of an old release.
+@dataclass(frozen=True, slots=True)
+class _ConfirmedFile(Message):
+    """The content of the file."""
+
+    FORMAT: ClassVar = "dockerfw-confirmed/1"
+    IGNORES_UNKNOWN_KEYS: ClassVar = True
+
+    apply: Uuid
+    revision: Positive
+    digest: Digest
+    backend: Backend
+    boot: BootId
+    document: Annotated[object, Anything()]
+    # A record of an earlier release has neither.
+    loaded: Annotated[Mapping[Family, str], TEXTS, Absent.WHEN_EMPTY] = field(default_factory=dict)
+    loaded_digest: Annotated[str, Text(64), Absent.WHEN_EMPTY] = ""
+
+    def check(self) -> None:
+        """Raise MessageError when the loaded rules have another digest."""
+        if self.loaded and loaded_digest(self.loaded) != self.loaded_digest:
+            raise MessageError("loaded_digest", "is not the digest of the loaded rules")
+
+
+def read_confirmed(boot: Path) -> ConfirmedRecord | None:
+    """Return the revision that the host loads at boot, None if the boot set names none.
 
     Raises StateError and OSError.
     """
@@ -80,51 +100,35 @@ def read_confirmed(boot: Path) -> Confirmed | None:
         return None
     try:
         # This host wrote the file, so the digest is enough.
-        return _record(raw, read_stored)
-    except OrderError as error:
+        return _read(raw, read_stored)
+    except MessageError as error:
         raise StateError(f"{path}: {error}") from None
 
 
-def confirmed_from(raw: bytes) -> Confirmed:
-    """Read the content of its file. Raises OrderError."""
-    return _record(raw, _validate)
+def confirmed_from(raw: bytes) -> ConfirmedRecord:
+    """Read the content of a file that another host may have written. Raises MessageError."""
+    return _read(raw, _validate)
 
 
 def _validate(value: object, expected: str) -> Document:
     document = parse_document(value)
     if digest(document) != expected:
-        raise OrderError("digest", "is not the document's")
+        raise MessageError("digest", "does not match the document")
     return document
 
 
-def _record(raw: bytes, read_document: Callable[[object, str], Document]) -> Confirmed:
-    fields = Fields.of_message(load_json(raw, max_bytes=MAX_CONFIRMED_BYTES), CONFIRMED_FORMAT)
+def _read(raw: bytes, read_document: Callable[[object, str], Document]) -> ConfirmedRecord:
+    file = _ConfirmedFile.from_json(load_json(raw, max_bytes=MAX_CONFIRMED_BYTES))
     try:
-        document = read_document(fields.take("document"), fields.digest("digest"))
+        document = read_document(file.document, file.digest)
     except NetfilterError as error:
-        raise OrderError("document", str(error)) from None
-    return Confirmed(
-        apply=fields.uuid("apply"),
-        revision=fields.integer("revision", least=1),
-        backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
-        boot=fields.text("boot", longest=64),
-        document=document,
-        loaded=_loaded(fields),
-    )
-
-
-def _loaded(fields: Fields) -> dict[Family, Rendering]:
-    """Read the rules that were loaded, none in a record of an earlier release. Raises OrderError."""
-    if not fields.has("loaded"):
-        return {}
-    texts = loaded_texts(fields.object("loaded"))
-    if loaded_digest(texts) != fields.digest("loaded_digest"):
-        fields.fail("loaded_digest", "is not the digest of the loaded rules")
-    return {family: read_rendering(text) for family, text in texts.items()}
+        raise MessageError("document", str(error)) from None
+    loaded = {family: read_rendering(text) for family, text in file.loaded.items()}
+    return ConfirmedRecord(file.apply, file.revision, file.backend, file.boot, document, loaded)
 
 
 @dataclass(frozen=True, slots=True)
-class DriftRecord:
+class DriftRecord(StateFile):
     """What the drift monitor saw and reported since the last confirmed apply; it reports each change once.
 
     `mark` identifies the drift that was reported last, empty for none. `docker` are the backends that
@@ -133,57 +137,23 @@ class DriftRecord:
     makes their ids unique.
     """
 
-    apply: str = ""
-    mark: str = ""
-    docker: tuple[str, ...] | None = None
-    boot: str = ""
-    heals: tuple[float, ...] = ()
-    rests: bool = False
-    told: int = 0
-    salt: str = field(default_factory=lambda: secrets.token_hex(16))
+    FORMAT: ClassVar = "dockerfw-seen/1"
 
-    def to_bytes(self) -> bytes:
-        """Return the content of its file."""
-        value = {
-            "format": SEEN_FORMAT,
-            "apply": self.apply,
-            "mark": self.mark,
-            "docker": None if self.docker is None else list(self.docker),
-            "boot": self.boot,
-            "heals": list(self.heals),
-            "rests": self.rests,
-            "told": self.told,
-            "salt": self.salt,
-        }
-        return json.dumps(value).encode("ascii")
+    apply: Annotated[str, Text(36)] = ""
+    mark: Annotated[str, Text(64)] = ""
+    docker: Annotated[tuple[Annotated[str, Text(10)], ...], AtMost(2)] | None = None
+    boot: BootId = ""
+    heals: Annotated[tuple[Seconds, ...], AtMost(MAX_HEALS)] = ()
+    rests: bool = False
+    told: Count = 0
+    salt: Annotated[str, Text(64)] = field(default_factory=lambda: secrets.token_hex(16))
 
 
 def read_drift_record(path: Path) -> DriftRecord:
     """Return the drift monitor's record, a new one if there is none or it cannot be read."""
     try:
         raw = read_bounded(path, most=MAX_WINDOW_BYTES)
-        if raw is None:
-            return DriftRecord()
-        fields = Fields.of_message(load_json(raw), SEEN_FORMAT)
-        return DriftRecord(
-            apply=fields.text("apply", longest=36),
-            mark=fields.text("mark", longest=64),
-            docker=fields.optional("docker", lambda key: fields.texts(key, most=2, longest=10)),
-            boot=fields.text("boot", longest=64),
-            heals=_numbers(fields, "heals"),
-            rests=fields.flag("rests"),
-            told=fields.integer("told"),
-            salt=fields.text("salt", longest=64),
-        )
-    except (OrderError, OSError):
+        return DriftRecord() if raw is None else DriftRecord.from_bytes(raw, str(path))
+    except (StateError, OSError):
         # At worst a change is reported twice.
         return DriftRecord()
-
-
-def _numbers(fields: Fields, key: str) -> tuple[float, ...]:
-    found = []
-    for item, _ in fields.items(key, most=MAX_HEALS):
-        if isinstance(item, bool) or not isinstance(item, (int, float)):
-            fields.fail(key, "must be numbers")
-        found.append(float(item))
-    return tuple(found)

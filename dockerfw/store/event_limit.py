@@ -6,18 +6,19 @@ console only when nothing else is left. The count becomes an event of its own wh
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
 from dockerfw.host.clock import utc_now
 from dockerfw.host.files import read_bounded, remove_durably, write_durably
+from dockerfw.messages.codec import dump_json
 from dockerfw.messages.events import CONSOLE_VERBS, ConsoleEvent
-from dockerfw.messages.fields import Fields, OrderError, dump_json, load_json
+from dockerfw.messages.shapes import Count, Time, Uuid
 from dockerfw.store import sentences
 from dockerfw.store.letters import EVENTS, letter_name, read_letter
+from dockerfw.store.records import StateError, StateFile
 
 logger = logging.getLogger("dockerfw.outbox")
 
@@ -27,13 +28,13 @@ ACTOR = "root worker"
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(StateFile):
     """How many events were dropped, their first and last times, and the id of the event that says so."""
 
-    id: str
-    count: int
-    first: str
-    last: str
+    id: Uuid
+    count: Count
+    first: Time
+    last: Time
 
 
 def limit_events(directory: Path) -> None:
@@ -70,15 +71,11 @@ def read_event(path: Path) -> ConsoleEvent | None:
 
 def _count(directory: Path, at: str) -> None:
     left = _read(directory)
-    value = {
-        "id": left.id if left else str(uuid4()),
-        "count": left.count + 1 if left else 1,
-        "first": min(left.first, at) if left else at,
-        "last": max(left.last, at) if left else at,
-    }
     if left is None:
         logger.error("more than %d events wait for the clerk: the oldest are dropped", MAX_EVENTS)
-    write_durably(directory / LEFT_OUT, json.dumps(value).encode())
+        left = LeftOut(str(uuid4()), 0, at, at)
+    left = replace(left, count=left.count + 1, first=min(left.first, at), last=max(left.last, at))
+    write_durably(directory / LEFT_OUT, left.to_bytes())
 
 
 def _read(directory: Path) -> LeftOut | None:
@@ -86,8 +83,7 @@ def _read(directory: Path) -> LeftOut | None:
     if raw is None:
         return None
     try:
-        fields = Fields(load_json(raw))
-        return LeftOut(fields.uuid("id"), fields.integer("count"), fields.time("first"), fields.time("last"))
-    except OrderError as error:
-        logger.error("%s cannot be read, and the count starts anew: %s", directory / LEFT_OUT, error)
+        return LeftOut.from_bytes(raw, str(directory / LEFT_OUT))
+    except StateError as error:
+        logger.error("the count of dropped events cannot be read and starts anew: %s", error)
         return None

@@ -7,20 +7,19 @@ that cannot be read counts like any other.
 
 from __future__ import annotations
 
-import json
 import re
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 from dockerfw.host.clock import boot_id, utc_now
 from dockerfw.host.files import read_bounded, remove_durably, write_durably
-from dockerfw.messages.fields import Fields, OrderError, load_json
+from dockerfw.messages.shapes import BootId, Text, Time
 from dockerfw.store import sentences
-from dockerfw.store.records import StateError
+from dockerfw.store.records import StateError, StateFile
 
 NOTE = "restoring.json"
-NOTE_FORMAT = "dockerfw-restoring/1"
 MOST_BYTES = 4096
 ASIDE = "before-restore-"
 _ASIDE = re.compile(ASIDE + r"[0-9]{8}T[0-9]{6}\.[0-9]{6}", re.ASCII)
@@ -31,17 +30,19 @@ class RestoreUnfinished(StateError):  # noqa: N818 - it states a fact
 
 
 @dataclass(frozen=True, slots=True)
-class RestoreRecord:
+class RestoreRecord(StateFile):
     """A restore that started: of the backup made at `backup`, in the boot `boot`.
 
     What it replaces is kept under names that end in `aside`. `settings` is True if it changes settings. All
     are empty if the note cannot be read.
     """
 
-    backup: str = ""
-    aside: str = ""
-    since: str = ""
-    boot: str = ""
+    FORMAT: ClassVar = "dockerfw-restoring/1"
+
+    backup: Time = ""
+    aside: Annotated[str, Text(64, _ASIDE.fullmatch, f"{ASIDE} and a time", or_empty=True)] = ""
+    since: Time = ""
+    boot: BootId = ""
     settings: bool = False
 
     @property
@@ -71,16 +72,7 @@ class RestoreNote:
 
     def write(self) -> None:
         """Write the note before the first part is replaced. Raises OSError."""
-        note = self.note
-        value = {
-            "format": NOTE_FORMAT,
-            "backup": note.backup,
-            "aside": note.aside,
-            "since": note.since,
-            "boot": note.boot,
-            "settings": note.settings,
-        }
-        write_durably(self._folder / NOTE, json.dumps(value).encode("ascii"))
+        write_durably(self._folder / NOTE, self.note.to_bytes())
 
     def end(self) -> None:
         """Remove the note after every part was replaced. Raises OSError."""
@@ -103,15 +95,8 @@ def read_restore_record(folder: Path) -> RestoreRecord | None:
     if not stat.S_ISREG(kind):
         return RestoreRecord()
     try:
-        fields = Fields.of_message(load_json(read_bounded(path, most=MOST_BYTES) or b""), NOTE_FORMAT)
-        return RestoreRecord(
-            backup=fields.time("backup"),
-            aside=fields.text("aside", longest=64, pattern=_ASIDE) if fields.take("aside") else "",
-            since=fields.time("since"),
-            boot=fields.text("boot", longest=64),
-            settings=fields.flag("settings"),
-        )
-    except (OrderError, OSError):
+        return RestoreRecord.from_bytes(read_bounded(path, most=MOST_BYTES) or b"", str(path))
+    except (StateError, OSError):
         return RestoreRecord()
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockerfw.host.files import read_bounded
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.fields import OrderError, load_json
-from dockerfw.messages.orders import Outcome
+from dockerfw.messages.outcomes import Outcome
 
 logger = logging.getLogger("dockerfw.outbox")
 
@@ -50,15 +51,15 @@ def read_letter(path: Path) -> Letter | None:
         return None
     try:
         return kind.from_json(load_json(raw))
-    except OrderError as error:
+    except MessageError as error:
         logger.error("%s cannot be read: %s", path, error)
         return None
 
 
 def parse_letter(name: str, content: bytes) -> Letter:
-    """Read the content of a letter's file with this name. Raises OrderError."""
+    """Read the content of a letter's file with this name. Raises MessageError."""
     if not LETTER_NAME.fullmatch(name):
-        raise OrderError("", "dockerfw has no such file")
+        raise MessageError("", "dockerfw has no such file")
     return _kind_of(name).from_json(load_json(content))
 
 

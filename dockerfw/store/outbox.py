@@ -12,8 +12,8 @@ import os
 from pathlib import Path
 
 from dockerfw.host.files import make_directory, sync_directory, write_durably
-from dockerfw.messages.fields import dump_json
-from dockerfw.messages.orders import Outcome
+from dockerfw.messages.codec import dump_json
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.event_limit import limit_events
 from dockerfw.store.letters import EVENTS, OUTCOMES, Letter, letter_name, read_outcome
 

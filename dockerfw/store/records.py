@@ -9,15 +9,26 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Annotated, ClassVar, Literal, Self
 
 from dockerfw.host.errors import HostError
-from dockerfw.messages.fields import Fields, OrderError, load_json
-from dockerfw.messages.orders import Step
-from dockerfw.messages.snapshots import FAMILIES, Backend, Family
+from dockerfw.iptables.model import FAMILIES, Backend, Family
+from dockerfw.messages.codec import Absent, AtMost, Message, load_json
+from dockerfw.messages.errors import MessageError
+from dockerfw.messages.outcomes import Step
+from dockerfw.messages.shapes import (
+    Anything,
+    BootId,
+    Count,
+    Digest,
+    Entries,
+    HostName,
+    Positive,
+    Seconds,
+    Text,
+    Uuid,
+)
 
-WINDOW_FORMAT = "dockerfw-window/1"
-UNDO_FORMAT = "dockerfw-undo/2"
 MAX_WINDOW_BYTES = 1024 * 1024
 MAX_UNDO_BYTES = 96 * 1024 * 1024
 
@@ -28,8 +39,35 @@ class StateError(HostError):
     """A file of the state directory does not contain what dockerfw wrote there."""
 
 
+class StateFile(Message):
+    """Base of the records that are each one file of the state directory.
+
+    Unknown keys are ignored, so that an earlier release can read the files of a later one.
+    """
+
+    __slots__ = ()
+
+    IGNORES_UNKNOWN_KEYS: ClassVar = True
+    MAX_BYTES: ClassVar[int] = MAX_WINDOW_BYTES
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the file, written as every release writes it.
+
+        The watchdog searches it for `"apply": "…"` as text, with the space.
+        """
+        return json.dumps(self.to_json(), allow_nan=False).encode("ascii")
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, name: str) -> Self:
+        """Read the content of the file `name`. Raises StateError."""
+        try:
+            return cls.from_json(load_json(raw, max_bytes=cls.MAX_BYTES))
+        except MessageError as error:
+            raise StateError(f"{name}: {error}") from None
+
+
 @dataclass(frozen=True, slots=True)
-class WindowRecord:
+class WindowRecord(StateFile):
     """An apply that is being loaded or waits for confirmation; times are CLOCK_BOOTTIME of the boot `boot`.
 
     `event` is the number of the last reported event. `deadline` is when the watchdog ends the apply, because
@@ -37,102 +75,35 @@ class WindowRecord:
     ended once the revision is confirmed.
     """
 
-    apply: str
-    host: str
-    event: int
-    revision: int
-    digest: str
+    FORMAT: ClassVar = "dockerfw-window/1"
+
+    apply: Uuid
+    host: HostName
+    event: Count
+    revision: Positive
+    digest: Digest
     phase: Phase
-    seconds: int
-    opened: float
-    deadline: float
-    boot: str
-    steps: tuple[Step, ...]
-    end_sessions: bool = False
+    seconds: Positive
+    opened: Seconds
+    deadline: Seconds
+    boot: BootId
+    steps: Annotated[tuple[Step, ...], AtMost(64)]
+    # A window of an earlier version has no such key.
+    end_sessions: Annotated[bool, Absent.ALLOWED] = False
 
-    def to_bytes(self) -> bytes:
-        """Return the content of its file."""
-        value = {
-            "format": WINDOW_FORMAT,
-            "apply": self.apply,
-            "host": self.host,
-            "event": self.event,
-            "revision": self.revision,
-            "digest": self.digest,
-            "phase": self.phase,
-            "seconds": self.seconds,
-            "opened": self.opened,
-            "deadline": self.deadline,
-            "boot": self.boot,
-            "steps": [step.to_json() for step in self.steps],
-            "end_sessions": self.end_sessions,
-        }
-        return json.dumps(value).encode("ascii")
 
-    @classmethod
-    def from_bytes(cls, raw: bytes, name: str) -> WindowRecord:
-        """Read the content of its file, called `name`. Raises StateError."""
-        try:
-            fields = Fields.of_message(load_json(raw, max_bytes=MAX_WINDOW_BYTES), WINDOW_FORMAT)
-            return cls(
-                apply=fields.uuid("apply"),
-                host=fields.host(),
-                event=fields.integer("event"),
-                revision=fields.integer("revision", least=1),
-                digest=fields.digest("digest"),
-                phase=cast(Phase, fields.one_of("phase", ("loading", "awaiting"))),
-                seconds=fields.integer("seconds", least=1),
-                opened=fields.number("opened"),
-                deadline=fields.number("deadline"),
-                boot=fields.text("boot", longest=64),
-                steps=tuple(Step.from_json(item, path) for item, path in fields.items("steps", most=64)),
-                # A window may come from an earlier version, which did not have this key.
-                end_sessions=fields.flag("end_sessions") if fields.has("end_sessions") else False,
-            )
-        except OrderError as error:
-            raise StateError(f"{name}: {error}") from None
+_Saves = Annotated[Mapping[Family, str], Entries(FAMILIES, Text(MAX_UNDO_BYTES), some=True)]
 
 
 @dataclass(frozen=True, slots=True)
-class UndoRecord:
+class UndoRecord(StateFile):
     """What an apply is about to load, its document, and the saves from before."""
 
-    apply: str
+    FORMAT: ClassVar = "dockerfw-undo/2"
+    MAX_BYTES: ClassVar = MAX_UNDO_BYTES
+
+    apply: Uuid
     backend: Backend
-    document: object
-    saves: Mapping[Family, str]
-    restores: Mapping[Family, str]
-
-    def to_bytes(self) -> bytes:
-        """Return the content of its file."""
-        value = {
-            "format": UNDO_FORMAT,
-            "apply": self.apply,
-            "backend": self.backend,
-            "document": self.document,
-            "saves": {str(family): text for family, text in self.saves.items()},
-            "restores": {str(family): text for family, text in self.restores.items()},
-        }
-        return json.dumps(value).encode("ascii")
-
-    @classmethod
-    def from_bytes(cls, raw: bytes, name: str) -> UndoRecord:
-        """Read the content of its file, called `name`. Raises StateError."""
-        try:
-            fields = Fields.of_message(load_json(raw, max_bytes=MAX_UNDO_BYTES), UNDO_FORMAT)
-            return cls(
-                apply=fields.uuid("apply"),
-                backend=cast(Backend, fields.one_of("backend", ("nft", "legacy"))),
-                document=fields.take("document"),
-                saves=_by_family(fields.object("saves")),
-                restores=_by_family(fields.object("restores")),
-            )
-        except OrderError as error:
-            raise StateError(f"{name}: {error}") from None
-
-
-def _by_family(fields: Fields) -> dict[Family, str]:
-    longest = MAX_UNDO_BYTES
-    return {
-        family: fields.text(str(family), longest=longest) for family in FAMILIES if fields.has(str(family))
-    }
+    document: Annotated[object, Anything()]
+    saves: _Saves
+    restores: _Saves

@@ -6,7 +6,6 @@ The contents of the window's files are defined in `records`.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from dockerfw.host.clock import boot_id
 from dockerfw.host.files import (
@@ -28,9 +28,16 @@ from dockerfw.host.files import (
     write_durably,
 )
 from dockerfw.host.runner import passed_on
-from dockerfw.messages.fields import Fields, OrderError, load_json
+from dockerfw.messages.shapes import Count, Text
 from dockerfw.store.bootfiles import boot_apply
-from dockerfw.store.records import MAX_UNDO_BYTES, MAX_WINDOW_BYTES, StateError, UndoRecord, WindowRecord
+from dockerfw.store.records import (
+    MAX_UNDO_BYTES,
+    MAX_WINDOW_BYTES,
+    StateError,
+    StateFile,
+    UndoRecord,
+    WindowRecord,
+)
 
 __all__ = ["LastOrder", "StateDirectory", "StateError"]
 
@@ -40,11 +47,11 @@ KILLED_WITHIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class LastOrder:
+class LastOrder(StateFile):
     """The last accepted order or answer: its sequence number and the id of its apply."""
 
-    sequence: int
-    apply: str
+    sequence: Count
+    apply: Annotated[str, Text(64)]
 
 
 class StateDirectory:
@@ -118,18 +125,11 @@ class StateDirectory:
     def read_last_order(self) -> LastOrder:
         """Return the last accepted order, with sequence 0 if there is none. Raises StateError and OSError."""
         raw = read_bounded(self._sequence, most=4096)
-        if raw is None:
-            return LastOrder(0, "")
-        try:
-            fields = Fields(load_json(raw))
-            return LastOrder(fields.integer("sequence"), fields.text("apply", longest=64))
-        except OrderError as error:
-            raise StateError(f"{self._sequence}: {error}") from None
+        return LastOrder(0, "") if raw is None else LastOrder.from_bytes(raw, str(self._sequence))
 
     def write_last_order(self, order: LastOrder) -> None:
         """Store the last accepted order durably. Raises OSError."""
-        value = {"sequence": order.sequence, "apply": order.apply}
-        write_durably(self._sequence, json.dumps(value).encode())
+        write_durably(self._sequence, order.to_bytes())
 
     def has_window(self) -> bool:
         """Return True if an apply is being loaded or waits for confirmation."""

@@ -15,7 +15,8 @@ from dockerfw.host.clock import boottime
 from dockerfw.host.errors import HostError
 from dockerfw.host.hooks import checkpoint
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.messages.orders import Answer, Outcome, why_expired
+from dockerfw.messages.orders import Answer, why_expired
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.records import WindowRecord
 from dockerfw.store.state import LastOrder, StateDirectory

@@ -21,7 +21,7 @@ from dockerfw.host.hooks import checkpoint
 from dockerfw.host.loading import restore_previous
 from dockerfw.host.sessions import end_lost_sessions
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.orders import (
+from dockerfw.messages.outcomes import (
     Failure,
     Loaded,
     Outcome,
@@ -32,7 +32,7 @@ from dockerfw.messages.orders import (
     Window,
 )
 from dockerfw.store.bootfiles import boot_apply, remove_old_sets, switch_boot_set, write_boot_set
-from dockerfw.store.confirmed import Confirmed
+from dockerfw.store.confirmed import ConfirmedRecord
 from dockerfw.store.outbox import Outbox
 from dockerfw.store.records import StateError, UndoRecord, WindowRecord
 from dockerfw.store.state import StateDirectory
@@ -88,7 +88,7 @@ def keep(state: StateDirectory, record: WindowRecord) -> Outcome:
     began = boottime()
     document = read_stored(undo.document, record.digest)
     loaded = {family: loaded_rendering(text, document.settings) for family, text in undo.restores.items()}
-    confirmed = Confirmed(record.apply, record.revision, undo.backend, boot_id(), document, loaded)
+    confirmed = ConfirmedRecord(record.apply, record.revision, undo.backend, boot_id(), document, loaded)
     written = write_boot_set(confirmed, boot=state.boot)
     checkpoint("keep-written")
     switch_boot_set(written, state.boot)

@@ -17,7 +17,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from dockerfw.iptables.errors import FieldError
-from dockerfw.messages.orders import MOST_CONFIRM_SECONDS, Answer, AnswerKind
+from dockerfw.messages.orders import Answer, AnswerKind
+from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS
 from rules.applying.apply_errors import KeyRefused, NotAwaiting, NotYours, OldConnection, QueueUnavailable
 from rules.applying.apply_selectors import apply_view
 from rules.applying.apply_services import sequence_next

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dockerfw.document.words import counted
-from dockerfw.reach.expectations import Finding
+from dockerfw.reach.expectations import ExpectationResult
 from rules.applying.window_selectors import clock_text
 from rules.models import Apply
 from rules.pages.errors import ServiceError
@@ -32,7 +32,7 @@ class ApplyWaiting(ServiceError):  # noqa: N818
 class NotExpected(ServiceError):  # noqa: N818
     """What is to be applied breaks expectations, and nobody gave a reason to do it all the same."""
 
-    def __init__(self, broken: tuple[Finding, ...]) -> None:
+    def __init__(self, broken: tuple[ExpectationResult, ...]) -> None:
         named = "; ".join(str(each) for each in broken)
         super().__init__(f"{counted(len(broken), 'expectation')} would fail. {named}.")
         self.broken = broken

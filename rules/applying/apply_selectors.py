@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from dockerfw.messages.orders import STEP_NAMES, Failure, OrderError, Outcome, Step, WayBack, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
+from dockerfw.messages.outcomes import STEP_NAMES, Failure, Outcome, Step, WayBack
 from rules.applying.window_selectors import WindowView, stored_window, window_view
 from rules.link import client
 from rules.models import Apply, Host
@@ -130,7 +132,7 @@ def _progress(apply: Apply) -> tuple[Outcome | None, str]:
         return None, ""
     try:
         outcome = Outcome.from_json(load_json(data))
-    except OrderError as error:
+    except MessageError as error:
         logger.warning("progress of apply %s cannot be read: %s", apply.pk, error)
         return None, f"The progress cannot be read: {error}"
     if outcome.apply != str(apply.pk) or outcome.host != apply.host.name:

@@ -16,8 +16,9 @@ from django.utils import timezone
 
 from dockerfw.document.document import Document, canonical_json, digest, to_json_object
 from dockerfw.iptables.errors import FieldError
-from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, MOST_CONFIRM_SECONDS, Order
-from dockerfw.reach.expectations import failing
+from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, Order
+from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS
+from dockerfw.reach.expectations import find_failures
 from rules.applying.apply_errors import ApplyWaiting, NotExpected, NothingToApply, QueueUnavailable
 from rules.applying.expiry_services import apply_give_up
 from rules.applying.kernel_selectors import kernel_sentence
@@ -143,7 +144,7 @@ def _expected(host: Host, document: Document, number: int, override: str) -> Non
     view = latest_snapshot(host)
     if override or view is None:
         return
-    broken = failing(expectation_findings(view, document, number))
+    broken = find_failures(expectation_findings(view, document, number))
     if broken:
         raise NotExpected(broken)
 

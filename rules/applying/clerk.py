@@ -12,8 +12,9 @@ import time
 
 from django.db import DatabaseError, connections
 
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.orders import OrderError, Outcome
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.worker.entries import AllowedJob, host_of_job
 from rules.applying.expiry_services import applies_expire
 from rules.applying.outcome_services import outcome_record
@@ -31,7 +32,7 @@ def record_outcome(job_id: str, value: dict[str, object]) -> None:
     try:
         outcome = Outcome.from_json(value)
         _check_author(job_id, outcome.host)
-    except OrderError as error:
+    except MessageError as error:
         logger.warning("an outcome that cannot be read was dropped: %s", error)
         return
     # A connection of the parent must not be shared by its children.
@@ -47,7 +48,7 @@ def record_console(job_id: str, value: dict[str, object]) -> None:
     try:
         event = ConsoleEvent.from_json(value)
         _check_author(job_id, event.host)
-    except OrderError as error:
+    except MessageError as error:
         logger.warning("a console event that cannot be read was dropped: %s", error)
         return
     connections.close_all()
@@ -83,9 +84,9 @@ ALLOWED = {
 
 
 def _check_author(job_id: str, host: str) -> None:
-    """Raise OrderError when a host's root worker speaks of another host."""
+    """Raise MessageError when a host's root worker speaks of another host."""
     if host_of_job(job_id) != host:
-        raise OrderError("host", f"the job {job_id} is not one of the root worker of {host!r}")
+        raise MessageError("host", f"the job {job_id} is not one of the root worker of {host!r}")
 
 
 def _record(outcome: Outcome) -> None:

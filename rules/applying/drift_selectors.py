@@ -43,8 +43,8 @@ def drift_view(drift: Drift | None, *, lines: int = LINES) -> DriftView | None:
         return None
     rows = tuple(
         DriftRow(
-            printable(finding.what),
-            printable(finding.who),
+            printable(finding.message),
+            printable(finding.cause),
             tuple(DriftLine(line.sign, printable(line.text)) for line in finding.lines[:lines]),
             max(0, len(finding.lines) - lines),
         )

@@ -110,7 +110,7 @@ def _summary(apply: Apply, now: datetime) -> str:
             return ""
         # Where it cannot be taken back, a root worker has just taken it: a later turn will tell.
         if place == "queued":
-            back = client.order_take_back(host=apply.host.name, job_id=apply.job_id)
+            back = client.order_withdraw(host=apply.host.name, job_id=apply.job_id)
             return NOT_TAKEN if back else ""
     except client.QueueError:
         # What the queue holds is not known now; a later turn will tell.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from django.db.models import Prefetch
 
-from dockerfw.chains.live_state import kernel_state
+from dockerfw.chains.kernel_state import read_kernel_state
 from dockerfw.document.diff import DocumentDiff, diff_documents
-from dockerfw.messages.events import LOOKOUT_VERBS
+from dockerfw.messages.events import NOTICED_VERBS
 from rules.draft.draft_selectors import revision_document as revision_document
 from rules.models import Apply, AuditEvent, Host, Revision
 from rules.seen.snapshot_selectors import SnapshotView
@@ -73,7 +73,7 @@ def history(
 
 def noticed(host: Host) -> tuple[AuditEvent, ...]:
     """Return what the root worker noticed or did by itself lately, the newest first."""
-    events = AuditEvent.objects.filter(host=host, verb__in=LOOKOUT_VERBS).order_by("-pk")
+    events = AuditEvent.objects.filter(host=host, verb__in=NOTICED_VERBS).order_by("-pk")
     return tuple(events[:NOTICED])
 
 
@@ -103,7 +103,7 @@ def loaded_number(snapshot: SnapshotView | None) -> int | None:
     """Return the revision that a fresh snapshot shows in both families, None otherwise."""
     if snapshot is None or snapshot.stale:
         return None
-    state = kernel_state({family: snapshot.rulesets[family] for family in snapshot.snapshot.families})
+    state = read_kernel_state({family: snapshot.rulesets[family] for family in snapshot.snapshot.families})
     return state.label.revision if state.label else None
 
 

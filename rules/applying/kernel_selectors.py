@@ -13,9 +13,9 @@ from typing import Literal
 from django.conf import settings
 
 from dockerfw.chains.drift import WITHOUT_EFFECT, Drift
-from dockerfw.chains.foreign_tables import describe_tables
-from dockerfw.chains.owners import FAMILY_NAMES
-from dockerfw.messages.confirmed import drift_of
+from dockerfw.chains.sentences import describe_tables
+from dockerfw.iptables.model import FAMILY_NAMES
+from dockerfw.messages.snapshot_values import drift_of
 from rules.applying.apply_selectors import awaiting_view
 from rules.applying.window_selectors import WindowView
 from rules.draft.draft_selectors import base_revision, revision_document
@@ -96,7 +96,13 @@ def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
         )
         text = "What the kernel holds could not be read completely."
         return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
-    known = (snapshot.sha256, snapshot.families, snapshot.docker_state, snapshot.kept, snapshot.own_tables)
+    known = (
+        snapshot.sha256,
+        snapshot.families,
+        snapshot.docker_state,
+        snapshot.confirmed,
+        snapshot.foreign_tables,
+    )
     drift = _drifts.made(
         (revision.digest, revision.number, view.loaded.sha256 if view.loaded else "", *known),
         lambda: drift_of(
@@ -108,7 +114,7 @@ def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
             command=settings.ENVIRONMENT.command,
         ),
     )
-    reasons = tuple(finding.what for finding in drift.findings)
+    reasons = tuple(finding.message for finding in drift.findings)
     if view.stale:
         held = "did not hold" if drift.findings else "held"
         ago = f"As of {_ago(view.age)} ago the kernel {held} revision {revision.number}"
@@ -117,7 +123,7 @@ def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
     if not drift.findings:
         names = " and ".join(FAMILY_NAMES[family] for family in snapshot.families)
         text = f"Revision {revision.number} is loaded and first in line, {names}."
-        beside = (words,) if (words := describe_tables(snapshot.own_tables)) else ()
+        beside = (words,) if (words := describe_tables(snapshot.foreign_tables)) else ()
         return KernelSentence("ok", text, beside, view.taken_at)
     if all(finding.code in WITHOUT_EFFECT for finding in drift.findings):
         text = f"Revision {revision.number} is loaded, and others let packets past its rules for containers."

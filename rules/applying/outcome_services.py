@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from dockerfw.document.document import digest
-from dockerfw.messages.orders import Failure, Outcome, Window
+from dockerfw.messages.outcomes import Failure, Outcome, Window
 from rules.applying.expiry_services import was_given_up
 from rules.audit.actors import SYSTEM
 from rules.audit.audit_services import audit_record

@@ -13,11 +13,12 @@ from typing import Any
 
 from dockerfw.chains.plan import Plan, plan_changes
 from dockerfw.chains.render import render_restore
+from dockerfw.chains.sentences import EMPTY_DOCUMENT
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, digest
-from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.reach.changes import Change
-from dockerfw.reach.expectations import Finding, failing
+from dockerfw.reach.expectations import ExpectationResult, find_failures
 from rules.applying.kernel_selectors import KernelSentence, kernel_sentence
 from rules.applying.session_selectors import LostSessions, lost_sessions
 from rules.draft.draft_selectors import base_document, base_revision, draft_document, revision_document
@@ -26,7 +27,6 @@ from rules.seen.consequence_selectors import expectation_findings, exposure_diff
 from rules.seen.snapshot_selectors import SnapshotView, look
 
 EMPTY = "No rule allows anything: everything but the basics will be refused, SSH too."
-FAMILIES: tuple[Family, Family] = (4, 6)
 # The simulator reads this many rules without anybody having to wait.
 MOST_AT_ONCE = 1000
 
@@ -61,7 +61,7 @@ class Review:
     snapshot: SnapshotView | None
     sessions: LostSessions
     exposure: tuple[Change, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[ExpectationResult, ...] = ()
     weighed: bool = True
 
     @property
@@ -70,9 +70,9 @@ class Review:
         return self.base.number if self.base else 0
 
     @property
-    def broken(self) -> tuple[Finding, ...]:
+    def broken(self) -> tuple[ExpectationResult, ...]:
         """The expectations that would fail: applying needs a reason then."""
-        return failing(self.findings)
+        return find_failures(self.findings)
 
     @property
     def may_break(self) -> bool:
@@ -188,7 +188,7 @@ def _plan(document: Document, view: SnapshotView | None, number: int) -> Plan | 
         revision=number,
         interfaces=[interface.name for interface in view.snapshot.interfaces],
         docker_nftables=view.snapshot.docker_state == "nftables",
-        own_tables=view.snapshot.own_tables,
+        foreign_tables=view.snapshot.foreign_tables,
     )
 
 
@@ -197,7 +197,7 @@ def _warnings(
 ) -> tuple[ReviewWarning, ...]:
     found: list[ReviewWarning] = []
     if plan is None and not any(rule.enabled for rule in document.rules):
-        found.append(ReviewWarning("empty-document", EMPTY, None))
+        found.append(ReviewWarning("empty-document", EMPTY_DOCUMENT, None))
     if view is None:
         text = f"What would change in the kernel cannot be shown: {problem}"
         found.append(ReviewWarning("no-snapshot", text, None))

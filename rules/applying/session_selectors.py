@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from dockerfw.chains.loaded import loaded_documents
+from dockerfw.chains.loaded_documents import read_loaded_documents
 from dockerfw.document.coverage import first_cover
 from dockerfw.document.diff import DocumentDiff
 from dockerfw.document.document import Document, DocumentRule
 from dockerfw.document.words import counted, describe_rule
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Family
-from dockerfw.reach.inbound import Inbound, Loss, rule_allows
+from dockerfw.reach.inbound import InboundSession, NewlyRefused, rule_allows
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 
@@ -51,14 +51,14 @@ def lost_sessions(view: SnapshotView | None, document: Document, diff: DocumentD
     if seen is None:
         return LostSessions(sentences=(NO_CONNTRACK,)) if _takes_away(diff, document) else LostSessions()
     try:
-        before = _documents.made(view.snapshot.sha256, lambda: loaded_documents(view.rulesets))
+        before = _documents.made(view.snapshot.sha256, lambda: read_loaded_documents(view.rulesets))
     except NetfilterError:
         # Somebody has put into our chains what no document can say, so none can say who was let in by it.
         return LostSessions()
-    loss = Loss(before, document)
+    loss = NewlyRefused(before, document)
     counts: Counter[DocumentRule | None] = Counter()
     for group in seen.groups:
-        if loss.takes(group.inbound):
+        if loss.includes(group.inbound):
             counts[_rule_of(group.inbound, before[group.inbound.family], diff)] += group.count
     sentences = [_sentence(rule, count) for rule, count in counts.most_common(NAMED)]
     if len(counts) > NAMED:
@@ -70,7 +70,7 @@ def lost_sessions(view: SnapshotView | None, document: Document, diff: DocumentD
     return LostSessions(counts.total(), tuple(sentences), can_end=bool(counts) or more)
 
 
-def _rule_of(session: Inbound, before: Document, diff: DocumentDiff) -> DocumentRule | None:
+def _rule_of(session: InboundSession, before: Document, diff: DocumentDiff) -> DocumentRule | None:
     """Return the rule that had let a session in, as the admins wrote it, None for the ICMP setting."""
     rule = next((rule for rule in before.rules if rule_allows(rule, session)), None)
     if rule is None:

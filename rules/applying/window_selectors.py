@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from dockerfw.messages.orders import MOST_CONFIRM_SECONDS, Window
+from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS, Window
 from rules.models import Apply
 
 LONGER_BY = (60, 300, 900)

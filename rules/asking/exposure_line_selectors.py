@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from dockerfw.chains.own import label_of
+from dockerfw.chains.names import label_of
 from dockerfw.document.document import DocumentRule
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.model import Family
-from dockerfw.reach.exposure import LEVELS, Level, Row, Who
+from dockerfw.reach.exposure import LEVELS, Access, ExposureRow, Level
 from dockerfw.reach.offers import Kind, Offer
-from dockerfw.reach.wording import describe_networks, describe_place, describe_who, unknown_reasons
-from dockerfw.simulation.trace import Step, Verdict
+from dockerfw.reach.sentences import describe_access, describe_networks, describe_place, unknown_reasons
+from dockerfw.simulation.trace import TraceStep, Verdict
 from rules.seen.live_selectors import ROWS
 from rules.seen.readable import readable_rule, readable_target
 
@@ -44,7 +44,7 @@ class By:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Who gets in over one or both families, in words; `all_networks` are more of them than `words` names."""
+    """Who has access over one or both families. `all_networks` lists more networks than `words` names."""
 
     families: tuple[Family, ...]
     interfaces: tuple[str, ...]
@@ -73,7 +73,7 @@ class Way:
 class Line:
     """One row in words."""
 
-    row: Row
+    row: ExposureRow
     name: str
     kind: str
     address: str
@@ -100,7 +100,7 @@ class Line:
 
 
 def exposure_lines(
-    rows: Iterable[Row], rules: Mapping[str, DocumentRule], *, loaded: bool
+    rows: Iterable[ExposureRow], rules: Mapping[str, DocumentRule], *, loaded: bool
 ) -> tuple[Line, ...]:
     """Return the rows in words. `rules` are the draft's by id; `loaded`: a revision is in the kernel."""
     return tuple(
@@ -109,7 +109,7 @@ def exposure_lines(
             name=name_of(row.offer),
             kind=KIND_WORDS[row.offer.kind],
             address=address_of(row.offer),
-            reached=tuple(_reached(row.who, rules)),
+            reached=tuple(_reached(row.access, rules)),
             ways=tuple(_ways(row, rules, loaded=loaded)),
         )
         for row in rows
@@ -133,7 +133,7 @@ def address_of(offer: Offer) -> str:
     return f"{text} on {offer.interface}" if offer.interface else text
 
 
-def _reached(answers: Iterable[Who], rules: Mapping[str, DocumentRule]) -> Iterator[Reached]:
+def _reached(answers: Iterable[Access], rules: Mapping[str, DocumentRule]) -> Iterator[Reached]:
     """Yield the answers, those of both families as one where they say the same."""
     found: dict[tuple[object, ...], Reached] = {}
     answers = tuple(answers)
@@ -143,7 +143,7 @@ def _reached(answers: Iterable[Who], rules: Mapping[str, DocumentRule]) -> Itera
             families=(who.family,),
             interfaces=who.interfaces if several else (),
             level=who.level,
-            words=describe_who(who),
+            words=describe_access(who),
             all_networks=_more_networks(who),
             by=tuple(_by(who, rules)),
             reasons=(*unknown_reasons(who), *((who.reason,) if who.reason else ())),
@@ -169,14 +169,14 @@ def _reached(answers: Iterable[Who], rules: Mapping[str, DocumentRule]) -> Itera
     yield from sorted(found.values(), key=lambda each: LEVELS.index(each.level))
 
 
-def _more_networks(who: Who) -> str:
+def _more_networks(who: Access) -> str:
     if who.level not in ("networks", "unknown"):
         return ""
     text = describe_networks(who.passes, MANY)
-    return text if who.passes and text not in describe_who(who) else ""
+    return text if who.passes and text not in describe_access(who) else ""
 
 
-def _by(who: Who, rules: Mapping[str, DocumentRule]) -> Iterator[By]:
+def _by(who: Access, rules: Mapping[str, DocumentRule]) -> Iterator[By]:
     """Yield what decides: our rules for those who get in, else the rules and policies of others."""
     for key in who.rules[:MOST_DECIDING]:
         yield By(describe_rule(rules[key]) if key in rules else f"rule {key}", rule_key=key)
@@ -193,7 +193,7 @@ def _by(who: Who, rules: Mapping[str, DocumentRule]) -> Iterator[By]:
             yield by
 
 
-def _deciding(who: Who, kind: str | None) -> Iterator[Step]:
+def _deciding(who: Access, kind: str | None) -> Iterator[TraceStep]:
     """Yield the deciding steps, that of the most addresses first."""
 
     def counts(part: tuple[object, Verdict]) -> bool:
@@ -204,7 +204,7 @@ def _deciding(who: Who, kind: str | None) -> Iterator[Step]:
             yield verdict.step
 
 
-def _place(step: Step, family: Family) -> By:
+def _place(step: TraceStep, family: Family) -> By:
     if step.rule is not None and label_of(step.rule.text) is not None:
         return By("no rule allows it")
     words = describe_place(step)
@@ -214,19 +214,19 @@ def _place(step: Step, family: Family) -> By:
     return By(words, family=family, anchor=f"v{family}-{step.table}-{step.chain}", page=page)
 
 
-def _ways(row: Row, rules: Mapping[str, DocumentRule], *, loaded: bool) -> Iterator[Way]:
+def _ways(row: ExposureRow, rules: Mapping[str, DocumentRule], *, loaded: bool) -> Iterator[Way]:
     """Yield what would change the answer, as far as a rule of ours could."""
     values = _first_values(row.offer)
-    keys = [key for who in row.who for key in who.rules]
-    if row.level in ("anywhere", "networks", "unknown") and any(who.passes for who in row.who):
+    keys = [key for who in row.access for key in who.rules]
+    if row.level in ("anywhere", "networks", "unknown") and any(who.passes for who in row.access):
         key = next((key for key in keys if key in rules), "")
         if key or not loaded:
             yield Way("restrict", key, {} if key else values)
-    if row.level != "anywhere" and any(_refused_by_us(who) for who in row.who):
+    if row.level != "anywhere" and any(_refused_by_us(who) for who in row.access):
         yield Way("allow", "", values)
 
 
-def _refused_by_us(who: Who) -> bool:
+def _refused_by_us(who: Access) -> bool:
     return any(
         verdict.step is not None and verdict.step.rule is not None and label_of(verdict.step.rule.text)
         for _, verdict in who.parts
@@ -256,11 +256,11 @@ def line_json(line: Line) -> dict[str, object]:
         "inner": list(offer.inner),
         "notes": list(line.row.notes),
         "level": line.level,
-        "who": [_who_json(who) for who in line.row.who],
+        "who": [_who_json(who) for who in line.row.access],
     }
 
 
-def _who_json(who: Who) -> dict[str, object]:
+def _who_json(who: Access) -> dict[str, object]:
     return {
         "family": who.family,
         "interfaces": list(who.interfaces),

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dockerfw.document.document import DocumentRule
-from dockerfw.iptables.model import Family
-from dockerfw.reach.exposure import LEVELS, Level, Row, expose, external_interfaces, idle_rules
-from dockerfw.reach.offers import offers_of
-from dockerfw.reach.wording import describe_exposure
+from dockerfw.iptables.model import FAMILIES, Family
+from dockerfw.reach.exposure import LEVELS, ExposureRow, Level, expose, external_interfaces, find_idle_rules
+from dockerfw.reach.offers import find_offers
+from dockerfw.reach.sentences import describe_exposure
 from dockerfw.simulation.simulate import Prepared
 from rules.draft.draft_selectors import base_document, settings_document
 from rules.models import Host
@@ -23,9 +23,7 @@ from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 from rules.seen.surroundings_selectors import prepared_of, sight_key, surroundings_of
 
-FAMILIES: tuple[Family, Family] = (4, 6)
-
-_rows: Memory[tuple[Row, ...]] = Memory(4)
+_rows: Memory[tuple[ExposureRow, ...]] = Memory(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Exposure:
     are not those of the default routes. `idle` are confirmed rules with nothing behind them.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[ExposureRow, ...]
     sentence: str
     outside: tuple[str, ...]
     chosen: bool
@@ -69,13 +67,13 @@ def exposure(host: Host, view: SnapshotView) -> Exposure:
         outside=tuple(each.name for each in outside),
         chosen=bool(settings.external_interfaces),
         containers_known=view.snapshot.containers is not None,
-        idle=idle_rules(document, found) if document else (),
+        idle=find_idle_rules(document, found) if document else (),
     )
 
 
 def exposure_rows(
     view: SnapshotView, prepared: Mapping[Family, Prepared], external: Sequence[str]
-) -> tuple[Row, ...]:
+) -> tuple[ExposureRow, ...]:
     """Return a row for all that was seen to listen, under the rules of `prepared`: live ones, or others."""
     outside = external_interfaces(external, surroundings_of(view.snapshot))
-    return expose(offers_of(listening_of(view)), prepared, outside)
+    return expose(find_offers(listening_of(view)), prepared, outside)

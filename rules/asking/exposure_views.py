@@ -13,9 +13,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from dockerfw.chains.live_state import kernel_state
+from dockerfw.chains.kernel_state import read_kernel_state
 from dockerfw.reach.exposure import LEVELS
-from dockerfw.reach.wording import LEVEL_WORDS
+from dockerfw.reach.sentences import LEVEL_WORDS
 from rules.asking.exposure_line_selectors import Line, Way, exposure_lines
 from rules.asking.exposure_selectors import exposure
 from rules.draft.draft_selectors import draft_document
@@ -66,7 +66,7 @@ def _context(request: HttpRequest, host: Host, seen: Look) -> dict[str, object]:
         return context
     found = exposure(host, seen.view)
     rules = {rule.id: rule for rule in draft_document(host).rules}
-    loaded = any(state.label for state in kernel_state(seen.view.rulesets).families.values())
+    loaded = any(state.label for state in read_kernel_state(seen.view.rulesets).families.values())
     lines = exposure_lines(found.rows, rules, loaded=loaded)
     shown = [line for line in lines if line.holds(query.casefold().split()) and who in ("", line.level)]
     page = Paginator(shown, PAGE).get_page(whole_number(request.GET.get("page"), 1))

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from dockerfw.chains.own import label_of, rule_id_of
+from dockerfw.chains.names import label_of, rule_id_of
 from dockerfw.chains.owners import Owner, chain_owner
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.tokens import printable
-from dockerfw.simulation.trace import Step, Trace
+from dockerfw.simulation.trace import Trace, TraceStep
 from rules.seen.live_selectors import ROWS
 from rules.seen.readable import readable_rule, readable_target
 
@@ -25,7 +25,7 @@ class StepRow:
     `anchor` and `page` lead to its chain on the live page, `rule_key` to a rule of ours.
     """
 
-    step: Step
+    step: TraceStep
     what: str
     target: str
     why: str
@@ -82,7 +82,7 @@ def lay_out(trace: Trace) -> TraceRows:
     )
 
 
-def _row(step: Step, family: Family) -> StepRow:
+def _row(step: TraceStep, family: Family) -> StepRow:
     rule = step.rule
     return StepRow(
         step=step,

@@ -14,7 +14,7 @@ from django.utils import timezone
 from dockerfw.document.document import Document
 from dockerfw.iptables.errors import FieldError, ParseError
 from dockerfw.iptables.model import Family
-from dockerfw.reach.question import Asked, Question, QuestionError, read_question
+from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.simulate import Prepared, simulate
 from rules.applying.history_selectors import revision_get
 from rules.applying.review_selectors import next_number
@@ -43,7 +43,7 @@ class Ground:
 class Answer:
     """What becomes of a packet, against which rules."""
 
-    asked: Asked
+    asked: ResolvedQuestion
     ground: Ground
     rows: TraceRows
 
@@ -52,7 +52,7 @@ def answer_question(host: Host, view: SnapshotView, question: Question, against:
     """Say what becomes of a packet. Raises QuestionError, also for the field `against`."""
     errors: list[FieldError] = []
     ground: Ground | None = None
-    asked: Asked | None = None
+    asked: ResolvedQuestion | None = None
     try:
         ground = ground_of(host, view, against)
     except QuestionError as error:

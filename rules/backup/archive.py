@@ -14,11 +14,13 @@ import re
 import tarfile
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Annotated, Any, ClassVar, NoReturn
 
-from dockerfw.messages.fields import Fields, OrderError, load_json
+from dockerfw.messages.codec import AtMost, Message, load_json
+from dockerfw.messages.errors import MessageError
+from dockerfw.messages.shapes import AnyObject, Digest, HostName, Shape, Text, Time, Whole
 
 FORMAT = "dockerfw-backup/1"
 FAMILY = "dockerfw-backup/"
@@ -44,14 +46,49 @@ class BackupError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class Member(Message):
+    """The size and the SHA-256 digest of one file of a backup."""
+
+    size: Annotated[int, Whole(most=MOST_BYTES)]
+    sha256: Digest
+
+
+class _Members(Shape):
+    """An object with the members of a backup by their names."""
+
+    __slots__ = ()
+
+    def read(self, value: object) -> dict[str, Member]:
+        """Return the members."""
+        found = {}
+        for name, member in AnyObject().read(value).items():
+            try:
+                if not MEMBER.fullmatch(name):
+                    raise MessageError("", "is not a member of a backup")
+                found[name] = Member.from_json(member)
+                if name != DATABASE and found[name].size > MOST_SMALL_BYTES:
+                    raise MessageError("size", f"is more than {MOST_SMALL_BYTES}")
+            except MessageError as error:
+                raise error.within(name[:80]) from None
+        return found
+
+    def write(self, value: Mapping[str, Member]) -> dict[str, object]:
+        """Return the object."""
+        return {name: member.to_json() for name, member in value.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest(Message):
     """What a backup says of itself: by which dockerfw, when, of which host, and the facts of its database."""
 
-    version: str
-    made_at: str
-    host: str
-    database: Mapping[str, Any]
-    parts: tuple[str, ...]
+    FORMAT: ClassVar = FORMAT
+
+    version: Annotated[str, Text(64)]
+    made_at: Time
+    host: HostName
+    database: Annotated[Mapping[str, Any], AnyObject()]
+    parts: Annotated[tuple[Annotated[str, Text(20)], ...], AtMost(3)]
+    members: Annotated[Mapping[str, Member], _Members()] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +106,10 @@ def write_archive(out: IO[bytes], manifest: Manifest, rows: IO[bytes], members: 
         assert MEMBER.fullmatch(name), name
     rows.seek(0)
     size, digest = _measure(rows)
-    listed = {DATABASE: {"size": size, "sha256": digest}}
+    listed = {DATABASE: Member(size, digest)}
     for name, content in members.items():
-        listed[name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    value = {
-        "format": FORMAT,
-        "version": manifest.version,
-        "made_at": manifest.made_at,
-        "host": manifest.host,
-        "parts": list(manifest.parts),
-        "database": dict(manifest.database),
-        "members": listed,
-    }
+        listed[name] = Member(len(content), hashlib.sha256(content).hexdigest())
+    value = replace(manifest, members=listed).to_json()
     with lzma.LZMAFile(out, "wb", check=lzma.CHECK_SHA256, preset=3) as packed:
         _add(packed, MANIFEST, json.dumps(value, indent=1).encode())
         for name, content in members.items():
@@ -103,7 +132,8 @@ def read_archive(file: IO[bytes], name: str, *, room: str | None = None) -> Arch
         _no_backup(name, f"it begins with {first!r} and not with a manifest")
     if size > MOST_SMALL_BYTES:
         _no_backup(name, "its manifest is too large")
-    manifest, listed = _read_manifest(_content(source, size), name)
+    manifest = _read_manifest(_content(source, size), name)
+    listed = manifest.members
     members: dict[str, bytes] = {}
     rows: IO[bytes] = tempfile.TemporaryFile(dir=room)  # noqa: SIM115 - whoever gets it closes it
     seen = set()
@@ -112,15 +142,15 @@ def read_archive(file: IO[bytes], name: str, *, room: str | None = None) -> Arch
         if member not in listed or member in seen:
             raise BackupError(f"{name}: its manifest does not name the member {member[:80]!r}")
         seen.add(member)
-        wanted_size, wanted = listed[member]
-        if size != wanted_size:
-            raise BackupError(f"{name}: {member} has {size} bytes, and its manifest says {wanted_size}")
+        wanted = listed[member]
+        if size != wanted.size:
+            raise BackupError(f"{name}: {member} has {size} bytes, and its manifest says {wanted.size}")
         if member == DATABASE:
             digest = _copy(source, size, rows)
         else:
             members[member] = _content(source, size)
             digest = hashlib.sha256(members[member]).hexdigest()
-        if digest != wanted:
+        if digest != wanted.sha256:
             raise BackupError(f"{name}: {member} was changed: its SHA-256 is not what the manifest says")
     if missing := sorted(listed.keys() - seen):
         raise BackupError(f"{name}: {missing[0]} is missing, which its manifest names")
@@ -168,44 +198,20 @@ class _Unpacked:
         return b"".join(parts)
 
 
-def _read_manifest(raw: bytes, name: str) -> tuple[Manifest, dict[str, tuple[int, str]]]:
+def _read_manifest(raw: bytes, name: str) -> Manifest:
     try:
-        fields = Fields(load_json(raw, max_bytes=MOST_SMALL_BYTES))
-        found = fields.text("format", longest=60)
+        value: Any = load_json(raw, max_bytes=MOST_SMALL_BYTES)
+        found = str(value.get("format"))[:60] if isinstance(value, dict) else ""
         if found != FORMAT and found.startswith(FAMILY):
             raise BackupError(
                 f"{name}: made by a newer dockerfw ({found}; this one reads {FORMAT}): upgrade first"
             )
-        if found != FORMAT:
-            fields.fail("format", f"{found!r} is not {FORMAT!r}")
-        manifest = Manifest(
-            version=fields.text("version", longest=64),
-            made_at=fields.time("made_at"),
-            host=fields.host(),
-            parts=fields.texts("parts", most=3, longest=20),
-            database=_object(fields, "database"),
-        )
-        listed = {}
-        for member, value in _object(fields, "members").items():
-            each = Fields(value, f"members.{member[:80]}")
-            if not MEMBER.fullmatch(member):
-                each.fail("", "is no member of a backup")
-            most = MOST_BYTES if member == DATABASE else MOST_SMALL_BYTES
-            listed[member] = (each.integer("size", most=most), each.digest("sha256"))
-            each.done()
-        fields.done()
-    except OrderError as error:
+        manifest = Manifest.from_json(value)
+    except MessageError as error:
         raise BackupError(f"{name}: its manifest cannot be read: {error}") from None
-    if DATABASE not in listed or len(listed) > MOST_MEMBERS:
+    if DATABASE not in manifest.members or len(manifest.members) > MOST_MEMBERS:
         raise BackupError(f"{name}: its manifest names no database, or too many members")
-    return manifest, listed
-
-
-def _object(fields: Fields, key: str) -> dict[str, Any]:
-    value = fields.take(key)
-    if not isinstance(value, dict):
-        fields.fail(key, "must be an object")
-    return value
+    return manifest
 
 
 def _next_member(source: _Unpacked) -> tuple[str, int] | None:

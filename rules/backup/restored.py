@@ -11,7 +11,7 @@ from dockerfw.host.observation import observe
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.tokens import printable
-from dockerfw.messages.confirmed import drift_of
+from dockerfw.messages.snapshot_values import drift_of
 from dockerfw.store.backup import StoredState
 from dockerfw.store.confirmed import read_confirmed
 from dockerfw.store.records import StateError
@@ -74,7 +74,7 @@ def live_words(state: StateDirectory, environment: Environment) -> list[str]:
     lines = [
         f"The kernel's rules are as they were, and differ from the confirmed revision {confirmed.revision}:"
     ]
-    lines += [f"  {printable(finding.what)}" for finding in drift.findings[:MOST_FINDINGS]]
+    lines += [f"  {printable(finding.message)}" for finding in drift.findings[:MOST_FINDINGS]]
     if len(drift.findings) > MOST_FINDINGS:
         lines.append(f"  and {len(drift.findings) - MOST_FINDINGS} more")
     lines.append(

@@ -13,8 +13,8 @@ from time import monotonic, sleep
 from django.conf import settings
 
 from dockerfw.document.words import counted
-from dockerfw.messages.orders import Failure
-from dockerfw.reach.expectations import failing
+from dockerfw.messages.outcomes import Failure
+from dockerfw.reach.expectations import find_failures
 from dockerfw.streams import Output
 from rules.applying.answer_services import apply_keep_at_console, apply_roll_back
 from rules.applying.apply_errors import NotAwaiting, NotYours
@@ -128,7 +128,7 @@ def _warned(host: Host, options: argparse.Namespace, output: Output, number: int
         return False
     for line in () if output.as_json else meant.lines():
         output.line(line)
-    broken = failing(meant.findings)
+    broken = find_failures(meant.findings)
     if broken and not options.override.strip():
         what = f"{counted(len(broken), 'expectation')} would fail"
         raise NotOrdered(f"Nothing was applied: {what}. --override REASON does it all the same.")

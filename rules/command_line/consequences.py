@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dockerfw.chains.foreign_tables import describe_tables
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.document.document import expectation_to_json_object
 from dockerfw.document.words import describe_expectation
 from dockerfw.reach.changes import Change
-from dockerfw.reach.expectations import Finding, failing
+from dockerfw.reach.expectations import ExpectationResult, find_failures
 from dockerfw.streams import InputError, Output
 from rules.applying.review_selectors import review, review_basis
 from rules.command_line.files import print_plan
@@ -40,7 +40,7 @@ class Consequences:
     """What is known of a load before it is made; `lock` is None unless this session came over SSH."""
 
     exposure: tuple[Change, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[ExpectationResult, ...]
     lock: LockOut | None
 
     @property
@@ -94,8 +94,8 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
         raise InputError(sight.problem)
     if sight.view.stale:
         output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
-    if sight.view.snapshot.own_tables:
-        output.note(describe_tables(sight.view.snapshot.own_tables))
+    if sight.view.snapshot.foreign_tables:
+        output.note(describe_tables(sight.view.snapshot.foreign_tables))
     meant = consequences_of(host)
     for line in meant.lines() if meant and not output.as_json else ():
         output.line(line)
@@ -120,10 +120,10 @@ def expectations(options: argparse.Namespace, output: Output) -> int:
         output.line(f"{_STATES[finding.state]:<11}  {describe_expectation(finding.expectation)}{why}")
     if not findings and not output.as_json:
         output.line("nothing is expected")
-    return 1 if failing(findings) else 0
+    return 1 if find_failures(findings) else 0
 
 
-def finding_json(finding: Finding) -> dict[str, Any]:
+def finding_json(finding: ExpectationResult) -> dict[str, Any]:
     """Return what became of one expectation as JSON values."""
     return {
         "expectation": expectation_to_json_object(finding.expectation),

@@ -44,7 +44,8 @@ from dockerfw.document.document import digest, load_document
 from dockerfw.iptables.model import Family
 from dockerfw.messages.about import MAX_BYTES as ABOUT_BYTES
 from dockerfw.messages.about import About
-from dockerfw.messages.fields import OrderError, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.loaded import MAX_BYTES as LOADED_BYTES
 from dockerfw.messages.loaded import LoadedRules
 from dockerfw.messages.snapshots import Snapshot
@@ -127,7 +128,7 @@ def _stored(host: str, redis: Probe) -> tuple[About | None, Snapshot | None]:
             about = About.from_json(load_json(raw, max_bytes=ABOUT_BYTES))
         if (raw := client.snapshot_read(host)) is not None:
             snapshot = Snapshot.from_json(load_json(raw, max_bytes=client.SNAPSHOT_BYTES_MAX))
-    except (client.QueueError, OrderError):
+    except (client.QueueError, MessageError):
         pass
     return about, snapshot
 
@@ -138,7 +139,7 @@ def _redis_facts(environment: Environment, redis: Probe, *, here: bool) -> Redis
     return RedisFacts(
         error=redis.error,
         user=redis.user,
-        let_in=redis.let_in,
+        let_in=redis.anonymous,
         allowed=redis.allowed,
         users=texts[0] if texts else None,
         template=_text(TEMPLATE) or "",
@@ -244,8 +245,8 @@ def _kernel(
         snapshot=stored,
         document=document,
         revision=told.revision,
-        kept_backend=stored.kept.backend if stored.kept else None,
-        released=bool(stored.kept and stored.kept.released),
+        kept_backend=stored.confirmed.backend if stored.confirmed else None,
+        released=bool(stored.confirmed and stored.confirmed.released),
         loaded=_loaded(environment.host, told.revision, digest(document)) if document else {},
     )
 
@@ -257,7 +258,7 @@ def _loaded(host: str, revision: int, document_digest: str) -> Mapping[Family, R
         if raw is None:
             return {}
         loaded = LoadedRules.from_json(load_json(raw, max_bytes=LOADED_BYTES))
-    except (client.QueueError, OrderError):
+    except (client.QueueError, MessageError):
         return {}
     return loaded_renderings(loaded, revision, document_digest)
 

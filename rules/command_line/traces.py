@@ -9,9 +9,9 @@ from typing import Any
 from dockerfw.document.document import DocumentRule
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.tokens import printable
-from dockerfw.reach.question import Asked, Question, QuestionError
-from dockerfw.reach.wording import describe_packet, describe_place, describe_verdict, describe_way
-from dockerfw.simulation.trace import Step, Trace
+from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion
+from dockerfw.reach.sentences import describe_packet, describe_path, describe_place, describe_verdict
+from dockerfw.simulation.trace import Trace, TraceStep
 from dockerfw.streams import InputError
 from rules.asking.trace_row_selectors import ChainVisit, StepRow, TraceRows
 
@@ -56,20 +56,30 @@ def wrong_question(error: QuestionError) -> InputError:
 
 
 def trace_lines(
-    asked: Asked, rows: TraceRows, against: str, rules: Mapping[str, DocumentRule], *, everything: bool
+    asked: ResolvedQuestion,
+    rows: TraceRows,
+    against: str,
+    rules: Mapping[str, DocumentRule],
+    *,
+    everything: bool,
 ) -> Iterator[str]:
     """Yield the lines that people read; `everything` names also the rules that do not match."""
     yield from map(printable, _trace_lines(asked, rows, against, rules, everything=everything))
 
 
 def _trace_lines(
-    asked: Asked, rows: TraceRows, against: str, rules: Mapping[str, DocumentRule], *, everything: bool
+    asked: ResolvedQuestion,
+    rows: TraceRows,
+    against: str,
+    rules: Mapping[str, DocumentRule],
+    *,
+    everything: bool,
 ) -> Iterator[str]:
     trace = rows.trace
     yield describe_verdict(trace.verdict)
     yield f"  {describe_packet(trace.packet)}"
-    if describe_way(trace):
-        yield f"  {describe_way(trace)}"
+    if describe_path(trace):
+        yield f"  {describe_path(trace)}"
     if trace.verdict.reason:
         yield f"  because {trace.verdict.reason}"
     if rows.allowed_by:
@@ -85,7 +95,7 @@ def _trace_lines(
         yield from _visit_lines(visit, everything=everything)
 
 
-def trace_json(asked: Asked, rows: TraceRows, against: Mapping[str, Any]) -> dict[str, Any]:
+def trace_json(asked: ResolvedQuestion, rows: TraceRows, against: Mapping[str, Any]) -> dict[str, Any]:
     """Return a trace as JSON values, with every step."""
     trace, verdict, packet = rows.trace, rows.trace.verdict, rows.trace.packet
     return {
@@ -147,7 +157,7 @@ def _deciding_words(row: StepRow, rules: Mapping[str, DocumentRule]) -> str:
     return f"{words}: {row.what}, then {row.target}" if row.step.rule else words
 
 
-def _step_json(step: Step) -> dict[str, Any]:
+def _step_json(step: TraceStep) -> dict[str, Any]:
     return {
         "table": step.table,
         "chain": step.chain,

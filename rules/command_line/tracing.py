@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping
 
-from dockerfw.chains.foreign_tables import describe_tables
-from dockerfw.chains.live_state import kernel_state
+from dockerfw.chains.kernel_state import read_kernel_state
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.document.document import DocumentRule, rule_to_json_object
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.tokens import printable
-from dockerfw.reach.offers import BY_NFTABLES
+from dockerfw.reach.offers import RULES_IN_NFTABLES
 from dockerfw.reach.question import QuestionError
 from dockerfw.streams import InputError, Output
 from rules.asking.exposure_line_selectors import Line, exposure_lines, line_json
@@ -54,7 +54,7 @@ def exposure(options: argparse.Namespace, output: Output) -> int:
     view = _seen(host, output)
     found = read_exposure(host, view)
     rules = _rules(host)
-    loaded = any(state.label for state in kernel_state(view.rulesets).families.values())
+    loaded = any(state.label for state in read_kernel_state(view.rulesets).families.values())
     lines = exposure_lines(found.rows, rules, loaded=loaded)
     if output.as_json:
         output.json(
@@ -85,9 +85,9 @@ def _seen(host: Host, output: Output) -> SnapshotView:
     if sight.view.stale:
         output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
     if sight.view.snapshot.docker_state == "nftables":
-        output.note(f"{BY_NFTABLES}: what becomes of packets for containers may differ")
-    if sight.view.snapshot.own_tables:
-        output.note(describe_tables(sight.view.snapshot.own_tables))
+        output.note(f"{RULES_IN_NFTABLES}: what becomes of packets for containers may differ")
+    if sight.view.snapshot.foreign_tables:
+        output.note(describe_tables(sight.view.snapshot.foreign_tables))
     return sight.view
 
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
 from dockerfw.iptables.model import Family, Ruleset
-from dockerfw.reach.question import Asked, Question, QuestionError, read_question
+from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.simulate import prepare, simulate
-from dockerfw.simulation.surroundings import Interface, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, Surroundings
 from dockerfw.streams import InputError, Output
 from rules.asking.trace_row_selectors import lay_out
 from rules.command_line.files import read_save
@@ -35,7 +35,7 @@ def trace(options: argparse.Namespace, output: Output) -> int:
         asked = read_question(question, surroundings)
     except QuestionError as error:
         raise wrong_question(error) from error
-    asked = Asked(asked.packet, (*asked.guesses, *assumed))
+    asked = ResolvedQuestion(asked.packet, (*asked.guesses, *assumed))
     family = asked.packet.family
     rows = lay_out(simulate(prepare(ruleset, surroundings, family), asked.packet))
     if output.as_json:
@@ -48,12 +48,12 @@ def trace(options: argparse.Namespace, output: Output) -> int:
 
 def _around(
     ruleset: Ruleset, options: argparse.Namespace, question: Question
-) -> tuple[list[Interface], list[str]]:
+) -> tuple[list[HostInterface], list[str]]:
     named = [_interface(text) for text in options.address]
     interfaces, assumed = _joined(named), []
     for name in filter(None, {question.interface, options.route}):
         if all(name != each.name for each in interfaces):
-            interfaces.append(Interface(name, (), up=True))
+            interfaces.append(HostInterface(name, (), up=True))
     for bridge in _bridges(ruleset):
         if all(bridge.name != each.name for each in interfaces):
             interfaces.append(bridge)
@@ -69,32 +69,32 @@ def _around(
         for each in interface.addresses
     )
     if not named and not inside:
-        own = Interface(question.interface or "lo", (ip_interface(destination),), up=True)
+        own = HostInterface(question.interface or "lo", (ip_interface(destination),), up=True)
         assumed.append(f"{destination} is the host's own address.")
         return _joined([*interfaces, own]), assumed
     return interfaces, assumed
 
 
-def _interface(text: str) -> Interface:
+def _interface(text: str) -> HostInterface:
     name, _, address = text.partition("=")
     try:
-        return Interface(name, (ip_interface(address),), up=True)
+        return HostInterface(name, (ip_interface(address),), up=True)
     except ValueError as error:
         raise InputError(
             f"--address: {text} is not NAME=ADDRESS/LENGTH, such as ens33=192.0.2.10/24"
         ) from error
 
 
-def _joined(interfaces: list[Interface]) -> list[Interface]:
+def _joined(interfaces: list[HostInterface]) -> list[HostInterface]:
     """Put the addresses of one interface together."""
-    found: dict[str, Interface] = {}
+    found: dict[str, HostInterface] = {}
     for each in interfaces:
         known = found.get(each.name)
         found[each.name] = replace(known, addresses=(*known.addresses, *each.addresses)) if known else each
     return list(found.values())
 
 
-def _bridges(ruleset: Ruleset) -> Iterator[Interface]:
+def _bridges(ruleset: Ruleset) -> Iterator[HostInterface]:
     """Yield the bridges of `-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE`."""
     chain = ruleset.chain("nat", "POSTROUTING")
     for rule in chain.rules if chain else ():
@@ -104,4 +104,4 @@ def _bridges(ruleset: Ruleset) -> Iterator[Interface]:
         source, out = options.get("-s"), options.get("-o")
         if len(options) == 2 and source and out and out.negated and not source.negated:
             # The network's own address stands for the bridge: which one it has, the rule does not say.
-            yield Interface(out.values[0], (ip_interface(source.values[0]),), up=True)
+            yield HostInterface(out.values[0], (ip_interface(source.values[0]),), up=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dockerfw.document.coverage import covered_by, covers, first_cover
+from dockerfw.document.coverage import covers, find_covered_rules, first_cover
 from dockerfw.document.document import DocumentRule
 from rules.draft.draft_selectors import draft_document
 from rules.models import Host
@@ -29,4 +29,4 @@ def covering_rule(host: Host, rule: DocumentRule) -> DocumentRule | None:
 def _read(host: Host) -> Mapping[str, DocumentRule]:
     document = draft_document(host)
     by_id = {rule.id: rule for rule in document.rules}
-    return {key: by_id[other] for key, other in covered_by(document)}
+    return {key: by_id[other] for key, other in find_covered_rules(document)}

@@ -11,7 +11,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILIES, Family
 from rules.draft.covering_selectors import covering_rules
 from rules.draft.rule_selectors import rule_rows
 from rules.draft.warning_selectors import published_without_rule, warnings_of
@@ -57,10 +57,9 @@ def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
 
 def others_chains(snapshot: SnapshotView) -> tuple[OthersChain, ...]:
     """Return the chains that hold others' rules, IPv4 first; those of INPUT and FORWARD are among them."""
-    families: tuple[Family, Family] = (4, 6)
     return tuple(
         OthersChain(family, chain)
-        for family in families
+        for family in FAMILIES
         for table in live_view(snapshot, family=family, hide_empty=True).tables
         for chain in table.chains
         if chain.owner != "dockerfw"

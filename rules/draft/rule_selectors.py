@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dockerfw.chains.live_state import rule_counters
+from dockerfw.chains.kernel_state import sum_rule_counters
 from dockerfw.document.document import DocumentRule
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.model import Counters
@@ -38,7 +38,7 @@ def rule_rows(host: Host, *, query: str = "", snapshot: SnapshotView | None = No
     All words of `query` match.
     """
     base = base_rules(host)
-    hits = rule_counters(snapshot.rulesets) if snapshot else {}
+    hits = sum_rule_counters(snapshot.rulesets) if snapshot else {}
     rows = [
         _row(stored.version, rule_document(stored), base.pop(stored.key, None), hits)
         for stored in Rule.objects.filter(host=host)

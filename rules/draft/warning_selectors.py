@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dockerfw.document.document import DocumentRule
-from dockerfw.reach.offers import Offer, offers_of
-from dockerfw.reach.rule_warnings import RuleWarning, rule_warnings, without_rule
+from dockerfw.reach.offers import Offer, find_offers
+from dockerfw.reach.rule_warnings import RuleWarning, find_ports_without_rule, rule_warnings
 from rules.draft.draft_selectors import draft_document
 from rules.models import Host
 from rules.seen.listening_selectors import listening_of
@@ -51,13 +51,13 @@ def published_without_rule(host: Host, view: SnapshotView) -> tuple[Unruled, ...
 
 def offers_seen(view: SnapshotView) -> tuple[Offer, ...]:
     """Return all that was seen to be offered to the network."""
-    return _offers.made(sight_key(view), lambda: offers_of(listening_of(view)))
+    return _offers.made(sight_key(view), lambda: find_offers(listening_of(view)))
 
 
 def _read(host: Host, view: SnapshotView) -> tuple[Unruled, ...]:
     return tuple(
         Unruled(offer, _values(offer))
-        for offer in without_rule(draft_document(host).rules, offers_seen(view))
+        for offer in find_ports_without_rule(draft_document(host).rules, offers_seen(view))
     )
 
 

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
+from dockerfw.chains.names import FILTERS, OWN_CHAINS
 from dockerfw.iptables.model import Counters, Family
 from rules.applying.apply_selectors import awaiting_view, recent_applies
 from rules.applying.drift_selectors import drift_view
@@ -24,8 +25,6 @@ from rules.pages.frame import render_page
 from rules.pages.host_selectors import host_default
 from rules.pages.requests import host_or_404, is_htmx
 from rules.seen.snapshot_selectors import SnapshotView, look, observe_request
-
-OURS = ("FILTERS", "FILTERS-HOST", "FILTERS-CONTAINERS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +85,11 @@ def family_counts(view: SnapshotView) -> tuple[FamilyCounts, ...]:
         ours = others = 0
         for table in ruleset.tables.values():
             for chain in table.chains.values():
-                if table.name == "filter" and chain.name in OURS:
+                if table.name == "filter" and chain.name in OWN_CHAINS:
                     ours += len(chain.rules)
                 else:
                     others += len(chain.rules)
-        last = ruleset.chain("filter", "FILTERS")
+        last = ruleset.chain("filter", FILTERS)
         refused = last.rules[-1].counters if last and last.rules else None
         found.append(FamilyCounts(family, ours, others, refused))
     return tuple(found)

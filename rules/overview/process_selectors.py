@@ -12,7 +12,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from dockerfw.messages.about import MAX_BYTES, About
-from dockerfw.messages.fields import OrderError, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.space import Space
 from dockerfw.version import VERSION
 from rules.link import client
@@ -32,7 +33,7 @@ def about_root_worker(host: Host) -> About | None:
     try:
         data = client.about_read(host.name)
         return None if data is None else About.from_json(load_json(data, max_bytes=MAX_BYTES))
-    except (client.QueueError, OrderError):
+    except (client.QueueError, MessageError):
         return None
 
 

@@ -12,12 +12,20 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.reach.changes import Change, exposure_changes
-from dockerfw.reach.expectations import Finding, Sight, check_expectations
+from dockerfw.reach.expectations import ExpectationContext, ExpectationResult, check_expectations
 from dockerfw.reach.exposure import external_interfaces
-from dockerfw.reach.lockout import HIDDEN, Answer, Can, anybody_reaches, ssh_ports, still_reaches, worst
-from dockerfw.reach.offers import offers_of
+from dockerfw.reach.lockout import (
+    HIDDEN_BY_PROXY,
+    LockoutAnswer,
+    Reachable,
+    check_access,
+    check_access_from_anywhere,
+    ssh_ports,
+    worst,
+)
+from dockerfw.reach.offers import find_offers
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import LOCAL, Surroundings
 from rules.seen.listening_selectors import listening_of
@@ -25,10 +33,8 @@ from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 from rules.seen.surroundings_selectors import hypothetical, prepared_of, sight_key, surroundings_of
 
-FAMILIES: tuple[Family, Family] = (4, 6)
-
 _changes: Memory[tuple[Change, ...]] = Memory(4)
-_findings: Memory[tuple[Finding, ...]] = Memory(4)
+_findings: Memory[tuple[ExpectationResult, ...]] = Memory(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +60,10 @@ class LockOut:
     """Whether somebody would still get in, for each way in."""
 
     address: str
-    answers: tuple[Answer, ...]
+    answers: tuple[LockoutAnswer, ...]
 
     @property
-    def can(self) -> Can:
+    def can(self) -> Reachable:
         """The worst of the answers."""
         return worst(self.answers)
 
@@ -88,7 +94,9 @@ def exposure_difference(
     return _changes.made(key, lambda: _difference(view, base, document, revision))
 
 
-def expectation_findings(view: SnapshotView, document: Document, revision: int) -> tuple[Finding, ...]:
+def expectation_findings(
+    view: SnapshotView, document: Document, revision: int
+) -> tuple[ExpectationResult, ...]:
     """Say for each of the document's expectations whether it would hold after the load."""
     if not document.expectations:
         return ()
@@ -96,7 +104,7 @@ def expectation_findings(view: SnapshotView, document: Document, revision: int) 
     return _findings.made(key, lambda: _check(view, document, prepared_after(view, document, revision)))
 
 
-def findings_now(view: SnapshotView, document: Document) -> tuple[Finding, ...]:
+def findings_now(view: SnapshotView, document: Document) -> tuple[ExpectationResult, ...]:
     """Say for each of the document's expectations whether it holds of what the kernel held."""
     if not document.expectations:
         return ()
@@ -109,13 +117,13 @@ def lock_out(view: SnapshotView, document: Document, revision: int, caller: Call
     source = _address(caller.address)
     if source is None:
         reason = "the address that you come from is not known"
-        return LockOut("", (Answer("this dashboard", "unknown", reason),))
+        return LockOut("", (LockoutAnswer("this dashboard", "unknown", reason),))
     asking = _Asking(view, document, revision)
     if not caller.here:
-        elsewhere = Answer("this dashboard", "yes", "it runs on another machine")
+        elsewhere = LockoutAnswer("this dashboard", "yes", "it runs on another machine")
         return LockOut(str(source), (elsewhere, *asking.ssh(source, None)))
     if asking.hides(caller, source):
-        return LockOut("", (asking.from_wherever(caller), Answer("SSH", "unknown", HIDDEN)))
+        return LockOut("", (asking.from_wherever(caller), LockoutAnswer("SSH", "unknown", HIDDEN_BY_PROXY)))
     dashboard = [asking.sane(each) for each in asking.dashboard(caller, source)]
     return LockOut(str(source), (*dashboard, *asking.ssh(source, _address(caller.dialled))))
 
@@ -137,7 +145,7 @@ def _difference(
     view: SnapshotView, base: Document | None, document: Document, revision: int
 ) -> tuple[Change, ...]:
     return exposure_changes(
-        offers_of(listening_of(view)),
+        find_offers(listening_of(view)),
         (base, document),
         prepared_live(view),
         prepared_after(view, document, revision),
@@ -148,9 +156,9 @@ def _difference(
 
 def _check(
     view: SnapshotView, document: Document, prepared: Mapping[Family, Prepared]
-) -> tuple[Finding, ...]:
+) -> tuple[ExpectationResult, ...]:
     outside = external_interfaces(document.settings.external_interfaces, surroundings_of(view.snapshot))
-    sight = Sight(prepared, outside, listening_of(view), document.rules)
+    sight = ExpectationContext(prepared, outside, listening_of(view), document.rules)
     return check_expectations(document.expectations, sight)
 
 
@@ -169,9 +177,9 @@ class _Asking:
         self.surroundings: Surroundings = surroundings_of(view.snapshot)
         self.after = prepared_after(view, document, revision)
 
-    def ask(self, way: _Way, *, live: bool = False) -> Answer:
+    def ask(self, way: _Way, *, live: bool = False) -> LockoutAnswer:
         """Ask for one way in, after the load or as it is now."""
-        return still_reaches(
+        return check_access(
             prepared_live(self.view) if live else self.after,
             self.surroundings,
             what=way.what,
@@ -180,12 +188,12 @@ class _Asking:
             dialled=way.dialled,
         )
 
-    def sane(self, way: _Way) -> Answer:
+    def sane(self, way: _Way) -> LockoutAnswer:
         """Ask, and believe a "no" only where the caller's being here now agrees with the rules of now."""
         answer = self.ask(way)
         if answer.can == "no" and self.ask(way, live=True).can == "no":
             reason = "by the rules of now you would not be here either, so your packets take another way"
-            return Answer(way.what, "unknown", reason)
+            return LockoutAnswer(way.what, "unknown", reason)
         return answer
 
     def hides(self, caller: Caller, source: IPv4Address | IPv6Address) -> bool:
@@ -199,11 +207,11 @@ class _Asking:
         outside = external_interfaces(self.document.settings.external_interfaces, self.surroundings)
         return all(source != address.ip for each in outside for address in each.addresses)
 
-    def from_wherever(self, caller: Caller) -> Answer:
+    def from_wherever(self, caller: Caller) -> LockoutAnswer:
         """Ask for the pages as if the caller could be anybody, as `sane` does."""
         what, dialled = "this dashboard", _address(caller.dialled)
         after, live = (
-            anybody_reaches(rules, self.surroundings, what=what, port=caller.port, dialled=dialled)
+            check_access_from_anywhere(rules, self.surroundings, what=what, port=caller.port, dialled=dialled)
             for rules in (self.after, prepared_live(self.view))
         )
         return replace(after, can="unknown") if after.can == live.can == "no" else after
@@ -222,13 +230,13 @@ class _Asking:
 
     def ssh(
         self, source: IPv4Address | IPv6Address, dialled: IPv4Address | IPv6Address | None
-    ) -> tuple[Answer, ...]:
+    ) -> tuple[LockoutAnswer, ...]:
         """Ask for each port of sshd."""
         ports = ssh_ports(listening_of(self.view).listeners)
         ways = [_Way("SSH" if port == 22 else f"SSH at {port}", source, port, dialled) for port in ports]
         return tuple(self._unless_shut_already(way) for way in ways)
 
-    def _unless_shut_already(self, way: _Way) -> Answer:
+    def _unless_shut_already(self, way: _Way) -> LockoutAnswer:
         answer = self.ask(way)
         if answer.can == "no" and self.ask(way, live=True).can == "no":
             return replace(answer, reason=f"{answer.reason}, as it is now", already=True)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from dockerfw.chains.live_state import chain_owner
-from dockerfw.chains.own import rule_id_of
+from dockerfw.chains.names import rule_id_of
+from dockerfw.chains.owners import chain_owner
 from dockerfw.iptables.model import Chain, Counters, Family, Rule, Ruleset, Table
 from dockerfw.iptables.tokens import printable
 from rules.seen.readable import readable_rule, readable_target

@@ -7,7 +7,8 @@ import re
 
 from dockerfw.chains.rendering import Rendering
 from dockerfw.iptables.model import Family
-from dockerfw.messages.fields import OrderError, load_json
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.loaded import MAX_BYTES, LoadedRules
 from rules.link import client
 from rules.models import Host
@@ -33,7 +34,7 @@ def loaded_rules(host: Host) -> LoadedRules | None:
     data = client.loaded_read(host.name)
     try:
         loaded = None if data is None else LoadedRules.from_json(load_json(data, max_bytes=MAX_BYTES))
-    except OrderError as error:
+    except MessageError as error:
         logger.warning("the loaded rules of %s cannot be read: %s", host.name, error)
         return None
     if loaded is None or loaded.host != host.name:

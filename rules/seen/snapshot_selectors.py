@@ -17,8 +17,10 @@ from django.utils import timezone
 from dockerfw.iptables.errors import ParseError
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.parse import parse_save
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
 from dockerfw.messages.loaded import LoadedRules
-from dockerfw.messages.orders import OrderError, Snapshot, load_json
+from dockerfw.messages.snapshots import Snapshot
 from rules.link import client
 from rules.models import Host
 from rules.seen.loaded_selectors import loaded_rules
@@ -85,7 +87,7 @@ def look(host: Host) -> Look:
         return Look(_view(host, data), "")
     except client.QueueError as error:
         return Look(None, str(error))
-    except (OrderError, ParseError) as error:
+    except (MessageError, ParseError) as error:
         logger.warning("snapshot of %s cannot be read: %s", host.name, error)
         return Look(None, f"What the root worker reported cannot be read: {error}")
 
@@ -123,7 +125,7 @@ def _taken_at(head: bytes) -> str:
 def _view(host: Host, data: bytes) -> SnapshotView:
     snapshot = Snapshot.from_json(load_json(data))
     if snapshot.host != host.name:
-        raise OrderError("host", f"it is a snapshot of {snapshot.host}")
+        raise MessageError("host", f"it is a snapshot of {snapshot.host}")
     return _views.made((host.name, snapshot.taken_at), lambda: _parsed(host, snapshot))
 
 

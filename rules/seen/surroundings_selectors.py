@@ -10,13 +10,13 @@ import hashlib
 import re
 from collections.abc import Hashable
 
-from dockerfw.chains.own import OWN_CHAINS
+from dockerfw.chains.names import OWN_CHAINS
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import digest
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.replay import parse_restore
-from dockerfw.messages.sight import surroundings_of as surroundings_of
+from dockerfw.messages.snapshot_values import surroundings_of as surroundings_of
 from dockerfw.simulation.simulate import Prepared, prepare
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
@@ -81,7 +81,7 @@ def sight_key(view: SnapshotView) -> Hashable:
     """
     snapshot = view.snapshot
     listening = (snapshot.sockets, snapshot.published, snapshot.containers)
-    beside = (snapshot.docker_state, snapshot.own_tables)
+    beside = (snapshot.docker_state, snapshot.foreign_tables)
     return (content_key(view), snapshot.families, snapshot.unread, *listening, *beside)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from django import template
 
-from dockerfw.chains.foreign_tables import describe_tables
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.document.document import DocumentRule, Expectation
 from dockerfw.document.words import describe_expectation, describe_rule
-from dockerfw.reach.wording import describe_packet, describe_place, describe_verdict, describe_way
+from dockerfw.reach.sentences import describe_packet, describe_path, describe_place, describe_verdict
 from dockerfw.simulation.packet import Packet
-from dockerfw.simulation.trace import Step, Trace, Verdict
+from dockerfw.simulation.trace import Trace, TraceStep, Verdict
 from rules.asking.trace_row_selectors import StepRow
 from rules.pages import wording
 
@@ -97,11 +97,11 @@ def verdict_words(verdict: Verdict) -> str:
 @register.filter
 def way_words(trace: Trace) -> str:
     """Say where a packet goes on to."""
-    return describe_way(trace)
+    return describe_path(trace)
 
 
 @register.filter
-def place_words(step: Step) -> str:
+def place_words(step: TraceStep) -> str:
     """Say where a rule or policy stands."""
     return describe_place(step)
 

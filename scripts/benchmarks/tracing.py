@@ -9,27 +9,26 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
 from dockerfw.chains.render import render_restore
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach.exposure import expose
 from dockerfw.reach.offers import Offer
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.simulate import Prepared, prepare, simulate
-from dockerfw.simulation.surroundings import Interface, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, Surroundings
 from scripts.benchmarks.documents import make_document
 from scripts.benchmarks.measure import median, milliseconds, print_table
 
 RULES = 10_000
 PORTS = 200
 PACKETS = 200
-FAMILIES: tuple[Family, Family] = (4, 6)
 FIRST_PORT = 1_024
 
 SURROUNDINGS = Surroundings(
     interfaces=(
-        Interface("lo", (ip_interface("127.0.0.1/8"), ip_interface("::1/128")), True),
-        Interface("ens33", (ip_interface("192.0.2.1/24"), ip_interface("2001:db8::1/64")), True),
-        Interface(
+        HostInterface("lo", (ip_interface("127.0.0.1/8"), ip_interface("::1/128")), True),
+        HostInterface("ens33", (ip_interface("192.0.2.1/24"), ip_interface("2001:db8::1/64")), True),
+        HostInterface(
             "docker0", (ip_interface("172.17.0.1/16"), ip_interface("fd00:17::1/64")), True, kind="bridge"
         ),
     ),

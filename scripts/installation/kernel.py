@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 
 from dockerfw.agent.panic import NotDone, release
-from dockerfw.chains.own import OWN_CHAINS, PANIC
-from dockerfw.chains.panic import anchors
+from dockerfw.chains.names import OWN_CHAINS, PANIC
+from dockerfw.chains.panic import find_anchors
 from dockerfw.host.backend import program
 from dockerfw.host.errors import HostError
 from dockerfw.host.loading import load
@@ -43,7 +43,7 @@ def _show() -> int:
     seen = look()
     for family, live in seen.rulesets.items():
         words = program(seen.backend, family)
-        for _, rule in anchors(live):
+        for _, rule in find_anchors(live):
             print(f"{words} -D {rule.text[3:]}")
         chains = _chains(live)
         for option in ("-F", "-X"):
@@ -56,7 +56,7 @@ def _remove_chains() -> None:
     seen = look()
     for family, live in seen.rulesets.items():
         if chains := _chains(live):
-            calls = [f"-D {rule.text[3:]}" for _, rule in anchors(live)]
+            calls = [f"-D {rule.text[3:]}" for _, rule in find_anchors(live)]
             lines = [*(f":{chain} - [0:0]" for chain in chains), *calls, *(f"-X {chain}" for chain in chains)]
             load(seen.backend, family, "\n".join(["*filter", *lines, "COMMIT", ""]))
 

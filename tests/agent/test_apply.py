@@ -11,7 +11,7 @@ import pytest
 from dockerfw.agent import apply
 from dockerfw.host import loading as restore
 from dockerfw.host.files import locked
-from dockerfw.messages.orders import LOADING_STEPS, Outcome
+from dockerfw.messages.outcomes import LOADING_STEPS, Outcome
 from dockerfw.store import state as state_module
 from dockerfw.store.bootfiles import MODES
 from dockerfw.store.state import StateDirectory

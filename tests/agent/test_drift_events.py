@@ -11,9 +11,9 @@ from redis import Redis
 
 from dockerfw.agent.jobs import RootJobs
 from dockerfw.document.document import digest, parse_document
+from dockerfw.messages.codec import load_json
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.fields import load_json
-from dockerfw.messages.orders import snapshot_key
+from dockerfw.messages.snapshots import snapshot_key
 from dockerfw.store.state import StateDirectory
 from dockerfw.worker.entries import read_call
 from tests.rig.host_states import add_foreign, answer, document, order, run
@@ -69,7 +69,7 @@ def test_snapshots_are_stored_repeatedly_without_a_request(worker: RootWorker) -
     wait_until("a snapshot", 20, lambda: worker.snapshot() is not None)
     first = worker.snapshot()
     assert first is not None
-    assert (first.host, first.kept) == (HOST, None)
+    assert (first.host, first.confirmed) == (HOST, None)
 
     def another() -> bool:
         found = worker.snapshot()
@@ -95,7 +95,7 @@ def test_drift_is_reported_after_redis_was_away(worker: RootWorker, redis_server
 
     wait_until("the event at the clerk's", 30, delivered)
     assert {(each.verb, each.actor, each.host) for each in seen} == {("drift", "root worker", HOST)}
-    assert "INPUT does not call dockerfw" in seen[0].detail
+    assert "INPUT has no jump to dockerfw" in seen[0].detail
 
 
 def test_self_repair_restores_the_jumps_where_the_document_asks_for_it(worker: RootWorker) -> None:
@@ -108,7 +108,7 @@ def test_self_repair_restores_the_jumps_where_the_document_asks_for_it(worker: R
     assert list(dict.fromkeys(each.verb for each in waiting(worker))) == ["drift", "heal"]
     snapshot = worker.snapshot()
     assert snapshot is not None
-    assert snapshot.kept is not None
+    assert snapshot.confirmed is not None
     # An apply comes through as ever.
     value = worker.order("23", sequence=2)
     assert worker.kept(value).state == "confirmed"

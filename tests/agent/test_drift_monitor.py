@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from dockerfw.agent import drift_monitor as monitor_module
-from dockerfw.agent import sentences
+from dockerfw.agent import sentences as agent_sentences
 from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.agent.panic import end_panic, panic, release
-from dockerfw.chains.live_state import loaded_matches
+from dockerfw.chains import sentences
+from dockerfw.chains.drift import find_drift
 from dockerfw.host.reading import look
+from dockerfw.messages.codec import dump_json, load_json
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.fields import dump_json, load_json
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.confirmed import read_confirmed, read_drift_record
 from dockerfw.store.state import StateDirectory
@@ -73,7 +74,7 @@ class Watched:
         confirmed = read_confirmed(self.state.boot)
         assert confirmed is not None
         live = look(self.backend).rulesets
-        return loaded_matches(confirmed.document, confirmed.revision, live).in_sync
+        return not find_drift(confirmed.document, confirmed.revision, live).findings
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def watched(
 
 def test_each_change_is_reported_once(watched: Watched) -> None:
     for _ in range(2):
-        kept = watched.look().kept
+        kept = watched.look().confirmed
         assert kept is not None
         assert (kept.revision, kept.backend, kept.rebooted, kept.released) == (
             1,
@@ -103,7 +104,7 @@ def test_each_change_is_reported_once(watched: Watched) -> None:
     watched.look()
     (event,) = watched.told
     assert (event.host, event.actor, event.verb) == (HOST, "root worker", "drift")
-    assert "IPv4: INPUT does not call dockerfw" in event.detail
+    assert "IPv4: INPUT has no jump to dockerfw" in event.detail
     assert "- -A INPUT -j FILTERS-HOST" in event.detail
     watched.look()
     assert watched.verbs() == ["drift"]
@@ -132,9 +133,9 @@ def test_nothing_is_reported_without_a_confirmed_revision(
 ) -> None:
     add_foreign(inside, backend)
     one = Watched(inside, state, backend)
-    assert one.look().kept is None
+    assert one.look().confirmed is None
     run(order(document("22")), state)
-    assert one.look().kept is None
+    assert one.look().confirmed is None
     answer("rollback", state)
     one.look()
     assert one.verbs() == []
@@ -163,8 +164,8 @@ def test_self_repair_restores_the_jumps_and_nothing_else(watched: Watched) -> No
         kept = [line for line in before[family] if "-A FILTERS" in line]
         assert [line for line in after[family] if "-A FILTERS" in line] == kept
     assert [event.verb for event in watched.told] == ["drift", "heal"]
-    assert sentences.SELF_REPAIRED.partition("\n")[0].format(revision=1) in watched.told[1].detail
-    assert "DOCKER-USER is as Docker makes it" in watched.told[1].detail
+    assert agent_sentences.SELF_REPAIRED.partition("\n")[0].format(revision=1) in watched.told[1].detail
+    assert sentences.DOCKER_USER_RECREATED in watched.told[1].detail
     watched.told.clear()
     watched.monitor.look_and_heal()
     assert watched.verbs() == []
@@ -190,8 +191,8 @@ def test_self_repair_leaves_other_drift_alone(watched: Watched, what: str) -> No
     before = held(watched.namespace, watched.backend)
     snapshot = watched.monitor.look_and_heal()
     assert held(watched.namespace, watched.backend) == before
-    assert snapshot.kept is not None
-    assert snapshot.kept.released == (what == "release")
+    assert snapshot.confirmed is not None
+    assert snapshot.confirmed.released == (what == "release")
     assert watched.verbs() == ["drift"]
     if what == "panic":
         end_panic(watched.state)
@@ -270,8 +271,8 @@ def test_docker_in_the_other_backend(inside: Namespace, state: StateDirectory) -
             inside.iptables("-N", chain, backend="legacy", family=family)
     seen = one.look()
     assert seen.docker_backends == ("nft", "legacy")
-    assert seen.kept is not None
-    assert seen.kept.docker_moved_to == "legacy"
+    assert seen.confirmed is not None
+    assert seen.confirmed.docker_moved_to == "legacy"
     assert "Docker's chains are in iptables-legacy now" in one.told[0].detail
     assert one.verbs() == ["drift"]
 
@@ -280,7 +281,7 @@ def test_docker_with_nftables_of_its_own(watched: Watched) -> None:
     watched.namespace.run("nft", "add", "table", "ip", "docker-bridges")
     before = held(watched.namespace, watched.backend)
     assert watched.monitor.look_and_heal().docker_state == "nftables"
-    assert "Docker filters with nftables itself" in watched.told[0].detail
+    assert sentences.DOCKER_FILTERS_ITSELF in watched.told[0].detail
     assert watched.verbs() == ["drift"]
     assert held(watched.namespace, watched.backend) == before
     watched.namespace.run("nft", "delete", "table", "ip", "docker-bridges")

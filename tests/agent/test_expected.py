@@ -10,7 +10,7 @@ import pytest
 
 from dockerfw.agent import expected as expected_module
 from dockerfw.host import docker as docker_module
-from dockerfw.messages.orders import Outcome, Step
+from dockerfw.messages.outcomes import Outcome, Step
 from dockerfw.store.state import StateDirectory
 from tests.rig.host_states import PLAIN_INPUT, add_foreign, document, held, order, run
 from tests.rig.namespace import Backend, Namespace

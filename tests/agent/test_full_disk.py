@@ -11,8 +11,8 @@ import pytest
 
 from dockerfw.document.document import digest, parse_document
 from dockerfw.messages.about import About, about_key
-from dockerfw.messages.fields import load_json
-from dockerfw.messages.orders import Outcome
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.event_limit import read_event
 from tests.faults.disk import SmallDisk
 from tests.rig.namespace import Namespace, wait_until

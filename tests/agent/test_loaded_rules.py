@@ -10,7 +10,7 @@ from redis import Redis
 from dockerfw.agent import jobs as jobs_module
 from dockerfw.agent.jobs import RootJobs
 from dockerfw.document.document import digest, parse_document
-from dockerfw.messages.fields import load_json
+from dockerfw.messages.codec import load_json
 from dockerfw.messages.loaded import LoadedRules, loaded_key
 from dockerfw.store.confirmed import read_confirmed
 from dockerfw.store.state import StateDirectory

@@ -15,7 +15,7 @@ from dockerfw.chains.render import wanted_chains
 from dockerfw.doctor.boot_facts import boot_facts
 from dockerfw.host.reading import look
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.store.confirmed import CONFIRMED, Confirmed, read_confirmed
+from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord, read_confirmed
 from dockerfw.store.records import StateError
 from dockerfw.store.state import StateDirectory
 from tests.rig.host_states import HOST, add_foreign, answer, document, held, order, run, stop_watchdogs
@@ -52,7 +52,7 @@ def upgraded(
     return inside
 
 
-def confirmed_record(state: StateDirectory) -> Confirmed:
+def confirmed_record(state: StateDirectory) -> ConfirmedRecord:
     confirmed = read_confirmed(state.boot)
     assert confirmed is not None
     return confirmed

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from dockerfw.agent import panic, sentences
-from dockerfw.chains.panic import anchors, panics
+from dockerfw.chains.panic import find_anchors, is_panic_on
 from dockerfw.iptables.parse import parse_save
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.state import StateDirectory
@@ -34,7 +34,7 @@ def keep_silent(state: StateDirectory) -> None:
 
 def panicking(namespace: Namespace, backend: Backend) -> bool:
     """Return True if both families refuse everything first."""
-    return all(panics(parse_save(namespace.save(backend, family))) for family in FAMILIES)
+    return all(is_panic_on(parse_save(namespace.save(backend, family))) for family in FAMILIES)
 
 
 @pytest.mark.parametrize("end", [ask, keep_silent])
@@ -127,7 +127,7 @@ def test_release_ends_the_window_and_no_jump_returns(
     wait_until("the watchdog to end", 5, lambda: not watchdogs(state))
     assert held(inside, backend) == released
     for family in FAMILIES:
-        assert anchors(parse_save(inside.save(backend, family))) == []
+        assert find_anchors(parse_save(inside.save(backend, family))) == []
         # What is under the anchors is the revision that was kept, and what undoes the release calls that.
         assert "--dport 443" not in "\n".join(released[family])
     assert any("FILTERS-HOST" in line for line in done.undo)

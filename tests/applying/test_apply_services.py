@@ -13,7 +13,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from dockerfw.document.document import digest, parse_document
-from dockerfw.messages.orders import EXPIRY_SECONDS, Order, firewall_queue, progress_key
+from dockerfw.messages.orders import EXPIRY_SECONDS, Order, firewall_queue
+from dockerfw.messages.outcomes import progress_key
 from rules.applying.apply_errors import ApplyWaiting, NothingToApply, QueueUnavailable
 from rules.applying.apply_selectors import apply_get
 from rules.applying.apply_services import apply_start, rollback_start

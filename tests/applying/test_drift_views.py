@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 
 from dockerfw.document.document import Document
-from dockerfw.messages.confirmed import Kept
-from dockerfw.messages.snapshots import Family
+from dockerfw.iptables.model import Family
+from dockerfw.messages.confirmed import Confirmed
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create
@@ -29,14 +29,14 @@ def confirmed(working: Client, host: Host, alice: Actor) -> Document:
     return draft_document(host)
 
 
-def held(host: Host, document: Document, *changes: tuple[str, str], kept: Kept | None = None) -> None:
+def held(host: Host, document: Document, *changes: tuple[str, str], kept: Confirmed | None = None) -> None:
     """Store a snapshot of a kernel that holds the document, with changes for IPv4."""
     four = save_of(document, 4, 1)
     for old, new in changes:
         assert old in four
         four = four.replace(old, new)
     saves: dict[Family, str] = {4: four, 6: save_of(document, 6, 1)}
-    snapshot_store(host, saves=saves, kept=kept)
+    snapshot_store(host, saves=saves, confirmed=kept)
 
 
 EDITED = ("--dport 22 ", "--dport 23 ")
@@ -62,8 +62,8 @@ def test_the_dashboard_names_what_changed_and_who_likely_did_it(
     text = text_of(page)
     assert has_no_inline_code(page)
     assert "What differs from revision 1" in text
-    assert "IPv4: 1 rule of revision 1 is not loaded. 1 rule is loaded that revision 1 does not have." in text
-    assert "IPv4: INPUT does not call dockerfw (-j FILTERS-HOST is missing)." in text
+    assert "IPv4: 1 rule of revision 1 is not loaded. 1 loaded rule is not in revision 1." in text
+    assert "IPv4: INPUT has no jump to dockerfw (-j FILTERS-HOST is missing)." in text
     assert "INPUT is empty: somebody flushed it, or removed dockerfw's call" in text
     assert "went: -A FILTERS-HOST -p tcp -m tcp --dport 22" in text
     assert "came: -A FILTERS-HOST -p tcp -m tcp --dport 23" in text
@@ -134,14 +134,14 @@ def test_where_nothing_is_loaded_nothing_can_be_adopted(
 
 def test_what_the_root_worker_knows_is_told(working: Client, host: Host, confirmed: Document) -> None:
     revision = Revision.objects.get(number=1)
-    kept = Kept(1, revision.digest, "nft", docker_moved_to="legacy", released=True)
+    kept = Confirmed(1, revision.digest, "nft", docker_moved_to="legacy", released=True)
     held(host, confirmed, NO_ANCHOR, kept=kept)
     text = text_of(working.get(f"{HOST}/"))
     assert "Docker's chains are in iptables-legacy now" in text
-    assert "let go of the host on its console" in text
+    assert "The host was released on its command line" in text
     # What it knows of another revision says nothing about this one.
-    held(host, confirmed, NO_ANCHOR, kept=Kept(2, revision.digest, "nft", released=True))
-    assert "let go of the host" not in text_of(working.get(f"{HOST}/"))
+    held(host, confirmed, NO_ANCHOR, kept=Confirmed(2, revision.digest, "nft", released=True))
+    assert "was released on its command line" not in text_of(working.get(f"{HOST}/"))
 
 
 def test_docker_with_its_own_nftables_is_no_protection(
@@ -159,7 +159,7 @@ def test_a_kernel_without_ipv6_misses_nothing(working: Client, host: Host, confi
     assert "Revision 1 is loaded and first in line, IPv4." in text_of(page)
     # A kernel that has lost all its IPv6 rules does.
     snapshot_store(host, saves={4: save_of(confirmed, 4, 1), 6: ""})
-    assert "IPv6: nothing of dockerfw is loaded." in text_of(working.get(f"{HOST}/"))
+    assert "IPv6: no dockerfw rules are loaded." in text_of(working.get(f"{HOST}/"))
 
 
 def test_hostile_rules_are_shown_and_nothing_more(working: Client, host: Host, confirmed: Document) -> None:

@@ -17,7 +17,7 @@ from tests.rig.web_pages import HOST, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.redis]
 
-SENTENCE = "firewalld filters in a table of nftables' own (inet firewalld), which iptables does not show"
+SENTENCE = "firewalld filters in an nftables table that iptables does not show (inet firewalld)"
 PAGES = ("/", "/review/", "/exposure/", "/trace/?source=203.0.113.5&destination=host&port=22")
 
 
@@ -33,7 +33,7 @@ def test_each_page_says_what_it_cannot_see(working: Client, host: Host, ssh: Non
     document = draft_document(host)
     snapshot_store(host, document, 1)
     assert "nftables' own" not in text_of(working.get(f"{HOST}{page}"))
-    snapshot_store(host, document, 1, age=-1, around={"own_tables": ("inet firewalld",)})
+    snapshot_store(host, document, 1, age=-1, around={"foreign_tables": ("inet firewalld",)})
     assert SENTENCE in text_of(working.get(f"{HOST}{page}"))
 
 
@@ -41,7 +41,7 @@ def test_the_command_line_says_it_too(
     working: Client, host: Host, ssh: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stored, "LOOK_SECONDS", 0.05)
-    snapshot_store(host, draft_document(host), 1, around={"own_tables": ("inet firewalld",)})
+    snapshot_store(host, draft_document(host), 1, around={"foreign_tables": ("inet firewalld",)})
     status = firewall("status")
     assert (status.status, SENTENCE in status.out) == (0, True)
     assert SENTENCE in firewall("exposure").err
@@ -50,5 +50,5 @@ def test_the_command_line_says_it_too(
 
 
 def test_drift_suspects_it_where_the_rules_are_gone(working: Client, host: Host, ssh: None) -> None:
-    snapshot_store(host, around={"own_tables": ("inet firewalld",)})
+    snapshot_store(host, around={"foreign_tables": ("inet firewalld",)})
     assert "it throws away all of iptables' rules" in text_of(working.get(f"{HOST}/"))

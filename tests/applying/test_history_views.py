@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from dockerfw.messages.events import LOOKOUT_VERBS, ConsoleEvent
+from dockerfw.messages.events import NOTICED_VERBS, ConsoleEvent
 from rules.audit.actors import Actor
 from rules.audit.event_services import console_record
 from rules.draft.draft_selectors import draft_document
@@ -50,7 +50,7 @@ def test_access(signed_in: Client, revisions: None) -> None:
 def test_what_was_noticed_stands_above_the_revisions(signed_in: Client, host: Host, revisions: None) -> None:
     first = "00000000-0000-4000-8000-00000000000"
     # The page shows the last five.
-    for number, verb in enumerate(reversed(LOOKOUT_VERBS)):
+    for number, verb in enumerate(reversed(NOTICED_VERBS)):
         event = ConsoleEvent(
             f"{first}{number}", host.name, verb, "root worker", TIME, f"<b>{verb}</b>\nand why"
         )

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dockerfw.chains.render import wanted_chains
+from dockerfw.iptables.model import Family
 from dockerfw.messages.loaded import loaded_key
-from dockerfw.messages.orders import snapshot_key
-from dockerfw.messages.snapshots import Family
+from dockerfw.messages.snapshots import snapshot_key
 from rules.applying.history_selectors import compare, history
 from rules.applying.kernel_selectors import kernel_sentence
 from rules.applying.review_selectors import review, rollback_review
@@ -48,10 +48,10 @@ def test_loaded_and_first_in_line(applied: Host) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("-A INPUT -j FILTERS-HOST\n", "", "INPUT does not call dockerfw"),
-        ("[0:0] -A DOCKER-USER -i ens33 -j FILTERS-CONTAINERS\n", "", "DOCKER-USER does not call dockerfw"),
+        ("-A INPUT -j FILTERS-HOST\n", "", "INPUT has no jump to dockerfw"),
+        ("[0:0] -A DOCKER-USER -i ens33 -j FILTERS-CONTAINERS\n", "", "DOCKER-USER has no jump to dockerfw"),
         ("--dport 22 ", "--dport 23 ", "not loaded"),
-        ("-A INPUT -j", "-A INPUT -j DROP\n[0:0] -A INPUT -j", "stands before"),
+        ("-A INPUT -j", "-A INPUT -j DROP\n[0:0] -A INPUT -j", "another rule comes before"),
         ('"dockerfw r1 ', '"dockerfw r7 ', "revision 7"),
     ],
 )

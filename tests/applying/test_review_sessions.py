@@ -9,9 +9,9 @@ import pytest
 from django.http import HttpResponseBase
 from django.test import Client
 
-from dockerfw.messages.orders import Outcome
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
-from dockerfw.reach.inbound import Inbound
+from dockerfw.reach.inbound import InboundSession
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
@@ -42,7 +42,7 @@ def group(source: str, count: int = 1, **changes: Any) -> SessionGroup:
         "interfaces": ("ens33",),
         **changes,
     }
-    return SessionGroup(Inbound(**values), count)
+    return SessionGroup.of(InboundSession(**values), count)
 
 
 def seen(*groups: SessionGroup, whole: bool = True) -> SessionGroups:

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from dockerfw.iptables.model import Family
-from dockerfw.messages.snapshots import ListeningSocket
+from dockerfw.messages.surroundings import ListeningSocket
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create, rule_delete

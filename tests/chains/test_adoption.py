@@ -1,4 +1,4 @@
-"""Keeping what was changed in our chains: what was loaded comes back as it was, and the change with it."""
+"""Adopting a manual change: the loaded rules become the draft as they were, together with the change."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 
+from dockerfw.chains import sentences
 from dockerfw.chains.adoption import adopt_live
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import digest, parse_document
 from dockerfw.document.values import Document
-from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
 from tests.chains.test_drift import CLEAN, DOCUMENT, after
 from tests.rig.documents import documents
-
-FAMILIES: tuple[Family, Family] = (4, 6)
 
 
 def loaded(document: Document) -> dict[Family, Ruleset]:
@@ -28,11 +27,11 @@ def loaded(document: Document) -> dict[Family, Ruleset]:
 
 
 def changed(*lines: str) -> dict[Family, Ruleset]:
-    """A host on which the document was loaded, and these commands came after that, for IPv4."""
+    """Return a host on which the document was loaded, then these commands were run for IPv4."""
     return {4: after(*lines), 6: after(family=6)}
 
 
-def test_what_was_loaded_comes_back() -> None:
+def test_an_unchanged_load_gives_the_same_document() -> None:
     full = parse_document(
         {
             "format": "dockerfw/1",
@@ -60,7 +59,7 @@ def test_what_was_loaded_comes_back() -> None:
     assert found.skipped == ()
 
 
-def test_a_rule_that_somebody_added_becomes_one() -> None:
+def test_an_added_line_becomes_a_rule() -> None:
     live = changed("-I FILTERS-HOST 3 -s 203.0.113.9/32 -p tcp -m tcp --dport 25 -j RETURN")
     found = adopt_live(live, DOCUMENT)
     assert found is not None
@@ -70,7 +69,7 @@ def test_a_rule_that_somebody_added_becomes_one() -> None:
     assert replace(found.document, rules=kept) == DOCUMENT
 
 
-def test_what_no_rule_can_say_is_listed() -> None:
+def test_a_line_that_no_rule_can_express_is_listed() -> None:
     live = changed("-I FILTERS-HOST 1 -m u32 --u32 0x0=0x1 -j DROP")
     found = adopt_live(live, DOCUMENT)
     assert found is not None
@@ -78,29 +77,29 @@ def test_what_no_rule_can_say_is_listed() -> None:
     assert found.document == DOCUMENT
 
 
-def test_foreign_rules_are_nobodys_draft() -> None:
+def test_other_rules_do_not_become_part_of_the_draft() -> None:
     live = changed("-A INPUT -p tcp -m tcp --dport 25 -j ACCEPT", "-I DOCKER-USER 1 -j DROP")
     found = adopt_live(live, DOCUMENT)
     assert found is not None
     assert (found.document, found.skipped) == (DOCUMENT, ())
 
 
-def test_where_nothing_is_loaded_there_is_nothing_to_keep() -> None:
+def test_without_loaded_rules_there_is_nothing_to_adopt() -> None:
     assert adopt_live({4: parse_save(CLEAN), 6: parse_save("")}, DOCUMENT) is None
     found = adopt_live({4: after("-F DOCKER-USER"), 6: parse_save(CLEAN)}, DOCUMENT)
     assert found is not None
-    # No anchor tells of external interfaces any more: they are the draft's.
+    # Without anchors the external interfaces are the draft's.
     assert found.document == DOCUMENT
-    assert "IPv6: holds nothing of dockerfw" in " ".join(map(str, found.notes))
+    assert f"IPv6: {sentences.ONE_FAMILY_ONLY}" in map(str, found.notes)
 
 
-def test_families_that_differ_are_named() -> None:
+def test_a_rule_that_differs_between_families_is_noted() -> None:
     edit = "-R FILTERS-HOST 4 -p tcp -m tcp --dport 23 -m comment --comment dockerfw:sshd -j RETURN"
     found = adopt_live(changed(edit), DOCUMENT)
     assert found is not None
     assert next(rule.ports for rule in found.document.rules if rule.id == "sshd") == ("22", "23")
     (note,) = found.notes
-    assert "sshd: IPv4 and IPv6 hold different lines of this rule" in str(note)
+    assert str(note) == f"sshd: {sentences.FAMILIES_DIFFER}"
     both = {4: after(edit), 6: after(edit.replace("HOST 4", "HOST 5"), family=6)}
     found = adopt_live(both, DOCUMENT)  # type: ignore[arg-type]
     assert found is not None
@@ -110,7 +109,7 @@ def test_families_that_differ_are_named() -> None:
 
 @settings(max_examples=60)
 @given(documents())
-def test_every_document_means_the_same_after_it(document: Document) -> None:
+def test_an_adopted_document_renders_to_the_same_rules(document: Document) -> None:
     found = adopt_live(loaded(document), document)
     assert found is not None
     plan = plan_changes(found.document, loaded(document))

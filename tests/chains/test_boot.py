@@ -1,4 +1,4 @@
-"""The boot files: our chains alone, and a script that a POSIX shell takes."""
+"""The boot files: dockerfw's chains without anchors, and a script that a POSIX shell accepts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import subprocess
 
 import pytest
 
-from dockerfw.chains.boot import Backend, render_boot_rules, render_boot_script
+from dockerfw.chains.boot import render_boot_rules, render_boot_script
+from dockerfw.iptables.model import Backend
 from tests.rig.documents import document
 
 
-def test_the_rules_are_our_chains_alone() -> None:
+def test_the_rules_are_only_dockerfws_chains() -> None:
     text = render_boot_rules(document({"scope": "both", "protocol": "tcp", "ports": ["22"]}), 4, 3)
     lines = text.splitlines()
     assert all(line.startswith(("*filter", ":FILTERS", "-A FILTERS", "COMMIT")) for line in lines)
@@ -20,7 +21,7 @@ def test_the_rules_are_our_chains_alone() -> None:
 
 @pytest.mark.parametrize("backend", ["nft", "legacy"])
 @pytest.mark.parametrize("interfaces", [(), ("ens33",), ("ens33", "ppp+")])
-def test_the_script_is_one_that_sh_takes(backend: Backend, interfaces: tuple[str, ...]) -> None:
+def test_sh_accepts_the_script(backend: Backend, interfaces: tuple[str, ...]) -> None:
     text = render_boot_script(backend, interfaces, "/var/lib/it's here/boot")
     shell = shutil.which("sh")
     assert shell is not None

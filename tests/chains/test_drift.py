@@ -1,14 +1,16 @@
-"""What differs from the confirmed revision: each way to differ, its lines, and who is suspected by what."""
+"""Drift from the confirmed revision: each kind of difference, its lines and its likely cause."""
 
 from __future__ import annotations
 
 import pytest
 
+from dockerfw.chains import sentences
 from dockerfw.chains.anchors import wanted_anchors
+from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import ANCHORS, Drift, DriftLine, find_drift
-from dockerfw.chains.healing import anchors_text
+from dockerfw.chains.healing import render_anchors
 from dockerfw.chains.render import render_restore
-from dockerfw.chains.suspects import Around
+from dockerfw.chains.sentences import CAUSE_UNKNOWN, INSERTED_BY, RELOADED
 from dockerfw.document.document import parse_document
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.parse import parse_save
@@ -38,95 +40,79 @@ COMMIT
 
 
 def after(*lines: str, family: Family = 4) -> Ruleset:
-    """A host on which the document was loaded, and these commands came after that."""
+    """Return a host on which the document was loaded, then these commands were run."""
     more = "\n".join(["*filter", *lines, "COMMIT", ""])
     return parse_restore(CLEAN + render_restore(DOCUMENT, family, revision=3) + more, family=family)
 
 
-def drift(*lines: str, around: Around | None = None) -> Drift:
-    return find_drift(DOCUMENT, 3, {4: after(*lines), 6: after(family=6)}, around)
+def drift(*lines: str, facts: DriftFacts | None = None) -> Drift:
+    return find_drift(DOCUMENT, 3, {4: after(*lines), 6: after(family=6)}, facts)
 
 
-def test_nothing_differs() -> None:
+def test_no_drift() -> None:
     found = drift("-A INPUT -j ACCEPT", "-A DOCKER-USER -i ens33 -j DROP")
     assert (found.findings, found.only_anchors, found.mark) == ((), False, "")
 
 
+UFW, FIREWALLD, FAIL2BAN = RELOADED["ufw"], RELOADED["firewalld"], INSERTED_BY["fail2ban"]
+
+
 @pytest.mark.parametrize(
-    ("lines", "code", "what", "who", "difference"),
+    ("lines", "code", "cause", "difference"),
     [
-        (["-D INPUT -j FILTERS-HOST"], "anchor-missing", "INPUT does not call dockerfw", "INPUT is empty", 1),
-        (
-            ["-A INPUT -j ACCEPT", "-D INPUT -j FILTERS-HOST"],
-            *("anchor-missing", "INPUT does not call dockerfw", "Nothing tells who it was", 1),
-        ),
+        (["-D INPUT -j FILTERS-HOST"], "anchor-missing", sentences.INPUT_EMPTY, 1),
+        (["-A INPUT -j ACCEPT", "-D INPUT -j FILTERS-HOST"], "anchor-missing", CAUSE_UNKNOWN, 1),
         (
             [":ufw-before-input - [0:0]", "-F INPUT", "-A INPUT -j ufw-before-input"],
-            *("anchor-missing", "INPUT does not call dockerfw", "ufw's chains are there", 1),
+            *("anchor-missing", UFW, 1),
         ),
-        (
-            [":IN_public - [0:0]", "-F INPUT", "-A INPUT -j IN_public"],
-            *("anchor-missing", "INPUT does not call", "firewalld's chains are there", 1),
-        ),
-        (
-            [":f2b-sshd - [0:0]", "-I INPUT 1 -p tcp -j f2b-sshd"],
-            *("anchor-not-first", "somebody's rule stands before", "It calls a chain of fail2ban", 1),
-        ),
-        (
-            ["-I INPUT 1 -p tcp -j ACCEPT"],
-            *("anchor-not-first", "somebody's rule stands before", "Nothing tells who it was", 1),
-        ),
-        (
-            ["-A DOCKER-USER -i old0 -j FILTERS-CONTAINERS"],
-            *("anchor-stale", "still calls dockerfw for old0", "", 1),
-        ),
-        (
-            ["-A FILTERS-HOST -s 203.0.113.9/32 -j RETURN"],
-            *("rules-changed", "1 rule is loaded that revision 3 does not have", "Nothing tells", 1),
-        ),
+        ([":IN_public - [0:0]", "-F INPUT", "-A INPUT -j IN_public"], "anchor-missing", FIREWALLD, 1),
+        ([":f2b-sshd - [0:0]", "-I INPUT 1 -p tcp -j f2b-sshd"], "anchor-not-first", FAIL2BAN, 1),
+        (["-I INPUT 1 -p tcp -j ACCEPT"], "anchor-not-first", CAUSE_UNKNOWN, 1),
+        (["-A DOCKER-USER -i old0 -j FILTERS-CONTAINERS"], "anchor-stale", "", 1),
+        (["-A FILTERS-HOST -s 203.0.113.9/32 -j RETURN"], "rules-changed", CAUSE_UNKNOWN, 1),
         (
             [":f2b-sshd - [0:0]", "-I FILTERS-HOST 1 -j f2b-sshd"],
-            *("rules-changed", "1 rule is loaded that revision 3", "fail2ban put a rule of its own", 1),
+            *("rules-changed", sentences.inserted_into_chains("fail2ban", "-A FILTERS-HOST -j f2b-sshd"), 1),
         ),
-        (["-F FILTERS-HOST"], "rules-changed", "rules of revision 3 are not loaded", "Nothing tells", None),
-        (
-            ["-D FORWARD -j DOCKER-USER"],
-            *(
-                "docker-user-not-called",
-                "rules for containers have no effect",
-                "Somebody removed the call",
-                0,
-            ),
-        ),
-        (
-            ["-F FORWARD"],
-            *("docker-user-not-called", "rules for containers have no effect", "FORWARD is empty", 0),
-        ),
-        (
-            ["-I FORWARD 1 -p tcp -j ACCEPT"],
-            *("docker-user-not-first", "before DOCKER-USER is asked", "Nothing tells who it was", 1),
-        ),
-        (
-            ["-I FORWARD 1 -i ens33 -o docker0 -j ACCEPT"],
-            *("docker-user-not-first", "before DOCKER-USER is asked", "Nothing tells who it was", 1),
-        ),
+        (["-F FILTERS-HOST"], "rules-changed", CAUSE_UNKNOWN, None),
+        (["-D FORWARD -j DOCKER-USER"], "docker-user-not-called", sentences.JUMP_REMOVED, 0),
+        (["-F FORWARD"], "docker-user-not-called", sentences.FORWARD_FLUSHED, 0),
+        (["-I FORWARD 1 -p tcp -j ACCEPT"], "docker-user-not-first", CAUSE_UNKNOWN, 1),
+        (["-I FORWARD 1 -i ens33 -o docker0 -j ACCEPT"], "docker-user-not-first", CAUSE_UNKNOWN, 1),
         (
             [":DOCKER-INGRESS - [0:0]", "-I FORWARD 1 -j DOCKER-INGRESS"],
-            *("docker-user-not-first", "before DOCKER-USER is asked", "It calls a chain of Docker", 1),
+            *("docker-user-not-first", INSERTED_BY["docker"], 1),
         ),
-        ([":FILTERS-PANIC - [0:0]"], "panic", "called a panic", "panic --off", 0),
+        ([":FILTERS-PANIC - [0:0]"], "panic", sentences.panic_help("dockerfw"), 0),
     ],
 )
-def test_each_way_to_differ(lines: list[str], code: str, what: str, who: str, difference: int | None) -> None:
+def test_each_kind_of_drift(lines: list[str], code: str, cause: str, difference: int | None) -> None:
     found = drift(*lines)
     (finding,) = found.findings
-    assert (finding.code, finding.family) == (code, 4)
-    assert finding.what.startswith("IPv4: ")
-    assert what in finding.what
-    assert who in finding.who
+    assert (finding.code, finding.family, finding.cause) == (code, 4, cause)
+    assert finding.message.startswith("IPv4: ")
     assert difference in (None, len(finding.lines))
     assert found.only_anchors == (code in ANCHORS)
     assert found.mark == drift(*lines).mark != drift("-A FILTERS -j ACCEPT").mark
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (["-D INPUT -j FILTERS-HOST"], sentences.anchor_missing("INPUT", "-j FILTERS-HOST")),
+        (["-I INPUT 1 -p tcp -j ACCEPT"], sentences.anchor_not_first("INPUT", "-j FILTERS-HOST")),
+        (["-A DOCKER-USER -i old0 -j FILTERS-CONTAINERS"], sentences.anchor_stale("old0")),
+        (["-A FILTERS-HOST -s 203.0.113.9/32 -j RETURN"], "1 loaded rule is not in revision 3."),
+        (["-D FILTERS-HOST 2"], "1 rule of revision 3 is not loaded."),
+        (["-F FORWARD"], sentences.DOCKER_USER_NOT_CALLED),
+        (["-I FORWARD 1 -p tcp -j ACCEPT"], sentences.DOCKER_USER_NOT_FIRST),
+        ([":FILTERS-PANIC - [0:0]"], sentences.PANIC_ON),
+    ],
+)
+def test_the_message_names_what_differs(lines: list[str], sentence: str) -> None:
+    (finding,) = drift(*lines).findings
+    assert finding.message == sentences.of_family(4, sentence)
 
 
 @pytest.mark.parametrize(
@@ -138,41 +124,43 @@ def test_each_way_to_differ(lines: list[str], code: str, what: str, who: str, di
         "-j ts-forward",
     ],
 )
-def test_what_may_stand_before_docker_user(rule: str) -> None:
+def test_rules_that_may_come_before_docker_user(rule: str) -> None:
     assert drift(":ts-forward - [0:0]", f"-I FORWARD 1 {rule}").findings == ()
 
 
-def test_docker_user_made_anew_by_docker() -> None:
+def test_docker_user_created_again_by_docker() -> None:
     found = drift("-F DOCKER-USER", "-A DOCKER-USER -j RETURN")
     assert [finding.code for finding in found.findings] == ["anchor-missing"] * 2
     assert found.findings[0].lines == (DriftLine("-", "-A DOCKER-USER -i ens33 -j FILTERS-CONTAINERS"),)
-    assert all("DOCKER-USER is as Docker makes it" in finding.who for finding in found.findings)
+    assert all(finding.cause == sentences.DOCKER_USER_RECREATED for finding in found.findings)
     gone = drift("-D FORWARD -j DOCKER-USER", "-F DOCKER-USER", "-X DOCKER-USER")
-    assert "DOCKER-USER is gone, and Docker's other chains are there" in gone.findings[0].who
+    assert gone.findings[0].cause.startswith(sentences.docker_user_gone(docker_present=True))
 
 
 def test_everything_flushed() -> None:
     found = drift("-F INPUT", "-F FORWARD", "-F FILTERS-HOST", "-F FILTERS", "-F FILTERS-CONTAINERS")
     first = found.findings[0]
-    assert (first.code, first.what) == ("nothing-loaded", "IPv4: nothing of dockerfw is loaded.")
-    assert "INPUT and FORWARD are empty" in first.who
+    assert (first.code, first.message) == ("nothing-loaded", sentences.of_family(4, sentences.NOTHING_LOADED))
+    assert first.cause == sentences.TABLE_FLUSHED
     assert DriftLine(
         "-", '-A FILTERS-HOST -p tcp -m tcp --dport 22 -m comment --comment "dockerfw:sshd" -j RETURN'
     )
     assert not found.only_anchors
-    assert [each.who for each in found.findings if each.code == "anchor-missing"] == [""]
+    assert [each.cause for each in found.findings if each.code == "anchor-missing"] == [""]
     bare = parse_save("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n")
     cleared = find_drift(DOCUMENT, 3, {4: bare, 6: after(family=6)}).findings[0]
-    assert "no other chain is left: somebody cleared the whole table, as firewalld does" in cleared.who
-    beside = find_drift(DOCUMENT, 3, {4: bare, 6: bare}, Around(own_tables=("inet firewalld",))).findings[0]
-    assert "firewalld filters in nftables' own table" in beside.who
+    assert cleared.cause == sentences.TABLE_CLEARED
+    beside = find_drift(
+        DOCUMENT, 3, {4: bare, 6: bare}, DriftFacts(foreign_tables=("inet firewalld",))
+    ).findings[0]
+    assert beside.cause == sentences.FIREWALLD_IN_NFTABLES
     nothing = find_drift(DOCUMENT, 3, {4: parse_save(""), 6: after(family=6)})
-    assert "nft flush ruleset" in nothing.findings[0].who
-    booted = find_drift(DOCUMENT, 3, {4: parse_save(""), 6: parse_save("")}, Around(rebooted=True))
-    assert all("was booted since" in each.who for each in booted.findings if each.code == "nothing-loaded")
+    assert nothing.findings[0].cause == sentences.TABLE_GONE
+    booted = find_drift(DOCUMENT, 3, {4: parse_save(""), 6: parse_save("")}, DriftFacts(rebooted=True))
+    assert all(each.cause == sentences.REBOOTED for each in booted.findings if each.code == "nothing-loaded")
 
 
-def test_lines_that_came_and_went_are_named() -> None:
+def test_added_and_removed_lines_are_listed() -> None:
     found = drift(
         "-R FILTERS-HOST 4 -p tcp -m tcp --dport 23 -m comment --comment dockerfw:sshd -j RETURN",
     )
@@ -191,29 +179,28 @@ def test_a_family_that_is_missing() -> None:
     }
     unread = find_drift(DOCUMENT, 3, {4: after()})
     assert [(finding.code, finding.family) for finding in unread.findings] == [("unread", 6)]
-    # A kernel that speaks no IPv6 misses nothing.
+    # A kernel without IPv6 has no drift there.
     assert find_drift(DOCUMENT, 3, {4: after()}, families=(4,)).findings == ()
 
 
 def test_another_revision() -> None:
     found = find_drift(DOCUMENT, 4, {4: after(), 6: after(family=6)})
     assert {finding.code for finding in found.findings} == {"other-revision"}
-    assert "revision 3" in found.findings[0].what
+    assert "revision 3" in found.findings[0].message
 
 
-def test_docker_somewhere_else() -> None:
-    moved = drift(around=Around(kept_backend="nft", docker_moved_to="legacy"))
+def test_docker_in_another_backend() -> None:
+    moved = drift(facts=DriftFacts(kept_backend="nft", docker_moved_to="legacy"))
     assert [(finding.code, finding.family) for finding in moved.findings] == [("other-backend", None)]
-    assert "in iptables-legacy now, and dockerfw's were loaded into iptables-nft" in moved.findings[0].what
-    itself = drift(around=Around(docker_nftables=True))
+    assert moved.findings[0].message == sentences.other_backend("legacy", "nft")
+    itself = drift(facts=DriftFacts(docker_nftables=True))
     assert [finding.code for finding in itself.findings] == ["docker-nftables"]
 
 
-def test_a_release_on_the_console_is_named() -> None:
-    around = Around(released=True, command="scripts/firewall")
-    found = drift("-D INPUT -j FILTERS-HOST", around=around)
-    words = "Somebody let go of the host on its console: `scripts/firewall release`."
-    assert found.findings[0].who == words
+def test_a_release_is_named_as_the_cause() -> None:
+    facts = DriftFacts(released=True, command="scripts/firewall")
+    found = drift("-D INPUT -j FILTERS-HOST", facts=facts)
+    assert found.findings[0].cause == sentences.released("scripts/firewall")
 
 
 @pytest.mark.parametrize(
@@ -233,15 +220,15 @@ def test_a_release_on_the_console_is_named() -> None:
         ],
     ],
 )
-def test_healing_puts_back_the_anchors_and_nothing_else(lines: list[str]) -> None:
+def test_healing_restores_the_anchors_and_nothing_else(lines: list[str]) -> None:
     live = after(*lines)
     assert find_drift(DOCUMENT, 3, {4: live}, families=(4,)).only_anchors
-    text = anchors_text(wanted_anchors(DOCUMENT.settings), live)
+    text = render_anchors(wanted_anchors(DOCUMENT.settings), live)
     assert not any(line.startswith(":") for line in text.splitlines())
     before = "\n".join(["*filter", *lines, "COMMIT", ""])
     healed = parse_restore(CLEAN + render_restore(DOCUMENT, 4, revision=3) + before + text, family=4)
     assert find_drift(DOCUMENT, 3, {4: healed}, families=(4,)).findings == ()
-    assert anchors_text(wanted_anchors(DOCUMENT.settings), healed) == ""
+    assert render_anchors(wanted_anchors(DOCUMENT.settings), healed) == ""
     foreign = [rule for rule in live.tables["filter"].chains["INPUT"].rules if "FILTERS" not in rule.text]
     assert [
         rule.text for rule in healed.tables["filter"].chains["INPUT"].rules if "FILTERS" not in rule.text

@@ -1,10 +1,11 @@
-"""Who filters beside iptables: which of nftables' tables are somebody's own, and the sentence about them."""
+"""nftables tables of other software: found in nft's listing, and named in one sentence."""
 
 from __future__ import annotations
 
 import pytest
 
-from dockerfw.chains.foreign_tables import describe_tables, filters, own_tables
+from dockerfw.chains.foreign_tables import foreign_tables, has_filter_chain
+from dockerfw.chains.sentences import describe_tables, describe_tables_inline
 
 LISTING = """table ip nat
 table ip filter
@@ -37,28 +38,41 @@ ONLY_SENDS = """table inet mine {
 """
 
 
-def test_only_what_iptables_does_not_show_counts() -> None:
-    assert own_tables(LISTING) == ("inet firewalld", "ip6 filtering", "netdev f2b-table")
-    assert own_tables("") == ()
+def test_only_tables_that_iptables_does_not_show_count() -> None:
+    assert foreign_tables(LISTING) == ("inet firewalld", "ip6 filtering", "netdev f2b-table")
+    assert foreign_tables("") == ()
 
 
-def test_a_table_that_can_refuse_nothing_does_not_count() -> None:
-    assert filters(FIREWALLD)
-    assert not filters(ONLY_SENDS)
+def test_a_table_without_an_input_or_forward_filter_does_not_count() -> None:
+    assert has_filter_chain(FIREWALLD)
+    assert not has_filter_chain(ONLY_SENDS)
 
 
 @pytest.mark.parametrize(
     ("tables", "sentence"),
     [
         ((), ""),
-        (("inet firewalld",), "firewalld filters in a table of nftables' own (inet firewalld), which"),
-        (("inet mine",), "Somebody filters in a table of nftables' own (inet mine), which"),
+        (
+            ("inet firewalld",),
+            "firewalld filters in an nftables table that iptables does not show (inet firewalld): ",
+        ),
+        (
+            ("inet mine",),
+            "Other software filters in an nftables table that iptables does not show (inet mine): ",
+        ),
         (
             ("inet f2b-table", "inet firewalld"),
-            "fail2ban and firewalld filter in tables of nftables' own (inet f2b-table, inet firewalld)",
+            "fail2ban and firewalld filter in nftables tables that iptables does not show "
+            "(inet f2b-table, inet firewalld): ",
         ),
         (tuple(f"ip t{number}" for number in range(7)), "(ip t0, ip t1, ip t2, ip t3, ip t4 and 2 more)"),
     ],
 )
-def test_who_filters_is_named(tables: tuple[str, ...], sentence: str) -> None:
+def test_the_owners_of_the_tables_are_named(tables: tuple[str, ...], sentence: str) -> None:
     assert sentence in describe_tables(tables)
+
+
+def test_the_sentence_fits_after_another_clause() -> None:
+    assert describe_tables_inline(("inet mine",)).startswith("other software filters ")
+    assert describe_tables(("inet firewalld",)) == f"{describe_tables_inline(('inet firewalld',))}."
+    assert describe_tables_inline(()) == ""

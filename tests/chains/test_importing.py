@@ -1,9 +1,10 @@
-"""Somebody's ruleset as a document: what is taken, what is left out, and why."""
+"""Import of a foreign ruleset: the imported rules, and the skipped lines with their reasons."""
 
 from __future__ import annotations
 
 import pytest
 
+from dockerfw.chains import sentences
 from dockerfw.chains.importing import Imported, import_save
 from dockerfw.iptables.errors import ParseError
 
@@ -18,36 +19,36 @@ def imported(*rules: str) -> Imported:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("-A INPUT -p tcp -j f2b-sshd", "fail2ban's own"),
-        ("-A INPUT -j mine", "it calls the chain mine"),
-        ("-A INPUT ! -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -j ACCEPT", "it says what must not match (! -s)"),
-        ("-A INPUT -d 10.0.0.1/32 -p tcp -j ACCEPT", "a rule cannot say -d 10.0.0.1/32"),
-        ("-A INPUT -m limit --limit 3/min -j ACCEPT", "a rule cannot say -m limit --limit 3/minute"),
+        ("-A INPUT -p tcp -j f2b-sshd", sentences.STAYS["fail2ban"]),
+        ("-A INPUT -j mine", sentences.jumps_to("mine")),
+        ("-A INPUT ! -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -j ACCEPT", sentences.negated("-s")),
+        ("-A INPUT -d 10.0.0.1/32 -p tcp -j ACCEPT", sentences.no_counterpart("-d 10.0.0.1/32")),
+        ("-A INPUT -m limit --limit 3/min -j ACCEPT", sentences.no_counterpart("-m limit --limit 3/minute")),
         (
             "-A INPUT -m hashlimit --hashlimit-upto 50/sec -j ACCEPT",
-            "a rule cannot say -m hashlimit --hashlimit-upto 50/second",
+            sentences.no_counterpart("-m hashlimit --hashlimit-upto 50/second"),
         ),
         (
             "-A INPUT -m statistic --mode random --probability 0.5 -j ACCEPT",
-            "a rule cannot say -m statistic --mode random",
+            sentences.no_counterpart("-m statistic --mode random"),
         ),
-        ("-A INPUT -s 192.0.2.1/32 -j DROP", "it refuses"),
-        ("-A INPUT -i eth0 -p tcp -m tcp --dport 22 -j ACCEPT", "it holds for the interface eth0 only"),
-        ("-A INPUT -p tcp", "it has no target"),
-        ("-A INPUT -j LOG --log-prefix hello", "-j LOG does something"),
-        ("-A FORWARD -j ACCEPT", "the chain FORWARD is not one"),
-        ("-A mine -j ACCEPT", "the chain mine is not one"),
-        ("-A DOCKER-USER -j RETURN", "Docker's own"),
+        ("-A INPUT -s 192.0.2.1/32 -j DROP", sentences.REFUSES),
+        ("-A INPUT -i eth0 -p tcp -m tcp --dport 22 -j ACCEPT", sentences.limited_on_interface("eth0")),
+        ("-A INPUT -p tcp", sentences.NO_TARGET),
+        ("-A INPUT -j LOG --log-prefix hello", sentences.unknown_target("LOG")),
+        ("-A FORWARD -j ACCEPT", sentences.other_chain("FORWARD")),
+        ("-A mine -j ACCEPT", sentences.other_chain("mine")),
+        ("-A DOCKER-USER -j RETURN", sentences.STAYS["docker"]),
     ],
 )
-def test_what_cannot_be_said_is_listed_with_the_reason(line: str, reason: str) -> None:
+def test_lines_that_no_rule_can_express_are_listed_with_the_reason(line: str, reason: str) -> None:
     found = imported(line)
     assert found.document.rules == ()
     assert [(skipped.line, skipped.text) for skipped in found.skipped] == [(8, line)]
     assert found.skipped[0].reason.startswith(reason)
 
 
-def test_a_usual_host_firewall_is_taken() -> None:
+def test_a_usual_host_firewall_is_imported() -> None:
     found = imported(
         "-A INPUT -i lo -j ACCEPT",
         "-A INPUT -i wg0 -j ACCEPT",
@@ -66,7 +67,7 @@ def test_a_usual_host_firewall_is_taken() -> None:
     ]
 
 
-def test_notes_are_sentences_about_the_file_and_know_no_paths_of_a_document() -> None:
+def test_notes_name_lines_of_the_file_and_not_paths_of_the_document() -> None:
     found = imported(
         "-A INPUT -i eth0 -j ACCEPT",
         "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT",
@@ -75,14 +76,13 @@ def test_notes_are_sentences_about_the_file_and_know_no_paths_of_a_document() ->
         "-A DOCKER-USER -i eth0 -j DROP",
     )
     assert [str(note) for note in found.notes] == [
-        "The interface eth0 is external, so it is not trusted.",
-        "In 1 rule for containers --dport is the port inside the container, not the published one. "
-        "That is kept; check what was meant.",
-        "Rules without a source will hold for IPv6 as well as for IPv4.",
+        sentences.interface_not_trusted("eth0"),
+        sentences.ports_inside_containers(1),
+        sentences.IPV6_TOO,
         "line 10: the same rule as line 9: it is kept once",
     ]
 
 
-def test_what_is_no_ruleset_says_where() -> None:
+def test_text_that_is_no_ruleset_names_the_line() -> None:
     with pytest.raises(ParseError, match="line 1"):
         import_save("hello")

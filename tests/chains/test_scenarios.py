@@ -1,4 +1,4 @@
-"""A folder a scenario: a document, what the host holds, and the restore texts that must come of it."""
+"""One folder per scenario: a document, the host's live rules, and the expected restore texts."""
 
 from __future__ import annotations
 

@@ -12,9 +12,15 @@ from pathlib import Path
 import pytest
 
 from dockerfw.agent.journal import Journal
-from dockerfw.chains.panic import anchors, back_text, calm_text, panic_text, release_text
+from dockerfw.chains.panic import (
+    find_anchors,
+    render_panic,
+    render_panic_end,
+    render_panic_undo,
+    render_release,
+)
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.events import LOOKOUT_VERBS, ConsoleEvent, Verb
+from dockerfw.messages.events import NOTICED_VERBS, ConsoleEvent, Verb
 from dockerfw.worker.entries import done_key, read_call
 from rules.applying.clerk import record_console
 from rules.audit.audit_services import VERBS
@@ -224,9 +230,9 @@ def test_only_root_may() -> None:
 
 def test_the_way_back_is_found_from_anything() -> None:
     plain = parse_save("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n")
-    assert calm_text(plain) == release_text(plain) == back_text(plain, plain) == ""
-    assert anchors(plain) == []
-    assert "DOCKER-USER" not in panic_text(4, plain, [])
+    assert render_panic_end(plain) == render_release(plain) == render_panic_undo(plain, plain) == ""
+    assert find_anchors(plain) == []
+    assert "DOCKER-USER" not in render_panic(4, plain, [])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -255,10 +261,10 @@ def test_the_audit_hears_of_it_once(redis_server: RedisServer, tmp_path: Path) -
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("verb", LOOKOUT_VERBS)
+@pytest.mark.parametrize("verb", NOTICED_VERBS)
 def test_what_the_root_worker_noticed_is_written_down_once(verb: Verb) -> None:
     Host.objects.get_or_create(name="local")
-    event = replace(EVENT, verb=verb, actor="root worker", detail="IPv4: INPUT does not call dockerfw.")
+    event = replace(EVENT, verb=verb, actor="root worker", detail="IPv4: INPUT has no jump to dockerfw.")
     for _ in range(2):
         record_console(f"local_console-{event.id}", dict(event.to_json()))
     stored = AuditEvent.objects.get(verb=verb)

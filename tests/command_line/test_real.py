@@ -138,7 +138,7 @@ def test_drift_is_seen_and_put_right_under_the_same_number(site: Site, hosted: N
     assert status.returncode == 1
     assert "The kernel does not hold revision 1" in status.stdout
     assert "IPv4: 2 rules of revision 1 are not loaded." in status.stdout
-    assert "IPv6: INPUT does not call dockerfw" in status.stdout
+    assert "IPv6: INPUT has no jump to dockerfw" in status.stdout
     again = site.firewall("apply", "-m", "put it back", "--keep")
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[-1] == "revision 1: confirmed"

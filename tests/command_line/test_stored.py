@@ -15,7 +15,7 @@ from rq.serializers import JSONSerializer
 
 from dockerfw.messages.orders import Order
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
-from dockerfw.reach.inbound import Inbound
+from dockerfw.reach.inbound import InboundSession
 from dockerfw.streams import Output
 from rules.applying.apply_services import apply_start
 from rules.applying.outcome_services import outcome_record
@@ -373,8 +373,8 @@ def test_sessions_that_stay_open_are_told_and_ended_on_wish(
     edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot], alice: Actor
 ) -> None:
     confirm(edited, alice)
-    inbound = Inbound("host", 4, "tcp", "203.0.113.9", 22, 22, ("ens33",))
-    sessions = SessionGroups((SessionGroup(inbound, 2),))
+    inbound = InboundSession("host", 4, "tcp", "203.0.113.9", 22, 22, ("ens33",))
+    sessions = SessionGroups((SessionGroup.of(inbound, 2),))
     snapshot_store(edited, draft_document(edited), 1, sessions=sessions)
     rule = edited.rules.get()
     rule_delete(host=edited, actor=alice, key=rule.key, version=rule.version)

@@ -17,10 +17,10 @@ from dockerfw.chains.render import render_restore
 from dockerfw.document.document import parse_document
 from dockerfw.host.observation import observe
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.sight import surroundings_of
+from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.simulation.packet import Packet
+from dockerfw.simulation.services import simulate_service
 from dockerfw.simulation.simulate import Prepared, prepare, simulate
-from dockerfw.simulation.sources import reach
 from dockerfw.simulation.trace import Trace
 from tests.differential.comparison import compare, goes_back, report
 from tests.differential.evidence import Range, RigError
@@ -144,7 +144,7 @@ class Player:
     def _case(self, loaded: _Loaded, title: str, dice: Dice, say: Callable[[str], None]) -> None:
         shot = make_shot(dice, loaded.range.family)
         service = service_of(self.world, shot)
-        found = reach(loaded.prepared, service) if service else None
+        found = simulate_service(loaded.prepared, service) if service else None
         if found is not None and dice.chance(0.5):
             source = edge(found, dice)
             if source is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Final
 
-from dockerfw.simulation.sources import Reach, Service
+from dockerfw.simulation.services import Reach, Service
 from tests.differential.evidence import HOST, Shot
 from tests.differential.frames import ICMP, ICMPV6, TCP, UDP, Address
 from tests.differential.pools import Dice

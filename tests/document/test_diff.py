@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockerfw.document.coverage import covered_by
+from dockerfw.document.coverage import find_covered_rules
 from dockerfw.document.diff import diff_documents
 from dockerfw.document.words import cidr_echo, describe_rule
 from tests.rig.documents import document
@@ -27,19 +27,19 @@ def test_the_sentence_counts_and_says_who_reaches_what() -> None:
 def test_a_rule_that_says_nothing_new_opens_nothing() -> None:
     inside = {"id": "inside", "scope": "host", "source": "192.0.2.7", "protocol": "udp", "ports": ["53"]}
     assert diff_documents(document(OFFICE), document(OFFICE, inside)).sentence == "1 rule added"
-    assert covered_by(document(OFFICE, inside)) == (("inside", "office"),)
-    assert covered_by(document(OFFICE, {**inside, "source": "any"})) == ()
+    assert find_covered_rules(document(OFFICE, inside)) == (("inside", "office"),)
+    assert find_covered_rules(document(OFFICE, {**inside, "source": "any"})) == ()
 
 
 def test_of_two_equal_rules_the_later_is_covered() -> None:
-    assert len(covered_by(document(SSH, {**SSH, "id": "other"}))) == 1
+    assert len(find_covered_rules(document(SSH, {**SSH, "id": "other"}))) == 1
 
 
 def test_ranges_cover_ports() -> None:
     wide = {"id": "wide", "scope": "both", "protocol": "tcp", "ports": ["20-30", "31-9000"]}
-    assert covered_by(document(wide, SSH)) == (("sshd", "wide"),)
+    assert find_covered_rules(document(wide, SSH)) == (("sshd", "wide"),)
     many = [{"scope": "host", "protocol": "tcp", "ports": [f"{port}-{port + 3}"]} for port in range(1, 2000)]
-    assert covered_by(document(*many)) == ()
+    assert find_covered_rules(document(*many)) == ()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from dockerfw.messages.snapshots import ListeningSocket, PublishedPort
+from dockerfw.messages.surroundings import ListeningSocket, PublishedPort
 from rules.audit.actors import Actor
 from rules.draft.rule_services import rule_create
 from rules.models import Host, Rule

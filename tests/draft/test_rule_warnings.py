@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockerfw.messages.snapshots import PublishedPort
+from dockerfw.messages.surroundings import PublishedPort
 from rules.audit.actors import Actor
 from rules.draft.rule_services import rule_create
 from rules.draft.warning_selectors import offers_seen, published_without_rule

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from dockerfw.chains.live_state import kernel_state
+from dockerfw.chains.kernel_state import read_kernel_state
 from dockerfw.host.observation import observe
-from dockerfw.messages.confirmed import drift_of
-from dockerfw.messages.sight import listening_of, surroundings_of
+from dockerfw.messages.snapshot_values import drift_of, listening_of, surroundings_of
 from dockerfw.messages.snapshots import Snapshot
-from dockerfw.reach.exposure import Row as ExposureRow
-from dockerfw.reach.exposure import expose, external_interfaces
-from dockerfw.reach.offers import offers_of
+from dockerfw.reach.exposure import ExposureRow, expose, external_interfaces
+from dockerfw.reach.offers import find_offers
 from dockerfw.reach.question import Question, read_question
 from dockerfw.simulation.simulate import prepare, simulate
 from tests.engines.world import (
@@ -151,14 +149,14 @@ def in_force(world: World, way: Way) -> Problems:
     live = world.lab.live()
     if not world.lab.plan().empty:
         yield f"the plan is not empty: {world.lab.plan().families[family]}"
-    state = kernel_state(live).families[family]
+    state = read_kernel_state(live).families[family]
     wanted = {EXTERNAL: "first", SECOND: "first"}
     if (state.host_anchor, dict(state.container_anchors)) != ("first", wanted):
         yield f"anchors: {state.host_anchor}, {dict(state.container_anchors)}"
     seen = look(world)
     rulesets = world.lab.live()
     found = drift_of(seen, rulesets, world.lab.document, world.lab.revision).findings
-    yield from (finding.what for finding in found if finding.family in (family, None))
+    yield from (finding.message for finding in found if finding.family in (family, None))
     yield from (str(error) for error in seen.errors)
 
 
@@ -168,7 +166,7 @@ def told(world: World, way: Way) -> Problems:
     seen, live = look(world), world.lab.live()
     around, listening = surroundings_of(seen), listening_of(seen, live[4])
     prepared = {each: prepare(live[each], around, each) for each in FAMILIES}
-    rows = expose(offers_of(listening), prepared, external_interfaces([EXTERNAL, SECOND], around))
+    rows = expose(find_offers(listening), prepared, external_interfaces([EXTERNAL, SECOND], around))
     by_port = {row.offer.port: row for row in rows}
     if missing := set(DIALLED) - set(by_port):
         yield f"exposure does not list {missing}"
@@ -220,7 +218,7 @@ def _dial(
 def _row_agrees(row: ExposureRow, family: Family, source: str, passes: bool) -> Problems:
     if row.level == "unknown":
         yield f"exposure cannot tell about port {row.offer.port}"
-    for who in row.who:
+    for who in row.access:
         if who.family == family and (ip_address(source) in who.passes) != passes:
             yield f"exposure of port {row.offer.port} to {source} is {not passes}, and passes: {passes}"
 

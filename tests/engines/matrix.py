@@ -92,7 +92,7 @@ def _cell(
 ) -> tuple[Cell, tuple[str, ...]]:
     column, family = f"{world.engine.name} {world.backend}", FAMILY[way]
     drift = find_drift(world.lab.document, world.lab.revision, world.lab.live())
-    said = [finding.what for finding in drift.findings if finding.family == family]
+    said = [finding.message for finding in drift.findings if finding.family == family]
     if said and (problems or containers):
         return Cell(way, key, column, "no", said[0]), problems
     if problems:

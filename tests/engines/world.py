@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from dockerfw.chains.own import DOCKER_USER
+from dockerfw.chains.names import DOCKER_USER
 from tests.rig.connections import Listener, try_port
 from tests.rig.docker_host import IMAGE
 from tests.rig.engines import Engine, compose_program

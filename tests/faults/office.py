@@ -16,7 +16,8 @@ from redis.exceptions import RedisError
 
 from dockerfw.document.document import digest, parse_document
 from dockerfw.host.clock import utc_now
-from dockerfw.messages.orders import Outcome, firewall_queue
+from dockerfw.messages.orders import firewall_queue
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.worker.entries import done_key, read_call
 from tests.rig.attacks import job_fields, packed, put
 from tests.rig.host_states import document

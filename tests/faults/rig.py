@@ -20,8 +20,8 @@ from typing import Any
 from dockerfw.chains.plan import plan_changes
 from dockerfw.document.document import parse_document
 from dockerfw.host.files import read_bounded
+from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.snapshots import Family
 from dockerfw.store.records import WindowRecord
 from tests.faults.books import Books
 from tests.faults.disk import SmallDisk

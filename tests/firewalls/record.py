@@ -30,12 +30,12 @@ WALKS: Final = "walks"
 _COLUMNS: Final = {"after": "right after it", "back": "all in force again"}
 _PROGRAMS: Final = ("package", "Docker", "iptables", "Linux")
 _LOST: Final = {
-    "nothing-loaded": "all of our rules are gone",
-    "rules-changed": "our rules were changed",
-    "anchor-missing": "the calls of our chains are gone",
-    "anchor-not-first": "somebody's rule stands before ours",
-    "docker-user-not-called": "Docker's call of `DOCKER-USER` is gone",
-    "docker-user-not-first": "a rule lets packets past `DOCKER-USER`",
+    "nothing-loaded": "all dockerfw rules are gone",
+    "rules-changed": "dockerfw's rules were changed",
+    "anchor-missing": "the jumps to dockerfw are gone",
+    "anchor-not-first": "another rule comes before dockerfw's",
+    "docker-user-not-called": "Docker's jump to `DOCKER-USER` is gone",
+    "docker-user-not-first": "a rule accepts packets before `DOCKER-USER`",
 }
 
 

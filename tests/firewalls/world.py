@@ -19,17 +19,16 @@ from ipaddress import ip_address
 
 from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.chains.drift import WITHOUT_EFFECT, Drift
-from dockerfw.chains.foreign_tables import describe_tables
 from dockerfw.chains.plan import plan_changes
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.document.document import canonical_json, digest
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.confirmed import drift_of
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.sight import listening_of, surroundings_of
+from dockerfw.messages.snapshot_values import drift_of, listening_of, surroundings_of
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.reach.exposure import expose, external_interfaces
-from dockerfw.reach.offers import offers_of
+from dockerfw.reach.offers import find_offers
 from dockerfw.reach.question import Question, read_question
 from dockerfw.simulation.simulate import prepare, simulate
 from dockerfw.store.state import StateDirectory
@@ -73,7 +72,7 @@ class Told:
     @property
     def who(self) -> tuple[str, ...]:
         """Whom it suspects, each sentence once."""
-        return tuple(dict.fromkeys(finding.who for finding in self.drift.findings if finding.who))
+        return tuple(dict.fromkeys(finding.cause for finding in self.drift.findings if finding.cause))
 
 
 @dataclass
@@ -198,7 +197,7 @@ class World:
         found = drift_of(seen, rulesets, self.lab.document, self.revision)
         view = SnapshotView(seen, rulesets, datetime.fromisoformat(seen.taken_at))
         said = measured(view, self._kept())
-        beside = describe_tables(seen.own_tables)
+        beside = describe_tables(seen.foreign_tables)
         wrong = [*self._about_the_kernel(found, said, beside, seen)]
         asked = [
             (family, source, port) for family in FAMILIES for source in SOURCES[family] for port in PORTS
@@ -228,14 +227,16 @@ class World:
         if lost and not told:
             yield f"not told: {lost}"
         if told and not lost:
-            yield f"told and not so: {[each.what for each in told]}"
+            yield f"told and not so: {[each.message for each in told]}"
         if (said.level == "ok") != (not found.findings):
             yield f"the sentence says {said.text} beside {len(found.findings)} findings"
         own = self.own_tables
         if bool(own) != bool(beside):
             yield f"nftables holds {own}, told is {beside!r}"
         rulesets = {family: parse_save(seen.saves[family]) for family in FAMILIES}
-        plan = plan_changes(self.lab.document, rulesets, revision=self.revision, own_tables=seen.own_tables)
+        plan = plan_changes(
+            self.lab.document, rulesets, revision=self.revision, foreign_tables=seen.foreign_tables
+        )
         if any(each.code == "own-nftables" for each in plan.warnings) != bool(own):
             yield "the review does not warn of nftables' own tables"
 
@@ -246,7 +247,7 @@ class World:
         rulesets = {family: parse_save(seen.saves[family]) for family in FAMILIES}
         around = surroundings_of(seen)
         prepared = {family: prepare(rulesets[family], around, family) for family in FAMILIES}
-        offers = offers_of(listening_of(seen, rulesets[4]))
+        offers = find_offers(listening_of(seen, rulesets[4]))
         rows = expose(offers, prepared, external_interfaces([EXTERNAL], around))
         for (family, source, port), verdict in met.items():
             arrived, what = verdict == "connected", f"{source} reaches {port}"
@@ -257,7 +258,7 @@ class World:
             if traced == "ACCEPT" and not arrived and not beside:
                 yield f"trace says that {what}, which is {verdict}"
             who = [
-                each for row in rows if row.offer.port == port for each in row.who if each.family == family
+                each for row in rows if row.offer.port == port for each in row.access if each.family == family
             ]
             asked = ip_address(source)
             passes = any(asked in each.passes for each in who)

@@ -22,7 +22,7 @@ from dockerfw.host.files import (
     write_all_durably,
     write_durably,
 )
-from dockerfw.messages.orders import Step
+from dockerfw.messages.outcomes import Step
 from dockerfw.store import outbox as outbox_module
 from dockerfw.store.outbox import Outbox
 from dockerfw.store.records import UndoRecord, WindowRecord

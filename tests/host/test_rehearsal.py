@@ -6,15 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from dockerfw.chains.own import OWN_CHAINS
-from dockerfw.chains.rehearsal import rehearsal_text
+from dockerfw.chains.names import OWN_CHAINS
+from dockerfw.chains.rehearsal import render_rehearsal
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import parse_document
 from dockerfw.host import loading as restore
 from dockerfw.host.loading import RestoreFailed, rehearse
-from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.model import FAMILIES, Backend, Family, Ruleset
 from dockerfw.iptables.parse import parse_save, print_save
-from dockerfw.messages.snapshots import FAMILIES, Backend
 from tests.rig.host_states import ADDRESS, ARTICLE_INPUT, FOREIGN
 from tests.rig.namespace import Namespace
 
@@ -76,7 +75,7 @@ def test_it_ends_where_the_load_ends(
     )
     text = render_restore(document, family, live=live, revision=1)
     real.restore(text, backend, family)
-    scratch.restore(rehearsal_text(live, text), backend, family)
+    scratch.restore(render_rehearsal(live, text), backend, family)
     loaded, rehearsed = (
         parse_save(namespace.save(backend, family)).tables["filter"].chains for namespace in (real, scratch)
     )

@@ -15,9 +15,10 @@ import pytest
 
 from dockerfw.host import sessions
 from dockerfw.host.observation import observe
-from dockerfw.messages.orders import Outcome, Snapshot, Step
+from dockerfw.messages.outcomes import Outcome, Step
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
-from dockerfw.reach.inbound import Inbound
+from dockerfw.messages.snapshots import Snapshot
+from dockerfw.reach.inbound import InboundSession
 from dockerfw.store.state import StateDirectory
 from dockerfw.window import window
 from dockerfw.window.supervisor import Supervisor
@@ -298,7 +299,7 @@ def test_a_snapshot_tells_who_is_in(opened: dict[str, socket], client: Namespace
     tcp = {group for group in snapshot.sessions.groups if group.inbound.protocol == "tcp"}
 
     def group(family: Any, source: str, count: int) -> SessionGroup:
-        return SessionGroup(Inbound("host", family, "tcp", source, 22, 22, ("ens33",)), count)
+        return SessionGroup.of(InboundSession("host", family, "tcp", source, 22, 22, ("ens33",)), count)
 
     assert tcp == {group(4, ADMIN, 1), group(4, STRANGER, 2), group(6, STRANGER_6, 1)}
 

@@ -19,8 +19,9 @@ from dockerfw.host.backend import find_backend
 from dockerfw.host.observation import observe
 from dockerfw.host.runner import Command, CommandFailed
 from dockerfw.host.runner import run_all as real_run_all
-from dockerfw.messages.orders import Snapshot, dump_json, load_json
-from dockerfw.messages.snapshots import Family
+from dockerfw.iptables.model import Family
+from dockerfw.messages.codec import dump_json, load_json
+from dockerfw.messages.snapshots import Snapshot
 from tests.rig.host_states import Saboteur, add_foreign
 from tests.rig.namespace import Backend, Namespace
 
@@ -197,14 +198,14 @@ def test_dockers_own_nftables_backend_is_seen(inside: Namespace) -> None:
 
 def test_who_filters_beside_iptables_is_seen(inside: Namespace) -> None:
     add_foreign(inside, "nft")
-    assert look().own_tables == ()
+    assert look().foreign_tables == ()
     inside.run("nft", "add", "table", "inet", "firewalld")
-    assert look().own_tables == ()
+    assert look().foreign_tables == ()
     hook = "{ type filter hook input priority 10; policy drop; }"
     inside.run("nft", "add", "chain", "inet", "firewalld", "filter_INPUT", hook)
     inside.run("nft", "add", "table", "ip", "docker-bridges")
     inside.run("nft", "add", "chain", "ip", "docker-bridges", "forward", hook)
-    assert look().own_tables == ("inet firewalld",)
+    assert look().foreign_tables == ("inet firewalld",)
 
 
 def test_command_that_fails_is_listed(

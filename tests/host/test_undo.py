@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockerfw.chains.undo import is_undone, undo_text
+from dockerfw.chains.undo import is_undone, render_undo
 from dockerfw.iptables.model import Ruleset
 from dockerfw.iptables.parse import parse_save
 
@@ -48,14 +48,14 @@ AFTER = (
 
 
 def test_nothing_to_undo_when_nothing_was_loaded() -> None:
-    assert undo_text(BEFORE, BEFORE, RESTORE) == ""
+    assert render_undo(BEFORE, BEFORE, RESTORE) == ""
     assert is_undone(BEFORE, BEFORE, RESTORE)
 
 
 def test_undoes_what_was_loaded() -> None:
     now = table(*AFTER, chains=OWN)
     assert not is_undone(BEFORE, now, RESTORE)
-    assert undo_text(BEFORE, now, RESTORE).split("\n") == [
+    assert render_undo(BEFORE, now, RESTORE).split("\n") == [
         "*filter",
         ":FILTERS - [0:0]",
         ":FILTERS-CONTAINERS - [0:0]",
@@ -82,14 +82,14 @@ def test_undoes_what_was_loaded() -> None:
 )
 def test_chain_that_others_use_meanwhile_stays(theirs: str, kept: str) -> None:
     now = table(*AFTER, theirs, chains=OWN)
-    assert "-X DOCKER-USER" not in undo_text(BEFORE, now, RESTORE), kept
+    assert "-X DOCKER-USER" not in render_undo(BEFORE, now, RESTORE), kept
 
 
 def test_only_an_anchor_moved_is_seen() -> None:
     before = table("-A INPUT -p udp -j ACCEPT", "-A INPUT -j FILTERS-HOST", chains=OWN)
     now = table("-A INPUT -j FILTERS-HOST", "-A INPUT -p udp -j ACCEPT", chains=OWN)
     assert not is_undone(before, now, RESTORE)
-    undo = undo_text(before, now, RESTORE)
+    undo = render_undo(before, now, RESTORE)
     assert "-D INPUT -j FILTERS-HOST" in undo
     assert "-I INPUT 2 -j FILTERS-HOST" in undo
 
@@ -98,7 +98,7 @@ def test_equal_rules_go_back_to_the_place_that_was_left() -> None:
     before = table("-A INPUT -i lo -j ACCEPT", "-A INPUT -p udp -j DROP", "-A INPUT -i lo -j ACCEPT")
     now = table("-A INPUT -p udp -j DROP", "-A INPUT -i lo -j ACCEPT")
     text = "*filter\n-D INPUT -i lo -j ACCEPT\nCOMMIT\n"
-    assert "-I INPUT 1 -i lo -j ACCEPT" in undo_text(before, now, text)
+    assert "-I INPUT 1 -i lo -j ACCEPT" in render_undo(before, now, text)
 
 
 def test_somebody_elses_reordering_is_not_ours_to_undo() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from dockerfw.chains.drift import find_drift
 from dockerfw.chains.importing import import_save
-from dockerfw.chains.live_state import loaded_matches
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document
@@ -33,7 +33,7 @@ def test_the_clean_host_takes_our_chains_and_keeps_its_own(namespace: Namespace,
     apply(namespace, backend, wanted, revision=1)
     after = _rules(namespace.save(backend, 4))
     assert [line for line in after if b"FILTERS" not in line] == before
-    assert loaded_matches(wanted, 1, see(namespace, backend)).in_sync
+    assert not find_drift(wanted, 1, see(namespace, backend)).findings
     users = [line for line in after if line.startswith(b"-A DOCKER-USER")]
     assert users == [b"-A DOCKER-USER -i ens33 -j FILTERS-CONTAINERS", b"-A DOCKER-USER -j RETURN"]
 
@@ -110,11 +110,10 @@ def test_the_articles_file_over_ours_is_put_right(namespace: Namespace, backend:
     wanted = imported()
     apply(namespace, backend, wanted, revision=2)
     namespace.restore(ARTICLE, backend, 4)
-    verdict = loaded_matches(wanted, 2, see(namespace, backend))
-    assert not verdict.in_sync
-    assert "IPv4: the chain FILTERS is not dockerfw's." in verdict.reasons
+    drift = find_drift(wanted, 2, see(namespace, backend))
+    assert ("chain-replaced", 4) in [(each.code, each.family) for each in drift.findings]
     apply(namespace, backend, wanted, revision=2)
-    assert loaded_matches(wanted, 2, see(namespace, backend)).in_sync
+    assert not find_drift(wanted, 2, see(namespace, backend)).findings
 
 
 def test_an_interface_is_named_before_it_opens(namespace: Namespace, backend: Backend) -> None:

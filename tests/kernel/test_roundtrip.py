@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from dockerfw.chains.live_state import kernel_state, loaded_matches, rule_counters
+from dockerfw.chains.drift import find_drift
+from dockerfw.chains.kernel_state import read_kernel_state, sum_rule_counters
 from dockerfw.chains.plan import Plan, plan_changes
-from dockerfw.chains.rehearsal import rehearsal_text
+from dockerfw.chains.rehearsal import render_rehearsal
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document
 from dockerfw.iptables.model import Ruleset
@@ -90,7 +91,7 @@ def test_what_is_loaded_plans_nothing(namespace: Namespace, backend: Backend, na
     found = plan(namespace, backend, wanted, revision=7)
     assert found.empty, found
     live = see(namespace, backend)
-    assert loaded_matches(wanted, 7, live).reasons == ()
+    assert find_drift(wanted, 7, live).findings == ()
     before = {family: namespace.save(backend, family, table="filter") for family in FAMILIES}
     apply(namespace, backend, wanted, revision=7)
     after = {family: namespace.save(backend, family, table="filter") for family in FAMILIES}
@@ -143,7 +144,7 @@ def test_a_rule_before_our_anchor_is_seen_and_passed(namespace: Namespace, backe
     found = plan(namespace, backend, wanted)
     assert not found.empty
     assert [warning.code for warning in found.warnings].count("rule-before-anchor") == 4
-    assert not loaded_matches(wanted, 0, see(namespace, backend)).in_sync
+    assert find_drift(wanted, 0, see(namespace, backend)).findings
     apply(namespace, backend, wanted)
     assert plan(namespace, backend, wanted).empty
     for ruleset in see(namespace, backend).values():
@@ -178,7 +179,7 @@ def test_a_missing_docker_user_is_made(namespace: Namespace, backend: Backend) -
     after = plan(namespace, backend, wanted)
     assert after.empty
     assert {warning.code for warning in after.warnings} == {"empty-document", "docker-not-filtering"}
-    assert kernel_state(see(namespace, backend)).families[4].container_anchors == {"ens33": "first"}
+    assert read_kernel_state(see(namespace, backend)).families[4].container_anchors == {"ens33": "first"}
 
 
 def test_counters_are_carried_over(namespace: Namespace, backend: Backend, family: Family) -> None:
@@ -192,14 +193,14 @@ def test_counters_are_carried_over(namespace: Namespace, backend: Backend, famil
     if b"[12:3456]" not in namespace.save(backend, family, counters=True):
         # ip6tables-nft-restore 1.8.9 drops all counters that it is given (docs/limits.md).
         assert (backend, family) == ("nft", 6)
-        assert rule_counters(see(namespace, backend))["sshd"].packets == 0
+        assert sum_rule_counters(see(namespace, backend))["sshd"].packets == 0
         return
     apply(namespace, backend, document(ssh, {**web, "ports": ["443"]}, refuse="reject"), revision=2)
     live = see(namespace, backend)[family]
     hits = {rule.text: str(rule.counters) for rule in live.tables["filter"].chains["FILTERS"].rules}
     assert set(hits.values()) == {"[12:3456]"}
     assert any('"dockerfw r2 ' in line for line in hits), hits
-    assert rule_counters({family: live})["sshd"].packets == 12
+    assert sum_rule_counters({family: live})["sshd"].packets == 12
     apply(namespace, backend, document(web), revision=3)
     live = see(namespace, backend)[family]
     packets = [
@@ -227,12 +228,12 @@ def test_a_rehearsal_loads_in_an_empty_namespace(
     live = see(host, backend)[family]
     wanted = HAND_MADE["several interfaces"]
     restore = render_restore(wanted, family, live=live, counters=True)
-    text = rehearsal_text(live, restore)
+    text = render_rehearsal(live, restore)
     assert "match-set" not in text
     scratch.restore(text, backend, family)
     assert _rules_of(scratch.save(backend, family), "FILTERS-HOST")
     impossible = restore.replace("COMMIT", "-A FILTERS -j f2b-nowhere\nCOMMIT")
-    assert scratch.restore(rehearsal_text(live, impossible), backend, family, check=False).returncode != 0
+    assert scratch.restore(render_rehearsal(live, impossible), backend, family, check=False).returncode != 0
 
 
 def _without_comments(saves: dict[Any, bytes]) -> dict[Any, list[bytes]]:

@@ -13,11 +13,12 @@ import pytest
 
 from dockerfw.agent import drift_monitor as monitor_module
 from dockerfw.agent.drift_monitor import DriftMonitor
+from dockerfw.chains import sentences
 from dockerfw.chains.drift import Drift
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.confirmed import drift_of
 from dockerfw.messages.events import ConsoleEvent
+from dockerfw.messages.snapshot_values import drift_of
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.state import StateDirectory
 from tests.kernel.generation import generation
@@ -184,7 +185,7 @@ def test_docker_user_is_flushed_and_healed(guard: Guard) -> None:
         ("anchor-missing", 4),
         ("anchor-missing", 6),
     }
-    assert all("DOCKER-USER is as Docker makes it" in finding.who for finding in drift.findings)
+    assert all(sentences.DOCKER_USER_RECREATED in finding.cause for finding in drift.findings)
     assert guard.verbs() == ["drift"]
     assert guard.look(heal=True).findings == ()
     assert guard.verbs() == ["heal"]
@@ -200,7 +201,7 @@ def test_docker_user_that_docker_made_anew(guard: Guard) -> None:
     assert not guard.shut()
     (finding,) = guard.look().findings
     assert (finding.code, finding.family) == ("anchor-missing", 4)
-    assert "DOCKER-USER is as Docker makes it" in finding.who
+    assert sentences.DOCKER_USER_RECREATED in finding.cause
     assert guard.look(heal=True).findings == ()
     assert guard.shut()
 
@@ -211,7 +212,7 @@ def test_everything_is_flushed_and_restored(guard: Guard) -> None:
     drift = guard.look(heal=True)
     first = drift.findings[0]
     assert (first.code, first.family) == ("nothing-loaded", 4)
-    assert "INPUT and FORWARD are empty" in first.who
+    assert first.cause.startswith("INPUT and FORWARD are empty")
     # More than the anchors is gone, so nothing is put back behind anybody's back.
     assert guard.verbs() == ["drift"]
     guard.restart()
@@ -226,7 +227,7 @@ def test_ufw_writes_input_anew(guard: Guard) -> None:
     guard.lab.host.restore(UFW)
     (finding,) = guard.look().findings
     assert (finding.code, finding.family) == ("anchor-missing", 4)
-    assert "ufw's chains are there" in finding.who
+    assert sentences.RELOADED["ufw"] in finding.cause
     before = guard.lab.host.save(family=4, table="filter").decode()
     assert guard.look(heal=True).findings == ()
     after = guard.lab.host.save(family=4, table="filter").decode()
@@ -243,7 +244,7 @@ def test_firewalld_throws_everything_away_and_docker_comes_back(guard: Guard) ->
     guard.lab.host.restore(FIREWALLD)
     drift = guard.look()
     assert drift.findings[0].code == "nothing-loaded"
-    assert "firewalld's chains are there" in drift.findings[0].who
+    assert sentences.RELOADED["firewalld"] in drift.findings[0].cause
     assert guard.verbs() == ["drift"]
     guard.restart()
     drift = guard.look()
@@ -262,7 +263,7 @@ def test_fail2ban_puts_its_rule_first(guard: Guard) -> None:
     )
     (finding,) = guard.look().findings
     assert (finding.code, finding.family) == ("anchor-not-first", 4)
-    assert "It calls a chain of fail2ban" in finding.who
+    assert sentences.INSERTED_BY["fail2ban"] in finding.cause
     assert guard.look(heal=True).findings == ()
     assert "f2b-sshd" in guard.lab.host.save(family=4, table="filter").decode()
 
@@ -271,7 +272,7 @@ def test_only_ipv6_is_gone(guard: Guard) -> None:
     guard.run("-F", families=(6,))
     drift = guard.look()
     assert {finding.family for finding in drift.findings} == {6}
-    assert drift.findings[0].what == "IPv6: nothing of dockerfw is loaded."
+    assert drift.findings[0].message == sentences.of_family(6, sentences.NOTHING_LOADED)
     # Later releases filter IPv6 too, and write it anew when they start.
     guard.restart()
     guard.load()
@@ -304,7 +305,7 @@ def test_docker_moves_to_the_legacy_backend() -> None:
         lab.docker.restart_daemon()
         (finding,) = guard.look().findings
         assert (finding.code, finding.family) == ("other-backend", None)
-        assert "in iptables-legacy now, and dockerfw's were loaded into iptables-nft" in finding.what
+        assert finding.message == sentences.other_backend("legacy", "nft")
         # Docker's former chains are thrown away, and ours with them.
         for table in ("nat", "filter"):
             for family in FAMILIES:

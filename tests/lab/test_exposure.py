@@ -10,10 +10,10 @@ import pytest
 
 from dockerfw.host.observation import observe
 from dockerfw.iptables.model import Family
-from dockerfw.messages.sight import listening_of, surroundings_of
+from dockerfw.messages.snapshot_values import listening_of, surroundings_of
 from dockerfw.messages.snapshots import Snapshot
-from dockerfw.reach.exposure import Row, expose, external_interfaces
-from dockerfw.reach.offers import offers_of
+from dockerfw.reach.exposure import ExposureRow, expose, external_interfaces
+from dockerfw.reach.offers import find_offers
 from dockerfw.reach.question import Question, read_question
 from dockerfw.simulation.simulate import Prepared, prepare, simulate
 from tests.rig.connections import try_port
@@ -53,21 +53,21 @@ def look(lab: Lab) -> Snapshot:
         return observe("lab", docker_socket=Path(lab.docker.socket.removeprefix("unix://")))
 
 
-def exposure(lab: Lab) -> tuple[Snapshot, dict[Family, Prepared], dict[int, Row]]:
+def exposure(lab: Lab) -> tuple[Snapshot, dict[Family, Prepared], dict[int, ExposureRow]]:
     """Return what was seen, compiled, and the rows by their port."""
     seen, live = look(lab), lab.live()
     around = surroundings_of(seen)
     prepared = {family: prepare(live[family], around, family) for family in FAMILIES}
-    offers = offers_of(listening_of(seen, live[4]))
+    offers = find_offers(listening_of(seen, live[4]))
     rows = expose(offers, prepared, external_interfaces([EXTERNAL], around))
     return seen, prepared, {row.offer.port: row for row in rows}
 
 
-def differences(lab: Lab, rows: dict[int, Row]) -> list[str]:
+def differences(lab: Lab, rows: dict[int, ExposureRow]) -> list[str]:
     """Return where a row and a real connection disagree; "cannot tell" would be one as well."""
     found = [f"{port}: nobody can tell" for port, row in rows.items() if row.level == "unknown"]
     for port, row in rows.items():
-        for who in row.who:
+        for who in row.access:
             for source in SOURCES[who.family]:
                 says = ip_address(source) in who.passes
                 met = try_port(lab.client, DIALLED[who.family], port, source=source)
@@ -100,12 +100,12 @@ def test_each_is_shown_for_what_it_is(busy: Lab) -> None:
     address = busy.docker.container_address("web")
     assert (web.offer.kind, web.offer.name, web.offer.inner) == ("container", "web", (f"{address}:80",))
     assert web.notes == ("docker-proxy takes IPv6 on the host itself, and the host's own connections.",)
-    assert {who.family: who.rules for who in web.who} == {4: ("shop",), 6: ("shop",)}
+    assert {who.family: who.rules for who in web.access} == {4: ("shop",), 6: ("shop",)}
     inside = rows[83].offer
     assert (inside.kind, inside.name) == ("host-container", "inside")
     local = rows[5433]
     assert (local.offer.name, local.offer.detail) == ("local", "shop/db")
-    assert [who.reason for who in local.who] == ["bound to 127.0.0.1: the host itself only"]
+    assert [who.reason for who in local.access] == ["bound to 127.0.0.1: the host itself only"]
 
 
 def test_traces_to_containers_by_name_meet_what_packets_meet(busy: Lab) -> None:

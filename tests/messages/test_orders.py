@@ -1,4 +1,4 @@
-"""The messages: what is written comes back, and what is not exactly right is refused at its field."""
+"""The messages: a written message reads back the same, and each invalid value is refused with its path."""
 
 from __future__ import annotations
 
@@ -12,30 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerfw.messages.fields import MAX_MESSAGE_BYTES
-from dockerfw.messages.orders import (
-    Answer,
-    CommandError,
-    Failure,
-    Interface,
-    Loaded,
-    Order,
-    OrderError,
-    Outcome,
-    PublishedPort,
-    Snapshot,
-    Step,
-    WayBack,
-    Window,
-    dump_json,
-    load_json,
-    saves_digest,
-    why_expired,
-)
+from dockerfw.messages.codec import MAX_MESSAGE_BYTES, dump_json, load_json
+from dockerfw.messages.confirmed import Confirmed
+from dockerfw.messages.errors import MessageError
+from dockerfw.messages.orders import Answer, Order, why_expired
+from dockerfw.messages.outcomes import Failure, Loaded, Outcome, Step, WayBack, Window
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
-from dockerfw.messages.snapshots import Container, Kept, ListeningSocket, SetMembers
-from dockerfw.messages.surroundings import ContainerPort
-from dockerfw.reach.inbound import Inbound
+from dockerfw.messages.snapshots import CommandError, Snapshot, saves_digest
+from dockerfw.messages.surroundings import (
+    Container,
+    ContainerPort,
+    Interface,
+    ListeningSocket,
+    PublishedPort,
+    SetMembers,
+)
+from dockerfw.reach.inbound import InboundSession
 
 APPLY = "0b8d6a1e-9c2f-4d53-8a77-0123456789ab"
 DIGEST = "ab" * 32
@@ -54,7 +46,16 @@ OUTCOME = Outcome(
 )
 AWAITING = Outcome(APPLY, "local", 100, "awaiting", TIME, (), None, Loaded(3, DIGEST), Window(TIME, 59.5, 60))
 ROLLED_BACK = Outcome(
-    APPLY, "local", 101, "rolled_back", TIME, (), None, None, None, WayBack("silence", "Nobody answered.")
+    APPLY,
+    "local",
+    101,
+    "rolled_back",
+    TIME,
+    (),
+    None,
+    None,
+    None,
+    WayBack("silence", "The window ended without an answer."),
 )
 KEEP = Answer(APPLY, 8, "local", "keep", None, TIME)
 EXTEND = Answer(APPLY, 8, "local", "extend", 120, TIME)
@@ -74,8 +75,10 @@ SNAPSHOT = Snapshot(
     saves_digest(SAVES),
     SessionGroups(
         (
-            SessionGroup(Inbound("container", 4, "tcp", "192.0.2.2", 8080, 80, ("ens33",)), 2),
-            SessionGroup(Inbound("host", 6, "ipv6-icmp", "2001:db8::2", None, None, ("ens33", "wg0")), 1),
+            SessionGroup.of(InboundSession("container", 4, "tcp", "192.0.2.2", 8080, 80, ("ens33",)), 2),
+            SessionGroup.of(
+                InboundSession("host", 6, "ipv6-icmp", "2001:db8::2", None, None, ("ens33", "wg0")), 1
+            ),
         ),
         whole=False,
     ),
@@ -87,7 +90,7 @@ SNAPSHOT = Snapshot(
     (SetMembers("office", "hash:net", ("192.0.2.0/24",), "family inet"), SetMembers("large")),
     bridges_filtered=(4,),
     docker_backends=("nft", "legacy"),
-    kept=Kept(3, DIGEST, "nft", "legacy", rebooted=True),
+    confirmed=Confirmed(3, DIGEST, "nft", "legacy", rebooted=True),
 )
 GROUP: Any = SNAPSHOT.sessions and SNAPSHOT.sessions.groups[0].to_json()
 KEPT: Any = SNAPSHOT.to_json()["kept"]
@@ -97,17 +100,17 @@ MESSAGES: list[Any] = [ORDER, OUTCOME, AWAITING, ROLLED_BACK, KEEP, EXTEND, SNAP
 
 
 @pytest.mark.parametrize("message", MESSAGES)
-def test_messages_survive_the_way(message: Any) -> None:
+def test_a_written_message_reads_back_the_same(message: Any) -> None:
     assert type(message).from_json(load_json(dump_json(message.to_json()))) == message
 
 
 @pytest.mark.parametrize("message", MESSAGES)
-def test_every_key_is_needed_and_no_other_is_known(message: Any) -> None:
+def test_every_key_is_required_and_no_other_is_known(message: Any) -> None:
     value = message.to_json()
     for key in value:
-        with pytest.raises(OrderError):
+        with pytest.raises(MessageError):
             type(message).from_json({name: item for name, item in value.items() if name != key})
-    with pytest.raises(OrderError, match="surprise: is not a known key"):
+    with pytest.raises(MessageError, match="surprise: is not a known key"):
         type(message).from_json({**value, "surprise": 1})
 
 
@@ -138,9 +141,9 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (KEEP, "sequence", 0, "not from 1"),
     (EXTEND, "seconds", None, "needed to extend a window"),
     (EXTEND, "seconds", 3601, "not from 15 to 3600"),
-    (AWAITING, "window", None, "is there while an apply is awaiting"),
-    (OUTCOME, "window", AWAITING.to_json()["window"], "is there while an apply is awaiting"),
-    (ROLLED_BACK, "way_back", None, "is there when an apply was rolled back"),
+    (AWAITING, "window", None, "must be set while an apply is awaiting"),
+    (OUTCOME, "window", AWAITING.to_json()["window"], "must be set while an apply is awaiting"),
+    (ROLLED_BACK, "way_back", None, "must be set when an apply was rolled back"),
     (ROLLED_BACK, "way_back", {"reason": "mood", "summary": ""}, "way_back.reason"),
     (ORDER, "issued_at", "yesterday", "UTC time"),
     (OUTCOME, "state", "done", "not one of"),
@@ -151,7 +154,7 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (SNAPSHOT, "saves", {"4": ""}, "saves.6: is missing"),
     (SNAPSHOT, "interfaces", [{"name": 1}], r"interfaces\[0\].name"),
     (SNAPSHOT, "docker", {"state": "podman"}, "docker.state"),
-    (SNAPSHOT, "sessions", {"groups": [{}], "whole": True}, r"sessions.groups\[0\].family: is missing"),
+    (SNAPSHOT, "sessions", {"groups": [{}], "whole": True}, r"sessions.groups\[0\].place: is missing"),
     (SNAPSHOT, "sessions", {"groups": [1] * 2001, "whole": True}, "at most 2000"),
     (SNAPSHOT, "sessions", {"groups": [{**GROUP, "source": "2001:db8::2"}], "whole": True}, "of its family"),
     (SNAPSHOT, "sessions", {"groups": [{**GROUP, "count": 0}], "whole": True}, "count: 0 is not from 1"),
@@ -162,7 +165,7 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (SNAPSHOT, "kept", {**KEPT, "revision": 0}, "kept.revision"),
     (SNAPSHOT, "sockets", [1] * 5000, "at most 4096"),
     (SNAPSHOT, "sockets", [{**SOCKET, "port": 0}], r"sockets\[0\].port"),
-    (SNAPSHOT, "sockets", [{**SOCKET, "family": 5}], r"sockets\[0\].family: must be 4 or 6"),
+    (SNAPSHOT, "sockets", [{**SOCKET, "family": 5}], r"sockets\[0\].family: .5. is not one of 4, 6"),
     (SNAPSHOT, "sockets", [{**SOCKET, "address": "localhost"}], "such as 192.0.2.1"),
     (SNAPSHOT, "sockets", [{**SOCKET, "container": "../x"}], "id of a container"),
     (SNAPSHOT, "sockets", [{**SOCKET, "pid": -1}], "not from 1"),
@@ -171,14 +174,14 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (SNAPSHOT, "containers", [{**CONTAINER, "ports": [{"protocol": "tcp"}]}], r"ports\[0\].port"),
     (SNAPSHOT, "containers", [{**CONTAINER, "surprise": 1}], "not a known key"),
     (SNAPSHOT, "sets", [{"name": "a", "kind": "", "members": ["x"] * 20_001}], "at most 20000"),
-    (SNAPSHOT, "bridges_filtered", ["5"], "must be of 4, 6"),
+    (SNAPSHOT, "bridges_filtered", ["5"], r"bridges_filtered\[0\]: .5. is not one of 4, 6"),
     (SNAPSHOT, "bridges_filtered", True, "must be a list"),
 ]
 
 
 @pytest.mark.parametrize(("message", "key", "value", "words"), WRONG)
-def test_wrong_values_are_refused_at_their_field(message: Any, key: str, value: Any, words: str) -> None:
-    with pytest.raises(OrderError, match=words) as caught:
+def test_an_invalid_value_is_refused_with_its_path(message: Any, key: str, value: Any, words: str) -> None:
+    with pytest.raises(MessageError, match=words) as caught:
         type(message).from_json({**message.to_json(), key: value})
     assert str(caught.value).startswith(key)
 
@@ -198,8 +201,8 @@ def test_wrong_values_are_refused_at_their_field(message: Any, key: str, value: 
         (b"", "not JSON"),
     ],
 )
-def test_text_that_is_no_message(raw: bytes, words: str) -> None:
-    with pytest.raises(OrderError, match=words):
+def test_text_that_is_not_a_message_is_refused(raw: bytes, words: str) -> None:
+    with pytest.raises(MessageError, match=words):
         load_json(raw)
 
 
@@ -211,9 +214,9 @@ json_values = st.recursive(
 
 
 @given(json_values, st.sampled_from(["", *ORDER.to_json(), *OUTCOME.to_json(), *SNAPSHOT.to_json()]))
-def test_no_value_makes_a_validator_crash(value: object, key: str) -> None:
+def test_no_value_makes_the_codec_crash(value: object, key: str) -> None:
     for message in MESSAGES:
-        with contextlib.suppress(OrderError):
+        with contextlib.suppress(MessageError):
             type(message).from_json({**message.to_json(), key: value} if key else value)
 
 
@@ -221,12 +224,12 @@ def test_no_value_makes_a_validator_crash(value: object, key: str) -> None:
 def test_no_bytes_make_the_decoder_crash(raw: bytes) -> None:
     try:
         value = load_json(raw)
-    except OrderError:
+    except MessageError:
         return
     assert json.dumps(value) is not None
 
 
-def test_digest_of_saves_leaves_out_comments_and_tells_families_apart() -> None:
+def test_the_digest_of_saves_ignores_comments_and_depends_on_the_family() -> None:
     assert saves_digest({4: "# a\nx\n", 6: ""}) == saves_digest({4: "# b\nx\n", 6: ""})
     assert saves_digest({4: "x", 6: ""}) != saves_digest({4: "", 6: "x"})
 
@@ -246,9 +249,10 @@ def test_messages_expire(issued_at: str, words: str | None) -> None:
     assert why is None if words is None else why is not None and words in why
 
 
-def test_nftables_own_tables_are_told_where_there_are_any() -> None:
+def test_foreign_tables_are_written_only_when_there_are_any() -> None:
     assert "own_tables" not in SNAPSHOT.to_json()
-    beside = replace(SNAPSHOT, own_tables=("inet firewalld",))
-    assert Snapshot.from_json(beside.to_json()) == beside
-    with pytest.raises(OrderError, match="at most 200 characters"):
+    snapshot = replace(SNAPSHOT, foreign_tables=("inet firewalld",))
+    assert snapshot.to_json()["own_tables"] == ["inet firewalld"]
+    assert Snapshot.from_json(snapshot.to_json()) == snapshot
+    with pytest.raises(MessageError, match=r"own_tables\[0\]: has 201 characters; at most 200 are allowed"):
         Snapshot.from_json({**SNAPSHOT.to_json(), "own_tables": ["x" * 201]})

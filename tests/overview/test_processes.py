@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from dockerfw.messages.about import About, about_key
-from dockerfw.messages.orders import dump_json
+from dockerfw.messages.codec import dump_json
 from dockerfw.messages.space import Space
 from dockerfw.version import VERSION
 from rules.audit.process_services import process_seen

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockerfw.document.document import Document
 from dockerfw.reach.changes import exposure_changes
-from dockerfw.reach.offers import offers_of
+from dockerfw.reach.offers import find_offers
 from tests.rig.docker_world import LISTENING, OUTSIDE, loaded
 from tests.rig.documents import document
 
@@ -26,7 +26,7 @@ def container(port: str, source: str = "any") -> dict[str, Any]:
 def changes(old: Document | None, new: Document, *, known: bool = True) -> list[str]:
     """Return the sentences for a load of one document over another."""
     found = exposure_changes(
-        offers_of(LISTENING), (old, new), loaded(old), loaded(new), OUTSIDE, sockets_known=known
+        find_offers(LISTENING), (old, new), loaded(old), loaded(new), OUTSIDE, sockets_known=known
     )
     return [f"{each.kind}: {each.sentence}" for each in found]
 
@@ -80,7 +80,7 @@ def test_a_port_that_only_a_rule_names_is_asked_for_too() -> None:
 def test_what_cannot_be_told_is_a_line_of_its_own() -> None:
     old, new = document(host("22")), document(host("22"), host("9000"))
     found = exposure_changes(
-        offers_of(LISTENING),
+        find_offers(LISTENING),
         (old, new),
         loaded(old),
         loaded(new, above=("-I INPUT 1 -s 203.0.113.0/24 -m quota --quota 9 -j DROP",)),

@@ -78,18 +78,18 @@ def test_what_conntrack_prints_is_read(what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "goes_on"),
+    ("state", "is_ongoing"),
     [("ESTABLISHED", True), ("SYN_RECV", True), ("CLOSE_WAIT", True), ("TIME_WAIT", False), ("CLOSE", False)],
 )
-def test_a_session_that_has_ended_does_not_go_on(state: str, goes_on: bool) -> None:
+def test_a_session_that_has_ended_does_not_go_on(state: str, is_ongoing: bool) -> None:
     line = LINES["tcp"][0].replace("ESTABLISHED", state)
     session = read_session(line)
     assert session is not None
-    assert session.goes_on is goes_on
+    assert session.is_ongoing is is_ongoing
 
 
 def test_a_session_that_nobody_answered_does_not_go_on() -> None:
-    assert not LINES["udp, nobody answered"][1].goes_on
+    assert not LINES["udp, nobody answered"][1].is_ongoing
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,14 @@ from typing import Any
 import pytest
 
 from dockerfw.document.document import Document, validate_expectation
-from dockerfw.reach.expectations import Finding, Sight, check_expectations, failing
+from dockerfw.reach.expectations import (
+    ExpectationContext,
+    ExpectationResult,
+    check_expectations,
+    find_failures,
+)
 from dockerfw.reach.listening import Container, Listening, Publication
-from dockerfw.simulation.surroundings import Interface
+from dockerfw.simulation.surroundings import HostInterface
 from tests.rig.docker_world import DB, LISTENING, OUTSIDE, loaded
 from tests.rig.documents import document
 
@@ -26,12 +31,12 @@ def find(
     wanted: Document | None,
     *,
     listening: Listening = LISTENING,
-    outside: tuple[Interface, ...] = OUTSIDE,
+    outside: tuple[HostInterface, ...] = OUTSIDE,
     above: Iterable[str] = (),
-) -> Finding:
+) -> ExpectationResult:
     """Check one expectation against the kernel of a Docker host that holds a document."""
     rules = wanted.rules if wanted else ()
-    sight = Sight(loaded(wanted, above=above), outside, listening, rules)
+    sight = ExpectationContext(loaded(wanted, above=above), outside, listening, rules)
     [found] = check_expectations([validate_expectation(expectation)], sight)
     return found
 
@@ -101,7 +106,7 @@ def test_before_the_first_load_what_is_published_is_open() -> None:
         "5432/tcp of container db from anywhere is refused: fails, "
         "from anywhere by IPv4 it is let through by rule 1 of filter DOCKER"
     )
-    assert failing([found]) == (found,)
+    assert find_failures([found]) == (found,)
     assert found.step is not None
     assert found.step.rule is not None
     assert find({**refused, "passes": True}, None).state == "holds"
@@ -149,13 +154,13 @@ def test_what_is_not_known_is_said_and_does_not_fail() -> None:
     assert find(anyone, document(SSH), listening=replace(LISTENING, containers=None)).state == "holds"
     nowhere = find({"port": 22, "passes": True}, document(SSH), outside=())
     assert (nowhere.state, nowhere.reason) == ("unknown", "the host has no external interface")
-    bare = find({"port": 22, "passes": True}, document(SSH), outside=(Interface("ens34", (), True),))
+    bare = find({"port": 22, "passes": True}, document(SSH), outside=(HostInterface("ens34", (), True),))
     assert (bare.state, bare.reason) == ("unknown", "ens34 has no address that could be dialled")
     quota = ("-I INPUT 1 -m quota --quota 9 -j DROP",)
     odd = find({"port": 22, "source": OFFICE, "passes": True}, document(SSH), above=quota)
     assert odd.state == "unknown"
     assert "quota" in odd.reason
-    assert failing([found, nowhere, bare, odd]) == ()
+    assert find_failures([found, nowhere, bare, odd]) == ()
 
 
 def test_where_docker_filters_with_nftables_nothing_is_claimed_of_containers() -> None:
@@ -169,7 +174,7 @@ def test_where_docker_filters_with_nftables_nothing_is_claimed_of_containers() -
 
 
 def test_who_filters_beside_iptables_may_refuse_what_should_pass() -> None:
-    beside = replace(LISTENING, own_tables=("inet firewalld",))
+    beside = replace(LISTENING, foreign_tables=("inet firewalld",))
     office = {"port": 22, "source": OFFICE, "passes": True}
     found = find(office, document(SSH), listening=beside)
     assert (found.state, found.reason[:44]) == ("unknown", "iptables lets them through, but firewalld fi")
@@ -201,7 +206,7 @@ def test_a_ban_of_fail2ban_is_no_reason_to_fail() -> None:
 
 def test_a_family_that_could_not_be_read_is_not_known() -> None:
     prepared = {4: loaded(document(SSH))[4]}
-    sight = Sight({4: prepared[4]}, OUTSIDE, LISTENING)
+    sight = ExpectationContext({4: prepared[4]}, OUTSIDE, LISTENING)
     both = validate_expectation({"port": 3306, "passes": False})
     one = validate_expectation({"port": 22, "source": OFFICE, "passes": True})
     found = check_expectations([both, one], sight)

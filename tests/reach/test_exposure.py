@@ -1,4 +1,4 @@
-"""Who reaches what a host offers: rows over both families and all external interfaces, and their words."""
+"""Access reaches what a host offers: rows over both families and all external interfaces, and their words."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ from dockerfw.document.values import Document, Settings
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
-from dockerfw.reach.exposure import Row, expose, external_interfaces, idle_rules, is_the_world
+from dockerfw.reach.exposure import (
+    ExposureRow,
+    covers_the_internet,
+    expose,
+    external_interfaces,
+    find_idle_rules,
+)
 from dockerfw.reach.listening import Listener, Listening, Published
-from dockerfw.reach.offers import offers_of
-from dockerfw.reach.wording import describe_exposure, describe_networks, describe_who
+from dockerfw.reach.offers import find_offers
+from dockerfw.reach.sentences import describe_access, describe_exposure, describe_networks
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.simulate import Prepared, prepare
-from dockerfw.simulation.surroundings import Interface, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, Surroundings
 
-ENS33 = Interface("ens33", (ip_interface("192.0.2.10/24"), ip_interface("2001:db8::10/64")), True)
-ENS34 = Interface("ens34", (ip_interface("198.51.100.10/24"),), True)
-DOCKER0 = Interface("docker0", (ip_interface("172.17.0.1/16"),), True)
-LO = Interface("lo", (ip_interface("127.0.0.1/8"), ip_interface("::1/128")), True)
+ENS33 = HostInterface("ens33", (ip_interface("192.0.2.10/24"), ip_interface("2001:db8::10/64")), True)
+ENS34 = HostInterface("ens34", (ip_interface("198.51.100.10/24"),), True)
+DOCKER0 = HostInterface("docker0", (ip_interface("172.17.0.1/16"),), True)
+LO = HostInterface("lo", (ip_interface("127.0.0.1/8"), ip_interface("::1/128")), True)
 HOST = Surroundings((ENS33, ENS34, DOCKER0, LO), {4: ("ens33",), 6: ("ens33",)})
 
 DOCKER = """*nat
@@ -68,24 +74,26 @@ def kernel(loaded: Document | None, *, v4: str = DOCKER, v6: str = PLAIN6) -> di
     return found
 
 
-def rows(listening: Listening, prepared: dict[Family, Prepared], *outside: Interface) -> tuple[Row, ...]:
-    return expose(offers_of(listening), prepared, outside or (ENS33,))
+def rows(
+    listening: Listening, prepared: dict[Family, Prepared], *outside: HostInterface
+) -> tuple[ExposureRow, ...]:
+    return expose(find_offers(listening), prepared, outside or (ENS33,))
 
 
-def only(listening: Listening, prepared: dict[Family, Prepared], *outside: Interface) -> Row:
+def only(listening: Listening, prepared: dict[Family, Prepared], *outside: HostInterface) -> ExposureRow:
     (row,) = rows(listening, prepared, *outside)
     return row
 
 
-def said(row: Row) -> list[tuple[int, tuple[str, ...], str]]:
-    return [(who.family, who.interfaces, describe_who(who)) for who in row.who]
+def said(row: ExposureRow) -> list[tuple[int, tuple[str, ...], str]]:
+    return [(who.family, who.interfaces, describe_access(who)) for who in row.access]
 
 
 def test_without_our_rules_all_is_open_and_the_policy_decides() -> None:
     row = only(Listening((SSHD,)), kernel(None))
     assert said(row) == [(4, ("ens33",), "anywhere"), (6, ("ens33",), "anywhere")]
-    assert (row.level, row.who[0].rules) == ("anywhere", ())
-    ((sources, verdict),) = row.who[0].parts
+    assert (row.level, row.access[0].rules) == ("anywhere", ())
+    ((sources, verdict),) = row.access[0].parts
     assert sources.is_everything
     assert verdict.step is not None
     assert (verdict.step.chain, verdict.step.outcome) == ("INPUT", "policy")
@@ -94,14 +102,14 @@ def test_without_our_rules_all_is_open_and_the_policy_decides() -> None:
 def test_a_rule_with_a_source_is_exactly_that_network() -> None:
     row = only(Listening((SSHD,)), kernel(document(SSH_FOR_SOME)))
     assert said(row) == [(4, ("ens33",), "192.0.2.0/24"), (6, ("ens33",), "nobody")]
-    assert (row.level, row.who[0].rules) == ("networks", ("ssh1",))
+    assert (row.level, row.access[0].rules) == ("networks", ("ssh1",))
 
 
 def test_a_published_port_goes_through_docker_to_its_container() -> None:
     listening = Listening((), (SHOP,))
     assert only(listening, kernel(document(SSH_FOR_SOME))).level == "nobody"
     row = only(listening, kernel(document(SHOP_FOR_ALL)))
-    assert (row.level, row.who[0].rules) == ("anywhere", ("shop",))
+    assert (row.level, row.access[0].rules) == ("anywhere", ("shop",))
 
 
 def test_swarms_ingress_is_forwarded_and_so_needs_a_rule_for_containers() -> None:
@@ -120,9 +128,9 @@ def test_swarms_ingress_is_forwarded_and_so_needs_a_rule_for_containers() -> Non
             "-A DOCKER-INGRESS -p tcp -m tcp --dport 8000 -j ACCEPT\n-A DOCKER-INGRESS -j RETURN\n",
         )
     )
-    bridge = Interface("docker_gwbridge", (ip_interface("172.18.0.1/16"),), True)
+    bridge = HostInterface("docker_gwbridge", (ip_interface("172.18.0.1/16"),), True)
     dockerd = Listener(6, "tcp", None, 8000, process="dockerd")
-    offers = offers_of(Listening((dockerd,), (), (), frozenset({("tcp", 8000)})))
+    offers = find_offers(Listening((dockerd,), (), (), frozenset({("tcp", 8000)})))
     service = {
         "id": "serv",
         "scope": "container",
@@ -140,7 +148,7 @@ def test_swarms_ingress_is_forwarded_and_so_needs_a_rule_for_containers() -> Non
         prepared = prepare(parse_restore(text), surroundings, 4)
         (row,) = expose(offers, {4: prepared}, (ENS33,))
         assert said(row) == [(4, ("ens33",), found)]
-    assert row.who[0].rules == ("serv",)
+    assert row.access[0].rules == ("serv",)
 
 
 def test_what_is_bound_to_loopback_only_the_host_reaches() -> None:
@@ -148,14 +156,14 @@ def test_what_is_bound_to_loopback_only_the_host_reaches() -> None:
     admin = Published(4, "tcp", ip_address("127.0.0.1"), 9000, ip_address("172.17.0.3"), 90)
     for row in rows(Listening((redis,), (admin,)), kernel(None)):
         assert row.level == "nobody"
-        assert row.who[0].reason == "bound to 127.0.0.1: the host itself only"
+        assert row.access[0].reason == "bound to 127.0.0.1: the host itself only"
 
 
 def test_what_docker_filters_with_nftables_nobody_can_tell() -> None:
     listening = Listening((Listener(4, "tcp", None, 8080, process="docker-proxy"), SSHD), by_nftables=True)
     found = {row.offer.port: row for row in rows(listening, kernel(document(SSH_FOR_SOME)))}
     assert (found[8080].level, found[22].level) == ("unknown", "networks")
-    assert "nftables" in found[8080].who[0].reason
+    assert "nftables" in found[8080].access[0].reason
 
 
 def test_addresses_of_inner_interfaces_and_none() -> None:
@@ -163,14 +171,14 @@ def test_addresses_of_inner_interfaces_and_none() -> None:
     assert inner.level == "anywhere"
     assert inner.notes == ("172.17.0.1 belongs to docker0: from outside only who is routed there dials it.",)
     gone = only(Listening((Listener(4, "tcp", ip_address("192.0.2.99"), 53),)), kernel(None))
-    assert (gone.level, gone.who[0].reason) == ("nobody", "the host does not have this address now")
+    assert (gone.level, gone.access[0].reason) == ("nobody", "the host does not have this address now")
     here = only(Listening((Listener(4, "tcp", ip_address("192.0.2.10"), 53),)), kernel(None))
     assert (here.level, here.notes) == ("anywhere", ())
 
 
 def test_what_is_bound_to_an_interface_that_is_not_external() -> None:
     row = only(Listening((Listener(4, "udp", None, 53, interface="docker0"),)), kernel(None))
-    assert (row.level, row.who[0].reason) == ("nobody", "bound to docker0, which is not external")
+    assert (row.level, row.access[0].reason) == ("nobody", "bound to docker0, which is not external")
     assert row.notes == ("Takes only what comes in by docker0.",)
 
 
@@ -206,16 +214,16 @@ def test_what_cannot_be_decided_is_said() -> None:
     )
     row = only(Listening((Listener(4, "tcp", None, 22),)), kernel(None, v4=odd))
     assert (row.level, said(row)[0][2]) == ("unknown", "cannot tell")
-    unread = expose(offers_of(Listening((SSHD,))), {4: kernel(None)[4]}, (ENS33,))
-    assert [(who.family, who.level) for who in unread[0].who] == [(4, "anywhere"), (6, "unknown")]
+    unread = expose(find_offers(Listening((SSHD,))), {4: kernel(None)[4]}, (ENS33,))
+    assert [(who.family, who.level) for who in unread[0].access] == [(4, "anywhere"), (6, "unknown")]
 
 
 def test_a_link_local_address_is_for_neighbours() -> None:
-    near = Interface("ens33", (ip_interface("fe80::10/64"),), True)
+    near = HostInterface("ens33", (ip_interface("fe80::10/64"),), True)
     listener = Listener(6, "tcp", None, 22, v6only=True)
     surroundings = Surroundings((near, LO))
     prepared = prepare(parse_save(PLAIN6), surroundings, 6)
-    (row,) = expose(offers_of(Listening((listener,))), {6: prepared}, (near,))
+    (row,) = expose(find_offers(Listening((listener,))), {6: prepared}, (near,))
     assert said(row) == [(6, ("ens33",), "fe80::/10")]
     assert row.level == "networks"
 
@@ -223,7 +231,7 @@ def test_a_link_local_address_is_for_neighbours() -> None:
 def test_a_family_without_an_address_outside() -> None:
     row = only(Listening((SSHD,)), kernel(None), ENS34)
     assert said(row) == [(4, ("ens34",), "anywhere"), (6, (), "nobody")]
-    assert row.who[1].reason == "ens34 has no IPv6 address"
+    assert row.access[1].reason == "ens34 has no IPv6 address"
 
 
 @pytest.mark.parametrize(
@@ -265,7 +273,7 @@ def test_rules_with_nothing_behind() -> None:
     }
     allowed = document(SSH_FOR_SOME, SHOP_FOR_ALL, wide, other, inner)
     found = rows(Listening((SSHD,)), kernel(allowed))
-    assert {rule.id for rule in idle_rules(allowed, found)} == {"shop", "other"}
+    assert {rule.id for rule in find_idle_rules(allowed, found)} == {"shop", "other"}
 
 
 def test_networks_in_words() -> None:
@@ -277,8 +285,8 @@ def test_networks_in_words() -> None:
 
 
 def test_the_world_is_more_than_half_of_all_strangers() -> None:
-    assert is_the_world(4, AddressSet.everything(4))
-    assert not is_the_world(4, AddressSet.of(4, ["0.0.0.0/1"]))
-    assert is_the_world(4, AddressSet.of(4, ["0.0.0.0/1", "128.0.0.0/8"]))
-    assert is_the_world(6, AddressSet.of(6, ["2000::/3"]))
-    assert not is_the_world(6, AddressSet.of(6, ["fc00::/7", "2001:db8::/32"]))
+    assert covers_the_internet(4, AddressSet.everything(4))
+    assert not covers_the_internet(4, AddressSet.of(4, ["0.0.0.0/1"]))
+    assert covers_the_internet(4, AddressSet.of(4, ["0.0.0.0/1", "128.0.0.0/8"]))
+    assert covers_the_internet(6, AddressSet.of(6, ["2000::/3"]))
+    assert not covers_the_internet(6, AddressSet.of(6, ["fc00::/7", "2001:db8::/32"]))

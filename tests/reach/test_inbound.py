@@ -8,16 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerfw.chains.loaded import loaded_documents
+from dockerfw.chains.loaded_documents import read_loaded_documents
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document
-from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach.conntrack import read_session
-from dockerfw.reach.inbound import Inbound, Loss, Route, Routing, is_allowed, is_filtered
+from dockerfw.reach.inbound import InboundSession, NewlyRefused, Route, Routing, SessionJudge, is_filtered
 from tests.rig.documents import document, documents
 
-FAMILIES: tuple[Family, Family] = (4, 6)
 HOST = Routing(
     own=["127.0.0.1", "192.0.2.1", "172.17.0.1", "10.8.0.1", "::1", "2001:db8::1", "fe80::1"],
     routes=[
@@ -42,7 +41,7 @@ def seen(
     inner: tuple[str, int] | None = None,
     back: str | None = None,
     protocol: str = "tcp      6",
-) -> Inbound | None:
+) -> InboundSession | None:
     """Return what a host makes of a session; `inner` is where it was sent on to, `back` who is answered."""
     inner_address, inner_port = inner or (to, port)
     family = "ipv6     10" if ":" in source else "ipv4     2"
@@ -52,10 +51,10 @@ def seen(
     )
     session = read_session(text)
     assert session is not None
-    return HOST.inbound(session)
+    return HOST.find_inbound(session)
 
 
-def inbound(*arguments: Any, **values: Any) -> Inbound:
+def inbound(*arguments: Any, **values: Any) -> InboundSession:
     """Return a session from outside."""
     found = seen(*arguments, **values)
     assert found is not None
@@ -63,14 +62,14 @@ def inbound(*arguments: Any, **values: Any) -> Inbound:
 
 
 def test_a_session_with_the_host_and_one_with_a_container() -> None:
-    assert seen() == Inbound("host", 4, "tcp", "203.0.113.9", 22, 22, ("ens33",))
+    assert seen() == InboundSession("host", 4, "tcp", "203.0.113.9", 22, 22, ("ens33",))
     published = seen(port=8080, inner=("172.17.0.2", 80))
-    assert published == Inbound("container", 4, "tcp", "203.0.113.9", 8080, 80, ("ens33",))
+    assert published == InboundSession("container", 4, "tcp", "203.0.113.9", 8080, 80, ("ens33",))
     routed = seen(to="172.17.0.2", port=80)
-    assert routed == Inbound("container", 4, "tcp", "203.0.113.9", 80, 80, ("ens33",))
+    assert routed == InboundSession("container", 4, "tcp", "203.0.113.9", 80, 80, ("ens33",))
     # IPv6 for a container without an address of its own is docker-proxy's, on the host.
     proxied = seen("2001:db8::2", "2001:db8::1", 8080)
-    assert proxied == Inbound("host", 6, "tcp", "2001:db8::2", 8080, 8080, ("ens33",))
+    assert proxied == InboundSession("host", 6, "tcp", "2001:db8::2", 8080, 8080, ("ens33",))
 
 
 @pytest.mark.parametrize(
@@ -93,17 +92,15 @@ def test_the_longest_route_says_which_interface() -> None:
     assert inbound("fe80::7", "fe80::1").interfaces == ("ens33", "docker0")
 
 
-def taken(before: Document, after: Document, *sessions: Inbound) -> tuple[Inbound, ...]:
+def taken(before: Document, after: Document, *sessions: InboundSession) -> tuple[InboundSession, ...]:
     """Return which of the sessions lose their allowance."""
-    loss = Loss(dict.fromkeys(FAMILIES, before), after)
-    lost = tuple(session for session in sessions if loss.takes(session))
+    loss = NewlyRefused(dict.fromkeys(FAMILIES, before), after)
+    lost = tuple(session for session in sessions if loss.includes(session))
     # What it remembers of one session must not change what it says of another.
     assert lost == tuple(
         session
         for session in sessions
-        if all(is_filtered(document, session) for document in (before, after))
-        and is_allowed(before, session)
-        and not is_allowed(after, session)
+        if (SessionJudge(before).allows(session), SessionJudge(after).allows(session)) == (True, False)
     )
     return lost
 
@@ -128,8 +125,8 @@ def test_what_another_rule_still_allows_is_not_taken() -> None:
 
 def test_what_the_document_before_did_not_allow_is_not_taken() -> None:
     assert taken(document(), document(), inbound()) == ()
-    assert not Loss({}, document()).takes(inbound())
-    assert not Loss({6: document(SSH)}, document()).takes(inbound())
+    assert not NewlyRefused({}, document()).includes(inbound())
+    assert not NewlyRefused({6: document(SSH)}, document()).includes(inbound())
 
 
 def test_container_ports_are_counted_inside() -> None:
@@ -164,8 +161,8 @@ def test_interfaces_decide_who_is_asked() -> None:
 
 def test_icmp_and_any_protocol() -> None:
     ping, ping6 = (
-        Inbound("host", 4, "icmp", "203.0.113.9", None, None, ("ens33",)),
-        Inbound("host", 6, "ipv6-icmp", "2001:db8:1::9", None, None, ("ens33",)),
+        InboundSession("host", 4, "icmp", "203.0.113.9", None, None, ("ens33",)),
+        InboundSession("host", 6, "ipv6-icmp", "2001:db8:1::9", None, None, ("ens33",)),
     )
     refusing = {"icmp": "refuse"}
     assert taken(document(), document(**refusing), ping, ping6) == (ping, ping6)
@@ -173,13 +170,13 @@ def test_icmp_and_any_protocol() -> None:
     assert taken(document(rule, **refusing), document(**refusing), ping, ping6) == (ping, ping6)
     assert taken(document(rule, **refusing), document(), ping, ping6) == ()
     assert taken(document(), document({"scope": "both"}, **refusing), ping, ping6) == ()
-    tunnel = Inbound("host", 4, "gre", "203.0.113.9", None, None, ("ens33",))
+    tunnel = InboundSession("host", 4, "gre", "203.0.113.9", None, None, ("ens33",))
     assert taken(document({"scope": "host"}), document(), tunnel) == (tunnel,)
     assert taken(document({"scope": "host", "protocol": "47"}), document({"scope": "host"}), tunnel) == ()
 
 
 def test_answers_to_the_host_s_own_dhcpv6_are_basic() -> None:
-    answer = Inbound("host", 6, "udp", "fe80::9", 546, 546, ("ens33",))
+    answer = InboundSession("host", 6, "udp", "fe80::9", 546, 546, ("ens33",))
     assert taken(document({"scope": "host", "protocol": "udp"}), document(), answer) == ()
 
 
@@ -193,7 +190,7 @@ def kernel_with(wanted: Document, family: Family, *, docker: bool = True) -> Rul
 
 def test_anchors_that_no_packet_comes_to_filter_nothing() -> None:
     wanted = document(WEB)
-    found = loaded_documents({4: kernel_with(wanted, 4), 6: kernel_with(wanted, 6, docker=False)})
+    found = read_loaded_documents({4: kernel_with(wanted, 4), 6: kernel_with(wanted, 6, docker=False)})
     interfaces = {family: loaded.settings.external_interfaces for family, loaded in found.items()}
     assert interfaces == {4: ("ens33",), 6: ()}
     assert found[6].rules == wanted.rules
@@ -203,14 +200,14 @@ _port = st.sampled_from([22, 80, 8080, 443, 546]) | st.integers(1, 65535)
 
 
 @st.composite
-def sessions(draw: st.DrawFn) -> Inbound:
+def sessions(draw: st.DrawFn) -> InboundSession:
     """Draw a session from outside."""
     family: Family = draw(st.sampled_from(FAMILIES))
     icmp = "icmp" if family == 4 else "ipv6-icmp"
     protocol = draw(st.sampled_from(["tcp", "udp", "sctp", icmp, "gre"]))
     has_ports = protocol in ("tcp", "udp", "sctp")
     source = st.ip_addresses(v=family).filter(lambda address: not address.is_loopback)
-    return Inbound(
+    return InboundSession(
         place=draw(st.sampled_from(["host", "container"])),
         family=family,
         protocol=protocol,
@@ -222,19 +219,19 @@ def sessions(draw: st.DrawFn) -> Inbound:
 
 
 @given(documents(max_rules=12), st.lists(sessions(), min_size=1, max_size=12))
-def test_what_is_loaded_allows_what_its_document_does(wanted: Document, found: list[Inbound]) -> None:
+def test_what_is_loaded_allows_what_its_document_does(wanted: Document, found: list[InboundSession]) -> None:
     live = {family: kernel_with(wanted, family) for family in FAMILIES}
-    loaded = loaded_documents(live)
+    loaded = read_loaded_documents(live)
     assert set(loaded) == set(FAMILIES)
     for session in found:
         document_of_kernel = loaded[session.family]
         assert is_filtered(document_of_kernel, session) == is_filtered(wanted, session)
-        assert is_allowed(document_of_kernel, session) == is_allowed(wanted, session)
+        assert SessionJudge(document_of_kernel).allows(session) == SessionJudge(wanted).allows(session)
 
 
 @given(documents(max_rules=8), documents(max_rules=8), st.lists(sessions(), max_size=12))
 def test_only_what_one_allows_and_the_other_refuses_is_taken(
-    before: Document, after: Document, found: list[Inbound]
+    before: Document, after: Document, found: list[InboundSession]
 ) -> None:
     lost = taken(before, after, *found)
     assert set(lost) <= set(found)
@@ -247,4 +244,4 @@ def test_only_what_one_allows_and_the_other_refuses_is_taken(
 
 def test_nothing_of_ours_is_no_document() -> None:
     foreign = "*filter\n:INPUT ACCEPT [0:0]\n:FILTERS - [0:0]\n-A FILTERS -p tcp -j ACCEPT\nCOMMIT\n"
-    assert loaded_documents({4: parse_restore(foreign)}) == {}
+    assert read_loaded_documents({4: parse_restore(foreign)}) == {}

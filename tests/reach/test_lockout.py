@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 
 from dockerfw.reach.listening import Listener
-from dockerfw.reach.lockout import Answer, anybody_reaches, ssh_ports, still_reaches, worst
-from dockerfw.simulation.surroundings import Interface, Surroundings
+from dockerfw.reach.lockout import (
+    LockoutAnswer,
+    check_access,
+    check_access_from_anywhere,
+    ssh_ports,
+    worst,
+)
+from dockerfw.simulation.surroundings import HostInterface, Surroundings
 from tests.rig.docker_world import SURROUNDINGS, loaded
 from tests.rig.documents import document
 
@@ -20,9 +26,9 @@ RULES = (
 LATER = ("-I INPUT 1 -s 203.0.113.5 -m quota --quota 9 -j DROP",)
 
 
-def ask(source: str, port: int = 22, dialled: str = "", **settings: Any) -> Answer:
+def ask(source: str, port: int = 22, dialled: str = "", **settings: Any) -> LockoutAnswer:
     """Ask for one address after a load of RULES."""
-    return still_reaches(
+    return check_access(
         loaded(document(*RULES, **settings), above=LATER),
         SURROUNDINGS,
         what="SSH",
@@ -72,24 +78,28 @@ def test_without_a_way_back_or_rules_nothing_is_claimed() -> None:
     nowhere = Surroundings(SURROUNDINGS.interfaces, {})
     prepared = loaded(document(*RULES))
     source = ip_address("203.0.113.7")
-    found = still_reaches(prepared, nowhere, what="SSH", source=source, port=22)
+    found = check_access(prepared, nowhere, what="SSH", source=source, port=22)
     assert (found.can, found.reason) == ("unknown", "by which interface 203.0.113.7 comes in is not known")
-    found = still_reaches({6: prepared[6]}, SURROUNDINGS, what="SSH", source=source, port=22)
+    found = check_access({6: prepared[6]}, SURROUNDINGS, what="SSH", source=source, port=22)
     assert (found.can, found.reason) == ("unknown", "the rules of IPv4 could not be read")
-    bare = Surroundings((Interface("ens33", (), True),), {4: ("ens33",)})
-    found = still_reaches(prepared, bare, what="SSH", source=source, port=22)
+    bare = Surroundings((HostInterface("ens33", (), True),), {4: ("ens33",)})
+    found = check_access(prepared, bare, what="SSH", source=source, port=22)
     assert (found.can, found.reason) == ("unknown", "ens33 has no IPv4 address")
 
 
 def test_the_worst_answer_counts_and_sshd_says_its_port() -> None:
-    yes, no, unknown = Answer("", "yes", ""), Answer("", "no", ""), Answer("", "unknown", "")
+    yes, no, unknown = (
+        LockoutAnswer("", "yes", ""),
+        LockoutAnswer("", "no", ""),
+        LockoutAnswer("", "unknown", ""),
+    )
     assert (worst([yes, no, unknown]), worst([yes, unknown]), worst([yes]), worst([])) == (
         "no",
         "unknown",
         "yes",
         "yes",
     )
-    assert worst([Answer("", "no", "", already=True), unknown]) == "unknown"
+    assert worst([LockoutAnswer("", "no", "", already=True), unknown]) == "unknown"
     assert ssh_ports([]) == (22,)
     found = [
         Listener(4, "tcp", None, 2222, process="sshd"),
@@ -112,7 +122,7 @@ def test_the_worst_answer_counts_and_sshd_says_its_port() -> None:
     ],
 )
 def test_who_gets_in_whose_address_is_hidden(dialled: str, port: int, can: str, reason: str) -> None:
-    found = anybody_reaches(
+    found = check_access_from_anywhere(
         loaded(document(*RULES), above=()),
         SURROUNDINGS,
         what="this dashboard",

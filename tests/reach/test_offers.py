@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from dockerfw.reach.listening import Container, Listener, Listening, Publication, Published
-from dockerfw.reach.offers import BY_NFTABLES, Offer, offers_of
+from dockerfw.reach.offers import RULES_IN_NFTABLES, Offer, find_offers
 
 ANY4 = Published(4, "tcp", None, 8080, ip_address("172.17.0.2"), 80)
 PROXIES = (
@@ -24,7 +24,7 @@ WEB = Container(
 
 
 def only(listening: Listening) -> Offer:
-    (offer,) = offers_of(listening)
+    (offer,) = find_offers(listening)
     return offer
 
 
@@ -72,7 +72,7 @@ def test_addresses_and_interfaces_are_told_apart() -> None:
         Listener(4, "udp", None, 53, process="dnsmasq"),
         Listener(4, "tcp", None, 53, process="dnsmasq"),
     )
-    found = offers_of(Listening(listeners))
+    found = find_offers(Listening(listeners))
     assert [(each.protocol, str(each.address), each.interface, each.name) for each in found] == [
         ("tcp", "None", "", "dnsmasq"),
         ("udp", "None", "", "dnsmasq"),
@@ -110,11 +110,13 @@ def test_swarms_ingress_is_shown_for_what_it_is() -> None:
 
 def test_where_docker_filters_with_nftables_its_rules_are_not_seen() -> None:
     sshd = Listener(4, "tcp", None, 22, process="sshd")
-    offers = {each.port: each for each in offers_of(Listening((sshd,), (), (WEB,), by_nftables=True))}
-    assert (offers[22].unseen, offers[8080].unseen) == ("", BY_NFTABLES)
+    offers = {each.port: each for each in find_offers(Listening((sshd,), (), (WEB,), by_nftables=True))}
+    assert (offers[22].unseen, offers[8080].unseen) == ("", RULES_IN_NFTABLES)
     assert (offers[8080].kind, offers[8080].name, offers[8080].families) == ("container", "shop-web-1", (4,))
-    proxied = offers_of(Listening(PROXIES, (), (WEB,), by_nftables=True))
-    assert [(each.port, each.families, each.unseen) for each in proxied] == [(8080, (4, 6), BY_NFTABLES)]
+    proxied = find_offers(Listening(PROXIES, (), (WEB,), by_nftables=True))
+    assert [(each.port, each.families, each.unseen) for each in proxied] == [
+        (8080, (4, 6), RULES_IN_NFTABLES)
+    ]
 
 
 def test_a_program_behind_dockers_rule_is_mentioned() -> None:

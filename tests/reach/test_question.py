@@ -7,16 +7,16 @@ from ipaddress import ip_address, ip_interface
 import pytest
 
 from dockerfw.reach.listening import Container, Publication, find_containers
-from dockerfw.reach.question import Asked, Question, QuestionError, read_question
+from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.packet import Packet
-from dockerfw.simulation.surroundings import Interface, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, Surroundings
 
 HOST = Surroundings(
     interfaces=(
-        Interface("docker0", (ip_interface("172.17.0.1/16"), ip_interface("fe80::1/64")), True),
-        Interface("ens33", (ip_interface("192.0.2.10/24"), ip_interface("2001:db8::10/64")), True),
-        Interface("lo", (ip_interface("127.0.0.1/8"), ip_interface("::1/128")), True),
-        Interface("wg0", (ip_interface("10.8.0.1/24"),), True),
+        HostInterface("docker0", (ip_interface("172.17.0.1/16"), ip_interface("fe80::1/64")), True),
+        HostInterface("ens33", (ip_interface("192.0.2.10/24"), ip_interface("2001:db8::10/64")), True),
+        HostInterface("lo", (ip_interface("127.0.0.1/8"), ip_interface("::1/128")), True),
+        HostInterface("wg0", (ip_interface("10.8.0.1/24"),), True),
     ),
     default_routes={4: ("ens33",), 6: ("ens33",)},
 )
@@ -36,7 +36,7 @@ PROBE = Container(id="ba9876543210", name="probe", network_mode="host")
 CONTAINERS = (WEB, PROBE)
 
 
-def asked(source: str, destination: str = "", port: str = "", **more: str) -> Asked:
+def asked(source: str, destination: str = "", port: str = "", **more: str) -> ResolvedQuestion:
     question = Question(source=source, destination=destination, port=port, **more)  # type: ignore[arg-type]
     return read_question(question, HOST, CONTAINERS)
 

@@ -10,11 +10,11 @@ import pytest
 
 from dockerfw.document.document import validate_rule
 from dockerfw.reach.listening import Published
-from dockerfw.reach.offers import Offer, offers_of
-from dockerfw.reach.rule_warnings import rule_warnings, without_rule
+from dockerfw.reach.offers import Offer, find_offers
+from dockerfw.reach.rule_warnings import find_ports_without_rule, rule_warnings
 from tests.rig.docker_world import LISTENING
 
-OFFERS = offers_of(LISTENING)
+OFFERS = find_offers(LISTENING)
 INSIDE = Published(4, "tcp", None, 15432, ip_address("172.17.0.9"), 5432)
 MOVED = Offer("tcp", 15432, None, "", (4,), "container", "db2", "", (INSIDE,))
 
@@ -74,7 +74,7 @@ def test_without_the_sockets_nothing_is_said_of_the_host() -> None:
 def test_published_ports_without_a_rule() -> None:
     def missing(*rules: dict[str, Any], more: tuple[Offer, ...] = ()) -> list[int]:
         known = [validate_rule({"scope": "both", "protocol": "tcp", **rule}) for rule in rules]
-        return [offer.port for offer in without_rule(known, (*OFFERS, *more))]
+        return [offer.port for offer in find_ports_without_rule(known, (*OFFERS, *more))]
 
     assert missing() == [5432, 8080]
     assert missing({"ports": ["8080"]}) == [5432]

@@ -10,8 +10,7 @@ from typing import Any
 
 from dockerfw.document.document import Document
 from dockerfw.iptables.model import Family
-from dockerfw.messages.snapshots import Container, ListeningSocket, PublishedPort
-from dockerfw.messages.surroundings import ContainerPort
+from dockerfw.messages.surroundings import Container, ContainerPort, ListeningSocket, PublishedPort
 from rules.models import Host
 from tests.rig.kernel_reports import save_of, snapshot_store
 

@@ -15,7 +15,7 @@ from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach.listening import Container, Listener, Listening, Publication, Published
 from dockerfw.simulation.simulate import Prepared, prepare
-from dockerfw.simulation.surroundings import Interface, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, Surroundings
 
 SAVE = """*nat
 :PREROUTING ACCEPT [0:0]
@@ -49,9 +49,9 @@ SAVE6 = (
 
 SURROUNDINGS = Surroundings(
     (
-        Interface("lo", (ip_interface("127.0.0.1/8"), ip_interface("::1/128")), True),
-        Interface("ens33", (ip_interface("192.0.2.1/24"), ip_interface("2001:db8::1/64")), True),
-        Interface("docker0", (ip_interface("172.17.0.1/16"),), True, kind="bridge"),
+        HostInterface("lo", (ip_interface("127.0.0.1/8"), ip_interface("::1/128")), True),
+        HostInterface("ens33", (ip_interface("192.0.2.1/24"), ip_interface("2001:db8::1/64")), True),
+        HostInterface("docker0", (ip_interface("172.17.0.1/16"),), True, kind="bridge"),
     ),
     {4: ("ens33",), 6: ("ens33",)},
 )

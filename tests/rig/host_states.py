@@ -13,7 +13,8 @@ from uuid import uuid4
 from dockerfw.agent.apply import Apply
 from dockerfw.document.document import digest, parse_document
 from dockerfw.host.clock import utc_now
-from dockerfw.messages.orders import Answer, AnswerKind, Order, Outcome
+from dockerfw.messages.orders import Answer, AnswerKind, Order
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.letters import read_outcome
 from dockerfw.store.outbox import Outbox
 from dockerfw.store.state import StateDirectory

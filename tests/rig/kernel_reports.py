@@ -15,11 +15,14 @@ from django.utils import timezone
 
 from dockerfw.chains.render import render, wanted_chains
 from dockerfw.document.document import Document, digest
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILIES, Family
+from dockerfw.messages.codec import dump_json
+from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.loaded import LoadedRules, loaded_key
-from dockerfw.messages.orders import Outcome, Snapshot, dump_json, progress_key, saves_digest, snapshot_key
+from dockerfw.messages.outcomes import Outcome, progress_key
 from dockerfw.messages.session_groups import SessionGroups
-from dockerfw.messages.snapshots import FAMILIES, CommandError, DockerState, Interface, Kept
+from dockerfw.messages.snapshots import CommandError, DockerState, Snapshot, saves_digest, snapshot_key
+from dockerfw.messages.surroundings import Interface
 from rules.link import client
 from rules.models import Apply, Host
 
@@ -66,7 +69,7 @@ def snapshot_store(
     sessions: SessionGroups | None = None,
     docker_state: DockerState = "iptables",
     families: tuple[Family, ...] = FAMILIES,
-    kept: Kept | None = None,
+    confirmed: Confirmed | None = None,
     around: Mapping[str, Any] | None = None,
 ) -> datetime:
     """Store a snapshot that was taken `age` seconds ago, as the root worker would; return when.
@@ -96,7 +99,7 @@ def snapshot_store(
         sha256=saves_digest(both),
         sessions=sessions,
         families=families,
-        kept=kept,
+        confirmed=confirmed,
     )
     snapshot = replace(snapshot, **(around or {}))
     client.connection().set(snapshot_key(host.name), dump_json(snapshot.to_json()))

@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dockerfw.agent.apply import Apply
-from dockerfw.chains.live_state import loaded_matches
+from dockerfw.chains.drift import find_drift
 from dockerfw.chains.plan import Plan, plan_changes
 from dockerfw.document.document import digest, parse_document, to_json_object
 from dockerfw.host.clock import utc_now
 from dockerfw.iptables.model import Ruleset
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.orders import Answer, Order, Outcome
+from dockerfw.messages.orders import Answer, Order
+from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.answers import carry_out
 from tests.rig.connections import Verdict
@@ -171,8 +172,8 @@ class Lab:
         live = self.live()
         plan = self.plan()
         assert plan.empty, plan
-        verdict = loaded_matches(self.document, self.revision, live)
-        assert verdict.in_sync, verdict.reasons
+        drift = find_drift(self.document, self.revision, live)
+        assert not drift.findings, drift.findings
         for family in FAMILIES:
             assert _first_rule(live[family], "INPUT") == "-A INPUT -j FILTERS-HOST"
             anchor = f"-A DOCKER-USER -i {EXTERNAL} -j FILTERS-CONTAINERS"

@@ -21,11 +21,26 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from dockerfw.iptables.model import FAMILIES, Family
+
+__all__ = [
+    "BACKENDS",
+    "FAMILIES",
+    "Backend",
+    "CommandError",
+    "Family",
+    "Namespace",
+    "end_process",
+    "entering",
+    "iptables_program",
+    "join_namespaces",
+    "wait_until",
+    "why_unavailable",
+]
+
 Backend = Literal["nft", "legacy"]
-Family = Literal[4, 6]
 
 BACKENDS: tuple[Backend, ...] = ("nft", "legacy")
-FAMILIES: tuple[Family, ...] = (4, 6)
 
 _CLONE_NEWNET = 0x40000000
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

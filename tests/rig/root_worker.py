@@ -14,7 +14,10 @@ from redis import Redis
 
 from dockerfw.document.document import digest, parse_document
 from dockerfw.host.clock import utc_now
-from dockerfw.messages.orders import Outcome, Snapshot, firewall_queue, load_json, progress_key, snapshot_key
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.orders import firewall_queue
+from dockerfw.messages.outcomes import Outcome, progress_key
+from dockerfw.messages.snapshots import Snapshot, snapshot_key
 from dockerfw.worker.entries import done_key
 from tests.rig.attacks import job_fields, packed, put
 from tests.rig.namespace import Namespace, end_process, wait_until

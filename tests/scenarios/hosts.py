@@ -1,4 +1,4 @@
-"""Hosts as they are found in the wild, loaded into a namespace: Docker's chains, fail2ban, custom rules."""
+"""Typical hosts to load into a namespace: Docker's chains, fail2ban, custom rules."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def busy_host(family: Family) -> str:
 
 
 def load_busy_host(namespace: Namespace, backend: Backend) -> None:
-    """Load that host, both families."""
+    """Load that host for both families."""
     for family in FAMILIES:
         namespace.restore(busy_host(family), backend, family, noflush=False)
 
 
 def load_set_rules(namespace: Namespace, backend: Backend) -> None:
-    """Add what fail2ban's ipset actions add: rules that need a set of the namespace."""
+    """Add the rules of fail2ban's ipset actions, which need a set in the namespace."""
     for family in FAMILIES:
         name = f"f2b-set{family}"
         namespace.run("ipset", "create", name, "hash:ip", "family", "inet" if family == 4 else "inet6")

@@ -10,8 +10,8 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from dockerfw.messages.orders import Order
-from dockerfw.messages.snapshots import CommandError, ListeningSocket, PublishedPort
-from dockerfw.messages.surroundings import SetMembers
+from dockerfw.messages.snapshots import CommandError
+from dockerfw.messages.surroundings import ListeningSocket, PublishedPort, SetMembers
 from rules.applying.apply_errors import NotExpected
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.review_selectors import review, rollback_review
@@ -258,7 +258,7 @@ def test_what_was_seen_again_is_not_worked_out_again(host: Host, alice: Actor) -
 @pytest.mark.parametrize(
     "change",
     [
-        {"own_tables": ("inet somebody",)},
+        {"foreign_tables": ("inet somebody",)},
         {"docker_state": "nftables"},
         {"sockets": (ListeningSocket(4, "tcp", "", 22),)},
         {"containers": ()},

@@ -6,12 +6,12 @@ from ipaddress import ip_interface
 
 import pytest
 
-from dockerfw.chains.live_state import loaded_matches
+from dockerfw.chains.drift import find_drift
 from dockerfw.chains.plan import plan_changes
 from dockerfw.document.document import parse_document
 from dockerfw.document.values import Document
+from dockerfw.iptables.model import FAMILIES
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.snapshots import FAMILIES
 from rules.models import Host
 from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot
 from rules.seen.surroundings_selectors import after_load, hypothetical, prepared_of, surroundings_of
@@ -52,7 +52,7 @@ def test_a_load_that_is_thought_of_leaves_what_a_real_one_would(host: Host, befo
     snapshot_store(host, before, 1)
     view = seen(host)
     thought = {family: after_load(view, NEW, 2, family) for family in FAMILIES}
-    assert loaded_matches(NEW, 2, thought).in_sync
+    assert not find_drift(NEW, 2, thought).findings
     assert plan_changes(NEW, thought, revision=2).empty
     forward = thought[4].chain("filter", "FORWARD")
     assert forward is not None

@@ -1,4 +1,4 @@
-"""A host to try rules on: an uplink, Docker's bridge with a port, and an uplink that is down."""
+"""A host for simulation tests: an uplink, Docker's bridge with a port, and an uplink that is down."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dockerfw.iptables.model import Family
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.simulate import Prepared, prepare, simulate
-from dockerfw.simulation.surroundings import Interface, IpSet, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, IpSet, Surroundings
 from dockerfw.simulation.trace import Trace
 
 TCP, UDP, ICMP, ICMPV6, SCTP, GRE = 6, 17, 1, 58, 132, 47
@@ -17,9 +17,9 @@ TCP, UDP, ICMP, ICMPV6, SCTP, GRE = 6, 17, 1, 58, 132, 47
 
 def interface(
     name: str, *addresses: str, up: bool = True, master: str | None = None, kind: str = ""
-) -> Interface:
+) -> HostInterface:
     """Make an interface."""
-    return Interface(name, tuple(ip_interface(one) for one in addresses), up, master, kind)
+    return HostInterface(name, tuple(ip_interface(one) for one in addresses), up, master, kind)
 
 
 SETS = (
@@ -53,7 +53,7 @@ OWN: dict[Family, str] = {4: "192.0.2.1", 6: "2001:db8::1"}
 
 
 def packet(family: Family = 4, **changes: object) -> Packet:
-    """Make a SYN from a client to the host's port 22; addresses may be texts."""
+    """Make a SYN from a client to port 22 of the host; addresses may be texts."""
     given = {
         key: ip_address(value) if key in ("source", "destination") and isinstance(value, str) else value
         for key, value in changes.items()
@@ -73,10 +73,10 @@ def trace(rules: str, family: Family = 4, *, surroundings: Surroundings = HOST, 
 
 
 def filtered(*lines: str) -> str:
-    """Write a filter table with INPUT, FORWARD and OUTPUT open, and these lines."""
+    """Return a filter table with these lines; the policies of INPUT, FORWARD and OUTPUT are ACCEPT."""
     return "\n".join(["*filter", *lines, "COMMIT", ""])
 
 
 def verdict(rules: str, family: Family = 4, **changes: object) -> str:
-    """Say what becomes of a packet: the kind of its verdict."""
+    """Return the kind of the verdict for a packet."""
     return simulate(prepared(rules, family), packet(family, **changes)).verdict.kind

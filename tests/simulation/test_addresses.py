@@ -1,4 +1,4 @@
-"""Sets of addresses are sets: the algebra holds, and networks come back as networks."""
+"""Sets of addresses: set operations, and conversion to networks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ def test_set_operations_are_those_of_sets(one: AddressSet, other: AddressSet) ->
     assert watched(one.intersection(other)) == watched(one) & watched(other)
     assert watched(one.difference(other)) == watched(one) - watched(other)
     assert watched(one.complement()) == set(WATCHED) - watched(one)
-    assert one.issubset(other) == (watched(one) <= watched(other))
 
 
 @given(sets, sets)
@@ -69,7 +68,7 @@ def test_a_large_set_loses_a_few_addresses() -> None:
     assert left.count() == large.count() - 1 - 1 - 1 - 6 - 1
 
 
-def test_words_for_people() -> None:
+def test_repr_names_the_networks() -> None:
     assert repr(AddressSet.of(4, ["192.0.2.0/25", "192.0.2.128/25"])) == "AddressSet(192.0.2.0/24)"
     assert repr(AddressSet.nothing(6)) == "AddressSet(nothing)"
     assert [str(one) for one in AddressSet.everything(6).cidrs()] == ["::/0"]
@@ -80,7 +79,7 @@ def test_membership_by_address() -> None:
     assert ip_address("192.0.2.255") in one
     assert IPv4Address("192.0.3.0") not in one
     assert ip_address("2001:db8::1") not in one
-    assert AddressSet.single(ip_address("192.0.2.7")).issubset(one)
+    assert not AddressSet.single(ip_address("192.0.2.7")).difference(one)
 
 
 def test_a_network_of_the_other_family_is_refused() -> None:

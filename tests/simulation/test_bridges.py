@@ -1,4 +1,4 @@
-"""Ports of bridges: rules see them only where br_netfilter is at work, as the kernel itself showed."""
+"""Bridge ports: rules see them only if br_netfilter is active, as observed on a real kernel."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ YES, NO, UNKNOWN = "DROP", "ACCEPT", "UNKNOWN"
         ("--physdev-out veth2", FROM_OUTSIDE, NO),
     ],
 )
-def test_ports_where_bridges_are_filtered(match: str, changes: dict[str, str], expected: str) -> None:
-    assert decided(FILTERED, match, changes) == expected
+def test_rules_see_ports_if_bridges_are_filtered(match: str, changes: dict[str, str], expected: str) -> None:
+    assert verdict_of_match(FILTERED, match, changes) == expected
 
 
 @pytest.mark.parametrize(
@@ -57,31 +57,33 @@ def test_ports_where_bridges_are_filtered(match: str, changes: dict[str, str], e
         ("--physdev-is-bridged", OUTWARDS, NO),
     ],
 )
-def test_no_ports_where_they_are_not(match: str, changes: dict[str, str], expected: str) -> None:
-    assert decided(UNFILTERED, match, changes) == expected
+def test_rules_see_no_ports_if_bridges_are_not_filtered(
+    match: str, changes: dict[str, str], expected: str
+) -> None:
+    assert verdict_of_match(UNFILTERED, match, changes) == expected
 
 
-def test_what_crosses_an_unfiltered_bridge_meets_no_rule() -> None:
+def test_packets_across_an_unfiltered_bridge_skip_all_rules() -> None:
     drop = filtered("-A FORWARD -j DROP")
-    found = sent(drop, UNFILTERED, TO_NEIGHBOUR)
+    found = send_packet(drop, UNFILTERED, TO_NEIGHBOUR)
     assert (found.verdict.kind, found.verdict.step, found.out_interface) == ("ACCEPT", None, "docker0")
     assert [step.outcome for step in found.steps] == ["routed"]
-    assert sent(drop, FILTERED, TO_NEIGHBOUR).verdict.kind == "DROP"
-    assert sent(drop, UNFILTERED, OUTWARDS).verdict.kind == "DROP"
+    assert send_packet(drop, FILTERED, TO_NEIGHBOUR).verdict.kind == "DROP"
+    assert send_packet(drop, UNFILTERED, OUTWARDS).verdict.kind == "DROP"
 
 
-def test_nobody_knows_without_being_told() -> None:
-    assert decided(HOST, "--physdev-in veth1", TO_HOST) == UNKNOWN
-    assert decided(HOST, "--physdev-is-bridged", TO_NEIGHBOUR) == UNKNOWN
-    assert decided(HOST, "--physdev-in veth1", FROM_OUTSIDE) == NO
+def test_ports_are_unknown_if_bridge_filtering_is_unknown() -> None:
+    assert verdict_of_match(HOST, "--physdev-in veth1", TO_HOST) == UNKNOWN
+    assert verdict_of_match(HOST, "--physdev-is-bridged", TO_NEIGHBOUR) == UNKNOWN
+    assert verdict_of_match(HOST, "--physdev-in veth1", FROM_OUTSIDE) == NO
 
 
-def decided(surroundings: Surroundings, match: str, changes: dict[str, str]) -> str:
-    """Say whether a rule with this match takes the packet; it is the only one, and drops."""
+def verdict_of_match(surroundings: Surroundings, match: str, changes: dict[str, str]) -> str:
+    """Return the verdict if the only rule drops packets with this match."""
     rules = filtered(*(f"-A {chain} -m physdev {match} -j DROP" for chain in ("INPUT", "FORWARD")))
-    return sent(rules, surroundings, changes).verdict.kind
+    return send_packet(rules, surroundings, changes).verdict.kind
 
 
-def sent(rules: str, surroundings: Surroundings, changes: dict[str, str]) -> Trace:
-    """Send a packet that differs from a plain one by these texts."""
+def send_packet(rules: str, surroundings: Surroundings, changes: dict[str, str]) -> Trace:
+    """Send the default packet with these changes."""
     return simulate(prepared(rules, 4, surroundings), packet(4, **changes))

@@ -1,9 +1,10 @@
-"""Tables in their order, conntrack, Docker's NAT and routing: what comes in, goes through, goes out."""
+"""Tables in order, conntrack, Docker's NAT and routing, for incoming, forwarded and outgoing packets."""
 
 from __future__ import annotations
 
 import pytest
 
+from dockerfw.simulation import sentences
 from dockerfw.simulation.simulate import simulate
 from dockerfw.simulation.surroundings import Surroundings
 from tests.simulation.hosts import ICMP, filtered, interface, packet, prepared, trace, verdict
@@ -48,7 +49,7 @@ def test_other_ports_stay_on_the_host() -> None:
     assert (found.verdict.kind, found.hook, found.out_interface) == ("ACCEPT", "INPUT", None)
 
 
-def test_a_container_is_not_reached_directly() -> None:
+def test_a_container_is_not_reachable_directly() -> None:
     found = trace(docker(), destination="172.17.0.2", destination_port=81)
     assert (found.verdict.kind, found.hook) == ("DROP", "FORWARD")
 
@@ -70,7 +71,7 @@ def test_a_container_is_not_reached_directly() -> None:
         ("-m addrtype --dst-type LOCAL", "ACCEPT"),
     ],
 )
-def test_what_rules_see_after_dnat(rule: str, expected: str) -> None:
+def test_fields_that_rules_see_after_dnat(rule: str, expected: str) -> None:
     assert verdict(docker(f"-A DOCKER-USER {rule} -j DROP"), destination_port=8080) == expected
 
 
@@ -106,7 +107,7 @@ def test_the_host_reaches_itself_through_both_hooks() -> None:
         ),
     ],
 )
-def test_other_tables_have_their_say(tables: str, expected: str) -> None:
+def test_other_tables_can_drop_packets(tables: str, expected: str) -> None:
     assert verdict(tables) == expected
 
 
@@ -117,7 +118,7 @@ def test_a_later_table_keeps_the_step_of_the_filter_table() -> None:
     assert (step.table, step.number) == ("filter", 1)
 
 
-def test_what_leaves_can_be_dropped_last() -> None:
+def test_mangle_postrouting_can_drop_outgoing_packets() -> None:
     rules = "*mangle\n-A POSTROUTING -o docker0 -j DROP\nCOMMIT\n"
     assert verdict(rules, destination="172.17.0.9") == "DROP"
 
@@ -158,43 +159,43 @@ def test_translations_of_ipv6() -> None:
     )
 
 
-def test_one_of_several_addresses_cannot_be_told() -> None:
+def test_a_choice_of_several_addresses_is_unknown() -> None:
     found = trace("*nat\n-A PREROUTING -j DNAT --to-destination 172.17.0.2-172.17.0.9\nCOMMIT\n").verdict
     assert found.kind == "UNKNOWN"
     assert "rule 1 of PREROUTING in nat" in found.reason
 
 
-def test_a_translation_in_doubt_goes_both_ways() -> None:
+def test_an_undecided_translation_follows_both_paths() -> None:
     rules = "*nat\n-A PREROUTING -m recent --rcheck -j DNAT --to-destination 172.17.0.2\nCOMMIT\n"
     assert verdict(rules) == "ACCEPT"
     assert verdict(rules + filtered("-A FORWARD -j DROP")) == "UNKNOWN"
     assert verdict(rules + filtered("-A FORWARD -j DROP", "-A INPUT -j DROP")) == "DROP"
 
 
-def test_established_connections_do_not_come_to_nat() -> None:
+def test_established_connections_skip_nat() -> None:
     assert trace(docker(), destination_port=8080, state="ESTABLISHED").hook == "INPUT"
 
 
-def test_an_answer_that_nobody_asked_for_is_invalid() -> None:
+def test_an_unexpected_icmp_answer_is_invalid() -> None:
     rules = filtered("-A INPUT -m conntrack --ctstate INVALID -j DROP")
     assert verdict(rules, protocol=ICMP, icmp_type=0, icmp_code=0) == "DROP"
     assert verdict(rules, protocol=ICMP, icmp_type=8, icmp_code=0) == "ACCEPT"
 
 
-def test_a_destination_without_one_way_is_unknown_unless_it_is_dropped() -> None:
+def test_a_destination_without_a_single_route_is_unknown_unless_dropped() -> None:
     lost = Surroundings((interface("eth0", "192.0.2.1/24"),))
     assert trace("", surroundings=lost, destination="10.1.2.3").verdict.reason == (
-        "no one way to 10.1.2.3 port 22 is known"
+        sentences.no_single_route(sentences.destination("10.1.2.3", 22, has_ports=True))
     )
     assert trace(filtered(":FORWARD DROP"), surroundings=lost, destination="10.1.2.3").verdict.kind == "DROP"
     rules = filtered("-A FORWARD -o eth9 -j DROP", ":FORWARD ACCEPT")
     assert trace(rules, surroundings=lost, destination="10.1.2.3").verdict.kind == "UNKNOWN"
 
 
-def test_the_steps_tell_the_way() -> None:
+def test_steps_list_every_rule_on_the_path() -> None:
     found = trace(docker("-A DOCKER-USER -s 10.0.0.0/8 -j DROP"), destination_port=8080)
-    told = [(step.table, step.chain, step.number, step.outcome) for step in found.steps]
-    assert told == [
+    steps = [(step.table, step.chain, step.number, step.outcome) for step in found.steps]
+    assert steps == [
         ("nat", "PREROUTING", 1, "matched"),
         ("nat", "DOCKER", 1, "not matched"),
         ("nat", "DOCKER", 2, "translated"),
@@ -205,11 +206,15 @@ def test_the_steps_tell_the_way() -> None:
         ("filter", "FORWARD", 3, "matched"),
         ("filter", "DOCKER", 1, "matched"),
     ]
+    container = sentences.destination("172.17.0.2", 80, has_ports=True)
+    effect = sentences.rule_effect(
+        "incoming interface is not docker0, protocol is tcp, destination port is 8080",
+        "-j DNAT --to-destination 172.17.0.2:80",
+    )
     assert [step.why for step in found.steps][1:4] == [
         "incoming interface is not docker0",
-        "incoming interface is not docker0, protocol is tcp, destination port is 8080: "
-        "-j DNAT --to-destination 172.17.0.2:80: to 172.17.0.2 port 80",
-        "to 172.17.0.2 port 80: by docker0",
+        sentences.translated(effect, container),
+        sentences.routed(container, sentences.leaves_by("docker0")),
     ]
     assert found.steps[5].why == "source is not 10.0.0.0/8"
     assert found.steps[-1] == found.verdict.step
@@ -224,7 +229,7 @@ def test_many_rules_that_do_not_match_are_one_step() -> None:
     ]
 
 
-def test_a_port_of_a_bridge_is_the_bridge() -> None:
+def test_a_bridge_port_counts_as_the_bridge() -> None:
     rules = filtered("-A FORWARD -i docker0 -o eth0 -j DROP")
     found = verdict(rules, source="172.17.0.2", destination="203.0.113.5", in_interface="veth1")
     assert found == "DROP"
@@ -239,7 +244,7 @@ def test_the_other_family_is_refused() -> None:
 
 
 def test_rules_of_output_see_the_interface_from_before_a_translation() -> None:
-    # The kernel finds the new way only behind the hook; this was seen in a namespace.
+    # The kernel routes the packet again only after the hook, as observed in a namespace.
     nat = "*nat\n-A OUTPUT -p tcp -j DNAT --to-destination 172.17.0.2:80\nCOMMIT\n"
     for interface_name, kind in (("eth0", "DROP"), ("docker0", "ACCEPT")):
         rules = nat + filtered(f"-A OUTPUT -o {interface_name} -j DROP")
@@ -247,7 +252,7 @@ def test_rules_of_output_see_the_interface_from_before_a_translation() -> None:
         assert (found.verdict.kind, found.out_interface) == (kind, "docker0")
 
 
-def test_what_the_host_sends_to_itself_may_be_masqueraded_on_the_way() -> None:
+def test_packets_to_the_host_itself_can_be_masqueraded() -> None:
     rules = "*nat\n-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\nCOMMIT\n"
     rules += filtered("-A INPUT -s 172.17.0.1 -j DROP")
     for source, kind in (("172.17.0.1", "UNKNOWN"), ("192.0.2.1", "ACCEPT")):

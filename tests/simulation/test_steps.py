@@ -1,4 +1,4 @@
-"""The steps of a trace are those that the packet took: what the kernel's counters say, rule by rule."""
+"""The steps of a trace are the rules that the packet reached, as the kernel's counters show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.simulation.hosts import filtered, trace
         ([":X -", "-A INPUT -j X", "-A INPUT"], [(1, "matched"), (2, "matched"), (0, "policy")]),
     ],
 )
-def test_rules_behind_the_way_back_are_no_steps(rules: list[str], steps: list[tuple[int, str]]) -> None:
+def test_rules_after_a_return_are_no_steps(rules: list[str], steps: list[tuple[int, str]]) -> None:
     found = trace(filtered(*rules))
     assert found.verdict.kind == "ACCEPT"
     assert [(step.number, step.outcome) for step in found.steps if step.chain == "INPUT"] == steps

@@ -1,4 +1,4 @@
-"""Where a destination leads: the host itself, an interface, or nobody can tell."""
+"""Routing: a destination leads to the host itself, to an interface, or is unknown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_routes(destination: str, in_interface: str | None, way: str | None) -> 
     assert HOST.route(family, address, in_interface) == way
 
 
-def test_the_smaller_network_wins_and_two_ways_are_none() -> None:
+def test_the_smallest_network_wins_and_two_routes_are_unknown() -> None:
     host = Surroundings(
         (interface("a", "10.0.0.1/8"), interface("b", "10.1.0.1/16"), interface("c", "10.1.0.2/16")),
         {4: ("a", "b")},

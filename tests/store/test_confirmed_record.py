@@ -9,16 +9,17 @@ import pytest
 
 from dockerfw.chains.render import render
 from dockerfw.document.document import parse_document
+from dockerfw.iptables.model import FAMILIES
 from dockerfw.messages import loaded as loaded_module
-from dockerfw.store.confirmed import Confirmed, confirmed_from
+from dockerfw.store.confirmed import ConfirmedRecord, confirmed_from
 from tests.rig.host_states import document
 
 
-def record() -> Confirmed:
+def record() -> ConfirmedRecord:
     """Return a record with its loaded rules."""
     one = parse_document(document("22", "8080"))
-    loaded = {4: render(one, 4, 7), 6: render(one, 6, 7)}
-    return Confirmed(str(uuid4()), 7, "nft", "boot", one, loaded)  # type: ignore[arg-type]
+    loaded = {family: render(one, family, 7) for family in FAMILIES}
+    return ConfirmedRecord(str(uuid4()), 7, "nft", "boot", one, loaded)
 
 
 def test_a_record_is_read_back() -> None:

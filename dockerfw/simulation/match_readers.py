@@ -1,6 +1,6 @@
-"""Owns the way from a rule's matches to conditions: which reader is for which match, and what has none.
+"""The readers of matches, which turn the matches of a rule into conditions.
 
-A match that is not in the table below is undecided, whatever it says.
+A match without a reader in the table below is undecided.
 """
 
 from __future__ import annotations
@@ -12,31 +12,39 @@ from dockerfw.iptables.extensions import GENERAL, MATCHES, MODULE_ALIASES, Exten
 from dockerfw.iptables.matches import Match, Option, Target, read_matches
 from dockerfw.iptables.model import Family, Rule
 from dockerfw.iptables.tokens import split_tokens
+from dockerfw.simulation import sentences
 from dockerfw.simulation.address_types import addrtype
 from dockerfw.simulation.bridges import physdev
-from dockerfw.simulation.conditions import AnyCondition, Asked, always, never, number, undecided
+from dockerfw.simulation.conditions import (
+    AnyCondition,
+    MatchQuestion,
+    always,
+    never,
+    number,
+    undecided_condition,
+)
 from dockerfw.simulation.connections import conntrack
 from dockerfw.simulation.general import connmark, extension_header, general, iprange, mac, mark
-from dockerfw.simulation.members import set_members
+from dockerfw.simulation.ipsets import set_members
 from dockerfw.simulation.ports import icmp, multiport, ports
 from dockerfw.simulation.surroundings import Surroundings
 
 _ONE_PORT = frozenset({"--sport", "--dport"})
 
 
-def _limit(asked: Asked) -> list[AnyCondition]:
-    return [always("the limit is not reached")]
+def _limit(question: MatchQuestion) -> list[AnyCondition]:
+    return [always(sentences.LIMIT_NOT_REACHED)]
 
 
-def _hashlimit(asked: Asked) -> list[AnyCondition]:
-    names = {option.name: option.negated for option in asked.options}
+def _hashlimit(question: MatchQuestion) -> list[AnyCondition]:
+    names = {option.name: option.negated for option in question.options}
     if not names.keys() <= MATCHES["hashlimit"].options.keys():
-        return [undecided(asked)]
+        return [undecided_condition(question)]
     above = "--hashlimit-above" in names or names.get("--hashlimit-upto", False)
-    return [never("the limit is not reached") if above else always("the limit is not reached")]
+    return [never(sentences.LIMIT_NOT_REACHED) if above else always(sentences.LIMIT_NOT_REACHED)]
 
 
-_READERS: Mapping[str, Callable[[Asked], list[AnyCondition]]] = {
+MATCH_READERS: Mapping[str, Callable[[MatchQuestion], list[AnyCondition]]] = {
     "": general,
     "tcp": ports,
     "udp": ports,
@@ -57,20 +65,21 @@ _READERS: Mapping[str, Callable[[Asked], list[AnyCondition]]] = {
     "rt": extension_header,
     "frag": extension_header,
 }
-DECIDED_MATCHES = frozenset(_READERS) - {""} | {"comment"}
-"""The matches that have a reader; some of their options may be undecided all the same."""
+"""The reader of each match; "" stands for the general options. A reader may leave some options undecided."""
 
 
 class Reader:
-    """Reads rules of one family; the same question becomes the same condition, so that it is asked once."""
+    """Reads rules of one family; equal matches share conditions, so each runs once per packet."""
 
     def __init__(self, surroundings: Surroundings, family: Family) -> None:
         self.surroundings = surroundings
         self.family = family
-        self._known: dict[tuple[str, tuple[Option, ...], int | None], tuple[AnyCondition, ...]] = {}
+        self._conditions_by_match: dict[
+            tuple[str, tuple[Option, ...], int | None], tuple[AnyCondition, ...]
+        ] = {}
 
     def conditions(self, matches: tuple[Match, ...]) -> list[AnyCondition]:
-        """Return what the matches of a rule, in their printed spelling, ask of a packet."""
+        """Return the conditions of a rule's matches, which are in their printed spelling."""
         protocol = _protocol(matches)
         found: list[AnyCondition] = []
         for match in matches:
@@ -85,25 +94,29 @@ class Reader:
         self, module: str, options: tuple[Option, ...], protocol: int | None
     ) -> tuple[AnyCondition, ...]:
         key = (module, options, protocol)
-        if key not in self._known:
-            asked = Asked(self.family, module, options, protocol, self.surroundings)
-            reader = _READERS.get(module)
-            self._known[key] = tuple(reader(asked) if reader else [undecided(asked)])
-        return self._known[key]
+        if key not in self._conditions_by_match:
+            question = MatchQuestion(self.family, module, options, protocol, self.surroundings)
+            reader = MATCH_READERS.get(module)
+            self._conditions_by_match[key] = tuple(
+                reader(question) if reader else [undecided_condition(question)]
+            )
+        return self._conditions_by_match[key]
 
 
-def spelt_rule(rule: Rule, family: Family) -> tuple[tuple[Match, ...], Target | None]:
+def normalise_rule(rule: Rule, family: Family) -> tuple[tuple[Match, ...], Target | None]:
     """Return a rule's matches and target with their options as iptables prints them.
 
-    What extensions.py does not know is left as it came.
+    Extensions that extensions.py does not list stay unchanged.
     """
     if any(_has_stray(match) for match in rule.matches):
         return read_matches(split_tokens(canonical_text(rule.text, family))[2:])
-    return tuple(_spelt(match, family) for match in rule.matches), rule.target
+    return tuple(_normalise_match(match, family) for match in rule.matches), rule.target
 
 
-def spelt_options(options: tuple[Option, ...], extension: Extension, family: Family) -> tuple[Option, ...]:
-    """Return options as iptables prints them, without those that say nothing."""
+def normalise_options(
+    options: tuple[Option, ...], extension: Extension, family: Family
+) -> tuple[Option, ...]:
+    """Return options as iptables prints them, without those that have no effect."""
     found: list[Option] = []
     for option in options:
         name, words = extension.spell(option.name, option.values, family)
@@ -112,16 +125,16 @@ def spelt_options(options: tuple[Option, ...], extension: Extension, family: Fam
     return tuple(found)
 
 
-def _spelt(match: Match, family: Family) -> Match:
+def _normalise_match(match: Match, family: Family) -> Match:
     module = None if match.module is None else MODULE_ALIASES.get(match.module, match.module)
     extension = GENERAL if module is None else MATCHES.get(module)
     if extension is None:
         return Match(module, match.options)
-    return Match(module, spelt_options(match.options, extension, family))
+    return Match(module, normalise_options(match.options, extension, family))
 
 
 def _has_stray(match: Match) -> bool:
-    """Say whether an option stands behind a match that it does not belong to (getopt does not care)."""
+    """Return True if an option follows a match that it does not belong to, which getopt accepts."""
     extension = MATCHES.get(MODULE_ALIASES.get(match.module, match.module)) if match.module else None
     return extension is not None and any(
         not extension.owns(option.name) or (match.module == "multiport" and option.name in _ONE_PORT)

@@ -1,7 +1,6 @@
-"""What one rule of somebody's ruleset would be as a document rule, or why it cannot be one.
+"""One rule of a foreign ruleset in a document's terms, or the reason why no document rule can express it.
 
-Reads the canonical form of a rule, so the spelling never matters. Which chain a rule stands in, and what that
-means, is importing.py's business.
+Rules are read in their canonical form, whatever their spelling. importing.py decides by the rule's chain.
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from dockerfw.chains import sentences
 from dockerfw.iptables.canonical import canonical_text
 from dockerfw.iptables.matches import Option, read_matches
 from dockerfw.iptables.model import Family, Rule
 from dockerfw.iptables.protocols import protocol_name, protocol_number
 from dockerfw.iptables.tokens import printable, split_tokens
 
-Verdict = Literal["allow", "refuse", "jump"]
+RuleAction = Literal["allow", "refuse", "jump"]
 
 _ALLOWING: Final = ("ACCEPT", "RETURN")
 _REFUSING: Final = ("DROP", "REJECT")
@@ -25,65 +25,63 @@ _ANY_ICMP_TYPE: Final = "255"
 
 
 class InexpressibleError(Exception):
-    """A rule that no document can express; the message is the reason, for people."""
+    """A rule that no document can express; the message is the reason."""
 
 
 @dataclass(slots=True)
-class Allowance:
-    """What a rule matches, in a document's terms; `target` is where matching packets go."""
+class RuleContent:
+    """What a rule matches, in a document's terms; `target` is its target in iptables' words."""
 
-    verdict: Verdict
+    action: RuleAction
     target: str
     source: str = "any"
     protocol: str = "any"
     ports: list[str] = field(default_factory=list)
-    dialled: bool = False
+    published: bool = False
     interface: str | None = None
     established: bool = False
     comment: str = ""
 
     @property
     def matches_everything(self) -> bool:
-        """Whether no packet is left out, interfaces aside."""
+        """True if the rule matches every packet on its interfaces."""
         return (self.source, self.protocol) == ("any", "any") and not self.established
 
 
-def read_allowance(rule: Rule, family: Family) -> Allowance:
+def read_rule(rule: Rule, family: Family) -> RuleContent:
     """Read one rule. Raises InexpressibleError."""
     matches, target = read_matches(split_tokens(canonical_text(rule.text, family))[2:])
     if target is None:
-        raise InexpressibleError("it has no target: it only counts")
+        raise InexpressibleError(sentences.NO_TARGET)
     if target.goto:
-        raise InexpressibleError("it goes to another chain and does not come back (-g)")
+        raise InexpressibleError(sentences.GOTO)
     if target.name in _ALLOWING:
-        found = Allowance("allow", target.name)
+        found = RuleContent("allow", target.name)
     elif target.name in _REFUSING:
-        found = Allowance("refuse", target.name)
+        found = RuleContent("refuse", target.name)
     elif target.options:
-        raise InexpressibleError(f"-j {target.name} does something that dockerfw has no rule for")
+        raise InexpressibleError(sentences.unknown_target(target.name))
     else:
-        found = Allowance("jump", target.name)
+        found = RuleContent("jump", target.name)
     for match in matches:
         for option in match.options:
             if option.negated:
-                raise InexpressibleError(
-                    f"it says what must not match (! {option.name}); rules only say what may pass"
-                )
+                raise InexpressibleError(sentences.negated(option.name))
             _take(found, match.module, option)
     return found
 
 
-def _take(found: Allowance, module: str | None, option: Option) -> None:
+def _take(found: RuleContent, module: str | None, option: Option) -> None:
     value = " ".join(option.values)
     match (module, option.name):
         case (None, "-s"):
             if "," in value:
-                raise InexpressibleError("it has several sources: write one rule for each")
+                raise InexpressibleError(sentences.SEVERAL_SOURCES)
             found.source = value
         case (None, "-p"):
             number = protocol_number(value)
             if number is None:
-                raise InexpressibleError(f"-p {value} is not a protocol that dockerfw knows")
+                raise InexpressibleError(sentences.unknown_protocol(value))
             found.protocol = protocol_name(number)
         case (None, "-i"):
             found.interface = value
@@ -96,23 +94,21 @@ def _take(found: Allowance, module: str | None, option: Option) -> None:
         case ("comment", "--comment"):
             found.comment = printable(value)
         case _:
-            raise InexpressibleError(f"a rule cannot say {_words(module, option)}")
+            raise InexpressibleError(sentences.no_counterpart(_words(module, option)))
 
 
-def _take_conntrack(found: Allowance, name: str, value: str) -> None:
+def _take_conntrack(found: RuleContent, name: str, value: str) -> None:
     if name == "--ctstate":
         states = set(value.split(","))
         if states <= {"ESTABLISHED", "RELATED"}:
             found.established = True
         elif not ("NEW" in states and states <= {"NEW", "ESTABLISHED", "RELATED"}):
-            raise InexpressibleError(
-                f"a rule cannot say --ctstate {value}: new connections are meant, always"
-            )
+            raise InexpressibleError(sentences.states_of_new_connections(value))
     elif name == "--ctorigdstport":
         found.ports += _ports(value)
-        found.dialled = True
+        found.published = True
     elif not (name == "--ctdir" and value == "ORIGINAL"):
-        raise InexpressibleError(f"a rule cannot say {name} {value}")
+        raise InexpressibleError(sentences.no_counterpart(f"{name} {value}"))
 
 
 def _ports(value: str) -> Iterator[str]:

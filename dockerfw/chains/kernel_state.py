@@ -1,7 +1,4 @@
-"""What the kernel holds of dockerfw: which revision, whether the anchors are first, what the rules have seen.
-
-Reads live rulesets only. A page may say "protected" only from here.
-"""
+"""The state of dockerfw's rules in the kernel: the loaded revision, the anchors, and the rules' counters."""
 
 from __future__ import annotations
 
@@ -9,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dockerfw.chains.anchors import AnchorPlace, anchor_place, anchored_interfaces
-from dockerfw.chains.drift import find_drift
-from dockerfw.chains.own import (
+from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     HOST_ANCHOR,
@@ -22,26 +18,13 @@ from dockerfw.chains.own import (
     own_rules,
     rule_id_of,
 )
-from dockerfw.chains.owners import chain_owner
 from dockerfw.chains.warnings import docker_user_jumped
-from dockerfw.document.values import Document
 from dockerfw.iptables.model import Counters, Family, Ruleset
-
-__all__ = [
-    "AnchorPlace",
-    "FamilyState",
-    "KernelState",
-    "Verdict",
-    "chain_owner",
-    "kernel_state",
-    "loaded_matches",
-    "rule_counters",
-]
 
 
 @dataclass(frozen=True, slots=True)
 class FamilyState:
-    """One family: what is loaded (None: nothing of ours) and whether packets reach it."""
+    """One family: the label of the loaded rules, None without any, and whether packets reach them."""
 
     label: Label | None
     host_anchor: AnchorPlace
@@ -51,7 +34,7 @@ class FamilyState:
 
     @property
     def revision(self) -> int | None:
-        """The number of the loaded revision, None when nothing of ours is loaded."""
+        """The number of the loaded revision, None if no dockerfw rules are loaded."""
         return self.label.revision if self.label else None
 
     @property
@@ -62,38 +45,24 @@ class FamilyState:
 
 @dataclass(frozen=True, slots=True)
 class KernelState:
-    """Both families as they are."""
+    """The state of each family that was read."""
 
     families: Mapping[Family, FamilyState]
 
     @property
     def label(self) -> Label | None:
-        """The label that all families agree on, else None."""
+        """The label that all families share, else None."""
         labels = {state.label for state in self.families.values()}
         return labels.pop() if len(labels) == 1 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether the kernel holds a document with its anchors first; if not, each reason as a sentence."""
-
-    in_sync: bool
-    reasons: tuple[str, ...]
-
-
-def kernel_state(live: Mapping[Family, Ruleset]) -> KernelState:
-    """Read what is loaded, for each family given."""
+def read_kernel_state(live: Mapping[Family, Ruleset]) -> KernelState:
+    """Return the state of each family given."""
     return KernelState({family: _family_state(ruleset) for family, ruleset in live.items()})
 
 
-def loaded_matches(document: Document, revision: int, live: Mapping[Family, Ruleset]) -> Verdict:
-    """Compare the kernel with a revision's document; a family that is not given counts as not known."""
-    drift = find_drift(document, revision, live)
-    return Verdict(not drift.findings, tuple(finding.what for finding in drift.findings))
-
-
-def rule_counters(live: Mapping[Family, Ruleset]) -> dict[str, Counters]:
-    """Sum the packets and bytes that each document rule has let through, by rule id, over families."""
+def sum_rule_counters(live: Mapping[Family, Ruleset]) -> dict[str, Counters]:
+    """Return the packets and bytes that each document rule has allowed, by rule id, summed over families."""
     sums: dict[str, Counters] = {}
     for ruleset in live.values():
         for chain in OWN_CHAINS:

@@ -1,7 +1,7 @@
-"""The documents that our own chains in the kernel come from, read back out of them.
+"""The documents that the loaded rules express, read from dockerfw's chains in the kernel.
 
-What is loaded is not always what a revision says: somebody may have added or taken away a line. Whoever wants
-to know what was really allowed asks here. Comments and disabled rules are not in the kernel.
+The kernel may differ from its revision after a manual change, so this is what the kernel really allows. It
+holds no comments and no disabled rules.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dockerfw.chains.importing import import_save
-from dockerfw.chains.own import DOCKER_USER, FILTERS, FILTERS_CONTAINERS, OWN_CHAINS, label_of, own_rules
+from dockerfw.chains.names import DOCKER_USER, FILTERS, FILTERS_CONTAINERS, OWN_CHAINS, label_of, own_rules
 from dockerfw.chains.warnings import docker_user_jumped
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Ruleset
 
 
-def loaded_documents(live: Mapping[Family, Ruleset]) -> dict[Family, Document]:
-    """Return what is loaded in each family; one that holds nothing of ours is left out.
+def read_loaded_documents(live: Mapping[Family, Ruleset]) -> dict[Family, Document]:
+    """Return the loaded document of each family; a family without dockerfw rules is left out.
 
-    Interfaces count as external where packets from them really come to our chains.
-    Raises DocumentError when our chains hold what no document can say.
+    An interface counts as external if packets from it really reach dockerfw's chains.
+    Raise DocumentError if the chains hold lines that no document can express.
     """
     return {
         family: import_save("\n".join(_own_part(ruleset))).document
@@ -29,10 +29,10 @@ def loaded_documents(live: Mapping[Family, Ruleset]) -> dict[Family, Document]:
 
 
 def _own_part(live: Ruleset) -> Iterator[str]:
-    """Yield a save of our chains and anchors alone."""
+    """Yield the lines of a save that holds only dockerfw's chains and anchors."""
     yield "*filter"
     yield from (f":{name} - [0:0]" for name in (DOCKER_USER, *OWN_CHAINS))
-    # An anchor that no packet comes to filters nothing.
+    # An anchor that no packet reaches filters nothing.
     docker_user = live.chain("filter", DOCKER_USER) if docker_user_jumped(live) else None
     for rule in docker_user.rules if docker_user else ():
         if rule.text.endswith(f" -j {FILTERS_CONTAINERS}"):

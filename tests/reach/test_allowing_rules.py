@@ -8,7 +8,7 @@ from dockerfw.chains.render import render_restore
 from dockerfw.document.document import make_document, validate_rule
 from dockerfw.document.values import Settings
 from dockerfw.iptables.replay import parse_restore
-from dockerfw.reach.allowing import Allowances
+from dockerfw.reach.allowing_rules import AllowingRules
 from dockerfw.simulation.addresses import AddressSet
 
 RULES = (
@@ -31,8 +31,8 @@ EVERYONE = AddressSet.everything(4)
 
 
 @pytest.fixture(scope="module")
-def allowances() -> Allowances:
-    return Allowances(parse_restore(DOCKER + render_restore(DOCUMENT, 4)), 4)
+def allowances() -> AllowingRules:
+    return AllowingRules(parse_restore(DOCKER + render_restore(DOCUMENT, 4)), 4)
 
 
 @pytest.mark.parametrize(
@@ -51,19 +51,19 @@ def allowances() -> Allowances:
     ],
 )
 def test_the_rules_for_a_port(
-    allowances: Allowances, protocol: int, dialled: int, inner: int | None, found: set[str]
+    allowances: AllowingRules, protocol: int, dialled: int, inner: int | None, found: set[str]
 ) -> None:
-    assert set(allowances.letting_in(EVERYONE, protocol, dialled, inner)) == found
+    assert set(allowances.find_allowing(EVERYONE, protocol, dialled, inner)) == found
 
 
-def test_only_rules_for_those_who_get_in(allowances: Allowances) -> None:
+def test_only_rules_for_those_who_get_in(allowances: AllowingRules) -> None:
     some = AddressSet.of(4, ["192.0.2.0/28", "10.0.0.0/8"])
-    assert allowances.letting_in(some, TCP, 22, None) == ("ssh1",)
-    assert allowances.letting_in(AddressSet.nothing(4), TCP, 22, None) == ()
+    assert allowances.find_allowing(some, TCP, 22, None) == ("ssh1",)
+    assert allowances.find_allowing(AddressSet.nothing(4), TCP, 22, None) == ()
 
 
 def test_the_other_family_has_its_own() -> None:
-    six = Allowances(parse_restore(DOCKER + render_restore(DOCUMENT, 6), family=6), 6)
-    assert six.letting_in(AddressSet.everything(6), TCP, 22, None) == ("six1",)
+    six = AllowingRules(parse_restore(DOCKER + render_restore(DOCUMENT, 6), family=6), 6)
+    assert six.find_allowing(AddressSet.everything(6), TCP, 22, None) == ("six1",)
     # docker-proxy takes it on the host, for containers without an IPv6 address.
-    assert six.letting_in(AddressSet.everything(6), TCP, 8080, None) == ("shop",)
+    assert six.find_allowing(AddressSet.everything(6), TCP, 8080, None) == ("shop",)

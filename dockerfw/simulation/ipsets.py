@@ -1,7 +1,7 @@
-"""Owns what `-m set` asks: whether addresses and ports of a packet are members of an ipset.
+"""What `-m set` asks: whether addresses and ports of a packet are members of an ipset.
 
-It reads members as `ipset save` writes them and decides the types whose meaning is plain (addresses,
-networks, protocol and port, lists of those); others, and sets that nobody has read, stay undecided.
+It reads members as `ipset save` prints them, for the types with a plain meaning (addresses, networks,
+protocol and port, and lists of sets). Other types, and sets that could not be read, stay undecided.
 """
 
 from __future__ import annotations
@@ -15,20 +15,26 @@ from dockerfw.iptables.matches import Option
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.simulation.addresses import BITS, LAST, AddressSet, Interval, union_of
-from dockerfw.simulation.conditions import AnyCondition, Asked, number, source_split, undecided
-from dockerfw.simulation.state import State
+from dockerfw.simulation.conditions import (
+    AnyCondition,
+    MatchQuestion,
+    Split,
+    number,
+    source_split,
+    undecided_condition,
+)
+from dockerfw.simulation.state import PacketState
 from dockerfw.simulation.surroundings import IpSet, Surroundings
 
-Known = tuple[AddressSet, AddressSet]
-Members = Callable[[State, AddressSet, Sequence[str]], Known]
-"""Takes a state, sources and directions ("src", "dst"), gives those for which it holds, and may hold."""
+MembershipTest = Callable[[PacketState, AddressSet, Sequence[str]], Split]
+"""Takes a state, sources and directions ("src", "dst"); returns the sources that are and may be members."""
 
 _TCP, _UDP = 6, 17
-_HARMLESS = frozenset({"--update-counters", "--update-subcounters"})
+_IGNORED_OPTIONS = frozenset({"--update-counters", "--update-subcounters"})
 _ADDRESS_TYPES = frozenset({"hash:ip", "hash:net", "bitmap:ip"})
 _PORT_TYPES = frozenset({"hash:ip,port", "hash:net,port"})
-# Words of a `create` line, with how many follow each, that do not change who is a member.
-_HARMLESS_OPTIONS = {
+# Words of a `create` line that do not change the members, each with the number of its arguments.
+_IGNORED_CREATE_WORDS = {
     **dict.fromkeys(("counters", "comment", "forceadd", "skbinfo"), 0),
     **dict.fromkeys(
         ("family", "hashsize", "maxelem", "bucketsize", "initval", "timeout", "size", "range"), 1
@@ -36,21 +42,23 @@ _HARMLESS_OPTIONS = {
 }
 
 
-def set_members(asked: Asked) -> list[AnyCondition]:
-    """Read --match-set and what goes with it."""
-    named = [option for option in asked.options if option.name == "--match-set"]
-    others = {option.name for option in asked.options} - {"--match-set"} - _HARMLESS
+def set_members(question: MatchQuestion) -> list[AnyCondition]:
+    """Read --match-set and the options that go with it."""
+    named = [option for option in question.options if option.name == "--match-set"]
+    others = {option.name for option in question.options} - {"--match-set"} - _IGNORED_OPTIONS
     return [
-        _match_set(asked, option) if not others and len(option.values) == 2 else undecided(asked, option)
+        _match_set(question, option)
+        if not others and len(option.values) == 2
+        else undecided_condition(question, option)
         for option in named
-    ] or [undecided(asked)]
+    ] or [undecided_condition(question)]
 
 
-def _match_set(asked: Asked, option: Option) -> AnyCondition:
+def _match_set(question: MatchQuestion, option: Option) -> AnyCondition:
     name, directions = option.values[0], option.values[1].split(",")
-    members = _members(asked.surroundings, name, asked.family)
+    members = _membership(question.surroundings, name, question.family)
     if members is None or not set(directions) <= {"src", "dst"}:
-        return undecided(asked, option)
+        return undecided_condition(question, option)
     return source_split(
         f"{option.values[1]} of the packet",
         f"in the set {name}",
@@ -59,17 +67,17 @@ def _match_set(asked: Asked, option: Option) -> AnyCondition:
     )
 
 
-def _members(surroundings: Surroundings, name: str, family: Family) -> Members | None:
-    """Return the question that a set asks; None when that is not known."""
+def _membership(surroundings: Surroundings, name: str, family: Family) -> MembershipTest | None:
+    """Return the membership test of a set, or None if it is not known."""
     found = surroundings.sets.get(name)
     if found is None or found.members is None or not _is_plain(found.options):
         return None
     if found.type == "list:set":
-        return _list(surroundings, found.members, family)
+        return _list_membership(surroundings, found.members, family)
     if found.type == "bitmap:port":
-        return _ports(found.members)
-    if not _is_of_family(found, family):
-        return _nobody
+        return _port_membership(found.members)
+    if not _has_family(found, family):
+        return _no_members
     if found.type in _ADDRESS_TYPES:
         addresses = _addresses(found, family)
         return None if addresses is None else _AddressMembers(addresses)
@@ -84,20 +92,20 @@ def _is_plain(options: str) -> bool:
     for word in words:
         if word == "netmask":
             next(words, "")
-        elif word not in _HARMLESS_OPTIONS:
+        elif word not in _IGNORED_CREATE_WORDS:
             return False
         else:
-            for _ in range(_HARMLESS_OPTIONS[word]):
+            for _ in range(_IGNORED_CREATE_WORDS[word]):
                 next(words, "")
     return True
 
 
-def _nobody(state: State, sources: AddressSet, directions: Sequence[str]) -> Known:
+def _no_members(state: PacketState, sources: AddressSet, directions: Sequence[str]) -> Split:
     nothing = AddressSet.nothing(sources.family)
     return nothing, nothing
 
 
-def _is_of_family(found: IpSet, family: Family) -> bool:
+def _has_family(found: IpSet, family: Family) -> bool:
     return ("family inet6" in found.options) == (family == 6)
 
 
@@ -105,11 +113,13 @@ def _is_of_family(found: IpSet, family: Family) -> bool:
 class _AddressMembers:
     addresses: AddressSet
 
-    def __call__(self, state: State, sources: AddressSet, directions: Sequence[str]) -> Known:
+    def __call__(self, state: PacketState, sources: AddressSet, directions: Sequence[str]) -> Split:
         nothing = AddressSet.nothing(sources.family)
         if directions[0] == "src":
             return sources.intersection(self.addresses), nothing
-        return _if(None if state.destination is None else self.addresses.holds(state.destination), sources)
+        return _split_by(
+            None if state.destination is None else self.addresses.holds(state.destination), sources
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +127,11 @@ class _PortMembers:
     by_port: dict[tuple[int, int], AddressSet]
     nothing: AddressSet
 
-    def __call__(self, state: State, sources: AddressSet, directions: Sequence[str]) -> Known:
+    def __call__(self, state: PacketState, sources: AddressSet, directions: Sequence[str]) -> Split:
         if len(directions) < 2:
             return self.nothing, self.nothing
         if not state.has_ports:
-            # Members write 0 for protocols without ports, and names for the types of ICMP.
+            # Members have 0 as the port of protocols without ports, and names for the types of ICMP.
             port: int | None = 0
         else:
             port = state.source_port if directions[1] == "src" else state.destination_port
@@ -131,37 +141,39 @@ class _PortMembers:
         return _AddressMembers(addresses)(state, sources, directions)
 
 
-def _ports(members: tuple[str, ...]) -> Members | None:
+def _port_membership(members: tuple[str, ...]) -> MembershipTest | None:
     ports = {number(member.split()[0]) for member in members if member}
     if None in ports:
         return None
 
-    def among(state: State, sources: AddressSet, directions: Sequence[str]) -> Known:
-        # The kernel looks at no other protocol's ports here (bitmap_port.c).
+    def is_member(state: PacketState, sources: AddressSet, directions: Sequence[str]) -> Split:
+        # The kernel compares no ports of other protocols here (bitmap_port.c).
         if state.protocol not in (_TCP, _UDP):
-            return _if(False, sources)
+            return _split_by(False, sources)
         port = state.source_port if directions[0] == "src" else state.destination_port
-        return _if(None if port is None else port in ports, sources)
+        return _split_by(None if port is None else port in ports, sources)
 
-    return among
+    return is_member
 
 
-def _if(answer: bool | None, sources: AddressSet) -> Known:
+def _split_by(answer: bool | None, sources: AddressSet) -> Split:
     nothing = AddressSet.nothing(sources.family)
     return (sources if answer else nothing), (sources if answer is None else nothing)
 
 
-def _list(surroundings: Surroundings, names: tuple[str, ...], family: Family) -> Members | None:
-    inner: list[Members] = []
+def _list_membership(
+    surroundings: Surroundings, names: tuple[str, ...], family: Family
+) -> MembershipTest | None:
+    inner: list[MembershipTest] = []
     for member in names:
         words = member.split()
         found = surroundings.sets.get(words[0]) if words else None
-        members = _members(surroundings, words[0], family) if found and found.type != "list:set" else None
+        members = _membership(surroundings, words[0], family) if found and found.type != "list:set" else None
         if members is None:
             return None
         inner.append(members)
 
-    def any_of(state: State, sources: AddressSet, directions: Sequence[str]) -> Known:
+    def any_of(state: PacketState, sources: AddressSet, directions: Sequence[str]) -> Split:
         answers = [members(state, sources, directions) for members in inner]
         holds = union_of(family, [yes for yes, _ in answers])
         return holds, union_of(family, [maybe for _, maybe in answers]).difference(holds)
@@ -174,7 +186,7 @@ def _addresses(found: IpSet, family: Family) -> AddressSet | None:
     read = [_address_member(member, family) for member in found.members]
     if None in read:
         return None
-    return _widened(_longest_first(family, [one for one in read if one is not None]), found)
+    return _widen(_combine_members(family, [one for one in read if one is not None]), found)
 
 
 def _addresses_by_port(found: IpSet, family: Family) -> dict[tuple[int, int], AddressSet] | None:
@@ -190,11 +202,11 @@ def _addresses_by_port(found: IpSet, family: Family) -> dict[tuple[int, int], Ad
         if not comma or known is None or place is None or read is None:
             return None
         by_port.setdefault((known, place), []).append(read)
-    return {key: _widened(_longest_first(family, read), found) for key, read in by_port.items()}
+    return {key: _widen(_combine_members(family, read), found) for key, read in by_port.items()}
 
 
 def _address_member(member: str, family: Family) -> tuple[Interval, bool] | None:
-    """member = address [ "/" prefix ] [ "-" address ] { option }; gives interval, and whether it counts"""
+    """member = address [ "/" prefix ] [ "-" address ] { option }; the result is False for nomatch"""
     text, *words = member.split() or [""]
     first, dash, last = text.partition("-")
     try:
@@ -206,8 +218,8 @@ def _address_member(member: str, family: Family) -> tuple[Interval, bool] | None
     return (int(start.network_address), int(end.broadcast_address)), "nomatch" not in words
 
 
-def _longest_first(family: Family, members: list[tuple[Interval, bool]]) -> AddressSet:
-    """Let the smallest network that holds an address decide; those with nomatch say that it is not in."""
+def _combine_members(family: Family, members: list[tuple[Interval, bool]]) -> AddressSet:
+    """Return the members: the smallest network with an address decides, and nomatch excludes the address."""
     if all(counts for _, counts in members):
         return AddressSet.from_intervals(family, [interval for interval, _ in members])
     found = AddressSet.nothing(family)
@@ -217,8 +229,8 @@ def _longest_first(family: Family, members: list[tuple[Interval, bool]]) -> Addr
     return found
 
 
-def _widened(addresses: AddressSet, found: IpSet) -> AddressSet:
-    """Give every address of the networks that a set with a netmask keeps by their first address."""
+def _widen(addresses: AddressSet, found: IpSet) -> AddressSet:
+    """Return all addresses of the networks that a set with a netmask stores by their first address."""
     netmask = re.search(r"\bnetmask ([0-9]{1,3})\b", found.options)
     if netmask is None or addresses.is_everything:
         return addresses

@@ -1,19 +1,23 @@
-"""Make of a snapshot the values that the simulator works on: what lies around the rules, and who listens.
+"""The values that simulation, reach and drift work on, derived from a snapshot.
 
-Owns the way from the message to those values, for both sides: pages ask them, and so does the root worker
-after a load. It must not do I/O, read a clock, run a command, or import Django.
+Both the pages and the root worker use them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 from types import MappingProxyType
 
-from dockerfw.iptables.model import Family, Ruleset
-from dockerfw.messages.snapshots import FAMILIES, Snapshot
+from dockerfw.chains.causes import DriftFacts
+from dockerfw.chains.drift import Drift, find_drift
+from dockerfw.chains.rendering import Rendering
+from dockerfw.document.document import Document, digest
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
+from dockerfw.messages.snapshots import Snapshot
 from dockerfw.reach.listening import Address, Container, Listener, Listening, Publication, Published
-from dockerfw.simulation.surroundings import Interface, IpSet, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, IpSet, Surroundings
 
 INGRESS = "DOCKER-INGRESS"
 
@@ -21,7 +25,7 @@ INGRESS = "DOCKER-INGRESS"
 def surroundings_of(snapshot: Snapshot) -> Surroundings:
     """Return the interfaces, default routes and sets of a snapshot."""
     interfaces = tuple(
-        Interface(
+        HostInterface(
             name=each.name,
             addresses=tuple(ip_interface(address) for address in each.addresses),
             up=each.up,
@@ -39,7 +43,7 @@ def surroundings_of(snapshot: Snapshot) -> Surroundings:
 
 
 def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
-    """Return all that takes packets on the host; `nat` is the IPv4 ruleset, which tells of swarm's ports."""
+    """Return everything that accepts packets on the host; the IPv4 ruleset `nat` contains swarm's ports."""
     return Listening(
         listeners=tuple(
             Listener(
@@ -59,12 +63,12 @@ def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
         containers=containers_of(snapshot),
         ingress=frozenset(_ingress(nat)),
         by_nftables=snapshot.docker_state == "nftables",
-        own_tables=snapshot.own_tables,
+        foreign_tables=snapshot.foreign_tables,
     )
 
 
 def containers_of(snapshot: Snapshot) -> tuple[Container, ...] | None:
-    """Return the running containers, None where Docker was not asked."""
+    """Return the running containers, None when Docker could not be queried."""
     if snapshot.containers is None:
         return None
     return tuple(
@@ -85,6 +89,40 @@ def containers_of(snapshot: Snapshot) -> tuple[Container, ...] | None:
     )
 
 
+def drift_of(
+    snapshot: Snapshot,
+    rulesets: Mapping[Family, Ruleset],
+    document: Document,
+    revision: int,
+    *,
+    loaded: Mapping[Family, Rendering] | None = None,
+    command: str = "dockerfw",
+) -> Drift:
+    """Return how a snapshot differs from a revision's document; `rulesets` are the parsed saves.
+
+    `loaded` are the rules that were loaded for this revision, where they are known. `command` is the name of
+    the command line, for the sentences.
+    """
+    live = {family: rulesets[family] for family in snapshot.families if family not in snapshot.unread}
+    facts = replace(_drift_facts(snapshot, document, revision), command=command)
+    return find_drift(document, revision, live, facts, families=snapshot.families, loaded=loaded)
+
+
+def _drift_facts(snapshot: Snapshot, document: Document, revision: int) -> DriftFacts:
+    confirmed, docker_nftables = snapshot.confirmed, snapshot.docker_state == "nftables"
+    if confirmed is None or (confirmed.revision, confirmed.digest) != (revision, digest(document)):
+        # What happened since another revision was confirmed is unrelated to this one.
+        return DriftFacts(docker_nftables=docker_nftables, foreign_tables=snapshot.foreign_tables)
+    return DriftFacts(
+        kept_backend=confirmed.backend,
+        docker_moved_to=confirmed.docker_moved_to or "",
+        docker_nftables=docker_nftables,
+        rebooted=confirmed.rebooted,
+        released=confirmed.released,
+        foreign_tables=snapshot.foreign_tables,
+    )
+
+
 def _address(text: str) -> Address | None:
     return ip_address(text) if text else None
 
@@ -94,7 +132,7 @@ def _published(snapshot: Snapshot) -> Iterator[Published]:
         try:
             address, inside = _address(each.address), ip_address(each.to_address)
         except ValueError:
-            # Read from a rule's text: what is no address is not one that Docker wrote.
+            # Read from a rule's text: Docker writes only addresses.
             continue
         yield Published(each.family, each.protocol, address, each.port, inside, each.to_port)
 

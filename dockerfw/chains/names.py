@@ -1,7 +1,4 @@
-"""The names that are dockerfw's in the kernel: its chains, its anchors and the comments of its rules.
-
-Everything else in a table belongs to somebody else. Nothing here decides what to do about it.
-"""
+"""The names of dockerfw's things in the kernel: its chains, its anchors and the comments of its rules."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ _NO_LABEL = '--comment "dockerfw"'
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What the refusal's comment says is loaded; revision 0 is a document that never was a revision."""
+    """The revision named in the comment of the last rule; 0 is a document that was never a revision."""
 
     revision: int
     digest: str
@@ -44,7 +41,7 @@ class Label:
 
 
 def container_anchor(interface: str) -> str:
-    """Return the rule of DOCKER-USER, without `-A DOCKER-USER`, that sends an interface's packets to us."""
+    """Return the anchor for an interface, without `-A DOCKER-USER`."""
     return f"-i {interface} -j {FILTERS_CONTAINERS}"
 
 
@@ -54,19 +51,19 @@ def rule_comment(rule_id: str) -> str:
 
 
 def rule_id_of(text: str) -> str | None:
-    """Return the document rule's id that a saved or rendered rule carries."""
+    """Return the id of the document rule in a saved or rendered rule's comment."""
     found = _RULE_ID.search(text)
     return found[1] if found else None
 
 
 def label_of(text: str) -> Label | None:
-    """Return the label that a saved or rendered rule carries."""
+    """Return the label in a saved or rendered rule's comment."""
     found = _LABEL.search(text)
     return Label(int(found[1]), found[2]) if found else None
 
 
 def without_label(text: str) -> str:
-    """Return a rule's text with revision and digest left out of its comment, for comparing."""
+    """Return a rule's text without revision and digest in its comment, for comparison."""
     return _LABEL.sub(_NO_LABEL, text, count=1) if '"dockerfw r' in text else text
 
 
@@ -76,11 +73,11 @@ def body(rule: Rule) -> str:
 
 
 def is_ours(text: str) -> bool:
-    """Say whether a rule's comment is one that dockerfw writes."""
+    """Return True if dockerfw wrote the rule, by its comment."""
     return rule_id_of(text) is not None or label_of(text) is not None
 
 
 def own_rules(live: Ruleset | None, chain: str) -> tuple[Rule, ...]:
-    """Return the rules of one of our chains in a live filter table; none when it is not there."""
+    """Return the rules of one of dockerfw's chains in a live filter table; none without the chain."""
     found = live.chain("filter", chain) if live is not None else None
     return found.rules if found is not None else ()

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from dockerfw.chains.own import FILTERS, FILTERS_CONTAINERS, FILTERS_HOST, own_rules, rule_id_of
+from dockerfw.chains.names import FILTERS, FILTERS_CONTAINERS, FILTERS_HOST, own_rules, rule_id_of
 from dockerfw.iptables.model import Family, Rule, Ruleset
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.simulation.addresses import AddressSet
@@ -23,7 +23,7 @@ Ports = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class AllowingLine:
     """One line of one rule: `dialled` says that its port is the one that the client dials."""
 
     rule_id: str
@@ -32,19 +32,19 @@ class Allowance:
     ports: Ports | None
 
 
-class Allowances:
+class AllowingRules:
     """All that dockerfw's rules allow in one family, found by protocol and port."""
 
     def __init__(self, ruleset: Ruleset, family: Family) -> None:
         """Read the chains once; asking is cheap then."""
         self.family = family
-        self._single: dict[tuple[str, int, int], list[Allowance]] = defaultdict(list)
-        self._wide: dict[tuple[str, int], list[Allowance]] = defaultdict(list)
+        self._single: dict[tuple[str, int, int], list[AllowingLine]] = defaultdict(list)
+        self._wide: dict[tuple[str, int], list[AllowingLine]] = defaultdict(list)
         for chain in (FILTERS_HOST, FILTERS_CONTAINERS, FILTERS):
             for rule in own_rules(ruleset, chain):
                 self._add(chain, rule)
 
-    def letting_in(
+    def find_allowing(
         self, passes: AddressSet, protocol: int, dialled: int, inner: int | None
     ) -> tuple[str, ...]:
         """Return the ids of the rules that let some of `passes` in, in the kernel's order.
@@ -61,7 +61,7 @@ class Allowances:
         ]
         return tuple(dict.fromkeys(found))
 
-    def _candidates(self, chain: str, protocol: int, ports: Iterable[int]) -> Iterator[Allowance]:
+    def _candidates(self, chain: str, protocol: int, ports: Iterable[int]) -> Iterator[AllowingLine]:
         for port in ports:
             yield from self._single.get((chain, protocol, port), ())
         for each in (protocol, 0):
@@ -79,19 +79,19 @@ class Allowances:
         sources = AddressSet.of(self.family, [said["-s"]]) if "-s" in said else everyone
         texts = said.get(_DIALLED) or said.get(_ARRIVING[0]) or said.get(_ARRIVING[1])
         if texts is None:
-            self._wide[chain, protocol].append(Allowance(rule_id, sources, False, None))
+            self._wide[chain, protocol].append(AllowingLine(rule_id, sources, False, None))
             return
         for text in texts.split(","):
             first, _, last = text.partition(":")
             ports = (int(first), int(last or first))
-            allowance = Allowance(rule_id, sources, _DIALLED in said, ports)
+            allowance = AllowingLine(rule_id, sources, _DIALLED in said, ports)
             if ports[0] == ports[1]:
                 self._single[chain, protocol, ports[0]].append(allowance)
             else:
                 self._wide[chain, protocol].append(allowance)
 
 
-def _meets(allowance: Allowance, dialled: int, arriving: int) -> bool:
+def _meets(allowance: AllowingLine, dialled: int, arriving: int) -> bool:
     if allowance.ports is None:
         return True
     port = dialled if allowance.dialled else arriving

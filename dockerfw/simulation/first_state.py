@@ -1,27 +1,28 @@
-"""Owns how a packet begins: its state before the first rule, from what is said about it."""
+"""The state of a packet before its first rule."""
 
 from __future__ import annotations
 
 from dockerfw.iptables.model import Family
 from dockerfw.simulation.packet import Packet
-from dockerfw.simulation.state import State
+from dockerfw.simulation.state import PacketState
 from dockerfw.simulation.surroundings import Surroundings
 
 _LOOPBACK = "lo"
 _ICMP: dict[Family, int] = {4: 1, 6: 58}
-# What conntrack makes a connection of (nf_conntrack_proto_icmp.c and ..._icmpv6.c), and what it leaves alone.
-_ASKING: dict[Family, frozenset[int]] = {4: frozenset({8, 13, 15, 17}), 6: frozenset({128, 139})}
-_LEFT_ALONE: dict[Family, frozenset[int]] = {
+# ICMP types for which conntrack creates a connection, and those that it does not track
+# (nf_conntrack_proto_icmp.c and nf_conntrack_proto_icmpv6.c).
+_STARTS_CONNECTION: dict[Family, frozenset[int]] = {4: frozenset({8, 13, 15, 17}), 6: frozenset({128, 139})}
+_NOT_TRACKED: dict[Family, frozenset[int]] = {
     4: frozenset(),
     6: frozenset({130, 131, 132, 133, 134, 135, 136, 143}),
 }
 
 
-def first_state(packet: Packet, surroundings: Surroundings) -> State:
-    """Return the state in which a packet comes to its first rule."""
-    in_interface, bridge_port = _device(packet.in_interface, surroundings)
+def make_first_state(packet: Packet, surroundings: Surroundings) -> PacketState:
+    """Return the state in which a packet reaches its first rule."""
+    in_interface, bridge_port = _incoming_device(packet.in_interface, surroundings)
     looped = packet.in_interface == _LOOPBACK
-    return State(
+    return PacketState(
         family=packet.family,
         protocol=packet.protocol,
         destination=int(packet.destination),
@@ -33,13 +34,13 @@ def first_state(packet: Packet, surroundings: Surroundings) -> State:
         bridge_port=bridge_port,
         mac=packet.mac,
         mark=packet.mark,
-        connection=_connection(packet),
+        connection=_connection_state(packet),
         looped=looped,
     )
 
 
-def _device(name: str | None, surroundings: Surroundings) -> tuple[str | None, str | None]:
-    """Return what rules see as the incoming interface, and the port of the bridge behind it."""
+def _incoming_device(name: str | None, surroundings: Surroundings) -> tuple[str | None, str | None]:
+    """Return the incoming interface that rules see, and the port of the bridge behind it."""
     if name is None:
         return "", None
     found = surroundings.interface(name)
@@ -55,11 +56,11 @@ def _device(name: str | None, surroundings: Surroundings) -> tuple[str | None, s
     return (found.master, None) if kind in ("bond", "team") else (None, "")
 
 
-def _connection(packet: Packet) -> str:
-    """Return the state of the packet's connection; conntrack makes none of an unasked answer."""
+def _connection_state(packet: Packet) -> str:
+    """Return the state of the packet's connection; conntrack creates none for an unexpected answer."""
     kind = packet.icmp_type
     if packet.state != "NEW" or kind is None or packet.protocol != _ICMP[packet.family]:
         return packet.state
-    if kind in _LEFT_ALONE[packet.family]:
+    if kind in _NOT_TRACKED[packet.family]:
         return "UNTRACKED"
-    return "NEW" if kind in _ASKING[packet.family] else "INVALID"
+    return "NEW" if kind in _STARTS_CONNECTION[packet.family] else "INVALID"

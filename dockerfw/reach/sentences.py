@@ -10,10 +10,10 @@ from typing import Final
 from dockerfw.document.words import counted
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP, protocol_name
 from dockerfw.iptables.tokens import printable
-from dockerfw.reach.exposure import WORLD, Level, Row, Who
+from dockerfw.reach.exposure import WORLD, Access, ExposureRow, Level
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.packet import Address, Packet
-from dockerfw.simulation.trace import Step, Trace, Verdict
+from dockerfw.simulation.trace import Trace, TraceStep, Verdict
 
 FEW: Final = 3
 LEVEL_WORDS: Final[dict[Level, str]] = {
@@ -46,13 +46,13 @@ def describe_verdict(verdict: Verdict) -> str:
     return "Cannot tell."
 
 
-def describe_place(step: Step) -> str:
+def describe_place(step: TraceStep) -> str:
     """Return where a step stands: `rule 3 of filter INPUT`, `the policy of filter INPUT`."""
     chain = f"{step.table} {step.chain}".strip()
     return f"rule {step.number} of {chain}" if step.number else f"the policy of {chain}"
 
 
-def describe_way(trace: Trace) -> str:
+def describe_path(trace: Trace) -> str:
     """Say where DNAT sends a packet and by which interface it leaves; nothing when neither happens."""
     packet = trace.packet
     said = []
@@ -83,7 +83,7 @@ def describe_networks(addresses: AddressSet, most: int = FEW) -> str:
     return f"{', '.join(shown[:most])} and {f'{more}' if more < 1000 - most else 'many'} more"
 
 
-def describe_who(who: Who, most: int = FEW) -> str:
+def describe_access(who: Access, most: int = FEW) -> str:
     """Return who gets in: `anywhere`, `anywhere but 203.0.113.9`, `192.0.2.0/24`, `nobody`, `cannot tell`."""
     if who.level == "anywhere":
         out = who.refused.union(who.unknown).intersection(WORLD[who.family])
@@ -95,7 +95,7 @@ def describe_who(who: Who, most: int = FEW) -> str:
     return LEVEL_WORDS[who.level]
 
 
-def unknown_reasons(who: Who) -> tuple[str, ...]:
+def unknown_reasons(who: Access) -> tuple[str, ...]:
     """Return why nobody can tell, each reason once."""
     found = [
         printable(verdict.reason) for _, verdict in who.parts if verdict.kind == "UNKNOWN" and verdict.reason
@@ -103,7 +103,7 @@ def unknown_reasons(who: Who) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def describe_exposure(rows: Iterable[Row]) -> str:
+def describe_exposure(rows: Iterable[ExposureRow]) -> str:
     """Return the counts as a sentence: `3 ports are reachable from anywhere, 2 from some networks.`"""
     levels = Counter(row.level for row in rows)
     if not levels:

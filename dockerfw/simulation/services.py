@@ -1,4 +1,4 @@
-"""Owns the answer for a whole service: exactly which sources get through to it."""
+"""The simulation of one service from every source at once: exactly which sources reach it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from dockerfw.iptables.model import Family
+from dockerfw.simulation import sentences
 from dockerfw.simulation.addresses import AddressSet, union_of
 from dockerfw.simulation.outcomes import sum_up
 from dockerfw.simulation.packet import Address, Packet
-from dockerfw.simulation.simulate import Prepared, travel
+from dockerfw.simulation.simulate import Prepared, run_journey
 from dockerfw.simulation.trace import Verdict
 
 _ECHO = {1: 8, 58: 128}
@@ -17,9 +18,9 @@ _ECHO = {1: 8, 58: 128}
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What somebody outside may want to reach, by the address and the port that the client dials.
+    """A service, by the address and port that the client connects to.
 
-    The service of ICMP is the echo. The client's port is not known.
+    For ICMP the service is the echo request. The client's port is unknown.
     """
 
     family: Family
@@ -45,7 +46,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Which sources reach a service: three sets that share nothing and leave nobody out.
+    """The sources that reach a service, in three sets that do not overlap and together hold every address.
 
     `parts` splits the same addresses by the rule or policy that decides.
     """
@@ -56,13 +57,13 @@ class Reach:
     parts: tuple[tuple[AddressSet, Verdict], ...]
 
 
-def reach(prepared: Prepared, service: Service) -> Reach:
-    """Say who reaches a service. Raises ValueError when it is of another family than the rules."""
+def simulate_service(prepared: Prepared, service: Service) -> Reach:
+    """Return the sources that reach a service. Raises ValueError if its family is not that of the rules."""
     family = prepared.family
     if {service.family, service.destination.version} != {family}:
-        raise ValueError(f"the rules are for IPv{family}, the service is not")
-    anyone = service.packet((IPv4Address if family == 4 else IPv6Address)(0))
-    walk, _ = travel(prepared, anyone, AddressSet.everything(family), recording=False)
+        raise ValueError(sentences.wrong_family(family, "service"))
+    packet = service.packet((IPv4Address if family == 4 else IPv6Address)(0))
+    walk, _ = run_journey(prepared, packet, AddressSet.everything(family), recording=False)
     sums = sum_up(family, walk.ends)
     nothing = AddressSet.nothing(family)
     passes, unknown = sums.by_kind.get("ACCEPT", nothing), sums.by_kind["UNKNOWN"]

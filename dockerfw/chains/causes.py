@@ -1,0 +1,110 @@
+"""The likely causes of drift, judged by the traces that they leave in the rules.
+
+Causes are only shown to admins: dockerfw never allows, refuses or repairs anything because of one. The
+sentences are in sentences.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dockerfw.chains import sentences
+from dockerfw.chains.names import DOCKER, DOCKER_USER, FORWARD, INPUT, body
+from dockerfw.chains.owners import chain_owner
+from dockerfw.iptables.model import Family, Rule, Ruleset
+
+
+@dataclass(frozen=True, slots=True)
+class DriftFacts:
+    """Facts about the host that the rules do not show; an unknown fact keeps its default.
+
+    `kept_backend` is the backend that the confirmed revision was loaded into, `docker_moved_to` the other one
+    if Docker's chains have appeared there since. `rebooted`: the host was booted after that load. `released`:
+    an admin ran `release` on the host. `foreign_tables` are nftables tables in which other software filters.
+    `command` is the name of dockerfw's command on that host.
+    """
+
+    kept_backend: str = ""
+    docker_moved_to: str = ""
+    docker_nftables: bool = False
+    rebooted: bool = False
+    released: bool = False
+    foreign_tables: tuple[str, ...] = ()
+    command: str = "dockerfw"
+
+
+def explain_missing_rules(live: Ruleset, facts: DriftFacts) -> str:
+    """Return the likely reason why all of dockerfw's rules are missing."""
+    if facts.rebooted:
+        return sentences.REBOOTED
+    if "filter" not in live.tables:
+        return sentences.TABLE_GONE
+    return _reloaded(live, facts) or _flushed(live) or sentences.CAUSE_UNKNOWN
+
+
+def explain_missing_anchor(live: Ruleset, chain: str, facts: DriftFacts) -> str:
+    """Return the likely reason why dockerfw's jump is missing from INPUT or DOCKER-USER."""
+    if facts.released:
+        return sentences.released(facts.command)
+    reloaded = _reloaded(live, facts)
+    if chain == INPUT:
+        return reloaded or (sentences.INPUT_EMPTY if _is_empty(live, INPUT) else sentences.CAUSE_UNKNOWN)
+    found = live.chain("filter", DOCKER_USER)
+    if found is None:
+        docker = live.chain("filter", DOCKER) is not None
+        gone = sentences.docker_user_gone(docker_present=docker)
+        return f"{gone} {reloaded or sentences.DOCKER_CREATES_IT}"
+    if all(body(rule) == "-j RETURN" for rule in found.rules):
+        return f"{sentences.DOCKER_USER_RECREATED} {reloaded}".strip()
+    return reloaded or sentences.CAUSE_UNKNOWN
+
+
+def explain_earlier_rule(rule: Rule | None) -> str:
+    """Return which software probably inserted a rule before dockerfw's."""
+    if rule is None or rule.target is None:
+        return sentences.CAUSE_UNKNOWN
+    return sentences.INSERTED_BY.get(chain_owner("filter", rule.target.name), sentences.CAUSE_UNKNOWN)
+
+
+def explain_changed_rules(rules: Sequence[Rule]) -> str:
+    """Return which software probably edited dockerfw's chains; `rules` are the unwanted rules in them."""
+    for rule in rules:
+        owner = chain_owner("filter", rule.target.name) if rule.target else "other"
+        if owner in sentences.INSERTED_BY:
+            return sentences.inserted_into_chains(owner, rule.text)
+    return sentences.CAUSE_UNKNOWN
+
+
+def explain_other_revision(facts: DriftFacts) -> str:
+    """Return the likely reason why the kernel holds another revision than the confirmed one."""
+    return sentences.OTHER_BOOT_FILES if facts.rebooted else sentences.OTHER_SAVE
+
+
+def explain_missing_docker_user_jump(family: Family, live: Ruleset, facts: DriftFacts) -> str:
+    """Return the likely reason why FORWARD has no jump to DOCKER-USER."""
+    if _is_empty(live, FORWARD):
+        return sentences.FORWARD_FLUSHED
+    if family == 6:
+        return sentences.IPV6_NOT_CALLED
+    return _reloaded(live, facts) or sentences.JUMP_REMOVED
+
+
+def _reloaded(live: Ruleset, facts: DriftFacts) -> str:
+    table = live.tables.get("filter")
+    owners = {chain_owner("filter", name) for name in (table.chains if table else ())}
+    words = next((words for owner, words in sentences.RELOADED.items() if owner in owners), "")
+    return words or (sentences.FIREWALLD_IN_NFTABLES if "inet firewalld" in facts.foreign_tables else "")
+
+
+def _flushed(live: Ruleset) -> str:
+    table = live.tables["filter"]
+    if not (_is_empty(live, INPUT) and _is_empty(live, FORWARD)):
+        return ""
+    cleared = all(chain.builtin for chain in table.chains.values())
+    return sentences.TABLE_CLEARED if cleared else sentences.TABLE_FLUSHED
+
+
+def _is_empty(live: Ruleset, chain: str) -> bool:
+    found = live.chain("filter", chain)
+    return found is None or not found.rules

@@ -1,0 +1,365 @@
+"""The sentences of this package: plan warnings, drift and its likely causes, imports, other tables.
+
+Each sentence is a constant or a function, so that tests check the meaning by name and the words can change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from dockerfw.chains.owners import Owner
+from dockerfw.document.words import counted
+from dockerfw.iptables.model import FAMILY_NAMES, Family
+
+# Tables of nftables that iptables does not show
+
+_TABLE_OWNERS: Final = {"firewalld": "firewalld", "f2b-table": "fail2ban"}
+_NAMED_TABLES: Final = 5
+
+
+def describe_tables(tables: Sequence[str]) -> str:
+    """Return a sentence about the tables of other software; empty without any."""
+    clause = describe_tables_inline(tables)
+    return f"{clause[0].upper() if clause.startswith('other') else clause[0]}{clause[1:]}." if clause else ""
+
+
+def describe_tables_inline(tables: Sequence[str]) -> str:
+    """Return the same for the middle of a sentence, without its full stop."""
+    if not tables:
+        return ""
+    owners = tuple(
+        dict.fromkeys(_TABLE_OWNERS.get(each.partition(" ")[2], "other software") for each in tables)
+    )
+    verb = "filters" if len(owners) == 1 else "filter"
+    where = "an nftables table" if len(tables) == 1 else "nftables tables"
+    names = ", ".join(tables[:_NAMED_TABLES])
+    more = f" and {len(tables) - _NAMED_TABLES} more" if len(tables) > _NAMED_TABLES else ""
+    return (
+        f"{' and '.join(owners)} {verb} in {where} that iptables does not show ({names}{more}): "
+        "dockerfw cannot see what is refused there"
+    )
+
+
+# Plan warnings
+
+NO_EXTERNAL_INTERFACE: Final = (
+    "No external interface is set. Only the host's own ports are filtered, not those of containers."
+)
+EMPTY_DOCUMENT: Final = (
+    "No rule allows anything. Everything except the built-in basics will be refused, including SSH."
+)
+DOCKER_USES_NFTABLES: Final = (
+    "Docker on this host uses nftables itself and has no DOCKER-USER chain. "
+    "Rules for containers have no effect."
+)
+
+
+def other_tables_filter(tables: Sequence[str]) -> str:
+    """Warn that other software filters too."""
+    return f"{describe_tables(tables)} Traffic that dockerfw allows must also be allowed there."
+
+
+def interface_missing(name: str) -> str:
+    """Warn that an external interface is not on the host."""
+    return f"The external interface {name} does not exist on this host now."
+
+
+def interface_no_longer_filtered(family: Family, name: str) -> str:
+    """Warn that an interface of the manual set-up is not external in the document."""
+    return of_family(
+        family, f"containers were filtered on {name} until now, but it is not an external interface."
+    )
+
+
+def filters_chain_replaced(family: Family, rules: int) -> str:
+    """Warn that FILTERS holds only rules of others."""
+    return of_family(
+        family,
+        f"the chain FILTERS holds {counted(rules, 'rule')} that dockerfw did not write. "
+        "This load replaces them. Import them first to keep what they allow.",
+    )
+
+
+def foreign_jump(family: Family, rule: str) -> str:
+    """Warn that a rule of others calls one of dockerfw's chains."""
+    return of_family(family, f"another rule jumps to a dockerfw chain and stays: {rule}")
+
+
+def input_policy(family: Family, policy: str | None, *, adopts: bool) -> str:
+    """Warn that INPUT's policy refuses; `adopts`: the load removes lines of the manual set-up."""
+    text = of_family(
+        family,
+        f"the policy of INPUT is {policy}. Traffic to the host that dockerfw allows "
+        "also needs an ACCEPT of another rule.",
+    )
+    return f"{text} This load removes the ACCEPT lines of the manual set-up." if adopts else text
+
+
+def rule_before_anchor(family: Family, chain: str, rule: str) -> str:
+    """Warn that a rule of others comes before dockerfw's jump."""
+    return of_family(
+        family,
+        f"in {chain} another rule comes before dockerfw's: {rule}. This load moves dockerfw's to the top.",
+    )
+
+
+def docker_user_missing(family: Family) -> str:
+    """Warn that there is no DOCKER-USER chain."""
+    return of_family(
+        family,
+        "there is no DOCKER-USER chain, so Docker does not filter here now. "
+        "This load creates it, and it takes effect when Docker filters.",
+    )
+
+
+def docker_user_not_called(family: Family) -> str:
+    """Warn that Docker filters and FORWARD does not call DOCKER-USER."""
+    return of_family(
+        family,
+        "FORWARD has no jump to DOCKER-USER. Rules for containers have no effect until Docker adds it.",
+    )
+
+
+def docker_not_filtering(family: Family) -> str:
+    """Warn that Docker does not filter in a family."""
+    name = FAMILY_NAMES[family]
+    return of_family(
+        family,
+        f"Docker does not filter here now. A container with its own {name} address is reachable "
+        "whatever the rules for containers say.",
+    )
+
+
+def of_family(family: Family, sentence: str) -> str:
+    """Put the IP version before a sentence."""
+    return f"{FAMILY_NAMES[family]}: {sentence}"
+
+
+# Drift
+
+UNREAD: Final = "the rules could not be read."
+NOTHING_LOADED: Final = "no dockerfw rules are loaded."
+CHAIN_REPLACED: Final = (
+    "the last rule of FILTERS is not dockerfw's, so it does not tell which revision is loaded."
+)
+REORDERED: Final = "the rules are loaded in a different order."
+PANIC_ON: Final = "panic mode is on: only the addresses given to the panic command are allowed."
+DOCKER_USER_NOT_CALLED: Final = "FORWARD has no jump to DOCKER-USER, so rules for containers have no effect."
+DOCKER_USER_NOT_FIRST: Final = (
+    "a rule in FORWARD accepts packets before DOCKER-USER, so they bypass the rules for containers."
+)
+DOCKER_FILTERS_ITSELF: Final = "Docker filters with nftables itself, so rules for containers have no effect."
+
+
+def other_backend(docker: str, own: str) -> str:
+    """Say that Docker's chains are in another backend than dockerfw's."""
+    return (
+        f"Docker's chains are in iptables-{docker} now, but dockerfw's rules were loaded into iptables-{own}."
+    )
+
+
+def other_revision(revision: int, digest: str) -> str:
+    """Say which revision the kernel's label names."""
+    return f"the loaded rules carry the label of revision {revision} ({digest})."
+
+
+def rules_changed(revision: int, gone: Sequence[str], missing: int, unwanted: int) -> str:
+    """Say how many rules differ; `gone` are chains that are not there."""
+    words = [f"the chain {chain} is missing." for chain in gone]
+    if missing:
+        words.append(f"{counted(missing, 'rule')} of revision {revision} {_are(missing)} not loaded.")
+    if unwanted:
+        words.append(f"{counted(unwanted, 'loaded rule')} {_are(unwanted)} not in revision {revision}.")
+    return " ".join(words)
+
+
+def anchor_missing(chain: str, anchor: str) -> str:
+    """Say that a jump to dockerfw is missing."""
+    return f"{chain} has no jump to dockerfw ({anchor} is missing)."
+
+
+def anchor_not_first(chain: str, anchor: str) -> str:
+    """Say that a rule of others comes before a jump to dockerfw."""
+    return f"another rule comes before {anchor} in {chain}."
+
+
+def anchor_stale(interface: str) -> str:
+    """Say that DOCKER-USER calls dockerfw for an interface that is not external."""
+    return f"DOCKER-USER still jumps to dockerfw for {interface}, which is no longer an external interface."
+
+
+# Likely causes of drift
+
+CAUSE_UNKNOWN: Final = (
+    "Cause unknown. It was probably a manual change, or a tool that leaves no chain of its own."
+)
+REBOOTED: Final = (
+    "The host has booted since the last load. "
+    "The boot files were probably not loaded, or the rules were flushed later."
+)
+TABLE_GONE: Final = "The filter table itself is gone. All tables were removed, as `nft flush ruleset` does."
+TABLE_CLEARED: Final = (
+    "INPUT and FORWARD are empty and no other chain is left. The whole table was cleared, as firewalld does "
+    "when it starts, reloads or stops."
+)
+TABLE_FLUSHED: Final = "INPUT and FORWARD are empty. The whole table was flushed, as `iptables -F` does."
+INPUT_EMPTY: Final = "INPUT is empty. It was flushed, or dockerfw's jump was its only rule and was removed."
+RELOADED: Final[dict[Owner, str]] = {
+    "firewalld": "firewalld's chains are present. Its reload removes all rules, including those of others.",
+    "ufw": "ufw's chains are present. With MANAGE_BUILTINS=yes set, each reload flushes all rules.",
+}
+FIREWALLD_IN_NFTABLES: Final = (
+    "firewalld filters in its own nftables table. When it starts or reloads, it removes all iptables rules, "
+    "including those of others."
+)
+INSERTED_BY: Final[dict[Owner, str]] = {
+    "fail2ban": "It jumps to a chain of fail2ban, which inserts its rule at the top with its first ban.",
+    "ufw": "It jumps to a chain of ufw, which was probably enabled or reloaded.",
+    "firewalld": "It jumps to a chain of firewalld, which was probably reloaded.",
+    "docker": "It jumps to a chain of Docker, which was probably restarted.",
+    "kubernetes": "It jumps to a chain of Kubernetes, which keeps its rules at the top.",
+    "libvirt": "It jumps to a chain of libvirt, which inserts its rules at the top whenever it starts.",
+}
+BACKEND_SWITCHED: Final = (
+    "Docker was probably restarted after the host's iptables was switched to the other backend."
+)
+DOCKER_BACKEND_SETTING: Final = (
+    "Docker's setting firewall-backend is nftables. With iptables, Docker uses DOCKER-USER."
+)
+DOCKER_CREATES_IT: Final = "Docker creates it again when it starts."
+DOCKER_USER_RECREATED: Final = (
+    "DOCKER-USER is as Docker creates it: it was flushed, or removed and then created again by Docker."
+)
+OTHER_BOOT_FILES: Final = "The host has booted since. It probably loaded the boot files of another revision."
+OTHER_SAVE: Final = "A save from another time was loaded, or another dockerfw also manages this host."
+FORWARD_FLUSHED: Final = "FORWARD is empty: it was flushed. Docker writes it again when it restarts."
+IPV6_NOT_CALLED: Final = (
+    "Docker 20.10 never jumps to DOCKER-USER for IPv6. With any other version, the jump was removed."
+)
+JUMP_REMOVED: Final = "The jump was removed. Docker adds it again when it restarts."
+
+
+def released(command: str) -> str:
+    """Say that dockerfw was released from the command line."""
+    return f"The host was released on its command line: `{command} release`."
+
+
+def panic_help(command: str) -> str:
+    """Say how to end a panic."""
+    return f"Run `{command} panic --off` on the host to end it."
+
+
+def docker_user_gone(*, docker_present: bool) -> str:
+    """Say that DOCKER-USER is missing, and whether Docker's other chains are."""
+    others = (
+        "but Docker's other chains are present" if docker_present else "and so are all of Docker's chains"
+    )
+    return f"DOCKER-USER is gone, {others}."
+
+
+def inserted_into_chains(owner: Owner, rule: str) -> str:
+    """Name the software that put a rule into dockerfw's chains."""
+    return f"{owner} put a rule into dockerfw's chains: {rule}"
+
+
+# Imports
+
+NO_COMMENTS: Final = "These are dockerfw's own rules. The kernel does not hold their comments."
+IPV6_TOO: Final = "Rules without a source will apply to IPv6 as well as IPv4."
+
+NO_TARGET: Final = "it has no target: it only counts packets"
+GOTO: Final = "it uses -g, so packets never return from the other chain"
+SEVERAL_SOURCES: Final = "it has several sources: write one rule for each"
+ESTABLISHED_PASSES: Final = "established connections are always allowed: a rule is for new connections"
+REFUSES: Final = "it refuses packets: rules only allow, and everything else is refused"
+REFUSES_ALL_FORWARDED: Final = "it refuses all forwarded packets, including those that containers send out"
+NOT_FOR_DOCKERFW: Final = "dockerfw does not manage it, and it stays as it is"
+STAYS: Final[dict[Owner, str]] = {
+    "docker": "it belongs to Docker and stays as it is",
+    "fail2ban": "it belongs to fail2ban and stays as it is",
+    "ufw": "it belongs to ufw and stays as it is",
+    "firewalld": "it belongs to firewalld and stays as it is",
+    "kubernetes": "it belongs to Kubernetes and stays as it is",
+    "libvirt": "it belongs to libvirt and stays as it is",
+}
+
+
+def unknown_target(target: str) -> str:
+    """Say that a target has no counterpart."""
+    return f"dockerfw has no rule that does what -j {target} does"
+
+
+def negated(option: str) -> str:
+    """Say that a negated match cannot be imported."""
+    return f"it names what must not match (! {option}), and rules only say what is allowed"
+
+
+def unknown_protocol(value: str) -> str:
+    """Say that a protocol is not known."""
+    return f"-p {value} is not a protocol that dockerfw knows"
+
+
+def no_counterpart(words: str) -> str:
+    """Say that a match has no counterpart in a document."""
+    return f"a rule cannot express {words}"
+
+
+def states_of_new_connections(value: str) -> str:
+    """Say that these states cannot be imported."""
+    return f"a rule cannot express --ctstate {value}: rules always apply to new connections"
+
+
+def other_table(table: str, reason: str) -> str:
+    """Say that a table other than filter stays."""
+    return f"the {table} table: {reason}"
+
+
+def other_chain(chain: str) -> str:
+    """Say that a chain of others stays."""
+    return f"dockerfw does not fill the chain {chain}, which stays as it is"
+
+
+def jumps_to(chain: str) -> str:
+    """Say that a jump to a chain of others stays."""
+    return f"it jumps to the chain {chain}, which stays as it is"
+
+
+def only_on_interface(interface: str) -> str:
+    """Say that a rule for one interface that is not external cannot be imported."""
+    return f"it applies only to the interface {interface}, which is not external"
+
+
+def limited_on_interface(interface: str) -> str:
+    """Say that a limited rule for one interface of the host cannot be imported."""
+    return f"it applies only to the interface {interface}: trust that interface, or remove the limit"
+
+
+def no_ports(protocol: str) -> str:
+    """Say that a protocol has no ports."""
+    return f"{protocol} has no ports"
+
+
+def interface_not_trusted(name: str) -> str:
+    """Note that an external interface is not trusted."""
+    return f"The interface {name} is external, so it is not trusted."
+
+
+def ports_inside_containers(rules: int) -> str:
+    """Note that imported rules count by the port inside the container."""
+    return (
+        f"In {counted(rules, 'rule')} for containers, --dport is the port inside the container and not the "
+        "published port. The import keeps that. Check which one was meant."
+    )
+
+
+# The rules in the kernel as a draft
+
+FAMILIES_DIFFER: Final = (
+    "IPv4 and IPv6 hold different lines of this rule. The draft allows what either of them allows."
+)
+ONE_FAMILY_ONLY: Final = "holds no dockerfw rules. This draft has only the rules of the other IP version."
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
