@@ -10,9 +10,9 @@ import pytest
 
 from dockerfw.iptables.canonical import canonical_rule
 from dockerfw.iptables.model import Match, Option, Rule, Ruleset, Target
-from dockerfw.iptables.parse import parse_save, print_save_bytes
+from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
-from dockerfw.iptables.tokens import quote_token
+from tests.iptables.saves import print_save_bytes
 from tests.kernel.corpus import IP_SET, TARGET_CHAIN, Sample, samples
 from tests.rig.namespace import Backend, Family, Namespace, iptables_program, why_unavailable
 
@@ -192,12 +192,18 @@ UNKNOWN_SPELLINGS = {
 
 
 def _restore_words(sample: Sample) -> str:
-    """Write the words for iptables-restore, quoted where they hold more than a word."""
+    """Return the words as text for iptables-restore, in quotes where needed."""
     written = []
     for before, word in zip(("", *sample.words), sample.words, strict=False):
         is_text = before == "--comment" or not word or not set(word).isdisjoint(" \\'\"")
-        written.append(quote_token(word) if is_text else word)
+        written.append(_in_quotes(word) if is_text else word)
     return " ".join(written)
+
+
+def _in_quotes(word: str) -> str:
+    """Return a word in double quotes, with escapes."""
+    escaped = re.sub(r"([\"\\'])", r"\\\1", word)
+    return f'"{escaped}"'
 
 
 SPOT_CHECKS: list[tuple[str, tuple[Match, ...], Target | None]] = [

@@ -9,7 +9,8 @@ import pytest
 
 from dockerfw.iptables.errors import ParseError
 from dockerfw.iptables.model import OtherLine, Rule
-from dockerfw.iptables.parse import parse_save, print_save_bytes
+from dockerfw.iptables.parse import parse_save
+from tests.iptables.saves import print_save_bytes
 from tests.rig.namespace import Backend, Family, Namespace
 
 pytestmark = pytest.mark.kernel
