@@ -86,8 +86,8 @@ IPV6_ICMP: Final = 58
 # The protocols whose ports `-m multiport` and `-m conntrack --ctorigdstport` match.
 PROTOCOLS_WITH_PORTS: Final[tuple[str, ...]] = ("tcp", "udp", "sctp", "dccp", "udplite")
 
-# libxtables looks in its own table (xtables_chain_protos) before /etc/protocols. Every release has these names
-# there, so they load on a host without the netbase package.
+# libxtables looks in its own table (xtables_chain_protos) before /etc/protocols. Every release has these
+# names there, so they load on a host without the netbase package.
 NAMES_IPTABLES_KNOWS: Final[frozenset[str]] = frozenset(
     {"tcp", "udp", "udplite", "sctp", "icmp", "ipv6-icmp", "esp", "ah"}
 )
