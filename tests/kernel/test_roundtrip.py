@@ -179,7 +179,9 @@ def test_a_missing_docker_user_chain_is_created(namespace: Namespace, backend: B
     after = plan(namespace, backend, wanted)
     assert after.empty
     assert {warning.code for warning in after.warnings} == {"empty-document", "docker-not-filtering"}
-    assert read_kernel_state(read_rulesets(namespace, backend)).families[4].container_anchors == {"ens33": "first"}
+    assert read_kernel_state(read_rulesets(namespace, backend)).families[4].container_anchors == {
+        "ens33": "first"
+    }
 
 
 def test_counters_are_carried_over(namespace: Namespace, backend: Backend, family: Family) -> None:
