@@ -15,7 +15,7 @@ ANY_TOO_WIDE: Final = "any is too wide for an expectation: name one protocol, su
 CONTAINER_PORTS_ON_HOST: Final = (
     "container is for rules about containers, and the scope of this rule is host: use published"
 )
-CONTAINER_PORTS_MISSING: Final = "container needs ports, because it tells where ports are counted"
+CONTAINER_PORTS_MISSING: Final = "container needs ports: it says on which side the ports are counted"
 HAS_ZONE: Final = "has a zone: iptables matches addresses, not %interfaces"
 HAS_NETMASK: Final = "has a netmask: write a prefix length, such as /24"
 TOO_DEEP: Final = "not readable JSON: it is nested too deeply"
@@ -158,7 +158,7 @@ def not_a_protocol(given: str, hint: str) -> str:
 
 
 def means_every_protocol(given: str) -> str:
-    """A protocol is one that iptables takes for every protocol."""
+    """A protocol is one that iptables reads as every protocol."""
     return f'{given} means every protocol to iptables: write "any"'
 
 
