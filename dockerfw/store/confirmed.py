@@ -17,7 +17,7 @@ from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Backend
 from dockerfw.messages.codec import AtMost, Message, load_json
 from dockerfw.messages.errors import MessageError
-from dockerfw.messages.shapes import BootId, Count, Positive, Seconds, Shape, Text, Uuid
+from dockerfw.messages.shapes import Anything, BootId, Converted, Count, Positive, Seconds, Text, Uuid
 from dockerfw.store.records import MAX_WINDOW_BYTES, StateError, StateFile
 
 CONFIRMED = "confirmed.json"
@@ -25,22 +25,16 @@ MAX_CONFIRMED_BYTES = 16 * 1024 * 1024
 MAX_HEALS = 100
 
 
-class _ValidDocument(Shape):
-    """A document, validated."""
+def _valid_document(value: object) -> Document:
+    try:
+        return parse_document(value)
+    except NetfilterError as error:
+        raise MessageError("", str(error)) from None
 
-    __slots__ = ()
 
-    def read(self, value: object) -> Document:
-        """Return the document."""
-        try:
-            return parse_document(value)
-        except NetfilterError as error:
-            raise MessageError("", str(error)) from None
-
-    def write(self, value: Document) -> object:
-        """Return its canonical JSON."""
-        written: object = json.loads(canonical_json(value))
-        return written
+_DOCUMENT = Converted(
+    Anything(), after=_valid_document, before=lambda document: json.loads(canonical_json(document))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +48,7 @@ class ConfirmedRecord(Message):
     revision: Positive
     backend: Backend
     boot: BootId
-    document: Annotated[Document, _ValidDocument()]
+    document: Annotated[Document, _DOCUMENT]
 
     def to_text(self) -> str:
         """Return the content of the file."""

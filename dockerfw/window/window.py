@@ -26,9 +26,9 @@ from dockerfw.messages.outcomes import (
     Loaded,
     Outcome,
     OutcomeState,
+    RollBack,
+    RollBackReason,
     Step,
-    WayBack,
-    WayBackReason,
     Window,
 )
 from dockerfw.store.bootfiles import boot_apply, remove_old_sets, switch_boot_set, write_boot_set
@@ -98,7 +98,7 @@ def keep(state: StateDirectory, record: WindowRecord) -> Outcome:
     return _end_kept(state, replace(record, steps=(*record.steps, step)))
 
 
-def roll_back(state: StateDirectory, record: WindowRecord, reason: WayBackReason) -> Outcome:
+def roll_back(state: StateDirectory, record: WindowRecord, reason: RollBackReason) -> Outcome:
     """Put back what the kernel held before the record's apply, and return the last outcome.
 
     Hold the lock for it. Raises what `end_if_due` raises: nothing is settled then, and it can be tried again.
@@ -215,7 +215,7 @@ def _end(state: StateDirectory, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _rolled_back(record: WindowRecord, reason: WayBackReason) -> Outcome:
+def _rolled_back(record: WindowRecord, reason: RollBackReason) -> Outcome:
     again = "The rules that were there before are in force again."
     if record.phase == "loading":
         why = "The process that loaded the rules died or took too long, and was ended"
@@ -234,7 +234,7 @@ def _rolled_back(record: WindowRecord, reason: WayBackReason) -> Outcome:
         "rebooted": "",
     }[reason]
     outcome = _outcome(record, "rolled_back", FINAL_EVENT)
-    return replace(outcome, loaded=None, way_back=WayBack(reason, f"{why}. {again}"))
+    return replace(outcome, loaded=None, way_back=RollBack(reason, f"{why}. {again}"))
 
 
 def _rebooted(record: WindowRecord) -> Outcome:
@@ -246,7 +246,7 @@ def _rebooted(record: WindowRecord) -> Outcome:
         failed = _outcome(record, "failed", FINAL_EVENT)
         return replace(failed, loaded=None, error=Failure(step="report", summary=summary))
     outcome = _outcome(record, "rolled_back", FINAL_EVENT)
-    return replace(outcome, loaded=None, way_back=WayBack("rebooted", summary))
+    return replace(outcome, loaded=None, way_back=RollBack("rebooted", summary))
 
 
 def _outcome(record: WindowRecord, state: OutcomeState, event: int) -> Outcome:
