@@ -210,6 +210,23 @@ class Entries(Shape):
         return {str(key): self.inner.write(value[key]) for key in self.keys if key in value or not self.some}
 
 
+@dataclass(frozen=True, slots=True)
+class Converted(Shape):
+    """Another shape, whose value is converted after it was read and before it is written."""
+
+    inner: Shape
+    after: Callable[[Any], Any]
+    before: Callable[[Any], Any]
+
+    def read(self, value: object) -> Any:
+        """Return the converted value."""
+        return self.after(self.inner.read(value))
+
+    def write(self, value: Any) -> object:
+        """Return the JSON value."""
+        return self.inner.write(self.before(value))
+
+
 def kind(value: object) -> str:
     """Name the JSON type of `value` for an error message."""
     if value is None:

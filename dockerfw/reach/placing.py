@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dockerfw.document.fields import Findings, shown, suggestion
+from dockerfw.document.fields import Problems, shown, suggestion
 from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach.listening import Address, Container
@@ -47,7 +47,7 @@ class Placing:
     """The places of one packet; what is wrong goes into `findings`, what is guessed into `guesses`."""
 
     def __init__(
-        self, surroundings: Surroundings, family: Family, findings: Findings, guesses: list[str]
+        self, surroundings: Surroundings, family: Family, findings: Problems, guesses: list[str]
     ) -> None:
         """Begin with nothing placed."""
         self.surroundings = surroundings

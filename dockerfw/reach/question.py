@@ -10,9 +10,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
-from dockerfw.document.fields import Findings, shown, suggestion
-from dockerfw.document.fields import port as port_field
-from dockerfw.document.fields import protocol as protocol_field
+from dockerfw.document.fields import Problems, read_port, read_protocol, shown, suggestion
 from dockerfw.iptables.errors import FieldError, NetfilterError
 from dockerfw.iptables.icmp_types import ICMP_TYPES, ICMPV6_TYPES
 from dockerfw.iptables.model import FAMILY_NAMES, Family
@@ -85,7 +83,7 @@ class _Reading:
         self.question = question
         self.surroundings = surroundings
         self.containers = containers
-        self.findings = Findings()
+        self.findings = Problems()
         self.guesses: list[str] = []
 
     def packet(self) -> Packet | None:
@@ -163,7 +161,7 @@ class _Reading:
         return None
 
     def _protocol(self) -> int | None:
-        text = protocol_field(self.question.protocol.strip() or "tcp", "protocol", self.findings)
+        text = read_protocol(self.question.protocol.strip() or "tcp", "protocol", self.findings)
         if text == "any":
             self.findings.error("protocol", "a packet has one protocol, such as tcp")
             return None
@@ -200,7 +198,7 @@ class _Reading:
     def _port_of(self, field: str, text: str, protocol: int | None) -> int | None:
         if not text.strip() or (protocol is not None and not _has_ports(protocol)):
             return None
-        read = port_field(text, field, self.findings)
+        read = read_port(text, field, self.findings)
         if read is not None and "-" in read:
             self.findings.error(field, f"{shown(text)} is a range: a packet has one port")
             return None

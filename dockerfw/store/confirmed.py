@@ -53,7 +53,7 @@ class ConfirmedRecord:
     def to_text(self) -> str:
         """Return the content of the file."""
         texts = texts_to_keep(self.loaded)
-        file = _ConfirmedFile(
+        file = ConfirmedFile(
             self.apply,
             self.revision,
             digest(self.document),
@@ -67,7 +67,7 @@ class ConfirmedRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class _ConfirmedFile(Message):
+class ConfirmedFile(Message):
     """The content of the file."""
 
     FORMAT: ClassVar = "dockerfw-confirmed/1"
@@ -118,7 +118,7 @@ def _validate(value: object, expected: str) -> Document:
 
 
 def _read(raw: bytes, read_document: Callable[[object, str], Document]) -> ConfirmedRecord:
-    file = _ConfirmedFile.from_json(load_json(raw, max_bytes=MAX_CONFIRMED_BYTES))
+    file = ConfirmedFile.from_json(load_json(raw, max_bytes=MAX_CONFIRMED_BYTES))
     try:
         document = read_document(file.document, file.digest)
     except NetfilterError as error:

@@ -26,9 +26,9 @@ from dockerfw.messages.outcomes import (
     Loaded,
     Outcome,
     OutcomeState,
+    RollBack,
+    RollBackReason,
     Step,
-    WayBack,
-    WayBackReason,
     Window,
 )
 from dockerfw.store.bootfiles import boot_apply, remove_old_sets, switch_boot_set, write_boot_set
@@ -97,7 +97,7 @@ def keep(state: StateDirectory, record: WindowRecord) -> Outcome:
     return _end_kept(state, replace(record, steps=(*record.steps, step)))
 
 
-def roll_back(state: StateDirectory, record: WindowRecord, reason: WayBackReason) -> Outcome:
+def roll_back(state: StateDirectory, record: WindowRecord, reason: RollBackReason) -> Outcome:
     """Restore what the kernel held before the record's apply, and return the last outcome.
 
     Hold the lock. Raises what `end_if_due` raises; nothing is settled then, and a retry is safe.
@@ -214,7 +214,7 @@ def _end(state: StateDirectory, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _rolled_back(record: WindowRecord, reason: WayBackReason) -> Outcome:
+def _rolled_back(record: WindowRecord, reason: RollBackReason) -> Outcome:
     if record.phase == "loading":
         failed = _outcome(record, "failed", FINAL_EVENT)
         summary = f"{sentences.LOAD_DIED} {sentences.PREVIOUS_RULES_RESTORED}"
@@ -229,7 +229,7 @@ def _rolled_back(record: WindowRecord, reason: WayBackReason) -> Outcome:
     }[reason].format(revision=record.revision, seconds=record.seconds)
     outcome = _outcome(record, "rolled_back", FINAL_EVENT)
     summary = f"{why} {sentences.PREVIOUS_RULES_RESTORED}".strip()
-    return replace(outcome, loaded=None, way_back=WayBack(reason, summary))
+    return replace(outcome, loaded=None, way_back=RollBack(reason, summary))
 
 
 def _rebooted(record: WindowRecord) -> Outcome:
@@ -238,7 +238,7 @@ def _rebooted(record: WindowRecord) -> Outcome:
         failed = _outcome(record, "failed", FINAL_EVENT)
         return replace(failed, loaded=None, error=Failure(step="report", summary=summary))
     outcome = _outcome(record, "rolled_back", FINAL_EVENT)
-    return replace(outcome, loaded=None, way_back=WayBack("rebooted", summary))
+    return replace(outcome, loaded=None, way_back=RollBack("rebooted", summary))
 
 
 def _outcome(record: WindowRecord, state: OutcomeState, event: int) -> Outcome:

@@ -44,7 +44,7 @@ ONE: dict[str, object] = {
 def docker_that(
     answers: Callable[[socket.socket], None], directory: Path
 ) -> Iterator[tuple[Path, list[bytes]]]:
-    """A server on a unix socket that lets `answers` reply; gives the path and the requests that came."""
+    """Run a server on a Unix socket that replies with `answers`; yield its path and the received requests."""
     path, requests = directory / "docker.sock", list[bytes]()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(path))
@@ -67,7 +67,7 @@ def asked(body: bytes, directory: Path) -> tuple[Container, ...] | CommandFailed
         return list_containers(path)
 
 
-def test_a_container_as_docker_tells_it(tmp_path: Path) -> None:
+def test_a_container_is_read_from_dockers_answer(tmp_path: Path) -> None:
     with docker_that(lambda to: to.sendall(OK + json.dumps([ONE]).encode()), tmp_path) as (path, requests):
         found = list_containers(path)
     assert requests == [b"GET /containers/json HTTP/1.0\r\nHost: docker\r\n\r\n"]
@@ -115,20 +115,20 @@ def test_a_container_of_a_swarm_stack(tmp_path: Path) -> None:
         (OK + json.dumps([{"Id": ID}] * 5000).encode(), "at most 4096"),
     ],
 )
-def test_what_is_no_answer_is_said_and_not_guessed(answer: bytes, words: str, tmp_path: Path) -> None:
+def test_an_invalid_answer_is_reported_and_not_guessed(answer: bytes, words: str, tmp_path: Path) -> None:
     found = asked(answer, tmp_path)
     assert isinstance(found, CommandFailed)
     assert re.search(words, str(found)), found
 
 
-def test_names_are_cut_and_never_trusted(tmp_path: Path) -> None:
+def test_names_are_shortened_and_never_trusted(tmp_path: Path) -> None:
     wild = {**ONE, "Names": ["/" + "x" * 9999, 3], "Labels": {"com.docker.compose.project": {"a": 1}}}
     found = asked(OK + json.dumps([wild]).encode(), tmp_path)
     assert isinstance(found, tuple)
     assert (len(found[0].name), found[0].project) == (255, "")
 
 
-def test_an_endless_answer_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_answer_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docker, "MAX_BYTES", 1 << 20)
 
     def endless(connection: socket.socket) -> None:
@@ -142,9 +142,7 @@ def test_an_endless_answer_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("drips", [False, True])
-def test_a_docker_that_hangs_is_not_waited_for(
-    drips: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hanging_docker_is_given_up(drips: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docker, "SECONDS", 0.3)
     done = threading.Event()
 
@@ -160,7 +158,7 @@ def test_a_docker_that_hangs_is_not_waited_for(
     assert "timed out" in str(found) or "no whole answer" in str(found)
 
 
-def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_socket_is_reported(tmp_path: Path) -> None:
     found = list_containers(tmp_path / "docker.sock")
     assert isinstance(found, CommandFailed)
     assert "No such file" in str(found)

@@ -1,4 +1,4 @@
-"""Files of the state directory: whole or not at all, and one holder of the lock at a time."""
+"""Files of the state directory: each is whole or absent, and the lock has one holder at a time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ APPLY = "11111111-1111-4111-8111-111111111111"
 ROOT = Path(__file__).parents[2]
 
 
-def test_write_replaces_as_a_whole_and_leaves_no_draft(tmp_path: Path) -> None:
+def test_a_write_replaces_the_whole_file_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_durably(path, b"one")
     write_durably(path, b"two", mode=0o640)
@@ -69,7 +69,7 @@ def test_lock_has_one_holder(tmp_path: Path) -> None:
         pass
 
 
-def test_state_is_remembered(state: StateDirectory) -> None:
+def test_the_state_is_stored(state: StateDirectory) -> None:
     assert state.read_last_order() == LastOrder(0, "")
     state.write_last_order(LastOrder(7, "x"))
     assert StateDirectory(state.path).read_last_order() == LastOrder(7, "x")
@@ -87,7 +87,7 @@ def test_state_is_remembered(state: StateDirectory) -> None:
     assert (state.read_window(), state.read_undo(), state.window_version()) == (None, None, None)
 
 
-def test_a_window_from_before_sessions_could_be_ended_is_read() -> None:
+def test_a_window_without_end_sessions_is_read() -> None:
     window = WindowRecord(APPLY, "local", 5, 3, "ab" * 32, "awaiting", 60, 1.5, 61.5, "boot", ())
     value = json.loads(window.to_bytes())
     del value["end_sessions"]
@@ -112,7 +112,7 @@ def test_lock_is_held_by_the_commands_of_a_process_that_was_killed(state: StateD
         assert not Path(f"/proc/{holder}/fd/0").exists()
 
 
-def test_drafts_of_killed_processes_are_swept_when_a_worker_starts(state: StateDirectory) -> None:
+def test_temporary_files_of_killed_processes_are_removed_when_a_worker_starts(state: StateDirectory) -> None:
     for draft in (state.path / ".undo.json.abc", state.journal / ".outcome-x.json.def"):
         draft.write_text("half")
     state.write_last_order(LastOrder(7, "x"))
@@ -121,7 +121,7 @@ def test_drafts_of_killed_processes_are_swept_when_a_worker_starts(state: StateD
     assert not list(state.journal.iterdir())
 
 
-def test_lock_can_be_taken_where_nothing_can_be_written(state: StateDirectory) -> None:
+def test_the_lock_works_where_nothing_can_be_written(state: StateDirectory) -> None:
     with state.lock():
         pass
     (state.path / "lock").chmod(0o400)
@@ -129,7 +129,7 @@ def test_lock_can_be_taken_where_nothing_can_be_written(state: StateDirectory) -
         pass
 
 
-def test_full_disk_leaves_room_for_a_last_word(
+def test_a_full_disk_leaves_space_for_the_last_outcome(
     state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox = Outbox(state.journal)
@@ -151,7 +151,7 @@ def test_full_disk_leaves_room_for_a_last_word(
 @pytest.mark.parametrize(
     "junk", [b"", b"{}", b"[]", b"\xff", b'{"sequence": "1", "apply": "x"}', b'{"sequence": -1}']
 )
-def test_junk_in_the_state_is_not_guessed_at(state: StateDirectory, junk: bytes) -> None:
+def test_an_invalid_state_file_is_an_error(state: StateDirectory, junk: bytes) -> None:
     (state.path / "sequence.json").write_bytes(junk)
     with pytest.raises(StateError, match=r"sequence\.json"):
         state.read_last_order()

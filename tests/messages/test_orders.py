@@ -16,7 +16,7 @@ from dockerfw.messages.codec import MAX_MESSAGE_BYTES, dump_json, load_json
 from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.orders import Answer, Order, why_expired
-from dockerfw.messages.outcomes import Failure, Loaded, Outcome, Step, WayBack, Window
+from dockerfw.messages.outcomes import Failure, Loaded, Outcome, RollBack, Step, Window
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
 from dockerfw.messages.snapshots import CommandError, Snapshot, saves_digest
 from dockerfw.messages.surroundings import (
@@ -55,7 +55,7 @@ ROLLED_BACK = Outcome(
     None,
     None,
     None,
-    WayBack("silence", "The window ended without an answer."),
+    RollBack("silence", "The window ended without an answer."),
 )
 KEEP = Answer(APPLY, 8, "local", "keep", None, TIME)
 EXTEND = Answer(APPLY, 8, "local", "extend", 120, TIME)
