@@ -20,7 +20,7 @@ from dockerfw.simulation.addresses import AddressSet, union_of
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import HostInterface
 
-Kind = Literal["opened", "closed", "unknown"]
+ChangeKind = Literal["opened", "closed", "unknown"]
 # The sources, and for what closes those that remain, for what is unknown the reason.
 _Words = tuple[str, str]
 
@@ -37,7 +37,7 @@ _NEVER: Final[Mapping[Family, AddressSet]] = {
 class Change:
     """A sentence without its full stop, and its kind: opened, closed or unknown."""
 
-    kind: Kind
+    kind: ChangeKind
     sentence: str
 
     def __str__(self) -> str:
@@ -68,12 +68,12 @@ def exposure_changes(
     wanted = [entry.offer for entry in entries]
     old = {row.key: row for row in expose(wanted, before, outside)}
     new = {row.key: row for row in expose(wanted, after, outside)}
-    found: dict[tuple[Kind, _Words, str], list[str]] = {}
+    found: dict[tuple[ChangeKind, _Words, str], list[str]] = {}
     for entry in entries:
         key = (entry.offer.protocol, entry.offer.port, entry.offer.address, entry.offer.interface)
         for kind, words in _compared(old[key], new[key]):
             found.setdefault((kind, words, _describe_place(entry)), []).append(_describe_port(entry))
-    order: tuple[Kind, ...] = ("opened", "closed", "unknown")
+    order: tuple[ChangeKind, ...] = ("opened", "closed", "unknown")
     groups = sorted(found.items(), key=lambda item: order.index(item[0][0]))
     return tuple(Change(kind, _sentence(kind, what, place, words)) for (kind, words, place), what in groups)
 
@@ -109,7 +109,7 @@ def _is_for_the_host(rule: DocumentRule) -> bool:
     return rule.enabled and rule.scope != "container"
 
 
-def _compared(old: ExposureRow, new: ExposureRow) -> Iterator[tuple[Kind, _Words]]:
+def _compared(old: ExposureRow, new: ExposureRow) -> Iterator[tuple[ChangeKind, _Words]]:
     families = sorted({each.family for each in (*old.access, *new.access) if each.interfaces})
     opened: dict[Family, AddressSet] = {}
     closed: dict[Family, AddressSet] = {}
@@ -184,7 +184,7 @@ def _describe_place(entry: _Port) -> str:
     return "of the host, where nothing listens now," if entry.listens is False else "of the host"
 
 
-def _sentence(kind: Kind, what: Sequence[str], place: str, words: _Words) -> str:
+def _sentence(kind: ChangeKind, what: Sequence[str], place: str, words: _Words) -> str:
     """Return a change as a sentence: `22/tcp (sshd) of the host is no longer reachable from anywhere`."""
     shown = ", ".join(what[:5]) + (f" and {len(what) - 5} more ports" if len(what) > 5 else "")
     sources, more = words

@@ -16,7 +16,7 @@ from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach import sentences
 from dockerfw.reach.allowing_rules import AllowingRules
-from dockerfw.reach.listening import Address, Container, Listening, find_containers
+from dockerfw.reach.listening import Address, Listening, RunningContainer, find_containers
 from dockerfw.reach.sentences import describe_place, describe_sources
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.services import Reach, Service, simulate_service
@@ -24,7 +24,7 @@ from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import HostInterface
 from dockerfw.simulation.trace import TraceStep, Verdict
 
-State = Literal["holds", "fails", "unknown"]
+ExpectationState = Literal["holds", "fails", "unknown"]
 
 _NAMED: Final = 3
 # No outside client has these source addresses: unspecified, loopback, multicast, reserved.
@@ -59,7 +59,7 @@ class ExpectationResult:
     """
 
     expectation: Expectation
-    state: State
+    state: ExpectationState
     reason: str
     sources: tuple[str, ...] = ()
     step: TraceStep | None = None
@@ -82,9 +82,9 @@ class _Target:
 
 
 class _EarlyAnswer(Exception):  # noqa: N818 - an early answer, not an error
-    def __init__(self, state: State, reason: str) -> None:
+    def __init__(self, state: ExpectationState, reason: str) -> None:
         super().__init__(state, reason)
-        self.state: State = state
+        self.state: ExpectationState = state
         self.reason = reason
 
 
@@ -161,7 +161,7 @@ class _Check:
             for each in container.publications
         )
 
-    def _containers(self, expectation: Expectation) -> tuple[Container, ...]:
+    def _containers(self, expectation: Expectation) -> tuple[RunningContainer, ...]:
         known, name = self.context.listening.containers, expectation.container
         if not name:
             return known or ()
@@ -172,7 +172,7 @@ class _Check:
             raise _EarlyAnswer("unknown", sentences.container_not_running(name))
         return found
 
-    def _dialled(self, expectation: Expectation, containers: Sequence[Container]) -> Iterator[_Target]:
+    def _dialled(self, expectation: Expectation, containers: Sequence[RunningContainer]) -> Iterator[_Target]:
         """Yield the published ports that lead there, by the port that clients connect to."""
         port, protocol = expectation.port, expectation.protocol
         ports = [
@@ -198,7 +198,7 @@ class _Check:
             yield from (*outer, *(inner if expectation.container else ()))
 
     def _container_targets(
-        self, expectation: Expectation, containers: Sequence[Container]
+        self, expectation: Expectation, containers: Sequence[RunningContainer]
     ) -> Iterator[_Target]:
         """Yield the containers' own addresses that only Docker's rules name."""
         if not expectation.container:
@@ -242,7 +242,7 @@ class _Check:
 
     def _without_service(self, expectation: Expectation, targets: Sequence[_Target]) -> ExpectationResult:
         if all(target.address is not None and target.address.is_loopback for target in targets):
-            state: State = "fails" if expectation.passes else "holds"
+            state: ExpectationState = "fails" if expectation.passes else "holds"
             return ExpectationResult(expectation, state, sentences.ONLY_THE_HOST)
         names = ", ".join(each.name for each in self.context.outside)
         return ExpectationResult(expectation, "unknown", sentences.no_address_to_reach(names))

@@ -26,8 +26,8 @@ from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import LOCAL, HostInterface, Surroundings
 from dockerfw.simulation.trace import Verdict
 
-Level = Literal["anywhere", "unknown", "networks", "nobody"]
-LEVELS: Final[tuple[Level, ...]] = ("anywhere", "unknown", "networks", "nobody")
+ExposureLevel = Literal["anywhere", "unknown", "networks", "nobody"]
+LEVELS: Final[tuple[ExposureLevel, ...]] = ("anywhere", "unknown", "networks", "nobody")
 """The widest first. A row has the first of these levels that one of its answers has."""
 
 # At most this many addresses of one interface are checked; the row notes if there are more.
@@ -46,7 +46,7 @@ class Access:
 
     family: Family
     interfaces: tuple[str, ...]
-    level: Level
+    level: ExposureLevel
     passes: AddressSet
     refused: AddressSet
     unknown: AddressSet
@@ -64,7 +64,7 @@ class ExposureRow:
     notes: tuple[str, ...]
 
     @property
-    def level(self) -> Level:
+    def level(self) -> ExposureLevel:
         """The level of the widest answer."""
         found = {each.level for each in self.access}
         return next((level for level in LEVELS if level in found), "nobody")
@@ -229,7 +229,7 @@ def _unknown(family: Family, interfaces: tuple[str, ...], reason: str) -> Access
     return Access(family, interfaces, "unknown", nothing, nothing, all_sources, reason=reason)
 
 
-def _level(family: Family, passes: AddressSet, unknown: AddressSet) -> Level:
+def _level(family: Family, passes: AddressSet, unknown: AddressSet) -> ExposureLevel:
     if covers_the_internet(family, passes):
         return "anywhere"
     if unknown:

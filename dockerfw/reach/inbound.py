@@ -20,7 +20,7 @@ from dockerfw.iptables.model import Family
 from dockerfw.reach.conntrack import Session
 from dockerfw.simulation.packet import Address
 
-Place = Literal["host", "container"]
+SessionTarget = Literal["host", "container"]
 
 _ICMP: Final[dict[Family, str]] = {4: "icmp", 6: "ipv6-icmp"}
 _DHCPV6_CLIENT: Final = 546
@@ -41,7 +41,7 @@ class InboundSession:
     `interfaces` are those it may have arrived on. Sessions are equal if no rule can tell them apart.
     """
 
-    place: Place
+    place: SessionTarget
     family: Family
     protocol: str
     source: str

@@ -13,11 +13,11 @@ __all__ = [
     "DOCKER_PROXY",
     "HOST_NETWORK",
     "Address",
-    "Container",
     "Listener",
     "Listening",
     "Publication",
     "Published",
+    "RunningContainer",
     "find_containers",
 ]
 
@@ -73,7 +73,7 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
+class RunningContainer:
     """A running container, as Docker's API reports it; `project` and `service` are Compose's."""
 
     id: str
@@ -106,13 +106,13 @@ class Listening:
 
     listeners: tuple[Listener, ...] = ()
     published: tuple[Published, ...] = ()
-    containers: tuple[Container, ...] | None = None
+    containers: tuple[RunningContainer, ...] | None = None
     ingress: frozenset[tuple[str, int]] = frozenset()
     by_nftables: bool = False
     foreign_tables: tuple[str, ...] = ()
 
 
-def find_containers(containers: Iterable[Container], name: str) -> tuple[Container, ...]:
+def find_containers(containers: Iterable[RunningContainer], name: str) -> tuple[RunningContainer, ...]:
     """Return the containers with a name, else a `project/service`, else a service, else an id's start."""
     known = tuple(containers)
     for fits in (

@@ -15,14 +15,14 @@ from dockerfw.reach import sentences
 from dockerfw.reach.listening import (
     DOCKER_PROXY,
     Address,
-    Container,
     Listener,
     Listening,
     Publication,
     Published,
+    RunningContainer,
 )
 
-Kind = Literal["process", "container", "host-container", "ingress"]
+OfferKind = Literal["process", "container", "host-container", "ingress"]
 """A program of the host, a container's published port, a container on the host's network, swarm's ingress."""
 
 
@@ -40,7 +40,7 @@ class Offer:
     address: Address | None
     interface: str
     families: tuple[Family, ...]
-    kind: Kind
+    kind: OfferKind
     name: str
     detail: str
     published: tuple[Published, ...] = ()
@@ -115,7 +115,7 @@ class _Group:
         port: int,
         address: Address | None,
         interface: str,
-        containers: tuple[Container, ...] | None,
+        containers: tuple[RunningContainer, ...] | None,
     ) -> Offer:
         families = {each.family for each in self.published}
         families |= {family for each in self.listeners for family in each.families}
@@ -139,8 +139,8 @@ class _Group:
         )
 
     def _identify(
-        self, protocol: str, port: int, address: Address | None, containers: tuple[Container, ...]
-    ) -> tuple[Kind, str, str]:
+        self, protocol: str, port: int, address: Address | None, containers: tuple[RunningContainer, ...]
+    ) -> tuple[OfferKind, str, str]:
         if self.ingress:
             return "ingress", "", sentences.INGRESS_SERVICE
         if self.published or self.publishing or self._proxies:
@@ -160,8 +160,8 @@ class _Group:
         return "process", names, _joined(each.unit for each in self.listeners)
 
     def _behind(
-        self, protocol: str, port: int, address: Address | None, containers: tuple[Container, ...]
-    ) -> list[Container]:
+        self, protocol: str, port: int, address: Address | None, containers: tuple[RunningContainer, ...]
+    ) -> list[RunningContainer]:
         """Return the containers behind the port: those in Docker's rules, else those that publish it."""
         targets = {each.to_address for each in self.published}
         found = [each for each in containers if targets & set(each.addresses)]
@@ -175,7 +175,7 @@ class _Group:
     def _proxies(self) -> list[Listener]:
         return [each for each in self.listeners if each.process == DOCKER_PROXY]
 
-    def _notes(self, kind: Kind) -> Iterable[str]:
+    def _notes(self, kind: OfferKind) -> Iterable[str]:
         if kind == "ingress":
             yield sentences.INGRESS_ON_EVERY_NODE
             return

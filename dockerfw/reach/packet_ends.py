@@ -13,7 +13,7 @@ from dockerfw.document.fields import Problems, shown, suggestion
 from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach import sentences
-from dockerfw.reach.listening import Address, Container
+from dockerfw.reach.listening import Address, RunningContainer
 from dockerfw.simulation.surroundings import HostInterface, Surroundings
 
 
@@ -22,7 +22,7 @@ class End:
     """One end of the packet: an address, or a container whose address depends on the rest of the question."""
 
     address: Address | None = None
-    container: Container | None = None
+    container: RunningContainer | None = None
     host: bool = False
 
     @property
@@ -75,7 +75,7 @@ class PacketEnds:
         found = (_main_address(group, self.family) for group in groups)
         return next((address for address in found if address is not None), None)
 
-    def _container_address(self, container: Container, field: str) -> Address | None:
+    def _container_address(self, container: RunningContainer, field: str) -> Address | None:
         for address in container.addresses:
             if address.version == self.family:
                 return address
@@ -125,7 +125,7 @@ class PacketEnds:
 
     def _published_address(
         self,
-        container: Container,
+        container: RunningContainer,
         protocol: int,
         port: int | None,
         interface: HostInterface | None,

@@ -15,7 +15,7 @@ from dockerfw.iptables.icmp_types import ICMP_TYPES, ICMPV6_TYPES
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP, PROTOCOLS_WITH_PORTS, protocol_number
 from dockerfw.reach import sentences
-from dockerfw.reach.listening import Container, find_containers
+from dockerfw.reach.listening import RunningContainer, find_containers
 from dockerfw.reach.packet_ends import End, PacketEnds
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.surroundings import Surroundings
@@ -61,7 +61,7 @@ class QuestionError(NetfilterError):
 
 
 def read_question(
-    question: Question, surroundings: Surroundings, containers: tuple[Container, ...] | None = ()
+    question: Question, surroundings: Surroundings, containers: tuple[RunningContainer, ...] | None = ()
 ) -> ResolvedQuestion:
     """Return the packet of a question. Raise QuestionError with all errors.
 
@@ -78,7 +78,7 @@ class _Reading:
     """question = source [ destination ] protocol [ port | icmp-type ] [ interface ] [ source-port ]"""
 
     def __init__(
-        self, question: Question, surroundings: Surroundings, containers: tuple[Container, ...] | None
+        self, question: Question, surroundings: Surroundings, containers: tuple[RunningContainer, ...] | None
     ) -> None:
         self.question = question
         self.surroundings = surroundings

@@ -16,7 +16,7 @@ from dockerfw.document.values import DocumentRule
 from dockerfw.reach import sentences
 from dockerfw.reach.offers import Offer
 
-Code = Literal["idle", "wide-database"]
+RuleWarningCode = Literal["idle", "wide-database"]
 
 # A shorter prefix than this is too wide a source for a database.
 _WIDE: Final = {4: 8, 6: 16}
@@ -26,7 +26,7 @@ _WIDE: Final = {4: 8, 6: 16}
 class RuleWarning:
     """A warning about one rule, as a sentence."""
 
-    code: Code
+    code: RuleWarningCode
     message: str
 
 

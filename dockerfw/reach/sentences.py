@@ -21,7 +21,7 @@ from dockerfw.simulation.packet import Address, Packet
 from dockerfw.simulation.trace import Trace, TraceStep, Verdict
 
 if TYPE_CHECKING:
-    from dockerfw.reach.exposure import Access, ExposureRow, Level
+    from dockerfw.reach.exposure import Access, ExposureLevel, ExposureRow
 
 FEW: Final = 3
 
@@ -78,7 +78,7 @@ def format_endpoint(address: Address | None, port: int | None) -> str:
 
 # Exposure
 
-LEVEL_WORDS: Final[dict[Level, str]] = {
+LEVEL_WORDS: Final[dict[ExposureLevel, str]] = {
     "anywhere": "anywhere",
     "unknown": "cannot tell",
     "networks": "some networks",

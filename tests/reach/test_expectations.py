@@ -17,7 +17,7 @@ from dockerfw.reach.expectations import (
     check_expectations,
     find_failures,
 )
-from dockerfw.reach.listening import Container, Listening, Publication
+from dockerfw.reach.listening import Listening, Publication, RunningContainer
 from dockerfw.reach.sentences import ALL_ALLOWED, ALL_REFUSED
 from dockerfw.simulation.surroundings import HostInterface
 from tests.rig.docker_world import DB, LISTENING, OUTSIDE, loaded
@@ -141,7 +141,7 @@ def test_a_port_published_on_loopback_is_only_for_the_host() -> None:
 
 
 def test_a_container_on_the_hosts_network_has_the_hosts_ports() -> None:
-    proxy = Container("00000000000f", "proxy", network_mode="host")
+    proxy = RunningContainer("00000000000f", "proxy", network_mode="host")
     wanted = {"port": 22, "source": OFFICE, "to": "container", "container": "proxy", "passes": True}
     assert find(wanted, document(SSH), listening=Listening(containers=(proxy,))).state == "holds"
 

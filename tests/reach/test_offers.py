@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from dockerfw.reach.listening import Container, Listener, Listening, Publication, Published
+from dockerfw.reach.listening import Listener, Listening, Publication, Published, RunningContainer
 from dockerfw.reach.offers import Offer, find_offers
 from dockerfw.reach.sentences import INGRESS_ON_EVERY_NODE, ON_HOST_NETWORK, RULES_IN_NFTABLES
 
@@ -13,7 +13,7 @@ PROXIES = (
     Listener(4, "tcp", None, 8080, process="docker-proxy", unit="docker.service"),
     Listener(6, "tcp", None, 8080, v6only=True, process="docker-proxy", unit="docker.service"),
 )
-WEB = Container(
+WEB = RunningContainer(
     id="0123456789ab",
     name="shop-web-1",
     project="shop",
@@ -91,7 +91,7 @@ def test_a_container_on_the_hosts_network_is_named() -> None:
     listener = Listener(
         4, "tcp", None, 9100, process="node_exporter", unit="docker-x.scope", container="aaaaaaaaaaaa"
     )
-    exporter = Container(id="aaaaaaaaaaaa", name="exporter", network_mode="host")
+    exporter = RunningContainer(id="aaaaaaaaaaaa", name="exporter", network_mode="host")
     offer = only(Listening((listener,), (), (exporter,)))
     assert (offer.kind, offer.name, offer.detail) == ("host-container", "exporter", "node_exporter")
     assert offer.notes == (ON_HOST_NETWORK,)

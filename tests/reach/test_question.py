@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_interface
 import pytest
 
 from dockerfw.reach import sentences
-from dockerfw.reach.listening import Container, Publication, find_containers
+from dockerfw.reach.listening import Publication, RunningContainer, find_containers
 from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.surroundings import HostInterface, Surroundings
@@ -21,7 +21,7 @@ HOST = Surroundings(
     ),
     default_routes={4: ("ens33",), 6: ("ens33",)},
 )
-WEB = Container(
+WEB = RunningContainer(
     id="0123456789ab",
     name="shop-web-1",
     project="shop",
@@ -33,7 +33,7 @@ WEB = Container(
         Publication("tcp", ip_address("10.8.0.1"), 9090, 90),
     ),
 )
-PROBE = Container(id="ba9876543210", name="probe", network_mode="host")
+PROBE = RunningContainer(id="ba9876543210", name="probe", network_mode="host")
 CONTAINERS = (WEB, PROBE)
 HOST_ADDRESS = ip_address("192.0.2.10")
 
@@ -205,7 +205,7 @@ def test_errors_without_docker_and_without_routes() -> None:
 
 
 def test_a_name_means_the_container_before_the_service() -> None:
-    other = Container(id="ffffffffffff", name="web", project="blog", service="shop-web-1")
+    other = RunningContainer(id="ffffffffffff", name="web", project="blog", service="shop-web-1")
     assert find_containers((WEB, other), "web") == (other,)
     assert find_containers((WEB, other), "shop-web-1") == (WEB,)
     assert find_containers((WEB, other), "ffff") == (other,)
