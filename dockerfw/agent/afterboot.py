@@ -1,8 +1,8 @@
-"""Loads the revision that was kept last when a boot went by without it: for a root worker in a container.
+"""The load of the confirmed revision after a boot that did not load it: for a root worker in a container.
 
-Owns the question whether that has to be done. On a host whose boot unit is installed it never has, and within
-a boot never twice: what is gone then was taken away by somebody, which is told as drift. It comes after
-Docker, so until then the host is open as Docker and the others leave it; only the boot unit comes before.
+A host with the boot unit never needs it. It happens at most once in a boot: rules that are missing later were
+removed, which is drift. The container starts after Docker, so until then the host is as open as Docker and
+other programs leave it. Only the boot unit runs before Docker.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 
 from dockerfw.chains.names import FILTERS_CONTAINERS, FILTERS_HOST
-from dockerfw.chains.render import render_restore
+from dockerfw.chains.render import write_restore
 from dockerfw.host.clock import boot_id
 from dockerfw.host.errors import HostError
 from dockerfw.host.loading import load, rehearse, restore_previous
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 5.0
 
 
 def load_after_boot(state: StateDirectory) -> bool:
-    """Load what was kept last, unless this boot has had it; say whether it was loaded. Never raises."""
+    """Load the confirmed revision unless this boot had it; return True if it was loaded. Never raises."""
     try:
         with state.lock(seconds=PATIENCE_SECONDS):
             confirmed = read_confirmed(state.boot)
@@ -36,25 +36,25 @@ def load_after_boot(state: StateDirectory) -> bool:
                 state.mark_boot_handled()
                 return loaded
     except (HostError, NetfilterError, OSError) as error:
-        logger.error("the revision that was kept last is not loaded after this boot: %s", error)
+        logger.error("the confirmed revision is not loaded after this boot: %s", error)
     return False
 
 
 def _is_due(state: StateDirectory) -> bool:
-    """Say whether no apply of this boot is in the way; what is left of an earlier boot's is told."""
+    """Return True if no apply of this boot is in the way; log one that an earlier boot left."""
     window = state.read_window()
     if window is None:
         return True
     if window.boot != boot_id():
         logger.error(
-            "the apply of revision %d, of an earlier boot, is not ended yet and keeps others waiting: what"
-            " was kept last is loaded all the same",
+            "the apply of revision %d, from an earlier boot, is not ended yet and blocks other applies. The"
+            " confirmed revision is loaded anyway",
             window.revision,
         )
         return True
     logger.error(
-        "the apply of revision %d has not come to its end: what was kept last is not loaded after this boot"
-        " before the root worker is started again",
+        "the apply of revision %d has not ended: the confirmed revision is loaded after this boot only when"
+        " the root worker is started again",
         window.revision,
     )
     return False
@@ -62,11 +62,11 @@ def _is_due(state: StateDirectory) -> bool:
 
 def _load(confirmed: ConfirmedRecord) -> bool:
     before = look(confirmed.backend)
-    # One family alone is what a worker leaves that was killed between both.
+    # A worker that was killed between the families leaves only one of them.
     if all(any(live.chain("filter", name) for name in _OWN) for live in before.rulesets.values()):
         return False
     texts = {
-        family: render_restore(confirmed.document, family, live=live, revision=confirmed.revision)
+        family: write_restore(confirmed.rendering(family), family, live=live)
         for family, live in before.rulesets.items()
     }
     rehearse(confirmed.backend, before.rulesets, texts)
@@ -76,7 +76,7 @@ def _load(confirmed: ConfirmedRecord) -> bool:
     except BaseException:
         restore_previous(confirmed.backend, before.rulesets, texts)
         raise
-    logger.warning("revision %d was not loaded at this boot: it is now", confirmed.revision)
+    logger.warning("revision %d was not loaded at boot and is loaded now", confirmed.revision)
     return True
 
 

@@ -1,8 +1,7 @@
-"""Load one revision on this host and open its window, or leave the kernel as it was and say what failed.
+"""One apply: its steps from the order to the open window, and what is undone when one of them fails.
 
-Owns the order of the steps until the window is open; how it ends is for `window`. An order is checked here
-from scratch, whoever sent it: the worst that a valid order can do is to load a valid document. It must not
-know about Redis, jobs or databases.
+How the window ends is in dockerfw/window. An order is checked from scratch, whoever sent it: the worst that a
+valid order can do is to load a valid document.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dockerfw.agent import sentences
 from dockerfw.agent.expected import check_loaded
 from dockerfw.chains.plan import plan_changes
-from dockerfw.chains.render import render_restore
-from dockerfw.document.document import Document, digest, parse_document
+from dockerfw.chains.render import loaded_rendering, render_restore
+from dockerfw.document.document import Document, Settings, digest, parse_document, to_json_object
 from dockerfw.document.words import counted
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
@@ -29,33 +29,34 @@ from dockerfw.host.runner import CommandFailed
 from dockerfw.host.space import describe_write_failure
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import FAMILIES, Backend, Family
+from dockerfw.messages.loaded import LoadedRules
 from dockerfw.messages.orders import Order, why_expired
 from dockerfw.messages.outcomes import Failure, Loaded, Outcome, OutcomeState, Step
 from dockerfw.store.records import UndoRecord, WindowRecord
 from dockerfw.store.state import LastOrder, StateDirectory, StateError
-from dockerfw.window.watchdog_start import Watch
-from dockerfw.window.window import AWAITING_EVENT, FINAL_EVENT, awaiting, end_if_due, waiting_words
+from dockerfw.window.watchdog_start import StartingWatchdog
+from dockerfw.window.window import AWAITING_EVENT, FINAL_EVENT, awaiting_outcome, describe_waiting, end_if_due
 
 logger = logging.getLogger("dockerfw.apply")
 
 MAX_DETAIL = 3500
-# Longer than both families' loads and the reading back may take; then the watchdog ends the apply.
+# Longer than loading both families and reading them back may take. Then the watchdog ends the apply.
 LOADING_SECONDS = 60.0
-# What asking for expectations may take on top, of thousands of rules on a busy host.
+# Added for checking expectations, with thousands of rules on a busy host.
 EXPECTING_SECONDS = 60.0
 
 
 class Refused(HostError):  # noqa: N818 - it states a fact
-    """An order is not one that this host carries out now; the text says why."""
+    """This host does not carry out the order; the text says why."""
 
 
 class Apply:
     """One attempt to load one revision; `run` it once.
 
-    `tell` gets an outcome whenever a step begins, and must not raise. `settle` gets the last one, and has to
-    keep it for good before it returns; when it raises OSError the apply fails and is undone. `window_seconds`
-    is for tests, which cannot wait as long as an order must allow. Docker is asked for the containers that
-    expectations name over `docker_socket`, where that is given.
+    `tell` gets an outcome whenever a step begins, and must not raise. `settle` gets the last outcome and
+    stores it durably before it returns. If it raises OSError, the apply fails and is undone. `window_seconds`
+    is for tests, which need shorter windows than an order may have. `docker_socket` leads to the Docker that
+    is asked for the containers which expectations name.
     """
 
     def __init__(
@@ -81,41 +82,42 @@ class Apply:
         self._window: WindowRecord | None = None
         self._before: Seen | None = None
         self.after: Seen | None = None
+        self._loaded: tuple[Settings, Mapping[Family, str]] | None = None
 
     def run(self) -> Outcome:
-        """Go through all steps and return the last outcome: awaiting or failed. Never raises Exception."""
+        """Run all steps and return the last outcome: awaiting or failed. Never raises Exception."""
         with contextlib.ExitStack() as stack:
             try:
-                return self._go(stack)
-            # Also for what nobody thought of: the kernel must not be left half way.
+                return self._run_steps(stack)
+            # Also after an unexpected error: the kernel must not be left half way.
             except Exception as error:
                 if not isinstance(error, (HostError, NetfilterError, OSError)):
-                    logger.exception("apply %s met something unforeseen", self._order.apply)
+                    logger.exception("apply %s: unexpected error", self._order.apply)
                 return self._fail(error)
 
-    def _go(self, stack: contextlib.ExitStack) -> Outcome:
+    def _run_steps(self, stack: contextlib.ExitStack) -> Outcome:
         with self._step("lock"):
             self._state.prepare()
             stack.enter_context(self._state.lock())
-            self._end_the_last()
+            self._end_previous()
         with self._step("validate") as say:
             document = self._validate()
             self._state.write_last_order(LastOrder(self._order.sequence, self._order.apply))
             say(f"revision {self._order.revision}, {counted(len(document.rules), 'rule')}")
-        # It starts while the next steps run, and is let go before the lock is.
-        watch = Watch(self._state)
-        stack.callback(watch.let_go)
+        # It starts while the next steps run, and is released before the lock.
+        watchdog = StartingWatchdog(self._state)
+        stack.callback(watchdog.release)
         with self._step("snapshot") as say:
             before = self._before = look()
             say(f"backend {before.backend}")
         restores = self._render(document, before)
         with self._step("rehearse") as say:
             rehearse(before.backend, before.rulesets, restores)
-            say("loaded in a scratch network namespace")
+            say(sentences.REHEARSED)
         with self._step("watchdog") as say:
             self._open_window(document, before, restores)
-            watch.arm(self._order.apply)
-            say(f"without an answer the rules from before come back after {self._seconds} s")
+            watchdog.arm(self._order.apply)
+            say(sentences.RETURNS_UNLESS_KEPT.format(seconds=self._seconds))
         self._load(before, restores)
         with self._step("read-back"):
             after = self.after = self._read_back(document, before.backend)
@@ -130,30 +132,35 @@ class Apply:
             )
         return self._report()
 
-    def _end_the_last(self) -> None:
-        """Bring an earlier apply to its end if it is due, and refuse this one if it is not."""
+    def loaded_rules(self) -> LoadedRules | None:
+        """Return the rules that were loaded, None if the apply ended before that."""
+        if self._loaded is None:
+            return None
+        settings, restores = self._loaded
+        rules = {family: loaded_rendering(text, settings) for family, text in restores.items()}
+        return LoadedRules.of(self._host, self._order.revision, self._order.digest, rules)
+
+    def _end_previous(self) -> None:
+        """End the previous apply if that is due; if it is not, refuse this one."""
         end_if_due(self._state)
         waiting = self._state.read_window()
         if waiting is not None:
-            raise Refused(f"{waiting_words(waiting)}. Keep it or roll it back first")
+            raise Refused(sentences.WINDOW_IS_OPEN.format(waiting=describe_waiting(waiting)))
 
     def _validate(self) -> Document:
         order = self._order
         if order.host != self._host:
-            raise Refused(f"the order is for the host {order.host!r}; this is {self._host!r}")
-        why = why_expired(order.issued_at, datetime.now(UTC))
-        if why is not None:
-            raise Refused(f"the order is not carried out: {why}. Order it again")
+            raise Refused(sentences.ORDER_FOR_OTHER_HOST.format(named=order.host, host=self._host))
+        reason = why_expired(order.issued_at, datetime.now(UTC))
+        if reason is not None:
+            raise Refused(sentences.ORDER_EXPIRED.format(reason=reason))
         last = self._state.read_last_order()
         if order.sequence <= last.sequence:
-            raise Refused(
-                f"the order's sequence number {order.sequence} is not above {last.sequence}, the last one"
-                " that this host let in: it is old, or was sent twice"
-            )
+            raise Refused(sentences.ORDER_REPLAYED.format(sequence=order.sequence, last=last.sequence))
         document = parse_document(order.document)
         found = digest(document)
         if found != order.digest:
-            raise Refused(f"the document's digest is {found}, and the order says {order.digest}")
+            raise Refused(sentences.DIGEST_DIFFERS.format(found=found, ordered=order.digest))
         return document
 
     def _render(self, document: Document, before: Seen) -> dict[Family, str]:
@@ -172,7 +179,7 @@ class Apply:
         for family in FAMILIES:
             with self._step(f"load-ipv{family}") as say:
                 if family not in restores:
-                    say("this kernel has no IPv6: there is nothing to load and nothing to refuse")
+                    say(sentences.NO_IPV6)
                     continue
                 load(before.backend, family, restores[family])
                 checkpoint(f"loaded-ipv{family}")
@@ -196,11 +203,12 @@ class Apply:
         undo = UndoRecord(
             apply=self._order.apply,
             backend=before.backend,
-            document=dict(self._order.document),
+            document=to_json_object(document),
             saves={family: _text(save) for family, save in before.saves.items()},
             restores=restores,
         )
         self._window = window
+        self._loaded = (document.settings, restores)
         self._state.open_window(window, undo)
         checkpoint("window-written")
 
@@ -209,10 +217,8 @@ class Apply:
         plan = plan_changes(document, after.rulesets, revision=self._order.revision)
         if not plan.empty:
             wrong = [f"IPv{family}" for family, part in plan.families.items() if not part.empty]
-            raise Refused(
-                f"the kernel does not hold what was loaded: {' and '.join(wrong) or 'the label'} differ when"
-                " read back. Somebody else may have changed the rules at the same moment"
-            )
+            what = " and ".join(wrong) or "the label"
+            raise Refused(sentences.READ_BACK_DIFFERS.format(what=what))
         return after
 
     def _report(self) -> Outcome:
@@ -227,49 +233,47 @@ class Apply:
                 deadline=now + self._seconds,
                 steps=(*self._steps[:-1], done),
             )
-            outcome = awaiting(window)
+            outcome = awaiting_outcome(window)
             self._settle(outcome)
             checkpoint("report-settled")
-            # From here on the window is open: whatever dies now, only an answer or the deadline closes it.
+            # From here on the window is open: whatever dies now, only an answer or the deadline ends it.
             self._state.write_window(window)
         return outcome
 
     def _fail(self, error: Exception) -> Outcome:
         failure = describe_failure(self._steps[-1].name if self._steps else "lock", error)
-        no_room = describe_write_failure(self._state.path, error)
-        summary, put_back_again = self._way_back(no_room or failure.summary)
+        unwritable = describe_write_failure(self._state.path, error)
+        summary, is_restored = self._undo(unwritable or failure.summary)
         if self._window is not None:
-            # It may have been told that the window is open.
+            # The open window may have been reported already.
             self._event = FINAL_EVENT
         outcome = self._outcome("failed", error=replace(failure, summary=summary))
         try:
             self._settle(outcome)
             checkpoint("fail-settled")
-            if self._window is not None and put_back_again:
+            if self._window is not None and is_restored:
                 self._state.close_window()
         except OSError as disk:
-            logger.error("the outcome of apply %s could not be kept: %s", self._order.apply, disk)
+            logger.error("the outcome of apply %s could not be stored: %s", self._order.apply, disk)
             self._tell(outcome)
         return outcome
 
-    def _way_back(self, summary: str) -> tuple[str, bool]:
-        """Undo what was done; return the summary with what the kernel holds now, and whether that worked."""
-        if self._window is None or self._before is None or not self._loading():
-            return f"{summary}. Nothing was changed in the kernel."[:MAX_DETAIL], True
+    def _undo(self, summary: str) -> tuple[str, bool]:
+        """Undo the load; return the summary with what the kernel holds now, and whether that worked."""
+        if self._window is None or self._before is None or not self._has_begun_loading():
+            return sentences.NOTHING_CHANGED_IN_KERNEL.format(summary=summary)[:MAX_DETAIL], True
         try:
             undo = self._state.read_undo()
             if undo is None or undo.apply != self._order.apply:
-                raise StateError("the way back is gone from the state directory")
+                raise StateError("the undo record is missing from the state directory")
             restore_previous(undo.backend, self._before.rulesets, undo.restores)
         except (HostError, NetfilterError, OSError) as error:
             logger.error("apply %s could not be undone: %s", self._order.apply, error)
-            return (
-                f"{summary}. Putting back what was there before failed too: {error}. The watchdog tries"
-                " again until it works; until then look at the live page"
-            )[:MAX_DETAIL], False
-        return f"{summary}. The rules that were there before are in force again."[:MAX_DETAIL], True
+            words = sentences.RESTORING_FAILED.format(summary=summary, error=error)
+            return words[:MAX_DETAIL], False
+        return sentences.PREVIOUS_RULES_RESTORED.format(summary=summary)[:MAX_DETAIL], True
 
-    def _loading(self) -> bool:
+    def _has_begun_loading(self) -> bool:
         return any(step.name.startswith("load-") for step in self._steps)
 
     def _outcome(
@@ -313,7 +317,7 @@ class Apply:
 
 
 def describe_failure(step: str, error: Exception) -> Failure:
-    """Say what failed, with the command's words and the generated line where there is one."""
+    """Return what failed, with the command's own words and the generated line if there is one."""
     refused = error if isinstance(error, RestoreFailed) else None
     command = refused.failure if refused else error if isinstance(error, CommandFailed) else None
     if refused is not None:

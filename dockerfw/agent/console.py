@@ -51,7 +51,7 @@ def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ())
     try:
         done = {
             "panic": lambda: host.panic(state, allowed),
-            "panic-off": lambda: host.calm(state),
+            "panic-off": lambda: host.end_panic(state),
             "release": lambda: host.release(state),
         }[verb]()
     except host.NotDone as error:

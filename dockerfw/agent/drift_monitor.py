@@ -1,8 +1,8 @@
-"""The lookout: looks at the host again and again, and tells when it stops holding the revision kept last.
+"""The drift monitor: compares the kernel with the confirmed revision, reports drift and starts self-repair.
 
-Owns what is told, once for each change, and when anchors are put back: only where the document says so, only
-while nobody else changes rules, and not for ever against somebody who takes them away again. What is told is
-on disk before it is remembered as told. It must not know about Redis.
+It reports each change once. An event is on disk before it is noted as reported. Self-repair restores the
+jumps only where the document asks for that, only while no other program changes rules, and it pauses when a
+program keeps removing them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
+from dockerfw.agent import sentences
 from dockerfw.agent.heal import Healed, heal_anchors
 from dockerfw.chains.drift import Drift
 from dockerfw.document.document import digest
@@ -22,7 +23,7 @@ from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockHeld, locked, write_durably
 from dockerfw.host.observation import observe
-from dockerfw.host.reading import Seen
+from dockerfw.host.reading import Seen, look
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.tokens import printable
@@ -34,12 +35,12 @@ from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.confirmed import ConfirmedRecord, DriftRecord, read_confirmed, read_drift_record
 from dockerfw.store.state import StateDirectory
 
-logger = logging.getLogger("dockerfw.lookout")
+logger = logging.getLogger("dockerfw.drift")
 
 ACTOR = "root worker"
-# Somebody in the middle of a reload gets so long to come to its end before anchors are put back.
+# A program in the middle of a reload gets this long to finish before self-repair starts.
 SETTLE_SECONDS = 1.0
-# Who takes the anchors away more often than this is not fought any longer, for a while.
+# Self-repair pauses for a while after this many repairs in a row.
 MOST_HEALS = 3
 HEALS_WITHIN_SECONDS = 600.0
 REST_SECONDS = 3600.0
@@ -49,15 +50,15 @@ MAX_DETAIL = 7900
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
-    """One look: the snapshot, the revision kept last, and the drift, None when nobody can say."""
+    """One look: the snapshot, the confirmed revision, and the drift, None when it is unknown."""
 
     snapshot: Snapshot
     confirmed: ConfirmedRecord | None = None
     drift: Drift | None = None
 
 
-class Lookout:
-    """Looks at one host; `tell` keeps an event until it is delivered, and raises OSError when it cannot."""
+class DriftMonitor:
+    """Monitors one host; `tell` stores an event until it is delivered, or raises OSError."""
 
     def __init__(
         self,
@@ -74,27 +75,35 @@ class Lookout:
         self._known: ConfirmedRecord | None = None
 
     def remember(self) -> None:
-        """Read the revision kept last, once for all looks in processes that are forked from now on."""
+        """Read the confirmed revision once for all processes that are forked from now on."""
         try:
             self._known = self._confirmed()
         except (HostError, NetfilterError, OSError) as error:
-            logger.warning("the revision kept last cannot be read: %s", error)
+            logger.warning("the confirmed revision cannot be read: %s", error)
+
+    def confirmed(self) -> ConfirmedRecord | None:
+        """Return the confirmed revision, None if there is none or it cannot be read."""
+        try:
+            return self._confirmed()
+        except (HostError, NetfilterError, OSError):
+            return None
 
     def _confirmed(self) -> ConfirmedRecord | None:
-        # What was kept under one apply's id never changes.
+        # The record of one apply's id never changes.
         if self._known is not None and self._known.apply == boot_apply(self._state.boot):
             return self._known
         return read_confirmed(self._state.boot)
 
     def look(self, *, seen: Seen | None = None) -> Snapshot:
-        """Observe the host, tell what differs now and did not before, and return the snapshot.
+        """Observe the host, report new drift, and return the snapshot.
 
-        Never raises: what cannot be told now is told at another look.
+        `seen` are the rules where they were read just now. Never raises: what cannot be reported now is
+        reported by a later look.
         """
         return self._look(seen).snapshot
 
     def look_and_heal(self) -> Snapshot:
-        """Look, and put the anchors back if they alone differ and the document wants that."""
+        """Look, and restore the jumps if only they differ and the document asks for that."""
         sight = self._look()
         if not _wants_healing(sight):
             return sight.snapshot
@@ -108,13 +117,15 @@ class Lookout:
         except LockHeld:
             done = False
         except (HostError, NetfilterError, OSError) as error:
-            logger.warning("the anchors: %s", error)
+            logger.warning("self-repair: %s", error)
             done = True
         return self._look().snapshot if done else again.snapshot
 
     def _look(self, seen: Seen | None = None) -> _Sight:
         undisturbed = not self._state.has_window()
         apply = boot_apply(self._state.boot)
+        if seen is None and undisturbed and apply:
+            seen = _read_rules()
         snapshot = observe(self._host, seen=seen, docker_socket=self._docker_socket)
         try:
             confirmed = self._confirmed()
@@ -123,7 +134,7 @@ class Lookout:
             with self._memory() as path:
                 record = self._record_of(confirmed, snapshot, path)
                 snapshot = replace(snapshot, confirmed=self._since_confirmed(confirmed, snapshot, record))
-                # While a window is open, and in the moment of its end, other rules are meant to be loaded.
+                # While a window is open, and in the moment of its end, the kernel should hold other rules.
                 same = apply == confirmed.apply == boot_apply(self._state.boot)
                 if not (undisturbed and same and not self._state.has_window()):
                     return _Sight(snapshot, confirmed)
@@ -132,21 +143,23 @@ class Lookout:
                     if seen
                     else {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
                 )
-                drift = drift_of(snapshot, rulesets, confirmed.document, confirmed.revision)
+                drift = drift_of(
+                    snapshot, rulesets, confirmed.document, confirmed.revision, loaded=confirmed.loaded
+                )
                 if not any(finding.code == "unread" for finding in drift.findings):
                     self._notice(confirmed, drift, record, path)
                 return _Sight(snapshot, confirmed, drift)
         except LockHeld:
             return _Sight(snapshot)
         except (HostError, NetfilterError, OSError) as error:
-            logger.warning("what differs from the confirmed revision is not known: %s", error)
+            logger.warning("drift from the confirmed revision is unknown: %s", error)
             return _Sight(snapshot)
 
     def _memory(self) -> _Memory:
         return _Memory(self._state.path)
 
     def _record_of(self, confirmed: ConfirmedRecord, snapshot: Snapshot, path: Path) -> DriftRecord:
-        """Return what is remembered of this apply, and begin anew for another one."""
+        """Return the record of this apply, a new one if the last record is of another apply."""
         record = read_drift_record(path)
         if record.apply != confirmed.apply or record.docker is None:
             docker = tuple(sorted(snapshot.docker_backends))
@@ -172,14 +185,14 @@ class Lookout:
         if drift.mark == record.mark:
             return
         if drift.findings:
-            record = self._say("drift", drift_words(drift), record)
+            record = self._report("drift", describe_drift(drift), record)
         else:
-            words = f"The kernel holds revision {confirmed.revision} again, with its anchors first."
-            record = self._say("drift-gone", words, record)
+            words = sentences.DRIFT_GONE.format(revision=confirmed.revision)
+            record = self._report("drift-gone", words, record)
         write_durably(path, replace(record, mark=drift.mark).to_bytes())
 
     def _heal(self, confirmed: ConfirmedRecord, path: Path) -> bool:
-        """Try to put the anchors back unless that was tried too often; say whether it was tried."""
+        """Try to restore the jumps unless that was tried too often; return True if it was tried."""
         record = read_drift_record(path)
         now, boot = boottime(), boot_id()
         heals = tuple(at for at in record.heals if record.boot == boot and now - at < REST_SECONDS)
@@ -187,24 +200,21 @@ class Lookout:
             heals and record.rests
         ):
             if not record.rests:
-                words = (
-                    f"Anchors were put back {MOST_HEALS} times, or that was tried, and are gone again. For"
-                    f" {REST_SECONDS / 60:.0f} minutes they are left alone. Find out who takes them away."
-                )
-                record = self._say("heal-rests", words, record)
+                words = sentences.SELF_REPAIR_PAUSED.format(most=MOST_HEALS, minutes=REST_SECONDS / 60)
+                record = self._report("heal-rests", words, record)
                 write_durably(path, replace(record, rests=True).to_bytes())
             return False
         healed = heal_anchors(self._state, confirmed)
         if healed is None:
             return False
-        record = self._say(*_healing_words(confirmed, healed), record)
+        record = self._report(*_describe_repair(confirmed, healed), record)
         mark = record.mark if healed.problem else ""
         record = replace(record, mark=mark, boot=boot, heals=(*heals, now), rests=False)
         write_durably(path, record.to_bytes())
         return True
 
-    def _say(self, verb: Verb, words: str, record: DriftRecord) -> DriftRecord:
-        """Tell an event; its id is the same if this is cut off before the record is written."""
+    def _report(self, verb: Verb, words: str, record: DriftRecord) -> DriftRecord:
+        """Report an event; its id stays the same if this is cut off before the record is written."""
         seed = f"{record.salt} {record.told} {verb} {words}"
         identifier = UUID(bytes=hashlib.sha256(seed.encode("utf-8", "replace")).digest()[:16], version=4)
         self._tell(ConsoleEvent(str(identifier), self._host, verb, ACTOR, utc_now(), words))
@@ -213,7 +223,7 @@ class Lookout:
 
 
 class _Memory:
-    """The file of what was seen and told, for one process at a time."""
+    """The file of the record, for one process at a time."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "seen.json"
@@ -227,14 +237,14 @@ class _Memory:
         self._lock.__exit__(None, None, None)
 
 
-def drift_words(drift: Drift) -> str:
-    """Say what differs, who probably did it, and by which lines: for the audit."""
+def describe_drift(drift: Drift) -> str:
+    """Return what differs, the probable cause, and the lines, for the audit."""
     words = []
     for finding in drift.findings:
         words.append(printable(f"{finding.message} {finding.cause}".strip()))
         words += [f"  {line.sign} {printable(line.text)}" for line in finding.lines[:MOST_LINES]]
         if len(finding.lines) > MOST_LINES:
-            words.append(f"  and {len(finding.lines) - MOST_LINES} more lines")
+            words.append(sentences.MORE_LINES.format(count=len(finding.lines) - MOST_LINES))
     return "\n".join(words)[:MAX_DETAIL]
 
 
@@ -247,8 +257,18 @@ def _wants_healing(sight: _Sight) -> bool:
     )
 
 
-def _healing_words(confirmed: ConfirmedRecord, healed: Healed) -> tuple[Verb, str]:
-    before = drift_words(healed.drift)
+def _describe_repair(confirmed: ConfirmedRecord, healed: Healed) -> tuple[Verb, str]:
+    drift = describe_drift(healed.drift)
     if healed.problem:
-        return "heal-failed", f"The anchors could not be put back: {healed.problem}\n{before}"[:MAX_DETAIL]
-    return "heal", f"The anchors of revision {confirmed.revision} were put back.\n{before}"[:MAX_DETAIL]
+        words = sentences.SELF_REPAIR_FAILED.format(problem=healed.problem, drift=drift)
+        return "heal-failed", words[:MAX_DETAIL]
+    words = sentences.SELF_REPAIRED.format(revision=confirmed.revision, drift=drift)
+    return "heal", words[:MAX_DETAIL]
+
+
+def _read_rules() -> Seen | None:
+    """Return the rules that the kernel holds, None where they cannot be read; the snapshot then says why."""
+    try:
+        return look()
+    except (HostError, NetfilterError, OSError):
+        return None

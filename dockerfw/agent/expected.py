@@ -1,13 +1,10 @@
-"""Ask, right after a load, whether the document's expectations hold of what the kernel has now.
-
-Owns the look around that this needs (interfaces, sockets, containers) and the decision whether the load may
-stay. Whether an expectation holds is for dockerfw.reach.expectations; this changes nothing.
-"""
+"""The check, right after a load, whether the document's expectations hold for what the kernel has now."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from dockerfw.agent import sentences
 from dockerfw.document.document import Document
 from dockerfw.document.words import counted
 from dockerfw.host.errors import HostError
@@ -24,38 +21,35 @@ from dockerfw.reach.expectations import (
 from dockerfw.reach.exposure import external_interfaces
 from dockerfw.simulation.simulate import prepare
 
-# Compiled rules take some kilobytes each, and the unit bounds the root worker's memory: killed for it, an
-# apply could not say why. The 20,000 rules of the largest document, for the host in both families, are fewer.
+# Compiled rules take some kilobytes each, and the systemd unit bounds the root worker's memory. An apply
+# whose process is killed for it could not report why. The largest document, 20,000 rules, has fewer lines for
+# the host in both families.
 MOST_LINES = 60_000
 _NAMED = 5
 
 
-class Unexpected(HostError):  # noqa: N818 - it states a fact
-    """What is loaded breaks expectations; the text names them."""
+class ExpectationsNotMet(HostError):  # noqa: N818 - it states a fact
+    """The loaded rules break expectations; the text names them."""
 
     def __init__(self, broken: tuple[ExpectationResult, ...]) -> None:
         named = "; ".join(str(each) for each in broken[:_NAMED])
-        more = f"; and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
-        super().__init__(f"{counted(len(broken), 'expectation')} not met. {named}{more}")
+        more = sentences.MORE.format(count=len(broken) - _NAMED) if len(broken) > _NAMED else ""
+        super().__init__(
+            sentences.NOT_MET.format(expectations=counted(len(broken), "expectation"), named=f"{named}{more}")
+        )
 
 
-def check_loaded(
-    document: Document,
-    seen: Seen,
-    *,
-    override: bool,
-    docker_socket: Path | None = None,
-) -> str:
-    """Check a document's expectations against what was just read back; return what there is to say.
+def check_loaded(document: Document, seen: Seen, *, override: bool, docker_socket: Path | None = None) -> str:
+    """Check a document's expectations against what was just read back; return the detail of the step.
 
-    Raises Unexpected when one fails and nobody overrode that.
+    Raises ExpectationsNotMet when one fails, unless the order overrides that.
     """
     if not document.expectations:
-        return "there are none"
-    lines = sum(map(_lines, seen.rulesets.values()))
+        return sentences.NO_EXPECTATIONS
+    lines = sum(map(_count_rules, seen.rulesets.values()))
     if lines > MOST_LINES:
-        expected = counted(len(document.expectations), "expectation")
-        return f"{expected} not checked: the kernel holds {lines} rules, and up to {MOST_LINES} are looked at"
+        expectations = counted(len(document.expectations), "expectation")
+        return sentences.NOT_CHECKED.format(expectations=expectations, lines=lines, most=MOST_LINES)
     snapshot = observe("", seen=seen, docker_socket=docker_socket)
     surroundings = surroundings_of(snapshot)
     sight = ExpectationContext(
@@ -67,18 +61,19 @@ def check_loaded(
     findings = check_expectations(document.expectations, sight)
     broken = find_failures(findings)
     if broken and not override:
-        raise Unexpected(broken)
-    return _words(findings, broken)
+        raise ExpectationsNotMet(broken)
+    return _describe(findings, broken)
 
 
-def _lines(ruleset: Ruleset) -> int:
+def _count_rules(ruleset: Ruleset) -> int:
     return sum(len(chain.rules) for table in ruleset.tables.values() for chain in table.chains.values())
 
 
-def _words(findings: tuple[ExpectationResult, ...], broken: tuple[ExpectationResult, ...]) -> str:
-    doubtful = [each for each in findings if each.state == "unknown"]
-    parts = [f"{len(findings) - len(broken) - len(doubtful)} of {len(findings)} hold"]
+def _describe(findings: tuple[ExpectationResult, ...], broken: tuple[ExpectationResult, ...]) -> str:
+    unknown = [each for each in findings if each.state == "unknown"]
+    held = len(findings) - len(broken) - len(unknown)
+    parts = [sentences.HOLD.format(count=held, total=len(findings))]
     if broken:
-        parts.append(f"overridden: {'; '.join(str(each) for each in broken[:_NAMED])}")
-    parts += [str(each) for each in doubtful[:_NAMED]]
+        parts.append(sentences.OVERRIDDEN.format(named="; ".join(str(each) for each in broken[:_NAMED])))
+    parts += [str(each) for each in unknown[:_NAMED]]
     return ". ".join(parts)[:3500]

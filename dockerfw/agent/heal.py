@@ -1,7 +1,7 @@
-"""Put our anchors back where they belong, and nothing else, when they alone are gone or not first.
+"""Self-repair: one try to restore the jumps to dockerfw's chains when only they are missing or not first.
 
-Owns one try: with the lock, looked at afresh, rehearsed, loaded, read back. Whether it is wanted is the
-document's setting, and how often it may be tried the lookout's matter.
+A try holds the lock, looks at the kernel afresh, rehearses, loads and reads back. The document's setting says
+whether it is wanted, and drift_monitor.py how often it is tried.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from dockerfw.store.state import StateDirectory
 
 @dataclass(frozen=True, slots=True)
 class Healed:
-    """What became of a try: the drift that was met, and why it did not work, empty when it did."""
+    """The result of a try: the drift that it found, and why it failed, empty when it worked."""
 
     drift: Drift
     problem: str = ""
 
 
 def heal_anchors(state: StateDirectory, confirmed: ConfirmedRecord) -> Healed | None:
-    """Put the anchors of the confirmed revision back; None when there is nothing to heal, or not now.
+    """Restore the jumps of the confirmed revision; return None if there is nothing to heal, or not now.
 
-    Not now: somebody loads rules, a window is open, the console has let go of the host or called a panic, or
-    more than the anchors differs.
+    Not now: another process loads rules, a window is open, an admin released the host or started a panic on
+    the console, or more than the jumps differs.
     """
     try:
         with state.lock(seconds=0.0):
@@ -58,11 +58,11 @@ def _heal(confirmed: ConfirmedRecord) -> Healed | None:
     texts = {
         family: text
         for family, live in before.rulesets.items()
-        if (text := render_anchors(confirmed.document.settings, live))
+        if (text := render_anchors(confirmed.rendering(family).jumps, live))
     }
     try:
         rehearse(confirmed.backend, before.rulesets, texts)
-        # A family whose anchors are back stays so when the other one fails: that is right by itself.
+        # A family whose jumps are restored stays so when the other one fails: it is right by itself.
         for family, text in texts.items():
             load(confirmed.backend, family, text)
         left = _drift(confirmed, look(confirmed.backend).rulesets)
@@ -72,4 +72,10 @@ def _heal(confirmed: ConfirmedRecord) -> Healed | None:
 
 
 def _drift(confirmed: ConfirmedRecord, live: Mapping[Family, Ruleset]) -> Drift:
-    return find_drift(confirmed.document, confirmed.revision, live, families=kernel_families())
+    return find_drift(
+        confirmed.document,
+        confirmed.revision,
+        live,
+        families=kernel_families(),
+        loaded=confirmed.loaded,
+    )

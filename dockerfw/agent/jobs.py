@@ -1,7 +1,7 @@
-"""The root worker's jobs, `apply`, `answer` and `observe`, and what it does when one of them dies.
+"""The root worker's jobs `apply`, `answer` and `observe`, and the cleanup when the process of one dies.
 
-Owns the way between the messages and `rules.host`: reads an order, reports each step, keeps and sends the
-last word, stores snapshots. It must not touch a database, and trusts nothing that came over the queue.
+It reads orders and answers, reports each step, stores and sends outcomes, and stores snapshots. Nothing that
+came over the queue is trusted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
+from dockerfw.agent import sentences
 from dockerfw.agent.apply import Apply
-from dockerfw.agent.drift_monitor import Lookout
+from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.agent.journal import Journal
+from dockerfw.document.document import digest
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.files import write_durably
 from dockerfw.host.reading import Seen
@@ -26,6 +28,7 @@ from dockerfw.host.space import space_of
 from dockerfw.messages.about import ABOUT_FILE, About, about_key
 from dockerfw.messages.codec import dump_json
 from dockerfw.messages.errors import MessageError
+from dockerfw.messages.loaded import LoadedRules, loaded_key
 from dockerfw.messages.orders import Answer, Order
 from dockerfw.messages.outcomes import Failure, Outcome, progress_key
 from dockerfw.messages.snapshots import Snapshot, snapshot_key
@@ -43,17 +46,19 @@ ANSWER_SECONDS = 120.0
 OBSERVE_SECONDS = 60.0
 PROGRESS_TTL_SECONDS = 2 * 3600
 ABOUT_TTL_SECONDS = 24 * 3600
+# Redis may lose everything: the loaded rules are stored again after this time.
+PUBLISH_SECONDS = 300.0
 MAX_SNAPSHOT_BYTES = 48 * 1024 * 1024
-# Whoever holds the lock longer than this after a job has died hangs.
+# A process that holds the lock longer than this after a job died is stuck.
 PATIENCE_SECONDS = 5.0
 
 
 class RootJobs:
-    """What the queue of one host may ask for.
+    """The jobs that the queue of one host may name.
 
-    `telling` is a connection for the steps of an apply, which waits for nobody: it has to give up soon.
-    `window_seconds` replaces the length of every window, for tests, which cannot wait for real ones.
-    Docker is asked for its containers over `docker_socket`, where that is given.
+    `telling` is a connection with short time limits for the steps of an apply, which must not wait for Redis.
+    `window_seconds` replaces the length of every window, for tests. `docker_socket` leads to the Docker that
+    is asked for its containers.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class RootJobs:
     ) -> None:
         self._host = host
         self._every = observe_seconds
-        # A wall clock that is set later differs from this, and every process tells it.
+        # Every process reports this offset, so a wall clock that is set later shows.
         self._offset = max(0.0, time.time() - boottime())
         self._state = state
         self._connection = connection
@@ -77,16 +82,18 @@ class RootJobs:
         self._journal = Journal(state.journal, host=host, on_final=self._progress_again)
         self._window_seconds = window_seconds
         self._docker_socket = docker_socket
-        self._lookout = Lookout(
+        self._monitor = DriftMonitor(
             state,
             host=host,
             tell=self._journal.write,
             docker_socket=docker_socket,
         )
         self._progress_works = True
+        # The apply whose loaded rules Redis should have, and the time to store them again.
+        self._published: tuple[str, float] = ("", 0.0)
 
     def allowed(self) -> dict[str, AllowedJob]:
-        """Return the list of what may run, for the locked worker."""
+        """Return the jobs that may run, for the locked worker."""
         return {
             "apply": AllowedJob(self.apply, arguments=(dict,), seconds=APPLY_SECONDS),
             "answer": AllowedJob(self.answer, arguments=(dict,), seconds=ANSWER_SECONDS),
@@ -94,13 +101,13 @@ class RootJobs:
         }
 
     def apply(self, value: dict[str, object]) -> None:
-        """Carry out one order until its window is open, and tell what became of it."""
+        """Carry out one order until its window is open, and report the outcome."""
         try:
             order = Order.from_json(value)
         except MessageError as error:
             self._refuse_unreadable(value, error)
             return
-        if self._came_again(order):
+        if self._is_repeated(order):
             return
         self._progress_works = True
         run = Apply(
@@ -119,54 +126,60 @@ class RootJobs:
         self._progress(outcome)
         seen = run.after if outcome.state == "awaiting" else None
         with contextlib.suppress(RedisError):
+            if outcome.state == "awaiting" and (loaded := run.loaded_rules()) is not None:
+                self._publish(loaded)
             self._look(seen=seen)
         self.deliver()
 
     def answer(self, value: dict[str, object]) -> None:
-        """Carry out one answer to an open window, and tell what became of it."""
+        """Carry out one answer to an open window, and report the outcome."""
         try:
             answer = Answer.from_json(value)
             outcome = carry_out(answer, self._state, host=self._host)
         except (MessageError, NotOpen) as error:
-            # Nothing waits for this answer; what became of its apply was told when it ended.
+            # No apply waits for this answer. Its outcome was reported when it ended.
             logger.warning("an answer was not carried out: %s", error)
             return
         self._progress(outcome)
         if outcome.error is not None:
             logger.warning("apply %s: %s", outcome.apply, outcome.error.summary)
         elif outcome.state in FINAL_STATES:
+            self._published = ("", 0.0)
             with contextlib.suppress(RedisError):
+                self._publish_confirmed()
                 self._look()
         self.deliver()
 
     def observe(self) -> None:
-        """Look at the host and store the snapshot."""
+        """Observe the host and store the snapshot."""
         self._look()
 
     def watch(self) -> None:
-        """Look at the host unasked, put back what the document wants put back, and store the snapshot.
+        """Observe the host without a request, start self-repair if needed, and store the snapshot.
 
-        While a window is open there is nothing to notice, and an answer must not wait for a look.
+        Does nothing while a window is open: there is no drift then, and an answer must not wait.
         """
         if self._state.has_window():
             return
         try:
-            self._store(self._lookout.look_and_heal())
+            self._store(self._monitor.look_and_heal())
         except RedisError as error:
             logger.warning("the snapshot is not stored: %s", error)
 
     def window_closed(self) -> None:
-        """Show and send how a window ended that nobody here has ended."""
+        """Report how a window ended that another process has ended."""
         self.deliver()
+        self._published = ("", 0.0)
         try:
+            self._publish_confirmed()
             self._look()
         except RedisError as error:
             logger.warning("the snapshot is not stored: %s", error)
 
     def died(self, name: str, arguments: list[object]) -> None:
-        """Clean up after a job whose process died: undo what it had begun, and tell."""
+        """Clean up after a job whose process died: undo what it had begun, and report the outcome."""
         if name == "answer":
-            # Kept, and not told; or rolling back, and not done. An open window stays open.
+            # It kept and did not report, or did not finish rolling back. An open window stays open.
             with self._state.lock_by_force(patience=PATIENCE_SECONDS):
                 end_if_due(self._state)
             self.deliver()
@@ -176,46 +189,50 @@ class RootJobs:
             order = Order.from_json(arguments[0])
         except MessageError:
             return
-        self._bury(order, "The process that loaded the rules died or took too long, and was ended")
+        self._report_dead_job(order, sentences.JOB_DIED)
 
     def idle(self) -> None:
-        """Do between jobs what they shall not have to do each."""
+        """Do between jobs what each of them would have to do otherwise."""
         self.deliver()
-        self._lookout.remember()
+        self._monitor.remember()
+        try:
+            if not self._state.has_window():
+                self._publish_confirmed()
+        except RedisError as error:
+            logger.warning("the loaded rules are not stored: %s", error)
 
     def deliver(self) -> None:
-        """Send the letters that were not delivered; what fails is tried again later."""
+        """Send the letters that were not delivered; what fails is retried later."""
         try:
             self._journal.deliver(self._connection)
             self._journal.reserve()
         except (RedisError, OSError) as error:
-            logger.warning("the clerk is told later: %s", error)
+            logger.warning("outcomes and events will be sent later: %s", error)
 
-    def _came_again(self, order: Order) -> bool:
-        """Say whether this order was let in before, and see to it that it has a last word."""
+    def _is_repeated(self, order: Order) -> bool:
+        """Return True if this order was accepted before; make sure that it has a last outcome."""
         try:
             if order.apply != self._state.read_last_order().apply:
                 return False
             if not self._journal.settled(order.apply):
-                self._bury(order, "The root worker was stopped in the middle of the apply")
-        # A state directory that cannot be read is for the apply itself to report.
+                self._report_dead_job(order, sentences.WORKER_STOPPED)
+        # The apply itself reports a state directory that cannot be read.
         except Exception as error:  # noqa: BLE001
-            logger.warning("cannot tell whether apply %s was here before: %s", order.apply, error)
+            logger.warning("it is unknown whether apply %s was accepted before: %s", order.apply, error)
             return False
-        logger.warning("apply %s came a second time and was not run again", order.apply)
+        logger.warning("apply %s was ordered a second time and is not run again", order.apply)
         return True
 
-    def _bury(self, order: Order, why: str) -> None:
+    def _report_dead_job(self, order: Order, summary: str) -> None:
         with self._state.lock_by_force(patience=PATIENCE_SECONDS):
             end_if_due(self._state)
             window = self._state.read_window()
-            # Without a window nothing was loaded; whatever had one has its last word, or still waits.
+            # Without a window nothing was loaded. An apply with one has its last outcome, or still waits.
             if (window is None or window.apply != order.apply) and not self._journal.settled(order.apply):
-                dead = self._dead(order.apply, "report", f"{why}. Nothing was changed.")
-                self._journal.write(dead)
+                self._journal.write(self._failed_outcome(order.apply, "report", summary))
         self.deliver()
 
-    def _dead(self, apply: str, step: str, summary: str) -> Outcome:
+    def _failed_outcome(self, apply: str, step: str, summary: str) -> Outcome:
         return Outcome(
             apply=apply,
             host=self._host,
@@ -228,7 +245,7 @@ class RootJobs:
         )
 
     def _settle(self, outcome: Outcome) -> None:
-        """Keep an outcome for good. Raises OSError, and sends a failure at least, while Redis has it."""
+        """Store an outcome durably. Raises OSError; a failed outcome is then at least sent."""
         try:
             self._journal.write(outcome)
         except OSError:
@@ -238,9 +255,10 @@ class RootJobs:
             raise
 
     def _refuse_unreadable(self, value: dict[str, object], error: MessageError) -> None:
-        logger.warning("an order that is none was refused: %s", error)
+        logger.warning("an unreadable order was refused: %s", error)
+        summary = sentences.UNREADABLE_ORDER.format(error=error)
         # Only an order that names its apply and this host can be answered.
-        answer = replace(self._dead("", "validate", f"The order cannot be read: {error}"), event=0)
+        answer = replace(self._failed_outcome("", "validate", summary), event=0)
         with contextlib.suppress(MessageError, OSError):
             answer = Outcome.from_json({**answer.to_json(), "apply": value.get("apply")})
             if value.get("host") == self._host:
@@ -250,7 +268,7 @@ class RootJobs:
     def _tell(self, outcome: Outcome) -> None:
         self._progress(outcome)
         if outcome.steps and outcome.steps[-1].name == "snapshot":
-            # The order is let in: the database shall know even if nothing more is ever heard.
+            # The order is accepted: the database should know, even if no other outcome ever arrives.
             with contextlib.suppress(OSError):
                 self._journal.write(outcome)
 
@@ -261,29 +279,44 @@ class RootJobs:
             key, value = progress_key(self._host, outcome.apply), dump_json(outcome.to_json())
             self._telling.set(key, value, ex=PROGRESS_TTL_SECONDS)
         except RedisError as error:
-            # Once is enough: an apply must not wait for Redis at every step.
+            # One failure is enough: an apply must not wait for Redis at every step.
             self._progress_works = False
-            logger.warning("the steps cannot be shown while they run: %s", error)
+            logger.warning("the steps of the apply cannot be shown while it runs: %s", error)
 
     def _progress_again(self, outcome: Outcome) -> None:
         self._progress_works = True
         self._progress(outcome)
 
     def _look(self, *, seen: Seen | None = None) -> None:
-        self._store(self._lookout.look(seen=seen))
+        self._store(self._monitor.look(seen=seen))
 
     def _store(self, snapshot: Snapshot) -> None:
         value: Any = dump_json(snapshot.to_json())
         if len(value) > MAX_SNAPSHOT_BYTES:
             logger.error("the snapshot has %d bytes; at most %d are stored", len(value), MAX_SNAPSHOT_BYTES)
             return
-        # First: whoever finds the snapshot without it knows that the root worker is one of release 0.1.0.
+        # Stored first: a snapshot without it comes from a root worker of release 0.1.0.
         about = dump_json(self._about(snapshot.taken_at).to_json())
         self._connection.set(about_key(self._host), about, ex=ABOUT_TTL_SECONDS)
         self._connection.set(snapshot_key(self._host), value)
 
+    def _publish_confirmed(self) -> None:
+        """Store the rules of the confirmed revision for the pages, unless Redis should have them."""
+        confirmed = self._monitor.confirmed()
+        if confirmed is None or not confirmed.loaded:
+            return
+        if self._published[0] == confirmed.apply and boottime() < self._published[1]:
+            return
+        self._publish(
+            LoadedRules.of(self._host, confirmed.revision, digest(confirmed.document), confirmed.loaded)
+        )
+        self._published = (confirmed.apply, boottime() + PUBLISH_SECONDS)
+
+    def _publish(self, loaded: LoadedRules) -> None:
+        self._connection.set(loaded_key(self._host), dump_json(loaded.to_json()))
+
     def introduce(self) -> None:
-        """Tell the version and the clock also in the state directory, for who asks there without Redis."""
+        """Store the version and the clock in the state directory, for readers without Redis."""
         try:
             write_durably(self._state.path / ABOUT_FILE, dump_json(self._about(utc_now()).to_json()))
         except OSError as error:

@@ -1,7 +1,8 @@
-"""Refuse everybody, or let go of the host: what root does on the host's console, straight in the kernel.
+"""Panic and release: what root does on the host's console, straight in the kernel.
 
-Needs neither Redis nor a database, only iptables. Both families change or neither does; foreign rules,
-Docker's and the loaded revision stay. It must not wait for long: whoever calls a panic is in a hurry.
+They need neither Redis nor a database, only iptables. Both families change or neither does. Docker's rules,
+other rules and the loaded revision stay. Neither waits long, because an admin who calls a panic is in a
+hurry.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from dockerfw.agent import sentences
 from dockerfw.chains.names import PANIC, body
 from dockerfw.chains.panic import (
     find_anchors,
@@ -36,12 +38,12 @@ LOCK_SECONDS = 5.0
 
 
 class NotDone(HostError):  # noqa: N818 - it states a fact
-    """The kernel does not hold what was asked for; the text says why and what it holds."""
+    """The kernel does not hold what was requested; the text says why and what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done: whether anything changed, what the user has to know, the commands that undo it."""
+    """What was done: whether anything changed, notes for the admin, and the commands that undo it."""
 
     changed: bool
     notes: tuple[str, ...] = ()
@@ -49,38 +51,38 @@ class Done:
 
 
 def panic(state: StateDirectory, allowed: Sequence[Network]) -> Done:
-    """Refuse everything but loopback and these addresses, in both families. Raises NotDone."""
+    """Refuse all traffic but loopback and these addresses, in both families. Raises NotDone."""
     with _locked(state) as notes:
         _, _, after = _change(lambda family, live: render_panic(family, live, allowed))
         if not all(is_panic_on(live) for live in after.values()):
-            raise NotDone("the kernel does not hold the panic: somebody else changed the rules meanwhile")
+            raise NotDone(sentences.PANIC_NOT_HELD)
     return Done(True, tuple(notes))
 
 
-def calm(state: StateDirectory) -> Done:
-    """End a panic: what was loaded before, or since, decides again. Raises NotDone."""
+def end_panic(state: StateDirectory) -> Done:
+    """End a panic: the loaded rules decide again. Raises NotDone."""
     with _locked(state) as notes:
         _, before, after = _change(lambda _, live: render_panic_end(live))
         if any(render_panic_end(live) for live in after.values()):
-            raise NotDone("the panic is still in the kernel: somebody else changed the rules meanwhile")
+            raise NotDone(sentences.PANIC_STILL_HELD)
     return Done(any(render_panic_end(live) for live in before.values()), tuple(notes))
 
 
 def release(state: StateDirectory) -> Done:
-    """Take every call of dockerfw's chains out; everything else stays. Raises NotDone.
+    """Remove every jump to dockerfw's chains; everything else stays. Raises NotDone.
 
-    An open window is rolled back first: its end would otherwise bring the anchors of before back.
+    An open window is rolled back first, because its end would restore the previous jumps.
     """
     with _locked(state) as notes:
         window = _end_window(state, notes)
         backend, before, after = _change(lambda _, live: render_release(live))
         if any(render_release(live) for live in after.values()):
-            raise NotDone("anchors are still in the kernel: somebody else changed the rules meanwhile")
-        # Before anybody else gets the lock, who might put them back.
+            raise NotDone(sentences.JUMPS_STILL_HELD)
+        # Before self-repair gets the lock and restores them.
         notes += _mark_released(state)
     for family, live in after.items():
         notes += [
-            f"IPv{family}: this rule is not dockerfw's and stays: {rule.text}"
+            sentences.FOREIGN_JUMP_STAYS.format(family=family, rule=rule.text)
             for rule in find_foreign_calls(live)
         ]
     undo = [
@@ -93,20 +95,20 @@ def release(state: StateDirectory) -> Done:
 
 
 def _end_window(state: StateDirectory, notes: list[str]) -> bool:
-    """Roll back what waits to be kept; say whether that was done. A note tells what became of it."""
+    """Roll back an open window and return True if that was done. A note says what happened."""
     try:
         record = state.read_window()
         if record is None:
             return False
         if notes:
-            notes.append("an apply waits to be kept: when it is rolled back, release once more")
+            notes.append(sentences.RELEASE_AGAIN)
             return False
         if end_if_due(state) is None:
             roll_back(state, record, "asked")
     except (HostError, NetfilterError, OSError) as error:
-        notes.append(f"an apply waits to be kept, and could not be rolled back: {error}")
+        notes.append(sentences.NOT_ROLLED_BACK.format(error=error))
         return False
-    notes.append(f"the apply of revision {record.revision} was waiting to be kept and has been ended first")
+    notes.append(sentences.ENDED_FIRST.format(revision=record.revision))
     return True
 
 
@@ -114,7 +116,7 @@ def _mark_released(state: StateDirectory) -> list[str]:
     try:
         state.mark_released()
     except OSError as error:
-        return [f"where anchors are put back by themselves, these will be too ({error.strerror or error})"]
+        return [sentences.SELF_REPAIR_RESTORES.format(reason=error.strerror or error)]
     return []
 
 
@@ -125,26 +127,26 @@ def _change(
     try:
         seen = look()
     except (HostError, NetfilterError, OSError) as error:
-        raise NotDone(f"the rules cannot be read: {error}") from error
+        raise NotDone(sentences.RULES_UNREADABLE.format(error=error)) from error
     try:
         for family, live in seen.rulesets.items():
             if text := text_of(family, live):
                 load(seen.backend, family, text)
         after = look(seen.backend)
     except (HostError, NetfilterError, OSError) as error:
-        raise NotDone(f"{error}. {_go_back(seen)}") from error
+        raise NotDone(f"{error}. {_restore(seen)}") from error
     return seen.backend, seen.rulesets, after.rulesets
 
 
-def _go_back(before: Seen) -> str:
+def _restore(before: Seen) -> str:
     try:
         now = look(before.backend).rulesets
         for family, live in before.rulesets.items():
             if _held(now[family]) != _held(live):
                 load(before.backend, family, render_panic_undo(live, now[family]))
     except (HostError, NetfilterError, OSError) as error:
-        return f"Putting back what was there failed too: {error}"
-    return "Nothing was changed."
+        return sentences.RESTORE_FAILED_TOO.format(error=error)
+    return sentences.NOTHING_CHANGED
 
 
 def _held(live: Ruleset) -> list[str]:
@@ -156,15 +158,14 @@ def _held(live: Ruleset) -> list[str]:
 
 @contextlib.contextmanager
 def _locked(state: StateDirectory) -> Iterator[list[str]]:
-    """Hold the state lock if it can be had soon; without it go on all the same, and say so."""
+    """Hold the state lock if it is free soon; otherwise go on without it, and note that."""
     notes: list[str] = []
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(state.lock(seconds=LOCK_SECONDS))
         except LockHeld:
-            notes.append(
-                "an apply was running at the same moment: look at the rules, and repeat this if need be"
-            )
+            notes.append(sentences.APPLY_WAS_RUNNING)
         except OSError as error:
-            notes.append(f"the state directory {state.path} cannot be used ({error.strerror or error})")
+            reason = error.strerror or error
+            notes.append(sentences.STATE_UNUSABLE.format(path=state.path, reason=reason))
         yield notes

@@ -1,7 +1,7 @@
 """The root worker's process: `python -m dockerfw.agent.root`.
 
-Owns start and end of the only process that may change the kernel's rules. It imports no Django and no
-database driver, refuses to unpickle, and goes on until SIGTERM or SIGINT.
+It is the only service that changes the kernel's rules. It imports no Django and no database driver, refuses
+to unpickle, and runs until SIGTERM or SIGINT.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from dockerfw.settings import AgentSettings, SettingError, read_settings
 from dockerfw.store.interrupted import read_restore_record
 from dockerfw.store.sentences import RESTORE_AGAIN
 from dockerfw.store.state import StateDirectory
-from dockerfw.window.supervisor import Minder
+from dockerfw.window.supervisor import Supervisor
 from dockerfw.worker.entries import refuse_unpickling
 from dockerfw.worker.worker import LockedWorker
 
 logger = logging.getLogger("dockerfw.root")
 
 IDLE_SECONDS = 5.0
-# While Redis hangs the worker looks after the open window no less often than this, so it is short.
+# A hanging Redis delays the check of the open window by this much at most, so it is short.
 ANSWER_SECONDS = 1.5
-# An apply tells its steps as it goes: shorter still, since it waits for each.
+# An apply reports each of its steps and waits for that, so this is shorter still.
 TELL_SECONDS = 1.0
 
 
 def main(*, window_seconds: int | None = None) -> int:
     """Serve this host's queue; status 0 after a stop, 1 when it could not start, 2 for wrong settings.
 
-    `window_seconds` is for tests, which cannot wait as long as an order must allow.
+    `window_seconds` is for tests, which need shorter windows than an order may have.
     """
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -58,18 +58,18 @@ def main(*, window_seconds: int | None = None) -> int:
     try:
         drop_privileges()
     except OSError as error:
-        logger.error("the privileges that are not needed could not be given up: %s", error)
+        logger.error("unneeded privileges could not be dropped: %s", error)
         return 1
     state = StateDirectory(settings.state_dir)
     try:
         state.prepare()
-        # A restore holds it as well: one that is seen now does not run any more.
+        # A restore of a backup holds this lock too: a note of one that is there now was left behind.
         with state.worker_lock():
-            if half_restored(settings, state):
+            if is_restore_unfinished(settings, state):
                 return 1
             serve(settings, state, window_seconds=window_seconds)
     except LockHeld as error:
-        logger.error("a root worker for this state directory runs already: %s", error)
+        logger.error("another root worker already runs for this state directory: %s", error)
         return 1
     except OSError as error:
         logger.error("the state directory %s cannot be used: %s", settings.state_dir, error)
@@ -77,15 +77,15 @@ def main(*, window_seconds: int | None = None) -> int:
     return 0
 
 
-def half_restored(settings: AgentSettings, state: StateDirectory) -> bool:
-    """Say, also to the journal, that a restore has not come to its end: nobody may serve then. OSError.
+def is_restore_unfinished(settings: AgentSettings, state: StateDirectory) -> bool:
+    """Return True if a restore of a backup did not end, and log that: then nothing is served. Raises OSError.
 
-    A boot loads what was kept last all the same: it is of one installation or the other, and whole.
+    After a boot the confirmed revision is loaded anyway: its boot set is complete, from either installation.
     """
     left = read_restore_record(state.path)
     if left is None:
         return False
-    # A restore loads nothing; a boot does.
+    # Restoring a backup loads no rules; a boot does.
     if settings.in_container and left.boot != boot_id():
         load_after_boot(state)
     logger.error("%s %s", left.words(state.path), RESTORE_AGAIN.format(command=settings.command))
@@ -93,14 +93,14 @@ def half_restored(settings: AgentSettings, state: StateDirectory) -> bool:
 
 
 def connect(url: str, *, seconds: float = ANSWER_SECONDS) -> Redis:
-    """Return a connection that gives up after `seconds` and never retries by itself: the worker does that."""
+    """Return a connection that times out after `seconds` and never retries: the worker does that."""
     return Redis.from_url(
         url, socket_connect_timeout=seconds, socket_timeout=seconds, retry=Retry(NoBackoff(), 0)
     )
 
 
 def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int | None = None) -> None:
-    """Undo what was left half done, then serve until told to stop."""
+    """End what an earlier root worker left unfinished, then serve until told to stop."""
     connection = connect(settings.redis_url)
     jobs = RootJobs(
         host=settings.host,
@@ -112,15 +112,15 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
         observe_seconds=settings.observe_seconds,
     )
     jobs.introduce()
-    minder = Minder(state, closed=jobs.window_closed)
+    supervisor = Supervisor(state, on_closed=jobs.window_closed)
     remove_leftovers()
     try:
-        minder.start()
-    # Serving goes on: it is tried again all the time, and until it works the next apply says so.
+        supervisor.start()
+    # Serve anyway: the supervisor retries, and an apply reports the problem until that works.
     except Exception as error:  # noqa: BLE001
-        logger.error("what an earlier root worker left half done could not be undone: %s", error)
+        logger.error("what an earlier root worker left unfinished could not be ended: %s", error)
     if settings.in_container:
-        # There is no boot unit on the host, maybe.
+        # The host may have no boot unit.
         load_after_boot(state)
     for backend in BACKENDS:
         iptables_version(backend)
@@ -129,7 +129,7 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
         connection=connection,
         allowed=jobs.allowed(),
         on_idle=jobs.idle,
-        on_tick=minder.look,
+        on_tick=supervisor.check,
         on_crash=jobs.died,
         on_chore=jobs.watch,
         chore_seconds=settings.observe_seconds,
@@ -139,7 +139,7 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
     worker.work()
     if settings.in_container:
         # The watchdog ends with the container.
-        minder.leave()
+        supervisor.roll_back_at_exit()
 
 
 if __name__ == "__main__":

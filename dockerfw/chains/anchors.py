@@ -74,9 +74,8 @@ def wanted_anchors(settings: Settings) -> Mapping[str, tuple[str, ...]]:
     return {INPUT: (HOST_ANCHOR,), DOCKER_USER: containers}
 
 
-def anchor_work(settings: Settings, live: Ruleset | None) -> AnchorWork:
+def anchor_work(wanted: Mapping[str, tuple[str, ...]], live: Ruleset | None) -> AnchorWork:
     """Compare live anchors with the wanted ones; None is a host with DOCKER-USER and no dockerfw rules."""
-    wanted = wanted_anchors(settings)
     adopted = (*_article_input(_rules(live, INPUT)), *_article_jumps(_rules(live, DOCKER_USER)))
     delete: list[Rule] = []
     insert: list[tuple[str, str]] = []

@@ -7,7 +7,7 @@ changes nothing. If the rules cannot be loaded, the script refuses everything an
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dockerfw.chains.names import OWN_CHAINS
@@ -21,7 +21,11 @@ RULES_V6: Final = "rules.v6"
 
 def render_boot_rules(document: Document, family: Family, revision: int) -> str:
     """Return the restore text of dockerfw's chains, without anchors: rules.v4 or rules.v6."""
-    chains = wanted_chains(document, family, revision)
+    return render_boot_chains(wanted_chains(document, family, revision))
+
+
+def render_boot_chains(chains: Mapping[str, Sequence[str]]) -> str:
+    """Return the restore text of these rules of dockerfw's chains, each without `-A CHAIN`."""
     lines = ["*filter", *(f":{name} - [0:0]" for name in OWN_CHAINS)]
     for chain in reversed(OWN_CHAINS):
         lines += [f"-A {chain} {line}" for line in chains[chain]]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from dockerfw.chains import sentences
-from dockerfw.chains.anchors import anchor_place, anchored_interfaces, first_foreign, wanted_anchors
+from dockerfw.chains.anchors import anchor_place, anchored_interfaces, first_foreign
 from dockerfw.chains.causes import (
     DriftFacts,
     explain_changed_rules,
@@ -33,7 +33,8 @@ from dockerfw.chains.names import (
     without_label,
 )
 from dockerfw.chains.pairing import Pairing, pair_lines
-from dockerfw.chains.render import wanted_chains
+from dockerfw.chains.render import render
+from dockerfw.chains.rendering import Rendering
 from dockerfw.chains.warnings import docker_user_bypassed, past_docker_user
 from dockerfw.document.document import digest
 from dockerfw.document.values import Document, Settings
@@ -128,10 +129,13 @@ def find_drift(
     facts: DriftFacts | None = None,
     *,
     families: Sequence[Family] = (4, 6),
+    loaded: Mapping[Family, Rendering] | None = None,
 ) -> Drift:
     """Compare the kernel with a revision's document, for the families that this kernel supports.
 
-    A family that is not in `live` could not be read, which is a finding of its own.
+    A family that is not in `live` could not be read, which is a finding of its own. `loaded` are the rules
+    that were loaded for this revision; a family without them is compared with what its document renders to
+    now.
     """
     facts = facts or DriftFacts()
     findings = [*_host_findings(document.settings, facts)]
@@ -140,8 +144,10 @@ def find_drift(
         if ruleset is None:
             findings.append(DriftFinding("unread", family, sentences.of_family(family, sentences.UNREAD)))
             continue
-        findings += _chain_findings(document, revision, family, ruleset, facts)
-        findings += _anchor_findings(document.settings, family, ruleset, facts)
+        wanted = (loaded or {}).get(family) or render(document, family, revision)
+        label = Label(revision, digest(document)[:12])
+        findings += _chain_findings(wanted, label, family, ruleset, facts)
+        findings += _anchor_findings(wanted, document.settings, family, ruleset, facts)
     return Drift(tuple(findings))
 
 
@@ -155,18 +161,18 @@ def _host_findings(settings: Settings, facts: DriftFacts) -> Iterator[DriftFindi
 
 
 def _chain_findings(
-    document: Document, revision: int, family: Family, live: Ruleset, facts: DriftFacts
+    wanted: Rendering, confirmed: Label, family: Family, live: Ruleset, facts: DriftFacts
 ) -> Iterator[DriftFinding]:
     def finding(
         code: DriftCode, sentence: str, cause: str, lines: tuple[DriftLine, ...] = ()
     ) -> DriftFinding:
         return DriftFinding(code, family, sentences.of_family(family, sentence), cause, lines)
 
-    wanted = wanted_chains(document, family, revision)
+    chains, revision = wanted.chains, confirmed.revision
     pairings = {
-        chain: pair_lines(chain, wanted[chain], own_rules(live, chain), family) for chain in OWN_CHAINS
+        chain: pair_lines(chain, chains[chain], own_rules(live, chain), family) for chain in OWN_CHAINS
     }
-    lines = tuple(_difference(wanted, pairings))
+    lines = tuple(_difference(chains, pairings))
     rules = own_rules(live, FILTERS)
     if not any(own_rules(live, chain) for chain in OWN_CHAINS):
         yield finding("nothing-loaded", sentences.NOTHING_LOADED, explain_missing_rules(live, facts), lines)
@@ -175,7 +181,7 @@ def _chain_findings(
     if label is None and rules:
         yield finding("chain-replaced", sentences.CHAIN_REPLACED, explain_changed_rules(rules), lines)
         return
-    if label is not None and label != Label(revision, digest(document)[:12]):
+    if label is not None and label != confirmed:
         sentence = sentences.other_revision(label.revision, label.digest)
         yield finding("other-revision", sentence, explain_other_revision(facts))
     if lines:
@@ -198,7 +204,7 @@ def _difference(wanted: Mapping[str, Sequence[str]], pairings: Mapping[str, Pair
 
 
 def _anchor_findings(
-    settings: Settings, family: Family, live: Ruleset, facts: DriftFacts
+    wanted: Rendering, settings: Settings, family: Family, live: Ruleset, facts: DriftFacts
 ) -> Iterator[DriftFinding]:
     def finding(code: DriftCode, sentence: str, cause: str, *lines: DriftLine) -> DriftFinding:
         return DriftFinding(code, family, sentences.of_family(family, sentence), cause, lines)
@@ -207,7 +213,7 @@ def _anchor_findings(
         yield finding("panic", sentences.PANIC_ON, sentences.panic_help(facts.command))
     # The finding about all the missing rules has the cause already.
     emptied = not any(own_rules(live, chain) for chain in OWN_CHAINS)
-    for chain, anchors in wanted_anchors(settings).items():
+    for chain, anchors in wanted.jumps.items():
         found = live.chain("filter", chain)
         for text in anchors:
             place = anchor_place(live, chain, text)

@@ -5,16 +5,16 @@ dockerfw's chains stay as they are, so it helps only while they are intact (drif
 
 from __future__ import annotations
 
-from dockerfw.chains.anchors import anchor_work, is_anchor, wanted_anchors
+from collections.abc import Mapping
+
+from dockerfw.chains.anchors import anchor_work, is_anchor
 from dockerfw.chains.names import DOCKER_USER, body
-from dockerfw.document.values import Settings
 from dockerfw.iptables.model import Ruleset
 
 
-def render_anchors(settings: Settings, live: Ruleset) -> str:
+def render_anchors(wanted: Mapping[str, tuple[str, ...]], live: Ruleset) -> str:
     """Return text for `iptables-restore -n` that puts the anchors first; empty if they are first already."""
-    work = anchor_work(settings, live)
-    wanted = wanted_anchors(settings)
+    work = anchor_work(wanted, live)
     misplaced = [rule for rule in work.delete if is_anchor(rule) and body(rule) in wanted.get(rule.chain, ())]
     lines = [f"-N {DOCKER_USER}"] if work.creates_docker_user else []
     lines += [f"-D {rule.text[3:]}" for rule in misplaced]

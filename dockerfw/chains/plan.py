@@ -97,7 +97,7 @@ def plan_changes(
     warnings = list(document_warnings(document, interfaces, docker_nftables, foreign_tables))
     relabel = False
     for family, ruleset in live.items():
-        work = anchor_work(document.settings, ruleset)
+        work = anchor_work(wanted_anchors(document.settings), ruleset)
         families[family] = _family_plan(document, family, ruleset, work, revision or 0)
         warnings += family_warnings(document.settings, family, ruleset, work)
         relabel = relabel or (revision is not None and not _has_label(document, family, ruleset, revision))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from dockerfw.chains.anchors import anchor_work
+from dockerfw.chains.anchors import anchor_work, wanted_anchors
 from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
@@ -22,6 +22,7 @@ from dockerfw.chains.names import (
     rule_comment,
 )
 from dockerfw.chains.pairing import pair_lines
+from dockerfw.chains.rendering import Rendering, read_rendering
 from dockerfw.document.document import CONTAINER_KIND, digest
 from dockerfw.document.fields import port_range
 from dockerfw.document.values import Document, DocumentRule, Settings
@@ -56,8 +57,25 @@ def render_restore(
     `live` is the host's ruleset, read just before; None is a host with Docker's chains and no dockerfw rules.
     `counters` writes `[packets:bytes]` before each rule, those of the same rule in `live` (for `-c`).
     """
-    chains = wanted_chains(document, family, revision)
-    work = anchor_work(document.settings, live)
+    return write_restore(render(document, family, revision), family, live=live, counters=counters)
+
+
+def render(document: Document, family: Family, revision: int = 0) -> Rendering:
+    """Return the rules and jumps that make a document true for one family."""
+    return Rendering(wanted_chains(document, family, revision), wanted_anchors(document.settings))
+
+
+def loaded_rendering(restore_text: str, settings: Settings) -> Rendering:
+    """Return what a kernel holds after a restore text: it names only the jumps that were missing before."""
+    return Rendering(read_rendering(restore_text).chains, wanted_anchors(settings))
+
+
+def write_restore(
+    rendering: Rendering, family: Family, *, live: Ruleset | None = None, counters: bool = False
+) -> str:
+    """Write the restore text that brings a family's chains and jumps from `live` to a rendering."""
+    chains = rendering.chains
+    work = anchor_work(rendering.jumps, live)
     lines = ["*filter", *(f":{name} - [0:0]" for name in OWN_CHAINS)]
     if work.creates_docker_user:
         lines.append(f"-N {DOCKER_USER}")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dockerfw.chains.boot import render_boot_rules, render_boot_script
 from dockerfw.doctor.boot import UNIT, BootFacts, UnitFacts
 from dockerfw.host.backend import kernel_families, program
 from dockerfw.host.privileges import scratch_namespace
 from dockerfw.host.runner import Command, CommandFailed, run
 from dockerfw.host.scratch import LOCK_FILE, scratch_folder
 from dockerfw.iptables.model import Family
-from dockerfw.store.bootfiles import MODES, SCRIPT
-from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed
+from dockerfw.store.bootfiles import MODES, boot_texts
+from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord, read_confirmed
 from dockerfw.store.records import StateError
 from dockerfw.store.state import StateDirectory
 
@@ -87,13 +86,8 @@ def _words(unit: Path) -> list[str]:
 
 
 def _different(confirmed: ConfirmedRecord, boot: Path) -> list[str]:
-    document, revision = confirmed.document, confirmed.revision
-    wanted = {
-        "rules.v4": render_boot_rules(document, 4, revision),
-        "rules.v6": render_boot_rules(document, 6, revision),
-        SCRIPT: render_boot_script(confirmed.backend, document.settings.external_interfaces, str(boot)),
-    }
-    return [name for name, text in wanted.items() if _text(boot / name) != text]
+    wanted = boot_texts(confirmed, boot=boot)
+    return [name for name, text in wanted.items() if name != CONFIRMED and _text(boot / name) != text]
 
 
 def _text(path: Path) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dockerfw.chains.drift import Drift, DriftCode
+from dockerfw.chains.rendering import Rendering
 from dockerfw.chains.sentences import describe_tables
 from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
 from dockerfw.document.values import Document
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Backend
+from dockerfw.iptables.model import Backend, Family
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.snapshot_values import drift_of
 from dockerfw.messages.snapshots import Snapshot
@@ -38,8 +39,8 @@ class KernelFacts:
 
     `other_backend` is how many rules the backend holds that is not in use. `drops` name the base chains of
     nftables, iptables' own left out, whose policy is to drop; None where nobody could ask. `window` says that
-    an apply waits to be kept, `released` that somebody let go of the host on its console. `command` is how
-    the command line is called here.
+    an apply waits to be kept, `released` that somebody let go of the host on its console. `loaded` are the
+    rules that were loaded for the revision, where they are known. `command` is the name of the command line.
     """
 
     snapshot: Snapshot | None
@@ -51,6 +52,7 @@ class KernelFacts:
     drops: tuple[str, ...] | None = None
     window: bool = False
     released: bool = False
+    loaded: Mapping[Family, Rendering] = field(default_factory=dict)
     command: str = "dockerfw"
 
 
@@ -152,7 +154,7 @@ def _chains(snapshot: Snapshot, facts: KernelFacts) -> Iterator[Finding]:
         yield from (ok(check, "An apply waits to be kept.") for check in checks[1:])
         return
     try:
-        drift = _drift(snapshot, facts.document, facts.revision)
+        drift = _drift(snapshot, facts.document, facts)
     except NetfilterError as error:
         yield from (unknown(check, f"the rules make no sense: {error}") for check in checks)
         return
@@ -183,10 +185,11 @@ def _chains(snapshot: Snapshot, facts: KernelFacts) -> Iterator[Finding]:
     )
 
 
-def _drift(snapshot: Snapshot, document: Document, revision: int) -> Drift:
+def _drift(snapshot: Snapshot, document: Document, facts: KernelFacts) -> Drift:
     rulesets = {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
     # What happened to the host since is for the dashboard to tell.
-    return drift_of(replace(snapshot, confirmed=None), rulesets, document, revision)
+    without_confirmed = replace(snapshot, confirmed=None)
+    return drift_of(without_confirmed, rulesets, document, facts.revision, loaded=facts.loaded)
 
 
 def _words(drift: Drift) -> Mapping[str, str]:

@@ -8,16 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from dockerfw.doctor.kernel import KernelFacts
-from dockerfw.document.values import Document
 from dockerfw.host.backend import legacy_in_use, read_saves
 from dockerfw.host.observation import observe
 from dockerfw.host.runner import Command, CommandFailed, run
 from dockerfw.iptables.model import BUILTIN_CHAINS, Backend
 from dockerfw.messages.snapshots import Snapshot
-from dockerfw.store.confirmed import read_confirmed
+from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed
 from dockerfw.store.records import StateError
 from dockerfw.store.state import StateDirectory
-from dockerfw.window.window import overstay_words
+from dockerfw.window.window import describe_overdue
 
 _RULE = re.compile(rb"^(?:\[\d+:\d+\] )?-A ", re.MULTILINE)
 _KEPT_APART = re.compile(r"^(?:\[\d+:\d+\] )?-A \S+ -i (\S+) -o \1 -j DROP$", re.MULTILINE)
@@ -26,16 +25,17 @@ _KEPT_APART = re.compile(r"^(?:\[\d+:\d+\] )?-A \S+ -i (\S+) -o \1 -j DROP$", re
 def look_at_kernel(host: str, state: StateDirectory) -> KernelFacts:
     """Look at everything that this process may look at; never raises."""
     snapshot = observe(host)
-    document, revision, kept_backend = _confirmed(state)
+    confirmed = _confirmed(state)
     return KernelFacts(
         snapshot=snapshot,
-        document=document,
-        revision=revision,
-        kept_backend=kept_backend,
+        document=confirmed.document if confirmed else None,
+        revision=confirmed.revision if confirmed else 0,
+        kept_backend=confirmed.backend if confirmed else None,
         other_backend=_rules_elsewhere(snapshot.backend),
         drops=_drops(),
         window=_window(state),
         released=state.is_released(),
+        loaded=confirmed.loaded if confirmed else {},
     )
 
 
@@ -44,20 +44,17 @@ def keeps_apart(snapshot: Snapshot) -> bool:
     return any(_KEPT_APART.search(save) for save in snapshot.saves.values())
 
 
-def _confirmed(state: StateDirectory) -> tuple[Document | None, int, Backend | None]:
+def _confirmed(state: StateDirectory) -> ConfirmedRecord | None:
     try:
-        confirmed = read_confirmed(state.boot)
+        return read_confirmed(state.boot)
     except (StateError, OSError):
-        confirmed = None
-    if confirmed is None:
-        return None, 0, None
-    return confirmed.document, confirmed.revision, confirmed.backend
+        return None
 
 
 def _window(state: StateDirectory) -> bool:
     try:
         record = state.read_window()
-        return record is not None and not overstay_words(record)
+        return record is not None and not describe_overdue(record)
     except (StateError, OSError):
         return False
 

@@ -25,7 +25,7 @@ from dockerfw.messages.snapshots import Snapshot
 from dockerfw.messages.space import Space
 from dockerfw.store.interrupted import read_restore_record
 from dockerfw.store.state import StateDirectory, StateError
-from dockerfw.window.window import overstay_words
+from dockerfw.window.window import describe_overdue
 
 _COMMANDS = ("ip", "ss", "unshare", "nft", "conntrack", "ipset")
 
@@ -134,7 +134,7 @@ def window_left(state: StateDirectory) -> str | None:
         return str(error)
     except OSError:
         return None
-    return overstay_words(record) if record is not None else ""
+    return describe_overdue(record) if record is not None else ""
 
 
 def restore_left(state: StateDirectory) -> str | None:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import Drift, find_drift
+from dockerfw.chains.rendering import Rendering
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.messages.snapshots import Snapshot
@@ -94,15 +95,17 @@ def drift_of(
     document: Document,
     revision: int,
     *,
+    loaded: Mapping[Family, Rendering] | None = None,
     command: str = "dockerfw",
 ) -> Drift:
     """Return how a snapshot differs from a revision's document; `rulesets` are the parsed saves.
 
-    `command` is the name of the command line, for the sentences.
+    `loaded` are the rules that were loaded for this revision, where they are known. `command` is the name of
+    the command line, for the sentences.
     """
     live = {family: rulesets[family] for family in snapshot.families if family not in snapshot.unread}
     facts = replace(_drift_facts(snapshot, document, revision), command=command)
-    return find_drift(document, revision, live, facts, families=snapshot.families)
+    return find_drift(document, revision, live, facts, families=snapshot.families, loaded=loaded)
 
 
 def _drift_facts(snapshot: Snapshot, document: Document, revision: int) -> DriftFacts:

@@ -13,7 +13,7 @@ import os
 import shutil
 from pathlib import Path
 
-from dockerfw.chains.boot import render_boot_rules, render_boot_script
+from dockerfw.chains.boot import render_boot_chains, render_boot_script
 from dockerfw.host.files import link_durably, make_directory, sync_directory, write_all_durably
 from dockerfw.host.hooks import checkpoint
 from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord
@@ -43,11 +43,11 @@ def write_boot_set(confirmed: ConfirmedRecord, *, boot: Path) -> str:
 
 def boot_texts(confirmed: ConfirmedRecord, *, boot: Path) -> dict[str, str]:
     """Return the contents of the files in the set of an apply."""
-    document, revision = confirmed.document, confirmed.revision
-    script = render_boot_script(confirmed.backend, document.settings.external_interfaces, str(boot))
+    interfaces = confirmed.document.settings.external_interfaces
+    script = render_boot_script(confirmed.backend, interfaces, str(boot))
     return {
-        "rules.v4": render_boot_rules(document, 4, revision),
-        "rules.v6": render_boot_rules(document, 6, revision),
+        "rules.v4": render_boot_chains(confirmed.rendering(4).chains),
+        "rules.v6": render_boot_chains(confirmed.rendering(6).chains),
         SCRIPT: script,
         CONFIRMED: confirmed.to_text(),
     }

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from dockerfw.document.document import Document, canonical_json, digest, parse_document
+from dockerfw.chains.render import render
+from dockerfw.chains.rendering import Rendering, read_rendering
+from dockerfw.document.document import Document, digest, parse_document, to_json_object
+from dockerfw.document.stored import read_stored
 from dockerfw.host.files import read_bounded
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Backend
-from dockerfw.messages.codec import AtMost, Message, load_json
+from dockerfw.iptables.model import Backend, Family
+from dockerfw.messages.codec import Absent, AtMost, Message, load_json
 from dockerfw.messages.errors import MessageError
-from dockerfw.messages.shapes import Anything, BootId, Converted, Count, Positive, Seconds, Text, Uuid
+from dockerfw.messages.loaded import TEXTS, loaded_digest, texts_to_keep
+from dockerfw.messages.shapes import Anything, BootId, Count, Digest, Positive, Seconds, Text, Uuid
 from dockerfw.store.records import MAX_WINDOW_BYTES, StateError, StateFile
 
 CONFIRMED = "confirmed.json"
@@ -25,34 +30,63 @@ MAX_CONFIRMED_BYTES = 16 * 1024 * 1024
 MAX_HEALS = 100
 
 
-def _valid_document(value: object) -> Document:
-    try:
-        return parse_document(value)
-    except NetfilterError as error:
-        raise MessageError("", str(error)) from None
+@dataclass(frozen=True, slots=True)
+class ConfirmedRecord:
+    """A confirmed revision: its apply, its document, its backend, and the boot in which it was confirmed.
 
+    `loaded` are the rules that were loaded for it, by family: an upgrade does not change what the kernel
+    should hold. A record of an earlier release has none, nor one of very many rules; then the document is
+    rendered.
+    """
 
-_DOCUMENT = Converted(
-    Anything(), after=_valid_document, before=lambda document: json.loads(canonical_json(document))
-)
+    apply: str
+    revision: int
+    backend: Backend
+    boot: str
+    document: Document
+    loaded: Mapping[Family, Rendering] = field(default_factory=dict)
+
+    def rendering(self, family: Family) -> Rendering:
+        """Return the rules that the kernel should hold for a family."""
+        return self.loaded.get(family) or render(self.document, family, self.revision)
+
+    def to_text(self) -> str:
+        """Return the content of the file."""
+        texts = texts_to_keep(self.loaded)
+        file = _ConfirmedFile(
+            self.apply,
+            self.revision,
+            digest(self.document),
+            self.backend,
+            self.boot,
+            to_json_object(self.document),
+            texts,
+            loaded_digest(texts) if texts else "",
+        )
+        return json.dumps(file.to_json())
 
 
 @dataclass(frozen=True, slots=True)
-class ConfirmedRecord(Message):
-    """A confirmed revision: its apply, its document, its backend, and the boot in which it was confirmed."""
+class _ConfirmedFile(Message):
+    """The content of the file."""
 
     FORMAT: ClassVar = "dockerfw-confirmed/1"
     IGNORES_UNKNOWN_KEYS: ClassVar = True
 
     apply: Uuid
     revision: Positive
+    digest: Digest
     backend: Backend
     boot: BootId
-    document: Annotated[Document, _DOCUMENT]
+    document: Annotated[object, Anything()]
+    # A record of an earlier release has neither.
+    loaded: Annotated[Mapping[Family, str], TEXTS, Absent.WHEN_EMPTY] = field(default_factory=dict)
+    loaded_digest: Annotated[str, Text(64), Absent.WHEN_EMPTY] = ""
 
-    def to_text(self) -> str:
-        """Return the content of the file."""
-        return json.dumps({**self.to_json(), "digest": digest(self.document)})
+    def check(self) -> None:
+        """Raise MessageError when the loaded rules have another digest."""
+        if self.loaded and loaded_digest(self.loaded) != self.loaded_digest:
+            raise MessageError("loaded_digest", "is not the digest of the loaded rules")
 
 
 def read_confirmed(boot: Path) -> ConfirmedRecord | None:
@@ -65,18 +99,32 @@ def read_confirmed(boot: Path) -> ConfirmedRecord | None:
     if raw is None:
         return None
     try:
-        return confirmed_from(raw)
+        # This host wrote the file, so the digest is enough.
+        return _read(raw, read_stored)
     except MessageError as error:
         raise StateError(f"{path}: {error}") from None
 
 
 def confirmed_from(raw: bytes) -> ConfirmedRecord:
-    """Read the content of the file. Raises MessageError, also when the digest is not the document's."""
-    value: Any = load_json(raw, max_bytes=MAX_CONFIRMED_BYTES)
-    record = ConfirmedRecord.from_json(value)
-    if value.get("digest") != digest(record.document):
+    """Read the content of a file that another host may have written. Raises MessageError."""
+    return _read(raw, _validate)
+
+
+def _validate(value: object, expected: str) -> Document:
+    document = parse_document(value)
+    if digest(document) != expected:
         raise MessageError("digest", "does not match the document")
-    return record
+    return document
+
+
+def _read(raw: bytes, read_document: Callable[[object, str], Document]) -> ConfirmedRecord:
+    file = _ConfirmedFile.from_json(load_json(raw, max_bytes=MAX_CONFIRMED_BYTES))
+    try:
+        document = read_document(file.document, file.digest)
+    except NetfilterError as error:
+        raise MessageError("document", str(error)) from None
+    loaded = {family: read_rendering(text) for family, text in file.loaded.items()}
+    return ConfirmedRecord(file.apply, file.revision, file.backend, file.boot, document, loaded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Carry out an answer to an open window: keep, roll back, extend.
+"""Answers to an open window: keep, roll back, extend.
 
-Owns the checks of an answer, from scratch, whoever sent it: the worst that a valid answer can do is to end a
-window as an admin may. It must not know about Redis, jobs or databases.
+An answer is checked from scratch, whoever sent it. The worst that a valid answer can do is to end a window as
+an admin may.
 """
 
 from __future__ import annotations
@@ -20,55 +20,57 @@ from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.records import WindowRecord
 from dockerfw.store.state import LastOrder, StateDirectory
+from dockerfw.window import sentences
 from dockerfw.window.window import NotOpen, end_if_due, extend, keep, refuse, roll_back
 
 logger = logging.getLogger("dockerfw.answers")
 
-# A rehearsal may hold the lock for a while, and the queue is one after the other anyway.
+# A rehearsal may hold the lock for a while, and the queue runs one job at a time anyway.
 LOCK_SECONDS = 20.0
 
 
 def carry_out(answer: Answer, state: StateDirectory, *, host: str) -> Outcome:
-    """Do what the answer says and return the outcome that tells of it, which is in the outbox.
+    """Do what the answer says and return its outcome, which is in the outbox.
 
-    Raises NotOpen when there is no window that it could answer, and LockHeld, StateError, OSError.
+    Raises NotOpen when the answer fits no open window, and LockHeld, StateError, OSError.
     """
     if answer.host != host:
-        raise NotOpen(f"the answer is for the host {answer.host!r}; this is {host!r}")
+        raise NotOpen(sentences.ANSWER_FOR_OTHER_HOST.format(named=answer.host, host=host))
     with state.lock(seconds=LOCK_SECONDS):
         ended = end_if_due(state)
         if ended is not None and ended.apply == answer.apply:
             return ended
         record = state.read_window()
         if record is None or record.apply != answer.apply:
-            raise NotOpen(f"apply {answer.apply} has no open window (any more)")
+            raise NotOpen(sentences.NO_OPEN_WINDOW.format(apply=answer.apply))
         checkpoint("answer-begin")
-        why = _why_refused(answer, state)
-        if why is not None:
-            return refuse(state, record, answer.answer, f"The answer {answer.answer!r} is not taken: {why}")
+        reason = _reason_to_refuse(answer, state)
+        if reason is not None:
+            summary = sentences.ANSWER_REFUSED.format(answer=answer.answer, reason=reason)
+            return refuse(state, record, answer.answer, summary)
         return _carry_out(answer, state, record)
 
 
-def _why_refused(answer: Answer, state: StateDirectory) -> str | None:
+def _reason_to_refuse(answer: Answer, state: StateDirectory) -> str | None:
     expired = why_expired(answer.issued_at, datetime.now(UTC))
     if expired is not None:
         return expired
     last = state.read_last_order()
-    # The very same answer may come twice, when a worker was stopped in the middle of it.
+    # The very same answer may arrive twice, when a worker was stopped in the middle of it.
     if answer.sequence < last.sequence or (answer.sequence == last.sequence and answer.apply != last.apply):
-        return f"its sequence number {answer.sequence} is below {last.sequence}, the last one that was let in"
+        return sentences.ANSWER_IS_OLD.format(sequence=answer.sequence, last=last.sequence)
     return None
 
 
 def _carry_out(answer: Answer, state: StateDirectory, record: WindowRecord) -> Outcome:
     try:
-        begun = LastOrder(answer.sequence, answer.apply)
+        accepted = LastOrder(answer.sequence, answer.apply)
         if answer.answer == "rollback":
-            # Going back is safe even when nothing can be written any more.
+            # Rolling back is safe even when nothing can be written any more.
             with contextlib.suppress(OSError):
-                state.write_last_order(begun)
+                state.write_last_order(accepted)
             return roll_back(state, record, "asked")
-        state.write_last_order(begun)
+        state.write_last_order(accepted)
         checkpoint("answer-begun")
         if answer.seconds is not None:
             return extend(state, record, answer.seconds)
@@ -78,18 +80,11 @@ def _carry_out(answer: Answer, state: StateDirectory, record: WindowRecord) -> O
     except (HostError, NetfilterError, OSError) as error:
         logger.error("the answer %r to apply %s failed: %s", answer.answer, answer.apply, error)
         if boot_apply(state.boot) == answer.apply:
-            # It is kept. Only its last word could not be written: the worker goes on trying.
+            # It is kept. Only its last outcome could not be written, and the worker retries that.
             raise
         if answer.answer == "rollback":
+            # The watchdog and the supervisor end it from now on.
             record = replace(record, deadline=boottime())
-            return refuse(state, record, "rollback", f"Rolling back failed and is tried again: {error}")
-        return refuse(state, record, answer.answer, _not_done(answer, error))
-
-
-def _not_done(answer: Answer, error: Exception) -> str:
-    if answer.answer == "keep":
-        return (
-            f"The revision is not kept: its boot files could not be written: {error}. The window is still"
-            " open; without another answer the rules from before come back"
-        )
-    return f"The window is not extended: {error}"
+            return refuse(state, record, "rollback", sentences.ROLL_BACK_FAILED.format(error=error))
+        failed = sentences.KEEP_FAILED if answer.answer == "keep" else sentences.EXTEND_FAILED
+        return refuse(state, record, answer.answer, failed.format(error=error))

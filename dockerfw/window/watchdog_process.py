@@ -1,10 +1,10 @@
 """The watchdog's process: `python -m dockerfw.window.watchdog_process STATE [APPLY]`.
 
-Owns its start, for which an apply waits: so what `watching` needs is imported only when the process has said
-that it watches. It runs in a session of its own, and learns from the pipe on its standard input that the
-process which loads the rules has died. With APPLY it watches a window whose first watchdog was ended.
+An apply waits for its start, so it imports most modules only after it has reported that it watches. It runs
+in a session of its own. The pipe on its standard input breaks when the process that loads the rules dies.
+With APPLY it watches a window whose first watchdog was killed.
 
-SIGTERM ends it: so asks a machine that goes down all that still runs. The next boot ends the window.
+SIGTERM ends it, because a machine that shuts down sends that to every process. The next boot ends the window.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LOAD_SECONDS = 2.0
 def main(arguments: list[str]) -> int:
     """Watch one window until it is closed."""
     os.umask(0o077)
-    # A job ignores it, and what it starts would as well.
+    # A job ignores SIGTERM, and its children inherit that.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     directory = arguments[0]
     if len(arguments) > 1:
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 1)
     os.close(sink)
-    # The load is a matter of moments, and needs the processor more; the pipe tells when it is over.
+    # The load takes moments and needs the processor more; the pipe tells when it is over.
     select.select([0], [], [], LOAD_SECONDS)
     return _watch(directory, apply, loader=0)
 
@@ -61,7 +61,7 @@ def _watch(directory: str, apply: str, *, loader: int | None) -> int:
     state = StateDirectory(Path(directory))
     try:
         if loader is None:
-            # It is started again only where none watches: another one has been quicker.
+            # Exit when another watchdog was started first.
             with state.watchdog_lock():
                 pass
         Watchdog(state, apply, loader=loader).watch()

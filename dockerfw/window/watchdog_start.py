@@ -1,8 +1,8 @@
-"""Starts the watchdog, and hears from it that it watches, before anything is loaded.
+"""Starts the watchdog, and waits until it watches, before anything is loaded.
 
-Owns the process that will outlive this one: it gets a session of its own, so that no signal for the job's
-process group reaches it, and no descriptor but the two pipes. When this process dies in the middle of the
-load the pipe breaks, and the watchdog puts back what was there.
+The watchdog outlives this process. It gets a session of its own, so that no signal for the job's process
+group reaches it, and no descriptor but the two pipes. When this process dies in the middle of the load, the
+pipe breaks and the watchdog restores the previous rules.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ READY_SECONDS = 15.0
 
 
 class NoWatchdog(HostError):  # noqa: N818 - it states a fact
-    """The watchdog did not say that it watches."""
+    """The watchdog did not report that it watches."""
 
 
-class Watch:
-    """A watchdog that is starting: `arm` it when the window is on disk, and `let_go` of it in the end."""
+class StartingWatchdog:
+    """A watchdog that is starting: `arm` it when the window is on disk, and `release` it at the end."""
 
     def __init__(self, state: StateDirectory) -> None:
-        """Start it; it gets ready meanwhile. Raises OSError."""
+        """Start the process, which gets ready meanwhile. Raises OSError."""
         self._process = start_module(MODULE, str(state.path.absolute()), pipes=True)
 
     def arm(self, apply: str) -> None:
-        """Return when it watches the window of this apply. Raises NoWatchdog."""
+        """Wait until it watches the window of this apply. Raises NoWatchdog."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -52,20 +52,20 @@ class Watch:
                 raise NoWatchdog(f"the watchdog {how}")
             heard += piece
         if heard != b"watching\n":
-            raise NoWatchdog(f"the watchdog said {heard[:80]!r}")
+            raise NoWatchdog(f"the watchdog reported {heard[:80]!r}")
 
-    def let_go(self) -> None:
-        """Tell it that the load is over. It ends by itself when there is no window."""
+    def release(self) -> None:
+        """Tell it that the load is over. It exits by itself when there is no window."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-        # The job ends now and leaves it to the system; in a process that goes on, it is reaped when it ends.
+        # A job exits now and leaves it to the system; a process that runs on reaps it later.
         self._process.poll()
 
 
-def watchdog_lives(state: StateDirectory) -> bool:
-    """Say whether some watchdog watches this state directory. Raises OSError."""
+def is_watchdog_alive(state: StateDirectory) -> bool:
+    """Return True if a watchdog watches this state directory. Raises OSError."""
     try:
         with state.watchdog_lock():
             return False
@@ -73,6 +73,6 @@ def watchdog_lives(state: StateDirectory) -> bool:
         return True
 
 
-def start_again(state: StateDirectory, apply: str) -> BackgroundProcess:
-    """Start a watchdog for a window whose own was ended by somebody. Raises OSError."""
+def start_another(state: StateDirectory, apply: str) -> BackgroundProcess:
+    """Start a watchdog for a window whose first one was killed. Raises OSError."""
     return start_module(MODULE, str(state.path.absolute()), apply, pipes=False)

@@ -1,11 +1,10 @@
-"""The confirmation window: how an apply ends once its rules are loaded, whoever is first to end it.
+"""How an apply ends once its rules are loaded: kept, rolled back, or given up in the middle of the load.
 
-Owns the ends of an apply: kept, rolled back, or never loaded at all. Job, watchdog and worker all come here,
-under the state directory's lock, and find out from the disk what there is left to do; each part may be done
-twice and may be cut off anywhere. It must not know about Redis.
+Job, watchdog and root worker all end a window here, under the lock of the state directory. Each reads from
+the disk what is left to do. Every part may run twice and may be cut off anywhere.
 
-An apply is kept from the moment that the boot files are switched to its set. Until then every way out leads
-back to what the kernel held before. From then on sessions may be ended, and whatever fails there: it is kept.
+An apply is kept from the moment that the boot files are switched to its set. Until then every end restores
+the previous rules. From then on sessions may be ended, and whatever fails: the revision stays kept.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from dockerfw.document.document import parse_document
+from dockerfw.chains.render import loaded_rendering
+from dockerfw.document.stored import read_stored
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.hooks import checkpoint
@@ -34,32 +34,33 @@ from dockerfw.messages.outcomes import (
 from dockerfw.store.bootfiles import boot_apply, remove_old_sets, switch_boot_set, write_boot_set
 from dockerfw.store.confirmed import ConfirmedRecord
 from dockerfw.store.outbox import Outbox
-from dockerfw.store.records import StateError, WindowRecord
+from dockerfw.store.records import StateError, UndoRecord, WindowRecord
 from dockerfw.store.state import StateDirectory
+from dockerfw.window import sentences
 
 logger = logging.getLogger("dockerfw.window")
 
-# Steps count events from 0, the open window from AWAITING_EVENT, and the end comes after all of them.
+# The steps of an apply count events from 0, an open window from AWAITING_EVENT, and the end comes last.
 AWAITING_EVENT = 100
 FINAL_EVENT = 10_000
-# So long after the deadline, the watch over the window must have been broken.
+# A window that is open this long after its deadline had no working watchdog.
 LATE_SECONDS = 15.0
 
 
 class NotOpen(HostError):  # noqa: N818 - it states a fact
-    """There is no window of this apply that could be answered any more; the text says why."""
+    """The apply has no open window to answer; the text says why."""
 
 
 def seconds_left(record: WindowRecord) -> float:
-    """Return how long the record's deadline is away; 0 when it has passed or belongs to another boot."""
+    """Return the seconds until the record's deadline; 0 when it has passed or belongs to another boot."""
     return max(0.0, record.deadline - boottime()) if record.boot == boot_id() else 0.0
 
 
 def end_if_due(state: StateDirectory) -> Outcome | None:
-    """Bring an apply to its end if its end has come, and return its last outcome, else None.
+    """End an apply whose end has come and return its last outcome; return None for any other.
 
-    Hold the lock for it: who loads rules holds it too, so a load that is not done is one that died. Raises
-    CommandFailed, RestoreFailed, RollBackFailed, ParseError, StateError, OSError.
+    Hold the lock. The process that loads rules holds it too, so a load that is not finished is one that died.
+    Raises CommandFailed, RestoreFailed, RollBackFailed, ParseError, StateError, OSError.
     """
     record = state.read_window()
     if record is None:
@@ -79,17 +80,15 @@ def end_if_due(state: StateDirectory) -> Outcome | None:
 def keep(state: StateDirectory, record: WindowRecord) -> Outcome:
     """Make the record's revision the one that a boot loads, and return the last outcome.
 
-    Hold the lock, and see before that the window is open. Raises OSError and StateError: the window is then
-    as open as it was.
+    Hold the lock, and check first that the window is open. Raises OSError and StateError; the window is then
+    as open as before.
     """
-    undo = state.read_undo()
-    if undo is None or undo.apply != record.apply:
-        raise StateError("the way back is not that of the open window")
+    undo = _read_undo(state, record)
     checkpoint("keep-begin")
     began = boottime()
-    confirmed = ConfirmedRecord(
-        record.apply, record.revision, undo.backend, boot_id(), parse_document(undo.document)
-    )
+    document = read_stored(undo.document, record.digest)
+    loaded = {family: loaded_rendering(text, document.settings) for family, text in undo.restores.items()}
+    confirmed = ConfirmedRecord(record.apply, record.revision, undo.backend, boot_id(), document, loaded)
     written = write_boot_set(confirmed, boot=state.boot)
     checkpoint("keep-written")
     switch_boot_set(written, state.boot)
@@ -99,13 +98,11 @@ def keep(state: StateDirectory, record: WindowRecord) -> Outcome:
 
 
 def roll_back(state: StateDirectory, record: WindowRecord, reason: RollBackReason) -> Outcome:
-    """Put back what the kernel held before the record's apply, and return the last outcome.
+    """Restore what the kernel held before the record's apply, and return the last outcome.
 
-    Hold the lock for it. Raises what `end_if_due` raises: nothing is settled then, and it can be tried again.
+    Hold the lock. Raises what `end_if_due` raises; nothing is settled then, and a retry is safe.
     """
-    undo = state.read_undo()
-    if undo is None or undo.apply != record.apply:
-        raise StateError("the way back is not that of the open window")
+    undo = _read_undo(state, record)
     checkpoint("rollback-begin")
     before = {family: parse_save(text) for family, text in undo.saves.items()}
     restore_previous(undo.backend, before, undo.restores)
@@ -114,21 +111,21 @@ def roll_back(state: StateDirectory, record: WindowRecord, reason: RollBackReaso
 
 
 def extend(state: StateDirectory, record: WindowRecord, seconds: int) -> Outcome:
-    """Let the window be open for `seconds` from its beginning, and return the outcome that says so.
+    """Keep the window open for `seconds` from its beginning, and return the outcome that says so.
 
-    Hold the lock for it. Raises NotOpen when that is not longer than now, and OSError.
+    Hold the lock. Raises NotOpen when that would shorten the window, and OSError.
     """
     if seconds < record.seconds:
-        raise NotOpen(f"The window is {record.seconds} s long already: {seconds} s would be shorter.")
+        raise NotOpen(sentences.SHORTER_WINDOW.format(now=record.seconds, seconds=seconds))
     longer = replace(record, seconds=seconds, deadline=record.opened + seconds, event=record.event + 1)
     state.write_window(longer)
     checkpoint("extend-written")
-    outcome = awaiting(longer)
+    outcome = awaiting_outcome(longer)
     Outbox(state.journal).write(outcome)
     return outcome
 
 
-def awaiting(record: WindowRecord, *, error: Failure | None = None) -> Outcome:
+def awaiting_outcome(record: WindowRecord, *, error: Failure | None = None) -> Outcome:
     """Return the outcome of an open window."""
     left = round(seconds_left(record), 3)
     window = Window(utc_now(ahead=left), left, record.seconds)
@@ -136,40 +133,42 @@ def awaiting(record: WindowRecord, *, error: Failure | None = None) -> Outcome:
 
 
 def refuse(state: StateDirectory, record: WindowRecord, step: str, summary: str) -> Outcome:
-    """Keep, and return, an outcome that says that an answer was not carried out; hold the lock for it.
+    """Store and return an outcome that says that an answer was refused; hold the lock.
 
-    The window stays as it is. Never raises OSError: the window matters more than this.
+    The window stays as it is. Never raises OSError: the window matters more than this note.
     """
     told = replace(record, event=record.event + 1)
-    outcome = awaiting(told, error=Failure(step=step, summary=summary[:3500]))
+    outcome = awaiting_outcome(told, error=Failure(step=step, summary=summary[:3500]))
     try:
         state.write_window(told)
         Outbox(state.journal).write(outcome)
     except OSError as error:
-        logger.error("an answer that was refused could not be noted: %s", error)
+        logger.error("the refusal of an answer could not be stored: %s", error)
     return outcome
 
 
-def waiting_words(record: WindowRecord) -> str:
-    """Say what an open window waits for, and until when."""
+def describe_waiting(record: WindowRecord) -> str:
+    """Return a sentence, without its full stop, on what an open window waits for and until when."""
     if record.phase == "loading":
-        return f"revision {record.revision} is being loaded"
+        return sentences.IS_LOADING.format(revision=record.revision)
     left = seconds_left(record)
     until = datetime.fromisoformat(utc_now(ahead=left)).astimezone(UTC).strftime("%H:%M:%S")
-    waits = f"revision {record.revision} is loaded and waits to be kept"
-    return f"{waits}, until {until} UTC ({left:.0f} s from now)"
+    return sentences.AWAITS_CONFIRMATION.format(revision=record.revision, until=until, seconds=left)
 
 
-def overstay_words(record: WindowRecord) -> str:
-    """Say which apply should have come to its end and did not, empty while it has time."""
+def describe_overdue(record: WindowRecord) -> str:
+    """Return which apply should have ended and did not; empty while it has time."""
     if record.boot != boot_id():
-        return f"that of revision {record.revision}, of an earlier boot"
+        return sentences.OVERDUE_FROM_EARLIER_BOOT.format(revision=record.revision)
     late = boottime() - record.deadline
-    return (
-        f"that of revision {record.revision}, whose time was over {late:.0f} s ago"
-        if late > LATE_SECONDS
-        else ""
-    )
+    return sentences.OVERDUE.format(revision=record.revision, seconds=late) if late > LATE_SECONDS else ""
+
+
+def _read_undo(state: StateDirectory, record: WindowRecord) -> UndoRecord:
+    undo = state.read_undo()
+    if undo is None or undo.apply != record.apply:
+        raise StateError("the undo record does not belong to the open window")
+    return undo
 
 
 def _end_kept(state: StateDirectory, record: WindowRecord) -> Outcome:
@@ -182,29 +181,29 @@ def _end_kept(state: StateDirectory, record: WindowRecord) -> Outcome:
 
 
 def _end_sessions(state: StateDirectory, record: WindowRecord) -> Step:
-    """End the sessions that lost their allowance; what was cut off may be done again."""
+    """End the sessions that lost their allowance; this may be repeated after it was cut off."""
     checkpoint("sessions-begin")
     began = boottime()
     try:
         undo = state.read_undo()
         if record.boot != boot_id():
-            done, detail = True, "the host was booted meanwhile, which ended all sessions"
+            done, detail = True, sentences.SESSIONS_ENDED_BY_REBOOT
         elif undo is None or undo.apply != record.apply:
-            done, detail = False, "what was loaded before is not known any more: no session was ended"
+            done, detail = False, sentences.SESSIONS_UNKNOWN
         else:
             before = {family: parse_save(text) for family, text in undo.saves.items()}
-            ended = end_lost_sessions(before, parse_document(undo.document))
+            ended = end_lost_sessions(before, read_stored(undo.document, record.digest))
             done, detail = not ended.problems, str(ended)
-    # The revision is kept, and says so, whatever becomes of the sessions.
+    # The revision is kept, and its outcome says so, whatever becomes of the sessions.
     except Exception as error:  # noqa: BLE001
-        logger.warning("the sessions of apply %s go on: %s", record.apply, error)
-        done, detail = False, f"they go on: {error}"
+        logger.warning("the sessions of apply %s continue: %s", record.apply, error)
+        done, detail = False, sentences.SESSIONS_GO_ON.format(error=error)
     took = round(max(0.0, boottime() - began), 4)
     return Step("sessions", "done" if done else "failed", utc_now(), took, detail[:3500])
 
 
 def _end(state: StateDirectory, outcome: Outcome) -> Outcome:
-    """Settle the outcome unless another one was before, and forget the window."""
+    """Settle the outcome unless the apply has one already, and close the window."""
     outbox = Outbox(state.journal)
     if not outbox.settled(outcome.apply):
         outbox.write(outcome)
@@ -216,32 +215,25 @@ def _end(state: StateDirectory, outcome: Outcome) -> Outcome:
 
 
 def _rolled_back(record: WindowRecord, reason: RollBackReason) -> Outcome:
-    again = "The rules that were there before are in force again."
     if record.phase == "loading":
-        why = "The process that loaded the rules died or took too long, and was ended"
         failed = _outcome(record, "failed", FINAL_EVENT)
-        return replace(failed, loaded=None, error=Failure(step="report", summary=f"{why}. {again}"))
-    early = f"The root worker was stopped before anybody kept revision {record.revision}"
+        summary = f"{sentences.LOAD_DIED} {sentences.PREVIOUS_RULES_RESTORED}"
+        return replace(failed, loaded=None, error=Failure(step="report", summary=summary))
     why = {
-        "asked": "Rolled back as asked",
-        "silence": f"Nobody kept revision {record.revision} within {record.seconds} s",
-        "stopped": early
-        if seconds_left(record) > 0
-        else (
-            f"Nobody kept revision {record.revision} within {record.seconds} s, and what watches the time was"
-            " stopped meanwhile: it was rolled back when the root worker was there again"
+        "asked": sentences.ROLLED_BACK_ON_REQUEST,
+        "silence": sentences.NOT_KEPT_IN_TIME,
+        "stopped": (
+            sentences.STOPPED_BEFORE_KEEP if seconds_left(record) > 0 else sentences.NOT_KEPT_AND_STOPPED
         ),
         "rebooted": "",
-    }[reason]
+    }[reason].format(revision=record.revision, seconds=record.seconds)
     outcome = _outcome(record, "rolled_back", FINAL_EVENT)
-    return replace(outcome, loaded=None, way_back=RollBack(reason, f"{why}. {again}"))
+    summary = f"{why} {sentences.PREVIOUS_RULES_RESTORED}".strip()
+    return replace(outcome, loaded=None, way_back=RollBack(reason, summary))
 
 
 def _rebooted(record: WindowRecord) -> Outcome:
-    summary = (
-        f"The host was booted before revision {record.revision} was kept: it came up with the boot files of"
-        " the revision confirmed last, not with this one."
-    )
+    summary = sentences.REBOOTED.format(revision=record.revision)
     if record.phase == "loading":
         failed = _outcome(record, "failed", FINAL_EVENT)
         return replace(failed, loaded=None, error=Failure(step="report", summary=summary))

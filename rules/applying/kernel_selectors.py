@@ -20,6 +20,7 @@ from rules.applying.apply_selectors import awaiting_view
 from rules.applying.window_selectors import WindowView
 from rules.draft.draft_selectors import base_revision, revision_document
 from rules.models import Apply, Host, Revision
+from rules.seen.loaded_selectors import loaded_renderings
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import Look, SnapshotView, look
 
@@ -103,12 +104,13 @@ def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
         snapshot.foreign_tables,
     )
     drift = _drifts.made(
-        (revision.digest, revision.number, *known),
+        (revision.digest, revision.number, view.loaded.sha256 if view.loaded else "", *known),
         lambda: drift_of(
             snapshot,
             view.rulesets,
             revision_document(revision),
             revision.number,
+            loaded=loaded_renderings(view.loaded, revision.number, revision.digest),
             command=settings.ENVIRONMENT.command,
         ),
     )

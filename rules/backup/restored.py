@@ -66,7 +66,7 @@ def live_words(state: StateDirectory, environment: Environment) -> list[str]:
             return ["No revision was kept in this backup. The kernel's rules are as they were."]
         snapshot = observe(environment.host)
         rulesets = {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
-        drift = drift_of(snapshot, rulesets, confirmed.document, confirmed.revision)
+        drift = drift_of(snapshot, rulesets, confirmed.document, confirmed.revision, loaded=confirmed.loaded)
     except (StateError, NetfilterError, OSError) as error:
         return [f"The kernel's rules are as they were; how they compare cannot be told: {error}"]
     if not drift.findings:

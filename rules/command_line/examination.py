@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from dockerfw.chains.rendering import Rendering
 from dockerfw.doctor.boot import judge_boot
 from dockerfw.doctor.boot_facts import BOOTED_STATE, boot_facts, unit_facts
 from dockerfw.doctor.clock import ClockFacts, judge_clock
@@ -38,11 +40,14 @@ from dockerfw.doctor.system_facts import (
 from dockerfw.doctor.versions import Process, VersionFacts, judge_versions
 from dockerfw.doctor.work import WorkFacts, judge_work
 from dockerfw.doctor.worker_facts import Found, find_root_worker, join_network, runs_as_root
-from dockerfw.document.document import load_document
+from dockerfw.document.document import digest, load_document
+from dockerfw.iptables.model import Family
 from dockerfw.messages.about import MAX_BYTES as ABOUT_BYTES
 from dockerfw.messages.about import About
 from dockerfw.messages.codec import load_json
 from dockerfw.messages.errors import MessageError
+from dockerfw.messages.loaded import MAX_BYTES as LOADED_BYTES
+from dockerfw.messages.loaded import LoadedRules
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.messages.space import Space
 from dockerfw.store.state import StateDirectory
@@ -52,6 +57,7 @@ from rules.command_line.as_owner import NotTheOwner, as_owner
 from rules.command_line.database_facts import Told, database_file, database_told
 from rules.link import client
 from rules.link.probe import Probe, probe, socket_folder
+from rules.seen.loaded_selectors import loaded_renderings
 
 TEMPLATE = BASE_DIR / "deploy" / "redis" / "users.acl"
 
@@ -234,13 +240,27 @@ def _kernel(
             return facts if os.geteuid() == 0 else KernelFacts(None, why_not)
     if stored is None:
         return KernelFacts(None, why_not)
+    document = load_document(told.document) if told.document else None
     return KernelFacts(
         snapshot=stored,
-        document=load_document(told.document) if told.document else None,
+        document=document,
         revision=told.revision,
         kept_backend=stored.confirmed.backend if stored.confirmed else None,
         released=bool(stored.confirmed and stored.confirmed.released),
+        loaded=_loaded(environment.host, told.revision, digest(document)) if document else {},
     )
+
+
+def _loaded(host: str, revision: int, document_digest: str) -> Mapping[Family, Rendering]:
+    """Return the rules that the root worker reported for this revision, none where they cannot be read."""
+    try:
+        raw = client.loaded_read(host)
+        if raw is None:
+            return {}
+        loaded = LoadedRules.from_json(load_json(raw, max_bytes=LOADED_BYTES))
+    except (client.QueueError, MessageError):
+        return {}
+    return loaded_renderings(loaded, revision, document_digest)
 
 
 def _go_there(state: StateDirectory, worker: Found) -> str:

@@ -20,6 +20,8 @@ from rq.serializers import JSONSerializer
 
 from dockerfw.messages.about import MAX_BYTES as ABOUT_BYTES_MAX
 from dockerfw.messages.about import about_key
+from dockerfw.messages.loaded import MAX_BYTES as LOADED_BYTES_MAX
+from dockerfw.messages.loaded import loaded_key
 from dockerfw.messages.orders import EXPIRY_SECONDS, Answer, Order, firewall_queue, observe_key
 from dockerfw.messages.outcomes import progress_key
 from dockerfw.messages.snapshots import snapshot_key
@@ -115,6 +117,16 @@ def progress_read(host: str, apply: str) -> bytes | None:
 def about_read(host: str) -> bytes | None:
     """Return the root worker's report about itself as JSON, None when there is none. Raises QueueError."""
     return _read(about_key(host), ABOUT_BYTES_MAX)
+
+
+def loaded_read(host: str) -> bytes | None:
+    """Return the rules that the root worker loaded last, as JSON; None without any. Raises QueueError."""
+    return _read(loaded_key(host), LOADED_BYTES_MAX)
+
+
+def loaded_head(host: str) -> bytes:
+    """Return the first bytes of the loaded rules, empty without any. Raises QueueError."""
+    return cast(bytes, _ask(lambda: connection().getrange(loaded_key(host), 0, HEAD_BYTES - 1)))
 
 
 def order_place(*, host: str, job_id: str) -> OrderPlace:

@@ -19,9 +19,11 @@ from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.codec import load_json
 from dockerfw.messages.errors import MessageError
+from dockerfw.messages.loaded import LoadedRules
 from dockerfw.messages.snapshots import Snapshot
 from rules.link import client
 from rules.models import Host
+from rules.seen.loaded_selectors import loaded_rules
 from rules.seen.memory import Memory
 
 FRESH_SECONDS = 15.0
@@ -35,11 +37,15 @@ _rulesets: Memory[Mapping[Family, Ruleset]] = Memory(8)
 
 @dataclass(frozen=True, slots=True)
 class SnapshotView:
-    """A snapshot with its saves parsed; `saves` hold the counters of that moment."""
+    """A snapshot with its saves parsed; `saves` hold the counters of that moment.
+
+    `loaded` are the rules that the root worker loaded last, None where it did not report them.
+    """
 
     snapshot: Snapshot
     rulesets: Mapping[Family, Ruleset]
     taken_at: datetime
+    loaded: LoadedRules | None = None
 
     @property
     def age(self) -> float:
@@ -79,6 +85,8 @@ def look(host: Host) -> Look:
         return Look(None, "The root worker has not reported yet what the kernel holds.")
     try:
         return Look(_view(host, data), "")
+    except client.QueueError as error:
+        return Look(None, str(error))
     except (MessageError, ParseError) as error:
         logger.warning("snapshot of %s cannot be read: %s", host.name, error)
         return Look(None, f"What the root worker reported cannot be read: {error}")
@@ -118,12 +126,13 @@ def _view(host: Host, data: bytes) -> SnapshotView:
     snapshot = Snapshot.from_json(load_json(data))
     if snapshot.host != host.name:
         raise MessageError("host", f"it is a snapshot of {snapshot.host}")
-    return _views.made((host.name, snapshot.taken_at), lambda: _parsed(snapshot))
+    return _views.made((host.name, snapshot.taken_at), lambda: _parsed(host, snapshot))
 
 
-def _parsed(snapshot: Snapshot) -> SnapshotView:
+def _parsed(host: Host, snapshot: Snapshot) -> SnapshotView:
     rulesets = _rulesets.made(
         snapshot.sha256,
         lambda: {4: parse_save(snapshot.saves[4]), 6: parse_save(snapshot.saves[6])},
     )
-    return SnapshotView(snapshot, rulesets, datetime.fromisoformat(snapshot.taken_at))
+    taken_at = datetime.fromisoformat(snapshot.taken_at)
+    return SnapshotView(snapshot, rulesets, taken_at, loaded_rules(host))

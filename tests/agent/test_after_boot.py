@@ -1,4 +1,4 @@
-"""A root worker in a container, on the real kernel: windows end with it, and boots are made good."""
+"""A root worker in a container, on the real kernel: windows end with it, and boots are completed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import pytest
 
 from dockerfw.agent.afterboot import load_after_boot
 from dockerfw.agent.panic import release
-from dockerfw.agent.root import half_restored
+from dockerfw.agent.root import is_restore_unfinished
 from dockerfw.host.clock import utc_now
 from dockerfw.store.backup import state_check, state_lock, state_replace, state_take
 from dockerfw.store.confirmed import CONFIRMED
 from dockerfw.store.interrupted import NOTE, RestoreNote
 from dockerfw.store.state import StateDirectory
-from dockerfw.window.supervisor import Minder
+from dockerfw.window import sentences
+from dockerfw.window.supervisor import Supervisor
 from dockerfw_site.environment import read_environment
 from tests.rig.host_states import (
     ADDRESS,
@@ -44,24 +45,24 @@ def test_an_open_window_ends_with_the_container(
     add_foreign(inside, backend)
     before = held(inside, backend)
     one = load(state, "22")
-    Minder(state, closed=lambda: None).leave()
+    Supervisor(state, on_closed=lambda: None).roll_back_at_exit()
     assert held(inside, backend) == before
     assert state.read_window() is None
     last = told(state, one)[-1]
     assert last.state == "rolled_back"
     assert last.way_back is not None
     assert last.way_back.reason == "stopped"
-    assert "was stopped before anybody kept revision 1" in last.way_back.summary
+    assert sentences.STOPPED_BEFORE_KEEP.format(revision=1) in last.way_back.summary
 
 
-def test_what_is_kept_stays_when_the_container_ends(
+def test_kept_rules_stay_when_the_container_ends(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     add_foreign(inside, backend)
     load(state, "22")
     assert answer("keep", state).state == "confirmed"
     after = held(inside, backend)
-    Minder(state, closed=lambda: None).leave()
+    Supervisor(state, on_closed=lambda: None).roll_back_at_exit()
     assert held(inside, backend) == after
     assert "FILTERS-HOST" in "".join(after[4])
 
@@ -89,7 +90,7 @@ def boot(inside: Namespace, state: StateDirectory, backend: Backend) -> None:
     add_foreign(inside, backend)
 
 
-def test_a_boot_without_the_boot_unit_is_made_good(
+def test_root_worker_loads_the_rules_after_a_boot_without_the_boot_unit(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     before = keep_and_boot(inside, state, backend)
@@ -107,7 +108,7 @@ def test_a_boot_without_the_boot_unit_is_made_good(
     assert held(inside, backend) == now
 
 
-def test_a_worker_that_was_killed_between_the_families_is_made_good(
+def test_root_worker_loads_the_rules_after_a_load_of_one_family(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     before = keep_and_boot(inside, state, backend)
@@ -121,7 +122,7 @@ def test_a_worker_that_was_killed_between_the_families_is_made_good(
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
 
 
-def test_an_apply_of_an_earlier_boot_that_cannot_be_ended_is_said_and_in_nobodys_way(
+def test_an_unfinished_apply_of_an_earlier_boot_is_logged_and_does_not_block_the_load(
     inside: Namespace, backend: Backend, state: StateDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = keep_and_boot(inside, state, backend)
@@ -130,25 +131,25 @@ def test_an_apply_of_an_earlier_boot_that_cannot_be_ended_is_said_and_in_nobodys
     window = state.read_window()
     assert window is not None
     state.write_window(replace(window, boot="an-earlier-one"))
-    # Its last word cannot be written.
+    # Its last outcome cannot be written.
     state.journal.rename(state.path / "elsewhere")
     state.journal.touch()
-    minder = Minder(state, closed=lambda: None)
+    supervisor = Supervisor(state, on_closed=lambda: None)
     with pytest.raises(OSError, match="journal"):
-        minder.start()
+        supervisor.start()
 
     assert load_after_boot(state)
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
-    assert "the apply of revision 2, of an earlier boot, is not ended yet" in caplog.text
+    assert "the apply of revision 2, from an earlier boot, is not ended yet" in caplog.text
     state.journal.unlink()
     Path(state.path, "elsewhere").rename(state.journal)
-    minder.start()
+    supervisor.start()
     assert state.read_window() is None
     assert told(state, one)[-1].state == "rolled_back"
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
 
 
-def test_an_apply_of_this_boot_that_has_not_ended_is_said_and_puts_the_loading_off(
+def test_an_unfinished_apply_of_this_boot_is_logged_and_delays_the_load(
     inside: Namespace, backend: Backend, state: StateDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = keep_and_boot(inside, state, backend)
@@ -156,13 +157,13 @@ def test_an_apply_of_this_boot_that_has_not_ended_is_said_and_puts_the_loading_o
     now = held(inside, backend)
     assert not load_after_boot(state)
     assert held(inside, backend) == now
-    assert "the apply of revision 2 has not come to its end" in caplog.text
+    assert "the apply of revision 2 has not ended" in caplog.text
     assert answer("rollback", state).state == "rolled_back"
     assert load_after_boot(state)
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
 
 
-def test_what_was_let_go_in_this_boot_is_not_loaded_again(
+def test_rules_released_in_this_boot_are_not_loaded_again(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     keep_and_boot(inside, state, backend)
@@ -188,25 +189,25 @@ def test_a_restored_revision_waits_for_the_next_boot(
     assert load_after_boot(state)
 
 
-def test_a_restore_that_was_cut_off_keeps_no_boot_from_loading(
+def test_an_unfinished_restore_does_not_block_the_load_after_a_boot(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     before = keep_and_boot(inside, state, backend)
     environment = replace(read_environment({}), in_container=True)
-    assert not half_restored(environment, state)
+    assert not is_restore_unfinished(environment, state)
     RestoreNote(
         state.path, backup=utc_now(), aside="before-restore-20260131T120000.000000", settings=False
     ).write()
     now = held(inside, backend)
-    assert half_restored(environment, state)
+    assert is_restore_unfinished(environment, state)
     assert held(inside, backend) == now, "a restore loads nothing"
     note = state.path / NOTE
     note.write_text(json.dumps({**json.loads(note.read_text()), "boot": "an-earlier-one"}))
-    assert half_restored(environment, state)
+    assert is_restore_unfinished(environment, state)
     assert {int(family): lines for family, lines in held(inside, backend).items()} == before
 
 
-def test_what_the_boot_unit_has_loaded_is_left_alone(
+def test_rules_loaded_by_the_boot_unit_stay(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     keep_and_boot(inside, state, backend)
@@ -217,7 +218,7 @@ def test_what_the_boot_unit_has_loaded_is_left_alone(
     assert held(inside, backend) == now
 
 
-def test_without_a_kept_revision_there_is_nothing_to_load(
+def test_nothing_is_loaded_without_a_confirmed_revision(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     add_foreign(inside, backend)
@@ -226,7 +227,7 @@ def test_without_a_kept_revision_there_is_nothing_to_load(
     assert held(inside, backend) == now
 
 
-def test_a_kept_revision_that_cannot_be_read_is_said_and_loads_nothing(
+def test_an_unreadable_confirmed_record_is_logged_and_loads_nothing(
     inside: Namespace, backend: Backend, state: StateDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:
     keep_and_boot(inside, state, backend)

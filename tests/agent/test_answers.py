@@ -1,4 +1,4 @@
-"""Windows and answers by way of the queue: what is told, what a hostile answer can do, who outlives whom."""
+"""Windows and answers over the queue: what is reported, what a hostile answer can do, who survives."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def root_worker(redis_server: RedisServer, namespace: Namespace, tmp_path: Path)
     print(worker.words())
 
 
-def test_silence_is_told_and_seen(root_worker: RootWorker) -> None:
+def test_window_without_an_answer_is_reported_and_shown(root_worker: RootWorker) -> None:
     before = root_worker.held().count("FILTERS")
     order = root_worker.order("22", sequence=1)
     waiting = root_worker.outcome(order)
     assert waiting.state == "awaiting"
     assert waiting.window is not None
     wait_until("the snapshot", 5, lambda: "dockerfw r1" in snapshot_text(root_worker))
-    # Nobody asks the worker anything, and the page sees it all the same.
+    # The page sees it without a request to the worker.
     end = root_worker.outcome(order, 8, states=ENDS)
     assert end.way_back is not None
     assert (end.state, end.way_back.reason) == ("rolled_back", "silence")
     assert root_worker.held().count("FILTERS") == before == 0
     wait_until("the snapshot", 5, lambda: "dockerfw" not in snapshot_text(root_worker))
-    wait_until("the last word", 5, lambda: end in root_worker.delivered())
+    wait_until("the last outcome", 5, lambda: end in root_worker.delivered())
     wait_until("the journal to be empty", 10, lambda: root_worker.delivered() or not root_worker.journal())
 
 
@@ -109,7 +109,7 @@ def test_stopped_worker_does_not_stop_the_watchdog(root_worker: RootWorker) -> N
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(10) == 0
     end_process(process)
-    wait_until("the way back", 8, lambda: "FILTERS" not in root_worker.held())
+    wait_until("the roll back", 8, lambda: "FILTERS" not in root_worker.held())
     wait_until("the end", 8, lambda: not (root_worker.state / "window.json").exists())
     (last,) = [found for found in root_worker.journal() if found["state"] in ENDS]
     assert last["way_back"]["reason"] == "silence"
@@ -117,15 +117,17 @@ def test_stopped_worker_does_not_stop_the_watchdog(root_worker: RootWorker) -> N
     assert root_worker.outcome(order, states=ENDS).state == "rolled_back"
 
 
-def test_redis_that_hangs_holds_up_no_way_back(root_worker: RootWorker, redis_server: RedisServer) -> None:
+def test_hanging_redis_does_not_delay_the_roll_back(
+    root_worker: RootWorker, redis_server: RedisServer
+) -> None:
     order = root_worker.order("22", sequence=1)
     assert root_worker.outcome(order).state == "awaiting"
     redis_server.hang()
     try:
-        # With nobody else to look at the clock, the worker must not wait for Redis to do it.
+        # Without a watchdog, the worker must roll back without waiting for Redis.
         kill_watchdog(root_worker)
-        wait_until("the way back", 10, lambda: "FILTERS" not in root_worker.held())
-        wait_until("the last word", 5, lambda: root_worker.journal()[-1]["state"] in ENDS)
+        wait_until("the roll back", 10, lambda: "FILTERS" not in root_worker.held())
+        wait_until("the last outcome", 5, lambda: root_worker.journal()[-1]["state"] in ENDS)
     finally:
         redis_server.go_on()
     assert root_worker.outcome(order, states=ENDS).state == "rolled_back"

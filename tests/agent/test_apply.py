@@ -73,7 +73,7 @@ def failed(outcome: Outcome, step: str) -> Any:
 
 
 @INPUTS
-def test_loads_and_leaves_what_is_foreign(
+def test_apply_loads_and_leaves_other_rules_alone(
     inside: Namespace, backend: Backend, state: StateDirectory, lines: str
 ) -> None:
     add_foreign(inside, backend, lines)
@@ -99,7 +99,7 @@ def test_loads_and_leaves_what_is_foreign(
     assert {path.name for path in state.boot.iterdir()} == set(MODES)
 
 
-def test_loads_where_docker_has_never_been(inside: Namespace, state: StateDirectory) -> None:
+def test_apply_loads_on_a_host_without_docker(inside: Namespace, state: StateDirectory) -> None:
     confirm(state, 1, "22")
     assert ":DOCKER-USER - [0:0]" in held(inside, "nft")[4]
 
@@ -114,7 +114,7 @@ BROKEN_IDS = [f"{how}-{'plain' if lines == PLAIN_INPUT else 'article'}" for how,
 
 
 @pytest.mark.parametrize(("how", "lines"), BROKEN, ids=BROKEN_IDS)
-def test_restore_that_breaks_changes_nothing(
+def test_failed_load_changes_nothing(
     inside: Namespace,
     backend: Backend,
     family: Family,
@@ -129,7 +129,7 @@ def test_restore_that_breaks_changes_nothing(
     error = failed(run(order(document("8080")), state), f"load-ipv{family}")
     assert held(inside, backend) == before
     assert f"IPv{family}" in error.summary
-    assert "in force again" in error.summary
+    assert "previous rules are restored" in error.summary
     assert error.command[0].endswith("-restore")
     assert saboteur.calls(family) > 0
     assert (state.read_window(), state.read_undo()) == (None, None)
@@ -151,7 +151,7 @@ def test_broken_second_apply_leaves_the_first(
     confirm(state, 3, "443")
 
 
-def test_chain_that_it_made_is_gone_again(
+def test_roll_back_removes_a_chain_that_the_apply_created(
     inside: Namespace, state: StateDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = Saboteur(tmp_path, "nft")
@@ -165,7 +165,7 @@ def test_chain_that_it_made_is_gone_again(
         assert "-A " not in text
 
 
-def test_what_others_did_meanwhile_stays(
+def test_changes_of_other_programs_meanwhile_stay(
     inside: Namespace, backend: Backend, state: StateDirectory, saboteur: Saboteur
 ) -> None:
     add_foreign(inside, backend, ARTICLE_INPUT)
@@ -181,7 +181,7 @@ def test_what_others_did_meanwhile_stays(
     assert [line for line in after if line not in theirs] == before
 
 
-def test_rules_changed_behind_its_back_are_seen(
+def test_read_back_detects_changes_of_another_program(
     inside: Namespace, backend: Backend, state: StateDirectory, saboteur: Saboteur
 ) -> None:
     add_foreign(inside, backend)
@@ -193,7 +193,7 @@ def test_rules_changed_behind_its_back_are_seen(
     assert held(inside, backend) == before
 
 
-def test_rehearsal_that_fails_touches_nothing(
+def test_failed_rehearsal_changes_nothing(
     inside: Namespace, backend: Backend, family: Family, state: StateDirectory, saboteur: Saboteur
 ) -> None:
     add_foreign(inside, backend)
@@ -208,7 +208,7 @@ def test_rehearsal_that_fails_touches_nothing(
     assert "--ctorigdstport 22" in error.line
 
 
-def test_save_that_fails_touches_nothing(
+def test_failed_save_changes_nothing(
     inside: Namespace, state: StateDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = Saboteur(tmp_path, "nft")
@@ -282,7 +282,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_refused_orders_touch_nothing(inside: Namespace, state: StateDirectory, what: str) -> None:
+def test_refused_orders_change_nothing(inside: Namespace, state: StateDirectory, what: str) -> None:
     confirm(state, 5, "22")
     before = held(inside, "nft")
     changes, words = REFUSED[what]
@@ -293,7 +293,7 @@ def test_refused_orders_touch_nothing(inside: Namespace, state: StateDirectory, 
 
 
 @INPUTS
-def test_apply_that_was_killed_half_way_is_undone(
+def test_apply_killed_in_the_middle_is_undone(
     inside: Namespace, backend: Backend, state: StateDirectory, monkeypatch: pytest.MonkeyPatch, lines: str
 ) -> None:
     add_foreign(inside, backend, lines)
@@ -316,7 +316,7 @@ def test_apply_that_was_killed_half_way_is_undone(
     assert held(inside, backend) == before
 
 
-def test_way_back_that_fails_is_told_and_tried_again(
+def test_failed_roll_back_is_reported_and_retried(
     inside: Namespace, state: StateDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_foreign(inside, "nft")
@@ -327,12 +327,12 @@ def test_way_back_that_fails_is_told_and_tried_again(
         patch.setenv("PATH", one.path)
         one.on(6, BREAKS["fails"])
         marker = tmp_path / "loaded"
-        # The first load works, the way back does not.
+        # The first load works, the roll back does not.
         one.on(
             4, f'[ -e {marker} ] && {{ echo broken >&2; exit 1; }}; touch {marker}; "$REAL" "$@"', times=99
         )
         error = failed(run(order(document("22")), state), "load-ipv6")
-    assert "Putting back what was there before failed too" in error.summary
+    assert "Restoring the previous rules failed too" in error.summary
     assert held(inside, "nft") != before
     confirm(state, 2, "443")
     assert "dockerfw r2" in inside.save().decode()

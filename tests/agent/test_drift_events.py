@@ -65,7 +65,7 @@ def sent(worker: RootWorker) -> list[ConsoleEvent]:
     return found
 
 
-def test_a_snapshot_comes_unasked_and_again(worker: RootWorker) -> None:
+def test_snapshots_are_stored_repeatedly_without_a_request(worker: RootWorker) -> None:
     wait_until("a snapshot", 20, lambda: worker.snapshot() is not None)
     first = worker.snapshot()
     assert first is not None
@@ -78,7 +78,7 @@ def test_a_snapshot_comes_unasked_and_again(worker: RootWorker) -> None:
     wait_until("another snapshot", 30, another)
 
 
-def test_drift_is_told_while_redis_is_away(worker: RootWorker, redis_server: RedisServer) -> None:
+def test_drift_is_reported_after_redis_was_away(worker: RootWorker, redis_server: RedisServer) -> None:
     keep(worker, heal=False)
     redis_server.stop()
     try:
@@ -98,7 +98,7 @@ def test_drift_is_told_while_redis_is_away(worker: RootWorker, redis_server: Red
     assert "INPUT has no jump to dockerfw" in seen[0].detail
 
 
-def test_anchors_are_put_back_where_the_document_says_so(worker: RootWorker) -> None:
+def test_self_repair_restores_the_jumps_where_the_document_asks_for_it(worker: RootWorker) -> None:
     keep(worker, heal=True)
     for family in FAMILIES:
         worker.namespace.iptables("-D", "INPUT", "-j", "FILTERS-HOST", family=family)
@@ -114,7 +114,7 @@ def test_anchors_are_put_back_where_the_document_says_so(worker: RootWorker) -> 
     assert worker.kept(value).state == "confirmed"
 
 
-def test_an_answer_never_waits_for_a_look_that_nobody_asked_for(
+def test_an_answer_does_not_wait_for_an_unrequested_snapshot(
     inside: Namespace, state: StateDirectory, redis_client: Redis
 ) -> None:
     add_foreign(inside, "nft")

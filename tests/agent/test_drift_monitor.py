@@ -1,4 +1,4 @@
-"""The lookout on the real kernel: what differs is told once, anchors are put back, nobody is fought long."""
+"""The drift monitor on the real kernel: it reports each change once, restores jumps, and pauses in time."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from dockerfw.agent import drift_monitor as lookout_module
-from dockerfw.agent.drift_monitor import Lookout
-from dockerfw.agent.panic import calm, panic, release
+from dockerfw.agent import drift_monitor as monitor_module
+from dockerfw.agent import sentences as agent_sentences
+from dockerfw.agent.drift_monitor import DriftMonitor
+from dockerfw.agent.panic import end_panic, panic, release
 from dockerfw.chains import sentences
 from dockerfw.chains.drift import find_drift
 from dockerfw.host.reading import look
@@ -35,12 +36,12 @@ pytestmark = pytest.mark.kernel
 
 
 class Watched:
-    """A host with a confirmed revision, its lookout, and what that told."""
+    """A host with a confirmed revision, its drift monitor, and what that reported."""
 
     def __init__(self, namespace: Namespace, state: StateDirectory, backend: Backend) -> None:
         self.namespace, self.state, self.backend = namespace, state, backend
         self.told: list[ConsoleEvent] = []
-        self.lookout = Lookout(state, host=HOST, tell=self.told.append)
+        self.monitor = DriftMonitor(state, host=HOST, tell=self.told.append)
         self.sequence = 0
 
     def keep(self, *, heal: bool) -> None:
@@ -57,7 +58,7 @@ class Watched:
             self.namespace.iptables(*words, backend=self.backend, family=family)
 
     def look(self) -> Snapshot:
-        seen = self.lookout.look()
+        seen = self.monitor.look()
         assert Snapshot.from_json(load_json(dump_json(seen.to_json()))) == seen
         return seen
 
@@ -81,14 +82,14 @@ def watched(
     inside: Namespace, state: StateDirectory, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> Watched:
     """A host with Docker's chains and fail2ban's on which revision 1 is confirmed, and healed."""
-    monkeypatch.setattr(lookout_module, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(monitor_module, "SETTLE_SECONDS", 0.0)
     add_foreign(inside, backend)
     one = Watched(inside, state, backend)
     one.keep(heal=True)
     return one
 
 
-def test_each_change_is_told_once(watched: Watched) -> None:
+def test_each_change_is_reported_once(watched: Watched) -> None:
     for _ in range(2):
         kept = watched.look().confirmed
         assert kept is not None
@@ -118,7 +119,7 @@ def test_each_change_is_told_once(watched: Watched) -> None:
     assert watched.verbs() == []
 
 
-def test_what_is_right_again_is_told(watched: Watched) -> None:
+def test_the_end_of_drift_is_reported(watched: Watched) -> None:
     watched.iptables("-I", "INPUT", "-p", "tcp", "-j", "ACCEPT")
     watched.look()
     watched.iptables("-D", "INPUT", "-p", "tcp", "-j", "ACCEPT")
@@ -127,7 +128,7 @@ def test_what_is_right_again_is_told(watched: Watched) -> None:
     assert watched.verbs() == ["drift", "drift-gone"]
 
 
-def test_nothing_is_told_without_a_confirmed_revision(
+def test_nothing_is_reported_without_a_confirmed_revision(
     inside: Namespace, state: StateDirectory, backend: Backend
 ) -> None:
     add_foreign(inside, backend)
@@ -144,18 +145,18 @@ def test_an_open_window_is_no_drift(watched: Watched) -> None:
     outcome = run(order(document("443"), sequence=9), watched.state)
     assert outcome.state == "awaiting"
     watched.look()
-    watched.lookout.look_and_heal()
+    watched.monitor.look_and_heal()
     answer("rollback", watched.state)
     watched.look()
     assert watched.verbs() == []
 
 
-def test_anchors_are_put_back_and_nothing_else(watched: Watched) -> None:
+def test_self_repair_restores_the_jumps_and_nothing_else(watched: Watched) -> None:
     watched.iptables("-F", "DOCKER-USER")
     watched.iptables("-I", "INPUT", "-p", "udp", "-j", "ACCEPT", families=(6,))
     watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST", families=(4,))
     before = held(watched.namespace, watched.backend)
-    watched.lookout.look_and_heal()
+    watched.monitor.look_and_heal()
     assert watched.in_sync()
     after = held(watched.namespace, watched.backend)
     for family in FAMILIES:
@@ -163,23 +164,23 @@ def test_anchors_are_put_back_and_nothing_else(watched: Watched) -> None:
         kept = [line for line in before[family] if "-A FILTERS" in line]
         assert [line for line in after[family] if "-A FILTERS" in line] == kept
     assert [event.verb for event in watched.told] == ["drift", "heal"]
-    assert "The anchors of revision 1 were put back" in watched.told[1].detail
+    assert agent_sentences.SELF_REPAIRED.partition("\n")[0].format(revision=1) in watched.told[1].detail
     assert sentences.DOCKER_USER_RECREATED in watched.told[1].detail
     watched.told.clear()
-    watched.lookout.look_and_heal()
+    watched.monitor.look_and_heal()
     assert watched.verbs() == []
 
 
-def test_only_where_the_document_says_so(watched: Watched) -> None:
+def test_self_repair_only_where_the_document_asks_for_it(watched: Watched) -> None:
     watched.keep(heal=False)
     watched.iptables("-F", "DOCKER-USER")
-    watched.lookout.look_and_heal()
+    watched.monitor.look_and_heal()
     assert watched.verbs() == ["drift"]
     assert not watched.in_sync()
 
 
 @pytest.mark.parametrize("what", ["edited", "panic", "release"])
-def test_what_is_more_than_the_anchors_is_left_alone(watched: Watched, what: str) -> None:
+def test_self_repair_leaves_other_drift_alone(watched: Watched, what: str) -> None:
     if what == "edited":
         watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
         watched.iptables("-I", "FILTERS-HOST", "-s", "127.0.0.9", "-j", "RETURN", families=(4,))
@@ -188,32 +189,32 @@ def test_what_is_more_than_the_anchors_is_left_alone(watched: Watched, what: str
     else:
         release(watched.state)
     before = held(watched.namespace, watched.backend)
-    snapshot = watched.lookout.look_and_heal()
+    snapshot = watched.monitor.look_and_heal()
     assert held(watched.namespace, watched.backend) == before
     assert snapshot.confirmed is not None
     assert snapshot.confirmed.released == (what == "release")
     assert watched.verbs() == ["drift"]
     if what == "panic":
-        calm(watched.state)
-        watched.lookout.look_and_heal()
+        end_panic(watched.state)
+        watched.monitor.look_and_heal()
         assert watched.verbs() == ["drift-gone"]
 
 
 def test_a_release_ends_with_the_next_revision_that_is_kept(watched: Watched) -> None:
     release(watched.state)
-    watched.lookout.look_and_heal()
+    watched.monitor.look_and_heal()
     assert not watched.in_sync()
     watched.keep(heal=True)
     watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
-    watched.lookout.look_and_heal()
+    watched.monitor.look_and_heal()
     assert watched.in_sync()
 
 
-def test_nobody_is_fought_for_ever(watched: Watched) -> None:
+def test_self_repair_pauses_when_the_jumps_keep_disappearing(watched: Watched) -> None:
     verbs: list[str] = []
     for _ in range(6):
         watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
-        watched.lookout.look_and_heal()
+        watched.monitor.look_and_heal()
         verbs += watched.verbs()
         if watched.in_sync():
             continue
@@ -223,7 +224,7 @@ def test_nobody_is_fought_for_ever(watched: Watched) -> None:
     assert verbs.count("heal") == 3
 
 
-def test_a_load_that_fails_is_told_and_not_tried_for_ever(
+def test_failed_self_repair_is_reported_and_not_retried_forever(
     watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = Saboteur(tmp_path, watched.backend)
@@ -231,14 +232,14 @@ def test_a_load_that_fails_is_told_and_not_tried_for_ever(
     monkeypatch.setenv("PATH", one.path)
     watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
     for _ in range(6):
-        watched.lookout.look_and_heal()
+        watched.monitor.look_and_heal()
     (first, *more) = watched.told
     assert first.verb == "drift"
     assert [event.verb for event in more if "no such luck" in event.detail][:1] == ["heal-failed"]
-    assert one.calls(4) <= lookout_module.MOST_HEALS
+    assert one.calls(4) <= monitor_module.MOST_HEALS
 
 
-def test_what_could_not_be_told_is_told_later_and_what_was_told_has_one_id(
+def test_failed_reports_are_retried_under_the_same_id(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched.look()
@@ -248,12 +249,12 @@ def test_what_could_not_be_told_is_told_later_and_what_was_told_has_one_id(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(watched.lookout, "_tell", full)
+        patch.setattr(watched.monitor, "_tell", full)
         watched.look()
     assert watched.told == []
     with monkeypatch.context() as patch:
         # Told, and not remembered as told.
-        patch.setattr(lookout_module, "write_durably", full)
+        patch.setattr(monitor_module, "write_durably", full)
         watched.look()
     watched.look()
     assert [event.verb for event in watched.told] == ["drift", "drift"]
@@ -279,7 +280,7 @@ def test_docker_in_the_other_backend(inside: Namespace, state: StateDirectory) -
 def test_docker_with_nftables_of_its_own(watched: Watched) -> None:
     watched.namespace.run("nft", "add", "table", "ip", "docker-bridges")
     before = held(watched.namespace, watched.backend)
-    assert watched.lookout.look_and_heal().docker_state == "nftables"
+    assert watched.monitor.look_and_heal().docker_state == "nftables"
     assert sentences.DOCKER_FILTERS_ITSELF in watched.told[0].detail
     assert watched.verbs() == ["drift"]
     assert held(watched.namespace, watched.backend) == before
@@ -288,7 +289,7 @@ def test_docker_with_nftables_of_its_own(watched: Watched) -> None:
     assert watched.verbs() == ["drift-gone"]
 
 
-def test_bytes_that_are_no_text_can_be_told(watched: Watched) -> None:
+def test_drift_with_bytes_that_are_not_text_is_reported(watched: Watched) -> None:
     rule = b'*filter\n-I FILTERS-HOST 1 -m comment --comment "caf\xe9" -j RETURN\nCOMMIT\n'
     watched.namespace.restore(rule, watched.backend, 4)
     watched.look()
@@ -297,7 +298,7 @@ def test_bytes_that_are_no_text_can_be_told(watched: Watched) -> None:
     event.detail.encode("utf-8")
 
 
-def test_a_memory_that_makes_no_sense_is_begun_anew(watched: Watched) -> None:
+def test_an_invalid_drift_record_is_replaced(watched: Watched) -> None:
     watched.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
     watched.look()
     path = watched.state.path / "seen.json"

@@ -1,4 +1,4 @@
-"""Expectations right after a load on the real kernel: what breaks one is put back, unless overridden."""
+"""Expectations right after a load on the real kernel: a broken one rolls back, unless overridden."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.kernel
 
 @pytest.fixture
 def outside(inside: Namespace, backend: Backend) -> Namespace:
-    """The namespace with others' rules and an ens33 through which strangers would come."""
+    """The namespace with other rules and an external interface ens33."""
     inside.run("ip", "link", "add", "ens33", "type", "veth", "peer", "name", "away0")
     inside.run("ip", "address", "add", "192.0.2.1/24", "dev", "ens33")
     inside.run("ip", "link", "set", "ens33", "up")
@@ -42,7 +42,9 @@ CLOSED = {"port": 3306, "passes": False}
 BROKEN = {"port": 443, "source": "203.0.113.0/24", "passes": True}
 
 
-def test_what_holds_is_counted(outside: Namespace, backend: Backend, state: StateDirectory) -> None:
+def test_expectations_that_hold_are_counted(
+    outside: Namespace, backend: Backend, state: StateDirectory
+) -> None:
     named = {"port": 5432, "to": "container", "container": "db", "passes": False}
     outcome = run(order(expecting(OPEN, CLOSED, named)), state)
     assert (outcome.state, outcome.error) == ("awaiting", None)
@@ -52,7 +54,7 @@ def test_what_holds_is_counted(outside: Namespace, backend: Backend, state: Stat
     )
 
 
-def test_what_fails_is_put_back(outside: Namespace, backend: Backend, state: StateDirectory) -> None:
+def test_a_broken_expectation_rolls_back(outside: Namespace, backend: Backend, state: StateDirectory) -> None:
     before = held(outside, backend)
     outcome = run(order(expecting(OPEN, BROKEN)), state)
     assert outcome.state == "failed"
@@ -60,13 +62,13 @@ def test_what_fails_is_put_back(outside: Namespace, backend: Backend, state: Sta
     assert outcome.error.step == "expectations"
     assert outcome.error.summary == (
         "1 expectation not met. 443/tcp of the host from 203.0.113.0/24 passes: fails, from 203.0.113.0/24 it"
-        " is refused by rule 2 of filter FILTERS. The rules that were there before are in force again."
+        " is refused by rule 2 of filter FILTERS. The previous rules are restored."
     )
     assert held(outside, backend) == before
     assert (state.read_window(), state.read_undo()) == (None, None)
 
 
-def test_what_is_overridden_stays_and_is_said(
+def test_an_overridden_expectation_is_reported_and_the_rules_stay(
     outside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     outcome = run(order(expecting(OPEN, BROKEN), override=True), state)
@@ -74,7 +76,7 @@ def test_what_is_overridden_stays_and_is_said(
     assert step(outcome).detail.startswith("1 of 2 hold. overridden: 443/tcp of the host from 203.0.113.0/24")
 
 
-def test_somebody_elses_rule_breaks_one_too(
+def test_a_rule_of_another_program_can_break_an_expectation(
     outside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     outside.iptables("-P", "INPUT", "DROP", backend=backend)
@@ -85,17 +87,17 @@ def test_somebody_elses_rule_breaks_one_too(
     assert held(outside, backend) == before
 
 
-def test_more_rules_than_can_be_looked_at_are_said_and_do_not_end_the_apply(
+def test_too_many_rules_are_reported_and_do_not_fail_the_apply(
     outside: Namespace, backend: Backend, state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(expected_module, "MOST_LINES", 5)
     outcome = run(order(expecting(OPEN, BROKEN)), state)
     assert (outcome.state, outcome.error) == ("awaiting", None)
     assert step(outcome).detail.startswith("2 expectations not checked: the kernel holds ")
-    assert step(outcome).detail.endswith(" rules, and up to 5 are looked at")
+    assert step(outcome).detail.endswith(" rules, and at most 5 are checked")
 
 
-def test_a_docker_that_hangs_leaves_in_doubt_only_what_is_about_containers(
+def test_a_hanging_docker_leaves_only_expectations_on_containers_unknown(
     outside: Namespace,
     backend: Backend,
     state: StateDirectory,
@@ -107,7 +109,7 @@ def test_a_docker_that_hangs_leaves_in_doubt_only_what_is_about_containers(
     named = {"port": 5432, "to": "container", "container": "db", "passes": False}
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
-        # Nobody ever takes a connection from the queue.
+        # Nothing ever accepts a connection.
         listener.listen()
         outcome = run(order(expecting(OPEN, named)), state, docker_socket=path)
         assert (outcome.state, outcome.error) == ("awaiting", None)
@@ -120,7 +122,5 @@ def test_a_docker_that_hangs_leaves_in_doubt_only_what_is_about_containers(
     assert held(outside, backend) == before
 
 
-def test_without_expectations_nobody_looks(
-    outside: Namespace, backend: Backend, state: StateDirectory
-) -> None:
+def test_no_check_without_expectations(outside: Namespace, backend: Backend, state: StateDirectory) -> None:
     assert step(run(order(document("22")), state)).detail == "there are none"

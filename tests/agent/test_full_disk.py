@@ -104,7 +104,7 @@ def test_an_apply_is_refused_before_the_load_and_works_again(worker: RootWorker,
     assert any("443" in line for line in rules(worker))
 
 
-def test_a_read_only_file_system_is_called_so(worker: RootWorker, disk: SmallDisk) -> None:
+def test_a_read_only_file_system_is_named(worker: RootWorker, disk: SmallDisk) -> None:
     before = rules(worker)
     disk.make_read_only()
     words = sentence(worker.outcome(worker.order("443", sequence=2)))
@@ -115,7 +115,7 @@ def test_a_read_only_file_system_is_called_so(worker: RootWorker, disk: SmallDis
     assert worker.kept(worker.order("443", sequence=3)).state == "confirmed"
 
 
-def test_anchors_wait_for_room_and_are_then_put_back(worker: RootWorker, disk: SmallDisk) -> None:
+def test_self_repair_waits_for_disk_space(worker: RootWorker, disk: SmallDisk) -> None:
     def looked() -> str:
         return about(worker).at
 

@@ -1,4 +1,4 @@
-"""Panic and release while a window is open: what is on top, what lies under it, what is left in the end."""
+"""Panic and release while a window is open: which rules come first, and what is left at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dockerfw.agent import panic
+from dockerfw.agent import panic, sentences
 from dockerfw.chains.panic import find_anchors, is_panic_on
 from dockerfw.iptables.parse import parse_save
 from dockerfw.store.bootfiles import boot_apply
@@ -21,7 +21,7 @@ INPUTS = pytest.mark.parametrize("lines", [PLAIN_INPUT, ARTICLE_INPUT], ids=["pl
 
 
 def ask(state: StateDirectory) -> None:
-    """Roll back as somebody asks for it."""
+    """Roll back on request."""
     assert answer("rollback", state).state == "rolled_back"
 
 
@@ -29,17 +29,17 @@ def keep_silent(state: StateDirectory) -> None:
     """Let the watchdog see the deadline."""
     record = state.read_window()
     assert record is not None
-    wait_until("the way back", record.seconds + 10, lambda: state.read_window() is None)
+    wait_until("the roll back", record.seconds + 10, lambda: state.read_window() is None)
 
 
 def panicking(namespace: Namespace, backend: Backend) -> bool:
-    """Say whether both families refuse everything first."""
+    """Return True if both families refuse everything first."""
     return all(is_panic_on(parse_save(namespace.save(backend, family))) for family in FAMILIES)
 
 
 @pytest.mark.parametrize("end", [ask, keep_silent])
 @INPUTS
-def test_a_way_back_under_a_panic_leaves_the_panic_on(
+def test_a_roll_back_during_a_panic_keeps_the_panic(
     inside: Namespace, backend: Backend, state: StateDirectory, lines: str, end: Ending
 ) -> None:
     add_foreign(inside, backend, lines)
@@ -49,13 +49,13 @@ def test_a_way_back_under_a_panic_leaves_the_panic_on(
     end(state)
     assert state.read_window() is None
     assert refused(inside, backend)
-    assert panic.calm(state).changed
+    assert panic.end_panic(state).changed
     assert held(inside, backend) == before
     wait_until("the watchdog to end", 5, lambda: not watchdogs(state))
 
 
 def refused(namespace: Namespace, backend: Backend) -> bool:
-    """Say whether INPUT, FORWARD and DOCKER-USER of both families call the panic first."""
+    """Return True if INPUT, FORWARD and DOCKER-USER of both families call the panic first."""
     for family in FAMILIES:
         live = parse_save(namespace.save(backend, family))
         for name in ("INPUT", "FORWARD", "DOCKER-USER"):
@@ -67,7 +67,7 @@ def refused(namespace: Namespace, backend: Backend) -> bool:
     return True
 
 
-def test_keeping_under_a_panic_keeps_both(inside: Namespace, backend: Backend, state: StateDirectory) -> None:
+def test_keep_during_a_panic_keeps_both(inside: Namespace, backend: Backend, state: StateDirectory) -> None:
     add_foreign(inside, backend)
     one = load(state, "22")
     loaded = held(inside, backend)
@@ -77,11 +77,11 @@ def test_keeping_under_a_panic_keeps_both(inside: Namespace, backend: Backend, s
     assert boot_apply(state.boot) == one.apply
     # A boot comes up without the panic.
     assert not any(b"PANIC" in path.read_bytes() for path in state.boot.iterdir())
-    panic.calm(state)
+    panic.end_panic(state)
     assert held(inside, backend) == loaded
 
 
-def test_an_apply_under_a_panic_loads_under_it(
+def test_an_apply_during_a_panic_loads_below_it(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     add_foreign(inside, backend)
@@ -93,7 +93,7 @@ def test_an_apply_under_a_panic_loads_under_it(
     assert panicking(inside, backend)
     assert answer("rollback", state).state == "rolled_back"
     assert panicking(inside, backend)
-    panic.calm(state)
+    panic.end_panic(state)
     assert held(inside, backend) == before
 
 
@@ -105,13 +105,13 @@ def test_a_panic_that_ends_in_the_window_leaves_no_trace(
     load(state, "22")
     loaded = held(inside, backend)
     panic.panic(state, [])
-    panic.calm(state)
+    panic.end_panic(state)
     assert held(inside, backend) == loaded
     ask(state)
     assert held(inside, backend) == before
 
 
-def test_release_ends_the_window_and_nothing_comes_back(
+def test_release_ends_the_window_and_no_jump_returns(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     add_foreign(inside, backend)
@@ -120,7 +120,7 @@ def test_release_ends_the_window_and_nothing_comes_back(
     one = load(state, "443", sequence=2)
     done = panic.release(state)
     assert done.changed
-    assert "revision 2 was waiting to be kept and has been ended first" in " ".join(done.notes)
+    assert sentences.ENDED_FIRST.format(revision=2) in done.notes
     assert state.read_window() is None
     assert told(state, one)[-1].state == "rolled_back"
     released = held(inside, backend)

@@ -60,7 +60,7 @@ def root_worker(redis_server: RedisServer, namespace: Namespace, tmp_path: Path)
 
 @pytest.mark.parametrize("point", ["keep-switched", "sessions-begin", "sessions-ended"])
 @pytest.mark.parametrize("whole", [False, True], ids=["the job", "the job and its worker"])
-def test_what_kill_9_cut_off_is_finished(
+def test_ending_sessions_resumes_after_kill_9(
     root_worker: RootWorker, session: Callable[[], socket], tmp_path: Path, point: str, whole: bool
 ) -> None:
     assert root_worker.kept(root_worker.order("22", sequence=1)).state == "confirmed"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 
+from dockerfw.chains.render import wanted_chains
 from dockerfw.iptables.model import Family
+from dockerfw.messages.loaded import loaded_key
 from dockerfw.messages.snapshots import snapshot_key
 from rules.applying.history_selectors import compare, history
 from rules.applying.kernel_selectors import kernel_sentence
@@ -17,7 +21,8 @@ from rules.link import client
 from rules.models import Host
 from rules.seen.snapshot_selectors import latest_snapshot, look, observe_request, previous_snapshot
 from tests.rig.confirmed import confirm
-from tests.rig.kernel_reports import save_of, snapshot_store
+from tests.rig.kernel_reports import loaded_store, save_of, snapshot_store
+from tests.rig.new_release import NEW_LINE, install_new_release
 from tests.rig.redis_fixtures import RedisServer
 
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"}
@@ -63,6 +68,49 @@ def test_every_way_to_drift_is_said(applied: Host, family: int, old: str, new: s
     assert sentence.level == "bad"
     assert sentence.text == "The kernel does not hold revision 1 as it was applied."
     assert any(words in reason and reason.startswith(f"IPv{family}") for reason in sentence.reasons)
+
+
+@pytest.fixture
+def new_release(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """What installs a release that renders other rules, for this test."""
+    yield lambda: install_new_release(monkeypatch)
+    wanted_chains.cache_clear()
+
+
+def test_a_new_release_compares_with_the_loaded_rules(applied: Host, new_release: Callable[[], None]) -> None:
+    document = draft_document(applied)
+    saves: dict[Family, str] = {4: save_of(document, 4, 1), 6: save_of(document, 6, 1)}
+    loaded_store(applied, document, 1)
+    new_release()
+    snapshot_store(applied, saves=saves)
+    assert kernel_sentence(applied).level == "ok"
+    plan = review(applied).plan
+    assert plan is not None
+    assert [line.text for line in plan.families[4].added] == [NEW_LINE]
+    # What the new release would load is not what was confirmed.
+    snapshot_store(applied, document, 1)
+    assert kernel_sentence(applied).level == "bad"
+
+
+@pytest.mark.parametrize("stored", ["none", "another revision", "no JSON", "changed"])
+def test_without_the_loaded_rules_a_page_compares_with_its_own_rendering(
+    applied: Host, new_release: Callable[[], None], stored: str
+) -> None:
+    document = draft_document(applied)
+    saves: dict[Family, str] = {4: save_of(document, 4, 1), 6: save_of(document, 6, 1)}
+    key = loaded_key("local")
+    if stored != "none":
+        loaded_store(applied, document, 7 if stored == "another revision" else 1)
+    if stored in ("no JSON", "changed"):
+        value = client.connection().get(key)
+        assert isinstance(value, bytes)
+        changed = value.replace(b"--dport 22 ", b"--dport 23 ") if stored == "changed" else value[:-9]
+        client.connection().set(key, changed)
+    new_release()
+    snapshot_store(applied, saves=saves)
+    sentence = kernel_sentence(applied)
+    assert sentence.level == "bad"
+    assert any("not loaded" in reason for reason in sentence.reasons)
 
 
 def test_an_old_snapshot_is_no_proof(applied: Host) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerfw.agent.root import half_restored
+from dockerfw.agent.root import is_restore_unfinished
 from dockerfw.store.backup import state_take
 from dockerfw.store.bootfiles import switch_boot_set, write_boot_set
 from dockerfw.store.confirmed import read_confirmed
@@ -224,7 +224,7 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
 def refuses(state: StateDirectory) -> None:
     """See that nobody goes on with a note that says nothing, and that a restore still ends it."""
     assert read_restore_record(state.path) == RestoreRecord()
-    assert half_restored(read_environment({}), state)
+    assert is_restore_unfinished(read_environment({}), state)
     with pytest.raises(RestoreUnfinished, match=r"end in before-restore- and a time, the state in "):
         state_take(state)
     again = RestoreNote(

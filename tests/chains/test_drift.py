@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dockerfw.chains import sentences
+from dockerfw.chains.anchors import wanted_anchors
 from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import ANCHORS, Drift, DriftLine, find_drift
 from dockerfw.chains.healing import render_anchors
@@ -222,12 +223,12 @@ def test_a_release_is_named_as_the_cause() -> None:
 def test_healing_restores_the_anchors_and_nothing_else(lines: list[str]) -> None:
     live = after(*lines)
     assert find_drift(DOCUMENT, 3, {4: live}, families=(4,)).only_anchors
-    text = render_anchors(DOCUMENT.settings, live)
+    text = render_anchors(wanted_anchors(DOCUMENT.settings), live)
     assert not any(line.startswith(":") for line in text.splitlines())
     before = "\n".join(["*filter", *lines, "COMMIT", ""])
     healed = parse_restore(CLEAN + render_restore(DOCUMENT, 4, revision=3) + before + text, family=4)
     assert find_drift(DOCUMENT, 3, {4: healed}, families=(4,)).findings == ()
-    assert render_anchors(DOCUMENT.settings, healed) == ""
+    assert render_anchors(wanted_anchors(DOCUMENT.settings), healed) == ""
     foreign = [rule for rule in live.tables["filter"].chains["INPUT"].rules if "FILTERS" not in rule.text]
     assert [
         rule.text for rule in healed.tables["filter"].chains["INPUT"].rules if "FILTERS" not in rule.text

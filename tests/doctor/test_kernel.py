@@ -21,6 +21,7 @@ from dockerfw.doctor.system_facts import host_facts, window_left
 from dockerfw.host import runner
 from dockerfw.host.clock import boottime
 from dockerfw.store.state import StateDirectory
+from dockerfw.window import sentences
 from tests.doctor.test_judging import levels
 from tests.rig.host_states import HOST, add_foreign, answer, document, order, run, stop_watchdogs
 from tests.rig.namespace import FAMILIES, Namespace
@@ -130,11 +131,11 @@ def test_an_apply_that_has_not_come_to_its_end_is_found(inside: Namespace, kept:
     window = kept.read_window()
     assert window is not None
     kept.write_window(replace(window, deadline=boottime() - 60))
-    assert window_left(kept) == "that of revision 2, whose time was over 60 s ago"
+    assert window_left(kept) == sentences.OVERDUE.format(revision=2, seconds=60)
     # What it has loaded is in force, and nobody can keep it any more.
     assert kernel(kept)["chains.confirmed"] == "problem"
     kept.write_window(replace(window, boot="an-earlier-one"))
-    assert window_left(kept) == "that of revision 2, of an earlier boot"
+    assert window_left(kept) == sentences.OVERDUE_FROM_EARLIER_BOOT.format(revision=2)
     Path(kept.path, "window.json").write_text("{")
     assert "window.json" in str(window_left(kept))
 

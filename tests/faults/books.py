@@ -1,7 +1,7 @@
-"""The real clerk, a real database on a small disk of its own, and the web's services: the books of a run.
+"""The books of a fault run: the real clerk, a real database on a small disk, and the web's services.
 
-What stands in the books is read by SQLite alone. They can be locked, the disk under them can be full, and the
-clerk can be killed or stopped.
+The tests read the database with SQLite alone. It can be locked, its disk can be full, and the clerk can be
+killed or stopped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.faults.supervised import Supervised
 from tests.rig.redis_fixtures import RedisServer
 
 DATABASE = "dockerfw.sqlite3"
-# What the clerk writes itself when nobody has reported; it is not the host's last word.
+# What the clerk itself writes without a report; it is not the host's last outcome.
 GIVEN_UP = "queue"
 
 
@@ -51,7 +51,7 @@ class Books:
         self._stack.callback(self.clerk.close)
 
     def close(self) -> None:
-        """End everything that belongs to them."""
+        """End all processes and the disk."""
         self._stack.close()
 
     def order(self, *ports: str) -> dict[str, Any]:
@@ -67,13 +67,13 @@ class Books:
         self._desk.tell("answer", apply=order["apply"], kind=kind, seconds=seconds)
 
     def finals(self, order: dict[str, Any]) -> set[str]:
-        """Return the last word that stands in the books."""
+        """Return the last outcome in the database."""
         row = self.row(order)
         given_up = (row["error"] or {}).get("step") == GIVEN_UP
         return {f"{row['state']} {row['event']}"} if row["state"] in FINAL and not given_up else set()
 
     def row(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Return what stands in the books about an order."""
+        """Return what the database says about an order."""
         row: dict[str, Any] = self._witness.ask("row", apply=order["apply"])
         return row
 
@@ -83,12 +83,12 @@ class Books:
         return number
 
     def lie(self, order: dict[str, Any], confirmed_before: int | None, *, given_up: bool) -> str:
-        """Return what the books say wrongly about an order that has ended, as `lie_in` does."""
+        """Return what the database says wrongly about an order that has ended, as `lie_in` does."""
         return lie_in(self.row(order), order["revision"], confirmed_before, given_up=given_up)
 
     @contextlib.contextmanager
     def broken(self, how: str) -> Iterator[None]:
-        """Break them for a `with` block: locked, full, or the clerk killed again and again, or stopped."""
+        """Break them for a `with` block: lock or fill them, or kill the clerk repeatedly, or stop it."""
         with contextlib.ExitStack() as stack:
             if how == "locked":
                 self._witness.ask("lock")
@@ -116,7 +116,7 @@ class Books:
         while True:
             with contextlib.suppress(ProcessLookupError):
                 self.clerk.process.kill()
-            # Long enough for it to come to its work now and then.
+            # Long enough for the clerk to do some work between.
             if ended.wait(1.7):
                 return
 
@@ -167,7 +167,7 @@ def site_variables(data: Path) -> dict[str, str]:
         "PATH": os.environ.get("PATH", ""),
         "LC_ALL": "C.UTF-8",
         "DOCKERFW_DATA_DIR": str(data),
-        "DOCKERFW_SECRET_KEY": "a fault run's, which nobody needs to guess",
+        "DOCKERFW_SECRET_KEY": "a fault run has no secrets worth guessing",
         "DOCKERFW_HOST": HOST,
     }
 

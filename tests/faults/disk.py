@@ -1,4 +1,4 @@
-"""A small file system of its own in a mount namespace of its own, which a test fills or makes read-only.
+"""A small file system in its own mount namespace, which a test fills or makes read-only.
 
 It goes away with the process that holds it, whatever happens to the test. Root only.
 """
@@ -33,7 +33,7 @@ class SmallDisk:
         self.seen = Path(f"/proc/{self._holder.pid}/root{mount}")
 
     def fill(self) -> None:
-        """Leave not one free block."""
+        """Leave no free block."""
         with contextlib.suppress(OSError), (self.seen / "fill").open("ab", buffering=0) as file:
             for size in (65536, 4096):
                 with contextlib.suppress(OSError):
@@ -41,7 +41,7 @@ class SmallDisk:
                         file.write(b"x" * size)
 
     def make_read_only(self) -> None:
-        """Let nobody write any more."""
+        """Make it read-only."""
         self._remount("ro")
 
     def heal(self) -> None:
@@ -50,7 +50,7 @@ class SmallDisk:
         (self.seen / "fill").unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Unmount it."""
         if self._holder.stdin is not None:
             self._holder.stdin.close()
         end_process(self._holder)

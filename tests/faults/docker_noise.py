@@ -1,4 +1,4 @@
-"""Changes rules all the time, in the way that Docker does when containers come and go."""
+"""Rules that change all the time, as Docker changes them when containers start and stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.rig.namespace import FAMILIES, Backend, Namespace, iptables_program
 
 
 class DockerNoise:
-    """Containers that are created and removed as long as it runs; `stop` removes the last one."""
+    """Creates and removes containers' rules until `stop`, which removes the last ones."""
 
     def __init__(self, namespace: Namespace, backend: Backend) -> None:
         self._namespace = namespace
@@ -19,7 +19,7 @@ class DockerNoise:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it; what it had added is gone then."""
+        """End it and remove its rules."""
         self._stop.set()
         self._thread.join(30)
         assert not self._thread.is_alive()

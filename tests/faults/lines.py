@@ -1,4 +1,4 @@
-"""A process that is asked in lines of JSON: `serve` is its end, `Lines` the other one."""
+"""Calls of a process by lines of JSON: `serve` runs in the process, `Lines` makes the calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Refused(Exception):  # noqa: N818 - it states a fact
-    """The other process said no; the text says why."""
+    """The process refused the call; the text says why."""
 
 
 def serve(functions: Mapping[str, Callable[..., object]], refusals: tuple[type[Exception], ...]) -> None:
@@ -33,7 +33,7 @@ def serve(functions: Mapping[str, Callable[..., object]], refusals: tuple[type[E
 
 
 class Lines:
-    """One such process; `close` it."""
+    """One such process; call `close` at the end."""
 
     def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> None:
         with log.open("ab") as sink:
@@ -53,7 +53,7 @@ class Lines:
         self._reader.start()
 
     def ask(self, call: str, *, seconds: float = 90, **arguments: object) -> Any:
-        """Return what the function answers. Raises Refused, and CommandError when nothing comes in time."""
+        """Return the function's answer. Raises Refused, and CommandError without an answer in time."""
         number = self.tell(call, **arguments)
         with self._told:
             if not self._told.wait_for(lambda: number in self._answers, seconds):
@@ -72,7 +72,7 @@ class Lines:
             self._process.stdin.write(f"{line}\n".encode())
             self._process.stdin.flush()
         except OSError as error:
-            raise CommandError(f"nobody takes {call}: {error}") from None
+            raise CommandError(f"the process does not take {call}: {error}") from None
         return self._number
 
     def close(self) -> None:

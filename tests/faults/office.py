@@ -1,4 +1,4 @@
-"""Who orders, answers and takes the outcomes in a fault run: plain messages, and a clerk who notes them.
+"""The dashboard's side of a fault run: it sends plain messages and records the outcomes.
 
 `books` has the same with the web's services, the real clerk and a real database.
 """
@@ -33,23 +33,23 @@ class NotSent(Exception):  # noqa: N818 - it states a fact
 
 
 class Office(Protocol):
-    """The other side of the queue."""
+    """The dashboard's side of the queue."""
 
     def order(self, *ports: str) -> dict[str, Any]:
         """Order to open these ports; return apply, revision and document. Raises NotSent."""
 
     def answer(self, order: dict[str, Any], kind: str, seconds: int | None = None) -> None:
-        """Answer the window of an order, or fail to, without waiting long."""
+        """Answer the window of an order; give up soon."""
 
     def finals(self, order: dict[str, Any]) -> set[str]:
-        """Return the last words about an order that were taken down, each with its event."""
+        """Return the last outcomes that were recorded for an order, each with its event."""
 
     def close(self) -> None:
-        """End everything that belongs to it."""
+        """End all its processes."""
 
 
 class Notes:
-    """Messages made by hand, and a clerk who keeps what it was told in memory."""
+    """Messages made by hand, and a clerk that records outcomes in memory."""
 
     def __init__(self, redis: RedisServer, clock_ahead: Callable[[], float]) -> None:
         self._redis = redis
@@ -101,7 +101,7 @@ class Notes:
             self._send("answer", answer)
 
     def finals(self, order: dict[str, Any]) -> set[str]:
-        """Return the last words that were delivered."""
+        """Return the last outcomes that were delivered."""
         return {
             f"{outcome.state} {outcome.event}"
             for outcome in self._outcomes

@@ -1,8 +1,8 @@
-"""Plays one fault, from the order to the proof that nothing was lost.
+"""One fault, from the order to the proof that nothing was lost.
 
-`play` breaks what the scenario says and then looks: the kernel holds exactly the old or exactly the new
-rules, in both families, within five seconds of the deadline; what is foreign is untouched; the boot files are
-one complete confirmed set; and the last word is taken down once, with nobody doing anything about it.
+`play` breaks what the scenario says and then checks: the kernel holds exactly the old or exactly the new
+rules, in both families, within five seconds of the deadline; other rules are untouched; the boot files are
+one complete confirmed set; and the last outcome is recorded once, without any help.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Lost(AssertionError):  # noqa: N818 - it states a fact
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """The last word, how many seconds after the deadline the rules were right, and whether it broke at all.
+    """The last outcome, the seconds from the deadline until the rules were right, and whether the fault hit.
 
-    An apply that ends in another way may not come to the point where the fault waits for it.
+    An apply that ends in another way may not reach the checkpoint where the fault waits.
     """
 
     word: str
@@ -47,7 +47,7 @@ class Played:
 
 
 def play(rig: Rig, scenario: Scenario) -> Played:
-    """Play it. Raises Lost."""
+    """Play the scenario. Raises Lost."""
     rig.forget_points()
     before, boot = rig.held(), rig.boot_apply()
     confirmed = rig.books.confirmed() if rig.books is not None else None
@@ -56,10 +56,10 @@ def play(rig: Rig, scenario: Scenario) -> Played:
     try:
         with _broken(rig, scenario, watched):
             watched.until_over()
-        late = watched.see_that_the_kernel_is_right(noise)
+        late = watched.check_kernel(noise)
         noise = None
-        word = watched.see_the_last_word(boot)
-        watched.see_that_the_books_are_right(confirmed)
+        word = watched.check_last_outcome(boot)
+        watched.check_books(confirmed)
         return Played(word, late, watched.broke)
     finally:
         if noise is not None:
@@ -67,14 +67,14 @@ def play(rig: Rig, scenario: Scenario) -> Played:
 
 
 class Watched:
-    """One order and what becomes of it."""
+    """One order and its outcome."""
 
     def __init__(self, rig: Rig, scenario: Scenario, before: dict[Any, list[str]]) -> None:
         self.rig = rig
         self.scenario = scenario
         self.order: dict[str, Any] = {}
         self.broke = True
-        # So long somebody was kept waiting at the point, which is this test's fault.
+        # The seconds that a process was held at the checkpoint by this test.
         self.halted = 0.0
         self.last: WindowRecord | None = None
         self._before = before
@@ -90,7 +90,7 @@ class Watched:
         self._began = time.monotonic()
 
     def look(self) -> bool:
-        """Answer if it is time to; say whether the apply is over as far as the host is concerned."""
+        """Answer if it is time to; return True if the apply is over for the host."""
         window = self.rig.window()
         if window is not None and window.apply == self.order["apply"]:
             self.last = window
@@ -112,10 +112,10 @@ class Watched:
             self._answered = time.monotonic()
 
     def until(self, point: str) -> int | None:
-        """Return who came to the point; None when the apply is over and nobody did."""
+        """Return the process that reached the checkpoint, None if the apply ended without that."""
         while (pid := self.rig.reached(point)) is None:
             if self.look():
-                # The last point comes right after the window is closed.
+                # The last checkpoint comes right after the window is closed.
                 time.sleep(0.2)
                 return self.rig.reached(point)
             time.sleep(0.01)
@@ -132,21 +132,21 @@ class Watched:
             self._note_if_right()
 
     def _note_if_right(self) -> None:
-        # Containers come and go meanwhile; whether what is foreign stays is seen when that is over.
+        # Containers start and stop meanwhile; other rules are compared when that is over.
         part = own_of if self.scenario.noise else list
         now = self.rig.held()
         if all(part(now[family]) == part(lines) for family, lines in self._before.items()):
             self._right = boottime()
 
-    def see_that_the_kernel_is_right(self, noise: DockerNoise | None) -> float:
-        """See that both families hold the old rules, or both the new; return how late that was seen."""
+    def check_kernel(self, noise: DockerNoise | None) -> float:
+        """Check that both families hold the old rules or both the new; return the delay in seconds."""
         if noise is not None:
             noise.stop()
         deadline = self.last.deadline if self.last is not None else boottime()
         end = max(deadline + LATE_SECONDS, boottime() + 0.5)
         while not (right := self.rig.held() == self._before or self._holds_new()) and boottime() < end:
             time.sleep(0.05)
-        # Where the old rules were never seen, the new ones were kept: nothing had to come back.
+        # If the old rules were never seen, the new ones were kept: nothing had to be restored.
         seen = self._right if right else boottime()
         late = max(0.0, seen - deadline - self.halted) if seen is not None else 0.0
         if not right or late > LATE_SECONDS:
@@ -160,16 +160,16 @@ class Watched:
         now = {family: foreign_of(lines) for family, lines in self.rig.held().items()}
         return now == foreign and self.rig.holds(self.order)
 
-    def see_the_last_word(self, boot: tuple[str, list[str]]) -> str:
-        """See that the clerk gets one last word, and that kernel and boot files are as it says; return it."""
+    def check_last_outcome(self, boot: tuple[str, list[str]]) -> str:
+        """Check that the clerk gets one last outcome, and that kernel and boot files fit it; return it."""
         end = time.monotonic() + 60
         while not (finals := self.rig.office.finals(self.order)) or self.rig.window() is not None:
             self.look()
             if time.monotonic() > end:
-                raise Lost(f"no last word ({finals or 'none'}), window {self.rig.window()}")
+                raise Lost(f"no last outcome ({finals or 'none'}), window {self.rig.window()}")
             time.sleep(0.05)
         if len(finals) > 1:
-            raise Lost(f"several last words: {finals}")
+            raise Lost(f"several last outcomes: {finals}")
         kept = next(iter(finals)).startswith("confirmed")
         if kept and not self._holds_new():
             raise Lost("confirmed, but the kernel does not hold it")
@@ -180,8 +180,8 @@ class Watched:
             raise Lost(f"{finals}, but the boot files are {self.rig.boot_apply()}, not {wanted}")
         return next(iter(finals)).split()[0]
 
-    def see_that_the_books_are_right(self, confirmed_before: int | None) -> None:
-        """See that the database says what kernel and boot files say, and says it once."""
+    def check_books(self, confirmed_before: int | None) -> None:
+        """Check that the database fits kernel and boot files, and says it once."""
         if self.rig.books is not None:
             lie = self.rig.books.lie(self.order, confirmed_before, given_up=self.scenario.kind == "clock")
             if lie:
@@ -189,12 +189,12 @@ class Watched:
 
 
 def foreign_of(lines: list[str]) -> list[str]:
-    """Return what is not dockerfw's; the article's leftovers in the first rules count as dockerfw's."""
+    """Return the other rules; the article's leftovers in the first rules count as dockerfw's."""
     return [line for line in lines if "FILTERS" not in line]
 
 
 def own_of(lines: list[str]) -> list[str]:
-    """Return what is dockerfw's."""
+    """Return dockerfw's rules."""
     return [line for line in lines if "FILTERS" in line]
 
 
@@ -208,7 +208,7 @@ def difference(rig: Rig, before: dict[Any, list[str]]) -> dict[Any, list[str]]:
 
 @contextlib.contextmanager
 def _broken(rig: Rig, scenario: Scenario, watched: Watched) -> Iterator[None]:
-    """Send the order, break what the scenario says where it says, and mend it in the end."""
+    """Send the order, inject the fault at its checkpoint, and repair it at the end."""
     with contextlib.ExitStack() as mending:
         if scenario.kind == "redis" and scenario.how == ("before",):
             # The order is lost with Redis, and is sent again when it is back.
@@ -242,7 +242,7 @@ def _broken(rig: Rig, scenario: Scenario, watched: Watched) -> Iterator[None]:
 
 
 def _orphan(rig: Rig, scenario: Scenario, watched: Watched) -> None:
-    """Kill those who started a restore that is still going to load its text."""
+    """Kill the processes that started a restore which has yet to load its text."""
     while not rig.taken(4 if "IPv4" in scenario.how else 6).exists() and not watched.look():
         time.sleep(0.01)
     rig.kill(*scenario.how)

@@ -82,12 +82,12 @@ class Rig:
         self._stack.callback(self._worker.close)
 
     def close(self) -> None:
-        """End everything that belongs to it."""
+        """End all its processes."""
         self._stack.close()
 
     @property
     def restarts(self) -> int:
-        """How often the root worker was started again."""
+        """The number of times that the root worker was started again."""
         return self._worker.restarts
 
     # --- processes
@@ -173,7 +173,7 @@ class Rig:
     # --- what a test does
 
     def control(self, family: Family) -> Path:
-        """Return the file whose word breaks the next restore of a family."""
+        """Return the file that says how to break the next restore of a family."""
         return self.directory / f"break-{family}"
 
     def taken(self, family: Family) -> Path:
@@ -182,7 +182,7 @@ class Rig:
 
     @contextlib.contextmanager
     def halted_at(self, point: str) -> Iterator[None]:
-        """Let whoever comes to this point wait there until the block ends."""
+        """Hold the process that reaches this checkpoint until the block ends."""
         (self.hooks / point).touch()
         try:
             yield
@@ -190,7 +190,7 @@ class Rig:
             (self.hooks / point).unlink(missing_ok=True)
 
     def reached(self, point: str) -> int | None:
-        """Return the id of the process that came to this point last."""
+        """Return the id of the process that reached this checkpoint last."""
         with contextlib.suppress(OSError):
             for line in reversed((self.hooks / "reached").read_text().splitlines()):
                 name, pid = line.split()
@@ -199,7 +199,7 @@ class Rig:
         return None
 
     def forget_points(self) -> None:
-        """Forget who came where."""
+        """Forget which checkpoints were reached."""
         for path in self.hooks.iterdir():
             path.unlink()
         for family in FAMILIES:
@@ -231,12 +231,12 @@ class Rig:
         }
 
     def holds(self, order: dict[str, Any]) -> bool:
-        """Say whether the kernel holds exactly what was ordered, in both families."""
+        """Return True if the kernel holds exactly what was ordered, in both families."""
         live = {family: parse_save(self.namespace.save(self.backend, family)) for family in FAMILIES}
         return plan_changes(parse_document(order["document"]), live, revision=order["revision"]).empty
 
     def boot_apply(self) -> tuple[str, list[str]]:
-        """Return whose boot files are in use, and which there are."""
+        """Return the apply whose boot files are in use, and their names."""
         link = self.state / "boot"
         if not link.is_symlink():
             return "", []

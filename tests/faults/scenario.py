@@ -1,6 +1,6 @@
-"""One fault that is going to be injected: what breaks, where, on which kind of host, and how the window ends.
+"""Faults drawn at random: what breaks, where, on which kind of host, and how the window ends.
 
-Owns the drawing of them at random; `play` carries them out.
+`play` injects them.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _draw(kind: str, dice: random.Random) -> Scenario:
         point = dice.choice(["after-watchdog", "rollback-begin"])
         if point == "rollback-begin" and ending == "keep":
             ending = "silence"
-        how = (dice.choice(BREAKS), dice.choice(FAMILY), "load" if "watch" in point else "way back")
+        how = (dice.choice(BREAKS), dice.choice(FAMILY), "load" if "watch" in point else "roll back")
     elif kind == "orphan":
         point = "after-watchdog"
         how = (

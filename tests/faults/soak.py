@@ -22,7 +22,7 @@ RIG_LIVES = 25
 
 @dataclass(slots=True)
 class Tally:
-    """What was injected, what was lost, and how long after a deadline the rules were right at the latest."""
+    """The injected faults, what was lost, and the longest delay until the rules were right."""
 
     counts: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
@@ -113,7 +113,7 @@ def table(tally: Tally) -> str:
     lines.append(f"{'all':40} {tally.counts.total():8} {len(tally.losses):5}")
     lines += [f"{'ending in ' + row:40} {count:8}" for row, count in sorted(tally.endings.items())]
     lines += [f"{'on a host with ' + row:40} {count:8}" for row, count in sorted(tally.hosts.items())]
-    lines += [f"{'last word ' + row:40} {count:8}" for row, count in sorted(tally.words.items())]
+    lines += [f"{'last outcome ' + row:40} {count:8}" for row, count in sorted(tally.words.items())]
     lines.append(f"{'of all, never came to the fault':40} {tally.unbroken:8}")
     lines.append(f"right at the latest {tally.latest:.1f} s after the deadline; {tally.restarts} restarts")
     return "\n".join(lines)

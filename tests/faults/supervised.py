@@ -1,4 +1,4 @@
-"""Keeps a process running as systemd does with Restart=always."""
+"""A process that is kept running, as systemd does with Restart=always."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Supervised:
         self._thread.start()
 
     def close(self) -> None:
-        """End the process for good."""
+        """End the process and do not start it again."""
         self._ending.set()
         self._thread.join(20)
         end_process(self.process)

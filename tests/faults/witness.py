@@ -1,4 +1,4 @@
-"""Looks into the database of a fault run with nothing but SQLite, and can lock it: `-m ... FILE`.
+"""A reader of the database of a fault run that uses SQLite alone, and can lock it: `-m ... FILE`.
 
 It reads what stands there itself, so that what dockerfw says about its rows is not taken for granted.
 """
@@ -38,7 +38,7 @@ class Witness:
         self._eyes = sqlite3.connect(file, isolation_level=None, timeout=30)
 
     def row(self, apply: str) -> dict[str, Any]:
-        """Return what stands there about an apply."""
+        """Return what the database says about an apply."""
         state, event, error, way_back, revision, confirmed = self._eyes.execute(
             ROW, [UUID(apply).hex]
         ).fetchone()
@@ -58,12 +58,12 @@ class Witness:
         return None if found is None else found[0]
 
     def lock(self) -> None:
-        """Let nobody write."""
+        """Lock the database against writes."""
         self._lock = sqlite3.connect(self._file, isolation_level=None, timeout=30)
         self._lock.execute("BEGIN EXCLUSIVE")
 
     def unlock(self) -> None:
-        """Let everybody write again."""
+        """Unlock the database."""
         if self._lock is not None:
             self._lock.execute("ROLLBACK")
             self._lock.close()

@@ -82,9 +82,9 @@ def walk_of(name: str, seed: int, steps: int) -> Done:
 def _prepare() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dockerfw_site.settings")
     django.setup()
-    from dockerfw.agent import drift_monitor as lookout
+    from dockerfw.agent import drift_monitor
 
-    lookout.SETTLE_SECONDS = 0.0
+    drift_monitor.SETTLE_SECONDS = 0.0
 
 
 def _record(kind: str, found: list[dict[str, object]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockerfw.agent import drift_monitor as lookout
+from dockerfw.agent import drift_monitor
 from tests.firewalls.record import NAME, row_cells
 from tests.firewalls.tour import tour, walk
 from tests.rig.docker_host import why_unavailable as why_no_engine
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.lab
 def _real(monkeypatch: pytest.MonkeyPatch) -> None:
     if reason := why_no_engine() or why_no_tree():
         pytest.skip(f"no other firewalls: {reason}")
-    monkeypatch.setattr(lookout, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(drift_monitor, "SETTLE_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from datetime import datetime
 from functools import partial
 from ipaddress import ip_address
 
-from dockerfw.agent.drift_monitor import Lookout
+from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.chains.drift import WITHOUT_EFFECT, Drift
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.sentences import describe_tables
@@ -111,7 +111,7 @@ class World:
         before = self.foreign()
         self.told.clear()
         with self.lab.host.entered():
-            self._lookout.look_and_heal()
+            self._monitor.look_and_heal()
         after = self.foreign()
         changed = [line for family in FAMILIES for line in _difference(before[family], after[family])]
         return any(event.verb == "heal" for event in self.told), changed
@@ -127,9 +127,9 @@ class World:
         return bool(address) and fetch(self.lab.host, address, 80) == name
 
     @property
-    def _lookout(self) -> Lookout:
+    def _monitor(self) -> DriftMonitor:
         state = StateDirectory(self.lab.host.directory / "state")
-        return Lookout(state, host="lab", tell=self.told.append)
+        return DriftMonitor(state, host="lab", tell=self.told.append)
 
     def save(self, family: Family, table: str = "") -> list[str]:
         """Return what `iptables-save` prints, without counters and dates."""
@@ -192,7 +192,7 @@ class World:
 
     def _look(self) -> Told:
         with self.lab.host.entered():
-            seen = Snapshot.from_json(self._lookout.look().to_json())
+            seen = Snapshot.from_json(self._monitor.look().to_json())
         rulesets = {family: parse_save(seen.saves[family]) for family in FAMILIES}
         found = drift_of(seen, rulesets, self.lab.document, self.revision)
         view = SnapshotView(seen, rulesets, datetime.fromisoformat(seen.taken_at))

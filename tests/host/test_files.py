@@ -27,7 +27,7 @@ from dockerfw.store import outbox as outbox_module
 from dockerfw.store.outbox import Outbox
 from dockerfw.store.records import UndoRecord, WindowRecord
 from dockerfw.store.state import LastOrder, StateDirectory, StateError
-from dockerfw.window.supervisor import Minder
+from dockerfw.window.supervisor import Supervisor
 from tests.messages.test_orders import OUTCOME
 
 APPLY = "11111111-1111-4111-8111-111111111111"
@@ -116,7 +116,7 @@ def test_temporary_files_of_killed_processes_are_removed_when_a_worker_starts(st
     for draft in (state.path / ".undo.json.abc", state.journal / ".outcome-x.json.def"):
         draft.write_text("half")
     state.write_last_order(LastOrder(7, "x"))
-    Minder(state, closed=lambda: None).start()
+    Supervisor(state, on_closed=lambda: None).start()
     assert sorted(path.name for path in state.path.iterdir()) == ["journal", "lock", "sequence.json"]
     assert not list(state.journal.iterdir())
 

@@ -21,7 +21,7 @@ from dockerfw.messages.snapshots import Snapshot
 from dockerfw.reach.inbound import InboundSession
 from dockerfw.store.state import StateDirectory
 from dockerfw.window import window
-from dockerfw.window.supervisor import Minder
+from dockerfw.window.supervisor import Supervisor
 from tests.rig.connections import ask, connect, listening
 from tests.rig.host_states import answer, order, run, told
 from tests.rig.namespace import Namespace, join_namespaces
@@ -173,7 +173,7 @@ def test_a_kill_between_keep_and_the_ending_of_sessions_is_completed_at_the_next
         patch.setattr(window, "checkpoint", killed)
         with pytest.raises(Killed):
             answer("keep", state)
-    Minder(state, closed=lambda: None).start()
+    Supervisor(state, on_closed=lambda: None).start()
     last = told(state, order({"format": "dockerfw/1"}, apply=one))[-1]
     assert step(last).detail == (
         "no session had to be ended" if point == "sessions-ended" else "2 sessions ended"

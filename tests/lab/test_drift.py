@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dockerfw.agent import drift_monitor as lookout_module
-from dockerfw.agent.drift_monitor import Lookout
+from dockerfw.agent import drift_monitor as monitor_module
+from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.chains import sentences
 from dockerfw.chains.drift import Drift
 from dockerfw.iptables.model import Family
@@ -68,13 +68,15 @@ class Guard:
         self.told.clear()
 
     @property
-    def lookout(self) -> Lookout:
-        return Lookout(StateDirectory(self.lab.host.directory / "state"), host="lab", tell=self.told.append)
+    def monitor(self) -> DriftMonitor:
+        return DriftMonitor(
+            StateDirectory(self.lab.host.directory / "state"), host="lab", tell=self.told.append
+        )
 
     def look(self, *, heal: bool = False) -> Drift:
         """Look as the root worker does, and judge what was seen as the dashboard does."""
         with self.lab.host.entered():
-            seen = self.lookout.look_and_heal() if heal else self.lookout.look()
+            seen = self.monitor.look_and_heal() if heal else self.monitor.look()
         return self.judge(Snapshot.from_json(seen.to_json()))
 
     def judge(self, seen: Snapshot) -> Drift:
@@ -112,8 +114,8 @@ def _own_lab(_engine_works: None) -> Iterator[Guard]:
 
 @pytest.fixture
 def guard(_own_lab: Guard, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
-    """A lab with a confirmed revision; afterwards its tables are emptied and Docker fills them again."""
-    monkeypatch.setattr(lookout_module, "SETTLE_SECONDS", 0.0)
+    """A lab on which a revision is confirmed; afterwards its tables are clean and Docker fills them anew."""
+    monkeypatch.setattr(monitor_module, "SETTLE_SECONDS", 0.0)
     _own_lab.load()
     assert _own_lab.look().findings == ()
     yield _own_lab

@@ -11,14 +11,14 @@ import pytest
 from dockerfw.messages.codec import Absent, AtMost, Key, Message, _table_of
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.shapes import Positive, Text
-from dockerfw.store.confirmed import ConfirmedRecord
+from dockerfw.store.confirmed import _ConfirmedFile
 from dockerfw.store.event_limit import LeftOut
 from dockerfw.store.interrupted import RestoreRecord
 from dockerfw.store.records import StateFile
 from dockerfw.store.state import LastOrder
 from rules.backup.archive import Manifest
 
-STORED: tuple[type[Message], ...] = (LeftOut, ConfirmedRecord, RestoreRecord, LastOrder, Manifest)
+STORED: tuple[type[Message], ...] = (LeftOut, _ConfirmedFile, RestoreRecord, LastOrder, Manifest)
 
 
 @dataclass(frozen=True, slots=True)

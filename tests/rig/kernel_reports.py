@@ -13,11 +13,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from dockerfw.chains.render import wanted_chains
-from dockerfw.document.document import Document
+from dockerfw.chains.render import render, wanted_chains
+from dockerfw.document.document import Document, digest
 from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.messages.codec import dump_json
 from dockerfw.messages.confirmed import Confirmed
+from dockerfw.messages.loaded import LoadedRules, loaded_key
 from dockerfw.messages.outcomes import Outcome, progress_key
 from dockerfw.messages.session_groups import SessionGroups
 from dockerfw.messages.snapshots import CommandError, DockerState, Snapshot, saves_digest, snapshot_key
@@ -103,6 +104,13 @@ def snapshot_store(
     snapshot = replace(snapshot, **(around or {}))
     client.connection().set(snapshot_key(host.name), dump_json(snapshot.to_json()))
     return taken
+
+
+def loaded_store(host: Host, document: Document, revision: int) -> None:
+    """Store the rules that a revision is rendered to, as the root worker does when it has loaded them."""
+    rules = {family: render(document, family, revision) for family in FAMILIES}
+    loaded = LoadedRules.of(host.name, revision, digest(document), rules)
+    client.connection().set(loaded_key(host.name), dump_json(loaded.to_json()))
 
 
 def outcome_of(apply: Apply, state: str, event: int, changes: dict[str, object] | None = None) -> Outcome:

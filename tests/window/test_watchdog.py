@@ -1,4 +1,4 @@
-"""The watchdog and the worker's eyes on it, on the real kernel: killed, stopped, doubled, never needed."""
+"""The watchdog and its supervisor on the real kernel: killed, stopped, started twice, never needed."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from dockerfw.host.clock import boottime
 from dockerfw.store.backup import StateInUse, state_lock
 from dockerfw.store.outbox import Outbox
 from dockerfw.store.state import StateDirectory
-from dockerfw.window.supervisor import Minder
-from dockerfw.window.watchdog_start import Watch, start_again, watchdog_lives
+from dockerfw.window import sentences
+from dockerfw.window.supervisor import Supervisor
+from dockerfw.window.watchdog_start import StartingWatchdog, is_watchdog_alive, start_another
 from tests.rig.host_states import HOST, add_foreign, answer, document, held, load, order, told, watchdogs
 from tests.rig.namespace import Namespace, wait_until
 
 pytestmark = pytest.mark.kernel
 
 
-def test_watchdog_is_a_process_of_its_own(inside: Namespace, state: StateDirectory) -> None:
+def test_watchdog_runs_in_its_own_process_and_session(inside: Namespace, state: StateDirectory) -> None:
     load(state, "22")
     (watchdog,) = watchdogs(state)
     assert os.getsid(watchdog) == watchdog != os.getsid(0)
     assert os.getpgid(watchdog) == watchdog
-    wait_until("its lock", 3, lambda: watchdog_lives(state))
-    # It reads no secrets, and holds neither our lock nor anybody's socket.
+    wait_until("its lock", 3, lambda: is_watchdog_alive(state))
+    # It reads no secrets, and holds neither the lock nor a socket.
     environment = Path(f"/proc/{watchdog}/environ").read_bytes()
     assert b"REDIS" not in environment
     links = [os.readlink(f"/proc/{watchdog}/fd/{fd}") for fd in os.listdir(f"/proc/{watchdog}/fd")]
@@ -49,34 +50,34 @@ def test_watchdog_imports_no_more_than_it_needs() -> None:
     assert not {"redis", "rq", "django", "asyncio"} & set(done.stdout.split())
 
 
-def test_watchdog_that_never_hears_of_a_window_ends(state: StateDirectory) -> None:
-    watch = Watch(state)
+def test_watchdog_without_a_window_exits(state: StateDirectory) -> None:
+    watch = StartingWatchdog(state)
     # The kernel lets the parent go on a moment before the child's command line can be read.
     wait_until("the watchdog to start", 5, lambda: len(watchdogs(state)) == 1)
-    watch.let_go()
+    watch.release()
     wait_until("the watchdog to end", 5, lambda: not watchdogs(state))
 
 
-def test_killed_watchdog_is_replaced_and_two_are_one(
+def test_killed_watchdog_is_replaced_once(
     inside: Namespace, state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = load(state, "22", seconds=4)
     (first,) = watchdogs(state)
-    minder = Minder(state, closed=lambda: None)
-    wait_until("its lock", 3, lambda: watchdog_lives(state))
-    assert minder.look() == 1.0
+    supervisor = Supervisor(state, on_closed=lambda: None)
+    wait_until("its lock", 3, lambda: is_watchdog_alive(state))
+    assert supervisor.check() == 1.0
     assert watchdogs(state) == [first]
     os.kill(first, signal.SIGKILL)
-    wait_until("its end", 3, lambda: not watchdog_lives(state))
+    wait_until("its end", 3, lambda: not is_watchdog_alive(state))
     # It may only be starting, so soon after the load.
-    minder.look()
+    supervisor.check()
     assert not watchdogs(state)
     monkeypatch.setattr("dockerfw.window.supervisor.STARTING_SECONDS", 0.0)
-    minder.look()
-    wait_until("another", 3, lambda: watchdog_lives(state))
+    supervisor.check()
+    wait_until("another", 3, lambda: is_watchdog_alive(state))
     # One that is started by mistake ends at once.
-    assert start_again(state, one.apply).wait(5) == 0
-    wait_until("the way back", 9, lambda: state.read_window() is None)
+    assert start_another(state, one.apply).wait(5) == 0
+    wait_until("the roll back", 9, lambda: state.read_window() is None)
     assert "FILTERS" not in "".join(held(inside, "nft")[4])
 
 
@@ -84,7 +85,7 @@ def test_a_restore_right_after_keep_waits_for_the_watchdog_to_see_it(
     inside: Namespace, state: StateDirectory
 ) -> None:
     load(state, "22")
-    wait_until("its lock", 3, lambda: watchdog_lives(state))
+    wait_until("its lock", 3, lambda: is_watchdog_alive(state))
     with pytest.raises(StateInUse, match="An apply waits"), state_lock(state):
         pass
     assert answer("keep", state).state == "confirmed"
@@ -116,12 +117,12 @@ def test_worker_ends_the_window_when_the_watchdog_does_not(
     (watchdog,) = watchdogs(state)
     os.kill(watchdog, how)
     closed: list[float] = []
-    minder = Minder(state, closed=lambda: closed.append(boottime()))
+    supervisor = Supervisor(state, on_closed=lambda: closed.append(boottime()))
     record = state.read_window()
     assert record is not None
     while not closed and boottime() < record.deadline + 5:
         if boottime() > record.deadline:
-            minder.look()
+            supervisor.check()
         time.sleep(0.05)
     assert closed
     assert held(inside, "nft") == before
@@ -143,8 +144,8 @@ def test_load_that_takes_too_long_is_ended_by_the_watchdog(
         Apply(one, host=HOST, state=state, tell=lambda _: None, settle=Outbox(state.journal).write).run()
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    wait_until("the way back", 5, lambda: state.read_window() is None)
+    wait_until("the roll back", 5, lambda: state.read_window() is None)
     assert held(inside, "nft") == before
     last = told(state, one)[-1]
     assert last.error is not None
-    assert "took too long" in last.error.summary
+    assert last.error.summary.startswith(sentences.LOAD_DIED)

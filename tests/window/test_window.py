@@ -11,8 +11,8 @@ from dockerfw.host.clock import boottime
 from dockerfw.store import bootfiles
 from dockerfw.store.bootfiles import MODES, boot_apply
 from dockerfw.store.state import StateDirectory
-from dockerfw.window import window
-from dockerfw.window.supervisor import Minder
+from dockerfw.window import sentences, window
+from dockerfw.window.supervisor import Supervisor
 from dockerfw.window.window import NotOpen, end_if_due
 from tests.rig.host_states import (
     ARTICLE_INPUT,
@@ -36,7 +36,7 @@ INPUTS = pytest.mark.parametrize("lines", [PLAIN_INPUT, ARTICLE_INPUT], ids=["pl
 
 
 @INPUTS
-def test_rolled_back_as_asked(inside: Namespace, backend: Backend, state: StateDirectory, lines: str) -> None:
+def test_roll_back_on_request(inside: Namespace, backend: Backend, state: StateDirectory, lines: str) -> None:
     add_foreign(inside, backend, lines)
     before = held(inside, backend)
     load(state, "22")
@@ -50,7 +50,7 @@ def test_rolled_back_as_asked(inside: Namespace, backend: Backend, state: StateD
 
 
 @INPUTS
-def test_watchdog_rolls_back_when_nobody_answers(
+def test_watchdog_rolls_back_without_an_answer(
     inside: Namespace, backend: Backend, state: StateDirectory, lines: str
 ) -> None:
     add_foreign(inside, backend, lines)
@@ -58,24 +58,24 @@ def test_watchdog_rolls_back_when_nobody_answers(
     one = load(state, "22", seconds=1)
     record = state.read_window()
     assert record is not None
-    wait_until("the way back", 6, lambda: state.read_window() is None)
+    wait_until("the roll back", 6, lambda: state.read_window() is None)
     assert boottime() - record.deadline < 5
     assert held(inside, backend) == before
     last = told(state, one)[-1]
     assert (last.state, last.loaded) == ("rolled_back", None)
     assert last.way_back is not None
     assert last.way_back.reason == "silence"
-    assert "Nobody kept revision 1 within 1 s" in last.way_back.summary
+    assert sentences.NOT_KEPT_IN_TIME.format(revision=1, seconds=1) in last.way_back.summary
     wait_until("the watchdog to end", 3, lambda: not watchdogs(state))
 
 
-def test_what_was_live_comes_back_not_the_revision_before(
+def test_roll_back_restores_the_live_rules_and_not_the_previous_revision(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     add_foreign(inside, backend)
     load(state, "22")
     assert answer("keep", state).state == "confirmed"
-    # Somebody has changed our own chain by hand: that is what was live, and what comes back.
+    # dockerfw's chain was changed by hand: these rules are live, and they are restored.
     inside.iptables("-I", "FILTERS", "1", "-s", "192.0.2.7", "-j", "RETURN", backend=backend)
     before = held(inside, backend)
     load(state, "443", sequence=2)
@@ -83,7 +83,7 @@ def test_what_was_live_comes_back_not_the_revision_before(
     assert held(inside, backend) == before
 
 
-def test_what_others_did_in_the_window_stays(
+def test_changes_of_other_programs_during_the_window_stay(
     inside: Namespace, backend: Backend, state: StateDirectory
 ) -> None:
     add_foreign(inside, backend, ARTICLE_INPUT)
@@ -102,9 +102,7 @@ def test_what_others_did_in_the_window_stays(
         assert [line for line in after[family] if line not in theirs] == before[family]
 
 
-def test_kept_revision_is_what_a_boot_loads(
-    inside: Namespace, backend: Backend, state: StateDirectory
-) -> None:
+def test_boot_loads_the_kept_revision(inside: Namespace, backend: Backend, state: StateDirectory) -> None:
     add_foreign(inside, backend)
     first = load(state, "22")
     assert not state.boot.exists()
@@ -124,9 +122,7 @@ def test_kept_revision_is_what_a_boot_loads(
     assert len(list((state.path / "boot-sets").iterdir())) == 1
 
 
-def test_boot_files_from_before_there_were_sets_are_replaced(
-    inside: Namespace, state: StateDirectory
-) -> None:
+def test_boot_files_of_an_early_release_are_replaced(inside: Namespace, state: StateDirectory) -> None:
     state.boot.mkdir()
     (state.boot / "rules.v4").write_text("old")
     one = load(state, "22")
@@ -152,7 +148,7 @@ def test_keep_that_cannot_write_leaves_the_window_open(
     assert outcome.error is not None
     assert outcome.error.step == "keep"
     assert "No space left on device" in outcome.error.summary
-    assert "window is still open" in outcome.error.summary
+    assert outcome.error.summary.endswith(sentences.KEEP_FAILED.partition("{error}")[2])
     assert not state.boot.exists()
     assert answer("rollback", state).state == "rolled_back"
     assert held(inside, backend) == before
@@ -170,7 +166,7 @@ def test_extended_window_ends_later(inside: Namespace, state: StateDirectory) ->
     assert second.deadline == pytest.approx(first.deadline + 240)
     shorter = answer("extend", state, seconds=60)
     assert shorter.error is not None
-    assert "shorter" in shorter.error.summary
+    assert shorter.error.summary == sentences.SHORTER_WINDOW.format(now=300, seconds=60)
     assert [outcome.event for outcome in told(state, one)][-3:] == [100, 101, 102]
     assert answer("keep", state).state == "confirmed"
 
@@ -184,7 +180,7 @@ def test_second_apply_is_refused_while_one_waits(
     outcome = run(order(document("443"), sequence=2), state)
     assert (outcome.state, outcome.steps[-1].name) == ("failed", "lock")
     assert outcome.error is not None
-    assert "revision 1 is loaded and waits to be kept, until " in outcome.error.summary
+    assert sentences.AWAITS_CONFIRMATION.partition(" until ")[0].format(revision=1) in outcome.error.summary
     assert "Nothing was changed" in outcome.error.summary
     assert held(inside, backend) == waiting
     assert answer("keep", state).state == "confirmed"
@@ -238,7 +234,7 @@ def test_first_apply_on_an_empty_host_leaves_nothing_behind(
     if backend == "legacy":
         inside.iptables("-P", "INPUT", "ACCEPT", backend="legacy")
     load(state, "22", seconds=1)
-    wait_until("the way back", 6, lambda: state.read_window() is None)
+    wait_until("the roll back", 6, lambda: state.read_window() is None)
     for family in FAMILIES:
         text = inside.save("nft", family).decode()
         assert "FILTERS" not in text
@@ -253,9 +249,7 @@ WRONG_ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("what", WRONG_ANSWERS)
-def test_answers_that_are_not_taken_leave_the_window_open(
-    inside: Namespace, state: StateDirectory, what: str
-) -> None:
+def test_refused_answers_leave_the_window_open(inside: Namespace, state: StateDirectory, what: str) -> None:
     load(state, "22", sequence=7)
     changes, words = WRONG_ANSWERS[what]
     outcome = answer("keep", state, **changes)
@@ -276,7 +270,7 @@ def test_answers_to_nothing_are_refused(inside: Namespace, state: StateDirectory
     assert not state.boot.exists()
 
 
-def test_same_answer_twice_is_one(inside: Namespace, state: StateDirectory) -> None:
+def test_repeated_answer_counts_once(inside: Namespace, state: StateDirectory) -> None:
     load(state, "22")
     for _ in range(2):
         assert answer("extend", state, seconds=300, sequence=2).error is None
@@ -290,12 +284,12 @@ def test_order_that_is_not_fresh_is_refused(inside: Namespace, state: StateDirec
     outcome = run(order(document("22"), issued_at=issued_at), state)
     assert (outcome.state, outcome.steps[-1].name) == ("failed", "validate")
     assert outcome.error is not None
-    assert "Order it again" in outcome.error.summary
+    assert "the order is refused: " in outcome.error.summary
     assert "FILTERS" not in inside.save().decode()
     assert state.read_last_order().sequence == 0
 
 
-def test_boot_in_the_window_drops_it_and_tells(inside: Namespace, state: StateDirectory) -> None:
+def test_reboot_ends_the_window_and_reports_it(inside: Namespace, state: StateDirectory) -> None:
     one = load(state, "22")
     record = state.read_window()
     assert record is not None
@@ -312,7 +306,7 @@ def test_boot_in_the_window_drops_it_and_tells(inside: Namespace, state: StateDi
     assert told(state, one)[-1] == outcome
 
 
-def test_killed_while_writing_the_boot_files_leaves_no_half_of_them(
+def test_process_killed_while_writing_the_boot_files_leaves_complete_ones(
     inside: Namespace, state: StateDirectory
 ) -> None:
     one = load(state, "22")
@@ -324,7 +318,7 @@ def test_killed_while_writing_the_boot_files_leaves_no_half_of_them(
     assert {path.name for path in state.boot.iterdir()} == set(MODES)
 
 
-def test_killed_after_the_switch_is_kept_all_the_same(
+def test_process_killed_after_the_switch_has_kept_the_revision(
     inside: Namespace, state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):
@@ -340,6 +334,6 @@ def test_killed_after_the_switch_is_kept_all_the_same(
         with pytest.raises(Killed):
             answer("keep", state)
     assert told(state, one)[-1].state == "awaiting"
-    Minder(state, closed=lambda: None).start()
+    Supervisor(state, on_closed=lambda: None).start()
     assert told(state, one)[-1].state == "confirmed"
     assert state.read_window() is None

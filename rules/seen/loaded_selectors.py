@@ -1,0 +1,49 @@
+"""Read the rules that a host's root worker loaded last, parsed once for each digest of them."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from dockerfw.chains.rendering import Rendering
+from dockerfw.iptables.model import Family
+from dockerfw.messages.codec import load_json
+from dockerfw.messages.errors import MessageError
+from dockerfw.messages.loaded import MAX_BYTES, LoadedRules
+from rules.link import client
+from rules.models import Host
+from rules.seen.memory import Memory
+
+logger = logging.getLogger(__name__)
+
+_SHA256 = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+_loaded: Memory[LoadedRules] = Memory(8)
+
+
+def loaded_rules(host: Host) -> LoadedRules | None:
+    """Return the rules loaded last, None where the root worker reported none that can be read.
+
+    Raises QueueError.
+    """
+    found = _SHA256.search(client.loaded_head(host.name))
+    if found is None:
+        return None
+    known = _loaded.get((host.name, found[1]))
+    if known is not None:
+        return known
+    data = client.loaded_read(host.name)
+    try:
+        loaded = None if data is None else LoadedRules.from_json(load_json(data, max_bytes=MAX_BYTES))
+    except MessageError as error:
+        logger.warning("the loaded rules of %s cannot be read: %s", host.name, error)
+        return None
+    if loaded is None or loaded.host != host.name:
+        return None
+    return _loaded.made((host.name, loaded.sha256.encode()), lambda: loaded)
+
+
+def loaded_renderings(loaded: LoadedRules | None, revision: int, digest: str) -> dict[Family, Rendering]:
+    """Return the rules by family where they were loaded for this revision, else none."""
+    if loaded is None or (loaded.revision, loaded.digest) != (revision, digest):
+        return {}
+    return loaded.rules()
