@@ -14,10 +14,10 @@ from ipaddress import ip_address, ip_network
 from uuid import uuid4
 
 from dockerfw.agent import panic as host
-from dockerfw.chains.panic import Network
 from dockerfw.host.clock import utc_now
 from dockerfw.messages.events import ConsoleEvent, Verb
 from dockerfw.settings import read_settings
+from dockerfw.simulation.addresses import Network
 from dockerfw.store.outbox import Outbox
 from dockerfw.store.state import StateDirectory
 from dockerfw.streams import InputError, Output

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from dockerfw.agent import sentences
 from dockerfw.chains.names import PANIC, body
 from dockerfw.chains.panic import (
-    Network,
     find_anchors,
     find_foreign_calls,
     find_revision_anchors,
@@ -31,6 +30,7 @@ from dockerfw.host.loading import load
 from dockerfw.host.reading import Seen, look
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Backend, Family, Ruleset
+from dockerfw.simulation.addresses import Network
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.window import end_if_due, roll_back
 

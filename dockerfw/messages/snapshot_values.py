@@ -16,7 +16,7 @@ from dockerfw.chains.rendering import Rendering
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.messages.snapshots import Snapshot
-from dockerfw.reach.listening import Address, Container, Listener, Listening, Publication, Published
+from dockerfw.reach.listening import Address, Listener, Listening, Publication, Published, RunningContainer
 from dockerfw.simulation.surroundings import HostInterface, IpSet, Surroundings
 
 INGRESS = "DOCKER-INGRESS"
@@ -67,12 +67,12 @@ def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
     )
 
 
-def containers_of(snapshot: Snapshot) -> tuple[Container, ...] | None:
+def containers_of(snapshot: Snapshot) -> tuple[RunningContainer, ...] | None:
     """Return the running containers, None when Docker could not be queried."""
     if snapshot.containers is None:
         return None
     return tuple(
-        Container(
+        RunningContainer(
             id=each.id,
             name=each.name,
             project=each.project,

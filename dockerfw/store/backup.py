@@ -14,12 +14,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockHeld, make_directory, read_bounded, sync_directory, write_durably
 from dockerfw.host.hooks import checkpoint
-from dockerfw.messages.codec import load_json
+from dockerfw.messages.codec import Message, load_json
 from dockerfw.messages.errors import MessageError
+from dockerfw.messages.shapes import Count
 from dockerfw.store import sentences
 from dockerfw.store.bootfiles import (
     SETS,
@@ -47,6 +49,15 @@ WATCHDOG_SECONDS = 3.0
 
 class StateInUse(HostError):  # noqa: N818 - it states a fact
     """The root worker or an apply uses the state, so it cannot be replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredSequence(Message):
+    """The last sequence number in a backup, which does not name the apply."""
+
+    IGNORES_UNKNOWN_KEYS: ClassVar = True
+
+    sequence: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,7 @@ def state_check(members: Mapping[str, bytes]) -> StoredState:
             continue
         try:
             if member == _SEQUENCE:
-                sequence = LastOrder.from_json(load_json(content)).sequence
+                sequence = _StoredSequence.from_json(load_json(content)).sequence
             elif member == _CONFIRMED:
                 confirmed = confirmed_from(content)
             else:

@@ -10,8 +10,8 @@ from dockerfw.chains.sentences import describe_tables
 from dockerfw.document.document import DocumentRule, rule_to_json_object
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.tokens import printable
-from dockerfw.reach.offers import RULES_IN_NFTABLES
 from dockerfw.reach.question import QuestionError
+from dockerfw.reach.sentences import RULES_IN_NFTABLES
 from dockerfw.streams import InputError, Output
 from rules.asking.exposure_line_selectors import Line, exposure_lines, line_json
 from rules.asking.exposure_selectors import exposure as read_exposure

@@ -49,8 +49,8 @@ def test_expectations_that_hold_are_counted(
     outcome = run(order(expecting(OPEN, CLOSED, named)), state)
     assert (outcome.state, outcome.error) == ("awaiting", None)
     assert step(outcome).detail == (
-        "2 of 3 hold. 5432/tcp of container db from anywhere is refused: cannot be told, Docker is not"
-        " asked on this host, so nobody knows which container db is"
+        "2 of 3 hold. 5432/tcp of container db from anywhere is refused: cannot tell, Docker is not"
+        " asked on this host, so the container db is unknown"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from dockerfw.chains.sentences import FIREWALLD_IN_NFTABLES
 from rules.audit.actors import Actor
 from rules.command_line import stored
 from rules.draft.draft_selectors import draft_document
@@ -51,4 +52,4 @@ def test_the_command_line_says_it_too(
 
 def test_drift_suspects_it_where_the_rules_are_gone(working: Client, host: Host, ssh: None) -> None:
     snapshot_store(host, around={"foreign_tables": ("inet firewalld",)})
-    assert "it throws away all of iptables' rules" in text_of(working.get(f"{HOST}/"))
+    assert FIREWALLD_IN_NFTABLES in text_of(working.get(f"{HOST}/"))

@@ -100,7 +100,7 @@ def test_each_port_is_named_for_what_it_is(busy: Lab) -> None:
     web = rows[8080]
     address = busy.docker.container_address("web")
     assert (web.offer.kind, web.offer.name, web.offer.inner) == ("container", "web", (f"{address}:80",))
-    assert web.notes == ("docker-proxy takes IPv6 on the host itself, and the host's own connections.",)
+    assert web.notes == ("docker-proxy handles IPv6 on the host itself, and the host's own connections.",)
     assert {who.family: who.rules for who in web.access} == {4: ("shop",), 6: ("shop",)}
     inside = rows[83].offer
     assert (inside.kind, inside.name) == ("host-container", "inside")
