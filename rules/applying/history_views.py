@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from rules.applying.history_selectors import compare as compare_revisions
 from rules.applying.history_selectors import history as history_page
 from rules.applying.history_selectors import loaded_number, noticed, revision_document, revision_get
-from rules.applying.review_selectors import next_number
+from rules.applying.proposal_selectors import next_number
 from rules.audit.audit_services import VERBS
 from rules.draft.document_views import document_file
 from rules.models import Host

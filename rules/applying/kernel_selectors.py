@@ -1,7 +1,7 @@
-"""Say what the kernel holds, in one sentence, and never more than a fresh snapshot shows.
+"""Describe what the kernel holds in one sentence, and never claim more than a fresh snapshot shows.
 
-Owns the levels: ok only when a fresh snapshot shows our anchors first and our chains equal to the revision
-confirmed last, in both families; unknown when nobody looked lately.
+The level is ok only when a fresh snapshot shows our jumps first and our chains equal to the base revision, in
+both families. It is unknown when the last snapshot is old.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from dockerfw.iptables.model import FAMILY_NAMES
 from dockerfw.messages.snapshot_values import drift_of
 from rules.applying.apply_selectors import awaiting_view
 from rules.applying.window_selectors import WindowView
-from rules.draft.draft_selectors import base_revision, revision_document
-from rules.models import Apply, Host, Revision
+from rules.draft.basis_selectors import Basis
+from rules.draft.draft_selectors import revision_document
+from rules.models import Apply, Revision
 from rules.seen.memory import Memory
-from rules.seen.snapshot_selectors import Look, SnapshotView, look
+from rules.seen.snapshot_selectors import SnapshotView
 
 Level = Literal["ok", "warn", "bad", "unknown"]
 
-# Comparing thousands of rules takes a while, and a dashboard asks at every look.
+# Comparing thousands of rules takes a while, and a dashboard asks for every snapshot.
 _drifts: Memory[Drift] = Memory(8)
 
 
 @dataclass(frozen=True, slots=True)
 class KernelSentence:
-    """The sentence on top of the dashboard; `reasons` are what is wrong, one each, or
-    who filters beside iptables.
+    """The sentence on top of the dashboard.
 
-    `drift` is what differs from the confirmed revision, None where that is not what is told.
+    `reasons` name each thing that is wrong, or the other tables that filter too. `drift` is the difference
+    from the confirmed revision, None where the sentence is about something else.
     """
 
     level: Level
@@ -45,23 +46,18 @@ class KernelSentence:
     drift: Drift | None = None
 
 
-def kernel_sentence(host: Host, *, seen: Look | None = None) -> KernelSentence:
-    """Say what the kernel holds of the host's confirmed revision.
-
-    `seen` is a look that the caller already took.
-    """
-    sight = seen or look(host)
-    if sight.view is None:
-        return KernelSentence(
-            "unknown", "What the kernel holds is not known.", (sight.problem,), None, stale=True
-        )
-    waiting = awaiting_view(host)
+def kernel_sentence(basis: Basis) -> KernelSentence:
+    """Describe what the kernel holds of the host's confirmed revision."""
+    view = basis.view
+    if view is None:
+        problem = basis.seen.problem
+        return KernelSentence("unknown", "What the kernel holds is not known.", (problem,), None, stale=True)
+    waiting = awaiting_view(basis.host)
     if waiting is not None and waiting.window is not None and not waiting.window.over:
-        return _awaiting(sight.view, waiting.apply, waiting.window)
-    revision = base_revision(host)
-    if revision is None:
-        return _nothing_applied(sight.view)
-    return measured(sight.view, revision)
+        return _awaiting(view, waiting.apply, waiting.window)
+    if basis.base is None:
+        return _nothing_applied(view)
+    return measure_revision(view, basis.base)
 
 
 def _nothing_applied(view: SnapshotView) -> KernelSentence:
@@ -70,14 +66,14 @@ def _nothing_applied(view: SnapshotView) -> KernelSentence:
 
 
 def _awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> KernelSentence:
-    """Say that what is loaded is not confirmed yet, and what becomes of it; never more than was seen."""
+    """Describe a loaded revision that is not confirmed yet, as far as a snapshot shows it."""
     number = apply.revision.number
     unless = f"will be rolled back at {window.until} unless {apply.requested_by} keeps it."
     if view.stale or view.taken_at < window.opened_at:
         text = f"Revision {number} was loaded and {unless}"
         reasons = ("The kernel has not been read since.",)
         return KernelSentence("unknown", text, reasons, view.taken_at, stale=view.stale)
-    found = measured(view, apply.revision)
+    found = measure_revision(view, apply.revision)
     if found.level != "ok":
         text = f"The kernel does not hold revision {number} as it was loaded. It {unless}"
         return KernelSentence("bad", text, found.reasons, view.taken_at)
@@ -85,8 +81,8 @@ def _awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> KernelSen
     return KernelSentence("warn", text, (), view.taken_at)
 
 
-def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
-    """Say what a snapshot shows of a revision that is meant to be in force."""
+def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
+    """Compare a snapshot with the revision that should be active."""
     snapshot = view.snapshot
     if snapshot.unread:
         failed = tuple(

@@ -17,7 +17,7 @@ from dockerfw.iptables.model import Family
 from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.simulate import Prepared, simulate
 from rules.applying.history_selectors import revision_get
-from rules.applying.review_selectors import next_number
+from rules.applying.proposal_selectors import next_number
 from rules.asking.trace_row_selectors import TraceRows, lay_out
 from rules.draft.draft_selectors import draft_document, revision_document
 from rules.models import Apply, Host

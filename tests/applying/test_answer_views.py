@@ -16,6 +16,7 @@ from rules.applying.answer_views import AGAIN
 from rules.applying.apply_services import apply_start
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor
+from rules.draft.basis_selectors import basis_of
 from rules.draft.rule_services import rule_create
 from rules.models import Apply, Host
 from tests.rig.kernel_reports import outcome_of, window_of
@@ -31,7 +32,9 @@ def apply(host: Host, alice: Actor, queue: object) -> Apply:
     """An apply of alice's that awaits confirmation."""
     rule_create(host=host, actor=alice, values={"scope": "host", "protocol": "tcp", "ports": ["22"]})
     host.refresh_from_db()
-    apply = apply_start(host=host, actor=alice, message="open ssh", draft_version=host.draft_version)
+    apply = apply_start(
+        basis=basis_of(host), actor=alice, message="open ssh", draft_version=host.draft_version
+    )
     outcome_record(outcome=outcome_of(apply, "awaiting", 0))
     return apply
 

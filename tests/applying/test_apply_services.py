@@ -21,6 +21,7 @@ from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.expiry_services import applies_expire
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor
+from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_selectors import base_revision, draft_document, pending_diff
 from rules.draft.rule_services import rule_create, rule_update
 from rules.link import client
@@ -44,7 +45,7 @@ def orders(host: Host) -> list[Order]:
 
 def start(host: Host, actor: Actor, message: str = "why") -> Apply:
     host.refresh_from_db()
-    return apply_start(host=host, actor=actor, message=message, draft_version=host.draft_version)
+    return apply_start(basis=basis_of(host), actor=actor, message=message, draft_version=host.draft_version)
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_an_apply_needs_a_message_and_the_draft_that_was_reviewed(
     seen = edited.draft_version
     rule_create(host=edited, actor=bob, values=WEB)
     with pytest.raises(Conflict) as caught:
-        apply_start(host=edited, actor=alice, message="m", draft_version=seen)
+        apply_start(basis=basis_of(edited), actor=alice, message="m", draft_version=seen)
     assert isinstance(caught.value.current, Host)
     assert not Revision.objects.exists()
 
@@ -123,7 +124,7 @@ def test_a_second_apply_waits_for_the_first(
         start(edited, bob)
     assert caught.value.apply == first
     with pytest.raises(ApplyWaiting):
-        rollback_start(host=edited, actor=bob, number=1, message="m", expected_head=0)
+        rollback_start(basis=basis_of(edited), actor=bob, number=1, message="m", expected_head=0)
 
 
 def test_without_redis_nothing_is_written(edited: Host, alice: Actor, no_queue: None) -> None:
@@ -337,10 +338,10 @@ def test_a_roll_back_is_a_new_revision_and_the_draft_follows(
     rule_update(host=edited, actor=alice, key=rule.key, version=1, values={"ports": ["2222"]})
     confirm(edited, alice, "second")
     with pytest.raises(Conflict):
-        rollback_start(host=edited, actor=bob, number=1, message="back", expected_head=1)
+        rollback_start(basis=basis_of(edited), actor=bob, number=1, message="back", expected_head=1)
     with pytest.raises(NotFound):
-        rollback_start(host=edited, actor=bob, number=9, message="back", expected_head=2)
-    apply = rollback_start(host=edited, actor=bob, number=1, message="back", expected_head=2)
+        rollback_start(basis=basis_of(edited), actor=bob, number=9, message="back", expected_head=2)
+    apply = rollback_start(basis=basis_of(edited), actor=bob, number=1, message="back", expected_head=2)
     revision = apply.revision
     assert (revision.number, revision.restores, revision.digest) == (3, 1, first.digest)
     assert revision.document == first.document
@@ -361,7 +362,7 @@ def test_a_roll_back_keeps_a_draft_with_pending_changes(
     rule_create(host=edited, actor=alice, values=WEB)
     confirm(edited, alice, "second")
     rule_create(host=edited, actor=alice, values={"scope": "both", "source": "192.0.2.7"})
-    apply = rollback_start(host=edited, actor=alice, number=1, message="back", expected_head=2)
+    apply = rollback_start(basis=basis_of(edited), actor=alice, number=1, message="back", expected_head=2)
     outcome_record(outcome=outcome_of(apply, "confirmed", 0))
     assert edited.rules.count() == 3
     edited.refresh_from_db()
@@ -372,7 +373,7 @@ def test_a_failed_roll_back_leaves_the_draft(edited: Host, alice: Actor, queue: 
     confirm(edited, alice, "first")
     rule_create(host=edited, actor=alice, values=WEB)
     confirm(edited, alice, "second")
-    apply = rollback_start(host=edited, actor=alice, number=1, message="back", expected_head=2)
+    apply = rollback_start(basis=basis_of(edited), actor=alice, number=1, message="back", expected_head=2)
     outcome_record(outcome=outcome_of(apply, "failed", 0))
     assert edited.rules.count() == 2
     edited.refresh_from_db()
@@ -385,4 +386,4 @@ def test_a_roll_back_to_what_the_kernel_holds_is_refused(
     revision = confirm(edited, alice)
     snapshot_store(edited, draft_document(edited), revision.number)
     with pytest.raises(NothingToApply):
-        rollback_start(host=edited, actor=alice, number=1, message="m", expected_head=1)
+        rollback_start(basis=basis_of(edited), actor=alice, number=1, message="m", expected_head=1)

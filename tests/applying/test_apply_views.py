@@ -10,6 +10,7 @@ from django.test import Client
 from rules.applying.apply_services import apply_start
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor
+from rules.draft.basis_selectors import basis_of
 from rules.draft.rule_services import rule_create
 from rules.models import Apply, Host
 from rules.pages.requests import host_or_404
@@ -24,7 +25,9 @@ def apply(host: Host, alice: Actor, queue: object) -> Apply:
     """An apply that waits for the root worker."""
     rule_create(host=host, actor=alice, values={"scope": "host", "protocol": "tcp", "ports": ["22"]})
     host.refresh_from_db()
-    return apply_start(host=host, actor=alice, message="open ssh", draft_version=host.draft_version)
+    return apply_start(
+        basis=basis_of(host), actor=alice, message="open ssh", draft_version=host.draft_version
+    )
 
 
 def path_of(apply: Apply) -> str:

@@ -7,7 +7,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from dockerfw_site.environment import read_environment
-from rules.applying import review_selectors as reviews
+from rules.applying import proposal_selectors as proposals
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.expectation_services import expectation_create
@@ -158,13 +158,13 @@ def test_with_thousands_of_rules_the_page_asks_for_it_by_itself(
     working: Client, host: Host, alice: Actor, ssh: Rule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expectation_create(host=host, actor=alice, values=EXPECTED)
-    monkeypatch.setattr(reviews, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(proposals, "MOST_AT_ONCE", 0)
     page = working.get(PATH, **AWAY)  # type: ignore[arg-type]
     assert "What it means for those outside is being worked out." in text_of(page)
-    assert 'hx-get="?weigh=yes"' in page.content.decode()
+    assert 'hx-get="?effects=yes"' in page.content.decode()
     assert 'name="override"' not in page.content.decode()
     assert has_no_inline_code(page)
-    whole = working.get(f"{PATH}?weigh=yes", **AWAY)  # type: ignore[arg-type]
+    whole = working.get(f"{PATH}?effects=yes", **AWAY)  # type: ignore[arg-type]
     words = text_of(whole)
     assert "being worked out" not in words
     assert "This would shut you out." in words

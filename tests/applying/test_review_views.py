@@ -8,6 +8,7 @@ from django.test import Client
 from dockerfw.chains.sentences import EMPTY_DOCUMENT
 from rules.applying.apply_services import apply_start
 from rules.audit.actors import Actor
+from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create
 from rules.models import Apply, Host, Revision, Rule
@@ -141,7 +142,9 @@ def test_a_changed_draft_is_said_although_the_message_is_missing(
 @pytest.mark.redis
 def test_somebody_elses_apply_has_to_end_first(working: Client, host: Host, ssh: Rule, bob: Actor) -> None:
     host.refresh_from_db()
-    running = apply_start(host=host, actor=bob, message="bob was first", draft_version=host.draft_version)
+    running = apply_start(
+        basis=basis_of(host), actor=bob, message="bob was first", draft_version=host.draft_version
+    )
     page = working.post(PATH, order(host, message="mine"))
     assert page.status_code == 409
     assert f'href="{HOST}/applies/{running.pk}/"' in page.content.decode()

@@ -21,6 +21,7 @@ from rules.applying.apply_services import apply_start
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor, command_line_actor
 from rules.command_line import applying, stored
+from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create, rule_delete
 from rules.link import client
@@ -289,7 +290,7 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
         none = firewall(verb)
         assert (none.status, none.err) == (1, "No window is open: nothing waits to be kept.\n")
     mine = apply_start(
-        host=edited, actor=command_line_actor(), message="mine", draft_version=edited.draft_version
+        basis=basis_of(edited), actor=command_line_actor(), message="mine", draft_version=edited.draft_version
     )
     outcome_record(outcome=outcome_of(mine, "awaiting", 0))
     play("confirmed").naps = 3
@@ -299,7 +300,9 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
     assert (done.status, done.out.splitlines()[-1]) == (0, "revision 1: confirmed"), done.err
     rule_create(host=edited, actor=alice, values={"scope": "host", "source": "192.0.2.0/24"})
     edited.refresh_from_db()
-    theirs = apply_start(host=edited, actor=alice, message="theirs", draft_version=edited.draft_version)
+    theirs = apply_start(
+        basis=basis_of(edited), actor=alice, message="theirs", draft_version=edited.draft_version
+    )
     outcome_record(outcome=outcome_of(theirs, "awaiting", 0))
     refused = firewall("confirm")
     assert refused.status == 1
@@ -315,7 +318,9 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
 def test_what_somebody_started_on_the_web_is_kept_at_the_console_by_naming_them(
     edited: Host, alice: Actor, queue: RedisServer, play: Callable[[str], PlayedRoot]
 ) -> None:
-    theirs = apply_start(host=edited, actor=alice, message="theirs", draft_version=edited.draft_version)
+    theirs = apply_start(
+        basis=basis_of(edited), actor=alice, message="theirs", draft_version=edited.draft_version
+    )
     outcome_record(outcome=outcome_of(theirs, "awaiting", 0))
     wrong = firewall("confirm", "--instead-of", "bob")
     assert (wrong.status, wrong.err) == (1, "It was started by alice, not by bob.\n")
