@@ -98,7 +98,7 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
         snapshot.confirmed,
         snapshot.own_tables,
     )
-    drift = _drifts.made(
+    drift = _drifts.get_or_compute(
         (revision.digest, revision.number, *known),
         lambda: drift_of(
             snapshot,

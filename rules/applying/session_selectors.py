@@ -51,7 +51,7 @@ def lost_sessions(view: SnapshotView | None, document: Document, diff: DocumentD
     if seen is None:
         return LostSessions(sentences=(NO_CONNTRACK,)) if _takes_away(diff, document) else LostSessions()
     try:
-        before = _documents.made(view.snapshot.sha256, lambda: read_loaded_documents(view.rulesets))
+        before = _documents.get_or_compute(view.snapshot.sha256, lambda: read_loaded_documents(view.rulesets))
     except NetfilterError:
         # Somebody has put into our chains what no document can say, so none can say who was let in by it.
         return LostSessions()

@@ -52,7 +52,7 @@ def exposure(host: Host, view: SnapshotView) -> Exposure:
     """Return who reaches what as the kernel held its rules."""
     document = base_document(host)
     settings = document.settings if document else settings_document(host)
-    found = _rows.made(
+    found = _rows.get_or_compute(
         (sight_key(view), settings.external_interfaces),
         lambda: exposure_rows(
             view,

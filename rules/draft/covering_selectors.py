@@ -16,7 +16,7 @@ _known: Memory[Mapping[str, DocumentRule]] = Memory(4)
 def covering_rules(host: Host) -> Mapping[str, DocumentRule]:
     """Return, by the id of a rule that says nothing new, a rule that says it already."""
     # The time of creation tells apart hosts of databases that were made anew under the same keys.
-    return _known.made((host.pk, host.created_at, host.draft_version), lambda: _read(host))
+    return _known.get_or_compute((host.pk, host.created_at, host.draft_version), lambda: _read(host))
 
 
 def covering_rule(host: Host, rule: DocumentRule) -> DocumentRule | None:

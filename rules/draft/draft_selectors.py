@@ -47,7 +47,7 @@ def draft_document(host: Host) -> Document:
     # An open transaction may yet be undone, so what it sees is not remembered under a version.
     if connection.in_atomic_block:
         return _read_draft(host)
-    return _drafts.made(_draft_key(host), lambda: _read_draft(host))
+    return _drafts.get_or_compute(_draft_key(host), lambda: _read_draft(host))
 
 
 def base_revision(host: Host) -> Revision | None:
@@ -65,7 +65,7 @@ def base_document(host: Host) -> Document | None:
 
 def revision_document(revision: Revision) -> Document:
     """Return a revision's document; it never changes, so it is read once."""
-    return _documents.made(revision.digest, lambda: load_document(revision.document))
+    return _documents.get_or_compute(revision.digest, lambda: load_document(revision.document))
 
 
 def base_rules(host: Host) -> dict[str, DocumentRule]:
@@ -79,7 +79,7 @@ def pending_diff(host: Host) -> DocumentDiff:
     if connection.in_atomic_block:
         return diff_documents(base_document(host), draft_document(host))
     key = (_draft_key(host), host.confirmed_revision_id)
-    return _diffs.made(key, lambda: diff_documents(base_document(host), draft_document(host)))
+    return _diffs.get_or_compute(key, lambda: diff_documents(base_document(host), draft_document(host)))
 
 
 def settings_document(host: Host) -> Settings:

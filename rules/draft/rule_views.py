@@ -24,7 +24,7 @@ from rules.draft.conflicts import EditConflict, typed_over
 from rules.draft.draft_selectors import rule_document, rule_values
 from rules.draft.rule_selectors import rule_get
 from rules.draft.rule_services import rule_create, rule_update
-from rules.draft.warning_views import doubts_about, typed_rule
+from rules.draft.warning_views import warning_context, typed_rule
 from rules.models import Host, Rule
 from rules.pages.errors import Conflict, Invalid
 from rules.pages.forms import PORT_KINDS, PROTOCOLS, SCOPES, RuleForm, place_errors, rule_initial, split_ports
@@ -200,7 +200,7 @@ def _form_page(
     }
     typed = RuleForm(form.data if form.is_bound else _as_sent(form))
     context = {
-        **doubts_about(host, typed_rule(typed, key or "")),
+        **warning_context(host, typed_rule(typed, key or "")),
         "edited": key,
         "form": form,
         "form_action": action,

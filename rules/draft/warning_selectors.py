@@ -46,12 +46,12 @@ def warnings_of(
 def published_without_rule(host: Host, view: SnapshotView) -> tuple[Unruled, ...]:
     """Return the published ports that no rule of the draft is about."""
     key = (host.pk, host.created_at, host.draft_version, sight_key(view))
-    return _unruled.made(key, lambda: _read(host, view))
+    return _unruled.get_or_compute(key, lambda: _read(host, view))
 
 
 def offers_seen(view: SnapshotView) -> tuple[Offer, ...]:
     """Return all that was seen to be offered to the network."""
-    return _offers.made(sight_key(view), lambda: find_offers(listening_of(view)))
+    return _offers.get_or_compute(sight_key(view), lambda: find_offers(listening_of(view)))
 
 
 def _read(host: Host, view: SnapshotView) -> tuple[Unruled, ...]:

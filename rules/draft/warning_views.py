@@ -17,14 +17,14 @@ from rules.seen.snapshot_selectors import latest_snapshot
 
 
 @require_POST
-def rule_doubts(request: HttpRequest, host_name: str) -> HttpResponse:
+def rule_warnings(request: HttpRequest, host_name: str) -> HttpResponse:
     """Answer the hints about the rule that the form says so far; nothing while it is none."""
     host = host_or_404(host_name)
     context = {
         "host": host,
-        **doubts_about(host, typed_rule(RuleForm(request.POST), text_asked(request, "key"))),
+        **warning_context(host, typed_rule(RuleForm(request.POST), text_asked(request, "key"))),
     }
-    response = render(request, "rules/partials/rule_doubts.html", context)
+    response = render(request, "rules/partials/rule_warnings.html", context)
     response["Cache-Control"] = "no-store"
     return response
 
@@ -39,7 +39,7 @@ def typed_rule(form: RuleForm, key: str = "") -> DocumentRule | None:
         return None
 
 
-def doubts_about(host: Host, rule: DocumentRule | None) -> dict[str, object]:
+def warning_context(host: Host, rule: DocumentRule | None) -> dict[str, object]:
     """Return what the template of the hints shows."""
     if rule is None:
         return {"warnings": (), "covered_by": None}

@@ -91,7 +91,7 @@ def exposure_difference(
 ) -> tuple[Change, ...]:
     """Return who would reach more or less than now, a sentence each."""
     key = (sight_key(view), base and digest(base), digest(document), revision)
-    return _changes.made(key, lambda: _difference(view, base, document, revision))
+    return _changes.get_or_compute(key, lambda: _difference(view, base, document, revision))
 
 
 def expectation_findings(
@@ -101,7 +101,7 @@ def expectation_findings(
     if not document.expectations:
         return ()
     key = (sight_key(view), digest(document), revision)
-    return _findings.made(key, lambda: _check(view, document, prepared_after(view, document, revision)))
+    return _findings.get_or_compute(key, lambda: _check(view, document, prepared_after(view, document, revision)))
 
 
 def findings_now(view: SnapshotView, document: Document) -> tuple[ExpectationResult, ...]:
@@ -109,7 +109,7 @@ def findings_now(view: SnapshotView, document: Document) -> tuple[ExpectationRes
     if not document.expectations:
         return ()
     key = (sight_key(view), digest(document), "now")
-    return _findings.made(key, lambda: _check(view, document, prepared_live(view)))
+    return _findings.get_or_compute(key, lambda: _check(view, document, prepared_live(view)))
 
 
 def lock_out(view: SnapshotView, document: Document, revision: int, caller: Caller) -> LockOut:

@@ -28,7 +28,7 @@ class Memory(Generic[Value]):
         with self._lock:
             return self._known.get(key)
 
-    def made(self, key: Hashable, make: Callable[[], Value]) -> Value:
+    def get_or_compute(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """Return what is remembered under a key, or make and remember it; two threads may both make it."""
         with self._lock:
             if key in self._known:

@@ -118,11 +118,11 @@ def _view(host: Host, data: bytes) -> SnapshotView:
     snapshot = Snapshot.from_json(load_json(data))
     if snapshot.host != host.name:
         raise MessageError("host", f"it is a snapshot of {snapshot.host}")
-    return _views.made((host.name, snapshot.taken_at), lambda: _parsed(snapshot))
+    return _views.get_or_compute((host.name, snapshot.taken_at), lambda: _parsed(snapshot))
 
 
 def _parsed(snapshot: Snapshot) -> SnapshotView:
-    rulesets = _rulesets.made(
+    rulesets = _rulesets.get_or_compute(
         snapshot.sha256,
         lambda: {4: parse_save(snapshot.saves[4]), 6: parse_save(snapshot.saves[6])},
     )

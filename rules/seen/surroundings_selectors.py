@@ -31,7 +31,7 @@ def prepared_of(view: SnapshotView, family: Family) -> Prepared | None:
     """Return what the kernel held, ready to be asked; None when this family's rules could not be read."""
     if not _was_read(view, family):
         return None
-    return _prepared.made(
+    return _prepared.get_or_compute(
         (family, content_key(view)),
         lambda: prepare(view.rulesets[family], surroundings_of(view.snapshot), family),
     )
@@ -44,7 +44,7 @@ def hypothetical(view: SnapshotView, document: Document, revision: int, family: 
     """
     if not _was_read(view, family):
         return None
-    return _prepared.made(
+    return _prepared.get_or_compute(
         (family, content_key(view), digest(document), revision),
         lambda: prepare(after_load(view, document, revision, family), surroundings_of(view.snapshot), family),
     )
@@ -70,7 +70,7 @@ def content_key(view: SnapshotView) -> Hashable:
     """
     snapshot = view.snapshot
     routes = tuple(snapshot.default_routes[family] for family in sorted(snapshot.default_routes))
-    rules = _digests.made(snapshot.sha256, lambda: _rules_digest(view))
+    rules = _digests.get_or_compute(snapshot.sha256, lambda: _rules_digest(view))
     return (rules, snapshot.interfaces, routes, snapshot.sets, snapshot.bridges_filtered)
 
 

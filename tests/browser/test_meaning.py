@@ -19,7 +19,7 @@ MAIN = "main"
 def test_expectations_and_what_an_apply_would_do(stack: Stack, alice: Person, screens: Screens) -> None:
     page = alice.page
     expect_something(alice, screens)
-    type_a_doubtful_rule(alice, screens)
+    type_a_rule_with_a_warning(alice, screens)
     alice.goto("review/")
     main = page.locator(MAIN)
     expect(main).to_contain_text("For those outside")
@@ -95,15 +95,15 @@ def expect_something(alice: Person, screens: Screens) -> None:
     expect(page.locator(MAIN)).to_contain_text("icmp of the host from anywhere passes")
 
 
-def type_a_doubtful_rule(alice: Person, screens: Screens) -> None:
+def type_a_rule_with_a_warning(alice: Person, screens: Screens) -> None:
     """Open a database to the world: the form says so while it is typed, and takes it."""
     page = alice.page
     alice.goto("rules/new/")
     alice.fill_rule("host", "3306", comment="for everybody")
     page.get_by_label("From", exact=True).focus()
-    hint = page.locator("#rule-doubts")
+    hint = page.locator("#rule-warnings")
     expect(hint).to_contain_text("MySQL is a database that anyone may reach here")
-    screens.take(page, "rule-doubts")
+    screens.take(page, "rule-warnings")
     page.get_by_label("From", exact=True).fill("198.51.100.0/24")
     page.get_by_label("Comment", exact=True).focus()
     expect(hint).not_to_contain_text("MySQL")
@@ -112,7 +112,7 @@ def type_a_doubtful_rule(alice: Person, screens: Screens) -> None:
     expect(hint).to_contain_text("MySQL")
     alice.save_rule()
     expect(alice.rule_row("for everybody")).to_contain_text("MySQL is a database that anyone may reach here")
-    screens.take(page, "rules-doubts")
+    screens.take(page, "rules-warnings")
 
 
 def take_it_back(alice: Person) -> None:
