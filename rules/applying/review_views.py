@@ -20,8 +20,9 @@ from rules.applying.apply_errors import ApplyWaiting, NotExpected, NothingToAppl
 from rules.applying.apply_selectors import recent_applies
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.apply_views import apply_answer
-from rules.applying.caller import caller_of
+from rules.applying.caller_requests import caller_of
 from rules.applying.proposal_selectors import Proposal, propose_draft, propose_rollback
+from rules.applying.review_forms import ANYWAY, ApplyForm
 from rules.applying.review_selectors import Review
 from rules.applying.review_selectors import review as review_of
 from rules.audit.actors import actor_of
@@ -29,7 +30,7 @@ from rules.draft.basis_selectors import Basis, basis_of
 from rules.draft.draft_services import draft_discard
 from rules.models import Apply, Host
 from rules.pages.errors import Conflict, Invalid, NotFound, ServiceError
-from rules.pages.forms import ANYWAY, ApplyForm, place_errors
+from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, is_htmx, whole_number
 from rules.seen.consequence_selectors import LockOut, lock_out
@@ -222,7 +223,7 @@ def _refused(
     if isinstance(error, Invalid):
         place_errors(form, error.errors)
     elif isinstance(error, NotExpected):
-        form.add_error("override", f"{error} Say why it has to be applied all the same.")
+        form.add_error("override", f"{error} Enter a reason to apply anyway.")
     elif isinstance(error, ApplyWaiting):
         link = reverse("rules:apply", args=[host.name, error.apply.pk])
         messages.warning(request, format_html('{} <a href="{}">See that apply</a>', str(error), link))
@@ -243,7 +244,7 @@ def _would_shut_out(request: HttpRequest, basis: Basis, form: ApplyForm, number:
     caller = caller_of(request, basis.host)
     shut_out = lock_out(basis.view, proposal.document, proposal.number, caller).can == "no"
     if shut_out and not form.says_anyway():
-        form.add_error("anyway", f"This would shut you out. Type {ANYWAY} if that is what you want.")
+        form.add_error("anyway", f'This apply would lock you out. Type "{ANYWAY}" to continue.')
     return shut_out
 
 

@@ -17,8 +17,8 @@ from dockerfw.reach.exposure import LEVELS, Access, ExposureRow, Level
 from dockerfw.reach.offers import Kind, Offer
 from dockerfw.reach.sentences import describe_access, describe_networks, describe_place, unknown_reasons
 from dockerfw.simulation.trace import TraceStep, Verdict
+from rules.seen.kernel_wording import readable_rule, readable_target
 from rules.seen.live_selectors import ROWS
-from rules.seen.readable import readable_rule, readable_target
 
 KIND_WORDS: Mapping[Kind, str] = {
     "process": "program",

@@ -12,11 +12,10 @@ from typing import Any
 from django import forms
 
 from dockerfw.reach.question import Question
+from rules.pages.forms import CODE
 
 _LONGEST = 200
-_AS_TYPED = {"autocapitalize": "none", "autocomplete": "off", "spellcheck": "false"}
-_CODE = {"class": "code", **_AS_TYPED}
-_NUMBER = {**_CODE, "inputmode": "numeric"}
+_NUMBER = {**CODE, "inputmode": "numeric"}
 DAY = "day"
 GUESSED = ("", "guessed from the source")
 BASES = (
@@ -34,20 +33,20 @@ class TraceForm(forms.Form):
         label="From",
         help_text="An address, IPv4 or IPv6, or a container's name.",
         error_messages={"required": "Say where the packet comes from: an address, or a container's name."},
-        widget=forms.TextInput(attrs={**_CODE, "placeholder": "203.0.113.5", "list": "trace-sources"}),
+        widget=forms.TextInput(attrs={**CODE, "placeholder": "203.0.113.5", "list": "trace-sources"}),
     )
     destination = forms.CharField(
         required=False,
         max_length=_LONGEST,
         label="To",
         help_text="An address, or a container's name. Empty means this host.",
-        widget=forms.TextInput(attrs={**_CODE, "placeholder": "this host", "list": "trace-destinations"}),
+        widget=forms.TextInput(attrs={**CODE, "placeholder": "this host", "list": "trace-destinations"}),
     )
     protocol = forms.CharField(
         required=False,
         max_length=_LONGEST,
         label="Protocol",
-        widget=forms.TextInput(attrs={**_CODE, "placeholder": "tcp", "list": "trace-protocols"}),
+        widget=forms.TextInput(attrs={**CODE, "placeholder": "tcp", "list": "trace-protocols"}),
     )
     port = forms.CharField(
         required=False,
@@ -61,7 +60,7 @@ class TraceForm(forms.Form):
         max_length=_LONGEST,
         label="ICMP type",
         help_text="A name or a number. Empty means ping.",
-        widget=forms.TextInput(attrs={**_CODE, "placeholder": "echo-request"}),
+        widget=forms.TextInput(attrs={**CODE, "placeholder": "echo-request"}),
     )
     interface = forms.CharField(
         required=False, max_length=_LONGEST, label="Comes in by", widget=forms.Select(choices=[GUESSED])

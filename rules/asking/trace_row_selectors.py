@@ -14,8 +14,8 @@ from dockerfw.chains.owners import Owner, chain_owner
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.tokens import printable
 from dockerfw.simulation.trace import Trace, TraceStep
+from rules.seen.kernel_wording import readable_rule, readable_target
 from rules.seen.live_selectors import ROWS
-from rules.seen.readable import readable_rule, readable_target
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, canonical_json, load_document, to_json_object
 from dockerfw.iptables.errors import DocumentError, FieldError, ParseError
 from rules.audit.actors import actor_of
+from rules.draft.document_forms import ImportForm
 from rules.draft.draft_selectors import draft_document
 from rules.draft.draft_services import draft_replace
 from rules.models import Host
 from rules.pages.errors import Conflict, Invalid
-from rules.pages.forms import ImportForm
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from django import forms
 
 from dockerfw.document.document import Expectation, expectation_to_json_object
-from rules.pages.forms import AS_TYPED, LINE_LIMIT
+from rules.pages.forms import AS_TYPED, CODE, LINE_LIMIT
 
 PROTOCOLS = (
     ("tcp", "TCP"),
@@ -18,7 +18,6 @@ PROTOCOLS = (
     ("dccp", "DCCP"),
     ("other", "Another protocol"),
 )
-_CODE = {"class": "code", **AS_TYPED}
 
 
 class ExpectationForm(forms.Form):
@@ -43,7 +42,7 @@ class ExpectationForm(forms.Form):
         max_length=LINE_LIMIT,
         label="Port",
         help_text="One port, the one that the client dials. Protocols such as ICMP have none.",
-        widget=forms.TextInput(attrs={**_CODE, "inputmode": "numeric"}),
+        widget=forms.TextInput(attrs={**CODE, "inputmode": "numeric"}),
     )
     to = forms.ChoiceField(
         choices=(("host", "The host itself"), ("container", "A container")),
@@ -55,14 +54,14 @@ class ExpectationForm(forms.Form):
         max_length=LINE_LIMIT,
         label="Container",
         help_text="Its name, its Compose service, or project/service. Empty: whoever publishes the port.",
-        widget=forms.TextInput(attrs=_CODE),
+        widget=forms.TextInput(attrs=CODE),
     )
     source = forms.CharField(
         required=False,
         max_length=LINE_LIMIT,
         label="From",
         help_text="An address or a network, IPv4 or IPv6. Empty means everyone.",
-        widget=forms.TextInput(attrs={**_CODE, "placeholder": "any"}),
+        widget=forms.TextInput(attrs={**CODE, "placeholder": "any"}),
     )
     comment = forms.CharField(
         required=False,

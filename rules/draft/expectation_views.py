@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from dockerfw.document.words import describe_expectation
 from rules.audit.actors import actor_of
-from rules.draft.conflicts import EditConflict, typed_over
+from rules.draft.conflict_forms import EditConflict, typed_over
 from rules.draft.draft_selectors import draft_document, expectation_document, expectation_values
 from rules.draft.expectation_forms import ExpectationForm, expectation_initial
 from rules.draft.expectation_selectors import expectation_get, expectation_rows

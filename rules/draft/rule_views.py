@@ -20,14 +20,15 @@ from dockerfw.document.fields import Findings
 from dockerfw.document.words import cidr_echo, describe_rule
 from dockerfw.iptables.errors import NetfilterError
 from rules.audit.actors import actor_of
-from rules.draft.conflicts import EditConflict, typed_over
+from rules.draft.conflict_forms import EditConflict, typed_over
 from rules.draft.draft_selectors import rule_document, rule_values
+from rules.draft.rule_forms import PORT_KINDS, PROTOCOLS, SCOPES, RuleForm, rule_initial, split_ports
 from rules.draft.rule_selectors import rule_get
 from rules.draft.rule_services import rule_create, rule_update
-from rules.draft.warning_views import warning_context, typed_rule
+from rules.draft.warning_views import typed_rule, warning_context
 from rules.models import Host, Rule
 from rules.pages.errors import Conflict, Invalid
-from rules.pages.forms import PORT_KINDS, PROTOCOLS, SCOPES, RuleForm, place_errors, rule_initial, split_ports
+from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, text_asked
 from rules.pages.wording import rule_pairs

@@ -12,9 +12,10 @@ from django.views.decorators.http import require_http_methods
 from rules.audit.actors import actor_of
 from rules.draft.draft_selectors import settings_mark, settings_values
 from rules.draft.draft_services import settings_update
+from rules.draft.settings_forms import SettingsForm
 from rules.models import Host
 from rules.pages.errors import Conflict, Invalid
-from rules.pages.forms import SettingsForm, place_errors
+from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404
 from rules.pages.wording import FieldPair, setting_pairs

@@ -9,9 +9,9 @@ from django.views.decorators.http import require_POST
 from dockerfw.document.document import DocumentRule, validate_rule
 from dockerfw.iptables.errors import DocumentError
 from rules.draft.covering_selectors import covering_rule
+from rules.draft.rule_forms import RuleForm
 from rules.draft.warning_selectors import warnings_of
 from rules.models import Host
-from rules.pages.forms import RuleForm
 from rules.pages.requests import host_or_404, text_asked
 from rules.seen.snapshot_selectors import latest_snapshot
 

@@ -101,7 +101,9 @@ def expectation_findings(
     if not document.expectations:
         return ()
     key = (sight_key(view), digest(document), revision)
-    return _findings.get_or_compute(key, lambda: _check(view, document, prepared_after(view, document, revision)))
+    return _findings.get_or_compute(
+        key, lambda: _check(view, document, prepared_after(view, document, revision))
+    )
 
 
 def findings_now(view: SnapshotView, document: Document) -> tuple[ExpectationResult, ...]:

@@ -13,7 +13,7 @@ from dockerfw.chains.names import rule_id_of
 from dockerfw.chains.owners import chain_owner
 from dockerfw.iptables.model import Chain, Counters, Family, Rule, Ruleset, Table
 from dockerfw.iptables.tokens import printable
-from rules.seen.readable import readable_rule, readable_target
+from rules.seen.kernel_wording import readable_rule, readable_target
 from rules.seen.snapshot_selectors import SnapshotView
 
 ROWS = 100

@@ -14,7 +14,7 @@ from dockerfw.agent.event_bound import LEFT_OUT, read_event
 from dockerfw.agent.event_journal import console_deliver, console_write
 from dockerfw.messages.events import ConsoleEvent, Verb
 from dockerfw.worker.entries import done_key, host_job_id
-from rules.applying.clerk import record_console
+from rules.applying.clerk_jobs import record_console
 from rules.models import AuditEvent, Host
 
 MOST = 6

@@ -64,7 +64,7 @@ def test_being_shut_out_needs_the_word(working: Client, host: Host, ssh: Rule) -
     for word in ("", "yes", "any way"):
         refused = working.post(PATH, order(host, message="moving out", anyway=word), **AWAY)  # type: ignore[arg-type]
         assert refused.status_code == 422
-        assert "Type anyway if that is what you want." in text_of(refused)
+        assert 'Type "anyway" to continue.' in text_of(refused)
         assert 'id="id_anyway_error"' in refused.content.decode()
         assert 'value="moving out"' in refused.content.decode()
     assert not Apply.objects.exists()
@@ -127,7 +127,7 @@ def test_what_breaks_an_expectation_needs_a_reason(
     assert "holds: 3306/tcp of the host from anywhere is refused" in words
     refused = working.post(PATH, order(host, message="shop moves"))
     assert refused.status_code == 422
-    assert "Say why it has to be applied all the same." in text_of(refused)
+    assert "Enter a reason to apply anyway." in text_of(refused)
     assert 'id="id_override_error"' in refused.content.decode()
     assert 'value="shop moves"' in refused.content.decode()
     assert not Apply.objects.exists()

@@ -107,7 +107,7 @@ def test_a_second_click_makes_no_second_apply(working: Client, host: Host, ssh: 
 def test_a_reason_is_needed(working: Client, host: Host, ssh: Rule) -> None:
     page = working.post(PATH, order(host, message="  "))
     assert page.status_code == 422
-    assert "Say in a few words what this change is for." in text_of(page)
+    assert "Enter the reason for this change." in text_of(page)
     assert not Apply.objects.exists()
 
 

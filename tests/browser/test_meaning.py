@@ -30,10 +30,12 @@ def test_expectations_and_what_an_apply_would_do(stack: Stack, alice: Person, sc
     with alice.watch.expecting(422):
         alice.start_apply("Let the database be reached")
         expect(page.locator("#id_override_error")).to_be_visible()
-        assert "Say why it has to be applied all the same." in alice.field_error("Why all the same")
-    assert page.get_by_label("Why", exact=True).input_value() == "Let the database be reached"
+        assert "Enter a reason to apply anyway." in alice.field_error(
+            "Reason for overriding the failed check"
+        )
+    assert page.get_by_label("Reason", exact=True).input_value() == "Let the database be reached"
     screens.take(page, "review-override")
-    page.get_by_label("Why all the same").fill("a move, for one day")
+    page.get_by_label("Reason for overriding the failed check").fill("a move, for one day")
     alice.press("Apply")
     alice.expect_applied()
     assert stack.our_rules() != before
@@ -58,15 +60,15 @@ def test_with_thousands_of_rules_the_page_comes_first(stack: Stack, alice: Perso
     }
     page = alice.page
     alice.goto("import/")
-    page.get_by_label("Paste it").fill(json.dumps(document))
+    page.get_by_label("Paste text").fill(json.dumps(document))
     alice.press("Look at it")
     alice.press("Replace the draft with this")
     alice.goto("review/")
     expect(page.locator("#consequences")).to_contain_text("is being worked out")
-    page.get_by_label("Why", exact=True).fill("typed meanwhile")
+    page.get_by_label("Reason", exact=True).fill("typed meanwhile")
     expect(page.locator("#consequences")).to_contain_text("become reachable from anywhere", timeout=60_000)
-    expect(page.get_by_label("Why all the same")).to_be_visible()
-    expect(page.get_by_label("Why", exact=True)).to_have_value("typed meanwhile")
+    expect(page.get_by_label("Reason for overriding the failed check")).to_be_visible()
+    expect(page.get_by_label("Reason", exact=True)).to_have_value("typed meanwhile")
     page.once("dialog", lambda dialog: dialog.accept())
     alice.press("Discard all")
     expect(page.locator("main")).to_contain_text("The pending changes are discarded")

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 def start(person: Person, message: str, window: str) -> None:
     """Apply the draft with a window of so many seconds, and wait until it is loaded."""
     person.goto("review/")
-    person.page.get_by_label("Time to keep it").select_option(window)
+    person.page.get_by_label("Roll back automatically after").select_option(window)
     person.start_apply(message)
     person.expect_awaiting()
 

@@ -101,7 +101,7 @@ def lose_the_firewall_in_a_window(installed: Installed, alice: Person) -> None:
         before = Kept.of(installed)
         alice.add_rule("container", "8081", comment=f"never kept ({way.__name__})")
         alice.goto("review/")
-        alice.page.get_by_label("Time to keep it").select_option("15")
+        alice.page.get_by_label("Roll back automatically after").select_option("15")
         alice.start_apply("Not to be kept")
         alice.expect_awaiting()
         assert installed.both() != before.rules

@@ -97,8 +97,11 @@ def test_what_is_no_save_is_told_with_line_and_caret(signed_in: Client, host: Ho
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"text": ""}, "Paste a text or choose a file."),
-        ({"text": "{}", "file": SimpleUploadedFile("a.json", b"{}")}, "Send one of them."),
+        ({"text": ""}, "Paste text or choose a file."),
+        (
+            {"text": "{}", "file": SimpleUploadedFile("a.json", b"{}")},
+            "Send either text or a file, not both.",
+        ),
         (
             {"text": "", "file": SimpleUploadedFile("a.bin", b"\xff\xfe\x00")},
             "This is not UTF-8 text: byte 1",

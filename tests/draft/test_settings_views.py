@@ -52,7 +52,7 @@ def test_interfaces_of_the_default_routes_are_offered_first(working: Client, hos
 
 
 def test_anchors_are_put_back_only_when_asked_for(signed_in: Client, host: Host) -> None:
-    assert "Put the anchors back by itself" in text_of(signed_in.get(PATH))
+    assert "Restore missing jumps automatically" in text_of(signed_in.get(PATH))
     signed_in.post(PATH, form(host, heal_anchors="on"))
     host.refresh_from_db()
     assert host.heal_anchors

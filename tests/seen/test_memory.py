@@ -28,7 +28,10 @@ def test_the_last_few_answers_are_remembered() -> None:
 def test_nothing_is_collected_while_an_answer_is_made_and_everything_is_after() -> None:
     memory: Memory[bool] = Memory(4)
     assert gc.isenabled()
-    assert memory.get_or_compute("outer", lambda: memory.get_or_compute("inner", gc.isenabled) or gc.isenabled()) is False
+    assert (
+        memory.get_or_compute("outer", lambda: memory.get_or_compute("inner", gc.isenabled) or gc.isenabled())
+        is False
+    )
     assert gc.isenabled()
     with pytest.raises(ZeroDivisionError):
         memory.get_or_compute("fails", lambda: bool(1 // 0))
@@ -44,7 +47,7 @@ def test_the_collector_comes_back_whichever_thread_is_done_first() -> None:
         begun.set()
         return str(go_on.wait(30))
 
-    other = Thread(target=memory.made, args=("slow", slowly))
+    other = Thread(target=memory.get_or_compute, args=("slow", slowly))
     other.start()
     try:
         assert begun.wait(30)
