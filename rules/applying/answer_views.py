@@ -15,6 +15,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect
 
 from dockerfw_site.connections import connected_at
 from rules.applying.answer_services import apply_extend, apply_keep, apply_nonce_create, apply_roll_back
@@ -25,7 +26,7 @@ from rules.audit.actors import actor_of
 from rules.models import Apply, Host
 from rules.pages.errors import Invalid, ServiceError
 from rules.pages.frame import render_page
-from rules.pages.requests import host_or_404, is_htmx, whole_number
+from rules.pages.requests import HtmxRequest, host_or_404, whole_number
 
 # Tells the page's script that the same Keep is going to count over the next connection.
 AGAIN = "X-Keep-Again"
@@ -46,7 +47,7 @@ def nonce(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResp
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def keep(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+def keep(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
     """Keep what is loaded; GET, and a POST without a key, show a page that carries one."""
     host, view = _found(host_name, apply_id)
     given = request.POST.get("nonce", "")
@@ -61,7 +62,7 @@ def keep(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpRespo
         )
     if request.method == "POST":
         to_key = reverse("rules:apply-keep", args=[host.name, view.apply.pk])
-        return HttpResponse(headers={"HX-Redirect": to_key}) if is_htmx(request) else redirect(to_key)
+        return HttpResponseClientRedirect(to_key) if request.htmx else redirect(to_key)
     try:
         key = apply_nonce_create(
             apply=view.apply, actor=actor_of(request), connected_at=connected_at(request)
@@ -74,14 +75,14 @@ def keep(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpRespo
 
 
 @require_POST
-def roll_back(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+def roll_back(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
     """Put back at once what was there before; anybody signed in may."""
     host, view = _found(host_name, apply_id)
     return _answered(request, host, view, lambda: apply_roll_back(apply=view.apply, actor=actor_of(request)))
 
 
 @require_POST
-def extend(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+def extend(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
     """Make the window longer; `seconds` is its new length from the load on."""
     host, view = _found(host_name, apply_id)
     seconds = whole_number(request.POST.get("seconds"))
@@ -93,14 +94,14 @@ def extend(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpRes
     )
 
 
-def _answered(request: HttpRequest, host: Host, view: ApplyView, answer: Callable[[], Apply]) -> HttpResponse:
+def _answered(request: HtmxRequest, host: Host, view: ApplyView, answer: Callable[[], Apply]) -> HttpResponse:
     problem, status, again = "", 200, False
     try:
         answer()
     except ServiceError as error:
         problem, again = str(error), isinstance(error, OldConnection)
         status = 503 if isinstance(error, QueueUnavailable) else 422 if isinstance(error, Invalid) else 409
-    if is_htmx(request):
+    if request.htmx:
         piece = status_piece(request, host, view.apply.pk, problem=problem, status=status)
         if again:
             piece[AGAIN] = "1"

@@ -9,6 +9,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
+from django_htmx.http import HTMX_STOP_POLLING
 
 from rules.applying.apply_selectors import ApplyView, apply_get
 from rules.models import Host
@@ -32,8 +33,6 @@ STEP_WORDS = {
     "extend": "Make the window longer",
     "rollback": "Roll back",
 }
-# What htmx takes as "show this and ask no more".
-_STOP_POLLING = 286
 
 
 @require_safe
@@ -58,7 +57,7 @@ def apply_status(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> H
         return HttpResponse(status=204)
     response = _piece(request, context)
     if view.finished:
-        response.status_code = _STOP_POLLING
+        response.status_code = HTMX_STOP_POLLING
     return response
 
 

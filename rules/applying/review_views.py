@@ -15,6 +15,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect, push_url
 
 from rules.applying.apply_errors import ApplyWaiting, NotExpected, NothingToApply, QueueUnavailable
 from rules.applying.apply_selectors import recent_applies
@@ -32,7 +33,7 @@ from rules.models import Apply, Host
 from rules.pages.errors import Conflict, Invalid, NotFound, ServiceError
 from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
-from rules.pages.requests import host_or_404, is_htmx, whole_number
+from rules.pages.requests import HtmxRequest, host_or_404, whole_number
 from rules.seen.consequence_selectors import LockOut, lock_out
 from rules.seen.snapshot_selectors import Look, look, observe_request
 
@@ -48,7 +49,7 @@ HEAD_CHANGED = (
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def review(request: HttpRequest, host_name: str) -> HttpResponse:
+def review(request: HtmxRequest, host_name: str) -> HttpResponse:
     """Show what applying the draft would change; POST applies it."""
     host = host_or_404(host_name)
     if request.method != "POST":
@@ -70,7 +71,7 @@ def review(request: HttpRequest, host_name: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def rollback(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
+def rollback(request: HtmxRequest, host_name: str, number: int) -> HttpResponse:
     """Show what rolling back to a revision would change; POST does it, as a new revision."""
     host = host_or_404(host_name)
     if request.method != "POST":
@@ -122,24 +123,23 @@ def discard(request: HttpRequest, host_name: str) -> HttpResponse:
     return redirect("rules:rule-list", host.name)
 
 
-def _begun(request: HttpRequest, apply: Apply) -> HttpResponse:
+def _begun(request: HtmxRequest, apply: Apply) -> HttpResponse:
     """Answer the page of an apply that was just started.
 
     A browser with scripts gets it in the answer itself. A redirect would be followed over a new connection,
     which the new rules may already refuse.
     """
-    if not is_htmx(request):
+    if not request.htmx:
         return redirect("rules:apply", apply.host.name, apply.pk)
     response = apply_answer(request, apply.host, apply.pk)
-    response["HX-Push-Url"] = reverse("rules:apply", args=[apply.host.name, apply.pk])
-    return response
+    return push_url(response, reverse("rules:apply", args=[apply.host.name, apply.pk]))
 
 
-def _lead(request: HttpRequest, response: HttpResponseRedirect) -> HttpResponse:
+def _lead(request: HtmxRequest, response: HttpResponseRedirect) -> HttpResponse:
     """Let htmx load the page that a redirect leads to as a page of its own."""
-    if not is_htmx(request):
+    if not request.htmx:
         return response
-    return HttpResponse(headers={"HX-Redirect": response.url})
+    return HttpResponseClientRedirect(response.url)
 
 
 def _first_page(request: HttpRequest, host: Host, number: int | None) -> HttpResponse:
@@ -155,7 +155,7 @@ def _first_page(request: HttpRequest, host: Host, number: int | None) -> HttpRes
 
 
 def _order(
-    request: HttpRequest, host: Host, number: int | None, start: Callable[[Basis, ApplyForm, bool], Apply]
+    request: HtmxRequest, host: Host, number: int | None, start: Callable[[Basis, ApplyForm, bool], Apply]
 ) -> HttpResponse:
     """Start the apply that a review's form asks for, or show the review again."""
     already = _sent_already(request, host)
@@ -213,7 +213,7 @@ def _to_apply(request: HttpRequest, apply: Apply, text: str) -> HttpResponseRedi
 
 
 def _refused(
-    request: HttpRequest, host: Host, form: ApplyForm, error: ServiceError, *, number: int | None
+    request: HtmxRequest, host: Host, form: ApplyForm, error: ServiceError, *, number: int | None
 ) -> HttpResponse:
     if isinstance(error, NotFound):
         raise Http404(str(error)) from error

@@ -21,7 +21,7 @@ from rules.asking.exposure_selectors import exposure
 from rules.draft.draft_selectors import draft_document
 from rules.models import Host
 from rules.pages.frame import render_page
-from rules.pages.requests import host_or_404, is_htmx, text_asked, whole_number
+from rules.pages.requests import HtmxRequest, host_or_404, text_asked, whole_number
 from rules.seen.snapshot_selectors import Look, look, observe_request
 
 PAGE = 100
@@ -29,12 +29,12 @@ ACTION_WORDS = {"restrict": "Restrict", "allow": "Allow"}
 
 
 @require_safe
-def exposure_page(request: HttpRequest, host_name: str) -> HttpResponse:
+def exposure_page(request: HtmxRequest, host_name: str) -> HttpResponse:
     """Show who may reach what; `q` searches, `who` is a level to show alone."""
     host = host_or_404(host_name)
     observe_request(host)
     context = _context(request, host, look(host))
-    if is_htmx(request):
+    if request.htmx:
         response = render(request, "rules/partials/exposure_table.html", {**context, "host": host})
         response["Cache-Control"] = "no-store"
         return response

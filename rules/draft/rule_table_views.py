@@ -6,7 +6,7 @@ Without scripts each is a form that comes back to the table. Locking and auditin
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -24,12 +24,12 @@ from rules.draft.warning_selectors import warnings_of
 from rules.models import Host
 from rules.pages.errors import Conflict, NotFound
 from rules.pages.frame import render_pieces
-from rules.pages.requests import host_or_404, is_htmx, whole_number
+from rules.pages.requests import HtmxRequest, host_or_404, whole_number
 from rules.seen.snapshot_selectors import latest_snapshot
 
 
 @require_POST
-def rule_toggle(request: HttpRequest, host_name: str, key: str) -> HttpResponse:
+def rule_toggle(request: HtmxRequest, host_name: str, key: str) -> HttpResponse:
     """Enable or disable a rule of the draft."""
     host = host_or_404(host_name)
     enabled = request.POST.get("enabled") == "yes"
@@ -42,7 +42,7 @@ def rule_toggle(request: HttpRequest, host_name: str, key: str) -> HttpResponse:
 
 
 @require_POST
-def rule_delete_view(request: HttpRequest, host_name: str, key: str) -> HttpResponse:
+def rule_delete_view(request: HtmxRequest, host_name: str, key: str) -> HttpResponse:
     """Remove a rule from the draft; what was applied stays in the table, marked, until the next apply."""
     host = host_or_404(host_name)
     rule = rule_get(host, key)
@@ -59,7 +59,7 @@ def rule_delete_view(request: HttpRequest, host_name: str, key: str) -> HttpResp
 
 
 @require_POST
-def rule_restore_view(request: HttpRequest, host_name: str, key: str) -> HttpResponse:
+def rule_restore_view(request: HtmxRequest, host_name: str, key: str) -> HttpResponse:
     """Undo what is pending for a rule: bring the applied one back, or drop a new one."""
     host = host_or_404(host_name)
     try:
@@ -72,8 +72,8 @@ def rule_restore_view(request: HttpRequest, host_name: str, key: str) -> HttpRes
     return _answer(request, host, key, focus=f"edit-{key}")
 
 
-def _answer(request: HttpRequest, host: Host, key: str, *, focus: str) -> HttpResponse:
-    if not is_htmx(request):
+def _answer(request: HtmxRequest, host: Host, key: str, *, focus: str) -> HttpResponse:
+    if not request.htmx:
         back = request.POST.get("back", "")
         if not url_has_allowed_host_and_scheme(back, allowed_hosts=None):
             back = reverse("rules:rule-list", args=[host.name])

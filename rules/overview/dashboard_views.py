@@ -23,7 +23,7 @@ from rules.models import Host
 from rules.overview.process_selectors import process_notices
 from rules.pages.frame import render_page
 from rules.pages.host_selectors import host_default
-from rules.pages.requests import host_or_404, is_htmx
+from rules.pages.requests import HtmxRequest, host_or_404
 from rules.seen.snapshot_selectors import SnapshotView, observe_request
 
 
@@ -44,7 +44,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def dashboard(request: HttpRequest, host_name: str) -> HttpResponse:
+def dashboard(request: HtmxRequest, host_name: str) -> HttpResponse:
     """Show the dashboard; htmx asks for the part that the kernel's state changes."""
     host = host_or_404(host_name)
     observe_request(host)
@@ -56,7 +56,7 @@ def dashboard(request: HttpRequest, host_name: str) -> HttpResponse:
         "host": host,
         "open_apply": waiting.apply if waiting else None,
     }
-    if is_htmx(request):
+    if request.htmx:
         response = render(request, "rules/partials/kernel.html", context)
         response["Cache-Control"] = "no-store"
         return response
