@@ -1,4 +1,4 @@
-"""The addresses of the pages; those of a host stand below its name, so that more hosts change no address."""
+"""The URLs of the pages. Those of a host are below its name, so that more hosts change no URL."""
 
 from __future__ import annotations
 

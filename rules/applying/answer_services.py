@@ -30,8 +30,8 @@ from rules.link import client
 from rules.models import Apply
 from rules.pages.errors import Invalid
 
-OLD_CONNECTION = "This came over a connection from before the load, which proves nothing. Try again."
-WRONG_KEY = "This key is not the newest one, or it was used already. Try again."
+OLD_CONNECTION = "This request used a connection from before the load, which proves nothing. Try again."
+WRONG_KEY = "This key was replaced or already used. Try again."
 VERBS = {"keep": "apply-keep", "rollback": "apply-roll-back", "extend": "apply-extend"}
 
 
@@ -83,7 +83,7 @@ def apply_keep_at_console(*, apply: Apply, actor: Actor, instead_of: str = "") -
             _started_by(current, actor)
             return _answer(current, actor, "keep")
         if current.requested_by != instead_of:
-            raise NotYours(f"It was started by {current.requested_by}, not by {instead_of}.")
+            raise NotYours(f"This apply was started by {current.requested_by}, not by {instead_of}.")
         return _answer(current, actor, "keep", detail=f"instead of {instead_of}, who started it")
 
 
@@ -109,7 +109,7 @@ def apply_extend(*, apply: Apply, actor: Actor, seconds: int) -> Apply:
         _started_by(current, actor)
         allowed = f"{window.seconds + 1} to {MOST_CONFIRM_SECONDS}"
         if not window.seconds < seconds <= MOST_CONFIRM_SECONDS:
-            problem = f"{seconds} seconds is not a longer window ({allowed})"
+            problem = f"{seconds} seconds is not longer than the open window (allowed: {allowed})"
             raise Invalid((FieldError("seconds", problem),))
         return _answer(current, actor, "extend", seconds)
 
@@ -131,7 +131,7 @@ def _open_window(apply: Apply, progress: Progress) -> tuple[Apply, WindowView]:
     view = apply_view(current, progress)
     if view.window is None:
         number = current.revision.number
-        raise NotAwaiting(f"The window of revision {number} is not open: it is {view.state_label}.")
+        raise NotAwaiting(f"The window of revision {number} is not open: the apply is {view.state_label}.")
     if view.window.over:
         raise NotAwaiting(f"The window of revision {current.revision.number} ended at {view.window.until}.")
     return current, view.window
@@ -139,7 +139,9 @@ def _open_window(apply: Apply, progress: Progress) -> tuple[Apply, WindowView]:
 
 def _started_by(apply: Apply, actor: Actor) -> None:
     if apply.requested_by != actor.name:
-        raise NotYours(f"Only {apply.requested_by}, who started it, can do this. Anyone can roll it back.")
+        raise NotYours(
+            f"Only {apply.requested_by}, who started this apply, can do this. Every admin can roll it back."
+        )
 
 
 def _new_connection(seen_at: datetime | None, connected_at: datetime | None) -> None:
@@ -153,7 +155,9 @@ def _new_connection(seen_at: datetime | None, connected_at: datetime | None) -> 
 
 
 def _not_sent(error: Exception) -> str:
-    return f"The host was not told: {error}. It rolls back by itself unless it is told in time."
+    return (
+        f"The answer was not sent: {error}. The host rolls back on its own unless an answer arrives in time."
+    )
 
 
 def _answer(

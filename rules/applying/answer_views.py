@@ -1,7 +1,7 @@
-"""The answers to an open confirmation window: keep, roll back now, longer; and the key that keeping needs.
+"""The answers to an open confirmation window (keep, roll back, extend), and the key that Keep needs.
 
-With htmx each answers the apply page's own piece, so that the page with its countdown stays when the host
-cannot be reached. Without scripts each leads back to the page, and keeping goes by a page of its own.
+With htmx each answers a piece of the apply page, so that the page with its countdown stays when the host
+cannot be reached. Without scripts each leads back to the page, and Keep uses a page of its own.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from rules.pages.errors import Invalid, ServiceError
 from rules.pages.frame import render_page
 from rules.pages.requests import HtmxRequest, host_or_404, whole_number
 
-# Tells the page's script that the same Keep is going to count over the next connection.
+# Tells the page's script that the same Keep will be valid over the next connection.
 AGAIN = "X-Keep-Again"
 
 
 @never_cache
 @require_GET
 def nonce(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
-    """Answer a new key as JSON, over a connection opened after the load; 409 with the reason otherwise."""
+    """Answer a new key as JSON over a connection opened after the load, otherwise 409 with the reason."""
     _, view = _found(host_name, apply_id)
     try:
         key = apply_nonce_create(
@@ -48,7 +48,7 @@ def nonce(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResp
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def keep(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
-    """Keep what is loaded; GET, and a POST without a key, show a page that carries one."""
+    """Keep the loaded rules; GET, and a POST without a key, show a page that carries a key."""
     host, view = _found(host_name, apply_id)
     given = request.POST.get("nonce", "")
     if request.method == "POST" and given:
@@ -76,14 +76,14 @@ def keep(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpRespo
 
 @require_POST
 def roll_back(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
-    """Put back at once what was there before; anybody signed in may."""
+    """Restore the previous rules at once; every admin may."""
     host, view = _found(host_name, apply_id)
     return _answered(request, host, view, lambda: apply_roll_back(apply=view.apply, actor=actor_of(request)))
 
 
 @require_POST
 def extend(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
-    """Make the window longer; `seconds` is its new length from the load on."""
+    """Extend the window; `seconds` is its new length, counted from the load."""
     host, view = _found(host_name, apply_id)
     seconds = whole_number(request.POST.get("seconds"))
     return _answered(

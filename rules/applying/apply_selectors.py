@@ -19,8 +19,9 @@ from rules.models import Apply, Host
 SILENT_AFTER_SECONDS = 5.0
 RECENT = 5
 ANSWERED_WITHIN_SECONDS = 5.0
-KEEP_NOT_TOLD = "Whether it was kept in time the root worker has not reported yet."
-NOT_TOLD = "The host puts back what was there before; the root worker has not reported it yet."
+KEEP_NOT_TOLD = "The root worker has not reported yet whether Keep arrived in time."
+ANSWER_WORDS = {"keep": "Keep", "rollback": "Roll back", "extend": "Extend"}
+NOT_TOLD = "The host restores the previous rules. The root worker has not reported it yet."
 
 logger = logging.getLogger(__name__)
 
@@ -168,12 +169,13 @@ def _notice(apply: Apply, state: str, window: WindowView | None, *, ended: bool,
     if apply.is_finished:
         return ""
     if ended:
-        return "The root worker is done; its outcome is being written down."
+        return "The root worker has finished. The result is being recorded."
     if window is not None and window.over:
-        return f"The time is over. {KEEP_NOT_TOLD if apply.answer == Apply.Answer.KEEP else NOT_TOLD}"
+        unreported = KEEP_NOT_TOLD if apply.answer == Apply.Answer.KEEP else NOT_TOLD
+        return f"The confirmation window has ended. {unreported}"
     if window is not None and apply.answer and not asked:
-        word = Apply.Answer(apply.answer).label
-        return f"{apply.answered_by} asked for: {word}. The root worker has not answered yet."
+        word = ANSWER_WORDS[apply.answer]
+        return f"{apply.answered_by} requested: {word}. The root worker has not answered yet."
     if state == "queued" and (timezone.now() - apply.created_at).total_seconds() > SILENT_AFTER_SECONDS:
         return "The root worker has not answered yet. Nothing has been changed."
     return ""

@@ -69,7 +69,9 @@ def apply_start(
     _check_none_unfinished(basis.host)
     proposal = propose_draft(basis)
     if proposal.revision is not None and kernel_sentence(basis).level == "ok":
-        raise NothingToApply(f"The kernel already holds the draft: it is revision {proposal.number}.")
+        raise NothingToApply(
+            f"Nothing to apply: the kernel already holds the draft as revision {proposal.number}."
+        )
     _check_expectations(basis, proposal, terms)
     return _order(basis, actor, proposal, terms)
 
@@ -104,7 +106,7 @@ def rollback_start(
     _check_none_unfinished(basis.host)
     same = basis.base is not None and basis.base.digest == digest(proposal.document)
     if same and kernel_sentence(basis).level == "ok":
-        raise NothingToApply(f"The kernel already holds the content of revision {number}.")
+        raise NothingToApply(f"Nothing to apply: the kernel already holds the content of revision {number}.")
     _check_expectations(basis, proposal, terms)
     return _order(basis, actor, proposal, terms)
 
@@ -120,7 +122,7 @@ def sequence_next(host: Host) -> int:
 def check_window(seconds: int) -> None:
     """Raise Invalid unless a confirmation window may be `seconds` long."""
     if not LEAST_CONFIRM_SECONDS <= seconds <= MOST_CONFIRM_SECONDS:
-        problem = f"{seconds} seconds is not a window ({LEAST_CONFIRM_SECONDS} to {MOST_CONFIRM_SECONDS})"
+        problem = f"{seconds} seconds is not allowed. Use {LEAST_CONFIRM_SECONDS} to {MOST_CONFIRM_SECONDS}"
         raise Invalid((FieldError("window", problem),))
 
 
@@ -140,11 +142,11 @@ def _terms(verb: str, message: str, window: int, override: str, anyway: bool, en
     """Check the terms of an apply. Raises Invalid."""
     text = message.strip()
     if not text:
-        raise Invalid((FieldError("message", "say why, for those who read the history"),))
+        raise Invalid((FieldError("message", "enter the reason for this change"),))
     reason = override.strip()
     for field, given in (("message", text), ("override", reason)):
         if len(given) > MESSAGE_MAX:
-            raise Invalid((FieldError(field, f"{len(given)} characters, at most {MESSAGE_MAX} are kept"),))
+            raise Invalid((FieldError(field, f"{len(given)} characters, at most {MESSAGE_MAX} are allowed"),))
     check_window(window)
     return _Terms(verb, text, window, reason, anyway, end_sessions)
 
@@ -257,5 +259,5 @@ def _send(order: Order, apply: Apply) -> None:
     try:
         client.order_send(order=order, job_id=apply.job_id)
     except client.QueueError as error:
-        apply_give_up(apply=apply, summary=f"The order could not be handed to the queue: {error}")
+        apply_give_up(apply=apply, summary=f"The order could not be queued: {error}")
         apply.refresh_from_db()

@@ -1,4 +1,4 @@
-"""Read the history: revisions with what changed, who did it and what became of it."""
+"""Read the history: revisions with their changes, authors and results."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ NOTICED = 5
 class HistoryEntry:
     """One revision.
 
-    `state` is that of its last apply; `loaded` says that a fresh snapshot shows it in the kernel. `overrides`
-    are the reasons that expectations were overridden for, of its first apply and of those that restored it.
+    `state` is that of its last apply. `loaded` is true if a fresh snapshot shows it in the kernel.
+    `overrides` are the reasons for overriding expectations, of all its applies, oldest first.
     """
 
     revision: Revision
@@ -36,7 +36,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """Some entries, the newest first."""
+    """One page of entries, the newest first."""
 
     entries: tuple[HistoryEntry, ...]
     page: int
@@ -46,7 +46,7 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two revisions and what differs; `old` None compares with nothing."""
+    """Two revisions and their differences; `old` None compares with an empty document."""
 
     old: Revision | None
     new: Revision
@@ -56,7 +56,7 @@ class Comparison:
 def history(
     host: Host, *, system: bool = True, page: int = 1, snapshot: SnapshotView | None = None
 ) -> HistoryPage:
-    """Return a page of revisions; `system` False leaves out those that no person made."""
+    """Return a page of revisions; `system` False leaves out those made by the system."""
     revisions = Revision.objects.filter(host=host)
     if not system:
         revisions = revisions.filter(origin=Revision.Origin.PERSON)
@@ -72,7 +72,7 @@ def history(
 
 
 def noticed(host: Host) -> tuple[AuditEvent, ...]:
-    """Return what the root worker noticed or did by itself lately, the newest first."""
+    """Return the latest events that the root worker noticed or caused on its own, the newest first."""
     events = AuditEvent.objects.filter(host=host, verb__in=NOTICED_VERBS).order_by("-pk")
     return tuple(events[:NOTICED])
 
@@ -100,7 +100,7 @@ def compare(host: Host, a: int | None, b: int) -> Comparison | None:
 
 
 def loaded_number(snapshot: SnapshotView | None) -> int | None:
-    """Return the revision that a fresh snapshot shows in both families, None otherwise."""
+    """Return the number of the revision that a fresh snapshot shows in all families, None otherwise."""
     if snapshot is None or snapshot.stale:
         return None
     state = read_kernel_state({family: snapshot.rulesets[family] for family in snapshot.snapshot.families})

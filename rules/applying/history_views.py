@@ -1,4 +1,4 @@
-"""The history: all revisions, one of them, any two compared. Rolling back goes through the review."""
+"""The history: all revisions, one revision, two compared. Rolling back starts with a review."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rules.seen.snapshot_selectors import latest_snapshot, observe_request
 
 @require_safe
 def history(request: HttpRequest, host_name: str) -> HttpResponse:
-    """List the revisions, the newest first; `system=no` leaves out those that no person made."""
+    """List the revisions, the newest first; `system=no` leaves out those made by the system."""
     host = host_or_404(host_name)
     observe_request(host)
     system = request.GET.get("system") != "no"
@@ -43,7 +43,7 @@ def history(request: HttpRequest, host_name: str) -> HttpResponse:
 
 @require_safe
 def revision(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
-    """Show one revision: who, when, why, what it changed, and all that it says."""
+    """Show one revision: author, time, reason, changes and content."""
     host = host_or_404(host_name)
     found = revision_get(host, number)
     if found is None:
@@ -64,7 +64,7 @@ def revision(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
 
 @require_safe
 def compare(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Compare revision `a` with `b`; without `a`, with what `b` was made from; without `b`, the newest."""
+    """Compare revision `a` with `b`. `a` defaults to the parent of `b`, `b` to the newest revision."""
     host = host_or_404(host_name)
     newest = _newest(host)
     b = whole_number(request.GET.get("b"), newest)

@@ -51,7 +51,9 @@ def kernel_sentence(basis: Basis) -> KernelSentence:
     view = basis.view
     if view is None:
         problem = basis.seen.problem
-        return KernelSentence("unknown", "What the kernel holds is not known.", (problem,), None, stale=True)
+        return KernelSentence(
+            "unknown", "Unknown: there is no report of what the kernel holds.", (problem,), None, stale=True
+        )
     waiting = awaiting_view(basis.host)
     if waiting is not None and waiting.window is not None and not waiting.window.over:
         return _awaiting(view, waiting.apply, waiting.window)
@@ -61,23 +63,23 @@ def kernel_sentence(basis: Basis) -> KernelSentence:
 
 
 def _nothing_applied(view: SnapshotView) -> KernelSentence:
-    text = "Nothing has been applied yet: the kernel holds no revision of this host."
+    text = "Nothing has been applied yet: this host has no confirmed revision."
     return KernelSentence("unknown" if view.stale else "warn", text, (), view.taken_at, stale=view.stale)
 
 
 def _awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> KernelSentence:
     """Describe a loaded revision that is not confirmed yet, as far as a snapshot shows it."""
     number = apply.revision.number
-    unless = f"will be rolled back at {window.until} unless {apply.requested_by} keeps it."
+    unless = f"The previous rules return at {window.until} unless {apply.requested_by} clicks Keep."
     if view.stale or view.taken_at < window.opened_at:
-        text = f"Revision {number} was loaded and {unless}"
+        text = f"Revision {number} was loaded. {unless}"
         reasons = ("The kernel has not been read since.",)
         return KernelSentence("unknown", text, reasons, view.taken_at, stale=view.stale)
     found = measure_revision(view, apply.revision)
     if found.level != "ok":
-        text = f"The kernel does not hold revision {number} as it was loaded. It {unless}"
+        text = f"The kernel does not hold revision {number} as it was loaded. {unless}"
         return KernelSentence("bad", text, found.reasons, view.taken_at)
-    text = f"Revision {number} is loaded, IPv4 and IPv6, and {unless}"
+    text = f"Revision {number} is loaded for IPv4 and IPv6. {unless}"
     return KernelSentence("warn", text, (), view.taken_at)
 
 
@@ -86,10 +88,10 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
     snapshot = view.snapshot
     if snapshot.unread:
         failed = tuple(
-            f"{' '.join(error.command)} did not work: {error.stderr.strip() or 'no message'}"
+            f"{' '.join(error.command)} failed: {error.stderr.strip() or 'no message'}"
             for error in snapshot.errors
         )
-        text = "What the kernel holds could not be read completely."
+        text = "Unknown: the kernel's rules could not be read completely."
         return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
     known = (
         snapshot.sha256,
@@ -111,18 +113,18 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
     reasons = tuple(finding.message for finding in drift.findings)
     if view.stale:
         held = "did not hold" if drift.findings else "held"
-        ago = f"As of {_ago(view.age)} ago the kernel {held} revision {revision.number}"
-        text = f"{ago}; nobody has looked since."
+        ago = f"Unknown: {_ago(view.age)} ago the kernel {held} revision {revision.number}"
+        text = f"{ago}. It has not been read since."
         return KernelSentence("unknown", text, reasons, view.taken_at, stale=True)
     if not drift.findings:
         names = " and ".join(FAMILY_NAMES[family] for family in snapshot.families)
-        text = f"Revision {revision.number} is loaded and first in line, {names}."
+        text = f"Protected: revision {revision.number} is active for {names}."
         beside = (words,) if (words := describe_tables(snapshot.own_tables)) else ()
         return KernelSentence("ok", text, beside, view.taken_at)
     if all(finding.code in WITHOUT_EFFECT for finding in drift.findings):
-        text = f"Revision {revision.number} is loaded, and others let packets past its rules for containers."
+        text = f"Not protected: other rules let packets bypass revision {revision.number}'s container rules."
     else:
-        text = f"The kernel does not hold revision {revision.number} as it was applied."
+        text = f"Drift: the kernel does not hold revision {revision.number} as it was applied."
     return KernelSentence("bad", text, reasons, view.taken_at, drift=drift)
 
 

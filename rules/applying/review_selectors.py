@@ -24,8 +24,6 @@ from rules.models import Apply, Revision
 from rules.seen.consequence_selectors import expectation_findings, exposure_difference
 from rules.seen.snapshot_selectors import SnapshotView
 
-EMPTY = "No rule allows anything: everything but the basics will be refused, SSH too."
-
 
 @dataclass(frozen=True, slots=True)
 class ReviewWarning:
@@ -135,10 +133,10 @@ def _warnings(
     if plan is None and not any(rule.enabled for rule in document.rules):
         found.append(ReviewWarning("empty-document", EMPTY_DOCUMENT, None))
     if view is None:
-        text = f"What would change in the kernel cannot be shown: {problem}"
+        text = f"The changes in the kernel are unknown: {problem}"
         found.append(ReviewWarning("no-snapshot", text, None))
     elif view.stale:
-        text = f"What the kernel holds was read {view.age:.0f} seconds ago; it may have changed since."
+        text = f"The kernel's rules were read {view.age:.0f} seconds ago and may have changed since."
         found.append(ReviewWarning("stale-snapshot", text, None))
     if plan is not None and view is not None:
         found += [

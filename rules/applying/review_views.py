@@ -39,12 +39,12 @@ from rules.seen.snapshot_selectors import Look, look, observe_request
 
 LOOK_AGAIN_SECONDS = 1.0
 DRAFT_CHANGED = (
-    "The draft changed since this page was drawn. Nothing was applied. "
-    "This is what it would change now; your message is still below."
+    "The draft changed after this page was opened. Nothing was applied. "
+    "Review the current changes. Your reason is kept below."
 )
 HEAD_CHANGED = (
-    "Another revision was applied since this page was drawn. Nothing was applied. "
-    "This is what the roll back would change now; your message is still below."
+    "Another revision was applied after this page was opened. Nothing was applied. "
+    "Review the current changes. Your reason is kept below."
 )
 
 
@@ -108,7 +108,7 @@ def restore_text(request: HttpRequest, host_name: str, family: str) -> HttpRespo
 
 @require_POST
 def discard(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Put the draft back to what was applied last."""
+    """Discard the pending changes: reset the draft to the base revision."""
     host = host_or_404(host_name)
     version = whole_number(request.POST.get("version"))
     try:
@@ -116,10 +116,11 @@ def discard(request: HttpRequest, host_name: str) -> HttpResponse:
     except Conflict:
         messages.warning(
             request,
-            "The draft changed since this page was drawn. Nothing was discarded; look again what is pending.",
+            "The draft changed after this page was opened. Nothing was discarded. "
+            "Review the pending changes again.",
         )
         return redirect("rules:review", host.name)
-    messages.info(request, "The pending changes are discarded. The audit still shows what they were.")
+    messages.info(request, "Pending changes discarded. The audit log still shows them.")
     return redirect("rules:rule-list", host.name)
 
 
@@ -160,7 +161,7 @@ def _order(
     """Start the apply that a review's form asks for, or show the review again."""
     already = _sent_already(request, host)
     if already is not None:
-        return _lead(request, _to_apply(request, already, "This was sent already."))
+        return _lead(request, _to_apply(request, already, "This apply was already started."))
     form = ApplyForm(request.POST)
     if not form.is_valid():
         return _page_again(request, host, form, number=number, status=422)
@@ -226,7 +227,7 @@ def _refused(
         form.add_error("override", f"{error} Enter a reason to apply anyway.")
     elif isinstance(error, ApplyWaiting):
         link = reverse("rules:apply", args=[host.name, error.apply.pk])
-        messages.warning(request, format_html('{} <a href="{}">See that apply</a>', str(error), link))
+        messages.warning(request, format_html('{} <a href="{}">Open that apply</a>', str(error), link))
     elif not isinstance(error, Conflict):
         messages.warning(request, str(error))
     invalid = isinstance(error, (Invalid, NotExpected))

@@ -1,8 +1,4 @@
-"""Read who may reach what the host offers: the rows of page, dashboard and command.
-
-Owns the gathering and what is remembered of it. What listens is listening.py's, who reaches it the pure
-part's.
-"""
+"""Read the exposure of a host: its listeners and published ports, and the clients that can reach them."""
 
 from __future__ import annotations
 
@@ -28,10 +24,10 @@ _rows: Memory[tuple[ExposureRow, ...]] = Memory(4)
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """All rows with their sentence.
+    """All rows with their summary.
 
-    `outside` are the interfaces that were asked for; `chosen` says that somebody chose them, and that they
-    are not those of the default routes. `idle` are confirmed rules with nothing behind them.
+    `outside` are the external interfaces; `chosen` is true if the settings name them, false if they are those
+    of the default routes. `idle` are confirmed rules behind which nothing listens.
     """
 
     rows: tuple[ExposureRow, ...]
@@ -43,13 +39,13 @@ class Exposure:
 
     @property
     def counts(self) -> Mapping[Level, int]:
-        """How many rows there are of each level."""
+        """The number of rows of each level."""
         found = Counter(row.level for row in self.rows)
         return {level: found[level] for level in LEVELS}
 
 
 def exposure(host: Host, view: SnapshotView) -> Exposure:
-    """Return who reaches what as the kernel held its rules."""
+    """Return the exposure under the kernel's rules of a snapshot."""
     document = base_document(host)
     settings = document.settings if document else settings_document(host)
     found = _rows.get_or_compute(
@@ -74,6 +70,6 @@ def exposure(host: Host, view: SnapshotView) -> Exposure:
 def exposure_rows(
     view: SnapshotView, prepared: Mapping[Family, Prepared], external: Sequence[str]
 ) -> tuple[ExposureRow, ...]:
-    """Return a row for all that was seen to listen, under the rules of `prepared`: live ones, or others."""
+    """Return a row for each listener of a snapshot under the rules of `prepared`, live or hypothetical."""
     outside = external_interfaces(external, surroundings_of(view.snapshot))
     return expose(find_offers(listening_of(view)), prepared, outside)

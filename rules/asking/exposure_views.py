@@ -1,6 +1,6 @@
-"""The exposure page: what listens, what is published, and who may reach each. It changes nothing.
+"""The exposure page: what listens, what is published, and the clients that can reach it.
 
-*Restrict* and *allow* lead to the rule form; what they fill in the selectors say.
+*Restrict* and *Allow* lead to the rule form.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from dockerfw.chains.kernel_state import read_kernel_state
 from dockerfw.reach.exposure import LEVELS
 from dockerfw.reach.sentences import LEVEL_WORDS
-from rules.asking.exposure_line_selectors import Line, Way, exposure_lines
+from rules.asking.exposure_line_selectors import Action, Line, exposure_lines
 from rules.asking.exposure_selectors import exposure
 from rules.draft.draft_selectors import draft_document
 from rules.models import Host
@@ -30,7 +30,7 @@ ACTION_WORDS = {"restrict": "Restrict", "allow": "Allow"}
 
 @require_safe
 def exposure_page(request: HtmxRequest, host_name: str) -> HttpResponse:
-    """Show who may reach what; `q` searches, `who` is a level to show alone."""
+    """Show the exposure; `q` searches, `who` shows one level alone."""
     host = host_or_404(host_name)
     observe_request(host)
     context = _context(request, host, look(host))
@@ -43,7 +43,7 @@ def exposure_page(request: HtmxRequest, host_name: str) -> HttpResponse:
 
 @require_safe
 def exposure_summary(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Answer the sentence alone, for the dashboard."""
+    """Answer the summary for the dashboard."""
     host = host_or_404(host_name)
     view = look(host).view
     context = {"host": host, "snapshot": view, "exposure": exposure(host, view) if view else None}
@@ -73,20 +73,20 @@ def _context(request: HttpRequest, host: Host, seen: Look) -> dict[str, object]:
     return {
         **context,
         "exposure": found,
-        "lines": [(line, _ways(host, line)) for line in page],
+        "lines": [(line, _actions(host, line)) for line in page],
         "page": page,
         "total": len(lines),
         "rules": rules,
     }
 
 
-def _ways(host: Host, line: Line) -> list[tuple[str, str]]:
-    """Return the words and addresses of what can be done about a line."""
-    return [(ACTION_WORDS[way.action], _address(host, way)) for way in line.ways]
+def _actions(host: Host, line: Line) -> list[tuple[str, str]]:
+    """Return the label and the URL of each action of a line."""
+    return [(ACTION_WORDS[each.action], _url(host, each)) for each in line.actions]
 
 
-def _address(host: Host, way: Way) -> str:
-    if way.key:
-        return reverse("rules:rule-edit", args=[host.name, way.key])
-    values = {name: value for name, value in way.values.items() if value}
+def _url(host: Host, action: Action) -> str:
+    if action.key:
+        return reverse("rules:rule-edit", args=[host.name, action.key])
+    values = {name: value for name, value in action.values.items() if value}
     return f"{reverse('rules:rule-new', args=[host.name])}?{urlencode(values)}"

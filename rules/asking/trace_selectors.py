@@ -1,8 +1,4 @@
-"""Read what becomes of one packet: against what the kernel holds, the draft, or a revision.
-
-Owns which rules are meant ("what was in force on 3 May"). Reading the question is the pure part's, and so is
-the verdict.
-"""
+"""Read the verdict on one packet under the kernel's rules, the draft, a revision, or the rules of a day."""
 
 from __future__ import annotations
 
@@ -31,7 +27,7 @@ DRAFT = "draft"
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """The rules that a packet is tried against; `document` None is what the kernel holds."""
+    """The rules that a packet is tested against; `document` None means the kernel's rules."""
 
     word: str
     sentence: str
@@ -41,7 +37,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What becomes of a packet, against which rules."""
+    """The verdict on a packet, and the rules it was tested against."""
 
     asked: ResolvedQuestion
     ground: Ground
@@ -49,7 +45,7 @@ class Answer:
 
 
 def answer_question(host: Host, view: SnapshotView, question: Question, against: str) -> Answer:
-    """Say what becomes of a packet. Raises QuestionError, also for the field `against`."""
+    """Return the verdict on a packet. Raises QuestionError, also for the field `against`."""
     errors: list[FieldError] = []
     ground: Ground | None = None
     asked: ResolvedQuestion | None = None
@@ -68,25 +64,25 @@ def answer_question(host: Host, view: SnapshotView, question: Question, against:
 
 
 def ground_of(host: Host, view: SnapshotView, against: str) -> Ground:
-    """Return the rules that a word means: live, draft, a revision's number, a day. Raises QuestionError."""
+    """Return the rules for live, draft, a revision number or a day. Raises QuestionError."""
     word = against.strip().lower() or LIVE
     if word == LIVE:
-        return Ground(LIVE, "What the kernel holds.")
+        return Ground(LIVE, "The kernel's rules.")
     if word == DRAFT:
-        sentence = "The draft, as if it were applied, among the foreign rules of now."
+        sentence = "The draft as if it were applied, with the current other rules."
         return Ground(DRAFT, sentence, draft_document(host), next_number(host))
     number = word.removeprefix("r")
     if number.isascii() and number.isdigit() and len(number) <= 9:
         revision = revision_get(host, int(number))
         if revision is None:
             raise _wrong(f"there is no revision {number}")
-        sentence = f"Revision {revision.number}, as if it were loaded, among the foreign rules of now."
+        sentence = f"Revision {revision.number} as if it were loaded, with the current other rules."
         return Ground(str(revision.number), sentence, revision_document(revision), revision.number)
     return _ground_at(host, word)
 
 
 def read_moment(text: str) -> datetime.datetime | None:
-    """Read `2026-05-03` (its end) or `2026-05-03 14:00`, in the configured zone; None for what is neither."""
+    """Read `2026-05-03` (its end) or `2026-05-03 14:00` in the configured zone, None for anything else."""
     try:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError:
@@ -102,7 +98,7 @@ def read_moment(text: str) -> datetime.datetime | None:
 def _ground_at(host: Host, text: str) -> Ground:
     moment = read_moment(text.upper())
     if moment is None:
-        raise _wrong(f"{text[:40]} is not live, draft, a revision's number, or a day such as 2026-05-03")
+        raise _wrong(f"{text[:40]} is not live, draft, a revision number, or a day such as 2026-05-03")
     confirmed = Apply.objects.filter(host=host, state=Apply.State.CONFIRMED, finished_at__isnull=False)
     found = (
         confirmed.filter(finished_at__lte=moment).select_related("revision").order_by("-finished_at").first()
@@ -110,11 +106,11 @@ def _ground_at(host: Host, text: str) -> Ground:
     if found is None or found.finished_at is None:
         first = confirmed.order_by("finished_at").first()
         since = f"; the first was on {_day(first.finished_at)}" if first and first.finished_at else ""
-        raise _wrong(f"no revision had been confirmed by then{since}")
+        raise _wrong(f"no revision was confirmed by then{since}")
     number = found.revision.number
     sentence = (
-        f"Revision {number}, which was confirmed on {_day(found.finished_at)} and in force then, "
-        "among the foreign rules of now."
+        f"Revision {number}, confirmed on {_day(found.finished_at)} and active then, "
+        "with the current other rules."
     )
     return Ground(text, sentence, revision_document(found.revision), number)
 

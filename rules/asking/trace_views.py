@@ -1,7 +1,6 @@
-"""The trace page: one packet, what becomes of it, by which rule, and its way there. Nothing is sent.
+"""The trace page: one simulated packet, its verdict, the deciding rule and its path. Nothing is sent.
 
-A GET form, so that an answer has an address to pass on. Which rules are meant and what becomes of the packet
-the selectors say.
+It is a GET form, so that an answer has a URL to share.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from rules.pages.requests import host_or_404
 from rules.seen.listening_selectors import containers_of
 from rules.seen.snapshot_selectors import SnapshotView, look, observe_request
 
-# Steps that did not match are shown by this many; the rest is counted.
+# At most this many steps that did not match are shown; the rest is counted.
 FOLDED = 50
 
 
 @require_safe
 def trace(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Show the form; with `source` also the answer. Other fields alone fill the form in."""
+    """Show the form, with `source` also the answer. Other fields alone fill in the form."""
     host = host_or_404(host_name)
     observe_request(host)
     seen = look(host)
@@ -68,7 +67,7 @@ def _answer(host: Host, view: SnapshotView, form: TraceForm) -> Answer | None:
 
 
 def _allow(host: Host, answer: Answer) -> str:
-    """Return the address of the rule form that begins with what would let this packet in."""
+    """Return the URL of the rule form, filled in with a rule that would allow this packet."""
     packet = answer.rows.trace.packet
     values = {
         "scope": "container" if answer.rows.trace.hook == "FORWARD" else "host",
@@ -94,8 +93,8 @@ def _revisions(host: Host) -> dict[str, str]:
 
 
 def _sources(request: HttpRequest, view: SnapshotView | None) -> Mapping[str, str]:
-    """Offer the viewer's own address, the containers and the host."""
-    found = {address: "where you come from now"} if (address := actor_of(request).address) else {}
+    """Return the suggested sources: the viewer's own address, the containers and the host."""
+    found = {address: "your address"} if (address := actor_of(request).address) else {}
     return {**found, **_containers(view), THIS_HOST: "this host"}
 
 

@@ -100,7 +100,7 @@ def _exposure_lines(line: Line) -> Iterator[str]:
     what = f"{line.name} ({offer.detail})" if offer.detail and offer.detail != line.name else line.name
     inner = f" -> {', '.join(offer.inner)}" if offer.inner else ""
     yield printable(f"{line.port:<10} {what}, {line.kind}, {line.address}{inner}")
-    for each in line.reached:
+    for each in line.access:
         ways = f" by {', '.join(each.interfaces)}" if each.interfaces else ""
         by = f" ({'; '.join(by.text for by in each.by)})" if each.by else ""
         yield printable(f"    {each.family_words}{ways}: {each.words}{by}")

@@ -1,7 +1,4 @@
-"""Two people edited the same thing: what a form shows of it, and on which version it stands then.
-
-Owns what the forms of rules and expectations have in common there; who was first is for the services to say.
-"""
+"""What a form shows after a conflicting edit: the stored version beside the typed one."""
 
 from __future__ import annotations
 
@@ -15,14 +12,14 @@ from rules.pages.wording import FieldPair
 
 @dataclass(frozen=True, slots=True)
 class EditConflict:
-    """Somebody else's version beside the one that was typed here; `gone` when they removed it."""
+    """The stored version beside the typed one, field by field; `gone` when it was removed."""
 
     gone: bool
     lines: tuple[FieldPair, ...]
 
 
 def typed_over(request: HttpRequest, theirs: Rule | Expectation | None) -> QueryDict:
-    """Return what was typed, standing on their version: saving it again is a decision, not an accident."""
+    """Return the typed values with the stored version, so that saving again overwrites it on purpose."""
     data = request.POST.copy()
     data["version"] = str(theirs.version) if theirs else ""
     return data

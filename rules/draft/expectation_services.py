@@ -1,7 +1,7 @@
 """Write the expectations of a draft, one audited transaction each.
 
-Owns their optimistic locking, which is that of rules: an update names the version it saw, and whoever comes
-second is told with what is stored now. Whether an expectation holds is not asked here.
+An update names the version that it changes. A second update of the same version raises Conflict with the
+stored row.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rules.draft.draft_services import draft_touch, host_lock
 from rules.models import Expectation, Host
 from rules.pages.errors import Conflict, Invalid
 
-GONE = "Somebody removed this expectation meanwhile."
+GONE = "This expectation has been removed since you opened it."
 
 
 def expectation_create(*, host: Host, actor: Actor, values: Mapping[str, object]) -> Expectation:
@@ -33,7 +33,7 @@ def expectation_create(*, host: Host, actor: Actor, values: Mapping[str, object]
         host_lock(host)
         checked = _checked(values)
         if Expectation.objects.filter(host=host).count() >= MAX_EXPECTATIONS:
-            full = f"There are {MAX_EXPECTATIONS} expectations, and no more are kept."
+            full = f"The draft already has {MAX_EXPECTATIONS} expectations, the most allowed."
             raise Invalid((FieldError("", full),))
         _only_once(host, checked)
         row = Expectation.objects.create(host=host, **expectation_to_json_object(checked))
@@ -45,9 +45,9 @@ def expectation_create(*, host: Host, actor: Actor, values: Mapping[str, object]
 def expectation_update(
     *, host: Host, actor: Actor, key: int, version: int, values: Mapping[str, object]
 ) -> Expectation:
-    """Change an expectation that is at `version`; keys left out keep their value.
+    """Change an expectation that is at `version`; missing keys keep their value.
 
-    Raises Invalid, and Conflict, with current None for one that is gone.
+    Raises Invalid, and Conflict, whose current is None for a removed one.
     """
     with transaction.atomic():
         host_lock(host)
@@ -87,7 +87,7 @@ def _checked(values: Mapping[str, object]) -> DocumentExpectation:
 
 def _only_once(host: Host, checked: DocumentExpectation) -> None:
     if Expectation.objects.filter(host=host, **expectation_to_json_object(checked)).exists():
-        raise Invalid((FieldError("", f"It is expected already: {describe_expectation(checked)}."),))
+        raise Invalid((FieldError("", f"This expectation already exists: {describe_expectation(checked)}."),))
 
 
 def _get(host: Host, key: int, version: int) -> Expectation:
@@ -95,7 +95,7 @@ def _get(host: Host, key: int, version: int) -> Expectation:
     if row is None:
         raise Conflict(GONE, current=None)
     if row.version != version:
-        raise Conflict("Somebody changed this expectation meanwhile.", current=row)
+        raise Conflict("This expectation has changed since you opened it.", current=row)
     return row
 
 

@@ -1,7 +1,4 @@
-"""The expectations: what has to stay true whatever the rules say. Listed, added, changed, removed.
-
-Validation and locking are the services'; what was typed is never lost.
-"""
+"""The expectations page and its form: list, add, edit, delete. The services validate and lock."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ NEW = {"passes": "yes", "protocol": "tcp", "to": "host"}
 
 @require_safe
 def expectation_list(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Show what is expected, whether the kernel holds it now, and what differs from what was applied."""
+    """Show the expectations, their results with the kernel's rules, and what is pending."""
     host = host_or_404(host_name)
     observe_request(host)
     view = look(host).view
@@ -64,12 +61,12 @@ def expectation_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def expectation_edit(request: HttpRequest, host_name: str, key: int) -> HttpResponseBase:
-    """Change an expectation; a save over somebody else's edit shows both and keeps what was typed."""
+    """Edit an expectation; a conflicting edit shows both versions and keeps what was typed."""
     host = host_or_404(host_name)
     if request.method != "POST":
         row = expectation_get(host, key)
         if row is None:
-            messages.warning(request, "That expectation is not in the draft any more.")
+            messages.warning(request, "That expectation is no longer in the draft.")
             return redirect("rules:expectation-list", host.name)
         initial = {**expectation_initial(expectation_document(row)), "version": row.version}
         return _form_page(request, host, ExpectationForm(initial=initial), key=key)
@@ -94,18 +91,18 @@ def expectation_edit(request: HttpRequest, host_name: str, key: int) -> HttpResp
 
 @require_POST
 def expectation_delete_view(request: HttpRequest, host_name: str, key: int) -> HttpResponse:
-    """Remove an expectation from the draft; an applied one stays listed, marked, until the next apply."""
+    """Delete an expectation from the draft; an applied one stays listed as removed until the next apply."""
     host = host_or_404(host_name)
     row = expectation_get(host, key)
     version = whole_number(request.POST.get("version"))
     try:
         expectation_delete(host=host, actor=actor_of(request), key=key, version=version)
     except Conflict as error:
-        messages.warning(request, f"{error} Nothing was removed; the list shows the draft as it is now.")
+        messages.warning(request, f"{error} Nothing was removed. The list shows the current draft.")
     else:
         if row is not None:
             what = describe_expectation(expectation_document(row))
-            messages.info(request, f"Not expected any more: {what}.")
+            messages.info(request, f"Expectation removed: {what}.")
     return redirect("rules:expectation-list", host.name)
 
 

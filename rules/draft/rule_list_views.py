@@ -1,7 +1,4 @@
-"""The table of rules: the draft's, marked against what was applied, with hits from the kernel.
-
-Others' rules are shown beside them on demand, read-only.
-"""
+"""The rules page: the draft's rules with marks, hits and warnings; on demand other rules, read-only."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class OthersChain:
-    """A chain that is not ours and holds rules, in one family."""
+    """A chain of another program that holds rules, in one family."""
 
     family: Family
     chain: LiveChain
@@ -33,7 +30,7 @@ class OthersChain:
 
 @require_safe
 def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Show the rules; `q` searches, `page` turns pages, `others=yes` adds what others put into the kernel."""
+    """Show the rules; `q` searches, `page` selects the page, `others=yes` adds other rules of the kernel."""
     host = host_or_404(host_name)
     snapshot = latest_snapshot(host)
     observe_request(host)
@@ -56,7 +53,7 @@ def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
 
 
 def others_chains(snapshot: SnapshotView) -> tuple[OthersChain, ...]:
-    """Return the chains that hold others' rules, IPv4 first; those of INPUT and FORWARD are among them."""
+    """Return the chains with other rules, IPv4 first, INPUT and FORWARD included."""
     return tuple(
         OthersChain(family, chain)
         for family in FAMILIES

@@ -1,6 +1,6 @@
-"""Edits inside the table of rules: enable, disable, delete, undo. With htmx only the row moves.
+"""Edits in the table of rules: enable, disable, delete, undo. With htmx only the row is replaced.
 
-Without scripts each is a form that comes back to the table. Locking and auditing are the services'.
+Without scripts each is a form that leads back to the table.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def rule_toggle(request: HtmxRequest, host_name: str, key: str) -> HttpResponse:
     try:
         rule_set_enabled(host=host, actor=actor_of(request), key=key, version=version, enabled=enabled)
     except (Conflict, NotFound) as error:
-        messages.warning(request, f"{error} Nothing was changed; the table shows the draft as it is now.")
+        messages.warning(request, f"{error} Nothing was changed. The table shows the current draft.")
     return _answer(request, host, key, focus=f"toggle-{key}")
 
 
 @require_POST
 def rule_delete_view(request: HtmxRequest, host_name: str, key: str) -> HttpResponse:
-    """Remove a rule from the draft; what was applied stays in the table, marked, until the next apply."""
+    """Delete a rule from the draft; an applied one stays in the table as removed until the next apply."""
     host = host_or_404(host_name)
     rule = rule_get(host, key)
     try:
@@ -51,7 +51,7 @@ def rule_delete_view(request: HtmxRequest, host_name: str, key: str) -> HttpResp
             host=host, actor=actor_of(request), key=key, version=whole_number(request.POST.get("version"))
         )
     except (Conflict, NotFound) as error:
-        messages.warning(request, f"{error} Nothing was removed; the table shows the draft as it is now.")
+        messages.warning(request, f"{error} Nothing was removed. The table shows the current draft.")
     else:
         if rule is not None:
             messages.info(request, f"Removed from the draft: {describe_rule(rule_document(rule))}.")
@@ -60,14 +60,16 @@ def rule_delete_view(request: HtmxRequest, host_name: str, key: str) -> HttpResp
 
 @require_POST
 def rule_restore_view(request: HtmxRequest, host_name: str, key: str) -> HttpResponse:
-    """Undo what is pending for a rule: bring the applied one back, or drop a new one."""
+    """Undo a rule's pending change: restore the applied rule, or delete a new one."""
     host = host_or_404(host_name)
     try:
         rule = rule_restore(host=host, actor=actor_of(request), key=key)
     except (Conflict, NotFound) as error:
         messages.warning(request, str(error))
     else:
-        text = "The new rule is gone again." if rule is None else "The rule is as it was applied."
+        text = (
+            "The new rule was removed." if rule is None else "The rule was restored to the applied version."
+        )
         messages.info(request, text)
     return _answer(request, host, key, focus=f"edit-{key}")
 

@@ -1,7 +1,4 @@
-"""The form of one rule: new, edited, or in conflict with somebody else's edit. Nothing typed is ever lost.
-
-Validation and locking are the services'; this module only asks, and shows what they answer.
-"""
+"""The form of one rule: new, edited, or in conflict with another edit. The services validate and lock."""
 
 from __future__ import annotations
 
@@ -38,8 +35,8 @@ from rules.pages.wording import rule_pairs
 def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
     """Add a rule.
 
-    `?copy=KEY` begins with a copy of another, `?service=NAME` with one of the catalogue, and fields of the
-    form (`?ports=8080&scope=container`) with these values, as links from other pages ask.
+    `?copy=KEY` starts with a copy of another rule, `?service=NAME` with a service of the catalogue, and form
+    fields (`?ports=8080&scope=container`) with these values, as links from other pages do.
     """
     host = host_or_404(host_name)
     if request.method != "POST":
@@ -57,12 +54,12 @@ def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBase:
-    """Change a rule; a save over somebody else's edit shows both and keeps what was typed."""
+    """Edit a rule; a conflicting edit shows both versions and keeps what was typed."""
     host = host_or_404(host_name)
     rule = rule_get(host, key)
     if request.method != "POST":
         if rule is None:
-            messages.warning(request, "That rule is not in the draft any more.")
+            messages.warning(request, "That rule is no longer in the draft.")
             return redirect("rules:rule-list", host.name)
         initial = {**rule_initial(rule_document(rule)), "version": rule.version}
         return _form_page(request, host, RuleForm(initial=initial), heading="Edit rule", key=key)
@@ -87,20 +84,20 @@ def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBas
 
 @require_safe
 def source_echo(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Say what an address or network covers, while it is typed."""
+    """Answer what an address or network covers, while it is typed."""
     host_or_404(host_name)
     return HttpResponse(escape(echo_text(request.GET.get("source", ""))))
 
 
 def echo_text(source: str) -> str:
-    """Return what a source covers, or nothing while it is not one yet."""
+    """Return what a source covers, or a hint while it is not valid."""
     source = source.strip()
     if not source or source == "any" or len(source) > 100:
-        return "Everyone, IPv4 and IPv6." if not source or source == "any" else ""
+        return "Any source, IPv4 and IPv6." if not source or source == "any" else ""
     try:
         return cidr_echo(source)
     except (NetfilterError, ValueError):
-        return "Not an address or network yet."
+        return "Not a valid address or network yet."
 
 
 def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
@@ -125,7 +122,7 @@ def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
 
 
 def asked_values(asked: Mapping[str, str]) -> dict[str, object]:
-    """Return the form's fields that an address carries; what no rule could hold is left out."""
+    """Return the form's fields from a URL's query; invalid values are left out."""
     findings = Findings()
     values: dict[str, object] = {}
     for name, choices in (("scope", SCOPES), ("port_kind", PORT_KINDS)):
@@ -174,7 +171,7 @@ def _conflict_page(
 
 
 def _as_sent(form: RuleForm) -> dict[str, object]:
-    """Return what a fresh form would send if nobody changed it."""
+    """Return what an unchanged form would send."""
     return {name: value for name, value in form.initial.items() if value not in (None, False)}
 
 

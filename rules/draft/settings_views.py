@@ -1,4 +1,4 @@
-"""The settings of a host's draft: interfaces offered from what the host has, refusal and ICMP explained."""
+"""The settings page of a host's draft, which offers the interfaces that the host has."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot, observe
 
 @dataclass(frozen=True, slots=True)
 class OfferedInterface:
-    """An interface of the host, as a box to tick."""
+    """An interface of the host, as a checkbox."""
 
     name: str
     addresses: tuple[str, ...]
@@ -35,7 +35,7 @@ class OfferedInterface:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def settings_edit(request: HttpRequest, host_name: str) -> HttpResponseBase:
-    """Show and change the settings; somebody else's change meanwhile is shown beside what was typed."""
+    """Show and change the settings; a conflicting edit shows both versions and keeps what was typed."""
     host = host_or_404(host_name)
     offered = interfaces_offered(latest_snapshot(host))
     observe_request(host)
@@ -57,12 +57,12 @@ def settings_edit(request: HttpRequest, host_name: str) -> HttpResponseBase:
         return _page(request, host, form, offered, status=422)
     except Conflict as error:
         return _conflict(request, host, form, offered, error)
-    messages.info(request, "The settings are saved to the draft.")
+    messages.info(request, "Settings saved to the draft.")
     return redirect("rules:settings", host.name)
 
 
 def interfaces_offered(snapshot: SnapshotView | None) -> tuple[OfferedInterface, ...]:
-    """Return the host's interfaces, the default routes' first, without loopback and containers' ends."""
+    """Return the host's interfaces, those of default routes first, without loopback and veth interfaces."""
     if snapshot is None:
         return ()
     seen = snapshot.snapshot
@@ -89,7 +89,7 @@ def _initial(host: Host, offered: list[str]) -> dict[str, object]:
 
 
 def _known(request: HttpRequest, offered: list[str]) -> list[str]:
-    # A box that stood there when the page was drawn still counts when its interface went away since.
+    # A checkbox of the opened page still counts if its interface has disappeared since.
     return [name for name in request.POST.getlist("external_interfaces") if name not in offered]
 
 

@@ -1,4 +1,4 @@
-"""What is doubtful about a rule while it is typed: hints beside the form, which stop nothing."""
+"""Warnings about a rule while it is typed, beside the form. They stop nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rules.seen.snapshot_selectors import latest_snapshot
 
 @require_POST
 def rule_warnings(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Answer the hints about the rule that the form says so far; nothing while it is none."""
+    """Answer the warnings about the typed rule; nothing while it is not valid."""
     host = host_or_404(host_name)
     context = {
         "host": host,
@@ -30,7 +30,7 @@ def rule_warnings(request: HttpRequest, host_name: str) -> HttpResponse:
 
 
 def typed_rule(form: RuleForm, key: str = "") -> DocumentRule | None:
-    """Return the rule that a form says, with the id of the one that is edited; None while it is none."""
+    """Return the typed rule with the id of the edited one, None while it is not valid."""
     if not form.is_valid():
         return None
     try:
@@ -40,7 +40,7 @@ def typed_rule(form: RuleForm, key: str = "") -> DocumentRule | None:
 
 
 def warning_context(host: Host, rule: DocumentRule | None) -> dict[str, object]:
-    """Return what the template of the hints shows."""
+    """Return the context of the template with the warnings."""
     if rule is None:
         return {"warnings": (), "covered_by": None}
     found = warnings_of([rule], latest_snapshot(host))

@@ -155,7 +155,7 @@ def test_what_a_new_connection_is_does_not_hang_on_the_hosts_clock(
     assert Apply.objects.get().answer == "keep"
 
 
-def test_somebody_else_may_only_roll_back(
+def test_another_admin_may_only_roll_back(
     apply: Apply,
     host: Host,
     bob: Actor,
@@ -185,7 +185,7 @@ def test_a_window_grows_as_long_as_it_is_open(
     apply: Apply, host: Host, alice: Actor, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     for seconds in (0, 59, 60, 3601):
-        with pytest.raises(Invalid, match="not a longer window"):
+        with pytest.raises(Invalid, match="not longer than the open window"):
             apply_extend(apply=apply, actor=alice, seconds=seconds)
     with django_capture_on_commit_callbacks(execute=True):
         apply_extend(apply=apply, actor=alice, seconds=360)
@@ -230,14 +230,14 @@ def test_outside_the_window_nothing_is_answered(host: Host, alice: Actor, queue:
     rule_create(host=host, actor=alice, values=SSH)
     host.refresh_from_db()
     apply = apply_start(basis=basis_of(host), actor=alice, message="m", draft_version=host.draft_version)
-    with pytest.raises(NotAwaiting, match="is not open: it is queued"):
+    with pytest.raises(NotAwaiting, match="is not open: the apply is queued"):
         key(apply, alice)
     outcome_record(outcome=outcome_of(apply, "awaiting", 0, {"window": window_of(60, left=-1)}))
     for answer in (lambda: key(apply, alice), lambda: apply_roll_back(apply=apply, actor=alice)):
         with pytest.raises(NotAwaiting, match="ended at"):
             answer()
     outcome_record(outcome=outcome_of(apply, "rolled_back", 1))
-    with pytest.raises(NotAwaiting, match="it is rolled back"):
+    with pytest.raises(NotAwaiting, match="the apply is rolled back"):
         key(apply, alice)
 
 
@@ -262,18 +262,18 @@ def test_without_redis_the_answer_is_not_taken_for_given(
     with django_capture_on_commit_callbacks() as callbacks:
         keep(apply, alice, nonce)
     queue.stop()
-    with pytest.raises(QueueUnavailable, match="It rolls back by itself"):
+    with pytest.raises(QueueUnavailable, match="The host rolls back on its own"):
         callbacks[0]()
     assert Apply.objects.get().answer == ""
-    with pytest.raises(QueueUnavailable, match="The host was not told"):
+    with pytest.raises(QueueUnavailable, match="The answer was not sent"):
         apply_roll_back(apply=apply, actor=alice)
 
 
-def test_the_next_apply_waits_and_is_told_for_whom(apply: Apply, host: Host, bob: Actor) -> None:
+def test_the_next_apply_waits_and_names_the_first(apply: Apply, host: Host, bob: Actor) -> None:
     host.refresh_from_db()
     assert apply.window_deadline is not None
     until = clock_text(apply.window_deadline)
-    said = f"alice started to apply revision 1, which is loaded and waits until {until} to be kept."
+    said = f"The apply of revision 1 by alice waits for confirmation until {until}."
     with pytest.raises(ApplyWaiting, match=said):
         apply_start(basis=basis_of(host), actor=bob, message="m", draft_version=host.draft_version)
     with pytest.raises(ApplyWaiting, match=said):
@@ -288,12 +288,16 @@ def test_the_sentence_says_what_becomes_of_what_is_loaded(apply: Apply, host: Ho
     snapshot_store(host, None, age=3)
     unseen = kernel_sentence(basis_of(host))
     assert unseen.level == "unknown"
-    assert unseen.text == f"Revision 1 was loaded and will be rolled back at {until} unless alice keeps it."
+    assert (
+        unseen.text
+        == f"Revision 1 was loaded. The previous rules return at {until} unless alice clicks Keep."
+    )
     snapshot_store(host, document, 1, age=-0.1)
     loaded = kernel_sentence(basis_of(host))
     assert loaded.level == "warn"
     assert loaded.text == (
-        f"Revision 1 is loaded, IPv4 and IPv6, and will be rolled back at {until} unless alice keeps it."
+        f"Revision 1 is loaded for IPv4 and IPv6. "
+        f"The previous rules return at {until} unless alice clicks Keep."
     )
     snapshot_store(host, None, age=-0.2)
     drifted = kernel_sentence(basis_of(host))
@@ -317,11 +321,11 @@ def test_a_window_that_ended_unreported_is_not_called_loaded(
     sentence = kernel_sentence(basis_of(host))
     assert (sentence.level, sentence.text) == (
         "ok",
-        "Revision 1 is loaded and first in line, IPv4 and IPv6.",
+        "Protected: revision 1 is active for IPv4 and IPv6.",
     )
     view = apply_get(apply.pk)
     assert view is not None
-    assert "The time is over." in view.notice
+    assert "The confirmation window has ended." in view.notice
     assert applies_expire() == 0
     assert applies_expire(now=timezone.now() + timedelta(minutes=16)) == 1
     given_up = Apply.objects.get(pk=apply.pk)

@@ -120,7 +120,7 @@ def test_a_second_apply_waits_for_the_first(
 ) -> None:
     first = start(edited, alice)
     rule_create(host=edited, actor=bob, values=WEB)
-    with pytest.raises(ApplyWaiting, match="alice started to apply revision 1") as caught:
+    with pytest.raises(ApplyWaiting, match="The apply of revision 1 by alice is queued") as caught:
         start(edited, bob)
     assert caught.value.apply == first
     with pytest.raises(ApplyWaiting):
@@ -163,7 +163,7 @@ def test_a_message_that_cannot_be_handed_over_is_a_failed_apply(
     apply.refresh_from_db()
     assert apply.state == "failed"
     assert apply.error is not None
-    assert apply.error["summary"].startswith("The order could not be handed to the queue")
+    assert apply.error["summary"].startswith("The order could not be queued")
     assert AuditEvent.objects.filter(verb="apply-failed").exists()
 
 
@@ -222,7 +222,7 @@ def test_a_confirmation_of_something_else_is_a_failure(
     assert base_revision(Host.objects.get()) == second.revision
 
 
-def test_outcomes_of_strangers_are_dropped(edited: Host, alice: Actor, queue: RedisServer) -> None:
+def test_outcomes_of_other_hosts_are_dropped(edited: Host, alice: Actor, queue: RedisServer) -> None:
     apply = start(edited, alice)
     Host.objects.create(name="other")
     assert not outcome_record(outcome=outcome_of(apply, "confirmed", 0, {"host": "other"}))
@@ -249,7 +249,7 @@ def test_an_order_that_was_lost_is_given_up(edited: Host, alice: Actor, queue: R
     assert base_revision(Host.objects.get()) == apply.revision
 
 
-def test_an_order_that_nobody_takes_is_taken_back(
+def test_an_order_that_no_root_worker_takes_is_withdrawn(
     edited: Host,
     alice: Actor,
     queue: RedisServer,
@@ -283,7 +283,7 @@ def test_an_order_that_was_taken_may_take_its_time(
     assert applies_expire(now=timezone.now() + timedelta(minutes=16)) == 1
     apply.refresh_from_db()
     assert apply.error is not None
-    assert "reported nothing more" in apply.error["summary"]
+    assert "reported nothing for 15 minutes" in apply.error["summary"]
 
 
 def test_while_redis_is_down_nothing_is_given_up(edited: Host, alice: Actor, queue: RedisServer) -> None:
@@ -322,7 +322,7 @@ def test_the_page_shows_progress_before_it_is_written_down(
     done = apply_get(apply.pk)
     assert done is not None
     assert not done.finished
-    assert "being written down" in done.notice
+    assert "being recorded" in done.notice
     client.connection().set(progress_key("local", str(apply.pk)), b"{junk")
     broken = apply_get(apply.pk)
     assert broken is not None

@@ -206,7 +206,7 @@ def test_a_revision_that_is_confirmed_after_the_basis_is_a_conflict(
     assert Revision.objects.count() == 2
 
 
-def test_a_conflict_that_the_form_cannot_show_is_said(
+def test_a_conflict_that_the_form_cannot_show_is_a_message(
     edited: Host, working: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(apply_services, "next_number", lambda host: 9)

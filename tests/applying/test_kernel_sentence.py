@@ -36,7 +36,7 @@ def test_loaded_and_first_in_line(applied: Host) -> None:
     taken = snapshot_store(applied, draft_document(applied), 1)
     sentence = kernel_sentence(basis_of(applied))
     assert sentence.level == "ok"
-    assert sentence.text == "Revision 1 is loaded and first in line, IPv4 and IPv6."
+    assert sentence.text == "Protected: revision 1 is active for IPv4 and IPv6."
     assert sentence.reasons == ()
     assert sentence.taken_at == taken
 
@@ -52,7 +52,7 @@ def test_loaded_and_first_in_line(applied: Host) -> None:
     ],
 )
 @pytest.mark.parametrize("family", [4, 6])
-def test_every_way_to_drift_is_said(applied: Host, family: int, old: str, new: str, words: str) -> None:
+def test_every_kind_of_drift_is_named(applied: Host, family: int, old: str, new: str, words: str) -> None:
     document = draft_document(applied)
     good, other = save_of(document, 4, 1), save_of(document, 6, 1)
     if family == 4:
@@ -62,7 +62,7 @@ def test_every_way_to_drift_is_said(applied: Host, family: int, old: str, new: s
     snapshot_store(applied, saves={4: good, 6: other})
     sentence = kernel_sentence(basis_of(applied))
     assert sentence.level == "bad"
-    assert sentence.text == "The kernel does not hold revision 1 as it was applied."
+    assert sentence.text == "Drift: the kernel does not hold revision 1 as it was applied."
     assert any(words in reason and reason.startswith(f"IPv{family}") for reason in sentence.reasons)
 
 
@@ -70,10 +70,10 @@ def test_an_old_snapshot_is_no_proof(applied: Host) -> None:
     snapshot_store(applied, draft_document(applied), 1, age=90)
     sentence = kernel_sentence(basis_of(applied))
     assert (sentence.level, sentence.stale) == ("unknown", True)
-    assert sentence.text == "As of 90 seconds ago the kernel held revision 1; nobody has looked since."
+    assert sentence.text == "Unknown: 90 seconds ago the kernel held revision 1. It has not been read since."
     snapshot_store(applied, None, age=7200 * 2)
     assert kernel_sentence(basis_of(applied)).text.startswith(
-        "As of 4 hours ago the kernel did not hold revision 1"
+        "Unknown: 4 hours ago the kernel did not hold revision 1"
     )
 
 
@@ -84,7 +84,7 @@ def test_nothing_applied_yet(host: Host, queue: RedisServer) -> None:
     assert sentence.text.startswith("Nothing has been applied yet")
 
 
-def test_an_unreadable_snapshot_is_said(applied: Host) -> None:
+def test_an_unreadable_snapshot_is_reported(applied: Host) -> None:
     for junk in (b"{", b"[]", b'{"format":"dockerfw-snapshot/1"}', b"\xff\xfe"):
         client.connection().set(snapshot_key("local"), junk)
         assert latest_snapshot(applied) is None

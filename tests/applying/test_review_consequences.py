@@ -41,7 +41,7 @@ def test_who_reaches_less_stands_on_top(working: Client, host: Host, ssh: Rule) 
     assert has_no_inline_code(page)
 
 
-def test_on_the_host_itself_nobody_is_shut_out(working: Client, host: Host, ssh: Rule) -> None:
+def test_a_client_on_the_host_itself_is_not_locked_out(working: Client, host: Host, ssh: Rule) -> None:
     words = text_of(working.get(PATH))
     assert "You would still get in. You come from 127.0.0.1 ." in words
     assert "This dashboard: yes, you are on the host itself (127.0.0.1)." in words
@@ -52,7 +52,7 @@ def test_on_the_host_itself_nobody_is_shut_out(working: Client, host: Host, ssh:
     assert "anyway" not in event.after
 
 
-def test_being_shut_out_needs_the_word(working: Client, host: Host, ssh: Rule) -> None:
+def test_a_lock_out_needs_the_word(working: Client, host: Host, ssh: Rule) -> None:
     page = working.get(PATH, **AWAY)  # type: ignore[arg-type]
     words = text_of(page)
     assert "This would shut you out. You come from 203.0.113.7 ." in words
@@ -74,7 +74,9 @@ def test_being_shut_out_needs_the_word(working: Client, host: Host, ssh: Rule) -
     assert event.after["anyway"] is True
 
 
-def test_a_rule_for_the_page_lets_you_in(working: Client, host: Host, alice: Actor, ssh: Rule) -> None:
+def test_a_rule_for_the_dashboard_prevents_the_lock_out(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
     values = {"scope": "host", "protocol": "tcp", "ports": ["8000"], "source": "203.0.113.7"}
     rule_create(host=host, actor=alice, values=values)
     page = working.get(PATH, **AWAY)  # type: ignore[arg-type]
@@ -93,7 +95,7 @@ def test_the_address_is_the_one_that_a_trusted_proxy_names(
     assert "This dashboard: no, 203.0.113.7 would be refused at 80/tcp" in words
 
 
-def test_a_dashboard_on_another_machine_is_not_shut_by_this_host(
+def test_a_host_cannot_lock_out_a_dashboard_on_another_machine(
     working: Client, host: Host, alice: Actor, ssh: Rule
 ) -> None:
     far = Host.objects.create(name="far", external_interfaces=["ens33"])
@@ -140,7 +142,7 @@ def test_what_breaks_an_expectation_needs_a_reason(
     assert "Expectations overridden: the shop moves" in text_of(working.get(f"{HOST}/applies/{apply.pk}/"))
 
 
-def test_what_cannot_be_told_may_be_given_a_reason_too(
+def test_an_unknown_result_may_be_given_a_reason_too(
     working: Client, host: Host, alice: Actor, ssh: Rule
 ) -> None:
     named = {"protocol": "tcp", "port": 5432, "to": "container", "container": "db", "passes": False}

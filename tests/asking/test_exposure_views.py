@@ -203,7 +203,9 @@ def test_many_ports_come_in_pages(working: Client, host: Host) -> None:
 
 
 @pytest.mark.redis
-def test_where_docker_filters_with_nftables_nobody_can_tell(working: Client, host: Host, ssh: Rule) -> None:
+def test_where_docker_filters_with_nftables_the_result_is_unknown(
+    working: Client, host: Host, ssh: Rule
+) -> None:
     busy_store(host, docker_state="nftables", published=())
     assert "cannot tell over IPv4 and IPv6 Docker keeps its rules in nftables" in rows(working)["8080/tcp"]
     assert "anywhere" in rows(working)["22/tcp"]

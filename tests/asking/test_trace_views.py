@@ -112,7 +112,7 @@ def test_a_packet_that_is_refused_by_what_no_rule_allows(working: Client, host: 
 
 
 @pytest.mark.redis
-def test_what_nobody_can_tell_names_rule_and_match(working: Client, host: Host, shop: Rule) -> None:
+def test_an_unknown_verdict_names_rule_and_match(working: Client, host: Host, shop: Rule) -> None:
     save = busy_save(draft_document(host), 4, 1)
     # Bytes that are not UTF-8 stand in a save as lone surrogates, which no page could be made of.
     odd = '[0:0] -A INPUT -m string --string "caf\udce9" --algo bm -j DROP\n'
@@ -192,7 +192,7 @@ def test_against_the_draft_and_revisions(working: Client, host: Host, alice: Act
     page = working.get(PATH, asked)
     assert f"<code>{shop.key}</code>, which is not in the draft any more" in page.content.decode()
     words = text_of(working.get(PATH, {**asked, "against": "draft"}))
-    assert "The draft, as if it were applied, among the foreign rules of now." in words
+    assert "The draft as if it were applied, with the current other rules." in words
     # What was never applied can be tried all the same, on a host that holds nothing of ours.
     busy_store(host)
     assert verdict(working, **asked) == "ACCEPT"
@@ -224,7 +224,7 @@ def test_an_old_look_says_so(working: Client, host: Host, shop: Rule) -> None:
 
 
 @pytest.mark.redis
-def test_a_family_that_could_not_be_read_is_told(working: Client, host: Host, shop: Rule) -> None:
+def test_a_family_that_could_not_be_read_is_reported(working: Client, host: Host, shop: Rule) -> None:
     saves: dict[Family, str] = {4: busy_save(draft_document(host), 4, 1), 6: ""}
     snapshot_store(host, saves=saves)
     assert verdict(working, source="2001:db8::77", port="22") == "ACCEPT"

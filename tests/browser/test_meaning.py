@@ -82,7 +82,7 @@ def expect_something(alice: Person, screens: Screens) -> None:
     screens.take(page, "expectations-empty")
     alice.follow("New expectation")
     page.get_by_label("Port", exact=True).fill("33o6")
-    page.get_by_role("radio", name=re.compile("^It is refused")).check()
+    page.get_by_role("radio", name=re.compile("^Refused")).check()
     page.get_by_label("Comment", exact=True).fill("databases are for the inside")
     with alice.watch.expecting(422):
         alice.press("Save to the draft")
@@ -126,5 +126,5 @@ def take_it_back(alice: Person) -> None:
     for sentence in ("3306/tcp of the host", "icmp of the host"):
         alice.goto("expectations/")
         page.get_by_role("button", name=f"Delete: {sentence}").click()
-        expect(page.locator(MAIN)).to_contain_text(f"Not expected any more: {sentence}")
+        expect(page.locator(MAIN)).to_contain_text(f"Expectation removed: {sentence}")
     alice.apply("Take it back")

@@ -170,7 +170,7 @@ def review_and_apply(stack: Stack, alice: Person, screens: Screens) -> None:
     assert any("2001:db8:7::/48" in line for line in stack.our_rules(6))
     alice.page.goto("/")
     expect(alice.page.locator(".sentence")).to_contain_text(
-        "Revision 1 is loaded and first in line, IPv4 and IPv6"
+        "Protected: revision 1 is active for IPv4 and IPv6"
     )
     screens.take(alice.page, "dashboard")
 
@@ -248,7 +248,7 @@ def roll_back(alice: Person, screens: Screens) -> None:
     alice.expect_applied()
     alice.page.goto("/")
     expect(alice.page.locator(".sentence")).to_contain_text(
-        "Revision 3 is loaded and first in line, IPv4 and IPv6"
+        "Protected: revision 3 is active for IPv4 and IPv6"
     )
     assert alice.pending() == 0
     alice.goto("rules/")
@@ -279,7 +279,7 @@ def find_it_again_after_a_restart(stack: Stack, alice: Person, first: list[str])
     assert stack.our_rules(4) == first
     alice.page.goto("/")
     expect(alice.page.locator(".sentence")).to_contain_text(
-        "Revision 3 is loaded and first in line, IPv4 and IPv6"
+        "Protected: revision 3 is active for IPv4 and IPv6"
     )
 
 

@@ -58,7 +58,7 @@ def test_a_draft_that_changed_since_its_review_is_shown_again(
     before = stack.our_rules()
     with alice.watch.expecting(409):
         alice.start_apply("What I have seen")
-        expect(alice.page.get_by_text("The draft changed since this page was drawn")).to_be_visible()
+        expect(alice.page.get_by_text("The draft changed after this page was opened")).to_be_visible()
     assert stack.our_rules() == before
     expect(alice.page.locator("main")).to_contain_text("slipped in")
     expect(alice.page.get_by_label("Reason", exact=True)).to_have_value("What I have seen")

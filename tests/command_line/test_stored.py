@@ -90,14 +90,14 @@ def test_diff(host: Host, alice: Actor) -> None:
 def test_status_and_plan_against_the_host(host: Host, alice: Actor, queue: RedisServer) -> None:
     unknown = firewall("plan")
     assert unknown.status == 2
-    assert "has not reported yet" in unknown.err
+    assert "has not reported what the kernel holds yet" in unknown.err
     rule_create(host=host, actor=alice, values=SSH)
     confirm(host, alice)
     document = draft_document(host)
     snapshot_store(host, document, 1)
     good = firewall("status")
     assert good.status == 0
-    assert good.out.splitlines()[0] == "Revision 1 is loaded and first in line, IPv4 and IPv6."
+    assert good.out.splitlines()[0] == "Protected: revision 1 is active for IPv4 and IPv6."
     assert firewall("plan").status == 0
     rule_create(host=host, actor=alice, values={"scope": "both", "source": "192.0.2.0/24"})
     plan = firewall("plan")
@@ -121,7 +121,7 @@ def test_status_says_what_differs_and_who_likely_did_it(host: Host, alice: Actor
     done = firewall("status")
     assert done.status == 1
     lines = done.out.splitlines()
-    assert lines[0] == "The kernel does not hold revision 1 as it was applied."
+    assert lines[0] == "Drift: the kernel does not hold revision 1 as it was applied."
     assert any(line.startswith("    - -A FILTERS-HOST -p tcp -m tcp --dport 22") for line in lines)
     assert any(line.startswith("    + -A FILTERS-HOST -p tcp -m tcp --dport 23") for line in lines)
     assert (
@@ -309,7 +309,7 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
     assert "alice started this" in refused.err
     assert "`scripts/firewall confirm --instead-of alice`. `scripts/firewall cancel` rolls" in refused.err
     second = firewall("apply", "-m", "me too")
-    assert (second.status, "is loaded and waits until" in second.err) == (1, True)
+    assert (second.status, "waits for confirmation until" in second.err) == (1, True)
     play("confirmed").naps = 3
     done = firewall("cancel")
     assert (done.status, done.out.splitlines()[-1]) == (0, "revision 2: rolled back"), done.err
@@ -323,7 +323,7 @@ def test_what_somebody_started_on_the_web_is_kept_at_the_console_by_naming_them(
     )
     outcome_record(outcome=outcome_of(theirs, "awaiting", 0))
     wrong = firewall("confirm", "--instead-of", "bob")
-    assert (wrong.status, wrong.err) == (1, "It was started by alice, not by bob.\n")
+    assert (wrong.status, wrong.err) == (1, "This apply was started by alice, not by bob.\n")
     assert Apply.objects.get().answer == ""
     play("confirmed").naps = 3
     done = firewall("confirm", "--instead-of", "alice")
@@ -349,7 +349,7 @@ def test_nobody_answers(edited: Host, queue: RedisServer, play: Callable[[str], 
     assert "no outcome within 0.2 seconds" in done.err
     second = firewall("apply", "-m", "me too")
     assert second.status == 1
-    assert "started to apply revision 1" in second.err
+    assert "The apply of revision 1 by" in second.err
 
 
 def test_rollback(edited: Host, alice: Actor, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:

@@ -52,7 +52,7 @@ def nothing_lost(installed: Installed, alice: Person) -> Iterator[Knocking]:
     alice.page.goto("/")
     expect(alice.page.locator("details.account")).to_contain_text(alice.name)
     expect(alice.page.locator(".sentence")).to_contain_text(
-        re.compile(r"Revision \d+ is loaded and first in line, IPv4 and IPv6"), timeout=30_000
+        re.compile(r"Protected: revision \d+ is active for IPv4 and IPv6"), timeout=30_000
     )
 
 

@@ -116,7 +116,7 @@ def test_search_finds_by_port_and_comment(signed_in: Client, host: Host, alice: 
     assert 'No rule matches "nothing like it"' in text_of(signed_in.get(RULES, {"q": "nothing like it"}))
 
 
-def test_a_rule_that_another_covers_is_said(signed_in: Client, host: Host, alice: Actor, ssh: Rule) -> None:
+def test_a_covered_rule_is_marked(signed_in: Client, host: Host, alice: Actor, ssh: Rule) -> None:
     add(host, alice, {"ports": ["22"], "source": "10.0.0.0/8"})
     assert "Already allowed by 22/tcp from anywhere to the host" in text_of(signed_in.get(RULES))
 

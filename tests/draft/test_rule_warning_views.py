@@ -107,7 +107,9 @@ def test_the_form_of_a_stored_rule_and_a_filled_in_one_begin_with_it(
     assert Rule.objects.filter(ports=["9001"]).exists()
 
 
-def test_without_a_report_only_what_needs_none_is_said(signed_in: Client, host: Host, alice: Actor) -> None:
+def test_without_a_snapshot_only_warnings_that_need_none_are_shown(
+    signed_in: Client, host: Host, alice: Actor
+) -> None:
     add(host, alice, "9000")
     add(host, alice, "5432")
     words = text_of(signed_in.get(RULES))

@@ -71,7 +71,7 @@ def test_errors_keep_what_was_typed(signed_in: Client, host: Host) -> None:
     assert host.refuse == "reject"
 
 
-def test_two_admins_are_told_and_lose_nothing(signed_in: Client, host: Host, bob: Actor) -> None:
+def test_two_admins_see_the_conflict_and_lose_nothing(signed_in: Client, host: Host, bob: Actor) -> None:
     mine = form(host, refuse="drop", external_other="eth7")
     settings_update(host=host, actor=bob, mark=settings_mark(host), values={"icmp": "refuse"})
     page = signed_in.post(PATH, mine)

@@ -98,7 +98,7 @@ def test_what_breaks_an_expectation_needs_a_reason_that_is_kept(
     assert ordered(host)
 
 
-def test_what_holds_or_cannot_be_told_stops_nothing(
+def test_what_holds_or_is_unknown_stops_nothing(
     host: Host, alice: Actor, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     rule_create(host=host, actor=alice, values=SSH)
@@ -154,7 +154,7 @@ def words(found: LockOut) -> list[tuple[str, str]]:
     return [(each.what, each.can) for each in found.answers]
 
 
-def test_whether_you_would_be_shut_out(host: Host, alice: Actor) -> None:
+def test_whether_you_would_be_locked_out(host: Host, alice: Actor) -> None:
     assert words(ask(host, PAGE)) == [("this dashboard", "no"), ("SSH", "no")]
     rule_create(host=host, actor=alice, values=SSH)
     assert words(ask(host, PAGE)) == [("this dashboard", "no"), ("SSH", "yes")]
@@ -183,7 +183,7 @@ def test_a_no_is_not_believed_where_you_could_not_be_here_now(host: Host, alice:
     assert ask(host, PAGE).can == "unknown"
     assert (found.can, found.reason) == (
         "unknown",
-        "by the rules of now you would not be here either, so your packets take another way",
+        "the current rules would already block you, so your packets take another path",
     )
 
 
