@@ -9,7 +9,7 @@ from django.db.models import Prefetch
 from dockerfw.chains.kernel_state import read_kernel_state
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.messages.events import NOTICED_VERBS
-from rules.draft.draft_selectors import revision_document as revision_document
+from rules.draft.draft_selectors import revision_document
 from rules.models import Apply, AuditEvent, Host, Revision
 from rules.seen.snapshot_selectors import SnapshotView
 
@@ -53,7 +53,7 @@ class Comparison:
     diff: DocumentDiff
 
 
-def history(
+def history_page(
     host: Host, *, system: bool = True, page: int = 1, snapshot: SnapshotView | None = None
 ) -> HistoryPage:
     """Return a page of revisions; `system` False leaves out those made by the system."""
@@ -82,12 +82,17 @@ def revision_get(host: Host, number: int) -> Revision | None:
     return Revision.objects.filter(host=host, number=number).select_related("parent").first()
 
 
+def revision_applies(revision: Revision) -> tuple[Apply, ...]:
+    """Return the last 20 applies of a revision, the newest first."""
+    return tuple(revision.applies.select_related("host").order_by("-sequence")[:20])
+
+
 def newest_revisions(host: Host, most: int = 30) -> tuple[Revision, ...]:
     """Return the newest revisions, the newest first."""
     return tuple(Revision.objects.filter(host=host)[:most])
 
 
-def compare(host: Host, a: int | None, b: int) -> Comparison | None:
+def compare_revisions(host: Host, a: int | None, b: int) -> Comparison | None:
     """Compare revision `a` (None: the parent of `b`) with revision `b`; None when one does not exist."""
     new = revision_get(host, b)
     if new is None:

@@ -8,12 +8,18 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from rules.applying.history_selectors import compare as compare_revisions
-from rules.applying.history_selectors import history as history_page
-from rules.applying.history_selectors import loaded_number, noticed, revision_document, revision_get
+from rules.applying.history_selectors import (
+    compare_revisions,
+    history_page,
+    loaded_number,
+    noticed,
+    revision_applies,
+    revision_get,
+)
 from rules.applying.proposal_selectors import next_number
 from rules.audit.audit_services import VERBS
 from rules.draft.document_views import document_file
+from rules.draft.draft_selectors import revision_document
 from rules.models import Host
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, whole_number
@@ -54,7 +60,7 @@ def revision(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
         "revision": found,
         "document": revision_document(found),
         "comparison": compared,
-        "applies": found.applies.select_related("host").order_by("-sequence")[:20],
+        "applies": revision_applies(found),
         "loaded": loaded_number(latest_snapshot(host)) == number,
         "confirmed": host.confirmed_revision_id == found.pk,
         "next": number + 1 if number < _newest(host) else None,

@@ -74,7 +74,7 @@ class Review:
         return self.base is not None and self.diff.count == 0 and self.sentence.level == "ok"
 
 
-def review(basis: Basis, proposal: Proposal, *, effects: bool = True) -> Review:
+def build_review(basis: Basis, proposal: Proposal, *, effects: bool = True) -> Review:
     """Return what applying a proposal would change.
 
     `effects` False leaves out the effect on outside access and the expectations, which take a simulation.

@@ -24,8 +24,7 @@ from rules.applying.apply_views import apply_answer
 from rules.applying.caller_requests import caller_of
 from rules.applying.proposal_selectors import Proposal, propose_draft, propose_rollback
 from rules.applying.review_forms import ANYWAY, ApplyForm
-from rules.applying.review_selectors import Review
-from rules.applying.review_selectors import review as review_of
+from rules.applying.review_selectors import Review, build_review
 from rules.audit.actors import actor_of
 from rules.draft.basis_selectors import Basis, basis_of
 from rules.draft.draft_services import draft_discard
@@ -98,7 +97,7 @@ def restore_text(request: HttpRequest, host_name: str, family: str) -> HttpRespo
     """Answer the text for iptables-restore alone; `number` asks for that of a roll back."""
     basis = basis_of(host_or_404(host_name))
     proposal = _proposal_or_404(basis, whole_number(request.GET.get("number")) or None)
-    found = review_of(basis, proposal, effects=False)
+    found = build_review(basis, proposal, effects=False)
     response = HttpResponse(
         found.restore[6 if family == "6" else 4], content_type="text/plain; charset=utf-8"
     )
@@ -152,7 +151,7 @@ def _first_page(request: HttpRequest, host: Host, number: int | None) -> HttpRes
         verb = "Restore" if number == basis.head else "Roll back to"
         form = ApplyForm(initial={"message": f"{verb} revision {number}"})
     effects = request.GET.get("effects") == "yes" or proposal.is_quick
-    return _page(request, basis, review_of(basis, proposal, effects=effects), form, number=number)
+    return _page(request, basis, build_review(basis, proposal, effects=effects), form, number=number)
 
 
 def _order(
@@ -259,7 +258,7 @@ def _page_again(
     request: HttpRequest, host: Host, form: ApplyForm, *, number: int | None, status: int, conflict: str = ""
 ) -> HttpResponse:
     """Show the review of now with what was typed; `conflict` is why the order no longer fits."""
-    host.refresh_from_db()
+    host = host_or_404(host.name)
     basis = basis_of(host, _fresh_look(host))
     proposal = _proposal_or_404(basis, number)
     if whole_number(request.POST.get("version"), -1) != proposal.expects:
@@ -267,7 +266,7 @@ def _page_again(
         messages.warning(request, DRAFT_CHANGED if number is None else HEAD_CHANGED)
     elif conflict:
         messages.warning(request, f"{conflict} Nothing was applied.")
-    return _page(request, basis, review_of(basis, proposal), form, number=number, status=status)
+    return _page(request, basis, build_review(basis, proposal), form, number=number, status=status)
 
 
 def _page(

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 from dockerfw.document.document import DocumentRule
 from dockerfw.iptables.model import FAMILIES, Family
+from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.reach.exposure import LEVELS, ExposureRow, Level, expose, external_interfaces, find_idle_rules
 from dockerfw.reach.offers import find_offers
 from dockerfw.reach.sentences import describe_exposure
 from dockerfw.simulation.simulate import Prepared
-from rules.draft.draft_selectors import base_document, settings_document
-from rules.models import Host
+from rules.draft.basis_selectors import Basis
 from rules.seen.listening_selectors import listening_of
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
-from rules.seen.surroundings_selectors import prepared_of, sight_key, surroundings_of
+from rules.seen.surroundings_selectors import prepared_of, sight_key
 
 _rows: Memory[tuple[ExposureRow, ...]] = Memory(4)
 
@@ -44,10 +44,10 @@ class Exposure:
         return {level: found[level] for level in LEVELS}
 
 
-def exposure(host: Host, view: SnapshotView) -> Exposure:
-    """Return the exposure under the kernel's rules of a snapshot."""
-    document = base_document(host)
-    settings = document.settings if document else settings_document(host)
+def read_exposure(basis: Basis, view: SnapshotView) -> Exposure:
+    """Return the exposure under the kernel's rules of `view`, the basis's snapshot."""
+    document = basis.base_document
+    settings = (document or basis.draft).settings
     found = _rows.get_or_compute(
         (sight_key(view), settings.external_interfaces),
         lambda: exposure_rows(

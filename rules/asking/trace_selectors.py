@@ -10,16 +10,17 @@ from django.utils import timezone
 from dockerfw.document.document import Document
 from dockerfw.iptables.errors import FieldError, ParseError
 from dockerfw.iptables.model import Family
+from dockerfw.messages.snapshot_values import containers_of, surroundings_of
 from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.simulate import Prepared, simulate
 from rules.applying.history_selectors import revision_get
 from rules.applying.proposal_selectors import next_number
 from rules.asking.trace_row_selectors import TraceRows, lay_out
-from rules.draft.draft_selectors import draft_document, revision_document
+from rules.draft.basis_selectors import Basis
+from rules.draft.draft_selectors import revision_document
 from rules.models import Apply, Host
-from rules.seen.listening_selectors import containers_of
 from rules.seen.snapshot_selectors import SnapshotView
-from rules.seen.surroundings_selectors import hypothetical, prepared_of, surroundings_of
+from rules.seen.surroundings_selectors import hypothetical, prepared_of
 
 LIVE = "live"
 DRAFT = "draft"
@@ -44,13 +45,16 @@ class Answer:
     rows: TraceRows
 
 
-def answer_question(host: Host, view: SnapshotView, question: Question, against: str) -> Answer:
-    """Return the verdict on a packet. Raises QuestionError, also for the field `against`."""
+def answer_question(basis: Basis, view: SnapshotView, question: Question, against: str) -> Answer:
+    """Return the verdict on a packet in `view`, the snapshot of `basis`.
+
+    Raises QuestionError, also for the field `against`.
+    """
     errors: list[FieldError] = []
     ground: Ground | None = None
     asked: ResolvedQuestion | None = None
     try:
-        ground = ground_of(host, view, against)
+        ground = ground_of(basis, against)
     except QuestionError as error:
         errors += error.errors
     try:
@@ -63,22 +67,22 @@ def answer_question(host: Host, view: SnapshotView, question: Question, against:
     return Answer(asked, ground, lay_out(simulate(prepared, asked.packet)))
 
 
-def ground_of(host: Host, view: SnapshotView, against: str) -> Ground:
+def ground_of(basis: Basis, against: str) -> Ground:
     """Return the rules for live, draft, a revision number or a day. Raises QuestionError."""
     word = against.strip().lower() or LIVE
     if word == LIVE:
         return Ground(LIVE, "The kernel's rules.")
     if word == DRAFT:
         sentence = "The draft as if it were applied, with the current other rules."
-        return Ground(DRAFT, sentence, draft_document(host), next_number(host))
+        return Ground(DRAFT, sentence, basis.draft, next_number(basis.host))
     number = word.removeprefix("r")
     if number.isascii() and number.isdigit() and len(number) <= 9:
-        revision = revision_get(host, int(number))
+        revision = revision_get(basis.host, int(number))
         if revision is None:
             raise _wrong(f"there is no revision {number}")
         sentence = f"Revision {revision.number} as if it were loaded, with the current other rules."
         return Ground(str(revision.number), sentence, revision_document(revision), revision.number)
-    return _ground_at(host, word)
+    return _ground_at(basis.host, word)
 
 
 def read_moment(text: str) -> datetime.datetime | None:

@@ -13,18 +13,18 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from dockerfw.iptables.protocols import protocol_name
+from dockerfw.messages.snapshot_values import containers_of
 from dockerfw.reach.question import THIS_HOST, QuestionError
 from rules.applying.history_selectors import newest_revisions
 from rules.asking.trace_forms import TraceForm
 from rules.asking.trace_selectors import Answer, answer_question
 from rules.audit.actors import actor_of
-from rules.draft.draft_selectors import draft_document
+from rules.draft.basis_selectors import Basis, basis_of
 from rules.models import Host
 from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404
-from rules.seen.listening_selectors import containers_of
-from rules.seen.snapshot_selectors import SnapshotView, look, observe_request
+from rules.seen.snapshot_selectors import SnapshotView, observe_request
 
 # At most this many steps that did not match are shown; the rest is counted.
 FOLDED = 50
@@ -35,20 +35,21 @@ def trace(request: HttpRequest, host_name: str) -> HttpResponse:
     """Show the form, with `source` also the answer. Other fields alone fill in the form."""
     host = host_or_404(host_name)
     observe_request(host)
-    seen = look(host)
+    basis = basis_of(host)
+    view = basis.view
     asked = "source" in request.GET
     form = TraceForm(request.GET) if asked else TraceForm(initial=request.GET.dict())
-    form.offer(interfaces=_interfaces(seen.view), revisions=_revisions(host))
-    answer = _answer(host, seen.view, form) if asked and seen.view else None
+    form.offer(interfaces=_interfaces(view), revisions=_revisions(host))
+    answer = _answer(basis, view, form) if asked and view else None
     context = {
         "form": form,
         "asked": asked,
         "answer": answer,
-        "snapshot": seen.view,
-        "problem": seen.problem,
-        "sources": _sources(request, seen.view),
-        "destinations": _destinations(seen.view),
-        "rules": {rule.id: rule for rule in draft_document(host).rules},
+        "snapshot": view,
+        "problem": basis.seen.problem,
+        "sources": _sources(request, view),
+        "destinations": _destinations(view),
+        "rules": basis.rules,
         "folded": FOLDED,
         "allow": _allow(host, answer) if answer else "",
     }
@@ -56,11 +57,11 @@ def trace(request: HttpRequest, host_name: str) -> HttpResponse:
     return render_page(request, "rules/trace.html", host, context, section="trace", status=status)
 
 
-def _answer(host: Host, view: SnapshotView, form: TraceForm) -> Answer | None:
+def _answer(basis: Basis, view: SnapshotView, form: TraceForm) -> Answer | None:
     if not form.is_valid():
         return None
     try:
-        return answer_question(host, view, form.question(), form.ground())
+        return answer_question(basis, view, form.question(), form.ground())
     except QuestionError as error:
         place_errors(form, error.errors, {"against": "on"} if form.asks_for_a_day() else {})
         return None

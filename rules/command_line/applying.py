@@ -21,7 +21,7 @@ from rules.applying.apply_errors import NotAwaiting, NotYours
 from rules.applying.apply_selectors import ApplyView, apply_get, awaiting_view
 from rules.applying.apply_services import apply_start, check_window, rollback_start
 from rules.applying.proposal_selectors import Proposal, propose_draft, propose_rollback
-from rules.applying.review_selectors import review
+from rules.applying.review_selectors import build_review
 from rules.applying.window_selectors import WindowView
 from rules.audit.actors import command_line_actor
 from rules.command_line.consequences import consequences_of
@@ -82,7 +82,7 @@ def rollback(options: argparse.Namespace, output: Output) -> int:
 
 def _tell_sessions(basis: Basis, proposal: Proposal, options: argparse.Namespace, output: Output) -> None:
     """Print which sessions stay open, and how to end them."""
-    sessions = review(basis, proposal, effects=False).sessions
+    sessions = build_review(basis, proposal, effects=False).sessions
     for sentence in sessions.sentences:
         output.note(sentence)
     if sessions.can_end:

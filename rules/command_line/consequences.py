@@ -19,7 +19,7 @@ from dockerfw.reach.changes import Change
 from dockerfw.reach.expectations import ExpectationResult, find_failures
 from dockerfw.streams import InputError, Output
 from rules.applying.proposal_selectors import Proposal, propose_draft
-from rules.applying.review_selectors import review
+from rules.applying.review_selectors import build_review
 from rules.command_line.files import print_plan
 from rules.command_line.stored import fresh_look, wanted_host
 from rules.draft.basis_selectors import Basis, basis_of
@@ -98,7 +98,7 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
         output.line(line)
     more = meant.json() if meant else {}
     status = print_plan(basis.draft, sight.view.rulesets, output, more)
-    for sentence in review(basis, proposal, effects=False).sessions.sentences:
+    for sentence in build_review(basis, proposal, effects=False).sessions.sentences:
         output.note(sentence)
     return status
 

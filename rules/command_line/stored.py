@@ -12,7 +12,7 @@ from dockerfw.document.document import to_json_object
 from dockerfw.document.words import counted
 from dockerfw.streams import InputError, Output
 from rules.applying.drift_selectors import drift_view
-from rules.applying.history_selectors import compare, revision_get
+from rules.applying.history_selectors import compare_revisions, revision_get
 from rules.applying.kernel_selectors import KernelSentence, kernel_sentence
 from rules.audit.actors import command_line_actor
 from rules.command_line.files import read_import, report_import
@@ -57,7 +57,7 @@ def diff(options: argparse.Namespace, output: Output) -> int:
     host = wanted_host(options)
     _revision(host, options.a)
     _revision(host, options.b)
-    comparison = compare(host, options.a, options.b)
+    comparison = compare_revisions(host, options.a, options.b)
     assert comparison is not None
     if output.as_json:
         output.json(diff_json(comparison.diff))

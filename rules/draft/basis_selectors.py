@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dockerfw.document.document import Document
+from dockerfw.document.document import Document, DocumentRule
 from rules.draft.draft_selectors import base_revision, draft_document, revision_document
 from rules.models import Host, Revision
 from rules.seen.snapshot_selectors import Look, SnapshotView, look
@@ -30,6 +30,11 @@ class Basis:
     def view(self) -> SnapshotView | None:
         """The last snapshot, None when there is none."""
         return self.seen.view
+
+    @property
+    def rules(self) -> dict[str, DocumentRule]:
+        """The draft's rules by id."""
+        return {rule.id: rule for rule in self.draft.rules}
 
     @property
     def head(self) -> int:

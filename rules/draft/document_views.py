@@ -100,8 +100,7 @@ def _replace(request: HttpRequest, host: Host, read: Read, version: int) -> Http
             "The draft changed after this page was opened. Nothing was imported. "
             "Review the current difference.",
         )
-        host.refresh_from_db()
-        return import_preview(request, host, read, status=409)
+        return import_preview(request, host_or_404(host.name), read, status=409)
     except Invalid as error:
         messages.warning(request, str(error))
         return import_preview(request, host, read, status=422)

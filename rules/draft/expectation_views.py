@@ -10,8 +10,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from dockerfw.document.words import describe_expectation
 from rules.audit.actors import actor_of
+from rules.draft.basis_selectors import basis_of
 from rules.draft.conflict_forms import EditConflict, typed_over
-from rules.draft.draft_selectors import draft_document, expectation_document, expectation_values
+from rules.draft.draft_selectors import expectation_document, expectation_values
 from rules.draft.expectation_forms import ExpectationForm, expectation_initial
 from rules.draft.expectation_selectors import expectation_get, expectation_rows
 from rules.draft.expectation_services import expectation_create, expectation_delete, expectation_update
@@ -22,7 +23,7 @@ from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, whole_number
 from rules.pages.wording import expectation_pairs
 from rules.seen.consequence_selectors import findings_now
-from rules.seen.snapshot_selectors import look, observe_request
+from rules.seen.snapshot_selectors import observe_request
 
 NEW = {"passes": "yes", "protocol": "tcp", "to": "host"}
 
@@ -32,8 +33,9 @@ def expectation_list(request: HttpRequest, host_name: str) -> HttpResponse:
     """Show the expectations, their results with the kernel's rules, and what is pending."""
     host = host_or_404(host_name)
     observe_request(host)
-    view = look(host).view
-    findings = findings_now(view, draft_document(host)) if view else ()
+    basis = basis_of(host)
+    view = basis.view
+    findings = findings_now(view, basis.draft) if view else ()
     context = {
         "rows": expectation_rows(host),
         "findings": {each.expectation: each for each in findings},

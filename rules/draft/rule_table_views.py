@@ -80,7 +80,7 @@ def _answer(request: HtmxRequest, host: Host, key: str, *, focus: str) -> HttpRe
         if not url_has_allowed_host_and_scheme(back, allowed_hosts=None):
             back = reverse("rules:rule-list", args=[host.name])
         return redirect(f"{back}#rule-{key}")
-    host.refresh_from_db()
+    host = host_or_404(host.name)
     row = _row(host, key)
     body = ""
     if row is not None:

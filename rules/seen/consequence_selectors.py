@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import FAMILIES, Family
+from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.reach.changes import Change, exposure_changes
 from dockerfw.reach.expectations import ExpectationContext, ExpectationResult, check_expectations
 from dockerfw.reach.exposure import external_interfaces
@@ -31,7 +32,7 @@ from dockerfw.simulation.surroundings import LOCAL, Surroundings
 from rules.seen.listening_selectors import listening_of
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
-from rules.seen.surroundings_selectors import hypothetical, prepared_of, sight_key, surroundings_of
+from rules.seen.surroundings_selectors import hypothetical, prepared_of, sight_key
 
 _changes: Memory[tuple[Change, ...]] = Memory(4)
 _findings: Memory[tuple[ExpectationResult, ...]] = Memory(4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dockerfw.messages import snapshot_values
-from dockerfw.messages.snapshot_values import containers_of as containers_of
 from dockerfw.reach.listening import Listening
 from rules.seen.snapshot_selectors import SnapshotView
 

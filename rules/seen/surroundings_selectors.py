@@ -15,7 +15,7 @@ from dockerfw.document.document import digest
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.replay import parse_restore
-from dockerfw.messages.snapshot_values import surroundings_of as surroundings_of
+from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.simulation.simulate import Prepared, prepare
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView

@@ -29,7 +29,7 @@ from rules.applying.apply_errors import (
 from rules.applying.apply_selectors import apply_get
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.expiry_services import applies_expire
-from rules.applying.history_selectors import history
+from rules.applying.history_selectors import history_page
 from rules.applying.kernel_selectors import kernel_sentence
 from rules.applying.outcome_services import outcome_record
 from rules.applying.window_selectors import clock_text
@@ -303,7 +303,7 @@ def test_the_sentence_says_what_becomes_of_what_is_loaded(apply: Apply, host: Ho
     drifted = kernel_sentence(basis_of(host))
     assert drifted.level == "bad"
     assert drifted.text.startswith("The kernel does not hold revision 1 as it was loaded.")
-    page = history(host, snapshot=latest_snapshot(host))
+    page = history_page(host, snapshot=latest_snapshot(host))
     assert (page.entries[0].state, page.entries[0].confirmed) == ("awaiting", False)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from dockerfw.iptables.model import Family
 from dockerfw.messages.snapshots import snapshot_key
-from rules.applying.history_selectors import compare, history
+from rules.applying.history_selectors import compare_revisions, history_page
 from rules.applying.kernel_selectors import kernel_sentence
 from rules.audit.actors import Actor
 from rules.draft.basis_selectors import basis_of
@@ -114,7 +114,7 @@ def test_everything_opens_without_redis(applied: Host, no_queue: None) -> None:
     assert review_draft(applied).plan is None
     assert [warning.code for warning in review_draft(applied).warnings] == ["no-snapshot"]
     assert rule_rows(applied)[0].hits is None
-    assert history(applied).entries[0].loaded is False
+    assert history_page(applied).entries[0].loaded is False
     assert observe_request(applied) is False
 
 
@@ -180,18 +180,18 @@ def test_history_marks_what_is_loaded(applied: Host, alice: Actor) -> None:
     document = draft_document(applied)
     confirm(applied, alice, "second")
     snapshot_store(applied, document, 2)
-    page = history(applied, snapshot=latest_snapshot(applied))
+    page = history_page(applied, snapshot=latest_snapshot(applied))
     assert [(entry.revision.number, entry.loaded, entry.confirmed) for entry in page.entries] == [
         (2, True, True),
         (1, False, False),
     ]
     assert "1 rule added" in page.entries[0].sentence
     snapshot_store(applied, document, 2, age=60)
-    stale = history(applied, snapshot=latest_snapshot(applied))
+    stale = history_page(applied, snapshot=latest_snapshot(applied))
     assert not any(entry.loaded for entry in stale.entries)
-    comparison = compare(applied, None, 2)
+    comparison = compare_revisions(applied, None, 2)
     assert comparison is not None
     assert comparison.old is not None
     assert comparison.old.number == 1
-    assert compare(applied, 1, 9) is None
-    assert compare(applied, 9, 1) is None
+    assert compare_revisions(applied, 1, 9) is None
+    assert compare_revisions(applied, 9, 1) is None

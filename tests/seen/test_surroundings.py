@@ -12,9 +12,10 @@ from dockerfw.document.document import parse_document
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import FAMILIES
 from dockerfw.iptables.parse import parse_save
+from dockerfw.messages.snapshot_values import surroundings_of
 from rules.models import Host
 from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot
-from rules.seen.surroundings_selectors import after_load, hypothetical, prepared_of, surroundings_of
+from rules.seen.surroundings_selectors import after_load, hypothetical, prepared_of
 from tests.rig.kernel_reports import CLEAN, UNREAD_6, save_of, snapshot_store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("queue")]
