@@ -1,4 +1,4 @@
-"""The open window: who may keep, roll back and ask for more time, and what the host is told."""
+"""Answers to an open confirmation window: allowed admins, proofs, and the orders that the host gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Applies: when one may start, what is ordered, what is written down, and when nobody answers."""
+"""Applies: when one may start, its order, its recorded outcome, and the time limits without an answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WEB = {"scope": "both", "protocol": "tcp", "ports": ["443"], "comment": "web"}
 
 
 def orders(host: Host) -> list[Order]:
-    """Return what waits in the root worker's queue."""
+    """Return the orders in the root worker's queue."""
     queue = Queue(f"firewall-{host.name}", connection=client.connection(), serializer=JSONSerializer)
     jobs = [queue.fetch_job(job_id) for job_id in queue.job_ids]
     assert all(isinstance(job, Job) and job.func_name == "apply" for job in jobs)

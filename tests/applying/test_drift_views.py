@@ -1,4 +1,4 @@
-"""What differs from the confirmed revision, on the dashboard: restore leads back, adopt leads on."""
+"""Drift on the dashboard, and the actions Restore and Adopt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On the review: who reaches more or less, what is not as expected, whether you would be shut out."""
+"""The effects on the review page: outside access, expectations, and a lock-out of the caller."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXPECTED = {"protocol": "tcp", "port": 443, "passes": True, "comment": "the shop
 
 @pytest.fixture
 def ssh(host: Host, alice: Actor, working: Client) -> Rule:
-    """A pending rule that lets the office in by SSH and nothing else; the kernel holds nothing of ours."""
+    """A pending rule that allows SSH from the office only; the kernel holds no dockerfw rules."""
     snapshot_store(host, None)
     values = {"scope": "host", "protocol": "tcp", "ports": ["22"], "source": OFFICE}
     return rule_create(host=host, actor=alice, values=values)

@@ -46,7 +46,7 @@ def group(source: str, count: int = 1, **changes: Any) -> SessionGroup:
 
 
 def seen(*groups: SessionGroup, whole: bool = True) -> SessionGroups:
-    """Return what the root worker saw."""
+    """Return the sessions of a snapshot."""
     return SessionGroups(groups, whole)
 
 

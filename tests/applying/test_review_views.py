@@ -1,4 +1,4 @@
-"""The review: what would change, the order to apply, every way in which that is refused, and rolling back."""
+"""The review page: changes, starting an apply, every refusal of one, and rolling back."""
 
 from __future__ import annotations
 

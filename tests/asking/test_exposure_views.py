@@ -1,4 +1,4 @@
-"""The exposure page: what listens and is published, who may reach it, and the ways to change that."""
+"""The exposure page: listeners and published ports, allowed clients, and the actions to change that."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def rows(client: Client, **asked: str) -> dict[str, str]:
 
 
 def links(client: Client, port: str) -> dict[str, str]:
-    """Return what a row offers to do, with the address of each."""
+    """Return the actions of a row with their URLs."""
     body = client.get(PATH).content.decode()
     row = next(row for row in re.findall(r"<tr .*?</tr>", body, re.DOTALL) if f">{port}<" in row)
     found = re.findall(r'<a class="button plain" href="([^"]+)"[^>]*>(\w+)</a>', row)

@@ -1,4 +1,4 @@
-"""The trace page: what becomes of one packet, by which rule, against which rules."""
+"""The trace page: the verdict on one packet, the deciding rule, and the rules it is tested against."""
 
 from __future__ import annotations
 

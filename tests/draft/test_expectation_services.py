@@ -1,4 +1,4 @@
-"""Editing expectations: what is stored, two admins at once, the audit, and the way with the draft."""
+"""Editing expectations: stored rows, two admins at once, the audit log, import and discard."""
 
 from __future__ import annotations
 

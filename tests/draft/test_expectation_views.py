@@ -1,4 +1,4 @@
-"""The expectations page and its form: sentences, marks, errors at their field, two admins told."""
+"""The expectations page and its form: sentences, marks, errors at their field, conflicts."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_a_rule_is_added(signed_in: Client) -> None:
 
 
 def first_fields(client: Client, **asked: str) -> dict[str, object]:
-    """Return what the form begins with when a link carries these fields."""
+    """Return the initial values of the form for a link with these fields."""
     form = client.get(NEW, asked).context["form"]
     return {
         name: form[name].value() for name in ("scope", "protocol", "ports", "port_kind", "source", "comment")

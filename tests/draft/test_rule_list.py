@@ -1,4 +1,4 @@
-"""The table of rules: marks with undo, inline edits, search, others' rules, what another rule covers."""
+"""The table of rules: marks with undo, inline edits, search, other rules, covered rules."""
 
 from __future__ import annotations
 

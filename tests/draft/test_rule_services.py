@@ -1,4 +1,4 @@
-"""Editing rules and settings: what is stored, what is refused, two admins at once, the audit."""
+"""Editing rules and settings: stored rows, refusals, two admins at once, the audit log."""
 
 from __future__ import annotations
 

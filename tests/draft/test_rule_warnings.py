@@ -1,4 +1,4 @@
-"""What is offered, and what of it no rule is about: worked out once for looks that saw the same."""
+"""Offered ports and published ports without a rule, computed once for equal snapshots."""
 
 from __future__ import annotations
 

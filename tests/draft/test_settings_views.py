@@ -1,4 +1,4 @@
-"""The settings: interfaces offered from the host, what was typed kept, two admins told."""
+"""The settings page: interfaces of the host, errors that keep the typed values, conflicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a load would mean, read from a snapshot: expectations that stop an apply, and being shut out."""
+"""The effects of a load, read from a snapshot: failing expectations and lock-outs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.redis]
 
 @pytest.fixture(autouse=True)
 def kernel(host: Host, queue: RedisServer) -> None:
-    """What the kernel holds before the first apply: nothing of ours, everything open."""
+    """The kernel before the first apply: no dockerfw rules, everything allowed."""
     snapshot_store(host, None)
 
 

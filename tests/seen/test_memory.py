@@ -1,4 +1,4 @@
-"""What a process remembers: the last few answers, and what is left alone while one is made."""
+"""The cache of a process: the last few results, and the garbage collector while one is computed."""
 
 from __future__ import annotations
 

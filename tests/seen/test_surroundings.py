@@ -1,4 +1,4 @@
-"""From a snapshot to the simulator: what lies around, what is live, what a load would leave behind."""
+"""From a snapshot to the simulator: the surroundings, the live rules, the rules after a load."""
 
 from __future__ import annotations
 
