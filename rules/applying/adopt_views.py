@@ -8,7 +8,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_safe
 
 from dockerfw.iptables.errors import DocumentError
-from rules.applying.drift_selectors import adopted
+from rules.applying.drift_selectors import read_adoption
 from rules.draft.document_views import import_preview, read_of_import
 from rules.pages.requests import host_or_404
 from rules.seen.snapshot_selectors import look
@@ -22,7 +22,7 @@ def adopt(request: HttpRequest, host_name: str) -> HttpResponse:
     problem = seen.problem
     if seen.view is not None:
         try:
-            imported = adopted(host, seen.view)
+            imported = read_adoption(host, seen.view)
         except DocumentError as error:
             problem = f"The kernel's rules do not make a valid draft: {error}"
         else:

@@ -44,8 +44,8 @@ def apply_nonce_create(*, apply: Apply, actor: Actor, connected_at: datetime | N
     progress = progress_of(apply)
     with transaction.atomic():
         current, _ = _open_window(apply, progress)
-        _started_by(current, actor)
-        _new_connection(current.window_seen_at or current.created_at, connected_at)
+        _check_starter(current, actor)
+        _check_connection(current.window_seen_at or current.created_at, connected_at)
         # If the clerk has not recorded the window yet, Keep needs a connection opened from now on.
         current.window_seen_at = current.window_seen_at or timezone.now()
         nonce = secrets.token_urlsafe(24)
@@ -62,12 +62,12 @@ def apply_keep(*, apply: Apply, actor: Actor, nonce: str, connected_at: datetime
     progress = _read_progress(apply)
     with transaction.atomic():
         current, _ = _open_window(apply, progress)
-        _started_by(current, actor)
-        _new_connection(current.window_seen_at, connected_at)
+        _check_starter(current, actor)
+        _check_connection(current.window_seen_at, connected_at)
         if not current.nonce_digest or not hmac.compare_digest(current.nonce_digest, _digest(nonce)):
             raise KeyRefused(WRONG_KEY)
         current.nonce_digest = ""
-        return _answer(current, actor, "keep")
+        return _record_answer(current, actor, "keep")
 
 
 def apply_keep_at_console(*, apply: Apply, actor: Actor, instead_of: str = "") -> Apply:
@@ -80,11 +80,11 @@ def apply_keep_at_console(*, apply: Apply, actor: Actor, instead_of: str = "") -
     with transaction.atomic():
         current, _ = _open_window(apply, progress)
         if not instead_of:
-            _started_by(current, actor)
-            return _answer(current, actor, "keep")
+            _check_starter(current, actor)
+            return _record_answer(current, actor, "keep")
         if current.requested_by != instead_of:
             raise NotYours(f"This apply was started by {current.requested_by}, not by {instead_of}.")
-        return _answer(current, actor, "keep", detail=f"instead of {instead_of}, who started it")
+        return _record_answer(current, actor, "keep", detail=f"instead of {instead_of}, who started it")
 
 
 def apply_roll_back(*, apply: Apply, actor: Actor) -> Apply:
@@ -95,7 +95,7 @@ def apply_roll_back(*, apply: Apply, actor: Actor) -> Apply:
     progress = _read_progress(apply)
     with transaction.atomic():
         current, _ = _open_window(apply, progress)
-        return _answer(current, actor, "rollback")
+        return _record_answer(current, actor, "rollback")
 
 
 def apply_extend(*, apply: Apply, actor: Actor, seconds: int) -> Apply:
@@ -106,12 +106,12 @@ def apply_extend(*, apply: Apply, actor: Actor, seconds: int) -> Apply:
     progress = _read_progress(apply)
     with transaction.atomic():
         current, window = _open_window(apply, progress)
-        _started_by(current, actor)
+        _check_starter(current, actor)
         allowed = f"{window.seconds + 1} to {MOST_CONFIRM_SECONDS}"
         if not window.seconds < seconds <= MOST_CONFIRM_SECONDS:
             problem = f"{seconds} seconds is not longer than the open window (allowed: {allowed})"
             raise Invalid((FieldError("seconds", problem),))
-        return _answer(current, actor, "extend", seconds)
+        return _record_answer(current, actor, "extend", seconds)
 
 
 def _read_progress(apply: Apply) -> Progress:
@@ -137,14 +137,14 @@ def _open_window(apply: Apply, progress: Progress) -> tuple[Apply, WindowView]:
     return current, view.window
 
 
-def _started_by(apply: Apply, actor: Actor) -> None:
+def _check_starter(apply: Apply, actor: Actor) -> None:
     if apply.requested_by != actor.name:
         raise NotYours(
             f"Only {apply.requested_by}, who started this apply, can do this. Every admin can roll it back."
         )
 
 
-def _new_connection(seen_at: datetime | None, connected_at: datetime | None) -> None:
+def _check_connection(seen_at: datetime | None, connected_at: datetime | None) -> None:
     """Refuse a connection that was opened before the dashboard knew that the rules are loaded.
 
     That moment is later than the load, and taken by the same clock as `connected_at`. The host's clock may be
@@ -160,7 +160,7 @@ def _not_sent(error: Exception) -> str:
     )
 
 
-def _answer(
+def _record_answer(
     apply: Apply, actor: Actor, kind: AnswerKind, seconds: int | None = None, *, detail: str = ""
 ) -> Apply:
     host = host_lock(apply.host)

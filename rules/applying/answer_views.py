@@ -36,7 +36,7 @@ AGAIN = "X-Keep-Again"
 @require_GET
 def nonce(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
     """Answer a new key as JSON over a connection opened after the load, otherwise 409 with the reason."""
-    _, view = _found(host_name, apply_id)
+    _, view = _apply_or_404(host_name, apply_id)
     try:
         key = apply_nonce_create(
             apply=view.apply, actor=actor_of(request), connected_at=connected_at(request)
@@ -49,10 +49,10 @@ def nonce(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResp
 @require_http_methods(["GET", "HEAD", "POST"])
 def keep(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
     """Keep the loaded rules; GET, and a POST without a key, show a page that carries a key."""
-    host, view = _found(host_name, apply_id)
+    host, view = _apply_or_404(host_name, apply_id)
     given = request.POST.get("nonce", "")
     if request.method == "POST" and given:
-        return _answered(
+        return _send_answer(
             request,
             host,
             view,
@@ -77,16 +77,18 @@ def keep(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpRespo
 @require_POST
 def roll_back(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
     """Restore the previous rules at once; every admin may."""
-    host, view = _found(host_name, apply_id)
-    return _answered(request, host, view, lambda: apply_roll_back(apply=view.apply, actor=actor_of(request)))
+    host, view = _apply_or_404(host_name, apply_id)
+    return _send_answer(
+        request, host, view, lambda: apply_roll_back(apply=view.apply, actor=actor_of(request))
+    )
 
 
 @require_POST
 def extend(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
     """Extend the window; `seconds` is its new length, counted from the load."""
-    host, view = _found(host_name, apply_id)
+    host, view = _apply_or_404(host_name, apply_id)
     seconds = whole_number(request.POST.get("seconds"))
-    return _answered(
+    return _send_answer(
         request,
         host,
         view,
@@ -94,7 +96,9 @@ def extend(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpRes
     )
 
 
-def _answered(request: HtmxRequest, host: Host, view: ApplyView, answer: Callable[[], Apply]) -> HttpResponse:
+def _send_answer(
+    request: HtmxRequest, host: Host, view: ApplyView, answer: Callable[[], Apply]
+) -> HttpResponse:
     problem, status, again = "", 200, False
     try:
         answer()
@@ -111,7 +115,7 @@ def _answered(request: HtmxRequest, host: Host, view: ApplyView, answer: Callabl
     return redirect("rules:apply", host.name, view.apply.pk)
 
 
-def _found(host_name: str, apply_id: uuid.UUID) -> tuple[Host, ApplyView]:
+def _apply_or_404(host_name: str, apply_id: uuid.UUID) -> tuple[Host, ApplyView]:
     host = host_or_404(host_name)
     view = apply_get(apply_id)
     if view is None or view.apply.host_id != host.pk:

@@ -53,7 +53,7 @@ def drift_view(drift: Drift | None, *, lines: int = LINES) -> DriftView | None:
     return DriftView(rows, any(finding.code in _OF_OUR_CHAINS for finding in drift.findings))
 
 
-def adopted(host: Host, view: SnapshotView) -> Imported | None:
+def read_adoption(host: Host, view: SnapshotView) -> Imported | None:
     """Return the draft that the rules of our chains in the kernel would make, None without such rules.
 
     Raises DocumentError where they do not make a valid document.

@@ -71,7 +71,7 @@ def history_page(
     return HistoryPage(entries=entries, page=page, pages=pages, total=total)
 
 
-def noticed(host: Host) -> tuple[AuditEvent, ...]:
+def noticed_events(host: Host) -> tuple[AuditEvent, ...]:
     """Return the latest events that the root worker noticed or caused on its own, the newest first."""
     events = AuditEvent.objects.filter(host=host, verb__in=NOTICED_VERBS).order_by("-pk")
     return tuple(events[:NOTICED])

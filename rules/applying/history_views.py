@@ -12,7 +12,7 @@ from rules.applying.history_selectors import (
     compare_revisions,
     history_page,
     loaded_number,
-    noticed,
+    noticed_events,
     revision_applies,
     revision_get,
 )
@@ -36,7 +36,7 @@ def history(request: HttpRequest, host_name: str) -> HttpResponse:
         host, system=system, page=whole_number(request.GET.get("page"), 1), snapshot=latest_snapshot(host)
     )
     newest = _newest(host)
-    events = noticed(host) if system and found.page == 1 else ()
+    events = noticed_events(host) if system and found.page == 1 else ()
     context = {
         "history": found,
         "system": system,

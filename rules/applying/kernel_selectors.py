@@ -56,18 +56,18 @@ def kernel_sentence(basis: Basis) -> KernelSentence:
         )
     waiting = awaiting_view(basis.host)
     if waiting is not None and waiting.window is not None and not waiting.window.over:
-        return _awaiting(view, waiting.apply, waiting.window)
+        return _describe_awaiting(view, waiting.apply, waiting.window)
     if basis.base is None:
-        return _nothing_applied(view)
+        return _describe_unapplied(view)
     return measure_revision(view, basis.base)
 
 
-def _nothing_applied(view: SnapshotView) -> KernelSentence:
+def _describe_unapplied(view: SnapshotView) -> KernelSentence:
     text = "Nothing has been applied yet: this host has no confirmed revision."
     return KernelSentence("unknown" if view.stale else "warn", text, (), view.taken_at, stale=view.stale)
 
 
-def _awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> KernelSentence:
+def _describe_awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> KernelSentence:
     """Describe a loaded revision that is not confirmed yet, as far as a snapshot shows it."""
     number = apply.revision.number
     unless = f"The previous rules return at {window.until} unless {apply.requested_by} clicks Keep."

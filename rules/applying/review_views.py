@@ -123,7 +123,7 @@ def discard(request: HttpRequest, host_name: str) -> HttpResponse:
     return redirect("rules:rule-list", host.name)
 
 
-def _begun(request: HtmxRequest, apply: Apply) -> HttpResponse:
+def _show_apply(request: HtmxRequest, apply: Apply) -> HttpResponse:
     """Answer the page of an apply that was just started.
 
     A browser with scripts gets it in the answer itself. A redirect would be followed over a new connection,
@@ -135,7 +135,7 @@ def _begun(request: HtmxRequest, apply: Apply) -> HttpResponse:
     return push_url(response, reverse("rules:apply", args=[apply.host.name, apply.pk]))
 
 
-def _lead(request: HtmxRequest, response: HttpResponseRedirect) -> HttpResponse:
+def _redirect_client(request: HtmxRequest, response: HttpResponseRedirect) -> HttpResponse:
     """Let htmx load the page that a redirect leads to as a page of its own."""
     if not request.htmx:
         return response
@@ -158,21 +158,23 @@ def _order(
     request: HtmxRequest, host: Host, number: int | None, start: Callable[[Basis, ApplyForm, bool], Apply]
 ) -> HttpResponse:
     """Start the apply that a review's form asks for, or show the review again."""
-    already = _sent_already(request, host)
+    already = _find_earlier_apply(request, host)
     if already is not None:
-        return _lead(request, _to_apply(request, already, "This apply was already started."))
+        return _redirect_client(
+            request, _redirect_to_apply(request, already, "This apply was already started.")
+        )
     form = ApplyForm(request.POST)
     if not form.is_valid():
         return _page_again(request, host, form, number=number, status=422)
     basis = basis_of(host)
-    anyway = _would_shut_out(request, basis, form, number)
+    anyway = _check_lock_out(request, basis, form, number)
     if form.errors:
         return _page_again(request, host, form, number=number, status=422)
     try:
         apply = start(basis, form, anyway)
     except ServiceError as error:
-        return _refused(request, host, form, error, number=number)
-    return _begun(request, apply)
+        return _show_refusal(request, host, form, error, number=number)
+    return _show_apply(request, apply)
 
 
 def _fresh_look(host: Host) -> Look:
@@ -196,7 +198,7 @@ def _proposal_or_404(basis: Basis, number: int | None) -> Proposal:
     return proposal
 
 
-def _sent_already(request: HttpRequest, host: Host) -> Apply | None:
+def _find_earlier_apply(request: HttpRequest, host: Host) -> Apply | None:
     """Return the apply that the same page started before: a second click must not start another one."""
     drawn = request.POST.get("sequence")
     if drawn is None or whole_number(drawn) >= host.sequence:
@@ -207,19 +209,19 @@ def _sent_already(request: HttpRequest, host: Host) -> Apply | None:
     return newest if newest.message == request.POST.get("message", "").strip() else None
 
 
-def _to_apply(request: HttpRequest, apply: Apply, text: str) -> HttpResponseRedirect:
+def _redirect_to_apply(request: HttpRequest, apply: Apply, text: str) -> HttpResponseRedirect:
     messages.info(request, text)
     return redirect("rules:apply", apply.host.name, apply.pk)
 
 
-def _refused(
+def _show_refusal(
     request: HtmxRequest, host: Host, form: ApplyForm, error: ServiceError, *, number: int | None
 ) -> HttpResponse:
     if isinstance(error, NotFound):
         raise Http404(str(error)) from error
     if isinstance(error, NothingToApply):
         messages.info(request, str(error))
-        return _lead(request, redirect("rules:dashboard", host.name))
+        return _redirect_client(request, redirect("rules:dashboard", host.name))
     if isinstance(error, Invalid):
         place_errors(form, error.errors)
     elif isinstance(error, NotExpected):
@@ -235,17 +237,17 @@ def _refused(
     return _page_again(request, host, form, number=number, status=status, conflict=conflict)
 
 
-def _would_shut_out(request: HttpRequest, basis: Basis, form: ApplyForm, number: int | None) -> bool:
+def _check_lock_out(request: HttpRequest, basis: Basis, form: ApplyForm, number: int | None) -> bool:
     """Return True if the apply would lock out the caller; without the word that it needs, add the error."""
     proposal = propose_draft(basis) if number is None else propose_rollback(basis, number)
     if proposal is None or basis.view is None or form.cleaned_data["version"] != proposal.expects:
         # Nothing to simulate, or not what the caller has reviewed: the service refuses that.
         return False
     caller = caller_of(request, basis.host)
-    shut_out = lock_out(basis.view, proposal.document, proposal.number, caller).can == "no"
-    if shut_out and not form.says_anyway():
+    locked_out = lock_out(basis.view, proposal.document, proposal.number, caller).can == "no"
+    if locked_out and not form.says_anyway():
         form.add_error("anyway", f'This apply would lock you out. Type "{ANYWAY}" to continue.')
-    return shut_out
+    return locked_out
 
 
 def _lock_out(request: HttpRequest, host: Host, found: Review) -> LockOut | None:

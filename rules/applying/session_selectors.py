@@ -49,7 +49,7 @@ def lost_sessions(view: SnapshotView | None, document: Document, diff: DocumentD
         return LostSessions()
     seen = view.snapshot.sessions
     if seen is None:
-        return LostSessions(sentences=(NO_CONNTRACK,)) if _takes_away(diff, document) else LostSessions()
+        return LostSessions(sentences=(NO_CONNTRACK,)) if _removes_access(diff, document) else LostSessions()
     try:
         before = _documents.get_or_compute(view.snapshot.sha256, lambda: read_loaded_documents(view.rulesets))
     except NetfilterError:
@@ -64,7 +64,7 @@ def lost_sessions(view: SnapshotView | None, document: Document, diff: DocumentD
     if len(counts) > NAMED:
         rest = sum(count for _, count in counts.most_common()[NAMED:])
         sentences.append(f"{counted(rest, 'session')} of other rules {_stay(rest)} open.")
-    more = not seen.whole and _takes_away(diff, document)
+    more = not seen.whole and _removes_access(diff, document)
     if more:
         sentences.append(MORE)
     return LostSessions(counts.total(), tuple(sentences), can_end=bool(counts) or more)
@@ -91,7 +91,7 @@ def _stay(count: int) -> str:
     return "stays" if count == 1 else "stay"
 
 
-def _takes_away(diff: DocumentDiff, document: Document) -> bool:
+def _removes_access(diff: DocumentDiff, document: Document) -> bool:
     """Return True if a rule was removed that no other rule covers."""
     gone = (rule for rule in (*diff.removed, *(old for old, _ in diff.changed)) if rule.enabled)
     return any(first_cover(document.rules, rule) is None for rule in islice(gone, LOOKED_AT))

@@ -17,7 +17,7 @@ from rules.draft.basis_selectors import Basis
 from rules.seen.listening_selectors import listening_of
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
-from rules.seen.surroundings_selectors import prepared_of, sight_key
+from rules.seen.surroundings_selectors import prepare_family, sight_key
 
 _rows: Memory[tuple[ExposureRow, ...]] = Memory(4)
 
@@ -52,7 +52,7 @@ def read_exposure(basis: Basis, view: SnapshotView) -> Exposure:
         (sight_key(view), settings.external_interfaces),
         lambda: exposure_rows(
             view,
-            {family: made for family in FAMILIES if (made := prepared_of(view, family))},
+            {family: made for family in FAMILIES if (made := prepare_family(view, family))},
             settings.external_interfaces,
         ),
     )

@@ -20,7 +20,7 @@ from rules.draft.basis_selectors import Basis
 from rules.draft.draft_selectors import revision_document
 from rules.models import Apply, Host
 from rules.seen.snapshot_selectors import SnapshotView
-from rules.seen.surroundings_selectors import hypothetical, prepared_of
+from rules.seen.surroundings_selectors import prepare_family, prepare_family_after
 
 LIVE = "live"
 DRAFT = "draft"
@@ -131,9 +131,9 @@ def _wrong(message: str) -> QuestionError:
 def _prepared(view: SnapshotView, ground: Ground, family: Family) -> Prepared:
     try:
         if ground.document is None:
-            prepared = prepared_of(view, family)
+            prepared = prepare_family(view, family)
         else:
-            prepared = hypothetical(view, ground.document, ground.number, family)
+            prepared = prepare_family_after(view, ground.document, ground.number, family)
     except ParseError as error:
         raise _wrong(f"the live rules of IPv{family} cannot be replayed: {error.message}") from error
     if prepared is None:

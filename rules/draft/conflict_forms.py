@@ -18,7 +18,7 @@ class EditConflict:
     lines: tuple[FieldPair, ...]
 
 
-def typed_over(request: HttpRequest, theirs: Rule | Expectation | None) -> QueryDict:
+def overwrite_stored(request: HttpRequest, theirs: Rule | Expectation | None) -> QueryDict:
     """Return the typed values with the stored version, so that saving again overwrites it on purpose."""
     data = request.POST.copy()
     data["version"] = str(theirs.version) if theirs else ""

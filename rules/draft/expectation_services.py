@@ -31,11 +31,11 @@ def expectation_create(*, host: Host, actor: Actor, values: Mapping[str, object]
     """Add an expectation to the draft; `values` has a document expectation's keys. Raises Invalid."""
     with transaction.atomic():
         host_lock(host)
-        checked = _checked(values)
+        checked = _validate(values)
         if Expectation.objects.filter(host=host).count() >= MAX_EXPECTATIONS:
             full = f"The draft already has {MAX_EXPECTATIONS} expectations, the most allowed."
             raise Invalid((FieldError("", full),))
-        _only_once(host, checked)
+        _check_unique(host, checked)
         row = Expectation.objects.create(host=host, **expectation_to_json_object(checked))
         draft_touch(host)
         _audit(host, actor, "expectation-create", row, after=expectation_values(row))
@@ -53,11 +53,11 @@ def expectation_update(
         host_lock(host)
         row = _get(host, key, version)
         before = expectation_values(row)
-        checked = _checked({**before, **values})
+        checked = _validate({**before, **values})
         after = expectation_to_json_object(checked)
         if after == before:
             return row
-        _only_once(host, checked)
+        _check_unique(host, checked)
         Expectation.objects.filter(pk=row.pk).update(
             **after, version=F("version") + 1, updated_at=timezone.now()
         )
@@ -78,14 +78,14 @@ def expectation_delete(*, host: Host, actor: Actor, key: int, version: int) -> N
         draft_touch(host)
 
 
-def _checked(values: Mapping[str, object]) -> DocumentExpectation:
+def _validate(values: Mapping[str, object]) -> DocumentExpectation:
     try:
         return validate_expectation(dict(values))
     except DocumentError as error:
         raise Invalid(error.errors) from error
 
 
-def _only_once(host: Host, checked: DocumentExpectation) -> None:
+def _check_unique(host: Host, checked: DocumentExpectation) -> None:
     if Expectation.objects.filter(host=host, **expectation_to_json_object(checked)).exists():
         raise Invalid((FieldError("", f"This expectation already exists: {describe_expectation(checked)}."),))
 

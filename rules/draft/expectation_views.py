@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from dockerfw.document.words import describe_expectation
 from rules.audit.actors import actor_of
 from rules.draft.basis_selectors import basis_of
-from rules.draft.conflict_forms import EditConflict, typed_over
+from rules.draft.conflict_forms import EditConflict, overwrite_stored
 from rules.draft.draft_selectors import expectation_document, expectation_values
 from rules.draft.expectation_forms import ExpectationForm, expectation_initial
 from rules.draft.expectation_selectors import expectation_get, expectation_rows
@@ -57,7 +57,7 @@ def expectation_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
         except Invalid as error:
             place_errors(form, error.errors, form.fields_of_errors())
         else:
-            return _saved(request, host, row, "Added to the draft")
+            return _redirect_saved(request, host, row, "Added to the draft")
     return _form_page(request, host, form, status=422)
 
 
@@ -88,7 +88,7 @@ def expectation_edit(request: HttpRequest, host_name: str, key: int) -> HttpResp
         return _form_page(request, host, form, key=key, status=422)
     except Conflict as error:
         return _conflict_page(request, host, form, key, error)
-    return _saved(request, host, row, "Saved to the draft")
+    return _redirect_saved(request, host, row, "Saved to the draft")
 
 
 @require_POST
@@ -108,7 +108,7 @@ def expectation_delete_view(request: HttpRequest, host_name: str, key: int) -> H
     return redirect("rules:expectation-list", host.name)
 
 
-def _saved(request: HttpRequest, host: Host, row: Expectation, what: str) -> HttpResponse:
+def _redirect_saved(request: HttpRequest, host: Host, row: Expectation, what: str) -> HttpResponse:
     messages.info(request, f"{what}: {describe_expectation(expectation_document(row))}.")
     return redirect(f"{reverse('rules:expectation-list', args=[host.name])}#expectation-{row.pk}")
 
@@ -122,7 +122,7 @@ def _conflict_page(
     return _form_page(
         request,
         host,
-        ExpectationForm(typed_over(request, theirs)),
+        ExpectationForm(overwrite_stored(request, theirs)),
         key=key if theirs else None,
         conflict=EditConflict(theirs is None, lines),
         status=409,

@@ -21,7 +21,7 @@ PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class OthersChain:
+class ForeignChain:
     """A chain of another program that holds rules, in one family."""
 
     family: Family
@@ -46,16 +46,16 @@ def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
         "unruled": published_without_rule(host, snapshot) if snapshot else (),
         "snapshot": snapshot,
         "others": others,
-        "foreign": others_chains(snapshot) if others and snapshot else (),
+        "foreign": foreign_chains(snapshot) if others and snapshot else (),
         "back": request.get_full_path(),
     }
     return render_page(request, "rules/rule_list.html", host, context, section="rules")
 
 
-def others_chains(snapshot: SnapshotView) -> tuple[OthersChain, ...]:
+def foreign_chains(snapshot: SnapshotView) -> tuple[ForeignChain, ...]:
     """Return the chains with other rules, IPv4 first, INPUT and FORWARD included."""
     return tuple(
-        OthersChain(family, chain)
+        ForeignChain(family, chain)
         for family in FAMILIES
         for table in live_view(snapshot, family=family, hide_empty=True).tables
         for chain in table.chains

@@ -17,12 +17,12 @@ from dockerfw.document.fields import Findings
 from dockerfw.document.words import cidr_echo, describe_rule
 from dockerfw.iptables.errors import NetfilterError
 from rules.audit.actors import actor_of
-from rules.draft.conflict_forms import EditConflict, typed_over
+from rules.draft.conflict_forms import EditConflict, overwrite_stored
 from rules.draft.draft_selectors import rule_document, rule_values
 from rules.draft.rule_forms import PORT_KINDS, PROTOCOLS, SCOPES, RuleForm, rule_initial, split_ports
 from rules.draft.rule_selectors import rule_get
 from rules.draft.rule_services import rule_create, rule_update
-from rules.draft.warning_views import typed_rule, warning_context
+from rules.draft.warning_views import read_typed_rule, warning_context
 from rules.models import Host, Rule
 from rules.pages.errors import Conflict, Invalid
 from rules.pages.forms import place_errors
@@ -48,7 +48,7 @@ def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
         except Invalid as error:
             place_errors(form, error.errors, form.fields_of_errors())
         else:
-            return _saved(request, host, rule, "Added to the draft")
+            return _redirect_saved(request, host, rule, "Added to the draft")
     return _form_page(request, host, form, heading="New rule", status=422)
 
 
@@ -79,7 +79,7 @@ def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBas
         return _form_page(request, host, form, heading="Edit rule", key=key, status=422)
     except Conflict as error:
         return _conflict_page(request, host, form, key, error)
-    return _saved(request, host, rule, "Saved to the draft")
+    return _redirect_saved(request, host, rule, "Saved to the draft")
 
 
 @require_safe
@@ -118,10 +118,10 @@ def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
                 "ports": ", ".join(service.ports),
                 "comment": service.name,
             }
-    return values | asked_values(request.GET)
+    return values | read_link_values(request.GET)
 
 
-def asked_values(asked: Mapping[str, str]) -> dict[str, object]:
+def read_link_values(asked: Mapping[str, str]) -> dict[str, object]:
     """Return the form's fields from a URL's query; invalid values are left out."""
     findings = Findings()
     values: dict[str, object] = {}
@@ -147,7 +147,7 @@ def asked_values(asked: Mapping[str, str]) -> dict[str, object]:
     return values
 
 
-def _saved(request: HttpRequest, host: Host, rule: Rule, what: str) -> HttpResponse:
+def _redirect_saved(request: HttpRequest, host: Host, rule: Rule, what: str) -> HttpResponse:
     document = rule_document(rule)
     messages.info(request, f"{what}: {describe_rule(document)}.")
     return redirect(f"{reverse('rules:rule-list', args=[host.name])}#rule-{rule.key}")
@@ -162,7 +162,7 @@ def _conflict_page(
     return _form_page(
         request,
         host,
-        RuleForm(typed_over(request, theirs)),
+        RuleForm(overwrite_stored(request, theirs)),
         heading="Edit rule",
         key=key if theirs else None,
         conflict=conflict,
@@ -170,7 +170,7 @@ def _conflict_page(
     )
 
 
-def _as_sent(form: RuleForm) -> dict[str, object]:
+def _unchanged_values(form: RuleForm) -> dict[str, object]:
     """Return what an unchanged form would send."""
     return {name: value for name, value in form.initial.items() if value not in (None, False)}
 
@@ -196,9 +196,9 @@ def _form_page(
         "hx-target": "#source-echo",
         "hx-include": "this",
     }
-    typed = RuleForm(form.data if form.is_bound else _as_sent(form))
+    typed = RuleForm(form.data if form.is_bound else _unchanged_values(form))
     context = {
-        **warning_context(host, typed_rule(typed, key or "")),
+        **warning_context(host, read_typed_rule(typed, key or "")),
         "edited": key,
         "form": form,
         "form_action": action,

@@ -37,12 +37,12 @@ class OfferedInterface:
 def settings_edit(request: HttpRequest, host_name: str) -> HttpResponseBase:
     """Show and change the settings; a conflicting edit shows both versions and keeps what was typed."""
     host = host_or_404(host_name)
-    offered = interfaces_offered(latest_snapshot(host))
+    offered = offered_interfaces(latest_snapshot(host))
     observe_request(host)
     names = [each.name for each in offered]
     if request.method != "POST":
         return _page(request, host, SettingsForm(initial=_initial(host, names), offered=names), offered)
-    form = SettingsForm(request.POST, offered=[*names, *_known(request, names)])
+    form = SettingsForm(request.POST, offered=[*names, *_posted_interfaces(request, names)])
     if not form.is_valid():
         return _page(request, host, form, offered, status=422)
     try:
@@ -61,7 +61,7 @@ def settings_edit(request: HttpRequest, host_name: str) -> HttpResponseBase:
     return redirect("rules:settings", host.name)
 
 
-def interfaces_offered(snapshot: SnapshotView | None) -> tuple[OfferedInterface, ...]:
+def offered_interfaces(snapshot: SnapshotView | None) -> tuple[OfferedInterface, ...]:
     """Return the host's interfaces, those of default routes first, without loopback and veth interfaces."""
     if snapshot is None:
         return ()
@@ -88,7 +88,7 @@ def _initial(host: Host, offered: list[str]) -> dict[str, object]:
     }
 
 
-def _known(request: HttpRequest, offered: list[str]) -> list[str]:
+def _posted_interfaces(request: HttpRequest, offered: list[str]) -> list[str]:
     # A checkbox of the opened page still counts if its interface has disappeared since.
     return [name for name in request.POST.getlist("external_interfaces") if name not in offered]
 
@@ -104,7 +104,7 @@ def _conflict(
     lines = setting_pairs(settings_values(current), form.document_values())
     data = request.POST.copy()
     data["mark"] = settings_mark(current)
-    again = SettingsForm(data, offered=[*(each.name for each in offered), *_known(request, [])])
+    again = SettingsForm(data, offered=[*(each.name for each in offered), *_posted_interfaces(request, [])])
     return _page(request, current, again, offered, conflict=lines, status=409)
 
 

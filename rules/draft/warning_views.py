@@ -22,14 +22,14 @@ def rule_warnings(request: HttpRequest, host_name: str) -> HttpResponse:
     host = host_or_404(host_name)
     context = {
         "host": host,
-        **warning_context(host, typed_rule(RuleForm(request.POST), text_asked(request, "key"))),
+        **warning_context(host, read_typed_rule(RuleForm(request.POST), text_asked(request, "key"))),
     }
     response = render(request, "rules/partials/rule_warnings.html", context)
     response["Cache-Control"] = "no-store"
     return response
 
 
-def typed_rule(form: RuleForm, key: str = "") -> DocumentRule | None:
+def read_typed_rule(form: RuleForm, key: str = "") -> DocumentRule | None:
     """Return the typed rule with the id of the edited one, None while it is not valid."""
     if not form.is_valid():
         return None

@@ -18,7 +18,7 @@ from rules.applying.drift_selectors import drift_view
 from rules.applying.kernel_selectors import kernel_sentence
 from rules.audit.process_services import process_seen
 from rules.draft.basis_selectors import basis_of
-from rules.draft.settings_views import OfferedInterface, interfaces_offered
+from rules.draft.settings_views import OfferedInterface, offered_interfaces
 from rules.models import Host
 from rules.overview.process_selectors import process_notices
 from rules.pages.frame import render_page
@@ -66,7 +66,7 @@ def dashboard(request: HtmxRequest, host_name: str) -> HttpResponse:
 def _kernel_part(host: Host) -> dict[str, object]:
     basis = basis_of(host)
     seen = basis.seen
-    interfaces: tuple[OfferedInterface, ...] = interfaces_offered(seen.view)
+    interfaces: tuple[OfferedInterface, ...] = offered_interfaces(seen.view)
     sentence = kernel_sentence(basis)
     return {
         "sentence": sentence,

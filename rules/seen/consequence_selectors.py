@@ -32,7 +32,7 @@ from dockerfw.simulation.surroundings import LOCAL, Surroundings
 from rules.seen.listening_selectors import listening_of
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
-from rules.seen.surroundings_selectors import hypothetical, prepared_of, sight_key
+from rules.seen.surroundings_selectors import prepare_family, prepare_family_after, sight_key
 
 _changes: Memory[tuple[Change, ...]] = Memory(4)
 _findings: Memory[tuple[ExpectationResult, ...]] = Memory(4)
@@ -69,17 +69,17 @@ class LockOut:
         return worst(self.answers)
 
 
-def prepared_live(view: SnapshotView) -> Mapping[Family, Prepared]:
+def prepare_live(view: SnapshotView) -> Mapping[Family, Prepared]:
     """Return the rules as the kernel held them, of the families that could be read."""
-    return {family: made for family in FAMILIES if (made := prepared_of(view, family)) is not None}
+    return {family: made for family in FAMILIES if (made := prepare_family(view, family)) is not None}
 
 
-def prepared_after(view: SnapshotView, document: Document, revision: int) -> Mapping[Family, Prepared]:
+def prepare_after(view: SnapshotView, document: Document, revision: int) -> Mapping[Family, Prepared]:
     """Return the rules as they would be after a load, without the families that cannot be computed."""
     found: dict[Family, Prepared] = {}
     for family in FAMILIES:
         try:
-            made = hypothetical(view, document, revision, family)
+            made = prepare_family_after(view, document, revision, family)
         except NetfilterError:
             continue
         if made is not None:
@@ -103,7 +103,7 @@ def expectation_findings(
         return ()
     key = (sight_key(view), digest(document), revision)
     return _findings.get_or_compute(
-        key, lambda: _check(view, document, prepared_after(view, document, revision))
+        key, lambda: _check(view, document, prepare_after(view, document, revision))
     )
 
 
@@ -112,7 +112,7 @@ def findings_now(view: SnapshotView, document: Document) -> tuple[ExpectationRes
     if not document.expectations:
         return ()
     key = (sight_key(view), digest(document), "now")
-    return _findings.get_or_compute(key, lambda: _check(view, document, prepared_live(view)))
+    return _findings.get_or_compute(key, lambda: _check(view, document, prepare_live(view)))
 
 
 def lock_out(view: SnapshotView, document: Document, revision: int, caller: Caller) -> LockOut:
@@ -150,8 +150,8 @@ def _difference(
     return exposure_changes(
         find_offers(listening_of(view)),
         (base, document),
-        prepared_live(view),
-        prepared_after(view, document, revision),
+        prepare_live(view),
+        prepare_after(view, document, revision),
         external_interfaces(document.settings.external_interfaces, surroundings_of(view.snapshot)),
         sockets_known=bool(view.snapshot.sockets),
     )
@@ -182,12 +182,12 @@ class _Asking:
         self.view = view
         self.document = document
         self.surroundings: Surroundings = surroundings_of(view.snapshot)
-        self.after = prepared_after(view, document, revision)
+        self.after = prepare_after(view, document, revision)
 
     def ask(self, way: _Way, *, live: bool = False) -> LockoutAnswer:
         """Ask about one path, after the load or with the current rules."""
         return check_access(
-            prepared_live(self.view) if live else self.after,
+            prepare_live(self.view) if live else self.after,
             self.surroundings,
             what=way.what,
             source=way.source,
@@ -219,7 +219,7 @@ class _Asking:
         what, dialled = "this dashboard", _address(caller.dialled)
         after, live = (
             check_access_from_anywhere(rules, self.surroundings, what=what, port=caller.port, dialled=dialled)
-            for rules in (self.after, prepared_live(self.view))
+            for rules in (self.after, prepare_live(self.view))
         )
         return replace(after, can="unknown") if after.can == live.can == "no" else after
 

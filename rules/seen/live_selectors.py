@@ -183,7 +183,7 @@ class _Sight:
         left = [word for word in self.words if word not in chain.name.casefold()]
         if not left:
             return numbered
-        return [(number, rule) for number, rule in numbered if _holds(rule.text.casefold(), left)]
+        return [(number, rule) for number, rule in numbered if _contains_all(rule.text.casefold(), left)]
 
     def _rows(self, table: Table, chain: Chain, shown: list[tuple[int, Rule]]) -> tuple[LiveRow, ...]:
         earlier = self.before.counters(chain, table.name) if shown else {}
@@ -200,7 +200,7 @@ class _Sight:
         return tuple(rows)
 
 
-def _holds(text: str, words: list[str]) -> bool:
+def _contains_all(text: str, words: list[str]) -> bool:
     return all(word in text for word in words)
 
 

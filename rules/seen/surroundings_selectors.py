@@ -26,7 +26,7 @@ _prepared: Memory[Prepared] = Memory(8)
 _digests: Memory[str] = Memory(8)
 
 
-def prepared_of(view: SnapshotView, family: Family) -> Prepared | None:
+def prepare_family(view: SnapshotView, family: Family) -> Prepared | None:
     """Return the kernel's compiled rules, None when this family's rules could not be read."""
     if not _was_read(view, family):
         return None
@@ -36,8 +36,10 @@ def prepared_of(view: SnapshotView, family: Family) -> Prepared | None:
     )
 
 
-def hypothetical(view: SnapshotView, document: Document, revision: int, family: Family) -> Prepared | None:
-    """Return the compiled rules after a load of a document; None as in `prepared_of`.
+def prepare_family_after(
+    view: SnapshotView, document: Document, revision: int, family: Family
+) -> Prepared | None:
+    """Return the compiled rules after a load of a document; None as in `prepare_family`.
 
     Other rules stay as they are. Raises ParseError for a live table that cannot be replayed.
     """
