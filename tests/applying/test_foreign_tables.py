@@ -51,4 +51,4 @@ def test_the_command_line_says_it_too(
 
 def test_drift_suspects_it_where_the_rules_are_gone(working: Client, host: Host, ssh: None) -> None:
     snapshot_store(host, around={"own_tables": ("inet firewalld",)})
-    assert "it throws away all of iptables' rules" in text_of(working.get(f"{HOST}/"))
+    assert "it removes all iptables rules" in text_of(working.get(f"{HOST}/"))

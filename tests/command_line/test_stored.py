@@ -125,7 +125,7 @@ def test_status_says_what_differs_and_who_likely_did_it(host: Host, alice: Actor
     assert any(line.startswith("    - -A FILTERS-HOST -p tcp -m tcp --dport 22") for line in lines)
     assert any(line.startswith("    + -A FILTERS-HOST -p tcp -m tcp --dport 23") for line in lines)
     assert (
-        "    INPUT is empty: somebody flushed it, or removed dockerfw's call, which stood there alone."
+        "    INPUT is empty. It was flushed, or dockerfw's jump was its only rule and was removed."
         in lines
     )
     found = json.loads(firewall("status", "--json").out)["drift"]

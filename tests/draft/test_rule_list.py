@@ -86,7 +86,7 @@ def test_a_toggle_of_an_old_row_changes_nothing_and_says_so(
     rule_set_enabled(host=host, actor=bob, key=ssh.key, version=1, enabled=False)
     data = {"version": version, "enabled": "yes"}
     piece = signed_in.post(f"{RULES}{ssh.key}/toggle/", data, headers=HTMX).content.decode()
-    assert "Somebody changed this rule meanwhile" in piece
+    assert "This rule has changed since you opened it." in piece
     assert 'aria-checked="false"' in piece
     assert not Rule.objects.get().enabled
 
