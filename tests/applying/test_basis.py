@@ -49,7 +49,7 @@ SLOW = (
     (surroundings_selectors, "parse_restore"),
     (consequence_selectors, "check_expectations"),
     (consequence_selectors, "exposure_changes"),
-    (consequence_selectors, "still_reaches"),
+    (consequence_selectors, "check_access"),
 )
 
 

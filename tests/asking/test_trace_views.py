@@ -135,7 +135,7 @@ def test_an_unknown_verdict_names_rule_and_match(working: Client, host: Host, sh
 @pytest.mark.parametrize(
     ("asked", "field", "said"),
     [
-        ({"source": ""}, "source", "Say where the packet comes from"),
+        ({"source": ""}, "source", "Enter a source: an address or a container name."),
         ({"source": "nobody", "port": "1"}, "source", "neither an address nor a running container"),
         ({"source": STRANGER, "port": "70000"}, "port", "70000 is not a port (1 to 65535)"),
         ({"source": STRANGER}, "port", "say which port is dialled"),
@@ -143,7 +143,7 @@ def test_an_unknown_verdict_names_rule_and_match(working: Client, host: Host, sh
         ({"source": STRANGER, "port": "1", "interface": "ens34"}, "interface", "did you mean ens33?"),
         ({"source": STRANGER, "port": "1", "against": "99"}, "against", "there is no revision 99"),
         ({"source": STRANGER, "port": "1", "against": "x"}, "against", "is not live, draft, a revision"),
-        ({"source": STRANGER, "port": "1", "against": "day"}, "on", "Say which day"),
+        ({"source": STRANGER, "port": "1", "against": "day"}, "on", "Enter a day, such as 2026-05-03."),
         ({"source": STRANGER, "port": "1", "against": "day", "on": "3 May"}, "on", "a day such as"),
         ({"source": STRANGER, "port": "1", "against": "day", "on": "2001-01-01"}, "on", "the first was on"),
         ({"source": STRANGER, "protocol": "icmp", "icmp_type": "pang"}, "icmp_type", "did you mean"),
@@ -210,7 +210,7 @@ def test_what_was_in_force_on_a_day(working: Client, host: Host, alice: Actor, s
     asked = {"source": STRANGER, "destination": "shop-web-1", "port": "8080", "against": "day"}
     page = working.get(PATH, {**asked, "on": "2026-05-03"})
     assert 'data-verdict="ACCEPT"' in page.content.decode()
-    assert "Revision 1, which was confirmed on 1 May 2026, 12:00 and in force then" in text_of(page)
+    assert "Revision 1, confirmed on 1 May 2026, 12:00 and active then" in text_of(page)
     assert verdict(working, **asked, on="2026-05-04") == "REJECT"
     assert verdict(working, **asked, on="2026-05-04 11:59") == "ACCEPT"
     assert working.get(PATH, {**asked, "on": "2026-04-30"}).status_code == 422

@@ -221,7 +221,7 @@ def test_apply_waits_and_prints_the_steps(
     snapshot_store(edited, draft_document(edited), 1)
     again = firewall("apply", "-m", "again")
     assert again.status == 1
-    assert again.err == "The kernel already holds the draft: it is revision 1.\n"
+    assert again.err == "Nothing to apply: the kernel already holds the draft as revision 1.\n"
 
 
 def test_a_failed_apply_says_why(edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:
@@ -339,7 +339,7 @@ def test_a_window_outside_its_limits_is_bad_input(edited: Host, queue: RedisServ
     for seconds in ("14", "3601"):
         done = firewall("apply", "-m", "x", "--window", seconds)
         assert done.status == 2
-        assert f"{seconds} seconds is not a window (15 to 3600)" in done.err
+        assert f"{seconds} seconds is not allowed. Use 15 to 3600" in done.err
 
 
 def test_nobody_answers(edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:

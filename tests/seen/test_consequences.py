@@ -172,14 +172,14 @@ def test_whether_you_would_be_locked_out(host: Host, alice: Actor) -> None:
 def test_sshd_says_its_port(host: Host, alice: Actor) -> None:
     rule_create(host=host, actor=alice, values={**SSH, "ports": ["2222", "8000"]})
     snapshot_store(host, None, around={"sockets": (ListeningSocket(4, "tcp", "", 2222, process="sshd"),)})
-    assert words(ask(host, PAGE)) == [("this dashboard", "yes"), ("SSH at 2222", "yes")]
+    assert words(ask(host, PAGE)) == [("this dashboard", "yes"), ("SSH on port 2222", "yes")]
 
 
 def test_a_no_is_not_believed_where_you_could_not_be_here_now(host: Host, alice: Actor) -> None:
     snapshot_store(host, draft_document(now(host)), 1)
     found, ssh = ask(host, PAGE).answers
     assert (ssh.can, ssh.already) == ("no", True)
-    assert ssh.reason.endswith(", as it is now")
+    assert ssh.reason.endswith(", as it already is")
     assert ask(host, PAGE).can == "unknown"
     assert (found.can, found.reason) == (
         "unknown",
