@@ -371,7 +371,7 @@ def test_apply_without_redis_and_without_a_message(edited: Host, no_queue: None)
     assert done.err.startswith("Nothing was applied: Redis does not answer")
     empty = firewall("apply", "-m", " ")
     assert empty.status == 2
-    assert empty.err.startswith("message: say why")
+    assert empty.err.startswith("message: enter the reason for this change")
 
 
 def test_sessions_that_stay_open_are_told_and_ended_on_wish(
