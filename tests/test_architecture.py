@@ -91,10 +91,7 @@ MESSAGES = (
     "dockerfw.messages.errors",
     "dockerfw.messages.shapes",
 )
-ROOT_SIDE = (
-    *("dockerfw.agent.root", "dockerfw.agent.jobs", "dockerfw.agent.journal"),
-    *("dockerfw.agent.event_journal", "dockerfw.agent.event_bound"),
-)
+ROOT_SIDE = (*("dockerfw.agent.root", "dockerfw.agent.jobs", "dockerfw.agent.journal"),)
 # Both the root worker and the clerk are one.
 LOCKED_WORKER = tuple(f"rules.queue.{name}" for name in ("worker", "entries", "taking", "forked", "signing"))
 # Panic and release: root's, on the host itself, without anything between them and the kernel.
@@ -166,7 +163,7 @@ LAYERS = (
         ("rules", "django", "rq", "redis"),
         (
             *("rules.host", "rules.netfilter", "dockerfw.streams"),
-            *("dockerfw.messages.events", "dockerfw.agent.event_journal", "dockerfw.agent.event_bound"),
+            *("dockerfw.messages.events", "dockerfw.store.outbox"),
         ),
     ),
     Layer(

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import logging
 
-from dockerfw.agent.apply import look
 from dockerfw.chains.names import FILTERS_CONTAINERS, FILTERS_HOST
 from dockerfw.chains.render import render_restore
 from dockerfw.host.clock import boot_id
-from dockerfw.host.files import LockedOut
-from dockerfw.host.loading import RestoreFailed, load, put_back, rehearse
-from dockerfw.host.runner import CommandFailed
+from dockerfw.host.errors import HostError
+from dockerfw.host.loading import load, rehearse, restore_previous
+from dockerfw.host.reading import look
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed
-from dockerfw.store.state import StateDirectory, StateError
+from dockerfw.store.state import StateDirectory
 
 logger = logging.getLogger("dockerfw.afterboot")
 
@@ -30,13 +29,13 @@ def load_after_boot(state: StateDirectory) -> bool:
     try:
         with state.lock(seconds=PATIENCE_SECONDS):
             confirmed = read_confirmed(state.boot)
-            if state.had_boot() or (confirmed is not None and confirmed.boot == boot_id()):
+            if state.is_boot_handled() or (confirmed is not None and confirmed.boot == boot_id()):
                 return False
             if _is_due(state):
                 loaded = confirmed is not None and _load(confirmed)
-                state.mark_boot()
+                state.mark_boot_handled()
                 return loaded
-    except (CommandFailed, RestoreFailed, NetfilterError, StateError, LockedOut, OSError) as error:
+    except (HostError, NetfilterError, OSError) as error:
         logger.error("the revision that was kept last is not loaded after this boot: %s", error)
     return False
 
@@ -75,7 +74,7 @@ def _load(confirmed: ConfirmedRecord) -> bool:
         for family, text in texts.items():
             load(confirmed.backend, family, text)
     except BaseException:
-        put_back(confirmed.backend, before.rulesets, texts)
+        restore_previous(confirmed.backend, before.rulesets, texts)
         raise
     logger.warning("revision %d was not loaded at this boot: it is now", confirmed.revision)
     return True

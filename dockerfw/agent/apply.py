@@ -11,38 +11,29 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dockerfw.agent.expected import Unexpected, check_loaded
+from dockerfw.agent.expected import check_loaded
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document, digest, parse_document
 from dockerfw.document.words import counted
-from dockerfw.host.backend import find_backend
 from dockerfw.host.clock import boot_id, boottime, utc_now
-from dockerfw.host.files import LockedOut
-from dockerfw.host.hooks import reached
-from dockerfw.host.loading import (
-    NotPutBack,
-    RestoreFailed,
-    load,
-    put_back,
-    read_rulesets,
-    rehearse,
-    saves_or_fail,
-)
+from dockerfw.host.errors import HostError
+from dockerfw.host.hooks import checkpoint
+from dockerfw.host.loading import RestoreFailed, load, rehearse, restore_previous
+from dockerfw.host.reading import Seen, look
 from dockerfw.host.runner import CommandFailed
-from dockerfw.host.space import no_room_words
+from dockerfw.host.space import describe_write_failure
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import FAMILIES, Backend, Family, Ruleset
-from dockerfw.iptables.parse import parse_save
+from dockerfw.iptables.model import FAMILIES, Backend, Family
 from dockerfw.messages.orders import Order, why_expired
 from dockerfw.messages.outcomes import Failure, Loaded, Outcome, OutcomeState, Step
 from dockerfw.store.records import UndoRecord, WindowRecord
-from dockerfw.store.state import Begun, StateDirectory, StateError
-from dockerfw.window.watchdog_start import NoWatchdog, Watch
+from dockerfw.store.state import LastOrder, StateDirectory, StateError
+from dockerfw.window.watchdog_start import Watch
 from dockerfw.window.window import AWAITING_EVENT, FINAL_EVENT, awaiting, end_if_due, waiting_words
 
 logger = logging.getLogger("dockerfw.apply")
@@ -54,33 +45,8 @@ LOADING_SECONDS = 60.0
 EXPECTING_SECONDS = 60.0
 
 
-class Refused(Exception):  # noqa: N818 - it states a fact
+class Refused(HostError):  # noqa: N818 - it states a fact
     """An order is not one that this host carries out now; the text says why."""
-
-
-EXPECTED = (
-    Refused,
-    Unexpected,
-    NetfilterError,
-    CommandFailed,
-    RestoreFailed,
-    NotPutBack,
-    NoWatchdog,
-    LockedOut,
-    StateError,
-    OSError,
-)
-# Their text is for people as it is.
-SAYS_IT_ALL = (Refused, Unexpected, NetfilterError, NotPutBack, NoWatchdog, LockedOut, StateError)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The backend in use and what both families' tables hold in it."""
-
-    backend: Backend
-    rulesets: Mapping[Family, Ruleset]
-    saves: Mapping[Family, bytes]
 
 
 class Apply:
@@ -123,7 +89,7 @@ class Apply:
                 return self._go(stack)
             # Also for what nobody thought of: the kernel must not be left half way.
             except Exception as error:
-                if not isinstance(error, EXPECTED):
+                if not isinstance(error, (HostError, NetfilterError, OSError)):
                     logger.exception("apply %s met something unforeseen", self._order.apply)
                 return self._fail(error)
 
@@ -134,7 +100,7 @@ class Apply:
             self._end_the_last()
         with self._step("validate") as say:
             document = self._validate()
-            self._state.write_begun(Begun(self._order.sequence, self._order.apply))
+            self._state.write_last_order(LastOrder(self._order.sequence, self._order.apply))
             say(f"revision {self._order.revision}, {counted(len(document.rules), 'rule')}")
         # It starts while the next steps run, and is let go before the lock is.
         watch = Watch(self._state)
@@ -157,9 +123,7 @@ class Apply:
             say(
                 check_loaded(
                     document,
-                    after.backend,
-                    after.rulesets,
-                    after.saves,
+                    after,
                     override=self._order.override,
                     docker_socket=self._docker_socket,
                 )
@@ -180,7 +144,7 @@ class Apply:
         why = why_expired(order.issued_at, datetime.now(UTC))
         if why is not None:
             raise Refused(f"the order is not carried out: {why}. Order it again")
-        last = self._state.last_begun()
+        last = self._state.read_last_order()
         if order.sequence <= last.sequence:
             raise Refused(
                 f"the order's sequence number {order.sequence} is not above {last.sequence}, the last one"
@@ -211,7 +175,7 @@ class Apply:
                     say("this kernel has no IPv6: there is nothing to load and nothing to refuse")
                     continue
                 load(before.backend, family, restores[family])
-                reached(f"loaded-ipv{family}")
+                checkpoint(f"loaded-ipv{family}")
 
     def _open_window(self, document: Document, before: Seen, restores: Mapping[Family, str]) -> None:
         now = boottime()
@@ -238,7 +202,7 @@ class Apply:
         )
         self._window = window
         self._state.open_window(window, undo)
-        reached("window-written")
+        checkpoint("window-written")
 
     def _read_back(self, document: Document, backend: Backend) -> Seen:
         after = look(backend)
@@ -265,14 +229,14 @@ class Apply:
             )
             outcome = awaiting(window)
             self._settle(outcome)
-            reached("report-settled")
+            checkpoint("report-settled")
             # From here on the window is open: whatever dies now, only an answer or the deadline closes it.
             self._state.write_window(window)
         return outcome
 
     def _fail(self, error: Exception) -> Outcome:
         failure = describe_failure(self._steps[-1].name if self._steps else "lock", error)
-        no_room = no_room_words(self._state.path, error)
+        no_room = describe_write_failure(self._state.path, error)
         summary, put_back_again = self._way_back(no_room or failure.summary)
         if self._window is not None:
             # It may have been told that the window is open.
@@ -280,7 +244,7 @@ class Apply:
         outcome = self._outcome("failed", error=replace(failure, summary=summary))
         try:
             self._settle(outcome)
-            reached("fail-settled")
+            checkpoint("fail-settled")
             if self._window is not None and put_back_again:
                 self._state.close_window()
         except OSError as disk:
@@ -296,8 +260,8 @@ class Apply:
             undo = self._state.read_undo()
             if undo is None or undo.apply != self._order.apply:
                 raise StateError("the way back is gone from the state directory")
-            put_back(undo.backend, self._before.rulesets, undo.restores)
-        except (CommandFailed, RestoreFailed, NotPutBack, NetfilterError, StateError, OSError) as error:
+            restore_previous(undo.backend, self._before.rulesets, undo.restores)
+        except (HostError, NetfilterError, OSError) as error:
             logger.error("apply %s could not be undone: %s", self._order.apply, error)
             return (
                 f"{summary}. Putting back what was there before failed too: {error}. The watchdog tries"
@@ -341,21 +305,11 @@ class Apply:
         self._event += 1
         try:
             yield say
-            reached(f"after-{name}")
+            checkpoint(f"after-{name}")
         except BaseException:
             self._steps[-1] = replace(self._steps[-1], state="failed", seconds=_since(began))
             raise
         self._steps[-1] = replace(self._steps[-1], state="done", seconds=_since(began), detail=detail)
-
-
-def look(backend: Backend | None = None) -> Seen:
-    """Read and parse both families' saves. Raises CommandFailed and ParseError."""
-    if backend is None:
-        backend, results = find_backend()
-        saves = saves_or_fail(results)
-        return Seen(backend, {family: parse_save(save) for family, save in saves.items()}, saves)
-    rulesets, saves = read_rulesets(backend)
-    return Seen(backend, rulesets, saves)
 
 
 def describe_failure(step: str, error: Exception) -> Failure:
@@ -366,7 +320,7 @@ def describe_failure(step: str, error: Exception) -> Failure:
         summary = f"IPv{refused.family}: {refused.failure.command[0]} {refused.failure.reason}"
     elif command is not None:
         summary = f"{command.command[0]} {command.reason}"
-    elif isinstance(error, SAYS_IT_ALL):
+    elif isinstance(error, (HostError, NetfilterError)):
         summary = str(error)
     else:
         summary = f"{type(error).__name__}: {error}"

@@ -14,11 +14,11 @@ from ipaddress import ip_address, ip_network
 from uuid import uuid4
 
 from dockerfw.agent import panic as host
-from dockerfw.agent.event_journal import console_write
-from dockerfw.chains.panic import Network
 from dockerfw.host.clock import utc_now
 from dockerfw.messages.events import ConsoleEvent, Verb
 from dockerfw.settings import read_settings
+from dockerfw.simulation.addresses import Network
+from dockerfw.store.outbox import Outbox
 from dockerfw.store.state import StateDirectory
 from dockerfw.streams import InputError, Output
 
@@ -64,7 +64,7 @@ def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ())
     if done.changed:
         event = ConsoleEvent(str(uuid4()), settings.host, verb, _who(), utc_now(), _sentence(words)[:8000])
         try:
-            console_write(state.journal, event)
+            Outbox(state.journal).write(event)
         except OSError as error:
             output.note(f"this will be missing in the audit log: {error}")
     for note in done.notes:

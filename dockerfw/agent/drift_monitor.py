@@ -18,12 +18,12 @@ from uuid import UUID
 from dockerfw.agent.heal import Healed, heal_anchors
 from dockerfw.chains.drift import Drift
 from dockerfw.document.document import digest
-from dockerfw.host.backend import Saves
 from dockerfw.host.clock import boot_id, boottime, utc_now
-from dockerfw.host.files import LockedOut, locked, write_durably
+from dockerfw.host.errors import HostError
+from dockerfw.host.files import LockHeld, locked, write_durably
 from dockerfw.host.observation import observe
+from dockerfw.host.reading import Seen
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Backend
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.tokens import printable
 from dockerfw.messages.confirmed import Confirmed
@@ -31,8 +31,7 @@ from dockerfw.messages.events import ConsoleEvent, Verb
 from dockerfw.messages.snapshot_values import drift_of
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.bootfiles import boot_apply
-from dockerfw.store.confirmed import ConfirmedRecord, SeenRecord, read_confirmed, read_seen
-from dockerfw.store.records import StateError
+from dockerfw.store.confirmed import ConfirmedRecord, DriftRecord, read_confirmed, read_drift_record
 from dockerfw.store.state import StateDirectory
 
 logger = logging.getLogger("dockerfw.lookout")
@@ -46,8 +45,6 @@ HEALS_WITHIN_SECONDS = 600.0
 REST_SECONDS = 3600.0
 MOST_LINES = 40
 MAX_DETAIL = 7900
-
-EXPECTED = (StateError, NetfilterError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,7 @@ class Lookout:
         """Read the revision kept last, once for all looks in processes that are forked from now on."""
         try:
             self._known = self._confirmed()
-        except EXPECTED as error:
+        except (HostError, NetfilterError, OSError) as error:
             logger.warning("the revision kept last cannot be read: %s", error)
 
     def _confirmed(self) -> ConfirmedRecord | None:
@@ -89,7 +86,7 @@ class Lookout:
             return self._known
         return read_confirmed(self._state.boot)
 
-    def look(self, *, seen: tuple[Backend, Saves] | None = None) -> Snapshot:
+    def look(self, *, seen: Seen | None = None) -> Snapshot:
         """Observe the host, tell what differs now and did not before, and return the snapshot.
 
         Never raises: what cannot be told now is told at another look.
@@ -108,15 +105,15 @@ class Lookout:
         try:
             with self._memory() as path:
                 done = self._heal(again.confirmed, path)
-        except LockedOut:
+        except LockHeld:
             done = False
-        except EXPECTED as error:
+        except (HostError, NetfilterError, OSError) as error:
             logger.warning("the anchors: %s", error)
             done = True
         return self._look().snapshot if done else again.snapshot
 
-    def _look(self, seen: tuple[Backend, Saves] | None = None) -> _Sight:
-        undisturbed = self._state.window_changed() is None
+    def _look(self, seen: Seen | None = None) -> _Sight:
+        undisturbed = not self._state.has_window()
         apply = boot_apply(self._state.boot)
         snapshot = observe(self._host, seen=seen, docker_socket=self._docker_socket)
         try:
@@ -128,33 +125,37 @@ class Lookout:
                 snapshot = replace(snapshot, confirmed=self._since_confirmed(confirmed, snapshot, record))
                 # While a window is open, and in the moment of its end, other rules are meant to be loaded.
                 same = apply == confirmed.apply == boot_apply(self._state.boot)
-                if not (undisturbed and same and self._state.window_changed() is None):
+                if not (undisturbed and same and not self._state.has_window()):
                     return _Sight(snapshot, confirmed)
-                rulesets = {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
+                rulesets = (
+                    seen.rulesets
+                    if seen
+                    else {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
+                )
                 drift = drift_of(snapshot, rulesets, confirmed.document, confirmed.revision)
                 if not any(finding.code == "unread" for finding in drift.findings):
                     self._notice(confirmed, drift, record, path)
                 return _Sight(snapshot, confirmed, drift)
-        except LockedOut:
+        except LockHeld:
             return _Sight(snapshot)
-        except EXPECTED as error:
+        except (HostError, NetfilterError, OSError) as error:
             logger.warning("what differs from the confirmed revision is not known: %s", error)
             return _Sight(snapshot)
 
     def _memory(self) -> _Memory:
         return _Memory(self._state.path)
 
-    def _record_of(self, confirmed: ConfirmedRecord, snapshot: Snapshot, path: Path) -> SeenRecord:
+    def _record_of(self, confirmed: ConfirmedRecord, snapshot: Snapshot, path: Path) -> DriftRecord:
         """Return what is remembered of this apply, and begin anew for another one."""
-        record = read_seen(path)
+        record = read_drift_record(path)
         if record.apply != confirmed.apply or record.docker is None:
             docker = tuple(sorted(snapshot.docker_backends))
-            record = SeenRecord(confirmed.apply, docker=docker, told=record.told, salt=record.salt)
+            record = DriftRecord(confirmed.apply, docker=docker, told=record.told, salt=record.salt)
             write_durably(path, record.to_bytes())
         return record
 
     def _since_confirmed(
-        self, confirmed: ConfirmedRecord, snapshot: Snapshot, record: SeenRecord
+        self, confirmed: ConfirmedRecord, snapshot: Snapshot, record: DriftRecord
     ) -> Confirmed:
         before = {*(record.docker or ()), confirmed.backend}
         moved = [backend for backend in snapshot.docker_backends if backend not in before]
@@ -164,10 +165,10 @@ class Lookout:
             backend=confirmed.backend,
             docker_moved_to=moved[0] if moved else None,
             rebooted=confirmed.boot != boot_id(),
-            released=self._state.released(),
+            released=self._state.is_released(),
         )
 
-    def _notice(self, confirmed: ConfirmedRecord, drift: Drift, record: SeenRecord, path: Path) -> None:
+    def _notice(self, confirmed: ConfirmedRecord, drift: Drift, record: DriftRecord, path: Path) -> None:
         if drift.mark == record.mark:
             return
         if drift.findings:
@@ -179,7 +180,7 @@ class Lookout:
 
     def _heal(self, confirmed: ConfirmedRecord, path: Path) -> bool:
         """Try to put the anchors back unless that was tried too often; say whether it was tried."""
-        record = read_seen(path)
+        record = read_drift_record(path)
         now, boot = boottime(), boot_id()
         heals = tuple(at for at in record.heals if record.boot == boot and now - at < REST_SECONDS)
         if sum(1 for at in heals if now - at < HEALS_WITHIN_SECONDS) >= MOST_HEALS or (
@@ -202,7 +203,7 @@ class Lookout:
         write_durably(path, record.to_bytes())
         return True
 
-    def _say(self, verb: Verb, words: str, record: SeenRecord) -> SeenRecord:
+    def _say(self, verb: Verb, words: str, record: DriftRecord) -> DriftRecord:
         """Tell an event; its id is the same if this is cut off before the record is written."""
         seed = f"{record.salt} {record.told} {verb} {words}"
         identifier = UUID(bytes=hashlib.sha256(seed.encode("utf-8", "replace")).digest()[:16], version=4)

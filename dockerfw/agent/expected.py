@@ -6,13 +6,14 @@ stay. Whether an expectation holds is for dockerfw.reach.expectations; this chan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from dockerfw.document.document import Document
 from dockerfw.document.words import counted
+from dockerfw.host.errors import HostError
 from dockerfw.host.observation import observe
-from dockerfw.iptables.model import Backend, Family, Ruleset
+from dockerfw.host.reading import Seen
+from dockerfw.iptables.model import Ruleset
 from dockerfw.messages.snapshot_values import listening_of, surroundings_of
 from dockerfw.reach.expectations import (
     ExpectationContext,
@@ -29,7 +30,7 @@ MOST_LINES = 60_000
 _NAMED = 5
 
 
-class Unexpected(Exception):  # noqa: N818 - it states a fact
+class Unexpected(HostError):  # noqa: N818 - it states a fact
     """What is loaded breaks expectations; the text names them."""
 
     def __init__(self, broken: tuple[ExpectationResult, ...]) -> None:
@@ -40,9 +41,7 @@ class Unexpected(Exception):  # noqa: N818 - it states a fact
 
 def check_loaded(
     document: Document,
-    backend: Backend,
-    rulesets: Mapping[Family, Ruleset],
-    saves: Mapping[Family, bytes],
+    seen: Seen,
     *,
     override: bool,
     docker_socket: Path | None = None,
@@ -53,16 +52,16 @@ def check_loaded(
     """
     if not document.expectations:
         return "there are none"
-    lines = sum(map(_lines, rulesets.values()))
+    lines = sum(map(_lines, seen.rulesets.values()))
     if lines > MOST_LINES:
         expected = counted(len(document.expectations), "expectation")
         return f"{expected} not checked: the kernel holds {lines} rules, and up to {MOST_LINES} are looked at"
-    snapshot = observe("", seen=(backend, dict(saves)), docker_socket=docker_socket)
+    snapshot = observe("", seen=seen, docker_socket=docker_socket)
     surroundings = surroundings_of(snapshot)
     sight = ExpectationContext(
-        {family: prepare(ruleset, surroundings, family) for family, ruleset in rulesets.items()},
+        {family: prepare(ruleset, surroundings, family) for family, ruleset in seen.rulesets.items()},
         external_interfaces(document.settings.external_interfaces, surroundings),
-        listening_of(snapshot, rulesets.get(4)),
+        listening_of(snapshot, seen.rulesets.get(4)),
         document.rules,
     )
     findings = check_expectations(document.expectations, sight)

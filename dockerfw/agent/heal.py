@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dockerfw.agent.apply import look
 from dockerfw.chains.drift import Drift, find_drift
 from dockerfw.chains.healing import render_anchors
 from dockerfw.host.backend import kernel_families
-from dockerfw.host.files import LockedOut
-from dockerfw.host.loading import RestoreFailed, load, rehearse
-from dockerfw.host.runner import CommandFailed
+from dockerfw.host.errors import HostError
+from dockerfw.host.files import LockHeld
+from dockerfw.host.loading import load, rehearse
+from dockerfw.host.reading import look
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.confirmed import ConfirmedRecord
-from dockerfw.store.state import StateDirectory, StateError
-
-EXPECTED = (CommandFailed, RestoreFailed, NetfilterError, StateError, OSError)
+from dockerfw.store.state import StateDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +39,14 @@ def heal_anchors(state: StateDirectory, confirmed: ConfirmedRecord) -> Healed | 
     """
     try:
         with state.lock(seconds=0.0):
-            if state.read_window() is not None or state.released():
+            if state.read_window() is not None or state.is_released():
                 return None
             if boot_apply(state.boot) != confirmed.apply:
                 return None
             return _heal(confirmed)
-    except LockedOut:
+    except LockHeld:
         return None
-    except EXPECTED as error:
+    except (HostError, NetfilterError, OSError) as error:
         return Healed(Drift(), str(error))
 
 
@@ -68,7 +66,7 @@ def _heal(confirmed: ConfirmedRecord) -> Healed | None:
         for family, text in texts.items():
             load(confirmed.backend, family, text)
         left = _drift(confirmed, look(confirmed.backend).rulesets)
-    except EXPECTED as error:
+    except (HostError, NetfilterError, OSError) as error:
         return Healed(drift, str(error))
     return Healed(drift, " ".join(finding.message for finding in left.findings))
 

@@ -18,13 +18,11 @@ from redis.exceptions import RedisError
 
 from dockerfw.agent.apply import Apply
 from dockerfw.agent.drift_monitor import Lookout
-from dockerfw.agent.event_journal import console_write
 from dockerfw.agent.journal import Journal
-from dockerfw.host.backend import Saves
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.files import write_durably
+from dockerfw.host.reading import Seen
 from dockerfw.host.space import space_of
-from dockerfw.iptables.model import Backend
 from dockerfw.messages.about import ABOUT_FILE, About, about_key
 from dockerfw.messages.codec import dump_json
 from dockerfw.messages.errors import MessageError
@@ -36,7 +34,7 @@ from dockerfw.store.state import StateDirectory
 from dockerfw.version import VERSION
 from dockerfw.window.answers import carry_out
 from dockerfw.window.window import FINAL_EVENT, NotOpen, end_if_due
-from dockerfw.worker.entries import AllowedJob, host_job_id
+from dockerfw.worker.entries import AllowedJob
 
 logger = logging.getLogger("dockerfw.jobs")
 
@@ -82,7 +80,7 @@ class RootJobs:
         self._lookout = Lookout(
             state,
             host=host,
-            tell=lambda event: console_write(state.journal, event),
+            tell=self._journal.write,
             docker_socket=docker_socket,
         )
         self._progress_works = True
@@ -119,7 +117,7 @@ class RootJobs:
         if outcome.error is not None:
             logger.warning("apply %s: step %s: %s", order.apply, outcome.error.step, outcome.error.summary)
         self._progress(outcome)
-        seen = (run.after.backend, run.after.saves) if run.after and outcome.state == "awaiting" else None
+        seen = run.after if outcome.state == "awaiting" else None
         with contextlib.suppress(RedisError):
             self._look(seen=seen)
         self.deliver()
@@ -150,7 +148,7 @@ class RootJobs:
 
         While a window is open there is nothing to notice, and an answer must not wait for a look.
         """
-        if self._state.window_changed() is not None:
+        if self._state.has_window():
             return
         try:
             self._store(self._lookout.look_and_heal())
@@ -186,17 +184,17 @@ class RootJobs:
         self._lookout.remember()
 
     def deliver(self) -> None:
-        """Send the outcomes that were not delivered; what fails is tried again later."""
+        """Send the letters that were not delivered; what fails is tried again later."""
         try:
             self._journal.deliver(self._connection)
             self._journal.reserve()
         except (RedisError, OSError) as error:
-            logger.warning("outcomes will be sent later: %s", error)
+            logger.warning("the clerk is told later: %s", error)
 
     def _came_again(self, order: Order) -> bool:
         """Say whether this order was let in before, and see to it that it has a last word."""
         try:
-            if order.apply != self._state.last_begun().apply:
+            if order.apply != self._state.read_last_order().apply:
                 return False
             if not self._journal.settled(order.apply):
                 self._bury(order, "The root worker was stopped in the middle of the apply")
@@ -236,8 +234,7 @@ class RootJobs:
         except OSError:
             if outcome.state == "failed":
                 with contextlib.suppress(RedisError):
-                    name = f"outcome-{outcome.apply}-{outcome.event:06d}"
-                    self._journal.send(self._connection, outcome, host_job_id(self._host, name))
+                    self._journal.send(self._connection, outcome)
             raise
 
     def _refuse_unreadable(self, value: dict[str, object], error: MessageError) -> None:
@@ -272,7 +269,7 @@ class RootJobs:
         self._progress_works = True
         self._progress(outcome)
 
-    def _look(self, *, seen: tuple[Backend, Saves] | None = None) -> None:
+    def _look(self, *, seen: Seen | None = None) -> None:
         self._store(self._lookout.look(seen=seen))
 
     def _store(self, snapshot: Snapshot) -> None:

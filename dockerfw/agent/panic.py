@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from dockerfw.chains.names import PANIC, body
 from dockerfw.chains.panic import (
-    Network,
     find_anchors,
     find_foreign_calls,
     find_revision_anchors,
@@ -22,22 +21,21 @@ from dockerfw.chains.panic import (
     render_panic_undo,
     render_release,
 )
-from dockerfw.host.backend import find_backend, program
-from dockerfw.host.files import LockedOut
-from dockerfw.host.loading import NotPutBack, RestoreFailed, load, read_rulesets, saves_or_fail
-from dockerfw.host.runner import CommandFailed
+from dockerfw.host.backend import program
+from dockerfw.host.errors import HostError
+from dockerfw.host.files import LockHeld
+from dockerfw.host.loading import load
+from dockerfw.host.reading import Seen, look
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Backend, Family, Ruleset
-from dockerfw.iptables.parse import parse_save
-from dockerfw.store.state import StateDirectory, StateError
+from dockerfw.simulation.addresses import Network
+from dockerfw.store.state import StateDirectory
 from dockerfw.window.window import end_if_due, roll_back
 
 LOCK_SECONDS = 5.0
 
-EXPECTED = (CommandFailed, RestoreFailed, NetfilterError, OSError)
 
-
-class NotDone(Exception):  # noqa: N818 - it states a fact
+class NotDone(HostError):  # noqa: N818 - it states a fact
     """The kernel does not hold what was asked for; the text says why and what it holds."""
 
 
@@ -105,7 +103,7 @@ def _end_window(state: StateDirectory, notes: list[str]) -> bool:
             return False
         if end_if_due(state) is None:
             roll_back(state, record, "asked")
-    except (*EXPECTED, NotPutBack, StateError) as error:
+    except (HostError, NetfilterError, OSError) as error:
         notes.append(f"an apply waits to be kept, and could not be rolled back: {error}")
         return False
     notes.append(f"the apply of revision {record.revision} was waiting to be kept and has been ended first")
@@ -125,27 +123,26 @@ def _change(
 ) -> tuple[Backend, Mapping[Family, Ruleset], Mapping[Family, Ruleset]]:
     """Load each family's text; return the backend, and what it held before and after."""
     try:
-        backend, saves = find_backend()
-        before = {family: parse_save(save) for family, save in saves_or_fail(saves).items()}
-    except EXPECTED as error:
+        seen = look()
+    except (HostError, NetfilterError, OSError) as error:
         raise NotDone(f"the rules cannot be read: {error}") from error
     try:
-        for family, live in before.items():
+        for family, live in seen.rulesets.items():
             if text := text_of(family, live):
-                load(backend, family, text)
-        after, _ = read_rulesets(backend)
-    except EXPECTED as error:
-        raise NotDone(f"{error}. {_go_back(backend, before)}") from error
-    return backend, before, after
+                load(seen.backend, family, text)
+        after = look(seen.backend)
+    except (HostError, NetfilterError, OSError) as error:
+        raise NotDone(f"{error}. {_go_back(seen)}") from error
+    return seen.backend, seen.rulesets, after.rulesets
 
 
-def _go_back(backend: Backend, before: Mapping[Family, Ruleset]) -> str:
+def _go_back(before: Seen) -> str:
     try:
-        now, _ = read_rulesets(backend)
-        for family, live in before.items():
+        now = look(before.backend).rulesets
+        for family, live in before.rulesets.items():
             if _held(now[family]) != _held(live):
-                load(backend, family, render_panic_undo(live, now[family]))
-    except EXPECTED as error:
+                load(before.backend, family, render_panic_undo(live, now[family]))
+    except (HostError, NetfilterError, OSError) as error:
         return f"Putting back what was there failed too: {error}"
     return "Nothing was changed."
 
@@ -164,7 +161,7 @@ def _locked(state: StateDirectory) -> Iterator[list[str]]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(state.lock(seconds=LOCK_SECONDS))
-        except LockedOut:
+        except LockHeld:
             notes.append(
                 "an apply was running at the same moment: look at the rules, and repeat this if need be"
             )

@@ -15,17 +15,17 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from dockerfw.agent.afterboot import load_after_boot
-from dockerfw.agent.event_journal import and_console
 from dockerfw.agent.jobs import RootJobs
 from dockerfw.host.clock import boot_id
-from dockerfw.host.files import LockedOut
+from dockerfw.host.files import LockHeld
 from dockerfw.host.observation import iptables_version
 from dockerfw.host.privileges import drop_privileges
 from dockerfw.host.scratch import remove_leftovers
 from dockerfw.iptables.model import BACKENDS
 from dockerfw.messages.orders import firewall_queue
 from dockerfw.settings import AgentSettings, SettingError, read_settings
-from dockerfw.store.interrupted import AGAIN, read_restoring
+from dockerfw.store.interrupted import read_restore_record
+from dockerfw.store.sentences import RESTORE_AGAIN
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.supervisor import Minder
 from dockerfw.worker.entries import refuse_unpickling
@@ -68,7 +68,7 @@ def main(*, window_seconds: int | None = None) -> int:
             if half_restored(settings, state):
                 return 1
             serve(settings, state, window_seconds=window_seconds)
-    except LockedOut as error:
+    except LockHeld as error:
         logger.error("a root worker for this state directory runs already: %s", error)
         return 1
     except OSError as error:
@@ -82,13 +82,13 @@ def half_restored(settings: AgentSettings, state: StateDirectory) -> bool:
 
     A boot loads what was kept last all the same: it is of one installation or the other, and whole.
     """
-    left = read_restoring(state.path)
+    left = read_restore_record(state.path)
     if left is None:
         return False
-    # Restoring loads nothing; a boot does.
+    # A restore loads nothing; a boot does.
     if settings.in_container and left.boot != boot_id():
         load_after_boot(state)
-    logger.error("%s %s", left.words(state.path), AGAIN.format(command=settings.command))
+    logger.error("%s %s", left.words(state.path), RESTORE_AGAIN.format(command=settings.command))
     return True
 
 
@@ -128,7 +128,7 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
         firewall_queue(settings.host),
         connection=connection,
         allowed=jobs.allowed(),
-        on_idle=and_console(jobs.idle, state.journal, connection, host=settings.host),
+        on_idle=jobs.idle,
         on_tick=minder.look,
         on_crash=jobs.died,
         on_chore=jobs.watch,

@@ -39,7 +39,7 @@ from dockerfw.document.document import digest
 from dockerfw.document.values import Document, Settings
 from dockerfw.iptables.model import Family, Ruleset
 
-Code = Literal[
+DriftCode = Literal[
     "unread",
     "nothing-loaded",
     "chain-replaced",
@@ -56,10 +56,10 @@ Code = Literal[
     "docker-nftables",
 ]
 
-ANCHORS: Final[frozenset[Code]] = frozenset(("anchor-missing", "anchor-not-first"))
+ANCHORS: Final[frozenset[DriftCode]] = frozenset(("anchor-missing", "anchor-not-first"))
 """Findings that healing repairs: dockerfw's chains are intact, only the jumps to them are misplaced."""
 
-WITHOUT_EFFECT: Final[frozenset[Code]] = frozenset(
+WITHOUT_EFFECT: Final[frozenset[DriftCode]] = frozenset(
     ("docker-user-not-called", "docker-user-not-first", "docker-nftables")
 )
 """Findings that leave the revision loaded while packets bypass some or all of its container rules."""
@@ -80,7 +80,7 @@ class DriftFinding:
     `cause` is a sentence about the likely cause and its traces; empty without any.
     """
 
-    code: Code
+    code: DriftCode
     family: Family | None
     message: str
     cause: str = ""
@@ -157,7 +157,9 @@ def _host_findings(settings: Settings, facts: DriftFacts) -> Iterator[DriftFindi
 def _chain_findings(
     document: Document, revision: int, family: Family, live: Ruleset, facts: DriftFacts
 ) -> Iterator[DriftFinding]:
-    def finding(code: Code, sentence: str, cause: str, lines: tuple[DriftLine, ...] = ()) -> DriftFinding:
+    def finding(
+        code: DriftCode, sentence: str, cause: str, lines: tuple[DriftLine, ...] = ()
+    ) -> DriftFinding:
         return DriftFinding(code, family, sentences.of_family(family, sentence), cause, lines)
 
     wanted = wanted_chains(document, family, revision)
@@ -198,7 +200,7 @@ def _difference(wanted: Mapping[str, Sequence[str]], pairings: Mapping[str, Pair
 def _anchor_findings(
     settings: Settings, family: Family, live: Ruleset, facts: DriftFacts
 ) -> Iterator[DriftFinding]:
-    def finding(code: Code, sentence: str, cause: str, *lines: DriftLine) -> DriftFinding:
+    def finding(code: DriftCode, sentence: str, cause: str, *lines: DriftLine) -> DriftFinding:
         return DriftFinding(code, family, sentences.of_family(family, sentence), cause, lines)
 
     if live.chain("filter", PANIC) is not None:

@@ -15,7 +15,6 @@ _HOOK: Final = re.compile(r"\s+type filter hook (?:prerouting|input|forward|ingr
 _FAMILIES: Final = ("ip", "ip6", "inet", "netdev")
 # iptables-nft keeps its tables under these names (iptables-nft(8)); iptables-save shows them.
 _IPTABLES: Final = frozenset(f"{family} {name}" for family in ("ip", "ip6") for name in BUILTIN_CHAINS)
-_OWNERS: Final = {"firewalld": "firewalld", "f2b-table": "fail2ban"}
 _DOCKER: Final = "docker-bridges"
 
 

@@ -20,7 +20,7 @@ from dockerfw.chains.names import (
     INPUT,
     OWN_CHAINS,
     body,
-    is_ours,
+    is_dockerfw_rule,
     label_of,
     own_rules,
     rule_id_of,
@@ -288,7 +288,8 @@ def _external_interfaces(ruleset: Ruleset) -> Iterator[str]:
 
 def _label_rule(ruleset: Ruleset) -> Rule | None:
     return next(
-        (rule for rule in own_rules(ruleset, FILTERS) if is_ours(rule.text) and label_of(rule.text)), None
+        (rule for rule in own_rules(ruleset, FILTERS) if is_dockerfw_rule(rule.text) and label_of(rule.text)),
+        None,
     )
 
 

@@ -72,7 +72,7 @@ def body(rule: Rule) -> str:
     return rule.text[len(rule.chain) + 4 :]
 
 
-def is_ours(text: str) -> bool:
+def is_dockerfw_rule(text: str) -> bool:
     """Return True if dockerfw wrote the rule, by its comment."""
     return rule_id_of(text) is not None or label_of(text) is not None
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Network, IPv6Network
 
 from dockerfw.chains.anchors import is_anchor
 from dockerfw.chains.names import DOCKER_USER, FORWARD, INPUT, OWN_CHAINS, PANIC, PANIC_ANCHOR, body
 from dockerfw.chains.render import IPV6_VITAL_TYPES
 from dockerfw.iptables.model import Family, Rule, Ruleset
-
-Network = IPv4Network | IPv6Network
+from dockerfw.simulation.addresses import Network
 
 _CALLED_FROM = (INPUT, FORWARD, DOCKER_USER)
 _REFUSAL = '-m comment --comment "dockerfw panic" -j DROP'
@@ -88,14 +86,14 @@ def find_revision_anchors(live: Ruleset) -> list[tuple[int, Rule]]:
 
 def find_foreign_calls(live: Ruleset) -> list[Rule]:
     """Return other rules that jump to dockerfw's chains: release leaves them, and they still refuse."""
-    ours = {id(rule) for _, rule in find_anchors(live)}
+    own = {id(rule) for _, rule in find_anchors(live)}
     table = live.tables.get("filter")
     return [
         rule
         for chain in (table.chains.values() if table else ())
         if chain.name not in OWN_CHAINS
         for rule in chain.rules
-        if id(rule) not in ours and rule.target is not None and rule.target.name in OWN_CHAINS
+        if id(rule) not in own and rule.target is not None and rule.target.name in OWN_CHAINS
     ]
 
 

@@ -15,7 +15,7 @@ from dockerfw.chains.names import (
     FILTERS_HOST,
     OWN_CHAINS,
     body,
-    is_ours,
+    is_dockerfw_rule,
     label_of,
     own_rules,
     rule_id_of,
@@ -154,7 +154,7 @@ def _family_plan(
 
 def _is_article_chain(live: Ruleset) -> bool:
     """Return True if dockerfw wrote none of the rules in FILTERS."""
-    return not any(is_ours(rule.text) for rule in own_rules(live, FILTERS))
+    return not any(is_dockerfw_rule(rule.text) for rule in own_rules(live, FILTERS))
 
 
 def _added(chain: str, lines: Sequence[str], pairing: Pairing) -> list[PlanLine]:

@@ -50,18 +50,18 @@ def is_undone(before: Ruleset, now: Ruleset, edits: _Edits | str) -> bool:
         return False
     touched = set(edits.inserted) | set(edits.deleted)
     for name in {chain for chain, _ in touched}:
-        ours = {rule for chain, rule in touched if chain == name}
-        if not _same_places(_bodies(before, name), _bodies(now, name), ours):
+        own = {rule for chain, rule in touched if chain == name}
+        if not _same_places(_bodies(before, name), _bodies(now, name), own):
             return False
     return not list(_chain_removals(before, now, edits))
 
 
-def _same_places(before: list[str], now: list[str], ours: set[str]) -> bool:
+def _same_places(before: list[str], now: list[str], own: set[str]) -> bool:
     """Return True if dockerfw's rules have their old places among themselves and the rules that stayed."""
-    if [rule for rule in before if rule in ours] != [rule for rule in now if rule in ours]:
+    if [rule for rule in before if rule in own] != [rule for rule in now if rule in own]:
         return False
     stayed = set(before) & set(now)
-    foreign = [[rule for rule in rules if rule in stayed - ours] for rules in (before, now)]
+    foreign = [[rule for rule in rules if rule in stayed - own] for rules in (before, now)]
     if foreign[0] != foreign[1]:
         # Another process has moved its own rules: there is no place to compare with.
         return True

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 
 from dockerfw.chains import sentences
 from dockerfw.chains.anchors import AnchorWork, first_foreign, wanted_anchors
-from dockerfw.chains.names import DOCKER, DOCKER_USER, FILTERS, FORWARD, INPUT, body, is_ours, own_rules
+from dockerfw.chains.names import (
+    DOCKER,
+    DOCKER_USER,
+    FILTERS,
+    FORWARD,
+    INPUT,
+    body,
+    is_dockerfw_rule,
+    own_rules,
+)
 from dockerfw.document.fields import interfaces_overlap
 from dockerfw.document.values import Document, Settings
 from dockerfw.iptables.model import Family, Rule, Ruleset
@@ -62,7 +71,7 @@ def family_warnings(
             message = sentences.interface_no_longer_filtered(family, words[3])
             yield PlanWarning("interface-no-longer-filtered", message, family)
     foreign = own_rules(live, FILTERS)
-    if foreign and not any(is_ours(rule.text) for rule in foreign):
+    if foreign and not any(is_dockerfw_rule(rule.text) for rule in foreign):
         message = sentences.filters_chain_replaced(family, len(foreign))
         yield PlanWarning("filters-chain-replaced", message, family)
     for rule in work.jumps:

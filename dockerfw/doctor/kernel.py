@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dockerfw.chains.drift import Code, Drift
+from dockerfw.chains.drift import Drift, DriftCode
 from dockerfw.chains.sentences import describe_tables
 from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
 from dockerfw.document.values import Document
@@ -21,11 +21,11 @@ CHECKS: Final = (
     *("backend.readable", "backend.docker", "backend.other", "backend.iptables"),
     *("chains.confirmed", "chains.foreign", "anchors.first", "anchors.docker-user"),
 )
-_ANCHORS: Final[frozenset[Code]] = frozenset(("anchor-missing", "anchor-not-first", "anchor-stale"))
-_DOCKER_USER: Final[frozenset[Code]] = frozenset(
+_ANCHORS: Final[frozenset[DriftCode]] = frozenset(("anchor-missing", "anchor-not-first", "anchor-stale"))
+_DOCKER_USER: Final[frozenset[DriftCode]] = frozenset(
     ("docker-user-not-called", "docker-user-not-first", "docker-nftables")
 )
-_ELSEWHERE: Final[frozenset[Code]] = frozenset(("unread", "other-backend"))
+_ELSEWHERE: Final[frozenset[DriftCode]] = frozenset(("unread", "other-backend"))
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 _OLDEST_TRIED = (1, 8, 7)
 
@@ -64,7 +64,7 @@ def judge_kernel(facts: KernelFacts) -> Iterator[Finding]:
     yield _docker(snapshot, facts)
     yield _other(snapshot.backend, facts.other_backend)
     yield _iptables(snapshot)
-    yield _foreign(facts.drops, snapshot.own_tables)
+    yield _foreign(facts.drops, snapshot.foreign_tables)
     yield from _chains(snapshot, facts)
 
 

@@ -35,7 +35,7 @@ def look_at_kernel(host: str, state: StateDirectory) -> KernelFacts:
         other_backend=_rules_elsewhere(snapshot.backend),
         drops=_drops(),
         window=_window(state),
-        released=state.released(),
+        released=state.is_released(),
     )
 
 

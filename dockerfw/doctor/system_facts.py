@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import platform
 import shutil
-import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from dockerfw.doctor.kernel_facts import keeps_apart
 from dockerfw.doctor.services import HostFacts
 from dockerfw.document.bounded_json import read_json
 from dockerfw.host.clock import boot_id, boottime
+from dockerfw.host.docker import DockerError, get_from_docker
 from dockerfw.host.files import read_bounded
 from dockerfw.host.runner import command_path
 from dockerfw.host.space import space_of
@@ -23,13 +23,11 @@ from dockerfw.messages.codec import load_json
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.messages.space import Space
-from dockerfw.store.interrupted import read_restoring
+from dockerfw.store.interrupted import read_restore_record
 from dockerfw.store.state import StateDirectory, StateError
 from dockerfw.window.window import overstay_words
 
 _COMMANDS = ("ip", "ss", "unshare", "nft", "conntrack", "ipset")
-_DOCKER_SECONDS = 3.0
-_DOCKER_BYTES = 1024 * 1024
 
 
 def versions_here() -> tuple[str, str]:
@@ -42,16 +40,9 @@ def docker_version(path: Path | None) -> str | None:
     if path is None:
         return ""
     try:
-        answer = bytearray()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_DOCKER_SECONDS)
-            connection.connect(str(path))
-            connection.sendall(b"GET /version HTTP/1.0\r\nHost: docker\r\n\r\n")
-            while (data := connection.recv(65536)) and len(answer) < _DOCKER_BYTES:
-                answer += data
-        value: Any = read_json(bytes(answer).partition(b"\r\n\r\n")[2])
+        value: Any = read_json(get_from_docker(path, "/version"))
         return str(value["Version"])[:100]
-    except (OSError, JsonError, KeyError, TypeError):
+    except (DockerError, JsonError, KeyError, TypeError):
         return None
 
 
@@ -151,7 +142,7 @@ def restore_left(state: StateDirectory) -> str | None:
     try:
         if not state.path.is_dir():
             return None
-        left = read_restoring(state.path)
+        left = read_restore_record(state.path)
     except OSError:
         return None
     return left.words(state.path) if left is not None else ""

@@ -1,1 +1,1 @@
-"""What an admin wants: the document, its validator, digest, differences and words."""
+"""The document of what an admin wants: its validator, digest, differences and words."""

@@ -1,7 +1,7 @@
-"""Common services and the ports they listen on unless told otherwise, for the rule form.
+"""Common services and their default ports, for the rule form.
 
-A convenience for people: no rule ever refers to an entry. Ports are those of IANA's registry or, where a
-project chose its own, of that project's documentation.
+No rule refers to an entry. Ports are those of IANA's registry or, where a project chose its own, of that
+project's documentation.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class CommonService:
-    """A service with what a rule for it would say; `ports` are texts as in a document."""
+    """A service with the protocol and ports of a rule for it; `ports` are texts as in a document."""
 
     name: str
     protocol: str
@@ -67,7 +67,7 @@ SERVICES: Final[tuple[CommonService, ...]] = (
     CommonService("Ping and ICMP", "icmp"),
 )
 
-# Ports at which databases listen, which the world has no business to reach.
+# Ports of databases, which should not be reachable from the internet.
 DATABASES: Final[dict[str, tuple[int, ...]]] = {
     "PostgreSQL": (5432,),
     "MySQL": (3306, 33060),

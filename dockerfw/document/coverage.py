@@ -1,6 +1,6 @@
-"""Which rules say nothing new, because another rule lets the same packets through already.
+"""Rules that have no effect because another rule already allows the same packets.
 
-One rule is only ever held against one other, never against several together: what it reports is certain, and
+Each rule is compared with one other rule at a time, never with several together: every result is certain, but
 there may be more.
 """
 
@@ -14,7 +14,7 @@ from functools import lru_cache
 from dockerfw.document.fields import port_range
 from dockerfw.document.values import Document, DocumentRule
 
-# Ranges are found by each block of ports that they reach into; those that reach into many stand together.
+# Ranges are indexed by each block of ports that they overlap; ranges over many blocks share one key.
 _BLOCK = 32
 _MANY_BLOCKS = 8
 _WIDE_RANGE = -1
@@ -23,7 +23,7 @@ _Key = tuple[str, str, int]
 
 
 def covers(wide: DocumentRule, narrow: DocumentRule) -> bool:
-    """Say whether `wide` lets through every packet that `narrow` does, taking both as enabled."""
+    """Return True if `wide` allows every packet that `narrow` allows, assuming both are enabled."""
     if wide.scope not in ("both", narrow.scope):
         return False
     if wide.protocol not in ("any", narrow.protocol) or not _source_covers(wide, narrow):
@@ -36,19 +36,19 @@ def covers(wide: DocumentRule, narrow: DocumentRule) -> bool:
 
 
 def find_covered_rules(document: Document) -> tuple[tuple[str, str], ...]:
-    """Return (rule id, id of a rule that covers it) for enabled rules; of two equal ones only the later."""
+    """Return (rule id, id of a covering rule) for enabled rules; of two equal rules, only for the later."""
     return tuple(
         (rule.id, wide.id)
-        for rule, wide in _coverings(tuple(rule for rule in document.rules if rule.enabled))
+        for rule, wide in _find_covers(tuple(rule for rule in document.rules if rule.enabled))
     )
 
 
 def first_cover(rules: Sequence[DocumentRule], narrow: DocumentRule) -> DocumentRule | None:
-    """Return the first enabled rule that covers another one."""
+    """Return the first enabled rule that covers `narrow`, or None."""
     return next((wide for wide in rules if wide.enabled and covers(wide, narrow)), None)
 
 
-def _coverings(rules: Sequence[DocumentRule]) -> Iterator[tuple[DocumentRule, DocumentRule]]:
+def _find_covers(rules: Sequence[DocumentRule]) -> Iterator[tuple[DocumentRule, DocumentRule]]:
     index: dict[_Key, list[tuple[int, DocumentRule]]] = defaultdict(list)
     for position, rule in enumerate(rules):
         for key in _keys_of_wide(rule):
@@ -57,14 +57,14 @@ def _coverings(rules: Sequence[DocumentRule]) -> Iterator[tuple[DocumentRule, Do
     for position, rule in enumerate(rules):
         for key in _keys_of_narrow(rule, lengths):
             found = next(
-                (wide for at, wide in index.get(key, ()) if _says_more(wide, at, rule, position)), None
+                (wide for at, wide in index.get(key, ()) if _makes_redundant(wide, at, rule, position)), None
             )
             if found is not None:
                 yield rule, found
                 break
 
 
-def _says_more(wide: DocumentRule, wide_at: int, rule: DocumentRule, at: int) -> bool:
+def _makes_redundant(wide: DocumentRule, wide_at: int, rule: DocumentRule, at: int) -> bool:
     return wide_at != at and covers(wide, rule) and (wide_at < at or not covers(rule, wide))
 
 
@@ -87,7 +87,7 @@ def _keys_of_wide(rule: DocumentRule) -> Iterator[_Key]:
 
 
 def _keys_of_narrow(rule: DocumentRule, lengths: set[tuple[int, int]]) -> Iterator[_Key]:
-    """Yield where a rule that covers this one can stand in the index."""
+    """Yield the index keys under which a rule that covers this one can be."""
     ports = [_NO_PORTS]
     if rule.ports:
         first = port_range(rule.ports[0])[0]
@@ -140,12 +140,12 @@ def _network(source: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 def _ports_cover(wide: Sequence[str], narrow: Sequence[str]) -> bool:
     return all(
-        any(first <= start and end <= last for first, last in _merged(wide))
+        any(first <= start and end <= last for first, last in _merge_ranges(wide))
         for start, end in map(port_range, narrow)
     )
 
 
-def _merged(ports: Sequence[str]) -> list[tuple[int, int]]:
+def _merge_ranges(ports: Sequence[str]) -> list[tuple[int, int]]:
     merged: list[tuple[int, int]] = []
     for first, last in sorted(map(port_range, ports)):
         if merged and first <= merged[-1][1] + 1:

@@ -1,6 +1,6 @@
-"""What changed between two documents, as lists and as one sentence for people.
+"""The differences between two documents, as lists and as one sentence.
 
-Rules are the same rule when their ids are. It compares documents only; plan.py looks at the kernel.
+Rules are the same rule if their ids are equal. plan.py compares with the kernel.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from dockerfw.document.document import settings_to_json_object
 from dockerfw.document.values import Document, DocumentRule, Expectation, Settings
 from dockerfw.document.words import counted, describe_source, describe_what
 
-_NAMED: Final = 3
-# The sentence names a few; holding thousands of parts against thousands of rules would take many seconds.
-_LOOKED_AT: Final = 200
-_COMPARISONS: Final = 200_000
+_MAX_NAMED: Final = 3
+# The sentence names a few; comparing thousands of parts with thousands of rules would take many seconds.
+_MAX_PARTS: Final = 200
+_MAX_COMPARISONS: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class SettingChange:
-    """One setting that differs, with both values as text for people."""
+    """One setting that differs, with both values as text."""
 
     name: str
     old: str
@@ -32,9 +32,10 @@ class SettingChange:
 
 @dataclass(frozen=True, slots=True)
 class DocumentDiff:
-    """What turns the old document into the new one; `reach` says who reaches more or less by it.
+    """The changes from an old document to a new one; `reach` says what becomes or stops being reachable.
 
-    `expected` are the expectations that only the new one has, `not_expected` those that only the old one had.
+    `expected` are the expectations that only the new document has, `not_expected` those that only the old one
+    has.
     """
 
     settings: tuple[SettingChange, ...]
@@ -58,10 +59,10 @@ class DocumentDiff:
 
     @property
     def numbers(self) -> str:
-        """The sentence without what the documents alone tell of reach: `2 rules added, 1 removed`."""
+        """The sentence without `reach`: `2 rules added, 1 removed`."""
         rules = ((len(self.added), "added"), (len(self.removed), "removed"), (len(self.changed), "changed"))
         expectations = ((len(self.expected), "added"), (len(self.not_expected), "removed"))
-        parts = [*_numbers("rule", rules), *_numbers("expectation", expectations)]
+        parts = [*_count_words("rule", rules), *_count_words("expectation", expectations)]
         if self.settings:
             noun = "setting" if len(self.settings) == 1 else "settings"
             parts.append(f"{len(self.settings)} {noun} changed")
@@ -71,7 +72,7 @@ class DocumentDiff:
 
 
 def diff_documents(old: Document | None, new: Document) -> DocumentDiff:
-    """Compare two documents; None stands for one without rules and with the default settings."""
+    """Compare two documents; None stands for a document without rules and with default settings."""
     base = old if old is not None else Document()
     before = {rule.id: rule for rule in base.rules}
     after = {rule.id: rule for rule in new.rules}
@@ -80,8 +81,8 @@ def diff_documents(old: Document | None, new: Document) -> DocumentDiff:
     changed = tuple(
         (before[rule.id], rule) for rule in new.rules if rule.id in before and before[rule.id] != rule
     )
-    opened = _reach((*added, *(rule for _, rule in changed)), base.rules)
-    closed = _reach((*removed, *(rule for rule, _ in changed)), new.rules)
+    opened = _find_reach((*added, *(rule for _, rule in changed)), base.rules)
+    closed = _find_reach((*removed, *(rule for rule, _ in changed)), new.rules)
     reach = (*_reach_words(opened, "becomes reachable"), *_reach_words(closed, "is no longer reachable"))
     return DocumentDiff(
         _setting_changes(base.settings, new.settings),
@@ -94,8 +95,8 @@ def diff_documents(old: Document | None, new: Document) -> DocumentDiff:
     )
 
 
-def _numbers(noun: str, counts: Sequence[tuple[int, str]]) -> Iterator[str]:
-    """`2 rules added`, `1 removed`: the noun stands with the first number only."""
+def _count_words(noun: str, counts: Sequence[tuple[int, str]]) -> Iterator[str]:
+    """Yield `2 rules added`, `1 removed`, with the noun after the first number only."""
     named = False
     for number, verb in counts:
         if number:
@@ -120,13 +121,13 @@ def _setting_text(value: object) -> str:
     return str(value)
 
 
-def _reach(rules: Sequence[DocumentRule], others: Sequence[DocumentRule]) -> list[DocumentRule]:
-    """Return what the rules let through, a port and a place each, and none of the others does."""
-    limit = min(_LOOKED_AT, max(_NAMED + 1, _COMPARISONS // max(1, len(others))))
-    return [part for part in islice(_parts(rules), limit) if first_cover(others, part) is None]
+def _find_reach(rules: Sequence[DocumentRule], others: Sequence[DocumentRule]) -> list[DocumentRule]:
+    """Return what the rules allow and none of the others does, one part for each port and place."""
+    limit = min(_MAX_PARTS, max(_MAX_NAMED + 1, _MAX_COMPARISONS // max(1, len(others))))
+    return [part for part in islice(_split_into_parts(rules), limit) if first_cover(others, part) is None]
 
 
-def _parts(rules: Sequence[DocumentRule]) -> Iterator[DocumentRule]:
+def _split_into_parts(rules: Sequence[DocumentRule]) -> Iterator[DocumentRule]:
     for rule in rules:
         places: tuple[Literal["host", "container"], ...] = (
             ("host", "container") if rule.scope == "both" else (rule.scope,)
@@ -142,8 +143,8 @@ def _reach_words(parts: Sequence[DocumentRule], verb: str) -> Iterator[str]:
     places: dict[tuple[str, str], set[str]] = {}
     for part in parts:
         places.setdefault((describe_what(part), describe_source(part.source)), set()).add(part.scope)
-    for (what, source), where in islice(places.items(), _NAMED):
+    for (what, source), where in islice(places.items(), _MAX_NAMED):
         place = "" if len(where) == 2 else (" on the host" if where == {"host"} else " in containers")
         yield f"{what} {verb} {source}{place}"
-    if len(places) > _NAMED:
+    if len(places) > _MAX_NAMED:
         yield f"and more {verb}"

@@ -1,8 +1,7 @@
-"""The dockerfw/1 document: its values, its one validator, its canonical JSON and its digest.
+"""The dockerfw/1 document: its validator, its canonical JSON and its digest.
 
-A document is what an admin wants: settings, a set of rules and a set of expectations, in no order. This
-module turns objects out of JSON into a `Document` or into every error found, each with its path. It knows
-nothing of chains.
+A document is what an admin wants: settings, a set of rules and a set of expectations. The validator turns a
+JSON object into a `Document`, or into every error found, each with its path.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, cast
 
-from dockerfw.document import fields
+from dockerfw.document import fields, sentences
 from dockerfw.document.bounded_json import read_json
 from dockerfw.document.expectations import expectation_to_json_object, read_expectations, validate_expectation
-from dockerfw.document.fields import Findings, Note
+from dockerfw.document.fields import Note, Problems
 from dockerfw.document.settings import read_settings, settings_to_json_object, validate_settings
 from dockerfw.document.values import (
     Document,
@@ -72,36 +71,36 @@ def load_document(text: bytes | str) -> Document:
     """Read a document from JSON text of at most 4 MiB. Raises DocumentError."""
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(raw) > MAX_BYTES:
-        raise _whole(f"the document has {len(raw)} bytes (at most {MAX_BYTES})")
+        raise _document_error(sentences.document_too_long(len(raw), MAX_BYTES))
     try:
         value = read_json(raw)
     except JsonError as error:
-        raise _whole(str(error)) from None
+        raise _document_error(str(error)) from None
     return parse_document(value)
 
 
 def parse_document(value: object) -> Document:
-    """Validate an object out of JSON. Raises DocumentError with every error found."""
+    """Validate a JSON object. Raises DocumentError with every error found."""
     if not isinstance(value, dict):
-        raise _whole(f"{fields.shown(value)} is not a document: an object with format, settings and rules is")
-    findings = Findings()
-    fields.known_keys(value, _DOCUMENT_KEYS, "", findings)
+        raise _document_error(sentences.not_a_document(fields.shown(value)))
+    problems = Problems()
+    fields.check_keys(value, _DOCUMENT_KEYS, "", problems)
     if value.get("format") != FORMAT:
         given = fields.shown(value["format"]) if "format" in value else "nothing"
-        findings.error("format", f'{given} is not "{FORMAT}"')
-    settings = read_settings(value.get("settings", {}), "settings", findings)
-    drafts = _rules(value.get("rules", []), findings)
-    expectations = read_expectations(value.get("expectations", []), "expectations", findings)
-    if findings.errors:
-        raise DocumentError(tuple(findings.errors))
-    rules = _with_ids(drafts, findings)
-    return Document(settings, tuple(sorted(rules, key=rule_order)), expectations, tuple(findings.notes))
+        problems.error("format", sentences.wrong_format(given, FORMAT))
+    settings = read_settings(value.get("settings", {}), "settings", problems)
+    read = _rules(value.get("rules", []), problems)
+    expectations = read_expectations(value.get("expectations", []), "expectations", problems)
+    if problems.errors:
+        raise DocumentError(tuple(problems.errors))
+    rules = _with_ids(read, problems)
+    return Document(settings, tuple(sorted(rules, key=rule_order)), expectations, tuple(problems.notes))
 
 
 def make_document(
     settings: Settings, rules: tuple[DocumentRule, ...], expectations: tuple[Expectation, ...] = ()
 ) -> Document:
-    """Assemble a document from values that are valid already; sorts rules and expectations."""
+    """Return a document made of valid values, with rules and expectations sorted."""
     return Document(
         settings,
         tuple(sorted(rules, key=rule_order)),
@@ -111,18 +110,18 @@ def make_document(
 
 def validate_rule(value: object, path: str = "") -> DocumentRule:
     """Validate one rule; errors name the field (`ports[0]`), below `path` if given. Raises DocumentError."""
-    findings = Findings()
-    rule = _rule(value, path, findings)
-    if rule is None or findings.errors:
-        raise DocumentError(tuple(findings.errors))
+    problems = Problems()
+    rule = _rule(value, path, problems)
+    if rule is None or problems.errors:
+        raise DocumentError(tuple(problems.errors))
     return rule if rule.id else replace(rule, id=_derived_id(rule, set()))
 
 
 def to_json_object(document: Document) -> dict[str, Any]:
-    """Return the document as JSON's objects.
+    """Return the document as a JSON object.
 
-    Every key is written out but those that came later and are at their default: the digests of documents
-    from before stay as they are.
+    Every key is included, except later additions to the format that have their default value: so the digests
+    of older documents stay the same.
     """
     settings = settings_to_json_object(document.settings)
     if not document.settings.heal_anchors:
@@ -153,7 +152,7 @@ def rule_to_json_object(rule: DocumentRule) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def canonical_json(document: Document) -> str:
-    """Return the one JSON text of a document: sorted keys, sorted rules, no blanks."""
+    """Return the canonical JSON text of a document: sorted keys, sorted rules, no blanks."""
     return json.dumps(to_json_object(document), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -163,59 +162,57 @@ def digest(document: Document) -> str:
     return hashlib.sha256(canonical_json(document).encode("utf-8")).hexdigest()
 
 
-def _whole(message: str) -> DocumentError:
+def _document_error(message: str) -> DocumentError:
     return DocumentError((FieldError("", message),))
 
 
-def _rules(value: object, findings: Findings) -> list[tuple[str, DocumentRule]]:
+def _rules(value: object, problems: Problems) -> list[tuple[str, DocumentRule]]:
     if not isinstance(value, list | tuple):
-        findings.error("rules", f"{fields.shown(value)} is not a list of rules")
+        problems.error("rules", sentences.not_a_list(fields.shown(value), "rules"))
         return []
     if len(value) > MAX_RULES:
-        findings.error("rules", f"{len(value)} rules are too many (at most {MAX_RULES})")
+        problems.error("rules", sentences.too_many(len(value), "rules", MAX_RULES))
         return []
     rules: list[tuple[str, DocumentRule]] = []
     ids: dict[str, str] = {}
     for index, item in enumerate(value):
         path = f"rules[{index}]"
-        rule = _rule(item, path, findings)
+        rule = _rule(item, path, problems)
         if rule is None:
             continue
         if rule.id and rule.id in ids:
-            findings.error(f"{path}.id", f"{rule.id} is the id of {ids[rule.id]} too")
+            problems.error(f"{path}.id", sentences.duplicate_id(rule.id, ids[rule.id]))
         elif rule.id:
             ids[rule.id] = path
         rules.append((path, rule))
     return rules
 
 
-def _rule(value: object, path: str, findings: Findings) -> DocumentRule | None:
-    """One rule; its id is empty when none was given."""
+def _rule(value: object, path: str, problems: Problems) -> DocumentRule | None:
+    """Read one rule; its id is empty if none was given."""
     if not isinstance(value, Mapping):
-        findings.error(
-            path, f"{fields.shown(value)} is not a rule: an object with scope, source, protocol, ports is"
-        )
+        problems.error(path, sentences.not_a_rule(fields.shown(value)))
         return None
-    before = len(findings.errors)
-    fields.known_keys(value, _RULE_KEYS, path, findings)
+    before = len(problems.errors)
+    fields.check_keys(value, _RULE_KEYS, path, problems)
 
     def at(key: str) -> str:
         return fields.join(path, key)
 
     if "scope" in value:
-        scope = fields.choice(value["scope"], SCOPES, at("scope"), findings)
+        scope = fields.read_choice(value["scope"], SCOPES, at("scope"), problems)
     else:
         scope = None
-        findings.error(at("scope"), "is missing: say host, container or both")
-    identifier = "" if value.get("id") is None else fields.rule_id(value["id"], at("id"), findings)
-    source = fields.source(value.get("source", "any"), at("source"), findings)
-    protocol = fields.protocol(value.get("protocol", "any"), at("protocol"), findings)
-    ports = _ports(value.get("ports", []), at("ports"), findings)
-    kind = fields.choice(value.get("port_kind", "published"), PORT_KINDS, at("port_kind"), findings)
-    comment = fields.comment(value.get("comment", ""), at("comment"), findings)
-    enabled = fields.boolean(value.get("enabled", True), at("enabled"), findings)
-    _check_together(scope, source, protocol, ports, kind, path, findings)
-    if len(findings.errors) > before:
+        problems.error(at("scope"), sentences.MISSING_SCOPE)
+    identifier = "" if value.get("id") is None else fields.read_rule_id(value["id"], at("id"), problems)
+    source = fields.read_source(value.get("source", "any"), at("source"), problems)
+    protocol = fields.read_protocol(value.get("protocol", "any"), at("protocol"), problems)
+    ports = _ports(value.get("ports", []), at("ports"), problems)
+    kind = fields.read_choice(value.get("port_kind", "published"), PORT_KINDS, at("port_kind"), problems)
+    comment = fields.read_comment(value.get("comment", ""), at("comment"), problems)
+    enabled = fields.read_boolean(value.get("enabled", True), at("enabled"), problems)
+    _check_combination(scope, source, protocol, ports, kind, path, problems)
+    if len(problems.errors) > before:
         return None
     return DocumentRule(
         cast(str, identifier),
@@ -229,68 +226,60 @@ def _rule(value: object, path: str, findings: Findings) -> DocumentRule | None:
     )
 
 
-def _ports(value: object, path: str, findings: Findings) -> tuple[str, ...] | None:
+def _ports(value: object, path: str, problems: Problems) -> tuple[str, ...] | None:
     if not isinstance(value, list | tuple):
-        findings.error(
-            path, f"{fields.shown(value)} is not a list of ports: write [22] or [22, 8000-8010] as texts"
-        )
+        problems.error(path, sentences.not_a_list_of_ports(fields.shown(value)))
         return None
     if len(value) > fields.MAX_PORTS:
-        findings.error(path, f"{len(value)} ports are too many for one rule (at most {fields.MAX_PORTS})")
+        problems.error(path, sentences.too_many(len(value), "ports", fields.MAX_PORTS))
         return None
     seen: list[str] = []
     for index, item in enumerate(value):
-        port = fields.port(item, f"{path}[{index}]", findings)
-        if port in seen:
-            findings.note(f"{path}[{index}]", f"{port} is there twice: it is kept once")
+        port = fields.read_port(item, f"{path}[{index}]", problems)
+        if port is not None and port in seen:
+            problems.note(f"{path}[{index}]", sentences.duplicate_port(port))
         elif port is not None:
             seen.append(port)
     return tuple(sorted(seen, key=fields.port_range))
 
 
-def _check_together(
+def _check_combination(
     scope: str | None,
     source: str | None,
     protocol: str | None,
     ports: tuple[str, ...] | None,
     kind: str | None,
     path: str,
-    findings: Findings,
+    problems: Problems,
 ) -> None:
-    """Record what is wrong between fields; None stands for a field that has an error of its own."""
+    """Record errors between fields; None stands for a field that has an error of its own."""
     if ports and protocol is not None and protocol not in PROTOCOLS_WITH_PORTS:
-        known = f"{', '.join(PROTOCOLS_WITH_PORTS[:-1])} and {PROTOCOLS_WITH_PORTS[-1]} have ports"
-        what = "a rule for any protocol has none" if protocol == "any" else f"{protocol} has none"
-        findings.error(fields.join(path, "ports"), f"{what}: only {known}")
+        problems.error(
+            fields.join(path, "ports"), sentences.ports_not_allowed(protocol, PROTOCOLS_WITH_PORTS)
+        )
     if kind == CONTAINER_KIND and scope == "host":
-        findings.error(
-            fields.join(path, "port_kind"),
-            "container is for rules that reach containers; this one's scope is host",
-        )
+        problems.error(fields.join(path, "port_kind"), sentences.CONTAINER_PORTS_ON_HOST)
     elif kind == CONTAINER_KIND and ports == ():
-        findings.error(
-            fields.join(path, "port_kind"), "container needs ports: it says where they are counted"
-        )
+        problems.error(fields.join(path, "port_kind"), sentences.CONTAINER_PORTS_MISSING)
     if protocol == "ipv6-icmp" and source is not None and source != "any" and ":" not in source:
-        findings.error(
-            fields.join(path, "protocol"),
-            f'ipv6-icmp never comes from an IPv4 source ({source}): write "icmp"',
-        )
+        problems.error(fields.join(path, "protocol"), sentences.icmpv6_from_ipv4(source))
 
 
-def _with_ids(drafts: list[tuple[str, DocumentRule]], findings: Findings) -> list[DocumentRule]:
-    """Give rules without an id one made of what they match, whatever their order; drop exact repeats."""
-    taken = {rule.id for _, rule in drafts if rule.id}
-    rules = [rule for _, rule in drafts if rule.id]
-    nameless: dict[DocumentRule, str] = {}
-    for path, rule in drafts:
+def _with_ids(read: list[tuple[str, DocumentRule]], problems: Problems) -> list[DocumentRule]:
+    """Give rules without an id one derived from what they match, in any order; drop exact duplicates."""
+    taken = {rule.id for _, rule in read if rule.id}
+    rules = [rule for _, rule in read if rule.id]
+    without_id: dict[DocumentRule, str] = {}
+    for path, rule in read:
         if rule.id:
             continue
-        if rule in nameless:
-            findings.note(path, f"the same rule as {nameless[rule]}: it is kept once")
+        if rule in without_id:
+            problems.note(path, sentences.duplicate_rule(without_id[rule]))
         else:
-            nameless[rule] = path
-    for rule in sorted(nameless, key=lambda rule: (rule_order(rule), rule.scope, rule.comment, rule.enabled)):
+            without_id[rule] = path
+    for rule in sorted(
+        without_id, key=lambda rule: (rule_order(rule), rule.scope, rule.comment, rule.enabled)
+    ):
         identifier = _derived_id(rule, taken)
         taken.add(identifier)
         rules.append(replace(rule, id=identifier))
@@ -298,7 +287,7 @@ def _with_ids(drafts: list[tuple[str, DocumentRule]], findings: Findings) -> lis
 
 
 def _derived_id(rule: DocumentRule, taken: set[str]) -> str:
-    """Return an id made of what the rule matches, so that a new comment keeps it the same rule."""
+    """Return an id derived from what the rule matches, so that a new comment does not change it."""
     content = [rule.scope, rule.source, rule.protocol, list(rule.ports), rule.port_kind]
     attempt = 0
     while True:

@@ -1,8 +1,7 @@
-"""What one field of a dockerfw/1 document may hold, and how it is spelt canonically.
+"""The fields of a dockerfw/1 document: source, protocol, port, interface, comment and rule id.
 
-Owns the grammar of a source, a protocol, a port, an interface, a comment and a rule id. Each function takes
-the value as it came (out of JSON or a form), records what is wrong or worth saying under its path in
-`Findings`, and returns the canonical value, or None on an error. It knows nothing of whole documents.
+Each function reads a value from JSON or a form, records errors and notes under its path in `Problems`, and
+returns the canonical value, or None on an error.
 """
 
 from __future__ import annotations
@@ -15,25 +14,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from dockerfw.document import sentences
 from dockerfw.iptables.errors import FieldError
 from dockerfw.iptables.protocols import protocol_name, protocol_number
 
 MAX_COMMENT: Final = 200
 MAX_PORTS: Final = 100
 MAX_INTERFACES: Final = 32
+_MAX_INTERFACE_NAME: Final = 15
 
 _ID = re.compile(r"[a-z0-9]{4,12}", re.ASCII)
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]*\+?", re.ASCII)
 _PORT = re.compile(r"([0-9]{1,20})(?:\s*[-:]\s*([0-9]{1,20}))?", re.ASCII)
 _PREFIX = re.compile(r"[0-9]{1,3}", re.ASCII)
-# Explicit embeddings, overrides and isolates can make a comment read as another one (CVE-2021-42574); the
-# plain direction marks that right-to-left languages need stay allowed.
+# Explicit embeddings, overrides and isolates can make a comment look like another one (CVE-2021-42574). The
+# plain direction marks that right-to-left languages need are allowed.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that was accepted in another form than it was written; `path` names the field."""
+    """A value that was accepted in another form than it was written; `path` names the field."""
 
     path: str
     message: str
@@ -43,18 +44,18 @@ class Note:
 
 
 @dataclass(slots=True)
-class Findings:
-    """Collect the errors and notes of one validation."""
+class Problems:
+    """The errors and notes of one validation."""
 
     errors: list[FieldError] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
     def error(self, path: str, message: str) -> None:
-        """Record that the value at `path` cannot be taken."""
+        """Record that the value at `path` is not valid."""
         self.errors.append(FieldError(path, message))
 
     def note(self, path: str, message: str) -> None:
-        """Record that the value at `path` was taken in another form."""
+        """Record that the value at `path` was accepted in another form."""
         self.notes.append(Note(path, message))
 
 
@@ -64,7 +65,7 @@ def join(path: str, key: str) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as an error message quotes it: short, on one line, in JSON's words."""
+    """Return a value as an error message quotes it: short, on one line, in the words of JSON."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -82,83 +83,80 @@ def shown(value: object) -> str:
 
 
 def suggestion(word: str, allowed: Iterable[str]) -> str:
-    """Return `; did you mean X?` where an allowed word is close to the given one, else nothing."""
+    """Return `; did you mean X?` if an allowed word is close to the given one, else an empty text."""
     close = difflib.get_close_matches(word[:60].lower(), list(allowed), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+    return sentences.did_you_mean(close[0]) if close else ""
 
 
-def known_keys(
-    value: Mapping[object, object], allowed: tuple[str, ...], path: str, findings: Findings
+def check_keys(
+    value: Mapping[object, object], allowed: tuple[str, ...], path: str, problems: Problems
 ) -> None:
     """Record an error for each key of an object that is not one of the allowed ones."""
     for key in value:
         if key not in allowed:
             text = shown(key)
             hint = suggestion(text, allowed)
-            findings.error(join(path, text), f"unknown key (known are {', '.join(allowed)}){hint}")
+            problems.error(join(path, text), sentences.unknown_key(allowed, hint))
 
 
-def choice(value: object, allowed: tuple[str, ...], path: str, findings: Findings) -> str | None:
-    """One of the allowed words."""
+def read_choice(value: object, allowed: tuple[str, ...], path: str, problems: Problems) -> str | None:
+    """Read one of the allowed words."""
     if isinstance(value, str) and value in allowed:
         return value
-    words = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
-    findings.error(path, f"{shown(value)} is not {words}")
+    problems.error(path, sentences.not_one_of(shown(value), allowed))
     return None
 
 
-def boolean(value: object, path: str, findings: Findings) -> bool | None:
-    """`true` or `false`."""
+def read_boolean(value: object, path: str, problems: Problems) -> bool | None:
+    """Read `true` or `false`."""
     if isinstance(value, bool):
         return value
-    findings.error(path, f"{shown(value)} is not true or false")
+    problems.error(path, sentences.not_a_boolean(shown(value)))
     return None
 
 
-def rule_id(value: object, path: str, findings: Findings) -> str | None:
-    """4 to 12 lower-case letters and digits."""
+def read_rule_id(value: object, path: str, problems: Problems) -> str | None:
+    """Read an id: 4 to 12 lower-case letters and digits."""
     if isinstance(value, str) and _ID.fullmatch(value):
         return value
-    findings.error(path, f"{shown(value)} is not an id (4 to 12 of a-z and 0-9)")
+    problems.error(path, sentences.not_an_id(shown(value)))
     return None
 
 
-def comment(value: object, path: str, findings: Findings) -> str | None:
-    """Text in any language on one line, at most 200 characters; outer blanks are dropped."""
+def read_comment(value: object, path: str, problems: Problems) -> str | None:
+    """Read a comment: one line of text, at most 200 characters; outer blanks are dropped."""
     if not isinstance(value, str):
-        findings.error(path, f"{shown(value)} is not text")
+        problems.error(path, sentences.not_text(shown(value)))
         return None
     for position, char in enumerate(value, start=1):
         if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI_CONTROLS:
             name = unicodedata.name(char, "") or "a control character"
-            findings.error(
-                path, f"character {position} (U+{ord(char):04X}, {name.lower()}) is not allowed in a comment"
-            )
+            problems.error(path, sentences.character_not_allowed(position, ord(char), name.lower()))
             return None
     text = value.strip()
     if len(text) > MAX_COMMENT:
-        findings.error(path, f"the comment has {len(text)} characters (at most {MAX_COMMENT})")
+        problems.error(path, sentences.comment_too_long(len(text), MAX_COMMENT))
         return None
     return text
 
 
-def interface(value: object, path: str, findings: Findings) -> str | None:
-    """Letter, digit or _, then those and . : @ -, at most 15 in all; a last + means "begins with"."""
+def read_interface(value: object, path: str, problems: Problems) -> str | None:
+    """Read an interface: letter, digit or _, then also . : @ -, at most 15 in all; eth+ is a prefix."""
     if not isinstance(value, str):
-        findings.error(path, f"{shown(value)} is not the name of an interface")
+        problems.error(path, sentences.not_an_interface(shown(value)))
         return None
     name = value.strip()
-    if len(name) > 15:
-        findings.error(path, f"{shown(name)} is too long for an interface (at most 15 characters)")
+    if len(name) > _MAX_INTERFACE_NAME:
+        problems.error(path, sentences.interface_too_long(shown(name), _MAX_INTERFACE_NAME))
         return None
     if not _INTERFACE.fullmatch(name):
-        findings.error(path, f"{shown(name)} is not the name of an interface, such as eth0 or wg+")
+        problems.error(path, sentences.not_an_interface(shown(name)))
         return None
     return name
 
 
 def interfaces_overlap(one: str, other: str) -> bool:
-    """Say whether some interface is meant by both names, `+` at the end standing for any rest."""
+    """Return True if both names can mean the same interface; `+` at the end matches any rest."""
     if one.endswith("+") and other.endswith("+"):
         return one[:-1].startswith(other[:-1]) or other[:-1].startswith(one[:-1])
     if one.endswith("+"):
@@ -168,10 +166,10 @@ def interfaces_overlap(one: str, other: str) -> bool:
     return one == other
 
 
-def source(value: object, path: str, findings: Findings) -> str | None:
-    """`any`, an IPv4 or IPv6 address, or one with /PREFIX; canonical is `any` or network/prefix."""
+def read_source(value: object, path: str, problems: Problems) -> str | None:
+    """Read `any`, an IPv4 or IPv6 address, or a network; canonical is `any` or network/prefix."""
     if not isinstance(value, str):
-        findings.error(path, f"{shown(value)} is not an address")
+        problems.error(path, sentences.not_an_address(shown(value)))
         return None
     text = value.strip()
     if text.lower() == "any":
@@ -180,17 +178,15 @@ def source(value: object, path: str, findings: Findings) -> str | None:
     try:
         address = ipaddress.ip_address(address_text)
     except ValueError:
-        findings.error(
-            path, f"{shown(value)} is not an IPv4 or IPv6 address or network, such as 192.0.2.0/24"
-        )
+        problems.error(path, sentences.not_an_address(shown(value)))
         return None
     problem = _address_problem(address, prefix if slash else None)
     if problem:
-        findings.error(path, f"{shown(value)} {problem}")
+        problems.error(path, sentences.bad_address(shown(value), problem))
         return None
     network = ipaddress.ip_network((address, int(prefix) if slash else address.max_prefixlen), strict=False)
     if network.network_address != address:
-        findings.note(path, f"{text} has host bits: it is the network {network}")
+        problems.note(path, sentences.has_host_bits(text, str(network)))
     return str(network)
 
 
@@ -199,55 +195,55 @@ def _address_problem(
 ) -> str | None:
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
-            return "has a zone: iptables matches addresses, not %interfaces"
+            return sentences.HAS_ZONE
         if address.ipv4_mapped is not None:
-            return f"is an IPv4 address written as IPv6: write {address.ipv4_mapped}"
+            return sentences.ipv4_in_ipv6(str(address.ipv4_mapped))
     if prefix is None or (_PREFIX.fullmatch(prefix) and int(prefix) <= address.max_prefixlen):
         return None
     if "." in prefix:
-        return "has a netmask: write the number of its bits, such as /24"
-    return f"has no valid prefix length (0 to {address.max_prefixlen})"
+        return sentences.HAS_NETMASK
+    return sentences.bad_prefix(address.max_prefixlen)
 
 
-def protocol(value: object, path: str, findings: Findings) -> str | None:
-    """`any`, a name, or a number from 1 to 255; canonical is the name where dockerfw knows one."""
+def read_protocol(value: object, path: str, problems: Problems) -> str | None:
+    """Read `any`, a name, or a number from 1 to 255; canonical is the name if dockerfw knows one."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if value.bit_length() < 64 else "that number"
     if not isinstance(value, str):
-        findings.error(path, f"{shown(value)} is not a protocol")
+        problems.error(path, sentences.not_a_protocol(shown(value), ""))
         return None
     text = value.strip().lower()
     if text in ("any", "all"):
         return "any"
     if text in ("0", "ip", "hopopt"):
-        findings.error(path, f'{shown(value)} means every protocol to iptables: write "any"')
+        problems.error(path, sentences.means_every_protocol(shown(value)))
         return None
     number = protocol_number(text)
     if number is None:
         hint = suggestion(text, ("any", "tcp", "udp", "icmp", "sctp", "dccp", "gre", "esp"))
-        findings.error(path, f"{shown(value)} is not a protocol (any, a name such as tcp, or 1 to 255){hint}")
+        problems.error(path, sentences.not_a_protocol(shown(value), hint))
         return None
     return protocol_name(number)
 
 
-def port(value: object, path: str, findings: Findings) -> str | None:
-    """A port or a range: 1 to 65535, `8000-8010` or `8000:8010`; canonical has a dash."""
+def read_port(value: object, path: str, problems: Problems) -> str | None:
+    """Read a port (1 to 65535) or a range (`8000-8010` or `8000:8010`); canonical has a dash."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if value.bit_length() < 64 else "that number"
     if not isinstance(value, str):
-        findings.error(path, f"{shown(value)} is not a port (1 to 65535) or a range such as 8000-8010")
+        problems.error(path, sentences.not_a_port_or_range(shown(value)))
         return None
     match = _PORT.fullmatch(value.strip())
     if match is None:
-        findings.error(path, f"{shown(value)} is not a port (1 to 65535) or a range such as 8000-8010")
+        problems.error(path, sentences.not_a_port_or_range(shown(value)))
         return None
     first, last = int(match[1]), int(match[2] or match[1])
     for number in (first, last):
         if not 1 <= number <= 65535:
-            findings.error(path, f"{number} is not a port (1 to 65535)")
+            problems.error(path, sentences.not_a_port(str(number)))
             return None
     if first > last:
-        findings.error(path, f"the range {first}-{last} ends before it starts: write {last}-{first}")
+        problems.error(path, sentences.reversed_range(first, last))
         return None
     return str(first) if first == last else f"{first}-{last}"
 

@@ -1,15 +1,12 @@
-"""The settings of a dockerfw/1 document: their validation, and their shape as JSON.
-
-Owns what holds for a whole host. Documents as a whole are for document.py.
-"""
+"""The settings of a dockerfw/1 document, which apply to a whole host: their validation and their JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from dockerfw.document import fields
-from dockerfw.document.fields import Findings
+from dockerfw.document import fields, sentences
+from dockerfw.document.fields import Problems
 from dockerfw.document.values import Icmp, Refuse, Settings
 from dockerfw.iptables.errors import DocumentError
 
@@ -17,16 +14,16 @@ _KEYS: Final = ("external_interfaces", "trusted_interfaces", "refuse", "icmp", "
 
 
 def validate_settings(value: object, path: str = "") -> Settings:
-    """Validate the settings of a host; paths of errors are the field's name. Raises DocumentError."""
-    findings = Findings()
-    settings = read_settings(value, path, findings)
-    if findings.errors:
-        raise DocumentError(tuple(findings.errors))
+    """Validate the settings of a host; errors have the name of the field. Raises DocumentError."""
+    problems = Problems()
+    settings = read_settings(value, path, problems)
+    if problems.errors:
+        raise DocumentError(tuple(problems.errors))
     return settings
 
 
 def settings_to_json_object(settings: Settings) -> dict[str, Any]:
-    """Return settings as a JSON object, every key written out."""
+    """Return settings as a JSON object with every key."""
     return {
         "external_interfaces": list(settings.external_interfaces),
         "trusted_interfaces": list(settings.trusted_interfaces),
@@ -36,44 +33,42 @@ def settings_to_json_object(settings: Settings) -> dict[str, Any]:
     }
 
 
-def read_settings(value: object, path: str, findings: Findings) -> Settings:
-    """Read settings out of JSON; what is wrong is recorded below `path`."""
+def read_settings(value: object, path: str, problems: Problems) -> Settings:
+    """Read settings from a JSON object, and record errors below `path`."""
     if not isinstance(value, Mapping):
-        findings.error(path, f"{fields.shown(value)} is not an object of settings")
+        problems.error(path, sentences.not_settings(fields.shown(value)))
         return Settings()
-    fields.known_keys(value, _KEYS, path, findings)
+    fields.check_keys(value, _KEYS, path, problems)
     default = Settings()
-    external = _interfaces(value, "external_interfaces", default.external_interfaces, path, findings)
-    trusted = _interfaces(value, "trusted_interfaces", default.trusted_interfaces, path, findings)
+    external = _interfaces(value, "external_interfaces", default.external_interfaces, path, problems)
+    trusted = _interfaces(value, "trusted_interfaces", default.trusted_interfaces, path, problems)
     for name in trusted:
         both = next((other for other in external if fields.interfaces_overlap(name, other)), None)
         if both is not None:
-            how = "is external too" if both == name else f"is also covered by the external {both}"
-            findings.error(
-                fields.join(path, "trusted_interfaces"), f"{name} {how}: it can only be one of the two"
-            )
-    refuse = fields.choice(
-        value.get("refuse", default.refuse), ("reject", "drop"), fields.join(path, "refuse"), findings
+            problem = sentences.trusted_and_external(name, both)
+            problems.error(fields.join(path, "trusted_interfaces"), problem)
+    refuse = fields.read_choice(
+        value.get("refuse", default.refuse), ("reject", "drop"), fields.join(path, "refuse"), problems
     )
-    icmp = fields.choice(
-        value.get("icmp", default.icmp), ("accept", "refuse"), fields.join(path, "icmp"), findings
+    icmp = fields.read_choice(
+        value.get("icmp", default.icmp), ("accept", "refuse"), fields.join(path, "icmp"), problems
     )
-    heal = fields.boolean(
-        value.get("heal_anchors", default.heal_anchors), fields.join(path, "heal_anchors"), findings
+    heal = fields.read_boolean(
+        value.get("heal_anchors", default.heal_anchors), fields.join(path, "heal_anchors"), problems
     )
     return Settings(external, trusted, cast(Refuse, refuse), cast(Icmp, icmp), bool(heal))
 
 
 def _interfaces(
-    value: Mapping[object, object], key: str, default: tuple[str, ...], path: str, findings: Findings
+    value: Mapping[object, object], key: str, default: tuple[str, ...], path: str, problems: Problems
 ) -> tuple[str, ...]:
     here = fields.join(path, key)
     names = value.get(key, default)
     if not isinstance(names, list | tuple):
-        findings.error(here, f"{fields.shown(names)} is not a list of interfaces")
+        problems.error(here, sentences.not_a_list(fields.shown(names), "interfaces"))
         return ()
     if len(names) > fields.MAX_INTERFACES:
-        findings.error(here, f"{len(names)} interfaces are too many (at most {fields.MAX_INTERFACES})")
+        problems.error(here, sentences.too_many(len(names), "interfaces", fields.MAX_INTERFACES))
         return ()
-    found = [fields.interface(name, f"{here}[{index}]", findings) for index, name in enumerate(names)]
+    found = [fields.read_interface(name, f"{here}[{index}]", problems) for index, name in enumerate(names)]
     return tuple(sorted({name for name in found if name is not None}))

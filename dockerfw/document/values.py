@@ -1,6 +1,6 @@
-"""The values of a document: settings, rules, expectations, and the one order in which they are written down.
+"""The values of a document: settings, rules and expectations, and the order in which they are written.
 
-They are canonical by construction: only document.py makes them out of what people or files say.
+Their fields are always canonical: only document.py creates them from text of admins or files.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Scope = Literal["host", "container", "both"]
 PortKind = Literal["published", "container"]
 Refuse = Literal["reject", "drop"]
 Icmp = Literal["accept", "refuse"]
-Target = Literal["host", "container"]
+Destination = Literal["host", "container"]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What holds for the whole host: its interfaces, and how it refuses."""
+    """The settings of the whole host: its interfaces, and how it refuses packets."""
 
     external_interfaces: tuple[str, ...] = ()
     trusted_interfaces: tuple[str, ...] = ("lo",)
@@ -33,7 +33,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRule:
-    """One allowance, every field canonical. `ports` are texts like `22` and `8000-8010`."""
+    """One allow rule with canonical fields. `ports` are texts such as `22` and `8000-8010`."""
 
     id: str
     scope: Scope
@@ -46,7 +46,7 @@ class DocumentRule:
 
     @property
     def families(self) -> tuple[Literal[4, 6], ...]:
-        """The IP versions that the rule is rendered for."""
+        """The IP versions for which the rule is rendered."""
         if self.source != "any":
             return (6,) if ":" in self.source else (4,)
         return (6,) if self.protocol == "ipv6-icmp" else (4, 6)
@@ -54,16 +54,16 @@ class DocumentRule:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What has to stay true whatever the rules say: that packets from a source reach a port, or never do.
+    """A statement that must stay true for any rules: packets from a source reach a port, or never do.
 
-    `port` is the one that the client dials, None where the protocol has none. `container` is a container's
-    name, its Compose service, or project/service; empty means whichever container answers there.
+    `port` is the port that the client connects to, None if the protocol has no ports. `container` is the name
+    of a container, its Compose service, or project/service; empty means any container that answers there.
     """
 
     source: str
     protocol: str
     port: int | None
-    to: Target = "host"
+    to: Destination = "host"
     container: str = ""
     passes: bool = True
     comment: str = ""
@@ -71,7 +71,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Settings, rules sorted by `rule_order`, expectations by theirs; notes do not count in comparison."""
+    """Settings, rules by `rule_order`, expectations by `expectation_order`; notes are not compared."""
 
     settings: Settings = field(default_factory=Settings)
     rules: tuple[DocumentRule, ...] = ()
@@ -87,7 +87,7 @@ def rule_order(rule: DocumentRule) -> tuple[object, ...]:
 
 
 def expectation_order(expectation: Expectation) -> tuple[object, ...]:
-    """Return the sort key of expectations: protocol number, port, where it goes, source, the rest."""
+    """Return the sort key of expectations: protocol number, port, destination, source, the rest."""
     return (
         protocol_number(expectation.protocol) or 256,
         expectation.port or 0,
@@ -99,7 +99,7 @@ def expectation_order(expectation: Expectation) -> tuple[object, ...]:
     )
 
 
-# As many as a document has rules at most: with fewer, sorting a large one again would find none of them.
+# As large as the largest document: a smaller cache would have no hits when a large document is sorted again.
 @lru_cache(maxsize=20_000)
 def _source_order(source: str) -> tuple[int, int, int]:
     if source == "any":

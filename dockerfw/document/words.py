@@ -1,11 +1,10 @@
-"""Rules, expectations and networks in words for people. Nothing reads these words back."""
+"""Rules, expectations and networks in words. Nothing parses these words."""
 
 from __future__ import annotations
 
 import ipaddress
 
-from dockerfw.document.fields import Findings
-from dockerfw.document.fields import source as source_field
+from dockerfw.document.fields import Problems, read_source
 from dockerfw.document.values import DocumentRule, Expectation
 from dockerfw.iptables.errors import DocumentError
 from dockerfw.iptables.protocols import PROTOCOLS_WITH_PORTS
@@ -27,7 +26,7 @@ def describe_rule(rule: DocumentRule) -> str:
 
 
 def describe_what(rule: DocumentRule) -> str:
-    """Return what a rule lets through: `443/tcp`, `everything`, `all of udp`, `icmp`."""
+    """Return what a rule allows: `443/tcp`, `everything`, `all of udp`, `icmp`."""
     if rule.ports:
         return f"{', '.join(rule.ports)}/{rule.protocol}"
     if rule.protocol == "any":
@@ -67,18 +66,18 @@ def describe_source(source: str) -> str:
 
 
 def cidr_echo(source: str) -> str:
-    """Say what a source covers: `256 addresses, 10.9.9.0 to 10.9.9.255`. Raises DocumentError."""
-    findings = Findings()
-    canonical = source_field(source, "source", findings)
+    """Return what a source covers: `256 addresses, 10.9.9.0 to 10.9.9.255`. Raises DocumentError."""
+    problems = Problems()
+    canonical = read_source(source, "source", problems)
     if canonical is None:
-        raise DocumentError(tuple(findings.errors))
+        raise DocumentError(tuple(problems.errors))
     if canonical == "any":
         return "Every address, IPv4 and IPv6"
     network = ipaddress.ip_network(canonical)
     if network.num_addresses == 1:
         return f"1 address, {network.network_address}"
     text = f"{_addresses(network)} addresses, {network[0]} to {network[-1]}"
-    return f"{text} ({canonical})" if findings.notes else text
+    return f"{text} ({canonical})" if problems.notes else text
 
 
 def _addresses(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:

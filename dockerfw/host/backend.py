@@ -1,7 +1,6 @@
-"""Which of iptables' two backends a host uses: the one in which dockerd's chains live.
+"""The two backends of iptables: the names of their programs, their saves, and which one this host uses.
 
-Owns the names of the programs of each backend and the choice between them. It runs the save programs of both
-and must not change anything.
+A host uses the backend that contains dockerd's chains. This module changes nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from dockerfw.host import sentences
 from dockerfw.host.runner import Command, CommandFailed, run, run_all
 from dockerfw.iptables.model import FAMILIES, Backend, Family
 
@@ -26,27 +26,28 @@ Saves = Mapping[Family, bytes] | Mapping[Family, bytes | CommandFailed]
 
 
 def program(backend: Backend, family: Family, verb: str = "") -> str:
-    """Name a program, e.g. ("legacy", 6, "save") -> "ip6tables-legacy-save"."""
+    """Return the name of a program, e.g. ("legacy", 6, "save") -> "ip6tables-legacy-save"."""
     stem = f"{'iptables' if family == 4 else 'ip6tables'}-{backend}"
     return f"{stem}-{verb}" if verb else stem
 
 
 def restore_words(backend: Backend, family: Family) -> tuple[str, ...]:
-    """Return the command that loads a restore text with counters, and flushes no chain that it does not name.
+    """Return the command that loads a restore text with counters and leaves chains that it does not name.
 
-    The legacy backend gets `-w`: without it a lock that someone holds makes it fail or hang (iptables(8)).
+    The legacy backend gets `-w`: without it, it fails or hangs while another program holds the lock
+    (iptables(8)).
     """
     wait = ("-w", str(LOCK_WAIT_SECONDS)) if backend == "legacy" else ()
     return (program(backend, family, "restore"), "-n", "-c", *wait)
 
 
 def kernel_families() -> tuple[Family, ...]:
-    """Return the families that the kernel speaks: booted with ipv6.disable=1, it speaks IPv4 only."""
+    """Return the families that the kernel supports: IPv4 only, if it was booted with ipv6.disable=1."""
     return FAMILIES if (_PROC_NET / "if_inet6").exists() else FAMILIES[:1]
 
 
 def read_saves(backend: Backend, *, seconds: float = SAVE_SECONDS) -> dict[Family, bytes | CommandFailed]:
-    """Return each family's save in one backend; for a kernel without IPv6 there is none for IPv6."""
+    """Return each family's save from one backend; a kernel without IPv6 has no save for IPv6."""
     families = kernel_families()
     if backend == "legacy" and not _table_names_readable():
         return {family: _save_by_table(family) for family in families}
@@ -55,16 +56,16 @@ def read_saves(backend: Backend, *, seconds: float = SAVE_SECONDS) -> dict[Famil
     if backend == "legacy":
         for family, command in zip(families, commands, strict=True):
             if saves[family] == b"" and _lists_tables(family):
-                saves[family] = CommandFailed(
-                    command.words, "printed nothing, though there are tables", 0, ""
-                )
+                saves[family] = CommandFailed(command.words, sentences.EMPTY_SAVE, 0, "")
     return saves
 
 
 def find_backend() -> tuple[Backend, dict[Family, bytes | CommandFailed]]:
-    """Return the backend that holds dockerd's chains (else ours, else any rule; else nft) and its saves.
+    """Return the backend that contains dockerd's chains, and its saves.
 
-    Legacy tables that cannot be read may be those, so that backend is returned with what failed.
+    Without dockerd's chains it is the one with our chains, else the one with any rule, else nft. Legacy
+    tables that cannot be read may contain any of these: then it is legacy, with the failures in place of the
+    saves.
     """
     nft = read_saves("nft")
     if not legacy_in_use() or _holds(nft, _DOCKER_CHAIN):
@@ -81,21 +82,21 @@ def find_backend() -> tuple[Backend, dict[Family, bytes | CommandFailed]]:
 
 
 def docker_backends(backend: Backend, saves: Saves) -> tuple[Backend, ...]:
-    """Return the backends that hold Docker's chains; `saves` are those of `backend`, just read."""
+    """Return the backends that contain Docker's chains; `saves` were just read from `backend`."""
     found: tuple[Backend, ...] = (backend,) if _holds(saves, _DOCKER_CHAIN) else ()
-    # Where the legacy backend was chosen, the other one was looked at and holds none.
+    # The legacy backend is only chosen when nft has no chains of Docker.
     if backend == "nft" and legacy_in_use() and _holds(read_saves("legacy"), _DOCKER_CHAIN):
         return (*found, "legacy")
     return found
 
 
 def legacy_in_use() -> bool:
-    """Say whether the legacy backend has any table here; asking it would create them."""
+    """Return True if the legacy backend has any table. Its own programs would create them when asked."""
     return any(_lists_tables(family) for family in FAMILIES)
 
 
 def _lists_tables(family: Family) -> bool:
-    """Say whether the kernel has legacy tables of a family; it may, where the list cannot be read."""
+    """Return True if the kernel has legacy tables of a family, or if the list of them cannot be read."""
     try:
         return (_PROC_NET / _TABLE_NAMES[family]).read_bytes() != b""
     except PermissionError:
@@ -119,7 +120,7 @@ def _table_names_readable() -> bool:
 
 
 def _save_by_table(family: Family) -> bytes | CommandFailed:
-    # An ordinary user's namespace may not read the list of tables: name them.
+    # In an ordinary user's namespace the list of tables cannot be read: name them.
     parts = []
     for table in ("mangle", "nat", "filter"):
         try:

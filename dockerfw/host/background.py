@@ -1,4 +1,4 @@
-"""Starts a module of this package as a process that outlives the one that starts it."""
+"""Starts a module of this package as a background process, which outlives the process that starts it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ BackgroundProcess = subprocess.Popen[bytes]
 
 
 def start_module(module: str, *arguments: str, pipes: bool) -> BackgroundProcess:
-    """Start `python -m module` in a session of its own, so that no signal to this process group reaches it.
+    """Start `python -m module` in its own session, out of reach of signals to this process group.
 
-    With `pipes` its standard input and output are pipes, otherwise /dev/null. It gets no secrets.
-    Raises OSError.
+    With `pipes` its standard input and output are pipes, otherwise /dev/null. Its environment holds no
+    secrets. Raises OSError.
     """
     environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
     stream = subprocess.PIPE if pipes else subprocess.DEVNULL

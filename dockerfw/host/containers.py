@@ -1,18 +1,15 @@
-"""Ask Docker which containers run, over its socket, where the root worker is given one.
+"""The running containers, as Docker lists them, where the root worker is given Docker's socket.
 
-Owns one request, `GET /containers/json`, and the reading of its answer. It asks nothing else and changes
-nothing: whoever may write to that socket is root. The answer is bounded in time and size and taken apart with
-care; containers choose their names and labels themselves.
+The answer is not trusted: containers choose their names and labels themselves.
 """
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
+from dockerfw.host.docker import MAX_BYTES, DockerError, get_from_docker
 from dockerfw.host.runner import CommandFailed
 from dockerfw.messages.codec import load_json
 from dockerfw.messages.errors import MessageError
@@ -25,58 +22,26 @@ from dockerfw.messages.surroundings import (
     ContainerPort,
 )
 
-SECONDS = 3.0
-MAX_BYTES = 8 * 1024 * 1024
-# HTTP/1.0: the answer ends with the connection and is never in chunks.
-_REQUEST = b"GET /containers/json HTTP/1.0\r\nHost: docker\r\n\r\n"
-_CHUNK = 1 << 16
-
+_RESOURCE = "/containers/json"
 _PROJECT = ("com.docker.compose.project", "com.docker.stack.namespace")
 _SERVICE = ("com.docker.compose.service", "com.docker.swarm.service.name")
 
 
-def running_containers(path: Path) -> tuple[Container, ...] | CommandFailed:
-    """Return the running containers, or why they are not known. Never raises."""
-    words = ("GET", f"unix://{path}", "/containers/json")
+def list_containers(path: Path) -> tuple[Container, ...] | CommandFailed:
+    """Return the running containers, or the reason why they are unknown. Never raises."""
     try:
-        return _read(_ask(path))
-    except (OSError, ValueError) as error:
-        # MessageError is a ValueError: a path and a message, in words.
-        return CommandFailed(words, f"did not work: {error}"[:2000], None, "")
-
-
-def _ask(path: Path) -> bytes:
-    """Return the body of Docker's answer. Raises OSError and ValueError."""
-    deadline = time.monotonic() + SECONDS
-    answer = bytearray()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(SECONDS)
-        connection.connect(str(path))
-        connection.sendall(_REQUEST)
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f"no whole answer within {SECONDS:g} s")
-            connection.settimeout(left)
-            data = connection.recv(_CHUNK)
-            if not data:
-                break
-            answer += data
-            if len(answer) > MAX_BYTES:
-                raise ValueError(f"the answer has more than {MAX_BYTES} bytes")
-    head, found, body = bytes(answer).partition(b"\r\n\r\n")
-    status = head.split(b"\r\n", 1)[0].split(b" ", 2)
-    if not found or len(status) < 2 or not status[0].startswith(b"HTTP/1.") or status[1] != b"200":
-        raise ValueError(f"the answer is {head[:100].decode('ascii', 'replace')!r}")
-    return body
+        return _read(get_from_docker(path, _RESOURCE))
+    except (DockerError, MessageError) as error:
+        words = ("GET", f"unix://{path}", _RESOURCE)
+        return CommandFailed(words, f"failed: {error}"[:2000], None, "")
 
 
 def _read(body: bytes) -> tuple[Container, ...]:
     value = load_json(body, max_bytes=MAX_BYTES)
     if not isinstance(value, list):
-        raise ValueError("the answer is not a list of containers")
+        raise MessageError("", "the answer is not a list of containers")
     if len(value) > MAX_CONTAINERS:
-        raise ValueError(f"{len(value)} containers run; at most {MAX_CONTAINERS} are taken")
+        raise MessageError("", f"{len(value)} containers run; at most {MAX_CONTAINERS} are read")
     return tuple(_container(item) for item in value)
 
 
@@ -84,7 +49,7 @@ def _container(value: object) -> Container:
     item = _object(value)
     identifier = _word(item, "Id")[:12]
     if not CONTAINER_ID.fullmatch(identifier):
-        raise MessageError("Id", "is not the id of a container")
+        raise MessageError("Id", "is not a container id")
     labels = _object(item.get("Labels"))
     return Container(
         id=identifier,
@@ -116,7 +81,7 @@ def _ports(values: Iterable[object]) -> Iterator[ContainerPort]:
         item = _object(value)
         protocol, port = _word(item, "Type"), _port(item.get("PrivatePort"))
         if protocol not in ("tcp", "udp", "sctp") or port is None:
-            raise MessageError("Ports", "holds what is not a port")
+            raise MessageError("Ports", "contains an invalid port")
         address = next(_address(_word(item, "IP")), "")
         yield ContainerPort(protocol, port, _port(item.get("PublicPort")), address)
 
@@ -126,7 +91,7 @@ def _port(value: object) -> int | None:
 
 
 def _address(text: str) -> Iterator[str]:
-    """Give an address in its usual spelling; nothing for any address and for what is none."""
+    """Yield an address in its usual spelling, and nothing for 0.0.0.0, :: and other text."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -139,7 +104,7 @@ def _object(value: object) -> Mapping[str, object]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise MessageError("", "the answer has something else where an object must be")
+        raise MessageError("", "the answer has something else where an object is expected")
     return value
 
 
@@ -147,7 +112,7 @@ def _list(value: object) -> list[object]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise MessageError("", "the answer has something else where a list must be")
+        raise MessageError("", "the answer has something else where a list is expected")
     return value
 
 

@@ -1,7 +1,7 @@
-"""The root worker's state directory: files that are there whole or not at all, and one lock.
+"""Durable writing, bounded reading and locking of files.
 
-Owns durable writing (temporary file, fsync, rename, fsync of the directory), bounded reading and the file
-lock. It must not know what the files mean.
+A file is written as a temporary file, synced and renamed, and its directory synced: it is whole or absent,
+also after a power cut. What the files contain is up to `dockerfw.store`.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from dockerfw.host import sentences
+from dockerfw.host.errors import HostError
+
 MAX_FILE_BYTES = 128 * 1024 * 1024
 
 
-class LockedOut(Exception):  # noqa: N818 - it states a fact
-    """Somebody else holds the lock."""
+class LockHeld(HostError):  # noqa: N818 - it states a fact
+    """Another process holds the lock."""
 
 
 def write_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Replace a file as a whole; when this returns it survives a power cut. Raises OSError."""
+    """Replace a whole file; when this returns, it survives a power cut. Raises OSError."""
     write_all_durably({path: (content, mode)})
 
 
 def write_all_durably(files: Mapping[Path, tuple[bytes, int]]) -> None:
-    """Replace several files: all are written before the first is put in place. Raises OSError."""
+    """Replace several files, after all of them have been written. Raises OSError."""
     drafts: list[tuple[str, Path]] = []
     try:
         for path, (content, mode) in files.items():
@@ -45,7 +48,7 @@ def write_all_durably(files: Mapping[Path, tuple[bytes, int]]) -> None:
 
 
 def read_bounded(path: Path, *, most: int = MAX_FILE_BYTES) -> bytes | None:
-    """Return a file's content, None when there is no such file. Raises OSError, also when it is too large."""
+    """Return the content of a file, None if there is none. Raises OSError, also above `most` bytes."""
     try:
         with path.open("rb") as file:
             content = file.read(most + 1)
@@ -57,13 +60,13 @@ def read_bounded(path: Path, *, most: int = MAX_FILE_BYTES) -> bytes | None:
 
 
 def remove_durably(path: Path) -> None:
-    """Remove a file if it is there. Raises OSError."""
+    """Remove a file if it exists. Raises OSError."""
     path.unlink(missing_ok=True)
     sync_directory(path.parent)
 
 
 def link_durably(path: Path, target: str) -> None:
-    """Make a symbolic link lead to `target`, in one step from wherever it led. Raises OSError."""
+    """Point a symbolic link to `target`, in one step. Raises OSError."""
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
     draft.symlink_to(target)
@@ -72,12 +75,12 @@ def link_durably(path: Path, target: str) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory for root's eyes only, if it is not there. Raises OSError."""
+    """Create a directory that only root may open, if it does not exist. Raises OSError."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a power cut. Raises OSError."""
+    """Sync a directory, so that the names in it survive a power cut. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -87,10 +90,10 @@ def sync_directory(path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, *, seconds: float) -> Iterator[int]:
-    """Hold the lock file for a `with` block, which gets its descriptor; wait up to `seconds`.
+    """Hold a lock file for a `with` block; wait for it up to `seconds`. Yields the file's descriptor.
 
-    The lock is held until the last process that inherited the descriptor has closed it. Raises LockedOut and
-    OSError.
+    The lock is released when the last process that inherited the descriptor has closed it. Raises LockHeld
+    and OSError.
     """
     descriptor = _open_lock(path)
     try:
@@ -101,12 +104,12 @@ def locked(path: Path, *, seconds: float) -> Iterator[int]:
 
 
 def lock_holders(path: Path) -> list[int]:
-    """Return the ids of the other processes that hold a lock file, those that inherited it included."""
+    """Return the ids of the other processes that hold a lock file, including those that inherited it."""
     target = os.stat(path)
     holders = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit() and process.name != str(os.getpid()):
-            # It may have ended, or be somebody else's.
+            # It may have ended, or belong to another user.
             with contextlib.suppress(OSError):
                 if _holds_lock(process, target):
                     holders.append(int(process.name))
@@ -126,7 +129,7 @@ def _holds_lock(process: Path, target: os.stat_result) -> bool:
 
 def _open_lock(path: Path) -> int:
     try:
-        # Reading is enough for flock(2), and works where the file system has become read-only.
+        # Opening for reading is enough for flock(2), and works on a read-only file system.
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -138,7 +141,7 @@ def _take_lock(descriptor: int, path: Path, deadline: float) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise LockedOut(f"another process holds {path}") from None
+                raise LockHeld(sentences.LOCK_HELD.format(path=path)) from None
             time.sleep(0.02)
         else:
             return

@@ -1,8 +1,8 @@
-"""Points between the steps of an apply and of a roll back, where tests kill processes and break things.
+"""Checkpoints between the steps of an apply, a roll back and a restore, for tests that kill processes there.
 
-Does nothing unless DOCKERFW_HOOK_DIR names a directory when the process starts. Then each point that is
-reached is noted in DIR/reached, and where DIR/<point> exists this process waits there until the file is gone:
-the test does whatever it likes in between, which may be to kill this very process.
+A checkpoint does nothing unless DOCKERFW_HOOK_DIR names a directory when the process starts. Then it appends
+its name to DIR/reached, and while DIR/<name> exists the process waits. Meanwhile the test can do anything,
+also kill the process.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ VARIABLE = "DOCKERFW_HOOK_DIR"
 _DIRECTORY = os.environ.get(VARIABLE, "")
 
 
-def reached(point: str) -> None:
-    """Say that the process has come to this point."""
+def checkpoint(name: str) -> None:
+    """Note that the process came here, and wait as long as a test wants."""
     if not _DIRECTORY:
         return
     descriptor = os.open(Path(_DIRECTORY, "reached"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.write(descriptor, f"{point} {os.getpid()}\n".encode())
+    os.write(descriptor, f"{name} {os.getpid()}\n".encode())
     os.close(descriptor)
-    while Path(_DIRECTORY, point).exists():
+    while Path(_DIRECTORY, name).exists():
         time.sleep(0.002)

@@ -1,7 +1,7 @@
-"""Observe a host: both families' saves, backend, interfaces, routes, published ports, sessions, who listens.
+"""The snapshot of this host: saves, interfaces, routes, published ports, sessions, sockets, containers, sets.
 
-Owns the looking; it must not change anything. A command that fails is listed in the snapshot with its own
-words, and what it would have told is left empty: nothing is guessed.
+It changes nothing and guesses nothing: a command that fails is listed in the snapshot with its own message,
+and what it would have reported stays empty.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from typing import Any, cast
 
 from dockerfw.chains.foreign_tables import foreign_tables, has_filter_chain
 from dockerfw.chains.names import FILTERS_HOST
-from dockerfw.host.backend import Saves, docker_backends, find_backend, kernel_families, program
+from dockerfw.host import sentences
+from dockerfw.host.backend import docker_backends, find_backend, kernel_families, program
 from dockerfw.host.clock import utc_now
-from dockerfw.host.containers import running_containers
+from dockerfw.host.containers import list_containers
+from dockerfw.host.reading import Seen
 from dockerfw.host.runner import Command, CommandFailed, command_path, run, run_all
 from dockerfw.host.sessions import routing_of, sessions_from_outside
-from dockerfw.host.sets import named_sets
-from dockerfw.host.sockets import LISTING, listening_sockets
+from dockerfw.host.sets import read_named_sets
+from dockerfw.host.sockets import LIST_SOCKETS, parse_listening_sockets
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import FAMILIES, Backend, Family, Rule
+from dockerfw.iptables.model import FAMILIES, Backend, Family, Rule, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.session_groups import SessionGroups
 from dockerfw.messages.snapshots import MAX_SAVE_CHARACTERS, CommandError, DockerState, Snapshot, saves_digest
@@ -37,23 +39,21 @@ _DESTINATION = re.compile(r"\[?([0-9A-Fa-f.:]+?)\]?:(\d+)(?:-\d+)?(?:/\d+)?")
 _OWN_CHAIN = re.compile(rf"^:{FILTERS_HOST} ", re.MULTILINE)
 _DOCKER_CHAIN = re.compile(r"^:DOCKER(?:-USER)? ", re.MULTILINE)
 _MAX_PUBLISHED = 4096
-_MAX_OWN_TABLES = 64
+_MAX_FOREIGN_TABLES = 64
 
 Listing = list[dict[str, Any]] | CommandFailed
 
 
-def observe(
-    host: str, *, seen: tuple[Backend, Saves] | None = None, docker_socket: Path | None = None
-) -> Snapshot:
-    """Look at everything once; `seen` are a backend and its saves, just read. Never raises.
+def observe(host: str, *, seen: Seen | None = None, docker_socket: Path | None = None) -> Snapshot:
+    """Take a snapshot; `seen` are the rules, if they were read just now. Never raises.
 
-    Docker is asked for its containers where its socket is given.
+    Docker is asked for its containers if its socket is given.
     """
     taken_at = utc_now()
-    listings, others = _look_around()
+    listings, others = _run_listings()
     tables, sockets = others["tables"], others["sockets"]
-    backend, results = seen or find_backend()
-    containers = running_containers(docker_socket) if docker_socket else None
+    backend, results = _read_rules(seen)
+    containers = list_containers(docker_socket) if docker_socket else None
     saves = {family: _text(results.get(family, b"")) for family in FAMILIES}
     sessions = _sessions(saves, listings)
     everything = (*results.values(), *listings.values(), tables, sockets, containers, sessions)
@@ -61,7 +61,9 @@ def observe(
     for family in FAMILIES:
         if len(saves[family]) > MAX_SAVE_CHARACTERS:
             words = (program(backend, family, "save"), "-c")
-            errors.append(CommandFailed(words, f"printed more than {MAX_SAVE_CHARACTERS} bytes", None, ""))
+            errors.append(
+                CommandFailed(words, sentences.TOO_MUCH_OUTPUT.format(bytes=MAX_SAVE_CHARACTERS), None, "")
+            )
             saves[family] = ""
     return Snapshot(
         host=host,
@@ -71,37 +73,43 @@ def observe(
         saves=saves,
         interfaces=_interfaces(listings["address"]),
         default_routes={4: _route_devices(listings["route4"]), 6: _route_devices(listings["route6"])},
-        published=_published(saves),
+        published=_published(seen.rulesets if seen else _parse_nat(saves)),
         versions={"iptables": iptables_version(backend), "kernel": os.uname().release},
         errors=tuple(CommandError(error.command, error.exit_status, str(error)[:16_000]) for error in errors),
         sha256=saves_digest(saves),
         sessions=None if isinstance(sessions, CommandFailed) else sessions,
-        sockets=listening_sockets(sockets) if isinstance(sockets, bytes) else (),
+        sockets=parse_listening_sockets(sockets) if isinstance(sockets, bytes) else (),
         containers=None if isinstance(containers, CommandFailed) else containers,
-        sets=named_sets(saves),
+        sets=read_named_sets(saves),
         families=kernel_families(),
         docker_backends=docker_backends(backend, results),
         bridges_filtered=_bridges_filtered(),
-        own_tables=_own_tables(tables),
+        foreign_tables=_foreign_tables(tables),
     )
 
 
 @functools.cache
 def iptables_version(backend: Backend) -> str:
-    """Return what `iptables --version` says, empty when it cannot be run; asked once a process."""
+    """Return the output of `iptables --version`, empty if it cannot be run. It runs once in each process."""
     try:
         return run(Command((program(backend, 4), "--version"))).decode("utf-8", "replace").strip()[:200]
     except CommandFailed:
         return ""
 
 
-def _look_around() -> tuple[dict[str, Listing], dict[str, bytes | CommandFailed]]:
-    """Return what `ip` lists, and as they were printed the sockets and, with nft, the nftables tables."""
+def _read_rules(seen: Seen | None) -> tuple[Backend, Mapping[Family, bytes | CommandFailed]]:
+    if seen is None:
+        return find_backend()
+    return seen.backend, dict(seen.saves)
+
+
+def _run_listings() -> tuple[dict[str, Listing], dict[str, bytes | CommandFailed]]:
+    """Return what `ip` lists, and the printed lists of sockets and (if nft is installed) nftables tables."""
     commands = {
         "address": Command(("ip", "-json", "-details", "address", "show")),
         "route4": Command(("ip", "-json", "-4", "route", "show")),
         "route6": Command(("ip", "-json", "-6", "route", "show")),
-        "sockets": LISTING,
+        "sockets": LIST_SOCKETS,
     }
     if shutil.which("nft", path=command_path()):
         commands["tables"] = Command(("nft", "list", "tables"))
@@ -116,7 +124,7 @@ def _listing(command: Command, result: bytes | CommandFailed) -> Listing:
     try:
         value = json.loads(result or b"[]")
     except ValueError as error:
-        return CommandFailed(command.words, f"printed what is not JSON: {error}", 0, "")
+        return CommandFailed(command.words, sentences.NOT_JSON.format(error=error), 0, "")
     return [item for item in value if isinstance(item, dict) and item] if isinstance(value, list) else []
 
 
@@ -131,15 +139,15 @@ def _docker_state(tables: bytes | CommandFailed, saves: Mapping[Family, str]) ->
     return "iptables" if any(_DOCKER_CHAIN.search(save) for save in saves.values()) else "absent"
 
 
-def _own_tables(tables: bytes | CommandFailed) -> tuple[str, ...]:
-    """Return the tables of nftables' own in which somebody filters; those that are iptables' are not read."""
+def _foreign_tables(tables: bytes | CommandFailed) -> tuple[str, ...]:
+    """Return the nftables tables that filter packets and that iptables does not show."""
     if isinstance(tables, CommandFailed):
         return ()
-    names = foreign_tables(tables.decode("utf-8", "replace"))[:_MAX_OWN_TABLES]
+    names = foreign_tables(tables.decode("utf-8", "replace"))[:_MAX_FOREIGN_TABLES]
     listed = run_all([Command(("nft", "list", "table", *name.split())) for name in names])
     found = []
     for name, result in zip(names, listed, strict=True):
-        # One that went away meanwhile is none; one that cannot be read may well filter.
+        # A table that has gone away does not count; one that cannot be read may filter.
         if isinstance(result, CommandFailed):
             if "No such file" not in str(result):
                 found.append(name)
@@ -149,7 +157,7 @@ def _own_tables(tables: bytes | CommandFailed) -> tuple[str, ...]:
 
 
 def _bridges_filtered() -> tuple[Family, ...]:
-    """Return the families that br_netfilter leads from bridges through the rules; without it, none."""
+    """Return the families of bridged packets that br_netfilter passes through the rules; none without it."""
     found: list[Family] = []
     for family, name in ((4, "iptables"), (6, "ip6tables")):
         with contextlib.suppress(OSError):
@@ -178,11 +186,11 @@ def _interfaces(listing: Listing) -> tuple[Interface, ...]:
 def _sessions(
     saves: Mapping[Family, str], listings: Mapping[str, Listing]
 ) -> SessionGroups | CommandFailed | None:
-    """Look at the sessions from outside where there is something of ours that can have let them in."""
+    """Return the sessions from outside, if dockerfw's chains, which may have allowed them, are loaded."""
     if not any(_OWN_CHAIN.search(save) for save in saves.values()):
         return SessionGroups()
     if any(isinstance(listings[name], CommandFailed) for name in ("address", "route4")):
-        # Without them it cannot be told who is outside; what failed is listed already.
+        # Without them it is unknown which clients are outside; the failed commands are listed already.
         return None
     routes: dict[Family, list[dict[str, Any]]] = {
         4: _items(listings["route4"]),
@@ -213,20 +221,24 @@ def _route_devices(listing: Listing) -> tuple[str, ...]:
     return tuple(devices)
 
 
-def _published(saves: Mapping[Family, str]) -> tuple[PublishedPort, ...]:
+def _published(rulesets: Mapping[Family, Ruleset]) -> tuple[PublishedPort, ...]:
     found: list[PublishedPort] = []
+    for family, ruleset in rulesets.items():
+        chain = ruleset.chain("nat", "DOCKER")
+        rules = chain.rules if chain else ()
+        found += [port for rule in rules if (port := _published_port(family, rule))]
+    return tuple(found[:_MAX_PUBLISHED])
+
+
+def _parse_nat(saves: Mapping[Family, str]) -> dict[Family, Ruleset]:
+    """Parse the nat tables that publish ports, and leave out those that cannot be parsed."""
+    found: dict[Family, Ruleset] = {}
     for family in FAMILIES:
         section = _NAT.search(saves[family])
-        if section is None or "DNAT" not in section.group():
-            continue
-        try:
-            nat = parse_save(section.group()).tables["nat"]
-        except (NetfilterError, KeyError):
-            continue
-        for chain in nat.chains.values():
-            if chain.name == "DOCKER":
-                found.extend(port for rule in chain.rules if (port := _published_port(family, rule)))
-    return tuple(found[:_MAX_PUBLISHED])
+        if section is not None and "DNAT" in section.group():
+            with contextlib.suppress(NetfilterError):
+                found[family] = parse_save(section.group())
+    return found
 
 
 def _published_port(family: Family, rule: Rule) -> PublishedPort | None:

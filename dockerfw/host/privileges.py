@@ -1,9 +1,8 @@
-"""Gives up, for good, what the root worker does not need of root's powers.
+"""Drops the capabilities of root (capabilities(7)) that the root worker does not need, for good.
 
-Owns the calls to the kernel that drop capabilities (capabilities(7)) and forbid to gain any again. What is
-kept: CAP_NET_ADMIN and CAP_NET_RAW for iptables and conntrack, and CAP_SYS_ADMIN only where the rehearsal's
-scratch namespace cannot be had without it. It must be called before there is a second thread, since
-capabilities belong to a thread.
+It keeps CAP_NET_ADMIN and CAP_NET_RAW for iptables and conntrack, and CAP_SYS_ADMIN only if the rehearsal
+cannot have its scratch namespace without it. Call it before a second thread starts, because capabilities
+belong to a thread.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ CAP_SYS_ADMIN = 21
 NEEDED = frozenset({CAP_NET_ADMIN, CAP_NET_RAW})
 
 AS_ROOT = ("unshare", "--net")
-# Without a map: to map root itself would take CAP_SETFCAP (user_namespaces(7)).
-AS_ANYBODY = ("unshare", "--user", "--keep-caps", "--net")
+# Without a map, because mapping root itself needs CAP_SETFCAP (user_namespaces(7)).
+AS_ORDINARY_USER = ("unshare", "--user", "--keep-caps", "--net")
 PROBE_SECONDS = 10.0
 
 # linux/prctl.h and linux/capability.h
@@ -54,24 +53,24 @@ class _Data(ctypes.Structure):
 
 
 def drop_privileges() -> frozenset[int]:
-    """Keep what the root worker needs and give up the rest for good; return the capabilities kept.
+    """Drop all capabilities but those that the root worker needs, for good, and return the remaining ones.
 
-    A process that has none to begin with (an ordinary user) keeps none. Raises OSError.
+    An ordinary user's process has none and keeps none. Raises OSError.
     """
     keep = NEEDED if _user_namespace_works() else NEEDED | {CAP_SYS_ADMIN}
     kept = keep_only(keep)
     if CAP_SYS_ADMIN in kept:
-        logger.info("this machine forbids user namespaces: CAP_SYS_ADMIN is kept, for rehearsals")
+        logger.info("this machine forbids user namespaces: rehearsals need CAP_SYS_ADMIN, which is kept")
     return kept
 
 
 def keep_only(wanted: frozenset[int]) -> frozenset[int]:
-    """Give up all capabilities but those, for this process and all it starts; return what is left of them.
+    """Drop all capabilities but those wanted, for this process and its children; return the remaining ones.
 
-    Children get no more, not even by a set-user-ID program: no_new_privs is set. Raises OSError.
+    Children gain none, not even from a set-user-ID program: no_new_privs is set. Raises OSError.
     """
     kept = wanted & capabilities()
-    # A sandbox may have left us without the right to lower the bound; no_new_privs holds all the same.
+    # A sandbox may forbid lowering the bound; no_new_privs holds all the same.
     if CAP_SETPCAP in capabilities():
         for number in range(_MOST_CAPABILITIES):
             if number not in kept and _in_bound(number):
@@ -90,18 +89,18 @@ def capabilities() -> frozenset[int]:
 
 
 def scratch_namespace() -> tuple[str, ...]:
-    """Return the words that run a command in an empty network namespace, in which it may load rules."""
-    return AS_ROOT if CAP_SYS_ADMIN in capabilities() else AS_ANYBODY
+    """Return the command prefix for an empty network namespace in which a command may load rules."""
+    return AS_ROOT if CAP_SYS_ADMIN in capabilities() else AS_ORDINARY_USER
 
 
 def _user_namespace_works() -> bool:
-    """Try it in a child without CAP_SYS_ADMIN: Ubuntu's AppArmor lets others have one that is of no use."""
+    """Try one in a child without CAP_SYS_ADMIN: under Ubuntu's AppArmor it can be made, but not used."""
     child = os.fork()
     if child == 0:
         status = 1
         try:
             keep_only(NEEDED)
-            run(Command((*AS_ANYBODY, "ip", "link", "set", "lo", "up"), seconds=PROBE_SECONDS))
+            run(Command((*AS_ORDINARY_USER, "ip", "link", "set", "lo", "up"), seconds=PROBE_SECONDS))
             status = 0
         except (CommandFailed, OSError) as error:
             logger.info("no user namespace: %s", error)
@@ -131,6 +130,6 @@ def _prctl(option: int, argument: int) -> None:
 
 
 def _call_prctl(option: int, argument: int) -> int:
-    # The kernel reads whole registers, also for the arguments that it wants to be 0.
+    # The kernel reads whole registers, also for arguments that have to be 0.
     none = ctypes.c_ulong(0)
     return int(_LIBC.prctl(option, ctypes.c_ulong(argument), none, none, none))

@@ -1,7 +1,6 @@
-"""Runs commands: argument lists only, each with a time limit and bounded output, several at a time.
+"""Runs commands, several at a time: argument lists without a shell, with a time limit and bounded output.
 
-Owns the starting, feeding, reading and ending of child processes and the error that tells what went wrong. It
-must not know what a command means. No shell is ever involved.
+What a command means is up to the other modules.
 """
 
 from __future__ import annotations
@@ -15,12 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from dockerfw.host import sentences
+from dockerfw.host.errors import HostError
+
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 MAX_STDERR_BYTES = 16_000
 _CHUNK = 1 << 18
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
-# Descriptors that every command inherits. The lock on this host's rules is one: it stays held until the last
-# command that was started under it has ended, also when the process that took it was killed.
+# Descriptors that every command inherits. One is the lock on this host's rules: it stays held until the last
+# command that was started under it has ended, even if the process that took the lock was killed.
 passed_on: set[int] = set()
 _PACKAGES = {
     "ip": "iproute2",
@@ -31,10 +33,10 @@ _PACKAGES = {
 }
 
 
-class CommandFailed(Exception):  # noqa: N818 - it states a fact about the command
-    """A command did not do its work: `reason` in a few words, with the command's own standard error.
+class CommandFailed(HostError):  # noqa: N818 - it states a fact about the command
+    """A command failed: `reason` says how, `stderr` is what it printed itself.
 
-    `exit_status` is None when the command was not there or had to be ended; a signal's number is negative.
+    `exit_status` is None if the command could not be started or had to be ended; it is negative for a signal.
     """
 
     def __init__(self, command: Sequence[str], reason: str, exit_status: int | None, stderr: str) -> None:
@@ -49,7 +51,7 @@ class CommandFailed(Exception):  # noqa: N818 - it states a fact about the comma
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command to run: its words, what it reads, its time limit in seconds, variables to add."""
+    """One command to run: its words, its input, its time limit in seconds, additional variables."""
 
     words: tuple[str, ...]
     stdin: bytes | None = None
@@ -58,7 +60,7 @@ class Command:
 
 
 def run(command: Command) -> bytes:
-    """Run one command and return what it printed. Raises CommandFailed."""
+    """Run one command and return its output. Raises CommandFailed."""
     result = run_all([command])[0]
     if isinstance(result, CommandFailed):
         raise result
@@ -66,7 +68,7 @@ def run(command: Command) -> bytes:
 
 
 def run_all(commands: Sequence[Command]) -> list[bytes | CommandFailed]:
-    """Run commands side by side; for each return what it printed, or its failure."""
+    """Run commands at the same time and return, for each, its output or its failure."""
     with selectors.DefaultSelector() as selector:
         running = [_Running(command, selector) for command in commands]
         try:
@@ -78,12 +80,12 @@ def run_all(commands: Sequence[Command]) -> list[bytes | CommandFailed]:
 
 
 def command_path() -> str:
-    """Return the search path for commands: this process's own, then the system's folders."""
+    """Return the search path for commands: that of this process, then the system's folders."""
     return os.pathsep.join(filter(None, (os.environ.get("PATH"), _SYSTEM_PATH)))
 
 
 class _Running:
-    """A started command and what it has printed so far."""
+    """A started command and its output so far."""
 
     def __init__(self, command: Command, selector: selectors.BaseSelector) -> None:
         self.command = command
@@ -126,7 +128,7 @@ class _Running:
             stream.close()
 
     def handle(self, stream: IO[bytes]) -> None:
-        """Move bytes on a stream that is ready."""
+        """Read from or write to a stream that is ready."""
         assert self._process is not None
         if stream not in self._open:
             return
@@ -141,19 +143,19 @@ class _Running:
         else:
             self.stdout += data
             if len(self.stdout) > MAX_OUTPUT_BYTES:
-                self.end(f"printed more than {MAX_OUTPUT_BYTES} bytes")
+                self.end(sentences.TOO_MUCH_OUTPUT.format(bytes=MAX_OUTPUT_BYTES))
 
     def _feed(self, stream: IO[bytes]) -> None:
         try:
             self._left = self._left[os.write(stream.fileno(), self._left[:_CHUNK]) :]
         except BrokenPipeError:
-            # The command has ended already; its status and its words tell why.
+            # The command has ended already; its status and standard error tell why.
             self._left = memoryview(b"")
         if not self._left:
             self._close(stream)
 
     def end(self, reason: str) -> None:
-        """Kill the command because of `reason`."""
+        """Kill the command and note the reason."""
         self.failure = reason
         for stream in list(self._open):
             self._close(stream)
@@ -161,15 +163,15 @@ class _Running:
             self._process.kill()
 
     def result(self) -> bytes | CommandFailed:
-        """Wait for the end and return what was printed or why it failed."""
+        """Wait until the command has ended and return its output or its failure."""
         if self._open:
-            self.end("was interrupted")
+            self.end(sentences.INTERRUPTED)
         status = None
         if self._process is not None:
             try:
                 status = self._process.wait(max(0.1, self.deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                self.end(f"was not done within {self.command.seconds:g} s")
+                self.end(sentences.TIMED_OUT.format(seconds=self.command.seconds))
                 self._process.wait()
         if self.failure is None and status == 0:
             return bytes(self.stdout)
@@ -190,17 +192,17 @@ def _wait(selector: selectors.BaseSelector, running: Sequence[_Running]) -> None
     now = time.monotonic()
     for child in busy.values():
         if child.deadline <= now and child.failure is None:
-            child.end(f"was not done within {child.command.seconds:g} s")
+            child.end(sentences.TIMED_OUT.format(seconds=child.command.seconds))
 
 
 def _how_it_ended(status: int | None) -> str:
     if status is not None and status < 0:
-        return f"was ended by signal {-status}"
-    return f"failed with status {status}"
+        return sentences.KILLED.format(signal=-status)
+    return sentences.FAILED.format(status=status)
 
 
 def _environment(command: Command) -> dict[str, str]:
-    # Nothing else of ours is passed on: children need no secrets, and answer in plain English.
+    # Commands get no other variables: no secrets, and messages in plain English.
     environment = {"PATH": command_path(), "LC_ALL": "C"}
     if "XTABLES_LOCKFILE" in os.environ:
         environment["XTABLES_LOCKFILE"] = os.environ["XTABLES_LOCKFILE"]
@@ -209,5 +211,5 @@ def _environment(command: Command) -> dict[str, str]:
 
 def _why_not_started(program: str, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        return f"cannot run: install the package {_PACKAGES.get(program, 'iptables')}"
-    return f"cannot run: {error.strerror or error}"
+        return sentences.NOT_INSTALLED.format(package=_PACKAGES.get(program, "iptables"))
+    return sentences.NOT_STARTED.format(why=error.strerror or error)

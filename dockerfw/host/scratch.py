@@ -1,7 +1,7 @@
-"""The folders that rehearsals work in, and what is left of them when a rehearsal was killed.
+"""The temporary folders of rehearsals, and the removal of those that killed rehearsals left.
 
-Owns their names, which carry the id of the process that made them. It removes nothing that another user or a
-living process may own, and nothing but what a rehearsal puts there.
+A folder's name contains the id of its process. Folders of other users and of running processes stay, and so
+does any file that is not a rehearsal's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAME = re.compile(rf"{_PREFIX}([0-9]+)-[a-z0-9_]+", re.ASCII)
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Make a folder for one rehearsal, which is gone after the `with` block. Raises OSError."""
+    """Create a folder for one rehearsal and remove it after the `with` block. Raises OSError."""
     with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as directory:
         yield Path(directory)
 
@@ -36,15 +36,15 @@ def remove_leftovers() -> int:
         for entry in entries:
             found = _NAME.fullmatch(entry.name)
             if found and not Path("/proc", found[1]).exists():
-                # Somebody else may use such a name, and others write to that directory as well.
+                # Another user may use such a name, and other programs write to this directory as well.
                 with contextlib.suppress(OSError):
-                    removed += _removed(entry)
+                    removed += _remove_folder(entry)
     if removed:
-        logger.info("%d folder(s) that killed rehearsals had left were removed", removed)
+        logger.info("removed %d folder(s) of killed rehearsals", removed)
     return removed
 
 
-def _removed(entry: os.DirEntry[str]) -> bool:
+def _remove_folder(entry: os.DirEntry[str]) -> bool:
     status = entry.stat(follow_symlinks=False)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         return False

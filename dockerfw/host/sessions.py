@@ -1,8 +1,8 @@
-"""The sessions that this host's kernel follows: looks at those from outside, and ends exactly those it must.
+"""The sessions that this host's kernel tracks: the list of those from outside, and the ending of single ones.
 
-Owns `conntrack` and `ss`: what they are asked, and that each call that ends something names one session with
-both its directions, so that it can never end another one. Which sessions lose their allowance is decided in
-`dockerfw.reach.inbound`. It must not know about windows or messages' ways.
+It runs `conntrack` and `ss`. Each call that ends a session names that session with both its directions, so
+that it can never end another one. Which sessions are no longer allowed is decided in
+`dockerfw.reach.inbound`.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ from typing import Any
 from dockerfw.chains.loaded_documents import read_loaded_documents
 from dockerfw.document.document import Document
 from dockerfw.document.words import counted
+from dockerfw.host import sentences
+from dockerfw.host.errors import HostError
 from dockerfw.host.runner import Command, CommandFailed, command_path, run, run_all
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.messages.session_groups import MOST_GROUPS, SessionGroup, SessionGroups
 from dockerfw.reach.conntrack import Session, read_session
 from dockerfw.reach.inbound import InboundSession, NewlyRefused, Route, Routing
 
-# A look must not take long: of more connections than these, none is listed.
-MOST_FOLLOWED = 20_000
-# To end some, more are looked through, but not so many that it takes all of the machine's memory and time.
-MOST_LOOKED_THROUGH = 100_000
-# Whoever is let in on every port can open sessions of as many kinds, and each is held against every rule.
-LOOKING_SECONDS = 20.0
+# A snapshot must not take long: with more connections than these, none is listed.
+MOST_LISTED = 20_000
+# To end sessions, more are examined, but not so many that they use up the machine's memory and time.
+MOST_EXAMINED = 100_000
+# A client that is allowed on every port can open as many kinds of sessions, and each is compared with all
+# rules.
+EXAMINING_SECONDS = 20.0
 ENDING_SECONDS = 10.0
 AT_ONCE = 8
 
@@ -50,107 +53,109 @@ _OPTIONS = {
 }
 _REPLY_OPTIONS = {"sport": "--reply-port-src", "dport": "--reply-port-dst"}
 _IPV6_ICMP = 58
-# conntrack's status when there was nothing to delete.
-_NOT_THERE = 1
-
-NO_CONNTRACK = "conntrack is not installed on this host (Debian package conntrack)"
+# conntrack's status if there was nothing to delete.
+_NOT_FOUND = 1
 
 
-class TooMany(Exception):  # noqa: N818 - it states a fact
-    """There are too many connections to look through, or too much to ask about each."""
+class TooManyConnections(HostError):  # noqa: N818 - it states a fact
+    """There are too many connections to examine, or it takes too long."""
 
 
-class NoConntrack(Exception):  # noqa: N818 - it states a fact
-    """The command that lists and ends sessions is not on this host."""
+class ConntrackMissing(HostError):  # noqa: N818 - it states a fact
+    """conntrack, which lists and ends sessions, is not installed on this host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How many sessions were ended, and each reason why others were not."""
+    """How many sessions were ended, and the reasons why others were not."""
 
     count: int
     problems: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if not self.count and not self.problems:
-            return "no session had to be ended"
-        return "; ".join((f"{counted(self.count, 'session')} ended", *self.problems))
+            return sentences.NO_SESSION_ENDED
+        ended = sentences.SESSIONS_ENDED.format(sessions=counted(self.count, "session"))
+        return "; ".join((ended, *self.problems))
 
 
 def routing_of(links: Sequence[dict[str, Any]], routes: Mapping[Family, Sequence[dict[str, Any]]]) -> Routing:
-    """Make the routing of what `ip -json address show` and `route show` list. Raises CommandFailed."""
+    """Return the routing from what `ip -json address show` and `route show` list. Raises CommandFailed."""
     try:
         found = [route for family in routes for route in _routes(family, routes[family])]
         return Routing(_addresses(links), found)
     except ValueError as error:
-        raise CommandFailed(("ip", "-json"), f"printed what cannot be read: {error}", 0, "") from None
+        raise CommandFailed(("ip", "-json"), sentences.UNREADABLE.format(error=error), 0, "") from None
 
 
 def sessions_from_outside(routing: Routing) -> SessionGroups | None:
-    """Return the open sessions from outside, None when conntrack is not there. Raises CommandFailed."""
-    if not _conntrack_is_there():
+    """Return the open sessions from outside, None if conntrack is not installed. Raises CommandFailed."""
+    if not _has_conntrack():
         return None
-    if _followed() > MOST_FOLLOWED:
+    if _count_tracked() > MOST_LISTED:
         return SessionGroups(whole=False)
-    sight = _Sight(routing)
-    counts = Counter(inbound for _, inbound in sight.sessions())
+    outside = _OutsideSessions(routing)
+    counts = Counter(inbound for _, inbound in outside.examine())
     groups = tuple(SessionGroup.of(inbound, count) for inbound, count in counts.most_common(MOST_GROUPS))
-    return SessionGroups(groups, whole=not sight.unread and len(counts) <= MOST_GROUPS)
+    return SessionGroups(groups, whole=not outside.unread and len(counts) <= MOST_GROUPS)
 
 
 def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ended:
-    """End the sessions that our chains in `before` had let in and `after` does not.
+    """End the sessions that our chains in `before` allowed and that `after` does not.
 
-    Raises NoConntrack, TooMany, CommandFailed and NetfilterError: nothing is ended then.
+    Raises ConntrackMissing, TooManyConnections, CommandFailed and NetfilterError, before any session is
+    ended.
     """
     documents = read_loaded_documents(before)
     if not documents:
-        # Nothing of ours was loaded, so it had let nobody in.
+        # None of our chains was loaded, so they allowed no session.
         return Ended(0)
-    if not _conntrack_is_there():
-        raise NoConntrack(NO_CONNTRACK)
-    if _followed() > MOST_LOOKED_THROUGH:
-        raise TooMany(f"the kernel follows {_followed()} connections, more than {MOST_LOOKED_THROUGH}")
-    sight = _Sight(_routing_now())
+    if not _has_conntrack():
+        raise ConntrackMissing(sentences.NO_CONNTRACK)
+    if _count_tracked() > MOST_EXAMINED:
+        raise TooManyConnections(
+            sentences.TOO_MANY_CONNECTIONS.format(count=_count_tracked(), most=MOST_EXAMINED)
+        )
+    outside = _OutsideSessions(_read_routing())
     loss = NewlyRefused(documents, after)
-    lost = list(_lost(sight, loss))
+    lost = list(_find_lost(outside, loss))
     ended = _end_all(lost)
-    if sight.unread:
-        words = f"{counted(sight.unread, 'line')} that conntrack printed could not be read"
+    if outside.unread:
+        words = sentences.LINES_UNREAD.format(lines=counted(outside.unread, "line"))
         return Ended(ended.count, (*ended.problems, words))
     return ended
 
 
-def _lost(sight: _Sight, loss: NewlyRefused) -> Iterator[tuple[Session, InboundSession]]:
-    stop = time.monotonic() + LOOKING_SECONDS
-    for session, inbound in sight.sessions():
+def _find_lost(outside: _OutsideSessions, loss: NewlyRefused) -> Iterator[tuple[Session, InboundSession]]:
+    stop = time.monotonic() + EXAMINING_SECONDS
+    for session, inbound in outside.examine():
         if time.monotonic() > stop:
-            raise TooMany(f"to look through the sessions took more than {LOOKING_SECONDS:g} s")
+            raise TooManyConnections(sentences.SESSIONS_TOOK_LONG.format(seconds=EXAMINING_SECONDS))
         if loss.includes(inbound):
             yield session, inbound
 
 
-class _Sight:
-    """The open sessions from outside as conntrack lists them; `unread` counts the lines that are none."""
+class _OutsideSessions:
+    """The open sessions from outside, from conntrack's list; `unread` counts the unreadable lines."""
 
     def __init__(self, routing: Routing) -> None:
         self._routing = routing
         self.unread = 0
 
-    def sessions(self) -> Iterator[tuple[Session, InboundSession]]:
-        """Yield them one by one: all of them at once can be more than this process may hold."""
-        for line in self._listed():
+    def examine(self) -> Iterator[tuple[Session, InboundSession]]:
+        """Yield the sessions one by one: all of them at once can exceed this process's memory limit."""
+        for line in self._list_lines():
             session = read_session(line.decode("ascii", "replace"))
             if session is None:
                 self.unread += 1
-            # A zone is somebody's own, and its sessions cannot be told from ours by their addresses.
+            # Another program uses a zone, and sessions of zones may share their addresses with ours.
             elif session.is_ongoing and not session.zone:
                 inbound = self._routing.find_inbound(session)
                 if inbound is not None:
                     yield session, inbound
 
-    def _listed(self) -> Iterator[bytes]:
-        # Asked for none, conntrack lists both families, but up to 1.4.6 (Ubuntu 22.04) only IPv4.
+    def _list_lines(self) -> Iterator[bytes]:
+        # Without -f conntrack lists both families, but up to 1.4.6 (Ubuntu 22.04) only IPv4.
         for name in _NAMES.values():
             yield from io.BytesIO(run(Command(("conntrack", "-L", "-f", name, "-o", "extended"))))
 
@@ -164,42 +169,42 @@ def _end_all(chosen: Sequence[tuple[Session, InboundSession]]) -> Ended:
             break
         some = chosen[start : start + AT_ONCE]
         tried += len(some)
-        # The host's own sockets first, while their last packet still passes: a deleted connection begins anew
-        # as soon as the host itself sends something on it.
+        # The host's own sockets first, while their last packet still passes: a deleted connection is tracked
+        # again as soon as the host sends something on it.
         run_all([_kill_socket(session) for session, inbound in some if _has_socket(session, inbound)])
         for result in run_all([_delete(session) for session, _ in some]):
             if not isinstance(result, CommandFailed):
                 ended += 1
-            elif result.exit_status != _NOT_THERE:
+            elif result.exit_status != _NOT_FOUND:
                 failures.append(result)
     problems = []
     if failures:
-        problems.append(f"{len(failures)} not, because {failures[0]}"[:1000])
+        problems.append(sentences.SESSIONS_FAILED.format(count=len(failures), why=failures[0])[:1000])
     if tried < len(chosen):
-        problems.append(f"{len(chosen) - tried} not, because it took more than {ENDING_SECONDS:g} s")
+        problems.append(sentences.SESSIONS_LEFT.format(count=len(chosen) - tried, seconds=ENDING_SECONDS))
     return Ended(ended, tuple(problems))
 
 
-def _conntrack_is_there() -> bool:
+def _has_conntrack() -> bool:
     return shutil.which("conntrack", path=command_path()) is not None
 
 
-def _followed() -> int:
-    """Return how many connections the kernel follows, 0 where it does not say."""
+def _count_tracked() -> int:
+    """Return how many connections the kernel tracks, 0 if it does not say."""
     try:
         return int(_COUNT.read_text())
     except (OSError, ValueError):
         return 0
 
 
-def _routing_now() -> Routing:
+def _read_routing() -> Routing:
     address, route4, route6 = (
         Command(("ip", "-json", *words))
         for words in (("address", "show"), ("-4", "route", "show"), ("-6", "route", "show"))
     )
     results = run_all([address, route4, route6])
     links, routes = _items(address, results[0]), _items(route4, results[1])
-    # A kernel without IPv6 has no such routes to show, and no such sessions.
+    # A kernel without IPv6 has no IPv6 routes and no IPv6 sessions.
     routes6 = [] if isinstance(results[2], CommandFailed) else _items(route6, results[2])
     return routing_of(links, {4: routes, 6: routes6})
 
@@ -210,7 +215,7 @@ def _items(command: Command, result: bytes | CommandFailed) -> list[dict[str, An
     try:
         value = json.loads(result or b"[]")
     except ValueError as error:
-        raise CommandFailed(command.words, f"printed what is not JSON: {error}", 0, "") from None
+        raise CommandFailed(command.words, sentences.NOT_JSON.format(error=error), 0, "") from None
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
@@ -231,7 +236,7 @@ def _has_socket(session: Session, inbound: InboundSession) -> bool:
 
 
 def _kill_socket(session: Session) -> Command:
-    """Close the host's own end of one TCP connection; the kernel tells the other side."""
+    """Return the command that closes the host's end of a TCP connection; the kernel tells the other end."""
     here = _end_of(session.reply.source, session.reply.source_port)
     there = _end_of(session.original.source, session.original.source_port)
     return Command(("ss", "--kill", "--tcp", "--numeric", "src", here, "dst", there))
@@ -242,7 +247,7 @@ def _end_of(address: str, port: int | None) -> str:
 
 
 def _delete(session: Session) -> Command:
-    """Forget one connection, and that one only: all that tells it from others is named."""
+    """Return the command that deletes one connection, named by all that distinguishes it from others."""
     original, reply = session.original, session.reply
     words = ["conntrack", "-D", "-f", _NAMES[session.family], "-p", str(session.number)]
     words += ["-s", original.source, "-d", original.destination, "-r", reply.source, "-q", reply.destination]

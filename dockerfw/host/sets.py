@@ -1,7 +1,7 @@
-"""Read the ipsets that rules name, as far as they are small enough to be told.
+"""The ipsets that rules name, with their members as far as they are small enough.
 
-Owns the calls of `ipset` that list; it must not change a set. One that is too large, or cannot be read, comes
-without members: whoever asks whether an address is in it then has to say that it is not known.
+A set that is too large or cannot be read comes without members: whether an address is in it is then unknown.
+This module changes no set.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dockerfw.host.runner import Command, CommandFailed, run_all
 from dockerfw.iptables.model import Family
 from dockerfw.messages.surroundings import MAX_NAME, MAX_SET_MEMBERS, MAX_SETS, SetMembers
 
-MAX_MEMBERS_IN_ALL = 50_000
+MAX_MEMBERS_TOTAL = 50_000
 MAX_DEPTH = 2
-# Each set is a process or two, and the root worker may only have so many at a time.
+# Each set takes one or two processes, and the root worker's number of processes is limited.
 AT_ONCE = 16
 
 _NAMED = re.compile(r" --match-set (\S{1,31}) (?:src|dst)")
@@ -26,11 +26,11 @@ _TYPE = re.compile(rb"^Type: (\S{1,64})$", re.MULTILINE)
 Answer = bytes | CommandFailed
 
 
-def named_sets(saves: Mapping[Family, str]) -> tuple[SetMembers, ...]:
-    """Return the sets that rules of these saves name, and those that a named list of sets names."""
+def read_named_sets(saves: Mapping[Family, str]) -> tuple[SetMembers, ...]:
+    """Return the sets that the rules of these saves name, and the sets in those of type list:set."""
     found: dict[str, SetMembers] = {}
     names = sorted({name for save in saves.values() for name in _NAMED.findall(save)})
-    left = MAX_MEMBERS_IN_ALL
+    left = MAX_MEMBERS_TOTAL
     for _ in range(MAX_DEPTH):
         names = names[: MAX_SETS - len(found)]
         heads = _list([("ipset", "-terse", "list", name) for name in names])
@@ -72,7 +72,7 @@ def _options(head: Answer) -> str:
 
 
 def _members(name: str, saved: Answer | None) -> tuple[str, ...] | None:
-    """Read the members of `add NAME MEMBER …`; None when there is no such save or it grew meanwhile."""
+    """Read the members from `add NAME MEMBER …`; None without a save, or if the set has grown too large."""
     if not isinstance(saved, bytes):
         return None
     start = f"add {name} "

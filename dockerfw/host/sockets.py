@@ -1,9 +1,8 @@
-"""Find the sockets of the host on which somebody listens, and who.
+"""The host's listening sockets, as `ss` prints them, and the process behind each.
 
-Owns reading what `ss` prints and naming the process behind a socket. It must not change anything. The root
-worker may not look into other people's processes, so `ss -p` mostly names none. What everybody may read is
-the control group in which a socket was made, and the names of the processes that are in it. Where that leaves
-a doubt, the name is left empty.
+The root worker may not inspect the processes of other users, so `ss -p` names few of them. Any process may
+read the control group that a socket was created in, and the names of the processes in that group. If these do
+not identify the process, its name stays empty.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Literal, cast
 from dockerfw.host.runner import Command
 from dockerfw.messages.surroundings import MAX_NAME, MAX_SOCKETS, ListeningSocket
 
-LISTING = Command(("ss", "-H", "-l", "-n", "-t", "-u", "-e", "-p", "--cgroup"))
+LIST_SOCKETS = Command(("ss", "-H", "-l", "-n", "-t", "-u", "-e", "-p", "--cgroup"))
 DOCKER_PROXY = "docker-proxy"
 
 # A control group's path in, names by process id out.
@@ -39,22 +38,22 @@ _CONTAINER = re.compile(r"/(?:docker-)?([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?(?:
 _CGROUP2_MOUNT = re.compile(r"^\S+ \S+ \S+ / (\S+) .* - cgroup2 ", re.MULTILINE)
 
 
-def listening_sockets(printed: bytes) -> tuple[ListeningSocket, ...]:
-    """Read what LISTING printed, and name who listens as far as this process may know."""
+def parse_listening_sockets(printed: bytes) -> tuple[ListeningSocket, ...]:
+    """Read the output of LIST_SOCKETS, and name the process of each socket if this process may know it."""
     members = cache(_members)
     found: dict[ListeningSocket, int | None] = {}
     for line in printed.decode("utf-8", "replace").splitlines():
         socket = _read_line(line, members)
         if socket is None:
             continue
-        # Several processes may listen on one port side by side (SO_REUSEPORT): that is one way in.
+        # Several processes may listen on one port (SO_REUSEPORT): that counts as one socket.
         same = replace(socket, pid=None)
         found[same] = socket.pid if found.get(same, socket.pid) == socket.pid else None
     return tuple(replace(socket, pid=pid) for socket, pid in islice(found.items(), MAX_SOCKETS))
 
 
 def _read_line(line: str, members: Members) -> ListeningSocket | None:
-    """Read `tcp LISTEN 0 128 *:80 *:* users:(…) ino:… cgroup:… v6only:0`; None for what is none of it."""
+    """Read `tcp LISTEN 0 128 *:80 *:* users:(…) ino:… cgroup:… v6only:0`; return None for any other line."""
     words = line.split(maxsplit=5)
     local = _LOCAL.fullmatch(words[4]) if len(words) == 6 and words[0] in ("tcp", "udp") else None
     if local is None or not 1 <= int(local["port"]) <= 65535:
@@ -74,16 +73,16 @@ def _read_line(line: str, members: Members) -> ListeningSocket | None:
         v6only=text == "[::]",
         interface=(local["interface"] or "")[:64],
     )
-    return _named(socket, words[5], members)
+    return _with_owner(socket, words[5], members)
 
 
-def _named(socket: ListeningSocket, rest: str, members: Members) -> ListeningSocket:
-    """Name the socket's unit, container and process from the rest of its line."""
+def _with_owner(socket: ListeningSocket, rest: str, members: Members) -> ListeningSocket:
+    """Return the socket with its unit, container and process, from the rest of its line."""
     user, group = _USER.search(rest), _CGROUP.search(rest)
     path = group[1] if group else ""
     if user is not None:
         pid = int(user["pid"])
-        # Names of control groups of the first version are not the socket's, but its process's.
+        # With cgroup v1 the line names no group of the socket: take the group of its process.
         path = path if path.strip("/") else _text(_PROC / str(pid) / "cgroup")
         socket = replace(socket, process=_printable(user["name"]), pid=pid or None)
     units = _UNIT.findall(path)
@@ -93,12 +92,12 @@ def _named(socket: ListeningSocket, rest: str, members: Members) -> ListeningSoc
     )
     if socket.process or not path.strip("/"):
         return socket
-    name, process_id = _who(socket, members(path))
+    name, process_id = _find_process(socket, members(path))
     return replace(socket, process=name, pid=process_id)
 
 
-def _who(socket: ListeningSocket, members: Mapping[int, str]) -> tuple[str, int | None]:
-    """Name the process of a control group that listens: the name that all have, or the proxy of that port."""
+def _find_process(socket: ListeningSocket, members: Mapping[int, str]) -> tuple[str, int | None]:
+    """Return the process of a control group that listens: the name that all share, or the docker-proxy."""
     names = set(members.values())
     if len(names) == 1:
         return names.pop(), next(iter(members)) if len(members) == 1 else None
@@ -109,7 +108,7 @@ def _who(socket: ListeningSocket, members: Mapping[int, str]) -> tuple[str, int 
 
 
 def _proxies(pid: int, socket: ListeningSocket) -> bool:
-    """Say whether a docker-proxy was started for this port: its command line says `-host-port 8080`."""
+    """Return True if a docker-proxy was started for this port: its command line has `-host-port 8080`."""
     words = _text(_PROC / str(pid) / "cmdline").split("\0")
     options = dict(zip(words[1::2], words[2::2], strict=False))
     address = socket.address or ("0.0.0.0" if socket.family == 4 else "::")  # noqa: S104
@@ -118,14 +117,14 @@ def _proxies(pid: int, socket: ListeningSocket) -> bool:
 
 
 def _members(path: str) -> Mapping[int, str]:
-    """Return the names of the processes in a control group, by their ids; empty when that cannot be read."""
+    """Return the names of the processes in a control group by their ids, empty if they cannot be read."""
     root = _cgroup_root()
     if root is None or ".." in path.split("/"):
         return {}
     found: dict[int, str] = {}
     for pid in islice(_pids(root / path.lstrip("/") / "cgroup.procs"), _MAX_PROCESSES):
         name = _printable(_text(_PROC / str(pid) / "comm").rstrip("\n"))
-        # A process whose name is not known may be the one that listens.
+        # A process without a known name may be the one that listens.
         found[pid] = name
     return {} if "" in found.values() else found
 

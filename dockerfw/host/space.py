@@ -1,4 +1,4 @@
-"""Ask a file system how much room it has left, and say so when it has none; it judges nothing."""
+"""The free space of a file system, and the sentence for an admin when a file system cannot be written."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import errno
 import os
 from pathlib import Path
 
+from dockerfw.host import sentences
 from dockerfw.messages.space import Space
 
 
-def no_room_words(path: Path, error: BaseException) -> str:
-    """Say that nothing can be written to a folder's file system; empty when an error is not about that."""
+def describe_write_failure(path: Path, error: BaseException) -> str:
+    """Return why nothing can be written to a folder's file system, empty if the error has another cause."""
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return f"The file system of {path} is full ({os.strerror(number)}). Make room there, then try again"
+        return sentences.DISK_FULL.format(path=path, why=os.strerror(number))
     if number == errno.EROFS:
-        return f"The file system of {path} is read-only. Make it writable, then try again"
+        return sentences.DISK_READ_ONLY.format(path=path)
     return ""
 
 
 def space_of(path: Path) -> Space:
-    """Return what the file system of a folder has left for an ordinary user. Raises OSError."""
+    """Return the space that the file system of a folder has left for ordinary users. Raises OSError."""
     found = os.statvfs(path)
     return Space(
         free=found.f_bavail * found.f_frsize,
         total=found.f_blocks * found.f_frsize,
-        # btrfs and the like have no table of files to run out of, and tell 0 of 0.
+        # btrfs and others have no fixed number of files, and report 0 of 0.
         files=found.f_favail if found.f_files else None,
         read_only=bool(found.f_flag & os.ST_RDONLY),
     )

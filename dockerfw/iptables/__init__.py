@@ -1,1 +1,1 @@
-"""The language of iptables-save: tokens, parser, model, and when two spellings are the same rule."""
+"""The language of iptables-save: tokens, parser, model, and the canonical text of a rule."""

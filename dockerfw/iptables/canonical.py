@@ -1,8 +1,8 @@
-"""Owns the question when two spellings are the same rule.
+"""The canonical text of a rule, which is the same for all spellings of the rule.
 
-Text must never be compared: iptables-save prints `-s 10.1.2.3/8` as `10.0.0.0/8`, leaves out what says
-nothing, and puts states in an order of its own. It decides on form only and knows nothing of chains' meaning:
-two rules that happen to let the same packets through for deeper reasons are still two rules.
+Rules must not be compared as text: iptables-save prints `-s 10.1.2.3/8` as `10.0.0.0/8`, leaves out options
+without effect, and sorts states in its own order. Only the form counts: two rules that match the same packets
+for deeper reasons are two rules.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from dockerfw.iptables.tokens import join_tokens, split_tokens
 
 
 def canonical_rule(rule: Rule, family: Family = 4) -> str:
-    """Return a text that two rules of one family share when they are spellings of the same rule.
+    """Return a text that is equal for all spellings of the same rule of one family.
 
-    Table and chain are part of it, the comment too; counters and the line number are not. The text is for
-    comparing, not for loading.
+    It includes table, chain and comment, but no counters and no line number. Use it to compare rules, not to
+    load them.
     """
     return f"{rule.table} {canonical_text(rule.text, family)}"
 
@@ -37,22 +37,22 @@ def canonical_text(text: str, family: Family = 4) -> str:
         groups.append(_target_group(target))
     _move_strays(groups, _protocol(general))
     spelt = [_Group("", general, GENERAL).spell(family), *(group.spell(family) for group in groups)]
-    return join_tokens([*words[:2], *_arranged_words(spelt, family)])
+    return join_tokens([*words[:2], *_arrange_words(spelt, family)])
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """A match (`-m tcp`), the target (`-j LOG`) or the general options (no head), with the options."""
+    """A match (`-m tcp`), the target (`-j LOG`) or the general options (no head), with its options."""
 
     head: str
     options: list[Option]
     extension: Extension | None
 
-    def owns(self, option: Option) -> bool:
-        return self.extension is not None and self.extension.owns(option.name)
+    def has_option(self, option: Option) -> bool:
+        return self.extension is not None and self.extension.has_option(option.name)
 
     def spell(self, family: Family) -> _Group:
-        """Return the group with its options under their printed names, sorted."""
+        """Return the group with its options sorted and under their printed names."""
         if self.extension is None:
             return self
         spelt: set[Option] = set()
@@ -81,44 +81,44 @@ def _target_group(target: Target) -> _Group:
 
 
 def _protocol(general: Iterable[Option]) -> str:
-    """Name the match of the rule's protocol; an empty name when there is none."""
+    """Return the match of the rule's protocol, or an empty text if it has none."""
     named = next((option for option in general if option.name == "-p" and not option.negated), None)
     return implied_module(named.values[0]) if named and named.values else ""
 
 
 def _move_strays(groups: list[_Group], protocol: str) -> None:
-    """Give each option to the extension it belongs to: getopt does not care behind which `-m` it stands."""
+    """Move each option to the extension it belongs to: getopt accepts it after any `-m`."""
     for group in list(groups):
         if group.extension is None:
             continue
         for option in [option for option in group.options if _is_stray(option, group, groups)]:
             group.options.remove(option)
-            _home(option, group, groups, protocol).options.append(option)
+            _find_home(option, group, groups, protocol).options.append(option)
 
 
 def _is_stray(option: Option, group: _Group, groups: Iterable[_Group]) -> bool:
     if group.head == "-m multiport" and option.name in {"--sport", "--dport"}:
-        # Short for --sports and --dports, unless a match of the protocol itself claims the name.
-        return any(other.owns(option) for other in groups if other.head != group.head)
-    return not group.owns(option)
+        # Short for --sports and --dports, unless a match of the protocol itself has the option.
+        return any(other.has_option(option) for other in groups if other.head != group.head)
+    return not group.has_option(option)
 
 
-def _home(option: Option, group: _Group, groups: list[_Group], protocol: str) -> _Group:
-    owners = [other for other in groups if other is not group and other.owns(option)]
+def _find_home(option: Option, group: _Group, groups: list[_Group], protocol: str) -> _Group:
+    owners = [other for other in groups if other is not group and other.has_option(option)]
     own = f"-m {protocol}"
     if owners:
         return next((other for other in owners if other.head == own), owners[0])
     implied = _match_group(protocol, [])
-    if not implied.owns(option):
+    if not implied.has_option(option):
         return group
-    # iptables loads the protocol's match when it meets the option, so that is the match's place.
+    # iptables loads the match of the protocol when it meets the option, so the match belongs here.
     place = next(index for index, other in enumerate(groups) if other is group)
     groups.insert(place if group.head.startswith(("-j ", "-g ")) else place + 1, implied)
     return implied
 
 
-def _arranged_words(groups: Iterable[_Group], family: Family) -> list[str]:
-    """Sort what has no memory between what has some; comments, which say nothing to packets, go last."""
+def _arrange_words(groups: Iterable[_Group], family: Family) -> list[str]:
+    """Sort the stateless matches between those with state, and put comments, which match nothing, last."""
     general, *rest = groups
     protocol = _protocol(general.options)
     arranged: list[_Group] = [general]
@@ -130,29 +130,29 @@ def _arranged_words(groups: Iterable[_Group], family: Family) -> list[str]:
             target.append(group)
         elif group.head == "-m comment":
             comments.append(group)
-        elif group.extension is not None and group.extension.steady:
+        elif group.extension is not None and group.extension.stateless:
             run.append(_as_single_port(group, protocol, family))
         else:
-            arranged += [*_sorted_run(run), group]
+            arranged += [*_sort_run(run), group]
             run = []
-    arranged += [*_sorted_run(run), *comments, *target]
+    arranged += [*_sort_run(run), *comments, *target]
     return [word for group in arranged for word in group.words()]
 
 
 def _as_single_port(group: _Group, protocol: str, family: Family) -> _Group:
-    """Write `-m multiport --dports 22` as the protocol's own `--dport 22`."""
+    """Return `-m multiport --dports 22` as the protocol's own `--dport 22`."""
     own = _match_group(protocol, [])
     if group.head != "-m multiport" or own.extension is None or len(group.options) != 1:
         return group
     option = group.options[0]
     single = Option(option.name.removesuffix("s"), option.negated, option.values)
-    if len(option.values) != 1 or "," in option.values[0] or not own.owns(single):
+    if len(option.values) != 1 or "," in option.values[0] or not own.has_option(single):
         return group
     own.options.append(single)
     return own.spell(family)
 
 
-def _sorted_run(run: Iterable[_Group]) -> list[_Group]:
+def _sort_run(run: Iterable[_Group]) -> list[_Group]:
     joined: dict[str, _Group] = {}
     rest: list[_Group] = []
     for group in run:

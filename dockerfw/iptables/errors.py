@@ -1,6 +1,6 @@
-"""Owns the exceptions of the pure part; every one prints as text that a user can act on.
+"""The exceptions of iptables text, JSON and documents; each prints as text that tells an admin what to fix.
 
-Nothing here knows where the text came from: callers add the file name or the host.
+Callers add where the text came from, such as the file name or the host.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ EXCERPT_AFTER = 60
 
 
 class NetfilterError(Exception):
-    """Base of every error that rules.netfilter raises on purpose."""
+    """Base of the errors about iptables text, JSON and documents."""
 
 
 class ParseError(NetfilterError):
-    """Text that is not what iptables-save prints or iptables-restore reads.
+    """Text that iptables-save does not print and iptables-restore does not read.
 
     `line` and `column` count from 1, in characters; `text` is the whole line.
     """
@@ -34,7 +34,7 @@ class ParseError(NetfilterError):
         return f"line {self.line}, column {self.column}: {self.message}\n{self.excerpt()}"
 
     def excerpt(self) -> str:
-        """Return the line, cut around the column, and below it a caret at the column."""
+        """Return the line, cut around the column, with a caret below the column."""
         start = max(0, self.column - 1 - EXCERPT_BEFORE)
         end = self.column - 1 + EXCERPT_AFTER
         left = "... " if start else ""
@@ -45,19 +45,19 @@ class ParseError(NetfilterError):
 
 
 def _visible(character: str) -> str:
-    """Return a stand-in of the same width for what would break the excerpt's one line."""
+    """Return the character, or one of the same width if it would break the line."""
     if character == "\t":
         return " "
     return character if character.isprintable() else "\ufffd"
 
 
 class JsonError(NetfilterError):
-    """Text that is not JSON, or JSON beyond what is taken from others."""
+    """Text that is not JSON, or JSON beyond the limits for untrusted text."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with one field; `path` is like `rules[3].ports[0]`, or empty for the whole."""
+    """One error of one field; `path` is like `rules[3].ports[0]`, or empty for the whole document."""
 
     path: str
     message: str
@@ -67,7 +67,7 @@ class FieldError:
 
 
 class DocumentError(NetfilterError):
-    """A document that is not valid, with every error that was found."""
+    """A document that is not valid, with every error."""
 
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
         super().__init__(errors)

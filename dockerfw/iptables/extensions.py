@@ -1,7 +1,7 @@
-"""Owns what dockerfw knows of match and target extensions: their options, other names, and what goes unsaid.
+"""The match and target extensions that dockerfw knows: their options, other names, and default values.
 
-The tables are read by canonical.py alone. An extension or an option that is not here is not wrong: it is
-compared word by word. The facts are from iptables-extensions(8) and from what iptables 1.8.9 prints.
+An extension or option that is not here is not an error: it is compared word by word. The facts are from
+iptables-extensions(8) and from the output of iptables 1.8.9.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ from dockerfw.iptables.spellings import Spelling, Words
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """One match or target: how its options are spelt, and under which other names they go.
+    """One match or target: how its options are spelt, and their other names.
 
-    `steady` says that the match has no memory, so that its place among other steady ones means nothing;
-    `joins` that two of it in a row say the same as one with the options of both.
+    `stateless` matches can be sorted among each other. Two `joins` matches in a row mean the same as one
+    match with the options of both.
     """
 
     options: Mapping[str, Spelling]
     aliases: Mapping[str, tuple[str, Spelling]] = field(default_factory=dict)
-    steady: bool = True
+    stateless: bool = True
     joins: bool = False
 
     def spell(self, name: str, words: Words, family: Family) -> tuple[str, Words | None]:
-        """Return the printed name and the words of an option; None when it says nothing."""
+        """Return the printed name and the words of an option; the words are None if it has no effect."""
         if name in self.aliases:
             name, spelling = self.aliases[name]
             words = spelling(words, family) or words
         spelling = self.options.get(name, plain)
         return name, spelling(words, family)
 
-    def owns(self, name: str) -> bool:
-        """Say whether the option is one of this extension's."""
+    def has_option(self, name: str) -> bool:
+        """Return True if the option belongs to this extension."""
         return name in self.options or name in self.aliases
 
 
 def plain(words: Words, family: Family) -> Words:
-    """Leave an option as it came."""
+    """Return an option unchanged."""
     return words
 
 
-def _unless(spelling: Spelling, *unsaid: Words) -> Spelling:
-    """Spell like `spelling`, but say nothing where the value is what iptables takes by itself."""
+def _without_default(spelling: Spelling, *defaults: Words) -> Spelling:
+    """Return a spelling like `spelling` that leaves out the default values of iptables."""
 
     def spell(words: Words, family: Family) -> Words | None:
         spelt = spelling(words, family)
-        return None if spelt in unsaid else spelt
+        return None if spelt in defaults else spelt
 
     return spell
 
@@ -90,7 +90,7 @@ GENERAL = Extension(
 )
 
 MODULE_ALIASES: Mapping[str, str] = {"state": "conntrack", "icmpv6": "icmp6"}
-"""Modules that are another one under an old name; iptables loads the other one's code for them."""
+"""Old names of modules; iptables loads the code of the new name for them."""
 
 MATCHES: Mapping[str, Extension] = {
     "tcp": Extension(
@@ -154,7 +154,7 @@ MATCHES: Mapping[str, Extension] = {
     "realm": Extension({"--realm": spellings.mark}),
     "devgroup": Extension({"--src-group": spellings.mark, "--dst-group": spellings.mark}),
     "connbytes": Extension(
-        {"--connbytes": plain, "--connbytes-mode": plain, "--connbytes-dir": plain}, steady=False
+        {"--connbytes": plain, "--connbytes-mode": plain, "--connbytes-dir": plain}, stateless=False
     ),
     "owner": Extension(
         {"--uid-owner": spellings.user_range, "--gid-owner": spellings.user_range, "--socket-exists": plain}
@@ -168,25 +168,25 @@ MATCHES: Mapping[str, Extension] = {
             plain,
         )
     ),
-    "set": Extension({"--match-set": plain, "--return-nomatch": plain}, steady=False),
+    "set": Extension({"--match-set": plain, "--return-nomatch": plain}, stateless=False),
     "limit": Extension(
         {
-            "--limit": _unless(spellings.rate, spellings.rate(("3/hour",), 4)),
-            "--limit-burst": _unless(spellings.number, ("5",)),
+            "--limit": _without_default(spellings.rate, spellings.rate(("3/hour",), 4)),
+            "--limit-burst": _without_default(spellings.number, ("5",)),
         },
-        steady=False,
+        stateless=False,
     ),
     "hashlimit": Extension(
         {
             **dict.fromkeys(("--hashlimit-upto", "--hashlimit-above"), spellings.rate),
-            "--hashlimit-burst": _unless(spellings.number, ("5",)),
+            "--hashlimit-burst": _without_default(spellings.number, ("5",)),
             **dict.fromkeys(("--hashlimit-mode", "--hashlimit-name"), plain),
             **dict.fromkeys(("--hashlimit-srcmask", "--hashlimit-dstmask"), plain),
             **dict.fromkeys(("--hashlimit-htable-size", "--hashlimit-htable-max"), spellings.number),
             **dict.fromkeys(("--hashlimit-htable-expire", "--hashlimit-htable-gcinterval"), spellings.number),
         },
         {"--hashlimit": ("--hashlimit-upto", plain)},
-        steady=False,
+        stateless=False,
     ),
     "connlimit": Extension(
         {
@@ -194,31 +194,31 @@ MATCHES: Mapping[str, Extension] = {
             "--connlimit-mask": lambda words, family: (
                 None if words == (("32", "128")[family == 6],) else words
             ),
-            "--connlimit-saddr": _unless(plain, ()),
+            "--connlimit-saddr": _without_default(plain, ()),
             "--connlimit-daddr": plain,
         },
-        steady=False,
+        stateless=False,
     ),
     "recent": Extension(
         {
-            "--name": _unless(plain, ("DEFAULT",)),
-            "--mask": _unless(plain, *_ALL_ONES),
-            "--rsource": _unless(plain, ()),
+            "--name": _without_default(plain, ("DEFAULT",)),
+            "--mask": _without_default(plain, *_ALL_ONES),
+            "--rsource": _without_default(plain, ()),
             "--seconds": spellings.number,
             "--hitcount": spellings.number,
             **dict.fromkeys(("--rdest", "--reap", "--rttl"), plain),
             **dict.fromkeys(("--set", "--rcheck", "--update", "--remove"), plain),
         },
-        steady=False,
+        stateless=False,
     ),
     "statistic": Extension(
         {
             "--mode": plain,
             "--every": spellings.number,
-            "--packet": _unless(spellings.number, ("0",)),
+            "--packet": _without_default(spellings.number, ("0",)),
             "--probability": spellings.probability,
         },
-        steady=False,
+        stateless=False,
     ),
 }
 
@@ -228,7 +228,7 @@ TARGETS: Mapping[str, Extension] = {
     **dict.fromkeys(("ACCEPT", "DROP", "RETURN", "QUEUE"), Extension({})),
     "REJECT": Extension(
         {
-            "--reject-with": _unless(
+            "--reject-with": _without_default(
                 spellings.reject_with, ("icmp-port-unreachable",), ("icmp6-port-unreachable",)
             )
         }
@@ -241,13 +241,17 @@ TARGETS: Mapping[str, Extension] = {
             **dict.fromkeys(("--log-uid", "--log-macdecode"), plain),
         }
     ),
-    "NFLOG": Extension({"--nflog-group": _unless(spellings.number, ("0",)), "--nflog-prefix": plain}),
-    "NFQUEUE": Extension({"--queue-num": _unless(spellings.number, ("0",)), "--queue-bypass": plain}),
+    "NFLOG": Extension(
+        {"--nflog-group": _without_default(spellings.number, ("0",)), "--nflog-prefix": plain}
+    ),
+    "NFQUEUE": Extension(
+        {"--queue-num": _without_default(spellings.number, ("0",)), "--queue-bypass": plain}
+    ),
     "MARK": Extension({"--set-xmark": spellings.mark}, _SET_MARK),
     "CONNMARK": Extension(
         {
             "--set-xmark": spellings.mark,
-            **dict.fromkeys(("--nfmask", "--ctmask"), _unless(spellings.number, ("4294967295",))),
+            **dict.fromkeys(("--nfmask", "--ctmask"), _without_default(spellings.number, ("4294967295",))),
         },
         _SET_MARK,
     ),

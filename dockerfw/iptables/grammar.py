@@ -1,13 +1,13 @@
-"""Owns the patterns of the lines that iptables-save prints, and what text may hold at all.
+"""The patterns of the lines that iptables-save prints, and the characters that text may contain.
 
-Every pattern takes time linear in the text: nothing in it can be read in two ways, so that giving up takes no
-longer than going on.
+Every pattern takes time linear in the text: no part of it can match in two ways.
 """
 
 from __future__ import annotations
 
 import re
 
+from dockerfw.iptables import sentences
 from dockerfw.iptables.errors import ParseError
 
 COUNTERS = r"\[(0|[1-9][0-9]{0,19}):(0|[1-9][0-9]{0,19})\]"
@@ -21,8 +21,9 @@ _QUOTED_IN_LINE = r'"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*"'
 def _rule_pattern(quoted: str) -> re.Pattern[str]:
     """rule = [ counters " " ] "-A " chain [ " " [ [ "! " ] "-" { character | quoted } ] ] end-of-line
 
-    A double quote opens a string only after a blank; within a word it is a character like others. A rule with
-    neither match nor target iptables-nft-save 1.8.7 (Ubuntu 22.04) ends with the blank after the chain.
+    A double quote opens a string only after a blank; inside a word it is an ordinary character.
+    iptables-nft-save 1.8.7 (Ubuntu 22.04) prints a blank after the chain if a rule has neither match nor
+    target.
     """
     rest = rf'[^"\n]*+(?:(?:(?<=[ \t]){quoted}(?=[ \t\r\n]|\Z)|(?<![ \t])")[^"\n]*+)*'
     return re.compile(rf"(?:{COUNTERS} )?(-A ([^ \t\r\n]++)(?: (?:(?:! )?-{rest})?)?)(?:\n|\Z)", re.DOTALL)
@@ -36,16 +37,16 @@ CHAIN_LINE = re.compile(rf":([^ \t\r\n]+) (ACCEPT|DROP|QUEUE|RETURN|-)(?: {COUNT
 
 
 def decode_text(text: bytes | str) -> str:
-    """Return text without the two things that no rule can hold: NUL and surrogates that were no bytes."""
+    """Return the text, checked for NUL and for surrogates that stand for no byte. Raises ParseError."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
     else:
         try:
             text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
-            raise _error_at(text, error.start, "this is half a character (a lone surrogate)") from None
+            raise _error_at(text, error.start, sentences.LONE_SURROGATE) from None
     if "\0" in text:
-        raise _error_at(text, text.index("\0"), "a NUL byte cannot stand in rules")
+        raise _error_at(text, text.index("\0"), sentences.NUL_BYTE)
     return text
 
 

@@ -1,4 +1,4 @@
-"""Owns the names of ICMP types and codes, as `iptables -p icmp -h` and `ip6tables -p icmpv6 -h` list them."""
+"""The names of ICMP types and codes, as `iptables -p icmp -h` and `ip6tables -p icmpv6 -h` list them."""
 
 from __future__ import annotations
 

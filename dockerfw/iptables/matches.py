@@ -1,7 +1,7 @@
-"""Owns how the words of a rule fall into matches and a target.
+"""A reader that splits the words of a rule into matches and a target.
 
-It knows the shape of the language, not its meaning: a module or option that it has never heard of is kept
-with its words. What two spellings have in common is canonical.py's business.
+It knows the form of the language, not its meaning: it keeps unknown modules and options with their words.
+canonical.py compares spellings.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dockerfw.iptables import sentences
 from dockerfw.iptables.tokens import Quoted
 
 BUILTIN_OPTIONS = {
@@ -30,7 +31,7 @@ BUILTIN_OPTIONS = {
 _GENERAL = frozenset(["-s", "-d", "-p", "-i", "-o", "-f"])
 _ATTACHABLE = frozenset(["-s", "-d", "-p", "-i", "-o", "-j", "-g", "-m"])
 
-# These take a text, whose first word may look like an option: iptables-save leaves "-j" without quotes.
+# The value of these is text whose first word can look like an option: iptables-save prints "-j" unquoted.
 _TEXT = frozenset(
     {
         *("--comment", "--log-prefix", "--nflog-prefix", "--ulog-prefix", "--string", "--hex-string"),
@@ -40,7 +41,7 @@ _TEXT = frozenset(
     }
 )
 
-# The module that iptables loads by itself for an option that follows `-p` directly.
+# The module that iptables loads for an option directly after `-p`.
 _PROTOCOL_MODULES = {
     "1": "icmp",
     "6": "tcp",
@@ -75,13 +76,13 @@ class Match:
     options: tuple[Option, ...]
 
     def option(self, name: str) -> Option | None:
-        """Return the first option of that name, if there is one."""
+        """Return the first option with this name, or None."""
         return next((option for option in self.options if option.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the packet goes: `-j name`, or `-g name` when `goto`, and the target's own options."""
+    """Where the packet goes: `-j name`, or `-g name` if `goto`, and the options of the target."""
 
     name: str
     goto: bool
@@ -89,7 +90,7 @@ class Target:
 
 
 def read_matches(words: Sequence[str]) -> tuple[tuple[Match, ...], Target | None]:
-    """Read what follows `-A CHAIN`; any words at all have a reading, so this never raises.
+    """Read the words after `-A CHAIN`. Any words have a reading, so this never raises.
 
     rule = { [ "!" ] general | "-m" module { option } | ("-j" | "-g") target { option } }
     """
@@ -99,19 +100,19 @@ def read_matches(words: Sequence[str]) -> tuple[tuple[Match, ...], Target | None
 
 
 def rule_problem(words: Sequence[str]) -> tuple[int, str] | None:
-    """Say what iptables would refuse in the words that follow `-A CHAIN`: the word's index and a message."""
+    """Return the first error in the words after `-A CHAIN` as word index and message, or None."""
     reader = _Reader(words)
     reader.read()
     return reader.problem
 
 
 def is_option(word: str) -> bool:
-    """Say whether a word names an option: `-x` or `--name`, outside quotes."""
+    """Return True if a word is an option: `-x` or `--name`, outside quotes."""
     return word[:1] == "-" and len(word) > 1 and not word[1].isdigit() and not isinstance(word, Quoted)
 
 
 class _Reader:
-    """Walks over the words once; `problem` is the first thing that iptables would refuse."""
+    """Reads the words once; `problem` is the first error that iptables would report."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = words
@@ -133,7 +134,7 @@ class _Reader:
             if is_option(word):
                 self._read_option(word, negated)
             else:
-                self._complain(self.position, f"{word} belongs to no option")
+                self._record_problem(self.position, sentences.stray_word(word))
                 self.current.append(Option("", negated, (word,)))
                 self.position += 1
 
@@ -171,19 +172,19 @@ class _Reader:
 
     def _open(self, start: int, name: str, value: str, negated: bool) -> None:
         if negated:
-            self._complain(start, f"! cannot stand before {name}")
+            self._record_problem(start, sentences.negation_not_allowed(name))
         if name == "-m":
             self.current = []
             self.groups.append((value, self.current))
             return
         if self.verdict is not None:
-            self._complain(start, "a rule has only one -j or -g")
+            self._record_problem(start, sentences.SECOND_TARGET)
         self.current = []
         self.verdict = (value, name == "-g", self.current)
 
     def _word_after(self, start: int, name: str) -> str:
         if self.position == len(self.words):
-            self._complain(start, f"{name} needs a name after it")
+            self._record_problem(start, sentences.missing_name(name))
             return ""
         self.position += 1
         return self.words[self.position - 1]
@@ -200,16 +201,16 @@ class _Reader:
         return tuple(self.words[start : self.position])
 
     def _negation_ahead(self) -> bool:
-        """Say whether the `!` that stands here has an option behind it; alone at the end it is a mistake."""
+        """Return True if an option follows the `!` here; a `!` at the end of the rule is an error."""
         if isinstance(self.words[self.position], Quoted):
             return False
         if self.position + 1 == len(self.words):
-            self._complain(self.position, "! needs an option after it")
+            self._record_problem(self.position, sentences.NO_OPTION_AFTER_NEGATION)
             return False
         return is_option(self.words[self.position + 1])
 
     def _old_negation(self) -> bool:
-        """Step over the `!` of the old `-s ! address`."""
+        """Skip the `!` of the old form `-s ! address`, and return True if there was one."""
         if self.position + 1 >= len(self.words) or self.words[self.position] != "!":
             return False
         if isinstance(self.words[self.position], Quoted) or is_option(self.words[self.position + 1]):
@@ -221,13 +222,13 @@ class _Reader:
         protocol = next((option for option in reversed(self.general) if option.name == "-p"), None)
         return implied_module(protocol.values[0]) if protocol and protocol.values else None
 
-    def _complain(self, index: int, message: str) -> None:
+    def _record_problem(self, index: int, message: str) -> None:
         if self.problem is None:
             self.problem = (index, message)
 
 
 def implied_module(protocol: str) -> str:
-    """Name the match that iptables loads by itself for the options of a protocol, by its name or number."""
+    """Return the match that iptables loads for a protocol, given by name or number."""
     return _PROTOCOL_MODULES.get(protocol.lower(), protocol.lower())
 
 

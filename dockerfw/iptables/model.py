@@ -1,7 +1,6 @@
-"""Owns the values that stand for what iptables-save prints: ruleset, table, chain, rule.
+"""The values for what iptables-save prints: ruleset, table, chain, rule.
 
-They hold what was said and nothing more: no judgement, no rendering of what ought to be there. A rule keeps
-its text and reads its matches and target only when somebody asks.
+They hold only what was printed. A rule keeps its text, and parses its matches and target on first use.
 """
 
 from __future__ import annotations
@@ -50,11 +49,11 @@ BUILTIN_CHAINS: Mapping[str, tuple[str, ...]] = {
     "filter": ("INPUT", "FORWARD", "OUTPUT"),
     "security": ("INPUT", "FORWARD", "OUTPUT"),
 }
-"""The chains that each table has without anybody making them, in the order of iptables-save."""
+"""The built-in chains of each table, in the order of iptables-save."""
 
 
 class Counters(NamedTuple):
-    """Packets and bytes that a rule or a policy has seen; a tuple, since every rule of a save has one."""
+    """The packets and bytes that a rule or policy counted; a tuple, because every rule of a save has one."""
 
     packets: int
     bytes: int
@@ -74,8 +73,8 @@ class _Reading:
 class Rule:
     """One rule as it was saved: `text` is `-A CHAIN ...` without counters, `line` counts from 1.
 
-    Bytes that are not UTF-8 stand in `text` and in option values as lone surrogates (PEP 383), so that they
-    print as they came; pass what people shall see through tokens.printable.
+    Bytes that are not UTF-8 are lone surrogates (PEP 383) in `text` and in option values, so they print
+    unchanged. Pass text for pages and terminals through tokens.printable.
     """
 
     table: str
@@ -92,17 +91,17 @@ class Rule:
 
     @property
     def matches(self) -> tuple[Match, ...]:
-        """What a packet must be: the general options first (module None), then each `-m` as printed."""
+        """The matches: the general options first (module None), then each `-m` as printed."""
         return self._read().matches
 
     @property
     def target(self) -> Target | None:
-        """Where a matching packet goes; None for a rule that only counts."""
+        """The target; None for a rule that only counts."""
         return self._read().target
 
     @property
     def comment(self) -> str | None:
-        """The text of the first comment, safe for display; the kernel cuts comments at 255 bytes."""
+        """The first comment, safe for display; the kernel cuts comments at 255 bytes."""
         if "comment" not in self.text:
             return None
         for match in self.matches:
@@ -121,7 +120,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain with its rules in order; `policy` is None for the chains that people make."""
+    """A chain with its rules in order; `policy` is None if the chain is not built in."""
 
     name: str
     policy: str | None
@@ -147,7 +146,7 @@ class TableLine:
 
 @dataclass(frozen=True, slots=True)
 class ChainLine:
-    """The line `:chain policy [packets:bytes]`; the values stand in the Chain."""
+    """The line `:chain policy [packets:bytes]`; the Chain has the values."""
 
     table: str
     chain: str
@@ -160,7 +159,7 @@ class CommitLine:
 
 @dataclass(frozen=True, slots=True)
 class OtherLine:
-    """A comment (`# ...`), an empty line, or the empty rest after the last line end."""
+    """A comment (`# ...`), an empty line, or the empty text after the last line end."""
 
     text: str
 
@@ -176,6 +175,6 @@ class Ruleset:
     lines: tuple[Line, ...] = field(default=(), repr=False)
 
     def chain(self, table: str, name: str) -> Chain | None:
-        """Return a chain, or None when the table or the chain is not there."""
+        """Return a chain, or None if the table or the chain is missing."""
         found = self.tables.get(table)
         return found.chains.get(name) if found else None

@@ -1,4 +1,4 @@
-"""Owns how an address and a network may be spelt: `10.1`, host bits, a mask that is no prefix."""
+"""The canonical spelling of addresses and networks: `10.1`, host bits, and masks that are no prefix."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _BITS = {4: 32, 6: 128}
 
 
 def canonical_address(text: str, family: Family) -> str:
-    """Return the one spelling of an address, the text itself where it is none."""
+    """Return the canonical spelling of an address, or the text itself if it is not an address."""
     value = _address_value(text, family)
     return text if value is None else _address_text(value, family)
 
 
 @lru_cache(maxsize=8192)
 def canonical_network(text: str, family: Family) -> str:
-    """Return `address/prefix` without host bits, or `address/mask` where the mask is no prefix."""
+    """Return `address/prefix` without host bits, or `address/mask` if the mask is no prefix."""
     address, slash, mask = text.partition("/")
     bits = _BITS[family]
     value = _address_value(address, family)
@@ -41,7 +41,7 @@ def _address_value(text: str, family: Family) -> int | None:
     try:
         if family == 6:
             return None if "%" in text else int(IPv6Address(text))
-        # iptables takes "10.1" for 10.1.0.0, unlike inet_aton.
+        # iptables reads "10.1" as 10.1.0.0, unlike inet_aton.
         return int(IPv4Address(".".join([*text.split("."), "0", "0", "0"][:4]) if text else text))
     except ValueError:
         return None

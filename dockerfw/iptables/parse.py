@@ -1,13 +1,14 @@
-"""Owns the reading of what iptables-save and ip6tables-save print, and the printing of it, byte for byte.
+"""The parser of iptables-save and ip6tables-save output, and the printer that returns it byte for byte.
 
-It is strict about form, since what it misreads would be shown as protection: anything it does not recognise
-as a line raises ParseError. It does not judge matches and targets. replay.py reads restore files.
+The parser is strict about form, because misread rules would look like protection: a line that it does not
+recognise raises ParseError. It does not check matches and targets. replay.py reads restore files.
 """
 
 from __future__ import annotations
 
 from types import MappingProxyType
 
+from dockerfw.iptables import sentences
 from dockerfw.iptables.errors import ParseError
 from dockerfw.iptables.grammar import (
     CHAIN_LINE,
@@ -34,7 +35,7 @@ from dockerfw.iptables.model import (
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.iptables.tokens import TokenError, locate_tokens, split_tokens
 
-__all__ = ["parse_restore", "parse_save", "print_save", "print_save_bytes"]
+__all__ = ["parse_restore", "parse_save", "print_save"]
 
 _UNFINISHED = (" -j", " -g", " -m", " !", " -A")
 
@@ -42,23 +43,18 @@ _UNFINISHED = (" -j", " -g", " -m", " !", " -A")
 def parse_save(text: bytes | str) -> Ruleset:
     """Read the text of iptables-save, with or without counters.
 
-    Bytes are taken as UTF-8; those that are not are kept as PEP 383 surrogates. Raises ParseError.
+    Bytes are decoded as UTF-8, and bytes that are not UTF-8 become PEP 383 surrogates. Raises ParseError.
     """
     return _SaveReader(decode_text(text)).read()
 
 
 def print_save(ruleset: Ruleset) -> str:
-    """Write a ruleset as iptables-save prints it; what parse_save read comes out as it went in."""
+    """Return a ruleset as iptables-save prints it, equal to the text that parse_save read."""
     return "\n".join(_print_line(ruleset, line) for line in ruleset.lines)
 
 
-def print_save_bytes(ruleset: Ruleset) -> bytes:
-    """Write a ruleset like print_save, with bytes that were not UTF-8 as they came."""
-    return print_save(ruleset).encode("utf-8", "surrogateescape")
-
-
 def is_builtin(table: str, chain: str, policy: str | None) -> bool:
-    """Say whether the kernel makes this chain by itself."""
+    """Return True if the kernel creates this chain."""
     return policy is not None or chain in BUILTIN_CHAINS.get(table, ())
 
 
@@ -96,13 +92,13 @@ class _SaveReader:
             self._read_rules()
             self._read_other_line()
         if self.table is not None:
-            raise self._error(1, "", f"table {self.table} has no COMMIT: the text is cut off")
+            raise self._error(1, "", sentences.no_commit_at_end(self.table))
         if self.text.endswith("\n") or not self.text:
             self.lines.append(OtherLine(""))
         return Ruleset(MappingProxyType(self.tables), tuple(self.lines))
 
     def _read_rules(self) -> None:
-        """Read as many rules as stand here: nearly all of a long save, so this loop is kept tight."""
+        """Read the rules at this position: nearly all of a long save, so this loop must be fast."""
         text, position, number, table = self.text, self.position, self.line, self.table
         rules_of, lines = self.rules, self.lines
         zero = Counters(0, 0)
@@ -140,31 +136,31 @@ class _SaveReader:
         elif line == "COMMIT":
             self._commit(line)
         else:
-            raise self._error(1, line, "a line starts with #, *, :, -A or [, or is COMMIT")
+            raise self._error(1, line, sentences.LINE_START)
         self.position += len(line) + 1
         self.line += 1
 
     def _open_table(self, line: str) -> None:
         found = TABLE_LINE.fullmatch(line)
         if found is None:
-            raise self._error(2, line, "after * stands the name of a table and nothing else")
+            raise self._error(2, line, sentences.TABLE_NAME_ONLY)
         if self.table is not None:
-            raise self._error(1, line, f"table {self.table} has no COMMIT yet")
+            raise self._error(1, line, sentences.no_commit_before(self.table))
         self.table = found[1]
         if self.table in self.tables:
-            raise self._error(2, line, f"table {self.table} was there already")
+            raise self._error(2, line, sentences.duplicate_table(self.table))
         self.headers, self.rules = {}, {}
         self.lines.append(TableLine(self.table))
 
     def _declare_chain(self, line: str) -> None:
         if self.table is None:
-            raise self._error(1, line, "a chain must stand below the line of its table (*filter)")
+            raise self._error(1, line, sentences.CHAIN_OUTSIDE_TABLE)
         found = CHAIN_LINE.fullmatch(line)
         if found is None:
-            raise self._error(2, line, "a chain looks like :INPUT ACCEPT [0:0], or :NAME - [0:0]")
+            raise self._error(2, line, sentences.CHAIN_FORM)
         name, policy, packets, size = found.groups()
         if name in self.headers:
-            raise self._error(2, line, f"chain {name} was declared already")
+            raise self._error(2, line, sentences.duplicate_chain(name))
         counters = None if packets is None else Counters(int(packets), int(size))
         self.headers[name] = (None if policy == "-" else policy, counters)
         self.rules[name] = []
@@ -172,7 +168,7 @@ class _SaveReader:
 
     def _commit(self, line: str) -> None:
         if self.table is None:
-            raise self._error(1, line, "COMMIT without a table")
+            raise self._error(1, line, sentences.COMMIT_OUTSIDE_TABLE)
         table = self.table
         chains = {
             name: Chain(name, policy, counters, tuple(self.rules[name]), is_builtin(table, name, policy))
@@ -183,15 +179,15 @@ class _SaveReader:
         self.table = None
 
     def _read_unusual_rule(self, line: str) -> None:
-        """Read a rule that spans lines or looks wrong, or say what is wrong with it."""
+        """Read a rule that spans lines or may be wrong. Raises ParseError."""
         if self.table is None:
-            raise self._error(1, line, "a rule must stand below the line of its table (*filter)")
+            raise self._error(1, line, sentences.RULE_OUTSIDE_TABLE)
         found = RULE_ACROSS_LINES.match(self.text, self.position)
         if found is None:
             raise self._rule_error(line)
         packets, size, rule_text, chain = found.groups()
         if chain not in self.rules:
-            raise self._error(found.start(4) - self.position + 1, line, f"chain {chain} was not declared")
+            raise self._error(found.start(4) - self.position + 1, line, sentences.chain_not_declared(chain))
         words = split_tokens(rule_text)
         problem = rule_problem(words[2:])
         if problem is not None:
@@ -208,17 +204,15 @@ class _SaveReader:
         start = COUNTERS_PREFIX.match(line)
         offset = start.end() if start else 0
         if line[offset : offset + 3] != "-A ":
-            return self._error(offset + 1, line, "a rule looks like [0:0] -A CHAIN ..., or -A CHAIN ...")
+            return self._error(offset + 1, line, sentences.RULE_FORM)
         try:
             words = locate_tokens(line[offset:])
         except TokenError as error:
             return self._error(offset + error.offset + 1, line, error.message)
         if len(words) < 2:
-            return self._error(len(line) + 1, line, "-A needs the name of a chain after it")
+            return self._error(len(line) + 1, line, sentences.missing_chain("-A"))
         column = offset + (words[2][0] if len(words) > 2 else len(words[1][1]) + 3) + 1
-        return self._error(
-            column, line, "after the chain stands one blank and then an option (-s, ! -s, ...)"
-        )
+        return self._error(column, line, sentences.ONE_BLANK_THEN_OPTION)
 
     def _error(self, column: int, line: str, message: str) -> ParseError:
         return ParseError(self.line, column, line, message)

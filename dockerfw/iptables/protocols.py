@@ -1,8 +1,7 @@
-"""IP protocol names and numbers, as dockerfw knows them on every host.
+"""IP protocol names and numbers, and which protocols have ports, independent of the host.
 
-Owns the table (Debian's /etc/protocols, the source is IANA) and the few facts about protocols that rules
-need: which have ports, which names iptables knows by itself. It reads no file: the host's own /etc/protocols
-may be missing or differ, so the kernel is given a number wherever iptables has no name of its own.
+The table is Debian's /etc/protocols (from IANA). The /etc/protocols of a host may be missing or differ, so
+the kernel gets a number wherever iptables has no name of its own.
 """
 
 from __future__ import annotations
@@ -87,18 +86,18 @@ IPV6_ICMP: Final = 58
 # The protocols whose ports `-m multiport` and `-m conntrack --ctorigdstport` match.
 PROTOCOLS_WITH_PORTS: Final[tuple[str, ...]] = ("tcp", "udp", "sctp", "dccp", "udplite")
 
-# libxtables has a table of its own (xtables_chain_protos), asked before /etc/protocols; these names are in it
-# in every release, so they load on a host without the netbase package.
+# libxtables looks in its own table (xtables_chain_protos) before /etc/protocols. Every release has these
+# names there, so they load on a host without the netbase package.
 NAMES_IPTABLES_KNOWS: Final[frozenset[str]] = frozenset(
     {"tcp", "udp", "udplite", "sctp", "icmp", "ipv6-icmp", "esp", "ah"}
 )
 
-# Matches of iptables named like their protocol, with a --dport of their own (there is none for udplite).
+# Protocols that have an iptables match of the same name with its own --dport (udplite has none).
 PROTOCOLS_WITH_OWN_MATCH: Final[frozenset[str]] = frozenset({"tcp", "udp", "sctp"})
 
 
 def protocol_number(protocol: str) -> int | None:
-    """Return the number of a protocol name or decimal text, None for "any" and for what is neither."""
+    """Return the number of a protocol name or decimal text, or None for "any" and other text."""
     if protocol.isascii() and protocol.isdigit():
         number = int(protocol) if len(protocol) <= 4 else 256
         return number if 1 <= number <= 255 else None
@@ -106,12 +105,12 @@ def protocol_number(protocol: str) -> int | None:
 
 
 def protocol_name(number: int) -> str:
-    """Return the canonical text of a protocol number: its name where the table has one, else the decimal."""
+    """Return the canonical text of a protocol number: its name if known, else the decimal number."""
     return PROTOCOL_NAMES.get(number, str(number))
 
 
 def protocol_for_iptables(protocol: str) -> str:
-    """Return what to write after `-p`: a name that every iptables knows, else the number."""
+    """Return the text to write after `-p`: a name that every iptables knows, else the number."""
     if protocol in NAMES_IPTABLES_KNOWS:
         return protocol
     number = protocol_number(protocol)

@@ -1,7 +1,7 @@
-"""Owns what a restore file comes to: the ruleset that loading it would leave behind.
+"""The ruleset that loading a restore file would leave behind.
 
-It replays `iptables-restore -n` on a kernel that has no rules yet, line by line (commands.py does what each
-command says). It does not check matches and targets, and it never loads anything.
+It replays `iptables-restore -n` line by line in memory, starting from empty tables. commands.py applies each
+command. It does not check matches and targets, and loads nothing into the kernel.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import NoReturn
 
-from dockerfw.iptables.commands import LONG_NAMES, VERBS, Command, CommandError, OpenTable
+from dockerfw.iptables import sentences
+from dockerfw.iptables.commands import LONG_NAMES, VERBS, OpenTable, RestoreCommand, RestoreCommandError
 from dockerfw.iptables.errors import ParseError
 from dockerfw.iptables.grammar import CHAIN_LINE, COUNTERS_PREFIX, TABLE_LINE, decode_text
 from dockerfw.iptables.matches import is_option
@@ -31,11 +32,11 @@ from dockerfw.iptables.tokens import TokenError, locate_restore_tokens
 
 
 def parse_restore(text: bytes | str, *, family: Family = 4) -> Ruleset:
-    """Return the ruleset that loading a restore file with `-n` on an empty kernel would give.
+    """Return the ruleset after loading a restore file with `-n` into empty tables.
 
-    The commands -A -I -D -R -N -X -F -Z -P -E are carried out; the rules that remain keep the line they came
-    from. `family` decides which spellings -D takes for the same rule, and which of `-4` and `-6` applies.
-    Raises ParseError.
+    It applies the commands -A -I -D -R -N -X -F -Z -P -E; the remaining rules keep the number of their line.
+    `family` decides which spellings -D treats as equal, and which of `-4` and `-6` applies. Raises
+    ParseError.
     """
     replay = _Replay(family)
     for number, line in enumerate(decode_text(text).split("\n"), start=1):
@@ -54,7 +55,7 @@ class _Replay:
         self.line = ""
 
     def read(self, number: int, line: str) -> None:
-        """Read one line and carry it out."""
+        """Read one line and apply it."""
         self.number, self.line = number, line
         stripped = line.strip(" \t")
         if not stripped or stripped[0] == "#":
@@ -62,19 +63,19 @@ class _Replay:
         if stripped[0] == "*":
             self._open_table(stripped)
         elif self.table is None:
-            self._fail(0, "this must stand below the line of its table (*filter)")
+            self._fail(0, sentences.LINE_OUTSIDE_TABLE)
         elif stripped == "COMMIT":
             self.table = None
         else:
             try:
                 self._change(self.table, stripped, line)
-            except (TokenError, CommandError) as error:
+            except (TokenError, RestoreCommandError) as error:
                 self._fail(error.offset, error.message)
 
     def result(self) -> Ruleset:
-        """Return what has been loaded."""
+        """Return the ruleset so far. Raises ParseError if a table is still open."""
         if self.table is not None:
-            self._fail(0, f"table {self.table.name} has no COMMIT: the text is cut off")
+            self._fail(0, sentences.no_commit_at_end(self.table.name))
         tables = {name: _close(table) for name, table in self.tables.items()}
         return Ruleset(MappingProxyType(tables), tuple(_compose(tables.values())))
 
@@ -84,9 +85,9 @@ class _Replay:
     def _open_table(self, line: str) -> None:
         found = TABLE_LINE.fullmatch(line)
         if found is None or found[1] not in BUILTIN_CHAINS:
-            self._fail(0, f"after * stands the name of a table: {', '.join(BUILTIN_CHAINS)}")
+            self._fail(0, sentences.known_tables(BUILTIN_CHAINS))
         if self.table is not None:
-            self._fail(0, f"table {self.table.name} has no COMMIT yet")
+            self._fail(0, sentences.no_commit_before(self.table.name))
         self.table = self.tables.setdefault(found[1], OpenTable(found[1], self.family))
 
     def _change(self, table: OpenTable, stripped: str, line: str) -> None:
@@ -102,13 +103,13 @@ class _Replay:
 def _declare_chain(table: OpenTable, line: str) -> None:
     found = CHAIN_LINE.fullmatch(line)
     if found is None:
-        raise CommandError(0, "a chain looks like :INPUT ACCEPT [0:0], or :NAME - [0:0]")
+        raise RestoreCommandError(0, sentences.CHAIN_FORM)
     name, policy, packets, size = found.groups()
     table.declare(name, policy, Counters(int(packets), int(size)) if packets else Counters(0, 0))
 
 
-def _read_command(line: str, number: int, family: Family) -> tuple[str, Command] | None:
-    """command = [ counters ] [ "-4" | "-6" ] verb [ chain ] { word }; None when it is for the other family"""
+def _read_command(line: str, number: int, family: Family) -> tuple[str, RestoreCommand] | None:
+    """command = [ counters ] [ "-4" | "-6" ] verb [ chain ] { word }; None if it is for the other family"""
     found = COUNTERS_PREFIX.match(line)
     counters = Counters(int(found[1]), int(found[2])) if found else None
     start = found.end() if found else 0
@@ -118,21 +119,21 @@ def _read_command(line: str, number: int, family: Family) -> tuple[str, Command]
             return None
         words = words[1:]
     if not words:
-        raise CommandError(start, "a command such as -A is missing")
+        raise RestoreCommandError(start, sentences.MISSING_COMMAND)
     offset, name = words[0]
     verb = LONG_NAMES.get(name, name)
     if verb not in VERBS:
-        raise CommandError(offset, f"a line starts with one of {' '.join(VERBS)}, :, * or #, or is COMMIT")
+        raise RestoreCommandError(offset, sentences.known_commands(VERBS))
     chain = words[1][1] if len(words) > 1 else ""
     if not chain and verb not in {"-F", "-X", "-Z"}:
-        raise CommandError(len(line), f"{verb} needs the name of a chain after it")
+        raise RestoreCommandError(len(line), sentences.missing_chain(verb))
     rest = words[2:]
     offsets = tuple(offset for offset, _ in rest)
-    return verb, Command(chain, tuple(word for _, word in rest), offsets, counters, number)
+    return verb, RestoreCommand(chain, tuple(word for _, word in rest), offsets, counters, number)
 
 
 def _split_equals(words: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Write `--name=value` as two words, since the value may hold blanks."""
+    """Split `--name=value` into two words, because the value can contain blanks."""
     split: list[tuple[int, str]] = []
     for offset, word in words:
         name, equals, value = word.partition("=")
@@ -144,7 +145,7 @@ def _split_equals(words: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
 
 
 def _close(table: OpenTable) -> Table:
-    """Put the chains in the order of iptables-save: the built-in ones, then the others by name."""
+    """Return the table with its chains in the order of iptables-save: built-in ones, then others by name."""
     builtin = BUILTIN_CHAINS[table.name]
     chains = {}
     for name in [*builtin, *sorted(name for name in table.chains if name not in builtin)]:

@@ -1,7 +1,7 @@
-"""Owns how one value of one option may be spelt: ports, marks, states, rates, ICMP types.
+"""The spellings of option values: ports, marks, states, rates, ICMP types.
 
-Each function takes an option's words and returns the words that stand for all spellings of the same value,
-None where the option says nothing at all. What a function does not understand it returns as it came.
+Each function takes the words of an option and returns the same words for all spellings of the same value, or
+None if the option has no effect. Words that it does not recognise are returned unchanged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Spelling = Callable[[Words, Family], Words | None]
 _TCP_FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
 
-# Names of /etc/services that hand-written files use; iptables-save always prints the number.
+# Names from /etc/services in hand-written files; iptables-save always prints the number.
 _SERVICES = {
     "ftp": 21,
     "ssh": 22,
@@ -76,13 +76,13 @@ _RATE_SCALE = 10000
 
 
 def source_or_destination(words: Words, family: Family) -> Words | None:
-    """The network of -s and -d; one that holds every address says nothing."""
+    """The network of -s and -d; the network of all addresses has no effect."""
     network = _one(words, lambda text: canonical_network(text, family))
     return None if network in {("0.0.0.0/0",), ("::/0",)} else network
 
 
 def network(words: Words, family: Family) -> Words:
-    """A network where even the one of all addresses says something (it may have no such address)."""
+    """A network, where even all addresses have an effect (the packet may have no such address)."""
     return _one(words, lambda text: canonical_network(text, family))
 
 
@@ -97,13 +97,13 @@ def address_range(words: Words, family: Family) -> Words:
 
 
 def protocol(words: Words, family: Family) -> Words | None:
-    """The number of a protocol; 0 and `all` say nothing."""
+    """The number of a protocol; 0 and `all` have no effect."""
     spelt = protocol_value(words, family)
     return None if spelt in {("0",), ("all",)} else spelt
 
 
 def protocol_value(words: Words, family: Family) -> Words:
-    """The number of a protocol, whatever it is."""
+    """The number of any protocol."""
 
     def spell(text: str) -> str:
         number = protocol_number(text)
@@ -113,7 +113,7 @@ def protocol_value(words: Words, family: Family) -> Words:
 
 
 def interface(words: Words, family: Family) -> Words | None:
-    """The name of an interface; `+`, every name, says nothing."""
+    """The name of an interface; `+`, every name, has no effect."""
     return None if words == ("+",) else words
 
 
@@ -123,13 +123,13 @@ def port_range(words: Words, family: Family) -> Words:
 
 
 def port_range_or_all(words: Words, family: Family) -> Words | None:
-    """A range of ports for tcp, udp and their like; all of them say nothing."""
+    """A range of ports for tcp, udp and similar; the range of all ports has no effect."""
     spelt = port_range(words, family)
     return None if spelt == ("0:65535",) else spelt
 
 
 def port_list(words: Words, family: Family) -> Words:
-    """The ports of multiport: a set, so sorted."""
+    """The ports of multiport, sorted because their order does not matter."""
 
     def spell(text: str) -> str:
         ports = {_port_range(port) for port in text.split(",")}
@@ -139,7 +139,7 @@ def port_list(words: Words, family: Family) -> Words:
 
 
 def number_range(words: Words, family: Family) -> Words:
-    """number [ ":" [ number ] ], as lengths and times are given; open ranges stay open."""
+    """number [ ":" [ number ] ], for lengths and times; open ranges stay open."""
 
     def spell(text: str) -> str:
         first, colon, last = text.partition(":")
@@ -150,7 +150,7 @@ def number_range(words: Words, family: Family) -> Words:
 
 
 def length_range(words: Words, family: Family) -> Words:
-    """A range of lengths; one that is open at its end goes to 65535."""
+    """A range of lengths; an open end means 65535."""
     return number_range(tuple(f"{word}65535" if word.endswith(":") else word for word in words), family)
 
 
@@ -175,12 +175,12 @@ def number(words: Words, family: Family) -> Words:
 
 
 def mark(words: Words, family: Family) -> Words:
-    """value [ "/" mask ], with all bits as the mask nobody writes."""
+    """value [ "/" mask ]; the default mask has all bits."""
     return _one(words, lambda text: _masked(text, 0xFFFFFFFF))
 
 
 def mark_to_set(words: Words, family: Family) -> Words:
-    """The value of --set-mark as --set-xmark prints it: the mask also clears what the value sets."""
+    """The value of --set-mark as --set-xmark prints it: the mask also has the bits of the value."""
 
     def spell(text: str) -> str:
         value, mask = _value_and_mask(text, 0xFFFFFFFF)
@@ -190,12 +190,12 @@ def mark_to_set(words: Words, family: Family) -> Words:
 
 
 def type_of_service(words: Words, family: Family) -> Words:
-    """value [ "/" mask ], with 0xff as the mask nobody writes."""
+    """value [ "/" mask ]; the default mask is 0xff."""
     return _one(words, lambda text: _masked(text, 0xFF))
 
 
 def dscp_class(words: Words, family: Family) -> Words:
-    """A class of differentiated services by its name (RFC 2474, 2597, 3246): BE, EF, CS0-7, AF11-43."""
+    """A class of differentiated services by name (RFC 2474, 2597, 3246): BE, EF, CS0-7, AF11-43."""
 
     def spell(text: str) -> str:
         name = text.upper()
@@ -209,7 +209,7 @@ def dscp_class(words: Words, family: Family) -> Words:
 
 
 def packet_type(words: Words, family: Family) -> Words:
-    """The packet type, whose `unicast` is also called `host`."""
+    """The packet type; `host` is another name of `unicast`."""
     return _one(words, lambda text: {"host": "unicast"}.get(text.lower(), text.lower()))
 
 
@@ -232,7 +232,7 @@ def icmpv6_type(words: Words, family: Family) -> Words:
 
 
 def rate(words: Words, family: Family) -> Words:
-    """number "/" unit, in the shortest unit with the same time between packets, which the kernel keeps."""
+    """number "/" unit, in the shortest unit with the same time between packets, as the kernel stores it."""
 
     def spell(text: str) -> str:
         count, _, unit = text.partition("/")
@@ -249,7 +249,7 @@ def rate(words: Words, family: Family) -> Words:
 
 
 def _rate_text(between: int) -> str:
-    """Return the rate with so much time between packets; one that was read has a spelling that gives it."""
+    """Return the rate for a time between packets, in the shortest unit that gives it exactly."""
     ticks = ((name, _RATE_SCALE * seconds) for name, seconds in _RATE_UNITS.items())
     return next(
         f"{count}/{name}" for name, unit in ticks if (count := unit // between) and unit // count == between
@@ -257,28 +257,28 @@ def _rate_text(between: int) -> str:
 
 
 def comment(words: Words, family: Family) -> Words:
-    """A comment, of which the kernel keeps 255 bytes."""
+    """A comment; the kernel stores 255 bytes of it."""
     return _one(words, lambda text: _cut(text, 255))
 
 
 def log_prefix(words: Words, family: Family) -> Words:
-    """The prefix of LOG, of which the kernel keeps 29 bytes."""
+    """The prefix of LOG; the kernel stores 29 bytes of it."""
     return _one(words, lambda text: _cut(text, 29))
 
 
 def log_level(words: Words, family: Family) -> Words | None:
-    """The level of LOG by number or name; 4, warning, is what nobody writes."""
+    """The level of LOG by number or name; 4, warning, is the default."""
     spelt = _one(words, lambda text: str(_LOG_LEVELS.get(text.lower(), text)))
     return None if spelt == ("4",) else spelt
 
 
 def reject_with(words: Words, family: Family) -> Words:
-    """The answer of REJECT, by its long or its short name."""
+    """The answer of REJECT, by its long or short name."""
     return _one(words, lambda text: _REJECT_WITH[family].get(text, text))
 
 
 def user_range(words: Words, family: Family) -> Words:
-    """id [ "-" id ]; root is 0 everywhere, other names are the host's own."""
+    """id [ "-" id ]; root is always 0, other names depend on the host."""
 
     def spell(text: str) -> str:
         first, _, last = text.partition("-")
@@ -289,7 +289,7 @@ def user_range(words: Words, family: Family) -> Words:
 
 
 def probability(words: Words, family: Family) -> Words:
-    """A fraction, of which the kernel keeps 31 bits."""
+    """A fraction; the kernel stores 31 bits of it."""
 
     def spell(text: str) -> str:
         if not re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}", text):

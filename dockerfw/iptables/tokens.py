@@ -1,17 +1,17 @@
-"""Owns how a rule line falls into words: the quoting of iptables-save and of iptables-restore.
+"""The words of a rule line: the quoting of iptables-save and of iptables-restore.
 
-It knows nothing of options, matches or chains.
-
-iptables-save (xtables_save_string) puts a string in double quotes unless it consists of letters, digits,
-`_` and `-`, and writes `\\"`, `\\'` and `\\\\` inside. Names of interfaces, chains and lists it prints as
-they are, so that a double quote inside a word stands for itself. iptables-restore (add_param_to_argv) also
-opens a quoted part in the middle of a word, and a closing quote ends the word.
+iptables-save (xtables_save_string) puts a string in double quotes unless it consists of letters, digits, `_`
+and `-`, and writes `\\"`, `\\'` and `\\\\` inside. It prints names of interfaces, chains and lists unchanged,
+so a double quote inside a word is an ordinary character. iptables-restore (add_param_to_argv) also opens a
+quoted part in the middle of a word, and a closing quote ends the word.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+
+from dockerfw.iptables import sentences
 
 # Only single characters are repeated possessively: Python 3.11.2 mismatches possessive groups (cpython issue
 # 106052), and 3.11.7 still raises SystemError when one holds a capturing group.
@@ -23,19 +23,18 @@ _SAVED_LINE = re.compile(rf"[ \t\r]*+(?:{_WORD}[ \t\r]*+)*", re.DOTALL)
 _RESTORED_WORD = re.compile(rf'(?P<bare>[^" \t\r]*+)(?P<quoted>{QUOTED})?', re.DOTALL)
 _BLANKS = re.compile(r"[ \t\r]*+")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
-_HARMLESS = re.compile(r"[^ \t\r\n\\\'\"!-][^ \t\r\n\\\']*+|--?[a-z0-9-]++")
+_NEEDS_NO_QUOTES = re.compile(r"[^ \t\r\n\\\'\"!-][^ \t\r\n\\\']*+|--?[a-z0-9-]++")
 _SURROGATES = re.compile("[\ud800-\udfff]+")
 
 
 class Quoted(str):
-    """A word that stood in quotes: a value, never an option, whatever it looks like."""
+    """A word that was in quotes: always a value, even if it looks like an option."""
 
     __slots__ = ()
 
 
 class TokenError(ValueError):
-    """A line that does not fall into words; `offset` counts from 0."""
+    """A line that cannot be split into words; `offset` counts from 0."""
 
     def __init__(self, offset: int, message: str) -> None:
         super().__init__(message)
@@ -46,7 +45,7 @@ class TokenError(ValueError):
 def split_tokens(line: str) -> tuple[str, ...]:
     """Split a line of iptables-save into words, without their quotes and escapes.
 
-    Raises TokenError when a quote is not closed or not followed by a blank.
+    Raises TokenError if a quote is not closed or not followed by a blank.
     """
     if _SAVED_LINE.fullmatch(line) is None:
         locate_tokens(line)
@@ -54,7 +53,7 @@ def split_tokens(line: str) -> tuple[str, ...]:
 
 
 def locate_tokens(line: str) -> list[tuple[int, str]]:
-    """Split like split_tokens, and give each word's offset too."""
+    """Split like split_tokens, and return the offset of each word too."""
     words: list[tuple[int, str]] = []
     position = _skip_blanks(line, 0)
     while position < len(line):
@@ -68,7 +67,7 @@ def locate_tokens(line: str) -> list[tuple[int, str]]:
 
 
 def locate_restore_tokens(line: str, start: int = 0) -> list[tuple[int, str]]:
-    """Split what stands from `start` on as iptables-restore does, with offsets; raises TokenError."""
+    """Split the line from `start` on as iptables-restore does, with offsets. Raises TokenError."""
     words: list[tuple[int, str]] = []
     position = _skip_blanks(line, start)
     while position < len(line):
@@ -85,28 +84,20 @@ def locate_restore_tokens(line: str, start: int = 0) -> list[tuple[int, str]]:
     return words
 
 
-def quote_token(value: str) -> str:
-    """Write a string, such as a comment, the way iptables-save prints it."""
-    if _PLAIN.fullmatch(value):
-        return value
-    escaped = re.sub(r"([\"\\'])", r"\\\1", value)
-    return f'"{escaped}"'
-
-
 def join_tokens(words: Iterable[str]) -> str:
-    """Write words as one line that split_tokens reads back; quotes only where they are needed."""
+    """Join words to one line that split_tokens reads back, with quotes only where needed."""
     return " ".join(_quote_if_needed(word) for word in words)
 
 
 def printable(text: str) -> str:
-    """Replace bytes that were not UTF-8 (the parser keeps them as surrogates), so that any encoder agrees."""
+    """Replace bytes that were not UTF-8 (surrogates from the parser), so that the text can be encoded."""
     return _SURROGATES.sub("\ufffd", text)
 
 
 def _quote_if_needed(word: str) -> str:
     if isinstance(word, Quoted):
         needed = word in {"", "!"} or word[0] in '-"'
-    elif word == "!" or _HARMLESS.fullmatch(word):
+    elif word == "!" or _NEEDS_NO_QUOTES.fullmatch(word):
         return word
     else:
         needed = not word or word[0] == '"'
@@ -128,5 +119,5 @@ def _unquote(quoted: str) -> Quoted:
 def _quote_error(line: str, position: int) -> TokenError:
     closed = re.compile(QUOTED, re.DOTALL).match(line, position)
     if closed is None:
-        return TokenError(position, "the double quote that opens here is never closed")
-    return TokenError(closed.end(), "a closing double quote must be followed by a blank")
+        return TokenError(position, sentences.QUOTE_NOT_CLOSED)
+    return TokenError(closed.end(), sentences.BLANK_AFTER_QUOTE)

@@ -1,1 +1,1 @@
-"""What the agent and the dashboard tell each other, checked on both sides."""
+"""The messages between the agent and the dashboard, checked on both sides."""

@@ -13,7 +13,7 @@ MOST_CONFIRM_SECONDS = 3600
 
 OutcomeState = Literal["loading", "awaiting", "confirmed", "rolled_back", "failed"]
 StepState = Literal["running", "done", "failed"]
-WayBackReason = Literal["asked", "silence", "stopped", "rebooted"]
+RollBackReason = Literal["asked", "silence", "stopped", "rebooted"]
 """Why the previous rules were restored: the admin asked for it, the window ended without an answer, the
 watchdog had stopped and the deadline passed unseen, or the host booted while the window was open."""
 
@@ -91,10 +91,10 @@ class Window(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class WayBack(Message):
+class RollBack(Message):
     """Why the previous rules were restored, as a word and as a sentence."""
 
-    reason: WayBackReason
+    reason: RollBackReason
     summary: Sentence
 
 
@@ -117,7 +117,7 @@ class Outcome(Message):
     error: Failure | None
     loaded: Loaded | None
     window: Window | None = None
-    way_back: WayBack | None = None
+    way_back: RollBack | None = None
 
     def check(self) -> None:
         """Refuse a window or a reason for the roll back that does not belong to the state."""

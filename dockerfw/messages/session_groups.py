@@ -10,7 +10,7 @@ from dockerfw.iptables.model import Family
 from dockerfw.messages.codec import AtMost, Message
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.shapes import Address, InterfaceName, Positive, Text, Whole
-from dockerfw.reach.inbound import InboundSession, Place
+from dockerfw.reach.inbound import InboundSession, SessionTarget
 
 MOST_GROUPS = 2000
 
@@ -21,7 +21,7 @@ _Port = Annotated[int, Whole(most=65535)]
 class SessionGroup(Message):
     """How many sessions are alike in all that a rule can match. Its fields are those of `InboundSession`."""
 
-    place: Place
+    place: SessionTarget
     family: Family
     protocol: Annotated[str, Text(32)]
     source: Address

@@ -114,7 +114,7 @@ class OneOf(Shape):
 
 
 class Anything(Shape):
-    """Any JSON value: whoever uses it checks it."""
+    """Any JSON value; its reader has to check it."""
 
     __slots__ = ()
 
@@ -124,7 +124,7 @@ class Anything(Shape):
 
 
 class AnyObject(Shape):
-    """An object with any keys: whoever uses it checks it."""
+    """An object with any keys and values; its reader has to check them."""
 
     __slots__ = ()
 
@@ -208,6 +208,23 @@ class Entries(Shape):
     def write(self, value: Mapping[Any, Any]) -> dict[str, object]:
         """Return the object."""
         return {str(key): self.inner.write(value[key]) for key in self.keys if key in value or not self.some}
+
+
+@dataclass(frozen=True, slots=True)
+class Converted(Shape):
+    """Another shape, whose value is converted after it was read and before it is written."""
+
+    inner: Shape
+    after: Callable[[Any], Any]
+    before: Callable[[Any], Any]
+
+    def read(self, value: object) -> Any:
+        """Return the converted value."""
+        return self.after(self.inner.read(value))
+
+    def write(self, value: Any) -> object:
+        """Return the JSON value."""
+        return self.inner.write(self.before(value))
 
 
 def kind(value: object) -> str:

@@ -1,7 +1,6 @@
-"""Make of a snapshot the values that the simulator works on: what lies around the rules, and who listens.
+"""The values that simulation, reach and drift work on, derived from a snapshot.
 
-Owns the way from the message to those values, for both sides: pages ask them, and so does the root worker
-after a load. It must not do I/O, read a clock, run a command, or import Django.
+Both the pages and the root worker use them.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from dockerfw.chains.drift import Drift, find_drift
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.messages.snapshots import Snapshot
-from dockerfw.reach.listening import Address, Container, Listener, Listening, Publication, Published
+from dockerfw.reach.listening import Address, Listener, Listening, Publication, Published, RunningContainer
 from dockerfw.simulation.surroundings import HostInterface, IpSet, Surroundings
 
 INGRESS = "DOCKER-INGRESS"
@@ -43,7 +42,7 @@ def surroundings_of(snapshot: Snapshot) -> Surroundings:
 
 
 def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
-    """Return all that takes packets on the host; `nat` is the IPv4 ruleset, which tells of swarm's ports."""
+    """Return everything that accepts packets on the host; the IPv4 ruleset `nat` contains swarm's ports."""
     return Listening(
         listeners=tuple(
             Listener(
@@ -63,16 +62,16 @@ def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
         containers=containers_of(snapshot),
         ingress=frozenset(_ingress(nat)),
         by_nftables=snapshot.docker_state == "nftables",
-        foreign_tables=snapshot.own_tables,
+        foreign_tables=snapshot.foreign_tables,
     )
 
 
-def containers_of(snapshot: Snapshot) -> tuple[Container, ...] | None:
-    """Return the running containers, None where Docker was not asked."""
+def containers_of(snapshot: Snapshot) -> tuple[RunningContainer, ...] | None:
+    """Return the running containers, None when Docker could not be queried."""
     if snapshot.containers is None:
         return None
     return tuple(
-        Container(
+        RunningContainer(
             id=each.id,
             name=each.name,
             project=each.project,
@@ -97,27 +96,27 @@ def drift_of(
     *,
     command: str = "dockerfw",
 ) -> Drift:
-    """Return how a snapshot, whose saves are given parsed, differs from a revision's document.
+    """Return how a snapshot differs from a revision's document; `rulesets` are the parsed saves.
 
-    `command` is how the command line is called there.
+    `command` is the name of the command line, for the sentences.
     """
     live = {family: rulesets[family] for family in snapshot.families if family not in snapshot.unread}
-    around = replace(_around(snapshot, document, revision), command=command)
-    return find_drift(document, revision, live, around, families=snapshot.families)
+    facts = replace(_drift_facts(snapshot, document, revision), command=command)
+    return find_drift(document, revision, live, facts, families=snapshot.families)
 
 
-def _around(snapshot: Snapshot, document: Document, revision: int) -> DriftFacts:
+def _drift_facts(snapshot: Snapshot, document: Document, revision: int) -> DriftFacts:
     confirmed, docker_nftables = snapshot.confirmed, snapshot.docker_state == "nftables"
     if confirmed is None or (confirmed.revision, confirmed.digest) != (revision, digest(document)):
-        # What happened since another revision was kept says nothing about this one.
-        return DriftFacts(docker_nftables=docker_nftables, foreign_tables=snapshot.own_tables)
+        # What happened since another revision was confirmed is unrelated to this one.
+        return DriftFacts(docker_nftables=docker_nftables, foreign_tables=snapshot.foreign_tables)
     return DriftFacts(
         kept_backend=confirmed.backend,
         docker_moved_to=confirmed.docker_moved_to or "",
         docker_nftables=docker_nftables,
         rebooted=confirmed.rebooted,
         released=confirmed.released,
-        foreign_tables=snapshot.own_tables,
+        foreign_tables=snapshot.foreign_tables,
     )
 
 
@@ -130,7 +129,7 @@ def _published(snapshot: Snapshot) -> Iterator[Published]:
         try:
             address, inside = _address(each.address), ip_address(each.to_address)
         except ValueError:
-            # Read from a rule's text: what is no address is not one that Docker wrote.
+            # Read from a rule's text: Docker writes only addresses.
             continue
         yield Published(each.family, each.protocol, address, each.port, inside, each.to_port)
 

@@ -12,7 +12,7 @@ from dockerfw.messages.codec import Absent, AtMost, Key, Message
 from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.outcomes import CommandLine, ErrorOutput, ExitStatus
 from dockerfw.messages.session_groups import SessionGroups
-from dockerfw.messages.shapes import Digest, Entries, Flag, HostName, ListOf, OneOf, Shape, Text, Time
+from dockerfw.messages.shapes import Converted, Digest, Entries, Flag, HostName, ListOf, OneOf, Text, Time
 from dockerfw.messages.surroundings import (
     MAX_CONTAINERS,
     MAX_SETS,
@@ -34,49 +34,19 @@ def snapshot_key(host: str) -> str:
     return f"dockerfw:snapshot:{host}"
 
 
-class _DockerObject(Shape):
-    """An object whose key `state` is the state of Docker."""
-
-    __slots__ = ()
-
-    _entries = Entries(("state",), OneOf(get_args(DockerState)))
-
-    def read(self, value: object) -> object:
-        """Return the state."""
-        return self._entries.read(value)["state"]
-
-    def write(self, value: str) -> dict[str, object]:
-        """Return the object."""
-        return {"state": value}
-
-
-class _HasIpv6(Shape):
-    """True for the families 4 and 6, false for 4 alone."""
-
-    __slots__ = ()
-
-    def read(self, value: object) -> tuple[Family, ...]:
-        """Return the families."""
-        return FAMILIES if Flag().read(value) else (4,)
-
-    def write(self, value: tuple[Family, ...]) -> bool:
-        """Return true when 6 is one of them."""
-        return 6 in value
-
-
-class _FamilyDigits(Shape):
-    """A list of the strings "4" and "6"."""
-
-    __slots__ = ()
-
-    def read(self, value: object) -> tuple[Family, ...]:
-        """Return the families in order."""
-        found = ListOf(OneOf(("4", "6")), 2).read(value)
-        return tuple(family for family in FAMILIES if str(family) in found)
-
-    def write(self, value: tuple[Family, ...]) -> list[str]:
-        """Return the digits."""
-        return [*map(str, value)]
+_DOCKER_OBJECT = Converted(
+    Entries(("state",), OneOf(get_args(DockerState))),
+    after=lambda found: found["state"],
+    before=lambda state: {"state": state},
+)
+_HAS_IPV6 = Converted(
+    Flag(), after=lambda ipv6: FAMILIES if ipv6 else (4,), before=lambda families: 6 in families
+)
+_FAMILY_DIGITS = Converted(
+    ListOf(OneOf(("4", "6")), 2),
+    after=lambda found: tuple(family for family in FAMILIES if str(family) in found),
+    before=lambda families: tuple(map(str, families)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +68,8 @@ class Snapshot(Message):
     those that rules name. `families` are those that the kernel supports, `docker_backends` those that contain
     Docker's chains, `confirmed` is what the root worker knows about the revision that was confirmed last.
     `bridges_filtered` are the families whose rules also see packets that only cross a bridge (br_netfilter),
-    None when that is unknown. `own_tables` are tables of nftables that filter, are not Docker's, and are in
-    no save, such as `inet firewalld`.
+    None when that is unknown. `foreign_tables` are tables of nftables that filter, are not Docker's, and are
+    not in any save, such as `inet firewalld`.
     """
 
     FORMAT: ClassVar = "dockerfw-snapshot/1"
@@ -107,7 +77,7 @@ class Snapshot(Message):
     host: HostName
     taken_at: Time
     backend: Backend
-    docker_state: Annotated[DockerState, Key("docker"), _DockerObject()]
+    docker_state: Annotated[DockerState, Key("docker"), _DOCKER_OBJECT]
     saves: Annotated[Mapping[Family, str], Entries(FAMILIES, Text(MAX_SAVE_CHARACTERS))]
     interfaces: Annotated[tuple[Interface, ...], AtMost(8192)]
     default_routes: Annotated[Mapping[Family, tuple[str, ...]], Entries(FAMILIES, ListOf(Text(64), 1024))]
@@ -119,12 +89,14 @@ class Snapshot(Message):
     sockets: Annotated[tuple[ListeningSocket, ...], AtMost(MAX_SOCKETS)] = ()
     containers: Annotated[tuple[Container, ...], AtMost(MAX_CONTAINERS)] | None = None
     sets: Annotated[tuple[SetMembers, ...], AtMost(MAX_SETS)] = ()
-    families: Annotated[tuple[Family, ...], Key("ipv6"), _HasIpv6()] = FAMILIES
+    families: Annotated[tuple[Family, ...], Key("ipv6"), _HAS_IPV6] = FAMILIES
     docker_backends: Annotated[tuple[Backend, ...], AtMost(2)] = ()
     confirmed: Annotated[Confirmed | None, Key("kept")] = None
-    bridges_filtered: Annotated[tuple[Family, ...], _FamilyDigits()] | None = None
-    # Release 0.1.0 refuses this key.
-    own_tables: Annotated[tuple[Annotated[str, Text(200)], ...], AtMost(64), Absent.WHEN_EMPTY] = ()
+    bridges_filtered: Annotated[tuple[Family, ...], _FAMILY_DIGITS] | None = None
+    # Release 0.1.0 refuses the key of this field.
+    foreign_tables: Annotated[
+        tuple[Annotated[str, Text(200)], ...], AtMost(64), Key("own_tables"), Absent.WHEN_EMPTY
+    ] = ()
 
     @property
     def unread(self) -> frozenset[Family]:

@@ -1,8 +1,7 @@
-"""Which of dockerfw's rules let somebody in, as the kernel holds them.
+"""The dockerfw rules in the kernel that allow given sources, found by the line shapes that render.py writes.
 
-What such a rule allows is handed back with RETURN, so that the rule which decides in the end is Docker's or a
-policy. People ask for the one that they wrote. Owns finding it, by the few shapes that render.py writes; it
-decides nothing about a packet.
+A dockerfw rule returns the packets that it allows, so the final verdict comes from Docker's rules or a
+policy. Pages show the dockerfw rule as well, which the admin wrote.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Ports = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class AllowingLine:
-    """One line of one rule: `dialled` says that its port is the one that the client dials."""
+    """One line of one rule; `dialled` means that its ports are those that clients connect to."""
 
     rule_id: str
     sources: AddressSet
@@ -33,10 +32,10 @@ class AllowingLine:
 
 
 class AllowingRules:
-    """All that dockerfw's rules allow in one family, found by protocol and port."""
+    """Everything that dockerfw's rules allow in one family, indexed by protocol and port."""
 
     def __init__(self, ruleset: Ruleset, family: Family) -> None:
-        """Read the chains once; asking is cheap then."""
+        """Read the chains once, so that each search is cheap."""
         self.family = family
         self._single: dict[tuple[str, int, int], list[AllowingLine]] = defaultdict(list)
         self._wide: dict[tuple[str, int], list[AllowingLine]] = defaultdict(list)
@@ -47,9 +46,9 @@ class AllowingRules:
     def find_allowing(
         self, passes: AddressSet, protocol: int, dialled: int, inner: int | None
     ) -> tuple[str, ...]:
-        """Return the ids of the rules that let some of `passes` in, in the kernel's order.
+        """Return the ids of the rules that allow some of `passes`, in the kernel's order.
 
-        `inner` is the port inside the container for what Docker forwards, None for what the host takes.
+        `inner` is the port inside the container if Docker forwards the packets, None if the host takes them.
         """
         home = FILTERS_HOST if inner is None else FILTERS_CONTAINERS
         arriving = dialled if inner is None else inner
@@ -57,7 +56,7 @@ class AllowingRules:
             allowance.rule_id
             for chain in (home, FILTERS)
             for allowance in self._candidates(chain, protocol, {dialled, arriving})
-            if _meets(allowance, dialled, arriving) and allowance.sources.intersection(passes)
+            if _includes(allowance, dialled, arriving) and allowance.sources.intersection(passes)
         ]
         return tuple(dict.fromkeys(found))
 
@@ -71,27 +70,27 @@ class AllowingRules:
         rule_id = rule_id_of(rule.text)
         if rule_id is None or rule.target is None or rule.target.name != "RETURN":
             return
-        said: Mapping[str, str] = {
+        options: Mapping[str, str] = {
             option.name: ",".join(option.values) for match in rule.matches for option in match.options
         }
-        protocol = protocol_number(said["-p"]) or 0 if "-p" in said else 0
+        protocol = protocol_number(options["-p"]) or 0 if "-p" in options else 0
         everyone = AddressSet.everything(self.family)
-        sources = AddressSet.of(self.family, [said["-s"]]) if "-s" in said else everyone
-        texts = said.get(_DIALLED) or said.get(_ARRIVING[0]) or said.get(_ARRIVING[1])
+        sources = AddressSet.of(self.family, [options["-s"]]) if "-s" in options else everyone
+        texts = options.get(_DIALLED) or options.get(_ARRIVING[0]) or options.get(_ARRIVING[1])
         if texts is None:
             self._wide[chain, protocol].append(AllowingLine(rule_id, sources, False, None))
             return
         for text in texts.split(","):
             first, _, last = text.partition(":")
             ports = (int(first), int(last or first))
-            allowance = AllowingLine(rule_id, sources, _DIALLED in said, ports)
+            allowance = AllowingLine(rule_id, sources, _DIALLED in options, ports)
             if ports[0] == ports[1]:
                 self._single[chain, protocol, ports[0]].append(allowance)
             else:
                 self._wide[chain, protocol].append(allowance)
 
 
-def _meets(allowance: AllowingLine, dialled: int, arriving: int) -> bool:
+def _includes(allowance: AllowingLine, dialled: int, arriving: int) -> bool:
     if allowance.ports is None:
         return True
     port = dialled if allowance.dialled else arriving

@@ -11,16 +11,20 @@ from typing import Final, Literal
 
 from dockerfw.document.fields import port_range
 from dockerfw.document.values import Document, DocumentRule
-from dockerfw.iptables.model import FAMILY_NAMES, Family
-from dockerfw.reach.exposure import ExposureRow, covers_the_internet, expose
+from dockerfw.iptables.model import Family
+from dockerfw.reach import sentences
+from dockerfw.reach.exposure import ExposureRow, expose
+from dockerfw.reach.internet import covers_the_internet
 from dockerfw.reach.offers import Offer
 from dockerfw.simulation.addresses import AddressSet, union_of
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import HostInterface
 
-Kind = Literal["opened", "closed", "unknown"]
+ChangeKind = Literal["opened", "closed", "unknown"]
+# The sources, and for what closes those that remain, for what is unknown the reason.
+_Words = tuple[str, str]
 
-# Ports that only rules name are asked for up to here, those of changed rules first.
+# At most this many ports that only rules name are checked, those of changed rules first.
 MOST_PORTS: Final = 60
 _NAMED: Final = 3
 _NEVER: Final[Mapping[Family, AddressSet]] = {
@@ -31,9 +35,9 @@ _NEVER: Final[Mapping[Family, AddressSet]] = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A sentence without its full stop, and whether it opens, closes, or cannot be told."""
+    """A sentence without its full stop, and its kind: opened, closed or unknown."""
 
-    kind: Kind
+    kind: ChangeKind
     sentence: str
 
     def __str__(self) -> str:
@@ -41,8 +45,8 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """An offer, with the words for its port; `listens` None means that nobody knows."""
+class _Port:
+    """An offer, with the words for its port; `listens` is None if unknown."""
 
     offer: Offer
     port: str
@@ -58,26 +62,26 @@ def exposure_changes(
     *,
     sockets_known: bool,
 ) -> tuple[Change, ...]:
-    """Compare who reaches what before and after a load; what opens comes first, then what closes."""
-    asked = [_Asked(offer, str(offer.port), True) for offer in offers]
-    asked += _named_by_rules(documents, offers, listens=False if sockets_known else None)
-    wanted = [each.offer for each in asked]
+    """Compare access before and after a load; opened ports come first, then closed ones."""
+    entries = [_Port(offer, str(offer.port), True) for offer in offers]
+    entries += _named_by_rules(documents, offers, listens=False if sockets_known else None)
+    wanted = [entry.offer for entry in entries]
     old = {row.key: row for row in expose(wanted, before, outside)}
     new = {row.key: row for row in expose(wanted, after, outside)}
-    found: dict[tuple[Kind, str, str], list[str]] = {}
-    for each in asked:
-        key = (each.offer.protocol, each.offer.port, each.offer.address, each.offer.interface)
+    found: dict[tuple[ChangeKind, _Words, str], list[str]] = {}
+    for entry in entries:
+        key = (entry.offer.protocol, entry.offer.port, entry.offer.address, entry.offer.interface)
         for kind, words in _compared(old[key], new[key]):
-            found.setdefault((kind, words, _place(each)), []).append(_what(each))
-    order: tuple[Kind, ...] = ("opened", "closed", "unknown")
+            found.setdefault((kind, words, _describe_place(entry)), []).append(_describe_port(entry))
+    order: tuple[ChangeKind, ...] = ("opened", "closed", "unknown")
     groups = sorted(found.items(), key=lambda item: order.index(item[0][0]))
     return tuple(Change(kind, _sentence(kind, what, place, words)) for (kind, words, place), what in groups)
 
 
 def _named_by_rules(
     documents: tuple[Document | None, Document], offers: Sequence[Offer], *, listens: bool | None
-) -> Iterator[_Asked]:
-    """Yield the ports and ranges that rules name and nobody is known to answer."""
+) -> Iterator[_Port]:
+    """Yield the ports and ranges that rules name and that no known offer has."""
     old, new = documents
     before = {rule.id: rule for rule in old.rules} if old else {}
     after = {rule.id: rule for rule in new.rules}
@@ -86,7 +90,7 @@ def _named_by_rules(
     known = {(offer.protocol, offer.port) for offer in offers}
     seen: set[tuple[str, str]] = set()
     for rule in (*changed, *after.values()):
-        for port in rule.ports if _about_the_host(rule) else ():
+        for port in rule.ports if _is_for_the_host(rule) else ():
             first, last = port_range(port)
             free = next(
                 (number for number in range(first, last + 1) if (rule.protocol, number) not in known), 0
@@ -97,19 +101,19 @@ def _named_by_rules(
                 return
             seen.add((rule.protocol, port))
             known.add((rule.protocol, free))
-            yield _Asked(Offer(rule.protocol, free, None, "", (4, 6), "process", "", ""), port, listens)
+            yield _Port(Offer(rule.protocol, free, None, "", (4, 6), "process", "", ""), port, listens)
 
 
-def _about_the_host(rule: DocumentRule) -> bool:
-    # What no container publishes cannot be dialled, whatever the rules for containers say.
+def _is_for_the_host(rule: DocumentRule) -> bool:
+    # Without a published port, clients have nothing to connect to, whatever the rules for containers say.
     return rule.enabled and rule.scope != "container"
 
 
-def _compared(old: ExposureRow, new: ExposureRow) -> Iterator[tuple[Kind, str]]:
+def _compared(old: ExposureRow, new: ExposureRow) -> Iterator[tuple[ChangeKind, _Words]]:
     families = sorted({each.family for each in (*old.access, *new.access) if each.interfaces})
     opened: dict[Family, AddressSet] = {}
     closed: dict[Family, AddressSet] = {}
-    doubt: dict[Family, AddressSet] = {}
+    unclear: dict[Family, AddressSet] = {}
     left: dict[Family, AddressSet] = {}
     for family in families:
         never = _NEVER[family]
@@ -117,20 +121,20 @@ def _compared(old: ExposureRow, new: ExposureRow) -> Iterator[tuple[Kind, str]]:
         unsure, was_unsure = _unknown(new, family), _unknown(old, family)
         opened[family] = now.difference(was).difference(was_unsure).difference(never)
         closed[family] = was.difference(now).difference(unsure).difference(never)
-        doubt[family] = unsure.difference(was_unsure).difference(never)
+        unclear[family] = unsure.difference(was_unsure).difference(never)
         left[family] = now.difference(never)
     if any(opened.values()):
-        yield "opened", f"reachable {_from(opened)}"
+        yield "opened", (_from(opened), "")
     if any(closed.values()):
         narrowed = {family: left[family] for family, lost in closed.items() if lost}
         everywhere = all(covers_the_internet(family, closed[family]) for family in narrowed)
         if everywhere and any(narrowed.values()):
-            yield "closed", f"reachable {_from(narrowed)} only, no longer {_from(closed)}"
+            yield "closed", (_from(closed), _from(narrowed))
         else:
-            yield "closed", f"no longer reachable {_from(closed)}"
-    if any(doubt.values()):
+            yield "closed", (_from(closed), "")
+    if any(unclear.values()):
         reason = next((_reason(each.parts) or each.reason for each in new.access if each.unknown), "")
-        yield "unknown", f"{_from(doubt)}: {reason}" if reason else _from(doubt)
+        yield "unknown", (_from(unclear), reason)
 
 
 def _passes(row: ExposureRow, family: Family) -> AddressSet:
@@ -147,11 +151,11 @@ def _reason(parts: Iterable[tuple[AddressSet, object]]) -> str:
 
 
 def _from(sets: Mapping[Family, AddressSet]) -> str:
-    """`from anywhere`, `from anywhere by IPv4`, `from 198.51.100.0/24 and 203.0.113.7`."""
+    """Return the sources: `from anywhere`, `from anywhere over IPv4`, `from 192.0.2.0/24 and 203.0.113.7`."""
     wide = [family for family, addresses in sets.items() if covers_the_internet(family, addresses)]
     if len(wide) == len(sets):
         return "from anywhere"
-    parts = [f"anywhere by {FAMILY_NAMES[family]}" for family in wide]
+    parts = [sentences.anywhere_over(family) for family in wide]
     networks = [
         str(network).removesuffix("/128" if family == 6 else "/32")
         for family, addresses in sets.items()
@@ -164,28 +168,28 @@ def _from(sets: Mapping[Family, AddressSet]) -> str:
     return f"from {parts[0]}" if len(parts) == 1 else f"from {', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _what(asked: _Asked) -> str:
-    offer = asked.offer
+def _describe_port(entry: _Port) -> str:
+    offer = entry.offer
     at = f" at {offer.address}" if offer.address is not None else ""
     who = f" ({offer.name})" if offer.name and not offer.reaches_container else ""
-    return f"{asked.port}/{offer.protocol}{at}{who}"
+    return f"{entry.port}/{offer.protocol}{at}{who}"
 
 
-def _place(asked: _Asked) -> str:
-    offer = asked.offer
+def _describe_place(entry: _Port) -> str:
+    offer = entry.offer
     if offer.reaches_container:
         if offer.name:
             return f"of container {offer.name}"
         return f"of the container at {offer.inner[0]}" if offer.inner else "of a container"
-    return "of the host, where nothing listens now," if asked.listens is False else "of the host"
+    return "of the host, where nothing listens now," if entry.listens is False else "of the host"
 
 
-def _sentence(kind: Kind, what: Sequence[str], place: str, words: str) -> str:
-    """`22/tcp (sshd) of the host is no longer reachable from 198.51.100.0/24`."""
+def _sentence(kind: ChangeKind, what: Sequence[str], place: str, words: _Words) -> str:
+    """Return a change as a sentence: `22/tcp (sshd) of the host is no longer reachable from anywhere`."""
     shown = ", ".join(what[:5]) + (f" and {len(what) - 5} more ports" if len(what) > 5 else "")
-    many = len(what) > 1
+    sources, more = words
     if kind == "opened":
-        return f"{shown} {place} {'become' if many else 'becomes'} {words}"
+        return sentences.opened(shown, place, sources, many=len(what) > 1)
     if kind == "closed":
-        return f"{shown} {place} {'are' if many else 'is'} {words}"
-    return f"cannot tell whether {shown} {place} {'are' if many else 'is'} reachable {words}"
+        return sentences.closed(shown, place, sources, more, many=len(what) > 1)
+    return sentences.change_unknown(shown, place, sources, more, many=len(what) > 1)

@@ -1,7 +1,6 @@
-"""What `conntrack -L -o extended` prints, as values: the connections that the kernel follows.
+"""The connections that the kernel tracks, read from the lines of `conntrack -L -o extended`.
 
-Owns a line of that text; there may be very many, so each is read by itself. Who began a session, and whether
-a document allows it, is for `inbound.py`.
+There may be very many, so each line is read by itself. inbound.py finds the sessions from outside.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _FAMILIES: Final[dict[str, Family]] = {"ipv4": 4, "ipv6": 6}
 # The rest of a TCP connection that has ended already.
 _OVER: Final = frozenset({"TIME_WAIT", "CLOSE", "LAST_ACK"})
 _ADDRESSES: Final = ("src", "dst")
-# What tells flows between the same two addresses apart, by protocol; all others have one flow between two.
+# The keys that tell flows between the same two addresses apart, by protocol. Other protocols have one flow.
 _PORTS: Final = ("sport", "dport")
 _ICMP: Final = ("type", "code", "id")
 _KEYS: Final = {
@@ -34,7 +33,7 @@ _GRE_KEY: Final = re.compile(r"0x[0-9a-f]{1,8}", re.ASCII)
 class Flow:
     """One direction of a session; `keys` are (name, number) as conntrack prints them: ports, ICMP's id.
 
-    With family, protocol and the other direction it names one entry of the kernel's table and no other.
+    With family, protocol and the other direction it identifies one entry of the kernel's table.
     """
 
     source: str
@@ -43,12 +42,12 @@ class Flow:
 
     @property
     def source_port(self) -> int | None:
-        """The port it comes from, None where the protocol has none."""
+        """The source port, None if the protocol has none."""
         return self._port("sport")
 
     @property
     def destination_port(self) -> int | None:
-        """The port it goes to, None where the protocol has none."""
+        """The destination port, None if the protocol has none."""
         return self._port("dport")
 
     def _port(self, name: str) -> int | None:
@@ -57,9 +56,9 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One connection: `original` as its first packet was sent, `reply` as its answers come back.
+    """One connection: `original` as its first packet was sent, `reply` as the replies come back.
 
-    `state` is TCP's or SCTP's, empty for others. `zone` says that it belongs to a conntrack zone of somebody.
+    `state` is TCP's or SCTP's, empty for others. `zone` is True if it belongs to a conntrack zone.
     """
 
     family: Family
@@ -72,20 +71,20 @@ class Session:
 
     @property
     def protocol(self) -> str:
-        """The protocol as a document names it."""
+        """The protocol's name in a document."""
         return protocol_name(self.number)
 
     @property
     def is_ongoing(self) -> bool:
-        """Whether the kernel lets its packets pass as ESTABLISHED, and there may be more of them."""
+        """True if the kernel allows its packets as ESTABLISHED and more of them may come."""
         return self.replied and self.state not in _OVER
 
 
 def read_session(line: str) -> Session | None:
-    """Read one line, None when it cannot be read.
+    """Read one line; return None if it cannot be read.
 
     `ipv4 2 tcp 6 431999 ESTABLISHED src=… dst=… sport=… dport=… [UNREPLIED] src=… … mark=0 use=1`.
-    The time is not there for a connection that hardware has taken over, the state for most protocols.
+    A connection offloaded to hardware has no time, and most protocols have no state.
     """
     words = line.split()
     if len(words) < 5 or words[0] not in _FAMILIES or not _is_number(words[3], 255) or words[3] == "0":
@@ -95,7 +94,7 @@ def read_session(line: str) -> Session | None:
     for name, _, value in (word.partition("=") for word in words[4:]):
         if name == "src":
             flows.append({})
-        # What follows may have the same name, as the entry's own id: the first one counts.
+        # A later word may have the same name, such as the entry's own id: the first one counts.
         if flows and value:
             flows[-1].setdefault(name, value)
     read = [_flow(flow, family, _KEYS.get(number, ())) for flow in flows]
@@ -114,7 +113,7 @@ def read_session(line: str) -> Session | None:
 
 
 def _flow(values: dict[str, str], family: Family, names: tuple[str, ...]) -> Flow | None:
-    """Make one direction of its words, which have to name all that makes it the only one of its kind."""
+    """Return one direction, None unless its words have every key that identifies it."""
     if any(_version(values.get(name, "")) != family for name in _ADDRESSES):
         return None
     if any(not _is_key(name, values.get(name, "")) for name in names):

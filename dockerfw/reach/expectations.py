@@ -1,8 +1,6 @@
-"""Whether expectations hold: for each, who of its sources gets through, asked of the simulator.
+"""The check of expectations: whether each one holds, fails or is unknown, by the simulator's verdicts.
 
-Owns which services an expectation is about, and when it holds, fails or cannot be told. The verdicts are
-those of simulation/services.py; what lies around the rules is handed in. Nothing here is ever a guess: what
-the simulator does not know makes an expectation "unknown", with the reason.
+An expectation is unknown, with the reason, if the simulator cannot tell. Nothing is guessed.
 """
 
 from __future__ import annotations
@@ -12,28 +10,24 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from dockerfw.chains.owners import chain_owner
-from dockerfw.chains.sentences import describe_tables
 from dockerfw.document.values import DocumentRule, Expectation
 from dockerfw.document.words import describe_expectation, describe_rule
 from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
+from dockerfw.reach import sentences
 from dockerfw.reach.allowing_rules import AllowingRules
-from dockerfw.reach.exposure import covers_the_internet
-from dockerfw.reach.listening import Address, Container, Listening, find_containers
-from dockerfw.reach.offers import RULES_IN_NFTABLES
-from dockerfw.reach.sentences import describe_networks, describe_place
+from dockerfw.reach.listening import Address, Listening, RunningContainer, find_containers
+from dockerfw.reach.sentences import describe_place, describe_sources
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.services import Reach, Service, simulate_service
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import HostInterface
 from dockerfw.simulation.trace import TraceStep, Verdict
 
-State = Literal["holds", "fails", "unknown"]
+ExpectationState = Literal["holds", "fails", "unknown"]
 
-ALL: Final = "all of these sources get through"
-NONE: Final = "none of these sources gets through"
 _NAMED: Final = 3
-# Nobody outside sends from these: unspecified, loopback, multicast, reserved.
+# No outside client has these source addresses: unspecified, loopback, multicast, reserved.
 _NEVER: Final[Mapping[Family, tuple[str, ...]]] = {
     4: ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3"),
     6: ("::/127", "ff00::/8"),
@@ -46,9 +40,9 @@ _SAME_LINK: Final = AddressSet.of(6, ("fe80::/10",))
 
 @dataclass(frozen=True, slots=True)
 class ExpectationContext:
-    """What expectations are asked of: the rules of each family, the ways in, and who listens.
+    """The rules, interfaces and listeners that expectations are checked against.
 
-    `outside` are the external interfaces, `rules` those of the document, which name what lets somebody in.
+    `outside` are the external interfaces; `rules` are those of the document, to name the rule that allows.
     """
 
     prepared: Mapping[Family, Prepared]
@@ -59,27 +53,27 @@ class ExpectationContext:
 
 @dataclass(frozen=True, slots=True)
 class ExpectationResult:
-    """What became of one expectation; `reason` is a sentence without its full stop.
+    """The result for one expectation; `reason` is a sentence without its full stop.
 
-    `sources` are some of the networks that are on the wrong side or not known, `step` what decides for them.
+    `sources` are some of the networks that fail or are unknown, `step` is the step that decides for them.
     """
 
     expectation: Expectation
-    state: State
+    state: ExpectationState
     reason: str
     sources: tuple[str, ...] = ()
     step: TraceStep | None = None
 
     def __str__(self) -> str:
-        words = {"holds": "holds", "fails": "fails", "unknown": "cannot be told"}
-        return f"{describe_expectation(self.expectation)}: {words[self.state]}, {self.reason}"
+        state = sentences.EXPECTATION_STATES[self.state]
+        return f"{describe_expectation(self.expectation)}: {state}, {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """A port as somebody outside dials it, and the one inside the container that it leads to.
+class _Target:
+    """The address and port that outside clients connect to, and the port inside the container behind it.
 
-    `address` None is the host's own on each external interface.
+    `address` None is the host's own address on each external interface.
     """
 
     address: Address | None
@@ -88,22 +82,22 @@ class _Way:
 
 
 class _EarlyAnswer(Exception):  # noqa: N818 - an early answer, not an error
-    def __init__(self, state: State, reason: str) -> None:
+    def __init__(self, state: ExpectationState, reason: str) -> None:
         super().__init__(state, reason)
-        self.state: State = state
+        self.state: ExpectationState = state
         self.reason = reason
 
 
 def check_expectations(
-    expectations: Sequence[Expectation], sight: ExpectationContext
+    expectations: Sequence[Expectation], context: ExpectationContext
 ) -> tuple[ExpectationResult, ...]:
-    """Ask of each expectation whether it holds, in the order given."""
-    asking = _Asking(sight)
-    return tuple(asking.finding(each) for each in expectations)
+    """Return the result for each expectation, in the order given."""
+    check = _Check(context)
+    return tuple(check.result(each) for each in expectations)
 
 
 def find_failures(findings: Sequence[ExpectationResult]) -> tuple[ExpectationResult, ...]:
-    """Return those that fail; what cannot be told does not count."""
+    """Return the results that fail; unknown ones do not count."""
     return tuple(each for each in findings if each.state == "fails")
 
 
@@ -113,22 +107,15 @@ def some_networks(addresses: AddressSet) -> tuple[str, ...]:
     return tuple(str(network).removesuffix(full) for network in addresses.networks(_NAMED))
 
 
-def describe_sources(addresses: AddressSet) -> str:
-    """Return a set in a few words: `anywhere by IPv4`, `198.51.100.0/24, 203.0.113.7 and 5 more`."""
-    if covers_the_internet(addresses.family, addresses):
-        return f"anywhere by {FAMILY_NAMES[addresses.family]}"
-    return describe_networks(addresses)
+class _Check:
+    """One check; expectations that share a service share the simulator's answer."""
 
-
-class _Asking:
-    """The questions of one check; expectations that share a service share its answer."""
-
-    def __init__(self, sight: ExpectationContext) -> None:
-        self.sight = sight
+    def __init__(self, context: ExpectationContext) -> None:
+        self.context = context
         self.answers: dict[Service, Reach] = {}
-        self.known = {rule.id: rule for rule in sight.rules}
+        self.known = {rule.id: rule for rule in context.rules}
         self.allowances: dict[Family, AllowingRules] = {}
-        own = [address.ip for each in sight.outside for address in each.addresses]
+        own = [address.ip for each in context.outside for address in each.addresses]
         self.never = {
             family: AddressSet.of(
                 family, [*_NEVER[family], *(str(address) for address in own if address.version == family)]
@@ -136,35 +123,35 @@ class _Asking:
             for family in FAMILY_NAMES
         }
 
-    def finding(self, expectation: Expectation) -> ExpectationResult:
-        """Ask for one expectation."""
+    def result(self, expectation: Expectation) -> ExpectationResult:
+        """Return the result for one expectation."""
         try:
-            ways = tuple(dict.fromkeys(self._ways(expectation)))
-            return self._judge(expectation, ways)
+            targets = tuple(dict.fromkeys(self._targets_of(expectation)))
+            return self._judge(expectation, targets)
         except _EarlyAnswer as told:
             return ExpectationResult(expectation, told.state, told.reason)
 
-    def _ways(self, expectation: Expectation) -> Iterator[_Way]:
-        if self._unseen(expectation):
-            raise _EarlyAnswer("unknown", RULES_IN_NFTABLES)
+    def _targets_of(self, expectation: Expectation) -> Iterator[_Target]:
+        if self._hidden_by_nftables(expectation):
+            raise _EarlyAnswer("unknown", sentences.RULES_IN_NFTABLES)
         if expectation.to == "host":
-            yield _Way(None, expectation.port)
+            yield _Target(None, expectation.port)
             return
         containers = self._containers(expectation)
         for container in containers:
             if container.on_host_network:
-                yield _Way(None, expectation.port)
+                yield _Target(None, expectation.port)
         found = [*self._dialled(expectation, containers)]
         yield from found
         if not expectation.passes or expectation.port is None:
-            # Who is refused must not find another way: straight to the container.
+            # Clients that should be refused must not reach the container directly either.
             port = expectation.port
-            yield from (_Way(each, port, port) for one in containers for each in one.addresses)
-            yield from self._targets(expectation, containers)
+            yield from (_Target(each, port, port) for one in containers for each in one.addresses)
+            yield from self._container_targets(expectation, containers)
 
-    def _unseen(self, expectation: Expectation) -> bool:
-        """Say whether Docker's rules on the way are where nobody sees them."""
-        listening = self.sight.listening
+    def _hidden_by_nftables(self, expectation: Expectation) -> bool:
+        """Return True if Docker's rules for the service are in nftables, which iptables does not show."""
+        listening = self.context.listening
         if not listening.by_nftables:
             return False
         dialled = (expectation.protocol, expectation.port)
@@ -174,21 +161,19 @@ class _Asking:
             for each in container.publications
         )
 
-    def _containers(self, expectation: Expectation) -> tuple[Container, ...]:
-        known, name = self.sight.listening.containers, expectation.container
+    def _containers(self, expectation: Expectation) -> tuple[RunningContainer, ...]:
+        known, name = self.context.listening.containers, expectation.container
         if not name:
             return known or ()
         if known is None:
-            raise _EarlyAnswer(
-                "unknown", f"Docker is not asked on this host, so nobody knows which container {name} is"
-            )
+            raise _EarlyAnswer("unknown", sentences.container_unknown(name))
         found = find_containers(known, name)
         if not found:
-            raise _EarlyAnswer("unknown", f"no container {name} is running")
+            raise _EarlyAnswer("unknown", sentences.container_not_running(name))
         return found
 
-    def _dialled(self, expectation: Expectation, containers: Sequence[Container]) -> Iterator[_Way]:
-        """Yield the published ports that lead there, by the port that clients dial."""
+    def _dialled(self, expectation: Expectation, containers: Sequence[RunningContainer]) -> Iterator[_Target]:
+        """Yield the published ports that lead there, by the port that clients connect to."""
         port, protocol = expectation.port, expectation.protocol
         ports = [
             (each.address, each.port, each.to_port)
@@ -199,67 +184,68 @@ class _Asking:
         addresses = {address for container in containers for address in container.addresses}
         ports += [
             (each.address, each.port, each.to_port)
-            for each in self.sight.listening.published
+            for each in self.context.listening.published
             if each.protocol == protocol and (not expectation.container or each.to_address in addresses)
         ]
-        if not expectation.container and (protocol, port) in self.sight.listening.ingress:
-            yield _Way(None, port)
-        outer = [_Way(address, dialled, inside) for address, dialled, inside in ports if dialled == port]
-        # A name with the port inside means the same service, by whatever port it is published.
-        inner = [_Way(address, dialled, inside) for address, dialled, inside in ports if inside == port]
+        if not expectation.container and (protocol, port) in self.context.listening.ingress:
+            yield _Target(None, port)
+        outer = [_Target(address, dialled, inside) for address, dialled, inside in ports if dialled == port]
+        # A container's name with the port inside means the same service, whatever port it is published at.
+        inner = [_Target(address, dialled, inside) for address, dialled, inside in ports if inside == port]
         if expectation.passes:
             yield from outer or (inner if expectation.container else ())
         else:
             yield from (*outer, *(inner if expectation.container else ()))
 
-    def _targets(self, expectation: Expectation, containers: Sequence[Container]) -> Iterator[_Way]:
-        """Yield the containers' own addresses that only Docker's rules tell of."""
+    def _container_targets(
+        self, expectation: Expectation, containers: Sequence[RunningContainer]
+    ) -> Iterator[_Target]:
+        """Yield the containers' own addresses that only Docker's rules name."""
         if not expectation.container:
-            for each in self.sight.listening.published:
+            for each in self.context.listening.published:
                 if each.protocol == expectation.protocol and each.to_port == expectation.port:
-                    yield _Way(each.to_address, each.to_port, each.to_port)
+                    yield _Target(each.to_address, each.to_port, each.to_port)
 
-    def _judge(self, expectation: Expectation, ways: Sequence[_Way]) -> ExpectationResult:
-        if not ways:
-            return self._no_way(expectation)
-        if not self.sight.outside:
-            raise _EarlyAnswer("unknown", "the host has no external interface")
-        doubt: ExpectationResult | None = None
+    def _judge(self, expectation: Expectation, targets: Sequence[_Target]) -> ExpectationResult:
+        if not targets:
+            return self._without_target(expectation)
+        if not self.context.outside:
+            raise _EarlyAnswer("unknown", sentences.NO_EXTERNAL_INTERFACE)
+        unclear: ExpectationResult | None = None
         asked = False
         for family in self._families(expectation):
             sources = self._sources(expectation, family)
             if not sources:
-                raise _EarlyAnswer("unknown", f"nobody outside has the address {expectation.source}")
-            for service, inner in self._services(expectation, ways, family):
+                raise _EarlyAnswer("unknown", sentences.not_an_outside_address(expectation.source))
+            for service, inner in self._services(expectation, targets, family):
                 asked = True
-                if family not in self.sight.prepared:
-                    raise _EarlyAnswer("unknown", f"the rules of {FAMILY_NAMES[family]} could not be read")
+                if family not in self.context.prepared:
+                    raise _EarlyAnswer("unknown", sentences.rules_unread(family))
                 finding = self._one(expectation, service, inner, sources)
                 if finding is not None and finding.state == "fails":
                     return finding
-                doubt = doubt or finding
+                unclear = unclear or finding
         if not asked:
-            return self._not_asked(expectation, ways)
-        if doubt is None and expectation.passes and self.sight.listening.foreign_tables:
-            beside = describe_tables(self.sight.listening.foreign_tables).removesuffix(".")
-            return ExpectationResult(expectation, "unknown", f"iptables lets them through, but {beside}")
-        return doubt or ExpectationResult(expectation, "holds", ALL if expectation.passes else NONE)
+            return self._without_service(expectation, targets)
+        if unclear is None and expectation.passes and self.context.listening.foreign_tables:
+            reason = sentences.refused_elsewhere(self.context.listening.foreign_tables)
+            return ExpectationResult(expectation, "unknown", reason)
+        return unclear or ExpectationResult(
+            expectation, "holds", sentences.ALL_ALLOWED if expectation.passes else sentences.ALL_REFUSED
+        )
 
-    def _no_way(self, expectation: Expectation) -> ExpectationResult:
-        what = f"port {expectation.port}" if expectation.port else "address"
-        who = expectation.container or "no container"
+    def _without_target(self, expectation: Expectation) -> ExpectationResult:
+        name, port = expectation.container, expectation.port
         if expectation.passes:
-            verb = "does not publish" if expectation.container else "publishes"
-            return ExpectationResult(expectation, "fails", f"{who} {verb} {what}")
-        verb = "has no" if expectation.container else "has a"
-        return ExpectationResult(expectation, "holds", f"{who} {verb} {what} to reach")
+            return ExpectationResult(expectation, "fails", sentences.nothing_published(name, port))
+        return ExpectationResult(expectation, "holds", sentences.nothing_to_reach(name, port))
 
-    def _not_asked(self, expectation: Expectation, ways: Sequence[_Way]) -> ExpectationResult:
-        if all(way.address is not None and way.address.is_loopback for way in ways):
-            here = "only the host itself can dial it"
-            return ExpectationResult(expectation, "fails" if expectation.passes else "holds", here)
-        names = ", ".join(each.name for each in self.sight.outside)
-        return ExpectationResult(expectation, "unknown", f"{names} has no address that could be dialled")
+    def _without_service(self, expectation: Expectation, targets: Sequence[_Target]) -> ExpectationResult:
+        if all(target.address is not None and target.address.is_loopback for target in targets):
+            state: ExpectationState = "fails" if expectation.passes else "holds"
+            return ExpectationResult(expectation, state, sentences.ONLY_THE_HOST)
+        names = ", ".join(each.name for each in self.context.outside)
+        return ExpectationResult(expectation, "unknown", sentences.no_address_to_reach(names))
 
     def _families(self, expectation: Expectation) -> tuple[Family, ...]:
         if expectation.protocol == "ipv6-icmp":
@@ -271,57 +257,59 @@ class _Asking:
     def _sources(self, expectation: Expectation, family: Family) -> AddressSet:
         if expectation.source != "any":
             return AddressSet.of(family, (expectation.source,)).difference(self.never[family])
-        everybody = self.never[family].complement()
+        every_source = self.never[family].complement()
         # A neighbour's link-local address does not reach everything that others do.
-        return everybody.difference(_SAME_LINK) if family == 6 and expectation.passes else everybody
+        return every_source.difference(_SAME_LINK) if family == 6 and expectation.passes else every_source
 
     def _services(
-        self, expectation: Expectation, ways: Sequence[_Way], family: Family
+        self, expectation: Expectation, targets: Sequence[_Target], family: Family
     ) -> Iterator[tuple[Service, int | None]]:
-        """Yield what to ask of the simulator, with the port inside the container that it leads to."""
+        """Yield the services to simulate, each with the port inside the container behind it."""
         protocol = protocol_number(expectation.protocol) or 0
         if family == 6 and expectation.protocol == "icmp":
             protocol = _ICMPV6
-        for way in ways:
-            if way.address is not None and (way.address.version != family or way.address.is_loopback):
+        for target in targets:
+            if target.address is not None and (
+                target.address.version != family or target.address.is_loopback
+            ):
                 continue
-            for interface in self.sight.outside:
+            for interface in self.context.outside:
                 own = [each.ip for each in interface.addresses if each.version == family]
                 wide = [address for address in own if not address.is_link_local]
-                for address in [way.address] if way.address is not None else wide:
-                    yield Service(family, protocol, address, way.port, interface.name), way.inner
+                for address in [target.address] if target.address is not None else wide:
+                    yield Service(family, protocol, address, target.port, interface.name), target.inner
 
     def _one(
         self, expectation: Expectation, service: Service, inner: int | None, sources: AddressSet
     ) -> ExpectationResult | None:
-        """Ask for one service; None means that it is as expected."""
+        """Return the result for one service, None if it is as expected."""
         if service not in self.answers:
-            self.answers[service] = simulate_service(self.sight.prepared[service.family], service)
+            self.answers[service] = simulate_service(self.context.prepared[service.family], service)
         found = self.answers[service]
         wrong = sources.intersection(found.refused if expectation.passes else found.passes)
         if expectation.passes and wrong:
-            wrong = wrong.difference(_banned(found))
+            wrong = wrong.difference(_banned_sources(found))
         if wrong:
             verdict = _verdict_for(found, wrong)
             by = self._by(service, inner, wrong, verdict)
-            verb = "refused" if expectation.passes else "let through"
-            reason = f"from {_whom(expectation, sources, wrong)} it is {verb} by {by}"
+            words = sentences.refused_by if expectation.passes else sentences.allowed_by
+            reason = words(_sources_in_words(expectation, sources, wrong), by)
             return ExpectationResult(expectation, "fails", reason, some_networks(wrong), verdict.step)
-        doubt = sources.intersection(found.unknown)
-        if doubt:
-            verdict = _verdict_for(found, doubt)
-            whom = _whom(expectation, sources, doubt)
-            reason = f"from {whom}: {verdict.reason or 'the simulator cannot decide it'}"
-            return ExpectationResult(expectation, "unknown", reason, some_networks(doubt), verdict.step)
+        unclear = sources.intersection(found.unknown)
+        if unclear:
+            verdict = _verdict_for(found, unclear)
+            words_for = _sources_in_words(expectation, sources, unclear)
+            reason = sentences.undecided_for(words_for, verdict.reason)
+            return ExpectationResult(expectation, "unknown", reason, some_networks(unclear), verdict.step)
         return None
 
     def _allowances(self, family: Family) -> AllowingRules:
         if family not in self.allowances:
-            self.allowances[family] = AllowingRules(self.sight.prepared[family].ruleset, family)
+            self.allowances[family] = AllowingRules(self.context.prepared[family].ruleset, family)
         return self.allowances[family]
 
     def _by(self, service: Service, inner: int | None, wrong: AddressSet, verdict: Verdict) -> str:
-        """Name who decides: for what gets through the document's rule, which only hands the packet back."""
+        """Return what decides; for allowed packets the document's rule, which only returns them."""
         if verdict.passes and service.port is not None:
             allowed = self._allowances(service.family).find_allowing(
                 wrong, service.protocol, service.port, inner
@@ -331,25 +319,25 @@ class _Asking:
             ]
             if named:
                 return named[0]
-        return describe_place(verdict.step) if verdict.step else "the rules"
+        return describe_place(verdict.step) if verdict.step else sentences.THE_RULES
 
 
-def _whom(expectation: Expectation, asked: AddressSet, found: AddressSet) -> str:
-    """Return whom a finding is about; all that were asked are the source as it was written.
+def _sources_in_words(expectation: Expectation, asked: AddressSet, found: AddressSet) -> str:
+    """Return the sources of a result; if it is all of them, as the expectation names them.
 
-    The host's own addresses are never asked. Without them a network of theirs falls into many pieces.
+    The host's own addresses are never among them. Without them their network falls into many pieces.
     """
     whole = expectation.source != "any" and not asked.difference(found)
     return expectation.source if whole else describe_sources(found)
 
 
 def _verdict_for(found: Reach, addresses: AddressSet) -> Verdict:
-    """Return the verdict that meets (some of) the addresses."""
+    """Return the verdict for (some of) the addresses."""
     return next(verdict for part, verdict in found.parts if part.intersection(addresses))
 
 
-def _banned(found: Reach) -> AddressSet:
-    """Return whom fail2ban keeps out for a while: a ban is no reason to stop an apply."""
+def _banned_sources(found: Reach) -> AddressSet:
+    """Return the sources that fail2ban bans for a while: a ban must not stop an apply."""
     banned = AddressSet.nothing(found.passes.family)
     for part, verdict in found.parts:
         step = verdict.step

@@ -1,7 +1,6 @@
-"""Access may reach what a host offers: anywhere, some networks, nobody, or nobody can tell.
+"""Exposure: the sources that reach each port of a host over its external interfaces.
 
-Owns the question that is asked of the simulator for each port (which address, by which interface) and how its
-answers are gathered into a row. The verdicts themselves are simulation/services.py's.
+Asks the simulator for each port, address and interface, and gathers the answers in rows.
 """
 
 from __future__ import annotations
@@ -14,9 +13,11 @@ from typing import Final, Literal
 from dockerfw.document.fields import interfaces_overlap
 from dockerfw.document.rule_ports import applies_to_port
 from dockerfw.document.values import Document, DocumentRule
-from dockerfw.iptables.model import FAMILY_NAMES, Family
+from dockerfw.iptables.model import Family
 from dockerfw.iptables.protocols import protocol_number
+from dockerfw.reach import sentences
 from dockerfw.reach.allowing_rules import AllowingRules
+from dockerfw.reach.internet import covers_the_internet
 from dockerfw.reach.listening import Address
 from dockerfw.reach.offers import Offer
 from dockerfw.simulation.addresses import AddressSet
@@ -25,32 +26,27 @@ from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import LOCAL, HostInterface, Surroundings
 from dockerfw.simulation.trace import Verdict
 
-Level = Literal["anywhere", "unknown", "networks", "nobody"]
-LEVELS: Final[tuple[Level, ...]] = ("anywhere", "unknown", "networks", "nobody")
-"""The widest first: a row's level is the first of these that one of its answers has."""
+ExposureLevel = Literal["anywhere", "unknown", "networks", "nobody"]
+LEVELS: Final[tuple[ExposureLevel, ...]] = ("anywhere", "unknown", "networks", "nobody")
+"""The widest first. A row has the first of these levels that one of its answers has."""
 
-# More addresses of one interface than this are not each asked for; the row says so.
+# At most this many addresses of one interface are checked; the row notes if there are more.
 MOST_ADDRESSES: Final = 8
 
-# The addresses of strangers: what the world is for IPv6, and all of IPv4.
-WORLD: Final[Mapping[Family, AddressSet]] = {
-    4: AddressSet.everything(4),
-    6: AddressSet.of(6, ["2000::/3"]),
-}
 _SAME_LINK: Final = AddressSet.of(6, ["fe80::/10"])
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Access reaches an offer over one family by some interfaces.
+    """The sources that reach an offer over one family, arriving on some interfaces.
 
-    `rules` are the ids of dockerfw's rules that let them in, `parts` sets of sources with the verdict that
-    they meet; `reason` is why no rule was asked.
+    `rules` are the ids of the dockerfw rules that allow them, `parts` are sets of sources, each with its
+    verdict. `reason` is set if the rules were not simulated.
     """
 
     family: Family
     interfaces: tuple[str, ...]
-    level: Level
+    level: ExposureLevel
     passes: AddressSet
     refused: AddressSet
     unknown: AddressSet
@@ -61,26 +57,26 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class ExposureRow:
-    """An offer with who reaches it; the level is that of the widest answer."""
+    """An offer with the sources that reach it; the level is that of the widest answer."""
 
     offer: Offer
     access: tuple[Access, ...]
     notes: tuple[str, ...]
 
     @property
-    def level(self) -> Level:
-        """The widest of its answers."""
+    def level(self) -> ExposureLevel:
+        """The level of the widest answer."""
         found = {each.level for each in self.access}
         return next((level for level in LEVELS if level in found), "nobody")
 
     @property
     def key(self) -> tuple[str, int, Address | None, str]:
-        """What tells this row from others, now and after a change of the rules."""
+        """The key of this row, the same before and after a change of the rules."""
         return (self.offer.protocol, self.offer.port, self.offer.address, self.offer.interface)
 
 
 def external_interfaces(names: Sequence[str], surroundings: Surroundings) -> tuple[HostInterface, ...]:
-    """Return the interfaces by which strangers come: those named, else those of the default routes."""
+    """Return the interfaces that face the internet: those named, else those of the default routes."""
     if not names:
         names = sorted({name for ways in surroundings.default_routes.values() for name in ways})
     return tuple(
@@ -91,16 +87,16 @@ def external_interfaces(names: Sequence[str], surroundings: Surroundings) -> tup
 def expose(
     offers: Iterable[Offer], prepared: Mapping[Family, Prepared], outside: Sequence[HostInterface]
 ) -> tuple[ExposureRow, ...]:
-    """Return a row for each offer, the widest open first. `outside` are the interfaces to come in by."""
-    asking = _Asking(prepared, tuple(outside))
-    rows = [asking.row(offer) for offer in offers]
+    """Return a row for each offer, the widest first. `outside` are the interfaces that packets arrive on."""
+    exposure = _Exposure(prepared, tuple(outside))
+    rows = [exposure.row(offer) for offer in offers]
     return tuple(sorted(rows, key=lambda row: LEVELS.index(row.level)))
 
 
 def find_idle_rules(document: Document, rows: Iterable[ExposureRow]) -> tuple[DocumentRule, ...]:
-    """Return the enabled rules that name ports of which none is among the rows: nothing answers behind them.
+    """Return the enabled rules that name only ports without a row: nothing listens there.
 
-    A rule for the ports inside containers is left out, since what is routed there is in no row.
+    Rules for the ports inside containers are left out: rows do not show traffic that is routed there.
     """
     offered = {(row.offer.protocol, row.offer.port) for row in rows}
     return tuple(
@@ -113,8 +109,8 @@ def find_idle_rules(document: Document, rows: Iterable[ExposureRow]) -> tuple[Do
     )
 
 
-class _Asking:
-    """The questions of one exposure; ports that share an answer share the question."""
+class _Exposure:
+    """One exposure; ports that share a service share the simulator's answer."""
 
     def __init__(self, prepared: Mapping[Family, Prepared], outside: tuple[HostInterface, ...]) -> None:
         self.prepared = prepared
@@ -123,22 +119,22 @@ class _Asking:
         self.allowances = {family: AllowingRules(each.ruleset, family) for family, each in prepared.items()}
 
     def row(self, offer: Offer) -> ExposureRow:
-        """Ask for one offer."""
+        """Return the row of one offer."""
         notes = [*offer.notes, *self._notes(offer)]
-        who = [answer for family in offer.families for answer in self._family(offer, family)]
-        return ExposureRow(offer, _merged(who), tuple(notes))
+        access = [answer for family in offer.families for answer in self._family(offer, family)]
+        return ExposureRow(offer, _merged(access), tuple(notes))
 
     def _notes(self, offer: Offer) -> Iterable[str]:
         if offer.interface:
-            yield f"Takes only what comes in by {offer.interface}."
+            yield sentences.only_on(offer.interface)
         if offer.address is not None and not offer.address.is_loopback:
             owner = self._owner(offer.address)
             if owner is not None and owner not in {each.name for each in self.outside}:
-                yield f"{offer.address} belongs to {owner}: from outside only who is routed there dials it."
+                yield sentences.belongs_to_inner(offer.address, owner)
         if offer.address is None:
             for each in self.outside:
                 if len(each.addresses) > MOST_ADDRESSES:
-                    yield f"Looked at {MOST_ADDRESSES} of {len(each.addresses)} addresses of {each.name}."
+                    yield sentences.addresses_checked(MOST_ADDRESSES, len(each.addresses), each.name)
 
     def _owner(self, address: Address) -> str | None:
         """Return the interface that has an address."""
@@ -150,29 +146,29 @@ class _Asking:
 
     def _family(self, offer: Offer, family: Family) -> Iterable[Access]:
         if offer.address is not None and offer.address.is_loopback:
-            yield _nobody(family, (), f"bound to {offer.address}: the host itself only")
+            yield _unreachable(family, (), sentences.bound_to_loopback(offer.address))
             return
         if offer.unseen:
             yield _unknown(family, tuple(each.name for each in self.outside), offer.unseen)
             return
-        asked = False
+        checked = False
         for interface in self.outside:
             if offer.interface and offer.interface != interface.name:
                 continue
             destinations = self._destinations(offer, family, interface)
             if destinations:
-                asked = True
+                checked = True
                 yield self._answer(offer, family, interface, destinations)
-        if not asked:
-            yield _nobody(family, (), self._why_not_asked(offer, family))
+        if not checked:
+            yield _unreachable(family, (), self._reason_without_check(offer, family))
 
-    def _why_not_asked(self, offer: Offer, family: Family) -> str:
+    def _reason_without_check(self, offer: Offer, family: Family) -> str:
         if offer.interface:
-            return f"bound to {offer.interface}, which is not external"
+            return sentences.bound_to_internal(offer.interface)
         if not self.outside:
-            return "the host has no external interface"
+            return sentences.NO_EXTERNAL_INTERFACE
         names = ", ".join(each.name for each in self.outside)
-        return f"{names} has no {FAMILY_NAMES[family]} address"
+        return sentences.no_address(names, family)
 
     def _destinations(self, offer: Offer, family: Family, interface: HostInterface) -> list[Address]:
         if offer.address is not None:
@@ -186,21 +182,20 @@ class _Asking:
     ) -> Access:
         prepared = self.prepared.get(family)
         if prepared is None:
-            reason = f"the rules of {FAMILY_NAMES[family]} could not be read"
-            return _unknown(family, (interface.name,), reason)
+            return _unknown(family, (interface.name,), sentences.rules_unread(family))
         if self._elsewhere(prepared, offer, family, interface):
-            return _nobody(family, (interface.name,), "the host does not have this address now")
+            return _unreachable(family, (interface.name,), sentences.NOT_THIS_HOSTS_ADDRESS)
         found = [self._reach(prepared, offer, family, interface, each) for each in destinations]
         passes, unknown = found[0].passes, found[0].unknown
         for more in found[1:]:
             passes, unknown = passes.union(more.passes), unknown.union(more.unknown)
         unknown = unknown.difference(passes)
-        everyone = AddressSet.everything(family)
+        all_sources = AddressSet.everything(family)
         if all(isinstance(each, IPv6Address) and each.is_link_local for each in destinations):
-            # Nobody but neighbours can send to such an address.
-            everyone = _SAME_LINK
-            passes, unknown = passes.intersection(everyone), unknown.intersection(everyone)
-        refused = everyone.difference(passes.union(unknown))
+            # Only neighbours can send to such an address.
+            all_sources = _SAME_LINK
+            passes, unknown = passes.intersection(all_sources), unknown.intersection(all_sources)
+        refused = all_sources.difference(passes.union(unknown))
         parts = tuple(part for each in found for part in each.parts)
         protocol = protocol_number(offer.protocol) or 0
         rules = self.allowances[family].find_allowing(passes, protocol, offer.port, offer.inner_port(family))
@@ -221,7 +216,7 @@ class _Asking:
         return self.answers[service]
 
 
-def _nobody(family: Family, interfaces: tuple[str, ...], reason: str) -> Access:
+def _unreachable(family: Family, interfaces: tuple[str, ...], reason: str) -> Access:
     nothing = AddressSet.nothing(family)
     return Access(
         family, interfaces, "nobody", nothing, AddressSet.everything(family), nothing, reason=reason
@@ -230,11 +225,11 @@ def _nobody(family: Family, interfaces: tuple[str, ...], reason: str) -> Access:
 
 def _unknown(family: Family, interfaces: tuple[str, ...], reason: str) -> Access:
     nothing = AddressSet.nothing(family)
-    everyone = AddressSet.everything(family)
-    return Access(family, interfaces, "unknown", nothing, nothing, everyone, reason=reason)
+    all_sources = AddressSet.everything(family)
+    return Access(family, interfaces, "unknown", nothing, nothing, all_sources, reason=reason)
 
 
-def _level(family: Family, passes: AddressSet, unknown: AddressSet) -> Level:
+def _level(family: Family, passes: AddressSet, unknown: AddressSet) -> ExposureLevel:
     if covers_the_internet(family, passes):
         return "anywhere"
     if unknown:
@@ -242,13 +237,8 @@ def _level(family: Family, passes: AddressSet, unknown: AddressSet) -> Level:
     return "networks" if passes else "nobody"
 
 
-def covers_the_internet(family: Family, addresses: AddressSet) -> bool:
-    """Say whether a set holds more than half of all strangers: a few banned ones are exceptions."""
-    return 2 * addresses.intersection(WORLD[family]).count() > WORLD[family].count()
-
-
 def _merged(answers: Iterable[Access]) -> tuple[Access, ...]:
-    """Join the interfaces by which the same sources get in."""
+    """Join the interfaces over which the same sources reach the offer."""
     found: dict[object, Access] = {}
     for each in answers:
         key = (each.family, each.level, each.passes, each.unknown, each.reason)

@@ -1,8 +1,7 @@
-"""Which sessions came from outside, and which of them one document allows and another does not.
+"""Sessions from outside, and those that one document allows and another refuses.
 
-Pure work on what the kernel's connection tracking and the host's routes say. A rule is held against a session
-exactly as its line in the kernel would be held against the first packet. What cannot be told is left out: a
-session is only ever named here when it is certain that a rule was needed to let it in.
+A rule is compared with a session exactly as its line in the kernel would be with the first packet. Unclear
+sessions are left out: a session is named only if it certainly needed a rule.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from dockerfw.document.rule_ports import includes_port
 from dockerfw.document.values import Document, DocumentRule
 from dockerfw.iptables.model import Family
 from dockerfw.reach.conntrack import Session
+from dockerfw.simulation.packet import Address
 
-Place = Literal["host", "container"]
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+SessionTarget = Literal["host", "container"]
 
 _ICMP: Final[dict[Family, str]] = {4: "icmp", 6: "ipv6-icmp"}
 _DHCPV6_CLIENT: Final = 546
@@ -29,7 +28,7 @@ _DHCPV6_CLIENT: Final = 546
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where the packets of a network go to, and so where they come from; `default` is `0.0.0.0/0`."""
+    """A route: the interface that packets to a network leave by, and so arrive on; default is `0.0.0.0/0`."""
 
     network: str
     interface: str
@@ -37,12 +36,12 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class InboundSession:
-    """A session from outside; `port` is the one that the client dialled, `inner_port` where it arrived.
+    """A session from outside; `port` is the port that the client used, `inner_port` the one it arrived at.
 
-    `interfaces` are those it may have come by. Sessions that differ in nothing a rule can see are equal.
+    `interfaces` are those it may have arrived on. Sessions are equal if no rule can tell them apart.
     """
 
-    place: Place
+    place: SessionTarget
     family: Family
     protocol: str
     source: str
@@ -52,7 +51,7 @@ class InboundSession:
 
 
 class Routing:
-    """A host's own addresses and its routes, for telling where a session came from and where it goes."""
+    """A host's own addresses and its routes, which tell the direction of a session."""
 
     def __init__(self, own: Iterable[str], routes: Iterable[Route]) -> None:
         self._own = frozenset(own)
@@ -64,10 +63,10 @@ class Routing:
         self._lengths = sorted(self._routes, reverse=True)
 
     def find_inbound(self, session: Session) -> InboundSession | None:
-        """Return what a rule can see of a session from outside, None for one that nobody outside began."""
+        """Return a session as rules see it, None unless a client outside started it."""
         original, reply = session.original, session.reply
         source = _address(original.source)
-        # With its answers to somebody else than its source it was masqueraded: it goes out.
+        # If the replies go to another address than the source, it was masqueraded: it is outgoing.
         if source.is_loopback or original.source in self._own or reply.destination != original.source:
             return None
         arrives_here = reply.source in self._own
@@ -98,9 +97,9 @@ class Routing:
 
 
 class NewlyRefused:
-    """The sessions that the document before allowed and the document after allows no more.
+    """The sessions that the document before allowed and the document after refuses.
 
-    `before` has a document for each family in which there was one. It is made for asking about very many.
+    `before` has a document for each family that had one. It is fast for very many sessions.
     """
 
     def __init__(self, before: Mapping[Family, Document], after: Document) -> None:
@@ -108,20 +107,20 @@ class NewlyRefused:
         self._after = SessionJudge(after)
 
     def includes(self, session: InboundSession) -> bool:
-        """Say whether the session loses its allowance."""
+        """Return True if the document before allowed the session and the document after refuses it."""
         before = self._before.get(session.family)
         return before is not None and before.allows(session) is True and self._after.allows(session) is False
 
 
 class SessionJudge:
-    """One document; for sessions that differ in their sources only, it looks through its rules once."""
+    """One document's answers; sessions that differ only in their sources share one search."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
         self._known: dict[tuple[object, ...], bool | tuple[str, ...] | None] = {}
 
     def allows(self, session: InboundSession) -> bool | None:
-        """Return whether the document lets the session in, None where it does not decide about it."""
+        """Return whether the document allows the session, None if it does not filter it."""
         kind = (session.place, session.protocol, session.port, session.inner_port, session.interfaces)
         key = (session.family, *kind, session.protocol == "udp" and _address(session.source).is_link_local)
         if key not in self._known:
@@ -136,12 +135,12 @@ class SessionJudge:
             return None
         if _is_basic(self._document, session):
             return True
-        rules = (rule for rule in self._document.rules if _reaches(rule, session))
+        rules = (rule for rule in self._document.rules if _applies_to(rule, session))
         return tuple({rule.source for rule in rules})
 
 
 def is_filtered(document: Document, session: InboundSession) -> bool:
-    """Say whether a document decides about the session at all, whichever interface it came by."""
+    """Return True if a document filters the session, whichever of its interfaces it arrived on."""
     settings = document.settings
     if session.place == "container":
         return all(_is_one_of(name, settings.external_interfaces) for name in session.interfaces)
@@ -149,12 +148,12 @@ def is_filtered(document: Document, session: InboundSession) -> bool:
 
 
 def rule_allows(rule: DocumentRule, session: InboundSession) -> bool:
-    """Say whether a rule lets the session in."""
-    return _reaches(rule, session) and _comes_from(rule.source, session.source)
+    """Return True if a rule allows the session."""
+    return _applies_to(rule, session) and _comes_from(rule.source, session.source)
 
 
-def _reaches(rule: DocumentRule, session: InboundSession) -> bool:
-    """Say whether a rule lets such a session in when it comes from the right source."""
+def _applies_to(rule: DocumentRule, session: InboundSession) -> bool:
+    """Return True if a rule allows such a session from the rule's source."""
     if not rule.enabled or session.family not in rule.families:
         return False
     protocol = _ICMP[session.family] if rule.protocol == "icmp" else rule.protocol
@@ -162,7 +161,7 @@ def _reaches(rule: DocumentRule, session: InboundSession) -> bool:
         return False
     published = rule.port_kind != CONTAINER_KIND
     if rule.scope not in ("both", session.place):
-        # docker-proxy takes IPv6 for containers without an IPv6 address, on the host itself.
+        # On the host docker-proxy takes IPv6 packets for containers without an IPv6 address.
         proxied = session.place == "host" and session.family == 6 and published and bool(rule.ports)
         return proxied and _has_port(rule, session.inner_port)
     dialled = published and rule.scope != "host"
@@ -170,7 +169,7 @@ def _reaches(rule: DocumentRule, session: InboundSession) -> bool:
 
 
 def _is_basic(document: Document, session: InboundSession) -> bool:
-    """Say whether it is let in whatever the rules say, as render.py's basics do."""
+    """Return True if render.py's basics allow the session with any rules."""
     if session.place != "host":
         return False
     if session.protocol == _ICMP[session.family]:

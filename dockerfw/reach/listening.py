@@ -1,18 +1,25 @@
-"""What takes packets on a host: its listening sockets, the ports that Docker publishes, the containers.
-
-Plain values, made from a snapshot or by a test. Nothing here decides who reaches them.
-"""
+"""The listening sockets of a host, the ports that Docker publishes, and the containers, as plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from dockerfw.iptables.model import Family
+from dockerfw.simulation.packet import Address
 
-Address = IPv4Address | IPv6Address
+__all__ = [
+    "DOCKER_PROXY",
+    "HOST_NETWORK",
+    "Address",
+    "Listener",
+    "Listening",
+    "Publication",
+    "Published",
+    "RunningContainer",
+    "find_containers",
+]
 
 HOST_NETWORK: Final = "host"
 DOCKER_PROXY: Final = "docker-proxy"
@@ -20,9 +27,9 @@ DOCKER_PROXY: Final = "docker-proxy"
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket of the host. `address` None is any address; `v6only` matters for IPv6's any.
+    """A listening socket of the host. `address` None is any address; `v6only` matters for IPv6's any address.
 
-    `interface` is the one it is bound to, empty for all; `container` the short id of the container it is in.
+    `interface` is the one it is bound to, empty for all; `container` is the short id of its container.
     """
 
     family: Family
@@ -37,7 +44,7 @@ class Listener:
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """The IP versions whose packets it takes: a socket on IPv6's any address takes both."""
+        """The IP versions that it accepts: a socket on IPv6's any address accepts both."""
         if self.family == 6 and self.address is None and not self.v6only:
             return (4, 6)
         return (self.family,)
@@ -57,7 +64,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A port that a container publishes, as Docker itself says it."""
+    """A port that a container publishes, as Docker's API reports it."""
 
     protocol: str
     address: Address | None
@@ -66,8 +73,8 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
-    """A running container, as Docker tells of it; `project` and `service` are Compose's."""
+class RunningContainer:
+    """A running container, as Docker's API reports it; `project` and `service` are Compose's."""
 
     id: str
     name: str
@@ -79,12 +86,12 @@ class Container:
 
     @property
     def on_host_network(self) -> bool:
-        """Say whether it has no network of its own, so that its ports are the host's."""
+        """True if it uses the host's network, so that its ports are the host's."""
         return self.network_mode == HOST_NETWORK
 
     @property
     def compose_name(self) -> str:
-        """Compose's `project/service`, or nothing."""
+        """Compose's `project/service`, else empty."""
         return f"{self.project}/{self.service}" if self.project and self.service else ""
 
 
@@ -99,14 +106,14 @@ class Listening:
 
     listeners: tuple[Listener, ...] = ()
     published: tuple[Published, ...] = ()
-    containers: tuple[Container, ...] | None = None
+    containers: tuple[RunningContainer, ...] | None = None
     ingress: frozenset[tuple[str, int]] = frozenset()
     by_nftables: bool = False
     foreign_tables: tuple[str, ...] = ()
 
 
-def find_containers(containers: Iterable[Container], name: str) -> tuple[Container, ...]:
-    """Return whom a name means: the container, else `project/service`, else the service, else an id."""
+def find_containers(containers: Iterable[RunningContainer], name: str) -> tuple[RunningContainer, ...]:
+    """Return the containers with a name, else a `project/service`, else a service, else an id's start."""
     known = tuple(containers)
     for fits in (
         [each for each in known if each.name == name],

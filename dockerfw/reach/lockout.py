@@ -1,7 +1,6 @@
-"""Whether somebody who manages the host from outside would still get to it after a load.
+"""Lock-out: whether an admin who manages the host from outside could still connect after a load.
 
-Owns the question: from which address, by which interface, to which port. A session that is open already says
-nothing about it; what is asked is a new connection. The verdict is the simulator's.
+Checks new connections: open sessions prove nothing. The verdict is the simulator's.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dockerfw.iptables.model import FAMILY_NAMES, Family
+from dockerfw.iptables.model import Family
 from dockerfw.iptables.protocols import protocol_number
+from dockerfw.reach import sentences
 from dockerfw.reach.listening import Address, Listener
 from dockerfw.reach.sentences import describe_place
 from dockerfw.simulation.services import Service, simulate_service
@@ -27,9 +27,9 @@ _WORST: Final[tuple[Reachable, ...]] = ("no", "unknown", "yes")
 
 @dataclass(frozen=True, slots=True)
 class LockoutAnswer:
-    """Whether a way stays open: `what` names it, `reason` is a sentence without its full stop.
+    """The answer for one connection: `what` names it, `reason` is a sentence without its full stop.
 
-    `already` says that it is shut now too, so that nothing is lost.
+    `already` is True if it is refused now too, so that the load changes nothing.
     """
 
     what: str
@@ -39,12 +39,12 @@ class LockoutAnswer:
 
 
 def worst(answers: Iterable[LockoutAnswer]) -> Reachable:
-    """Return the worst of some answers: `no` before `unknown` before `yes`; what is shut already is none."""
+    """Return the worst answer: `no`, then `unknown`, then `yes`; those refused already do not count."""
     return min((each.can for each in answers if not each.already), key=_WORST.index, default="yes")
 
 
 def ssh_ports(listeners: Iterable[Listener]) -> tuple[int, ...]:
-    """Return the ports on which sshd listens, 22 when that is not known."""
+    """Return the ports that sshd listens on, 22 if unknown."""
     found = {
         each.port
         for each in listeners
@@ -62,29 +62,29 @@ def check_access(
     port: int,
     dialled: Address | None = None,
 ) -> LockoutAnswer:
-    """Say whether a new TCP connection from `source` to `port` would get through.
+    """Return whether a new TCP connection from `source` to `port` would be allowed.
 
-    `dialled` is the address of the host that the client uses, None when that is not known.
+    `dialled` is the address of the host that the client connects to, None if unknown.
     """
     family: Family = 4 if source.version == 4 else 6
     own = surroundings.route(family, source, None) == LOCAL
     if family not in prepared:
-        return LockoutAnswer(what, "unknown", f"the rules of {FAMILY_NAMES[family]} could not be read")
+        return LockoutAnswer(what, "unknown", sentences.rules_unread(family))
     interface = "lo" if own else surroundings.route(family, source, None)
     if interface is None:
-        return LockoutAnswer(what, "unknown", f"by which interface {source} comes in is not known")
+        return LockoutAnswer(what, "unknown", sentences.incoming_interface_unknown(source))
     found = (source,) if own else _destinations(surroundings, family, interface, dialled)
     if isinstance(found, str):
         return LockoutAnswer(what, "unknown", found)
     answers = [
-        _ask(prepared[family], Service(family, _TCP, address, port, interface), what, source)
+        _check(prepared[family], Service(family, _TCP, address, port, interface), what, source)
         for address in found
     ]
     kinds = {each.can for each in answers}
     if len(kinds) > 1:
-        return LockoutAnswer(what, "unknown", "it depends on the address of the host that you dial")
+        return LockoutAnswer(what, "unknown", sentences.DEPENDS_ON_ADDRESS)
     if own and answers[0].can == "yes":
-        return LockoutAnswer(what, "yes", f"you are on the host itself ({source})")
+        return LockoutAnswer(what, "yes", sentences.on_the_host(source))
     return answers[0]
 
 
@@ -96,57 +96,51 @@ def check_access_from_anywhere(
     port: int,
     dialled: Address | None,
 ) -> LockoutAnswer:
-    """Say whether a new TCP connection would get through from wherever: for somebody whose address is hidden.
+    """Return whether a new TCP connection would be allowed from every address, if the client's is hidden.
 
-    Docker's own proxy hides it: it ends the connection on the host and makes one of its own to the container.
+    Docker's proxy hides it: it ends the connection on the host and opens a new one to the container.
     """
     if dialled is None:
-        return LockoutAnswer(what, "unknown", HIDDEN_BY_PROXY)
+        return LockoutAnswer(what, "unknown", sentences.HIDDEN_BY_PROXY)
     family: Family = 4 if dialled.version == 4 else 6
     if family not in prepared:
-        return LockoutAnswer(what, "unknown", f"the rules of {FAMILY_NAMES[family]} could not be read")
+        return LockoutAnswer(what, "unknown", sentences.rules_unread(family))
     names = [name for name, address in surroundings.addresses(family) if address.ip == dialled]
     if not names:
-        return LockoutAnswer(what, "unknown", f"{dialled}, which you dial, is not an address of this host")
+        return LockoutAnswer(what, "unknown", sentences.not_connected_to_this_host(dialled, between=False))
     found = simulate_service(prepared[family], Service(family, _TCP, dialled, port, names[0]))
     if not found.refused and not found.unknown:
-        return LockoutAnswer(what, "yes", f"anybody gets through to {port}/tcp")
+        return LockoutAnswer(what, "yes", sentences.every_address_reaches(port))
     if not found.passes and not found.unknown:
-        return LockoutAnswer(
-            what, "no", f"everybody would be refused at {port}/tcp over {FAMILY_NAMES[family]}"
-        )
-    return LockoutAnswer(what, "unknown", HIDDEN_BY_PROXY)
+        return LockoutAnswer(what, "no", sentences.every_address_refused(port, family))
+    return LockoutAnswer(what, "unknown", sentences.HIDDEN_BY_PROXY)
 
 
-# What a page behind Docker's own proxy cannot know.
-HIDDEN_BY_PROXY: Final = "Docker's own proxy passes you on, and hides the address that you come from"
 _TCP: Final = protocol_number("tcp") or 6
 
 
 def _destinations(
     surroundings: Surroundings, family: Family, interface: str, dialled: Address | None
 ) -> tuple[Address, ...] | str:
-    """Return the addresses that may have been dialled, or why that is not known."""
+    """Return the addresses that the client may connect to, or the reason why they are unknown."""
     every = {address.ip for _, address in surroundings.addresses(family)}
     if dialled is not None and dialled.version == family:
         if dialled not in every:
-            return (
-                f"{dialled}, which you dial, is not an address of this host: another machine stands between"
-            )
+            return sentences.not_connected_to_this_host(dialled, between=True)
         return (dialled,)
     own = tuple(
         address.ip for _, address in surroundings.addresses(family, interface) if not address.ip.is_link_local
     )
-    return own or f"{interface} has no {FAMILY_NAMES[family]} address"
+    return own or sentences.no_address(interface, family)
 
 
-def _ask(prepared: Prepared, service: Service, what: str, source: Address) -> LockoutAnswer:
+def _check(prepared: Prepared, service: Service, what: str, source: Address) -> LockoutAnswer:
     found = simulate_service(prepared, service)
     verdict = next((verdict for part, verdict in found.parts if source in part), None)
     if verdict is None or verdict.passes is None:
         reason = verdict.reason if verdict else ""
-        return LockoutAnswer(what, "unknown", reason or "the simulator cannot decide it")
-    by = describe_place(verdict.step) if verdict.step else "the rules"
+        return LockoutAnswer(what, "unknown", reason or sentences.UNDECIDED)
+    by = describe_place(verdict.step) if verdict.step else sentences.THE_RULES
     if verdict.passes:
-        return LockoutAnswer(what, "yes", f"{source} gets through to {service.port}/tcp")
-    return LockoutAnswer(what, "no", f"{source} would be refused at {service.port}/tcp by {by}")
+        return LockoutAnswer(what, "yes", sentences.can_reach(source, service.port))
+    return LockoutAnswer(what, "no", sentences.would_be_refused(source, service.port, by))

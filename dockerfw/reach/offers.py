@@ -1,39 +1,38 @@
-"""What a host offers to the network, a line a port: the sockets, the published ports and who is behind them.
+"""The ports that a host offers to the network: listening sockets and published ports, one offer per port.
 
-Owns which of them are one thing (docker-proxy's socket and Docker's DNAT rule for the same port), and how
-each is named. Who may reach it is for exposure.py.
+docker-proxy's socket and Docker's DNAT rule for the same port are one offer. exposure.py finds the sources
+that reach it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Literal
 
-from dockerfw.iptables.model import FAMILY_NAMES, Family
+from dockerfw.iptables.model import Family
+from dockerfw.reach import sentences
 from dockerfw.reach.listening import (
     DOCKER_PROXY,
     Address,
-    Container,
     Listener,
     Listening,
     Publication,
     Published,
+    RunningContainer,
 )
 
-RULES_IN_NFTABLES: Final = "Docker keeps its rules in nftables' own tables, where iptables does not show them"
-
-Kind = Literal["process", "container", "host-container", "ingress"]
+OfferKind = Literal["process", "container", "host-container", "ingress"]
 """A program of the host, a container's published port, a container on the host's network, swarm's ingress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One port that somebody answers. `address` None is any address of the host, `interface` empty any.
+    """One port that something listens on. `address` None is any address of the host, `interface` empty any.
 
-    `name` is the process or container, empty where that is not known; `detail` its systemd unit, or Compose's
-    `project/service`. `published` is where Docker sends the packets, `unseen` why the rules on their way are
-    not known, `notes` what else there is to know.
+    `name` is the process or container, empty if unknown; `detail` its systemd unit, or Compose's
+    `project/service`. `published` is where Docker sends the packets, `unseen` the reason why the rules on
+    the path are unknown, `notes` are sentences with more details.
     """
 
     protocol: str
@@ -41,7 +40,7 @@ class Offer:
     address: Address | None
     interface: str
     families: tuple[Family, ...]
-    kind: Kind
+    kind: OfferKind
     name: str
     detail: str
     published: tuple[Published, ...] = ()
@@ -50,23 +49,23 @@ class Offer:
 
     @property
     def reaches_container(self) -> bool:
-        """Say whether a rule for containers is what lets people in."""
+        """True if rules for containers apply to it."""
         return self.kind in ("container", "ingress")
 
     @property
     def inner(self) -> tuple[str, ...]:
-        """Where Docker sends the packets, as `172.17.0.2:80`."""
+        """The endpoints that Docker sends the packets to, as `172.17.0.2:80`."""
         return _unique(_inner(each) for each in self.published)
 
     def inner_port(self, family: Family) -> int | None:
-        """Return the port that packets are forwarded to, None in a family whose packets the host takes."""
+        """Return the port that packets are forwarded to, None for a family whose packets the host takes."""
         if self.kind == "ingress":
             return self.port
         return next((each.to_port for each in self.published if each.family == family), None)
 
 
 def find_offers(listening: Listening) -> tuple[Offer, ...]:
-    """Return what is offered, by port, protocol and address."""
+    """Return the offers, sorted by port, protocol and address."""
     groups: dict[tuple[str, int, Address | None, str], _Group] = {}
 
     def group(protocol: str, port: int, address: Address | None, interface: str = "") -> _Group:
@@ -80,7 +79,7 @@ def find_offers(listening: Listening) -> tuple[Offer, ...]:
     for protocol, port in listening.ingress:
         group(protocol, port, None).ingress = True
     if listening.by_nftables:
-        # Docker's rules are not seen: what it publishes only it can tell.
+        # Docker's rules are not visible: only its API tells what it publishes.
         for container in listening.containers or ():
             for each in container.publications:
                 group(each.protocol, each.port, each.address).publishing = True
@@ -90,7 +89,8 @@ def find_offers(listening: Listening) -> tuple[Offer, ...]:
     ]
     if listening.by_nftables:
         found = [
-            replace(each, unseen=RULES_IN_NFTABLES) if each.reaches_container else each for each in found
+            replace(each, unseen=sentences.RULES_IN_NFTABLES) if each.reaches_container else each
+            for each in found
         ]
     return tuple(sorted(found, key=_order))
 
@@ -102,7 +102,7 @@ def _order(offer: Offer) -> tuple[object, ...]:
 
 @dataclass(slots=True)
 class _Group:
-    """All that takes packets for one port of one address."""
+    """All sockets and rules for one port of one address."""
 
     published: list[Published] = field(default_factory=list)
     listeners: list[Listener] = field(default_factory=list)
@@ -115,16 +115,16 @@ class _Group:
         port: int,
         address: Address | None,
         interface: str,
-        containers: tuple[Container, ...] | None,
+        containers: tuple[RunningContainer, ...] | None,
     ) -> Offer:
         families = {each.family for each in self.published}
         families |= {family for each in self.listeners for family in each.families}
         if self.publishing and not families:
             families = {4}
         if self.ingress:
-            # Only IPv4 is load-balanced; dockerd's socket keeps others off the port and answers nobody.
+            # Only IPv4 is load-balanced; dockerd's socket only reserves the port and never answers.
             families = {4}
-        kind, name, detail = self._who(protocol, port, address, containers or ())
+        kind, name, detail = self._identify(protocol, port, address, containers or ())
         return Offer(
             protocol=protocol,
             port=port,
@@ -138,11 +138,11 @@ class _Group:
             notes=tuple(self._notes(kind)),
         )
 
-    def _who(
-        self, protocol: str, port: int, address: Address | None, containers: tuple[Container, ...]
-    ) -> tuple[Kind, str, str]:
+    def _identify(
+        self, protocol: str, port: int, address: Address | None, containers: tuple[RunningContainer, ...]
+    ) -> tuple[OfferKind, str, str]:
         if self.ingress:
-            return "ingress", "", "the service that publishes it"
+            return "ingress", "", sentences.INGRESS_SERVICE
         if self.published or self.publishing or self._proxies:
             behind = self._behind(protocol, port, address, containers)
             return (
@@ -160,9 +160,9 @@ class _Group:
         return "process", names, _joined(each.unit for each in self.listeners)
 
     def _behind(
-        self, protocol: str, port: int, address: Address | None, containers: tuple[Container, ...]
-    ) -> list[Container]:
-        """Return the containers that answer: those that Docker's rules name, else the port's publishers."""
+        self, protocol: str, port: int, address: Address | None, containers: tuple[RunningContainer, ...]
+    ) -> list[RunningContainer]:
+        """Return the containers behind the port: those in Docker's rules, else those that publish it."""
         targets = {each.to_address for each in self.published}
         found = [each for each in containers if targets & set(each.addresses)]
         return found or [
@@ -175,22 +175,21 @@ class _Group:
     def _proxies(self) -> list[Listener]:
         return [each for each in self.listeners if each.process == DOCKER_PROXY]
 
-    def _notes(self, kind: Kind) -> Iterable[str]:
+    def _notes(self, kind: OfferKind) -> Iterable[str]:
         if kind == "ingress":
-            yield "Swarm's ingress network answers on every node, wherever the service runs."
+            yield sentences.INGRESS_ON_EVERY_NODE
             return
         if kind == "host-container":
-            yield "On the host's own network: its ports are the host's."
+            yield sentences.ON_HOST_NETWORK
         proxied = {family for each in self._proxies for family in each.families}
         direct = {each.family for each in self.published}
-        taken = [f"{FAMILY_NAMES[family]} on the host itself" for family in sorted(proxied - direct)]
-        if proxied & direct:
-            taken.append("the host's own connections")
-        if taken:
-            yield f"docker-proxy takes {', and '.join(taken)}."
+        if proxied:
+            yield sentences.taken_by_docker_proxy(
+                sorted(proxied - direct), own_connections=bool(proxied & direct)
+            )
         others = _unique(each.process for each in self.listeners if each.process not in ("", DOCKER_PROXY))
         if direct and others:
-            yield f"{', '.join(others)} listens here too, but Docker's rule takes the packets first."
+            yield sentences.also_listening(others)
 
 
 def _publishes(item: Publication, protocol: str, port: int, address: Address | None) -> bool:
@@ -198,8 +197,7 @@ def _publishes(item: Publication, protocol: str, port: int, address: Address | N
 
 
 def _inner(published: Published) -> str:
-    address = published.to_address
-    return f"[{address}]:{published.to_port}" if address.version == 6 else f"{address}:{published.to_port}"
+    return sentences.format_endpoint(published.to_address, published.to_port)
 
 
 def _unique(texts: Iterable[str]) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
-"""From what people ask ("would 203.0.113.5 reach container web on 8080?") to one packet.
+"""A trace question ("would 203.0.113.5 reach container web on 8080?") turned into one packet.
 
-Owns the reading of each field, and what is taken where one is left empty; every guess is said as a
-sentence. Where its ends are placing.py says, what becomes of it simulate.py.
+Reads each field and fills in empty ones; each guess is a sentence. packet_ends.py finds the packet's ends.
 """
 
 from __future__ import annotations
@@ -10,15 +9,14 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
-from dockerfw.document.fields import Findings, shown, suggestion
-from dockerfw.document.fields import port as port_field
-from dockerfw.document.fields import protocol as protocol_field
+from dockerfw.document.fields import Problems, read_port, read_protocol, shown, suggestion
 from dockerfw.iptables.errors import FieldError, NetfilterError
 from dockerfw.iptables.icmp_types import ICMP_TYPES, ICMPV6_TYPES
-from dockerfw.iptables.model import FAMILY_NAMES, Family
+from dockerfw.iptables.model import Family
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP, PROTOCOLS_WITH_PORTS, protocol_number
-from dockerfw.reach.listening import Container, find_containers
-from dockerfw.reach.placing import End, Placing
+from dockerfw.reach import sentences
+from dockerfw.reach.listening import RunningContainer, find_containers
+from dockerfw.reach.packet_ends import End, PacketEnds
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.surroundings import Surroundings
 
@@ -28,7 +26,7 @@ PING: Final = "echo-request"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A packet as people name it, each field as it was typed; an empty one is guessed where that is possible.
+    """The fields of a question as they were typed; empty fields are guessed if possible.
 
     `source` and `destination` are addresses, names of containers, or `host`.
     """
@@ -45,14 +43,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedQuestion:
-    """The packet that a question means, and a sentence for each thing that was not in the question."""
+    """The packet of a question, and a sentence for each guess."""
 
     packet: Packet
     guesses: tuple[str, ...]
 
 
 class QuestionError(NetfilterError):
-    """A question that cannot be turned into a packet; each error's path is the name of a field."""
+    """A question that does not give a packet; each error's path is the name of a field."""
 
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
         super().__init__(errors)
@@ -63,11 +61,11 @@ class QuestionError(NetfilterError):
 
 
 def read_question(
-    question: Question, surroundings: Surroundings, containers: tuple[Container, ...] | None = ()
+    question: Question, surroundings: Surroundings, containers: tuple[RunningContainer, ...] | None = ()
 ) -> ResolvedQuestion:
-    """Return the packet that a question means. Raises QuestionError with all that is wrong.
+    """Return the packet of a question. Raise QuestionError with all errors.
 
-    `containers` None means that their names are not known.
+    `containers` is None if their names are unknown.
     """
     reading = _Reading(question, surroundings, containers)
     packet = reading.packet()
@@ -80,16 +78,16 @@ class _Reading:
     """question = source [ destination ] protocol [ port | icmp-type ] [ interface ] [ source-port ]"""
 
     def __init__(
-        self, question: Question, surroundings: Surroundings, containers: tuple[Container, ...] | None
+        self, question: Question, surroundings: Surroundings, containers: tuple[RunningContainer, ...] | None
     ) -> None:
         self.question = question
         self.surroundings = surroundings
         self.containers = containers
-        self.findings = Findings()
+        self.findings = Problems()
         self.guesses: list[str] = []
 
     def packet(self) -> Packet | None:
-        """Read all fields, the independent ones first, so that every error is told at once."""
+        """Read all fields, the independent ones first, to report every error at once."""
         source = self._end("source", self.question.source)
         destination = self._end("destination", self.question.destination or THIS_HOST)
         protocol = self._protocol()
@@ -97,18 +95,18 @@ class _Reading:
             self._ports_alone(protocol)
             return None
         family = self._family(source, destination, protocol)
-        port, icmp = self._what(protocol, family)
+        port, icmp = self._port_and_icmp(protocol, family)
         source_port = self._port_of("source_port", self.question.source_port, protocol)
         if self.findings.errors or protocol is None or family is None:
             return None
         if protocol in (ICMP, IPV6_ICMP):
             protocol = ICMP if family == 4 else IPV6_ICMP
-        placing = Placing(self.surroundings, family, self.findings, self.guesses)
-        from_address = placing.source_address(source)
+        ends = PacketEnds(self.surroundings, family, self.findings, self.guesses)
+        from_address = ends.source_address(source)
         if from_address is None:
             return None
-        interface = placing.interface(from_address, self.question.interface.strip())
-        to_address = placing.destination_address(destination, protocol, port, interface)
+        interface = ends.interface(from_address, self.question.interface.strip())
+        to_address = ends.destination_address(destination, protocol, port, interface)
         if self.findings.errors or to_address is None:
             return None
         return Packet(
@@ -126,7 +124,7 @@ class _Reading:
     def _end(self, field: str, text: str) -> End | None:
         text = text.strip()
         if not text:
-            self.findings.error(field, "say where the packet comes from: an address, or a container's name")
+            self.findings.error(field, sentences.ENTER_END)
             return None
         if text.lower() in (THIS_HOST, "this host"):
             return End(host=True)
@@ -136,7 +134,7 @@ class _Reading:
             return self._container(field, text)
         if isinstance(address, ipaddress.IPv6Address):
             if address.scope_id is not None:
-                self.findings.error(field, f"{shown(text)} has a zone: leave out %{address.scope_id}")
+                self.findings.error(field, sentences.zone_not_allowed(shown(text), address.scope_id))
                 return None
             if address.ipv4_mapped is not None:
                 address = address.ipv4_mapped
@@ -146,63 +144,58 @@ class _Reading:
         found = find_containers(self.containers or (), text)
         if found:
             if len(found) > 1:
-                names = ", ".join(each.name for each in found[1:4])
-                self.guesses.append(f"{text} is {found[0].name}; there are {names} too.")
+                others = [each.name for each in found[1:4]]
+                self.guesses.append(sentences.several_containers(text, found[0].name, others))
             return End(container=found[0])
         if "/" in text:
-            self.findings.error(field, f"{shown(text)} is not one address: a packet has one, not a network")
+            self.findings.error(field, sentences.not_one_address(shown(text)))
         elif self.containers is None:
-            self.findings.error(
-                field,
-                f"{shown(text)} is not an address. Names of containers are not known here: "
-                "the root worker was not given Docker's socket",
-            )
+            self.findings.error(field, sentences.names_unknown(shown(text)))
         else:
             hint = suggestion(text, [each.name for each in self.containers])
-            self.findings.error(field, f"{shown(text)} is neither an address nor a running container{hint}")
+            self.findings.error(field, sentences.not_an_end(shown(text), hint))
         return None
 
     def _protocol(self) -> int | None:
-        text = protocol_field(self.question.protocol.strip() or "tcp", "protocol", self.findings)
+        text = read_protocol(self.question.protocol.strip() or "tcp", "protocol", self.findings)
         if text == "any":
-            self.findings.error("protocol", "a packet has one protocol, such as tcp")
+            self.findings.error("protocol", sentences.ONE_PROTOCOL)
             return None
         return protocol_number(text) if text else None
 
     def _family(self, source: End, destination: End, protocol: int | None) -> Family | None:
-        """Take the family of the addresses; containers may be reached by one that they have no address of."""
+        """Return the family of the addresses; a container may be reached over another family than its own."""
         ends = {"source": source, "destination": destination}
-        wanted = self.question.family or source.spoken or destination.spoken
+        wanted = self.question.family or source.typed_family or destination.typed_family
         wanted = wanted or source.family or destination.family or (6 if protocol == IPV6_ICMP else 4)
         for field, end in ends.items():
-            if end.spoken is not None and end.spoken != wanted:
-                other = FAMILY_NAMES[wanted]
-                self.findings.error(field, f"this is {FAMILY_NAMES[end.spoken]} and the packet is {other}")
+            if end.typed_family is not None and end.typed_family != wanted:
+                self.findings.error(field, sentences.other_family(end.typed_family, wanted))
                 return None
         return wanted
 
     def _ports_alone(self, protocol: int | None) -> None:
-        self._what(protocol, self.question.family)
+        self._port_and_icmp(protocol, self.question.family)
         self._port_of("source_port", self.question.source_port, protocol)
 
-    def _what(
+    def _port_and_icmp(
         self, protocol: int | None, family: Family | None
     ) -> tuple[int | None, tuple[int, int | None] | None]:
-        """Return the port, and ICMP's type and code, as far as the protocol has them."""
+        """Return the port, and ICMP's type and code, if the protocol has them."""
         if protocol in (ICMP, IPV6_ICMP):
             return None, self._icmp_type(family or (4 if protocol == ICMP else 6))
         if protocol is not None and not _has_ports(protocol):
             return None, None
         if protocol is not None and not self.question.port.strip():
-            self.findings.error("port", "say which port is dialled")
+            self.findings.error("port", sentences.ENTER_PORT)
         return self._port_of("port", self.question.port, protocol), None
 
     def _port_of(self, field: str, text: str, protocol: int | None) -> int | None:
         if not text.strip() or (protocol is not None and not _has_ports(protocol)):
             return None
-        read = port_field(text, field, self.findings)
+        read = read_port(text, field, self.findings)
         if read is not None and "-" in read:
-            self.findings.error(field, f"{shown(text)} is a range: a packet has one port")
+            self.findings.error(field, sentences.one_port(shown(text)))
             return None
         return int(read) if read else None
 
@@ -213,10 +206,7 @@ class _Reading:
         if _is_byte(kind) and (not code or _is_byte(code)) and text != "any":
             return int(kind), int(code) if code else 0
         hint = suggestion(text, [name for name in known if name != "any"])
-        self.findings.error(
-            "icmp_type",
-            f"{shown(text)} is not a type of {FAMILY_NAMES[family]}'s ICMP (a name or 0 to 255){hint}",
-        )
+        self.findings.error("icmp_type", sentences.not_an_icmp_type(shown(text), family, hint))
         return None
 
 

@@ -1,7 +1,6 @@
-"""What a rule's author may have overlooked, measured against what listens on the host.
+"""Warnings about rules, compared with the listening ports: nothing listens, a database is open, no rule.
 
-Owns three doubts, each a sentence: nothing listens behind a rule, anyone may reach a database, a published
-port has no rule. They are hints for people and stop nothing; whom a rule really lets in is for the simulator.
+Warnings never stop anything. The simulator tells which sources a rule really allows.
 """
 
 from __future__ import annotations
@@ -14,40 +13,41 @@ from typing import Final, Literal
 from dockerfw.document.catalogue import DATABASES
 from dockerfw.document.rule_ports import applies_to_port, includes_port
 from dockerfw.document.values import DocumentRule
+from dockerfw.reach import sentences
 from dockerfw.reach.offers import Offer
 
-Code = Literal["idle", "wide-database"]
+RuleWarningCode = Literal["idle", "wide-database"]
 
-# A network with fewer bits than this is the world to somebody's database.
+# A shorter prefix than this is too wide a source for a database.
 _WIDE: Final = {4: 8, 6: 16}
 
 
 @dataclass(frozen=True, slots=True)
 class RuleWarning:
-    """A doubt about one rule, as a sentence."""
+    """A warning about one rule, as a sentence."""
 
-    code: Code
+    code: RuleWarningCode
     message: str
 
 
 def rule_warnings(
     rule: DocumentRule, offers: Sequence[Offer], *, sockets_known: bool
 ) -> tuple[RuleWarning, ...]:
-    """Return what is doubtful about a rule; `sockets_known` says that `offers` has the host's sockets."""
+    """Return the warnings about a rule; `sockets_known`: `offers` includes the host's own sockets."""
     if not rule.enabled or not rule.ports:
         return ()
     behind = [offer for offer in offers if _applies_to(rule, offer)]
     found = [_wide_database(rule, behind)]
-    # Who is routed to a container's own port is in no list of what listens.
+    # Traffic routed to a container's own port has no offer.
     if not behind and rule.port_kind == "published" and (sockets_known or rule.scope == "container"):
         where = {"host": "on the host", "container": "in a container", "both": ""}[rule.scope]
         ports = f"{rule.ports[0]}/{rule.protocol}" if len(rule.ports) == 1 else "these ports"
-        found.append(RuleWarning("idle", f"Nothing listens at {ports} {where}".rstrip() + " now."))
+        found.append(RuleWarning("idle", sentences.nothing_listening(ports, where)))
     return tuple(each for each in found if each is not None)
 
 
 def find_ports_without_rule(rules: Iterable[DocumentRule], offers: Iterable[Offer]) -> tuple[Offer, ...]:
-    """Return the published ports that no enabled rule for containers is about; everybody is refused there."""
+    """Return the published ports without an enabled rule: every client is refused there."""
     known = [rule for rule in rules if rule.enabled and rule.scope != "host"]
     singles: set[tuple[str, int, str]] = set()
     wide: list[DocumentRule] = []
@@ -73,14 +73,12 @@ def _wide_database(rule: DocumentRule, behind: Iterable[Offer]) -> RuleWarning |
         return None
     numbered = DATABASES.items() if rule.protocol in ("tcp", "udp") else ()
     names = [name for name, ports in numbered if any(includes_port(rule, port) for port in ports)]
-    # Published at another port it is the same database.
+    # A database may be published at another port.
     inner = {port for offer in behind for port in _inner_ports(offer)}
     names += [name for name, ports in DATABASES.items() if inner & set(ports)]
     if not names:
         return None
-    who = "anyone" if rule.source == "any" else rule.source
-    message = f"{names[0]} is a database that {who} may reach here. Name the addresses that need it."
-    return RuleWarning("wide-database", message)
+    return RuleWarning("wide-database", sentences.wide_database(names[0], rule.source))
 
 
 def _is_wide(source: str) -> bool:

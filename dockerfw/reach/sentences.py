@@ -1,104 +1,138 @@
-"""Packets, verdicts and exposure in words for people. Nothing reads these words back."""
+"""The sentences of this package: packets, exposure, expectations, lock-out and warnings about rules.
+
+Each sentence is a constant or a function, so that tests check the meaning by name and the words can change.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from dockerfw.chains.sentences import describe_tables_inline
 from dockerfw.document.words import counted
+from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP, protocol_name
 from dockerfw.iptables.tokens import printable
-from dockerfw.reach.exposure import WORLD, Access, ExposureRow, Level
+from dockerfw.reach.internet import WORLD, covers_the_internet
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.packet import Address, Packet
 from dockerfw.simulation.trace import Trace, TraceStep, Verdict
 
+if TYPE_CHECKING:
+    from dockerfw.reach.exposure import Access, ExposureLevel, ExposureRow
+
 FEW: Final = 3
-LEVEL_WORDS: Final[dict[Level, str]] = {
-    "anywhere": "anywhere",
-    "unknown": "cannot tell",
-    "networks": "some networks",
-    "nobody": "nobody",
-}
+
+# Packets and verdicts
 
 
 def describe_packet(packet: Packet) -> str:
-    """Return a packet in one line: `tcp from 203.0.113.5 to 192.0.2.10 port 22, in by ens33`."""
+    """Return a packet in one line: `tcp from 203.0.113.5 to 192.0.2.10 port 22, arriving on ens33`."""
     what = protocol_name(packet.protocol)
     if packet.protocol in (ICMP, IPV6_ICMP) and packet.icmp_type is not None:
         code = f"/{packet.icmp_code}" if packet.icmp_code else ""
         what += f" type {packet.icmp_type}{code}"
     source = f"{packet.source}{_port(packet.source_port)}"
-    way = f"in by {packet.in_interface}" if packet.in_interface else "sent by the host itself"
-    return f"{what} from {source} to {packet.destination}{_port(packet.destination_port)}, {way}"
+    origin = f"arriving on {packet.in_interface}" if packet.in_interface else "sent by the host itself"
+    return f"{what} from {source} to {packet.destination}{_port(packet.destination_port)}, {origin}"
 
 
 def describe_verdict(verdict: Verdict) -> str:
-    """Return what becomes of a packet as a sentence."""
+    """Return the verdict on a packet as a sentence."""
     if verdict.kind == "ACCEPT":
-        return "It passes."
+        return "Allowed."
     if verdict.kind == "DROP":
-        return "It is dropped, without an answer."
+        return "Dropped without a reply."
     if verdict.kind == "REJECT":
-        return f"It is rejected{f' with {verdict.reject_with}' if verdict.reject_with else ''}."
+        return f"Rejected{f' with {verdict.reject_with}' if verdict.reject_with else ''}."
     return "Cannot tell."
 
 
 def describe_place(step: TraceStep) -> str:
-    """Return where a step stands: `rule 3 of filter INPUT`, `the policy of filter INPUT`."""
+    """Return the place of a step: `rule 3 of filter INPUT`, `the policy of filter INPUT`."""
     chain = f"{step.table} {step.chain}".strip()
     return f"rule {step.number} of {chain}" if step.number else f"the policy of {chain}"
 
 
 def describe_path(trace: Trace) -> str:
-    """Say where DNAT sends a packet and by which interface it leaves; nothing when neither happens."""
+    """Return a sentence about DNAT and the outgoing interface; empty without either."""
     packet = trace.packet
-    said = []
+    parts = []
     if (trace.destination, trace.destination_port) != (packet.destination, packet.destination_port):
-        said.append(f"goes on to {place(trace.destination, trace.destination_port)}")
+        parts.append(f"is redirected to {format_endpoint(trace.destination, trace.destination_port)}")
     if trace.out_interface:
-        said.append(f"leaves by {trace.out_interface}")
-    return f"It {' and '.join(said)}." if said else ""
+        parts.append(f"leaves through {trace.out_interface}")
+    return f"The packet {' and '.join(parts)}." if parts else ""
 
 
-def place(address: Address | None, port: int | None) -> str:
+def format_endpoint(address: Address | None, port: int | None) -> str:
     """Return an address with its port: `172.17.0.2:80`, `[2001:db8::2]:80`."""
     if address is None:
-        return "an address that is not known"
+        return "an unknown address"
     if port is None:
         return str(address)
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
+# Exposure
+
+LEVEL_WORDS: Final[dict[ExposureLevel, str]] = {
+    "anywhere": "anywhere",
+    "unknown": "cannot tell",
+    "networks": "some networks",
+    "nobody": "nowhere",
+}
+NO_EXTERNAL_INTERFACE: Final = "the host has no external interface"
+NOT_THIS_HOSTS_ADDRESS: Final = "the host does not have this address now"
+RULES_IN_NFTABLES: Final = "Docker keeps its rules in its own nftables tables, which iptables does not show"
+INGRESS_SERVICE: Final = "the service that publishes it"
+INGRESS_ON_EVERY_NODE: Final = "Swarm's ingress network answers on every node, wherever the service runs."
+ON_HOST_NETWORK: Final = "Uses the host's network, so its ports are the host's ports."
+
+
 def describe_networks(addresses: AddressSet, most: int = FEW) -> str:
-    """Return the networks of a set: `192.0.2.0/24, 198.51.100.7 and 5 more`; `nobody` for none."""
+    """Return the networks of a set: `192.0.2.0/24, 198.51.100.7 and 5 more`; `none` for an empty set."""
     shown = [_network(each) for each in islice(addresses.networks(), most + 1)]
     if not shown:
-        return "nobody"
+        return "none"
     if len(shown) <= most:
         return ", ".join(shown)
     more = sum(1 for _ in islice(addresses.networks(), 1000)) - most
     return f"{', '.join(shown[:most])} and {f'{more}' if more < 1000 - most else 'many'} more"
 
 
-def describe_access(who: Access, most: int = FEW) -> str:
-    """Return who gets in: `anywhere`, `anywhere but 203.0.113.9`, `192.0.2.0/24`, `nobody`, `cannot tell`."""
-    if who.level == "anywhere":
-        out = who.refused.union(who.unknown).intersection(WORLD[who.family])
+def describe_sources(addresses: AddressSet) -> str:
+    """Return a set in a few words: `anywhere over IPv4`, `198.51.100.0/24, 203.0.113.7 and 5 more`."""
+    if covers_the_internet(addresses.family, addresses):
+        return anywhere_over(addresses.family)
+    return describe_networks(addresses)
+
+
+def anywhere_over(family: Family) -> str:
+    """Return `anywhere over IPv4`."""
+    return f"anywhere over {FAMILY_NAMES[family]}"
+
+
+def describe_access(access: Access, most: int = FEW) -> str:
+    """Return the sources: `anywhere but 203.0.113.9`, `192.0.2.0/24`, `nowhere`, `cannot tell`."""
+    if access.level == "anywhere":
+        out = access.refused.union(access.unknown).intersection(WORLD[access.family])
         return f"anywhere but {describe_networks(out, most)}" if out else "anywhere"
-    if who.level == "networks":
-        return describe_networks(who.passes, most)
-    if who.level == "unknown" and who.passes:
-        return f"{describe_networks(who.passes, most)}; of others nobody can tell"
-    return LEVEL_WORDS[who.level]
+    if access.level == "networks":
+        return describe_networks(access.passes, most)
+    if access.level == "unknown" and access.passes:
+        return f"{describe_networks(access.passes, most)}; unknown for other sources"
+    return LEVEL_WORDS[access.level]
 
 
-def unknown_reasons(who: Access) -> tuple[str, ...]:
-    """Return why nobody can tell, each reason once."""
+def unknown_reasons(access: Access) -> tuple[str, ...]:
+    """Return the reasons why access is unknown, each once."""
     found = [
-        printable(verdict.reason) for _, verdict in who.parts if verdict.kind == "UNKNOWN" and verdict.reason
+        printable(verdict.reason)
+        for _, verdict in access.parts
+        if verdict.kind == "UNKNOWN" and verdict.reason
     ]
     return tuple(dict.fromkeys(found))
 
@@ -116,7 +150,311 @@ def describe_exposure(rows: Iterable[ExposureRow]) -> str:
     if not wide and not some:
         parts = ["No port is known to be reachable from outside"]
     sentence = ", ".join(part for part in parts if part)
-    return f"{sentence}{f'; of {unknown} nobody can tell' if unknown else ''}."
+    unclear = f"; unknown for {counted(unknown, 'port')}" if unknown else ""
+    return f"{sentence}{unclear}."
+
+
+def only_on(interface: str) -> str:
+    """Note that a socket is bound to an interface."""
+    return f"Accepts traffic only on the interface {interface}."
+
+
+def belongs_to_inner(address: Address, interface: str) -> str:
+    """Note that an address belongs to an interface that is not external."""
+    return f"{address} belongs to {interface}: outside clients reach it only with a route to it."
+
+
+def addresses_checked(checked: int, total: int, interface: str) -> str:
+    """Note that an interface has too many addresses."""
+    return f"Only {checked} of {total} addresses of {interface} were checked."
+
+
+def bound_to_loopback(address: Address) -> str:
+    """Say why a port of a loopback address is not reachable."""
+    return f"bound to {address}: the host itself only"
+
+
+def bound_to_internal(interface: str) -> str:
+    """Say why a port of an internal interface is not reachable."""
+    return f"bound to {interface}, which is not external"
+
+
+def no_address(interfaces: str, family: Family) -> str:
+    """Say that interfaces have no address of a family."""
+    return f"{interfaces} has no {FAMILY_NAMES[family]} address"
+
+
+def rules_unread(family: Family) -> str:
+    """Say that the rules of a family are unknown."""
+    return f"the {FAMILY_NAMES[family]} rules could not be read"
+
+
+def taken_by_docker_proxy(families: Sequence[Family], *, own_connections: bool) -> str:
+    """Note which connections docker-proxy handles on the host."""
+    parts = [f"{FAMILY_NAMES[family]} on the host itself" for family in families]
+    if own_connections:
+        parts.append("the host's own connections")
+    return f"docker-proxy handles {', and '.join(parts)}."
+
+
+def also_listening(processes: Sequence[str]) -> str:
+    """Note that processes listen on a port that Docker publishes."""
+    return f"{', '.join(processes)} listens here too, but Docker's rule gets the packets first."
+
+
+# Changes by a load
+
+
+def opened(what: str, place: str, sources: str, *, many: bool) -> str:
+    """Say that ports become reachable: `22/tcp (sshd) of the host becomes reachable from anywhere`."""
+    return f"{what} {place} {'become' if many else 'becomes'} reachable {sources}"
+
+
+def closed(what: str, place: str, sources: str, remaining: str, *, many: bool) -> str:
+    """Say that ports are no longer reachable; `remaining` are the sources that still reach them."""
+    verb = "are" if many else "is"
+    if remaining:
+        return f"{what} {place} {verb} reachable {remaining} only, no longer {sources}"
+    return f"{what} {place} {verb} no longer reachable {sources}"
+
+
+def change_unknown(what: str, place: str, sources: str, reason: str, *, many: bool) -> str:
+    """Say that the change is unknown for some sources."""
+    text = f"cannot tell whether {what} {place} {'are' if many else 'is'} reachable {sources}"
+    return f"{text}: {reason}" if reason else text
+
+
+# Expectations
+
+EXPECTATION_STATES: Final = {"holds": "holds", "fails": "fails", "unknown": "cannot tell"}
+ALL_ALLOWED: Final = "allowed from all of these sources"
+ALL_REFUSED: Final = "refused from all of these sources"
+ONLY_THE_HOST: Final = "only the host itself can connect to it"
+UNDECIDED: Final = "the simulator cannot decide"
+THE_RULES: Final = "the rules"
+
+
+def allowed_by(sources: str, by: str) -> str:
+    """Say what allows sources that should be refused."""
+    return f"from {sources} it is allowed by {by}"
+
+
+def refused_by(sources: str, by: str) -> str:
+    """Say what refuses sources that should be allowed."""
+    return f"from {sources} it is refused by {by}"
+
+
+def undecided_for(sources: str, reason: str) -> str:
+    """Say why the simulator cannot tell for some sources."""
+    return f"from {sources}: {reason or UNDECIDED}"
+
+
+def not_an_outside_address(source: str) -> str:
+    """Say that no client outside can have this source."""
+    return f"no outside client can have the address {source}"
+
+
+def container_unknown(name: str) -> str:
+    """Say that Docker cannot be asked for a container."""
+    return f"Docker is not asked on this host, so the container {name} is unknown"
+
+
+def container_not_running(name: str) -> str:
+    """Say that there is no such container."""
+    return f"no container {name} is running"
+
+
+def no_address_to_reach(interfaces: str) -> str:
+    """Say that external interfaces have no address."""
+    return f"{interfaces} has no address to connect to"
+
+
+def nothing_published(container: str, port: int | None) -> str:
+    """Say that a container, or any, does not publish a port."""
+    what = f"port {port}" if port else "address"
+    return f"{container} does not publish {what}" if container else f"no container publishes {what}"
+
+
+def nothing_to_reach(container: str, port: int | None) -> str:
+    """Say that a container, or any, has nothing to reach."""
+    what = f"port {port}" if port else "address"
+    return f"{container} has no {what} to reach" if container else f"no container has a {what} to reach"
+
+
+def refused_elsewhere(tables: Sequence[str]) -> str:
+    """Say that tables of other software may refuse what iptables allows."""
+    return f"iptables allows it, but {describe_tables_inline(tables)}"
+
+
+# Lock-out
+
+HIDDEN_BY_PROXY: Final = "Docker's proxy forwards this connection and hides your address"
+DEPENDS_ON_ADDRESS: Final = "it depends on which address of the host you connect to"
+
+
+def can_reach(source: Address, port: int | None) -> str:
+    """Say that an address reaches a port."""
+    return f"{source} can reach {port}/tcp"
+
+
+def would_be_refused(source: Address, port: int | None, by: str) -> str:
+    """Say what refuses an address."""
+    return f"{source} would be refused at {port}/tcp by {by}"
+
+
+def on_the_host(source: Address) -> str:
+    """Say that the client is on the host."""
+    return f"you are on the host itself ({source})"
+
+
+def every_address_reaches(port: int) -> str:
+    """Say that a port is open to every address."""
+    return f"every address can reach {port}/tcp"
+
+
+def every_address_refused(port: int, family: Family) -> str:
+    """Say that a port is open to no address."""
+    return f"every {FAMILY_NAMES[family]} address would be refused at {port}/tcp"
+
+
+def incoming_interface_unknown(source: Address) -> str:
+    """Say that no route leads to the client."""
+    return f"the incoming interface for {source} is unknown"
+
+
+def not_connected_to_this_host(destination: Address, *, between: bool) -> str:
+    """Say that the client connects to an address of another machine."""
+    text = f"you connect to {destination}, which is not an address of this host"
+    return f"{text}: another machine is in between" if between else text
+
+
+# Warnings about rules
+
+
+def nothing_listening(ports: str, where: str) -> str:
+    """Warn that nothing listens on the ports of a rule."""
+    return " ".join(part for part in ("Nothing is listening on", ports, where, "now.") if part)
+
+
+def wide_database(name: str, source: str) -> str:
+    """Warn that a rule opens a database to many addresses."""
+    who = "anyone" if source == "any" else source
+    return f"{name} is a database that {who} may reach here. Allow only the addresses that need it."
+
+
+# What a question leaves open
+
+
+def several_containers(text: str, chosen: str, others: Sequence[str]) -> str:
+    """Say which of several containers is meant."""
+    return f"{text} stands for {chosen}. It also matches {', '.join(others)}."
+
+
+def sent_by_host(source: Address) -> str:
+    """Say that the host sends the packet."""
+    kind = "a loopback address" if source.is_loopback else "the host's own address"
+    return f"{source} is {kind}, so the host itself sends the packet."
+
+
+def arrives_from_network(interface: str, source: Address) -> str:
+    """Say that the source is in the network of an interface."""
+    return f"Incoming interface: {interface}, because {source} is in its network."
+
+
+def arrives_from_default_route(interface: str, family: Family, others: Sequence[str]) -> str:
+    """Say that the packet arrives from the default route."""
+    more = f" (also {', '.join(others)})" if others else ""
+    return (
+        f"Incoming interface: {interface}, the interface of the {FAMILY_NAMES[family]} default route{more}."
+    )
+
+
+def destination_is_host(address: Address, reason: str = "") -> str:
+    """Say that the destination is the host's own address."""
+    return f"Destination: the host's own address {address}{f', because {reason}' if reason else ''}."
+
+
+def publishes(container: str, port: int | None) -> str:
+    """Return the reason that a container publishes a port."""
+    return f"{container} publishes {port}"
+
+
+def uses_host_network(container: str) -> str:
+    """Return the reason that a container has no network of its own."""
+    return f"{container} uses the host's network"
+
+
+def destination_is_published(address: Address, container: str, port: int | None) -> str:
+    """Say that the destination is the address where a container publishes a port."""
+    return f"Destination: {address}, where {container} publishes {port}."
+
+
+def destination_is_container(address: Address, container: str, port: int) -> str:
+    """Say that the destination is a container's own address."""
+    return f"Destination: {container}'s own address {address}, because it does not publish {port}."
+
+
+# Errors in a question
+
+ENTER_END: Final = "enter an address or the name of a container"
+ENTER_PORT: Final = "enter the destination port"
+ONE_PROTOCOL: Final = "a packet has one protocol, such as tcp"
+
+
+def host_address_unknown(family: Family) -> str:
+    """Say that the host has no known address of a family."""
+    return f"the host has no known {FAMILY_NAMES[family]} address"
+
+
+def no_way_in(source: Address, family: Family) -> str:
+    """Say that no interface follows from the source."""
+    return (
+        f"{source} is in no network of the host and there is no {FAMILY_NAMES[family]} default route: "
+        "choose the incoming interface"
+    )
+
+
+def no_such_interface(name: str, hint: str) -> str:
+    """Say that the host has no such interface."""
+    return f"the host has no interface {name}{hint}"
+
+
+def zone_not_allowed(text: str, zone: str) -> str:
+    """Say that an address must not have a zone."""
+    return f"{text} has a zone: leave out %{zone}"
+
+
+def not_one_address(text: str) -> str:
+    """Say that a network is not an address."""
+    return f"{text} is not a single address: a packet has one address, not a network"
+
+
+def names_unknown(text: str) -> str:
+    """Say that container names cannot be used."""
+    return (
+        f"{text} is not an address. Container names are unknown here: "
+        "the root worker has no access to Docker's socket"
+    )
+
+
+def not_an_end(text: str, hint: str) -> str:
+    """Say that a text is neither an address nor a container."""
+    return f"{text} is neither an address nor a running container{hint}"
+
+
+def other_family(own: Family, packet: Family) -> str:
+    """Say that an end is of another family than the packet."""
+    return f"this address is {FAMILY_NAMES[own]} and the packet is {FAMILY_NAMES[packet]}"
+
+
+def one_port(text: str) -> str:
+    """Say that a range is not a port."""
+    return f"{text} is a range: a packet has one port"
+
+
+def not_an_icmp_type(text: str, family: Family, hint: str) -> str:
+    """Say that a text is no ICMP type."""
+    return f"{text} is not an ICMP type of {FAMILY_NAMES[family]} (a name or 0 to 255){hint}"
 
 
 def _more(number: int, where: str, *, first: bool) -> str:

@@ -1,1 +1,1 @@
-"""The way of one packet, or of every source at once, through a ruleset."""
+"""The simulation of one packet, or of one service from every source, through a ruleset."""

@@ -55,24 +55,26 @@ class Journey:
         stay: list[Piece] = []
         leave: list[Piece] = []
         for one in self._translate("PREROUTING", pieces):
-            way = self._route(one.state)
-            hook: Hook = "INPUT" if way == LOCAL else "FORWARD"
-            out = "" if way == LOCAL else way
+            route = self._route(one.state)
+            hook: Hook = "INPUT" if route == LOCAL else "FORWARD"
+            out = "" if route == LOCAL else route
             routed = self._note_route(one, hook, replace(one.state, out_interface=out))
-            (stay if way == LOCAL else leave).append(routed)
+            (stay if route == LOCAL else leave).append(routed)
         self._finish(self._filter("INPUT", stay))
         self._finish(self._send_out(self._filter("FORWARD", leave)))
 
     def send(self, piece: Piece) -> None:
         """Move a packet that the host sends out, or back in by lo if it is for the host itself."""
-        pieces = self._table("raw", "OUTPUT", [self._with_way_out(piece)])
+        pieces = self._table("raw", "OUTPUT", [self._with_out_interface(piece)])
         pieces = self._table("mangle", "OUTPUT", [track_connection(one) for one in pieces])
         pieces = self._translate("OUTPUT", pieces)
         for one in pieces:
-            self._note_route(one, "OUTPUT", self._with_way_out(one).state)
+            self._note_route(one, "OUTPUT", self._with_out_interface(one).state)
         # The rules of OUTPUT still see the interface from before a translation.
         filtered = self._filter("OUTPUT", pieces, mangled=True)
-        accepted = self._send_out([replace(one, piece=self._with_way_out(one.piece)) for one in filtered])
+        accepted = self._send_out(
+            [replace(one, piece=self._with_out_interface(one.piece)) for one in filtered]
+        )
         self._finish([one for one in accepted if one.piece.state.out_interface != LOOPBACK])
         back = [one.piece for one in accepted if one.piece.state.out_interface == LOOPBACK]
         # A packet that is masqueraded here comes back with another source.
@@ -129,16 +131,16 @@ class Journey:
         for one in accepted:
             self.walk.ends.append(WalkEnd(one.piece.sources, one.parts, one.piece.undecided))
 
-    def _with_way_out(self, piece: Piece) -> Piece:
+    def _with_out_interface(self, piece: Piece) -> Piece:
         """Set the outgoing interface of a packet that the host sends."""
-        way = self._route(piece.state)
-        return replace(piece, state=replace(piece.state, out_interface=LOOPBACK if way == LOCAL else way))
+        route = self._route(piece.state)
+        return replace(piece, state=replace(piece.state, out_interface=LOOPBACK if route == LOCAL else route))
 
     def _note_route(self, piece: Piece, hook: Hook, state: PacketState) -> Piece:
         if piece.undecided is None:
             self.hook, self.state = hook, state
-        way = sentences.HOST_ITSELF if hook == "INPUT" else sentences.leaves_by(state.out_interface)
-        self.walk.note("routed", piece, sentences.routed(destination_text(state), way))
+        route = sentences.HOST_ITSELF if hook == "INPUT" else sentences.leaves_by(state.out_interface)
+        self.walk.note("routed", piece, sentences.routed(destination_text(state), route))
         return replace(piece, state=state)
 
     def _route(self, state: PacketState) -> str | None:

@@ -137,7 +137,7 @@ def _has_stray(match: Match) -> bool:
     """Return True if an option follows a match that it does not belong to, which getopt accepts."""
     extension = MATCHES.get(MODULE_ALIASES.get(match.module, match.module)) if match.module else None
     return extension is not None and any(
-        not extension.owns(option.name) or (match.module == "multiport" and option.name in _ONE_PORT)
+        not extension.has_option(option.name) or (match.module == "multiport" and option.name in _ONE_PORT)
         for option in match.options
     )
 

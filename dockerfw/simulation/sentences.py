@@ -82,12 +82,12 @@ def cannot_tell_effect(target: str) -> str:
 
 
 def cannot_tell_translation(target: str) -> str:
-    """`cannot tell what -j DNAT --to-destination 10.0.0.1-10.0.0.9 chooses`"""
+    """`cannot tell which address or port -j DNAT --to-destination 10.0.0.1-10.0.0.9 chooses`"""
     return f"cannot tell which address or port {target} chooses"
 
 
 def and_behind(reason: str, reason_behind: str) -> str:
-    """The rule that cannot be decided, and what is unknown after it."""
+    """An undecided rule, and the reason why the verdict after it is unknown."""
     return f"{reason}; {reason_behind}"
 
 
@@ -116,9 +116,9 @@ def destination(address: str, port: int | None, *, has_ports: bool) -> str:
     return f"to {address}" + (f" port {port or 'unknown'}" if has_ports else "")
 
 
-def routed(destination: str, way: str) -> str:
+def routed(destination: str, route: str) -> str:
     """`to 10.1.2.3 port 22: the host itself`"""
-    return f"{destination}: {way}"
+    return f"{destination}: {route}"
 
 
 def leaves_by(interface: str | None) -> str:

@@ -90,7 +90,7 @@ class Surroundings:
             own = any(address.ip == destination for _, address in self.addresses(family))
             return LOCAL if own else None
         best = -1
-        ways: set[str] = set()
+        interfaces: set[str] = set()
         for name, address in self.addresses(family):
             if address.ip == destination:
                 return LOCAL
@@ -102,9 +102,9 @@ class Surroundings:
             if family == 6 and bits < 127 and destination == network.network_address:
                 return None  # the routers' anycast address, which is the host's own where it forwards
             if bits > best:
-                best, ways = bits, {name}
+                best, interfaces = bits, {name}
             elif bits == best:
-                ways.add(name)
+                interfaces.add(name)
         if best < 0:
-            ways = set(self.default_routes.get(family, ()))
-        return ways.pop() if len(ways) == 1 else None
+            interfaces = set(self.default_routes.get(family, ()))
+        return interfaces.pop() if len(interfaces) == 1 else None

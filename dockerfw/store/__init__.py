@@ -1,1 +1,1 @@
-"""The state directory: records, confirmed revision, boot files, outbox, and its backup."""
+"""The root worker's state directory: records, confirmed revision, boot files, outbox, and their backup."""

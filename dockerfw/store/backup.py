@@ -1,7 +1,7 @@
-"""The root worker's state as a backup keeps it: what is taken, what is believed of it, how it is put back.
+"""The root worker's state in a backup: which files it takes, how it checks them, how it restores them.
 
-Owns which files matter. The rules that a boot loads are written anew from the confirmed document, never taken
-from a backup: root runs them. An open window is not kept, for its way back is of another day.
+The boot files are written anew from the confirmed document and never taken from a backup, because root runs
+them. An open window is not in a backup, because its previous rules are outdated when the backup is restored.
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from dockerfw.host.files import LockedOut, make_directory, read_bounded, sync_directory, write_durably
-from dockerfw.host.hooks import reached
+from dockerfw.host.errors import HostError
+from dockerfw.host.files import LockHeld, make_directory, read_bounded, sync_directory, write_durably
+from dockerfw.host.hooks import checkpoint
 from dockerfw.messages.codec import load_json
 from dockerfw.messages.errors import MessageError
-from dockerfw.messages.events import ConsoleEvent
-from dockerfw.messages.outcomes import Outcome
+from dockerfw.store import sentences
 from dockerfw.store.bootfiles import (
     SETS,
     boot_apply,
@@ -32,27 +31,27 @@ from dockerfw.store.bootfiles import (
 )
 from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord, confirmed_from, read_confirmed
 from dockerfw.store.interrupted import RestoreNote, refuse_half_restored
+from dockerfw.store.letters import LETTER_NAME, parse_letter
 from dockerfw.store.records import StateError
-from dockerfw.store.state import Begun, StateDirectory
+from dockerfw.store.state import LastOrder, StateDirectory
 
 FOLDER = "state/"
 _SEQUENCE = f"{FOLDER}sequence.json"
 _CONFIRMED = f"{FOLDER}{CONFIRMED}"
 _JOURNAL = f"{FOLDER}journal/"
-_LETTER = re.compile(r"(?:outcome-[0-9a-f-]{36}-[0-9]{6}|console-[0-9a-f-]{36})\.json", re.ASCII)
 MOST_LETTERS = 2000
 MOST_BYTES = 16 * 1024 * 1024
-# It sees a quarter of a second later that its window is closed.
+# The watchdog needs a quarter of a second to see that its window is closed.
 WATCHDOG_SECONDS = 3.0
 
 
-class InTheWay(Exception):  # noqa: N818 - it states a fact
-    """The root worker is at work, so its state cannot be replaced."""
+class StateInUse(HostError):  # noqa: N818 - it states a fact
+    """The root worker or an apply uses the state, so it cannot be replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredState:
-    """The state in a backup, checked: the last sequence, the revision kept last, what was not delivered."""
+    """The checked state of a backup: last sequence number, confirmed revision, undelivered letters."""
 
     sequence: int
     confirmed: ConfirmedRecord | None
@@ -60,32 +59,31 @@ class StoredState:
 
 
 def state_mark(state: StateDirectory) -> tuple[object, ...]:
-    """Return what is another one whenever an order was let in, a window opened or closed, or one was kept."""
-    return state.last_begun(), state.window_changed(), boot_apply(state.boot)
+    """Return a value that differs after each order, each change of a window and each confirmed revision."""
+    return state.read_last_order(), state.window_version(), boot_apply(state.boot)
 
 
 def state_take(state: StateDirectory) -> dict[str, bytes]:
-    """Return the state as members of a backup, of one moment. Raises LockedOut, StateError, OSError.
+    """Return the state at one moment as members of a backup. Raises LockHeld, StateError and OSError.
 
-    StateError also where a restore has not come to its end.
+    RestoreUnfinished, a StateError, is raised after a restore that did not finish.
     """
     with state.lock():
         refuse_half_restored(state.path)
-        begun = state.last_begun()
-        members = {_SEQUENCE: json.dumps({"sequence": begun.sequence}).encode()}
+        members = {_SEQUENCE: json.dumps({"sequence": state.read_last_order().sequence}).encode()}
         confirmed = read_confirmed(state.boot)
         if confirmed is not None:
             members[_CONFIRMED] = confirmed.to_text().encode()
         if state.journal.is_dir():
             for path in sorted(state.journal.iterdir())[:MOST_LETTERS]:
-                content = read_bounded(path, most=MOST_BYTES) if _LETTER.fullmatch(path.name) else None
+                content = read_bounded(path, most=MOST_BYTES) if LETTER_NAME.fullmatch(path.name) else None
                 if content is not None:
                     members[f"{_JOURNAL}{path.name}"] = content
         return members
 
 
 def state_check(members: Mapping[str, bytes]) -> StoredState:
-    """Read the state out of a backup's members. Raises StateError for what dockerfw does not write."""
+    """Read the state from the members of a backup. Raises StateError for what dockerfw does not write."""
     sequence = 0
     confirmed: ConfirmedRecord | None = None
     letters: dict[str, bytes] = {}
@@ -94,18 +92,12 @@ def state_check(members: Mapping[str, bytes]) -> StoredState:
             continue
         try:
             if member == _SEQUENCE:
-                sequence = Begun.from_json(load_json(content)).sequence
+                sequence = LastOrder.from_json(load_json(content)).sequence
             elif member == _CONFIRMED:
                 confirmed = confirmed_from(content)
             else:
                 name = member.removeprefix(_JOURNAL)
-                if not _LETTER.fullmatch(name):
-                    raise MessageError("", "dockerfw has no such file")
-                value = load_json(content)
-                if name.startswith("outcome-"):
-                    Outcome.from_json(value)
-                else:
-                    ConsoleEvent.from_json(value)
+                parse_letter(name, content)
                 letters[name] = content
         except MessageError as error:
             raise StateError(f"{member}: {error}") from None
@@ -113,77 +105,72 @@ def state_check(members: Mapping[str, bytes]) -> StoredState:
 
 
 @contextlib.contextmanager
-def state_alone(state: StateDirectory) -> Iterator[None]:
-    """Keep root worker and watchdog away for the block. Raises InTheWay and OSError."""
+def state_lock(state: StateDirectory) -> Iterator[None]:
+    """Keep the root worker and the watchdog out for the block. Raises StateInUse and OSError."""
     make_directory(state.path)
     with ExitStack() as stack:
         try:
             stack.enter_context(state.worker_lock())
-        except LockedOut:
-            raise InTheWay("The root worker is running: stop it first.") from None
+        except LockHeld:
+            raise StateInUse(sentences.WORKER_RUNNING) from None
         try:
             stack.enter_context(state.watchdog_lock(seconds=WATCHDOG_SECONDS))
             stack.enter_context(state.lock(seconds=2.0))
-        except LockedOut:
-            raise InTheWay(
-                "An apply waits to be kept or rolled back: answer it, or wait until its window has ended."
-            ) from None
+        except LockHeld:
+            raise StateInUse(sentences.WINDOW_OPEN) from None
         if state.read_window() is not None:
-            raise InTheWay(
-                "An apply has not come to its end on this host: start the root worker, which ends it, then "
-                "stop it."
-            )
+            raise StateInUse(sentences.APPLY_UNFINISHED)
         yield
 
 
 def state_is_used(state: StateDirectory) -> bool:
-    """Say whether anything was ever ordered or kept here. Raises StateError and OSError."""
-    return state.last_begun().sequence > 0 or boot_apply(state.boot) != "" or state.boot.exists()
+    """Return True if this host ever had an order or a confirmed revision. Raises StateError and OSError."""
+    return state.read_last_order().sequence > 0 or boot_apply(state.boot) != "" or state.boot.exists()
 
 
 @contextlib.contextmanager
-def state_put(
+def state_replace(
     state: StateDirectory, stored: StoredState, *, sequence: int, aside: str, note: RestoreNote
 ) -> Iterator[str]:
-    """Put a stored state in place, the former one in the folder `aside`; take it back if the block fails.
+    """Replace the state by a stored one, and undo that if the block fails.
 
-    Yields where the former one is, empty when there was none. `sequence` is the last number that counts as
-    used. The note is there for as long as state and block are not both done or undone. Hold `state_alone`.
-    Raises OSError.
+    The former state is kept in the folder `aside`; yields its path, empty if there was none. `sequence` is
+    the last number that counts as used. The note exists until the state and the block are both done or both
+    undone. Hold `state_lock`. Raises OSError.
     """
-    kept = state.path / aside
+    former = state.path / aside
     was_used = state_is_used(state)
-    # (Never into one that is there.)
-    kept.mkdir(mode=0o700)
+    # It fails if the folder exists.
+    former.mkdir(mode=0o700)
     try:
-        _copy(state.path, kept)
+        _copy(state.path, former)
         note.write()
     except BaseException:
-        shutil.rmtree(kept, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
         raise
     try:
-        reached("restore-noted")
-        _put(state, stored, sequence)
-        reached("restore-state")
-        yield str(kept) if was_used else ""
+        checkpoint("restore-noted")
+        _replace(state, stored, sequence)
+        checkpoint("restore-state")
+        yield str(former) if was_used else ""
     except BaseException:
-        _take_back(kept, state.path)
-        note.taken_back()
-        shutil.rmtree(kept, ignore_errors=True)
+        _undo_replacement(former, state.path)
+        note.end_undone()
+        shutil.rmtree(former, ignore_errors=True)
         raise
-    # Restoring loads nothing, and neither shall a container that starts with it before the next boot.
+    # A restore loads no rules, and a container that starts afterwards must not load any in this boot.
     with contextlib.suppress(OSError):
-        state.mark_boot()
+        state.mark_boot_handled()
     remove_old_sets(state.boot)
     note.end()
     if not was_used and not note.unsure:
-        shutil.rmtree(kept, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
 
 
-def _put(state: StateDirectory, stored: StoredState, sequence: int) -> None:
+def _replace(state: StateDirectory, stored: StoredState, sequence: int) -> None:
     state.prepare()
-    # No apply's id: none may pass for one that was here before.
-    state.write_begun(Begun(sequence, ""))
+    # Without the id of an apply: no order may pass for one that this host had before.
+    state.write_last_order(LastOrder(sequence, ""))
     for path in state.journal.iterdir():
         if path.is_file():
             path.unlink()
@@ -195,13 +182,13 @@ def _put(state: StateDirectory, stored: StoredState, sequence: int) -> None:
     if confirmed is None:
         if state.boot.is_symlink():
             state.boot.unlink()
-    elif not _boots(state, confirmed):
+    elif not _boots_already(state, confirmed):
         switch_boot_set(write_boot_set(confirmed, boot=state.boot), state.boot)
     sync_directory(state.path)
 
 
-def _boots(state: StateDirectory, confirmed: ConfirmedRecord) -> bool:
-    """Say whether a boot loads exactly this already; then its files are better left in peace."""
+def _boots_already(state: StateDirectory, confirmed: ConfirmedRecord) -> bool:
+    """Return True if a boot already loads exactly this revision; then its files are left alone."""
     if boot_apply(state.boot) != confirmed.apply:
         return False
     return all(
@@ -240,19 +227,19 @@ def _sync(folder: Path) -> None:
     sync_directory(folder)
 
 
-def _take_back(kept: Path, folder: Path) -> None:
-    """Put back by renaming alone, which needs no room and leaves no moment without a sequence number."""
+def _undo_replacement(former: Path, folder: Path) -> None:
+    """Restore the former state by renaming only, which needs no space and always leaves a sequence number."""
     for name in (name for name in _OWN if name != SETS):
-        path, former = folder / name, kept / name
+        path, source = folder / name, former / name
         if path.is_dir() and not path.is_symlink():
-            os.replace(path, kept / f"{name}.failed")
-        elif not os.path.lexists(former):
+            os.replace(path, former / f"{name}.failed")
+        elif not os.path.lexists(source):
             path.unlink(missing_ok=True)
-        if os.path.lexists(former):
-            os.replace(former, path)
-    # Those that were there before are as they were: none that is in use is ever written to.
+        if os.path.lexists(source):
+            os.replace(source, path)
+    # The former sets are unchanged, because a set in use is never written to.
     for directory in (folder / SETS).glob("*"):
-        if not (kept / SETS / directory.name).exists():
+        if not (former / SETS / directory.name).exists():
             shutil.rmtree(directory, ignore_errors=True)
     with contextlib.suppress(OSError):
         (folder / SETS).rmdir()

@@ -1,10 +1,9 @@
-"""The files that a booting host loads before its network comes up: one complete set for each kept revision.
+"""The boot files, which a host loads at boot before its network starts: a complete set per revision.
 
-Owns which files there are and how a set takes the place of the one before: `boot` is a symbolic link to the
-set of the apply that was kept last, and is switched in one step. That switch is what makes a revision the
-confirmed one: whatever is killed around it, `boot_apply` says whether it happened. A set that is in use is
-never written to. Contents come from `dockerfw.chains.boot`; nothing is ever run from here: deploy/ has the
-unit that runs the script at boot.
+`boot` is a symbolic link to the set of the last confirmed apply, and is switched in one step. That switch is
+what confirms a revision: whatever is killed around it, `boot_apply` says whether it happened. A set in use is
+never written to. The contents come from `dockerfw.chains.boot`, and the unit in deploy/ runs the script at
+boot.
 """
 
 from __future__ import annotations
@@ -16,24 +15,24 @@ from pathlib import Path
 
 from dockerfw.chains.boot import render_boot_rules, render_boot_script
 from dockerfw.host.files import link_durably, make_directory, sync_directory, write_all_durably
-from dockerfw.host.hooks import reached
+from dockerfw.host.hooks import checkpoint
 from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord
 
 SCRIPT = "dockerfw-boot.sh"
 MODES = {"rules.v4": 0o600, "rules.v6": 0o600, SCRIPT: 0o700, CONFIRMED: 0o600}
 SETS = "boot-sets"
-# Follows the apply in the name of a set that takes the place of another one of the same apply.
-AGAIN = ".again"
+# The ending of a set that replaces another set of the same apply.
+REPLACEMENT = ".again"
 
 
 def write_boot_set(confirmed: ConfirmedRecord, *, boot: Path) -> str:
-    """Write an apply's set beside the one in use, durably; nothing uses it yet. Raises OSError.
+    """Write the set of an apply durably and return its name. Raises OSError.
 
-    Returns its name, which is another one than that of the set in use.
+    The name differs from that of the set in use, which stays in use.
     """
-    name = confirmed.apply if _set_in_use(boot) != confirmed.apply else confirmed.apply + AGAIN
+    name = confirmed.apply if _set_in_use(boot) != confirmed.apply else confirmed.apply + REPLACEMENT
     directory = boot.parent / SETS / name
-    # What an earlier try left, which was killed in the middle.
+    # An earlier try may have been killed in the middle.
     shutil.rmtree(directory, ignore_errors=True)
     make_directory(directory)
     texts = boot_texts(confirmed, boot=boot)
@@ -43,7 +42,7 @@ def write_boot_set(confirmed: ConfirmedRecord, *, boot: Path) -> str:
 
 
 def boot_texts(confirmed: ConfirmedRecord, *, boot: Path) -> dict[str, str]:
-    """Return what each file of an apply's set has to hold."""
+    """Return the contents of the files in the set of an apply."""
     document, revision = confirmed.document, confirmed.revision
     script = render_boot_script(confirmed.backend, document.settings.external_interfaces, str(boot))
     return {
@@ -55,21 +54,21 @@ def boot_texts(confirmed: ConfirmedRecord, *, boot: Path) -> dict[str, str]:
 
 
 def switch_boot_set(name: str, boot: Path) -> None:
-    """Make the set of this name the one that a boot loads. Raises OSError."""
+    """Make a boot load the set with this name. Raises OSError."""
     if boot.is_dir() and not boot.is_symlink():
-        # Written before there were sets.
+        # An earlier version wrote the files here directly.
         os.rename(boot, boot.parent / SETS / "before")
-    reached("keep-switch")
+    checkpoint("keep-switch")
     link_durably(boot, f"{SETS}/{name}")
 
 
 def boot_apply(boot: Path) -> str:
-    """Return the id of the apply whose set a boot loads, empty when there is none."""
-    return _set_in_use(boot).removesuffix(AGAIN)
+    """Return the id of the apply whose set a boot loads, empty if there is none."""
+    return _set_in_use(boot).removesuffix(REPLACEMENT)
 
 
 def remove_old_sets(boot: Path) -> None:
-    """Remove every set but the one in use; what cannot be removed stays for the next time."""
+    """Remove every set but the one in use; what cannot be removed stays until the next call."""
     with contextlib.suppress(OSError):
         for directory in (boot.parent / SETS).iterdir():
             if directory.name != _set_in_use(boot):

@@ -1,6 +1,6 @@
-"""The revision that was confirmed last, as a file, and what the drift check reported about it, as another.
+"""The confirmed revision, as the root worker remembers it, and what the drift monitor reported about it.
 
-The first file is a part of the boot set, and is written and removed with it.
+Two files: one belongs to the boot set and is switched with it, the other is the drift monitor's.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dockerfw.document.document import Document, canonical_json, digest, parse_d
 from dockerfw.host.files import read_bounded
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Backend
-from dockerfw.messages.codec import AtMost, Message, dump_json, load_json
+from dockerfw.messages.codec import AtMost, Message, load_json
 from dockerfw.messages.errors import MessageError
-from dockerfw.messages.shapes import BootId, Count, Positive, Seconds, Shape, Text, Uuid
+from dockerfw.messages.shapes import Anything, BootId, Converted, Count, Positive, Seconds, Text, Uuid
 from dockerfw.store.records import MAX_WINDOW_BYTES, StateError, StateFile
 
 CONFIRMED = "confirmed.json"
@@ -25,22 +25,16 @@ MAX_CONFIRMED_BYTES = 16 * 1024 * 1024
 MAX_HEALS = 100
 
 
-class _ValidDocument(Shape):
-    """A document, validated."""
+def _valid_document(value: object) -> Document:
+    try:
+        return parse_document(value)
+    except NetfilterError as error:
+        raise MessageError("", str(error)) from None
 
-    __slots__ = ()
 
-    def read(self, value: object) -> Document:
-        """Return the document."""
-        try:
-            return parse_document(value)
-        except NetfilterError as error:
-            raise MessageError("", str(error)) from None
-
-    def write(self, value: Document) -> object:
-        """Return its canonical JSON."""
-        written: object = json.loads(canonical_json(value))
-        return written
+_DOCUMENT = Converted(
+    Anything(), after=_valid_document, before=lambda document: json.loads(canonical_json(document))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +48,15 @@ class ConfirmedRecord(Message):
     revision: Positive
     backend: Backend
     boot: BootId
-    document: Annotated[Document, _ValidDocument()]
+    document: Annotated[Document, _DOCUMENT]
 
     def to_text(self) -> str:
         """Return the content of the file."""
-        return dump_json({**self.to_json(), "digest": digest(self.document)}).decode("ascii")
+        return json.dumps({**self.to_json(), "digest": digest(self.document)})
 
 
 def read_confirmed(boot: Path) -> ConfirmedRecord | None:
-    """Return the revision that the host loads at boot, None when the boot set names none.
+    """Return the revision that the host loads at boot, None if the boot set names none.
 
     Raises StateError and OSError.
     """
@@ -81,18 +75,18 @@ def confirmed_from(raw: bytes) -> ConfirmedRecord:
     value: Any = load_json(raw, max_bytes=MAX_CONFIRMED_BYTES)
     record = ConfirmedRecord.from_json(value)
     if value.get("digest") != digest(record.document):
-        raise MessageError("digest", "is not the document's")
+        raise MessageError("digest", "does not match the document")
     return record
 
 
 @dataclass(frozen=True, slots=True)
-class SeenRecord(StateFile):
-    """What the drift check saw of the apply confirmed last and reported: it reports each thing once.
+class DriftRecord(StateFile):
+    """What the drift monitor saw and reported since the last confirmed apply; it reports each change once.
 
-    `mark` is that of the drift that was reported last, empty for none. `docker` are the backends that held
-    Docker's chains at the first check, None before it. `heals` are the times (CLOCK_BOOTTIME of the boot
-    `boot`) at which self-repair restored the jumps; with `rests`, it did so too often and has stopped.
-    `told` counts the reports, and `salt` makes their ids unique.
+    `mark` identifies the drift that was reported last, empty for none. `docker` are the backends that
+    contained Docker's chains at the first check, None before it. `heals` are the times (CLOCK_BOOTTIME of the
+    boot `boot`) of self-repairs; `rests` is set after too many of them. `told` counts the reports, and `salt`
+    makes their ids unique.
     """
 
     FORMAT: ClassVar = "dockerfw-seen/1"
@@ -107,11 +101,11 @@ class SeenRecord(StateFile):
     salt: Annotated[str, Text(64)] = field(default_factory=lambda: secrets.token_hex(16))
 
 
-def read_seen(path: Path) -> SeenRecord:
-    """Return what the drift check remembers, a new record when there is none or it is not valid."""
+def read_drift_record(path: Path) -> DriftRecord:
+    """Return the drift monitor's record, a new one if there is none or it cannot be read."""
     try:
         raw = read_bounded(path, most=MAX_WINDOW_BYTES)
-        return SeenRecord() if raw is None else SeenRecord.from_bytes(raw, str(path))
+        return DriftRecord() if raw is None else DriftRecord.from_bytes(raw, str(path))
     except (StateError, OSError):
-        # At worst, something is reported twice.
-        return SeenRecord()
+        # At worst a change is reported twice.
+        return DriftRecord()

@@ -1,17 +1,19 @@
-"""The two files of an open window: the window itself, and how to restore the previous rules.
+"""The files of an open window: the window itself, and the previous rules, to which it can be rolled back.
 
-The window's file is small and is rewritten whenever the window changes; the undo file is written once, before
-the first load. A file that is not valid raises `StateError`; nothing is guessed.
+The window is small and is rewritten whenever it changes. The previous rules are written once, before the
+first load. A file that cannot be read raises StateError; nothing is guessed.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Self
 
+from dockerfw.host.errors import HostError
 from dockerfw.iptables.model import FAMILIES, Backend, Family
-from dockerfw.messages.codec import Absent, AtMost, Message, dump_json, load_json
+from dockerfw.messages.codec import Absent, AtMost, Message, load_json
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.outcomes import Step
 from dockerfw.messages.shapes import (
@@ -33,8 +35,8 @@ MAX_UNDO_BYTES = 96 * 1024 * 1024
 Phase = Literal["loading", "awaiting"]
 
 
-class StateError(Exception):
-    """A file of the state directory does not contain what dockerfw writes there."""
+class StateError(HostError):
+    """A file of the state directory does not contain what dockerfw wrote there."""
 
 
 class StateFile(Message):
@@ -49,8 +51,11 @@ class StateFile(Message):
     MAX_BYTES: ClassVar[int] = MAX_WINDOW_BYTES
 
     def to_bytes(self) -> bytes:
-        """Return the content of the file."""
-        return dump_json(self.to_json())
+        """Return the content of the file, written as every release writes it.
+
+        The watchdog searches it for `"apply": "…"` as text, with the space.
+        """
+        return json.dumps(self.to_json(), allow_nan=False).encode("ascii")
 
     @classmethod
     def from_bytes(cls, raw: bytes, name: str) -> Self:
@@ -63,11 +68,11 @@ class StateFile(Message):
 
 @dataclass(frozen=True, slots=True)
 class WindowRecord(StateFile):
-    """An apply that loads or waits for confirmation; times are CLOCK_BOOTTIME of the boot `boot`.
+    """An apply that is being loaded or waits for confirmation; times are CLOCK_BOOTTIME of the boot `boot`.
 
-    `event` is the number of the last event that was reported. At `deadline` the watchdog ends the apply: the
-    load takes too long, or the window got no answer. With `end_sessions`, the sessions that the revision no
-    longer allows end once it is confirmed.
+    `event` is the number of the last reported event. `deadline` is when the watchdog ends the apply, because
+    the load takes too long or no answer came. With `end_sessions`, sessions that are no longer allowed are
+    ended once the revision is confirmed.
     """
 
     FORMAT: ClassVar = "dockerfw-window/1"
@@ -83,7 +88,7 @@ class WindowRecord(StateFile):
     deadline: Seconds
     boot: BootId
     steps: Annotated[tuple[Step, ...], AtMost(64)]
-    # A window of an earlier root worker has no such key.
+    # A window of an earlier version has no such key.
     end_sessions: Annotated[bool, Absent.ALLOWED] = False
 
 
@@ -92,7 +97,7 @@ _Saves = Annotated[Mapping[Family, str], Entries(FAMILIES, Text(MAX_UNDO_BYTES),
 
 @dataclass(frozen=True, slots=True)
 class UndoRecord(StateFile):
-    """What an apply is about to load, from which document, and what the kernel held before."""
+    """What an apply is about to load, its document, and the saves from before."""
 
     FORMAT: ClassVar = "dockerfw-undo/2"
     MAX_BYTES: ClassVar = MAX_UNDO_BYTES

@@ -1,7 +1,6 @@
-"""The root worker's state directory: who may change the rules, the last sequence number, the open window.
+"""The root worker's state directory: its locks and files, the last sequence number, the open window.
 
-Owns the names of the files and the locks. What the window's files hold is for `records`; what is done about
-them is for `window`. It must not run a command or know about Redis.
+The contents of the window's files are defined in `records`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Annotated
 
 from dockerfw.host.clock import boot_id
 from dockerfw.host.files import (
-    LockedOut,
+    LockHeld,
     lock_holders,
     locked,
     make_directory,
@@ -40,7 +39,7 @@ from dockerfw.store.records import (
     WindowRecord,
 )
 
-__all__ = ["Begun", "StateDirectory", "StateError"]
+__all__ = ["LastOrder", "StateDirectory", "StateError"]
 
 logger = logging.getLogger("dockerfw.state")
 
@@ -48,8 +47,8 @@ KILLED_WITHIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Begun(StateFile):
-    """The order or answer that was accepted last: its sequence number and the apply's id."""
+class LastOrder(StateFile):
+    """The last accepted order or answer: its sequence number and the id of its apply."""
 
     sequence: Count
     apply: Annotated[str, Text(64)]
@@ -70,17 +69,17 @@ class StateDirectory:
         self._booted = path / "booted"
 
     def prepare(self) -> None:
-        """Make the directories that are missing, and keep others out of them. Raises OSError."""
+        """Create missing directories, and close them to other users. Raises OSError."""
         for directory in (self.path, self.journal):
             make_directory(directory)
-            # Docker lets everybody look into a folder that it makes for a mount.
+            # Docker creates a mount's folder readable for all users.
             directory.chmod(0o700)
 
     @contextlib.contextmanager
     def lock(self, *, seconds: float = 30.0) -> Iterator[None]:
-        """Hold the right to change this host's rules. Raises LockedOut and OSError.
+        """Hold the lock on this host's rules. Raises LockHeld and OSError.
 
-        Commands that are run meanwhile hold it too, until they end.
+        Commands that start meanwhile hold it too, until they end.
         """
         with locked(self._lock, seconds=seconds) as descriptor:
             passed_on.add(descriptor)
@@ -91,16 +90,16 @@ class StateDirectory:
 
     @contextlib.contextmanager
     def lock_by_force(self, *, patience: float) -> Iterator[None]:
-        """Hold the lock after `patience` seconds even if those who hold it must be killed for it.
+        """Hold the lock on this host's rules; after `patience` seconds kill the processes that hold it.
 
-        Raises LockedOut and OSError.
+        Raises LockHeld and OSError.
         """
         end = time.monotonic() + patience + KILLED_WITHIN_SECONDS
         while True:
             with contextlib.ExitStack() as stack:
                 try:
                     stack.enter_context(self.lock(seconds=patience))
-                except LockedOut:
+                except LockHeld:
                     if time.monotonic() > end:
                         raise
                     self._kill_holders()
@@ -109,31 +108,35 @@ class StateDirectory:
                 yield
                 return
 
-    def sweep(self) -> None:
-        """Remove the drafts of files that killed processes left; hold the lock for it. Raises OSError."""
+    def remove_drafts(self) -> None:
+        """Remove temporary files that killed processes left. Hold the lock. Raises OSError."""
         for directory in (self.path, self.journal):
             for draft in directory.glob(".*"):
                 draft.unlink(missing_ok=True)
 
     def worker_lock(self) -> AbstractContextManager[int]:
-        """Hold the right to be this directory's only root worker. Raises LockedOut and OSError."""
+        """Hold the lock of the only root worker of this directory. Raises LockHeld and OSError."""
         return locked(self.path / "worker.lock", seconds=2.0)
 
     def watchdog_lock(self, *, seconds: float = 0.0) -> AbstractContextManager[int]:
-        """Hold the right to be this directory's only watchdog. Raises LockedOut and OSError."""
+        """Hold the lock of the only watchdog of this directory. Raises LockHeld and OSError."""
         return locked(self.path / "watchdog.lock", seconds=seconds)
 
-    def last_begun(self) -> Begun:
-        """Return what was let in last, sequence 0 for nothing. Raises StateError, OSError."""
+    def read_last_order(self) -> LastOrder:
+        """Return the last accepted order, with sequence 0 if there is none. Raises StateError and OSError."""
         raw = read_bounded(self._sequence, most=4096)
-        return Begun(0, "") if raw is None else Begun.from_bytes(raw, str(self._sequence))
+        return LastOrder(0, "") if raw is None else LastOrder.from_bytes(raw, str(self._sequence))
 
-    def write_begun(self, begun: Begun) -> None:
-        """Remember what is let in, for good. Raises OSError."""
-        write_durably(self._sequence, begun.to_bytes())
+    def write_last_order(self, order: LastOrder) -> None:
+        """Store the last accepted order durably. Raises OSError."""
+        write_durably(self._sequence, order.to_bytes())
 
-    def window_changed(self) -> tuple[int, int] | None:
-        """Return a mark that is another one whenever the window's file is; None when there is no window."""
+    def has_window(self) -> bool:
+        """Return True if an apply is being loaded or waits for confirmation."""
+        return self.window_version() is not None
+
+    def window_version(self) -> tuple[int, int] | None:
+        """Return a value that differs after each write of the window's file, None when there is no window."""
         try:
             found = self._window.stat()
         except OSError:
@@ -141,54 +144,54 @@ class StateDirectory:
         return found.st_ino, found.st_mtime_ns
 
     def read_window(self) -> WindowRecord | None:
-        """Return the apply that has not come to its end. Raises StateError, OSError."""
+        """Return the apply that is being loaded or waits for confirmation. Raises StateError and OSError."""
         raw = read_bounded(self._window, most=MAX_WINDOW_BYTES)
         return None if raw is None else WindowRecord.from_bytes(raw, str(self._window))
 
     def read_undo(self) -> UndoRecord | None:
-        """Return the way back of the apply that has not come to its end. Raises StateError, OSError."""
+        """Return the previous rules of that apply, if there is one. Raises StateError and OSError."""
         raw = read_bounded(self._undo, most=MAX_UNDO_BYTES)
         return None if raw is None else UndoRecord.from_bytes(raw, str(self._undo))
 
     def open_window(self, window: WindowRecord, undo: UndoRecord) -> None:
-        """Remember how to undo what is about to be loaded, and until when. Raises OSError."""
-        # In this order: where there is a window, there is its way back.
+        """Store the window and the previous rules before a load. Raises OSError."""
+        # In this order: a window on disk always has its previous rules.
         files = {self._undo: (undo.to_bytes(), 0o600), self._window: (window.to_bytes(), 0o600)}
         write_all_durably(files)
 
     def write_window(self, window: WindowRecord) -> None:
-        """Change what is known of the open window. Raises OSError."""
+        """Store a change of the open window. Raises OSError."""
         write_durably(self._window, window.to_bytes())
 
     def close_window(self) -> None:
-        """Forget the window and the way back: the apply came to its end. Raises OSError."""
+        """Remove the window and the previous rules, because the apply has ended. Raises OSError."""
         remove_durably(self._window)
         with contextlib.suppress(OSError):
             self._undo.unlink()
 
-    def released(self) -> bool:
-        """Say whether the console let go of the host since the last revision was kept."""
+    def is_released(self) -> bool:
+        """Return True if root released the host on the console after the last revision was confirmed."""
         with contextlib.suppress(OSError):
             raw = read_bounded(self._released, most=4096)
             return raw is not None and raw.decode("ascii", "replace") == boot_apply(self.boot)
         return False
 
     def mark_released(self) -> None:
-        """Remember, until another revision is kept, that the console let go of the host. Raises OSError."""
+        """Note, until another revision is confirmed, that root released the host. Raises OSError."""
         write_durably(self._released, boot_apply(self.boot).encode())
-        self.mark_boot()
+        self.mark_boot_handled()
 
-    def had_boot(self) -> bool:
-        """Say whether this boot needs no loading any more. Raises OSError."""
+    def is_boot_handled(self) -> bool:
+        """Return True if the confirmed revision need not be loaded in this boot any more. Raises OSError."""
         raw = read_bounded(self._booted, most=4096)
         return raw is not None and raw.decode("ascii", "replace") == boot_id()
 
-    def mark_boot(self) -> None:
-        """Remember that this boot needs no loading: it was done, or is not wanted. Raises OSError."""
+    def mark_boot_handled(self) -> None:
+        """Note that this boot needs no loading: it was done, or is not wanted. Raises OSError."""
         write_durably(self._booted, boot_id().encode())
 
     def _kill_holders(self) -> None:
         for pid in lock_holders(self._lock):
-            logger.error("process %d holds %s for too long and is killed", pid, self._lock)
+            logger.error("process %d has held %s for too long and is killed", pid, self._lock)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)

@@ -12,20 +12,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from dockerfw.host.clock import boottime
-from dockerfw.host.hooks import reached
-from dockerfw.host.loading import NotPutBack, RestoreFailed
-from dockerfw.host.runner import CommandFailed
+from dockerfw.host.errors import HostError
+from dockerfw.host.hooks import checkpoint
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.messages.orders import Answer, why_expired
 from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.records import WindowRecord
-from dockerfw.store.state import Begun, StateDirectory, StateError
+from dockerfw.store.state import LastOrder, StateDirectory
 from dockerfw.window.window import NotOpen, end_if_due, extend, keep, refuse, roll_back
 
 logger = logging.getLogger("dockerfw.answers")
 
-FAILURES = (CommandFailed, RestoreFailed, NotPutBack, NetfilterError, StateError, OSError)
 # A rehearsal may hold the lock for a while, and the queue is one after the other anyway.
 LOCK_SECONDS = 20.0
 
@@ -33,7 +31,7 @@ LOCK_SECONDS = 20.0
 def carry_out(answer: Answer, state: StateDirectory, *, host: str) -> Outcome:
     """Do what the answer says and return the outcome that tells of it, which is in the outbox.
 
-    Raises NotOpen when there is no window that it could answer, and LockedOut, StateError, OSError.
+    Raises NotOpen when there is no window that it could answer, and LockHeld, StateError, OSError.
     """
     if answer.host != host:
         raise NotOpen(f"the answer is for the host {answer.host!r}; this is {host!r}")
@@ -44,7 +42,7 @@ def carry_out(answer: Answer, state: StateDirectory, *, host: str) -> Outcome:
         record = state.read_window()
         if record is None or record.apply != answer.apply:
             raise NotOpen(f"apply {answer.apply} has no open window (any more)")
-        reached("answer-begin")
+        checkpoint("answer-begin")
         why = _why_refused(answer, state)
         if why is not None:
             return refuse(state, record, answer.answer, f"The answer {answer.answer!r} is not taken: {why}")
@@ -55,7 +53,7 @@ def _why_refused(answer: Answer, state: StateDirectory) -> str | None:
     expired = why_expired(answer.issued_at, datetime.now(UTC))
     if expired is not None:
         return expired
-    last = state.last_begun()
+    last = state.read_last_order()
     # The very same answer may come twice, when a worker was stopped in the middle of it.
     if answer.sequence < last.sequence or (answer.sequence == last.sequence and answer.apply != last.apply):
         return f"its sequence number {answer.sequence} is below {last.sequence}, the last one that was let in"
@@ -64,20 +62,20 @@ def _why_refused(answer: Answer, state: StateDirectory) -> str | None:
 
 def _carry_out(answer: Answer, state: StateDirectory, record: WindowRecord) -> Outcome:
     try:
-        begun = Begun(answer.sequence, answer.apply)
+        begun = LastOrder(answer.sequence, answer.apply)
         if answer.answer == "rollback":
             # Going back is safe even when nothing can be written any more.
             with contextlib.suppress(OSError):
-                state.write_begun(begun)
+                state.write_last_order(begun)
             return roll_back(state, record, "asked")
-        state.write_begun(begun)
-        reached("answer-begun")
+        state.write_last_order(begun)
+        checkpoint("answer-begun")
         if answer.seconds is not None:
             return extend(state, record, answer.seconds)
         return keep(state, record)
     except NotOpen as error:
         return refuse(state, record, answer.answer, str(error))
-    except FAILURES as error:
+    except (HostError, NetfilterError, OSError) as error:
         logger.error("the answer %r to apply %s failed: %s", answer.answer, answer.apply, error)
         if boot_apply(state.boot) == answer.apply:
             # It is kept. Only its last word could not be written: the worker goes on trying.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from dockerfw.host.background import BackgroundProcess
 from dockerfw.host.clock import boottime
-from dockerfw.host.files import LockedOut
+from dockerfw.host.files import LockHeld
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.watchdog_start import start_again, watchdog_lives
@@ -41,10 +41,10 @@ class Minder:
         self._watchdogs: list[BackgroundProcess] = []
 
     def start(self) -> None:
-        """End what an earlier root worker left half done. Raises what `end_if_due` raises, and LockedOut."""
-        with contextlib.suppress(LockedOut, OSError), self._state.lock(seconds=SWEEP_SECONDS):
-            self._state.sweep()
-        if self._state.window_changed() is not None:
+        """End what an earlier root worker left half done. Raises what `end_if_due` raises, and LockHeld."""
+        with contextlib.suppress(LockHeld, OSError), self._state.lock(seconds=SWEEP_SECONDS):
+            self._state.remove_drafts()
+        if self._state.has_window():
             with self._state.lock_by_force(patience=START_PATIENCE_SECONDS):
                 end_if_due(self._state)
 
@@ -61,7 +61,7 @@ class Minder:
     def look(self) -> float | None:
         """Look after the window; say in how many seconds to look again, None for whenever. Never raises."""
         self._watchdogs = [process for process in self._watchdogs if process.poll() is None]
-        if self._state.window_changed() is not None:
+        if self._state.has_window():
             self._was_open = True
             try:
                 self._mind()
@@ -94,5 +94,5 @@ class Minder:
         try:
             with self._state.lock_by_force(patience=0.5) if force else self._state.lock(seconds=0.1):
                 end_if_due(self._state)
-        except LockedOut:
+        except LockHeld:
             logger.info("somebody else loads the rules, or ends the window")

@@ -12,8 +12,8 @@ import os
 import select
 import time
 
-from dockerfw.host.files import LockedOut
-from dockerfw.host.hooks import reached
+from dockerfw.host.files import LockHeld
+from dockerfw.host.hooks import checkpoint
 from dockerfw.store.records import WindowRecord
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.window import end_if_due, seconds_left
@@ -41,7 +41,7 @@ class Watchdog:
         failures = 0
         with contextlib.ExitStack() as stack:
             # An older one may be about to end: a second pair of eyes does no harm.
-            with contextlib.suppress(LockedOut):
+            with contextlib.suppress(LockHeld):
                 stack.enter_context(self._state.watchdog_lock(seconds=2 * LOOK_SECONDS))
             while (record := self._look()) is not None:
                 if not self._due(record):
@@ -53,7 +53,7 @@ class Watchdog:
 
     def _look(self) -> WindowRecord | None:
         """Return our window as it is now, None when it is closed."""
-        mark = self._state.window_changed()
+        mark = self._state.window_version()
         if mark is None:
             return None
         if mark != self._mark or self._record is None:
@@ -65,7 +65,7 @@ class Watchdog:
 
     def _end(self) -> bool:
         """End the window if nobody else did; say whether nothing is left to do."""
-        reached("watchdog-due")
+        checkpoint("watchdog-due")
         try:
             with self._state.lock_by_force(patience=PATIENCE_SECONDS):
                 end_if_due(self._state)

@@ -49,15 +49,15 @@ def _watch(directory: str, apply: str, *, loader: int | None) -> int:
     import logging
     from pathlib import Path
 
-    from dockerfw.host.files import LockedOut
-    from dockerfw.host.hooks import reached
+    from dockerfw.host.files import LockHeld
+    from dockerfw.host.hooks import checkpoint
     from dockerfw.store.state import StateDirectory
     from dockerfw.window.watchdog import Watchdog
 
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    reached("watchdog-armed")
+    checkpoint("watchdog-armed")
     state = StateDirectory(Path(directory))
     try:
         if loader is None:
@@ -65,7 +65,7 @@ def _watch(directory: str, apply: str, *, loader: int | None) -> int:
             with state.watchdog_lock():
                 pass
         Watchdog(state, apply, loader=loader).watch()
-    except LockedOut:
+    except LockHeld:
         return 0
     return 0
 

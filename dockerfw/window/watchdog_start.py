@@ -13,14 +13,15 @@ import select
 import time
 
 from dockerfw.host.background import BackgroundProcess, start_module
-from dockerfw.host.files import LockedOut
+from dockerfw.host.errors import HostError
+from dockerfw.host.files import LockHeld
 from dockerfw.store.state import StateDirectory
 
 MODULE = "dockerfw.window.watchdog_process"
 READY_SECONDS = 15.0
 
 
-class NoWatchdog(Exception):  # noqa: N818 - it states a fact
+class NoWatchdog(HostError):  # noqa: N818 - it states a fact
     """The watchdog did not say that it watches."""
 
 
@@ -68,7 +69,7 @@ def watchdog_lives(state: StateDirectory) -> bool:
     try:
         with state.watchdog_lock():
             return False
-    except LockedOut:
+    except LockHeld:
         return True
 
 

@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 
 from dockerfw.document.document import parse_document
 from dockerfw.host.clock import boot_id, boottime, utc_now
-from dockerfw.host.hooks import reached
-from dockerfw.host.loading import put_back
+from dockerfw.host.errors import HostError
+from dockerfw.host.hooks import checkpoint
+from dockerfw.host.loading import restore_previous
 from dockerfw.host.sessions import end_lost_sessions
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.outcomes import (
@@ -25,9 +26,9 @@ from dockerfw.messages.outcomes import (
     Loaded,
     Outcome,
     OutcomeState,
+    RollBack,
+    RollBackReason,
     Step,
-    WayBack,
-    WayBackReason,
     Window,
 )
 from dockerfw.store.bootfiles import boot_apply, remove_old_sets, switch_boot_set, write_boot_set
@@ -45,7 +46,7 @@ FINAL_EVENT = 10_000
 LATE_SECONDS = 15.0
 
 
-class NotOpen(Exception):  # noqa: N818 - it states a fact
+class NotOpen(HostError):  # noqa: N818 - it states a fact
     """There is no window of this apply that could be answered any more; the text says why."""
 
 
@@ -58,7 +59,7 @@ def end_if_due(state: StateDirectory) -> Outcome | None:
     """Bring an apply to its end if its end has come, and return its last outcome, else None.
 
     Hold the lock for it: who loads rules holds it too, so a load that is not done is one that died. Raises
-    CommandFailed, RestoreFailed, NotPutBack, ParseError, StateError, OSError.
+    CommandFailed, RestoreFailed, RollBackFailed, ParseError, StateError, OSError.
     """
     record = state.read_window()
     if record is None:
@@ -84,20 +85,20 @@ def keep(state: StateDirectory, record: WindowRecord) -> Outcome:
     undo = state.read_undo()
     if undo is None or undo.apply != record.apply:
         raise StateError("the way back is not that of the open window")
-    reached("keep-begin")
+    checkpoint("keep-begin")
     began = boottime()
     confirmed = ConfirmedRecord(
         record.apply, record.revision, undo.backend, boot_id(), parse_document(undo.document)
     )
     written = write_boot_set(confirmed, boot=state.boot)
-    reached("keep-written")
+    checkpoint("keep-written")
     switch_boot_set(written, state.boot)
-    reached("keep-switched")
+    checkpoint("keep-switched")
     step = Step("boot-files", "done", utc_now(), round(boottime() - began, 4), str(state.boot))
     return _end_kept(state, replace(record, steps=(*record.steps, step)))
 
 
-def roll_back(state: StateDirectory, record: WindowRecord, reason: WayBackReason) -> Outcome:
+def roll_back(state: StateDirectory, record: WindowRecord, reason: RollBackReason) -> Outcome:
     """Put back what the kernel held before the record's apply, and return the last outcome.
 
     Hold the lock for it. Raises what `end_if_due` raises: nothing is settled then, and it can be tried again.
@@ -105,10 +106,10 @@ def roll_back(state: StateDirectory, record: WindowRecord, reason: WayBackReason
     undo = state.read_undo()
     if undo is None or undo.apply != record.apply:
         raise StateError("the way back is not that of the open window")
-    reached("rollback-begin")
+    checkpoint("rollback-begin")
     before = {family: parse_save(text) for family, text in undo.saves.items()}
-    put_back(undo.backend, before, undo.restores)
-    reached("rollback-loaded")
+    restore_previous(undo.backend, before, undo.restores)
+    checkpoint("rollback-loaded")
     return _end(state, _rolled_back(record, reason))
 
 
@@ -121,7 +122,7 @@ def extend(state: StateDirectory, record: WindowRecord, seconds: int) -> Outcome
         raise NotOpen(f"The window is {record.seconds} s long already: {seconds} s would be shorter.")
     longer = replace(record, seconds=seconds, deadline=record.opened + seconds, event=record.event + 1)
     state.write_window(longer)
-    reached("extend-written")
+    checkpoint("extend-written")
     outcome = awaiting(longer)
     Outbox(state.journal).write(outcome)
     return outcome
@@ -174,7 +175,7 @@ def overstay_words(record: WindowRecord) -> str:
 def _end_kept(state: StateDirectory, record: WindowRecord) -> Outcome:
     if record.end_sessions and not Outbox(state.journal).settled(record.apply):
         record = replace(record, steps=(*record.steps, _end_sessions(state, record)))
-        reached("sessions-ended")
+        checkpoint("sessions-ended")
     outcome = _end(state, _outcome(record, "confirmed", FINAL_EVENT))
     remove_old_sets(state.boot)
     return outcome
@@ -182,7 +183,7 @@ def _end_kept(state: StateDirectory, record: WindowRecord) -> Outcome:
 
 def _end_sessions(state: StateDirectory, record: WindowRecord) -> Step:
     """End the sessions that lost their allowance; what was cut off may be done again."""
-    reached("sessions-begin")
+    checkpoint("sessions-begin")
     began = boottime()
     try:
         undo = state.read_undo()
@@ -207,14 +208,14 @@ def _end(state: StateDirectory, outcome: Outcome) -> Outcome:
     outbox = Outbox(state.journal)
     if not outbox.settled(outcome.apply):
         outbox.write(outcome)
-    reached("end-settled")
+    checkpoint("end-settled")
     state.close_window()
-    reached("end-closed")
+    checkpoint("end-closed")
     logger.info("apply %s: %s", outcome.apply, outcome.state)
     return outcome
 
 
-def _rolled_back(record: WindowRecord, reason: WayBackReason) -> Outcome:
+def _rolled_back(record: WindowRecord, reason: RollBackReason) -> Outcome:
     again = "The rules that were there before are in force again."
     if record.phase == "loading":
         why = "The process that loaded the rules died or took too long, and was ended"
@@ -233,7 +234,7 @@ def _rolled_back(record: WindowRecord, reason: WayBackReason) -> Outcome:
         "rebooted": "",
     }[reason]
     outcome = _outcome(record, "rolled_back", FINAL_EVENT)
-    return replace(outcome, loaded=None, way_back=WayBack(reason, f"{why}. {again}"))
+    return replace(outcome, loaded=None, way_back=RollBack(reason, f"{why}. {again}"))
 
 
 def _rebooted(record: WindowRecord) -> Outcome:
@@ -245,7 +246,7 @@ def _rebooted(record: WindowRecord) -> Outcome:
         failed = _outcome(record, "failed", FINAL_EVENT)
         return replace(failed, loaded=None, error=Failure(step="report", summary=summary))
     outcome = _outcome(record, "rolled_back", FINAL_EVENT)
-    return replace(outcome, loaded=None, way_back=WayBack("rebooted", summary))
+    return replace(outcome, loaded=None, way_back=RollBack("rebooted", summary))
 
 
 def _outcome(record: WindowRecord, state: OutcomeState, event: int) -> Outcome:

@@ -1,9 +1,9 @@
-"""Reads one queue entry as what it is: bytes that anybody may have written.
+"""Reading of one queue entry, which any client of Redis may have written.
 
-Owns the locked job class and the list of what may run. Of an entry it reads the one field `data`, bounded
-before and after decompression, as JSON, and looks the function's name up in a dict. Every other field of the
-hash (meta, callbacks, webhooks, retries, repeats, dependencies, time limits, rate limits, group, status) is
-never read. It must not import anything that an entry names, and must not unpickle.
+Of an entry only the field `data` is read, as JSON, with a bound before and after decompression; the name of
+the function is looked up in a dict. Every other field of the hash (meta, callbacks, webhooks, retries,
+repeats, dependencies, time limits, rate limits, group, status) is ignored. Nothing is imported by a name from
+an entry, and nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ JOB_PREFIX = "rq:job:"
 
 
 class EntryError(Exception):
-    """An entry of a queue is not a job that this worker runs; the text says why."""
+    """An entry of a queue is not a job that this worker runs; the text contains the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedJob:
     """A function that a queue may call: the exact types of its arguments and its time limit in seconds.
 
-    With `acknowledged`, the worker leaves a note in Redis when the call has returned (see `done_key`). With
-    `named`, the call gets the job's id before its arguments.
+    With `acknowledged`, the worker sets a key in Redis when the call has returned (see `done_key`). With
+    `named`, the job's id is passed before the arguments.
     """
 
     call: Callable[..., None]
@@ -47,33 +47,33 @@ class AllowedJob:
 
 
 def job_key(job_id: str) -> str:
-    """Name the Redis hash of a job."""
+    """Return the key of a job's Redis hash."""
     return JOB_PREFIX + job_id
 
 
 def host_job_id(host: str, name: str) -> str:
-    """Name a job that only this host's root worker can write: its Redis user can write no other host's."""
+    """Return the id of a job that Redis lets only this host's root worker write."""
     return f"{host}_{name}"
 
 
 def host_of_job(job_id: str) -> str:
-    """Return the host whose root worker wrote the job; an ordinary name when no host's did.
+    """Return the host whose root worker wrote the job, or another text when none did.
 
-    The names of hosts have no underscore (see fields.py).
+    Host names contain no underscore (see messages/shapes.py).
     """
     return job_id.partition("_")[0]
 
 
 def done_key(job_id: str) -> str:
-    """Name the Redis key that says that an acknowledged job has been done."""
+    """Return the Redis key that exists once an acknowledged job is done."""
     return f"dockerfw:done:{job_id}"
 
 
 class LockedJob(Job):
-    """A job of which nothing is known but the name of an allowed function and its checked arguments.
+    """A job that has only the name of an allowed function and its checked arguments.
 
-    It overrides whatever of rq's Job would import, unpickle, call back, post, retry or repeat, so that it
-    stays harmless even where rq's own code gets hold of it.
+    It overrides everything in rq's Job that would import, unpickle, call back, post, retry or repeat, so that
+    it stays harmless even when rq's own code uses it.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class LockedJob(Job):
         super().__init__(id=id, connection=connection, serializer=JSONSerializer)
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
-        """Take over the field `data` and nothing else. Raises EntryError."""
+        """Read the field `data` and nothing else. Raises EntryError."""
         packed = raw_data.get(b"data")
         if packed is None:
             raise EntryError("the job has no data")
@@ -91,19 +91,19 @@ class LockedJob(Job):
 
     @property
     def func(self) -> NoReturn:
-        """Refuse rq's way to a function, which is to import what the entry names."""
+        """Refuse: rq would import the function that the entry names."""
         raise EntryError("a locked job does not import functions; the worker looks them up")
 
     def perform(self) -> NoReturn:
-        """Refuse to run by rq's own means."""
-        raise EntryError("a locked job is run by the locked worker only")
+        """Refuse: rq would run the job itself."""
+        raise EntryError("a locked job does not run itself; the locked worker runs it")
 
     success_callback = failure_callback = stopped_callback = property(lambda self: None)
     should_retry = property(lambda self: False)
     has_rate_limit = property(lambda self: False)
 
     def send_webhooks(self, *args: object, **kwargs: object) -> None:
-        """Send nothing: an entry does not choose what this process connects to."""
+        """Send nothing: an entry must not choose the address that this process connects to."""
 
 
 def read_call(packed: bytes) -> tuple[str, list[object]]:
@@ -121,18 +121,18 @@ def read_call(packed: bytes) -> tuple[str, list[object]]:
 
 
 def unpack(packed: bytes) -> bytes:
-    """Decompress at most MAX_MESSAGE_BYTES, however much the bytes would become. Raises EntryError."""
+    """Decompress to at most MAX_MESSAGE_BYTES. Raises EntryError, also for more."""
     if len(packed) > MAX_PACKED_BYTES:
-        raise EntryError(f"the job has {len(packed)} bytes; at most {MAX_PACKED_BYTES} are taken")
+        raise EntryError(f"the job has {len(packed)} bytes; at most {MAX_PACKED_BYTES} are allowed")
     stream = zlib.decompressobj()
     try:
         data = stream.decompress(packed, MAX_MESSAGE_BYTES + 1)
     except zlib.error as error:
-        raise EntryError(f"the job's data is not compressed as rq does it: {error}") from None
+        raise EntryError(f"the job's data is not compressed with zlib: {error}") from None
     if len(data) > MAX_MESSAGE_BYTES:
         raise EntryError(f"the job grows beyond {MAX_MESSAGE_BYTES} bytes when decompressed")
     if not stream.eof or stream.unused_data:
-        raise EntryError("the job's compressed data is cut off or has something behind it")
+        raise EntryError("the job's compressed data is cut off, or more data follows it")
     return data
 
 
@@ -143,7 +143,7 @@ def fetch_entry(connection: Redis, raw_id: bytes, allowed: Mapping[str, AllowedJ
     job_id = raw_id.decode("ascii")
     packed = _fetch_bounded(connection, job_key(job_id))
     if packed is None:
-        raise EntryError("there is no such job (any more)")
+        raise EntryError("the job does not exist any more")
     job = LockedJob(id=job_id, connection=connection)
     job.restore({b"data": packed})
     check_call(str(job.func_name), list(job.args), allowed)
@@ -154,7 +154,7 @@ def check_call(name: str, arguments: Sequence[object], allowed: Mapping[str, All
     """Return the allowed function when the arguments are exactly what it takes. Raises EntryError."""
     entry = allowed.get(name)
     if entry is None:
-        raise EntryError(f"{name[:80]!r} is not one of the jobs {', '.join(sorted(allowed))}")
+        raise EntryError(f"{name[:80]!r} is not one of the allowed jobs: {', '.join(sorted(allowed))}")
     if len(arguments) != len(entry.arguments):
         raise EntryError(f"{name} takes {len(entry.arguments)} arguments, not {len(arguments)}")
     for number, (argument, wanted) in enumerate(zip(arguments, entry.arguments, strict=True), 1):
@@ -166,23 +166,23 @@ def check_call(name: str, arguments: Sequence[object], allowed: Mapping[str, All
 
 
 def _fetch_bounded(connection: Redis, key: str) -> bytes | None:
-    # WATCH ties the read to the size that was seen, so the value cannot grow in between.
+    # With WATCH, the read fails if the value grows after its size was read.
     with connection.pipeline() as pipeline:
         pipeline.watch(key)  # type: ignore[no-untyped-call]
         length: Any = pipeline.hstrlen(key, "data")
         if length > MAX_PACKED_BYTES:
-            raise EntryError(f"the job has {length} bytes; at most {MAX_PACKED_BYTES} are taken")
+            raise EntryError(f"the job has {length} bytes; at most {MAX_PACKED_BYTES} are allowed")
         pipeline.multi()
         pipeline.hget(key, "data")
         try:
             value: bytes | None = pipeline.execute()[0]
         except WatchError:
-            raise EntryError("the job was changed while it was read") from None
+            raise EntryError("the job changed while it was read") from None
     return value
 
 
 def refuse_unpickling() -> None:
-    """Make this process refuse, for ever, to unpickle anything that names a class or function."""
+    """Make this process refuse to unpickle anything that names a class or function; this cannot be undone."""
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event == "pickle.find_class":

@@ -1,7 +1,6 @@
-"""A call in a process of its own, held to a time limit.
+"""A function call in a forked process with a time limit.
 
-Owns the process's beginning and end: it is killed with all that it started when its time is over, and dies
-with the one that forked it. It must not know about Redis, nor what is called.
+When the time is over, the process and all processes that it started are killed. It also dies with its parent.
 """
 
 from __future__ import annotations
@@ -26,10 +25,11 @@ _PR_SET_PDEATHSIG = 1
 def run_forked(
     call: Callable[[], None], *, seconds: float, pause: float, meanwhile: Callable[[], float]
 ) -> int:
-    """Call in an own process, killed after `seconds`; its status, negative when a signal ended it.
+    """Call in a forked process, kill it after `seconds`, and return its status.
 
-    The status is 0 when the call returned and 1 when it raised. `meanwhile` is called after `pause` seconds,
-    and then whenever as many have gone by as it returned. Raises OSError when there is no process to be had.
+    The status is 0 when the call returned, 1 when it raised, and negative when a signal ended it. `meanwhile`
+    is called after `pause` seconds, and then again after as many seconds as it returned. Raises OSError when
+    the process cannot be forked.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -58,18 +58,18 @@ def _wait_for_job(pid: int, seconds: float, pause: float, meanwhile: Callable[[]
             if poll.poll(min(left, pause) * 1000):
                 return
             pause = meanwhile()
-        logger.error("the job's process %d is killed: not done within %s s", pid, seconds)
+        logger.error("killed the job's process %d: it was not done within %s s", pid, seconds)
     finally:
         os.close(descriptor)
 
 
 def _be_the_job(call: Callable[[], None], parent: int) -> NoReturn:
-    """Run `call` as the forked process and leave: status 0 when it returned, 1 when it raised."""
+    """Run `call` in the forked process and exit: status 0 when it returned, 1 when it raised."""
     status = 1
     try:
         os.setpgid(0, 0)
         _die_with(parent)
-        # A stop is for the worker, which waits for its job: half an apply helps nobody.
+        # A stop signal is for the worker, which waits for its job: an apply must not stop halfway.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         call()
@@ -83,7 +83,7 @@ def _be_the_job(call: Callable[[], None], parent: int) -> NoReturn:
 
 
 def _die_with(parent: int) -> None:
-    # Nobody would hold a job to its time limit whose worker was killed; the next one cleans up after it.
+    # A job whose worker was killed would have no time limit any more; the next worker cleans up after it.
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

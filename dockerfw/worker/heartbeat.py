@@ -1,4 +1,4 @@
-"""A worker's own hash in Redis, by which rq and the dashboard see that it serves."""
+"""A worker's heartbeat: its hash in Redis, which shows rq and the dashboard that it serves its queue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORKER_TTL_SECONDS = 60
 
 
 class Heartbeat:
-    """The hash `key` of a worker of one queue, and its names in the sets of workers."""
+    """The hash `key` of a worker of one queue, and its entries in the sets of workers."""
 
     def __init__(self, connection: Redis, *, queue: str, key: str, workers: str, hostname: str) -> None:
         self._connection = connection
@@ -25,10 +25,10 @@ class Heartbeat:
         self._key = key
         self._workers = (workers, f"rq:workers:{queue}")
         self._hostname = hostname
-        self._there = False
+        self._registered = False
 
     def renew(self) -> None:
-        """Keep it alive; make it when it is not there. Raises RedisError."""
+        """Renew the hash; register the worker first where that is needed. Raises RedisError."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         values: dict[Any, Any] = {
             "last_heartbeat": now,
@@ -36,11 +36,11 @@ class Heartbeat:
             "pid": os.getpid(),
             "hostname": self._hostname,
         }
-        if not self._there:
+        if not self._registered:
             values["birth"] = now
         try:
             with self._connection.pipeline(transaction=True) as pipeline:
-                if not self._there:
+                if not self._registered:
                     pipeline.unlink(self._key)
                 pipeline.hset(self._key, mapping=values)
                 pipeline.expire(self._key, WORKER_TTL_SECONDS)
@@ -48,16 +48,16 @@ class Heartbeat:
                     pipeline.sadd(workers, self._key)
                 pipeline.execute()
         except ResponseError as error:
-            if not self._there:
-                logger.warning("the worker cannot be registered, and serves all the same: %s", error)
-        self._there = True
+            if not self._registered:
+                logger.warning("the worker cannot be registered, but serves its queue: %s", error)
+        self._registered = True
 
-    def is_lost(self) -> None:
-        """Know that Redis was away, and may have forgotten it."""
-        self._there = False
+    def register_again(self) -> None:
+        """Make the next renewal register the worker, since Redis may have lost its hash."""
+        self._registered = False
 
     def remove(self) -> None:
-        """Take it away, if Redis can be reached."""
+        """Remove the hash, if Redis can be reached."""
         with (
             contextlib.suppress(RedisError, OSError),
             self._connection.pipeline(transaction=True) as pipeline,

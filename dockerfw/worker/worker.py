@@ -1,10 +1,9 @@
-"""The locked worker: an rq worker that treats its queue and all of Redis as hostile ground.
+"""The locked worker: an rq worker that trusts neither its queue nor anything else in Redis.
 
-Owns the loop that takes entries off one queue and has them run, and what is done between jobs. It survives
-Redis going away, junk in the queue, and jobs that die. rq's machinery around a job (statuses, results,
-registries, executions, dependents, callbacks, webhooks, retries, repeats, pub/sub commands, suspension) is
-not used at all: most of it reads keys that others can write. What a job did is told by the job itself, and
-its hash is removed when it ends, so nothing piles up.
+Its loop survives that Redis is unavailable, that the queue contains junk, and that jobs die. rq's machinery
+around a job (statuses, results, registries, executions, dependents, callbacks, webhooks, retries, repeats,
+pub/sub commands, suspension) is not used at all: most of it reads keys that other clients can write. A job
+reports its own result, and its hash is removed when it ends.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from rq.serializers import JSONSerializer
 from dockerfw.worker.entries import AllowedJob, EntryError, LockedJob, check_call, fetch_entry
 from dockerfw.worker.forked import run_forked
 from dockerfw.worker.heartbeat import Heartbeat
-from dockerfw.worker.taking import Taking, is_wrong_type
+from dockerfw.worker.reliable_queue import ReliableQueue, is_wrong_type
 
 logger = logging.getLogger("dockerfw.worker")
 
@@ -41,11 +40,11 @@ class LockedWorker(Worker):
     """Serve one queue: `LockedWorker("clerk", connection=..., allowed={"name": AllowedJob(...)}).work()`.
 
     `on_idle` is called in this process at the start, after each job and every `idle_seconds`. `on_tick` is
-    called as often, also while a job runs and while Redis is away, and says in how many seconds it wants to
-    be called again at the latest. `on_crash` is called in a forked process, with a job's name and arguments,
-    when its process died or had to be killed. `on_chore` is called in a forked process every `chore_seconds`,
-    also while Redis is away, but never while a job runs. `alive` is a file that is touched whenever Redis has
-    answered, and while a job runs.
+    called as often, also while a job runs and while Redis is unavailable; it returns the number of seconds
+    after which it must be called again at the latest. `on_crash` is called in a forked process, with a job's
+    name and arguments, when the job's process died or was killed. `on_chore` is called in a forked process
+    every `chore_seconds`, also while Redis is unavailable, but never while a job runs. `alive` is a file that
+    is touched whenever Redis answers, and while a job runs.
     """
 
     def __init__(
@@ -83,14 +82,14 @@ class LockedWorker(Worker):
         self._chore_seconds = chore_seconds
         self._next_chore = 0.0
         self._alive = alive
-        self._taking = Taking(locked)
+        self._reliable_queue = ReliableQueue(locked)
         self._heartbeat = Heartbeat(
             connection, queue=queue, key=self.key, workers=self.redis_workers_keys, hostname=self.hostname
         )
         self._waiting = False
 
     def work(self, *args: object, **kwargs: object) -> bool:
-        """Serve the queue until SIGTERM or SIGINT; a job that runs is finished first."""
+        """Serve the queue until SIGTERM or SIGINT; a running job is finished first."""
         if args or kwargs:
             raise TypeError("a locked worker takes no options")
         signal.signal(signal.SIGINT, self.request_stop)
@@ -104,13 +103,13 @@ class LockedWorker(Worker):
                 failures = 0
             except StopRequested:
                 break
-            # Whatever it is, going on serving is the job: the next entry may be the one that closes a hole.
+            # Any error: the worker must go on, since the next entry may be the one that closes a hole.
             except Exception as error:  # noqa: BLE001
                 pause = PAUSE_SECONDS[min(failures, len(PAUSE_SECONDS) - 1)]
                 failures += 1
-                self._heartbeat.is_lost()
-                self._taking.is_lost()
-                logger.warning("%s: trying again in %s s", _describe(error), pause)
+                self._heartbeat.register_again()
+                self._reliable_queue.recover_again()
+                logger.warning("%s: retrying in %s s", _describe(error), pause)
                 self._tick()
                 self._chore()
                 self._pause(min(pause, self._tick_seconds))
@@ -119,7 +118,7 @@ class LockedWorker(Worker):
         return True
 
     def _serve_once(self) -> None:
-        self._taking.put_back()
+        self._reliable_queue.recover()
         self._heartbeat.renew()
         raw_id = self._wait_for_entry()
         if raw_id is None:
@@ -129,17 +128,17 @@ class LockedWorker(Worker):
             job = fetch_entry(self.connection, raw_id, self._allowed)
         except EntryError as error:
             logger.warning("skipped entry %r: %s", raw_id[:80], error)
-            self._taking.forget(raw_id)
+            self._reliable_queue.remove(raw_id)
             return
         except ResponseError as error:
-            # Anything else (read-only, out of memory, no permission) is no fault of the entry.
+            # Any other error (read-only, out of memory, no permission) is not caused by the entry.
             if not is_wrong_type(error):
                 raise
-            logger.warning("skipped entry %r: Redis said %s", raw_id[:80], error)
-            self._taking.forget(raw_id)
+            logger.warning("skipped entry %r: Redis answered %s", raw_id[:80], error)
+            self._reliable_queue.remove(raw_id)
             return
         done = self._run(job)
-        self._taking.forget(raw_id, done=done and self._allowed[str(job.func_name)].acknowledged)
+        self._reliable_queue.remove(raw_id, done=done and self._allowed[str(job.func_name)].acknowledged)
         self._idle()
 
     def _wait_for_entry(self) -> bytes | None:
@@ -147,17 +146,17 @@ class LockedWorker(Worker):
         try:
             if self._stop_requested:
                 raise StopRequested
-            raw_id = self._taking.take(self._tick_seconds)
+            raw_id = self._reliable_queue.take(self._tick_seconds)
         finally:
             self._waiting = False
-        self._show_life()
+        self._touch_alive_file()
         return raw_id
 
     def _run(self, job: LockedJob) -> bool:
-        """Run a job in a forked process; say whether its function returned."""
+        """Run a job in a forked process; return True if its function returned."""
         name = str(job.func_name)
         entry = check_call(name, list(job.args), self._allowed)
-        logger.info("%s (%s) begins", name, job.id)
+        logger.info("%s (%s) started", name, job.id)
         began = time.monotonic()
         arguments = list(job.args)
         named = [job.id] if entry.named else []
@@ -176,13 +175,13 @@ class LockedWorker(Worker):
 
         def meanwhile() -> float:
             nonlocal redis_answers
-            self._show_life()
+            self._touch_alive_file()
             self._tick()
             if redis_answers:
                 try:
                     self._heartbeat.renew()
                 except RedisError:
-                    # The next tick must not wait for it again.
+                    # The next tick must not wait for Redis again.
                     redis_answers = False
             return self._tick_seconds
 
@@ -198,9 +197,9 @@ class LockedWorker(Worker):
         self._next_chore = time.monotonic() + self._chore_seconds
         try:
             status = self._run_forked(self._on_chore, CHORE_SECONDS)
-        # No process to be had now. Serving goes on: this is called where nobody else would catch it.
+        # No process can be forked now. The caller does not catch this error, and the worker must go on.
         except OSError as error:
-            logger.error("the chore of %s could not begin: %s", self.name, error)
+            logger.error("the chore of %s could not start: %s", self.name, error)
             return
         if status != 0:
             logger.error("the chore of %s ended with status %d", self.name, status)
@@ -213,10 +212,10 @@ class LockedWorker(Worker):
         try:
             self._on_idle()
         except Exception as error:  # noqa: BLE001
-            logger.warning("housekeeping will be tried again: %s", _describe(error))
+            logger.warning("housekeeping failed and will be retried: %s", _describe(error))
 
-    def _show_life(self) -> None:
-        """Touch the file by which whoever looks after this process sees that it serves."""
+    def _touch_alive_file(self) -> None:
+        """Touch the file that shows the process's health check that it serves the queue."""
         if self._alive is not None:
             with contextlib.suppress(OSError):
                 self._alive.touch()
@@ -232,16 +231,16 @@ class LockedWorker(Worker):
             self._waiting = False
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Stop at once when waiting, else after the job that runs."""
+        """Stop at once when waiting, otherwise after the running job."""
         self._stop_requested = True
         if self._waiting:
             self._waiting = False
             raise StopRequested
 
-    # What follows are rq's own ways in from outside; none of them is used here.
+    # The methods below are rq's entry points from outside; this worker uses none of them.
 
     def _set_connection(self, connection: Redis) -> Redis:
-        """Leave the connection its time limits: rq would raise them to minutes, for its own long waits."""
+        """Keep the connection's time limits: rq would raise them to minutes for its own long waits."""
         return connection
 
     def subscribe(self) -> None:
@@ -251,18 +250,18 @@ class LockedWorker(Worker):
         """Ignore a pub/sub command."""
 
     def execute_job(self, job: object, queue: object) -> NoReturn:
-        """Refuse rq's way to run a job."""
-        raise EntryError("a locked worker runs jobs its own way")
+        """Refuse: rq would run the job itself."""
+        raise EntryError("a locked worker does not run jobs with rq's methods")
 
     def perform_job(self, job: object, queue: object, execution: object) -> NoReturn:
-        """Refuse rq's way to run a job."""
-        raise EntryError("a locked worker runs jobs its own way")
+        """Refuse: rq would run the job itself."""
+        raise EntryError("a locked worker does not run jobs with rq's methods")
 
     def clean_registries(self) -> None:
-        """Leave rq's registries alone: cleaning them runs callbacks of jobs that others wrote."""
+        """Do not touch rq's registries: cleaning them runs callbacks of jobs that others wrote."""
 
     def clean_group_registries(self) -> None:
-        """Leave rq's groups alone."""
+        """Do not touch rq's groups."""
 
 
 def _describe(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from dockerfw.messages.codec import load_json
 from dockerfw.messages.errors import MessageError
-from dockerfw.messages.outcomes import STEP_NAMES, Failure, Outcome, Step, WayBack
+from dockerfw.messages.outcomes import STEP_NAMES, Failure, Outcome, RollBack, Step
 from rules.applying.window_selectors import WindowView, stored_window, window_view
 from rules.link import client
 from rules.models import Apply, Host
@@ -68,10 +68,10 @@ class ApplyView:
         return next((step.detail for step in self.steps if step.name == "sessions"), "")
 
     @property
-    def way_back(self) -> WayBack | None:
+    def way_back(self) -> RollBack | None:
         """Why the previous rules were restored."""
         stored = self.apply.way_back
-        return WayBack(**stored) if stored else None
+        return RollBack(**stored) if stored else None
 
 
 def apply_get(identifier: uuid.UUID | str) -> ApplyView | None:

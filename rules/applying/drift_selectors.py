@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dockerfw.chains.adoption import adopt_live
-from dockerfw.chains.drift import Code, Drift, DriftLine
+from dockerfw.chains.drift import Drift, DriftCode, DriftLine
 from dockerfw.chains.importing import Imported
 from dockerfw.iptables.tokens import printable
 from rules.draft.draft_selectors import draft_document
@@ -14,7 +14,7 @@ from rules.seen.snapshot_selectors import SnapshotView
 
 LINES = 12
 
-_OF_OUR_CHAINS: frozenset[Code] = frozenset(
+_OF_OUR_CHAINS: frozenset[DriftCode] = frozenset(
     ("rules-changed", "reordered", "other-revision", "chain-replaced")
 )
 

@@ -109,7 +109,7 @@ def _summary(apply: Apply, now: datetime) -> str:
             return ""
         # If it cannot be withdrawn, a root worker has just taken it. A later turn decides.
         if place == "queued":
-            back = client.order_take_back(host=apply.host.name, job_id=apply.job_id)
+            back = client.order_withdraw(host=apply.host.name, job_id=apply.job_id)
             return NOT_TAKEN if back else ""
     except client.QueueError:
         # The queue cannot be read now. A later turn decides.

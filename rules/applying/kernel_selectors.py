@@ -98,7 +98,7 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
         snapshot.families,
         snapshot.docker_state,
         snapshot.confirmed,
-        snapshot.own_tables,
+        snapshot.foreign_tables,
     )
     drift = _drifts.get_or_compute(
         (revision.digest, revision.number, *known),
@@ -119,7 +119,7 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
     if not drift.findings:
         names = " and ".join(FAMILY_NAMES[family] for family in snapshot.families)
         text = f"Protected: revision {revision.number} is active for {names}."
-        beside = (words,) if (words := describe_tables(snapshot.own_tables)) else ()
+        beside = (words,) if (words := describe_tables(snapshot.foreign_tables)) else ()
         return KernelSentence("ok", text, beside, view.taken_at)
     if all(finding.code in WITHOUT_EFFECT for finding in drift.findings):
         text = f"Not protected: other rules let packets bypass revision {revision.number}'s container rules."

@@ -122,7 +122,7 @@ def _plan(document: Document, view: SnapshotView | None, number: int) -> Plan | 
         revision=number,
         interfaces=[interface.name for interface in view.snapshot.interfaces],
         docker_nftables=view.snapshot.docker_state == "nftables",
-        foreign_tables=view.snapshot.own_tables,
+        foreign_tables=view.snapshot.foreign_tables,
     )
 
 

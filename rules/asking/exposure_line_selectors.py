@@ -13,14 +13,14 @@ from dockerfw.chains.names import label_of
 from dockerfw.document.document import DocumentRule
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.model import Family
-from dockerfw.reach.exposure import LEVELS, Access, ExposureRow, Level
-from dockerfw.reach.offers import Kind, Offer
+from dockerfw.reach.exposure import LEVELS, Access, ExposureLevel, ExposureRow
+from dockerfw.reach.offers import Offer, OfferKind
 from dockerfw.reach.sentences import describe_access, describe_networks, describe_place, unknown_reasons
 from dockerfw.simulation.trace import TraceStep, Verdict
 from rules.seen.kernel_wording import readable_rule, readable_target
 from rules.seen.live_selectors import ROWS
 
-KIND_WORDS: Mapping[Kind, str] = {
+KIND_WORDS: Mapping[OfferKind, str] = {
     "process": "program",
     "container": "container",
     "host-container": "container on the host's network",
@@ -48,7 +48,7 @@ class AccessWords:
 
     families: tuple[Family, ...]
     interfaces: tuple[str, ...]
-    level: Level
+    level: ExposureLevel
     words: str
     all_networks: str
     by: tuple[By, ...]
@@ -81,7 +81,7 @@ class Line:
     actions: tuple[Action, ...]
 
     @property
-    def level(self) -> Level:
+    def level(self) -> ExposureLevel:
         """The widest of its answers."""
         return self.row.level
 

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from dockerfw.document.document import DocumentRule
 from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.messages.snapshot_values import surroundings_of
-from dockerfw.reach.exposure import LEVELS, ExposureRow, Level, expose, external_interfaces, find_idle_rules
+from dockerfw.reach.exposure import (
+    LEVELS,
+    ExposureLevel,
+    ExposureRow,
+    expose,
+    external_interfaces,
+    find_idle_rules,
+)
 from dockerfw.reach.offers import find_offers
 from dockerfw.reach.sentences import describe_exposure
 from dockerfw.simulation.simulate import Prepared
@@ -38,7 +45,7 @@ class Exposure:
     idle: tuple[DocumentRule, ...]
 
     @property
-    def counts(self) -> Mapping[Level, int]:
+    def counts(self) -> Mapping[ExposureLevel, int]:
         """The number of rows of each level."""
         found = Counter(row.level for row in self.rows)
         return {level: found[level] for level in LEVELS}

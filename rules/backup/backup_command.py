@@ -18,10 +18,11 @@ from django.db import DatabaseError
 
 from dockerfw.document.words import counted
 from dockerfw.host.clock import utc_now
-from dockerfw.host.files import LockedOut, sync_directory
+from dockerfw.host.errors import HostError
+from dockerfw.host.files import sync_directory
 from dockerfw.store.backup import state_mark, state_take
-from dockerfw.store.interrupted import AGAIN, NotWhole
-from dockerfw.store.records import StateError
+from dockerfw.store.interrupted import RestoreUnfinished
+from dockerfw.store.sentences import RESTORE_AGAIN
 from dockerfw.store.state import StateDirectory
 from dockerfw.streams import InputError, Output
 from dockerfw.version import VERSION
@@ -41,7 +42,6 @@ from rules.backup.settings_files import settings_check, settings_take
 from rules.pages.errors import ServiceError
 
 TRIES = 5
-EXPECTED = (BackupError, OwnerFailed, StateError, LockedOut, ServiceError, DatabaseError, OSError)
 ONLY_DATABASE = (
     "Only the database and the secret key: settings and the root worker's state are root's. "
     "Run it as root for all."
@@ -68,10 +68,10 @@ def backup(options: argparse.Namespace, output: Output) -> int:
                     file.seek(0)
                     # What cannot be read back is no backup.
                     read_archive(file, options.file, room=beside(options.file)).rows.close()
-    except NotWhole as error:
-        again = AGAIN.format(command=environment.command)
+    except RestoreUnfinished as error:
+        again = RESTORE_AGAIN.format(command=environment.command)
         raise InputError(f"no backup was made: {error} {again}") from error
-    except EXPECTED as error:
+    except (BackupError, OwnerFailed, HostError, ServiceError, DatabaseError, OSError) as error:
         raise InputError(f"no backup was made: {error}") from error
     _tell(options, output, manifest, members)
     return 0

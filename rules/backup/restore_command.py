@@ -19,11 +19,12 @@ from typing import IO, Any
 
 from django.db import DatabaseError
 
-from dockerfw.host.files import LockedOut, sync_directory
-from dockerfw.host.hooks import reached
-from dockerfw.store.backup import InTheWay, StoredState, state_alone, state_check, state_is_used, state_put
-from dockerfw.store.interrupted import AGAIN, ASIDE, RestoreNote
-from dockerfw.store.records import StateError
+from dockerfw.host.errors import HostError
+from dockerfw.host.files import sync_directory
+from dockerfw.host.hooks import checkpoint
+from dockerfw.store.backup import StoredState, state_check, state_is_used, state_lock, state_replace
+from dockerfw.store.interrupted import ASIDE, RestoreNote
+from dockerfw.store.sentences import RESTORE_AGAIN
 from dockerfw.store.state import StateDirectory
 from dockerfw.streams import InputError, Output, shown
 from dockerfw_site.environment import SECRET_KEY_MIN, Environment, read_environment
@@ -37,7 +38,6 @@ from rules.backup.restored import live_words, next_steps
 from rules.backup.settings_files import settings_check, settings_put
 from rules.pages.errors import ServiceError
 
-EXPECTED = (BackupError, OwnerFailed, StateError, InTheWay, LockedOut, ServiceError, DatabaseError, OSError)
 BEFORE = (
     "The restore before had not come to its end: what it replaced is kept as well, under names that end in "
     "{names}. The oldest of each part is of the installation that was here first."
@@ -72,7 +72,7 @@ def restore(options: argparse.Namespace, output: Output) -> int:
                 output.line(f"{shown(options.file)}: {_origin(archive)}. It can be restored.")
                 return 0
             return _restore(checked, options, environment, output)
-    except EXPECTED as error:
+    except (BackupError, OwnerFailed, HostError, ServiceError, DatabaseError, OSError) as error:
         raise InputError(f"nothing was restored: {error}") from error
 
 
@@ -100,14 +100,14 @@ def _restore(checked: _Checked, options: argparse.Namespace, environment: Enviro
     state = StateDirectory(environment.state_dir)
     aside = f"{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
     settings = checked.settings if environment.settings_dir.is_dir() else {}
-    again = AGAIN.format(command=environment.command)
+    again = RESTORE_AGAIN.format(command=environment.command)
     floor = checked.stored.sequence
     note: RestoreNote | None = None
     with contextlib.ExitStack() as stack:
         stack.enter_context(_undisturbed())
         if may_have_all(environment):
-            stack.enter_context(state_alone(state))
-            floor = max(floor, state.last_begun().sequence)
+            stack.enter_context(state_lock(state))
+            floor = max(floor, state.read_last_order().sequence)
             note = _note(checked, state, aside, settings=bool(settings))
             left = None if note is None else note.before
             if whole and state_is_used(state) and not options.replace:
@@ -132,13 +132,13 @@ def _restore(checked: _Checked, options: argparse.Namespace, environment: Enviro
         kept, changed = "", []
         if note is not None:
             kept = stack.enter_context(
-                state_put(state, checked.stored, sequence=found["sequence"], aside=aside, note=note)
+                state_replace(state, checked.stored, sequence=found["sequence"], aside=aside, note=note)
             )
             changed = stack.enter_context(settings_put(settings, environment.settings_dir, aside))
-            reached("restore-settings")
+            checkpoint("restore-settings")
         process.go_on()
         done = _last_word(process, note)
-        reached("restore-database")
+        checkpoint("restore-database")
     if "unsure" in done:
         raise InputError(f"whether the database was restored is not known: {done['unsure']}. {again}")
     output.line(f"Restored: {_origin(checked.archive)}.")
@@ -197,7 +197,7 @@ def _database_work(checked: _Checked, environment: Environment, terms: Terms) ->
             def pause_with_key(found: dict[str, Any]) -> None:
                 with _key_beside(checked.archive.members.get(SECRET_KEY), environment, terms.aside):
                     pause(found)
-                reached("restore-key")
+                checkpoint("restore-key")
 
             return database_restore(checked.archive.rows, checked.source, terms, pause_with_key)
 

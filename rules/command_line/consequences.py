@@ -89,8 +89,8 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
         raise InputError(sight.problem)
     if sight.view.stale:
         output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
-    if sight.view.snapshot.own_tables:
-        output.note(describe_tables(sight.view.snapshot.own_tables))
+    if sight.view.snapshot.foreign_tables:
+        output.note(describe_tables(sight.view.snapshot.foreign_tables))
     basis = basis_of(host, sight)
     proposal = propose_draft(basis)
     meant = consequences_of(basis, proposal)

@@ -133,7 +133,7 @@ def _redis_facts(environment: Environment, redis: Probe, *, here: bool) -> Redis
     return RedisFacts(
         error=redis.error,
         user=redis.user,
-        let_in=redis.let_in,
+        let_in=redis.anonymous,
         allowed=redis.allowed,
         users=texts[0] if texts else None,
         template=_text(TEMPLATE) or "",

@@ -10,8 +10,8 @@ from dockerfw.chains.sentences import describe_tables
 from dockerfw.document.document import rule_to_json_object
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.tokens import printable
-from dockerfw.reach.offers import RULES_IN_NFTABLES
 from dockerfw.reach.question import QuestionError
+from dockerfw.reach.sentences import RULES_IN_NFTABLES
 from dockerfw.streams import InputError, Output
 from rules.asking.exposure_line_selectors import Line, exposure_lines, line_json
 from rules.asking.exposure_selectors import read_exposure
@@ -86,8 +86,8 @@ def _seen(host: Host, output: Output) -> tuple[SnapshotView, Basis]:
         output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
     if sight.view.snapshot.docker_state == "nftables":
         output.note(f"{RULES_IN_NFTABLES}: what becomes of packets for containers may differ")
-    if sight.view.snapshot.own_tables:
-        output.note(describe_tables(sight.view.snapshot.own_tables))
+    if sight.view.snapshot.foreign_tables:
+        output.note(describe_tables(sight.view.snapshot.foreign_tables))
     return sight.view, basis_of(host, sight)
 
 

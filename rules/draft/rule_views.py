@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from dockerfw.document import fields
 from dockerfw.document.catalogue import SERVICES
-from dockerfw.document.fields import Findings
+from dockerfw.document.fields import Problems
 from dockerfw.document.words import cidr_echo, describe_rule
 from dockerfw.iptables.errors import NetfilterError
 from rules.audit.actors import actor_of
@@ -123,21 +123,21 @@ def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
 
 def read_link_values(asked: Mapping[str, str]) -> dict[str, object]:
     """Return the form's fields from a URL's query; invalid values are left out."""
-    findings = Findings()
+    problems = Problems()
     values: dict[str, object] = {}
     for name, choices in (("scope", SCOPES), ("port_kind", PORT_KINDS)):
         if asked.get(name) in dict(choices):
             values[name] = asked[name]
-    ports = [fields.port(text, "", findings) for text in split_ports(asked.get("ports", "")[:200])]
+    ports = [fields.read_port(text, "", problems) for text in split_ports(asked.get("ports", "")[:200])]
     if all(ports) and ports:
         values["ports"] = ", ".join(str(text) for text in ports)
-    source = fields.source(asked.get("source", "")[:200], "", findings)
+    source = fields.read_source(asked.get("source", "")[:200], "", problems)
     if source:
         values["source"] = "" if source == "any" else source
-    comment = fields.comment(asked.get("comment", "")[: fields.MAX_COMMENT], "", findings)
+    comment = fields.read_comment(asked.get("comment", "")[: fields.MAX_COMMENT], "", problems)
     if comment:
         values["comment"] = comment
-    protocol = fields.protocol(asked.get("protocol", "")[:64], "", findings)
+    protocol = fields.read_protocol(asked.get("protocol", "")[:64], "", problems)
     if protocol:
         known = protocol in dict(PROTOCOLS)
         values |= {

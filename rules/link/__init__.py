@@ -1,1 +1,1 @@
-"""The dashboard's end of the queue."""
+"""The dashboard's connection to Redis."""

@@ -1,7 +1,7 @@
-"""The web's end of the queue: hand orders to a host's root worker, read its snapshots and progress.
+"""The web's client of Redis: it sends orders to a host's root worker and reads its snapshots and progress.
 
-Owns the web's connection to Redis, with short time limits so that a page never hangs on it. It runs no job,
-and what it reads it bounds in size and leaves to the validators of orders.py.
+Its time limits are short, so that a page never hangs when Redis does. It returns bytes of a bounded size, and
+dockerfw.messages decodes and checks them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OBSERVE_EVERY_MS = 1000
 OBSERVE_WAITS_SECONDS = 10
 ORDER_WAITS_SECONDS = 24 * 60 * 60
 ORDER_TIMEOUT_SECONDS = 300
-# A page asks several times: one time limit is enough to learn that a Redis hangs.
+# After a timeout, further calls fail at once for so long: a page makes several.
 SILENCE_SECONDS = 2.0
 _silent_until = 0.0
 ANSWER_TIMEOUT_SECONDS = 120
@@ -40,7 +40,7 @@ OrderPlace = Literal["queued", "taken", "gone"]
 
 
 class QueueError(Exception):
-    """Redis cannot be reached or refused what was asked of it."""
+    """Redis cannot be reached or refused a command."""
 
 
 @functools.cache
@@ -52,14 +52,14 @@ def connection() -> redis.Redis:
 
 
 def ping() -> None:
-    """Return when Redis answers, asking also one that kept silent a moment ago. Raises QueueError."""
+    """Return when Redis answers; ask also after a recent timeout. Raises QueueError."""
     global _silent_until
     _silent_until = 0.0
-    _asked(connection().ping)
+    _ask(connection().ping)
 
 
 def order_send(*, order: Order, job_id: str) -> None:
-    """Hand an order to its host's root worker, as the job `job_id`. Raises QueueError."""
+    """Send an order to its host's root worker, as the job `job_id`. Raises QueueError."""
     _enqueue(
         order.host,
         "apply",
@@ -71,7 +71,7 @@ def order_send(*, order: Order, job_id: str) -> None:
 
 
 def answer_send(answer: Answer) -> None:
-    """Hand an answer to the root worker whose window is open. Raises QueueError."""
+    """Send an answer to the root worker whose window is open. Raises QueueError."""
     _enqueue(
         answer.host,
         "answer",
@@ -83,12 +83,12 @@ def answer_send(answer: Answer) -> None:
 
 
 def observe_send(host: str) -> bool:
-    """Ask for a new snapshot unless somebody did within the last second; say whether this call did.
+    """Request a new snapshot and return True; return False if one was requested within the last second.
 
     Raises QueueError.
     """
-    asked = _asked(lambda: connection().set(observe_key(host), "1", nx=True, px=OBSERVE_EVERY_MS))
-    if not asked:
+    is_first = _ask(lambda: connection().set(observe_key(host), "1", nx=True, px=OBSERVE_EVERY_MS))
+    if not is_first:
         return False
     _enqueue(host, "observe", args=[], job_id=None, ttl=OBSERVE_WAITS_SECONDS, timeout=60)
     return True
@@ -104,7 +104,7 @@ def snapshot_read(host: str) -> bytes | None:
 
 def snapshot_head(host: str) -> bytes:
     """Return the first bytes of the stored snapshot, empty when there is none. Raises QueueError."""
-    return cast(bytes, _asked(lambda: connection().getrange(snapshot_key(host), 0, HEAD_BYTES - 1)))
+    return cast(bytes, _ask(lambda: connection().getrange(snapshot_key(host), 0, HEAD_BYTES - 1)))
 
 
 def progress_read(host: str, apply: str) -> bytes | None:
@@ -113,43 +113,46 @@ def progress_read(host: str, apply: str) -> bytes | None:
 
 
 def about_read(host: str) -> bytes | None:
-    """Return what the root worker tells about itself, None when it tells nothing. Raises QueueError."""
+    """Return the root worker's report about itself as JSON, None when there is none. Raises QueueError."""
     return _read(about_key(host), ABOUT_BYTES_MAX)
 
 
 def order_place(*, host: str, job_id: str) -> OrderPlace:
-    """Say whether an order is in its queue, taken and not finished, or gone. Raises QueueError."""
+    """Return whether an order waits in its queue, was taken and is not finished, or is gone.
+
+    Raises QueueError.
+    """
     queue = _queue(host)
     places: dict[OrderPlace, str] = {"queued": queue.key, "taken": queue.intermediate_queue_key}
     for place, key in places.items():
-        if _asked(lambda key=key: connection().lpos(key, job_id)) is not None:
+        if _ask(lambda key=key: connection().lpos(key, job_id)) is not None:
             return place
     return "gone"
 
 
-def order_take_back(*, host: str, job_id: str) -> bool:
-    """Take an order out of its queue, so that no root worker takes it any more; say whether it was there.
+def order_withdraw(*, host: str, job_id: str) -> bool:
+    """Remove an order from its queue, so that no root worker takes it; return True if it was still there.
 
     Raises QueueError.
     """
-    return bool(_asked(lambda: connection().lrem(_queue(host).key, 0, job_id)))
+    return bool(_ask(lambda: connection().lrem(_queue(host).key, 0, job_id)))
 
 
 def _queue(host: str) -> Queue:
     name = firewall_queue(host)
     if name in settings.RQ_QUEUES:
         return get_queue(name, connection=connection(), commit_mode="auto")
-    # A host that this process was not configured with: the same queue, made by hand.
+    # This process is not configured for the host's queue.
     return Queue(name, connection=connection(), serializer=JSONSerializer)
 
 
 def _enqueue(host: str, func: str, *, args: list[Any], job_id: str | None, ttl: int, timeout: int) -> None:
-    _asked(
+    _ask(
         lambda: _queue(host).enqueue_call(
             func,
             args=args,
             job_id=job_id,
-            # rq's own would be made of all that the call holds.
+            # rq's default would contain all arguments of the call.
             description=func,
             ttl=ttl,
             timeout=timeout,
@@ -160,18 +163,18 @@ def _enqueue(host: str, func: str, *, args: list[Any], job_id: str | None, ttl: 
 
 
 def _read(key: str, most: int) -> bytes | None:
-    size = cast(int, _asked(lambda: connection().strlen(key)))
+    size = cast(int, _ask(lambda: connection().strlen(key)))
     if size == 0:
         return None
     if size > most:
-        raise QueueError(f"{key} holds {size} bytes, more than the {most} that are read")
-    return cast(bytes, _asked(lambda: connection().getrange(key, 0, most)))
+        raise QueueError(f"{key} has {size} bytes; at most {most} are read")
+    return cast(bytes, _ask(lambda: connection().getrange(key, 0, most)))
 
 
-def _asked(call: Any) -> Any:
+def _ask(call: Any) -> Any:
     global _silent_until
     if time.monotonic() < _silent_until:
-        raise QueueError("Redis does not answer: it kept silent a moment ago")
+        raise QueueError("Redis does not answer: it timed out a moment ago")
     try:
         return call()
     except redis.TimeoutError as error:
@@ -182,8 +185,8 @@ def _asked(call: Any) -> Any:
 
 
 def worker_connection() -> redis.Redis:
-    """Return a connection for a worker, which waits on Redis longer than any page may: 15 s for an answer."""
-    # Options that a unix socket has too: socket_keepalive is TCP's.
+    """Return a connection for a worker, which may wait longer than a page: 15 s for an answer."""
+    # Only options that also work for a Unix socket, which socket_keepalive does not.
     return redis.Redis.from_url(
         settings.REDIS_URL, socket_connect_timeout=5, socket_timeout=15, retry=Retry(NoBackoff(), 0)
     )

@@ -1,6 +1,6 @@
-"""Ask Redis what the doctor wants to know, as the user that this process is: also what must be refused.
+"""Questions of the doctor to Redis, asked as this process's own user, with commands that Redis must refuse.
 
-Every command here only reads; those that must be refused ask for nothing that exists. It never raises.
+Every command here only reads, and the ones that Redis must refuse name a key that does not exist.
 """
 
 from __future__ import annotations
@@ -17,46 +17,50 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 from redis.retry import Retry
 
 SECONDS = 2.0
-NOBODYS = "dockerfw:doctor:nothing"
-# No process of dockerfw's needs any of them (deploy/redis/users.acl).
+UNUSED_KEY = "dockerfw:doctor:nothing"
+# No process of dockerfw needs these (deploy/redis/users.acl).
 FORBIDDEN: tuple[tuple[str, ...], ...] = (
     ("CONFIG", "GET", "port"),
-    ("KEYS", NOBODYS),
+    ("KEYS", UNUSED_KEY),
     ("ACL", "LIST"),
     ("CLIENT", "LIST"),
     ("SCRIPT", "EXISTS", "0" * 40),
-    ("GET", NOBODYS),
+    ("GET", UNUSED_KEY),
     ("DBSIZE",),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What Redis answered; `error` is empty when it did. `seconds` is its clock, since 1970."""
+    """Redis's answers; `error` is empty when it answered. `seconds` is its clock, since 1970.
+
+    `anonymous` is True when Redis also answers clients without a name and password. `allowed` are the
+    forbidden commands that it allowed.
+    """
 
     error: str
     user: str = ""
     version: str | None = None
     seconds: float | None = None
-    let_in: bool | None = None
+    anonymous: bool | None = None
     allowed: tuple[str, ...] | None = None
 
 
 def probe(url: str) -> Probe:
-    """Ask everything."""
+    """Ask all questions; errors are in the result."""
     user = str(_address(url).get("username") or "")
     try:
         connection = _connect(url)
         connection.ping()
         version, seconds = _server(connection)
-        allowed = tuple(" ".join(words[:2]) for words in FORBIDDEN if _may(connection, words))
-        return Probe("", user, version, seconds, _lets_in(url), allowed)
+        allowed = tuple(" ".join(words[:2]) for words in FORBIDDEN if _is_permitted(connection, words))
+        return Probe("", user, version, seconds, _answers_anonymous(url), allowed)
     except (redis.RedisError, OSError) as error:
         return Probe(str(error)[:300], user)
 
 
 def socket_folder(url: str) -> Path | None:
-    """Return the folder of Redis' socket, None when it is reached by network."""
+    """Return the folder of Redis's socket, None when Redis is reached over the network."""
     path = _address(url).get("path")
     return Path(str(path)).parent if path else None
 
@@ -83,12 +87,12 @@ def _server(connection: redis.Redis) -> tuple[str | None, float | None]:
     return version, None if moment is None else int(moment) / 1e6
 
 
-def _may(connection: redis.Redis, words: tuple[str, ...]) -> bool:
+def _is_permitted(connection: redis.Redis, words: tuple[str, ...]) -> bool:
     return _refusal(lambda: connection.execute_command(*words)) is None  # type: ignore[no-untyped-call]
 
 
-def _lets_in(url: str) -> bool:
-    """Say whether the same server answers somebody without name and password."""
+def _answers_anonymous(url: str) -> bool:
+    """Return True if the same server answers a client without a name and password."""
     address = _address(url)
     options = {name: value for name, value in address.items() if name not in ("username", "password")}
     pool = redis.ConnectionPool(
@@ -98,12 +102,12 @@ def _lets_in(url: str) -> bool:
 
 
 def _refusal(call: Callable[[], object]) -> Exception | None:
-    """Return how Redis refused a call, None when it did not; other failures go on."""
+    """Return the error with which Redis refused a call, None when it did not. Raises other errors."""
     try:
         call()
     except (NoPermissionError, AuthenticationError) as error:
         return error
     except ResponseError as error:
-        # "unknown command": as good as refused, for a command that a server has been built without.
+        # "unknown command" counts as refused: the server was built without the command.
         return error
     return None

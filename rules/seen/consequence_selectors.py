@@ -18,7 +18,6 @@ from dockerfw.reach.changes import Change, exposure_changes
 from dockerfw.reach.expectations import ExpectationContext, ExpectationResult, check_expectations
 from dockerfw.reach.exposure import external_interfaces
 from dockerfw.reach.lockout import (
-    HIDDEN_BY_PROXY,
     LockoutAnswer,
     Reachable,
     check_access,
@@ -27,6 +26,7 @@ from dockerfw.reach.lockout import (
     worst,
 )
 from dockerfw.reach.offers import find_offers
+from dockerfw.reach.sentences import HIDDEN_BY_PROXY
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import LOCAL, Surroundings
 from rules.seen.listening_selectors import listening_of

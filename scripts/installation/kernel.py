@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import sys
 
-from dockerfw.agent.panic import EXPECTED, NotDone, release
+from dockerfw.agent.panic import NotDone, release
 from dockerfw.chains.names import OWN_CHAINS, PANIC
 from dockerfw.chains.panic import find_anchors
-from dockerfw.host.backend import find_backend, program
-from dockerfw.host.loading import load, saves_or_fail
+from dockerfw.host.backend import program
+from dockerfw.host.errors import HostError
+from dockerfw.host.loading import load
+from dockerfw.host.reading import look
+from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Ruleset
-from dockerfw.iptables.parse import parse_save
 from dockerfw.store.state import StateDirectory
 from scripts.installation.places import STATE
 
@@ -31,17 +33,16 @@ def main(step: str) -> int:
     except NotDone as error:
         print(f"dockerfw: {error}", file=sys.stderr)
         return 1
-    except EXPECTED as error:
+    except (HostError, NetfilterError, OSError) as error:
         print(f"dockerfw: the chains could not be taken out: {error}", file=sys.stderr)
         return 1
     return 0
 
 
 def _show() -> int:
-    backend, saves = find_backend()
-    for family, save in saves_or_fail(saves).items():
-        live = parse_save(save)
-        words = program(backend, family)
+    seen = look()
+    for family, live in seen.rulesets.items():
+        words = program(seen.backend, family)
         for _, rule in find_anchors(live):
             print(f"{words} -D {rule.text[3:]}")
         chains = _chains(live)
@@ -52,13 +53,12 @@ def _show() -> int:
 
 
 def _remove_chains() -> None:
-    backend, saves = find_backend()
-    for family, save in saves_or_fail(saves).items():
-        live = parse_save(save)
+    seen = look()
+    for family, live in seen.rulesets.items():
         if chains := _chains(live):
             calls = [f"-D {rule.text[3:]}" for _, rule in find_anchors(live)]
             lines = [*(f":{chain} - [0:0]" for chain in chains), *calls, *(f"-X {chain}" for chain in chains)]
-            load(backend, family, "\n".join(["*filter", *lines, "COMMIT", ""]))
+            load(seen.backend, family, "\n".join(["*filter", *lines, "COMMIT", ""]))
 
 
 def _chains(live: Ruleset) -> list[str]:

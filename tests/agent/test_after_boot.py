@@ -12,7 +12,7 @@ from dockerfw.agent.afterboot import load_after_boot
 from dockerfw.agent.panic import release
 from dockerfw.agent.root import half_restored
 from dockerfw.host.clock import utc_now
-from dockerfw.store.backup import state_alone, state_check, state_put, state_take
+from dockerfw.store.backup import state_check, state_lock, state_replace, state_take
 from dockerfw.store.confirmed import CONFIRMED
 from dockerfw.store.interrupted import NOTE, RestoreNote
 from dockerfw.store.state import StateDirectory
@@ -179,7 +179,7 @@ def test_a_restored_revision_waits_for_the_next_boot(
     stored = state_check(state_take(state))
     assert stored.confirmed is not None
     note = RestoreNote(state.path, backup=utc_now(), aside="before", settings=False)
-    with state_alone(state), state_put(state, stored, sequence=5, aside="before", note=note):
+    with state_lock(state), state_replace(state, stored, sequence=5, aside="before", note=note):
         pass
     now = held(inside, backend)
     assert not load_after_boot(state)

@@ -289,7 +289,7 @@ def test_refused_orders_touch_nothing(inside: Namespace, state: StateDirectory, 
     error = failed(run(order(document("443"), **{"sequence": 6, **changes}), state), "validate")
     assert words in error.summary
     assert held(inside, "nft") == before
-    assert state.last_begun().sequence == 5
+    assert state.read_last_order().sequence == 5
 
 
 @INPUTS

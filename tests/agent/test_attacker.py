@@ -203,7 +203,7 @@ def test_outcomes_outlive_redis(root_worker: RootWorker, redis_server: RedisServ
     first = root_worker.order("22", sequence=1)
     root_worker.kept(first)
     redis_server.stop()
-    wait_until("the worker to notice", 10, lambda: "trying again" in root_worker.words())
+    wait_until("the worker to notice", 10, lambda: "retrying" in root_worker.words())
     redis_server.start()
     # The new Redis has forgotten everything; the journal has not.
     # (What came before it may come alone.)

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from dockerfw.agent import drift_monitor as lookout_module
-from dockerfw.agent.apply import look
 from dockerfw.agent.drift_monitor import Lookout
 from dockerfw.agent.panic import calm, panic, release
 from dockerfw.chains import sentences
 from dockerfw.chains.drift import find_drift
+from dockerfw.host.reading import look
 from dockerfw.messages.codec import dump_json, load_json
 from dockerfw.messages.events import ConsoleEvent
 from dockerfw.messages.snapshots import Snapshot
-from dockerfw.store.confirmed import read_confirmed, read_seen
+from dockerfw.store.confirmed import read_confirmed, read_drift_record
 from dockerfw.store.state import StateDirectory
 from tests.rig.host_states import (
     HOST,
@@ -303,6 +303,6 @@ def test_a_memory_that_makes_no_sense_is_begun_anew(watched: Watched) -> None:
     path = watched.state.path / "seen.json"
     for junk in (b"{", b"[]", b'{"format": "dockerfw-seen/1"}'):
         path.write_bytes(junk)
-        assert read_seen(path).mark == ""
+        assert read_drift_record(path).mark == ""
         watched.look()
     assert watched.verbs() == ["drift"] * 4

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dockerfw.agent import expected as expected_module
-from dockerfw.host import containers as containers_module
+from dockerfw.host import docker as docker_module
 from dockerfw.messages.outcomes import Outcome, Step
 from dockerfw.store.state import StateDirectory
 from tests.rig.host_states import PLAIN_INPUT, add_foreign, document, held, order, run
@@ -47,8 +47,8 @@ def test_what_holds_is_counted(outside: Namespace, backend: Backend, state: Stat
     outcome = run(order(expecting(OPEN, CLOSED, named)), state)
     assert (outcome.state, outcome.error) == ("awaiting", None)
     assert step(outcome).detail == (
-        "2 of 3 hold. 5432/tcp of container db from anywhere is refused: cannot be told, Docker is not"
-        " asked on this host, so nobody knows which container db is"
+        "2 of 3 hold. 5432/tcp of container db from anywhere is refused: cannot tell, Docker is not"
+        " asked on this host, so the container db is unknown"
     )
 
 
@@ -102,7 +102,7 @@ def test_a_docker_that_hangs_leaves_in_doubt_only_what_is_about_containers(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(containers_module, "SECONDS", 0.3)
+    monkeypatch.setattr(docker_module, "SECONDS", 0.3)
     path = tmp_path / "docker.sock"
     named = {"port": 5432, "to": "container", "container": "db", "passes": False}
     with socket.socket(socket.AF_UNIX) as listener:

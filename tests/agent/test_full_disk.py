@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from dockerfw.agent.event_bound import read_event
 from dockerfw.document.document import digest, parse_document
 from dockerfw.messages.about import About, about_key
 from dockerfw.messages.codec import load_json
 from dockerfw.messages.outcomes import Outcome
+from dockerfw.store.event_limit import read_event
 from tests.faults.disk import SmallDisk
 from tests.rig.namespace import Namespace, wait_until
 from tests.rig.redis_fixtures import RedisServer

@@ -1,7 +1,8 @@
-"""The journal on a real Redis: on disk first, sent until the clerk has it, in order, and bounded."""
+"""The journal on a real Redis: letters are on disk first, sent in order until recorded, and limited."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,24 @@ pytestmark = pytest.mark.redis
 
 FIRST = replace(OUTCOME, event=0, state="loading", error=None, loaded=None)
 LAST = replace(OUTCOME, event=9)
+APPLY, EVENT, LEFT_OUT = LAST.apply, f"{LAST.apply[:-1]}1", f"{LAST.apply[:-1]}2"
+# As earlier versions wrote them: JSON without spaces, under these names.
+OLD_LETTERS = {
+    f"outcome-{APPLY}-000009.json": (
+        '{"format":"dockerfw-outcome/1","apply":"0b8d6a1e-9c2f-4d53-8a77-0123456789ab","host":"renamed","event":9,'
+        '"state":"failed","at":"2026-01-31T12:00:00.123456Z","steps":[{"name":"lock","state":"done",'
+        '"at":"2026-01-31T12:00:00.123456Z","seconds":0.001,"detail":""}],"error":{"step":"load-ipv4",'
+        '"summary":"did not load","command":["iptables-nft-restore","-n"],"exit_status":1,"stderr":"",'
+        '"line_number":3,"line":"-A X"},"loaded":null,"window":null,"way_back":null}'
+    ),
+    f"console-{EVENT}.json": (
+        '{"format":"dockerfw-console/1","id":"0b8d6a1e-9c2f-4d53-8a77-0123456789a1","host":"local",'
+        '"verb":"panic","actor":"alice (console)","at":"2026-01-31T12:00:00Z","detail":"All."}'
+    ),
+    "left-out.json": json.dumps(
+        {"id": LEFT_OUT, "count": 14, "first": "2026-05-03T12:00:00Z", "last": "2026-05-03T12:00:13Z"}
+    ),
+}
 NAME = f"local_outcome-{LAST.apply}-000009"
 
 
@@ -36,7 +55,7 @@ def waiting(redis: Redis) -> list[Outcome]:
 
 
 def take(redis: Redis, *, note: bool) -> None:
-    """Do as the clerk's worker does with all of its queue: forget it, leave a note if it worked."""
+    """Empty the clerk's queue as its worker does, and leave a note if the jobs worked."""
     while (raw := redis.lpop("rq:queue:clerk")) is not None:
         assert isinstance(raw, bytes)
         redis.delete(job_key(raw.decode()))
@@ -44,7 +63,7 @@ def take(redis: Redis, *, note: bool) -> None:
             redis.set(done_key(raw.decode()), "1")
 
 
-def test_sent_in_order_and_once_while_they_wait(redis_client: Redis, tmp_path: Path) -> None:
+def test_letters_are_sent_in_order_and_once_while_they_wait(redis_client: Redis, tmp_path: Path) -> None:
     journal = Journal(tmp_path, host="local")
     journal.write(FIRST)
     journal.write(LAST)
@@ -53,7 +72,7 @@ def test_sent_in_order_and_once_while_they_wait(redis_client: Redis, tmp_path: P
     assert waiting(redis_client) == [FIRST, LAST]
 
 
-def test_forgotten_when_the_clerk_has_written_them_down(redis_client: Redis, tmp_path: Path) -> None:
+def test_letters_are_forgotten_when_the_clerk_has_recorded_them(redis_client: Redis, tmp_path: Path) -> None:
     journal = Journal(tmp_path, host="local")
     journal.write(FIRST)
     journal.write(LAST)
@@ -63,12 +82,12 @@ def test_forgotten_when_the_clerk_has_written_them_down(redis_client: Redis, tmp
     assert journal.pending() == []
     assert not redis_client.exists(done_key(NAME))
     assert not waiting(redis_client)
-    # The last word stays known, so that the same order does not run twice.
+    # The last outcome stays known, so that the same order does not run twice.
     assert journal.settled(LAST.apply)
     assert not journal.settled("another")
 
 
-def test_sent_again_when_the_clerk_failed(
+def test_a_letter_is_sent_again_when_the_clerk_failed(
     redis_client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "RETRY_SECONDS", (0.0,))
@@ -81,7 +100,7 @@ def test_sent_again_when_the_clerk_failed(
     assert journal.settled(LAST.apply)
 
 
-def test_not_sent_without_pause(redis_client: Redis, tmp_path: Path) -> None:
+def test_a_letter_is_not_sent_again_without_a_pause(redis_client: Redis, tmp_path: Path) -> None:
     journal = Journal(tmp_path, host="local")
     journal.write(LAST)
     journal.deliver(redis_client)
@@ -90,7 +109,7 @@ def test_not_sent_without_pause(redis_client: Redis, tmp_path: Path) -> None:
     assert not waiting(redis_client)
 
 
-def test_sent_again_by_the_next_process_after_redis_forgot(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_the_next_process_sends_again_what_redis_forgot(redis_server: RedisServer, tmp_path: Path) -> None:
     journal = Journal(tmp_path, host="local")
     journal.write(LAST)
     journal.deliver(redis_server.client())
@@ -99,17 +118,44 @@ def test_sent_again_by_the_next_process_after_redis_forgot(redis_server: RedisSe
     assert waiting(redis_server.client()) == [LAST]
 
 
-def test_file_that_is_no_outcome_stops_nothing(redis_client: Redis, tmp_path: Path) -> None:
+def test_an_unreadable_letter_does_not_hold_back_the_others(redis_client: Redis, tmp_path: Path) -> None:
     journal = Journal(tmp_path, host="local")
     (tmp_path / "outcome-0-000000.json").write_bytes(b"{junk")
+    (tmp_path / "console-0.json").mkdir()
     journal.write(LAST)
-    journal.deliver(redis_client)
+    with pytest.raises(IsADirectoryError):
+        journal.deliver(redis_client)
     assert waiting(redis_client) == [LAST]
     assert (tmp_path / "outcome-0-000000.unreadable").exists()
 
 
-def test_bounded(redis_client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "MAX_PENDING", 3)
+def test_letters_of_earlier_versions_are_delivered(redis_client: Redis, tmp_path: Path) -> None:
+    for name, content in OLD_LETTERS.items():
+        (tmp_path / name).write_text(content)
+    Journal(tmp_path, host="renamed").deliver(redis_client)
+    ids: Any = redis_client.lrange("rq:queue:clerk", 0, -1)
+    sent = {}
+    for raw in ids:
+        data: Any = redis_client.hget(job_key(raw.decode()), "data")
+        sent[raw.decode()] = read_call(data)
+    name, (outcome,) = sent[f"renamed_outcome-{APPLY}-000009"]
+    assert (name, outcome) == ("record_outcome", json.loads(OLD_LETTERS[f"outcome-{APPLY}-000009.json"]))
+    name, (event,) = sent[f"renamed_console-{EVENT}"]
+    # Only the root worker knows its host for sure.
+    expected = {**json.loads(OLD_LETTERS[f"console-{EVENT}.json"]), "host": "renamed"}
+    assert (name, event) == ("record_console", expected)
+    name, (left,) = sent[f"renamed_console-{LEFT_OUT}"]
+    assert isinstance(left, dict)
+    assert left["detail"].startswith(
+        "14 events were dropped, from 2026-05-03T12:00:00Z to 2026-05-03T12:00:13Z"
+    )
+    assert not (tmp_path / "left-out.json").exists()
+
+
+def test_the_oldest_outcomes_are_dropped(
+    redis_client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "MAX_OUTCOMES", 3)
     journal = Journal(tmp_path, host="local")
     for event in range(6):
         journal.write(replace(LAST, event=event))

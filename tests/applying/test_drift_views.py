@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from dockerfw.chains.sentences import INPUT_EMPTY
 from dockerfw.document.document import Document
 from dockerfw.iptables.model import Family
 from dockerfw.messages.confirmed import Confirmed
@@ -64,7 +65,7 @@ def test_the_dashboard_names_what_changed_and_who_likely_did_it(
     assert "What differs from revision 1" in text
     assert "IPv4: 1 rule of revision 1 is not loaded. 1 loaded rule is not in revision 1." in text
     assert "IPv4: INPUT has no jump to dockerfw (-j FILTERS-HOST is missing)." in text
-    assert "INPUT is empty. It was flushed, or dockerfw's jump was its only rule and was removed." in text
+    assert INPUT_EMPTY in text
     assert "went: -A FILTERS-HOST -p tcp -m tcp --dport 22" in text
     assert "came: -A FILTERS-HOST -p tcp -m tcp --dport 23" in text
     assert f'href="{HOST}/history/1/rollback/"' in page.content.decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from dockerfw.chains.sentences import FIREWALLD_IN_NFTABLES
 from rules.audit.actors import Actor
 from rules.command_line import stored
 from rules.draft.draft_selectors import draft_document
@@ -33,7 +34,7 @@ def test_each_page_says_what_it_cannot_see(working: Client, host: Host, ssh: Non
     document = draft_document(host)
     snapshot_store(host, document, 1)
     assert "nftables' own" not in text_of(working.get(f"{HOST}{page}"))
-    snapshot_store(host, document, 1, age=-1, around={"own_tables": ("inet firewalld",)})
+    snapshot_store(host, document, 1, age=-1, around={"foreign_tables": ("inet firewalld",)})
     assert SENTENCE in text_of(working.get(f"{HOST}{page}"))
 
 
@@ -41,7 +42,7 @@ def test_the_command_line_says_it_too(
     working: Client, host: Host, ssh: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stored, "LOOK_SECONDS", 0.05)
-    snapshot_store(host, draft_document(host), 1, around={"own_tables": ("inet firewalld",)})
+    snapshot_store(host, draft_document(host), 1, around={"foreign_tables": ("inet firewalld",)})
     status = firewall("status")
     assert (status.status, SENTENCE in status.out) == (0, True)
     assert SENTENCE in firewall("exposure").err
@@ -50,5 +51,5 @@ def test_the_command_line_says_it_too(
 
 
 def test_drift_suspects_it_where_the_rules_are_gone(working: Client, host: Host, ssh: None) -> None:
-    snapshot_store(host, around={"own_tables": ("inet firewalld",)})
-    assert "it removes all iptables rules" in text_of(working.get(f"{HOST}/"))
+    snapshot_store(host, around={"foreign_tables": ("inet firewalld",)})
+    assert FIREWALLD_IN_NFTABLES in text_of(working.get(f"{HOST}/"))

@@ -59,7 +59,7 @@ def test_a_lock_out_needs_the_word(working: Client, host: Host, ssh: Rule) -> No
     assert (
         "This dashboard: no, 203.0.113.7 would be refused at 8000/tcp by rule 1 of filter FILTERS." in words
     )
-    assert "SSH: yes, 203.0.113.7 gets through to 22/tcp." in words
+    assert "SSH: yes, 203.0.113.7 can reach 22/tcp." in words
     assert "Apply anyway" in words
     for word in ("", "yes", "any way"):
         refused = working.post(PATH, order(host, message="moving out", anyway=word), **AWAY)  # type: ignore[arg-type]
@@ -104,7 +104,7 @@ def test_a_host_cannot_lock_out_a_dashboard_on_another_machine(
     rule_create(host=far, actor=alice, values=values)
     words = text_of(working.get("/hosts/far/review/", **AWAY))  # type: ignore[arg-type]
     assert "This dashboard: yes, it runs on another machine." in words
-    assert "SSH: yes, 203.0.113.7 gets through to 22/tcp." in words
+    assert "SSH: yes, 203.0.113.7 can reach 22/tcp." in words
     assert "This would shut you out." in text_of(working.get(PATH, **AWAY))  # type: ignore[arg-type]
 
 
@@ -124,7 +124,7 @@ def test_what_breaks_an_expectation_needs_a_reason(
     page = working.get(PATH)
     words = text_of(page)
     assert "Expectations 1 fails" in words
-    refusal = "from anywhere by IPv4 it is refused by rule 1 of filter FILTERS"
+    refusal = "from anywhere over IPv4 it is refused by rule 1 of filter FILTERS"
     assert f"443/tcp of the host from anywhere passes would fail: {refusal}. the shop" in words
     assert "holds: 3306/tcp of the host from anywhere is refused" in words
     refused = working.post(PATH, order(host, message="shop moves"))

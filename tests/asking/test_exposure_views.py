@@ -103,14 +103,14 @@ def test_each_port_with_who_reaches_it_and_by_which_rule(
     assert list(found) == ["8080/tcp", "22/tcp", "53/udp", "5432/tcp", "6379/tcp"]
     assert "shop-web-1 shop/web container" in found["8080/tcp"]
     assert (
-        "docker-proxy takes IPv6 on the host itself, and the host&#x27;s own connections."
+        "docker-proxy handles IPv6 on the host itself, and the host&#x27;s own connections."
         in found["8080/tcp"]
     )
     assert "any address &rarr; 172.17.0.2:80" in found["8080/tcp"]
     assert "anywhere over IPv4 and IPv6 by 8080/tcp from anywhere to containers" in found["8080/tcp"]
     assert "192.0.2.0/24 over IPv4 by 22/tcp from 192.0.2.0/24 to the host" in found["22/tcp"]
-    assert "nobody over IPv6 no rule allows it" in found["22/tcp"]
-    assert "nobody over IPv4 no rule allows it" in found["5432/tcp"]
+    assert "nowhere over IPv6 no rule allows it" in found["22/tcp"]
+    assert "nowhere over IPv4 no rule allows it" in found["5432/tcp"]
     assert "bound to 127.0.0.1: the host itself only" in found["6379/tcp"]
     assert "127.0.0.53 on lo" in found["53/udp"]
 
@@ -207,7 +207,10 @@ def test_where_docker_filters_with_nftables_the_result_is_unknown(
     working: Client, host: Host, ssh: Rule
 ) -> None:
     busy_store(host, docker_state="nftables", published=())
-    assert "cannot tell over IPv4 and IPv6 Docker keeps its rules in nftables" in rows(working)["8080/tcp"]
+    assert (
+        "cannot tell over IPv4 and IPv6 Docker keeps its rules in its own nftables tables"
+        in rows(working)["8080/tcp"]
+    )
     assert "anywhere" in rows(working)["22/tcp"]
     page = working.get(f"{HOST}/trace/", {"source": "203.0.113.5", "port": "8080"})
     assert "what becomes of packets for containers may differ" in text_of(page)
@@ -235,8 +238,8 @@ def test_a_family_that_could_not_be_read(working: Client, host: Host, ssh: Rule,
     saves: dict[Family, str] = {4: busy_save(draft_document(host), 4, 1), 6: ""}
     around = {"sockets": SOCKETS, "containers": CONTAINERS}
     snapshot_store(host, saves=saves, around={**around, "errors": UNREAD_6})
-    assert "cannot tell over IPv6 the rules of IPv6 could not be read" in rows(working)["22/tcp"]
-    assert "of 2 nobody can tell" in text_of(working.get(PATH))
+    assert "cannot tell over IPv6 the IPv6 rules could not be read" in rows(working)["22/tcp"]
+    assert "unknown for 2 ports" in text_of(working.get(PATH))
 
 
 @pytest.mark.redis

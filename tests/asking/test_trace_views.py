@@ -75,14 +75,14 @@ def test_a_packet_that_passes_with_its_way(working: Client, host: Host, shop: Ru
     busy_store(host, draft_document(host), 1)
     page = working.get(PATH, {"source": STRANGER, "destination": "shop-web-1", "port": "8080"})
     words, body = text_of(page), page.content.decode()
-    assert "It passes. tcp from 203.0.113.5 to 192.0.2.1 port 8080, in by ens33." in words
-    assert "It goes on to 172.17.0.2:80 and leaves by docker0." in words
+    assert "Allowed. tcp from 203.0.113.5 to 192.0.2.1 port 8080, arriving on ens33." in words
+    assert "The packet is redirected to 172.17.0.2:80 and leaves through docker0." in words
     assert f'href="{HOST}/rules/{shop.key}/edit/"' in body
     assert "Let on by your rule 8080/tcp from anywhere to containers (the shop)." in words
     assert f'href="{HOST}/live/?family=4&amp;chain=v4-filter-DOCKER#v4-filter-DOCKER"' in body
     assert "Decided by rule 1 of filter DOCKER" in words
-    assert "It comes in by ens33, where the default route of IPv4 leads." in words
-    assert "shop-web-1 publishes 8080: dialled is the host's own address 192.0.2.1." in words
+    assert "Incoming interface: ens33, the interface of the IPv4 default route." in words
+    assert "Destination: the host's own address 192.0.2.1, because shop-web-1 publishes 8080." in words
     for chain in ("nat PREROUTING", "nat DOCKER", "filter DOCKER-USER", "filter FILTERS-CONTAINERS"):
         assert chain in words
     assert "1 rule does not match" in words
@@ -94,7 +94,7 @@ def test_a_packet_that_is_refused_by_what_no_rule_allows(working: Client, host: 
     busy_store(host, draft_document(host), 1)
     page = working.get(PATH, {"source": STRANGER, "port": "22"})
     words = text_of(page)
-    assert "It is rejected with icmp-host-prohibited." in words
+    assert "Rejected with icmp-host-prohibited." in words
     assert "No rule of yours allows it. A new rule for it" in words
     way = re.search(r'href="([^"]+)">A new rule for it', page.content.decode())
     assert way
@@ -138,7 +138,7 @@ def test_an_unknown_verdict_names_rule_and_match(working: Client, host: Host, sh
         ({"source": ""}, "source", "Enter a source: an address or a container name."),
         ({"source": "nobody", "port": "1"}, "source", "neither an address nor a running container"),
         ({"source": STRANGER, "port": "70000"}, "port", "70000 is not a port (1 to 65535)"),
-        ({"source": STRANGER}, "port", "say which port is dialled"),
+        ({"source": STRANGER}, "port", "enter the destination port"),
         ({"source": STRANGER, "port": "1", "protocol": "tpc"}, "protocol", "did you mean tcp?"),
         ({"source": STRANGER, "port": "1", "interface": "ens34"}, "interface", "did you mean ens33?"),
         ({"source": STRANGER, "port": "1", "against": "99"}, "against", "there is no revision 99"),
@@ -248,8 +248,8 @@ def test_ten_thousand_rules_stay_a_small_page(working: Client, host: Host, shop:
     }
     snapshot_store(host, saves=saves)
     page = working.get(PATH, {"source": "192.0.2.77", "port": "22"})
-    assert "It passes." in text_of(page)
+    assert "Allowed." in text_of(page)
     assert len(page.content) < 100_000
     banned = working.get(PATH, {"source": "198.18.39.15", "port": "22", "interface": "ens33"})
-    assert "It is dropped, without an answer." in text_of(banned)
+    assert "Dropped without a reply." in text_of(banned)
     assert "chain=v4-filter-INPUT&amp;page=100#v4-filter-INPUT" in banned.content.decode()

@@ -17,7 +17,14 @@ from dockerfw.agent.root import half_restored
 from dockerfw.store.backup import state_take
 from dockerfw.store.bootfiles import switch_boot_set, write_boot_set
 from dockerfw.store.confirmed import read_confirmed
-from dockerfw.store.interrupted import MOST_BYTES, NOTE, NotWhole, RestoreNote, Restoring, read_restoring
+from dockerfw.store.interrupted import (
+    MOST_BYTES,
+    NOTE,
+    RestoreNote,
+    RestoreRecord,
+    RestoreUnfinished,
+    read_restore_record,
+)
 from dockerfw.store.state import StateDirectory
 from dockerfw_site.environment import read_environment
 from tests.backup.installation import ROOT, Installation, released
@@ -74,7 +81,7 @@ def restored_parts(there: Installation) -> set[str]:
     confirmed = read_confirmed(state.boot)
     assert confirmed is not None
     found = {
-        "sequence": state.last_begun().apply == "",
+        "sequence": state.read_last_order().apply == "",
         "boot": confirmed.revision != OWN_REVISION,
         "settings": (there.settings / "web.env").read_text() != ZONE,
         "key": (there.data / "secret_key").read_text() != KEY,
@@ -143,16 +150,16 @@ def test_nobody_goes_on_with_a_mix_and_another_restore_heals_it(
         if point == "restore-key":
             assert "whether the database was restored is not known" in said
             assert said.count("\n") == 1
-        left = read_restoring(there.state)
+        left = read_restore_record(there.state)
         assert left is not None
         assert left.settings
         names.add(left.aside)
         if point in (POINTS[0][0], POINTS[-1][0]):
             status, said = worker(there, namespace)
             assert status == 1, said
-            assert "A restore has not come to its end (of the backup made at 20" in said
+            assert "A restore did not finish (of the backup made at 20" in said
             assert f"end in {left.aside} or a later time, the state in {there.state}. Stop dockerfw" in said
-            assert "restore once more: dockerfw restore FILE --replace" in said
+            assert "restore again: dockerfw restore FILE --replace" in said
             assert said.count("\n") == 1
 
     # The names are those of the first restore, and with them is the installation that was there.
@@ -175,7 +182,7 @@ def test_nobody_goes_on_with_a_mix_and_another_restore_heals_it(
 
     said = there.firewall("restore", backup, "--replace", "--no-live")
     assert f"kept as well, under names that end in {first} or a later time" in said
-    assert read_restoring(there.state) is None
+    assert read_restore_record(there.state) is None
     assert restored_parts(there) == POINTS[-1][1]
     assert below(there, f"state/{first}/") == kept
     # Nothing of the installation that was there first is lost.
@@ -216,9 +223,9 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
 
 def refuses(state: StateDirectory) -> None:
     """See that nobody goes on with a note that says nothing, and that a restore still ends it."""
-    assert read_restoring(state.path) == Restoring()
+    assert read_restore_record(state.path) == RestoreRecord()
     assert half_restored(read_environment({}), state)
-    with pytest.raises(NotWhole, match=r"end in before-restore- and a time, the state in "):
+    with pytest.raises(RestoreUnfinished, match=r"end in before-restore- and a time, the state in "):
         state_take(state)
     again = RestoreNote(
         state.path,
@@ -228,9 +235,9 @@ def refuses(state: StateDirectory) -> None:
     )
     again.write()
     # Taken back is what was there: a mix, and with names that nobody knows.
-    again.taken_back()
-    left = read_restoring(state.path)
+    again.end_undone()
+    left = read_restore_record(state.path)
     assert left is not None
     assert (left.aside, left.backup) == ("", "2026-01-31T12:00:00Z")
     again.end()
-    assert read_restoring(state.path) is None
+    assert read_restore_record(state.path) is None

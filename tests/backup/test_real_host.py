@@ -64,7 +64,7 @@ def test_the_next_apply_works_and_no_order_from_before(
     assert "dockerfw rollback 1 -m WHY" in text
     assert rules(worker) == held
     state = StateDirectory(host.state)
-    floor = state.last_begun().sequence
+    floor = state.read_last_order().sequence
     assert floor > now + 2
     assert json.loads((state.boot / "confirmed.json").read_text())["revision"] == 1
 

@@ -42,7 +42,7 @@ def test_expectations_and_what_an_apply_would_do(stack: Stack, alice: Person, sc
     expect(page.locator(MAIN)).to_contain_text("1 of 2 hold")
     expect(page.locator(MAIN)).to_contain_text("Expectations overridden: a move, for one day")
     alice.goto("expectations/")
-    expect(page.locator(MAIN)).to_contain_text("It fails now: from anywhere by IPv4 it is let through by")
+    expect(page.locator(MAIN)).to_contain_text("It fails now: from anywhere over IPv4 it is allowed by")
     screens.take(page, "expectations")
     alice.goto("history/")
     expect(page.locator(MAIN)).to_contain_text("Expectations overridden: a move, for one day")

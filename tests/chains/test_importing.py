@@ -79,7 +79,7 @@ def test_notes_name_lines_of_the_file_and_not_paths_of_the_document() -> None:
         sentences.interface_not_trusted("eth0"),
         sentences.ports_inside_containers(1),
         sentences.IPV6_TOO,
-        "line 10: the same rule as line 9: it is kept once",
+        "line 10: the same rule as line 9: counted once",
     ]
 
 

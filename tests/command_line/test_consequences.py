@@ -60,7 +60,7 @@ def test_plan_says_who_reaches_more_or_less(edited: Host, alice: Actor) -> None:
     expectation_create(host=edited, actor=alice, values=WEB)
     lines = firewall("plan").out.splitlines()
     assert lines[1].startswith(
-        "expected: 443/tcp of the host from anywhere passes: fails, from anywhere by IPv4"
+        "expected: 443/tcp of the host from anywhere passes: fails, from anywhere over IPv4"
     )
     found = json.loads(firewall("plan", "--json").out)
     assert found["exposure"] == [{"kind": "closed", "sentence": sentence}]
@@ -140,7 +140,7 @@ def test_which_expectations_hold_now(edited: Host, alice: Actor) -> None:
     bad = firewall("expectations")
     assert bad.status == 1
     assert bad.out.splitlines()[1] == (
-        "FAILS        3306/tcp of the host from anywhere is refused: from anywhere by IPv4 it is let through"
+        "FAILS        3306/tcp of the host from anywhere is refused: from anywhere over IPv4 it is allowed"
         " by the policy of filter INPUT"
     )
     assert bad.out.splitlines()[2].startswith("cannot tell  5432/tcp of container db")

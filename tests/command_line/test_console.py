@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerfw.agent.event_journal import console_deliver, console_write
+from dockerfw.agent.journal import Journal
 from dockerfw.chains.panic import (
     find_anchors,
     render_panic,
@@ -239,9 +239,10 @@ def test_the_way_back_is_found_from_anything() -> None:
 def test_the_audit_hears_of_it_once(redis_server: RedisServer, tmp_path: Path) -> None:
     Host.objects.get_or_create(name="local")
     redis = redis_server.client()
-    console_write(tmp_path, EVENT)
-    console_deliver(tmp_path, redis, host="local")
-    console_deliver(tmp_path, redis, host="local")
+    journal = Journal(tmp_path, host="local")
+    journal.write(EVENT)
+    journal.deliver(redis)
+    journal.deliver(redis)
     job_id = f"local_console-{EVENT.id}"
     assert redis.lrange("rq:queue:clerk", 0, -1) == [job_id.encode()]
     packed = redis.hget(f"rq:job:{job_id}", "data")
@@ -253,7 +254,7 @@ def test_the_audit_hears_of_it_once(redis_server: RedisServer, tmp_path: Path) -
     event = AuditEvent.objects.get(verb="console-panic")
     assert (event.actor_name, event.detail) == ("alice (console)", "All.")
     redis.set(done_key(job_id), "1")
-    console_deliver(tmp_path, redis, host="local")
+    journal.deliver(redis)
     assert list(tmp_path.iterdir()) == []
     record_console(job_id, {"format": "dockerfw-console/1", "verb": "nonsense"})
     assert AuditEvent.objects.filter(verb__startswith="console-").count() == 1

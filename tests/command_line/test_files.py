@@ -172,7 +172,7 @@ BAD_INPUT = [
     (["check", "-"], b"", "empty"),
     (["check", "-"], b"{", "not JSON"),
     (["check", "-"], b"[" * 100_000, "nested too deeply"),
-    (["check", "-"], b'{"format": "dockerfw/1", "rules": [NaN]}', "not a value of JSON"),
+    (["check", "-"], b'{"format": "dockerfw/1", "rules": [NaN]}', "not a JSON value"),
     (["check", "-"], b"\xff\xfe", "not UTF-8"),
     (["render", "-", "--family", "4"], b"{}", "format"),
     (["render", "-"], b"{}", "--family"),

@@ -13,6 +13,7 @@ from django.db import OperationalError
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from dockerfw.chains.sentences import INPUT_EMPTY
 from dockerfw.messages.orders import Order
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
 from dockerfw.reach.inbound import InboundSession
@@ -124,10 +125,7 @@ def test_status_says_what_differs_and_who_likely_did_it(host: Host, alice: Actor
     assert lines[0] == "Drift: the kernel does not hold revision 1 as it was applied."
     assert any(line.startswith("    - -A FILTERS-HOST -p tcp -m tcp --dport 22") for line in lines)
     assert any(line.startswith("    + -A FILTERS-HOST -p tcp -m tcp --dport 23") for line in lines)
-    assert (
-        "    INPUT is empty. It was flushed, or dockerfw's jump was its only rule and was removed."
-        in lines
-    )
+    assert f"    {INPUT_EMPTY}" in lines
     found = json.loads(firewall("status", "--json").out)["drift"]
     assert [(each["code"], each["family"]) for each in found] == [("rules-changed", 4), ("anchor-missing", 4)]
     assert found[1]["lines"] == ["- -A INPUT -j FILTERS-HOST"]

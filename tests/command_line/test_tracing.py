@@ -44,9 +44,9 @@ def test_a_save_is_enough_without_a_database(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     lines = done.stdout.decode().splitlines()
     assert lines[:3] == [
-        "It passes.",
-        "  tcp from 203.0.113.5 to 192.0.2.10 port 9200, in by ens33",
-        "  It goes on to 172.19.0.2:9200 and leaves by br-68428f03a4d1.",
+        "Allowed.",
+        "  tcp from 203.0.113.5 to 192.0.2.10 port 9200, arriving on ens33",
+        "  The packet is redirected to 172.19.0.2:9200 and leaves through br-68428f03a4d1.",
     ]
     assert "  assumed: br-68428f03a4d1 has 172.19.0.0/16, as a MASQUERADE rule says." in lines
     assert "  assumed: 192.0.2.10 is the host's own address." in lines
@@ -59,7 +59,7 @@ def test_the_status_is_the_verdict(tmp_path: Path) -> None:
     assert firewall("trace", STRANGER, "192.0.2.10", "--port", "22", *OFFLINE).status == 0
     refused = firewall("trace", STRANGER, "172.19.0.2", "--port", "80", *OFFLINE)
     assert refused.status == 1
-    assert refused.out.startswith("It is dropped, without an answer.\n")
+    assert refused.out.startswith("Dropped without a reply.\n")
     assert "decided by the policy of filter FORWARD" in refused.out
     odd = tmp_path / "odd.save"
     odd.write_text('*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m u32 --u32 "0x0=0x1" -j DROP\nCOMMIT\n')
@@ -83,19 +83,22 @@ def test_a_save_with_addresses_and_a_route() -> None:
     named = ("--address", "ens33=192.0.2.10/24", "--address", "docker0=172.17.0.1/16", "--route", "ens33")
     done = firewall("trace", STRANGER, "--port", "22", "--live", str(CLEAN), *named)
     assert done.status == 0
-    assert "assumed: It comes in by ens33, where the default route of IPv4 leads." in done.out
-    assert "assumed: Dialled is the host's own address 192.0.2.10." in done.out
+    assert "assumed: Incoming interface: ens33, the interface of the IPv4 default route." in done.out
+    assert "assumed: Destination: the host's own address 192.0.2.10." in done.out
     out = firewall("trace", "172.17.0.5", STRANGER, "--port", "443", "--live", str(CLEAN), *named)
-    assert (out.status, "leaves by ens33" in out.out) == (0, True)
+    assert (out.status, "leaves through ens33" in out.out) == (0, True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((STRANGER, "192.0.2.10", *OFFLINE), "--port: say which port is dialled"),
+        ((STRANGER, "192.0.2.10", *OFFLINE), "--port: enter the destination port"),
         (("x", "192.0.2.10", "--port", "1", *OFFLINE), "SOURCE: x is neither"),
-        ((STRANGER, "--port", "1", *OFFLINE), "DESTINATION: no IPv4 address of the host is known"),
-        ((STRANGER, "192.0.2.10", "--port", "1", "--live", str(CLEAN)), "--interface: no network"),
+        ((STRANGER, "--port", "1", *OFFLINE), "DESTINATION: the host has no known IPv4 address"),
+        (
+            (STRANGER, "192.0.2.10", "--port", "1", "--live", str(CLEAN)),
+            "--interface: 203.0.113.5 is in no network of the host",
+        ),
         ((STRANGER, "192.0.2.10", "--port", "1", *OFFLINE, "--address", "x"), "x is not NAME=ADDRESS/LENGTH"),
         (
             (STRANGER, "192.0.2.10", "--port", "1", *OFFLINE, "--against", "draft"),
@@ -173,7 +176,7 @@ def test_exposure(shop: Rule) -> None:
     assert "    IPv4 and IPv6: anywhere (8080, 9999/tcp from anywhere to containers)" in lines
     assert "22/tcp     sshd (ssh.service), program, any address" in lines
     assert "    IPv4: 192.0.2.0/24 (22/tcp from 192.0.2.0/24 to the host)" in lines
-    assert "    IPv6: nobody (no rule allows it)" in lines
+    assert "    IPv6: nowhere (no rule allows it)" in lines
     found = json.loads(firewall("exposure", "--json").out)
     assert found["counts"] == {"anywhere": 1, "unknown": 0, "networks": 1, "nobody": 3}
     assert found["external_interfaces"] == ["ens33"]

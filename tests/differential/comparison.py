@@ -1,7 +1,7 @@
-"""Holds what the simulator says against what the kernel did, and writes down where they differ.
+"""The comparison of the simulator's verdict with what the kernel did, and the report of a difference.
 
-UNKNOWN agrees with everything, and is counted by its cause; whether the cause is one that the simulator may
-have is judged here too.
+UNKNOWN agrees with everything. It is counted by its cause, and unknown_cause decides whether the cause is
+allowed.
 """
 
 from __future__ import annotations
@@ -23,35 +23,39 @@ from tests.differential.world import CONTAINER_ADDRESSES, CONTAINERS, World
 _OTHER_TARGETS: Final = frozenset(("CT", "NOTRACK", "TPROXY", "NETMAP", "SNAT", "MASQUERADE"))
 _ORIGINAL_PORTS: Final = ("--ctorigsrcport", "--ctorigdstport")
 _GRE: Final = 47
-_TAKEN: Final = ("matched", "translated")
+_MATCHED: Final = ("matched", "translated")
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came of one packet: `differences` is empty where both agree."""
+    """The result for one packet: `differences` is empty if both agree."""
 
     trace: Trace
     seen: Seen
     differences: tuple[str, ...]
     unknown: str = ""
-    """The match or target that the simulator could not decide, "" when it could."""
+    """The match or target that the simulator could not decide, or ""."""
 
 
 def compare(world: World, trace: Trace, seen: Seen) -> Comparison:
     """Compare a trace with the evidence."""
     if trace.verdict.kind == "UNKNOWN":
         cause, allowed = unknown_cause(trace)
-        wrong = () if allowed else (f"UNKNOWN although it has to be known: {trace.verdict.reason}",)
+        wrong = () if allowed else (f"UNKNOWN, but it must be known: {trace.verdict.reason}",)
         return Comparison(trace, seen, wrong, cause)
-    found = _verdict(trace, seen)
+    found = _compare_verdict(trace, seen)
     if not any(step.outcome == "unknown" for step in trace.steps):
-        # Behind a rule that it could not decide the simulator shows one of the ways, which all end alike.
-        found += [*_decision(trace, seen), *_path(trace, seen), *_arrival(world, trace, seen)]
+        # After a rule that it could not decide, the simulator shows one of the paths, which all end the same.
+        found += [
+            *_compare_decision(trace, seen),
+            *_compare_path(trace, seen),
+            *_compare_arrival(world, trace, seen),
+        ]
     return Comparison(trace, seen, tuple(found))
 
 
-def goes_back(shot: Shot, loaded: Range, moved: Mapping[RuleAt, int]) -> bool:
-    """Say whether a rule sent a packet of a container to itself: the bridge drops it, past all rules."""
+def is_sent_back(shot: Shot, loaded: Range, moved: Mapping[RuleAt, int]) -> bool:
+    """Return True if a rule sent a packet of a container back to it: the bridge drops it after all rules."""
     if shot.place not in CONTAINERS:
         return False
     own = CONTAINER_ADDRESSES[shot.wire.family][CONTAINERS.index(shot.place)]
@@ -61,61 +65,61 @@ def goes_back(shot: Shot, loaded: Range, moved: Mapping[RuleAt, int]) -> bool:
 
 
 def unknown_cause(trace: Trace) -> tuple[str, bool]:
-    """Name what could not be decided, and whether the simulator need not decide it."""
+    """Return what could not be decided, and True if the simulator does not need to decide it."""
     step = trace.verdict.step
     if step is None or step.rule is None:
         return re.sub(r"[\d.:a-f/]{4,}", "…", trace.verdict.reason), False
-    cause = outside_of(step.rule, trace.packet)
+    cause = unsupported_part(step.rule, trace.packet)
     if cause:
         return cause, True
     modules = [match.module for match in step.rule.matches if match.module] or ["?"]
     return f"{'+'.join(modules)} -> {step.rule.target.name if step.rule.target else '-'}", False
 
 
-def outside_of(rule: Rule, packet: Packet) -> str:
-    """Name what the simulator need not know of a rule, "" if it has to know all."""
+def unsupported_part(rule: Rule, packet: Packet) -> str:
+    """Return the part of a rule that the simulator does not need to support, or ""."""
     for match in rule.matches:
         if match.module in OUTSIDE:
             return f"-m {match.module}"
         for option in match.options:
             if option.name in ("--src-type", "--dst-type") and set(option.values[0].split(",")) & ROUTE_TYPES:
-                return "a type of address that only routes tell"
+                return "an address type that depends on routes"
             if option.name == "--physdev-out":
-                return "the port by which a bridge sends on"
+                return "the outgoing port of a bridge"
             if option.name in _ORIGINAL_PORTS and packet.protocol in (ICMP, ICMPV6, _GRE):
-                return "what an echo or a tunnel has for a port"
+                return "the original port of an echo or a tunnel"
     return f"-j {rule.target.name}" if rule.target and rule.target.name in _OTHER_TARGETS else ""
 
 
-def _verdict(trace: Trace, seen: Seen) -> list[str]:
+def _compare_verdict(trace: Trace, seen: Seen) -> list[str]:
     verdict = trace.verdict
     found = []
     if verdict.kind != seen.kind:
-        found.append(f"verdict: {verdict.kind}, and the kernel's is {seen.kind}")
+        found.append(f"verdict: {verdict.kind}, but the kernel's is {seen.kind}")
     elif seen.reject_with not in ("", verdict.reject_with):
-        found.append(f"refused with {verdict.reject_with}, and the kernel answered {seen.reject_with}")
+        found.append(f"rejected with {verdict.reject_with}, but the kernel answered {seen.reject_with}")
     if seen.hook and trace.hook != seen.hook:
-        found.append(f"hook: {trace.hook}, and in the kernel {seen.hook}")
+        found.append(f"hook: {trace.hook}, but in the kernel {seen.hook}")
     return found
 
 
-def _decision(trace: Trace, seen: Seen) -> list[str]:
+def _compare_decision(trace: Trace, seen: Seen) -> list[str]:
     step = trace.verdict.step
     at = (step.table, step.chain, step.number) if step else None
     if seen.deciding is None or at == seen.deciding:
         return []
-    return [f"decided by {_named(at)}, and in the kernel by {_named(seen.deciding)}"]
+    return [f"decided by {_describe_place(at)}, but in the kernel by {_describe_place(seen.deciding)}"]
 
 
-def _path(trace: Trace, seen: Seen) -> list[str]:
+def _compare_path(trace: Trace, seen: Seen) -> list[str]:
     passed: Counter[RuleAt] = Counter()
     for step in trace.steps:
-        if step.rule is not None and step.outcome in _TAKEN:
+        if step.rule is not None and step.outcome in _MATCHED:
             passed[step.table, step.chain, step.number] += 1
-    # What the host sends back comes the same way as what it refused to send.
+    # Answers of the host take the same path as packets that it refused to send.
     answered = seen.shot.place == HOST and (seen.kind == "REJECT" or seen.sentinels["entered"] > 0)
     return [
-        f"matched {_named(at)} {passed[at]} times, and in the kernel {counted}"
+        f"matched {_describe_place(at)} {passed[at]} times, but in the kernel {counted}"
         for at in sorted(passed.keys() | seen.counted.keys())
         if at[2]
         and passed[at] != (counted := seen.counted.get(at, 0))
@@ -123,32 +127,34 @@ def _path(trace: Trace, seen: Seen) -> list[str]:
     ]
 
 
-def _arrival(world: World, trace: Trace, seen: Seen) -> list[str]:
+def _compare_arrival(world: World, trace: Trace, seen: Seen) -> list[str]:
     found = []
     if seen.kind != "ACCEPT":
-        return [f"it was not let through and arrived at {seen.arrived[0][0]}"] if seen.arrived else []
+        return [f"it was not accepted, but arrived at {seen.arrived[0][0]}"] if seen.arrived else []
     for place, destination, port in seen.arrived:
         if str(trace.destination) != destination or (port is not None and trace.destination_port != port):
             there = f"{trace.destination} port {trace.destination_port}"
-            found.append(f"it goes to {there}, and arrived for {destination} port {port}")
+            found.append(f"it goes to {there}, but arrived for {destination} port {port}")
         if trace.out_interface != world.interface_of(place):
-            found.append(f"it leaves by {trace.out_interface}, and arrived at {place}")
+            found.append(f"it leaves by {trace.out_interface}, but arrived at {place}")
     return found
 
 
-def _named(at: RuleAt | None) -> str:
+def _describe_place(at: RuleAt | None) -> str:
     if at is None:
         return "no rule"
     return f"{at[0]} {at[1]} {at[2] or 'policy'}"
 
 
 def report(loaded: Range, comparison: Comparison, *, title: str, sets: str) -> str:
-    """Write down all that is needed to look into a disagreement."""
+    """Return all details that are needed to examine a disagreement."""
     trace, seen = comparison.trace, comparison.seen
     lines = [title, "", *(f"- {difference}" for difference in comparison.differences), ""]
     lines += [f"packet    {trace.packet}", f"sent      {seen.shot}", ""]
-    lines += [f"kernel    {seen.kind} {seen.hook or ''} {seen.reject_with} by {_named(seen.deciding)}"]
-    lines += [f"          counted {_named(at)}: {count}" for at, count in seen.counted.items()]
+    lines += [
+        f"kernel    {seen.kind} {seen.hook or ''} {seen.reject_with} by {_describe_place(seen.deciding)}"
+    ]
+    lines += [f"          counted {_describe_place(at)}: {count}" for at, count in seen.counted.items()]
     lines += [f"          arrived {where}" for where in seen.arrived]
     lines += [f"          sentinels {dict(seen.sentinels)}", ""]
     lines += [

@@ -1,4 +1,4 @@
-"""One world for all tests here, since it takes seconds to build; each loads its own rulesets into it."""
+"""One world for all differential tests, because it takes seconds to build; each test loads its own rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.rig.docker_host import why_unavailable
 
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
-    """The world, with whatever rules the test before left in it."""
+    """The world, with the rules that the previous test left in it."""
     reason = why_unavailable()
     if reason:
         pytest.skip(f"no world without a Docker engine: {reason}")

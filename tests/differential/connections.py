@@ -1,4 +1,4 @@
-"""Has the kernel of a namespace forget its connections, so that every packet is the first of a new one."""
+"""Deletes the connections of a namespace, so that every packet is the first of a new connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ERROR: Final = 2
 
 
 class Connections:
-    """What conntrack knows in one namespace; `conntrack -F`, without a process for each time."""
+    """The connections of one namespace; like `conntrack -F`, but without starting a process."""
 
     def __init__(self, namespace: str) -> None:
         """Open the socket; `namespace` is a file, as Namespace.path is."""
@@ -23,15 +23,15 @@ class Connections:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
         self._socket.settimeout(10)
 
-    def forget(self) -> None:
-        """Forget them all."""
-        # A deletion that names no connection and no family is one of all connections.
+    def delete_all(self) -> None:
+        """Delete all connections."""
+        # A deletion without a connection and family deletes all connections.
         self._socket.send(struct.pack("=IHHIIBBH", 20, _CTNETLINK_DELETE, _REQUEST_AND_ACK, 1, 0, 0, 0, 0))
         answer = self._socket.recv(4096)
         kind = struct.unpack_from("=H", answer, 4)[0]
         code = struct.unpack_from("=i", answer, 16)[0]
         if kind != _ERROR or code != 0:
-            raise OSError(-code, "conntrack would not forget")
+            raise OSError(-code, "conntrack did not delete its connections")
 
     def close(self) -> None:
         """Close the socket."""

@@ -1,8 +1,8 @@
-"""Sends one packet through the world and says what the kernel did with it, by what it left behind.
+"""Sends one packet through the world and finds out from counters what the kernel did with it.
 
-Every verdict has positive evidence: a sentinel behind the hook counted the packet, or the counter of a rule
-or policy that drops or refuses did. A packet that left nothing was lost by the rig, which sends it again and
-in the end says so; it never counts as dropped.
+Every verdict has positive evidence: a sentinel after the hook counted the packet, or the counter of a rule or
+policy that drops or rejects did. A packet without evidence was lost by the rig. The rig sends it again, and
+in the end reports it as lost; it never counts as dropped.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Kind = Literal["ACCEPT", "DROP", "REJECT"]
 Hook = Literal["INPUT", "FORWARD", "OUTPUT"]
 
 RuleAt = tuple[str, str, int]
-"""Table, chain, and place in the chain from 1; 0 is the policy."""
+"""Table, chain, and number of the rule from 1; 0 is the policy."""
 
 HOST: Final = "host"
-"""The place of what the host sends itself."""
+"""The place of packets that the host itself sends."""
 
 PATIENCE: Final = 1.0
 _SENDINGS: Final = 3
@@ -71,7 +71,7 @@ class RigError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One packet to send, from a tap or from the host itself; `bridged` names a container next door."""
+    """One packet to send from a tap or the host itself; `bridged` names a container on the same bridge."""
 
     place: str
     wire: Wire
@@ -86,17 +86,17 @@ class Seen:
     kind: Kind
     hook: Hook | None
     reject_with: str
-    """By what came back; "" when nothing did."""
+    """The answer that came back, or ""."""
     deciding: RuleAt | None
     counted: Mapping[RuleAt, int]
-    """By how much counters of rules and policies moved, in the chains that the packet can come to."""
+    """The increase of the counters of rules and policies, in the chains that the packet can reach."""
     arrived: tuple[tuple[str, str, int | None], ...]
-    """Where it arrived: the tap, the destination and the port that stood in it there."""
+    """Where it arrived: the tap, and the destination and port in the packet there."""
     sentinels: Mapping[str, int]
 
 
 def read_counters(save: str) -> dict[RuleAt, int]:
-    """Read the packets that each rule and policy of `iptables-save -c` has seen."""
+    """Return the packets that each rule and policy of `iptables-save -c` has counted."""
     found: dict[RuleAt, int] = {}
     table = ""
     places: dict[str, Iterator[int]] = {}
@@ -114,10 +114,10 @@ def read_counters(save: str) -> dict[RuleAt, int]:
 
 
 class Range:
-    """A loaded ruleset of one family that shots are fired at."""
+    """A loaded ruleset of one family, through which packets are sent."""
 
     def __init__(self, world: World, family: Family) -> None:
-        """Read what is loaded."""
+        """Read the loaded rules."""
         self._world = world
         self.family = family
         self.save = world.save(family)
@@ -125,17 +125,17 @@ class Range:
         self._counters = read_counters(self.save)
         self._sentinels = world.sentinels.read()
         self._nonces = itertools.count(1)
-        self._local = reachable(self.ruleset, _OUTPUT_HOOKS)
-        self._inbound = reachable(self.ruleset, _INBOUND_HOOKS)
+        self._local = reachable_chains(self.ruleset, _OUTPUT_HOOKS)
+        self._inbound = reachable_chains(self.ruleset, _INBOUND_HOOKS)
         self._macs = {place.name: world.mac_of(place.interface) for place in world.places()}
 
     def fire(self, shot: Shot) -> Seen:
-        """Send a packet and return what became of it. Raises RigError when that cannot be found out."""
+        """Send a packet and return what the kernel did. Raises RigError if that cannot be found out."""
         for _ in range(_SENDINGS):
             self._world.arrivals()
             self._sentinels = self._world.sentinels.read()
             fresh = _with_nonce(shot, next(self._nonces))
-            self._world.connections.forget()
+            self._world.connections.delete_all()
             self._send(fresh)
             deadline = time.monotonic() + PATIENCE
             while time.monotonic() < deadline:
@@ -145,7 +145,7 @@ class Range:
                 time.sleep(0.01)
             moved, passed = self._catch_up()
         left = f"counters {moved} and sentinels {passed}"
-        raise RigError(f"{shot} left no verdict behind, sent {_SENDINGS} times: {left}", moved)
+        raise RigError(f"{shot} left no evidence of a verdict, sent {_SENDINGS} times: {left}", moved)
 
     def _send(self, shot: Shot) -> None:
         wire = shot.wire
@@ -157,7 +157,7 @@ class Range:
         tap.send(ethernet_bytes(wire, source_mac=tap.mac, destination_mac=receiver))
 
     def _catch_up(self) -> tuple[dict[RuleAt, int], dict[str, int]]:
-        """Begin anew from what the counters are now; return what moved, and which sentinels were passed."""
+        """Start from the current counters; return those that moved, and the sentinels that counted."""
         counters, sentinels = read_counters(self._world.save(self.family)), self._world.sentinels.read()
         moved = {
             at: count - self._counters[at] for at, count in counters.items() if count != self._counters[at]
@@ -184,7 +184,7 @@ class Range:
             return None
         self._counters = counters
         arrivals = [arrival for arrival in self._world.arrivals() if arrival.is_ip]
-        answers = [answer for arrival in arrivals if (answer := _answer(arrival, shot.wire))]
+        answers = [answer for arrival in arrivals if (answer := _find_answer(arrival, shot.wire))]
         return Seen(
             shot=shot,
             kind=kind,
@@ -192,9 +192,11 @@ class Range:
             reject_with=answers[0] if kind == "REJECT" and answers else "",
             deciding=deciding,
             counted=moved,
-            # What the host takes itself arrives at no tap; an echo's answer would look as if it did.
+            # A packet to the host itself arrives at no tap, but the answer to an echo looks like an arrival.
             arrived=tuple(
-                where for arrival in arrivals if hook != "INPUT" and (where := _arrived(arrival, shot.wire))
+                where
+                for arrival in arrivals
+                if hook != "INPUT" and (where := _find_arrival(arrival, shot.wire))
             ),
             sentinels=sentinels,
         )
@@ -220,13 +222,13 @@ class Range:
         return target.name if target else ""
 
     def rule(self, at: RuleAt) -> Rule | None:
-        """Return a rule by its place; None for a policy."""
+        """Return a rule by its place, or None for a policy."""
         chain = self.ruleset.chain(at[0], at[1])
         return chain.rules[at[2] - 1] if chain and at[2] else None
 
 
 def _hook(shot: Shot, sentinels: Mapping[str, int], *, looped: bool) -> Hook | None:
-    """Name the hook that a packet came past the end of; what the host sends itself has to pass INPUT too."""
+    """Return the hook that a packet passed; a packet from the host to itself must pass INPUT too."""
     if shot.place == HOST:
         return "OUTPUT" if sentinels["input" if looped else "output"] else None
     if sentinels["input"]:
@@ -241,8 +243,8 @@ _INBOUND_HOOKS: Final = (
 _OUTPUT_HOOKS: Final = tuple((table, "OUTPUT") for table in ("raw", "mangle", "nat", "filter"))
 
 
-def reachable(ruleset: Ruleset, starts: tuple[tuple[str, str], ...]) -> frozenset[tuple[str, str]]:
-    """Return the chains that one can come to from these, as (table, chain)."""
+def reachable_chains(ruleset: Ruleset, starts: tuple[tuple[str, str], ...]) -> frozenset[tuple[str, str]]:
+    """Return the chains that can be reached from these, as (table, chain)."""
     found: set[tuple[str, str]] = set()
     waiting = [at for at in starts if ruleset.chain(*at)]
     while waiting:
@@ -258,12 +260,12 @@ def reachable(ruleset: Ruleset, starts: tuple[tuple[str, str], ...]) -> frozense
 
 
 def _with_nonce(shot: Shot, number: int) -> Shot:
-    """Write its number into it, first, since SCTP has room for four bytes."""
+    """Return the shot with its number first in the nonce, because SCTP has room for four bytes."""
     return replace(shot, wire=replace(shot.wire, nonce=number.to_bytes(4, "big") + b"dfw!"))
 
 
-def _arrived(arrival: Arrival, wire: Wire) -> tuple[str, str, int | None] | None:
-    """Say where a packet arrived, if this is it."""
+def _find_arrival(arrival: Arrival, wire: Wire) -> tuple[str, str, int | None] | None:
+    """Return where the packet arrived, or None if this is another packet."""
     packet = arrival.packet
     size, protocol, addresses = _header(packet)
     at = size + NONCE_AT.get(protocol, 0)
@@ -274,8 +276,8 @@ def _arrived(arrival: Arrival, wire: Wire) -> tuple[str, str, int | None] | None
     return arrival.place, addresses[1], port
 
 
-def _answer(arrival: Arrival, wire: Wire) -> str:
-    """Name the refusal that came back for a packet, "" if this is none."""
+def _find_answer(arrival: Arrival, wire: Wire) -> str:
+    """Return the answer that rejects a packet, or "" if this is another packet."""
     packet = arrival.packet
     size, protocol, _ = _header(packet)
     if protocol == TCP and packet[size + 13] & 4 and wire.protocol == TCP:

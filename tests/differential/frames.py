@@ -1,7 +1,7 @@
-"""First packets as bytes: Ethernet around IPv4 or IPv6 around TCP, UDP, SCTP, ICMP or nothing known.
+"""First packets as bytes: Ethernet around IPv4 or IPv6 around TCP, UDP, SCTP, ICMP or an unknown protocol.
 
-Each carries a nonce, by which a tap knows it again wherever it arrives, also inside an ICMP error that quotes
-it, and a hop limit that nothing else in the world uses, by which the sentinels count it.
+Each packet has a nonce, by which a tap recognises it wherever it arrives, even inside an ICMP error that
+quotes it. Its hop limit is used by nothing else in the world, so the sentinels can count it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ ICMPV6: Final = 58
 SCTP: Final = 132
 
 HOPS: Final = 201
-"""What a packet starts with; 200 once it was forwarded. The kernel's own answers start with 64."""
+"""The first hop limit of a packet; 200 after it was forwarded. Answers of the kernel start with 64."""
 
 NONCE_AT: Final = {TCP: 20, UDP: 8, ICMP: 8, ICMPV6: 8, SCTP: 28}
-"""Where the nonce stands behind the IP header; first for protocols that are not known here."""
+"""The offset of the nonce after the IP header; 0 for protocols that are not listed."""
 
 _ETHERTYPES: Final = {4: 0x0800, 6: 0x86DD}
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What is written into the headers of one packet."""
+    """The header fields of one packet."""
 
     source: Address
     destination: Address
@@ -50,7 +50,7 @@ class Wire:
 
 
 def ip_bytes(wire: Wire) -> bytes:
-    """Write the packet from its IP header on."""
+    """Return the packet from its IP header on."""
     body = _transport(wire)
     if wire.family == 4:
         head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0, HOPS, wire.protocol, 0)
@@ -61,18 +61,18 @@ def ip_bytes(wire: Wire) -> bytes:
 
 
 def ethernet_bytes(wire: Wire, *, source_mac: str, destination_mac: str) -> bytes:
-    """Write the packet as a frame."""
+    """Return the packet as an Ethernet frame."""
     head = mac_bytes(destination_mac) + mac_bytes(source_mac) + struct.pack("!H", _ETHERTYPES[wire.family])
     return head + ip_bytes(wire)
 
 
 def mac_bytes(text: str) -> bytes:
-    """Read a hardware address."""
+    """Return a hardware address as bytes."""
     return bytes.fromhex(text.replace(":", ""))
 
 
 def checksum(data: bytes) -> int:
-    """The Internet checksum of RFC 1071."""
+    """Return the Internet checksum of RFC 1071."""
     padded = data + b"\0" * (len(data) % 2)
     total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
     while total >> 16:
@@ -81,7 +81,7 @@ def checksum(data: bytes) -> int:
 
 
 def crc32c(data: bytes) -> int:
-    """The checksum of SCTP, RFC 9260."""
+    """Return the checksum of SCTP, RFC 9260."""
     value = 0xFFFFFFFF
     for byte in data:
         value ^= byte
@@ -101,8 +101,8 @@ def _transport(wire: Wire) -> bytes:
         case 1 | 58:
             return _icmp(wire)
         case 132:
-            # An INIT chunk, whose tag, window and streams have to be there for conntrack to take it; the
-            # nonce is its initial number of transmission.
+            # An INIT chunk, with the tag, window and streams that conntrack requires; the nonce is its
+            # initial transmission number.
             chunk = struct.pack("!BBHIIHH", 1, 0, 20, 1, 65536, 1, 1) + wire.nonce[:4]
             sum_of = crc32c(ports + bytes(8) + chunk)
             return ports + bytes(4) + struct.pack("<I", sum_of) + chunk
@@ -111,7 +111,7 @@ def _transport(wire: Wire) -> bytes:
 
 
 def _icmp(wire: Wire) -> bytes:
-    # An echo has an identifier and a number here; in errors and others the nonce stands for what they carry.
+    # An echo has an identifier and a number; in other messages the nonce is the content.
     message = struct.pack("!BBHHH", wire.icmp_type, wire.icmp_code, 0, wire.source_port, 1) + wire.nonce
     if wire.protocol == ICMP:
         return message[:2] + struct.pack("!H", checksum(message)) + message[4:]

@@ -1,6 +1,6 @@
-"""Matches by chance: words for each match that the simulator has to know, and for some that it need not.
+"""Random matches: words for each match that the simulator must support, and for some that it need not.
 
-Each function returns the words of one match, negated in some cases. `Setting` says where the rule will stand.
+Each function returns the words of one match, sometimes negated. `Setting` describes the place of the rule.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ OUTSIDE: Final = frozenset(
         "connbytes",
     )
 )
-"""Matches that the simulator may say UNKNOWN of: it is not asked to know them."""
+"""Matches for which the simulator may return UNKNOWN, because it does not need to support them."""
 
 ROUTE_TYPES: Final = frozenset(("ANYCAST", "BLACKHOLE", "PROHIBIT", "UNREACHABLE", "THROW"))
-"""Types of addresses that come from routes which no snapshot tells."""
+"""Address types that come from routes, which no snapshot contains."""
 
 ICMP_TYPES: Final[dict[Family, tuple[str, ...]]] = {
     4: ("echo-request", "echo-reply", "3", "3/1", "port-unreachable", "any", "13", "8/0", "redirect", "255"),
@@ -68,7 +68,7 @@ _TYPES: Final[dict[Family, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where a rule stands: family and table, and which interfaces a packet has there."""
+    """The place of a rule: its family and table, and which interfaces a packet has there."""
 
     family: Family
     table: str
@@ -77,7 +77,7 @@ class Setting:
     sets: tuple[tuple[str, int], ...]
     """The ipsets of this family: name and how many directions they take."""
     protocol: str = ""
-    """What `-p` of the rule says; "" without or when it is negated."""
+    """The protocol of `-p` of the rule, or "" if there is none or it is negated."""
 
 
 def address(dice: Dice, setting: Setting) -> list[str]:
@@ -90,7 +90,7 @@ def address(dice: Dice, setting: Setting) -> list[str]:
 def interface(dice: Dice, setting: Setting) -> list[str]:
     """[!] -i|-o NAME[+]"""
     ways = ["-i"] * setting.has_in + ["-o"] * setting.has_out
-    # iptables-legacy-save leaves out -i + also when it is negated, and then nobody can know of it.
+    # iptables-legacy-save leaves out -i + even if it is negated, so the simulator cannot know of it.
     name = dice.one(INTERFACES)
     negated = dice.maybe_not() if name != "+" else []
     return [*negated, dice.one(ways), name] if ways else []
@@ -215,12 +215,12 @@ def iprange(dice: Dice, setting: Setting) -> list[str]:
 
 
 def limit(dice: Dice, setting: Setting) -> list[str]:
-    """-m limit --limit RATE --limit-burst NUMBER, with more than one ruleset ever takes"""
+    """-m limit --limit RATE --limit-burst NUMBER, with a limit that no ruleset reaches"""
     return ["-m", "limit", "--limit", dice.one(("5/minute", "1000/second")), "--limit-burst", "5000"]
 
 
 def hashlimit(dice: Dice, setting: Setting) -> list[str]:
-    """-m hashlimit --hashlimit-upto|--hashlimit-above RATE ..., with more than one ruleset ever takes"""
+    """-m hashlimit --hashlimit-upto|--hashlimit-above RATE ..., with a limit that no ruleset reaches"""
     which, mode = (
         dice.one(("--hashlimit-upto", "--hashlimit-above")),
         dice.one(("srcip", "dstip", "srcip,dstport", "")),
@@ -257,7 +257,7 @@ def physdev(dice: Dice, setting: Setting) -> list[str]:
 
 
 def outside(dice: Dice, setting: Setting) -> list[str]:
-    """A match that the simulator need not know"""
+    """A match that the simulator does not need to support"""
     hops = ["-m", "ttl", "--ttl-gt", "100"] if setting.family == 4 else ["-m", "hl", "--hl-gt", "100"]
     return dice.one(
         (
@@ -282,12 +282,12 @@ KNOWN: Final[tuple[tuple[Matcher, int], ...]] = (
     *((addrtype, 4), (icmp, 5), (mark, 3), (comment, 2), (ip_set, 5), (iprange, 3), (limit, 2)),
     *((hashlimit, 2), (mac, 3), (physdev, 3)),
 )
-"""The matches that the simulator has to know, each with how often it is chosen."""
+"""The matches that the simulator must support, each with its weight."""
 
 
 def _ports(dice: Dice, option: str, pool: tuple[int, ...]) -> list[str]:
     ports = _port(dice, pool)
-    # As with -i +, iptables-legacy-save leaves out every port also when it is negated.
+    # As with -i +, iptables-legacy-save leaves out the range of all ports even if it is negated.
     return [*(dice.maybe_not() if ports != "0:65535" else []), option, ports]
 
 

@@ -1,4 +1,4 @@
-"""Packets by chance: to ports of the host, published ports, containers and beyond, from everywhere."""
+"""Random packets from all places: to ports of the host, published ports, containers and beyond."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _ICMP_TYPES: Final[dict[Family, tuple[tuple[int, int], ...]]] = {
     4: ((8, 0), (8, 0), (8, 0), (0, 0), (3, 1), (3, 3), (13, 0), (5, 1), (11, 0)),
     6: ((128, 0), (128, 0), (128, 0), (129, 0), (1, 4), (135, 0), (136, 0), (3, 0), (130, 0)),
 }
-# What conntrack takes for a beginning, and what it does not look at (nf_conntrack_proto_icmp*.c).
+# ICMP types that start a connection, and those that conntrack ignores (nf_conntrack_proto_icmp*.c).
 _BEGINS: Final = {ICMP: (8, 13, 15, 17), ICMPV6: (128, 139)}
 _UNTRACKED: Final = (130, 131, 132, 133, 134, 135, 136, 143)
 _OTHER_PROTOCOLS: Final = (47, 50, 89, 103)
 
 
 def make_shot(dice: Dice, family: Family) -> Shot:
-    """Return a packet and where it is sent."""
+    """Return a packet and the place it is sent from."""
     place = dice.one(("left", "left", "left", "left", "right", "right", HOST, *CONTAINERS))
     source, destination, bridged = _ends(dice, family, place)
     icmp = ICMP if family == 4 else ICMPV6
@@ -52,7 +52,7 @@ def make_shot(dice: Dice, family: Family) -> Shot:
 
 
 def _ends(dice: Dice, family: Family, place: str) -> tuple[Address, str, str]:
-    """Return source, destination, and the container that a packet goes straight to."""
+    """Return source, destination, and the container that a packet goes to directly."""
     host, containers, far = HOST_ADDRESSES[family], CONTAINER_ADDRESSES[family], _FAR[family]
     if place == HOST:
         destination = dice.one((*containers, *far))
@@ -78,7 +78,7 @@ def _bridge(place: str) -> tuple[str, ...]:
 
 
 def to_packet(world: World, shot: Shot) -> Packet:
-    """Say the same to the simulator."""
+    """Return the shot as a packet for the simulator."""
     wire = shot.wire
     ported = wire.protocol in (TCP, UDP, SCTP)
     icmp = wire.protocol in (ICMP, ICMPV6)
@@ -101,8 +101,8 @@ def to_packet(world: World, shot: Shot) -> Packet:
     )
 
 
-def forget(packet: Packet, dice: Dice) -> Packet:
-    """Leave out what people often do not know of a packet: one thing, or all."""
+def blur(packet: Packet, dice: Dice) -> Packet:
+    """Return the packet without one or all of the fields that are often unknown."""
     without = (
         replace(packet, source_port=None),
         replace(packet, mac=None),

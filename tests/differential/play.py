@@ -1,6 +1,6 @@
-"""Plays rulesets by chance: loads one, sends packets through it, and asks the simulator about each.
+"""Plays random rulesets: loads one, sends packets through it, and compares each with the simulator.
 
-A difference counts only when it is there again each time the packet is sent once more.
+A difference counts only if it appears every time the packet is sent again.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.services import simulate_service
 from dockerfw.simulation.simulate import Prepared, prepare, simulate
 from dockerfw.simulation.trace import Trace
-from tests.differential.comparison import compare, goes_back, report
+from tests.differential.comparison import compare, is_sent_back, report
 from tests.differential.evidence import Range, RigError
-from tests.differential.packets import forget, make_shot, to_packet
+from tests.differential.packets import blur, make_shot, to_packet
 from tests.differential.pools import Dice
 from tests.differential.rulesets import make_document, make_foreign, make_sets
 from tests.differential.sources import answer, edge, service_of
@@ -32,10 +32,10 @@ from tests.differential.world import World
 from tests.rig.namespace import FAMILIES, Family
 
 PACKETS: Final = 25
-"""How many cases one ruleset of one family is good for."""
+"""The number of cases for each ruleset of one family."""
 
 _DATA: Final = Path(__file__).with_name("data")
-"""What Docker 28.5 saved of the same containers; the world's own engine may be older."""
+"""The rules of Docker 28.5 for the same containers; the engine of the world may be older."""
 
 _AGAIN: Final = 2
 _SAYS: Final = {"passes": ("ACCEPT",), "refused": ("DROP", "REJECT")}
@@ -45,7 +45,7 @@ Simulate = Callable[[Prepared, Packet], Trace]
 
 @dataclass(slots=True)
 class Tally:
-    """What was compared."""
+    """The counts of a run."""
 
     cases: int = 0
     rulesets: int = 0
@@ -53,10 +53,10 @@ class Tally:
     unknown: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     vague: Counter[str] = field(default_factory=Counter)
-    """Verdicts where something of the packet was kept from the simulator."""
+    """Verdicts for packets with some fields hidden from the simulator."""
     sources: Counter[str] = field(default_factory=Counter)
     hit: Counter[str] = field(default_factory=Counter)
-    """Rules whose counter moved, by their matches."""
+    """Rules that counted a packet, by their matches."""
     disagreements: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -71,13 +71,13 @@ class _Loaded:
     prepared: Prepared
 
 
-def recorded(family: Family) -> Path:
-    """Return the file with Docker 28.5's chains in this world, which `tests.differential.record` writes."""
+def recorded_save(family: Family) -> Path:
+    """Return the file with the chains of Docker 28.5, which `tests.differential.record` writes."""
     return _DATA / f"docker-28.v{family}.save"
 
 
 class Player:
-    """Plays in a world; `ask` is the simulator, so that a test can put a wrong one in its place."""
+    """Plays in a world; `ask` is the simulator, so that a test can replace it with a wrong one."""
 
     def __init__(
         self,
@@ -88,17 +88,17 @@ class Player:
         tally: Tally | None = None,
         write_to: Path | None = None,
     ) -> None:
-        """Begin, or go on with a tally; disagreements go to files in `write_to` too."""
+        """Start, or continue a tally; disagreements are also written to files in `write_to`."""
         self.world = world
         self.seed = seed
         self.tally = tally or Tally()
         self._ask = ask
         self._write_to = write_to
-        newer = {family: recorded(family).read_text() for family in FAMILIES}
+        newer = {family: recorded_save(family).read_text() for family in FAMILIES}
         self._engines = (("own", world.baseline), ("own", world.baseline), ("docker 28", newer))
 
     def play(self, cases: int, *, first: int = 0, say: Callable[[str], None] = print) -> Tally:
-        """Compare so many cases more, beginning with ruleset number `first`."""
+        """Compare `cases` more cases, starting with ruleset number `first`."""
         began = time.monotonic()
         goal = self.tally.cases + cases
         number = first
@@ -155,8 +155,8 @@ class Player:
             try:
                 seen = loaded.range.fire(shot)
             except RigError as error:
-                if goes_back(shot, loaded.range, error.moved):
-                    self.tally.skipped["dropped by the bridge that it came from"] += 1
+                if is_sent_back(shot, loaded.range, error.moved):
+                    self.tally.skipped["dropped by the bridge it came from"] += 1
                     return
                 self._disagree(f"{title}\n\n- {error}\n\n{loaded.range.save}", say)
                 return
@@ -165,10 +165,10 @@ class Player:
             if found is not None:
                 said = answer(found, shot.wire.source)
                 if said != "unknown" and seen.kind not in _SAYS.get(said, ()):
-                    differences += (f"by its sources it is {said}, and the kernel's verdict is {seen.kind}",)
-            vague = self._ask(loaded.prepared, forget(trace.packet, dice)).verdict.kind
+                    differences += (f"by its sources it is {said}, but the kernel's verdict is {seen.kind}",)
+            vague = self._ask(loaded.prepared, blur(trace.packet, dice)).verdict.kind
             if vague not in ("UNKNOWN", seen.kind):
-                differences += (f"knowing less it is {vague}, and the kernel's verdict is {seen.kind}",)
+                differences += (f"with hidden fields it is {vague}, but the kernel's verdict is {seen.kind}",)
             if not differences:
                 break
         self.tally.cases += 1
@@ -202,8 +202,8 @@ def table(tally: Tally) -> str:
     for name, counts in (
         ("verdict", tally.verdicts),
         ("UNKNOWN by", tally.unknown),
-        ("knowing less", tally.vague),
-        ("left out", tally.skipped),
+        ("with hidden fields", tally.vague),
+        ("skipped", tally.skipped),
         ("by its sources", tally.sources),
         ("counted a rule with", tally.hit),
     ):

@@ -1,6 +1,6 @@
-"""The values that rules and packets are made of: few, so that what is made by chance still meets.
+"""The values for random rules and packets: few, so that rules and packets often match.
 
-All chance comes from the dice that are handed in, so a seed repeats everything.
+All randomness comes from the dice that the caller passes in, so a seed repeats everything.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STRANGERS: Final[dict[Family, tuple[str, ...]]] = {
         *("2001:db8:ffff::8", "2001:db8:d0c::99"),
     ),
 }
-"""Addresses of nobody in the world, near and far."""
+"""Addresses that no host in the world has, near and far."""
 
 NETWORKS: Final[dict[Family, tuple[str, ...]]] = {
     4: (
@@ -50,7 +50,7 @@ MASKED: Final[dict[Family, tuple[str, ...]]] = {
     4: ("10.0.2.0/255.0.255.0", "0.0.0.1/0.0.0.1", "198.51.0.77/255.255.0.255"),
     6: ("2001:db8::77/ffff:ffff::ffff", "::1/::1"),
 }
-"""Networks whose masks have holes."""
+"""Networks whose masks have gaps."""
 
 INTERFACES: Final = ("ens33", "ens34", "docker0", BRIDGE, "ens+", "br-+", "docker+", "lo", "e+", "eth0", "+")
 PORTS_OF_BRIDGES: Final = (
@@ -80,26 +80,26 @@ def addresses(family: Family) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Dice:
-    """Chance with the few ways of asking it that are needed here."""
+    """A random source with the few choices that are needed here."""
 
     random: Random
 
     def one(self, values: Sequence[T]) -> T:
-        """Choose one."""
+        """Return one of the values."""
         return self.random.choice(values)
 
     def some(self, values: Sequence[T], most: int) -> list[T]:
-        """Choose from one to `most` different ones."""
+        """Return from one to `most` different values."""
         return self.random.sample(list(values), self.random.randint(1, min(most, len(values))))
 
     def chance(self, probability: float) -> bool:
-        """Throw once."""
+        """Return True with this probability."""
         return self.random.random() < probability
 
     def maybe_not(self, probability: float = 0.2) -> list[str]:
-        """Return the word that negates, or none."""
+        """Return `!` with this probability, or nothing."""
         return ["!"] if self.chance(probability) else []
 
     def number(self, first: int, last: int) -> int:
-        """Choose a number, the ends included."""
+        """Return a number from `first` to `last`."""
         return self.random.randint(first, last)

@@ -1,14 +1,14 @@
 """Records the chains of Docker 28.5 in the same world: `python -m tests.differential.record`.
 
-What it writes into `data` is what `iptables-save` prints there, and nobody edits it: a change of the world
-means to record it anew. Builds the tree of that release (some minutes) unless it is there.
+It writes the output of `iptables-save` to `data`. Do not edit these files: record them again after a change
+of the world. Builds the tree of that release (some minutes) unless it exists.
 """
 
 from __future__ import annotations
 
 import sys
 
-from tests.differential.play import recorded
+from tests.differential.play import recorded_save
 from tests.differential.world import World
 from tests.rig.docker_host import why_unavailable
 from tests.rig.engines import NEWEST
@@ -23,7 +23,7 @@ def main() -> int:
     world = World(tree=NEWEST.debian())
     try:
         for family in FAMILIES:
-            recorded(family).write_text(world.baseline[family])
+            recorded_save(family).write_text(world.baseline[family])
     finally:
         world.delete()
     return 0

@@ -1,6 +1,6 @@
-"""Rulesets by chance: the engine's own tables with foreign rules put between, and a document of ours.
+"""Random rulesets: the tables of the engine with foreign rules in between, and a document of ours.
 
-The text is a whole iptables-restore file without -n, so each replaces the one before it.
+The text is a whole iptables-restore file without -n, so each replaces the previous one.
 """
 
 from __future__ import annotations
@@ -59,17 +59,17 @@ _LINE: Final = re.compile(r"-A (\S+) ?(.*)")
 
 @dataclass(slots=True)
 class _Text:
-    """The tables of a save as lists that rules can be put into."""
+    """The tables of a save as lists into which rules can be inserted."""
 
     tables: dict[str, dict[str, list[str]]]
     policies: dict[tuple[str, str], str]
 
     def chain(self, table: str, name: str) -> list[str]:
-        """Return the rules of a chain, each without `-A CHAIN`; made if it is not there."""
+        """Return the rules of a chain, each without `-A CHAIN`; create the chain if it is missing."""
         return self.tables.setdefault(table, {}).setdefault(name, [])
 
     def write(self) -> str:
-        """Write a restore file."""
+        """Return a restore file."""
         return "".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -84,7 +84,7 @@ class _Text:
 
 
 def make_sets(dice: Dice) -> str:
-    """Return what `ipset -exist restore` takes: every set with new members."""
+    """Return the input for `ipset -exist restore`: every set with new members."""
     lines = [_CREATED.strip()]
     names = re.findall(r"create (\S+)", _CREATED)
     lines += [f"flush {name}" for name in names]
@@ -108,17 +108,17 @@ def make_foreign(dice: Dice, family: Family, baseline: str) -> str:
     """Return a restore file of the engine's tables (as saved) with foreign rules between them."""
     text = _read(baseline)
     for table in ("raw", "mangle", "nat", "filter"):
-        # A table that the text leaves out stays as it was, with the rules of the ruleset before.
+        # A table that is missing from the text would keep the rules of the previous ruleset.
         text.tables.setdefault(table, {})
     filters = text.tables.setdefault("filter", {})
     if family == 6 and "DOCKER-USER" not in filters and dice.chance(0.7):
-        # This engine never calls it for IPv6; newer ones do.
+        # This engine never jumps to it for IPv6; newer engines do.
         text.chain("filter", "DOCKER-USER").append("-j RETURN")
         text.chain("filter", "FORWARD").insert(0, "-j DOCKER-USER")
     for chain in ("INPUT", "FORWARD", "OUTPUT"):
         if chain != "OUTPUT" and dice.chance(0.25):
             text.policies["filter", chain] = dice.one(("ACCEPT", "DROP"))
-    _Foreign(dice, family, text).plant()
+    _Foreign(dice, family, text).insert()
     return text.write()
 
 
@@ -139,29 +139,29 @@ def _read(save: str) -> _Text:
 
 
 class _Foreign:
-    """Somebody else's rules for one family."""
+    """Foreign rules for one family."""
 
     def __init__(self, dice: Dice, family: Family, text: _Text) -> None:
         self.dice = dice
         self.family = family
         self.text = text
 
-    def plant(self) -> None:
-        """Put them in."""
+    def insert(self) -> None:
+        """Insert the rules."""
         dice = self.dice
         own = dice.some(_OWN_CHAINS, len(_OWN_CHAINS)) if dice.chance(0.8) else []
         for index, name in enumerate(own):
-            # A chain jumps to later ones only, so nothing goes round in circles.
+            # A chain jumps to later chains only, so there are no loops.
             rules = self.text.chain("filter", name)
             rules += self._rules("filter", name, dice.number(0, 5), own[index + 1 :])
         for chain, most in (("INPUT", 6), ("FORWARD", 3), ("DOCKER-USER", 5), ("OUTPUT", 3)):
             if chain not in self.text.tables["filter"]:
                 continue
-            # The kernel refuses matches on what came in wherever OUTPUT can come to.
+            # The kernel refuses matches on the incoming interface in chains that OUTPUT can reach.
             for rule in self._rules("filter", chain, dice.number(0, most), [] if chain == "OUTPUT" else own):
                 rules = self.text.chain("filter", chain)
                 rules.insert(dice.number(0, len(rules)), rule)
-        # What answers a packet shall come out, or nobody sees with what it was refused.
+        # Answers must get out, or the test cannot see how a packet was rejected.
         self.text.chain("filter", "OUTPUT").insert(0, "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
         if dice.chance(0.4):
             self._other_table("raw", ("PREROUTING", "OUTPUT"))
@@ -206,7 +206,7 @@ class _Foreign:
             matchers, weights = zip(*KNOWN, strict=True)
             matcher = outside if dice.chance(OUTSIDE_SHARE) else dice.random.choices(matchers, weights)[0]
             found = matcher(dice, setting)
-            # The same option twice in a rule is refused.
+            # iptables refuses the same option twice in a rule.
             key = (
                 found[1]
                 if found[:1] == ["-m"]
@@ -215,7 +215,7 @@ class _Foreign:
             if found and key not in modules:
                 modules.add(key)
                 words = words + found if found[0] == "-m" else found + words
-        # A rule that ends everything for everybody leaves nothing to try.
+        # A rule that decides about every packet leaves nothing to test.
         target = self._target(setting, chain, chains) if words or dice.chance(0.3) else []
         return " ".join([*words, *target])
 
@@ -268,7 +268,7 @@ class _Foreign:
 
 
 def make_document(dice: Dice) -> Mapping[str, Any]:
-    """Return a dockerfw/1 document as JSON has it."""
+    """Return a dockerfw/1 document as a JSON object."""
     external = dice.one((["ens33"], ["ens33"], ["ens33", "ens34"], ["ens+"], ["ens34"], []))
     trusted = dice.one((["lo"], ["lo"], ["lo", "docker0"], ["lo", "br-+"], [], ["lo", "ens34"]))
     if "ens34" in trusted and external in (["ens33", "ens34"], ["ens+"], ["ens34"]):

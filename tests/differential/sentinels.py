@@ -1,7 +1,7 @@
-"""Counters at the ends of netfilter's hooks: which of them a test packet came past.
+"""Counters at the ends of netfilter's hooks, which show the hooks that a test packet passed.
 
-They live in an nftables table of their own, which is none of iptables' and so in no save, and are read over
-netlink, which takes a hundredth of the time that `nft` needs.
+They are in a separate nftables table, which no iptables-save shows, and are read over netlink, which takes a
+hundredth of the time of `nft`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ table inet sentinels {
     ip ttl 200-201 counter name output; ip6 hoplimit 200-201 counter name output; }
 }
 """
-"""What else comes in, or goes out to neighbours and groups, ends there, so that only tests move counters."""
+"""Other incoming packets, and those to neighbours and groups, are dropped there, so that only tests count."""
 
 _NETLINK_NETFILTER: Final = 12
 _GET_OBJECT: Final = (10 << 8) | 19
@@ -50,14 +50,14 @@ class Sentinels:
     """The counters of one namespace."""
 
     def __init__(self, namespace: Namespace) -> None:
-        """Set them up, at zero."""
+        """Create the counters at zero."""
         namespace.run("nft", "-f", "-", stdin=_TABLE)
         with entering(namespace.path):
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
         self._socket.settimeout(10)
 
     def read(self) -> dict[str, int]:
-        """Return how many test packets came past each."""
+        """Return the number of test packets that passed each hook."""
         self._socket.send(struct.pack("=IHHIIBBH", 20, _GET_OBJECT, _REQUEST_AND_DUMP, 1, 0, _INET, 0, 0))
         found: dict[str, int] = {}
         while True:

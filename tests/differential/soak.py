@@ -1,4 +1,4 @@
-"""Compares thousands of packets by chance: `python -m tests.differential.soak --cases 10000 --seed 1`."""
+"""Compares thousands of random packets: `python -m tests.differential.soak --cases 10000 --seed 1`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.rig.namespace import BACKENDS, Backend
 
 
 def main() -> int:
-    """Run from the command line; status 1 when simulator and kernel disagree anywhere."""
+    """Run from the command line; the status is 1 if simulator and kernel disagree anywhere."""
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("--cases", type=int, default=10_000, help="how many packets (10,000)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="repeats a run")
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def _shares(cases: int, backend: Backend | None) -> dict[Backend, int]:
-    """Say how many cases each backend gets."""
+    """Return the number of cases for each backend."""
     if backend is not None:
         return {backend: cases}
     return {"nft": cases - cases // 5, "legacy": cases // 5}

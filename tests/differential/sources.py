@@ -1,4 +1,4 @@
-"""Tries the symbolic answer: who reaches a service, asked at the edges of each part of its sources."""
+"""Compares the result for all sources of a service with single packets, at the edges of each part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.differential.pools import Dice
 from tests.differential.world import CONTAINERS, HOST_ADDRESSES, World
 
 _ECHO: Final = {ICMP: 8, ICMPV6: 128}
-# Sources that the kernel takes for a mistake before any rule sees them, or for its own.
+# Sources that the kernel refuses before any rule sees them, or treats as its own.
 _NO_SOURCES: Final = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -30,7 +30,7 @@ _NO_SOURCES: Final = tuple(
 
 
 def service_of(world: World, shot: Shot) -> Service | None:
-    """Return the service that a shot is aimed at; None when it is none, or no ordinary client asks it."""
+    """Return the service that a shot is for; None if it is none, or no ordinary client uses it."""
     wire = shot.wire
     if shot.place == HOST:
         return None
@@ -47,7 +47,7 @@ def service_of(world: World, shot: Shot) -> Service | None:
 
 
 def answer(found: Reach, source: Address) -> str:
-    """Say which of the three sets holds a source."""
+    """Return which of the three sets contains a source."""
     holding = [
         name
         for name, each in (("passes", found.passes), ("refused", found.refused), ("unknown", found.unknown))
@@ -57,7 +57,7 @@ def answer(found: Reach, source: Address) -> str:
 
 
 def edge(found: Reach, dice: Dice) -> Address | None:
-    """Choose an address at the edge of a part, inside or just outside; None if nobody can send from there."""
+    """Return an address at the edge of a part, inside or just outside; None if it cannot be a source."""
     part, _ = dice.one(found.parts)
     networks = part.cidrs()
     if not networks:

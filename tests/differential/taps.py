@@ -1,7 +1,7 @@
-"""Places in the world that packets are sent from and that see what arrives: a socket on one interface each.
+"""Places in the world that send packets and see what arrives: a raw socket on one interface each.
 
-A tap sees frames before netfilter does and whoever they are for. The kernel behind it is deaf, so nothing
-there answers and disturbs the host's counters.
+A tap sees frames before netfilter does, for any destination. The kernel behind it drops everything, so no
+answer from there changes the counters of the host.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Arrival:
 
     @property
     def is_ip(self) -> bool:
-        """Whether this is IPv4 or IPv6 at all."""
+        """True if this is IPv4 or IPv6."""
         return self.frame[12:14] in (b"\x08\x00", b"\x86\xdd")
 
 
@@ -39,7 +39,7 @@ class Tap:
     """A raw socket on an interface of a namespace."""
 
     def __init__(self, place: str, namespace: str, interface: str) -> None:
-        """Open it; `namespace` is a file, as Namespace.path is."""
+        """Open the socket; `namespace` is a file such as Namespace.path."""
         self.place = place
         with entering(namespace):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -53,7 +53,7 @@ class Tap:
         self._socket.send(frame)
 
     def arrivals(self) -> list[Arrival]:
-        """Return what came in since the last time."""
+        """Return the frames that arrived since the last call."""
         found = []
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -71,7 +71,7 @@ class LocalSender:
     """Sends whole IP packets as the host itself, by its own routes."""
 
     def __init__(self, namespace: str) -> None:
-        """Open its sockets."""
+        """Open the sockets."""
         self._sockets: dict[Family, socket.socket] = {}
         with entering(namespace):
             for family, domain in ((4, socket.AF_INET), (6, socket.AF_INET6)):
@@ -80,8 +80,8 @@ class LocalSender:
                 )
 
     def send(self, packet: bytes, destination: str) -> None:
-        """Send a packet that begins with its IP header."""
-        # The kernel says EPERM of what its own rules drop, and that is an answer and no mistake.
+        """Send a packet that starts with its IP header."""
+        # The kernel returns EPERM for packets that its own rules drop, which is a result and not an error.
         with contextlib.suppress(PermissionError):
             if ":" in destination:
                 self._sockets[6].sendto(packet, (destination, 0, 0, 0))
@@ -89,6 +89,6 @@ class LocalSender:
                 self._sockets[4].sendto(packet, (destination, 0))
 
     def close(self) -> None:
-        """Close its sockets."""
+        """Close the sockets."""
         for opened in self._sockets.values():
             opened.close()

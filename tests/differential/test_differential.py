@@ -1,4 +1,4 @@
-"""The simulator against the kernel, 500 packets by chance; `scripts/soak` compares 10,000."""
+"""The simulator against the kernel with 500 random packets; `scripts/soak` compares 10,000."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.simulate import Prepared, simulate
 from dockerfw.simulation.trace import Trace, Verdict
-from tests.differential.play import Player, recorded, table
+from tests.differential.play import Player, recorded_save, table
 from tests.differential.world import BRIDGE, CONTAINER_ADDRESSES, ENGINE_OPTIONS, World
 from tests.rig.namespace import FAMILIES, Family
 
 pytestmark = [pytest.mark.lab, pytest.mark.kernel]
 
 
-def test_the_simulator_says_what_the_kernel_does(world: World) -> None:
+def test_the_simulator_agrees_with_the_kernel(world: World) -> None:
     tally = Player(world, seed=4).play(500)
     print(table(tally))
     assert tally.disagreements == []
@@ -28,9 +28,9 @@ def test_the_simulator_says_what_the_kernel_does(world: World) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_recorded_engine_was_in_a_world_like_this(family: Family) -> None:
-    """Else it has to be recorded anew, by `python -m tests.differential.record`."""
-    save = recorded(family).read_text()
+def test_the_recorded_engine_was_in_the_same_world(family: Family) -> None:
+    """If this fails, record it again with `python -m tests.differential.record`."""
+    save = recorded_save(family).read_text()
     assert "tables-nft-save v1.8.13 (nf_tables) on " in save.splitlines()[0]
     bridges = ["docker0"] * 3 + [BRIDGE] * 2
     for address, bridge in zip(CONTAINER_ADDRESSES[family], bridges, strict=True):
@@ -50,10 +50,10 @@ LIES: dict[str, Callable[[Verdict], Verdict]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_wrong_simulator_is_found_out(world: World, lie: str) -> None:
+def test_a_wrong_simulator_is_detected(world: World, lie: str) -> None:
     def liar(prepared: Prepared, packet: Packet) -> Trace:
-        told = simulate(prepared, packet)
-        return replace(told, verdict=LIES[lie](told.verdict))
+        truth = simulate(prepared, packet)
+        return replace(truth, verdict=LIES[lie](truth.verdict))
 
     player = Player(world, seed=5, ask=liar)
     tally = player.play(50, say=lambda text: None)

@@ -1,4 +1,4 @@
-"""The rig itself: it finds out what the kernel did where that is plain, and never takes lost for dropped."""
+"""The rig: it finds out what the kernel did if there is evidence, and never takes lost for dropped."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COMMIT
 def shot(
     place: str, source: str, destination: str, protocol: int = TCP, port: int = 80, **more: object
 ) -> Shot:
-    """Write a shot the short way."""
+    """Return a shot."""
     bridged = str(more.pop("bridged", ""))
     ends = ipaddress.ip_address(source), ipaddress.ip_address(destination)
     ported = protocol in (TCP, UDP, SCTP)
@@ -51,7 +51,7 @@ def shot(
 
 @pytest.fixture
 def loaded(world: World) -> dict[Family, Range]:
-    """The engine's own tables and RULES."""
+    """The tables of the engine, and RULES."""
     for family in FAMILIES:
         text = f"*raw\nCOMMIT\n*mangle\nCOMMIT\n{world.baseline[family]}"
         world.host.restore(text, world.backend, family, noflush=False)
@@ -64,17 +64,17 @@ WEB_4, WEB_6 = (CONTAINER_ADDRESSES[family][0] for family in FAMILIES)
 
 
 @dataclass(frozen=True, slots=True)
-class Dockers:
+class DockerRule:
     """A rule of Docker's own, by its table and text: its chain and place differ between releases.
 
-    `rules` is what the releases write, each of them one; `otherwise` decides where one has no such rule.
+    `rules` are the rules of the releases, one for each; `otherwise` decides if a release has no such rule.
     """
 
     rules: tuple[tuple[str, str], ...]
     otherwise: RuleAt | None = None
 
     def place(self, ruleset: Ruleset) -> RuleAt:
-        """Return where it stands in the chains as they are now."""
+        """Return its place in the current chains."""
         found = [
             (table.name, chain.name, number)
             for table in ruleset.tables.values()
@@ -88,21 +88,24 @@ class Dockers:
         return found[0]
 
 
-def published(address: str) -> Dockers:
-    """Return what lets packets in to port 80 of a container on the default bridge."""
+def accept_published(address: str) -> DockerRule:
+    """Return the rule that accepts packets to port 80 of a container on the default bridge."""
     words = f"-A DOCKER -d {address} ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT"
-    return Dockers((("filter", words),))
+    return DockerRule((("filter", words),))
 
 
-def unrouted(address: str, bridge: str = "docker0") -> tuple[str, str]:
-    """Return how Docker 28 and later drop what comes straight to a container's address."""
+def drop_direct_access(address: str, bridge: str = "docker0") -> tuple[str, str]:
+    """Return the rule with which Docker 28 and later drop packets directly to a container's address."""
     return "raw", f"-A PREROUTING -d {address} ! -i {bridge} -j DROP"
 
 
-BETWEEN_NETWORKS = Dockers(
-    (("filter", f"-A DOCKER-ISOLATION-STAGE-2 -o {BRIDGE} -j DROP"), unrouted("172.30.0.2/32", BRIDGE))
+BETWEEN_NETWORKS = DockerRule(
+    (
+        ("filter", f"-A DOCKER-ISOLATION-STAGE-2 -o {BRIDGE} -j DROP"),
+        drop_direct_access("172.30.0.2/32", BRIDGE),
+    )
 )
-WITHIN_A_NETWORK = Dockers(
+WITHIN_A_NETWORK = DockerRule(
     (
         ("filter", "-A FORWARD -i docker0 -o docker0 -j ACCEPT"),
         ("filter", "-A DOCKER-FORWARD -i docker0 -j ACCEPT"),
@@ -110,8 +113,8 @@ WITHIN_A_NETWORK = Dockers(
 )
 FORWARD_POLICY = ("filter", "FORWARD", 0)
 
-# what is sent; the verdict and by what it is known; the rule that decides; where it arrives
-FATES = [
+# the packet; its verdict and the answer; the rule that decides; where it arrives
+CASES = [
     (shot("left", "8.8.8.8", HOST_4, port=22), "DROP", "", ("filter", "INPUT", 1), None),
     (shot("left", "8.8.8.8", HOST_4, port=23), "REJECT", "tcp-reset", ("filter", "INPUT", 2), None),
     (shot("right", "10.1.2.3", HOST_4, UDP), "REJECT", "icmp-host-prohibited", ("filter", "INPUT", 3), None),
@@ -119,7 +122,13 @@ FATES = [
     (shot("left", "198.51.100.77", HOST_4, SCTP, port=99), "ACCEPT", "", ("filter", "INPUT", 0), None),
     (shot("left", "198.51.100.77", HOST_4, ICMP, icmp_type=8), "ACCEPT", "", ("filter", "INPUT", 0), None),
     (shot("left", "198.51.100.77", HOST_4, 47), "ACCEPT", "", ("filter", "INPUT", 0), None),
-    (shot("left", "8.8.8.8", HOST_4, port=8080), "ACCEPT", "", published(f"{WEB_4}/32"), ("web", WEB_4, 80)),
+    (
+        shot("left", "8.8.8.8", HOST_4, port=8080),
+        "ACCEPT",
+        "",
+        accept_published(f"{WEB_4}/32"),
+        ("web", WEB_4, 80),
+    ),
     (
         shot("left", "10.1.2.3", HOST_4, port=8080),
         "REJECT",
@@ -131,7 +140,7 @@ FATES = [
         shot("left", "8.8.8.8", "172.17.0.4", port=81),
         "DROP",
         "",
-        Dockers((unrouted("172.17.0.4/32"),), FORWARD_POLICY),
+        DockerRule((drop_direct_access("172.17.0.4/32"),), FORWARD_POLICY),
         None,
     ),
     (shot("left", "192.0.2.55", HOST_4), "DROP", "", ("raw", "PREROUTING", 1), None),
@@ -152,41 +161,41 @@ FATES = [
         shot("left", "2600::55", HOST_6, port=8080),
         "ACCEPT",
         "",
-        published(f"{WEB_6}/128"),
+        accept_published(f"{WEB_6}/128"),
         ("web", WEB_6, 80),
     ),
     (
         shot("right", "2600::55", WEB_6, UDP),
         "DROP",
         "",
-        Dockers((unrouted(f"{WEB_6}/128"),), FORWARD_POLICY),
+        DockerRule((drop_direct_access(f"{WEB_6}/128"),), FORWARD_POLICY),
         None,
     ),
 ]
 
 
-def test_the_fate_of_packets_is_found_out(loaded: dict[Family, Range]) -> None:
-    for sent, kind, answer, decides, arrival in FATES:
+def test_the_rig_finds_out_what_happened_to_packets(loaded: dict[Family, Range]) -> None:
+    for sent, kind, answer, decides, arrival in CASES:
         live = loaded[sent.wire.family]
-        deciding = decides.place(live.ruleset) if isinstance(decides, Dockers) else decides
+        deciding = decides.place(live.ruleset) if isinstance(decides, DockerRule) else decides
         seen = live.fire(sent)
         assert (seen.kind, seen.reject_with, seen.deciding) == (kind, answer, deciding), seen
         assert seen.arrived == ((arrival,) if arrival else ()), seen
         assert all(count == 1 for count in seen.counted.values()), seen
 
 
-def test_a_packet_that_never_comes_in_is_no_dropped_one(
+def test_a_lost_packet_does_not_count_as_dropped(
     loaded: dict[Family, Range], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evidence, "PATIENCE", 0.2)
-    # For the hardware address of a container, which the host does not take for its own out there.
+    # Sent to the hardware address of a container, which the host does not accept on this interface.
     lost = shot("left", "8.8.8.8", HOST_4, bridged="web")
-    with pytest.raises(RigError, match="left no verdict behind"):
+    with pytest.raises(RigError, match="left no evidence of a verdict"):
         loaded[4].fire(lost)
     assert loaded[4].fire(shot("left", "8.8.8.8", HOST_4, port=22)).kind == "DROP"
 
 
-def test_checksums_are_those_of_the_standards() -> None:
+def test_checksums_match_the_standards() -> None:
     # RFC 1071, section 3, and RFC 3720, B.4.
     assert checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0x220D
     assert crc32c(bytes(32)) == 0x8A9136AA

@@ -1,11 +1,11 @@
 """The world that packets cross: a host with a real Docker engine, two networks outside, and containers.
 
     left  198.51.100.0/24, 2001:db8:1::/64 -- ens33 |      | docker0             web, other, plain
-    (and, by the default route, everybody else)     | host | br-5d0c0ffee123     shop, vault
+    (and all others, by the default route)          | host | br-5d0c0ffee123     shop, vault
     right 203.0.113.0/24, 2001:db8:2::/64  -- ens34 |
 
-Everything has a name and an address that is the same in every run, so that a seed repeats a run. What is sent
-and seen goes by taps; nobody but the host answers, asks for addresses or looks for routers.
+Every name and address is the same in every run, so that a seed repeats a run. Taps send and see the packets.
+Only the host answers, resolves addresses or looks for routers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.rig.namespace import (
 BRIDGE: Final = "br-5d0c0ffee123"
 LEFT: Final = "ens33"
 RIGHT: Final = "ens34"
-# In a wider network older engines make addresses of the hardware's and later ones count.
+# In a wider network, older engines derive addresses from hardware addresses and later ones count.
 ENGINE_OPTIONS: Final = ("--ipv6", "--fixed-cidr-v6=2001:db8:d0c::/112", "--experimental", "--ip6tables")
 
 HOST_ADDRESSES: Final[dict[Family, tuple[str, ...]]] = {
@@ -69,7 +69,7 @@ class World:
     """The host, what is around it, and the taps."""
 
     def __init__(self, backend: Backend = "nft", tree: Path | None = None) -> None:
-        """Build it, which takes about three seconds; with `tree`, the engine is that tree's."""
+        """Build the world in about three seconds; with `tree`, its engine is the one in that tree."""
         self.backend: Backend = backend
         self.taps: dict[str, Tap] = {}
         self._outside: list[Namespace] = []
@@ -83,7 +83,7 @@ class World:
             self.connections = Connections(self.host.path)
             self.sentinels = Sentinels(self.host)
             self.baseline = {family: self.host.save(backend, family).decode() for family in FAMILIES}
-            """What the engine's own chains are, before any test changes them."""
+            """The chains of the engine, before any test changes them."""
         except BaseException:
             self.delete()
             raise
@@ -95,10 +95,10 @@ class World:
             join_namespaces(self.host, interface, outside, "eth0")
             outside.run("ip", "link", "set", "eth0", "address", f"02:00:00:00:{number}:02")
             self.host.run("ip", "link", "set", interface, "address", f"02:00:00:00:{number}:01")
-            # Without ARP the host sends to anybody at once and never finds that nobody is there.
+            # Without ARP the host sends to any address at once, even if no host has it.
             self.host.run("ip", "link", "set", interface, "arp", "off")
             self.host.add_addresses(interface, *addresses)
-            _make_deaf(outside.path)
+            _drop_incoming(outside.path)
             self.taps[name] = Tap(name, outside.path, "eth0")
         for family, gateway in _GATEWAYS.items():
             self.host.run("ip", f"-{family}", "route", "add", "default", "via", gateway, "dev", LEFT)
@@ -119,7 +119,7 @@ class World:
 
     def _tap_container(self, name: str, index: int) -> None:
         inside = self.engine.container_namespace(name)
-        _make_deaf(inside)
+        _drop_incoming(inside)
         self.taps[name] = tap = Tap(name, inside, "eth0")
         with entering(inside):
             shown = subprocess.check_output(["ip", "-o", "link", "show", "eth0"], text=True, timeout=10)
@@ -134,22 +134,22 @@ class World:
             self.host.run("ip", "neigh", "replace", *words)
 
     def _settle(self) -> None:
-        """Have the host answer as often as it is asked, forward for all, and say nothing on its own."""
+        """Configure the host to answer without a rate limit, to forward, and to send nothing on its own."""
         settings = ["net.ipv4.icmp_ratelimit=0", "net.ipv4.icmp_msgs_per_sec=100000"]
         settings += ["net.ipv4.icmp_msgs_burst=100000", "net.ipv6.icmp.ratelimit=0"]
         settings += ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]
         for interface in ("all", "default", LEFT, RIGHT, "docker0", BRIDGE):
             settings += [f"net.ipv4.conf.{interface}.rp_filter=0"]
-        # Kernels before 6.12 have no limits of their own for each namespace.
+        # Kernels before 6.12 have no limits for each namespace.
         self.host.run("sysctl", "-q", "-e", "-w", *settings)
         for bridge in ("docker0", BRIDGE):
             self.host.run("ip", "link", "set", bridge, "type", "bridge", "mcast_snooping", "0")
-        # Until then the kernel does not take them for its own.
+        # Until then the kernel does not use the addresses.
         tentative = ("ip", "-6", "address", "show", "tentative")
         wait_until("IPv6 addresses of the host", 20, lambda: not self.host.output(*tentative).strip())
 
     def places(self) -> tuple[Place, ...]:
-        """Return where packets can come from."""
+        """Return the places that packets can come from."""
         return tuple(Place(name, self.interface_of(name), tap.mac) for name, tap in self.taps.items())
 
     def interface_of(self, place: str) -> str:
@@ -165,12 +165,12 @@ class World:
         return shown.split("link/ether ")[1].split()[0]
 
     def arrivals(self) -> list[Arrival]:
-        """Return what all taps saw since the last time."""
+        """Return the frames that all taps saw since the last call."""
         return [arrival for tap in self.taps.values() for arrival in tap.arrivals()]
 
     def save(self, family: Family) -> str:
         """Return `iptables-save -c` of the host."""
-        # Without a process in between to enter the namespace: this is what most of the time goes into.
+        # No process in between enters the namespace, because this takes most of the time.
         with entering(self.host.path):
             command = [iptables_program(self.backend, family, "save"), "-c"]
             done = subprocess.run(
@@ -179,7 +179,7 @@ class World:
         return done.stdout.decode("utf-8", "surrogateescape")
 
     def delete(self) -> None:
-        """End it all."""
+        """Delete the world."""
         for tap in self.taps.values():
             tap.close()
         for sockets in ("local", "connections", "sentinels"):
@@ -190,8 +190,8 @@ class World:
         self.engine.delete()
 
 
-def _make_deaf(namespace: str) -> None:
-    """Have the kernel in a namespace drop whatever comes in: what its taps see, they see before."""
+def _drop_incoming(namespace: str) -> None:
+    """Make the kernel of a namespace drop all incoming packets; its taps see them before that."""
     rules = "*raw\n-A PREROUTING -j DROP\nCOMMIT\n"
     with entering(namespace):
         for program in ("iptables-nft-restore", "ip6tables-nft-restore"):

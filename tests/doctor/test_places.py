@@ -136,7 +136,7 @@ def guarded() -> Iterator[str]:
 
 
 def redis(found: Probe) -> dict[str, str]:
-    facts = RedisFacts(found.error, found.user, found.let_in, found.allowed)
+    facts = RedisFacts(found.error, found.user, found.anonymous, found.allowed)
     return {check: level for check, level in levels(judge_redis(facts)).items() if level != "unknown"}
 
 
@@ -144,7 +144,7 @@ def redis(found: Probe) -> dict[str, str]:
 def test_a_redis_with_dockerfws_users_is_well(guarded: str) -> None:
     found = probe(guarded)
     assert redis(found) == {"redis.reachable": "ok", "redis.default-user": "ok", "redis.rights": "ok"}
-    assert (found.user, found.let_in, found.allowed) == ("web", False, ())
+    assert (found.user, found.anonymous, found.allowed) == ("web", False, ())
     assert found.version is not None
     assert found.version.startswith("valkey ")
     assert found.seconds is not None

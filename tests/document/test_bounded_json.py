@@ -1,4 +1,4 @@
-"""What is taken for JSON when others wrote it, and in how much time the rest is refused."""
+"""JSON from outside: what is accepted, and how fast the rest is refused."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from dockerfw.document import sentences
 from dockerfw.document.bounded_json import MAX_DIGITS, read_json
 from dockerfw.iptables.errors import JsonError
 
 
 @pytest.fixture
-def no_bound_of_pythons() -> Iterator[None]:
-    """Turn off Python's own bound on digits, which that of Ubuntu 22.04 lacks."""
+def without_python_limit() -> Iterator[None]:
+    """Turn off Python's own limit on digits, which the Python of Ubuntu 22.04 does not have."""
     former = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     yield
@@ -28,27 +29,27 @@ def no_bound_of_pythons() -> Iterator[None]:
         ("9" * MAX_DIGITS, 10**MAX_DIGITS - 1),
     ],
 )
-def test_what_is_json(text: bytes | str, value: object) -> None:
+def test_accepted_json(text: bytes | str, value: object) -> None:
     assert read_json(text) == value
 
 
-@pytest.mark.usefixtures("no_bound_of_pythons")
+@pytest.mark.usefixtures("without_python_limit")
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "error"),
     [
-        ("", "not JSON: Expecting value at line 1, column 1"),
-        (b'["a",\n b]', "not JSON: Expecting value at line 2, column 2"),
-        (b'"\xff"', "not UTF-8 text: byte 2 cannot be read"),
-        ("[" * 200_000, "not JSON that can be read: it is nested too deeply"),
-        ("[NaN]", "NaN is not a value of JSON"),
-        ("[-Infinity]", "-Infinity is not a value of JSON"),
-        ('[{"a": 1, "a": 2}]', "the key 'a' is given twice in one object"),
-        ('{"\\udcff": 1, "\\udcff": 2}', "the key '\\udcff' is given twice in one object"),
-        pytest.param("9" * 4_000_000, "a number has 4000000 digits (at most 100)", id="endless digits"),
+        ("", sentences.not_json("Expecting value", 1, 1)),
+        (b'["a",\n b]', sentences.not_json("Expecting value", 2, 2)),
+        (b'"\xff"', sentences.not_utf8(2)),
+        ("[" * 200_000, sentences.TOO_DEEP),
+        ("[NaN]", sentences.not_a_json_value("NaN")),
+        ("[-Infinity]", sentences.not_a_json_value("-Infinity")),
+        ('[{"a": 1, "a": 2}]', sentences.duplicate_key("a")),
+        ('{"\\udcff": 1, "\\udcff": 2}', sentences.duplicate_key("\udcff")),
+        pytest.param("9" * 4_000_000, sentences.number_too_long(4_000_000, MAX_DIGITS), id="endless digits"),
         pytest.param(b'{"a": -' + b"9" * 4_000_000 + b"}", "a number has", id="endless digits below zero"),
     ],
 )
-def test_what_is_refused_in_words(text: bytes | str, words: str) -> None:
+def test_refused_json(text: bytes | str, error: str) -> None:
     with pytest.raises(JsonError) as caught:
         read_json(text)
-    assert str(caught.value).startswith(words)
+    assert str(caught.value).startswith(error)

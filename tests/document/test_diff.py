@@ -1,4 +1,4 @@
-"""Differences, coverage and descriptions in words for people."""
+"""Differences between documents, redundant rules, and descriptions in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DB = {"id": "pgsql", "scope": "both", "protocol": "tcp", "ports": ["5432"]}
 OFFICE = {"id": "office", "scope": "both", "source": "192.0.2.0/24"}
 
 
-def test_the_sentence_counts_and_says_who_reaches_what() -> None:
+def test_the_sentence_has_counts_and_what_becomes_reachable() -> None:
     found = diff_documents(document(SSH), document(DB, OFFICE))
     assert found.count == 3
     assert found.sentence == (
@@ -24,7 +24,7 @@ def test_the_sentence_counts_and_says_who_reaches_what() -> None:
     assert diff_documents(document(SSH), document(SSH)).sentence == "nothing changes"
 
 
-def test_a_rule_that_says_nothing_new_opens_nothing() -> None:
+def test_a_redundant_rule_makes_nothing_reachable() -> None:
     inside = {"id": "inside", "scope": "host", "source": "192.0.2.7", "protocol": "udp", "ports": ["53"]}
     assert diff_documents(document(OFFICE), document(OFFICE, inside)).sentence == "1 rule added"
     assert find_covered_rules(document(OFFICE, inside)) == (("inside", "office"),)
@@ -51,11 +51,11 @@ def test_ranges_cover_ports() -> None:
         ("10.9.9.9/24", "256 addresses, 10.9.9.0 to 10.9.9.255 (10.9.9.0/24)"),
     ],
 )
-def test_an_echo_says_what_a_source_covers(source: str, words: str) -> None:
+def test_addresses_that_a_source_covers(source: str, words: str) -> None:
     assert cidr_echo(source) == words
 
 
-def test_a_rule_in_one_line() -> None:
+def test_a_rule_is_described_in_one_line() -> None:
     assert [describe_rule(rule) for rule in document(SSH, DB, OFFICE).rules] == [
         "everything from 192.0.2.0/24 to the host and containers",
         "22/tcp from anywhere to the host",

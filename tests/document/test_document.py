@@ -1,4 +1,4 @@
-"""The dockerfw/1 document: every error at its path, one canonical form, one digest."""
+"""The dockerfw/1 document: every error has its path, and there is one canonical form and one digest."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dockerfw.document import sentences
 from dockerfw.document.document import (
     FORMAT,
     canonical_json,
@@ -19,66 +20,63 @@ from dockerfw.document.document import (
     validate_rule,
 )
 from dockerfw.iptables.errors import DocumentError
+from dockerfw.iptables.protocols import PROTOCOLS_WITH_PORTS
 from tests.rig.documents import document_values
 
 
 def errors(*rules: object, **settings: object) -> list[str]:
-    """Return the errors of a document made of these."""
+    """Return the errors of a document with these rules and settings."""
     with pytest.raises(DocumentError) as caught:
         parse_document({"format": FORMAT, "settings": settings, "rules": list(rules)})
     return [str(error) for error in caught.value.errors]
 
 
 @pytest.mark.parametrize(
-    ("values", "error"),
+    ("values", "field", "error"),
     [
-        ({"protocol": "tcp", "ports": [70000]}, "rules[0].ports[0]: 70000 is not a port (1 to 65535)"),
-        ({"protocol": "tcp", "ports": ["22", "0"]}, "rules[0].ports[1]: 0 is not a port (1 to 65535)"),
+        ({"protocol": "tcp", "ports": [70000]}, "ports[0]", sentences.not_a_port("70000")),
+        ({"protocol": "tcp", "ports": ["22", "0"]}, "ports[1]", sentences.not_a_port("0")),
+        ({"protocol": "tcp", "ports": ["9-3"]}, "ports[0]", sentences.reversed_range(9, 3)),
+        ({"protocol": "tcp", "ports": [True]}, "ports[0]", sentences.not_a_port_or_range("true")),
+        ({"ports": ["22"]}, "ports", sentences.ports_not_allowed("any", PROTOCOLS_WITH_PORTS)),
         (
-            {"protocol": "tcp", "ports": ["9-3"]},
-            "rules[0].ports[0]: the range 9-3 ends before it starts: write 3-9",
+            {"protocol": "icmp", "ports": ["22"]},
+            "ports",
+            sentences.ports_not_allowed("icmp", PROTOCOLS_WITH_PORTS),
         ),
-        (
-            {"protocol": "tcp", "ports": [True]},
-            "rules[0].ports[0]: true is not a port (1 to 65535) or a range",
-        ),
-        ({"ports": ["22"]}, "rules[0].ports: a rule for any protocol has none"),
-        ({"protocol": "icmp", "ports": ["22"]}, "rules[0].ports: icmp has none"),
-        ({"protocol": 0}, 'rules[0].protocol: 0 means every protocol to iptables: write "any"'),
-        ({"protocol": "tpc"}, "rules[0].protocol: tpc is not a protocol"),
-        ({"protocol": 256}, "rules[0].protocol: 256 is not a protocol"),
-        ({"source": "10.0.0.0/33"}, "rules[0].source: 10.0.0.0/33 has no valid prefix length (0 to 32)"),
-        ({"source": "10.0.0.0/255.0.0.0"}, "rules[0].source: 10.0.0.0/255.0.0.0 has a netmask"),
-        ({"source": "::ffff:1.2.3.4"}, "rules[0].source: ::ffff:1.2.3.4 is an IPv4 address written as IPv6"),
-        ({"source": "fe80::1%eth0"}, "rules[0].source: fe80::1%eth0 has a zone"),
+        ({"protocol": 0}, "protocol", sentences.means_every_protocol("0")),
+        ({"protocol": "tpc"}, "protocol", sentences.not_a_protocol("tpc", sentences.did_you_mean("tcp"))),
+        ({"protocol": 256}, "protocol", sentences.not_a_protocol("256", "")),
+        ({"source": "10.0.0.0/33"}, "source", f"10.0.0.0/33 {sentences.bad_prefix(32)}"),
+        ({"source": "10.0.0.0/255.0.0.0"}, "source", f"10.0.0.0/255.0.0.0 {sentences.HAS_NETMASK}"),
+        ({"source": "::ffff:1.2.3.4"}, "source", f"::ffff:1.2.3.4 {sentences.ipv4_in_ipv6('1.2.3.4')}"),
+        ({"source": "fe80::1%eth0"}, "source", f"fe80::1%eth0 {sentences.HAS_ZONE}"),
         (
             {"source": "1.2.3.4", "protocol": "ipv6-icmp"},
-            "rules[0].protocol: ipv6-icmp never comes from an IPv4",
+            "protocol",
+            sentences.icmpv6_from_ipv4("1.2.3.4/32"),
         ),
-        ({"scope": "all"}, "rules[0].scope: all is not host, container or both"),
-        (
-            {"scope": "host", "port_kind": "container"},
-            "rules[0].port_kind: container is for rules that reach",
-        ),
-        ({"port_kind": "container"}, "rules[0].port_kind: container needs ports"),
-        ({"sauce": 1}, "rules[0].sauce: unknown key"),
-        ({"id": "UPPER"}, "rules[0].id: UPPER is not an id"),
-        ({"comment": "a\nb"}, "rules[0].comment: character 2 (U+000A"),
-        ({"comment": "a\u202eb"}, "rules[0].comment: character 2 (U+202E"),
-        ({"comment": "x" * 201}, "rules[0].comment: the comment has 201 characters"),
-        ({"enabled": 1}, "rules[0].enabled: 1 is not true or false"),
+        ({"scope": "all"}, "scope", sentences.not_one_of("all", ("host", "container", "both"))),
+        ({"scope": "host", "port_kind": "container"}, "port_kind", sentences.CONTAINER_PORTS_ON_HOST),
+        ({"port_kind": "container"}, "port_kind", sentences.CONTAINER_PORTS_MISSING),
+        ({"sauce": 1}, "sauce", "unknown key"),
+        ({"id": "UPPER"}, "id", sentences.not_an_id("UPPER")),
+        ({"comment": "a\nb"}, "comment", "character 2 (U+000A"),
+        ({"comment": "a\u202eb"}, "comment", "character 2 (U+202E"),
+        ({"comment": "x" * 201}, "comment", sentences.comment_too_long(201, 200)),
+        ({"enabled": 1}, "enabled", sentences.not_a_boolean("1")),
     ],
 )
-def test_an_error_names_the_field(values: dict[str, Any], error: str) -> None:
+def test_an_error_names_the_field(values: dict[str, Any], field: str, error: str) -> None:
     found = errors({"scope": "both", **values})
     assert len(found) == 1
-    assert found[0].startswith(error)
+    assert found[0].startswith(f"rules[0].{field}: {error}")
 
 
 def test_every_error_is_found() -> None:
     assert len(errors({}, 7, {"scope": "x", "source": "y"}, refuse="no", external_interfaces=["a/b"])) == 6
     assert errors({"id": "same", "scope": "host"}, {"id": "same", "scope": "both"}) == [
-        "rules[1].id: same is the id of rules[0] too"
+        f"rules[1].id: {sentences.duplicate_id('same', 'rules[0]')}"
     ]
 
 
@@ -103,7 +101,7 @@ def test_an_interface_is_not_external_and_trusted(trusted: str) -> None:
         '"\ud800"',
     ],
 )
-def test_bad_text_is_refused_in_words(text: str | bytes) -> None:
+def test_bad_text_is_refused(text: str | bytes) -> None:
     with pytest.raises(DocumentError):
         load_document(text)
 
@@ -113,15 +111,15 @@ def test_too_large_a_text_is_refused() -> None:
         load_document(b" " * (4 * 1024 * 1024 + 1))
 
 
-def test_host_bits_are_normalised_and_said() -> None:
+def test_host_bits_are_removed_with_a_note() -> None:
     found = parse_document({"format": FORMAT, "rules": [{"scope": "host", "source": "10.1.2.3/8"}]})
     assert found.rules[0].source == "10.0.0.0/8"
     assert [str(note) for note in found.notes] == [
-        "rules[0].source: 10.1.2.3/8 has host bits: it is the network 10.0.0.0/8"
+        f"rules[0].source: {sentences.has_host_bits('10.1.2.3/8', '10.0.0.0/8')}"
     ]
 
 
-def test_spellings_become_one() -> None:
+def test_spellings_become_canonical() -> None:
     rule = validate_rule(
         {"scope": "host", "protocol": "6", "ports": ["8000:8010", 22, "22"], "source": "1.2.3.4"}
     )
@@ -130,7 +128,7 @@ def test_spellings_become_one() -> None:
 
 
 def to_json_object_of(rule: Any) -> dict[str, Any]:
-    """Return what identifies a rule, without its id."""
+    """Return the fields that identify a rule, without its id."""
     return {"scope": rule.scope, "source": rule.source, "protocol": rule.protocol, "ports": list(rule.ports)}
 
 
@@ -143,7 +141,7 @@ def test_order_never_matters(values: dict[str, Any], random: Any) -> None:
 
 
 @given(document_values())
-def test_what_is_written_reads_back(values: dict[str, Any]) -> None:
+def test_a_written_document_reads_back(values: dict[str, Any]) -> None:
     first = parse_document(values)
     assert load_document(canonical_json(first)) == first
     assert parse_document(json.loads(json.dumps(to_json_object(first)))) == first

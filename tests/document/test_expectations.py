@@ -1,4 +1,4 @@
-"""Expectations and later settings in a document: errors at their path, one order, digests that stay."""
+"""Expectations and later settings in a document: errors have their path, one order, stable digests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dockerfw.document import sentences
 from dockerfw.document.diff import diff_documents
 from dockerfw.document.document import (
     FORMAT,
@@ -33,7 +34,7 @@ OLD: dict[str, Any] = {
         {"id": "a1c2", "scope": "host", "source": "192.0.2.0/24"},
     ],
 }
-# Written down before documents had expectations: kernels and databases hold it.
+# Recorded before documents had expectations; kernels and databases of that time contain it.
 OLD_DIGEST = "69f918c56b4e19117bf2e8b8549afe4e916264fe0bdf243449e2ffd73d106bb1"
 
 
@@ -47,7 +48,7 @@ def errors(*expectations: object, **settings: object) -> list[str]:
     return [str(error) for error in caught.value.errors]
 
 
-def test_a_document_from_before_keeps_its_digest() -> None:
+def test_an_older_document_keeps_its_digest() -> None:
     assert digest(parse_document(OLD)) == OLD_DIGEST
     written_out = {**OLD, "expectations": [], "settings": {**OLD["settings"], "heal_anchors": False}}
     assert digest(parse_document(written_out)) == OLD_DIGEST
@@ -106,12 +107,12 @@ def test_errors_of_the_whole_list_and_of_the_setting() -> None:
         validate_expectation({**SSH, "port": 0})
 
 
-def test_one_form_whatever_the_order_and_repeats_are_kept_once() -> None:
+def test_order_and_duplicates_do_not_change_the_form() -> None:
     one = document(SSH, {**DB, "source": "ANY"}, {**SSH, "source": "203.0.113.9/24"})
     assert one == document(DB, SSH)
     assert [str(note) for note in one.notes] == [
-        "expectations[2].source: 203.0.113.9/24 has host bits: it is the network 203.0.113.0/24",
-        "expectations[2]: the same expectation as expectations[0]: it is kept once",
+        "expectations[2].source: " + sentences.has_host_bits("203.0.113.9/24", "203.0.113.0/24"),
+        "expectations[2]: " + sentences.duplicate_expectation("expectations[0]"),
     ]
     assert canonical_json(one) == canonical_json(document(DB, SSH))
     assert load_document(canonical_json(one)) == one

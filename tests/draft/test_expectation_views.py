@@ -146,7 +146,7 @@ def test_each_says_whether_the_kernel_holds_it_now(
     expectation_create(host=host, actor=alice, values=closed)
     words = text_of(working.get(LIST))
     assert "passes new the office The kernel holds it now." in words
-    assert "It fails now: from anywhere by IPv4 it is let through by the policy of filter INPUT." in words
+    assert "It fails now: from anywhere over IPv4 it is allowed by the policy of filter INPUT." in words
     assert "Cannot tell: Docker is not asked on this host" in words
 
 

@@ -50,14 +50,14 @@ def test_the_table_shows_warnings(seen: Client, host: Host, alice: Actor) -> Non
     add(host, alice, "5432", scope="container")
     page = seen.get(RULES)
     words = text_of(page)
-    assert words.count("Nothing listens at 9000/tcp now.") == 1
+    assert words.count("Nothing is listening on 9000/tcp now.") == 1
     assert words.count(DATABASE) == 1
-    assert "Nothing listens at 22/tcp" not in words
+    assert "Nothing is listening on 22/tcp" not in words
     assert has_no_inline_code(page)
     row = seen.post(
         f"{RULES}{idle.key}/toggle/", {"version": "1", "enabled": "yes"}, headers={"HX-Request": "true"}
     )
-    assert "Nothing listens at 9000/tcp now." in text_of(row)
+    assert "Nothing is listening on 9000/tcp now." in text_of(row)
 
 
 @pytest.mark.redis
@@ -98,7 +98,7 @@ def test_the_form_of_a_stored_rule_and_a_filled_in_one_begin_with_it(
 ) -> None:
     rule = add(host, alice, "9000")
     page = seen.get(f"{RULES}{rule.key}/edit/")
-    assert "Nothing listens at 9000/tcp now." in text_of(page)
+    assert "Nothing is listening on 9000/tcp now." in text_of(page)
     assert f"warnings/?key={rule.key}" in page.content.decode()
     assert DATABASE in text_of(seen.get(f"{RULES}new/?ports=5432&protocol=tcp"))
     # They stop nothing.
@@ -113,6 +113,6 @@ def test_without_a_snapshot_only_warnings_that_need_none_are_shown(
     add(host, alice, "9000")
     add(host, alice, "5432")
     words = text_of(signed_in.get(RULES))
-    assert "Nothing listens" not in words
+    assert "Nothing is listening" not in words
     assert DATABASE in words
     assert "no rule for it" not in words

@@ -197,7 +197,7 @@ class World:
         found = drift_of(seen, rulesets, self.lab.document, self.revision)
         view = SnapshotView(seen, rulesets, datetime.fromisoformat(seen.taken_at))
         said = measure_revision(view, self._kept())
-        beside = describe_tables(seen.own_tables)
+        beside = describe_tables(seen.foreign_tables)
         wrong = [*self._about_the_kernel(found, said, beside, seen)]
         asked = [
             (family, source, port) for family in FAMILIES for source in SOURCES[family] for port in PORTS
@@ -235,7 +235,7 @@ class World:
             yield f"nftables holds {own}, told is {beside!r}"
         rulesets = {family: parse_save(seen.saves[family]) for family in FAMILIES}
         plan = plan_changes(
-            self.lab.document, rulesets, revision=self.revision, foreign_tables=seen.own_tables
+            self.lab.document, rulesets, revision=self.revision, foreign_tables=seen.foreign_tables
         )
         if any(each.code == "own-nftables" for each in plan.warnings) != bool(own):
             yield "the review does not warn of nftables' own tables"

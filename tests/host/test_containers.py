@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dockerfw.host import containers
-from dockerfw.host.containers import running_containers
+from dockerfw.host import docker
+from dockerfw.host.containers import list_containers
 from dockerfw.host.runner import CommandFailed
 from dockerfw.messages.surroundings import Container, ContainerPort
 
@@ -44,7 +44,7 @@ ONE: dict[str, object] = {
 def docker_that(
     answers: Callable[[socket.socket], None], directory: Path
 ) -> Iterator[tuple[Path, list[bytes]]]:
-    """A server on a unix socket that lets `answers` reply; gives the path and the requests that came."""
+    """Run a server on a Unix socket that replies with `answers`; yield its path and the received requests."""
     path, requests = directory / "docker.sock", list[bytes]()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(path))
@@ -64,12 +64,12 @@ def docker_that(
 
 def asked(body: bytes, directory: Path) -> tuple[Container, ...] | CommandFailed:
     with docker_that(lambda connection: connection.sendall(body), directory) as (path, _):
-        return running_containers(path)
+        return list_containers(path)
 
 
-def test_a_container_as_docker_tells_it(tmp_path: Path) -> None:
+def test_a_container_is_read_from_dockers_answer(tmp_path: Path) -> None:
     with docker_that(lambda to: to.sendall(OK + json.dumps([ONE]).encode()), tmp_path) as (path, requests):
-        found = running_containers(path)
+        found = list_containers(path)
     assert requests == [b"GET /containers/json HTTP/1.0\r\nHost: docker\r\n\r\n"]
     assert found == (
         Container(
@@ -105,28 +105,31 @@ def test_a_container_of_a_swarm_stack(tmp_path: Path) -> None:
         (OK + b"[" * 100_000, "JSON|nested"),
         (OK + b'{"a": 1}', "not a list"),
         (OK + b"[1]", "something else where an object"),
-        (OK + b'[{"Id": "../../etc"}]', "not the id"),
+        (OK + b'[{"Id": "../../etc"}]', "not a container id"),
         (OK + b'[{"Id": "0123456789ab", "Id": "x"}]', "twice"),
-        (OK + json.dumps([{**ONE, "Ports": [{"PrivatePort": "80", "Type": "tcp"}]}]).encode(), "not a port"),
-        (OK + json.dumps([{**ONE, "Ports": {}}]).encode(), "a list must be"),
+        (
+            OK + json.dumps([{**ONE, "Ports": [{"PrivatePort": "80", "Type": "tcp"}]}]).encode(),
+            "an invalid port",
+        ),
+        (OK + json.dumps([{**ONE, "Ports": {}}]).encode(), "a list is expected"),
         (OK + json.dumps([{"Id": ID}] * 5000).encode(), "at most 4096"),
     ],
 )
-def test_what_is_no_answer_is_said_and_not_guessed(answer: bytes, words: str, tmp_path: Path) -> None:
+def test_an_invalid_answer_is_reported_and_not_guessed(answer: bytes, words: str, tmp_path: Path) -> None:
     found = asked(answer, tmp_path)
     assert isinstance(found, CommandFailed)
     assert re.search(words, str(found)), found
 
 
-def test_names_are_cut_and_never_trusted(tmp_path: Path) -> None:
+def test_names_are_shortened_and_never_trusted(tmp_path: Path) -> None:
     wild = {**ONE, "Names": ["/" + "x" * 9999, 3], "Labels": {"com.docker.compose.project": {"a": 1}}}
     found = asked(OK + json.dumps([wild]).encode(), tmp_path)
     assert isinstance(found, tuple)
     assert (len(found[0].name), found[0].project) == (255, "")
 
 
-def test_an_endless_answer_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "MAX_BYTES", 1 << 20)
+def test_an_endless_answer_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker, "MAX_BYTES", 1 << 20)
 
     def endless(connection: socket.socket) -> None:
         connection.sendall(OK)
@@ -134,15 +137,13 @@ def test_an_endless_answer_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             connection.sendall(b"[" * 65536)
 
     with docker_that(endless, tmp_path) as (path, _):
-        found = running_containers(path)
+        found = list_containers(path)
     assert "more than 1048576 bytes" in str(found)
 
 
 @pytest.mark.parametrize("drips", [False, True])
-def test_a_docker_that_hangs_is_not_waited_for(
-    drips: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(containers, "SECONDS", 0.3)
+def test_a_hanging_docker_is_given_up(drips: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker, "SECONDS", 0.3)
     done = threading.Event()
 
     def hang(connection: socket.socket) -> None:
@@ -151,13 +152,13 @@ def test_a_docker_that_hangs_is_not_waited_for(
                 connection.sendall(b"H")
 
     with docker_that(hang, tmp_path) as (path, _):
-        found = running_containers(path)
+        found = list_containers(path)
         done.set()
     assert isinstance(found, CommandFailed)
     assert "timed out" in str(found) or "no whole answer" in str(found)
 
 
-def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
-    found = running_containers(tmp_path / "docker.sock")
+def test_a_missing_socket_is_reported(tmp_path: Path) -> None:
+    found = list_containers(tmp_path / "docker.sock")
     assert isinstance(found, CommandFailed)
     assert "No such file" in str(found)

@@ -1,4 +1,4 @@
-"""Files of the state directory: whole or not at all, and one holder of the lock at a time."""
+"""Files of the state directory: each is whole or absent, and the lock has one holder at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from dockerfw.host import files
 from dockerfw.host.files import (
-    LockedOut,
+    LockHeld,
     lock_holders,
     locked,
     read_bounded,
@@ -26,7 +26,7 @@ from dockerfw.messages.outcomes import Step
 from dockerfw.store import outbox as outbox_module
 from dockerfw.store.outbox import Outbox
 from dockerfw.store.records import UndoRecord, WindowRecord
-from dockerfw.store.state import Begun, StateDirectory, StateError
+from dockerfw.store.state import LastOrder, StateDirectory, StateError
 from dockerfw.window.supervisor import Minder
 from tests.messages.test_orders import OUTCOME
 
@@ -34,7 +34,7 @@ APPLY = "11111111-1111-4111-8111-111111111111"
 ROOT = Path(__file__).parents[2]
 
 
-def test_write_replaces_as_a_whole_and_leaves_no_draft(tmp_path: Path) -> None:
+def test_a_write_replaces_the_whole_file_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_durably(path, b"one")
     write_durably(path, b"two", mode=0o640)
@@ -63,31 +63,31 @@ def test_reading_is_bounded(tmp_path: Path) -> None:
 
 def test_lock_has_one_holder(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with locked(path, seconds=0), pytest.raises(LockedOut), locked(path, seconds=0.1):
+    with locked(path, seconds=0), pytest.raises(LockHeld), locked(path, seconds=0.1):
         pass
     with locked(path, seconds=0):
         pass
 
 
-def test_state_is_remembered(state: StateDirectory) -> None:
-    assert state.last_begun() == Begun(0, "")
-    state.write_begun(Begun(7, "x"))
-    assert StateDirectory(state.path).last_begun() == Begun(7, "x")
+def test_the_state_is_stored(state: StateDirectory) -> None:
+    assert state.read_last_order() == LastOrder(0, "")
+    state.write_last_order(LastOrder(7, "x"))
+    assert StateDirectory(state.path).read_last_order() == LastOrder(7, "x")
     undo = UndoRecord(APPLY, "nft", {"format": "dockerfw/1"}, {4: "# \udcff\n", 6: ""}, {4: "x"})
     step = Step("lock", "done", "2026-01-31T12:00:00Z", 0.1, "")
     window = WindowRecord(APPLY, "local", 5, 3, "ab" * 32, "loading", 60, 1.5, 61.5, "boot", (step,))
     window = replace(window, end_sessions=True)
     state.open_window(window, undo)
     assert (state.read_window(), state.read_undo()) == (window, undo)
-    mark = state.window_changed()
+    mark = state.window_version()
     state.write_window(replace(window, phase="awaiting"))
-    assert state.window_changed() not in (mark, None)
+    assert state.window_version() not in (mark, None)
     assert state.read_window() == replace(window, phase="awaiting")
     state.close_window()
-    assert (state.read_window(), state.read_undo(), state.window_changed()) == (None, None, None)
+    assert (state.read_window(), state.read_undo(), state.window_version()) == (None, None, None)
 
 
-def test_a_window_from_before_sessions_could_be_ended_is_read() -> None:
+def test_a_window_without_end_sessions_is_read() -> None:
     window = WindowRecord(APPLY, "local", 5, 3, "ab" * 32, "awaiting", 60, 1.5, 61.5, "boot", ())
     value = json.loads(window.to_bytes())
     del value["end_sessions"]
@@ -96,14 +96,15 @@ def test_a_window_from_before_sessions_could_be_ended_is_read() -> None:
 
 def test_lock_is_held_by_the_commands_of_a_process_that_was_killed(state: StateDirectory) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from rules.host import runner, state;"
+        "import sys; from pathlib import Path; from dockerfw.host import runner;"
+        "from dockerfw.store import state;"
         "lock = state.StateDirectory(Path(sys.argv[1])).lock(); lock.__enter__();"
         "command = runner.Command(('sh', '-c', 'kill -9 $PPID; exec sleep 60'));"
         "runner.run(command)"
     )
     started = subprocess.run([sys.executable, "-c", code, str(state.path)], cwd=ROOT, check=False)
     assert started.returncode == -9
-    with pytest.raises(LockedOut), state.lock(seconds=0.3):
+    with pytest.raises(LockHeld), state.lock(seconds=0.3):
         pass
     (holder,) = lock_holders(state.path / "lock")
     assert Path(f"/proc/{holder}/comm").read_text() == "sleep\n"
@@ -111,24 +112,24 @@ def test_lock_is_held_by_the_commands_of_a_process_that_was_killed(state: StateD
         assert not Path(f"/proc/{holder}/fd/0").exists()
 
 
-def test_drafts_of_killed_processes_are_swept_when_a_worker_starts(state: StateDirectory) -> None:
+def test_temporary_files_of_killed_processes_are_removed_when_a_worker_starts(state: StateDirectory) -> None:
     for draft in (state.path / ".undo.json.abc", state.journal / ".outcome-x.json.def"):
         draft.write_text("half")
-    state.write_begun(Begun(7, "x"))
+    state.write_last_order(LastOrder(7, "x"))
     Minder(state, closed=lambda: None).start()
     assert sorted(path.name for path in state.path.iterdir()) == ["journal", "lock", "sequence.json"]
     assert not list(state.journal.iterdir())
 
 
-def test_lock_can_be_taken_where_nothing_can_be_written(state: StateDirectory) -> None:
+def test_the_lock_works_where_nothing_can_be_written(state: StateDirectory) -> None:
     with state.lock():
         pass
     (state.path / "lock").chmod(0o400)
-    with state.lock(seconds=0), pytest.raises(LockedOut), state.lock(seconds=0.1):
+    with state.lock(seconds=0), pytest.raises(LockHeld), state.lock(seconds=0.1):
         pass
 
 
-def test_full_disk_leaves_room_for_a_last_word(
+def test_a_full_disk_leaves_space_for_the_last_outcome(
     state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox = Outbox(state.journal)
@@ -150,7 +151,7 @@ def test_full_disk_leaves_room_for_a_last_word(
 @pytest.mark.parametrize(
     "junk", [b"", b"{}", b"[]", b"\xff", b'{"sequence": "1", "apply": "x"}', b'{"sequence": -1}']
 )
-def test_junk_in_the_state_is_not_guessed_at(state: StateDirectory, junk: bytes) -> None:
+def test_an_invalid_state_file_is_an_error(state: StateDirectory, junk: bytes) -> None:
     (state.path / "sequence.json").write_bytes(junk)
     with pytest.raises(StateError, match=r"sequence\.json"):
-        state.last_begun()
+        state.read_last_order()

@@ -1,4 +1,4 @@
-"""What the root worker gives up: tried for real, in processes of their own inside network namespaces."""
+"""The capabilities that the root worker drops, tried in separate processes inside network namespaces."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from dockerfw.host.privileges import AS_ANYBODY, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SETPCAP, CAP_SYS_ADMIN
+from dockerfw.host.privileges import AS_ORDINARY_USER, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SETPCAP, CAP_SYS_ADMIN
 from tests.rig.host_states import add_foreign, held
 from tests.rig.namespace import Backend, Namespace
 
 ROOT = Path(__file__).parents[2]
-# A child that was exec'd: what counts is what it gets, not what its parent says.
+# An exec'd child: its own capabilities count, and not what its parent reports.
 STATUS = """
 import json, re, subprocess
 status = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True, check=True).stdout
 print(json.dumps(dict(re.findall(r"^(Cap...|NoNewPrivs):\\s*(\\w+)$", status, re.MULTILINE))))
 """
-DROP = "from dockerfw.host.privileges import *; from rules.host import privileges; drop_privileges()\n"
+DROP = "from dockerfw.host.privileges import *; from dockerfw.host import privileges; drop_privileges()\n"
 KEEP_NET = "from dockerfw.host.privileges import *; keep_only(NEEDED)\n"
 
 
@@ -39,11 +39,11 @@ def status(namespace: Namespace, code: str, *before: str) -> dict[str, frozenset
 
 
 def user_namespaces_work(namespace: Namespace) -> bool:
-    done = namespace.run(*AS_ANYBODY, "ip", "link", "set", "lo", "up", check=False)
+    done = namespace.run(*AS_ORDINARY_USER, "ip", "link", "set", "lo", "up", check=False)
     return done.returncode == 0
 
 
-def test_children_have_what_is_needed_and_can_get_no_more(namespace: Namespace) -> None:
+def test_children_have_the_needed_capabilities_and_cannot_gain_more(namespace: Namespace) -> None:
     if not user_namespaces_work(namespace):
         pytest.skip("this machine allows no user namespaces")
     found = status(namespace, DROP)
@@ -60,17 +60,17 @@ def test_a_bound_that_cannot_be_lowered_does_no_harm(namespace: Namespace) -> No
     assert CAP_SETPCAP not in found["CapBnd"]
 
 
-def test_where_user_namespaces_are_forbidden_one_more_is_kept(namespace: Namespace) -> None:
+def test_one_more_capability_is_kept_where_user_namespaces_are_forbidden(namespace: Namespace) -> None:
     forbid = DROP.replace("drop_", "privileges._user_namespace_works = lambda: False; drop_")
     found = status(namespace, forbid)
     assert found["CapEff"] == {CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN}
 
 
-def test_an_ordinary_user_has_nothing_to_give_up(namespace: Namespace) -> None:
+def test_an_ordinary_user_has_no_capabilities_to_drop(namespace: Namespace) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     code = KEEP_NET + "print(sorted(capabilities()), keep_only(NEEDED))"
-    # The interpreter itself may lie where only root can read: it is given up from inside.
+    # Only root may be able to read the interpreter, so it drops its privileges itself.
     done = python(namespace, "import os; os.setgroups([]); os.setresgid(65534, 65534, 65534)\n" + code)
     assert done.returncode == 0, done.stderr.decode()
 
@@ -91,7 +91,7 @@ def test_an_ordinary_user_has_nothing_to_give_up(namespace: Namespace) -> None:
         "keep_only(frozenset({{CAP_SYS_ADMIN}})); assert CAP_SYS_ADMIN in capabilities()",
     ],
 )
-def test_what_root_could_do_it_cannot(namespace: Namespace, tmp_path: Path, attempt: str) -> None:
+def test_the_root_worker_cannot_do_what_root_can(namespace: Namespace, tmp_path: Path, attempt: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root has files that it must not touch")
     own, directory, secret = tmp_path / "own", tmp_path / "other", tmp_path / "secret"
@@ -104,7 +104,7 @@ def test_what_root_could_do_it_cannot(namespace: Namespace, tmp_path: Path, atte
     other = subprocess.Popen(["sleep", "60"], user=65534, group=65534, extra_groups=[])
     try:
         code = attempt.format(secret=secret, directory=directory, own=own, other=other.pid)
-        # As root it works, so that it is the lost privilege which is seen to matter.
+        # It works as root, which shows that the dropped privilege matters.
         if "capabilities" not in attempt:
             assert python(namespace, code).returncode == 0
         done = python(namespace, KEEP_NET + code)
@@ -128,7 +128,9 @@ print(answer("keep", state).state)
 """
 
 
-def test_an_apply_works_with_what_is_left(namespace: Namespace, backend: Backend, tmp_path: Path) -> None:
+def test_an_apply_works_with_the_remaining_capabilities(
+    namespace: Namespace, backend: Backend, tmp_path: Path
+) -> None:
     add_foreign(namespace, backend)
     done = namespace.run(
         *(sys.executable, "-c", DROP + ORDER, str(tmp_path / "state")),

@@ -23,7 +23,7 @@ IN_A_USER_NAMESPACE = ("unshare", "--user", "--map-root-user", "--net")
 
 
 def live_and_wanted(rules: int) -> tuple[dict[Family, Ruleset], dict[Family, str]]:
-    """Return a host that holds so many rules of ours, and the texts that load one more."""
+    """Return a host with this many dockerfw rules, and the texts that load one more."""
     ports = [{"scope": "both", "protocol": "tcp", "ports": [str(1024 + n)]} for n in range(rules + 1)]
     before = parse_document({"format": "dockerfw/1", "rules": ports[:-1]})
     after = parse_document({"format": "dockerfw/1", "rules": ports})
@@ -48,9 +48,9 @@ def test_many_rules_fit_the_small_buffers_of_a_user_namespace(
     assert caught.value.family == 4
 
 
-def test_what_our_chains_held_hinders_no_rehearsal(backend: Backend) -> None:
+def test_the_old_content_of_our_chains_does_not_disturb_a_rehearsal(backend: Backend) -> None:
     live, wanted = live_and_wanted(2)
-    # Loads only where there is such a set; the load itself begins by flushing it away.
+    # It loads only where such a set exists; the load itself starts by flushing it.
     needs_a_set = "-A FILTERS -m set --match-set only-here src -j RETURN\nCOMMIT"
     held = {
         family: parse_save(print_save(live[family]).replace("COMMIT", needs_a_set)) for family in FAMILIES
@@ -58,7 +58,7 @@ def test_what_our_chains_held_hinders_no_rehearsal(backend: Backend) -> None:
     rehearse(backend, held, wanted)
 
 
-def test_it_ends_where_the_load_ends(
+def test_a_rehearsal_fails_where_the_load_fails(
     make_namespace: Callable[..., Namespace], backend: Backend, family: Family
 ) -> None:
     article = ARTICLE_INPUT if family == 4 else ARTICLE_INPUT.replace("203.0.113.9", "2001:db8::9")

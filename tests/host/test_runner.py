@@ -1,4 +1,4 @@
-"""Commands: what they print comes back, what goes wrong is told, nothing hangs and nothing floods."""
+"""Commands: their output is returned, failures are reported, and nothing hangs or floods the memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dockerfw.host.runner import Command, CommandFailed, run, run_all
 
 
 def failure(*words: str, **options: float) -> CommandFailed:
-    """Run a command that fails and return how."""
+    """Run a command that fails and return its failure."""
     with pytest.raises(CommandFailed) as caught:
         run(Command(words, **options))  # type: ignore[arg-type]
     return caught.value
@@ -31,13 +31,13 @@ def test_no_shell_reads_the_words() -> None:
     assert run(Command(("echo", "$HOME; `id` > /x"))) == b"$HOME; `id` > /x\n"
 
 
-def test_exit_status_and_stderr_are_told() -> None:
+def test_exit_status_and_stderr_are_reported() -> None:
     told = failure("sh", "-c", "echo out; echo wrong >&2; exit 3")
     assert (told.exit_status, told.stderr, told.reason) == (3, "wrong\n", "failed with status 3")
     assert str(told).endswith("failed with status 3: wrong")
 
 
-def test_signal_is_told() -> None:
+def test_a_signal_is_reported() -> None:
     told = failure("sh", "-c", "kill -9 $$")
     assert (told.exit_status, told.reason) == (-9, "was ended by signal 9")
 
@@ -45,7 +45,7 @@ def test_signal_is_told() -> None:
 def test_time_limit_ends_a_command_that_hangs() -> None:
     began = time.monotonic()
     told = failure("sleep", "60", seconds=0.3)
-    assert told.reason == "was not done within 0.3 s"
+    assert told.reason == "did not finish within 0.3 s"
     assert told.exit_status is None
     assert time.monotonic() - began < 5
 
@@ -53,12 +53,12 @@ def test_time_limit_ends_a_command_that_hangs() -> None:
 def test_time_limit_holds_when_a_grandchild_keeps_the_pipe_open() -> None:
     began = time.monotonic()
     told = failure("sh", "-c", "sleep 4 & wait", seconds=0.3)
-    assert told.reason == "was not done within 0.3 s"
+    assert told.reason == "did not finish within 0.3 s"
     assert time.monotonic() - began < 3
 
 
 def test_time_limit_holds_for_a_command_that_closed_its_output() -> None:
-    assert failure("sh", "-c", "exec >&- 2>&-; sleep 60", seconds=0.3).reason == "was not done within 0.3 s"
+    assert failure("sh", "-c", "exec >&- 2>&-; sleep 60", seconds=0.3).reason == "did not finish within 0.3 s"
 
 
 def test_missing_program_names_the_package() -> None:
@@ -80,7 +80,7 @@ def test_command_that_reads_nothing_is_no_error() -> None:
 
 
 def test_commands_run_side_by_side(tmp_path: Path) -> None:
-    # Each of the two ends only when it sees the other's file.
+    # Each of the two ends only after the other has created its file.
     script = 'touch "$1"; until [ -e "$2" ]; do sleep 0.02; done; exit "$3"'
     mine, other = str(tmp_path / "mine"), str(tmp_path / "other")
     results = run_all(

@@ -1,4 +1,4 @@
-"""The folders of rehearsals: those of the dead go, everybody else's stay."""
+"""The folders of rehearsals: those of dead processes are removed, all others stay."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ with scratch_folder() as folder:
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let this test's folder be the one for temporary things, also for what it starts."""
+    """Use a folder of this test for temporary files, also in the processes that it starts."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
@@ -36,7 +36,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def rehearsing() -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """Start a process that is in the middle of a rehearsal; give it and its folder."""
+    """Start a process that is in the middle of a rehearsal; return it and its folder."""
     process = subprocess.Popen(
         [sys.executable, "-c", REHEARSES],
         stdin=subprocess.PIPE,
@@ -54,14 +54,14 @@ def rehearsing() -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
                 stream.close()
 
 
-def somebody_gone() -> int:
+def id_of_ended_process() -> int:
     """Return the id of a process that has ended."""
     process = subprocess.Popen(["true"])
     process.wait(10)
     return process.pid
 
 
-def test_what_a_killed_rehearsal_leaves_is_removed_and_a_living_one_is_left_alone() -> None:
+def test_the_folder_of_a_killed_rehearsal_is_removed_and_that_of_a_running_one_stays() -> None:
     with rehearsing() as (dead, left), rehearsing() as (_, in_use):
         dead.kill()
         dead.wait(10)
@@ -71,8 +71,8 @@ def test_what_a_killed_rehearsal_leaves_is_removed_and_a_living_one_is_left_alon
         assert (in_use / LOCK_FILE).exists()
 
 
-def test_other_things_of_such_a_name_stay(temporary: Path) -> None:
-    pid = somebody_gone()
+def test_other_files_with_such_a_name_stay(temporary: Path) -> None:
+    pid = id_of_ended_process()
     full = temporary / f"dockerfw-rehearsal-{pid}-full"
     full.mkdir()
     (full / "notes").write_text("not a rehearsal's")
@@ -91,7 +91,7 @@ def test_other_things_of_such_a_name_stay(temporary: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_another_users_folder_stays(temporary: Path) -> None:
-    pid = somebody_gone()
+    pid = id_of_ended_process()
     folder = temporary / f"dockerfw-rehearsal-{pid}-other"
     folder.mkdir()
     os.chown(folder, 65534, 65534)

@@ -1,4 +1,4 @@
-"""Sessions that lose their allowance, on the real kernel: seen, and ended after Keep, exactly those."""
+"""Sessions that are no longer allowed, on the real kernel: listed, and exactly these are ended after Keep."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from tests.rig.namespace import Namespace, join_namespaces
 
 ROOT = Path(__file__).parents[2]
 HOST, HOST_6 = "192.0.2.1", "2001:db8::1"
-ADMIN, STRANGER, STRANGER_6 = "192.0.2.3", "192.0.2.2", "2001:db8::2"
+ADMIN, CLIENT, CLIENT_6 = "192.0.2.3", "192.0.2.2", "2001:db8::2"
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"]}
 ADMINS = {"scope": "both", "source": f"{ADMIN}/32"}
 
 
 @pytest.fixture
 def client(inside: Namespace, make_namespace: Callable[..., Namespace]) -> Namespace:
-    """A machine beside the host, behind the host's external interface."""
+    """A machine on the network of the host's external interface."""
     other = make_namespace("client")
     join_namespaces(inside, "ens33", other, "eth0")
     for namespace, name, addresses in (
         (inside, "ens33", (f"{HOST}/24", f"{HOST_6}/64")),
-        (other, "eth0", (f"{ADMIN}/24", f"{STRANGER}/24", f"{STRANGER_6}/64")),
+        (other, "eth0", (f"{ADMIN}/24", f"{CLIENT}/24", f"{CLIENT_6}/64")),
     ):
         namespace.add_addresses(name, *addresses)
     return other
@@ -48,18 +48,18 @@ def client(inside: Namespace, make_namespace: Callable[..., Namespace]) -> Names
 
 @pytest.fixture
 def opened(inside: Namespace, client: Namespace, state: StateDirectory) -> Iterator[dict[str, socket]]:
-    """Sessions with a host that lets everybody in on port 22: the admin's, a stranger's, the host's own."""
+    """Sessions with a host that allows port 22 from anywhere: an admin's, a client's, the host's own."""
     apply(state, 1, SSH, ADMINS)
     assert answer("keep", state).state == "confirmed"
     with ExitStack() as stack:
         stack.enter_context(listening(inside, HOST, 22, "ssh"))
         stack.enter_context(listening(inside, HOST_6, 22, "ssh"))
-        stack.enter_context(listening(client, STRANGER, 22, "outside"))
+        stack.enter_context(listening(client, CLIENT, 22, "outside"))
         found = {
             "admin": connect(client, HOST, 22, source=ADMIN, seconds=10),
-            "stranger": connect(client, HOST, 22, source=STRANGER, seconds=10),
-            "stranger by IPv6": connect(client, HOST_6, 22, source=STRANGER_6, seconds=10),
-            "own": connect(inside, STRANGER, 22, seconds=10),
+            "client": connect(client, HOST, 22, source=CLIENT, seconds=10),
+            "client by IPv6": connect(client, HOST_6, 22, source=CLIENT_6, seconds=10),
+            "own": connect(inside, CLIENT, 22, seconds=10),
         }
         for connection in found.values():
             stack.enter_context(connection)
@@ -81,7 +81,7 @@ def apply(state: StateDirectory, sequence: int, *rules: dict[str, Any], **change
 
 
 def talks(connection: socket) -> bool:
-    """Say whether a session goes on; one that was ended says so at once."""
+    """Return True if a session is still open; an ended one fails at once."""
     try:
         return ask(connection, "are you there\n") != ""
     except (ConnectionError, IndexError):
@@ -96,18 +96,18 @@ def sessions_now() -> SessionGroups:
 
 
 def lives(found: dict[str, socket]) -> set[str]:
-    """Return the names of the sessions that go on."""
+    """Return the names of the sessions that are still open."""
     return {name for name, connection in found.items() if talks(connection)}
 
 
 def step(outcome: Outcome) -> Step:
-    """Return what became of the sessions."""
+    """Return the step that ended sessions."""
     assert outcome.state == "confirmed"
     (found,) = (step for step in outcome.steps if step.name == "sessions")
     return found
 
 
-def test_exactly_the_sessions_that_lost_their_allowance_end_after_keep(
+def test_exactly_the_sessions_no_longer_allowed_end_after_keep(
     opened: dict[str, socket], state: StateDirectory
 ) -> None:
     apply(state, 2, ADMINS, end_sessions=True)
@@ -118,7 +118,7 @@ def test_exactly_the_sessions_that_lost_their_allowance_end_after_keep(
     assert lives(opened) == {"admin", "own"}
 
 
-def test_without_being_asked_no_session_ends(opened: dict[str, socket], state: StateDirectory) -> None:
+def test_no_session_ends_unless_the_order_says_so(opened: dict[str, socket], state: StateDirectory) -> None:
     apply(state, 2, ADMINS)
     outcome = answer("keep", state)
     assert outcome.state == "confirmed"
@@ -126,13 +126,13 @@ def test_without_being_asked_no_session_ends(opened: dict[str, socket], state: S
     assert lives(opened) == set(opened)
 
 
-def test_rolled_back_ends_no_session(opened: dict[str, socket], state: StateDirectory) -> None:
+def test_a_roll_back_ends_no_session(opened: dict[str, socket], state: StateDirectory) -> None:
     apply(state, 2, ADMINS, end_sessions=True)
     assert answer("rollback", state).state == "rolled_back"
     assert lives(opened) == set(opened)
 
 
-def test_a_session_begun_after_the_load_is_not_touched(
+def test_a_session_started_after_the_load_stays_open(
     opened: dict[str, socket], client: Namespace, state: StateDirectory
 ) -> None:
     apply(state, 2, ADMINS, end_sessions=True)
@@ -141,15 +141,13 @@ def test_a_session_begun_after_the_load_is_not_touched(
         assert talks(later)
 
 
-def test_what_lost_nothing_says_so(opened: dict[str, socket], state: StateDirectory) -> None:
+def test_no_session_had_to_be_ended(opened: dict[str, socket], state: StateDirectory) -> None:
     apply(state, 2, SSH, ADMINS, end_sessions=True)
     assert step(answer("keep", state)).detail == "no session had to be ended"
     assert lives(opened) == set(opened)
 
 
-def test_the_first_apply_had_let_nobody_in_before(
-    inside: Namespace, client: Namespace, state: StateDirectory
-) -> None:
+def test_the_first_apply_ends_no_session(inside: Namespace, client: Namespace, state: StateDirectory) -> None:
     inside.iptables("-A", "INPUT", "-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "ACCEPT")
     with listening(inside, HOST, 22), connect(client, HOST, 22) as session:
         apply(state, 1, end_sessions=True)
@@ -158,11 +156,11 @@ def test_the_first_apply_had_let_nobody_in_before(
 
 
 class Killed(BaseException):
-    """What kill -9 is, as far as a test in one process goes."""
+    """Stands for kill -9 in a test within one process."""
 
 
 @pytest.mark.parametrize("point", ["keep-switched", "sessions-begin", "sessions-ended"])
-def test_killed_between_keep_and_ending_is_finished_by_the_next_start(
+def test_a_kill_between_keep_and_the_ending_of_sessions_is_completed_at_the_next_start(
     opened: dict[str, socket], state: StateDirectory, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     def killed(reached: str) -> None:
@@ -170,9 +168,9 @@ def test_killed_between_keep_and_ending_is_finished_by_the_next_start(
             raise Killed
 
     apply(state, 2, ADMINS, end_sessions=True)
-    one = state.last_begun().apply
+    one = state.read_last_order().apply
     with monkeypatch.context() as patch:
-        patch.setattr(window, "reached", killed)
+        patch.setattr(window, "checkpoint", killed)
         with pytest.raises(Killed):
             answer("keep", state)
     Minder(state, closed=lambda: None).start()
@@ -184,7 +182,7 @@ def test_killed_between_keep_and_ending_is_finished_by_the_next_start(
     assert state.read_window() is None
 
 
-def test_without_conntrack_it_is_kept_and_says_so(
+def test_without_conntrack_the_revision_is_confirmed_and_the_reason_reported(
     opened: dict[str, socket], state: StateDirectory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sessions, "command_path", lambda: str(tmp_path))
@@ -204,12 +202,12 @@ def test_without_conntrack_it_is_kept_and_says_so(
         ("echo no >&2; exit 2", "they go on: `conntrack -L", False),
         (
             'case "$1" in -D) echo no >&2; exit 2;; esac',
-            "0 sessions ended; 2 not, because",
+            "0 sessions ended; 2 could not be ended:",
             True,
         ),
     ],
 )
-def test_a_conntrack_that_fails_is_told_and_undoes_nothing(
+def test_a_failing_conntrack_is_reported_and_undoes_nothing(
     opened: dict[str, socket],
     state: StateDirectory,
     monkeypatch: pytest.MonkeyPatch,
@@ -226,12 +224,12 @@ def test_a_conntrack_that_fails_is_told_and_undoes_nothing(
     found = step(answer("keep", state))
     assert found.state == "failed"
     assert found.detail.startswith(words)
-    # Where only the forgetting failed, the host has closed its own end already.
+    # If only the deletion failed, the host has already closed its own end.
     assert lives(opened) == ({"admin", "own"} if ended else set(opened))
 
 
 @pytest.mark.parametrize(("words", "told"), [("-4", False), ("-6", True), ("address", False)])
-def test_a_kernel_without_ipv6_is_no_hindrance(
+def test_sessions_end_on_a_kernel_without_ipv6(
     opened: dict[str, socket],
     state: StateDirectory,
     monkeypatch: pytest.MonkeyPatch,
@@ -247,9 +245,9 @@ def test_a_kernel_without_ipv6_is_no_hindrance(
     assert (observe("local").sessions is not None) is told
     apply(state, 2, ADMINS, end_sessions=True)
     found = step(answer("keep", state))
-    # Where an IPv6 session came from is not known without its routes, so it is left alone.
+    # Without IPv6 routes the origin of an IPv6 session is unknown, so it stays open.
     assert (found.state, found.detail == "1 session ended") == ("done" if told else "failed", told)
-    assert lives(opened) == (set(opened) - {"stranger"} if told else set(opened))
+    assert lives(opened) == (set(opened) - {"client"} if told else set(opened))
 
 
 def test_icmp_and_udp_sessions_end_too(inside: Namespace, client: Namespace, state: StateDirectory) -> None:
@@ -286,12 +284,12 @@ def test_icmp_and_udp_sessions_end_too(inside: Namespace, client: Namespace, sta
     outcome = step(answer("keep", state))
     assert outcome.detail.endswith("sessions ended"), outcome.detail
     left = sessions_now()
-    # IPv6 neighbours may have spoken meanwhile, which is always allowed.
+    # Neighbour discovery may have added sessions meanwhile; it is always allowed.
     assert {each.inbound.protocol for each in left.groups}.isdisjoint({"udp", "icmp"})
 
 
-def test_a_snapshot_tells_who_is_in(opened: dict[str, socket], client: Namespace) -> None:
-    with connect(client, HOST, 22, source=STRANGER):
+def test_a_snapshot_lists_the_sessions_from_outside(opened: dict[str, socket], client: Namespace) -> None:
+    with connect(client, HOST, 22, source=CLIENT):
         snapshot = observe("local")
     assert Snapshot.from_json(snapshot.to_json()) == snapshot
     assert snapshot.sessions is not None
@@ -301,7 +299,7 @@ def test_a_snapshot_tells_who_is_in(opened: dict[str, socket], client: Namespace
     def group(family: Any, source: str, count: int) -> SessionGroup:
         return SessionGroup.of(InboundSession("host", family, "tcp", source, 22, 22, ("ens33",)), count)
 
-    assert tcp == {group(4, ADMIN, 1), group(4, STRANGER, 2), group(6, STRANGER_6, 1)}
+    assert tcp == {group(4, ADMIN, 1), group(4, CLIENT, 2), group(6, CLIENT_6, 1)}
 
 
 def test_a_snapshot_of_a_host_without_our_rules_has_no_sessions(inside: Namespace, client: Namespace) -> None:
@@ -313,40 +311,40 @@ def test_a_snapshot_of_a_host_without_our_rules_has_no_sessions(inside: Namespac
 def test_too_many_connections_are_not_listed(
     opened: dict[str, socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "MOST_FOLLOWED", 1)
+    monkeypatch.setattr(sessions, "MOST_LISTED", 1)
     assert sessions_now() == SessionGroups(whole=False)
 
 
-def test_too_many_connections_are_not_looked_through(
+def test_too_many_connections_are_not_examined(
     opened: dict[str, socket], state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "MOST_LOOKED_THROUGH", 1)
+    monkeypatch.setattr(sessions, "MOST_EXAMINED", 1)
     apply(state, 2, ADMINS, end_sessions=True)
     found = step(answer("keep", state))
     assert found.state == "failed"
-    assert "connections, more than 1" in found.detail
+    assert "connections, and at most 1 are examined" in found.detail
     assert lives(opened) == set(opened)
 
 
 def test_sessions_that_take_too_long_to_judge_are_not_ended(
     opened: dict[str, socket], state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "LOOKING_SECONDS", -1.0)
+    monkeypatch.setattr(sessions, "EXAMINING_SECONDS", -1.0)
     apply(state, 2, ADMINS, end_sessions=True)
     found = step(answer("keep", state))
     assert found.state == "failed"
-    assert "to look through the sessions took more than -1 s" in found.detail
+    assert "examining the sessions took more than -1 s" in found.detail
     assert lives(opened) == set(opened)
-    assert state.window_changed() is None
+    assert not state.has_window()
 
 
-def test_the_root_worker_s_few_powers_are_enough(opened: dict[str, socket], inside: Namespace) -> None:
+def test_the_root_workers_capabilities_are_enough(opened: dict[str, socket], inside: Namespace) -> None:
     code = """
 from dockerfw.host.privileges import NEEDED, keep_only
-from dockerfw.host.sessions import _Sight, _delete, _kill_socket, _routing_now
+from dockerfw.host.sessions import _OutsideSessions, _delete, _kill_socket, _read_routing
 from dockerfw.host.runner import run
 print(sorted(keep_only(NEEDED)))
-for session, inbound in _Sight(_routing_now()).sessions():
+for session, inbound in _OutsideSessions(_read_routing()).examine():
     if inbound.source == "192.0.2.2":
         run(_kill_socket(session))
         run(_delete(session))
@@ -354,4 +352,4 @@ for session, inbound in _Sight(_routing_now()).sessions():
     done = inside.run(sys.executable, "-c", code, check=False, environment={"PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().split() == ["[12,", "13]"]
-    assert lives(opened) == {"admin", "stranger by IPv6", "own"}
+    assert lives(opened) == {"admin", "client by IPv6", "own"}

@@ -1,4 +1,4 @@
-"""Observing a host on the real kernel: what is there is told, what cannot be told is listed."""
+"""Snapshots on the real kernel: they report what is there, and list what cannot be read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ COMMIT
 
 
 def look() -> Snapshot:
-    """Observe, and see that the snapshot survives the way over the queue."""
+    """Take a snapshot, and check that it survives the queue."""
     seen = observe("local")
     assert Snapshot.from_json(load_json(dump_json(seen.to_json()))) == seen
     return seen
@@ -140,15 +140,15 @@ def test_many_sets_are_not_asked_for_all_at_once(inside: Namespace, monkeypatch:
         return real_run_all(commands)
 
     monkeypatch.setattr(sets_module, "run_all", run_all)
-    found = sets_module.named_sets(saves)
+    found = sets_module.read_named_sets(saves)
     assert [(each.name, each.kind, each.members) for each in found] == [
         (name, "hash:ip", ()) for name in names
     ]
-    # deploy/dockerfw-root.service allows 128 tasks, of which a look at the host may not take most.
+    # deploy/dockerfw-root.service allows 128 tasks, and a snapshot may not use most of them.
     assert max(at_once) <= 32
 
 
-def test_digest_is_that_of_the_rules_not_of_the_time(inside: Namespace) -> None:
+def test_the_digest_depends_on_the_rules_and_not_on_the_time(inside: Namespace) -> None:
     add_foreign(inside, "nft")
     first, second = look(), look()
     assert first.taken_at != second.taken_at
@@ -169,7 +169,7 @@ def test_backend_is_the_one_with_dockers_chains(inside: Namespace) -> None:
 
 
 @pytest.mark.parametrize("broken", ["exit 0", "echo cannot >&2; exit 1"], ids=["prints nothing", "fails"])
-def test_legacy_tables_that_cannot_be_read_are_not_passed_over(
+def test_unreadable_legacy_tables_are_not_ignored(
     inside: Namespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str
 ) -> None:
     inside.iptables("-N", "DOCKER-USER", backend="legacy")
@@ -185,27 +185,27 @@ def test_legacy_tables_that_cannot_be_read_are_not_passed_over(
     assert find_backend()[0] == "nft"
 
 
-def test_looking_creates_no_legacy_tables(inside: Namespace) -> None:
+def test_a_snapshot_creates_no_legacy_tables(inside: Namespace) -> None:
     look()
     names = Path("/proc/thread-self/net/ip_tables_names")
     assert not names.exists() or not names.read_text()
 
 
-def test_dockers_own_nftables_backend_is_seen(inside: Namespace) -> None:
+def test_dockers_nftables_backend_is_recognized(inside: Namespace) -> None:
     inside.run("nft", "add", "table", "ip", "docker-bridges")
     assert look().docker_state == "nftables"
 
 
-def test_who_filters_beside_iptables_is_seen(inside: Namespace) -> None:
+def test_nftables_tables_that_filter_are_listed(inside: Namespace) -> None:
     add_foreign(inside, "nft")
-    assert look().own_tables == ()
+    assert look().foreign_tables == ()
     inside.run("nft", "add", "table", "inet", "firewalld")
-    assert look().own_tables == ()
+    assert look().foreign_tables == ()
     hook = "{ type filter hook input priority 10; policy drop; }"
     inside.run("nft", "add", "chain", "inet", "firewalld", "filter_INPUT", hook)
     inside.run("nft", "add", "table", "ip", "docker-bridges")
     inside.run("nft", "add", "chain", "ip", "docker-bridges", "forward", hook)
-    assert look().own_tables == ("inet firewalld",)
+    assert look().foreign_tables == ("inet firewalld",)
 
 
 def test_command_that_fails_is_listed(
@@ -229,7 +229,7 @@ def test_command_that_fails_is_listed(
     assert "no such luck" in seen.errors[0].stderr
 
 
-def test_bytes_that_are_no_text_come_through(inside: Namespace) -> None:
+def test_bytes_that_are_not_utf8_are_preserved(inside: Namespace) -> None:
     rule = b'*filter\n-A INPUT -m comment --comment "caf\xe9" -j DROP\nCOMMIT\n'
     inside.restore(rule, "nft", 4)
     seen = look()
@@ -244,7 +244,7 @@ def test_save_that_is_too_large_is_listed(inside: Namespace, monkeypatch: pytest
     assert "more than 100 bytes" in seen.errors[0].stderr
 
 
-def test_nothing_is_made_up_when_ip_speaks_no_json(
+def test_nothing_is_guessed_when_ip_prints_no_json(
     inside: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run_all(commands: list[Command]) -> list[bytes | CommandFailed]:
@@ -271,16 +271,16 @@ assert "dockerfw r1" in seen.saves[4] and "dockerfw r1" in seen.saves[6]
 """
 
 
-def test_ordinary_user_in_a_namespace_of_their_own_can_look_and_load() -> None:
-    # The machine's own Python, because a virtual environment may lie where others cannot read; Ubuntu 22.04's
-    # python3 is too old.
+def test_an_ordinary_user_can_observe_and_load_in_their_own_namespace() -> None:
+    # The machine's own Python, because other users may not be able to read a virtual environment; Ubuntu
+    # 22.04's python3 is too old.
     names = (f"python3.{sys.version_info.minor}", "python3")
     python = next(filter(None, (shutil.which(name, path="/usr/bin") for name in names)), None)
     become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory(prefix="dockerfw-nobody-") as home:
         Path(home).chmod(0o777)
-        # A clone below /root, say, is closed to them.
-        for package in ("dockerfw_site", "rules", "tests"):
+        # An ordinary user cannot read a clone below /root.
+        for package in ("dockerfw", "tests"):
             shutil.copytree(Path(__file__).parents[2] / package, Path(home) / package)
         start = [*become, "unshare", "-Urn", python or "none", "-c"]
         options: dict[str, Any] = {

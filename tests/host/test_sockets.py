@@ -1,4 +1,4 @@
-"""Who listens: real sockets on the real kernel, seen by a root worker with and without root's powers."""
+"""Listening sockets on the real kernel, read by a root worker with and without root's capabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dockerfw.host.observation import observe
-from dockerfw.host.sockets import _cgroup_root, listening_sockets
+from dockerfw.host.sockets import _cgroup_root, parse_listening_sockets
 from dockerfw.messages.surroundings import ListeningSocket
 from tests.rig.namespace import Namespace, wait_until
 
@@ -45,7 +45,7 @@ kept[-1].connect(("127.0.0.1", 9))
 print("ready", flush=True)
 sys.stdin.read()
 """
-# As the unit starts the root worker: root with two capabilities, which may not look into others' processes.
+# As the unit starts the root worker: root with two capabilities, which may not inspect other processes.
 AS_ROOT_WORKER = ("setpriv", "--bounding-set=-all,+net_admin,+net_raw", "--inh-caps=-all")
 LOOK = """
 import json
@@ -70,7 +70,7 @@ def listening_server(*prefix: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_every_socket_that_takes_what_comes(server: subprocess.Popen[bytes]) -> None:
+def test_every_listening_socket_is_listed(server: subprocess.Popen[bytes]) -> None:
     seen = observe("local")
     assert seen.errors == ()
     found = {
@@ -92,7 +92,7 @@ def test_every_socket_that_takes_what_comes(server: subprocess.Popen[bytes]) -> 
 
 @pytest.fixture
 def group() -> Iterator[Path]:
-    """A control group that looks like a unit's."""
+    """A control group like that of a systemd unit."""
     root = _cgroup_root()
     if root is None or os.geteuid() != 0:
         pytest.skip("no control groups of the second version, or not root")
@@ -115,13 +115,13 @@ def seen_as_root_worker() -> list[ListeningSocket]:
     return [ListeningSocket.from_json(value) for value in json.loads(done.stdout)]
 
 
-def test_a_root_worker_without_roots_powers_names_the_unit(inside: Namespace, group: Path) -> None:
+def test_a_root_worker_without_roots_capabilities_names_the_unit(inside: Namespace, group: Path) -> None:
     with listening_server(*in_group(group)) as process:
         name = Path(f"/proc/{process.pid}/comm").read_text().strip()
         assert b"users:" not in inside.run(*AS_ROOT_WORKER, "ss", "-Hltnp").stdout
         found = seen_as_root_worker()
         assert {(s.unit, s.process, s.pid) for s in found} == {(group.name, name, process.pid)}
-        # Another process of another name is in there: who of them listens is not known any more.
+        # The group has a second process with another name: which of them listens is unknown.
         with subprocess.Popen([*in_group(group), "sleep", "60"]) as other:
             wait_until("other", 10, lambda: str(other.pid) in (group / "cgroup.procs").read_text().split())
             wait_until("sleep", 10, lambda: Path(f"/proc/{other.pid}/comm").read_text() == "sleep\n")
@@ -131,7 +131,7 @@ def test_a_root_worker_without_roots_powers_names_the_unit(inside: Namespace, gr
 
 
 def test_a_docker_proxy_is_known_by_its_command_line(inside: Namespace, group: Path) -> None:
-    # Only name and command line count, as with the real one, whose socket its parent may have made.
+    # Only name and command line count: the parent of a real docker-proxy may have created its socket.
     code = "import sys; open('/proc/self/comm', 'w').write('docker-proxy'); sys.stdin.read()"
     words = ("-proto", "tcp", "-host-ip", "::", "-host-port", "80", "-container-ip", "172.17.0.2")
     with (
@@ -159,11 +159,13 @@ def test_a_docker_proxy_is_known_by_its_command_line(inside: Namespace, group: P
         "raw UNCONN 0 0 *:80 *:* x",
     ],
 )
-def test_lines_that_are_none_are_passed_over(line: str) -> None:
-    assert listening_sockets(line.encode()) == ()
+def test_other_lines_are_ignored(line: str) -> None:
+    assert parse_listening_sockets(line.encode()) == ()
 
 
-def test_a_process_cannot_lie_its_way_out_with_its_name() -> None:
+def test_a_process_cannot_hide_its_socket_with_its_name() -> None:
     users = b'users:(("a\x1b[2J",pid=1,fd=3)",pid=7,fd=3))'
-    (found,) = listening_sockets(b"tcp LISTEN 0 128 *:80 *:* " + users + b" ino:1 sk:1 cgroup:/../x v6only:0")
+    (found,) = parse_listening_sockets(
+        b"tcp LISTEN 0 128 *:80 *:* " + users + b" ino:1 sk:1 cgroup:/../x v6only:0"
+    )
     assert (found.port, found.process.isprintable(), found.unit) == (80, True, "")

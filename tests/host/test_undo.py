@@ -1,4 +1,4 @@
-"""The way back, as text: exactly what a restore text brought goes, exactly what it took comes back."""
+"""Rolling back, as text: exactly what a restore text added is removed, and what it removed is restored."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_nothing_to_undo_when_nothing_was_loaded() -> None:
     assert is_undone(BEFORE, BEFORE, RESTORE)
 
 
-def test_undoes_what_was_loaded() -> None:
+def test_a_load_is_undone() -> None:
     now = table(*AFTER, chains=OWN)
     assert not is_undone(BEFORE, now, RESTORE)
     assert render_undo(BEFORE, now, RESTORE).split("\n") == [
@@ -76,7 +76,7 @@ def test_undoes_what_was_loaded() -> None:
 @pytest.mark.parametrize(
     ("theirs", "kept"),
     [
-        ("-A DOCKER-USER -s 10.9.9.9/32 -j DROP", "somebody's rule in the chain"),
+        ("-A DOCKER-USER -s 10.9.9.9/32 -j DROP", "another rule in the chain"),
         ("-A FORWARD -j DOCKER-USER", "Docker has come and calls the chain"),
     ],
 )
@@ -85,7 +85,7 @@ def test_chain_that_others_use_meanwhile_stays(theirs: str, kept: str) -> None:
     assert "-X DOCKER-USER" not in render_undo(BEFORE, now, RESTORE), kept
 
 
-def test_only_an_anchor_moved_is_seen() -> None:
+def test_a_moved_jump_alone_is_noticed() -> None:
     before = table("-A INPUT -p udp -j ACCEPT", "-A INPUT -j FILTERS-HOST", chains=OWN)
     now = table("-A INPUT -j FILTERS-HOST", "-A INPUT -p udp -j ACCEPT", chains=OWN)
     assert not is_undone(before, now, RESTORE)
@@ -94,14 +94,14 @@ def test_only_an_anchor_moved_is_seen() -> None:
     assert "-I INPUT 2 -j FILTERS-HOST" in undo
 
 
-def test_equal_rules_go_back_to_the_place_that_was_left() -> None:
+def test_equal_rules_are_restored_to_their_place() -> None:
     before = table("-A INPUT -i lo -j ACCEPT", "-A INPUT -p udp -j DROP", "-A INPUT -i lo -j ACCEPT")
     now = table("-A INPUT -p udp -j DROP", "-A INPUT -i lo -j ACCEPT")
     text = "*filter\n-D INPUT -i lo -j ACCEPT\nCOMMIT\n"
     assert "-I INPUT 1 -i lo -j ACCEPT" in render_undo(before, now, text)
 
 
-def test_somebody_elses_reordering_is_not_ours_to_undo() -> None:
+def test_a_reordering_by_another_program_is_not_undone() -> None:
     before = table("-A INPUT -p udp -j DROP", "-A INPUT -p tcp -j DROP", chains=OWN)
     now = table("-A INPUT -p tcp -j DROP", "-A INPUT -p udp -j DROP", chains=OWN)
     assert is_undone(before, now, RESTORE)

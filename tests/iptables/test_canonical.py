@@ -1,4 +1,4 @@
-"""Which spellings are the same rule; tests/kernel/test_spellings.py asks the kernel the same."""
+"""Which spellings are the same rule; tests/kernel/test_spellings.py checks the same with the kernel."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_two_spellings_of_one_rule(family: Family, one: str, other: str) -> None
     assert canonical(family, one) == canonical(family, other)
 
 
-def test_a_port_that_no_number_reaches_is_kept() -> None:
+def test_a_port_out_of_range_is_kept() -> None:
     endless = 5000 * "9"
     assert f" --dports {endless},80 " in canonical(4, f"-p tcp -m multiport --dports {endless},80 -j ACCEPT")
 
@@ -105,7 +105,7 @@ def test_two_rules(family: Family, one: str, other: str) -> None:
     assert canonical(family, one) != canonical(family, other)
 
 
-def test_table_and_chain_count_and_counters_and_line_do_not() -> None:
+def test_table_and_chain_matter_but_counters_and_line_do_not() -> None:
     def rule(table: str, chain: str, packets: int, line: int) -> str:
         return canonical_rule(Rule(table, chain, Counters(packets, 0), f"-A {chain} -j DROP", line))
 
@@ -154,6 +154,6 @@ def test_the_canonical_form_of_the_canonical_form_is_itself(family: Family, one:
     ],
 )
 @pytest.mark.parametrize("family", [4, 6])
-def test_nonsense_has_a_form_of_its_own(family: Family, words: str) -> None:
+def test_nonsense_has_its_own_form(family: Family, words: str) -> None:
     assert canonical(family, words) == canonical(family, words + " ")
     assert canonical(family, words) != canonical(family, "")

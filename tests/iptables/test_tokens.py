@@ -1,9 +1,10 @@
-"""How a line falls into words, and how words are written."""
+"""Splitting a line into words, and joining words to a line."""
 
 from __future__ import annotations
 
 import pytest
 
+from dockerfw.iptables import sentences
 from dockerfw.iptables.tokens import (
     Quoted,
     TokenError,
@@ -11,7 +12,6 @@ from dockerfw.iptables.tokens import (
     locate_restore_tokens,
     locate_tokens,
     printable,
-    quote_token,
     split_tokens,
 )
 
@@ -38,7 +38,7 @@ def test_words_of_a_saved_line(line: str, words: tuple[str, ...]) -> None:
     assert split_tokens(line) == words
 
 
-def test_a_word_in_quotes_is_known_as_such() -> None:
+def test_a_word_in_quotes_is_quoted() -> None:
     bare, quoted = split_tokens('-j "-j"')
     assert not isinstance(bare, Quoted)
     assert isinstance(quoted, Quoted)
@@ -51,13 +51,13 @@ def test_offsets() -> None:
 @pytest.mark.parametrize(
     ("line", "offset", "message"),
     [
-        ('-m "open', 3, "never closed"),
-        ('"open\\"', 0, "never closed"),
-        ('"a"b', 3, "followed by a blank"),
-        ('x "a""b"', 5, "followed by a blank"),
+        ('-m "open', 3, sentences.QUOTE_NOT_CLOSED),
+        ('"open\\"', 0, sentences.QUOTE_NOT_CLOSED),
+        ('"a"b', 3, sentences.BLANK_AFTER_QUOTE),
+        ('x "a""b"', 5, sentences.BLANK_AFTER_QUOTE),
     ],
 )
-def test_quotes_that_are_wrong(line: str, offset: int, message: str) -> None:
+def test_bad_quotes(line: str, offset: int, message: str) -> None:
     with pytest.raises(TokenError, match=message) as caught:
         split_tokens(line)
     assert caught.value.offset == offset
@@ -77,27 +77,9 @@ def test_words_of_a_restore_file(line: str, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("line", ['a"b', '"a"b"c', 'x "', '"a""b"'])
-def test_quotes_that_are_wrong_in_a_restore_file(line: str) -> None:
+def test_bad_quotes_in_a_restore_file(line: str) -> None:
     with pytest.raises(TokenError):
         locate_restore_tokens(line)
-
-
-@pytest.mark.parametrize(
-    ("value", "written"),
-    [
-        ("plain-word_1", "plain-word_1"),
-        ("-j", "-j"),
-        ("", '""'),
-        ("!", '"!"'),
-        ("dockerfw:k3f9", '"dockerfw:k3f9"'),
-        ("a b", '"a b"'),
-        ('it\'s "so" \\', r'"it\'s \"so\" \\"'),
-        ("é", '"é"'),
-    ],
-)
-def test_a_string_is_quoted_as_iptables_save_does(value: str, written: str) -> None:
-    assert quote_token(value) == written
-    assert split_tokens(written) == (value,)
 
 
 def test_words_are_joined_with_no_more_quotes_than_needed() -> None:
@@ -107,6 +89,6 @@ def test_words_are_joined_with_no_more_quotes_than_needed() -> None:
     assert split_tokens(joined) == words
 
 
-def test_what_was_no_text_can_be_shown() -> None:
+def test_bytes_that_are_not_utf8_become_printable() -> None:
     assert printable("caf\udcc3") == "caf\ufffd"
     assert printable("café 漢字") == "café 漢字"

@@ -1,6 +1,6 @@
-"""Reads corpus.txt: rules that use every match and target extension, for tests that load them.
+"""The rules of corpus.txt, which use every match and target extension.
 
-What a kernel refuses is for the test to say.
+Each test decides how to handle rules that the kernel refuses.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The kernel's count of changes to nf_tables in a namespace, which every committed change raises.
+"""The generation number of nf_tables in a namespace, which every committed change raises.
 
-Whoever reads the same number before and after knows that no rule changed in between.
+If the number is the same before and after, no rule changed in between.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NFTA_GEN_ID = 1
 
 
 def generation(namespace: Namespace) -> int:
-    """Return the number of the rules that are in force now (root only); the legacy backend has none."""
+    """Return the generation number of the active rules (root only); the legacy backend has none."""
     with (
         namespace.entered(),
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as kernel,

@@ -1,4 +1,4 @@
-"""The article's host on a real kernel: set up by its file, imported, adopted, and nothing else touched."""
+"""The article's host on a real kernel: its file is loaded, imported and adopted, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document
 from dockerfw.iptables.parse import parse_save
-from tests.kernel.test_roundtrip import apply, plan, see
+from tests.kernel.test_roundtrip import apply, plan, read_rulesets
 from tests.rig.documents import document
 from tests.rig.namespace import FAMILIES, Backend, Namespace
 from tests.scenarios.hosts import FOLDER
@@ -22,23 +22,23 @@ ARTICLE = (FOLDER / "article-adopted" / "iptables.conf").read_bytes()
 
 
 def imported() -> Document:
-    """Return what the article's file becomes."""
+    """Return the document imported from the file of the article."""
     return import_save(ARTICLE).document
 
 
-def test_the_clean_host_takes_our_chains_and_keeps_its_own(namespace: Namespace, backend: Backend) -> None:
+def test_a_clean_host_gets_our_chains_and_keeps_its_own(namespace: Namespace, backend: Backend) -> None:
     namespace.restore(CLEAN, backend, 4, noflush=False)
     before = _rules(namespace.save(backend, 4))
     wanted = document({"scope": "both", "protocol": "tcp", "ports": ["22"]})
     apply(namespace, backend, wanted, revision=1)
     after = _rules(namespace.save(backend, 4))
     assert [line for line in after if b"FILTERS" not in line] == before
-    assert not find_drift(wanted, 1, see(namespace, backend)).findings
+    assert not find_drift(wanted, 1, read_rulesets(namespace, backend)).findings
     users = [line for line in after if line.startswith(b"-A DOCKER-USER")]
     assert users == [b"-A DOCKER-USER -i ens33 -j FILTERS-CONTAINERS", b"-A DOCKER-USER -j RETURN"]
 
 
-def test_the_articles_host_is_adopted(namespace: Namespace, backend: Backend) -> None:
+def test_the_host_of_the_article_is_adopted(namespace: Namespace, backend: Backend) -> None:
     namespace.restore(CLEAN, backend, 4, noflush=False)
     namespace.restore(ARTICLE, backend, 4)
     namespace.iptables("-N", "f2b-sshd", backend=backend)
@@ -87,7 +87,7 @@ def test_the_imported_document_allows_what_the_article_allowed() -> None:
     ]
 
 
-def test_our_own_chains_come_back_as_the_document_they_were(namespace: Namespace, backend: Backend) -> None:
+def test_our_chains_are_imported_as_the_same_document(namespace: Namespace, backend: Backend) -> None:
     wanted = document(
         {"id": "sshd", "scope": "host", "protocol": "tcp", "ports": ["22", "2200-2210"]},
         {"id": "webs", "scope": "container", "protocol": "tcp", "ports": ["80", "443", "8000-8010"]},
@@ -105,18 +105,18 @@ def test_our_own_chains_come_back_as_the_document_they_were(namespace: Namespace
     assert both.document == wanted
 
 
-def test_the_articles_file_over_ours_is_put_right(namespace: Namespace, backend: Backend) -> None:
+def test_rules_are_restored_after_the_file_of_the_article(namespace: Namespace, backend: Backend) -> None:
     namespace.restore(CLEAN, backend, 4, noflush=False)
     wanted = imported()
     apply(namespace, backend, wanted, revision=2)
     namespace.restore(ARTICLE, backend, 4)
-    drift = find_drift(wanted, 2, see(namespace, backend))
+    drift = find_drift(wanted, 2, read_rulesets(namespace, backend))
     assert ("chain-replaced", 4) in [(each.code, each.family) for each in drift.findings]
     apply(namespace, backend, wanted, revision=2)
-    assert not find_drift(wanted, 2, see(namespace, backend)).findings
+    assert not find_drift(wanted, 2, read_rulesets(namespace, backend)).findings
 
 
-def test_an_interface_is_named_before_it_opens(namespace: Namespace, backend: Backend) -> None:
+def test_an_interface_is_named_before_it_is_allowed(namespace: Namespace, backend: Backend) -> None:
     namespace.restore(ARTICLE, backend, 4)
     live = parse_save(namespace.save(backend, 4))
     found = plan_changes(document(external_interfaces=["eth9"]), {4: live})

@@ -1,4 +1,4 @@
-"""What the real kernel prints for every extension is read without loss, and its values are the right ones."""
+"""The output of the real kernel for every extension is read without loss, and with the right values."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 
 from dockerfw.iptables.canonical import canonical_rule
 from dockerfw.iptables.model import Match, Option, Rule, Ruleset, Target
-from dockerfw.iptables.parse import parse_save, print_save_bytes
+from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
-from dockerfw.iptables.tokens import quote_token
+from tests.iptables.saves import print_save_bytes
 from tests.kernel.corpus import IP_SET, TARGET_CHAIN, Sample, samples
 from tests.rig.namespace import Backend, Family, Namespace, iptables_program, why_unavailable
 
 pytestmark = pytest.mark.kernel
 
-# Which extensions a kernel has is its builder's choice, but these every one that runs Docker has.
+# Extensions that every kernel with Docker has; all others depend on how the kernel was built.
 ALWAYS_THERE = {
     "tcp",
     "udp",
@@ -33,7 +33,7 @@ ALWAYS_THERE = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came of loading the corpus: the saves, and for each chain that holds a rule the sample."""
+    """The result of loading the corpus: the saves, and the sample of each chain with a rule."""
 
     save: bytes
     save_with_counters: bytes
@@ -50,7 +50,7 @@ class Loaded:
 
 @cache
 def load_corpus(backend: Backend, family: Family) -> Loaded:
-    """Load each sample into a chain of its own, and save."""
+    """Load each sample into its own chain, and save."""
     reason = why_unavailable()
     if reason:
         pytest.skip(f"no network namespace can be made: {reason}")
@@ -78,7 +78,7 @@ def _make_set(namespace: Namespace, family: Family) -> None:
 
 
 def _load(namespace: Namespace, backend: Backend, family: Family, name: str, sample: Sample) -> str:
-    """Load one sample; return why that failed, or an empty text."""
+    """Load one sample; return the error, or an empty text."""
     program = iptables_program(backend, family)
     made = namespace.run(program, "-t", sample.table, "-N", name, check=False)
     if made.returncode == 0:
@@ -90,7 +90,7 @@ def _load(namespace: Namespace, backend: Backend, family: Family, name: str, sam
     return made.stderr.decode("utf-8", "replace").strip().partition("\n")[0] or f"status {made.returncode}"
 
 
-def test_every_save_of_the_corpus_prints_as_it_was(backend: Backend, family: Family) -> None:
+def test_every_save_of_the_corpus_prints_unchanged(backend: Backend, family: Family) -> None:
     loaded = load_corpus(backend, family)
     print(f"\n{backend} IPv{family}: {len(loaded.chains)} samples loaded, {len(loaded.refused)} refused")
     for sample, error in loaded.refused.items():
@@ -99,13 +99,13 @@ def test_every_save_of_the_corpus_prints_as_it_was(backend: Backend, family: Fam
         assert print_save_bytes(parse_save(save)) == save
 
 
-def test_what_every_kernel_has_was_loaded(backend: Backend, family: Family) -> None:
+def test_extensions_of_every_kernel_were_loaded(backend: Backend, family: Family) -> None:
     loaded = load_corpus(backend, family)
     there = {word for sample in loaded.chains.values() for word in sample.words}
     assert there >= ALWAYS_THERE | ({"icmp"} if family == 4 else {"icmp6"})
 
 
-def test_the_values_of_every_rule_are_those_that_were_loaded(backend: Backend, family: Family) -> None:
+def test_every_rule_has_the_loaded_values(backend: Backend, family: Family) -> None:
     loaded = load_corpus(backend, family)
     ruleset = parse_save(loaded.save_with_counters)
     for name, sample in loaded.chains.items():
@@ -129,7 +129,7 @@ def _check_modules(rule: Rule, sample: Sample) -> None:
 
 def _check_target(rule: Rule, sample: Sample) -> None:
     verbs = [index for index, word in enumerate(sample.words) if word in {"-j", "-g"}]
-    # A word of a comment may look like a target, so the last one counts.
+    # A word of a comment can look like a target, so the last one counts.
     if not verbs or sample.words[verbs[-1] - 1] == "--comment":
         assert rule.target is None, rule.text
         return
@@ -140,7 +140,7 @@ def _check_target(rule: Rule, sample: Sample) -> None:
 
 
 def _check_negation(rule: Rule, sample: Sample) -> None:
-    # The kernel keeps days as bits, so `! --monthdays 1,2` comes back as all the others.
+    # The kernel stores days as bits, so `! --monthdays 1,2` comes back as all other days.
     given = sum(
         word == "!" and before != "--comment" and after != "--monthdays"
         for before, word, after in zip(
@@ -151,7 +151,7 @@ def _check_negation(rule: Rule, sample: Sample) -> None:
     assert sum(option.negated for option in options) == given, rule.text
 
 
-def test_each_sample_and_its_save_are_one_rule_where_the_extension_is_known(
+def test_a_sample_and_its_save_are_the_same_rule_if_the_extension_is_known(
     backend: Backend, family: Family
 ) -> None:
     loaded = load_corpus(backend, family)
@@ -168,7 +168,7 @@ def test_each_sample_and_its_save_are_one_rule_where_the_extension_is_known(
         assert canonical_rule(given.rules[0], family) == canonical_rule(saved, family)
 
 
-# Extensions whose values canonical.py leaves as they came.
+# Extensions whose values canonical.py does not change.
 UNKNOWN_SPELLINGS = {
     *(
         "ah",
@@ -192,12 +192,18 @@ UNKNOWN_SPELLINGS = {
 
 
 def _restore_words(sample: Sample) -> str:
-    """Write the words for iptables-restore, quoted where they hold more than a word."""
+    """Return the words as text for iptables-restore, in quotes where needed."""
     written = []
     for before, word in zip(("", *sample.words), sample.words, strict=False):
         is_text = before == "--comment" or not word or not set(word).isdisjoint(" \\'\"")
-        written.append(quote_token(word) if is_text else word)
+        written.append(_in_quotes(word) if is_text else word)
     return " ".join(written)
+
+
+def _in_quotes(word: str) -> str:
+    """Return a word in double quotes, with escapes."""
+    escaped = re.sub(r"([\"\\'])", r"\\\1", word)
+    return f'"{escaped}"'
 
 
 SPOT_CHECKS: list[tuple[str, tuple[Match, ...], Target | None]] = [

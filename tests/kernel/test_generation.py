@@ -1,4 +1,4 @@
-"""The number of the rules in force: the same while nothing changes, another one after each change."""
+"""The generation number of the active rules: it changes with every change, and only then."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 
-def test_every_change_raises_it_and_looking_does_not(make_namespace: Callable[..., Namespace]) -> None:
+def test_changes_raise_the_generation_and_reading_does_not(make_namespace: Callable[..., Namespace]) -> None:
     one, other = make_namespace("one"), make_namespace("other")
     for family in FAMILIES:
         for change in ("-N MINE", "-A MINE -j RETURN", "-I FORWARD -j MINE", "-D FORWARD -j MINE"):

@@ -1,4 +1,4 @@
-"""The namespaces that the other kernel tests stand on: rules stay inside, and nothing is left behind."""
+"""The namespaces of the kernel tests: rules stay inside, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_thread_enters_and_leaves(namespace: Namespace) -> None:
     assert os.readlink("/proc/thread-self/ns/net") == home
 
 
-def test_nothing_is_left_of_a_deleted_namespace() -> None:
+def test_a_deleted_namespace_leaves_nothing_behind() -> None:
     with Namespace("gone") as gone:
         process = gone.start("sleep", "60")
         pid, directory = gone.pid, gone.directory

@@ -1,6 +1,6 @@
-"""What dockerfw renders is what the kernel then holds: load, save, plan again, nothing to do.
+"""The kernel holds what dockerfw renders: load, save and plan again, and there is nothing to do.
 
-Both backends, both families, in namespaces of their own.
+Both backends and both families, each in its own namespace.
 """
 
 from __future__ import annotations
@@ -62,25 +62,25 @@ HAND_MADE: dict[str, Document] = {
 }
 
 
-def see(namespace: Namespace, backend: Backend, *, counters: bool = True) -> dict[Family, Ruleset]:
-    """Return both families' rulesets as they are."""
+def read_rulesets(namespace: Namespace, backend: Backend, *, counters: bool = True) -> dict[Family, Ruleset]:
+    """Return the rulesets of both families."""
     return {family: parse_save(namespace.save(backend, family, counters=counters)) for family in FAMILIES}
 
 
 def apply(namespace: Namespace, backend: Backend, wanted: Document, revision: int = 0) -> None:
     """Load a document as the root worker does: rendered against the live rules, counters carried over."""
-    for family, live in see(namespace, backend).items():
+    for family, live in read_rulesets(namespace, backend).items():
         text = render_restore(wanted, family, live=live, revision=revision, counters=True)
         namespace.restore(text, backend, family, counters=True)
 
 
 def plan(namespace: Namespace, backend: Backend, wanted: Document, revision: int | None = None) -> Plan:
-    """Plan a document against what the kernel holds."""
-    return plan_changes(wanted, see(namespace, backend), revision=revision)
+    """Plan a document against the rules in the kernel."""
+    return plan_changes(wanted, read_rulesets(namespace, backend), revision=revision)
 
 
 @pytest.mark.parametrize("name", HAND_MADE)
-def test_what_is_loaded_plans_nothing(namespace: Namespace, backend: Backend, name: str) -> None:
+def test_loaded_rules_need_no_changes(namespace: Namespace, backend: Backend, name: str) -> None:
     wanted = HAND_MADE[name]
     for family in FAMILIES:
         namespace.restore(
@@ -90,7 +90,7 @@ def test_what_is_loaded_plans_nothing(namespace: Namespace, backend: Backend, na
     apply(namespace, backend, wanted, revision=7)
     found = plan(namespace, backend, wanted, revision=7)
     assert found.empty, found
-    live = see(namespace, backend)
+    live = read_rulesets(namespace, backend)
     assert find_drift(wanted, 7, live).findings == ()
     before = {family: namespace.save(backend, family, table="filter") for family in FAMILIES}
     apply(namespace, backend, wanted, revision=7)
@@ -105,7 +105,7 @@ def test_any_document_survives_the_kernel(backend: Backend, make_namespace: Call
     @settings(max_examples=25, database=None, suppress_health_check=list(HealthCheck))
     @given(wanted=documents())
     def survives(wanted: Document) -> None:
-        # One document is loaded over the one before it, so this also goes from any document to any other.
+        # Each document replaces the previous one, so this also tests changes from any document to any other.
         apply(namespace, backend, wanted, revision=1)
         found = plan(namespace, backend, wanted, revision=1)
         assert found.empty, found
@@ -120,7 +120,7 @@ def test_foreign_rules_stay_byte_for_byte(namespace: Namespace, backend: Backend
         apply(namespace, backend, HAND_MADE[name], revision=number)
         after = {family: _foreign_lines(namespace.save(backend, family)) for family in FAMILIES}
         assert after == before, name
-        live = see(namespace, backend)
+        live = read_rulesets(namespace, backend)
         for family in FAMILIES:
             chain = live[family].chain("filter", "INPUT")
             assert chain is not None
@@ -132,7 +132,7 @@ def test_foreign_rules_stay_byte_for_byte(namespace: Namespace, backend: Backend
             assert not any("FILTERS-CONTAINERS" in rule.text for rule in users.rules[anchors:])
 
 
-def test_a_rule_before_our_anchor_is_seen_and_passed(namespace: Namespace, backend: Backend) -> None:
+def test_a_rule_before_our_anchor_is_reported_and_passed(namespace: Namespace, backend: Backend) -> None:
     wanted = HAND_MADE["several interfaces"]
     apply(namespace, backend, wanted)
     for family in FAMILIES:
@@ -144,10 +144,10 @@ def test_a_rule_before_our_anchor_is_seen_and_passed(namespace: Namespace, backe
     found = plan(namespace, backend, wanted)
     assert not found.empty
     assert [warning.code for warning in found.warnings].count("rule-before-anchor") == 4
-    assert find_drift(wanted, 0, see(namespace, backend)).findings
+    assert find_drift(wanted, 0, read_rulesets(namespace, backend)).findings
     apply(namespace, backend, wanted)
     assert plan(namespace, backend, wanted).empty
-    for ruleset in see(namespace, backend).values():
+    for ruleset in read_rulesets(namespace, backend).values():
         chains = ruleset.tables["filter"].chains
         assert [rule.text for rule in chains["INPUT"].rules] == [
             "-A INPUT -j FILTERS-HOST",
@@ -156,7 +156,7 @@ def test_a_rule_before_our_anchor_is_seen_and_passed(namespace: Namespace, backe
         assert [rule.text for rule in chains["DOCKER-USER"].rules][3:] == ["-A DOCKER-USER -j RETURN"]
 
 
-def test_stale_anchors_go(namespace: Namespace, backend: Backend) -> None:
+def test_stale_anchors_are_removed(namespace: Namespace, backend: Backend) -> None:
     apply(namespace, backend, document(external_interfaces=["ens33", "eth1"]))
     wanted = document(external_interfaces=["eth2"])
     changes = plan(namespace, backend, wanted).families[4].anchors
@@ -171,7 +171,7 @@ def test_stale_anchors_go(namespace: Namespace, backend: Backend) -> None:
     assert b"FILTERS-CONTAINERS\n" not in _rules_of(namespace.save(backend), "DOCKER-USER")
 
 
-def test_a_missing_docker_user_is_made(namespace: Namespace, backend: Backend) -> None:
+def test_a_missing_docker_user_chain_is_created(namespace: Namespace, backend: Backend) -> None:
     wanted = document()
     found = plan(namespace, backend, wanted)
     assert all(part.creates_docker_user for part in found.families.values())
@@ -179,7 +179,9 @@ def test_a_missing_docker_user_is_made(namespace: Namespace, backend: Backend) -
     after = plan(namespace, backend, wanted)
     assert after.empty
     assert {warning.code for warning in after.warnings} == {"empty-document", "docker-not-filtering"}
-    assert read_kernel_state(see(namespace, backend)).families[4].container_anchors == {"ens33": "first"}
+    assert read_kernel_state(read_rulesets(namespace, backend)).families[4].container_anchors == {
+        "ens33": "first"
+    }
 
 
 def test_counters_are_carried_over(namespace: Namespace, backend: Backend, family: Family) -> None:
@@ -193,16 +195,16 @@ def test_counters_are_carried_over(namespace: Namespace, backend: Backend, famil
     if b"[12:3456]" not in namespace.save(backend, family, counters=True):
         # ip6tables-nft-restore 1.8.9 drops all counters that it is given (docs/limits.md).
         assert (backend, family) == ("nft", 6)
-        assert sum_rule_counters(see(namespace, backend))["sshd"].packets == 0
+        assert sum_rule_counters(read_rulesets(namespace, backend))["sshd"].packets == 0
         return
     apply(namespace, backend, document(ssh, {**web, "ports": ["443"]}, refuse="reject"), revision=2)
-    live = see(namespace, backend)[family]
+    live = read_rulesets(namespace, backend)[family]
     hits = {rule.text: str(rule.counters) for rule in live.tables["filter"].chains["FILTERS"].rules}
     assert set(hits.values()) == {"[12:3456]"}
     assert any('"dockerfw r2 ' in line for line in hits), hits
     assert sum_rule_counters({family: live})["sshd"].packets == 12
     apply(namespace, backend, document(web), revision=3)
-    live = see(namespace, backend)[family]
+    live = read_rulesets(namespace, backend)[family]
     packets = [
         rule.counters.packets for rule in live.tables["filter"].chains["FILTERS"].rules if rule.counters
     ]
@@ -212,7 +214,7 @@ def test_counters_are_carried_over(namespace: Namespace, backend: Backend, famil
 def test_a_load_that_fails_changes_nothing(namespace: Namespace, backend: Backend, family: Family) -> None:
     apply(namespace, backend, document({"scope": "both", "protocol": "tcp", "ports": ["22"]}))
     before = namespace.save(backend, family)
-    text = render_restore(document(), family, live=see(namespace, backend)[family])
+    text = render_restore(document(), family, live=read_rulesets(namespace, backend)[family])
     broken = text.replace("COMMIT", "-A FILTERS -j NOT-THERE\nCOMMIT")
     assert namespace.restore(broken, backend, family, check=False).returncode != 0
     assert _foreign_lines(namespace.save(backend, family)) == _foreign_lines(before)
@@ -225,7 +227,7 @@ def test_a_rehearsal_loads_in_an_empty_namespace(
     host, scratch = make_namespace("host"), make_namespace("scratch")
     hosts.load_busy_host(host, backend)
     hosts.load_set_rules(host, backend)
-    live = see(host, backend)[family]
+    live = read_rulesets(host, backend)[family]
     wanted = HAND_MADE["several interfaces"]
     restore = render_restore(wanted, family, live=live, counters=True)
     text = render_rehearsal(live, restore)
@@ -244,7 +246,7 @@ def _without_comments(saves: dict[Any, bytes]) -> dict[Any, list[bytes]]:
 
 
 def _foreign_lines(save: bytes) -> list[bytes]:
-    """Return a save without what is ours: our chains, our anchors; and without times and counters."""
+    """Return a save without our chains and anchors, and without times and counters."""
     lines = [line.split(b" [")[0] if line.startswith(b":") else line for line in save.splitlines()]
     return [line for line in lines if not line.startswith(b"#") and b"FILTERS" not in line]
 

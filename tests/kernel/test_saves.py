@@ -1,4 +1,4 @@
-"""What iptables-save prints in its odder moments is read without loss too."""
+"""Unusual output of iptables-save is read without loss too."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import pytest
 
 from dockerfw.iptables.errors import ParseError
 from dockerfw.iptables.model import OtherLine, Rule
-from dockerfw.iptables.parse import parse_save, print_save_bytes
+from dockerfw.iptables.parse import parse_save
+from tests.iptables.saves import print_save_bytes
 from tests.rig.namespace import Backend, Family, Namespace
 
 pytestmark = pytest.mark.kernel
 
 
 def saved_rules(namespace: Namespace, backend: Backend, family: Family) -> tuple[Rule, ...]:
-    """Save with and without counters, see both round trips, and return the rules of INPUT."""
+    """Save with and without counters, check both round trips, and return the rules of INPUT."""
     plain, counted = namespace.save(backend, family), namespace.save(backend, family, counters=True)
     for save in (plain, counted):
         assert print_save_bytes(parse_save(save)) == save
@@ -73,7 +74,7 @@ def test_names_that_iptables_prints_without_quotes(
     assert option.values == ("a", "b")
 
 
-def test_what_nft_alone_made_is_named_in_a_comment_line(namespace: Namespace) -> None:
+def test_tables_made_with_nft_are_in_a_comment_line(namespace: Namespace) -> None:
     if shutil.which("nft", path=namespace.environment["PATH"]) is None:
         pytest.skip("nft is not installed (Debian package nftables)")
     namespace.iptables("-A", "INPUT", "-j", "ACCEPT")
@@ -101,9 +102,7 @@ def test_an_empty_namespace(
     assert print_save_bytes(parse_save(save)) == save
 
 
-def test_a_save_that_was_cut_off_is_refused_wherever_it_was_cut(
-    namespace: Namespace, backend: Backend, family: Family
-) -> None:
+def test_a_save_cut_off_anywhere_is_refused(namespace: Namespace, backend: Backend, family: Family) -> None:
     for comment in ("plain", "with blanks and 'quotes'"):
         namespace.iptables(
             *("-A", "INPUT", "-m", "comment", "--comment", comment, "-j", "ACCEPT"),

@@ -1,4 +1,4 @@
-"""The real kernel has the last word on when two spellings are the same rule."""
+"""The real kernel decides whether two spellings are the same rule."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def spellings(family: Family) -> list[tuple[str, str]]:
 
 
 def restore_text(family: Family) -> str:
-    """Return a restore file with each spelling in a chain of its own."""
+    """Return a restore file with each spelling in its own chain."""
     lines = []
     for table in TABLES:
         rules = {f"c{n:03}": rule for n, (at, rule) in enumerate(spellings(family)) if at == table}
@@ -35,7 +35,7 @@ def restore_text(family: Family) -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_what_was_loaded_and_what_is_saved_are_the_same_rules(
+def test_loaded_and_saved_rules_are_the_same_rules(
     namespace: Namespace, backend: Backend, family: Family
 ) -> None:
     text = restore_text(family)
@@ -56,17 +56,17 @@ def canonical_of(rules: tuple[Rule, ...], family: Family) -> list[str]:
     return [canonical_rule(rule, family) for rule in rules]
 
 
-def test_what_differs_in_the_kernel_differs_in_its_canonical_form(
+def test_rules_that_differ_in_the_kernel_differ_in_canonical_form(
     namespace: Namespace, backend: Backend, family: Family
 ) -> None:
-    """No two rules that iptables prints differently may count as one, save those known to say the same."""
+    """Two rules that iptables prints differently must not count as one, except for known cases."""
     namespace.restore(restore_text(family), backend, family)
     forms: dict[str, set[str]] = {}
     for table in parse_save(namespace.save(backend, family)).tables.values():
         for chain in table.chains.values():
             for rule in chain.rules:
                 form = canonical_rule(rule, family).replace(rule.chain, "", 1)
-                # (iptables-nft-save 1.8.7 prints a blank behind a rule without target.)
+                # (iptables-nft-save 1.8.7 prints a blank after a rule without target.)
                 text = rule.text.removeprefix(f"-A {rule.chain}").rstrip()
                 forms.setdefault(form, set()).add(text)
     together = {texts for texts in map(frozenset, forms.values()) if len(texts) > 1}
@@ -80,8 +80,8 @@ SAME_MEANING = {
     frozenset(f" -m {module} RELATED,ESTABLISHED" for module in ("conntrack --ctstate", "state --state")),
 }
 
-# iptables-nft 1.8.9 cannot rename a chain, replace a rule, or insert before one that is deleted, when these
-# are of the same transaction (it fails, or crashes): hence the COMMITs.
+# iptables-nft 1.8.9 cannot rename a chain, replace a rule, or insert before a deleted one if these are of the
+# same transaction (it fails or crashes): hence the COMMITs.
 REPLAYED = """\
 *filter
 :INPUT DROP [5:6]
@@ -101,7 +101,7 @@ REPLAYED = """\
 -X LATE
 -P FORWARD DROP
 COMMIT
-# the same table once more
+# the same table again
 *filter
 :Abc - [0:0]
 -I INPUT -g Abc
@@ -126,7 +126,7 @@ ADDRESSES: dict[Family, dict[str, str]] = {
 }
 
 
-def test_a_restore_file_is_replayed_as_the_kernel_does_it(
+def test_a_restore_file_is_replayed_like_the_kernel(
     namespace: Namespace, backend: Backend, family: Family
 ) -> None:
     text = REPLAYED.format(**ADDRESSES[family])
@@ -164,7 +164,7 @@ def test_a_restore_file_is_replayed_as_the_kernel_does_it(
         "words",
     ],
 )
-def test_what_the_replay_refuses_iptables_refuses_too(namespace: Namespace, commands: str) -> None:
+def test_iptables_refuses_what_the_replay_refuses(namespace: Namespace, commands: str) -> None:
     text = f"*filter\n{commands}\nCOMMIT\n"
     with pytest.raises(ParseError):
         parse_restore(text)

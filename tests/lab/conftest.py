@@ -1,4 +1,4 @@
-"""One lab for all lab tests, since it takes seconds to build; each test loads its own rules into it."""
+"""One lab for all lab tests, because it takes seconds to build; each test loads its own rules into it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.rig.docker_host import why_unavailable
 from tests.rig.lab import Lab
 
-# Docker 20.10 filters IPv6 itself only when asked to.
+# Docker 20.10 filters IPv6 only if it is configured to.
 IPV6_OPTIONS = ("--ipv6", "--fixed-cidr-v6=2001:db8:d0c::/64", "--experimental", "--ip6tables")
 
 
@@ -22,7 +22,7 @@ def _engine_works() -> None:
 
 @pytest.fixture(scope="session")
 def lab(_engine_works: None) -> Iterator[Lab]:
-    """The lab, with whatever rules the test before left in it."""
+    """The lab, with the rules that the previous test left in it."""
     built = Lab()
     yield built
     built.delete()

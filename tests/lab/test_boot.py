@@ -1,4 +1,4 @@
-"""A reboot: boot files are loaded into an empty kernel before the engine starts, and hold when it is up."""
+"""A reboot: boot files are loaded into an empty kernel before the engine starts, and still protect after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What containers do themselves: they reach out, each other, and the host when their bridge is trusted."""
+"""Connections of containers: to the internet, to each other, and to the host if their bridge is trusted."""
 
 from __future__ import annotations
 

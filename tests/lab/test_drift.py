@@ -55,7 +55,7 @@ COMMIT
 
 @dataclass
 class Guard:
-    """A lab with a confirmed revision, what looks at it, and what that told."""
+    """A lab with a confirmed revision, its drift monitor, and the events that it reported."""
 
     lab: Lab
     told: list[ConsoleEvent] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Guard:
         return drift_of(seen, rulesets, self.lab.document, self.lab.revision)
 
     def shut(self) -> bool:
-        """Say whether the port of `other`, which no rule allows, stays closed for a stranger."""
+        """Return True if an outside client cannot reach the port of `other`, which no rule allows."""
         return try_port(self.lab.client, HOST, 8081) != "connected"
 
     def verbs(self) -> list[str]:
@@ -102,9 +102,9 @@ class Guard:
 
 @pytest.fixture(scope="module")
 def _own_lab(_engine_works: None) -> Iterator[Guard]:
-    # Its tables are thrown away again and again, which the lab of all others must not see.
+    # Its own lab, because its tables are emptied again and again.
     built = Lab()
-    # Else the kernel refuses one knock a second, and each of the others takes a second to come to that.
+    # Otherwise the kernel answers one refused packet a second, and the other attempts wait for a second.
     built.host.run("sysctl", "-qw", "net.ipv4.icmp_ratelimit=0")
     yield Guard(built)
     built.delete()
@@ -112,7 +112,7 @@ def _own_lab(_engine_works: None) -> Iterator[Guard]:
 
 @pytest.fixture
 def guard(_own_lab: Guard, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
-    """A lab on which a revision is confirmed; afterwards its tables are clean and Docker fills them anew."""
+    """A lab with a confirmed revision; afterwards its tables are emptied and Docker fills them again."""
     monkeypatch.setattr(lookout_module, "SETTLE_SECONDS", 0.0)
     _own_lab.load()
     assert _own_lab.look().findings == ()
@@ -140,8 +140,8 @@ def test_an_engine_that_restarts_is_never_wrongly_called_protected(guard: Guard)
         before = generation(guard.lab.host)
         shut = guard.shut()
         seen = guard.look()
-        # A packet speaks only for the rules that it met: Docker takes its call of DOCKER-USER away for a
-        # moment, which may begin and end between two looks that both rightly find it.
+        # A packet only tells about the rules that it met: Docker removes its jump to DOCKER-USER for a
+        # moment, which may start and end between two checks that both correctly find it.
         if not seen.findings and generation(guard.lab.host) == before:
             protected += 1
             assert shut
@@ -154,7 +154,7 @@ def test_an_engine_that_restarts_is_never_wrongly_called_protected(guard: Guard)
 
 
 def see_every_state(guard: Guard) -> None:
-    """Have the engine make a network, and judge all that its rules are on the way, however short."""
+    """Let the engine create a network, and judge every state of the rules meanwhile, however short."""
 
     def make() -> None:
         guard.lab.docker.docker("network", "create", "drifting", timeout=60)
@@ -191,7 +191,7 @@ def test_docker_user_is_flushed_and_healed(guard: Guard) -> None:
     assert guard.shut()
 
 
-def test_docker_user_that_docker_made_anew(guard: Guard) -> None:
+def test_docker_user_that_docker_recreated(guard: Guard) -> None:
     guard.load(heal=True)
     guard.run("-D FORWARD -j DOCKER-USER", "-F DOCKER-USER", "-X DOCKER-USER", families=(4,))
     assert {finding.code for finding in guard.look().findings} >= {"anchor-missing"}
@@ -211,7 +211,7 @@ def test_everything_is_flushed_and_restored(guard: Guard) -> None:
     first = drift.findings[0]
     assert (first.code, first.family) == ("nothing-loaded", 4)
     assert first.cause.startswith("INPUT and FORWARD are empty")
-    # More than the anchors is gone, so nothing is put back behind anybody's back.
+    # More than the jumps is gone, so self-repair does nothing.
     assert guard.verbs() == ["drift"]
     guard.restart()
     assert guard.look().findings
@@ -220,7 +220,7 @@ def test_everything_is_flushed_and_restored(guard: Guard) -> None:
     assert guard.shut()
 
 
-def test_ufw_writes_input_anew(guard: Guard) -> None:
+def test_ufw_rewrites_input(guard: Guard) -> None:
     guard.load(heal=True)
     guard.lab.host.restore(UFW)
     (finding,) = guard.look().findings
@@ -236,7 +236,7 @@ def test_ufw_writes_input_anew(guard: Guard) -> None:
     assert guard.verbs() == ["drift", "heal"]
 
 
-def test_firewalld_throws_everything_away_and_docker_comes_back(guard: Guard) -> None:
+def test_firewalld_removes_everything_and_docker_restores_its_rules(guard: Guard) -> None:
     for table in ("nat", "filter"):
         guard.run(f"-t {table} -F", f"-t {table} -X")
     guard.lab.host.restore(FIREWALLD)
@@ -271,7 +271,7 @@ def test_only_ipv6_is_gone(guard: Guard) -> None:
     drift = guard.look()
     assert {finding.family for finding in drift.findings} == {6}
     assert drift.findings[0].message == sentences.of_family(6, sentences.NOTHING_LOADED)
-    # Later releases filter IPv6 too, and write it anew when they start.
+    # Later releases filter IPv6 too, and rewrite it when they start.
     guard.restart()
     guard.load()
     assert guard.look().findings == ()
@@ -304,7 +304,7 @@ def test_docker_moves_to_the_legacy_backend() -> None:
         (finding,) = guard.look().findings
         assert (finding.code, finding.family) == ("other-backend", None)
         assert finding.message == sentences.other_backend("legacy", "nft")
-        # Docker's former chains are thrown away, and ours with them.
+        # Docker's former chains are removed, and ours with them.
         for table in ("nat", "filter"):
             for family in FAMILIES:
                 for verb in ("-F", "-X"):

@@ -1,4 +1,4 @@
-"""The engine lives on after an apply: containers come, go and restart, and the rules stay in force."""
+"""The engine after an apply: containers start, stop and restart, and the rules stay active."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_new_container_is_closed_until_it_is_allowed(guarded: Lab) -> None:
     _assert_all_as_before(guarded)
 
 
-def test_a_restarted_container_goes_on(guarded: Lab) -> None:
+def test_a_restarted_container_stays_reachable(guarded: Lab) -> None:
     guarded.docker.docker("restart", "--time=0", "web", "other")
     _assert_all_as_before(guarded)
 
@@ -52,7 +52,7 @@ def test_a_removed_container_leaves_the_rules_alone(guarded: Lab) -> None:
     _assert_all_as_before(guarded)
 
 
-def test_a_new_network_is_guarded_too(guarded: Lab) -> None:
+def test_a_new_network_is_protected_too(guarded: Lab) -> None:
     guarded.docker.docker("network", "create", "--label=added", "blue")
     _assert_all_as_before(guarded)
     guarded.docker.run_web("inblue", "--label=added", "--publish=8084:80", network="blue")
@@ -65,7 +65,7 @@ def test_a_new_network_is_guarded_too(guarded: Lab) -> None:
         assert guarded.reach_out("inblue") == f"outside {HOST}"
 
 
-def test_a_restarted_engine_finds_the_rules_in_force(guarded: Lab) -> None:
+def test_the_rules_are_active_after_a_restart_of_the_engine(guarded: Lab) -> None:
     guarded.docker.restart_daemon()
     _assert_all_as_before(guarded)
     guarded.load(document(allow("container", 8081)), revision=8)
@@ -73,7 +73,7 @@ def test_a_restarted_engine_finds_the_rules_in_force(guarded: Lab) -> None:
     assert try_port(guarded.client, HOST, 8080) == "prohibited"
 
 
-def test_rules_loaded_while_the_engine_is_down_are_in_force_when_it_comes_up(guarded: Lab) -> None:
+def test_rules_loaded_while_the_engine_is_down_are_active_when_it_starts(guarded: Lab) -> None:
     guarded.docker.stop_daemon()
     try:
         guarded.load(document(allow("container", 8081)), revision=8)

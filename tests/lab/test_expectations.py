@@ -1,4 +1,4 @@
-"""Expectations of a real engine's containers, checked after each load, held against real packets."""
+"""Expectations about a real engine's containers, checked after each load and compared with real packets."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def expect(container: str, port: int, *, passes: bool, source: str = "any") -> d
 
 
 def wanted(*expectations: dict[str, Any]) -> dict[str, Any]:
-    """Return a document that lets the client into `web` and expects this."""
+    """Return a document that allows the client to `web` and has this expectation."""
     return {**document(allow("container", 8080, source=f"{CLIENT}/32")), "expectations": list(expectations)}
 
 
-def test_what_holds_is_what_packets_meet(lab: Lab) -> None:
+def test_expectations_agree_with_real_packets(lab: Lab) -> None:
     lab.load(
         wanted(
             expect("web", 8080, passes=True, source=CLIENT),
@@ -51,7 +51,9 @@ def test_what_holds_is_what_packets_meet(lab: Lab) -> None:
     ],
     ids=["not allowed", "not all", "allowed", "not published"],
 )
-def test_what_fails_is_put_back(lab: Lab, expectation: dict[str, Any], reason: str) -> None:
+def test_a_failed_expectation_restores_the_previous_rules(
+    lab: Lab, expectation: dict[str, Any], reason: str
+) -> None:
     lab.load(wanted(expect("web", 8080, passes=True, source=CLIENT)))
     before = {family: lab.host.save(lab.docker.backend, family) for family in FAMILIES}
     with pytest.raises(CommandError, match=reason):
@@ -63,5 +65,5 @@ def test_what_fails_is_put_back(lab: Lab, expectation: dict[str, Any], reason: s
 
 
 def lines(save: bytes) -> list[str]:
-    """Return a save's rules, without the comments that tell the time and without counters of chains."""
+    """Return the rules of a save without the dated comments and the counters of chains."""
     return [line for line in save.decode().splitlines() if line.startswith("-A")]

@@ -1,4 +1,4 @@
-"""The exposure of a real engine's host, held against who really gets in, over IPv4 and IPv6."""
+"""The exposure of a real engine's host, compared with real connections over IPv4 and IPv6."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def look(lab: Lab) -> Snapshot:
 
 
 def exposure(lab: Lab) -> tuple[Snapshot, dict[Family, Prepared], dict[int, ExposureRow]]:
-    """Return what was seen, compiled, and the rows by their port."""
+    """Return the compiled snapshot, and the rows by their port."""
     seen, live = look(lab), lab.live()
     around = surroundings_of(seen)
     prepared = {family: prepare(live[family], around, family) for family in FAMILIES}
@@ -64,8 +64,8 @@ def exposure(lab: Lab) -> tuple[Snapshot, dict[Family, Prepared], dict[int, Expo
 
 
 def differences(lab: Lab, rows: dict[int, ExposureRow]) -> list[str]:
-    """Return where a row and a real connection disagree; "cannot tell" would be one as well."""
-    found = [f"{port}: nobody can tell" for port, row in rows.items() if row.level == "unknown"]
+    """Return where a row and a real connection disagree; "unknown" counts as well."""
+    found = [f"{port}: unknown" for port, row in rows.items() if row.level == "unknown"]
     for port, row in rows.items():
         for who in row.access:
             for source in SOURCES[who.family]:
@@ -77,7 +77,7 @@ def differences(lab: Lab, rows: dict[int, ExposureRow]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_who_may_reach_a_port_is_who_gets_in(busy: Lab, name: str) -> None:
+def test_exposure_agrees_with_real_connections(busy: Lab, name: str) -> None:
     busy.load(DOCUMENTS[name])
     _, _, rows = exposure(busy)
     assert {8080, 8081, 5433, 83} <= set(rows)
@@ -85,21 +85,22 @@ def test_who_may_reach_a_port_is_who_gets_in(busy: Lab, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing", "the shop for one", "for one network of IPv6"])
-def test_who_gets_in_where_docker_publishes_over_ipv6(ipv6_lab: Lab, name: str) -> None:
-    # Docker 20.10 never calls DOCKER-USER for IPv6: what it publishes there is open, and the rows say so.
+def test_exposure_agrees_where_docker_publishes_over_ipv6(ipv6_lab: Lab, name: str) -> None:
+    # Docker 20.10 never calls DOCKER-USER for IPv6: what it publishes there is reachable, and the rows say
+    # so.
     ipv6_lab.load_unseen(DOCUMENTS[name])
     _, _, rows = exposure(ipv6_lab)
     assert {each.family for each in rows[8080].offer.published} == {4, 6}
     assert differences(ipv6_lab, rows) == []
 
 
-def test_each_is_shown_for_what_it_is(busy: Lab) -> None:
+def test_each_port_is_named_for_what_it_is(busy: Lab) -> None:
     busy.load(document(allow("container", 8080, id="shop")))
     _, _, rows = exposure(busy)
     web = rows[8080]
     address = busy.docker.container_address("web")
     assert (web.offer.kind, web.offer.name, web.offer.inner) == ("container", "web", (f"{address}:80",))
-    assert web.notes == ("docker-proxy takes IPv6 on the host itself, and the host's own connections.",)
+    assert web.notes == ("docker-proxy handles IPv6 on the host itself, and the host's own connections.",)
     assert {who.family: who.rules for who in web.access} == {4: ("shop",), 6: ("shop",)}
     inside = rows[83].offer
     assert (inside.kind, inside.name) == ("host-container", "inside")
@@ -108,7 +109,7 @@ def test_each_is_shown_for_what_it_is(busy: Lab) -> None:
     assert [who.reason for who in local.access] == ["bound to 127.0.0.1: the host itself only"]
 
 
-def test_traces_to_containers_by_name_meet_what_packets_meet(busy: Lab) -> None:
+def test_traces_to_containers_by_name_agree_with_packets(busy: Lab) -> None:
     busy.load(document(allow("container", 8080, source=f"{CLIENT}/32")))
     seen, prepared, _ = exposure(busy)
     around, containers = surroundings_of(seen), listening_of(seen, None).containers

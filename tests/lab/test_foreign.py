@@ -1,4 +1,4 @@
-"""What is not ours stays byte for byte where it was: fail2ban's, an admin's, all of Docker's."""
+"""Other rules stay byte for byte where they were: fail2ban's, an admin's, all of Docker's."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ COMMIT
 
 @pytest.fixture
 def shared(lab: Lab) -> Iterator[Lab]:
-    """The lab with rules of fail2ban and of an admin, and none of ours."""
-    # Whichever test is the first: there is a table for IPv6.
+    """The lab with rules of fail2ban and of an admin, and none of dockerfw."""
+    # Even if this test is the first, there is a table for IPv6.
     lab.load_unseen(document())
     lab.unload()
     lab.host.restore(FAIL2BAN)
@@ -44,7 +44,7 @@ def shared(lab: Lab) -> Iterator[Lab]:
 
 
 def foreign_lines(lab: Lab) -> dict[Family, list[str]]:
-    """Return every line of both saves, policies too, that is not ours, without counters and dates."""
+    """Return every line of both saves that is not dockerfw's, with policies, without counters and dates."""
     return {
         family: [
             re.sub(r" \[\d+:\d+\]$", "", line)
@@ -57,14 +57,14 @@ def foreign_lines(lab: Lab) -> dict[Family, list[str]]:
 
 def test_foreign_rules_stay_byte_for_byte(shared: Lab) -> None:
     lab = shared
-    # IPv6 gets Docker's chain from us, empty; everything else must be as it was.
+    # dockerfw creates Docker's chain for IPv6, empty; everything else must be unchanged.
     before = {
         4: foreign_lines(lab)[4],
         6: [":DOCKER-USER -", *_without_docker_user(foreign_lines(lab)[6])],
     }
     lab.load(document(allow("container", 8080), allow("host", 22)))
     assert foreign_lines(lab)[4] == before[4]
-    # Docker up to 28.2.1 has the one, later releases the other.
+    # Docker up to 28.2.1 has the first one, later releases the second.
     assert {"-A DOCKER-USER -j RETURN", "-A FORWARD -j DOCKER-FORWARD"} & set(before[4])
     assert sorted(foreign_lines(lab)[6]) == sorted(before[6])
     lab.load(document(allow("container", 8081)), revision=2)
@@ -76,18 +76,18 @@ def _without_docker_user(lines: list[str]) -> list[str]:
     return [line for line in lines if not line.startswith(":DOCKER-USER")]
 
 
-def test_what_we_allow_is_still_banned_by_others(shared: Lab) -> None:
+def test_an_allowed_source_is_still_banned_by_fail2ban(shared: Lab) -> None:
     lab = shared
     lab.load(document(allow("container", 8080), allow("host", 22)))
     with listening(lab.host, HOST, 22):
         assert try_port(lab.client, HOST, 22, source=CLIENT) == "connected"
-        # fail2ban rejects with port-unreachable, which a client hears as a closed port.
+        # fail2ban rejects with port-unreachable, which looks like a closed port to a client.
         assert try_port(lab.client, HOST, 22, source=STRANGER) == "closed"
     assert fetch(lab.client, HOST, 8080, source=CLIENT) == "web"
     assert try_port(lab.client, HOST, 8080, source=NEIGHBOUR) == "silent"
 
 
-def test_a_jump_put_before_ours_is_seen_and_overtaken(shared: Lab) -> None:
+def test_a_rule_before_our_jump_is_noticed_and_our_jump_moves_first(shared: Lab) -> None:
     lab = shared
     lab.load(document(allow("host", 22)))
     lab.host.iptables("-I", "INPUT", "1", "-p", "udp", "-m", "multiport", "--dports", "53", "-j", "f2b-sshd")

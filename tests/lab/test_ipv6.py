@@ -1,4 +1,4 @@
-"""IPv6 goes with IPv4: its own signalling works under refusal, and docker-proxy opens no side door."""
+"""IPv6 beside IPv4: neighbour discovery works when all else is refused, and docker-proxy opens no bypass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _forget_neighbours(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("icmp", ["accept", "refuse"])
-def test_neighbours_are_found_under_refusal(lab: Lab, icmp: str) -> None:
+def test_neighbour_discovery_works_when_all_else_is_refused(lab: Lab, icmp: str) -> None:
     lab.load(document(allow("host", 22), icmp=icmp))
     _forget_neighbours(lab)
     with listening(lab.host, HOST_6, 22):

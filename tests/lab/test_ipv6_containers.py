@@ -22,7 +22,7 @@ JUMP = ("FORWARD", "-j", "DOCKER-USER")
 
 @pytest.fixture
 def lab(ipv6_lab: Lab) -> Iterator[Lab]:
-    """The lab with the jump to DOCKER-USER that later engines make."""
+    """The lab with the jump to DOCKER-USER that later engines create."""
     ipv6_lab.load_unseen(document())
     ipv6_lab.host.iptables("-I", *JUMP, family=6)
     yield ipv6_lab

@@ -1,4 +1,4 @@
-"""An engine with iptables-legacy: rules must go where Docker's chains are, or they do nothing."""
+"""An engine with iptables-legacy: rules must be in the backend of Docker's chains, or they do nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_ports_open_and_close(legacy_lab: Lab) -> None:
         assert try_port(lab.client, HOST, 23) == "prohibited"
 
 
-def test_nothing_of_ours_lands_in_the_other_backend(legacy_lab: Lab) -> None:
+def test_no_dockerfw_rule_is_in_the_other_backend(legacy_lab: Lab) -> None:
     lab = legacy_lab
     lab.load(document(allow("container", 8080)))
     assert b":FILTERS " in lab.host.save("legacy")
@@ -33,7 +33,7 @@ def test_nothing_of_ours_lands_in_the_other_backend(legacy_lab: Lab) -> None:
     assert b"FILTERS" not in lab.host.save("nft", 6)
 
 
-def test_a_restarted_engine_finds_the_rules_in_force(legacy_lab: Lab) -> None:
+def test_the_rules_are_active_after_a_restart_of_the_engine(legacy_lab: Lab) -> None:
     lab = legacy_lab
     lab.load(document(allow("container", 8080)))
     lab.docker.restart_daemon()

@@ -1,4 +1,4 @@
-"""The control: while nothing of ours is loaded everything answers, so a silence later is the rules' doing."""
+"""The control: without dockerfw's rules everything answers, so they cause any later silence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who reaches what, with real packets, for each kind of rule."""
+"""Which clients reach which ports with real packets, for each kind of rule."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_port_kind_container_opens_every_container_with_that_inner_port(lab: Lab
     assert fetch(lab.client, HOST, 8080) == "web"
     assert fetch(lab.client, HOST, 8081) == "other"
     address = lab.docker.container_address("web")
-    # We let it through; whether Docker does is its own say.
+    # dockerfw allows it; Docker may still refuse it.
     assert fetch(lab.client, address, 80) == ("web" if lab.direct_refusal(address) == "prohibited" else "")
 
 
@@ -65,9 +65,9 @@ def test_a_port_that_is_not_published_is_refused(lab: Lab) -> None:
     assert try_port(lab.client, address, 81) == lab.direct_refusal(address)
 
 
-def test_what_we_allow_still_needs_dockers_yes(lab: Lab) -> None:
+def test_an_allowed_port_still_needs_dockers_permission(lab: Lab) -> None:
     lab.load(document(allow("container", 81, port_kind="container")))
-    # Docker's FORWARD policy drops it, where our refusal would have been heard.
+    # Docker's FORWARD policy drops it silently; our rejection would have been an answer.
     assert try_port(lab.client, lab.docker.container_address("plain"), 81) == "silent"
 
 
@@ -82,7 +82,7 @@ def test_a_host_port_is_reached_only_when_allowed(lab: Lab) -> None:
         assert try_port(lab.client, HOST, 23, source=NEIGHBOUR) == "connected"
 
 
-def test_a_scope_does_not_leak_into_the_other(lab: Lab) -> None:
+def test_a_rule_of_one_scope_does_not_apply_to_the_other(lab: Lab) -> None:
     with listening(lab.host, HOST, 9100):
         lab.load(document(allow("host", 8080), allow("container", 9100)))
         assert try_port(lab.client, HOST, 8080) == "prohibited"

@@ -1,4 +1,4 @@
-"""A session that was open before an apply goes on, though a new one like it is refused, until it is ended."""
+"""A session from before an apply stays open until it is ended, although a new one would be refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def echo(lab: Lab) -> Iterator[None]:
     lab.docker.remove(["echo"])
 
 
-def test_a_session_with_the_host_lives_on(lab: Lab) -> None:
+def test_a_session_with_the_host_stays_open(lab: Lab) -> None:
     lab.load(document(allow("host", 22)))
     with listening(lab.host, HOST, 22, "ssh"), connect(lab.client, HOST, 22) as session:
         assert ask(session, "before\n").startswith("ssh")
@@ -36,7 +36,7 @@ def test_a_session_with_the_host_lives_on(lab: Lab) -> None:
         assert ask(session, "after\n").startswith("ssh")
 
 
-def test_a_session_with_a_container_lives_on(lab: Lab, echo: None) -> None:
+def test_a_session_with_a_container_stays_open(lab: Lab, echo: None) -> None:
     lab.load(document(allow("container", 7000)))
     with connect(lab.client, HOST, 7000) as session:
         assert ask(session, "before\n") == "before"
@@ -45,8 +45,8 @@ def test_a_session_with_a_container_lives_on(lab: Lab, echo: None) -> None:
         assert ask(session, "after\n") == "after"
 
 
-def test_exactly_the_sessions_that_lost_their_allowance_are_ended(lab: Lab, echo: None) -> None:
-    # What earlier tests left is none of this one's.
+def test_exactly_the_sessions_no_longer_allowed_are_ended(lab: Lab, echo: None) -> None:
+    # Sessions of earlier tests do not count.
     lab.host.run("conntrack", "-F")
     neighbour: dict[str, object] = {"scope": "both", "source": f"{NEIGHBOUR}/32"}
     lab.load(document(allow("host", 22), allow("container", 7000), neighbour))
@@ -78,7 +78,7 @@ def test_exactly_the_sessions_that_lost_their_allowance_are_ended(lab: Lab, echo
             group("host", NEIGHBOUR, 22, 22),
             group("container", CLIENT, 7000, 7),
             group("container", NEIGHBOUR, 7000, 7),
-            # docker-proxy takes what comes by IPv6.
+            # docker-proxy accepts connections over IPv6.
             group("host", CLIENT_6, 7000, 7000),
         }
         outcome = lab.load(document(neighbour), revision=2, end_sessions=True)
@@ -98,7 +98,7 @@ def test_exactly_the_sessions_that_lost_their_allowance_are_ended(lab: Lab, echo
 
 
 def followed(lab: Lab, words: str) -> bool:
-    """Say whether the kernel follows an established session whose line has these words."""
+    """Return True if the kernel tracks an established session whose line has these words."""
     listed = lab.host.run("conntrack", "-L", "-f", "ipv4").stdout.decode().splitlines()
     return any(words in line and "ESTABLISHED" in line for line in listed)
 
@@ -119,7 +119,7 @@ def group(place: str, source: str, port: int, inner_port: int) -> SessionGroup:
     return SessionGroup.from_json({"place": place, **values, "interfaces": [EXTERNAL], "count": 1})
 
 
-def test_a_session_over_ipv6_lives_on(lab: Lab) -> None:
+def test_a_session_over_ipv6_stays_open(lab: Lab) -> None:
     lab.load(document(allow("host", 22)))
     with listening(lab.host, HOST_6, 22, "ssh"), connect(lab.client, HOST_6, 22) as session:
         assert ask(session, "before\n").startswith("ssh")
@@ -128,7 +128,7 @@ def test_a_session_over_ipv6_lives_on(lab: Lab) -> None:
         assert ask(session, "after\n").startswith("ssh")
 
 
-def test_a_session_older_than_the_first_apply_lives_on(lab: Lab) -> None:
+def test_a_session_older_than_the_first_apply_stays_open(lab: Lab) -> None:
     lab.unload()
     with listening(lab.host, HOST, 22, "ssh"), connect(lab.client, HOST, 22) as session:
         assert ask(session, "before\n").startswith("ssh")
@@ -138,8 +138,8 @@ def test_a_session_older_than_the_first_apply_lives_on(lab: Lab) -> None:
 
 
 def test_an_ipv6_session_older_than_the_first_apply_waits_for_the_host_to_speak(lab: Lab) -> None:
-    # Without ip6tables Docker tracks no IPv6 connection: the kernel begins with our first rule that asks for
-    # it, takes the client's next packet for a new one, and knows the session again when the host has sent.
+    # Without ip6tables Docker tracks no IPv6 connection. The kernel starts with our first rule that needs it,
+    # takes the client's next packet for a new connection, and recognizes the session once the host sends.
     lab.unload()
     with (
         listening(lab.host, HOST_6, 22, "ssh") as server,

@@ -1,4 +1,4 @@
-"""What a snapshot tells of a real engine: its containers, their ports, and who listens for them."""
+"""The snapshot of a real engine: its containers, their ports, and the processes that listen for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def look(lab: Lab, *, ask_docker: bool = True) -> Snapshot:
         return Snapshot.from_json(observe("lab", docker_socket=socket).to_json())
 
 
-def test_containers_and_who_listens_for_them(lab: Lab) -> None:
+def test_containers_and_the_processes_that_listen_for_them(lab: Lab) -> None:
     lab.docker.run_web("inside", port=83, network="host")
     lab.docker.docker("network", "create", "shop_default")
     labels = ("--label=com.docker.compose.project=shop", "--label=com.docker.compose.service=database")
@@ -57,7 +57,7 @@ def test_without_the_socket_docker_is_not_asked(lab: Lab) -> None:
     assert look(lab, ask_docker=False).containers is None
 
 
-def test_a_docker_that_is_gone_is_said(lab: Lab) -> None:
+def test_a_missing_docker_is_reported(lab: Lab) -> None:
     lab.docker.stop_daemon()
     try:
         seen = look(lab)

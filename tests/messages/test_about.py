@@ -1,4 +1,4 @@
-"""What the root worker tells about itself: beside the snapshot, within the rights that release 0.1.0 gave."""
+"""The root worker's report about itself, beside the snapshot, with the Redis rights of release 0.1.0."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ABOUT = About(
 )
 
 
-def test_what_is_written_is_read() -> None:
+def test_a_written_report_reads_back_the_same() -> None:
     for about in (ABOUT, replace(ABOUT, state=None), replace(ABOUT, state=Space(0, 2**60, 7, True))):
         read = About.from_json(load_json(dump_json(about.to_json())))
         if about.state is not None:
@@ -39,7 +39,7 @@ def test_what_is_written_is_read() -> None:
         assert replace(read, state=None) == replace(about, state=None)
 
 
-def test_keys_that_another_release_adds_are_passed_over() -> None:
+def test_unknown_keys_of_another_release_are_ignored() -> None:
     assert About.from_json({**ABOUT.to_json(), "weather": "fine"}) == ABOUT
 
 
@@ -48,20 +48,20 @@ def test_keys_that_another_release_adds_are_passed_over() -> None:
     [{"version": 2}, {"at": "yesterday"}, {"host": "../"}, {"state": {"free": -1}}, {"offset": "1"}],
     ids=lambda change: next(iter(change)),
 )
-def test_what_makes_no_sense_is_refused(change: dict[str, object]) -> None:
+def test_an_invalid_value_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(MessageError):
         About.from_json({**ABOUT.to_json(), **change})
 
 
-def test_the_key_is_one_that_release_0_1_0_lets_both_sides_use() -> None:
-    # From deploy/redis/users.acl of that release: the root worker may set it, the pages may read it.
+def test_the_redis_rights_of_release_0_1_0_cover_the_key() -> None:
+    # From deploy/redis/users.acl of that release: the root worker may set the key, the pages may read it.
     assert fnmatchcase(about_key("local"), "dockerfw:progress:local:*")
     assert fnmatchcase(about_key("local"), "dockerfw:progress:*")
 
 
 @pytest.mark.kernel
 @pytest.mark.redis
-def test_the_root_worker_tells_its_version_and_its_room(
+def test_the_root_worker_reports_its_version_and_its_space(
     redis_server: RedisServer, namespace: Namespace, tmp_path: Path
 ) -> None:
     worker = RootWorker(redis_server, namespace, tmp_path).start()
@@ -74,7 +74,7 @@ def test_the_root_worker_tells_its_version_and_its_room(
         assert about.at >= Snapshot.from_json(load_json(snapshot)).taken_at
         assert about.state is not None
         assert about.state.total > about.state.free > 0
-        # Pages of release 0.1.0 refuse a snapshot that holds anything new.
+        # The pages of release 0.1.0 refuse a snapshot with a new key.
         assert set(load_json(snapshot)["versions"]) == {"iptables", "kernel"}  # type: ignore[index]
     finally:
         worker.stop()

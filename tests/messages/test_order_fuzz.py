@@ -1,7 +1,7 @@
-"""Orders as an attacker would write them: what is let in renders to lines of known shapes and no other.
+"""Orders as an attacker would write them: an accepted order renders only to lines of known shapes.
 
-Each case takes a valid order, breaks it in up to four places, packs it as the queue would hold it and goes
-the root worker's way: unpack, read, check, validate, render. ORDER_FUZZ_CASES says how many are tried.
+Each case takes a valid order, breaks it in up to four places, packs it like an entry of the queue and does
+what the root worker does: unpack, read, check, validate, render. ORDER_FUZZ_CASES is the number of cases.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PORTS = (
 )
 HITS = r"(?:\[[0-9]+:[0-9]+\] )?"
 
-# Every line that the renderer can make, by what it is for.
+# Every line that the renderer can write, by its purpose.
 SHAPES = {
     "table": r"\*filter",
     "end": r"COMMIT|",
@@ -69,7 +69,7 @@ SHAPES = {
     ),
     "host anchor": rf"{HITS}-I INPUT 1 -j FILTERS-HOST",
     "container anchor": rf"{HITS}-I DOCKER-USER 1 -i {INTERFACE} -j FILTERS-CONTAINERS",
-    # These are copied from the kernel, not from the order.
+    # This one is copied from the kernel, not from the order.
     "stale anchor": (
         r"-D (?:INPUT -j FILTERS(?:-HOST)?|DOCKER-USER -i (?:old0|ens33) -j FILTERS(?:-CONTAINERS)?)"
     ),
@@ -161,7 +161,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @st.composite
 def broken_orders(draw: st.DrawFn) -> Any:
-    """Draw a valid order with up to four values broken, added or taken away; most stay nearly valid."""
+    """Draw a valid order with up to four values broken, added or removed; most stay nearly valid."""
     order = {
         "format": "dockerfw-order/1",
         "apply": "0b8d6a1e-9c2f-4d53-8a77-0123456789ab",
@@ -197,8 +197,8 @@ def broken_orders(draw: st.DrawFn) -> Any:
     return order
 
 
-def let_in(value: Any) -> tuple[Order, Document] | None:
-    """Go the root worker's way with what a queue entry holds; None when it is refused."""
+def accept(value: Any) -> tuple[Order, Document] | None:
+    """Return the order and its document as the root worker reads them, None when it refuses them."""
     call = json.dumps(["apply", None, [value], {}]).encode()
     allowed = {"apply": AllowedJob(lambda _: None, arguments=(dict,))}
     try:
@@ -211,7 +211,7 @@ def let_in(value: Any) -> tuple[Order, Document] | None:
 
 
 def texts(order: Order, document: Document) -> list[str]:
-    """Return every text that could be made of an order and given to iptables-restore."""
+    """Return every text for iptables-restore that can be rendered from an order."""
     return [
         render_restore(document, family, live=live, revision=order.revision, counters=counters)
         for family in (4, 6)
@@ -221,21 +221,21 @@ def texts(order: Order, document: Document) -> list[str]:
 
 
 def smuggled(text: str) -> list[str]:
-    """Return the lines that are of no known shape, also where something else than \\n breaks a line."""
+    """Return the lines without a known shape, also where another character than \\n breaks a line."""
     whole = text.split("\n")
     return [line for line in whole if not LINE.fullmatch(line)] + [
         line for line in text.splitlines() if line not in whole
     ]
 
 
-def test_whatever_is_let_in_renders_to_known_lines_only() -> None:
+def test_an_accepted_order_renders_to_known_lines_only() -> None:
     seen: Counter[str] = Counter()
 
     @settings(max_examples=CASES, database=None, suppress_health_check=list(HealthCheck))
     @given(broken_orders())
     def fuzz(value: Any) -> None:
-        found = let_in(value)
-        seen["let in" if found else "refused"] += 1
+        found = accept(value)
+        seen["accepted" if found else "refused"] += 1
         if found is None:
             return
         order, document = found
@@ -248,10 +248,10 @@ def test_whatever_is_let_in_renders_to_known_lines_only() -> None:
         assert re.search(r"for interface in (.*); do", script)[1].replace("'", "") == names  # type: ignore[index]
 
     fuzz()
-    # A fuzz that is always refused, or never, shows nothing.
-    assert seen["let in"] > CASES // 20
+    # A fuzz test that is always refused, or never, proves nothing.
+    assert seen["accepted"] > CASES // 20
     assert seen["refused"] > CASES // 20
-    print(f"{sum(seen.values())} orders: {seen['let in']} let in, {seen['refused']} refused")
+    print(f"{sum(seen.values())} orders: {seen['accepted']} accepted, {seen['refused']} refused")
 
 
 @pytest.mark.parametrize(
@@ -274,11 +274,11 @@ def test_whatever_is_let_in_renders_to_known_lines_only() -> None:
         "# comment",
     ],
 )
-def test_the_shapes_let_nothing_else_through(line: str) -> None:
+def test_no_other_line_matches_a_shape(line: str) -> None:
     assert smuggled(f"*filter\n{line}\nCOMMIT\n") == [line]
 
 
-def test_every_shape_is_one_that_is_made() -> None:
+def test_every_shape_is_rendered() -> None:
     made: set[str] = set()
     value = {
         "format": "dockerfw/1",
@@ -292,7 +292,7 @@ def test_every_shape_is_one_that_is_made() -> None:
     assert made == set(SHAPES)
 
 
-def test_the_rehearsals_text_is_the_kernels_and_ours() -> None:
+def test_the_text_of_the_rehearsal_ends_with_the_text_to_load() -> None:
     document = parse_document({"format": "dockerfw/1", "rules": []})
     text = render_restore(document, 4, live=LIVES[2], revision=1)
     live = LIVES[2]

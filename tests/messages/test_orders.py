@@ -1,4 +1,4 @@
-"""The messages: what is written comes back, and what is not exactly right is refused at its field."""
+"""The messages: a written message reads back the same, and each invalid value is refused with its path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dockerfw.messages.codec import MAX_MESSAGE_BYTES, dump_json, load_json
 from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.orders import Answer, Order, why_expired
-from dockerfw.messages.outcomes import Failure, Loaded, Outcome, Step, WayBack, Window
+from dockerfw.messages.outcomes import Failure, Loaded, Outcome, RollBack, Step, Window
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
 from dockerfw.messages.snapshots import CommandError, Snapshot, saves_digest
 from dockerfw.messages.surroundings import (
@@ -46,7 +46,16 @@ OUTCOME = Outcome(
 )
 AWAITING = Outcome(APPLY, "local", 100, "awaiting", TIME, (), None, Loaded(3, DIGEST), Window(TIME, 59.5, 60))
 ROLLED_BACK = Outcome(
-    APPLY, "local", 101, "rolled_back", TIME, (), None, None, None, WayBack("silence", "Nobody answered.")
+    APPLY,
+    "local",
+    101,
+    "rolled_back",
+    TIME,
+    (),
+    None,
+    None,
+    None,
+    RollBack("silence", "The window ended without an answer."),
 )
 KEEP = Answer(APPLY, 8, "local", "keep", None, TIME)
 EXTEND = Answer(APPLY, 8, "local", "extend", 120, TIME)
@@ -91,12 +100,12 @@ MESSAGES: list[Any] = [ORDER, OUTCOME, AWAITING, ROLLED_BACK, KEEP, EXTEND, SNAP
 
 
 @pytest.mark.parametrize("message", MESSAGES)
-def test_messages_survive_the_way(message: Any) -> None:
+def test_a_written_message_reads_back_the_same(message: Any) -> None:
     assert type(message).from_json(load_json(dump_json(message.to_json()))) == message
 
 
 @pytest.mark.parametrize("message", MESSAGES)
-def test_every_key_is_needed_and_no_other_is_known(message: Any) -> None:
+def test_every_key_is_required_and_no_other_is_known(message: Any) -> None:
     value = message.to_json()
     for key in value:
         with pytest.raises(MessageError):
@@ -171,7 +180,7 @@ WRONG: list[tuple[Any, str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("message", "key", "value", "words"), WRONG)
-def test_wrong_values_are_refused_at_their_field(message: Any, key: str, value: Any, words: str) -> None:
+def test_an_invalid_value_is_refused_with_its_path(message: Any, key: str, value: Any, words: str) -> None:
     with pytest.raises(MessageError, match=words) as caught:
         type(message).from_json({**message.to_json(), key: value})
     assert str(caught.value).startswith(key)
@@ -192,7 +201,7 @@ def test_wrong_values_are_refused_at_their_field(message: Any, key: str, value: 
         (b"", "not JSON"),
     ],
 )
-def test_text_that_is_no_message(raw: bytes, words: str) -> None:
+def test_text_that_is_not_a_message_is_refused(raw: bytes, words: str) -> None:
     with pytest.raises(MessageError, match=words):
         load_json(raw)
 
@@ -205,7 +214,7 @@ json_values = st.recursive(
 
 
 @given(json_values, st.sampled_from(["", *ORDER.to_json(), *OUTCOME.to_json(), *SNAPSHOT.to_json()]))
-def test_no_value_makes_a_validator_crash(value: object, key: str) -> None:
+def test_no_value_makes_the_codec_crash(value: object, key: str) -> None:
     for message in MESSAGES:
         with contextlib.suppress(MessageError):
             type(message).from_json({**message.to_json(), key: value} if key else value)
@@ -220,7 +229,7 @@ def test_no_bytes_make_the_decoder_crash(raw: bytes) -> None:
     assert json.dumps(value) is not None
 
 
-def test_digest_of_saves_leaves_out_comments_and_tells_families_apart() -> None:
+def test_the_digest_of_saves_ignores_comments_and_depends_on_the_family() -> None:
     assert saves_digest({4: "# a\nx\n", 6: ""}) == saves_digest({4: "# b\nx\n", 6: ""})
     assert saves_digest({4: "x", 6: ""}) != saves_digest({4: "", 6: "x"})
 
@@ -240,9 +249,10 @@ def test_messages_expire(issued_at: str, words: str | None) -> None:
     assert why is None if words is None else why is not None and words in why
 
 
-def test_nftables_own_tables_are_told_where_there_are_any() -> None:
+def test_foreign_tables_are_written_only_when_there_are_any() -> None:
     assert "own_tables" not in SNAPSHOT.to_json()
-    beside = replace(SNAPSHOT, own_tables=("inet firewalld",))
-    assert Snapshot.from_json(beside.to_json()) == beside
+    snapshot = replace(SNAPSHOT, foreign_tables=("inet firewalld",))
+    assert snapshot.to_json()["own_tables"] == ["inet firewalld"]
+    assert Snapshot.from_json(snapshot.to_json()) == snapshot
     with pytest.raises(MessageError, match=r"own_tables\[0\]: has 201 characters; at most 200 are allowed"):
         Snapshot.from_json({**SNAPSHOT.to_json(), "own_tables": ["x" * 201]})

@@ -1,4 +1,4 @@
-"""Which of our rules let somebody in, found in the lines that the renderer writes."""
+"""The dockerfw rules that allow given sources, found in the lines that the renderer writes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DOCUMENT = make_document(
 )
 DOCKER = "*filter\n:DOCKER-USER - [0:0]\nCOMMIT\n"
 TCP, UDP = 6, 17
-EVERYONE = AddressSet.everything(4)
+ALL_SOURCES = AddressSet.everything(4)
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +53,10 @@ def allowances() -> AllowingRules:
 def test_the_rules_for_a_port(
     allowances: AllowingRules, protocol: int, dialled: int, inner: int | None, found: set[str]
 ) -> None:
-    assert set(allowances.find_allowing(EVERYONE, protocol, dialled, inner)) == found
+    assert set(allowances.find_allowing(ALL_SOURCES, protocol, dialled, inner)) == found
 
 
-def test_only_rules_for_those_who_get_in(allowances: AllowingRules) -> None:
+def test_only_rules_for_the_given_sources(allowances: AllowingRules) -> None:
     some = AddressSet.of(4, ["192.0.2.0/28", "10.0.0.0/8"])
     assert allowances.find_allowing(some, TCP, 22, None) == ("ssh1",)
     assert allowances.find_allowing(AddressSet.nothing(4), TCP, 22, None) == ()
@@ -65,5 +65,5 @@ def test_only_rules_for_those_who_get_in(allowances: AllowingRules) -> None:
 def test_the_other_family_has_its_own() -> None:
     six = AllowingRules(parse_restore(DOCKER + render_restore(DOCUMENT, 6), family=6), 6)
     assert six.find_allowing(AddressSet.everything(6), TCP, 22, None) == ("six1",)
-    # docker-proxy takes it on the host, for containers without an IPv6 address.
+    # On the host docker-proxy takes it for containers without an IPv6 address.
     assert six.find_allowing(AddressSet.everything(6), TCP, 8080, None) == ("shop",)

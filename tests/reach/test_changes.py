@@ -1,4 +1,4 @@
-"""What a load changes for those outside, in sentences."""
+"""The effect of a load on outside access, in sentences."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_first_load_closes_what_it_does_not_allow() -> None:
     ]
 
 
-def test_what_opens_comes_first_and_names_the_container() -> None:
+def test_opened_ports_come_first_and_name_the_container() -> None:
     old = document(host("22"), container("8080"))
     new = document(host("22"), container("5432"))
     assert changes(old, new) == [
@@ -47,7 +47,7 @@ def test_what_opens_comes_first_and_names_the_container() -> None:
     ]
 
 
-def test_networks_are_named_and_nothing_changes_by_a_comment() -> None:
+def test_networks_are_named_and_a_comment_changes_nothing() -> None:
     old = document(host("22", "198.51.100.0/24"))
     new = document(host("22", OFFICE, comment="the office"))
     assert changes(old, new) == [
@@ -56,16 +56,16 @@ def test_networks_are_named_and_nothing_changes_by_a_comment() -> None:
     ]
     assert changes(new, document(host("22", OFFICE))) == []
     assert changes(document(host("22")), document(host("22", "0.0.0.0/0"))) == [
-        "closed: 22/tcp (sshd) of the host is no longer reachable from anywhere by IPv6"
+        "closed: 22/tcp (sshd) of the host is no longer reachable from anywhere over IPv6"
     ]
     both = document(host("22", "0.0.0.0/0"), {**host("22", "::/0"), "id": "h22six"})
     assert changes(both, document(host("22", OFFICE), {**host("22", "::/0"), "id": "h22six"})) == [
         "closed: 22/tcp (sshd) of the host is reachable from 203.0.113.0/24 only,"
-        " no longer from anywhere by IPv4"
+        " no longer from anywhere over IPv4"
     ]
 
 
-def test_a_port_that_only_a_rule_names_is_asked_for_too() -> None:
+def test_a_port_that_only_a_rule_names_is_checked_too() -> None:
     old, new = document(host("22")), document(host("22"), host("9000"), host("7000-7009"))
     assert changes(old, new) == [
         "opened: 7000-7009/tcp, 9000/tcp of the host, where nothing listens now, become reachable"
@@ -77,7 +77,7 @@ def test_a_port_that_only_a_rule_names_is_asked_for_too() -> None:
     assert changes(old, document(host("22"), container("9000"))) == []
 
 
-def test_what_cannot_be_told_is_a_line_of_its_own() -> None:
+def test_an_unknown_change_is_a_line_of_its_own() -> None:
     old, new = document(host("22")), document(host("22"), host("9000"))
     found = exposure_changes(
         find_offers(LISTENING),
@@ -89,6 +89,6 @@ def test_what_cannot_be_told_is_a_line_of_its_own() -> None:
     )
     unknown = [each.sentence for each in found if each.kind == "unknown"]
     assert len(unknown) == 2
-    doubt = "cannot tell whether 22/tcp (sshd) of the host is reachable from 203.0.113.0/24: "
-    assert unknown[0].startswith(doubt)
+    beginning = "cannot tell whether 22/tcp (sshd) of the host is reachable from 203.0.113.0/24: "
+    assert unknown[0].startswith(beginning)
     assert "quota" in unknown[0]

@@ -1,4 +1,4 @@
-"""Reading conntrack's listing: what conntrack 1.4.7 really printed, and whatever else there may be."""
+"""Reading conntrack's listing: real lines of conntrack 1.4.7, and arbitrary text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINES = {
             state="ESTABLISHED",
         ),
     ),
-    "udp, nobody answered": (
+    "udp without a reply": (
         "ipv4     2 udp      17 29 src=192.0.2.2 dst=192.0.2.1 sport=51564 dport=99 [UNREPLIED]"
         " src=192.0.2.1 dst=192.0.2.2 sport=99 dport=51564 mark=0 use=1",
         Session(
@@ -71,9 +71,9 @@ LINES = {
 }
 
 
-@pytest.mark.parametrize("what", LINES)
-def test_what_conntrack_prints_is_read(what: str) -> None:
-    line, session = LINES[what]
+@pytest.mark.parametrize("name", LINES)
+def test_real_lines_are_read(name: str) -> None:
+    line, session = LINES[name]
     assert read_session(f"{line}\n") == session
 
 
@@ -81,15 +81,15 @@ def test_what_conntrack_prints_is_read(what: str) -> None:
     ("state", "is_ongoing"),
     [("ESTABLISHED", True), ("SYN_RECV", True), ("CLOSE_WAIT", True), ("TIME_WAIT", False), ("CLOSE", False)],
 )
-def test_a_session_that_has_ended_does_not_go_on(state: str, is_ongoing: bool) -> None:
+def test_a_session_that_has_ended_is_not_ongoing(state: str, is_ongoing: bool) -> None:
     line = LINES["tcp"][0].replace("ESTABLISHED", state)
     session = read_session(line)
     assert session is not None
     assert session.is_ongoing is is_ongoing
 
 
-def test_a_session_that_nobody_answered_does_not_go_on() -> None:
-    assert not LINES["udp, nobody answered"][1].is_ongoing
+def test_a_session_without_a_reply_is_not_ongoing() -> None:
+    assert not LINES["udp without a reply"][1].is_ongoing
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_session_that_nobody_answered_does_not_go_on() -> None:
         "ipv4 2 tcp 600 1 ESTABLISHED src=192.0.2.2 dst=192.0.2.1 src=192.0.2.1 dst=192.0.2.2",
     ],
 )
-def test_a_line_that_is_none_is_not_guessed_at(line: str) -> None:
+def test_an_incomplete_line_is_not_guessed_at(line: str) -> None:
     assert read_session(line) is None
 
 
@@ -118,7 +118,7 @@ _words = sorted({word for line, _ in LINES.values() for word in line.split()})
 def test_any_line_is_read_without_an_error(line: str) -> None:
     session = read_session(line)
     if session is not None:
-        # What is given back to conntrack as words of a command line can only be addresses and numbers.
+        # These become words of a conntrack command line: they can only be addresses and numbers.
         for flow in (session.original, session.reply):
             assert not flow.source.startswith("-")
             assert all(value.startswith("0x") or value.isdigit() for _, value in flow.keys)

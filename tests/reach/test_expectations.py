@@ -1,4 +1,4 @@
-"""Whether expectations hold: the ways to a port, who decides, and what nobody can tell."""
+"""Whether expectations hold: every path to a port, what decides, and what stays unknown."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from dockerfw.document.document import Document, validate_expectation
+from dockerfw.reach import sentences
 from dockerfw.reach.expectations import (
     ExpectationContext,
     ExpectationResult,
     check_expectations,
     find_failures,
 )
-from dockerfw.reach.listening import Container, Listening, Publication
+from dockerfw.reach.listening import Listening, Publication, RunningContainer
+from dockerfw.reach.sentences import ALL_ALLOWED, ALL_REFUSED
 from dockerfw.simulation.surroundings import HostInterface
 from tests.rig.docker_world import DB, LISTENING, OUTSIDE, loaded
 from tests.rig.documents import document
@@ -36,75 +38,75 @@ def find(
 ) -> ExpectationResult:
     """Check one expectation against the kernel of a Docker host that holds a document."""
     rules = wanted.rules if wanted else ()
-    sight = ExpectationContext(loaded(wanted, above=above), outside, listening, rules)
-    [found] = check_expectations([validate_expectation(expectation)], sight)
+    context = ExpectationContext(loaded(wanted, above=above), outside, listening, rules)
+    [found] = check_expectations([validate_expectation(expectation)], context)
     return found
 
 
 @pytest.mark.parametrize(
     ("expectation", "state", "reason"),
     [
-        ({"port": 22, "source": OFFICE, "passes": True}, "holds", "all of these"),
-        ({"port": 22, "source": "203.0.113.7", "passes": True}, "holds", "all of these"),
+        ({"port": 22, "source": OFFICE, "passes": True}, "holds", ALL_ALLOWED),
+        ({"port": 22, "source": "203.0.113.7", "passes": True}, "holds", ALL_ALLOWED),
         (
             {"port": 22, "source": OFFICE, "passes": False},
             "fails",
-            "from 203.0.113.0/24 it is let through by",
+            "from 203.0.113.0/24 it is allowed by",
         ),
         (
             {"port": 22, "source": "203.0.113.0/23", "passes": True},
             "fails",
             "from 203.0.112.0/24 it is refused by rule 1 of filter FILTERS",
         ),
-        ({"port": 22, "passes": True}, "fails", "from anywhere by IPv4 it is refused by"),
-        ({"port": 22, "source": "198.51.100.7", "passes": False}, "holds", "none of these"),
-        ({"port": 22, "source": "2001:db8:7::/48", "passes": False}, "holds", "none of these"),
+        ({"port": 22, "passes": True}, "fails", "from anywhere over IPv4 it is refused by"),
+        ({"port": 22, "source": "198.51.100.7", "passes": False}, "holds", ALL_REFUSED),
+        ({"port": 22, "source": "2001:db8:7::/48", "passes": False}, "holds", ALL_REFUSED),
         ({"port": 22, "source": "2001:db8:7::/48", "passes": True}, "fails", "from 2001:db8:7::/48 it is"),
-        # Without the host's own address in it, which nobody outside has, it would be eight networks.
+        # Without the host's own address, which no client outside has, it would be eight networks.
         ({"port": 22, "source": "192.0.2.0/24", "passes": True}, "fails", "from 192.0.2.0/24 it is refused"),
-        ({"port": 3306, "passes": False}, "holds", "none of these"),
-        ({"protocol": "icmp", "passes": True}, "holds", "all of these"),
-        ({"port": 5432, "to": "container", "container": "db", "passes": False}, "holds", "none of these"),
+        ({"port": 3306, "passes": False}, "holds", ALL_REFUSED),
+        ({"protocol": "icmp", "passes": True}, "holds", ALL_ALLOWED),
+        ({"port": 5432, "to": "container", "container": "db", "passes": False}, "holds", ALL_REFUSED),
         (
             {"port": 5432, "to": "container", "container": "db", "passes": True},
             "fails",
-            "from anywhere by IPv4 it is refused by rule 1 of filter FILTERS",
+            "from anywhere over IPv4 it is refused by rule 1 of filter FILTERS",
         ),
-        ({"port": 8080, "to": "container", "container": "shop-web-1", "passes": True}, "holds", "all of"),
-        ({"port": 80, "to": "container", "container": "web", "passes": True}, "holds", "all of these"),
+        ({"port": 8080, "to": "container", "container": "shop-web-1", "passes": True}, "holds", ALL_ALLOWED),
+        ({"port": 80, "to": "container", "container": "web", "passes": True}, "holds", ALL_ALLOWED),
         (
             {"port": 80, "to": "container", "container": "shop/web", "passes": False},
             "fails",
-            'from anywhere by IPv4 it is let through by the rule "8080/tcp from anywhere to containers"',
+            'from anywhere over IPv4 it is allowed by the rule "8080/tcp from anywhere to containers"',
         ),
-        ({"port": 8080, "to": "container", "passes": True}, "holds", "all of these"),
-        ({"port": 5432, "to": "container", "passes": False}, "holds", "none of these"),
+        ({"port": 8080, "to": "container", "passes": True}, "holds", ALL_ALLOWED),
+        ({"port": 5432, "to": "container", "passes": False}, "holds", ALL_REFUSED),
         (
             {"port": 81, "to": "container", "container": "web", "passes": True},
             "fails",
-            "web does not publish port 81",
+            sentences.nothing_published("web", 81),
         ),
-        ({"port": 81, "to": "container", "passes": True}, "fails", "no container publishes port 81"),
-        ({"port": 81, "to": "container", "passes": False}, "holds", "none of these"),
+        ({"port": 81, "to": "container", "passes": True}, "fails", sentences.nothing_published("", 81)),
+        ({"port": 81, "to": "container", "passes": False}, "holds", ALL_REFUSED),
         (
             {"port": 1, "to": "container", "container": "moon", "passes": False},
             "unknown",
-            "no container moon is",
+            sentences.container_not_running("moon"),
         ),
-        ({"port": 22, "source": "127.0.0.1", "passes": True}, "unknown", "nobody outside has the address"),
+        ({"port": 22, "source": "127.0.0.1", "passes": True}, "unknown", "no outside client can have"),
     ],
 )
-def test_what_holds(expectation: dict[str, Any], state: str, reason: str) -> None:
+def test_state_and_reason(expectation: dict[str, Any], state: str, reason: str) -> None:
     found = find(expectation, document(SSH, WEB))
     assert (found.state, found.reason[: len(reason)]) == (state, reason)
 
 
-def test_before_the_first_load_what_is_published_is_open() -> None:
+def test_before_the_first_load_published_ports_are_open() -> None:
     refused = {"port": 5432, "to": "container", "container": "db", "passes": False}
     found = find(refused, None)
     assert str(found) == (
         "5432/tcp of container db from anywhere is refused: fails, "
-        "from anywhere by IPv4 it is let through by rule 1 of filter DOCKER"
+        "from anywhere over IPv4 it is allowed by rule 1 of filter DOCKER"
     )
     assert find_failures([found]) == (found,)
     assert found.step is not None
@@ -112,8 +114,8 @@ def test_before_the_first_load_what_is_published_is_open() -> None:
     assert find({**refused, "passes": True}, None).state == "holds"
 
 
-def test_the_way_straight_to_a_container_counts_for_what_is_refused() -> None:
-    # Somebody routes to the bridge: nothing is published, and the container's own port answers.
+def test_a_refused_container_must_not_be_reachable_directly() -> None:
+    # A client routes to the bridge: nothing is published, and the container's own port answers.
     routed = {
         "id": "rout",
         "scope": "container",
@@ -130,7 +132,7 @@ def test_the_way_straight_to_a_container_counts_for_what_is_refused() -> None:
     assert find(refused, None, listening=listening, above=above).state == "fails"
 
 
-def test_a_port_published_for_the_host_itself_is_nobody_elses() -> None:
+def test_a_port_published_on_loopback_is_only_for_the_host() -> None:
     local = replace(DB, publications=(Publication("tcp", ip_address("127.0.0.1"), 5432, 5432),))
     listening = Listening(containers=(replace(local, addresses=()),))
     wanted = {"port": 5432, "to": "container", "container": "db", "passes": True}
@@ -139,23 +141,23 @@ def test_a_port_published_for_the_host_itself_is_nobody_elses() -> None:
 
 
 def test_a_container_on_the_hosts_network_has_the_hosts_ports() -> None:
-    proxy = Container("00000000000f", "proxy", network_mode="host")
+    proxy = RunningContainer("00000000000f", "proxy", network_mode="host")
     wanted = {"port": 22, "source": OFFICE, "to": "container", "container": "proxy", "passes": True}
     assert find(wanted, document(SSH), listening=Listening(containers=(proxy,))).state == "holds"
 
 
-def test_what_is_not_known_is_said_and_does_not_fail() -> None:
+def test_unknown_is_reported_and_does_not_fail() -> None:
     named = {"port": 5432, "to": "container", "container": "db", "passes": False}
     found = find(named, document(SSH), listening=replace(LISTENING, containers=None))
     assert found.state == "unknown"
-    assert "Docker is not asked" in found.reason
-    # Without names the published ports are known all the same.
+    assert found.reason == sentences.container_unknown("db")
+    # Without names the published ports are still known.
     anyone = {**named, "container": ""}
     assert find(anyone, document(SSH), listening=replace(LISTENING, containers=None)).state == "holds"
     nowhere = find({"port": 22, "passes": True}, document(SSH), outside=())
-    assert (nowhere.state, nowhere.reason) == ("unknown", "the host has no external interface")
+    assert (nowhere.state, nowhere.reason) == ("unknown", sentences.NO_EXTERNAL_INTERFACE)
     bare = find({"port": 22, "passes": True}, document(SSH), outside=(HostInterface("ens34", (), True),))
-    assert (bare.state, bare.reason) == ("unknown", "ens34 has no address that could be dialled")
+    assert (bare.state, bare.reason) == ("unknown", sentences.no_address_to_reach("ens34"))
     quota = ("-I INPUT 1 -m quota --quota 9 -j DROP",)
     odd = find({"port": 22, "source": OFFICE, "passes": True}, document(SSH), above=quota)
     assert odd.state == "unknown"
@@ -167,22 +169,22 @@ def test_where_docker_filters_with_nftables_nothing_is_claimed_of_containers() -
     unseen = replace(LISTENING, published=(), by_nftables=True)
     named = {"port": 5432, "to": "container", "container": "db", "passes": False}
     found = find(named, document(SSH), listening=unseen)
-    assert (found.state, found.reason[:12]) == ("unknown", "Docker keeps")
+    assert (found.state, found.reason) == ("unknown", sentences.RULES_IN_NFTABLES)
     assert find({"port": 8080, "passes": False}, document(SSH), listening=unseen).state == "unknown"
     office = {"port": 22, "source": OFFICE, "passes": True}
     assert find(office, document(SSH), listening=unseen).state == "holds"
 
 
-def test_who_filters_beside_iptables_may_refuse_what_should_pass() -> None:
+def test_other_tables_may_refuse_what_should_pass() -> None:
     beside = replace(LISTENING, foreign_tables=("inet firewalld",))
     office = {"port": 22, "source": OFFICE, "passes": True}
     found = find(office, document(SSH), listening=beside)
-    assert (found.state, found.reason[:44]) == ("unknown", "iptables lets them through, but firewalld fi")
+    assert (found.state, found.reason) == ("unknown", sentences.refused_elsewhere(("inet firewalld",)))
     assert find({"port": 9999, "passes": False}, document(SSH), listening=beside).state == "holds"
     assert find({"port": 9999, "passes": True}, document(SSH), listening=beside).state == "fails"
 
 
-def test_a_match_that_nobody_can_decide_does_not_hide_what_fails_elsewhere() -> None:
+def test_an_undecidable_match_does_not_hide_a_failure_elsewhere() -> None:
     wide = {"port": 22, "source": "203.0.112.0/22", "passes": True}
     above = ("-I INPUT 1 -s 203.0.113.0/24 -m quota --quota 9 -j DROP",)
     assert find(wide, document(SSH), above=above).state == "fails"
@@ -204,13 +206,13 @@ def test_a_ban_of_fail2ban_is_no_reason_to_fail() -> None:
     assert (found.state, found.sources) == ("fails", ("198.51.100.9",))
 
 
-def test_a_family_that_could_not_be_read_is_not_known() -> None:
+def test_an_unread_family_is_unknown() -> None:
     prepared = {4: loaded(document(SSH))[4]}
-    sight = ExpectationContext({4: prepared[4]}, OUTSIDE, LISTENING)
+    context = ExpectationContext({4: prepared[4]}, OUTSIDE, LISTENING)
     both = validate_expectation({"port": 3306, "passes": False})
     one = validate_expectation({"port": 22, "source": OFFICE, "passes": True})
-    found = check_expectations([both, one], sight)
+    found = check_expectations([both, one], context)
     assert [(each.state, each.reason) for each in found] == [
-        ("unknown", "the rules of IPv6 could not be read"),
-        ("holds", "all of these sources get through"),
+        ("unknown", sentences.rules_unread(6)),
+        ("holds", ALL_ALLOWED),
     ]

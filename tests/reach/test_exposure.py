@@ -1,4 +1,4 @@
-"""Access reaches what a host offers: rows over both families and all external interfaces, and their words."""
+"""Exposure: rows over both families and all external interfaces, and their sentences."""
 
 from __future__ import annotations
 
@@ -13,13 +13,9 @@ from dockerfw.document.values import Document, Settings
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
-from dockerfw.reach.exposure import (
-    ExposureRow,
-    covers_the_internet,
-    expose,
-    external_interfaces,
-    find_idle_rules,
-)
+from dockerfw.reach import sentences
+from dockerfw.reach.exposure import ExposureRow, expose, external_interfaces, find_idle_rules
+from dockerfw.reach.internet import covers_the_internet
 from dockerfw.reach.listening import Listener, Listening, Published
 from dockerfw.reach.offers import find_offers
 from dockerfw.reach.sentences import describe_access, describe_exposure, describe_networks
@@ -85,13 +81,13 @@ def only(listening: Listening, prepared: dict[Family, Prepared], *outside: HostI
     return row
 
 
-def said(row: ExposureRow) -> list[tuple[int, tuple[str, ...], str]]:
-    return [(who.family, who.interfaces, describe_access(who)) for who in row.access]
+def in_words(row: ExposureRow) -> list[tuple[int, tuple[str, ...], str]]:
+    return [(each.family, each.interfaces, describe_access(each)) for each in row.access]
 
 
-def test_without_our_rules_all_is_open_and_the_policy_decides() -> None:
+def test_without_dockerfw_rules_the_policy_decides_and_all_is_open() -> None:
     row = only(Listening((SSHD,)), kernel(None))
-    assert said(row) == [(4, ("ens33",), "anywhere"), (6, ("ens33",), "anywhere")]
+    assert in_words(row) == [(4, ("ens33",), "anywhere"), (6, ("ens33",), "anywhere")]
     assert (row.level, row.access[0].rules) == ("anywhere", ())
     ((sources, verdict),) = row.access[0].parts
     assert sources.is_everything
@@ -101,7 +97,7 @@ def test_without_our_rules_all_is_open_and_the_policy_decides() -> None:
 
 def test_a_rule_with_a_source_is_exactly_that_network() -> None:
     row = only(Listening((SSHD,)), kernel(document(SSH_FOR_SOME)))
-    assert said(row) == [(4, ("ens33",), "192.0.2.0/24"), (6, ("ens33",), "nobody")]
+    assert in_words(row) == [(4, ("ens33",), "192.0.2.0/24"), (6, ("ens33",), "nowhere")]
     assert (row.level, row.access[0].rules) == ("networks", ("ssh1",))
 
 
@@ -140,62 +136,62 @@ def test_swarms_ingress_is_forwarded_and_so_needs_a_rule_for_containers() -> Non
     }
     for loaded, found in (
         (None, "anywhere"),
-        (document(SSH_FOR_SOME), "nobody"),
+        (document(SSH_FOR_SOME), "nowhere"),
         (document(service), "192.0.2.0/24"),
     ):
         text = swarm + (render_restore(loaded, 4, live=parse_save(swarm)) if loaded else "")
         surroundings = Surroundings((*HOST.interfaces, bridge))
         prepared = prepare(parse_restore(text), surroundings, 4)
         (row,) = expose(offers, {4: prepared}, (ENS33,))
-        assert said(row) == [(4, ("ens33",), found)]
+        assert in_words(row) == [(4, ("ens33",), found)]
     assert row.access[0].rules == ("serv",)
 
 
-def test_what_is_bound_to_loopback_only_the_host_reaches() -> None:
+def test_only_the_host_reaches_a_loopback_port() -> None:
     redis = Listener(4, "tcp", ip_address("127.0.0.1"), 6379)
     admin = Published(4, "tcp", ip_address("127.0.0.1"), 9000, ip_address("172.17.0.3"), 90)
     for row in rows(Listening((redis,), (admin,)), kernel(None)):
         assert row.level == "nobody"
-        assert row.access[0].reason == "bound to 127.0.0.1: the host itself only"
+        assert row.access[0].reason == sentences.bound_to_loopback(ip_address("127.0.0.1"))
 
 
-def test_what_docker_filters_with_nftables_nobody_can_tell() -> None:
+def test_ports_that_docker_filters_with_nftables_are_unknown() -> None:
     listening = Listening((Listener(4, "tcp", None, 8080, process="docker-proxy"), SSHD), by_nftables=True)
     found = {row.offer.port: row for row in rows(listening, kernel(document(SSH_FOR_SOME)))}
     assert (found[8080].level, found[22].level) == ("unknown", "networks")
-    assert "nftables" in found[8080].access[0].reason
+    assert found[8080].access[0].reason == sentences.RULES_IN_NFTABLES
 
 
 def test_addresses_of_inner_interfaces_and_none() -> None:
     inner = only(Listening((Listener(4, "tcp", ip_address("172.17.0.1"), 53),)), kernel(None))
     assert inner.level == "anywhere"
-    assert inner.notes == ("172.17.0.1 belongs to docker0: from outside only who is routed there dials it.",)
+    assert inner.notes == (sentences.belongs_to_inner(ip_address("172.17.0.1"), "docker0"),)
     gone = only(Listening((Listener(4, "tcp", ip_address("192.0.2.99"), 53),)), kernel(None))
-    assert (gone.level, gone.access[0].reason) == ("nobody", "the host does not have this address now")
+    assert (gone.level, gone.access[0].reason) == ("nobody", sentences.NOT_THIS_HOSTS_ADDRESS)
     here = only(Listening((Listener(4, "tcp", ip_address("192.0.2.10"), 53),)), kernel(None))
     assert (here.level, here.notes) == ("anywhere", ())
 
 
-def test_what_is_bound_to_an_interface_that_is_not_external() -> None:
+def test_a_port_bound_to_an_internal_interface() -> None:
     row = only(Listening((Listener(4, "udp", None, 53, interface="docker0"),)), kernel(None))
-    assert (row.level, row.access[0].reason) == ("nobody", "bound to docker0, which is not external")
-    assert row.notes == ("Takes only what comes in by docker0.",)
+    assert (row.level, row.access[0].reason) == ("nobody", sentences.bound_to_internal("docker0"))
+    assert row.notes == (sentences.only_on("docker0"),)
 
 
-def test_interfaces_that_differ_are_told_apart_and_equal_ones_are_not() -> None:
+def test_interfaces_with_the_same_answer_are_joined() -> None:
     same = only(Listening((Listener(4, "tcp", None, 22),)), kernel(None), ENS33, ENS34)
-    assert said(same) == [(4, ("ens33", "ens34"), "anywhere")]
+    assert in_words(same) == [(4, ("ens33", "ens34"), "anywhere")]
     closed = DOCKER.replace(
         "-A FORWARD -j DOCKER-USER", "-A INPUT -i ens34 -j DROP\n-A FORWARD -j DOCKER-USER"
     )
     other = only(Listening((Listener(4, "tcp", None, 22),)), kernel(None, v4=closed), ENS33, ENS34)
-    assert said(other) == [(4, ("ens33",), "anywhere"), (4, ("ens34",), "nobody")]
+    assert in_words(other) == [(4, ("ens33",), "anywhere"), (4, ("ens34",), "nowhere")]
     assert other.level == "anywhere"
 
 
 def test_a_container_is_filtered_on_external_interfaces_only() -> None:
     row = only(Listening((), (SHOP,)), kernel(document(SSH_FOR_SOME)), ENS33, ENS34)
-    assert said(row) == [(4, ("ens33",), "nobody"), (4, ("ens34",), "anywhere")]
+    assert in_words(row) == [(4, ("ens33",), "nowhere"), (4, ("ens34",), "anywhere")]
 
 
 def test_a_few_banned_addresses_leave_it_open_to_anywhere() -> None:
@@ -204,18 +200,18 @@ def test_a_few_banned_addresses_leave_it_open_to_anywhere() -> None:
         "-A INPUT -s 203.0.113.9/32 -j DROP\n-A INPUT -s 203.0.113.64/26 -j DROP\n-A FORWARD -j DOCKER-USER",
     )
     row = only(Listening((Listener(4, "tcp", None, 22),)), kernel(None, v4=banned))
-    assert said(row) == [(4, ("ens33",), "anywhere but 203.0.113.9, 203.0.113.64/26")]
+    assert in_words(row) == [(4, ("ens33",), "anywhere but 203.0.113.9, 203.0.113.64/26")]
     assert row.level == "anywhere"
 
 
-def test_what_cannot_be_decided_is_said() -> None:
+def test_undecidable_rules_give_unknown() -> None:
     odd = DOCKER.replace(
         "-A FORWARD -j DOCKER-USER", "-A INPUT -m u32 --u32 0x0=0x1 -j DROP\n-A FORWARD -j DOCKER-USER"
     )
     row = only(Listening((Listener(4, "tcp", None, 22),)), kernel(None, v4=odd))
-    assert (row.level, said(row)[0][2]) == ("unknown", "cannot tell")
+    assert (row.level, in_words(row)[0][2]) == ("unknown", "cannot tell")
     unread = expose(find_offers(Listening((SSHD,))), {4: kernel(None)[4]}, (ENS33,))
-    assert [(who.family, who.level) for who in unread[0].access] == [(4, "anywhere"), (6, "unknown")]
+    assert [(each.family, each.level) for each in unread[0].access] == [(4, "anywhere"), (6, "unknown")]
 
 
 def test_a_link_local_address_is_for_neighbours() -> None:
@@ -224,14 +220,14 @@ def test_a_link_local_address_is_for_neighbours() -> None:
     surroundings = Surroundings((near, LO))
     prepared = prepare(parse_save(PLAIN6), surroundings, 6)
     (row,) = expose(find_offers(Listening((listener,))), {6: prepared}, (near,))
-    assert said(row) == [(6, ("ens33",), "fe80::/10")]
+    assert in_words(row) == [(6, ("ens33",), "fe80::/10")]
     assert row.level == "networks"
 
 
 def test_a_family_without_an_address_outside() -> None:
     row = only(Listening((SSHD,)), kernel(None), ENS34)
-    assert said(row) == [(4, ("ens34",), "anywhere"), (6, (), "nobody")]
-    assert row.access[1].reason == "ens34 has no IPv6 address"
+    assert in_words(row) == [(4, ("ens34",), "anywhere"), (6, (), "nowhere")]
+    assert row.access[1].reason == sentences.no_address("ens34", 6)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +257,7 @@ def test_the_widest_open_come_first_and_are_counted() -> None:
     assert describe_exposure(()) == "Nothing listens and nothing is published."
 
 
-def test_rules_with_nothing_behind() -> None:
+def test_rules_without_a_listening_port() -> None:
     wide = {"id": "wide", "scope": "host", "protocol": "tcp", "ports": ["20-30"]}
     other = {"id": "other", "scope": "both", "protocol": "udp", "ports": ["22"]}
     inner = {
@@ -277,14 +273,14 @@ def test_rules_with_nothing_behind() -> None:
 
 
 def test_networks_in_words() -> None:
-    assert describe_networks(AddressSet.nothing(4)) == "nobody"
+    assert describe_networks(AddressSet.nothing(4)) == "none"
     assert describe_networks(AddressSet.of(4, ["192.0.2.7", "10.0.0.0/8"])) == "10.0.0.0/8, 192.0.2.7"
     many = AddressSet.of(4, [f"10.{number}.0.0/24" for number in range(20)])
     assert describe_networks(many) == "10.0.0.0/24, 10.1.0.0/24, 10.2.0.0/24 and 17 more"
     assert describe_networks(AddressSet.of(6, ["2001:db8::7"])) == "2001:db8::7"
 
 
-def test_the_world_is_more_than_half_of_all_strangers() -> None:
+def test_the_internet_is_covered_by_more_than_half_of_its_addresses() -> None:
     assert covers_the_internet(4, AddressSet.everything(4))
     assert not covers_the_internet(4, AddressSet.of(4, ["0.0.0.0/1"]))
     assert covers_the_internet(4, AddressSet.of(4, ["0.0.0.0/1", "128.0.0.0/8"]))

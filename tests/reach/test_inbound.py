@@ -1,4 +1,4 @@
-"""Which sessions a document let in, held against what its rendered lines in the kernel mean."""
+"""Sessions that a document allows, compared with the meaning of its lines in the kernel."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def seen(
     back: str | None = None,
     protocol: str = "tcp      6",
 ) -> InboundSession | None:
-    """Return what a host makes of a session; `inner` is where it was sent on to, `back` who is answered."""
+    """Return a session as a host sees it; `inner` is its DNAT target, `back` the address of the replies."""
     inner_address, inner_port = inner or (to, port)
     family = "ipv6     10" if ":" in source else "ipv4     2"
     text = (
@@ -67,7 +67,7 @@ def test_a_session_with_the_host_and_one_with_a_container() -> None:
     assert published == InboundSession("container", 4, "tcp", "203.0.113.9", 8080, 80, ("ens33",))
     routed = seen(to="172.17.0.2", port=80)
     assert routed == InboundSession("container", 4, "tcp", "203.0.113.9", 80, 80, ("ens33",))
-    # IPv6 for a container without an address of its own is docker-proxy's, on the host.
+    # On the host docker-proxy takes IPv6 for a container without an IPv6 address.
     proxied = seen("2001:db8::2", "2001:db8::1", 8080)
     assert proxied == InboundSession("host", 6, "tcp", "2001:db8::2", 8080, 8080, ("ens33",))
 
@@ -82,21 +82,21 @@ def test_a_session_with_the_host_and_one_with_a_container() -> None:
         {"source": "203.0.113.9", "to": "198.51.100.1", "inner": ("192.0.2.1", 22)},
     ],
 )
-def test_what_nobody_outside_began_is_none(session: dict[str, Any]) -> None:
+def test_a_session_that_no_client_outside_started_is_none(session: dict[str, Any]) -> None:
     assert seen(**session) is None
 
 
-def test_the_longest_route_says_which_interface() -> None:
+def test_the_longest_route_gives_the_interface() -> None:
     assert inbound("10.8.0.7").interfaces == ("wg0",)
     assert inbound("10.9.0.7").interfaces == ("lan0",)
     assert inbound("fe80::7", "fe80::1").interfaces == ("ens33", "docker0")
 
 
-def taken(before: Document, after: Document, *sessions: InboundSession) -> tuple[InboundSession, ...]:
-    """Return which of the sessions lose their allowance."""
-    loss = NewlyRefused(dict.fromkeys(FAMILIES, before), after)
-    lost = tuple(session for session in sessions if loss.includes(session))
-    # What it remembers of one session must not change what it says of another.
+def newly_refused(before: Document, after: Document, *sessions: InboundSession) -> tuple[InboundSession, ...]:
+    """Return the sessions that one document allows and the next refuses."""
+    refused = NewlyRefused(dict.fromkeys(FAMILIES, before), after)
+    lost = tuple(session for session in sessions if refused.includes(session))
+    # A remembered answer for one session must not change the answer for another.
     assert lost == tuple(
         session
         for session in sessions
@@ -109,22 +109,22 @@ SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"]}
 WEB = {"scope": "container", "protocol": "tcp", "ports": ["8080"]}
 
 
-def test_a_removed_rule_takes_its_own_sessions_and_no_others() -> None:
+def test_removing_a_rule_refuses_only_its_own_sessions() -> None:
     ssh, web = inbound(), inbound(port=8080, inner=("172.17.0.2", 80))
     other = inbound(port=8081, inner=("172.17.0.3", 80))
-    assert taken(document(SSH, WEB), document(WEB), ssh, web, other) == (ssh,)
-    assert taken(document(SSH, WEB), document(SSH), ssh, web, other) == (web,)
-    assert taken(document(SSH, WEB), document(SSH, WEB), ssh, web, other) == ()
+    assert newly_refused(document(SSH, WEB), document(WEB), ssh, web, other) == (ssh,)
+    assert newly_refused(document(SSH, WEB), document(SSH), ssh, web, other) == (web,)
+    assert newly_refused(document(SSH, WEB), document(SSH, WEB), ssh, web, other) == ()
 
 
-def test_what_another_rule_still_allows_is_not_taken() -> None:
+def test_a_session_that_another_rule_allows_is_not_refused() -> None:
     near, far = inbound("198.51.100.7"), inbound()
     office = {"scope": "both", "source": "198.51.100.0/24"}
-    assert taken(document(SSH), document(office), near, far) == (far,)
+    assert newly_refused(document(SSH), document(office), near, far) == (far,)
 
 
-def test_what_the_document_before_did_not_allow_is_not_taken() -> None:
-    assert taken(document(), document(), inbound()) == ()
+def test_a_session_that_was_not_allowed_before_is_not_newly_refused() -> None:
+    assert newly_refused(document(), document(), inbound()) == ()
     assert not NewlyRefused({}, document()).includes(inbound())
     assert not NewlyRefused({6: document(SSH)}, document()).includes(inbound())
 
@@ -132,31 +132,31 @@ def test_what_the_document_before_did_not_allow_is_not_taken() -> None:
 def test_container_ports_are_counted_inside() -> None:
     inside = {"scope": "container", "protocol": "tcp", "ports": ["80"], "port_kind": "container"}
     web = inbound(port=8080, inner=("172.17.0.2", 80))
-    assert taken(document(inside), document(), web) == (web,)
-    assert taken(document({**inside, "ports": ["8080"]}), document(), web) == ()
-    assert taken(document(WEB), document(inside), web) == ()
+    assert newly_refused(document(inside), document(), web) == (web,)
+    assert newly_refused(document({**inside, "ports": ["8080"]}), document(), web) == ()
+    assert newly_refused(document(WEB), document(inside), web) == ()
 
 
-def test_docker_proxy_is_the_container_rule_s() -> None:
+def test_docker_proxys_sessions_belong_to_the_container_rule() -> None:
     proxied = inbound("2001:db8::2", "2001:db8::1", 8080)
-    assert taken(document(WEB), document(), proxied) == (proxied,)
+    assert newly_refused(document(WEB), document(), proxied) == (proxied,)
     inside = {**WEB, "port_kind": "container"}
-    assert taken(document(inside), document(), proxied) == ()
-    # Over IPv4 such a packet is the host's own, and no container rule lets it in.
-    assert taken(document(WEB), document(), inbound(port=8080)) == ()
+    assert newly_refused(document(inside), document(), proxied) == ()
+    # Over IPv4 such a packet is for the host, and no container rule allows it.
+    assert newly_refused(document(WEB), document(), inbound(port=8080)) == ()
 
 
-def test_interfaces_decide_who_is_asked() -> None:
+def test_interfaces_decide_which_rules_apply() -> None:
     trusted, bridge = inbound("10.8.0.7"), inbound("172.17.0.2")
-    assert taken(document(SSH, trusted_interfaces=["lo", "wg+"]), document(), trusted) == ()
-    assert taken(document(SSH), document(trusted_interfaces=["lo", "wg0"]), trusted) == ()
-    # To the host, a container's packets come from outside.
-    assert taken(document(SSH), document(), bridge) == (bridge,)
+    assert newly_refused(document(SSH, trusted_interfaces=["lo", "wg+"]), document(), trusted) == ()
+    assert newly_refused(document(SSH), document(trusted_interfaces=["lo", "wg0"]), trusted) == ()
+    # For the host, a container's packets come from outside.
+    assert newly_refused(document(SSH), document(), bridge) == (bridge,)
     forwarded = inbound("10.9.0.7", port=8080, inner=("172.17.0.2", 80))
-    assert taken(document(WEB), document(), forwarded) == ()
+    assert newly_refused(document(WEB), document(), forwarded) == ()
     both = {"external_interfaces": ["ens33", "lan+"]}
-    assert taken(document(WEB, **both), document(), forwarded) == ()
-    assert taken(document(WEB, **both), document(**both), forwarded) == (forwarded,)
+    assert newly_refused(document(WEB, **both), document(), forwarded) == ()
+    assert newly_refused(document(WEB, **both), document(**both), forwarded) == (forwarded,)
 
 
 def test_icmp_and_any_protocol() -> None:
@@ -165,19 +165,22 @@ def test_icmp_and_any_protocol() -> None:
         InboundSession("host", 6, "ipv6-icmp", "2001:db8:1::9", None, None, ("ens33",)),
     )
     refusing = {"icmp": "refuse"}
-    assert taken(document(), document(**refusing), ping, ping6) == (ping, ping6)
+    assert newly_refused(document(), document(**refusing), ping, ping6) == (ping, ping6)
     rule = {"scope": "host", "protocol": "icmp"}
-    assert taken(document(rule, **refusing), document(**refusing), ping, ping6) == (ping, ping6)
-    assert taken(document(rule, **refusing), document(), ping, ping6) == ()
-    assert taken(document(), document({"scope": "both"}, **refusing), ping, ping6) == ()
+    assert newly_refused(document(rule, **refusing), document(**refusing), ping, ping6) == (ping, ping6)
+    assert newly_refused(document(rule, **refusing), document(), ping, ping6) == ()
+    assert newly_refused(document(), document({"scope": "both"}, **refusing), ping, ping6) == ()
     tunnel = InboundSession("host", 4, "gre", "203.0.113.9", None, None, ("ens33",))
-    assert taken(document({"scope": "host"}), document(), tunnel) == (tunnel,)
-    assert taken(document({"scope": "host", "protocol": "47"}), document({"scope": "host"}), tunnel) == ()
+    assert newly_refused(document({"scope": "host"}), document(), tunnel) == (tunnel,)
+    assert (
+        newly_refused(document({"scope": "host", "protocol": "47"}), document({"scope": "host"}), tunnel)
+        == ()
+    )
 
 
-def test_answers_to_the_host_s_own_dhcpv6_are_basic() -> None:
+def test_replies_to_the_hosts_own_dhcpv6_are_always_allowed() -> None:
     answer = InboundSession("host", 6, "udp", "fe80::9", 546, 546, ("ens33",))
-    assert taken(document({"scope": "host", "protocol": "udp"}), document(), answer) == ()
+    assert newly_refused(document({"scope": "host", "protocol": "udp"}), document(), answer) == ()
 
 
 def kernel_with(wanted: Document, family: Family, *, docker: bool = True) -> Ruleset:
@@ -188,7 +191,7 @@ def kernel_with(wanted: Document, family: Family, *, docker: bool = True) -> Rul
     return parse_restore(text.replace("*filter\n", head, 1))
 
 
-def test_anchors_that_no_packet_comes_to_filter_nothing() -> None:
+def test_anchors_that_no_packet_reaches_filter_nothing() -> None:
     wanted = document(WEB)
     found = read_loaded_documents({4: kernel_with(wanted, 4), 6: kernel_with(wanted, 6, docker=False)})
     interfaces = {family: loaded.settings.external_interfaces for family, loaded in found.items()}
@@ -230,18 +233,18 @@ def test_what_is_loaded_allows_what_its_document_does(wanted: Document, found: l
 
 
 @given(documents(max_rules=8), documents(max_rules=8), st.lists(sessions(), max_size=12))
-def test_only_what_one_allows_and_the_other_refuses_is_taken(
+def test_only_newly_refused_sessions_are_included(
     before: Document, after: Document, found: list[InboundSession]
 ) -> None:
-    lost = taken(before, after, *found)
+    lost = newly_refused(before, after, *found)
     assert set(lost) <= set(found)
-    assert taken(before, before, *found) == ()
-    assert set(lost).isdisjoint(taken(after, before, *found))
-    # With the rules of before beside its own, only ICMP can be refused anew: that is a setting.
+    assert newly_refused(before, before, *found) == ()
+    assert set(lost).isdisjoint(newly_refused(after, before, *found))
+    # With the previous rules added to its own, only ICMP can be newly refused: that is a setting.
     both = Document(after.settings, (*after.rules, *before.rules))
-    assert all(session.protocol.endswith("icmp") for session in taken(before, both, *found))
+    assert all(session.protocol.endswith("icmp") for session in newly_refused(before, both, *found))
 
 
-def test_nothing_of_ours_is_no_document() -> None:
+def test_without_dockerfw_rules_there_is_no_document() -> None:
     foreign = "*filter\n:INPUT ACCEPT [0:0]\n:FILTERS - [0:0]\n-A FILTERS -p tcp -j ACCEPT\nCOMMIT\n"
     assert read_loaded_documents({4: parse_restore(foreign)}) == {}

@@ -1,18 +1,19 @@
-"""What a host offers, a line a port: Docker's rule and docker-proxy's socket for one port are one line."""
+"""The offers of a host, one per port: Docker's rule and docker-proxy's socket for a port are one offer."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
 
-from dockerfw.reach.listening import Container, Listener, Listening, Publication, Published
-from dockerfw.reach.offers import RULES_IN_NFTABLES, Offer, find_offers
+from dockerfw.reach.listening import Listener, Listening, Publication, Published, RunningContainer
+from dockerfw.reach.offers import Offer, find_offers
+from dockerfw.reach.sentences import INGRESS_ON_EVERY_NODE, ON_HOST_NETWORK, RULES_IN_NFTABLES
 
 ANY4 = Published(4, "tcp", None, 8080, ip_address("172.17.0.2"), 80)
 PROXIES = (
     Listener(4, "tcp", None, 8080, process="docker-proxy", unit="docker.service"),
     Listener(6, "tcp", None, 8080, v6only=True, process="docker-proxy", unit="docker.service"),
 )
-WEB = Container(
+WEB = RunningContainer(
     id="0123456789ab",
     name="shop-web-1",
     project="shop",
@@ -37,7 +38,7 @@ def test_a_published_port_and_its_proxy_are_one_line() -> None:
         "shop/web",
         ("172.17.0.2:80",),
     )
-    assert offer.notes == ("docker-proxy takes IPv6 on the host itself, and the host's own connections.",)
+    assert offer.notes == ("docker-proxy handles IPv6 on the host itself, and the host's own connections.",)
     assert offer.reaches_container
 
 
@@ -54,10 +55,10 @@ def test_without_docker_the_container_is_its_address() -> None:
 def test_a_port_that_only_docker_proxy_holds_is_its_containers() -> None:
     offer = only(Listening(PROXIES[1:], (), (WEB,)))
     assert (offer.kind, offer.name, offer.families) == ("container", "shop-web-1", (6,))
-    assert offer.notes == ("docker-proxy takes IPv6 on the host itself.",)
+    assert offer.notes == ("docker-proxy handles IPv6 on the host itself.",)
 
 
-def test_one_socket_on_any_ipv6_address_takes_both_families_unless_it_says_so() -> None:
+def test_a_socket_on_the_any_ipv6_address_takes_both_families_unless_v6only() -> None:
     both = only(Listening((Listener(6, "tcp", None, 22, process="sshd", unit="ssh.service"),)))
     assert (both.families, both.kind, both.name, both.detail) == ((4, 6), "process", "sshd", "ssh.service")
     assert only(Listening((Listener(6, "tcp", None, 22, v6only=True),))).families == (6,)
@@ -81,7 +82,7 @@ def test_addresses_and_interfaces_are_told_apart() -> None:
     ]
 
 
-def test_several_processes_side_by_side_are_one_line() -> None:
+def test_several_processes_on_one_port_are_one_offer() -> None:
     workers = tuple(Listener(4, "tcp", None, 80, process=name) for name in ("nginx", "nginx", "haproxy"))
     assert only(Listening(workers)).name == "nginx, haproxy"
 
@@ -90,25 +91,25 @@ def test_a_container_on_the_hosts_network_is_named() -> None:
     listener = Listener(
         4, "tcp", None, 9100, process="node_exporter", unit="docker-x.scope", container="aaaaaaaaaaaa"
     )
-    exporter = Container(id="aaaaaaaaaaaa", name="exporter", network_mode="host")
+    exporter = RunningContainer(id="aaaaaaaaaaaa", name="exporter", network_mode="host")
     offer = only(Listening((listener,), (), (exporter,)))
     assert (offer.kind, offer.name, offer.detail) == ("host-container", "exporter", "node_exporter")
-    assert offer.notes == ("On the host's own network: its ports are the host's.",)
+    assert offer.notes == (ON_HOST_NETWORK,)
     assert not offer.reaches_container
     unknown = only(Listening((listener,), (), None))
     assert (unknown.kind, unknown.name) == ("host-container", "aaaaaaaaaaaa")
 
 
-def test_swarms_ingress_is_shown_for_what_it_is() -> None:
+def test_swarms_ingress_is_named() -> None:
     dockerd = Listener(6, "tcp", None, 8000, process="dockerd", unit="docker.service")
     offer = only(Listening((dockerd,), (), (), frozenset({("tcp", 8000)})))
     assert offer.kind == "ingress"
     assert (offer.families, offer.inner_port(4)) == ((4,), 8000)
-    assert offer.notes == ("Swarm's ingress network answers on every node, wherever the service runs.",)
+    assert offer.notes == (INGRESS_ON_EVERY_NODE,)
     assert offer.reaches_container
 
 
-def test_where_docker_filters_with_nftables_its_rules_are_not_seen() -> None:
+def test_rules_are_unseen_if_docker_filters_with_nftables() -> None:
     sshd = Listener(4, "tcp", None, 22, process="sshd")
     offers = {each.port: each for each in find_offers(Listening((sshd,), (), (WEB,), by_nftables=True))}
     assert (offers[22].unseen, offers[8080].unseen) == ("", RULES_IN_NFTABLES)
@@ -123,4 +124,4 @@ def test_a_program_behind_dockers_rule_is_mentioned() -> None:
     nginx = Listener(4, "tcp", None, 8080, process="nginx")
     offer = only(Listening((nginx,), (ANY4,), (WEB,)))
     assert offer.kind == "container"
-    assert offer.notes == ("nginx listens here too, but Docker's rule takes the packets first.",)
+    assert offer.notes == ("nginx listens here too, but Docker's rule gets the packets first.",)

@@ -6,7 +6,8 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
-from dockerfw.reach.listening import Container, Publication, find_containers
+from dockerfw.reach import sentences
+from dockerfw.reach.listening import Publication, RunningContainer, find_containers
 from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.surroundings import HostInterface, Surroundings
@@ -20,7 +21,7 @@ HOST = Surroundings(
     ),
     default_routes={4: ("ens33",), 6: ("ens33",)},
 )
-WEB = Container(
+WEB = RunningContainer(
     id="0123456789ab",
     name="shop-web-1",
     project="shop",
@@ -32,8 +33,9 @@ WEB = Container(
         Publication("tcp", ip_address("10.8.0.1"), 9090, 90),
     ),
 )
-PROBE = Container(id="ba9876543210", name="probe", network_mode="host")
+PROBE = RunningContainer(id="ba9876543210", name="probe", network_mode="host")
 CONTAINERS = (WEB, PROBE)
+HOST_ADDRESS = ip_address("192.0.2.10")
 
 
 def asked(source: str, destination: str = "", port: str = "", **more: str) -> ResolvedQuestion:
@@ -51,7 +53,7 @@ def errors(source: str, destination: str = "", port: str = "", **more: str) -> d
     return {error.path: error.message for error in caught.value.errors}
 
 
-def test_a_stranger_comes_in_by_the_default_route_to_the_host_itself() -> None:
+def test_an_outside_address_arrives_from_the_default_route() -> None:
     found = asked("203.0.113.5", port="22")
     assert found.packet == Packet(
         family=4,
@@ -62,8 +64,8 @@ def test_a_stranger_comes_in_by_the_default_route_to_the_host_itself() -> None:
         destination_port=22,
     )
     assert found.guesses == (
-        "It comes in by ens33, where the default route of IPv4 leads.",
-        "Dialled is the host's own address 192.0.2.10.",
+        sentences.arrives_from_default_route("ens33", 4, ()),
+        sentences.destination_is_host(HOST_ADDRESS),
     )
 
 
@@ -88,26 +90,28 @@ def test_the_interface_is_guessed_from_the_source(
     assert (found.in_interface, str(found.destination)) == (interface, destination)
 
 
-def test_an_interface_that_is_named_is_taken() -> None:
+def test_a_named_interface_is_used() -> None:
     found = asked("203.0.113.5", "192.0.2.10", "22", interface="wg0")
     assert (found.packet.in_interface, found.guesses) == ("wg0", ())
 
 
 @pytest.mark.parametrize("name", ["shop-web-1", "shop/web", "web", "0123456"])
-def test_a_container_is_dialled_where_it_publishes_the_port(name: str) -> None:
+def test_the_destination_is_where_a_container_publishes_the_port(name: str) -> None:
     found = asked("203.0.113.5", name, "8080")
     assert (str(found.packet.destination), found.packet.destination_port) == ("192.0.2.10", 8080)
-    assert "shop-web-1 publishes 8080: dialled is the host's own address 192.0.2.10." in found.guesses
+    reason = sentences.publishes("shop-web-1", 8080)
+    assert sentences.destination_is_host(HOST_ADDRESS, reason) in found.guesses
 
 
-def test_a_port_published_on_one_address_is_dialled_there() -> None:
+def test_a_port_published_on_one_address_is_reached_there() -> None:
     assert str(packet("203.0.113.5", "web", "9090").destination) == "10.8.0.1"
 
 
-def test_a_port_that_is_not_published_is_dialled_at_the_container() -> None:
+def test_a_port_that_is_not_published_is_at_the_containers_own_address() -> None:
     found = asked("203.0.113.5", "web", "80")
     assert str(found.packet.destination) == "172.17.0.2"
-    assert "shop-web-1 does not publish 80, so its own address 172.17.0.2 is dialled." in found.guesses
+    address = ip_address("172.17.0.2")
+    assert sentences.destination_is_container(address, "shop-web-1", 80) in found.guesses
 
 
 def test_docker_proxy_takes_ipv6_for_a_container_that_has_none() -> None:
@@ -149,7 +153,7 @@ def test_protocols_without_ports_need_none() -> None:
     )
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     found = errors("203.0.113.500", "nowhere", "70000", protocol="tpc", source_port="x")
     assert set(found) == {"source", "destination", "port", "protocol", "source_port"}
     assert "neither an address nor a running container" in found["source"]
@@ -158,14 +162,18 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "field", "said"),
+    ("fields", "field", "message"),
     [
-        ({"source": "", "port": "1"}, "source", "say where"),
-        ({"source": "203.0.113.0/24", "port": "1"}, "source", "a packet has one, not a network"),
-        ({"source": "203.0.113.5"}, "port", "say which port"),
+        ({"source": "", "port": "1"}, "source", sentences.ENTER_END),
+        ({"source": "203.0.113.0/24", "port": "1"}, "source", "a packet has one address, not a network"),
+        ({"source": "203.0.113.5"}, "port", sentences.ENTER_PORT),
         ({"source": "203.0.113.5", "port": "80-90"}, "port", "is a range"),
         ({"source": "203.0.113.5", "port": "1", "protocol": "any"}, "protocol", "one protocol"),
-        ({"source": "203.0.113.5", "port": "1", "destination": "2001:db8::1"}, "destination", "this is IPv6"),
+        (
+            {"source": "203.0.113.5", "port": "1", "destination": "2001:db8::1"},
+            "destination",
+            sentences.other_family(6, 4),
+        ),
         ({"source": "203.0.113.5", "port": "1", "interface": "ens34"}, "interface", "did you mean ens33?"),
         (
             {"source": "203.0.113.5", "protocol": "icmp", "icmp_type": "pong!"},
@@ -178,17 +186,17 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     ],
     ids=str,
 )
-def test_what_is_wrong_is_told_at_its_field(fields: dict[str, str], field: str, said: str) -> None:
+def test_errors_are_at_their_field(fields: dict[str, str], field: str, message: str) -> None:
     found = errors(**fields)
     assert set(found) == {field}
-    assert said in found[field]
+    assert message in found[field]
 
 
-def test_without_docker_and_without_routes_it_says_what_to_name() -> None:
+def test_errors_without_docker_and_without_routes() -> None:
     nothing = Surroundings()
     with pytest.raises(QuestionError) as caught:
         read_question(Question(source="web", port="1"), nothing, None)
-    assert "not given Docker's socket" in str(caught.value)
+    assert sentences.names_unknown("web") in str(caught.value)
     with pytest.raises(QuestionError) as caught:
         read_question(Question(source="203.0.113.5", destination="192.0.2.1", port="1"), nothing, None)
     assert caught.value.errors[0].path == "interface"
@@ -197,7 +205,7 @@ def test_without_docker_and_without_routes_it_says_what_to_name() -> None:
 
 
 def test_a_name_means_the_container_before_the_service() -> None:
-    other = Container(id="ffffffffffff", name="web", project="blog", service="shop-web-1")
+    other = RunningContainer(id="ffffffffffff", name="web", project="blog", service="shop-web-1")
     assert find_containers((WEB, other), "web") == (other,)
     assert find_containers((WEB, other), "shop-web-1") == (WEB,)
     assert find_containers((WEB, other), "ffff") == (other,)

@@ -1,4 +1,4 @@
-"""Doubts about rules: nothing listens, anyone reaches a database, a published port has no rule."""
+"""Warnings about rules: nothing listens, a database is open, a published port has no rule."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dockerfw.document.document import validate_rule
+from dockerfw.reach import sentences
 from dockerfw.reach.listening import Published
 from dockerfw.reach.offers import Offer, find_offers
 from dockerfw.reach.rule_warnings import find_ports_without_rule, rule_warnings
@@ -19,15 +20,13 @@ INSIDE = Published(4, "tcp", None, 15432, ip_address("172.17.0.9"), 5432)
 MOVED = Offer("tcp", 15432, None, "", (4,), "container", "db2", "", (INSIDE,))
 
 
-def doubts(offers: tuple[Offer, ...] = OFFERS, *, sockets_known: bool = True, **rule: Any) -> list[str]:
+def warnings(offers: tuple[Offer, ...] = OFFERS, *, sockets_known: bool = True, **rule: Any) -> list[str]:
     values = {"scope": "both", "protocol": "tcp", **rule}
     found = rule_warnings(validate_rule(values), offers, sockets_known=sockets_known)
     return [f"{each.code}: {each.message}" for each in found]
 
 
-POSTGRES = (
-    "wide-database: PostgreSQL is a database that anyone may reach here. Name the addresses that need it."
-)
+POSTGRES = f"wide-database: {sentences.wide_database('PostgreSQL', 'any')}"
 
 
 @pytest.mark.parametrize(
@@ -35,12 +34,15 @@ POSTGRES = (
     [
         ({"ports": ["22"]}, []),
         ({"ports": ["22"], "scope": "host"}, []),
-        ({"ports": ["22"], "scope": "container"}, ["idle: Nothing listens at 22/tcp in a container now."]),
-        ({"ports": ["8080"], "scope": "host"}, ["idle: Nothing listens at 8080/tcp on the host now."]),
+        (
+            {"ports": ["22"], "scope": "container"},
+            ["idle: Nothing is listening on 22/tcp in a container now."],
+        ),
+        ({"ports": ["8080"], "scope": "host"}, ["idle: Nothing is listening on 8080/tcp on the host now."]),
         ({"ports": ["8070-8085"]}, []),
-        ({"ports": ["9000"]}, ["idle: Nothing listens at 9000/tcp now."]),
-        ({"ports": ["9000", "9001"]}, ["idle: Nothing listens at these ports now."]),
-        ({"ports": ["22"], "protocol": "udp"}, ["idle: Nothing listens at 22/udp now."]),
+        ({"ports": ["9000"]}, ["idle: Nothing is listening on 9000/tcp now."]),
+        ({"ports": ["9000", "9001"]}, ["idle: Nothing is listening on these ports now."]),
+        ({"ports": ["22"], "protocol": "udp"}, ["idle: Nothing is listening on 22/udp now."]),
         ({"ports": ["9000"], "enabled": False}, []),
         ({"ports": ["9000"], "scope": "container", "port_kind": "container"}, []),
         ({}, []),
@@ -50,25 +52,25 @@ POSTGRES = (
         ({"ports": ["5432"], "source": "10.0.0.0/8"}, []),
         ({"ports": ["5432"], "source": "0.0.0.0/0"}, [POSTGRES.replace("anyone", "0.0.0.0/0")]),
         ({"ports": ["5432"], "source": "2000::/3"}, [POSTGRES.replace("anyone", "2000::/3")]),
-        ({"ports": ["5432"], "protocol": "sctp"}, ["idle: Nothing listens at 5432/sctp now."]),
+        ({"ports": ["5432"], "protocol": "sctp"}, ["idle: Nothing is listening on 5432/sctp now."]),
         ({"ports": ["8080"]}, []),
     ],
 )
-def test_what_is_doubtful(rule: dict[str, Any], found: list[str]) -> None:
-    assert doubts(**rule) == found
+def test_warnings_about_a_rule(rule: dict[str, Any], found: list[str]) -> None:
+    assert warnings(**rule) == found
 
 
-def test_a_database_is_known_by_its_port_inside_too() -> None:
-    assert doubts((*OFFERS, MOVED), ports=["15432"]) == [POSTGRES]
-    assert doubts((*OFFERS, MOVED), ports=["15432"], scope="host") == [
-        "idle: Nothing listens at 15432/tcp on the host now."
+def test_a_database_is_recognised_by_its_port_inside_too() -> None:
+    assert warnings((*OFFERS, MOVED), ports=["15432"]) == [POSTGRES]
+    assert warnings((*OFFERS, MOVED), ports=["15432"], scope="host") == [
+        "idle: Nothing is listening on 15432/tcp on the host now."
     ]
 
 
-def test_without_the_sockets_nothing_is_said_of_the_host() -> None:
+def test_without_the_sockets_there_is_no_warning_about_the_host() -> None:
     published = tuple(offer for offer in OFFERS if offer.reaches_container)
-    assert doubts(published, sockets_known=False, ports=["22"]) == []
-    assert doubts(published, sockets_known=False, ports=["22"], scope="container") != []
+    assert warnings(published, sockets_known=False, ports=["22"]) == []
+    assert warnings(published, sockets_known=False, ports=["22"], scope="container") != []
 
 
 def test_published_ports_without_a_rule() -> None:

@@ -13,7 +13,7 @@ from dockerfw.document.document import Document
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
-from dockerfw.reach.listening import Container, Listener, Listening, Publication, Published
+from dockerfw.reach.listening import Listener, Listening, Publication, Published, RunningContainer
 from dockerfw.simulation.simulate import Prepared, prepare
 from dockerfw.simulation.surroundings import HostInterface, Surroundings
 
@@ -57,7 +57,7 @@ SURROUNDINGS = Surroundings(
 )
 OUTSIDE = (SURROUNDINGS.interfaces[1],)
 
-DB = Container(
+DB = RunningContainer(
     "00000000000d",
     "db",
     "",
@@ -66,7 +66,7 @@ DB = Container(
     (ip_address("172.17.0.2"),),
     (Publication("tcp", None, 5432, 5432),),
 )
-WEB = Container(
+WEB = RunningContainer(
     "00000000000e",
     "shop-web-1",
     "shop",

@@ -15,7 +15,8 @@ from dockerfw.document.document import digest, parse_document
 from dockerfw.host.clock import utc_now
 from dockerfw.messages.orders import Answer, AnswerKind, Order
 from dockerfw.messages.outcomes import Outcome
-from dockerfw.store.outbox import Outbox, read_outcome
+from dockerfw.store.letters import read_outcome
+from dockerfw.store.outbox import Outbox
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.answers import carry_out
 from tests.rig.namespace import FAMILIES, Backend, Family, Namespace, iptables_program, wait_until
@@ -86,7 +87,7 @@ def answer(kind: AnswerKind, state: StateDirectory, *, seconds: int | None = Non
     window = state.read_window()
     fields: dict[str, Any] = {
         "apply": window.apply if window else str(uuid4()),
-        "sequence": state.last_begun().sequence,
+        "sequence": state.read_last_order().sequence,
         "host": HOST,
         "answer": kind,
         "seconds": seconds,

@@ -163,7 +163,7 @@ def test_whether_you_would_be_locked_out(host: Host, alice: Actor) -> None:
     assert ask(host, replace(PAGE, port=443)).can == "no"
     assert ask(host, replace(PAGE, dialled="192.0.2.1")).can == "yes"
     elsewhere = ask(host, replace(PAGE, dialled="192.0.2.99"))
-    assert (elsewhere.can, elsewhere.answers[0].reason[:22]) == ("unknown", "192.0.2.99, which you ")
+    assert (elsewhere.can, elsewhere.answers[0].reason[:25]) == ("unknown", "you connect to 192.0.2.99")
     here = ask(host, Caller("127.0.0.1", "127.0.0.1", 8000, 8000))
     assert (here.can, here.answers[0].reason) == ("yes", "you are on the host itself (127.0.0.1)")
     assert ask(host, Caller("", "", 8000, 8000)).can == "unknown"
@@ -259,7 +259,7 @@ def test_what_was_seen_again_is_not_worked_out_again(host: Host, alice: Actor) -
 @pytest.mark.parametrize(
     "change",
     [
-        {"own_tables": ("inet somebody",)},
+        {"foreign_tables": ("inet somebody",)},
         {"docker_state": "nftables"},
         {"sockets": (ListeningSocket(4, "tcp", "", 22),)},
         {"containers": ()},

@@ -1,6 +1,7 @@
-"""A restore of the state that dies at any of its steps.
+"""A restore of the state that is killed at each of its steps.
 
-A boot finds one whole set, the former or the new, and a state that is not whole has a note that says so.
+A boot finds one whole set, the former or the new one, and a state of which only a part was replaced has a
+note.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ import pytest
 
 from dockerfw.document.document import parse_document
 from dockerfw.host.clock import utc_now
-from dockerfw.store.backup import StoredState, state_alone, state_put
+from dockerfw.store.backup import StoredState, state_lock, state_replace
 from dockerfw.store.bootfiles import MODES, boot_apply, boot_texts, switch_boot_set, write_boot_set
 from dockerfw.store.confirmed import ConfirmedRecord
-from dockerfw.store.interrupted import RestoreNote, read_restoring
-from dockerfw.store.state import Begun, StateDirectory
+from dockerfw.store.interrupted import RestoreNote, read_restore_record
+from dockerfw.store.state import LastOrder, StateDirectory
 from tests.rig.host_states import document
 
 DIED = 42
-# What Python is about to do to files; a power cut may come before each.
+# Python's audit events about files; a power cut may come before each of them.
 STEPS = ("open", "os.", "shutil.")
 
 
@@ -36,12 +37,12 @@ FIRST, SECOND = "before-restore-20260131T120000.000000", "before-restore-2026013
 def restore(state: StateDirectory, confirmed: ConfirmedRecord, aside: str) -> None:
     note = RestoreNote(state.path, backup=utc_now(), aside=aside, settings=False)
     stored = StoredState(9, confirmed, {})
-    with state_alone(state), state_put(state, stored, sequence=9, aside=aside, note=note):
+    with state_lock(state), state_replace(state, stored, sequence=9, aside=aside, note=note):
         pass
 
 
-def in_a_child(call: Callable[[], None], *, steps: int) -> bool:
-    """Call in a forked process that dies before the given step; say whether it came to its end before."""
+def run_in_child(call: Callable[[], None], *, steps: int) -> bool:
+    """Call in a forked process that dies before the given step; return True if it finished before."""
     pid = os.fork()
     if pid == 0:
         left = steps
@@ -66,22 +67,22 @@ def in_a_child(call: Callable[[], None], *, steps: int) -> bool:
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """A folder on no disk: hundreds of restores, each of which waits for the disk, would take minutes."""
+    """A folder in memory: hundreds of restores that each wait for a disk would take minutes."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         yield Path(folder)
 
 
-def boots(state: StateDirectory) -> dict[str, str]:
-    """Return what a boot finds, by name."""
+def boot_files(state: StateDirectory) -> dict[str, str]:
+    """Return the boot files by name."""
     return {name: (state.boot / name).read_text() for name in MODES if (state.boot / name).exists()}
 
 
 @pytest.mark.parametrize("same_apply", [True, False])
-def test_a_restore_that_is_cut_off_anywhere_leaves_one_whole_boot_set(
+def test_a_restore_that_is_killed_anywhere_leaves_one_whole_boot_set(
     memory: Path, *, same_apply: bool
 ) -> None:
     one = ConfirmedRecord(str(uuid4()), 1, "nft", "boot", parse_document(document("22")))
-    # Of the same apply where a later release, or somebody, has written the files otherwise.
+    # The same apply, if a later release or an admin has written the files differently.
     other = replace(one, document=parse_document(document("443")))
     if not same_apply:
         other = replace(other, apply=str(uuid4()), revision=2)
@@ -92,25 +93,25 @@ def test_a_restore_that_is_cut_off_anywhere_leaves_one_whole_boot_set(
     while not ended:
         shutil.rmtree(state.path, ignore_errors=True)
         state.prepare()
-        state.write_begun(Begun(7, ""))
+        state.write_last_order(LastOrder(7, ""))
         switch_boot_set(write_boot_set(one, boot=state.boot), state.boot)
-        ended = in_a_child(lambda: restore(state, other, FIRST), steps=steps)
-        found = boots(state)
+        ended = run_in_child(lambda: restore(state, other, FIRST), steps=steps)
+        found = boot_files(state)
         assert found in (former[1], new[1]), steps
-        assert state.last_begun().sequence in (7, 9)
-        left = read_restoring(state.path)
+        assert state.read_last_order().sequence in (7, 9)
+        left = read_restore_record(state.path)
         if left is None:
-            assert (state.last_begun().sequence, found) in (former, new), steps
+            assert (state.read_last_order().sequence, found) in (former, new), steps
         else:
             assert left.aside == FIRST
-            kept = StateDirectory(state.path / FIRST)
-            assert (kept.last_begun().sequence, boots(kept)) == former, steps
+            former_state = StateDirectory(state.path / FIRST)
+            assert (former_state.read_last_order().sequence, boot_files(former_state)) == former, steps
             noted += 1
         seen.add((boot_apply(state.boot), found["rules.v4"]))
-        # Whatever was left behind, the next one comes to its end.
+        # Whatever is left behind, the next restore finishes.
         restore(state, other, SECOND)
-        assert (state.last_begun().sequence, boots(state)) == new
-        assert read_restoring(state.path) is None
+        assert (state.read_last_order().sequence, boot_files(state)) == new
+        assert read_restore_record(state.path) is None
         assert (state.path / FIRST).exists() or left is None
         assert boot_apply(state.boot) == other.apply
         assert len(list((state.path / "boot-sets").iterdir())) == 1

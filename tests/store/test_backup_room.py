@@ -1,4 +1,4 @@
-"""A state restored where the disk is really full: what was there before is there again, and nothing else."""
+"""A restore of the state on a disk that is really full: the former state is there again, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 
 from dockerfw.document.document import parse_document
 from dockerfw.host.clock import utc_now
-from dockerfw.store.backup import StoredState, state_alone, state_put
+from dockerfw.store.backup import StoredState, state_lock, state_replace
 from dockerfw.store.bootfiles import switch_boot_set, write_boot_set
 from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed
 from dockerfw.store.interrupted import RestoreNote
-from dockerfw.store.state import Begun, StateDirectory
+from dockerfw.store.state import LastOrder, StateDirectory
 from tests.faults.disk import SmallDisk
 from tests.rig.host_states import document
 
@@ -35,20 +35,20 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.fixture
 def state(disk: SmallDisk) -> StateDirectory:
-    """A state on the small disk: sequence number 7, revision 1 kept."""
+    """A state on the small disk: sequence number 7, revision 1 confirmed."""
     one = StateDirectory(disk.seen / "state")
     one.prepare()
-    one.write_begun(Begun(7, ""))
+    one.write_last_order(LastOrder(7, ""))
     kept = confirmed(1)
     switch_boot_set(write_boot_set(kept, boot=one.boot), one.boot)
     return one
 
 
-def put(state: StateDirectory, then: Callable[[], None]) -> None:
+def restore(state: StateDirectory, then: Callable[[], None]) -> None:
     stored = StoredState(9, confirmed(2), {})
     note = RestoreNote(state.path, backup=utc_now(), aside="aside", settings=False)
-    with state_alone(state), state_put(state, stored, sequence=9, aside="aside", note=note):
-        assert state.last_begun().sequence == 9
+    with state_lock(state), state_replace(state, stored, sequence=9, aside="aside", note=note):
+        assert state.read_last_order().sequence == 9
         then()
 
 
@@ -56,27 +56,27 @@ def names(state: StateDirectory) -> list[str]:
     return sorted(str(path) for path in state.path.rglob("*") if "lock" not in path.name)
 
 
-def test_a_full_disk_before_it_changes_nothing(disk: SmallDisk, state: StateDirectory) -> None:
+def test_a_restore_on_a_full_disk_changes_nothing(disk: SmallDisk, state: StateDirectory) -> None:
     before = names(state)
     for name in ("lock", "worker.lock", "watchdog.lock"):
         (state.path / name).touch()
     disk.fill()
     with pytest.raises(OSError, match="No space left"):
-        put(state, then=lambda: None)
+        restore(state, then=lambda: None)
     assert names(state) == before
-    assert state.last_begun().sequence == 7
+    assert state.read_last_order().sequence == 7
 
 
-def test_what_fails_later_on_a_full_disk_is_taken_back(disk: SmallDisk, state: StateDirectory) -> None:
+def test_a_restore_that_fails_later_on_a_full_disk_is_undone(disk: SmallDisk, state: StateDirectory) -> None:
     def fail() -> None:
         disk.fill()
         raise InterruptedError
 
     before = names(state)
     with pytest.raises(InterruptedError):
-        put(state, then=fail)
+        restore(state, then=fail)
     assert names(state) == before
-    assert state.last_begun().sequence == 7
+    assert state.read_last_order().sequence == 7
     kept = read_confirmed(state.boot)
     assert kept is not None
     assert kept.revision == 1

@@ -14,7 +14,7 @@ import pytest
 from dockerfw.agent import apply as apply_module
 from dockerfw.agent.apply import Apply
 from dockerfw.host.clock import boottime
-from dockerfw.store.backup import InTheWay, state_alone
+from dockerfw.store.backup import StateInUse, state_lock
 from dockerfw.store.outbox import Outbox
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.supervisor import Minder
@@ -85,10 +85,10 @@ def test_a_restore_right_after_keep_waits_for_the_watchdog_to_see_it(
 ) -> None:
     load(state, "22")
     wait_until("its lock", 3, lambda: watchdog_lives(state))
-    with pytest.raises(InTheWay, match="An apply waits"), state_alone(state):
+    with pytest.raises(StateInUse, match="An apply waits"), state_lock(state):
         pass
     assert answer("keep", state).state == "confirmed"
-    with state_alone(state):
+    with state_lock(state):
         assert state.read_window() is None
 
 

@@ -292,7 +292,7 @@ def test_order_that_is_not_fresh_is_refused(inside: Namespace, state: StateDirec
     assert outcome.error is not None
     assert "Order it again" in outcome.error.summary
     assert "FILTERS" not in inside.save().decode()
-    assert state.last_begun().sequence == 0
+    assert state.read_last_order().sequence == 0
 
 
 def test_boot_in_the_window_drops_it_and_tells(inside: Namespace, state: StateDirectory) -> None:
@@ -336,7 +336,7 @@ def test_killed_after_the_switch_is_kept_all_the_same(
 
     one = load(state, "22")
     with monkeypatch.context() as patch:
-        patch.setattr(window, "reached", killed)
+        patch.setattr(window, "checkpoint", killed)
         with pytest.raises(Killed):
             answer("keep", state)
     assert told(state, one)[-1].state == "awaiting"

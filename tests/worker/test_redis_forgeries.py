@@ -1,4 +1,4 @@
-"""What somebody tries who has a password of one of Redis' users: signed in for real, and refused."""
+"""Commands that an attacker with the password of one Redis user could try: Redis refuses all of them."""
 
 from __future__ import annotations
 
@@ -121,12 +121,12 @@ FORGERIES: list[tuple[str, tuple[str, ...]]] = [
 ]
 
 
-def test_signed_in_for_real_nothing_forbidden_works(server: Server) -> None:
+def test_redis_refuses_every_forbidden_command_of_a_signed_in_user(server: Server) -> None:
     fill(server.admin)
     before = contents(server.admin)
     for user, words in FORGERIES:
         with server.as_user(user) as redis, pytest.raises(ResponseError) as refused:
             redis.execute_command(*words)
-        # (DEBUG is switched off for everybody.)
+        # DEBUG is off for all users, so its error is another one.
         assert isinstance(refused.value, NoPermissionError) or words[0] == "DEBUG", (user, words)
     assert contents(server.admin) == before

@@ -1,4 +1,4 @@
-"""Redis is gone, its users too, and another server takes its place: only what waited in it is lost."""
+"""Redis and its users are lost, and another server replaces it: only the entries that waited are lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DOCUMENT = '{"format": "dockerfw/1", "settings": {"external_interfaces": ["ens33
 
 
 class Place:
-    """An installation whose processes are started by hand, each with its own user in Redis."""
+    """An installation whose processes are started one by one, each with its own Redis user."""
 
     def __init__(self, directory: Path, namespace: Namespace) -> None:
         self.host = Installation(directory)
@@ -33,7 +33,7 @@ class Place:
         self.log = directory / "log"
 
     def environment(self, user: str) -> dict[str, str]:
-        """Return the variables of one process, with the password that it was given."""
+        """Return the environment of one process, with its password."""
         text = (self.host.settings / f"{user}.env").read_text()
         found = re.search(r"^DOCKERFW_REDIS_URL=(.*)$", text, re.MULTILINE)
         assert found
@@ -44,7 +44,7 @@ class Place:
     def started(
         self, *words: str, environment: dict[str, str] | None = None, inside: bool = False
     ) -> Iterator[None]:
-        """Run a process for the block, and see that it has not ended by itself."""
+        """Run a process for the block, and fail if it ends by itself."""
         prefix = self.namespace.prefix if inside else []
         with self.log.open("ab") as log:
             process = subprocess.Popen(
@@ -63,7 +63,7 @@ class Place:
 
     @contextmanager
     def redis(self) -> Iterator[None]:
-        """Run a server that has nothing but the users, and leave nothing of it."""
+        """Run a server with the users and without data for the block, and remove its files."""
         assert redis_users.main([str(self.host.settings), "local"]) == 0
         self.socket.parent.mkdir()
         acl = self.host.settings / "users.acl"
@@ -79,7 +79,7 @@ class Place:
 
     @contextmanager
     def workers(self) -> Iterator[None]:
-        """Run clerk and root worker as the users that there are now."""
+        """Run clerk and root worker as the current users for the block."""
         root = self.environment("root-local")
         clerk = self.environment("clerk")
         with (
@@ -89,7 +89,7 @@ class Place:
             yield
 
     def firewall(self, *words: str, given: str = "", environment: dict[str, str]) -> tuple[int, str]:
-        """Run a verb as the web side does; return its status and what it said."""
+        """Run a verb of the command line as the web's user; return its status and output."""
         done = subprocess.run(
             [sys.executable, "manage.py", "firewall", *words],
             cwd=ROOT,
@@ -121,7 +121,7 @@ def test_another_server_with_other_users(namespace: Namespace, tmp_path: Path) -
             assert status == 0, said + place.log.read_text()
     before = (place.host.state / "sequence.json").read_bytes()
 
-    # Server, data and users are gone: nothing is applied, nothing is claimed, and what is loaded stays.
+    # Server, data and users are lost: nothing is applied, and the loaded rules stay.
     assert place.firewall("import", "-", given=second, environment=web)[0] == 0
     status, said = place.firewall("apply", "-m", "the second", "--keep", environment=web)
     assert status == 1
@@ -130,7 +130,7 @@ def test_another_server_with_other_users(namespace: Namespace, tmp_path: Path) -
     assert "--dport 2201" in place.held()
     assert (place.host.state / "sequence.json").read_bytes() == before
 
-    # Another server, other passwords: an old one is refused.
+    # Another server with other passwords refuses an old password.
     with place.redis():
         assert place.firewall("apply", "-m", "the second", "--keep", environment=web)[0] == 1
         web = place.environment("web")

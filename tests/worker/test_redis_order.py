@@ -1,4 +1,4 @@
-"""The way of an order by real users of Redis: the web sends, the root worker loads, the clerk notes it."""
+"""An order through Redis with its real users: the web sends it, the root worker loads, the clerk records."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = ["_server", "server"]
 pytestmark = pytest.mark.redis
 
 
-def test_the_whole_way_of_an_order_needs_nothing_more(
+def test_the_redis_users_are_allowed_every_command_of_an_order(
     server: Server,
     namespace: Namespace,
     tmp_path: Path,
     settings: LazySettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The web orders, the root worker loads, the clerk takes the outcome; no command of theirs is refused."""
+    """The web sends, the root worker loads, the clerk takes the outcome, and Redis refuses none of it."""
     worker = _root_worker(server, namespace, tmp_path)
     worker.start()
     try:
@@ -51,7 +51,7 @@ def test_the_whole_way_of_an_order_needs_nothing_more(
         worker.stop()
     assert worker.process is not None
     denied: Any = server.admin.acl_log()
-    # With CLIENT SETINFO the library only tells its own name, and does without.
+    # The library only reports its own name with CLIENT SETINFO, and continues without.
     assert [entry for entry in denied if entry["object"] != "client|setinfo"] == []
 
 
@@ -78,7 +78,7 @@ def _send_as_web(server: Server, order: Order, settings: LazySettings) -> None:
         wait_until("the snapshot", 20, lambda: client.snapshot_read("local"))
         assert client.snapshot_head("local")
         lost = str(uuid4())
-        client.order_take_back(host="other", job_id=lost)
+        client.order_withdraw(host="other", job_id=lost)
         assert client.order_place(host="other", job_id=lost) == "gone"
     finally:
         client.connection.cache_clear()
@@ -87,7 +87,7 @@ def _send_as_web(server: Server, order: Order, settings: LazySettings) -> None:
 def _serve_as_clerk(
     server: Server, directory: Path, monkeypatch: pytest.MonkeyPatch, *, until: Callable[[], bool]
 ) -> list[Outcome]:
-    """Run the clerk's worker in this process as its own user, until that is so or 20 seconds are over."""
+    """Run the clerk's worker here as its own user, until `until` is true or 20 seconds are over."""
     notes = directory / "notes"
 
     def record(value: dict[str, object]) -> None:
@@ -107,7 +107,7 @@ def _serve_as_clerk(
         on_idle=stop_when_done,
         idle_seconds=0.2,
     )
-    # pytest's own handlers stay.
+    # pytest keeps its own signal handlers.
     monkeypatch.setattr("dockerfw.worker.worker.signal.signal", lambda *_: None)
     worker.work()
     return [Outcome.from_json(load_json(line)) for line in notes.read_bytes().splitlines()]

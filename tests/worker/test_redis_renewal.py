@@ -1,4 +1,4 @@
-"""What an upgrade does to Redis' users: today's rights, yesterday's passwords, on a real server."""
+"""An upgrade of the Redis users on a real server: they get the new rights and keep their passwords."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ADMIN = "user admin on >admin allkeys allchannels +@all\n"
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """The settings of an older release: its web could not order anything, and its hosts were two."""
+    """The settings of an earlier release, whose web could not send orders, with two hosts."""
     older = tmp_path / "template"
     older.write_text("".join(line for line in TEMPLATE.open() if "rpush" not in line))
     words = new_passwords(["local", "second"])
@@ -33,7 +33,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def socket(directory: Path) -> Iterator[Path]:
-    """A server that runs with these users."""
+    """A running server with these users."""
     with redis_with_users(directory) as socket:
         yield socket
 
@@ -55,9 +55,9 @@ def test_users_get_new_rights_and_keep_their_passwords(
     assert web.rpush("rq:queue:firewall-local", "order") == 1
     with pytest.raises(NoPermissionError):
         web.get("rq:queue:firewall-local")
-    # The other host was not named, and is served as before.
+    # The other host was not named, and its user still works.
     assert "root-second" in _as(socket, "admin", "admin").acl_users()
-    # No password was made anew, so no process has to learn one.
+    # No password changed, so no process has to be restarted.
     assert not list(directory.glob("*.env"))
 
 
@@ -70,7 +70,7 @@ def test_a_second_renewal_changes_nothing(directory: Path, capsys: pytest.Captur
     assert (directory / "users.acl").stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_a_user_that_a_release_gave_up_goes(
+def test_a_user_that_a_release_no_longer_has_is_removed(
     directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(redis_users, "RETIRED", ("admin",))

@@ -1,4 +1,4 @@
-"""Dockerfw's Redis users, on a real Redis and a real Valkey: what each has to do works, nothing else does."""
+"""The Redis users on a real Redis and a real Valkey: each can do what it must, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["_server", "server"]
 
 pytestmark = pytest.mark.redis
 
-# What anybody may send who has signed on, or who has not even done so (valkey.io/commands: NO_AUTH).
+# Commands that every client may send, also before it signs in (valkey.io/commands: NO_AUTH).
 HARMLESS = {"ping", "multi", "exec", "discard", "unwatch", "auth", "hello", "quit", "reset"}
-# Every (command, key) that a user may use; all else that the server knows is refused.
+# The commands that a user may use, by key; the server refuses all others.
 OWN_QUEUE = {"blmove", "lmove", "lrem", "type", "unlink"}
-SIGN_ON = {"hset", "expire", "sadd", "srem", "unlink"}
+REGISTER = {"hset", "expire", "sadd", "srem", "unlink"}
 TAKE_JOB = {"watch", "hstrlen", "hget", "unlink"}
 MAY: dict[str, dict[str, set[str]]] = {
     "web": {
@@ -41,9 +41,9 @@ MAY: dict[str, dict[str, set[str]]] = {
         "rq:queue:firewall-local": {"lpos", "lrem"},
         "rq:queue:firewall-local:intermediate": {"lpos", "lrem"},
         "rq:queue:firewall-other": {"lpos", "lrem"},
-        "rq:workers": SIGN_ON,
-        "rq:workers:clerk": SIGN_ON,
-        "rq:worker:clerk": SIGN_ON,
+        "rq:workers": REGISTER,
+        "rq:workers:clerk": REGISTER,
+        "rq:worker:clerk": REGISTER,
         ORDER_JOB: TAKE_JOB,
         OUTCOME_JOB: TAKE_JOB,
         OTHERS_OUTCOME_JOB: TAKE_JOB,
@@ -55,9 +55,9 @@ MAY: dict[str, dict[str, set[str]]] = {
         "rq:queue:firewall-local:intermediate": OWN_QUEUE,
         "rq:queue:clerk": {"rpush"},
         "rq:queues": {"sadd"},
-        "rq:workers": SIGN_ON,
-        "rq:workers:firewall-local": SIGN_ON,
-        "rq:worker:firewall-local": SIGN_ON,
+        "rq:workers": REGISTER,
+        "rq:workers:firewall-local": REGISTER,
+        "rq:worker:firewall-local": REGISTER,
         ORDER_JOB: TAKE_JOB,
         OUTCOME_JOB: {*TAKE_JOB, "exists", "hset", "expire"},
         OTHERS_OUTCOME_JOB: TAKE_JOB,
@@ -75,8 +75,8 @@ def words_of(command: str, arity: int, key: str) -> list[str]:
     return [*names, *[key] * max(0, abs(arity) - len(names))]
 
 
-# Their key is not the first argument, or is one only with more of them.
-SPELT_OUT = {
+# Commands whose key is not the first argument, or that need other arguments beside it.
+SPECIAL_ARGUMENTS = {
     "set": ("{key}", "x"),
     "hset": ("{key}", "x", "y"),
     "xread": ("STREAMS", "{key}", "0"),
@@ -87,7 +87,7 @@ SPELT_OUT = {
     "migrate": ("127.0.0.1", "1", "{key}", "0", "1"),
     "blmove": ("{key}", "{key}", "LEFT", "RIGHT", "0.01"),
     "lmove": ("{key}", "{key}", "LEFT", "RIGHT"),
-    "lrem": ("{key}", "0", "nobody"),
+    "lrem": ("{key}", "0", "none"),
     "expire": ("{key}", "1000"),
     "info": ("all",),
 }
@@ -99,7 +99,7 @@ def commands(admin: Redis) -> dict[str, int]:
     listed: Any = admin.command()
     for name, entry in listed.items():
         found[name] = entry["arity"]
-    # In one word, else the client takes the answer for COMMAND's.
+    # As one word: otherwise the client parses the answer like that of COMMAND.
     names: Any = admin.execute_command("COMMAND LIST")  # type: ignore[no-untyped-call]
     found.update({name.decode(): -3 for name in names if b"|" in name})
     return found
@@ -112,25 +112,25 @@ def test_a_user_can_do_exactly_what_it_must(server: Server, user: str) -> None:
     for key in KEYS:
         calls = {}
         for name, arity in known.items():
-            spelt = SPELT_OUT.get(name)
+            special = SPECIAL_ARGUMENTS.get(name)
             calls[name] = (
-                [name, *(word.format(key=key) for word in spelt)] if spelt else words_of(name, arity, key)
+                [name, *(word.format(key=key) for word in special)] if special else words_of(name, arity, key)
             )
-        can = {name for name in would_let(server.admin, user, calls) if name not in HARMLESS}
+        can = {name for name in allowed_calls(server.admin, user, calls) if name not in HARMLESS}
         assert can == MAY[user].get(key, set()), key
 
 
-def would_let(admin: Redis, user: str, calls: dict[str, list[str]]) -> list[str]:
-    """Ask the server which of these calls it would let the user make."""
+def allowed_calls(admin: Redis, user: str, calls: dict[str, list[str]]) -> list[str]:
+    """Return the calls that the server would allow the user."""
     pipeline = admin.pipeline(transaction=False)
     for words in calls.values():
         pipeline.execute_command("ACL DRYRUN", user, *words)  # type: ignore[no-untyped-call]
     answers = pipeline.execute(raise_on_error=False)
-    # A malformed call is an error, and refused before anybody looks at who makes it.
+    # A malformed call is refused with an error before the server looks at the user.
     return [name for name, answer in zip(calls, answers, strict=True) if answer in (b"OK", "OK")]
 
 
-def test_nobody_gets_in_without_a_password(server: Server) -> None:
+def test_no_client_signs_in_without_a_password(server: Server) -> None:
     with pytest.raises(AuthenticationError):
         Redis(unix_socket_path=str(server.socket)).get("dockerfw:snapshot:local")
     for user in ("default", "web", "root-local"):
@@ -139,7 +139,9 @@ def test_nobody_gets_in_without_a_password(server: Server) -> None:
                 Redis.from_url(redis_url(server.socket, user, password or "%20")).ping()
 
 
-def test_the_files_for_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_the_files_for_a_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(tmp_path), "local"]) == 0
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"users.acl", "web.env", "clerk.env", "watch.env", "root-local.env"}
@@ -161,7 +163,7 @@ def test_the_files_for_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "usage" in capsys.readouterr().err
 
 
-def test_the_template_holds_no_password_and_no_open_door() -> None:
+def test_the_template_has_no_password_and_no_unlimited_right() -> None:
     text = TEMPLATE.read_text()
     rules = [line for line in text.splitlines() if line.startswith("user ")]
     assert rules

@@ -1,4 +1,4 @@
-"""The locked worker by itself on a real Redis: runs what is allowed, survives, stops when told."""
+"""The locked worker alone on a real Redis: it runs allowed jobs, survives failures, stops on a signal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.redis
 
 
 class Notes:
-    """A running `serve_notes` worker and the file that its jobs write."""
+    """A running `serve_notes` worker and the file that its jobs write to."""
 
     def __init__(self, server: RedisServer, directory: Path) -> None:
         self._server = server
@@ -62,11 +62,11 @@ def notes(redis_server: RedisServer, tmp_path: Path) -> Iterator[Notes]:
 
 
 def send(redis: Redis, text: str, job_id: str = "") -> None:
-    """Order one note."""
+    """Send the job that writes one note."""
     put(redis, QUEUE, job_id or f"n-{text}", job_fields(packed("note", [{"text": text}]), QUEUE))
 
 
-def test_runs_what_is_allowed_and_leaves_nothing_but_the_note(notes: Notes, redis_client: Redis) -> None:
+def test_an_allowed_job_runs_and_leaves_only_its_acknowledgement(notes: Notes, redis_client: Redis) -> None:
     send(redis_client, "one", "job-1")
     notes.wait_for("one")
     wait_until("the acknowledgement", 5, lambda: redis_client.exists(done_key("job-1")))
@@ -81,7 +81,7 @@ def test_runs_what_is_allowed_and_leaves_nothing_but_the_note(notes: Notes, redi
     }
 
 
-def test_takes_jobs_of_rqs_own_client(notes: Notes, redis_client: Redis) -> None:
+def test_jobs_of_rqs_own_client_run(notes: Notes, redis_client: Redis) -> None:
     from rq import Queue
     from rq.serializers import JSONSerializer
 
@@ -90,7 +90,7 @@ def test_takes_jobs_of_rqs_own_client(notes: Notes, redis_client: Redis) -> None
     notes.wait_for("from rq")
 
 
-def test_job_that_raises_is_not_acknowledged(notes: Notes, redis_client: Redis) -> None:
+def test_a_job_that_raises_is_not_acknowledged(notes: Notes, redis_client: Redis) -> None:
     put(redis_client, QUEUE, "failing", job_fields(packed("fail", []), QUEUE))
     send(redis_client, "after")
     notes.wait_for("after")
@@ -98,7 +98,7 @@ def test_job_that_raises_is_not_acknowledged(notes: Notes, redis_client: Redis) 
     assert "as asked" in notes.log.read_text()
 
 
-def test_time_limit_is_ours_not_the_entrys(notes: Notes, redis_client: Redis) -> None:
+def test_the_time_limit_is_the_workers_and_not_the_entrys(notes: Notes, redis_client: Redis) -> None:
     put(redis_client, QUEUE, "slow", {**job_fields(packed("hang", []), QUEUE), "timeout": 86400})
     send(redis_client, "after")
     notes.wait_for("hanging")
@@ -106,7 +106,7 @@ def test_time_limit_is_ours_not_the_entrys(notes: Notes, redis_client: Redis) ->
     assert "crashed hang []" in notes.lines()
 
 
-def test_job_that_dies_is_told_and_serving_goes_on(notes: Notes, redis_client: Redis) -> None:
+def test_a_job_that_dies_is_reported_and_the_worker_goes_on(notes: Notes, redis_client: Redis) -> None:
     put(redis_client, QUEUE, "dying", job_fields(packed("die", []), QUEUE))
     notes.wait_for("crashed die []")
     send(redis_client, "after")
@@ -123,7 +123,7 @@ def test_stops_cleanly(notes: Notes, redis_client: Redis, number: signal.Signals
     assert not redis_client.smembers("rq:workers")
 
 
-def test_finishes_its_job_when_told_to_stop(notes: Notes, redis_client: Redis) -> None:
+def test_a_stop_signal_waits_for_the_running_job(notes: Notes, redis_client: Redis) -> None:
     put(redis_client, QUEUE, "slow", job_fields(packed("hang", []), QUEUE))
     notes.wait_for("hanging")
     os.killpg(notes.process.pid, signal.SIGTERM)
@@ -131,7 +131,7 @@ def test_finishes_its_job_when_told_to_stop(notes: Notes, redis_client: Redis) -
     assert "crashed hang []" in notes.lines()
 
 
-def test_entry_taken_by_a_killed_worker_is_done_by_the_next(notes: Notes, redis_client: Redis) -> None:
+def test_the_next_worker_does_the_entry_of_a_killed_one(notes: Notes, redis_client: Redis) -> None:
     put(redis_client, QUEUE, "slow", job_fields(packed("hang", []), QUEUE))
     notes.wait_for("hanging")
     children = Path(f"/proc/{notes.process.pid}/task/{notes.process.pid}/children").read_text().split()
@@ -142,22 +142,22 @@ def test_entry_taken_by_a_killed_worker_is_done_by_the_next(notes: Notes, redis_
     wait_until("the second try", 10, lambda: notes.lines().count("hanging") == 2)
 
 
-def test_survives_redis_going_away_and_coming_back(notes: Notes, redis_server: RedisServer) -> None:
+def test_the_worker_survives_that_redis_stops_and_starts(notes: Notes, redis_server: RedisServer) -> None:
     send(redis_server.client(), "before")
     notes.wait_for("before")
     redis_server.stop()
-    wait_until("the worker's complaint", 10, lambda: "trying again" in notes.log.read_text())
+    wait_until("the worker's warning", 10, lambda: "retrying" in notes.log.read_text())
     redis_server.start()
     send(redis_server.client(), "after")
     notes.wait_for("after", 15)
     assert notes.process.poll() is None
 
 
-def test_starts_before_redis_does(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_the_worker_can_start_before_redis(redis_server: RedisServer, tmp_path: Path) -> None:
     redis_server.stop()
     notes = Notes(redis_server, tmp_path)
     try:
-        wait_until("the worker's complaint", 10, lambda: "trying again" in notes.log.read_text())
+        wait_until("the worker's warning", 10, lambda: "retrying" in notes.log.read_text())
         redis_server.start()
         send(redis_server.client(), "late")
         notes.wait_for("late", 15)
@@ -165,7 +165,7 @@ def test_starts_before_redis_does(redis_server: RedisServer, tmp_path: Path) -> 
         end_process(notes.process)
 
 
-def test_a_chore_for_which_there_is_no_process_ends_nothing(
+def test_a_chore_that_cannot_be_forked_does_not_end_the_worker(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def no_process() -> int:
@@ -177,15 +177,13 @@ def test_a_chore_for_which_there_is_no_process_ends_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fork", no_process)
         worker._idle()
-    assert "could not begin: [Errno 11]" in caplog.text
+    assert "could not start: [Errno 11]" in caplog.text
     caplog.clear()
     worker._idle()
     assert caplog.text == ""
 
 
-def test_a_file_shows_that_redis_is_served_and_no_longer_when_it_is_gone(
-    notes: Notes, redis_server: RedisServer
-) -> None:
+def test_the_alive_file_is_touched_only_while_redis_answers(notes: Notes, redis_server: RedisServer) -> None:
     alive = notes.file.with_name("alive")
 
     for _ in range(2):
@@ -193,16 +191,16 @@ def test_a_file_shows_that_redis_is_served_and_no_longer_when_it_is_gone(
         alive.unlink()
     wait_until("a sign of life", 30, alive.exists)
     redis_server.stop()
-    wait_until("its notice", 30, lambda: "trying again" in notes.log.read_text())
+    wait_until("the worker's warning", 30, lambda: "retrying" in notes.log.read_text())
     alive.unlink()
-    tries = notes.log.read_text().count("trying again")
-    wait_until("two more tries", 30, lambda: notes.log.read_text().count("trying again") >= tries + 2)
+    tries = notes.log.read_text().count("retrying")
+    wait_until("two more tries", 30, lambda: notes.log.read_text().count("retrying") >= tries + 2)
     assert not alive.exists()
     redis_server.start()
     wait_until("a sign of life", 30, alive.exists)
 
 
-def test_a_job_that_runs_is_a_sign_of_life(notes: Notes, redis_client: Redis) -> None:
+def test_the_alive_file_is_touched_while_a_job_runs(notes: Notes, redis_client: Redis) -> None:
     alive = notes.file.with_name("alive")
     put(redis_client, QUEUE, "hanging", job_fields(packed("hang", []), QUEUE))
     notes.wait_for("hanging")

@@ -1,6 +1,6 @@
-"""Where a packet's ends are on a host: which address a name means, and by which interface a packet comes in.
+"""The ends of a packet: its addresses, from names or defaults, and the interface that it arrives on.
 
-Owns what is guessed from networks, default routes and published ports; each guess is said as a sentence.
+Guesses from networks, default routes and published ports are listed as sentences.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dockerfw.document.fields import Findings, shown, suggestion
+from dockerfw.document.fields import Problems, shown, suggestion
 from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
-from dockerfw.reach.listening import Address, Container
+from dockerfw.reach import sentences
+from dockerfw.reach.listening import Address, RunningContainer
 from dockerfw.simulation.surroundings import HostInterface, Surroundings
 
 
@@ -21,21 +22,21 @@ class End:
     """One end of the packet: an address, or a container whose address depends on the rest of the question."""
 
     address: Address | None = None
-    container: Container | None = None
+    container: RunningContainer | None = None
     host: bool = False
 
     @property
-    def spoken(self) -> Family | None:
-        """The family of the address that was typed."""
+    def typed_family(self) -> Family | None:
+        """The family of the typed address."""
         if self.address is None:
             return None
         return 4 if self.address.version == 4 else 6
 
     @property
     def family(self) -> Family | None:
-        """The family of the address, or of all the addresses of the container."""
+        """The family of the address, or the one family of the container's addresses."""
         if self.address is not None:
-            return self.spoken
+            return self.typed_family
         if self.container is not None:
             found = {address.version for address in self.container.addresses}
             if len(found) == 1:
@@ -43,27 +44,27 @@ class End:
         return None
 
 
-class Placing:
-    """The places of one packet; what is wrong goes into `findings`, what is guessed into `guesses`."""
+class PacketEnds:
+    """Finds the ends of one packet; errors are added to `findings`, guesses to `guesses`."""
 
     def __init__(
-        self, surroundings: Surroundings, family: Family, findings: Findings, guesses: list[str]
+        self, surroundings: Surroundings, family: Family, findings: Problems, guesses: list[str]
     ) -> None:
-        """Begin with nothing placed."""
+        """Start without any end."""
         self.surroundings = surroundings
         self.family = family
         self.findings = findings
         self.guesses = guesses
 
     def source_address(self, end: End) -> Address | None:
-        """Return where a packet comes from."""
+        """Return the source address."""
         if end.address is not None:
             return end.address
         if end.container is not None and not end.container.on_host_network:
             return self._container_address(end.container, "source")
         address = self._own_address()
         if address is None:
-            self.findings.error("source", f"no {FAMILY_NAMES[self.family]} address of the host is known")
+            self.findings.error("source", sentences.host_address_unknown(self.family))
         return address
 
     def _own_address(self, interface: HostInterface | None = None) -> Address | None:
@@ -74,7 +75,7 @@ class Placing:
         found = (_main_address(group, self.family) for group in groups)
         return next((address for address in found if address is not None), None)
 
-    def _container_address(self, container: Container, field: str) -> Address | None:
+    def _container_address(self, container: RunningContainer, field: str) -> Address | None:
         for address in container.addresses:
             if address.version == self.family:
                 return address
@@ -82,32 +83,25 @@ class Placing:
         return None
 
     def interface(self, source: Address, name: str) -> HostInterface | None:
-        """Return where a packet comes in, named or guessed; None where the host itself sends it."""
+        """Return the incoming interface, named or guessed; None if the host itself sends the packet."""
         if name:
             return self._named_interface(name)
         interfaces = self.surroundings.interfaces
         if any(source == each.ip for interface in interfaces for each in interface.addresses):
-            self.guesses.append(f"{source} is the host's own address, so the host itself sends it.")
+            self.guesses.append(sentences.sent_by_host(source))
             return None
         if source.is_loopback:
-            self.guesses.append(f"{source} is a loopback address, so the host itself sends it.")
+            self.guesses.append(sentences.sent_by_host(source))
             return None
         near = _nearest(interfaces, source)
         if near is not None:
-            self.guesses.append(f"It comes in by {near.name}, whose network {source} is in.")
+            self.guesses.append(sentences.arrives_from_network(near.name, source))
             return near
         ways = self.surroundings.default_routes.get(self.family, ())
         for way in ways:
-            more = f" ({', '.join(ways[1:])} leads there too)" if len(ways) > 1 else ""
-            self.guesses.append(
-                f"It comes in by {way}, where the default route of {FAMILY_NAMES[self.family]} leads{more}."
-            )
+            self.guesses.append(sentences.arrives_from_default_route(way, self.family, ways[1:]))
             return _interface_named(interfaces, way) or HostInterface(way, (), True)
-        self.findings.error(
-            "interface",
-            f"no network of the host holds {source} and {FAMILY_NAMES[self.family]} has no default route: "
-            "choose where it comes in",
-        )
+        self.findings.error("interface", sentences.no_way_in(source, self.family))
         return None
 
     def _named_interface(self, name: str) -> HostInterface | None:
@@ -115,28 +109,28 @@ class Placing:
         found = _interface_named(interfaces, name)
         if found is None and interfaces:
             hint = suggestion(name, [each.name for each in interfaces])
-            self.findings.error("interface", f"the host has no interface {shown(name)}{hint}")
+            self.findings.error("interface", sentences.no_such_interface(shown(name), hint))
         return found or HostInterface(name, (), True)
 
     def destination_address(
         self, end: End, protocol: int, port: int | None, interface: HostInterface | None
     ) -> Address | None:
-        """Return what a packet dials."""
+        """Return the destination address that the client uses."""
         if end.address is not None:
             return end.address
         if end.container is None or end.container.on_host_network:
-            who = f"{end.container.name} has no network of its own: " if end.container else ""
-            return self._host_address(interface, who)
-        return self._dialled(end.container, protocol, port, interface)
+            reason = sentences.uses_host_network(end.container.name) if end.container else ""
+            return self._host_address(interface, reason)
+        return self._published_address(end.container, protocol, port, interface)
 
-    def _dialled(
+    def _published_address(
         self,
-        container: Container,
+        container: RunningContainer,
         protocol: int,
         port: int | None,
         interface: HostInterface | None,
     ) -> Address | None:
-        """Return the address under which a container's port is dialled: the host's where it is published."""
+        """Return the address that clients use for a container's port: the host's if it is published."""
         inside = interface is not None and any(
             address in each.network for address in container.addresses for each in interface.addresses
         )
@@ -145,28 +139,22 @@ class Placing:
                 if each.port == port and protocol_number(each.protocol) == protocol:
                     if each.address is not None and each.address.version == self.family:
                         self.guesses.append(
-                            f"{container.name} is dialled at {each.address}, where it publishes {port}."
+                            sentences.destination_is_published(each.address, container.name, port)
                         )
                         return each.address
                     if each.address is None:
-                        return self._host_address(interface, f"{container.name} publishes {port}: ")
+                        return self._host_address(interface, sentences.publishes(container.name, port))
         address = self._container_address(container, "destination")
         if address is not None and not inside and port is not None:
-            self.guesses.append(
-                f"{container.name} does not publish {port}, so its own address {address} is dialled."
-            )
+            self.guesses.append(sentences.destination_is_container(address, container.name, port))
         return address
 
-    def _host_address(self, interface: HostInterface | None, why: str) -> Address | None:
+    def _host_address(self, interface: HostInterface | None, reason: str) -> Address | None:
         address = self._own_address(interface)
         if address is None:
-            self.findings.error(
-                "destination", f"no {FAMILY_NAMES[self.family]} address of the host is known: name one"
-            )
-        elif why:
-            self.guesses.append(f"{why}dialled is the host's own address {address}.")
+            self.findings.error("destination", sentences.host_address_unknown(self.family))
         else:
-            self.guesses.append(f"Dialled is the host's own address {address}.")
+            self.guesses.append(sentences.destination_is_host(address, reason))
         return address
 
 
@@ -175,7 +163,7 @@ def _interface_named(interfaces: Iterable[HostInterface], name: str) -> HostInte
 
 
 def _nearest(interfaces: Iterable[HostInterface], address: Address) -> HostInterface | None:
-    """Return the interface with the smallest network that holds an address; a bridge's ports have none."""
+    """Return the interface with the smallest network that contains an address."""
     best: tuple[int, HostInterface] | None = None
     for interface in interfaces:
         for each in interface.addresses:
@@ -186,17 +174,17 @@ def _nearest(interfaces: Iterable[HostInterface], address: Address) -> HostInter
 
 
 def _main_address(interfaces: Iterable[HostInterface], family: Family) -> Address | None:
-    """Return the address under which others know the host: not the loopback's, link-local only at last."""
+    """Return the host's main address: never a loopback address, a link-local one only without any other."""
     found = [
         each.ip
         for interface in interfaces
         for each in interface.addresses
-        if each.version == family and not each.ip.is_loopback and not _names_a_network(each)
+        if each.version == family and not each.ip.is_loopback and not _is_network_address(each)
     ]
     return next((address for address in found if not address.is_link_local), found[0] if found else None)
 
 
-def _names_a_network(address: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> bool:
-    """Say whether this is a network's own address, which no host has; it stands for one that is not known."""
+def _is_network_address(address: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> bool:
+    """Return True for a network's own address, which no host has: it stands for an unknown address."""
     network = address.network
     return address.ip == network.network_address and network.prefixlen < network.max_prefixlen - 1
