@@ -104,7 +104,7 @@ def test_a_snapshot_of_another_host_is_not_taken(applied: Host) -> None:
 def test_a_snapshot_that_is_too_large_is_not_read(applied: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "SNAPSHOT_BYTES_MAX", 100)
     snapshot_store(applied, None)
-    assert "more than the 100 that are read" in look(applied).problem
+    assert "at most 100 are read" in look(applied).problem
 
 
 def test_everything_opens_without_redis(applied: Host, no_queue: None) -> None:
