@@ -13,8 +13,8 @@ class RulesConfig(AppConfig):
         """Connect the receivers; importing them earlier would need loaded models."""
         from rules import checks
         from rules.accounts import sign_in_services
-        from rules.applying.frame_facts import apply_facts
-        from rules.draft.frame_facts import pending_facts
+        from rules.applying.frame_selectors import apply_facts
+        from rules.draft.frame_selectors import pending_facts
         from rules.pages.frame import register_frame_facts
 
         checks.register_checks()

@@ -1,6 +1,6 @@
-"""The tables of dockerfw: hosts, their drafts, revisions, applies, and the audit.
+"""The tables of dockerfw: hosts, their drafts, revisions and applies, and the audit log.
 
-Owns what is stored and what may never change again. It decides nothing: services write, selectors read.
+Services write them, selectors read them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from django.db import models
 
 
 class AppendOnlyError(TypeError):
-    """Somebody tried to change or delete a row of a table that only grows."""
+    """A row of an append-only table was to be changed or deleted."""
 
 
 class AppendOnlyQuerySet(models.QuerySet[Any]):
-    """Refuse every change of stored rows; a database trigger stands behind it."""
+    """Refuse every change of stored rows; database triggers refuse it too."""
 
     def update(self, **kwargs: Any) -> Never:
         raise AppendOnlyError(f"{self.model.__name__} rows are never changed")
@@ -48,12 +48,12 @@ class AppendOnlyModel(models.Model):
 
 
 def trusted_default() -> list[str]:
-    """Return what a new host trusts: the loopback interface."""
+    """Return the trusted interfaces of a new host: loopback."""
     return ["lo"]
 
 
 class Host(models.Model):
-    """One managed machine: the draft's settings, and which revision was confirmed last."""
+    """One managed machine with its draft's settings and the revision that was confirmed last."""
 
     class Refuse(models.TextChoices):
         REJECT = "reject", "reject (say so at once)"
@@ -109,7 +109,7 @@ class Rule(models.Model):
 
 
 class Expectation(models.Model):
-    """What has to stay true for a host, whatever the rules of its draft say."""
+    """A result that has to hold for a host, whatever the rules of its draft are."""
 
     host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="expectations")
     source = models.CharField(max_length=64, default="any")
@@ -162,7 +162,7 @@ class Revision(AppendOnlyModel):
 
 
 class Apply(models.Model):
-    """One attempt to load one revision; the durable row beside the queue's job."""
+    """One attempt to load one revision. The row outlives the job in the queue."""
 
     class State(models.TextChoices):
         QUEUED = "queued", "queued"
@@ -184,24 +184,24 @@ class Apply(models.Model):
     revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="applies")
     requested_by = models.CharField(max_length=150)
     message = models.TextField(max_length=2000, blank=True)
-    # Why it was applied although an expectation fails; empty when none had to be overridden.
+    # The reason for applying although an expectation fails, empty when none was overridden.
     override = models.TextField(max_length=2000, blank=True)
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
     sequence = models.BigIntegerField()
     job_id = models.CharField(max_length=64)
     steps = models.JSONField(default=list, blank=True)
     error = models.JSONField(null=True, blank=True)
-    # The confirmation window: its length, its end once it is open, and the key that keeping needs.
+    # The confirmation window: its length, its end once it is open, and the digest of the key for Keep.
     window_seconds = models.PositiveIntegerField(default=60)
     window_deadline = models.DateTimeField(null=True, blank=True)
-    # When it was first heard here that it is open. The other times of a window are by the host's clock.
+    # When the dashboard learned that it is open. All other times of a window are by the host's clock.
     window_seen_at = models.DateTimeField(null=True, blank=True)
     nonce_digest = models.CharField(max_length=64, blank=True)
     answer = models.CharField(max_length=10, choices=Answer, blank=True)
     answered_by = models.CharField(max_length=150, blank=True)
     answered_at = models.DateTimeField(null=True, blank=True)
     way_back = models.JSONField(null=True, blank=True)
-    # Whether keeping it ends the sessions that it takes the allowance from.
+    # Whether Keep ends the sessions that are no longer allowed.
     end_sessions = models.BooleanField(default=False)
     last_event = models.IntegerField(default=-1)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -217,12 +217,12 @@ class Apply(models.Model):
 
     @property
     def is_finished(self) -> bool:
-        """Say whether no further event can change this apply."""
+        """Return True if no further event can change this apply."""
         return self.state not in self.UNFINISHED
 
 
 class AuditEvent(AppendOnlyModel):
-    """Who did what, when, from where; names are text, so that they outlive their users."""
+    """One entry of the audit log; names are text, so that they outlive their accounts."""
 
     at = models.DateTimeField(auto_now_add=True, db_index=True)
     actor_name = models.CharField(max_length=150, blank=True)
@@ -243,7 +243,7 @@ class AuditEvent(AppendOnlyModel):
 
 
 class ProcessNote(models.Model):
-    """What a process that writes to this database told about itself last."""
+    """The last report of a process that writes to this database."""
 
     name = models.CharField(max_length=50, unique=True)
     version = models.CharField(max_length=64)
@@ -254,7 +254,7 @@ class ProcessNote(models.Model):
 
 
 class SetupLink(models.Model):
-    """The one-time link that makes the first admin; only the token's digest is stored."""
+    """The one-time link that creates the first admin; only the token's digest is stored."""
 
     token_digest = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)

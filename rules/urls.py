@@ -1,4 +1,4 @@
-"""The addresses of the pages; those of a host stand below its name, so that more hosts change no address."""
+"""The URLs of the pages. Those of a host are below its name, so that more hosts change no URL."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _of_a_host: list[URLPattern | URLResolver] = [
     path("", dashboard_views.dashboard, name="dashboard"),
     path("rules/", rule_list_views.rule_list, name="rule-list"),
     path("rules/new/", rule_views.rule_new, name="rule-new"),
-    path("rules/doubts/", warning_views.rule_doubts, name="rule-doubts"),
+    path("rules/warnings/", warning_views.rule_warnings, name="rule-warnings"),
     path("rules/echo/", rule_views.source_echo, name="source-echo"),
     re_path(rf"^rules/{KEY}/edit/$", rule_views.rule_edit, name="rule-edit"),
     re_path(rf"^rules/{KEY}/toggle/$", rule_table_views.rule_toggle, name="rule-toggle"),

@@ -22,11 +22,12 @@ from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
 from dockerfw_site.proxies import client_address
+from rules.accounts.account_forms import SetupForm, SignInForm
 from rules.accounts.setup_services import first_admin_create, first_admin_link_is_open
 from rules.audit.actors import actor_of
 from rules.audit.audit_services import audit_record
 from rules.pages.errors import Invalid, NotFound
-from rules.pages.forms import SetupForm, SignInForm, place_errors
+from rules.pages.forms import place_errors
 from rules.pages.frame import page_context
 
 

@@ -1,1 +1,1 @@
-"""Review, apply, keep, roll back, history, drift, and the clerk that records outcomes."""
+"""Review, apply, keep, roll back, history, drift, and the jobs of the clerk."""

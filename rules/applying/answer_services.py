@@ -1,8 +1,8 @@
-"""Answer an open confirmation window: keep what is loaded, roll it back at once, or ask for more time.
+"""Answer an open confirmation window: keep the loaded rules, roll them back at once, or extend the window.
 
-Owns who may answer, and the proof that keeping needs: a key that was fetched, and is given back, over
-connections that were opened after the load. An established connection survives a lock-out and proves nothing.
-The host decides; an answer that comes too late changes nothing there.
+Keep needs a proof that new connections still reach the host: a key that is fetched and sent back over
+connections opened after the load. An established connection survives a lock-out and proves nothing. The host
+decides; it ignores an answer that comes too late.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dockerfw.iptables.errors import FieldError
 from dockerfw.messages.orders import Answer, AnswerKind
 from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS
 from rules.applying.apply_errors import KeyRefused, NotAwaiting, NotYours, OldConnection, QueueUnavailable
-from rules.applying.apply_selectors import apply_view
+from rules.applying.apply_selectors import Progress, apply_view, progress_of
 from rules.applying.apply_services import sequence_next
 from rules.applying.window_selectors import WindowView
 from rules.audit.actors import Actor
@@ -30,22 +30,23 @@ from rules.link import client
 from rules.models import Apply
 from rules.pages.errors import Invalid
 
-OLD_CONNECTION = "This came over a connection from before the load, which proves nothing. Try again."
-WRONG_KEY = "This key is not the newest one, or it was used already. Try again."
+OLD_CONNECTION = "This request used a connection from before the load, which proves nothing. Try again."
+WRONG_KEY = "This key was replaced or already used. Try again."
 VERBS = {"keep": "apply-keep", "rollback": "apply-roll-back", "extend": "apply-extend"}
 
 
 def apply_nonce_create(*, apply: Apply, actor: Actor, connected_at: datetime | None) -> str:
-    """Return a new key with which `actor` may keep the apply once; a former one counts no more.
+    """Return a new key with which `actor` may keep the apply once; it replaces any earlier key.
 
-    `connected_at` is when the connection that asks was opened, None when that is not known. Raises
-    NotAwaiting, NotYours, KeyRefused.
+    `connected_at` is when the asking connection was opened, None when that is unknown. Raises NotAwaiting,
+    NotYours, KeyRefused.
     """
+    progress = progress_of(apply)
     with transaction.atomic():
-        current, _ = _open_window(apply)
-        _started_by(current, actor)
-        _new_connection(current.window_seen_at or current.created_at, connected_at)
-        # Where the clerk has not heard of it yet: what keeps comes over a connection opened from now on.
+        current, _ = _open_window(apply, progress)
+        _check_starter(current, actor)
+        _check_connection(current.window_seen_at or current.created_at, connected_at)
+        # If the clerk has not recorded the window yet, Keep needs a connection opened from now on.
         current.window_seen_at = current.window_seen_at or timezone.now()
         nonce = secrets.token_urlsafe(24)
         current.nonce_digest = _digest(nonce)
@@ -54,105 +55,112 @@ def apply_nonce_create(*, apply: Apply, actor: Actor, connected_at: datetime | N
 
 
 def apply_keep(*, apply: Apply, actor: Actor, nonce: str, connected_at: datetime | None) -> Apply:
-    """Ask the host to keep what is loaded, over a new connection and with the key fetched after the load.
+    """Ask the host to keep the loaded rules, over a new connection and with a key fetched after the load.
 
     Raises NotAwaiting, NotYours, KeyRefused, QueueUnavailable.
     """
-    _queue_answers()
+    progress = _read_progress(apply)
     with transaction.atomic():
-        current, _ = _open_window(apply)
-        _started_by(current, actor)
-        _new_connection(current.window_seen_at, connected_at)
+        current, _ = _open_window(apply, progress)
+        _check_starter(current, actor)
+        _check_connection(current.window_seen_at, connected_at)
         if not current.nonce_digest or not hmac.compare_digest(current.nonce_digest, _digest(nonce)):
             raise KeyRefused(WRONG_KEY)
         current.nonce_digest = ""
-        return _answer(current, actor, "keep")
+        return _record_answer(current, actor, "keep")
 
 
 def apply_keep_at_console(*, apply: Apply, actor: Actor, instead_of: str = "") -> Apply:
-    """Ask the host to keep what is loaded, from its own command line, which no rule can lock out.
+    """Ask the host to keep the loaded rules, from its own command line, which no rule can lock out.
 
-    Whoever may run commands there may also keep what somebody else started, naming them in `instead_of`; the
-    audit log names both. Raises NotAwaiting, NotYours, QueueUnavailable.
+    An admin there may also keep an apply of another admin, named in `instead_of`; the audit log names both.
+    Raises NotAwaiting, NotYours, QueueUnavailable.
     """
-    _queue_answers()
+    progress = _read_progress(apply)
     with transaction.atomic():
-        current, _ = _open_window(apply)
+        current, _ = _open_window(apply, progress)
         if not instead_of:
-            _started_by(current, actor)
-            return _answer(current, actor, "keep")
+            _check_starter(current, actor)
+            return _record_answer(current, actor, "keep")
         if current.requested_by != instead_of:
-            raise NotYours(f"It was started by {current.requested_by}, not by {instead_of}.")
-        return _answer(current, actor, "keep", detail=f"instead of {instead_of}, who started it")
+            raise NotYours(f"This apply was started by {current.requested_by}, not by {instead_of}.")
+        return _record_answer(current, actor, "keep", detail=f"instead of {instead_of}, who started it")
 
 
 def apply_roll_back(*, apply: Apply, actor: Actor) -> Apply:
-    """Ask the host to put back at once what was there before; anyone may.
+    """Ask the host to restore the previous rules at once; every admin may.
 
     Raises NotAwaiting, QueueUnavailable.
     """
-    _queue_answers()
+    progress = _read_progress(apply)
     with transaction.atomic():
-        current, _ = _open_window(apply)
-        return _answer(current, actor, "rollback")
+        current, _ = _open_window(apply, progress)
+        return _record_answer(current, actor, "rollback")
 
 
 def apply_extend(*, apply: Apply, actor: Actor, seconds: int) -> Apply:
-    """Ask the host for a window of `seconds` from the load on, longer than it is.
+    """Ask the host to extend the window to `seconds`, counted from the load.
 
     Raises Invalid, NotAwaiting, NotYours, QueueUnavailable.
     """
-    _queue_answers()
+    progress = _read_progress(apply)
     with transaction.atomic():
-        current, window = _open_window(apply)
-        _started_by(current, actor)
+        current, window = _open_window(apply, progress)
+        _check_starter(current, actor)
         allowed = f"{window.seconds + 1} to {MOST_CONFIRM_SECONDS}"
         if not window.seconds < seconds <= MOST_CONFIRM_SECONDS:
-            problem = f"{seconds} seconds is not a longer window ({allowed})"
+            problem = f"{seconds} seconds is not longer than the open window (allowed: {allowed})"
             raise Invalid((FieldError("seconds", problem),))
-        return _answer(current, actor, "extend", seconds)
+        return _record_answer(current, actor, "extend", seconds)
 
 
-def _open_window(apply: Apply) -> tuple[Apply, WindowView]:
+def _read_progress(apply: Apply) -> Progress:
+    """Read the root worker's progress before the transaction. Raises QueueUnavailable when Redis is down."""
+    try:
+        client.ping()
+    except client.QueueError as error:
+        raise QueueUnavailable(_not_sent(error)) from error
+    return progress_of(apply)
+
+
+def _open_window(apply: Apply, progress: Progress) -> tuple[Apply, WindowView]:
+    """Lock the host and return the apply with its open window. Raises NotAwaiting."""
     host_lock(apply.host)
     current = Apply.objects.select_related("host", "revision").get(pk=apply.pk)
-    # The clerk may be behind, or down: what the root worker said last counts as well.
-    view = apply_view(current)
+    # The clerk may be late or down, so the root worker's last report counts as well.
+    view = apply_view(current, progress)
     if view.window is None:
         number = current.revision.number
-        raise NotAwaiting(f"The window of revision {number} is not open: it is {view.state_label}.")
+        raise NotAwaiting(f"The window of revision {number} is not open: the apply is {view.state_label}.")
     if view.window.over:
         raise NotAwaiting(f"The window of revision {current.revision.number} ended at {view.window.until}.")
     return current, view.window
 
 
-def _started_by(apply: Apply, actor: Actor) -> None:
+def _check_starter(apply: Apply, actor: Actor) -> None:
     if apply.requested_by != actor.name:
-        raise NotYours(f"Only {apply.requested_by}, who started it, can do this. Anyone can roll it back.")
+        raise NotYours(
+            f"Only {apply.requested_by}, who started this apply, can do this. Every admin can roll it back."
+        )
 
 
-def _new_connection(seen_at: datetime | None, connected_at: datetime | None) -> None:
-    """Refuse a connection that was opened before it was known here that the rules are loaded.
+def _check_connection(seen_at: datetime | None, connected_at: datetime | None) -> None:
+    """Refuse a connection that was opened before the dashboard knew that the rules are loaded.
 
-    That is later than the load, and by the clock that knows when the connection was opened: the host's may be
-    behind, and old connections would look new to it.
+    That moment is later than the load, and taken by the same clock as `connected_at`. The host's clock may be
+    behind, so that old connections would look new to it.
     """
     if connected_at is not None and (seen_at is None or connected_at < seen_at):
         raise OldConnection(OLD_CONNECTION)
 
 
-def _queue_answers() -> None:
-    try:
-        client.ping()
-    except client.QueueError as error:
-        raise QueueUnavailable(_not_sent(error)) from error
-
-
 def _not_sent(error: Exception) -> str:
-    return f"The host was not told: {error}. It rolls back by itself unless it is told in time."
+    return (
+        f"The answer was not sent: {error}. The host rolls back on its own unless an answer arrives in time."
+    )
 
 
-def _answer(
+def _record_answer(
     apply: Apply, actor: Actor, kind: AnswerKind, seconds: int | None = None, *, detail: str = ""
 ) -> Apply:
     host = host_lock(apply.host)

@@ -1,7 +1,7 @@
-"""The answers to an open confirmation window: keep, roll back now, longer; and the key that keeping needs.
+"""The answers to an open confirmation window (keep, roll back, extend), and the key that Keep needs.
 
-With htmx each answers the apply page's own piece, so that the page with its countdown stays when the host
-cannot be reached. Without scripts each leads back to the page, and keeping goes by a page of its own.
+With htmx each answers a piece of the apply page, so that the page with its countdown stays when the host
+cannot be reached. Without scripts each leads back to the page, and Keep uses a page of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect
 
 from dockerfw_site.connections import connected_at
 from rules.applying.answer_services import apply_extend, apply_keep, apply_nonce_create, apply_roll_back
@@ -25,17 +26,17 @@ from rules.audit.actors import actor_of
 from rules.models import Apply, Host
 from rules.pages.errors import Invalid, ServiceError
 from rules.pages.frame import render_page
-from rules.pages.requests import host_or_404, is_htmx, whole_number
+from rules.pages.requests import HtmxRequest, host_or_404, whole_number
 
-# Tells the page's script that the same Keep is going to count over the next connection.
+# Tells the page's script that the same Keep will be valid over the next connection.
 AGAIN = "X-Keep-Again"
 
 
 @never_cache
 @require_GET
 def nonce(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
-    """Answer a new key as JSON, over a connection opened after the load; 409 with the reason otherwise."""
-    _, view = _found(host_name, apply_id)
+    """Answer a new key as JSON over a connection opened after the load, otherwise 409 with the reason."""
+    _, view = _apply_or_404(host_name, apply_id)
     try:
         key = apply_nonce_create(
             apply=view.apply, actor=actor_of(request), connected_at=connected_at(request)
@@ -46,12 +47,12 @@ def nonce(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResp
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def keep(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
-    """Keep what is loaded; GET, and a POST without a key, show a page that carries one."""
-    host, view = _found(host_name, apply_id)
+def keep(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+    """Keep the loaded rules; GET, and a POST without a key, show a page that carries a key."""
+    host, view = _apply_or_404(host_name, apply_id)
     given = request.POST.get("nonce", "")
     if request.method == "POST" and given:
-        return _answered(
+        return _send_answer(
             request,
             host,
             view,
@@ -61,7 +62,7 @@ def keep(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpRespo
         )
     if request.method == "POST":
         to_key = reverse("rules:apply-keep", args=[host.name, view.apply.pk])
-        return HttpResponse(headers={"HX-Redirect": to_key}) if is_htmx(request) else redirect(to_key)
+        return HttpResponseClientRedirect(to_key) if request.htmx else redirect(to_key)
     try:
         key = apply_nonce_create(
             apply=view.apply, actor=actor_of(request), connected_at=connected_at(request)
@@ -74,18 +75,20 @@ def keep(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpRespo
 
 
 @require_POST
-def roll_back(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
-    """Put back at once what was there before; anybody signed in may."""
-    host, view = _found(host_name, apply_id)
-    return _answered(request, host, view, lambda: apply_roll_back(apply=view.apply, actor=actor_of(request)))
+def roll_back(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+    """Restore the previous rules at once; every admin may."""
+    host, view = _apply_or_404(host_name, apply_id)
+    return _send_answer(
+        request, host, view, lambda: apply_roll_back(apply=view.apply, actor=actor_of(request))
+    )
 
 
 @require_POST
-def extend(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
-    """Make the window longer; `seconds` is its new length from the load on."""
-    host, view = _found(host_name, apply_id)
+def extend(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
+    """Extend the window; `seconds` is its new length, counted from the load."""
+    host, view = _apply_or_404(host_name, apply_id)
     seconds = whole_number(request.POST.get("seconds"))
-    return _answered(
+    return _send_answer(
         request,
         host,
         view,
@@ -93,14 +96,16 @@ def extend(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpRes
     )
 
 
-def _answered(request: HttpRequest, host: Host, view: ApplyView, answer: Callable[[], Apply]) -> HttpResponse:
+def _send_answer(
+    request: HtmxRequest, host: Host, view: ApplyView, answer: Callable[[], Apply]
+) -> HttpResponse:
     problem, status, again = "", 200, False
     try:
         answer()
     except ServiceError as error:
         problem, again = str(error), isinstance(error, OldConnection)
         status = 503 if isinstance(error, QueueUnavailable) else 422 if isinstance(error, Invalid) else 409
-    if is_htmx(request):
+    if request.htmx:
         piece = status_piece(request, host, view.apply.pk, problem=problem, status=status)
         if again:
             piece[AGAIN] = "1"
@@ -110,7 +115,7 @@ def _answered(request: HttpRequest, host: Host, view: ApplyView, answer: Callabl
     return redirect("rules:apply", host.name, view.apply.pk)
 
 
-def _found(host_name: str, apply_id: uuid.UUID) -> tuple[Host, ApplyView]:
+def _apply_or_404(host_name: str, apply_id: uuid.UUID) -> tuple[Host, ApplyView]:
     host = host_or_404(host_name)
     view = apply_get(apply_id)
     if view is None or view.apply.host_id != host.pk:

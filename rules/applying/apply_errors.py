@@ -1,4 +1,4 @@
-"""What the services of an apply refuse. Each prints as a sentence for the page or the command line."""
+"""The errors of the services that apply and answer, each a sentence for a page or the command line."""
 
 from __future__ import annotations
 
@@ -14,23 +14,27 @@ class NothingToApply(ServiceError):  # noqa: N818
 
 
 class ApplyWaiting(ServiceError):  # noqa: N818
-    """Another apply of the same host has not finished; `apply` says which."""
+    """Another apply of the same host, `apply`, has not finished."""
 
     def __init__(self, apply: Apply) -> None:
-        begun = f"{apply.requested_by} started to apply revision {apply.revision.number}, which "
+        number, actor = apply.revision.number, apply.requested_by
         if apply.state == Apply.State.AWAITING and apply.window_deadline is not None:
+            until = clock_text(apply.window_deadline)
             text = (
-                f"{begun}is loaded and waits until {clock_text(apply.window_deadline)} to be kept. "
-                "Wait for that, or roll it back, then review again."
+                f"The apply of revision {number} by {actor} waits for confirmation until {until}. "
+                "Wait until then, or roll it back, and review again."
             )
         else:
-            text = f"{begun}is still {apply.get_state_display()}. Wait for that, then review again."
+            text = (
+                f"The apply of revision {number} by {actor} is {apply.get_state_display()}. "
+                "Wait until it has finished and review again."
+            )
         super().__init__(text)
         self.apply = apply
 
 
 class NotExpected(ServiceError):  # noqa: N818
-    """What is to be applied breaks expectations, and nobody gave a reason to do it all the same."""
+    """The apply would break expectations, and no reason was given to override them."""
 
     def __init__(self, broken: tuple[ExpectationResult, ...]) -> None:
         named = "; ".join(str(each) for each in broken)
@@ -39,20 +43,20 @@ class NotExpected(ServiceError):  # noqa: N818
 
 
 class NotAwaiting(ServiceError):  # noqa: N818
-    """The window of an apply is not open: not yet, or not any more."""
+    """The confirmation window of an apply is not open yet, or has ended."""
 
 
 class NotYours(ServiceError):  # noqa: N818
-    """Only the one who started an apply may keep it or make its window longer."""
+    """Only the admin who started an apply may keep it or extend its window."""
 
 
 class KeyRefused(ServiceError):  # noqa: N818
-    """What came with a Keep does not show that the host was reached by a new connection after the load."""
+    """A Keep does not prove that a new connection reached the host after the load."""
 
 
 class OldConnection(KeyRefused):
-    """It came over a connection from before the load; the next one will be new, and the key counts still."""
+    """A Keep came over a connection from before the load; the same key is valid over the next connection."""
 
 
 class QueueUnavailable(ServiceError):  # noqa: N818
-    """Redis cannot be reached, so that nothing can be handed to the root worker."""
+    """Redis cannot be reached, so no order can be sent to the root worker."""

@@ -1,4 +1,4 @@
-"""Read applies: the stored row, and for one that runs the root worker's own progress from Redis."""
+"""Read applies: the stored row, and while one runs the root worker's own progress from Redis."""
 
 from __future__ import annotations
 
@@ -19,10 +19,19 @@ from rules.models import Apply, Host
 SILENT_AFTER_SECONDS = 5.0
 RECENT = 5
 ANSWERED_WITHIN_SECONDS = 5.0
-KEEP_NOT_TOLD = "Whether it was kept in time the root worker has not reported yet."
-NOT_TOLD = "The host puts back what was there before; the root worker has not reported it yet."
+KEEP_NOT_TOLD = "The root worker has not reported yet whether Keep arrived in time."
+ANSWER_WORDS = {"keep": "Keep", "rollback": "Roll back", "extend": "Extend"}
+NOT_TOLD = "The host restores the previous rules. The root worker has not reported it yet."
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The root worker's last report on an apply, or the reason why there is none."""
+
+    outcome: Outcome | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +46,10 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class ApplyView:
-    """An apply as its page shows it; `notice` is a sentence when the other side is silent.
+    """An apply as its page shows it.
 
-    `window` is there while the host waits for an answer; `asked` is the answer that was sent just now.
+    `notice` is a sentence for a root worker that is silent. `window` is the open confirmation window.
+    `asked` is the answer that was sent a moment ago.
     """
 
     apply: Apply
@@ -54,12 +64,12 @@ class ApplyView:
 
     @property
     def sessions_told(self) -> str:
-        """What became of the sessions that were to be ended, empty until that is known."""
+        """The result of ending sessions, empty until it is known."""
         return next((step.detail for step in self.steps if step.name == "sessions"), "")
 
     @property
     def way_back(self) -> RollBack | None:
-        """Why the rules from before are in force again."""
+        """Why the previous rules were restored."""
         stored = self.apply.way_back
         return RollBack(**stored) if stored else None
 
@@ -78,29 +88,35 @@ def recent_applies(host: Host) -> tuple[Apply, ...]:
     return tuple(Apply.objects.filter(host=host).select_related("revision")[:RECENT])
 
 
-def awaiting_view(host: Host) -> ApplyView | None:
-    """Return the apply of a host whose window is open as far as anybody has heard, None when there is none.
+def unfinished_apply(host: Host) -> Apply | None:
+    """Return the apply that has to finish before another one may start, None when there is none."""
+    unfinished = Apply.objects.filter(host=host, state__in=Apply.UNFINISHED)
+    return unfinished.select_related("revision", "host").first()
 
-    The root worker's own word counts before the clerk has written it down.
+
+def awaiting_view(host: Host) -> ApplyView | None:
+    """Return the apply of a host whose confirmation window is open, None when there is none.
+
+    The root worker's own report counts before the clerk has recorded it.
     """
     view = unfinished_view(host)
     return view if view is not None and view.window is not None else None
 
 
 def unfinished_view(host: Host) -> ApplyView | None:
-    """Return the apply of a host after which another one may start, None when one may start now."""
-    unfinished = Apply.objects.filter(host=host, state__in=Apply.UNFINISHED)
-    apply = unfinished.select_related("revision", "host").first()
+    """Return the unfinished apply of a host with its progress, None when there is none."""
+    apply = unfinished_apply(host)
     return apply_view(apply) if apply else None
 
 
-def apply_view(apply: Apply) -> ApplyView:
-    """Return a stored apply with its live progress."""
-    progress, problem = (None, "") if apply.is_finished else _progress(apply)
+def apply_view(apply: Apply, known: Progress | None = None) -> ApplyView:
+    """Return a stored apply with its progress: `known`, or what Redis holds now."""
+    read = Progress() if apply.is_finished else known or progress_of(apply)
+    progress, problem = read.outcome, read.problem
     state, ended, window = apply.state, False, stored_window(apply)
     if progress is not None and progress.event > apply.last_event:
         reported, error = progress.steps, progress.error
-        # A final state counts once it is written down; until then the steps tell how far it is.
+        # A final state counts once it is recorded. Until then the steps show how far the apply is.
         ended = progress.state in ("confirmed", "failed", "rolled_back")
         window = window_view(progress.window) if progress.window else None
         if not ended:
@@ -123,25 +139,26 @@ def apply_view(apply: Apply) -> ApplyView:
     )
 
 
-def _progress(apply: Apply) -> tuple[Outcome | None, str]:
+def progress_of(apply: Apply) -> Progress:
+    """Read the root worker's progress of an apply from Redis."""
     try:
         data = client.progress_read(apply.host.name, str(apply.pk))
     except client.QueueError as error:
-        return None, str(error)
+        return Progress(problem=str(error))
     if data is None:
-        return None, ""
+        return Progress()
     try:
         outcome = Outcome.from_json(load_json(data))
     except MessageError as error:
         logger.warning("progress of apply %s cannot be read: %s", apply.pk, error)
-        return None, f"The progress cannot be read: {error}"
+        return Progress(problem=f"The progress cannot be read: {error}")
     if outcome.apply != str(apply.pk) or outcome.host != apply.host.name:
-        return None, ""
-    return outcome, ""
+        return Progress()
+    return Progress(outcome)
 
 
 def _asked(apply: Apply) -> str:
-    """Return the answer that is on its way to the host; after a few seconds it may be given again."""
+    """Return the answer that was sent in the last few seconds; after that it may be sent again."""
     if not apply.answer or apply.answered_at is None:
         return ""
     age = (timezone.now() - apply.answered_at).total_seconds()
@@ -152,12 +169,13 @@ def _notice(apply: Apply, state: str, window: WindowView | None, *, ended: bool,
     if apply.is_finished:
         return ""
     if ended:
-        return "The root worker is done; its outcome is being written down."
+        return "The root worker has finished. The result is being recorded."
     if window is not None and window.over:
-        return f"The time is over. {KEEP_NOT_TOLD if apply.answer == Apply.Answer.KEEP else NOT_TOLD}"
+        unreported = KEEP_NOT_TOLD if apply.answer == Apply.Answer.KEEP else NOT_TOLD
+        return f"The confirmation window has ended. {unreported}"
     if window is not None and apply.answer and not asked:
-        word = Apply.Answer(apply.answer).label
-        return f"{apply.answered_by} asked for: {word}. The root worker has not answered yet."
+        word = ANSWER_WORDS[apply.answer]
+        return f"{apply.answered_by} requested: {word}. The root worker has not answered yet."
     if state == "queued" and (timezone.now() - apply.created_at).total_seconds() > SILENT_AFTER_SECONDS:
         return "The root worker has not answered yet. Nothing has been changed."
     return ""
@@ -176,7 +194,7 @@ def _stored_error(apply: Apply) -> Failure | None:
 
 
 def _steps(reported: tuple[Step, ...], *, over: bool, sessions: bool) -> tuple[StepView, ...]:
-    """Return all steps in their order; sessions are ended only where that was asked for."""
+    """Return all steps in order; the step that ends sessions only where it was asked for."""
     known = {step.name: step for step in reported}
     views: list[StepView] = []
     for name in STEP_NAMES:

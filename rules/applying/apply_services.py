@@ -1,7 +1,8 @@
-"""Start applies: freeze the draft as a revision, store the attempt, hand the order to the root worker.
+"""Start an apply: freeze the draft as a revision, store the attempt, send the order to the root worker.
 
-Owns when an apply may start and what number it carries. It never waits for the kernel; outcomes.py writes
-down what became of the attempt.
+All that takes time (asking Redis, simulating) is done before the transaction, on the request's basis. The
+transaction holds the host's row, compares versions and writes. The order is sent after the commit.
+outcome_services records the result.
 """
 
 from __future__ import annotations
@@ -14,32 +15,36 @@ from functools import partial
 from django.db import transaction
 from django.utils import timezone
 
-from dockerfw.document.document import Document, canonical_json, digest, to_json_object
+from dockerfw.document.document import canonical_json, digest, to_json_object
 from dockerfw.iptables.errors import FieldError
 from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, Order
 from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS
 from dockerfw.reach.expectations import find_failures
 from rules.applying.apply_errors import ApplyWaiting, NotExpected, NothingToApply, QueueUnavailable
+from rules.applying.apply_selectors import unfinished_apply
 from rules.applying.expiry_services import apply_give_up
 from rules.applying.kernel_selectors import kernel_sentence
-from rules.applying.review_selectors import next_number
+from rules.applying.proposal_selectors import Proposal, next_number, propose_draft, propose_rollback
 from rules.audit.actors import Actor
 from rules.audit.audit_services import audit_record
-from rules.draft.draft_selectors import base_revision, draft_document, revision_document
+from rules.draft.basis_selectors import Basis
+from rules.draft.draft_selectors import base_revision
 from rules.draft.draft_services import host_lock
 from rules.link import client
 from rules.models import Apply, Host, Revision
 from rules.pages.errors import Conflict, Invalid, NotFound
 from rules.seen.consequence_selectors import expectation_findings
-from rules.seen.snapshot_selectors import latest_snapshot
 
 MESSAGE_MAX = 2000
 WINDOW_DEFAULT = 60
+DRAFT_CHANGED = "The draft changed since it was reviewed."
+HEAD_CHANGED = "Another revision was confirmed since this was reviewed."
+NUMBER_TAKEN = "Another revision was made since this was reviewed."
 
 
 def apply_start(
     *,
-    host: Host,
+    basis: Basis,
     actor: Actor,
     message: str,
     draft_version: int,
@@ -48,40 +53,32 @@ def apply_start(
     override: str = "",
     anyway: bool = False,
 ) -> Apply:
-    """Apply the draft as it was reviewed at `draft_version`, to be kept within `window` seconds.
+    """Apply the draft as it was reviewed at `draft_version`, with a confirmation window of `window` seconds.
 
-    `end_sessions` asks the host to end, once it is kept, the sessions that it takes the allowance from.
-    Makes a revision; when the draft equals what was applied last and the kernel has drifted, loads that
-    revision again. `override` is the reason to do so although an expectation fails, `anyway` says that the
-    actor would be shut out and knows it. Raises Invalid, Conflict, ApplyWaiting, NothingToApply, NotExpected,
-    QueueUnavailable.
+    Makes a revision. Loads the base revision again when the draft equals it and the kernel has drifted.
+    `end_sessions` asks the host to end the sessions that lose their allowance once the change is confirmed.
+    `override` is the reason for applying although an expectation fails. `anyway` records that the actor knew
+    of being locked out.
+
+    Raises Invalid, Conflict, ApplyWaiting, NothingToApply, NotExpected, QueueUnavailable.
     """
-    text = _message(message)
-    reason = _override(override)
-    check_window(window)
-    _queue_answers()
-    with transaction.atomic():
-        current = host_lock(host)
-        if current.draft_version != draft_version:
-            raise Conflict("The draft changed since it was reviewed.", current=current)
-        _nobody_waits(current)
-        document = draft_document(current)
-        base = base_revision(current)
-        if base is not None and base.digest == digest(document):
-            if kernel_sentence(current).level == "ok":
-                raise NothingToApply(f"The kernel already holds the draft: it is revision {base.number}.")
-            _expected(current, document, base.number, reason)
-            revision = base
-        else:
-            _expected(current, document, next_number(current), reason)
-            revision = _revision(current, actor, document, text, parent=base, restores=None)
-        terms = _Terms("apply-start", text, window, reason, anyway, end_sessions)
-        return _order(current, actor, revision, document, terms)
+    terms = _terms("apply-start", message, window, override, anyway, end_sessions)
+    _check_queue()
+    if basis.draft_version != draft_version:
+        raise Conflict(DRAFT_CHANGED, current=basis.host)
+    _check_none_unfinished(basis.host)
+    proposal = propose_draft(basis)
+    if proposal.revision is not None and kernel_sentence(basis).level == "ok":
+        raise NothingToApply(
+            f"Nothing to apply: the kernel already holds the draft as revision {proposal.number}."
+        )
+    _check_expectations(basis, proposal, terms)
+    return _order(basis, actor, proposal, terms)
 
 
 def rollback_start(
     *,
-    host: Host,
+    basis: Basis,
     actor: Actor,
     number: int,
     message: str,
@@ -91,45 +88,47 @@ def rollback_start(
     override: str = "",
     anyway: bool = False,
 ) -> Apply:
-    """Apply revision `number`'s content as a new revision, to be kept within `window` seconds.
+    """Apply the content of revision `number` as a new revision.
 
-    The revision confirmed last is loaded again as it is, whatever the draft says by now. `expected_head` is
-    the number of the revision confirmed last, as the review showed it, 0 for none. The draft follows once
-    the apply is confirmed, if it had no pending changes. `override` and `anyway` are those of
-    `apply_start`. Raises Invalid, NotFound, Conflict, ApplyWaiting, NothingToApply, NotExpected,
-    QueueUnavailable.
+    The base revision is loaded again as it is, whatever the draft contains. `expected_head` is the number of
+    the base revision that the review showed, 0 for none. The draft follows once the apply is confirmed, if it
+    had no pending changes. All other arguments are those of `apply_start`.
+
+    Raises Invalid, NotFound, Conflict, ApplyWaiting, NothingToApply, NotExpected, QueueUnavailable.
     """
-    text = _message(message)
-    reason = _override(override)
-    check_window(window)
-    _queue_answers()
-    with transaction.atomic():
-        current = host_lock(host)
-        target = Revision.objects.filter(host=current, number=number).first()
-        if target is None:
-            raise NotFound(f"There is no revision {number}.")
-        base = base_revision(current)
-        if (base.number if base else 0) != expected_head:
-            raise Conflict("Another revision was applied since this roll back was reviewed.", current=base)
-        _nobody_waits(current)
-        document = revision_document(target)
-        if base is not None and base.digest == target.digest and kernel_sentence(current).level == "ok":
-            raise NothingToApply(f"The kernel already holds the content of revision {number}.")
-        if base is not None and base.pk == target.pk:
-            _expected(current, document, base.number, reason)
-            revision = base
-        else:
-            _expected(current, document, next_number(current), reason)
-            revision = _revision(current, actor, document, text, parent=base, restores=number)
-        terms = _Terms("rollback-start", text, window, reason, anyway, end_sessions)
-        return _order(current, actor, revision, document, terms)
+    terms = _terms("rollback-start", message, window, override, anyway, end_sessions)
+    _check_queue()
+    proposal = propose_rollback(basis, number)
+    if proposal is None:
+        raise NotFound(f"There is no revision {number}.")
+    if basis.head != expected_head:
+        raise Conflict(HEAD_CHANGED, current=basis.base)
+    _check_none_unfinished(basis.host)
+    same = basis.base is not None and basis.base.digest == digest(proposal.document)
+    if same and kernel_sentence(basis).level == "ok":
+        raise NothingToApply(f"Nothing to apply: the kernel already holds the content of revision {number}.")
+    _check_expectations(basis, proposal, terms)
+    return _order(basis, actor, proposal, terms)
+
+
+def sequence_next(host: Host) -> int:
+    """Count on and return the number of the next message to the host's root worker; `host` is locked."""
+    # Milliseconds keep the number rising even when the database is restored from an old copy.
+    host.sequence = max(host.sequence + 1, time.time_ns() // 1_000_000)
+    host.save(update_fields=["sequence"])
+    return host.sequence
+
+
+def check_window(seconds: int) -> None:
+    """Raise Invalid unless a confirmation window may be `seconds` long."""
+    if not LEAST_CONFIRM_SECONDS <= seconds <= MOST_CONFIRM_SECONDS:
+        problem = f"{seconds} seconds is not allowed. Use {LEAST_CONFIRM_SECONDS} to {MOST_CONFIRM_SECONDS}"
+        raise Invalid((FieldError("window", problem),))
 
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """How an apply is wanted: its verb in the audit, why, for how long it waits, what was known to speak
-    against it, and what keeping it does besides.
-    """
+    """The terms of an apply, as the actor gave them; `verb` is that of the audit log."""
 
     verb: str
     message: str
@@ -139,33 +138,20 @@ class _Terms:
     end_sessions: bool
 
 
-def _expected(host: Host, document: Document, number: int, override: str) -> None:
-    """Refuse what would break expectations, unless there is a reason. What cannot be told is no hindrance."""
-    view = latest_snapshot(host)
-    if override or view is None:
-        return
-    broken = find_failures(expectation_findings(view, document, number))
-    if broken:
-        raise NotExpected(broken)
-
-
-def _override(reason: str) -> str:
-    text = reason.strip()
-    if len(text) > MESSAGE_MAX:
-        raise Invalid((FieldError("override", f"{len(text)} characters, at most {MESSAGE_MAX} are kept"),))
-    return text
-
-
-def _message(message: str) -> str:
+def _terms(verb: str, message: str, window: int, override: str, anyway: bool, end_sessions: bool) -> _Terms:
+    """Check the terms of an apply. Raises Invalid."""
     text = message.strip()
     if not text:
-        raise Invalid((FieldError("message", "say why, for those who read the history"),))
-    if len(text) > MESSAGE_MAX:
-        raise Invalid((FieldError("message", f"{len(text)} characters, at most {MESSAGE_MAX} are kept"),))
-    return text
+        raise Invalid((FieldError("message", "enter the reason for this change"),))
+    reason = override.strip()
+    for field, given in (("message", text), ("override", reason)):
+        if len(given) > MESSAGE_MAX:
+            raise Invalid((FieldError(field, f"{len(given)} characters, at most {MESSAGE_MAX} are allowed"),))
+    check_window(window)
+    return _Terms(verb, text, window, reason, anyway, end_sessions)
 
 
-def _queue_answers() -> None:
+def _check_queue() -> None:
     # Asked before anything is written, so that a Redis that is down costs no revision number.
     try:
         client.ping()
@@ -173,51 +159,69 @@ def _queue_answers() -> None:
         raise QueueUnavailable(f"Nothing was applied: {error}") from error
 
 
-def _nobody_waits(host: Host) -> None:
-    waiting = Apply.objects.filter(host=host, state__in=Apply.UNFINISHED).select_related("revision").first()
-    if waiting is not None:
-        raise ApplyWaiting(waiting)
+def _check_none_unfinished(host: Host) -> None:
+    unfinished = unfinished_apply(host)
+    if unfinished is not None:
+        raise ApplyWaiting(unfinished)
 
 
-def _revision(
-    host: Host,
-    actor: Actor,
-    document: Document,
-    message: str,
-    *,
-    parent: Revision | None,
-    restores: int | None,
-) -> Revision:
-    newest = Revision.objects.filter(host=host).order_by("-number").first()
+def _check_expectations(basis: Basis, proposal: Proposal, terms: _Terms) -> None:
+    """Raise NotExpected when an expectation would fail and no reason was given; unknown stops nothing."""
+    if terms.override or basis.view is None:
+        return
+    broken = find_failures(expectation_findings(basis.view, proposal.document, proposal.number))
+    if broken:
+        raise NotExpected(broken)
+
+
+def _order(basis: Basis, actor: Actor, proposal: Proposal, terms: _Terms) -> Apply:
+    """Store the apply and have its order sent after the commit. Raises Conflict, ApplyWaiting."""
+    with transaction.atomic():
+        host = host_lock(basis.host)
+        _check_unchanged(host, basis, proposal)
+        revision = proposal.revision or _revision_create(host, basis, actor, proposal, terms)
+        apply = _apply_create(host, actor, revision, terms)
+        order = Order(
+            apply=str(apply.pk),
+            sequence=apply.sequence,
+            host=host.name,
+            revision=revision.number,
+            document=to_json_object(proposal.document),
+            digest=revision.digest,
+            confirm_seconds=terms.window,
+            end_sessions=terms.end_sessions,
+            issued_at=timezone.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            override=bool(terms.override),
+        )
+        transaction.on_commit(partial(_send, order, apply))
+    return apply
+
+
+def _check_unchanged(host: Host, basis: Basis, proposal: Proposal) -> None:
+    """Raise Conflict or ApplyWaiting where the locked host is not the one that the basis was read from."""
+    if proposal.restores is None and host.draft_version != basis.draft_version:
+        raise Conflict(DRAFT_CHANGED, current=host)
+    if host.confirmed_revision_id != (basis.base.pk if basis.base else None):
+        raise Conflict(HEAD_CHANGED, current=base_revision(host))
+    _check_none_unfinished(host)
+    if proposal.revision is None and next_number(host) != proposal.number:
+        raise Conflict(NUMBER_TAKEN, current=base_revision(host))
+
+
+def _revision_create(host: Host, basis: Basis, actor: Actor, proposal: Proposal, terms: _Terms) -> Revision:
     return Revision.objects.create(
         host=host,
-        number=newest.number + 1 if newest else 1,
-        document=canonical_json(document),
-        digest=digest(document),
+        number=proposal.number,
+        document=canonical_json(proposal.document),
+        digest=digest(proposal.document),
         author_name=actor.name,
-        parent=parent,
-        restores=restores,
-        message=message,
+        parent=basis.base,
+        restores=proposal.restores,
+        message=terms.message,
     )
 
 
-def sequence_next(host: Host) -> int:
-    """Count on and return the number of the next message to the host's root worker; `host` is locked."""
-    # Milliseconds keep the number rising even when the database is put back from an old copy.
-    host.sequence = max(host.sequence + 1, time.time_ns() // 1_000_000)
-    host.save(update_fields=["sequence"])
-    return host.sequence
-
-
-def check_window(seconds: int) -> None:
-    """Raise Invalid unless a window may be so many seconds long."""
-    if not LEAST_CONFIRM_SECONDS <= seconds <= MOST_CONFIRM_SECONDS:
-        problem = f"{seconds} seconds is not a window ({LEAST_CONFIRM_SECONDS} to {MOST_CONFIRM_SECONDS})"
-        raise Invalid((FieldError("window", problem),))
-
-
-def _order(host: Host, actor: Actor, revision: Revision, document: Document, terms: _Terms) -> Apply:
-    sequence_next(host)
+def _apply_create(host: Host, actor: Actor, revision: Revision, terms: _Terms) -> Apply:
     identifier = uuid.uuid4()
     apply = Apply.objects.create(
         id=identifier,
@@ -226,7 +230,7 @@ def _order(host: Host, actor: Actor, revision: Revision, document: Document, ter
         requested_by=actor.name,
         message=terms.message,
         override=terms.override,
-        sequence=host.sequence,
+        sequence=sequence_next(host),
         job_id=str(identifier),
         window_seconds=terms.window,
         end_sessions=terms.end_sessions,
@@ -248,19 +252,6 @@ def _order(host: Host, actor: Actor, revision: Revision, document: Document, ter
             **({"anyway": True} if terms.anyway else {}),
         },
     )
-    order = Order(
-        apply=str(identifier),
-        sequence=host.sequence,
-        host=host.name,
-        revision=revision.number,
-        document=to_json_object(document),
-        digest=revision.digest,
-        confirm_seconds=terms.window,
-        end_sessions=terms.end_sessions,
-        issued_at=timezone.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        override=bool(terms.override),
-    )
-    transaction.on_commit(partial(_send, order, apply))
     return apply
 
 
@@ -268,5 +259,5 @@ def _send(order: Order, apply: Apply) -> None:
     try:
         client.order_send(order=order, job_id=apply.job_id)
     except client.QueueError as error:
-        apply_give_up(apply=apply, summary=f"The order could not be handed to the queue: {error}")
+        apply_give_up(apply=apply, summary=f"The order could not be queued: {error}")
         apply.refresh_from_db()

@@ -1,4 +1,4 @@
-"""The page of one apply: its steps as they happen, the open window, what failed in iptables' own words."""
+"""The page of one apply: its steps as they happen, the confirmation window, and iptables' own errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
+from django_htmx.http import HTMX_STOP_POLLING
 
 from rules.applying.apply_selectors import ApplyView, apply_get
 from rules.models import Host
@@ -17,40 +18,38 @@ from rules.pages.requests import host_or_404
 
 STEP_WORDS = {
     "lock": "Wait for other applies",
-    "validate": "Check the document again",
-    "snapshot": "Read what the kernel holds",
-    "rehearse": "Rehearse in a scratch network namespace",
-    "watchdog": "Start the watch that rolls back",
+    "validate": "Validate the document",
+    "snapshot": "Read the kernel's rules",
+    "rehearse": "Test in a scratch network namespace",
+    "watchdog": "Start the rollback watchdog",
     "load-ipv4": "Load IPv4",
     "load-ipv6": "Load IPv6",
     "read-back": "Read back and compare",
-    "expectations": "Ask whether the expectations hold",
+    "expectations": "Check the expectations",
     "boot-files": "Write the boot files",
-    "sessions": "End the sessions that lost their allowance",
+    "sessions": "End the sessions that are no longer allowed",
     "report": "Report",
     "keep": "Keep",
-    "extend": "Make the window longer",
+    "extend": "Extend the window",
     "rollback": "Roll back",
 }
-# What htmx takes as "show this and ask no more".
-_STOP_POLLING = 286
 
 
 @require_safe
 def apply_page(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
-    """Show an apply; while it runs, the page asks for its status by itself."""
+    """Show an apply; while it runs, the page polls its status."""
     return apply_answer(request, host_or_404(host_name), apply_id)
 
 
 def apply_answer(request: HttpRequest, host: Host, apply_id: uuid.UUID) -> HttpResponse:
-    """Render the page of an apply as the answer to whatever was asked."""
+    """Render the page of an apply as the answer to any request."""
     context = _context(request, host, apply_id)
     return render_page(request, "rules/apply.html", context["view"].apply.host, context, section="apply")
 
 
 @require_safe
 def apply_status(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> HttpResponse:
-    """Answer the steps so far, 204 when nothing moved since `seen`, and stop the asking at the end."""
+    """Answer the steps so far, 204 when nothing changed since `seen`; stop the polling at the end."""
     host = host_or_404(host_name)
     context = _context(request, host, apply_id)
     view: ApplyView = context["view"]
@@ -58,13 +57,13 @@ def apply_status(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> H
         return HttpResponse(status=204)
     response = _piece(request, context)
     if view.finished:
-        response.status_code = _STOP_POLLING
+        response.status_code = HTMX_STOP_POLLING
     return response
 
 
 @require_safe
 def window_banner(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Answer the line on every page that tells of an open window; empty when there is none."""
+    """Answer the line about an open window that every page shows; empty when there is none."""
     host = host_or_404(host_name)
     context = page_context(host, section="")
     response = render(request, "rules/partials/window_sentence.html", context)
@@ -75,13 +74,13 @@ def window_banner(request: HttpRequest, host_name: str) -> HttpResponse:
 def status_piece(
     request: HttpRequest, host: Host, apply_id: uuid.UUID, *, problem: str = "", status: int = 200
 ) -> HttpResponse:
-    """Render the part of the page that changes; `problem` is why an answer was refused."""
+    """Render the changing part of the page; `problem` is the reason why an answer was refused."""
     context = {**_context(request, host, apply_id), "problem": problem}
     return _piece(request, context, status=status)
 
 
 def _piece(request: HttpRequest, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
-    # Read with the apply: what was pending is loaded now, or confirmed, and no line may say otherwise.
+    # Read together with the apply, so that no line contradicts its state.
     host = context["view"].apply.host
     response = render(request, "rules/partials/apply_status.html", {**context, "host": host}, status=status)
     response.write(render_pieces(request, host, section="apply", more=("window_banner",)))

@@ -1,4 +1,4 @@
-"""Lay out drift for people: what differs, who probably did it, its lines, and what can be done about it."""
+"""Read drift for pages and the command line: each difference, its probable cause and its first lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OF_OUR_CHAINS: frozenset[DriftCode] = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class DriftRow:
-    """One finding with its first lines, safe to show; `more` counts those left out."""
+    """One finding with its first lines, escaped for display; `more` counts the remaining lines."""
 
     what: str
     who: str
@@ -31,14 +31,14 @@ class DriftRow:
 
 @dataclass(frozen=True, slots=True)
 class DriftView:
-    """All findings; `adoptable` says that our chains hold something else that could become the draft."""
+    """All findings; `adoptable` is true if our chains hold changed rules that could become the draft."""
 
     rows: tuple[DriftRow, ...]
     adoptable: bool
 
 
 def drift_view(drift: Drift | None, *, lines: int = LINES) -> DriftView | None:
-    """Return what a page or the command line shows of drift, None where there is none to tell."""
+    """Return drift as a page or the command line shows it, None where there is none."""
     if drift is None or not drift.findings:
         return None
     rows = tuple(
@@ -53,10 +53,10 @@ def drift_view(drift: Drift | None, *, lines: int = LINES) -> DriftView | None:
     return DriftView(rows, any(finding.code in _OF_OUR_CHAINS for finding in drift.findings))
 
 
-def adopted(host: Host, view: SnapshotView) -> Imported | None:
-    """Return what the kernel's own-chain rules would make of the draft, None when there are none.
+def read_adoption(host: Host, view: SnapshotView) -> Imported | None:
+    """Return the draft that the rules of our chains in the kernel would make, None without such rules.
 
-    Raises DocumentError where they make no valid document.
+    Raises DocumentError where they do not make a valid document.
     """
     live = {
         family: view.rulesets[family]

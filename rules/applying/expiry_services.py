@@ -1,7 +1,6 @@
-"""Give up applies that nobody answers, with a sentence, so that they do not hold up the next one.
+"""Give up applies without an outcome, so that they do not block the next one.
 
-Owns the time limits. An order is taken out of the queue before its apply is given up, so that no root worker
-loads it afterwards behind everybody's back.
+An order is taken out of the queue before its apply is given up, so that no root worker loads it afterwards.
 """
 
 from __future__ import annotations
@@ -18,33 +17,33 @@ from rules.link import client
 from rules.models import Apply
 
 LOST_AFTER = timedelta(minutes=2)
-# A host refuses an order that is older than it counts; by then also one whose clock is a little behind.
+# By then every host refuses the order as too old, also a host whose clock is a little behind.
 TAKEN_WITHIN = timedelta(seconds=EXPIRY_SECONDS + CLOCK_SKEW_SECONDS)
 REPORT_WITHIN = timedelta(minutes=15)
 STEP = "queue"
 
 NOT_TAKEN = (
-    f"No root worker took the order within {TAKEN_WITHIN.seconds // 60} minutes, and by now every host would "
-    "refuse it as too old. Nothing was changed, and the order is taken back. "
+    f"No root worker took the order within {TAKEN_WITHIN.seconds // 60} minutes, and hosts refuse older "
+    "orders. The order was withdrawn and nothing was changed. "
     "Start the root worker on the host, then apply again."
 )
 LOST = (
     "The order is no longer in the queue and the root worker has not answered. "
-    "Look at what the kernel holds, then apply again."
+    "Check on the dashboard what the kernel holds, then apply again."
 )
 SILENT = (
-    "The root worker began and then reported nothing more for 15 minutes. "
-    "Look at what the kernel holds, then apply again."
+    "The root worker started and then reported nothing for 15 minutes. "
+    "Check on the dashboard what the kernel holds, then apply again."
 )
 UNANSWERED = (
     "The confirmation window ended more than 15 minutes ago and the root worker has not reported since. "
-    "The host puts back by itself what was there before, unless it is down. "
-    "Look at what the kernel holds, then apply again."
+    "The host restores the previous rules on its own, unless it is down. "
+    "Check on the dashboard what the kernel holds, then apply again."
 )
 
 
 def applies_expire(*, now: datetime | None = None) -> int:
-    """Give up applies that are over their time; return how many. The clerk calls this as it idles."""
+    """Give up applies whose time limit has passed; return how many. The clerk calls this when idle."""
     moment = now or timezone.now()
     expired = 0
     waiting = Apply.objects.filter(state__in=Apply.UNFINISHED)
@@ -58,7 +57,7 @@ def applies_expire(*, now: datetime | None = None) -> int:
 def apply_give_up(*, apply: Apply, summary: str) -> bool:
     """Mark an apply as failed without an outcome.
 
-    Say whether it was still in the state that `apply` shows.
+    Return True if it was still in the state that `apply` shows.
     """
     error = {
         "step": STEP,
@@ -89,7 +88,7 @@ def apply_give_up(*, apply: Apply, summary: str) -> bool:
 
 
 def was_given_up(apply: Apply) -> bool:
-    """Say whether an apply failed only for want of an answer."""
+    """Return True if an apply failed only because no outcome arrived."""
     return apply.state == Apply.State.FAILED and (apply.error or {}).get("step") == STEP
 
 
@@ -108,11 +107,11 @@ def _summary(apply: Apply, now: datetime) -> str:
             return SILENT if age > REPORT_WITHIN else ""
         if place == "queued" and age < TAKEN_WITHIN:
             return ""
-        # Where it cannot be taken back, a root worker has just taken it: a later turn will tell.
+        # If it cannot be withdrawn, a root worker has just taken it. A later turn decides.
         if place == "queued":
             back = client.order_withdraw(host=apply.host.name, job_id=apply.job_id)
             return NOT_TAKEN if back else ""
     except client.QueueError:
-        # What the queue holds is not known now; a later turn will tell.
+        # The queue cannot be read now. A later turn decides.
         return ""
     return LOST

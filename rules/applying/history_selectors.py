@@ -1,4 +1,4 @@
-"""Read the history: revisions with what changed, who did it and what became of it."""
+"""Read the history: revisions with their changes, authors and results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models import Prefetch
 from dockerfw.chains.kernel_state import read_kernel_state
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.messages.events import NOTICED_VERBS
-from rules.draft.draft_selectors import revision_document as revision_document
+from rules.draft.draft_selectors import revision_document
 from rules.models import Apply, AuditEvent, Host, Revision
 from rules.seen.snapshot_selectors import SnapshotView
 
@@ -21,8 +21,8 @@ NOTICED = 5
 class HistoryEntry:
     """One revision.
 
-    `state` is that of its last apply; `loaded` says that a fresh snapshot shows it in the kernel. `overrides`
-    are the reasons that expectations were overridden for, of its first apply and of those that restored it.
+    `state` is that of its last apply. `loaded` is true if a fresh snapshot shows it in the kernel.
+    `overrides` are the reasons for overriding expectations, of all its applies, oldest first.
     """
 
     revision: Revision
@@ -36,7 +36,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """Some entries, the newest first."""
+    """One page of entries, the newest first."""
 
     entries: tuple[HistoryEntry, ...]
     page: int
@@ -46,17 +46,17 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two revisions and what differs; `old` None compares with nothing."""
+    """Two revisions and their differences; `old` None compares with an empty document."""
 
     old: Revision | None
     new: Revision
     diff: DocumentDiff
 
 
-def history(
+def history_page(
     host: Host, *, system: bool = True, page: int = 1, snapshot: SnapshotView | None = None
 ) -> HistoryPage:
-    """Return a page of revisions; `system` False leaves out those that no person made."""
+    """Return a page of revisions; `system` False leaves out those made by the system."""
     revisions = Revision.objects.filter(host=host)
     if not system:
         revisions = revisions.filter(origin=Revision.Origin.PERSON)
@@ -71,8 +71,8 @@ def history(
     return HistoryPage(entries=entries, page=page, pages=pages, total=total)
 
 
-def noticed(host: Host) -> tuple[AuditEvent, ...]:
-    """Return what the root worker noticed or did by itself lately, the newest first."""
+def noticed_events(host: Host) -> tuple[AuditEvent, ...]:
+    """Return the latest events that the root worker noticed or caused on its own, the newest first."""
     events = AuditEvent.objects.filter(host=host, verb__in=NOTICED_VERBS).order_by("-pk")
     return tuple(events[:NOTICED])
 
@@ -82,12 +82,17 @@ def revision_get(host: Host, number: int) -> Revision | None:
     return Revision.objects.filter(host=host, number=number).select_related("parent").first()
 
 
+def revision_applies(revision: Revision) -> tuple[Apply, ...]:
+    """Return the last 20 applies of a revision, the newest first."""
+    return tuple(revision.applies.select_related("host").order_by("-sequence")[:20])
+
+
 def newest_revisions(host: Host, most: int = 30) -> tuple[Revision, ...]:
     """Return the newest revisions, the newest first."""
     return tuple(Revision.objects.filter(host=host)[:most])
 
 
-def compare(host: Host, a: int | None, b: int) -> Comparison | None:
+def compare_revisions(host: Host, a: int | None, b: int) -> Comparison | None:
     """Compare revision `a` (None: the parent of `b`) with revision `b`; None when one does not exist."""
     new = revision_get(host, b)
     if new is None:
@@ -100,7 +105,7 @@ def compare(host: Host, a: int | None, b: int) -> Comparison | None:
 
 
 def loaded_number(snapshot: SnapshotView | None) -> int | None:
-    """Return the revision that a fresh snapshot shows in both families, None otherwise."""
+    """Return the number of the revision that a fresh snapshot shows in all families, None otherwise."""
     if snapshot is None or snapshot.stale:
         return None
     state = read_kernel_state({family: snapshot.rulesets[family] for family in snapshot.snapshot.families})

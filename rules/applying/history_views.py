@@ -1,4 +1,4 @@
-"""The history: all revisions, one of them, any two compared. Rolling back goes through the review."""
+"""The history: all revisions, one revision, two compared. Rolling back starts with a review."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from rules.applying.history_selectors import compare as compare_revisions
-from rules.applying.history_selectors import history as history_page
-from rules.applying.history_selectors import loaded_number, noticed, revision_document, revision_get
-from rules.applying.review_selectors import next_number
+from rules.applying.history_selectors import (
+    compare_revisions,
+    history_page,
+    loaded_number,
+    noticed_events,
+    revision_applies,
+    revision_get,
+)
+from rules.applying.proposal_selectors import next_number
 from rules.audit.audit_services import VERBS
 from rules.draft.document_views import document_file
+from rules.draft.draft_selectors import revision_document
 from rules.models import Host
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, whole_number
@@ -22,7 +28,7 @@ from rules.seen.snapshot_selectors import latest_snapshot, observe_request
 
 @require_safe
 def history(request: HttpRequest, host_name: str) -> HttpResponse:
-    """List the revisions, the newest first; `system=no` leaves out those that no person made."""
+    """List the revisions, the newest first; `system=no` leaves out those made by the system."""
     host = host_or_404(host_name)
     observe_request(host)
     system = request.GET.get("system") != "no"
@@ -30,7 +36,7 @@ def history(request: HttpRequest, host_name: str) -> HttpResponse:
         host, system=system, page=whole_number(request.GET.get("page"), 1), snapshot=latest_snapshot(host)
     )
     newest = _newest(host)
-    events = noticed(host) if system and found.page == 1 else ()
+    events = noticed_events(host) if system and found.page == 1 else ()
     context = {
         "history": found,
         "system": system,
@@ -43,7 +49,7 @@ def history(request: HttpRequest, host_name: str) -> HttpResponse:
 
 @require_safe
 def revision(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
-    """Show one revision: who, when, why, what it changed, and all that it says."""
+    """Show one revision: author, time, reason, changes and content."""
     host = host_or_404(host_name)
     found = revision_get(host, number)
     if found is None:
@@ -54,7 +60,7 @@ def revision(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
         "revision": found,
         "document": revision_document(found),
         "comparison": compared,
-        "applies": found.applies.select_related("host").order_by("-sequence")[:20],
+        "applies": revision_applies(found),
         "loaded": loaded_number(latest_snapshot(host)) == number,
         "confirmed": host.confirmed_revision_id == found.pk,
         "next": number + 1 if number < _newest(host) else None,
@@ -64,7 +70,7 @@ def revision(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
 
 @require_safe
 def compare(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Compare revision `a` with `b`; without `a`, with what `b` was made from; without `b`, the newest."""
+    """Compare revision `a` with `b`. `a` defaults to the parent of `b`, `b` to the newest revision."""
     host = host_or_404(host_name)
     newest = _newest(host)
     b = whole_number(request.GET.get("b"), newest)

@@ -1,7 +1,7 @@
-"""Say what the kernel holds, in one sentence, and never more than a fresh snapshot shows.
+"""Describe what the kernel holds in one sentence, and never claim more than a fresh snapshot shows.
 
-Owns the levels: ok only when a fresh snapshot shows our anchors first and our chains equal to the revision
-confirmed last, in both families; unknown when nobody looked lately.
+The level is ok only when a fresh snapshot shows our jumps first and our chains equal to the base revision, in
+both families. It is unknown when the last snapshot is old.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from dockerfw.iptables.model import FAMILY_NAMES
 from dockerfw.messages.snapshot_values import drift_of
 from rules.applying.apply_selectors import awaiting_view
 from rules.applying.window_selectors import WindowView
-from rules.draft.draft_selectors import base_revision, revision_document
-from rules.models import Apply, Host, Revision
+from rules.draft.basis_selectors import Basis
+from rules.draft.draft_selectors import revision_document
+from rules.models import Apply, Revision
 from rules.seen.loaded_selectors import loaded_renderings
 from rules.seen.memory import Memory
-from rules.seen.snapshot_selectors import Look, SnapshotView, look
+from rules.seen.snapshot_selectors import SnapshotView
 
 Level = Literal["ok", "warn", "bad", "unknown"]
 
-# Comparing thousands of rules takes a while, and a dashboard asks at every look.
+# Comparing thousands of rules takes a while, and a dashboard asks for every snapshot.
 _drifts: Memory[Drift] = Memory(8)
 
 
 @dataclass(frozen=True, slots=True)
 class KernelSentence:
-    """The sentence on top of the dashboard; `reasons` are what is wrong, one each, or
-    who filters beside iptables.
+    """The sentence on top of the dashboard.
 
-    `drift` is what differs from the confirmed revision, None where that is not what is told.
+    `reasons` name each thing that is wrong, or the other tables that filter too. `drift` is the difference
+    from the confirmed revision, None where the sentence is about something else.
     """
 
     level: Level
@@ -46,55 +47,52 @@ class KernelSentence:
     drift: Drift | None = None
 
 
-def kernel_sentence(host: Host, *, seen: Look | None = None) -> KernelSentence:
-    """Say what the kernel holds of the host's confirmed revision.
-
-    `seen` is a look that the caller already took.
-    """
-    sight = seen or look(host)
-    if sight.view is None:
+def kernel_sentence(basis: Basis) -> KernelSentence:
+    """Describe what the kernel holds of the host's confirmed revision."""
+    view = basis.view
+    if view is None:
+        problem = basis.seen.problem
         return KernelSentence(
-            "unknown", "What the kernel holds is not known.", (sight.problem,), None, stale=True
+            "unknown", "Unknown: there is no report of what the kernel holds.", (problem,), None, stale=True
         )
-    waiting = awaiting_view(host)
+    waiting = awaiting_view(basis.host)
     if waiting is not None and waiting.window is not None and not waiting.window.over:
-        return _awaiting(sight.view, waiting.apply, waiting.window)
-    revision = base_revision(host)
-    if revision is None:
-        return _nothing_applied(sight.view)
-    return measured(sight.view, revision)
+        return _describe_awaiting(view, waiting.apply, waiting.window)
+    if basis.base is None:
+        return _describe_unapplied(view)
+    return measure_revision(view, basis.base)
 
 
-def _nothing_applied(view: SnapshotView) -> KernelSentence:
-    text = "Nothing has been applied yet: the kernel holds no revision of this host."
+def _describe_unapplied(view: SnapshotView) -> KernelSentence:
+    text = "Nothing has been applied yet: this host has no confirmed revision."
     return KernelSentence("unknown" if view.stale else "warn", text, (), view.taken_at, stale=view.stale)
 
 
-def _awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> KernelSentence:
-    """Say that what is loaded is not confirmed yet, and what becomes of it; never more than was seen."""
+def _describe_awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> KernelSentence:
+    """Describe a loaded revision that is not confirmed yet, as far as a snapshot shows it."""
     number = apply.revision.number
-    unless = f"will be rolled back at {window.until} unless {apply.requested_by} keeps it."
+    unless = f"The previous rules return at {window.until} unless {apply.requested_by} clicks Keep."
     if view.stale or view.taken_at < window.opened_at:
-        text = f"Revision {number} was loaded and {unless}"
+        text = f"Revision {number} was loaded. {unless}"
         reasons = ("The kernel has not been read since.",)
         return KernelSentence("unknown", text, reasons, view.taken_at, stale=view.stale)
-    found = measured(view, apply.revision)
+    found = measure_revision(view, apply.revision)
     if found.level != "ok":
-        text = f"The kernel does not hold revision {number} as it was loaded. It {unless}"
+        text = f"The kernel does not hold revision {number} as it was loaded. {unless}"
         return KernelSentence("bad", text, found.reasons, view.taken_at)
-    text = f"Revision {number} is loaded, IPv4 and IPv6, and {unless}"
+    text = f"Revision {number} is loaded for IPv4 and IPv6. {unless}"
     return KernelSentence("warn", text, (), view.taken_at)
 
 
-def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
-    """Say what a snapshot shows of a revision that is meant to be in force."""
+def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
+    """Compare a snapshot with the revision that should be active."""
     snapshot = view.snapshot
     if snapshot.unread:
         failed = tuple(
-            f"{' '.join(error.command)} did not work: {error.stderr.strip() or 'no message'}"
+            f"{' '.join(error.command)} failed: {error.stderr.strip() or 'no message'}"
             for error in snapshot.errors
         )
-        text = "What the kernel holds could not be read completely."
+        text = "Unknown: the kernel's rules could not be read completely."
         return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
     known = (
         snapshot.sha256,
@@ -103,7 +101,7 @@ def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
         snapshot.confirmed,
         snapshot.foreign_tables,
     )
-    drift = _drifts.made(
+    drift = _drifts.get_or_compute(
         (revision.digest, revision.number, view.loaded.sha256 if view.loaded else "", *known),
         lambda: drift_of(
             snapshot,
@@ -117,18 +115,18 @@ def measured(view: SnapshotView, revision: Revision) -> KernelSentence:
     reasons = tuple(finding.message for finding in drift.findings)
     if view.stale:
         held = "did not hold" if drift.findings else "held"
-        ago = f"As of {_ago(view.age)} ago the kernel {held} revision {revision.number}"
-        text = f"{ago}; nobody has looked since."
+        ago = f"Unknown: {_ago(view.age)} ago the kernel {held} revision {revision.number}"
+        text = f"{ago}. It has not been read since."
         return KernelSentence("unknown", text, reasons, view.taken_at, stale=True)
     if not drift.findings:
         names = " and ".join(FAMILY_NAMES[family] for family in snapshot.families)
-        text = f"Revision {revision.number} is loaded and first in line, {names}."
+        text = f"Protected: revision {revision.number} is active for {names}."
         beside = (words,) if (words := describe_tables(snapshot.foreign_tables)) else ()
         return KernelSentence("ok", text, beside, view.taken_at)
     if all(finding.code in WITHOUT_EFFECT for finding in drift.findings):
-        text = f"Revision {revision.number} is loaded, and others let packets past its rules for containers."
+        text = f"Not protected: other rules let packets bypass revision {revision.number}'s container rules."
     else:
-        text = f"The kernel does not hold revision {revision.number} as it was applied."
+        text = f"Drift: the kernel does not hold revision {revision.number} as it was applied."
     return KernelSentence("bad", text, reasons, view.taken_at, drift=drift)
 
 

@@ -1,7 +1,7 @@
-"""Write down what became of an apply, as the root worker reported it.
+"""Record the outcome of an apply, as the root worker reported it.
 
-Owns the state machine: states only move forward, and an event is written once, by apply id and event number.
-It believes an outcome no further than its own apply: it cannot make revisions or touch another host.
+States only move forward, and each event is recorded once, by apply id and event number. An outcome changes
+nothing but its own apply: it cannot make revisions or touch another host.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def outcome_record(*, outcome: Outcome) -> bool:
-    """Write one outcome; say whether it was news. An outcome for an unknown apply is logged and dropped."""
+    """Record one outcome; return True if it was new. An outcome of an unknown apply is logged and dropped."""
     with transaction.atomic():
         host = Host.objects.select_for_update().filter(name=outcome.host).first()
         apply = (
@@ -51,7 +51,7 @@ def outcome_record(*, outcome: Outcome) -> bool:
 
 
 def _is_news(apply: Apply, outcome: Outcome) -> bool:
-    # An apply that was given up here may still be reported: what the root worker saw in the kernel is true.
+    # A given-up apply may still be reported: what the root worker saw in the kernel is true.
     if was_given_up(apply):
         return outcome.state in SEEN and outcome.event > apply.last_event
     if outcome.event <= apply.last_event:
@@ -60,7 +60,7 @@ def _is_news(apply: Apply, outcome: Outcome) -> bool:
 
 
 def _write(host: Host, apply: Apply, outcome: Outcome) -> None:
-    outcome = _believable(apply, outcome)
+    outcome = _check_loaded(apply, outcome)
     before = apply.state
     at = datetime.fromisoformat(outcome.at)
     apply.state = outcome.state
@@ -97,22 +97,22 @@ def _write(host: Host, apply: Apply, outcome: Outcome) -> None:
 def _write_window(apply: Apply, window: Window) -> None:
     apply.window_seconds = window.seconds
     apply.window_deadline = datetime.fromisoformat(window.deadline)
-    # Whatever was asked has been dealt with: the window is longer now, or it could not be done.
+    # Every pending answer has been processed: the window was extended, or could not be.
     if apply.state == "awaiting":
         apply.window_seen_at = apply.window_seen_at or timezone.now()
         apply.answer = apply.answered_by = ""
         apply.answered_at = None
 
 
-def _believable(apply: Apply, outcome: Outcome) -> Outcome:
-    """Turn a confirmation of something else than was ordered into a failure."""
+def _check_loaded(apply: Apply, outcome: Outcome) -> Outcome:
+    """Turn the confirmation of another revision than the ordered one into a failure."""
     loaded, revision = outcome.loaded, apply.revision
     if outcome.state != "confirmed" or loaded is None:
         return outcome
     if (loaded.revision, loaded.digest) == (revision.number, revision.digest):
         return outcome
     summary = (
-        f"The root worker says that it loaded revision {loaded.revision} ({loaded.digest[:12]}), "
+        f"The root worker reports that it loaded revision {loaded.revision} ({loaded.digest[:12]}), "
         f"but revision {revision.number} ({revision.digest[:12]}) was ordered."
     )
     return replace(outcome, state="failed", error=Failure(step="read-back", summary=summary))

@@ -1,7 +1,7 @@
-"""Read which open sessions a document takes the allowance from, in words.
+"""Read which open sessions a document no longer allows, in words.
 
-The change of rules does not end them: established sessions always pass. What is counted is what the root
-worker saw last; what Keep ends is found anew on the host.
+Loading rules does not end them: established sessions always pass. The counts are those of the last snapshot.
+The host finds the sessions that Keep ends anew.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 
 NAMED = 10
-# Holding thousands of rules against thousands takes long, and one that is taken away is enough.
+# Comparing thousands of rules takes long, and one removed rule is enough.
 LOOKED_AT = 200
 NO_CONNTRACK = (
-    "Whether sessions stay open that the removed rules had let in cannot be told: conntrack is not installed"
-    " on the host, or does not work there."
+    "Cannot tell whether sessions that the removed rules allowed stay open: conntrack is not installed on the"
+    " host, or does not work."
 )
-MORE = "There are more sessions on the host than are counted here."
+MORE = "The host has more sessions than are counted here."
 
 _documents: Memory[Mapping[Family, Document]] = Memory(4)
 
 
 @dataclass(frozen=True, slots=True)
 class LostSessions:
-    """How many open sessions lose their allowance, a sentence for each rule, and whether they can end."""
+    """The open sessions that are no longer allowed, a sentence per rule, and if Keep can end them."""
 
     count: int = 0
     sentences: tuple[str, ...] = ()
@@ -44,16 +44,16 @@ class LostSessions:
 
 
 def lost_sessions(view: SnapshotView | None, document: Document, diff: DocumentDiff) -> LostSessions:
-    """Return which sessions stay open although `document` would not let them in; `diff` is what led to it."""
+    """Return the sessions that stay open although `document`, reached by `diff`, does not allow them."""
     if view is None:
         return LostSessions()
     seen = view.snapshot.sessions
     if seen is None:
-        return LostSessions(sentences=(NO_CONNTRACK,)) if _takes_away(diff, document) else LostSessions()
+        return LostSessions(sentences=(NO_CONNTRACK,)) if _removes_access(diff, document) else LostSessions()
     try:
-        before = _documents.made(view.snapshot.sha256, lambda: read_loaded_documents(view.rulesets))
+        before = _documents.get_or_compute(view.snapshot.sha256, lambda: read_loaded_documents(view.rulesets))
     except NetfilterError:
-        # Somebody has put into our chains what no document can say, so none can say who was let in by it.
+        # Our chains hold a manual change that no document can express, so the allowed sessions are unknown.
         return LostSessions()
     loss = NewlyRefused(before, document)
     counts: Counter[DocumentRule | None] = Counter()
@@ -64,14 +64,14 @@ def lost_sessions(view: SnapshotView | None, document: Document, diff: DocumentD
     if len(counts) > NAMED:
         rest = sum(count for _, count in counts.most_common()[NAMED:])
         sentences.append(f"{counted(rest, 'session')} of other rules {_stay(rest)} open.")
-    more = not seen.whole and _takes_away(diff, document)
+    more = not seen.whole and _removes_access(diff, document)
     if more:
         sentences.append(MORE)
     return LostSessions(counts.total(), tuple(sentences), can_end=bool(counts) or more)
 
 
 def _rule_of(session: InboundSession, before: Document, diff: DocumentDiff) -> DocumentRule | None:
-    """Return the rule that had let a session in, as the admins wrote it, None for the ICMP setting."""
+    """Return the rule that allowed a session, as the admins wrote it, None for the ICMP setting."""
     rule = next((rule for rule in before.rules if rule_allows(rule, session)), None)
     if rule is None:
         return None
@@ -91,7 +91,7 @@ def _stay(count: int) -> str:
     return "stays" if count == 1 else "stay"
 
 
-def _takes_away(diff: DocumentDiff, document: Document) -> bool:
-    """Say whether some rule went that no other one makes up for."""
+def _removes_access(diff: DocumentDiff, document: Document) -> bool:
+    """Return True if a rule was removed that no other rule covers."""
     gone = (rule for rule in (*diff.removed, *(old for old, _ in diff.changed)) if rule.enabled)
     return any(first_cover(document.rules, rule) is None for rule in islice(gone, LOOKED_AT))

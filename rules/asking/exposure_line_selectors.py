@@ -1,6 +1,6 @@
-"""Put the rows of the exposure into words: who gets in, by which rule, and what could be done about it.
+"""Put the rows of the exposure into words: allowed clients, deciding rules and possible actions.
 
-Owns what a line says and which way out it offers. It reads no database and no snapshot.
+It reads neither the database nor a snapshot.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dockerfw.reach.exposure import LEVELS, Access, ExposureLevel, ExposureRow
 from dockerfw.reach.offers import Offer, OfferKind
 from dockerfw.reach.sentences import describe_access, describe_networks, describe_place, unknown_reasons
 from dockerfw.simulation.trace import TraceStep, Verdict
+from rules.seen.kernel_wording import readable_rule, readable_target
 from rules.seen.live_selectors import ROWS
-from rules.seen.readable import readable_rule, readable_target
 
 KIND_WORDS: Mapping[OfferKind, str] = {
     "process": "program",
@@ -33,7 +33,7 @@ MANY = 30
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """A rule that decides: one of ours by its key, else a place on the live page."""
+    """A deciding rule: one of ours by its key, else a place on the live page."""
 
     text: str
     rule_key: str = ""
@@ -43,8 +43,8 @@ class By:
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
-    """Who has access over one or both families. `all_networks` lists more networks than `words` names."""
+class AccessWords:
+    """The allowed clients of one or both families in words; `all_networks` names more than `words`."""
 
     families: tuple[Family, ...]
     interfaces: tuple[str, ...]
@@ -61,8 +61,8 @@ class Reached:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """What somebody may do about a row: edit the rule `key`, or write a new one that begins with `values`."""
+class Action:
+    """What an admin can do about a row: edit the rule `key`, or add one that starts with `values`."""
 
     action: Literal["restrict", "allow"]
     key: str
@@ -77,8 +77,8 @@ class Line:
     name: str
     kind: str
     address: str
-    reached: tuple[Reached, ...]
-    ways: tuple[Way, ...]
+    access: tuple[AccessWords, ...]
+    actions: tuple[Action, ...]
 
     @property
     def level(self) -> ExposureLevel:
@@ -87,14 +87,14 @@ class Line:
 
     @property
     def port(self) -> str:
-        """The port that is dialled, with its protocol: `8080/tcp`."""
+        """The port that clients connect to, with its protocol: `8080/tcp`."""
         return f"{self.row.offer.port}/{self.row.offer.protocol}"
 
     def holds(self, words: Iterable[str]) -> bool:
-        """Say whether every word stands somewhere in the line."""
+        """Return True if the line contains every word."""
         said = [self.port, self.name, self.kind, self.row.offer.detail, self.address, *self.row.offer.inner]
-        said += [each.words for each in self.reached]
-        said += [f"{by.text} {by.rule_key}" for each in self.reached for by in each.by]
+        said += [each.words for each in self.access]
+        said += [f"{by.text} {by.rule_key}" for each in self.access for by in each.by]
         text = " ".join(said).casefold()
         return all(word in text for word in words)
 
@@ -102,22 +102,22 @@ class Line:
 def exposure_lines(
     rows: Iterable[ExposureRow], rules: Mapping[str, DocumentRule], *, loaded: bool
 ) -> tuple[Line, ...]:
-    """Return the rows in words. `rules` are the draft's by id; `loaded`: a revision is in the kernel."""
+    """Return the rows in words; `rules` are the draft's by id, `loaded` means a revision is in the kernel."""
     return tuple(
         Line(
             row=row,
             name=name_of(row.offer),
             kind=KIND_WORDS[row.offer.kind],
             address=address_of(row.offer),
-            reached=tuple(_reached(row.access, rules)),
-            ways=tuple(_ways(row, rules, loaded=loaded)),
+            access=tuple(_accesses(row.access, rules)),
+            actions=tuple(_actions(row, rules, loaded=loaded)),
         )
         for row in rows
     )
 
 
 def name_of(offer: Offer) -> str:
-    """Return what answers, as far as that is known."""
+    """Return the name of what listens, as far as it is known."""
     if offer.name:
         return offer.name
     if offer.kind == "ingress":
@@ -128,18 +128,18 @@ def name_of(offer: Offer) -> str:
 
 
 def address_of(offer: Offer) -> str:
-    """Return where it listens: `any address`, `127.0.0.1`, `127.0.0.53 on lo`."""
+    """Return the address it listens on: `any address`, `127.0.0.1`, `127.0.0.53 on lo`."""
     text = str(offer.address) if offer.address else "any address"
     return f"{text} on {offer.interface}" if offer.interface else text
 
 
-def _reached(answers: Iterable[Access], rules: Mapping[str, DocumentRule]) -> Iterator[Reached]:
-    """Yield the answers, those of both families as one where they say the same."""
-    found: dict[tuple[object, ...], Reached] = {}
+def _accesses(answers: Iterable[Access], rules: Mapping[str, DocumentRule]) -> Iterator[AccessWords]:
+    """Yield the answers; those of both families are one where they are equal."""
+    found: dict[tuple[object, ...], AccessWords] = {}
     answers = tuple(answers)
     several = len({name for each in answers for name in each.interfaces}) > 1
     for who in answers:
-        made = Reached(
+        made = AccessWords(
             families=(who.family,),
             interfaces=who.interfaces if several else (),
             level=who.level,
@@ -157,7 +157,7 @@ def _reached(answers: Iterable[Access], rules: Mapping[str, DocumentRule]) -> It
         )
         known = found.get(said)
         families = (*known.families, who.family) if known else made.families
-        found[said] = Reached(
+        found[said] = AccessWords(
             families,
             made.interfaces,
             made.level,
@@ -177,7 +177,7 @@ def _more_networks(who: Access) -> str:
 
 
 def _by(who: Access, rules: Mapping[str, DocumentRule]) -> Iterator[By]:
-    """Yield what decides: our rules for those who get in, else the rules and policies of others."""
+    """Yield the deciding rules: ours for allowed clients, else other rules and policies."""
     for key in who.rules[:MOST_DECIDING]:
         yield By(describe_rule(rules[key]) if key in rules else f"rule {key}", rule_key=key)
     if len(who.rules) > MOST_DECIDING:
@@ -194,7 +194,7 @@ def _by(who: Access, rules: Mapping[str, DocumentRule]) -> Iterator[By]:
 
 
 def _deciding(who: Access, kind: str | None) -> Iterator[TraceStep]:
-    """Yield the deciding steps, that of the most addresses first."""
+    """Yield the deciding steps, the one for the most addresses first."""
 
     def counts(part: tuple[object, Verdict]) -> bool:
         return part[1].kind == kind if kind else part[1].kind in ("DROP", "REJECT")
@@ -214,16 +214,16 @@ def _place(step: TraceStep, family: Family) -> By:
     return By(words, family=family, anchor=f"v{family}-{step.table}-{step.chain}", page=page)
 
 
-def _ways(row: ExposureRow, rules: Mapping[str, DocumentRule], *, loaded: bool) -> Iterator[Way]:
-    """Yield what would change the answer, as far as a rule of ours could."""
+def _actions(row: ExposureRow, rules: Mapping[str, DocumentRule], *, loaded: bool) -> Iterator[Action]:
+    """Yield the actions by which one of our rules would change the answer."""
     values = _first_values(row.offer)
     keys = [key for who in row.access for key in who.rules]
     if row.level in ("anywhere", "networks", "unknown") and any(who.passes for who in row.access):
         key = next((key for key in keys if key in rules), "")
         if key or not loaded:
-            yield Way("restrict", key, {} if key else values)
+            yield Action("restrict", key, {} if key else values)
     if row.level != "anywhere" and any(_refused_by_us(who) for who in row.access):
-        yield Way("allow", "", values)
+        yield Action("allow", "", values)
 
 
 def _refused_by_us(who: Access) -> bool:

@@ -1,8 +1,4 @@
-"""Read who may reach what the host offers: the rows of page, dashboard and command.
-
-Owns the gathering and what is remembered of it. What listens is listening.py's, who reaches it the pure
-part's.
-"""
+"""Read the exposure of a host: its listeners and published ports, and the clients that can reach them."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from dataclasses import dataclass
 
 from dockerfw.document.document import DocumentRule
 from dockerfw.iptables.model import FAMILIES, Family
+from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.reach.exposure import (
     LEVELS,
     ExposureLevel,
@@ -23,22 +20,21 @@ from dockerfw.reach.exposure import (
 from dockerfw.reach.offers import find_offers
 from dockerfw.reach.sentences import describe_exposure
 from dockerfw.simulation.simulate import Prepared
-from rules.draft.draft_selectors import base_document, settings_document
-from rules.models import Host
+from rules.draft.basis_selectors import Basis
 from rules.seen.listening_selectors import listening_of
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
-from rules.seen.surroundings_selectors import prepared_of, sight_key, surroundings_of
+from rules.seen.surroundings_selectors import prepare_family, sight_key
 
 _rows: Memory[tuple[ExposureRow, ...]] = Memory(4)
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """All rows with their sentence.
+    """All rows with their summary.
 
-    `outside` are the interfaces that were asked for; `chosen` says that somebody chose them, and that they
-    are not those of the default routes. `idle` are confirmed rules with nothing behind them.
+    `outside` are the external interfaces; `chosen` is true if the settings name them, false if they are those
+    of the default routes. `idle` are confirmed rules behind which nothing listens.
     """
 
     rows: tuple[ExposureRow, ...]
@@ -50,20 +46,20 @@ class Exposure:
 
     @property
     def counts(self) -> Mapping[ExposureLevel, int]:
-        """How many rows there are of each level."""
+        """The number of rows of each level."""
         found = Counter(row.level for row in self.rows)
         return {level: found[level] for level in LEVELS}
 
 
-def exposure(host: Host, view: SnapshotView) -> Exposure:
-    """Return who reaches what as the kernel held its rules."""
-    document = base_document(host)
-    settings = document.settings if document else settings_document(host)
-    found = _rows.made(
+def read_exposure(basis: Basis, view: SnapshotView) -> Exposure:
+    """Return the exposure under the kernel's rules of `view`, the basis's snapshot."""
+    document = basis.base_document
+    settings = (document or basis.draft).settings
+    found = _rows.get_or_compute(
         (sight_key(view), settings.external_interfaces),
         lambda: exposure_rows(
             view,
-            {family: made for family in FAMILIES if (made := prepared_of(view, family))},
+            {family: made for family in FAMILIES if (made := prepare_family(view, family))},
             settings.external_interfaces,
         ),
     )
@@ -81,6 +77,6 @@ def exposure(host: Host, view: SnapshotView) -> Exposure:
 def exposure_rows(
     view: SnapshotView, prepared: Mapping[Family, Prepared], external: Sequence[str]
 ) -> tuple[ExposureRow, ...]:
-    """Return a row for all that was seen to listen, under the rules of `prepared`: live ones, or others."""
+    """Return a row for each listener of a snapshot under the rules of `prepared`, live or hypothetical."""
     outside = external_interfaces(external, surroundings_of(view.snapshot))
     return expose(find_offers(listening_of(view)), prepared, outside)

@@ -1,6 +1,6 @@
-"""The exposure page: what listens, what is published, and who may reach each. It changes nothing.
+"""The exposure page: what listens, what is published, and the clients that can reach it.
 
-*Restrict* and *allow* lead to the rule form; what they fill in the selectors say.
+*Restrict* and *Allow* lead to the rule form.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from django.views.decorators.http import require_safe
 from dockerfw.chains.kernel_state import read_kernel_state
 from dockerfw.reach.exposure import LEVELS
 from dockerfw.reach.sentences import LEVEL_WORDS
-from rules.asking.exposure_line_selectors import Line, Way, exposure_lines
-from rules.asking.exposure_selectors import exposure
-from rules.draft.draft_selectors import draft_document
+from rules.asking.exposure_line_selectors import Action, Line, exposure_lines
+from rules.asking.exposure_selectors import read_exposure
+from rules.draft.basis_selectors import Basis, basis_of
 from rules.models import Host
 from rules.pages.frame import render_page
-from rules.pages.requests import host_or_404, is_htmx, text_asked, whole_number
-from rules.seen.snapshot_selectors import Look, look, observe_request
+from rules.pages.requests import HtmxRequest, host_or_404, text_asked, whole_number
+from rules.seen.snapshot_selectors import observe_request
 
 PAGE = 100
 ACTION_WORDS = {"restrict": "Restrict", "allow": "Allow"}
 
 
 @require_safe
-def exposure_page(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Show who may reach what; `q` searches, `who` is a level to show alone."""
+def exposure_page(request: HtmxRequest, host_name: str) -> HttpResponse:
+    """Show the exposure; `q` searches, `who` shows one level alone."""
     host = host_or_404(host_name)
     observe_request(host)
-    context = _context(request, host, look(host))
-    if is_htmx(request):
+    context = _context(request, basis_of(host))
+    if request.htmx:
         response = render(request, "rules/partials/exposure_table.html", {**context, "host": host})
         response["Cache-Control"] = "no-store"
         return response
@@ -43,50 +43,51 @@ def exposure_page(request: HttpRequest, host_name: str) -> HttpResponse:
 
 @require_safe
 def exposure_summary(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Answer the sentence alone, for the dashboard."""
+    """Answer the summary for the dashboard."""
     host = host_or_404(host_name)
-    view = look(host).view
-    context = {"host": host, "snapshot": view, "exposure": exposure(host, view) if view else None}
+    basis = basis_of(host)
+    found = read_exposure(basis, basis.view) if basis.view else None
+    context = {"host": host, "snapshot": basis.view, "exposure": found}
     response = render(request, "rules/partials/exposure_summary.html", context)
     response["Cache-Control"] = "no-store"
     return response
 
 
-def _context(request: HttpRequest, host: Host, seen: Look) -> dict[str, object]:
+def _context(request: HttpRequest, basis: Basis) -> dict[str, object]:
+    view, rules = basis.view, basis.rules
     query, who = text_asked(request, "q"), text_asked(request, "who")
     who = who if who in LEVELS else ""
     context: dict[str, object] = {
-        "snapshot": seen.view,
-        "problem": seen.problem,
+        "snapshot": view,
+        "problem": basis.seen.problem,
         "query": query,
         "who": who,
         "levels": [(level, LEVEL_WORDS[level]) for level in LEVELS],
     }
-    if seen.view is None:
+    if view is None:
         return context
-    found = exposure(host, seen.view)
-    rules = {rule.id: rule for rule in draft_document(host).rules}
-    loaded = any(state.label for state in read_kernel_state(seen.view.rulesets).families.values())
+    found = read_exposure(basis, view)
+    loaded = any(state.label for state in read_kernel_state(view.rulesets).families.values())
     lines = exposure_lines(found.rows, rules, loaded=loaded)
     shown = [line for line in lines if line.holds(query.casefold().split()) and who in ("", line.level)]
     page = Paginator(shown, PAGE).get_page(whole_number(request.GET.get("page"), 1))
     return {
         **context,
         "exposure": found,
-        "lines": [(line, _ways(host, line)) for line in page],
+        "lines": [(line, _actions(basis.host, line)) for line in page],
         "page": page,
         "total": len(lines),
         "rules": rules,
     }
 
 
-def _ways(host: Host, line: Line) -> list[tuple[str, str]]:
-    """Return the words and addresses of what can be done about a line."""
-    return [(ACTION_WORDS[way.action], _address(host, way)) for way in line.ways]
+def _actions(host: Host, line: Line) -> list[tuple[str, str]]:
+    """Return the label and the URL of each action of a line."""
+    return [(ACTION_WORDS[each.action], _url(host, each)) for each in line.actions]
 
 
-def _address(host: Host, way: Way) -> str:
-    if way.key:
-        return reverse("rules:rule-edit", args=[host.name, way.key])
-    values = {name: value for name, value in way.values.items() if value}
+def _url(host: Host, action: Action) -> str:
+    if action.key:
+        return reverse("rules:rule-edit", args=[host.name, action.key])
+    values = {name: value for name, value in action.values.items() if value}
     return f"{reverse('rules:rule-new', args=[host.name])}?{urlencode(values)}"

@@ -1,7 +1,6 @@
-"""The form of the trace page: one packet in the words of people, and against which rules it is tried.
+"""The form of the trace page: one packet, and the rules to test it against.
 
-It only reads text; what the words mean is the pure part's matter (dockerfw.reach.question), whose
-findings `forms.place_errors` puts at these fields.
+dockerfw.reach.question reads the text of the fields; `place_errors` puts its errors at them.
 """
 
 from __future__ import annotations
@@ -12,80 +11,82 @@ from typing import Any
 from django import forms
 
 from dockerfw.reach.question import Question
+from rules.pages.forms import CODE
 
 _LONGEST = 200
-_AS_TYPED = {"autocapitalize": "none", "autocomplete": "off", "spellcheck": "false"}
-_CODE = {"class": "code", **_AS_TYPED}
-_NUMBER = {**_CODE, "inputmode": "numeric"}
+_NUMBER = {**CODE, "inputmode": "numeric"}
 DAY = "day"
-GUESSED = ("", "guessed from the source")
+GUESSED = ("", "automatic, from the source")
 BASES = (
-    ("live", "Live: what the kernel holds now"),
-    ("draft", "The draft, as if it were applied"),
-    (DAY, "What was in force on a day"),
+    ("live", "Live: the kernel's rules now"),
+    ("draft", "The draft as if it were applied"),
+    (DAY, "The rules active on a given day"),
 )
 
 
 class TraceForm(forms.Form):
-    """One packet; the address of the answer carries it, so that it can be passed on."""
+    """One packet; the URL carries it, so that an answer can be shared."""
 
     source = forms.CharField(
         max_length=_LONGEST,
         label="From",
-        help_text="An address, IPv4 or IPv6, or a container's name.",
-        error_messages={"required": "Say where the packet comes from: an address, or a container's name."},
-        widget=forms.TextInput(attrs={**_CODE, "placeholder": "203.0.113.5", "list": "trace-sources"}),
+        help_text="An IPv4 or IPv6 address, or a container name.",
+        error_messages={"required": "Enter a source: an address or a container name."},
+        widget=forms.TextInput(attrs={**CODE, "placeholder": "203.0.113.5", "list": "trace-sources"}),
     )
     destination = forms.CharField(
         required=False,
         max_length=_LONGEST,
         label="To",
-        help_text="An address, or a container's name. Empty means this host.",
-        widget=forms.TextInput(attrs={**_CODE, "placeholder": "this host", "list": "trace-destinations"}),
+        help_text="An address or a container name. Empty means this host.",
+        widget=forms.TextInput(attrs={**CODE, "placeholder": "this host", "list": "trace-destinations"}),
     )
     protocol = forms.CharField(
         required=False,
         max_length=_LONGEST,
         label="Protocol",
-        widget=forms.TextInput(attrs={**_CODE, "placeholder": "tcp", "list": "trace-protocols"}),
+        widget=forms.TextInput(attrs={**CODE, "placeholder": "tcp", "list": "trace-protocols"}),
     )
     port = forms.CharField(
         required=False,
         max_length=_LONGEST,
         label="Port",
-        help_text="The one that the client dials.",
+        help_text="The port that the client connects to.",
         widget=forms.TextInput(attrs=_NUMBER),
     )
     icmp_type = forms.CharField(
         required=False,
         max_length=_LONGEST,
         label="ICMP type",
-        help_text="A name or a number. Empty means ping.",
-        widget=forms.TextInput(attrs={**_CODE, "placeholder": "echo-request"}),
+        help_text="A name or a number. Empty means ping (echo-request).",
+        widget=forms.TextInput(attrs={**CODE, "placeholder": "echo-request"}),
     )
     interface = forms.CharField(
-        required=False, max_length=_LONGEST, label="Comes in by", widget=forms.Select(choices=[GUESSED])
+        required=False,
+        max_length=_LONGEST,
+        label="Incoming interface",
+        widget=forms.Select(choices=[GUESSED]),
     )
     against = forms.CharField(
-        required=False, max_length=_LONGEST, label="Against", widget=forms.Select(choices=BASES)
+        required=False, max_length=_LONGEST, label="Test against", widget=forms.Select(choices=BASES)
     )
     on = forms.CharField(
         required=False,
         max_length=_LONGEST,
-        label="Which day",
-        help_text="The revision that was confirmed then, among today's foreign rules.",
+        label="Day",
+        help_text="The revision active on that day, with today's other rules.",
         widget=forms.DateInput(attrs={"type": "date"}),
     )
     source_port = forms.CharField(
         required=False,
         max_length=_LONGEST,
         label="From port",
-        help_text="Seldom matters. Where a rule asks for it and it is empty, nobody can tell.",
+        help_text="Rarely needed. If a rule depends on it and it is empty, the result is unknown.",
         widget=forms.TextInput(attrs=_NUMBER),
     )
 
     def offer(self, *, interfaces: Iterable[str], revisions: Mapping[str, str]) -> None:
-        """Fill the lists to choose from; what was asked for stays in its list, offered or not."""
+        """Fill the lists of choices; the current value stays in its list, offered or not."""
         by = [GUESSED, *((name, name) for name in interfaces)]
         bases = [*BASES, *revisions.items()]
         for field, choices in (("interface", by), ("against", bases)):
@@ -96,7 +97,7 @@ class TraceForm(forms.Form):
             widget.choices = choices if known else [*choices, (asked, asked)]
 
     def question(self) -> Question:
-        """Return what was asked, as it was typed."""
+        """Return the question as it was typed."""
         data = self.cleaned_data
         return Question(
             source=data["source"],
@@ -109,16 +110,16 @@ class TraceForm(forms.Form):
         )
 
     def clean(self) -> dict[str, Any]:
-        """Ask for the day where one is meant."""
+        """Require the day when a day is chosen."""
         data = super().clean() or {}
         if self.asks_for_a_day() and not data.get("on"):
-            self.add_error("on", "Say which day, such as 2026-05-03.")
+            self.add_error("on", "Enter a day, such as 2026-05-03.")
         return data
 
     def asks_for_a_day(self) -> bool:
-        """Say whether the rules of some day are meant."""
+        """Return True if the rules of a given day are chosen."""
         return self.data.get("against") == DAY
 
     def ground(self) -> str:
-        """Return the word for the rules to try it against: live, draft, a revision's number or a day."""
+        """Return the rules to test against: live, draft, a revision number or a day."""
         return str(self.cleaned_data["on" if self.asks_for_a_day() else "against"])

@@ -1,6 +1,6 @@
-"""Lay out the steps of a simulated packet for people: by chain, with what did not match put together.
+"""Lay out the steps of a simulated packet by chain, with rules that did not match grouped together.
 
-Owns the layout only. It works on a trace alone, so that the command line can use it without a database.
+It works on a trace alone, so that the command line can use it without a database.
 """
 
 from __future__ import annotations
@@ -14,16 +14,13 @@ from dockerfw.chains.owners import Owner, chain_owner
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.tokens import printable
 from dockerfw.simulation.trace import Trace, TraceStep
+from rules.seen.kernel_wording import readable_rule, readable_target
 from rules.seen.live_selectors import ROWS
-from rules.seen.readable import readable_rule, readable_target
 
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """One step for people.
-
-    `anchor` and `page` lead to its chain on the live page, `rule_key` to a rule of ours.
-    """
+    """One step as it is shown; `anchor` and `page` lead to the live page, `rule_key` to one of our rules."""
 
     step: TraceStep
     what: str
@@ -35,15 +32,15 @@ class StepRow:
 
     @property
     def is_refusal(self) -> bool:
-        """Say whether it is our own last rule, which refuses what no rule allows."""
+        """Return True if it is our last rule, which refuses what no rule allows."""
         return self.step.rule is not None and label_of(self.step.rule.text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ChainVisit:
-    """The steps in one chain, one after the other; a chain that is come back to is visited again.
+    """The steps in one chain; a chain that the packet returns to is another visit.
 
-    `steps` holds, in turns, a step that did something, and a tuple of those that did not match.
+    `steps` holds matching steps and, between them, tuples of steps that did not match.
     """
 
     table: str
@@ -55,7 +52,7 @@ class ChainVisit:
 
 @dataclass(frozen=True, slots=True)
 class TraceRows:
-    """A trace as it is shown; `allowed_by` is the last rule of ours that handed the packet back."""
+    """A trace as it is shown; `allowed_by` is our last rule that returned the packet."""
 
     trace: Trace
     reason: str
@@ -69,7 +66,7 @@ def lay_out(trace: Trace) -> TraceRows:
     family = trace.packet.family
     step, steps = trace.verdict.step, trace.steps
     if step is not None and step.outcome == "policy" and step not in steps:
-        # A chain without rules is walked through without a word.
+        # A chain without rules leaves no step of its own.
         steps = (*steps, step)
     rows = [_row(step, family) for step in steps]
     ours = [row for row in rows if row.rule_key and row.step.outcome == "matched"]

@@ -1,8 +1,4 @@
-"""Read what becomes of one packet: against what the kernel holds, the draft, or a revision.
-
-Owns which rules are meant ("what was in force on 3 May"). Reading the question is the pure part's, and so is
-the verdict.
-"""
+"""Read the verdict on one packet under the kernel's rules, the draft, a revision, or the rules of a day."""
 
 from __future__ import annotations
 
@@ -14,16 +10,17 @@ from django.utils import timezone
 from dockerfw.document.document import Document
 from dockerfw.iptables.errors import FieldError, ParseError
 from dockerfw.iptables.model import Family
+from dockerfw.messages.snapshot_values import containers_of, surroundings_of
 from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.simulate import Prepared, simulate
 from rules.applying.history_selectors import revision_get
-from rules.applying.review_selectors import next_number
+from rules.applying.proposal_selectors import next_number
 from rules.asking.trace_row_selectors import TraceRows, lay_out
-from rules.draft.draft_selectors import draft_document, revision_document
+from rules.draft.basis_selectors import Basis
+from rules.draft.draft_selectors import revision_document
 from rules.models import Apply, Host
-from rules.seen.listening_selectors import containers_of
 from rules.seen.snapshot_selectors import SnapshotView
-from rules.seen.surroundings_selectors import hypothetical, prepared_of, surroundings_of
+from rules.seen.surroundings_selectors import prepare_family, prepare_family_after
 
 LIVE = "live"
 DRAFT = "draft"
@@ -31,7 +28,7 @@ DRAFT = "draft"
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """The rules that a packet is tried against; `document` None is what the kernel holds."""
+    """The rules that a packet is tested against; `document` None means the kernel's rules."""
 
     word: str
     sentence: str
@@ -41,20 +38,23 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What becomes of a packet, against which rules."""
+    """The verdict on a packet, and the rules it was tested against."""
 
     asked: ResolvedQuestion
     ground: Ground
     rows: TraceRows
 
 
-def answer_question(host: Host, view: SnapshotView, question: Question, against: str) -> Answer:
-    """Say what becomes of a packet. Raises QuestionError, also for the field `against`."""
+def answer_question(basis: Basis, view: SnapshotView, question: Question, against: str) -> Answer:
+    """Return the verdict on a packet in `view`, the snapshot of `basis`.
+
+    Raises QuestionError, also for the field `against`.
+    """
     errors: list[FieldError] = []
     ground: Ground | None = None
     asked: ResolvedQuestion | None = None
     try:
-        ground = ground_of(host, view, against)
+        ground = ground_of(basis, against)
     except QuestionError as error:
         errors += error.errors
     try:
@@ -67,26 +67,26 @@ def answer_question(host: Host, view: SnapshotView, question: Question, against:
     return Answer(asked, ground, lay_out(simulate(prepared, asked.packet)))
 
 
-def ground_of(host: Host, view: SnapshotView, against: str) -> Ground:
-    """Return the rules that a word means: live, draft, a revision's number, a day. Raises QuestionError."""
+def ground_of(basis: Basis, against: str) -> Ground:
+    """Return the rules for live, draft, a revision number or a day. Raises QuestionError."""
     word = against.strip().lower() or LIVE
     if word == LIVE:
-        return Ground(LIVE, "What the kernel holds.")
+        return Ground(LIVE, "The kernel's rules.")
     if word == DRAFT:
-        sentence = "The draft, as if it were applied, among the foreign rules of now."
-        return Ground(DRAFT, sentence, draft_document(host), next_number(host))
+        sentence = "The draft as if it were applied, with the current other rules."
+        return Ground(DRAFT, sentence, basis.draft, next_number(basis.host))
     number = word.removeprefix("r")
     if number.isascii() and number.isdigit() and len(number) <= 9:
-        revision = revision_get(host, int(number))
+        revision = revision_get(basis.host, int(number))
         if revision is None:
             raise _wrong(f"there is no revision {number}")
-        sentence = f"Revision {revision.number}, as if it were loaded, among the foreign rules of now."
+        sentence = f"Revision {revision.number} as if it were loaded, with the current other rules."
         return Ground(str(revision.number), sentence, revision_document(revision), revision.number)
-    return _ground_at(host, word)
+    return _ground_at(basis.host, word)
 
 
 def read_moment(text: str) -> datetime.datetime | None:
-    """Read `2026-05-03` (its end) or `2026-05-03 14:00`, in the configured zone; None for what is neither."""
+    """Read `2026-05-03` (its end) or `2026-05-03 14:00` in the configured zone, None for anything else."""
     try:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError:
@@ -102,7 +102,7 @@ def read_moment(text: str) -> datetime.datetime | None:
 def _ground_at(host: Host, text: str) -> Ground:
     moment = read_moment(text.upper())
     if moment is None:
-        raise _wrong(f"{text[:40]} is not live, draft, a revision's number, or a day such as 2026-05-03")
+        raise _wrong(f"{text[:40]} is not live, draft, a revision number, or a day such as 2026-05-03")
     confirmed = Apply.objects.filter(host=host, state=Apply.State.CONFIRMED, finished_at__isnull=False)
     found = (
         confirmed.filter(finished_at__lte=moment).select_related("revision").order_by("-finished_at").first()
@@ -110,11 +110,11 @@ def _ground_at(host: Host, text: str) -> Ground:
     if found is None or found.finished_at is None:
         first = confirmed.order_by("finished_at").first()
         since = f"; the first was on {_day(first.finished_at)}" if first and first.finished_at else ""
-        raise _wrong(f"no revision had been confirmed by then{since}")
+        raise _wrong(f"no revision was confirmed by then{since}")
     number = found.revision.number
     sentence = (
-        f"Revision {number}, which was confirmed on {_day(found.finished_at)} and in force then, "
-        "among the foreign rules of now."
+        f"Revision {number}, confirmed on {_day(found.finished_at)} and active then, "
+        "with the current other rules."
     )
     return Ground(text, sentence, revision_document(found.revision), number)
 
@@ -131,9 +131,9 @@ def _wrong(message: str) -> QuestionError:
 def _prepared(view: SnapshotView, ground: Ground, family: Family) -> Prepared:
     try:
         if ground.document is None:
-            prepared = prepared_of(view, family)
+            prepared = prepare_family(view, family)
         else:
-            prepared = hypothetical(view, ground.document, ground.number, family)
+            prepared = prepare_family_after(view, ground.document, ground.number, family)
     except ParseError as error:
         raise _wrong(f"the live rules of IPv{family} cannot be replayed: {error.message}") from error
     if prepared is None:

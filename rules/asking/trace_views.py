@@ -1,7 +1,6 @@
-"""The trace page: one packet, what becomes of it, by which rule, and its way there. Nothing is sent.
+"""The trace page: one simulated packet, its verdict, the deciding rule and its path. Nothing is sent.
 
-A GET form, so that an answer has an address to pass on. Which rules are meant and what becomes of the packet
-the selectors say.
+It is a GET form, so that an answer has a URL to share.
 """
 
 from __future__ import annotations
@@ -14,42 +13,43 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from dockerfw.iptables.protocols import protocol_name
+from dockerfw.messages.snapshot_values import containers_of
 from dockerfw.reach.question import THIS_HOST, QuestionError
 from rules.applying.history_selectors import newest_revisions
 from rules.asking.trace_forms import TraceForm
 from rules.asking.trace_selectors import Answer, answer_question
 from rules.audit.actors import actor_of
-from rules.draft.draft_selectors import draft_document
+from rules.draft.basis_selectors import Basis, basis_of
 from rules.models import Host
 from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404
-from rules.seen.listening_selectors import containers_of
-from rules.seen.snapshot_selectors import SnapshotView, look, observe_request
+from rules.seen.snapshot_selectors import SnapshotView, observe_request
 
-# Steps that did not match are shown by this many; the rest is counted.
+# At most this many steps that did not match are shown; the rest is counted.
 FOLDED = 50
 
 
 @require_safe
 def trace(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Show the form; with `source` also the answer. Other fields alone fill the form in."""
+    """Show the form, with `source` also the answer. Other fields alone fill in the form."""
     host = host_or_404(host_name)
     observe_request(host)
-    seen = look(host)
+    basis = basis_of(host)
+    view = basis.view
     asked = "source" in request.GET
     form = TraceForm(request.GET) if asked else TraceForm(initial=request.GET.dict())
-    form.offer(interfaces=_interfaces(seen.view), revisions=_revisions(host))
-    answer = _answer(host, seen.view, form) if asked and seen.view else None
+    form.offer(interfaces=_interfaces(view), revisions=_revisions(host))
+    answer = _answer(basis, view, form) if asked and view else None
     context = {
         "form": form,
         "asked": asked,
         "answer": answer,
-        "snapshot": seen.view,
-        "problem": seen.problem,
-        "sources": _sources(request, seen.view),
-        "destinations": _destinations(seen.view),
-        "rules": {rule.id: rule for rule in draft_document(host).rules},
+        "snapshot": view,
+        "problem": basis.seen.problem,
+        "sources": _sources(request, view),
+        "destinations": _destinations(view),
+        "rules": basis.rules,
         "folded": FOLDED,
         "allow": _allow(host, answer) if answer else "",
     }
@@ -57,18 +57,18 @@ def trace(request: HttpRequest, host_name: str) -> HttpResponse:
     return render_page(request, "rules/trace.html", host, context, section="trace", status=status)
 
 
-def _answer(host: Host, view: SnapshotView, form: TraceForm) -> Answer | None:
+def _answer(basis: Basis, view: SnapshotView, form: TraceForm) -> Answer | None:
     if not form.is_valid():
         return None
     try:
-        return answer_question(host, view, form.question(), form.ground())
+        return answer_question(basis, view, form.question(), form.ground())
     except QuestionError as error:
         place_errors(form, error.errors, {"against": "on"} if form.asks_for_a_day() else {})
         return None
 
 
 def _allow(host: Host, answer: Answer) -> str:
-    """Return the address of the rule form that begins with what would let this packet in."""
+    """Return the URL of the rule form, filled in with a rule that would allow this packet."""
     packet = answer.rows.trace.packet
     values = {
         "scope": "container" if answer.rows.trace.hook == "FORWARD" else "host",
@@ -94,8 +94,8 @@ def _revisions(host: Host) -> dict[str, str]:
 
 
 def _sources(request: HttpRequest, view: SnapshotView | None) -> Mapping[str, str]:
-    """Offer the viewer's own address, the containers and the host."""
-    found = {address: "where you come from now"} if (address := actor_of(request).address) else {}
+    """Return the suggested sources: the viewer's own address, the containers and the host."""
+    found = {address: "your address"} if (address := actor_of(request).address) else {}
     return {**found, **_containers(view), THIS_HOST: "this host"}
 
 

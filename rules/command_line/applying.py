@@ -20,14 +20,15 @@ from rules.applying.answer_services import apply_keep_at_console, apply_roll_bac
 from rules.applying.apply_errors import NotAwaiting, NotYours
 from rules.applying.apply_selectors import ApplyView, apply_get, awaiting_view
 from rules.applying.apply_services import apply_start, check_window, rollback_start
-from rules.applying.review_selectors import Review, review, rollback_review
+from rules.applying.proposal_selectors import Proposal, propose_draft, propose_rollback
+from rules.applying.review_selectors import build_review
 from rules.applying.window_selectors import WindowView
 from rules.audit.actors import command_line_actor
 from rules.command_line.consequences import consequences_of
 from rules.command_line.stored import fresh_look, wanted_host
-from rules.draft.draft_selectors import base_revision
-from rules.models import Apply, Host
-from rules.pages.errors import ServiceError
+from rules.draft.basis_selectors import Basis, basis_of
+from rules.models import Apply
+from rules.pages.errors import NotFound, ServiceError
 
 POLL_SECONDS = 0.1
 # After the end of a window the host needs a moment to put back what was there, and to tell.
@@ -38,11 +39,12 @@ def apply(options: argparse.Namespace, output: Output) -> int:
     """Apply the draft and wait; status 0 when it is confirmed, 1 when nothing was loaded."""
     check_window(options.window)
     host = wanted_host(options)
-    fresh_look(host)
-    _tell_sessions(review(host, weigh=False), options, output)
-    anyway = _warned(host, options, output)
+    basis = basis_of(host, fresh_look(host))
+    proposal = propose_draft(basis)
+    _tell_sessions(basis, proposal, options, output)
+    anyway = _warned(basis, proposal, options, output)
     started = apply_start(
-        host=host,
+        basis=basis,
         actor=command_line_actor(),
         message=options.message,
         draft_version=host.draft_version,
@@ -58,16 +60,18 @@ def rollback(options: argparse.Namespace, output: Output) -> int:
     """Apply an earlier revision's content as a new one and wait."""
     check_window(options.window)
     host = wanted_host(options)
-    fresh_look(host)
-    anyway = _warned(host, options, output, options.number)
-    base = base_revision(host)
-    _tell_sessions(rollback_review(host, options.number, weigh=False), options, output)
+    basis = basis_of(host, fresh_look(host))
+    proposal = propose_rollback(basis, options.number)
+    if proposal is None:
+        raise NotFound(f"There is no revision {options.number}.")
+    anyway = _warned(basis, proposal, options, output)
+    _tell_sessions(basis, proposal, options, output)
     started = rollback_start(
-        host=host,
+        basis=basis,
         actor=command_line_actor(),
         number=options.number,
         message=options.message,
-        expected_head=base.number if base else 0,
+        expected_head=basis.head,
         window=options.window,
         end_sessions=options.end_sessions,
         override=options.override,
@@ -76,11 +80,12 @@ def rollback(options: argparse.Namespace, output: Output) -> int:
     return _wait(started, options.timeout, output, _Answering(output, keep=options.keep))
 
 
-def _tell_sessions(found: Review | None, options: argparse.Namespace, output: Output) -> None:
-    """Say which sessions stay open, and how to end them."""
-    for sentence in found.sessions.sentences if found else ():
+def _tell_sessions(basis: Basis, proposal: Proposal, options: argparse.Namespace, output: Output) -> None:
+    """Print which sessions stay open, and how to end them."""
+    sessions = build_review(basis, proposal, effects=False).sessions
+    for sentence in sessions.sentences:
         output.note(sentence)
-    if found and found.sessions.can_end:
+    if sessions.can_end:
         ended = "keeping it ends them" if options.end_sessions else "--end-sessions ends them once it is kept"
         output.note(ended)
 
@@ -118,12 +123,12 @@ class NotOrdered(ServiceError):  # noqa: N818 - it states a fact
     """What is to be applied breaks an expectation or shuts this session out, and nobody said that it may."""
 
 
-def _warned(host: Host, options: argparse.Namespace, output: Output, number: int | None = None) -> bool:
+def _warned(basis: Basis, proposal: Proposal, options: argparse.Namespace, output: Output) -> bool:
     """Say what it would mean for those outside; return whether it would shut out this session.
 
     Raises NotOrdered when something speaks against it that no option overrides.
     """
-    meant = consequences_of(host, number)
+    meant = consequences_of(basis, proposal)
     if meant is None:
         return False
     for line in () if output.as_json else meant.lines():

@@ -18,11 +18,11 @@ from dockerfw.document.words import describe_expectation
 from dockerfw.reach.changes import Change
 from dockerfw.reach.expectations import ExpectationResult, find_failures
 from dockerfw.streams import InputError, Output
-from rules.applying.review_selectors import review, review_basis
+from rules.applying.proposal_selectors import Proposal, propose_draft
+from rules.applying.review_selectors import build_review
 from rules.command_line.files import print_plan
 from rules.command_line.stored import fresh_look, wanted_host
-from rules.draft.draft_selectors import base_document, draft_document
-from rules.models import Host
+from rules.draft.basis_selectors import Basis, basis_of
 from rules.seen.consequence_selectors import (
     LockOut,
     expectation_findings,
@@ -30,7 +30,6 @@ from rules.seen.consequence_selectors import (
     findings_now,
     lock_out_ssh,
 )
-from rules.seen.snapshot_selectors import latest_snapshot
 
 _STATES = {"holds": "holds", "fails": "FAILS", "unknown": "cannot tell"}
 
@@ -70,17 +69,13 @@ class Consequences:
         }
 
 
-def consequences_of(host: Host, number: int | None = None) -> Consequences | None:
-    """Return what applying the draft, or rolling back to a revision, would mean.
-
-    None when nobody reported what the kernel holds, or there is no such revision.
-    """
-    view, basis = latest_snapshot(host), review_basis(host, number)
-    if view is None or basis is None:
+def consequences_of(basis: Basis, proposal: Proposal) -> Consequences | None:
+    """Return what applying a proposal would mean, None without a snapshot."""
+    view, document, revision = basis.view, proposal.document, proposal.number
+    if view is None:
         return None
-    document, revision = basis.document, basis.revision_number
     return Consequences(
-        exposure_difference(view, base_document(host), document, revision),
+        exposure_difference(view, basis.base_document, document, revision),
         expectation_findings(view, document, revision),
         lock_out_ssh(view, document, revision, os.environ.get("SSH_CONNECTION", "")),
     )
@@ -96,12 +91,14 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
         output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
     if sight.view.snapshot.foreign_tables:
         output.note(describe_tables(sight.view.snapshot.foreign_tables))
-    meant = consequences_of(host)
+    basis = basis_of(host, sight)
+    proposal = propose_draft(basis)
+    meant = consequences_of(basis, proposal)
     for line in meant.lines() if meant and not output.as_json else ():
         output.line(line)
     more = meant.json() if meant else {}
-    status = print_plan(draft_document(host), sight.view.rulesets, output, more)
-    for sentence in review(host, weigh=False).sessions.sentences:
+    status = print_plan(basis.draft, sight.view.rulesets, output, more)
+    for sentence in build_review(basis, proposal, effects=False).sessions.sentences:
         output.note(sentence)
     return status
 
@@ -112,7 +109,7 @@ def expectations(options: argparse.Namespace, output: Output) -> int:
     sight = fresh_look(host)
     if sight.view is None:
         raise InputError(sight.problem)
-    findings = findings_now(sight.view, draft_document(host))
+    findings = findings_now(sight.view, basis_of(host, sight).draft)
     if output.as_json:
         output.json([finding_json(each) for each in findings])
     for finding in () if output.as_json else findings:

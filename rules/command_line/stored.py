@@ -12,12 +12,13 @@ from dockerfw.document.document import to_json_object
 from dockerfw.document.words import counted
 from dockerfw.streams import InputError, Output
 from rules.applying.drift_selectors import drift_view
-from rules.applying.history_selectors import compare, revision_get
+from rules.applying.history_selectors import compare_revisions, revision_get
 from rules.applying.kernel_selectors import KernelSentence, kernel_sentence
 from rules.audit.actors import command_line_actor
 from rules.command_line.files import read_import, report_import
 from rules.command_line.plans import diff_json, diff_lines
-from rules.draft.draft_selectors import base_revision, draft_document, pending_diff, revision_document
+from rules.draft.basis_selectors import basis_of
+from rules.draft.draft_selectors import draft_document, pending_diff, revision_document
 from rules.draft.draft_services import draft_replace
 from rules.models import Apply, Host, Revision
 from rules.pages.host_selectors import host_default, host_get
@@ -56,7 +57,7 @@ def diff(options: argparse.Namespace, output: Output) -> int:
     host = wanted_host(options)
     _revision(host, options.a)
     _revision(host, options.b)
-    comparison = compare(host, options.a, options.b)
+    comparison = compare_revisions(host, options.a, options.b)
     assert comparison is not None
     if output.as_json:
         output.json(diff_json(comparison.diff))
@@ -104,9 +105,9 @@ def history(options: argparse.Namespace, output: Output) -> int:
 def status(options: argparse.Namespace, output: Output) -> int:
     """Print what the kernel holds; status 0 only when it is the revision confirmed last."""
     host = wanted_host(options)
-    sentence = kernel_sentence(host, seen=fresh_look(host))
-    pending = pending_diff(host)
-    base = base_revision(host)
+    basis = basis_of(host, fresh_look(host))
+    sentence = kernel_sentence(basis)
+    pending, base = pending_diff(host), basis.base
     newest = Apply.objects.filter(host=host).select_related("revision").first()
     if output.as_json:
         output.json(

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from dockerfw.chains.kernel_state import read_kernel_state
 from dockerfw.chains.sentences import describe_tables
-from dockerfw.document.document import DocumentRule, rule_to_json_object
+from dockerfw.document.document import rule_to_json_object
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.tokens import printable
 from dockerfw.reach.question import QuestionError
 from dockerfw.reach.sentences import RULES_IN_NFTABLES
 from dockerfw.streams import InputError, Output
 from rules.asking.exposure_line_selectors import Line, exposure_lines, line_json
-from rules.asking.exposure_selectors import exposure as read_exposure
+from rules.asking.exposure_selectors import read_exposure
 from rules.asking.trace_selectors import answer_question
 from rules.command_line.stored import fresh_look, wanted_host
 from rules.command_line.traces import question_of, trace_json, trace_lines, trace_status, wrong_question
-from rules.draft.draft_selectors import draft_document
+from rules.draft.basis_selectors import Basis, basis_of
 from rules.models import Host
 from rules.seen.snapshot_selectors import SnapshotView
 
@@ -26,9 +26,9 @@ from rules.seen.snapshot_selectors import SnapshotView
 def trace(options: argparse.Namespace, output: Output) -> int:
     """Say what becomes of a packet on the host; status 0 passes, 1 refused, 3 cannot tell."""
     host = wanted_host(options)
-    view = _seen(host, output)
+    view, basis = _seen(host, output)
     try:
-        answer = answer_question(host, view, question_of(options), options.against)
+        answer = answer_question(basis, view, question_of(options), options.against)
     except QuestionError as error:
         raise wrong_question(error) from error
     ground = answer.ground
@@ -42,7 +42,7 @@ def trace(options: argparse.Namespace, output: Output) -> int:
         output.json(trace_json(answer.asked, answer.rows, against))
     else:
         for line in trace_lines(
-            answer.asked, answer.rows, ground.sentence, _rules(host), everything=options.all
+            answer.asked, answer.rows, ground.sentence, basis.rules, everything=options.all
         ):
             output.line(line)
     return trace_status(answer.rows.trace)
@@ -51,11 +51,10 @@ def trace(options: argparse.Namespace, output: Output) -> int:
 def exposure(options: argparse.Namespace, output: Output) -> int:
     """Print what listens, what is published, and who may reach each."""
     host = wanted_host(options)
-    view = _seen(host, output)
-    found = read_exposure(host, view)
-    rules = _rules(host)
+    view, basis = _seen(host, output)
+    found = read_exposure(basis, view)
     loaded = any(state.label for state in read_kernel_state(view.rulesets).families.values())
-    lines = exposure_lines(found.rows, rules, loaded=loaded)
+    lines = exposure_lines(found.rows, basis.rules, loaded=loaded)
     if output.as_json:
         output.json(
             {
@@ -78,7 +77,8 @@ def exposure(options: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _seen(host: Host, output: Output) -> SnapshotView:
+def _seen(host: Host, output: Output) -> tuple[SnapshotView, Basis]:
+    """Return a fresh snapshot with the basis that holds it, and print what limits it. Raises InputError."""
     sight = fresh_look(host)
     if sight.view is None:
         raise InputError(sight.problem)
@@ -88,11 +88,7 @@ def _seen(host: Host, output: Output) -> SnapshotView:
         output.note(f"{RULES_IN_NFTABLES}: what becomes of packets for containers may differ")
     if sight.view.snapshot.foreign_tables:
         output.note(describe_tables(sight.view.snapshot.foreign_tables))
-    return sight.view
-
-
-def _rules(host: Host) -> Mapping[str, DocumentRule]:
-    return {rule.id: rule for rule in draft_document(host).rules}
+    return sight.view, basis_of(host, sight)
 
 
 def _exposure_lines(line: Line) -> Iterator[str]:
@@ -100,7 +96,7 @@ def _exposure_lines(line: Line) -> Iterator[str]:
     what = f"{line.name} ({offer.detail})" if offer.detail and offer.detail != line.name else line.name
     inner = f" -> {', '.join(offer.inner)}" if offer.inner else ""
     yield printable(f"{line.port:<10} {what}, {line.kind}, {line.address}{inner}")
-    for each in line.reached:
+    for each in line.access:
         ways = f" by {', '.join(each.interfaces)}" if each.interfaces else ""
         by = f" ({'; '.join(by.text for by in each.by)})" if each.by else ""
         yield printable(f"    {each.family_words}{ways}: {each.words}{by}")

@@ -1,4 +1,4 @@
-"""Read which rules of a draft say nothing that another does not say already."""
+"""Read which rules of a draft are covered by another rule."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _known: Memory[Mapping[str, DocumentRule]] = Memory(4)
 
 
 def covering_rules(host: Host) -> Mapping[str, DocumentRule]:
-    """Return, by the id of a rule that says nothing new, a rule that says it already."""
-    # The time of creation tells apart hosts of databases that were made anew under the same keys.
-    return _known.made((host.pk, host.created_at, host.draft_version), lambda: _read(host))
+    """Return the rule that covers each covered rule, by the id of the covered one."""
+    # The time of creation distinguishes hosts of recreated databases, which reuse keys.
+    return _known.get_or_compute((host.pk, host.created_at, host.draft_version), lambda: _read(host))
 
 
 def covering_rule(host: Host, rule: DocumentRule) -> DocumentRule | None:
-    """Return what covers one enabled rule of the draft, without comparing all the others."""
+    """Return the rule that covers one enabled rule of the draft, without comparing all others."""
     others = [other for other in draft_document(host).rules if other.id != rule.id]
     wide = first_cover(others, rule) if rule.enabled else None
     return wide if wide is not None and not covers(rule, wide) else None

@@ -1,4 +1,4 @@
-"""The draft and revisions as files: export, and import of a document, a save or the kernel after a look."""
+"""Export of the draft, and import of a document, a save or the kernel's rules, with a preview."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, canonical_json, load_document, to_json_object
 from dockerfw.iptables.errors import DocumentError, FieldError, ParseError
 from rules.audit.actors import actor_of
+from rules.draft.document_forms import ImportForm
 from rules.draft.draft_selectors import draft_document
 from rules.draft.draft_services import draft_replace
 from rules.models import Host
 from rules.pages.errors import Conflict, Invalid
-from rules.pages.forms import ImportForm
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an import would make of the draft."""
+    """The changes that an import would make to the draft."""
 
     sentence: str
     diff: DocumentDiff
@@ -38,7 +38,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A file that could be read, with what was changed or left out on the way."""
+    """An import that could be read, with notes on changed and skipped lines."""
 
     document: Document
     notes: tuple[str, ...]
@@ -54,7 +54,7 @@ def draft_export(request: HttpRequest, host_name: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def draft_import(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Read a file, show what it would change, and replace the draft when that was confirmed."""
+    """Show what an import would change; replace the draft once the admin confirms."""
     host = host_or_404(host_name)
     if request.method != "POST":
         return _page(request, host, ImportForm(initial={"version": host.draft_version}))
@@ -70,7 +70,7 @@ def draft_import(request: HttpRequest, host_name: str) -> HttpResponse:
         form.add_error(None, f"The document has {len(found)} error{'s' if len(found) != 1 else ''}.")
     except ParseError as error:
         parse_error = str(error)
-        form.add_error(None, "This is neither a dockerfw/1 document nor what iptables-save prints.")
+        form.add_error(None, "This is neither a dockerfw/1 document nor iptables-save output.")
     else:
         if request.POST.get("confirmed") == "yes":
             return _replace(request, host, read, form.cleaned_data["version"])
@@ -79,11 +79,12 @@ def draft_import(request: HttpRequest, host_name: str) -> HttpResponse:
 
 
 def read_of_import(imported: Imported) -> Read:
+    """Return imported rules as a read file."""
     return Read(imported.document, tuple(str(note) for note in imported.notes), imported.skipped)
 
 
 def _read(content: str) -> Read:
-    """Take JSON as a document, anything else as a save or restore file. Raises DocumentError, ParseError."""
+    """Read JSON as a document, anything else as a save or restore file. Raises DocumentError, ParseError."""
     if content.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
         document = load_document(content.lstrip("\ufeff"))
         return Read(document, tuple(f"{note.path}: {note.message}" for note in document.notes), ())
@@ -95,10 +96,11 @@ def _replace(request: HttpRequest, host: Host, read: Read, version: int) -> Http
         draft_replace(host=host, actor=actor_of(request), document=read.document, version=version)
     except Conflict:
         messages.warning(
-            request, "The draft changed since you looked. Nothing was imported; this is the difference now."
+            request,
+            "The draft changed after this page was opened. Nothing was imported. "
+            "Review the current difference.",
         )
-        host.refresh_from_db()
-        return import_preview(request, host, read, status=409)
+        return import_preview(request, host_or_404(host.name), read, status=409)
     except Invalid as error:
         messages.warning(request, str(error))
         return import_preview(request, host, read, status=422)
@@ -112,8 +114,9 @@ def _replace(request: HttpRequest, host: Host, read: Read, version: int) -> Http
 def import_preview(
     request: HttpRequest, host: Host, read: Read, *, status: int = 200, adopting: bool = False
 ) -> HttpResponse:
+    """Show what an import would change, with the form that confirms it."""
     diff = diff_documents(draft_document(host), read.document)
-    sentence = diff.sentence if diff.count else "The draft says the same already."
+    sentence = diff.sentence if diff.count else "The draft already has the same content."
     preview = Preview(
         sentence=sentence,
         diff=diff,
@@ -140,6 +143,7 @@ def _page(
 
 
 def document_file(document: Document, name: str) -> HttpResponse:
+    """Return a document as a download."""
     text = json.dumps(to_json_object(document), indent=2, ensure_ascii=False) + "\n"
     response = HttpResponse(text, content_type="application/json; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}"'

@@ -1,8 +1,4 @@
-"""Read a host's draft and what it is measured against.
-
-Owns the way from rows to a document. The base is the revision confirmed last; what differs from it is
-pending.
-"""
+"""Read a host's draft and its base, the revision that was confirmed last. The difference is pending."""
 
 from __future__ import annotations
 
@@ -37,17 +33,17 @@ _diffs: Memory[DocumentDiff] = Memory(4)
 
 
 def settings_mark(host: Host) -> str:
-    """Return a short mark of the draft's settings, the same as long as nobody changes them."""
+    """Return a short digest of the draft's settings, which changes with them."""
     text = json.dumps(settings_values(host), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def draft_document(host: Host) -> Document:
     """Return the draft as a document, as of `host.draft_version` at least."""
-    # An open transaction may yet be undone, so what it sees is not remembered under a version.
+    # An open transaction may be rolled back, so its reads are not cached under a version.
     if connection.in_atomic_block:
         return _read_draft(host)
-    return _drafts.made(_draft_key(host), lambda: _read_draft(host))
+    return _drafts.get_or_compute(_draft_key(host), lambda: _read_draft(host))
 
 
 def base_revision(host: Host) -> Revision | None:
@@ -64,8 +60,8 @@ def base_document(host: Host) -> Document | None:
 
 
 def revision_document(revision: Revision) -> Document:
-    """Return a revision's document; it never changes, so it is read once."""
-    return _documents.made(revision.digest, lambda: load_document(revision.document))
+    """Return a revision's document, which never changes and is parsed once."""
+    return _documents.get_or_compute(revision.digest, lambda: load_document(revision.document))
 
 
 def base_rules(host: Host) -> dict[str, DocumentRule]:
@@ -75,11 +71,11 @@ def base_rules(host: Host) -> dict[str, DocumentRule]:
 
 
 def pending_diff(host: Host) -> DocumentDiff:
-    """Return what applying the draft would change in the base revision; `.count` is the banner's number."""
+    """Return what applying the draft would change; `.count` is the number in the banner."""
     if connection.in_atomic_block:
         return diff_documents(base_document(host), draft_document(host))
     key = (_draft_key(host), host.confirmed_revision_id)
-    return _diffs.made(key, lambda: diff_documents(base_document(host), draft_document(host)))
+    return _diffs.get_or_compute(key, lambda: diff_documents(base_document(host), draft_document(host)))
 
 
 def settings_document(host: Host) -> Settings:
@@ -99,7 +95,7 @@ def settings_values(host: Host) -> dict[str, Any]:
 
 
 def rule_document(rule: Rule) -> DocumentRule:
-    """Return a stored rule as a document's; it was checked when it was stored."""
+    """Return a stored rule as a document rule; it was validated when it was stored."""
     return DocumentRule(
         id=rule.key,
         scope=cast("Any", rule.scope),
@@ -118,7 +114,7 @@ def rule_values(rule: Rule) -> dict[str, Any]:
 
 
 def expectation_document(expectation: Expectation) -> DocumentExpectation:
-    """Return a stored expectation as a document's; it was checked when it was stored."""
+    """Return a stored expectation as a document's; it was validated when it was stored."""
     return DocumentExpectation(*(getattr(expectation, name) for name in EXPECTATION_COLUMNS))
 
 
@@ -128,7 +124,7 @@ def expectation_values(expectation: Expectation) -> dict[str, Any]:
 
 
 def _draft_key(host: Host) -> Hashable:
-    # The time of creation tells apart hosts of databases that were made anew under the same keys.
+    # The time of creation distinguishes hosts of recreated databases, which reuse keys.
     return (host.pk, host.created_at, host.draft_version)
 
 

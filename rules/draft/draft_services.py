@@ -1,7 +1,6 @@
 """Write a draft as a whole: its settings, an import, a discard.
 
-Owns the draft's version, which rises with every edit in the same transaction, and the lock that makes edits
-of one host wait for each other.
+Every edit raises the draft's version in the same transaction. A lock serialises the edits of one host.
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ from rules.pages.errors import Conflict, Invalid
 
 
 def settings_update(*, host: Host, actor: Actor, mark: str, values: Mapping[str, object]) -> Host:
-    """Change the draft's settings, seen when `settings_mark` was `mark`. Raises Conflict, Invalid."""
+    """Change the draft's settings if `settings_mark` is still `mark`. Raises Conflict, Invalid."""
     with transaction.atomic():
         current = host_lock(host)
         if settings_mark(current) != mark:
-            raise Conflict("Somebody changed the settings meanwhile.", current=current)
+            raise Conflict("The settings have changed since you opened them.", current=current)
         before = settings_values(current)
         try:
             checked = validate_settings({**before, **values})
@@ -60,7 +59,7 @@ def settings_update(*, host: Host, actor: Actor, mark: str, values: Mapping[str,
 
 
 def draft_replace(*, host: Host, actor: Actor, document: Document, version: int | None) -> Host:
-    """Make the draft equal to a document; `version` None means whatever the draft holds.
+    """Replace the draft by a document; `version` None replaces any version.
 
     Raises Conflict, Invalid.
     """
@@ -72,7 +71,7 @@ def draft_replace(*, host: Host, actor: Actor, document: Document, version: int 
 
 
 def draft_discard(*, host: Host, actor: Actor, version: int) -> Host:
-    """Put the draft back to what was applied last, or to an empty one. Raises Conflict."""
+    """Reset the draft to the base revision, or to an empty draft without one. Raises Conflict."""
     with transaction.atomic():
         current = host_lock(host)
         _same_draft(current, version)
@@ -81,15 +80,12 @@ def draft_discard(*, host: Host, actor: Actor, version: int) -> Host:
 
 
 def draft_write(*, host: Host, actor: Actor, document: Document, verb: str, detail: str = "") -> Host:
-    """Write a document over the draft of a locked host; rules that stay keep their rows.
-
-    For services only.
-    """
+    """Write a document over the draft of a locked host; unchanged rules keep their rows."""
     before = draft_document(host)
     if digest(before) == digest(document):
         return host
     if len(document.rules) > MAX_RULES:
-        raise Invalid((FieldError("rules", f"{len(document.rules)} rules, more than {MAX_RULES}"),))
+        raise Invalid((FieldError("rules", f"{len(document.rules)} rules, at most {MAX_RULES} are allowed"),))
     _write_settings(host, document.settings)
     _write_rules(host, before, document)
     _write_expectations(host, document)
@@ -107,13 +103,13 @@ def draft_write(*, host: Host, actor: Actor, document: Document, verb: str, deta
 
 
 def host_lock(host: Host) -> Host:
-    """Return the host's row as stored now, held until the transaction ends."""
+    """Lock the host's row until the transaction ends, and return it."""
     # SQLite takes its write lock when the transaction begins and ignores FOR UPDATE.
     return Host.objects.select_for_update().get(pk=host.pk)
 
 
 def draft_touch(host: Host) -> None:
-    """Count one more edit of the draft."""
+    """Raise the draft's version by one."""
     Host.objects.filter(pk=host.pk).update(draft_version=F("draft_version") + 1)
 
 
@@ -132,7 +128,7 @@ def rule_fields(rule: DocumentRule) -> dict[str, Any]:
 
 def _same_draft(host: Host, version: int) -> None:
     if host.draft_version != version:
-        raise Conflict("Somebody changed the draft meanwhile.", current=host)
+        raise Conflict("The draft has changed since you opened it.", current=host)
 
 
 def _write_settings(host: Host, settings: Settings) -> None:

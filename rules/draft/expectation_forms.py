@@ -1,14 +1,11 @@
-"""The form of one expectation. It only reads text and turns it into the keys of a document's expectation.
-
-Whether a value is valid is decided by the document's validator, which the services call.
-"""
+"""The form of one expectation: it turns text into the keys of a document's expectation."""
 
 from __future__ import annotations
 
 from django import forms
 
 from dockerfw.document.document import Expectation, expectation_to_json_object
-from rules.pages.forms import AS_TYPED, LINE_LIMIT
+from rules.pages.forms import AS_TYPED, CODE, LINE_LIMIT
 
 PROTOCOLS = (
     ("tcp", "TCP"),
@@ -18,61 +15,61 @@ PROTOCOLS = (
     ("dccp", "DCCP"),
     ("other", "Another protocol"),
 )
-_CODE = {"class": "code", **AS_TYPED}
 
 
 class ExpectationForm(forms.Form):
-    """What has to stay true for one service."""
+    """The expected result for one service."""
 
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
     passes = forms.ChoiceField(
-        choices=(("yes", "It passes"), ("no", "It is refused")),
-        label="What has to happen",
+        choices=(("yes", "Allowed"), ("no", "Refused")),
+        label="Expected result",
         widget=forms.RadioSelect,
     )
     protocol = forms.ChoiceField(choices=PROTOCOLS, label="Protocol")
     protocol_other = forms.CharField(
         required=False,
         max_length=LINE_LIMIT,
-        label="Name or number of another protocol",
-        help_text="For example gre, esp, or a number from 1 to 255. Counts only with that choice above.",
+        label="Protocol name or number",
+        help_text="For example gre, esp, or a number from 1 to 255. Used only with the choice above.",
         widget=forms.TextInput(attrs=AS_TYPED),
     )
     port = forms.CharField(
         required=False,
         max_length=LINE_LIMIT,
         label="Port",
-        help_text="One port, the one that the client dials. Protocols such as ICMP have none.",
-        widget=forms.TextInput(attrs={**_CODE, "inputmode": "numeric"}),
+        help_text="The port that the client connects to. Protocols such as ICMP have none.",
+        widget=forms.TextInput(attrs={**CODE, "inputmode": "numeric"}),
     )
     to = forms.ChoiceField(
         choices=(("host", "The host itself"), ("container", "A container")),
-        label="Of",
+        label="Target",
         widget=forms.RadioSelect,
     )
     container = forms.CharField(
         required=False,
         max_length=LINE_LIMIT,
         label="Container",
-        help_text="Its name, its Compose service, or project/service. Empty: whoever publishes the port.",
-        widget=forms.TextInput(attrs=_CODE),
+        help_text="Container name, Compose service, or project/service. "
+        "Empty means any container that publishes the port.",
+        widget=forms.TextInput(attrs=CODE),
     )
     source = forms.CharField(
         required=False,
         max_length=LINE_LIMIT,
         label="From",
-        help_text="An address or a network, IPv4 or IPv6. Empty means everyone.",
-        widget=forms.TextInput(attrs={**_CODE, "placeholder": "any"}),
+        help_text="An IPv4 or IPv6 address or network. Empty means any source.",
+        widget=forms.TextInput(attrs={**CODE, "placeholder": "any"}),
     )
     comment = forms.CharField(
         required=False,
         max_length=LINE_LIMIT,
         label="Comment",
-        help_text="Why it has to be so. Whoever is about to break it will read this.",
+        help_text="Why this must hold. Shown when a change would break it.",
     )
 
     def document_values(self) -> dict[str, object]:
-        """Return what was typed under the keys of a document's expectation."""
+        """Return the values under the keys of a document's expectation."""
         data = self.cleaned_data
         protocol, port = str(data["protocol"]), str(data["port"]).strip()
         return {
@@ -86,7 +83,7 @@ class ExpectationForm(forms.Form):
         }
 
     def fields_of_errors(self) -> dict[str, str]:
-        """Return where the validator's findings go when their field has another name here."""
+        """Return the form's field for each path of the validator that has another name here."""
         return {"protocol": "protocol_other"} if self.data.get("protocol") == "other" else {}
 
 

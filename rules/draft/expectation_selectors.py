@@ -1,7 +1,4 @@
-"""Read the expectations page: the draft's expectations beside those that were applied last.
-
-Owns the marks new and removed. It changes nothing; whether they hold is for exposures and reviews.
-"""
+"""Read the expectations of a draft, with the marks new and removed against the base revision."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ Mark = Literal["", "new", "removed"]
 
 @dataclass(frozen=True, slots=True)
 class ExpectationRow:
-    """One line of the expectations page; `key` and `version` are 0 for one that only the base still has."""
+    """One line of the expectations page; `key` and `version` are 0 for one that only the base has."""
 
     key: int
     version: int

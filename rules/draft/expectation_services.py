@@ -1,7 +1,7 @@
 """Write the expectations of a draft, one audited transaction each.
 
-Owns their optimistic locking, which is that of rules: an update names the version it saw, and whoever comes
-second is told with what is stored now. Whether an expectation holds is not asked here.
+An update names the version that it changes. A second update of the same version raises Conflict with the
+stored row.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from rules.draft.draft_services import draft_touch, host_lock
 from rules.models import Expectation, Host
 from rules.pages.errors import Conflict, Invalid
 
-GONE = "Somebody removed this expectation meanwhile."
+GONE = "This expectation has been removed since you opened it."
 
 
 def expectation_create(*, host: Host, actor: Actor, values: Mapping[str, object]) -> Expectation:
     """Add an expectation to the draft; `values` has a document expectation's keys. Raises Invalid."""
     with transaction.atomic():
         host_lock(host)
-        checked = _checked(values)
+        checked = _validate(values)
         if Expectation.objects.filter(host=host).count() >= MAX_EXPECTATIONS:
-            full = f"There are {MAX_EXPECTATIONS} expectations, and no more are kept."
+            full = f"The draft already has {MAX_EXPECTATIONS} expectations, the most allowed."
             raise Invalid((FieldError("", full),))
-        _only_once(host, checked)
+        _check_unique(host, checked)
         row = Expectation.objects.create(host=host, **expectation_to_json_object(checked))
         draft_touch(host)
         _audit(host, actor, "expectation-create", row, after=expectation_values(row))
@@ -45,19 +45,19 @@ def expectation_create(*, host: Host, actor: Actor, values: Mapping[str, object]
 def expectation_update(
     *, host: Host, actor: Actor, key: int, version: int, values: Mapping[str, object]
 ) -> Expectation:
-    """Change an expectation that is at `version`; keys left out keep their value.
+    """Change an expectation that is at `version`; missing keys keep their value.
 
-    Raises Invalid, and Conflict, with current None for one that is gone.
+    Raises Invalid, and Conflict, whose current is None for a removed one.
     """
     with transaction.atomic():
         host_lock(host)
         row = _get(host, key, version)
         before = expectation_values(row)
-        checked = _checked({**before, **values})
+        checked = _validate({**before, **values})
         after = expectation_to_json_object(checked)
         if after == before:
             return row
-        _only_once(host, checked)
+        _check_unique(host, checked)
         Expectation.objects.filter(pk=row.pk).update(
             **after, version=F("version") + 1, updated_at=timezone.now()
         )
@@ -78,16 +78,16 @@ def expectation_delete(*, host: Host, actor: Actor, key: int, version: int) -> N
         draft_touch(host)
 
 
-def _checked(values: Mapping[str, object]) -> DocumentExpectation:
+def _validate(values: Mapping[str, object]) -> DocumentExpectation:
     try:
         return validate_expectation(dict(values))
     except DocumentError as error:
         raise Invalid(error.errors) from error
 
 
-def _only_once(host: Host, checked: DocumentExpectation) -> None:
+def _check_unique(host: Host, checked: DocumentExpectation) -> None:
     if Expectation.objects.filter(host=host, **expectation_to_json_object(checked)).exists():
-        raise Invalid((FieldError("", f"It is expected already: {describe_expectation(checked)}."),))
+        raise Invalid((FieldError("", f"This expectation already exists: {describe_expectation(checked)}."),))
 
 
 def _get(host: Host, key: int, version: int) -> Expectation:
@@ -95,7 +95,7 @@ def _get(host: Host, key: int, version: int) -> Expectation:
     if row is None:
         raise Conflict(GONE, current=None)
     if row.version != version:
-        raise Conflict("Somebody changed this expectation meanwhile.", current=row)
+        raise Conflict("This expectation has changed since you opened it.", current=row)
     return row
 
 

@@ -1,7 +1,4 @@
-"""The expectations: what has to stay true whatever the rules say. Listed, added, changed, removed.
-
-Validation and locking are the services'; what was typed is never lost.
-"""
+"""The expectations page and its form: list, add, edit, delete. The services validate and lock."""
 
 from __future__ import annotations
 
@@ -13,8 +10,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from dockerfw.document.words import describe_expectation
 from rules.audit.actors import actor_of
-from rules.draft.conflicts import EditConflict, typed_over
-from rules.draft.draft_selectors import draft_document, expectation_document, expectation_values
+from rules.draft.basis_selectors import basis_of
+from rules.draft.conflict_forms import EditConflict, overwrite_stored
+from rules.draft.draft_selectors import expectation_document, expectation_values
 from rules.draft.expectation_forms import ExpectationForm, expectation_initial
 from rules.draft.expectation_selectors import expectation_get, expectation_rows
 from rules.draft.expectation_services import expectation_create, expectation_delete, expectation_update
@@ -25,18 +23,19 @@ from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, whole_number
 from rules.pages.wording import expectation_pairs
 from rules.seen.consequence_selectors import findings_now
-from rules.seen.snapshot_selectors import look, observe_request
+from rules.seen.snapshot_selectors import observe_request
 
 NEW = {"passes": "yes", "protocol": "tcp", "to": "host"}
 
 
 @require_safe
 def expectation_list(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Show what is expected, whether the kernel holds it now, and what differs from what was applied."""
+    """Show the expectations, their results with the kernel's rules, and what is pending."""
     host = host_or_404(host_name)
     observe_request(host)
-    view = look(host).view
-    findings = findings_now(view, draft_document(host)) if view else ()
+    basis = basis_of(host)
+    view = basis.view
+    findings = findings_now(view, basis.draft) if view else ()
     context = {
         "rows": expectation_rows(host),
         "findings": {each.expectation: each for each in findings},
@@ -58,18 +57,18 @@ def expectation_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
         except Invalid as error:
             place_errors(form, error.errors, form.fields_of_errors())
         else:
-            return _saved(request, host, row, "Added to the draft")
+            return _redirect_saved(request, host, row, "Added to the draft")
     return _form_page(request, host, form, status=422)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def expectation_edit(request: HttpRequest, host_name: str, key: int) -> HttpResponseBase:
-    """Change an expectation; a save over somebody else's edit shows both and keeps what was typed."""
+    """Edit an expectation; a conflicting edit shows both versions and keeps what was typed."""
     host = host_or_404(host_name)
     if request.method != "POST":
         row = expectation_get(host, key)
         if row is None:
-            messages.warning(request, "That expectation is not in the draft any more.")
+            messages.warning(request, "That expectation is no longer in the draft.")
             return redirect("rules:expectation-list", host.name)
         initial = {**expectation_initial(expectation_document(row)), "version": row.version}
         return _form_page(request, host, ExpectationForm(initial=initial), key=key)
@@ -89,27 +88,27 @@ def expectation_edit(request: HttpRequest, host_name: str, key: int) -> HttpResp
         return _form_page(request, host, form, key=key, status=422)
     except Conflict as error:
         return _conflict_page(request, host, form, key, error)
-    return _saved(request, host, row, "Saved to the draft")
+    return _redirect_saved(request, host, row, "Saved to the draft")
 
 
 @require_POST
 def expectation_delete_view(request: HttpRequest, host_name: str, key: int) -> HttpResponse:
-    """Remove an expectation from the draft; an applied one stays listed, marked, until the next apply."""
+    """Delete an expectation from the draft; an applied one stays listed as removed until the next apply."""
     host = host_or_404(host_name)
     row = expectation_get(host, key)
     version = whole_number(request.POST.get("version"))
     try:
         expectation_delete(host=host, actor=actor_of(request), key=key, version=version)
     except Conflict as error:
-        messages.warning(request, f"{error} Nothing was removed; the list shows the draft as it is now.")
+        messages.warning(request, f"{error} Nothing was removed. The list shows the current draft.")
     else:
         if row is not None:
             what = describe_expectation(expectation_document(row))
-            messages.info(request, f"Not expected any more: {what}.")
+            messages.info(request, f"Expectation removed: {what}.")
     return redirect("rules:expectation-list", host.name)
 
 
-def _saved(request: HttpRequest, host: Host, row: Expectation, what: str) -> HttpResponse:
+def _redirect_saved(request: HttpRequest, host: Host, row: Expectation, what: str) -> HttpResponse:
     messages.info(request, f"{what}: {describe_expectation(expectation_document(row))}.")
     return redirect(f"{reverse('rules:expectation-list', args=[host.name])}#expectation-{row.pk}")
 
@@ -123,7 +122,7 @@ def _conflict_page(
     return _form_page(
         request,
         host,
-        ExpectationForm(typed_over(request, theirs)),
+        ExpectationForm(overwrite_stored(request, theirs)),
         key=key if theirs else None,
         conflict=EditConflict(theirs is None, lines),
         status=409,

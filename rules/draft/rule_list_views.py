@@ -1,7 +1,4 @@
-"""The table of rules: the draft's, marked against what was applied, with hits from the kernel.
-
-Others' rules are shown beside them on demand, read-only.
-"""
+"""The rules page: the draft's rules with marks, hits and warnings; on demand other rules, read-only."""
 
 from __future__ import annotations
 
@@ -24,8 +21,8 @@ PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class OthersChain:
-    """A chain that is not ours and holds rules, in one family."""
+class ForeignChain:
+    """A chain of another program that holds rules, in one family."""
 
     family: Family
     chain: LiveChain
@@ -33,7 +30,7 @@ class OthersChain:
 
 @require_safe
 def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Show the rules; `q` searches, `page` turns pages, `others=yes` adds what others put into the kernel."""
+    """Show the rules; `q` searches, `page` selects the page, `others=yes` adds other rules of the kernel."""
     host = host_or_404(host_name)
     snapshot = latest_snapshot(host)
     observe_request(host)
@@ -49,16 +46,16 @@ def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
         "unruled": published_without_rule(host, snapshot) if snapshot else (),
         "snapshot": snapshot,
         "others": others,
-        "foreign": others_chains(snapshot) if others and snapshot else (),
+        "foreign": foreign_chains(snapshot) if others and snapshot else (),
         "back": request.get_full_path(),
     }
     return render_page(request, "rules/rule_list.html", host, context, section="rules")
 
 
-def others_chains(snapshot: SnapshotView) -> tuple[OthersChain, ...]:
-    """Return the chains that hold others' rules, IPv4 first; those of INPUT and FORWARD are among them."""
+def foreign_chains(snapshot: SnapshotView) -> tuple[ForeignChain, ...]:
+    """Return the chains with other rules, IPv4 first, INPUT and FORWARD included."""
     return tuple(
-        OthersChain(family, chain)
+        ForeignChain(family, chain)
         for family in FAMILIES
         for table in live_view(snapshot, family=family, hide_empty=True).tables
         for chain in table.chains

@@ -1,7 +1,4 @@
-"""Read the rules page: the draft's rules beside what was applied last and what the kernel counted.
-
-Owns the marks new, changed and removed. It changes nothing and asks the kernel nothing.
-"""
+"""Read the rules of a draft with their hits, and the marks new, changed and removed against the base."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ Mark = Literal["", "new", "changed", "removed"]
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """One line of the rules page; `version` is 0 for a rule that only the base still has."""
+    """One line of the rules page; `version` is 0 for a rule that only the base has."""
 
     key: str
     version: int
@@ -33,9 +30,9 @@ class RuleRow:
 
 
 def rule_rows(host: Host, *, query: str = "", snapshot: SnapshotView | None = None) -> tuple[RuleRow, ...]:
-    """Return the draft's rules in the order they were added, then those to be removed.
+    """Return the draft's rules in the order they were added, then the removed ones.
 
-    All words of `query` match.
+    Every word of `query` has to match.
     """
     base = base_rules(host)
     hits = sum_rule_counters(snapshot.rulesets) if snapshot else {}

@@ -1,7 +1,7 @@
 """Write the rules of a draft, one audited transaction each.
 
-Owns optimistic locking of rules: an update names the version it saw, and whoever comes second is told with
-what is stored now. The draft's own version rises with every edit. Nothing here reaches the kernel.
+An update names the version that it changes. A second update of the same version raises Conflict with the
+stored row. The draft's own version rises with every edit.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def rule_create(*, host: Host, actor: Actor, values: Mapping[str, object]) -> Ru
 
 
 def rule_update(*, host: Host, actor: Actor, key: str, version: int, values: Mapping[str, object]) -> Rule:
-    """Change a rule that is at `version`; keys left out keep their value.
+    """Change a rule that is at `version`; missing keys keep their value.
 
-    Raises Invalid, and Conflict, with current None for a rule that is gone.
+    Raises Invalid, and Conflict, whose current is None for a removed rule.
     """
     with transaction.atomic():
         host_lock(host)
@@ -66,7 +66,7 @@ def rule_delete(*, host: Host, actor: Actor, key: str, version: int) -> None:
 
 
 def rule_restore(*, host: Host, actor: Actor, key: str) -> Rule | None:
-    """Undo a rule's pending change: bring the base revision's rule back, or drop a new one (None).
+    """Undo a rule's pending change: restore the base revision's rule, or delete a new one (None).
 
     Raises NotFound.
     """
@@ -75,7 +75,7 @@ def rule_restore(*, host: Host, actor: Actor, key: str) -> Rule | None:
         base = base_rules(host).get(key)
         rule = Rule.objects.filter(host=host, key=key).first()
         if base is None and rule is None:
-            raise NotFound(f"There is no rule {key}, in the draft or in what was applied last.")
+            raise NotFound(f"There is no rule {key} in the draft or in the last confirmed revision.")
         if base is None:
             assert rule is not None
             _remove(host, actor, rule, verb="rule-restore")
@@ -120,7 +120,7 @@ def _remove(host: Host, actor: Actor, rule: Rule, *, verb: str) -> None:
 def _get(host: Host, key: str) -> Rule:
     rule = Rule.objects.filter(host=host, key=key).first()
     if rule is None:
-        raise Conflict("Somebody removed this rule meanwhile.", current=None)
+        raise Conflict("This rule has been removed since you opened it.", current=None)
     return rule
 
 
@@ -131,8 +131,8 @@ def _same_version(rule: Rule, version: int) -> None:
 
 def _conflict(current: Rule | None) -> Conflict:
     if current is None:
-        return Conflict("Somebody removed this rule meanwhile.", current=None)
-    return Conflict("Somebody changed this rule meanwhile.", current=current)
+        return Conflict("This rule has been removed since you opened it.", current=None)
+    return Conflict("This rule has changed since you opened it.", current=current)
 
 
 def _new_key(host: Host) -> str:

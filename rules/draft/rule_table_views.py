@@ -1,12 +1,12 @@
-"""Edits inside the table of rules: enable, disable, delete, undo. With htmx only the row moves.
+"""Edits in the table of rules: enable, disable, delete, undo. With htmx only the row is replaced.
 
-Without scripts each is a form that comes back to the table. Locking and auditing are the services'.
+Without scripts each is a form that leads back to the table.
 """
 
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -24,12 +24,12 @@ from rules.draft.warning_selectors import warnings_of
 from rules.models import Host
 from rules.pages.errors import Conflict, NotFound
 from rules.pages.frame import render_pieces
-from rules.pages.requests import host_or_404, is_htmx, whole_number
+from rules.pages.requests import HtmxRequest, host_or_404, whole_number
 from rules.seen.snapshot_selectors import latest_snapshot
 
 
 @require_POST
-def rule_toggle(request: HttpRequest, host_name: str, key: str) -> HttpResponse:
+def rule_toggle(request: HtmxRequest, host_name: str, key: str) -> HttpResponse:
     """Enable or disable a rule of the draft."""
     host = host_or_404(host_name)
     enabled = request.POST.get("enabled") == "yes"
@@ -37,13 +37,13 @@ def rule_toggle(request: HttpRequest, host_name: str, key: str) -> HttpResponse:
     try:
         rule_set_enabled(host=host, actor=actor_of(request), key=key, version=version, enabled=enabled)
     except (Conflict, NotFound) as error:
-        messages.warning(request, f"{error} Nothing was changed; the table shows the draft as it is now.")
+        messages.warning(request, f"{error} Nothing was changed. The table shows the current draft.")
     return _answer(request, host, key, focus=f"toggle-{key}")
 
 
 @require_POST
-def rule_delete_view(request: HttpRequest, host_name: str, key: str) -> HttpResponse:
-    """Remove a rule from the draft; what was applied stays in the table, marked, until the next apply."""
+def rule_delete_view(request: HtmxRequest, host_name: str, key: str) -> HttpResponse:
+    """Delete a rule from the draft; an applied one stays in the table as removed until the next apply."""
     host = host_or_404(host_name)
     rule = rule_get(host, key)
     try:
@@ -51,7 +51,7 @@ def rule_delete_view(request: HttpRequest, host_name: str, key: str) -> HttpResp
             host=host, actor=actor_of(request), key=key, version=whole_number(request.POST.get("version"))
         )
     except (Conflict, NotFound) as error:
-        messages.warning(request, f"{error} Nothing was removed; the table shows the draft as it is now.")
+        messages.warning(request, f"{error} Nothing was removed. The table shows the current draft.")
     else:
         if rule is not None:
             messages.info(request, f"Removed from the draft: {describe_rule(rule_document(rule))}.")
@@ -59,26 +59,28 @@ def rule_delete_view(request: HttpRequest, host_name: str, key: str) -> HttpResp
 
 
 @require_POST
-def rule_restore_view(request: HttpRequest, host_name: str, key: str) -> HttpResponse:
-    """Undo what is pending for a rule: bring the applied one back, or drop a new one."""
+def rule_restore_view(request: HtmxRequest, host_name: str, key: str) -> HttpResponse:
+    """Undo a rule's pending change: restore the applied rule, or delete a new one."""
     host = host_or_404(host_name)
     try:
         rule = rule_restore(host=host, actor=actor_of(request), key=key)
     except (Conflict, NotFound) as error:
         messages.warning(request, str(error))
     else:
-        text = "The new rule is gone again." if rule is None else "The rule is as it was applied."
+        text = (
+            "The new rule was removed." if rule is None else "The rule was restored to the applied version."
+        )
         messages.info(request, text)
     return _answer(request, host, key, focus=f"edit-{key}")
 
 
-def _answer(request: HttpRequest, host: Host, key: str, *, focus: str) -> HttpResponse:
-    if not is_htmx(request):
+def _answer(request: HtmxRequest, host: Host, key: str, *, focus: str) -> HttpResponse:
+    if not request.htmx:
         back = request.POST.get("back", "")
         if not url_has_allowed_host_and_scheme(back, allowed_hosts=None):
             back = reverse("rules:rule-list", args=[host.name])
         return redirect(f"{back}#rule-{key}")
-    host.refresh_from_db()
+    host = host_or_404(host.name)
     row = _row(host, key)
     body = ""
     if row is not None:

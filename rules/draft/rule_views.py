@@ -1,7 +1,4 @@
-"""The form of one rule: new, edited, or in conflict with somebody else's edit. Nothing typed is ever lost.
-
-Validation and locking are the services'; this module only asks, and shows what they answer.
-"""
+"""The form of one rule: new, edited, or in conflict with another edit. The services validate and lock."""
 
 from __future__ import annotations
 
@@ -20,14 +17,15 @@ from dockerfw.document.fields import Problems
 from dockerfw.document.words import cidr_echo, describe_rule
 from dockerfw.iptables.errors import NetfilterError
 from rules.audit.actors import actor_of
-from rules.draft.conflicts import EditConflict, typed_over
+from rules.draft.conflict_forms import EditConflict, overwrite_stored
 from rules.draft.draft_selectors import rule_document, rule_values
+from rules.draft.rule_forms import PORT_KINDS, PROTOCOLS, SCOPES, RuleForm, rule_initial, split_ports
 from rules.draft.rule_selectors import rule_get
 from rules.draft.rule_services import rule_create, rule_update
-from rules.draft.warning_views import doubts_about, typed_rule
+from rules.draft.warning_views import read_typed_rule, warning_context
 from rules.models import Host, Rule
 from rules.pages.errors import Conflict, Invalid
-from rules.pages.forms import PORT_KINDS, PROTOCOLS, SCOPES, RuleForm, place_errors, rule_initial, split_ports
+from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, text_asked
 from rules.pages.wording import rule_pairs
@@ -37,8 +35,8 @@ from rules.pages.wording import rule_pairs
 def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
     """Add a rule.
 
-    `?copy=KEY` begins with a copy of another, `?service=NAME` with one of the catalogue, and fields of the
-    form (`?ports=8080&scope=container`) with these values, as links from other pages ask.
+    `?copy=KEY` starts with a copy of another rule, `?service=NAME` with a service of the catalogue, and form
+    fields (`?ports=8080&scope=container`) with these values, as links from other pages do.
     """
     host = host_or_404(host_name)
     if request.method != "POST":
@@ -50,18 +48,18 @@ def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
         except Invalid as error:
             place_errors(form, error.errors, form.fields_of_errors())
         else:
-            return _saved(request, host, rule, "Added to the draft")
+            return _redirect_saved(request, host, rule, "Added to the draft")
     return _form_page(request, host, form, heading="New rule", status=422)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBase:
-    """Change a rule; a save over somebody else's edit shows both and keeps what was typed."""
+    """Edit a rule; a conflicting edit shows both versions and keeps what was typed."""
     host = host_or_404(host_name)
     rule = rule_get(host, key)
     if request.method != "POST":
         if rule is None:
-            messages.warning(request, "That rule is not in the draft any more.")
+            messages.warning(request, "That rule is no longer in the draft.")
             return redirect("rules:rule-list", host.name)
         initial = {**rule_initial(rule_document(rule)), "version": rule.version}
         return _form_page(request, host, RuleForm(initial=initial), heading="Edit rule", key=key)
@@ -81,25 +79,25 @@ def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBas
         return _form_page(request, host, form, heading="Edit rule", key=key, status=422)
     except Conflict as error:
         return _conflict_page(request, host, form, key, error)
-    return _saved(request, host, rule, "Saved to the draft")
+    return _redirect_saved(request, host, rule, "Saved to the draft")
 
 
 @require_safe
 def source_echo(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Say what an address or network covers, while it is typed."""
+    """Answer what an address or network covers, while it is typed."""
     host_or_404(host_name)
     return HttpResponse(escape(echo_text(request.GET.get("source", ""))))
 
 
 def echo_text(source: str) -> str:
-    """Return what a source covers, or nothing while it is not one yet."""
+    """Return what a source covers, or a hint while it is not valid."""
     source = source.strip()
     if not source or source == "any" or len(source) > 100:
-        return "Everyone, IPv4 and IPv6." if not source or source == "any" else ""
+        return "Any source, IPv4 and IPv6." if not source or source == "any" else ""
     try:
         return cidr_echo(source)
     except (NetfilterError, ValueError):
-        return "Not an address or network yet."
+        return "Not a valid address or network yet."
 
 
 def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
@@ -120,11 +118,11 @@ def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
                 "ports": ", ".join(service.ports),
                 "comment": service.name,
             }
-    return values | asked_values(request.GET)
+    return values | read_link_values(request.GET)
 
 
-def asked_values(asked: Mapping[str, str]) -> dict[str, object]:
-    """Return the form's fields that an address carries; what no rule could hold is left out."""
+def read_link_values(asked: Mapping[str, str]) -> dict[str, object]:
+    """Return the form's fields from a URL's query; invalid values are left out."""
     problems = Problems()
     values: dict[str, object] = {}
     for name, choices in (("scope", SCOPES), ("port_kind", PORT_KINDS)):
@@ -149,7 +147,7 @@ def asked_values(asked: Mapping[str, str]) -> dict[str, object]:
     return values
 
 
-def _saved(request: HttpRequest, host: Host, rule: Rule, what: str) -> HttpResponse:
+def _redirect_saved(request: HttpRequest, host: Host, rule: Rule, what: str) -> HttpResponse:
     document = rule_document(rule)
     messages.info(request, f"{what}: {describe_rule(document)}.")
     return redirect(f"{reverse('rules:rule-list', args=[host.name])}#rule-{rule.key}")
@@ -164,7 +162,7 @@ def _conflict_page(
     return _form_page(
         request,
         host,
-        RuleForm(typed_over(request, theirs)),
+        RuleForm(overwrite_stored(request, theirs)),
         heading="Edit rule",
         key=key if theirs else None,
         conflict=conflict,
@@ -172,8 +170,8 @@ def _conflict_page(
     )
 
 
-def _as_sent(form: RuleForm) -> dict[str, object]:
-    """Return what a fresh form would send if nobody changed it."""
+def _unchanged_values(form: RuleForm) -> dict[str, object]:
+    """Return what an unchanged form would send."""
     return {name: value for name, value in form.initial.items() if value not in (None, False)}
 
 
@@ -198,9 +196,9 @@ def _form_page(
         "hx-target": "#source-echo",
         "hx-include": "this",
     }
-    typed = RuleForm(form.data if form.is_bound else _as_sent(form))
+    typed = RuleForm(form.data if form.is_bound else _unchanged_values(form))
     context = {
-        **doubts_about(host, typed_rule(typed, key or "")),
+        **warning_context(host, read_typed_rule(typed, key or "")),
         "edited": key,
         "form": form,
         "form_action": action,

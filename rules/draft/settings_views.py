@@ -1,4 +1,4 @@
-"""The settings of a host's draft: interfaces offered from what the host has, refusal and ICMP explained."""
+"""The settings page of a host's draft, which offers the interfaces that the host has."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from django.views.decorators.http import require_http_methods
 from rules.audit.actors import actor_of
 from rules.draft.draft_selectors import settings_mark, settings_values
 from rules.draft.draft_services import settings_update
+from rules.draft.settings_forms import SettingsForm
 from rules.models import Host
 from rules.pages.errors import Conflict, Invalid
-from rules.pages.forms import SettingsForm, place_errors
+from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404
 from rules.pages.wording import FieldPair, setting_pairs
@@ -23,7 +24,7 @@ from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot, observe
 
 @dataclass(frozen=True, slots=True)
 class OfferedInterface:
-    """An interface of the host, as a box to tick."""
+    """An interface of the host, as a checkbox."""
 
     name: str
     addresses: tuple[str, ...]
@@ -34,14 +35,14 @@ class OfferedInterface:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def settings_edit(request: HttpRequest, host_name: str) -> HttpResponseBase:
-    """Show and change the settings; somebody else's change meanwhile is shown beside what was typed."""
+    """Show and change the settings; a conflicting edit shows both versions and keeps what was typed."""
     host = host_or_404(host_name)
-    offered = interfaces_offered(latest_snapshot(host))
+    offered = offered_interfaces(latest_snapshot(host))
     observe_request(host)
     names = [each.name for each in offered]
     if request.method != "POST":
         return _page(request, host, SettingsForm(initial=_initial(host, names), offered=names), offered)
-    form = SettingsForm(request.POST, offered=[*names, *_known(request, names)])
+    form = SettingsForm(request.POST, offered=[*names, *_posted_interfaces(request, names)])
     if not form.is_valid():
         return _page(request, host, form, offered, status=422)
     try:
@@ -56,12 +57,12 @@ def settings_edit(request: HttpRequest, host_name: str) -> HttpResponseBase:
         return _page(request, host, form, offered, status=422)
     except Conflict as error:
         return _conflict(request, host, form, offered, error)
-    messages.info(request, "The settings are saved to the draft.")
+    messages.info(request, "Settings saved to the draft.")
     return redirect("rules:settings", host.name)
 
 
-def interfaces_offered(snapshot: SnapshotView | None) -> tuple[OfferedInterface, ...]:
-    """Return the host's interfaces, the default routes' first, without loopback and containers' ends."""
+def offered_interfaces(snapshot: SnapshotView | None) -> tuple[OfferedInterface, ...]:
+    """Return the host's interfaces, those of default routes first, without loopback and veth interfaces."""
     if snapshot is None:
         return ()
     seen = snapshot.snapshot
@@ -87,8 +88,8 @@ def _initial(host: Host, offered: list[str]) -> dict[str, object]:
     }
 
 
-def _known(request: HttpRequest, offered: list[str]) -> list[str]:
-    # A box that stood there when the page was drawn still counts when its interface went away since.
+def _posted_interfaces(request: HttpRequest, offered: list[str]) -> list[str]:
+    # A checkbox of the opened page still counts if its interface has disappeared since.
     return [name for name in request.POST.getlist("external_interfaces") if name not in offered]
 
 
@@ -103,7 +104,7 @@ def _conflict(
     lines = setting_pairs(settings_values(current), form.document_values())
     data = request.POST.copy()
     data["mark"] = settings_mark(current)
-    again = SettingsForm(data, offered=[*(each.name for each in offered), *_known(request, [])])
+    again = SettingsForm(data, offered=[*(each.name for each in offered), *_posted_interfaces(request, [])])
     return _page(request, current, again, offered, conflict=lines, status=409)
 
 

@@ -1,4 +1,4 @@
-"""Read what is doubtful about rules, measured against what was seen to listen."""
+"""Read the warnings about rules, compared with what listens on the host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _unruled: Memory[tuple[Unruled, ...]] = Memory(4)
 
 @dataclass(frozen=True, slots=True)
 class Unruled:
-    """A published port that no rule is about, with the fields of a rule that would allow it."""
+    """A published port without a rule, with the fields of a rule that would allow it."""
 
     offer: Offer
     values: Mapping[str, str]
@@ -30,34 +30,34 @@ class Unruled:
 def warnings_of(
     rules: Iterable[DocumentRule], view: SnapshotView | None
 ) -> Mapping[str, tuple[RuleWarning, ...]]:
-    """Return the doubts about some rules, by their id; without a snapshot only what needs none."""
-    offers = offers_seen(view) if view else ()
+    """Return the warnings about rules by their id; without a snapshot only those that need none."""
+    offers = offers_in(view) if view else ()
     sockets_known = view is not None and bool(view.snapshot.sockets)
     found = {}
     for rule in rules:
-        doubts = rule_warnings(rule, offers, sockets_known=sockets_known)
+        warnings = rule_warnings(rule, offers, sockets_known=sockets_known)
         if view is None:
-            doubts = tuple(each for each in doubts if each.code != "idle")
-        if doubts:
-            found[rule.id] = doubts
+            warnings = tuple(each for each in warnings if each.code != "idle")
+        if warnings:
+            found[rule.id] = warnings
     return found
 
 
 def published_without_rule(host: Host, view: SnapshotView) -> tuple[Unruled, ...]:
-    """Return the published ports that no rule of the draft is about."""
+    """Return the published ports without a rule in the draft."""
     key = (host.pk, host.created_at, host.draft_version, sight_key(view))
-    return _unruled.made(key, lambda: _read(host, view))
+    return _unruled.get_or_compute(key, lambda: _read(host, view))
 
 
-def offers_seen(view: SnapshotView) -> tuple[Offer, ...]:
-    """Return all that was seen to be offered to the network."""
-    return _offers.made(sight_key(view), lambda: find_offers(listening_of(view)))
+def offers_in(view: SnapshotView) -> tuple[Offer, ...]:
+    """Return everything that the host offers to the network."""
+    return _offers.get_or_compute(sight_key(view), lambda: find_offers(listening_of(view)))
 
 
 def _read(host: Host, view: SnapshotView) -> tuple[Unruled, ...]:
     return tuple(
         Unruled(offer, _values(offer))
-        for offer in find_ports_without_rule(draft_document(host).rules, offers_seen(view))
+        for offer in find_ports_without_rule(draft_document(host).rules, offers_in(view))
     )
 
 

@@ -1,4 +1,4 @@
-"""What is doubtful about a rule while it is typed: hints beside the form, which stop nothing."""
+"""Warnings about a rule while it is typed, beside the form. They stop nothing."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from django.views.decorators.http import require_POST
 from dockerfw.document.document import DocumentRule, validate_rule
 from dockerfw.iptables.errors import DocumentError
 from rules.draft.covering_selectors import covering_rule
+from rules.draft.rule_forms import RuleForm
 from rules.draft.warning_selectors import warnings_of
 from rules.models import Host
-from rules.pages.forms import RuleForm
 from rules.pages.requests import host_or_404, text_asked
 from rules.seen.snapshot_selectors import latest_snapshot
 
 
 @require_POST
-def rule_doubts(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Answer the hints about the rule that the form says so far; nothing while it is none."""
+def rule_warnings(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Answer the warnings about the typed rule; nothing while it is not valid."""
     host = host_or_404(host_name)
     context = {
         "host": host,
-        **doubts_about(host, typed_rule(RuleForm(request.POST), text_asked(request, "key"))),
+        **warning_context(host, read_typed_rule(RuleForm(request.POST), text_asked(request, "key"))),
     }
-    response = render(request, "rules/partials/rule_doubts.html", context)
+    response = render(request, "rules/partials/rule_warnings.html", context)
     response["Cache-Control"] = "no-store"
     return response
 
 
-def typed_rule(form: RuleForm, key: str = "") -> DocumentRule | None:
-    """Return the rule that a form says, with the id of the one that is edited; None while it is none."""
+def read_typed_rule(form: RuleForm, key: str = "") -> DocumentRule | None:
+    """Return the typed rule with the id of the edited one, None while it is not valid."""
     if not form.is_valid():
         return None
     try:
@@ -39,8 +39,8 @@ def typed_rule(form: RuleForm, key: str = "") -> DocumentRule | None:
         return None
 
 
-def doubts_about(host: Host, rule: DocumentRule | None) -> dict[str, object]:
-    """Return what the template of the hints shows."""
+def warning_context(host: Host, rule: DocumentRule | None) -> dict[str, object]:
+    """Return the context of the template with the warnings."""
     if rule is None:
         return {"warnings": (), "covered_by": None}
     found = warnings_of([rule], latest_snapshot(host))

@@ -17,14 +17,14 @@ from rules.applying.apply_selectors import awaiting_view, recent_applies
 from rules.applying.drift_selectors import drift_view
 from rules.applying.kernel_selectors import kernel_sentence
 from rules.audit.process_services import process_seen
-from rules.draft.draft_selectors import base_revision
-from rules.draft.settings_views import OfferedInterface, interfaces_offered
+from rules.draft.basis_selectors import basis_of
+from rules.draft.settings_views import OfferedInterface, offered_interfaces
 from rules.models import Host
 from rules.overview.process_selectors import process_notices
 from rules.pages.frame import render_page
 from rules.pages.host_selectors import host_default
-from rules.pages.requests import host_or_404, is_htmx
-from rules.seen.snapshot_selectors import SnapshotView, look, observe_request
+from rules.pages.requests import HtmxRequest, host_or_404
+from rules.seen.snapshot_selectors import SnapshotView, observe_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def dashboard(request: HttpRequest, host_name: str) -> HttpResponse:
+def dashboard(request: HtmxRequest, host_name: str) -> HttpResponse:
     """Show the dashboard; htmx asks for the part that the kernel's state changes."""
     host = host_or_404(host_name)
     observe_request(host)
@@ -56,7 +56,7 @@ def dashboard(request: HttpRequest, host_name: str) -> HttpResponse:
         "host": host,
         "open_apply": waiting.apply if waiting else None,
     }
-    if is_htmx(request):
+    if request.htmx:
         response = render(request, "rules/partials/kernel.html", context)
         response["Cache-Control"] = "no-store"
         return response
@@ -64,14 +64,15 @@ def dashboard(request: HttpRequest, host_name: str) -> HttpResponse:
 
 
 def _kernel_part(host: Host) -> dict[str, object]:
-    seen = look(host)
-    interfaces: tuple[OfferedInterface, ...] = interfaces_offered(seen.view)
-    sentence = kernel_sentence(host, seen=seen)
+    basis = basis_of(host)
+    seen = basis.seen
+    interfaces: tuple[OfferedInterface, ...] = offered_interfaces(seen.view)
+    sentence = kernel_sentence(basis)
     return {
         "sentence": sentence,
         "notices": process_notices(host, seen),
         "drift": drift_view(sentence.drift),
-        "revision": base_revision(host),
+        "revision": basis.base,
         "snapshot": seen.view,
         "counts": family_counts(seen.view) if seen.view else (),
         "interfaces": interfaces,

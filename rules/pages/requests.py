@@ -1,11 +1,18 @@
-"""What views read from a request: the host in the address, texts, numbers, and whether htmx asks."""
+"""Read a request: the host in the address, texts, numbers, and the details of htmx."""
 
 from __future__ import annotations
 
 from django.http import Http404, HttpRequest
+from django_htmx.middleware import HtmxDetails
 
 from rules.models import Host
 from rules.pages.host_selectors import host_get
+
+
+class HtmxRequest(HttpRequest):
+    """A request as django-htmx's middleware hands it on; `htmx` is true when htmx asks for a piece."""
+
+    htmx: HtmxDetails
 
 
 def host_or_404(host_name: str) -> Host:
@@ -14,11 +21,6 @@ def host_or_404(host_name: str) -> Host:
     if host is None:
         raise Http404(f"no host {host_name}")
     return host
-
-
-def is_htmx(request: HttpRequest) -> bool:
-    """Say whether htmx asks for a piece, not the browser for a page."""
-    return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Boosted") != "true"
 
 
 def text_asked(request: HttpRequest, name: str) -> str:

@@ -17,7 +17,7 @@ SETTING_WORDS = {
     "trusted_interfaces": "Trusted interfaces",
     "refuse": "What is not allowed",
     "icmp": "ICMP to the host",
-    "heal_anchors": "Put the anchors back by itself",
+    "heal_anchors": "Restore missing jumps automatically",
 }
 SETTING_VALUE_WORDS = {
     ("refuse", "reject"): "rejected with an answer",

@@ -1,7 +1,7 @@
-"""Read what a load would mean: who reaches more or less by it, which expectations hold, who is shut out.
+"""Read the effects of a load: on outside access, on expectations, and on the caller's own access.
 
-Owns the gathering: the rules as they would be, what lies around them, who listens. The answers are the
-simulator's. Where nobody reported what the kernel holds, nothing is claimed.
+The functions gather the rules as they would be, the surroundings and the listeners of a snapshot; the answers
+are the simulator's. What the snapshot does not tell stays unknown.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import FAMILIES, Family
+from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.reach.changes import Change, exposure_changes
 from dockerfw.reach.expectations import ExpectationContext, ExpectationResult, check_expectations
 from dockerfw.reach.exposure import external_interfaces
@@ -31,7 +32,7 @@ from dockerfw.simulation.surroundings import LOCAL, Surroundings
 from rules.seen.listening_selectors import listening_of
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
-from rules.seen.surroundings_selectors import hypothetical, prepared_of, sight_key, surroundings_of
+from rules.seen.surroundings_selectors import prepare_family, prepare_family_after, sight_key
 
 _changes: Memory[tuple[Change, ...]] = Memory(4)
 _findings: Memory[tuple[ExpectationResult, ...]] = Memory(4)
@@ -39,11 +40,11 @@ _findings: Memory[tuple[ExpectationResult, ...]] = Memory(4)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody at a page: the address it comes from, and how it dialled.
+    """The client of a page: its address, and how it connected.
 
-    `peer` is who holds the other end of the connection, a proxy or the caller; empty for a unix socket.
-    `dialled` is the address in the page's own address, empty where that is a name. `here` says that the pages
-    are served by the host in question, `contained` that they are in one of its containers.
+    `peer` is the other end of the connection, a proxy or the client, empty for a unix socket. `dialled` is
+    the address in the page's URL, empty where that is a name. `here` is true if the host in question serves
+    the pages, `contained` if they run in one of its containers.
     """
 
     address: str
@@ -57,7 +58,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class LockOut:
-    """Whether somebody would still get in, for each way in."""
+    """Whether a client would still reach the host, an answer for each service."""
 
     address: str
     answers: tuple[LockoutAnswer, ...]
@@ -68,17 +69,17 @@ class LockOut:
         return worst(self.answers)
 
 
-def prepared_live(view: SnapshotView) -> Mapping[Family, Prepared]:
+def prepare_live(view: SnapshotView) -> Mapping[Family, Prepared]:
     """Return the rules as the kernel held them, of the families that could be read."""
-    return {family: made for family in FAMILIES if (made := prepared_of(view, family)) is not None}
+    return {family: made for family in FAMILIES if (made := prepare_family(view, family)) is not None}
 
 
-def prepared_after(view: SnapshotView, document: Document, revision: int) -> Mapping[Family, Prepared]:
-    """Return the rules as they would be; a family that cannot be worked out is not there."""
+def prepare_after(view: SnapshotView, document: Document, revision: int) -> Mapping[Family, Prepared]:
+    """Return the rules as they would be after a load, without the families that cannot be computed."""
     found: dict[Family, Prepared] = {}
     for family in FAMILIES:
         try:
-            made = hypothetical(view, document, revision, family)
+            made = prepare_family_after(view, document, revision, family)
         except NetfilterError:
             continue
         if made is not None:
@@ -89,47 +90,49 @@ def prepared_after(view: SnapshotView, document: Document, revision: int) -> Map
 def exposure_difference(
     view: SnapshotView, base: Document | None, document: Document, revision: int
 ) -> tuple[Change, ...]:
-    """Return who would reach more or less than now, a sentence each."""
+    """Return the changes of outside access, a sentence each."""
     key = (sight_key(view), base and digest(base), digest(document), revision)
-    return _changes.made(key, lambda: _difference(view, base, document, revision))
+    return _changes.get_or_compute(key, lambda: _difference(view, base, document, revision))
 
 
 def expectation_findings(
     view: SnapshotView, document: Document, revision: int
 ) -> tuple[ExpectationResult, ...]:
-    """Say for each of the document's expectations whether it would hold after the load."""
+    """Check each of the document's expectations against the rules after the load."""
     if not document.expectations:
         return ()
     key = (sight_key(view), digest(document), revision)
-    return _findings.made(key, lambda: _check(view, document, prepared_after(view, document, revision)))
+    return _findings.get_or_compute(
+        key, lambda: _check(view, document, prepare_after(view, document, revision))
+    )
 
 
 def findings_now(view: SnapshotView, document: Document) -> tuple[ExpectationResult, ...]:
-    """Say for each of the document's expectations whether it holds of what the kernel held."""
+    """Check each of the document's expectations against the kernel's rules of the snapshot."""
     if not document.expectations:
         return ()
     key = (sight_key(view), digest(document), "now")
-    return _findings.made(key, lambda: _check(view, document, prepared_live(view)))
+    return _findings.get_or_compute(key, lambda: _check(view, document, prepare_live(view)))
 
 
 def lock_out(view: SnapshotView, document: Document, revision: int, caller: Caller) -> LockOut:
-    """Say whether the caller would still reach this dashboard, and SSH."""
+    """Check whether the caller would still reach this dashboard and SSH."""
     source = _address(caller.address)
     if source is None:
-        reason = "the address that you come from is not known"
+        reason = "your address is unknown"
         return LockOut("", (LockoutAnswer("this dashboard", "unknown", reason),))
     asking = _Asking(view, document, revision)
     if not caller.here:
         elsewhere = LockoutAnswer("this dashboard", "yes", "it runs on another machine")
         return LockOut(str(source), (elsewhere, *asking.ssh(source, None)))
     if asking.hides(caller, source):
-        return LockOut("", (asking.from_wherever(caller), LockoutAnswer("SSH", "unknown", HIDDEN_BY_PROXY)))
-    dashboard = [asking.sane(each) for each in asking.dashboard(caller, source)]
+        return LockOut("", (asking.from_anywhere(caller), LockoutAnswer("SSH", "unknown", HIDDEN_BY_PROXY)))
+    dashboard = [asking.ask_plausibly(each) for each in asking.dashboard(caller, source)]
     return LockOut(str(source), (*dashboard, *asking.ssh(source, _address(caller.dialled))))
 
 
 def lock_out_ssh(view: SnapshotView, document: Document, revision: int, connection: str) -> LockOut | None:
-    """Say the same for a session over SSH; `connection` is what sshd puts into SSH_CONNECTION."""
+    """Check the same for a session over SSH; `connection` is sshd's SSH_CONNECTION."""
     words = connection.split()
     if len(words) != 4 or not words[3].isdigit():
         return None
@@ -147,8 +150,8 @@ def _difference(
     return exposure_changes(
         find_offers(listening_of(view)),
         (base, document),
-        prepared_live(view),
-        prepared_after(view, document, revision),
+        prepare_live(view),
+        prepare_after(view, document, revision),
         external_interfaces(document.settings.external_interfaces, surroundings_of(view.snapshot)),
         sockets_known=bool(view.snapshot.sockets),
     )
@@ -164,6 +167,8 @@ def _check(
 
 @dataclass(frozen=True, slots=True)
 class _Way:
+    """The path of a connection to one service, `what`."""
+
     what: str
     source: IPv4Address | IPv6Address
     port: int
@@ -171,16 +176,18 @@ class _Way:
 
 
 class _Asking:
+    """Questions to the simulator about one proposed document."""
+
     def __init__(self, view: SnapshotView, document: Document, revision: int) -> None:
         self.view = view
         self.document = document
         self.surroundings: Surroundings = surroundings_of(view.snapshot)
-        self.after = prepared_after(view, document, revision)
+        self.after = prepare_after(view, document, revision)
 
     def ask(self, way: _Way, *, live: bool = False) -> LockoutAnswer:
-        """Ask for one way in, after the load or as it is now."""
+        """Ask about one path, after the load or with the current rules."""
         return check_access(
-            prepared_live(self.view) if live else self.after,
+            prepare_live(self.view) if live else self.after,
             self.surroundings,
             what=way.what,
             source=way.source,
@@ -188,18 +195,18 @@ class _Asking:
             dialled=way.dialled,
         )
 
-    def sane(self, way: _Way) -> LockoutAnswer:
-        """Ask, and believe a "no" only where the caller's being here now agrees with the rules of now."""
+    def ask_plausibly(self, way: _Way) -> LockoutAnswer:
+        """Ask, and answer "no" only if the current rules allow the caller, who is connected now."""
         answer = self.ask(way)
         if answer.can == "no" and self.ask(way, live=True).can == "no":
-            reason = "by the rules of now you would not be here either, so your packets take another way"
+            reason = "the current rules would already block you, so your packets take another path"
             return LockoutAnswer(way.what, "unknown", reason)
         return answer
 
     def hides(self, caller: Caller, source: IPv4Address | IPv6Address) -> bool:
-        """Say whether Docker's own proxy stands between: then the pages see the host's end of their network.
+        """Return True if docker-proxy hides the caller, so that the pages see the host's own address.
 
-        Who dials loopback is on the host, or comes through a tunnel that ends there.
+        A caller that connects to loopback is on the host, or uses a tunnel that ends there.
         """
         dialled = _address(caller.dialled)
         if not caller.contained or not self._is_here(source) or (dialled is not None and dialled.is_loopback):
@@ -207,23 +214,23 @@ class _Asking:
         outside = external_interfaces(self.document.settings.external_interfaces, self.surroundings)
         return all(source != address.ip for each in outside for address in each.addresses)
 
-    def from_wherever(self, caller: Caller) -> LockoutAnswer:
-        """Ask for the pages as if the caller could be anybody, as `sane` does."""
+    def from_anywhere(self, caller: Caller) -> LockoutAnswer:
+        """Ask about the pages for an unknown address, and treat a "no" as `ask_plausibly` does."""
         what, dialled = "this dashboard", _address(caller.dialled)
         after, live = (
             check_access_from_anywhere(rules, self.surroundings, what=what, port=caller.port, dialled=dialled)
-            for rules in (self.after, prepared_live(self.view))
+            for rules in (self.after, prepare_live(self.view))
         )
         return replace(after, can="unknown") if after.can == live.can == "no" else after
 
     def dashboard(self, caller: Caller, source: IPv4Address | IPv6Address) -> tuple[_Way, ...]:
-        """Return the ways on which the caller's packets come: straight, or through a proxy."""
+        """Return the paths of the caller's packets: direct, or through a proxy."""
         peer = _address(caller.peer)
         straight = _Way("this dashboard", source, caller.port, _address(caller.dialled))
         if peer is None or peer == source or self._is_here(peer):
             return (straight,)
         if caller.contained and not self._is_outside(peer):
-            # From one container to another: what the host lets in is what the proxy publishes.
+            # From one container to another: the host only has to allow what the proxy publishes.
             return (straight,)
         behind = _Way(f"this dashboard, through the proxy {peer}", peer, caller.server_port, None)
         return (behind,) if self._is_outside(peer) else (straight, behind)
@@ -231,15 +238,15 @@ class _Asking:
     def ssh(
         self, source: IPv4Address | IPv6Address, dialled: IPv4Address | IPv6Address | None
     ) -> tuple[LockoutAnswer, ...]:
-        """Ask for each port of sshd."""
+        """Ask about each port of sshd."""
         ports = ssh_ports(listening_of(self.view).listeners)
-        ways = [_Way("SSH" if port == 22 else f"SSH at {port}", source, port, dialled) for port in ports]
-        return tuple(self._unless_shut_already(way) for way in ways)
+        ways = [_Way("SSH" if port == 22 else f"SSH on port {port}", source, port, dialled) for port in ports]
+        return tuple(self._unless_refused_already(way) for way in ways)
 
-    def _unless_shut_already(self, way: _Way) -> LockoutAnswer:
+    def _unless_refused_already(self, way: _Way) -> LockoutAnswer:
         answer = self.ask(way)
         if answer.can == "no" and self.ask(way, live=True).can == "no":
-            return replace(answer, reason=f"{answer.reason}, as it is now", already=True)
+            return replace(answer, reason=f"{answer.reason}, as it already is", already=True)
         return answer
 
     def _is_here(self, address: IPv4Address | IPv6Address) -> bool:

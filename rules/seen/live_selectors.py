@@ -1,7 +1,4 @@
-"""Read the live page: tables and chains as the kernel holds them, a bounded number of rows at a time.
-
-Owns paging, filtering and rates; it only works on a snapshot and never asks for one.
-"""
+"""Read the live page from a snapshot: tables and chains with paging, filtering and rates."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from dockerfw.chains.names import rule_id_of
 from dockerfw.chains.owners import chain_owner
 from dockerfw.iptables.model import Chain, Counters, Family, Rule, Ruleset, Table
 from dockerfw.iptables.tokens import printable
-from rules.seen.readable import readable_rule, readable_target
+from rules.seen.kernel_wording import readable_rule, readable_target
 from rules.seen.snapshot_selectors import SnapshotView
 
 ROWS = 100
@@ -22,7 +19,7 @@ TABLES = ("filter", "nat", "mangle", "raw", "security")
 
 @dataclass(frozen=True, slots=True)
 class LiveRow:
-    """A rule of the kernel; rates are None when there is nothing to compare with."""
+    """A rule of the kernel; rates are None without an earlier snapshot to compare with."""
 
     number: int
     text: str
@@ -39,7 +36,7 @@ class LiveRow:
 
 @dataclass(frozen=True, slots=True)
 class LiveChain:
-    """A chain with the rows of one page; `matching` counts what the filter lets through."""
+    """A chain with the rows of one page; `matching` counts the rules that match the query."""
 
     table: str
     name: str
@@ -56,13 +53,13 @@ class LiveChain:
 
     @property
     def more(self) -> bool:
-        """Say whether rows are left that this page does not show."""
+        """Return True if there are rows after this page."""
         return self.page < self.pages
 
 
 @dataclass(frozen=True, slots=True)
 class LiveTable:
-    """A table with the chains that are shown."""
+    """A table with its shown chains, and how many are hidden."""
 
     name: str
     chains: tuple[LiveChain, ...]
@@ -93,10 +90,10 @@ def live_view(
     open_chain: str = "",
     previous: SnapshotView | None = None,
 ) -> LiveView:
-    """Return one family's tables, 100 rules a chain at most.
+    """Return one family's tables, at most 100 rules per chain.
 
-    `open_chain` is a LiveChain.anchor: `page` turns that chain's pages, all others show their first. All
-    words of `query` have to be in the rule's text or its chain's name.
+    `open_chain` is a LiveChain.anchor: `page` is the page of that chain, all others show their first page.
+    Every word of `query` has to be in the rule's text or in its chain's name.
     """
     words = tuple(query.casefold().split())
     sight = _Sight(family, words, hide_empty, page, open_chain, _Before.of(snapshot, family, previous))
@@ -117,7 +114,7 @@ def live_view(
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """The look that rates are measured against."""
+    """The earlier snapshot that rates are computed from."""
 
     ruleset: Ruleset | None
     seconds: float | None
@@ -130,7 +127,7 @@ class _Before:
         return cls(previous.rulesets[family], seconds) if seconds > 0 else cls(None, None)
 
     def counters(self, chain: Chain, table: str) -> Mapping[str, list[Counters]]:
-        """Return the chain's earlier counters by rule text; equal rules stand in their order."""
+        """Return the chain's earlier counters by rule text; equal rules keep their order."""
         earlier = self.ruleset.chain(table, chain.name) if self.ruleset else None
         found: dict[str, list[Counters]] = {}
         for rule in earlier.rules if earlier else ():
@@ -141,7 +138,7 @@ class _Before:
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
-    """What one viewer wants to see."""
+    """The filter and the page that one viewer asked for."""
 
     family: Family
     words: tuple[str, ...]
@@ -186,7 +183,7 @@ class _Sight:
         left = [word for word in self.words if word not in chain.name.casefold()]
         if not left:
             return numbered
-        return [(number, rule) for number, rule in numbered if _holds(rule.text.casefold(), left)]
+        return [(number, rule) for number, rule in numbered if _contains_all(rule.text.casefold(), left)]
 
     def _rows(self, table: Table, chain: Chain, shown: list[tuple[int, Rule]]) -> tuple[LiveRow, ...]:
         earlier = self.before.counters(chain, table.name) if shown else {}
@@ -203,7 +200,7 @@ class _Sight:
         return tuple(rows)
 
 
-def _holds(text: str, words: list[str]) -> bool:
+def _contains_all(text: str, words: list[str]) -> bool:
     return all(word in text for word in words)
 
 

@@ -39,7 +39,7 @@ def loaded_rules(host: Host) -> LoadedRules | None:
         return None
     if loaded is None or loaded.host != host.name:
         return None
-    return _loaded.made((host.name, loaded.sha256.encode()), lambda: loaded)
+    return _loaded.get_or_compute((host.name, loaded.sha256.encode()), lambda: loaded)
 
 
 def loaded_renderings(loaded: LoadedRules | None, revision: int, digest: str) -> dict[Family, Rendering]:

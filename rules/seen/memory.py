@@ -1,6 +1,6 @@
-"""Remember a few answers in this process, under keys that change whenever the answer would.
+"""A cache of the last few results in this process.
 
-Owns no lifetime but "the last few": a key has to name an immutable thing, or carry a version.
+A key has to name something immutable or carry a version, since nothing expires by time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 
 
 class Memory(Generic[Value]):
-    """The last `size` answers, safe among threads."""
+    """The last `size` results, safe for threads."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -24,18 +24,18 @@ class Memory(Generic[Value]):
         self._known: OrderedDict[Hashable, Value] = OrderedDict()
 
     def get(self, key: Hashable) -> Value | None:
-        """Return what is remembered under a key, None when nothing is."""
+        """Return the cached value of a key, None when there is none."""
         with self._lock:
             return self._known.get(key)
 
-    def made(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Return what is remembered under a key, or make and remember it; two threads may both make it."""
+    def get_or_compute(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        """Return the cached value of a key, or compute and cache it; two threads may both compute it."""
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-        with _nothing_collected():
-            value = make()
+        with _paused_collector():
+            value = compute()
         with self._lock:
             self._known[key] = value
             while len(self._known) > self._size:
@@ -44,11 +44,11 @@ class Memory(Generic[Value]):
 
 
 @contextlib.contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Keep the garbage collector off while something large is made.
+def _paused_collector() -> Iterator[None]:
+    """Pause the garbage collector while something large is computed.
 
-    All of it stays, and looking through it again and again as it grows takes longer than making it. Whoever
-    turned the collector off turns it on: another thread, or a thing of which this one is a part, leaves it.
+    All of it stays in memory, and scanning it again and again as it grows takes longer than computing it.
+    Only the caller that paused the collector enables it again, not a nested call or another thread.
     """
     if not gc.isenabled():
         yield

@@ -1,7 +1,6 @@
-"""Read what the root worker last saw of a host.
+"""Read the last snapshot of a host from Redis, with its rulesets parsed once and cached by their digest.
 
-Owns the snapshot's way from Redis to parsed rulesets, which are cached in this process by their digest. A
-Redis that is down is an answer with a sentence, never an exception: pages still open.
+A Redis that is down is a result with a sentence, never an exception: pages still open.
 """
 
 from __future__ import annotations
@@ -49,32 +48,32 @@ class SnapshotView:
 
     @property
     def age(self) -> float:
-        """Seconds since the root worker looked."""
+        """Seconds since the root worker took the snapshot."""
         return max(0.0, (timezone.now() - self.taken_at).total_seconds())
 
     @property
     def stale(self) -> bool:
-        """Say whether it is too old to stand for what the kernel holds now."""
+        """Return True if it is too old to show what the kernel holds now."""
         return self.age > FRESH_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The last snapshot, or a sentence why there is none."""
+    """The last snapshot, or the reason why there is none."""
 
     view: SnapshotView | None
     problem: str
 
 
 def latest_snapshot(host: Host) -> SnapshotView | None:
-    """Return the last snapshot, None when there is none that can be read; `look` says why."""
+    """Return the last snapshot, None when none can be read; `look` has the reason."""
     return look(host).view
 
 
 def look(host: Host) -> Look:
     """Return the last snapshot of a host, or the sentence that a page shows instead."""
     try:
-        # Most looks find what this process has parsed already, and the head of the message says so.
+        # Mostly this process has parsed the snapshot already, which the head of the message shows.
         known = _views.get((host.name, _taken_at(client.snapshot_head(host.name))))
         if known is not None:
             return Look(known, "")
@@ -82,20 +81,20 @@ def look(host: Host) -> Look:
     except client.QueueError as error:
         return Look(None, str(error))
     if data is None:
-        return Look(None, "The root worker has not reported yet what the kernel holds.")
+        return Look(None, "The root worker has not reported what the kernel holds yet.")
     try:
         return Look(_view(host, data), "")
     except client.QueueError as error:
         return Look(None, str(error))
     except (MessageError, ParseError) as error:
         logger.warning("snapshot of %s cannot be read: %s", host.name, error)
-        return Look(None, f"What the root worker reported cannot be read: {error}")
+        return Look(None, f"The root worker's report cannot be read: {error}")
 
 
 def observe_request(host: Host) -> bool:
     """Ask the root worker for a new snapshot, at most once a second for all viewers.
 
-    Say whether this call asked.
+    Return True if this call asked.
     """
     try:
         return client.observe_send(host.name)
@@ -104,7 +103,7 @@ def observe_request(host: Host) -> bool:
 
 
 def redis_answers() -> bool:
-    """Say whether Redis can be reached now."""
+    """Return True if Redis can be reached now."""
     try:
         client.ping()
     except client.QueueError:
@@ -113,7 +112,7 @@ def redis_answers() -> bool:
 
 
 def previous_snapshot(host: Host, taken_at: str) -> SnapshotView | None:
-    """Return the snapshot that a viewer saw last, if this process still remembers it."""
+    """Return an earlier snapshot of a viewer, None when this process has forgotten it."""
     return _views.get((host.name, taken_at))
 
 
@@ -126,11 +125,11 @@ def _view(host: Host, data: bytes) -> SnapshotView:
     snapshot = Snapshot.from_json(load_json(data))
     if snapshot.host != host.name:
         raise MessageError("host", f"it is a snapshot of {snapshot.host}")
-    return _views.made((host.name, snapshot.taken_at), lambda: _parsed(host, snapshot))
+    return _views.get_or_compute((host.name, snapshot.taken_at), lambda: _parsed(host, snapshot))
 
 
 def _parsed(host: Host, snapshot: Snapshot) -> SnapshotView:
-    rulesets = _rulesets.made(
+    rulesets = _rulesets.get_or_compute(
         snapshot.sha256,
         lambda: {4: parse_save(snapshot.saves[4]), 6: parse_save(snapshot.saves[6])},
     )

@@ -1,7 +1,6 @@
-"""Make of a snapshot what the simulator works on: one family's rules, compiled, and what lies around them.
+"""Compile a snapshot for the simulator: one family's rules, now or after a load, and their surroundings.
 
-Owns what the kernel holds and what it would hold after a load, compiled and remembered. A family whose rules
-could not be read has nothing to simulate: that is None, and never "no rules".
+A family whose rules could not be read has nothing to simulate: that is None, and never "no rules".
 """
 
 from __future__ import annotations
@@ -16,68 +15,70 @@ from dockerfw.document.document import digest
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.replay import parse_restore
-from dockerfw.messages.snapshot_values import surroundings_of as surroundings_of
+from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.simulation.simulate import Prepared, prepare
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 
 _OWN_RULE = re.compile(rf"^(?:\[\d+:\d+\] )?-A (?:{'|'.join(OWN_CHAINS)}) .*\n", re.MULTILINE)
-# Four for each family: what is live, the draft, and what two others look at.
+# Four for each family: the live rules, the draft, and two revisions that others are looking at.
 _prepared: Memory[Prepared] = Memory(8)
 _digests: Memory[str] = Memory(8)
 
 
-def prepared_of(view: SnapshotView, family: Family) -> Prepared | None:
-    """Return what the kernel held, ready to be asked; None when this family's rules could not be read."""
+def prepare_family(view: SnapshotView, family: Family) -> Prepared | None:
+    """Return the kernel's compiled rules, None when this family's rules could not be read."""
     if not _was_read(view, family):
         return None
-    return _prepared.made(
+    return _prepared.get_or_compute(
         (family, content_key(view)),
         lambda: prepare(view.rulesets[family], surroundings_of(view.snapshot), family),
     )
 
 
-def hypothetical(view: SnapshotView, document: Document, revision: int, family: Family) -> Prepared | None:
-    """Return what the kernel would hold after a load of a document; None as in `prepared_of`.
+def prepare_family_after(
+    view: SnapshotView, document: Document, revision: int, family: Family
+) -> Prepared | None:
+    """Return the compiled rules after a load of a document; None as in `prepare_family`.
 
-    Rules of others stay as they were seen. Raises ParseError for a live table that cannot be replayed.
+    Other rules stay as they are. Raises ParseError for a live table that cannot be replayed.
     """
     if not _was_read(view, family):
         return None
-    return _prepared.made(
+    return _prepared.get_or_compute(
         (family, content_key(view), digest(document), revision),
         lambda: prepare(after_load(view, document, revision, family), surroundings_of(view.snapshot), family),
     )
 
 
 def _was_read(view: SnapshotView, family: Family) -> bool:
-    """Say whether this family's rules were read; a save of a family without any rules is empty, too."""
+    """Return True if this family's rules were read; the save of a family without rules is empty, too."""
     return family in view.snapshot.families and family not in view.snapshot.unread
 
 
 def after_load(view: SnapshotView, document: Document, revision: int, family: Family) -> Ruleset:
     """Return the ruleset that a load of a document would leave behind. Raises ParseError."""
     load = render_restore(document, family, live=view.rulesets[family], revision=revision)
-    # The load flushes our chains anyway, and replaying a rule takes its time.
+    # The load flushes our chains anyway, and replaying each rule takes time.
     kept = _OWN_RULE.sub("", view.snapshot.saves[family])
     return parse_restore(f"{kept.rstrip()}\n{load}", family=family)
 
 
 def content_key(view: SnapshotView) -> Hashable:
-    """Return what a simulation depends on: the rules without what they counted, and what lies around them.
+    """Return what a simulation depends on: the rules without their counters, and the surroundings.
 
-    Counters change with every packet; compiling thousands of rules takes too long to do it at each look.
+    Counters change with every packet, and compiling thousands of rules for each snapshot takes too long.
     """
     snapshot = view.snapshot
     routes = tuple(snapshot.default_routes[family] for family in sorted(snapshot.default_routes))
-    rules = _digests.made(snapshot.sha256, lambda: _rules_digest(view))
+    rules = _digests.get_or_compute(snapshot.sha256, lambda: _rules_digest(view))
     return (rules, snapshot.interfaces, routes, snapshot.sets, snapshot.bridges_filtered)
 
 
 def sight_key(view: SnapshotView) -> Hashable:
-    """Return what it depends on who reaches what: `content_key`, what could be read, and who listens.
+    """Return what access depends on: `content_key`, what could be read, and what listens.
 
-    Two looks that saw the same share it, so that nothing is worked out anew because time went by.
+    Two snapshots with the same content share it, so that nothing is computed again only because time passed.
     """
     snapshot = view.snapshot
     listening = (snapshot.sockets, snapshot.published, snapshot.containers)

@@ -27,7 +27,7 @@ def test_sign_in_leads_to_where_one_wanted_to_go(admin: User) -> None:
 
 def test_a_wrong_password_is_said_kept_out_and_audited(admin: User) -> None:
     answer = Client().post("/sign-in/", {"username": "alice", "password": "no"})
-    assert "The name or the password is wrong" in text_of(answer)
+    assert "Wrong name or password" in text_of(answer)
     assert AuditEvent.objects.filter(verb="sign-in-failed", target="alice").exists()
     assert has_no_inline_code(answer)
 
@@ -58,7 +58,7 @@ def test_the_setup_link_makes_the_first_admin_once(host: Host) -> None:
     page = client.get(link)
     assert has_no_inline_code(page)
     wrong = client.post(link, {**data, "password2": "something else entirely"})
-    assert "The two passwords differ." in text_of(wrong)
+    assert "The passwords do not match." in text_of(wrong)
     assert b'value="alice"' in wrong.content
     short = client.post(link, {**data, "password1": "short", "password2": "short"})
     assert "too short" in text_of(short)

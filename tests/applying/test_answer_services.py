@@ -1,4 +1,4 @@
-"""The open window: who may keep, roll back and ask for more time, and what the host is told."""
+"""Answers to an open confirmation window: allowed admins, proofs, and the orders that the host gets."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ from rules.applying.apply_errors import (
 from rules.applying.apply_selectors import apply_get
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.expiry_services import applies_expire
-from rules.applying.history_selectors import history
+from rules.applying.history_selectors import history_page
 from rules.applying.kernel_selectors import kernel_sentence
 from rules.applying.outcome_services import outcome_record
 from rules.applying.window_selectors import clock_text
 from rules.audit.actors import Actor
+from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_selectors import base_revision, draft_document
 from rules.draft.rule_services import rule_create
 from rules.link import client
@@ -61,7 +62,9 @@ def apply(host: Host, alice: Actor, queue: RedisServer) -> Apply:
     """An apply that alice started and that awaits confirmation for a minute."""
     rule_create(host=host, actor=alice, values=SSH)
     host.refresh_from_db()
-    apply = apply_start(host=host, actor=alice, message="open ssh", draft_version=host.draft_version)
+    apply = apply_start(
+        basis=basis_of(host), actor=alice, message="open ssh", draft_version=host.draft_version
+    )
     outcome_record(outcome=outcome_of(apply, "awaiting", 0))
     apply.refresh_from_db()
     return apply
@@ -133,7 +136,7 @@ def test_what_a_new_connection_is_does_not_hang_on_the_hosts_clock(
     before_the_load = timezone.now() - timedelta(seconds=1)
     rule_create(host=host, actor=alice, values=SSH)
     host.refresh_from_db()
-    apply = apply_start(host=host, actor=alice, message="m", draft_version=host.draft_version)
+    apply = apply_start(basis=basis_of(host), actor=alice, message="m", draft_version=host.draft_version)
     told = outcome_of(
         apply, "awaiting", 0, {"window": {**window_of(60, left=60 + skew), "seconds_left": 60.0}}
     )
@@ -152,7 +155,7 @@ def test_what_a_new_connection_is_does_not_hang_on_the_hosts_clock(
     assert Apply.objects.get().answer == "keep"
 
 
-def test_somebody_else_may_only_roll_back(
+def test_another_admin_may_only_roll_back(
     apply: Apply,
     host: Host,
     bob: Actor,
@@ -182,7 +185,7 @@ def test_a_window_grows_as_long_as_it_is_open(
     apply: Apply, host: Host, alice: Actor, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     for seconds in (0, 59, 60, 3601):
-        with pytest.raises(Invalid, match="not a longer window"):
+        with pytest.raises(Invalid, match="not longer than the open window"):
             apply_extend(apply=apply, actor=alice, seconds=seconds)
     with django_capture_on_commit_callbacks(execute=True):
         apply_extend(apply=apply, actor=alice, seconds=360)
@@ -226,15 +229,15 @@ def test_an_answer_that_could_not_be_carried_out_leaves_the_window_open(apply: A
 def test_outside_the_window_nothing_is_answered(host: Host, alice: Actor, queue: RedisServer) -> None:
     rule_create(host=host, actor=alice, values=SSH)
     host.refresh_from_db()
-    apply = apply_start(host=host, actor=alice, message="m", draft_version=host.draft_version)
-    with pytest.raises(NotAwaiting, match="is not open: it is queued"):
+    apply = apply_start(basis=basis_of(host), actor=alice, message="m", draft_version=host.draft_version)
+    with pytest.raises(NotAwaiting, match="is not open: the apply is queued"):
         key(apply, alice)
     outcome_record(outcome=outcome_of(apply, "awaiting", 0, {"window": window_of(60, left=-1)}))
     for answer in (lambda: key(apply, alice), lambda: apply_roll_back(apply=apply, actor=alice)):
         with pytest.raises(NotAwaiting, match="ended at"):
             answer()
     outcome_record(outcome=outcome_of(apply, "rolled_back", 1))
-    with pytest.raises(NotAwaiting, match="it is rolled back"):
+    with pytest.raises(NotAwaiting, match="the apply is rolled back"):
         key(apply, alice)
 
 
@@ -243,7 +246,7 @@ def test_without_the_clerk_the_root_workers_own_word_opens_the_window(
 ) -> None:
     rule_create(host=host, actor=alice, values=SSH)
     host.refresh_from_db()
-    apply = apply_start(host=host, actor=alice, message="m", draft_version=host.draft_version)
+    apply = apply_start(basis=basis_of(host), actor=alice, message="m", draft_version=host.draft_version)
     progress_store(outcome_of(apply, "awaiting", 3))
     keep(apply, alice, key(apply, alice))
     assert Apply.objects.get().state == "queued"
@@ -259,22 +262,22 @@ def test_without_redis_the_answer_is_not_taken_for_given(
     with django_capture_on_commit_callbacks() as callbacks:
         keep(apply, alice, nonce)
     queue.stop()
-    with pytest.raises(QueueUnavailable, match="It rolls back by itself"):
+    with pytest.raises(QueueUnavailable, match="The host rolls back on its own"):
         callbacks[0]()
     assert Apply.objects.get().answer == ""
-    with pytest.raises(QueueUnavailable, match="The host was not told"):
+    with pytest.raises(QueueUnavailable, match="The answer was not sent"):
         apply_roll_back(apply=apply, actor=alice)
 
 
-def test_the_next_apply_waits_and_is_told_for_whom(apply: Apply, host: Host, bob: Actor) -> None:
+def test_the_next_apply_waits_and_names_the_first(apply: Apply, host: Host, bob: Actor) -> None:
     host.refresh_from_db()
     assert apply.window_deadline is not None
     until = clock_text(apply.window_deadline)
-    said = f"alice started to apply revision 1, which is loaded and waits until {until} to be kept."
+    said = f"The apply of revision 1 by alice waits for confirmation until {until}."
     with pytest.raises(ApplyWaiting, match=said):
-        apply_start(host=host, actor=bob, message="m", draft_version=host.draft_version)
+        apply_start(basis=basis_of(host), actor=bob, message="m", draft_version=host.draft_version)
     with pytest.raises(ApplyWaiting, match=said):
-        rollback_start(host=host, actor=bob, number=1, message="m", expected_head=0)
+        rollback_start(basis=basis_of(host), actor=bob, number=1, message="m", expected_head=0)
 
 
 def test_the_sentence_says_what_becomes_of_what_is_loaded(apply: Apply, host: Host) -> None:
@@ -283,20 +286,24 @@ def test_the_sentence_says_what_becomes_of_what_is_loaded(apply: Apply, host: Ho
     host.refresh_from_db()
     document = draft_document(host)
     snapshot_store(host, None, age=3)
-    unseen = kernel_sentence(host)
+    unseen = kernel_sentence(basis_of(host))
     assert unseen.level == "unknown"
-    assert unseen.text == f"Revision 1 was loaded and will be rolled back at {until} unless alice keeps it."
+    assert (
+        unseen.text
+        == f"Revision 1 was loaded. The previous rules return at {until} unless alice clicks Keep."
+    )
     snapshot_store(host, document, 1, age=-0.1)
-    loaded = kernel_sentence(host)
+    loaded = kernel_sentence(basis_of(host))
     assert loaded.level == "warn"
     assert loaded.text == (
-        f"Revision 1 is loaded, IPv4 and IPv6, and will be rolled back at {until} unless alice keeps it."
+        f"Revision 1 is loaded for IPv4 and IPv6. "
+        f"The previous rules return at {until} unless alice clicks Keep."
     )
     snapshot_store(host, None, age=-0.2)
-    drifted = kernel_sentence(host)
+    drifted = kernel_sentence(basis_of(host))
     assert drifted.level == "bad"
     assert drifted.text.startswith("The kernel does not hold revision 1 as it was loaded.")
-    page = history(host, snapshot=latest_snapshot(host))
+    page = history_page(host, snapshot=latest_snapshot(host))
     assert (page.entries[0].state, page.entries[0].confirmed) == ("awaiting", False)
 
 
@@ -308,17 +315,17 @@ def test_a_window_that_ended_unreported_is_not_called_loaded(
     old = draft_document(host)
     rule_create(host=host, actor=alice, values={"scope": "host", "source": "192.0.2.0/24"})
     host.refresh_from_db()
-    apply = apply_start(host=host, actor=alice, message="m", draft_version=host.draft_version)
+    apply = apply_start(basis=basis_of(host), actor=alice, message="m", draft_version=host.draft_version)
     outcome_record(outcome=outcome_of(apply, "awaiting", 0, {"window": window_of(60, left=-2)}))
     snapshot_store(host, old, revision.number)
-    sentence = kernel_sentence(host)
+    sentence = kernel_sentence(basis_of(host))
     assert (sentence.level, sentence.text) == (
         "ok",
-        "Revision 1 is loaded and first in line, IPv4 and IPv6.",
+        "Protected: revision 1 is active for IPv4 and IPv6.",
     )
     view = apply_get(apply.pk)
     assert view is not None
-    assert "The time is over." in view.notice
+    assert "The confirmation window has ended." in view.notice
     assert applies_expire() == 0
     assert applies_expire(now=timezone.now() + timedelta(minutes=16)) == 1
     given_up = Apply.objects.get(pk=apply.pk)
@@ -333,13 +340,13 @@ def test_the_same_revision_is_loaded_and_kept_again(host: Host, alice: Actor, qu
     rule_create(host=host, actor=alice, values=SSH)
     revision = confirm(host, alice)
     snapshot_store(host, None)
-    again = apply_start(host=host, actor=alice, message="again", draft_version=host.draft_version)
+    again = apply_start(basis=basis_of(host), actor=alice, message="again", draft_version=host.draft_version)
     assert again.revision == revision
     outcome_record(outcome=outcome_of(again, "awaiting", 0))
     outcome_record(outcome=outcome_of(again, "rolled_back", 1))
     # It was confirmed before, and still is what is wanted; the sentence says that the kernel lacks it.
     assert base_revision(Host.objects.get()) == revision
-    assert kernel_sentence(Host.objects.get()).level == "bad"
+    assert kernel_sentence(basis_of(Host.objects.get())).level == "bad"
 
 
 def test_a_roll_back_that_is_rolled_back_leaves_base_and_draft(
@@ -349,7 +356,7 @@ def test_a_roll_back_that_is_rolled_back_leaves_base_and_draft(
     confirm(host, alice)
     rule_create(host=host, actor=alice, values={"scope": "host", "source": "192.0.2.0/24"})
     second = confirm(host, alice)
-    apply = rollback_start(host=host, actor=alice, number=1, message="back", expected_head=2)
+    apply = rollback_start(basis=basis_of(host), actor=alice, number=1, message="back", expected_head=2)
     outcome_record(outcome=outcome_of(apply, "awaiting", 0))
     outcome_record(outcome=outcome_of(apply, "rolled_back", 1))
     host.refresh_from_db()
@@ -357,4 +364,4 @@ def test_a_roll_back_that_is_rolled_back_leaves_base_and_draft(
     assert len(draft_document(host).rules) == 2
     assert Revision.objects.get(number=3).restores == 1
     # Nothing stands in the way of the next try.
-    rollback_start(host=host, actor=alice, number=1, message="back", expected_head=2)
+    rollback_start(basis=basis_of(host), actor=alice, number=1, message="back", expected_head=2)

@@ -16,6 +16,7 @@ from rules.applying.answer_views import AGAIN
 from rules.applying.apply_services import apply_start
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor
+from rules.draft.basis_selectors import basis_of
 from rules.draft.rule_services import rule_create
 from rules.models import Apply, Host
 from tests.rig.kernel_reports import outcome_of, window_of
@@ -31,7 +32,9 @@ def apply(host: Host, alice: Actor, queue: object) -> Apply:
     """An apply of alice's that awaits confirmation."""
     rule_create(host=host, actor=alice, values={"scope": "host", "protocol": "tcp", "ports": ["22"]})
     host.refresh_from_db()
-    apply = apply_start(host=host, actor=alice, message="open ssh", draft_version=host.draft_version)
+    apply = apply_start(
+        basis=basis_of(host), actor=alice, message="open ssh", draft_version=host.draft_version
+    )
     outcome_record(outcome=outcome_of(apply, "awaiting", 0))
     return apply
 
@@ -83,7 +86,7 @@ def test_the_page_counts_down_with_both_buttons_side_by_side(working: Client, pa
     assert has_no_inline_code(page)
 
 
-def test_somebody_else_sees_who_may_keep(second: Client, path: str) -> None:
+def test_another_admin_sees_who_may_keep(second: Client, path: str) -> None:
     page = second.get(path)
     words = text_of(page)
     assert "unless alice keeps what is loaded now" in words
@@ -106,7 +109,7 @@ def test_keep_with_the_key(working: Client, path: str) -> None:
     assert Apply.objects.get().answer == "keep"
     again = working.post(f"{path}keep/", {"nonce": nonce}, headers=HTMX)
     assert again.status_code == 409
-    assert "This key is not the newest one" in text_of(again)
+    assert "This key was replaced or already used" in text_of(again)
     outcome_record(outcome=outcome_of(Apply.objects.get(), "confirmed", 1))
     done = working.get(f"{path}status/")
     assert done.status_code == 286
@@ -139,7 +142,7 @@ def test_a_keep_over_an_old_connection_counts_over_the_next_one(
     monkeypatch.setattr("rules.applying.answer_views.connected_at", lambda request: before_the_load)
     refused = working.post(f"{path}keep/", {"nonce": nonce}, headers=HTMX)
     assert (refused.status_code, refused[AGAIN]) == (409, "1")
-    assert "over a connection from before the load" in text_of(refused)
+    assert "a connection from before the load" in text_of(refused)
     assert Apply.objects.get().answer == ""
     monkeypatch.undo()
     wrong = working.post(f"{path}keep/", {"nonce": "another"}, headers=HTMX)
@@ -173,13 +176,13 @@ def test_roll_back_now_by_anybody(second: Client, path: str, apply: Apply) -> No
     assert "Revision 1 was rolled back: what was there before is in force again." in words
     assert "Asked for by bob" in words
     late = second.post(f"{path}roll-back/", follow=True)
-    assert "The window of revision 1 is not open: it is rolled back." in text_of(late)
+    assert "The window of revision 1 is not open: the apply is rolled back." in text_of(late)
 
 
 def test_more_time_is_asked_for_and_shown(working: Client, path: str, apply: Apply) -> None:
     refused = working.post(f"{path}extend/", {"seconds": "30"}, headers=HTMX)
     assert refused.status_code == 422
-    assert "30 seconds is not a longer window (61 to 3600)" in text_of(refused)
+    assert "30 seconds is not longer than the open window (allowed: 61 to 3600)" in text_of(refused)
     asked = working.post(f"{path}extend/", {"seconds": "360"}, headers=HTMX)
     assert "The host is asked for more time." in text_of(asked)
     seen = working.get(f"{path}status/").context["seen"]
@@ -189,7 +192,7 @@ def test_more_time_is_asked_for_and_shown(working: Client, path: str, apply: App
     assert re.search(r'data-seconds-left="35\d\.\d"', longer.content.decode())
 
 
-def test_silence_is_told(working: Client, path: str, apply: Apply) -> None:
+def test_a_silent_rollback_is_explained(working: Client, path: str, apply: Apply) -> None:
     way_back = {"reason": "silence", "summary": "Nobody kept it within 60 s."}
     outcome_record(outcome=outcome_of(apply, "rolled_back", 1, {"way_back": way_back}))
     words = text_of(working.get(path))

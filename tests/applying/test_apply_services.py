@@ -1,4 +1,4 @@
-"""Applies: when one may start, what is ordered, what is written down, and when nobody answers."""
+"""Applies: when one may start, its order, its recorded outcome, and the time limits without an answer."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.expiry_services import applies_expire
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor
+from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_selectors import base_revision, draft_document, pending_diff
 from rules.draft.rule_services import rule_create, rule_update
 from rules.link import client
@@ -35,7 +36,7 @@ WEB = {"scope": "both", "protocol": "tcp", "ports": ["443"], "comment": "web"}
 
 
 def orders(host: Host) -> list[Order]:
-    """Return what waits in the root worker's queue."""
+    """Return the orders in the root worker's queue."""
     queue = Queue(f"firewall-{host.name}", connection=client.connection(), serializer=JSONSerializer)
     jobs = [queue.fetch_job(job_id) for job_id in queue.job_ids]
     assert all(isinstance(job, Job) and job.func_name == "apply" for job in jobs)
@@ -44,7 +45,7 @@ def orders(host: Host) -> list[Order]:
 
 def start(host: Host, actor: Actor, message: str = "why") -> Apply:
     host.refresh_from_db()
-    return apply_start(host=host, actor=actor, message=message, draft_version=host.draft_version)
+    return apply_start(basis=basis_of(host), actor=actor, message=message, draft_version=host.draft_version)
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_an_apply_needs_a_message_and_the_draft_that_was_reviewed(
     seen = edited.draft_version
     rule_create(host=edited, actor=bob, values=WEB)
     with pytest.raises(Conflict) as caught:
-        apply_start(host=edited, actor=alice, message="m", draft_version=seen)
+        apply_start(basis=basis_of(edited), actor=alice, message="m", draft_version=seen)
     assert isinstance(caught.value.current, Host)
     assert not Revision.objects.exists()
 
@@ -119,11 +120,11 @@ def test_a_second_apply_waits_for_the_first(
 ) -> None:
     first = start(edited, alice)
     rule_create(host=edited, actor=bob, values=WEB)
-    with pytest.raises(ApplyWaiting, match="alice started to apply revision 1") as caught:
+    with pytest.raises(ApplyWaiting, match="The apply of revision 1 by alice is queued") as caught:
         start(edited, bob)
     assert caught.value.apply == first
     with pytest.raises(ApplyWaiting):
-        rollback_start(host=edited, actor=bob, number=1, message="m", expected_head=0)
+        rollback_start(basis=basis_of(edited), actor=bob, number=1, message="m", expected_head=0)
 
 
 def test_without_redis_nothing_is_written(edited: Host, alice: Actor, no_queue: None) -> None:
@@ -162,7 +163,7 @@ def test_a_message_that_cannot_be_handed_over_is_a_failed_apply(
     apply.refresh_from_db()
     assert apply.state == "failed"
     assert apply.error is not None
-    assert apply.error["summary"].startswith("The order could not be handed to the queue")
+    assert apply.error["summary"].startswith("The order could not be queued")
     assert AuditEvent.objects.filter(verb="apply-failed").exists()
 
 
@@ -221,7 +222,7 @@ def test_a_confirmation_of_something_else_is_a_failure(
     assert base_revision(Host.objects.get()) == second.revision
 
 
-def test_outcomes_of_strangers_are_dropped(edited: Host, alice: Actor, queue: RedisServer) -> None:
+def test_outcomes_of_other_hosts_are_dropped(edited: Host, alice: Actor, queue: RedisServer) -> None:
     apply = start(edited, alice)
     Host.objects.create(name="other")
     assert not outcome_record(outcome=outcome_of(apply, "confirmed", 0, {"host": "other"}))
@@ -248,7 +249,7 @@ def test_an_order_that_was_lost_is_given_up(edited: Host, alice: Actor, queue: R
     assert base_revision(Host.objects.get()) == apply.revision
 
 
-def test_an_order_that_nobody_takes_is_taken_back(
+def test_an_order_that_no_root_worker_takes_is_withdrawn(
     edited: Host,
     alice: Actor,
     queue: RedisServer,
@@ -282,7 +283,7 @@ def test_an_order_that_was_taken_may_take_its_time(
     assert applies_expire(now=timezone.now() + timedelta(minutes=16)) == 1
     apply.refresh_from_db()
     assert apply.error is not None
-    assert "reported nothing more" in apply.error["summary"]
+    assert "reported nothing for 15 minutes" in apply.error["summary"]
 
 
 def test_while_redis_is_down_nothing_is_given_up(edited: Host, alice: Actor, queue: RedisServer) -> None:
@@ -321,7 +322,7 @@ def test_the_page_shows_progress_before_it_is_written_down(
     done = apply_get(apply.pk)
     assert done is not None
     assert not done.finished
-    assert "being written down" in done.notice
+    assert "being recorded" in done.notice
     client.connection().set(progress_key("local", str(apply.pk)), b"{junk")
     broken = apply_get(apply.pk)
     assert broken is not None
@@ -337,10 +338,10 @@ def test_a_roll_back_is_a_new_revision_and_the_draft_follows(
     rule_update(host=edited, actor=alice, key=rule.key, version=1, values={"ports": ["2222"]})
     confirm(edited, alice, "second")
     with pytest.raises(Conflict):
-        rollback_start(host=edited, actor=bob, number=1, message="back", expected_head=1)
+        rollback_start(basis=basis_of(edited), actor=bob, number=1, message="back", expected_head=1)
     with pytest.raises(NotFound):
-        rollback_start(host=edited, actor=bob, number=9, message="back", expected_head=2)
-    apply = rollback_start(host=edited, actor=bob, number=1, message="back", expected_head=2)
+        rollback_start(basis=basis_of(edited), actor=bob, number=9, message="back", expected_head=2)
+    apply = rollback_start(basis=basis_of(edited), actor=bob, number=1, message="back", expected_head=2)
     revision = apply.revision
     assert (revision.number, revision.restores, revision.digest) == (3, 1, first.digest)
     assert revision.document == first.document
@@ -361,7 +362,7 @@ def test_a_roll_back_keeps_a_draft_with_pending_changes(
     rule_create(host=edited, actor=alice, values=WEB)
     confirm(edited, alice, "second")
     rule_create(host=edited, actor=alice, values={"scope": "both", "source": "192.0.2.7"})
-    apply = rollback_start(host=edited, actor=alice, number=1, message="back", expected_head=2)
+    apply = rollback_start(basis=basis_of(edited), actor=alice, number=1, message="back", expected_head=2)
     outcome_record(outcome=outcome_of(apply, "confirmed", 0))
     assert edited.rules.count() == 3
     edited.refresh_from_db()
@@ -372,7 +373,7 @@ def test_a_failed_roll_back_leaves_the_draft(edited: Host, alice: Actor, queue: 
     confirm(edited, alice, "first")
     rule_create(host=edited, actor=alice, values=WEB)
     confirm(edited, alice, "second")
-    apply = rollback_start(host=edited, actor=alice, number=1, message="back", expected_head=2)
+    apply = rollback_start(basis=basis_of(edited), actor=alice, number=1, message="back", expected_head=2)
     outcome_record(outcome=outcome_of(apply, "failed", 0))
     assert edited.rules.count() == 2
     edited.refresh_from_db()
@@ -385,4 +386,4 @@ def test_a_roll_back_to_what_the_kernel_holds_is_refused(
     revision = confirm(edited, alice)
     snapshot_store(edited, draft_document(edited), revision.number)
     with pytest.raises(NothingToApply):
-        rollback_start(host=edited, actor=alice, number=1, message="m", expected_head=1)
+        rollback_start(basis=basis_of(edited), actor=alice, number=1, message="m", expected_head=1)

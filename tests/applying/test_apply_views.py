@@ -10,6 +10,7 @@ from django.test import Client
 from rules.applying.apply_services import apply_start
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor
+from rules.draft.basis_selectors import basis_of
 from rules.draft.rule_services import rule_create
 from rules.models import Apply, Host
 from rules.pages.requests import host_or_404
@@ -24,7 +25,9 @@ def apply(host: Host, alice: Actor, queue: object) -> Apply:
     """An apply that waits for the root worker."""
     rule_create(host=host, actor=alice, values={"scope": "host", "protocol": "tcp", "ports": ["22"]})
     host.refresh_from_db()
-    return apply_start(host=host, actor=alice, message="open ssh", draft_version=host.draft_version)
+    return apply_start(
+        basis=basis_of(host), actor=alice, message="open ssh", draft_version=host.draft_version
+    )
 
 
 def path_of(apply: Apply) -> str:
@@ -55,7 +58,7 @@ def test_nothing_new_costs_a_204_and_progress_is_shown(working: Client, apply: A
     piece = working.get(status, {"seen": seen})
     assert piece.status_code == 200
     assert "Loading revision 1." in text_of(piece)
-    assert "Check the document again : done 0.02 s" in text_of(piece)
+    assert "Validate the document : done 0.02 s" in text_of(piece)
 
 
 def test_the_end_stops_the_asking(working: Client, apply: Apply) -> None:
@@ -68,7 +71,7 @@ def test_the_end_stops_the_asking(working: Client, apply: Apply) -> None:
 
 
 @pytest.mark.parametrize(("end", "status"), [("", 200), ("status/", 286)])
-def test_what_is_said_of_the_host_is_not_older_than_what_is_said_of_the_apply(
+def test_the_host_is_never_shown_older_than_the_apply(
     working: Client, apply: Apply, monkeypatch: pytest.MonkeyPatch, end: str, status: int
 ) -> None:
     def then_the_clerk_writes(name: str) -> Host:
@@ -92,5 +95,5 @@ def test_a_failure_shows_the_line_beside_iptables_words(working: Client, apply: 
     assert "Revision 1 was not applied." in words
     assert "The generated line (7) -A FILTERS -j NOWHERE iptables' own words line 7 failed" in words
     assert "Command: iptables-restore -n , exit status 1" in words
-    assert "Check the document again : failed" in words
+    assert "Validate the document : failed" in words
     assert f'href="{HOST}/review/"' in page.content.decode()

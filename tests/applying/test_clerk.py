@@ -20,7 +20,7 @@ from rq.serializers import JSONSerializer
 
 from dockerfw.version import VERSION
 from dockerfw_site.environment import BASE_DIR
-from rules.applying import clerk
+from rules.applying import clerk_jobs
 from rules.applying import outcome_services as outcomes
 from rules.audit.actors import Actor
 from rules.models import Apply, AuditEvent, Host
@@ -157,12 +157,12 @@ def test_a_database_that_stays_away_fails_the_job_so_that_it_is_sent_again(
         calls.append(kwargs)
         raise DatabaseError("the server is gone")
 
-    monkeypatch.setattr(clerk, "outcome_record", fail)
-    monkeypatch.setattr(clerk, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr("rules.applying.clerk.connections.close_all", lambda: None)
+    monkeypatch.setattr(clerk_jobs, "outcome_record", fail)
+    monkeypatch.setattr(clerk_jobs, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("rules.applying.clerk_jobs.connections.close_all", lambda: None)
     with pytest.raises(DatabaseError):
-        clerk.record_outcome("local_1", outcome_of(apply, "confirmed", 0).to_json())
-    assert len(calls) == clerk.TRIES
+        clerk_jobs.record_outcome("local_1", outcome_of(apply, "confirmed", 0).to_json())
+    assert len(calls) == clerk_jobs.TRIES
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,8 @@ def test_a_bad_outcome_is_dropped(
     confirm(host, alice)
     apply = Apply.objects.get()
     before = AuditEvent.objects.count()
-    monkeypatch.setattr("rules.applying.clerk.connections.close_all", lambda: None)
-    clerk.record_outcome("local_1", {**outcome_of(apply, "failed", 7).to_json(), **change})
+    monkeypatch.setattr("rules.applying.clerk_jobs.connections.close_all", lambda: None)
+    clerk_jobs.record_outcome("local_1", {**outcome_of(apply, "failed", 7).to_json(), **change})
     assert AuditEvent.objects.count() == before
     assert Apply.objects.get().state == "confirmed"
     assert outcomes.RANK["failed"] == 3

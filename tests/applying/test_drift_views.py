@@ -1,4 +1,4 @@
-"""What differs from the confirmed revision, on the dashboard: restore leads back, adopt leads on."""
+"""Drift on the dashboard, and the actions Restore and Adopt."""
 
 from __future__ import annotations
 
@@ -130,10 +130,10 @@ def test_where_nothing_is_loaded_nothing_can_be_adopted(
 ) -> None:
     snapshot_store(host, saves=saves)
     page = working.get(f"{HOST}/adopt/", follow=True)
-    assert "nothing of dockerfw that could become the draft" in text_of(page)
+    assert "no dockerfw rules that could become the draft" in text_of(page)
 
 
-def test_what_the_root_worker_knows_is_told(working: Client, host: Host, confirmed: Document) -> None:
+def test_the_root_workers_knowledge_is_shown(working: Client, host: Host, confirmed: Document) -> None:
     revision = Revision.objects.get(number=1)
     kept = Confirmed(1, revision.digest, "nft", docker_moved_to="legacy", released=True)
     held(host, confirmed, NO_ANCHOR, kept=kept)
@@ -151,13 +151,13 @@ def test_docker_with_its_own_nftables_is_no_protection(
     snapshot_store(host, confirmed, 1, docker_state="nftables")
     page = working.get(f"{HOST}/")
     assert 'data-level="bad"' in page.content.decode()
-    assert "Revision 1 is loaded, and others let packets past its rules for containers." in text_of(page)
+    assert "Not protected: other rules let packets bypass revision 1's container rules." in text_of(page)
 
 
 def test_a_kernel_without_ipv6_misses_nothing(working: Client, host: Host, confirmed: Document) -> None:
     snapshot_store(host, saves={4: save_of(confirmed, 4, 1), 6: ""}, families=(4,))
     page = working.get(f"{HOST}/")
-    assert "Revision 1 is loaded and first in line, IPv4." in text_of(page)
+    assert "Protected: revision 1 is active for IPv4." in text_of(page)
     # A kernel that has lost all its IPv6 rules does.
     snapshot_store(host, saves={4: save_of(confirmed, 4, 1), 6: ""})
     assert "IPv6: no dockerfw rules are loaded." in text_of(working.get(f"{HOST}/"))

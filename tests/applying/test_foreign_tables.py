@@ -1,4 +1,4 @@
-"""Who filters beside iptables is said wherever somebody might rely on what iptables shows."""
+"""Other tables that filter are named on every page that shows the rules of iptables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGES = ("/", "/review/", "/exposure/", "/trace/?source=203.0.113.5&destination=
 
 @pytest.fixture
 def ssh(working: Client, host: Host, alice: Actor) -> None:
-    """A confirmed revision that lets everybody to port 22."""
+    """A confirmed revision that allows port 22 from anywhere."""
     rule_create(host=host, actor=alice, values={"scope": "host", "protocol": "tcp", "ports": ["22"]})
     confirm(host, alice)
 

@@ -85,7 +85,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 @NEEDS_ROOT
-def test_a_full_disk_is_said_and_leaves_nothing_half_done(disk: SmallDisk, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing_half_done(disk: SmallDisk, tmp_path: Path) -> None:
     rules = [
         {"scope": "host", "protocol": "tcp", "ports": [str(port)], "comment": "x" * 200}
         for port in range(1, 2000)

@@ -10,10 +10,10 @@ from dockerfw.chains.render import wanted_chains
 from dockerfw.iptables.model import Family
 from dockerfw.messages.loaded import loaded_key
 from dockerfw.messages.snapshots import snapshot_key
-from rules.applying.history_selectors import compare, history
+from rules.applying.history_selectors import compare_revisions, history_page
 from rules.applying.kernel_selectors import kernel_sentence
-from rules.applying.review_selectors import review, rollback_review
 from rules.audit.actors import Actor
+from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_selectors import rule_rows
 from rules.draft.rule_services import rule_create
@@ -24,6 +24,7 @@ from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import loaded_store, save_of, snapshot_store
 from tests.rig.new_release import NEW_LINE, install_new_release
 from tests.rig.redis_fixtures import RedisServer
+from tests.rig.reviews import review_draft, review_rollback
 
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"}
 
@@ -38,9 +39,9 @@ def applied(host: Host, alice: Actor, queue: RedisServer) -> Host:
 
 def test_loaded_and_first_in_line(applied: Host) -> None:
     taken = snapshot_store(applied, draft_document(applied), 1)
-    sentence = kernel_sentence(applied)
+    sentence = kernel_sentence(basis_of(applied))
     assert sentence.level == "ok"
-    assert sentence.text == "Revision 1 is loaded and first in line, IPv4 and IPv6."
+    assert sentence.text == "Protected: revision 1 is active for IPv4 and IPv6."
     assert sentence.reasons == ()
     assert sentence.taken_at == taken
 
@@ -56,7 +57,7 @@ def test_loaded_and_first_in_line(applied: Host) -> None:
     ],
 )
 @pytest.mark.parametrize("family", [4, 6])
-def test_every_way_to_drift_is_said(applied: Host, family: int, old: str, new: str, words: str) -> None:
+def test_every_kind_of_drift_is_named(applied: Host, family: int, old: str, new: str, words: str) -> None:
     document = draft_document(applied)
     good, other = save_of(document, 4, 1), save_of(document, 6, 1)
     if family == 4:
@@ -64,9 +65,9 @@ def test_every_way_to_drift_is_said(applied: Host, family: int, old: str, new: s
     else:
         other = other.replace(f"[0:0] {old}" if old.startswith("-A INPUT -j FILTERS-HOST\n") else old, new)
     snapshot_store(applied, saves={4: good, 6: other})
-    sentence = kernel_sentence(applied)
+    sentence = kernel_sentence(basis_of(applied))
     assert sentence.level == "bad"
-    assert sentence.text == "The kernel does not hold revision 1 as it was applied."
+    assert sentence.text == "Drift: the kernel does not hold revision 1 as it was applied."
     assert any(words in reason and reason.startswith(f"IPv{family}") for reason in sentence.reasons)
 
 
@@ -83,13 +84,13 @@ def test_a_new_release_compares_with_the_loaded_rules(applied: Host, new_release
     loaded_store(applied, document, 1)
     new_release()
     snapshot_store(applied, saves=saves)
-    assert kernel_sentence(applied).level == "ok"
-    plan = review(applied).plan
+    assert kernel_sentence(basis_of(applied)).level == "ok"
+    plan = review_draft(applied).plan
     assert plan is not None
     assert [line.text for line in plan.families[4].added] == [NEW_LINE]
     # What the new release would load is not what was confirmed.
     snapshot_store(applied, document, 1)
-    assert kernel_sentence(applied).level == "bad"
+    assert kernel_sentence(basis_of(applied)).level == "bad"
 
 
 @pytest.mark.parametrize("stored", ["none", "another revision", "no JSON", "changed"])
@@ -108,33 +109,35 @@ def test_without_the_loaded_rules_a_page_compares_with_its_own_rendering(
         client.connection().set(key, changed)
     new_release()
     snapshot_store(applied, saves=saves)
-    sentence = kernel_sentence(applied)
+    sentence = kernel_sentence(basis_of(applied))
     assert sentence.level == "bad"
     assert any("not loaded" in reason for reason in sentence.reasons)
 
 
 def test_an_old_snapshot_is_no_proof(applied: Host) -> None:
     snapshot_store(applied, draft_document(applied), 1, age=90)
-    sentence = kernel_sentence(applied)
+    sentence = kernel_sentence(basis_of(applied))
     assert (sentence.level, sentence.stale) == ("unknown", True)
-    assert sentence.text == "As of 90 seconds ago the kernel held revision 1; nobody has looked since."
+    assert sentence.text == "Unknown: 90 seconds ago the kernel held revision 1. It has not been read since."
     snapshot_store(applied, None, age=7200 * 2)
-    assert kernel_sentence(applied).text.startswith("As of 4 hours ago the kernel did not hold revision 1")
+    assert kernel_sentence(basis_of(applied)).text.startswith(
+        "Unknown: 4 hours ago the kernel did not hold revision 1"
+    )
 
 
 def test_nothing_applied_yet(host: Host, queue: RedisServer) -> None:
     snapshot_store(host, None)
-    sentence = kernel_sentence(host)
+    sentence = kernel_sentence(basis_of(host))
     assert sentence.level == "warn"
     assert sentence.text.startswith("Nothing has been applied yet")
 
 
-def test_an_unreadable_snapshot_is_said(applied: Host) -> None:
+def test_an_unreadable_snapshot_is_reported(applied: Host) -> None:
     for junk in (b"{", b"[]", b'{"format":"dockerfw-snapshot/1"}', b"\xff\xfe"):
         client.connection().set(snapshot_key("local"), junk)
         assert latest_snapshot(applied) is None
         assert "cannot be read" in look(applied).problem
-        assert kernel_sentence(applied).level == "unknown"
+        assert kernel_sentence(basis_of(applied)).level == "unknown"
 
 
 def test_a_snapshot_of_another_host_is_not_taken(applied: Host) -> None:
@@ -153,13 +156,13 @@ def test_a_snapshot_that_is_too_large_is_not_read(applied: Host, monkeypatch: py
 
 
 def test_everything_opens_without_redis(applied: Host, no_queue: None) -> None:
-    sentence = kernel_sentence(applied)
+    sentence = kernel_sentence(basis_of(applied))
     assert sentence.level == "unknown"
     assert sentence.reasons[0].startswith("Redis does not answer")
-    assert review(applied).plan is None
-    assert [warning.code for warning in review(applied).warnings] == ["no-snapshot"]
+    assert review_draft(applied).plan is None
+    assert [warning.code for warning in review_draft(applied).warnings] == ["no-snapshot"]
     assert rule_rows(applied)[0].hits is None
-    assert history(applied).entries[0].loaded is False
+    assert history_page(applied).entries[0].loaded is False
     assert observe_request(applied) is False
 
 
@@ -168,9 +171,9 @@ def test_a_family_that_no_container_has_is_not_warned_of(applied: Host) -> None:
     unfiltered = save_of(document, 6, 1).replace("-A FORWARD -j DOCKER-USER", "-A FORWARD -j ACCEPT")
     both: dict[Family, str] = {4: save_of(document, 4, 1), 6: unfiltered.replace(":DOCKER - [0:0]\n", "")}
     snapshot_store(applied, saves=both, bridge=("172.17.0.1/16", "fe80::1/64"))
-    assert "docker-not-filtering" not in [warning.code for warning in review(applied).warnings]
+    assert "docker-not-filtering" not in [warning.code for warning in review_draft(applied).warnings]
     snapshot_store(applied, saves=both, bridge=("172.17.0.1/16", "2001:db8:1::1/64"))
-    assert [warning.family for warning in review(applied).warnings] == [6]
+    assert [warning.family for warning in review_draft(applied).warnings] == [6]
 
 
 def test_one_observe_serves_all_viewers(applied: Host) -> None:
@@ -201,23 +204,23 @@ def test_rows_carry_what_the_kernel_counted(applied: Host) -> None:
 
 def test_the_review_shows_history_kernel_and_text(applied: Host, alice: Actor) -> None:
     snapshot_store(applied, draft_document(applied), 1)
-    assert review(applied).nothing_to_apply
-    assert review(applied).revision_number == 1
+    assert review_draft(applied).nothing_to_apply
+    assert review_draft(applied).revision_number == 1
     rule_create(host=applied, actor=alice, values={"scope": "both", "protocol": "tcp", "ports": ["443"]})
     applied.refresh_from_db()
-    found = review(applied)
+    found = review_draft(applied)
     assert not found.nothing_to_apply
-    assert (found.diff.count, found.revision_number, found.head) == (1, 2, 1)
+    assert (found.diff.count, found.revision_number) == (1, 2)
     assert found.draft_version == applied.draft_version
     assert found.plan is not None
     assert [line.chain for line in found.plan.families[4].added] == ["FILTERS"]
     assert "--ctorigdstport 443" in found.restore[4]
     assert "dockerfw r2 " in found.restore[6]
     assert "icmp6-adm-prohibited" in found.restore[6]
-    back = rollback_review(applied, 1)
+    back = review_rollback(applied, 1)
     assert back is not None
     assert back.diff.count == 0
-    assert rollback_review(applied, 9) is None
+    assert review_rollback(applied, 9) is None
 
 
 def test_history_marks_what_is_loaded(applied: Host, alice: Actor) -> None:
@@ -225,18 +228,18 @@ def test_history_marks_what_is_loaded(applied: Host, alice: Actor) -> None:
     document = draft_document(applied)
     confirm(applied, alice, "second")
     snapshot_store(applied, document, 2)
-    page = history(applied, snapshot=latest_snapshot(applied))
+    page = history_page(applied, snapshot=latest_snapshot(applied))
     assert [(entry.revision.number, entry.loaded, entry.confirmed) for entry in page.entries] == [
         (2, True, True),
         (1, False, False),
     ]
     assert "1 rule added" in page.entries[0].sentence
     snapshot_store(applied, document, 2, age=60)
-    stale = history(applied, snapshot=latest_snapshot(applied))
+    stale = history_page(applied, snapshot=latest_snapshot(applied))
     assert not any(entry.loaded for entry in stale.entries)
-    comparison = compare(applied, None, 2)
+    comparison = compare_revisions(applied, None, 2)
     assert comparison is not None
     assert comparison.old is not None
     assert comparison.old.number == 1
-    assert compare(applied, 1, 9) is None
-    assert compare(applied, 9, 1) is None
+    assert compare_revisions(applied, 1, 9) is None
+    assert compare_revisions(applied, 9, 1) is None

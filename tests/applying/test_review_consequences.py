@@ -1,4 +1,4 @@
-"""On the review: who reaches more or less, what is not as expected, whether you would be shut out."""
+"""The effects on the review page: outside access, expectations, and a lock-out of the caller."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from dockerfw_site.environment import read_environment
-from rules.applying import review_selectors as reviews
+from rules.applying import proposal_selectors as proposals
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.expectation_services import expectation_create
@@ -27,7 +27,7 @@ EXPECTED = {"protocol": "tcp", "port": 443, "passes": True, "comment": "the shop
 
 @pytest.fixture
 def ssh(host: Host, alice: Actor, working: Client) -> Rule:
-    """A pending rule that lets the office in by SSH and nothing else; the kernel holds nothing of ours."""
+    """A pending rule that allows SSH from the office only; the kernel holds no dockerfw rules."""
     snapshot_store(host, None)
     values = {"scope": "host", "protocol": "tcp", "ports": ["22"], "source": OFFICE}
     return rule_create(host=host, actor=alice, values=values)
@@ -41,7 +41,7 @@ def test_who_reaches_less_stands_on_top(working: Client, host: Host, ssh: Rule) 
     assert has_no_inline_code(page)
 
 
-def test_on_the_host_itself_nobody_is_shut_out(working: Client, host: Host, ssh: Rule) -> None:
+def test_a_client_on_the_host_itself_is_not_locked_out(working: Client, host: Host, ssh: Rule) -> None:
     words = text_of(working.get(PATH))
     assert "You would still get in. You come from 127.0.0.1 ." in words
     assert "This dashboard: yes, you are on the host itself (127.0.0.1)." in words
@@ -52,7 +52,7 @@ def test_on_the_host_itself_nobody_is_shut_out(working: Client, host: Host, ssh:
     assert "anyway" not in event.after
 
 
-def test_being_shut_out_needs_the_word(working: Client, host: Host, ssh: Rule) -> None:
+def test_a_lock_out_needs_the_word(working: Client, host: Host, ssh: Rule) -> None:
     page = working.get(PATH, **AWAY)  # type: ignore[arg-type]
     words = text_of(page)
     assert "This would shut you out. You come from 203.0.113.7 ." in words
@@ -64,7 +64,7 @@ def test_being_shut_out_needs_the_word(working: Client, host: Host, ssh: Rule) -
     for word in ("", "yes", "any way"):
         refused = working.post(PATH, order(host, message="moving out", anyway=word), **AWAY)  # type: ignore[arg-type]
         assert refused.status_code == 422
-        assert "Type anyway if that is what you want." in text_of(refused)
+        assert 'Type "anyway" to continue.' in text_of(refused)
         assert 'id="id_anyway_error"' in refused.content.decode()
         assert 'value="moving out"' in refused.content.decode()
     assert not Apply.objects.exists()
@@ -74,7 +74,9 @@ def test_being_shut_out_needs_the_word(working: Client, host: Host, ssh: Rule) -
     assert event.after["anyway"] is True
 
 
-def test_a_rule_for_the_page_lets_you_in(working: Client, host: Host, alice: Actor, ssh: Rule) -> None:
+def test_a_rule_for_the_dashboard_prevents_the_lock_out(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
     values = {"scope": "host", "protocol": "tcp", "ports": ["8000"], "source": "203.0.113.7"}
     rule_create(host=host, actor=alice, values=values)
     page = working.get(PATH, **AWAY)  # type: ignore[arg-type]
@@ -93,7 +95,7 @@ def test_the_address_is_the_one_that_a_trusted_proxy_names(
     assert "This dashboard: no, 203.0.113.7 would be refused at 80/tcp" in words
 
 
-def test_a_dashboard_on_another_machine_is_not_shut_by_this_host(
+def test_a_host_cannot_lock_out_a_dashboard_on_another_machine(
     working: Client, host: Host, alice: Actor, ssh: Rule
 ) -> None:
     far = Host.objects.create(name="far", external_interfaces=["ens33"])
@@ -127,7 +129,7 @@ def test_what_breaks_an_expectation_needs_a_reason(
     assert "holds: 3306/tcp of the host from anywhere is refused" in words
     refused = working.post(PATH, order(host, message="shop moves"))
     assert refused.status_code == 422
-    assert "Say why it has to be applied all the same." in text_of(refused)
+    assert "Enter a reason to apply anyway." in text_of(refused)
     assert 'id="id_override_error"' in refused.content.decode()
     assert 'value="shop moves"' in refused.content.decode()
     assert not Apply.objects.exists()
@@ -140,7 +142,7 @@ def test_what_breaks_an_expectation_needs_a_reason(
     assert "Expectations overridden: the shop moves" in text_of(working.get(f"{HOST}/applies/{apply.pk}/"))
 
 
-def test_what_cannot_be_told_may_be_given_a_reason_too(
+def test_an_unknown_result_may_be_given_a_reason_too(
     working: Client, host: Host, alice: Actor, ssh: Rule
 ) -> None:
     named = {"protocol": "tcp", "port": 5432, "to": "container", "container": "db", "passes": False}
@@ -158,13 +160,13 @@ def test_with_thousands_of_rules_the_page_asks_for_it_by_itself(
     working: Client, host: Host, alice: Actor, ssh: Rule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expectation_create(host=host, actor=alice, values=EXPECTED)
-    monkeypatch.setattr(reviews, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(proposals, "MOST_AT_ONCE", 0)
     page = working.get(PATH, **AWAY)  # type: ignore[arg-type]
     assert "What it means for those outside is being worked out." in text_of(page)
-    assert 'hx-get="?weigh=yes"' in page.content.decode()
+    assert 'hx-get="?effects=yes"' in page.content.decode()
     assert 'name="override"' not in page.content.decode()
     assert has_no_inline_code(page)
-    whole = working.get(f"{PATH}?weigh=yes", **AWAY)  # type: ignore[arg-type]
+    whole = working.get(f"{PATH}?effects=yes", **AWAY)  # type: ignore[arg-type]
     words = text_of(whole)
     assert "being worked out" not in words
     assert "This would shut you out." in words

@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.redis]
 PATH = f"{HOST}/review/"
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"}
 SENTENCE = "2 established sessions of 22/tcp from anywhere to the host (ssh) stay open."
-CANNOT_TELL = "conntrack is not installed on the host, or does not work there."
-MORE = "There are more sessions on the host than are counted here."
+CANNOT_TELL = "conntrack is not installed on the host, or does not work."
+MORE = "The host has more sessions than are counted here."
 END = "End these sessions after Keep"
 
 
@@ -46,7 +46,7 @@ def group(source: str, count: int = 1, **changes: Any) -> SessionGroup:
 
 
 def seen(*groups: SessionGroup, whole: bool = True) -> SessionGroups:
-    """Return what the root worker saw."""
+    """Return the sessions of a snapshot."""
     return SessionGroups(groups, whole)
 
 
@@ -94,7 +94,7 @@ def test_open_sessions_are_counted_and_their_end_is_offered(
     "sessions",
     [seen(), seen(group("203.0.113.9", port=23, inner_port=23)), seen(group("10.0.0.1", place="container"))],
 )
-def test_without_such_sessions_nothing_is_said(
+def test_without_such_sessions_there_is_no_sentence(
     working: Client, host: Host, ssh: Rule, alice: Actor, sessions: SessionGroups
 ) -> None:
     loaded(host, sessions)
@@ -173,7 +173,7 @@ def test_the_wish_goes_with_the_order(
     assert event.after is not None
     assert event.after["end_sessions"] is wish
     page = working.get(f"{HOST}/applies/{apply.pk}/")
-    assert ("End the sessions that lost their allowance" in text_of(page)) is wish
+    assert ("End the sessions that are no longer allowed" in text_of(page)) is wish
     outcome_record(outcome=outcome_of(apply, "awaiting", 100))
     page = working.get(f"{HOST}/applies/{apply.pk}/")
     assert ("Keep also ends the sessions" in text_of(page)) is wish
@@ -217,7 +217,7 @@ def ended(apply: Apply, state: str, detail: str) -> Outcome:
 @pytest.mark.parametrize(
     ("state", "detail"), [("done", "3 sessions ended"), ("failed", "they go on: conntrack is not installed")]
 )
-def test_what_became_of_them_is_told(
+def test_the_result_of_ending_sessions_is_shown(
     working: Client, host: Host, ssh: Rule, alice: Actor, state: str, detail: str
 ) -> None:
     loaded(host, seen(group("203.0.113.9", 3)))
@@ -232,7 +232,7 @@ def test_what_became_of_them_is_told(
 
 
 @pytest.mark.parametrize("answer", ["keep", ""])
-def test_while_sessions_are_ended_nobody_says_that_it_is_rolled_back(
+def test_ending_sessions_is_not_shown_as_a_rollback(
     working: Client, host: Host, ssh: Rule, alice: Actor, answer: str
 ) -> None:
     loaded(host, seen(group("203.0.113.9")))
@@ -243,5 +243,5 @@ def test_while_sessions_are_ended_nobody_says_that_it_is_rolled_back(
     outcome_record(outcome=outcome_of(apply, "awaiting", 100, {"window": window_of(60, left=-1)}))
     Apply.objects.filter(pk=apply.pk).update(answer=answer)
     words = text_of(working.get(f"{HOST}/applies/{apply.pk}/"))
-    assert ("Whether it was kept in time the root worker has not reported yet." in words) is bool(answer)
-    assert ("The host puts back what was there before" in words) is not bool(answer)
+    assert ("The root worker has not reported yet whether Keep arrived in time." in words) is bool(answer)
+    assert ("The host restores the previous rules" in words) is not bool(answer)

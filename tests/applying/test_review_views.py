@@ -1,4 +1,4 @@
-"""The review: what would change, the order to apply, every way in which that is refused, and rolling back."""
+"""The review page: changes, starting an apply, every refusal of one, and rolling back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.test import Client
 from dockerfw.chains.sentences import EMPTY_DOCUMENT
 from rules.applying.apply_services import apply_start
 from rules.audit.actors import Actor
+from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create
 from rules.models import Apply, Host, Revision, Rule
@@ -69,7 +70,7 @@ def test_it_shows_the_sentence_the_lines_and_the_restore_text(working: Client, h
 def test_without_a_snapshot_the_diff_still_stands(signed_in: Client, ssh: Rule) -> None:
     words = text_of(signed_in.get(PATH))
     assert "added: 22/tcp" in words
-    assert "What would change in the kernel cannot be shown" in words
+    assert "The changes in the kernel are unknown" in words
 
 
 def test_a_huge_draft_stays_a_page_with_its_text_beside(signed_in: Client, host: Host) -> None:
@@ -106,7 +107,7 @@ def test_a_second_click_makes_no_second_apply(working: Client, host: Host, ssh: 
 def test_a_reason_is_needed(working: Client, host: Host, ssh: Rule) -> None:
     page = working.post(PATH, order(host, message="  "))
     assert page.status_code == 422
-    assert "Say in a few words what this change is for." in text_of(page)
+    assert "Enter the reason for this change." in text_of(page)
     assert not Apply.objects.exists()
 
 
@@ -119,7 +120,7 @@ def test_a_draft_that_changed_since_is_shown_again_with_the_message(
     rule_create(host=host, actor=bob, values=values)
     page = working.post(PATH, drawn)
     assert page.status_code == 409
-    assert "The draft changed since this page was drawn. Nothing was applied." in text_of(page)
+    assert "The draft changed after this page was opened. Nothing was applied." in text_of(page)
     assert "telnet" in text_of(page)
     assert 'value="open ssh for the office"' in page.content.decode()
     assert not Apply.objects.exists()
@@ -128,20 +129,22 @@ def test_a_draft_that_changed_since_is_shown_again_with_the_message(
 
 
 @pytest.mark.redis
-def test_a_changed_draft_is_said_although_the_message_is_missing(
+def test_a_changed_draft_is_reported_although_the_reason_is_missing(
     working: Client, host: Host, ssh: Rule, bob: Actor
 ) -> None:
     drawn = order(host, message="")
     rule_create(host=host, actor=bob, values={"scope": "both", "protocol": "udp", "ports": ["53"]})
     page = working.post(PATH, drawn)
     assert page.status_code == 422
-    assert "The draft changed since this page was drawn" in text_of(page)
+    assert "The draft changed after this page was opened" in text_of(page)
 
 
 @pytest.mark.redis
-def test_somebody_elses_apply_has_to_end_first(working: Client, host: Host, ssh: Rule, bob: Actor) -> None:
+def test_another_admins_apply_has_to_finish_first(working: Client, host: Host, ssh: Rule, bob: Actor) -> None:
     host.refresh_from_db()
-    running = apply_start(host=host, actor=bob, message="bob was first", draft_version=host.draft_version)
+    running = apply_start(
+        basis=basis_of(host), actor=bob, message="bob was first", draft_version=host.draft_version
+    )
     page = working.post(PATH, order(host, message="mine"))
     assert page.status_code == 409
     assert f'href="{HOST}/applies/{running.pk}/"' in page.content.decode()
@@ -160,7 +163,7 @@ def test_without_redis_nothing_is_applied_and_the_message_is_kept(
 
 
 @pytest.mark.redis
-def test_an_empty_plan_is_said(working: Client, host: Host, alice: Actor, ssh: Rule) -> None:
+def test_an_empty_plan_is_shown(working: Client, host: Host, alice: Actor, ssh: Rule) -> None:
     revision = confirm(host, alice)
     snapshot_store(host, draft_document(host), revision.number)
     page = working.get(PATH)
@@ -205,14 +208,14 @@ def test_roll_back_goes_through_the_same_review(working: Client, host: Host, ali
     assert "This makes revision 3 with the content of revision 1." in text_of(page)
     stale = working.post(path, order(host, version="1"))
     assert stale.status_code == 409
-    assert "Another revision was applied since this page was drawn" in text_of(stale)
+    assert "Another revision was applied after this page was opened" in text_of(stale)
     answer = working.post(path, order(host, message="no telnet", version="2"))
     apply = Apply.objects.get(revision__number=3)
     assert answer["Location"] == f"{HOST}/applies/{apply.pk}/"
     assert apply.revision.restores == 1
 
 
-def test_what_an_empty_draft_means_is_said_also_while_nobody_looks(working: Client, host: Host) -> None:
+def test_an_empty_draft_is_explained_without_a_snapshot(working: Client, host: Host) -> None:
     words = text_of(working.get(f"{HOST}/review/"))
     assert EMPTY_DOCUMENT in words
 

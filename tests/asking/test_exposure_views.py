@@ -1,4 +1,4 @@
-"""The exposure page: what listens and is published, who may reach it, and the ways to change that."""
+"""The exposure page: listeners and published ports, allowed clients, and the actions to change that."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def rows(client: Client, **asked: str) -> dict[str, str]:
 
 
 def links(client: Client, port: str) -> dict[str, str]:
-    """Return what a row offers to do, with the address of each."""
+    """Return the actions of a row with their URLs."""
     body = client.get(PATH).content.decode()
     row = next(row for row in re.findall(r"<tr .*?</tr>", body, re.DOTALL) if f">{port}<" in row)
     found = re.findall(r'<a class="button plain" href="([^"]+)"[^>]*>(\w+)</a>', row)
@@ -203,7 +203,9 @@ def test_many_ports_come_in_pages(working: Client, host: Host) -> None:
 
 
 @pytest.mark.redis
-def test_where_docker_filters_with_nftables_nobody_can_tell(working: Client, host: Host, ssh: Rule) -> None:
+def test_where_docker_filters_with_nftables_the_result_is_unknown(
+    working: Client, host: Host, ssh: Rule
+) -> None:
     busy_store(host, docker_state="nftables", published=())
     assert (
         "cannot tell over IPv4 and IPv6 Docker keeps its rules in its own nftables tables"

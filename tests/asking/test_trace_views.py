@@ -1,4 +1,4 @@
-"""The trace page: what becomes of one packet, by which rule, against which rules."""
+"""The trace page: the verdict on one packet, the deciding rule, and the rules it is tested against."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_packet_that_is_refused_by_what_no_rule_allows(working: Client, host: 
 
 
 @pytest.mark.redis
-def test_what_nobody_can_tell_names_rule_and_match(working: Client, host: Host, shop: Rule) -> None:
+def test_an_unknown_verdict_names_rule_and_match(working: Client, host: Host, shop: Rule) -> None:
     save = busy_save(draft_document(host), 4, 1)
     # Bytes that are not UTF-8 stand in a save as lone surrogates, which no page could be made of.
     odd = '[0:0] -A INPUT -m string --string "caf\udce9" --algo bm -j DROP\n'
@@ -135,7 +135,7 @@ def test_what_nobody_can_tell_names_rule_and_match(working: Client, host: Host, 
 @pytest.mark.parametrize(
     ("asked", "field", "said"),
     [
-        ({"source": ""}, "source", "Say where the packet comes from"),
+        ({"source": ""}, "source", "Enter a source: an address or a container name."),
         ({"source": "nobody", "port": "1"}, "source", "neither an address nor a running container"),
         ({"source": STRANGER, "port": "70000"}, "port", "70000 is not a port (1 to 65535)"),
         ({"source": STRANGER}, "port", "enter the destination port"),
@@ -143,7 +143,7 @@ def test_what_nobody_can_tell_names_rule_and_match(working: Client, host: Host, 
         ({"source": STRANGER, "port": "1", "interface": "ens34"}, "interface", "did you mean ens33?"),
         ({"source": STRANGER, "port": "1", "against": "99"}, "against", "there is no revision 99"),
         ({"source": STRANGER, "port": "1", "against": "x"}, "against", "is not live, draft, a revision"),
-        ({"source": STRANGER, "port": "1", "against": "day"}, "on", "Say which day"),
+        ({"source": STRANGER, "port": "1", "against": "day"}, "on", "Enter a day, such as 2026-05-03."),
         ({"source": STRANGER, "port": "1", "against": "day", "on": "3 May"}, "on", "a day such as"),
         ({"source": STRANGER, "port": "1", "against": "day", "on": "2001-01-01"}, "on", "the first was on"),
         ({"source": STRANGER, "protocol": "icmp", "icmp_type": "pang"}, "icmp_type", "did you mean"),
@@ -192,7 +192,7 @@ def test_against_the_draft_and_revisions(working: Client, host: Host, alice: Act
     page = working.get(PATH, asked)
     assert f"<code>{shop.key}</code>, which is not in the draft any more" in page.content.decode()
     words = text_of(working.get(PATH, {**asked, "against": "draft"}))
-    assert "The draft, as if it were applied, among the foreign rules of now." in words
+    assert "The draft as if it were applied, with the current other rules." in words
     # What was never applied can be tried all the same, on a host that holds nothing of ours.
     busy_store(host)
     assert verdict(working, **asked) == "ACCEPT"
@@ -210,7 +210,7 @@ def test_what_was_in_force_on_a_day(working: Client, host: Host, alice: Actor, s
     asked = {"source": STRANGER, "destination": "shop-web-1", "port": "8080", "against": "day"}
     page = working.get(PATH, {**asked, "on": "2026-05-03"})
     assert 'data-verdict="ACCEPT"' in page.content.decode()
-    assert "Revision 1, which was confirmed on 1 May 2026, 12:00 and in force then" in text_of(page)
+    assert "Revision 1, confirmed on 1 May 2026, 12:00 and active then" in text_of(page)
     assert verdict(working, **asked, on="2026-05-04") == "REJECT"
     assert verdict(working, **asked, on="2026-05-04 11:59") == "ACCEPT"
     assert working.get(PATH, {**asked, "on": "2026-04-30"}).status_code == 422
@@ -224,7 +224,7 @@ def test_an_old_look_says_so(working: Client, host: Host, shop: Rule) -> None:
 
 
 @pytest.mark.redis
-def test_a_family_that_could_not_be_read_is_told(working: Client, host: Host, shop: Rule) -> None:
+def test_a_family_that_could_not_be_read_is_reported(working: Client, host: Host, shop: Rule) -> None:
     saves: dict[Family, str] = {4: busy_save(draft_document(host), 4, 1), 6: ""}
     snapshot_store(host, saves=saves)
     assert verdict(working, source="2001:db8::77", port="22") == "ACCEPT"

@@ -38,7 +38,7 @@ class Person:
         self.page.goto(link)
         self.page.get_by_label("Name", exact=True).fill(self.name)
         self.page.get_by_label("Password", exact=True).fill(PASSWORD)
-        self.page.get_by_label("The same password again").fill(PASSWORD)
+        self.page.get_by_label("Repeat password").fill(PASSWORD)
         self.press("Create the account and sign in")
         expect(self.page.locator("details.account")).to_contain_text(self.name)
 
@@ -110,7 +110,7 @@ class Person:
 
     def start_apply(self, message: str, button: str = "Apply") -> None:
         """Give the reason on the open review page and press the button."""
-        self.page.get_by_label("Why", exact=True).fill(message)
+        self.page.get_by_label("Reason", exact=True).fill(message)
         self.page.get_by_role("button", name=button, exact=True).click()
 
     def apply(self, message: str) -> None:

@@ -29,7 +29,7 @@ DOCS_SCREENS = {
     "review-consequences-desktop-light",
     "review-shut-out-reject-desktop-light",
     "rules-desktop-light",
-    "rules-doubts-desktop-light",
+    "rules-warnings-desktop-light",
     "rules-phone-dark",
     "settings-desktop-light",
     "setup-desktop-light",

@@ -53,16 +53,16 @@ def test_locked_out_and_back(
     outsider.rule_row(comment).get_by_role("button", name=re.compile("^Delete")).click()
     expect(outsider.rule_row(comment)).to_contain_text("to be removed")
     outsider.goto("review/")
-    outsider.page.get_by_label("Time to keep it").select_option("15")
+    outsider.page.get_by_label("Roll back automatically after").select_option("15")
     page = outsider.page
     expect(page.locator("#lock-out")).to_contain_text("This would shut you out. You come from 192.0.2.")
     with outsider.watch.expecting(422):
         outsider.start_apply("Saw off the branch I sit on", "Apply anyway")
         expect(page.locator("#id_anyway_error")).to_be_visible()
-        assert "Type anyway if that is what you want." in outsider.field_error("Type anyway to go on")
+        assert 'Type "anyway" to continue.' in outsider.field_error('Type "anyway" to continue')
     screens.take(page, f"review-shut-out-{refuse}")
-    page.get_by_label("Type anyway to go on").fill("anyway")
-    page.get_by_label("Time to keep it").select_option("15")
+    page.get_by_label('Type "anyway" to continue').fill("anyway")
+    page.get_by_label("Roll back automatically after").select_option("15")
     outsider.start_apply("Saw off the branch I sit on", "Apply anyway")
 
     note = page.locator("#unreachable")

@@ -19,7 +19,7 @@ MAIN = "main"
 def test_expectations_and_what_an_apply_would_do(stack: Stack, alice: Person, screens: Screens) -> None:
     page = alice.page
     expect_something(alice, screens)
-    type_a_doubtful_rule(alice, screens)
+    type_a_rule_with_a_warning(alice, screens)
     alice.goto("review/")
     main = page.locator(MAIN)
     expect(main).to_contain_text("For those outside")
@@ -30,10 +30,12 @@ def test_expectations_and_what_an_apply_would_do(stack: Stack, alice: Person, sc
     with alice.watch.expecting(422):
         alice.start_apply("Let the database be reached")
         expect(page.locator("#id_override_error")).to_be_visible()
-        assert "Say why it has to be applied all the same." in alice.field_error("Why all the same")
-    assert page.get_by_label("Why", exact=True).input_value() == "Let the database be reached"
+        assert "Enter a reason to apply anyway." in alice.field_error(
+            "Reason for overriding the failed check"
+        )
+    assert page.get_by_label("Reason", exact=True).input_value() == "Let the database be reached"
     screens.take(page, "review-override")
-    page.get_by_label("Why all the same").fill("a move, for one day")
+    page.get_by_label("Reason for overriding the failed check").fill("a move, for one day")
     alice.press("Apply")
     alice.expect_applied()
     assert stack.our_rules() != before
@@ -58,15 +60,15 @@ def test_with_thousands_of_rules_the_page_comes_first(stack: Stack, alice: Perso
     }
     page = alice.page
     alice.goto("import/")
-    page.get_by_label("Paste it").fill(json.dumps(document))
+    page.get_by_label("Paste text").fill(json.dumps(document))
     alice.press("Look at it")
     alice.press("Replace the draft with this")
     alice.goto("review/")
     expect(page.locator("#consequences")).to_contain_text("is being worked out")
-    page.get_by_label("Why", exact=True).fill("typed meanwhile")
+    page.get_by_label("Reason", exact=True).fill("typed meanwhile")
     expect(page.locator("#consequences")).to_contain_text("become reachable from anywhere", timeout=60_000)
-    expect(page.get_by_label("Why all the same")).to_be_visible()
-    expect(page.get_by_label("Why", exact=True)).to_have_value("typed meanwhile")
+    expect(page.get_by_label("Reason for overriding the failed check")).to_be_visible()
+    expect(page.get_by_label("Reason", exact=True)).to_have_value("typed meanwhile")
     page.once("dialog", lambda dialog: dialog.accept())
     alice.press("Discard all")
     expect(page.locator("main")).to_contain_text("The pending changes are discarded")
@@ -80,7 +82,7 @@ def expect_something(alice: Person, screens: Screens) -> None:
     screens.take(page, "expectations-empty")
     alice.follow("New expectation")
     page.get_by_label("Port", exact=True).fill("33o6")
-    page.get_by_role("radio", name=re.compile("^It is refused")).check()
+    page.get_by_role("radio", name=re.compile("^Refused")).check()
     page.get_by_label("Comment", exact=True).fill("databases are for the inside")
     with alice.watch.expecting(422):
         alice.press("Save to the draft")
@@ -95,15 +97,15 @@ def expect_something(alice: Person, screens: Screens) -> None:
     expect(page.locator(MAIN)).to_contain_text("icmp of the host from anywhere passes")
 
 
-def type_a_doubtful_rule(alice: Person, screens: Screens) -> None:
+def type_a_rule_with_a_warning(alice: Person, screens: Screens) -> None:
     """Open a database to the world: the form says so while it is typed, and takes it."""
     page = alice.page
     alice.goto("rules/new/")
     alice.fill_rule("host", "3306", comment="for everybody")
     page.get_by_label("From", exact=True).focus()
-    hint = page.locator("#rule-doubts")
+    hint = page.locator("#rule-warnings")
     expect(hint).to_contain_text("MySQL is a database that anyone may reach here")
-    screens.take(page, "rule-doubts")
+    screens.take(page, "rule-warnings")
     page.get_by_label("From", exact=True).fill("198.51.100.0/24")
     page.get_by_label("Comment", exact=True).focus()
     expect(hint).not_to_contain_text("MySQL")
@@ -112,7 +114,7 @@ def type_a_doubtful_rule(alice: Person, screens: Screens) -> None:
     expect(hint).to_contain_text("MySQL")
     alice.save_rule()
     expect(alice.rule_row("for everybody")).to_contain_text("MySQL is a database that anyone may reach here")
-    screens.take(page, "rules-doubts")
+    screens.take(page, "rules-warnings")
 
 
 def take_it_back(alice: Person) -> None:
@@ -124,5 +126,5 @@ def take_it_back(alice: Person) -> None:
     for sentence in ("3306/tcp of the host", "icmp of the host"):
         alice.goto("expectations/")
         page.get_by_role("button", name=f"Delete: {sentence}").click()
-        expect(page.locator(MAIN)).to_contain_text(f"Not expected any more: {sentence}")
+        expect(page.locator(MAIN)).to_contain_text(f"Expectation removed: {sentence}")
     alice.apply("Take it back")

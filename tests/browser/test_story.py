@@ -75,7 +75,7 @@ def begin(stack: Stack, alice: Person, screens: Screens) -> None:
     expect(alice.page.get_by_role("heading", name="Sign in")).to_be_visible()
     screens.take(alice.page, "sign-in")
     alice.sign_in("wrong")
-    expect(alice.page.get_by_role("alert")).to_contain_text("The name or the password is wrong")
+    expect(alice.page.get_by_role("alert")).to_contain_text("Wrong name or password")
     alice.sign_in()
     expect(alice.page.locator("details.account")).to_contain_text("alice")
 
@@ -117,7 +117,7 @@ def choose_the_interface(alice: Person, screens: Screens) -> None:
 def look_at_a_set_up_made_by_hand(alice: Person, screens: Screens) -> None:
     """Paste an iptables.conf, see what would become the draft and what no rule can express, and leave it."""
     alice.goto("import/")
-    alice.page.get_by_label("Paste it").fill(BY_HAND)
+    alice.page.get_by_label("Paste text").fill(BY_HAND)
     alice.press("Look at it")
     main = alice.page.locator("main")
     expect(main).to_contain_text("3 rules added")
@@ -158,7 +158,7 @@ def review_and_apply(stack: Stack, alice: Person, screens: Screens) -> None:
     screens.take(alice.page, "review")
     with alice.watch.expecting(422):
         alice.press("Apply")
-        expect(alice.page.get_by_text("Say in a few words what this change is for.")).to_be_visible()
+        expect(alice.page.get_by_text("Enter the reason for this change.")).to_be_visible()
     assert not stack.our_rules()
     alice.start_apply("Open ssh and the shop")
     alice.expect_applied()
@@ -170,7 +170,7 @@ def review_and_apply(stack: Stack, alice: Person, screens: Screens) -> None:
     assert any("2001:db8:7::/48" in line for line in stack.our_rules(6))
     alice.page.goto("/")
     expect(alice.page.locator(".sentence")).to_contain_text(
-        "Revision 1 is loaded and first in line, IPv4 and IPv6"
+        "Protected: revision 1 is active for IPv4 and IPv6"
     )
     screens.take(alice.page, "dashboard")
 
@@ -248,7 +248,7 @@ def roll_back(alice: Person, screens: Screens) -> None:
     alice.expect_applied()
     alice.page.goto("/")
     expect(alice.page.locator(".sentence")).to_contain_text(
-        "Revision 3 is loaded and first in line, IPv4 and IPv6"
+        "Protected: revision 3 is active for IPv4 and IPv6"
     )
     assert alice.pending() == 0
     alice.goto("rules/")
@@ -279,7 +279,7 @@ def find_it_again_after_a_restart(stack: Stack, alice: Person, first: list[str])
     assert stack.our_rules(4) == first
     alice.page.goto("/")
     expect(alice.page.locator(".sentence")).to_contain_text(
-        "Revision 3 is loaded and first in line, IPv4 and IPv6"
+        "Protected: revision 3 is active for IPv4 and IPv6"
     )
 
 

@@ -58,10 +58,10 @@ def test_a_draft_that_changed_since_its_review_is_shown_again(
     before = stack.our_rules()
     with alice.watch.expecting(409):
         alice.start_apply("What I have seen")
-        expect(alice.page.get_by_text("The draft changed since this page was drawn")).to_be_visible()
+        expect(alice.page.get_by_text("The draft changed after this page was opened")).to_be_visible()
     assert stack.our_rules() == before
     expect(alice.page.locator("main")).to_contain_text("slipped in")
-    expect(alice.page.get_by_label("Why")).to_have_value("What I have seen")
+    expect(alice.page.get_by_label("Reason", exact=True)).to_have_value("What I have seen")
     alice.press("Apply")
     alice.expect_applied()
     assert any("--ctorigdstport 9022" in line for line in stack.our_rules())
@@ -70,7 +70,7 @@ def test_a_draft_that_changed_since_its_review_is_shown_again(
 def test_a_double_click_applies_once(stack: Stack, alice: Person) -> None:
     alice.add_rule("container", "9031", comment="clicked twice")
     alice.goto("review/")
-    alice.page.get_by_label("Why").fill("Only once")
+    alice.page.get_by_label("Reason", exact=True).fill("Only once")
     alice.page.get_by_role("button", name="Apply", exact=True).dblclick(no_wait_after=True)
     alice.expect_applied()
     alice.goto("history/")
@@ -129,7 +129,7 @@ def test_redis_that_does_not_answer_is_named(stack: Stack, alice: Person, screen
         alice.page.set_default_timeout(20_000)
         alice.start_apply("Nobody hears this")
         expect(alice.page.locator("main")).to_contain_text("Redis", timeout=20_000)
-        expect(alice.page.get_by_label("Why")).to_have_value("Nobody hears this")
+        expect(alice.page.get_by_label("Reason", exact=True)).to_have_value("Nobody hears this")
         screens.take(alice.page, "review-no-redis")
         alice.page.goto("/")
         expect(alice.page.locator(".sentence.unknown")).to_be_visible(timeout=20_000)

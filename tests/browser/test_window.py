@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 def start(person: Person, message: str, window: str) -> None:
     """Apply the draft with a window of so many seconds, and wait until it is loaded."""
     person.goto("review/")
-    person.page.get_by_label("Time to keep it").select_option(window)
+    person.page.get_by_label("Roll back automatically after").select_option(window)
     person.start_apply(message)
     person.expect_awaiting()
 
@@ -168,7 +168,7 @@ def test_a_connection_from_before_the_load_proves_nothing(stack: Stack, alice: P
     # The key that the page holds is not the newest any more: it says so, and gets another.
     with alice.watch.expecting(409):
         alice.press("Keep")
-        expect(alice.page.locator("main")).to_contain_text("This key is not the newest one")
+        expect(alice.page.locator("main")).to_contain_text("This key was replaced or already used")
     alice.press("Keep")
     expect(alice.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
 

@@ -76,7 +76,7 @@ def test_what_breaks_an_expectation_needs_a_reason(
     # What is wrong with the command itself comes before what it would break.
     wrong = firewall("apply", "-m", "why", "--window", "3")
     assert (wrong.status, wrong.out) == (2, "")
-    assert "3 seconds is not a window (15 to 3600)" in wrong.err
+    assert "3 seconds is not allowed. Use 15 to 3600" in wrong.err
     refused = firewall("apply", "-m", "why", "--keep")
     assert refused.status == 1
     assert refused.err == (

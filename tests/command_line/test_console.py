@@ -22,7 +22,7 @@ from dockerfw.chains.panic import (
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.events import NOTICED_VERBS, ConsoleEvent, Verb
 from dockerfw.worker.entries import done_key, read_call
-from rules.applying.clerk import record_console
+from rules.applying.clerk_jobs import record_console
 from rules.audit.audit_services import VERBS
 from rules.models import AuditEvent, Host
 from tests.rig.host_states import ARTICLE_INPUT, PLAIN_INPUT, Saboteur, add_foreign, held

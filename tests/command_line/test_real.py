@@ -112,7 +112,7 @@ def test_import_apply_status_roll_back(site: Site, hosted: Namespace) -> None:
     status = site.firewall("status")
     assert (status.returncode, status.stdout.splitlines()[0]) == (
         0,
-        "Revision 1 is loaded and first in line, IPv4 and IPv6.",
+        "Protected: revision 1 is active for IPv4 and IPv6.",
     )
     assert site.firewall("plan").returncode == 0
     assert site.firewall("apply", "-m", "again").returncode == 1
@@ -162,7 +162,7 @@ def test_of_two_applies_at_once_one_is_told_to_wait(site: Site, hosted: Namespac
     errors = [process.communicate(timeout=60)[1].decode() for process in both]
     assert sorted(process.returncode for process in both) == [0, 1], errors
     lost = "".join(errors)
-    assert "started to apply revision 1" in lost or "already holds the draft" in lost
+    assert "The apply of revision 1 by" in lost or "already holds the draft" in lost
     assert "Traceback" not in lost
     assert "dockerfw r1 " in hosted.save().decode()
 
@@ -193,7 +193,7 @@ def test_silence_and_cancel_put_back_what_was_there(site: Site, hosted: Namespac
     status = site.firewall("status")
     assert (status.returncode, status.stdout.splitlines()[0]) == (
         0,
-        "Revision 1 is loaded and first in line, IPv4 and IPv6.",
+        "Protected: revision 1 is active for IPv4 and IPv6.",
     )
 
 

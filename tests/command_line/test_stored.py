@@ -22,6 +22,7 @@ from rules.applying.apply_services import apply_start
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor, command_line_actor
 from rules.command_line import applying, stored
+from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create, rule_delete
 from rules.link import client
@@ -90,14 +91,14 @@ def test_diff(host: Host, alice: Actor) -> None:
 def test_status_and_plan_against_the_host(host: Host, alice: Actor, queue: RedisServer) -> None:
     unknown = firewall("plan")
     assert unknown.status == 2
-    assert "has not reported yet" in unknown.err
+    assert "has not reported what the kernel holds yet" in unknown.err
     rule_create(host=host, actor=alice, values=SSH)
     confirm(host, alice)
     document = draft_document(host)
     snapshot_store(host, document, 1)
     good = firewall("status")
     assert good.status == 0
-    assert good.out.splitlines()[0] == "Revision 1 is loaded and first in line, IPv4 and IPv6."
+    assert good.out.splitlines()[0] == "Protected: revision 1 is active for IPv4 and IPv6."
     assert firewall("plan").status == 0
     rule_create(host=host, actor=alice, values={"scope": "both", "source": "192.0.2.0/24"})
     plan = firewall("plan")
@@ -121,7 +122,7 @@ def test_status_says_what_differs_and_who_likely_did_it(host: Host, alice: Actor
     done = firewall("status")
     assert done.status == 1
     lines = done.out.splitlines()
-    assert lines[0] == "The kernel does not hold revision 1 as it was applied."
+    assert lines[0] == "Drift: the kernel does not hold revision 1 as it was applied."
     assert any(line.startswith("    - -A FILTERS-HOST -p tcp -m tcp --dport 22") for line in lines)
     assert any(line.startswith("    + -A FILTERS-HOST -p tcp -m tcp --dport 23") for line in lines)
     assert f"    {INPUT_EMPTY}" in lines
@@ -218,7 +219,7 @@ def test_apply_waits_and_prints_the_steps(
     snapshot_store(edited, draft_document(edited), 1)
     again = firewall("apply", "-m", "again")
     assert again.status == 1
-    assert again.err == "The kernel already holds the draft: it is revision 1.\n"
+    assert again.err == "Nothing to apply: the kernel already holds the draft as revision 1.\n"
 
 
 def test_a_failed_apply_says_why(edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:
@@ -287,7 +288,7 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
         none = firewall(verb)
         assert (none.status, none.err) == (1, "No window is open: nothing waits to be kept.\n")
     mine = apply_start(
-        host=edited, actor=command_line_actor(), message="mine", draft_version=edited.draft_version
+        basis=basis_of(edited), actor=command_line_actor(), message="mine", draft_version=edited.draft_version
     )
     outcome_record(outcome=outcome_of(mine, "awaiting", 0))
     play("confirmed").naps = 3
@@ -297,14 +298,16 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
     assert (done.status, done.out.splitlines()[-1]) == (0, "revision 1: confirmed"), done.err
     rule_create(host=edited, actor=alice, values={"scope": "host", "source": "192.0.2.0/24"})
     edited.refresh_from_db()
-    theirs = apply_start(host=edited, actor=alice, message="theirs", draft_version=edited.draft_version)
+    theirs = apply_start(
+        basis=basis_of(edited), actor=alice, message="theirs", draft_version=edited.draft_version
+    )
     outcome_record(outcome=outcome_of(theirs, "awaiting", 0))
     refused = firewall("confirm")
     assert refused.status == 1
     assert "alice started this" in refused.err
     assert "`scripts/firewall confirm --instead-of alice`. `scripts/firewall cancel` rolls" in refused.err
     second = firewall("apply", "-m", "me too")
-    assert (second.status, "is loaded and waits until" in second.err) == (1, True)
+    assert (second.status, "waits for confirmation until" in second.err) == (1, True)
     play("confirmed").naps = 3
     done = firewall("cancel")
     assert (done.status, done.out.splitlines()[-1]) == (0, "revision 2: rolled back"), done.err
@@ -313,10 +316,12 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
 def test_what_somebody_started_on_the_web_is_kept_at_the_console_by_naming_them(
     edited: Host, alice: Actor, queue: RedisServer, play: Callable[[str], PlayedRoot]
 ) -> None:
-    theirs = apply_start(host=edited, actor=alice, message="theirs", draft_version=edited.draft_version)
+    theirs = apply_start(
+        basis=basis_of(edited), actor=alice, message="theirs", draft_version=edited.draft_version
+    )
     outcome_record(outcome=outcome_of(theirs, "awaiting", 0))
     wrong = firewall("confirm", "--instead-of", "bob")
-    assert (wrong.status, wrong.err) == (1, "It was started by alice, not by bob.\n")
+    assert (wrong.status, wrong.err) == (1, "This apply was started by alice, not by bob.\n")
     assert Apply.objects.get().answer == ""
     play("confirmed").naps = 3
     done = firewall("confirm", "--instead-of", "alice")
@@ -332,7 +337,7 @@ def test_a_window_outside_its_limits_is_bad_input(edited: Host, queue: RedisServ
     for seconds in ("14", "3601"):
         done = firewall("apply", "-m", "x", "--window", seconds)
         assert done.status == 2
-        assert f"{seconds} seconds is not a window (15 to 3600)" in done.err
+        assert f"{seconds} seconds is not allowed. Use 15 to 3600" in done.err
 
 
 def test_nobody_answers(edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:
@@ -342,7 +347,7 @@ def test_nobody_answers(edited: Host, queue: RedisServer, play: Callable[[str], 
     assert "no outcome within 0.2 seconds" in done.err
     second = firewall("apply", "-m", "me too")
     assert second.status == 1
-    assert "started to apply revision 1" in second.err
+    assert "The apply of revision 1 by" in second.err
 
 
 def test_rollback(edited: Host, alice: Actor, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:
@@ -364,7 +369,7 @@ def test_apply_without_redis_and_without_a_message(edited: Host, no_queue: None)
     assert done.err.startswith("Nothing was applied: Redis does not answer")
     empty = firewall("apply", "-m", " ")
     assert empty.status == 2
-    assert empty.err.startswith("message: say why")
+    assert empty.err.startswith("message: enter the reason for this change")
 
 
 def test_sessions_that_stay_open_are_told_and_ended_on_wish(

@@ -52,7 +52,7 @@ def nothing_lost(installed: Installed, alice: Person) -> Iterator[Knocking]:
     alice.page.goto("/")
     expect(alice.page.locator("details.account")).to_contain_text(alice.name)
     expect(alice.page.locator(".sentence")).to_contain_text(
-        re.compile(r"Revision \d+ is loaded and first in line, IPv4 and IPv6"), timeout=30_000
+        re.compile(r"Protected: revision \d+ is active for IPv4 and IPv6"), timeout=30_000
     )
 
 
@@ -101,7 +101,7 @@ def lose_the_firewall_in_a_window(installed: Installed, alice: Person) -> None:
         before = Kept.of(installed)
         alice.add_rule("container", "8081", comment=f"never kept ({way.__name__})")
         alice.goto("review/")
-        alice.page.get_by_label("Time to keep it").select_option("15")
+        alice.page.get_by_label("Roll back automatically after").select_option("15")
         alice.start_apply("Not to be kept")
         alice.expect_awaiting()
         assert installed.both() != before.rules

@@ -72,7 +72,7 @@ def test_a_draft_that_changed_meanwhile_is_looked_at_again(signed_in: Client, ho
     assert Rule.objects.get().ports == ["25"]
 
 
-def test_every_error_is_told_with_its_path_and_the_text_stays(signed_in: Client, host: Host) -> None:
+def test_every_error_is_shown_with_its_path_and_the_text_stays(signed_in: Client, host: Host) -> None:
     bad = {**DOCUMENT, "rules": [{"scope": "both", "protocol": "tcp", "ports": [70000], "color": "red"}]}
     page = signed_in.post(IMPORT, sent(host, json.dumps(bad)))
     assert page.status_code == 422
@@ -87,7 +87,7 @@ def test_a_save_is_imported_and_what_cannot_be_is_listed(signed_in: Client, host
     assert "-m recent --name x --set" in words
 
 
-def test_what_is_no_save_is_told_with_line_and_caret(signed_in: Client, host: Host) -> None:
+def test_an_invalid_save_is_shown_with_line_and_caret(signed_in: Client, host: Host) -> None:
     page = signed_in.post(IMPORT, sent(host, "*filter\nnonsense here\nCOMMIT\n"))
     assert page.status_code == 422
     assert "line 2, column 1" in text_of(page)
@@ -97,8 +97,11 @@ def test_what_is_no_save_is_told_with_line_and_caret(signed_in: Client, host: Ho
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"text": ""}, "Paste a text or choose a file."),
-        ({"text": "{}", "file": SimpleUploadedFile("a.json", b"{}")}, "Send one of them."),
+        ({"text": ""}, "Paste text or choose a file."),
+        (
+            {"text": "{}", "file": SimpleUploadedFile("a.json", b"{}")},
+            "Send either text or a file, not both.",
+        ),
         (
             {"text": "", "file": SimpleUploadedFile("a.bin", b"\xff\xfe\x00")},
             "This is not UTF-8 text: byte 1",

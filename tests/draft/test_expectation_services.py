@@ -1,4 +1,4 @@
-"""Editing expectations: what is stored, two admins at once, the audit, and the way with the draft."""
+"""Editing expectations: stored rows, two admins at once, the audit log, import and discard."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_what_is_wrong_stores_nothing(host: Host, alice: Actor) -> None:
         expectation_create(host=host, actor=alice, values={**SSH, "port": 70000, "source": "moon"})
     assert {error.path for error in caught.value.errors} == {"port", "source"}
     row = expectation_create(host=host, actor=alice, values=SSH)
-    with pytest.raises(Invalid, match="It is expected already: 22/tcp of the host"):
+    with pytest.raises(Invalid, match="This expectation already exists: 22/tcp of the host"):
         expectation_create(host=host, actor=alice, values=SSH)
     version = now(host).draft_version
     same = expectation_update(host=host, actor=alice, key=row.pk, version=1, values=SSH)
@@ -64,7 +64,7 @@ def test_what_is_wrong_stores_nothing(host: Host, alice: Actor) -> None:
     assert AuditEvent.objects.count() == 1
 
 
-def test_the_second_of_two_admins_is_told(host: Host, alice: Actor, bob: Actor) -> None:
+def test_the_second_of_two_admins_gets_a_conflict(host: Host, alice: Actor, bob: Actor) -> None:
     row = expectation_create(host=host, actor=alice, values=SSH)
     expectation_update(host=host, actor=alice, key=row.pk, version=1, values={"comment": "alice"})
     with pytest.raises(Conflict) as caught:

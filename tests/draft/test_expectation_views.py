@@ -1,4 +1,4 @@
-"""The expectations page and its form: sentences, marks, errors at their field, two admins told."""
+"""The expectations page and its form: sentences, marks, errors at their field, conflicts."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_one_is_added_and_stands_there_as_a_sentence(signed_in: Client) -> None:
         ({"port": "70000"}, 'id="id_port_error"'),
         ({"port": "22-24"}, 'id="id_port_error"'),
         ({"port": ""}, 'id="id_port_error"'),
-        ({"port": "0"}, "0 is not a port (a number from 1 to 65535)"),
+        ({"port": "0"}, "0 is not a port (1 to 65535)"),
         ({"source": "moon"}, 'id="id_source_error"'),
         ({"container": "db"}, 'id="id_container_error"'),
         ({"protocol": "other", "protocol_other": "tpc"}, 'id="id_protocol_other_error"'),
@@ -82,7 +82,7 @@ def test_errors_stand_at_their_field_and_keep_what_was_typed(
 def test_the_same_one_twice_is_refused(signed_in: Client, ssh: Expectation) -> None:
     page = signed_in.post(NEW, FORM)
     assert page.status_code == 422
-    assert "It is expected already: 22/tcp of the host" in text_of(page)
+    assert "This expectation already exists: 22/tcp of the host" in text_of(page)
 
 
 def test_what_was_applied_stays_in_sight_until_the_next_apply(
@@ -102,7 +102,7 @@ def test_what_was_applied_stays_in_sight_until_the_next_apply(
     assert "new the office" not in text_of(signed_in.get(LIST))
 
 
-def test_two_admins_are_told_and_lose_nothing(
+def test_two_admins_see_the_conflict_and_lose_nothing(
     signed_in: Client, host: Host, bob: Actor, ssh: Expectation
 ) -> None:
     edit = f"{LIST}{ssh.pk}/edit/"

@@ -47,7 +47,7 @@ def test_a_rule_is_added(signed_in: Client) -> None:
 
 
 def first_fields(client: Client, **asked: str) -> dict[str, object]:
-    """Return what the form begins with when a link carries these fields."""
+    """Return the initial values of the form for a link with these fields."""
     form = client.get(NEW, asked).context["form"]
     return {
         name: form[name].value() for name in ("scope", "protocol", "ports", "port_kind", "source", "comment")
@@ -129,7 +129,7 @@ def test_a_container_port_for_the_host_is_refused_at_its_field(signed_in: Client
 
 
 @pytest.mark.parametrize("missing", ["scope", "protocol", "port_kind"])
-def test_a_form_without_a_field_is_told_so(signed_in: Client, missing: str) -> None:
+def test_a_form_without_a_field_is_refused(signed_in: Client, missing: str) -> None:
     data = {name: value for name, value in FORM.items() if name != missing}
     assert signed_in.post(NEW, data).status_code == 422
 
@@ -145,8 +145,8 @@ def test_the_echo_says_what_a_network_covers(signed_in: Client) -> None:
         return signed_in.get(f"{HOST}/rules/echo/", {"source": source}).content.decode()
 
     assert echo("10.9.9.0/24").startswith("256 addresses, 10.9.9.0 to 10.9.9.255")
-    assert echo("") == "Everyone, IPv4 and IPv6."
-    assert echo("10.9.9") == "Not an address or network yet."
+    assert echo("") == "Any source, IPv4 and IPv6."
+    assert echo("10.9.9") == "Not a valid address or network yet."
     assert "<" not in echo("<script>")
 
 
@@ -158,7 +158,7 @@ def test_an_edit_is_saved(signed_in: Client, ssh: Rule) -> None:
     assert (ssh.ports, ssh.version) == (["2222"], 2)
 
 
-def test_two_admins_on_one_rule_are_told_and_lose_nothing(
+def test_two_admins_on_one_rule_see_the_conflict_and_lose_nothing(
     signed_in: Client, host: Host, ssh: Rule, bob: Actor
 ) -> None:
     rule_update(host=host, actor=bob, key=ssh.key, version=1, values={"ports": ["2200"]})

@@ -1,4 +1,4 @@
-"""The table of rules: marks with undo, inline edits, search, others' rules, what another rule covers."""
+"""The table of rules: marks with undo, inline edits, search, other rules, covered rules."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_toggle_of_an_old_row_changes_nothing_and_says_so(
     rule_set_enabled(host=host, actor=bob, key=ssh.key, version=1, enabled=False)
     data = {"version": version, "enabled": "yes"}
     piece = signed_in.post(f"{RULES}{ssh.key}/toggle/", data, headers=HTMX).content.decode()
-    assert "Somebody changed this rule meanwhile" in piece
+    assert "This rule has changed since you opened it." in piece
     assert 'aria-checked="false"' in piece
     assert not Rule.objects.get().enabled
 
@@ -116,7 +116,7 @@ def test_search_finds_by_port_and_comment(signed_in: Client, host: Host, alice: 
     assert 'No rule matches "nothing like it"' in text_of(signed_in.get(RULES, {"q": "nothing like it"}))
 
 
-def test_a_rule_that_another_covers_is_said(signed_in: Client, host: Host, alice: Actor, ssh: Rule) -> None:
+def test_a_covered_rule_is_marked(signed_in: Client, host: Host, alice: Actor, ssh: Rule) -> None:
     add(host, alice, {"ports": ["22"], "source": "10.0.0.0/8"})
     assert "Already allowed by 22/tcp from anywhere to the host" in text_of(signed_in.get(RULES))
 

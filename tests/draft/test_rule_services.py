@@ -1,4 +1,4 @@
-"""Editing rules and settings: what is stored, what is refused, two admins at once, the audit."""
+"""Editing rules and settings: stored rows, refusals, two admins at once, the audit log."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def test_a_bad_rule_has_an_error_for_each_field_and_stores_nothing(host: Host, a
     assert version(host) == before
 
 
-def test_the_second_of_two_admins_is_told_and_nothing_is_lost(host: Host, alice: Actor, bob: Actor) -> None:
+def test_the_second_of_two_admins_gets_a_conflict_and_loses_nothing(
+    host: Host, alice: Actor, bob: Actor
+) -> None:
     rule = rule_create(host=host, actor=alice, values=SSH)
     changed = rule_update(host=host, actor=alice, key=rule.key, version=1, values={"comment": "alice"})
     assert changed.version == 2
@@ -65,9 +67,7 @@ def test_the_second_of_two_admins_is_told_and_nothing_is_lost(host: Host, alice:
             attempt()
 
 
-def test_a_rule_that_somebody_removed_is_a_conflict_without_a_current_one(
-    host: Host, alice: Actor, bob: Actor
-) -> None:
+def test_a_removed_rule_is_a_conflict_without_a_current_one(host: Host, alice: Actor, bob: Actor) -> None:
     rule = rule_create(host=host, actor=alice, values=SSH)
     rule_delete(host=host, actor=alice, key=rule.key, version=1)
     with pytest.raises(Conflict) as caught:

@@ -1,4 +1,4 @@
-"""Hints about rules, in the table and beside the form: they name what is doubtful, and stop nothing."""
+"""Hints about rules, in the table and beside the form: they are warnings and stop nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = pytest.mark.django_db
 RULES = f"{HOST}/rules/"
-DOUBTS = f"{RULES}doubts/"
+WARNINGS = f"{RULES}warnings/"
 DATABASE = "PostgreSQL is a database that anyone may reach here."
 AROUND = {
     "sockets": (ListeningSocket(4, "tcp", "", 22, process="sshd"),),
@@ -39,12 +39,12 @@ def add(host: Host, actor: Actor, *ports: str, scope: str = "both") -> Rule:
 
 
 def test_access(signed_in: Client) -> None:
-    assert_access(DOUBTS, signed_in, methods="post")
-    assert signed_in.get(DOUBTS).status_code == 405
+    assert_access(WARNINGS, signed_in, methods="post")
+    assert signed_in.get(WARNINGS).status_code == 405
 
 
 @pytest.mark.redis
-def test_the_table_names_what_is_doubtful(seen: Client, host: Host, alice: Actor) -> None:
+def test_the_table_shows_warnings(seen: Client, host: Host, alice: Actor) -> None:
     add(host, alice, "22", scope="host")
     idle = add(host, alice, "9000")
     add(host, alice, "5432", scope="container")
@@ -77,19 +77,19 @@ def test_a_published_port_without_a_rule_leads_to_the_form(seen: Client, host: H
 @pytest.mark.redis
 def test_the_form_says_it_while_one_types(seen: Client, host: Host, alice: Actor) -> None:
     typed = {**FORM, "ports": "5432"}
-    assert DATABASE in text_of(seen.post(DOUBTS, typed))
-    assert text_of(seen.post(DOUBTS, {**typed, "source": "198.51.100.7"})) == ""
-    assert text_of(seen.post(DOUBTS, {**typed, "ports": "70000"})) == ""
-    assert text_of(seen.post(DOUBTS)) == ""
+    assert DATABASE in text_of(seen.post(WARNINGS, typed))
+    assert text_of(seen.post(WARNINGS, {**typed, "source": "198.51.100.7"})) == ""
+    assert text_of(seen.post(WARNINGS, {**typed, "ports": "70000"})) == ""
+    assert text_of(seen.post(WARNINGS)) == ""
     wide = add(host, alice, "1-9999")
     assert "Already allowed by 1-9999/tcp from anywhere to the host and containers ." in text_of(
-        seen.post(DOUBTS, typed)
+        seen.post(WARNINGS, typed)
     )
     # A rule does not stand in its own way.
     assert "Already allowed" not in text_of(
-        seen.post(f"{DOUBTS}?key={wide.key}", {**FORM, "ports": "1-9999"})
+        seen.post(f"{WARNINGS}?key={wide.key}", {**FORM, "ports": "1-9999"})
     )
-    assert text_of(seen.post(f"{DOUBTS}?key=../x", typed)) == ""
+    assert text_of(seen.post(f"{WARNINGS}?key=../x", typed)) == ""
 
 
 @pytest.mark.redis
@@ -99,7 +99,7 @@ def test_the_form_of_a_stored_rule_and_a_filled_in_one_begin_with_it(
     rule = add(host, alice, "9000")
     page = seen.get(f"{RULES}{rule.key}/edit/")
     assert "Nothing is listening on 9000/tcp now." in text_of(page)
-    assert f"doubts/?key={rule.key}" in page.content.decode()
+    assert f"warnings/?key={rule.key}" in page.content.decode()
     assert DATABASE in text_of(seen.get(f"{RULES}new/?ports=5432&protocol=tcp"))
     # They stop nothing.
     answer = seen.post(f"{RULES}new/", {**FORM, "ports": "9001"})
@@ -107,7 +107,9 @@ def test_the_form_of_a_stored_rule_and_a_filled_in_one_begin_with_it(
     assert Rule.objects.filter(ports=["9001"]).exists()
 
 
-def test_without_a_report_only_what_needs_none_is_said(signed_in: Client, host: Host, alice: Actor) -> None:
+def test_without_a_snapshot_only_warnings_that_need_none_are_shown(
+    signed_in: Client, host: Host, alice: Actor
+) -> None:
     add(host, alice, "9000")
     add(host, alice, "5432")
     words = text_of(signed_in.get(RULES))

@@ -1,4 +1,4 @@
-"""What is offered, and what of it no rule is about: worked out once for looks that saw the same."""
+"""Offered ports and published ports without a rule, computed once for equal snapshots."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from dockerfw.messages.surroundings import PublishedPort
 from rules.audit.actors import Actor
 from rules.draft.rule_services import rule_create
-from rules.draft.warning_selectors import offers_seen, published_without_rule
+from rules.draft.warning_selectors import offers_in, published_without_rule
 from rules.models import Host
 from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot
 from tests.rig.kernel_reports import snapshot_store
@@ -28,8 +28,8 @@ def seen(host: Host, *published: PublishedPort) -> SnapshotView:
 def test_what_was_seen_again_is_not_worked_out_again(host: Host) -> None:
     first, again = seen(host, WEB, SQL), seen(host, WEB, SQL)
     assert again.taken_at > first.taken_at
-    assert [offer.port for offer in offers_seen(first)] == [5432, 8080]
-    assert offers_seen(again) is offers_seen(first)
+    assert [offer.port for offer in offers_in(first)] == [5432, 8080]
+    assert offers_in(again) is offers_in(first)
     assert published_without_rule(host, again) is published_without_rule(host, first)
 
 

@@ -1,4 +1,4 @@
-"""The settings: interfaces offered from the host, what was typed kept, two admins told."""
+"""The settings page: interfaces of the host, errors that keep the typed values, conflicts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_interfaces_of_the_default_routes_are_offered_first(working: Client, hos
 
 
 def test_anchors_are_put_back_only_when_asked_for(signed_in: Client, host: Host) -> None:
-    assert "Put the anchors back by itself" in text_of(signed_in.get(PATH))
+    assert "Restore missing jumps automatically" in text_of(signed_in.get(PATH))
     signed_in.post(PATH, form(host, heal_anchors="on"))
     host.refresh_from_db()
     assert host.heal_anchors
@@ -71,7 +71,7 @@ def test_errors_keep_what_was_typed(signed_in: Client, host: Host) -> None:
     assert host.refuse == "reject"
 
 
-def test_two_admins_are_told_and_lose_nothing(signed_in: Client, host: Host, bob: Actor) -> None:
+def test_two_admins_see_the_conflict_and_lose_nothing(signed_in: Client, host: Host, bob: Actor) -> None:
     mine = form(host, refuse="drop", external_other="eth7")
     settings_update(host=host, actor=bob, mark=settings_mark(host), values={"icmp": "refuse"})
     page = signed_in.post(PATH, mine)

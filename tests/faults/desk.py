@@ -21,6 +21,7 @@ from dockerfw.document.document import parse_document
 from rules.applying.answer_services import apply_extend, apply_keep, apply_nonce_create, apply_roll_back
 from rules.applying.apply_services import apply_start
 from rules.audit.actors import Actor
+from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_services import draft_replace
 from rules.models import Apply
 from rules.pages.errors import ServiceError
@@ -37,7 +38,7 @@ def order(ports: list[str]) -> dict[str, Any]:
     host = draft_replace(host=host_default(), actor=ALICE, document=parse_document(value), version=None)
     version = host.draft_version
     apply = apply_start(
-        host=host, actor=ALICE, message="a fault run", draft_version=version, end_sessions=True
+        basis=basis_of(host), actor=ALICE, message="a fault run", draft_version=version, end_sessions=True
     )
     revision = apply.revision
     return {

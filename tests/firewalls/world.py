@@ -32,7 +32,7 @@ from dockerfw.reach.offers import find_offers
 from dockerfw.reach.question import Question, read_question
 from dockerfw.simulation.simulate import prepare, simulate
 from dockerfw.store.state import StateDirectory
-from rules.applying.kernel_selectors import KernelSentence, measured
+from rules.applying.kernel_selectors import KernelSentence, measure_revision
 from rules.models import Revision
 from rules.seen.snapshot_selectors import SnapshotView
 from tests.firewalls.neighbours import NEIGHBOURS, Neighbour, neighbourhood
@@ -196,7 +196,7 @@ class World:
         rulesets = {family: parse_save(seen.saves[family]) for family in FAMILIES}
         found = drift_of(seen, rulesets, self.lab.document, self.revision)
         view = SnapshotView(seen, rulesets, datetime.fromisoformat(seen.taken_at))
-        said = measured(view, self._kept())
+        said = measure_revision(view, self._kept())
         beside = describe_tables(seen.foreign_tables)
         wrong = [*self._about_the_kernel(found, said, beside, seen)]
         asked = [

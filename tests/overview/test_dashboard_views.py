@@ -40,7 +40,7 @@ def test_what_the_kernel_holds_is_said_only_from_a_fresh_look(
     revision = confirm(host, alice)
     snapshot_store(host, draft_document(host), revision.number, packets=7)
     page = working.get(f"{HOST}/")
-    assert "Revision 1 is loaded and first in line, IPv4 and IPv6." in text_of(page)
+    assert "Protected: revision 1 is active for IPv4 and IPv6." in text_of(page)
     assert 'data-level="ok"' in page.content.decode()
     assert "IPv4 packets refused 7 420 B" in text_of(page)
     snapshot_store(host, draft_document(host), revision.number, age=60)

@@ -42,7 +42,7 @@ def test_access(signed_in: Client) -> None:
 
 def test_without_a_snapshot_it_says_why(signed_in: Client) -> None:
     words = text_of(signed_in.get(PATH))
-    assert "What the kernel holds is not known." in words
+    assert "Unknown: there is no report of what the kernel holds." in words
     assert "Redis does not answer" in words
 
 

@@ -11,7 +11,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from dockerfw.document.values import DocumentRule
-from rules.pages.forms import split_names, split_ports
+from rules.draft.rule_forms import split_ports
+from rules.draft.settings_forms import split_names
 from rules.templatetags.dockerfw import ago, amount, duration, icon, size, when, when_exactly
 from rules.templatetags.rule_words import before, owner_word, setting_value
 

@@ -13,7 +13,7 @@ PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture
-def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_fresh_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare each review the wait for a root worker, which no test here runs."""
     monkeypatch.setattr(review, "LOOK_AGAIN_SECONDS", 0.0)
 
@@ -25,7 +25,7 @@ def admin(db: None) -> User:
 
 
 @pytest.fixture
-def signed_in(admin: User, host: Host, no_queue: None, nobody_looks: None) -> Client:
+def signed_in(admin: User, host: Host, no_queue: None, no_fresh_look: None) -> Client:
     """A browser in which alice is signed in; Redis is down unless the test asks for `queue` too."""
     client = Client()
     client.force_login(admin)
@@ -33,7 +33,7 @@ def signed_in(admin: User, host: Host, no_queue: None, nobody_looks: None) -> Cl
 
 
 @pytest.fixture
-def working(admin: User, host: Host, queue: object, nobody_looks: None) -> Client:
+def working(admin: User, host: Host, queue: object, no_fresh_look: None) -> Client:
     """A browser in which alice is signed in, on a stack whose Redis answers."""
     client = Client()
     client.force_login(admin)

@@ -1,4 +1,4 @@
-"""What a load would mean, read from a snapshot: expectations that stop an apply, and being shut out."""
+"""The effects of a load, read from a snapshot: failing expectations and lock-outs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dockerfw.messages.snapshots import CommandError
 from dockerfw.messages.surroundings import ListeningSocket, PublishedPort, SetMembers
 from rules.applying.apply_errors import NotExpected
 from rules.applying.apply_services import apply_start, rollback_start
-from rules.applying.review_selectors import review, rollback_review
 from rules.audit.actors import Actor
+from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_selectors import draft_document
 from rules.draft.expectation_services import expectation_create
 from rules.draft.rule_services import rule_create
@@ -35,6 +35,7 @@ from rules.seen.surroundings_selectors import sight_key
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import snapshot_store
 from tests.rig.redis_fixtures import RedisServer
+from tests.rig.reviews import review_draft, review_rollback
 
 OFFICE = "203.0.113.0/24"
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "source": OFFICE}
@@ -46,7 +47,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.redis]
 
 @pytest.fixture(autouse=True)
 def kernel(host: Host, queue: RedisServer) -> None:
-    """What the kernel holds before the first apply: nothing of ours, everything open."""
+    """The kernel before the first apply: no dockerfw rules, everything allowed."""
     snapshot_store(host, None)
 
 
@@ -63,7 +64,7 @@ def seen(host: Host) -> SnapshotView:
 def start(host: Host, actor: Actor, **more: str | bool) -> Apply:
     current = now(host)
     version = current.draft_version
-    return apply_start(host=current, actor=actor, message="why", draft_version=version, **more)  # type: ignore[arg-type]
+    return apply_start(basis=basis_of(current), actor=actor, message="why", draft_version=version, **more)  # type: ignore[arg-type]
 
 
 def ordered(host: Host) -> bool:
@@ -76,7 +77,7 @@ def test_what_breaks_an_expectation_needs_a_reason_that_is_kept(
     host: Host, alice: Actor, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     expectation_create(host=host, actor=alice, values=EXPECTED)
-    assert [each.state for each in review(now(host)).broken] == ["fails"]
+    assert [each.state for each in review_draft(now(host)).broken] == ["fails"]
     with pytest.raises(
         NotExpected, match=r"1 expectation would fail\. 22/tcp of the host from 203"
     ) as caught:
@@ -97,14 +98,14 @@ def test_what_breaks_an_expectation_needs_a_reason_that_is_kept(
     assert ordered(host)
 
 
-def test_what_holds_or_cannot_be_told_stops_nothing(
+def test_what_holds_or_is_unknown_stops_nothing(
     host: Host, alice: Actor, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     rule_create(host=host, actor=alice, values=SSH)
     expectation_create(host=host, actor=alice, values=EXPECTED)
     named = {"protocol": "tcp", "port": 5432, "to": "container", "container": "db", "passes": False}
     expectation_create(host=host, actor=alice, values=named)
-    assert sorted(each.state for each in review(now(host)).findings) == ["holds", "unknown"]
+    assert sorted(each.state for each in review_draft(now(host)).findings) == ["holds", "unknown"]
     with django_capture_on_commit_callbacks(execute=True):
         apply = start(host, alice)
     assert (apply.override, ordered(host)) == ("", False)
@@ -113,7 +114,7 @@ def test_what_holds_or_cannot_be_told_stops_nothing(
 def test_without_a_report_nothing_is_claimed(host: Host, alice: Actor) -> None:
     client.connection().flushdb()
     expectation_create(host=host, actor=alice, values=EXPECTED)
-    assert (review(now(host)).findings, review(now(host)).exposure) == ((), ())
+    assert (review_draft(now(host)).findings, review_draft(now(host)).exposure) == ((), ())
     assert start(host, alice).override == ""
 
 
@@ -123,14 +124,14 @@ def test_a_roll_back_is_asked_the_same(host: Host, alice: Actor) -> None:
     rule_create(host=host, actor=alice, values=SSH)
     second = confirm(host, alice)
     snapshot_store(host, draft_document(now(host)), second.number)
-    found = rollback_review(now(host), first.number)
+    found = review_rollback(now(host), first.number)
     assert found is not None
     assert len(found.broken) == 1
     assert [str(each) for each in found.exposure] == [
         "22/tcp of the host is no longer reachable from 203.0.113.0/24"
     ]
     order = {
-        "host": now(host),
+        "basis": basis_of(now(host)),
         "actor": alice,
         "number": 1,
         "message": "back",
@@ -153,7 +154,7 @@ def words(found: LockOut) -> list[tuple[str, str]]:
     return [(each.what, each.can) for each in found.answers]
 
 
-def test_whether_you_would_be_shut_out(host: Host, alice: Actor) -> None:
+def test_whether_you_would_be_locked_out(host: Host, alice: Actor) -> None:
     assert words(ask(host, PAGE)) == [("this dashboard", "no"), ("SSH", "no")]
     rule_create(host=host, actor=alice, values=SSH)
     assert words(ask(host, PAGE)) == [("this dashboard", "no"), ("SSH", "yes")]
@@ -171,18 +172,18 @@ def test_whether_you_would_be_shut_out(host: Host, alice: Actor) -> None:
 def test_sshd_says_its_port(host: Host, alice: Actor) -> None:
     rule_create(host=host, actor=alice, values={**SSH, "ports": ["2222", "8000"]})
     snapshot_store(host, None, around={"sockets": (ListeningSocket(4, "tcp", "", 2222, process="sshd"),)})
-    assert words(ask(host, PAGE)) == [("this dashboard", "yes"), ("SSH at 2222", "yes")]
+    assert words(ask(host, PAGE)) == [("this dashboard", "yes"), ("SSH on port 2222", "yes")]
 
 
 def test_a_no_is_not_believed_where_you_could_not_be_here_now(host: Host, alice: Actor) -> None:
     snapshot_store(host, draft_document(now(host)), 1)
     found, ssh = ask(host, PAGE).answers
     assert (ssh.can, ssh.already) == ("no", True)
-    assert ssh.reason.endswith(", as it is now")
+    assert ssh.reason.endswith(", as it already is")
     assert ask(host, PAGE).can == "unknown"
     assert (found.can, found.reason) == (
         "unknown",
-        "by the rules of now you would not be here either, so your packets take another way",
+        "the current rules would already block you, so your packets take another path",
     )
 
 

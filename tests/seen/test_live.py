@@ -6,8 +6,8 @@ import pytest
 
 from dockerfw.iptables.model import Rule
 from rules.models import Host
+from rules.seen.kernel_wording import readable_rule
 from rules.seen.live_selectors import LiveChain, LiveView, live_view
-from rules.seen.readable import readable_rule
 from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot
 from tests.rig.kernel_reports import snapshot_store
 from tests.rig.redis_fixtures import RedisServer

@@ -1,4 +1,4 @@
-"""What a process remembers: the last few answers, and what is left alone while one is made."""
+"""The cache of a process: the last few results, and the garbage collector while one is computed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_the_last_few_answers_are_remembered() -> None:
     made: list[str] = []
 
     def ask(name: str) -> str:
-        return memory.made(name, lambda: made.append(name) or name)  # type: ignore[func-returns-value]
+        return memory.get_or_compute(name, lambda: made.append(name) or name)  # type: ignore[func-returns-value]
 
     assert [ask(name) for name in ("one", "two", "one", "three", "one", "two")] == [
         *("one", "two", "one", "three", "one", "two")
@@ -28,10 +28,13 @@ def test_the_last_few_answers_are_remembered() -> None:
 def test_nothing_is_collected_while_an_answer_is_made_and_everything_is_after() -> None:
     memory: Memory[bool] = Memory(4)
     assert gc.isenabled()
-    assert memory.made("outer", lambda: memory.made("inner", gc.isenabled) or gc.isenabled()) is False
+    assert (
+        memory.get_or_compute("outer", lambda: memory.get_or_compute("inner", gc.isenabled) or gc.isenabled())
+        is False
+    )
     assert gc.isenabled()
     with pytest.raises(ZeroDivisionError):
-        memory.made("fails", lambda: bool(1 // 0))
+        memory.get_or_compute("fails", lambda: bool(1 // 0))
     assert gc.isenabled()
     assert memory.get("fails") is None
 
@@ -44,11 +47,11 @@ def test_the_collector_comes_back_whichever_thread_is_done_first() -> None:
         begun.set()
         return str(go_on.wait(30))
 
-    other = Thread(target=memory.made, args=("slow", slowly))
+    other = Thread(target=memory.get_or_compute, args=("slow", slowly))
     other.start()
     try:
         assert begun.wait(30)
-        assert memory.made("quick", lambda: str(gc.isenabled())) == "False"
+        assert memory.get_or_compute("quick", lambda: str(gc.isenabled())) == "False"
         assert not gc.isenabled()
     finally:
         go_on.set()

@@ -1,4 +1,4 @@
-"""From a snapshot to the simulator: what lies around, what is live, what a load would leave behind."""
+"""From a snapshot to the simulator: the surroundings, the live rules, the rules after a load."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from dockerfw.document.document import parse_document
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import FAMILIES
 from dockerfw.iptables.parse import parse_save
+from dockerfw.messages.snapshot_values import surroundings_of
 from rules.models import Host
 from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot
-from rules.seen.surroundings_selectors import after_load, hypothetical, prepared_of, surroundings_of
+from rules.seen.surroundings_selectors import after_load, prepare_family, prepare_family_after
 from tests.rig.kernel_reports import CLEAN, UNREAD_6, save_of, snapshot_store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("queue")]
@@ -62,32 +63,32 @@ def test_a_load_that_is_thought_of_leaves_what_a_real_one_would(host: Host, befo
 def test_what_is_prepared_is_kept_until_the_rules_change(host: Host) -> None:
     snapshot_store(host, OLD, 1)
     view = seen(host)
-    live = prepared_of(view, 4)
+    live = prepare_family(view, 4)
     assert live is not None
     assert live.ruleset == parse_save(save_of(OLD, 4, 1))
-    assert hypothetical(view, NEW, 2, 4) is hypothetical(view, NEW, 2, 4)
-    assert hypothetical(view, NEW, 2, 4) is not live
+    assert prepare_family_after(view, NEW, 2, 4) is prepare_family_after(view, NEW, 2, 4)
+    assert prepare_family_after(view, NEW, 2, 4) is not live
     snapshot_store(host, OLD, 1)
-    assert prepared_of(seen(host), 4) is live
+    assert prepare_family(seen(host), 4) is live
     snapshot_store(host, NEW, 2)
-    assert prepared_of(seen(host), 4) is not live
+    assert prepare_family(seen(host), 4) is not live
 
 
 def test_rules_that_could_not_be_read_are_not_no_rules(host: Host) -> None:
     snapshot_store(host, saves={4: CLEAN, 6: ""}, around={"errors": UNREAD_6})
     view = seen(host)
-    assert prepared_of(view, 4) is not None
-    assert prepared_of(view, 6) is None
-    assert hypothetical(view, NEW, 2, 6) is None
+    assert prepare_family(view, 4) is not None
+    assert prepare_family(view, 6) is None
+    assert prepare_family_after(view, NEW, 2, 6) is None
     snapshot_store(host, saves={4: CLEAN, 6: ""}, families=(4,))
-    assert prepared_of(seen(host), 6) is None
+    assert prepare_family(seen(host), 6) is None
 
 
 def test_a_family_without_any_rules_is_read_all_the_same(host: Host) -> None:
     # ip6tables-save prints nothing before something first used the tables.
     snapshot_store(host, saves={4: CLEAN, 6: ""})
     view = seen(host)
-    live, after = prepared_of(view, 6), hypothetical(view, NEW, 2, 6)
+    live, after = prepare_family(view, 6), prepare_family_after(view, NEW, 2, 6)
     assert live is not None
     assert not live.ruleset.tables
     assert after is not None
@@ -96,10 +97,10 @@ def test_a_family_without_any_rules_is_read_all_the_same(host: Host) -> None:
 
 def test_what_is_compiled_is_kept_while_only_the_counters_move(host: Host) -> None:
     snapshot_store(host, OLD, 1, packets=1)
-    first = prepared_of(seen(host), 4)
+    first = prepare_family(seen(host), 4)
     snapshot_store(host, OLD, 1, packets=2)
-    assert prepared_of(seen(host), 4) is first
+    assert prepare_family(seen(host), 4) is first
     snapshot_store(host, NEW, 1, packets=2)
-    assert prepared_of(seen(host), 4) is not first
+    assert prepare_family(seen(host), 4) is not first
     snapshot_store(host, OLD, 1, bridge=("172.17.0.1/16",))
-    assert prepared_of(seen(host), 4) is not first
+    assert prepare_family(seen(host), 4) is not first

@@ -15,7 +15,7 @@ from dockerfw.store import event_limit
 from dockerfw.store.event_limit import LEFT_OUT, read_event
 from dockerfw.store.outbox import Outbox
 from dockerfw.worker.entries import done_key, host_job_id
-from rules.applying.clerk import record_console
+from rules.applying.clerk_jobs import record_console
 from rules.models import AuditEvent, Host
 
 MOST = 6

@@ -11,7 +11,7 @@ from dockerfw.messages.orders import CLERK_QUEUE
 from dockerfw.worker.worker import LockedWorker
 from dockerfw_site.environment import read_environment
 from dockerfw_site.presence import take_part
-from rules.applying import clerk
+from rules.applying import clerk_jobs
 from rules.link.client import worker_connection
 
 
@@ -25,8 +25,8 @@ class Command(BaseCommand):
         worker = LockedWorker(
             CLERK_QUEUE,
             connection=worker_connection(),
-            allowed=clerk.ALLOWED,
-            on_idle=clerk.expire_applies,
+            allowed=clerk_jobs.ALLOWED,
+            on_idle=clerk_jobs.expire_applies,
             alive=settings.ENVIRONMENT.alive_file,
         )
         worker.work()

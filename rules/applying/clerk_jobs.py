@@ -1,8 +1,8 @@
-"""The clerk's one job: write an outcome of the root worker into the database.
+"""The clerk's jobs: record outcomes and console events of a root worker in the database.
 
-Runs unprivileged, in a process forked by the locked worker. It checks the outcome from scratch; one that can
-never be written is logged and let go, one that the database could not take now is raised, so that the root
-worker sends it again.
+They run unprivileged, in a process forked by the locked worker, and validate each message from scratch. An
+invalid message is logged and dropped. When the database refuses it, the error is raised, so that the root
+worker sends the message again.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ logger = logging.getLogger(__name__)
 
 
 def record_outcome(job_id: str, value: dict[str, object]) -> None:
-    """Write one outcome down, once. Raises DatabaseError when the database does not take it."""
+    """Record one outcome, once. Raises DatabaseError when the database refuses it."""
     try:
         outcome = Outcome.from_json(value)
         _check_author(job_id, outcome.host)
     except MessageError as error:
         logger.warning("an outcome that cannot be read was dropped: %s", error)
         return
-    # A connection of the parent must not be shared by its children.
+    # The parent's connection must not be shared with its children.
     connections.close_all()
     try:
         _record(outcome)
@@ -44,7 +44,7 @@ def record_outcome(job_id: str, value: dict[str, object]) -> None:
 
 
 def record_console(job_id: str, value: dict[str, object]) -> None:
-    """Write down what was done on a host's console, once. Raises DatabaseError likewise."""
+    """Record one console event, once. Raises DatabaseError when the database refuses it."""
     try:
         event = ConsoleEvent.from_json(value)
         _check_author(job_id, event.host)
@@ -59,17 +59,17 @@ def record_console(job_id: str, value: dict[str, object]) -> None:
 
 
 def expire_applies() -> None:
-    """Tell that the clerk is here, and give up applies whose order was lost.
+    """Record that the clerk is running, and give up applies without an outcome.
 
-    A database that is away is met again at the next turn.
+    An unreachable database is retried at the next turn.
     """
     try:
         process_seen(name="clerk")
         applies_expire()
     except DatabaseError as error:
-        logger.warning("lost applies could not be looked for: %s", error)
+        logger.warning("applies could not be checked for expiry: %s", error)
     finally:
-        # The worker forks after this: it must not carry an open connection into its children.
+        # The worker forks after this and must not pass an open connection to its children.
         connections.close_all()
 
 
@@ -84,7 +84,7 @@ ALLOWED = {
 
 
 def _check_author(job_id: str, host: str) -> None:
-    """Raise MessageError when a host's root worker speaks of another host."""
+    """Raise MessageError when a root worker reports about another host."""
     if host_of_job(job_id) != host:
         raise MessageError("host", f"the job {job_id} is not one of the root worker of {host!r}")
 
@@ -96,7 +96,7 @@ def _record(outcome: Outcome) -> None:
         except DatabaseError as error:
             if attempt == TRIES:
                 raise
-            logger.warning("the database did not take an outcome, trying again: %s", error)
+            logger.warning("the database refused an outcome, retrying: %s", error)
             connections.close_all()
             time.sleep(PAUSE_SECONDS * attempt)
         else:

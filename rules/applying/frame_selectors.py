@@ -1,4 +1,4 @@
-"""What the frame of every page shows of applies: one that is not finished, and its open window."""
+"""Read what the frame of every page shows of applies: an unfinished one, and its open window."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rules.models import Host
 
 
 def apply_facts(host: Host) -> dict[str, object]:
-    """Return whether an apply is unfinished, and the apply and window that wait for an answer, else None."""
+    """Return if an apply is unfinished, and the apply and window that wait for confirmation, else None."""
     unfinished = unfinished_view(host)
     waiting = unfinished if unfinished is not None and unfinished.window is not None else None
     return {

@@ -1,6 +1,6 @@
-"""Put one rule of the kernel into words.
+"""The words for one rule of the kernel, on the live page and in traces.
 
-Owns the wording of the live page. What it has no words for it shows as iptables does, so nothing is left out.
+An option without words is shown as iptables prints it, so nothing is left out.
 """
 
 from __future__ import annotations
@@ -38,10 +38,7 @@ _RATES = {"--limit", "--hashlimit-upto", "--hashlimit-above"}
 
 
 def readable_rule(rule: Rule) -> str:
-    """Return what a packet must be for this rule, such as `tcp, from 1.2.3.4/32, to port 22`.
-
-    `anything` for all.
-    """
+    """Return the packets that a rule matches, such as `tcp, from 1.2.3.4/32, to port 22`, or `anything`."""
     parts = [_option(match.module, option) for match in rule.matches for option in match.options]
     bare = [match.module for match in rule.matches if match.module and not match.options]
     parts += [name for name in bare if name not in {"tcp", "udp", "sctp", "dccp", "icmp", "icmp6"}]
@@ -49,7 +46,7 @@ def readable_rule(rule: Rule) -> str:
 
 
 def readable_target(rule: Rule) -> str:
-    """Return what happens to the packet: the target with its options, `goto NAME`, or `count only`."""
+    """Return the target of a rule with its options, `goto NAME`, or `count only`."""
     target = rule.target
     if target is None:
         return "count only"

@@ -1,7 +1,4 @@
-"""Who asks for a page, and how: the address it comes from and the port that it dialled.
-
-Owns the reading of a request; whether the caller would be shut out is for selectors/consequences.py.
-"""
+"""Read the caller of a page from its request: the client's address, and the address and port it used."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from rules.seen.consequence_selectors import Caller
 
 
 def caller_of(request: HttpRequest, host: Host) -> Caller:
-    """Return who asks for a page about a host; the port is the one in the address that the browser shows."""
+    """Return the caller of a page about a host; the port is the one in the browser's address bar."""
     name, port = _split(request.get_host())
     environment: Environment = settings.ENVIRONMENT
     return Caller(
@@ -27,7 +24,7 @@ def caller_of(request: HttpRequest, host: Host) -> Caller:
         peer=peer_address(request),
         port=whole_number(port, 443 if request.is_secure() else 80),
         server_port=whole_number(str(request.META.get("SERVER_PORT", "")), 80),
-        # (This name is loopback everywhere, RFC 6761.)
+        # This name is loopback everywhere (RFC 6761).
         dialled="127.0.0.1" if name == "localhost" else name if _is_address(name) else "",
         here=host_serves_pages(host),
         contained=environment.in_container,

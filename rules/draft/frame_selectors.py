@@ -1,4 +1,4 @@
-"""What the frame of every page shows of the draft."""
+"""Read what the frame of every page shows of the draft."""
 
 from __future__ import annotations
 

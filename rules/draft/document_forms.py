@@ -1,0 +1,46 @@
+"""The form that imports a document or a ruleset into the draft."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from rules.pages.forms import CODE
+
+
+class ImportForm(forms.Form):
+    """A document, the output of `iptables-save` or a restore file, as text or as an upload."""
+
+    version = forms.IntegerField(widget=forms.HiddenInput)
+    text = forms.CharField(
+        required=False,
+        strip=False,
+        label="Paste text",
+        widget=forms.Textarea(attrs={**CODE, "rows": 10}),
+    )
+    file = forms.FileField(required=False, label="Or upload a file", allow_empty_file=True)
+
+    MAX_BYTES = 4 * 1024 * 1024
+
+    def clean(self) -> dict[str, Any]:
+        """Read the text or the file, at most 4 MiB, into `content`."""
+        data = super().clean() or {}
+        upload, text = data.get("file"), str(data.get("text") or "")
+        if upload is not None and text.strip():
+            raise ValidationError("Send either text or a file, not both.")
+        if upload is None and not text.strip():
+            raise ValidationError("Paste text or choose a file.")
+        if upload is not None and upload.size > self.MAX_BYTES:
+            raise ValidationError("The file is larger than 4 MiB.")
+        raw = upload.read() if upload is not None else text.replace("\r\n", "\n").encode()
+        if len(raw) > self.MAX_BYTES:
+            raise ValidationError("The text is larger than 4 MiB.")
+        try:
+            data["content"] = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValidationError(
+                f"This is not UTF-8 text: byte {error.start + 1} cannot be read."
+            ) from error
+        return data

@@ -1,0 +1,104 @@
+"""The form of one rule: it turns text into the keys of a document rule, which the services validate."""
+
+from __future__ import annotations
+
+import re
+
+from django import forms
+
+from dockerfw.document.document import DocumentRule
+from rules.pages.forms import AS_TYPED, CODE, LINE_LIMIT, SEPARATORS
+from rules.pages.wording import rule_values
+
+SCOPES = (
+    ("both", "Host and containers"),
+    ("host", "The host only"),
+    ("container", "Containers only"),
+)
+PROTOCOLS = (
+    ("tcp", "TCP"),
+    ("udp", "UDP"),
+    ("any", "Any protocol"),
+    ("icmp", "ICMP (ping and errors)"),
+    ("sctp", "SCTP"),
+    ("dccp", "DCCP"),
+    ("other", "Another protocol"),
+)
+PORT_KINDS = (
+    ("published", "Published port: the port that the client connects to"),
+    ("container", "Container port: the port inside the container"),
+)
+
+
+class RuleForm(forms.Form):
+    """One rule of the draft."""
+
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    protocol = forms.ChoiceField(choices=PROTOCOLS, label="Protocol")
+    protocol_other = forms.CharField(
+        required=False,
+        max_length=LINE_LIMIT,
+        label="Protocol name or number",
+        help_text="For example gre, esp, ah, or a number from 1 to 255.",
+        widget=forms.TextInput(attrs=AS_TYPED),
+    )
+    ports = forms.CharField(
+        required=False,
+        max_length=20 * LINE_LIMIT,
+        label="Ports",
+        help_text="Ports and ranges separated by commas: 22, 443, 8000-8010. Empty means all ports.",
+        widget=forms.TextInput(attrs=CODE),
+    )
+    port_kind = forms.ChoiceField(choices=PORT_KINDS, label="Kind of port", widget=forms.RadioSelect)
+    source = forms.CharField(
+        required=False,
+        max_length=LINE_LIMIT,
+        label="From",
+        help_text="An IPv4 or IPv6 address or network: 198.51.100.7, 10.0.0.0/8, 2001:db8::/32. "
+        "Empty means any source.",
+        widget=forms.TextInput(attrs={**CODE, "placeholder": "any"}),
+    )
+    scope = forms.ChoiceField(choices=SCOPES, label="Allow access to", widget=forms.RadioSelect)
+    comment = forms.CharField(
+        required=False,
+        max_length=LINE_LIMIT,
+        label="Comment",
+        help_text="Why this rule exists. The comment stays in dockerfw. The kernel gets only a short id.",
+    )
+    enabled = forms.BooleanField(required=False, label="Enabled")
+
+    def document_values(self) -> dict[str, object]:
+        """Return the values under the keys of a document rule."""
+        data = self.cleaned_data
+        protocol = str(data["protocol"])
+        return {
+            "scope": data["scope"],
+            "source": str(data["source"]).strip() or "any",
+            "protocol": str(data["protocol_other"]).strip().lower() if protocol == "other" else protocol,
+            "ports": split_ports(str(data["ports"])),
+            "port_kind": data["port_kind"],
+            "comment": str(data["comment"]).strip(),
+            "enabled": bool(data["enabled"]),
+        }
+
+    def fields_of_errors(self) -> dict[str, str]:
+        """Return the form's field for each path of the validator that has another name here."""
+        return {"protocol": "protocol_other"} if self.data.get("protocol") == "other" else {}
+
+
+def rule_initial(rule: DocumentRule) -> dict[str, object]:
+    """Return the form's fields for a document rule."""
+    known = rule.protocol in dict(PROTOCOLS)
+    return {
+        **rule_values(rule),
+        "source": "" if rule.source == "any" else rule.source,
+        "protocol": rule.protocol if known else "other",
+        "protocol_other": "" if known else rule.protocol,
+        "ports": ", ".join(rule.ports),
+    }
+
+
+def split_ports(text: str) -> list[str]:
+    """Split "22, 8000 - 8010" into ports and ranges; the validator names what is not a port."""
+    joined = re.sub(r"(?<=\d)\s*([-:\u2013])\s*(?=\d)", "-", text)
+    return [part for part in SEPARATORS.split(joined) if part]
