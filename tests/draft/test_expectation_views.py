@@ -62,7 +62,7 @@ def test_one_is_added_and_stands_there_as_a_sentence(signed_in: Client) -> None:
         ({"port": "70000"}, 'id="id_port_error"'),
         ({"port": "22-24"}, 'id="id_port_error"'),
         ({"port": ""}, 'id="id_port_error"'),
-        ({"port": "0"}, "0 is not a port (a number from 1 to 65535)"),
+        ({"port": "0"}, "0 is not a port (1 to 65535)"),
         ({"source": "moon"}, 'id="id_source_error"'),
         ({"container": "db"}, 'id="id_container_error"'),
         ({"protocol": "other", "protocol_other": "tpc"}, 'id="id_protocol_other_error"'),
