@@ -43,7 +43,7 @@ EXPECTED = {"protocol": "tcp", "port": 22, "passes": True, "comment": "ssh"}
 
 # What asks Redis, compiles rules for the simulator, or asks the simulator.
 SLOW = (
-    (client, "_asked"),
+    (client, "_ask"),
     (snapshot_selectors, "parse_save"),
     (surroundings_selectors, "prepare"),
     (surroundings_selectors, "parse_restore"),
@@ -114,7 +114,7 @@ def start(host: Host, actor: Actor) -> Apply:
 
 
 def test_the_spy_notices_redis_inside_a_transaction(edited: Host, calls: Counter[str]) -> None:
-    with pytest.raises(pytest.fail.Exception, match="_asked was called inside"), transaction.atomic():
+    with pytest.raises(pytest.fail.Exception, match="_ask was called inside"), transaction.atomic():
         client.ping()
 
 
@@ -124,7 +124,7 @@ def test_an_apply_asks_and_simulates_before_its_transaction(
     assert working.post(PATH, order(edited)).status_code == 302
     assert Apply.objects.get(revision__number=2).state == "queued"
     assert calls["check_expectations"] == 1
-    assert calls["_asked"] > 0
+    assert calls["_ask"] > 0
     assert client.order_place(host="local", job_id=Apply.objects.latest("sequence").job_id) == "queued"
 
 
@@ -146,7 +146,7 @@ def test_answers_ask_before_their_transaction(edited: Host, alice: Actor, calls:
     nonce = apply_nonce_create(apply=apply, actor=alice, connected_at=connected)
     apply_keep(apply=apply, actor=alice, nonce=nonce, connected_at=connected)
     apply_roll_back(apply=apply, actor=alice)
-    assert calls["_asked"] > 0
+    assert calls["_ask"] > 0
 
 
 def test_giving_up_asks_before_its_transaction(edited: Host, alice: Actor, calls: Counter[str]) -> None:
