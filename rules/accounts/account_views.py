@@ -35,7 +35,7 @@ from rules.pages.frame import page_context
 class SignIn(LoginView):
     """The sign-in page."""
 
-    template_name = "rules/sign_in.html"
+    template_name = "accounts/sign_in.html"
     form_class = SignInForm
     redirect_authenticated_user = True
 
@@ -63,7 +63,7 @@ class SignOut(LogoutView):
 class ChangePassword(PasswordChangeView):
     """Change one's own password; other sessions of the account end."""
 
-    template_name = "rules/password.html"
+    template_name = "accounts/password.html"
     success_url = reverse_lazy("rules:home")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
                 request, "Welcome. Choose the external interfaces in the settings first, then add rules."
             )
             return redirect("rules:home")
-    return render(request, "rules/setup.html", {"form": form})
+    return render(request, "accounts/setup.html", {"form": form})
 
 
 def _dead_link(request: HttpRequest) -> HttpResponse:
@@ -114,4 +114,4 @@ def _dead_link(request: HttpRequest) -> HttpResponse:
         "It was used already, is older than a day, or was never valid. "
         "When there is no account yet, starting dockerfw again prints a new one."
     )
-    return render(request, "rules/setup.html", {"reason": reason}, status=410)
+    return render(request, "accounts/setup.html", {"reason": reason}, status=410)

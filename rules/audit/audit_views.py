@@ -65,7 +65,7 @@ def audit(request: HttpRequest) -> HttpResponse:
         "oldest": audit_events().last(),
         "filtered": filters != AuditFilters(),
     }
-    return render_page(request, "rules/audit.html", None, context, section="audit")
+    return render_page(request, "audit/audit.html", None, context, section="audit")
 
 
 @require_safe

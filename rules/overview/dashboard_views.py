@@ -57,10 +57,10 @@ def dashboard(request: HtmxRequest, host_name: str) -> HttpResponse:
         "open_apply": waiting.apply if waiting else None,
     }
     if request.htmx:
-        response = render(request, "rules/partials/kernel.html", context)
+        response = render(request, "overview/kernel.html", context)
         response["Cache-Control"] = "no-store"
         return response
-    return render_page(request, "rules/dashboard.html", host, context, section="dashboard")
+    return render_page(request, "overview/dashboard.html", host, context, section="dashboard")
 
 
 def _kernel_part(host: Host) -> dict[str, object]:

@@ -65,7 +65,7 @@ def live(request: HttpRequest, host_name: str) -> HttpResponse:
     """Show one family's chains; `q` filters, `empty=hide` hides empty ones, `chain` and `page` turn pages."""
     host = host_or_404(host_name)
     observe_request(host)
-    return render_page(request, "rules/live.html", host, _context(request, host), section="live")
+    return render_page(request, "overview/live.html", host, _context(request, host), section="live")
 
 
 @require_safe
@@ -82,7 +82,7 @@ def live_poll(request: HttpRequest, host_name: str) -> HttpResponse:
     if same and not moving:
         seen = {"taken_at": snapshot.taken_at.isoformat(), "now": timezone.now().isoformat()}
         return trigger_client_event(HttpResponse(status=204), "live-seen", seen)
-    response = render(request, "rules/partials/live_chains.html", {**_context(request, host), "host": host})
+    response = render(request, "overview/live_chains.html", {**_context(request, host), "host": host})
     response["Cache-Control"] = "no-store"
     return response
 

@@ -60,6 +60,6 @@ def render_pieces(request: HttpRequest, host: Host, *, section: str, more: tuple
     """Render the pieces of the frame that an edit changes, and `more`, for htmx to put in their places."""
     context = {**page_context(host, section=section), "swap": True}
     return "".join(
-        render_to_string(f"rules/partials/{name}.html", context, request)
-        for name in ("pending_count", "banner", "messages", *more)
+        render_to_string(f"{name}.html", context, request)
+        for name in ("pages/pending_count", "pages/pending_banner", "pages/messages", *more)
     )
