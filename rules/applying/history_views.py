@@ -84,6 +84,7 @@ def compare(request: HttpRequest, host_name: str) -> HttpResponse:
     if compared and compared.old:
         query = urlencode({"a": compared.new.number, "b": compared.old.number})
         swap = f"{reverse('rules:compare', args=[host.name])}?{query}"
+        a = compared.old.number
     context = {"comparison": compared, "a": a, "b": b, "newest": newest, "problem": problem, "swap": swap}
     status = 404 if problem else 200
     return render_page(request, "applying/compare.html", host, context, section="history", status=status)

@@ -36,7 +36,7 @@ class Person:
     def create_first_admin(self, link: str) -> None:
         """Open the one-time link and create the account, which signs in."""
         self.page.goto(link)
-        self.page.get_by_label("Name", exact=True).fill(self.name)
+        self.page.get_by_label("Username", exact=True).fill(self.name)
         self.page.get_by_label("Password", exact=True).fill(PASSWORD)
         self.page.get_by_label("Repeat password").fill(PASSWORD)
         self.press("Create the account and sign in")
@@ -70,7 +70,7 @@ class Person:
         page.locator('select[name="protocol"]').select_option(protocol)
         if ports:
             page.get_by_label("Ports", exact=True).fill(ports)
-        page.get_by_label("From", exact=True).fill(source)
+        page.get_by_label("Source", exact=True).fill(source)
         page.get_by_label("Comment", exact=True).fill(comment)
         if port_kind:
             page.locator(f'input[name="port_kind"][value="{port_kind}"]').check()

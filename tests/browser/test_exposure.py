@@ -111,7 +111,7 @@ def ask(person: Person, source: str, port: int, against: str = "live") -> Locato
     """Ask what becomes of a packet to the host; return the sentence."""
     page = person.page
     person.goto("trace/")
-    page.get_by_label("From", exact=True).fill(source)
+    page.get_by_label("Source", exact=True).fill(source)
     page.get_by_label("Port", exact=True).fill(str(port))
     page.get_by_label("Against").select_option(against)
     person.press("Trace")
@@ -152,7 +152,7 @@ def restricted_again(stack: Stack, alice: Person, screens: Screens) -> None:
     expect(sentence).to_contain_text("reachable from anywhere")
     screens.take(alice.page, "exposure")
     row(alice, f"{PORT}/tcp").get_by_role("link", name=re.compile("^Restrict")).click()
-    alice.page.get_by_label("From", exact=True).fill("192.0.2.0/24")
+    alice.page.get_by_label("Source", exact=True).fill("192.0.2.0/24")
     alice.save_rule()
     alice.apply(f"Only the neighbours reach {PORT}")
     found = wait_for_row(alice, f"{PORT}/tcp")
@@ -199,14 +199,14 @@ def ask_wrongly(alice: Person, screens: Screens) -> None:
     page = alice.page
     alice.goto("trace/")
     expect(page.get_by_label("ICMP type")).to_be_hidden()
-    page.get_by_label("From", exact=True).fill("nobody.example")
+    page.get_by_label("Source", exact=True).fill("nobody.example")
     page.get_by_label("Port", exact=True).fill("80-90")
     with alice.watch.expecting(422):
         alice.press("Trace")
-        expect(page.get_by_role("alert")).to_contain_text("what you typed is still there")
-    assert "is not an address" in alice.field_error("From")
+        expect(page.get_by_role("alert")).to_contain_text("Your input is kept")
+    assert "is not an address" in alice.field_error("Source")
     assert "is a range" in alice.field_error("Port")
-    assert page.get_by_label("From", exact=True).input_value() == "nobody.example"
+    assert page.get_by_label("Source", exact=True).input_value() == "nobody.example"
     screens.take(page, "trace-mistakes")
     page.get_by_label("Protocol").fill("icmp")
     expect(page.get_by_label("ICMP type")).to_be_visible()
@@ -220,10 +220,10 @@ def test_without_a_script(
     page = plain.page
     plain.goto("exposure/")
     page.get_by_label("Search").fill("9200")
-    plain.press("Show")
+    plain.press("Filter")
     expect(row(plain, "9200/tcp")).to_be_visible()
     row(plain, "9200/tcp").get_by_role("link", name=re.compile("^Trace")).click()
     assert page.get_by_label("Port", exact=True).input_value() == "9200"
-    page.get_by_label("From", exact=True).fill(STRANGER)
+    page.get_by_label("Source", exact=True).fill(STRANGER)
     plain.press("Trace")
     expect(page.locator("[data-verdict]")).to_contain_text("172.19.0.2:9200")

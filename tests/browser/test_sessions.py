@@ -105,12 +105,10 @@ def test_a_session_that_outlives_its_rule_is_ended_after_keep(
         alice.start_apply("Close it, and for those who are in as well")
         alice.expect_awaiting()
         expect(alice.page.locator("main")).to_contain_text(
-            "Keep also ends the sessions that lost their allowance."
+            "Keep also ends the sessions that are no longer allowed."
         )
         alice.expect_applied()
-        expect(alice.page.locator("main")).to_contain_text(
-            "Sessions that lost their allowance: 1 session ended."
-        )
+        expect(alice.page.locator("main")).to_contain_text("Sessions no longer allowed: 1 session ended.")
         screens.take(alice.page, "apply-sessions")
         assert client.says() == "reset"
     finally:

@@ -70,7 +70,7 @@ def begin(stack: Stack, alice: Person, screens: Screens) -> None:
     alice.sign_out()
     with alice.watch.expecting(404, 410):
         alice.page.goto(stack.setup_link)
-    expect(alice.page.get_by_role("heading", name="This link does not work")).to_be_visible()
+    expect(alice.page.get_by_role("heading", name="This link is not valid")).to_be_visible()
     alice.page.goto("/")
     expect(alice.page.get_by_role("heading", name="Sign in")).to_be_visible()
     screens.take(alice.page, "sign-in")
@@ -87,7 +87,7 @@ def look_at_the_empty_pages(alice: Person, screens: Screens) -> None:
     expect(alice.page.locator(".sentence")).to_contain_text("Nothing has been applied yet")
     screens.take(alice.page, "dashboard-empty")
     alice.goto("rules/")
-    expect(alice.page.get_by_text("No rule yet")).to_be_visible()
+    expect(alice.page.get_by_text("No rules yet")).to_be_visible()
     screens.take(alice.page, "rules-empty")
     for place in ("review/", "history/", "live/"):
         alice.goto(place)
@@ -118,10 +118,10 @@ def look_at_a_set_up_made_by_hand(alice: Person, screens: Screens) -> None:
     """Paste an iptables.conf, see what would become the draft and what no rule can express, and leave it."""
     alice.goto("import/")
     alice.page.get_by_label("Paste text").fill(BY_HAND)
-    alice.press("Look at it")
+    alice.press("Preview")
     main = alice.page.locator("main")
     expect(main).to_contain_text("3 rules added")
-    expect(main).to_contain_text("1 line cannot be expressed and would be left out")
+    expect(main).to_contain_text("1 line that cannot be imported")
     screens.take(alice.page, "import")
     alice.follow("Cancel")
 
@@ -132,9 +132,9 @@ def add_rules_with_mistakes(alice: Person) -> None:
     alice.fill_rule("host", "22, 70000", source="192.0.2.300", comment="ssh from the office")
     with alice.watch.expecting(422):
         alice.press("Save to the draft")
-        expect(alice.page.get_by_role("alert")).to_contain_text("Nothing was saved yet")
+        expect(alice.page.get_by_role("alert")).to_contain_text("Nothing was saved")
     assert "70000 is not a port (1 to 65535)" in alice.field_error("Ports")
-    assert "192.0.2.300" in alice.field_error("From")
+    assert "192.0.2.300" in alice.field_error("Source")
     assert alice.page.get_by_label("Ports", exact=True).input_value() == "22, 70000"
     assert alice.page.get_by_label("Comment", exact=True).input_value() == "ssh from the office"
     alice.fill_rule("host", "22", source="192.0.2.0/24", comment="ssh from the office")

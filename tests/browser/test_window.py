@@ -52,7 +52,7 @@ def test_the_countdown_and_keep(stack: Stack, alice: Person, bob: Person, screen
     expect(bob.page.locator(".sentence")).to_contain_text("will be rolled back at")
     expect(bob.page.locator(".sentence")).to_contain_text("unless alice keeps it")
     screens.take(bob.page, "dashboard-awaiting")
-    bob.page.locator(".sentence").get_by_role("link", name="See the countdown").click()
+    bob.page.locator(".sentence").get_by_role("link", name="Show countdown").click()
     expect(bob.page.get_by_role("button", name="Roll back now")).to_be_visible()
     expect(bob.page.get_by_role("button", name="Keep", exact=True)).to_have_count(0)
     alice.press("Keep")
@@ -92,7 +92,7 @@ def test_silence_puts_back_what_was_there(stack: Stack, alice: Person, screens: 
     start(alice, "Say nothing", "15")
     assert any("--ctorigdstport 9111" in line for line in stack.our_rules())
     expect(alice.page.locator('[data-state="rolled_back"]')).to_be_visible(timeout=25_000)
-    expect(alice.page.locator("main")).to_contain_text("what was there before is in force again")
+    expect(alice.page.locator("main")).to_contain_text("The previous rules are active again")
     screens.take(alice.page, "apply-rolled-back")
     assert {4: stack.kernel_rules(4), 6: stack.kernel_rules(6)} == before
     alice.page.goto("/")
@@ -106,7 +106,7 @@ def test_a_closed_tab_keeps_nothing(stack: Stack, alice: Person, bob: Person) ->
     start(alice, "Close the tab", "15")
     alice.page.goto("about:blank")
     bob.goto("history/")
-    expect(bob.page.locator("#window-banner")).to_contain_text("is loaded, not confirmed")
+    expect(bob.page.locator("#window-banner")).to_contain_text("is loaded but not confirmed")
     bob.page.wait_for_timeout(17_000)
     bob.goto("history/")
     expect(bob.page.locator("main")).to_contain_text("rolled back")
@@ -120,13 +120,13 @@ def test_more_time_and_roll_back_now_by_somebody_else(stack: Stack, alice: Perso
     address = alice.page.url
     assert left(alice) <= 30
     alice.page.get_by_label("More time").select_option(label="5 min longer")
-    alice.press("Ask for it")
+    alice.press("Extend")
     expect(alice.page.locator("[data-countdown]")).to_have_text(re.compile(r"^5:"), timeout=10_000)
     bob.page.goto(address)
     bob.press("Roll back now")
     for person in (bob, alice):
         expect(person.page.locator('[data-state="rolled_back"]')).to_be_visible(timeout=15_000)
-        expect(person.page.locator("main")).to_contain_text("Asked for by bob")
+        expect(person.page.locator("main")).to_contain_text("Requested by bob")
     assert stack.our_rules() == before
 
 

@@ -51,7 +51,7 @@ def test_chains_with_owner_words_and_counters(working: Client, host: Host, ssh: 
     snapshot_store(host, draft_document(host), 1, packets=1500)
     page = working.get(PATH)
     words = text_of(page)
-    assert "FILTERS-HOST ours" in words
+    assert "FILTERS-HOST dockerfw" in words
     assert "DOCKER-USER Docker" in words
     assert "INPUT built in policy ACCEPT" in words
     assert f"to port 22 rule {ssh.key}" in words
@@ -97,7 +97,7 @@ def test_filter_and_hidden_empty_chains(working: Client, host: Host, ssh: Rule) 
     words = text_of(working.get(PATH, {"q": "dport 22"}))
     assert '1 matches "dport 22"' in words
     assert "FILTERS-CONTAINERS" not in words
-    assert 'No rule of IPv4 matches "nothing"' in text_of(working.get(PATH, {"q": "nothing"}))
+    assert 'No IPv4 rule matches "nothing"' in text_of(working.get(PATH, {"q": "nothing"}))
     assert "policy ACCEPT decides" in text_of(working.get(PATH))
     assert "OUTPUT" not in text_of(working.get(PATH, {"empty": "hide"}))
 

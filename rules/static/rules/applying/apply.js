@@ -1,21 +1,21 @@
-/* The apply page's own part: the countdown of the open window, the key that Keep needs, and what to say while
-   the host cannot be reached. The host decides when the time is over; here it is only shown. Without scripts
-   the page still tells until when the host waits, and Keep goes by a page of its own. */
+/* The apply page: the countdown of the confirmation window, the nonce that Keep needs, and the message while
+   dockerfw is unreachable. The host decides when the window ends; this only shows it. Without scripts the page
+   still shows the time, and Keep uses a page of its own. */
 (function () {
   "use strict";
 
   const SPOKEN_AT = [600, 300, 120, 60, 30, 10];
-  const KEY_AGAIN_MS = 1000;
-  const KEEP_AGAIN_MS = 100;
-  const KEEPS_AGAIN = 2;
+  const NONCE_RETRY_MS = 1000;
+  const KEEP_RETRY_MS = 100;
+  const MOST_KEEP_RETRIES = 2;
   let title = "";
-  let shown = null;     // the apply that this page shows; the review's answer brings it without a new page
+  let shown = null;     // the status of the apply; the answer to the review brings it without a new page
   let box = null;
   let endsAt = 0;       // when the window ends, by this browser's clock; 0 while none is open
-  let lostAt = 0;       // when the server was last asked in vain for the first time; 0 while it answers
+  let lostAt = 0;       // when the server stopped answering; 0 while it answers
   let spokenFor = Infinity;
-  let keyFor = null;    // the window element that a key is being fetched for
-  let keptAgain = 0;    // how often Keep was sent again for one press of the button
+  let nonceFor = null;  // the window element that a nonce is being fetched for
+  let keepRetries = 0;  // how often Keep was sent again for one click
 
   function page() { return document.getElementById("apply-status"); }
   function windowCard() { return document.querySelector("[data-window]"); }
@@ -36,7 +36,7 @@
   }
 
   // What the server sent is the truth; the clock here only runs on from it.
-  function takeOver() {
+  function showWindow() {
     if (!page()) return;
     if (shown !== page()) {
       shown = page();
@@ -48,13 +48,13 @@
         box = card;
         endsAt = Date.now() + Number(card.dataset.secondsLeft) * 1000;
         spokenFor = (endsAt - Date.now()) / 1000 + 1;
-        if (!lostAt) speak("Loaded, not confirmed. " + words((endsAt - Date.now()) / 1000) + " left to keep it.");
+        if (!lostAt) speak("Loaded, not confirmed. " + words((endsAt - Date.now()) / 1000) + " left to click Keep.");
         const keep = card.querySelector("#keep");
         if (keep) keep.disabled = true;
-        fetchKey();
+        fetchNonce();
       }
     } else {
-      // It is answered: who reads on must not hear of time that is left.
+      // It is answered: a screen reader must not speak of the time left.
       if (box && !lostAt) speak("");
       box = null;
       if (finished()) endsAt = 0;
@@ -62,13 +62,13 @@
     tick();
   }
 
-  // Over a connection of its own, opened after the load: the server closes each after one answer.
-  function fetchKey() {
+  // Over a new connection, opened after the load: the server closes each one after its answer.
+  function fetchNonce() {
     const card = windowCard();
-    if (!card || !card.dataset.nonceUrl || keyFor === card) return;
+    if (!card || !card.dataset.nonceUrl || nonceFor === card) return;
     const field = card.querySelector("input[name='nonce']");
     if (!field || field.value) return;
-    keyFor = card;
+    nonceFor = card;
     window.fetch(card.dataset.nonceUrl, {
       cache: "no-store", credentials: "same-origin", redirect: "error", signal: AbortSignal.timeout(3000)
     }).then(function (answer) {
@@ -76,9 +76,9 @@
     }).catch(function () {
       return { nonce: "" };
     }).then(function (answer) {
-      keyFor = null;
-      if (card !== windowCard()) { fetchKey(); return; }
-      if (!answer.nonce) { window.setTimeout(fetchKey, KEY_AGAIN_MS); return; }
+      nonceFor = null;
+      if (card !== windowCard()) { fetchNonce(); return; }
+      if (!answer.nonce) { window.setTimeout(fetchNonce, NONCE_RETRY_MS); return; }
       field.value = answer.nonce;
       tick();
     });
@@ -97,75 +97,75 @@
       const due = SPOKEN_AT.find(function (each) { return left <= each && spokenFor > each; });
       if (due && left > 0) {
         spokenFor = left;
-        speak(words(left) + " left to keep it.");
+        speak(words(left) + " left to click Keep.");
       }
     }
     document.title = endsAt && left > 0 ? clock(left) + " - " + title : title;
-    tickLost(left);
+    showUnreachable(left);
   }
 
-  function tickLost(left) {
+  function showUnreachable(left) {
     const note = document.getElementById("unreachable");
     if (!note) return;
     note.hidden = !lostAt;
-    // What they say may not be so any more.
+    // They may be out of date.
     document.querySelectorAll("#pending-banner, #window-banner").forEach(function (line) { line.hidden = Boolean(lostAt); });
     if (!lostAt) return;
     const most = Number(note.dataset.windowSeconds);
     const place = document.getElementById("unreachable-left");
     let text = "";
     if (endsAt && left > 0) {
-      text = "What was there before comes back in " + clock(left) + ", and this page with it.";
+      text = "The previous rules return in " + clock(left) + ", and access to this page with them.";
     } else if (endsAt) {
-      text = "The time is over: what was there before should be in force again. Still trying to connect.";
+      text = "The confirmation window has ended. The previous rules should be active again. Retrying.";
     } else {
-      // Lost before the window was seen: it is not longer than what was asked for, from the load on.
+      // Lost before the window was seen: it is at most as long as requested, from the load on.
       const latest = most - (Date.now() - lostAt) / 1000;
       text = latest > 0
-        ? "If the new rules are loaded, what was there before comes back in " + clock(latest) + " at the latest."
-        : "If the new rules were loaded, what was there before should be in force again. Still trying to connect.";
+        ? "If the new rules are loaded, the previous rules return in " + clock(latest) + " at the latest."
+        : "If the new rules were loaded, the previous rules should be active again. Retrying.";
     }
     if (place.textContent !== text) place.textContent = text;
   }
 
-  function lost() {
+  function noteUnreachable() {
     if (lostAt || !page()) return;
     lostAt = Date.now();
     const at = new Date(lostAt).toLocaleTimeString([], { hour12: false });
-    document.getElementById("unreachable-text").textContent = "This page cannot reach dockerfw since " + at +
-      ". If the new rules shut it out, nothing has to be done: the host rolls back by itself. This page tries again all the time. What stands below is how it was then.";
+    document.getElementById("unreachable-text").textContent = "dockerfw has been unreachable since " + at +
+      ". Retrying. If the new rules block this page, you need not do anything: the host rolls back automatically. The details below are from that moment.";
     tick();
   }
 
-  function reached() {
+  function noteReachable() {
     if (!lostAt) return;
     lostAt = 0;
-    speak("dockerfw answers again.");
+    speak("dockerfw is reachable again.");
     tick();
-    fetchKey();
+    fetchNonce();
   }
 
-  document.addEventListener("htmx:sendError", lost);
-  document.addEventListener("htmx:timeout", lost);
-  document.addEventListener("htmx:beforeOnLoad", reached);
+  document.addEventListener("htmx:sendError", noteUnreachable);
+  document.addEventListener("htmx:timeout", noteUnreachable);
+  document.addEventListener("htmx:beforeOnLoad", noteReachable);
 
-  // The browser had a spare connection from before the load, which the server has closed now: the key still
-  // counts, and the next connection is a new one.
-  function keepAgain(event) {
+  // The browser used a connection from before the load, which the server has closed now. The nonce is still
+  // valid, and the next connection is a new one.
+  function retryKeep(event) {
     const form = event.detail.requestConfig.elt;
-    if (!event.detail.xhr.getResponseHeader("X-Keep-Again") || keptAgain >= KEEPS_AGAIN) {
-      keptAgain = 0;
+    if (!event.detail.xhr.getResponseHeader("X-Keep-Again") || keepRetries >= MOST_KEEP_RETRIES) {
+      keepRetries = 0;
       return false;
     }
-    keptAgain += 1;
-    window.setTimeout(function () { if (form.isConnected) form.requestSubmit(); }, KEEP_AGAIN_MS);
+    keepRetries += 1;
+    window.setTimeout(function () { if (form.isConnected) form.requestSubmit(); }, KEEP_RETRY_MS);
     return true;
   }
 
-  // A refused answer is shown in the page, with what is true now.
+  // A refused answer is shown in the page, with the current state.
   document.addEventListener("htmx:beforeSwap", function (event) {
     const target = event.detail.target;
-    if (target === page() && event.detail.requestConfig.verb === "post" && keepAgain(event)) {
+    if (target === page() && event.detail.requestConfig.verb === "post" && retryKeep(event)) {
       event.detail.shouldSwap = false;
       event.detail.isError = false;
       return;
@@ -175,11 +175,11 @@
       event.detail.isError = false;
     }
   });
-  document.addEventListener("htmx:afterSettle", takeOver);
+  document.addEventListener("htmx:afterSettle", showWindow);
   document.addEventListener("htmx:afterSwap", function (event) {
     const main = document.getElementById("main");
     if (event.detail.target.id === "main" && main) main.focus({ preventScroll: true });
   });
-  document.addEventListener("DOMContentLoaded", takeOver);
+  document.addEventListener("DOMContentLoaded", showWindow);
   window.setInterval(tick, 250);
 })();

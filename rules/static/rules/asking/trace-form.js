@@ -1,4 +1,4 @@
-/* The trace form: hides what the chosen protocol or rules have no use for. Without it all fields stand there. */
+/* The trace form: hides fields that the chosen protocol or rules do not use. Without it all fields are visible. */
 (function () {
   "use strict";
   const ICMP = ["icmp", "icmpv6", "ipv6-icmp", "1", "58"];
@@ -18,7 +18,7 @@
     if (!form) return;
     form.addEventListener("change", function () { update(form); });
     form.addEventListener("input", function () { update(form); });
-    // Empty fields would make an address that nobody can read.
+    // Empty fields would make the address unreadable.
     form.addEventListener("formdata", function (event) {
       for (const name of Array.from(event.formData.keys())) {
         if (name !== "source" && event.formData.get(name) === "") event.formData.delete(name);

@@ -1,5 +1,5 @@
-/* The rule form: hides what the chosen protocol or scope has no use for, and lets a service of the catalogue
-   fill protocol and ports in place. Without it all fields stand there and the catalogue's links reload the form. */
+/* The rule form: hides fields that the chosen protocol or scope does not use, and fills in a service of the
+   catalogue. Without it all fields are visible and the catalogue's links reload the form. */
 (function () {
   "use strict";
   const WITH_PORTS = ["tcp", "udp", "sctp", "dccp", "udplite"];
@@ -12,7 +12,7 @@
     const hasPorts = WITH_PORTS.includes(effective);
     const typed = form.elements["ports"].value.trim() !== "";
     form.querySelectorAll("[data-part]").forEach(function (part) {
-      // What was typed stays in sight: a hidden value that is sent would be a riddle.
+      // Typed values stay visible: a hidden value that is sent would confuse the admin.
       if (part.dataset.part === "other") part.hidden = protocol !== "other";
       if (part.dataset.part === "ports") part.hidden = !hasPorts && !typed;
       if (part.dataset.part === "no-ports") part.hidden = hasPorts;

@@ -1,5 +1,5 @@
-/* The live page: asks for news while the tab is looked at and the pointer is not inside the chains, keeps open
-   chains, scroll and focus over a swap, and counts the age of what is shown. The server decides what is new. */
+/* The live page: polls while the tab is visible and the pointer is outside the chains, keeps open chains, scroll
+   and focus over a swap, and shows the age of the snapshot. The server decides what is new. */
 (function () {
   "use strict";
   const EVERY = 2000;
@@ -28,7 +28,7 @@
   function sayState() {
     const state = document.getElementById("live-state");
     if (!state) return;
-    const text = paused ? "Paused" : inside ? "Paused while you point at it" : "Refreshing by itself";
+    const text = paused ? "Paused" : inside ? "Paused while the pointer is over the chains" : "Refreshing automatically";
     if (state.textContent !== text) state.textContent = text;
   }
 
@@ -69,7 +69,7 @@
   document.addEventListener("DOMContentLoaded", function () {
     if (!root()) return;
     const raw = document.getElementById("live-raw");
-    // On an element that no swap replaces, so that the wish outlives each refresh.
+    // On an element that no swap replaces, so that the choice outlives each refresh.
     function showRaw() { document.getElementById("main").classList.toggle("show-raw", raw.checked); }
     const pause = document.getElementById("live-pause");
     if (raw) {
@@ -87,7 +87,7 @@
       });
     }
     document.addEventListener("pointerover", function (event) {
-      // A finger has no "inside": it would stop the page for good.
+      // A finger never leaves the chains: polling would stop for good.
       if (event.pointerType === "mouse") inside = !!event.target.closest("#live-chains");
       sayState();
     });
@@ -99,7 +99,7 @@
     document.addEventListener("htmx:afterSettle", function () { if (root()) restore(root()); });
     document.addEventListener("htmx:afterRequest", function () { busy = false; });
     document.addEventListener("live-seen", function (event) {
-      // Nothing new in the kernel, but it was looked at again: the age starts over.
+      // The kernel was read again and nothing changed: the age starts over.
       const age = document.getElementById("live-age");
       if (!age) return;
       age.dataset.takenAt = event.detail.taken_at;

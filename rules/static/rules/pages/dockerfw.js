@@ -1,6 +1,5 @@
-/* What every page needs beyond htmx: one submit per form, a question before
-   what cannot be undone, the current tab in sight, and a word when the
-   server does not answer. Everything here is an addition; without it each form and link still works. */
+/* For every page: one submit per form, a question before actions that cannot be undone, the current tab in
+   sight, and a message when the server does not answer. Forms and links work without it. */
 (function () {
   "use strict";
 
@@ -58,7 +57,7 @@
     });
   });
 
-  // Parts that tell of the kernel ask again while the tab is looked at; an equal answer leaves the page alone.
+  // Parts about the kernel refresh while the tab is visible; an equal answer does not change the page.
   document.addEventListener("DOMContentLoaded", function () {
     document.querySelectorAll("[data-refresh]").forEach(function (part) {
       function ask() {
@@ -80,12 +79,12 @@
     const place = document.getElementById("connection");
     if (place && place.textContent !== text) place.textContent = text;
   }
-  // The apply page says more about it than this line could.
+  // The apply page has a message of its own.
   document.addEventListener("htmx:sendError", function (event) {
     if (document.getElementById("unreachable")) return;
     say(event.detail.requestConfig.verb === "get"
-      ? "dockerfw does not answer. Trying again."
-      : "dockerfw did not answer. Reload the page to see whether it heard you.");
+      ? "dockerfw is unreachable. Retrying."
+      : "dockerfw is unreachable. Reload the page to see whether your request arrived.");
   });
   document.addEventListener("htmx:responseError", function (event) {
     say("dockerfw answered with an error (" + event.detail.xhr.status + "). Reload the page.");
