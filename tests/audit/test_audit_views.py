@@ -39,7 +39,7 @@ def test_access(signed_in: Client) -> None:
     assert_access(CSV, signed_in)
 
 
-def test_who_did_what_from_where_with_before_and_after(signed_in: Client, ssh: Rule) -> None:
+def test_events_with_actor_address_and_values(signed_in: Client, ssh: Rule) -> None:
     page = signed_in.get(PATH)
     words = text_of(page)
     assert f"bob changed a rule {ssh.key} 2222/tcp from anywhere to the host Ports: 22 \u2192 2222" in words

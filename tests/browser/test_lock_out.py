@@ -1,4 +1,4 @@
-"""A real lock-out: the applied rules refuse the very browser that applied them, and it all comes back.
+"""A real lock-out: the applied rules refuse the browser that applied them, and the host rolls back.
 
 The page is open in a Chromium at the other end of the sandbox's ens33, so nothing but the kernel's rules
 decides whether it reaches the dashboard.
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def outsider(browser: Browser, stack: Stack, alice: Person) -> Iterator[Person]:
-    """Alice once more, in a browser that reaches the dashboard through the host's own rules."""
+    """Alice in a browser that reaches the dashboard through the host's rules."""
     with served_inside(stack):
         program = browser_in_the_world(stack, CHROMIUM)
         far = browser.browser_type.launch(executable_path=program, args=["--no-sandbox"])
@@ -37,7 +37,7 @@ def outsider(browser: Browser, stack: Stack, alice: Person) -> Iterator[Person]:
 
 
 @pytest.mark.parametrize("refuse", ["reject", "drop"])
-def test_locked_out_and_back(
+def test_a_lock_out_is_rolled_back(
     stack: Stack, alice: Person, outsider: Person, screens: Screens, refuse: str
 ) -> None:
     comment = f"the dashboard itself ({refuse})"

@@ -1,4 +1,4 @@
-"""What rules mean, as people meet it: hints while they type, expectations, what an apply does to others."""
+"""Warnings about rules, expectations, and the effect of an apply on outside access."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_with_thousands_of_rules_the_page_comes_first(stack: Stack, alice: Perso
 
 
 def expect_something(alice: Person, screens: Screens) -> None:
-    """Write two expectations down, one of them with a mistake first."""
+    """Add two expectations, one of them with a mistake first."""
     page = alice.page
     alice.goto("expectations/")
     expect(page.locator(MAIN)).to_contain_text("No expectations yet")
@@ -98,7 +98,7 @@ def expect_something(alice: Person, screens: Screens) -> None:
 
 
 def type_a_rule_with_a_warning(alice: Person, screens: Screens) -> None:
-    """Open a database to the world: the form says so while it is typed, and takes it."""
+    """Open a database to the internet: the form warns while the rule is typed, and accepts it."""
     page = alice.page
     alice.goto("rules/new/")
     alice.fill_rule("host", "3306", comment="for everybody")

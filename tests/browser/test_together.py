@@ -1,4 +1,4 @@
-"""What goes wrong between people and processes is told plainly, and nothing that was typed is lost."""
+"""Conflicts between admins, and processes that do not answer: the page says so, and the input is kept."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_redis_that_does_not_answer_is_named(stack: Stack, alice: Person, screen
     assert any("--ctorigdstport 9051" in line for line in stack.our_rules())
 
 
-def test_a_change_behind_its_back_is_seen(stack: Stack, alice: Person, screens: Screens) -> None:
+def test_a_manual_change_in_the_kernel_is_noticed(stack: Stack, alice: Person, screens: Screens) -> None:
     alice.page.goto("/")
     expect(alice.page.locator(".sentence.ok")).to_be_visible()
     stack.in_sandbox("iptables-nft", "-D", "INPUT", "-j", "FILTERS-HOST")

@@ -1,4 +1,4 @@
-"""The live page: what the kernel holds, refreshed cheaply, usable with 10,000 rules."""
+"""The live page: cheap to refresh, and usable with 10,000 rules."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ssh(host: Host, alice: Actor) -> Rule:
 
 
 def poll_address(page: str) -> str:
-    """Return the address that the page asks for news."""
+    """Return the address that the page polls."""
     found = re.search(r'hx-get="([^"]+poll/[^"]*)"', page)
     assert found, "the page does not ask for news"
     return found[1].replace("&amp;", "&")
@@ -63,7 +63,7 @@ def test_chains_with_owner_words_and_counters(working: Client, host: Host, ssh: 
 
 
 @pytest.mark.redis
-def test_a_poll_without_news_costs_a_204_and_tells_the_time(working: Client, host: Host, ssh: Rule) -> None:
+def test_a_poll_without_news_is_a_204_with_the_time(working: Client, host: Host, ssh: Rule) -> None:
     snapshot_store(host, draft_document(host), 1)
     address = poll_address(working.get(PATH).content.decode())
     taken = snapshot_store(host, draft_document(host), 1)
@@ -73,7 +73,7 @@ def test_a_poll_without_news_costs_a_204_and_tells_the_time(working: Client, hos
 
 
 @pytest.mark.redis
-def test_a_poll_with_news_shows_rates_which_come_to_rest(working: Client, host: Host, ssh: Rule) -> None:
+def test_a_poll_with_news_shows_rates_that_go_back_to_zero(working: Client, host: Host, ssh: Rule) -> None:
     document = draft_document(host)
     snapshot_store(host, document, 1, packets=10, age=4)
     address = poll_address(working.get(PATH).content.decode())

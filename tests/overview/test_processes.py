@@ -1,4 +1,4 @@
-"""The dashboard about dockerfw itself: its version, processes of another one, a clerk that is silent."""
+"""The dashboard's notices about dockerfw itself: versions, a silent clerk, full file systems."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.redis]
 
 
 def about_store(host: Host, taken: datetime, *, version: str = VERSION, **changes: Any) -> None:
-    """Tell about the root worker, as it does itself, of the look at `taken`."""
+    """Store a report of the root worker about itself, as of the snapshot at `taken`."""
     about = About(
         host=host.name,
         at=taken.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),

@@ -1,4 +1,4 @@
-"""What is said when something is not there or went wrong: a plain sentence, and what was not changed."""
+"""The error pages: a plain sentence, and what was not changed."""
 
 from __future__ import annotations
 

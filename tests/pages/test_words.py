@@ -84,7 +84,7 @@ def test_words_of_settings_and_owners() -> None:
     assert owner_word("podman") == "podman"
 
 
-def test_what_is_typed_is_split_and_never_lost() -> None:
+def test_typed_text_is_split_and_never_lost() -> None:
     assert split_ports("22, 8000 - 8010;443\t53") == ["22", "8000-8010", "443", "53"]
     assert split_ports("ssh,, 22 ") == ["ssh", "22"]
     assert split_ports("8000\u20138010 9000:9010") == ["8000-8010", "9000-9010"]
@@ -104,7 +104,7 @@ def test_what_is_typed_is_split_and_never_lost() -> None:
         ({"comment": ""}, "Before: no comment."),
     ],
 )
-def test_what_a_rule_was_before(old: dict[str, Any], words: str) -> None:
+def test_the_previous_values_of_a_rule(old: dict[str, Any], words: str) -> None:
     new = DocumentRule(
         id="k3f9", scope="host", protocol="tcp", ports=("22",), source="192.0.2.0/24", comment="new"
     )
