@@ -74,7 +74,7 @@ def test_each_revision_with_who_why_and_what(signed_in: Client, revisions: None)
     page = signed_in.get(PATH)
     words = text_of(page)
     assert "open the web 1 rule added; 80/tcp becomes reachable from anywhere bob today" in words
-    assert "Revision 3 confirmed" in words
+    assert "Revision 2 confirmed" in words
     assert "loaded" not in words
     assert has_no_inline_code(page)
 
