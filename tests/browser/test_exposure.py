@@ -1,6 +1,6 @@
 """Exposure and trace on a real kernel: a packet meets what the pages predict.
 
-A server listens in the sandbox; somebody at the other end of ens33 dials it.
+A server listens in the sandbox, and a client at the other end of ens33 connects to it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def served(stack: Stack) -> Iterator[None]:
         wanted = [place.rpartition(":")[2] for places in LISTENING.values() for place in places]
         for port in wanted:
             wait_until(
-                f"somebody on {port}",
+                f"a listener on {port}",
                 20,
                 lambda port=port: f":{port} " in stack.in_sandbox("ss", "-Hltn"),  # type: ignore[misc]
             )
