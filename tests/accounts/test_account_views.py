@@ -27,7 +27,7 @@ def test_sign_in_redirects_to_the_requested_page(admin: User) -> None:
 
 def test_a_wrong_password_is_refused_and_audited(admin: User) -> None:
     answer = Client().post("/sign-in/", {"username": "alice", "password": "no"})
-    assert "Wrong name or password" in text_of(answer)
+    assert "Wrong username or password" in text_of(answer)
     assert AuditEvent.objects.filter(verb="sign-in-failed", target="alice").exists()
     assert has_no_inline_code(answer)
 

@@ -75,7 +75,7 @@ def begin(stack: Stack, alice: Person, screens: Screens) -> None:
     expect(alice.page.get_by_role("heading", name="Sign in")).to_be_visible()
     screens.take(alice.page, "sign-in")
     alice.sign_in("wrong")
-    expect(alice.page.get_by_role("alert")).to_contain_text("Wrong name or password")
+    expect(alice.page.get_by_role("alert")).to_contain_text("Wrong username or password")
     alice.sign_in()
     expect(alice.page.locator("details.account")).to_contain_text("alice")
 

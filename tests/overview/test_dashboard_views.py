@@ -28,7 +28,7 @@ def test_the_root_address_redirects_to_the_only_host(signed_in: Client) -> None:
 def test_without_a_snapshot_nothing_is_claimed(signed_in: Client) -> None:
     page = signed_in.get(f"{HOST}/")
     assert 'data-level="unknown"' in page.content.decode()
-    assert "is not known" in text_of(page)
+    assert "Unknown: there is no report" in text_of(page)
     assert has_no_inline_code(page)
 
 
