@@ -10,10 +10,10 @@ from django.contrib.auth.password_validation import password_validators_help_tex
 
 
 class SignInForm(AuthenticationForm):
-    """Django's own sign-in form, with a plain sentence for a wrong name or password."""
+    """Django's sign-in form, with plain errors."""
 
     error_messages = {
-        "invalid_login": "Wrong name or password. Both are case-sensitive.",
+        "invalid_login": "Wrong username or password. Both are case-sensitive.",
         "inactive": "This account is disabled.",
     }
 
@@ -23,7 +23,7 @@ class SetupForm(forms.Form):
 
     username = forms.CharField(
         max_length=150,
-        label="Name",
+        label="Username",
         help_text="Shown in the history and the audit log.",
         widget=forms.TextInput(
             attrs={"autocomplete": "username", "autocapitalize": "none", "autofocus": True}

@@ -1,7 +1,4 @@
-"""Sign-in, sign-out, the change of one's password, and the one-time link of the first administrator.
-
-Accounts and their audit are the services' matter; these views only ask and answer.
-"""
+"""Sign-in, sign-out, password change, and the setup link of the first admin."""
 
 from __future__ import annotations
 
@@ -35,12 +32,12 @@ from rules.pages.frame import page_context
 class SignIn(LoginView):
     """The sign-in page."""
 
-    template_name = "rules/sign_in.html"
+    template_name = "accounts/sign_in.html"
     form_class = SignInForm
     redirect_authenticated_user = True
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Send the whole page here when a piece of it was asked for after the session had ended."""
+        """Redirect the whole page when htmx asks for a piece of it after the session has ended."""
         if (
             request.method == "GET"
             and request.headers.get("HX-Request") == "true"
@@ -61,20 +58,20 @@ class SignOut(LogoutView):
 
 
 class ChangePassword(PasswordChangeView):
-    """Change one's own password; other sessions of the account end."""
+    """Change one's own password, which ends the account's other sessions."""
 
-    template_name = "rules/password.html"
+    template_name = "accounts/password.html"
     success_url = reverse_lazy("rules:home")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add what every page shows."""
+        """Add the context of the frame."""
         return {**super().get_context_data(**kwargs), **page_context(None, section="account")}
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """Change it, write it into the audit and say so."""
+        """Change the password, audit it and confirm it."""
         response = super().form_valid(form)
         audit_record(actor=actor_of(self.request), verb="password-change")
-        messages.info(self.request, "The password is changed. Other sessions of your account have ended.")
+        messages.info(self.request, "The password was changed. Your other sessions have ended.")
         return response
 
 
@@ -84,7 +81,7 @@ class ChangePassword(PasswordChangeView):
 @sensitive_post_parameters()
 @sensitive_variables()
 def setup(request: HttpRequest, token: str) -> HttpResponse:
-    """Let the holder of the one-time link create the first administrator, who is then signed in."""
+    """Create the account of the first admin by the setup link, and sign it in."""
     if not first_admin_link_is_open(token):
         return _dead_link(request)
     form = SetupForm(request.POST or None)
@@ -103,15 +100,15 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
         else:
             login(request, user)
             messages.info(
-                request, "Welcome. Choose the external interfaces in the settings first, then add rules."
+                request, "Welcome. First choose the external interfaces in the settings, then add rules."
             )
             return redirect("rules:home")
-    return render(request, "rules/setup.html", {"form": form})
+    return render(request, "accounts/setup.html", {"form": form})
 
 
 def _dead_link(request: HttpRequest) -> HttpResponse:
     reason = (
-        "It was used already, is older than a day, or was never valid. "
-        "When there is no account yet, starting dockerfw again prints a new one."
+        "The link was used already, is older than one day, or was never valid. "
+        "If there is no account yet, restart dockerfw to print a new one."
     )
-    return render(request, "rules/setup.html", {"reason": reason}, status=410)
+    return render(request, "accounts/setup.html", {"reason": reason}, status=410)

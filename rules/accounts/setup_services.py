@@ -1,7 +1,6 @@
-"""Make the first admin by a one-time link.
+"""Create the first admin by a setup link.
 
-Owns the links: only a digest is stored, a link dies with its use, after a day, and as soon as any user
-exists.
+Only the digest of a link is stored. A link expires when it is used, after one day, and when any user exists.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ LINK_LIVES = timedelta(hours=24)
 
 
 def first_admin_link_create() -> str:
-    """Make a link and return its token; earlier unused links stop working.
+    """Create a link and return its token; earlier unused links stop working.
 
     ServiceError when a user exists.
     """
     with transaction.atomic():
         if get_user_model().objects.exists():
-            raise ServiceError("There is an account already; setup links are for the first one only.")
+            raise ServiceError("An account exists already. Setup links are only for the first one.")
         token = secrets.token_urlsafe(32)
         SetupLink.objects.filter(used_at=None).delete()
         SetupLink.objects.create(token_digest=_digest(token))
@@ -42,17 +41,17 @@ def first_admin_link_create() -> str:
 
 
 def first_admin_link_is_open(token: str) -> bool:
-    """Say whether the token still makes the first admin."""
+    """Return True if the token can still create the first admin."""
     return _open_link(token) is not None
 
 
 def first_admin_create(*, token: str, username: str, password: str, address: str) -> User:
-    """Make the first admin and use the link up. NotFound for a dead link, Invalid for the fields."""
+    """Create the first admin and use up the link. NotFound for an expired link, Invalid for the fields."""
     with transaction.atomic():
         link = _open_link(token)
         used = link and SetupLink.objects.filter(pk=link.pk, used_at=None).update(used_at=timezone.now())
         if not used:
-            raise NotFound("This link was used already, is too old, or was never valid.")
+            raise NotFound("The link was used already, has expired, or was never valid.")
         user = User(username=username, is_staff=False, is_superuser=True)
         _check(user, password)
         user.set_password(password)

@@ -1,7 +1,4 @@
-"""Audit sign-ins, failed sign-ins and sign-outs, by the signals of django.contrib.auth.
-
-Owns the receivers and nothing else; a password never reaches the audit.
-"""
+"""Audit sign-ins, failed sign-ins and sign-outs by the signals of django.contrib.auth, without passwords."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from rules.audit.audit_services import audit_record
 
 
 def connect() -> None:
-    """Connect the receivers; connecting twice changes nothing."""
+    """Connect the receivers; a second call changes nothing."""
     signals.user_logged_in.connect(_signed_in, dispatch_uid="dockerfw-signed-in")
     signals.user_logged_out.connect(_signed_out, dispatch_uid="dockerfw-signed-out")
     signals.user_login_failed.connect(_sign_in_failed, dispatch_uid="dockerfw-sign-in-failed")

@@ -71,7 +71,7 @@ def keep(request: HtmxRequest, host_name: str, apply_id: uuid.UUID) -> HttpRespo
         messages.warning(request, str(error))
         return redirect("rules:apply", host.name, view.apply.pk)
     context = {"view": view, "nonce": key}
-    return render_page(request, "rules/keep.html", host, context, section="history")
+    return render_page(request, "applying/keep.html", host, context, section="history")
 
 
 @require_POST

@@ -44,7 +44,7 @@ def apply_page(request: HttpRequest, host_name: str, apply_id: uuid.UUID) -> Htt
 def apply_answer(request: HttpRequest, host: Host, apply_id: uuid.UUID) -> HttpResponse:
     """Render the page of an apply as the answer to any request."""
     context = _context(request, host, apply_id)
-    return render_page(request, "rules/apply.html", context["view"].apply.host, context, section="apply")
+    return render_page(request, "applying/apply.html", context["view"].apply.host, context, section="apply")
 
 
 @require_safe
@@ -66,7 +66,7 @@ def window_banner(request: HttpRequest, host_name: str) -> HttpResponse:
     """Answer the line about an open window that every page shows; empty when there is none."""
     host = host_or_404(host_name)
     context = page_context(host, section="")
-    response = render(request, "rules/partials/window_sentence.html", context)
+    response = render(request, "applying/window_sentence.html", context)
     response["Cache-Control"] = "no-store"
     return response
 
@@ -82,8 +82,8 @@ def status_piece(
 def _piece(request: HttpRequest, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
     # Read together with the apply, so that no line contradicts its state.
     host = context["view"].apply.host
-    response = render(request, "rules/partials/apply_status.html", {**context, "host": host}, status=status)
-    response.write(render_pieces(request, host, section="apply", more=("window_banner",)))
+    response = render(request, "applying/apply_status.html", {**context, "host": host}, status=status)
+    response.write(render_pieces(request, host, section="apply", more=("applying/window_banner",)))
     response["Cache-Control"] = "no-store"
     return response
 

@@ -43,6 +43,11 @@ class HistoryPage:
     pages: int
     total: int
 
+    @property
+    def position(self) -> str:
+        """Which page this is: `Page 2 of 3, 60 revisions`."""
+        return f"Page {self.page} of {self.pages}, {self.total} revisions"
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

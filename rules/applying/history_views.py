@@ -44,7 +44,7 @@ def history(request: HttpRequest, host_name: str) -> HttpResponse:
         "before_newest": max(newest - 1, 1),
         "noticed": [(event, VERBS[event.verb]) for event in events],
     }
-    return render_page(request, "rules/history.html", host, context, section="history")
+    return render_page(request, "applying/history.html", host, context, section="history")
 
 
 @require_safe
@@ -65,7 +65,7 @@ def revision(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
         "confirmed": host.confirmed_revision_id == found.pk,
         "next": number + 1 if number < _newest(host) else None,
     }
-    return render_page(request, "rules/revision.html", host, context, section="history")
+    return render_page(request, "applying/revision.html", host, context, section="history")
 
 
 @require_safe
@@ -84,9 +84,10 @@ def compare(request: HttpRequest, host_name: str) -> HttpResponse:
     if compared and compared.old:
         query = urlencode({"a": compared.new.number, "b": compared.old.number})
         swap = f"{reverse('rules:compare', args=[host.name])}?{query}"
+        a = compared.old.number
     context = {"comparison": compared, "a": a, "b": b, "newest": newest, "problem": problem, "swap": swap}
     status = 404 if problem else 200
-    return render_page(request, "rules/compare.html", host, context, section="history", status=status)
+    return render_page(request, "applying/compare.html", host, context, section="history", status=status)
 
 
 def _newest(host: Host) -> int:

@@ -292,7 +292,7 @@ def _page(
     }
     return render_page(
         request,
-        "rules/review.html",
+        "applying/review.html",
         basis.host,
         context,
         section="review" if number is None else "history",

@@ -35,10 +35,10 @@ def exposure_page(request: HtmxRequest, host_name: str) -> HttpResponse:
     observe_request(host)
     context = _context(request, basis_of(host))
     if request.htmx:
-        response = render(request, "rules/partials/exposure_table.html", {**context, "host": host})
+        response = render(request, "asking/exposure_table.html", {**context, "host": host})
         response["Cache-Control"] = "no-store"
         return response
-    return render_page(request, "rules/exposure.html", host, context, section="exposure")
+    return render_page(request, "asking/exposure.html", host, context, section="exposure")
 
 
 @require_safe
@@ -48,7 +48,7 @@ def exposure_summary(request: HttpRequest, host_name: str) -> HttpResponse:
     basis = basis_of(host)
     found = read_exposure(basis, basis.view) if basis.view else None
     context = {"host": host, "snapshot": basis.view, "exposure": found}
-    response = render(request, "rules/partials/exposure_summary.html", context)
+    response = render(request, "asking/exposure_summary.html", context)
     response["Cache-Control"] = "no-store"
     return response
 

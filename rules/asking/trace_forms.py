@@ -29,7 +29,7 @@ class TraceForm(forms.Form):
 
     source = forms.CharField(
         max_length=_LONGEST,
-        label="From",
+        label="Source",
         help_text="An IPv4 or IPv6 address, or a container name.",
         error_messages={"required": "Enter a source: an address or a container name."},
         widget=forms.TextInput(attrs={**CODE, "placeholder": "203.0.113.5", "list": "trace-sources"}),
@@ -37,7 +37,7 @@ class TraceForm(forms.Form):
     destination = forms.CharField(
         required=False,
         max_length=_LONGEST,
-        label="To",
+        label="Destination",
         help_text="An address or a container name. Empty means this host.",
         widget=forms.TextInput(attrs={**CODE, "placeholder": "this host", "list": "trace-destinations"}),
     )
@@ -80,7 +80,7 @@ class TraceForm(forms.Form):
     source_port = forms.CharField(
         required=False,
         max_length=_LONGEST,
-        label="From port",
+        label="Source port",
         help_text="Rarely needed. If a rule depends on it and it is empty, the result is unknown.",
         widget=forms.TextInput(attrs=_NUMBER),
     )

@@ -54,7 +54,7 @@ def trace(request: HttpRequest, host_name: str) -> HttpResponse:
         "allow": _allow(host, answer) if answer else "",
     }
     status = 422 if asked and form.errors else 200
-    return render_page(request, "rules/trace.html", host, context, section="trace", status=status)
+    return render_page(request, "asking/trace.html", host, context, section="trace", status=status)
 
 
 def _answer(basis: Basis, view: SnapshotView, form: TraceForm) -> Answer | None:

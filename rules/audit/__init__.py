@@ -1,1 +1,1 @@
-"""Who did what, and when."""
+"""The audit log: every action with its actor, time and address."""

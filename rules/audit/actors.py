@@ -1,4 +1,4 @@
-"""Who acts: a name as text, an address as text."""
+"""Actors of the audit log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dockerfw_site.proxies import client_address
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Somebody who changes something; the system itself has no user and no address."""
+    """An account, command or process that changes something; processes have no user and no address."""
 
     name: str
     address: str = ""
@@ -33,5 +33,5 @@ def command_line_actor() -> Actor:
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
-        name = "somebody"
+        name = "unknown account"
     return Actor(name=f"{name} (command line)")

@@ -1,4 +1,4 @@
-"""Read the audit: filters for the page, rows for the CSV."""
+"""Read the audit log: filtered events for the page, rows for the CSV."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CSV_HEADER = ("at", "who", "address", "host", "verb", "target", "before", "after
 
 @dataclass(frozen=True, slots=True)
 class AuditFilters:
-    """What to show; empty means everything. `since` and `until` are days, both included."""
+    """Filters of the audit log; empty ones match everything. `since` and `until` are days, both included."""
 
     actor: str = ""
     verb: str = ""
@@ -30,7 +30,7 @@ class AuditFilters:
 
 
 def audit_events(filters: AuditFilters | None = None) -> QuerySet[AuditEvent]:
-    """Return the events that the filters let through, the newest first."""
+    """Return the events that match, newest first."""
     wanted = filters or AuditFilters()
     events = cast("QuerySet[AuditEvent]", AuditEvent.objects.select_related("host"))
     if wanted.actor:
@@ -56,7 +56,7 @@ def audit_events(filters: AuditFilters | None = None) -> QuerySet[AuditEvent]:
 
 
 def audit_actors() -> tuple[str, ...]:
-    """Return every name that the audit holds, sorted; the page's filter offers them."""
+    """Return every account name in the audit log, sorted."""
     names = AuditEvent.objects.exclude(actor_name="").order_by("actor_name")
     return tuple(names.values_list("actor_name", flat=True).distinct())
 

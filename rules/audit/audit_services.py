@@ -1,4 +1,4 @@
-"""Write audit events; nothing here changes or removes one."""
+"""Write audit events. Nothing changes or removes one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 from rules.audit.actors import Actor
 from rules.models import AuditEvent, Host
 
-# Every verb the audit knows, with the words a page shows.
+# Every verb of the audit log with the words for pages.
 VERBS: dict[str, str] = {
     "sign-in": "signed in",
     "sign-in-failed": "failed to sign in",
     "sign-out": "signed out",
     "password-change": "changed the password",
-    "setup-link-create": "made a setup link",
+    "setup-link-create": "created a setup link",
     "setup-link-use": "used the setup link",
     "rule-create": "added a rule",
     "rule-update": "changed a rule",
@@ -33,20 +33,20 @@ VERBS: dict[str, str] = {
     "apply-confirmed": "apply: confirmed",
     "apply-rolled_back": "apply: rolled back",
     "apply-failed": "apply: failed",
-    "apply-keep": "asked to keep what is loaded",
-    "apply-roll-back": "asked to roll back at once",
-    "apply-extend": "asked for a longer window",
+    "apply-keep": "requested Keep",
+    "apply-roll-back": "requested Roll back now",
+    "apply-extend": "requested a longer confirmation window",
     "rollback-start": "started a roll back",
     "backup-restore": "restored the installation from a backup",
-    "console-panic": "called a panic on the console",
-    "console-panic-off": "ended the panic on the console",
-    "console-release": "took dockerfw out on the console",
+    "console-panic": "ran panic on the console",
+    "console-panic-off": "ended panic on the console",
+    "console-release": "released the host from dockerfw on the console",
     "drift": "noticed that the kernel differs from the confirmed revision",
     "drift-gone": "noticed that the kernel holds the confirmed revision again",
-    "heal": "put the anchors back",
-    "heal-failed": "could not put the anchors back",
-    "heal-rests": "stopped putting the anchors back",
-    "left-out": "left out events that nobody wrote down in time",
+    "heal": "restored the jumps",
+    "heal-failed": "could not restore the jumps",
+    "heal-rests": "stopped restoring the jumps",
+    "left-out": "dropped events that were not recorded in time",
 }
 
 

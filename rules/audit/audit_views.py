@@ -1,4 +1,4 @@
-"""The audit: who did what, when, from where; filtered, paged, and as CSV. Read only, as its table is."""
+"""The audit log, filtered, paged and as CSV."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils import timezone
 from django.utils.dateparse import parse_date
+from django.utils.formats import date_format
 from django.views.decorators.http import require_safe
 
 from dockerfw.document.document import validate_rule
@@ -31,7 +32,7 @@ PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """An event with its values laid out for reading."""
+    """An event with its values as text."""
 
     event: AuditEvent
     words: str
@@ -40,9 +41,16 @@ class EventLine:
     before: str
     after: str
 
+    @property
+    def values_title(self) -> str:
+        """Return the title above the values, empty without values."""
+        if self.before and self.after:
+            return "Before and after"
+        return "Values before" if self.before else "Details" if self.after else ""
+
 
 class _Echo:
-    """A file that hands back what the CSV writer writes."""
+    """A file that returns each line the CSV writer writes."""
 
     def write(self, value: str) -> str:
         """Return the line."""
@@ -51,7 +59,7 @@ class _Echo:
 
 @require_safe
 def audit(request: HttpRequest) -> HttpResponse:
-    """List the events that the filters let through, the newest first."""
+    """List the events that match the filters, newest first."""
     filters, problems = filters_of(request)
     page = Paginator(audit_events(filters), PAGE).get_page(whole_number(request.GET.get("page"), 1))
     context = {
@@ -62,15 +70,15 @@ def audit(request: HttpRequest) -> HttpResponse:
         "verbs": VERBS.items(),
         "actors": audit_actors(),
         "csv_query": _query(request),
-        "oldest": audit_events().last(),
+        "empty_sentence": "" if page.paginator.count else _empty_sentence(filters),
         "filtered": filters != AuditFilters(),
     }
-    return render_page(request, "rules/audit.html", None, context, section="audit")
+    return render_page(request, "audit/audit.html", None, context, section="audit")
 
 
 @require_safe
 def audit_csv(request: HttpRequest) -> StreamingHttpResponse:
-    """Send the filtered events as CSV, with cells that no spreadsheet takes for formulas."""
+    """Send the filtered events as CSV, without cells that a spreadsheet would run as formulas."""
     filters, _ = filters_of(request)
     writer = csv.writer(_Echo())
     lines: Iterator[str] = (writer.writerow(row) for row in audit_csv_rows(audit_events(filters)))
@@ -82,14 +90,14 @@ def audit_csv(request: HttpRequest) -> StreamingHttpResponse:
 
 
 def filters_of(request: HttpRequest) -> tuple[AuditFilters, tuple[str, ...]]:
-    """Read the filters from an address, with a sentence for each day that is none."""
+    """Read the filters from an address, with a sentence for each invalid day."""
     days: dict[str, datetime.date | None] = {}
     problems: list[str] = []
     for name in ("since", "until"):
         text = text_asked(request, name)
         days[name] = _day(text)
         if text and days[name] is None:
-            problems.append(f'"{text[:40]}" is not a day; write it as 2026-11-23.')
+            problems.append(f'"{text[:40]}" is not a date. Write it as 2026-11-23.')
     verb = text_asked(request, "verb")
     filters = AuditFilters(
         actor=text_asked(request, "actor"),
@@ -99,6 +107,23 @@ def filters_of(request: HttpRequest) -> tuple[AuditFilters, tuple[str, ...]]:
         until=days["until"],
     )
     return filters, tuple(problems)
+
+
+def _empty_sentence(filters: AuditFilters) -> str:
+    """Return which events there are none of, and since when the log records them."""
+    text = f"No{' matching' if filters.verb or filters.query else ''} events"
+    if filters.actor:
+        text += f" by {filters.actor}"
+    oldest = audit_events().last()
+    if filters.since:
+        text += f" since {date_format(filters.since, 'j M Y')}"
+    elif oldest:
+        text += (
+            f" since {date_format(timezone.localtime(oldest.at), 'j M Y, H:i')}, when the audit log begins"
+        )
+    if filters.until:
+        text += f", until {date_format(filters.until, 'j M Y')}"
+    return f"{text}."
 
 
 def _day(text: str) -> datetime.date | None:
@@ -124,7 +149,7 @@ def _line(event: AuditEvent) -> EventLine:
 
 
 def _subject(event: AuditEvent) -> str:
-    """Describe the rule that an event is about, if it is about one; its id alone says nothing to people."""
+    """Describe the rule of an event, empty for other events."""
     value = event.after or event.before
     if not isinstance(value, dict) or "scope" not in value:
         return ""

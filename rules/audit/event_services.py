@@ -1,4 +1,4 @@
-"""Write down what root did on a host's console, and what its root worker noticed, as that told it."""
+"""Record commands on a host's console and events of its root worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rules.models import AuditEvent, Host
 
 
 def console_record(*, event: ConsoleEvent) -> bool:
-    """Append one event to the audit, once; say whether it was news."""
+    """Append one event to the audit log, once. Return True if it was new."""
     with transaction.atomic():
         host = Host.objects.select_for_update().filter(name=event.host).first()
         verb = f"console-{event.verb}" if event.verb in CONSOLE_VERBS else event.verb

@@ -1,4 +1,4 @@
-"""Write down which process told what about itself: its version, and that it is there."""
+"""Record the version of each process of dockerfw and when it was last seen."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _told: dict[str, float] = {}
 
 
 def process_seen(*, name: str) -> None:
-    """Note that this process, called `name`, runs this version now; at most once a minute. Never raises.
+    """Record that this process, called `name`, runs this version now, at most once a minute. Never raises.
 
-    A database that does not take it is met again a minute later: nothing else must fail because of it.
+    A database error must not fail anything else. The next attempt is a minute later.
     """
     now = time.monotonic()
     if now - _told.get(name, -EVERY_SECONDS) < EVERY_SECONDS:
@@ -31,4 +31,4 @@ def process_seen(*, name: str) -> None:
             name=name, defaults={"version": VERSION, "seen_at": timezone.now()}
         )
     except DatabaseError as error:
-        logger.warning("the version of %s is not written down: %s", name, error)
+        logger.warning("cannot record the version of %s: %s", name, error)

@@ -126,7 +126,7 @@ def import_preview(
         version=host.draft_version,
     )
     context = {"preview": preview, "adopting": adopting}
-    return render_page(request, "rules/import.html", host, context, section="settings", status=status)
+    return render_page(request, "draft/import.html", host, context, section="settings", status=status)
 
 
 def _page(
@@ -139,7 +139,7 @@ def _page(
     parse_error: str = "",
 ) -> HttpResponse:
     context = {"form": form, "found": found, "parse_error": parse_error}
-    return render_page(request, "rules/import.html", host, context, section="settings", status=status)
+    return render_page(request, "draft/import.html", host, context, section="settings", status=status)
 
 
 def document_file(document: Document, name: str) -> HttpResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import forms
 
 from dockerfw.document.document import Expectation, expectation_to_json_object
-from rules.pages.forms import AS_TYPED, CODE, LINE_LIMIT
+from rules.pages.forms import AS_TYPED, CODE, LINE_LIMIT, HelpedRadioSelect
 
 PROTOCOLS = (
     ("tcp", "TCP"),
@@ -24,7 +24,9 @@ class ExpectationForm(forms.Form):
     passes = forms.ChoiceField(
         choices=(("yes", "Allowed"), ("no", "Refused")),
         label="Expected result",
-        widget=forms.RadioSelect,
+        widget=HelpedRadioSelect(
+            {"yes": "Every one of these sources gets through.", "no": "None of these sources gets through."}
+        ),
     )
     protocol = forms.ChoiceField(choices=PROTOCOLS, label="Protocol")
     protocol_other = forms.CharField(
@@ -57,7 +59,7 @@ class ExpectationForm(forms.Form):
     source = forms.CharField(
         required=False,
         max_length=LINE_LIMIT,
-        label="From",
+        label="Source",
         help_text="An IPv4 or IPv6 address or network. Empty means any source.",
         widget=forms.TextInput(attrs={**CODE, "placeholder": "any"}),
     )

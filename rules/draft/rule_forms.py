@@ -7,7 +7,7 @@ import re
 from django import forms
 
 from dockerfw.document.document import DocumentRule
-from rules.pages.forms import AS_TYPED, CODE, LINE_LIMIT, SEPARATORS
+from rules.pages.forms import AS_TYPED, CODE, LINE_LIMIT, SEPARATORS, HelpedRadioSelect
 from rules.pages.wording import rule_values
 
 SCOPES = (
@@ -15,6 +15,11 @@ SCOPES = (
     ("host", "The host only"),
     ("container", "Containers only"),
 )
+SCOPE_HELPS = {
+    "both": "Programs on the host and published ports of containers.",
+    "host": "Programs that run on the host itself, such as sshd.",
+    "container": "Only ports that Docker publishes or routes.",
+}
 PROTOCOLS = (
     ("tcp", "TCP"),
     ("udp", "UDP"),
@@ -53,12 +58,12 @@ class RuleForm(forms.Form):
     source = forms.CharField(
         required=False,
         max_length=LINE_LIMIT,
-        label="From",
+        label="Source",
         help_text="An IPv4 or IPv6 address or network: 198.51.100.7, 10.0.0.0/8, 2001:db8::/32. "
         "Empty means any source.",
         widget=forms.TextInput(attrs={**CODE, "placeholder": "any"}),
     )
-    scope = forms.ChoiceField(choices=SCOPES, label="Allow access to", widget=forms.RadioSelect)
+    scope = forms.ChoiceField(choices=SCOPES, label="Applies to", widget=HelpedRadioSelect(SCOPE_HELPS))
     comment = forms.CharField(
         required=False,
         max_length=LINE_LIMIT,

@@ -49,7 +49,7 @@ def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
         "foreign": foreign_chains(snapshot) if others and snapshot else (),
         "back": request.get_full_path(),
     }
-    return render_page(request, "rules/rule_list.html", host, context, section="rules")
+    return render_page(request, "draft/rule_list.html", host, context, section="rules")
 
 
 def foreign_chains(snapshot: SnapshotView) -> tuple[ForeignChain, ...]:

@@ -92,7 +92,7 @@ def _answer(request: HtmxRequest, host: Host, key: str, *, focus: str) -> HttpRe
             "focus": focus,
             "back": request.POST.get("back", ""),
         }
-        body = render_to_string("rules/partials/rule_row.html", context, request)
+        body = render_to_string("draft/rule_row.html", context, request)
     # The row comes first: a table row after other elements would be dropped by the HTML parser.
     return HttpResponse(body + render_pieces(request, host, section="rules"))
 

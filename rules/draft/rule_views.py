@@ -209,4 +209,4 @@ def _form_page(
         "echo": "" if form["source"].errors else echo_text(str(form["source"].value() or "")),
         "submit_label": "Save mine" if conflict else "",
     }
-    return render_page(request, "rules/rule_form.html", host, context, section="rules", status=status)
+    return render_page(request, "draft/rule_form.html", host, context, section="rules", status=status)

@@ -7,7 +7,8 @@ from typing import Any
 
 from django import forms
 
-from rules.pages.forms import CODE, LINE_LIMIT, SEPARATORS
+from rules.pages.forms import CODE, LINE_LIMIT, SEPARATORS, HelpedRadioSelect
+from rules.pages.wording import SETTING_VALUE_WORDS, SETTING_WORDS
 
 
 class SettingsForm(forms.Form):
@@ -34,17 +35,24 @@ class SettingsForm(forms.Form):
         widget=forms.TextInput(attrs=CODE),
     )
     refuse = forms.ChoiceField(
-        label="Refused traffic",
-        choices=(
-            ("reject", "Reject (the client gets an error at once)"),
-            ("drop", "Drop (the client gets no answer)"),
+        label=SETTING_WORDS["refuse"],
+        choices=[(value, SETTING_VALUE_WORDS["refuse", value]) for value in ("reject", "drop")],
+        widget=HelpedRadioSelect(
+            {
+                "reject": "Mistakes are easier to find.",
+                "drop": "Scans take longer, and so does finding your own mistakes.",
+            }
         ),
-        widget=forms.RadioSelect,
     )
     icmp = forms.ChoiceField(
         label="ICMP to the host (ping and error reports)",
-        choices=(("accept", "Allow"), ("refuse", "Refuse")),
-        widget=forms.RadioSelect,
+        choices=[(value, SETTING_VALUE_WORDS["icmp", value]) for value in ("accept", "refuse")],
+        widget=HelpedRadioSelect(
+            {
+                "accept": "Ping and path MTU discovery work.",
+                "refuse": "Ping does not work. The ICMPv6 messages that IPv6 needs are still allowed.",
+            }
+        ),
     )
     heal_anchors = forms.BooleanField(required=False, label="Restore missing jumps automatically")
 

@@ -125,4 +125,4 @@ def _page(
         for each in offered
     ]
     context = {"form": form, "interfaces": [*boxes, *gone], "conflict": conflict}
-    return render_page(request, "rules/settings.html", host, context, section="settings", status=status)
+    return render_page(request, "draft/settings.html", host, context, section="settings", status=status)

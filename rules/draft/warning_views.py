@@ -24,7 +24,7 @@ def rule_warnings(request: HttpRequest, host_name: str) -> HttpResponse:
         "host": host,
         **warning_context(host, read_typed_rule(RuleForm(request.POST), text_asked(request, "key"))),
     }
-    response = render(request, "rules/partials/rule_warnings.html", context)
+    response = render(request, "draft/rule_warnings.html", context)
     response["Cache-Control"] = "no-store"
     return response
 

@@ -1,1 +1,1 @@
-"""The dashboard page, the live page and the health check."""
+"""The dashboard, the live page and the health check."""

@@ -1,6 +1,6 @@
-"""The dashboard: one sentence on what the kernel holds, its counts, the last applies, the interfaces.
+"""The dashboard: the state of the kernel in one sentence, counts, the last applies and the interfaces.
 
-Every claim comes from a snapshot; without a fresh one the page says so.
+Every claim comes from a snapshot. Without a fresh one the page says so.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rules.seen.snapshot_selectors import SnapshotView, observe_request
 
 @dataclass(frozen=True, slots=True)
 class FamilyCounts:
-    """What one family's filter table holds; `refused` is None where our refusal is not loaded."""
+    """The rules of one family; `refused` is None where the last rule of FILTERS is not loaded."""
 
     family: Family
     ours: int
@@ -39,13 +39,13 @@ class FamilyCounts:
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Lead to the host; with one host nobody has to know the word."""
+    """Redirect to the default host."""
     return redirect("rules:dashboard", host_default().name)
 
 
 @require_safe
 def dashboard(request: HtmxRequest, host_name: str) -> HttpResponse:
-    """Show the dashboard; htmx asks for the part that the kernel's state changes."""
+    """Show the dashboard; htmx asks for the part about the kernel."""
     host = host_or_404(host_name)
     observe_request(host)
     process_seen(name="web")
@@ -57,10 +57,10 @@ def dashboard(request: HtmxRequest, host_name: str) -> HttpResponse:
         "open_apply": waiting.apply if waiting else None,
     }
     if request.htmx:
-        response = render(request, "rules/partials/kernel.html", context)
+        response = render(request, "overview/kernel.html", context)
         response["Cache-Control"] = "no-store"
         return response
-    return render_page(request, "rules/dashboard.html", host, context, section="dashboard")
+    return render_page(request, "overview/dashboard.html", host, context, section="dashboard")
 
 
 def _kernel_part(host: Host) -> dict[str, object]:
@@ -80,7 +80,7 @@ def _kernel_part(host: Host) -> dict[str, object]:
 
 
 def family_counts(view: SnapshotView) -> tuple[FamilyCounts, ...]:
-    """Count both families' rules by owner, and what the refusal at the end of FILTERS has met."""
+    """Count the rules of both families by owner, and the packets that the last rule of FILTERS refused."""
     found: list[FamilyCounts] = []
     for family, ruleset in sorted(view.rulesets.items()):
         ours = others = 0

@@ -1,4 +1,4 @@
-"""The health check: the web process answers and reaches its database. Shows nothing of the firewall."""
+"""The health check of the web process and its database. It shows nothing of the firewall."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 @require_safe
 @never_cache
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Answer "ok", or 503 when the database cannot be asked."""
+    """Answer "ok", or 503 when the database does not answer."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")

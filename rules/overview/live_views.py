@@ -1,6 +1,6 @@
-"""The live page: tables and chains as the kernel holds them, refreshed while somebody looks.
+"""The live page: the tables and chains in the kernel, refreshed while the page is open.
 
-One `observe` serves all viewers; a poll that finds nothing new costs a 204.
+One `observe` serves all viewers. A poll that finds nothing new is answered with 204.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from rules.pages.requests import host_or_404, text_asked, whole_number
 from rules.seen.live_selectors import LiveChain, LiveView, live_view
 from rules.seen.snapshot_selectors import SnapshotView, look, observe_request, previous_snapshot
 
-# More open chains than this would push what is looked for out of sight.
+# With more open chains than this, the others would be out of sight.
 OPEN_CHAINS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What one viewer asked to see; it travels in the query string."""
+    """The filters of one viewer, kept in the query string."""
 
     family: Family
     query: str
@@ -37,7 +37,7 @@ class Wanted:
 
     @classmethod
     def of(cls, request: HttpRequest) -> Wanted:
-        """Read the wishes from an address; what is odd falls back to the first page of IPv4."""
+        """Read the filters from an address; invalid values become the first page of IPv4."""
         get = request.GET
         return cls(
             family=6 if get.get("family") == "6" else 4,
@@ -48,7 +48,7 @@ class Wanted:
         )
 
     def query_string(self, **changes: object) -> str:
-        """Return the wishes as a query string, with some of them changed."""
+        """Return the filters as a query string, with some of them changed."""
         values: dict[str, object] = {
             "family": self.family,
             "q": self.query,
@@ -62,27 +62,27 @@ class Wanted:
 
 @require_safe
 def live(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Show one family's chains; `q` filters, `empty=hide` hides empty ones, `chain` and `page` turn pages."""
+    """Show the chains of one family; `q` filters, `empty=hide` hides empty ones, `page` turns `chain`."""
     host = host_or_404(host_name)
     observe_request(host)
-    return render_page(request, "rules/live.html", host, _context(request, host), section="live")
+    return render_page(request, "overview/live.html", host, _context(request, host), section="live")
 
 
 @require_safe
 def live_poll(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Answer the chains when the viewer has others, else 204 with the time of the last look."""
+    """Answer the chains when they changed, else 204 with the time of the last snapshot."""
     host = host_or_404(host_name)
     observe_request(host)
     snapshot = look(host).view
     if snapshot is None:
         return HttpResponse(status=204)
     same = request.GET.get("sha") == snapshot.snapshot.sha256
-    # Rates that were moving have to come to rest once, although nothing else changed.
+    # Rates must go back to zero once, although nothing else changed.
     moving = request.GET.get("moving") == "yes" and request.GET.get("since") != snapshot.snapshot.taken_at
     if same and not moving:
         seen = {"taken_at": snapshot.taken_at.isoformat(), "now": timezone.now().isoformat()}
         return trigger_client_event(HttpResponse(status=204), "live-seen", seen)
-    response = render(request, "rules/partials/live_chains.html", {**_context(request, host), "host": host})
+    response = render(request, "overview/live_chains.html", {**_context(request, host), "host": host})
     response["Cache-Control"] = "no-store"
     return response
 

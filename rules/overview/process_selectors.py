@@ -1,7 +1,4 @@
-"""Say which processes run another version than these pages, which are silent, and where room runs out.
-
-Owns the sentences of the dashboard about dockerfw itself; what the kernel holds is for kernel.py.
-"""
+"""Notices of the dashboard about dockerfw's own processes: other versions, silence, full file systems."""
 
 from __future__ import annotations
 
@@ -20,16 +17,16 @@ from rules.link import client
 from rules.models import Host, ProcessNote
 from rules.seen.snapshot_selectors import Look
 
-# The clerk tells once a minute that it is there.
+# The clerk reports once a minute.
 CLERK_SILENT = timedelta(minutes=5)
 
 RESTART_ROOT = "Restart it: systemctl restart dockerfw-root, or docker compose restart firewall."
 RESTART_CLERK = "Restart it: systemctl restart dockerfw-clerk, or docker compose restart clerk."
-RESTART_WEB = "Restart the pages: systemctl restart dockerfw-web, or docker compose restart web."
+RESTART_WEB = "Restart the web process: systemctl restart dockerfw-web, or docker compose restart web."
 
 
 def about_root_worker(host: Host) -> About | None:
-    """Return what a host's root worker told last about itself, None when that is not known."""
+    """Return the last report of a host's root worker about itself, None when there is none."""
     try:
         data = client.about_read(host.name)
         return None if data is None else About.from_json(load_json(data, max_bytes=MAX_BYTES))
@@ -38,7 +35,7 @@ def about_root_worker(host: Host) -> About | None:
 
 
 def process_notices(host: Host, seen: Look) -> tuple[str, ...]:
-    """Return a sentence for each thing about dockerfw's own processes that somebody has to see to."""
+    """Return a sentence for each thing about dockerfw's processes that an admin must fix."""
     about = about_root_worker(host)
     found = [_root_version(about, seen), _clerk(), _state_room(about), _data_room()]
     return tuple(sentence for sentence in found if sentence)
@@ -46,29 +43,29 @@ def process_notices(host: Host, seen: Look) -> tuple[str, ...]:
 
 def _root_version(about: About | None, seen: Look) -> str:
     if seen.view is None or seen.view.stale:
-        # The page says already that nobody looks.
+        # The page says already that the root worker is silent.
         return ""
     if about is None or about.at < seen.view.snapshot.taken_at:
-        return f"The root worker runs a release before 0.2.0, and these pages {VERSION}. {RESTART_ROOT}"
+        return f"The root worker runs a version before 0.2.0, the web process runs {VERSION}. {RESTART_ROOT}"
     return _differs("root worker", about.version, RESTART_ROOT)
 
 
 def _clerk() -> str:
     note = ProcessNote.objects.filter(name="clerk").first()
     if note is None:
-        before = "it runs a release before 0.2.0, or not at all"
-        return f"The clerk has not told its version: {before}. {RESTART_CLERK}"
+        before = "It runs a version before 0.2.0, or does not run."
+        return f"The clerk has not reported in yet. {before} {RESTART_CLERK}"
     if timezone.now() - note.seen_at > CLERK_SILENT:
         when = f"{note.seen_at:%Y-%m-%d %H:%M} UTC"
-        return f"The clerk was last seen {when}: what becomes of applies is not written down. {RESTART_CLERK}"
+        return f"The clerk last reported at {when}. Results of applies are not recorded. {RESTART_CLERK}"
     return _differs("clerk", note.version, RESTART_CLERK)
 
 
-def _differs(who: str, version: str, restart: str) -> str:
+def _differs(process: str, version: str, restart: str) -> str:
     if version == VERSION:
         return ""
-    differ = f"The {who} runs {version}, and these pages {VERSION}"
-    return f"{differ}. {restart} If it is the newer one: {RESTART_WEB}"
+    differ = f"The {process} runs {version}, the web process runs {VERSION}"
+    return f"{differ}. {restart} If the {process} is newer: {RESTART_WEB}"
 
 
 def _state_room(about: About | None) -> str:
@@ -76,8 +73,8 @@ def _state_room(about: About | None) -> str:
         return ""
     words = f"The file system of the root worker's state directory {about.state.words}."
     if about.state.room == "low":
-        return f"{words} Make room before it is full."
-    return f"{words} While nothing can be written, applies are refused, and drift is neither told nor healed."
+        return f"{words} Free some space before it is full."
+    return f"{words} Until it is writable, applies are refused, and drift is neither reported nor repaired."
 
 
 def _data_room() -> str:
@@ -86,12 +83,12 @@ def _data_room() -> str:
         return ""
     words = f"The file system of the data directory {space.words}."
     if space.room == "low":
-        return f"{words} Make room before it is full."
-    return f"{words} While nothing can be written, nothing can be edited or applied here."
+        return f"{words} Free some space before it is full."
+    return f"{words} Until it is writable, nothing can be edited or applied."
 
 
 def data_space() -> Space | None:
-    """Return the room in the data directory, where this process can ask; None where it cannot."""
+    """Return the free space of the data directory, None when this process cannot read it."""
     try:
         found = os.statvfs(settings.ENVIRONMENT.data_dir)
     except OSError:

@@ -1,1 +1,1 @@
-"""What all pages share: the frame, form fields, words, hosts."""
+"""The parts that all pages share: frame, forms, words and hosts."""

@@ -1,7 +1,4 @@
-"""The exceptions of the services.
-
-Each prints as a sentence for the person at the page or the command line.
-"""
+"""The exceptions of the services; each prints as a sentence for the admin."""
 
 from __future__ import annotations
 
@@ -9,11 +6,11 @@ from dockerfw.iptables.errors import FieldError
 
 
 class ServiceError(Exception):
-    """Base of everything that a service refuses on purpose."""
+    """The base of what a service refuses on purpose."""
 
 
 class Conflict(ServiceError):  # noqa: N818
-    """Somebody else changed the same thing first.
+    """The same thing was changed by another request first.
 
     `current` is what is stored now: a Rule, a Host, a Revision, or None when it is gone.
     """

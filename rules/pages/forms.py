@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from django import forms
 
@@ -19,6 +20,18 @@ LINE_LIMIT = 2000
 AS_TYPED = {"autocapitalize": "none", "autocomplete": "off", "spellcheck": "false"}
 CODE = {"class": "code", **AS_TYPED}
 SEPARATORS = re.compile(r"[\s,;]+")
+
+
+class HelpedRadioSelect(forms.RadioSelect):
+    """Radio buttons with a hint for each value; templates read it as `radio.data.help`."""
+
+    def __init__(self, helps: Mapping[str, str]) -> None:
+        super().__init__()
+        self.helps = helps
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return an option with its hint."""
+        return {**super().create_option(name, value, *args, **kwargs), "help": self.helps.get(str(value), "")}
 
 
 def place_errors(

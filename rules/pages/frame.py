@@ -1,4 +1,4 @@
-"""The frame of every page: rendering a page in it, and the pieces that htmx swaps after an edit.
+"""The frame of every page, and the pieces of it that htmx swaps after an edit.
 
 The frame shows facts of folders above this one (pending changes, an open window). Those folders register a
 function here when the app starts, so that this one imports none of them.
@@ -23,12 +23,12 @@ _facts: list[FrameFacts] = []
 
 
 def register_frame_facts(*facts: FrameFacts) -> None:
-    """Have every page's context updated with what each function returns for the page's host."""
+    """Add functions whose facts about the page's host go into the context of every page."""
     _facts.extend(each for each in facts if each not in _facts)
 
 
 def page_context(host: Host | None, *, section: str) -> dict[str, Any]:
-    """Return what the frame of a page shows; without a host, that of the default one."""
+    """Return the context of a page's frame; without a host, of the default host."""
     host = host or host_default()
     context: dict[str, Any] = {
         "version": VERSION,
@@ -50,16 +50,16 @@ def render_page(
     section: str,
     status: int = 200,
 ) -> HttpResponse:
-    """Render a whole page in its frame; pages are never stored by the browser."""
+    """Render a page in its frame; browsers must not store pages."""
     response = render(request, template, {**page_context(host, section=section), **context}, status=status)
     response["Cache-Control"] = "no-store"
     return response
 
 
 def render_pieces(request: HttpRequest, host: Host, *, section: str, more: tuple[str, ...] = ()) -> str:
-    """Render the pieces of the frame that an edit changes, and `more`, for htmx to put in their places."""
+    """Render the pieces of the frame that an edit changes, and the templates `more`, for htmx to swap."""
     context = {**page_context(host, section=section), "swap": True}
     return "".join(
-        render_to_string(f"rules/partials/{name}.html", context, request)
-        for name in ("pending_count", "banner", "messages", *more)
+        render_to_string(f"{name}.html", context, request)
+        for name in ("pages/pending_count", "pages/pending_banner", "pages/messages", *more)
     )

@@ -1,4 +1,4 @@
-"""Read which hosts there are; with one, no page has to name it."""
+"""Read the hosts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from rules.models import Host
 
 
 def host_serves_pages(host: Host) -> bool:
-    """Say whether the pages are served by this very host; the only host there is does."""
+    """Return True if this host also serves the pages; a single host always does."""
     return host.name == settings.ENVIRONMENT.host or not many_hosts()
 
 
 def many_hosts() -> bool:
-    """Say whether there is more than one host, so that pages have to say which one they show."""
+    """Return True if there is more than one host, so that pages must name the host they show."""
     return Host.objects.count() > 1
 
 

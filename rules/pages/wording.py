@@ -1,7 +1,4 @@
-"""The words in which pages show a rule's and the settings' fields. Reads nothing, decides nothing.
-
-Used by the views and by the template filters, so that a rule reads the same everywhere.
-"""
+"""The words for the fields of rules, settings and expectations, the same on every page."""
 
 from __future__ import annotations
 
@@ -15,33 +12,33 @@ PORT_KIND_WORDS = {"published": "published port", "container": "container port"}
 SETTING_WORDS = {
     "external_interfaces": "External interfaces",
     "trusted_interfaces": "Trusted interfaces",
-    "refuse": "What is not allowed",
+    "refuse": "Traffic that no rule allows",
     "icmp": "ICMP to the host",
-    "heal_anchors": "Restore missing jumps automatically",
+    "heal_anchors": "Self-repair",
 }
 SETTING_VALUE_WORDS = {
-    ("refuse", "reject"): "rejected with an answer",
-    ("refuse", "drop"): "dropped silently",
-    ("icmp", "accept"): "let through",
-    ("icmp", "refuse"): "refused",
+    ("refuse", "reject"): "Reject (the client gets an error at once)",
+    ("refuse", "drop"): "Drop (the client gets no answer)",
+    ("icmp", "accept"): "Allow",
+    ("icmp", "refuse"): "Refuse",
 }
 _FIELDS = ("scope", "protocol", "ports", "port_kind", "source", "comment", "enabled")
 _LABELS = {
-    "scope": "Opens",
+    "scope": "Applies to",
     "protocol": "Protocol",
     "ports": "Ports",
-    "port_kind": "Port meant",
-    "source": "From",
+    "port_kind": "Kind of port",
+    "source": "Source",
     "comment": "Comment",
     "enabled": "Enabled",
 }
 
 _EXPECTATION_LABELS = {
-    "passes": "What has to happen",
+    "passes": "Expected result",
     "protocol": "Protocol",
     "port": "Port",
-    "source": "From",
-    "to": "To",
+    "source": "Source",
+    "to": "Target",
     "container": "Container",
     "comment": "Comment",
 }
@@ -57,7 +54,7 @@ class FieldPair:
 
     @property
     def differs(self) -> bool:
-        """Say whether the two sides differ."""
+        """Return True if the two sides differ."""
         return self.theirs != self.mine
 
 
@@ -67,7 +64,7 @@ def rule_values(rule: DocumentRule) -> dict[str, object]:
 
 
 def rule_pairs(theirs: Mapping[str, object], mine: Mapping[str, object]) -> tuple[FieldPair, ...]:
-    """Set two rules' values side by side, a field a line, in words."""
+    """Return the values of two rules side by side, in words."""
     return tuple(
         FieldPair(_LABELS[name], field_words(name, theirs.get(name)), field_words(name, mine.get(name)))
         for name in _FIELDS
@@ -80,7 +77,7 @@ def rule_changes(old: DocumentRule, new: DocumentRule) -> tuple[FieldPair, ...]:
 
 
 def words_before(old: DocumentRule, new: DocumentRule) -> str:
-    """Say what an old version of a rule was where the new one differs: `Before: port 22, from anyone.`"""
+    """Return the fields of an old rule that the new one changes: `Before: port 22, from anywhere.`"""
     before, after = rule_values(old), rule_values(new)
     parts = [_before(name, before[name]) for name in _FIELDS if before[name] != after[name]]
     return f"Before: {', '.join(parts)}."
@@ -105,7 +102,7 @@ def field_words(name: str, value: object) -> str:
     if name == "ports":
         return ", ".join(str(port) for port in value) if isinstance(value, Sequence) and value else "all"
     if name == "source":
-        return "anyone" if value in ("any", "", None) else str(value)
+        return "anywhere" if value in ("any", "", None) else str(value)
     if name == "scope":
         return SCOPE_WORDS.get(str(value), str(value))
     if name == "port_kind":
@@ -114,7 +111,7 @@ def field_words(name: str, value: object) -> str:
 
 
 def value_changes(before: object, after: object) -> tuple[FieldPair, ...]:
-    """Return the fields in which two stored rules or settings differ, in words; nothing for anything else."""
+    """Return the fields in which two stored rules, settings or expectations differ, in words."""
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return ()
     if "external_interfaces" in before:
@@ -129,7 +126,7 @@ def value_changes(before: object, after: object) -> tuple[FieldPair, ...]:
 
 
 def expectation_pairs(theirs: Mapping[str, object], mine: Mapping[str, object]) -> tuple[FieldPair, ...]:
-    """Set two expectations' values side by side, a field a line, in words."""
+    """Return the values of two expectations side by side, in words."""
     return tuple(
         FieldPair(label, _expectation_words(name, theirs.get(name)), _expectation_words(name, mine.get(name)))
         for name, label in _EXPECTATION_LABELS.items()
@@ -154,7 +151,7 @@ def setting_words(name: str, value: object) -> str:
 
 
 def setting_pairs(theirs: Mapping[str, object], mine: Mapping[str, object]) -> tuple[FieldPair, ...]:
-    """Set two hosts' settings side by side, a setting a line, in words."""
+    """Return two hosts' settings side by side, in words."""
     return tuple(
         FieldPair(label, setting_words(name, theirs.get(name)), setting_words(name, mine.get(name)))
         for name, label in SETTING_WORDS.items()

@@ -1,23 +1,23 @@
-"""Template tags and filters for times, amounts and icons. Must not read the database nor decide anything.
-
-Everything here turns one value into a short piece of safe HTML or text.
-"""
+"""Template tags for times, amounts, icons, and the parts that every table has. They read no database."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from django import template
+from django.core.paginator import Page
+from django.template import Context
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
 
-# Drawn on a 24 by 24 grid with a stroke of 2; the stylesheet gives size and colour.
+# Drawn on a grid of 24 by 24 with a stroke of 2; the stylesheet gives size and colour.
 _ICONS = {
     "shield": '<path d="M12 3l7 2.8v5.4c0 4.6-2.9 8-7 9.8-4.1-1.8-7-5.2-7-9.8V5.8z"/>',
     "ok": '<path d="M12 3l7 2.8v5.4c0 4.6-2.9 8-7 9.8-4.1-1.8-7-5.2-7-9.8V5.8z"/>'
@@ -38,6 +38,16 @@ _ICONS = {
     "some": '<circle cx="12" cy="12" r="9"/><circle cx="12" cy="12" r="3.5"/>',
     "undo": '<path d="M8 5L4 9l4 4M4 9h9.5a5.5 5.5 0 0 1 0 11H9"/>',
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The head of one column; a hidden one is for screen readers only."""
+
+    label: str
+    is_number: bool
+    is_hidden: bool
+
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -77,7 +87,7 @@ def when(moment: datetime.datetime | str | None) -> SafeString | str:
 
 @register.filter
 def when_exactly(moment: datetime.datetime | str | None) -> SafeString | str:
-    """Show a moment to the second, for records that people compare."""
+    """Show a moment to the second, for records that admins compare."""
     value = _moment(moment)
     if value is None:
         return ""
@@ -92,7 +102,7 @@ def when_exactly(moment: datetime.datetime | str | None) -> SafeString | str:
 
 @register.filter
 def ago(moment: datetime.datetime | str | None) -> str:
-    """Say how long ago a moment was, in the one unit that fits."""
+    """Return how long ago a moment was, in the one unit that fits."""
     value = _moment(moment)
     if value is None:
         return ""
@@ -101,7 +111,7 @@ def ago(moment: datetime.datetime | str | None) -> str:
 
 @register.filter
 def duration(seconds: float | None) -> str:
-    """Say a number of seconds in the one unit that fits: "0.12 s", "45 s", "3 min", "2 h", "5 days"."""
+    """Return a number of seconds in the one unit that fits: "0.12 s", "45 s", "3 min", "2 h", "5 days"."""
     if seconds is None:
         return ""
     seconds = max(0.0, float(seconds))
@@ -115,7 +125,7 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def amount(number: int | None) -> str:
-    """Print a count with thousands separated by a thin space, which reads the same in every language."""
+    """Print a count, thousands separated by a thin space, which reads the same in every language."""
     return "" if number is None else f"{number:,}".replace(",", "\u202f")
 
 
@@ -133,6 +143,38 @@ def size(number: int | None) -> str:
     return f"{digits} {unit}"
 
 
+@register.inclusion_tag("pages/columns.html")
+def columns(*labels: str) -> dict[str, object]:
+    """Draw the heads of a table: `#Hits` for numbers, `[Actions]` for screen readers only."""
+    return {
+        "columns": [
+            Column(label.strip("#[]"), is_number=label.startswith("#"), is_hidden=label.startswith("["))
+            for label in labels
+        ]
+    }
+
+
+@register.inclusion_tag("pages/pager.html", takes_context=True)
+def pager(
+    context: Context, page: Page[Any], label: str, *, previous: str = "Previous", next: str = "Next"
+) -> dict[str, object]:
+    """Draw the links to the pages around this one; the other values of the address stay."""
+
+    def url(number: int) -> str:
+        query = context["request"].GET.copy()
+        query["page"] = str(number)
+        return f"?{query.urlencode()}"
+
+    return {
+        "label": label,
+        "text": f"{page.start_index()} to {page.end_index()} of {page.paginator.count}",
+        "previous": previous,
+        "previous_url": url(page.previous_page_number()) if page.has_previous() else "",
+        "next": next,
+        "next_url": url(page.next_page_number()) if page.has_next() else "",
+    }
+
+
 @register.simple_tag
 def querystring_of(values: Mapping[str, str]) -> str:
     """Return the part of an address that carries these values: `?ports=80&protocol=tcp`."""
@@ -141,12 +183,12 @@ def querystring_of(values: Mapping[str, str]) -> str:
 
 @register.filter
 def lookup(mapping: Mapping[str, Any] | None, key: str) -> Any:
-    """Return what a mapping holds for a key, or nothing."""
+    """Return the value of a key, None when the mapping has none."""
     return (mapping or {}).get(key)
 
 
 def _moment(value: datetime.datetime | str | None) -> datetime.datetime | None:
-    """Accept a datetime or the ISO text of a snapshot; anything else is no moment."""
+    """Return a datetime, or the ISO text of a snapshot as one; None for anything else."""
     if isinstance(value, str):
         try:
             value = datetime.datetime.fromisoformat(value)

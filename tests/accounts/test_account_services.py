@@ -1,4 +1,4 @@
-"""The first account's link, the audit of sign-ins, the browser's address, the audit's filters and CSV."""
+"""The setup link, the audit of sign-ins, client addresses, the filters and the CSV of the audit log."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_bad_password_leaves_the_link_open() -> None:
     assert create(token).username == "alice"
 
 
-def test_links_die_with_time_and_with_newer_ones() -> None:
+def test_links_expire_with_time_and_with_newer_ones() -> None:
     old = first_admin_link_create()
     new = first_admin_link_create()
     assert not first_admin_link_is_open(old)
@@ -121,7 +121,7 @@ def test_addresses_come_from_trusted_proxies_only(
     assert client_address(request) == expected
 
 
-def test_forwarded_headers_of_strangers_are_dropped(settings: Settings) -> None:
+def test_forwarded_headers_of_other_clients_are_dropped(settings: Settings) -> None:
     seen = []
 
     def answer(request: object) -> object:

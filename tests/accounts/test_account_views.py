@@ -1,4 +1,4 @@
-"""Sign-in, sign-out, the first administrator's link, the change of a password."""
+"""Sign-in, sign-out, the setup link and the password change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 NEW = "another fine long password"
 
 
-def test_sign_in_leads_to_where_one_wanted_to_go(admin: User) -> None:
+def test_sign_in_redirects_to_the_requested_page(admin: User) -> None:
     client = Client()
     asked = client.get("/hosts/local/rules/")
     assert asked["Location"] == "/sign-in/?next=/hosts/local/rules/"
@@ -25,9 +25,9 @@ def test_sign_in_leads_to_where_one_wanted_to_go(admin: User) -> None:
     assert answer["Location"] == "/hosts/local/rules/"
 
 
-def test_a_wrong_password_is_said_kept_out_and_audited(admin: User) -> None:
+def test_a_wrong_password_is_refused_and_audited(admin: User) -> None:
     answer = Client().post("/sign-in/", {"username": "alice", "password": "no"})
-    assert "Wrong name or password" in text_of(answer)
+    assert "Wrong username or password" in text_of(answer)
     assert AuditEvent.objects.filter(verb="sign-in-failed", target="alice").exists()
     assert has_no_inline_code(answer)
 
@@ -38,7 +38,7 @@ def test_sign_in_never_leads_to_another_site(admin: User, elsewhere: str) -> Non
     assert Client().post("/sign-in/", data)["Location"] == "/"
 
 
-def test_a_piece_asked_for_after_the_session_ended_sends_the_whole_page_to_sign_in(host: Host) -> None:
+def test_an_htmx_request_after_the_session_ended_redirects_the_whole_page(host: Host) -> None:
     headers = {"HX-Request": "true", "HX-Current-URL": "http://testserver/hosts/local/live/?q=22"}
     answer = Client().get("/hosts/local/live/poll/", headers=headers, follow=True)
     assert answer["HX-Redirect"] == "/sign-in/?next=%2Fhosts%2Flocal%2Flive%2F%3Fq%3D22"
@@ -67,7 +67,7 @@ def test_the_setup_link_makes_the_first_admin_once(host: Host) -> None:
     assert client.get("/audit/").status_code == 200
     again = Client().get(link)
     assert again.status_code == 410
-    assert "This link does not work" in text_of(again)
+    assert "This link is not valid" in text_of(again)
     assert Client().post(link, data).status_code == 410
 
 
@@ -79,7 +79,7 @@ def test_an_invented_setup_link_does_not_work(host: Host) -> None:
 def test_the_password_page(signed_in: Client) -> None:
     assert_access("/password/", signed_in)
     wrong = signed_in.post("/password/", {"old_password": "no", "new_password1": NEW, "new_password2": NEW})
-    assert "Nothing was saved yet." in text_of(wrong)
+    assert "Nothing was saved." in text_of(wrong)
     data = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
     assert signed_in.post("/password/", data)["Location"] == "/"
     assert signed_in.get("/audit/").status_code == 200

@@ -76,10 +76,10 @@ def test_answers_need_the_forms_own_token(working: Client, path: str, admin: Use
 def test_the_page_counts_down_with_both_buttons_side_by_side(working: Client, path: str) -> None:
     page = working.get(path)
     words = text_of(page)
-    assert "Revision 1 is loaded, and not confirmed yet." in words
+    assert "Revision 1 is loaded but not confirmed." in words
     assert "Keep revision 1?" in words
-    assert re.search(r"comes back at \d\d:\d\d:\d\d UTC, unless you keep", words)
-    assert "Closing this page keeps nothing." in words
+    assert re.search(r"The previous rules return at \d\d:\d\d:\d\d UTC unless you click Keep\.", words)
+    assert "Closing this page does not keep the change." in words
     assert "Keep Roll back now" in words
     assert "15 min longer" in words
     assert re.search(r'data-seconds-left="(5\d|60)\.\d"', page.content.decode())
@@ -89,8 +89,8 @@ def test_the_page_counts_down_with_both_buttons_side_by_side(working: Client, pa
 def test_another_admin_sees_who_may_keep(second: Client, path: str) -> None:
     page = second.get(path)
     words = text_of(page)
-    assert "unless alice keeps what is loaded now" in words
-    assert "Only alice , who started it, can keep it or ask for more time." in words
+    assert "unless alice clicks Keep." in words
+    assert "Only alice , who started this apply, can keep or extend it." in words
     assert "Roll back now" in words
     assert 'id="keep"' not in page.content.decode()
     assert "data-nonce-url" not in page.content.decode()
@@ -104,7 +104,7 @@ def test_keep_with_the_key(working: Client, path: str) -> None:
     nonce = answer.json()["nonce"]
     piece = working.post(f"{path}keep/", {"nonce": nonce}, headers=HTMX)
     assert piece.status_code == 200
-    assert "Keep is on its way to the host." in text_of(piece)
+    assert "Keep was sent to the root worker." in text_of(piece)
     assert "not confirmed yet" in text_of(piece)
     assert Apply.objects.get().answer == "keep"
     again = working.post(f"{path}keep/", {"nonce": nonce}, headers=HTMX)
@@ -113,7 +113,7 @@ def test_keep_with_the_key(working: Client, path: str) -> None:
     outcome_record(outcome=outcome_of(Apply.objects.get(), "confirmed", 1))
     done = working.get(f"{path}status/")
     assert done.status_code == 286
-    assert '<p class="muted wrap">Kept by alice.</p>' in done.content.decode()
+    assert '<p class="muted wrap">Confirmed by alice.</p>' in done.content.decode()
     assert 'id="window-banner"' in done.content.decode()
 
 
@@ -128,7 +128,7 @@ def test_an_answer_that_comes_after_the_end_brings_the_lines_above(
     nonce = working.get(f"{path}nonce/").json()["nonce"]
     monkeypatch.setattr("rules.applying.answer_views.apply_keep", kept_at_once)
     piece = working.post(f"{path}keep/", {"nonce": nonce}, headers=HTMX)
-    assert "Revision 1 was loaded, read back and kept" in text_of(piece)
+    assert "Revision 1 was loaded, read back and confirmed" in text_of(piece)
     assert 'id="pending-banner"' in piece.content.decode()
     assert 'id="window-banner"' in piece.content.decode()
     assert "pending change" not in text_of(piece)
@@ -169,12 +169,12 @@ def test_keep_without_scripts_goes_by_a_page_of_its_own(working: Client, path: s
 def test_roll_back_now_by_anybody(second: Client, path: str, apply: Apply) -> None:
     done = second.post(f"{path}roll-back/")
     assert (done.status_code, done["Location"]) == (302, path)
-    assert "Roll back is on its way to the host." in text_of(second.get(path))
+    assert "Roll back was sent to the root worker." in text_of(second.get(path))
     way_back = {"reason": "asked", "summary": "The rules from before are in force again."}
     outcome_record(outcome=outcome_of(apply, "rolled_back", 1, {"way_back": way_back}))
     words = text_of(second.get(path))
-    assert "Revision 1 was rolled back: what was there before is in force again." in words
-    assert "Asked for by bob" in words
+    assert "Revision 1 was rolled back. The previous rules are active again." in words
+    assert "Requested by bob" in words
     late = second.post(f"{path}roll-back/", follow=True)
     assert "The window of revision 1 is not open: the apply is rolled back." in text_of(late)
 
@@ -184,7 +184,7 @@ def test_more_time_is_asked_for_and_shown(working: Client, path: str, apply: App
     assert refused.status_code == 422
     assert "30 seconds is not longer than the open window (allowed: 61 to 3600)" in text_of(refused)
     asked = working.post(f"{path}extend/", {"seconds": "360"}, headers=HTMX)
-    assert "The host is asked for more time." in text_of(asked)
+    assert "Extend was sent to the root worker." in text_of(asked)
     seen = working.get(f"{path}status/").context["seen"]
     outcome_record(outcome=outcome_of(apply, "awaiting", 1, {"window": window_of(360, left=355)}))
     longer = working.get(f"{path}status/", {"seen": seen})
@@ -196,19 +196,19 @@ def test_a_silent_rollback_is_explained(working: Client, path: str, apply: Apply
     way_back = {"reason": "silence", "summary": "Nobody kept it within 60 s."}
     outcome_record(outcome=outcome_of(apply, "rolled_back", 1, {"way_back": way_back}))
     words = text_of(working.get(path))
-    assert "was rolled back: what was there before is in force again. Nobody kept it within 60 s." in words
-    assert "Asked for by" not in words
+    assert "was rolled back. The previous rules are active again. Nobody kept it within 60 s." in words
+    assert "Requested by" not in words
 
 
 def test_every_other_page_has_a_line_about_it(working: Client, path: str, apply: Apply) -> None:
     for place in ("", "rules/", "review/", "history/", "live/", "settings/"):
         page = working.get(f"{HOST}/{place}")
         words = text_of(page)
-        assert re.search(r"Revision 1 is loaded, not confirmed\. It will be rolled back at", words), place
+        assert re.search(r"Revision 1 is loaded but not confirmed\. It will be rolled back at", words), place
         assert f'href="{path}"' in page.content.decode()
     assert "awaiting confirmation" in text_of(working.get(f"{HOST}/history/"))
     assert "awaiting confirmation" in text_of(working.get(f"{HOST}/history/1/"))
-    assert "is loaded and waits until" in text_of(working.get(f"{HOST}/review/"))
+    assert "waits for confirmation until" in text_of(working.get(f"{HOST}/review/"))
     assert "Revision 1" in text_of(working.get(f"{HOST}/window/"))
     outcome_record(outcome=outcome_of(apply, "rolled_back", 1))
     assert text_of(working.get(f"{HOST}/window/")) == ""
@@ -226,7 +226,7 @@ def test_no_page_leads_to_a_review_whose_apply_is_refused(
     outcome_record(outcome=outcome_of(apply, "rolled_back", 1))
     for place in (path, f"{path}status/", f"{HOST}/rules/"):
         words = text_of(page := working.get(place))
-        assert "pending changes , not in the kernel yet." in words
+        assert "pending changes , not applied yet." in words
         assert button in page.content.decode()
 
 

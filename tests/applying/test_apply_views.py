@@ -66,7 +66,7 @@ def test_the_end_stops_the_asking(working: Client, apply: Apply) -> None:
     answer = working.get(f"{path_of(apply)}status/")
     assert answer.status_code == 286
     page = working.get(path_of(apply))
-    assert "Revision 1 was loaded, read back and kept, IPv4 and IPv6." in text_of(page)
+    assert "Revision 1 was loaded, read back and confirmed for IPv4 and IPv6." in text_of(page)
     assert "every 600ms" not in page.content.decode()
 
 
@@ -83,7 +83,7 @@ def test_the_host_is_never_shown_older_than_the_apply(
     monkeypatch.setattr("rules.applying.apply_views.host_or_404", then_the_clerk_writes)
     answer = working.get(f"{path_of(apply)}{end}")
     assert answer.status_code == status
-    assert "Revision 1 was loaded, read back and kept" in text_of(answer)
+    assert "Revision 1 was loaded, read back and confirmed" in text_of(answer)
     assert 'id="pending-banner"' in answer.content.decode()
     assert "pending change" not in text_of(answer)
 
@@ -93,7 +93,7 @@ def test_a_failure_shows_the_line_beside_iptables_words(working: Client, apply: 
     page = working.get(path_of(apply))
     words = text_of(page)
     assert "Revision 1 was not applied." in words
-    assert "The generated line (7) -A FILTERS -j NOWHERE iptables' own words line 7 failed" in words
+    assert "Generated line 7 -A FILTERS -j NOWHERE Output of iptables line 7 failed" in words
     assert "Command: iptables-restore -n , exit status 1" in words
     assert "Validate the document : failed" in words
     assert f'href="{HOST}/review/"' in page.content.decode()

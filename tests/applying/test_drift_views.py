@@ -52,7 +52,7 @@ def test_nothing_differs(working: Client, host: Host, confirmed: Document) -> No
     held(host, confirmed)
     page = working.get(f"{HOST}/")
     assert 'data-level="ok"' in page.content.decode()
-    assert "What differs" not in text_of(page)
+    assert "Differences from" not in text_of(page)
 
 
 def test_the_dashboard_names_what_changed_and_who_likely_did_it(
@@ -62,12 +62,12 @@ def test_the_dashboard_names_what_changed_and_who_likely_did_it(
     page = working.get(f"{HOST}/")
     text = text_of(page)
     assert has_no_inline_code(page)
-    assert "What differs from revision 1" in text
+    assert "Differences from revision 1" in text
     assert "IPv4: 1 rule of revision 1 is not loaded. 1 loaded rule is not in revision 1." in text
     assert "IPv4: INPUT has no jump to dockerfw (-j FILTERS-HOST is missing)." in text
     assert INPUT_EMPTY in text
-    assert "went: -A FILTERS-HOST -p tcp -m tcp --dport 22" in text
-    assert "came: -A FILTERS-HOST -p tcp -m tcp --dport 23" in text
+    assert "removed: -A FILTERS-HOST -p tcp -m tcp --dport 22" in text
+    assert "added: -A FILTERS-HOST -p tcp -m tcp --dport 23" in text
     assert f'href="{HOST}/history/1/rollback/"' in page.content.decode()
     assert f'href="{HOST}/adopt/"' in page.content.decode()
 
@@ -84,7 +84,7 @@ def test_restore_reviews_the_confirmed_revision(working: Client, host: Host, con
     page = working.get(f"{HOST}/history/1/rollback/")
     text = text_of(page)
     assert "Restore revision 1" in text
-    assert "This loads revision 1 again, which was applied last." in text
+    assert "Loads revision 1, the confirmed one, again." in text
     assert "--dport 22" in text
     assert "Roll back to revision" not in text
     sent = {"message": "it was edited", "version": "1", "window": "60"}
@@ -108,8 +108,8 @@ def test_adopt_shows_and_then_makes_the_draft(working: Client, host: Host, confi
     text = text_of(page)
     assert page.status_code == 200
     assert has_no_inline_code(page)
-    assert "Adopt what the kernel holds" in text
-    assert "1 line cannot be expressed" in text
+    assert "Adopt the rules in the kernel" in text
+    assert "1 line that cannot be imported" in text
     assert "u32" in text
     assert draft_document(host) == confirmed
     preview = page.context["preview"]

@@ -58,23 +58,23 @@ def test_what_was_noticed_stands_above_the_revisions(signed_in: Client, host: Ho
     page = signed_in.get(PATH)
     words = text_of(page)
     assert "the root worker noticed that the kernel differs from the confirmed revision" in words
-    assert "the root worker put the anchors back" in words
+    assert "the root worker restored the jumps" in words
     assert "<b>left-out</b>" not in words
     assert "&lt;b&gt;heal&lt;/b&gt;<br>and why" in page.content.decode()
     assert has_no_inline_code(page)
-    assert "Noticed by itself" not in text_of(signed_in.get(f"{PATH}?system=no"))
+    assert "Automatic events" not in text_of(signed_in.get(f"{PATH}?system=no"))
 
 
 def test_an_empty_history_says_what_to_do(signed_in: Client) -> None:
-    assert "Nothing has been applied yet" in text_of(signed_in.get(PATH))
-    assert "There is nothing to compare yet" in text_of(signed_in.get(f"{PATH}compare/"))
+    assert "No revisions yet." in text_of(signed_in.get(PATH))
+    assert "Nothing to compare" in text_of(signed_in.get(f"{PATH}compare/"))
 
 
 def test_each_revision_with_who_why_and_what(signed_in: Client, revisions: None) -> None:
     page = signed_in.get(PATH)
     words = text_of(page)
     assert "open the web 1 rule added; 80/tcp becomes reachable from anywhere bob today" in words
-    assert "applied last" in words
+    assert "Revision 2 confirmed" in words
     assert "loaded" not in words
     assert has_no_inline_code(page)
 
@@ -95,7 +95,7 @@ def test_loaded_is_what_the_kernel_says(working: Client, host: Host, revisions: 
 
 def test_a_revision_tells_all(signed_in: Client, revisions: None) -> None:
     words = text_of(signed_in.get(f"{PATH}2/"))
-    assert "Why open the web Who bob When" in words
+    assert "Reason open the web Author bob Time" in words
     assert Revision.objects.get(number=2).digest in words
     assert "added: 80/tcp from anywhere" in words
     assert "External interfaces ens33" in words
@@ -107,7 +107,9 @@ def test_compare_takes_the_predecessor_by_default(signed_in: Client, revisions: 
     assert "added: 80/tcp" in words
     back = text_of(signed_in.get(f"{PATH}compare/", {"a": "2", "b": "1"}))
     assert "removed: 80/tcp" in back
-    assert "Nothing: both say the same." in text_of(signed_in.get(f"{PATH}compare/", {"a": "2", "b": "3"}))
+    assert "None: both revisions have the same content." in text_of(
+        signed_in.get(f"{PATH}compare/", {"a": "2", "b": "3"})
+    )
     assert signed_in.get(f"{PATH}compare/", {"a": "x", "b": "y"}).status_code == 200
 
 

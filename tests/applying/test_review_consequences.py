@@ -33,17 +33,17 @@ def ssh(host: Host, alice: Actor, working: Client) -> Rule:
     return rule_create(host=host, actor=alice, values=values)
 
 
-def test_who_reaches_less_stands_on_top(working: Client, host: Host, ssh: Rule) -> None:
+def test_the_effect_on_outside_access_is_on_top(working: Client, host: Host, ssh: Rule) -> None:
     page = working.get(PATH)
     words = text_of(page)
     sentence = "22/tcp of the host is reachable from 203.0.113.0/24 only, no longer from anywhere"
-    assert words.index("For those outside") < words.index(sentence) < words.index("1 rule added")
+    assert words.index("Effect on outside access") < words.index(sentence) < words.index("1 rule added")
     assert has_no_inline_code(page)
 
 
 def test_a_client_on_the_host_itself_is_not_locked_out(working: Client, host: Host, ssh: Rule) -> None:
     words = text_of(working.get(PATH))
-    assert "You would still get in. You come from 127.0.0.1 ." in words
+    assert "You keep your access. Your address is 127.0.0.1 ." in words
     assert "This dashboard: yes, you are on the host itself (127.0.0.1)." in words
     assert 'name="anyway"' not in working.get(PATH).content.decode()
     assert working.post(PATH, order(host)).status_code == 302
@@ -55,7 +55,7 @@ def test_a_client_on_the_host_itself_is_not_locked_out(working: Client, host: Ho
 def test_a_lock_out_needs_the_word(working: Client, host: Host, ssh: Rule) -> None:
     page = working.get(PATH, **AWAY)  # type: ignore[arg-type]
     words = text_of(page)
-    assert "This would shut you out. You come from 203.0.113.7 ." in words
+    assert "This would lock you out. Your address is 203.0.113.7 ." in words
     assert (
         "This dashboard: no, 203.0.113.7 would be refused at 8000/tcp by rule 1 of filter FILTERS." in words
     )
@@ -80,7 +80,7 @@ def test_a_rule_for_the_dashboard_prevents_the_lock_out(
     values = {"scope": "host", "protocol": "tcp", "ports": ["8000"], "source": "203.0.113.7"}
     rule_create(host=host, actor=alice, values=values)
     page = working.get(PATH, **AWAY)  # type: ignore[arg-type]
-    assert "You would still get in." in text_of(page)
+    assert "You keep your access." in text_of(page)
     assert working.post(PATH, order(host), **AWAY).status_code == 302  # type: ignore[arg-type]
 
 
@@ -88,10 +88,10 @@ def test_the_address_is_the_one_that_a_trusted_proxy_names(
     working: Client, host: Host, ssh: Rule, settings: Settings
 ) -> None:
     proxied = {"HTTP_X_FORWARDED_FOR": "203.0.113.7", "HTTP_HOST": "localhost"}
-    assert "You come from 127.0.0.1" in text_of(working.get(PATH, **proxied))  # type: ignore[arg-type]
+    assert "Your address is 127.0.0.1" in text_of(working.get(PATH, **proxied))  # type: ignore[arg-type]
     settings.ENVIRONMENT = read_environment({"DOCKERFW_TRUSTED_PROXIES": "127.0.0.1"})
     words = text_of(working.get(PATH, **proxied))  # type: ignore[arg-type]
-    assert "You come from 203.0.113.7" in words
+    assert "Your address is 203.0.113.7" in words
     assert "This dashboard: no, 203.0.113.7 would be refused at 80/tcp" in words
 
 
@@ -105,7 +105,7 @@ def test_a_host_cannot_lock_out_a_dashboard_on_another_machine(
     words = text_of(working.get("/hosts/far/review/", **AWAY))  # type: ignore[arg-type]
     assert "This dashboard: yes, it runs on another machine." in words
     assert "SSH: yes, 203.0.113.7 can reach 22/tcp." in words
-    assert "This would shut you out." in text_of(working.get(PATH, **AWAY))  # type: ignore[arg-type]
+    assert "This would lock you out." in text_of(working.get(PATH, **AWAY))  # type: ignore[arg-type]
 
 
 def test_a_draft_that_changed_comes_before_the_word(
@@ -162,14 +162,14 @@ def test_with_thousands_of_rules_the_page_asks_for_it_by_itself(
     expectation_create(host=host, actor=alice, values=EXPECTED)
     monkeypatch.setattr(proposals, "MOST_AT_ONCE", 0)
     page = working.get(PATH, **AWAY)  # type: ignore[arg-type]
-    assert "What it means for those outside is being worked out." in text_of(page)
+    assert "Calculating the effect on outside access." in text_of(page)
     assert 'hx-get="?effects=yes"' in page.content.decode()
     assert 'name="override"' not in page.content.decode()
     assert has_no_inline_code(page)
     whole = working.get(f"{PATH}?effects=yes", **AWAY)  # type: ignore[arg-type]
     words = text_of(whole)
-    assert "being worked out" not in words
-    assert "This would shut you out." in words
+    assert "Calculating" not in words
+    assert "This would lock you out." in words
     assert "Apply anyway" in words
     assert 'name="override"' in whole.content.decode()
     # Whoever is faster than the page is told all the same.
@@ -200,5 +200,5 @@ def test_a_roll_back_is_asked_the_same(working: Client, host: Host, alice: Actor
 def test_without_a_report_nothing_is_claimed(signed_in: Client, host: Host, alice: Actor) -> None:
     expectation_create(host=host, actor=alice, values=EXPECTED)
     words = text_of(signed_in.get(PATH))
-    assert "For those outside" not in words
-    assert "get in" not in words
+    assert "Effect on outside access" not in words
+    assert "your access" not in words

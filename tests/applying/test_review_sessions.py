@@ -177,7 +177,7 @@ def test_the_wish_goes_with_the_order(
     outcome_record(outcome=outcome_of(apply, "awaiting", 100))
     page = working.get(f"{HOST}/applies/{apply.pk}/")
     assert ("Keep also ends the sessions" in text_of(page)) is wish
-    assert ("end of sessions" in text_of(working.get(f"{HOST}/history/{apply.revision.number}/"))) is wish
+    assert ("ending sessions" in text_of(working.get(f"{HOST}/history/{apply.revision.number}/"))) is wish
 
 
 def test_a_refused_order_keeps_the_wish(working: Client, host: Host, ssh: Rule, alice: Actor) -> None:
@@ -227,7 +227,7 @@ def test_the_result_of_ending_sessions_is_shown(
     apply = Apply.objects.latest("created_at")
     outcome_record(outcome=ended(apply, state, detail))
     words = text_of(working.get(f"{HOST}/applies/{apply.pk}/"))
-    assert f"Sessions that lost their allowance: {detail}." in words
+    assert f"Sessions no longer allowed: {detail}." in words
     assert AuditEvent.objects.get(verb="apply-confirmed", detail="", after__sessions=detail)
 
 

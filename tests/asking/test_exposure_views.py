@@ -67,8 +67,8 @@ def test_access(signed_in: Client) -> None:
 
 
 def test_without_a_snapshot_it_says_why(signed_in: Client) -> None:
-    assert "Who may reach what is not known. Redis does not answer" in text_of(signed_in.get(PATH))
-    assert "Not known" in text_of(signed_in.get(SUMMARY))
+    assert "The exposure is unknown. Redis does not answer" in text_of(signed_in.get(PATH))
+    assert "Unknown" in text_of(signed_in.get(SUMMARY))
 
 
 @pytest.mark.redis
@@ -98,7 +98,7 @@ def test_each_port_with_who_reaches_it_and_by_which_rule(
     busy_store(host, draft_document(host), 1)
     words = text_of(working.get(PATH))
     assert "1 port is reachable from anywhere, 1 from some networks." in words
-    assert '"Anywhere" means: by ens33, the external interface.' in words
+    assert '"Anywhere" means through ens33, the external interface.' in words
     found = rows(working)
     assert list(found) == ["8080/tcp", "22/tcp", "53/udp", "5432/tcp", "6379/tcp"]
     assert "shop-web-1 shop/web container" in found["8080/tcp"]
@@ -162,7 +162,7 @@ def test_nothing_listens(working: Client, host: Host) -> None:
     busy_store(host, sockets=(), published=(), containers=())
     words = text_of(working.get(PATH))
     assert "Nothing listens and nothing is published." in words
-    assert "Nothing listens on the host and Docker publishes nothing." in words
+    assert "Nothing listens on the host and Docker publishes no ports." in words
 
 
 @pytest.mark.redis
@@ -171,7 +171,7 @@ def test_without_docker_containers_are_their_addresses(
 ) -> None:
     busy_store(host, draft_document(host), 1, containers=None)
     assert "container at 172.17.0.2:80" in rows(working)["8080/tcp"]
-    assert "the root worker was not given Docker's socket" in text_of(working.get(PATH))
+    assert "the root worker has no access to Docker's socket" in text_of(working.get(PATH))
 
 
 @pytest.mark.redis
@@ -187,7 +187,7 @@ def test_without_chosen_interfaces_it_asks_for_the_default_routes(working: Clien
     host.save()
     busy_store(host)
     words = text_of(working.get(PATH))
-    assert "No external interface is chosen yet; this is about ens33, where the default route leads." in words
+    assert "This shows access through ens33, the interface with a default route." in words
     assert "3 ports are reachable from anywhere." in words
 
 
@@ -213,7 +213,7 @@ def test_where_docker_filters_with_nftables_the_result_is_unknown(
     )
     assert "anywhere" in rows(working)["22/tcp"]
     page = working.get(f"{HOST}/trace/", {"source": "203.0.113.5", "port": "8080"})
-    assert "what becomes of packets for containers may differ" in text_of(page)
+    assert "The result may be different for packets to containers." in text_of(page)
 
 
 @pytest.mark.redis
@@ -228,9 +228,9 @@ def test_rules_with_nothing_behind_and_an_old_look(
     confirm(host, alice)
     busy_store(host, draft_document(host), 1, age=400)
     words = text_of(working.get(PATH))
-    assert "Allowed, with nothing behind" in words
+    assert "Allowed, but nothing is listening" in words
     assert "51820/udp from anywhere to the host (vpn)." in words
-    assert "nobody has looked since" in words
+    assert "The root worker has not reported since." in words
 
 
 @pytest.mark.redis
@@ -248,7 +248,7 @@ def test_the_dashboard_says_it_in_one_sentence(working: Client, host: Host, ssh:
     page = working.get(f"{HOST}/")
     assert f'hx-get="{SUMMARY}"' in page.content.decode()
     summary = working.get(SUMMARY)
-    assert "1 port is reachable from anywhere, 1 from some networks. See it" in text_of(summary)
+    assert "1 port is reachable from anywhere, 1 from some networks. Show it" in text_of(summary)
     assert f'href="{PATH}?who=anywhere"' in summary.content.decode()
 
 

@@ -78,7 +78,7 @@ def test_a_packet_that_passes_with_its_way(working: Client, host: Host, shop: Ru
     assert "Allowed. tcp from 203.0.113.5 to 192.0.2.1 port 8080, arriving on ens33." in words
     assert "The packet is redirected to 172.17.0.2:80 and leaves through docker0." in words
     assert f'href="{HOST}/rules/{shop.key}/edit/"' in body
-    assert "Let on by your rule 8080/tcp from anywhere to containers (the shop)." in words
+    assert "Allowed by 8080/tcp from anywhere to containers (the shop)." in words
     assert f'href="{HOST}/live/?family=4&amp;chain=v4-filter-DOCKER#v4-filter-DOCKER"' in body
     assert "Decided by rule 1 of filter DOCKER" in words
     assert "Incoming interface: ens33, the interface of the IPv4 default route." in words
@@ -95,8 +95,8 @@ def test_a_packet_that_is_refused_by_what_no_rule_allows(working: Client, host: 
     page = working.get(PATH, {"source": STRANGER, "port": "22"})
     words = text_of(page)
     assert "Rejected with icmp-host-prohibited." in words
-    assert "No rule of yours allows it. A new rule for it" in words
-    way = re.search(r'href="([^"]+)">A new rule for it', page.content.decode())
+    assert "No dockerfw rule allows it. Add a rule" in words
+    way = re.search(r'href="([^"]+)">Add a rule', page.content.decode())
     assert way
     form = working.get(way[1].replace("&amp;", "&")).context["form"]
     assert [form[name].value() for name in ("scope", "protocol", "ports", "source")] == [
@@ -190,7 +190,7 @@ def test_against_the_draft_and_revisions(working: Client, host: Host, alice: Act
     assert verdict(working, **asked, against="draft") == "REJECT"
     assert verdict(working, **asked, against="1") == "ACCEPT"
     page = working.get(PATH, asked)
-    assert f"<code>{shop.key}</code>, which is not in the draft any more" in page.content.decode()
+    assert f"<code>{shop.key}</code>, which is no longer in the draft" in page.content.decode()
     words = text_of(working.get(PATH, {**asked, "against": "draft"}))
     assert "The draft as if it were applied, with the current other rules." in words
     # What was never applied can be tried all the same, on a host that holds nothing of ours.
@@ -220,7 +220,7 @@ def test_what_was_in_force_on_a_day(working: Client, host: Host, alice: Actor, s
 def test_an_old_look_says_so(working: Client, host: Host, shop: Rule) -> None:
     busy_store(host, draft_document(host), 1, age=300)
     words = text_of(working.get(PATH, {"source": STRANGER, "port": "22"}))
-    assert "Read from the kernel 5 min ago; nobody has looked since." in words
+    assert "Read from the kernel 5 min ago. The root worker has not reported since." in words
 
 
 @pytest.mark.redis

@@ -1,4 +1,4 @@
-"""Revisions and audit events only grow: in the models, and in the database behind them."""
+"""Revisions and audit events are append-only, in the models and in the database."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_access(signed_in: Client) -> None:
     assert_access(CSV, signed_in)
 
 
-def test_who_did_what_from_where_with_before_and_after(signed_in: Client, ssh: Rule) -> None:
+def test_events_with_actor_address_and_values(signed_in: Client, ssh: Rule) -> None:
     page = signed_in.get(PATH)
     words = text_of(page)
     assert f"bob changed a rule {ssh.key} 2222/tcp from anywhere to the host Ports: 22 \u2192 2222" in words
@@ -66,15 +66,15 @@ def test_filters(signed_in: Client, ssh: Rule, query: dict[str, str], by_alice: 
     assert (f"changed a rule {ssh.key}" in words) == by_bob
 
 
-def test_nothing_is_said_with_a_date_rather_than_a_blank(signed_in: Client, ssh: Rule) -> None:
+def test_an_empty_page_names_the_date_it_searched_from(signed_in: Client, ssh: Rule) -> None:
     words = text_of(signed_in.get(PATH, {"actor": "carol", "since": "2026-01-02"}))
-    assert "Nothing by carol since 2 Jan 2026." in words
-    assert "Nothing of that kind since" in text_of(signed_in.get(PATH, {"q": "nothing like it"}))
+    assert "No events by carol since 2 Jan 2026." in words
+    assert "No matching events since" in text_of(signed_in.get(PATH, {"q": "nothing like it"}))
 
 
 @pytest.mark.parametrize("day", ["2026-13-45", "yesterday", "9" * 300])
-def test_a_day_that_is_none_is_said(signed_in: Client, day: str) -> None:
-    assert "is not a day" in text_of(signed_in.get(PATH, {"since": day}))
+def test_an_invalid_date_is_an_error(signed_in: Client, day: str) -> None:
+    assert "is not a date" in text_of(signed_in.get(PATH, {"since": day}))
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,12 @@ def test_odd_filters_show_the_page(signed_in: Client, name: str) -> None:
         assert signed_in.get(CSV, {name: text}).status_code == 200
 
 
-def test_a_changed_expectation_is_told_in_words(signed_in: Client, host: Host, alice: Actor) -> None:
+def test_a_changed_expectation_is_described(signed_in: Client, host: Host, alice: Actor) -> None:
     values = {"protocol": "tcp", "port": 22, "source": "203.0.113.0/24", "passes": True}
     row = expectation_create(host=host, actor=alice, values=values)
     expectation_update(host=host, actor=alice, key=row.pk, version=1, values={"port": 2222, "passes": False})
     words = text_of(signed_in.get(PATH))
     assert "added an expectation" in words
     assert "changed an expectation 2222/tcp of the host from 203.0.113.0/24 is refused" in words
-    assert "What has to happen: passes → is refused" in words
+    assert "Expected result: passes → is refused" in words
     assert "Port: 22 → 2222" in words

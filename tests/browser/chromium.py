@@ -1,4 +1,4 @@
-"""The one Chromium of a test run: Playwright runs once in a process, whoever asks for it."""
+"""The Chromium of a test run; Playwright starts only once in a process."""
 
 from __future__ import annotations
 

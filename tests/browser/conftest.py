@@ -1,4 +1,4 @@
-"""Real runs of the stack, people with a browser each, and a watch over every page."""
+"""Real runs of the stack, admins with a browser each, and a watch over every page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ for name in ("alice", "bob"):
 
 
 class NewPerson(Protocol):
-    """What the fixture `new_person` is."""
+    """The type of the fixture `new_person`."""
 
     def __call__(self, name: str, stack: Stack, **options: Any) -> Person: ...
 
@@ -44,7 +44,7 @@ def stack(browser: Browser) -> Iterator[Stack]:
 
 @pytest.fixture
 def new_person(browser: Browser) -> Iterator[NewPerson]:
-    """Put somebody in front of a browser of their own; `options` are those of a playwright context."""
+    """Give an admin a browser of their own; `options` are those of a Playwright context."""
     people: list[Person] = []
 
     def make(name: str, stack: Stack, **options: Any) -> Person:
@@ -63,7 +63,7 @@ def new_person(browser: Browser) -> Iterator[NewPerson]:
 
 @pytest.fixture(scope="session")
 def screens(tmp_path_factory: pytest.TempPathFactory) -> Screens:
-    """Where the screenshots go."""
+    """The folder of the screenshots."""
     return Screens(tmp_path_factory.mktemp("screens"))
 
 

@@ -1,4 +1,4 @@
-"""A way to the pages that the rules can shut: the site on the sandbox's ens33, a browser in its world.
+"""Access to the pages that the rules can block: the site on the sandbox's ens33, and a browser outside.
 
 scripts/run serves its pages outside the sandbox, where no rule of the sandbox reaches them. Here the site
 is served once more inside it, as on a real host, and Chromium runs at the other end of ens33.

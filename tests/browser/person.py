@@ -1,4 +1,4 @@
-"""Somebody in front of a browser: fills in what the pages ask, by label and button as people do."""
+"""An admin in front of a browser, who finds fields by their labels and buttons by their names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOST = "/hosts/local"
 
 
 class Person:
-    """One admin, with a browser of their own; `watch` sees what goes wrong in it."""
+    """One admin with a browser; `watch` collects what goes wrong in it."""
 
     def __init__(self, page: Page, watch: Watch, name: str = "alice") -> None:
         self.page = page
@@ -36,7 +36,7 @@ class Person:
     def create_first_admin(self, link: str) -> None:
         """Open the one-time link and create the account, which signs in."""
         self.page.goto(link)
-        self.page.get_by_label("Name", exact=True).fill(self.name)
+        self.page.get_by_label("Username", exact=True).fill(self.name)
         self.page.get_by_label("Password", exact=True).fill(PASSWORD)
         self.page.get_by_label("Repeat password").fill(PASSWORD)
         self.press("Create the account and sign in")
@@ -70,7 +70,7 @@ class Person:
         page.locator('select[name="protocol"]').select_option(protocol)
         if ports:
             page.get_by_label("Ports", exact=True).fill(ports)
-        page.get_by_label("From", exact=True).fill(source)
+        page.get_by_label("Source", exact=True).fill(source)
         page.get_by_label("Comment", exact=True).fill(comment)
         if port_kind:
             page.locator(f'input[name="port_kind"][value="{port_kind}"]').check()
@@ -81,7 +81,7 @@ class Person:
         expect(self.page.get_by_role("heading", name="Rules", exact=True)).to_be_visible()
 
     def add_rule(self, scope: str, ports: str, **values: str) -> None:
-        """Add a rule that the form takes."""
+        """Add a valid rule."""
         self.goto("rules/new/")
         self.fill_rule(scope, ports, **values)
         self.save_rule()
@@ -91,7 +91,7 @@ class Person:
         return self.page.locator("table.rules tbody tr").filter(has_text=text)
 
     def field_error(self, label: str) -> str:
-        """Return what stands as error at a field, found the way a screen reader does."""
+        """Return the error of a field, found as a screen reader finds it."""
         field = self.page.get_by_label(label, exact=True)
         assert field.get_attribute("aria-invalid") == "true", f"{label} is not marked as wrong"
         described: Sequence[str] = (field.get_attribute("aria-describedby") or "").split()
@@ -120,11 +120,11 @@ class Person:
         self.expect_applied()
 
     def expect_awaiting(self) -> None:
-        """Wait until the open apply page says that the rules are loaded and wait to be kept."""
+        """Wait until the open apply page shows that the rules wait for confirmation."""
         expect(self.page.locator('[data-state="awaiting"]')).to_be_visible(timeout=15_000)
 
     def expect_applied(self) -> None:
-        """Keep what the open apply page shows as loaded, and wait until it says that it is done."""
+        """Click Keep on the open apply page, and wait until the revision is confirmed."""
         self.expect_awaiting()
         self.press("Keep")
         expect(self.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)

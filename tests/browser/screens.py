@@ -1,4 +1,4 @@
-"""Screenshots of a page at phone and desktop width, light and dark, and what must hold at every width."""
+"""Screenshots of a page at phone and desktop width, light and dark, and the checks for every width."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PHONE: ViewportSize = {"width": 375, "height": 812}
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 SIZES = {"phone": PHONE, "desktop": DESKTOP}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-# What README and docs/ show.
+# The screenshots in README and docs/.
 DOCS_SCREENS = {
     "apply-awaiting-desktop-light",
     "apply-locked-out-reject-desktop-light",

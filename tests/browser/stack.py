@@ -1,4 +1,4 @@
-"""The real thing as a newcomer starts it: `scripts/run` with its sandbox, own data and port; its kernel."""
+"""A run of `scripts/run` with its sandbox, with data and a port of its own, and access to its kernel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from redis import Redis
 from tests.rig.namespace import CommandError, Family, end_process, iptables_program, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# Words of a command line by which each process of the stack is known.
+# The part of the command line that identifies each process of the stack.
 PROCESS_WORDS = {
     "redis": ("redis", "valkey"),
     "root worker": ("dockerfw.agent.root",),
@@ -36,7 +36,7 @@ class Stack:
     def __init__(self) -> None:
         """Start it with empty data and wait for the address that it prints."""
         self.directory = Path(tempfile.mkdtemp(prefix="dockerfw-story-"))
-        # Started by root, the web side runs as an ordinary user, who has to come in.
+        # Started by root, the web process runs as an ordinary user, who needs access.
         self.directory.chmod(0o711)
         self.data = self.directory / "data"
         self.output = self.directory / "output"
@@ -61,7 +61,7 @@ class Stack:
         }
         with self.output.open("wb") as sink:
             self._process = subprocess.Popen(
-                # It ends with this process, however that ends.
+                # It ends with this process, even when that is killed.
                 ["setpriv", "--pdeathsig", "TERM", "--", "scripts/run", "--port", str(self.port)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -116,7 +116,7 @@ class Stack:
 
     @contextlib.contextmanager
     def frozen(self, name: str) -> Iterator[None]:
-        """Let one process stand still for a `with` block, as a hung or dead one does."""
+        """Stop one process for a `with` block, as if it hung."""
         pid = self.pid(name)
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -126,7 +126,7 @@ class Stack:
 
     @contextlib.contextmanager
     def slowed(self, name: str, seconds: float) -> Iterator[None]:
-        """Let one process stand still for the first `seconds` of a `with` block."""
+        """Stop one process for the first `seconds` of a `with` block."""
         pid = self.pid(name)
         os.kill(pid, signal.SIGSTOP)
         timer = threading.Timer(seconds, os.kill, (pid, signal.SIGCONT))
@@ -159,7 +159,7 @@ class Stack:
         return [line for line in saved.splitlines() if line.startswith("-A ")]
 
     def our_rules(self, family: Family = 4) -> list[str]:
-        """Return the rules of our chains, without the revision's label, which changes with every apply."""
+        """Return dockerfw's rules without the revision's label, which changes with every apply."""
         ours = [line for line in self.kernel_rules(family) if line.startswith("-A FILTERS")]
         return [re.sub(r'"dockerfw r\d+ \w+"', '"label"', line) for line in ours]
 
@@ -169,7 +169,7 @@ class Stack:
         return dict(line.split("=", 1) for line in variables if "=" in line)["DOCKERFW_REDIS_URL"]
 
     def forget_snapshot(self) -> None:
-        """Let Redis forget the last snapshot, as when the root worker has not spoken for long."""
+        """Delete the last snapshot from Redis, as when the root worker has been silent for long."""
         with Redis.from_url(self.redis_url("root worker"), socket_timeout=5) as connection:
             connection.set("dockerfw:snapshot:local", "", px=1)
         time.sleep(0.01)

@@ -62,7 +62,7 @@ def test_no_script_at_all(
     plain.rule_row("without a script").get_by_role("switch").click()
     plain.goto("review/")
     plain.start_apply("Without a script")
-    # The page asks to be loaded again by itself while the apply runs.
+    # The page reloads itself while the apply runs.
     plain.expect_awaiting()
     plain.press("Keep")
     expect(page.get_by_role("heading", name=re.compile("^Keep revision"))).to_be_visible()

@@ -1,6 +1,6 @@
-"""Exposure and trace on a real kernel: what the pages say of a port is what a packet meets there.
+"""Exposure and trace on a real kernel: a packet meets what the pages predict.
 
-A server listens in the sandbox; somebody at the other end of ens33 dials it.
+A server listens in the sandbox, and a client at the other end of ens33 connects to it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from tests.rig.namespace import end_process, wait_until
 pytestmark = pytest.mark.browser
 
 PORT = 8443
-# Far away for the host: it comes by the default route.
+# Outside the host's networks: it arrives by the default route.
 STRANGER = "203.0.113.5"
-# Who listens on what, under the name that the page is to show.
+# The listening programs, with the names that the page must show.
 LISTENING = {
     "sshd": ("0.0.0.0:2222", "[::]:2222"),
     "caddy": ("0.0.0.0:8090", "[::]:8090", f"0.0.0.0:{PORT}", f"[::]:{PORT}"),
@@ -55,7 +55,7 @@ except OSError as error:
 
 @contextlib.contextmanager
 def served(stack: Stack) -> Iterator[None]:
-    """Let somebody listen inside the sandbox for a `with` block.
+    """Run the listening programs inside the sandbox for a `with` block.
 
     They have no capabilities, as services mostly have not: whose process has more than the root worker's is
     not to be looked into by it, and has no name on the page.
@@ -72,7 +72,7 @@ def served(stack: Stack) -> Iterator[None]:
         wanted = [place.rpartition(":")[2] for places in LISTENING.values() for place in places]
         for port in wanted:
             wait_until(
-                f"somebody on {port}",
+                f"a listener on {port}",
                 20,
                 lambda port=port: f":{port} " in stack.in_sandbox("ss", "-Hltn"),  # type: ignore[misc]
             )
@@ -83,7 +83,7 @@ def served(stack: Stack) -> Iterator[None]:
 
 
 def gets_in(stack: Stack, port: int) -> bool:
-    """Dial the host from the other end of ens33, by a real connection."""
+    """Connect to the host from the other end of ens33."""
     command = [*entering(world_of(stack)), sys.executable, "-c", DIAL, ADDRESS, str(port)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.startswith(("in", "out")), done
@@ -97,7 +97,7 @@ def row(person: Person, port: str) -> Locator:
 
 
 def wait_for_row(person: Person, port: str) -> Locator:
-    """Open the page until a look at the host has seen the port."""
+    """Reload the page until a snapshot has the port."""
 
     def there() -> bool:
         person.goto("exposure/")
@@ -108,10 +108,10 @@ def wait_for_row(person: Person, port: str) -> Locator:
 
 
 def ask(person: Person, source: str, port: int, against: str = "live") -> Locator:
-    """Ask what becomes of a packet to the host; return the sentence."""
+    """Trace a packet to the host; return the sentence of the result."""
     page = person.page
     person.goto("trace/")
-    page.get_by_label("From", exact=True).fill(source)
+    page.get_by_label("Source", exact=True).fill(source)
     page.get_by_label("Port", exact=True).fill(str(port))
     page.get_by_label("Against").select_option(against)
     person.press("Trace")
@@ -120,7 +120,7 @@ def ask(person: Person, source: str, port: int, against: str = "live") -> Locato
     return sentence
 
 
-def test_what_the_pages_say_is_what_a_packet_meets(stack: Stack, alice: Person, screens: Screens) -> None:
+def test_a_packet_meets_what_the_pages_predict(stack: Stack, alice: Person, screens: Screens) -> None:
     with served(stack):
         refused_until_allowed(stack, alice)
         restricted_again(stack, alice, screens)
@@ -129,7 +129,7 @@ def test_what_the_pages_say_is_what_a_packet_meets(stack: Stack, alice: Person, 
 
 
 def refused_until_allowed(stack: Stack, alice: Person) -> None:
-    """See that nobody reaches the port, allow it from its row, and get in."""
+    """Check that the port is refused, allow it from its row, and connect."""
     found = wait_for_row(alice, f"{PORT}/tcp")
     expect(found).to_contain_text("nowhere")
     expect(found).to_contain_text("no rule allows it")
@@ -152,7 +152,7 @@ def restricted_again(stack: Stack, alice: Person, screens: Screens) -> None:
     expect(sentence).to_contain_text("reachable from anywhere")
     screens.take(alice.page, "exposure")
     row(alice, f"{PORT}/tcp").get_by_role("link", name=re.compile("^Restrict")).click()
-    alice.page.get_by_label("From", exact=True).fill("192.0.2.0/24")
+    alice.page.get_by_label("Source", exact=True).fill("192.0.2.0/24")
     alice.save_rule()
     alice.apply(f"Only the neighbours reach {PORT}")
     found = wait_for_row(alice, f"{PORT}/tcp")
@@ -168,7 +168,7 @@ def restricted_again(stack: Stack, alice: Person, screens: Screens) -> None:
 
 
 def ask_what_was_and_what_will_be(stack: Stack, alice: Person, screens: Screens) -> None:
-    """Trace packets against what the kernel holds, the revision before, and the draft."""
+    """Trace packets against the kernel, the previous revision, and the draft."""
     expect(ask(alice, "192.0.2.1", PORT)).to_contain_text("Allowed.")
     expect(alice.page.locator("#answer")).to_contain_text(f"{PORT}/tcp from 192.0.2.0/24 to the host")
     screens.take(alice.page, "trace")
@@ -195,18 +195,18 @@ def ask_what_was_and_what_will_be(stack: Stack, alice: Person, screens: Screens)
 
 
 def ask_wrongly(alice: Person, screens: Screens) -> None:
-    """Make mistakes: each is told at its field and nothing typed is lost."""
+    """Make mistakes: each error is at its field, and the input is kept."""
     page = alice.page
     alice.goto("trace/")
     expect(page.get_by_label("ICMP type")).to_be_hidden()
-    page.get_by_label("From", exact=True).fill("nobody.example")
+    page.get_by_label("Source", exact=True).fill("nobody.example")
     page.get_by_label("Port", exact=True).fill("80-90")
     with alice.watch.expecting(422):
         alice.press("Trace")
-        expect(page.get_by_role("alert")).to_contain_text("what you typed is still there")
-    assert "is not an address" in alice.field_error("From")
+        expect(page.get_by_role("alert")).to_contain_text("Your input is kept")
+    assert "is not an address" in alice.field_error("Source")
     assert "is a range" in alice.field_error("Port")
-    assert page.get_by_label("From", exact=True).input_value() == "nobody.example"
+    assert page.get_by_label("Source", exact=True).input_value() == "nobody.example"
     screens.take(page, "trace-mistakes")
     page.get_by_label("Protocol").fill("icmp")
     expect(page.get_by_label("ICMP type")).to_be_visible()
@@ -220,10 +220,10 @@ def test_without_a_script(
     page = plain.page
     plain.goto("exposure/")
     page.get_by_label("Search").fill("9200")
-    plain.press("Show")
+    plain.press("Filter")
     expect(row(plain, "9200/tcp")).to_be_visible()
     row(plain, "9200/tcp").get_by_role("link", name=re.compile("^Trace")).click()
     assert page.get_by_label("Port", exact=True).input_value() == "9200"
-    page.get_by_label("From", exact=True).fill(STRANGER)
+    page.get_by_label("Source", exact=True).fill(STRANGER)
     plain.press("Trace")
     expect(page.locator("[data-verdict]")).to_contain_text("172.19.0.2:9200")

@@ -1,4 +1,4 @@
-"""A real lock-out: the applied rules refuse the very browser that applied them, and it all comes back.
+"""A real lock-out: the applied rules refuse the browser that applied them, and the host rolls back.
 
 The page is open in a Chromium at the other end of the sandbox's ens33, so nothing but the kernel's rules
 decides whether it reaches the dashboard.
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def outsider(browser: Browser, stack: Stack, alice: Person) -> Iterator[Person]:
-    """Alice once more, in a browser that reaches the dashboard through the host's own rules."""
+    """Alice in a browser that reaches the dashboard through the host's rules."""
     with served_inside(stack):
         program = browser_in_the_world(stack, CHROMIUM)
         far = browser.browser_type.launch(executable_path=program, args=["--no-sandbox"])
@@ -37,7 +37,7 @@ def outsider(browser: Browser, stack: Stack, alice: Person) -> Iterator[Person]:
 
 
 @pytest.mark.parametrize("refuse", ["reject", "drop"])
-def test_locked_out_and_back(
+def test_a_lock_out_is_rolled_back(
     stack: Stack, alice: Person, outsider: Person, screens: Screens, refuse: str
 ) -> None:
     comment = f"the dashboard itself ({refuse})"
@@ -55,7 +55,7 @@ def test_locked_out_and_back(
     outsider.goto("review/")
     outsider.page.get_by_label("Roll back automatically after").select_option("15")
     page = outsider.page
-    expect(page.locator("#lock-out")).to_contain_text("This would shut you out. You come from 192.0.2.")
+    expect(page.locator("#lock-out")).to_contain_text("This would lock you out. Your address is 192.0.2.")
     with outsider.watch.expecting(422):
         outsider.start_apply("Saw off the branch I sit on", "Apply anyway")
         expect(page.locator("#id_anyway_error")).to_be_visible()
@@ -68,9 +68,9 @@ def test_locked_out_and_back(
     note = page.locator("#unreachable")
     expect(note).to_be_visible(timeout=10_000)
     assert not any(f"--dport {PORT} " in line for line in stack.kernel_rules())
-    expect(note).to_contain_text("This page cannot reach dockerfw since")
-    expect(note).to_contain_text("the host rolls back by itself")
-    expect(note).to_contain_text(re.compile(r"comes back in 0:\d\d"))
+    expect(note).to_contain_text("dockerfw has been unreachable since")
+    expect(note).to_contain_text("the host rolls back automatically")
+    expect(note).to_contain_text(re.compile(r"The previous rules return in 0:\d\d"))
     first = seconds_said(page)
     page.wait_for_timeout(2_000)
     assert seconds_said(page) < first
@@ -78,7 +78,7 @@ def test_locked_out_and_back(
     screens.take(page, f"apply-locked-out-{refuse}")
 
     expect(page.locator('[data-state="rolled_back"]')).to_be_visible(timeout=40_000)
-    expect(page.locator("main")).to_contain_text("what was there before is in force again")
+    expect(page.locator("main")).to_contain_text("The previous rules are active again")
     expect(note).to_be_hidden()
     assert {4: stack.kernel_rules(4), 6: stack.kernel_rules(6)} == before
     page.goto(f"{URL}/")

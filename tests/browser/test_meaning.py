@@ -1,4 +1,4 @@
-"""What rules mean, as people meet it: hints while they type, expectations, what an apply does to others."""
+"""Warnings about rules, expectations, and the effect of an apply on outside access."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def test_expectations_and_what_an_apply_would_do(stack: Stack, alice: Person, sc
     type_a_rule_with_a_warning(alice, screens)
     alice.goto("review/")
     main = page.locator(MAIN)
-    expect(main).to_contain_text("For those outside")
-    expect(main).to_contain_text("You would still get in. You come from 127.0.0.1")
+    expect(main).to_contain_text("Effect on outside access")
+    expect(main).to_contain_text("You keep your access. Your address is 127.0.0.1")
     expect(main).to_contain_text("3306/tcp of the host from anywhere is refused would fail")
     screens.take(page, "review-consequences")
     before = stack.our_rules()
@@ -42,7 +42,7 @@ def test_expectations_and_what_an_apply_would_do(stack: Stack, alice: Person, sc
     expect(page.locator(MAIN)).to_contain_text("1 of 2 hold")
     expect(page.locator(MAIN)).to_contain_text("Expectations overridden: a move, for one day")
     alice.goto("expectations/")
-    expect(page.locator(MAIN)).to_contain_text("It fails now: from anywhere over IPv4 it is allowed by")
+    expect(page.locator(MAIN)).to_contain_text("Fails now: from anywhere over IPv4 it is allowed by")
     screens.take(page, "expectations")
     alice.goto("history/")
     expect(page.locator(MAIN)).to_contain_text("Expectations overridden: a move, for one day")
@@ -61,10 +61,10 @@ def test_with_thousands_of_rules_the_page_comes_first(stack: Stack, alice: Perso
     page = alice.page
     alice.goto("import/")
     page.get_by_label("Paste text").fill(json.dumps(document))
-    alice.press("Look at it")
-    alice.press("Replace the draft with this")
+    alice.press("Preview")
+    alice.press("Replace the draft")
     alice.goto("review/")
-    expect(page.locator("#consequences")).to_contain_text("is being worked out")
+    expect(page.locator("#consequences")).to_contain_text("Calculating the effect on outside access")
     page.get_by_label("Reason", exact=True).fill("typed meanwhile")
     expect(page.locator("#consequences")).to_contain_text("become reachable from anywhere", timeout=60_000)
     expect(page.get_by_label("Reason for overriding the failed check")).to_be_visible()
@@ -75,10 +75,10 @@ def test_with_thousands_of_rules_the_page_comes_first(stack: Stack, alice: Perso
 
 
 def expect_something(alice: Person, screens: Screens) -> None:
-    """Write two expectations down, one of them with a mistake first."""
+    """Add two expectations, one of them with a mistake first."""
     page = alice.page
     alice.goto("expectations/")
-    expect(page.locator(MAIN)).to_contain_text("Nothing is expected yet")
+    expect(page.locator(MAIN)).to_contain_text("No expectations yet")
     screens.take(page, "expectations-empty")
     alice.follow("New expectation")
     page.get_by_label("Port", exact=True).fill("33o6")
@@ -98,18 +98,18 @@ def expect_something(alice: Person, screens: Screens) -> None:
 
 
 def type_a_rule_with_a_warning(alice: Person, screens: Screens) -> None:
-    """Open a database to the world: the form says so while it is typed, and takes it."""
+    """Open a database to the internet: the form warns while the rule is typed, and accepts it."""
     page = alice.page
     alice.goto("rules/new/")
     alice.fill_rule("host", "3306", comment="for everybody")
-    page.get_by_label("From", exact=True).focus()
+    page.get_by_label("Source", exact=True).focus()
     hint = page.locator("#rule-warnings")
     expect(hint).to_contain_text("MySQL is a database that anyone may reach here")
     screens.take(page, "rule-warnings")
-    page.get_by_label("From", exact=True).fill("198.51.100.0/24")
+    page.get_by_label("Source", exact=True).fill("198.51.100.0/24")
     page.get_by_label("Comment", exact=True).focus()
     expect(hint).not_to_contain_text("MySQL")
-    page.get_by_label("From", exact=True).fill("")
+    page.get_by_label("Source", exact=True).fill("")
     page.get_by_label("Comment", exact=True).focus()
     expect(hint).to_contain_text("MySQL")
     alice.save_rule()

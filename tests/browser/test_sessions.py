@@ -48,7 +48,7 @@ with socket.create_connection(("{ADDRESS}", {PORT}), timeout=10) as connection:
 
 
 class Inside:
-    """A Python program in another network namespace, and what it says."""
+    """A Python program in another network namespace, and its output."""
 
     def __init__(self, pid: int, code: str) -> None:
         self.process = subprocess.Popen(
@@ -59,7 +59,7 @@ class Inside:
         )
 
     def says(self) -> str:
-        """Return its next line, once it is said."""
+        """Return its next line of output."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().decode().strip()
 
@@ -92,7 +92,7 @@ def test_a_session_that_outlives_its_rule_is_ended_after_keep(
         expect(alice.rule_row("to be closed")).to_contain_text("to be removed")
         told = alice.page.locator("#lost-sessions")
         alice.goto("review/")
-        # What the page shows may have been read just before the client came: then it takes another look.
+        # The snapshot may be from just before the client connected: then the page needs another one.
         for _ in range(LOOKS):
             if told.count():
                 break
@@ -105,12 +105,10 @@ def test_a_session_that_outlives_its_rule_is_ended_after_keep(
         alice.start_apply("Close it, and for those who are in as well")
         alice.expect_awaiting()
         expect(alice.page.locator("main")).to_contain_text(
-            "Keep also ends the sessions that lost their allowance."
+            "Keep also ends the sessions that are no longer allowed."
         )
         alice.expect_applied()
-        expect(alice.page.locator("main")).to_contain_text(
-            "Sessions that lost their allowance: 1 session ended."
-        )
+        expect(alice.page.locator("main")).to_contain_text("Sessions no longer allowed: 1 session ended.")
         screens.take(alice.page, "apply-sessions")
         assert client.says() == "reset"
     finally:

@@ -70,12 +70,12 @@ def begin(stack: Stack, alice: Person, screens: Screens) -> None:
     alice.sign_out()
     with alice.watch.expecting(404, 410):
         alice.page.goto(stack.setup_link)
-    expect(alice.page.get_by_role("heading", name="This link does not work")).to_be_visible()
+    expect(alice.page.get_by_role("heading", name="This link is not valid")).to_be_visible()
     alice.page.goto("/")
     expect(alice.page.get_by_role("heading", name="Sign in")).to_be_visible()
     screens.take(alice.page, "sign-in")
     alice.sign_in("wrong")
-    expect(alice.page.get_by_role("alert")).to_contain_text("Wrong name or password")
+    expect(alice.page.get_by_role("alert")).to_contain_text("Wrong username or password")
     alice.sign_in()
     expect(alice.page.locator("details.account")).to_contain_text("alice")
 
@@ -87,7 +87,7 @@ def look_at_the_empty_pages(alice: Person, screens: Screens) -> None:
     expect(alice.page.locator(".sentence")).to_contain_text("Nothing has been applied yet")
     screens.take(alice.page, "dashboard-empty")
     alice.goto("rules/")
-    expect(alice.page.get_by_text("No rule yet")).to_be_visible()
+    expect(alice.page.get_by_text("No rules yet")).to_be_visible()
     screens.take(alice.page, "rules-empty")
     for place in ("review/", "history/", "live/"):
         alice.goto(place)
@@ -95,7 +95,7 @@ def look_at_the_empty_pages(alice: Person, screens: Screens) -> None:
 
 
 def choose_the_interface(alice: Person, screens: Screens) -> None:
-    """Tick ens33, which the page offers as the interface of the default route."""
+    """Choose ens33, which the page shows with the default route."""
     alice.goto("settings/")
     choice = alice.page.locator("label.choice").filter(has_text="ens33")
     expect(choice).to_contain_text("default route")
@@ -115,26 +115,26 @@ def choose_the_interface(alice: Person, screens: Screens) -> None:
 
 
 def look_at_a_set_up_made_by_hand(alice: Person, screens: Screens) -> None:
-    """Paste an iptables.conf, see what would become the draft and what no rule can express, and leave it."""
+    """Preview the import of an iptables.conf, with a line that cannot be imported, and cancel."""
     alice.goto("import/")
     alice.page.get_by_label("Paste text").fill(BY_HAND)
-    alice.press("Look at it")
+    alice.press("Preview")
     main = alice.page.locator("main")
     expect(main).to_contain_text("3 rules added")
-    expect(main).to_contain_text("1 line cannot be expressed and would be left out")
+    expect(main).to_contain_text("1 line that cannot be imported")
     screens.take(alice.page, "import")
     alice.follow("Cancel")
 
 
 def add_rules_with_mistakes(alice: Person) -> None:
-    """Add a rule with a wrong port and source first: both are told at their field, nothing is lost."""
+    """Add a rule with a wrong port and source first: both errors are at their fields, the input is kept."""
     alice.goto("rules/new/")
     alice.fill_rule("host", "22, 70000", source="192.0.2.300", comment="ssh from the office")
     with alice.watch.expecting(422):
         alice.press("Save to the draft")
-        expect(alice.page.get_by_role("alert")).to_contain_text("Nothing was saved yet")
+        expect(alice.page.get_by_role("alert")).to_contain_text("Nothing was saved")
     assert "70000 is not a port (1 to 65535)" in alice.field_error("Ports")
-    assert "192.0.2.300" in alice.field_error("From")
+    assert "192.0.2.300" in alice.field_error("Source")
     assert alice.page.get_by_label("Ports", exact=True).input_value() == "22, 70000"
     assert alice.page.get_by_label("Comment", exact=True).input_value() == "ssh from the office"
     alice.fill_rule("host", "22", source="192.0.2.0/24", comment="ssh from the office")
@@ -147,7 +147,7 @@ def add_rules_with_mistakes(alice: Person) -> None:
 
 
 def review_and_apply(stack: Stack, alice: Person, screens: Screens) -> None:
-    """Review what is pending, see that the numbers agree, and apply it."""
+    """Review the pending changes, check that the numbers agree, and apply."""
     alice.goto("rules/")
     pending = alice.pending()
     screens.take(alice.page, "rules-pending")
@@ -176,7 +176,7 @@ def review_and_apply(stack: Stack, alice: Person, screens: Screens) -> None:
 
 
 def watch_it_live(stack: Stack, alice: Person, screens: Screens) -> None:
-    """See our chains as the kernel holds them, and a foreign rule appear by itself."""
+    """See dockerfw's chains in the kernel, and a new rule of another program appear."""
     alice.goto("live/")
     main = alice.page.locator("main")
     for chain in ("FILTERS", "FILTERS-HOST", "FILTERS-CONTAINERS", "DOCKER-USER"):
@@ -202,7 +202,7 @@ def change_and_apply_again(stack: Stack, alice: Person, screens: Screens) -> Non
     row.get_by_role("button", name=re.compile("^Delete")).click()
     expect(row).to_contain_text("to be removed")
     row = alice.rule_row("ssh from the office")
-    # A key counts where it goes down and up on one element: not while the table is being swapped.
+    # A key press needs one element for down and up: not while the table is being swapped.
     expect(alice.page.locator(".htmx-request, .htmx-swapping, .htmx-settling")).to_have_count(0)
     row.get_by_role("switch").press("Space")
     expect(row.get_by_role("switch")).to_have_attribute("aria-checked", "false")
@@ -223,7 +223,7 @@ def change_and_apply_again(stack: Stack, alice: Person, screens: Screens) -> Non
 
 
 def read_the_history(alice: Person, screens: Screens) -> None:
-    """Find both revisions with who, why and what, and compare them."""
+    """Find both revisions with author, reason and changes, and compare them."""
     alice.goto("history/")
     main = alice.page.locator("main")
     for text in ("Open ssh and the shop", "The database; ssh only on the console", "alice"):
@@ -239,7 +239,7 @@ def read_the_history(alice: Person, screens: Screens) -> None:
 
 
 def roll_back(alice: Person, screens: Screens) -> None:
-    """Roll back to revision 1, through the same review: revision 3 says what 1 said."""
+    """Roll back to revision 1 through the same review: revision 3 has its content."""
     alice.goto("history/1/rollback/")
     expect(alice.page.locator("h1")).to_have_text("Roll back to revision 1")
     expect(alice.page.locator("main")).to_contain_text("8443")
@@ -257,7 +257,7 @@ def roll_back(alice: Person, screens: Screens) -> None:
 
 
 def read_the_audit(alice: Person, screens: Screens) -> None:
-    """See in the audit who did what, sign-ins and failed ones too, and take it away as CSV."""
+    """See every action in the audit log, failed sign-ins too, and export it as CSV."""
     alice.page.goto("/audit/")
     main = alice.page.locator("main")
     for text in ("alice", "192.0.2.0/24", "Sign in", "Roll back"):
@@ -284,7 +284,7 @@ def find_it_again_after_a_restart(stack: Stack, alice: Person, first: list[str])
 
 
 def lose_the_root_worker(stack: Stack, alice: Person) -> None:
-    """Kill the root worker: the run says so, ends as a whole, and leaves nothing behind."""
+    """Kill the root worker: the run reports it, ends, and leaves no process behind."""
     alice.page.goto("about:blank")
     os.kill(stack.pid("root worker"), signal.SIGKILL)
     assert stack.wait_for_end() == 1

@@ -1,4 +1,4 @@
-"""What goes wrong between people and processes is told plainly, and nothing that was typed is lost."""
+"""Conflicts between admins, and processes that do not answer: the page says so, and the input is kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_two_admins_edit_the_same_rule(alice: Person, bob: Person, screens: Scre
     alice.page.get_by_label("Ports", exact=True).fill("9001, 9003")
     with alice.watch.expecting(409):
         alice.press("Save to the draft")
-        expect(alice.page.get_by_role("heading", name="Somebody changed this rule")).to_be_visible()
+        expect(alice.page.get_by_role("heading", name="This rule was changed")).to_be_visible()
     expect(alice.page.locator("main")).to_contain_text("9001, 9002")
     expect(alice.page.get_by_label("Ports", exact=True)).to_have_value("9001, 9003")
     screens.take(alice.page, "conflict")
@@ -43,7 +43,7 @@ def test_a_rule_removed_while_it_was_edited(alice: Person, bob: Person) -> None:
     alice.page.get_by_label("Ports", exact=True).fill("9012")
     with alice.watch.expecting(409):
         alice.press("Save to the draft")
-        expect(alice.page.get_by_role("heading", name="Somebody removed this rule")).to_be_visible()
+        expect(alice.page.get_by_role("heading", name="This rule was removed")).to_be_visible()
     expect(alice.page.get_by_label("Ports", exact=True)).to_have_value("9012")
     alice.save_rule()
     expect(alice.rule_row("to be removed soon")).to_contain_text("9012")
@@ -105,7 +105,7 @@ def test_a_reload_in_the_middle_of_an_apply_finds_it_again(stack: Stack, alice: 
         expect(alice.page.locator('[data-state="queued"]')).to_be_visible()
         alice.goto("review/")
         expect(alice.page.locator("main")).to_contain_text("has not finished")
-        alice.follow("See that apply")
+        alice.follow("Show that apply")
         expect(alice.page.locator('[data-state="queued"]')).to_be_visible()
     alice.expect_applied()
 
@@ -139,14 +139,14 @@ def test_redis_that_does_not_answer_is_named(stack: Stack, alice: Person, screen
     assert any("--ctorigdstport 9051" in line for line in stack.our_rules())
 
 
-def test_a_change_behind_its_back_is_seen(stack: Stack, alice: Person, screens: Screens) -> None:
+def test_a_manual_change_in_the_kernel_is_noticed(stack: Stack, alice: Person, screens: Screens) -> None:
     alice.page.goto("/")
     expect(alice.page.locator(".sentence.ok")).to_be_visible()
     stack.in_sandbox("iptables-nft", "-D", "INPUT", "-j", "FILTERS-HOST")
     expect(alice.page.locator(".sentence.bad")).to_be_visible(timeout=15_000)
     screens.take(alice.page, "dashboard-drift")
     alice.goto("review/")
-    expect(alice.page.locator("main")).to_contain_text("The kernel differs from it")
+    expect(alice.page.locator("main")).to_contain_text("The kernel differs.")
     alice.apply("Put it back")
     assert "-A INPUT -j FILTERS-HOST" in stack.kernel_rules()
     alice.page.goto("/")

@@ -1,4 +1,4 @@
-"""The confirmation window in a real browser: keep, silence, roll back now, more time, and a real lock-out."""
+"""The confirmation window in a real browser: Keep, silence, Roll back now and Extend."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ def test_the_countdown_and_keep(stack: Stack, alice: Person, bob: Person, screen
     screens.take(alice.page, "apply-awaiting")
     alice.page.reload()
     assert left(alice) < first
-    # What is loaded is nowhere called confirmed, and everybody is told.
+    # No page calls the loaded revision confirmed, and every admin sees that it waits.
     bob.page.goto("/")
     expect(bob.page.locator(".sentence")).to_contain_text("will be rolled back at")
     expect(bob.page.locator(".sentence")).to_contain_text("unless alice keeps it")
     screens.take(bob.page, "dashboard-awaiting")
-    bob.page.locator(".sentence").get_by_role("link", name="See the countdown").click()
+    bob.page.locator(".sentence").get_by_role("link", name="Show countdown").click()
     expect(bob.page.get_by_role("button", name="Roll back now")).to_be_visible()
     expect(bob.page.get_by_role("button", name="Keep", exact=True)).to_have_count(0)
     alice.press("Keep")
     expect(alice.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
     expect(bob.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
     expect(alice.page.locator("#window-banner")).to_be_empty()
-    # A screen reader that reads on must not find time left to keep it.
+    # A screen reader must not read that time is left.
     expect(alice.page.locator("#spoken")).to_be_empty()
     assert any("--ctorigdstport 9101" in line for line in stack.our_rules())
 
@@ -80,19 +80,19 @@ def test_a_keep_over_a_spare_connection_is_sent_again_by_the_page(stack: Stack, 
     alice.press("Keep")
     expect(alice.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
     alice.page.unroute("**/keep/")
-    # With the key that the page had all along.
+    # With the nonce that the page has had all along.
     assert len(sent) == 3
     assert len(set(sent)) == 1
     assert any("--ctorigdstport 9106" in line for line in stack.our_rules())
 
 
-def test_silence_puts_back_what_was_there(stack: Stack, alice: Person, screens: Screens) -> None:
+def test_silence_restores_the_previous_rules(stack: Stack, alice: Person, screens: Screens) -> None:
     before = {4: stack.kernel_rules(4), 6: stack.kernel_rules(6)}
     alice.add_rule("container", "9111", comment="nobody keeps it")
     start(alice, "Say nothing", "15")
     assert any("--ctorigdstport 9111" in line for line in stack.our_rules())
     expect(alice.page.locator('[data-state="rolled_back"]')).to_be_visible(timeout=25_000)
-    expect(alice.page.locator("main")).to_contain_text("what was there before is in force again")
+    expect(alice.page.locator("main")).to_contain_text("The previous rules are active again")
     screens.take(alice.page, "apply-rolled-back")
     assert {4: stack.kernel_rules(4), 6: stack.kernel_rules(6)} == before
     alice.page.goto("/")
@@ -106,31 +106,31 @@ def test_a_closed_tab_keeps_nothing(stack: Stack, alice: Person, bob: Person) ->
     start(alice, "Close the tab", "15")
     alice.page.goto("about:blank")
     bob.goto("history/")
-    expect(bob.page.locator("#window-banner")).to_contain_text("is loaded, not confirmed")
+    expect(bob.page.locator("#window-banner")).to_contain_text("is loaded but not confirmed")
     bob.page.wait_for_timeout(17_000)
     bob.goto("history/")
     expect(bob.page.locator("main")).to_contain_text("rolled back")
     assert stack.our_rules() == before
 
 
-def test_more_time_and_roll_back_now_by_somebody_else(stack: Stack, alice: Person, bob: Person) -> None:
+def test_extend_and_roll_back_now_by_another_admin(stack: Stack, alice: Person, bob: Person) -> None:
     before = stack.our_rules()
     alice.add_rule("container", "9131", comment="longer")
     start(alice, "Needs a longer look", "30")
     address = alice.page.url
     assert left(alice) <= 30
     alice.page.get_by_label("More time").select_option(label="5 min longer")
-    alice.press("Ask for it")
+    alice.press("Extend")
     expect(alice.page.locator("[data-countdown]")).to_have_text(re.compile(r"^5:"), timeout=10_000)
     bob.page.goto(address)
     bob.press("Roll back now")
     for person in (bob, alice):
         expect(person.page.locator('[data-state="rolled_back"]')).to_be_visible(timeout=15_000)
-        expect(person.page.locator("main")).to_contain_text("Asked for by bob")
+        expect(person.page.locator("main")).to_contain_text("Requested by bob")
     assert stack.our_rules() == before
 
 
-def test_without_scripts_keep_goes_by_a_page_of_its_own(stack: Stack, alice: Person) -> None:
+def test_without_scripts_keep_has_a_page_of_its_own(stack: Stack, alice: Person) -> None:
     alice.add_rule("container", "9141", comment="no scripts")
     start(alice, "By forms alone", "60")
     browser = alice.page.context.browser
@@ -158,14 +158,14 @@ def test_a_connection_from_before_the_load_proves_nothing(stack: Stack, alice: P
             f"Cookie: {cookie}\r\nConnection: keep-alive\r\n\r\n"
         ).encode()
         assert b" 409 " in answer_of(old, request)
-    # Now the page has its key, which the next one takes the place of.
+    # Now the page has its nonce, which the next one replaces.
     expect(alice.page.get_by_role("button", name="Keep", exact=True)).to_be_enabled(timeout=10_000)
     with socket.create_connection(("127.0.0.1", stack.port)) as new:
         answer = answer_of(new, request)
         assert b" 200 " in answer
-        # The server closes each connection after its answer, also where it was asked not to.
+        # The server closes each connection after its answer, even when asked to keep it open.
         assert new.recv(1) == b""
-    # The key that the page holds is not the newest any more: it says so, and gets another.
+    # The page's nonce is not the newest any more: it says so, and gets another.
     with alice.watch.expecting(409):
         alice.press("Keep")
         expect(alice.page.locator("main")).to_contain_text("This key was replaced or already used")
@@ -174,7 +174,7 @@ def test_a_connection_from_before_the_load_proves_nothing(stack: Stack, alice: P
 
 
 def answer_of(connection: socket.socket, request: bytes) -> bytes:
-    """Send a request and return the whole answer, to the end that the server makes."""
+    """Send a request and return the whole answer, until the server closes."""
     connection.settimeout(10)
     connection.sendall(request)
     answer = b""

@@ -1,4 +1,4 @@
-"""A watch over pages: no console error, no script error, no CSP violation, no failed request goes unseen."""
+"""A watch over pages for console errors, script errors, CSP violations and failed requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
 
-# The browser's own report, which reaches the console also where no script of the page asks for it.
+# The browser's own report, which reaches the console without a script of the page.
 _REPORT_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", function (event) {
   console.error("CSP violation: " + event.violatedDirective + " " + event.blockedURI + " " + event.sample);
@@ -46,7 +46,7 @@ class Watch:
             self.troubles.append(f"failed request: {request.method} {request.url}: {request.failure}")
 
     def _on_response(self, response: Response) -> None:
-        # Browsers keep a spare connection; one from before the load counts for nothing: the page asks again.
+        # Browsers keep a spare connection. One from before the load does not count: the page asks again.
         again = response.url.endswith("/nonce/") or "x-keep-again" in response.headers
         if response.status == 409 and again:
             return
@@ -55,7 +55,7 @@ class Watch:
 
     @contextlib.contextmanager
     def expecting(self, *statuses: int) -> Iterator[None]:
-        """Let answers with these statuses pass within a `with` block."""
+        """Accept answers with these statuses within a `with` block."""
         before = self._expected
         self._expected = before | set(statuses)
         try:
@@ -64,5 +64,5 @@ class Watch:
             self._expected = before
 
     def assert_quiet(self) -> None:
-        """See that nothing went wrong so far."""
+        """Fail if anything went wrong so far."""
         assert not self.troubles, "\n".join(self.troubles)

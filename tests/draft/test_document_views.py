@@ -55,7 +55,7 @@ def test_export_is_the_draft(signed_in: Client, host: Host, alice: Actor) -> Non
 
 def test_an_import_is_looked_at_before_it_replaces_the_draft(signed_in: Client, host: Host) -> None:
     page = signed_in.post(IMPORT, sent(host, json.dumps(DOCUMENT)))
-    assert "What would become the draft 1 rule added" in text_of(page)
+    assert "Changes in the draft 1 rule added" in text_of(page)
     assert has_no_inline_code(page)
     assert not Rule.objects.exists()
     answer = signed_in.post(IMPORT, sent(host, page.context["preview"].document, confirmed="yes"))
@@ -104,7 +104,7 @@ def test_an_invalid_save_is_shown_with_line_and_caret(signed_in: Client, host: H
         ),
         (
             {"text": "", "file": SimpleUploadedFile("a.bin", b"\xff\xfe\x00")},
-            "This is not UTF-8 text: byte 1",
+            "The text is not UTF-8: byte 1",
         ),
         (
             {"text": "", "file": SimpleUploadedFile("a.json", b" " * (4 * 1024 * 1024 + 1))},

@@ -125,7 +125,7 @@ def test_errors_stand_at_their_field_and_keep_what_was_typed(
 def test_a_container_port_for_the_host_is_refused_at_its_field(signed_in: Client) -> None:
     page = signed_in.post(NEW, {**FORM, "scope": "host", "port_kind": "container"})
     assert page.status_code == 422
-    assert "Nothing was saved yet" in text_of(page)
+    assert "Nothing was saved" in text_of(page)
 
 
 @pytest.mark.parametrize("missing", ["scope", "protocol", "port_kind"])
@@ -165,7 +165,7 @@ def test_two_admins_on_one_rule_see_the_conflict_and_lose_nothing(
     edit = f"{HOST}/rules/{ssh.key}/edit/"
     page = signed_in.post(edit, {**FORM, "version": "1", "ports": "2222"})
     assert page.status_code == 409
-    assert "Somebody changed this rule while you edited it" in text_of(page)
+    assert "This rule was changed while you edited it" in text_of(page)
     assert "Ports 2200 2222 differs" in text_of(page)
     assert 'value="2222"' in page.content.decode()
     assert 'name="version" value="2"' in page.content.decode()
@@ -183,7 +183,7 @@ def test_a_rule_removed_meanwhile_can_be_added_again(
     edit = f"{HOST}/rules/{ssh.key}/edit/"
     page = signed_in.post(edit, {**FORM, "version": "1", "ports": "2222"})
     assert page.status_code == 409
-    assert "Somebody removed this rule while you edited it" in text_of(page)
+    assert "This rule was removed while you edited it" in text_of(page)
     assert f'action="{NEW}"' in page.content.decode()
     assert signed_in.get(edit)["Location"] == f"{HOST}/rules/"
     signed_in.post(NEW, {**FORM, "version": "", "ports": "2222"})

@@ -40,8 +40,11 @@ def test_access(signed_in: Client, ssh: Rule) -> None:
 
 def test_an_empty_draft_says_what_to_do(signed_in: Client) -> None:
     page = signed_in.get(RULES)
-    assert "No rule yet" in text_of(page)
-    assert "Everything else anyone host and containers is rejected with an answer" in text_of(page)
+    assert "No rules yet" in text_of(page)
+    assert (
+        "Everything else anywhere host and containers Reject (the client gets an error at once)"
+        in text_of(page)
+    )
     assert has_no_inline_code(page)
 
 

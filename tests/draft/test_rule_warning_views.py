@@ -64,14 +64,14 @@ def test_the_table_shows_warnings(seen: Client, host: Host, alice: Actor) -> Non
 def test_a_published_port_without_a_rule_leads_to_the_form(seen: Client, host: Host, alice: Actor) -> None:
     page = seen.get(RULES)
     words = text_of(page)
-    assert "Published by Docker, and no rule for it" in words
+    assert "Published by Docker, but no rule allows it" in words
     assert "8080/tcp of the container at 172.17.0.3:80" in words
     link = f"{RULES}new/?scope=container&amp;protocol=tcp&amp;ports=8080"
     assert f'href="{link}"' in page.content.decode()
     form = seen.get(link.replace("&amp;", "&")).context["form"]
     assert [form[name].value() for name in ("scope", "protocol", "ports")] == ["container", "tcp", "8080"]
     add(host, alice, "5432", "8080", scope="container")
-    assert "no rule for it" not in text_of(seen.get(RULES))
+    assert "no rule allows it" not in text_of(seen.get(RULES))
 
 
 @pytest.mark.redis
@@ -115,4 +115,4 @@ def test_without_a_snapshot_only_warnings_that_need_none_are_shown(
     words = text_of(signed_in.get(RULES))
     assert "Nothing is listening" not in words
     assert DATABASE in words
-    assert "no rule for it" not in words
+    assert "no rule allows it" not in words

@@ -76,7 +76,7 @@ def test_two_admins_see_the_conflict_and_lose_nothing(signed_in: Client, host: H
     settings_update(host=host, actor=bob, mark=settings_mark(host), values={"icmp": "refuse"})
     page = signed_in.post(PATH, mine)
     assert page.status_code == 409
-    assert "Somebody changed the draft while you edited the settings" in text_of(page)
+    assert "The draft was changed while you edited the settings" in text_of(page)
     assert 'value="eth7"' in page.content.decode()
     host.refresh_from_db()
     assert host.refuse == "reject"

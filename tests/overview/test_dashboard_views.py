@@ -1,4 +1,4 @@
-"""The dashboard, the way to it, and the health check."""
+"""The dashboard and the health check."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def test_access(signed_in: Client) -> None:
     assert_access("/", signed_in, status=302)
 
 
-def test_the_front_door_leads_to_the_only_host(signed_in: Client) -> None:
+def test_the_root_address_redirects_to_the_only_host(signed_in: Client) -> None:
     assert signed_in.get("/")["Location"] == f"{HOST}/"
 
 
 def test_without_a_snapshot_nothing_is_claimed(signed_in: Client) -> None:
     page = signed_in.get(f"{HOST}/")
     assert 'data-level="unknown"' in page.content.decode()
-    assert "is not known" in text_of(page)
+    assert "Unknown: there is no report" in text_of(page)
     assert has_no_inline_code(page)
 
 
@@ -80,7 +80,7 @@ def test_one_host_is_never_named_and_several_are(signed_in: Client, host: Host) 
     assert signed_in.get("/hosts/backup/").status_code == 200
 
 
-def test_the_health_check_needs_no_account_and_tells_nothing() -> None:
+def test_the_health_check_needs_no_account_and_shows_nothing() -> None:
     answer = Client().get("/healthz")
     assert (answer.status_code, answer.content) == (200, b"ok\n")
 

@@ -1,4 +1,4 @@
-"""The live page: what the kernel holds, refreshed cheaply, usable with 10,000 rules."""
+"""The live page: cheap to refresh, and usable with 10,000 rules."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ssh(host: Host, alice: Actor) -> Rule:
 
 
 def poll_address(page: str) -> str:
-    """Return the address that the page asks for news."""
+    """Return the address that the page polls."""
     found = re.search(r'hx-get="([^"]+poll/[^"]*)"', page)
     assert found, "the page does not ask for news"
     return found[1].replace("&amp;", "&")
@@ -51,7 +51,7 @@ def test_chains_with_owner_words_and_counters(working: Client, host: Host, ssh: 
     snapshot_store(host, draft_document(host), 1, packets=1500)
     page = working.get(PATH)
     words = text_of(page)
-    assert "FILTERS-HOST ours" in words
+    assert "FILTERS-HOST dockerfw" in words
     assert "DOCKER-USER Docker" in words
     assert "INPUT built in policy ACCEPT" in words
     assert f"to port 22 rule {ssh.key}" in words
@@ -63,7 +63,7 @@ def test_chains_with_owner_words_and_counters(working: Client, host: Host, ssh: 
 
 
 @pytest.mark.redis
-def test_a_poll_without_news_costs_a_204_and_tells_the_time(working: Client, host: Host, ssh: Rule) -> None:
+def test_a_poll_without_news_is_a_204_with_the_time(working: Client, host: Host, ssh: Rule) -> None:
     snapshot_store(host, draft_document(host), 1)
     address = poll_address(working.get(PATH).content.decode())
     taken = snapshot_store(host, draft_document(host), 1)
@@ -73,7 +73,7 @@ def test_a_poll_without_news_costs_a_204_and_tells_the_time(working: Client, hos
 
 
 @pytest.mark.redis
-def test_a_poll_with_news_shows_rates_which_come_to_rest(working: Client, host: Host, ssh: Rule) -> None:
+def test_a_poll_with_news_shows_rates_that_go_back_to_zero(working: Client, host: Host, ssh: Rule) -> None:
     document = draft_document(host)
     snapshot_store(host, document, 1, packets=10, age=4)
     address = poll_address(working.get(PATH).content.decode())
@@ -97,7 +97,7 @@ def test_filter_and_hidden_empty_chains(working: Client, host: Host, ssh: Rule) 
     words = text_of(working.get(PATH, {"q": "dport 22"}))
     assert '1 matches "dport 22"' in words
     assert "FILTERS-CONTAINERS" not in words
-    assert 'No rule of IPv4 matches "nothing"' in text_of(working.get(PATH, {"q": "nothing"}))
+    assert 'No IPv4 rule matches "nothing"' in text_of(working.get(PATH, {"q": "nothing"}))
     assert "policy ACCEPT decides" in text_of(working.get(PATH))
     assert "OUTPUT" not in text_of(working.get(PATH, {"empty": "hide"}))
 

@@ -1,4 +1,4 @@
-"""The dashboard about dockerfw itself: its version, processes of another one, a clerk that is silent."""
+"""The dashboard's notices about dockerfw itself: versions, a silent clerk, full file systems."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.redis]
 
 
 def about_store(host: Host, taken: datetime, *, version: str = VERSION, **changes: Any) -> None:
-    """Tell about the root worker, as it does itself, of the look at `taken`."""
+    """Store a report of the root worker about itself, as of the snapshot at `taken`."""
     about = About(
         host=host.name,
         at=taken.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
@@ -40,15 +40,15 @@ def about_store(host: Host, taken: datetime, *, version: str = VERSION, **change
 
 @pytest.fixture
 def clerk(db: None) -> ProcessNote:
-    """A clerk that told a moment ago that it is there."""
+    """A clerk that reported a moment ago."""
     return ProcessNote.objects.create(name="clerk", version=VERSION, seen_at=timezone.now())
 
 
-def test_the_version_stands_on_every_page(working: Client) -> None:
+def test_every_page_shows_the_version(working: Client) -> None:
     assert f"dockerfw {VERSION}" in text_of(working.get(f"{HOST}/rules/"))
 
 
-def test_the_same_version_everywhere_needs_no_word(working: Client, host: Host, clerk: ProcessNote) -> None:
+def test_the_same_version_everywhere_needs_no_notice(working: Client, host: Host, clerk: ProcessNote) -> None:
     about_store(host, snapshot_store(host, None))
     page = text_of(working.get(f"{HOST}/"))
     assert "Restart" not in page
@@ -58,35 +58,35 @@ def test_the_same_version_everywhere_needs_no_word(working: Client, host: Host, 
 def test_another_root_worker_is_named(working: Client, host: Host, clerk: ProcessNote) -> None:
     about_store(host, snapshot_store(host, None), version="0.1.9")
     page = text_of(working.get(f"{HOST}/"))
-    assert f"The root worker runs 0.1.9, and these pages {VERSION}. Restart it: systemctl" in page
+    assert f"The root worker runs 0.1.9, the web process runs {VERSION}. Restart it: systemctl" in page
 
 
 def test_a_root_worker_of_0_1_0_is_understood(working: Client, host: Host, clerk: ProcessNote) -> None:
     snapshot_store(host, None)
     page = text_of(working.get(f"{HOST}/"))
-    assert f"The root worker runs a release before 0.2.0, and these pages {VERSION}." in page
+    assert f"The root worker runs a version before 0.2.0, the web process runs {VERSION}." in page
     assert "Nothing has been applied yet" in page
-    # What a newer one had told before is not taken for this one's.
+    # An earlier report of a newer one does not count.
     about_store(host, timezone.now() - timedelta(seconds=60))
-    assert "a release before 0.2.0" in text_of(working.get(f"{HOST}/"))
+    assert "a version before 0.2.0" in text_of(working.get(f"{HOST}/"))
 
 
 def test_another_clerk_or_none_is_named(working: Client, host: Host) -> None:
     about_store(host, snapshot_store(host, None))
-    assert "The clerk has not told its version" in text_of(working.get(f"{HOST}/"))
+    assert "The clerk has not reported in yet." in text_of(working.get(f"{HOST}/"))
     note = ProcessNote.objects.create(name="clerk", version="0.1.9", seen_at=timezone.now())
-    assert f"The clerk runs 0.1.9, and these pages {VERSION}." in text_of(working.get(f"{HOST}/"))
+    assert f"The clerk runs 0.1.9, the web process runs {VERSION}." in text_of(working.get(f"{HOST}/"))
     note.version, note.seen_at = VERSION, timezone.now() - timedelta(minutes=6)
     note.save()
-    assert "The clerk was last seen" in text_of(working.get(f"{HOST}/"))
+    assert "The clerk last reported at" in text_of(working.get(f"{HOST}/"))
 
 
-def test_a_process_tells_once_a_minute(db: None) -> None:
-    process_seen(name="somebody")
-    assert ProcessNote.objects.get(name="somebody").version == VERSION
+def test_a_process_reports_once_a_minute(db: None) -> None:
+    process_seen(name="other")
+    assert ProcessNote.objects.get(name="other").version == VERSION
     ProcessNote.objects.all().delete()
-    process_seen(name="somebody")
-    assert not ProcessNote.objects.filter(name="somebody").exists()
+    process_seen(name="other")
+    assert not ProcessNote.objects.filter(name="other").exists()
 
 
 @pytest.mark.parametrize(
@@ -94,15 +94,15 @@ def test_a_process_tells_once_a_minute(db: None) -> None:
     [
         (
             Space(2**20, 2**30),
-            "has 1.0 MiB left of 1.0 GiB. While nothing can be written, applies are refused",
+            "has 1.0 MiB left of 1.0 GiB. Until it is writable, applies are refused",
         ),
-        (Space(60 * 2**20, 2**30), "has 60.0 MiB left of 1.0 GiB. Make room before it is full."),
+        (Space(60 * 2**20, 2**30), "has 60.0 MiB left of 1.0 GiB. Free some space before it is full."),
         (Space(2**40, 2**41, 3), "has room for 3 more files only."),
         (Space(2**40, 2**41, None, True), "is read-only."),
     ],
     ids=["scarce", "low", "files", "read-only"],
 )
-def test_little_room_in_the_state_directory_is_said(
+def test_a_nearly_full_state_directory_is_a_notice(
     working: Client, host: Host, clerk: ProcessNote, state: Space, words: str
 ) -> None:
     about_store(host, snapshot_store(host, None), state=state)
@@ -110,11 +110,11 @@ def test_little_room_in_the_state_directory_is_said(
     assert f"The file system of the root worker's state directory {words}" in page
 
 
-def test_little_room_in_the_data_directory_is_said(
+def test_a_nearly_full_data_directory_is_a_notice(
     working: Client, host: Host, clerk: ProcessNote, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     about_store(host, snapshot_store(host, None))
     monkeypatch.setattr(processes, "data_space", lambda: Space(0, 2**30))
     page = text_of(working.get(f"{HOST}/"))
     assert "The file system of the data directory has 0 B left of 1.0 GiB." in page
-    assert "nothing can be edited or applied here" in page
+    assert "nothing can be edited or applied." in page

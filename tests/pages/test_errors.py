@@ -1,4 +1,4 @@
-"""What is said when something is not there or went wrong: a plain sentence, and what was not changed."""
+"""The error pages: a plain sentence, and what was not changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def test_an_unknown_page(signed_in: Client) -> None:
     answer = signed_in.get("/nothing/")
     assert answer.status_code == 404
-    assert "There is no such page" in text_of(answer)
+    assert "Page not found" in text_of(answer)
     assert has_no_inline_code(answer)
 
 
@@ -25,10 +25,12 @@ def test_a_form_without_its_token_changes_nothing(admin: User) -> None:
     client = Client(enforce_csrf_checks=True)
     answer = client.post("/sign-in/", {"username": "alice", "password": PASSWORD})
     assert answer.status_code == 403
-    assert "This form is too old" in text_of(answer)
+    assert "This form has expired" in text_of(answer)
 
 
-def test_a_failure_says_that_the_kernel_goes_on(signed_in: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_says_that_the_firewall_stays(
+    signed_in: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(host: object) -> None:
         raise RuntimeError("made by the test")
 
@@ -36,7 +38,7 @@ def test_a_failure_says_that_the_kernel_goes_on(signed_in: Client, monkeypatch: 
     signed_in.raise_request_exception = False
     answer = signed_in.get(f"{HOST}/")
     assert answer.status_code == 500
-    assert "The firewall in the kernel goes on as it was" in text_of(answer)
+    assert "The firewall in the kernel stays as it is" in text_of(answer)
     assert "made by the test" not in text_of(answer)
 
 

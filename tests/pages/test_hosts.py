@@ -1,4 +1,4 @@
-"""Which Host headers are answered when any address of the host is to do."""
+"""The Host headers that are answered when every address of the host is allowed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def answer(request: HttpRequest) -> HttpResponse:
 
 @pytest.fixture
 def middleware(settings: Settings) -> AddressHostMiddleware:
-    """What compose.yaml sets, and a name."""
+    """The value in compose.yaml, and a name."""
     environment = read_environment({"DOCKERFW_ALLOWED_HOSTS": "localhost addresses .example.org"})
     settings.ENVIRONMENT = environment
     settings.ALLOWED_HOSTS = django_hosts(environment.allowed_hosts)
@@ -50,7 +50,7 @@ def test_others_are_refused(middleware: AddressHostMiddleware, host: str) -> Non
         middleware(RequestFactory().get("/", HTTP_HOST=host))
 
 
-def test_without_the_word_it_is_djangos_own_matter(settings: Settings) -> None:
+def test_without_the_option_django_decides(settings: Settings) -> None:
     settings.ENVIRONMENT = read_environment({"DOCKERFW_ALLOWED_HOSTS": "fw.example.org"})
     assert django_hosts(settings.ENVIRONMENT.allowed_hosts) == ["fw.example.org"]
     with pytest.raises(MiddlewareNotUsed):

@@ -63,7 +63,7 @@ def test_a_moment_is_shown_in_the_configured_zone(settings: Settings) -> None:
     assert "2025-03-04 13:30:15 CET</time>" in when_exactly(NOON)
 
 
-def test_today_is_said_and_texts_are_read() -> None:
+def test_today_is_named_and_texts_are_read() -> None:
     now = timezone.now()
     assert ">today " in when(now)
     assert when(now.isoformat()) == when(now)
@@ -79,12 +79,12 @@ def test_icons_are_decoration_only() -> None:
 def test_words_of_settings_and_owners() -> None:
     assert setting_value(("ens33", "ppp+"), "external_interfaces") == "ens33, ppp+"
     assert setting_value((), "trusted_interfaces") == "none"
-    assert setting_value("drop", "refuse") == "dropped silently"
+    assert setting_value("drop", "refuse") == "Drop (the client gets no answer)"
     assert owner_word("docker") == "Docker"
-    assert owner_word("somebody") == "somebody"
+    assert owner_word("podman") == "podman"
 
 
-def test_what_is_typed_is_split_and_never_lost() -> None:
+def test_typed_text_is_split_and_never_lost() -> None:
     assert split_ports("22, 8000 - 8010;443\t53") == ["22", "8000-8010", "443", "53"]
     assert split_ports("ssh,, 22 ") == ["ssh", "22"]
     assert split_ports("8000\u20138010 9000:9010") == ["8000-8010", "9000-9010"]
@@ -96,7 +96,7 @@ def test_what_is_typed_is_split_and_never_lost() -> None:
     [
         ({"ports": ("8080",)}, "Before: port 8080."),
         ({"ports": ("8080-8089",)}, "Before: ports 8080-8089."),
-        ({"ports": ("80", "443"), "source": "any"}, "Before: ports 80, 443, from anyone."),
+        ({"ports": ("80", "443"), "source": "any"}, "Before: ports 80, 443, from anywhere."),
         ({"ports": (), "protocol": "udp"}, "Before: protocol udp, all ports."),
         ({"scope": "both", "enabled": False}, "Before: on host and containers, disabled."),
         ({"port_kind": "container"}, "Before: container port."),
@@ -104,7 +104,7 @@ def test_what_is_typed_is_split_and_never_lost() -> None:
         ({"comment": ""}, "Before: no comment."),
     ],
 )
-def test_what_a_rule_was_before(old: dict[str, Any], words: str) -> None:
+def test_the_previous_values_of_a_rule(old: dict[str, Any], words: str) -> None:
     new = DocumentRule(
         id="k3f9", scope="host", protocol="tcp", ports=("22",), source="192.0.2.0/24", comment="new"
     )
