@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # Words of a command line by which each process of the stack is known.
 PROCESS_WORDS = {
     "redis": ("redis", "valkey"),
-    "root worker": ("dockerfw.agent.root",),
+    "root worker": ("dockerfw agent",),
     "clerk": ("clerk",),
     "web": ("gunicorn",),
 }
