@@ -43,6 +43,7 @@ class RootWorker:
             "DOCKERFW_HOST": HOST,
             "PYTHONPATH": str(ROOT),
         }
+        self.program: tuple[str, ...] = (sys.executable, "-m")
         self.module: tuple[str, ...] = ("dockerfw", "agent")
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -50,8 +51,7 @@ class RootWorker:
         """Start it; `before` are words before the command."""
         self.process = self.namespace.start(
             *before,
-            sys.executable,
-            "-m",
+            *self.program,
             *self.module,
             log=self.log,
             environment={**self.environment, **environment},
