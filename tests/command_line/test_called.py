@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -117,13 +117,14 @@ def test_root_runs_no_dashboard_that_another_user_can_change(
     for name in ("manage.py", "rules/command_line/__main__.py"):
         (tmp_path / name).touch(0o644)
     monkeypatch.setattr(dashboard, "PACKAGE", tmp_path / "dockerfw")
-    run: list[list[str]] = []
-    monkeypatch.setattr(dashboard, "become", lambda command, environment: run.append(command))
+    started: list[list[str]] = []
+    monkeypatch.setattr(dashboard, "become", lambda command, environment: started.append(command))
+    run: Callable[[Path, list[str]], object] = dashboard.run_dashboard
     assert dashboard.find_dashboard() == tmp_path
-    dashboard.run_dashboard(tmp_path, ["history"])
-    assert run[0][-2:] == ["rules.command_line", "history"]
+    run(tmp_path, ["history"])
+    assert started[0][-2:] == ["rules.command_line", "history"]
     os.chown(tmp_path / "manage.py", 12345, 12345)
     with pytest.raises(InputError, match=r"root does not run .*manage\.py"):
-        dashboard.run_dashboard(tmp_path, ["history"])
+        run(tmp_path, ["history"])
     (tmp_path / "manage.py").unlink()
     assert dashboard.find_dashboard() is None
