@@ -43,7 +43,7 @@ RUN rm /opt/dockerfw/requirements.txt && chmod -R u+rwX,go+rX,go-w /opt/dockerfw
 FROM system AS dockerfw
 COPY --from=builder /opt/dockerfw/.venv /opt/dockerfw/.venv
 COPY --from=code /opt/dockerfw /opt/dockerfw
-RUN ln -s /opt/dockerfw/deploy/compose/dockerfw /usr/local/sbin/dockerfw
+RUN ln -s /opt/dockerfw/deploy/dockerfw /usr/local/sbin/dockerfw
 ENV PATH=/opt/dockerfw/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     DOCKERFW_DATA_DIR=/var/lib/dockerfw-web DOCKERFW_STATE_DIR=/var/lib/dockerfw

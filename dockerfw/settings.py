@@ -1,7 +1,6 @@
-"""The agent's settings, read from environment variables and checked.
+"""The agent's settings, read from environment variables and checked. No message contains a secret.
 
-The web's are in dockerfw_site/environment.py, which uses the readers of this module. No secret is ever
-printed.
+The web's settings are in dockerfw_site/environment.py, which uses the readers of this module.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
 
 
 class SettingError(Exception):
-    """One environment variable holds something that is not allowed."""
+    """An environment variable has a value that is not allowed."""
 
     def __init__(self, variable: str, value: str, allowed: str) -> None:
         super().__init__(f"{variable} is {value!r}: {allowed}")
@@ -42,9 +41,9 @@ class AgentSettings:
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> AgentSettings:
-    """Read and check the agent's variables. SettingError names the first one that is wrong.
+    """Read and check the agent's variables. SettingError names the first wrong one.
 
-    Variables of the web are not looked at, so root never reads the web's secret key.
+    The web's variables are not read, so root never reads the web's secret key.
     """
     source = os.environ if environ is None else environ
     redis_url = url_of(source, "DOCKERFW_REDIS_URL", "DOCKERFW_REDIS_URL_FILE", REDIS_SCHEMES)
@@ -62,12 +61,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> AgentSettings:
 
 
 def text_of(environ: Mapping[str, str], name: str) -> str:
-    """Return a variable without blanks around it, empty when it is not set."""
+    """Return a variable without surrounding blanks, empty when it is not set."""
     return environ.get(name, "").strip()
 
 
 def words_of(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
-    """Return the words of a variable, which commas or blanks separate."""
+    """Return the words of a variable, separated by commas or blanks."""
     return tuple(word for word in re.split(r"[,\s]+", text_of(environ, name)) if word)
 
 
@@ -90,7 +89,7 @@ def path_of(environ: Mapping[str, str], name: str, default: Path) -> Path:
         return default
     path = Path(value)
     if not path.is_absolute():
-        raise SettingError(name, value, "it has to be an absolute path, such as /var/lib/dockerfw")
+        raise SettingError(name, value, "use an absolute path, such as /var/lib/dockerfw")
     return path
 
 
@@ -105,19 +104,19 @@ def seconds_of(environ: Mapping[str, str], name: str, default: int, *, least: in
     if not value:
         return default
     if not (value.isascii() and value.isdigit() and least <= int(value[:9]) <= most):
-        raise SettingError(name, value, f"it has to be a whole number of seconds from {least} to {most}")
+        raise SettingError(name, value, f"use a whole number of seconds from {least} to {most}")
     return int(value)
 
 
 def url_of(environ: Mapping[str, str], name: str, in_file: str, schemes: tuple[str, ...]) -> str | None:
-    """Return an address, None when none is given. Raises SettingError.
+    """Return an address from the variable `name` or from the file that `in_file` names, None without one.
 
-    The variable `name` holds it, or the file that the variable `in_file` names.
+    Raises SettingError.
     """
     value, given = text_of(environ, name), name
     file = text_of(environ, in_file)
     if value and file:
-        raise SettingError(in_file, file, f"{name} is set as well, and only one of the two can count")
+        raise SettingError(in_file, file, f"{name} is set too; set only one of the two")
     if file:
         value, given = file_of(in_file, file), f"the address in {in_file}"
     if not value:
@@ -125,19 +124,19 @@ def url_of(environ: Mapping[str, str], name: str, in_file: str, schemes: tuple[s
     scheme = value.partition("://")[0]
     if "://" not in value or scheme not in schemes:
         allowed = ", ".join(f"{known}://" for known in schemes)
-        # The address may carry a password: only its scheme is shown, and of no address nothing.
+        # The address may contain a password, so the message shows only its scheme.
         shown = f"{scheme[:20]}…" if "://" in value else "…"
         raise SettingError(given, shown, f"it has to begin with one of {allowed}")
     return value
 
 
 def file_of(name: str, file: str) -> str:
-    """Return what a file holds that a variable names; it must hold something."""
+    """Return the text of the file that a variable names; an empty file is an error. Raises SettingError."""
     try:
         text = Path(file).read_text().strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise SettingError(name, file, f"it has to be a readable file ({reason})") from error
+        raise SettingError(name, file, f"the file cannot be read ({reason})") from error
     if not text:
         raise SettingError(name, file, "the file is empty")
     return text
@@ -147,5 +146,5 @@ def host_of(environ: Mapping[str, str], name: str) -> str:
     """Return a variable that is the name of a host, `local` when it is not set. Raises SettingError."""
     value = text_of(environ, name) or "local"
     if not _HOST_NAME.fullmatch(value):
-        raise SettingError(name, value, "a host's name is 1 to 50 lower-case letters, digits and hyphens")
+        raise SettingError(name, value, "a host's name has 1 to 50 lower-case letters, digits and hyphens")
     return value

@@ -1,7 +1,6 @@
-"""What a verb reads and writes: files, standard input, output as text or JSON.
+"""The input and output of a verb: files, standard input, output as text or JSON.
 
-Owns sizes, encodings and the wording of what cannot be read. Output goes out as bytes, so that what the
-kernel printed stays as it was, whatever the locale says.
+Output is written as bytes, so that text from the kernel stays unchanged in every locale.
 """
 
 from __future__ import annotations
@@ -16,23 +15,23 @@ READ_MAX = 64 * 1024 * 1024
 
 
 class InputError(Exception):
-    """Something that the user gave cannot be used: status 2, the message on standard error."""
+    """The input cannot be used: exit status 2, and the message on standard error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a verb writes, and whether people or programs read it."""
+    """The streams that a verb writes to; `as_json` is true when a program reads them."""
 
     out: TextIO
     err: TextIO
     as_json: bool
 
     def text(self, text: str) -> None:
-        """Write text as it is; lone surrogates go out as the bytes they stand for."""
+        """Write text unchanged, with lone surrogates as the bytes that they stand for."""
         _write(self.out, text, "surrogateescape")
 
     def line(self, text: str = "") -> None:
-        """Write one line for people."""
+        """Write one line to standard output."""
         _write(self.out, f"{text}\n", "backslashreplace")
 
     def note(self, text: str) -> None:
@@ -41,20 +40,20 @@ class Output:
 
     @property
     def at_terminal(self) -> bool:
-        """Say whether somebody sits at the other end who can be asked."""
+        """True when an admin at a terminal can answer questions."""
         return not self.as_json and _terminal()
 
     def ask(self, question: str, *, seconds: float) -> str | None:
-        """Ask on the terminal and return the line typed within `seconds`, None when there was none.
+        """Ask on the terminal and return the line typed within `seconds`, None without one.
 
-        Asking again overwrites the question, as a countdown does. The end of the input is an empty answer.
+        A second question overwrites the first, as a countdown does. The end of the input is an empty answer.
         """
         _write(self.err, f"\r{question}", "backslashreplace")
         ready, _, _ = select.select([sys.stdin], [], [], max(0.0, seconds))
         return sys.stdin.readline() if ready else None
 
     def json(self, value: Any) -> None:
-        """Write a value as indented JSON; bytes that are not UTF-8 become \\udcXX escapes."""
+        """Write a value as indented JSON, with bytes that are not UTF-8 as \\udcXX escapes."""
         _write(self.out, json.dumps(value, ensure_ascii=False, indent=2) + "\n", "backslashreplace")
 
 
@@ -63,7 +62,7 @@ def _terminal() -> bool:
 
 
 def read_bytes(name: str, stdin: BinaryIO | None = None) -> bytes:
-    """Read a file, or standard input for `-`; 64 MiB at most. Raises InputError."""
+    """Read a file, or standard input for `-`, of up to 64 MiB. Raises InputError."""
     try:
         if name == "-":
             data = (stdin or sys.stdin.buffer).read(READ_MAX + 1)
@@ -73,7 +72,7 @@ def read_bytes(name: str, stdin: BinaryIO | None = None) -> bytes:
     except OSError as error:
         raise InputError(f"{name}: {error.strerror or error}") from error
     if len(data) > READ_MAX:
-        raise InputError(f"{shown(name)}: larger than the {READ_MAX // 1024 // 1024} MiB that are read")
+        raise InputError(f"{shown(name)}: larger than the limit of {READ_MAX // 1024 // 1024} MiB")
     return data
 
 

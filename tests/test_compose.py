@@ -132,7 +132,8 @@ def test_no_password_is_in_the_file() -> None:
 
 @each
 def test_each_setting_is_one_that_is_read(name: str) -> None:
-    source = (ROOT / "dockerfw_site" / "environment.py").read_text()
+    readers = (ROOT / "dockerfw_site" / "environment.py", ROOT / "dockerfw" / "settings.py")
+    source = "".join(reader.read_text() for reader in readers)
     known = set(re.findall(r'"((?:DOCKERFW|DATABASE)_[A-Z_]+)"', source))
     # These are the entrypoints' own.
     own = {"DOCKERFW_SERVICE", "DOCKERFW_BIND", "DOCKERFW_PORT", "XTABLES_LOCKFILE"}

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.installation import settings
-from scripts.installation.command import CONSOLE
+from dockerfw.settings_files import SETTINGS, root_settings
+from rules.command_line import __main__ as launch
+from rules.command_line.__main__ import installation_settings
+from scripts.installation import places, settings
 from scripts.installation.health import asked_name
 from scripts.installation.install import HOST_DROP_IN
 from scripts.stack import redis_users
@@ -67,16 +69,32 @@ def test_the_help_comes_without_root(script: str) -> None:
     assert f"usage: scripts/{script}" in done.stdout
 
 
-def test_nothing_of_the_pages_can_keep_a_panic_from_the_console(
+def test_root_reads_its_own_settings_and_not_the_web_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "site.env").write_text("DOCKERFW_TIME_ZONE=Nowhere\n")
-    (tmp_path / "host.env").write_text("DOCKERFW_OBSERVE_SECONDS=30\n")
-    monkeypatch.setattr(settings, "SETTINGS", tmp_path)
-    environment = settings.console_environment()
-    assert environment == {"DOCKERFW_STATE_DIR": "/var/lib/dockerfw", "DOCKERFW_OBSERVE_SECONDS": "30"}
-    assert settings.root_environment().keys() > environment.keys()
-    assert frozenset({"panic", "release"}) == CONSOLE
+    (tmp_path / "web.env").write_text("DOCKERFW_REDIS_URL=unix://web:secret@/redis.sock\n")
+    (tmp_path / "host.env").write_text("DOCKERFW_OBSERVE_SECONDS=30\nDOCKERFW_HOST=shop-1\n")
+    (tmp_path / "root-shop-1.env").write_text("DOCKERFW_REDIS_URL=unix://root-shop-1:other@/redis.sock\n")
+    assert root_settings(tmp_path) == {
+        "DOCKERFW_OBSERVE_SECONDS": "30",
+        "DOCKERFW_HOST": "shop-1",
+        "DOCKERFW_REDIS_URL": "unix://root-shop-1:other@/redis.sock",
+    }
+    # Most verbs of the dashboard get the web pages' settings. Root's verbs also get the root worker's places.
+    web = installation_settings("history", tmp_path)
+    assert web.keys() == {"DOCKERFW_DATA_DIR", "DOCKERFW_REDIS_URL", "DOCKERFW_TIME_ZONE"}
+    doctor = installation_settings("doctor", tmp_path)
+    assert doctor["DOCKERFW_REDIS_URL"] == web["DOCKERFW_REDIS_URL"]
+    assert (doctor["DOCKERFW_STATE_DIR"], doctor["DOCKERFW_HOST"]) == ("/var/lib/dockerfw", "shop-1")
+
+
+def test_the_command_line_agrees_with_the_installer_about_places() -> None:
+    assert (launch.ACCOUNT, launch.DATA, launch.STATE) == (places.WEB_USER, places.DATA, places.STATE)
+    assert (launch.MARK, SETTINGS) == (places.MARK, places.SETTINGS)
+    assert (ROOT / "deploy" / "dockerfw").read_text().startswith(f"#!{places.CODE}/.venv/bin/python -I\n")
+    root_unit = (ROOT / "deploy" / "dockerfw-root.service").read_text()
+    assert f"\nExecStart={places.COMMAND} agent\n" in root_unit
 
 
 def test_a_host_with_a_name_of_its_own_gets_a_user_of_redis_and_its_root_worker_the_address(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -56,3 +57,16 @@ def test_the_installed_versions_are_the_pinned_ones() -> None:
     for name, requirement in pins("test").items():
         if not requirement.marker or requirement.marker.evaluate():
             assert distribution(name).version in requirement.specifier, str(requirement)
+
+
+def test_the_wheel_requires_what_its_agent_needs_and_nothing_else() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    named = {canonicalize_name(one.name): one for one in map(Requirement, project["project"]["dependencies"])}
+    run = pins("run")
+    assert {name: one.specifier for name, one in named.items()} == {
+        name: run[name].specifier for name in named
+    }
+    here = {name for name, one in named.items() if not one.marker or one.marker.evaluate()}
+    assert closure({"redis", "rq"}) == here
+    (build,) = map(Requirement, project["build-system"]["requires"])
+    assert build.specifier == pins("test")[build.name].specifier

@@ -1,7 +1,7 @@
-"""The verbs for root on the host's own console: panic and release.
+"""The verbs that root types on the host itself: `panic` and `release`.
 
-They go straight to the kernel, so they work when Redis, the database and the root worker are gone. This is
-the one module of the web side's package that reaches `rules.host`; it must not touch the database.
+They change the kernel directly, so they work without Redis, the database and the root worker. They read only
+three settings, so that no other setting can stop them.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ import os
 import pwd
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from uuid import uuid4
 
 from dockerfw.agent import panic as host
 from dockerfw.host.clock import utc_now
 from dockerfw.messages.events import ConsoleEvent, Verb
-from dockerfw.settings import read_settings
+from dockerfw.settings import host_of, path_of, text_of
 from dockerfw.simulation.addresses import Network
 from dockerfw.store.outbox import Outbox
 from dockerfw.store.state import StateDirectory
 from dockerfw.streams import InputError, Output
 
-BACK_AGAIN = "Until a reboot, which loads the confirmed revision."
+UNTIL_REBOOT = "It lasts until a reboot, which loads the confirmed revision."
+STATE_DIR = Path("/var/lib/dockerfw")
 
 
 def panic(options: argparse.Namespace, output: Output) -> int:
-    """Refuse everything but loopback and the addresses allowed, or with --off end that; 1 when not done."""
+    """Drop all traffic except loopback and the allowed addresses, or with --off end that; 1 when not done."""
     _check_root()
     if options.off:
         if options.allow:
@@ -35,19 +37,19 @@ def panic(options: argparse.Namespace, output: Output) -> int:
     allowed = [_network(text) for text in options.allow]
     _check_own_session(allowed)
     named = " and ".join(map(str, allowed))
-    done = f"refused is everything but loopback{f', {named}' if named else ''}"
+    done = f"all traffic is dropped except loopback{f', {named}' if named else ''}"
     return _do("panic", done, output, allowed)
 
 
 def release(options: argparse.Namespace, output: Output) -> int:
-    """Take dockerfw's anchors out of the kernel; 1 when not done."""
+    """Remove the jumps to dockerfw's chains from the kernel; 1 when not done."""
     _check_root()
-    return _do("release", "dockerfw refuses nothing any more", output)
+    return _do("release", "dockerfw no longer filters traffic", output)
 
 
 def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ()) -> int:
-    settings = read_settings()
-    state = StateDirectory(settings.state_dir)
+    state = StateDirectory(path_of(os.environ, "DOCKERFW_STATE_DIR", STATE_DIR))
+    host_name = host_of(os.environ, "DOCKERFW_HOST")
     try:
         done = {
             "panic": lambda: host.panic(state, allowed),
@@ -59,14 +61,14 @@ def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ())
         return 1
     lines = [
         _sentence(words) if done.changed else "There was nothing to do.",
-        *_undo(verb, done, settings.command),
+        *_undo(verb, done, text_of(os.environ, "DOCKERFW_COMMAND") or "dockerfw"),
     ]
     if done.changed:
-        event = ConsoleEvent(str(uuid4()), settings.host, verb, _who(), utc_now(), _sentence(words)[:8000])
+        event = ConsoleEvent(str(uuid4()), host_name, verb, _actor(), utc_now(), _sentence(words)[:8000])
         try:
             Outbox(state.journal).write(event)
         except OSError as error:
-            output.note(f"this will be missing in the audit log: {error}")
+            output.note(f"the audit log will not show this: {error}")
     for note in done.notes:
         output.note(note)
     if output.as_json:
@@ -79,9 +81,9 @@ def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ())
 
 def _undo(verb: str, done: host.Done, command: str) -> list[str]:
     if verb == "panic":
-        return [f"To end it: {command} panic --off. {BACK_AGAIN}"]
+        return [f"To end it: {command} panic --off. {UNTIL_REBOOT}"]
     if verb == "release" and done.changed:
-        return [f"{BACK_AGAIN} To undo it, apply any revision, or:", *(f"  {line}" for line in done.undo)]
+        return [f"{UNTIL_REBOOT} To undo it, apply a revision, or run:", *(f"  {line}" for line in done.undo)]
     return []
 
 
@@ -91,7 +93,7 @@ def _sentence(words: str) -> str:
 
 def _check_root() -> None:
     if os.geteuid() != 0:
-        raise InputError("this changes the kernel's rules and needs root, on the host itself")
+        raise InputError("this changes the kernel's rules and needs root on the host itself")
 
 
 def _network(text: str) -> Network:
@@ -110,10 +112,10 @@ def _check_own_session(allowed: Sequence[Network]) -> None:
     except ValueError:
         return
     if not any(client in network for network in allowed):
-        raise InputError(f"this would end your own session: add --allow {client}")
+        raise InputError(f"this would end your own SSH session. Add --allow {client}")
 
 
-def _who() -> str:
+def _actor() -> str:
     for name in ("SUDO_USER", "LOGNAME"):
         if found := os.environ.get(name, ""):
             return f"{found[:100]} (console)"

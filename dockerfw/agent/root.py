@@ -1,7 +1,6 @@
-"""The root worker's process: `python -m dockerfw.agent.root`.
+"""The root worker's process, which `dockerfw agent` runs: the only one that may change the kernel's rules.
 
-It is the only service that changes the kernel's rules. It imports no Django and no database driver, refuses
-to unpickle, and runs until SIGTERM or SIGINT.
+It imports no Django and no database driver, refuses to unpickle, and runs until SIGTERM or SIGINT.
 """
 
 from __future__ import annotations
@@ -140,7 +139,3 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
     if settings.in_container:
         # The watchdog ends with the container.
         supervisor.roll_back_at_exit()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

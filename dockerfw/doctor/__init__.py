@@ -1,1 +1,1 @@
-"""The checks of `doctor`, each beside the facts it needs."""
+"""The checks of `dockerfw doctor`. Each check stands in one file, and `NAME_facts.py` gathers its facts."""

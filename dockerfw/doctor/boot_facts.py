@@ -1,4 +1,4 @@
-"""Gather what a boot would do: the unit as it is installed, the boot files, and whether they really load."""
+"""Read the installed boot unit and the boot files, and test whether the files load."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from dockerfw.doctor.boot import UNIT, BootFacts, UnitFacts
+from dockerfw.doctor.shipped import shipped_file
 from dockerfw.host.backend import kernel_families, program
 from dockerfw.host.privileges import scratch_namespace
 from dockerfw.host.runner import Command, CommandFailed, run
@@ -16,7 +17,7 @@ from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord, read_confirmed
 from dockerfw.store.records import StateError
 from dockerfw.store.state import StateDirectory
 
-# The path that stands in the unit: another state directory is not what a boot loads.
+# The state directory that the unit names. A boot loads no other.
 BOOTED_STATE = Path("/var/lib/dockerfw")
 _UNIT_FOLDERS = (
     "etc/systemd/system",
@@ -28,7 +29,7 @@ _LOAD_SECONDS = 30.0
 
 
 def boot_facts(state: StateDirectory, *, unit: UnitFacts | None) -> BootFacts:
-    """Look at the boot files and try them; never raises."""
+    """Read the boot files and test them. Never raises."""
     if not _open(state.path):
         return BootFacts(readable=False, unit=unit)
     try:
@@ -50,8 +51,8 @@ def boot_facts(state: StateDirectory, *, unit: UnitFacts | None) -> BootFacts:
     )
 
 
-def unit_facts(code: Path, *, root: Path = Path("/")) -> UnitFacts | None:
-    """Look at the boot unit below `root`; None where no systemd has been started."""
+def unit_facts(*, root: Path = Path("/")) -> UnitFacts | None:
+    """Read the boot unit below `root`, None where systemd does not run."""
     if not (root / "run/systemd/system").is_dir():
         return None
     etc = root / "etc/systemd/system"
@@ -60,14 +61,14 @@ def unit_facts(code: Path, *, root: Path = Path("/")) -> UnitFacts | None:
     found = next((path for path in files if path.is_file()), None)
     return UnitFacts(
         there=found is not None,
-        same=found is not None and _words(found) == _words(code / "deploy" / UNIT),
+        same=found is not None and _words(found) == _words(shipped_file(UNIT)),
         enabled=any((folder / UNIT).is_symlink() for folder in etc.glob("*.wants")),
         masked=masked,
     )
 
 
 def _open(path: Path) -> bool:
-    """Say whether this process may look into a folder; into one that is not there it may."""
+    """Return True if this process may read a folder, or if the folder does not exist."""
     try:
         os.stat(path)
     except FileNotFoundError:
@@ -98,7 +99,7 @@ def _text(path: Path) -> str:
 
 
 def _refused(confirmed: ConfirmedRecord, boot: Path) -> dict[str, str] | None:
-    """Load the files in an empty network namespace; return iptables' words by file, None when not tried."""
+    """Load the files in an empty network namespace; return iptables' errors by file, None when not tried."""
     scratch = scratch_namespace()
     try:
         run(Command((*scratch, "true")))

@@ -1,4 +1,4 @@
-"""Judge the clocks: was the wall clock set, does anything come from the future, is Redis' another."""
+"""Check the clocks: the wall clock was not set, no time lies in the future, and Redis has the same time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
 
-# Orders are refused that seem to come from further ahead than this.
+# The root worker refuses orders from further in the future than this.
 SKEW_SECONDS: Final = 60.0
 JUMP_SECONDS: Final = 5.0
 SYNC: Final = "timedatectl status; timedatectl set-ntp true"
@@ -34,20 +34,20 @@ def judge_clock(facts: ClockFacts) -> Iterator[Finding]:
     """Judge all of it."""
     yield _jump(facts)
     yield _future("clock.database", "the newest entry of the database", facts.event, facts.now)
-    yield _future("clock.state", "what the root worker wrote", facts.file, facts.now)
+    yield _future("clock.state", "the newest file of the root worker", facts.file, facts.now)
     yield _redis(facts)
 
 
 def _jump(facts: ClockFacts) -> Finding:
     check = "clock.jump"
     if facts.began is None:
-        return unknown(check, "the root worker of this boot has told nothing")
+        return unknown(check, "the root worker has not reported since this boot")
     moved = facts.offset - facts.began
     if abs(moved) <= JUMP_SECONDS:
-        return ok(check, "The wall clock was not set since the root worker started.")
+        return ok(check, "The wall clock has not been set since the root worker started.")
     way = "forward" if moved > 0 else "back"
     text = f"The wall clock was set {way} by {_span(abs(moved))} since the root worker started."
-    return note(check, f"{text} Deadlines do not go by it; times on the pages do.", SYNC)
+    return note(check, f"{text} Deadlines are not affected, but times on the pages are.", SYNC)
 
 
 def _future(check: str, what: str, at: float | None, now: float) -> Finding:
@@ -56,19 +56,19 @@ def _future(check: str, what: str, at: float | None, now: float) -> Finding:
     ahead = at - now
     if ahead > SKEW_SECONDS:
         text = f"{what[0].upper()}{what[1:]} is {_span(ahead)} ahead of the clock: the clock was set back."
-        return problem(check, f"{text} Orders may be refused as too old or too new.", SYNC)
-    return ok(check, f"{what[0].upper()}{what[1:]} is not from the future.")
+        return problem(check, f"{text} The root worker may refuse orders as too old or too new.", SYNC)
+    return ok(check, f"{what[0].upper()}{what[1:]} is not in the future.")
 
 
 def _redis(facts: ClockFacts) -> Finding:
     check = "clock.redis"
     if facts.redis is None:
-        return unknown(check, "Redis does not tell its time")
+        return unknown(check, "the time of Redis is not known")
     apart = abs(facts.redis - facts.now)
     if apart > SKEW_SECONDS:
-        text = f"Redis' clock is {_span(apart)} away from this host's."
-        return problem(check, f"{text} Orders are refused when the hosts' clocks disagree.", SYNC)
-    return ok(check, "Redis tells the same time.")
+        text = f"The clock of Redis differs from this host's by {_span(apart)}."
+        return problem(check, f"{text} The root worker refuses orders when the clocks disagree.", SYNC)
+    return ok(check, "Redis and this host have the same time.")
 
 
 def _span(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""One finding of the doctor: what was checked, how it stands, and what to do about it.
+"""One finding of doctor: what was checked, the result, and what to do.
 
 Each check gives exactly one finding, under an id that never changes and that docs/doctor.md explains.
 """
@@ -17,23 +17,23 @@ GROUPS: Final = {
     "chains": "chains",
     "anchors": "anchors",
     "boot": "boot",
-    "queue": "work that waits",
+    "queue": "waiting work",
     "redis": "Redis",
     "database": "database",
     "permissions": "permissions",
     "versions": "versions",
     "clock": "clock",
-    "disk": "room",
+    "disk": "free space",
     "host": "the host",
 }
-NOT_ROOT: Final = "only root on the host can look"
+NOT_ROOT: Final = "needs root on the host"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found: `text` is a sentence, `todo` what to do, a command where one does it.
+    """The result of one check: `text` is a sentence, `todo` the fix, as a command where one is enough.
 
-    With level "unknown" the check could not be made, and `text` says why in a few words.
+    With level "unknown" the check could not be made, and `text` gives the reason in a few words.
     """
 
     id: str
@@ -52,26 +52,26 @@ class Finding:
 
 
 def ok(check: str, text: str) -> Finding:
-    """Say that a check found nothing wrong."""
+    """Return a finding for a check that passed."""
     return Finding(check, "ok", text)
 
 
 def note(check: str, text: str, todo: str = "") -> Finding:
-    """Say what somebody should know, although all works."""
+    """Return a finding that an admin should know although dockerfw works."""
     return Finding(check, "note", text, todo)
 
 
 def problem(check: str, text: str, todo: str) -> Finding:
-    """Say what is wrong and has to be seen to."""
+    """Return a finding that an admin has to fix."""
     return Finding(check, "problem", text, todo)
 
 
 def unknown(check: str, why: str) -> Finding:
-    """Say that a check could not be made."""
+    """Return a finding for a check that could not be made."""
     return Finding(check, "unknown", why)
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """Put findings in the order of their groups; within one they stay as they came."""
+    """Return the findings in the order of their groups, and within a group in the given order."""
     places = {name: place for place, name in enumerate(GROUPS)}
     return sorted(findings, key=lambda finding: places[finding.group])

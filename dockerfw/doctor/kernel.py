@@ -1,4 +1,4 @@
-"""Judge what the kernel holds: the backend, our chains, their anchors, and who refuses beside us."""
+"""Check the rules in the kernel: the backend, dockerfw's chains and jumps, and tables of other programs."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ LOAD_AGAIN: Final = "{command} rollback {number} -m 'as confirmed'"
 
 @dataclass(frozen=True, slots=True)
 class KernelFacts:
-    """What was seen of the kernel, None when it could not be looked at, and then `why_not`.
+    """The rules in the kernel; `snapshot` is None when they could not be read, and `why_not` says why.
 
-    `other_backend` is how many rules the backend holds that is not in use. `drops` name the base chains of
-    nftables, iptables' own left out, whose policy is to drop; None where nobody could ask. `window` says that
-    an apply waits to be kept, `released` that somebody let go of the host on its console. `loaded` are the
-    rules that were loaded for the revision, where they are known. `command` is the name of the command line.
+    `other_backend` is the number of rules in the backend that is not in use. `drops` names the nftables base
+    chains of other programs whose policy is drop, None when they could not be read. `window` is true while a
+    revision waits for confirmation, `released` after an admin ran `release`. `command` is the name of the
+    command line here. `loaded` holds the rules that the root worker loaded for the confirmed revision.
     """
 
     snapshot: Snapshot | None
@@ -85,18 +85,16 @@ def _readable(snapshot: Snapshot) -> Finding:
 def _docker(snapshot: Snapshot, facts: KernelFacts) -> Finding:
     check, found, kept = "backend.docker", snapshot.docker_backends, facts.kept_backend
     if snapshot.docker_state == "nftables":
-        text = "Docker filters with nftables itself and has no DOCKER-USER: rules for containers cannot work."
+        text = "Docker uses nftables and has no DOCKER-USER chain: rules for containers cannot work."
         todo = 'set "firewall-backend": "iptables" in /etc/docker/daemon.json; systemctl restart docker'
         return problem(check, text, todo)
     if len(found) > 1:
-        text = "Docker's chains are in both backends, nft and legacy; the kernel asks both."
+        text = "Docker's chains are in both backends, nft and legacy, and the kernel applies both."
         return problem(check, text, "reboot, so that only the backend that Docker uses now has them")
     if not found:
         return ok(check, "Docker has no chains here.")
     if kept is not None and kept != found[0]:
-        text = (
-            f"Docker's chains are in the {found[0]} backend; the confirmed revision was loaded into {kept}."
-        )
+        text = f"Docker uses the {found[0]} backend, but the confirmed revision was loaded into {kept}."
         return problem(check, text, f"{facts.command} apply -m 'into the backend that Docker uses'")
     return ok(check, f"Docker's chains are in the {found[0]} backend.")
 
@@ -105,12 +103,10 @@ def _other(backend: Backend, count: int | None) -> Finding:
     check = "backend.other"
     other = "legacy" if backend == "nft" else "nft"
     if count is None:
-        return unknown(check, "only root on the host can look into the other backend")
+        return unknown(check, "needs root on the host to read the other backend")
     if not count:
         return ok(check, f"The {other} backend holds no rules.")
-    text = (
-        f"The {other} backend holds {count} rules as well; the kernel asks both, and dockerfw sees {backend}."
-    )
+    text = f"The {other} backend also holds {count} rules. dockerfw reads only {backend}, the kernel both."
     return note(check, text, f"iptables-{other}-save; ip6tables-{other}-save")
 
 
@@ -118,13 +114,13 @@ def _iptables(snapshot: Snapshot) -> Finding:
     check, words = "backend.iptables", snapshot.versions["iptables"]
     found = _VERSION.search(words)
     if found is None:
-        return problem(check, "iptables does not tell its version.", "apt-get install iptables")
+        return problem(check, "The version of iptables is unknown.", "apt-get install iptables")
     version = tuple(map(int, found.groups()))
     if version < _OLDEST_TRIED:
-        text = f"{words} is older than any that dockerfw was tried with."
+        text = f"{words} is older than any version that dockerfw is tested with."
         return note(check, text, "apt-get install --only-upgrade iptables")
     if version == (1, 8, 9) and snapshot.backend == "nft" and 6 in snapshot.families:
-        text = "ip6tables 1.8.9 drops counters: hits of IPv6 rules start at zero with each apply."
+        text = "ip6tables 1.8.9 loses counters: hits of IPv6 rules start at zero with each apply."
         return note(check, text, "nothing, or iptables 1.8.10 or later")
     return ok(check, f"{words} is in use.")
 
@@ -134,10 +130,12 @@ def _foreign(drops: tuple[str, ...] | None, tables: tuple[str, ...]) -> Finding:
     if tables and not drops:
         return note(check, describe_tables(tables), f"nft list table {tables[0]}")
     if drops is None:
-        return unknown(check, "nft is not installed, or only root can ask it")
+        return unknown(check, "nft is not installed, or needs root")
     if not drops:
-        return ok(check, "No table of nftables' own filters beside iptables.")
-    text = f"nftables drops by policy in {', '.join(drops)}: what dockerfw allows needs its yes as well."
+        return ok(check, "No other nftables table filters packets.")
+    text = (
+        f"nftables drops by policy in {', '.join(drops)}: traffic that dockerfw allows has to pass there too."
+    )
     family, table = drops[0].split()[:2]
     return note(check, text, f"nft list table {family} {table}")
 
@@ -145,22 +143,22 @@ def _foreign(drops: tuple[str, ...] | None, tables: tuple[str, ...]) -> Finding:
 def _chains(snapshot: Snapshot, facts: KernelFacts) -> Iterator[Finding]:
     checks = ("chains.confirmed", "anchors.first", "anchors.docker-user")
     if facts.document is None:
-        yield note(checks[0], "No revision was confirmed yet.", f"{facts.command} apply -m 'the first rules'")
-        yield from (ok(check, "Nothing is loaded yet.") for check in checks[1:])
+        yield note(checks[0], "No revision is confirmed yet.", f"{facts.command} apply -m 'the first rules'")
+        yield from (ok(check, "No revision is loaded yet.") for check in checks[1:])
         return
     if facts.window:
-        text = "An apply waits to be kept: other rules than the confirmed ones are loaded."
+        text = "A revision waits for confirmation: the loaded rules are not the confirmed ones."
         yield note(checks[0], text, f"{facts.command} confirm, or {facts.command} cancel")
-        yield from (ok(check, "An apply waits to be kept.") for check in checks[1:])
+        yield from (ok(check, "A revision waits for confirmation.") for check in checks[1:])
         return
     try:
         drift = _drift(snapshot, facts.document, facts)
     except NetfilterError as error:
-        yield from (unknown(check, f"the rules make no sense: {error}") for check in checks)
+        yield from (unknown(check, f"the rules cannot be parsed: {error}") for check in checks)
         return
     again = LOAD_AGAIN.format(command=facts.command, number=facts.revision)
     if facts.released:
-        again += f" (somebody let go of the host with {facts.command} release)"
+        again += f" (an admin took dockerfw out with {facts.command} release)"
     words = _words(drift)
     number = facts.revision
     yield (
@@ -171,7 +169,7 @@ def _chains(snapshot: Snapshot, facts: KernelFacts) -> Iterator[Finding]:
     yield (
         problem(checks[1], words["anchors"], again)
         if words["anchors"]
-        else ok(checks[1], "dockerfw's chains are asked first.")
+        else ok(checks[1], "The jumps to dockerfw's chains come first.")
     )
     todo = "systemctl restart docker"
     if "IPv6" in words["docker-user"]:
@@ -181,13 +179,13 @@ def _chains(snapshot: Snapshot, facts: KernelFacts) -> Iterator[Finding]:
     yield (
         problem(checks[2], words["docker-user"], todo)
         if words["docker-user"]
-        else ok(checks[2], "DOCKER-USER is called wherever Docker filters.")
+        else ok(checks[2], "DOCKER-USER is called in every family that Docker filters.")
     )
 
 
 def _drift(snapshot: Snapshot, document: Document, facts: KernelFacts) -> Drift:
     rulesets = {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
-    # What happened to the host since is for the dashboard to tell.
+    # The dashboard shows what happened to the host since.
     without_confirmed = replace(snapshot, confirmed=None)
     return drift_of(without_confirmed, rulesets, document, facts.revision, loaded=facts.loaded)
 

@@ -1,4 +1,4 @@
-"""Gather what the kernel holds, for the doctor: both backends, and who drops beside them."""
+"""Read the rules in the kernel: both backends, and nftables chains of other programs that drop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KEPT_APART = re.compile(r"^(?:\[\d+:\d+\] )?-A \S+ -i (\S+) -o \1 -j DROP$", re
 
 
 def look_at_kernel(host: str, state: StateDirectory) -> KernelFacts:
-    """Look at everything that this process may look at; never raises."""
+    """Read everything that this process may read. Never raises."""
     snapshot = observe(host)
     confirmed = _confirmed(state)
     return KernelFacts(
@@ -40,7 +40,7 @@ def look_at_kernel(host: str, state: StateDirectory) -> KernelFacts:
 
 
 def keeps_apart(snapshot: Snapshot) -> bool:
-    """Say whether Docker was told to drop what crosses one of its bridges."""
+    """Return True if Docker drops traffic between containers of one network."""
     return any(_KEPT_APART.search(save) for save in snapshot.saves.values())
 
 
@@ -69,7 +69,7 @@ def _rules_elsewhere(backend: Backend) -> int | None:
 
 
 def _drops() -> tuple[str, ...] | None:
-    """Name nftables' own base chains that drop by policy: "inet firewalld filter_INPUT"."""
+    """Name the nftables base chains of other programs with policy drop: "inet firewalld filter_INPUT"."""
     try:
         listing = json.loads(run(Command(("nft", "--json", "list", "chains"))))
     except (CommandFailed, ValueError):

@@ -1,4 +1,4 @@
-"""Judge the versions of what dockerfw stands on, and whether its own processes run the code on disk."""
+"""Check versions: Python, the kernel, Docker, Redis, and whether dockerfw runs the installed code."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ _NUMBERS = re.compile(r"(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One of dockerfw's processes: the version that it told, empty for none, and since when it is silent."""
+    """One of dockerfw's processes: the version that it reported, empty for none."""
 
     version: str
-    silent_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VersionFacts:
-    """Versions as they were told, None where that is not known.
+    """Reported versions, None where they are not known.
 
-    `docker` is empty where there is no Docker, `redis` such as "redis 7.2.4".
+    `docker` is empty where there is no Docker. `redis` is text such as "redis 7.2.4".
     """
 
     code: str
@@ -48,9 +47,9 @@ def judge_versions(facts: VersionFacts) -> Iterator[Finding]:
     yield _at_least("versions.python", "Python", facts.python, PYTHON, "install Python 3.11 or later")
     yield _at_least("versions.kernel", "Linux", facts.kernel, KERNEL, "upgrade the kernel")
     if facts.docker is None:
-        yield unknown("versions.docker", "Docker's socket cannot be asked")
+        yield unknown("versions.docker", "Docker's socket does not answer this process")
     elif not facts.docker:
-        yield ok("versions.docker", "There is no Docker here.")
+        yield ok("versions.docker", "Docker is not installed here.")
     else:
         todo = "upgrade Docker to 20.10 or later"
         yield _at_least("versions.docker", "Docker", facts.docker, DOCKER, todo)
@@ -62,13 +61,15 @@ def _at_least(check: str, name: str, version: str, least: tuple[int, int], todo:
     if _numbers(version) >= least:
         return ok(check, f"{name} {version}.")
     wanted = ".".join(map(str, least))
-    return problem(check, f"{name} is {version or 'of no known version'}; {wanted} or later is needed.", todo)
+    return problem(
+        check, f"{name} {version or '(unknown version)'} is too old: {wanted} or later is needed.", todo
+    )
 
 
 def _redis(version: str | None) -> Finding:
     check = "versions.redis"
     if version is None:
-        return unknown(check, "Redis does not tell")
+        return unknown(check, "Redis does not report its version")
     name, _, number = version.partition(" ")
     if name == "valkey":
         return ok(check, f"Valkey {number}.")
@@ -83,12 +84,12 @@ def _own(facts: VersionFacts) -> Iterator[Finding]:
     for check, name, process, unit, service in named:
         todo = f"systemctl restart {unit}, or docker compose restart {service}"
         if process is None:
-            yield unknown(check, f"nobody tells what the {name} runs")
+            yield unknown(check, f"the version of the {name} is not known")
         elif not process.version:
-            before = f"The {name} has told no version: it runs a release before 0.2.0, or not at all."
+            before = f"The {name} has not reported a version: it does not run, or is older than 0.2.0."
             yield problem(check, before, todo)
         elif process.version != facts.code:
-            text = f"The {name} runs {process.version}, and the code on disk is {facts.code}."
+            text = f"The {name} runs {process.version}, but {facts.code} is installed."
             yield problem(check, text, todo)
         else:
             yield ok(check, f"The {name} runs {process.version}.")
@@ -98,13 +99,13 @@ def _own(facts: VersionFacts) -> Iterator[Finding]:
 def _web(process: Process | None, code: str) -> Finding:
     check = "versions.web"
     if process is None:
-        return unknown(check, "nobody tells what the pages run")
+        return unknown(check, "the version of the web pages is not known")
     if not process.version:
-        return ok(check, "Nobody has opened the dashboard yet.")
+        return ok(check, "The dashboard has not been opened yet.")
     if process.version == code:
-        return ok(check, f"The pages run {process.version}.")
-    # They tell it only when somebody opens the dashboard, which may have been before a restart.
-    text = f"The pages ran {process.version} when the dashboard was open last; the code on disk is {code}."
+        return ok(check, f"The web pages run {process.version}.")
+    # They report it when the dashboard is opened, which may have been before a restart.
+    text = f"The web pages ran {process.version} when the dashboard was last opened, but {code} is installed."
     return note(check, text, "systemctl restart dockerfw-web, or docker compose restart web")
 
 

@@ -1,4 +1,4 @@
-"""Judge whether work gets done: a root worker that looks, orders that wait, words that nobody takes down."""
+"""Check that work gets done: the root worker runs, orders are taken, and the clerk records the reports."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
 START_ROOT: Final = "systemctl restart dockerfw-root, or docker compose restart firewall"
 RESTORE: Final = "stop dockerfw, then {command} restore FILE --replace"
 START_CLERK: Final = "systemctl restart dockerfw-clerk, or docker compose restart clerk"
-# An order that nobody takes for so long is given up by the clerk a little later.
+# A little later the clerk gives up an order that no root worker took.
 ORDER_SECONDS: Final = 120.0
-WORDS_SECONDS: Final = 600.0
+REPORT_SECONDS: Final = 600.0
 CLERK_SECONDS: Final = 300.0
 
 
@@ -21,12 +21,11 @@ CLERK_SECONDS: Final = 300.0
 class WorkFacts:
     """Ages in seconds, None where they are not known.
 
-    `worker` says whether a root worker holds its lock, None where that cannot be seen. `restore` says which
-    restore has not come to its end, empty for none. `snapshot` is the age of the last look, which comes each
-    `every` seconds; `order` that of the oldest order that nobody took, 0 without one. `left` says which apply
-    should have come to its end, empty for none. `words` is how many outcomes and events wait in the journal,
-    the oldest since `oldest`; `clerk` how long ago it told that it is there, -1 for never. `command` is how
-    the command line is called here.
+    `worker` is true when a root worker holds its lock. `restore` describes an interrupted restore, empty for
+    none. `snapshot` is the age of the last snapshot, taken every `every` seconds. `order` is the age of the
+    oldest order that no root worker took, 0 without one. `left` describes an apply that is overdue, empty for
+    none. `words` is the number of reports that wait in the journal, the oldest for `oldest` seconds. `clerk`
+    is the time since the clerk last reported in, -1 for never. `command` is the name of the command line.
     """
 
     worker: bool | None = None
@@ -55,69 +54,71 @@ def judge_work(facts: WorkFacts) -> Iterator[Finding]:
 def _worker(facts: WorkFacts) -> Finding:
     check = "queue.root-worker"
     if facts.worker is None:
-        return unknown(check, "only root can see who holds the state directory")
+        return unknown(check, "needs root to see which process holds the state directory")
     if not facts.worker:
         todo = f"first {RESTORE.format(command=facts.command)}" if facts.restore else START_ROOT
-        return problem(check, "No root worker runs: nothing is applied, looked at or put back.", todo)
+        return problem(check, "The root worker does not run: rules are not applied, read or restored.", todo)
     return ok(check, "The root worker runs.")
 
 
 def _restore(facts: WorkFacts) -> Finding:
     check = "queue.restore"
     if facts.restore is None:
-        return unknown(check, "only root can look into the state directory")
+        return unknown(check, "needs root to read the state directory")
     if facts.restore:
         return problem(check, facts.restore, RESTORE.format(command=facts.command))
-    return ok(check, "No restore was cut off.")
+    return ok(check, "No restore was interrupted.")
 
 
 def _snapshot(facts: WorkFacts) -> Finding:
     check = "queue.snapshot"
     if facts.snapshot is None:
-        return unknown(check, "the last look at the host cannot be read here")
+        return unknown(check, "this process may not read the last snapshot")
     if facts.snapshot > 2 * facts.every + 30:
-        text = f"The root worker looked {facts.snapshot:.0f} seconds ago, and should each {facts.every:.0f}."
+        text = (
+            f"The last snapshot is {facts.snapshot:.0f} seconds old, but the root worker should take one"
+            f" every {facts.every:.0f} seconds."
+        )
         return problem(check, text, START_ROOT)
-    return ok(check, f"The root worker looked {max(0.0, facts.snapshot):.0f} seconds ago.")
+    return ok(check, f"The last snapshot is {max(0.0, facts.snapshot):.0f} seconds old.")
 
 
 def _order(age: float | None) -> Finding:
     check = "queue.orders"
     if age is None:
-        return unknown(check, "the database does not tell")
+        return unknown(check, "the database cannot be asked")
     if age > ORDER_SECONDS:
-        return problem(check, f"An order has waited for {age:.0f} seconds, and nobody took it.", START_ROOT)
-    return ok(check, "No order waits for long.")
+        text = f"An order has waited for {age:.0f} seconds, and no root worker took it."
+        return problem(check, text, START_ROOT)
+    return ok(check, "No order waits too long.")
 
 
 def _window(left: str | None) -> Finding:
     check = "queue.window"
     if left is None:
-        return unknown(check, "only root can look at the open window")
+        return unknown(check, "needs root to read the open window")
     if left:
-        text = f"An apply did not come to its end: {left}. Until then no other can begin."
-        return problem(check, text, f"{START_ROOT}; its journal says what is in the way")
-    return ok(check, "No apply has stayed longer than its window.")
+        text = f"An apply is overdue: {left}. No other apply can start until it ends."
+        return problem(check, text, f"{START_ROOT}; its journal gives the reason")
+    return ok(check, "No apply is overdue.")
 
 
 def _words(facts: WorkFacts) -> Finding:
     check = "queue.outcomes"
     if facts.words is None:
-        return unknown(check, "only root can look into the journal")
-    if facts.words and facts.oldest > WORDS_SECONDS:
-        text = (
-            f"{facts.words} reports wait to be written down, the oldest for {facts.oldest / 60:.0f} minutes."
-        )
+        return unknown(check, "needs root to read the journal")
+    if facts.words and facts.oldest > REPORT_SECONDS:
+        text = f"{facts.words} reports wait for the clerk, the oldest for {facts.oldest / 60:.0f} minutes."
         return problem(check, text, START_CLERK)
-    return ok(check, "What the root worker reported is written down.")
+    return ok(check, "The clerk has recorded the root worker's reports.")
 
 
 def _clerk(age: float | None) -> Finding:
     check = "queue.clerk"
     if age is None:
-        return unknown(check, "the database does not tell")
+        return unknown(check, "the database cannot be asked")
     if age < 0:
-        return note(check, "The clerk has not told yet that it is there.", START_CLERK)
+        return note(check, "The clerk has not reported in yet.", START_CLERK)
     if age > CLERK_SECONDS:
-        return problem(check, f"The clerk was last seen {age / 60:.0f} minutes ago.", START_CLERK)
-    return ok(check, "The clerk is there.")
+        return problem(check, f"The clerk last reported in {age / 60:.0f} minutes ago.", START_CLERK)
+    return ok(check, "The clerk runs.")

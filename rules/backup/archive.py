@@ -42,7 +42,7 @@ _MEMORY = 256 * 1024**2
 
 
 class BackupError(Exception):
-    """A backup cannot be made or put back; the text says why, in one sentence."""
+    """A backup cannot be made or restored; the text gives the reason in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class _Members(Shape):
 
 @dataclass(frozen=True, slots=True)
 class Manifest(Message):
-    """What a backup says of itself: by which dockerfw, when, of which host, and the facts of its database."""
+    """The description of a backup: dockerfw's version, time, host, and the facts of its database."""
 
     FORMAT: ClassVar = FORMAT
 
@@ -93,7 +93,7 @@ class Manifest(Message):
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A backup that was read whole: its manifest, the rows of its database, and its small members."""
+    """A complete backup: its manifest, the rows of its database, and its small members."""
 
     manifest: Manifest
     rows: IO[bytes]
@@ -122,14 +122,14 @@ def write_archive(out: IO[bytes], manifest: Manifest, rows: IO[bytes], members: 
 
 
 def read_archive(file: IO[bytes], name: str, *, room: str | None = None) -> Archive:
-    """Read and verify a backup whole; `name` is for messages. Raises BackupError and OSError.
+    """Read and verify a complete backup; `name` is for messages. Raises BackupError and OSError.
 
     The rows go into a file without a name in the folder `room`, unless given where the system has such.
     """
     source = _Unpacked(file, name)
     first, size = _next_member(source) or _no_backup(name, "it is empty")
     if first != MANIFEST:
-        _no_backup(name, f"it begins with {first!r} and not with a manifest")
+        _no_backup(name, f"it begins with {first!r} instead of a manifest")
     if size > MOST_SMALL_BYTES:
         _no_backup(name, "its manifest is too large")
     manifest = _read_manifest(_content(source, size), name)
@@ -144,7 +144,7 @@ def read_archive(file: IO[bytes], name: str, *, room: str | None = None) -> Arch
         seen.add(member)
         wanted = listed[member]
         if size != wanted.size:
-            raise BackupError(f"{name}: {member} has {size} bytes, and its manifest says {wanted.size}")
+            raise BackupError(f"{name}: {member} has {size} bytes, but its manifest says {wanted.size}")
         if member == DATABASE:
             digest = _copy(source, size, rows)
         else:
@@ -153,11 +153,11 @@ def read_archive(file: IO[bytes], name: str, *, room: str | None = None) -> Arch
         if digest != wanted.sha256:
             raise BackupError(f"{name}: {member} was changed: its SHA-256 is not what the manifest says")
     if missing := sorted(listed.keys() - seen):
-        raise BackupError(f"{name}: {missing[0]} is missing, which its manifest names")
+        raise BackupError(f"{name}: {missing[0]} is in the manifest but missing")
     # What closes the file is checked by reading to its end; tar programs fill up with zeros.
     while rest := source.read(_CHUNK):
         if rest.strip(b"\0"):
-            raise BackupError(f"{name}: something follows after its end")
+            raise BackupError(f"{name}: it has data after its end")
     rows.seek(0)
     return Archive(manifest, rows, members)
 
@@ -181,7 +181,7 @@ class _Unpacked:
         while size and not self._decompressor.eof:
             packed = self._file.read(_CHUNK) if self._decompressor.needs_input else b""
             if self._decompressor.needs_input and not packed:
-                raise BackupError(f"{self._name}: it is cut off: its end is missing")
+                raise BackupError(f"{self._name}: it is incomplete: its end is missing")
             try:
                 part = self._decompressor.decompress(packed, max_length=size)
             except lzma.LZMAError as error:
@@ -192,9 +192,9 @@ class _Unpacked:
             size -= len(part)
             self._total += len(part)
             if self._total > MOST_BYTES:
-                raise BackupError(f"{self._name}: unpacked it is larger than any backup of dockerfw")
+                raise BackupError(f"{self._name}: unpacked, it is larger than any backup of dockerfw")
         if self._decompressor.eof and (self._decompressor.unused_data or self._file.read(1)):
-            raise BackupError(f"{self._name}: something follows after its end")
+            raise BackupError(f"{self._name}: it has data after its end")
         return b"".join(parts)
 
 
@@ -223,11 +223,11 @@ def _next_member(source: _Unpacked) -> tuple[str, int] | None:
     try:
         header = tarfile.TarInfo.frombuf(block, "ascii", "strict")
     except (tarfile.HeaderError, UnicodeDecodeError, ValueError):
-        _no_backup(source.name, "what is in it is no tar")
+        _no_backup(source.name, "its content is not a tar archive")
     if header.type != tarfile.REGTYPE:
-        _no_backup(source.name, f"its member {header.name[:80]!r} is no plain file")
+        _no_backup(source.name, f"its member {header.name[:80]!r} is not a plain file")
     if header.name != MANIFEST and not MEMBER.fullmatch(header.name):
-        _no_backup(source.name, f"no backup has a member {header.name[:80]!r}")
+        _no_backup(source.name, f"backups have no member {header.name[:80]!r}")
     return header.name, header.size
 
 
@@ -239,7 +239,7 @@ def _content(source: _Unpacked, size: int) -> bytes:
     content = source.read(size)
     source.read(-size % _BLOCK)
     if len(content) != size:
-        raise BackupError(f"{source.name}: it is cut off: its end is missing")
+        raise BackupError(f"{source.name}: it is incomplete: its end is missing")
     return content
 
 
@@ -248,7 +248,7 @@ def _copy(source: _Unpacked, size: int, out: IO[bytes]) -> str:
     while left:
         chunk = source.read(min(left, _CHUNK))
         if not chunk:
-            raise BackupError(f"{source.name}: it is cut off: its end is missing")
+            raise BackupError(f"{source.name}: it is incomplete: its end is missing")
         digest.update(chunk)
         out.write(chunk)
         left -= len(chunk)

@@ -1,6 +1,6 @@
-"""The verb backup: the whole installation in one file, of one moment, while it goes on working.
+"""The verb `backup`: write the whole installation of one moment to one file while it keeps running.
 
-It reads both sides, each in a process of its own: the root worker's state here, the database as its owner.
+This process reads the root worker's state. A second process reads the database as its owner.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from rules.pages.errors import ServiceError
 
 TRIES = 5
 ONLY_DATABASE = (
-    "Only the database and the secret key: settings and the root worker's state are root's. "
-    "Run it as root for all."
+    "This backup holds only the database and the secret key. To include the settings and the root worker's "
+    "state, run it as root."
 )
 
 
@@ -59,14 +59,14 @@ def backup(options: argparse.Namespace, output: Output) -> int:
             manifest = Manifest(VERSION, utc_now(), environment.host, facts, parts)
             if options.file == "-":
                 if sys.stdout.isatty():
-                    raise BackupError("a backup is not for a terminal: name a file, or send it on with |")
+                    raise BackupError("a backup cannot go to a terminal. Name a file, or use a pipe")
                 write_archive(sys.stdout.buffer, manifest, rows, members)
                 sys.stdout.buffer.flush()
             else:
                 with _new_file(Path(options.file)) as file:
                     write_archive(file, manifest, rows, members)
                     file.seek(0)
-                    # What cannot be read back is no backup.
+                    # Check that the backup can be read back.
                     read_archive(file, options.file, room=beside(options.file)).rows.close()
     except RestoreUnfinished as error:
         again = RESTORE_AGAIN.format(command=environment.command)
@@ -78,7 +78,7 @@ def backup(options: argparse.Namespace, output: Output) -> int:
 
 
 def may_have_all(environment: Environment) -> bool:
-    """Say whether whoever runs this may read and write the root worker's state, and not the database only."""
+    """Return True if this process may read and write the root worker's state as well as the database."""
     try:
         return os.geteuid() == 0 or os.geteuid() == environment.state_dir.stat().st_uid
     except OSError:
@@ -100,15 +100,15 @@ def _take(
         facts = _take_database(environment, rows)
         if state_mark(state) == mark:
             return facts, members
-    raise BackupError("rules are being applied all the time: try again when nobody does")
+    raise BackupError("rules were applied during every attempt. Try again when no apply is running")
 
 
 def data_owner(folder: Path) -> os.stat_result:
-    """Tell whose the database's folder is. Raises BackupError."""
+    """Return the owner of the database's folder. Raises BackupError."""
     try:
         return folder.stat()
     except OSError as error:
-        raise BackupError(f"{folder}, where the database belongs, cannot be used: {error.strerror}") from None
+        raise BackupError(f"{folder}, the database's folder, cannot be used: {error.strerror}") from None
 
 
 def _take_database(environment: Environment, rows: IO[bytes]) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _take_database(environment: Environment, rows: IO[bytes]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _new_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for its owner only, which takes the place of `path` when the block is done."""
+    """Open a file for its owner only, which replaces `path` at the end of the block."""
     descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
     try:
         with os.fdopen(descriptor, "w+b") as file:
@@ -145,7 +145,7 @@ def _tell(options: argparse.Namespace, output: Output, manifest: Manifest, membe
     try:
         settings_check(members)
     except BackupError as error:
-        output.note(f"It will not be restored with its settings: {error}")
+        output.note(f"The settings in this backup cannot be restored: {error}")
     if not whole:
         output.note(ONLY_DATABASE)
     words = (

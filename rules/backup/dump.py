@@ -58,14 +58,13 @@ def columns(model: type[models.Model]) -> dict[str, models.Field[Any, Any]]:
 def _applied() -> list[tuple[str, str]]:
     recorder = MigrationRecorder(connection)
     if not recorder.has_table():
-        raise ServiceError("There is nothing to back up: the database was never set up.")
+        raise ServiceError("There is nothing to back up: the database has no tables of dockerfw.")
     known = MigrationLoader(connection).disk_migrations
     applied = sorted(recorder.applied_migrations())
     for key in applied:
         if known is None or key not in known:
             raise ServiceError(
-                f"The database has had {'.'.join(key)}, which this dockerfw does not know: "
-                "it is of a newer one."
+                f"The database has the migration {'.'.join(key)} of a newer dockerfw. Upgrade dockerfw first."
             )
     return applied
 

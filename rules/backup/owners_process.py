@@ -1,7 +1,7 @@
-"""A second process that asks or changes the database as whoever owns it, when this process is root.
+"""A second process that reads or changes the database as its owner, when this process is root.
 
-Owns the fork and the two steps: it makes everything ready, says so, and goes on when it is told to. So root
-opens no file that an ordinary user may have laid there, and leaves none behind that the user cannot read.
+It works in two steps: it prepares everything, reports that, and finishes when it is told to. So root opens no
+file that an ordinary user may have put there, and leaves none that the user cannot read.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from dockerfw.iptables.errors import JsonError
 
 MOST_BYTES = 64 * 1024 * 1024
 Pause = Callable[[dict[str, Any]], None]
-"""Say what was found, and return when it may go on; raises `Abandoned` when it may not."""
+"""Report what was found, and return when the process may continue; raises `Abandoned` when it may not."""
 
 
 class OwnerFailed(Exception):  # noqa: N818 - it states a fact
-    """The second process did not do its work; the text says why."""
+    """The second process failed; the text gives the reason."""
 
 
 class Abandoned(Exception):  # noqa: N818 - it states a fact
-    """The other side failed: what was made ready is thrown away."""
+    """The first process failed, so the prepared work is discarded."""
 
 
 class OwnersProcess:
-    """Runs `work(pause)` in a child as `owner`, whom an lstat or stat has told.
+    """Runs `work(pause)` in a child process as `owner`, given as the result of lstat or stat.
 
-    What it raises of `expected` comes out of `hear` as an OwnerFailed with the same words.
+    An exception in `expected` becomes an OwnerFailed with the same text in `hear`.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class OwnersProcess:
             os._exit(status)
 
     def hear(self) -> dict[str, Any]:
-        """Wait for what it says next. Raises OwnerFailed with what went wrong there."""
+        """Wait for its next message. Raises OwnerFailed with the reason of a failure."""
         line = self._answers.readline(MOST_BYTES)
         if not line:
-            raise OwnerFailed("the process for the database ended without a word")
+            raise OwnerFailed("the database process ended without an answer")
         try:
             said = cast("dict[str, Any]", read_json(line))
         except JsonError as error:
-            raise OwnerFailed(f"what the process for the database said cannot be read: {error}") from None
+            raise OwnerFailed(f"the answer of the database process cannot be read: {error}") from None
         if "failed" in said:
             raise OwnerFailed(said["failed"])
         return said
@@ -75,7 +75,7 @@ class OwnersProcess:
         self._socket.sendall(b"go\n")
 
     def close(self) -> None:
-        """Wait for its end; if it was not told to go on, it throws away what it made ready."""
+        """Wait for its end; unless it was told to finish, it discards the prepared work."""
         self._answers.close()
         self._socket.close()
         os.waitpid(self._pid, 0)

@@ -1,4 +1,4 @@
-"""Where a restored database is built, and how it takes the place of the one before.
+"""Where a restored database is built, and how it replaces the present one.
 
 Owns the difference between the two kinds: SQLite gets a new file beside the old one, Postgres one transaction
 in which the old tables move into a schema of their own. Either way the old one is kept, and until the last
@@ -25,7 +25,7 @@ TELLING = ("auth_user", "rules_revision", "rules_rule", "rules_expectation")
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """What the database in use holds: whether anything of worth, and the highest sequence number."""
+    """The content of the present database: whether it has data, and the highest sequence number."""
 
     rows: bool
     sequence: int
@@ -36,17 +36,17 @@ class Place(Protocol):
 
     @property
     def kept(self) -> str:
-        """Where the old one is afterwards, empty when there was none."""
+        """Where the former database is afterwards, empty when there was none."""
 
     def check(self) -> None:
-        """Do all that may fail. Raises ServiceError when the old one cannot be replaced now."""
+        """Do every step that may fail. Raises ServiceError when the database cannot be replaced now."""
 
     def take(self) -> None:
-        """Put the restored one in its place, for good."""
+        """Replace the database for good."""
 
 
 def occupied() -> Present:
-    """Look into the database that is in use; one that was never set up holds nothing."""
+    """Read the present database; one without tables holds nothing."""
     if connection.vendor == "sqlite" and not _file().exists():
         return Present(False, 0)
     with connection.cursor() as cursor:
@@ -87,7 +87,7 @@ class _Schema:
                 "AND pid <> pg_backend_pid() AND usename = current_user AND backend_type = 'client backend'"
             )
             if (cursor.fetchone() or (0,))[0]:
-                raise ServiceError("The database is in use: stop dockerfw's web and clerk first.")
+                raise ServiceError("The database is in use. Stop dockerfw's web and clerk first.")
             names = [
                 table.name for table in connection.introspection.get_table_list(cursor) if table.type == "t"
             ]
@@ -172,13 +172,13 @@ def _fold(file: Path) -> None:
             mode = (cursor.fetchone() or ("",))[0]
     except DatabaseError as error:
         raise ServiceError(
-            f"The database is in use, or damaged ({error}): stop dockerfw's web and clerk."
+            f"The database is in use or damaged ({error}). Stop dockerfw's web and clerk."
         ) from None
     finally:
         connection.close()
         connection.settings_dict["NAME"] = name
     if mode != "delete" or file.with_name(f"{file.name}-wal").exists():
-        raise ServiceError("The database is in use: stop dockerfw's web and clerk first.")
+        raise ServiceError("The database is in use. Stop dockerfw's web and clerk first.")
 
 
 def _sync(path: Path) -> None:

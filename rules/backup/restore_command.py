@@ -1,7 +1,8 @@
-"""The verb restore: an installation from a backup, all of it or nothing, with the former one put aside.
+"""The verb `restore`: replace the installation with a backup, completely or not at all.
 
-Everything is read and checked before anything is changed. Both sides are made ready first, the database by a
-process of its owner's, and then change places one after the other; whatever fails on the way undoes the rest.
+The former installation is kept aside. The backup is read and checked before anything changes. Then both parts
+are prepared, the database in a process of its owner, and replaced one after the other. A failure undoes the
+parts already replaced.
 """
 
 from __future__ import annotations
@@ -39,18 +40,17 @@ from rules.backup.settings_files import settings_check, settings_put
 from rules.pages.errors import ServiceError
 
 BEFORE = (
-    "The restore before had not come to its end: what it replaced is kept as well, under names that end in "
-    "{names}. The oldest of each part is of the installation that was here first."
+    "An earlier restore was interrupted. What it replaced is kept too, under names that end in {names}. The "
+    "oldest of each part belongs to the original installation."
 )
 OCCUPIED = (
-    "the root worker has had orders on this host already. --replace puts its state aside, and the backup's "
-    "in its place"
+    "the root worker already has state on this host. Use --replace to move it aside and restore the backup's"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A backup of which every part made sense."""
+    """A backup in which every part is valid."""
 
     archive: Archive
     source: Source
@@ -60,7 +60,7 @@ class _Checked:
 
 
 def restore(options: argparse.Namespace, output: Output) -> int:
-    """Put a backup in the place of what is here, or with --check only read it."""
+    """Replace the installation with a backup, or with --check only read the backup."""
     environment = read_environment()
     try:
         with _opened(options.file) as file:
@@ -80,12 +80,12 @@ def _check(archive: Archive, options: argparse.Namespace, environment: Environme
     manifest = archive.manifest
     if manifest.host != environment.host:
         raise BackupError(
-            f"it is of the host {manifest.host!r} and this one is {environment.host!r}: "
-            f"set DOCKERFW_HOST={manifest.host} to go on as that one"
+            f"the backup is of the host {manifest.host!r}, but this host is {environment.host!r}. "
+            f"Set DOCKERFW_HOST={manifest.host} to continue as that host"
         )
     key = archive.members.get(SECRET_KEY)
     if key is not None and not (SECRET_KEY_MIN <= len(key) <= 1000 and key.isascii() and b"\n" not in key):
-        raise BackupError("its secret key is none")
+        raise BackupError("its secret key is not valid")
     return _Checked(
         archive,
         source_check(dict(manifest.database)),
@@ -140,7 +140,7 @@ def _restore(checked: _Checked, options: argparse.Namespace, environment: Enviro
         done = _last_word(process, note)
         checkpoint("restore-database")
     if "unsure" in done:
-        raise InputError(f"whether the database was restored is not known: {done['unsure']}. {again}")
+        raise InputError(f"cannot tell whether the database was restored: {done['unsure']}. {again}")
     output.line(f"Restored: {_origin(checked.archive)}.")
     for line in next_steps(
         checked.stored, found, [done["kept"], kept], changed, whole=whole, environment=environment
@@ -149,7 +149,7 @@ def _restore(checked: _Checked, options: argparse.Namespace, environment: Enviro
     if note is not None and note.before is not None:
         output.line(BEFORE.format(names=note.note.names))
     if whole and checked.settings and not environment.settings_dir.is_dir():
-        output.line(f"Its settings were left out: there is no {environment.settings_dir} here.")
+        output.line(f"The settings were not restored: {environment.settings_dir} does not exist here.")
     if whole and os.geteuid() == 0 and not options.no_live:
         for line in live_words(state, environment):
             output.line(line)
@@ -161,19 +161,19 @@ def _note(checked: _Checked, state: StateDirectory, aside: str, *, settings: boo
     note = RestoreNote(state.path, backup=checked.archive.manifest.made_at, aside=aside, settings=settings)
     if note.before is not None and not checked.has_state:
         raise BackupError(
-            f"{note.before.words(state.path)} This backup is of the database only: take another"
+            f"{note.before.words(state.path)} This backup holds the database only. Use another one"
         )
     if note.before is not None and note.before.settings and not settings:
-        raise BackupError(f"{note.before.words(state.path)} It changed settings: restore them as well")
+        raise BackupError(f"{note.before.words(state.path)} It changed settings, so restore them too")
     return note if checked.has_state else None
 
 
 def _last_word(process: OwnersProcess, note: RestoreNote | None) -> dict[str, Any]:
-    """Return what the database's process says when it is done, under "unsure" why nobody knows."""
+    """Return the database process's last answer; under "unsure" the reason when its outcome is unknown."""
     try:
         return process.hear()
     except OwnerFailed as error:
-        # It had but to rename a file, or to end a transaction, and may have done so.
+        # It only had to rename a file or to commit, and may have done so.
         if note is not None:
             note.unsure = True
         return {"unsure": str(error)}
@@ -181,7 +181,7 @@ def _last_word(process: OwnersProcess, note: RestoreNote | None) -> dict[str, An
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let Ctrl-C and the like wait for the end of the block, also in processes that it starts."""
+    """Block Ctrl-C and similar signals until the end of the block, also in child processes."""
     former = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
         yield
@@ -206,9 +206,9 @@ def _database_work(checked: _Checked, environment: Environment, terms: Terms) ->
 
 @contextlib.contextmanager
 def _key_beside(key: bytes | None, environment: Environment, aside: str) -> Iterator[None]:
-    """Have the restored secret key ready for the block, and put it in place after it.
+    """Prepare the restored secret key before the block, and replace the key after it.
 
-    Where the database does not follow, everybody signs in again, and nothing else is lost.
+    If the database is not replaced after that, users have to sign in again and lose nothing else.
     """
     given = os.environ.get("DOCKERFW_SECRET_KEY", "") or os.environ.get("DOCKERFW_SECRET_KEY_FILE", "")
     path = environment.data_dir / "secret_key"

@@ -1,4 +1,4 @@
-"""Make a database from a backup's rows: built beside the one in use, checked, and only then put in its place.
+"""Build a database from a backup's rows beside the present one, check it, and only then replace that one.
 
 Owns what a restored database has to be: every row loaded into the tables of its own release, migrated to
 this one's, the revisions' digests recomputed, no apply left open, the sequence ahead of every order before.
@@ -32,8 +32,8 @@ from rules.pages.errors import ServiceError
 MOST_ROW_BYTES = 64 * 1024 * 1024
 BATCH = 500
 CUT_OFF = (
-    "This apply had not come to its end when the backup was made from which the database was restored. "
-    "Look at what the kernel holds, then apply again."
+    "This apply was still running when the restored backup was made. Check which rules the kernel holds, "
+    "then apply again."
 )
 
 Key = tuple[str, str]
@@ -74,10 +74,10 @@ def source_check(facts: dict[str, Any]) -> Source:
     for key in migrations:
         if key not in known:
             raise ServiceError(
-                f"the backup is of a newer dockerfw, its database has had {'.'.join(key)[:80]}: upgrade first"
+                f"the backup is of a newer dockerfw (migration {'.'.join(key)[:80]}). Upgrade dockerfw first"
             )
     if not any(app == "rules" for app, _ in migrations):
-        raise ServiceError("The backup's database has none of dockerfw's tables.")
+        raise ServiceError("The backup's database has no tables of dockerfw.")
     return Source(migrations, counts)
 
 
@@ -94,7 +94,7 @@ def rows_check(rows: IO[bytes], source: Source) -> None:
             _check_revision(str(values["document"]), str(values["digest"]), f"revision in line {number}")
     wanted = {label: count for label, count in source.counts.items() if count}
     if dict(found) != wanted:
-        raise ServiceError("The database's rows are not as many as the manifest says.")
+        raise ServiceError("The number of rows differs from the manifest's.")
 
 
 def historical_without_database(source: Source) -> Any:
@@ -161,7 +161,7 @@ def _load(rows: IO[bytes], source: Source) -> None:
         try:
             connection.check_constraints()
         except DatabaseError as error:
-            raise ServiceError(f"The rows do not belong together: {_first(error)}") from error
+            raise ServiceError(f"The rows do not match each other: {_first(error)}") from error
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":
                 # Tables with checks that still wait cannot be changed by the next migration.
@@ -186,7 +186,7 @@ def _read(
                 raise ValueError("its columns are not those of its table")
             values = {name: _value(fields[name], item) for name, item in value["row"].items()}
         except (JsonError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
-            raise ServiceError(f"The row in line {number} makes no sense: {_first(error)}") from None
+            raise ServiceError(f"The row in line {number} is not valid: {_first(error)}") from None
         yield number, model, values
 
 
@@ -202,9 +202,9 @@ def _check_revision(document: str, wanted: str, what: str) -> None:
     try:
         parsed = parse_document(read_json(document))
     except NetfilterError as error:
-        raise ServiceError(f"The document of the {what} is none: {_first(error)}") from None
+        raise ServiceError(f"The document of the {what} is not valid: {_first(error)}") from None
     if digest(parsed) != wanted or canonical_json(parsed) != document:
-        raise ServiceError(f"The document of the {what} is not the one that its digest was made of.")
+        raise ServiceError(f"The document of the {what} does not match its digest.")
 
 
 def _finish(terms: Terms, floor: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a restore says when it is done: where the former installation is, and what is to be done next."""
+"""The output of a finished restore: where the former installation is, and what to do next."""
 
 from __future__ import annotations
 
@@ -30,25 +30,27 @@ def next_steps(
     whole: bool,
     environment: Environment,
 ) -> list[str]:
-    """Say what was put in place and aside, and what has to follow."""
+    """Return what was restored, what was kept, and the next steps, one line each."""
     lines = [f"{counted(found['revisions'], 'revision')}: each one's digest was computed again and is right."]
     if found["given_up"]:
-        lines.append("An apply had not come to its end when the backup was made: it is given up.")
+        lines.append("An apply was still running when the backup was made. It is marked as given up.")
     if any(kept):
-        lines.append(f"What was here before is kept: {', '.join(place for place in kept if place)}.")
+        lines.append(f"The former installation is kept: {', '.join(place for place in kept if place)}.")
     if not whole:
-        lines.append("Only the database was restored; settings and the root worker's state stay as they are.")
+        lines.append(
+            "Only the database was restored. The settings and the root worker's state did not change."
+        )
     if whole and not _agree(stored, found):
         lines.append(
-            "Root worker and database do not name the same revision as confirmed; what the root worker has "
-            "yet to report may settle it, and the next apply will."
+            "The root worker and the database have different confirmed revisions. Reports that the root "
+            "worker still has to send may fix this, and the next apply will."
         )
     if changed:
         lines.append(
             f"Settings restored: {', '.join(changed)}. Renew Redis' users for this release (python -m "
             f"scripts.stack.redis_users {environment.settings_dir} {environment.host}) and restart Redis."
         )
-    lines.append("Start dockerfw again. The first start brings the database up to date.")
+    lines.append("Start dockerfw again. The first start applies the database's migrations.")
     return lines
 
 
@@ -59,20 +61,20 @@ def _agree(stored: StoredState, found: dict[str, Any]) -> bool:
 
 
 def live_words(state: StateDirectory, environment: Environment) -> list[str]:
-    """Say how the kernel's rules, which a restore leaves alone, compare with the restored revision."""
+    """Compare the kernel's rules, which a restore does not change, with the restored revision."""
     try:
         confirmed = read_confirmed(state.boot)
         if confirmed is None:
-            return ["No revision was kept in this backup. The kernel's rules are as they were."]
+            return ["This backup has no confirmed revision. The kernel's rules did not change."]
         snapshot = observe(environment.host)
         rulesets = {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
         drift = drift_of(snapshot, rulesets, confirmed.document, confirmed.revision, loaded=confirmed.loaded)
     except (StateError, NetfilterError, OSError) as error:
-        return [f"The kernel's rules are as they were; how they compare cannot be told: {error}"]
+        return [f"The kernel's rules did not change. They cannot be compared with the backup: {error}"]
     if not drift.findings:
         return [f"The kernel holds the confirmed revision {confirmed.revision}."]
     lines = [
-        f"The kernel's rules are as they were, and differ from the confirmed revision {confirmed.revision}:"
+        f"The kernel's rules did not change, and differ from the confirmed revision {confirmed.revision}:"
     ]
     lines += [f"  {printable(finding.message)}" for finding in drift.findings[:MOST_FINDINGS]]
     if len(drift.findings) > MOST_FINDINGS:

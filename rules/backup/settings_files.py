@@ -1,4 +1,4 @@
-"""The small members of a backup that are files of settings: which there are, what may be in them, where to.
+"""The settings files in a backup: which files there are, what they may contain, and where they go.
 
 Owns the checks: what a settings file says becomes the environment of root's processes, so only dockerfw's own
 variables are taken back. It must not know about the database or the root worker's state.
@@ -25,7 +25,7 @@ _USER = re.compile(r"user (?:default|[a-z0-9][a-z0-9-]{0,60}) [\x20-\x7e]*", re.
 
 
 def settings_take(folder: Path) -> dict[str, bytes]:
-    """Return the settings files of a folder as members; none when there is no such folder. Raises OSError."""
+    """Return the settings files of a folder as members; none without the folder. Raises OSError."""
     if not folder.is_dir():
         return {}
     names = sorted(path.name for path in folder.iterdir() if _NAME.fullmatch(path.name))
@@ -47,7 +47,7 @@ def settings_check(members: Mapping[str, bytes]) -> dict[str, bytes]:
             continue
         name = member.removeprefix(FOLDER)
         if name != REDIS_USERS and not _NAME.fullmatch(name):
-            raise BackupError(f"{member} is no settings file of dockerfw")
+            raise BackupError(f"{member} is not a settings file of dockerfw")
         _check_lines(member, content, _USER if name == REDIS_USERS else _VARIABLE)
         found[name] = content
     return found
@@ -61,13 +61,15 @@ def _check_lines(member: str, content: bytes, known: re.Pattern[str]) -> None:
     for number, line in enumerate(lines, 1):
         # systemd joins a line that ends so with the next one.
         if line.endswith("\\"):
-            raise BackupError(f"{member} line {number} goes on in the next, which dockerfw does not write")
+            raise BackupError(
+                f"{member} line {number} continues on the next line, which dockerfw does not write"
+            )
         text = line.strip()
         if text and not text.startswith(("#", ";")) and not known.fullmatch(text):
             name = text.partition("=")[0][:60]
             raise BackupError(
-                f"{member} line {number} ({name!r}) is none of dockerfw's own settings; restore with "
-                "--without-settings, and set it by hand if you want it"
+                f"{member} line {number} ({name!r}) is not a setting of dockerfw. Restore with "
+                "--without-settings, then set it by hand"
             )
 
 

@@ -1,8 +1,7 @@
-"""Read from the database what the doctor judges: what is newest, what waits, who told what."""
+"""Read from the database what doctor judges: the newest times, what waits, and which processes reported."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,60 +11,33 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max
 from django.utils import timezone
 
+from dockerfw.doctor.dashboard import DatabaseAnswer
 from rules.draft.draft_selectors import base_revision
 from rules.models import Apply, AuditEvent, Host, ProcessNote
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the database tells, in plain values; `error` is empty when it does.
-
-    Times are seconds since 1970, `event` None without any. `revision` is the confirmed one of this process's
-    host, 0 for none, with its document as text. `order` is the age of the oldest order that nobody took.
-    `versions` and `seen` are by the names of processes.
-    """
-
-    error: str = ""
-    migrations: int = 0
-    event: float | None = None
-    revision: int = 0
-    document: str = ""
-    order: float = 0.0
-    versions: dict[str, str] | None = None
-    seen: dict[str, float] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Told:
-        """Read what this program has just written itself."""
-        return cls(**{each.name: value[each.name] for each in fields(cls)})
-
-
 def database_file() -> Path | None:
-    """Return the file of the SQLite database, None where it is another one."""
+    """Return the file of the SQLite database, None for another database."""
     name = str(connection.settings_dict["NAME"])
     # SQLite takes also addresses such as file:NAME?mode=memory.
     return Path(name) if connection.vendor == "sqlite" and name.startswith("/") else None
 
 
-def database_told(host_name: str) -> Told:
+def read_database(host_name: str) -> DatabaseAnswer:
     """Ask the database everything. Never raises."""
     path = database_file()
     if path is not None and not path.exists():
-        return Told(f"there is none at {path}")
+        return DatabaseAnswer(f"there is no file {path}")
     try:
         migrations = _waiting_migrations()
         if migrations:
-            return Told(migrations=migrations)
-        return _told(host_name)
+            return DatabaseAnswer(migrations=migrations)
+        return _read(host_name)
     except DatabaseError as error:
-        return Told("".join(str(error).strip().splitlines()[:1]) or "it does not answer")
+        return DatabaseAnswer("".join(str(error).strip().splitlines()[:1]) or "it does not answer")
 
 
-def _told(host_name: str) -> Told:
+def _read(host_name: str) -> DatabaseAnswer:
     host = Host.objects.filter(name=host_name).first()
     revision = base_revision(host) if host is not None else None
     notes = list(ProcessNote.objects.all())
@@ -75,7 +47,7 @@ def _told(host_name: str) -> Told:
     ]
     times = [moment.timestamp() for moment in newest if moment is not None]
     queued = Apply.objects.filter(state=Apply.State.QUEUED).order_by("created_at").first()
-    return Told(
+    return DatabaseAnswer(
         event=max(times, default=None),
         revision=revision.number if revision else 0,
         document=revision.document if revision else "",

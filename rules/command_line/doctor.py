@@ -1,105 +1,48 @@
-"""The verb `doctor`: say what is wrong with this installation, and what to do about it.
-
-Owns the output and the status: 0 all well or notes only, 1 problems, 2 nothing could be asked.
-"""
+"""The verb `doctor` of the dashboard: the checks of dockerfw/doctor with the database's facts added."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import textwrap
-from collections.abc import Sequence
+from pathlib import Path
 
-from dockerfw.doctor.finding import Finding, Level
+from dockerfw.doctor.dashboard import Dashboard, DatabaseAnswer
+from dockerfw.doctor.examination import examine
+from dockerfw.doctor.finding import NOT_ROOT
+from dockerfw.doctor.report import show_findings
 from dockerfw.streams import Output
-from dockerfw_site.environment import read_environment
-from rules.command_line.examination import examine
-
-WIDTH = 100
-TITLES: dict[Level, str] = {"problem": "Problems", "note": "Notes"}
+from dockerfw_site.environment import Environment, read_environment
+from rules.command_line.as_owner import NotTheOwner, as_owner
+from rules.command_line.database_facts import database_file, read_database
 
 
 def doctor(options: argparse.Namespace, output: Output) -> int:
-    """Examine this installation; 1 when something is wrong, 2 when nothing could be checked."""
+    """Check this installation; 1 for problems, 2 when nothing could be checked."""
     environment = read_environment()
-    findings = examine(environment)
-    status = status_of(findings)
-    if output.as_json:
-        output.json({"status": status, "checks": [finding.to_json() for finding in findings]})
-        return status
-    for line in report(findings, command=environment.command, everything=bool(options.all)):
-        output.line(line)
-    return status
+    findings = examine(environment, ask_dashboard=lambda: _dashboard(environment))
+    return show_findings(findings, output, command=environment.command, everything=bool(options.all))
 
 
-def status_of(findings: Sequence[Finding]) -> int:
-    """Return the exit status for these findings."""
-    levels = {finding.level for finding in findings}
-    if levels <= {"unknown"}:
-        return 2
-    return 1 if "problem" in levels else 0
+def _dashboard(environment: Environment) -> Dashboard:
+    answer, untried = _ask_database(environment)
+    named = os.environ.get("DOCKERFW_SECRET_KEY_FILE", "").strip()
+    secret_key = Path(named) if named else environment.data_dir / "secret_key"
+    return Dashboard(answer, untried, environment.data_dir, secret_key)
 
 
-def report(findings: Sequence[Finding], *, command: str = "dockerfw", everything: bool = False) -> list[str]:
-    """Return the lines for people: problems first, then notes, then what could not be checked."""
-    lines: list[str] = []
-    wide = max((len(finding.id) for finding in findings), default=0)
-    for level, title in TITLES.items():
-        chosen = [finding for finding in findings if finding.level == level]
-        if chosen:
-            lines += [title, *(line for finding in chosen for line in _shown(finding, wide)), ""]
-    if everything:
-        well = [finding for finding in findings if finding.level == "ok"]
-        lines += ["Well", *(line for finding in well for line in _shown(finding, wide)), ""]
-    lines += _unchecked(findings, command)
-    return [*lines, _summary(findings)]
-
-
-def _shown(finding: Finding, wide: int) -> list[str]:
-    texts = [finding.text, *([f"To do: {finding.todo}"] if finding.todo else [])]
-    head, *rest = [
-        line
-        for text in texts
-        for line in textwrap.wrap(text, WIDTH - wide - 4, break_long_words=False, break_on_hyphens=False)
-    ]
-    return [f"  {finding.id:{wide}}  {head}", *(f"  {'':{wide}}  {line}" for line in rest)]
-
-
-def _unchecked(findings: Sequence[Finding], command: str) -> list[str]:
-    """Name what could not be checked, one line for each reason."""
-    reasons: dict[str, list[str]] = {}
-    for finding in findings:
-        if finding.level == "unknown":
-            reasons.setdefault(finding.text, []).append(finding.id)
-    if not reasons:
-        return []
-    lines = ["Not checked"]
-    for why, names in reasons.items():
-        lines += textwrap.wrap(
-            f"{', '.join(names)}: {why}",
-            WIDTH,
-            initial_indent="  ",
-            subsequent_indent="    ",
-            break_on_hyphens=False,
-        )
-    if os.geteuid() != 0:
-        lines.append(f"  As root more can be checked: sudo {command} doctor")
-    return [*lines, ""]
-
-
-def _summary(findings: Sequence[Finding]) -> str:
-    count = {
-        level: sum(finding.level == level for finding in findings)
-        for level in ("ok", "note", "problem", "unknown")
-    }
-    made = len(findings) - count["unknown"]
-    if not made:
-        return "Nothing could be checked."
-    if not count["problem"] and not count["note"]:
-        return f"All well: {made} checks."
-    parts = [_counted(count["problem"], "problem"), _counted(count["note"], "note")]
-    return f"{made} checks: {', '.join(filter(None, parts))}, {count['ok']} well."
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}" if count else ""
+def _ask_database(environment: Environment) -> tuple[DatabaseAnswer, str]:
+    """Return the database's answer, and why it could not be asked, empty when it was."""
+    path = database_file()
+    if path is None:
+        return read_database(environment.host), ""
+    try:
+        if path.exists():
+            value = as_owner(path, lambda: read_database(environment.host).to_json())
+            return DatabaseAnswer.from_json(value), ""
+        if not environment.data_dir.is_dir():
+            return DatabaseAnswer(), f"the data directory {environment.data_dir} is not here"
+    except NotTheOwner as error:
+        return DatabaseAnswer(), str(error)
+    except OSError:
+        return DatabaseAnswer(), NOT_ROOT
+    return read_database(environment.host), ""

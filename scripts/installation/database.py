@@ -1,7 +1,7 @@
-"""A copy of the database beside it, for an upgrade whose migration fails: `python -m ... copy|back|forget`.
+"""Copy the database for an upgrade whose migration fails: `python -m ... copy|back|forget`.
 
-Runs as the user of the pages, while nobody has the database open. Only SQLite's can be copied as a file;
-another one is left alone, and takes back what a failing migration did as far as that database does.
+It runs as the user of the web pages while no process has the database open. Only a SQLite database can be
+copied as a file. Another database undoes a failed migration itself, as far as it can.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 import django
 
 SUFFIX = ".before-upgrade"
-# What of a database is not in its own file yet.
+# Files with changes that are not in the database's own file yet.
 BESIDE = ("-wal", "-shm", "-journal")
 
 
 def main(step: str) -> int:
-    """Do one step; 0 also when there is nothing to do."""
+    """Run one step; 0 also when there is nothing to do."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dockerfw_site.settings")
     django.setup()
     from django.db import connection
@@ -34,7 +34,7 @@ def main(step: str) -> int:
 
 def _step(step: str, file: Path, copy: Path) -> None:
     if step == "back":
-        # What a failed migration has left beside the file is of no use to the one from before.
+        # Files of the failed migration do not belong to the copy.
         file.unlink(missing_ok=True)
         if copy.exists():
             copy.replace(file)

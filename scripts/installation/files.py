@@ -1,4 +1,4 @@
-"""What is done to files: putting some in, with a way back, and letting two folders change places."""
+"""Write files with a way back, exchange two folders, change owners, remove."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RENAME_EXCHANGE = 2
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """How a file was, or that it was not there (`content` None)."""
+    """The former state of a file; `content` is None when it did not exist."""
 
     path: Path
     content: bytes | None
@@ -26,7 +26,7 @@ class Former:
     gid: int = 0
 
     def put_back(self) -> None:
-        """Make the file as it was. Raises OSError."""
+        """Restore the file. Raises OSError."""
         if self.content is None:
             self.path.unlink(missing_ok=True)
         else:
@@ -34,12 +34,12 @@ class Former:
 
 
 def remember(paths: Iterable[Path]) -> list[Former]:
-    """Remember files as they are now. Raises OSError."""
+    """Return the present state of files. Raises OSError."""
     return [_former(path) for path in paths]
 
 
 def write(path: Path, content: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
-    """Write a file in one step, in a folder that only root can change. Raises OSError."""
+    """Write a file atomically, in a folder that only root can change. Raises OSError."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
     draft.unlink(missing_ok=True)
@@ -53,7 +53,7 @@ def write(path: Path, content: bytes, *, mode: int = 0o644, uid: int = 0, gid: i
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Let two folders change places in one step: no moment without either (renameat2(2)). Raises OSError."""
+    """Exchange two folders atomically with renameat2(2). Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.renameat2(_AT_FDCWD, bytes(one), _AT_FDCWD, bytes(other), _RENAME_EXCHANGE) != 0:
         number = ctypes.get_errno()
@@ -61,7 +61,7 @@ def exchange(one: Path, other: Path) -> None:
 
 
 def give(folder: Path, uid: int, gid: int) -> None:
-    """Give a folder that is root's alone, and all in it, to a user; follows no link. Raises OSError."""
+    """Change the owner of a folder of root's and of everything in it; follow no link. Raises OSError."""
     for where, folders, files in os.walk(folder, topdown=False):
         for name in (*folders, *files):
             os.chown(os.path.join(where, name), uid, gid, follow_symlinks=False)
@@ -69,7 +69,7 @@ def give(folder: Path, uid: int, gid: int) -> None:
 
 
 def remove(path: Path) -> bool:
-    """Remove a file or a folder with all in it; False when it was not there. Raises OSError."""
+    """Remove a file, or a folder with its contents; False when it did not exist. Raises OSError."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
         return True

@@ -1,4 +1,4 @@
-"""Waits until an installation serves: all four units run, the pages answer, both workers have signed on."""
+"""Wait until an installation serves: its units run, its pages answer, both workers are registered."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORKERS = 2
 
 
 def address() -> tuple[str, int]:
-    """Return where the pages listen: as their unit says, which a drop-in may have changed."""
+    """Return the address of the web pages from their unit, which a drop-in may have changed."""
     command = systemd.run("systemctl", "show", "--property=ExecStart", "--value", WEB, check=False)
     found = re.findall(r"--bind (\S+):(\d+)", command)
     if not found:
@@ -30,33 +30,33 @@ def address() -> tuple[str, int]:
 
 
 def wait_until_healthy() -> None:
-    """Return when everything serves. Raises InstallationError, with the journal's end, when it does not."""
+    """Return when everything serves. Otherwise raise InstallationError with the end of the journal."""
     deadline = time.monotonic() + SECONDS
     while missing := _missing():
         if time.monotonic() > deadline:
             unit, what = missing
             raise InstallationError(
-                f"{what} within {SECONDS:.0f} s. It is installed and is tried again all the time; the"
+                f"{what} within {SECONDS:.0f} s. dockerfw is installed and systemd keeps retrying. The"
                 f" journal of {unit} ends with:\n{systemd.last_words(unit)}"
             )
         time.sleep(0.3)
 
 
 def _missing() -> tuple[str, str] | None:
-    """Return the unit that does not serve yet, and what it does not do."""
+    """Return a unit that does not serve yet and the reason, None when all serve."""
     active = systemd.active(SERVICES)
     for unit in SERVICES:
         if unit not in active:
-            return unit, f"{unit} does not run"
+            return unit, f"{unit} did not start"
     if not _pages_answer():
-        return WEB, "the pages do not answer"
+        return WEB, "the web pages did not answer"
     if _workers() < WORKERS:
-        return SERVICES[1], "root worker and clerk have not signed on"
+        return SERVICES[1], "the root worker and the clerk did not register"
     return None
 
 
 def asked_name(allowed: str) -> str:
-    """Return a name for which the pages may be asked, of DOCKERFW_ALLOWED_HOSTS."""
+    """Return a host name from DOCKERFW_ALLOWED_HOSTS that the web pages answer."""
     names = allowed.replace(",", " ").split()
     if not names or names[0] in ("*", ANY_ADDRESS):
         return LISTENS

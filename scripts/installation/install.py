@@ -1,8 +1,8 @@
-"""Put code that is ready into the place of the old: `python -m scripts.installation.install`, in the new.
+"""Replace the installed code by the prepared code: `python -m scripts.installation.install`, in the new code.
 
-Owns the order of the steps. Nothing of the old installation changes before the pages, the clerk and the root
-worker have stopped; from then on each step leaves its way back on a stack, and the last is the migration. If
-one fails, the way back is gone and what ran before runs again. No step touches the kernel's rules.
+Nothing of the old installation changes before the web pages, the clerk and the root worker have stopped. From
+then on each step registers how to undo it, and the last step is the migration. If a step fails, all of them
+are undone and the previous version starts again. No step changes the kernel's rules.
 """
 
 from __future__ import annotations
@@ -68,20 +68,20 @@ ExecStart=
 ExecStart={server} /etc/dockerfw/redis.conf
 """
 OPEN_WINDOW = (
-    "an apply is being loaded or waits to be kept: let it come to its end, by dockerfw confirm or dockerfw"
-    " cancel, and start again. Nothing was changed."
+    "an apply is loading or waits for confirmation. Finish it with dockerfw confirm or dockerfw cancel, then"
+    " start again. Nothing was changed."
 )
 
 
 def main() -> int:
-    """Put it in; 0 when it is ready to start, 1 when not."""
-    # Somebody who ends it half-way gets back what was there, as with Ctrl-C.
+    """Install the code; 0 when it is ready to start, 1 when not."""
+    # SIGTERM undoes the steps, like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _check()
         _put_in()
     except KeyboardInterrupt:
-        print("dockerfw: ended by a signal.", file=sys.stderr)
+        print("dockerfw: stopped by a signal.", file=sys.stderr)
         return 1
     except (InstallationError, StackError) as error:
         print(f"dockerfw: {error}", file=sys.stderr)
@@ -93,7 +93,7 @@ def main() -> int:
 
 
 def _check() -> None:
-    """See that it can go on before anything changes. Raises InstallationError."""
+    """Check that the installation can succeed, before anything changes. Raises InstallationError."""
     if not HOST_NAME.fullmatch(host := settings.host_name()):
         raise InstallationError(
             f"DOCKERFW_HOST is {host!r} in {SETTINGS}/host.env: a name has 1 to 50 lower-case letters, digits"
@@ -103,8 +103,8 @@ def _check() -> None:
         raise InstallationError(OPEN_WINDOW)
     if CODE.exists() and not (CODE / MARK).exists() and CLONE.exists():
         raise InstallationError(
-            f"{CODE} was not put there by scripts/install and would be kept as {CLONE}, which exists:"
-            " move one away."
+            f"scripts/install did not create {CODE} and would move it to {CLONE}, which exists too."
+            " Move one of them away."
         )
     if not systemd.active([WEB]):
         with contextlib.closing(socket.socket()) as probe:
@@ -114,9 +114,10 @@ def _check() -> None:
             except OSError as error:
                 name, port = address()
                 raise InstallationError(
-                    f"the pages cannot listen on {name} port {port} ({error.strerror}): stop what does."
+                    f"the web pages cannot listen on {name} port {port} ({error.strerror})."
+                    " Stop the program that uses the port."
                 ) from error
-    # The new code's own view of the settings that are there.
+    # Let the new code check the existing settings.
     with contextlib.ExitStack() as stack:
         data = NEW / ".check"
         data.mkdir()
@@ -126,7 +127,7 @@ def _check() -> None:
 
 
 def _put_in() -> None:
-    """Do every step, or none of them. Raises InstallationError, StackError and OSError."""
+    """Do every step or none. Raises InstallationError, StackError and OSError."""
     with contextlib.ExitStack() as ways_back:
         running = systemd.active(SERVICES)
         ways_back.callback(_go_on, running)
@@ -134,7 +135,7 @@ def _put_in() -> None:
         server = find_server()
         systemd.run("systemd-sysusers", str(NEW / "deploy" / "sysusers.conf"))
         if running:
-            _say("Stopping the old version; the kernel's rules stay as they are.")
+            _say("Stopping the installed version. The kernel's rules do not change.")
         systemd.stop(WEB, CLERK, ROOT_WORKER)
         # An order may have come in at the last moment.
         if window_is_open():
@@ -158,14 +159,14 @@ def _put_in() -> None:
 
 
 def _go_on(running: list[str]) -> None:
-    """Start again what ran before; says so."""
+    """Start the previous version again."""
     if running:
         systemd.systemctl("start", *running)
-        _say("Nothing was changed; what ran before runs again.")
+        _say("Nothing was changed. The previous version runs again.")
 
 
 def _prepare_data() -> None:
-    """Make the pages' folder, or give it back to its user after an uninstallation that kept the data."""
+    """Create the data directory, or give it back to its user after an uninstallation that kept the data."""
     user = pwd.getpwnam(WEB_USER)
     DATA.mkdir(mode=0o700, exist_ok=True)
     if DATA.stat().st_uid == 0:
@@ -181,18 +182,18 @@ def _make_settings() -> None:
     if not used.exists() or not former.exists() or used.read_bytes() == former.read_bytes():
         files.write(used, shipped.read_bytes())
     elif shipped.read_bytes() != former.read_bytes():
-        _say(f"{used} was changed by hand and stays; the new one is {CODE}/deploy/redis/redis.conf.")
+        _say(f"{used} has manual changes and is not replaced. The new one is {CODE}/deploy/redis/redis.conf.")
     host, shown = settings.host_name(), settings.web_environment().get("DOCKERFW_HOST") or HOST
     if host != shown:
-        _say(f"The pages show the host {shown}, this one is {host}: say DOCKERFW_HOST={host} in site.env.")
+        _say(f"The web pages show {shown}, but this host is {host}. Set DOCKERFW_HOST={host} in site.env.")
     with contextlib.redirect_stdout(None):
         if make_redis_users([str(SETTINGS), host]) != 0:
-            raise InstallationError("the users of Redis could not be made")
+            raise InstallationError("the Redis users could not be written")
     os.chown(SETTINGS / "users.acl", pwd.getpwnam(REDIS_USER).pw_uid, grp.getgrnam(GROUP).gr_gid)
 
 
 def _take_the_place(ways_back: contextlib.ExitStack) -> None:
-    """Put the new code into its place; the old one, if any, has the new one's name then."""
+    """Move the new code to its place; the old code, if any, takes the new code's path."""
     (NEW / MARK).touch()
     if CODE.exists():
         files.exchange(NEW, CODE)
@@ -220,7 +221,7 @@ def _put_units(server: str) -> None:
 
 
 def _written_files() -> Iterator[Path]:
-    """Yield every file outside of the code that an upgrade may change."""
+    """Yield every file outside the code that an upgrade may change."""
     yield from (UNIT_FOLDER / unit for unit in UNITS)
     yield from (REDIS_DROP_IN, ROOT_DROP_IN, COMMAND)
     if SETTINGS.exists():
@@ -237,7 +238,7 @@ def _put_files_back(remembered: list[files.Former], before: list[files.Former]) 
 
 
 def _redis_state() -> list[files.Former]:
-    """Return all that makes it necessary to start Redis again when it changes."""
+    """Return the files that Redis has to be restarted for when they change."""
     paths = [SETTINGS / "redis.conf", SETTINGS / "users.acl", UNIT_FOLDER / REDIS, REDIS_DROP_IN]
     return files.remember(paths)
 
@@ -249,11 +250,11 @@ def _put_old_code_away() -> None:
         shutil.rmtree(NEW)
     else:
         NEW.rename(CLONE)
-        _say(f"The clone that was in {CODE} is {CLONE} now: nothing uses it any more.")
+        _say(f"The clone from {CODE} is now in {CLONE}. dockerfw no longer uses it.")
 
 
 def _say(sentence: str) -> None:
-    # A terminal that is gone is no reason to stop half-way.
+    # A closed terminal must not stop the installation.
     with contextlib.suppress(OSError):
         print(sentence, flush=True)
 

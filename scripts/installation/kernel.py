@@ -1,7 +1,7 @@
-"""What dockerfw has in the kernel, and how it goes: `python -m scripts.installation.kernel show|remove`.
+"""Show or remove dockerfw's rules in the kernel: `python -m scripts.installation.kernel show|remove`.
 
-`show` prints the commands that take it away, one a line; `remove` lets go of the host as `dockerfw release`
-does, which ends an open window first, and then removes the chains. Foreign rules stay.
+`show` prints the commands that remove them, one on each line. `remove` does what `dockerfw release` does,
+which rolls back an open window first, and then removes the chains. Other rules stay.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scripts.installation.places import STATE
 
 
 def main(step: str) -> int:
-    """Do one of both; 0 when done, 1 with a sentence when not."""
+    """Run one of the two steps; 0 when done, 1 with a sentence when not."""
     try:
         if step == "show":
             return _show()
@@ -34,7 +34,7 @@ def main(step: str) -> int:
         print(f"dockerfw: {error}", file=sys.stderr)
         return 1
     except (HostError, NetfilterError, OSError) as error:
-        print(f"dockerfw: the chains could not be taken out: {error}", file=sys.stderr)
+        print(f"dockerfw: the chains could not be removed: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Runs installed code as the user of the pages, with the settings that their unit has."""
+"""Run installed code as the user of the web pages, with their unit's settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scripts.installation.places import WEB_USER
 def python(
     code: Path, *words: str, variables: Mapping[str, str] | None = None, user: str | None = WEB_USER
 ) -> str:
-    """Run the Python of some code; return what it printed. Raises InstallationError."""
+    """Run the Python of a code folder and return its output. Raises InstallationError."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -27,5 +27,5 @@ def python(
 def manage(
     code: Path, *words: str, variables: Mapping[str, str] | None = None, user: str | None = WEB_USER
 ) -> str:
-    """Run manage.py of some code; return what it printed. Raises InstallationError."""
+    """Run manage.py of a code folder and return its output. Raises InstallationError."""
     return python(code, "manage.py", *words, variables=variables, user=user)

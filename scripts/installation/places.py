@@ -1,24 +1,24 @@
-"""Everything that an installation consists of: its paths, its units, its accounts."""
+"""The paths, units and accounts of an installation."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 CODE = Path("/opt/dockerfw")
-# Where new code is made ready, and where the old one goes when both change places.
+# The folder of the new code until it is ready, and of the old code after both changed places.
 NEW = Path("/opt/dockerfw.new")
-# A clone that somebody had put in the place of the code: it may hold work or data, nothing here removes it.
+# A clone that was in the place of the code. It may hold work or data, so scripts/install never removes it.
 CLONE = Path("/opt/dockerfw-clone")
-# What marks code that scripts/install has put there.
+# Marks code that scripts/install installed.
 MARK = ".installed"
-# What marks code that is not ready: scripts/install removes it.
+# Marks code that is not ready: scripts/install removes it.
 UNFINISHED = ".unfinished"
 
 SETTINGS = Path("/etc/dockerfw")
 DATA = Path("/var/lib/dockerfw-web")
 STATE = Path("/var/lib/dockerfw")
 COMMAND = Path("/usr/local/sbin/dockerfw")
-# Where README's commands had put it, before there was scripts/install.
+# Release 0.1.0, before scripts/install, put it here.
 ACCOUNTS_FILE = Path("/etc/sysusers.d/dockerfw.conf")
 RUNTIME = Path("/run/dockerfw-redis")
 
@@ -29,9 +29,9 @@ BOOT, REDIS, WEB, CLERK, ROOT_WORKER = (
 # In the order in which they start; the boot loader is for booting only.
 SERVICES = (REDIS, ROOT_WORKER, CLERK, WEB)
 UNITS = (BOOT, *SERVICES)
-# Says which server, where that is not the machine's own.
+# Names the Redis server, unless it is the distribution's own.
 REDIS_DROP_IN = UNIT_FOLDER / f"{REDIS}.d" / "dockerfw-server.conf"
-# Says which file has the root worker's address of Redis, where host.env gives this host a name of its own.
+# Names the file with the root worker's Redis address, where host.env gives this host another name.
 ROOT_DROP_IN = UNIT_FOLDER / f"{ROOT_WORKER}.d" / "dockerfw-host.conf"
 
 WEB_USER, REDIS_USER = "dockerfw", "dockerfw-redis"
@@ -40,5 +40,5 @@ HOST = "local"
 
 
 def window_is_open() -> bool:
-    """Say whether an apply is being loaded or waits to be kept."""
+    """Return True while an apply loads or waits for confirmation."""
     return (STATE / "window.json").exists()

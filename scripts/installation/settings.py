@@ -1,24 +1,25 @@
-"""The settings in /etc/dockerfw: reads them as systemd does, and makes those that are not there yet.
+"""The settings in /etc/dockerfw: read them as systemd does, and write those that do not exist yet.
 
-Files that an admin may change are made once and never written again.
+Files that an admin may change are written once and never again.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 
-from scripts.installation.places import DATA, HOST, SETTINGS, STATE
+from dockerfw.settings_files import read_settings_file
+from scripts.installation.places import DATA, HOST, SETTINGS
 
 SITE = """\
-# The settings of dockerfw's pages on this host: yours, never overwritten. Each is told in docs/reference.md.
+# The settings of dockerfw's web pages on this host. They are yours: an upgrade does not change this file.
+# docs/reference.md describes each setting.
 # After a change: systemctl restart dockerfw-web dockerfw-clerk
 
-# The pages come over plain HTTP, to this host only: a browser would not send back a cookie for HTTPS.
+# The web pages use plain HTTP on this host only, and browsers do not send HTTPS cookies over HTTP.
 DOCKERFW_SECURE_COOKIES=0
 
-# Behind a proxy that ends TLS, take the line above out and say
+# Behind a proxy that ends TLS, remove the line above and set
 #DOCKERFW_ALLOWED_HOSTS=firewall.example.org
 #DOCKERFW_CSRF_TRUSTED_ORIGINS=https://firewall.example.org
 #DOCKERFW_TRUSTED_PROXIES=127.0.0.1
@@ -26,11 +27,11 @@ DOCKERFW_SECURE_COOKIES=0
 #DOCKERFW_TIME_ZONE=Europe/Berlin
 """
 ROOT = """\
-# The settings of dockerfw's root worker on this host: yours, never overwritten.
+# The settings of dockerfw's root worker on this host. They are yours: an upgrade does not change this file.
 # After a change: systemctl restart dockerfw-root
 
-# For the names of containers. Docker is asked which run and nothing else; but who took over the root worker
-# could ask it for more, and then has the whole host.
+# To show the names of containers. dockerfw only asks Docker which containers run. But an attacker who
+# controls the root worker could ask Docker for more, and so control the whole host.
 #DOCKERFW_DOCKER_SOCKET=/run/docker.sock
 
 #DOCKERFW_OBSERVE_SECONDS=60
@@ -39,7 +40,7 @@ MADE_ONCE = {"site.env": SITE, "host.env": ROOT}
 
 
 def make_missing() -> None:
-    """Make the files that are an admin's, unless they are there. Raises OSError."""
+    """Write the admin's files that do not exist yet. Raises OSError."""
     for name, text in MADE_ONCE.items():
         path = SETTINGS / name
         if not path.exists():
@@ -49,48 +50,20 @@ def make_missing() -> None:
 
 
 def read(name: str) -> dict[str, str]:
-    """Read a file as systemd's EnvironmentFile= does, rarer escapes left out; empty when it is not there."""
-    found: dict[str, str] = {}
-    try:
-        text = (SETTINGS / name).read_text()
-    except FileNotFoundError:
-        return found
-    for line in text.replace("\\\n", "").splitlines():
-        words = line.strip()
-        if not words or words[0] in "#;" or "=" not in words:
-            continue
-        variable, _, value = words.partition("=")
-        value = value.strip()
-        if value[:1] in {"'", '"'}:
-            try:
-                value = " ".join(shlex.split(value))
-            except ValueError:
-                value = value.strip(value[0])
-        found[variable.strip()] = value
-    return found
+    """Read a file of the settings; empty when it does not exist. Raises OSError."""
+    return read_settings_file(SETTINGS / name)
 
 
 def host_name() -> str:
-    """Return the name of this host as its root worker has it."""
+    """Return the name of this host in its root worker's settings."""
     return read("host.env").get("DOCKERFW_HOST") or HOST
 
 
 def web_environment() -> dict[str, str]:
-    """Return the variables of the pages, as their unit has them."""
+    """Return the variables of the web pages, as their unit has them."""
     return {"DOCKERFW_DATA_DIR": str(DATA), **read("web.env"), **read("site.env")}
 
 
-def console_environment() -> dict[str, str]:
-    """Return the variables for what root does in need: of the pages' none, which could keep it from that."""
-    host = {name: value for name, value in read("root-local.env").items() if name == "DOCKERFW_HOST"}
-    return {"DOCKERFW_STATE_DIR": str(STATE), **host, **read("host.env")}
-
-
-def root_environment() -> dict[str, str]:
-    """Return the variables for what root does: the pages', and where the root worker's state is."""
-    return {**web_environment(), **console_environment()}
-
-
 def changed_by_hand(path: Path) -> bool:
-    """Say whether an admin's file is not any more as it was made."""
+    """Return True if an admin has changed a file since it was written."""
     return path.read_text(errors="replace") != MADE_ONCE.get(path.name, "")

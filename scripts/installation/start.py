@@ -1,7 +1,6 @@
-"""Start what was put in, wait until it serves, say where: `python -m scripts.installation.start [FORMER]`.
+"""Start the installed version, wait until it serves, and print its address: `... scripts.installation.start`.
 
-A process of its own, in the code's own place: the one before it has its modules from where they no longer
-are.
+It is a process of its own, because the modules of the installer's process have moved.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from scripts.installation.systemd import InstallationError
 
 
 def main(former: str = "") -> int:
-    """Start it; 0 when it serves, 1 when not. `former` is the version that was there before."""
+    """Start it; 0 when it serves, 1 when not. `former` is the previous version."""
     try:
-        # (The boot loader loads what was kept last, and is for booting only.)
+        # (The boot unit only runs at boot.)
         systemd.systemctl("enable", "--quiet", *UNITS)
         for unit in SERVICES:
             systemd.systemctl("start", unit)
@@ -34,23 +33,25 @@ def main(former: str = "") -> int:
 
 def _print_welcome(former: str) -> None:
     now = tomllib.loads((CODE / "pyproject.toml").read_text())["project"]["version"]
-    came = f", in the place of {former}" if former else ""
-    print(f"dockerfw {now} runs{came}; systemd starts it at each boot.")
+    came = f" and replaces {former}" if former else ""
+    print(f"dockerfw {now} is running{came}. systemd starts it at each boot.")
     name, port = address()
     origins = settings.read("site.env").get("DOCKERFW_CSRF_TRUSTED_ORIGINS", "").replace(",", " ").split()
     url = origins[0] if origins else f"http://{name}:{port}"
     print(f"Address:  {url}/")
     if LISTENS in url:
         print(
-            f"It is for this host only. From your desk: ssh -L {port}:{name}:{port} THIS-HOST, then the same."
+            f"Only this host can reach it. From your computer, run ssh -L {port}:{name}:{port} THIS-HOST and"
+            " open the same address."
         )
     if shutil.which("dockerd") is None:
-        print("There is no Docker here: rules for the host work, those for containers once Docker has come.")
+        print("Docker is not installed: rules for the host work now, rules for containers once it is.")
     link = manage(CODE, "firstadmin", "--if-needed", "--url", url).strip()
     if link:
         print(f"One-time link to create the first admin:  {link}")
     print(
-        f"Settings: {SETTINGS}/site.env. Command line: dockerfw --help. At boot {BOOT} loads what was kept."
+        f"Settings: {SETTINGS}/site.env. Command line: dockerfw --help. At boot {BOOT} loads the confirmed"
+        " revision."
     )
 
 

@@ -1,4 +1,4 @@
-"""Asks systemd for what an installation needs of it. Raises InstallationError, and nothing else."""
+"""Run systemctl and other commands for an installation. Every failure is an InstallationError."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SECONDS = 400.0
 
 
 class InstallationError(Exception):
-    """Something keeps dockerfw from being put in or taken out: a sentence for the user."""
+    """The installation or removal cannot go on; the text is for the admin."""
 
 
 def run(
@@ -21,7 +21,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     check: bool = True,
 ) -> str:
-    """Run a command, as an ordinary user of that user's own group when wanted; return what it printed."""
+    """Run a command, with `user` as that user and group, and return its output."""
     shown = " ".join(command)[:200]
     try:
         done = subprocess.run(
@@ -51,7 +51,7 @@ def systemctl(*words: str) -> str:
 
 
 def active(units: Iterable[str]) -> list[str]:
-    """Return which of the units run, or are about to."""
+    """Return the units that run or are starting."""
     wanted = list(units)
     states = run("systemctl", "is-active", *wanted, check=False).split()
     return [
@@ -62,7 +62,7 @@ def active(units: Iterable[str]) -> list[str]:
 
 
 def stop(*units: str) -> None:
-    """Stop units, one after the other; what is not there is stopped."""
+    """Stop units one after the other; a unit that does not exist counts as stopped."""
     for unit in units:
         run("systemctl", "stop", unit, check=not _missing(unit))
 
@@ -72,7 +72,7 @@ def _missing(unit: str) -> bool:
 
 
 def last_words(unit: str) -> str:
-    """Return the end of a unit's journal, for somebody who wonders why it does not run."""
+    """Return the end of a unit's journal."""
     return run(
         "journalctl", "--no-pager", "--output=cat", "--lines=15", f"--unit={unit}", check=False
     ).strip()

@@ -1,8 +1,7 @@
-"""Take out what scripts/install put in: `python -m scripts.installation.uninstall [--purge] [--chains]`.
+"""Remove what scripts/install installed: `python -m scripts.installation.uninstall [--purge] [--chains]`.
 
-Owns the order: the services, the chains when asked, then everything else. What is not there is no error, so
-that it can be called again after it was cut off. Runs with any Python 3.10 or later, out of any copy of the
-code.
+The order is: services, chains when asked, everything else. Missing files are no error, so it can run again
+after an interruption. It runs with Python 3.10 or later, from any copy of the code.
 """
 
 from __future__ import annotations
@@ -38,17 +37,17 @@ from scripts.installation.places import (
 )
 from scripts.installation.systemd import InstallationError
 
-# Accounts from here on are people's.
+# Numbers from here on belong to users' accounts.
 PEOPLE = 1000
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Take it out; 0 when done or when there was nothing, 1 when it could not be done."""
+    """Remove the installation; 0 when done or when there was none, 1 when not done."""
     purge, chains = "--purge" in arguments, "--chains" in arguments
     try:
         if not _present(purge=purge) and not (chains and _loaded()):
-            print("There is nothing of dockerfw here to take out.")
+            print("dockerfw is not installed here.")
             _say_what_is_left(())
             return 0
         left = _take_out(purge=purge, chains=chains)
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         print(f"dockerfw: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return 1
-    print("dockerfw is taken out.")
+    print("dockerfw is removed.")
     _say_what_is_left(left)
     return 0
 
@@ -71,17 +70,17 @@ def _present(*, purge: bool) -> bool:
 
 
 def _take_out(*, purge: bool, chains: bool) -> list[str]:
-    """Take it out; return the commands that would take away what stays in the kernel."""
+    """Remove everything; return the commands that remove the rules that stay in the kernel."""
     if window_is_open() and not chains:
         raise InstallationError(
-            "an apply is being loaded or waits to be kept: let it come to its end, or say --chains, which"
-            " puts back what was there before and takes everything out. Nothing was done."
+            "an apply is loading or waits for confirmation. Finish it first, or use --chains, which restores"
+            " the previous rules and removes dockerfw's chains. Nothing was done."
         )
     running = systemd.active(UNITS)
     systemd.stop(WEB, CLERK, ROOT_WORKER)
     try:
         if window_is_open() and not chains:
-            raise InstallationError("an apply came in at the last moment: start again when it has ended.")
+            raise InstallationError("an apply has just started. Start again when it has ended.")
         if chains:
             _kernel("remove")
     except InstallationError:
@@ -104,11 +103,11 @@ def _take_out(*, purge: bool, chains: bool) -> list[str]:
         if purge:
             files.remove(folder)
     if DATA.is_dir():
-        # Its user goes, and the number of that user may become somebody else's.
+        # The account is removed, and another account may get its number.
         files.give(DATA, 0, 0)
     _remove_accounts()
     if ACCOUNTS_FILE.exists():
-        # Release 0.1.0 had it put there by hand, in a folder that may have been made for it.
+        # Admins of release 0.1.0 copied it by hand, and may have created its folder for it.
         files.remove(ACCOUNTS_FILE)
         _remove_if_empty(ACCOUNTS_FILE.parent)
     for place in (RUNTIME, NEW, CODE):
@@ -117,7 +116,7 @@ def _take_out(*, purge: bool, chains: bool) -> list[str]:
 
 
 def _remove_settings(*, purge: bool) -> None:
-    """Remove what was made; what an admin wrote only with `purge`."""
+    """Remove the generated files, and an admin's own files only with `purge`."""
     if purge:
         files.remove(SETTINGS)
     if not SETTINGS.is_dir():
@@ -141,7 +140,7 @@ def _remove_accounts() -> None:
 
 
 def _accounts() -> list[str]:
-    """Return the accounts that are there and are services'."""
+    """Return the service accounts that exist."""
     return [
         entry.pw_name
         for entry in pwd.getpwall()
@@ -150,7 +149,7 @@ def _accounts() -> list[str]:
 
 
 def _loaded() -> list[str]:
-    """Return the commands that take away what is in the kernel; empty also where that cannot be told."""
+    """Return the commands that remove dockerfw's rules from the kernel; empty when they cannot be read."""
     try:
         return _kernel("show").splitlines()
     except InstallationError:
@@ -158,7 +157,7 @@ def _loaded() -> list[str]:
 
 
 def _kernel(step: str) -> str:
-    # (Of what it needs nothing is in a package of its own.)
+    # (It needs no installed Python package.)
     return systemd.run(sys.executable, "-B", "-m", "scripts.installation.kernel", step, cwd=ROOT)
 
 
@@ -169,14 +168,14 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _say_what_is_left(loaded: Sequence[str]) -> None:
     if loaded:
-        print("Its rules stay in the kernel until the next boot. To take them away now:")
+        print("dockerfw's rules stay in the kernel until the next boot. To remove them now:")
         print("".join(f"    {command}\n" for command in loaded), end="")
     for folder, what in ((DATA, "the database"), (STATE, "the root worker's state"), (SETTINGS, "settings")):
         if folder.exists():
             print(f"Left: {folder} ({what}); scripts/uninstall --purge removes it.")
     if CLONE.exists():
-        print(f"Left: {CLONE}, a clone of yours that lay in {CODE}; rm -r {CLONE} removes it.")
-    print("Left: packages that were installed for it, such as redis-server and conntrack.")
+        print(f"Left: {CLONE}, your clone from {CODE}; rm -r {CLONE} removes it.")
+    print("Left: Debian packages that dockerfw needs, such as redis-server and conntrack.")
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def _unprivileged(command: Sequence[str], layout: Layout) -> list[str]:
 
 
 def _root_command(options: Options, layout: Layout) -> list[str]:
-    worker = [sys.executable, "-m", "dockerfw.agent.root"]
+    worker = [sys.executable, "-m", "dockerfw", "agent"]
     if options.host:
         return worker
     namespace = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "-Urn"]

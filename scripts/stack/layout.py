@@ -204,7 +204,12 @@ def _able_user(uid: int, folder: Path) -> WebUser | None:
     try:
         entry = pwd.getpwuid(uid)
         probe = subprocess.run(
-            [sys.executable, "-c", "import os, sys, django, rules; os.stat(sys.argv[1])", str(folder)],
+            [
+                sys.executable,
+                "-c",
+                "import os, sys, django, dockerfw, rules; os.stat(sys.argv[1])",
+                str(folder),
+            ],
             cwd=ROOT,
             user=uid,
             group=entry.pw_gid,

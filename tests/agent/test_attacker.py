@@ -217,7 +217,7 @@ def test_outcomes_outlive_redis(root_worker: RootWorker, redis_server: RedisServ
 
 def test_only_one_root_worker_serves_a_state_directory(root_worker: RootWorker) -> None:
     second = subprocess.run(
-        [sys.executable, "-m", "dockerfw.agent.root"],
+        [sys.executable, "-m", "dockerfw", "agent"],
         env={**root_worker.namespace.environment, **root_worker.environment},
         capture_output=True,
         text=True,

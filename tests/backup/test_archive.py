@@ -82,7 +82,7 @@ def test_any_tar_program_reads_it() -> None:
 def test_cut_off_anywhere_it_is_refused() -> None:
     raw = good()
     for length in range(0, len(raw), 7):
-        with pytest.raises(BackupError, match=r"cut off|not a backup|damaged"):
+        with pytest.raises(BackupError, match=r"incomplete|not a backup|damaged"):
             read(raw[:length])
 
 
@@ -112,7 +112,7 @@ def test_no_other_member_is_taken(name: str) -> None:
     honest = {DATABASE: {"size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}}
     with pytest.raises(BackupError):
         read(made((DATABASE, b"x"), member))
-    with pytest.raises(BackupError, match=r"no plain file|no backup has a member"):
+    with pytest.raises(BackupError, match=r"not a plain file|backups have no member"):
         read(made((DATABASE, b"x"), member, manifest={"members": honest}))
 
 
@@ -123,7 +123,7 @@ def test_the_manifest_has_to_be_true() -> None:
         ({DATABASE: {"size": 2, "sha256": digest}}, "has 1 bytes"),
         (
             {DATABASE: {"size": 1, "sha256": digest}, "secret_key": {"size": 1, "sha256": digest}},
-            "is missing",
+            "but missing",
         ),
         ({}, "names no database"),
     ):
@@ -139,8 +139,8 @@ def test_the_manifest_has_to_be_true() -> None:
 
 def test_what_is_no_backup_is_named_so() -> None:
     for raw in (b"", b"hello", lzma.compress(b""), lzma.compress(b"\0" * 10240), lzma.compress(b"x" * 2000)):
-        with pytest.raises(BackupError, match=r"cut off|not a backup|damaged|no backup"):
+        with pytest.raises(BackupError, match=r"incomplete|not a backup|damaged|no backup"):
             read(raw)
     for more in (b"x", good()):
-        with pytest.raises(BackupError, match="something follows"):
+        with pytest.raises(BackupError, match="data after its end"):
             read(good() + more)

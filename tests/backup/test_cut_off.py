@@ -118,7 +118,7 @@ def cut_off(there: WarmInstallation, backup: str, point: str, hooks: Path) -> st
 def worker(there: Installation, namespace: Namespace) -> tuple[int, str]:
     """Start the root worker, which has to end by itself; return its status and what it said."""
     done = namespace.run(
-        *(sys.executable, "-m", "dockerfw.agent.root"),
+        *(sys.executable, "-m", "dockerfw", "agent"),
         environment={**there.environment, "PYTHONPATH": str(ROOT)},
         check=False,
     )

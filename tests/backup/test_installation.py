@@ -115,7 +115,7 @@ def test_over_an_installation_only_when_told_so(backup: str, tmp_path: Path) -> 
     (there.state / "sequence.json").write_text(json.dumps({**state, "sequence": 2**52}))
     said = there.firewall("restore", backup, "--replace", "--no-live")
     kept = [name for name in there.files() if "before-restore-" in name]
-    assert "What was here before is kept" in said
+    assert "The former installation is kept" in said
     aside = next(name for name in kept if name.startswith("web/dockerfw.sqlite3."))
     assert there.files()[aside] == before["web/dockerfw.sqlite3"]
     for start in ("web/secret_key.", "settings/users.acl.", "state/before-restore-"):
@@ -224,7 +224,7 @@ def newer(members: Members, facts: Facts) -> None:
     ("change", "words"),
     [
         (preload, "LD_PRELOAD"),
-        (joined, "goes on in the next"),
+        (joined, "continues on the next"),
         (acl, "users.acl line 1"),
         (other_document, "is not the document's"),
         (letter, "dockerfw has no such file"),
@@ -245,16 +245,16 @@ def test_a_member_cannot_do_harm(
     [
         (
             lambda rows: rows.replace(b'\\"8000-8010\\"', b'\\"8000-8011\\"'),
-            "is not the one that its digest was made of",
+            "does not match its digest",
         ),
-        (lambda rows: rows + b'{"model":"rules.secret","row":{}}\n', "makes no sense"),
+        (lambda rows: rows + b'{"model":"rules.secret","row":{}}\n', "is not valid"),
         (lambda rows: rows.replace(b'"number":1,', b'"number":' + 4_000_000 * b"1" + b","), "at most 100"),
         (
             lambda rows: rows.replace(b'"number":1,', b'"number":"' + 4_000_000 * b"1" + b'",'),
             "number is not a whole number",
         ),
         (lambda rows: rows.replace(b'"host_id":1,', b'"host_id":1e999,'), "host_id is not a whole number"),
-        (lambda rows: b"\n".join(rows.split(b"\n")[:-3]) + b"\n", "not as many as the manifest says"),
+        (lambda rows: b"\n".join(rows.split(b"\n")[:-3]) + b"\n", "differs from the manifest's"),
     ],
 )
 def test_rows_cannot_do_harm(
@@ -271,7 +271,7 @@ def test_what_is_refused_has_changed_nothing(backup: str, empty: Installation, t
     def orphan(members: Members, facts: Facts) -> bytes:
         return rows_of(backup).replace(b'"host_id":1', b'"host_id":77')
 
-    assert "do not belong together" in empty.refused("restore", changed(backup, tmp_path / "b", orphan))
+    assert "do not match each other" in empty.refused("restore", changed(backup, tmp_path / "b", orphan))
     assert "LD_PRELOAD" in empty.refused("restore", changed(backup, tmp_path / "b", preload))
     assert not (empty.data / "dockerfw.sqlite3").exists()
     assert not (empty.state / "boot").exists()
@@ -290,7 +290,7 @@ def check(archive: Archive) -> None:
 def test_a_damaged_file_is_told_in_one_sentence(backup: str, empty: Installation, tmp_path: Path) -> None:
     raw = Path(backup).read_bytes()
     (tmp_path / "half").write_bytes(raw[: len(raw) // 2])
-    assert "cut off" in empty.refused("restore", str(tmp_path / "half"))
+    assert "incomplete" in empty.refused("restore", str(tmp_path / "half"))
     assert "No such file" in empty.refused("restore", str(tmp_path / "none"))
     assert "It can be restored" in empty.firewall("restore", backup, "--check")
     assert "No such file" in empty.refused("backup", str(tmp_path / "none" / "b"))
@@ -307,7 +307,7 @@ def test_an_open_window_is_not_opened_again(tmp_path: Path) -> None:
     assert "given up" in new.firewall("restore", str(tmp_path / "b"), "--no-live")
     state, error = new.query("SELECT state, error FROM rules_apply ORDER BY sequence DESC LIMIT 1")[0]
     assert state == "failed"
-    assert "had not come to its end when the backup was made" in error
+    assert "was still running when the restored backup was made" in error
     assert not (new.state / "window.json").exists()
 
 

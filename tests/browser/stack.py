@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # The part of the command line that identifies each process of the stack.
 PROCESS_WORDS = {
     "redis": ("redis", "valkey"),
-    "root worker": ("dockerfw.agent.root",),
+    "root worker": ("dockerfw agent",),
     "clerk": ("clerk",),
     "web": ("gunicorn",),
 }

@@ -193,11 +193,11 @@ def test_what_is_refused_before_anything_happens(namespace: Namespace, tmp_path:
     for words, environment, said in (
         (["panic", "--allow", "nowhere"], {}, "not an address"),
         (["panic", "--off", "--allow", "192.0.2.1"], {}, "--off takes no --allow"),
-        (["panic"], {"SSH_CONNECTION": "192.0.2.9 50000 192.0.2.1 22"}, "add --allow 192.0.2.9"),
+        (["panic"], {"SSH_CONNECTION": "192.0.2.9 50000 192.0.2.1 22"}, "Add --allow 192.0.2.9"),
         (
             ["panic", "--allow", "192.0.2.8"],
             {"SSH_CONNECTION": "192.0.2.9 1 192.0.2.1 22"},
-            "add --allow 192.0.2.9",
+            "Add --allow 192.0.2.9",
         ),
     ):
         done = firewall(namespace, tmp_path, *words, **environment)
@@ -211,7 +211,7 @@ def test_it_goes_on_without_a_state_directory(namespace: Namespace, tmp_path: Pa
     done = firewall(namespace, tmp_path / "file", "panic")
     assert done.returncode == 0
     assert b"cannot be used" in done.stderr
-    assert b"missing in the audit log" in done.stderr
+    assert b"the audit log will not show this" in done.stderr
     assert any("FILTERS-PANIC" in line for line in held(namespace, "nft")[4])
 
 

@@ -48,7 +48,7 @@ class Site:
             check=True,
         )
         clerk = (sys.executable, "manage.py", "clerk", "--skip-checks")
-        root = (*namespace.prefix, sys.executable, "-m", "dockerfw.agent.root")
+        root = (*namespace.prefix, sys.executable, "-m", "dockerfw", "agent")
         self.processes = [self._start(clerk), self._start(root)]
 
     def _start(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:

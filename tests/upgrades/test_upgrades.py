@@ -23,11 +23,14 @@ from tests.rig.redis_with_users import redis_with_users
 from tests.upgrades.visitor import Visitor
 
 ALL = sorted(path.name for path in RELEASES.iterdir())
+# No release, but the last commit before engine and dashboard were split, killed within a window.
+UNFINISHED = "ae464bc"
 
 
 def test_every_release_has_left_something_behind() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text()
-    assert sorted(re.findall(r"^## (\d+\.\d+\.\d+)\b", changes, re.MULTILINE)) == ALL
+    named = [name for name in ALL if name != UNFINISHED]
+    assert sorted(re.findall(r"^## (\d+\.\d+\.\d+)\b", changes, re.MULTILINE)) == named
 
 
 @pytest.fixture(scope="module", params=ALL)
@@ -85,6 +88,9 @@ def test_everything_is_there_and_goes_on(release: str, upgraded: Upgraded) -> No
     revisions = json.loads(upgraded.firewall("history", "--json"))
     for revision, before in zip(revisions, told["revisions"], strict=True):
         document = before.pop("document")
+        if before["number"] == told.get("window"):
+            # Its window was open. Today's root worker rolls it back.
+            assert before.pop("state") != revision["state"] == "rolled_back"
         assert {key: revision[key] for key in before} == before
         number = str(revision["number"])
         assert json.loads(upgraded.firewall("export", "--revision", number)) == document

@@ -83,7 +83,7 @@ class Place:
         root = self.environment("root-local")
         clerk = self.environment("clerk")
         with (
-            self.started(sys.executable, "-m", "dockerfw.agent.root", environment=root, inside=True),
+            self.started(sys.executable, "-m", "dockerfw", "agent", environment=root, inside=True),
             self.started(sys.executable, "manage.py", "clerk", environment=clerk),
         ):
             yield

@@ -1,6 +1,6 @@
-"""Judge Redis: does it answer, is its default user off, has each user exactly the rights of this release.
+"""Check Redis: it answers, its default user is off, and each user has exactly the rights of this release.
 
-The text of the file of users is compared with the template that it is made from, word by word.
+The users file is compared word by word with the template that it is made from.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from dockerfw.doctor.finding import Finding, ok, problem, unknown
 
-# Both make the users again by the template and keep their passwords.
+# Both write the users again from the template and keep their passwords.
 RENEW: Final = "/opt/dockerfw/scripts/install --host, or docker compose up -d --force-recreate"
 START: Final = "systemctl restart dockerfw-redis, or docker compose restart redis"
 HOST_USER: Final = "root-"
@@ -26,10 +26,10 @@ _PASSWORD = re.compile(r"#[0-9a-f]{64}|#PASSWORD")
 class RedisFacts:
     """What Redis answered: `error` is empty when it did.
 
-    `user` is who asked, empty for nobody by name. `let_in` says whether somebody without a name and password
-    may ask, None where that was not found out. `allowed` are the commands that had to be refused and were
-    not. `users` is the text of users.acl, None where it could not be read, and `template` what it is made of.
-    `host` is the name of the host whose root worker is here, empty where that is not known.
+    `user` is the Redis user of this process, empty without one. `let_in` is true when Redis answers clients
+    without a password, None when unknown. `allowed` holds commands that Redis had to refuse and did not.
+    `users` is the text of users.acl, None where it could not be read, and `template` the text that it is made
+    from. `host` is the name of the host whose root worker runs here, empty where that is not known.
     """
 
     error: str
@@ -44,9 +44,9 @@ class RedisFacts:
 def judge_redis(facts: RedisFacts) -> Iterator[Finding]:
     """Judge all of it."""
     if facts.error:
-        yield problem("redis.reachable", f"Redis cannot be asked: {facts.error}", START)
-        yield unknown("redis.default-user", "Redis cannot be asked")
-        yield unknown("redis.rights", "Redis cannot be asked")
+        yield problem("redis.reachable", f"Redis does not answer: {facts.error}", START)
+        yield unknown("redis.default-user", "Redis does not answer")
+        yield unknown("redis.rights", "Redis does not answer")
     else:
         yield ok("redis.reachable", "Redis answers.")
         yield _default_user(facts.let_in)
@@ -57,42 +57,42 @@ def judge_redis(facts: RedisFacts) -> Iterator[Finding]:
 def _default_user(let_in: bool | None) -> Finding:
     check = "redis.default-user"
     if let_in is None:
-        return unknown(check, "Redis did not say whether it lets in who has no password")
+        return unknown(check, "Redis did not answer a client without a password")
     if let_in:
-        text = "Redis lets in who has no password: who can reach it can order rules, or forge what happened."
+        text = "Redis needs no password: every client that reaches it can order rules or forge reports."
         return problem(check, text, RENEW)
-    return ok(check, "Redis lets in nobody without a password.")
+    return ok(check, "Redis refuses clients without a password.")
 
 
 def _rights(facts: RedisFacts) -> Finding:
     check = "redis.rights"
-    who = f"the user {facts.user}" if facts.user else "this process, which has no user of its own,"
+    who = f"The Redis user {facts.user}" if facts.user else "The default Redis user"
     if facts.allowed is None:
-        return unknown(check, "Redis did not say what may be done")
+        return unknown(check, "the rights of this Redis user are not known")
     if facts.allowed:
-        text = f"In Redis {who} may do what dockerfw never needs: {', '.join(facts.allowed)}."
+        text = f"{who} may run commands that dockerfw never needs: {', '.join(facts.allowed)}."
         return problem(check, text, RENEW)
-    return ok(check, f"In Redis {who} was refused all that it does not need.")
+    return ok(check, f"{who} may not run commands that it does not need.")
 
 
 def _users_file(facts: RedisFacts) -> Finding:
     check = "redis.users"
     if facts.users is None:
-        return unknown(check, "only root, or Redis' own user, can read users.acl, where it lies")
+        return unknown(check, "users.acl is not on this host, or needs root or Redis' own user to read")
     if facts.host and f"{HOST_USER}{facts.host}" not in _rules(facts.users):
         text = (
-            f"users.acl has no user {HOST_USER}{facts.host}: what runs as the host {facts.host} is refused."
+            f"users.acl has no user {HOST_USER}{facts.host}: Redis refuses the root worker of {facts.host}."
         )
         return problem(check, text, RENEW)
     wrong = wrong_users(facts.users, facts.template)
     if wrong:
-        text = f"users.acl gives other rights than this release needs to {', '.join(wrong)}."
+        text = f"users.acl gives these users other rights than this release needs: {', '.join(wrong)}."
         return problem(check, text, RENEW)
     return ok(check, "users.acl gives each user the rights of this release.")
 
 
 def wrong_users(users: str, template: str) -> list[str]:
-    """Name the users whose rights are not those of the template, missing ones and those nobody knows."""
+    """Name the users whose rights differ from the template's, the missing users and the unknown ones."""
     wanted, found = _rules(template), _rules(users)
     names = [*USERS, *sorted(name for name in found if name.startswith(HOST_USER))]
     wrong = [name for name in names if found.get(name) != _for(name, wanted)]
@@ -109,7 +109,7 @@ def _for(name: str, wanted: Mapping[str, list[str]]) -> list[str] | None:
 
 
 def _rules(text: str) -> dict[str, list[str]]:
-    """Return each user's words, passwords as one mark: they are nobody's business here."""
+    """Return each user's words, with a mark in place of each password."""
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
         if line.startswith("user "):

@@ -1,7 +1,7 @@
-"""Find the root worker of a state directory, and look at the kernel from where it does.
+"""Find the root worker of a state directory and enter its network namespace.
 
-In scripts/run's sandbox the root worker has a network namespace of its own: only there are the rules that it
-loads. This process can join it when it is root, or when the same ordinary user made it.
+In scripts/run's sandbox the root worker has a network namespace of its own, and only that one holds the rules
+that it loads. This process can enter it as root, or as the ordinary user who created it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The root worker's process, None without one, and whether that could be seen at all."""
+    """The root worker's process, None without one; `seen` is false when this process cannot tell."""
 
     pid: int | None
     seen: bool = True
 
 
 def find_root_worker(state: StateDirectory) -> Found:
-    """Return who holds the worker's lock of a state directory. Never raises."""
+    """Return the process that holds the worker's lock of a state directory. Never raises."""
     try:
         holders = lock_holders(state.path / "worker.lock")
         sees_all = os.geteuid() in (0, state.path.stat().st_uid)
@@ -35,12 +35,12 @@ def find_root_worker(state: StateDirectory) -> Found:
         return Found(None)
     except OSError:
         return Found(None, seen=False)
-    # Others' open files are closed to an ordinary user.
+    # An ordinary user cannot see the open files of other users.
     return Found(min(holders)) if holders else Found(None, seen=sees_all)
 
 
 def runs_as_root(pid: int | None, state: StateDirectory) -> bool:
-    """Say whether the root worker is root: the process, or without one who owns the state directory."""
+    """Return True if the root worker runs as root; without one, if root owns the state directory."""
     try:
         if pid is not None:
             status = Path(f"/proc/{pid}/status").read_text()
@@ -52,7 +52,7 @@ def runs_as_root(pid: int | None, state: StateDirectory) -> bool:
 
 
 def join_network(pid: int) -> bool:
-    """Go into the network namespace of a process, for good; say whether it is another. Raises OSError."""
+    """Enter the network namespace of a process for good. Return True if it is another one. Raises OSError."""
     if os.stat("/proc/self/ns/net").st_ino == os.stat(f"/proc/{pid}/ns/net").st_ino:
         return False
     with open(f"/proc/{pid}/ns/user", "rb") as user, open(f"/proc/{pid}/ns/net", "rb") as network:

@@ -1,4 +1,4 @@
-"""Gather who may read and change what: lstat(2) of files and folders, and nothing of what is in them."""
+"""Read owners and modes of files and folders with lstat(2); no file is opened."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from pathlib import Path
 from dockerfw.doctor.permissions import PermissionFacts, Place
 
 DOCKER_SOCKETS = (Path("/run/docker.sock"), Path("/var/run/docker.sock"))
-_CODE = ("manage.py", "rules", "dockerfw_site", "scripts", "deploy", "templates", ".venv")
+_CODE = ("manage.py", "dockerfw", "rules", "dockerfw_site", "scripts", "deploy", "templates", ".venv")
 _MOST = 20
 
 
 def permission_facts(
     *,
     state: Path,
-    data: Path,
-    secret_key: Path,
+    data: Path | None,
+    secret_key: Path | None,
     settings: Path,
     beside_redis: Path | None,
     code: Path,
     root_runs: bool,
     docker_socket: Path | None,
+    no_dashboard: str = "",
 ) -> PermissionFacts:
-    """Look at everything; what cannot be looked at is None. Never raises."""
+    """Read everything; what cannot be read is None. Never raises."""
     socket = docker_socket_path(docker_socket)
     found = _places([socket]) if socket else None
     return PermissionFacts(
         state=_with_above(state),
-        data=_places([data]),
-        secret_key=_places([secret_key]),
+        data=_places([data] if data else []),
+        secret_key=_places([secret_key] if secret_key else []),
         users_acl=_places(users_files(settings, beside_redis)),
         env_files=_env_files(settings) if _readable(settings) else None,
         code=_with_above(code) or (),
@@ -42,11 +43,12 @@ def permission_facts(
         root_runs=root_runs,
         docker_socket=found[0] if found else None,
         docker_members=_members(found[0].gid) if found else (),
+        no_dashboard=no_dashboard,
     )
 
 
 def docker_socket_path(given: Path | None) -> Path | None:
-    """Return Docker's socket: the one given, else the usual one; None when it is not there."""
+    """Return Docker's socket: the given one, else the usual one; None when it does not exist."""
     for path in (given,) if given else DOCKER_SOCKETS:
         with contextlib.suppress(OSError):
             if path.is_socket():
@@ -55,7 +57,7 @@ def docker_socket_path(given: Path | None) -> Path | None:
 
 
 def users_files(settings: Path, beside_redis: Path | None) -> list[Path]:
-    """Return where the file of Redis' users may lie: beside its socket, with systemd, in the image."""
+    """Return the possible paths of Redis' users file: beside its socket, with systemd, in the image."""
     beside = [] if beside_redis is None else [beside_redis / "users.acl"]
     return [*beside, settings / "users.acl", settings / "redis" / "users.acl"]
 
@@ -70,7 +72,7 @@ def _place(path: Path) -> Place:
 
 
 def _places(paths: Iterable[Path]) -> tuple[Place, ...] | None:
-    """Return those that are there; None when one may not be looked at."""
+    """Return the places that exist, None when one may not be read."""
     found = []
     for path in paths:
         try:
@@ -99,9 +101,10 @@ def _glob(folder: Path, pattern: str) -> list[Path]:
 
 
 def _loose(code: Path) -> Iterator[Place]:
-    """Yield files and folders of the code that others may change, or that are not root's, a few of them."""
+    """Yield the first few files and folders of the code that other users can change or own."""
     count = 0
-    for top in _CODE:
+    # A wheel's package has none of them: then it is walked itself.
+    for top in [name for name in _CODE if (code / name).exists()] or [""]:
         for folder, names, files in _walk(code, top):
             for name in (*names, *files):
                 path = Path(folder, name)

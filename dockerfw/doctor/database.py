@@ -1,0 +1,42 @@
+"""Check the dashboard's database. The dashboard itself gathers the facts (see dashboard.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dockerfw.doctor.finding import Finding, ok, problem, unknown
+
+MIGRATE = "systemctl restart dockerfw-web, or: python manage.py migrate"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """Whether the database could be used.
+
+    `error` says why it failed, `untried` why it was not asked. `migrations` is the number of migrations that
+    are not applied yet.
+    """
+
+    error: str = ""
+    untried: str = ""
+    migrations: int = 0
+
+
+def judge_database(facts: DatabaseFacts) -> Iterator[Finding]:
+    """Judge the database."""
+    if facts.untried:
+        yield unknown("database.reachable", facts.untried)
+        yield unknown("database.migrated", facts.untried)
+        return
+    if facts.error:
+        text = f"The database cannot be used: {facts.error}"
+        yield problem("database.reachable", text, "journalctl -u dockerfw-web -n 50")
+        yield unknown("database.migrated", "the database cannot be used")
+        return
+    yield ok("database.reachable", "The database answers.")
+    if facts.migrations:
+        text = f"{facts.migrations} migrations of this release are not applied."
+        yield problem("database.migrated", text, MIGRATE)
+    else:
+        yield ok("database.migrated", "The database has every migration of this release.")
