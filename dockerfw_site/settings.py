@@ -11,8 +11,8 @@ from typing import Any
 import dj_database_url
 from csp.constants import NONE, SELF
 
+from dockerfw_site.allowed_hosts import django_hosts
 from dockerfw_site.environment import BASE_DIR, read_environment
-from dockerfw_site.hosts import django_hosts
 
 ENVIRONMENT = read_environment()
 
@@ -38,7 +38,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "dockerfw_site.hosts.AddressHostMiddleware",
+    "dockerfw_site.allowed_hosts.AddressHostMiddleware",
     "dockerfw_site.proxies.TrustedProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from pytest_django import Settings
 
+from dockerfw_site.allowed_hosts import AddressHostMiddleware, django_hosts
 from dockerfw_site.environment import read_environment
-from dockerfw_site.hosts import AddressHostMiddleware, django_hosts
 
 
 def answer(request: HttpRequest) -> HttpResponse:
