@@ -20,6 +20,7 @@ from dockerfw.document.document import (
     digest,
     expectation_to_json_object,
     rule_to_json_object,
+    settings_to_json_object,
     to_json_object,
     validate_rule,
     validate_settings,
@@ -132,12 +133,10 @@ def _same_draft(host: Host, version: int) -> None:
 
 
 def _write_settings(host: Host, settings: Settings) -> None:
-    host.external_interfaces = list(settings.external_interfaces)
-    host.trusted_interfaces = list(settings.trusted_interfaces)
-    host.refuse = settings.refuse
-    host.icmp = settings.icmp
-    host.heal_anchors = settings.heal_anchors
-    host.save(update_fields=["external_interfaces", "trusted_interfaces", "refuse", "icmp", "heal_anchors"])
+    values = settings_to_json_object(settings)
+    for name, value in values.items():
+        setattr(host, name, value)
+    host.save(update_fields=list(values))
 
 
 def _write_rules(host: Host, before: Document, after: Document) -> None:

@@ -10,11 +10,19 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from dockerfw.document.settings import settings_to_json_object
 from dockerfw.document.values import DocumentRule
+from dockerfw.document.values import Settings as DocumentSettings
 from rules.draft.rule_forms import split_ports
 from rules.draft.settings_forms import split_names
+from rules.pages.wording import SETTING_WORDS
 from rules.templatetags.dockerfw import ago, amount, duration, icon, size, when, when_exactly
 from rules.templatetags.rule_words import before, owner_word, setting_value
+
+
+def test_every_setting_of_a_document_has_a_label() -> None:
+    assert SETTING_WORDS.keys() == settings_to_json_object(DocumentSettings()).keys()
+
 
 NOON = datetime.datetime(2025, 3, 4, 12, 30, 15, tzinfo=datetime.UTC)
 
