@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dockerfw.document.document import digest
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.host.observation import observe
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.parse import parse_save
@@ -31,7 +31,8 @@ def next_steps(
     environment: Environment,
 ) -> list[str]:
     """Return what was restored, what was kept, and the next steps, one line each."""
-    lines = [f"{counted(found['revisions'], 'revision')}: each one's digest was computed again and is right."]
+    revisions = describe_count(found["revisions"], "revision")
+    lines = [f"{revisions}: each one's digest was computed again and is right."]
     if found["given_up"]:
         lines.append("An apply was still running when the backup was made. It is marked as given up.")
     if any(kept):

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 
 from django.conf import settings
 
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.messages.outcomes import Failure
 from dockerfw.reach.expectations import find_failures
 from dockerfw.streams import Output
@@ -135,7 +135,7 @@ def _warned(basis: Basis, proposal: Proposal, options: argparse.Namespace, outpu
         output.line(line)
     broken = find_failures(meant.findings)
     if broken and not options.override.strip():
-        what = f"{counted(len(broken), 'expectation')} would fail"
+        what = f"{describe_count(len(broken), 'expectation')} would fail"
         raise NotOrdered(f"Nothing was applied: {what}. --override REASON does it all the same.")
     if meant.shut_out and not options.anyway:
         raise NotOrdered("Nothing was applied: it would shut you out. --anyway does it all the same.")

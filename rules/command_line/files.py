@@ -13,7 +13,7 @@ from dockerfw.chains.importing import Imported, import_save
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document, digest, load_document, to_json_object
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.iptables.errors import DocumentError, ParseError
 from dockerfw.iptables.model import Family, Match, Option, Rule, Ruleset
 from dockerfw.iptables.parse import parse_save, print_save
@@ -71,9 +71,9 @@ def check(options: argparse.Namespace, output: Output) -> int:
         return 0
     for note in document.notes:
         output.line(f"{note.path}: {note.message}")
-    what = [counted(len(document.rules), "rule")]
+    what = [describe_count(len(document.rules), "rule")]
     if document.expectations:
-        what.append(counted(len(document.expectations), "expectation"))
+        what.append(describe_count(len(document.expectations), "expectation"))
     output.line(f"valid: {', '.join(what)}, digest {digest(document)[:12]}")
     return 0
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from django.utils import timezone
 
 from dockerfw.document.document import to_json_object
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.streams import InputError, Output
 from rules.applying.drift_selectors import drift_view
 from rules.applying.history_selectors import compare_revisions, revision_get
@@ -37,7 +37,7 @@ def import_draft(options: argparse.Namespace, output: Output) -> int:
     if output.as_json:
         output.json({"rules": len(imported.document.rules), "pending": diff_json(diff)})
     else:
-        output.line(f"the draft holds {counted(len(imported.document.rules), 'rule')} now")
+        output.line(f"the draft holds {describe_count(len(imported.document.rules), 'rule')} now")
         output.line(f"not applied yet: {diff.sentence}")
     return 0
 
@@ -145,7 +145,7 @@ def _reason_lines(sentence: KernelSentence) -> Iterator[str]:
             yield f"  {row.who}"
         yield from (f"  {line.sign} {line.text}" for line in row.lines)
         if row.more:
-            yield f"  and {counted(row.more, 'more line')}"
+            yield f"  and {describe_count(row.more, 'more line')}"
 
 
 def wanted_host(options: argparse.Namespace) -> Host:
