@@ -45,7 +45,7 @@ def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_import_export_and_history(host: Host, alice: Actor, document: Path, no_queue: None) -> None:
     done = firewall("import", str(document))
     assert done.status == 0
-    assert "the draft holds 2 rules now" in done.out
+    assert "the draft now has 2 rules" in done.out
     assert Rule.objects.count() == 2
     event = AuditEvent.objects.get(verb="draft-replace")
     assert event.actor_name.endswith("(command line)")
@@ -246,8 +246,8 @@ def test_without_keep_and_without_a_terminal_it_is_rolled_back(
     done = firewall("apply", "-m", "open ssh")
     assert done.status == 1
     assert done.out.splitlines()[-1] == "revision 1: rolled back"
-    assert "revision 1 is loaded, not confirmed; it is rolled back at " in done.err
-    assert "--keep keeps" in done.err
+    assert "revision 1 is loaded but not confirmed; it is rolled back at " in done.err
+    assert "to keep it: `dockerfw confirm`, or --keep" in done.err
     assert done.err.splitlines()[-1] == "The rules from before are in force again: silence."
 
 
@@ -286,7 +286,7 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
     monkeypatch.setattr(settings, "ENVIRONMENT", replace(settings.ENVIRONMENT, command="scripts/firewall"))
     for verb in ("confirm", "cancel"):
         none = firewall(verb)
-        assert (none.status, none.err) == (1, "No window is open: nothing waits to be kept.\n")
+        assert (none.status, none.err) == (1, "No apply waits for confirmation.\n")
     mine = apply_start(
         basis=basis_of(edited), actor=command_line_actor(), message="mine", draft_version=edited.draft_version
     )
@@ -305,7 +305,10 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
     refused = firewall("confirm")
     assert refused.status == 1
     assert "alice started this" in refused.err
-    assert "`scripts/firewall confirm --instead-of alice`. `scripts/firewall cancel` rolls" in refused.err
+    assert (
+        "`scripts/firewall confirm --instead-of alice`. To roll it back: `scripts/firewall cancel`"
+        in refused.err
+    )
     second = firewall("apply", "-m", "me too")
     assert (second.status, "waits for confirmation until" in second.err) == (1, True)
     play("confirmed").naps = 3
@@ -385,10 +388,10 @@ def test_sessions_that_stay_open_are_told_and_ended_on_wish(
     assert firewall("plan").err.splitlines() == [sentence]
     play("confirmed")
     told = firewall("apply", "-m", "close ssh").err.splitlines()
-    assert told[:2] == [sentence, "--end-sessions ends them once it is kept"]
+    assert told[:2] == [sentence, "--end-sessions ends them after Keep"]
     root = play("confirmed")
     told = firewall("apply", "-m", "close ssh", "--keep", "--end-sessions").err.splitlines()
-    assert told == [sentence, "keeping it ends them"]
+    assert told == [sentence, "they end after Keep"]
     orders = {order.apply: order.end_sessions for order in root.orders}
     assert orders == {str(apply.pk): apply.end_sessions for apply in Apply.objects.exclude(job_id="job")}
     assert sorted(orders.values()) == [False, True]
