@@ -54,7 +54,7 @@ def test_a_folder_of_somebody_elses_is_refused(roots: Path, depth: int) -> None:
             check_roots_own(state)
     wrong.rename(roots / "moved")
     wrong.symlink_to(roots / "moved")
-    with pytest.raises(StackError, match=f"{re.escape(str(wrong))} is no folder"):
+    with pytest.raises(StackError, match=f"{re.escape(str(wrong))} is not a folder"):
         check_roots_own(state)
 
 

@@ -1,4 +1,4 @@
-"""The verb `backup`: write the whole installation of one moment to one file while it keeps running.
+"""The verb `backup`: write a consistent copy of the whole running installation to one file.
 
 This process reads the root worker's state. A second process reads the database as its owner.
 """
@@ -78,7 +78,7 @@ def backup(options: argparse.Namespace, output: Output) -> int:
 
 
 def may_have_all(environment: Environment) -> bool:
-    """Return True if this process may read and write the root worker's state as well as the database."""
+    """Return True if this process may read and write the root worker's state, not only the database."""
     try:
         return os.geteuid() == 0 or os.geteuid() == environment.state_dir.stat().st_uid
     except OSError:
