@@ -75,7 +75,7 @@ def test_host_refuses_a_state_folder_of_somebody_elses_before_it_starts_anything
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert f"{state} belongs to the user 12345. Choose another with DOCKERFW_STATE_DIR" in done.stderr
+    assert f"{state} belongs to the user 12345. Choose another one with DOCKERFW_STATE_DIR" in done.stderr
     assert not (roots / "data").exists()
 
 

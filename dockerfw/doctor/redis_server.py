@@ -26,9 +26,9 @@ _PASSWORD = re.compile(r"#[0-9a-f]{64}|#PASSWORD")
 class RedisFacts:
     """What Redis answered: `error` is empty when it did.
 
-    `user` is the Redis user of this process, empty without one. `anonymous` is true when Redis answers clients
-    without a password, None when unknown. `allowed` holds commands that Redis had to refuse and did not.
-    `users` is the text of users.acl, None where it could not be read, and `template` the text that it is made
+    `user` is the Redis user of this process, empty without one. `anonymous` is true when Redis answers
+    clients without a password, None when unknown. `allowed` holds commands that Redis had to refuse and did
+    not. `users` is the text of users.acl, None where it could not be read, and `template` the text that it is made
     from. `host` is the name of the host whose root worker runs here, empty where that is not known.
     """
 

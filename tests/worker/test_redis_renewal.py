@@ -75,7 +75,7 @@ def test_a_user_that_a_release_no_longer_has_is_removed(
 ) -> None:
     monkeypatch.setattr(redis_users, "RETIRED", ("admin",))
     assert main([str(directory), "local"]) == 0
-    assert "admin is taken out" in capsys.readouterr().out
+    assert "admin is removed" in capsys.readouterr().out
     assert "user admin" not in (directory / "users.acl").read_text()
 
 
