@@ -80,7 +80,7 @@ def test_a_taken_port_is_said_in_one_sentence(needs_namespace: None, tmp_path: P
 
 
 def test_host_needs_root(needs_namespace: None) -> None:
-    # A user namespace without a map of users: whoever this is, root it is not.
+    # In a user namespace without a map of users, this process is not root.
     done = subprocess.run(
         ["unshare", "--user", sys.executable, "-m", "scripts.stack", "--host"],
         cwd=ROOT,
@@ -169,7 +169,7 @@ def test_panic_is_not_for_the_sandbox(stack: Stack) -> None:
             env={**os.environ, "DOCKERFW_DATA_DIR": str(stack.data)},
         )
         assert done.returncode == 2
-        assert f"{verb} is for the machine itself" in done.stderr
+        assert f"{verb} works only with scripts/run --host" in done.stderr
 
 
 def test_each_process_knows_its_own_password_only(stack: Stack) -> None:

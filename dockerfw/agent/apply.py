@@ -1,7 +1,7 @@
 """One apply: its steps from the order to the open window, and what is undone when one of them fails.
 
-How the window ends is in dockerfw/window. An order is checked from scratch, whoever sent it: the worst that a
-valid order can do is to load a valid document.
+How the window ends is in dockerfw/window. An order is checked completely, whatever its sender: the worst that
+a valid order can do is to load a valid document.
 """
 
 from __future__ import annotations

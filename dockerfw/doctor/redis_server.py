@@ -28,8 +28,8 @@ class RedisFacts:
 
     `user` is the Redis user of this process, empty without one. `anonymous` is true when Redis answers
     clients without a password, None when unknown. `allowed` holds commands that Redis had to refuse and did
-    not. `users` is the text of users.acl, None where it could not be read, and `template` the text that it is made
-    from. `host` is the name of the host whose root worker runs here, empty where that is not known.
+    not. `users` is the text of users.acl, None where it could not be read, and `template` the text that it is
+    made from. `host` is the name of the host whose root worker runs here, empty where that is not known.
     """
 
     error: str

@@ -107,7 +107,7 @@ def test_over_ssh_being_shut_out_needs_a_word(
     assert event.after["anyway"] is True
 
 
-def test_over_ssh_from_where_the_rules_let_in(
+def test_over_ssh_from_an_allowed_source(
     edited: Host, play: Callable[[], PlayedRoot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSH_CONNECTION", "203.0.113.7 50022 192.0.2.1 22")
@@ -117,7 +117,7 @@ def test_over_ssh_from_where_the_rules_let_in(
     assert "still get in" not in done.out
 
 
-def test_a_roll_back_is_asked_the_same(edited: Host, alice: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_roll_back_has_the_same_checks(edited: Host, alice: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
     confirm(edited, alice)
     rule_create(host=edited, actor=alice, values={**SSH, "source": "any"})
     confirm(edited, alice)

@@ -167,7 +167,7 @@ def test_of_two_applies_at_once_one_is_told_to_wait(site: Site, hosted: Namespac
     assert "dockerfw r1 " in hosted.save().decode()
 
 
-def test_silence_and_cancel_put_back_what_was_there(site: Site, hosted: Namespace) -> None:
+def test_silence_and_cancel_restore_the_previous_rules(site: Site, hosted: Namespace) -> None:
     site.firewall("import", "-", stdin=DOCUMENT)
     assert site.firewall("apply", "-m", "first", "--keep").returncode == 0, site.log.read_text()
     before = {4: our_chains(hosted, 4), 6: our_chains(hosted, 6)}

@@ -38,7 +38,7 @@ SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"}
 
 @pytest.fixture(autouse=True)
 def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody answers an observe here, so do not wait long for it."""
+    """No root worker answers here, so do not wait long for a snapshot."""
     monkeypatch.setattr(stored, "LOOK_SECONDS", 0.05)
 
 
@@ -180,7 +180,7 @@ class PlayedRoot:
             outcome_record(outcome=outcome_of(apply, "confirmed", 2))
         elif apply.answer == "rollback" or (not apply.answer and self.naps > 6):
             reason = "asked" if apply.answer else "silence"
-            way_back = {"reason": reason, "summary": f"The rules from before are in force again: {reason}."}
+            way_back = {"reason": reason, "summary": f"The previous rules are active again: {reason}."}
             outcome_record(outcome=outcome_of(apply, "rolled_back", 2, {"way_back": way_back}))
 
 
@@ -248,7 +248,7 @@ def test_without_keep_and_without_a_terminal_it_is_rolled_back(
     assert done.out.splitlines()[-1] == "revision 1: rolled back"
     assert "revision 1 is loaded but not confirmed; it is rolled back at " in done.err
     assert "to keep it: `dockerfw confirm`, or --keep" in done.err
-    assert done.err.splitlines()[-1] == "The rules from before are in force again: silence."
+    assert done.err.splitlines()[-1] == "The previous rules are active again: silence."
 
 
 def test_at_a_terminal_the_admin_is_asked(
@@ -316,7 +316,7 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
     assert (done.status, done.out.splitlines()[-1]) == (0, "revision 2: rolled back"), done.err
 
 
-def test_what_somebody_started_on_the_web_is_kept_at_the_console_by_naming_them(
+def test_an_apply_from_the_web_is_kept_at_the_console_by_naming_its_admin(
     edited: Host, alice: Actor, queue: RedisServer, play: Callable[[str], PlayedRoot]
 ) -> None:
     theirs = apply_start(
@@ -343,7 +343,7 @@ def test_a_window_outside_its_limits_is_bad_input(edited: Host, queue: RedisServ
         assert f"{seconds} seconds is not allowed. Use 15 to 3600" in done.err
 
 
-def test_nobody_answers(edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:
+def test_no_root_worker_answers(edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:
     play("")
     done = firewall("apply", "-m", "open ssh", "--timeout", "0.2")
     assert done.status == 1

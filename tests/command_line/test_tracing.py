@@ -23,7 +23,7 @@ OFFLINE = ("--live", str(CLEAN), "--interface", "ens33")
 
 @pytest.fixture(autouse=True)
 def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody answers an observe here, so do not wait long for it."""
+    """No root worker answers here, so do not wait long for a snapshot."""
     monkeypatch.setattr(stored, "LOOK_SECONDS", 0.05)
 
 
