@@ -175,7 +175,7 @@ class Installing:
 
     def uninstall(self) -> str:
         """Remove everything: only the former files and packages stay."""
-        # As scripts/install leaves one that lay in /opt/dockerfw: a user's own, so it is named and never removed.
+        # As scripts/install leaves a clone from /opt/dockerfw: it is a user's, so it is never removed.
         self.machine.sh("mkdir /opt/dockerfw-clone; touch /opt/dockerfw-clone/work")
         done = self._call("uninstall", "--purge", "--chains")
         expect(done.status == 0, done.stdout + done.stderr)
