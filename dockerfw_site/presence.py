@@ -1,7 +1,7 @@
-"""Who uses the database: a lock that each process of the web side holds for as long as it lives.
+"""The lock that each dashboard process shares while it runs, because it uses the database.
 
-Owns the lock and nothing else. Restoring a backup takes it alone, and so notices whoever is still at work; a
-process that starts meanwhile waits until that is done.
+Restoring a backup takes the lock exclusively, which fails while such a process runs. A process that starts
+during a restore waits until it ends.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ NAME = "in-use.lock"
 
 
 class InUse(Exception):  # noqa: N818 - it states a fact
-    """Somebody uses the database."""
+    """Another process uses the database."""
 
 
 def take_part(folder: Path) -> None:
-    """Hold the lock together with the others until this process ends; without a folder there is none."""
+    """Share the lock until this process ends; without the folder there is no lock."""
     with contextlib.suppress(OSError):
         fcntl.flock(_open(folder), fcntl.LOCK_SH)
 
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold the lock without anybody else. Raises InUse and OSError."""
+    """Hold the lock exclusively for the block. Raises InUse and OSError."""
     descriptor = _open(folder)
     try:
         try:

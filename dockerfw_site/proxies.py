@@ -1,7 +1,7 @@
-"""Say which address a request comes from.
+"""The client address of a request, and which proxies may set it.
 
-Owns the only decision about X-Forwarded-For and X-Forwarded-Proto: they count when the peer is a proxy that
-DOCKERFW_TRUSTED_PROXIES names, and are taken out of the request otherwise.
+X-Forwarded-For and X-Forwarded-Proto count only from a proxy that DOCKERFW_TRUSTED_PROXIES names. From any
+other peer they are removed from the request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class TrustedProxyMiddleware:
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return the browser's address: the peer, or the last hop that trusted proxies do not vouch for."""
+    """Return the browser's address: the peer's, or the last forwarded one that is not a trusted proxy's."""
     peer = str(request.META.get("REMOTE_ADDR", ""))
     if not _is_trusted(peer):
         return _normal(peer)
@@ -49,7 +49,7 @@ def client_address(request: HttpRequest) -> str:
 
 
 def peer_address(request: HttpRequest) -> str:
-    """Return who holds the other end of the connection: the browser or a proxy; empty for a unix socket."""
+    """Return the address of the connection's peer, a browser or a proxy; empty for a unix socket."""
     return _normal(str(request.META.get("REMOTE_ADDR", "")))
 
 

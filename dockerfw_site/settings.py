@@ -1,6 +1,6 @@
 """Django's settings, all derived from the environment.
 
-Owns no name of a variable: those, their defaults and their checks live in environment.py.
+The names of the variables, their defaults and their checks are in environment.py.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# A draft may be imported as one form field: 4 MiB of document, some room for the rest of the form.
+# A draft may be imported as one form field: 4 MiB for the document, the rest for the other fields.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 6 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
 
@@ -151,7 +151,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = None
 WHITENOISE_USE_FINDERS = True
 
-# Redirecting to https and speaking for other names of the domain are the proxy's business.
+# Redirects to https, and HSTS for other names of the domain, are left to the proxy.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
 
 LOGGING = {

@@ -1,4 +1,4 @@
-"""Hand every address to the rules app; nothing of RQ's own pages is included, because they unpickle."""
+"""The URLs of the site, all in the rules app. RQ's own pages are not included, because they unpickle."""
 
 from django.urls import include, path
 

@@ -1,4 +1,4 @@
-"""The application that gunicorn serves; it stores a secret key first, so that sessions outlive a restart."""
+"""The WSGI application for gunicorn. It stores a secret key first, so that sessions survive a restart."""
 
 import os
 

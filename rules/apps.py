@@ -1,4 +1,4 @@
-"""The rules app: connects the audit of sign-ins, registers the system checks and the facts of the frame."""
+"""The rules app. It registers the audit of sign-ins, the system checks and the facts of the frame."""
 
 from django.apps import AppConfig
 
@@ -10,7 +10,7 @@ class RulesConfig(AppConfig):
     verbose_name = "Firewall rules"
 
     def ready(self) -> None:
-        """Connect the receivers; importing them earlier would need loaded models."""
+        """Connect the receivers, which need loaded models and so cannot be imported earlier."""
         from rules import checks
         from rules.accounts import sign_in_services
         from rules.applying.frame_selectors import apply_facts

@@ -1,4 +1,4 @@
-"""Count what the layout costs its readers: folders a task passes through, import cycles, lines, functions.
+"""Count figures of the layout: folders that a task passes through, import cycles, lines, functions.
 
 Everything is read from the source, so an older checkout can be counted as well (`--root`). An import inside a
 function counts like any other.
@@ -80,7 +80,7 @@ def _lengths(tree: ast.Module) -> Iterator[int]:
 
 
 def closure(source: Source, starts: tuple[str, ...]) -> set[str]:
-    """Return every module that importing `starts` brings along, packages above them included."""
+    """Return every module that is imported with `starts`, parent packages included."""
     seen: set[str] = set()
     waiting = list(starts)
     while waiting:
@@ -108,7 +108,7 @@ def folder_imports(source: Source, modules: set[str]) -> dict[str, set[str]]:
 
 
 def ways_back(imports: Mapping[str, set[str]]) -> int:
-    """Count the imports between folders that lead back: to a folder from which this one is reached."""
+    """Count the imports between folders that close a cycle."""
     reach = {each: _reached(imports, each) for each in imports}
     return sum(each in reach.get(target, ()) for each, targets in imports.items() for target in targets)
 
@@ -135,7 +135,7 @@ def _reached(imports: Mapping[str, set[str]], start: str) -> set[str]:
 
 
 def first_known(source: Source, names: tuple[str, ...]) -> str:
-    """Return the first of several names that this checkout has."""
+    """Return the first of several names that exists in this checkout."""
     return next(name for name in names if name in source.lines)
 
 

@@ -58,7 +58,7 @@ LEFT_OUT: dict[str, set[str]] = defaultdict(set)
 
 
 def in_ci() -> bool:
-    """Say whether this run has to leave nothing out."""
+    """Return True if this run has to leave nothing out."""
     return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 

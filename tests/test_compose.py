@@ -96,7 +96,7 @@ def test_only_the_pages_have_a_network_and_only_the_root_worker_the_hosts(name: 
     assert ("ports" in SERVICES[name]) == (name == "web")
 
 
-def test_nobody_is_given_dockers_socket_unasked() -> None:
+def test_no_service_gets_dockers_socket_by_default() -> None:
     assert all(
         "docker.sock" not in volume for name in SERVICES for volume in SERVICES[name].get("volumes", ())
     )

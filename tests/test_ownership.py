@@ -33,14 +33,14 @@ def roots() -> Iterator[Path]:
 
 
 @needs_root
-def test_roots_own_is_what_nobody_else_can_change(roots: Path) -> None:
+def test_only_folders_that_no_other_user_can_change_count_as_roots(roots: Path) -> None:
     check_roots_own(roots)
     check_roots_own(roots / "not" / "there" / "yet")
 
 
 @needs_root
 @pytest.mark.parametrize("depth", [0, 1])
-def test_a_folder_of_somebody_elses_is_refused(roots: Path, depth: int) -> None:
+def test_a_folder_of_another_user_is_refused(roots: Path, depth: int) -> None:
     state = roots / "above" / "state"
     state.mkdir(parents=True)
     wrong = (state, state.parent)[depth]
@@ -54,12 +54,12 @@ def test_a_folder_of_somebody_elses_is_refused(roots: Path, depth: int) -> None:
             check_roots_own(state)
     wrong.rename(roots / "moved")
     wrong.symlink_to(roots / "moved")
-    with pytest.raises(StackError, match=f"{re.escape(str(wrong))} is no folder"):
+    with pytest.raises(StackError, match=f"{re.escape(str(wrong))} is not a folder"):
         check_roots_own(state)
 
 
 @needs_root
-def test_host_refuses_a_state_folder_of_somebody_elses_before_it_starts_anything(roots: Path) -> None:
+def test_host_refuses_a_state_folder_of_another_user_before_it_starts_anything(roots: Path) -> None:
     state = roots / "state"
     state.mkdir()
     os.chown(state, ALICE.uid, ALICE.gid)
@@ -75,7 +75,7 @@ def test_host_refuses_a_state_folder_of_somebody_elses_before_it_starts_anything
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert f"{state} belongs to the user 12345. Choose another with DOCKERFW_STATE_DIR" in done.stderr
+    assert f"{state} belongs to the user 12345. Choose another one with DOCKERFW_STATE_DIR" in done.stderr
     assert not (roots / "data").exists()
 
 

@@ -74,7 +74,7 @@ def test_the_default_of_a_setting_is_the_real_one(variable: str, tmp_path: Path)
 
 
 def told_as(value: object, said: str) -> bool:
-    """Say whether the table's words for a default are the value; words without `code` mean none."""
+    """Return True if the table's text for a default is the value; text without `code` means none."""
     span = re.match(r"`([^`]+)`", said)
     if span is None:
         return value is None or value == ()

@@ -80,7 +80,7 @@ def test_a_taken_port_is_said_in_one_sentence(needs_namespace: None, tmp_path: P
 
 
 def test_host_needs_root(needs_namespace: None) -> None:
-    # A user namespace without a map of users: whoever this is, root it is not.
+    # In a user namespace without a map of users, this process is not root.
     done = subprocess.run(
         ["unshare", "--user", sys.executable, "-m", "scripts.stack", "--host"],
         cwd=ROOT,
@@ -113,7 +113,7 @@ def test_a_namespace_without_power_is_said_in_one_sentence(needs_namespace: None
         },
     )
     assert done.returncode == 1, done.stderr
-    assert "make a network namespace of use (RTNETLINK answers: Operation not permitted)" in done.stderr
+    assert "create a usable network namespace (RTNETLINK answers: Operation not permitted)" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "data").exists()
 
@@ -150,7 +150,7 @@ def test_no_process_has_more_than_it_needs(stack: Stack) -> None:
     # CAP_NET_ADMIN, CAP_NET_RAW, and CAP_SYS_ADMIN where there are no user namespaces.
     assert int(root_worker["CapEff"][0], 16) & ~(1 << 21) == 1 << 12 | 1 << 13
     assert root_worker["NoNewPrivs"] == ["1"]
-    ordinary = "nobody else can reach" not in stack.printed()
+    ordinary = "other users cannot reach" not in stack.printed()
     for name in ("web", "clerk", "redis"):
         found = status_of(stack.pid(name))
         assert int(found["CapEff"][0], 16) == int(found["CapPrm"][0], 16) == 0, name
@@ -169,7 +169,7 @@ def test_panic_is_not_for_the_sandbox(stack: Stack) -> None:
             env={**os.environ, "DOCKERFW_DATA_DIR": str(stack.data)},
         )
         assert done.returncode == 2
-        assert f"{verb} is for the machine itself" in done.stderr
+        assert f"{verb} works only with scripts/run --host" in done.stderr
 
 
 def test_each_process_knows_its_own_password_only(stack: Stack) -> None:

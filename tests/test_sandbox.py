@@ -80,7 +80,7 @@ def test_it_looks_like_a_real_host(tmp_path: Path) -> None:
 def test_it_refuses_a_network_that_is_in_use(tmp_path: Path) -> None:
     done = in_sandbox(tmp_path, "true", fresh=False)
     assert done.returncode == 1
-    assert "not a fresh network namespace; nothing was touched" in done.stderr
+    assert "not a new network namespace. Nothing was changed" in done.stderr
 
 
 def test_boot_files_are_replayed_before_docker_starts(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """One apply: its steps from the order to the open window, and what is undone when one of them fails.
 
-How the window ends is in dockerfw/window. An order is checked from scratch, whoever sent it: the worst that a
-valid order can do is to load a valid document.
+How the window ends is in dockerfw/window. An order is checked completely, whatever its sender: the worst that
+a valid order can do is to load a valid document.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dockerfw.agent.expected import check_loaded
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import loaded_rendering, render_restore
 from dockerfw.document.document import Document, Settings, digest, parse_document, to_json_object
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.hooks import checkpoint
@@ -103,7 +103,7 @@ class Apply:
         with self._step("validate") as say:
             document = self._validate()
             self._state.write_last_order(LastOrder(self._order.sequence, self._order.apply))
-            say(f"revision {self._order.revision}, {counted(len(document.rules), 'rule')}")
+            say(f"revision {self._order.revision}, {describe_count(len(document.rules), 'rule')}")
         # It starts while the next steps run, and is released before the lock.
         watchdog = StartingWatchdog(self._state)
         stack.callback(watchdog.release)

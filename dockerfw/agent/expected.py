@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dockerfw.agent import sentences
 from dockerfw.document.document import Document
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.host.errors import HostError
 from dockerfw.host.observation import observe
 from dockerfw.host.reading import Seen
@@ -35,7 +35,9 @@ class ExpectationsNotMet(HostError):  # noqa: N818 - it states a fact
         named = "; ".join(str(each) for each in broken[:_NAMED])
         more = sentences.MORE.format(count=len(broken) - _NAMED) if len(broken) > _NAMED else ""
         super().__init__(
-            sentences.NOT_MET.format(expectations=counted(len(broken), "expectation"), named=f"{named}{more}")
+            sentences.NOT_MET.format(
+                expectations=describe_count(len(broken), "expectation"), named=f"{named}{more}"
+            )
         )
 
 
@@ -48,7 +50,7 @@ def check_loaded(document: Document, seen: Seen, *, override: bool, docker_socke
         return sentences.NO_EXPECTATIONS
     lines = sum(map(_count_rules, seen.rulesets.values()))
     if lines > MOST_LINES:
-        expectations = counted(len(document.expectations), "expectation")
+        expectations = describe_count(len(document.expectations), "expectation")
         return sentences.NOT_CHECKED.format(expectations=expectations, lines=lines, most=MOST_LINES)
     snapshot = observe("", seen=seen, docker_socket=docker_socket)
     surroundings = surroundings_of(snapshot)

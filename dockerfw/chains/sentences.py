@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dockerfw.chains.owners import Owner
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.iptables.model import FAMILY_NAMES, Family
 
 # Tables of nftables that iptables does not show
@@ -76,7 +76,7 @@ def filters_chain_replaced(family: Family, rules: int) -> str:
     """Warn that FILTERS holds only rules of others."""
     return of_family(
         family,
-        f"the chain FILTERS holds {counted(rules, 'rule')} that dockerfw did not write. "
+        f"the chain FILTERS holds {describe_count(rules, 'rule')} that dockerfw did not write. "
         "This load replaces them. Import them first to keep what they allow.",
     )
 
@@ -168,9 +168,11 @@ def rules_changed(revision: int, gone: Sequence[str], missing: int, unwanted: in
     """Say how many rules differ; `gone` are chains that are not there."""
     words = [f"the chain {chain} is missing." for chain in gone]
     if missing:
-        words.append(f"{counted(missing, 'rule')} of revision {revision} {_are(missing)} not loaded.")
+        words.append(f"{describe_count(missing, 'rule')} of revision {revision} {_are(missing)} not loaded.")
     if unwanted:
-        words.append(f"{counted(unwanted, 'loaded rule')} {_are(unwanted)} not in revision {revision}.")
+        words.append(
+            f"{describe_count(unwanted, 'loaded rule')} {_are(unwanted)} not in revision {revision}."
+        )
     return " ".join(words)
 
 
@@ -348,8 +350,8 @@ def interface_not_trusted(name: str) -> str:
 def ports_inside_containers(rules: int) -> str:
     """Note that imported rules count by the port inside the container."""
     return (
-        f"In {counted(rules, 'rule')} for containers, --dport is the port inside the container and not the "
-        "published port. The import keeps that. Check which one was meant."
+        f"In {describe_count(rules, 'rule')} for containers, --dport is the port inside the container and "
+        "not the published port. The import keeps that. Check which one was meant."
     )
 
 

@@ -146,7 +146,7 @@ def _redis_facts(settings: AgentSettings, redis: Probe, *, here: bool) -> RedisF
     return RedisFacts(
         error=redis.error,
         user=redis.user,
-        let_in=redis.anonymous,
+        anonymous=redis.anonymous,
         allowed=redis.allowed,
         users=texts[0] if texts else None,
         template=_text(shipped_file(USERS_TEMPLATE)) or "",

@@ -26,15 +26,15 @@ _PASSWORD = re.compile(r"#[0-9a-f]{64}|#PASSWORD")
 class RedisFacts:
     """What Redis answered: `error` is empty when it did.
 
-    `user` is the Redis user of this process, empty without one. `let_in` is true when Redis answers clients
-    without a password, None when unknown. `allowed` holds commands that Redis had to refuse and did not.
-    `users` is the text of users.acl, None where it could not be read, and `template` the text that it is made
-    from. `host` is the name of the host whose root worker runs here, empty where that is not known.
+    `user` is the Redis user of this process, empty without one. `anonymous` is true when Redis answers
+    clients without a password, None when unknown. `allowed` holds commands that Redis had to refuse and did
+    not. `users` is the text of users.acl, None where it could not be read, and `template` the text that it is
+    made from. `host` is the name of the host whose root worker runs here, empty where that is not known.
     """
 
     error: str
     user: str = ""
-    let_in: bool | None = None
+    anonymous: bool | None = None
     allowed: Sequence[str] | None = None
     users: str | None = None
     template: str = ""
@@ -49,16 +49,16 @@ def judge_redis(facts: RedisFacts) -> Iterator[Finding]:
         yield unknown("redis.rights", "Redis does not answer")
     else:
         yield ok("redis.reachable", "Redis answers.")
-        yield _default_user(facts.let_in)
+        yield _default_user(facts.anonymous)
         yield _rights(facts)
     yield _users_file(facts)
 
 
-def _default_user(let_in: bool | None) -> Finding:
+def _default_user(anonymous: bool | None) -> Finding:
     check = "redis.default-user"
-    if let_in is None:
+    if anonymous is None:
         return unknown(check, "Redis did not answer a client without a password")
-    if let_in:
+    if anonymous:
         text = "Redis needs no password: every client that reaches it can order rules or forge reports."
         return problem(check, text, RENEW)
     return ok(check, "Redis refuses clients without a password.")

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from dockerfw.document.coverage import first_cover
 from dockerfw.document.document import settings_to_json_object
 from dockerfw.document.values import Document, DocumentRule, Expectation, Settings
-from dockerfw.document.words import counted, describe_source, describe_what
+from dockerfw.document.words import describe_count, describe_source, describe_what
 
 _MAX_NAMED: Final = 3
 # The sentence names a few; comparing thousands of parts with thousands of rules would take many seconds.
@@ -100,7 +100,7 @@ def _count_words(noun: str, counts: Sequence[tuple[int, str]]) -> Iterator[str]:
     named = False
     for number, verb in counts:
         if number:
-            yield f"{number} {verb}" if named else f"{counted(number, noun)} {verb}"
+            yield f"{number} {verb}" if named else f"{describe_count(number, noun)} {verb}"
             named = True
 
 

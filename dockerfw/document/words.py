@@ -12,7 +12,7 @@ from dockerfw.iptables.protocols import PROTOCOLS_WITH_PORTS
 _PLACES = {"host": "to the host", "container": "to containers", "both": "to the host and containers"}
 
 
-def counted(number: int, noun: str) -> str:
+def describe_count(number: int, noun: str) -> str:
     """Return a number with its noun: `1 rule`, `2 rules`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 

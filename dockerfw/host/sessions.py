@@ -19,7 +19,7 @@ from typing import Any
 
 from dockerfw.chains.loaded_documents import read_loaded_documents
 from dockerfw.document.document import Document
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.host import sentences
 from dockerfw.host.errors import HostError
 from dockerfw.host.runner import Command, CommandFailed, command_path, run, run_all
@@ -75,7 +75,7 @@ class Ended:
     def __str__(self) -> str:
         if not self.count and not self.problems:
             return sentences.NO_SESSION_ENDED
-        ended = sentences.SESSIONS_ENDED.format(sessions=counted(self.count, "session"))
+        ended = sentences.SESSIONS_ENDED.format(sessions=describe_count(self.count, "session"))
         return "; ".join((ended, *self.problems))
 
 
@@ -121,7 +121,7 @@ def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ende
     lost = list(_find_lost(outside, loss))
     ended = _end_all(lost)
     if outside.unread:
-        words = sentences.LINES_UNREAD.format(lines=counted(outside.unread, "line"))
+        words = sentences.LINES_UNREAD.format(lines=describe_count(outside.unread, "line"))
         return Ended(ended.count, (*ended.problems, words))
     return ended
 

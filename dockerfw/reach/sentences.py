@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from dockerfw.chains.sentences import describe_tables_inline
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP, protocol_name
 from dockerfw.iptables.tokens import printable
@@ -145,12 +145,12 @@ def describe_exposure(rows: Iterable[ExposureRow]) -> str:
     wide, some, unknown = levels["anywhere"], levels["networks"], levels["unknown"]
     if not wide and not some and not unknown:
         return "No port is reachable from outside."
-    parts = [f"{counted(wide, 'port')} {_are(wide)} reachable from anywhere" if wide else ""]
+    parts = [f"{describe_count(wide, 'port')} {_are(wide)} reachable from anywhere" if wide else ""]
     parts.append(_more(some, "from some networks", first=not wide))
     if not wide and not some:
         parts = ["No port is known to be reachable from outside"]
     sentence = ", ".join(part for part in parts if part)
-    unclear = f"; unknown for {counted(unknown, 'port')}" if unknown else ""
+    unclear = f"; unknown for {describe_count(unknown, 'port')}" if unknown else ""
     return f"{sentence}{unclear}."
 
 
@@ -460,7 +460,9 @@ def not_an_icmp_type(text: str, family: Family, hint: str) -> str:
 def _more(number: int, where: str, *, first: bool) -> str:
     if not number:
         return ""
-    return f"{counted(number, 'port')} {_are(number)} reachable {where}" if first else f"{number} {where}"
+    return (
+        f"{describe_count(number, 'port')} {_are(number)} reachable {where}" if first else f"{number} {where}"
+    )
 
 
 def _are(number: int) -> str:

@@ -1,7 +1,7 @@
 """Answers to an open window: keep, roll back, extend.
 
-An answer is checked from scratch, whoever sent it. The worst that a valid answer can do is to end a window as
-an admin may.
+An answer is checked completely, whatever its sender. The worst that a valid answer can do is to end a window
+as an admin may.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.reach.expectations import ExpectationResult
 from rules.applying.window_selectors import clock_text
 from rules.models import Apply
@@ -38,7 +38,7 @@ class NotExpected(ServiceError):  # noqa: N818
 
     def __init__(self, broken: tuple[ExpectationResult, ...]) -> None:
         named = "; ".join(str(each) for each in broken)
-        super().__init__(f"{counted(len(broken), 'expectation')} would fail. {named}.")
+        super().__init__(f"{describe_count(len(broken), 'expectation')} would fail. {named}.")
         self.broken = broken
 
 

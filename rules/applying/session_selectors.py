@@ -15,7 +15,7 @@ from dockerfw.chains.loaded_documents import read_loaded_documents
 from dockerfw.document.coverage import first_cover
 from dockerfw.document.diff import DocumentDiff
 from dockerfw.document.document import Document, DocumentRule
-from dockerfw.document.words import counted, describe_rule
+from dockerfw.document.words import describe_count, describe_rule
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Family
 from dockerfw.reach.inbound import InboundSession, NewlyRefused, rule_allows
@@ -29,7 +29,7 @@ NO_CONNTRACK = (
     "Cannot tell whether sessions that the removed rules allowed stay open: conntrack is not installed on the"
     " host, or does not work."
 )
-MORE = "The host has more sessions than are counted here."
+MORE = "The host has more sessions than are describe_count here."
 
 _documents: Memory[Mapping[Family, Document]] = Memory(4)
 
@@ -63,7 +63,7 @@ def lost_sessions(view: SnapshotView | None, document: Document, diff: DocumentD
     sentences = [_sentence(rule, count) for rule, count in counts.most_common(NAMED)]
     if len(counts) > NAMED:
         rest = sum(count for _, count in counts.most_common()[NAMED:])
-        sentences.append(f"{counted(rest, 'session')} of other rules {_stay(rest)} open.")
+        sentences.append(f"{describe_count(rest, 'session')} of other rules {_stay(rest)} open.")
     more = not seen.whole and _removes_access(diff, document)
     if more:
         sentences.append(MORE)
@@ -80,7 +80,7 @@ def _rule_of(session: InboundSession, before: Document, diff: DocumentDiff) -> D
 
 
 def _sentence(rule: DocumentRule | None, count: int) -> str:
-    sessions = counted(count, "established session")
+    sessions = describe_count(count, "established session")
     if rule is None:
         return f"{sessions} of ICMP {_stay(count)} open."
     comment = f" ({rule.comment})" if rule.comment else ""

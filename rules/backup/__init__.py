@@ -1,1 +1,1 @@
-"""One file with everything in it, and the way back from it."""
+"""Backups of a whole installation in one file, and restoring them."""

@@ -1,8 +1,7 @@
-"""The file of a backup: a tar packed by xz, whose first member says what the others are and their digests.
+"""The file format of a backup: a tar archive packed by xz, with a manifest as its first member.
 
-Owns the format. It gives out no member that is not named, bounded and of the digest that the manifest says,
-and takes nothing from a tar but the content of plain files: no path of it is ever used on a disk. It must not
-know what the members mean.
+Reading returns only members that the manifest names, with the right size and SHA-256 digest. Only the content
+of plain files is read from a tar, and none of its paths is ever used on a disk.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ FAMILY = "dockerfw-backup/"
 MANIFEST = "manifest.json"
 DATABASE = "database.jsonl"
 SECRET_KEY = "secret_key"  # noqa: S105 - the name of a file
-# Whatever else is in a tar is no backup of ours: other paths, links, devices.
+# A tar with anything else in it (other paths, links, devices) is not a backup.
 MEMBER = re.compile(
     r"database\.jsonl|secret_key|settings/[a-z0-9][a-z0-9-]{0,60}\.(?:env|acl)"
     r"|state/(?:sequence|confirmed)\.json|state/journal/[a-z0-9-]{1,90}\.json",
@@ -124,7 +123,7 @@ def write_archive(out: IO[bytes], manifest: Manifest, rows: IO[bytes], members: 
 def read_archive(file: IO[bytes], name: str, *, room: str | None = None) -> Archive:
     """Read and verify a complete backup; `name` is for messages. Raises BackupError and OSError.
 
-    The rows go into a file without a name in the folder `room`, unless given where the system has such.
+    The rows are written to an unnamed file in the folder `room`, or in the system's own without one.
     """
     source = _Unpacked(file, name)
     first, size = _next_member(source) or _no_backup(name, "it is empty")
@@ -135,7 +134,7 @@ def read_archive(file: IO[bytes], name: str, *, room: str | None = None) -> Arch
     manifest = _read_manifest(_content(source, size), name)
     listed = manifest.members
     members: dict[str, bytes] = {}
-    rows: IO[bytes] = tempfile.TemporaryFile(dir=room)  # noqa: SIM115 - whoever gets it closes it
+    rows: IO[bytes] = tempfile.TemporaryFile(dir=room)  # noqa: SIM115 - the caller closes it
     seen = set()
     while found := _next_member(source):
         member, size = found
@@ -154,7 +153,7 @@ def read_archive(file: IO[bytes], name: str, *, room: str | None = None) -> Arch
             raise BackupError(f"{name}: {member} was changed: its SHA-256 is not what the manifest says")
     if missing := sorted(listed.keys() - seen):
         raise BackupError(f"{name}: {missing[0]} is in the manifest but missing")
-    # What closes the file is checked by reading to its end; tar programs fill up with zeros.
+    # Reading to the end checks the closing digest of xz. Tar programs pad the end with zeros.
     while rest := source.read(_CHUNK):
         if rest.strip(b"\0"):
             raise BackupError(f"{name}: it has data after its end")
@@ -163,7 +162,7 @@ def read_archive(file: IO[bytes], name: str, *, room: str | None = None) -> Arch
 
 
 class _Unpacked:
-    """Unpacks as much as is asked for, and no more than fits."""
+    """A backup file that is unpacked as it is read, up to a total size."""
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         self._file = file
@@ -186,7 +185,7 @@ class _Unpacked:
                 part = self._decompressor.decompress(packed, max_length=size)
             except lzma.LZMAError as error:
                 raise BackupError(
-                    f"{self._name}: it is damaged, or no backup of dockerfw ({error})"
+                    f"{self._name}: it is damaged, or not a backup of dockerfw ({error})"
                 ) from None
             parts.append(part)
             size -= len(part)
@@ -204,7 +203,7 @@ def _read_manifest(raw: bytes, name: str) -> Manifest:
         found = str(value.get("format"))[:60] if isinstance(value, dict) else ""
         if found != FORMAT and found.startswith(FAMILY):
             raise BackupError(
-                f"{name}: made by a newer dockerfw ({found}; this one reads {FORMAT}): upgrade first"
+                f"{name}: made by a newer dockerfw ({found}; this one reads {FORMAT}). Upgrade dockerfw first"
             )
         manifest = Manifest.from_json(value)
     except MessageError as error:
@@ -275,5 +274,5 @@ def _header(name: str, size: int) -> bytes:
 
 
 def beside(name: str) -> str | None:
-    """Return the folder of a backup's file, where there is room for another of its size; None for no file."""
+    """Return the folder of a backup file, for temporary files of its size; None for standard input."""
     return None if name == "-" else str(Path(name).absolute().parent)

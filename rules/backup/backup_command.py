@@ -1,4 +1,4 @@
-"""The verb `backup`: write the whole installation of one moment to one file while it keeps running.
+"""The verb `backup`: write a consistent copy of the whole running installation to one file.
 
 This process reads the root worker's state. A second process reads the database as its owner.
 """
@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from django.db import DatabaseError
 
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.host.clock import utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import sync_directory
@@ -78,7 +78,7 @@ def backup(options: argparse.Namespace, output: Output) -> int:
 
 
 def may_have_all(environment: Environment) -> bool:
-    """Return True if this process may read and write the root worker's state as well as the database."""
+    """Return True if this process may read and write the root worker's state, not only the database."""
     try:
         return os.geteuid() == 0 or os.geteuid() == environment.state_dir.stat().st_uid
     except OSError:
@@ -149,11 +149,11 @@ def _tell(options: argparse.Namespace, output: Output, manifest: Manifest, membe
     if not whole:
         output.note(ONLY_DATABASE)
     words = (
-        f"{options.file}: {counted(rows.get('rules.revision', 0), 'revision')}, "
-        f"{counted(rows.get('rules.auditevent', 0), 'audit event')}, "
-        f"{counted(rows.get('auth.user', 0), 'account')}"
+        f"{options.file}: {describe_count(rows.get('rules.revision', 0), 'revision')}, "
+        f"{describe_count(rows.get('rules.auditevent', 0), 'audit event')}, "
+        f"{describe_count(rows.get('auth.user', 0), 'account')}"
     )
-    words += f", {counted(len(settings), 'settings file')}, the root worker's state." if whole else "."
+    words += f", {describe_count(len(settings), 'settings file')}, the root worker's state." if whole else "."
     if output.as_json and options.file != "-":
         value = {"file": options.file, "made_at": manifest.made_at, "parts": manifest.parts, "rows": rows}
         output.json({**value, "members": [DATABASE, *members]})

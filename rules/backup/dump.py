@@ -1,7 +1,7 @@
-"""The database as portable rows: the same for SQLite and Postgres, each line one row of one table.
+"""The database as portable rows: the same for SQLite and Postgres, one line for each row of each table.
 
-Owns the reading of a whole database in one moment, while others go on writing, and the shape of the rows. The
-models are those of the migrations that the database has had, so one that was not migrated yet can be read.
+All rows are read as of one moment, while other processes continue to write. The models match the migrations
+that the database has had, so a database can be read before an upgrade migrates it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ CHUNK = 500
 
 
 def database_dump(rows: IO[bytes]) -> dict[str, Any]:
-    """Write every row of every table; return the facts of the database for a manifest. ServiceError."""
+    """Write every row of every table and return the database's part of the manifest. Raises ServiceError."""
     if connection.vendor == "sqlite":
-        # A reader of its own moment, who keeps no writer waiting.
+        # A deferred transaction reads one moment and does not block writers.
         connection.settings_dict["OPTIONS"] = {
             **connection.settings_dict["OPTIONS"],
             "transaction_mode": "DEFERRED",
@@ -44,7 +44,7 @@ def historical(applied: list[tuple[str, str]]) -> Apps:
 
 
 def tables(apps: Apps) -> list[type[models.Model]]:
-    """Return the models that have a table, those of many-to-many relations included, by name."""
+    """Return the models that have a table, sorted by name, with those of many-to-many relations."""
     found = apps.get_models(include_auto_created=True)
     own = [model for model in found if model._meta.managed and not model._meta.proxy]
     return sorted(own, key=lambda model: model._meta.label_lower)
@@ -81,7 +81,7 @@ def _dump(model: type[models.Model], rows: IO[bytes]) -> int:
 
 
 def _plain(value: object) -> str:
-    # Django's own encoder cuts microseconds off.
+    # Django's encoder drops microseconds.
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, UUID):

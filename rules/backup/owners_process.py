@@ -1,7 +1,7 @@
 """A second process that reads or changes the database as its owner, when this process is root.
 
-It works in two steps: it prepares everything, reports that, and finishes when it is told to. So root opens no
-file that an ordinary user may have put there, and leaves none that the user cannot read.
+It works in two steps: it prepares everything and reports that, and it finishes when the first process says
+so. Root opens no file that an ordinary user may have put there, and leaves none that the user cannot read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dockerfw.iptables.errors import JsonError
 
 MOST_BYTES = 64 * 1024 * 1024
 Pause = Callable[[dict[str, Any]], None]
-"""Report what was found, and return when the process may continue; raises `Abandoned` when it may not."""
+"""Report the prepared work, and return when the process may finish it. Raises Abandoned when it may not."""
 
 
 class OwnerFailed(Exception):  # noqa: N818 - it states a fact
@@ -109,7 +109,7 @@ def _serve(
         return
     except expected as error:
         say({"failed": str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__})
-    # Whatever it is, the other side has to hear that there is nothing to wait for.
+    # The first process must not wait for an answer after any failure.
     except Exception as error:  # noqa: BLE001
         say({"failed": f"the database: {type(error).__name__}: {str(error)[:300]}"})
 

@@ -1,8 +1,7 @@
 """Where a restored database is built, and how it replaces the present one.
 
-Owns the difference between the two kinds: SQLite gets a new file beside the old one, Postgres one transaction
-in which the old tables move into a schema of their own. Either way the old one is kept, and until the last
-moment nothing has happened.
+For SQLite this is a new file beside the old one. For Postgres it is one transaction, in which the old tables
+move into their own schema. In both cases the old database is kept, and nothing changes before the last step.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from django.db import DatabaseError, connection, transaction
 
 from rules.pages.errors import ServiceError
 
-# What somebody would miss. (A fresh installation may have a host, a session and a setup link.)
-TELLING = ("auth_user", "rules_revision", "rules_rule", "rules_expectation")
+# Tables that are empty in a fresh installation, which may have a host, a session and a setup link.
+DATA_TABLES = ("auth_user", "rules_revision", "rules_rule", "rules_expectation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Place(Protocol):
 
     @property
     def kept(self) -> str:
-        """Where the former database is afterwards, empty when there was none."""
+        """Where the former database is kept afterwards, empty if there was none."""
 
     def check(self) -> None:
         """Do every step that may fail. Raises ServiceError when the database cannot be replaced now."""
@@ -45,16 +44,16 @@ class Place(Protocol):
         """Replace the database for good."""
 
 
-def occupied() -> Present:
-    """Read the present database; one without tables holds nothing."""
+def read_present() -> Present:
+    """Describe the present database; one without tables has no data."""
     if connection.vendor == "sqlite" and not _file().exists():
         return Present(False, 0)
     with connection.cursor() as cursor:
         there = set(connection.introspection.table_names(cursor))
         rows = False
-        for table in TELLING:
+        for table in DATA_TABLES:
             if table in there:
-                cursor.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 - names of ours
+                cursor.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 - the names are constants
                 rows = rows or cursor.fetchone() is not None
         sequence = 0
         if "rules_host" in there:
@@ -64,8 +63,8 @@ def occupied() -> Present:
 
 
 @contextlib.contextmanager
-def new_place(*, aside: str) -> Iterator[Place]:
-    """Let the default connection lead to an empty database for the block. ServiceError, OSError."""
+def open_new_place(*, aside: str) -> Iterator[Place]:
+    """Point the default connection to an empty database for the block. Raises ServiceError and OSError."""
     if connection.vendor == "postgresql":
         with transaction.atomic():
             yield _Schema(re.sub(r"[^a-z0-9_]", "_", aside.lower()))
@@ -77,7 +76,7 @@ def new_place(*, aside: str) -> Iterator[Place]:
 
 
 class _Schema:
-    """The old tables in a schema of their own, moved there in the transaction that makes the new ones."""
+    """A schema for the old tables, which move there in the transaction that creates the new ones."""
 
     def __init__(self, schema: str) -> None:
         self.kept = ""
@@ -98,12 +97,12 @@ class _Schema:
                 cursor.execute(f"ALTER TABLE {connection.ops.quote_name(name)} SET SCHEMA {schema}")
 
     def check(self) -> None:
-        """Let the database check now what it would check at the end."""
+        """Check all constraints now instead of at the end of the transaction."""
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
     def take(self) -> None:
-        """Do nothing: the end of the transaction does it."""
+        """Do nothing: the end of the transaction replaces the tables."""
 
 
 @contextlib.contextmanager
@@ -133,9 +132,9 @@ class _File:
         self._linked = False
 
     def check(self) -> None:
-        """See that nobody has the old one open, and that the new one is a file of its own, safe on disk.
+        """Check that no process has the old file open, and sync the new file to disk.
 
-        The old one gets its second name: what is left then is one renaming.
+        The old file gets its second name, so that only one rename is left.
         """
         _fold(self._file)
         with connection.cursor() as cursor:
@@ -148,19 +147,19 @@ class _File:
             _sync(path)
 
     def take(self) -> None:
-        """Give the old file's name to the new one."""
+        """Rename the new file over the old one."""
         os.replace(self._new, self._file)
         self._linked = False
         _sync(self._file.parent)
 
     def leave(self) -> None:
-        """Take the second name from an old file that stays."""
+        """Remove the second name of an old file that was not replaced."""
         if self._linked:
             self._aside.unlink(missing_ok=True)
 
 
 def _fold(file: Path) -> None:
-    """Write into a database's file what still lies beside it: its log would spoil the one that comes."""
+    """Merge a database's log into its file, because a log that stays would damage the new database."""
     if not file.exists():
         return
     name = connection.settings_dict["NAME"]

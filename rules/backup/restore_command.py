@@ -157,7 +157,7 @@ def _restore(checked: _Checked, options: argparse.Namespace, environment: Enviro
 
 
 def _note(checked: _Checked, state: StateDirectory, aside: str, *, settings: bool) -> RestoreNote | None:
-    """Return the note of a restore of everything, None for one of the database alone. BackupError."""
+    """Return the note of a complete restore, None for one of only the database. Raises BackupError."""
     note = RestoreNote(state.path, backup=checked.archive.manifest.made_at, aside=aside, settings=settings)
     if note.before is not None and not checked.has_state:
         raise BackupError(
@@ -181,7 +181,7 @@ def _last_word(process: OwnersProcess, note: RestoreNote | None) -> dict[str, An
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Block Ctrl-C and similar signals until the end of the block, also in child processes."""
+    """Block SIGINT, SIGTERM and SIGHUP until the end of the block, also in child processes."""
     former = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
         yield

@@ -1,7 +1,8 @@
 """Build a database from a backup's rows beside the present one, check it, and only then replace that one.
 
-Owns what a restored database has to be: every row loaded into the tables of its own release, migrated to
-this one's, the revisions' digests recomputed, no apply left open, the sequence ahead of every order before.
+Rows are loaded into the tables of the backup's release, which are then migrated to this release. The digests
+of all revisions are recomputed, open applies are marked as given up, and the sequence is ahead of all earlier
+orders.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from rules.applying.expiry_services import apply_give_up
 from rules.audit.actors import Actor
 from rules.audit.audit_services import audit_record
 from rules.backup.dump import columns, historical, tables
-from rules.backup.place import new_place, occupied
+from rules.backup.place import open_new_place, read_present
 from rules.models import Apply, Host, Revision, SetupLink
 from rules.pages.errors import ServiceError
 
@@ -41,7 +42,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a manifest says of the database's rows, checked."""
+    """The migrations and the row counts of a manifest, checked."""
 
     migrations: list[Key]
     counts: dict[str, int]
@@ -49,10 +50,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a restore is wanted.
+    """The terms of a restore.
 
-    By whom, what the audit shall say, which sequence number it has to be ahead of, whether it may replace
-    what is there, and what that is called afterwards.
+    `actor` and `detail` are for the audit log. The new sequence number is at least `floor`. With `replace` an
+    existing installation is replaced and kept under a name that ends in `aside`.
     """
 
     actor: Actor
@@ -64,12 +65,12 @@ class Terms:
 
 
 def source_check(facts: dict[str, Any]) -> Source:
-    """Read the manifest's part about the database. ServiceError, also for one of a newer release."""
+    """Read the manifest's part about the database. Raises ServiceError, also for a newer release's."""
     try:
         migrations = [(str(app), str(name)) for app, name in facts["migrations"]]
         counts = {str(label): int(count) for label, count in facts["rows"].items()}
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise ServiceError("The manifest does not say what the database is.") from None
+        raise ServiceError("The manifest does not describe the database.") from None
     known = MigrationLoader(None, ignore_no_migrations=True).disk_migrations or {}
     for key in migrations:
         if key not in known:
@@ -82,9 +83,9 @@ def source_check(facts: dict[str, Any]) -> Source:
 
 
 def rows_check(rows: IO[bytes], source: Source) -> None:
-    """Read every row: known tables and columns, as many as the manifest says, revisions with their digests.
+    """Check the table and the columns of every row, the number of rows, and the digests of revisions.
 
-    ServiceError names the line.
+    Raises ServiceError with the number of the line.
     """
     found: Counter[str] = Counter()
     known = {model._meta.label_lower: model for model in tables(historical_without_database(source))}
@@ -98,26 +99,26 @@ def rows_check(rows: IO[bytes], source: Source) -> None:
 
 
 def historical_without_database(source: Source) -> Any:
-    """Return the models after the source's migrations, asking no database."""
+    """Return the models after the source's migrations, without a database."""
     return MigrationLoader(None, ignore_no_migrations=True).project_state(source.migrations).apps
 
 
 def database_restore(
     rows: IO[bytes], source: Source, terms: Terms, pause: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Make the restored database, wait in `pause`, then put it in place.
+    """Build the restored database, wait in `pause`, then replace the present one.
 
-    `pause` gets what was found; when it raises, everything is as it was. Raises ServiceError, DatabaseError,
-    OSError.
+    `pause` gets the result of the checks. If it raises, nothing changes. Raises ServiceError, DatabaseError
+    and OSError.
     """
-    present = occupied()
+    present = read_present()
     if present.rows and not terms.replace:
         raise ServiceError(
             "there is an installation already, with accounts or revisions in its database. "
-            "--replace puts it aside, and the backup in its place"
+            "--replace moves it aside and restores the backup"
         )
     floor = max(terms.floor, present.sequence, time.time_ns() // 1_000_000)
-    with new_place(aside=terms.aside) as place:
+    with open_new_place(aside=terms.aside) as place:
         _migrate(source.migrations)
         _load(rows, source)
         _migrate(None)
@@ -129,7 +130,7 @@ def database_restore(
 
 
 def _migrate(had: list[Key] | None) -> None:
-    """Bring the database to where another one was that has had these migrations; None: up to date."""
+    """Migrate the database to the state after the migrations `had`, to the newest for None."""
     executor = MigrationExecutor(connection)
     graph = executor.loader.graph
     if had is None:
@@ -146,15 +147,15 @@ def _load(rows: IO[bytes], source: Source) -> None:
     with transaction.atomic():
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                # Rows come table by table, and a migration before may have left the checks to each row.
+                # Rows come table by table, so references are checked at the end.
                 cursor.execute("SET CONSTRAINTS ALL DEFERRED")
         for model in known.values():
             if model._base_manager.exists():
-                # What a migration made of itself is in the rows as well.
+                # Rows that a migration created are in the backup too.
                 model._base_manager.all()._raw_delete("default")
         for number, model, values in _read(rows, known):
             try:
-                # As it is: no time of now, no save() of a model.
+                # Store the row unchanged: no automatic times, no model's own save().
                 model(**values).save_base(raw=True, force_insert=True)
             except (DatabaseError, ValueError, OverflowError) as error:
                 raise ServiceError(f"The row in line {number} cannot be stored: {_first(error)}") from error
@@ -164,7 +165,7 @@ def _load(rows: IO[bytes], source: Source) -> None:
             raise ServiceError(f"The rows do not match each other: {_first(error)}") from error
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":
-                # Tables with checks that still wait cannot be changed by the next migration.
+                # The next migration cannot change tables with pending checks.
                 cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             for statement in connection.ops.sequence_reset_sql(no_style(), list(known.values())):
                 cursor.execute(statement)
@@ -193,7 +194,7 @@ def _read(
 def _value(field: models.Field[Any, Any], item: object) -> object:
     stored = getattr(field, "target_field", field)
     if isinstance(stored, models.IntegerField) and isinstance(item, str | float):
-        # Django would make a whole number of it, of however many digits.
+        # Django would convert it to a whole number, however many digits it has.
         raise ValueError(f"{field.attname} is not a whole number")
     return field.to_python(item)
 
@@ -208,7 +209,7 @@ def _check_revision(document: str, wanted: str, what: str) -> None:
 
 
 def _finish(terms: Terms, floor: int) -> dict[str, Any]:
-    """Check the revisions once more, as they are stored now, and settle what cannot go on."""
+    """Check the stored revisions again, give up open applies, and return the facts for the first process."""
     with transaction.atomic():
         for revision in Revision.objects.select_related("host").iterator(chunk_size=BATCH):
             what = f"revision {revision.number} of {revision.host.name}"

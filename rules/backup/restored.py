@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dockerfw.document.document import digest
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.host.observation import observe
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.parse import parse_save
@@ -30,8 +30,9 @@ def next_steps(
     whole: bool,
     environment: Environment,
 ) -> list[str]:
-    """Return what was restored, what was kept, and the next steps, one line each."""
-    lines = [f"{counted(found['revisions'], 'revision')}: each one's digest was computed again and is right."]
+    """Return lines about what was restored, what was kept, and the next steps."""
+    revisions = describe_count(found["revisions"], "revision")
+    lines = [f"{revisions}: all digests were recomputed and match."]
     if found["given_up"]:
         lines.append("An apply was still running when the backup was made. It is marked as given up.")
     if any(kept):
@@ -80,7 +81,8 @@ def live_words(state: StateDirectory, environment: Environment) -> list[str]:
     if len(drift.findings) > MOST_FINDINGS:
         lines.append(f"  and {len(drift.findings) - MOST_FINDINGS} more")
     lines.append(
-        f"To load it: the dashboard's Restore, or {environment.command} rollback {confirmed.revision} "
-        f"-m WHY; a reboot does too. Without dockerfw, as root: sh {state.boot}/dockerfw-boot.sh"
+        f"To load it, click Restore in the dashboard, or run {environment.command} rollback "
+        f"{confirmed.revision} -m REASON. A reboot loads it too. "
+        f"Without dockerfw, as root: sh {state.boot}/dockerfw-boot.sh"
     )
     return lines

@@ -1,7 +1,7 @@
-"""The settings files in a backup: which files there are, what they may contain, and where they go.
+"""The settings files in a backup: which files belong to it, what they may contain, and how they are restored.
 
-Owns the checks: what a settings file says becomes the environment of root's processes, so only dockerfw's own
-variables are taken back. It must not know about the database or the root worker's state.
+The content of a settings file becomes the environment of root's processes, so a file with any other variable
+than dockerfw's own is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _USER = re.compile(r"user (?:default|[a-z0-9][a-z0-9-]{0,60}) [\x20-\x7e]*", re.
 
 
 def settings_take(folder: Path) -> dict[str, bytes]:
-    """Return the settings files of a folder as members; none without the folder. Raises OSError."""
+    """Return the settings files of a folder as members of a backup. Raises OSError."""
     if not folder.is_dir():
         return {}
     names = sorted(path.name for path in folder.iterdir() if _NAME.fullmatch(path.name))
@@ -40,7 +40,7 @@ def settings_take(folder: Path) -> dict[str, bytes]:
 
 
 def settings_check(members: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the settings among the members by their names, each line known. Raises BackupError."""
+    """Return the settings files among the members by name, after checking each line. Raises BackupError."""
     found = {}
     for member, content in members.items():
         if not member.startswith(FOLDER):
@@ -59,7 +59,7 @@ def _check_lines(member: str, content: bytes, known: re.Pattern[str]) -> None:
     except UnicodeDecodeError:
         raise BackupError(f"{member} is not text") from None
     for number, line in enumerate(lines, 1):
-        # systemd joins a line that ends so with the next one.
+        # systemd joins a line that ends with a backslash with the next line.
         if line.endswith("\\"):
             raise BackupError(
                 f"{member} line {number} continues on the next line, which dockerfw does not write"
@@ -75,7 +75,7 @@ def _check_lines(member: str, content: bytes, known: re.Pattern[str]) -> None:
 
 @contextlib.contextmanager
 def settings_put(files: Mapping[str, bytes], folder: Path, aside: str) -> Iterator[list[str]]:
-    """Put settings files in place, keep those of before as NAME.`aside`; take it back if the block fails.
+    """Write settings files, keep the former ones as NAME.`aside`, and undo that if the block fails.
 
     Yields the names that changed. Raises OSError.
     """

@@ -1,8 +1,8 @@
 """`python -m rules.command_line VERB`: the dashboard's verbs. The command `dockerfw` starts it.
 
-On a host where scripts/install installed dockerfw, root's settings and user do not fit most verbs: this
-module reads the right settings files, and gives up root for the account of the web pages. Files named on the
-command line are opened as that account, so other files have to come on standard input.
+On a host where scripts/install installed dockerfw, most verbs need the settings and the account of the web
+pages. This module reads the right settings files and switches from root to that account. Files named on the
+command line are opened as that account, so files that it cannot read have to come on standard input.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from manage import main as manage
 ACCOUNT = "dockerfw"
 DATA = Path("/var/lib/dockerfw-web")
 STATE = Path("/var/lib/dockerfw")
-# scripts/install leaves it in the folder of the code.
+# scripts/install creates this file in the folder of the code.
 MARK = ".installed"
 AS_ROOT = frozenset({"doctor", "backup", "restore"})
 # Commands of manage.py that are not verbs of `firewall`.
@@ -30,7 +30,7 @@ OF_MANAGE = frozenset({"firstadmin", "changepassword", "createsuperuser"})
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a verb of the dashboard; 2 with one sentence when that is not possible here."""
+    """Run a verb of the dashboard and return its status; 2, with one sentence, if it cannot run here."""
     verb = next((word for word in arguments if not word.startswith("-")), "")
     words = list(arguments)
     try:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"dockerfw: {error}", file=sys.stderr)
         return 2
     if verb == "restore" and text_of(os.environ, "DOCKERFW_SERVICE") == "tools":
-        # This container has another network than the host, so it cannot compare the rules.
+        # This container is not in the host's network, so it cannot compare the rules.
         words.append("--no-live")
     sys.argv = ["manage.py", *([] if verb in OF_MANAGE else ["firewall"]), *words]
     return manage()
@@ -56,18 +56,18 @@ def installation_settings(verb: str, settings: Path = SETTINGS) -> dict[str, str
     if verb not in AS_ROOT:
         return web
     host = root_settings(settings)
-    # Root may read every part of Redis only as the web pages' user.
+    # These verbs read Redis as the web pages' user, also when they run as root.
     host.pop("DOCKERFW_REDIS_URL", None)
     return {**web, "DOCKERFW_STATE_DIR": str(STATE), **host}
 
 
 def _use_installation(verb: str, words: Sequence[str]) -> None:
-    """Take the settings of the installed host, and become its account unless the verb needs root."""
+    """Use the settings of the installed host, and switch to its account unless the verb needs root."""
     if os.geteuid() != 0:
         raise InputError(
-            f"this needs root, and gives it up for most verbs. Run: sudo dockerfw {' '.join(words)}"
+            f"this needs root, and drops it for most verbs. Run: sudo dockerfw {' '.join(words)}"
         )
-    # sudo names the admin, who then stands in the history.
+    # sudo names the admin, and the history shows that name.
     admin = os.environ.get("SUDO_USER") or os.environ.get("LOGNAME") or "root"
     for name in [name for name in os.environ if name.startswith("DOCKERFW_")]:
         del os.environ[name]

@@ -1,7 +1,7 @@
-"""The verbs that order something of the root worker and wait: apply, rollback, confirm, cancel.
+"""The verbs that send an order to the root worker and wait: apply, rollback, confirm, cancel.
 
-What is loaded is not confirmed: on a terminal the admin is asked, `--keep` keeps at once, and whoever says
-nothing gets back what was there before.
+Loaded rules are not confirmed yet. On a terminal the admin is asked, and `--keep` keeps them at once. Without
+an answer the previous rules return.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from time import monotonic, sleep
 
 from django.conf import settings
 
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.messages.outcomes import Failure
 from dockerfw.reach.expectations import find_failures
 from dockerfw.streams import Output
@@ -31,8 +31,8 @@ from rules.models import Apply
 from rules.pages.errors import NotFound, ServiceError
 
 POLL_SECONDS = 0.1
-# After the end of a window the host needs a moment to put back what was there, and to tell.
-TELL_SECONDS = 20.0
+# Time for the root worker to restore the previous rules after the end of a window, and to report that.
+REPORT_SECONDS = 20.0
 
 
 def apply(options: argparse.Namespace, output: Output) -> int:
@@ -86,26 +86,25 @@ def _tell_sessions(basis: Basis, proposal: Proposal, options: argparse.Namespace
     for sentence in sessions.sentences:
         output.note(sentence)
     if sessions.can_end:
-        ended = "keeping it ends them" if options.end_sessions else "--end-sessions ends them once it is kept"
-        output.note(ended)
+        output.note("they end after Keep" if options.end_sessions else "--end-sessions ends them after Keep")
 
 
 def confirm(options: argparse.Namespace, output: Output) -> int:
-    """Keep what is loaded, also instead of whoever started it; status 0 when it is confirmed."""
+    """Keep the loaded revision, with --instead-of also another admin's; status 0 when it is confirmed."""
     waiting = _awaiting(options)
     actor, starter = command_line_actor(), waiting.requested_by
     if starter != actor.name and not options.instead_of:
         command = settings.ENVIRONMENT.command
         raise NotYours(
-            f"{starter} started this, and keeps it. To keep it from here instead:"
-            f" `{command} confirm --instead-of {shlex.quote(starter)}`. `{command} cancel` rolls it back."
+            f"{starter} started this apply. To keep it in place of {starter}:"
+            f" `{command} confirm --instead-of {shlex.quote(starter)}`. To roll it back: `{command} cancel`."
         )
     apply_keep_at_console(apply=waiting, actor=actor, instead_of=options.instead_of)
     return _wait(waiting, options.timeout, output, _Answering(output, answered=True))
 
 
 def cancel(options: argparse.Namespace, output: Output) -> int:
-    """Put back at once what was there before; status 0 when it is in force again."""
+    """Restore the previous rules at once; status 0 when they are active again."""
     waiting = _awaiting(options)
     apply_roll_back(apply=waiting, actor=command_line_actor())
     _wait(waiting, options.timeout, output, _Answering(output, answered=True))
@@ -115,18 +114,18 @@ def cancel(options: argparse.Namespace, output: Output) -> int:
 def _awaiting(options: argparse.Namespace) -> Apply:
     waiting = awaiting_view(wanted_host(options))
     if waiting is None:
-        raise NotAwaiting("No window is open: nothing waits to be kept.")
+        raise NotAwaiting("No apply waits for confirmation.")
     return waiting.apply
 
 
 class NotOrdered(ServiceError):  # noqa: N818 - it states a fact
-    """What is to be applied breaks an expectation or shuts this session out, and nobody said that it may."""
+    """The apply would break an expectation or block this session, and no option overrides that."""
 
 
 def _warned(basis: Basis, proposal: Proposal, options: argparse.Namespace, output: Output) -> bool:
-    """Say what it would mean for those outside; return whether it would shut out this session.
+    """Print the effect on outside access; return True if this SSH session would be blocked.
 
-    Raises NotOrdered when something speaks against it that no option overrides.
+    Raises NotOrdered for a failed check that no option overrides.
     """
     meant = consequences_of(basis, proposal)
     if meant is None:
@@ -135,15 +134,15 @@ def _warned(basis: Basis, proposal: Proposal, options: argparse.Namespace, outpu
         output.line(line)
     broken = find_failures(meant.findings)
     if broken and not options.override.strip():
-        what = f"{counted(len(broken), 'expectation')} would fail"
-        raise NotOrdered(f"Nothing was applied: {what}. --override REASON does it all the same.")
+        what = f"{describe_count(len(broken), 'expectation')} would fail"
+        raise NotOrdered(f"Nothing was applied: {what}. Use --override REASON to apply anyway.")
     if meant.shut_out and not options.anyway:
-        raise NotOrdered("Nothing was applied: it would shut you out. --anyway does it all the same.")
+        raise NotOrdered("Nothing was applied: it would block your session. Use --anyway to apply anyway.")
     return meant.shut_out
 
 
 class _Answering:
-    """What is said in an open window: at once by --keep, by the admin at a terminal, or nothing."""
+    """Answers an open window: at once with --keep, or as the admin at the terminal says."""
 
     def __init__(self, output: Output, *, keep: bool = False, answered: bool = False) -> None:
         self.output = output
@@ -152,7 +151,7 @@ class _Answering:
         self.told = False
 
     def look(self, view: ApplyView, window: WindowView) -> None:
-        """Say what is to be said in the open window of `view`; at a terminal wait a moment for an answer."""
+        """Print how to keep the open window of `view`; at a terminal wait up to a second for an answer."""
         if self.answered or window.over:
             sleep(POLL_SECONDS)
             return
@@ -164,11 +163,13 @@ class _Answering:
         if not self.told:
             self.told = True
             self.output.note(
-                f"revision {number} is loaded, not confirmed; it is rolled back at {window.until}"
+                f"revision {number} is loaded but not confirmed; it is rolled back at {window.until}"
             )
             if not terminal:
-                keeps = f"`{settings.ENVIRONMENT.command} confirm`"
-                self.output.note(f"nobody can be asked here: --keep keeps, and so does {keeps}")
+                command = settings.ENVIRONMENT.command
+                self.output.note(
+                    f"there is no terminal to ask at; to keep it: `{command} confirm`, or --keep"
+                )
         if not terminal:
             sleep(POLL_SECONDS)
             return
@@ -197,13 +198,13 @@ def _wait(started: Apply, timeout: float, output: Output, answering: _Answering)
         while not view.finished and monotonic() < deadline:
             _print_steps(view, shown, output)
             if view.window is not None:
-                deadline = max(deadline, monotonic() + view.window.seconds_left + TELL_SECONDS)
+                deadline = max(deadline, monotonic() + view.window.seconds_left + REPORT_SECONDS)
                 answering.look(view, view.window)
             else:
                 sleep(POLL_SECONDS)
             view = _view(started)
     except KeyboardInterrupt:
-        output.note(f"not waiting any longer; apply {started.pk} goes on{_unless_kept(view)}")
+        output.note(f"stopped waiting; apply {started.pk} continues{_describe_rollback(view)}")
         return 1
     _print_steps(view, shown, output)
     if output.as_json:
@@ -215,12 +216,12 @@ def _wait(started: Apply, timeout: float, output: Output, answering: _Answering)
     if view.error is not None:
         _print_error(view.error, output)
     if not view.finished:
-        output.note(f"no outcome within {timeout:g} seconds; {view.notice or 'the apply goes on'}")
+        output.note(f"no outcome within {timeout:g} seconds; {view.notice or 'the apply continues'}")
     return 0 if view.state == Apply.State.CONFIRMED and view.finished else 1
 
 
-def _unless_kept(view: ApplyView) -> str:
-    return f", and is rolled back at {view.window.until} unless it is kept" if view.window else ""
+def _describe_rollback(view: ApplyView) -> str:
+    return f", and is rolled back at {view.window.until} unless you keep it" if view.window else ""
 
 
 def _view(started: Apply) -> ApplyView:

@@ -1,6 +1,6 @@
-"""Do something as the ordinary user who owns a file, when this process is root.
+"""Call a function as the ordinary user who owns a file, when this process is root.
 
-SQLite leaves files beside a database that belong to whoever opened it: root must never be that.
+SQLite creates files beside a database, owned by the user who opened it. Root must never be that user.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from rules.backup.owners_process import OwnerFailed, OwnersProcess
 
 
 class NotTheOwner(Exception):  # noqa: N818 - it states a fact
-    """The owner of the file could not be asked; the text says why."""
+    """The function could not be called as the file's owner; the text gives the reason."""
 
 
 def as_owner(path: Path, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what `call` returns, which has to be JSON; root calls it in a child that is the file's owner.
+    """Return the JSON values that `call` returns; root calls it in a child process of the file's owner.
 
-    Where the folder is an ordinary user's, that user counts as the owner: what lies in it may be a link to a
-    file of root's. Raises NotTheOwner, and OSError when nobody may look at the file.
+    If the folder belongs to an ordinary user, that user counts as the owner, because the file may be a link
+    to one of root's. Raises NotTheOwner, and OSError when this process may not see the file.
     """
     owner, folder = path.lstat(), path.parent.stat()
     if os.geteuid() == 0 and folder.st_uid != 0:
@@ -29,7 +29,7 @@ def as_owner(path: Path, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if owner.st_uid == os.geteuid():
         return call()
     if os.geteuid() != 0:
-        raise NotTheOwner("only its owner, or root, can ask the database")
+        raise NotTheOwner("only its owner or root can read the database")
     try:
         with OwnersProcess(owner, lambda _: call()) as process:
             return process.hear()

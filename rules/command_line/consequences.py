@@ -1,7 +1,7 @@
-"""What a load would mean, for the command line: who reaches more or less, what fails, who is shut out.
+"""The consequences of an apply on the command line, and the verbs `plan` (of the draft) and `expectations`.
 
-Owns the words and the JSON of it, and the verbs `plan` (of the draft) and `expectations`. Over SSH it looks
-at the session itself.
+The consequences are changes of outside access, failing expectations, and, over SSH, whether this session
+would be blocked.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _STATES = {"holds": "holds", "fails": "FAILS", "unknown": "cannot tell"}
 
 @dataclass(frozen=True, slots=True)
 class Consequences:
-    """What is known of a load before it is made; `lock` is None unless this session came over SSH."""
+    """The expected effects of an apply; `lock` is None unless this session came over SSH."""
 
     exposure: tuple[Change, ...]
     findings: tuple[ExpectationResult, ...]
@@ -44,11 +44,11 @@ class Consequences:
 
     @property
     def shut_out(self) -> bool:
-        """Say whether this very session could not be made again."""
+        """Return True if this SSH session could not connect again."""
         return self.lock is not None and self.lock.can == "no"
 
     def lines(self) -> Iterator[str]:
-        """Yield what people read before a plan or an apply."""
+        """Yield the lines that are printed before a plan or an apply."""
         signs = {"opened": "+", "closed": "-", "unknown": "?"}
         for change in self.exposure:
             yield f"{signs[change.kind]} {change.sentence}"
@@ -58,10 +58,10 @@ class Consequences:
         for answer in self.lock.answers if self.lock else ():
             if answer.can != "yes":
                 can = "cannot tell" if answer.can == "unknown" else "no"
-                yield f"would you still get in? {answer.what}: {can}, {answer.reason}"
+                yield f"can you still connect? {answer.what}: {can}, {answer.reason}"
 
     def json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the consequences as JSON values."""
         return {
             "exposure": [{"kind": each.kind, "sentence": each.sentence} for each in self.exposure],
             "expectations": [finding_json(each) for each in self.findings],
@@ -70,7 +70,7 @@ class Consequences:
 
 
 def consequences_of(basis: Basis, proposal: Proposal) -> Consequences | None:
-    """Return what applying a proposal would mean, None without a snapshot."""
+    """Return the consequences of applying a proposal, None without a snapshot."""
     view, document, revision = basis.view, proposal.document, proposal.number
     if view is None:
         return None
@@ -88,7 +88,7 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
     if sight.view is None:
         raise InputError(sight.problem)
     if sight.view.stale:
-        output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
+        output.note(f"the kernel's rules were read {sight.view.age:.0f} seconds ago")
     if sight.view.snapshot.foreign_tables:
         output.note(describe_tables(sight.view.snapshot.foreign_tables))
     basis = basis_of(host, sight)
@@ -104,7 +104,7 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
 
 
 def expectations(options: argparse.Namespace, output: Output) -> int:
-    """Say which of the draft's expectations hold of what the kernel has now; status 1 when one fails."""
+    """Print which of the draft's expectations the kernel's rules meet now; status 1 when one fails."""
     host = wanted_host(options)
     sight = fresh_look(host)
     if sight.view is None:
@@ -116,12 +116,12 @@ def expectations(options: argparse.Namespace, output: Output) -> int:
         why = "" if finding.state == "holds" else f": {finding.reason}"
         output.line(f"{_STATES[finding.state]:<11}  {describe_expectation(finding.expectation)}{why}")
     if not findings and not output.as_json:
-        output.line("nothing is expected")
+        output.line("the draft has no expectations")
     return 1 if find_failures(findings) else 0
 
 
 def finding_json(finding: ExpectationResult) -> dict[str, Any]:
-    """Return what became of one expectation as JSON values."""
+    """Return the result of one expectation as JSON values."""
     return {
         "expectation": expectation_to_json_object(finding.expectation),
         "sentence": describe_expectation(finding.expectation),

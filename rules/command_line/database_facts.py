@@ -1,4 +1,4 @@
-"""Read from the database what doctor judges: the newest times, what waits, and which processes reported."""
+"""Read the facts that doctor judges from the database: newest times, waiting work, processes seen."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rules.models import Apply, AuditEvent, Host, ProcessNote
 def database_file() -> Path | None:
     """Return the file of the SQLite database, None for another database."""
     name = str(connection.settings_dict["NAME"])
-    # SQLite takes also addresses such as file:NAME?mode=memory.
+    # SQLite also accepts names such as file:NAME?mode=memory.
     return Path(name) if connection.vendor == "sqlite" and name.startswith("/") else None
 
 
 def read_database(host_name: str) -> DatabaseAnswer:
-    """Ask the database everything. Never raises."""
+    """Read all facts of the database. Never raises."""
     path = database_file()
     if path is not None and not path.exists():
         return DatabaseAnswer(f"there is no file {path}")

@@ -1,4 +1,4 @@
-"""The verb `doctor` of the dashboard: the checks of dockerfw/doctor with the database's facts added."""
+"""The dashboard's verb `doctor`: the checks of dockerfw/doctor, with the facts of the database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rules.command_line.database_facts import database_file, read_database
 
 
 def doctor(options: argparse.Namespace, output: Output) -> int:
-    """Check this installation; 1 for problems, 2 when nothing could be checked."""
+    """Check this installation; status 1 for problems, 2 when nothing could be checked."""
     environment = read_environment()
     findings = examine(environment, ask_dashboard=lambda: _dashboard(environment))
     return show_findings(findings, output, command=environment.command, everything=bool(options.all))
@@ -31,7 +31,7 @@ def _dashboard(environment: Environment) -> Dashboard:
 
 
 def _ask_database(environment: Environment) -> tuple[DatabaseAnswer, str]:
-    """Return the database's answer, and why it could not be asked, empty when it was."""
+    """Return the database's answer, and the reason when it could not be read, else empty."""
     path = database_file()
     if path is None:
         return read_database(environment.host), ""

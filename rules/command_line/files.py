@@ -1,6 +1,6 @@
 """The verbs that work on files alone: parse, render, check, plan FILE --live, import --print.
 
-They touch no database, no Redis and no kernel, so that they work right after the requirements are installed.
+They use no database, no Redis and no kernel, so they work as soon as the requirements are installed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dockerfw.chains.importing import Imported, import_save
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document, digest, load_document, to_json_object
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.iptables.errors import DocumentError, ParseError
 from dockerfw.iptables.model import Family, Match, Option, Rule, Ruleset
 from dockerfw.iptables.parse import parse_save, print_save
@@ -22,7 +22,7 @@ from rules.command_line.plans import plan_json, plan_lines
 
 
 def parse(options: argparse.Namespace, output: Output) -> int:
-    """Print a save as JSON, or give it back as text."""
+    """Print a save as JSON, or back as text."""
     ruleset = read_save(options.file)
     if options.print:
         output.text(print_save(ruleset))
@@ -71,15 +71,15 @@ def check(options: argparse.Namespace, output: Output) -> int:
         return 0
     for note in document.notes:
         output.line(f"{note.path}: {note.message}")
-    what = [counted(len(document.rules), "rule")]
+    what = [describe_count(len(document.rules), "rule")]
     if document.expectations:
-        what.append(counted(len(document.expectations), "expectation"))
+        what.append(describe_count(len(document.expectations), "expectation"))
     output.line(f"valid: {', '.join(what)}, digest {digest(document)[:12]}")
     return 0
 
 
 def plan_file(options: argparse.Namespace, output: Output) -> int:
-    """Print what loading a document would change in a saved ruleset; status 1 when something would."""
+    """Print what loading a document would change in a saved ruleset; status 1 when there are changes."""
     _one_standard_input(options.file, options.live, options.live6)
     document = read_document(options.file)
     live: dict[Family, Ruleset] = {}
@@ -87,7 +87,7 @@ def plan_file(options: argparse.Namespace, output: Output) -> int:
         live[options.family] = read_save(options.live)
     if options.live6:
         if options.live and options.family == 6:
-            raise InputError("--family 6 makes --live the IPv6 save already: leave --live6 out")
+            raise InputError("with --family 6, --live is the IPv6 save already. Leave out --live6")
         live[6] = read_save(options.live6)
     return print_plan(document, live, output)
 
@@ -98,7 +98,7 @@ def print_plan(
     output: Output,
     more: Mapping[str, Any] | None = None,
 ) -> int:
-    """Print a plan; return 0 when it is empty, else 1. `more` is what else its JSON says."""
+    """Print a plan; return 0 when it is empty, else 1. `more` is added to its JSON."""
     plan = plan_changes(document, live)
     if output.as_json:
         output.json({**plan_json(plan), **(more or {})})
@@ -109,7 +109,7 @@ def print_plan(
 
 
 def import_print(options: argparse.Namespace, output: Output) -> int:
-    """Print the document that a file becomes, and on standard error what could not be expressed."""
+    """Print the document that a file becomes, and on standard error the lines that it cannot express."""
     imported = read_import(options.file)
     output.json(to_json_object(imported.document))
     report_import(imported, output)
@@ -117,7 +117,7 @@ def import_print(options: argparse.Namespace, output: Output) -> int:
 
 
 def report_import(imported: Imported, output: Output) -> None:
-    """Say on standard error what an import noted and what it left out, line by line."""
+    """Print an import's notes and skipped lines on standard error."""
     for note in imported.notes:
         output.note(str(note))
     for skipped in imported.skipped:
@@ -125,7 +125,7 @@ def report_import(imported: Imported, output: Output) -> None:
 
 
 def read_save(name: str) -> Ruleset:
-    """Read and parse a save. Raises InputError with the file's name before the parser's own words."""
+    """Read and parse a save. Raises InputError with the file's name and the parser's message."""
     try:
         return parse_save(read_bytes(name))
     except ParseError as error:
@@ -153,7 +153,7 @@ def read_import(name: str) -> Imported:
 
 
 def read_import_document(data: bytes, name: str) -> Document:
-    """Validate a document that is already read. Raises InputError."""
+    """Validate a document from its bytes. Raises InputError."""
     try:
         return _load(data, name)
     except DocumentError as error:
@@ -162,12 +162,12 @@ def read_import_document(data: bytes, name: str) -> Document:
 
 def _one_standard_input(*names: str | None) -> None:
     if names.count("-") > 1:
-        raise InputError("standard input can be read once only: give one of the files by its name")
+        raise InputError("standard input can be read only once. Name one of the files")
 
 
 def _load(data: bytes, name: str) -> Document:
     if not data.strip():
-        raise InputError(f"{shown(name)}: it is empty; a dockerfw/1 document is expected")
+        raise InputError(f"{shown(name)}: the file is empty. A dockerfw/1 document is expected")
     return load_document(data)
 
 

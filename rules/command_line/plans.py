@@ -1,4 +1,4 @@
-"""A plan and a difference in words and as JSON, for the command line."""
+"""Plans and differences as text and as JSON, for the command line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dockerfw.document.words import describe_expectation, describe_rule
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
-    """Yield the lines that people read; the last one says so when there is nothing to do."""
+    """Yield a plan as text; an empty plan ends with a line that says so."""
     for family, part in sorted(plan.families.items()):
         yield from _family_lines(family, part)
     for warning in plan.warnings:
         yield f"warning: {warning.message}"
     if plan.empty:
-        yield "nothing to do: the kernel holds this already"
+        yield "nothing to do: the kernel already holds these rules"
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -73,18 +73,18 @@ def _family_lines(family: int, part: FamilyPlan) -> Iterator[str]:
     for chain in created:
         yield f"{name} + chain {chain}"
     for line in part.adopted:
-        yield f"{name} - {line.chain} {line.text} (of the hand-made set-up, replaced)"
+        yield f"{name} - {line.chain} {line.text} (from the manual setup, replaced)"
     for line in part.removed:
         yield f"{name} - {line.chain} {line.text}"
     for line in part.added:
         yield f"{name} + {line.chain} {line.text}"
     for anchor in part.anchors:
-        yield f"{name} {anchor.action} anchor: {anchor.chain} {anchor.text}"
+        yield f"{name} {anchor.action} jump: {anchor.chain} {anchor.text}"
     for reordered in part.reordered:
-        yield f"{name} ~ {reordered}: the order of its rules"
+        yield f"{name} ~ {reordered}: order of rules"
     if part.foreign:
         rules = sum(chain.rules for chain in part.foreign)
-        yield f"{name} = {len(part.unchanged)} rules of ours stay, {rules} foreign rules are not touched"
+        yield f"{name} = {len(part.unchanged)} dockerfw rules stay, {rules} other rules do not change"
 
 
 def _family_json(part: FamilyPlan) -> dict[str, Any]:

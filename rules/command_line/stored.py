@@ -1,4 +1,4 @@
-"""The verbs on what the database holds: import, export, plan (the draft), diff, history, status."""
+"""The verbs that use the database: import, export, diff, history and status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from django.utils import timezone
 
 from dockerfw.document.document import to_json_object
-from dockerfw.document.words import counted
+from dockerfw.document.words import describe_count
 from dockerfw.streams import InputError, Output
 from rules.applying.drift_selectors import drift_view
 from rules.applying.history_selectors import compare_revisions, revision_get
@@ -28,7 +28,7 @@ LOOK_SECONDS = 3.0
 
 
 def import_draft(options: argparse.Namespace, output: Output) -> int:
-    """Replace the draft by what a file says."""
+    """Replace the draft with the content of a file."""
     imported = read_import(options.file)
     host = wanted_host(options)
     draft_replace(host=host, actor=command_line_actor(), document=imported.document, version=None)
@@ -37,7 +37,7 @@ def import_draft(options: argparse.Namespace, output: Output) -> int:
     if output.as_json:
         output.json({"rules": len(imported.document.rules), "pending": diff_json(diff)})
     else:
-        output.line(f"the draft holds {counted(len(imported.document.rules), 'rule')} now")
+        output.line(f"the draft now has {describe_count(len(imported.document.rules), 'rule')}")
         output.line(f"not applied yet: {diff.sentence}")
     return 0
 
@@ -53,7 +53,7 @@ def export(options: argparse.Namespace, output: Output) -> int:
 
 
 def diff(options: argparse.Namespace, output: Output) -> int:
-    """Print what differs between two revisions; status 1 when something does."""
+    """Print the differences between two revisions; status 1 when there are any."""
     host = wanted_host(options)
     _revision(host, options.a)
     _revision(host, options.b)
@@ -68,7 +68,7 @@ def diff(options: argparse.Namespace, output: Output) -> int:
 
 
 def history(options: argparse.Namespace, output: Output) -> int:
-    """Print every revision, the newest first."""
+    """Print all revisions, newest first."""
     host = wanted_host(options)
     revisions = Revision.objects.filter(host=host).prefetch_related("applies")
     rows = []
@@ -103,7 +103,7 @@ def history(options: argparse.Namespace, output: Output) -> int:
 
 
 def status(options: argparse.Namespace, output: Output) -> int:
-    """Print what the kernel holds; status 0 only when it is the revision confirmed last."""
+    """Print the state of the kernel; status 0 only if it holds the revision confirmed last."""
     host = wanted_host(options)
     basis = basis_of(host, fresh_look(host))
     sentence = kernel_sentence(basis)
@@ -134,7 +134,7 @@ def status(options: argparse.Namespace, output: Output) -> int:
 
 
 def _reason_lines(sentence: KernelSentence) -> Iterator[str]:
-    """Give what is wrong, one line each; of drift also who probably did it, and its lines."""
+    """Yield one line for each reason; for drift also the probable cause and the rules that differ."""
     drift = drift_view(sentence.drift)
     if drift is None:
         yield from sentence.reasons
@@ -145,7 +145,7 @@ def _reason_lines(sentence: KernelSentence) -> Iterator[str]:
             yield f"  {row.who}"
         yield from (f"  {line.sign} {line.text}" for line in row.lines)
         if row.more:
-            yield f"  and {counted(row.more, 'more line')}"
+            yield f"  and {describe_count(row.more, 'more line')}"
 
 
 def wanted_host(options: argparse.Namespace) -> Host:
@@ -159,12 +159,12 @@ def wanted_host(options: argparse.Namespace) -> Host:
 
 
 def fresh_look(host: Host) -> Look:
-    """Ask for a new snapshot and wait up to 3 seconds for one taken since; return the newest there is."""
+    """Request a new snapshot, wait up to 3 seconds for it, and return the newest one."""
     asked = timezone.now()
     wanted = False
     deadline = time.monotonic() + LOOK_SECONDS
     while time.monotonic() < deadline:
-        # Another viewer's request within the last second may have been answered before ours was made.
+        # Another viewer's request within the last second may have been answered before this one.
         wanted = wanted or observe_request(host)
         sight = look(host)
         if sight.view is not None and sight.view.taken_at >= asked:

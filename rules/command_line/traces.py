@@ -1,4 +1,4 @@
-"""A trace in words and as JSON, for the command line; with it the status that a verdict is."""
+"""Traces as text and as JSON for the command line, and their exit status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ARGUMENTS = {
 
 
 def question_of(options: argparse.Namespace) -> Question:
-    """Return the question that the arguments are."""
+    """Return the question that the arguments ask."""
     return Question(
         source=options.source,
         destination=options.destination,
@@ -43,13 +43,13 @@ def question_of(options: argparse.Namespace) -> Question:
 
 
 def trace_status(trace: Trace) -> int:
-    """Return the exit status that a verdict is."""
+    """Return the exit status for a trace's verdict."""
     passes = trace.verdict.passes
     return CANNOT_TELL if passes is None else PASSES if passes else REFUSED
 
 
 def wrong_question(error: QuestionError) -> InputError:
-    """Return what is wrong with a question, each line beginning with the argument that it is about."""
+    """Return the errors of a question, each line with the name of its argument."""
     return InputError(
         "\n".join(f"{ARGUMENTS.get(each.path, each.path)}: {each.message}" for each in error.errors)
     )
@@ -63,7 +63,7 @@ def trace_lines(
     *,
     everything: bool,
 ) -> Iterator[str]:
-    """Yield the lines that people read; `everything` names also the rules that do not match."""
+    """Yield a trace as text; `everything` includes the rules that do not match."""
     yield from map(printable, _trace_lines(asked, rows, against, rules, everything=everything))
 
 
@@ -83,7 +83,7 @@ def _trace_lines(
     if trace.verdict.reason:
         yield f"  because {trace.verdict.reason}"
     if rows.allowed_by:
-        yield f"  let on by {_rule_words(rows.allowed_by, rules)}"
+        yield f"  allowed by {_rule_words(rows.allowed_by, rules)}"
     if rows.deciding:
         yield f"  decided by {_deciding_words(rows.deciding, rules)}"
     yield f"  against: {against}"

@@ -1,4 +1,4 @@
-"""The verbs `trace` and `exposure` on what the host reported: who gets in, and what becomes of one packet."""
+"""The verbs `trace` and `exposure`, answered from the host's snapshot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rules.seen.snapshot_selectors import SnapshotView
 
 
 def trace(options: argparse.Namespace, output: Output) -> int:
-    """Say what becomes of a packet on the host; status 0 passes, 1 refused, 3 cannot tell."""
+    """Print what happens to a packet on the host; status 0 passes, 1 refused, 3 cannot tell."""
     host = wanted_host(options)
     view, basis = _seen(host, output)
     try:
@@ -49,7 +49,7 @@ def trace(options: argparse.Namespace, output: Output) -> int:
 
 
 def exposure(options: argparse.Namespace, output: Output) -> int:
-    """Print what listens, what is published, and who may reach each."""
+    """Print listening and published ports, and which clients can reach each."""
     host = wanted_host(options)
     view, basis = _seen(host, output)
     found = read_exposure(basis, view)
@@ -68,12 +68,12 @@ def exposure(options: argparse.Namespace, output: Output) -> int:
         )
         return 0
     output.line(found.sentence)
-    output.line(f"outside: {', '.join(found.outside) or 'no interface'}")
+    output.line(f"external interfaces: {', '.join(found.outside) or 'none'}")
     for line in lines:
         for text in _exposure_lines(line):
             output.line(text)
     for rule in found.idle:
-        output.line(f"nothing listens behind: {describe_rule(rule)}")
+        output.line(f"allowed, but nothing is listening: {describe_rule(rule)}")
     return 0
 
 
@@ -83,9 +83,9 @@ def _seen(host: Host, output: Output) -> tuple[SnapshotView, Basis]:
     if sight.view is None:
         raise InputError(sight.problem)
     if sight.view.stale:
-        output.note(f"what the kernel holds was read {sight.view.age:.0f} seconds ago")
+        output.note(f"the kernel's rules were read {sight.view.age:.0f} seconds ago")
     if sight.view.snapshot.docker_state == "nftables":
-        output.note(f"{RULES_IN_NFTABLES}: what becomes of packets for containers may differ")
+        output.note(f"{RULES_IN_NFTABLES}: results for containers may differ")
     if sight.view.snapshot.foreign_tables:
         output.note(describe_tables(sight.view.snapshot.foreign_tables))
     return sight.view, basis_of(host, sight)

@@ -1,8 +1,8 @@
-"""`trace --live SAVE`: what becomes of a packet under a saved ruleset, without a database or a host.
+"""`trace --live SAVE`: trace a packet through a saved ruleset, without a database or a host.
 
-A save does not say which addresses a host has. Owns what is taken for them: what `--address` says, the
-networks of Docker's bridges that its MASQUERADE rules name, and, without `--address`, that the destination is
-the host's own. All of it is said with the answer.
+A save does not contain the host's addresses. They come from `--address`, and from MASQUERADE rules, which
+name the networks of Docker's bridges. Without `--address`, an address outside those networks counts as the
+host's own. The answer lists all assumptions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rules.command_line.traces import question_of, trace_json, trace_lines, trac
 
 
 def trace(options: argparse.Namespace, output: Output) -> int:
-    """Say what becomes of a packet under a save; status 0 passes, 1 refused, 3 cannot tell."""
+    """Print what happens to a packet under a saved ruleset; status 0 passes, 1 refused, 3 cannot tell."""
     ruleset = read_save(options.live)
     question = question_of(options)
     interfaces, assumed = _around(ruleset, options, question)
@@ -58,7 +58,7 @@ def _around(
         if all(bridge.name != each.name for each in interfaces):
             interfaces.append(bridge)
             network = bridge.addresses[0].network
-            assumed.append(f"{bridge.name} has {network}, as a MASQUERADE rule says.")
+            assumed.append(f"{bridge.name} has {network}, according to a MASQUERADE rule.")
     try:
         destination = ip_address(question.destination.strip())
     except ValueError:
@@ -86,7 +86,7 @@ def _interface(text: str) -> HostInterface:
 
 
 def _joined(interfaces: list[HostInterface]) -> list[HostInterface]:
-    """Put the addresses of one interface together."""
+    """Return one interface for each name, with all its addresses."""
     found: dict[str, HostInterface] = {}
     for each in interfaces:
         known = found.get(each.name)
@@ -103,5 +103,5 @@ def _bridges(ruleset: Ruleset) -> Iterator[HostInterface]:
         options = {option.name: option for match in rule.matches for option in match.options}
         source, out = options.get("-s"), options.get("-o")
         if len(options) == 2 and source and out and out.negated and not source.negated:
-            # The network's own address stands for the bridge: which one it has, the rule does not say.
+            # The rule does not name the bridge's address, so the network's own address stands for it.
             yield HostInterface(out.values[0], (ip_interface(source.values[0]),), up=True)

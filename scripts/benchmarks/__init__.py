@@ -1,5 +1,5 @@
 """Measure dockerfw beside its peers in the same run, so that a figure means something on any machine.
 
-Owns no rule that the product does not write: what is measured was loaded into a real kernel, in a network
-namespace. It asserts nothing; the aims stand beside the figures.
+All measured rules were written by the product and loaded into a real kernel, in a network namespace. Nothing
+is asserted: the aims are printed beside the figures.
 """

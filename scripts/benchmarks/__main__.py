@@ -16,7 +16,7 @@ RUNNING = {"pages": measure_pages, "apply": measure_apply, "memory": measure_mem
 
 
 def main() -> int:
-    """Run the parts in a fixed order; memory is weighed last."""
+    """Run the parts in a fixed order; memory is measured last."""
     names = [*PURE, *RUNNING]
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure dockerfw beside its peers.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of: {', '.join(names)} (all)")

@@ -18,7 +18,7 @@ def make_object(rules: int, *, note: str = "") -> dict[str, object]:
 
 
 def make_document(rules: int) -> Document:
-    """The same, validated."""
+    """Build the same document, validated."""
     return parse_document(make_object(rules))
 
 

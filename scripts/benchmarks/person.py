@@ -1,4 +1,4 @@
-"""Somebody signed in, who asks for pages and sends forms as a browser does."""
+"""A signed-in user that requests pages and sends forms like a browser."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PASSWORD = "a long password for one run"  # noqa: S105
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: the status, the last address, the text, and the seconds it took."""
+    """An answer: the status, the last URL, the text, and the time in seconds."""
 
     status: int
     url: str

@@ -1,4 +1,4 @@
-"""The whole thing as scripts/run starts it: pages, an apply from the POST to the kernel, memory."""
+"""The whole product as scripts/run starts it: pages, an apply from the POST to the kernel, memory."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def measure_pages(site: Site) -> None:
 
 
 def measure_apply(site: Site) -> None:
-    """Print the time from the POST to both families being in the kernel, and what bare iptables takes."""
+    """Print the time from the POST to both families being in the kernel, and the time of iptables alone."""
     site.import_rules(APPLY_RULES)
     if "nothing to do" not in site.alice.get(f"{HOST}/review/").text.lower():
         site.wait_confirmed(site.apply()[1])
@@ -199,7 +199,7 @@ def _bare_restore(stack: Stack, watcher: subprocess.Popen[str], note: str) -> fl
 
 
 def measure_memory(site: Site) -> None:
-    """Print what each process of the stack weighs now, its children included."""
+    """Print the memory of each process of the stack, its children included."""
     rows = [(name, f"{_tree_megabytes(site.stack.pid(name)):.0f} MB") for name in PROCESS_WORDS]
     print_table(
         "Memory (proportional set size) after all of that (aim: under 100 MB each)", ("", "PSS"), rows

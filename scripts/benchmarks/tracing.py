@@ -1,4 +1,4 @@
-"""The simulator: one packet through 10,000 rules, and who reaches 200 ports, in three kinds of rulesets."""
+"""The simulator: one packet through 10,000 rules, and who can reach 200 ports, in three kinds of rulesets."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _trace(prepared: Prepared, packet: Packet) -> object:
 
 
 def _time(call: Callable[[], object]) -> float:
-    """Return the best of three processor times in seconds; nothing here waits for anything."""
+    """Return the best of three processor times in seconds; nothing here waits."""
     best = float("inf")
     for _ in range(3):
         began = time.process_time()
@@ -103,7 +103,7 @@ def _packets() -> list[Packet]:
 
 
 def _own(family: Family) -> str:
-    """Write what a document of this size renders to, on a Docker host."""
+    """Write the rendered rules of a document of this size on a Docker host."""
     return _docker(family) + render_restore(make_document(RULES), family, live=None)
 
 
@@ -118,7 +118,7 @@ def _refused_sources(family: Family) -> str:
 
 
 def _by_hand(family: Family) -> str:
-    """Write what a host has that people have looked after for years, a kind of rule after the other."""
+    """Write the rules of a host that admins have extended for years, one kind of rule after the other."""
     shapes: list[Callable[[int], str]] = [
         lambda number: f"-s {_source(family, number)} -p tcp -m tcp --dport {_port(number)} -j ACCEPT",
         lambda number: f"-s {_source(family, number)} -p udp -m udp --dport {_port(number)} -j ACCEPT",

@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _read_events(data: bytes, touched: set[str]) -> bool:
-    """Add the families in a datagram to `touched`; say whether a transaction ended in it."""
+    """Add the families in a datagram to `touched`; return True if a transaction ended in it."""
     ended = False
     offset = 0
     while offset + HEADER.size <= len(data):

@@ -1,1 +1,1 @@
-"""What runs in the image beside dockerfw itself: the first settings, and whether the pages answer."""
+"""The programs that compose.yaml's service setup runs."""

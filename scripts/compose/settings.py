@@ -1,8 +1,8 @@
-"""Give each service of compose.yaml its settings: `python -m scripts.compose.settings [HOST]`
+"""Write the settings of compose.yaml's services: `python -m scripts.compose.settings [HOST]`
 
-Owns the files below /etc/dockerfw, a volume a service: Redis' users, and for each process the address under
-which it reaches Redis, with its own password. A password that is there stays, and the users are written anew
-from deploy/redis/users.acl, so that an upgrade brings them what it needs.
+The files are in /etc/dockerfw, one volume for each service: Redis' users, and for each process its Redis URL
+with its own password. Existing passwords stay. The users are always written from deploy/redis/users.acl, so
+that they have the rights of this release.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOCK = Path("/host/run/xtables.lock")
 
 
 def main(arguments: Sequence[str], settings: Path = SETTINGS, lock: Path = LOCK) -> int:
-    """Write what is missing; 2 for wrong arguments, 1 when a file cannot be written."""
+    """Write the settings; 2 for wrong arguments, 1 when a file cannot be written."""
     if len(arguments) > 1:
         print("usage: python -m scripts.compose.settings [HOST]", file=sys.stderr)
         return 2
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str], settings: Path = SETTINGS, lock: Path = LOCK)
 
 
 def write_settings(settings: Path, host: str) -> None:
-    """Write Redis' users and each process's own file, with the passwords of before. Raises OSError."""
+    """Write Redis' users and each process's own file, and keep existing passwords. Raises OSError."""
     files = {
         "web": settings / "web" / "redis.url",
         "clerk": settings / "clerk" / "redis.url",
@@ -50,7 +50,7 @@ def write_settings(settings: Path, host: str) -> None:
 
 
 def known_passwords(files: Mapping[str, Path]) -> dict[str, str]:
-    """Return the passwords that were given out before. Raises OSError."""
+    """Return the existing passwords. Raises OSError."""
     found: dict[str, str] = {}
     for name, path in files.items():
         with contextlib.suppress(FileNotFoundError):
@@ -74,9 +74,9 @@ def write_for_group(path: Path, text: str) -> None:
 
 
 def make_lock(path: Path) -> None:
-    """Make the file by which iptables-legacy keeps others waiting, where the host has none yet.
+    """Create the lock file of iptables-legacy if the host has none yet.
 
-    Docker makes a folder of what is to be mounted and is not there; one that it has made is put right.
+    Docker creates a folder in place of a missing file that is to be mounted. Such a folder is replaced.
     """
     if not path.parent.is_dir():
         return

@@ -1,5 +1,5 @@
-"""What scripts/install, scripts/uninstall and the command `dockerfw` are made of, on a host with systemd.
+"""The programs behind scripts/install and scripts/uninstall, for a host with systemd.
 
-What these put in has its paths and names in `places`, once. Taking out has to work where the code is broken,
-so `uninstall` and what it imports need nothing but a Python 3.10.
+`places` has all paths and names of an installation. Removing must work even if the installed code is broken,
+so `uninstall` and the modules that it imports need only Python 3.10.
 """

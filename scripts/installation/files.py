@@ -1,4 +1,4 @@
-"""Write files with a way back, exchange two folders, change owners, remove."""
+"""Write and restore files, exchange two folders, change owners, and remove files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Former:
     uid: int = 0
     gid: int = 0
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         """Restore the file. Raises OSError."""
         if self.content is None:
             self.path.unlink(missing_ok=True)

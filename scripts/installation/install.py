@@ -231,7 +231,7 @@ def _written_files() -> Iterator[Path]:
 def _put_files_back(remembered: list[files.Former], before: list[files.Former]) -> None:
     changed = _redis_state() != before
     for former in remembered:
-        former.put_back()
+        former.restore()
     systemd.systemctl("daemon-reload")
     if changed and systemd.active([REDIS]):
         systemd.systemctl("restart", REDIS)

@@ -38,7 +38,7 @@ from scripts.installation.places import (
 from scripts.installation.systemd import InstallationError
 
 # Numbers from here on belong to users' accounts.
-PEOPLE = 1000
+FIRST_USER = 1000
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -144,7 +144,7 @@ def _accounts() -> list[str]:
     return [
         entry.pw_name
         for entry in pwd.getpwall()
-        if entry.pw_name in (WEB_USER, REDIS_USER) and entry.pw_uid < PEOPLE
+        if entry.pw_name in (WEB_USER, REDIS_USER) and entry.pw_uid < FIRST_USER
     ]
 
 

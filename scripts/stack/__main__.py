@@ -27,7 +27,7 @@ WEB_THREADS = 8
 
 
 class Stopped(BaseException):
-    """Somebody asked the run to end: Ctrl-C, SIGTERM, or a closed terminal."""
+    """The run was asked to end by Ctrl-C, SIGTERM or a closed terminal."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -90,7 +90,7 @@ def _start(options: Options, layout: Layout, server: socket.socket, processes: P
 
 
 def _unprivileged(command: Sequence[str], layout: Layout) -> list[str]:
-    """Take from root what makes it root, where there is no ordinary user to run the command as."""
+    """Drop root's capabilities from a command if there is no ordinary user to run it as."""
     if os.geteuid() != 0 or layout.web_user is not None:
         return list(command)
     return ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--", *command]
@@ -101,7 +101,7 @@ def _root_command(options: Options, layout: Layout) -> list[str]:
     if options.host:
         return worker
     namespace = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "-Urn"]
-    # Only iptables-legacy wants the lock, and /run/xtables.lock is root's.
+    # Only iptables-legacy needs the lock, and /run/xtables.lock is root's.
     lock = f"XTABLES_LOCKFILE={layout.state / 'xtables.lock'}"
     return [
         *namespace,
@@ -116,7 +116,7 @@ def _root_command(options: Options, layout: Layout) -> list[str]:
 
 
 def _web_command(server: socket.socket) -> list[str]:
-    # No keep-alive: every request is a new connection, which is what a confirmation has to prove.
+    # No keep-alive, because a confirmation has to prove that a new connection gets through.
     return [
         *(sys.executable, "-m", "gunicorn", "dockerfw_site.wsgi", "--bind", f"fd://{server.fileno()}"),
         *("--worker-class", "gthread", "--workers", "1", "--threads", str(WEB_THREADS), "--keep-alive", "0"),
@@ -173,13 +173,13 @@ def _print_welcome(options: Options, layout: Layout) -> None:
         print(f"Web, clerk and Redis run as {layout.web_user.name}.")
     elif os.geteuid() == 0:
         print(
-            "Web, clerk and Redis run as root, though without any of its capabilities: nobody else can reach "
-            f"{ROOT} or {layout.folder}. From a clone that others can read they run as an ordinary user."
+            f"Web, clerk and Redis run as root, without its capabilities: other users cannot reach {ROOT} or "
+            f"{layout.folder}. From a clone that other users can read, they run as an ordinary user."
         )
     print(f"Address:  {options.address}/")
     if options.bind not in {"127.0.0.1", "::1", "localhost"}:
         print(
-            "Others can reach it, and it speaks plain HTTP: put a proxy with TLS before it (docs/install.md)."
+            "Other hosts can reach it over plain HTTP. Put a proxy with TLS in front of it (docs/install.md)."
         )
     link = _manage(layout, environment, "firstadmin", "--if-needed", "--url", options.address)
     if link:

@@ -1,10 +1,10 @@
-"""The one error that the user of scripts/run sees."""
+"""The error that scripts/run shows to the user."""
 
 from __future__ import annotations
 
 
 class StackError(Exception):
-    """Something keeps dockerfw from running: a sentence for the user, and the exit `status`."""
+    """dockerfw cannot run; the text is a sentence for the user, and `status` the exit status."""
 
     def __init__(self, message: str, *, status: int = 1) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""Where a run keeps its data, and the environment that its processes get.
+"""The folders of a run, and the environment of its processes.
 
-The sandbox and --host have folders of their own, so that what was tried in one never reaches the other. When
-root runs it, root's things lie beside those of the web side, and not among them: see `ownership`.
+The sandbox and --host have separate folders, so that a try in one never changes the other. If root starts the
+run, root's folders are beside those of the web side, never inside them (see `ownership`).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from scripts.stack.redis_users import new_passwords, redis_url, root_user, users
 ROOT = Path(__file__).resolve().parent.parent.parent
 # sockaddr_un holds 108 bytes with the closing zero (unix(7)).
 SOCKET_PATH_MAX = 107
-# Made by scripts/setup for a run that root started itself, not by sudo.
+# scripts/setup creates this account for a run that root starts directly, without sudo.
 ACCOUNT = "dockerfw"
-# The root worker's, with --host: the same that the units in deploy/ have.
+# The root worker's folder with --host, the same as in deploy/'s units.
 HOST_STATE = Path("/var/lib/dockerfw")
-# Where Docker listens; only a root worker that manages the machine itself is given it.
+# Docker's socket. Only a root worker that manages the machine itself gets it.
 DOCKER_SOCKET = Path("/var/run/docker.sock")
 
 
@@ -38,7 +38,7 @@ DOCKER_SOCKET = Path("/var/run/docker.sock")
 class Layout:
     """The folders of one run. `lock` is the open file that keeps a second run away.
 
-    `folder` is whose who runs it; of what is in it, `data` and `runtime` are the web user's.
+    `folder` belongs to the user who starts the run, but `data` and `runtime` in it belong to the web user.
     """
 
     folder: Path
@@ -58,7 +58,7 @@ class Layout:
 
     @property
     def redis_acl(self) -> Path:
-        """The file of its users, with digests of their passwords."""
+        """The file of Redis' users, with digests of their passwords."""
         return self.runtime / "users.acl"
 
     @property
@@ -67,11 +67,11 @@ class Layout:
         return root_user(self.host)
 
     def redis_url(self, user: str) -> str:
-        """Return the address under which one user reaches Redis."""
+        """Return the URL of Redis for one user."""
         return redis_url(self.redis_socket, user, self.passwords[user])
 
     def environment(self, options: Options, user: str = "web") -> dict[str, str]:
-        """Return the variables for the process that is this user in Redis; what somebody set stays."""
+        """Return the variables of the process that uses this Redis user; variables already set stay."""
         names = [
             "localhost",
             "127.0.0.1",
@@ -79,11 +79,11 @@ class Layout:
             f"[{options.bind}]" if ":" in options.bind else options.bind,
         ]
         if options.bind in {"0.0.0.0", "::"}:  # noqa: S104
-            # Reached by a name or address that cannot be known here; DOCKERFW_ALLOWED_HOSTS narrows it.
+            # The host names of requests are unknown here. DOCKERFW_ALLOWED_HOSTS limits them.
             names = ["*"]
         defaults = {
             "DOCKERFW_ALLOWED_HOSTS": ",".join(dict.fromkeys(names)),
-            # Plain HTTP: browsers would not send back a cookie that is marked secure.
+            # Browsers do not send secure cookies over plain HTTP.
             "DOCKERFW_SECURE_COOKIES": "0",
             "DOCKERFW_COMMAND": "scripts/firewall",
         }
@@ -95,15 +95,15 @@ class Layout:
         return {
             "DOCKERFW_DATA_DIR": str(self.data),
             "DOCKERFW_STATE_DIR": str(self.state),
-            # Settings of its own a run has none: a backup of it shall not take those of another installation.
+            # A run has no settings files. Its backup must not include those of another installation.
             "DOCKERFW_SETTINGS_DIR": str(self.folder / "settings"),
             "DOCKERFW_REDIS_URL": self.redis_url(user),
         }
 
     def write_files(self, kind: str) -> None:
-        """Leave Redis its users, and scripts/firewall the places where it finds everything."""
+        """Write Redis' users, and the environment file that scripts/firewall reads."""
         places = "".join(f"export {name}={shlex.quote(text)}\n" for name, text in self._places("web").items())
-        # Root runs what the file says: so it has one of its own.
+        # Root runs the content of this file, so root has its own.
         write_for(None, self.folder / "environment", f"# {kind}\n{places}")
         if self.web_user is not None:
             write_for(self.web_user, self.data / "environment", f"# {kind}\n{places}")
@@ -111,7 +111,7 @@ class Layout:
 
 
 def prepare_layout(options: Options) -> Layout:
-    """Make the folders and take the lock; StackError when another run holds it or root owns the folder."""
+    """Create the folders and take the lock. Raises StackError if that is not possible."""
     kind = "host" if options.host else "sandbox"
     chosen = os.environ.get("DOCKERFW_DATA_DIR", "").strip()
     folder = Path(chosen).absolute() if chosen else ROOT / "var" / kind
@@ -134,13 +134,13 @@ def prepare_layout(options: Options) -> Layout:
         folder, data, state, logs, _runtime(folder), lock, user, host, passwords=new_passwords([host])
     )
     if user is not None:
-        _let_in(layout, user)
+        _give_web_folders(layout, user)
     layout.write_files(kind)
     return layout
 
 
 def _state(options: Options, folder: Path) -> Path:
-    """Choose the root worker's folder; with --host one that nobody but root can have changed."""
+    """Return the root worker's folder; with --host only root may be able to change it."""
     chosen = os.environ.get("DOCKERFW_STATE_DIR", "").strip()
     state = Path(chosen).absolute() if chosen else HOST_STATE if options.host else folder / "state"
     if options.host:
@@ -166,7 +166,7 @@ def _runtime(folder: Path) -> Path:
     runtime = folder / "run"
     if len(bytes(runtime / "redis.sock")) <= SOCKET_PATH_MAX:
         return runtime
-    # Its owner could put another in the place of one that lies in /tmp itself.
+    # A folder directly in /tmp could be replaced by its owner.
     above = Path(tempfile.mkdtemp(prefix="dockerfw-"))
     above.chmod(0o711)
     (above / "run").mkdir(mode=0o700)
@@ -174,7 +174,7 @@ def _runtime(folder: Path) -> Path:
 
 
 def remove_runtime(layout: Layout) -> None:
-    """Remove the socket, and the folder that only lives as long as the run."""
+    """Remove the socket, the users' file, and a temporary folder of this run."""
     layout.redis_socket.unlink(missing_ok=True)
     layout.redis_acl.unlink(missing_ok=True)
     if layout.runtime.parent != layout.folder:
@@ -182,13 +182,13 @@ def remove_runtime(layout: Layout) -> None:
 
 
 def _web_user(folder: Path) -> WebUser | None:
-    """Choose who web, clerk and Redis run as: the caller of sudo, the owner of the clone, or the account."""
+    """Return the user of web, clerk and Redis: sudo's caller, the owner of the clone, or the account."""
     if os.geteuid() != 0:
         return None
     for uid in (int(os.environ.get("SUDO_UID", "0") or 0), ROOT.stat().st_uid, _account()):
         if uid and (user := _able_user(uid, folder)):
             return user
-    # A clone below /root, say, is closed to everybody else, and so may be the place of the data.
+    # Other users cannot read a clone below /root, for example, and perhaps not the data's folder either.
     return None
 
 
@@ -200,7 +200,7 @@ def _account() -> int:
 
 
 def _able_user(uid: int, folder: Path) -> WebUser | None:
-    """Return the user when it can run what lies here and come to the data."""
+    """Return the user if it can run this code and reach the data, else None."""
     try:
         entry = pwd.getpwuid(uid)
         probe = subprocess.run(
@@ -218,16 +218,16 @@ def _able_user(uid: int, folder: Path) -> WebUser | None:
             check=False,
             timeout=30,
         )
-    # The interpreter itself may be closed to that user, when it lies below /root.
+    # That user may be unable to run an interpreter below /root.
     except (KeyError, PermissionError):
         return None
     return WebUser(uid, entry.pw_gid, entry.pw_name) if probe.returncode == 0 else None
 
 
-def _let_in(layout: Layout, user: WebUser) -> None:
-    """Give the web side's folders to its user, and let it pass to them; all else stays root's.
+def _give_web_folders(layout: Layout, user: WebUser) -> None:
+    """Give the web side's folders to its user, and make them reachable; all other folders stay root's.
 
-    The root worker gives up its right to pass everywhere, so it comes to the socket as a member of the user's
+    The root worker drops its capability to bypass file modes, so it uses the socket as a member of the user's
     group.
     """
     hand_over(layout.data, user, mode=0o700)

@@ -1,4 +1,4 @@
-"""The arguments of scripts/run. Their help is printed by scripts/run itself, before there is a Python."""
+"""The arguments of scripts/run. The shell script prints their help itself, because Python may be missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scripts.stack.errors import StackError
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for."""
+    """The arguments of a run."""
 
     host: bool
     bind: str
@@ -29,7 +29,7 @@ class Options:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """Build the parser; every option stands in the help text of scripts/run too."""
+    """Build the parser; the help text of scripts/run lists every option too."""
     parser = argparse.ArgumentParser(prog="scripts/run", add_help=False, allow_abbrev=False)
     parser.add_argument("--host", action="store_true")
     parser.add_argument("--bind", default="127.0.0.1")
@@ -38,7 +38,7 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
-    """Read the arguments and check them against this machine; StackError says what is wrong."""
+    """Read the arguments and check that this machine supports them. Raises StackError."""
     values = argument_parser().parse_args(arguments)
     options = Options(host=values.host, bind=values.bind.strip("[]"), port=values.port)
     if not 1 <= options.port <= 65535:
@@ -53,7 +53,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
 
 
 def open_socket(options: Options) -> socket.socket:
-    """Take the port before anything starts, so that a taken one is said at once."""
+    """Listen on the port before any process starts, so that a port in use is reported at once."""
     family = socket.AF_INET6 if ":" in options.bind else socket.AF_INET
     server = socket.socket(family, socket.SOCK_STREAM)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -64,7 +64,7 @@ def open_socket(options: Options) -> socket.socket:
         server.close()
         raise StackError(
             f"cannot listen on {options.bind} port {options.port}: {error.strerror}. "
-            "Stop what listens there, or choose another with --port or --bind.",
+            "Stop the program that uses the port, or choose another one with --port or --bind.",
             status=2,
         ) from error
     return server
@@ -74,12 +74,12 @@ def _check_sandbox() -> None:
     root = os.geteuid() == 0
     if shutil.which("unshare") is None:
         raise StackError("unshare is not installed; it is in the Debian package util-linux")
-    # More than `true`: Ubuntu's AppArmor may let an ordinary user have one in which he can do nothing.
+    # `true` is not enough: under Ubuntu's AppArmor a user may have a namespace without any rights in it.
     command = ["unshare", "--net" if root else "-Urn", "ip", "link", "set", "lo", "up"]
     probe = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     if probe.returncode != 0:
-        who, instead = ("root", "") if root else ("ordinary users", "; as root it may work: sudo scripts/run")
+        who, instead = ("root", "") if root else ("ordinary users", ". It may work as root: sudo scripts/run")
         raise StackError(
-            f"this machine does not let {who} make a network namespace of use ({probe.stderr.strip()}), "
-            f"so there is no sandbox here{instead}"
+            f"this machine does not let {who} create a usable network namespace ({probe.stderr.strip()}), "
+            f"so the sandbox cannot run{instead}"
         )

@@ -1,7 +1,7 @@
-"""Who owns the folders of a run that root started, so that nobody can lay a trap in one for root.
+"""The ownership of folders in a run that root started, so that no other user can trick root through one.
 
-Root's folders and files lie in folders that only root can change; what web, clerk and Redis write lies in
-folders of their user's, where root follows no link, opens no file and gives away nothing but what lies there.
+Root's folders and files are in folders that only root can change. Web, clerk and Redis write in folders of
+their own user. There root follows no link, opens no file, and changes the owner of nothing outside.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class WebUser:
 
 
 def check_roots_own(folder: Path) -> None:
-    """Raise StackError when anybody but root could change this folder, or put another in its place.
+    """Raise StackError if a user other than root could change or replace this folder.
 
-    A folder that is not there yet is as good as its parents.
+    For a folder that does not exist yet, its parents decide.
     """
     for place in (folder, *folder.parents):
         try:
@@ -38,13 +38,13 @@ def check_roots_own(folder: Path) -> None:
         if found.st_uid != 0:
             raise StackError(_not_roots(folder, place, f"belongs to {_name(found.st_uid)}"))
         if not stat.S_ISDIR(found.st_mode):
-            raise StackError(_not_roots(folder, place, "is no folder"))
+            raise StackError(_not_roots(folder, place, "is not a folder"))
         if found.st_mode & 0o022:
             raise StackError(_not_roots(folder, place, "can be written by others"))
 
 
 def check_own(folder: Path) -> None:
-    """Raise StackError when somebody else owns this folder or can write to it."""
+    """Raise StackError if another user owns this folder or can write to it."""
     found = folder.lstat()
     if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
         raise StackError(
@@ -54,13 +54,13 @@ def check_own(folder: Path) -> None:
 
 
 def hand_over(folder: Path, user: WebUser, *, mode: int) -> None:
-    """Give a folder that lies in one of root's own, and the files in it, to the user."""
+    """Change the owner of a folder inside one of root's, and of the files in it, to the user."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if os.fstat(descriptor).st_uid != user.uid:
             for name in os.listdir(descriptor):
                 found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                # A file of another name elsewhere would be given away there too.
+                # A file with a second name elsewhere would change its owner there too.
                 if stat.S_ISDIR(found.st_mode) or found.st_nlink == 1:
                     os.chown(name, user.uid, user.gid, dir_fd=descriptor, follow_symlinks=False)
         os.fchmod(descriptor, mode)
@@ -70,7 +70,7 @@ def hand_over(folder: Path, user: WebUser, *, mode: int) -> None:
 
 
 def write_for(user: WebUser | None, path: Path, text: str) -> None:
-    """Write a new file that only this user, or without one whoever runs this, can read."""
+    """Write a new file that only this user can read; for None, the user of this process."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -82,8 +82,8 @@ def write_for(user: WebUser | None, path: Path, text: str) -> None:
 
 def _not_roots(folder: Path, place: Path, why: str) -> str:
     return (
-        f"the root worker's folder {folder} has to be root's alone, and {place} {why}. "
-        "Choose another with DOCKERFW_STATE_DIR."
+        f"the root worker's folder {folder} must belong to root alone, but {place} {why}. "
+        "Choose another one with DOCKERFW_STATE_DIR."
     )
 
 

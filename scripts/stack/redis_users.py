@@ -1,9 +1,9 @@
-"""Make the users of dockerfw's Redis: `python -m scripts.stack.redis_users DIRECTORY HOST...`
+"""Create or renew the users of dockerfw's Redis: `python -m scripts.stack.redis_users DIRECTORY HOST...`
 
-Owns the filling in of deploy/redis/users.acl: a random password for each user, of which Redis gets the digest
-only. For a server it writes users.acl and, for each process, a file with its address of Redis for systemd's
-EnvironmentFile=. Called again it renews: users that are there keep their passwords and get the rights that
-the template gives them now, so that a host can be added later and an upgrade brings what the release needs.
+It fills in deploy/redis/users.acl with a random password for each user. Redis gets only the digests. For a
+server it writes users.acl and, for each process, a file with its Redis URL for systemd's EnvironmentFile=.
+Called again, it keeps the passwords of existing users and gives them the rights of the current template. So a
+host can be added later, and an upgrade can change rights.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from pathlib import Path
 
 TEMPLATE = Path(__file__).resolve().parent.parent.parent / "deploy" / "redis" / "users.acl"
 SOCKET = Path("/run/dockerfw-redis/redis.sock")
-# Each of them once; the root worker of each host has one besides.
+# These users exist once. Each host's root worker has its own user too.
 USERS = ("web", "clerk", "watch")
-# Users that a release had and a later one has not: they are taken out. Others that are not ours stay.
+# Users of earlier releases, which are removed. Users that dockerfw did not create stay.
 RETIRED: tuple[str, ...] = ()
 HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """An aclfile written anew, and whom it treats differently from the former one."""
+    """A new aclfile, and how its users differ from the former file."""
 
     text: str
     added: tuple[str, ...]
@@ -38,7 +38,7 @@ class Renewal:
 
 
 def root_user(host: str) -> str:
-    """Name the user of a host's root worker."""
+    """Return the name of the user of a host's root worker."""
     return f"root-{host}"
 
 
@@ -49,7 +49,7 @@ def new_passwords(hosts: Sequence[str]) -> dict[str, str]:
 
 
 def users_acl(passwords: Mapping[str, str], template: Path = TEMPLATE) -> str:
-    """Write Redis' aclfile for the users that have a password."""
+    """Return Redis' aclfile for the users that have a password."""
     digests = {name: _digest(password) for name, password in passwords.items()}
     return "".join(_user_lines(digests, template).values())
 
@@ -57,9 +57,9 @@ def users_acl(passwords: Mapping[str, str], template: Path = TEMPLATE) -> str:
 def renewed_acl(
     former: str, hosts: Sequence[str], passwords: Mapping[str, str], template: Path = TEMPLATE
 ) -> Renewal:
-    """Write the aclfile anew: today's rights, the passwords of `former`, `passwords` for users not in it.
+    """Return a new aclfile with current rights, the passwords of `former`, and `passwords` for new users.
 
-    Hosts that are in it already need not be named again.
+    Hosts that are in `former` do not need to be named again.
     """
     there = {line.split(" ", 2)[1]: line for line in former.splitlines() if line.startswith("user ")}
     kept = {name: " ".join(re.findall(r"#[0-9a-f]{64}", line)) for name, line in there.items()}
@@ -77,12 +77,12 @@ def renewed_acl(
 
 
 def redis_url(socket: Path, user: str, password: str) -> str:
-    """Return the address under which one user reaches Redis."""
+    """Return the URL of Redis for one user."""
     return f"unix://{user}:{password}@{socket}"
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all; whose it was, that stays."""
+    """Write a file atomically that only its owner can read; an existing owner stays."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -96,7 +96,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write users.acl and the files of new processes, and say what changed; 2 for wrong arguments."""
+    """Write users.acl and the files of new processes, and print the changes; 2 for wrong arguments."""
     if len(arguments) < 2 or not all(HOST_NAME.fullmatch(host) for host in arguments[1:]):
         print("usage: python -m scripts.stack.redis_users DIRECTORY HOST...", file=sys.stderr)
         return 2
@@ -111,18 +111,18 @@ def main(arguments: Sequence[str]) -> int:
         if name.startswith("root-"):
             lines += f"DOCKERFW_HOST={name.removeprefix('root-')}\n"
         write_private(directory / f"{name}.env", lines)
-        print(f"{directory / name}.env: the address of Redis for the new user {name}")
+        print(f"{directory / name}.env: the Redis URL for the new user {name}")
     for name in renewal.renewed:
-        print(f"{acl}: {name} gets the rights of this release, and keeps its password")
+        print(f"{acl}: {name} gets the rights of this release and keeps its password")
     for name in renewal.dropped:
-        print(f"{acl}: {name} is taken out, this release has no such user")
+        print(f"{acl}: {name} is removed, because this release has no such user")
     for name in renewal.foreign:
-        print(f"{acl}: {name} is not dockerfw's and stays as it was")
+        print(f"{acl}: {name} is not a user of dockerfw and does not change")
     if renewal.text == former:
         print(f"{acl}: nothing to change")
         return 0
     write_private(acl, renewal.text)
-    print(f"{acl}: written. A Redis that runs reads it when it is restarted; nothing is lost by that.")
+    print(f"{acl}: written. Restart Redis to load it. No data is lost by a restart.")
     return 0
 
 

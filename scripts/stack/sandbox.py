@@ -1,8 +1,8 @@
-"""Turn the network namespace that this process is in into the article's Docker host, then become a command.
+"""Set up this process's network namespace as the article's Docker host, then run a command in it.
 
 `python -m scripts.stack.sandbox STATE COMMAND…` runs inside `unshare --net` (or `unshare -Urn`) and nowhere
-else: it refuses a namespace in which any interface is up. It boots as a real machine does:
-interfaces, then the boot files of an earlier run, then Docker's chains. All of it goes when the command ends.
+else: it refuses a namespace in which an interface is up. It boots like a real machine: interfaces, then the
+boot files of an earlier run, then Docker's chains. The namespace disappears when the command ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CLEAN_HOST = Path(__file__).with_name("clean-docker-host.save")
 BRIDGES = {"docker0": "172.17.0.1/16", "docker_gwbridge": "172.18.0.1/16", "br-68428f03a4d1": "172.19.0.1/16"}
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 SECONDS = 20.0
-# The other end of ens33 lives in a namespace of its own, held by this shell: it is the router, and the world.
+# The other end of ens33 is in a second namespace, which this shell holds: the router and the internet.
 WORLD = """
 ip link set lo up
 echo ready
@@ -38,7 +38,7 @@ exec sleep infinity
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Set the namespace up and replace this process by the command."""
+    """Set up the namespace and replace this process with the command."""
     end_with_parent()
     state, *command = arguments
     try:
@@ -54,14 +54,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def docker_chains(*, docker_user_exists: bool) -> str:
-    """Return the restore text that does what a starting dockerd does, which leaves DOCKER-USER as it is."""
+    """Return the restore text for the chains that dockerd creates at its start; it keeps DOCKER-USER."""
     lines = CLEAN_HOST.read_text().splitlines()
     kept = [line for line in lines if not (docker_user_exists and line.startswith(":DOCKER-USER "))]
     return "\n".join(kept) + "\n"
 
 
 def iptables_program(name: str) -> str:
-    """Prefer the nft variant, which needs no lock file and works for ordinary users: `iptables-restore`."""
+    """Return the nft variant of a program if there is one; it needs no lock file and no root."""
     return shutil.which(name.replace("tables", "tables-nft", 1)) or name
 
 
@@ -73,7 +73,7 @@ def _refuse_real_network() -> None:
     # A namespace in use has its loopback up; a fresh one has nothing up.
     flags = re.findall(r"<(.*?)>", _run("ip", "-o", "link"))
     if any("UP" in words.split(",") for words in flags):
-        raise StackError("this is not a fresh network namespace; nothing was touched")
+        raise StackError("this is not a new network namespace. Nothing was changed")
 
 
 def _add_interfaces() -> None:
@@ -105,8 +105,8 @@ def _add_uplink() -> None:
     world.stdin.write("joined\n")
     world.stdin.close()
     if world.stdout.readline() != "ready\n":
-        raise StackError("the sandbox's network could not be made")
-    # It goes on after this process has become the command, and ends with it.
+        raise StackError("the sandbox's network could not be created")
+    # It keeps running after exec(), and ends with the command.
     world.returncode = 0
 
 
@@ -122,8 +122,8 @@ def _replay_boot(state: Path) -> None:
 
 
 def _forward() -> None:
-    """Let the kernel forward, as a starting dockerd does; a new namespace has the machine's own setting."""
-    # A container may forbid it: then it stays as it is, and the doctor says so.
+    """Enable forwarding, as dockerd does at its start; a new namespace has the machine's setting."""
+    # A container may forbid this. Then the doctor reports it.
     with contextlib.suppress(OSError):
         FORWARDING.write_text("1\n")
 

@@ -122,7 +122,7 @@ def test_an_answer_does_not_wait_for_an_unrequested_snapshot(
     assert run(order(document("22")), state).state == "awaiting"
     jobs.watch()
     assert not redis_client.exists(snapshot_key(HOST))
-    # Whoever asks is shown the host all the same.
+    # A request still gets the snapshot.
     jobs.observe()
     assert redis_client.exists(snapshot_key(HOST))
     redis_client.delete(snapshot_key(HOST))

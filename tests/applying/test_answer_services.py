@@ -171,7 +171,7 @@ def test_another_admin_may_only_roll_back(
     with django_capture_on_commit_callbacks(execute=True):
         apply_roll_back(apply=apply, actor=bob)
     assert [answer.answer for answer in answers(host)] == ["rollback"]
-    way_back = {"reason": "asked", "summary": "The rules from before are in force again."}
+    way_back = {"reason": "asked", "summary": "The previous rules are active again."}
     outcome_record(outcome=outcome_of(apply, "rolled_back", 1, {"way_back": way_back}))
     view = apply_get(apply.pk)
     assert view is not None

@@ -170,7 +170,7 @@ def test_roll_back_now_by_anybody(second: Client, path: str, apply: Apply) -> No
     done = second.post(f"{path}roll-back/")
     assert (done.status_code, done["Location"]) == (302, path)
     assert "Roll back was sent to the root worker." in text_of(second.get(path))
-    way_back = {"reason": "asked", "summary": "The rules from before are in force again."}
+    way_back = {"reason": "asked", "summary": "The previous rules are active again."}
     outcome_record(outcome=outcome_of(apply, "rolled_back", 1, {"way_back": way_back}))
     words = text_of(second.get(path))
     assert "Revision 1 was rolled back. The previous rules are active again." in words
@@ -193,10 +193,12 @@ def test_more_time_is_asked_for_and_shown(working: Client, path: str, apply: App
 
 
 def test_a_silent_rollback_is_explained(working: Client, path: str, apply: Apply) -> None:
-    way_back = {"reason": "silence", "summary": "Nobody kept it within 60 s."}
+    way_back = {"reason": "silence", "summary": "The window ended without an answer."}
     outcome_record(outcome=outcome_of(apply, "rolled_back", 1, {"way_back": way_back}))
     words = text_of(working.get(path))
-    assert "was rolled back. The previous rules are active again. Nobody kept it within 60 s." in words
+    assert (
+        "was rolled back. The previous rules are active again. The window ended without an answer." in words
+    )
     assert "Requested by" not in words
 
 

@@ -172,7 +172,7 @@ def test_with_thousands_of_rules_the_page_asks_for_it_by_itself(
     assert "This would lock you out." in words
     assert "Apply anyway" in words
     assert 'name="override"' in whole.content.decode()
-    # Whoever is faster than the page is told all the same.
+    # A POST before the page has loaded gets the same answer.
     early = working.post(PATH, order(host), **AWAY)  # type: ignore[arg-type]
     assert early.status_code == 422
     assert 'name="anyway"' in early.content.decode()

@@ -69,7 +69,7 @@ def remove(rule: Rule, host: Host, actor: Actor) -> None:
 
 
 def offers(page: HttpResponseBase) -> bool:
-    """Say whether the page has the checkbox, which is never set from the start."""
+    """Return True if the page has the checkbox, which is never set from the start."""
     body = getattr(page, "content", b"").decode()
     found = re.search(r'<input type="checkbox" name="end_sessions"[^>]*>', body)
     assert found is None or "checked" not in found[0]

@@ -128,7 +128,7 @@ def _as(user: int) -> list[str]:
 def python_in_reach() -> tuple[str, ...]:
     """Return root's words for this Python and code where all users reach them, as those of an installation.
 
-    The clone may lie in root's own home. Nobody else sees it where it is shown.
+    The clone may lie in root's own home. Other users cannot see it there.
     """
     show = f'mount --bind "$0" {_SHOWN}; cd {_SHOWN}; exec "$@"'
     python = Path(sys.executable)

@@ -1,4 +1,4 @@
-"""A restore that is killed while the parts change places: nobody goes on with a mix, another heals it."""
+"""A restore that is killed between two parts: no process runs with a mix, and another restore repairs it."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def below(there: Installation, folder: str) -> dict[str, bytes]:
 
 
 @pytest.mark.kernel
-def test_nobody_goes_on_with_a_mix_and_another_restore_heals_it(
+def test_no_process_runs_with_a_mix_and_another_restore_repairs_it(
     there: WarmInstallation, hooks: Path, namespace: Namespace, tmp_path: Path
 ) -> None:
     (there.settings / "web.env").write_text("DOCKERFW_TIME_ZONE=UTC\n")
@@ -222,7 +222,7 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
 
 
 def refuses(state: StateDirectory) -> None:
-    """See that nobody goes on with a note that says nothing, and that a restore still ends it."""
+    """Check that no process runs beside an unreadable note, and that a restore removes it."""
     assert read_restore_record(state.path) == RestoreRecord()
     assert is_restore_unfinished(read_environment({}), state)
     with pytest.raises(RestoreUnfinished, match=r"end in before-restore- and a time, the state in "):
@@ -234,7 +234,7 @@ def refuses(state: StateDirectory) -> None:
         settings=False,
     )
     again.write()
-    # Taken back is what was there: a mix, and with names that nobody knows.
+    # The undone state is the former one: a mix, with unknown names.
     again.end_undone()
     left = read_restore_record(state.path)
     assert left is not None

@@ -72,7 +72,7 @@ def test_a_machine_that_is_gone_comes_back(
     assert os.stat(backup).st_mode & 0o777 == 0o600
     made = Path(backup).stat().st_mtime_ns // 1_000_000
     empty, said = restored
-    assert "4 revisions: each one's digest was computed again and is right" in said
+    assert "4 revisions: all digests were recomputed and match" in said
     old, new = source.rows(), empty.rows(like=source)
     assert len(old["rules_auditevent"]) > 20
     told = new["rules_auditevent"].pop()
@@ -134,7 +134,7 @@ def held(path: Path, kind: int) -> Iterator[None]:
         yield
 
 
-def test_while_somebody_works_nothing_is_restored(backup: str, empty: Installation) -> None:
+def test_nothing_is_restored_while_a_process_uses_the_database(backup: str, empty: Installation) -> None:
     for path, kind, words in (
         (empty.data / "in-use.lock", fcntl.LOCK_SH, "in-use.lock"),
         (empty.state / "worker.lock", fcntl.LOCK_EX, "The root worker is running"),
@@ -170,7 +170,7 @@ def test_what_fails_on_the_way_leaves_everything_as_it_was(backup: str, tmp_path
 def changed(
     backup: str, to: Path, change: Callable[[dict[str, bytes], dict[str, object]], bytes | None]
 ) -> str:
-    """Write the backup again, as somebody would who knows its format; `change` may give other rows."""
+    """Write the backup again with valid digests; `change` may give other rows."""
     with open(backup, "rb") as file:
         archive: Archive = read_archive(file, backup)
     members, facts = dict(archive.members), dict(archive.manifest.database)
@@ -313,7 +313,7 @@ def test_an_open_window_is_not_opened_again(tmp_path: Path) -> None:
 
 def test_root_leaves_nothing_of_its_own_among_the_web_sides_files(backup: str) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can work as somebody else")
+        pytest.skip("only root can work as another user")
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o711)
         there = released(RELEASE, Path(place) / "there")
@@ -328,7 +328,7 @@ def test_root_leaves_nothing_of_its_own_among_the_web_sides_files(backup: str) -
 
 def test_an_ordinary_user_has_the_database_only(backup: str) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can become somebody else")
+        pytest.skip("only root can become another user")
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o711)
         there = released(RELEASE, Path(place) / "there")

@@ -50,7 +50,7 @@ def test_the_next_apply_works_and_no_order_from_before(
     host.firewall("backup", str(tmp_path / "backup"))
     second = worker.order("22", "443", sequence=now + 1, revision=2)
     worker.kept(second)
-    # Somebody has copied this one, and it never came here.
+    # A file that was copied and is missing here.
     copied = worker.order("22", "6666", sequence=now + 2, revision=3, send=False)
     assert "The root worker is running" in host.refused("restore", str(tmp_path / "backup"), "--replace")
     stop(worker)

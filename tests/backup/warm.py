@@ -50,7 +50,7 @@ class WarmInstallation(Installation):
         return subprocess.CompletedProcess([], status, self._out.read_bytes(), self._err.read_bytes())
 
     def ended(self) -> bool:
-        """Say whether the command has ended by itself."""
+        """Return True if the command has ended by itself."""
         assert self._process.stdout is not None
         return bool(select.select([self._process.stdout], [], [], 0)[0])
 

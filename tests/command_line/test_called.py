@@ -51,7 +51,7 @@ def test_no_sentence_has_a_fixed_name_for_it() -> None:
     assert [path for path in (ROOT / "templates").rglob("*.*") if NAMED.search(path.read_text())] == []
 
 
-def test_it_is_dockerfw_unless_somebody_says_otherwise() -> None:
+def test_the_command_is_dockerfw_by_default() -> None:
     assert read_environment({}).command == "dockerfw"
     assert read_environment({"DOCKERFW_COMMAND": "scripts/firewall"}).command == "scripts/firewall"
 

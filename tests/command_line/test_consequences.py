@@ -80,7 +80,7 @@ def test_what_breaks_an_expectation_needs_a_reason(
     refused = firewall("apply", "-m", "why", "--keep")
     assert refused.status == 1
     assert refused.err == (
-        "Nothing was applied: 1 expectation would fail. --override REASON does it all the same.\n"
+        "Nothing was applied: 1 expectation would fail. Use --override REASON to apply anyway.\n"
     )
     assert not Apply.objects.exists()
     root = play()
@@ -98,7 +98,7 @@ def test_over_ssh_being_shut_out_needs_a_word(
     refused = firewall("apply", "-m", "why", "--keep")
     assert refused.status == 1
     assert "SSH, as you are connected now: no, 198.51.100.7 would be refused at 22/tcp by rule" in refused.out
-    assert refused.err == "Nothing was applied: it would shut you out. --anyway does it all the same.\n"
+    assert refused.err == "Nothing was applied: it would block your session. Use --anyway to apply anyway.\n"
     assert not Apply.objects.exists()
     play()
     assert firewall("apply", "-m", "why", "--keep", "--anyway").status == 0
@@ -107,7 +107,7 @@ def test_over_ssh_being_shut_out_needs_a_word(
     assert event.after["anyway"] is True
 
 
-def test_over_ssh_from_where_the_rules_let_in(
+def test_over_ssh_from_an_allowed_source(
     edited: Host, play: Callable[[], PlayedRoot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSH_CONNECTION", "203.0.113.7 50022 192.0.2.1 22")
@@ -117,7 +117,7 @@ def test_over_ssh_from_where_the_rules_let_in(
     assert "still get in" not in done.out
 
 
-def test_a_roll_back_is_asked_the_same(edited: Host, alice: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_roll_back_has_the_same_checks(edited: Host, alice: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
     confirm(edited, alice)
     rule_create(host=edited, actor=alice, values={**SSH, "source": "any"})
     confirm(edited, alice)
@@ -125,12 +125,12 @@ def test_a_roll_back_is_asked_the_same(edited: Host, alice: Actor, monkeypatch: 
     monkeypatch.setenv("SSH_CONNECTION", SESSION)
     refused = firewall("rollback", "1", "-m", "back")
     assert refused.status == 1
-    assert "it would shut you out" in refused.err
+    assert "it would block your session" in refused.err
     assert Apply.objects.count() == 2
 
 
 def test_which_expectations_hold_now(edited: Host, alice: Actor) -> None:
-    assert firewall("expectations").out == "nothing is expected\n"
+    assert firewall("expectations").out == "the draft has no expectations\n"
     expectation_create(host=edited, actor=alice, values=WEB)
     good = firewall("expectations")
     assert (good.status, good.out) == (0, "holds        443/tcp of the host from anywhere passes\n")

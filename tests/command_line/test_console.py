@@ -97,7 +97,7 @@ def test_panic_and_back(namespace: Namespace, backend: Backend, tmp_path: Path) 
         assert f"-A FILTERS-PANIC -s {address} -j RETURN" in panic
         assert f"-A FILTERS-PANIC -d {address} -j RETURN" in panic
         assert ("ipv6-icmp" in "".join(panic)) == (family == 6)
-    # Again, with nobody named any more: it replaces the first.
+    # Again, without --allow: it replaces the first panic.
     assert firewall(namespace, tmp_path, "panic").returncode == 0
     assert "192.0.2.7" not in "".join(held(namespace, backend)[4])
     assert firewall(namespace, tmp_path, "panic", "--off").returncode == 0
@@ -131,7 +131,7 @@ def test_release_takes_our_anchors_and_nothing_else(
         assert left == [line for line in without_counters(was) if line not in gone]
     printed = done.stdout.decode()
     assert ("stays: -A INPUT -j FILTERS" in done.stderr.decode()) == (lines == ARTICLE_INPUT)
-    # The printed commands are the way back.
+    # The printed commands undo the release.
     for line in printed.splitlines():
         if line.startswith("  ip"):
             wait = ["-w", "10"] if backend == "legacy" else []
@@ -143,7 +143,7 @@ def test_release_takes_our_anchors_and_nothing_else(
 
 
 @pytest.mark.parametrize("verb", ["panic", "release"])
-def test_when_one_family_fails_the_other_is_put_back(
+def test_if_one_family_fails_the_other_is_restored(
     namespace: Namespace, backend: Backend, tmp_path: Path, verb: str
 ) -> None:
     anchored(namespace, backend)

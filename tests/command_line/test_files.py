@@ -112,7 +112,7 @@ def test_plan_of_a_file(document: Path, tmp_path: Path) -> None:
     done = firewall("plan", str(document), "--live", str(clean))
     assert done.status == 1
     assert "IPv4 + chain FILTERS" in done.out.splitlines()
-    assert "IPv4 insert anchor: INPUT -j FILTERS-HOST" in done.out
+    assert "IPv4 insert jump: INPUT -j FILTERS-HOST" in done.out
     both = firewall("plan", str(document), "--live", str(clean), "--live6", str(clean), "--json")
     assert both.status == 1
     assert sorted(json.loads(both.out)["families"]) == ["4", "6"]
@@ -128,7 +128,7 @@ def test_plan_of_what_is_loaded_is_empty(document: Path, tmp_path: Path) -> None
     loaded.write_text(save_of(load_document(document.read_bytes()), 4, 3))
     done = firewall("plan", str(document), "--live", str(loaded))
     assert done.status == 0
-    assert done.out.splitlines()[-1] == "nothing to do: the kernel holds this already"
+    assert done.out.splitlines()[-1] == "nothing to do: the kernel already holds these rules"
     assert json.loads(firewall("plan", str(document), "--live", str(loaded), "--json").out)["empty"] is True
 
 
@@ -178,9 +178,9 @@ BAD_INPUT = [
     (["render", "-"], b"{}", "--family"),
     (["render", "-", "--family", "5"], b"{}", "invalid choice"),
     (["plan", "-"], b"{}", "--live"),
-    (["plan", "--live", "x"], b"", "goes with a FILE"),
-    (["plan", "-", "--live", "-"], b"{}", "read once only"),
-    (["render", "-", "--family", "4", "--live", "-"], b"{}", "read once only"),
+    (["plan", "--live", "x"], b"", "needs a FILE"),
+    (["plan", "-", "--live", "-"], b"{}", "read only once"),
+    (["render", "-", "--family", "4", "--live", "-"], b"{}", "read only once"),
     (["import", "--print", "-"], b"root:x:0:0", "line 1"),
     (["import", "--print", "-"], b"{}", "format"),
     (["export", "--revision", "zero"], b"", "not a revision number"),
@@ -205,7 +205,7 @@ def test_each_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]
     assert firewall(verb, "--help").status == 0
     text = capsys.readouterr().out
     assert "--json" in text
-    assert "Status: 0 " in text
+    assert "Exit status: 0 " in text
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:

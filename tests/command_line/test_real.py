@@ -167,7 +167,7 @@ def test_of_two_applies_at_once_one_is_told_to_wait(site: Site, hosted: Namespac
     assert "dockerfw r1 " in hosted.save().decode()
 
 
-def test_silence_and_cancel_put_back_what_was_there(site: Site, hosted: Namespace) -> None:
+def test_silence_and_cancel_restore_the_previous_rules(site: Site, hosted: Namespace) -> None:
     site.firewall("import", "-", stdin=DOCUMENT)
     assert site.firewall("apply", "-m", "first", "--keep").returncode == 0, site.log.read_text()
     before = {4: our_chains(hosted, 4), 6: our_chains(hosted, 6)}
@@ -175,14 +175,14 @@ def test_silence_and_cancel_put_back_what_was_there(site: Site, hosted: Namespac
     silent = site.firewall("apply", "-m", "lock everybody out", "--window", "15")
     assert silent.returncode == 1, silent.stdout
     assert silent.stdout.splitlines()[-1] == "revision 2: rolled back", silent.stderr
-    assert "revision 2 is loaded, not confirmed; it is rolled back at " in silent.stderr
+    assert "revision 2 is loaded but not confirmed; it is rolled back at " in silent.stderr
     assert {4: our_chains(hosted, 4), 6: our_chains(hosted, 6)} == before
     command = [sys.executable, "manage.py", "firewall", "apply", "-m", "again", "--window", "300"]
     with subprocess.Popen(
         command, cwd=BASE_DIR, env=site.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as waiting:
         assert waiting.stderr is not None
-        assert "is loaded, not confirmed" in waiting.stderr.readline()
+        assert "is loaded but not confirmed" in waiting.stderr.readline()
         assert our_chains(hosted, 4) != before[4]
         status = site.firewall("status")
         assert status.returncode == 1

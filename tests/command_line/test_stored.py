@@ -38,14 +38,14 @@ SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"}
 
 @pytest.fixture(autouse=True)
 def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody answers an observe here, so do not wait long for it."""
+    """No root worker answers here, so do not wait long for a snapshot."""
     monkeypatch.setattr(stored, "LOOK_SECONDS", 0.05)
 
 
 def test_import_export_and_history(host: Host, alice: Actor, document: Path, no_queue: None) -> None:
     done = firewall("import", str(document))
     assert done.status == 0
-    assert "the draft holds 2 rules now" in done.out
+    assert "the draft now has 2 rules" in done.out
     assert Rule.objects.count() == 2
     event = AuditEvent.objects.get(verb="draft-replace")
     assert event.actor_name.endswith("(command line)")
@@ -180,7 +180,7 @@ class PlayedRoot:
             outcome_record(outcome=outcome_of(apply, "confirmed", 2))
         elif apply.answer == "rollback" or (not apply.answer and self.naps > 6):
             reason = "asked" if apply.answer else "silence"
-            way_back = {"reason": reason, "summary": f"The rules from before are in force again: {reason}."}
+            way_back = {"reason": reason, "summary": f"The previous rules are active again: {reason}."}
             outcome_record(outcome=outcome_of(apply, "rolled_back", 2, {"way_back": way_back}))
 
 
@@ -246,9 +246,9 @@ def test_without_keep_and_without_a_terminal_it_is_rolled_back(
     done = firewall("apply", "-m", "open ssh")
     assert done.status == 1
     assert done.out.splitlines()[-1] == "revision 1: rolled back"
-    assert "revision 1 is loaded, not confirmed; it is rolled back at " in done.err
-    assert "--keep keeps" in done.err
-    assert done.err.splitlines()[-1] == "The rules from before are in force again: silence."
+    assert "revision 1 is loaded but not confirmed; it is rolled back at " in done.err
+    assert "to keep it: `dockerfw confirm`, or --keep" in done.err
+    assert done.err.splitlines()[-1] == "The previous rules are active again: silence."
 
 
 def test_at_a_terminal_the_admin_is_asked(
@@ -286,7 +286,7 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
     monkeypatch.setattr(settings, "ENVIRONMENT", replace(settings.ENVIRONMENT, command="scripts/firewall"))
     for verb in ("confirm", "cancel"):
         none = firewall(verb)
-        assert (none.status, none.err) == (1, "No window is open: nothing waits to be kept.\n")
+        assert (none.status, none.err) == (1, "No apply waits for confirmation.\n")
     mine = apply_start(
         basis=basis_of(edited), actor=command_line_actor(), message="mine", draft_version=edited.draft_version
     )
@@ -305,7 +305,10 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
     refused = firewall("confirm")
     assert refused.status == 1
     assert "alice started this" in refused.err
-    assert "`scripts/firewall confirm --instead-of alice`. `scripts/firewall cancel` rolls" in refused.err
+    assert (
+        "`scripts/firewall confirm --instead-of alice`. To roll it back: `scripts/firewall cancel`"
+        in refused.err
+    )
     second = firewall("apply", "-m", "me too")
     assert (second.status, "waits for confirmation until" in second.err) == (1, True)
     play("confirmed").naps = 3
@@ -313,7 +316,7 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
     assert (done.status, done.out.splitlines()[-1]) == (0, "revision 2: rolled back"), done.err
 
 
-def test_what_somebody_started_on_the_web_is_kept_at_the_console_by_naming_them(
+def test_an_apply_from_the_web_is_kept_at_the_console_by_naming_its_admin(
     edited: Host, alice: Actor, queue: RedisServer, play: Callable[[str], PlayedRoot]
 ) -> None:
     theirs = apply_start(
@@ -340,7 +343,7 @@ def test_a_window_outside_its_limits_is_bad_input(edited: Host, queue: RedisServ
         assert f"{seconds} seconds is not allowed. Use 15 to 3600" in done.err
 
 
-def test_nobody_answers(edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:
+def test_no_root_worker_answers(edited: Host, queue: RedisServer, play: Callable[[str], PlayedRoot]) -> None:
     play("")
     done = firewall("apply", "-m", "open ssh", "--timeout", "0.2")
     assert done.status == 1
@@ -385,10 +388,10 @@ def test_sessions_that_stay_open_are_told_and_ended_on_wish(
     assert firewall("plan").err.splitlines() == [sentence]
     play("confirmed")
     told = firewall("apply", "-m", "close ssh").err.splitlines()
-    assert told[:2] == [sentence, "--end-sessions ends them once it is kept"]
+    assert told[:2] == [sentence, "--end-sessions ends them after Keep"]
     root = play("confirmed")
     told = firewall("apply", "-m", "close ssh", "--keep", "--end-sessions").err.splitlines()
-    assert told == [sentence, "keeping it ends them"]
+    assert told == [sentence, "they end after Keep"]
     orders = {order.apply: order.end_sessions for order in root.orders}
     assert orders == {str(apply.pk): apply.end_sessions for apply in Apply.objects.exclude(job_id="job")}
     assert sorted(orders.values()) == [False, True]

@@ -23,7 +23,7 @@ OFFLINE = ("--live", str(CLEAN), "--interface", "ens33")
 
 @pytest.fixture(autouse=True)
 def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody answers an observe here, so do not wait long for it."""
+    """No root worker answers here, so do not wait long for a snapshot."""
     monkeypatch.setattr(stored, "LOOK_SECONDS", 0.05)
 
 
@@ -48,7 +48,7 @@ def test_a_save_is_enough_without_a_database(tmp_path: Path) -> None:
         "  tcp from 203.0.113.5 to 192.0.2.10 port 9200, arriving on ens33",
         "  The packet is redirected to 172.19.0.2:9200 and leaves through br-68428f03a4d1.",
     ]
-    assert "  assumed: br-68428f03a4d1 has 172.19.0.0/16, as a MASQUERADE rule says." in lines
+    assert "  assumed: br-68428f03a4d1 has 172.19.0.0/16, according to a MASQUERADE rule." in lines
     assert "  assumed: 192.0.2.10 is the host's own address." in lines
     assert "nat DOCKER" in lines
     assert "       3 rules do not match" in lines
@@ -102,9 +102,9 @@ def test_a_save_with_addresses_and_a_route() -> None:
         ((STRANGER, "192.0.2.10", "--port", "1", *OFFLINE, "--address", "x"), "x is not NAME=ADDRESS/LENGTH"),
         (
             (STRANGER, "192.0.2.10", "--port", "1", *OFFLINE, "--against", "draft"),
-            "--against is about the host",
+            "--against reads the host",
         ),
-        ((STRANGER, "192.0.2.10", "--port", "1", "--route", "x"), "--address and --route go with --live"),
+        ((STRANGER, "192.0.2.10", "--port", "1", "--route", "x"), "--address and --route need --live"),
         (
             (STRANGER, "192.0.2.10", "--protocol", "icmp", "--icmp-type", "x", *OFFLINE),
             "--icmp-type: x is not",
@@ -140,8 +140,8 @@ def test_on_the_host_live_and_draft(host: Host, alice: Actor, shop: Rule) -> Non
     arguments = ("trace", STRANGER, "shop/web", "--port", "8080")
     done = firewall(*arguments)
     assert done.status == 0
-    assert f"let on by 8080, 9999/tcp from anywhere to containers (rule {shop.key})" in done.out
-    assert "against: What the kernel holds." in done.out
+    assert f"allowed by 8080, 9999/tcp from anywhere to containers (rule {shop.key})" in done.out
+    assert "against: The kernel's rules." in done.out
     rule_delete(host=host, actor=alice, key=shop.key, version=shop.version)
     draft = firewall(*arguments, "--against", "draft")
     assert draft.status == 1
@@ -171,7 +171,10 @@ def test_exposure(shop: Rule) -> None:
     done = firewall("exposure")
     assert done.status == 0
     lines = done.out.splitlines()
-    assert lines[:2] == ["1 port is reachable from anywhere, 1 from some networks.", "outside: ens33"]
+    assert lines[:2] == [
+        "1 port is reachable from anywhere, 1 from some networks.",
+        "external interfaces: ens33",
+    ]
     assert "8080/tcp   shop-web-1 (shop/web), container, any address -> 172.17.0.2:80" in lines
     assert "    IPv4 and IPv6: anywhere (8080, 9999/tcp from anywhere to containers)" in lines
     assert "22/tcp     sshd (ssh.service), program, any address" in lines

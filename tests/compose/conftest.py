@@ -23,7 +23,7 @@ SHOPS = "2001:db8:5::/64"
 
 @pytest.fixture(scope="session")
 def installed() -> Iterator[Installed]:
-    """dockerfw as `docker compose up -d` leaves it on a host that has two shops: nobody was there yet."""
+    """dockerfw after `docker compose up -d` on a host with two shops, before the first admin."""
     reason = why_unavailable() or ("" if shutil.which("git") else "not installed: git (Debian package)")
     if reason:
         pytest.skip(f"no Compose install: {reason}")
@@ -45,7 +45,7 @@ def installed() -> Iterator[Installed]:
 
 @pytest.fixture
 def alice(installed: Installed, browser: Browser) -> Iterator[Person]:
-    """Somebody on the client, who reaches the pages by the host's own rules only."""
+    """A visitor on the client, who reaches the pages only through the host's own rules."""
     # Without TLS Chromium would complain on each page of a header that only holds with it.
     trusted = f"--unsafely-treat-insecure-origin-as-secure={URL}"
     program = installed.browser_program(CHROMIUM)

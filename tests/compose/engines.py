@@ -1,7 +1,6 @@
-"""The engines that the Compose install is tried on: scripts/matrix' own, and what other releases bring.
+"""The engines that the Compose installation is tested on: those of scripts/matrix and of other releases.
 
-Owns their list, and which Compose each host has: that of Debian's newest engine, unless the release's own
-is asked for.
+Each has the Compose of Debian's newest engine, unless the release's own is asked for.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 No registry is reached: what the Dockerfile begins FROM is a tree of the release that its tag names, imported
 under that name. It bears this machine's certificates and pip's configuration, so that pip and apt work in the
-build; that is test set-up and in nobody else's image.
+build; this is only for tests and not in the released image.
 """
 
 from __future__ import annotations

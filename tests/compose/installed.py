@@ -1,7 +1,7 @@
-"""dockerfw installed on a host as its page tells: a clone, a file .env, `docker compose up -d`.
+"""dockerfw installed as its documentation says: a clone, a file .env, `docker compose up -d`.
 
-Owns the client at the other end of ens33, and the host's other containers. Where something is asked of
-dockerfw, it is asked the way an admin does: by Compose, or by its pages.
+This includes the client at the other end of ens33 and the host's other containers. The tests use dockerfw as
+an admin does, through Compose or through its pages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Somebody outside who tries ports of the host again and again, and remembers what became of it."""
+"""An outside client that tries ports of the host again and again, and records the results."""
 
 from __future__ import annotations
 

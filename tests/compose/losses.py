@@ -1,7 +1,7 @@
 """What must not get lost when containers, Redis or the engine go and come back; part of the story.
 
 Before and after each of these the kernel holds the same rules, the boot files and the history are the same,
-and whoever was signed in still is. While it lasts, a port that is refused never answers.
+and admins stay signed in. While it lasts, a port that is refused never answers.
 """
 
 from __future__ import annotations

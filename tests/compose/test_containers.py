@@ -62,7 +62,7 @@ def test_its_files_cannot_be_changed(installed: Installed, service: str) -> None
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
-def test_it_reads_its_own_secret_and_nobody_elses(installed: Installed, service: str) -> None:
+def test_it_reads_only_its_own_secret(installed: Installed, service: str) -> None:
     tries = " ".join(f"cat {path} >/dev/null && echo {owner};" for owner, path in SECRETS.items())
     assert in_container(installed, service, tries) == service
 

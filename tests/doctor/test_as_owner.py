@@ -16,12 +16,12 @@ from rules.command_line.as_owner import NotTheOwner, as_owner
 
 SOMEBODY = 12345
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 @pytest.fixture
 def database() -> Iterator[Path]:
-    """A database in SQLite's WAL mode that is somebody else's, in a folder of theirs that they can reach."""
+    """A database in SQLite's WAL mode that belongs to another user, in that user's folder."""
     own = Path(tempfile.mkdtemp(prefix="dockerfw-owner-"))
     path = own / "d.sqlite3"
     with sqlite3.connect(path) as connection:
@@ -50,7 +50,7 @@ def test_root_becomes_the_owner_for_it(database: Path) -> None:
     assert os.geteuid() == 0
 
 
-def test_a_link_to_a_file_of_roots_makes_nobody_root(database: Path, tmp_path: Path) -> None:
+def test_a_link_to_a_file_of_root_does_not_run_as_root(database: Path, tmp_path: Path) -> None:
     roots = tmp_path / "roots"
     roots.touch()
     database.unlink()

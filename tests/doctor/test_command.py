@@ -1,4 +1,4 @@
-"""`firewall doctor` as somebody types it: beside a real root worker, without anything, and not as root."""
+"""`firewall doctor` as an admin runs it: beside a real root worker, without anything, and not as root."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_an_ordinary_user_is_told_what_only_root_can_look_at(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can become somebody else")
+        pytest.skip("only root can become another user")
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
     (state / "worker.lock").touch()
@@ -136,7 +136,7 @@ def test_an_ordinary_user_is_told_what_only_root_can_look_at(
         "DOCKERFW_DATA_DIR": str(tmp_path / "data"),
         "DJANGO_SETTINGS_MODULE": "dockerfw_site.settings",
     }
-    # The interpreter may lie where nobody else can read: so everything is loaded before.
+    # Other users may not be able to read the interpreter, so everything is loaded before.
     code = (
         "import os, django; django.setup()\n"
         "import rules.command_line.doctor, rules.pages.errors, rules.management.commands.firewall as f\n"

@@ -161,14 +161,14 @@ def test_clocks(check: str, level: str, change: dict[str, Any]) -> None:
 
 TEXT = TEMPLATE.read_text()
 ACL = users_acl(new_passwords(["local", "other"]))
-REDIS = RedisFacts(error="", user="web", let_in=False, allowed=(), users=ACL, template=TEXT, host="other")
+REDIS = RedisFacts(error="", user="web", anonymous=False, allowed=(), users=ACL, template=TEXT, host="other")
 
 
 @pytest.mark.parametrize(
     ("check", "level", "change"),
     [
-        ("default-user", "problem", {"let_in": True}),
-        ("default-user", "unknown", {"let_in": None}),
+        ("default-user", "problem", {"anonymous": True}),
+        ("default-user", "unknown", {"anonymous": None}),
         ("rights", "problem", {"allowed": ("KEYS x",)}),
         ("rights", "unknown", {"allowed": None}),
         ("users", "problem", {"users": ACL.replace("+lpos", "+lpos +keys", 1)}),

@@ -133,7 +133,7 @@ def test_an_apply_that_has_not_come_to_its_end_is_found(inside: Namespace, kept:
     assert window is not None
     kept.write_window(replace(window, deadline=boottime() - 60))
     assert window_left(kept) == sentences.OVERDUE.format(revision=2, seconds=60)
-    # What it has loaded is in force, and nobody can keep it any more.
+    # The loaded rules are active, and cannot be kept any more.
     assert kernel(kept)["chains.confirmed"] == "problem"
     kept.write_window(replace(window, boot="an-earlier-one"))
     assert window_left(kept) == sentences.OVERDUE_FROM_EARLIER_BOOT.format(revision=2)
@@ -253,7 +253,7 @@ child.stdin.close(); child.wait(10)
 
 def test_an_ordinary_users_sandbox_is_looked_at_from_inside() -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can become somebody else")
+        pytest.skip("only root can become another user")
     done = subprocess.run(
         [sys.executable, "-c", SANDBOX],
         cwd=ROOT,

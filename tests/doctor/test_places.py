@@ -114,7 +114,7 @@ def test_a_docker_socket_for_everybody(tree: Path) -> None:
         assert permissions(tree) == {}
         (tree / "docker.sock").chmod(0o666)
         assert permissions(tree) == {"permissions.docker-socket": "problem"}
-        # It listens to nobody: who is not answered claims nothing.
+        # It never accepts a connection. Without an answer nothing is claimed.
         assert docker_version(tree / "docker.sock") is None
     assert docker_version(None) == ""
 

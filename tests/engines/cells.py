@@ -1,7 +1,4 @@
-"""What is tried with every engine: each row asks the real thing by one way and tells what should not be.
-
-Owns the rows of the tables. A row that returns nothing is as it should be.
-"""
+"""The checks of the engine matrix. Each row tests one path and yields what is wrong."""
 
 from __future__ import annotations
 
@@ -105,12 +102,12 @@ def host_ports(world: World, way: Way) -> Problems:
     """Of two ports of the host one is allowed."""
     address = FIRST_HOST[FAMILY[way]]
     if (met := try_port(world.client, address, 22)) != "connected":
-        yield f"{address} port 22 should be let in, and is {met}"
+        yield f"{address} port 22 should be reachable, and is {met}"
     yield from refused(world.client, address, 23)
 
 
 def direct_route(world: World, way: Way) -> Problems:
-    """Whoever routes packets straight to a container's address is refused, published or not."""
+    """Packets routed straight to a container's address are refused, published or not."""
     dialled = [(world.client, FIRST_CLIENT[FAMILY[way]], EXTERNAL, name, port) for name, port in DIRECT]
     for (_, _, _, name, port), met in zip(dialled, _dial(world, FAMILY[way], dialled), strict=True):
         if met not in REFUSED:

@@ -1,6 +1,6 @@
-"""Run the rows of the tables with one engine and one backend, and say of each what came out.
+"""Run the matrix with one engine and one backend, and record the result of each row.
 
-Owns the order: what answers without our rules, the load, all rows, what an engine lives through, all again.
+The order is: reachability without our rules, the load, all rows, the engine's events, all rows again.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
                                                       ---- shop_default    front 8090, db 5433, cache (80)
                                                            the host's own  inside 83, hidden 84
 
-Owns the wiring, and who asks what. What is loaded is `DOCUMENT`.
+The rules loaded are those of `DOCUMENT`.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class World:
             self._start_containers()
             self._listen()
             self.before = {family: self.foreign(family) for family in FAMILIES}
-            """What was there before any load, line by line."""
+            """The rules before any load, line by line."""
         except BaseException:
             self.delete()
             raise
@@ -193,7 +193,7 @@ class World:
 
     @contextmanager
     def loaded(self, value: dict[str, object]) -> Iterator[None]:
-        """Have another document in force for a `with` block."""
+        """Load another document for a `with` block."""
         self.load(value)
         try:
             yield

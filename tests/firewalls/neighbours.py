@@ -1,7 +1,7 @@
-"""ufw, firewalld and fail2ban as Debian ships them, run for real in the lab's network namespace.
+"""ufw, firewalld and fail2ban as Debian ships them, run in the lab's network namespace.
 
-Owns how each is set up, started and told to do something, and nothing about what dockerfw makes of it. They
-run in an overlay of a Debian tree with process ids of its own, so nothing of them outlives it.
+This module sets them up, starts them and controls them. They run in an overlay of a Debian tree in a PID
+namespace of their own, so nothing of them stays afterwards.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Neighbour:
         return done.stdout
 
     def works(self, *command: str) -> bool:
-        """Say whether a command succeeds."""
+        """Return True if a command succeeds."""
         try:
             self.run(*command)
         except CommandError:
@@ -246,7 +246,7 @@ class Fail2ban(Neighbour):
         self._start()
 
     def _ban(self) -> None:
-        """Have somebody fail to log in, as sshd writes it, until the jail has him."""
+        """Write failed logins as sshd does, until the jail bans the address."""
         when = time.strftime("%b %d %H:%M:%S", time.gmtime())
         line = f"{when} lab sshd[77]: Failed password for root from {BANNED} port 40000 ssh2\n"
         with (self._inside.root / "var/log/auth.log").open("a") as log:

@@ -1,6 +1,6 @@
-"""What was seen beside ufw, firewalld and fail2ban, recorded, and the tables of docs/firewalls.md made of it.
+"""The recorded results beside ufw, firewalld and fail2ban, and the tables of docs/firewalls.md.
 
-Owns the words of the tables. Nothing here runs anything; the file and the Markdown are matrix_results.py's.
+Nothing here runs a test. matrix_results.py has the file's format and the Markdown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.rig.matrix_results import (
 NAME: Final = "firewalls"
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "firewalls.md"
 WALKS: Final = "walks"
-_COLUMNS: Final = {"after": "right after it", "back": "all in force again"}
+_COLUMNS: Final = {"after": "right after it", "back": "all active again"}
 _PROGRAMS: Final = ("package", "Docker", "iptables", "Linux")
 _LOST: Final = {
     "nothing-loaded": "all dockerfw rules are gone",

@@ -1,6 +1,7 @@
-"""A neighbour's day beside dockerfw, each operation in both orders, and walks chosen by chance.
+"""Another firewall's day beside dockerfw: each operation in both orders, and random walks.
 
-Owns the order of steps and what is written down of each. Whether dockerfw told the truth is world.py's.
+This module has the order of steps and the record of each. world.py checks whether dockerfw's reports are
+true.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def _row(here: World, name: str, version: str, operation: Operation) -> Row:
     day = _Day(here)
     day.foreign("our load", here.load(here.revision % 2))
     if lost := day.look("our load").codes:
-        day.wrong.append(f"our load beside it is not in force: {sorted(lost)}")
+        day.wrong.append(f"the rules loaded beside it are not active: {sorted(lost)}")
     here.neighbour.perform(operation)
     told = day.look(operation.name)
     day.suspected(operation, told)
@@ -151,7 +152,7 @@ def walk(name: str, seed: int, steps: int) -> Walk:
             told = day.look(f"step {len(taken)}, {step}")
             losses += bool(told.codes)
             if step in ("load", "restore") and told.codes:
-                day.wrong.append(f"step {len(taken)}, {step}: not in force, {sorted(told.codes)}")
+                day.wrong.append(f"step {len(taken)}, {step}: not active, {sorted(told.codes)}")
     return Walk(name, seed, tuple(taken), losses, day.packets, tuple(day.wrong))
 
 

@@ -1,8 +1,7 @@
-"""One lab with one neighbour: what dockerfw tells of it, held against the kernel and against real packets.
+"""One lab with another firewall: dockerfw's reports, compared with the kernel and with real packets.
 
-Owns the looks and the comparison. What dockerfw tells is its own code's word: the root worker's look, drift,
-the sentence of `status`, exposure and trace. What is true is asked of `iptables-save` as text and of
-connections from the client.
+The reports are the root worker's snapshot, drift, the sentence of `status`, exposure and trace. The truth
+comes from the text of `iptables-save` and from connections of the client.
 """
 
 from __future__ import annotations
@@ -168,7 +167,7 @@ class World:
         return wrong
 
     def look(self) -> Told:
-        """Look while nobody changes rules, and hold what dockerfw makes of it against kernel and packets."""
+        """Take a snapshot while no program changes rules, and compare it with kernel and packets."""
         deadline = time.monotonic() + 60
         while True:
             before = self._quiet()
@@ -176,13 +175,13 @@ class World:
             if self._everything() == before:
                 return told
             if time.monotonic() > deadline:
-                raise CommandError("somebody changes rules all the time")
+                raise CommandError("another program changes rules all the time")
 
     def _everything(self) -> tuple[object, ...]:
         return (self.save(4), self.save(6), self.own_tables)
 
     def _quiet(self) -> tuple[object, ...]:
-        """Wait until nobody has changed rules for a while; dockerd answers firewalld's reload by itself."""
+        """Wait until rules have not changed for a while; dockerd answers firewalld's reload by itself."""
         held, since = self._everything(), time.monotonic()
         while time.monotonic() - since < self.neighbour.settles:
             time.sleep(0.3)

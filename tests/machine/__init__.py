@@ -1,8 +1,7 @@
-"""A whole Debian with a systemd of its own, which is installed to, booted again and switched off.
+"""A complete Debian with its own systemd, in which dockerfw is installed, rebooted and switched off.
 
-Owns what scripts/reboots is made of: the tree of files, the machine, the world around it, and the story that
-is played there. The machine is a container of systemd-nspawn. Whatever it does to its rules, it does in its
-own network namespace.
+scripts/reboots uses these modules: the tree of files, the machine, its network, and the story that is played.
+The machine is a container of systemd-nspawn. It changes rules only in its own network namespace.
 
 Real: systemd as process 1, and what it makes of the units: accounts, the order of the start, restarts,
 mounts, capabilities, filters of system calls; files, processes and a network of its own; Docker's daemon;
@@ -12,6 +11,6 @@ Not real: the kernel is this machine's and goes on over a reboot, so nothing is 
 initramfs, modules that are not loaded yet, or real devices. A power cut ends all processes at one blow, but
 loses nothing that was written and not yet on the disk. The boot's id lies over the kernel's: put there by
 systemd-nspawn, and by a drop-in for the root worker, whose unit asks for a new /proc (`story.CONTAINER`).
-Where this machine has cgroup v1, limits of memory, tasks and devices are not in force. What apt and pip would
+Where this machine has cgroup v1, limits of memory, tasks and devices are not enforced. What apt and pip would
 fetch was fetched before, since the machine has no way out; they install it there.
 """

@@ -1,7 +1,7 @@
 """The machine's own control groups, so that two machines at once never see each other's processes.
 
-Owns one group with the machine's name beside those of whoever starts it, in each hierarchy that systemd keeps
-its units in (the only one of cgroup v2, or `name=systemd` of v1). Controllers of cgroup v1 stay untouched.
+There is one group with the machine's name beside the caller's own, in each hierarchy that systemd keeps its
+units in (the only one of cgroup v2, or `name=systemd` of v1). Controllers of cgroup v1 are not used.
 """
 
 from __future__ import annotations

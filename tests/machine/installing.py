@@ -1,7 +1,7 @@
-"""The chapters on putting in and taking out: install, upgrade, what makes an upgrade fail, uninstall.
+"""The chapters of the story about installing, upgrading, failed upgrades and uninstalling.
 
-Owns the calls of scripts/install and scripts/uninstall in the machine, out of a clone in somebody's home, and
-what must be true after each.
+They run scripts/install and scripts/uninstall in the machine, from a clone in a user's home, and check the
+result.
 """
 
 from __future__ import annotations
@@ -93,10 +93,10 @@ class Installing:
             line for line in self.machine.sh(f"{verify} || echo dockerfw").splitlines() if "dockerfw" in line
         ]
         expect(not said, "\n".join(said))
-        return "installed from a clone in somebody's home; all four units run and the pages answer"
+        return "installed from a clone in a user's home; all four units run and the pages answer"
 
     def install_again(self) -> str:
-        """Install once more, with settings of one's own, while somebody watches the kernel."""
+        """Install once more, with changed settings, while the kernel is watched."""
         self.machine.run("sh", "-c", "cat >/etc/dockerfw/site.env", stdin=SITE)
         before = self.sight.loaded()
         self.machine.run("systemd-run", "--quiet", "--unit=watch", "sh", "-c", WATCH)
@@ -174,8 +174,8 @@ class Installing:
         return "uninstalled without --purge: rules, database and site.env stayed; installed again it goes on"
 
     def uninstall(self) -> str:
-        """Take everything out: what is left is what was there before, and packages."""
-        # As scripts/install leaves one that lay in /opt/dockerfw: somebody's own, so told and never removed.
+        """Remove everything: only the former files and packages stay."""
+        # As scripts/install leaves a clone from /opt/dockerfw: it is a user's, so it is never removed.
         self.machine.sh("mkdir /opt/dockerfw-clone; touch /opt/dockerfw-clone/work")
         done = self._call("uninstall", "--purge", "--chains")
         expect(done.status == 0, done.stdout + done.stderr)

@@ -1,6 +1,6 @@
-"""What a machine has written over its tree: the files that differ from those below.
+"""Find the files that a machine has changed in its tree, by reading the upper folder of its overlay.
 
-Owns the reading of an overlay's upper folder; what is the same in both was only touched.
+A file that is the same in both layers was only touched, and does not count.
 """
 
 from __future__ import annotations

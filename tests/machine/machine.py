@@ -1,8 +1,8 @@
-"""One machine: boots it, runs commands in it, boots it again, pulls its plug.
+"""One machine: boot it, run commands in it, reboot it, and cut its power.
 
-Owns the container, the world around it, and its copy of the tree; closing takes all of it away. What a boot
-gives to a real machine and a container lacks, each boot gets here: an id of its own (systemd-nspawn makes it)
-and clocks that begin at 0 (a time namespace).
+Closing a machine removes the container, its network, and its copy of the tree. Each boot gets what a
+container lacks and a real machine has: an id (from systemd-nspawn) and clocks that begin at 0 (a time
+namespace).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Done:
 
 
 class Machine:
-    """A running machine with the clone in somebody's home; use it in a `with` block."""
+    """A running machine with the clone in a user's home; use it in a `with` block."""
 
     def __init__(self, tree: Path, *, target: str = "") -> None:
         """Start it and wait until it has booted, into another target when wanted. Raises MachineError.
@@ -98,7 +98,7 @@ class Machine:
         """Lay over the tree what the machine has besides."""
         home = files / "home" / "alice"
         copy_clone(home / "dockerfw")
-        # Somebody's own, in a folder that others may write to: nothing of that may come over.
+        # A user's file, in a folder that other users may write to: it must not be installed.
         run("chown", "-R", "1000:1000", str(home))
         run("chmod", "-R", "g+w", str(home))
 
@@ -111,7 +111,7 @@ class Machine:
         process = self._process
         assert process is not None
         self.run("systemctl", "reboot", check=False)
-        # With --keep-unit, systemd-nspawn leaves it to whoever started it to start it again.
+        # With --keep-unit, systemd-nspawn leaves the restart to its caller.
         self._await("the end of all processes", lambda: process.poll() is not None)
         self._switch_off()
         self._switch_on()

@@ -1,7 +1,4 @@
-"""What there is to see in the machine: what the kernel holds, what the database says, what systemd knows.
-
-Owns the questions. What the answers must be is the story's.
-"""
+"""Read the state of the machine: the kernel's rules, the database and systemd. story.py checks the values."""
 
 from __future__ import annotations
 
@@ -61,7 +58,7 @@ class Sight:
         return self._saves().count(ANCHOR)
 
     def docker_calls_its_chain(self) -> bool:
-        """Say whether Docker, which was started after the boot files were loaded, calls DOCKER-USER first."""
+        """Return True if Docker, started after the boot files were loaded, calls DOCKER-USER first."""
         calls = self._machine.sh("iptables -w -S FORWARD").splitlines()
         # (The first line is the chain's policy.)
         return calls[1:2] == ["-A FORWARD -j DOCKER-USER"]
@@ -90,7 +87,7 @@ class Sight:
             time.sleep(0.5)
 
     def all_serve(self) -> bool:
-        """Say whether all four units run and the pages answer."""
+        """Return True if all four units run and the pages answer."""
         states = self._machine.run("systemctl", "is-active", *UNITS, check=False).stdout.split()
         ask = ("python3", "-c", FETCH, "http://127.0.0.1:8000/healthz")
         return states == ["active"] * len(UNITS) and self._machine.run(*ask, check=False).status == 0

@@ -19,7 +19,7 @@ from tests.machine.sight import UNITS, Sight
 OPEN, OTHER = 9090, 9091
 EXPOSURE_MAX = 3.0
 PATIENCE = 120.0
-# A window in which the machine is switched off, and one that is to end while somebody looks.
+# A window in which the machine is switched off, and one that ends while a page is open.
 LONG, SHORT = 900, 60
 # The machine's /proc has the id of its boot. ProtectProc= gives the unit a new one, with that of the kernel.
 BOOT_ID = "C /run/boot-id 0444 root root - /proc/sys/kernel/random/boot_id\n"
@@ -130,7 +130,7 @@ class Story:
         return f"revision {self.kept} applied and kept on the command line: both ports are open"
 
     def end_sessions(self) -> str:
-        """Keep with --end-sessions: what the rule had let in ends, what another one lets in goes on."""
+        """Keep with --end-sessions: sessions of the removed rule end, sessions of another rule stay."""
         with self.machine.world.session(OTHER) as lost, self.machine.world.session(OPEN) as other:
             followed = f" sport={lost.port} dport={OTHER} "
             assert followed in self.sight.connections()

@@ -1,7 +1,7 @@
-"""Builds the machine's files, once: a Debian or Ubuntu with systemd and Docker, as a server has them.
+"""Build the machine's files once: a Debian or Ubuntu with systemd and Docker, like a server.
 
-Owns what is in the finished tree besides the release's own: a network, and the packages and wheels that an
-installation would fetch, laid where apt and pip find them, since the machine has no way out.
+In addition to the release, the tree has a network, and the packages and wheels that an installation would
+fetch, where apt and pip find them, because the machine has no internet access.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The world around the machine: a network namespace at the other end of its cable.
-
-Owns the namespace and whatever is asked from outside: pages, and sessions that stay open.
-"""
+"""The network around the machine: a namespace at the other end of its cable, with a client."""
 
 from __future__ import annotations
 
@@ -48,7 +45,7 @@ class World:
         return ["nsenter", f"--net=/run/netns/{self._name}", "--"]
 
     def has_cable(self) -> bool:
-        """Say whether the machine's cable is there; it is a new one at each boot."""
+        """Return True if the machine's cable is there; it is a new one at each boot."""
         show = ["ip", "-n", self._name, "link", "show", self._cable]
         return subprocess.run(show, capture_output=True, check=False).returncode == 0
 

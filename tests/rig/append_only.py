@@ -1,7 +1,7 @@
 """Let Django empty the test database although its triggers refuse to.
 
 A test with `transaction=True` ends with a flush, which deletes every row; revisions and audit events refuse
-that. Production keeps its triggers: they are taken away only around the flush of a test, and put back after
+that. Production keeps its triggers: they are taken away only around the flush of a test, and restored after
 it.
 """
 

@@ -1,4 +1,4 @@
-"""What somebody who can write to Redis would try: each attack puts something there that must do nothing.
+"""The attacks of a client that can write to Redis: each one writes an entry that must have no effect.
 
 Every attack that got through would make the file `proof`.
 """

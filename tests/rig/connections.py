@@ -15,7 +15,7 @@ from typing import Literal
 from tests.rig.namespace import Namespace
 
 # What became of an attempt to connect: "prohibited" is the refusal of a firewall that rejects, "closed" the
-# reset of a host where nobody listens, "silent" no answer at all within the time.
+# reset of a host without a listener, "silent" no answer at all within the time.
 Verdict = Literal["connected", "prohibited", "closed", "silent"]
 
 _VERDICTS: dict[int, Verdict] = {

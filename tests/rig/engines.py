@@ -1,6 +1,6 @@
-"""The engines that are tried: which release brings each, and what its own programs say they are.
+"""The Docker engines under test: which release contains each one, and what version it reports.
 
-Owns their list. Docker 20.10 is this machine's where that is a Debian 12; all others live in trees.
+Docker 20.10 is the one of this machine if that is a Debian 12. All others are in trees.
 """
 
 from __future__ import annotations

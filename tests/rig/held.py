@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.rig.docker_host import DockerHost
 
-# Checks and the table nat let nobody in. Who is held goes on too when the engine has its own program again.
+# Checks and the table nat block every client. A held call continues when the engine has its program again.
 _HELD = """#!/bin/sh
 {program} "$@"
 status=$?

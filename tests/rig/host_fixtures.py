@@ -26,7 +26,7 @@ def inside(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Na
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[StateDirectory]:
-    """A state directory of the test's own; a window that is left open in it is closed, and nobody minds."""
+    """A state directory of the test's own; a window that is left open in it is closed."""
     directory = StateDirectory(tmp_path / "state")
     directory.prepare()
     yield directory

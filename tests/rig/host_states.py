@@ -44,7 +44,7 @@ COMMIT
 
 ADDRESS = {4: "192.0.2.66/32", 6: "2001:db8::66/128"}
 PLAIN_INPUT = "[5:300] -A INPUT -p tcp -m multiport --dports 22 -j f2b-sshd"
-# The article's own lines in the middle of somebody else's, and stale anchors that are not first.
+# The article's own lines in the middle of other rules, and stale anchors that are not first.
 ARTICLE_INPUT = """:FILTERS-HOST - [0:0]
 :FILTERS-CONTAINERS - [0:0]
 -A INPUT -i lo -j ACCEPT
@@ -155,14 +155,14 @@ def watchdogs(state: StateDirectory) -> list[int]:
 
 
 def stop_watchdogs(state: StateDirectory) -> None:
-    """Leave what is written about the window to the test alone: nobody else ends it."""
+    """Leave the window's record to the test: no other process ends it."""
     for process in watchdogs(state):
         os.kill(process, signal.SIGKILL)
     wait_until("the watchdog's end", 5, lambda: not watchdogs(state))
 
 
 def add_foreign(namespace: Namespace, backend: Backend, lines: str = PLAIN_INPUT) -> None:
-    """Put Docker's chains, fail2ban's and somebody's own rules on the host, with counters."""
+    """Load Docker's chains, fail2ban's and an admin's own rules on the host, with counters."""
     for family in FAMILIES:
         text = FOREIGN.format(input=lines, address=ADDRESS[family])
         if family == 6:

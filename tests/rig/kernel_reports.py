@@ -152,7 +152,7 @@ def outcome_of(apply: Apply, state: str, event: int, changes: dict[str, object] 
     if state == "awaiting":
         value["window"] = window_of(apply.window_seconds)
     if state == "rolled_back":
-        value["way_back"] = {"reason": "silence", "summary": "Nobody kept it in time."}
+        value["way_back"] = {"reason": "silence", "summary": "The window ended without an answer."}
     return Outcome.from_json({**value, **(changes or {})})
 
 

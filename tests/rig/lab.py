@@ -122,7 +122,7 @@ class Lab:
         }
 
     def load(self, value: dict[str, object], revision: int = 1, *, end_sessions: bool = False) -> Outcome:
-        """Load and keep a document as the root worker does, see that it is in force; return the last word."""
+        """Load and keep a document as the root worker does, check that it is active; return the report."""
         outcome = self.load_unseen(value, revision, end_sessions=end_sessions)
         self.assert_in_force()
         return outcome
@@ -186,7 +186,7 @@ class Lab:
 
 
 def _forget(outcome: Outcome) -> None:
-    """Take an outcome that nobody waits for."""
+    """Accept an outcome without a reader."""
 
 
 def _first_rule(live: Ruleset, chain_name: str) -> str:

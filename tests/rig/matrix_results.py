@@ -1,6 +1,6 @@
-"""What a run of a matrix found, as JSON, and the tables in the documentation that are made of it.
+"""The results of a matrix as JSON, and the tables in the documentation that are made from them.
 
-Owns the file's shape and the Markdown. It runs nothing: who runs a matrix makes the cells.
+Nothing here runs a test.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def product_messages() -> tuple[str, ...]:
 
 
 def is_said(quote: str, messages: Iterable[str]) -> bool:
-    """Say whether a sentence is, or is part of, one of the messages; `…` in it stands for anything."""
+    """Return True if a sentence is one of the messages or part of one; `…` in it stands for anything."""
     pieces = [re.escape(piece.strip()) for piece in quote.split(FILLED_IN) if piece.strip()]
     if not any(piece.count("\\ ") >= 2 for piece in pieces):
         return False

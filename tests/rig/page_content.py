@@ -1,6 +1,6 @@
 """The documentation read as Markdown: headings with their anchors, links, tables, commands in blocks.
 
-Owns what the tests of the documentation know of Markdown, which is what these pages use of it.
+Only the Markdown that these pages use is supported.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class RedisServer:
             self.socket.unlink(missing_ok=True)
 
     def hang(self) -> None:
-        """Let the server answer nobody, and take connections and commands all the same."""
+        """Let the server accept connections and commands without answering."""
         self._signal(signal.SIGSTOP)
 
     def go_on(self) -> None:

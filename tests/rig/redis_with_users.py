@@ -1,4 +1,4 @@
-"""A Redis with dockerfw's users, or an older release's: whoever has no name and password is refused there."""
+"""A Redis with dockerfw's users, or an older release's: clients without a name and a password are refused."""
 
 from __future__ import annotations
 

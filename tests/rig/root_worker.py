@@ -174,7 +174,7 @@ class RootWorker:
         paths = sorted((self.state / "journal").glob("outcome-*.json"))
         found = []
         for path in paths:
-            # What was delivered is taken away by the worker, also while somebody reads.
+            # The worker removes delivered files, also while a test reads.
             with contextlib.suppress(FileNotFoundError):
                 found.append(json.loads(path.read_text()))
         return found

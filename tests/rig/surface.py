@@ -1,7 +1,6 @@
-"""What the product offers, read from the product: verbs, commands, scripts, their arguments, variables.
+"""The product's surface, read from its sources: verbs, commands, scripts, arguments, variables.
 
-Owns no expectation of how any of it is documented. Scripts are read, not run: their own `case` labels, and
-the argparse arguments of the modules that they hand their arguments to.
+Scripts are read and not run: their `case` labels, and the argparse arguments of the modules that they call.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Trees of other Debian and Ubuntu releases: built once by debootstrap, and entered without changing them.
+"""Trees of other Debian and Ubuntu releases: built once by debootstrap, and used without changing them.
 
-Owns the folder of finished trees and the private views of them. A finished tree is never written to: who
-enters one works on an overlay of his own, which goes away with its mounts when his first process ends.
-Nothing of this machine's own system is touched.
+A finished tree is never written to. Each user works on an overlay, which disappears with its mounts when the
+user's first process ends. Nothing of this machine's own system is changed.
 """
 
 from __future__ import annotations
@@ -125,7 +124,7 @@ def _build(folder: Path, suite: str, packages: tuple[str, ...]) -> None:
         logged = log.read_text(errors="replace") if log.exists() else ""
         said = "\n".join((logged + done.stdout + done.stderr).splitlines()[-20:])
         raise TreeError(f"debootstrap {suite} failed with status {done.returncode}:\n{said}")
-    # Packages' archives, which nobody unpacks twice.
+    # Packages' archives, which are not needed again.
     shutil.rmtree(folder / "var/cache/apt/archives", ignore_errors=True)
 
 

@@ -12,11 +12,13 @@ HOST = "/hosts/local"
 
 
 def assert_access(path: str, signed_in: Client, *, methods: str = "get", status: int = 200) -> None:
-    """Check the access matrix of a page: nobody without an account, everybody with one, no unknown host."""
+    """Check the access matrix of a page: an account is required, and a known host."""
     anonymous = Client()
     for method in methods.split():
         refused = getattr(anonymous, method)(path)
-        assert refused.status_code == 302, f"{method} {path} answered {refused.status_code} to a stranger"
+        assert refused.status_code == 302, (
+            f"{method} {path} answered {refused.status_code} without an account"
+        )
         assert refused["Location"].startswith("/sign-in/?next="), refused["Location"]
     if "get" in methods.split():
         assert signed_in.get(path).status_code == status
@@ -34,7 +36,7 @@ def text_of(response: HttpResponseBase) -> str:
 
 
 def has_no_inline_code(response: HttpResponseBase) -> bool:
-    """Say whether a page keeps to the content security policy: no inline script, style or handler."""
+    """Return True if a page keeps to the content security policy: no inline script, style or handler."""
     body = getattr(response, "content", b"").decode()
     inline = re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)|javascript:", body)
     return inline is None

@@ -68,7 +68,7 @@ def start(host: Host, actor: Actor, **more: str | bool) -> Apply:
 
 
 def ordered(host: Host) -> bool:
-    """Say whether the order that was put on the queue last carries an override."""
+    """Return True if the order that was put on the queue last carries an override."""
     queue = Queue(f"firewall-{host.name}", connection=client.connection(), serializer=JSONSerializer)
     return Order.from_json(queue.jobs[-1].args[0]).override
 

@@ -94,7 +94,7 @@ def test_only_a_plain_file_of_text_can_be_the_key(tmp_path: Path, kind: str) -> 
         os.mkfifo(path)
     else:
         path.write_bytes(b"\xff" * 50)
-    with pytest.raises(SettingError, match="has to be a plain file of text"):
+    with pytest.raises(SettingError, match="has to be a plain text file"):
         read_environment({"DOCKERFW_DATA_DIR": str(tmp_path)})
 
 

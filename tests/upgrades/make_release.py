@@ -119,8 +119,8 @@ def live(release: Release) -> None:
         release.command("import", "-", given=json.dumps(document("80", "443")))
         release.command("apply", "-m", "the first rules", "--keep")
         release.command("import", "-", given=json.dumps(document("80", "443", "8000-8010")))
-        # Nobody is there to keep it.
-        release.command("apply", "-m", "a try that nobody kept", "--window", "15", status=(1,))
+        # No admin keeps it.
+        release.command("apply", "-m", "a try without Keep", "--window", "15", status=(1,))
         release.command("apply", "-m", "the second rules", "--keep")
         release.command("rollback", "1", "-m", "it was better before", "--keep")
         release.command("import", "-", given=json.dumps(document("80", "443", "5432")))

@@ -9,7 +9,7 @@ import urllib.request
 
 
 class Visitor:
-    """Somebody with a session of their own at one address."""
+    """A visitor with its own session at one address."""
 
     def __init__(self, address: str) -> None:
         self.address = address

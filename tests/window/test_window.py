@@ -301,7 +301,7 @@ def test_reboot_ends_the_window_and_reports_it(inside: Namespace, state: StateDi
     assert outcome.way_back is not None
     assert outcome.way_back.reason == "rebooted"
     assert state.read_window() is None
-    # The kernel came up with the boot files; nothing is put back over them.
+    # The kernel came up with the boot files; nothing is restored over them.
     assert held(inside, "nft") == loaded
     assert told(state, one)[-1] == outcome
 

@@ -46,8 +46,8 @@ def test_users_get_new_rights_and_keep_their_passwords(
         _as(socket, "web", password).rpush("rq:queue:firewall-local", "order")
     assert main([str(directory), "local"]) == 0
     said = capsys.readouterr().out
-    assert "web gets the rights of this release, and keeps its password" in said
-    assert "admin is not dockerfw's and stays as it was" in said
+    assert "web gets the rights of this release and keeps its password" in said
+    assert "admin is not a user of dockerfw and does not change" in said
     assert "clerk" not in said.replace("dockerfw", "")
     _as(socket, "admin", "admin").acl_load()
     # Redis ends the connections of users whose rights changed.
@@ -75,7 +75,7 @@ def test_a_user_that_a_release_no_longer_has_is_removed(
 ) -> None:
     monkeypatch.setattr(redis_users, "RETIRED", ("admin",))
     assert main([str(directory), "local"]) == 0
-    assert "admin is taken out" in capsys.readouterr().out
+    assert "admin is removed" in capsys.readouterr().out
     assert "user admin" not in (directory / "users.acl").read_text()
 
 

@@ -1,4 +1,4 @@
-"""`manage.py clerk`: serve the clerk's queue, writing the root worker's outcomes into the database."""
+"""`manage.py clerk`: serve the clerk's queue and write the root workers' outcomes into the database."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ VERBS = {
         "replace this installation with a backup, completely or not at all",
     ),
 }
-# They work on files, or on this installation itself, so they take no --host.
+# These verbs work on files or on this installation itself, so they take no --host.
 WITHOUT_HOST = ("parse", "render", "check", "panic", "release", "doctor", "backup", "restore")
 EPILOG = "Exit status: 0 done, 1 not loaded or a difference found, 2 invalid input. FILE - is standard input."
 
@@ -103,7 +103,7 @@ class Command(BaseCommand):
         try:
             status = _run(chosen, output)
         except BrokenPipeError:
-            # The reader of the output has gone. Python would complain once more as it flushes at exit.
+            # The reader of the output has gone. Python would report it again as it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             status = 0
         if status:

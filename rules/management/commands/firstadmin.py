@@ -1,4 +1,4 @@
-"""`manage.py firstadmin`: print the one-time link that makes the first account."""
+"""`manage.py firstadmin`: print the one-time link that creates the first account."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from rules.pages.errors import ServiceError
 
 
 class Command(BaseCommand):
-    """Print a link; earlier links stop working."""
+    """Print a new link; earlier links stop working."""
 
-    help = "Print the one-time link that makes the first account. Earlier links stop working."
+    help = "Print the one-time link that creates the first account. Earlier links stop working."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--url", default="http://127.0.0.1:8000", help="where the site is reached (default: %(default)s)"
+            "--url",
+            default="http://127.0.0.1:8000",
+            help="the address of the dashboard (default: %(default)s)",
         )
-        parser.add_argument("--if-needed", action="store_true", help="print nothing when there is an account")
+        parser.add_argument("--if-needed", action="store_true", help="print nothing if an account exists")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["if_needed"] and get_user_model().objects.exists():
