@@ -17,6 +17,7 @@ from dockerfw.streams import InputError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MODULE = "rules.command_line"
+_HARMLESS = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 _RUN = ("manage.py", "rules", "rules/command_line/__main__.py")
 
 
@@ -30,9 +31,15 @@ def run_dashboard(folder: Path, words: Sequence[str]) -> NoReturn:
     """Become the dashboard's command line. Raises InputError when root must not run it."""
     if os.geteuid() == 0:
         _check_owner(folder)
-    # -P and -s: no code from the current folder or from a user's own packages.
+    # -P and -s: no code from the current folder or from a user's own packages. Nor from where a variable of
+    # Python's leads.
     command = [sys.executable, "-P", "-s", "-m", MODULE, *words]
-    become(command, {**os.environ, "PYTHONPATH": str(folder)})
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PYTHON") or name in _HARMLESS
+    }
+    become(command, {**kept, "PYTHONPATH": str(folder)})
 
 
 def _check_owner(folder: Path) -> None:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
+from dockerfw.chains.sentences import describe_tables
 from dockerfw.doctor.dashboard import DatabaseAnswer
 from dockerfw.doctor.examination import read_kernel
 from dockerfw.doctor.finding import Finding
@@ -22,7 +23,10 @@ _RULES = ("chains.confirmed", "anchors.first", "anchors.docker-user")
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of the host's rules in one sentence; `reasons` are what is wrong, one line each."""
+    """The state of the host's rules in one sentence.
+
+    `reasons` are what is wrong, or the other tables that filter too, one line each.
+    """
 
     level: Level
     text: str
@@ -68,6 +72,9 @@ def judge_status(facts: KernelFacts) -> Status:
         return Status(
             "unknown", "The rules in the kernel could not be read.", (_text(found, "backend.readable"),)
         )
+    if facts.confirmed_problem:
+        text = "The confirmed revision is not known, because its record cannot be read."
+        return Status("unknown", text, (facts.confirmed_problem,))
     if facts.document is None:
         return Status("warn", "No revision is confirmed yet.")
     if facts.window:
@@ -80,10 +87,15 @@ def judge_status(facts: KernelFacts) -> Status:
     if wrong:
         text = f"Not protected: the kernel does not hold revision {facts.revision} as it was confirmed."
         return Status("bad", text, tuple(finding.text for finding in wrong), facts.revision)
+    docker = found["backend.docker"]
+    if docker.level != "ok" and snapshot.docker_state != "nftables":
+        # The other backend's rules were not compared. What Docker's nftables means is among the rules above.
+        text = f"Cannot tell whether revision {facts.revision} is active."
+        return Status("unknown", text, (docker.text,), facts.revision)
+    beside = (words,) if (words := describe_tables(snapshot.foreign_tables)) else ()
     names = " and ".join(_FAMILIES[family] for family in snapshot.families)
-    return Status(
-        "ok", f"Protected: revision {facts.revision} is active for {names}.", revision=facts.revision
-    )
+    text = f"Protected: revision {facts.revision} is active for {names}."
+    return Status("ok", text, beside, facts.revision)
 
 
 def _facts(settings: AgentSettings, state: StateDirectory) -> KernelFacts:

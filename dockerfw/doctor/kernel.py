@@ -41,6 +41,7 @@ class KernelFacts:
     chains of other programs whose policy is drop, None when they could not be read. `window` is true while a
     revision waits for confirmation, `released` after an admin ran `release`. `command` is the name of the
     command line here. `loaded` holds the rules that the root worker loaded for the confirmed revision.
+    `confirmed_problem` says why the record of the confirmed revision cannot be read.
     """
 
     snapshot: Snapshot | None
@@ -54,6 +55,7 @@ class KernelFacts:
     released: bool = False
     loaded: Mapping[Family, Rendering] = field(default_factory=dict)
     command: str = "dockerfw"
+    confirmed_problem: str = ""
 
 
 def judge_kernel(facts: KernelFacts) -> Iterator[Finding]:
@@ -142,6 +144,10 @@ def _foreign(drops: tuple[str, ...] | None, tables: tuple[str, ...]) -> Finding:
 
 def _chains(snapshot: Snapshot, facts: KernelFacts) -> Iterator[Finding]:
     checks = ("chains.confirmed", "anchors.first", "anchors.docker-user")
+    if facts.confirmed_problem:
+        why = f"the confirmed revision is not known: {facts.confirmed_problem}"
+        yield from (unknown(check, why) for check in checks)
+        return
     if facts.document is None:
         yield note(checks[0], "No revision is confirmed yet.", f"{facts.command} apply -m 'the first rules'")
         yield from (ok(check, "No revision is loaded yet.") for check in checks[1:])

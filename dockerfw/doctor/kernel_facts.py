@@ -25,7 +25,7 @@ _KEPT_APART = re.compile(r"^(?:\[\d+:\d+\] )?-A \S+ -i (\S+) -o \1 -j DROP$", re
 def look_at_kernel(host: str, state: StateDirectory) -> KernelFacts:
     """Read everything that this process may read. Never raises."""
     snapshot = observe(host)
-    confirmed = _confirmed(state)
+    confirmed, confirmed_problem = _confirmed(state)
     return KernelFacts(
         snapshot=snapshot,
         document=confirmed.document if confirmed else None,
@@ -36,6 +36,7 @@ def look_at_kernel(host: str, state: StateDirectory) -> KernelFacts:
         window=_window(state),
         released=state.is_released(),
         loaded=confirmed.loaded if confirmed else {},
+        confirmed_problem=confirmed_problem,
     )
 
 
@@ -44,11 +45,11 @@ def keeps_apart(snapshot: Snapshot) -> bool:
     return any(_KEPT_APART.search(save) for save in snapshot.saves.values())
 
 
-def _confirmed(state: StateDirectory) -> ConfirmedRecord | None:
+def _confirmed(state: StateDirectory) -> tuple[ConfirmedRecord | None, str]:
     try:
-        return read_confirmed(state.boot)
-    except (StateError, OSError):
-        return None
+        return read_confirmed(state.boot), ""
+    except (StateError, OSError) as error:
+        return None, str(error)
 
 
 def _window(state: StateDirectory) -> bool:

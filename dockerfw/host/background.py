@@ -11,7 +11,7 @@ from dockerfw.host.hooks import VARIABLE
 from dockerfw.host.runner import command_path
 
 ROOT = Path(__file__).resolve().parents[2]
-_PASSED = ("XTABLES_LOCKFILE", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", VARIABLE)
+_PASSED = ("XTABLES_LOCKFILE", "PYTHONDONTWRITEBYTECODE", VARIABLE)
 
 BackgroundProcess = subprocess.Popen[bytes]
 
@@ -22,7 +22,9 @@ def start_module(module: str, *arguments: str, pipes: bool) -> BackgroundProcess
     With `pipes` its standard input and output are pipes, otherwise /dev/null. Its environment holds no
     secrets. Raises OSError.
     """
-    environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    # A Python that ignores its own variables (-I) must not hand over where code is found either.
+    passed = _PASSED if sys.flags.ignore_environment else (*_PASSED, "PYTHONPATH")
+    environment = {name: os.environ[name] for name in passed if name in os.environ}
     stream = subprocess.PIPE if pipes else subprocess.DEVNULL
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],

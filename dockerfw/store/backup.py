@@ -1,7 +1,8 @@
 """The root worker's state in a backup: which files it takes, how it checks them, how it restores them.
 
 The boot files are written anew from the confirmed document and never taken from a backup, because root runs
-them. An open window is not in a backup, because its previous rules are outdated when the backup is restored.
+them: a backup contains no loaded rules, and those in one are ignored. An open window is not in a backup,
+because its previous rules are outdated when the backup is restored.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -84,7 +85,7 @@ def state_take(state: StateDirectory) -> dict[str, bytes]:
         members = {_SEQUENCE: json.dumps({"sequence": state.read_last_order().sequence}).encode()}
         confirmed = read_confirmed(state.boot)
         if confirmed is not None:
-            members[_CONFIRMED] = confirmed.to_text().encode()
+            members[_CONFIRMED] = replace(confirmed, loaded={}).to_text().encode()
         if state.journal.is_dir():
             for path in sorted(state.journal.iterdir())[:MOST_LETTERS]:
                 content = read_bounded(path, most=MOST_BYTES) if LETTER_NAME.fullmatch(path.name) else None
@@ -105,7 +106,7 @@ def state_check(members: Mapping[str, bytes]) -> StoredState:
             if member == _SEQUENCE:
                 sequence = _StoredSequence.from_json(load_json(content)).sequence
             elif member == _CONFIRMED:
-                confirmed = confirmed_from(content)
+                confirmed = replace(confirmed_from(content), loaded={})
             else:
                 name = member.removeprefix(_JOURNAL)
                 parse_letter(name, content)
@@ -189,13 +190,23 @@ def _replace(state: StateDirectory, stored: StoredState, sequence: int) -> None:
         write_durably(state.journal / name, content)
     sync_directory(state.journal)
     (state.path / "seen.json").unlink(missing_ok=True)
-    confirmed = stored.confirmed
-    if confirmed is None:
+    if stored.confirmed is None:
         if state.boot.is_symlink():
             state.boot.unlink()
-    elif not _boots_already(state, confirmed):
-        switch_boot_set(write_boot_set(confirmed, boot=state.boot), state.boot)
+    else:
+        confirmed = _with_own_rules(state, stored.confirmed)
+        if not _boots_already(state, confirmed):
+            switch_boot_set(write_boot_set(confirmed, boot=state.boot), state.boot)
     sync_directory(state.path)
+
+
+def _with_own_rules(state: StateDirectory, stored: ConfirmedRecord) -> ConfirmedRecord:
+    """Return the record with the rules that this host itself loaded for it, if it still has them."""
+    try:
+        own = read_confirmed(state.boot)
+    except (StateError, OSError):
+        return stored
+    return own if own is not None and replace(own, loaded={}) == stored else stored
 
 
 def _boots_already(state: StateDirectory, confirmed: ConfirmedRecord) -> bool:

@@ -35,8 +35,8 @@ class ConfirmedRecord:
     """A confirmed revision: its apply, its document, its backend, and the boot in which it was confirmed.
 
     `loaded` are the rules that were loaded for it, by family: an upgrade does not change what the kernel
-    should hold. A record of an earlier release has none, nor one of very many rules; then the document is
-    rendered.
+    should hold. A record of an earlier release has none, nor one of very many rules or from a backup; then
+    the document is rendered.
     """
 
     apply: str
@@ -51,8 +51,11 @@ class ConfirmedRecord:
         return self.loaded.get(family) or render(self.document, family, self.revision)
 
     def to_text(self) -> str:
-        """Return the content of the file."""
-        texts = texts_to_keep(self.loaded)
+        """Return the content of the file, without the loaded rules where it could not be read with them."""
+        text = self._file_text(texts_to_keep(self.loaded))
+        return text if len(text) <= MAX_CONFIRMED_BYTES else self._file_text({})
+
+    def _file_text(self, texts: Mapping[Family, str]) -> str:
         file = ConfirmedFile(
             self.apply,
             self.revision,

@@ -33,7 +33,7 @@ def ssh(working: Client, host: Host, alice: Actor) -> None:
 def test_each_page_says_what_it_cannot_see(working: Client, host: Host, ssh: None, page: str) -> None:
     document = draft_document(host)
     snapshot_store(host, document, 1)
-    assert "nftables' own" not in text_of(working.get(f"{HOST}{page}"))
+    assert "nftables table" not in text_of(working.get(f"{HOST}{page}"))
     snapshot_store(host, document, 1, age=-1, around={"foreign_tables": ("inet firewalld",)})
     assert SENTENCE in text_of(working.get(f"{HOST}{page}"))
 

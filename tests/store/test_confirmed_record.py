@@ -11,6 +11,7 @@ from dockerfw.chains.render import render
 from dockerfw.document.document import parse_document
 from dockerfw.iptables.model import FAMILIES
 from dockerfw.messages import loaded as loaded_module
+from dockerfw.store import confirmed as confirmed_module
 from dockerfw.store.confirmed import ConfirmedRecord, confirmed_from
 from tests.rig.host_states import document
 
@@ -40,3 +41,10 @@ def test_a_record_of_an_earlier_release_renders_its_document() -> None:
 def test_rules_that_are_too_large_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaded_module, "MAX_TEXTS", 100)
     assert confirmed_from(record().to_text().encode()).loaded == {}
+
+
+def test_a_file_that_could_not_be_read_again_leaves_the_rules_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = record()
+    monkeypatch.setattr(confirmed_module, "MAX_CONFIRMED_BYTES", len(one.to_text()) - 1)
+    read = confirmed_from(one.to_text().encode())
+    assert (read.loaded, read.document) == ({}, one.document)
