@@ -248,9 +248,13 @@ def _reaches_out(world: World, container: str, address: str) -> Problems:
 
 PACKETS: Mapping[str, Row] = {
     "bridge": Row(
-        "default bridge: allowed and refused ports, between containers, outgoing", default_bridge, containers=True
+        "default bridge: allowed and refused ports, between containers, outgoing",
+        default_bridge,
+        containers=True,
     ),
-    "network": Row("`docker network create`: the same, allowed from one source", user_network, containers=True),
+    "network": Row(
+        "`docker network create`: the same, allowed from one source", user_network, containers=True
+    ),
     "compose": Row("Compose project: the same", compose_project, containers=True),
     "host-network": Row("container on the host's network", host_network),
     "host": Row("the host's own ports", host_ports),
