@@ -27,7 +27,7 @@ from tests.rig.matrix_results import (
 NAME: Final = "firewalls"
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "firewalls.md"
 WALKS: Final = "walks"
-_COLUMNS: Final = {"after": "right after it", "back": "all rules active again"}
+_COLUMNS: Final = {"after": "right after it", "back": "all active again"}
 _PROGRAMS: Final = ("package", "Docker", "iptables", "Linux")
 _LOST: Final = {
     "nothing-loaded": "all dockerfw rules are gone",
