@@ -245,17 +245,21 @@ def _reaches_out(world: World, container: str, address: str) -> Problems:
 
 PACKETS: Mapping[str, Row] = {
     "bridge": Row(
-        "default bridge: allowed and refused ports, to each other, outward", default_bridge, containers=True
+        "default bridge: allowed and refused ports, between containers, outgoing",
+        default_bridge,
+        containers=True,
     ),
-    "network": Row("`docker network create`: the same, allowed to one source", user_network, containers=True),
+    "network": Row(
+        "`docker network create`: the same, allowed from one source", user_network, containers=True
+    ),
     "compose": Row("Compose project: the same", compose_project, containers=True),
     "host-network": Row("container on the host's network", host_network),
     "host": Row("the host's own ports", host_ports),
     "direct": Row("straight to a container's address", direct_route, ("ipv4", "own"), containers=True),
-    "interfaces": Row("two external interfaces, and one that is not", several_interfaces, containers=True),
+    "interfaces": Row("two external interfaces, and an internal one", several_interfaces, containers=True),
 }
 STATES: Mapping[str, Row] = {
-    "foreign": Row("every line of Docker's as it was", foreign_rules),
+    "foreign": Row("every line of Docker unchanged", foreign_rules),
     "in-force": Row("anchors first, plan empty, no drift", in_force),
-    "told": Row("exposure and trace say what packets meet", told),
+    "told": Row("exposure and trace agree with packets", told),
 }

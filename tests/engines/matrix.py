@@ -18,7 +18,7 @@ from tests.rig.namespace import Backend, CommandError, Family, wait_until
 LIFE = "life"
 ROWS: Mapping[str, str] = {
     **{key: row.words for key, row in (*PACKETS.items(), *STATES.items())},
-    LIFE: "all of it again after a new network, new containers and a restart of the engine",
+    LIFE: "all of this again after a new network, new containers and a restart of the engine",
 }
 
 

@@ -54,7 +54,7 @@ def row_cells(row: Row) -> tuple[Cell, ...]:
 
 def walk_cells(walk: Walk) -> tuple[Cell, ...]:
     """Return what the table of walks tells of one."""
-    words = [f"{len(walk.steps)} steps, after {walk.lost} of which something was lost.", *walk.wrong]
+    words = [f"{len(walk.steps)} steps. Rules were lost after {walk.lost} of them.", *walk.wrong]
     return (
         Cell(WALKS, walk.neighbour, f"seed {walk.seed}", "wrong" if walk.wrong else "ok", " ".join(words)),
     )
@@ -88,13 +88,13 @@ def page_with(page: str, record: Record) -> str:
 
 
 def _parts(record: Record) -> Iterator[str]:
-    yield render_versions(record, "beside", _PROGRAMS)
+    yield render_versions(record, "program", _PROGRAMS)
     for name in NEIGHBOURS:
         operations = {cell.row: f"`{cell.row}`" for cell in record.cells if cell.table == name}
         if operations:
             yield f"### {name}\n"
-            yield render_table(record, name, "it is told", operations, _COLUMNS)
+            yield render_table(record, name, "operation", operations, _COLUMNS)
     seeds = sorted({cell.column for cell in record.cells if cell.table == WALKS})
-    yield "### Walks by chance\n"
+    yield "### Random walks\n"
     rows = {name: name for name in NEIGHBOURS}
-    yield render_table(record, WALKS, "beside", rows, {seed: seed for seed in seeds})
+    yield render_table(record, WALKS, "program", rows, {seed: seed for seed in seeds})

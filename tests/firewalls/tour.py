@@ -22,8 +22,8 @@ class Row:
     """What became of dockerfw's rules when a neighbour was told to do something after them.
 
     `lost` are the kinds of differences, `who` whom dockerfw suspects, `beside` what it says of nftables' own
-    tables. `back` is what brought the full state back: the root worker by itself, *Restore*, or an engine
-    that was started again and then *Restore*; "nothing" was needed where nothing was lost.
+    tables. `back` is what brought the full state back: self-repair, *Restore*, or a restart of
+    the engine and then *Restore*; "nothing" was needed where nothing was lost.
     """
 
     neighbour: str
@@ -116,17 +116,17 @@ def _back(day: _Day, operation: Operation, told: Told) -> str:
         healed, changed = here.heal()
         day.foreign("healing", changed)
         lost = day.look(f"{operation.name} and healing").codes
-        back = "by itself" if healed and not lost else ""
+        back = "self-repair" if healed and not lost else ""
     here.restart_engine()
     after = day.look(f"{operation.name} and an engine that was started again").codes
     if after:
         day.foreign("restoring", here.restore())
         if left := day.look("restoring").codes:
             day.wrong.append(f"not restored after {operation.name}: {sorted(left)}")
-        restored = "Restore" if lost else "Restore, after Docker was started again"
+        restored = "Restore" if lost else "Restore, after a restart of Docker"
         back = f"{back}, then {restored}" if back not in ("", NOTHING) else restored
     elif not back:
-        back = "Docker, when it was started again"
+        back = "a restart of Docker"
     return back
 
 
