@@ -226,7 +226,7 @@ def newer(members: Members, facts: Facts) -> None:
         (preload, "LD_PRELOAD"),
         (joined, "continues on the next"),
         (acl, "users.acl line 1"),
-        (other_document, "is not the document's"),
+        (other_document, "does not match the document"),
         (letter, "dockerfw has no such file"),
         (newer, "is of a newer dockerfw"),
     ],
