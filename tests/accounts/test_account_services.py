@@ -43,7 +43,7 @@ def test_the_link_makes_one_admin_and_is_used_up() -> None:
     assert not first_admin_link_is_open(token)
     with pytest.raises(NotFound):
         create(token, username="bob")
-    with pytest.raises(ServiceError, match="account already"):
+    with pytest.raises(ServiceError, match="account exists already"):
         first_admin_link_create()
     event = AuditEvent.objects.get(verb="setup-link-use")
     assert (event.actor_name, event.address) == ("alice", "192.0.2.10")
@@ -79,7 +79,7 @@ def test_the_command_prints_the_link_once() -> None:
     address = out.getvalue().strip()
     assert address.startswith("https://fw.example.org/setup/")
     create(address.rstrip("/").rpartition("/")[2])
-    with pytest.raises(CommandError, match="account already"):
+    with pytest.raises(CommandError, match="account exists already"):
         call_command("firstadmin")
     quiet = StringIO()
     call_command("firstadmin", "--if-needed", stdout=quiet)

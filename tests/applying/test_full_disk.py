@@ -126,7 +126,7 @@ def test_the_page_for_anything_else_stays_what_it_was() -> None:
     except ValueError:
         answer = server_error(request)
     assert answer.status_code == 500
-    assert "dockerfw failed to answer" in answer.content.decode()
+    assert "Internal error" in answer.content.decode()
 
 
 def test_the_words_of_both_databases_are_understood() -> None:

@@ -148,7 +148,7 @@ def test_no_process_runs_with_a_mix_and_another_restore_repairs_it(
         said = cut_off(there, backup, point, hooks)
         assert restored_parts(there) == parts, point
         if point == "restore-key":
-            assert "whether the database was restored is not known" in said
+            assert "cannot tell whether the database was restored" in said
             assert said.count("\n") == 1
         left = read_restore_record(there.state)
         assert left is not None
@@ -176,12 +176,12 @@ def test_no_process_runs_with_a_mix_and_another_restore_repairs_it(
     assert first in found["queue.restore"]["text"]
     for check in ("queue.restore", "queue.root-worker"):
         assert "dockerfw restore FILE --replace" in found[check]["todo"]
-    assert "no backup was made: A restore has not come" in there.refused("backup", str(tmp_path / "mix"))
+    assert "no backup was made: A restore did not finish" in there.refused("backup", str(tmp_path / "mix"))
     assert f"{there.state}. Stop dockerfw" in there.refused("restore", backup)
-    assert "restore them as well" in there.refused("restore", backup, "--replace", "--without-settings")
+    assert "restore them too" in there.refused("restore", backup, "--replace", "--without-settings")
 
     said = there.firewall("restore", backup, "--replace", "--no-live")
-    assert f"kept as well, under names that end in {first} or a later time" in said
+    assert f"kept too, under names that end in {first} or a later time" in said
     assert read_restore_record(there.state) is None
     assert restored_parts(there) == POINTS[-1][1]
     assert below(there, f"state/{first}/") == kept

@@ -71,7 +71,7 @@ def test_with_thousands_of_rules_the_page_comes_first(stack: Stack, alice: Perso
     expect(page.get_by_label("Reason", exact=True)).to_have_value("typed meanwhile")
     page.once("dialog", lambda dialog: dialog.accept())
     alice.press("Discard all")
-    expect(page.locator("main")).to_contain_text("The pending changes are discarded")
+    expect(page.locator("main")).to_contain_text("Pending changes discarded")
 
 
 def expect_something(alice: Person, screens: Screens) -> None:

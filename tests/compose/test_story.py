@@ -52,7 +52,7 @@ def be_held_up(installed: Installed, alice: Person, screens: Screens) -> None:
     alice.add_rule("container", str(OPEN), comment="the open shop")
     alice.goto("review/")
     note = alice.page.locator("#lock-out")
-    expect(note).to_contain_text("This would shut you out. You come from 192.0.2.2")
+    expect(note).to_contain_text("This would lock you out. Your address is 192.0.2.2")
     expect(note).to_contain_text(f"{PORT}/tcp")
     with alice.watch.expecting(422):
         alice.start_apply("Only the shop", "Apply anyway")
@@ -65,7 +65,7 @@ def let_the_dashboard_in(installed: Installed, alice: Person) -> None:
     """Add the rule that was missing; now nothing holds the apply up, and it can be kept from here."""
     alice.add_rule("container", str(PORT), comment="the dashboard")
     alice.goto("review/")
-    expect(alice.page.locator("#lock-out")).to_contain_text("You would still get in.")
+    expect(alice.page.locator("#lock-out")).to_contain_text("You keep your access.")
     alice.start_apply("The shop and the dashboard")
     alice.expect_applied()
     for family_rules in installed.both():

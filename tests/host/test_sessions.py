@@ -191,7 +191,7 @@ def test_without_conntrack_the_revision_is_confirmed_and_the_reason_reported(
     found = step(answer("keep", state))
     assert (found.state, found.detail) == (
         "failed",
-        "they go on: conntrack is not installed on this host (Debian package conntrack)",
+        "they continue: conntrack is not installed on this host (Debian package conntrack)",
     )
     assert lives(opened) == set(opened)
 
@@ -199,7 +199,7 @@ def test_without_conntrack_the_revision_is_confirmed_and_the_reason_reported(
 @pytest.mark.parametrize(
     ("script", "words", "ended"),
     [
-        ("echo no >&2; exit 2", "they go on: `conntrack -L", False),
+        ("echo no >&2; exit 2", "they continue: `conntrack -L", False),
         (
             'case "$1" in -D) echo no >&2; exit 2;; esac',
             "0 sessions ended; 2 could not be ended:",

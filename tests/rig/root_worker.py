@@ -71,7 +71,7 @@ class RootWorker:
         """Wait until it waits for entries."""
         key = f"rq:worker:{QUEUE}"
         wait_until(
-            "the root worker", 15, lambda: self.redis.exists(key) or "serves all the same" in self.words()
+            "the root worker", 15, lambda: self.redis.exists(key) or "but serves its queue" in self.words()
         )
 
     def order(self, *ports: str, sequence: int, send: bool = True, **changes: Any) -> dict[str, Any]:
