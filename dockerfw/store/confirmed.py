@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 
 from dockerfw.chains.render import render
 from dockerfw.chains.rendering import Rendering, read_rendering
-from dockerfw.document.document import Document, digest, parse_document, to_json_object
+from dockerfw.document.document import Document, canonical_json, digest, parse_document
 from dockerfw.document.stored import read_stored
 from dockerfw.host.files import read_bounded
 from dockerfw.iptables.errors import NetfilterError
@@ -62,7 +62,7 @@ class ConfirmedRecord:
             digest(self.document),
             self.backend,
             self.boot,
-            to_json_object(self.document),
+            json.loads(canonical_json(self.document)),
             texts,
             loaded_digest(texts) if texts else "",
         )

@@ -336,7 +336,7 @@ def test_an_ordinary_user_has_the_database_only(backup: str) -> None:
         for path in (there.data, *there.data.iterdir()):
             os.chown(path, NOBODY, NOBODY)
         done = there.manage("firewall", "backup", "-", user=NOBODY)
-        assert b"Only the database" in done.stderr
+        assert b"only the database" in done.stderr
         assert read_archive(BytesIO(done.stdout), "-").manifest.parts == ("database",)
         done = there.manage(
             "firewall", "restore", "-", "--replace", given=Path(backup).read_bytes(), user=NOBODY
