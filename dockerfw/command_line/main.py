@@ -22,6 +22,7 @@ from dockerfw.version import VERSION
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+EMERGENCY = ("panic", "release")
 
 
 class Parser(argparse.ArgumentParser):
@@ -56,8 +57,14 @@ def _run(words: list[str]) -> int:
     if dashboard is not None and _is_for_dashboard(verb, words):
         run_dashboard(dashboard, words)
     options = _parser(text_of(os.environ, "DOCKERFW_COMMAND") or "dockerfw").parse_args(words)
-    add_root_settings()
     output = Output(out=sys.stdout, err=sys.stderr, as_json=getattr(options, "json", False))
+    try:
+        add_root_settings()
+    except InputError as error:
+        # In an emergency, the default settings are better than nothing.
+        if options.verb not in EMERGENCY:
+            raise
+        output.note(f"dockerfw: {error}. The default settings are used.")
     return VERBS[options.verb].run(options, output)
 
 

@@ -215,7 +215,8 @@ def ended(apply: Apply, state: str, detail: str) -> Outcome:
 
 
 @pytest.mark.parametrize(
-    ("state", "detail"), [("done", "3 sessions ended"), ("failed", "they continue: conntrack is not installed")]
+    ("state", "detail"),
+    [("done", "3 sessions ended"), ("failed", "they continue: conntrack is not installed")],
 )
 def test_the_result_of_ending_sessions_is_shown(
     working: Client, host: Host, ssh: Rule, alice: Actor, state: str, detail: str

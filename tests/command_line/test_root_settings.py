@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from tests.rig.namespace import Namespace
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.root_worker import RootWorker
 
+ROOT = Path(__file__).parents[2]
 WRONG_FOR_THE_WEB = {
     "DOCKERFW_TIME_ZONE": "Nowhere/Nonsense",
     "DOCKERFW_SECRET_KEY": "short",
@@ -45,6 +49,20 @@ def test_a_panic_reads_three_settings_only(namespace: Namespace, tmp_path: Path)
     done = namespace.run(*command, environment=environment)
     assert done.stdout.startswith(b"All traffic is dropped except loopback.\n")
     assert "FILTERS-PANIC" in namespace.save().decode()
+
+
+@pytest.mark.parametrize(("verb", "goes_on"), [("panic", True), ("release", True), ("status", False)])
+def test_unreadable_settings_hold_up_no_emergency(tmp_path: Path, verb: str, goes_on: bool) -> None:
+    (tmp_path / "host.env").mkdir()
+    # In a user namespace the command is not root, so it changes nothing.
+    command = ["unshare", "--user", sys.executable, "-m", "dockerfw", verb]
+    clean = {"PATH": os.environ["PATH"], "DOCKERFW_SETTINGS_DIR": str(tmp_path)}
+    done = subprocess.run(
+        command, env=clean, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert ("The default settings are used." in done.stderr) == goes_on
+    assert ("needs root" in done.stderr) == goes_on
 
 
 def test_a_command_by_hand_reads_the_files_of_the_units(
