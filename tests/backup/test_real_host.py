@@ -61,7 +61,7 @@ def test_the_next_apply_works_and_no_order_from_before(
     restore = (*manage, "restore", str(tmp_path / "backup"), "--replace")
     text = namespace.run(*restore, environment=host.environment, timeout=120).stdout.decode()
     assert "The kernel's rules did not change, and differ from the confirmed revision 1" in text
-    assert "dockerfw rollback 1 -m WHY" in text
+    assert "dockerfw rollback 1 -m REASON" in text
     assert rules(worker) == held
     state = StateDirectory(host.state)
     floor = state.read_last_order().sequence

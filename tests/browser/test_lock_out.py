@@ -70,7 +70,7 @@ def test_a_lock_out_is_rolled_back(
     assert not any(f"--dport {PORT} " in line for line in stack.kernel_rules())
     expect(note).to_contain_text("dockerfw has been unreachable since")
     expect(note).to_contain_text("the host rolls back automatically")
-    expect(note).to_contain_text(re.compile(r"The previous rules return in 0:\d\d"))
+    expect(note).to_contain_text(re.compile(r"previous rules return in 0:\d\d"))
     first = seconds_said(page)
     page.wait_for_timeout(2_000)
     assert seconds_said(page) < first

@@ -50,7 +50,7 @@ def test_the_countdown_and_keep(stack: Stack, alice: Person, bob: Person, screen
     # No page calls the loaded revision confirmed, and every admin sees that it waits.
     bob.page.goto("/")
     expect(bob.page.locator(".sentence")).to_contain_text("will be rolled back at")
-    expect(bob.page.locator(".sentence")).to_contain_text("unless alice keeps it")
+    expect(bob.page.locator(".sentence")).to_contain_text("unless alice clicks Keep")
     screens.take(bob.page, "dashboard-awaiting")
     bob.page.locator(".sentence").get_by_role("link", name="Show countdown").click()
     expect(bob.page.get_by_role("button", name="Roll back now")).to_be_visible()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -155,19 +156,22 @@ class RootWorker:
         return None if raw is None else Snapshot.from_json(load_json(raw, max_bytes=1 << 26))
 
     def delivered(self) -> list[Outcome]:
-        """Return what is on the clerk's queue, and play the clerk: take it off and leave its note."""
+        """Take what is on the clerk's queue like the clerk. Everything on it must be an outcome."""
+        taken = list(self.take_calls())
+        assert {name for name, _ in taken} <= {"record_outcome"}
+        return [Outcome.from_json(arguments[0]) for _, arguments in taken]
+
+    def take_calls(self) -> Iterator[tuple[str, list[Any]]]:
+        """Play the clerk: take each call off its queue, leave its note, and yield its name and arguments."""
         from dockerfw.worker.entries import read_call
 
-        found = []
         while (raw := pop(self.redis)) is not None:
             job_id = raw.decode()
             data: Any = self.redis.hget(f"rq:job:{job_id}", "data")
             name, arguments = read_call(data)
-            assert name == "record_outcome"
-            found.append(Outcome.from_json(arguments[0]))
             self.redis.delete(f"rq:job:{job_id}")
             self.redis.set(done_key(job_id), "1")
-        return found
+            yield name, arguments
 
     def journal(self) -> list[dict[str, Any]]:
         """Return the outcomes that wait in the journal."""
