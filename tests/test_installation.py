@@ -94,7 +94,8 @@ def test_the_command_line_agrees_with_the_installer_about_places() -> None:
     assert (launch.MARK, SETTINGS) == (places.MARK, places.SETTINGS)
     assert (ROOT / "deploy" / "dockerfw").read_text().startswith(f"#!{places.CODE}/.venv/bin/python -I\n")
     root_unit = (ROOT / "deploy" / "dockerfw-root.service").read_text()
-    assert f"\nExecStart={places.COMMAND} agent\n" in root_unit
+    launcher = f"{places.CODE}/.venv/bin/python -I {places.CODE}/deploy/dockerfw"
+    assert f"\nExecStart={launcher} agent\n" in root_unit
 
 
 def test_a_host_with_a_name_of_its_own_gets_a_user_of_redis_and_its_root_worker_the_address(
