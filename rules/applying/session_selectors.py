@@ -29,7 +29,7 @@ NO_CONNTRACK = (
     "Cannot tell whether sessions that the removed rules allowed stay open: conntrack is not installed on the"
     " host, or does not work."
 )
-MORE = "The host has more sessions than are describe_count here."
+MORE = "The host has more sessions than are counted here."
 
 _documents: Memory[Mapping[Family, Document]] = Memory(4)
 
