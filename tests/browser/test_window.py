@@ -49,7 +49,7 @@ def test_the_countdown_and_keep(stack: Stack, alice: Person, bob: Person, screen
     assert left(alice) < first
     # No page calls the loaded revision confirmed, and every admin sees that it waits.
     bob.page.goto("/")
-    expect(bob.page.locator(".sentence")).to_contain_text("will be rolled back at")
+    expect(bob.page.locator(".sentence")).to_contain_text("The previous rules return at")
     expect(bob.page.locator(".sentence")).to_contain_text("unless alice clicks Keep")
     screens.take(bob.page, "dashboard-awaiting")
     bob.page.locator(".sentence").get_by_role("link", name="Show countdown").click()

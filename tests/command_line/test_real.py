@@ -187,7 +187,7 @@ def test_silence_and_cancel_restore_the_previous_rules(site: Site, hosted: Names
         assert our_chains(hosted, 4) != before[4]
         status = site.firewall("status")
         assert status.returncode == 1
-        assert "Revision 3 is loaded, IPv4 and IPv6, and will be rolled back at " in status.stdout
+        assert "Revision 3 is loaded for IPv4 and IPv6. The previous rules return at " in status.stdout
         assert site.firewall("cancel").returncode == 0
         assert waiting.wait(30) == 1
     assert {4: our_chains(hosted, 4), 6: our_chains(hosted, 6)} == before

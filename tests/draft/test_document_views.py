@@ -104,7 +104,7 @@ def test_an_invalid_save_is_shown_with_line_and_caret(signed_in: Client, host: H
         ),
         (
             {"text": "", "file": SimpleUploadedFile("a.bin", b"\xff\xfe\x00")},
-            "The text is not UTF-8: byte 1",
+            "This is not UTF-8 text: byte 1",
         ),
         (
             {"text": "", "file": SimpleUploadedFile("a.json", b" " * (4 * 1024 * 1024 + 1))},
