@@ -63,7 +63,7 @@ for port in range(1000, 3000):
     if answer.status_code != 302:
         break
 words = answer.content.decode()
-said = "disk is full" in words, "nothing is half done" in words
+said = "disk is full" in words, "not even in part" in words
 print("full:", data_space().room, answer.status_code, *said)
 shown = client.get(page)
 print("dashboard:", shown.status_code, "nothing can be edited or applied here" in shown.content.decode())
