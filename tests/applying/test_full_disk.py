@@ -66,7 +66,7 @@ words = answer.content.decode()
 said = "disk is full" in words, "not even in part" in words
 print("full:", data_space().room, answer.status_code, *said)
 shown = client.get(page)
-print("dashboard:", shown.status_code, "nothing can be edited or applied here" in shown.content.decode())
+print("dashboard:", shown.status_code, "nothing can be edited or applied" in shown.content.decode())
 try:
     call_command("firewall", "import", sys.argv[2])
 except SystemExit as end:
