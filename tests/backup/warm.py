@@ -94,8 +94,8 @@ def _serve() -> None:
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dockerfw_site.settings")
     django.setup()
-    for verb in ("backup", "doctor", "restore"):
-        import_module(f"rules.command_line.{verb}")
+    for module in ("backup.backup_command", "command_line.doctor", "backup.restore_command"):
+        import_module(f"rules.{module}")
     for line in sys.stdin:
         words, out, err = json.loads(line)
         pid = os.fork()
