@@ -86,6 +86,23 @@ def test_a_keep_over_a_spare_connection_is_sent_again_by_the_page(stack: Stack, 
     assert any("--ctorigdstport 9106" in line for line in stack.our_rules())
 
 
+def test_no_poll_replaces_the_form_while_keep_is_sent(stack: Stack, alice: Person) -> None:
+    alice.add_rule("container", "9107", comment="kept slowly")
+    start(alice, "A slow answer", "60")
+
+    def answer_slowly(route: Route) -> None:
+        # The next poll would bring the whole status again.
+        alice.page.evaluate("document.getElementById('apply-seen').value = ''")
+        alice.page.wait_for_timeout(1500)
+        route.continue_()
+
+    alice.page.route("**/keep/", answer_slowly)
+    alice.press("Keep")
+    expect(alice.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
+    alice.page.unroute("**/keep/")
+    expect(alice.page.locator("#window-banner")).to_be_empty()
+
+
 def test_silence_restores_the_previous_rules(stack: Stack, alice: Person, screens: Screens) -> None:
     before = {4: stack.kernel_rules(4), 6: stack.kernel_rules(6)}
     alice.add_rule("container", "9111", comment="nobody keeps it")

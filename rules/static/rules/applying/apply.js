@@ -149,6 +149,14 @@
   document.addEventListener("htmx:timeout", noteUnreachable);
   document.addEventListener("htmx:beforeOnLoad", noteReachable);
 
+  // A poll may have replaced the form since the click. The new one needs its own nonce first.
+  function pressKeepAgain(form) {
+    const keep = document.getElementById("keep");
+    if (!keep) return;
+    if (keep.form === form || !keep.disabled) keep.form.requestSubmit();
+    else window.setTimeout(pressKeepAgain, KEEP_RETRY_MS, form);
+  }
+
   // The browser used a connection from before the load, which the server has closed now. The nonce is still
   // valid, and the next connection is a new one.
   function retryKeep(event) {
@@ -158,7 +166,7 @@
       return false;
     }
     keepRetries += 1;
-    window.setTimeout(function () { if (form.isConnected) form.requestSubmit(); }, KEEP_RETRY_MS);
+    window.setTimeout(pressKeepAgain, KEEP_RETRY_MS, form);
     return true;
   }
 
