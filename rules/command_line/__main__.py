@@ -57,7 +57,8 @@ def installation_settings(verb: str, settings: Path = SETTINGS) -> dict[str, str
         return web
     host = root_settings(settings)
     # These verbs read Redis as the web pages' user, also when they run as root.
-    host.pop("DOCKERFW_REDIS_URL", None)
+    for name in ("DOCKERFW_REDIS_URL", "DOCKERFW_REDIS_URL_FILE"):
+        host.pop(name, None)
     return {**web, "DOCKERFW_STATE_DIR": str(STATE), **host}
 
 
