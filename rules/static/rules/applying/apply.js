@@ -15,6 +15,7 @@
   let lostAt = 0;       // when the server stopped answering; 0 while it answers
   let spokenFor = Infinity;
   let nonceFor = null;  // the window element that a nonce is being fetched for
+  let posting = null;   // the request of a form that waits for its answer
   let keepRetries = 0;  // how often Keep was sent again for one click
 
   function page() { return document.getElementById("apply-status"); }
@@ -170,9 +171,21 @@
     return true;
   }
 
+  // A poll that ends while a form waits for its answer must not replace the form.
+  document.addEventListener("htmx:beforeRequest", function (event) {
+    if (event.detail.requestConfig.verb === "post") posting = event.detail.xhr;
+  });
+  document.addEventListener("htmx:afterRequest", function (event) {
+    if (event.detail.xhr === posting) posting = null;
+  });
+
   // A refused answer is shown in the page, with the current state.
   document.addEventListener("htmx:beforeSwap", function (event) {
     const target = event.detail.target;
+    if (posting && event.detail.requestConfig.verb === "get") {
+      event.detail.shouldSwap = false;
+      return;
+    }
     if (target === page() && event.detail.requestConfig.verb === "post" && retryKeep(event)) {
       event.detail.shouldSwap = false;
       event.detail.isError = false;
