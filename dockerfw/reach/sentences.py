@@ -58,6 +58,8 @@ def describe_place(step: TraceStep) -> str:
 
 def describe_path(trace: Trace) -> str:
     """Return a sentence about DNAT and the outgoing interface; empty without either."""
+    if trace.hook is None:
+        return "The packet may be redirected: dockerfw cannot tell whether a rule matches."
     packet = trace.packet
     parts = []
     if (trace.destination, trace.destination_port) != (packet.destination, packet.destination_port):

@@ -25,12 +25,16 @@ _WITHOUT_CONNECTION: dict[str, Tracking] = {"INVALID": "invalid", "UNTRACKED": "
 
 @dataclass(slots=True)
 class Journey:
-    """The path of one packet, or of all sources; `hook` and `state` are those after the last routing."""
+    """The path of one packet, or of all sources; `hook` and `state` are those after routing.
+
+    Where an unknown rule leaves one packet two ways, `hook` and the parts of `state` that differ are None.
+    """
 
     walk: Walk
     surroundings: Surroundings
-    hook: Hook
+    hook: Hook | None
     state: PacketState
+    routed: bool = False
 
     @classmethod
     def begin(cls, walk: Walk, surroundings: Surroundings, state: PacketState) -> Journey:
@@ -137,8 +141,11 @@ class Journey:
         return replace(piece, state=replace(piece.state, out_interface=LOOPBACK if route == LOCAL else route))
 
     def _note_route(self, piece: Piece, hook: Hook, state: PacketState) -> Piece:
-        if piece.undecided is None:
-            self.hook, self.state = hook, state
+        if self.routed:
+            self.hook = hook if self.hook == hook else None
+            self.state = _shared_state(self.state, state)
+        else:
+            self.routed, self.hook, self.state = True, hook, state
         route = sentences.HOST_ITSELF if hook == "INPUT" else sentences.leaves_by(state.out_interface)
         self.walk.note("routed", piece, sentences.routed(destination_text(state), route))
         return replace(piece, state=state)
@@ -150,6 +157,16 @@ class Journey:
             return None
         address = (IPv4Address if state.family == 4 else IPv6Address)(state.destination)
         return self.surroundings.route(state.family, address, state.in_interface or None)
+
+
+def _shared_state(one: PacketState, other: PacketState) -> PacketState:
+    """Return a state whose destination, port and outgoing interface are None where the two differ."""
+    return replace(
+        one,
+        destination=one.destination if one.destination == other.destination else None,
+        destination_port=one.destination_port if one.destination_port == other.destination_port else None,
+        out_interface=one.out_interface if one.out_interface == other.out_interface else None,
+    )
 
 
 def track_connection(piece: Piece) -> Piece:

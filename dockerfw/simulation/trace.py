@@ -56,12 +56,13 @@ class Verdict:
 class Trace:
     """The path of a packet; `destination` and `destination_port` are those after DNAT.
 
-    `out_interface` is None if the packet stays on the host or no route is known.
+    `out_interface` is None if the packet stays on the host or no route is known. All of them and `hook` are
+    None where an unknown rule leaves the packet more than one way.
     """
 
     packet: Packet
     verdict: Verdict
-    hook: Hook
+    hook: Hook | None
     destination: Address | None
     destination_port: int | None
     out_interface: str | None

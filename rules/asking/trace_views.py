@@ -71,7 +71,7 @@ def _allow(host: Host, answer: Answer) -> str:
     """Return the URL of the rule form, filled in with a rule that would allow this packet."""
     packet = answer.rows.trace.packet
     values = {
-        "scope": "container" if answer.rows.trace.hook == "FORWARD" else "host",
+        "scope": {"FORWARD": "container", None: "both"}.get(answer.rows.trace.hook, "host"),
         "protocol": protocol_name(packet.protocol),
         "ports": str(packet.destination_port or ""),
         "source": str(packet.source),

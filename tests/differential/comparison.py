@@ -98,7 +98,7 @@ def _compare_verdict(trace: Trace, seen: Seen) -> list[str]:
         found.append(f"verdict: {verdict.kind}, but the kernel's is {seen.kind}")
     elif seen.reject_with not in ("", verdict.reject_with):
         found.append(f"rejected with {verdict.reject_with}, but the kernel answered {seen.reject_with}")
-    if seen.hook and trace.hook != seen.hook:
+    if seen.hook and trace.hook not in (None, seen.hook):
         found.append(f"hook: {trace.hook}, but in the kernel {seen.hook}")
     return found
 

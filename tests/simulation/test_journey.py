@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dockerfw.reach.sentences import describe_path
 from dockerfw.simulation import sentences
 from dockerfw.simulation.simulate import simulate
 from dockerfw.simulation.surroundings import Surroundings
@@ -170,6 +171,9 @@ def test_an_undecided_translation_follows_both_paths() -> None:
     assert verdict(rules) == "ACCEPT"
     assert verdict(rules + filtered("-A FORWARD -j DROP")) == "UNKNOWN"
     assert verdict(rules + filtered("-A FORWARD -j DROP", "-A INPUT -j DROP")) == "DROP"
+    found = trace(rules, destination_port=8080)
+    assert (found.hook, found.destination, found.destination_port) == (None, None, 8080)
+    assert "may be redirected" in describe_path(found)
 
 
 def test_established_connections_skip_nat() -> None:
