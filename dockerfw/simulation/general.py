@@ -50,7 +50,7 @@ def network_split(family: Family, value: int, mask: int) -> SplitSources:
     def split(state: PacketState, sources: AddressSet) -> tuple[AddressSet, AddressSet]:
         if known is not None:
             return sources.intersection(known), nothing
-        if sources.count() > 1:
+        if sources.count() != 1:
             return nothing, sources
         return (sources, nothing) if sources.intervals[0][0] & mask == value else (nothing, nothing)
 

@@ -199,6 +199,7 @@ V4 = [
     ("-m set --match-set networks src", {"source": "198.51.100.9"}, YES),
     ("-m set --match-set networks src", {"source": "198.51.100.129"}, NO),
     ("-m set --match-set networks src", {"source": "198.51.100.200"}, YES),
+    ("-m set --match-set networks src -m conntrack --ctorigsrc 0.0.0.5/0.0.0.255", {}, NO),
     ("-m set --match-set ports src,dst", {}, YES),
     ("-m set --match-set ports src,dst", {"destination_port": 23}, NO),
     ("-m set --match-set ports src,src", {}, NO),

@@ -42,6 +42,8 @@ OTHERS = [
     "-m conntrack --ctstate NEW",
     "-m conntrack --ctstate DNAT",
     "-m conntrack --ctorigdstport 8080",
+    "-m conntrack --ctorigsrc ::5/::f",
+    "-m conntrack --ctorigsrc 0.0.0.5/0.0.0.255",
     "-m addrtype --src-type LOCAL",
     "-m addrtype --dst-type LOCAL",
     "-m set --match-set networks src",
