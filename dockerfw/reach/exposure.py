@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final, Literal
 
-from dockerfw.document.fields import interfaces_overlap
 from dockerfw.document.rule_ports import applies_to_port
 from dockerfw.document.values import Document, DocumentRule
 from dockerfw.iptables.model import Family
@@ -23,7 +22,7 @@ from dockerfw.reach.offers import Offer
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.services import Reach, Service, simulate_service
 from dockerfw.simulation.simulate import Prepared
-from dockerfw.simulation.surroundings import LOCAL, HostInterface, Surroundings
+from dockerfw.simulation.surroundings import LOCAL, HostInterface
 from dockerfw.simulation.trace import Verdict
 
 ExposureLevel = Literal["anywhere", "unknown", "networks", "nobody"]
@@ -75,19 +74,13 @@ class ExposureRow:
         return (self.offer.protocol, self.offer.port, self.offer.address, self.offer.interface)
 
 
-def external_interfaces(names: Sequence[str], surroundings: Surroundings) -> tuple[HostInterface, ...]:
-    """Return the interfaces that face the internet: those named, else those of the default routes."""
-    if not names:
-        names = sorted({name for ways in surroundings.default_routes.values() for name in ways})
-    return tuple(
-        each for each in surroundings.interfaces if any(interfaces_overlap(each.name, name) for name in names)
-    )
-
-
 def expose(
     offers: Iterable[Offer], prepared: Mapping[Family, Prepared], outside: Sequence[HostInterface]
 ) -> tuple[ExposureRow, ...]:
-    """Return a row for each offer, the widest first. `outside` are the interfaces that packets arrive on."""
+    """Return a row for each offer, the widest first.
+
+    `outside` are the interfaces that packets from outside arrive on; without any, access is unknown.
+    """
     exposure = _Exposure(prepared, tuple(outside))
     rows = [exposure.row(offer) for offer in offers]
     return tuple(sorted(rows, key=lambda row: LEVELS.index(row.level)))
@@ -151,6 +144,9 @@ class _Exposure:
         if offer.unseen:
             yield _unknown(family, tuple(each.name for each in self.outside), offer.unseen)
             return
+        if not self.outside:
+            yield _unknown(family, (), sentences.NO_EXTERNAL_INTERFACE)
+            return
         checked = False
         for interface in self.outside:
             if offer.interface and offer.interface != interface.name:
@@ -165,8 +161,6 @@ class _Exposure:
     def _reason_without_check(self, offer: Offer, family: Family) -> str:
         if offer.interface:
             return sentences.bound_to_internal(offer.interface)
-        if not self.outside:
-            return sentences.NO_EXTERNAL_INTERFACE
         names = ", ".join(each.name for each in self.outside)
         return sentences.no_address(names, family)
 

@@ -84,7 +84,7 @@ LEVEL_WORDS: Final[dict[ExposureLevel, str]] = {
     "networks": "some networks",
     "nobody": "nowhere",
 }
-NO_EXTERNAL_INTERFACE: Final = "the host has no external interface"
+NO_EXTERNAL_INTERFACE: Final = "it is unknown which interfaces packets from outside arrive on"
 NOT_THIS_HOSTS_ADDRESS: Final = "the host does not have this address now"
 RULES_IN_NFTABLES: Final = "Docker keeps its rules in its own nftables tables, which iptables does not show"
 INGRESS_SERVICE: Final = "the service that publishes it"
