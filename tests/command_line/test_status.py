@@ -42,8 +42,11 @@ def snapshot(document: Document | None = DOCUMENT) -> Snapshot:
 
 LO, ENS33 = snapshot().interfaces
 ETH9 = Interface("eth9", ("10.0.0.2/24",), True)
-RENAMED = {"interfaces": (LO, replace(ENS33, name="eth9")), "default_routes": {4: ("eth9",), 6: ()}}
-MOVED = {"interfaces": (LO, ENS33, ETH9), "default_routes": {4: ("eth9",), 6: ()}}
+RENAMED: dict[str, Any] = {
+    "interfaces": (LO, replace(ENS33, name="eth9")),
+    "default_routes": {4: ("eth9",), 6: ()},
+}
+MOVED: dict[str, Any] = {"interfaces": (LO, ENS33, ETH9), "default_routes": {4: ("eth9",), 6: ()}}
 NO_ROUTES = (CommandError(("ip", "-json", "-4", "route", "show"), 1, "no"),)
 PROTECTED = KernelFacts(
     snapshot(), document=DOCUMENT, revision=3, kept_backend="nft", other_backend=0, drops=()
