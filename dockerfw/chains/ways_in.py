@@ -62,6 +62,15 @@ def outside_interfaces(settings: Settings, surroundings: Surroundings) -> tuple[
     return tuple(each for each in surroundings.interfaces if ways.is_external(each.name) or ways.reason(each))
 
 
+def inside_interfaces(settings: Settings, surroundings: Surroundings) -> tuple[HostInterface, ...]:
+    """Return the other interfaces that lead to clients, such as a VPN's, without bridges of containers."""
+    ways = _WaysIn(settings, surroundings)
+    outside = {each.name for each in outside_interfaces(settings, surroundings)}
+    return tuple(
+        each for each in surroundings.interfaces if each.name not in outside and ways.leads_out(each)
+    )
+
+
 def find_ways_in_problems(
     settings: Settings, surroundings: Surroundings, *, docker: bool
 ) -> tuple[WayInProblem, ...]:
@@ -167,13 +176,14 @@ class _WaysIn:
         if any(self._may_arrive(self._top(each)) for each in self._external.values()):
             return False
         return any(
-            self._may_arrive(each)
-            and each.name != _LOOPBACK
-            and each.kind != "dummy"
-            and not self._leads_inside(each)
-            and not _is_one_of(each.name, self._settings.trusted_interfaces)
+            self.leads_out(each) and not _is_one_of(each.name, self._settings.trusted_interfaces)
             for each in self._around.interfaces
         )
+
+    def leads_out(self, interface: HostInterface) -> bool:
+        """Return True if other machines may send packets to an interface."""
+        inert = interface.name == _LOOPBACK or interface.kind == "dummy" or bool(interface.master)
+        return self._may_arrive(interface) and not inert and not self._leads_inside(interface)
 
     def _may_arrive(self, interface: HostInterface) -> bool:
         # The addresses of a VRF are those of its interfaces.

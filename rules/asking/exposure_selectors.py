@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dockerfw.chains.ways_in import find_ways_in_problems, outside_interfaces
+from dockerfw.chains.ways_in import find_ways_in_problems, inside_interfaces, outside_interfaces
 from dockerfw.document.document import DocumentRule
 from dockerfw.document.values import Settings
 from dockerfw.iptables.model import FAMILIES, Family
@@ -84,5 +84,7 @@ def exposure_rows(
     view: SnapshotView, prepared: Mapping[Family, Prepared], settings: Settings
 ) -> tuple[ExposureRow, ...]:
     """Return a row for each listener of a snapshot under the rules of `prepared`, live or hypothetical."""
-    outside = outside_interfaces(settings, surroundings_of(view.snapshot))
-    return expose(find_offers(listening_of(view)), prepared, outside)
+    surroundings = surroundings_of(view.snapshot)
+    outside = outside_interfaces(settings, surroundings)
+    inside = inside_interfaces(settings, surroundings)
+    return expose(find_offers(listening_of(view)), prepared, outside, inside)

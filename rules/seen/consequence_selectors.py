@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from dockerfw.chains.ways_in import outside_interfaces
+from dockerfw.chains.ways_in import inside_interfaces, outside_interfaces
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import FAMILIES, Family
@@ -147,12 +147,14 @@ def lock_out_ssh(view: SnapshotView, document: Document, revision: int, connecti
 def _difference(
     view: SnapshotView, base: Document | None, document: Document, revision: int
 ) -> tuple[Change, ...]:
+    surroundings = surroundings_of(view.snapshot)
     return exposure_changes(
         find_offers(listening_of(view)),
         (base, document),
         prepare_live(view),
         prepare_after(view, document, revision),
-        outside_interfaces(document.settings, surroundings_of(view.snapshot)),
+        outside_interfaces(document.settings, surroundings),
+        inside_interfaces(document.settings, surroundings),
         sockets_known=bool(view.snapshot.sockets),
     )
 

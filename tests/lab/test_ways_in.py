@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.chains.drift import WAYS_IN
 from dockerfw.chains.plan import plan_changes
-from dockerfw.chains.ways_in import outside_interfaces
+from dockerfw.chains.ways_in import inside_interfaces, outside_interfaces
 from dockerfw.command_line.status import judge_status
 from dockerfw.doctor.kernel import KernelFacts, judge_kernel
 from dockerfw.document.values import Expectation
@@ -24,7 +24,7 @@ from dockerfw.reach.exposure import expose
 from dockerfw.reach.offers import find_offers
 from dockerfw.simulation.simulate import prepare
 from dockerfw.store.state import StateDirectory
-from tests.rig.connections import try_port
+from tests.rig.connections import fetch, try_port
 from tests.rig.lab import EXTERNAL, HOST, HOST_6, Lab
 from tests.rig.lab_documents import allow, document
 from tests.rig.namespace import FAMILIES, CommandError, join_namespaces
@@ -151,17 +151,29 @@ class Host:
         assert warned & WAYS_IN == {each.code for each in found}
         return {each.code for each in found}
 
+    def expect(self, source: str, *, passes: bool = False, port: int = 8081) -> str:
+        """Return the state of an expectation about `other`."""
+        return self._check(replace(CLOSED, source=source, passes=passes, container="other", port=port))
+
+    def _check(self, expectation: Expectation) -> str:
+        seen, live = self.look(), self.lab.live()
+        around, listening = surroundings_of(seen), listening_of(seen, live[4])
+        prepared = {family: prepare(live[family], around, family) for family in FAMILIES}
+        outside = outside_interfaces(self.lab.document.settings, around)
+        context = ExpectationContext(prepared, outside, listening, self.lab.document.rules)
+        (result,) = check_expectations((expectation,), context)
+        return result.state
+
     def answers(self) -> tuple[str, tuple[str, ...], str]:
         """Return the level of 8081, the interfaces it is reached by, and the state of the expectation."""
         seen, live = self.look(), self.lab.live()
         around, listening = surroundings_of(seen), listening_of(seen, live[4])
         prepared = {family: prepare(live[family], around, family) for family in FAMILIES}
         outside = outside_interfaces(self.lab.document.settings, around)
-        rows = {row.offer.port: row for row in expose(find_offers(listening), prepared, outside)}
-        context = ExpectationContext(prepared, outside, listening, self.lab.document.rules)
-        (result,) = check_expectations((CLOSED,), context)
-        ways = [name for each in rows[8081].access if each.level == "anywhere" for name in each.interfaces]
-        return rows[8081].level, tuple(dict.fromkeys(ways)), result.state
+        inside = inside_interfaces(self.lab.document.settings, around)
+        rows = {row.offer.port: row for row in expose(find_offers(listening), prepared, outside, inside)}
+        ways = [name for each in rows[8081].access if each.passes for name in each.interfaces]
+        return rows[8081].level, tuple(dict.fromkeys(ways)), self._check(CLOSED)
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +189,7 @@ def _own_lab(_engine_works: None) -> Iterator[Lab]:
 def host(_own_lab: Lab) -> Host:
     one = Host(_own_lab)
     one.lab.load(document(allow("container", 8080)))
+    assert fetch(one.lab.client, HOST, 8080) == "web"
     assert (one.codes(), one.connects(HOST)) == (set(), False)
     assert one.answers() == ("nobody", (), "holds")
     assert one.told == []
@@ -201,7 +214,17 @@ def rewired(request: pytest.FixtureRequest, host: Host) -> Iterator[Rewiring]:
     if wanted.arrives_on == "mac0":
         # Whoever sends to the address of the macvlan on the wire arrives there, whatever ARP answers.
         (link,) = json.loads(host.lab.host.output("ip", "-json", "link", "show", "mac0"))
-        wire = ("neighbour", "replace", wanted.address, "lladdr", link["address"], "dev", "eth0")
+        wire = (
+            "neighbour",
+            "replace",
+            wanted.address,
+            "lladdr",
+            link["address"],
+            "dev",
+            "eth0",
+            "nud",
+            "reachable",
+        )
         host.lab.client.run("ip", *wire)
     yield wanted
     host.lab.client.run("ip", "neighbour", "flush", "all")
@@ -252,6 +275,31 @@ def test_no_external_interface(host: Host) -> None:
     assert host.connects(HOST)
     assert host.codes() == {"no-external-interface"}
     assert host.answers() == ("anywhere", (EXTERNAL,), "fails")
+
+
+def test_clients_behind_a_trusted_interface(host: Host) -> None:
+    join_namespaces(host.lab.host, "wg0", host.lab.client, "wg0")
+    try:
+        host.lab.host.add_addresses("wg0", "10.8.0.1/24")
+        host.lab.client.add_addresses("wg0", "10.8.0.2/24")
+        host.lab.load(document(allow("container", 8080), trusted_interfaces=["lo", "wg0"]))
+        assert host.connects("10.8.0.1", source="10.8.0.2")
+        assert not host.connects(HOST)
+        assert host.codes() == set()
+        assert host.answers() == ("networks", ("wg0",), "holds")
+        assert host.expect("10.8.0.0/24") == "fails"
+        assert host.expect("10.8.0.2") == "fails"
+        assert host.expect("10.0.0.0/8") == "fails"
+        assert host.expect("10.9.0.0/24") == "holds"
+        assert host.expect("10.8.0.0/24", passes=True) == "holds"
+    finally:
+        host.ip("link del wg0")
+
+
+def test_clients_in_a_container(host: Host) -> None:
+    web, other = (host.lab.docker.container_address(name) for name in ("web", "other"))
+    assert host.lab.docker.fetch_from("web", other, 80) == "other"
+    assert host.expect(web, port=80) == "fails"
 
 
 def _kept(rewired: Rewiring) -> tuple[str, ...]:
