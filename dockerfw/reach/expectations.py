@@ -6,7 +6,7 @@ An expectation is unknown, with the reason, if the simulator cannot tell. Nothin
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from dockerfw.chains.owners import chain_owner
@@ -17,6 +17,7 @@ from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach import sentences
 from dockerfw.reach.allowing_rules import AllowingRules
 from dockerfw.reach.arrivals import inner_arrivals
+from dockerfw.reach.as_if_published import publish
 from dockerfw.reach.listening import Address, Listening, RunningContainer, find_containers
 from dockerfw.reach.sentences import describe_place, describe_sources
 from dockerfw.simulation.addresses import AddressSet
@@ -95,7 +96,16 @@ def check_expectations(
 ) -> tuple[ExpectationResult, ...]:
     """Return the result for each expectation, in the order given."""
     check = _Check(context)
-    return tuple(check.result(each) for each in expectations)
+    found = tuple(check.result(each) for each in expectations)
+    idle = [each.expectation for each in found if each.state != "fails" and check.is_idle(each.expectation)]
+    if not idle:
+        return found
+    ports = [(each.protocol, each.port) for each in idle if each.port is not None]
+    published = {family: publish(each, ports) for family, each in context.prepared.items()}
+    would_be = _Check(replace(context, prepared=published))
+    return tuple(
+        would_be.result_as_if_published(each) if each.expectation in idle else each for each in found
+    )
 
 
 def find_failures(findings: Sequence[ExpectationResult]) -> tuple[ExpectationResult, ...]:
@@ -140,6 +150,33 @@ class _Check:
             return self._judge(expectation, targets)
         except _EarlyAnswer as told:
             return ExpectationResult(expectation, told.state, told.reason)
+
+    def is_idle(self, expectation: Expectation) -> bool:
+        """Return True if an expectation refuses a port of containers that none publishes."""
+        if expectation.to == "host" or expectation.passes or expectation.port is None:
+            return False
+        try:
+            containers = self._containers(expectation)
+        except _EarlyAnswer:
+            return False
+        return (
+            not self._hidden_by_nftables(expectation)
+            and not any(each.on_host_network for each in containers)
+            and not any(True for _ in self._dialled(expectation, containers))
+        )
+
+    def result_as_if_published(self, found: ExpectationResult) -> ExpectationResult:
+        """Return the result for an idle expectation if a container published its port."""
+        expectation = found.expectation
+        port = expectation.port
+        try:
+            result = self._judge(expectation, (_Target(None, port, port),))
+        except _EarlyAnswer as told:
+            result = ExpectationResult(expectation, told.state, told.reason)
+        if found.state == "unknown" and result.state == "holds":
+            return found
+        nothing = sentences.nothing_published(expectation.container, port)
+        return replace(result, reason=sentences.as_if_published(nothing, result.reason))
 
     def _targets_of(self, expectation: Expectation) -> Iterator[_Target]:
         if self._hidden_by_nftables(expectation):

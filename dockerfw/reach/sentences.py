@@ -275,6 +275,11 @@ def nothing_published(container: str, port: int | None) -> str:
     return f"{container} does not publish {what}" if container else f"no container publishes {what}"
 
 
+def as_if_published(nothing: str, reason: str) -> str:
+    """Say that nothing publishes a port, and what would happen if a container did."""
+    return f"{nothing} now; if one did, {reason}"
+
+
 def nothing_to_reach(container: str, port: int | None) -> str:
     """Say that a container, or any, has nothing to reach."""
     what = f"port {port}" if port else "address"
