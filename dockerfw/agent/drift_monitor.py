@@ -17,7 +17,7 @@ from uuid import UUID
 
 from dockerfw.agent import sentences
 from dockerfw.agent.heal import Healed, heal_anchors
-from dockerfw.chains.drift import Drift
+from dockerfw.chains.drift import UNKNOWN, Drift
 from dockerfw.document.document import digest
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
@@ -146,7 +146,7 @@ class DriftMonitor:
                 drift = drift_of(
                     snapshot, rulesets, confirmed.document, confirmed.revision, loaded=confirmed.loaded
                 )
-                if not any(finding.code == "unread" for finding in drift.findings):
+                if not any(finding.code in UNKNOWN for finding in drift.findings):
                     self._notice(confirmed, drift, record, path)
                 return _Sight(snapshot, confirmed, drift)
         except LockHeld:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dockerfw.agent import sentences
+from dockerfw.chains.ways_in import outside_interfaces
 from dockerfw.document.document import Document
 from dockerfw.document.words import describe_count
 from dockerfw.host.errors import HostError
@@ -18,7 +19,6 @@ from dockerfw.reach.expectations import (
     check_expectations,
     find_failures,
 )
-from dockerfw.reach.exposure import external_interfaces
 from dockerfw.simulation.simulate import prepare
 
 # Compiled rules take some kilobytes each, and the systemd unit bounds the root worker's memory. An apply
@@ -56,7 +56,7 @@ def check_loaded(document: Document, seen: Seen, *, override: bool, docker_socke
     surroundings = surroundings_of(snapshot)
     sight = ExpectationContext(
         {family: prepare(ruleset, surroundings, family) for family, ruleset in seen.rulesets.items()},
-        external_interfaces(document.settings.external_interfaces, surroundings),
+        outside_interfaces(document.settings, surroundings),
         listening_of(snapshot, seen.rulesets.get(4)),
         document.rules,
     )

@@ -13,6 +13,7 @@ from dockerfw.chains import sentences
 from dockerfw.chains.names import DOCKER, DOCKER_USER, FORWARD, INPUT, body
 from dockerfw.chains.owners import chain_owner
 from dockerfw.iptables.model import Family, Rule, Ruleset
+from dockerfw.simulation.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class DriftFacts:
     `kept_backend` is the backend that the confirmed revision was loaded into, `docker_moved_to` the other one
     if Docker's chains have appeared there since. `rebooted`: the host was booted after that load. `released`:
     an admin ran `release` on the host. `foreign_tables` are nftables tables in which other software filters.
-    `command` is the name of dockerfw's command on that host.
+    `command` is the name of dockerfw's command on that host. `surroundings` are its interfaces and routes,
+    None if they are not looked at, and `docker` is true if Docker filters there.
     """
 
     kept_backend: str = ""
@@ -32,6 +34,8 @@ class DriftFacts:
     released: bool = False
     foreign_tables: tuple[str, ...] = ()
     command: str = "dockerfw"
+    surroundings: Surroundings | None = None
+    docker: bool = False
 
 
 def explain_missing_rules(live: Ruleset, facts: DriftFacts) -> str:

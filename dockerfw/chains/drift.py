@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from dockerfw.chains import sentences
 from dockerfw.chains.anchors import anchor_place, anchored_interfaces, first_foreign
@@ -36,11 +36,13 @@ from dockerfw.chains.pairing import Pairing, pair_lines
 from dockerfw.chains.render import render
 from dockerfw.chains.rendering import Rendering
 from dockerfw.chains.warnings import docker_user_bypassed, past_docker_user
+from dockerfw.chains.ways_in import WayInCode, find_ways_in_problems
 from dockerfw.document.document import digest
 from dockerfw.document.values import Document, Settings
 from dockerfw.iptables.model import Family, Ruleset
 
 DriftCode = Literal[
+    WayInCode,
     "unread",
     "nothing-loaded",
     "chain-replaced",
@@ -60,10 +62,16 @@ DriftCode = Literal[
 ANCHORS: Final[frozenset[DriftCode]] = frozenset(("anchor-missing", "anchor-not-first"))
 """Findings that healing repairs: dockerfw's chains are intact, only the jumps to them are misplaced."""
 
-WITHOUT_EFFECT: Final[frozenset[DriftCode]] = frozenset(
+WAYS_IN: Final[frozenset[DriftCode]] = frozenset(get_args(WayInCode))
+"""Findings about the interfaces that packets from outside arrive on; dockerfw's rules may be intact."""
+
+WITHOUT_EFFECT: Final[frozenset[DriftCode]] = WAYS_IN | frozenset(
     ("docker-user-not-called", "docker-user-not-first", "docker-nftables")
 )
 """Findings that leave the revision loaded while packets bypass some or all of its container rules."""
+
+UNKNOWN: Final[frozenset[DriftCode]] = frozenset(("unread", "interfaces-unread"))
+"""Findings that something could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +114,14 @@ class Drift:
 
     @property
     def only_anchors(self) -> bool:
-        """True if there is drift and restoring the anchors repairs all of it."""
-        return bool(self.findings) and all(finding.code in ANCHORS for finding in self.findings)
+        """True if anchors are misplaced and no rule differs: restoring the anchors repairs the rules."""
+        codes = {finding.code for finding in self.findings} - WAYS_IN
+        return bool(codes) and codes <= ANCHORS
+
+    @property
+    def unknown(self) -> bool:
+        """True if something could not be read, and all that could is as it should be."""
+        return bool(self.findings) and all(finding.code in UNKNOWN for finding in self.findings)
 
     @property
     def mark(self) -> str:
@@ -158,6 +172,9 @@ def _host_findings(settings: Settings, facts: DriftFacts) -> Iterator[DriftFindi
     if facts.docker_nftables and settings.external_interfaces:
         message, cause = sentences.DOCKER_FILTERS_ITSELF, sentences.DOCKER_BACKEND_SETTING
         yield DriftFinding("docker-nftables", None, message, cause)
+    if facts.surroundings is not None:
+        for problem in find_ways_in_problems(settings, facts.surroundings, docker=facts.docker):
+            yield DriftFinding(problem.code, None, problem.message, sentences.way_in_help(problem.code))
 
 
 def _chain_findings(

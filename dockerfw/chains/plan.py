@@ -26,6 +26,7 @@ from dockerfw.chains.render import wanted_chains
 from dockerfw.chains.warnings import PlanWarning, document_warnings, family_warnings
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Rule, Ruleset
+from dockerfw.simulation.surroundings import Surroundings
 
 _SHOWN_ORDER = (FILTERS_HOST, FILTERS_CONTAINERS, FILTERS)
 
@@ -83,18 +84,18 @@ def plan_changes(
     live: Mapping[Family, Ruleset],
     *,
     revision: int | None = None,
-    interfaces: Sequence[str] | None = None,
+    surroundings: Surroundings | None = None,
     docker_nftables: bool = False,
     foreign_tables: Sequence[str] = (),
 ) -> Plan:
     """Plan the load of a document over the live rulesets, for each family given.
 
     `revision` is the number in the new label; None leaves the label out of the comparison. Three are only
-    for warnings: `interfaces` are the names of the host's interfaces, `docker_nftables` means that Docker
+    for warnings: `surroundings` are the host's interfaces and routes, `docker_nftables` means that Docker
     filters with nftables itself, `foreign_tables` are nftables tables that iptables does not show.
     """
     families: dict[Family, FamilyPlan] = {}
-    warnings = list(document_warnings(document, interfaces, docker_nftables, foreign_tables))
+    warnings = list(document_warnings(document, surroundings, docker_nftables, foreign_tables))
     relabel = False
     for family, ruleset in live.items():
         work = anchor_work(wanted_anchors(document.settings), ruleset)

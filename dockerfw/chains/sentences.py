@@ -41,6 +41,87 @@ def describe_tables_inline(tables: Sequence[str]) -> str:
     )
 
 
+# Interfaces that packets from outside arrive on
+
+_PAST_RULES: Final = "packets that arrive on it reach containers without dockerfw's rules"
+INTERFACES_UNREAD: Final = (
+    "The interfaces and routes of this host could not be read, so it is unknown whether the rules for "
+    "containers see every packet from outside."
+)
+
+
+def interface_missing(name: str) -> str:
+    """Say that an external interface is not on the host."""
+    return f"The external interface {name} does not exist on this host now."
+
+
+def nothing_arrives(names: Sequence[str]) -> str:
+    """Say that no external interface has an address."""
+    interface = "interface" if len(names) == 1 else "interfaces"
+    return (
+        f"No packet arrives on the external {interface} {' and '.join(names)}: only other interfaces are up "
+        "and have an address."
+    )
+
+
+def is_port_of(name: str, master: str) -> str:
+    """Say that an external interface belongs to a bridge, bond or VRF, which its packets arrive on."""
+    return (
+        f"No packet arrives on the external interface {name}: it belongs to {master}, and its packets "
+        f"arrive on {master}."
+    )
+
+
+def addresses_on_top(name: str, inner: str) -> str:
+    """Say that the addresses are those of a VLAN or macvlan on an external interface."""
+    return (
+        f"No packet to this host arrives on the external interface {name}: the addresses are those of "
+        f"{inner}, which uses {name}."
+    )
+
+
+def default_route(name: str, families: Sequence[Family]) -> str:
+    """Say that an interface with a default route is not external."""
+    versions = " and ".join(FAMILY_NAMES[family] for family in families)
+    return f"{name} has the {versions} default route and is not an external interface: {_PAST_RULES}."
+
+
+def trusted_default_route(name: str, families: Sequence[Family]) -> str:
+    """Say that an interface with a default route is trusted."""
+    versions = " and ".join(FAMILY_NAMES[family] for family in families)
+    return f"{name} has the {versions} default route and is trusted: all packets on it are allowed."
+
+
+def public_address(name: str, address: str) -> str:
+    """Say that an interface with a public address is neither external nor trusted."""
+    return f"{name} has the public address {address} and is neither external nor trusted: {_PAST_RULES}."
+
+
+def same_network(name: str, network: str, external: str) -> str:
+    """Say that an interface is in the network of an external one."""
+    return (
+        f"{name} is in the network {network} of the external interface {external}, and is neither external "
+        f"nor trusted: {_PAST_RULES}."
+    )
+
+
+def takes_packets_of(name: str, external: str) -> str:
+    """Say that packets of an external interface arrive on another one."""
+    return (
+        f"Packets of the external interface {external} arrive on {name}, which is neither external nor "
+        f"trusted: {_PAST_RULES}."
+    )
+
+
+def way_in_help(code: str) -> str:
+    """Say what to do about an interface, or nothing where that is open."""
+    if code == "interfaces-unread":
+        return ""
+    if code == "interface-missing":
+        return "It was probably renamed or removed. Choose the external interfaces in the settings and apply."
+    return "Choose the external interfaces in the settings and apply."
+
+
 # Plan warnings
 
 NO_EXTERNAL_INTERFACE: Final = (
@@ -58,11 +139,6 @@ DOCKER_USES_NFTABLES: Final = (
 def other_tables_filter(tables: Sequence[str]) -> str:
     """Warn that other software filters too."""
     return f"{describe_tables(tables)} Traffic that dockerfw allows must also be allowed there."
-
-
-def interface_missing(name: str) -> str:
-    """Warn that an external interface is not on the host."""
-    return f"The external interface {name} does not exist on this host now."
 
 
 def interface_no_longer_filtered(family: Family, name: str) -> str:

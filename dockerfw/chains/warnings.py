@@ -20,9 +20,11 @@ from dockerfw.chains.names import (
     is_dockerfw_rule,
     own_rules,
 )
+from dockerfw.chains.ways_in import find_ways_in_problems
 from dockerfw.document.fields import interfaces_overlap
 from dockerfw.document.values import Document, Settings
 from dockerfw.iptables.model import Family, Rule, Ruleset
+from dockerfw.simulation.surroundings import Surroundings
 
 _DOCKER_ACCEPTS = ("DOCKER-FORWARD", "DOCKER-INGRESS")
 
@@ -38,23 +40,21 @@ class PlanWarning:
 
 def document_warnings(
     document: Document,
-    interfaces: Sequence[str] | None,
+    surroundings: Surroundings | None,
     docker_nftables: bool,
     foreign_tables: Sequence[str] = (),
 ) -> Iterator[PlanWarning]:
     """Warn about the document itself and about the host it is meant for."""
-    if not document.settings.external_interfaces:
-        yield PlanWarning("no-external-interface", sentences.NO_EXTERNAL_INTERFACE)
+    settings, around = document.settings, surroundings or Surroundings(known=False)
+    for problem in find_ways_in_problems(settings, around, docker=True):
+        if surroundings is not None or problem.code == "no-external-interface":
+            yield PlanWarning(problem.code, problem.message)
     if not any(rule.enabled for rule in document.rules):
         yield PlanWarning("empty-document", sentences.EMPTY_DOCUMENT)
     if docker_nftables:
         yield PlanWarning("docker-nftables", sentences.DOCKER_USES_NFTABLES)
     if foreign_tables:
         yield PlanWarning("own-nftables", sentences.other_tables_filter(foreign_tables))
-    if interfaces is not None:
-        for name in document.settings.external_interfaces:
-            if not any(interfaces_overlap(name, present) for present in interfaces):
-                yield PlanWarning("interface-missing", sentences.interface_missing(name))
 
 
 def family_warnings(

@@ -18,7 +18,7 @@ from dockerfw.streams import InputError, Output
 
 Level = Literal["ok", "warn", "bad", "unknown"]
 _FAMILIES = {4: "IPv4", 6: "IPv6"}
-_RULES = ("chains.confirmed", "anchors.first", "anchors.docker-user")
+_RULES = ("chains.confirmed", "anchors.first", "anchors.docker-user", "anchors.interfaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,15 @@ def judge_status(facts: KernelFacts) -> Status:
         text = f"A revision waits for confirmation. Revision {facts.revision} is the confirmed one."
         return Status("warn", text, revision=facts.revision)
     wrong = [found[check] for check in _RULES if found[check].level != "ok"]
-    if any(finding.level == "unknown" for finding in wrong):
+    if wrong and all(finding.level == "unknown" for finding in wrong):
         text = f"Cannot tell whether revision {facts.revision} is active."
         return Status("unknown", text, tuple(finding.text for finding in wrong), facts.revision)
     if wrong:
         text = f"Not protected: the kernel does not hold revision {facts.revision} as it was confirmed."
+        if {finding.id for finding in wrong} == {"anchors.interfaces"}:
+            text = (
+                f"Not protected: packets from outside can bypass revision {facts.revision}'s container rules."
+            )
         return Status("bad", text, tuple(finding.text for finding in wrong), facts.revision)
     docker = found["backend.docker"]
     if docker.level != "ok" and snapshot.docker_state != "nftables":

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from dockerfw.chains.drift import Drift, DriftCode
+from dockerfw.chains import sentences
+from dockerfw.chains.drift import WAYS_IN, Drift, DriftCode
 from dockerfw.chains.rendering import Rendering
 from dockerfw.chains.sentences import describe_tables
 from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
@@ -20,7 +21,7 @@ from dockerfw.messages.snapshots import Snapshot
 
 CHECKS: Final = (
     *("backend.readable", "backend.docker", "backend.other", "backend.iptables"),
-    *("chains.confirmed", "chains.foreign", "anchors.first", "anchors.docker-user"),
+    *("chains.confirmed", "chains.foreign", "anchors.first", "anchors.docker-user", "anchors.interfaces"),
 )
 _ANCHORS: Final[frozenset[DriftCode]] = frozenset(("anchor-missing", "anchor-not-first", "anchor-stale"))
 _DOCKER_USER: Final[frozenset[DriftCode]] = frozenset(
@@ -143,7 +144,7 @@ def _foreign(drops: tuple[str, ...] | None, tables: tuple[str, ...]) -> Finding:
 
 
 def _chains(snapshot: Snapshot, facts: KernelFacts) -> Iterator[Finding]:
-    checks = ("chains.confirmed", "anchors.first", "anchors.docker-user")
+    checks = ("chains.confirmed", "anchors.first", "anchors.docker-user", "anchors.interfaces")
     if facts.confirmed_problem:
         why = f"the confirmed revision is not known: {facts.confirmed_problem}"
         yield from (unknown(check, why) for check in checks)
@@ -187,6 +188,18 @@ def _chains(snapshot: Snapshot, facts: KernelFacts) -> Iterator[Finding]:
         if words["docker-user"]
         else ok(checks[2], "DOCKER-USER is called in every family that Docker filters.")
     )
+    yield _ways_in(drift)
+
+
+def _ways_in(drift: Drift) -> Finding:
+    check = "anchors.interfaces"
+    found = [finding for finding in drift.findings if finding.code in WAYS_IN]
+    if not found:
+        return ok(check, "Packets from outside arrive on external interfaces only.")
+    text = " ".join(finding.message for finding in found)
+    if all(finding.code == "interfaces-unread" for finding in found):
+        return unknown(check, text)
+    return problem(check, text, sentences.way_in_help(found[0].code))
 
 
 def _drift(snapshot: Snapshot, document: Document, facts: KernelFacts) -> Drift:
@@ -199,7 +212,7 @@ def _drift(snapshot: Snapshot, document: Document, facts: KernelFacts) -> Drift:
 def _words(drift: Drift) -> Mapping[str, str]:
     found: dict[str, list[str]] = {"chains": [], "anchors": [], "docker-user": []}
     for finding in drift.findings:
-        if finding.code in _ELSEWHERE:
+        if finding.code in _ELSEWHERE | WAYS_IN:
             continue
         kind = (
             "anchors"

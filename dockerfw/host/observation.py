@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from dockerfw.chains.foreign_tables import foreign_tables, has_filter_chain
 from dockerfw.chains.names import FILTERS_HOST
+from dockerfw.chains.ways_in import ON_TOP
 from dockerfw.host import sentences
 from dockerfw.host.backend import docker_backends, find_backend, kernel_families, program
 from dockerfw.host.clock import utc_now
@@ -177,7 +178,9 @@ def _interfaces(listing: Listing) -> tuple[Interface, ...]:
             ),
             up="UP" in link.get("flags", ()),
             master=str(link["master"])[:64] if link.get("master") else None,
-            kind=str(_object(link.get("linkinfo")).get("info_kind", ""))[:64],
+            kind=(kind := str(_object(link.get("linkinfo")).get("info_kind", ""))[:64]),
+            # Of a veth, `link` is its other end.
+            parent=str(link.get("link", ""))[:64] if kind in ON_TOP else "",
         )
         for link in _items(listing)
     )

@@ -31,6 +31,7 @@ def surroundings_of(snapshot: Snapshot) -> Surroundings:
             up=each.up,
             master=each.master,
             kind=each.kind,
+            parent=each.parent,
         )
         for each in snapshot.interfaces
     )
@@ -39,7 +40,8 @@ def surroundings_of(snapshot: Snapshot) -> Surroundings:
     filtered = (
         {} if (seen := snapshot.bridges_filtered) is None else {family: family in seen for family in FAMILIES}
     )
-    return Surroundings(interfaces, routes, MappingProxyType(sets), MappingProxyType(filtered))
+    sets_by_name, bridges = MappingProxyType(sets), MappingProxyType(filtered)
+    return Surroundings(interfaces, routes, sets_by_name, bridges, known=snapshot.interfaces_known)
 
 
 def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
@@ -104,7 +106,12 @@ def drift_of(
     the command line, for the sentences.
     """
     live = {family: rulesets[family] for family in snapshot.families if family not in snapshot.unread}
-    facts = replace(_drift_facts(snapshot, document, revision), command=command)
+    facts = replace(
+        _drift_facts(snapshot, document, revision),
+        command=command,
+        surroundings=surroundings_of(snapshot),
+        docker=snapshot.docker_state != "absent",
+    )
     return find_drift(document, revision, live, facts, families=snapshot.families, loaded=loaded)
 
 

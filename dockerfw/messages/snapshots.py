@@ -109,6 +109,13 @@ class Snapshot(Message):
             if not self.saves[family] and any(program.startswith(names[family]) for program in programs)
         )
 
+    @property
+    def interfaces_known(self) -> bool:
+        """False if the interfaces or the routes of a family that the kernel supports could not be read."""
+        failed = [error.command for error in self.errors if error.command[:1] == ("ip",)]
+        without_ipv6 = 6 not in self.families
+        return bool(self.interfaces) and all(without_ipv6 and "-6" in words for words in failed)
+
 
 def saves_digest(saves: Mapping[Family, str]) -> str:
     """Return the digest of both families' saves without their comment lines, which contain the time."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from dockerfw.iptables.model import Family
-from dockerfw.messages.codec import AtMost, Message
+from dockerfw.messages.codec import Absent, AtMost, Message
 from dockerfw.messages.shapes import Address, InterfaceAddress, InterfaceName, OneOf, Port, Positive, Text
 
 CONTAINER_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
@@ -30,7 +30,8 @@ class Interface(Message):
     """A network interface of the host with its addresses in CIDR form.
 
     `master` is the bridge, bond or VRF that it belongs to; `kind` is the kernel's word for its type
-    ("bridge", "veth", "wireguard"), empty for a plain device.
+    ("bridge", "veth", "wireguard"), empty for a plain device. `parent` is the interface below a VLAN or
+    macvlan, empty for all others.
     """
 
     name: InterfaceName
@@ -38,6 +39,8 @@ class Interface(Message):
     up: bool
     master: InterfaceName | None = None
     kind: _Word = ""
+    # Release 0.1.0 refuses the key of this field.
+    parent: Annotated[InterfaceName, Absent.WHEN_EMPTY] = ""
 
 
 @dataclass(frozen=True, slots=True)

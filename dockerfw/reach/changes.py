@@ -59,6 +59,7 @@ def exposure_changes(
     before: Mapping[Family, Prepared],
     after: Mapping[Family, Prepared],
     outside: Sequence[HostInterface],
+    inside: Sequence[HostInterface] = (),
     *,
     sockets_known: bool,
 ) -> tuple[Change, ...]:
@@ -66,8 +67,8 @@ def exposure_changes(
     entries = [_Port(offer, str(offer.port), True) for offer in offers]
     entries += _named_by_rules(documents, offers, listens=False if sockets_known else None)
     wanted = [entry.offer for entry in entries]
-    old = {row.key: row for row in expose(wanted, before, outside)}
-    new = {row.key: row for row in expose(wanted, after, outside)}
+    old = {row.key: row for row in expose(wanted, before, outside, inside)}
+    new = {row.key: row for row in expose(wanted, after, outside, inside)}
     found: dict[tuple[ChangeKind, _Words, str], list[str]] = {}
     for entry in entries:
         key = (entry.offer.protocol, entry.offer.port, entry.offer.address, entry.offer.interface)

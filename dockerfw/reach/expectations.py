@@ -6,7 +6,7 @@ An expectation is unknown, with the reason, if the simulator cannot tell. Nothin
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from dockerfw.chains.owners import chain_owner
@@ -16,6 +16,8 @@ from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach import sentences
 from dockerfw.reach.allowing_rules import AllowingRules
+from dockerfw.reach.arrivals import inner_arrivals
+from dockerfw.reach.as_if_published import publish
 from dockerfw.reach.listening import Address, Listening, RunningContainer, find_containers
 from dockerfw.reach.sentences import describe_place, describe_sources
 from dockerfw.simulation.addresses import AddressSet
@@ -42,7 +44,8 @@ _SAME_LINK: Final = AddressSet.of(6, ("fe80::/10",))
 class ExpectationContext:
     """The rules, interfaces and listeners that expectations are checked against.
 
-    `outside` are the external interfaces; `rules` are those of the document, to name the rule that allows.
+    `outside` are the interfaces that packets from outside arrive on; `rules` are those of the document, to
+    name the rule that allows.
     """
 
     prepared: Mapping[Family, Prepared]
@@ -93,7 +96,16 @@ def check_expectations(
 ) -> tuple[ExpectationResult, ...]:
     """Return the result for each expectation, in the order given."""
     check = _Check(context)
-    return tuple(check.result(each) for each in expectations)
+    found = tuple(check.result(each) for each in expectations)
+    idle = [each.expectation for each in found if each.state != "fails" and check.is_idle(each.expectation)]
+    if not idle:
+        return found
+    ports = [(each.protocol, each.port) for each in idle if each.port is not None]
+    published = {family: publish(each, ports) for family, each in context.prepared.items()}
+    would_be = _Check(replace(context, prepared=published))
+    return tuple(
+        would_be.result_as_if_published(each) if each.expectation in idle else each for each in found
+    )
 
 
 def find_failures(findings: Sequence[ExpectationResult]) -> tuple[ExpectationResult, ...]:
@@ -115,12 +127,20 @@ class _Check:
         self.answers: dict[Service, Reach] = {}
         self.known = {rule.id: rule for rule in context.rules}
         self.allowances: dict[Family, AllowingRules] = {}
+        interfaces = {each for one in context.prepared.values() for each in one.surroundings.interfaces}
+        inner = (address.ip for each in interfaces for address in each.addresses)
         own = [address.ip for each in context.outside for address in each.addresses]
+        own += [address for address in inner if not address.is_link_local]
         self.never = {
             family: AddressSet.of(
                 family, [*_NEVER[family], *(str(address) for address in own if address.version == family)]
             )
             for family in FAMILY_NAMES
+        }
+        names = {each.name for each in context.outside}
+        self.inner = {
+            family: inner_arrivals(each.surroundings, family, names)
+            for family, each in context.prepared.items()
         }
 
     def result(self, expectation: Expectation) -> ExpectationResult:
@@ -130,6 +150,33 @@ class _Check:
             return self._judge(expectation, targets)
         except _EarlyAnswer as told:
             return ExpectationResult(expectation, told.state, told.reason)
+
+    def is_idle(self, expectation: Expectation) -> bool:
+        """Return True if an expectation refuses a port of containers that none publishes."""
+        if expectation.to == "host" or expectation.passes or expectation.port is None:
+            return False
+        try:
+            containers = self._containers(expectation)
+        except _EarlyAnswer:
+            return False
+        return (
+            not self._hidden_by_nftables(expectation)
+            and not any(each.on_host_network for each in containers)
+            and not any(True for _ in self._dialled(expectation, containers))
+        )
+
+    def result_as_if_published(self, found: ExpectationResult) -> ExpectationResult:
+        """Return the result for an idle expectation if a container published its port."""
+        expectation = found.expectation
+        port = expectation.port
+        try:
+            result = self._judge(expectation, (_Target(None, port, port),))
+        except _EarlyAnswer as told:
+            result = ExpectationResult(expectation, told.state, told.reason)
+        if found.state == "unknown" and result.state == "holds":
+            return found
+        nothing = sentences.nothing_published(expectation.container, port)
+        return replace(result, reason=sentences.as_if_published(nothing, result.reason))
 
     def _targets_of(self, expectation: Expectation) -> Iterator[_Target]:
         if self._hidden_by_nftables(expectation):
@@ -209,22 +256,21 @@ class _Check:
     def _judge(self, expectation: Expectation, targets: Sequence[_Target]) -> ExpectationResult:
         if not targets:
             return self._without_target(expectation)
-        if not self.context.outside:
-            raise _EarlyAnswer("unknown", sentences.NO_EXTERNAL_INTERFACE)
         unclear: ExpectationResult | None = None
         asked = False
         for family in self._families(expectation):
             sources = self._sources(expectation, family)
             if not sources:
                 raise _EarlyAnswer("unknown", sentences.not_an_outside_address(expectation.source))
-            for service, inner in self._services(expectation, targets, family):
-                asked = True
-                if family not in self.context.prepared:
-                    raise _EarlyAnswer("unknown", sentences.rules_unread(family))
-                finding = self._one(expectation, service, inner, sources)
-                if finding is not None and finding.state == "fails":
-                    return finding
-                unclear = unclear or finding
+            for interface, arriving in self._arrivals(expectation, family, sources):
+                for service, inner in self._services(expectation, targets, family, interface):
+                    asked = True
+                    if family not in self.context.prepared:
+                        raise _EarlyAnswer("unknown", sentences.rules_unread(family))
+                    finding = self._one(expectation, service, inner, arriving)
+                    if finding is not None and finding.state == "fails":
+                        return finding
+                    unclear = unclear or finding
         if not asked:
             return self._without_service(expectation, targets)
         if unclear is None and expectation.passes and self.context.listening.foreign_tables:
@@ -261,8 +307,25 @@ class _Check:
         # A neighbour's link-local address does not reach everything that others do.
         return every_source.difference(_SAME_LINK) if family == 6 and expectation.passes else every_source
 
+    def _arrivals(
+        self, expectation: Expectation, family: Family, sources: AddressSet
+    ) -> Iterator[tuple[HostInterface, AddressSet]]:
+        """Yield the interfaces that packets of the sources arrive on, each with its sources."""
+        if expectation.source != "any":
+            for interface, network in self.inner.get(family, ()):
+                if arriving := sources.intersection(network):
+                    sources = sources.difference(arriving)
+                    yield interface, arriving
+        if sources and not self.context.outside:
+            raise _EarlyAnswer("unknown", sentences.NO_EXTERNAL_INTERFACE)
+        yield from ((each, sources) for each in self.context.outside if sources)
+
     def _services(
-        self, expectation: Expectation, targets: Sequence[_Target], family: Family
+        self,
+        expectation: Expectation,
+        targets: Sequence[_Target],
+        family: Family,
+        interface: HostInterface,
     ) -> Iterator[tuple[Service, int | None]]:
         """Yield the services to simulate, each with the port inside the container behind it."""
         protocol = protocol_number(expectation.protocol) or 0
@@ -273,11 +336,12 @@ class _Check:
                 target.address.version != family or target.address.is_loopback
             ):
                 continue
-            for interface in self.context.outside:
-                own = [each.ip for each in interface.addresses if each.version == family]
-                wide = [address for address in own if not address.is_link_local]
-                for address in [target.address] if target.address is not None else wide:
-                    yield Service(family, protocol, address, target.port, interface.name), target.inner
+            addresses = [target.address] if target.address is not None else _own(family, interface)
+            if target.address is None and not expectation.passes and interface not in self.context.outside:
+                # Clients inside reach the host's outer addresses too.
+                addresses += [address for each in self.context.outside for address in _own(family, each)]
+            for address in addresses:
+                yield Service(family, protocol, address, target.port, interface.name), target.inner
 
     def _one(
         self, expectation: Expectation, service: Service, inner: int | None, sources: AddressSet
@@ -293,12 +357,13 @@ class _Check:
             verdict = _verdict_for(found, wrong)
             by = self._by(service, inner, wrong, verdict)
             words = sentences.refused_by if expectation.passes else sentences.allowed_by
-            reason = words(_sources_in_words(expectation, sources, wrong), by)
+            asked = self._sources(expectation, service.family)
+            reason = words(_sources_in_words(expectation, asked, wrong), by)
             return ExpectationResult(expectation, "fails", reason, some_networks(wrong), verdict.step)
         unclear = sources.intersection(found.unknown)
         if unclear:
             verdict = _verdict_for(found, unclear)
-            words_for = _sources_in_words(expectation, sources, unclear)
+            words_for = _sources_in_words(expectation, self._sources(expectation, service.family), unclear)
             reason = sentences.undecided_for(words_for, verdict.reason)
             return ExpectationResult(expectation, "unknown", reason, some_networks(unclear), verdict.step)
         return None
@@ -320,6 +385,10 @@ class _Check:
             if named:
                 return named[0]
         return describe_place(verdict.step) if verdict.step else sentences.THE_RULES
+
+
+def _own(family: Family, interface: HostInterface) -> list[Address]:
+    return [each.ip for each in interface.addresses if each.version == family and not each.ip.is_link_local]
 
 
 def _sources_in_words(expectation: Expectation, asked: AddressSet, found: AddressSet) -> str:

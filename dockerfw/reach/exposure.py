@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final, Literal
 
-from dockerfw.document.fields import interfaces_overlap
 from dockerfw.document.rule_ports import applies_to_port
 from dockerfw.document.values import Document, DocumentRule
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach import sentences
 from dockerfw.reach.allowing_rules import AllowingRules
+from dockerfw.reach.arrivals import inner_arrivals
 from dockerfw.reach.internet import covers_the_internet
 from dockerfw.reach.listening import Address
 from dockerfw.reach.offers import Offer
-from dockerfw.simulation.addresses import AddressSet
+from dockerfw.simulation.addresses import AddressSet, union_of
 from dockerfw.simulation.services import Reach, Service, simulate_service
 from dockerfw.simulation.simulate import Prepared
-from dockerfw.simulation.surroundings import LOCAL, HostInterface, Surroundings
+from dockerfw.simulation.surroundings import LOCAL, HostInterface
 from dockerfw.simulation.trace import Verdict
 
 ExposureLevel = Literal["anywhere", "unknown", "networks", "nobody"]
@@ -75,20 +75,18 @@ class ExposureRow:
         return (self.offer.protocol, self.offer.port, self.offer.address, self.offer.interface)
 
 
-def external_interfaces(names: Sequence[str], surroundings: Surroundings) -> tuple[HostInterface, ...]:
-    """Return the interfaces that face the internet: those named, else those of the default routes."""
-    if not names:
-        names = sorted({name for ways in surroundings.default_routes.values() for name in ways})
-    return tuple(
-        each for each in surroundings.interfaces if any(interfaces_overlap(each.name, name) for name in names)
-    )
-
-
 def expose(
-    offers: Iterable[Offer], prepared: Mapping[Family, Prepared], outside: Sequence[HostInterface]
+    offers: Iterable[Offer],
+    prepared: Mapping[Family, Prepared],
+    outside: Sequence[HostInterface],
+    inside: Sequence[HostInterface] = (),
 ) -> tuple[ExposureRow, ...]:
-    """Return a row for each offer, the widest first. `outside` are the interfaces that packets arrive on."""
-    exposure = _Exposure(prepared, tuple(outside))
+    """Return a row for each offer, the widest first.
+
+    `outside` are the interfaces that packets from outside arrive on; without any, access is unknown. `inside`
+    are others that lead to clients, such as a VPN's: the sources in their networks arrive there.
+    """
+    exposure = _Exposure(prepared, tuple(outside), inside)
     rows = [exposure.row(offer) for offer in offers]
     return tuple(sorted(rows, key=lambda row: LEVELS.index(row.level)))
 
@@ -112,9 +110,23 @@ def find_idle_rules(document: Document, rows: Iterable[ExposureRow]) -> tuple[Do
 class _Exposure:
     """One exposure; ports that share a service share the simulator's answer."""
 
-    def __init__(self, prepared: Mapping[Family, Prepared], outside: tuple[HostInterface, ...]) -> None:
+    def __init__(
+        self,
+        prepared: Mapping[Family, Prepared],
+        outside: tuple[HostInterface, ...],
+        inside: Sequence[HostInterface],
+    ) -> None:
         self.prepared = prepared
         self.outside = outside
+        names = {each.name for each in outside}
+        self.inner = {
+            family: [way for way in inner_arrivals(each.surroundings, family, names) if way[0] in inside]
+            for family, each in prepared.items()
+        }
+        self.sources = {
+            family: union_of(family, [sources for _, sources in ways]).complement()
+            for family, ways in self.inner.items()
+        }
         self.answers: dict[Service, Reach] = {}
         self.allowances = {family: AllowingRules(each.ruleset, family) for family, each in prepared.items()}
 
@@ -151,22 +163,25 @@ class _Exposure:
         if offer.unseen:
             yield _unknown(family, tuple(each.name for each in self.outside), offer.unseen)
             return
+        if not self.outside:
+            yield _unknown(family, (), sentences.NO_EXTERNAL_INTERFACE)
+            return
         checked = False
-        for interface in self.outside:
+        everything = AddressSet.everything(family)
+        outside = [(each, self.sources.get(family, everything)) for each in self.outside]
+        for interface, sources in (*outside, *self.inner.get(family, ())):
             if offer.interface and offer.interface != interface.name:
                 continue
             destinations = self._destinations(offer, family, interface)
             if destinations:
                 checked = True
-                yield self._answer(offer, family, interface, destinations)
+                yield self._answer(offer, family, interface, destinations, sources)
         if not checked:
             yield _unreachable(family, (), self._reason_without_check(offer, family))
 
     def _reason_without_check(self, offer: Offer, family: Family) -> str:
         if offer.interface:
             return sentences.bound_to_internal(offer.interface)
-        if not self.outside:
-            return sentences.NO_EXTERNAL_INTERFACE
         names = ", ".join(each.name for each in self.outside)
         return sentences.no_address(names, family)
 
@@ -178,8 +193,14 @@ class _Exposure:
         return (wide or own)[:MOST_ADDRESSES]
 
     def _answer(
-        self, offer: Offer, family: Family, interface: HostInterface, destinations: list[Address]
+        self,
+        offer: Offer,
+        family: Family,
+        interface: HostInterface,
+        destinations: list[Address],
+        all_sources: AddressSet,
     ) -> Access:
+        """Return which of the sources that arrive on an interface reach the offer."""
         prepared = self.prepared.get(family)
         if prepared is None:
             return _unknown(family, (interface.name,), sentences.rules_unread(family))
@@ -189,12 +210,11 @@ class _Exposure:
         passes, unknown = found[0].passes, found[0].unknown
         for more in found[1:]:
             passes, unknown = passes.union(more.passes), unknown.union(more.unknown)
-        unknown = unknown.difference(passes)
-        all_sources = AddressSet.everything(family)
         if all(isinstance(each, IPv6Address) and each.is_link_local for each in destinations):
             # Only neighbours can send to such an address.
             all_sources = _SAME_LINK
-            passes, unknown = passes.intersection(all_sources), unknown.intersection(all_sources)
+        passes = passes.intersection(all_sources)
+        unknown = unknown.intersection(all_sources).difference(passes)
         refused = all_sources.difference(passes.union(unknown))
         parts = tuple(part for each in found for part in each.parts)
         protocol = protocol_number(offer.protocol) or 0

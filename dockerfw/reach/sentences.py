@@ -86,7 +86,7 @@ LEVEL_WORDS: Final[dict[ExposureLevel, str]] = {
     "networks": "some networks",
     "nobody": "nowhere",
 }
-NO_EXTERNAL_INTERFACE: Final = "the host has no external interface"
+NO_EXTERNAL_INTERFACE: Final = "it is unknown which interfaces packets from outside arrive on"
 NOT_THIS_HOSTS_ADDRESS: Final = "the host does not have this address now"
 RULES_IN_NFTABLES: Final = "Docker keeps its rules in its own nftables tables, which iptables does not show"
 INGRESS_SERVICE: Final = "the service that publishes it"
@@ -275,6 +275,11 @@ def nothing_published(container: str, port: int | None) -> str:
     """Say that a container, or any, does not publish a port."""
     what = f"port {port}" if port else "address"
     return f"{container} does not publish {what}" if container else f"no container publishes {what}"
+
+
+def as_if_published(nothing: str, reason: str) -> str:
+    """Say that nothing publishes a port, and what would happen if a container did."""
+    return f"{nothing} now; if one did, {reason}"
 
 
 def nothing_to_reach(container: str, port: int | None) -> str:

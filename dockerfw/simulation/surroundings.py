@@ -24,7 +24,8 @@ _ALL_HOSTS = {4: {_V4_MULTICAST | 1, 0xFFFFFFFF}, 6: {(0xFF02 << 112) | 1}}
 class HostInterface:
     """A network interface of the host with its addresses; `master` is the bridge it belongs to.
 
-    `kind` is the kind that `ip -details link` prints ("bridge", "veth"), and empty if unknown.
+    `kind` is the kind that `ip -details link` prints ("bridge", "veth"), and empty if unknown. `parent` is
+    the interface below a VLAN or macvlan.
     """
 
     name: str
@@ -32,6 +33,7 @@ class HostInterface:
     up: bool
     master: str | None = None
     kind: str = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,14 @@ class Surroundings:
     """The host around the rules.
 
     `bridges_filtered` is True for a family if br_netfilter sends bridged packets through the rules too. A
-    family for which this is unknown is left out.
+    family for which this is unknown is left out. `known` is False if interfaces or routes could not be read.
     """
 
     interfaces: tuple[HostInterface, ...] = ()
     default_routes: Mapping[Family, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     sets: Mapping[str, IpSet] = field(default_factory=lambda: MappingProxyType({}))
     bridges_filtered: Mapping[Family, bool] = field(default_factory=lambda: MappingProxyType({}))
+    known: bool = True
 
     def interface(self, name: str) -> HostInterface | None:
         """Return the interface with this name, or None."""

@@ -12,7 +12,7 @@ from typing import Literal
 
 from django.conf import settings
 
-from dockerfw.chains.drift import WITHOUT_EFFECT, Drift
+from dockerfw.chains.drift import WAYS_IN, WITHOUT_EFFECT, Drift
 from dockerfw.chains.sentences import describe_tables
 from dockerfw.iptables.model import FAMILY_NAMES
 from dockerfw.messages.snapshot_values import drift_of
@@ -100,6 +100,9 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
         snapshot.docker_state,
         snapshot.confirmed,
         snapshot.foreign_tables,
+        snapshot.interfaces,
+        tuple(snapshot.default_routes.items()),
+        snapshot.interfaces_known,
     )
     drift = _drifts.get_or_compute(
         (revision.digest, revision.number, view.loaded.sha256 if view.loaded else "", *known),
@@ -123,7 +126,13 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
         text = f"Protected: revision {revision.number} is active for {names}."
         beside = (words,) if (words := describe_tables(snapshot.foreign_tables)) else ()
         return KernelSentence("ok", text, beside, view.taken_at)
-    if all(finding.code in WITHOUT_EFFECT for finding in drift.findings):
+    if drift.unknown:
+        text = f"Unknown: cannot tell whether revision {revision.number} protects this host."
+        return KernelSentence("unknown", text, reasons, view.taken_at, drift=drift)
+    codes = {finding.code for finding in drift.findings}
+    if codes <= WAYS_IN:
+        text = f"Not protected: packets from outside can bypass revision {revision.number}'s container rules."
+    elif codes <= WITHOUT_EFFECT:
         text = f"Not protected: other rules let packets bypass revision {revision.number}'s container rules."
     else:
         text = f"Drift: the kernel does not hold revision {revision.number} as it was applied."

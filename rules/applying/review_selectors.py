@@ -13,6 +13,7 @@ from dockerfw.chains.sentences import EMPTY_DOCUMENT
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
+from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.reach.changes import Change
 from dockerfw.reach.expectations import ExpectationResult, find_failures
 from rules.applying.apply_selectors import unfinished_apply
@@ -120,7 +121,7 @@ def _plan(document: Document, view: SnapshotView | None, number: int) -> Plan | 
         document,
         view.rulesets,
         revision=number,
-        interfaces=[interface.name for interface in view.snapshot.interfaces],
+        surroundings=surroundings_of(view.snapshot),
         docker_nftables=view.snapshot.docker_state == "nftables",
         foreign_tables=view.snapshot.foreign_tables,
     )

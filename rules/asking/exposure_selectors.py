@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dockerfw.chains.ways_in import find_ways_in_problems, inside_interfaces, outside_interfaces
 from dockerfw.document.document import DocumentRule
+from dockerfw.document.values import Settings
 from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.reach.exposure import (
@@ -14,7 +16,6 @@ from dockerfw.reach.exposure import (
     ExposureLevel,
     ExposureRow,
     expose,
-    external_interfaces,
     find_idle_rules,
 )
 from dockerfw.reach.offers import find_offers
@@ -33,14 +34,16 @@ _rows: Memory[tuple[ExposureRow, ...]] = Memory(4)
 class Exposure:
     """All rows with their summary.
 
-    `outside` are the external interfaces; `chosen` is true if the settings name them, false if they are those
-    of the default routes. `idle` are confirmed rules behind which nothing listens.
+    `outside` are the interfaces that packets from outside arrive on; `chosen` is true if the settings name
+    external ones. `problems` are sentences about external interfaces that do not match these. `idle` are
+    confirmed rules behind which nothing listens.
     """
 
     rows: tuple[ExposureRow, ...]
     sentence: str
     outside: tuple[str, ...]
     chosen: bool
+    problems: tuple[str, ...]
     containers_known: bool
     idle: tuple[DocumentRule, ...]
 
@@ -56,27 +59,32 @@ def read_exposure(basis: Basis, view: SnapshotView) -> Exposure:
     document = basis.base_document
     settings = (document or basis.draft).settings
     found = _rows.get_or_compute(
-        (sight_key(view), settings.external_interfaces),
+        (sight_key(view), settings.external_interfaces, settings.trusted_interfaces),
         lambda: exposure_rows(
             view,
             {family: made for family in FAMILIES if (made := prepare_family(view, family))},
-            settings.external_interfaces,
+            settings,
         ),
     )
-    outside = external_interfaces(settings.external_interfaces, surroundings_of(view.snapshot))
+    surroundings = surroundings_of(view.snapshot)
+    outside = outside_interfaces(settings, surroundings)
+    problems = find_ways_in_problems(settings, surroundings, docker=False)
     return Exposure(
         rows=found,
         sentence=describe_exposure(found),
         outside=tuple(each.name for each in outside),
         chosen=bool(settings.external_interfaces),
+        problems=tuple(each.message for each in problems),
         containers_known=view.snapshot.containers is not None,
         idle=find_idle_rules(document, found) if document else (),
     )
 
 
 def exposure_rows(
-    view: SnapshotView, prepared: Mapping[Family, Prepared], external: Sequence[str]
+    view: SnapshotView, prepared: Mapping[Family, Prepared], settings: Settings
 ) -> tuple[ExposureRow, ...]:
     """Return a row for each listener of a snapshot under the rules of `prepared`, live or hypothetical."""
-    outside = external_interfaces(external, surroundings_of(view.snapshot))
-    return expose(find_offers(listening_of(view)), prepared, outside)
+    surroundings = surroundings_of(view.snapshot)
+    outside = outside_interfaces(settings, surroundings)
+    inside = inside_interfaces(settings, surroundings)
+    return expose(find_offers(listening_of(view)), prepared, outside, inside)

@@ -14,10 +14,17 @@ from dockerfw.reach.question import QuestionError
 from dockerfw.reach.sentences import RULES_IN_NFTABLES
 from dockerfw.streams import InputError, Output
 from rules.asking.exposure_line_selectors import Line, exposure_lines, line_json
-from rules.asking.exposure_selectors import read_exposure
+from rules.asking.exposure_selectors import Exposure, read_exposure
 from rules.asking.trace_selectors import answer_question
 from rules.command_line.stored import fresh_look, wanted_host
-from rules.command_line.traces import question_of, trace_json, trace_lines, trace_status, wrong_question
+from rules.command_line.traces import (
+    CANNOT_TELL,
+    question_of,
+    trace_json,
+    trace_lines,
+    trace_status,
+    wrong_question,
+)
 from rules.draft.basis_selectors import Basis, basis_of
 from rules.models import Host
 from rules.seen.snapshot_selectors import SnapshotView
@@ -61,20 +68,28 @@ def exposure(options: argparse.Namespace, output: Output) -> int:
                 "sentence": found.sentence,
                 "taken_at": view.taken_at.isoformat(),
                 "external_interfaces": list(found.outside),
+                "problems": list(found.problems),
                 "counts": dict(found.counts),
                 "ports": [line_json(line) for line in lines],
                 "idle": [rule_to_json_object(rule) for rule in found.idle],
             }
         )
-        return 0
+        return _exposure_status(found)
     output.line(found.sentence)
-    output.line(f"external interfaces: {', '.join(found.outside) or 'none'}")
+    for problem in found.problems:
+        output.line(problem)
+    output.line(f"packets from outside arrive on: {', '.join(found.outside) or 'unknown interfaces'}")
     for line in lines:
         for text in _exposure_lines(line):
             output.line(text)
     for rule in found.idle:
         output.line(f"allowed, but nothing is listening: {describe_rule(rule)}")
-    return 0
+    return _exposure_status(found)
+
+
+def _exposure_status(found: Exposure) -> int:
+    """Return 3 where it is unknown which clients can reach a port, as trace does."""
+    return CANNOT_TELL if found.counts["unknown"] or not found.outside else 0
 
 
 def _seen(host: Host, output: Output) -> tuple[SnapshotView, Basis]:

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from dockerfw.chains.ways_in import inside_interfaces, outside_interfaces
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.reach.changes import Change, exposure_changes
 from dockerfw.reach.expectations import ExpectationContext, ExpectationResult, check_expectations
-from dockerfw.reach.exposure import external_interfaces
 from dockerfw.reach.lockout import (
     LockoutAnswer,
     Reachable,
@@ -147,12 +147,14 @@ def lock_out_ssh(view: SnapshotView, document: Document, revision: int, connecti
 def _difference(
     view: SnapshotView, base: Document | None, document: Document, revision: int
 ) -> tuple[Change, ...]:
+    surroundings = surroundings_of(view.snapshot)
     return exposure_changes(
         find_offers(listening_of(view)),
         (base, document),
         prepare_live(view),
         prepare_after(view, document, revision),
-        external_interfaces(document.settings.external_interfaces, surroundings_of(view.snapshot)),
+        outside_interfaces(document.settings, surroundings),
+        inside_interfaces(document.settings, surroundings),
         sockets_known=bool(view.snapshot.sockets),
     )
 
@@ -160,7 +162,7 @@ def _difference(
 def _check(
     view: SnapshotView, document: Document, prepared: Mapping[Family, Prepared]
 ) -> tuple[ExpectationResult, ...]:
-    outside = external_interfaces(document.settings.external_interfaces, surroundings_of(view.snapshot))
+    outside = outside_interfaces(document.settings, surroundings_of(view.snapshot))
     sight = ExpectationContext(prepared, outside, listening_of(view), document.rules)
     return check_expectations(document.expectations, sight)
 
@@ -211,7 +213,7 @@ class _Asking:
         dialled = _address(caller.dialled)
         if not caller.contained or not self._is_here(source) or (dialled is not None and dialled.is_loopback):
             return False
-        outside = external_interfaces(self.document.settings.external_interfaces, self.surroundings)
+        outside = outside_interfaces(self.document.settings, self.surroundings)
         return all(source != address.ip for each in outside for address in each.addresses)
 
     def from_anywhere(self, caller: Caller) -> LockoutAnswer:
@@ -253,7 +255,7 @@ class _Asking:
         return self._route(address) == LOCAL
 
     def _is_outside(self, address: IPv4Address | IPv6Address) -> bool:
-        names = external_interfaces(self.document.settings.external_interfaces, self.surroundings)
+        names = outside_interfaces(self.document.settings, self.surroundings)
         return self._route(address) in {None, *(each.name for each in names)}
 
     def _route(self, address: IPv4Address | IPv6Address) -> str | None:

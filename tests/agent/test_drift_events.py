@@ -30,6 +30,7 @@ EVERY = {"DOCKERFW_OBSERVE_SECONDS": "5"}
 @pytest.fixture
 def worker(redis_server: RedisServer, namespace: Namespace, tmp_path: Path) -> Iterator[RootWorker]:
     """A root worker that looks often."""
+    namespace.add_interface()
     one = RootWorker(redis_server, namespace, tmp_path).start(**EVERY)
     yield one
     one.stop()

@@ -84,6 +84,7 @@ def watched(
     """A host with Docker's chains and fail2ban's on which revision 1 is confirmed, and healed."""
     monkeypatch.setattr(monitor_module, "SETTLE_SECONDS", 0.0)
     add_foreign(inside, backend)
+    inside.add_interface()
     one = Watched(inside, state, backend)
     one.keep(heal=True)
     return one
@@ -261,8 +262,19 @@ def test_failed_reports_are_retried_under_the_same_id(
     assert len({event.id for event in watched.told}) == 1
 
 
+def test_self_repair_works_beside_an_interface_that_is_gone(watched: Watched) -> None:
+    watched.namespace.run("ip", "link", "del", "ens33")
+    watched.look()
+    assert sentences.interface_missing("ens33") in watched.told[0].detail
+    watched.iptables("-F", "DOCKER-USER")
+    watched.monitor.look_and_heal()
+    assert watched.in_sync()
+    assert [event.verb for event in watched.told][:3] == ["drift", "drift", "heal"]
+
+
 def test_docker_in_the_other_backend(inside: Namespace, state: StateDirectory) -> None:
     add_foreign(inside, "nft")
+    inside.add_interface()
     one = Watched(inside, state, "nft")
     one.keep(heal=True)
     assert one.look().docker_backends == ("nft",)

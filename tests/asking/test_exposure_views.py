@@ -98,7 +98,7 @@ def test_each_port_with_who_reaches_it_and_by_which_rule(
     busy_store(host, draft_document(host), 1)
     words = text_of(working.get(PATH))
     assert "1 port is reachable from anywhere, 1 from some networks." in words
-    assert '"Anywhere" means through ens33, the external interface.' in words
+    assert '"Anywhere" means through ens33, where packets from outside arrive.' in words
     found = rows(working)
     assert list(found) == ["8080/tcp", "22/tcp", "53/udp", "5432/tcp", "6379/tcp"]
     assert "shop-web-1 shop/web container" in found["8080/tcp"]
@@ -187,7 +187,7 @@ def test_without_chosen_interfaces_it_asks_for_the_default_routes(working: Clien
     host.save()
     busy_store(host)
     words = text_of(working.get(PATH))
-    assert "This shows access through ens33, the interface with a default route." in words
+    assert "This shows access through ens33, the interface with a default route or a public address." in words
     assert "3 ports are reachable from anywhere." in words
 
 

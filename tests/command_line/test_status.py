@@ -11,12 +11,14 @@ from dockerfw.command_line.status import judge_status
 from dockerfw.doctor.kernel import KernelFacts
 from dockerfw.document.document import Document, parse_document
 from dockerfw.iptables.model import FAMILIES
-from dockerfw.messages.snapshots import Snapshot, saves_digest
+from dockerfw.messages.snapshots import CommandError, Snapshot, saves_digest
+from dockerfw.messages.surroundings import Interface
 from tests.rig.kernel_reports import UNREAD_6, save_of
 
 RULE = {"scope": "host", "protocol": "tcp", "ports": ["22"]}
-DOCUMENT = parse_document({"format": "dockerfw/1", "rules": [RULE]})
-OUTSIDE = replace(DOCUMENT, settings=replace(DOCUMENT.settings, external_interfaces=("ens33",)))
+SETTINGS = {"external_interfaces": ["ens33"]}
+DOCUMENT = parse_document({"format": "dockerfw/1", "settings": SETTINGS, "rules": [RULE]})
+NO_INTERFACE = parse_document({"format": "dockerfw/1", "rules": [RULE]})
 
 
 def snapshot(document: Document | None = DOCUMENT) -> Snapshot:
@@ -28,8 +30,8 @@ def snapshot(document: Document | None = DOCUMENT) -> Snapshot:
         backend="nft",
         docker_state="iptables",
         saves=saves,
-        interfaces=(),
-        default_routes={4: (), 6: ()},
+        interfaces=(Interface("lo", ("127.0.0.1/8",), True), Interface("ens33", ("192.0.2.1/24",), True)),
+        default_routes={4: ("ens33",), 6: ()},
         published=(),
         versions={"iptables": "iptables v1.8.10 (nf_tables)", "kernel": "6.1"},
         errors=(),
@@ -38,6 +40,14 @@ def snapshot(document: Document | None = DOCUMENT) -> Snapshot:
     )
 
 
+LO, ENS33 = snapshot().interfaces
+ETH9 = Interface("eth9", ("10.0.0.2/24",), True)
+RENAMED: dict[str, Any] = {
+    "interfaces": (LO, replace(ENS33, name="eth9")),
+    "default_routes": {4: ("eth9",), 6: ()},
+}
+MOVED: dict[str, Any] = {"interfaces": (LO, ENS33, ETH9), "default_routes": {4: ("eth9",), 6: ()}}
+NO_ROUTES = (CommandError(("ip", "-json", "-4", "route", "show"), 1, "no"),)
 PROTECTED = KernelFacts(
     snapshot(), document=DOCUMENT, revision=3, kept_backend="nft", other_backend=0, drops=()
 )
@@ -63,7 +73,12 @@ def test_other_tables_that_filter_are_named() -> None:
     ("level", "change"),
     [
         ("bad", {"snapshot": snapshot(None)}),
-        ("bad", {"snapshot": replace(snapshot(OUTSIDE), docker_state="nftables"), "document": OUTSIDE}),
+        ("bad", {"snapshot": replace(snapshot(), docker_state="nftables")}),
+        ("bad", {"snapshot": snapshot(NO_INTERFACE), "document": NO_INTERFACE}),
+        ("bad", {"snapshot": replace(snapshot(), **RENAMED)}),
+        ("bad", {"snapshot": replace(snapshot(), **MOVED)}),
+        ("unknown", {"snapshot": replace(snapshot(), interfaces=())}),
+        ("unknown", {"snapshot": replace(snapshot(), errors=NO_ROUTES)}),
         ("unknown", {"snapshot": replace(snapshot(), docker_backends=("nft", "legacy"))}),
         ("unknown", {"snapshot": replace(snapshot(), docker_backends=("legacy",))}),
         (

@@ -173,7 +173,7 @@ def test_exposure(shop: Rule) -> None:
     lines = done.out.splitlines()
     assert lines[:2] == [
         "1 port is reachable from anywhere, 1 from some networks.",
-        "external interfaces: ens33",
+        "packets from outside arrive on: ens33",
     ]
     assert "8080/tcp   shop-web-1 (shop/web), container, any address -> 172.17.0.2:80" in lines
     assert "    IPv4 and IPv6: anywhere (8080, 9999/tcp from anywhere to containers)" in lines

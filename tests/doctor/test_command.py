@@ -30,6 +30,7 @@ PLACES = ("DOCKERFW_REDIS_URL", "DOCKERFW_STATE_DIR", "DOCKERFW_DATA_DIR")
 @pytest.fixture
 def worker(redis_server: RedisServer, namespace: Namespace, tmp_path: Path) -> Iterator[RootWorker]:
     """A root worker in a namespace of its own, with one revision confirmed."""
+    namespace.add_interface()
     one = RootWorker(redis_server, namespace, tmp_path).start()
     try:
         one.wait_until_serving()

@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def kept(inside: Namespace, state: StateDirectory) -> StateDirectory:
     """A host with Docker's chains in nf_tables, on which revision 1 is confirmed."""
     add_foreign(inside, "nft")
+    inside.add_interface()
     assert run(order(document("22", "8080")), state).state == "awaiting"
     assert answer("keep", state).state == "confirmed"
     return state
@@ -113,6 +114,7 @@ def test_a_window_a_release_and_a_fresh_host_are_told_as_such(
     inside: Namespace, state: StateDirectory
 ) -> None:
     add_foreign(inside, "nft")
+    inside.add_interface()
     assert kernel(state) == {"chains.confirmed": "note"}
     assert run(order(document("22")), state).state == "awaiting"
     assert answer("keep", state).state == "confirmed"

@@ -9,10 +9,12 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from dockerfw.chains.kernel_state import read_kernel_state
+from dockerfw.chains.ways_in import outside_interfaces
+from dockerfw.document.values import Settings
 from dockerfw.host.observation import observe
 from dockerfw.messages.snapshot_values import drift_of, listening_of, surroundings_of
 from dockerfw.messages.snapshots import Snapshot
-from dockerfw.reach.exposure import ExposureRow, expose, external_interfaces
+from dockerfw.reach.exposure import ExposureRow, expose
 from dockerfw.reach.offers import find_offers
 from dockerfw.reach.question import Question, read_question
 from dockerfw.simulation.simulate import prepare, simulate
@@ -163,7 +165,8 @@ def told(world: World, way: Way) -> Problems:
     seen, live = look(world), world.lab.live()
     around, listening = surroundings_of(seen), listening_of(seen, live[4])
     prepared = {each: prepare(live[each], around, each) for each in FAMILIES}
-    rows = expose(find_offers(listening), prepared, external_interfaces([EXTERNAL, SECOND], around))
+    ways = outside_interfaces(Settings(external_interfaces=(EXTERNAL, SECOND)), around)
+    rows = expose(find_offers(listening), prepared, ways)
     by_port = {row.offer.port: row for row in rows}
     if missing := set(DIALLED) - set(by_port):
         yield f"exposure does not list {missing}"

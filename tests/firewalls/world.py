@@ -20,13 +20,15 @@ from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.chains.drift import WITHOUT_EFFECT, Drift
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.sentences import describe_tables
+from dockerfw.chains.ways_in import outside_interfaces
 from dockerfw.document.document import canonical_json, digest
+from dockerfw.document.values import Settings
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.events import ConsoleEvent
 from dockerfw.messages.snapshot_values import drift_of, listening_of, surroundings_of
 from dockerfw.messages.snapshots import Snapshot
-from dockerfw.reach.exposure import expose, external_interfaces
+from dockerfw.reach.exposure import expose
 from dockerfw.reach.offers import find_offers
 from dockerfw.reach.question import Question, read_question
 from dockerfw.simulation.simulate import prepare, simulate
@@ -247,7 +249,7 @@ class World:
         around = surroundings_of(seen)
         prepared = {family: prepare(rulesets[family], around, family) for family in FAMILIES}
         offers = find_offers(listening_of(seen, rulesets[4]))
-        rows = expose(offers, prepared, external_interfaces([EXTERNAL], around))
+        rows = expose(offers, prepared, outside_interfaces(Settings(external_interfaces=(EXTERNAL,)), around))
         for (family, source, port), verdict in met.items():
             arrived, what = verdict == "connected", f"{source} reaches {port}"
             question = Question(source, DIALLED[family], port=str(port), interface=EXTERNAL)

@@ -100,6 +100,14 @@ def test_bridges_and_what_belongs_to_them(inside: Namespace) -> None:
     }
 
 
+def test_a_macvlan_and_the_interface_below_it(inside: Namespace) -> None:
+    inside.add_interface("ens33")
+    inside.run("ip", "link", "add", "link", "ens33", "name", "mac0", "type", "macvlan")
+    found = {link.name: (link.kind, link.parent) for link in look().interfaces}
+    assert found["mac0"] == ("macvlan", "ens33")
+    assert found["ens33"] == ("veth", "")
+
+
 def test_sets_that_rules_name(inside: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     for words in (
         "create office hash:net",

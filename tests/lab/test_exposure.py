@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from dockerfw.chains.ways_in import outside_interfaces
+from dockerfw.document.values import Settings
 from dockerfw.host.observation import observe
 from dockerfw.iptables.model import Family
 from dockerfw.messages.snapshot_values import listening_of, surroundings_of
 from dockerfw.messages.snapshots import Snapshot
-from dockerfw.reach.exposure import ExposureRow, expose, external_interfaces
+from dockerfw.reach.exposure import ExposureRow, expose
 from dockerfw.reach.offers import find_offers
 from dockerfw.reach.question import Question, read_question
 from dockerfw.simulation.simulate import Prepared, prepare, simulate
@@ -59,7 +61,7 @@ def exposure(lab: Lab) -> tuple[Snapshot, dict[Family, Prepared], dict[int, Expo
     around = surroundings_of(seen)
     prepared = {family: prepare(live[family], around, family) for family in FAMILIES}
     offers = find_offers(listening_of(seen, live[4]))
-    rows = expose(offers, prepared, external_interfaces([EXTERNAL], around))
+    rows = expose(offers, prepared, outside_interfaces(Settings(external_interfaces=(EXTERNAL,)), around))
     return seen, prepared, {row.offer.port: row for row in rows}
 
 

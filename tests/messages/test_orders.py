@@ -256,3 +256,12 @@ def test_foreign_tables_are_written_only_when_there_are_any() -> None:
     assert Snapshot.from_json(snapshot.to_json()) == snapshot
     with pytest.raises(MessageError, match=r"own_tables\[0\]: has 201 characters; at most 200 are allowed"):
         Snapshot.from_json({**SNAPSHOT.to_json(), "own_tables": ["x" * 201]})
+
+
+def test_the_interface_below_another_is_written_only_where_there_is_one() -> None:
+    plain = Interface("ens33", ("192.0.2.1/24",), True)
+    assert "parent" not in plain.to_json()
+    macvlan = Interface("mac0", (), True, kind="macvlan", parent="ens33")
+    assert Interface.from_json(macvlan.to_json()) == macvlan
+    with pytest.raises(MessageError):
+        Interface.from_json({**macvlan.to_json(), "parent": "x" * 65})

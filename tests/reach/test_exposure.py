@@ -8,13 +8,14 @@ from ipaddress import ip_address, ip_interface
 import pytest
 
 from dockerfw.chains.render import render_restore
+from dockerfw.chains.ways_in import outside_interfaces
 from dockerfw.document.document import make_document, validate_rule
 from dockerfw.document.values import Document, Settings
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach import sentences
-from dockerfw.reach.exposure import ExposureRow, expose, external_interfaces, find_idle_rules
+from dockerfw.reach.exposure import ExposureRow, expose, find_idle_rules
 from dockerfw.reach.internet import covers_the_internet
 from dockerfw.reach.listening import Listener, Listening, Published
 from dockerfw.reach.offers import find_offers
@@ -232,10 +233,14 @@ def test_a_family_without_an_address_outside() -> None:
 
 @pytest.mark.parametrize(
     ("names", "found"),
-    [(["ens33"], ["ens33"]), (["ens+"], ["ens33", "ens34"]), ([], ["ens33"]), (["ppp0"], [])],
+    [
+        ((), {"ens33", "ens34"}),
+        (("ens+",), {"ens33", "ens34"}),
+        (("ens34", "docker0"), {"ens33", "ens34", "docker0"}),
+    ],
 )
-def test_the_external_interfaces(names: list[str], found: list[str]) -> None:
-    assert [each.name for each in external_interfaces(names, HOST)] == found
+def test_the_interfaces_of_packets_from_outside(names: tuple[str, ...], found: set[str]) -> None:
+    assert {each.name for each in outside_interfaces(Settings(external_interfaces=names), HOST)} == found
 
 
 def test_the_widest_open_come_first_and_are_counted() -> None:

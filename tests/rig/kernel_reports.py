@@ -88,7 +88,7 @@ def snapshot_store(
         docker_state=docker_state,
         saves=both,
         interfaces=(
-            Interface("docker0", bridge, True),
+            Interface("docker0", bridge, True, kind="bridge"),
             Interface("ens33", ("192.0.2.1/24", "2001:db8::1/64"), True),
             Interface("lo", ("127.0.0.1/8", "::1/128"), True),
         ),

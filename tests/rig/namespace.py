@@ -220,15 +220,11 @@ class Namespace:
         wait = ["-w", "10"] if backend == "legacy" else []
         self.run(iptables_program(backend, family), *wait, *arguments)
 
-    def add_dummy(
-        self, name: str = "ens33", addresses: Sequence[str] = ("192.0.2.1/24",), *, default: bool = False
-    ) -> None:
-        """Add a dummy interface that is up and has these addresses; with `default`, the default route too."""
-        self.run("ip", "link", "add", name, "type", "dummy")
+    def add_interface(self, name: str = "ens33", addresses: Sequence[str] = ("192.0.2.1/24",)) -> None:
+        """Add an interface that is up and has these addresses, as one end of a pair."""
+        self.run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}-end")
         self.add_addresses(name, *addresses)
         self.run("ip", "link", "set", name, "up")
-        if default:
-            self.run("ip", "route", "add", "default", "dev", name)
 
     def add_addresses(self, interface: str, *addresses: str) -> None:
         """Give an interface addresses with their networks' lengths, of both families."""
