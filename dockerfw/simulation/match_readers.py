@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from dockerfw.iptables.canonical import canonical_text
-from dockerfw.iptables.extensions import GENERAL, MATCHES, MODULE_ALIASES, Extension
+from dockerfw.iptables.extensions import GENERAL, MATCHES, MODULE_ALIASES, ONE_PORT, Extension
 from dockerfw.iptables.matches import Match, Option, Target, read_matches
 from dockerfw.iptables.model import Family, Rule
 from dockerfw.iptables.tokens import split_tokens
@@ -28,8 +28,6 @@ from dockerfw.simulation.general import connmark, extension_header, general, ipr
 from dockerfw.simulation.ipsets import set_members
 from dockerfw.simulation.ports import icmp, multiport, ports
 from dockerfw.simulation.surroundings import Surroundings
-
-_ONE_PORT = frozenset({"--sport", "--dport"})
 
 
 def _limit(question: MatchQuestion) -> list[AnyCondition]:
@@ -117,12 +115,7 @@ def normalise_options(
     options: tuple[Option, ...], extension: Extension, family: Family
 ) -> tuple[Option, ...]:
     """Return options as iptables prints them, without those that have no effect."""
-    found: list[Option] = []
-    for option in options:
-        name, words = extension.spell(option.name, option.values, family)
-        if words is not None or option.negated:
-            found.append(Option(name, option.negated, option.values if words is None else words))
-    return tuple(found)
+    return tuple(found for option in options for found in extension.spell(option, family))
 
 
 def _normalise_match(match: Match, family: Family) -> Match:
@@ -137,7 +130,7 @@ def _has_stray(match: Match) -> bool:
     """Return True if an option follows a match that it does not belong to, which getopt accepts."""
     extension = MATCHES.get(MODULE_ALIASES.get(match.module, match.module)) if match.module else None
     return extension is not None and any(
-        not extension.has_option(option.name) or (match.module == "multiport" and option.name in _ONE_PORT)
+        not extension.has_option(option.name) or (match.module == "multiport" and option.name in ONE_PORT)
         for option in match.options
     )
 
