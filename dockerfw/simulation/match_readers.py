@@ -27,6 +27,7 @@ from dockerfw.simulation.connections import conntrack
 from dockerfw.simulation.general import connmark, extension_header, general, iprange, mac, mark
 from dockerfw.simulation.ipsets import set_members
 from dockerfw.simulation.ports import icmp, multiport, ports
+from dockerfw.simulation.reverse_path import rpfilter
 from dockerfw.simulation.surroundings import Surroundings
 
 
@@ -40,6 +41,36 @@ def _hashlimit(question: MatchQuestion) -> list[AnyCondition]:
         return [undecided_condition(question)]
     above = "--hashlimit-above" in names or names.get("--hashlimit-upto", False)
     return [never(sentences.LIMIT_NOT_REACHED) if above else always(sentences.LIMIT_NOT_REACHED)]
+
+
+def _connlimit(question: MatchQuestion) -> list[AnyCondition]:
+    """Read --connlimit-upto and --connlimit-above; the packet's own connection counts."""
+    limits = {
+        option.name: number(" ".join(option.values)) for option in question.options if not option.negated
+    }
+    for name in limits.keys() & {"--connlimit-upto", "--connlimit-above"}:
+        most = limits[name]
+        if most is not None:
+            said = sentences.LIMIT_NOT_REACHED if most else sentences.NO_CONNECTION_ALLOWED
+            return [always(said) if (name == "--connlimit-upto") == (most > 0) else never(said)]
+    return [undecided_condition(question)]
+
+
+def _recent(question: MatchQuestion) -> list[AnyCondition]:
+    """Read --set, which every packet meets, and checks for several packets, which a first one does not meet.
+
+    Whether a source is on a list at all is not known.
+    """
+    options = {option.name: option for option in question.options}
+    hits = number(" ".join(options["--hitcount"].values)) if "--hitcount" in options else None
+    if "--set" in options:
+        negated = options["--set"].negated
+        return [never(sentences.SOURCE_LISTED) if negated else always(sentences.SOURCE_LISTED)]
+    for name in options.keys() & {"--rcheck", "--update"}:
+        if hits is not None and hits > 1:
+            negated = options[name].negated
+            return [always(sentences.LIMIT_NOT_REACHED) if negated else never(sentences.LIMIT_NOT_REACHED)]
+    return [undecided_condition(question)]
 
 
 MATCH_READERS: Mapping[str, Callable[[MatchQuestion], list[AnyCondition]]] = {
@@ -60,6 +91,9 @@ MATCH_READERS: Mapping[str, Callable[[MatchQuestion], list[AnyCondition]]] = {
     "set": set_members,
     "limit": _limit,
     "hashlimit": _hashlimit,
+    "connlimit": _connlimit,
+    "recent": _recent,
+    "rpfilter": rpfilter,
     "rt": extension_header,
     "frag": extension_header,
 }
