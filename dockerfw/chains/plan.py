@@ -22,6 +22,7 @@ from dockerfw.chains.names import (
 )
 from dockerfw.chains.owners import ForeignChain, foreign_chains
 from dockerfw.chains.pairing import Pairing, pair_lines
+from dockerfw.chains.redirects import redirect_warnings
 from dockerfw.chains.render import wanted_chains
 from dockerfw.chains.warnings import PlanWarning, document_warnings, family_warnings
 from dockerfw.document.values import Document
@@ -101,6 +102,7 @@ def plan_changes(
         work = anchor_work(wanted_anchors(document.settings), ruleset)
         families[family] = _family_plan(document, family, ruleset, work, revision or 0)
         warnings += family_warnings(document.settings, family, ruleset, work)
+        warnings += redirect_warnings(document, family, ruleset)
         relabel = relabel or (revision is not None and not _has_label(document, family, ruleset, revision))
     changes = any(not plan.empty for plan in families.values())
     return Plan(families, tuple(warnings), relabel and not changes)

@@ -180,6 +180,21 @@ def rule_before_anchor(family: Family, chain: str, rule: str) -> str:
     )
 
 
+def port_redirected(family: Family, dialled: str, arrives: str, rule: str) -> str:
+    """Warn that a rule for the host does not match, because another rule changes the port before."""
+    return of_family(
+        family,
+        f"another rule sends {dialled} to {arrives} ({rule}), so a rule for the host with that port does not "
+        'match. A rule for "host and containers" matches the port that the client dials.',
+    )
+
+
+def port_opens_another(family: Family, dialled: str, port: int, rule: str) -> str:
+    """Warn that a rule for a port of the host also allows a port that is redirected to it."""
+    text = f"another rule sends {dialled} to port {port} ({rule}), so the rule for port {port} allows both."
+    return of_family(family, text)
+
+
 def docker_user_missing(family: Family) -> str:
     """Warn that there is no DOCKER-USER chain."""
     return of_family(

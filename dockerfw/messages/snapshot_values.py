@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import Drift, find_drift
+from dockerfw.chains.redirects import find_redirects
 from dockerfw.chains.rendering import Rendering
 from dockerfw.document.document import Document, digest
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
@@ -44,8 +45,8 @@ def surroundings_of(snapshot: Snapshot) -> Surroundings:
     return Surroundings(interfaces, routes, sets_by_name, bridges, known=snapshot.interfaces_known)
 
 
-def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
-    """Return everything that accepts packets on the host; the IPv4 ruleset `nat` contains swarm's ports."""
+def listening_of(snapshot: Snapshot, rulesets: Mapping[Family, Ruleset]) -> Listening:
+    """Return everything that accepts packets on the host; `rulesets` are the parsed saves."""
     return Listening(
         listeners=tuple(
             Listener(
@@ -63,9 +64,12 @@ def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
         ),
         published=tuple(_published(snapshot)),
         containers=containers_of(snapshot),
-        ingress=frozenset(_ingress(nat)),
+        ingress=frozenset(_ingress(rulesets.get(4))),
         by_nftables=snapshot.docker_state == "nftables",
         foreign_tables=snapshot.foreign_tables,
+        redirects=tuple(
+            found for family, ruleset in rulesets.items() for found in find_redirects(ruleset, family)
+        ),
     )
 
 

@@ -156,6 +156,12 @@ def describe_exposure(rows: Iterable[ExposureRow]) -> str:
     return f"{sentence}{unclear}."
 
 
+def redirected(address: Address | None, port: int) -> str:
+    """Note that a rule of others sends the packets to another port or address."""
+    where = f"port {port}" if address is None else format_endpoint(address, port)
+    return f"Another rule sends packets for this port to {where}."
+
+
 def only_on(interface: str) -> str:
     """Note that a socket is bound to an interface."""
     return f"Accepts traffic only on the interface {interface}."
