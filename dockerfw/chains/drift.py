@@ -12,6 +12,7 @@ from typing import Final, Literal, get_args
 
 from dockerfw.chains import sentences
 from dockerfw.chains.anchors import anchor_place, anchored_interfaces, first_foreign
+from dockerfw.chains.bypass import find_bypass
 from dockerfw.chains.causes import (
     DriftFacts,
     explain_changed_rules,
@@ -35,7 +36,7 @@ from dockerfw.chains.names import (
 from dockerfw.chains.pairing import Pairing, pair_lines
 from dockerfw.chains.render import render
 from dockerfw.chains.rendering import Rendering
-from dockerfw.chains.warnings import docker_user_bypassed, past_docker_user
+from dockerfw.chains.warnings import docker_user_bypassed
 from dockerfw.chains.ways_in import WayInCode, find_ways_in_problems
 from dockerfw.document.document import digest
 from dockerfw.document.values import Document, Settings
@@ -55,6 +56,7 @@ DriftCode = Literal[
     "anchor-stale",
     "docker-user-not-called",
     "docker-user-not-first",
+    "docker-user-unclear",
     "other-backend",
     "docker-nftables",
 ]
@@ -66,12 +68,12 @@ WAYS_IN: Final[frozenset[DriftCode]] = frozenset(get_args(WayInCode))
 """Findings about the interfaces that packets from outside arrive on; dockerfw's rules may be intact."""
 
 WITHOUT_EFFECT: Final[frozenset[DriftCode]] = WAYS_IN | frozenset(
-    ("docker-user-not-called", "docker-user-not-first", "docker-nftables")
+    ("docker-user-not-called", "docker-user-not-first", "docker-user-unclear", "docker-nftables")
 )
 """Findings that leave the revision loaded while packets bypass some or all of its container rules."""
 
-UNKNOWN: Final[frozenset[DriftCode]] = frozenset(("unread", "interfaces-unread"))
-"""Findings that something could not be read."""
+UNKNOWN: Final[frozenset[DriftCode]] = frozenset(("unread", "interfaces-unread", "docker-user-unclear"))
+"""Findings that something could not be read, or not be decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,11 @@ def _anchor_findings(
     if settings.external_interfaces and docker_user_bypassed(live):
         cause = explain_missing_docker_user_jump(family, live, facts)
         yield finding("docker-user-not-called", sentences.DOCKER_USER_NOT_CALLED, cause)
-    past = past_docker_user(settings, live) if settings.external_interfaces else None
-    if past is not None:
-        cause, line = explain_earlier_rule(past), DriftLine("+", past.text)
-        yield finding("docker-user-not-first", sentences.DOCKER_USER_NOT_FIRST, cause, line)
+    bypass = find_bypass(settings.external_interfaces, wanted.chains, family, live, facts.surroundings)
+    if bypass is not None and bypass.rule is None:
+        message = sentences.docker_user_unclear(str(bypass), bypass.unclear)
+        yield finding("docker-user-unclear", message, "")
+    elif bypass is not None and bypass.rule is not None:
+        rules = dict.fromkeys(rule.text for rule in (bypass.entry, bypass.rule) if rule is not None)
+        message, cause = sentences.docker_user_not_first(str(bypass)), explain_earlier_rule(bypass.entry)
+        yield finding("docker-user-not-first", message, cause, *(DriftLine("+", text) for text in rules))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dockerfw.chains.anchors import AnchorChange, AnchorWork, anchor_work, wanted_anchors
+from dockerfw.chains.bypass import bypass_warnings
 from dockerfw.chains.names import (
     FILTERS,
     FILTERS_CONTAINERS,
@@ -103,6 +104,7 @@ def plan_changes(
         families[family] = _family_plan(document, family, ruleset, work, revision or 0)
         warnings += family_warnings(document.settings, family, ruleset, work)
         warnings += redirect_warnings(document, family, ruleset)
+        warnings += bypass_warnings(document, family, ruleset, surroundings)
         relabel = relabel or (revision is not None and not _has_label(document, family, ruleset, revision))
     changes = any(not plan.empty for plan in families.values())
     return Plan(families, tuple(warnings), relabel and not changes)

@@ -50,6 +50,14 @@ def find_redirects(live: Ruleset, family: Family) -> tuple[Redirect, ...]:
     return tuple(found for rule in _reached(live, "PREROUTING", set()) for found in _redirects(rule, family))
 
 
+def find_published(live: Ruleset, family: Family) -> tuple[Redirect, ...]:
+    """Return the ports that any rule forwards to another address, Docker's among them."""
+    table = live.tables.get("nat")
+    rules = (rule for chain in (table.chains.values() if table else ()) for rule in chain.rules)
+    found = (each for rule in rules for each in _redirects(rule, family))
+    return tuple(each for each in found if each.to_address is not None)
+
+
 def redirect_warnings(document: Document, family: Family, live: Ruleset) -> Iterator[PlanWarning]:
     """Warn about rules for the host whose port the kernel changes before it compares it."""
     rules = [rule for rule in document.rules if rule.enabled and rule.scope == "host" and rule.ports]

@@ -180,6 +180,15 @@ def rule_before_anchor(family: Family, chain: str, rule: str) -> str:
     )
 
 
+def accepted_before(family: Family, packet: str, rule: str) -> str:
+    """Warn that a rule of others accepts packets before dockerfw's chains see them."""
+    return of_family(
+        family,
+        f"another rule accepts packets before dockerfw's rules see them ({rule}), so they bypass the rules "
+        f"for containers: {packet}.",
+    )
+
+
 def port_redirected(family: Family, dialled: str, arrives: str, rule: str) -> str:
     """Warn that a rule for the host does not match, because another rule changes the port before."""
     return of_family(
@@ -237,10 +246,27 @@ CHAIN_REPLACED: Final = (
 REORDERED: Final = "the rules are loaded in a different order."
 PANIC_ON: Final = "panic mode is on: only the addresses given to the panic command are allowed."
 DOCKER_USER_NOT_CALLED: Final = "FORWARD has no jump to DOCKER-USER, so rules for containers have no effect."
-DOCKER_USER_NOT_FIRST: Final = (
-    "a rule in FORWARD accepts packets before DOCKER-USER, so they bypass the rules for containers."
-)
 DOCKER_FILTERS_ITSELF: Final = "Docker filters with nftables itself, so rules for containers have no effect."
+
+
+def docker_user_not_first(packet: str) -> str:
+    """Say that a rule lets packets through that dockerfw's rules would refuse."""
+    return f"a rule accepts packets before DOCKER-USER, so they bypass the rules for containers: {packet}."
+
+
+def docker_user_unclear(packet: str, reason: str) -> str:
+    """Say that a rule may let packets through that dockerfw's rules would refuse."""
+    return f"it is unknown if a rule accepts packets before DOCKER-USER, such as {packet}: {reason}."
+
+
+TOO_MANY_PACKETS: Final = "there are too many kinds of packets to check"
+THE_HOST: Final = "the host"
+A_CONTAINER: Final = "a container"
+
+
+def describe_packet(service: str, destination: str, interface: str, sources: Sequence[str]) -> str:
+    """`8000/tcp to 172.17.0.2 by ens33, from anywhere`"""
+    return f"{service} to {destination} by {interface}, from {', '.join(sources) or 'anywhere'}"
 
 
 def other_backend(docker: str, own: str) -> str:

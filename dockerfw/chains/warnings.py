@@ -21,12 +21,9 @@ from dockerfw.chains.names import (
     own_rules,
 )
 from dockerfw.chains.ways_in import find_ways_in_problems
-from dockerfw.document.fields import interfaces_overlap
 from dockerfw.document.values import Document, Settings
-from dockerfw.iptables.model import Family, Rule, Ruleset
+from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.simulation.surroundings import Surroundings
-
-_DOCKER_ACCEPTS = ("DOCKER-FORWARD", "DOCKER-INGRESS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,35 +106,6 @@ def docker_user_bypassed(live: Ruleset) -> bool:
     Docker 20.10 with its experimental ip6tables does that. Without Docker's chains there is no bypass.
     """
     return live.chain("filter", DOCKER) is not None and not docker_user_jumped(live)
-
-
-def past_docker_user(settings: Settings, live: Ruleset) -> Rule | None:
-    """Return the first rule of FORWARD that accepts new connections before DOCKER-USER.
-
-    That is an ACCEPT, unless it is only for established connections or only for an interface that is not
-    external; or a jump to a chain in which Docker accepts.
-    """
-    forward = live.chain("filter", FORWARD)
-    for rule in forward.rules if forward and docker_user_jumped(live) else ():
-        if body(rule) == f"-j {DOCKER_USER}":
-            break
-        target = rule.target.name if rule.target else ""
-        if target in (DOCKER, *_DOCKER_ACCEPTS) or (target == "ACCEPT" and _accepts_new(settings, rule)):
-            return rule
-    return None
-
-
-def _accepts_new(settings: Settings, rule: Rule) -> bool:
-    for match in rule.matches:
-        for option in match.options:
-            if option.name in ("--ctstate", "--state") and not option.negated:
-                states = set(option.values[0].split(",")) if option.values else set()
-                if states <= {"RELATED", "ESTABLISHED"}:
-                    return False
-            if option.name == "-i" and not option.negated and option.values:
-                external = settings.external_interfaces
-                return any(interfaces_overlap(option.values[0], name) for name in external)
-    return True
 
 
 def docker_user_jumped(live: Ruleset) -> bool:

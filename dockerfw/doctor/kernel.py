@@ -25,7 +25,7 @@ CHECKS: Final = (
 )
 _ANCHORS: Final[frozenset[DriftCode]] = frozenset(("anchor-missing", "anchor-not-first", "anchor-stale"))
 _DOCKER_USER: Final[frozenset[DriftCode]] = frozenset(
-    ("docker-user-not-called", "docker-user-not-first", "docker-nftables")
+    ("docker-user-not-called", "docker-user-not-first", "docker-user-unclear", "docker-nftables")
 )
 _ELSEWHERE: Final[frozenset[DriftCode]] = frozenset(("unread", "other-backend"))
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
