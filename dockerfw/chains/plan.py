@@ -25,6 +25,7 @@ from dockerfw.chains.owners import ForeignChain, foreign_chains
 from dockerfw.chains.pairing import Pairing, pair_lines
 from dockerfw.chains.redirects import redirect_warnings
 from dockerfw.chains.render import wanted_chains
+from dockerfw.chains.untracked import untracked_warnings
 from dockerfw.chains.warnings import PlanWarning, document_warnings, family_warnings
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Rule, Ruleset
@@ -104,6 +105,7 @@ def plan_changes(
         families[family] = _family_plan(document, family, ruleset, work, revision or 0)
         warnings += family_warnings(document.settings, family, ruleset, work)
         warnings += redirect_warnings(document, family, ruleset)
+        warnings += untracked_warnings(family, ruleset)
         warnings += bypass_warnings(document, family, ruleset, surroundings)
         relabel = relabel or (revision is not None and not _has_label(document, family, ruleset, revision))
     changes = any(not plan.empty for plan in families.values())

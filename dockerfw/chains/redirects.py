@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from dockerfw.chains import sentences
-from dockerfw.chains.owners import chain_owner
+from dockerfw.chains.owners import called_rules
 from dockerfw.chains.warnings import PlanWarning
 from dockerfw.document.rule_ports import includes_port
 from dockerfw.document.values import Document, DocumentRule
@@ -47,7 +47,9 @@ class Redirect:
 
 def find_redirects(live: Ruleset, family: Family) -> tuple[Redirect, ...]:
     """Return the ports that rules outside Docker's chains redirect, in the order of the rules."""
-    return tuple(found for rule in _reached(live, "PREROUTING", set()) for found in _redirects(rule, family))
+    return tuple(
+        found for rule in called_rules(live, "nat", "PREROUTING") for found in _redirects(rule, family)
+    )
 
 
 def find_published(live: Ruleset, family: Family) -> tuple[Redirect, ...]:
@@ -69,17 +71,6 @@ def redirect_warnings(document: Document, family: Family, live: Ruleset) -> Iter
         if inner is not None and any(_names(rule, each, inner) for rule in rules):
             message = sentences.port_opens_another(family, _dialled(each), inner, each.rule.text)
             yield PlanWarning("port-opens-another", message, family)
-
-
-def _reached(live: Ruleset, name: str, seen: set[str]) -> Iterator[Rule]:
-    chain = live.chain("nat", name)
-    if chain is None or name in seen or chain_owner("nat", name) == "docker":
-        return
-    seen.add(name)
-    for rule in chain.rules:
-        yield rule
-        if rule.target is not None:
-            yield from _reached(live, rule.target.name, seen)
 
 
 def _redirects(rule: Rule, family: Family) -> Iterator[Redirect]:

@@ -189,6 +189,15 @@ def accepted_before(family: Family, packet: str, rule: str) -> str:
     )
 
 
+def untracked(family: Family, rule: str) -> str:
+    """Warn that a rule of others keeps packets from connection tracking."""
+    return of_family(
+        family,
+        f"another rule stops connection tracking ({rule}). For its packets, answers to the host are refused "
+        "unless a rule allows them, and rules for published ports do not match.",
+    )
+
+
 def port_redirected(family: Family, dialled: str, arrives: str, rule: str) -> str:
     """Warn that a rule for the host does not match, because another rule changes the port before."""
     return of_family(
