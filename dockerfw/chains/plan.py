@@ -90,15 +90,18 @@ def plan_changes(
     surroundings: Surroundings | None = None,
     docker_nftables: bool = False,
     foreign_tables: Sequence[str] = (),
+    redirecting_tables: Sequence[str] = (),
 ) -> Plan:
     """Plan the load of a document over the live rulesets, for each family given.
 
-    `revision` is the number in the new label; None leaves the label out of the comparison. Three are only
+    `revision` is the number in the new label; None leaves the label out of the comparison. Four are only
     for warnings: `surroundings` are the host's interfaces and routes, `docker_nftables` means that Docker
-    filters with nftables itself, `foreign_tables` are nftables tables that iptables does not show.
+    filters with nftables itself, `foreign_tables` and `redirecting_tables` are nftables tables that iptables
+    does not show.
     """
     families: dict[Family, FamilyPlan] = {}
-    warnings = list(document_warnings(document, surroundings, docker_nftables, foreign_tables))
+    others = (foreign_tables, redirecting_tables)
+    warnings = list(document_warnings(document, surroundings, docker_nftables, *others))
     relabel = False
     for family, ruleset in live.items():
         work = anchor_work(wanted_anchors(document.settings), ruleset)

@@ -41,6 +41,21 @@ def describe_tables_inline(tables: Sequence[str]) -> str:
     )
 
 
+def describe_redirecting_tables(tables: Sequence[str]) -> str:
+    """Return a sentence about tables of other software that change destinations; empty without any."""
+    return f"{text[0].upper()}{text[1:]}." if (text := describe_redirecting_inline(tables)) else ""
+
+
+def describe_redirecting_inline(tables: Sequence[str]) -> str:
+    """Return the same for the middle of a sentence, without its full stop."""
+    if not tables:
+        return ""
+    return (
+        "other software redirects packets in nftables tables that iptables does not show "
+        f"({', '.join(tables)}): dockerfw cannot see at which port they arrive"
+    )
+
+
 # Interfaces that packets from outside arrive on
 
 _PAST_RULES: Final = "packets that arrive on it reach containers without dockerfw's rules"

@@ -40,6 +40,7 @@ def document_warnings(
     surroundings: Surroundings | None,
     docker_nftables: bool,
     foreign_tables: Sequence[str] = (),
+    redirecting_tables: Sequence[str] = (),
 ) -> Iterator[PlanWarning]:
     """Warn about the document itself and about the host it is meant for."""
     settings, around = document.settings, surroundings or Surroundings(known=False)
@@ -52,6 +53,8 @@ def document_warnings(
         yield PlanWarning("docker-nftables", sentences.DOCKER_USES_NFTABLES)
     if foreign_tables:
         yield PlanWarning("own-nftables", sentences.other_tables_filter(foreign_tables))
+    if redirecting_tables:
+        yield PlanWarning("redirecting-nftables", sentences.describe_redirecting_tables(redirecting_tables))
 
 
 def family_warnings(

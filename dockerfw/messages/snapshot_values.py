@@ -67,6 +67,7 @@ def listening_of(snapshot: Snapshot, rulesets: Mapping[Family, Ruleset]) -> List
         ingress=frozenset(_ingress(rulesets.get(4))),
         by_nftables=snapshot.docker_state == "nftables",
         foreign_tables=snapshot.foreign_tables,
+        redirecting_tables=snapshot.redirecting_tables,
         redirects=tuple(
             found for family, ruleset in rulesets.items() for found in find_redirects(ruleset, family)
         ),

@@ -102,8 +102,9 @@ class Listening:
 
     `ingress` are the (protocol, port) pairs that swarm's ingress network answers. `by_nftables` means that
     Docker keeps its rules in its own nftables tables, which iptables does not show. `foreign_tables` are the
-    nftables tables of other software: packets that iptables allows may be refused there. `redirects` are the
-    ports that rules outside Docker's chains send elsewhere.
+    nftables tables of other software: packets that iptables allows may be refused there, and
+    `redirecting_tables` those that may send packets to another port before. `redirects` are the ports that
+    rules outside Docker's chains send elsewhere.
     """
 
     listeners: tuple[Listener, ...] = ()
@@ -112,6 +113,7 @@ class Listening:
     ingress: frozenset[tuple[str, int]] = frozenset()
     by_nftables: bool = False
     foreign_tables: tuple[str, ...] = ()
+    redirecting_tables: tuple[str, ...] = ()
     redirects: tuple[Redirect, ...] = ()
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 from django.conf import settings
 
 from dockerfw.chains.drift import WAYS_IN, WITHOUT_EFFECT, Drift
-from dockerfw.chains.sentences import describe_tables
+from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables
 from dockerfw.iptables.model import FAMILY_NAMES
 from dockerfw.messages.snapshot_values import drift_of
 from rules.applying.apply_selectors import awaiting_view
@@ -124,7 +124,11 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
     if not drift.findings:
         names = " and ".join(FAMILY_NAMES[family] for family in snapshot.families)
         text = f"Protected: revision {revision.number} is active for {names}."
-        beside = (words,) if (words := describe_tables(snapshot.foreign_tables)) else ()
+        others = (
+            describe_tables(snapshot.foreign_tables),
+            describe_redirecting_tables(snapshot.redirecting_tables),
+        )
+        beside = tuple(words for words in others if words)
         return KernelSentence("ok", text, beside, view.taken_at)
     if drift.unknown:
         text = f"Unknown: cannot tell whether revision {revision.number} protects this host."

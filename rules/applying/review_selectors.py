@@ -124,6 +124,7 @@ def _plan(document: Document, view: SnapshotView | None, number: int) -> Plan | 
         surroundings=surroundings_of(view.snapshot),
         docker_nftables=view.snapshot.docker_state == "nftables",
         foreign_tables=view.snapshot.foreign_tables,
+        redirecting_tables=view.snapshot.redirecting_tables,
     )
 
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 
 from dockerfw.chains.kernel_state import read_kernel_state
-from dockerfw.chains.sentences import describe_tables
+from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables
 from dockerfw.document.document import rule_to_json_object
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.tokens import printable
@@ -103,6 +103,8 @@ def _seen(host: Host, output: Output) -> tuple[SnapshotView, Basis]:
         output.note(f"{RULES_IN_NFTABLES}: results for containers may differ")
     if sight.view.snapshot.foreign_tables:
         output.note(describe_tables(sight.view.snapshot.foreign_tables))
+    if sight.view.snapshot.redirecting_tables:
+        output.note(describe_redirecting_tables(sight.view.snapshot.redirecting_tables))
     return sight.view, basis_of(host, sight)
 
 

@@ -249,6 +249,14 @@ def test_messages_expire(issued_at: str, words: str | None) -> None:
     assert why is None if words is None else why is not None and words in why
 
 
+def test_redirecting_tables_are_written_only_when_there_are_any() -> None:
+    assert "redirecting_tables" not in SNAPSHOT.to_json()
+    snapshot = replace(SNAPSHOT, redirecting_tables=("inet web",))
+    assert Snapshot.from_json(snapshot.to_json()) == snapshot
+    with pytest.raises(MessageError, match=r"redirecting_tables\[0\]: has 201 characters"):
+        Snapshot.from_json({**SNAPSHOT.to_json(), "redirecting_tables": ["x" * 201]})
+
+
 def test_foreign_tables_are_written_only_when_there_are_any() -> None:
     assert "own_tables" not in SNAPSHOT.to_json()
     snapshot = replace(SNAPSHOT, foreign_tables=("inet firewalld",))
