@@ -232,6 +232,28 @@ def change_unknown(what: str, place: str, sources: str, reason: str, *, many: bo
     return f"{text}: {reason}" if reason else text
 
 
+def class_words(names: Sequence[str], places: Sequence[str], *, closed: bool) -> tuple[str, str]:
+    """Return `every TCP and UDP port` and `of the host and of all containers`; others if some stay open."""
+    of = {"host": "of the host", "containers": "of all containers"}
+    place = " and ".join(of[each] for each in places)
+    every = "every other" if closed else "every"
+    ports = " and ".join(each.upper() for each in names if each != "other")
+    parts = [f"{every} {ports} port"] if ports else []
+    if "other" in names:
+        parts.append("every other protocol")
+    return " and ".join(parts), place
+
+
+def ping_changes(kind: str, sources: str, more: str) -> str:
+    """Say that ping to the host starts or stops working; `more` as in `closed`, or the reason."""
+    where = "" if sources == "from anywhere" else f" {sources}"
+    if kind == "opened":
+        return f"Ping to the host starts working{where}"
+    if kind == "closed":
+        return f"Ping to the host stops working{where}{f', except {more}' if more else ''}"
+    return f"cannot tell whether ping to the host works{where}{f': {more}' if more else ''}"
+
+
 # Expectations
 
 EXPECTATION_STATES: Final = {"holds": "holds", "fails": "fails", "unknown": "cannot tell"}

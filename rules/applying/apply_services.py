@@ -68,7 +68,7 @@ def apply_start(
         raise Conflict(DRAFT_CHANGED, current=basis.host)
     _check_none_unfinished(basis.host)
     proposal = propose_draft(basis)
-    if proposal.revision is not None and kernel_sentence(basis).level == "ok":
+    if proposal.revision is not None and kernel_sentence(basis).holds_revision:
         raise NothingToApply(
             f"Nothing to apply: the kernel already holds the draft as revision {proposal.number}."
         )
@@ -105,7 +105,7 @@ def rollback_start(
         raise Conflict(HEAD_CHANGED, current=basis.base)
     _check_none_unfinished(basis.host)
     same = basis.base is not None and basis.base.digest == digest(proposal.document)
-    if same and kernel_sentence(basis).level == "ok":
+    if same and kernel_sentence(basis).holds_revision:
         raise NothingToApply(f"Nothing to apply: the kernel already holds the content of revision {number}.")
     _check_expectations(basis, proposal, terms)
     return _order(basis, actor, proposal, terms)

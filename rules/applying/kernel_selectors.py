@@ -46,6 +46,13 @@ class KernelSentence:
     stale: bool = False
     drift: Drift | None = None
 
+    @property
+    def holds_revision(self) -> bool:
+        """True if the kernel holds the revision, also if packets from outside can bypass it."""
+        if self.level == "ok":
+            return True
+        return self.drift is not None and all(each.code in WAYS_IN for each in self.drift.findings)
+
 
 def kernel_sentence(basis: Basis) -> KernelSentence:
     """Describe what the kernel holds of the host's confirmed revision."""
@@ -77,11 +84,11 @@ def _describe_awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> 
         reasons = ("The kernel has not been read since.",)
         return KernelSentence("unknown", text, reasons, view.taken_at, stale=view.stale)
     found = measure_revision(view, apply.revision)
-    if found.level != "ok":
+    if not found.holds_revision:
         text = f"The kernel does not hold revision {number} as it was loaded. {unless}"
         return KernelSentence("bad", text, found.reasons, view.taken_at)
     text = f"Revision {number} is loaded for IPv4 and IPv6. {unless}"
-    return KernelSentence("warn", text, (), view.taken_at)
+    return KernelSentence("warn", text, found.reasons if found.drift else (), view.taken_at)
 
 
 def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:

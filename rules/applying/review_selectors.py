@@ -72,7 +72,7 @@ class Review:
     @property
     def nothing_to_apply(self) -> bool:
         """Return True if the kernel already holds this document as the confirmed revision."""
-        return self.base is not None and self.diff.count == 0 and self.sentence.level == "ok"
+        return self.base is not None and self.diff.count == 0 and self.sentence.holds_revision
 
 
 def build_review(basis: Basis, proposal: Proposal, *, effects: bool = True) -> Review:
