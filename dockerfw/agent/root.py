@@ -106,6 +106,7 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
         state=state,
         connection=connection,
         telling=connect(settings.redis_url, seconds=TELL_SECONDS),
+        signer=settings.signer_file,
         window_seconds=window_seconds,
         docker_socket=settings.docker_socket,
         observe_seconds=settings.observe_seconds,

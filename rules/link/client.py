@@ -25,6 +25,7 @@ from dockerfw.messages.loaded import loaded_key
 from dockerfw.messages.orders import EXPIRY_SECONDS, Answer, Order, firewall_queue, observe_key
 from dockerfw.messages.outcomes import progress_key
 from dockerfw.messages.snapshots import snapshot_key
+from rules.link.signing import SigningError, sign_message
 
 SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024
 HEAD_BYTES = 300
@@ -42,7 +43,7 @@ OrderPlace = Literal["queued", "taken", "gone"]
 
 
 class QueueError(Exception):
-    """Redis cannot be reached or refused a command."""
+    """Redis cannot be reached or refused a command, or an order cannot be signed."""
 
 
 @functools.cache
@@ -60,12 +61,18 @@ def ping() -> None:
     _ask(connection().ping)
 
 
+def check_sending() -> None:
+    """Return when an order could be signed and Redis answers. Raises QueueError."""
+    _signed({})
+    ping()
+
+
 def order_send(*, order: Order, job_id: str) -> None:
     """Send an order to its host's root worker, as the job `job_id`. Raises QueueError."""
     _enqueue(
         order.host,
         "apply",
-        args=[order.to_json()],
+        args=[_signed(order.to_json())],
         job_id=job_id,
         ttl=ORDER_WAITS_SECONDS,
         timeout=ORDER_TIMEOUT_SECONDS,
@@ -77,7 +84,7 @@ def answer_send(answer: Answer) -> None:
     _enqueue(
         answer.host,
         "answer",
-        args=[answer.to_json()],
+        args=[_signed(answer.to_json())],
         job_id=None,
         ttl=EXPIRY_SECONDS,
         timeout=ANSWER_TIMEOUT_SECONDS,
@@ -148,6 +155,13 @@ def order_withdraw(*, host: str, job_id: str) -> bool:
     Raises QueueError.
     """
     return bool(_ask(lambda: connection().lrem(_queue(host).key, 0, job_id)))
+
+
+def _signed(message: dict[str, object]) -> dict[str, object]:
+    try:
+        return sign_message(message, settings.SIGNING_KEY_FILE)
+    except SigningError as error:
+        raise QueueError(str(error)) from error
 
 
 def _queue(host: str) -> Queue:

@@ -22,6 +22,7 @@ from tests.rig.acl_server import Server, _server, server
 from tests.rig.namespace import Namespace, wait_until
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.root_worker import RootWorker
+from tests.rig.signing import write_signing_key
 
 __all__ = ["_server", "server"]
 
@@ -64,6 +65,7 @@ def _root_worker(server: Server, namespace: Namespace, directory: Path) -> RootW
 
 def _send_as_web(server: Server, order: Order, settings: LazySettings) -> None:
     settings.REDIS_URL = server.url("web")
+    settings.SIGNING_KEY_FILE = write_signing_key(server.socket.parent)
     client.connection.cache_clear()
     try:
         client.ping()
