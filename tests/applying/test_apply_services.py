@@ -72,7 +72,9 @@ def test_an_order_carries_the_revision_and_its_job_is_named_briefly(
     (order,) = orders(edited)
     assert order.document == json.loads(Revision.objects.get().document)
     assert digest(parse_document(order.document)) == order.digest
-    job = Job.fetch(apply.job_id, connection=client.connection(), serializer=JSONSerializer)
+    job = Job.fetch(
+        f"firewall-local_order-{apply.pk}", connection=client.connection(), serializer=JSONSerializer
+    )
     assert job.description == "apply"
 
 
@@ -329,7 +331,7 @@ def test_an_order_that_was_taken_may_take_its_time(
     with django_capture_on_commit_callbacks(execute=True):
         apply = start(edited, alice)
     key = f"rq:queue:{firewall_queue('local')}"
-    assert queue.client().lmove(key, f"{key}:intermediate") == apply.job_id.encode()
+    assert queue.client().lmove(key, f"{key}:intermediate") == f"firewall-local_order-{apply.pk}".encode()
     assert client.order_place(host="local", job_id=apply.job_id) == "taken"
     assert applies_expire(now=timezone.now() + timedelta(minutes=14)) == 0
     assert applies_expire(now=timezone.now() + timedelta(minutes=16)) == 1
