@@ -12,6 +12,7 @@ from rules.audit.actors import Actor
 from rules.link import client
 from rules.models import Host
 from rules.pages.host_selectors import host_default
+from rules.seen import snapshot_selectors
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.signing import write_signing_key
 
@@ -28,6 +29,7 @@ def queue(redis_server: RedisServer, settings: Settings, signing_key: Path) -> I
     settings.REDIS_URL = redis_server.url
     settings.SIGNING_KEY_FILE = signing_key
     client.connection.cache_clear()
+    snapshot_selectors._newest.clear()
     yield redis_server
     client.connection.cache_clear()
 
@@ -38,6 +40,7 @@ def no_queue(settings: Settings, signing_key: Path) -> Iterator[None]:
     settings.SIGNING_KEY_FILE = signing_key
     settings.REDIS_URL = "unix:///nonexistent/dockerfw/redis.sock"
     client.connection.cache_clear()
+    snapshot_selectors._newest.clear()
     yield
     client.connection.cache_clear()
 
