@@ -154,7 +154,7 @@ def _terms(verb: str, message: str, window: int, override: str, anyway: bool, en
 def _check_queue() -> None:
     # Asked before anything is written, so that a Redis that is down costs no revision number.
     try:
-        client.ping()
+        client.check_sending()
     except client.QueueError as error:
         raise QueueUnavailable(f"Nothing was applied: {error}") from error
 

@@ -125,8 +125,8 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
     reasons = tuple(finding.message for finding in drift.findings)
     if view.stale:
         held = "did not hold" if drift.findings else "held"
-        ago = f"Unknown: {_ago(view.age)} ago the kernel {held} revision {revision.number}"
-        text = f"{ago}. It has not been read since."
+        told = f"Unknown: {view.when} the kernel {held} revision {revision.number}"
+        text = f"{told}. It has not been read since."
         return KernelSentence("unknown", text, reasons, view.taken_at, stale=True)
     if not drift.findings:
         names = " and ".join(FAMILY_NAMES[family] for family in snapshot.families)
@@ -148,13 +148,3 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
     else:
         text = f"Drift: the kernel does not hold revision {revision.number} as it was applied."
     return KernelSentence("bad", text, reasons, view.taken_at, drift=drift)
-
-
-def _ago(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} minutes"
-    if seconds < 172_800:
-        return f"{seconds / 3600:.0f} hours"
-    return f"{seconds / 86_400:.0f} days"

@@ -138,7 +138,7 @@ def _warnings(
         text = f"The changes in the kernel are unknown: {problem}"
         found.append(ReviewWarning("no-snapshot", text, None))
     elif view.stale:
-        text = f"The kernel's rules were read {view.age:.0f} seconds ago and may have changed since."
+        text = f"The kernel's rules were read {view.when} and may have changed since."
         found.append(ReviewWarning("stale-snapshot", text, None))
     if plan is not None and view is not None:
         found += [

@@ -88,7 +88,7 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
     if sight.view is None:
         raise InputError(sight.problem)
     if sight.view.stale:
-        output.note(f"the kernel's rules were read {sight.view.age:.0f} seconds ago")
+        output.note(f"the kernel's rules were read {sight.view.when}")
     if sight.view.snapshot.foreign_tables:
         output.note(describe_tables(sight.view.snapshot.foreign_tables))
     if sight.view.snapshot.redirecting_tables:

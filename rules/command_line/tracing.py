@@ -98,7 +98,7 @@ def _seen(host: Host, output: Output) -> tuple[SnapshotView, Basis]:
     if sight.view is None:
         raise InputError(sight.problem)
     if sight.view.stale:
-        output.note(f"the kernel's rules were read {sight.view.age:.0f} seconds ago")
+        output.note(f"the kernel's rules were read {sight.view.when}")
     if sight.view.snapshot.docker_state == "nftables":
         output.note(f"{RULES_IN_NFTABLES}: results for containers may differ")
     if sight.view.snapshot.foreign_tables:
