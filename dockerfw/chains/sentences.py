@@ -260,6 +260,14 @@ def of_family(family: Family, sentence: str) -> str:
     return f"{FAMILY_NAMES[family]}: {sentence}"
 
 
+# Reasons not to load
+
+
+def rules_not_printed(family: Family, sentence: str) -> str:
+    """Refuse to load over rules that nobody can read."""
+    return of_family(family, f"{sentence}. Nothing is loaded over rules that dockerfw cannot read.")
+
+
 # Drift
 
 UNREAD: Final = "the rules could not be read."

@@ -20,6 +20,8 @@ _PROC_NET = Path("/proc/thread-self/net")
 _TABLE_NAMES: dict[Family, str] = {4: "ip_tables_names", 6: "ip6_tables_names"}
 _DOCKER_CHAIN = re.compile(rb"^:DOCKER(?:-USER|-FORWARD|-ISOLATION-STAGE-1)? ", re.MULTILINE)
 _OWN_CHAIN = re.compile(rb"^:FILTERS(?:-HOST|-CONTAINERS)? ", re.MULTILINE)
+_LEGACY_WARNING = re.compile(rb"^# Warning: ip6?tables-legacy tables present.*\n", re.MULTILINE)
+_DECIDES = re.compile(rb"^(?:\[\d+:\d+\] )?-A |^:\S+ DROP ", re.MULTILINE)
 _ANY_RULE = re.compile(rb"^(?:\[\d+:\d+\] )?-A ", re.MULTILINE)
 
 Saves = Mapping[Family, bytes] | Mapping[Family, bytes | CommandFailed]
@@ -57,7 +59,27 @@ def read_saves(backend: Backend, *, seconds: float = SAVE_SECONDS) -> dict[Famil
         for family, command in zip(families, commands, strict=True):
             if saves[family] == b"" and _lists_tables(family):
                 saves[family] = CommandFailed(command.words, sentences.EMPTY_SAVE, 0, "")
+    elif legacy_in_use():
+        return _beside_legacy(saves)
     return saves
+
+
+def _beside_legacy(saves: Mapping[Family, bytes | CommandFailed]) -> dict[Family, bytes | CommandFailed]:
+    """Return the nft saves with iptables' warning exactly where legacy tables can decide about packets.
+
+    iptables-nft-save also warns of legacy tables that are empty, and not in every release.
+    """
+    legacy = read_saves("legacy")
+    found: dict[Family, bytes | CommandFailed] = {}
+    for family, save in saves.items():
+        if isinstance(save, bytes):
+            save = _LEGACY_WARNING.sub(b"", save)
+            other = legacy[family]
+            if isinstance(other, CommandFailed) or _DECIDES.search(other):
+                name = "ip" if family == 4 else "ip6"
+                save = b"# Warning: %stables-legacy tables present\n" % name.encode() + save
+        found[family] = save
+    return found
 
 
 def find_backend() -> tuple[Backend, dict[Family, bytes | CommandFailed]]:

@@ -6,7 +6,7 @@ Each sentence is a constant or a function, so that tests check the meaning by na
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -139,14 +139,25 @@ def unknown_reasons(access: Access) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def describe_exposure(rows: Iterable[ExposureRow]) -> str:
-    """Return the counts as a sentence: `3 ports are reachable from anywhere, 2 from some networks.`"""
+def describe_exposure(rows: Iterable[ExposureRow], unread: Collection[Family] = ()) -> str:
+    """Return the counts as a sentence: `3 ports are reachable from anywhere, 2 from some networks.`
+
+    `unread` are the families whose rules, and so the ports that Docker publishes there, are not all known.
+    """
     levels = Counter(row.level for row in rows)
+    if unread:
+        names = " and ".join(FAMILY_NAMES[family] for family in sorted(unread))
+        missing = f" Ports may be missing: the {names} rules could not be read."
+        return f"{_describe_levels(levels)}{missing}" if any(levels.values()) else missing.strip()
     if not levels:
         return "Nothing listens and nothing is published."
-    wide, some, unknown = levels["anywhere"], levels["networks"], levels["unknown"]
-    if not wide and not some and not unknown:
+    if set(levels) == {"nobody"}:
         return "No port is reachable from outside."
+    return _describe_levels(levels)
+
+
+def _describe_levels(levels: Mapping[ExposureLevel, int]) -> str:
+    wide, some, unknown = levels["anywhere"], levels["networks"], levels["unknown"]
     parts = [f"{describe_count(wide, 'port')} {_are(wide)} reachable from anywhere" if wide else ""]
     parts.append(_more(some, "from some networks", first=not wide))
     if not wide and not some:

@@ -98,14 +98,17 @@ def print_plan(
     output: Output,
     more: Mapping[str, Any] | None = None,
 ) -> int:
-    """Print a plan; return 0 when it is empty, else 1. `more` is added to its JSON."""
+    """Print a plan; return 0 when it is empty, 2 when it must not be loaded, else 1.
+
+    `more` is added to its JSON.
+    """
     plan = plan_changes(document, live)
     if output.as_json:
         output.json({**plan_json(plan), **(more or {})})
     else:
         for line in plan_lines(plan):
             output.line(line)
-    return 0 if plan.empty else 1
+    return 2 if plan.refusals else 0 if plan.empty else 1
 
 
 def import_print(options: argparse.Namespace, output: Output) -> int:

@@ -17,6 +17,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield from _family_lines(family, part)
     for warning in plan.warnings:
         yield f"warning: {warning.message}"
+    for refusal in plan.refusals:
+        yield f"refused: {refusal.message}"
     if plan.empty:
         yield "nothing to do: the kernel already holds these rules"
 
@@ -30,6 +32,10 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "warnings": [
             {"code": warning.code, "message": warning.message, "family": warning.family}
             for warning in plan.warnings
+        ],
+        "refusals": [
+            {"code": refusal.code, "message": refusal.message, "family": refusal.family}
+            for refusal in plan.refusals
         ],
     }
 

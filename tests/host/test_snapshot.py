@@ -20,6 +20,8 @@ from dockerfw.host.observation import observe
 from dockerfw.host.runner import Command, CommandFailed
 from dockerfw.host.runner import run_all as real_run_all
 from dockerfw.iptables.model import Family
+from dockerfw.iptables.sentences import LEGACY_NOT_PRINTED, table_not_printed
+from dockerfw.iptables.unprinted import Unprinted
 from dockerfw.messages.codec import dump_json, load_json
 from dockerfw.messages.snapshots import Snapshot
 from tests.rig.host_states import Saboteur, add_foreign
@@ -197,6 +199,37 @@ def test_a_snapshot_creates_no_legacy_tables(inside: Namespace) -> None:
     look()
     names = Path("/proc/thread-self/net/ip_tables_names")
     assert not names.exists() or not names.read_text()
+
+
+def test_a_table_that_nft_changed_is_not_empty(inside: Namespace) -> None:
+    add_foreign(inside, "nft")
+    assert look().unread == set()
+    inside.run("nft", "add", "rule", "ip", "filter", "INPUT", "meta", "hour", '"10:00"-"12:00"', "drop")
+    seen = look()
+    assert seen.unprinted == ((4, Unprinted("filter", table_not_printed("filter", whole=True))),)
+    assert seen.unread == {4}
+    assert seen.failed == set()
+    assert ":INPUT" not in seen.saves[4]
+
+
+def test_base_chains_that_are_not_printed_are_known(inside: Namespace) -> None:
+    before = look()
+    inside.run("nft", "add", "table", "ip6", "filter")
+    hook = "{ type filter hook input priority -10; policy drop; }"
+    inside.run("nft", "add", "chain", "ip6", "filter", "mine", hook)
+    seen = look()
+    assert seen.unprinted == ((6, Unprinted("filter", table_not_printed("filter", whole=False))),)
+    assert seen.sha256 != before.sha256
+
+
+def test_legacy_tables_count_where_they_can_decide(inside: Namespace) -> None:
+    add_foreign(inside, "nft")
+    inside.iptables("-A", "INPUT", "-s", "192.0.2.7", "-j", "DROP", backend="legacy")
+    assert look().unprinted == ((4, Unprinted("filter", LEGACY_NOT_PRINTED)),)
+    inside.iptables("-F", "INPUT", backend="legacy")
+    assert look().unprinted == ()
+    inside.iptables("-P", "FORWARD", "DROP", backend="legacy", family=6)
+    assert look().unprinted == ((6, Unprinted("filter", LEGACY_NOT_PRINTED)),)
 
 
 def test_dockers_nftables_backend_is_recognized(inside: Namespace) -> None:
