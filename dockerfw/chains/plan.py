@@ -111,7 +111,7 @@ def plan_changes(
     for family, ruleset in live.items():
         work = anchor_work(wanted_anchors(document.settings), ruleset)
         families[family] = _family_plan(document, family, ruleset, work, revision or 0)
-        warnings += family_warnings(document.settings, family, ruleset, work)
+        warnings += family_warnings(document.settings, family, ruleset)
         warnings += redirect_warnings(document, family, ruleset)
         warnings += untracked_warnings(family, ruleset)
         warnings += bypass_warnings(document, family, ruleset, surroundings)
