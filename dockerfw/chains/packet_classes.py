@@ -27,7 +27,7 @@ Place = Literal["host", "containers"]
 
 OTHER: Final = "(other)"
 """Stands for every interface that no rule names."""
-MOST_CLASSES: Final = 10_000
+MOST_CLASSES: Final = 20_000
 _MOST_INTERFACES: Final = 8
 _TCP, _UDP = 6, 17
 _CLIENT_PORT: Final = 40_000

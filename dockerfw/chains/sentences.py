@@ -450,6 +450,17 @@ def inserted_into_chains(owner: Owner, rule: str) -> str:
 NO_COMMENTS: Final = "These are dockerfw's own rules. The kernel does not hold their comments."
 IPV6_TOO: Final = "Rules without a source will apply to IPv6 as well as IPv4."
 
+ACCEPTS_LESS: Final = (
+    "an earlier line may refuse some of these packets: only what certainly passes was imported"
+)
+NOT_NARROWED: Final = (
+    "The file names too many ports to compare its lines with each other. Check that no line refuses what a "
+    "later line accepts."
+)
+TOO_MANY_NETWORKS: Final = (
+    "Some lines accept too many single networks to write a rule for each. They were left out."
+)
+
 NO_TARGET: Final = "it has no target: it only counts packets"
 GOTO: Final = "it uses -g, so packets never return from the other chain"
 SEVERAL_SOURCES: Final = "it has several sources: write one rule for each"

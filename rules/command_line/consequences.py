@@ -30,6 +30,7 @@ from rules.seen.consequence_selectors import (
     findings_now,
     lock_out_ssh,
 )
+from rules.seen.surroundings_selectors import rulesets_read
 
 _STATES = {"holds": "holds", "fails": "FAILS", "unknown": "cannot tell"}
 
@@ -99,7 +100,7 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
     for line in meant.lines() if meant and not output.as_json else ():
         output.line(line)
     more = meant.json() if meant else {}
-    status = print_plan(basis.draft, sight.view.rulesets, output, more)
+    status = print_plan(basis.draft, rulesets_read(sight.view), output, more)
     for sentence in build_review(basis, proposal, effects=False).sessions.sentences:
         output.note(sentence)
     return status

@@ -17,8 +17,11 @@ from dockerfw.document.words import describe_count
 from dockerfw.iptables.errors import DocumentError, ParseError
 from dockerfw.iptables.model import Family, Match, Option, Rule, Ruleset
 from dockerfw.iptables.parse import parse_save, print_save
+from dockerfw.reach.differences import find_differences, first_differences
 from dockerfw.streams import InputError, Output, read_bytes, shown
 from rules.command_line.plans import plan_json, plan_lines
+
+_SIGNS = {"closes": "-", "opens": "+", "unknown": "?"}
 
 
 def parse(options: argparse.Namespace, output: Output) -> int:
@@ -103,9 +106,13 @@ def print_plan(
     `more` is added to its JSON.
     """
     plan = plan_changes(document, live)
+    differences = first_differences(live, document)
     if output.as_json:
-        output.json({**plan_json(plan), **(more or {})})
+        packets = [{"kind": each.kind, "sentence": each.sentence} for each in differences]
+        output.json({**plan_json(plan), "packets": packets, **(more or {})})
     else:
+        for each in differences:
+            output.line(f"{_SIGNS[each.kind]} {each.sentence}")
         for line in plan_lines(plan):
             output.line(line)
     return 2 if plan.refusals else 0 if plan.empty else 1
@@ -120,11 +127,13 @@ def import_print(options: argparse.Namespace, output: Output) -> int:
 
 
 def report_import(imported: Imported, output: Output) -> None:
-    """Print an import's notes and skipped lines on standard error."""
+    """Print an import's notes, skipped lines and effect on packets on standard error."""
     for note in imported.notes:
         output.note(str(note))
     for skipped in imported.skipped:
         output.note(f"line {skipped.line}: {skipped.text}: {skipped.reason}")
+    for difference in find_differences(imported.rulesets, imported.document):
+        output.note(difference.sentence)
 
 
 def read_save(name: str) -> Ruleset:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 from dockerfw.chains.names import OWN_CHAINS
 from dockerfw.chains.render import render_restore
@@ -49,6 +49,11 @@ def prepare_family_after(
         (family, content_key(view), digest(document), revision),
         lambda: prepare(after_load(view, document, revision, family), surroundings_of(view.snapshot), family),
     )
+
+
+def rulesets_read(view: SnapshotView) -> Mapping[Family, Ruleset]:
+    """Return the rulesets of the families that could be read."""
+    return {family: ruleset for family, ruleset in view.rulesets.items() if _was_read(view, family)}
 
 
 def _was_read(view: SnapshotView, family: Family) -> bool:
