@@ -27,7 +27,7 @@ from dockerfw.chains.names import (
     own_rules,
     rule_id_of,
 )
-from dockerfw.chains.narrowing import narrow
+from dockerfw.chains.narrowing import Narrowed, narrow
 from dockerfw.chains.owners import chain_owner
 from dockerfw.chains.packet_classes import TooManyClasses
 from dockerfw.chains.render import wanted_chains
@@ -116,6 +116,8 @@ class _Import:
     by_id: dict[str, dict[str, Any]] = field(default_factory=dict)
     external: set[str] = field(default_factory=set)
     filtered: set[str] = field(default_factory=set)
+    # By chain, the first line that refuses or may refuse packets.
+    refusing: dict[str, int] = field(default_factory=dict)
     trusted: set[str] = field(default_factory=set)
     by_meaning: bool = True
     refuse: str = "reject"
@@ -162,6 +164,7 @@ class _Import:
         try:
             self._import(rule)
         except InexpressibleError as reason:
+            self.refusing.setdefault(rule.chain, rule.line)
             self.skipped.append(SkippedLine(rule.line, printable(rule.text), str(reason)))
 
     def _import(self, rule: Rule) -> None:
@@ -195,6 +198,7 @@ class _Import:
             raise InexpressibleError(sentences.REFUSES)
         if rule.chain == DOCKER_USER and content.interface is None:
             raise InexpressibleError(sentences.REFUSES_ALL_FORWARDED)
+        self.refusing.setdefault(rule.chain, rule.line)
         if rule.chain in (FILTERS, INPUT):
             self.refuse = "drop" if content.target == "DROP" else "reject"
 
@@ -249,15 +253,23 @@ class _Import:
             found = narrow(rules, rulesets, sorted(self.external | self.filtered), self.sets)
         except TooManyClasses:
             self.notes.append(Note("", sentences.NOT_NARROWED))
-            return read
+            behind = {at for at, values in enumerate(read) if "id" not in values and self._is_behind(values)}
+            found = Narrowed(frozenset(behind), (), self.icmp == "accept", incomplete=False)
         for at in sorted(found.too_wide):
             rule = read[at]["line"]
             self.skipped.append(SkippedLine(rule.line, printable(rule.text), sentences.ACCEPTS_LESS))
         if found.incomplete:
-            self.notes.append(Note("", sentences.TOO_MANY_NETWORKS))
+            self.notes.append(Note("", sentences.PARTLY_LEFT_OUT))
         if not any(map(_label_rule, self.rulesets)):
             self.icmp = "accept" if found.icmp else "refuse"
         return [*(each for at, each in enumerate(read) if at not in found.too_wide), *found.added]
+
+    def _is_behind(self, values: dict[str, Any]) -> bool:
+        """Return True if a line before this one may refuse what it accepts."""
+        rule: Rule = values["line"]
+        callers = (INPUT, DOCKER_USER, FILTERS_HOST, FILTERS_CONTAINERS) if rule.chain == FILTERS else ()
+        called = any(chain in self.refusing for chain in callers)
+        return called or self.refusing.get(rule.chain, rule.line) < rule.line
 
     def _read_icmp_setting(self) -> None:
         labels = [label for ruleset in self.rulesets if (label := _label_rule(ruleset))]

@@ -6,6 +6,8 @@ file does with every kind of packet. One that allows more is replaced by rules f
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,8 +23,8 @@ from dockerfw.chains.packet_classes import (
     list_classes,
     unnamed_ports,
 )
-from dockerfw.document.fields import MAX_PORTS
-from dockerfw.document.rule_ports import includes_port
+from dockerfw.document.document import validate_rule
+from dockerfw.document.fields import MAX_PORTS, port_range
 from dockerfw.document.values import DocumentRule
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP, protocol_name, protocol_number
@@ -31,6 +33,7 @@ from dockerfw.simulation.surroundings import IpSet
 
 _MOST_COMPARISONS: Final = 3_000_000
 _MOST_NETWORKS: Final = 64
+_LIMITS: Final = re.compile(r" -m (?:recent|connlimit) ")
 _ICMP: Final = frozenset((ICMP, IPV6_ICMP))
 _LAST_PORT: Final = 65_535
 
@@ -39,7 +42,7 @@ _LAST_PORT: Final = 65_535
 class Narrowed:
     """The places of rules that allow too much, the rules instead of them, and whether ping reaches the host.
 
-    `added` are rules as JSON values. `incomplete` is true where too many networks would have to be named.
+    `added` are rules as JSON values. `incomplete` is true where rules cannot express all that passes.
     """
 
     too_wide: frozenset[int]
@@ -50,10 +53,11 @@ class Narrowed:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of packet with what the file does with it."""
+    """A kind of packet and what the file does with it; from `passes` a first packet passes."""
 
     kind: PacketClass
     answer: Answer
+    passes: AddressSet
     family: Family
 
 
@@ -67,61 +71,100 @@ def narrow(
 
     The flag of a rule is true if dockerfw wrote its line. Such a rule stays as it is.
     """
-    kinds = [
-        each for family, live in rulesets.items() for each in _kinds(live, family, external, len(rules), sets)
-    ]
-    too_wide = frozenset(at for at, (rule, own) in enumerate(rules) if not own and _is_too_wide(rule, kinds))
+    kinds = [each for family, live in rulesets.items() for each in _kinds(live, family, external, sets)]
+    places = _Places(kinds)
+    allowed: dict[int, list[tuple[int, AddressSet]]] = {}
+    too_wide: set[int] = set()
+    for at, (rule, own) in enumerate(rules):
+        for number in places.of(rule):
+            sources = _sources(rule, kinds[number].family)
+            allowed.setdefault(number, []).append((at, sources))
+            if not own and sources.difference(kinds[number].passes):
+                too_wide.add(at)
     missing: dict[tuple[Family, PacketClass], AddressSet] = {}
-    for each in kinds:
-        asked = _allowed((rule for rule, _ in rules), each).union(_accepted_elsewhere(each))
-        kept = _allowed((rule for at, (rule, _) in enumerate(rules) if at not in too_wide), each)
-        left = asked.intersection(each.answer.passes).difference(kept)
+    for number, each in enumerate(kinds):
+        found = allowed.get(number, ())
+        asked = union_of(each.family, [sources for _, sources in found]).union(_accepted_elsewhere(each))
+        kept = union_of(each.family, [sources for at, sources in found if at not in too_wide])
+        left = asked.intersection(each.passes).difference(kept)
         if left:
             missing[each.family, each.kind] = left
     added = _Rules(kinds, missing)
     added.write()
-    return Narrowed(too_wide, tuple(added.found), added.icmp, added.incomplete)
+    sound = tuple(values for values in added.found if places.are_allowed(validate_rule(values)))
+    return Narrowed(frozenset(too_wide), sound, added.icmp, added.incomplete or len(sound) < len(added.found))
 
 
 def _kinds(
-    live: Ruleset, family: Family, external: Sequence[str], rules: int, sets: Mapping[str, IpSet] | None
+    live: Ruleset, family: Family, external: Sequence[str], sets: Mapping[str, IpSet] | None
 ) -> Iterator[_Kind]:
     """Yield what arrives on the external interfaces; without any, on interfaces that no rule names."""
     wanted = {name.rstrip("+") for name in external} or {OTHER}
     kinds = [kind for kind in list_classes((live,), family, external) if kind.interface in wanted]
-    if len(kinds) * (rules + 1) > _MOST_COMPARISONS:
-        raise TooManyClasses
     meaning = Meaning(live, family, sets)
     for kind in kinds:
-        yield _Kind(kind, meaning.ask(kind), family)
+        answer = meaning.ask(kind)
+        yield _Kind(kind, answer, answer.passes.union(_limited(answer, family)), family)
 
 
-def _is_too_wide(rule: DocumentRule, kinds: Iterable[_Kind]) -> bool:
-    return any(
-        _applies(rule, each) and bool(_sources(rule, each.family).difference(each.answer.passes))
-        for each in kinds
-        if not each.answer.passes.is_everything
-    )
+def _limited(answer: Answer, family: Family) -> AddressSet:
+    """Return the sources that only a limit for repeated packets may refuse: their first packet passes it."""
+    found = [
+        sources
+        for sources, verdict in answer.parts
+        if verdict.passes is None and verdict.step is not None and (rule := verdict.step.rule) is not None
+        if rule.target is not None and rule.target.name in ("DROP", "REJECT") and _LIMITS.search(rule.text)
+    ]
+    return union_of(family, found)
 
 
-def _allowed(rules: Iterable[DocumentRule], each: _Kind) -> AddressSet:
-    found = [_sources(rule, each.family) for rule in rules if _applies(rule, each)]
-    return union_of(each.family, found)
+class _Places:
+    """Finds the kinds of packets that a rule is about, without asking each kind about each rule."""
 
+    def __init__(self, kinds: Sequence[_Kind]) -> None:
+        self._kinds = kinds
+        self._left = _MOST_COMPARISONS
+        self._by_protocol: dict[tuple[Place, int], list[int]] = {}
+        self._by_port: dict[tuple[Place, int, str], list[tuple[int, int]]] = {}
+        for number, each in enumerate(kinds):
+            kind = each.kind
+            self._by_protocol.setdefault((kind.place, kind.protocol), []).append(number)
+            for side, ports in (("published", kind.ports), ("container", kind.inner or kind.ports)):
+                if ports is not None:
+                    key = (kind.place, kind.protocol, side)
+                    self._by_port.setdefault(key, []).append((ports[0], number))
+        for found in self._by_port.values():
+            found.sort()
 
-def _applies(rule: DocumentRule, each: _Kind) -> bool:
-    kind = each.kind
-    if not rule.enabled or each.family not in rule.families:
-        return False
-    if rule.scope not in ("both", "host" if kind.place == "host" else "container"):
-        return False
-    if rule.protocol != "any":
-        wanted = protocol_number(rule.protocol)
-        if wanted != kind.protocol and not (wanted == ICMP and kind.protocol in _ICMP):
-            return False
-    inside = kind.place == "containers" and rule.port_kind == "container"
-    ports = kind.inner or kind.ports if inside else kind.ports
-    return not rule.ports or (ports is not None and includes_port(rule, ports[0]))
+    def of(self, rule: DocumentRule) -> list[int]:
+        """Return the numbers of the kinds that the rule allows from its source. Raises TooManyClasses."""
+        places: dict[Place, tuple[str, ...]] = {"host": ("both", "host"), "containers": ("both", "container")}
+        wanted = None if rule.protocol == "any" else protocol_number(rule.protocol)
+        found: list[int] = []
+        for place, protocol in self._by_protocol:
+            same = wanted in (None, protocol) or (wanted == ICMP and protocol in _ICMP)
+            if rule.enabled and same and rule.scope in places[place]:
+                found += self._numbers(rule, place, protocol)
+        self._left -= len(found)
+        if self._left < 0:
+            raise TooManyClasses
+        return [number for number in found if self._kinds[number].family in rule.families]
+
+    def _numbers(self, rule: DocumentRule, place: Place, protocol: int) -> list[int]:
+        if not rule.ports:
+            return self._by_protocol[place, protocol]
+        side = rule.port_kind if place == "containers" else "published"
+        starts = self._by_port.get((place, protocol, side), [])
+        found: list[int] = []
+        for first, last in map(port_range, rule.ports):
+            start, end = bisect_left(starts, (first, -1)), bisect_left(starts, (last + 1, -1))
+            found += [number for _, number in starts[start:end]]
+        return found
+
+    def are_allowed(self, rule: DocumentRule) -> bool:
+        """Return True if all that the rule allows passes today."""
+        found = (self._kinds[number] for number in self.of(rule))
+        return not any(_sources(rule, each.family).difference(each.passes) for each in found)
 
 
 def _sources(rule: DocumentRule, family: Family) -> AddressSet:
@@ -221,14 +264,23 @@ class _Rules:
         if mine == {kind for kind in kinds if kind.protocol == protocol}:
             yield (source, name, ()), "published"
             return
-        other = unnamed_ports(kinds)
-        inside = [kind.inner for kind in mine if kind.ports == other and kind.inner is not None]
-        dialled = [kind.ports for kind in mine if kind.inner is None or kind.inner == other]
-        if inside:
-            yield (source, name, _texts(inside)), "container"
-        left = [ports for ports in dialled if ports is not None and ports not in inside]
-        if left:
-            yield (source, name, _texts(left)), "published"
+        other = unnamed_ports(kinds).get(protocol)
+        equal = {kind.ports for kind in mine if kind.inner is None}
+        sides: dict[str, set[tuple[int, int] | None]] = {
+            "container": {kind.inner for kind in mine if kind.ports == other and kind.inner is not None},
+            "published": {kind.ports for kind in mine if kind.inner == other},
+        }
+        named = {kind.ports for kind in kinds if kind.protocol == protocol and kind.inner == other}
+        # A side decides nothing if its named ports all fare like the others.
+        usual = named if other in equal else set()
+        deciding = [side for side, ports in sides.items() if ports != usual]
+        if len(deciding) > 1:
+            self.incomplete = True
+            return
+        side = deciding[0] if deciding else "published"
+        ports = equal & (sides[side] | {other}) if named else equal
+        if ports:
+            yield (source, name, _texts(each for each in ports if each is not None)), side
 
 
 def _anywhere(kind: PacketClass) -> PacketClass:
@@ -237,7 +289,7 @@ def _anywhere(kind: PacketClass) -> PacketClass:
 
 def _texts(ranges: Iterable[tuple[int, int]]) -> tuple[str, ...]:
     joined: list[tuple[int, int]] = []
-    for first, last in sorted(set(ranges)):
+    for first, last in sorted(each for each in set(ranges) if each != (0, 0)):
         if joined and first <= joined[-1][1] + 1:
             joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
         else:

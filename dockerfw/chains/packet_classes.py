@@ -27,7 +27,8 @@ Place = Literal["host", "containers"]
 
 OTHER: Final = "(other)"
 """Stands for every interface that no rule names."""
-MOST_CLASSES: Final = 20_000
+MOST_CLASSES: Final = 40_000
+_FEW_RANGES: Final = 12
 _MOST_INTERFACES: Final = 8
 _TCP, _UDP = 6, 17
 _CLIENT_PORT: Final = 40_000
@@ -141,25 +142,40 @@ def list_classes(
     names = [name for name in dict.fromkeys((*external, *sorted(named.interfaces))) if name != "lo"]
     interfaces = (*(each.rstrip("+") or OTHER for each in names[:_MOST_INTERFACES]), OTHER)
     kinds = list(named.kinds(family))
-    if len(kinds) * len(interfaces) * 3 > MOST_CLASSES:
+    if len(kinds) * len(interfaces) * 4 > MOST_CLASSES:
         raise TooManyClasses
     found = [replace(kind, interface=name) for kind in kinds for name in dict.fromkeys(interfaces)]
     return (*found, *_of_containers(found))
 
 
-def unnamed_ports(kinds: Iterable[PacketClass]) -> tuple[int, int]:
-    """Return the widest range of ports without a border, which stands for ports that no rule names."""
-    return max((kind.ports for kind in kinds if kind.ports is not None), key=lambda each: each[1] - each[0])
+def unnamed_ports(kinds: Iterable[PacketClass]) -> Mapping[int, tuple[int, int]]:
+    """Return the widest range of ports by protocol, which stands for the ports that no rule names."""
+    found: dict[int, tuple[int, int]] = {}
+    for kind in kinds:
+        if kind.ports is not None:
+            known = found.get(kind.protocol, (0, -1))
+            found[kind.protocol] = max(known, kind.ports, key=lambda each: each[1] - each[0])
+    return found
 
 
 def _of_containers(of_host: Sequence[PacketClass]) -> Iterator[PacketClass]:
-    """Yield these packets to containers: by the dialled port, the port inside, and where both are equal."""
-    other = unnamed_ports(of_host)
+    """Yield these packets to containers, with each port inside that a few named ones may lead to.
+
+    With many named ports, a dialled one leads to itself or to unnamed ones, and an unnamed one to any.
+    """
+    unnamed = unnamed_ports(of_host)
+    ranges: dict[int, dict[tuple[int, int], None]] = {}
+    for kind in of_host:
+        if kind.ports is not None:
+            ranges.setdefault(kind.protocol, {})[kind.ports] = None
     for kind in of_host:
         yield replace(kind, place="containers")
-        if kind.ports not in (None, other):
-            yield replace(kind, place="containers", inner=other)
-            yield replace(kind, place="containers", ports=other, inner=kind.ports)
+        if kind.ports is not None:
+            other, every = unnamed[kind.protocol], ranges[kind.protocol]
+            inside = every if kind.ports == other or len(every) <= _FEW_RANGES else (other,)
+            yield from (
+                replace(kind, place="containers", inner=each) for each in inside if each != kind.ports
+            )
 
 
 @dataclass(slots=True)
@@ -168,35 +184,39 @@ class _Named:
 
     interfaces: set[str] = field(default_factory=set)
     protocols: set[int] = field(default_factory=lambda: {_TCP, _UDP})
-    borders: set[int] = field(default_factory=lambda: {0, _SSH, _SSH + 1})
+    # By protocol; 0 is for rules that name none.
+    borders: dict[int, set[int]] = field(default_factory=lambda: {0: {0}, _TCP: {_SSH, _SSH + 1}})
 
     def read(self, rule: Rule, family: Family) -> None:
         """Add what one rule names."""
         matches, _ = normalise_rule(rule, family)
-        for option in (option for match in matches for option in match.options):
-            if option.name == "-i" and option.values:
+        options = [option for match in matches for option in match.options if option.values]
+        protocols = [option.values[0] for option in options if option.name == "-p"]
+        protocol = int(protocols[0]) if protocols and protocols[0].isdigit() else 0
+        self.protocols.add(protocol)
+        for option in options:
+            if option.name == "-i":
                 self.interfaces.add(option.values[0])
-            elif option.name == "-p" and option.values and option.values[0].isdigit():
-                self.protocols.add(int(option.values[0]))
             elif option.name in ("--dport", "--dports", "--ports", "--ctorigdstport", "--port"):
                 for text in ",".join(option.values).split(","):
-                    self._read_ports(text)
+                    self._read_ports(protocol, text)
 
-    def _read_ports(self, text: str) -> None:
+    def _read_ports(self, protocol: int, text: str) -> None:
         first, colon, last = text.partition(":")
         start = int(first) if first.isdigit() else 0
         end = int(last) if last.isdigit() else _LAST_PORT if colon else start
         if start <= end <= _LAST_PORT:
-            self.borders |= {start, end + 1}
+            self.borders.setdefault(protocol, set()).update((start, end + 1))
 
     def kinds(self, family: Family) -> Iterator[PacketClass]:
         """Yield one kind for each protocol and range of ports, without an interface: SSH first."""
-        starts = sorted(border for border in self.borders if border <= _LAST_PORT)
-        ranges = [(start, end - 1) for start, end in zip(starts, [*starts[1:], _LAST_PORT + 1], strict=True)]
-        ranges.sort(key=lambda each: each != (_SSH, _SSH))
-        ping = IPV6_ICMP if family == 6 else ICMP
         for protocol in sorted(self.protocols & PORTS_PROTOCOLS):
+            borders = self.borders[0] | self.borders.get(protocol, set())
+            starts = sorted(border for border in borders if border <= _LAST_PORT)
+            ends = [*(start - 1 for start in starts[1:]), _LAST_PORT]
+            ranges = sorted(zip(starts, ends, strict=True), key=lambda each: each != (_SSH, _SSH))
             yield from (PacketClass("host", OTHER, protocol, each) for each in ranges)
+        ping = IPV6_ICMP if family == 6 else ICMP
         for number in _ICMP_TYPES[family]:
             yield PacketClass("host", OTHER, ping, icmp_type=number)
         others = self.protocols - PORTS_PROTOCOLS - {0, ICMP, IPV6_ICMP}

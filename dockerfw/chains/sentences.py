@@ -454,12 +454,10 @@ ACCEPTS_LESS: Final = (
     "an earlier line may refuse some of these packets: only what certainly passes was imported"
 )
 NOT_NARROWED: Final = (
-    "The file names too many ports to compare its lines with each other. Check that no line refuses what a "
-    "later line accepts."
+    "The file names too many ports to compare its lines with each other: lines behind one that refuses were "
+    "left out."
 )
-TOO_MANY_NETWORKS: Final = (
-    "Some lines accept too many single networks to write a rule for each. They were left out."
-)
+PARTLY_LEFT_OUT: Final = "No rules can express some of what passes today. It was left out."
 
 NO_TARGET: Final = "it has no target: it only counts packets"
 GOTO: Final = "it uses -g, so packets never return from the other chain"

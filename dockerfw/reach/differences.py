@@ -98,8 +98,12 @@ def _of_family(
         return
     before, later = Meaning(live, family, sets), Meaning(after, family, sets)
     found: dict[_Change, dict[Ports, dict[str, None]]] = {}
-    other = unnamed_ports(kinds)
+    unnamed = unnamed_ports(kinds)
     for kind in kinds:
+        other = unnamed.get(kind.protocol)
+        if kind.inner is not None and other not in (kind.ports, kind.inner):
+            # Both ports are named: the change is known by one of them.
+            continue
         side: Side = "" if kind.inner is None else "published" if kind.inner == other else "inside"
         ports = kind.inner if side == "inside" else kind.ports
         for change in _compare(kind, side, before.ask(kind), later.ask(kind), family):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from dockerfw.chains import sentences
+from dockerfw.chains import packet_classes, sentences
+from dockerfw.chains.after_load import filter_after_load
 from dockerfw.chains.importing import Imported, import_rulesets, import_save
+from dockerfw.chains.packet_classes import OTHER, Meaning, list_classes
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach.differences import find_differences
 from dockerfw.simulation.surroundings import IpSet
@@ -117,6 +121,12 @@ def test_what_another_chain_accepts_is_imported() -> None:
     ]
 
 
+def test_all_ports_but_some_are_ranges() -> None:
+    lines = [f"-A INPUT -p tcp -m tcp --dport {port} -j DROP" for port in (1, 22, 65535)]
+    found = import_save(text(*lines, "-A INPUT -p tcp -j ACCEPT", "-A INPUT -j DROP"))
+    assert rules(found) == [("host", "any", "tcp", ("2-21", "23-65534"))]
+
+
 @pytest.mark.parametrize("form", ["--syn", "--tcp-flags FIN,SYN,RST,ACK SYN"])
 def test_a_rule_for_first_packets_is_a_rule(form: str) -> None:
     file = text(f"-A INPUT -p tcp -m tcp --dport 22 {form} -j ACCEPT", "-A INPUT -j DROP")
@@ -150,3 +160,56 @@ def test_ping_passes_where_it_did(line: str, icmp: str, count: int) -> None:
 )
 def test_a_pasted_file_is_read(file: str) -> None:
     assert rules(import_save(file)) == [("host", "any", "tcp", ("22",))]
+
+
+def test_with_too_many_ports_nothing_behind_a_refusal_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packet_classes, "MOST_CLASSES", 10)
+    drop, back = "-A FILTERS -i eth0 -j DROP", "-A FILTERS -j RETURN"
+    found = import_save(text(*JUMPS, f"-A FILTERS {SSH} -j ACCEPT", drop, back))
+    assert rules(found) == [("both", "any", "tcp", ("22",))]
+    assert sentences.NOT_NARROWED in map(str, found.notes)
+    before = import_save(text("-A INPUT -s 10.0.0.0/8 -j DROP", *JUMPS, f"-A FILTERS {SSH} -j ACCEPT"))
+    assert rules(before) == []
+
+
+def test_a_limit_for_repeated_packets_refuses_no_first_one() -> None:
+    file = text(
+        f"-A INPUT {SSH} -m recent --update --seconds 60 --hitcount 4 --name ssh -j DROP",
+        f"-A INPUT {SSH} -j ACCEPT",
+        "-A INPUT -p tcp -m tcp --dport 23 -m recent --rcheck --name knocked -j ACCEPT",
+        "-A INPUT -j DROP",
+    )
+    assert rules(import_save(file)) == [("host", "any", "tcp", ("22",))]
+
+
+MATCHES = (
+    *("", "-s 10.0.0.0/8", "-s 10.1.0.0/16", "-i eth0", "-i eth1", "-p tcp", SSH, "-p udp -m udp --dport 53"),
+    *("-p tcp -m tcp --dport 20:80", "-m conntrack --ctorigdstport 8080 --ctdir ORIGINAL", "-p icmp"),
+    *("-m conntrack --ctstate NEW", "-m set --match-set office src", "-p tcp -m multiport --dports 22,443"),
+)
+LINES = st.builds(
+    "-A {} {} -j {}".format,
+    st.sampled_from(("INPUT", "DOCKER-USER", "FILTERS", "FILTERS", "mine")),
+    st.sampled_from(MATCHES),
+    st.sampled_from(("ACCEPT", "DROP", "REJECT", "RETURN", "mine")),
+).filter(lambda line: not line.endswith("-j mine") or not line.startswith("-A mine"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(LINES, max_size=8),
+    st.sampled_from((JUMPS, JUMPS[:1], JUMPS[1:], ("-A DOCKER-USER -j FILTERS",))),
+    st.sampled_from(("ACCEPT", "DROP")),
+)
+def test_no_import_allows_more_than_its_file(lines: list[str], jumps: tuple[str, ...], policy: str) -> None:
+    file = parse_restore(text(*lines, *jumps, policy=policy))
+    document = import_rulesets((file,)).document
+    external = document.settings.external_interfaces
+    alone = filter_after_load(parse_restore(text().replace(":FILTERS - [0:0]\n", "")), document, 4)
+    before, after = Meaning(file, 4), Meaning(alone, 4)
+    for kind in list_classes((file, alone), 4, external):
+        if kind.place == "containers" and not external:
+            # Without an external interface, dockerfw does not filter containers.
+            continue
+        if kind.interface in (external or (OTHER,)):
+            assert not after.ask(kind).passes.difference(before.ask(kind).passes), (kind, document)
