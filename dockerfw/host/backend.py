@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dockerfw.host import sentences
+from dockerfw.host.native_rules import inexact_tables
 from dockerfw.host.runner import Command, CommandFailed, run, run_all
 from dockerfw.iptables.model import FAMILIES, Backend, Family
+from dockerfw.iptables.unprinted import INEXACT_LINE
 
 LOCK_WAIT_SECONDS = 10
+# About 5,000 rules.
+_LONG_SAVE = 500_000
 SAVE_SECONDS = 15.0
 
 _PROC_NET = Path("/proc/thread-self/net")
@@ -59,9 +63,19 @@ def read_saves(backend: Backend, *, seconds: float = SAVE_SECONDS) -> dict[Famil
         for family, command in zip(families, commands, strict=True):
             if saves[family] == b"" and _lists_tables(family):
                 saves[family] = CommandFailed(command.words, sentences.EMPTY_SAVE, 0, "")
-    elif legacy_in_use():
-        return _beside_legacy(saves)
+    else:
+        saves = {family: _with_inexact(family, save) for family, save in saves.items()}
+        if legacy_in_use():
+            return _beside_legacy(saves)
     return saves
+
+
+def _with_inexact(family: Family, save: bytes | CommandFailed) -> bytes | CommandFailed:
+    """Return an nft save with a line for each table that iptables-save prints without some conditions."""
+    if isinstance(save, CommandFailed):
+        return save
+    tables = sorted(inexact_tables(family, many_rules=len(save) > _LONG_SAVE))
+    return b"".join(INEXACT_LINE.format(table=table).encode() for table in tables) + save
 
 
 def _beside_legacy(saves: Mapping[Family, bytes | CommandFailed]) -> dict[Family, bytes | CommandFailed]:

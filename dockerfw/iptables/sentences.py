@@ -142,3 +142,8 @@ def table_not_printed(table: str, *, whole: bool) -> str:
     """Say that iptables-save cannot print a table, or some of its base chains, because nft changed it."""
     what = f"the table {table}" if whole else f"all chains of the table {table}"
     return f"iptables-save cannot print {what}, because a program changed it with nft"
+
+
+def table_printed_wrongly(table: str) -> str:
+    """Say that iptables-save prints rules of a table without some of their conditions."""
+    return f"iptables-save prints rules of nft in the table {table} without their sets or ranges"

@@ -14,9 +14,14 @@ from dockerfw.iptables import sentences
 
 # The form of each line is that of iptables 1.8.7 to 1.8.13 (xtables-save.c, nft.c, xshared.c).
 _TABLE = re.compile(r"# Table `([a-z]{1,16})' (is incompatible|contains incompatible base-chains)\b")
+INEXACT_LINE = "# Table `{table}' contains rules of nft that are printed without some conditions.\n"
+"""The line that dockerfw itself puts before such a save."""
+_INEXACT = re.compile(
+    r"# Table `([a-z]{1,16})' contains rules of nft that are printed without some conditions\b"
+)
 _LEGACY = re.compile(r"# Warning: ip6?tables-legacy tables present\b")
-_LINE = re.compile(rf"^(?:{_TABLE.pattern}|{_LEGACY.pattern}).*$", re.MULTILINE)
-_WORDS = (" incompatible", "-legacy tables present")
+_LINE = re.compile(rf"^(?:{_TABLE.pattern}|{_INEXACT.pattern}|{_LEGACY.pattern}).*$", re.MULTILINE)
+_WORDS = (" incompatible", "-legacy tables present", " are printed without some conditions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ def read_unprinted(comments: Iterable[str]) -> tuple[Unprinted, ...]:
         if table is not None:
             words = sentences.table_not_printed(table[1], whole=table[2] == "is incompatible")
             found[Unprinted(table[1], words)] = None
+        elif inexact := _INEXACT.match(line):
+            found[Unprinted(inexact[1], sentences.table_printed_wrongly(inexact[1]))] = None
         elif _LEGACY.match(line):
             found[Unprinted("filter", sentences.LEGACY_NOT_PRINTED)] = None
     return tuple(found)

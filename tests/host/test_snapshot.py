@@ -20,7 +20,7 @@ from dockerfw.host.observation import observe
 from dockerfw.host.runner import Command, CommandFailed
 from dockerfw.host.runner import run_all as real_run_all
 from dockerfw.iptables.model import Family
-from dockerfw.iptables.sentences import LEGACY_NOT_PRINTED, table_not_printed
+from dockerfw.iptables.sentences import LEGACY_NOT_PRINTED, table_not_printed, table_printed_wrongly
 from dockerfw.iptables.unprinted import Unprinted
 from dockerfw.messages.codec import dump_json, load_json
 from dockerfw.messages.snapshots import Snapshot
@@ -210,6 +210,40 @@ def test_a_table_that_nft_changed_is_not_empty(inside: Namespace) -> None:
     assert seen.unread == {4}
     assert seen.failed == set()
     assert ":INPUT" not in seen.saves[4]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "tcp dport { 22, 80 } drop",
+        "ip saddr @known drop",
+        "ip saddr vmap { 192.0.2.7 : drop }",
+        "ip saddr 192.0.2.7-192.0.2.9 drop",
+    ],
+)
+def test_rules_that_are_printed_without_their_condition_are_known(inside: Namespace, rule: str) -> None:
+    add_foreign(inside, "nft")
+    inside.run("nft", "add", "set", "ip", "filter", "known", "{ type ipv4_addr; }")
+    assert look().unprinted == ()
+    inside.run("nft", "add", "rule", "ip", "filter", "INPUT", *rule.split())
+    assert look().unprinted == ((4, Unprinted("filter", table_printed_wrongly("filter"))),)
+
+
+def test_rules_of_iptables_itself_are_exact(inside: Namespace) -> None:
+    inside.run("ipset", "create", "known", "hash:ip")
+    rules = (
+        "-p tcp -m multiport --dports 22,80:90 -m comment --comment lookup",
+        "-p tcp -m tcp ! --dport 22:25 -m comment --comment range",
+        "-s 10.0.0.0/9 ! -d 192.0.2.0/30 -i eth+ -p udp -m udp --sport 1024:",
+        "-m iprange --src-range 192.0.2.7-192.0.2.9",
+        "-m set --match-set known src",
+        "-m mark ! --mark 0x1/0xf",
+        "-m ttl --ttl-gt 5",
+        "-m length --length 20:90",
+    )
+    for rule in rules:
+        inside.iptables("-A", "INPUT", *rule.split(), "-j", "DROP")
+    assert look().unprinted == ()
 
 
 def test_base_chains_that_are_not_printed_are_known(inside: Namespace) -> None:
