@@ -19,9 +19,7 @@ from dockerfw.iptables.model import Family, Match, Option, Rule, Ruleset
 from dockerfw.iptables.parse import parse_save, print_save
 from dockerfw.reach.differences import find_differences, first_differences
 from dockerfw.streams import InputError, Output, read_bytes, shown
-from rules.command_line.plans import plan_json, plan_lines
-
-_SIGNS = {"closes": "-", "opens": "+", "unknown": "?"}
+from rules.command_line.plans import packet_lines, packets_json, plan_json, plan_lines
 
 
 def parse(options: argparse.Namespace, output: Output) -> int:
@@ -92,27 +90,26 @@ def plan_file(options: argparse.Namespace, output: Output) -> int:
         if options.live and options.family == 6:
             raise InputError("with --family 6, --live is the IPv6 save already. Leave out --live6")
         live[6] = read_save(options.live6)
-    return print_plan(document, live, output)
+    packets = first_differences(live, document)
+    for line in () if output.as_json else packet_lines(packets):
+        output.line(line)
+    return print_plan(document, live, output, {"packets": packets_json(packets)})
 
 
 def print_plan(
     document: Document,
     live: Mapping[Family, Ruleset],
     output: Output,
-    more: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any],
 ) -> int:
     """Print a plan; return 0 when it is empty, 2 when it must not be loaded, else 1.
 
     `more` is added to its JSON.
     """
     plan = plan_changes(document, live)
-    differences = first_differences(live, document)
     if output.as_json:
-        packets = [{"kind": each.kind, "sentence": each.sentence} for each in differences]
-        output.json({**plan_json(plan), "packets": packets, **(more or {})})
+        output.json({**plan_json(plan), **more})
     else:
-        for each in differences:
-            output.line(f"{_SIGNS[each.kind]} {each.sentence}")
         for line in plan_lines(plan):
             output.line(line)
     return 2 if plan.refusals else 0 if plan.empty else 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dockerfw.chains.plan import FamilyPlan, Plan, PlanLine
 from dockerfw.document.diff import DocumentDiff
 from dockerfw.document.document import expectation_to_json_object, rule_to_json_object
 from dockerfw.document.words import describe_expectation, describe_rule
+from dockerfw.reach.differences import Difference
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
@@ -38,6 +39,17 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             for refusal in plan.refusals
         ],
     }
+
+
+def packet_lines(packets: Iterable[Difference]) -> Iterator[str]:
+    """Yield a line for each difference between the packets that pass today and after a load."""
+    signs = {"closes": "-", "opens": "+", "unknown": "?"}
+    yield from (f"{signs[each.kind]} {each.sentence}" for each in packets)
+
+
+def packets_json(packets: Iterable[Difference]) -> list[dict[str, str]]:
+    """Return the same as JSON values."""
+    return [{"kind": each.kind, "sentence": each.sentence} for each in packets]
 
 
 def diff_lines(diff: DocumentDiff) -> Iterator[str]:
