@@ -65,8 +65,9 @@ def read_saves(backend: Backend, *, seconds: float = SAVE_SECONDS) -> dict[Famil
                 saves[family] = CommandFailed(command.words, sentences.EMPTY_SAVE, 0, "")
     else:
         saves = {family: _with_inexact(family, save) for family, save in saves.items()}
-        if legacy_in_use():
-            return _beside_legacy(saves)
+        # In an ordinary user's namespace the list is not readable, and asking would create legacy tables.
+        if _table_names_readable() and legacy_in_use():
+            return _beside_legacy(saves, seconds)
     return saves
 
 
@@ -78,12 +79,14 @@ def _with_inexact(family: Family, save: bytes | CommandFailed) -> bytes | Comman
     return b"".join(INEXACT_LINE.format(table=table).encode() for table in tables) + save
 
 
-def _beside_legacy(saves: Mapping[Family, bytes | CommandFailed]) -> dict[Family, bytes | CommandFailed]:
+def _beside_legacy(
+    saves: Mapping[Family, bytes | CommandFailed], seconds: float
+) -> dict[Family, bytes | CommandFailed]:
     """Return the nft saves with iptables' warning exactly where legacy tables can decide about packets.
 
     iptables-nft-save also warns of legacy tables that are empty, and not in every release.
     """
-    legacy = read_saves("legacy")
+    legacy = read_saves("legacy", seconds=seconds)
     found: dict[Family, bytes | CommandFailed] = {}
     for family, save in saves.items():
         if isinstance(save, bytes):
