@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 
 from dockerfw.iptables.errors import ParseError
 from dockerfw.iptables.grammar import decode_text
-from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.model import Ruleset, Table
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
 
+_VERBS = ("-P ", "-N ", "-A ", "-I ", "-F", "-X")
+_PROGRAM = re.compile(r"^(?:sudo )?iptables (?=-[PNAIFX]\b)")
 _POLICY = re.compile(r"^-P (\S+) (\S+)$")
 
 
@@ -19,7 +23,10 @@ def read_rulesets(text: bytes | str) -> tuple[Ruleset, ...]:
 
     Raise ParseError.
     """
-    decoded = _as_restore_file(decode_text(text).removeprefix("\ufeff").replace("\r\n", "\n"))
+    decoded = decode_text(text).removeprefix("\ufeff").replace("\r\n", "\n")
+    commands = _commands(decoded)
+    if commands is not None:
+        return (_read_commands(commands),)
     try:
         return tuple(parse_save(part) for part in _saves(decoded))
     except ParseError as first:
@@ -30,19 +37,29 @@ def read_rulesets(text: bytes | str) -> tuple[Ruleset, ...]:
             raise (first if first.line > second.line else second) from None
 
 
-def _as_restore_file(text: str) -> str:
-    """Return the text with the frame that `iptables -S` leaves out, on the first and the last line.
+def _commands(text: str) -> list[str] | None:
+    """Return the lines of a listing or a script as those of a restore file, None for anything else.
 
-    listing = { "-P " chain " " policy | "-N " chain | "-A " rule | comment | blank }
+    listing = { [ "iptables " ] ( "-P " chain " " policy | verb " " rest ) | comment | blank }
     """
-    lines = text.split("\n")
+    lines = [_PROGRAM.sub("", line) for line in text.split("\n")]
     words = [line for line in lines if line.strip() and not line.startswith("#")]
-    if not words or not all(line.startswith(("-P ", "-N ", "-A ", "-I ")) for line in words):
-        return text
-    listed = [_POLICY.sub(r":\1 \2 [0:0]", line) for line in lines]
-    while listed and not listed[-1].strip():
-        listed.pop()
-    return "\n".join([f"*filter\n{listed[0]}", *listed[1:], "COMMIT", ""])
+    if not words or not all(line.startswith(_VERBS) for line in words):
+        return None
+    return [_POLICY.sub(r":\1 \2 [0:0]", line) for line in lines]
+
+
+def _read_commands(lines: Sequence[str]) -> Ruleset:
+    """Read the commands of a filter table, with the line numbers of their file. Raise ParseError."""
+    try:
+        ruleset = parse_restore("\n".join(["*filter", *lines, "COMMIT", ""]))
+    except ParseError as error:
+        raise ParseError(error.line - 1, error.column, error.text, error.message) from None
+    chains = {
+        chain.name: replace(chain, rules=tuple(replace(rule, line=rule.line - 1) for rule in chain.rules))
+        for chain in ruleset.tables["filter"].chains.values()
+    }
+    return Ruleset(MappingProxyType({"filter": Table("filter", MappingProxyType(chains))}))
 
 
 def _saves(text: str) -> Iterator[str]:

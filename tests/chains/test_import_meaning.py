@@ -10,6 +10,7 @@ from dockerfw.chains import packet_classes, sentences
 from dockerfw.chains.after_load import filter_after_load
 from dockerfw.chains.importing import Imported, import_rulesets, import_save
 from dockerfw.chains.packet_classes import OTHER, Meaning, list_classes
+from dockerfw.iptables.errors import ParseError
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach.differences import find_differences
 from dockerfw.simulation.surroundings import IpSet
@@ -154,9 +155,17 @@ def test_ping_passes_where_it_did(line: str, icmp: str, count: int) -> None:
         text(f"-A INPUT {SSH} -j ACCEPT", "-A INPUT -j DROP").replace("\n", "\r\n"),
         text("-A\tINPUT  -p tcp\t-m tcp --dport 22   -j ACCEPT", "-A INPUT -j DROP"),
         f"-P INPUT ACCEPT\n-N mine\n-A INPUT {SSH} -j ACCEPT\n-A INPUT -j DROP\n",
+        f"#!/bin/sh\niptables -F\niptables -A INPUT {SSH} -j ACCEPT\nsudo iptables -A INPUT -j DROP\n",
         f"*filter\n-I INPUT -j DROP\n-I INPUT {SSH} -j ACCEPT\nCOMMIT\n",
     ],
-    ids=["byte order mark", "line ends of Windows", "blanks and tabs", "iptables -S", "-I and no chain"],
+    ids=[
+        "byte order mark",
+        "line ends of Windows",
+        "blanks and tabs",
+        "iptables -S",
+        "a script",
+        "-I and no chain",
+    ],
 )
 def test_a_pasted_file_is_read(file: str) -> None:
     assert rules(import_save(file)) == [("host", "any", "tcp", ("22",))]
@@ -213,3 +222,10 @@ def test_no_import_allows_more_than_its_file(lines: list[str], jumps: tuple[str,
             continue
         if kind.interface in (external or (OTHER,)):
             assert not after.ask(kind).passes.difference(before.ask(kind).passes), (kind, document)
+
+
+def test_the_lines_of_a_listing_keep_their_numbers() -> None:
+    found = import_save("-P INPUT ACCEPT\n-A INPUT -m u32 --u32 0x0=0x1 -j ACCEPT\n-A INPUT -j DROP\n")
+    assert [line.line for line in found.skipped] == [2]
+    with pytest.raises(ParseError, match="line 2, column"):
+        import_save('-P INPUT ACCEPT\n-A INPUT -m comment --comment "open -j DROP\n')
