@@ -17,6 +17,7 @@ from pathlib import Path
 from dockerfw.agent import sentences
 from dockerfw.agent.expected import check_loaded
 from dockerfw.chains.plan import plan_changes
+from dockerfw.chains.refusals import describe_refusals, find_refusals
 from dockerfw.chains.render import loaded_rendering, render_restore
 from dockerfw.document.document import Document, Settings, digest, parse_document, to_json_object
 from dockerfw.document.words import describe_count
@@ -109,6 +110,7 @@ class Apply:
         stack.callback(watchdog.release)
         with self._step("snapshot") as say:
             before = self._before = look()
+            _check_refusals(document, before)
             say(f"backend {before.backend}")
         restores = self._render(document, before)
         with self._step("rehearse") as say:
@@ -214,6 +216,7 @@ class Apply:
 
     def _read_back(self, document: Document, backend: Backend) -> Seen:
         after = look(backend)
+        _check_refusals(document, after)
         plan = plan_changes(document, after.rulesets, revision=self._order.revision)
         if not plan.empty:
             wrong = [f"IPv{family}" for family, part in plan.families.items() if not part.empty]
@@ -314,6 +317,13 @@ class Apply:
             self._steps[-1] = replace(self._steps[-1], state="failed", seconds=_since(began))
             raise
         self._steps[-1] = replace(self._steps[-1], state="done", seconds=_since(began), detail=detail)
+
+
+def _check_refusals(document: Document, seen: Seen) -> None:
+    """Raise Refused where the rules that were read do not allow the load."""
+    refusals = find_refusals(document, seen.rulesets)
+    if refusals:
+        raise Refused(describe_refusals(refusals))
 
 
 def describe_failure(step: str, error: Exception) -> Failure:

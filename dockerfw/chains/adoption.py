@@ -53,7 +53,7 @@ def adopt_live(live: Mapping[Family, Ruleset], draft: Document) -> Imported | No
     notes += [
         Note(FAMILY_NAMES[family], sentences.ONE_FAMILY_ONLY) for family in live if family not in loaded
     ]
-    return replace(imported, document=document, notes=tuple(notes))
+    return replace(imported, document=document, notes=tuple(notes), rulesets=dict(live))
 
 
 def _own(live: Ruleset) -> Ruleset:

@@ -164,8 +164,8 @@ def _misplaced(rules: Sequence[Rule], anchors: Sequence[str], gone: Sequence[Rul
 
 
 def _article_input(rules: Sequence[Rule]) -> tuple[Rule, ...]:
-    """Find `-j FILTERS` in INPUT, and the loopback and icmp lines right above it."""
-    jumps = [index for index, rule in enumerate(rules) if body(rule) == f"-j {FILTERS}"]
+    """Find `-j FILTERS` in INPUT, also for one interface, and the loopback and icmp lines right above it."""
+    jumps = [index for index, rule in enumerate(rules) if adopted_interface(rule) is not None]
     if not jumps:
         return ()
     start = jumps[0]
@@ -182,12 +182,23 @@ def _is_article_line(rule: Rule) -> bool:
 
 def _article_jumps(rules: Sequence[Rule]) -> tuple[Rule, ...]:
     """Find `-i INTERFACE -j FILTERS`, or the jump for all interfaces, in DOCKER-USER."""
-    found = []
-    for rule in rules:
-        words = rule.text.split()
-        if words[-2:] == ["-j", FILTERS] and (len(words) == 4 or (len(words) == 6 and words[2] == "-i")):
-            found.append(rule)
-    return tuple(found)
+    return tuple(rule for rule in rules if adopted_interface(rule) is not None)
+
+
+def adopted_interface(rule: Rule) -> str | None:
+    """Return the interface of a jump to FILTERS that can be adopted, empty for all; None for other rules.
+
+    A jump with any other condition is left to its author. A comment is no condition.
+    """
+    if FILTERS not in rule.text or rule.target is None or rule.target.name != FILTERS or rule.target.goto:
+        return None
+    found = ""
+    for match in rule.matches:
+        for option in match.options if match.module != "comment" else ():
+            if match.module is not None or option.name != "-i" or option.negated:
+                return None
+            found = option.values[0]
+    return found
 
 
 def _jumps(live: Ruleset | None, delete: Sequence[Rule]) -> tuple[Rule, ...]:

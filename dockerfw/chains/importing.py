@@ -7,11 +7,13 @@ the reason why it was skipped. Nothing is dropped silently.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dockerfw.chains import sentences
+from dockerfw.chains.anchors import adopted_interface
+from dockerfw.chains.import_reading import read_rulesets
 from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
@@ -25,20 +27,20 @@ from dockerfw.chains.names import (
     own_rules,
     rule_id_of,
 )
+from dockerfw.chains.narrowing import Narrowed, narrow
 from dockerfw.chains.owners import chain_owner
+from dockerfw.chains.packet_classes import TooManyClasses
 from dockerfw.chains.render import wanted_chains
 from dockerfw.chains.rule_reading import InexpressibleError, RuleContent, read_rule
 from dockerfw.document.document import FORMAT, parse_document, validate_rule
 from dockerfw.document.fields import MAX_COMMENT, Note, interfaces_overlap
 from dockerfw.document.values import Document, Settings
 from dockerfw.iptables.canonical import canonical_text
-from dockerfw.iptables.errors import DocumentError, ParseError
-from dockerfw.iptables.grammar import decode_text
-from dockerfw.iptables.model import Family, Rule, Ruleset
-from dockerfw.iptables.parse import parse_save
+from dockerfw.iptables.errors import DocumentError
+from dockerfw.iptables.model import FAMILIES, Family, Rule, Ruleset
 from dockerfw.iptables.protocols import PROTOCOLS_WITH_PORTS
-from dockerfw.iptables.replay import parse_restore
 from dockerfw.iptables.tokens import printable
+from dockerfw.simulation.surroundings import IpSet
 
 _SCOPES: Final = {
     INPUT: "host",
@@ -61,48 +63,33 @@ class SkippedLine:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The document made from a ruleset, with the skipped lines and notes."""
+    """The document made from rulesets, with the skipped lines and notes."""
 
     document: Document
     skipped: tuple[SkippedLine, ...]
     notes: tuple[Note, ...]
+    rulesets: Mapping[Family, Ruleset] = field(default_factory=dict, compare=False, repr=False)
 
 
-def import_save(text: bytes | str) -> Imported:
-    """Turn iptables-save text or a restore file into a document. Raise ParseError or DocumentError."""
-    return import_rulesets(_read(text))
+def import_save(text: bytes | str, *, by_meaning: bool = True) -> Imported:
+    """Turn iptables-save text or a restore file into a document. Raise ParseError or DocumentError.
+
+    Without `by_meaning` the lines are not compared with each other, for chains that dockerfw wrote.
+    """
+    return import_rulesets(read_rulesets(text), by_meaning=by_meaning)
 
 
-def import_rulesets(rulesets: tuple[Ruleset, ...]) -> Imported:
-    """Turn parsed rulesets, of one family or both, into a document. Raise DocumentError."""
-    return _Import(rulesets).result()
+def import_rulesets(
+    rulesets: tuple[Ruleset, ...],
+    *,
+    by_meaning: bool = True,
+    sets: Mapping[str, IpSet] | None = None,
+) -> Imported:
+    """Turn parsed rulesets, of one family or both, into a document. Raise DocumentError.
 
-
-def _read(text: bytes | str) -> tuple[Ruleset, ...]:
-    """Read one save, two saves in one file (IPv4 then IPv6), or a restore file."""
-    decoded = decode_text(text)
-    try:
-        return tuple(parse_save(part) for part in _saves(decoded))
-    except ParseError as first:
-        try:
-            return (parse_restore(decoded),)
-        except ParseError as second:
-            # The reader that got further has the better error.
-            raise (first if first.line > second.line else second) from None
-
-
-def _saves(text: str) -> Iterator[str]:
-    """Split the text before each repeated table; blank lines keep the line numbers right."""
-    lines = text.split("\n")
-    start = 0
-    seen: set[str] = set()
-    for number, line in enumerate(lines):
-        if line.startswith("*"):
-            if line in seen:
-                yield "\n" * start + "\n".join(lines[start:number]) + "\n"
-                start, seen = number, set()
-            seen.add(line)
-    yield "\n" * start + "\n".join(lines[start:])
+    `sets` are the ipsets of the host, where they are known.
+    """
+    return _Import(rulesets, by_meaning=by_meaning, sets=sets).result()
 
 
 def _basics() -> frozenset[str]:
@@ -128,24 +115,35 @@ class _Import:
     rules: list[dict[str, Any]] = field(default_factory=list)
     by_id: dict[str, dict[str, Any]] = field(default_factory=dict)
     external: set[str] = field(default_factory=set)
+    filtered: set[str] = field(default_factory=set)
+    # By chain, the first line that refuses or may refuse packets.
+    refusing: dict[str, int] = field(default_factory=dict)
     trusted: set[str] = field(default_factory=set)
+    by_meaning: bool = True
     refuse: str = "reject"
     icmp: str = "accept"
+    sets: Mapping[str, IpSet] | None = None
     skipped: list[SkippedLine] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     family: Family = 4
+    callers: set[str] = field(default_factory=set)
 
     def result(self) -> Imported:
         for ruleset in self.rulesets:
             self.external.update(_external_interfaces(ruleset))
+            self.filtered.update(_jumped_interfaces(ruleset, INPUT))
+            self.callers.update(_callers_of_filters(ruleset))
+        if "container" in self.callers:
+            self.external |= self.filtered
         tables = [table for ruleset in self.rulesets for table in ruleset.tables.values()]
         for rule in (rule for table in tables for chain in table.chains.values() for rule in chain.rules):
             self._take(rule)
         self._read_icmp_setting()
         self._drop_external_from_trusted()
         self._add_general_notes()
-        rules = [rule for rule in [*self.rules, *self.by_id.values()] if self._is_valid(rule)]
-        lines = {f"rules[{index}]": rule.pop("line") for index, rule in enumerate(rules)}
+        read = [rule for rule in [*self.rules, *self.by_id.values()] if self._is_valid(rule)]
+        rules = self._narrowed(read)
+        lines = {f"rules[{at}]": rule.pop("line") for at, rule in enumerate(rules) if "line" in rule}
         document = parse_document(
             {
                 "format": FORMAT,
@@ -160,12 +158,13 @@ class _Import:
         )
         self.notes += [_with_line(note, lines) for note in document.notes]
         self.skipped.sort(key=lambda line: line.line)
-        return Imported(document, tuple(self.skipped), tuple(self.notes))
+        return Imported(document, tuple(self.skipped), tuple(self.notes), _by_family(self.rulesets))
 
     def _take(self, rule: Rule) -> None:
         try:
             self._import(rule)
         except InexpressibleError as reason:
+            self.refusing.setdefault(rule.chain, rule.line)
             self.skipped.append(SkippedLine(rule.line, printable(rule.text), str(reason)))
 
     def _import(self, rule: Rule) -> None:
@@ -199,6 +198,7 @@ class _Import:
             raise InexpressibleError(sentences.REFUSES)
         if rule.chain == DOCKER_USER and content.interface is None:
             raise InexpressibleError(sentences.REFUSES_ALL_FORWARDED)
+        self.refusing.setdefault(rule.chain, rule.line)
         if rule.chain in (FILTERS, INPUT):
             self.refuse = "drop" if content.target == "DROP" else "reject"
 
@@ -224,7 +224,7 @@ class _Import:
         self.trusted.add(interface)
 
     def _add(self, rule: Rule, content: RuleContent) -> None:
-        scope = _SCOPES.get(rule.chain, "both")
+        scope = _SCOPES.get(rule.chain) or (self.callers.copy().pop() if len(self.callers) == 1 else "both")
         kind = "container" if content.ports and not content.published and scope != "host" else "published"
         identifier = rule_id_of(rule.text)
         values: dict[str, Any] = {
@@ -242,6 +242,34 @@ class _Import:
             self.by_id[identifier] = {"id": identifier, **values}
         else:
             _merge(self.by_id[identifier], values)
+
+    def _narrowed(self, read: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the rules without what an earlier line of the file refuses, and set icmp by its meaning."""
+        if not self.by_meaning:
+            return read
+        rules = [(validate_rule(_without_line(values)), "id" in values) for values in read]
+        rulesets = _by_family(self.rulesets)
+        try:
+            found = narrow(rules, rulesets, sorted(self.external | self.filtered), self.sets)
+        except TooManyClasses:
+            self.notes.append(Note("", sentences.NOT_NARROWED))
+            behind = {at for at, values in enumerate(read) if "id" not in values and self._is_behind(values)}
+            found = Narrowed(frozenset(behind), (), self.icmp == "accept", incomplete=False)
+        for at in sorted(found.too_wide):
+            rule = read[at]["line"]
+            self.skipped.append(SkippedLine(rule.line, printable(rule.text), sentences.ACCEPTS_LESS))
+        if found.incomplete:
+            self.notes.append(Note("", sentences.PARTLY_LEFT_OUT))
+        if not any(map(_label_rule, self.rulesets)):
+            self.icmp = "accept" if found.icmp else "refuse"
+        return [*(each for at, each in enumerate(read) if at not in found.too_wide), *found.added]
+
+    def _is_behind(self, values: dict[str, Any]) -> bool:
+        """Return True if a line before this one may refuse what it accepts."""
+        rule: Rule = values["line"]
+        callers = (INPUT, DOCKER_USER, FILTERS_HOST, FILTERS_CONTAINERS) if rule.chain == FILTERS else ()
+        called = any(chain in self.refusing for chain in callers)
+        return called or self.refusing.get(rule.chain, rule.line) < rule.line
 
     def _read_icmp_setting(self) -> None:
         labels = [label for ruleset in self.rulesets if (label := _label_rule(ruleset))]
@@ -269,7 +297,7 @@ class _Import:
     def _is_valid(self, values: dict[str, Any]) -> bool:
         rule: Rule = values["line"]
         try:
-            validate_rule({key: value for key, value in values.items() if key != "line"})
+            validate_rule(_without_line(values))
         except DocumentError as error:
             self.skipped.append(SkippedLine(rule.line, printable(rule.text), str(error).replace("\n", "; ")))
             return False
@@ -278,12 +306,46 @@ class _Import:
 
 def _external_interfaces(ruleset: Ruleset) -> Iterator[str]:
     """Yield the interfaces whose packets DOCKER-USER sends to dockerfw's chains or to a refusal."""
+    yield from _jumped_interfaces(ruleset, DOCKER_USER)
     chain = ruleset.chain("filter", DOCKER_USER)
     for rule in chain.rules if chain else ():
         words = rule.text.split()
         named = len(words) >= 6 and words[2] == "-i" and words[4] == "-j"
-        if named and words[5] in (FILTERS, FILTERS_CONTAINERS, "DROP", "REJECT"):
+        if named and words[5] in (FILTERS_CONTAINERS, "DROP", "REJECT"):
             yield words[3]
+
+
+def _jumped_interfaces(ruleset: Ruleset, caller: str) -> Iterator[str]:
+    """Yield the interfaces whose packets a chain sends to FILTERS."""
+    chain = ruleset.chain("filter", caller)
+    for rule in chain.rules if chain else ():
+        if name := adopted_interface(rule):
+            yield name
+
+
+def _callers_of_filters(ruleset: Ruleset) -> Iterator[str]:
+    """Yield the scopes of the chains that call FILTERS."""
+    for name, scope in _SCOPES.items():
+        chain = ruleset.chain("filter", name)
+        if any(rule.target and rule.target.name == FILTERS for rule in (chain.rules if chain else ())):
+            yield scope
+
+
+def _by_family(rulesets: Sequence[Ruleset]) -> dict[Family, Ruleset]:
+    """Return the rulesets by family; of two, the second is IPv6's."""
+    if len(rulesets) == 2:
+        return dict(zip(FAMILIES, rulesets, strict=True))
+    return {_family_of(ruleset): ruleset for ruleset in rulesets[:1]}
+
+
+def _family_of(ruleset: Ruleset) -> Family:
+    tables = ruleset.tables.values()
+    rules = (rule for table in tables for chain in table.chains.values() for rule in chain.rules)
+    return 6 if any(_IPV6.search(rule.text) for rule in rules) else 4
+
+
+def _without_line(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != "line"}
 
 
 def _label_rule(ruleset: Ruleset) -> Rule | None:

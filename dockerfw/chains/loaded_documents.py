@@ -22,7 +22,7 @@ def read_loaded_documents(live: Mapping[Family, Ruleset]) -> dict[Family, Docume
     Raise DocumentError if the chains hold lines that no document can express.
     """
     return {
-        family: import_save("\n".join(_own_part(ruleset))).document
+        family: import_save("\n".join(_own_part(ruleset)), by_meaning=False).document
         for family, ruleset in live.items()
         if any(label_of(rule.text) for rule in own_rules(ruleset, FILTERS))
     }

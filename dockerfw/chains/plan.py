@@ -24,6 +24,7 @@ from dockerfw.chains.names import (
 from dockerfw.chains.owners import ForeignChain, foreign_chains
 from dockerfw.chains.pairing import Pairing, pair_lines
 from dockerfw.chains.redirects import redirect_warnings
+from dockerfw.chains.refusals import Refusal, find_refusals
 from dockerfw.chains.render import wanted_chains
 from dockerfw.chains.untracked import untracked_warnings
 from dockerfw.chains.warnings import PlanWarning, document_warnings, family_warnings
@@ -70,16 +71,20 @@ class FamilyPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The changes on a host. `relabel`: only the revision's label in the kernel would change."""
+    """The changes on a host. `relabel`: only the revision's label in the kernel would change.
+
+    With `refusals` the document must not be loaded, whatever the changes are.
+    """
 
     families: Mapping[Family, FamilyPlan]
     warnings: tuple[PlanWarning, ...]
     relabel: bool
+    refusals: tuple[Refusal, ...] = ()
 
     @property
     def empty(self) -> bool:
         """True if the load would change nothing."""
-        return not self.relabel and all(plan.empty for plan in self.families.values())
+        return not self.relabel and not self.refusals and all(plan.empty for plan in self.families.values())
 
 
 def plan_changes(
@@ -106,13 +111,14 @@ def plan_changes(
     for family, ruleset in live.items():
         work = anchor_work(wanted_anchors(document.settings), ruleset)
         families[family] = _family_plan(document, family, ruleset, work, revision or 0)
-        warnings += family_warnings(document.settings, family, ruleset, work)
+        warnings += family_warnings(document.settings, family, ruleset)
         warnings += redirect_warnings(document, family, ruleset)
         warnings += untracked_warnings(family, ruleset)
         warnings += bypass_warnings(document, family, ruleset, surroundings)
         relabel = relabel or (revision is not None and not _has_label(document, family, ruleset, revision))
     changes = any(not plan.empty for plan in families.values())
-    return Plan(families, tuple(warnings), relabel and not changes)
+    refusals = find_refusals(document, live)
+    return Plan(families, tuple(warnings), relabel and not changes, refusals)
 
 
 def _has_label(document: Document, family: Family, live: Ruleset, revision: int) -> bool:

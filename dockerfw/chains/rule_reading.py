@@ -22,6 +22,7 @@ _ALLOWING: Final = ("ACCEPT", "RETURN")
 _REFUSING: Final = ("DROP", "REJECT")
 _PORT_MODULES: Final = ("tcp", "udp", "sctp", "dccp", "udplite", "multiport")
 _ANY_ICMP_TYPE: Final = "255"
+_SYN: Final = "FIN,SYN,RST,ACK SYN"
 
 
 class InexpressibleError(Exception):
@@ -90,6 +91,9 @@ def _take(found: RuleContent, module: str | None, option: Option) -> None:
         case (_, "--dport" | "--dports") if module in _PORT_MODULES:
             found.ports += _ports(value)
         case ("icmp", "--icmp-type") if value == _ANY_ICMP_TYPE:
+            pass
+        case ("tcp", "--tcp-flags") if value == _SYN:
+            # Rules are for new connections, which begin with such a packet.
             pass
         case ("comment", "--comment"):
             found.comment = printable(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from dockerfw.chains.names import DOCKER_USER, FILTERS, INPUT
 from dockerfw.chains.owners import Owner
 from dockerfw.document.words import describe_count
 from dockerfw.iptables.model import FAMILY_NAMES, Family
@@ -156,13 +157,6 @@ def other_tables_filter(tables: Sequence[str]) -> str:
     return f"{describe_tables(tables)} Traffic that dockerfw allows must also be allowed there."
 
 
-def interface_no_longer_filtered(family: Family, name: str) -> str:
-    """Warn that an interface of the manual set-up is not external in the document."""
-    return of_family(
-        family, f"containers were filtered on {name} until now, but it is not an external interface."
-    )
-
-
 def filters_chain_replaced(family: Family, rules: int) -> str:
     """Warn that FILTERS holds only rules of others."""
     return of_family(
@@ -172,19 +166,13 @@ def filters_chain_replaced(family: Family, rules: int) -> str:
     )
 
 
-def foreign_jump(family: Family, rule: str) -> str:
-    """Warn that a rule of others calls one of dockerfw's chains."""
-    return of_family(family, f"another rule jumps to a dockerfw chain and stays: {rule}")
-
-
-def input_policy(family: Family, policy: str | None, *, adopts: bool) -> str:
-    """Warn that INPUT's policy refuses; `adopts`: the load removes lines of the manual set-up."""
-    text = of_family(
+def input_policy(family: Family, policy: str | None) -> str:
+    """Warn that INPUT's policy refuses."""
+    return of_family(
         family,
         f"the policy of INPUT is {policy}. Traffic to the host that dockerfw allows "
         "also needs an ACCEPT of another rule.",
     )
-    return f"{text} This load removes the ACCEPT lines of the manual set-up." if adopts else text
 
 
 def rule_before_anchor(family: Family, chain: str, rule: str) -> str:
@@ -258,6 +246,57 @@ def docker_not_filtering(family: Family) -> str:
 def of_family(family: Family, sentence: str) -> str:
     """Put the IP version before a sentence."""
     return f"{FAMILY_NAMES[family]}: {sentence}"
+
+
+# Reasons not to load
+
+POLICY_OF_INPUT: Final = "the policy of INPUT"
+
+
+def rules_not_printed(family: Family, sentence: str) -> str:
+    """Refuse to load over rules that nobody can read."""
+    return of_family(family, f"{sentence}. Nothing is loaded over rules that dockerfw cannot read.")
+
+
+def foreign_jump(family: Family, rule: str) -> str:
+    """Refuse to load while a rule of others calls one of dockerfw's chains."""
+    return of_family(
+        family,
+        f"another rule jumps to a dockerfw chain, which would refuse other packets after this load: {rule}. "
+        f"Remove it, or let it jump without conditions from {INPUT} or {DOCKER_USER}.",
+    )
+
+
+def containers_unfiltered(family: Family, interface: str) -> str:
+    """Refuse to take away what filters containers on an interface, empty for all."""
+    where = f" on {interface}" if interface else ""
+    choose = f"Add {interface} to the external interfaces." if interface else "Choose an external interface."
+    return of_family(
+        family,
+        f"the jump from {DOCKER_USER} to {FILTERS} filters containers{where}, and this load would remove it "
+        f"without a jump in its place. {choose}",
+    )
+
+
+def nothing_accepts(family: Family, refused_by: str, *, loopback: bool) -> str:
+    """Refuse to remove the lines that accept packets where others would refuse what dockerfw allows."""
+    what = "the host's own packets on lo" if loopback else "packets that dockerfw allows"
+    program = "iptables" if family == 4 else "ip6tables"
+    remedy = (
+        f"Set it to ACCEPT ({program} -P INPUT ACCEPT): dockerfw's last rule refuses what no rule allows."
+        if refused_by == POLICY_OF_INPUT
+        else "Remove that rule, or accept the packets before it."
+    )
+    return of_family(
+        family,
+        f"this load removes the lines that accept packets to the host, and {refused_by} would then refuse "
+        f"{what}. {remedy}",
+    )
+
+
+def not_replayed(family: Family, error: str) -> str:
+    """Refuse to load over rules whose change cannot be calculated."""
+    return of_family(family, f"what this load would leave behind cannot be calculated: {error}")
 
 
 # Drift
@@ -410,6 +449,15 @@ def inserted_into_chains(owner: Owner, rule: str) -> str:
 
 NO_COMMENTS: Final = "These are dockerfw's own rules. The kernel does not hold their comments."
 IPV6_TOO: Final = "Rules without a source will apply to IPv6 as well as IPv4."
+
+ACCEPTS_LESS: Final = (
+    "an earlier line may refuse some of these packets: only what certainly passes was imported"
+)
+NOT_NARROWED: Final = (
+    "The file names too many ports to compare its lines with each other: lines behind one that refuses were "
+    "left out."
+)
+PARTLY_LEFT_OUT: Final = "No rules can express some of what passes today. It was left out."
 
 NO_TARGET: Final = "it has no target: it only counts packets"
 GOTO: Final = "it uses -g, so packets never return from the other chain"

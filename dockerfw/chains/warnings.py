@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dockerfw.chains import sentences
-from dockerfw.chains.anchors import AnchorWork, first_foreign, wanted_anchors
+from dockerfw.chains.anchors import first_foreign, wanted_anchors
 from dockerfw.chains.names import (
     DOCKER,
     DOCKER_USER,
@@ -57,31 +57,22 @@ def document_warnings(
         yield PlanWarning("redirecting-nftables", sentences.describe_redirecting_tables(redirecting_tables))
 
 
-def family_warnings(
-    settings: Settings, family: Family, live: Ruleset, work: AnchorWork
-) -> Iterator[PlanWarning]:
+def family_warnings(settings: Settings, family: Family, live: Ruleset) -> Iterator[PlanWarning]:
     """Warn about what the live ruleset of one family means for the document."""
-    yield from _policy_warnings(family, live, work)
+    yield from _policy_warnings(family, live)
     yield from _position_warnings(settings, family, live)
     if settings.external_interfaces:
         yield from _docker_user_warnings(family, live)
-    for rule in work.adopted:
-        words = rule.text.split()
-        if rule.chain == DOCKER_USER and words[2] == "-i" and words[3] not in settings.external_interfaces:
-            message = sentences.interface_no_longer_filtered(family, words[3])
-            yield PlanWarning("interface-no-longer-filtered", message, family)
     foreign = own_rules(live, FILTERS)
     if foreign and not any(is_dockerfw_rule(rule.text) for rule in foreign):
         message = sentences.filters_chain_replaced(family, len(foreign))
         yield PlanWarning("filters-chain-replaced", message, family)
-    for rule in work.jumps:
-        yield PlanWarning("foreign-jump", sentences.foreign_jump(family, rule.text), family)
 
 
-def _policy_warnings(family: Family, live: Ruleset, work: AnchorWork) -> Iterator[PlanWarning]:
+def _policy_warnings(family: Family, live: Ruleset) -> Iterator[PlanWarning]:
     chain = live.chain("filter", INPUT)
     if chain is not None and chain.policy not in (None, "ACCEPT"):
-        message = sentences.input_policy(family, chain.policy, adopts=bool(work.adopted))
+        message = sentences.input_policy(family, chain.policy)
         yield PlanWarning("input-policy", message, family)
 
 

@@ -68,6 +68,9 @@ def judge_status(facts: KernelFacts) -> Status:
     if snapshot is None:
         return Status("unknown", "The rules in the kernel are not known.", (facts.why_not,))
     found = {finding.id: finding for finding in judge_kernel(facts)}
+    if snapshot.unprinted:
+        text = "Cannot tell what is protected: not all rules in the kernel can be read."
+        return Status("bad", text, (_text(found, "backend.readable"),))
     if snapshot.unread:
         return Status(
             "unknown", "The rules in the kernel could not be read.", (_text(found, "backend.readable"),)

@@ -102,7 +102,7 @@ def read_kernel(
     if not why_not:
         facts = look_at_kernel(settings.host, state)
         assert facts.snapshot is not None
-        if not facts.snapshot.unread:
+        if not facts.snapshot.unread or facts.snapshot.unprinted:
             return facts
         why_not = "this process may not read the rules; root on the host can"
         if stored is None:

@@ -16,6 +16,8 @@ from dockerfw.document.values import Document
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Backend, Family
 from dockerfw.iptables.parse import parse_save
+from dockerfw.iptables.sentences import LEGACY_NOT_PRINTED
+from dockerfw.iptables.unprinted import Unprinted
 from dockerfw.messages.snapshot_values import drift_of
 from dockerfw.messages.snapshots import Snapshot
 
@@ -77,12 +79,24 @@ def _readable(snapshot: Snapshot) -> Finding:
     check = "backend.readable"
     if not snapshot.unread:
         return ok(check, f"The rules could be read with iptables-{snapshot.backend}-save.")
+    if snapshot.unprinted:
+        family, one = snapshot.unprinted[0]
+        text = f"Not all rules can be read. {sentences.of_family(family, one.sentence)}."
+        return problem(check, text, _remedy(family, one))
     words = " ".join(error.stderr.strip() for error in snapshot.errors if error.stderr.strip())[:400]
     if snapshot.backend == "nft" and "not supported" in words:
         todo = "modprobe nf_tables; if the kernel has none: update-alternatives --config iptables"
     else:
         todo = f"iptables-{snapshot.backend}-save"
     return problem(check, f"The rules could not be read: {words or 'no message'}", todo)
+
+
+def _remedy(family: Family, unprinted: Unprinted) -> str:
+    if unprinted.sentence == LEGACY_NOT_PRINTED:
+        stem = "iptables" if family == 4 else "ip6tables"
+        return f"{stem}-legacy-save, then remove these rules, or reboot"
+    table = f"{'ip' if family == 4 else 'ip6'} {unprinted.table}"
+    return f"nft list table {table}, then move the rules that nft added to a table of their own"
 
 
 def _docker(snapshot: Snapshot, facts: KernelFacts) -> Finding:

@@ -10,16 +10,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dockerfw.host import sentences
+from dockerfw.host.native_rules import inexact_tables
 from dockerfw.host.runner import Command, CommandFailed, run, run_all
 from dockerfw.iptables.model import FAMILIES, Backend, Family
+from dockerfw.iptables.unprinted import INEXACT_LINE
 
 LOCK_WAIT_SECONDS = 10
+# About 5,000 rules.
+_LONG_SAVE = 500_000
 SAVE_SECONDS = 15.0
 
 _PROC_NET = Path("/proc/thread-self/net")
 _TABLE_NAMES: dict[Family, str] = {4: "ip_tables_names", 6: "ip6_tables_names"}
 _DOCKER_CHAIN = re.compile(rb"^:DOCKER(?:-USER|-FORWARD|-ISOLATION-STAGE-1)? ", re.MULTILINE)
 _OWN_CHAIN = re.compile(rb"^:FILTERS(?:-HOST|-CONTAINERS)? ", re.MULTILINE)
+_LEGACY_WARNING = re.compile(rb"^# Warning: ip6?tables-legacy tables present.*\n", re.MULTILINE)
+_DECIDES = re.compile(rb"^(?:\[\d+:\d+\] )?-A |^:\S+ DROP ", re.MULTILINE)
 _ANY_RULE = re.compile(rb"^(?:\[\d+:\d+\] )?-A ", re.MULTILINE)
 
 Saves = Mapping[Family, bytes] | Mapping[Family, bytes | CommandFailed]
@@ -57,7 +63,40 @@ def read_saves(backend: Backend, *, seconds: float = SAVE_SECONDS) -> dict[Famil
         for family, command in zip(families, commands, strict=True):
             if saves[family] == b"" and _lists_tables(family):
                 saves[family] = CommandFailed(command.words, sentences.EMPTY_SAVE, 0, "")
+    else:
+        saves = {family: _with_inexact(family, save) for family, save in saves.items()}
+        # In an ordinary user's namespace the list is not readable, and asking would create legacy tables.
+        if _table_names_readable() and legacy_in_use():
+            return _beside_legacy(saves, seconds)
     return saves
+
+
+def _with_inexact(family: Family, save: bytes | CommandFailed) -> bytes | CommandFailed:
+    """Return an nft save with a line for each table that iptables-save prints without some conditions."""
+    if isinstance(save, CommandFailed):
+        return save
+    tables = sorted(inexact_tables(family, many_rules=len(save) > _LONG_SAVE))
+    return b"".join(INEXACT_LINE.format(table=table).encode() for table in tables) + save
+
+
+def _beside_legacy(
+    saves: Mapping[Family, bytes | CommandFailed], seconds: float
+) -> dict[Family, bytes | CommandFailed]:
+    """Return the nft saves with iptables' warning exactly where legacy tables can decide about packets.
+
+    iptables-nft-save also warns of legacy tables that are empty, and not in every release.
+    """
+    legacy = read_saves("legacy", seconds=seconds)
+    found: dict[Family, bytes | CommandFailed] = {}
+    for family, save in saves.items():
+        if isinstance(save, bytes):
+            save = _LEGACY_WARNING.sub(b"", save)
+            other = legacy[family]
+            if isinstance(other, CommandFailed) or _DECIDES.search(other):
+                name = "ip" if family == 4 else "ip6"
+                save = b"# Warning: %stables-legacy tables present\n" % name.encode() + save
+        found[family] = save
+    return found
 
 
 def find_backend() -> tuple[Backend, dict[Family, bytes | CommandFailed]]:

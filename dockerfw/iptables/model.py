@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from dockerfw.iptables.matches import Match, Option, Target, read_matches
 from dockerfw.iptables.tokens import printable, split_tokens
+from dockerfw.iptables.unprinted import Unprinted
 
 __all__ = [
     "BACKENDS",
@@ -169,10 +170,11 @@ Line = TableLine | ChainLine | Rule | CommitLine | OtherLine
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """All tables that were printed, and the printed lines in their order."""
+    """All tables that were printed, the printed lines in their order, and what the save says it left out."""
 
     tables: Mapping[str, Table]
     lines: tuple[Line, ...] = field(default=(), repr=False)
+    unprinted: tuple[Unprinted, ...] = ()
 
     def chain(self, table: str, name: str) -> Chain | None:
         """Return a chain, or None if the table or the chain is missing."""

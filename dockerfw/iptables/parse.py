@@ -34,6 +34,7 @@ from dockerfw.iptables.model import (
 )
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.iptables.tokens import TokenError, locate_tokens, split_tokens
+from dockerfw.iptables.unprinted import read_unprinted
 
 __all__ = ["parse_restore", "parse_save", "print_save"]
 
@@ -86,6 +87,7 @@ class _SaveReader:
         self.table: str | None = None
         self.headers: dict[str, tuple[str | None, Counters | None]] = {}
         self.rules: dict[str, list[Rule]] = {}
+        self.comments: list[str] = []
 
     def read(self) -> Ruleset:
         while self.position < len(self.text):
@@ -95,7 +97,7 @@ class _SaveReader:
             raise self._error(1, "", sentences.no_commit_at_end(self.table))
         if self.text.endswith("\n") or not self.text:
             self.lines.append(OtherLine(""))
-        return Ruleset(MappingProxyType(self.tables), tuple(self.lines))
+        return Ruleset(MappingProxyType(self.tables), tuple(self.lines), read_unprinted(self.comments))
 
     def _read_rules(self) -> None:
         """Read the rules at this position: nearly all of a long save, so this loop must be fast."""
@@ -129,6 +131,7 @@ class _SaveReader:
             return
         if not line or line[0] == "#":
             self.lines.append(OtherLine(line))
+            self.comments.append(line)
         elif line[0] == "*":
             self._open_table(line)
         elif line[0] == ":":

@@ -29,6 +29,7 @@ from dockerfw.iptables.model import (
     TableLine,
 )
 from dockerfw.iptables.tokens import TokenError, locate_restore_tokens
+from dockerfw.iptables.unprinted import read_unprinted
 
 
 def parse_restore(text: bytes | str, *, family: Family = 4) -> Ruleset:
@@ -51,6 +52,7 @@ class _Replay:
         self.family = family
         self.tables: dict[str, OpenTable] = {}
         self.table: OpenTable | None = None
+        self.comments: list[str] = []
         self.number = 0
         self.line = ""
 
@@ -59,6 +61,7 @@ class _Replay:
         self.number, self.line = number, line
         stripped = line.strip(" \t")
         if not stripped or stripped[0] == "#":
+            self.comments.append(stripped)
             return
         if stripped[0] == "*":
             self._open_table(stripped)
@@ -77,7 +80,8 @@ class _Replay:
         if self.table is not None:
             self._fail(0, sentences.no_commit_at_end(self.table.name))
         tables = {name: _close(table) for name, table in self.tables.items()}
-        return Ruleset(MappingProxyType(tables), tuple(_compose(tables.values())))
+        lines = tuple(_compose(tables.values()))
+        return Ruleset(MappingProxyType(tables), lines, read_unprinted(self.comments))
 
     def _fail(self, offset: int, message: str) -> NoReturn:
         raise ParseError(self.number, offset + 1, self.line, message)

@@ -129,3 +129,21 @@ def negation_not_allowed(option: str) -> str:
 def missing_name(option: str) -> str:
     """-m, -j or -g at the end of a rule."""
     return f"{option} needs a name after it"
+
+
+# Rules that a save does not print
+
+LEGACY_NOT_PRINTED: Final = (
+    "iptables-legacy holds rules too, which iptables-nft-save does not print, and packets pass both"
+)
+
+
+def table_not_printed(table: str, *, whole: bool) -> str:
+    """Say that iptables-save cannot print a table, or some of its base chains, because nft changed it."""
+    what = f"the table {table}" if whole else f"all chains of the table {table}"
+    return f"iptables-save cannot print {what}, because a program changed it with nft"
+
+
+def table_printed_wrongly(table: str) -> str:
+    """Say that iptables-save prints rules of a table without some of their conditions."""
+    return f"iptables-save prints rules of nft in the table {table} without their sets or ranges"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, get_args
 
 from dockerfw.iptables.model import FAMILIES, Backend, Family
+from dockerfw.iptables.unprinted import Unprinted, find_unprinted
 from dockerfw.messages.codec import Absent, AtMost, Key, Message
 from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.outcomes import CommandLine, ErrorOutput, ExitStatus
@@ -62,11 +63,12 @@ class CommandError(Message):
 class Snapshot(Message):
     """Both families' saves with counters, and the facts around them.
 
-    A family whose save failed has an empty text in `saves` and an entry in `errors`. `sessions` is None where
-    conntrack is not installed, or failed and has an entry there too; it is empty where nothing is loaded.
-    `containers` is None where the root worker has no Docker socket, or Docker does not answer; `sets` are
-    those that rules name. `families` are those that the kernel supports, `docker_backends` those that contain
-    Docker's chains, `confirmed` is what the root worker knows about the revision that was confirmed last.
+    A family whose save failed has an empty text in `saves` and an entry in `errors`. A save may also name
+    tables that it does not show (`unprinted`). `sessions` is None where conntrack is not installed, or failed
+    and has an entry there too; it is empty where nothing is loaded. `containers` is None where the root
+    worker has no Docker socket, or Docker does not answer; `sets` are those that rules name. `families` are
+    those that the kernel supports, `docker_backends` those that contain Docker's chains, `confirmed` is what
+    the root worker knows about the revision that was confirmed last.
     `bridges_filtered` are the families whose rules also see packets that only cross a bridge (br_netfilter),
     None when that is unknown. `foreign_tables` are tables of nftables that filter, are not Docker's, and are
     not in any save, such as `inet firewalld`. `redirecting_tables` are such tables that change destinations.
@@ -100,8 +102,8 @@ class Snapshot(Message):
     redirecting_tables: Annotated[tuple[Annotated[str, Text(200)], ...], AtMost(64), Absent.WHEN_EMPTY] = ()
 
     @property
-    def unread(self) -> frozenset[Family]:
-        """The families whose rules could not be read, so that an empty save has no meaning."""
+    def failed(self) -> frozenset[Family]:
+        """The families whose save failed, so that an empty save has no meaning."""
         programs = {(error.command[0] if error.command else "") for error in self.errors}
         names: dict[Family, str] = {4: "iptables-", 6: "ip6tables-"}
         return frozenset(
@@ -109,6 +111,16 @@ class Snapshot(Message):
             for family in FAMILIES
             if not self.saves[family] and any(program.startswith(names[family]) for program in programs)
         )
+
+    @property
+    def unread(self) -> frozenset[Family]:
+        """The families whose rules are not all known: the save failed, or says that it is not complete."""
+        return self.failed | {family for family, _ in self.unprinted}
+
+    @property
+    def unprinted(self) -> tuple[tuple[Family, Unprinted], ...]:
+        """What the saves themselves say they do not show."""
+        return tuple((family, one) for family in FAMILIES for one in find_unprinted(self.saves[family]))
 
     @property
     def interfaces_known(self) -> bool:
@@ -119,11 +131,16 @@ class Snapshot(Message):
 
 
 def saves_digest(saves: Mapping[Family, str]) -> str:
-    """Return the digest of both families' saves without their comment lines, which contain the time."""
+    """Return the digest of both families' saves without their comment lines, which contain the time.
+
+    What these lines say about rules that are not shown belongs to the digest.
+    """
     digest = hashlib.sha256()
     for family in FAMILIES:
         digest.update(b"%d\n" % family)
         lines = saves[family].split("\n")
         rules = "\n".join(line for line in lines if not line.startswith("#"))
         digest.update(rules.encode("utf-8", "surrogatepass"))
+        for one in find_unprinted(saves[family]):
+            digest.update(f"{one.table}: {one.sentence}\n".encode())
     return digest.hexdigest()

@@ -14,7 +14,7 @@ from dockerfw.document.values import Document, DocumentRule
 from dockerfw.iptables.model import Family
 from dockerfw.reach import sentences
 from dockerfw.reach.exposure import Access, ExposureRow, expose
-from dockerfw.reach.internet import covers_the_internet
+from dockerfw.reach.internet import UNROUTED, covers_the_internet
 from dockerfw.reach.offers import Offer
 from dockerfw.reach.port_classes import ClassName, ClassReach, Place, PortClass, probe_classes
 from dockerfw.simulation.addresses import AddressSet, union_of
@@ -28,10 +28,6 @@ _Words = tuple[str, str]
 # At most this many ports that only rules name are checked, those of changed rules first.
 MOST_PORTS: Final = 60
 _NAMED: Final = 3
-_NEVER: Final[Mapping[Family, AddressSet]] = {
-    4: AddressSet.of(4, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3")),
-    6: AddressSet.of(6, ("::/127", "fe80::/10", "ff00::/8")),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +146,7 @@ def _compared(
     unclear: dict[Family, AddressSet] = {}
     left: dict[Family, AddressSet] = {}
     for family in families:
-        never = _NEVER[family]
+        never = UNROUTED[family]
         was, now = _passes(old, family), _passes(new, family)
         unsure, was_unsure = _unknown(new, family), _unknown(old, family)
         opened[family] = now.difference(was).difference(was_unsure).difference(never)

@@ -6,7 +6,7 @@ Each sentence is a constant or a function, so that tests check the meaning by na
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +15,7 @@ from dockerfw.document.words import describe_count
 from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP, protocol_name
 from dockerfw.iptables.tokens import printable
-from dockerfw.reach.internet import WORLD, covers_the_internet
+from dockerfw.reach.internet import UNROUTED, WORLD, covers_the_internet
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.packet import Address, Packet
 from dockerfw.simulation.trace import Trace, TraceStep, Verdict
@@ -139,14 +139,25 @@ def unknown_reasons(access: Access) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def describe_exposure(rows: Iterable[ExposureRow]) -> str:
-    """Return the counts as a sentence: `3 ports are reachable from anywhere, 2 from some networks.`"""
+def describe_exposure(rows: Iterable[ExposureRow], unread: Collection[Family] = ()) -> str:
+    """Return the counts as a sentence: `3 ports are reachable from anywhere, 2 from some networks.`
+
+    `unread` are the families whose rules, and so the ports that Docker publishes there, are not all known.
+    """
     levels = Counter(row.level for row in rows)
+    if unread:
+        names = " and ".join(FAMILY_NAMES[family] for family in sorted(unread))
+        missing = f" Ports may be missing: the {names} rules could not be read."
+        return f"{_describe_levels(levels)}{missing}" if any(levels.values()) else missing.strip()
     if not levels:
         return "Nothing listens and nothing is published."
-    wide, some, unknown = levels["anywhere"], levels["networks"], levels["unknown"]
-    if not wide and not some and not unknown:
+    if set(levels) == {"nobody"}:
         return "No port is reachable from outside."
+    return _describe_levels(levels)
+
+
+def _describe_levels(levels: Mapping[ExposureLevel, int]) -> str:
+    wide, some, unknown = levels["anywhere"], levels["networks"], levels["unknown"]
     parts = [f"{describe_count(wide, 'port')} {_are(wide)} reachable from anywhere" if wide else ""]
     parts.append(_more(some, "from some networks", first=not wide))
     if not wide and not some:
@@ -511,3 +522,74 @@ def _port(port: int | None) -> str:
 def _network(network: object) -> str:
     text = str(network)
     return text.removesuffix("/128" if ":" in text else "/32")
+
+
+# What a load changes for packets
+
+NOT_COMPARED: Final = "The rules cannot be compared completely: check them line by line."
+_SSH_RANGE: Final = (22, 22)
+_SHOWN_PORTS: Final = 5
+_VERBS: Final = {
+    "closes": "pass today and would be refused",
+    "opens": "are refused today and would pass",
+}
+_SIDES: Final = {"": "", "published": "published port ", "inside": "port inside "}
+
+
+def describe_difference(
+    kind: str,
+    *,
+    sources: AddressSet,
+    what: Sequence[str],
+    place: str,
+    interfaces: Sequence[str],
+    others: bool,
+    reason: str,
+) -> str:
+    """Return `Packets from 10.0.0.5 to 3306/tcp of the host pass today and would be refused.`
+
+    `interfaces` are those on which the packets arrive, `others` those that no rule names; neither means all.
+    """
+    names = [*interfaces, *(["any interface that no rule names"] if others else [])]
+    arriving = f", arriving on {' or '.join(names)}," if names else ""
+    where = "the host" if place == "host" else "containers"
+    ports = what[0] if len(what) == 1 else f"{', '.join(what[:-1])} and {what[-1]}"
+    packets = f"ackets from {_describe_all_but(sources)} to {ports} of {where}{arriving}"
+    if kind == "unknown":
+        return f"Cannot tell whether p{packets} pass before and after: {reason}."
+    return f"P{packets} {_VERBS[kind]}."
+
+
+def _describe_all_but(sources: AddressSet) -> str:
+    if not covers_the_internet(sources.family, sources):
+        return describe_networks(sources)
+    left = WORLD[sources.family].difference(sources).difference(UNROUTED[sources.family])
+    return f"anywhere but {describe_networks(left)}" if left else "anywhere"
+
+
+def describe_ports(protocol: int, icmp_type: int | None, ranges: Sequence[tuple[int, int]], side: str) -> str:
+    """Return `22/tcp (SSH)`, `every other tcp port`, `ping`, `every other protocol`."""
+    name = protocol_name(protocol)
+    if icmp_type is not None:
+        return "ping" if icmp_type in (8, 128) else "other ICMP types"
+    if not ranges:
+        return "every other protocol" if name.isdigit() or protocol in _UNNAMED else name
+    with_ssh = protocol == 6 and any(first <= 22 <= last for first, last in ranges)
+    if ranges[0] == (0, 65_535):
+        return f"every {name} port{' (SSH too)' if with_ssh else ''}"
+    if sum(last - first + 1 for first, last in ranges) > _MANY_PORTS:
+        return f"every other {name} port{' (SSH too)' if with_ssh else ''}"
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_SHOWN_PORTS]]
+    more = f" and {len(ranges) - _SHOWN_PORTS} more" if len(ranges) > _SHOWN_PORTS else ""
+    ssh = " (SSH)" if with_ssh else ""
+    return f"{_SIDES[side]}{', '.join(shown)}{more}/{name}{ssh}"
+
+
+_MANY_PORTS: Final = 32_768
+# GRE stands for every protocol that no rule names.
+_UNNAMED: Final = (47,)
+
+
+def of_families(families: Sequence[Family], sentence: str, *, all_families: bool) -> str:
+    """Put the IP version before a sentence that does not hold for all that were compared."""
+    return sentence if all_families else f"{FAMILY_NAMES[families[0]]}: {sentence}"

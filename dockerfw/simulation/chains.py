@@ -10,7 +10,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from dockerfw.iptables.model import Chain, Family, Rule, Ruleset
+from dockerfw.iptables.model import BUILTIN_CHAINS, Chain, Family, Rule, Ruleset
+from dockerfw.iptables.unprinted import Unprinted
 from dockerfw.simulation import sentences
 from dockerfw.simulation.compiled import CompiledRule, all_hold
 from dockerfw.simulation.conditions import Condition, IndexedBy, SourceCondition
@@ -35,12 +36,14 @@ Item = CompiledRule | Run[CompiledRule]
 class CompiledChain:
     """A chain; `policy` is the verdict at its end."""
 
-    def __init__(self, chain: Chain, table: str, rules: Sequence[CompiledRule]) -> None:
+    def __init__(
+        self, chain: Chain, table: str, rules: Sequence[CompiledRule], policy: Verdict | None = None
+    ) -> None:
         self.table = table
         self.name = chain.name
         self.rules = tuple(rules)
         self.builtin = chain.builtin
-        self.policy = policy_verdict(table, chain.name, chain.policy or "ACCEPT")
+        self.policy = policy or policy_verdict(table, chain.name, chain.policy or "ACCEPT")
         self._items = join_runs(rules)
         self._general: list[tuple[int, Item]] = []
         self._indexed: dict[IndexedBy, dict[int, list[tuple[int, Item]]]] = {
@@ -165,7 +168,17 @@ def compile_chains(
             if (table.name, chain.name) not in _SKIPPED_CHAINS:
                 rules = [_compile(rule, at, reader, context) for at, rule in enumerate(chain.rules)]
                 chains[table.name, chain.name] = CompiledChain(chain, table.name, rules)
+    for one in ruleset.unprinted:
+        for name in BUILTIN_CHAINS.get(one.table, ()):
+            chains[one.table, name] = _unknown_chain(one, name)
     return chains
+
+
+def _unknown_chain(unprinted: Unprinted, name: str) -> CompiledChain:
+    """Return a built-in chain that decides nothing, because the rules in it are not known."""
+    step = TraceStep(unprinted.table, name, 0, None, "unknown", unprinted.sentence)
+    verdict = Verdict("UNKNOWN", reason=unprinted.sentence, step=step)
+    return CompiledChain(Chain(name, None, None, (), builtin=True), unprinted.table, (), verdict)
 
 
 def _compile(rule: Rule, position: int, reader: Reader, context: TargetContext) -> CompiledRule:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from dockerfw.chains.refusals import Refusal, describe_refusals
 from dockerfw.document.words import describe_count
 from dockerfw.reach.expectations import ExpectationResult
 from rules.applying.window_selectors import clock_text
@@ -40,6 +43,13 @@ class NotExpected(ServiceError):  # noqa: N818
         named = "; ".join(str(each) for each in broken)
         super().__init__(f"{describe_count(len(broken), 'expectation')} would fail. {named}.")
         self.broken = broken
+
+
+class LoadRefused(ServiceError):  # noqa: N818
+    """Loading the document over the host's rules would break something, or nobody can tell."""
+
+    def __init__(self, refusals: Iterable[Refusal]) -> None:
+        super().__init__(f"Nothing was applied. {describe_refusals(refusals)}")
 
 
 class NotAwaiting(ServiceError):  # noqa: N818

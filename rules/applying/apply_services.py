@@ -15,12 +15,19 @@ from functools import partial
 from django.db import transaction
 from django.utils import timezone
 
+from dockerfw.chains.refusals import find_refusals
 from dockerfw.document.document import canonical_json, digest, to_json_object
 from dockerfw.iptables.errors import FieldError
 from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, Order
 from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS
 from dockerfw.reach.expectations import find_failures
-from rules.applying.apply_errors import ApplyWaiting, NotExpected, NothingToApply, QueueUnavailable
+from rules.applying.apply_errors import (
+    ApplyWaiting,
+    LoadRefused,
+    NotExpected,
+    NothingToApply,
+    QueueUnavailable,
+)
 from rules.applying.apply_selectors import unfinished_apply
 from rules.applying.expiry_services import apply_give_up
 from rules.applying.kernel_selectors import kernel_sentence
@@ -60,7 +67,7 @@ def apply_start(
     `override` is the reason for applying although an expectation fails. `anyway` records that the actor knew
     of being locked out.
 
-    Raises Invalid, Conflict, ApplyWaiting, NothingToApply, NotExpected, QueueUnavailable.
+    Raises Invalid, Conflict, ApplyWaiting, NothingToApply, LoadRefused, NotExpected, QueueUnavailable.
     """
     terms = _terms("apply-start", message, window, override, anyway, end_sessions)
     _check_queue()
@@ -72,6 +79,7 @@ def apply_start(
         raise NothingToApply(
             f"Nothing to apply: the kernel already holds the draft as revision {proposal.number}."
         )
+    _check_refusals(basis, proposal)
     _check_expectations(basis, proposal, terms)
     return _order(basis, actor, proposal, terms)
 
@@ -94,7 +102,8 @@ def rollback_start(
     the base revision that the review showed, 0 for none. The draft follows once the apply is confirmed, if it
     had no pending changes. All other arguments are those of `apply_start`.
 
-    Raises Invalid, NotFound, Conflict, ApplyWaiting, NothingToApply, NotExpected, QueueUnavailable.
+    Raises Invalid, NotFound, Conflict, ApplyWaiting, NothingToApply, LoadRefused, NotExpected,
+    QueueUnavailable.
     """
     terms = _terms("rollback-start", message, window, override, anyway, end_sessions)
     _check_queue()
@@ -107,6 +116,7 @@ def rollback_start(
     same = basis.base is not None and basis.base.digest == digest(proposal.document)
     if same and kernel_sentence(basis).holds_revision:
         raise NothingToApply(f"Nothing to apply: the kernel already holds the content of revision {number}.")
+    _check_refusals(basis, proposal)
     _check_expectations(basis, proposal, terms)
     return _order(basis, actor, proposal, terms)
 
@@ -163,6 +173,13 @@ def _check_none_unfinished(host: Host) -> None:
     unfinished = unfinished_apply(host)
     if unfinished is not None:
         raise ApplyWaiting(unfinished)
+
+
+def _check_refusals(basis: Basis, proposal: Proposal) -> None:
+    """Raise LoadRefused when the host's rules, as far as they are known, do not allow the load."""
+    refusals = find_refusals(proposal.document, basis.view.rulesets) if basis.view else ()
+    if refusals:
+        raise LoadRefused(refusals)
 
 
 def _check_expectations(basis: Basis, proposal: Proposal, terms: _Terms) -> None:

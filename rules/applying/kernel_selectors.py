@@ -13,7 +13,7 @@ from typing import Literal
 from django.conf import settings
 
 from dockerfw.chains.drift import WAYS_IN, WITHOUT_EFFECT, Drift
-from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables
+from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables, of_family
 from dockerfw.iptables.model import FAMILY_NAMES
 from dockerfw.messages.snapshot_values import drift_of
 from rules.applying.apply_selectors import awaiting_view
@@ -94,6 +94,10 @@ def _describe_awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> 
 def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
     """Compare a snapshot with the revision that should be active."""
     snapshot = view.snapshot
+    if snapshot.unprinted:
+        reasons = tuple(of_family(family, f"{one.sentence}.") for family, one in snapshot.unprinted)
+        text = "Cannot tell what is protected: not all rules in the kernel can be read."
+        return KernelSentence("bad", text, reasons, view.taken_at, stale=view.stale)
     if snapshot.unread:
         failed = tuple(
             f"{' '.join(error.command)} failed: {error.stderr.strip() or 'no message'}"

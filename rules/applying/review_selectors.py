@@ -15,6 +15,7 @@ from dockerfw.document.document import Document
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.reach.changes import Change
+from dockerfw.reach.differences import Difference
 from dockerfw.reach.expectations import ExpectationResult, find_failures
 from rules.applying.apply_selectors import unfinished_apply
 from rules.applying.kernel_selectors import KernelSentence, kernel_sentence
@@ -22,7 +23,11 @@ from rules.applying.proposal_selectors import Proposal
 from rules.applying.session_selectors import LostSessions, lost_sessions
 from rules.draft.basis_selectors import Basis
 from rules.models import Apply, Revision
-from rules.seen.consequence_selectors import expectation_findings, exposure_difference
+from rules.seen.consequence_selectors import (
+    expectation_findings,
+    exposure_difference,
+    packet_differences,
+)
 from rules.seen.snapshot_selectors import SnapshotView
 
 
@@ -39,8 +44,8 @@ class ReviewWarning:
 class Review:
     """All that the review page shows; `plan` is None without a snapshot.
 
-    `exposure` is the effect on outside access, `findings` are the results of the document's expectations.
-    Both are empty unless `has_effects`.
+    `exposure` is the effect on outside access, `packets` is what the first load on a host changes whatever
+    listens, `findings` are the results of the document's expectations. All are empty unless `has_effects`.
     """
 
     base: Revision | None
@@ -56,6 +61,7 @@ class Review:
     snapshot: SnapshotView | None
     sessions: LostSessions
     exposure: tuple[Change, ...] = ()
+    packets: tuple[Difference, ...] = ()
     findings: tuple[ExpectationResult, ...] = ()
     has_effects: bool = True
 
@@ -110,6 +116,7 @@ def _effects(basis: Basis, proposal: Proposal) -> dict[str, Any]:
         return {}
     return {
         "exposure": exposure_difference(view, basis.base_document, document, number),
+        "packets": packet_differences(view, document),
         "findings": expectation_findings(view, document, number),
     }
 

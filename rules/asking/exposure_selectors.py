@@ -71,7 +71,7 @@ def read_exposure(basis: Basis, view: SnapshotView) -> Exposure:
     problems = find_ways_in_problems(settings, surroundings, docker=False)
     return Exposure(
         rows=found,
-        sentence=describe_exposure(found),
+        sentence=describe_exposure(found, view.snapshot.unread),
         outside=tuple(each.name for each in outside),
         chosen=bool(settings.external_interfaces),
         problems=tuple(each.message for each in problems),

@@ -26,6 +26,10 @@ LIVE = "live"
 DRAFT = "draft"
 
 
+class RulesUnread(QuestionError):  # noqa: N818 - it states a fact
+    """The rules that the question is about are not known, so it has no answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """The rules that a packet is tested against; `document` None means the kernel's rules."""
@@ -137,5 +141,6 @@ def _prepared(view: SnapshotView, ground: Ground, family: Family) -> Prepared:
     except ParseError as error:
         raise _wrong(f"the live rules of IPv{family} cannot be replayed: {error.message}") from error
     if prepared is None:
-        raise _wrong(f"the rules of IPv{family} could not be read on the host")
+        sentence = f"the rules of IPv{family} could not be read on the host"
+        raise RulesUnread((FieldError("against", sentence),))
     return prepared

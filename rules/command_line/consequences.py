@@ -16,11 +16,13 @@ from dockerfw.chains.sentences import describe_redirecting_tables, describe_tabl
 from dockerfw.document.document import expectation_to_json_object
 from dockerfw.document.words import describe_expectation
 from dockerfw.reach.changes import Change
+from dockerfw.reach.differences import Difference
 from dockerfw.reach.expectations import ExpectationResult, find_failures
 from dockerfw.streams import InputError, Output
 from rules.applying.proposal_selectors import Proposal, propose_draft
 from rules.applying.review_selectors import build_review
 from rules.command_line.files import print_plan
+from rules.command_line.plans import packet_lines, packets_json
 from rules.command_line.stored import fresh_look, wanted_host
 from rules.draft.basis_selectors import Basis, basis_of
 from rules.seen.consequence_selectors import (
@@ -29,7 +31,9 @@ from rules.seen.consequence_selectors import (
     exposure_difference,
     findings_now,
     lock_out_ssh,
+    packet_differences,
 )
+from rules.seen.surroundings_selectors import rulesets_read
 
 _STATES = {"holds": "holds", "fails": "FAILS", "unknown": "cannot tell"}
 
@@ -39,6 +43,7 @@ class Consequences:
     """The expected effects of an apply; `lock` is None unless this session came over SSH."""
 
     exposure: tuple[Change, ...]
+    packets: tuple[Difference, ...]
     findings: tuple[ExpectationResult, ...]
     lock: LockOut | None
 
@@ -59,10 +64,12 @@ class Consequences:
             if answer.can != "yes":
                 can = "cannot tell" if answer.can == "unknown" else "no"
                 yield f"can you still connect? {answer.what}: {can}, {answer.reason}"
+        yield from packet_lines(self.packets)
 
     def json(self) -> dict[str, Any]:
         """Return the consequences as JSON values."""
         return {
+            "packets": packets_json(self.packets),
             "exposure": [{"kind": each.kind, "sentence": each.sentence} for each in self.exposure],
             "expectations": [finding_json(each) for each in self.findings],
             "lock_out": None if self.lock is None else self.lock.can,
@@ -76,6 +83,7 @@ def consequences_of(basis: Basis, proposal: Proposal) -> Consequences | None:
         return None
     return Consequences(
         exposure_difference(view, basis.base_document, document, revision),
+        packet_differences(view, document),
         expectation_findings(view, document, revision),
         lock_out_ssh(view, document, revision, os.environ.get("SSH_CONNECTION", "")),
     )
@@ -99,7 +107,7 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
     for line in meant.lines() if meant and not output.as_json else ():
         output.line(line)
     more = meant.json() if meant else {}
-    status = print_plan(basis.draft, sight.view.rulesets, output, more)
+    status = print_plan(basis.draft, rulesets_read(sight.view), output, more)
     for sentence in build_review(basis, proposal, effects=False).sessions.sentences:
         output.note(sentence)
     return status

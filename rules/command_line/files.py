@@ -17,8 +17,9 @@ from dockerfw.document.words import describe_count
 from dockerfw.iptables.errors import DocumentError, ParseError
 from dockerfw.iptables.model import Family, Match, Option, Rule, Ruleset
 from dockerfw.iptables.parse import parse_save, print_save
+from dockerfw.reach.differences import find_differences, first_differences
 from dockerfw.streams import InputError, Output, read_bytes, shown
-from rules.command_line.plans import plan_json, plan_lines
+from rules.command_line.plans import packet_lines, packets_json, plan_json, plan_lines
 
 
 def parse(options: argparse.Namespace, output: Output) -> int:
@@ -89,23 +90,29 @@ def plan_file(options: argparse.Namespace, output: Output) -> int:
         if options.live and options.family == 6:
             raise InputError("with --family 6, --live is the IPv6 save already. Leave out --live6")
         live[6] = read_save(options.live6)
-    return print_plan(document, live, output)
+    packets = first_differences(live, document)
+    for line in () if output.as_json else packet_lines(packets):
+        output.line(line)
+    return print_plan(document, live, output, {"packets": packets_json(packets)})
 
 
 def print_plan(
     document: Document,
     live: Mapping[Family, Ruleset],
     output: Output,
-    more: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any],
 ) -> int:
-    """Print a plan; return 0 when it is empty, else 1. `more` is added to its JSON."""
+    """Print a plan; return 0 when it is empty, 2 when it must not be loaded, else 1.
+
+    `more` is added to its JSON.
+    """
     plan = plan_changes(document, live)
     if output.as_json:
-        output.json({**plan_json(plan), **(more or {})})
+        output.json({**plan_json(plan), **more})
     else:
         for line in plan_lines(plan):
             output.line(line)
-    return 0 if plan.empty else 1
+    return 2 if plan.refusals else 0 if plan.empty else 1
 
 
 def import_print(options: argparse.Namespace, output: Output) -> int:
@@ -117,11 +124,13 @@ def import_print(options: argparse.Namespace, output: Output) -> int:
 
 
 def report_import(imported: Imported, output: Output) -> None:
-    """Print an import's notes and skipped lines on standard error."""
+    """Print an import's notes, skipped lines and effect on packets on standard error."""
     for note in imported.notes:
         output.note(str(note))
     for skipped in imported.skipped:
         output.note(f"line {skipped.line}: {skipped.text}: {skipped.reason}")
+    for difference in find_differences(imported.rulesets, imported.document):
+        output.note(difference.sentence)
 
 
 def read_save(name: str) -> Ruleset:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dockerfw.chains.plan import FamilyPlan, Plan, PlanLine
 from dockerfw.document.diff import DocumentDiff
 from dockerfw.document.document import expectation_to_json_object, rule_to_json_object
 from dockerfw.document.words import describe_expectation, describe_rule
+from dockerfw.reach.differences import Difference
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
@@ -17,6 +18,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield from _family_lines(family, part)
     for warning in plan.warnings:
         yield f"warning: {warning.message}"
+    for refusal in plan.refusals:
+        yield f"refused: {refusal.message}"
     if plan.empty:
         yield "nothing to do: the kernel already holds these rules"
 
@@ -31,7 +34,22 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             {"code": warning.code, "message": warning.message, "family": warning.family}
             for warning in plan.warnings
         ],
+        "refusals": [
+            {"code": refusal.code, "message": refusal.message, "family": refusal.family}
+            for refusal in plan.refusals
+        ],
     }
+
+
+def packet_lines(packets: Iterable[Difference]) -> Iterator[str]:
+    """Yield a line for each difference between the packets that pass today and after a load."""
+    signs = {"closes": "-", "opens": "+", "unknown": "?"}
+    yield from (f"{signs[each.kind]} {each.sentence}" for each in packets)
+
+
+def packets_json(packets: Iterable[Difference]) -> list[dict[str, str]]:
+    """Return the same as JSON values."""
+    return [{"kind": each.kind, "sentence": each.sentence} for each in packets]
 
 
 def diff_lines(diff: DocumentDiff) -> Iterator[str]:

@@ -15,7 +15,7 @@ from dockerfw.reach.sentences import RULES_IN_NFTABLES
 from dockerfw.streams import InputError, Output
 from rules.asking.exposure_line_selectors import Line, exposure_lines, line_json
 from rules.asking.exposure_selectors import Exposure, read_exposure
-from rules.asking.trace_selectors import answer_question
+from rules.asking.trace_selectors import RulesUnread, answer_question
 from rules.command_line.stored import fresh_look, wanted_host
 from rules.command_line.traces import (
     CANNOT_TELL,
@@ -36,6 +36,9 @@ def trace(options: argparse.Namespace, output: Output) -> int:
     view, basis = _seen(host, output)
     try:
         answer = answer_question(basis, view, question_of(options), options.against)
+    except RulesUnread as error:
+        output.note(f"cannot tell: {error.errors[0].message}")
+        return CANNOT_TELL
     except QuestionError as error:
         raise wrong_question(error) from error
     ground = answer.ground
@@ -56,12 +59,13 @@ def trace(options: argparse.Namespace, output: Output) -> int:
 
 
 def exposure(options: argparse.Namespace, output: Output) -> int:
-    """Print listening and published ports, and which clients can reach each."""
+    """Print listening and published ports and who can reach each; status 3 where it cannot tell."""
     host = wanted_host(options)
     view, basis = _seen(host, output)
     found = read_exposure(basis, view)
     loaded = any(state.label for state in read_kernel_state(view.rulesets).families.values())
     lines = exposure_lines(found.rows, basis.rules, loaded=loaded)
+    status = CANNOT_TELL if view.snapshot.unread else _exposure_status(found)
     if output.as_json:
         output.json(
             {
@@ -74,7 +78,7 @@ def exposure(options: argparse.Namespace, output: Output) -> int:
                 "idle": [rule_to_json_object(rule) for rule in found.idle],
             }
         )
-        return _exposure_status(found)
+        return status
     output.line(found.sentence)
     for problem in found.problems:
         output.line(problem)
@@ -84,7 +88,7 @@ def exposure(options: argparse.Namespace, output: Output) -> int:
             output.line(text)
     for rule in found.idle:
         output.line(f"allowed, but nothing is listening: {describe_rule(rule)}")
-    return _exposure_status(found)
+    return status
 
 
 def _exposure_status(found: Exposure) -> int:

@@ -14,6 +14,7 @@ from dockerfw.chains.importing import Imported, SkippedLine, import_save
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, canonical_json, load_document, to_json_object
 from dockerfw.iptables.errors import DocumentError, FieldError, ParseError
+from dockerfw.reach.differences import Difference, find_differences
 from rules.audit.actors import actor_of
 from rules.draft.document_forms import ImportForm
 from rules.draft.draft_selectors import draft_document
@@ -32,17 +33,22 @@ class Preview:
     diff: DocumentDiff
     notes: tuple[str, ...]
     skipped: tuple[SkippedLine, ...]
+    packets: tuple[Difference, ...]
     document: str
     version: int
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """An import that could be read, with notes on changed and skipped lines."""
+    """An import that could be read, with notes on changed and skipped lines.
+
+    `packets` are those that the document would treat in another way than the rules it comes from.
+    """
 
     document: Document
     notes: tuple[str, ...]
-    skipped: tuple[SkippedLine, ...]
+    skipped: tuple[SkippedLine, ...] = ()
+    packets: tuple[Difference, ...] = ()
 
 
 @require_safe
@@ -80,14 +86,15 @@ def draft_import(request: HttpRequest, host_name: str) -> HttpResponse:
 
 def read_of_import(imported: Imported) -> Read:
     """Return imported rules as a read file."""
-    return Read(imported.document, tuple(str(note) for note in imported.notes), imported.skipped)
+    packets = find_differences(imported.rulesets, imported.document)
+    return Read(imported.document, tuple(str(note) for note in imported.notes), imported.skipped, packets)
 
 
 def _read(content: str) -> Read:
     """Read JSON as a document, anything else as a save or restore file. Raises DocumentError, ParseError."""
     if content.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
         document = load_document(content.lstrip("\ufeff"))
-        return Read(document, tuple(f"{note.path}: {note.message}" for note in document.notes), ())
+        return Read(document, tuple(f"{note.path}: {note.message}" for note in document.notes))
     return read_of_import(import_save(content))
 
 
@@ -122,6 +129,7 @@ def import_preview(
         diff=diff,
         notes=read.notes,
         skipped=read.skipped,
+        packets=read.packets,
         document=canonical_json(read.document),
         version=host.draft_version,
     )

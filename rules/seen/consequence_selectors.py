@@ -16,6 +16,7 @@ from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.reach.changes import Change, exposure_changes
+from dockerfw.reach.differences import Difference, first_differences
 from dockerfw.reach.expectations import ExpectationContext, ExpectationResult, check_expectations
 from dockerfw.reach.lockout import (
     LockoutAnswer,
@@ -32,9 +33,15 @@ from dockerfw.simulation.surroundings import LOCAL, Surroundings
 from rules.seen.listening_selectors import listening_of
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
-from rules.seen.surroundings_selectors import prepare_family, prepare_family_after, sight_key
+from rules.seen.surroundings_selectors import (
+    prepare_family,
+    prepare_family_after,
+    rulesets_read,
+    sight_key,
+)
 
 _changes: Memory[tuple[Change, ...]] = Memory(4)
+_differences: Memory[tuple[Difference, ...]] = Memory(4)
 _findings: Memory[tuple[ExpectationResult, ...]] = Memory(4)
 
 
@@ -93,6 +100,14 @@ def exposure_difference(
     """Return the changes of outside access, a sentence each."""
     key = (sight_key(view), base and digest(base), digest(document), revision)
     return _changes.get_or_compute(key, lambda: _difference(view, base, document, revision))
+
+
+def packet_differences(view: SnapshotView, document: Document) -> tuple[Difference, ...]:
+    """Return what the first load on a host changes for packets; nothing once dockerfw's rules are loaded."""
+    key = (sight_key(view), digest(document), "packets")
+    return _differences.get_or_compute(
+        key, lambda: first_differences(rulesets_read(view), document, surroundings_of(view.snapshot).sets)
+    )
 
 
 def expectation_findings(

@@ -158,7 +158,7 @@ def _keep_newest(host: Host, view: SnapshotView) -> SnapshotView:
 
 def _parsed(host: Host, snapshot: Snapshot) -> SnapshotView:
     rulesets = _rulesets.get_or_compute(
-        snapshot.sha256,
+        (snapshot.sha256, snapshot.unprinted),
         lambda: {4: parse_save(snapshot.saves[4]), 6: parse_save(snapshot.saves[6])},
     )
     taken_at = datetime.fromisoformat(snapshot.taken_at)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 from dockerfw.chains.names import OWN_CHAINS
 from dockerfw.chains.render import render_restore
@@ -51,9 +51,17 @@ def prepare_family_after(
     )
 
 
+def rulesets_read(view: SnapshotView) -> Mapping[Family, Ruleset]:
+    """Return the rulesets of the families that could be read."""
+    return {family: ruleset for family, ruleset in view.rulesets.items() if _was_read(view, family)}
+
+
 def _was_read(view: SnapshotView, family: Family) -> bool:
-    """Return True if this family's rules were read; the save of a family without rules is empty, too."""
-    return family in view.snapshot.families and family not in view.snapshot.unread
+    """Return True if there is a save of this family; that of a family without rules is empty, too.
+
+    What a save does not show, the simulator knows from the save itself.
+    """
+    return family in view.snapshot.families and family not in view.snapshot.failed
 
 
 def after_load(view: SnapshotView, document: Document, revision: int, family: Family) -> Ruleset:
@@ -71,7 +79,7 @@ def content_key(view: SnapshotView) -> Hashable:
     """
     snapshot = view.snapshot
     routes = tuple(snapshot.default_routes[family] for family in sorted(snapshot.default_routes))
-    rules = _digests.get_or_compute(snapshot.sha256, lambda: _rules_digest(view))
+    rules = _digests.get_or_compute((snapshot.sha256, snapshot.unprinted), lambda: _rules_digest(view))
     return (rules, snapshot.interfaces, routes, snapshot.sets, snapshot.bridges_filtered)
 
 
@@ -89,6 +97,7 @@ def sight_key(view: SnapshotView) -> Hashable:
 def _rules_digest(view: SnapshotView) -> str:
     found = hashlib.sha256()
     for family, ruleset in sorted(view.rulesets.items()):
+        found.update(repr(ruleset.unprinted).encode())
         for table in ruleset.tables.values():
             for chain in table.chains.values():
                 head = f"{family} {table.name} {chain.name} {chain.policy}"

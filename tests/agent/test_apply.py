@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from dockerfw.agent import apply
+from dockerfw.agent.sentences import NOTHING_CHANGED_IN_KERNEL
+from dockerfw.chains.sentences import rules_not_printed
 from dockerfw.host import loading as restore
 from dockerfw.host.files import locked
+from dockerfw.iptables.sentences import table_not_printed
 from dockerfw.messages.outcomes import LOADING_STEPS, Outcome
 from dockerfw.store import state as state_module
 from dockerfw.store.bootfiles import MODES
@@ -374,3 +377,13 @@ def test_kernel_without_ipv6_gets_ipv4_and_says_so(
     details = {step.name: step.detail for step in outcome.steps}
     assert "no IPv6" in details["load-ipv6"]
     assert "dockerfw r1" in inside.save().decode()
+
+
+def test_nothing_is_loaded_over_rules_that_cannot_be_read(inside: Namespace, state: StateDirectory) -> None:
+    add_foreign(inside, "nft")
+    inside.run("nft", "add", "rule", "ip", "filter", "INPUT", "meta", "hour", '"10:00"-"12:00"', "drop")
+    before = inside.run("nft", "list", "ruleset").stdout
+    error = failed(run(order(document("22")), state), "snapshot")
+    words = rules_not_printed(4, table_not_printed("filter", whole=True)).rstrip(".")
+    assert error.summary == NOTHING_CHANGED_IN_KERNEL.format(summary=words)
+    assert inside.run("nft", "list", "ruleset").stdout == before

@@ -8,6 +8,7 @@ import pytest
 
 from dockerfw.chains.render import wanted_chains
 from dockerfw.iptables.model import Family
+from dockerfw.iptables.sentences import LEGACY_NOT_PRINTED
 from dockerfw.messages.loaded import loaded_key
 from dockerfw.messages.snapshots import snapshot_key
 from rules.applying.history_selectors import compare_revisions, history_page
@@ -20,6 +21,7 @@ from rules.draft.rule_services import rule_create
 from rules.link import client
 from rules.models import Host
 from rules.seen.snapshot_selectors import latest_snapshot, look, observe_request, previous_snapshot
+from tests.iptables.test_unprinted import LEGACY
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import loaded_store, save_of, snapshot_store
 from tests.rig.new_release import NEW_LINE, install_new_release
@@ -44,6 +46,20 @@ def test_loaded_and_first_in_line(applied: Host) -> None:
     assert sentence.text == "Protected: revision 1 is active for IPv4 and IPv6."
     assert sentence.reasons == ()
     assert sentence.taken_at == taken
+
+
+def test_a_save_that_is_not_complete_is_never_protected(applied: Host) -> None:
+    document = draft_document(applied)
+    # The rules of the revision are all there: only the save says that there are more.
+    snapshot_store(
+        applied, document, 1, saves={4: LEGACY + save_of(document, 4, 1), 6: save_of(document, 6, 1)}
+    )
+    sentence = kernel_sentence(basis_of(applied))
+    assert (sentence.level, sentence.reasons) == ("bad", (f"IPv4: {LEGACY_NOT_PRINTED}.",))
+    assert sentence.text == "Cannot tell what is protected: not all rules in the kernel can be read."
+    # The same rules without that line are another snapshot, also for what is remembered of them.
+    snapshot_store(applied, document, 1, age=-1)
+    assert kernel_sentence(basis_of(applied)).level == "ok"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from dockerfw.chains.sentences import foreign_jump
 from dockerfw_site.environment import read_environment
 from rules.applying import proposal_selectors as proposals
 from rules.audit.actors import Actor
@@ -15,7 +16,7 @@ from rules.draft.rule_services import rule_create
 from rules.models import Apply, AuditEvent, Host, Rule
 from tests.applying.test_review_views import order
 from tests.rig.confirmed import confirm
-from tests.rig.kernel_reports import snapshot_store
+from tests.rig.kernel_reports import CLEAN, snapshot_store
 from tests.rig.web_pages import HOST, has_no_inline_code, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.redis]
@@ -23,6 +24,15 @@ PATH = f"{HOST}/review/"
 OFFICE = "203.0.113.0/24"
 AWAY = {"REMOTE_ADDR": "203.0.113.7", "SERVER_PORT": "8000", "HTTP_HOST": "localhost:8000"}
 EXPECTED = {"protocol": "tcp", "port": 443, "passes": True, "comment": "the shop"}
+
+
+BY_HAND = """*filter
+:INPUT ACCEPT [0:0]
+:FILTERS - [0:0]
+-A INPUT -p tcp -j FILTERS
+-A FILTERS -j DROP
+COMMIT
+"""
 
 
 @pytest.fixture
@@ -202,3 +212,23 @@ def test_without_a_report_nothing_is_claimed(signed_in: Client, host: Host, alic
     words = text_of(signed_in.get(PATH))
     assert "Effect on outside access" not in words
     assert "your access" not in words
+
+
+def test_the_first_review_says_what_packets_pass_today(working: Client, host: Host, ssh: Rule) -> None:
+    words = text_of(working.get(PATH))
+    heading = words.index("Effect of the first load on packets")
+    closes = "Packets from anywhere but 203.0.113.0/24 to 22/tcp (SSH) of the host pass today"
+    assert f"{closes} and would be refused." in words[heading:]
+    snapshot_store(host, draft_document(host), 1, age=-1)
+    assert "Effect of the first load on packets" not in text_of(working.get(PATH))
+
+
+def test_a_setup_by_hand_that_would_open_is_not_applied(working: Client, host: Host, ssh: Rule) -> None:
+    reason = foreign_jump(4, "-A INPUT -p tcp -j FILTERS")
+    snapshot_store(host, age=-1, saves={4: BY_HAND, 6: CLEAN})
+    page = working.get(PATH)
+    assert reason in text_of(page)
+    assert 'name="message"' not in page.content.decode()
+    answer = working.post(PATH, order(host))
+    assert (answer.status_code, f"Nothing was applied. {reason}" in text_of(answer)) == (409, True)
+    assert not Apply.objects.exists()

@@ -15,6 +15,7 @@ from dockerfw.document.values import Document
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
+from dockerfw.reach.differences import find_differences
 from tests.chains.test_drift import CLEAN, DOCUMENT, after
 from tests.rig.documents import documents
 
@@ -75,6 +76,25 @@ def test_a_line_that_no_rule_can_express_is_listed() -> None:
     assert found is not None
     assert ["u32" in line.text for line in found.skipped] == [True]
     assert found.document == DOCUMENT
+
+
+def test_a_line_that_is_lost_is_said_as_packets() -> None:
+    live = changed("-I FILTERS-HOST 1 -s 203.0.113.9 -p tcp -m tcp --dport 22 -j DROP")
+    found = adopt_live(live, DOCUMENT)
+    assert found is not None
+    assert found.document == DOCUMENT
+    (difference,) = find_differences(found.rulesets, found.document)
+    assert difference.kind == "opens"
+    assert "from 203.0.113.9 to 22/tcp (SSH) of the host" in difference.sentence
+
+
+def test_a_line_behind_a_refusal_does_not_become_a_rule() -> None:
+    live = changed("-A FILTERS -j RETURN")
+    found = adopt_live(live, DOCUMENT)
+    assert found is not None
+    assert found.document == DOCUMENT
+    assert [line.reason for line in found.skipped] == [sentences.ACCEPTS_LESS]
+    assert find_differences(found.rulesets, found.document) == ()
 
 
 def test_other_rules_do_not_become_part_of_the_draft() -> None:

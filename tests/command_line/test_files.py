@@ -235,3 +235,20 @@ def test_a_save_of_random_bytes_is_refused_politely() -> None:
         done = shell("parse", stdin=data)
         assert done.returncode == 2
         assert b"Traceback" not in done.stderr
+
+
+def test_import_and_a_first_plan_say_what_closes(tmp_path: Path) -> None:
+    save, document = tmp_path / "save", tmp_path / "document.json"
+    save.write_text("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 443 -j ACCEPT\nCOMMIT\n")
+    closes = (
+        "Packets from anywhere to every other tcp port (SSH too), every udp port and every other protocol of "
+        "the host pass today and would be refused."
+    )
+    found = firewall("import", str(save), "--print")
+    assert (found.status, closes in found.err.splitlines()) == (0, True)
+    document.write_text(found.out)
+    plan = firewall("plan", str(document), "--live", str(save))
+    assert (plan.status, plan.out.splitlines()[0]) == (1, f"- {closes}")
+    as_json = json.loads(firewall("plan", str(document), "--live", str(save), "--json").out)
+    assert as_json["packets"] == [{"kind": "closes", "sentence": closes}]
+    assert as_json["refusals"] == []

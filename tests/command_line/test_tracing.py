@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from rules.audit.actors import Actor
+from dockerfw.chains import sentences
+from dockerfw.iptables.sentences import table_not_printed
+from rules.audit.actors import Actor, command_line_actor
 from rules.command_line import stored
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create, rule_delete
 from rules.models import Host, Rule
+from tests.iptables.test_unprinted import NAT, WHOLE
 from tests.rig.busy_host import busy_store
 from tests.rig.command_fixtures import firewall, shell
 from tests.rig.confirmed import confirm
+from tests.rig.kernel_reports import CLEAN as CLEAN_SAVE
+from tests.rig.kernel_reports import UNREAD_6, save_of, snapshot_store
 
 CLEAN = Path(__file__).parent.parent / "iptables" / "data" / "clean-docker-host.save"
 STRANGER = "203.0.113.5"
@@ -222,3 +227,50 @@ def test_exposure(shop: Rule) -> None:
     )
     assert by_port[8080]["who"][0]["rules"] == [shop.key]
     assert by_port[6379]["level"] == "nobody"
+
+
+def test_a_table_that_was_not_printed_is_not_empty(tmp_path: Path) -> None:
+    save = tmp_path / "save"
+    save.write_text(WHOLE + NAT)
+    found = firewall(
+        "trace", STRANGER, "192.0.2.10", "--port", "22", "--interface", "eth0", "--live", str(save)
+    )
+    assert found.status == 3
+    assert f"  because {table_not_printed('filter', whole=True)}" in found.out.splitlines()
+
+
+def test_what_the_host_cannot_print_has_no_answer(host: Host, shop: Rule) -> None:
+    document = draft_document(host)
+    snapshot_store(host, document, 1, age=-1, saves={4: WHOLE + NAT, 6: save_of(document, 6, 1)})
+    ask = ("trace", STRANGER, "192.0.2.1", "--port", "22")
+    for against in ("live", "draft", "1"):
+        found = firewall(*ask, "--against", against)
+        assert (found.status, "use 'nft' tool" in found.out, "with nft" in found.out) == (3, False, True)
+    exposure = firewall("exposure")
+    assert (exposure.status, exposure.out.splitlines()[0]) == (
+        3,
+        "Ports may be missing: the IPv4 rules could not be read.",
+    )
+    snapshot_store(host, age=-2, saves={4: "", 6: ""}, around={"errors": UNREAD_6})
+    unread = firewall("trace", "2001:db8::5", "2001:db8::1", "--port", "22")
+    assert (unread.status, unread.err.strip()) == (
+        3,
+        "cannot tell: the rules of IPv6 could not be read on the host",
+    )
+
+
+def test_plan_and_apply_refuse_what_nobody_can_read(host: Host, shop: Rule, tmp_path: Path) -> None:
+    reason = sentences.rules_not_printed(4, table_not_printed("filter", whole=True))
+    rule_delete(host=host, actor=command_line_actor(), key=shop.key, version=shop.version)
+    snapshot_store(host, age=-1, saves={4: WHOLE + NAT, 6: CLEAN_SAVE})
+    plan = firewall("plan")
+    assert (plan.status, f"refused: {reason}" in plan.out.splitlines()) == (2, True)
+    done = firewall("apply", "-m", "try")
+    assert (done.status, done.err.strip().splitlines()[-1]) == (2, f"Nothing was applied. {reason}")
+    status = firewall("status")
+    assert (status.status, "Cannot tell what is protected" in status.out) == (1, True)
+    save, document = tmp_path / "save", tmp_path / "document"
+    save.write_text(WHOLE + NAT)
+    document.write_text('{"format": "dockerfw/1", "rules": []}')
+    offline = firewall("plan", str(document), "--live", str(save))
+    assert (offline.status, f"refused: {reason}" in offline.out.splitlines()) == (2, True)

@@ -77,11 +77,15 @@ BROKEN: dict[str, tuple[Callable[[Namespace], None], dict[str, str]]] = {
     ),
     "rules in the other backend": (
         lambda host: host.iptables("-A", "INPUT", "-p", "tcp", "-j", "ACCEPT", backend="legacy"),
-        {"backend.other": "note"},
+        {"backend.readable": "problem", "backend.other": "note"},
+    ),
+    "a rule that iptables-save cannot print": (
+        lambda host: nft_rule(host, "meta", "hour", '"10:00"-"12:00"', "drop"),
+        {"backend.readable": "problem"},
     ),
     "Docker's chains in both backends": (
         lambda host: add_foreign(host, "legacy"),
-        {"backend.docker": "problem", "backend.other": "note"},
+        {"backend.docker": "problem", "backend.readable": "problem", "backend.other": "note"},
     ),
     "a table of nftables' own that drops": (
         lambda host: nft(host, "{ type filter hook input priority 10; policy drop; }"),
@@ -96,6 +100,10 @@ BROKEN: dict[str, tuple[Callable[[Namespace], None], dict[str, str]]] = {
         {},
     ),
 }
+
+
+def nft_rule(host: Namespace, *words: str) -> None:
+    host.run("nft", "add", "rule", "ip", "filter", "INPUT", *words)
 
 
 def nft(host: Namespace, hook: str) -> None:

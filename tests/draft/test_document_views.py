@@ -127,3 +127,11 @@ def test_a_file_is_taken_as_well(signed_in: Client, host: Host) -> None:
     host.refresh_from_db()
     page = signed_in.post(IMPORT, {"version": str(host.draft_version), "text": "", "file": file})
     assert "added: 22, 8000-8010/tcp" in text_of(page)
+
+
+def test_the_preview_says_what_the_file_lets_pass_today(signed_in: Client, host: Host) -> None:
+    save = SAVE.replace("-A FILTERS -j REJECT\n", "").replace("22", "443")
+    page = text_of(signed_in.post(IMPORT, sent(host, save)))
+    assert "Effect on packets, compared with the file" in page
+    assert "to every other tcp port (SSH too), every udp port" in page
+    assert "pass today and would be refused" in page

@@ -20,6 +20,8 @@ from dockerfw.host.observation import observe
 from dockerfw.host.runner import Command, CommandFailed
 from dockerfw.host.runner import run_all as real_run_all
 from dockerfw.iptables.model import Family
+from dockerfw.iptables.sentences import LEGACY_NOT_PRINTED, table_not_printed, table_printed_wrongly
+from dockerfw.iptables.unprinted import Unprinted
 from dockerfw.messages.codec import dump_json, load_json
 from dockerfw.messages.snapshots import Snapshot
 from tests.rig.host_states import Saboteur, add_foreign
@@ -197,6 +199,71 @@ def test_a_snapshot_creates_no_legacy_tables(inside: Namespace) -> None:
     look()
     names = Path("/proc/thread-self/net/ip_tables_names")
     assert not names.exists() or not names.read_text()
+
+
+def test_a_table_that_nft_changed_is_not_empty(inside: Namespace) -> None:
+    add_foreign(inside, "nft")
+    assert look().unread == set()
+    inside.run("nft", "add", "rule", "ip", "filter", "INPUT", "meta", "hour", '"10:00"-"12:00"', "drop")
+    seen = look()
+    assert seen.unprinted == ((4, Unprinted("filter", table_not_printed("filter", whole=True))),)
+    assert seen.unread == {4}
+    assert seen.failed == set()
+    assert ":INPUT" not in seen.saves[4]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "tcp dport { 22, 80 } drop",
+        "ip saddr @known drop",
+        "ip saddr vmap { 192.0.2.7 : drop }",
+        "ip saddr 192.0.2.7-192.0.2.9 drop",
+    ],
+)
+def test_rules_that_are_printed_without_their_condition_are_known(inside: Namespace, rule: str) -> None:
+    add_foreign(inside, "nft")
+    inside.run("nft", "add", "set", "ip", "filter", "known", "{ type ipv4_addr; }")
+    assert look().unprinted == ()
+    inside.run("nft", "add", "rule", "ip", "filter", "INPUT", *rule.split())
+    assert look().unprinted == ((4, Unprinted("filter", table_printed_wrongly("filter"))),)
+
+
+def test_rules_of_iptables_itself_are_exact(inside: Namespace) -> None:
+    inside.run("ipset", "create", "known", "hash:ip")
+    rules = (
+        "-p tcp -m multiport --dports 22,80:90 -m comment --comment lookup",
+        "-p tcp -m tcp ! --dport 22:25 -m comment --comment range",
+        "-s 10.0.0.0/9 ! -d 192.0.2.0/30 -i eth+ -p udp -m udp --sport 1024:",
+        "-m iprange --src-range 192.0.2.7-192.0.2.9",
+        "-m set --match-set known src",
+        "-m mark ! --mark 0x1/0xf",
+        "-m ttl --ttl-gt 5",
+        "-m length --length 20:90",
+    )
+    for rule in rules:
+        inside.iptables("-A", "INPUT", *rule.split(), "-j", "DROP")
+    assert look().unprinted == ()
+
+
+def test_base_chains_that_are_not_printed_are_known(inside: Namespace) -> None:
+    before = look()
+    inside.run("nft", "add", "table", "ip6", "filter")
+    hook = "{ type filter hook input priority -10; policy drop; }"
+    inside.run("nft", "add", "chain", "ip6", "filter", "mine", hook)
+    seen = look()
+    assert seen.unprinted == ((6, Unprinted("filter", table_not_printed("filter", whole=False))),)
+    assert seen.sha256 != before.sha256
+
+
+def test_legacy_tables_count_where_they_can_decide(inside: Namespace) -> None:
+    add_foreign(inside, "nft")
+    inside.iptables("-A", "INPUT", "-s", "192.0.2.7", "-j", "DROP", backend="legacy")
+    assert look().unprinted == ((4, Unprinted("filter", LEGACY_NOT_PRINTED)),)
+    inside.iptables("-F", "INPUT", backend="legacy")
+    assert look().unprinted == ()
+    inside.iptables("-P", "FORWARD", "DROP", backend="legacy", family=6)
+    assert look().unprinted == ((6, Unprinted("filter", LEGACY_NOT_PRINTED)),)
 
 
 def test_dockers_nftables_backend_is_recognized(inside: Namespace) -> None:

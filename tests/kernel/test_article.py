@@ -8,6 +8,7 @@ from dockerfw.chains.drift import find_drift
 from dockerfw.chains.importing import import_save
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import render_restore
+from dockerfw.chains.sentences import containers_unfiltered
 from dockerfw.document.document import Document
 from dockerfw.iptables.parse import parse_save
 from tests.kernel.test_roundtrip import apply, plan, read_rulesets
@@ -120,7 +121,7 @@ def test_an_interface_is_named_before_it_is_allowed(namespace: Namespace, backen
     namespace.restore(ARTICLE, backend, 4)
     live = parse_save(namespace.save(backend, 4))
     found = plan_changes(document(external_interfaces=["eth9"]), {4: live})
-    assert "interface-no-longer-filtered" in [warning.code for warning in found.warnings]
+    assert [refusal.message for refusal in found.refusals] == [containers_unfiltered(4, "ens33")]
     for family in FAMILIES:
         assert "-D DOCKER-USER -i ens33 -j FILTERS\n" in render_restore(document(), family, live=live)
 

@@ -112,11 +112,12 @@ class Command(BaseCommand):
 
 def _run(chosen: argparse.Namespace, output: Output) -> int:
     from dockerfw.iptables.errors import NetfilterError
+    from rules.applying.apply_errors import LoadRefused
     from rules.pages.errors import Invalid, NotFound, ServiceError
 
     try:
         return int(_verb(chosen)(chosen, output))
-    except (InputError, NetfilterError, Invalid, NotFound) as error:
+    except (InputError, NetfilterError, Invalid, NotFound, LoadRefused) as error:
         output.note(str(error))
         return 2
     except ServiceError as error:
