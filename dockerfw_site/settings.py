@@ -13,6 +13,7 @@ from csp.constants import NONE, SELF
 
 from dockerfw_site.allowed_hosts import django_hosts
 from dockerfw_site.environment import BASE_DIR, read_environment
+from dockerfw_site.incoming import MOST_BODY_BYTES
 
 ENVIRONMENT = read_environment()
 
@@ -47,6 +48,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "dockerfw_site.body_limit.BodyLimitMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -137,9 +139,10 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# A draft may be imported as one form field: 4 MiB for the document, the rest for the other fields.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 6 * 1024 * 1024
-FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
+# Uploads stay in memory, so that no request can fill a disk.
+DATA_UPLOAD_MAX_MEMORY_SIZE = MOST_BODY_BYTES
+FILE_UPLOAD_MAX_MEMORY_SIZE = MOST_BODY_BYTES
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = ENVIRONMENT.time_zone
