@@ -65,7 +65,9 @@ def examine(
         permissions, worker = replace(permissions, state=None), Found(None, seen=False)
     found = [
         *judge_redis(_redis_facts(settings, redis, here=worker.seen and state.path.is_dir())),
-        *judge_database(DatabaseFacts(answer.error, dashboard.untried, answer.migrations)),
+        *judge_database(
+            DatabaseFacts(answer.error, dashboard.untried, answer.migrations, tuple(answer.triggers))
+        ),
         *judge_permissions(permissions),
         *judge_clock(_clock_facts(state, about, answer, redis)),
         *judge_work(_work_facts(settings, state, worker, about, stored, dashboard)),

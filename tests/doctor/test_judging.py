@@ -319,9 +319,12 @@ def test_the_host(check: str, level: str, change: dict[str, Any]) -> None:
 def test_the_database() -> None:
     assert set(levels(judge_database(DatabaseFacts())).values()) == {"ok"}
     away = levels(judge_database(DatabaseFacts(error="no such file")))
-    assert away == {"database.reachable": "problem", "database.migrated": "unknown"}
+    untold = {"database.append-only": "unknown"}
+    assert away == {"database.reachable": "problem", "database.migrated": "unknown", **untold}
     old = levels(judge_database(DatabaseFacts(migrations=2)))
-    assert old == {"database.reachable": "ok", "database.migrated": "problem"}
+    assert old == {"database.reachable": "ok", "database.migrated": "problem", **untold}
+    open_ = levels(judge_database(DatabaseFacts(triggers=("rules_revision_no_update",))))
+    assert open_["database.append-only"] == "problem"
     assert set(levels(judge_database(DatabaseFacts(untried="not here"))).values()) == {"unknown"}
 
 
