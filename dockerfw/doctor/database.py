@@ -49,7 +49,7 @@ def judge_database(facts: DatabaseFacts) -> Iterator[Finding]:
         names = ", ".join(facts.triggers)
         text = f"Revisions and audit events can be changed. Missing or changed triggers: {names}."
         yield problem(
-            APPEND_ONLY, text, "compare revisions and audit log with a backup, then: dockerfw restore"
+            APPEND_ONLY, text, "compare the revisions and the audit log with a backup, then restore it"
         )
     else:
         yield ok(APPEND_ONLY, "The database refuses to change or delete revisions and audit events.")

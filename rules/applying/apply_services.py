@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from dockerfw.document.document import canonical_json, digest, to_json_object
 from dockerfw.iptables.errors import FieldError
-from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, Order
+from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, Order, seconds_ahead
 from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS
 from dockerfw.reach.expectations import find_failures
 from rules.applying.apply_errors import ApplyWaiting, NotExpected, NothingToApply, QueueUnavailable
@@ -113,8 +113,10 @@ def rollback_start(
 
 def sequence_next(host: Host) -> int:
     """Count on and return the number of the next message to the host's root worker; `host` is locked."""
-    # Milliseconds keep the number rising even when the database is restored from an old copy.
-    host.sequence = max(host.sequence + 1, time.time_ns() // 1_000_000)
+    # Milliseconds keep the number rising even when the database is restored from an old copy. The host
+    # refuses one far ahead of the clock, so after the clock was set back the number is not counted on.
+    now = time.time_ns() // 1_000_000
+    host.sequence = now if seconds_ahead(host.sequence + 1, now / 1000) else max(host.sequence + 1, now)
     host.save(update_fields=["sequence"])
     return host.sequence
 

@@ -41,6 +41,7 @@ VERBS: dict[str, str] = {
     "console-panic": "ran panic on the console",
     "console-panic-off": "ended panic on the console",
     "console-release": "released the host from dockerfw on the console",
+    "console-reset-sequence": "reset the sequence number of orders on the console",
     "drift": "noticed that the kernel differs from the confirmed revision",
     "drift-gone": "noticed that the kernel holds the confirmed revision again",
     "heal": "restored the jumps",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 
 import pytest
@@ -17,7 +18,7 @@ from dockerfw.messages.orders import EXPIRY_SECONDS, Order, firewall_queue
 from dockerfw.messages.outcomes import progress_key
 from rules.applying.apply_errors import ApplyWaiting, NothingToApply, QueueUnavailable
 from rules.applying.apply_selectors import apply_get
-from rules.applying.apply_services import apply_start, rollback_start
+from rules.applying.apply_services import apply_start, rollback_start, sequence_next
 from rules.applying.expiry_services import applies_expire
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor
@@ -387,3 +388,12 @@ def test_a_roll_back_to_what_the_kernel_holds_is_refused(
     snapshot_store(edited, draft_document(edited), revision.number)
     with pytest.raises(NothingToApply):
         rollback_start(basis=basis_of(edited), actor=alice, number=1, message="m", expected_head=1)
+
+
+@pytest.mark.parametrize(("stored", "ahead"), [(-86_400, 0), (0, 0), (20, 20), (600, 0), (10**9, 0)])
+def test_the_sequence_number_stays_near_the_clock(host: Host, stored: int, ahead: int) -> None:
+    now = time.time_ns() // 1_000_000
+    host.sequence = now + stored * 1000
+    number = sequence_next(host)
+    assert number >= now
+    assert (number - now) / 1000 == pytest.approx(ahead, abs=5)

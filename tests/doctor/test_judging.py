@@ -135,7 +135,9 @@ def test_a_state_directory_of_a_sandbox_is_its_users() -> None:
     assert levels(judge_permissions(facts))["permissions.state"] == "problem"
 
 
-CLOCK = ClockFacts(now=1000.0, offset=900.0, began=900.5, event=1000.5, file=999.0, redis=1001.0)
+CLOCK = ClockFacts(
+    now=1000.0, offset=900.0, began=900.5, event=1000.5, file=999.0, redis=1001.0, sequence=0.0
+)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +152,10 @@ CLOCK = ClockFacts(now=1000.0, offset=900.0, began=900.5, event=1000.5, file=999
         ("redis", "problem", {"redis": 900.0}),
         ("redis", "problem", {"redis": 100_000.0}),
         ("redis", "unknown", {"redis": None}),
+        ("sequence", "ok", {"sequence": 1299.0}),
+        ("sequence", "problem", {"sequence": 1301.0}),
+        ("sequence", "problem", {"sequence": (2**53 - 1) / 1000}),
+        ("sequence", "unknown", {"sequence": None}),
     ],
 )
 def test_clocks(check: str, level: str, change: dict[str, Any]) -> None:

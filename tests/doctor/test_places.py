@@ -201,7 +201,7 @@ def test_a_wall_clock_that_was_set_is_found(tmp_path: Path) -> None:
         return began_in_this_boot(about)
 
     def jump(at: float | None) -> str:
-        facts = ClockFacts(time.time(), wall_offset(), at, None, None, None)
+        facts = ClockFacts(time.time(), wall_offset(), at, None, None, None, None)
         return levels(judge_clock(facts))["clock.jump"]
 
     assert jump(began(wall_offset(), boot_id())) == "ok"
@@ -217,7 +217,7 @@ def test_files_from_the_future_and_reports_that_wait_are_found(tmp_path: Path) -
     report.write_text("{}")
 
     def clock() -> str:
-        facts = ClockFacts(time.time(), 0.0, None, None, newest_file(state), None)
+        facts = ClockFacts(time.time(), 0.0, None, None, newest_file(state), None, None)
         return levels(judge_clock(facts))["clock.state"]
 
     def work() -> str:
