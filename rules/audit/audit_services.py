@@ -33,6 +33,7 @@ VERBS: dict[str, str] = {
     "apply-confirmed": "apply: confirmed",
     "apply-rolled_back": "apply: rolled back",
     "apply-failed": "apply: failed",
+    "apply-unknown": "reported an apply that this dashboard has no record of",
     "apply-keep": "requested Keep",
     "apply-roll-back": "requested Roll back now",
     "apply-extend": "requested a longer confirmation window",
