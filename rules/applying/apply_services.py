@@ -33,6 +33,7 @@ from rules.draft.draft_services import host_lock
 from rules.link import client
 from rules.models import Apply, Host, Revision
 from rules.pages.errors import Conflict, Invalid, NotFound
+from rules.pages.texts import check_texts
 from rules.seen.consequence_selectors import expectation_findings
 
 MESSAGE_MAX = 2000
@@ -149,6 +150,7 @@ def _terms(verb: str, message: str, window: int, override: str, anyway: bool, en
     for field, given in (("message", text), ("override", reason)):
         if len(given) > MESSAGE_MAX:
             raise Invalid((FieldError(field, f"{len(given)} characters, at most {MESSAGE_MAX} are allowed"),))
+    check_texts({"message": text, "override": reason})
     check_window(window)
     return _Terms(verb, text, window, reason, anyway, end_sessions)
 

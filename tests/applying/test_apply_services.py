@@ -104,7 +104,16 @@ def test_an_apply_freezes_the_draft_and_orders_it(
 def test_an_apply_needs_a_message_and_the_draft_that_was_reviewed(
     edited: Host, alice: Actor, bob: Actor, queue: RedisServer
 ) -> None:
-    for message in ("", "  \n ", "x" * 2001):
+    for message in (
+        "",
+        "  \n ",
+        "x" * 2001,
+        "a\u202eb",
+        "two\nlines",
+        "\x1b[2J",
+        "zero\u200bwidth",
+        "\U000e0041",
+    ):
         with pytest.raises(Invalid) as bad:
             start(edited, alice, message)
         assert bad.value.errors[0].path == "message"
