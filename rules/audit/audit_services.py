@@ -10,6 +10,7 @@ from rules.models import AuditEvent, Host
 # Every verb of the audit log with the words for pages.
 VERBS: dict[str, str] = {
     "sign-in": "signed in",
+    "account-create": "created an account on the command line",
     "sign-in-failed": "failed to sign in",
     "sign-out": "signed out",
     "password-change": "changed the password",
