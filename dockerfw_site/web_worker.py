@@ -133,7 +133,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
                 else:
                     self._end(conn)
 
-    def _read(self, conn: TConn, _file: object) -> None:
+    def _read(self, conn: TConn) -> None:
         piece = _receive(conn)
         if piece is None:
             return
@@ -204,7 +204,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             conn.drained = 1
             self._watch(conn, time.monotonic() + LINGER_SECONDS, self._drain)
 
-    def _drain(self, conn: TConn, _file: object) -> None:
+    def _drain(self, conn: TConn) -> None:
         piece = _receive(conn)
         if piece is None:
             return
@@ -212,11 +212,16 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         if not piece or conn.drained > MIB:
             self._end(conn)
 
-    def _watch(self, conn: TConn, deadline: float, callback: Callable[[TConn, object], None]) -> None:
+    def _watch(self, conn: TConn, deadline: float, callback: Callable[[TConn], None]) -> None:
         conn.sock.setblocking(False)
         self.open[conn] = deadline
         self.peers[conn.peer] += 1
-        self.poller.register(conn.sock, EVENT_READ, partial(callback, conn))
+        self.poller.register(conn.sock, EVENT_READ, partial(self._heard, conn, callback))
+
+    def _heard(self, conn: TConn, callback: Callable[[TConn], None], _file: object) -> None:
+        # An event before this one, in the same turn of the loop, may have ended the connection.
+        if conn in self.open:
+            callback(conn)
 
     def _unwatch(self, conn: TConn) -> None:
         del self.open[conn]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -13,7 +14,10 @@ _most = 0
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer the method and the length of the body. A sign-in takes 0.2 s, and /most counts those at once."""
+    """Answer the method and the length of the body. A sign-in takes 0.2 s, and /most counts those at once.
+
+    /pid tells the process.
+    """
     global _checking, _most
     length = len(environ["wsgi.input"].read())
     text = f"{environ['REQUEST_METHOD']} {length}"
@@ -26,5 +30,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
             _checking -= 1
     elif environ["PATH_INFO"] == "/most":
         text = str(_most)
+    elif environ["PATH_INFO"] == "/pid":
+        text = str(os.getpid())
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
     return [text.encode()]

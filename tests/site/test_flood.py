@@ -158,3 +158,6 @@ def test_a_window_of_15_seconds_is_kept_from_the_page(stack: Stack, alice: Visit
     finally:
         flood.end()
     assert slowest < 5
+    log = next(stack.data.rglob("log/web.log")).read_text()
+    assert log.count("Booting worker") == 1
+    assert "Traceback" not in log

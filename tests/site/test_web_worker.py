@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -105,6 +106,22 @@ def test_the_oldest_unfinished_connection_of_a_client_gives_way(port: int) -> No
         connection.sendall(b"Host: a\r\n\r\n")
         assert answer(connection).endswith("GET 0")
     last.close()
+
+
+def test_a_connection_that_gave_way_in_the_same_moment_harms_nobody(port: int) -> None:
+    ask = b"GET /pid HTTP/1.1\r\nHost: a\r\n\r\n"
+    worker = answer(opened(port, ask)).rpartition("\n")[2]
+    held = [opened(port, b"GET / HTTP/1.1\r\n") for _ in range(MOST_OPEN_BY_PEER)]
+    time.sleep(0.3)
+    # The worker finds new connections and bytes on those that give way to them at once.
+    os.kill(int(worker), signal.SIGSTOP)
+    new = [opened(port) for _ in range(5)]
+    for connection in held:
+        connection.sendall(b"Host")
+    os.kill(int(worker), signal.SIGCONT)
+    assert answer(opened(port, ask)).endswith(f"\n{worker}")
+    for connection in (*held, *new):
+        connection.close()
 
 
 def test_two_passwords_at_most_are_checked_at_the_same_time(port: int) -> None:
