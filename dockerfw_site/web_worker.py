@@ -29,6 +29,8 @@ from dockerfw_site.incoming import MIB, MOST_ANONYMOUS_BYTES, Incoming, Lane, Re
 THREADS = {Lane.APPLY: 4, Lane.PASSWORDS: 2, Lane.PAGES: 6}
 # Complete requests of a lane, those that its threads handle included.
 MOST_IN_LANE = 64
+# Passwords of one address, so that a flood from elsewhere lets an admin sign in.
+MOST_PASSWORDS_BY_PEER = 16
 # Connections without a complete request. Beyond, the oldest of the address with the most of them is closed.
 MOST_OPEN = 512
 MOST_OPEN_BY_PEER = 64
@@ -71,9 +73,11 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self.open: dict[TConn, float] = {}
         self.peers: Counter[str] = Counter()
         self.in_lane: Counter[Lane] = Counter()
+        self.passwords: Counter[str] = Counter()
         self.large_bytes = 0
         self.next_sweep = 0.0
-        self.most_open = min(MOST_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self.most_open = MOST_OPEN if files == resource.RLIM_INFINITY else min(MOST_OPEN, files // 2)
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -114,7 +118,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: TConn, fs: Future[bool]) -> None:
         """Wait in the main loop, not in a thread, until the client has taken the answer."""
-        self.in_lane[conn.incoming.lane] -= 1
+        self._count(conn, -1)
         self._release(conn)
         self._linger(conn)
 
@@ -154,15 +158,24 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             self._refuse(conn, refused)
 
     def _hand_over(self, conn: TConn) -> None:
-        lane = conn.incoming.lane
-        if self.in_lane[lane] >= MOST_IN_LANE:
+        full = self.in_lane[conn.incoming.lane] >= MOST_IN_LANE
+        if full or (
+            self.passwords[conn.peer] >= MOST_PASSWORDS_BY_PEER and conn.incoming.lane == Lane.PASSWORDS
+        ):
             raise _busy()
         self._unwatch(conn)
-        self.in_lane[lane] += 1
+        self._count(conn, 1)
         # A parser that has these bytes and no socket, so that no thread can wait for more of them.
         conn.parser = http.get_parser(self.cfg, [conn.incoming.take()], conn.client)
         conn.initialized = conn.data_ready = True
         super().enqueue_req(conn)
+
+    def _count(self, conn: TConn, change: int) -> None:
+        self.in_lane[conn.incoming.lane] += change
+        if conn.incoming.lane == Lane.PASSWORDS:
+            self.passwords[conn.peer] += change
+            if not self.passwords[conn.peer]:
+                del self.passwords[conn.peer]
 
     def _reserve(self, conn: TConn) -> None:
         """Count a large body. The oldest that is still arriving has to give way. Raises Refused."""

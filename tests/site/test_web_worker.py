@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dockerfw_site.incoming import HEAD_SECONDS
-from dockerfw_site.web_worker import MOST_OPEN_BY_PEER
+from dockerfw_site.web_worker import MOST_OPEN_BY_PEER, MOST_PASSWORDS_BY_PEER
 from tests.rig.namespace import end_process
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -45,9 +45,10 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         end_process(process)
 
 
-def opened(port: int, sent: bytes = b"") -> socket.socket:
+def opened(port: int, sent: bytes = b"", source: str = "127.0.0.1") -> socket.socket:
     """Open a connection and send the beginning of a request."""
-    connection = socket.create_connection(("127.0.0.1", port), timeout=HEAD_SECONDS + 5)
+    place = ("127.0.0.1", port)
+    connection = socket.create_connection(place, timeout=HEAD_SECONDS + 5, source_address=(source, 0))
     connection.sendall(sent)
     return connection
 
@@ -139,7 +140,8 @@ def test_two_passwords_at_most_are_checked_at_the_same_time(port: int) -> None:
 
 
 def test_a_lane_that_is_full_says_so(port: int) -> None:
-    connections = [opened(port, SIGN_IN + b"hello") for _ in range(70)]
+    sources = [f"127.0.0.{2 + number % 5}" for number in range(70)]
+    connections = [opened(port, SIGN_IN + b"hello", source) for source in sources]
     answers: list[str] = []
     threads = [threading.Thread(target=lambda c=c: answers.append(answer(c))) for c in connections]
     for thread in threads:
@@ -149,6 +151,16 @@ def test_a_lane_that_is_full_says_so(port: int) -> None:
         thread.join()
     assert len(answers) == 70
     assert sum("503 Service Unavailable" in text for text in answers) == 6
+
+
+def test_a_flood_of_sign_ins_lets_others_sign_in(port: int) -> None:
+    flood = [opened(port, SIGN_IN + b"hello", "127.0.0.2") for _ in range(40)]
+    time.sleep(0.3)
+    began = time.monotonic()
+    assert answer(opened(port, SIGN_IN + b"hello", "127.0.0.3")).endswith("POST 5")
+    assert time.monotonic() - began < 4
+    answers = [answer(connection) for connection in flood]
+    assert sum("503 Service Unavailable" in text for text in answers) == 40 - MOST_PASSWORDS_BY_PEER
 
 
 def test_clients_that_leave_the_connection_open_delay_nobody(port: int) -> None:
