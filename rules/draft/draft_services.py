@@ -119,11 +119,9 @@ def draft_touch(host: Host) -> None:
 def rule_validated(values: Mapping[str, object]) -> DocumentRule:
     """Return the rule that the values describe. Raises Invalid."""
     try:
-        rule = validate_rule(dict(values))
+        return validate_rule(dict(values))
     except DocumentError as error:
         raise Invalid(error.errors) from error
-    check_texts({"comment": rule.comment})
-    return rule
 
 
 def rule_fields(rule: DocumentRule) -> dict[str, Any]:
