@@ -40,9 +40,13 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             pass_fds=[server.fileno()],
             stdout=log,
             stderr=log,
+            start_new_session=True,
         )
-        yield server.getsockname()[1]
-        end_process(process)
+        try:
+            yield server.getsockname()[1]
+        finally:
+            end_process(process)
+            log.close()
 
 
 def opened(port: int, sent: bytes = b"", source: str = "127.0.0.1") -> socket.socket:
