@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TextIO
 
+from dockerfw.plain_text import make_json_visible, make_visible
+
 READ_MAX = 64 * 1024 * 1024
 
 
@@ -32,11 +34,11 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """Write one line to standard output."""
-        _write(self.out, f"{text}\n", "backslashreplace")
+        _write(self.out, f"{_for_terminal(text)}\n", "backslashreplace")
 
     def note(self, text: str) -> None:
         """Write one line to standard error."""
-        _write(self.err, f"{text}\n", "backslashreplace")
+        _write(self.err, f"{_for_terminal(text)}\n", "backslashreplace")
 
     @property
     def at_terminal(self) -> bool:
@@ -48,13 +50,19 @@ class Output:
 
         A second question overwrites the first, as a countdown does. The end of the input is an empty answer.
         """
-        _write(self.err, f"\r{question}", "backslashreplace")
+        _write(self.err, f"\r{_for_terminal(question)}", "backslashreplace")
         ready, _, _ = select.select([sys.stdin], [], [], max(0.0, seconds))
         return sys.stdin.readline() if ready else None
 
     def json(self, value: Any) -> None:
         """Write a value as indented JSON, with bytes that are not UTF-8 as \\udcXX escapes."""
-        _write(self.out, json.dumps(value, ensure_ascii=False, indent=2) + "\n", "backslashreplace")
+        text = make_json_visible(json.dumps(value, ensure_ascii=False, indent=2))
+        _write(self.out, f"{text}\n", "backslashreplace")
+
+
+def _for_terminal(text: str) -> str:
+    """Escape what a terminal would obey, except line ends: verbs escape those in texts of people."""
+    return make_visible(text, keep="\n\t")
 
 
 def _terminal() -> bool:

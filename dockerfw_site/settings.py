@@ -11,8 +11,11 @@ from typing import Any
 import dj_database_url
 from csp.constants import NONE, SELF
 
+from dockerfw.log_lines import FORMAT
 from dockerfw_site.allowed_hosts import django_hosts
 from dockerfw_site.environment import BASE_DIR, read_environment
+from dockerfw_site.incoming import MOST_BODY_BYTES
+from dockerfw_site.logs import drop_traceback
 
 ENVIRONMENT = read_environment()
 
@@ -26,6 +29,8 @@ CSRF_TRUSTED_ORIGINS = list(ENVIRONMENT.csrf_trusted_origins)
 # django_rq is left out on purpose: as an app it brings `rqworker` and admin pages, which unpickle what Redis
 # holds.
 INSTALLED_APPS = [
+    # The first one's management commands take the place of Django's.
+    "rules.apps.RulesConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -34,10 +39,10 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "csp",
-    "rules.apps.RulesConfig",
 ]
 
 MIDDLEWARE = [
+    "dockerfw_site.response_headers.ResponseHeadersMiddleware",
     "dockerfw_site.allowed_hosts.AddressHostMiddleware",
     "dockerfw_site.proxies.TrustedProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -47,6 +52,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "dockerfw_site.body_limit.BodyLimitMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -138,9 +144,10 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# A draft may be imported as one form field: 4 MiB for the document, the rest for the other fields.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 6 * 1024 * 1024
-FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
+# Uploads stay in memory, so that no request can fill a disk.
+DATA_UPLOAD_MAX_MEMORY_SIZE = MOST_BODY_BYTES
+FILE_UPLOAD_MAX_MEMORY_SIZE = MOST_BODY_BYTES
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = ENVIRONMENT.time_zone
@@ -158,8 +165,16 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "filters": {"no_traceback": {"()": "django.utils.log.CallbackFilter", "callback": drop_traceback}},
+    "formatters": {"plain": {"()": "dockerfw_site.logs.SiteFormatter", "format": FORMAT}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "plain"},
+        "refused": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["no_traceback"]},
+    },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"rules": {"level": "INFO"}, "dockerfw": {"level": "INFO"}},
+    "loggers": {
+        "rules": {"level": "INFO"},
+        "dockerfw": {"level": "INFO"},
+        "django.security": {"handlers": ["refused"], "propagate": False},
+    },
 }

@@ -141,7 +141,7 @@ def test_the_options_that_verbs_share_are_as_told() -> None:
         for option in COMMON
     }
     assert having["--json"] == set(verb_parsers())
-    not_named = set(re.findall(r"`([a-z]+)`", COMMON["--host"].split("so not")[1]))
+    not_named = set(re.findall(r"`([a-z-]+)`", COMMON["--host"].split("so not")[1]))
     assert having["--host"] == set(verb_parsers()) - not_named
     assert set(COMMON) == {"--json", "--host"}
 

@@ -31,7 +31,7 @@ from dockerfw.host.space import describe_write_failure
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import FAMILIES, Backend, Family
 from dockerfw.messages.loaded import LoadedRules
-from dockerfw.messages.orders import Order, why_expired
+from dockerfw.messages.orders import AHEAD_SECONDS, Order, seconds_ahead, why_expired
 from dockerfw.messages.outcomes import Failure, Loaded, Outcome, OutcomeState, Step
 from dockerfw.store.records import UndoRecord, WindowRecord
 from dockerfw.store.state import LastOrder, StateDirectory, StateError
@@ -156,14 +156,22 @@ class Apply:
         reason = why_expired(order.issued_at, datetime.now(UTC))
         if reason is not None:
             raise Refused(sentences.ORDER_EXPIRED.format(reason=reason))
-        last = self._state.read_last_order()
-        if order.sequence <= last.sequence:
-            raise Refused(sentences.ORDER_REPLAYED.format(sequence=order.sequence, last=last.sequence))
+        self._check_sequence()
         document = parse_document(order.document)
         found = digest(document)
         if found != order.digest:
             raise Refused(sentences.DIGEST_DIFFERS.format(found=found, ordered=order.digest))
         return document
+
+    def _check_sequence(self) -> None:
+        sequence, now, minutes = self._order.sequence, time.time(), AHEAD_SECONDS // 60
+        if seconds_ahead(sequence, now):
+            raise Refused(sentences.ORDER_AHEAD.format(sequence=sequence, minutes=minutes))
+        last = self._state.read_last_order().sequence
+        if seconds_ahead(last, now):
+            raise Refused(sentences.LAST_ORDER_AHEAD.format(last=last, minutes=minutes))
+        if sequence <= last:
+            raise Refused(sentences.ORDER_REPLAYED.format(sequence=sequence, last=last))
 
     def _render(self, document: Document, before: Seen) -> dict[Family, str]:
         return {

@@ -1,7 +1,7 @@
-"""The verbs that root types on the host itself: `panic` and `release`.
+"""The verbs that root types on the host itself: `panic`, `release` and `reset-sequence`.
 
-They change the kernel directly, so they work without Redis, the database and the root worker. They read only
-three settings, so that no other setting can stop them.
+They change the kernel or the state directory directly, so they work without Redis, the database and the root
+worker. They read only three settings, so that no other setting can stop them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from dockerfw.agent import panic as host
+from dockerfw.agent.sequence import reset_sequence
 from dockerfw.host.clock import utc_now
 from dockerfw.messages.events import ConsoleEvent, Verb
 from dockerfw.settings import host_of, path_of, text_of
@@ -47,6 +48,12 @@ def release(options: argparse.Namespace, output: Output) -> int:
     return _do("release", "dockerfw no longer filters traffic", output)
 
 
+def reset(options: argparse.Namespace, output: Output) -> int:
+    """Reset the last accepted sequence number if it is ahead of the clock; 1 when not done."""
+    _check_root()
+    return _do("reset-sequence", "the sequence number is reset: orders are accepted from now on", output)
+
+
 def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ()) -> int:
     state = StateDirectory(path_of(os.environ, "DOCKERFW_STATE_DIR", STATE_DIR))
     host_name = host_of(os.environ, "DOCKERFW_HOST")
@@ -55,6 +62,7 @@ def _do(verb: Verb, words: str, output: Output, allowed: Sequence[Network] = ())
             "panic": lambda: host.panic(state, allowed),
             "panic-off": lambda: host.end_panic(state),
             "release": lambda: host.release(state),
+            "reset-sequence": lambda: reset_sequence(state),
         }[verb]()
     except host.NotDone as error:
         output.note(f"not done: {error}")
@@ -93,7 +101,7 @@ def _sentence(words: str) -> str:
 
 def _check_root() -> None:
     if os.geteuid() != 0:
-        raise InputError("this changes the kernel's rules and needs root on the host itself")
+        raise InputError("this needs root on the host itself")
 
 
 def _network(text: str) -> Network:

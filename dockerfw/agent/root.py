@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -21,6 +20,7 @@ from dockerfw.host.observation import iptables_version
 from dockerfw.host.privileges import drop_privileges
 from dockerfw.host.scratch import remove_leftovers
 from dockerfw.iptables.model import BACKENDS
+from dockerfw.log_lines import log_to_stderr
 from dockerfw.messages.orders import firewall_queue
 from dockerfw.settings import AgentSettings, SettingError, read_settings
 from dockerfw.store.interrupted import read_restore_record
@@ -44,9 +44,7 @@ def main(*, window_seconds: int | None = None) -> int:
 
     `window_seconds` is for tests, which need shorter windows than an order may have.
     """
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr()
     refuse_unpickling()
     os.umask(0o077)
     try:

@@ -17,6 +17,14 @@ ORDER_REPLAYED: Final = (
     "the order's sequence number {sequence} is not above {last}, the last one that was accepted: the order is"
     " old or was sent twice"
 )
+ORDER_AHEAD: Final = (
+    "the order's sequence number {sequence} is more than {minutes} minutes ahead of this host's clock: the"
+    " clocks differ, or the order is not the dashboard's"
+)
+LAST_ORDER_AHEAD: Final = (
+    "the last sequence number that was accepted, {last}, is more than {minutes} minutes ahead of this host's"
+    " clock, so every order is refused. Run the command reset-sequence on the host, as root"
+)
 DIGEST_DIFFERS: Final = "the document's digest is {found}, and the order says {ordered}"
 UNTRUSTED_ORDER: Final = (
     "The order is refused: {fault}. Nothing was changed. Apply again, and if that fails too, run dockerfw"

@@ -15,12 +15,14 @@ from dockerfw.command_line.dashboard import find_dashboard, run_dashboard
 from dockerfw.command_line.service import check_service
 from dockerfw.command_line.verbs import VERBS, Verb
 from dockerfw.iptables.errors import NetfilterError
+from dockerfw.plain_text import make_visible
 from dockerfw.settings import SettingError, text_of
 from dockerfw.settings_files import add_root_settings
 from dockerfw.streams import InputError, Output
 from dockerfw.version import VERSION
 
 USAGE_ERROR = 2
+LINE_END = "\n"
 INTERRUPTED = 130
 EMERGENCY = ("panic", "release")
 
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except (InputError, SettingError, NetfilterError) as error:
-        print(f"dockerfw: {error}", file=sys.stderr)
+        print(f"dockerfw: {make_visible(str(error), keep=LINE_END)}", file=sys.stderr)
         return USAGE_ERROR
     except BrokenPipeError:
         # The reader of the output has gone. Python would complain once more as it flushes at exit.

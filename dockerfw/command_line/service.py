@@ -13,7 +13,7 @@ from typing import Final
 from dockerfw.settings import text_of
 from dockerfw.streams import InputError
 
-IN_FIREWALL: Final = ("panic", "release", "agent")
+IN_FIREWALL: Final = ("panic", "release", "reset-sequence", "agent")
 IN_TOOLS: Final = ("backup", "restore")
 IN_WEB: Final = ("firstadmin", "changepassword", "createsuperuser")
 ANYWHERE: Final = ("doctor", "")

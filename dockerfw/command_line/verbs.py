@@ -56,6 +56,12 @@ def _release(options: argparse.Namespace, output: Output) -> int:
     return release(options, output)
 
 
+def _reset_sequence(options: argparse.Namespace, output: Output) -> int:
+    from dockerfw.agent.console import reset
+
+    return reset(options, output)
+
+
 def _doctor(options: argparse.Namespace, output: Output) -> int:
     from dockerfw.doctor.examination import examine
     from dockerfw.doctor.report import show_findings
@@ -83,6 +89,10 @@ VERBS: Final = {
         "as root on the host: block all traffic now, or end that with --off", _panic, add_panic_arguments
     ),
     "release": Verb("as root on the host: remove dockerfw's jumps from the kernel", _release),
+    "reset-sequence": Verb(
+        "as root on the host: accept orders again after one with a number far ahead of the clock",
+        _reset_sequence,
+    ),
     "doctor": Verb(
         "check this installation and show how to fix each problem",
         _doctor,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
+from dockerfw.messages.orders import AHEAD_SECONDS
 
 # The root worker refuses orders from further in the future than this.
 SKEW_SECONDS: Final = 60.0
@@ -19,7 +20,9 @@ class ClockFacts:
     """Times in seconds since 1970, None where they are not known.
 
     `offset` is the wall clock less CLOCK_BOOTTIME now, `began` the same when the root worker started in this
-    boot. `event` is the newest time in the database, `file` that of what the root worker wrote.
+    boot. `event` is the newest time in the database, `file` that of what the root worker wrote. `sequence` is
+    the time in the last sequence number that it accepted, 0 without one.
+    `command` is the name of the command line.
     """
 
     now: float
@@ -28,6 +31,8 @@ class ClockFacts:
     event: float | None
     file: float | None
     redis: float | None
+    sequence: float | None
+    command: str = "dockerfw"
 
 
 def judge_clock(facts: ClockFacts) -> Iterator[Finding]:
@@ -36,6 +41,7 @@ def judge_clock(facts: ClockFacts) -> Iterator[Finding]:
     yield _future("clock.database", "the newest entry of the database", facts.event, facts.now)
     yield _future("clock.state", "the newest file of the root worker", facts.file, facts.now)
     yield _redis(facts)
+    yield _sequence(facts)
 
 
 def _jump(facts: ClockFacts) -> Finding:
@@ -69,6 +75,19 @@ def _redis(facts: ClockFacts) -> Finding:
         text = f"The clock of Redis differs from this host's by {_span(apart)}."
         return problem(check, f"{text} The root worker refuses orders when the clocks disagree.", SYNC)
     return ok(check, "Redis and this host have the same time.")
+
+
+def _sequence(facts: ClockFacts) -> Finding:
+    check = "clock.sequence"
+    if facts.sequence is None:
+        return unknown(check, "the last sequence number cannot be read")
+    ahead = facts.sequence - facts.now
+    if ahead > AHEAD_SECONDS:
+        text = f"The last accepted sequence number is {_span(ahead)} ahead of the clock."
+        return problem(
+            check, f"{text} The root worker refuses every order.", f"{facts.command} reset-sequence"
+        )
+    return ok(check, "The last accepted sequence number is not ahead of the clock.")
 
 
 def _span(seconds: float) -> str:

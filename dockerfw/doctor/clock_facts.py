@@ -7,7 +7,7 @@ import time
 
 from dockerfw.host.clock import boot_id, boottime
 from dockerfw.messages.about import About
-from dockerfw.store.state import StateDirectory
+from dockerfw.store.state import StateDirectory, StateError
 
 
 def wall_offset() -> float:
@@ -20,6 +20,13 @@ def began_in_this_boot(about: About | None) -> float | None:
     with contextlib.suppress(OSError):
         if about is not None and about.boot == boot_id():
             return about.offset
+    return None
+
+
+def last_sequence(state: StateDirectory) -> float | None:
+    """Return the time in the last accepted sequence number, None when this process cannot read it."""
+    with contextlib.suppress(OSError, StateError):
+        return state.read_last_order().sequence / 1000
     return None
 
 

@@ -17,7 +17,8 @@ class DatabaseAnswer:
 
     Times are seconds since 1970, `event` None without any. `revision` is the number of the host's confirmed
     revision, 0 for none, and `document` its text. `order` is the age of the oldest order that no root worker
-    took. `versions` and `seen` are by the names of processes.
+    took. `versions` and `seen` are by the names of processes. `triggers` names the wrong triggers of the
+    append-only tables.
     """
 
     error: str = ""
@@ -28,6 +29,7 @@ class DatabaseAnswer:
     order: float = 0.0
     versions: dict[str, str] | None = None
     seen: dict[str, float] | None = None
+    triggers: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""

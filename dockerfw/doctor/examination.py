@@ -17,7 +17,7 @@ from dockerfw.chains.rendering import Rendering
 from dockerfw.doctor.boot import judge_boot
 from dockerfw.doctor.boot_facts import BOOTED_STATE, boot_facts, unit_facts
 from dockerfw.doctor.clock import ClockFacts, judge_clock
-from dockerfw.doctor.clock_facts import began_in_this_boot, newest_file, wall_offset
+from dockerfw.doctor.clock_facts import began_in_this_boot, last_sequence, newest_file, wall_offset
 from dockerfw.doctor.dashboard import NO_DASHBOARD, Dashboard, DatabaseAnswer
 from dockerfw.doctor.database import DatabaseFacts, judge_database
 from dockerfw.doctor.disk import judge_space
@@ -68,9 +68,11 @@ def examine(
     found = [
         *judge_redis(_redis_facts(settings, redis, here=worker.seen and state.path.is_dir())),
         *judge_signing(_signing_facts(settings, state, worker, about, dashboard)),
-        *judge_database(DatabaseFacts(answer.error, dashboard.untried, answer.migrations)),
+        *judge_database(
+            DatabaseFacts(answer.error, dashboard.untried, answer.migrations, tuple(answer.triggers))
+        ),
         *judge_permissions(permissions),
-        *judge_clock(_clock_facts(state, about, answer, redis)),
+        *judge_clock(_clock_facts(settings, state, worker, about, answer, redis)),
         *judge_work(_work_facts(settings, state, worker, about, stored, dashboard)),
         *judge_versions(_version_facts(settings, about, answer, redis)),
         judge_space("disk.state", "the state directory", _state_room(settings, state, about)),
@@ -186,7 +188,12 @@ def _permission_facts(
 
 
 def _clock_facts(
-    state: StateDirectory, about: About | None, answer: DatabaseAnswer, redis: Probe
+    settings: AgentSettings,
+    state: StateDirectory,
+    worker: Found,
+    about: About | None,
+    answer: DatabaseAnswer,
+    redis: Probe,
 ) -> ClockFacts:
     return ClockFacts(
         now=time.time(),
@@ -195,6 +202,8 @@ def _clock_facts(
         event=answer.event,
         file=newest_file(state),
         redis=redis.seconds,
+        sequence=last_sequence(state) if worker.seen else None,
+        command=settings.command,
     )
 
 

@@ -12,10 +12,19 @@ from dockerfw.messages.codec import Message
 from dockerfw.messages.shapes import HostName, Text, Time, Uuid
 
 Verb = Literal[
-    "panic", "panic-off", "release", "drift", "drift-gone", "heal", "heal-failed", "heal-rests", "left-out"
+    "panic",
+    "panic-off",
+    "release",
+    "reset-sequence",
+    "drift",
+    "drift-gone",
+    "heal",
+    "heal-failed",
+    "heal-rests",
+    "left-out",
 ]
 
-CONSOLE_VERBS: tuple[Verb, ...] = ("panic", "panic-off", "release")
+CONSOLE_VERBS: tuple[Verb, ...] = ("panic", "panic-off", "release", "reset-sequence")
 NOTICED_VERBS: tuple[Verb, ...] = ("drift", "drift-gone", "heal", "heal-failed", "heal-rests", "left-out")
 
 

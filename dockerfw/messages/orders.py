@@ -24,6 +24,11 @@ LEAST_CONFIRM_SECONDS = 15
 EXPIRY_SECONDS = 120
 """Older orders and answers are refused: the queue was stuck, and the admin who sent them may have left."""
 CLOCK_SKEW_SECONDS = 60
+AHEAD_SECONDS = 300
+"""How far a sequence number, which is a time in milliseconds, may be ahead of the clock.
+
+One number far ahead would make the root worker refuse every order after it.
+"""
 
 AnswerKind = Literal["keep", "rollback", "extend"]
 ConfirmSeconds = Annotated[int, Whole(LEAST_CONFIRM_SECONDS, MOST_CONFIRM_SECONDS)]
@@ -80,6 +85,15 @@ class Answer(Message):
         """Refuse "extend" without seconds, and seconds for anything else."""
         if (self.seconds is not None) != (self.answer == "extend"):
             raise MessageError("seconds", "is needed to extend a window, and for nothing else")
+
+
+def seconds_ahead(sequence: int, now: float) -> float:
+    """Return the seconds by which a sequence number is ahead of `now`, 0 if that is allowed.
+
+    `now` is in seconds since 1970.
+    """
+    ahead = sequence / 1000 - now
+    return ahead if ahead > AHEAD_SECONDS else 0.0
 
 
 def why_expired(issued_at: str, now: datetime) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,7 +16,7 @@ from dockerfw.host.clock import boottime
 from dockerfw.host.errors import HostError
 from dockerfw.host.hooks import checkpoint
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.messages.orders import Answer, why_expired
+from dockerfw.messages.orders import AHEAD_SECONDS, Answer, seconds_ahead, why_expired
 from dockerfw.messages.outcomes import Outcome
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.records import WindowRecord
@@ -56,6 +57,8 @@ def _reason_to_refuse(answer: Answer, state: StateDirectory) -> str | None:
     expired = why_expired(answer.issued_at, datetime.now(UTC))
     if expired is not None:
         return expired
+    if seconds_ahead(answer.sequence, time.time()):
+        return sentences.ANSWER_IS_AHEAD.format(sequence=answer.sequence, minutes=AHEAD_SECONDS // 60)
     last = state.read_last_order()
     # The very same answer may arrive twice, when a worker was stopped in the middle of it.
     if answer.sequence < last.sequence or (answer.sequence == last.sequence and answer.apply != last.apply):

@@ -29,6 +29,9 @@ OVERDUE: Final = "that of revision {revision}, whose time ended {seconds:.0f} s 
 SHORTER_WINDOW: Final = "The window already lasts {now} s, so {seconds} s would shorten it."
 ANSWER_REFUSED: Final = "The answer {answer!r} is refused: {reason}"
 ANSWER_IS_OLD: Final = "its sequence number {sequence} is below {last}, the last one that was accepted"
+ANSWER_IS_AHEAD: Final = (
+    "its sequence number {sequence} is more than {minutes} minutes ahead of this host's clock"
+)
 ANSWER_FOR_OTHER_HOST: Final = "the answer is for the host {named!r}, and this is {host!r}"
 NO_OPEN_WINDOW: Final = "apply {apply} has no open window"
 KEEP_FAILED: Final = (

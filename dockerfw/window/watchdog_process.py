@@ -46,17 +46,15 @@ def _has_window(directory: str, apply: str) -> bool:
 
 
 def _watch(directory: str, apply: str, *, loader: int | None) -> int:
-    import logging
     from pathlib import Path
 
     from dockerfw.host.files import LockHeld
     from dockerfw.host.hooks import checkpoint
+    from dockerfw.log_lines import log_to_stderr
     from dockerfw.store.state import StateDirectory
     from dockerfw.window.watchdog import Watchdog
 
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr()
     checkpoint("watchdog-armed")
     state = StateDirectory(Path(directory))
     try:

@@ -11,16 +11,14 @@ from datetime import timedelta
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from dockerfw.iptables.errors import FieldError
+from rules.accounts.account_services import user_create
 from rules.audit.actors import SYSTEM, Actor
 from rules.audit.audit_services import audit_record
 from rules.models import SetupLink
-from rules.pages.errors import Invalid, NotFound, ServiceError
+from rules.pages.errors import NotFound, ServiceError
 
 LINK_LIVES = timedelta(hours=24)
 
@@ -52,28 +50,10 @@ def first_admin_create(*, token: str, username: str, password: str, address: str
         used = link and SetupLink.objects.filter(pk=link.pk, used_at=None).update(used_at=timezone.now())
         if not used:
             raise NotFound("The link was used already, has expired, or was never valid.")
-        user = User(username=username, is_staff=False, is_superuser=True)
-        _check(user, password)
-        user.set_password(password)
-        user.save()
+        user = user_create(username=username, password=password)
         actor = Actor(name=username, address=address, user_id=user.pk)
         audit_record(actor=actor, verb="setup-link-use", target=username)
     return user
-
-
-def _check(user: User, password: str) -> None:
-    errors: list[FieldError] = []
-    try:
-        user.full_clean(exclude=["password"])
-    except ValidationError as error:
-        for field, messages in error.message_dict.items():
-            errors += [FieldError(field, message) for message in messages]
-    try:
-        validate_password(password, user)
-    except ValidationError as error:
-        errors += [FieldError("password", message) for message in error.messages]
-    if errors:
-        raise Invalid(tuple(errors))
 
 
 def _open_link(token: str) -> SetupLink | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth import signals
+from django.contrib.auth import get_user_model, signals
 from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
 
 from dockerfw_site.proxies import client_address
 from rules.audit.actors import Actor
@@ -31,9 +32,17 @@ def _signed_out(sender: Any, request: HttpRequest | None, user: Any, **kwargs: A
 def _sign_in_failed(
     sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any
 ) -> None:
-    name = str(credentials.get("username", ""))[:150]
+    name = str(credentials.get("username", ""))
     actor = Actor(name="", address=client_address(request) if request else "")
-    audit_record(actor=actor, verb="sign-in-failed", target=name)
+    # A name that is no account's may be a password in the wrong field. Its digest shows repetitions only.
+    known = get_user_model().objects.filter(username=name).exists()
+    digest = salted_hmac("dockerfw.sign-in-failed", name, algorithm="sha256").hexdigest()[:16]
+    audit_record(
+        actor=actor,
+        verb="sign-in-failed",
+        target=name if known else "unknown account",
+        after=None if known else {"name digest": digest},
+    )
 
 
 def _actor(request: HttpRequest | None, user: Any) -> Actor:

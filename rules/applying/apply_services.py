@@ -18,7 +18,7 @@ from django.utils import timezone
 from dockerfw.chains.refusals import find_refusals
 from dockerfw.document.document import canonical_json, digest, to_json_object
 from dockerfw.iptables.errors import FieldError
-from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, Order
+from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, Order, seconds_ahead
 from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS
 from dockerfw.reach.expectations import find_failures
 from rules.applying.apply_errors import (
@@ -40,6 +40,7 @@ from rules.draft.draft_services import host_lock
 from rules.link import client
 from rules.models import Apply, Host, Revision
 from rules.pages.errors import Conflict, Invalid, NotFound
+from rules.pages.texts import check_texts
 from rules.seen.consequence_selectors import expectation_findings
 
 MESSAGE_MAX = 2000
@@ -123,8 +124,10 @@ def rollback_start(
 
 def sequence_next(host: Host) -> int:
     """Count on and return the number of the next message to the host's root worker; `host` is locked."""
-    # Milliseconds keep the number rising even when the database is restored from an old copy.
-    host.sequence = max(host.sequence + 1, time.time_ns() // 1_000_000)
+    # Milliseconds keep the number rising even when the database is restored from an old copy. The host
+    # refuses one far ahead of the clock, so after the clock was set back the number is not counted on.
+    now = time.time_ns() // 1_000_000
+    host.sequence = now if seconds_ahead(host.sequence + 1, now / 1000) else max(host.sequence + 1, now)
     host.save(update_fields=["sequence"])
     return host.sequence
 
@@ -157,6 +160,7 @@ def _terms(verb: str, message: str, window: int, override: str, anyway: bool, en
     for field, given in (("message", text), ("override", reason)):
         if len(given) > MESSAGE_MAX:
             raise Invalid((FieldError(field, f"{len(given)} characters, at most {MESSAGE_MAX} are allowed"),))
+    check_texts({"message": text, "override": reason})
     check_window(window)
     return _Terms(verb, text, window, reason, anyway, end_sessions)
 

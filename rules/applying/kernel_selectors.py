@@ -6,7 +6,7 @@ both families. It is unknown when the last snapshot is old.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -17,6 +17,7 @@ from dockerfw.chains.sentences import describe_redirecting_tables, describe_tabl
 from dockerfw.iptables.model import FAMILY_NAMES
 from dockerfw.messages.snapshot_values import drift_of
 from rules.applying.apply_selectors import awaiting_view
+from rules.applying.unknown_apply_selectors import unknown_apply
 from rules.applying.window_selectors import WindowView
 from rules.draft.basis_selectors import Basis
 from rules.draft.draft_selectors import revision_document
@@ -26,6 +27,11 @@ from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 
 Level = Literal["ok", "warn", "bad", "unknown"]
+
+UNKNOWN_ORDER = (
+    "Another program wrote to Redis, or the database was restored from a backup. Check the audit log. The"
+    " next apply that you keep ends this warning."
+)
 
 # Comparing thousands of rules takes a while, and a dashboard asks for every snapshot.
 _drifts: Memory[Drift] = Memory(8)
@@ -55,7 +61,17 @@ class KernelSentence:
 
 
 def kernel_sentence(basis: Basis) -> KernelSentence:
-    """Describe what the kernel holds of the host's confirmed revision."""
+    """Describe what the kernel holds: the host's confirmed revision, or what nobody here ordered."""
+    found = _describe(basis)
+    unknown = unknown_apply(basis.host)
+    if unknown is None:
+        return found
+    text = f"Not protected: this host {'keeps' if unknown.kept else 'has loaded'} {unknown.target or 'rules'}"
+    text = f"{text}, and this dashboard has no record of that order."
+    return replace(found, level="bad", text=text, reasons=(UNKNOWN_ORDER, found.text, *found.reasons))
+
+
+def _describe(basis: Basis) -> KernelSentence:
     view = basis.view
     if view is None:
         problem = basis.seen.problem

@@ -6,7 +6,6 @@ nothing but its own apply: it cannot make revisions or touch another host.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,6 +15,7 @@ from django.utils import timezone
 from dockerfw.document.document import digest
 from dockerfw.messages.outcomes import REFUSED_EVENT, Failure, Outcome, Window
 from rules.applying.expiry_services import was_given_up
+from rules.applying.unknown_apply_services import unknown_apply_record
 from rules.audit.actors import SYSTEM
 from rules.audit.audit_services import audit_record
 from rules.draft.draft_selectors import base_revision, draft_document, revision_document
@@ -26,11 +26,9 @@ RANK = {"queued": 0, "loading": 1, "awaiting": 2, "confirmed": 3, "rolled_back":
 
 SEEN = ("awaiting", "confirmed", "rolled_back", "failed")
 
-logger = logging.getLogger(__name__)
-
 
 def outcome_record(*, outcome: Outcome) -> bool:
-    """Record one outcome; return True if it was new. An outcome of an unknown apply is logged and dropped."""
+    """Record one outcome; return True if it was new. An outcome of an unknown apply is only audited."""
     with transaction.atomic():
         host = Host.objects.select_for_update().filter(name=outcome.host).first()
         apply = (
@@ -42,7 +40,7 @@ def outcome_record(*, outcome: Outcome) -> bool:
             else None
         )
         if host is None or apply is None:
-            logger.warning("outcome for unknown apply %s of host %s dropped", outcome.apply, outcome.host)
+            unknown_apply_record(host=host, outcome=outcome)
             return False
         if not _is_news(apply, outcome):
             return False

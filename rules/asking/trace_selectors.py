@@ -95,6 +95,8 @@ def read_moment(text: str) -> datetime.datetime | None:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError:
         return None
+    if not 1970 < moment.year < 9999:
+        return None
     if len(text) <= 10:
         moment = datetime.datetime.combine(moment, datetime.time.max)
     try:

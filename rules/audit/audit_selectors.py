@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from rules.models import AuditEvent
 
+EARLIEST, LATEST = date(1970, 1, 2), date(9998, 12, 30)
 CSV_HEADER = ("at", "who", "address", "host", "verb", "target", "before", "after", "detail")
 
 
@@ -44,7 +45,7 @@ def audit_events(filters: AuditFilters | None = None) -> QuerySet[AuditEvent]:
     if wanted.since:
         events = events.filter(at__gte=_start(wanted.since))
     if wanted.until:
-        events = events.filter(at__lt=_start(wanted.until + timedelta(days=1)))
+        events = events.filter(at__lt=_start(min(wanted.until, LATEST) + timedelta(days=1)))
     for word in wanted.query.split():
         events = events.filter(
             Q(target__icontains=word)
@@ -91,4 +92,6 @@ def _inert(cell: str) -> str:
 
 
 def _start(day: date) -> datetime:
+    # Beyond, the time in UTC or the day after has no date.
+    day = min(max(day, EARLIEST), LATEST)
     return timezone.make_aware(datetime.combine(day, time.min))

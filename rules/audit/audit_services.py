@@ -10,6 +10,7 @@ from rules.models import AuditEvent, Host
 # Every verb of the audit log with the words for pages.
 VERBS: dict[str, str] = {
     "sign-in": "signed in",
+    "account-create": "created an account on the command line",
     "sign-in-failed": "failed to sign in",
     "sign-out": "signed out",
     "password-change": "changed the password",
@@ -33,6 +34,7 @@ VERBS: dict[str, str] = {
     "apply-confirmed": "apply: confirmed",
     "apply-rolled_back": "apply: rolled back",
     "apply-failed": "apply: failed",
+    "apply-unknown": "reported an apply that this dashboard has no record of",
     "apply-keep": "requested Keep",
     "apply-roll-back": "requested Roll back now",
     "apply-extend": "requested a longer confirmation window",
@@ -41,6 +43,7 @@ VERBS: dict[str, str] = {
     "console-panic": "ran panic on the console",
     "console-panic-off": "ended panic on the console",
     "console-release": "released the host from dockerfw on the console",
+    "console-reset-sequence": "reset the sequence number of orders on the console",
     "drift": "noticed that the kernel differs from the confirmed revision",
     "drift-gone": "noticed that the kernel holds the confirmed revision again",
     "heal": "restored the jumps",

@@ -22,6 +22,7 @@ from django.db.migrations.loader import MigrationLoader
 from dockerfw.document.bounded_json import read_json
 from dockerfw.document.document import canonical_json, digest, parse_document
 from dockerfw.iptables.errors import JsonError, NetfilterError
+from dockerfw.messages.orders import seconds_ahead
 from rules.applying.expiry_services import apply_give_up
 from rules.audit.actors import Actor
 from rules.audit.audit_services import audit_record
@@ -117,7 +118,10 @@ def database_restore(
             "there is an installation already, with accounts or revisions in its database. "
             "--replace moves it aside and restores the backup"
         )
-    floor = max(terms.floor, present.sequence, time.time_ns() // 1_000_000)
+    now = time.time_ns() // 1_000_000
+    # A number far ahead of the clock would end all applies.
+    usable = [number for number in (terms.floor, present.sequence) if not seconds_ahead(number, now / 1000)]
+    floor = max(now, *usable)
     with open_new_place(aside=terms.aside) as place:
         _migrate(source.migrations)
         _load(rows, source)

@@ -12,6 +12,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from dockerfw.doctor.dashboard import DatabaseAnswer
+from rules.audit.trigger_selectors import wrong_triggers
 from rules.draft.draft_selectors import base_revision
 from rules.models import Apply, AuditEvent, Host, ProcessNote
 
@@ -54,6 +55,7 @@ def _read(host_name: str) -> DatabaseAnswer:
         order=(timezone.now() - queued.created_at).total_seconds() if queued else 0.0,
         versions={note.name: note.version for note in notes},
         seen={note.name: note.seen_at.timestamp() for note in notes},
+        triggers=wrong_triggers(),
     )
 
 

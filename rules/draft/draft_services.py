@@ -37,6 +37,7 @@ from rules.draft.draft_selectors import (
 )
 from rules.models import Expectation, Host, Rule
 from rules.pages.errors import Conflict, Invalid
+from rules.pages.texts import check_texts
 
 
 def settings_update(*, host: Host, actor: Actor, mark: str, values: Mapping[str, object]) -> Host:
@@ -64,6 +65,7 @@ def draft_replace(*, host: Host, actor: Actor, document: Document, version: int 
 
     Raises Conflict, Invalid.
     """
+    check_texts(_comments_of(document))
     with transaction.atomic():
         current = host_lock(host)
         if version is not None:
@@ -125,6 +127,14 @@ def rule_validated(values: Mapping[str, object]) -> DocumentRule:
 def rule_fields(rule: DocumentRule) -> dict[str, Any]:
     """Return a document rule as the columns of its row, without the key."""
     return {key: value for key, value in rule_to_json_object(rule).items() if key != "id"}
+
+
+def _comments_of(document: Document) -> dict[str, str]:
+    rules = {f"rules[{place}].comment": rule.comment for place, rule in enumerate(document.rules)}
+    expectations = {
+        f"expectations[{place}].comment": each.comment for place, each in enumerate(document.expectations)
+    }
+    return rules | expectations
 
 
 def _same_draft(host: Host, version: int) -> None:

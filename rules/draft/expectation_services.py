@@ -23,6 +23,7 @@ from rules.draft.draft_selectors import expectation_document, expectation_values
 from rules.draft.draft_services import draft_touch, host_lock
 from rules.models import Expectation, Host
 from rules.pages.errors import Conflict, Invalid
+from rules.pages.texts import check_texts
 
 GONE = "This expectation has been removed since you opened it."
 
@@ -80,9 +81,11 @@ def expectation_delete(*, host: Host, actor: Actor, key: int, version: int) -> N
 
 def _validate(values: Mapping[str, object]) -> DocumentExpectation:
     try:
-        return validate_expectation(dict(values))
+        expectation = validate_expectation(dict(values))
     except DocumentError as error:
         raise Invalid(error.errors) from error
+    check_texts({"comment": expectation.comment})
+    return expectation
 
 
 def _check_unique(host: Host, checked: DocumentExpectation) -> None:

@@ -20,6 +20,7 @@ from rules.draft.draft_selectors import base_rules, rule_values
 from rules.draft.draft_services import draft_touch, host_lock, rule_fields, rule_validated
 from rules.models import Host, Rule
 from rules.pages.errors import Conflict, NotFound
+from rules.pages.texts import check_texts
 
 KEY_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 KEY_LENGTH = 6
@@ -27,6 +28,7 @@ KEY_LENGTH = 6
 
 def rule_create(*, host: Host, actor: Actor, values: Mapping[str, object]) -> Rule:
     """Add a rule to the draft; `values` has a document rule's keys. Raises Invalid."""
+    check_texts(_texts_of(values))
     with transaction.atomic():
         host_lock(host)
         key = _new_key(host)
@@ -39,6 +41,7 @@ def rule_update(*, host: Host, actor: Actor, key: str, version: int, values: Map
 
     Raises Invalid, and Conflict, whose current is None for a removed rule.
     """
+    check_texts(_texts_of(values))
     with transaction.atomic():
         host_lock(host)
         rule = _get(host, key)
@@ -83,6 +86,12 @@ def rule_restore(*, host: Host, actor: Actor, key: str) -> Rule | None:
         if rule is None:
             return _insert(host, actor, base, verb="rule-restore")
         return _write(host, actor, rule, rule_to_json_object(base), verb="rule-restore")
+
+
+def _texts_of(values: Mapping[str, object]) -> dict[str, str]:
+    """Return what a person typed. Rules that are stored may hold comments from before the check."""
+    comment = values.get("comment")
+    return {"comment": comment.strip()} if isinstance(comment, str) else {}
 
 
 def _insert(host: Host, actor: Actor, checked: DocumentRule, *, verb: str) -> Rule:

@@ -23,7 +23,6 @@ from scripts.stack.processes import Processes
 from scripts.stack.redis_server import find_server, server_command
 
 MANAGE = [sys.executable, "manage.py"]
-WEB_THREADS = 8
 
 
 class Stopped(BaseException):
@@ -116,11 +115,9 @@ def _root_command(options: Options, layout: Layout) -> list[str]:
 
 
 def _web_command(server: socket.socket) -> list[str]:
-    # No keep-alive, because a confirmation has to prove that a new connection gets through.
     return [
         *(sys.executable, "-m", "gunicorn", "dockerfw_site.wsgi", "--bind", f"fd://{server.fileno()}"),
-        *("--worker-class", "gthread", "--workers", "1", "--threads", str(WEB_THREADS), "--keep-alive", "0"),
-        *("--no-control-socket", "--worker-tmp-dir", "/dev/shm", "--graceful-timeout", "5"),  # noqa: S108
+        *("--config", "python:dockerfw_site.gunicorn_settings"),
     ]
 
 

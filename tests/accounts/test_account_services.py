@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from io import StringIO
 
@@ -74,6 +75,10 @@ def test_links_expire_with_time_and_with_newer_ones() -> None:
 
 
 def test_the_command_prints_the_link_once() -> None:
+    with pytest.raises(SystemExit) as needed:
+        call_command("firstadmin", "--is-needed")
+    assert needed.value.code == 0
+    assert not SetupLink.objects.exists()
     out = StringIO()
     call_command("firstadmin", "--url", "https://fw.example.org/", stdout=out)
     address = out.getvalue().strip()
@@ -84,6 +89,70 @@ def test_the_command_prints_the_link_once() -> None:
     quiet = StringIO()
     call_command("firstadmin", "--if-needed", stdout=quiet)
     assert quiet.getvalue() == ""
+    with pytest.raises(SystemExit) as ended:
+        call_command("firstadmin", "--is-needed")
+    assert ended.value.code == 1
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *passwords: str) -> None:
+    """Answer the questions for a password."""
+    answers = iter(passwords)
+    monkeypatch.setattr("rules.management.commands.createsuperuser.getpass", lambda *prompt: next(answers))
+
+
+def test_an_account_made_on_the_console_is_audited(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed(monkeypatch, PASSWORD, PASSWORD)
+    call_command("createsuperuser", "--username", "bob", stdout=StringIO())
+    event = AuditEvent.objects.get(verb="account-create")
+    assert (event.target, event.actor_name.endswith("(command line)")) == ("bob", True)
+    assert authenticate(username="bob", password=PASSWORD) is not None
+    assert PASSWORD not in str(AuditEvent.objects.values())
+
+
+@pytest.mark.parametrize(
+    ("username", "passwords", "words"),
+    [
+        ("bob", ("password1234", "password1234"), "too common"),
+        ("bob", ("short", "short"), "too short"),
+        ("bob", (PASSWORD, "another one"), "differ"),
+        ("b\u202eob", (PASSWORD, PASSWORD), "valid username"),
+        ("alice", (PASSWORD, PASSWORD), "already exists"),
+    ],
+)
+def test_an_account_made_on_the_console_is_checked(
+    monkeypatch: pytest.MonkeyPatch, username: str, passwords: tuple[str, str], words: str
+) -> None:
+    User.objects.create_user("alice", password=PASSWORD)
+    typed(monkeypatch, *passwords)
+    with pytest.raises(CommandError, match=words):
+        call_command("createsuperuser", "--username", username)
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", passwords[0])
+    if words != "differ":
+        with pytest.raises(CommandError, match=words):
+            call_command("createsuperuser", "--noinput", "--username", username)
+    assert User.objects.count() == 1
+    assert not AuditEvent.objects.filter(verb="account-create").exists()
+
+
+def test_a_password_changed_on_the_console_is_audited(monkeypatch: pytest.MonkeyPatch) -> None:
+    User.objects.create_user("alice", password=PASSWORD)
+    monkeypatch.setattr("getpass.getpass", lambda prompt="": "another good pass phrase")
+    call_command("changepassword", "alice", stdout=StringIO())
+    assert AuditEvent.objects.get(verb="password-change").target == "alice"
+    assert authenticate(username="alice", password="another good pass phrase") is not None
+
+
+def test_a_password_typed_as_a_name_is_not_stored() -> None:
+    User.objects.create_user("alice", password=PASSWORD)
+    for name in (PASSWORD, PASSWORD, "Alice"):
+        assert authenticate(RequestFactory().post("/sign-in/"), username=name, password="x") is None
+    events = list(AuditEvent.objects.order_by("pk"))
+    assert {event.target for event in events} == {"unknown account"}
+    assert PASSWORD not in str(AuditEvent.objects.values())
+    digests = [event.after["name digest"] for event in events if event.after]
+    assert digests[0] == digests[1] != digests[2]
+    # Without the site's key nobody can try names against it.
+    assert digests[0] not in hashlib.sha256(PASSWORD.encode()).hexdigest()
 
 
 def test_sign_ins_are_audited_with_their_address(client: Client) -> None:

@@ -83,6 +83,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "longer than allowed": {"answer": "extend", "seconds": 86400},
     "old": {"issued_at": "2026-01-31T12:00:00Z"},
     "replayed": {"sequence": 4},
+    "ahead of the clock": {"sequence": 2**53 - 1},
     "with a surprise": {"surprise": 1},
 }
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dockerfw.agent import apply
+from dockerfw.agent.panic import NotDone
 from dockerfw.agent.sentences import NOTHING_CHANGED_IN_KERNEL
+from dockerfw.agent.sequence import reset_sequence
 from dockerfw.chains.sentences import rules_not_printed
 from dockerfw.host import loading as restore
 from dockerfw.host.files import locked
@@ -17,7 +20,7 @@ from dockerfw.iptables.sentences import table_not_printed
 from dockerfw.messages.outcomes import LOADING_STEPS, Outcome
 from dockerfw.store import state as state_module
 from dockerfw.store.bootfiles import MODES
-from dockerfw.store.state import StateDirectory
+from dockerfw.store.state import LastOrder, StateDirectory
 from dockerfw.window.window import end_if_due
 from tests.rig.host_states import (
     ARTICLE_INPUT,
@@ -281,6 +284,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no document": ({"document": {}}, "format"),
     "replayed": ({"sequence": 5}, "not above 5"),
     "older": ({"sequence": 4}, "not above 5"),
+    "ahead of the clock": ({"sequence": 2**53 - 1}, "more than 5 minutes ahead of this host's clock"),
 }
 
 
@@ -293,6 +297,35 @@ def test_refused_orders_change_nothing(inside: Namespace, state: StateDirectory,
     assert words in error.summary
     assert held(inside, "nft") == before
     assert state.read_last_order().sequence == 5
+
+
+def test_a_number_far_ahead_of_the_clock_can_be_reset(inside: Namespace, state: StateDirectory) -> None:
+    confirm(state, 5, "22")
+    state.write_last_order(LastOrder(2**53 - 1, ""))
+    now = time.time_ns() // 1_000_000
+    error = failed(run(order(document("443"), sequence=now), state), "validate")
+    assert "Run the command reset-sequence" in error.summary
+    assert reset_sequence(state).changed
+    assert not reset_sequence(state).changed
+    # What was sent before the reset stays refused.
+    error = failed(run(order(document("443"), sequence=now), state), "validate")
+    assert "is not above" in error.summary
+    confirm(state, time.time_ns() // 1_000_000 + 1000, "443")
+
+
+def test_the_number_is_not_reset_while_an_apply_waits(inside: Namespace, state: StateDirectory) -> None:
+    assert run(order(document("22")), state).state == "awaiting"
+    state.write_last_order(LastOrder(2**53 - 1, ""))
+    with pytest.raises(NotDone, match="waits for confirmation"):
+        reset_sequence(state)
+
+
+@pytest.mark.parametrize("content", [b"not JSON", b""])
+def test_a_number_that_cannot_be_read_is_reset(state: StateDirectory, content: bytes) -> None:
+    state.prepare()
+    (state.path / "sequence.json").write_bytes(content)
+    assert reset_sequence(state).changed
+    assert state.read_last_order().sequence > 0
 
 
 @INPUTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from dockerfw.messages.outcomes import REFUSED_EVENT, progress_key
 from dockerfw.messages.signatures import find_signature_fault
 from rules.applying.apply_errors import ApplyWaiting, NothingToApply, QueueUnavailable
 from rules.applying.apply_selectors import apply_get
-from rules.applying.apply_services import apply_start, rollback_start
+from rules.applying.apply_services import apply_start, rollback_start, sequence_next
 from rules.applying.expiry_services import applies_expire
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor
@@ -108,7 +109,16 @@ def test_an_apply_freezes_the_draft_and_orders_it(
 def test_an_apply_needs_a_message_and_the_draft_that_was_reviewed(
     edited: Host, alice: Actor, bob: Actor, queue: RedisServer
 ) -> None:
-    for message in ("", "  \n ", "x" * 2001):
+    for message in (
+        "",
+        "  \n ",
+        "x" * 2001,
+        "a\u202eb",
+        "two\nlines",
+        "\x1b[2J",
+        "zero\u200bwidth",
+        "\U000e0041",
+    ):
         with pytest.raises(Invalid) as bad:
             start(edited, alice, message)
         assert bad.value.errors[0].path == "message"
@@ -441,3 +451,12 @@ def test_a_roll_back_to_what_the_kernel_holds_is_refused(
     snapshot_store(edited, draft_document(edited), revision.number)
     with pytest.raises(NothingToApply):
         rollback_start(basis=basis_of(edited), actor=alice, number=1, message="m", expected_head=1)
+
+
+@pytest.mark.parametrize(("stored", "ahead"), [(-86_400, 0), (0, 0), (20, 20), (600, 0), (10**9, 0)])
+def test_the_sequence_number_stays_near_the_clock(host: Host, stored: int, ahead: int) -> None:
+    now = time.time_ns() // 1_000_000
+    host.sequence = now + stored * 1000
+    number = sequence_next(host)
+    assert number >= now
+    assert (number - now) / 1000 == pytest.approx(ahead, abs=5)

@@ -9,7 +9,11 @@ from django.db import DatabaseError, connection, transaction
 
 from rules.audit.actors import Actor
 from rules.audit.audit_services import VERBS, audit_record
+from rules.audit.trigger_selectors import wrong_triggers
 from rules.models import AppendOnlyError, AuditEvent, Host, Revision
+
+# The columns of a revision but its id.
+REVISION = ", ".join(str(each.column) for each in Revision._meta.local_fields if each.column != "id")
 
 
 @pytest.fixture
@@ -49,6 +53,13 @@ def test_models_refuse_changes(revision: Revision, event: AuditEvent) -> None:
         "DELETE FROM rules_revision",
         "UPDATE rules_auditevent SET actor_name = 'bob'",
         "DELETE FROM rules_auditevent",
+        "INSERT OR REPLACE INTO rules_revision SELECT * FROM rules_revision",
+        "REPLACE INTO rules_auditevent SELECT * FROM rules_auditevent",
+        # Another row with the number of a revision.
+        f"INSERT OR REPLACE INTO rules_revision ({REVISION}, id) SELECT {REVISION}, 99 FROM rules_revision",
+        "INSERT INTO rules_auditevent SELECT * FROM rules_auditevent WHERE true "
+        "ON CONFLICT (id) DO UPDATE SET actor_name = 'bob'",
+        "UPDATE OR REPLACE rules_auditevent SET id = 7",
     ],
 )
 def test_the_database_refuses_changes(revision: Revision, event: AuditEvent, statement: str) -> None:
@@ -62,6 +73,36 @@ def test_the_audit_knows_its_verbs(host: Host, alice: Actor) -> None:
     with pytest.raises(KeyError):
         audit_record(actor=alice, verb="rule-invent", host=host)
     assert all(len(verb) <= 50 for verb in VERBS)
+
+
+def test_rows_are_added_as_before(revision: Revision, event: AuditEvent, alice: Actor) -> None:
+    Revision.objects.create(
+        host=revision.host, number=2, document="{}", digest="0" * 64, author_name="bob", message="second"
+    )
+    audit_record(actor=alice, verb="rule-create", host=revision.host, target="efgh")
+    assert (Revision.objects.count(), AuditEvent.objects.count()) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "statements"),
+    [
+        ("rules_auditevent_no_delete", ["DROP TRIGGER rules_auditevent_no_delete"]),
+        ("quiet", ["CREATE TRIGGER quiet BEFORE INSERT ON rules_auditevent BEGIN SELECT RAISE(IGNORE); END"]),
+        (
+            "rules_revision_no_replacement",
+            [
+                "DROP TRIGGER rules_revision_no_replacement",
+                "CREATE TRIGGER rules_revision_no_replacement BEFORE INSERT ON rules_revision "
+                "WHEN false BEGIN SELECT 1; END",
+            ],
+        ),
+    ],
+)
+def test_triggers_that_were_changed_are_found(db: None, wrong: str, statements: list[str]) -> None:
+    assert wrong_triggers() == []
+    for statement in statements:
+        connection.cursor().execute(statement)
+    assert wrong_triggers() == [wrong]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -56,6 +56,10 @@ def test_events_with_actor_address_and_values(signed_in: Client, ssh: Rule) -> N
         ({"q": "192.0.2.20"}, False, True),
         ({"since": "2020-01-01"}, True, True),
         ({"until": "2020-01-01"}, False, False),
+        ({"until": "9999-12-31"}, True, True),
+        ({"since": "9999-12-31"}, False, False),
+        ({"until": "0001-01-01"}, False, False),
+        ({"since": "0001-01-01"}, True, True),
     ],
 )
 def test_filters(signed_in: Client, ssh: Rule, query: dict[str, str], by_alice: bool, by_bob: bool) -> None:

@@ -41,6 +41,14 @@ def values(rows: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, An
     }
 
 
+def wrong_triggers(installation: Installation) -> list[str]:
+    """Ask an installation's own code which triggers are not as they should be."""
+    question = "from rules.audit.trigger_selectors import wrong_triggers as wrong; print(*wrong())"
+    done = installation.manage("shell", "--no-imports", "--command", question)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode().split()
+
+
 def test_there_and_back_again(address: str, tmp_path: Path) -> None:
     old = released("0.1.0", tmp_path / "old")
     old.firewall("backup", str(tmp_path / "first"))
@@ -54,9 +62,16 @@ def test_there_and_back_again(address: str, tmp_path: Path) -> None:
         "UPDATE rules_revision SET message = 'x'",
         "DELETE FROM rules_auditevent",
         "TRUNCATE rules_auditevent",
+        "INSERT INTO rules_auditevent SELECT * FROM rules_auditevent "
+        "ON CONFLICT (id) DO UPDATE SET verb = 'x'",
+        "MERGE INTO rules_revision r USING rules_revision s ON r.id = s.id WHEN MATCHED THEN DELETE",
     ):
         with pytest.raises(psycopg.errors.IntegrityError, match="append-only"):
             query(address, text)
+    assert wrong_triggers(there) == []
+    query(address, "ALTER TABLE rules_revision DISABLE TRIGGER rules_revision_no_update")
+    query(address, "DROP TRIGGER rules_auditevent_no_delete ON rules_auditevent")
+    assert wrong_triggers(there) == ["rules_auditevent_no_delete", "rules_revision_no_update"]
     # New rows get numbers of their own.
     there.manage("firewall", "import", "-", given=b'{"format": "dockerfw/1", "rules": []}')
     assert query(address, "SELECT count(*) FROM rules_rule") == [(0,)]

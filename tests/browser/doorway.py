@@ -50,8 +50,7 @@ def served_inside(stack: Stack) -> Iterator[None]:
         *entering(stack.pid("root worker")),
         *(drop if os.geteuid() == 0 and owner.st_uid else []),
         *(sys.executable, "-m", "gunicorn", "dockerfw_site.wsgi", "--bind", f"{ADDRESS}:{PORT}"),
-        *("--worker-class", "gthread", "--threads", "4", "--keep-alive", "0"),
-        *("--no-control-socket", "--graceful-timeout", "2"),
+        *("--config", "python:dockerfw_site.gunicorn_settings", "--graceful-timeout", "2"),
     ]
     with (stack.directory / "inside.log").open("wb") as log:
         process = subprocess.Popen(

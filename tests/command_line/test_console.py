@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from dockerfw.chains.panic import (
 )
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.events import NOTICED_VERBS, ConsoleEvent, Verb
+from dockerfw.store.state import LastOrder, StateDirectory
 from dockerfw.worker.entries import done_key, read_call
 from rules.applying.clerk_jobs import record_console
 from rules.audit.audit_services import VERBS
@@ -213,6 +215,19 @@ def test_it_goes_on_without_a_state_directory(namespace: Namespace, tmp_path: Pa
     assert b"cannot be used" in done.stderr
     assert b"the audit log will not show this" in done.stderr
     assert any("FILTERS-PANIC" in line for line in held(namespace, "nft")[4])
+
+
+def test_the_sequence_number_is_reset(namespace: Namespace, tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "state")
+    state.prepare()
+    state.write_last_order(LastOrder(2**53 - 1, "x"))
+    done = firewall(namespace, state.path, "reset-sequence")
+    assert done.returncode == 0, done.stderr
+    assert b"orders are accepted from now on" in done.stdout
+    assert abs(state.read_last_order().sequence / 1000 - time.time()) < 60
+    assert [json.loads(path.read_bytes())["verb"] for path in state.journal.iterdir()] == ["reset-sequence"]
+    again = firewall(namespace, state.path, "reset-sequence")
+    assert (again.returncode, again.stdout) == (0, b"There was nothing to do.\n")
 
 
 def test_only_root_may() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.compose import images
 from tests.compose.host import HOST, Host
@@ -91,11 +92,13 @@ class Installed:
         return self.host.compose("logs", "--no-color", "--no-log-prefix", *services)
 
     def link(self) -> str:
-        """Return the way to the first admin's page, from the newest link in the web's log."""
-        found = re.findall(r"http://\S+(/setup/\S+/)", self.logs("web"))
-        if not found:
-            raise CommandError(f"no link in the log of web:\n{self.logs('web')[-2000:]}")
-        return str(found[-1])
+        """Return the way to the first admin's page, by the command that the web's log names."""
+        logged = self.logs("web")
+        assert "/setup/" not in logged
+        command = re.search(r"docker compose exec web dockerfw (firstadmin --url http://\S+)", logged)
+        if command is None:
+            raise CommandError(f"no command in the log of web:\n{logged[-2000:]}")
+        return urlsplit(self.dockerfw(*command[1].split()).strip()).path
 
     def try_dockerfw(self, service: str, *verb: str) -> subprocess.CompletedProcess[str]:
         """Run `dockerfw VERB` in a service's container and return how it ended."""

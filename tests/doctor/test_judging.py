@@ -139,7 +139,9 @@ def test_a_state_directory_of_a_sandbox_is_its_users() -> None:
     assert levels(judge_permissions(facts))["permissions.state"] == "problem"
 
 
-CLOCK = ClockFacts(now=1000.0, offset=900.0, began=900.5, event=1000.5, file=999.0, redis=1001.0)
+CLOCK = ClockFacts(
+    now=1000.0, offset=900.0, began=900.5, event=1000.5, file=999.0, redis=1001.0, sequence=0.0
+)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +156,10 @@ CLOCK = ClockFacts(now=1000.0, offset=900.0, began=900.5, event=1000.5, file=999
         ("redis", "problem", {"redis": 900.0}),
         ("redis", "problem", {"redis": 100_000.0}),
         ("redis", "unknown", {"redis": None}),
+        ("sequence", "ok", {"sequence": 1299.0}),
+        ("sequence", "problem", {"sequence": 1301.0}),
+        ("sequence", "problem", {"sequence": (2**53 - 1) / 1000}),
+        ("sequence", "unknown", {"sequence": None}),
     ],
 )
 def test_clocks(check: str, level: str, change: dict[str, Any]) -> None:
@@ -323,9 +329,12 @@ def test_the_host(check: str, level: str, change: dict[str, Any]) -> None:
 def test_the_database() -> None:
     assert set(levels(judge_database(DatabaseFacts())).values()) == {"ok"}
     away = levels(judge_database(DatabaseFacts(error="no such file")))
-    assert away == {"database.reachable": "problem", "database.migrated": "unknown"}
+    untold = {"database.append-only": "unknown"}
+    assert away == {"database.reachable": "problem", "database.migrated": "unknown", **untold}
     old = levels(judge_database(DatabaseFacts(migrations=2)))
-    assert old == {"database.reachable": "ok", "database.migrated": "problem"}
+    assert old == {"database.reachable": "ok", "database.migrated": "problem", **untold}
+    open_ = levels(judge_database(DatabaseFacts(triggers=("rules_revision_no_update",))))
+    assert open_["database.append-only"] == "problem"
     assert set(levels(judge_database(DatabaseFacts(untried="not here"))).values()) == {"unknown"}
 
 

@@ -102,6 +102,8 @@ def test_another_protocol_goes_by_name_or_number(signed_in: Client) -> None:
         ("ports", "22, 70000", "70000 is not a port (1 to 65535)"),
         ("source", "192.0.2.300", "192.0.2.300"),
         ("comment", "a\u202eb", "U+202E"),
+        ("comment", "a\u200bb", "U+200B"),
+        ("comment", "tag \U000e0041", "U+E0041"),
         ("protocol_other", "nonsense", "nonsense"),
     ],
 )

@@ -47,6 +47,31 @@ def test_a_bad_rule_has_an_error_for_each_field_and_stores_nothing(host: Host, a
     assert version(host) == before
 
 
+@pytest.mark.parametrize("comment", ["zero\u200bwidth", "a\u202eb", "tag \U000e0041", "\x1b[2J"])
+def test_a_comment_with_invisible_characters_is_not_stored(host: Host, alice: Actor, comment: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        rule_create(host=host, actor=alice, values={**SSH, "comment": comment})
+    assert [error.path for error in caught.value.errors] == ["comment"]
+    rule = rule_create(host=host, actor=alice, values=SSH)
+    with pytest.raises(Invalid):
+        rule_update(host=host, actor=alice, key=rule.key, version=1, values={"comment": comment})
+    document = parse_document({"format": "dockerfw/1", "rules": [{**SSH, "comment": "zero\u200bwidth"}]})
+    with pytest.raises(Invalid) as caught:
+        draft_replace(host=host, actor=alice, document=document, version=None)
+    assert [error.path for error in caught.value.errors] == ["rules[0].comment"]
+    assert Rule.objects.get().comment == "ssh"
+
+
+def test_a_comment_from_before_the_check_stays_usable(host: Host, alice: Actor) -> None:
+    rule = rule_create(host=host, actor=alice, values=SSH)
+    Rule.objects.update(comment="zero\u200bwidth")
+    confirm(host, alice)
+    assert rule_set_enabled(host=host, actor=alice, key=rule.key, version=1, enabled=False).version == 2
+    restored = rule_restore(host=host, actor=alice, key=rule.key)
+    assert restored is not None
+    assert (restored.comment, restored.enabled) == ("zero\u200bwidth", True)
+
+
 def test_the_second_of_two_admins_gets_a_conflict_and_loses_nothing(
     host: Host, alice: Actor, bob: Actor
 ) -> None:

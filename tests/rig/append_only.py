@@ -16,7 +16,9 @@ import pytest
 from django.db import connections
 from django.db.backends.base.operations import BaseDatabaseOperations
 
-migration = import_module("rules.migrations.0002_append_only")
+migrations = [
+    import_module(f"rules.migrations.{name}") for name in ("0002_append_only", "0008_no_replacement")
+]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -28,11 +30,13 @@ def flush_despite_triggers() -> Iterator[None]:
         database = connections[operations.connection.alias]
         with database.cursor() as cursor:
             editor = SimpleNamespace(connection=database, execute=cursor.execute)
-            migration.drop_triggers(None, editor)
+            for migration in migrations:
+                migration.drop_triggers(None, editor)
             try:
                 flush(operations, sql_list)
             finally:
-                migration.create_triggers(None, editor)
+                for migration in migrations:
+                    migration.create_triggers(None, editor)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseDatabaseOperations, "execute_sql_flush", flush_without_triggers)

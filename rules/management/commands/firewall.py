@@ -46,6 +46,7 @@ VERBS = {
     ),
     "panic": ("", "", ENGINE_VERBS["panic"].help),
     "release": ("", "", ENGINE_VERBS["release"].help),
+    "reset-sequence": ("", "", ENGINE_VERBS["reset-sequence"].help),
     "doctor": ("doctor", "doctor", ENGINE_VERBS["doctor"].help),
     "backup": (
         "backup_command",
@@ -59,7 +60,8 @@ VERBS = {
     ),
 }
 # These verbs work on files or on this installation itself, so they take no --host.
-WITHOUT_HOST = ("parse", "render", "check", "panic", "release", "doctor", "backup", "restore")
+ON_THE_HOST = ("panic", "release", "reset-sequence")
+WITHOUT_HOST = ("parse", "render", "check", *ON_THE_HOST, "doctor", "backup", "restore")
 EPILOG = "Exit status: 0 done, 1 not loaded or a difference found, 2 invalid input. FILE - is standard input."
 
 
@@ -133,7 +135,7 @@ def _run(chosen: argparse.Namespace, output: Output) -> int:
 
 
 def _verb(chosen: argparse.Namespace) -> Any:
-    if chosen.verb in ("panic", "release"):
+    if chosen.verb in ON_THE_HOST:
         return ENGINE_VERBS[chosen.verb].run
     module, function, _ = VERBS[chosen.verb]
     if chosen.verb == "plan":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -23,8 +24,13 @@ class Command(BaseCommand):
             help="the address of the dashboard (default: %(default)s)",
         )
         parser.add_argument("--if-needed", action="store_true", help="print nothing if an account exists")
+        parser.add_argument(
+            "--is-needed", action="store_true", help="print nothing; status 0 if no account exists, else 1"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["is_needed"]:
+            sys.exit(1 if get_user_model().objects.exists() else 0)
         if options["if_needed"] and get_user_model().objects.exists():
             return
         try:
