@@ -225,6 +225,12 @@ DOCKER_USER_NOT_CALLED: Final = "FORWARD has no jump to DOCKER-USER, so rules fo
 DOCKER_USER_NOT_FIRST: Final = (
     "a rule in FORWARD accepts packets before DOCKER-USER, so they bypass the rules for containers."
 )
+DOCKER_RULES_GONE: Final = (
+    "Docker's own rules are missing, so published ports do not work and networks are not kept apart."
+)
+DOCKER_RULES_FLUSHED: Final = (
+    "They were flushed, as `nft flush ruleset` does. Restart Docker. If Docker was removed, reboot."
+)
 DOCKER_FILTERS_ITSELF: Final = "Docker filters with nftables itself, so rules for containers have no effect."
 
 

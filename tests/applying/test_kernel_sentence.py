@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dockerfw.chains.render import wanted_chains
+from dockerfw.document.document import digest
 from dockerfw.iptables.model import Family
+from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.loaded import loaded_key
 from dockerfw.messages.snapshots import snapshot_key
 from rules.applying.history_selectors import compare_revisions, history_page
@@ -44,6 +46,18 @@ def test_loaded_and_first_in_line(applied: Host) -> None:
     assert sentence.text == "Protected: revision 1 is active for IPv4 and IPv6."
     assert sentence.reasons == ()
     assert sentence.taken_at == taken
+
+
+@pytest.mark.parametrize("revision", [1, 2])
+def test_without_dockers_own_rules_the_host_is_not_called_protected(applied: Host, revision: int) -> None:
+    document = draft_document(applied)
+    # Also in the moment in which the root worker still reports about the revision before.
+    kept = Confirmed(revision, digest(document), "nft", docker_gone=(4,))
+    snapshot_store(applied, document, 1, confirmed=kept)
+    sentence = kernel_sentence(basis_of(applied))
+    assert sentence.level == "bad"
+    assert sentence.text == "Revision 1 is active, but Docker's own rules are missing. Restart Docker."
+    assert [reason.partition(":")[0] for reason in sentence.reasons] == ["IPv4"]
 
 
 @pytest.mark.parametrize(
