@@ -16,8 +16,10 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.browser.stack import ROOT, Stack
+from tests.machine.own import OwnMachine
 from tests.machine.tree import copy_clone
-from tests.rig.namespace import why_unavailable
+from tests.rig.namespace import wait_until, why_unavailable
+from tests.test_installation import why_not
 
 pytestmark = [
     pytest.mark.kernel,
@@ -273,6 +275,34 @@ def test_data_of_earlier_runs_is_named_before_anything_starts(clone: Path) -> No
         f"dockerfw: the data of earlier runs is in {clone}/var/host. To use it, run: "
         f"mkdir -p /var/lib/dockerfw-run && mv {clone}/var/host /var/lib/dockerfw-run/host\n"
     )
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_a_run_for_the_host_itself_out_of_a_users_clone_keeps_its_former_data() -> None:
+    clone, data = "/home/alice/dockerfw", "/var/lib/dockerfw-run/host"
+    unit = ("systemd-run", "--quiet", "--unit=run", "--setenv=SUDO_UID=1000")
+    with OwnMachine() as machine:
+        # As an earlier release left it: what the web side wrote belongs to alice.
+        machine.sh(f"mkdir -p -m 700 {clone}/var/host/web; echo kept >{clone}/var/host/web/note")
+        machine.sh(f"chown -R 1000:1000 {clone}/var/host/web")
+        done = machine.run(f"{clone}/scripts/run", "--host", check=False)
+        assert done.status == 1
+        # The sentence ends with the command.
+        machine.sh(done.stderr.partition("run: ")[2])
+        machine.run(*unit, f"{clone}/scripts/run", "--host", "--port", "8123")
+        wait_until("the welcome", 300, lambda: "Ctrl-C stops" in machine.sh("journalctl -o cat -u run"))
+        assert machine.sh(f"cat {data}/web/note; stat -c %U {data}/web/note").split() == ["kept", "dockerfw"]
+        lines = machine.sh("ps -eo user:20,args").splitlines()
+        users = {
+            word: {line.split()[0] for line in lines if re.search(rf"^\S+ +/\S+ .*\b{word}\b", line)}
+            for word in ("agent", "gunicorn", "clerk", "redis")
+        }
+        assert users == {"agent": {"root"}, **{name: {"dockerfw"} for name in ("gunicorn", "clerk", "redis")}}
+        assert "Nothing has been applied" in machine.sh(f"{clone}/scripts/firewall status || true")
+        machine.sh(f"{clone}/scripts/firewall panic --allow 192.0.2.7")
+        assert "192.0.2.7" in machine.sh("iptables-save")
+        machine.sh("systemctl stop run")
+        assert not machine.sh("ps -eo args | grep '^/opt/dockerfw-run/' || true")
 
 
 def test_without_a_copy_the_sandbox_starts_and_host_does_not(clone: Path, tmp_path: Path) -> None:
