@@ -179,7 +179,8 @@ def _print_welcome(options: Options, layout: Layout) -> None:
     print(f"Address:  {options.address}/")
     if options.bind not in {"127.0.0.1", "::1", "localhost"}:
         print(
-            "Other hosts can reach it over plain HTTP. Put a proxy with TLS in front of it (docs/install.md)."
+            "Other hosts can reach it over plain HTTP. Put a proxy with TLS in front of it, under a host name"
+            " of its own (docs/install.md)."
         )
     link = _manage(layout, environment, "firstadmin", "--if-needed", "--url", options.address)
     if link:
