@@ -13,10 +13,12 @@ RUN printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin
 RUN groupadd --gid 10001 dockerfw \
  && useradd --uid 10001 --gid dockerfw --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dockerfw \
  && useradd --uid 10002 --gid dockerfw --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dockerfw-redis \
- && useradd --uid 10003 --gid dockerfw --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dockerfw-postgres
+ && useradd --uid 10003 --gid dockerfw --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dockerfw-postgres \
+ && useradd --uid 10004 --gid dockerfw --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dockerfw-tls
 # A new volume takes owner and mode from the folder that it is first mounted on.
 RUN install -d -m 0700 -o dockerfw -g dockerfw /var/lib/dockerfw-web \
  && install -d -m 0700 /var/lib/dockerfw \
+ && install -d -m 0750 -o dockerfw -g dockerfw /run/dockerfw-web \
  && install -d -m 0750 -o dockerfw-redis -g dockerfw /run/dockerfw-redis \
  && install -d -m 0750 -o dockerfw-postgres -g dockerfw /run/dockerfw-postgres \
  && install -d -m 0755 /etc/dockerfw \
@@ -65,6 +67,19 @@ RUN chmod 755 /usr/local/bin/dockerfw-postgres
 USER dockerfw-postgres:dockerfw
 ENTRYPOINT ["tini", "--"]
 CMD ["dockerfw-postgres"]
+
+# Only for the profile tls.
+FROM system AS tls
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends caddy \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log \
+ && install -d -m 0700 -o dockerfw-tls -g dockerfw /var/lib/dockerfw-tls
+COPY deploy/caddy/Caddyfile /etc/caddy/Caddyfile
+RUN chmod 644 /etc/caddy/Caddyfile
+ENV XDG_DATA_HOME=/var/lib/dockerfw-tls XDG_CONFIG_HOME=/tmp
+USER dockerfw-tls:dockerfw
+ENTRYPOINT ["tini", "--"]
+CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile"]
 
 # The default target of `docker build .`.
 FROM dockerfw

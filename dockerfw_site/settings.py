@@ -13,6 +13,7 @@ from csp.constants import NONE, SELF
 
 from dockerfw.log_lines import FORMAT
 from dockerfw_site.allowed_hosts import django_hosts
+from dockerfw_site.cookies import cookie_name
 from dockerfw_site.environment import BASE_DIR, read_environment
 from dockerfw_site.incoming import MOST_BODY_BYTES
 from dockerfw_site.logs import drop_traceback
@@ -115,13 +116,17 @@ LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/sign-in/"
 
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_NAME = cookie_name("session", SECRET_KEY, secure=ENVIRONMENT.secure_cookies)
 SESSION_COOKIE_AGE = 12 * 60 * 60
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = ENVIRONMENT.secure_cookies
+CSRF_COOKIE_NAME = cookie_name("csrf", SECRET_KEY, secure=ENVIRONMENT.secure_cookies)
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SECURE = ENVIRONMENT.secure_cookies
+# The default would be a third cookie, with the same name on every site.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = ROOT / "compose.yaml"
 FILE: dict[str, Any] = YAML(typ="safe").load(COMPOSE.read_text())
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
-RUNNING = ("redis", "web", "clerk", "firewall", "postgres")
+RUNNING = ("redis", "web", "clerk", "firewall", "postgres", "tls")
 ROOTS = {"setup", "firewall", "tools"}
 # What each may do of root's powers; nothing for who is not here.
 POWERS = {
@@ -43,8 +43,8 @@ def mounts(name: str) -> dict[str, str]:
 
 
 def test_the_services_are_these() -> None:
-    assert set(SERVICES) == {"setup", "redis", "web", "clerk", "firewall", "tools", "postgres"}
-    assert {name for name in SERVICES if SERVICES[name].get("profiles")} == {"tools", "postgres"}
+    assert set(SERVICES) == {"setup", "redis", "web", "clerk", "firewall", "tools", "postgres", "tls"}
+    assert {name for name in SERVICES if SERVICES[name].get("profiles")} == {"tools", "postgres", "tls"}
 
 
 @each
@@ -91,9 +91,9 @@ def test_only_these_run_as_root(name: str) -> None:
 
 @each
 def test_only_the_pages_have_a_network_and_only_the_root_worker_the_hosts(name: str) -> None:
-    expected = {"web": None, "firewall": "host"}.get(name, "none")
+    expected = {"web": None, "tls": None, "firewall": "host"}.get(name, "none")
     assert SERVICES[name].get("network_mode") == expected
-    assert ("ports" in SERVICES[name]) == (name == "web")
+    assert ("ports" in SERVICES[name]) == (name in {"web", "tls"})
 
 
 def test_no_service_gets_dockers_socket_by_default() -> None:
@@ -136,7 +136,7 @@ def test_each_setting_is_one_that_is_read(name: str) -> None:
     source = "".join(reader.read_text() for reader in readers)
     known = set(re.findall(r'"((?:DOCKERFW|DATABASE)_[A-Z_]+)"', source))
     # These are the entrypoints' own.
-    own = {"DOCKERFW_SERVICE", "DOCKERFW_BIND", "DOCKERFW_PORT", "XTABLES_LOCKFILE"}
+    own = {"DOCKERFW_SERVICE", "DOCKERFW_BIND", "DOCKERFW_PORT", "DOCKERFW_NAME", "XTABLES_LOCKFILE"}
     assert set(SERVICES[name].get("environment", {})) - own <= known
 
 
@@ -159,6 +159,39 @@ def test_the_lock_of_the_legacy_backend_is_the_hosts_and_may_be_a_folder_after_a
 
 def test_the_pages_are_published_on_the_host_itself_unless_told_otherwise() -> None:
     assert SERVICES["web"]["ports"] == ["${DOCKERFW_BIND-127.0.0.1}:${DOCKERFW_PORT:-8000}:8000"]
+
+
+def test_the_socket_of_the_pages_is_for_tls_only_and_one_name_is_all_it_needs() -> None:
+    assert {name for name in SERVICES if "/run/dockerfw-web" in mounts(name)} == {"web", "tls"}
+    assert SERVICES["tls"]["environment"] == {"DOCKERFW_NAME": "${DOCKERFW_NAME:-}"}
+    caddyfile = (ROOT / "deploy/caddy/Caddyfile").read_text()
+    assert "reverse_proxy unix//run/dockerfw-web/web.sock" in caddyfile
+    assert {port.split(":")[1] for port in SERVICES["tls"]["ports"]} == set(
+        re.findall(r"^\thttps?_port (\d+)$", caddyfile, re.MULTILINE)
+    )
+
+
+@pytest.mark.parametrize("name", ["", "firewall.example.org"])
+def test_the_name_of_tls_settles_everything_else_for_the_pages(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "python"
+    path.write_text('#!/bin/sh\n[ "$2" = gunicorn ] || exit 0\nenv\necho "ARGUMENTS=$*"\n')
+    path.chmod(0o755)
+    script = (ROOT / "deploy/compose/web").read_text().replace("cd /opt/dockerfw\n", "")
+    given = {"DOCKERFW_ALLOWED_HOSTS": "localhost,addresses", "DOCKERFW_SECURE_COOKIES": "0"}
+    done = subprocess.run(
+        ["sh", "-c", script],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "DOCKERFW_NAME": name, **given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    environment = read_environment({**said, "DOCKERFW_DATA_DIR": str(tmp_path)})
+    assert environment.secure_cookies is environment.trust_unix_socket is bool(name)
+    assert (name in environment.allowed_hosts) is bool(name)
+    assert {"localhost", "addresses"} <= set(environment.allowed_hosts)
+    assert environment.csrf_trusted_origins == ((f"https://{name}",) if name else ())
+    assert ("--bind unix:/run/dockerfw-web/web.sock " in said["ARGUMENTS"]) is bool(name)
 
 
 def test_the_image_is_pinned_and_ends_as_an_ordinary_user() -> None:

@@ -26,6 +26,7 @@ from scripts.installation.health import asked_name
 from scripts.installation.install import HOST_DROP_IN
 from scripts.stack import redis_users
 from tests.machine.installing import Installing
+from tests.machine.machine import Machine
 from tests.machine.own import OwnMachine
 from tests.machine.sight import Sight
 
@@ -47,6 +48,7 @@ def test_what_is_installed_serves_and_is_taken_out_whole() -> None:
         installing.remember_files()
         installing.refuse()
         installing.install()
+        assert boot_order(machine) == ["nftables", "netfilter-persistent", "ufw", "dockerfw"]
         shown = machine.run("dockerfw", "history", check=False)
         assert shown.status == 0, shown.stderr
         # (It fails when the doctor finds an error.)
@@ -54,6 +56,35 @@ def test_what_is_installed_serves_and_is_taken_out_whole() -> None:
         shown = machine.run("dockerfw", "release")
         assert "nothing to do" in shown.stdout
         installing.uninstall()
+
+
+def boot_order(machine: Machine) -> list[str]:
+    """Start the boot unit together with programs that flush the rules; return in which order they ended."""
+    others = ("nftables", "netfilter-persistent", "ufw")
+    machine.sh("mkdir -p /run/systemd/system")
+    for number, name in enumerate(others):
+        # (Each takes a while, so that only the order of the units makes dockerfw's the last.)
+        text = f"""[Unit]
+DefaultDependencies=no
+Before=network-pre.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'sleep {1 + number / 2}; echo {name} >>/run/order'
+"""
+        machine.run("sh", "-c", f"cat >/run/systemd/system/{name}.service", stdin=text)
+    boot = "/var/lib/dockerfw/boot"
+    machine.sh(f"mkdir -p {boot}; echo 'echo dockerfw >>/run/order' >{boot}/dockerfw-boot.sh")
+    units = " ".join(f"{name}.service" for name in others)
+    # As at boot, one target starts all of them.
+    text = f"[Unit]\nWants=dockerfw-boot.service {units}\nAfter=dockerfw-boot.service {units}\n"
+    machine.run("sh", "-c", "cat >/run/systemd/system/order.target", stdin=text)
+    machine.sh("systemctl daemon-reload; systemctl start order.target")
+    order = machine.sh("cat /run/order").split()
+    machine.sh(
+        f"systemctl stop order.target dockerfw-boot; rm -r {boot} /run/order; cd /run/systemd/system;"
+        f" rm order.target {units}; systemctl daemon-reload"
+    )
+    return order
 
 
 @pytest.mark.parametrize("arguments", [["--hots"], ["--host", "more"], []])

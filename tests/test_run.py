@@ -150,11 +150,10 @@ def test_no_process_has_more_than_it_needs(stack: Stack) -> None:
     # CAP_NET_ADMIN, CAP_NET_RAW, and CAP_SYS_ADMIN where there are no user namespaces.
     assert int(root_worker["CapEff"][0], 16) & ~(1 << 21) == 1 << 12 | 1 << 13
     assert root_worker["NoNewPrivs"] == ["1"]
-    ordinary = "other users cannot reach" not in stack.printed()
     for name in ("web", "clerk", "redis"):
         found = status_of(stack.pid(name))
         assert int(found["CapEff"][0], 16) == int(found["CapPrm"][0], 16) == 0, name
-        assert (found["Uid"][1] != "0") == ordinary, name
+        assert "0" not in found["Uid"], name
 
 
 def test_panic_is_not_for_the_sandbox(stack: Stack) -> None:

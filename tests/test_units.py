@@ -48,6 +48,11 @@ def test_the_boot_unit_runs_the_script_of_the_kept_revision_before_the_network()
     assert {"network-pre.target", "docker.service"} <= set(found["Before"][0].split())
     assert found["Wants"] == ["network-pre.target"]
     assert found["DefaultDependencies"] == ["no"]
+    # At its start each of these replaces the rules that are there.
+    after = {name.removesuffix(".service") for name in " ".join(found["After"]).split()}
+    assert {"nftables", "netfilter-persistent", "ufw"} <= after
+    # What needs a started system would make a cycle where the network is up before that.
+    assert after <= {"nftables", "netfilter-persistent", "ufw", "systemd-modules-load", "local-fs.target"}
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

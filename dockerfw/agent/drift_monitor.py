@@ -160,12 +160,21 @@ class DriftMonitor:
 
     def _record_of(self, confirmed: ConfirmedRecord, snapshot: Snapshot, path: Path) -> DriftRecord:
         """Return the record of this apply, a new one if the last record is of another apply."""
-        record = read_drift_record(path)
+        stored = record = read_drift_record(path)
         if record.apply != confirmed.apply or record.docker is None:
             docker = tuple(sorted(snapshot.docker_backends))
-            record = DriftRecord(confirmed.apply, docker=docker, told=record.told, salt=record.salt)
-            write_durably(path, record.to_bytes())
-        return record
+            record = DriftRecord(
+                confirmed.apply,
+                docker=docker,
+                told=record.told,
+                salt=record.salt,
+                docker_boot=record.docker_boot,
+                docker_families=record.docker_families,
+            )
+        remembered = record.remember_docker(snapshot)
+        if remembered != stored:
+            write_durably(path, remembered.to_bytes())
+        return remembered
 
     def _since_confirmed(
         self, confirmed: ConfirmedRecord, snapshot: Snapshot, record: DriftRecord
@@ -179,6 +188,7 @@ class DriftMonitor:
             docker_moved_to=moved[0] if moved else None,
             rebooted=confirmed.boot != boot_id(),
             released=self._state.is_released(),
+            docker_gone=record.docker_gone(snapshot),
         )
 
     def _notice(self, confirmed: ConfirmedRecord, drift: Drift, record: DriftRecord, path: Path) -> None:

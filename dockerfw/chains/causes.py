@@ -21,7 +21,8 @@ class DriftFacts:
     """Facts about the host that the rules do not show; an unknown fact keeps its default.
 
     `kept_backend` is the backend that the confirmed revision was loaded into, `docker_moved_to` the other one
-    if Docker's chains have appeared there since. `rebooted`: the host was booted after that load. `released`:
+    if Docker's chains have appeared there since. `docker_gone` are the families in which Docker had chains of
+    its own since the boot and has none now. `rebooted`: the host was booted after that load. `released`:
     an admin ran `release` on the host. `foreign_tables` are nftables tables in which other software filters.
     `command` is the name of dockerfw's command on that host. `surroundings` are its interfaces and routes,
     None if they are not looked at, and `docker` is true if Docker filters there.
@@ -30,6 +31,7 @@ class DriftFacts:
     kept_backend: str = ""
     docker_moved_to: str = ""
     docker_nftables: bool = False
+    docker_gone: tuple[Family, ...] = ()
     rebooted: bool = False
     released: bool = False
     foreign_tables: tuple[str, ...] = ()

@@ -59,6 +59,7 @@ DriftCode = Literal[
     "docker-user-unclear",
     "other-backend",
     "docker-nftables",
+    "docker-rules-gone",
 ]
 
 ANCHORS: Final[frozenset[DriftCode]] = frozenset(("anchor-missing", "anchor-not-first"))
@@ -174,9 +175,17 @@ def _host_findings(settings: Settings, facts: DriftFacts) -> Iterator[DriftFindi
     if facts.docker_nftables and settings.external_interfaces:
         message, cause = sentences.DOCKER_FILTERS_ITSELF, sentences.DOCKER_BACKEND_SETTING
         yield DriftFinding("docker-nftables", None, message, cause)
+    yield from docker_findings(facts.docker_gone)
     if facts.surroundings is not None:
         for problem in find_ways_in_problems(settings, facts.surroundings, docker=facts.docker):
             yield DriftFinding(problem.code, None, problem.message, sentences.way_in_help(problem.code))
+
+
+def docker_findings(gone: Sequence[Family]) -> Iterator[DriftFinding]:
+    """Yield a finding for each family in which Docker's own rules are gone."""
+    for family in gone:
+        message = sentences.of_family(family, sentences.DOCKER_RULES_GONE)
+        yield DriftFinding("docker-rules-gone", family, message, sentences.DOCKER_RULES_FLUSHED)
 
 
 def _chain_findings(

@@ -309,6 +309,12 @@ CHAIN_REPLACED: Final = (
 REORDERED: Final = "the rules are loaded in a different order."
 PANIC_ON: Final = "panic mode is on: only the addresses given to the panic command are allowed."
 DOCKER_USER_NOT_CALLED: Final = "FORWARD has no jump to DOCKER-USER, so rules for containers have no effect."
+DOCKER_RULES_GONE: Final = (
+    "Docker's own rules are missing, so published ports do not work and networks are not kept apart."
+)
+DOCKER_RULES_FLUSHED: Final = (
+    "They were flushed, as `nft flush ruleset` does. Restart Docker. If Docker was removed, reboot."
+)
 DOCKER_FILTERS_ITSELF: Final = "Docker filters with nftables itself, so rules for containers have no effect."
 
 

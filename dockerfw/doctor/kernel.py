@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dockerfw.chains import sentences
-from dockerfw.chains.drift import WAYS_IN, Drift, DriftCode
+from dockerfw.chains.drift import WAYS_IN, Drift, DriftCode, docker_findings
 from dockerfw.chains.rendering import Rendering
 from dockerfw.chains.sentences import describe_tables
 from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
@@ -27,7 +27,10 @@ CHECKS: Final = (
 )
 _ANCHORS: Final[frozenset[DriftCode]] = frozenset(("anchor-missing", "anchor-not-first", "anchor-stale"))
 _DOCKER_USER: Final[frozenset[DriftCode]] = frozenset(
-    ("docker-user-not-called", "docker-user-not-first", "docker-user-unclear", "docker-nftables")
+    (
+        *("docker-user-not-called", "docker-user-not-first", "docker-user-unclear"),
+        *("docker-nftables", "docker-rules-gone"),
+    )
 )
 _ELSEWHERE: Final[frozenset[DriftCode]] = frozenset(("unread", "other-backend"))
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
@@ -44,7 +47,8 @@ class KernelFacts:
     chains of other programs whose policy is drop, None when they could not be read. `window` is true while a
     revision waits for confirmation, `released` after an admin ran `release`. `command` is the name of the
     command line here. `loaded` holds the rules that the root worker loaded for the confirmed revision.
-    `confirmed_problem` says why the record of the confirmed revision cannot be read.
+    `confirmed_problem` says why the record of the confirmed revision cannot be read. `docker_gone` are the
+    families in which Docker's own rules are gone.
     """
 
     snapshot: Snapshot | None
@@ -59,6 +63,7 @@ class KernelFacts:
     loaded: Mapping[Family, Rendering] = field(default_factory=dict)
     command: str = "dockerfw"
     confirmed_problem: str = ""
+    docker_gone: tuple[Family, ...] = ()
 
 
 def judge_kernel(facts: KernelFacts) -> Iterator[Finding]:
@@ -220,7 +225,8 @@ def _drift(snapshot: Snapshot, document: Document, facts: KernelFacts) -> Drift:
     rulesets = {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
     # The dashboard shows what happened to the host since.
     without_confirmed = replace(snapshot, confirmed=None)
-    return drift_of(without_confirmed, rulesets, document, facts.revision, loaded=facts.loaded)
+    drift = drift_of(without_confirmed, rulesets, document, facts.revision, loaded=facts.loaded)
+    return Drift((*drift.findings, *docker_findings(facts.docker_gone)))
 
 
 def _words(drift: Drift) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from dockerfw.host.observation import observe
 from dockerfw.host.runner import Command, CommandFailed, run
 from dockerfw.iptables.model import BUILTIN_CHAINS, Backend
 from dockerfw.messages.snapshots import Snapshot
-from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed
+from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed, read_drift_record
 from dockerfw.store.records import StateError
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.window import describe_overdue
@@ -37,6 +37,7 @@ def look_at_kernel(host: str, state: StateDirectory) -> KernelFacts:
         released=state.is_released(),
         loaded=confirmed.loaded if confirmed else {},
         confirmed_problem=confirmed_problem,
+        docker_gone=read_drift_record(state.path / "seen.json").docker_gone(snapshot),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ ROOT: Final = 0
 STICKY: Final = 0o1000
 GROUP_WRITES: Final = 0o020
 OTHERS_WRITE: Final = 0o002
+CODE: Final = "permissions.code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,9 @@ class Place:
 class PermissionFacts:
     """The places, None where they could not be read, empty where they do not exist.
 
-    `state` and `code` begin with the folder and go up to the root of the file system. `code_inside` holds
-    files of the code that other users can change. `root_runs` is true when the root worker runs as root.
+    `state` begins with the folder and goes up to the root of the file system. `code` holds the folders of
+    code, packages and interpreter with those above, and the files in them that other users can change.
+    `root_runs` is true when the root worker runs as root.
     `docker_members` are the users in the group that owns Docker's socket. `no_dashboard` says why this host
     has no data directory, empty where it has one.
     """
@@ -42,7 +44,6 @@ class PermissionFacts:
     users_acl: Sequence[Place] | None
     env_files: Sequence[Place] | None
     code: Sequence[Place]
-    code_inside: Sequence[Place]
     root_runs: bool
     docker_socket: Place | None
     docker_members: Sequence[str] = ()
@@ -61,8 +62,26 @@ def judge_permissions(facts: PermissionFacts) -> Iterator[Finding]:
     # The group of the service may read these.
     yield _private("permissions.users-acl", "the file of Redis' users", facts.users_acl, wide=0o027)
     yield _private("permissions.env-files", "the files with Redis' passwords", facts.env_files, wide=0o027)
-    yield _code(facts)
+    yield judge_code(facts.code) if facts.root_runs else ok(CODE, "Root does not run this code.")
     yield _docker(facts)
+
+
+def judge_code(places: Sequence[Place]) -> Finding:
+    """Judge code that root runs: whoever can change it can become root."""
+    if not places:
+        return unknown(CODE, "needs root")
+    for place in places:
+        others = OTHERS_WRITE if place.gid == ROOT else OTHERS_WRITE | GROUP_WRITES
+        if place.mode & others and not place.mode & STICKY:
+            text = f"Root runs this code, and other users can change {place.path}: they can become root."
+            return problem(CODE, text, f"chmod -R go-w {place.path}")
+    for place in places:
+        if place.uid != ROOT:
+            text = (
+                f"Root runs this code, and {place.owner} can change {place.path}: that user can become root."
+            )
+            return problem(CODE, text, f"chown -R root:root {place.path}")
+    return ok(CODE, "Only root can change the code that root runs.")
 
 
 def _state(places: Sequence[Place] | None, *, root_runs: bool) -> Finding:
@@ -101,23 +120,6 @@ def _private(check: str, what: str, places: Sequence[Place] | None, *, wide: int
     return ok(check, f"{names}: closed to other users.")
 
 
-def _code(facts: PermissionFacts) -> Finding:
-    check = "permissions.code"
-    if not facts.root_runs:
-        return ok(check, "Root does not run this code.")
-    places = [*facts.code, *facts.code_inside]
-    for place in places:
-        others = OTHERS_WRITE if place.gid == ROOT else OTHERS_WRITE | GROUP_WRITES
-        if place.mode & others and not place.mode & STICKY:
-            text = f"Root runs this code, and other users can change {place.path}: they can become root."
-            return problem(check, text, f"chmod -R go-w {place.path}")
-    owners = _names(place for place in places if place.uid != ROOT)
-    if owners:
-        text = f"Root runs this code, and {owners} can change it and so become root."
-        return note(check, text, f"chown -R root:root {facts.code[0].path}, unless that is intended")
-    return ok(check, "Only root can change the code that root runs.")
-
-
 def _docker(facts: PermissionFacts) -> Finding:
     check, socket = "permissions.docker-socket", facts.docker_socket
     if socket is None:
@@ -129,7 +131,3 @@ def _docker(facts: PermissionFacts) -> Finding:
         text = f"{', '.join(facts.docker_members)} can use {socket.path} and so become root."
         return note(check, text, "gpasswd -d NAME docker, for each user that should not")
     return ok(check, f"Only root can use {socket.path}.")
-
-
-def _names(places: Iterable[Place]) -> str:
-    return ", ".join(sorted({place.owner for place in places}))

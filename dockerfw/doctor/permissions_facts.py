@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import itertools
 import os
 import pwd
 import stat
+import sys
+import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from dockerfw.doctor.permissions import PermissionFacts, Place
 DOCKER_SOCKETS = (Path("/run/docker.sock"), Path("/var/run/docker.sock"))
 _CODE = ("manage.py", "dockerfw", "rules", "dockerfw_site", "scripts", "deploy", "templates", ".venv")
 _MOST = 20
+# As many as the kernel follows (path_resolution(7)).
+_LINKS = 40
 
 
 def permission_facts(
@@ -38,13 +43,25 @@ def permission_facts(
         secret_key=_places([secret_key] if secret_key else []),
         users_acl=_places(users_files(settings, beside_redis)),
         env_files=_env_files(settings) if _readable(settings) else None,
-        code=_with_above(code) or (),
-        code_inside=tuple(_loose(code)) if root_runs else (),
+        code=code_places(code) if root_runs else (),
         root_runs=root_runs,
         docker_socket=found[0] if found else None,
         docker_members=_members(found[0].gid) if found else (),
         no_dashboard=no_dashboard,
     )
+
+
+def code_places(code: Path) -> tuple[Place, ...]:
+    """Read what decides who can change the code, its packages and this interpreter.
+
+    These are the folders and all above them, and the first few files in them that other users can change or
+    own. Places that cannot be read are left out.
+    """
+    executable, *folders = _python_paths()
+    folders = [code, *(folder for folder in folders if not folder.is_relative_to(code))]
+    above = [place for path in (*folders, executable) for place in _reached(path)]
+    inside = [place for folder in folders for place in itertools.islice(_loose(folder), _MOST)]
+    return tuple(dict.fromkeys([*above, *inside]))
 
 
 def docker_socket_path(given: Path | None) -> Path | None:
@@ -100,27 +117,48 @@ def _glob(folder: Path, pattern: str) -> list[Path]:
         return []
 
 
-def _loose(code: Path) -> Iterator[Place]:
-    """Yield the first few files and folders of the code that other users can change or own."""
-    count = 0
+def _python_paths() -> tuple[Path, ...]:
+    """Return the interpreter, and the folders of its library and its packages."""
+    libraries = dict.fromkeys(
+        sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    )
+    return (Path(sys.executable), *map(Path, libraries))
+
+
+def _reached(path: Path) -> Iterator[Place]:
+    """Yield a path with the folders above it, and the same for each step of a symbolic link."""
+    for _ in range(_LINKS):
+        # (A link itself is replaced through its folder only.)
+        here = [path.parent.resolve(), *path.parent.resolve().parents]
+        with contextlib.suppress(OSError):
+            yield from _places(here if path.is_symlink() else [path, *here]) or ()
+        if not path.is_symlink():
+            return
+        path = path.parent / path.readlink()
+
+
+def _loose(top: Path) -> Iterator[Place]:
+    """Yield what other users can change or own in a folder of code, also through its links."""
     # A wheel's package has none of them: then it is walked itself.
-    for top in [name for name in _CODE if (code / name).exists()] or [""]:
-        for folder, names, files in _walk(code, top):
+    for start in [top / name for name in _CODE if (top / name).exists()] or [top]:
+        for folder, names, files in _walk(start):
             for name in (*names, *files):
-                path = Path(folder, name)
                 with contextlib.suppress(OSError):
-                    place = _place(path)
-                    if path.is_symlink() or not (place.mode & 0o022 or place.uid):
-                        continue
-                    yield place
-                    count += 1
-                    if count == _MOST:
-                        return
+                    yield from _loose_places(f"{folder}/{name}")
 
 
-def _walk(code: Path, top: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    yield str(code), [], [top]
-    yield from os.walk(code / top)
+def _loose_places(path: str) -> Iterator[Place]:
+    # (There are thousands of these, so most never become a Path.)
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode):
+        yield from (place for place in _reached(Path(path)) if place.mode & 0o022 or place.uid)
+    elif found.st_mode & 0o022 or found.st_uid:
+        yield _place(Path(path))
+
+
+def _walk(start: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    yield str(start.parent), [], [start.name]
+    yield from os.walk(start)
 
 
 def _user(uid: int) -> str:

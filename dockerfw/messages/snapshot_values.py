@@ -124,13 +124,18 @@ def _drift_facts(snapshot: Snapshot, document: Document, revision: int) -> Drift
     confirmed, docker_nftables = snapshot.confirmed, snapshot.docker_state == "nftables"
     if confirmed is None or (confirmed.revision, confirmed.digest) != (revision, digest(document)):
         # What happened since another revision was confirmed is unrelated to this one.
-        return DriftFacts(docker_nftables=docker_nftables, foreign_tables=snapshot.foreign_tables)
+        return DriftFacts(
+            docker_nftables=docker_nftables,
+            docker_gone=confirmed.docker_gone if confirmed else (),
+            foreign_tables=snapshot.foreign_tables,
+        )
     return DriftFacts(
         kept_backend=confirmed.backend,
         docker_moved_to=confirmed.docker_moved_to or "",
         docker_nftables=docker_nftables,
         rebooted=confirmed.rebooted,
         released=confirmed.released,
+        docker_gone=confirmed.docker_gone,
         foreign_tables=snapshot.foreign_tables,
     )
 

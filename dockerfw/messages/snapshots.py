@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from dockerfw.iptables.model import FAMILIES, Backend, Family
 from dockerfw.iptables.unprinted import Unprinted, find_unprinted
 from dockerfw.messages.codec import Absent, AtMost, Key, Message
-from dockerfw.messages.confirmed import Confirmed
+from dockerfw.messages.confirmed import FAMILY_DIGITS, Confirmed
 from dockerfw.messages.outcomes import CommandLine, ErrorOutput, ExitStatus
 from dockerfw.messages.session_groups import SessionGroups
 from dockerfw.messages.shapes import Converted, Digest, Entries, Flag, HostName, ListOf, OneOf, Text, Time
@@ -42,11 +42,6 @@ _DOCKER_OBJECT = Converted(
 )
 _HAS_IPV6 = Converted(
     Flag(), after=lambda ipv6: FAMILIES if ipv6 else (4,), before=lambda families: 6 in families
-)
-_FAMILY_DIGITS = Converted(
-    ListOf(OneOf(("4", "6")), 2),
-    after=lambda found: tuple(family for family in FAMILIES if str(family) in found),
-    before=lambda families: tuple(map(str, families)),
 )
 
 
@@ -94,7 +89,7 @@ class Snapshot(Message):
     families: Annotated[tuple[Family, ...], Key("ipv6"), _HAS_IPV6] = FAMILIES
     docker_backends: Annotated[tuple[Backend, ...], AtMost(2)] = ()
     confirmed: Annotated[Confirmed | None, Key("kept")] = None
-    bridges_filtered: Annotated[tuple[Family, ...], _FAMILY_DIGITS] | None = None
+    bridges_filtered: Annotated[tuple[Family, ...], FAMILY_DIGITS] | None = None
     # Release 0.1.0 refuses the key of this field.
     foreign_tables: Annotated[
         tuple[Annotated[str, Text(200)], ...], AtMost(64), Key("own_tables"), Absent.WHEN_EMPTY

@@ -6,9 +6,10 @@ Two files: one belongs to the boot set and is switched with it, the other is the
 from __future__ import annotations
 
 import json
+import re
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -16,18 +17,22 @@ from dockerfw.chains.render import render
 from dockerfw.chains.rendering import Rendering, read_rendering
 from dockerfw.document.document import Document, canonical_json, digest, parse_document
 from dockerfw.document.stored import read_stored
+from dockerfw.host.clock import boot_id
 from dockerfw.host.files import read_bounded
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Backend, Family
+from dockerfw.iptables.model import FAMILIES, Backend, Family
 from dockerfw.messages.codec import Absent, AtMost, Message, load_json
+from dockerfw.messages.confirmed import FAMILY_DIGITS
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.loaded import TEXTS, loaded_digest, texts_to_keep
 from dockerfw.messages.shapes import Anything, BootId, Count, Digest, Positive, Seconds, Text, Uuid
+from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.records import MAX_WINDOW_BYTES, StateError, StateFile
 
 CONFIRMED = "confirmed.json"
 MAX_CONFIRMED_BYTES = 16 * 1024 * 1024
 MAX_HEALS = 100
+_DOCKERS_OWN = re.compile(r"^:DOCKER(?!-USER )\S* ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,8 @@ class DriftRecord(StateFile):
     `mark` identifies the drift that was reported last, empty for none. `docker` are the backends that
     contained Docker's chains at the first check, None before it. `heals` are the times (CLOCK_BOOTTIME of the
     boot `boot`) of self-repairs; `rests` is set after too many of them. `told` counts the reports, and `salt`
-    makes their ids unique.
+    makes their ids unique. `docker_families` are the families in which Docker had chains of its own at some
+    check of the boot `docker_boot`.
     """
 
     FORMAT: ClassVar = "dockerfw-seen/1"
@@ -150,6 +156,30 @@ class DriftRecord(StateFile):
     rests: bool = False
     told: Count = 0
     salt: Annotated[str, Text(64)] = field(default_factory=lambda: secrets.token_hex(16))
+    docker_boot: Annotated[BootId, Absent.ALLOWED] = ""
+    docker_families: Annotated[tuple[Family, ...], FAMILY_DIGITS, Absent.ALLOWED] = ()
+
+    def remember_docker(self, snapshot: Snapshot) -> DriftRecord:
+        """Return the record with the families in which Docker has chains now, too."""
+        here = {*_docker_families(snapshot), *(self.docker_families if self.docker_boot == boot_id() else ())}
+        families = tuple(family for family in FAMILIES if family in here)
+        return replace(self, docker_boot=boot_id(), docker_families=families)
+
+    def docker_gone(self, snapshot: Snapshot) -> tuple[Family, ...]:
+        """Return the families in which Docker had chains since the boot, and has none now.
+
+        Docker itself leaves its chains when it stops, so another program has removed them.
+        """
+        moved = any(backend != snapshot.backend for backend in snapshot.docker_backends)
+        if self.docker_boot != boot_id() or moved or snapshot.docker_state == "nftables":
+            return ()
+        here = {*_docker_families(snapshot), *snapshot.unread}
+        return tuple(family for family in self.docker_families if family not in here)
+
+
+def _docker_families(snapshot: Snapshot) -> Iterator[Family]:
+    # (dockerfw creates DOCKER-USER too.)
+    return (family for family, save in snapshot.saves.items() if _DOCKERS_OWN.search(save))
 
 
 def read_drift_record(path: Path) -> DriftRecord:

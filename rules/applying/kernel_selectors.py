@@ -161,7 +161,9 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
         text = f"Unknown: cannot tell whether revision {revision.number} protects this host."
         return KernelSentence("unknown", text, reasons, view.taken_at, drift=drift)
     codes = {finding.code for finding in drift.findings}
-    if codes <= WAYS_IN:
+    if codes == {"docker-rules-gone"}:
+        text = f"Revision {revision.number} is active, but Docker's own rules are missing. Restart Docker."
+    elif codes <= WAYS_IN:
         text = f"Not protected: packets from outside can bypass revision {revision.number}'s container rules."
     elif codes <= WITHOUT_EFFECT:
         text = f"Not protected: other rules let packets bypass revision {revision.number}'s container rules."

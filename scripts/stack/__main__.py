@@ -17,7 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from scripts.stack.errors import StackError
-from scripts.stack.layout import ROOT, Layout, prepare_layout, remove_runtime
+from scripts.stack.layout import ACCOUNT, ROOT, Layout, prepare_layout, remove_runtime
 from scripts.stack.options import Options, open_socket, parse_options
 from scripts.stack.processes import Processes
 from scripts.stack.redis_server import find_server, server_command
@@ -170,13 +170,14 @@ def _print_welcome(options: Options, layout: Layout) -> None:
         print(f"Web, clerk and Redis run as {layout.web_user.name}.")
     elif os.geteuid() == 0:
         print(
-            f"Web, clerk and Redis run as root, without its capabilities: other users cannot reach {ROOT} or "
-            f"{layout.folder}. From a clone that other users can read, they run as an ordinary user."
+            f"Running as root without its capabilities: the account {ACCOUNT} does not exist or cannot run"
+            " this code. --host does not start this way."
         )
     print(f"Address:  {options.address}/")
     if options.bind not in {"127.0.0.1", "::1", "localhost"}:
         print(
-            "Other hosts can reach it over plain HTTP. Put a proxy with TLS in front of it (docs/install.md)."
+            "Other hosts can reach it over plain HTTP. Put a proxy with TLS in front of it, under a host name"
+            " of its own (docs/install.md)."
         )
     link = _manage(layout, environment, "firstadmin", "--if-needed", "--url", options.address)
     if link:

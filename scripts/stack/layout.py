@@ -1,7 +1,8 @@
 """The folders of a run, and the environment of its processes.
 
-The sandbox and --host have separate folders, so that a try in one never changes the other. If root starts the
-run, root's folders are beside those of the web side, never inside them (see `ownership`).
+The sandbox and --host have separate folders, so that a try in one never changes the other. If root starts
+the run, both are in a folder of root's outside the clone. In it, what belongs to root is beside what belongs
+to the web side, never inside it (see `ownership`).
 """
 
 from __future__ import annotations
@@ -20,19 +21,33 @@ from pathlib import Path
 
 from scripts.stack.errors import StackError
 from scripts.stack.options import Options
-from scripts.stack.ownership import WebUser, check_own, check_roots_own, hand_over, write_for
+from scripts.stack.ownership import (
+    WebUser,
+    check_code,
+    check_own,
+    check_roots_own,
+    hand_over,
+    write_for,
+)
 from scripts.stack.redis_users import new_passwords, redis_url, root_user, users_acl
 from scripts.stack.signing_keys import SIGNER, SIGNING_KEY, make_pair
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # sockaddr_un holds 108 bytes with the closing zero (unix(7)).
 SOCKET_PATH_MAX = 107
-# scripts/setup creates this account for a run that root starts directly, without sudo.
+# scripts/copy creates this account for web, clerk and Redis of a run that root starts.
 ACCOUNT = "dockerfw"
+# The data of runs that root starts.
+ROOTS_DATA = Path("/var/lib/dockerfw-run")
 # The root worker's folder with --host, the same as in deploy/'s units.
 HOST_STATE = Path("/var/lib/dockerfw")
 # Docker's socket. Only a root worker that manages the machine itself gets it.
 DOCKER_SOCKET = Path("/var/run/docker.sock")
+_NO_ACCOUNT = (
+    "web, clerk and Redis run as the account {account}, but it does not exist, or cannot run the code in"
+    " {code} or reach {folder}. Run useradd --system --user-group {account} if it does not exist, start with"
+    " sudo scripts/run --host, and let other users enter the folders above both: chmod go+x FOLDER."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +129,11 @@ class Layout:
         }
 
     def write_files(self, kind: str) -> None:
-        """Write Redis' users, the keys for orders, and the environment file that scripts/firewall reads."""
+        """Write Redis' users, the keys for orders, and the file that scripts/firewall runs."""
         places = "".join(f"export {name}={shlex.quote(text)}\n" for name, text in self._places("web").items())
-        # Root runs the content of this file, so root has its own.
-        write_for(None, self.folder / "environment", f"# {kind}\n{places}")
-        if self.web_user is not None:
-            write_for(self.web_user, self.data / "environment", f"# {kind}\n{places}")
+        # (A shell of root's runs this file.)
+        code = f"code={shlex.quote(str(ROOT))}\n"
+        write_for(None, self.folder / "environment", f"# {kind}\n{code}{places}")
         write_for(self.web_user, self.redis_acl, users_acl(self.passwords))
         pair = make_pair()
         write_for(self.web_user, self.signing_key, pair.private.decode())
@@ -130,9 +144,13 @@ def prepare_layout(options: Options) -> Layout:
     """Create the folders and take the lock. Raises StackError if that is not possible."""
     kind = "host" if options.host else "sandbox"
     chosen = os.environ.get("DOCKERFW_DATA_DIR", "").strip()
-    folder = Path(chosen).absolute() if chosen else ROOT / "var" / kind
+    above = ROOTS_DATA if os.geteuid() == 0 else ROOT / "var"
+    folder = Path(chosen).absolute() if chosen else above / kind
     data, logs = folder / "web", folder / "log"
     state = _state(options, folder)
+    if options.host:
+        check_code(ROOT)
+        check_roots_own(folder, "DOCKERFW_DATA_DIR")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_own(folder)
@@ -146,6 +164,8 @@ def prepare_layout(options: Options) -> Layout:
         ) from error
     host = os.environ.get("DOCKERFW_HOST", "").strip() or "local"
     user = _web_user(folder)
+    if user is None and options.host:
+        raise StackError(_NO_ACCOUNT.format(account=ACCOUNT, code=ROOT, folder=folder))
     layout = Layout(
         folder, data, state, logs, _runtime(folder), lock, user, host, passwords=new_passwords([host])
     )
@@ -160,7 +180,7 @@ def _state(options: Options, folder: Path) -> Path:
     chosen = os.environ.get("DOCKERFW_STATE_DIR", "").strip()
     state = Path(chosen).absolute() if chosen else HOST_STATE if options.host else folder / "state"
     if options.host:
-        check_roots_own(state)
+        check_roots_own(state, "DOCKERFW_STATE_DIR")
     return state
 
 
@@ -198,46 +218,38 @@ def remove_runtime(layout: Layout) -> None:
 
 
 def _web_user(folder: Path) -> WebUser | None:
-    """Return the user of web, clerk and Redis: sudo's caller, the owner of the clone, or the account."""
+    """Return the account for web, clerk and Redis if root started the run; None if it cannot run this code.
+
+    It is never the caller of sudo or the owner of the clone: they can change the code of root's next run.
+    """
     if os.geteuid() != 0:
         return None
-    for uid in (int(os.environ.get("SUDO_UID", "0") or 0), ROOT.stat().st_uid, _account()):
-        if uid and (user := _able_user(uid, folder)):
-            return user
-    # Other users cannot read a clone below /root, for example, and perhaps not the data's folder either.
-    return None
-
-
-def _account() -> int:
     try:
-        return pwd.getpwnam(ACCOUNT).pw_uid
+        entry = pwd.getpwnam(ACCOUNT)
     except KeyError:
-        return 0
+        return None
+    user = WebUser(entry.pw_uid, entry.pw_gid, entry.pw_name)
+    return user if user.uid and _is_able(user, folder) else None
 
 
-def _able_user(uid: int, folder: Path) -> WebUser | None:
-    """Return the user if it can run this code and reach the data, else None."""
+def _is_able(user: WebUser, folder: Path) -> bool:
+    """Return True if the user can run this code and reach the data."""
+    probe = "import os, sys, django, dockerfw, rules; os.stat(sys.argv[1])"
     try:
-        entry = pwd.getpwuid(uid)
-        probe = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "import os, sys, django, dockerfw, rules; os.stat(sys.argv[1])",
-                str(folder),
-            ],
+        done = subprocess.run(
+            [sys.executable, "-c", probe, str(folder)],
             cwd=ROOT,
-            user=uid,
-            group=entry.pw_gid,
+            user=user.uid,
+            group=user.gid,
             extra_groups=[],
             capture_output=True,
             check=False,
             timeout=30,
         )
     # That user may be unable to run an interpreter below /root.
-    except (KeyError, PermissionError):
-        return None
-    return WebUser(uid, entry.pw_gid, entry.pw_name) if probe.returncode == 0 else None
+    except PermissionError:
+        return False
+    return done.returncode == 0
 
 
 def _give_web_folders(layout: Layout, user: WebUser) -> None:

@@ -13,6 +13,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from dockerfw.doctor.permissions import judge_code
+from dockerfw.doctor.permissions_facts import code_places
 from scripts.stack.errors import StackError
 
 
@@ -25,10 +27,10 @@ class WebUser:
     name: str
 
 
-def check_roots_own(folder: Path) -> None:
+def check_roots_own(folder: Path, variable: str) -> None:
     """Raise StackError if a user other than root could change or replace this folder.
 
-    For a folder that does not exist yet, its parents decide.
+    For a folder that does not exist yet, its parents decide. `variable` is the setting that chooses another.
     """
     for place in (folder, *folder.parents):
         try:
@@ -36,11 +38,18 @@ def check_roots_own(folder: Path) -> None:
         except FileNotFoundError:
             continue
         if found.st_uid != 0:
-            raise StackError(_not_roots(folder, place, f"belongs to {_name(found.st_uid)}"))
+            raise StackError(_not_roots(folder, place, f"belongs to {_name(found.st_uid)}", variable))
         if not stat.S_ISDIR(found.st_mode):
-            raise StackError(_not_roots(folder, place, "is not a folder"))
+            raise StackError(_not_roots(folder, place, "is not a folder", variable))
         if found.st_mode & 0o022:
-            raise StackError(_not_roots(folder, place, "can be written by others"))
+            raise StackError(_not_roots(folder, place, "can be written by others", variable))
+
+
+def check_code(code: Path) -> None:
+    """Raise StackError if a user other than root could change what root runs: code, packages, interpreter."""
+    finding = judge_code(code_places(code))
+    if finding.level != "ok":
+        raise StackError(f"{finding.text} Start with sudo scripts/run --host, which runs a copy of the code.")
 
 
 def check_own(folder: Path) -> None:
@@ -80,10 +89,10 @@ def write_for(user: WebUser | None, path: Path, text: str) -> None:
             os.fchown(file.fileno(), user.uid, user.gid)
 
 
-def _not_roots(folder: Path, place: Path, why: str) -> str:
+def _not_roots(folder: Path, place: Path, why: str, variable: str) -> str:
     return (
-        f"the root worker's folder {folder} must belong to root alone, but {place} {why}. "
-        "Choose another one with DOCKERFW_STATE_DIR."
+        f"with --host the folder {folder} must belong to root alone, but {place} {why}. Choose another one"
+        f" with {variable}."
     )
 
 

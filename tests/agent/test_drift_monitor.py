@@ -13,10 +13,14 @@ from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.agent.panic import end_panic, panic, release
 from dockerfw.chains import sentences
 from dockerfw.chains.drift import find_drift
+from dockerfw.command_line.status import judge_status
+from dockerfw.doctor.kernel import judge_kernel
+from dockerfw.doctor.kernel_facts import look_at_kernel
 from dockerfw.host.reading import look
 from dockerfw.messages.codec import dump_json, load_json
 from dockerfw.messages.events import ConsoleEvent
 from dockerfw.messages.snapshots import Snapshot
+from dockerfw.store import confirmed as confirmed_module
 from dockerfw.store.confirmed import read_confirmed, read_drift_record
 from dockerfw.store.state import StateDirectory
 from tests.rig.host_states import (
@@ -287,6 +291,54 @@ def test_docker_in_the_other_backend(inside: Namespace, state: StateDirectory) -
     assert seen.confirmed.docker_moved_to == "legacy"
     assert "Docker's chains are in iptables-legacy now" in one.told[0].detail
     assert one.verbs() == ["drift"]
+
+
+def flush(watched: Watched, *families: Family) -> None:
+    """Remove all rules, chains and policies of a family, as `nft flush ruleset` and a boot script do."""
+    for family in families:
+        for table in ("nat", "filter"):
+            for words in (("-F",), ("-X",)):
+                watched.iptables("-t", table, *words, families=(family,))
+        watched.iptables("-P", "FORWARD", "ACCEPT", families=(family,))
+
+
+def test_an_apply_after_a_flush_does_not_hide_that_dockers_rules_are_gone(watched: Watched) -> None:
+    seen = watched.look()
+    assert seen.confirmed is not None
+    assert seen.confirmed.docker_gone == ()
+    flush(watched, 4)
+    watched.look()
+    watched.verbs()
+    watched.keep(heal=True)
+    seen = watched.look()
+    assert seen.confirmed is not None
+    assert seen.confirmed.docker_gone == (4,)
+    assert f"IPv4: {sentences.DOCKER_RULES_GONE}" in watched.told[-1].detail
+    facts = look_at_kernel(HOST, watched.state)
+    (finding,) = [each for each in judge_kernel(facts) if each.id == "anchors.docker-user"]
+    assert (finding.level, finding.todo) == ("problem", "systemctl restart docker")
+    assert sentences.DOCKER_RULES_GONE in finding.text
+    assert judge_status(facts).level == "bad"
+    watched.verbs()
+    # Docker starts again.
+    watched.iptables("-N", "DOCKER", families=(4,))
+    watched.iptables("-I", "FORWARD", "-j", "DOCKER-USER", families=(4,))
+    seen = watched.look()
+    assert seen.confirmed is not None
+    assert seen.confirmed.docker_gone == ()
+    assert judge_status(look_at_kernel(HOST, watched.state)).level == "ok"
+
+
+def test_after_a_boot_dockers_rules_may_not_be_there_yet(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.look()
+    flush(watched, 4, 6)
+    monkeypatch.setattr(confirmed_module, "boot_id", lambda: "2f6a8a4c-4dd4-4ec4-8d5b-6a8f0cb0d9d5")
+    watched.keep(heal=True)
+    seen = watched.look()
+    assert seen.confirmed is not None
+    assert seen.confirmed.docker_gone == ()
 
 
 def test_docker_with_nftables_of_its_own(watched: Watched) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dockerfw.chains.render import wanted_chains
+from dockerfw.document.document import digest
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.sentences import LEGACY_NOT_PRINTED
+from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.loaded import loaded_key
 from dockerfw.messages.snapshots import snapshot_key
 from rules.applying.history_selectors import compare_revisions, history_page
@@ -60,6 +62,18 @@ def test_a_save_that_is_not_complete_is_never_protected(applied: Host) -> None:
     # The same rules without that line are another snapshot, also for what is remembered of them.
     snapshot_store(applied, document, 1, age=-1)
     assert kernel_sentence(basis_of(applied)).level == "ok"
+
+
+@pytest.mark.parametrize("revision", [1, 2])
+def test_without_dockers_own_rules_the_host_is_not_called_protected(applied: Host, revision: int) -> None:
+    document = draft_document(applied)
+    # Also in the moment in which the root worker still reports about the revision before.
+    kept = Confirmed(revision, digest(document), "nft", docker_gone=(4,))
+    snapshot_store(applied, document, 1, confirmed=kept)
+    sentence = kernel_sentence(basis_of(applied))
+    assert sentence.level == "bad"
+    assert sentence.text == "Revision 1 is active, but Docker's own rules are missing. Restart Docker."
+    assert [reason.partition(":")[0] for reason in sentence.reasons] == ["IPv4"]
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.browser.stack import ROOT, Stack
+from tests.browser.stack import Stack
 from tests.rig.namespace import CommandError, end_process, wait_until
 
 ADDRESS = "192.0.2.10"
@@ -49,13 +48,14 @@ def served_inside(stack: Stack) -> Iterator[None]:
     command = [
         *entering(stack.pid("root worker")),
         *(drop if os.geteuid() == 0 and owner.st_uid else []),
-        *(sys.executable, "-m", "gunicorn", "dockerfw_site.wsgi", "--bind", f"{ADDRESS}:{PORT}"),
+        *(str(stack.code / ".venv/bin/python"), "-m", "gunicorn", "dockerfw_site.wsgi"),
+        *("--bind", f"{ADDRESS}:{PORT}"),
         *("--config", "python:dockerfw_site.gunicorn_settings", "--graceful-timeout", "2"),
     ]
     with (stack.directory / "inside.log").open("wb") as log:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", "--", *command],
-            cwd=ROOT,
+            cwd=stack.code,
             env={**environment, "DOCKERFW_ALLOWED_HOSTS": ADDRESS},
             stdout=log,
             stderr=log,

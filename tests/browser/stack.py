@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from redis import Redis
@@ -33,9 +33,15 @@ PROCESS_WORDS = {
 class Stack:
     """One run of scripts/run; `address` is where its pages are."""
 
+    # The clone, the words before the script and after it, and where the data is.
+    clone = ROOT
+    inside: Sequence[str] = ()
+    words: Sequence[str] = ()
+    above: str | None = None
+
     def __init__(self) -> None:
         """Start it with empty data and wait for the address that it prints."""
-        self.directory = Path(tempfile.mkdtemp(prefix="dockerfw-story-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="dockerfw-story-", dir=self.above))
         # Started by root, the web process runs as an ordinary user, who needs access.
         self.directory.chmod(0o711)
         self.data = self.directory / "data"
@@ -62,17 +68,25 @@ class Stack:
         with self.output.open("wb") as sink:
             self._process = subprocess.Popen(
                 # It ends with this process, even when that is killed.
-                ["setpriv", "--pdeathsig", "TERM", "--", "scripts/run", "--port", str(self.port)],
-                cwd=ROOT,
+                [
+                    *("setpriv", "--pdeathsig", "TERM", "--", *self.inside),
+                    *("scripts/run", "--port", str(self.port), *self.words),
+                ],
+                cwd=self.clone,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                env={**clean, "DOCKERFW_DATA_DIR": str(self.data)},
+                env={**clean, **self.variables()},
                 start_new_session=True,
             )
-        wait_until("scripts/run", 60, self._welcomed)
+        # (The first one makes an environment.)
+        wait_until("scripts/run", 180, self._welcomed)
         found = re.search(rf"{re.escape(self.address)}/setup/\S+", self.printed())
         self.setup_link = found[0] if found else ""
+
+    def variables(self) -> dict[str, str]:
+        """Return the settings of the run."""
+        return {"DOCKERFW_DATA_DIR": str(self.data)}
 
     def _welcomed(self) -> bool:
         assert self._process is not None
@@ -113,6 +127,17 @@ class Stack:
             if any(word in words for word in PROCESS_WORDS[name]):
                 return int(child)
         raise CommandError(f"no {name} among the children of scripts/run")
+
+    @property
+    def started(self) -> int:
+        """The id of the process of scripts/run itself."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def code(self) -> Path:
+        """The code that the processes run: the clone, or root's copy of it."""
+        return Path(os.readlink(f"/proc/{self.pid('root worker')}/cwd"))
 
     @contextlib.contextmanager
     def frozen(self, name: str) -> Iterator[None]:

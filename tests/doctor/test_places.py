@@ -58,6 +58,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.write_text("x")
         path.chmod(0o600)
     (tmp_path / "code").chmod(0o755)
+    # Who owns this machine's own is not the test's.
+    monkeypatch.setattr(places, "_python_paths", lambda: (tmp_path / "code", tmp_path / "code"))
     monkeypatch.setattr(places, "DOCKER_SOCKETS", (tmp_path / "docker.sock",))
     return tmp_path
 
@@ -100,11 +102,44 @@ def test_modes_that_are_too_wide(tree: Path, path: str, mode: int, check: str) -
 def test_code_that_others_can_change_while_root_runs_it(tree: Path) -> None:
     source = tree / "code/rules/models.py"
     os.chown(source, 12345, 12345)
-    assert permissions(tree) == {"permissions.code": "note"}
+    assert permissions(tree) == {"permissions.code": "problem"}
+    os.chown(source, 0, 0)
+    assert permissions(tree) == {}
     source.chmod(0o666)
     assert permissions(tree) == {"permissions.code": "problem"}
     os.chown(tree / "state", 12345, 12345)
     assert permissions(tree) == {"permissions.code": "problem", "permissions.state": "problem"}
+
+
+@NEEDS_ROOT
+def test_code_behind_a_link_counts(tree: Path) -> None:
+    target = tree / "alice" / "models.py"
+    target.parent.mkdir()
+    target.touch(0o644)
+    source = tree / "code/rules/models.py"
+    source.unlink()
+    source.symlink_to(target)
+    assert permissions(tree) == {}
+    os.chown(target.parent, 12345, 12345)
+    assert permissions(tree) == {"permissions.code": "problem"}
+
+
+@NEEDS_ROOT
+def test_the_interpreter_and_its_library_count(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tree / "python" / "lib"
+    library.mkdir(parents=True)
+    program = tree / "python" / "python3"
+    program.touch(0o755)
+    monkeypatch.setattr(places, "_python_paths", lambda: (program, library))
+    assert permissions(tree) == {}
+    for path in (program, library, program.parent):
+        os.chown(path, 12345, 12345)
+        assert permissions(tree) == {"permissions.code": "problem"}
+        os.chown(path, 0, 0)
+    (library / "os.py").touch(0o664)
+    os.chown(library / "os.py", 0, 12345)
+    (library / "os.py").chmod(0o664)
+    assert permissions(tree) == {"permissions.code": "problem"}
 
 
 def test_a_docker_socket_for_everybody(tree: Path) -> None:

@@ -213,7 +213,9 @@ class Installing:
     def _look_at_owners(self) -> None:
         others = self.machine.sh(r"find /opt/dockerfw \( ! -uid 0 -o ! -gid 0 -o -perm /022 \) ! -type l")
         expect(not others, f"not root's alone: {others[:500]}")
-        owners = self.machine.sh("stat -c '%U %a' /run/dockerfw-redis /var/lib/dockerfw*")
+        owners = self.machine.sh(
+            "stat -c '%U %a' /run/dockerfw-redis /var/lib/dockerfw /var/lib/dockerfw-web"
+        )
         expect(owners.split() == ["dockerfw-redis", "750", "root", "700", "dockerfw", "700"], owners)
 
     def _state(self) -> list[str]:

@@ -90,7 +90,7 @@ SNAPSHOT = Snapshot(
     (SetMembers("office", "hash:net", ("192.0.2.0/24",), "family inet"), SetMembers("large")),
     bridges_filtered=(4,),
     docker_backends=("nft", "legacy"),
-    confirmed=Confirmed(3, DIGEST, "nft", "legacy", rebooted=True),
+    confirmed=Confirmed(3, DIGEST, "nft", "legacy", rebooted=True, docker_gone=(6,)),
 )
 GROUP: Any = SNAPSHOT.sessions and SNAPSHOT.sessions.groups[0].to_json()
 KEPT: Any = SNAPSHOT.to_json()["kept"]
