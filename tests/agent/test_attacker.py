@@ -230,8 +230,7 @@ def test_only_one_root_worker_serves_a_state_directory(root_worker: RootWorker) 
 
 
 def test_observe_stores_a_snapshot(root_worker: RootWorker) -> None:
-    for words in ("route add default dev ens33",):
-        root_worker.namespace.run("ip", *words.split())
+    root_worker.namespace.run("ip", "route", "add", "default", "dev", "ens33")
     put(root_worker.redis, QUEUE, "look", job_fields(packed("observe", []), QUEUE))
 
     def routed() -> bool:

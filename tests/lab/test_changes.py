@@ -30,7 +30,7 @@ def effect(lab: Lab, old: dict[str, object], new: dict[str, object]) -> list[str
         rules.append({family: prepare(live[family], around, family) for family in FAMILIES})
     documents = (parse_document(old), parse_document(new))
     outside = outside_interfaces(documents[1].settings, around)
-    offers = find_offers(listening_of(seen, live[4]))
+    offers = find_offers(listening_of(seen, live))
     found = exposure_changes(offers, documents, rules[0], rules[1], outside, sockets_known=True)
     return [str(each) for each in found]
 
