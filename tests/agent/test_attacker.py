@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.kernel]
 @pytest.fixture
 def root_worker(redis_server: RedisServer, namespace: Namespace, tmp_path: Path) -> Iterator[RootWorker]:
     """A root worker that serves an empty namespace."""
+    namespace.add_interface()
     worker = RootWorker(redis_server, namespace, tmp_path)
     worker.start().wait_until_serving()
     yield worker
@@ -229,8 +230,7 @@ def test_only_one_root_worker_serves_a_state_directory(root_worker: RootWorker) 
 
 
 def test_observe_stores_a_snapshot(root_worker: RootWorker) -> None:
-    for words in ("link add ens33 type bridge", "link set ens33 up", "route add default dev ens33"):
-        root_worker.namespace.run("ip", *words.split())
+    root_worker.namespace.run("ip", "route", "add", "default", "dev", "ens33")
     put(root_worker.redis, QUEUE, "look", job_fields(packed("observe", []), QUEUE))
 
     def routed() -> bool:
