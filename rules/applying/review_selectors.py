@@ -11,7 +11,8 @@ from dockerfw.chains.plan import Plan, plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.chains.sentences import EMPTY_DOCUMENT
 from dockerfw.document.diff import DocumentDiff, diff_documents
-from dockerfw.document.document import Document
+from dockerfw.document.document import Document, DocumentRule
+from dockerfw.document.every_port import new_every_port_rules
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.reach.changes import Change
@@ -39,8 +40,8 @@ class ReviewWarning:
 class Review:
     """All that the review page shows; `plan` is None without a snapshot.
 
-    `exposure` is the effect on outside access, `findings` are the results of the document's expectations.
-    Both are empty unless `has_effects`.
+    `every_port` are the new rules that open every port. `exposure` is the effect on outside access,
+    `findings` are the results of the document's expectations. Both are empty unless `has_effects`.
     """
 
     base: Revision | None
@@ -55,6 +56,7 @@ class Review:
     waiting: Apply | None
     snapshot: SnapshotView | None
     sessions: LostSessions
+    every_port: tuple[DocumentRule, ...]
     exposure: tuple[Change, ...] = ()
     findings: tuple[ExpectationResult, ...] = ()
     has_effects: bool = True
@@ -100,6 +102,7 @@ def build_review(basis: Basis, proposal: Proposal, *, effects: bool = True) -> R
         waiting=unfinished_apply(basis.host),
         snapshot=view,
         sessions=lost_sessions(view, document, diff),
+        every_port=new_every_port_rules(basis.base_document, document),
         **(_effects(basis, proposal) if effects else {"has_effects": False}),
     )
 

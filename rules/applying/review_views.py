@@ -17,7 +17,13 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect, push_url
 
-from rules.applying.apply_errors import ApplyWaiting, NotExpected, NothingToApply, QueueUnavailable
+from rules.applying.apply_errors import (
+    ApplyWaiting,
+    EveryPort,
+    NotExpected,
+    NothingToApply,
+    QueueUnavailable,
+)
 from rules.applying.apply_selectors import recent_applies
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.apply_views import apply_answer
@@ -64,6 +70,7 @@ def review(request: HtmxRequest, host_name: str) -> HttpResponse:
             end_sessions=form.cleaned_data["end_sessions"],
             override=form.cleaned_data["override"],
             anyway=anyway,
+            every_port=form.cleaned_data["every_port"],
         )
 
     return _order(request, host, None, start)
@@ -87,6 +94,7 @@ def rollback(request: HtmxRequest, host_name: str, number: int) -> HttpResponse:
             end_sessions=form.cleaned_data["end_sessions"],
             override=form.cleaned_data["override"],
             anyway=anyway,
+            every_port=form.cleaned_data["every_port"],
         )
 
     return _order(request, host, number, start)
@@ -226,12 +234,14 @@ def _show_refusal(
         place_errors(form, error.errors)
     elif isinstance(error, NotExpected):
         form.add_error("override", f"{error} Enter a reason to apply anyway.")
+    elif isinstance(error, EveryPort):
+        form.add_error("every_port", f"{error} Tick this box to apply.")
     elif isinstance(error, ApplyWaiting):
         link = reverse("rules:apply", args=[host.name, error.apply.pk])
         messages.warning(request, format_html('{} <a href="{}">Open that apply</a>', str(error), link))
     elif not isinstance(error, Conflict):
         messages.warning(request, str(error))
-    invalid = isinstance(error, (Invalid, NotExpected))
+    invalid = isinstance(error, (Invalid, NotExpected, EveryPort))
     status = 422 if invalid else 503 if isinstance(error, QueueUnavailable) else 409
     conflict = str(error) if isinstance(error, Conflict) else ""
     return _page_again(request, host, form, number=number, status=status, conflict=conflict)

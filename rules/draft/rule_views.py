@@ -116,6 +116,7 @@ def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
             values |= {
                 "protocol": service.protocol,
                 "ports": ", ".join(service.ports),
+                "every_port": False,
                 "comment": service.name,
             }
     return values | read_link_values(request.GET)

@@ -11,7 +11,7 @@ from rules.audit.actors import Actor
 from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create
-from rules.models import Apply, Host, Revision, Rule
+from rules.models import Apply, AuditEvent, Host, Revision, Rule
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import snapshot_store
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
@@ -111,6 +111,30 @@ def test_a_reason_is_needed(working: Client, host: Host, ssh: Rule) -> None:
     assert page.status_code == 422
     assert "Enter the reason for this change." in text_of(page)
     assert not Apply.objects.exists()
+
+
+@pytest.mark.redis
+def test_a_rule_that_opens_every_port_needs_a_second_look(working: Client, host: Host, alice: Actor) -> None:
+    rule_create(host=host, actor=alice, values={"scope": "both", "protocol": "tcp"})
+    said = "1 new rule opens every port, also for services that start later: all of tcp from anywhere"
+    assert said in text_of(working.get(PATH))
+    page = working.post(PATH, order(host))
+    assert page.status_code == 422
+    assert "would open every port. all of tcp from anywhere to the host and containers. Tick" in text_of(page)
+    assert not Apply.objects.exists()
+    assert working.post(PATH, order(host, every_port="on")).status_code == 302
+    after = AuditEvent.objects.get(verb="apply-start").after
+    assert after is not None
+    assert after["every_port"] is True
+
+
+def test_a_confirmed_rule_that_opens_every_port_asks_no_more(
+    signed_in: Client, host: Host, alice: Actor
+) -> None:
+    rule_create(host=host, actor=alice, values={"scope": "both", "protocol": "tcp"})
+    confirm(host, alice)
+    rule_create(host=host, actor=alice, values={"scope": "host", "protocol": "udp", "ports": ["53"]})
+    assert 'name="every_port"' not in signed_in.get(PATH).content.decode()
 
 
 @pytest.mark.redis

@@ -91,6 +91,21 @@ def test_what_breaks_an_expectation_needs_a_reason(
     assert json.loads(firewall("history", "--json").out)[0]["override"] == "the shop moves"
 
 
+def test_what_opens_every_port_needs_an_option(
+    edited: Host, alice: Actor, play: Callable[[], PlayedRoot]
+) -> None:
+    rule_create(host=edited, actor=alice, values={"scope": "host", "protocol": "udp"})
+    refused = firewall("apply", "-m", "why", "--keep")
+    assert refused.status == 1
+    assert refused.err == (
+        "Nothing was applied: 1 new rule would open every port. all of udp from anywhere to the host. "
+        "Use --every-port to apply anyway.\n"
+    )
+    assert not Apply.objects.exists()
+    play()
+    assert firewall("apply", "-m", "why", "--keep", "--every-port").status == 0
+
+
 def test_over_ssh_being_shut_out_needs_a_word(
     edited: Host, play: Callable[[], PlayedRoot], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,47 @@ def test_a_rule_is_added(signed_in: Client) -> None:
     assert (rule.scope, rule.source, rule.ports, rule.enabled) == ("both", "any", ["22", "8000-8010"], True)
 
 
+@pytest.mark.parametrize(
+    ("typed", "error"),
+    [
+        ({}, "Enter ports, or tick Every port."),
+        ({"protocol": "other", "protocol_other": "6"}, "Enter ports, or tick Every port."),
+        ({"protocol": "any"}, "Tick Every port to allow every protocol with all ports"),
+        ({"ports": "22", "every_port": "on"}, "Remove the tick to allow only these ports"),
+    ],
+    ids=str,
+)
+def test_every_port_is_never_opened_by_an_empty_field(
+    signed_in: Client, typed: dict[str, str], error: str
+) -> None:
+    page = signed_in.post(NEW, {**FORM, "ports": "", **typed})
+    assert page.status_code == 422
+    assert error in text_of(page)
+    assert not Rule.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {"every_port": "on"},
+        {"ports": "all"},
+        {"every_port": "on", "protocol": "any"},
+        {"protocol": "icmp"},
+        {"protocol": "other", "protocol_other": "gre"},
+    ],
+    ids=str,
+)
+def test_a_tick_opens_every_port_and_stays_in_the_form(signed_in: Client, typed: dict[str, str]) -> None:
+    assert signed_in.post(NEW, {**FORM, "ports": "", **typed}).status_code == 302
+    rule = Rule.objects.get()
+    assert rule.ports == []
+    edit = f"{HOST}/rules/{rule.key}/edit/"
+    ticked = bool(signed_in.get(edit).context["form"]["every_port"].value())
+    assert ticked is (rule.protocol in ("tcp", "any"))
+    again = {**FORM, **typed, "ports": "", "version": "1", **({"every_port": "on"} if ticked else {})}
+    assert signed_in.post(edit, again).status_code == 302
+
+
 def first_fields(client: Client, **asked: str) -> dict[str, object]:
     """Return the initial values of the form for a link with these fields."""
     form = client.get(NEW, asked).context["form"]
