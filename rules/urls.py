@@ -54,6 +54,7 @@ _of_a_host: list[URLPattern | URLResolver] = [
     path("applies/<uuid:apply_id>/roll-back/", answer_views.roll_back, name="apply-roll-back"),
     path("applies/<uuid:apply_id>/extend/", answer_views.extend, name="apply-extend"),
     path("window/", apply_views.window_banner, name="window-banner"),
+    path("state/", apply_views.state_banner, name="state-banner"),
     path("history/", history_views.history, name="history"),
     path("history/compare/", history_views.compare, name="compare"),
     path("history/<int:number>/", history_views.revision, name="revision"),

@@ -51,7 +51,7 @@ class EveryPort(ServiceError):  # noqa: N818
     def __init__(self, rules: tuple[DocumentRule, ...]) -> None:
         named = "; ".join(describe_rule(rule) for rule in rules[:MOST_NAMED])
         more = f"; {len(rules) - MOST_NAMED} more" if len(rules) > MOST_NAMED else ""
-        super().__init__(f"{describe_count(len(rules), 'new rule')} would open every port. {named}{more}.")
+        super().__init__(f"{describe_count(len(rules), 'new rule')} would open every port: {named}{more}.")
         self.rules = rules
 
 

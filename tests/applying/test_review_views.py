@@ -120,7 +120,7 @@ def test_a_rule_that_opens_every_port_needs_a_second_look(working: Client, host:
     assert said in text_of(working.get(PATH))
     page = working.post(PATH, order(host))
     assert page.status_code == 422
-    assert "would open every port. all of tcp from anywhere to the host and containers. Tick" in text_of(page)
+    assert "would open every port: all of tcp from anywhere to the host and containers. Tick" in text_of(page)
     assert not Apply.objects.exists()
     assert working.post(PATH, order(host, every_port="on")).status_code == 302
     after = AuditEvent.objects.get(verb="apply-start").after

@@ -98,7 +98,7 @@ def test_what_opens_every_port_needs_an_option(
     refused = firewall("apply", "-m", "why", "--keep")
     assert refused.status == 1
     assert refused.err == (
-        "Nothing was applied: 1 new rule would open every port. all of udp from anywhere to the host. "
+        "Nothing was applied: 1 new rule would open every port: all of udp from anywhere to the host. "
         "Use --every-port to apply anyway.\n"
     )
     assert not Apply.objects.exists()
