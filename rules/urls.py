@@ -46,6 +46,7 @@ _of_a_host: list[URLPattern | URLResolver] = [
     path("export/", document_views.draft_export, name="export"),
     path("review/", review_views.review, name="review"),
     re_path(r"^review/restore/(?P<family>[46])/$", review_views.restore_text, name="restore-text"),
+    path("review/waiting/", review_views.apply_waiting, name="apply-waiting"),
     path("discard/", review_views.discard, name="discard"),
     path("applies/<uuid:apply_id>/", apply_views.apply_page, name="apply"),
     path("applies/<uuid:apply_id>/status/", apply_views.apply_status, name="apply-status"),

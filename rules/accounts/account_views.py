@@ -27,8 +27,8 @@ from rules.pages.errors import Invalid, NotFound
 from rules.pages.forms import place_errors
 from rules.pages.frame import page_context
 
-# Parts of the frame that every page polls.
-FRAME_POLLS = ("state-banner", "window-banner")
+# Parts that pages poll beside a form.
+POLLS = ("state-banner", "window-banner", "apply-waiting")
 
 
 @method_decorator([login_not_required, sensitive_post_parameters(), never_cache], name="dispatch")
@@ -46,7 +46,7 @@ class SignIn(LoginView):
             and request.headers.get("HX-Request") == "true"
             and not request.user.is_authenticated
         ):
-            if request.headers.get("HX-Target") in FRAME_POLLS:
+            if request.headers.get("HX-Target") in POLLS:
                 # Leaving the page would lose what is typed there.
                 return HttpResponse(status=204)
             back = urlsplit(request.headers.get("HX-Current-URL", ""))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -24,7 +24,7 @@ from rules.applying.apply_errors import (
     NothingToApply,
     QueueUnavailable,
 )
-from rules.applying.apply_selectors import recent_applies
+from rules.applying.apply_selectors import recent_applies, unfinished_apply
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.apply_views import apply_answer
 from rules.applying.caller_requests import caller_of
@@ -38,7 +38,7 @@ from rules.draft.draft_services import draft_discard
 from rules.models import Apply, Host
 from rules.pages.errors import Conflict, Invalid, NotFound, ServiceError
 from rules.pages.forms import place_errors
-from rules.pages.frame import render_page
+from rules.pages.frame import page_context, render_page
 from rules.pages.requests import HtmxRequest, host_or_404, whole_number
 from rules.seen.consequence_selectors import LockOut, lock_out
 from rules.seen.snapshot_selectors import Look, look, observe_request
@@ -110,6 +110,16 @@ def restore_text(request: HttpRequest, host_name: str, family: str) -> HttpRespo
     response = HttpResponse(
         found.restore[6 if family == "6" else 4], content_type="text/plain; charset=utf-8"
     )
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@require_safe
+def apply_waiting(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Answer the note about an unfinished apply, empty when another one may start."""
+    host = host_or_404(host_name)
+    context = {**page_context(host, section=""), "waiting": unfinished_apply(host)}
+    response = render(request, "applying/apply_waiting.html", context)
     response["Cache-Control"] = "no-store"
     return response
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 
@@ -44,6 +46,7 @@ def test_access(signed_in: Client, host: Host, alice: Actor) -> None:
     assert_access(f"{HOST}/history/1/rollback/", signed_in, methods="get post")
     assert_access(f"{HOST}/discard/", signed_in, methods="post")
     assert_access(f"{PATH}restore/4/", signed_in)
+    assert_access(f"{PATH}waiting/", signed_in)
     assert_access(f"{PATH}restore/6/?number=1", signed_in)
     assert signed_in.get(f"{PATH}restore/4/?number=9").status_code == 404
     assert signed_in.get(f"{HOST}/history/9/rollback/").status_code == 404
@@ -168,9 +171,15 @@ def test_a_changed_draft_is_reported_although_the_reason_is_missing(
 @pytest.mark.redis
 def test_another_admins_apply_has_to_finish_first(working: Client, host: Host, ssh: Rule, bob: Actor) -> None:
     host.refresh_from_db()
+    button = re.compile(r'<button [^>]*id="apply-button"[^>]* disabled')
+    assert not button.search(working.get(PATH).content.decode())
+    assert text_of(working.get(f"{PATH}waiting/")) == ""
     running = apply_start(
         basis=basis_of(host), actor=bob, message="bob was first", draft_version=host.draft_version
     )
+    assert button.search(working.get(PATH).content.decode())
+    note = text_of(working.get(f"{PATH}waiting/"))
+    assert note.startswith("bob's apply of revision 1 has not finished. You can apply after it has ended.")
     page = working.post(PATH, order(host, message="mine"))
     assert page.status_code == 409
     assert f'href="{HOST}/applies/{running.pk}/"' in page.content.decode()

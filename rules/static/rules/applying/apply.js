@@ -179,6 +179,13 @@
     if (event.detail.xhr === posting) posting = null;
   });
 
+  // No apply can start while another one is unfinished. The server refuses it as well.
+  document.addEventListener("htmx:afterSwap", function (event) {
+    const button = document.getElementById("apply-button");
+    if (!button || event.detail.target.id !== "apply-waiting") return;
+    button.disabled = Boolean(event.detail.target.querySelector("[data-apply-waits]"));
+  });
+
   // A refused answer is shown in the page, with the current state.
   document.addEventListener("htmx:beforeSwap", function (event) {
     const target = event.detail.target;
