@@ -34,6 +34,7 @@ _of_a_host: list[URLPattern | URLResolver] = [
     re_path(rf"^rules/{KEY}/toggle/$", rule_table_views.rule_toggle, name="rule-toggle"),
     re_path(rf"^rules/{KEY}/delete/$", rule_table_views.rule_delete_view, name="rule-delete"),
     re_path(rf"^rules/{KEY}/restore/$", rule_table_views.rule_restore_view, name="rule-restore"),
+    re_path(rf"^rules/{KEY}/undelete/$", rule_table_views.rule_undelete_view, name="rule-undelete"),
     path("expectations/", expectation_views.expectation_list, name="expectation-list"),
     path("expectations/new/", expectation_views.expectation_new, name="expectation-new"),
     path("expectations/<int:key>/edit/", expectation_views.expectation_edit, name="expectation-edit"),

@@ -148,7 +148,7 @@ def _form_page(
         "form_action": action,
         "heading": "Edit expectation" if key else "New expectation",
         "conflict": conflict,
-        "list_url": reverse("rules:expectation-list", args=[host.name]),
+        "back": reverse("rules:expectation-list", args=[host.name]),
         "submit_label": "Save mine" if conflict else "Save to the draft",
     }
     return render_page(request, "draft/expectation_form.html", host, context, section="rules", status=status)

@@ -20,14 +20,14 @@ from rules.audit.actors import actor_of
 from rules.draft.conflict_forms import EditConflict, overwrite_stored
 from rules.draft.draft_selectors import rule_document, rule_values
 from rules.draft.rule_forms import PORT_KINDS, PROTOCOLS, SCOPES, RuleForm, rule_initial, split_ports
-from rules.draft.rule_selectors import rule_get
+from rules.draft.rule_selectors import rule_get, rule_page
 from rules.draft.rule_services import rule_create, rule_update
 from rules.draft.warning_views import read_typed_rule, warning_context
 from rules.models import Host, Rule
 from rules.pages.errors import Conflict, Invalid
 from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
-from rules.pages.requests import host_or_404, text_asked
+from rules.pages.requests import back_asked, host_or_404, text_asked
 from rules.pages.wording import rule_pairs
 
 
@@ -48,7 +48,7 @@ def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
         except Invalid as error:
             place_errors(form, error.errors, form.fields_of_errors())
         else:
-            return _redirect_saved(request, host, rule, "Added to the draft")
+            return _redirect_saved(request, _page_of(host, rule), rule, "Added to the draft")
     return _form_page(request, host, form, heading="New rule", status=422)
 
 
@@ -60,7 +60,7 @@ def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBas
     if request.method != "POST":
         if rule is None:
             messages.warning(request, "That rule is no longer in the draft.")
-            return redirect("rules:rule-list", host.name)
+            return redirect(_back(request, host))
         initial = {**rule_initial(rule_document(rule)), "version": rule.version}
         return _form_page(request, host, RuleForm(initial=initial), heading="Edit rule", key=key)
     form = RuleForm(request.POST)
@@ -79,7 +79,7 @@ def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBas
         return _form_page(request, host, form, heading="Edit rule", key=key, status=422)
     except Conflict as error:
         return _conflict_page(request, host, form, key, error)
-    return _redirect_saved(request, host, rule, "Saved to the draft")
+    return _redirect_saved(request, _back(request, host), rule, "Saved to the draft")
 
 
 @require_safe
@@ -148,10 +148,21 @@ def read_link_values(asked: Mapping[str, str]) -> dict[str, object]:
     return values
 
 
-def _redirect_saved(request: HttpRequest, host: Host, rule: Rule, what: str) -> HttpResponse:
+def _redirect_saved(request: HttpRequest, back: str, rule: Rule, what: str) -> HttpResponse:
     document = rule_document(rule)
     messages.info(request, f"{what}: {describe_rule(document)}.")
-    return redirect(f"{reverse('rules:rule-list', args=[host.name])}#rule-{rule.key}")
+    return redirect(f"{back}#rule-{rule.key}")
+
+
+def _back(request: HttpRequest, host: Host) -> str:
+    """Return the address of the table that led to the form, with its search and page."""
+    return back_asked(request, reverse("rules:rule-list", args=[host.name]))
+
+
+def _page_of(host: Host, rule: Rule) -> str:
+    """Return the address of the page of the table that shows a new rule."""
+    number = rule_page(host, rule.key)
+    return reverse("rules:rule-list", args=[host.name]) + (f"?page={number}" if number > 1 else "")
 
 
 def _conflict_page(
@@ -206,6 +217,7 @@ def _form_page(
         "heading": heading,
         "key": key,
         "services": SERVICES,
+        "back": _back(request, host),
         "conflict": conflict,
         "echo": "" if form["source"].errors else echo_text(str(form["source"].value() or "")),
         "submit_label": "Save mine" if conflict else "",
