@@ -126,7 +126,7 @@ class NotOrdered(ServiceError):  # noqa: N818 - it states a fact
 
 
 def _warned(basis: Basis, proposal: Proposal, options: argparse.Namespace, output: Output) -> bool:
-    """Print the effect on outside access; return True if this SSH session would be blocked.
+    """Print the effect on outside access and the warnings; return True if this SSH session would be blocked.
 
     Raises NotOrdered for a failed check that no option overrides.
     """
@@ -138,6 +138,8 @@ def _warned(basis: Basis, proposal: Proposal, options: argparse.Namespace, outpu
         return False
     for line in () if output.as_json else meant.lines():
         output.line(line)
+    for warning in () if output.as_json else build_review(basis, proposal, effects=False).warnings:
+        output.line(f"warning: {warning.message}")
     broken = find_failures(meant.findings)
     if broken and not options.override.strip():
         what = f"{describe_count(len(broken), 'expectation')} would fail"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dockerfw.chains.importing import Imported, import_save
-from dockerfw.chains.plan import plan_changes
+from dockerfw.chains.plan import Plan, plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document, digest, load_document, to_json_object
 from dockerfw.document.words import describe_count
@@ -89,17 +89,11 @@ def plan_file(options: argparse.Namespace, output: Output) -> int:
         if options.live and options.family == 6:
             raise InputError("with --family 6, --live is the IPv6 save already. Leave out --live6")
         live[6] = read_save(options.live6)
-    return print_plan(document, live, output)
+    return print_plan(plan_changes(document, live), output)
 
 
-def print_plan(
-    document: Document,
-    live: Mapping[Family, Ruleset],
-    output: Output,
-    more: Mapping[str, Any] | None = None,
-) -> int:
+def print_plan(plan: Plan, output: Output, more: Mapping[str, Any] | None = None) -> int:
     """Print a plan; return 0 when it is empty, else 1. `more` is added to its JSON."""
-    plan = plan_changes(document, live)
     if output.as_json:
         output.json({**plan_json(plan), **(more or {})})
     else:

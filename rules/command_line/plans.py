@@ -17,6 +17,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield from _family_lines(family, part)
     for warning in plan.warnings:
         yield f"warning: {warning.message}"
+    if plan.relabel:
+        yield "dockerfw's chains in the kernel already match: only their label changes"
     if plan.empty:
         yield "nothing to do: the kernel already holds these rules"
 

@@ -30,6 +30,8 @@ from rules.pages.frame import render_page
 from rules.pages.requests import back_asked, host_or_404, text_asked
 from rules.pages.wording import rule_pairs
 
+SEVERAL_SOURCES = "A rule has one source. Add a rule for each of the others."
+
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
@@ -97,7 +99,8 @@ def echo_text(source: str) -> str:
     try:
         return cidr_echo(source)
     except (NetfilterError, ValueError):
-        return "Not a valid address or network yet."
+        several = fields.count_addresses(source) > 1
+        return SEVERAL_SOURCES if several else "Not a valid address or network yet."
 
 
 def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:

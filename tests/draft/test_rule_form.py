@@ -187,6 +187,7 @@ def test_the_echo_says_what_a_network_covers(signed_in: Client) -> None:
 
     assert echo("10.9.9.0/24").startswith("256 addresses, 10.9.9.0 to 10.9.9.255")
     assert echo("") == "Any source, IPv4 and IPv6."
+    assert echo("10.9.9.1, 10.9.9.2").startswith("A rule has one source.")
     assert echo("10.9.9") == "Not a valid address or network yet."
     assert "<" not in echo("<script>")
 

@@ -29,14 +29,17 @@
     form.elements["ports"].addEventListener("input", function (event) {
       if (event.target.value.trim() !== "") form.elements["every_port"].checked = false;
     });
-    document.querySelectorAll("[data-service-protocol]").forEach(function (link) {
+    const links = Array.from(document.querySelectorAll("[data-service-protocol]"));
+    const names = new Set(links.map(function (link) { return link.dataset.serviceName; }));
+    links.forEach(function (link) {
       link.addEventListener("click", function (event) {
         event.preventDefault();
         form.elements["protocol"].value = link.dataset.serviceProtocol;
         form.elements["ports"].value = link.dataset.servicePorts;
         form.elements["every_port"].checked = false;
         const comment = form.elements["comment"];
-        if (comment.value.trim() === "") comment.value = link.dataset.serviceName;
+        // What an admin wrote stays; what another service filled in does not describe this one.
+        if (comment.value.trim() === "" || names.has(comment.value)) comment.value = link.dataset.serviceName;
         update(form);
         form.elements["source"].focus();
       });
