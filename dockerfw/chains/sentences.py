@@ -363,7 +363,13 @@ INSERTED_BY: Final[dict[Owner, str]] = {
     "docker": "It jumps to a chain of Docker, which was probably restarted.",
     "kubernetes": "It jumps to a chain of Kubernetes, which keeps its rules at the top.",
     "libvirt": "It jumps to a chain of libvirt, which inserts its rules at the top whenever it starts.",
+    "tailscale": "It jumps to a chain of Tailscale, which inserts its rules at the top whenever it starts.",
+    "crowdsec": "It belongs to CrowdSec's bouncer, which inserts its rule at the top whenever it starts.",
 }
+UFW_DOCKER: Final = (
+    "DOCKER-USER holds ufw-docker's rules. Each `ufw reload` writes this chain anew from "
+    "/etc/ufw/after.rules, without dockerfw's jump."
+)
 BACKEND_SWITCHED: Final = (
     "Docker was probably restarted after the host's iptables was switched to the other backend."
 )
@@ -381,6 +387,11 @@ IPV6_NOT_CALLED: Final = (
     "Docker 20.10 never jumps to DOCKER-USER for IPv6. With any other version, the jump was removed."
 )
 JUMP_REMOVED: Final = "The jump was removed. Docker adds it again when it restarts."
+
+
+def inserted_by_chain(chain: str) -> str:
+    """Name the chain to which an earlier rule jumps, where its owner is not known."""
+    return f"It jumps to the chain {chain}. The software that made this chain inserted the rule at the top."
 
 
 def released(command: str) -> str:
@@ -425,6 +436,8 @@ STAYS: Final[dict[Owner, str]] = {
     "firewalld": "it belongs to firewalld and stays as it is",
     "kubernetes": "it belongs to Kubernetes and stays as it is",
     "libvirt": "it belongs to libvirt and stays as it is",
+    "tailscale": "it belongs to Tailscale and stays as it is",
+    "crowdsec": "it belongs to CrowdSec and stays as it is",
 }
 
 
