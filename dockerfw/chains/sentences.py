@@ -151,6 +151,22 @@ DOCKER_USES_NFTABLES: Final = (
 )
 
 
+LOOPBACK_NOT_TRUSTED: Final = (
+    "The loopback interface lo is not trusted. Programs on the host cannot connect to each other any more, "
+    "for example to a local database or DNS server, unless a rule allows it. Add lo to the trusted "
+    "interfaces."
+)
+
+
+def bridge_is_external(name: str) -> str:
+    """Warn that a bridge of Docker's is among the external interfaces."""
+    return (
+        f"The external interface {name} is or includes a bridge of Docker's. New connections that its "
+        "containers open, to the internet, DNS servers and other networks, are refused unless a rule allows "
+        "them."
+    )
+
+
 def other_tables_filter(tables: Sequence[str]) -> str:
     """Warn that other software filters too."""
     return f"{describe_tables(tables)} Traffic that dockerfw allows must also be allowed there."

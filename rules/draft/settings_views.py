@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
+from dockerfw.chains.interface_warnings import docker_bridges, interface_warnings
 from rules.audit.actors import actor_of
-from rules.draft.draft_selectors import settings_mark, settings_values
+from rules.draft.draft_selectors import settings_document, settings_mark, settings_values
 from rules.draft.draft_services import settings_update
 from rules.draft.settings_forms import SettingsForm
 from rules.models import Host
@@ -31,13 +32,15 @@ class OfferedInterface:
     up: bool
     default_route: bool
     chosen: bool = False
+    bridge: bool = False
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def settings_edit(request: HttpRequest, host_name: str) -> HttpResponseBase:
     """Show and change the settings; a conflicting edit shows both versions and keeps what was typed."""
     host = host_or_404(host_name)
-    offered = offered_interfaces(latest_snapshot(host))
+    snapshot = latest_snapshot(host)
+    offered = offered_interfaces(snapshot)
     observe_request(host)
     names = [each.name for each in offered]
     if request.method != "POST":
@@ -58,21 +61,41 @@ def settings_edit(request: HttpRequest, host_name: str) -> HttpResponseBase:
     except Conflict as error:
         return _conflict(request, host, form, offered, error)
     messages.info(request, "Settings saved to the draft.")
+    _warn(request, host, snapshot)
     return redirect("rules:settings", host.name)
 
 
 def offered_interfaces(snapshot: SnapshotView | None) -> tuple[OfferedInterface, ...]:
-    """Return the host's interfaces, those of default routes first, without loopback and veth interfaces."""
+    """Return the host's interfaces without loopback and veth: default routes first, Docker's bridges last."""
     if snapshot is None:
         return ()
     seen = snapshot.snapshot
     defaults = {name for names in seen.default_routes.values() for name in names}
+    bridges = bridges_of(snapshot)
     found = [
-        OfferedInterface(each.name, tuple(each.addresses), each.up, each.name in defaults)
+        OfferedInterface(
+            each.name,
+            tuple(each.addresses),
+            each.up,
+            each.name in defaults,
+            bridge=each.name in bridges,
+        )
         for each in seen.interfaces
         if each.name != "lo" and not each.name.startswith("veth")
     ]
-    return tuple(sorted(found, key=lambda each: (not each.default_route, each.name)))
+    return tuple(sorted(found, key=lambda each: (not each.default_route, each.bridge, each.name)))
+
+
+def bridges_of(snapshot: SnapshotView) -> tuple[str, ...]:
+    """Return the bridges of Docker's networks."""
+    return docker_bridges(snapshot.rulesets.values(), (each.name for each in snapshot.snapshot.interfaces))
+
+
+def _warn(request: HttpRequest, host: Host, snapshot: SnapshotView | None) -> None:
+    """Say what saved settings would break."""
+    settings = settings_document(Host.objects.get(pk=host.pk))
+    for _, message in interface_warnings(settings, bridges_of(snapshot) if snapshot else ()):
+        messages.warning(request, message)
 
 
 def _initial(host: Host, offered: list[str]) -> dict[str, object]:
@@ -120,9 +143,6 @@ def _page(
     chosen = set(form["external_interfaces"].value() or ())
     there = {each.name for each in offered}
     gone = [OfferedInterface(name, (), False, False, True) for name in sorted(chosen - there)]
-    boxes = [
-        OfferedInterface(each.name, each.addresses, each.up, each.default_route, each.name in chosen)
-        for each in offered
-    ]
+    boxes = [replace(each, chosen=each.name in chosen) for each in offered]
     context = {"form": form, "interfaces": [*boxes, *gone], "conflict": conflict}
     return render_page(request, "draft/settings.html", host, context, section="settings", status=status)

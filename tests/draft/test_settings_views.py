@@ -51,6 +51,27 @@ def test_interfaces_of_the_default_routes_are_offered_first(working: Client, hos
     assert "127.0.0.1/8" not in words
 
 
+@pytest.mark.redis
+def test_a_bridge_of_dockers_is_offered_last_and_saved_with_a_warning(working: Client, host: Host) -> None:
+    snapshot_store(host, None, bridge=("172.17.0.1/16",))
+    words = text_of(working.get(PATH))
+    assert "docker0 Docker's bridge 172.17.0.1/16. Choosing it refuses the connections" in words
+    assert words.index("ens33") < words.index("docker0")
+    page = working.post(PATH, form(host, external_interfaces=["ens33", "docker0"]), follow=True)
+    assert "The external interface docker0 is or includes a bridge of Docker's." in text_of(page)
+    page = working.post(PATH, form(host, external_interfaces=["ens33"]), follow=True)
+    assert "is or includes" not in text_of(page)
+
+
+def test_an_empty_list_of_trusted_interfaces_is_saved_with_a_warning(signed_in: Client, host: Host) -> None:
+    page = signed_in.post(PATH, form(host, trusted_interfaces=""), follow=True)
+    assert "The loopback interface lo is not trusted." in text_of(page)
+    host.refresh_from_db()
+    assert host.trusted_interfaces == []
+    page = signed_in.post(PATH, form(host), follow=True)
+    assert "The loopback interface" not in text_of(page)
+
+
 def test_anchors_are_put_back_only_when_asked_for(signed_in: Client, host: Host) -> None:
     assert "Restore missing jumps automatically" in text_of(signed_in.get(PATH))
     signed_in.post(PATH, form(host, heal_anchors="on"))
