@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from dockerfw.chains.adoption import keep_from_draft
 from dockerfw.chains.importing import Imported, import_save
 from dockerfw.chains.plan import Plan, plan_changes
 from dockerfw.chains.render import render_restore
@@ -135,13 +136,17 @@ def read_document(name: str) -> Document:
         raise InputError(lines) from error
 
 
-def read_import(name: str) -> Imported:
-    """Read a dockerfw document, an iptables.conf or a save. Raises InputError."""
+def read_import(name: str, draft: Document | None = None) -> Imported:
+    """Read a dockerfw document, an iptables.conf or a save, which keeps what only `draft` says.
+
+    Raises InputError.
+    """
     data = read_bytes(name)
     if data.lstrip()[:1] == b"{":
         return Imported(document=read_import_document(data, name), skipped=(), notes=())
     try:
-        return import_save(data)
+        imported = import_save(data)
+        return keep_from_draft(imported, draft) if draft else imported
     except (ParseError, DocumentError) as error:
         raise InputError(f"{shown(name)}: {error}") from error
 

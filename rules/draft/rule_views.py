@@ -13,12 +13,14 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from dockerfw.document import fields
 from dockerfw.document.catalogue import SERVICES
+from dockerfw.document.document import rule_to_json_object
 from dockerfw.document.fields import Problems
 from dockerfw.document.words import cidr_echo, describe_rule
 from dockerfw.iptables.errors import NetfilterError
 from rules.audit.actors import actor_of
-from rules.draft.conflict_forms import EditConflict, overwrite_stored
+from rules.draft.conflict_forms import EditConflict, kept_words, merge_edits, merged_data, opened_text
 from rules.draft.draft_selectors import rule_document, rule_values
+from rules.draft.draft_services import rule_validated
 from rules.draft.rule_forms import PORT_KINDS, PROTOCOLS, SCOPES, RuleForm, rule_initial, split_ports
 from rules.draft.rule_selectors import rule_get, rule_page
 from rules.draft.rule_services import rule_create, rule_update
@@ -64,7 +66,10 @@ def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBas
             messages.warning(request, "That rule is no longer in the draft.")
             return redirect(_back(request, host))
         initial = {**rule_initial(rule_document(rule)), "version": rule.version}
-        return _form_page(request, host, RuleForm(initial=initial), heading="Edit rule", key=key)
+        opened = opened_text(rule_values(rule))
+        return _form_page(
+            request, host, RuleForm(initial=initial), heading="Edit rule", key=key, opened=opened
+        )
     form = RuleForm(request.POST)
     if not form.is_valid():
         return _form_page(request, host, form, heading="Edit rule", key=key, status=422)
@@ -80,7 +85,7 @@ def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBas
         place_errors(form, error.errors, form.fields_of_errors())
         return _form_page(request, host, form, heading="Edit rule", key=key, status=422)
     except Conflict as error:
-        return _conflict_page(request, host, form, key, error)
+        return _resolve_conflict(request, host, form, key, error)
     return _redirect_saved(request, _back(request, host), rule, "Saved to the draft")
 
 
@@ -151,9 +156,9 @@ def read_link_values(asked: Mapping[str, str]) -> dict[str, object]:
     return values
 
 
-def _redirect_saved(request: HttpRequest, back: str, rule: Rule, what: str) -> HttpResponse:
+def _redirect_saved(request: HttpRequest, back: str, rule: Rule, what: str, kept: str = "") -> HttpResponse:
     document = rule_document(rule)
-    messages.info(request, f"{what}: {describe_rule(document)}.")
+    messages.info(request, f"{what}: {describe_rule(document)}.{kept}")
     return redirect(f"{back}#rule-{rule.key}")
 
 
@@ -168,21 +173,54 @@ def _page_of(host: Host, rule: Rule) -> str:
     return reverse("rules:rule-list", args=[host.name]) + (f"?page={number}" if number > 1 else "")
 
 
-def _conflict_page(
+def _resolve_conflict(
     request: HttpRequest, host: Host, form: RuleForm, key: str, error: Conflict
 ) -> HttpResponse:
-    mine = form.document_values()
-    theirs = error.current if isinstance(error.current, Rule) else None
-    conflict = EditConflict(theirs is None, rule_pairs(rule_values(theirs), mine) if theirs else ())
+    """Save both edits where no field was changed by both; else show them side by side."""
+    theirs, mine = error.current, _canonical(form)
+    if not isinstance(theirs, Rule):
+        again = RuleForm({**request.POST.dict(), "version": ""})
+        conflict = EditConflict(gone=True, lines=())
+        return _form_page(request, host, again, heading="Edit rule", conflict=conflict, status=409)
+    stored = rule_values(theirs)
+    merge = merge_edits(request, stored, mine)
+    if not merge.both:
+        try:
+            rule = rule_update(
+                host=host, actor=actor_of(request), key=key, version=theirs.version, values=merge.values
+            )
+        except (Conflict, Invalid):
+            # A third edit, or a rule that only both edits together make wrong: the admin decides.
+            pass
+        else:
+            return _redirect_saved(
+                request,
+                _back(request, host),
+                rule,
+                "Saved to the draft",
+                kept_words(rule_pairs(merge.values, mine)),
+            )
+    data = merged_data(request, merge, rule_initial(rule_document(theirs)), version=str(theirs.version))
     return _form_page(
         request,
         host,
-        RuleForm(overwrite_stored(request, theirs)),
+        RuleForm(data),
         heading="Edit rule",
-        key=key if theirs else None,
-        conflict=conflict,
+        key=key,
+        opened=opened_text(stored),
+        conflict=EditConflict(gone=False, lines=rule_pairs(stored, merge.values)),
         status=409,
     )
+
+
+def _canonical(form: RuleForm) -> Mapping[str, object]:
+    """Return the typed values as a document writes them, or as they are where they are not valid."""
+    values = form.document_values()
+    try:
+        checked = rule_to_json_object(rule_validated(values))
+    except Invalid:
+        return values
+    return {name: checked[name] for name in values}
 
 
 def _unchanged_values(form: RuleForm) -> dict[str, object]:
@@ -197,6 +235,7 @@ def _form_page(
     *,
     heading: str,
     key: str | None = None,
+    opened: str = "",
     conflict: EditConflict | None = None,
     status: int = 200,
 ) -> HttpResponse:
@@ -221,6 +260,7 @@ def _form_page(
         "key": key,
         "services": SERVICES,
         "back": _back(request, host),
+        "opened": opened or request.POST.get("opened", ""),
         "conflict": conflict,
         "echo": "" if form["source"].errors else echo_text(str(form["source"].value() or "")),
         "submit_label": "Save mine" if conflict else "",

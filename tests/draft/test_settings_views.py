@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import pytest
 from django.test import Client
 
 from rules.audit.actors import Actor
-from rules.draft.draft_selectors import settings_mark
+from rules.draft.conflict_forms import opened_text
+from rules.draft.draft_selectors import settings_mark, settings_values
 from rules.draft.draft_services import settings_update
 from rules.models import Host
 from tests.rig.kernel_reports import snapshot_store
@@ -70,6 +73,25 @@ def test_an_empty_list_of_trusted_interfaces_is_saved_with_a_warning(signed_in: 
     assert host.trusted_interfaces == []
     page = signed_in.post(PATH, form(host), follow=True)
     assert "The loopback interface" not in text_of(page)
+
+
+def test_settings_of_two_admins_are_both_kept_where_they_differ(
+    signed_in: Client, host: Host, bob: Actor
+) -> None:
+    page = signed_in.get(PATH)
+    mine = form(host, icmp="refuse", opened=opened_text(settings_values(host)))
+    assert f'name="opened" value="{escape(str(mine["opened"]))}"' in page.content.decode()
+    mark = settings_mark(host)
+    values = {"refuse": "drop", "trusted_interfaces": ["lo", "wg0"]}
+    settings_update(host=host, actor=bob, mark=mark, values=values)
+    page = signed_in.post(PATH, mine, follow=True)
+    assert "Another edit was saved meanwhile. Its changes are kept:" in text_of(page)
+    host.refresh_from_db()
+    assert (host.icmp, host.refuse, host.trusted_interfaces) == ("refuse", "drop", ["lo", "wg0"])
+    clash = signed_in.post(PATH, {**mine, "refuse": "reject", "trusted_interfaces": "lo, tun0"})
+    assert clash.status_code == 409
+    assert clash.context["form"]["trusted_interfaces"].value() == "lo, tun0"
+    assert clash.context["form"]["refuse"].value() == "drop"
 
 
 def test_anchors_are_put_back_only_when_asked_for(signed_in: Client, host: Host) -> None:
