@@ -28,7 +28,7 @@ class CompressionMiddleware(GZipMiddleware):
         """Compress the answer if it may be compressed and the browser understands it."""
         if not may_be_compressed(request, response):
             return response
-        return super().process_response(request, response)  # type: ignore[arg-type]
+        return super().process_response(request, response)
 
 
 def may_be_compressed(request: HttpRequest, response: HttpResponseBase) -> bool:

@@ -32,8 +32,8 @@ def test_static_files_are_compressed(client: Client, name: str) -> None:
     plain = client.get(path)
     assert answer["Content-Encoding"] == "gzip"
     assert "Accept-Encoding" in answer["Vary"]
-    body = b"".join(answer)  # type: ignore[arg-type]
-    assert gzip.decompress(body) == b"".join(plain)  # type: ignore[arg-type]
+    body = b"".join(answer)
+    assert gzip.decompress(body) == b"".join(plain)
 
 
 def test_pages_are_compressed_unless_an_address_carries_text(
