@@ -96,7 +96,7 @@ def bridges_of(snapshot: SnapshotView) -> tuple[str, ...]:
 
 def _warn(request: HttpRequest, host: Host, snapshot: SnapshotView | None) -> None:
     """Say what saved settings would break."""
-    settings = settings_document(Host.objects.get(pk=host.pk))
+    settings = settings_document(host_or_404(host.name))
     for _, message in interface_warnings(settings, bridges_of(snapshot) if snapshot else ()):
         messages.warning(request, message)
 
