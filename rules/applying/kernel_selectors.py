@@ -96,8 +96,8 @@ def _describe_awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> 
         text = f"The kernel does not hold revision {number} as it was loaded. {unless}"
         return KernelSentence("bad", text, found.reasons, view.taken_at)
     text = f"Revision {number} is loaded for IPv4 and IPv6. {unless}"
-    reasons = found.reasons if found.drift else ()
-    return KernelSentence("warn", text, reasons, view.taken_at, awaiting=not reasons)
+    bypassed = found.reasons if found.drift else ()
+    return KernelSentence("warn", text, bypassed, view.taken_at, awaiting=not bypassed)
 
 
 def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
