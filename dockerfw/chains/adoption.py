@@ -16,7 +16,7 @@ from dockerfw.chains.importing import Imported, import_rulesets
 from dockerfw.chains.names import DOCKER_USER, FILTERS_HOST, OWN_CHAINS, body, own_rules, rule_id_of
 from dockerfw.chains.render import rule_lines
 from dockerfw.document.document import make_document
-from dockerfw.document.fields import Note
+from dockerfw.document.fields import Note, interfaces_overlap
 from dockerfw.document.values import Document, DocumentRule, Settings
 from dockerfw.iptables.canonical import canonical_text
 from dockerfw.iptables.model import FAMILY_NAMES, Chain, Family, Ruleset, Table
@@ -54,6 +54,26 @@ def adopt_live(live: Mapping[Family, Ruleset], draft: Document) -> Imported | No
         Note(FAMILY_NAMES[family], sentences.ONE_FAMILY_ONLY) for family in live if family not in loaded
     ]
     return replace(imported, document=document, notes=tuple(notes), rulesets=dict(live))
+
+
+def keep_from_draft(imported: Imported, draft: Document) -> Imported:
+    """Return an imported ruleset with what only the draft says: interfaces, self-repair, expectations.
+
+    A file that names external interfaces replaces those of the draft. Trusted ones come from both.
+    """
+    found = imported.document.settings
+    external = found.external_interfaces or draft.settings.external_interfaces
+    trusted = {*found.trusted_interfaces, *draft.settings.trusted_interfaces}
+    settings = replace(
+        found,
+        external_interfaces=external,
+        trusted_interfaces=tuple(
+            name for name in sorted(trusted) if not any(interfaces_overlap(name, each) for each in external)
+        ),
+        heal_anchors=draft.settings.heal_anchors,
+    )
+    document = make_document(settings, imported.document.rules, draft.expectations)
+    return replace(imported, document=replace(document, notes=imported.document.notes))
 
 
 def _own(live: Ruleset) -> Ruleset:

@@ -39,6 +39,8 @@ _ARTICLE_INPUT: Final = frozenset(
 )
 
 
+_LOGS: Final = frozenset(("LOG", "NFLOG", "ULOG"))
+
 AnchorPlace = Literal["first", "not first", "missing"]
 
 
@@ -100,14 +102,19 @@ def anchor_work(wanted: Mapping[str, tuple[str, ...]], live: Ruleset | None) -> 
     return AnchorWork(creates, tuple(delete), tuple(insert), tuple(changes), adopted, _jumps(live, delete))
 
 
+def only_counts_or_logs(rule: Rule) -> bool:
+    """Return True if the rule decides about no packet, so that it may stand before an anchor."""
+    return rule.target is None or rule.target.name in _LOGS
+
+
 def first_foreign(rules: Sequence[Rule], anchors: Sequence[str]) -> Rule | None:
-    """Return the first other rule, if it comes before one of the anchors that are present."""
+    """Return the first other rule that decides, if it comes before one of the anchors that are present."""
     found: Rule | None = None
     for rule in rules:
         if body(rule) in anchors:
             if found is not None:
                 return found
-        elif found is None:
+        elif found is None and not only_counts_or_logs(rule):
             found = rule
     return None
 
@@ -123,11 +130,13 @@ def anchored_interfaces(live: Ruleset) -> list[str]:
 
 
 def anchor_place(live: Ruleset, chain: str, text: str) -> AnchorPlace:
-    """Return where an anchor is; anchors of other interfaces before it do not count."""
+    """Return where an anchor is; before it, anchors of other interfaces and logging do not count."""
     found = live.chain("filter", chain)
     for rule in found.rules if found else ():
         if body(rule) == text:
             return "first"
+        if only_counts_or_logs(rule):
+            continue
         if body(rule) != PANIC_ANCHOR and not body(rule).endswith(f" -j {FILTERS_CONTAINERS}"):
             break
     present = found is not None and any(body(rule) == text for rule in found.rules)
@@ -148,7 +157,7 @@ def is_anchor(rule: Rule) -> bool:
 
 
 def _misplaced(rules: Sequence[Rule], anchors: Sequence[str], gone: Sequence[Rule]) -> set[str]:
-    """Return the anchors that are missing, duplicated, or after a rule that stays."""
+    """Return the anchors that are missing, duplicated, or after a rule that stays and decides."""
     copies = Counter(body(rule) for rule in rules)
     removed = {id(rule) for rule in gone}
     in_place: set[str] = set()
@@ -158,6 +167,8 @@ def _misplaced(rules: Sequence[Rule], anchors: Sequence[str], gone: Sequence[Rul
         if id(rule) in removed or text == PANIC_ANCHOR or (text in anchors and copies[text] > 1):
             continue
         if text not in anchors:
+            if only_counts_or_logs(rule):
+                continue
             break
         in_place.add(text)
     return set(anchors) - in_place

@@ -11,9 +11,14 @@ from dataclasses import dataclass
 
 from dockerfw.chains import sentences
 from dockerfw.chains.names import DOCKER, DOCKER_USER, FORWARD, INPUT, body
-from dockerfw.chains.owners import chain_owner
+from dockerfw.chains.owners import Owner, chain_owner
 from dockerfw.iptables.model import Family, Rule, Ruleset
 from dockerfw.simulation.surroundings import Surroundings
+
+# The bouncer refuses by sets, and in newer versions in a chain of its own.
+CROWDSEC_SETS = "--match-set crowdsec"
+# ufw-docker's after.rules fills DOCKER-USER with jumps to these.
+UFW_DOCKER_CHAINS = ("ufw-user-forward", "ufw-docker-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +66,23 @@ def explain_missing_anchor(live: Ruleset, chain: str, facts: DriftFacts) -> str:
         docker = live.chain("filter", DOCKER) is not None
         gone = sentences.docker_user_gone(docker_present=docker)
         return f"{gone} {reloaded or sentences.DOCKER_CREATES_IT}"
+    if any(rule.target and rule.target.name.startswith(UFW_DOCKER_CHAINS) for rule in found.rules):
+        return sentences.UFW_DOCKER
     if all(body(rule) == "-j RETURN" for rule in found.rules):
         return f"{sentences.DOCKER_USER_RECREATED} {reloaded}".strip()
     return reloaded or sentences.CAUSE_UNKNOWN
 
 
-def explain_earlier_rule(rule: Rule | None) -> str:
-    """Return which software probably inserted a rule before dockerfw's."""
+def explain_earlier_rule(rule: Rule | None, live: Ruleset) -> str:
+    """Return which software probably inserted a rule before dockerfw's, or the chain to which it jumps."""
     if rule is None or rule.target is None:
         return sentences.CAUSE_UNKNOWN
-    return sentences.INSERTED_BY.get(chain_owner("filter", rule.target.name), sentences.CAUSE_UNKNOWN)
+    target = rule.target.name
+    owner: Owner = "crowdsec" if CROWDSEC_SETS in rule.text else chain_owner("filter", target)
+    if owner in sentences.INSERTED_BY:
+        return sentences.INSERTED_BY[owner]
+    known = live.chain("filter", target) is not None
+    return sentences.inserted_by_chain(target) if known else sentences.CAUSE_UNKNOWN
 
 
 def explain_changed_rules(rules: Sequence[Rule]) -> str:

@@ -253,7 +253,7 @@ def _anchor_findings(
                 before = first_foreign(found.rules, anchors) if found else None
                 lines = (DriftLine("+", before.text),) if before else ()
                 sentence = sentences.anchor_not_first(chain, text)
-                yield finding("anchor-not-first", sentence, explain_earlier_rule(before), *lines)
+                yield finding("anchor-not-first", sentence, explain_earlier_rule(before, live), *lines)
     for name in anchored_interfaces(live):
         if name not in settings.external_interfaces:
             line = DriftLine("+", f"-A {DOCKER_USER} {container_anchor(name)}")
@@ -267,5 +267,6 @@ def _anchor_findings(
         yield finding("docker-user-unclear", message, "")
     elif bypass is not None and bypass.rule is not None:
         rules = dict.fromkeys(rule.text for rule in (bypass.entry, bypass.rule) if rule is not None)
-        message, cause = sentences.docker_user_not_first(str(bypass)), explain_earlier_rule(bypass.entry)
+        cause = explain_earlier_rule(bypass.entry, live)
+        message = sentences.docker_user_not_first(str(bypass))
         yield finding("docker-user-not-first", message, cause, *(DriftLine("+", text) for text in rules))

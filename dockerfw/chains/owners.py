@@ -13,7 +13,17 @@ from dockerfw.chains.names import DOCKER_USER, OWN_CHAINS, PANIC
 from dockerfw.iptables.model import BUILTIN_CHAINS, Rule, Ruleset
 
 Owner = Literal[
-    "dockerfw", "docker", "fail2ban", "ufw", "firewalld", "kubernetes", "libvirt", "builtin", "other"
+    "dockerfw",
+    "docker",
+    "fail2ban",
+    "ufw",
+    "firewalld",
+    "kubernetes",
+    "libvirt",
+    "tailscale",
+    "crowdsec",
+    "builtin",
+    "other",
 ]
 
 _PREFIXES: tuple[tuple[str, Owner], ...] = (
@@ -24,6 +34,9 @@ _PREFIXES: tuple[tuple[str, Owner], ...] = (
     ("KUBE-", "kubernetes"),
     ("CNI-", "kubernetes"),
     ("LIBVIRT_", "libvirt"),
+    ("ts-", "tailscale"),
+    ("CROWDSEC", "crowdsec"),
+    ("crowdsec", "crowdsec"),
 )
 _FIREWALLD = ("_direct", "_ZONES", "_ZONES_SOURCE", "_POLICIES_pre", "_POLICIES_post")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dockerfw.chains.anchors import AnchorChange, AnchorWork, anchor_work, wanted_anchors
 from dockerfw.chains.bypass import bypass_warnings
+from dockerfw.chains.interface_warnings import docker_bridges
 from dockerfw.chains.names import (
     FILTERS,
     FILTERS_CONTAINERS,
@@ -105,8 +106,9 @@ def plan_changes(
     does not show.
     """
     families: dict[Family, FamilyPlan] = {}
-    others = (foreign_tables, redirecting_tables)
-    warnings = list(document_warnings(document, surroundings, docker_nftables, *others))
+    names = (each.name for each in (surroundings.interfaces if surroundings else ()))
+    beside = (foreign_tables, redirecting_tables, docker_bridges(live.values(), names))
+    warnings = list(document_warnings(document, surroundings, docker_nftables, *beside))
     relabel = False
     for family, ruleset in live.items():
         work = anchor_work(wanted_anchors(document.settings), ruleset)

@@ -152,6 +152,22 @@ DOCKER_USES_NFTABLES: Final = (
 )
 
 
+LOOPBACK_NOT_TRUSTED: Final = (
+    "The loopback interface lo is not trusted. Programs on the host cannot connect to each other any more, "
+    "for example to a local database or DNS server, unless a rule allows it. Add lo to the trusted "
+    "interfaces."
+)
+
+
+def bridge_is_external(name: str) -> str:
+    """Warn that a bridge of Docker's is among the external interfaces."""
+    return (
+        f"The external interface {name} is or includes a bridge of Docker's. New connections that its "
+        "containers open, to the internet, DNS servers and other networks, are refused unless a rule allows "
+        "them."
+    )
+
+
 def other_tables_filter(tables: Sequence[str]) -> str:
     """Warn that other software filters too."""
     return f"{describe_tables(tables)} Traffic that dockerfw allows must also be allowed there."
@@ -408,7 +424,13 @@ INSERTED_BY: Final[dict[Owner, str]] = {
     "docker": "It jumps to a chain of Docker, which was probably restarted.",
     "kubernetes": "It jumps to a chain of Kubernetes, which keeps its rules at the top.",
     "libvirt": "It jumps to a chain of libvirt, which inserts its rules at the top whenever it starts.",
+    "tailscale": "It jumps to a chain of Tailscale, which inserts its rules at the top whenever it starts.",
+    "crowdsec": "It belongs to CrowdSec's bouncer, which inserts its rule at the top whenever it starts.",
 }
+UFW_DOCKER: Final = (
+    "DOCKER-USER holds ufw-docker's rules. Each `ufw reload` writes this chain anew from "
+    "/etc/ufw/after.rules, without dockerfw's jump."
+)
 BACKEND_SWITCHED: Final = (
     "Docker was probably restarted after the host's iptables was switched to the other backend."
 )
@@ -426,6 +448,11 @@ IPV6_NOT_CALLED: Final = (
     "Docker 20.10 never jumps to DOCKER-USER for IPv6. With any other version, the jump was removed."
 )
 JUMP_REMOVED: Final = "The jump was removed. Docker adds it again when it restarts."
+
+
+def inserted_by_chain(chain: str) -> str:
+    """Name the chain to which an earlier rule jumps, where its owner is not known."""
+    return f"It jumps to the chain {chain}. The software that made this chain inserted the rule at the top."
 
 
 def released(command: str) -> str:
@@ -479,6 +506,8 @@ STAYS: Final[dict[Owner, str]] = {
     "firewalld": "it belongs to firewalld and stays as it is",
     "kubernetes": "it belongs to Kubernetes and stays as it is",
     "libvirt": "it belongs to libvirt and stays as it is",
+    "tailscale": "it belongs to Tailscale and stays as it is",
+    "crowdsec": "it belongs to CrowdSec and stays as it is",
 }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dockerfw.chains import sentences
 from dockerfw.chains.anchors import first_foreign, wanted_anchors
+from dockerfw.chains.interface_warnings import interface_warnings
 from dockerfw.chains.names import (
     DOCKER,
     DOCKER_USER,
@@ -41,12 +42,15 @@ def document_warnings(
     docker_nftables: bool,
     foreign_tables: Sequence[str] = (),
     redirecting_tables: Sequence[str] = (),
+    bridges: Sequence[str] = (),
 ) -> Iterator[PlanWarning]:
     """Warn about the document itself and about the host it is meant for."""
     settings, around = document.settings, surroundings or Surroundings(known=False)
     for problem in find_ways_in_problems(settings, around, docker=True):
         if surroundings is not None or problem.code == "no-external-interface":
             yield PlanWarning(problem.code, problem.message)
+    for code, message in interface_warnings(settings, bridges):
+        yield PlanWarning(code, message)
     if not any(rule.enabled for rule in document.rules):
         yield PlanWarning("empty-document", sentences.EMPTY_DOCUMENT)
     if docker_nftables:

@@ -60,6 +60,8 @@ FORMAT: Final = "dockerfw/1"
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_RULES: Final = 20_000
 CONTAINER_KIND: Final = "container"
+# A document may say it, or leave the ports empty, which means the same; a form has to say it.
+ALL_PORTS: Final = "all"
 
 SCOPES: Final = ("host", "container", "both")
 PORT_KINDS: Final = ("published", "container")
@@ -230,6 +232,8 @@ def _ports(value: object, path: str, problems: Problems) -> tuple[str, ...] | No
     if not isinstance(value, list | tuple):
         problems.error(path, sentences.not_a_list_of_ports(fields.shown(value)))
         return None
+    if list(value) == [ALL_PORTS]:
+        return ()
     if len(value) > fields.MAX_PORTS:
         problems.error(path, sentences.too_many(len(value), "ports", fields.MAX_PORTS))
         return None

@@ -26,6 +26,8 @@ _MAX_INTERFACE_NAME: Final = 15
 _ID = re.compile(r"[a-z0-9]{4,12}", re.ASCII)
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]*\+?", re.ASCII)
 _PORT = re.compile(r"([0-9]{1,20})(?:\s*[-:]\s*([0-9]{1,20}))?", re.ASCII)
+_MAX_SEVERAL: Final = 2000
+_SEVERAL = re.compile(r"[\s,;]+", re.ASCII)
 _PREFIX = re.compile(r"[0-9]{1,3}", re.ASCII)
 # Explicit embeddings, overrides and isolates can make a comment look like another one (CVE-2021-42574). The
 # plain direction marks that right-to-left languages need are allowed.
@@ -168,6 +170,10 @@ def interfaces_overlap(one: str, other: str) -> bool:
 
 def read_source(value: object, path: str, problems: Problems) -> str | None:
     """Read `any`, an IPv4 or IPv6 address, or a network; canonical is `any` or network/prefix."""
+    several = count_addresses(value)
+    if several > 1:
+        problems.error(path, sentences.several_sources(several))
+        return None
     if not isinstance(value, str):
         problems.error(path, sentences.not_an_address(shown(value)))
         return None
@@ -188,6 +194,20 @@ def read_source(value: object, path: str, problems: Problems) -> str | None:
     if network.network_address != address:
         problems.note(path, sentences.has_host_bits(text, str(network)))
     return str(network)
+
+
+def count_addresses(value: object) -> int:
+    """Return how many addresses and networks a list, or a text with blanks, commas or semicolons, has."""
+    parts = value if isinstance(value, list | tuple) else _SEVERAL.split(str(value)[:_MAX_SEVERAL])
+    return sum(1 for part in parts[:_MAX_SEVERAL] if isinstance(part, str) and _is_address(part))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_interface(text.strip())
+    except ValueError:
+        return False
+    return True
 
 
 def _address_problem(

@@ -132,6 +132,11 @@ def not_an_address(given: str) -> str:
     return f"{given} is not an IPv4 or IPv6 address or network, such as 192.0.2.0/24"
 
 
+def several_sources(count: int) -> str:
+    """A source is a list, or a text with more than one address."""
+    return f"{count} sources in one field: use one, and add another entry for each of the others"
+
+
 def bad_address(given: str, problem: str) -> str:
     """`192.0.2.0/255.255.255.0 has a netmask: ...`"""
     return f"{given} {problem}"

@@ -28,6 +28,8 @@ _Words = tuple[str, str]
 # At most this many ports that only rules name are checked, those of changed rules first.
 MOST_PORTS: Final = 60
 _NAMED: Final = 3
+# Shorter runs of ports are named one by one.
+_RUN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,13 @@ def exposure_changes(
     new = {row.key: row for row in expose(wanted, after, outside, inside)}
     taken = {(offer.protocol, offer.port) for offer in wanted}
     changes = list(_class_changes(probe_classes(documents, taken, before, after, outside)))
-    found: dict[tuple[ChangeKind, _Words, str], list[str]] = {}
+    found: dict[tuple[ChangeKind, _Words, str], list[_Port]] = {}
     for entry in entries:
         key = (entry.offer.protocol, entry.offer.port, entry.offer.address, entry.offer.interface)
         for kind, words in _compared(_seen(old[key]), _seen(new[key])):
-            found.setdefault((kind, words, _describe_place(entry)), []).append(_describe_port(entry))
+            found.setdefault((kind, words, _describe_place(entry)), []).append(entry)
     for (kind, words, place), what in found.items():
-        changes.append(Change(kind, _sentence(kind, what, place, words)))
+        changes.append(Change(kind, _sentence(kind, _describe_ports(what), place, words)))
     order: tuple[ChangeKind, ...] = ("opened", "closed", "unknown")
     return tuple(sorted(changes, key=lambda change: order.index(change.kind)))
 
@@ -97,7 +99,7 @@ def _class_changes(classes: Iterable[PortClass]) -> Iterator[Change]:
                 alike.setdefault(tuple(places), []).append(name)
         for where, names in alike.items():
             what, place = sentences.class_words(names, where, closed=kind == "closed")
-            text = _sentence(kind, [what], place, words)
+            text = _sentence(kind, [(what, 1)], place, words)
             yield Change(kind, f"{text[0].upper()}{text[1:]}")
 
 
@@ -199,11 +201,35 @@ def _from(sets: Mapping[Family, AddressSet]) -> str:
     return f"from {parts[0]}" if len(parts) == 1 else f"from {', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _describe_port(entry: _Port) -> str:
+def _describe_ports(entries: Sequence[_Port]) -> list[tuple[str, int]]:
+    """Return the ports in words, each with the number of entries that it stands for; a run is one range."""
+    runs: list[list[_Port]] = []
+    for entry in entries:
+        before = runs[-1][-1] if runs else None
+        if before is not None and _follows(before, entry):
+            runs[-1].append(entry)
+        else:
+            runs.append([entry])
+    found: list[tuple[str, int]] = []
+    for run in runs:
+        if len(run) < _RUN:
+            found += [(f"{entry.port}{_rest(entry)}", 1) for entry in run]
+        else:
+            ports = f"{port_range(run[0].port)[0]}-{port_range(run[-1].port)[1]}"
+            found.append((f"{ports}{_rest(run[0])}", len(run)))
+    return found
+
+
+def _follows(before: _Port, entry: _Port) -> bool:
+    return port_range(entry.port)[0] == port_range(before.port)[1] + 1 and _rest(entry) == _rest(before)
+
+
+def _rest(entry: _Port) -> str:
+    """Return what follows the port: `/tcp at 192.0.2.7 (nginx)`."""
     offer = entry.offer
     at = f" at {offer.address}" if offer.address is not None else ""
     who = f" ({offer.name})" if offer.name and not offer.reaches_container else ""
-    return f"{entry.port}/{offer.protocol}{at}{who}"
+    return f"/{offer.protocol}{at}{who}"
 
 
 def _describe_place(entry: _Port) -> str:
@@ -215,12 +241,13 @@ def _describe_place(entry: _Port) -> str:
     return "of the host, where nothing listens now," if entry.listens is False else "of the host"
 
 
-def _sentence(kind: ChangeKind, what: Sequence[str], place: str, words: _Words) -> str:
+def _sentence(kind: ChangeKind, what: Sequence[tuple[str, int]], place: str, words: _Words) -> str:
     """Return a change as a sentence: `22/tcp (sshd) of the host is no longer reachable from anywhere`."""
-    shown = ", ".join(what[:5]) + (f" and {len(what) - 5} more ports" if len(what) > 5 else "")
-    sources, more = words
+    more, many = sum(count for _, count in what[5:]), sum(count for _, count in what) > 1
+    shown = ", ".join(text for text, _ in what[:5]) + (f" and {more} more ports" if more else "")
+    sources, reason = words
     if kind == "opened":
-        return sentences.opened(shown, place, sources, many=len(what) > 1)
+        return sentences.opened(shown, place, sources, many=many)
     if kind == "closed":
-        return sentences.closed(shown, place, sources, more, many=len(what) > 1)
-    return sentences.change_unknown(shown, place, sources, more, many=len(what) > 1)
+        return sentences.closed(shown, place, sources, reason, many=many)
+    return sentences.change_unknown(shown, place, sources, reason, many=many)

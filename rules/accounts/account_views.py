@@ -27,6 +27,9 @@ from rules.pages.errors import Invalid, NotFound
 from rules.pages.forms import place_errors
 from rules.pages.frame import page_context
 
+# Parts that pages poll beside a form.
+POLLS = ("state-banner", "window-banner", "apply-waiting")
+
 
 @method_decorator([login_not_required, sensitive_post_parameters(), never_cache], name="dispatch")
 class SignIn(LoginView):
@@ -43,6 +46,9 @@ class SignIn(LoginView):
             and request.headers.get("HX-Request") == "true"
             and not request.user.is_authenticated
         ):
+            if request.headers.get("HX-Target") in POLLS:
+                # Leaving the page would lose what is typed there.
+                return HttpResponse(status=204)
             back = urlsplit(request.headers.get("HX-Current-URL", ""))
             path = f"{back.path}?{back.query}" if back.query else back.path
             return HttpResponseClientRedirect(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dockerfw.chains.refusals import Refusal, describe_refusals
-from dockerfw.document.words import describe_count
+from dockerfw.document.document import DocumentRule
+from dockerfw.document.words import describe_count, describe_rule
 from dockerfw.reach.expectations import ExpectationResult
 from rules.applying.window_selectors import clock_text
 from rules.models import Apply
 from rules.pages.errors import ServiceError
+
+MOST_NAMED = 5
 
 
 class NothingToApply(ServiceError):  # noqa: N818
@@ -50,6 +53,16 @@ class LoadRefused(ServiceError):  # noqa: N818
 
     def __init__(self, refusals: Iterable[Refusal]) -> None:
         super().__init__(f"Nothing was applied. {describe_refusals(refusals)}")
+
+
+class EveryPort(ServiceError):  # noqa: N818
+    """The apply would add `rules` that open every port, and that was not confirmed."""
+
+    def __init__(self, rules: tuple[DocumentRule, ...]) -> None:
+        named = "; ".join(describe_rule(rule) for rule in rules[:MOST_NAMED])
+        more = f"; {len(rules) - MOST_NAMED} more" if len(rules) > MOST_NAMED else ""
+        super().__init__(f"{describe_count(len(rules), 'new rule')} would open every port: {named}{more}.")
+        self.rules = rules
 
 
 class NotAwaiting(ServiceError):  # noqa: N818

@@ -17,12 +17,14 @@ from django.utils import timezone
 
 from dockerfw.chains.refusals import find_refusals
 from dockerfw.document.document import canonical_json, digest, to_json_object
+from dockerfw.document.every_port import new_every_port_rules
 from dockerfw.iptables.errors import FieldError
 from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, Order, seconds_ahead
 from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS
 from dockerfw.reach.expectations import find_failures
 from rules.applying.apply_errors import (
     ApplyWaiting,
+    EveryPort,
     LoadRefused,
     NotExpected,
     NothingToApply,
@@ -60,17 +62,19 @@ def apply_start(
     end_sessions: bool = False,
     override: str = "",
     anyway: bool = False,
+    every_port: bool = False,
 ) -> Apply:
     """Apply the draft as it was reviewed at `draft_version`, with a confirmation window of `window` seconds.
 
     Makes a revision. Loads the base revision again when the draft equals it and the kernel has drifted.
     `end_sessions` asks the host to end the sessions that lose their allowance once the change is confirmed.
     `override` is the reason for applying although an expectation fails. `anyway` records that the actor knew
-    of being locked out.
+    of being locked out. `every_port` confirms new rules that open every port.
 
-    Raises Invalid, Conflict, ApplyWaiting, NothingToApply, LoadRefused, NotExpected, QueueUnavailable.
+    Raises Invalid, Conflict, ApplyWaiting, NothingToApply, LoadRefused, NotExpected, EveryPort,
+    QueueUnavailable.
     """
-    terms = _terms("apply-start", message, window, override, anyway, end_sessions)
+    terms = _terms("apply-start", message, window, override, anyway, end_sessions, every_port)
     _check_queue()
     if basis.draft_version != draft_version:
         raise Conflict(DRAFT_CHANGED, current=basis.host)
@@ -81,6 +85,7 @@ def apply_start(
             f"Nothing to apply: the kernel already holds the draft as revision {proposal.number}."
         )
     _check_refusals(basis, proposal)
+    _check_every_port(basis, proposal, terms)
     _check_expectations(basis, proposal, terms)
     return _order(basis, actor, proposal, terms)
 
@@ -96,6 +101,7 @@ def rollback_start(
     end_sessions: bool = False,
     override: str = "",
     anyway: bool = False,
+    every_port: bool = False,
 ) -> Apply:
     """Apply the content of revision `number` as a new revision.
 
@@ -103,10 +109,9 @@ def rollback_start(
     the base revision that the review showed, 0 for none. The draft follows once the apply is confirmed, if it
     had no pending changes. All other arguments are those of `apply_start`.
 
-    Raises Invalid, NotFound, Conflict, ApplyWaiting, NothingToApply, LoadRefused, NotExpected,
-    QueueUnavailable.
+    Raises NotFound and what `apply_start` raises.
     """
-    terms = _terms("rollback-start", message, window, override, anyway, end_sessions)
+    terms = _terms("rollback-start", message, window, override, anyway, end_sessions, every_port)
     _check_queue()
     proposal = propose_rollback(basis, number)
     if proposal is None:
@@ -118,6 +123,7 @@ def rollback_start(
     if same and kernel_sentence(basis).holds_revision:
         raise NothingToApply(f"Nothing to apply: the kernel already holds the content of revision {number}.")
     _check_refusals(basis, proposal)
+    _check_every_port(basis, proposal, terms)
     _check_expectations(basis, proposal, terms)
     return _order(basis, actor, proposal, terms)
 
@@ -149,9 +155,18 @@ class _Terms:
     override: str
     anyway: bool
     end_sessions: bool
+    every_port: bool
 
 
-def _terms(verb: str, message: str, window: int, override: str, anyway: bool, end_sessions: bool) -> _Terms:
+def _terms(
+    verb: str,
+    message: str,
+    window: int,
+    override: str,
+    anyway: bool,
+    end_sessions: bool,
+    every_port: bool,
+) -> _Terms:
     """Check the terms of an apply. Raises Invalid."""
     text = message.strip()
     if not text:
@@ -162,7 +177,7 @@ def _terms(verb: str, message: str, window: int, override: str, anyway: bool, en
             raise Invalid((FieldError(field, f"{len(given)} characters, at most {MESSAGE_MAX} are allowed"),))
     check_texts({"message": text, "override": reason})
     check_window(window)
-    return _Terms(verb, text, window, reason, anyway, end_sessions)
+    return _Terms(verb, text, window, reason, anyway, end_sessions, every_port)
 
 
 def _check_queue() -> None:
@@ -184,6 +199,13 @@ def _check_refusals(basis: Basis, proposal: Proposal) -> None:
     refusals = find_refusals(proposal.document, basis.view.rulesets) if basis.view else ()
     if refusals:
         raise LoadRefused(refusals)
+
+
+def _check_every_port(basis: Basis, proposal: Proposal, terms: _Terms) -> None:
+    """Raise EveryPort when a new rule opens every port and that was not confirmed."""
+    found = () if terms.every_port else new_every_port_rules(basis.base_document, proposal.document)
+    if found:
+        raise EveryPort(found)
 
 
 def _check_expectations(basis: Basis, proposal: Proposal, terms: _Terms) -> None:
@@ -271,6 +293,7 @@ def _apply_create(host: Host, actor: Actor, revision: Revision, terms: _Terms) -
             "end_sessions": terms.end_sessions,
             **({"override": terms.override} if terms.override else {}),
             **({"anyway": True} if terms.anyway else {}),
+            **({"every_port": True} if terms.every_port else {}),
         },
     )
     return apply

@@ -15,7 +15,10 @@ from rules.applying.apply_selectors import ApplyView, apply_get
 from rules.models import Host
 from rules.pages.frame import page_context, render_page, render_pieces
 from rules.pages.requests import host_or_404
+from rules.seen.snapshot_selectors import observe_request
 
+# Read together with the apply, so that no line contradicts its state.
+MORE_PIECES = ("applying/window_banner", "applying/state_banner")
 STEP_WORDS = {
     "lock": "Wait for other applies",
     "validate": "Validate the document",
@@ -71,6 +74,16 @@ def window_banner(request: HttpRequest, host_name: str) -> HttpResponse:
     return response
 
 
+@require_safe
+def state_banner(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Answer the line about the host's state that every page shows, and ask for a new snapshot."""
+    host = host_or_404(host_name)
+    observe_request(host)
+    response = render(request, "applying/state_sentence.html", page_context(host, section=""))
+    response["Cache-Control"] = "no-store"
+    return response
+
+
 def status_piece(
     request: HttpRequest, host: Host, apply_id: uuid.UUID, *, problem: str = "", status: int = 200
 ) -> HttpResponse:
@@ -80,10 +93,9 @@ def status_piece(
 
 
 def _piece(request: HttpRequest, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
-    # Read together with the apply, so that no line contradicts its state.
     host = context["view"].apply.host
     response = render(request, "applying/apply_status.html", {**context, "host": host}, status=status)
-    response.write(render_pieces(request, host, section="apply", more=("applying/window_banner",)))
+    response.write(render_pieces(request, host, section="apply", more=MORE_PIECES))
     response["Cache-Control"] = "no-store"
     return response
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from django.conf import settings
+from django.utils import timezone
 
 from dockerfw.chains.drift import WAYS_IN, WITHOUT_EFFECT, Drift
 from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables, of_family
@@ -42,7 +43,8 @@ class KernelSentence:
     """The sentence on top of the dashboard.
 
     `reasons` name each thing that is wrong, or the other tables that filter too. `drift` is the difference
-    from the confirmed revision, None where the sentence is about something else.
+    from the confirmed revision, None where the sentence is about something else. `awaiting` is true while
+    the kernel holds a revision that is not confirmed yet.
     """
 
     level: Level
@@ -51,6 +53,12 @@ class KernelSentence:
     taken_at: datetime | None
     stale: bool = False
     drift: Drift | None = None
+    awaiting: bool = False
+
+    @property
+    def age(self) -> float | None:
+        """The seconds since the kernel was read, None if it never was."""
+        return None if self.taken_at is None else (timezone.now() - self.taken_at).total_seconds()
 
     @property
     def holds_revision(self) -> bool:
@@ -98,13 +106,14 @@ def _describe_awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> 
     if view.stale or view.taken_at < window.opened_at:
         text = f"Revision {number} was loaded. {unless}"
         reasons = ("The kernel has not been read since.",)
-        return KernelSentence("unknown", text, reasons, view.taken_at, stale=view.stale)
+        return KernelSentence("unknown", text, reasons, view.taken_at, stale=view.stale, awaiting=True)
     found = measure_revision(view, apply.revision)
     if not found.holds_revision:
         text = f"The kernel does not hold revision {number} as it was loaded. {unless}"
         return KernelSentence("bad", text, found.reasons, view.taken_at)
     text = f"Revision {number} is loaded for IPv4 and IPv6. {unless}"
-    return KernelSentence("warn", text, found.reasons if found.drift else (), view.taken_at)
+    bypassed = found.reasons if found.drift else ()
+    return KernelSentence("warn", text, bypassed, view.taken_at, awaiting=not bypassed)
 
 
 def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:

@@ -42,6 +42,7 @@ class ApplyForm(forms.Form):
     )
 
     end_sessions = forms.BooleanField(required=False, label="End these sessions after Keep")
+    every_port = forms.BooleanField(required=False, label="Open every port")
     override = forms.CharField(
         required=False,
         max_length=500,

@@ -10,8 +10,10 @@ from typing import Any
 from dockerfw.chains.plan import Plan, plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.chains.sentences import EMPTY_DOCUMENT
+from dockerfw.chains.warnings import PlanWarning
 from dockerfw.document.diff import DocumentDiff, diff_documents
-from dockerfw.document.document import Document
+from dockerfw.document.document import Document, DocumentRule
+from dockerfw.document.every_port import new_every_port_rules
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.reach.changes import Change
@@ -32,20 +34,12 @@ from rules.seen.snapshot_selectors import SnapshotView
 
 
 @dataclass(frozen=True, slots=True)
-class ReviewWarning:
-    """A warning before an apply; `family` is None when it is about both."""
-
-    code: str
-    message: str
-    family: Family | None
-
-
-@dataclass(frozen=True, slots=True)
 class Review:
     """All that the review page shows; `plan` is None without a snapshot.
 
-    `exposure` is the effect on outside access, `packets` is what the first load on a host changes whatever
-    listens, `findings` are the results of the document's expectations. All are empty unless `has_effects`.
+    `every_port` are the new rules that open every port. `exposure` is the effect on outside access, `packets`
+    is what the first load on a host changes whatever listens, `findings` are the results of the document's
+    expectations. These three are empty unless `has_effects`.
     """
 
     base: Revision | None
@@ -53,13 +47,14 @@ class Review:
     diff: DocumentDiff
     plan: Plan | None
     sentence: KernelSentence
-    warnings: tuple[ReviewWarning, ...]
+    warnings: tuple[PlanWarning, ...]
     restore: Mapping[Family, str]
     draft_version: int
     revision_number: int
     waiting: Apply | None
     snapshot: SnapshotView | None
     sessions: LostSessions
+    every_port: tuple[DocumentRule, ...]
     exposure: tuple[Change, ...] = ()
     packets: tuple[Difference, ...] = ()
     findings: tuple[ExpectationResult, ...] = ()
@@ -106,6 +101,7 @@ def build_review(basis: Basis, proposal: Proposal, *, effects: bool = True) -> R
         waiting=unfinished_apply(basis.host),
         snapshot=view,
         sessions=lost_sessions(view, document, diff),
+        every_port=new_every_port_rules(basis.base_document, document),
         **(_effects(basis, proposal) if effects else {"has_effects": False}),
     )
 
@@ -137,19 +133,19 @@ def _plan(document: Document, view: SnapshotView | None, number: int) -> Plan | 
 
 def _warnings(
     document: Document, plan: Plan | None, view: SnapshotView | None, problem: str
-) -> tuple[ReviewWarning, ...]:
-    found: list[ReviewWarning] = []
+) -> tuple[PlanWarning, ...]:
+    found: list[PlanWarning] = []
     if plan is None and not any(rule.enabled for rule in document.rules):
-        found.append(ReviewWarning("empty-document", EMPTY_DOCUMENT, None))
+        found.append(PlanWarning("empty-document", EMPTY_DOCUMENT, None))
     if view is None:
         text = f"The changes in the kernel are unknown: {problem}"
-        found.append(ReviewWarning("no-snapshot", text, None))
+        found.append(PlanWarning("no-snapshot", text, None))
     elif view.stale:
         text = f"The kernel's rules were read {view.when} and may have changed since."
-        found.append(ReviewWarning("stale-snapshot", text, None))
+        found.append(PlanWarning("stale-snapshot", text, None))
     if plan is not None and view is not None:
         found += [
-            ReviewWarning(item.code, item.message, item.family)
+            item
             for item in plan.warnings
             if item.code != "docker-not-filtering" or _has_inner_network(view, item.family)
         ]

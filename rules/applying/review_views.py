@@ -11,17 +11,24 @@ from collections.abc import Callable
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect, push_url
 
-from rules.applying.apply_errors import ApplyWaiting, NotExpected, NothingToApply, QueueUnavailable
-from rules.applying.apply_selectors import recent_applies
+from rules.applying.apply_errors import (
+    ApplyWaiting,
+    EveryPort,
+    NotExpected,
+    NothingToApply,
+    QueueUnavailable,
+)
+from rules.applying.apply_selectors import recent_applies, unfinished_apply
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.apply_views import apply_answer
 from rules.applying.caller_requests import caller_of
+from rules.applying.frame_selectors import line_of
 from rules.applying.proposal_selectors import Proposal, propose_draft, propose_rollback
 from rules.applying.review_forms import ANYWAY, ApplyForm
 from rules.applying.review_selectors import Review, build_review
@@ -31,7 +38,7 @@ from rules.draft.draft_services import draft_discard
 from rules.models import Apply, Host
 from rules.pages.errors import Conflict, Invalid, NotFound, ServiceError
 from rules.pages.forms import place_errors
-from rules.pages.frame import render_page
+from rules.pages.frame import page_context, render_page
 from rules.pages.requests import HtmxRequest, host_or_404, whole_number
 from rules.seen.consequence_selectors import LockOut, lock_out
 from rules.seen.snapshot_selectors import Look, look, observe_request
@@ -64,6 +71,7 @@ def review(request: HtmxRequest, host_name: str) -> HttpResponse:
             end_sessions=form.cleaned_data["end_sessions"],
             override=form.cleaned_data["override"],
             anyway=anyway,
+            every_port=form.cleaned_data["every_port"],
         )
 
     return _order(request, host, None, start)
@@ -87,6 +95,7 @@ def rollback(request: HtmxRequest, host_name: str, number: int) -> HttpResponse:
             end_sessions=form.cleaned_data["end_sessions"],
             override=form.cleaned_data["override"],
             anyway=anyway,
+            every_port=form.cleaned_data["every_port"],
         )
 
     return _order(request, host, number, start)
@@ -101,6 +110,16 @@ def restore_text(request: HttpRequest, host_name: str, family: str) -> HttpRespo
     response = HttpResponse(
         found.restore[6 if family == "6" else 4], content_type="text/plain; charset=utf-8"
     )
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@require_safe
+def apply_waiting(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Answer the note about an unfinished apply, empty when another one may start."""
+    host = host_or_404(host_name)
+    context = {**page_context(host, section=""), "waiting": unfinished_apply(host)}
+    response = render(request, "applying/apply_waiting.html", context)
     response["Cache-Control"] = "no-store"
     return response
 
@@ -226,12 +245,14 @@ def _show_refusal(
         place_errors(form, error.errors)
     elif isinstance(error, NotExpected):
         form.add_error("override", f"{error} Enter a reason to apply anyway.")
+    elif isinstance(error, EveryPort):
+        form.add_error("every_port", f"{error} Tick this box to apply.")
     elif isinstance(error, ApplyWaiting):
         link = reverse("rules:apply", args=[host.name, error.apply.pk])
         messages.warning(request, format_html('{} <a href="{}">Open that apply</a>', str(error), link))
     elif not isinstance(error, Conflict):
         messages.warning(request, str(error))
-    invalid = isinstance(error, (Invalid, NotExpected))
+    invalid = isinstance(error, (Invalid, NotExpected, EveryPort))
     status = 422 if invalid else 503 if isinstance(error, QueueUnavailable) else 409
     conflict = str(error) if isinstance(error, Conflict) else ""
     return _page_again(request, host, form, number=number, status=status, conflict=conflict)
@@ -281,6 +302,7 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     context = {
+        "state_line": line_of(found.sentence),
         "review": found,
         "lock_out": _lock_out(request, basis.host, found),
         "form": form,

@@ -72,7 +72,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row in words."""
+    """One row in words; `last` is the last line of a run of ports for which this one stands."""
 
     row: ExposureRow
     name: str
@@ -80,6 +80,7 @@ class Line:
     address: str
     access: tuple[AccessWords, ...]
     actions: tuple[Action, ...]
+    last: Line | None = None
 
     @property
     def level(self) -> ExposureLevel:
@@ -88,8 +89,18 @@ class Line:
 
     @property
     def port(self) -> str:
-        """The port that clients connect to, with its protocol: `8080/tcp`."""
-        return f"{self.row.offer.port}/{self.row.offer.protocol}"
+        """The port that clients connect to, with its protocol: `8080/tcp`, for a run `8000-8010/tcp`."""
+        number = self.row.offer.port
+        ports = f"{number}-{self.last.row.offer.port}" if self.last else str(number)
+        return f"{ports}/{self.row.offer.protocol}"
+
+    @property
+    def inner(self) -> tuple[str, ...]:
+        """The containers' addresses and ports; for a run those of its first and last port."""
+        if self.last is None:
+            return self.row.offer.inner
+        ends = zip(self.row.offer.inner, self.last.row.offer.inner, strict=True)
+        return tuple(first if first == last else f"{first} to {last}" for first, last in ends)
 
     def holds(self, words: Iterable[str]) -> bool:
         """Return True if the line contains every word."""
@@ -114,6 +125,16 @@ def exposure_lines(
             actions=tuple(_actions(row, rules, loaded=loaded)),
         )
         for row in rows
+    )
+
+
+def idle_holding(rules: Iterable[DocumentRule], words: Iterable[str]) -> tuple[DocumentRule, ...]:
+    """Return the rules whose description, comment and id contain every word."""
+    words = tuple(words)
+    return tuple(
+        rule
+        for rule in rules
+        if all(word in f"{describe_rule(rule)} {rule.comment} {rule.id}".casefold() for word in words)
     )
 
 

@@ -10,13 +10,15 @@ from urllib.parse import urlencode
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from dockerfw.chains.kernel_state import read_kernel_state
 from dockerfw.reach.exposure import LEVELS
 from dockerfw.reach.sentences import LEVEL_WORDS
-from rules.asking.exposure_line_selectors import Action, Line, exposure_lines
+from rules.asking.exposure_line_selectors import Action, Line, exposure_lines, idle_holding
+from rules.asking.exposure_run_selectors import fold_runs
 from rules.asking.exposure_selectors import read_exposure
 from rules.draft.basis_selectors import Basis, basis_of
 from rules.models import Host
@@ -35,7 +37,9 @@ def exposure_page(request: HtmxRequest, host_name: str) -> HttpResponse:
     observe_request(host)
     context = _context(request, basis_of(host))
     if request.htmx:
-        response = render(request, "asking/exposure_table.html", {**context, "host": host})
+        context |= {"host": host, "swap": True}
+        response = render(request, "asking/exposure_table.html", context)
+        response.write(render_to_string("asking/exposure_idle.html", context, request))
         response["Cache-Control"] = "no-store"
         return response
     return render_page(request, "asking/exposure.html", host, context, section="exposure")
@@ -69,8 +73,9 @@ def _context(request: HttpRequest, basis: Basis) -> dict[str, object]:
     found = read_exposure(basis, view)
     loaded = any(state.label for state in read_kernel_state(view.rulesets).families.values())
     lines = exposure_lines(found.rows, rules, loaded=loaded)
-    shown = [line for line in lines if line.holds(query.casefold().split()) and who in ("", line.level)]
-    page = Paginator(shown, PAGE).get_page(whole_number(request.GET.get("page"), 1))
+    words = query.casefold().split()
+    shown = [line for line in lines if line.holds(words) and who in ("", line.level)]
+    page = Paginator(fold_runs(shown), PAGE).get_page(whole_number(request.GET.get("page"), 1))
     return {
         **context,
         "exposure": found,
@@ -78,6 +83,8 @@ def _context(request: HttpRequest, basis: Basis) -> dict[str, object]:
         "page": page,
         "total": len(lines),
         "rules": rules,
+        # A rule behind which nothing listens belongs to no level.
+        "idle": () if who else idle_holding(found.idle, words),
     }
 
 

@@ -22,6 +22,7 @@ VERBS: dict[str, str] = {
     "rule-disable": "disabled a rule",
     "rule-delete": "removed a rule",
     "rule-restore": "undid a change of a rule",
+    "rule-undelete": "added a removed rule again",
     "expectation-create": "added an expectation",
     "expectation-update": "changed an expectation",
     "expectation-delete": "removed an expectation",

@@ -12,12 +12,13 @@ from time import monotonic, sleep
 
 from django.conf import settings
 
+from dockerfw.document.every_port import new_every_port_rules
 from dockerfw.document.words import describe_count
 from dockerfw.messages.outcomes import Failure
 from dockerfw.reach.expectations import find_failures
 from dockerfw.streams import Output
 from rules.applying.answer_services import apply_keep_at_console, apply_roll_back
-from rules.applying.apply_errors import NotAwaiting, NotYours
+from rules.applying.apply_errors import EveryPort, NotAwaiting, NotYours
 from rules.applying.apply_selectors import ApplyView, apply_get, awaiting_view
 from rules.applying.apply_services import apply_start, check_window, rollback_start
 from rules.applying.proposal_selectors import Proposal, propose_draft, propose_rollback
@@ -52,6 +53,7 @@ def apply(options: argparse.Namespace, output: Output) -> int:
         end_sessions=options.end_sessions,
         override=options.override,
         anyway=anyway,
+        every_port=options.every_port,
     )
     return _wait(started, options.timeout, output, _Answering(output, keep=options.keep))
 
@@ -76,6 +78,7 @@ def rollback(options: argparse.Namespace, output: Output) -> int:
         end_sessions=options.end_sessions,
         override=options.override,
         anyway=anyway,
+        every_port=options.every_port,
     )
     return _wait(started, options.timeout, output, _Answering(output, keep=options.keep))
 
@@ -119,19 +122,24 @@ def _awaiting(options: argparse.Namespace) -> Apply:
 
 
 class NotOrdered(ServiceError):  # noqa: N818 - it states a fact
-    """The apply would break an expectation or block this session, and no option overrides that."""
+    """The apply fails a check: an expectation, every port, or this session. No option overrides that."""
 
 
 def _warned(basis: Basis, proposal: Proposal, options: argparse.Namespace, output: Output) -> bool:
-    """Print the effect on outside access; return True if this SSH session would be blocked.
+    """Print the effect on outside access and the warnings; return True if this SSH session would be blocked.
 
     Raises NotOrdered for a failed check that no option overrides.
     """
+    every_port = () if options.every_port else new_every_port_rules(basis.base_document, proposal.document)
+    if every_port:
+        raise NotOrdered(f"Nothing was applied: {EveryPort(every_port)} Use --every-port to apply anyway.")
     meant = consequences_of(basis, proposal)
     if meant is None:
         return False
     for line in () if output.as_json else meant.lines():
         output.line(line)
+    for warning in () if output.as_json else build_review(basis, proposal, effects=False).warnings:
+        output.line(f"warning: {warning.message}")
     broken = find_failures(meant.findings)
     if broken and not options.override.strip():
         what = f"{describe_count(len(broken), 'expectation')} would fail"

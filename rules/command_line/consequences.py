@@ -9,18 +9,19 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables
+from dockerfw.chains.warnings import PlanWarning
 from dockerfw.document.document import expectation_to_json_object
 from dockerfw.document.words import describe_expectation
 from dockerfw.reach.changes import Change
 from dockerfw.reach.differences import Difference
 from dockerfw.reach.expectations import ExpectationResult, find_failures
 from dockerfw.streams import InputError, Output
+from rules.applying.apply_errors import EveryPort
 from rules.applying.proposal_selectors import Proposal, propose_draft
-from rules.applying.review_selectors import build_review
+from rules.applying.review_selectors import Review, build_review
 from rules.command_line.files import print_plan
 from rules.command_line.plans import packet_lines, packets_json
 from rules.command_line.stored import fresh_look, wanted_host
@@ -33,7 +34,6 @@ from rules.seen.consequence_selectors import (
     lock_out_ssh,
     packet_differences,
 )
-from rules.seen.surroundings_selectors import rulesets_read
 
 _STATES = {"holds": "holds", "fails": "FAILS", "unknown": "cannot tell"}
 
@@ -95,22 +95,26 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
     sight = fresh_look(host)
     if sight.view is None:
         raise InputError(sight.problem)
-    if sight.view.stale:
-        output.note(f"the kernel's rules were read {sight.view.when}")
-    if sight.view.snapshot.foreign_tables:
-        output.note(describe_tables(sight.view.snapshot.foreign_tables))
-    if sight.view.snapshot.redirecting_tables:
-        output.note(describe_redirecting_tables(sight.view.snapshot.redirecting_tables))
     basis = basis_of(host, sight)
     proposal = propose_draft(basis)
+    review = build_review(basis, proposal, effects=False)
+    assert review.plan is not None
     meant = consequences_of(basis, proposal)
     for line in meant.lines() if meant and not output.as_json else ():
         output.line(line)
-    more = meant.json() if meant else {}
-    status = print_plan(basis.draft, rulesets_read(sight.view), output, more)
-    for sentence in build_review(basis, proposal, effects=False).sessions.sentences:
+    # Those of the page, which knows more of the host than its rules.
+    plan = replace(review.plan, warnings=warnings_of(review))
+    status = print_plan(plan, output, meant.json() if meant else {})
+    for sentence in review.sessions.sentences:
         output.note(sentence)
     return status
+
+
+def warnings_of(review: Review) -> tuple[PlanWarning, ...]:
+    """Return the warnings of the review page, with the rules for which its form needs a tick."""
+    if not review.every_port:
+        return review.warnings
+    return (*review.warnings, PlanWarning("every-port", str(EveryPort(review.every_port))))
 
 
 def expectations(options: argparse.Namespace, output: Output) -> int:

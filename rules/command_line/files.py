@@ -9,8 +9,9 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from dockerfw.chains.adoption import keep_from_draft
 from dockerfw.chains.importing import Imported, import_save
-from dockerfw.chains.plan import plan_changes
+from dockerfw.chains.plan import Plan, plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document, digest, load_document, to_json_object
 from dockerfw.document.words import describe_count
@@ -93,20 +94,14 @@ def plan_file(options: argparse.Namespace, output: Output) -> int:
     packets = first_differences(live, document)
     for line in () if output.as_json else packet_lines(packets):
         output.line(line)
-    return print_plan(document, live, output, {"packets": packets_json(packets)})
+    return print_plan(plan_changes(document, live), output, {"packets": packets_json(packets)})
 
 
-def print_plan(
-    document: Document,
-    live: Mapping[Family, Ruleset],
-    output: Output,
-    more: Mapping[str, Any],
-) -> int:
+def print_plan(plan: Plan, output: Output, more: Mapping[str, Any]) -> int:
     """Print a plan; return 0 when it is empty, 2 when it must not be loaded, else 1.
 
     `more` is added to its JSON.
     """
-    plan = plan_changes(document, live)
     if output.as_json:
         output.json({**plan_json(plan), **more})
     else:
@@ -150,13 +145,17 @@ def read_document(name: str) -> Document:
         raise InputError(lines) from error
 
 
-def read_import(name: str) -> Imported:
-    """Read a dockerfw document, an iptables.conf or a save. Raises InputError."""
+def read_import(name: str, draft: Document | None = None) -> Imported:
+    """Read a dockerfw document, an iptables.conf or a save, which keeps what only `draft` says.
+
+    Raises InputError.
+    """
     data = read_bytes(name)
     if data.lstrip()[:1] == b"{":
         return Imported(document=read_import_document(data, name), skipped=(), notes=())
     try:
-        return import_save(data)
+        imported = import_save(data)
+        return keep_from_draft(imported, draft) if draft else imported
     except (ParseError, DocumentError) as error:
         raise InputError(f"{shown(name)}: {error}") from error
 

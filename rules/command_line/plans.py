@@ -20,6 +20,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield f"warning: {warning.message}"
     for refusal in plan.refusals:
         yield f"refused: {refusal.message}"
+    if plan.relabel:
+        yield "dockerfw's chains in the kernel already match: only their label changes"
     if plan.empty:
         yield "nothing to do: the kernel already holds these rules"
 

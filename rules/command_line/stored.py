@@ -29,8 +29,8 @@ LOOK_SECONDS = 3.0
 
 def import_draft(options: argparse.Namespace, output: Output) -> int:
     """Replace the draft with the content of a file."""
-    imported = read_import(options.file)
     host = wanted_host(options)
+    imported = read_import(options.file, draft_document(host))
     draft_replace(host=host, actor=command_line_actor(), document=imported.document, version=None)
     report_import(imported, output)
     diff = pending_diff(Host.objects.get(pk=host.pk))

@@ -14,6 +14,7 @@ from dockerfw.reach.question import QuestionError
 from dockerfw.reach.sentences import RULES_IN_NFTABLES
 from dockerfw.streams import InputError, Output
 from rules.asking.exposure_line_selectors import Line, exposure_lines, line_json
+from rules.asking.exposure_run_selectors import fold_runs
 from rules.asking.exposure_selectors import Exposure, read_exposure
 from rules.asking.trace_selectors import RulesUnread, answer_question
 from rules.command_line.stored import fresh_look, wanted_host
@@ -83,7 +84,7 @@ def exposure(options: argparse.Namespace, output: Output) -> int:
     for problem in found.problems:
         output.line(problem)
     output.line(f"packets from outside arrive on: {', '.join(found.outside) or 'unknown interfaces'}")
-    for line in lines:
+    for line in fold_runs(lines):
         for text in _exposure_lines(line):
             output.line(text)
     for rule in found.idle:
@@ -115,7 +116,7 @@ def _seen(host: Host, output: Output) -> tuple[SnapshotView, Basis]:
 def _exposure_lines(line: Line) -> Iterator[str]:
     offer = line.row.offer
     what = f"{line.name} ({offer.detail})" if offer.detail and offer.detail != line.name else line.name
-    inner = f" -> {', '.join(offer.inner)}" if offer.inner else ""
+    inner = f" -> {', '.join(line.inner)}" if line.inner else ""
     yield printable(f"{line.port:<10} {what}, {line.kind}, {line.address}{inner}")
     for each in line.access:
         ways = f" by {', '.join(each.interfaces)}" if each.interfaces else ""

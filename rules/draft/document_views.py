@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
+from dockerfw.chains.adoption import keep_from_draft
 from dockerfw.chains.importing import Imported, SkippedLine, import_save
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, canonical_json, load_document, to_json_object
@@ -70,7 +71,7 @@ def draft_import(request: HttpRequest, host_name: str) -> HttpResponse:
     found: tuple[FieldError, ...] = ()
     parse_error = ""
     try:
-        read = _read(form.cleaned_data["content"])
+        read = _read(form.cleaned_data["content"], draft_document(host))
     except DocumentError as error:
         found = error.errors
         form.add_error(None, f"The document has {len(found)} error{'s' if len(found) != 1 else ''}.")
@@ -90,12 +91,15 @@ def read_of_import(imported: Imported) -> Read:
     return Read(imported.document, tuple(str(note) for note in imported.notes), imported.skipped, packets)
 
 
-def _read(content: str) -> Read:
-    """Read JSON as a document, anything else as a save or restore file. Raises DocumentError, ParseError."""
+def _read(content: str, draft: Document) -> Read:
+    """Read JSON as a document, anything else as a save or restore file, which keeps what the draft says.
+
+    Raises DocumentError, ParseError.
+    """
     if content.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
         document = load_document(content.lstrip("\ufeff"))
         return Read(document, tuple(f"{note.path}: {note.message}" for note in document.notes))
-    return read_of_import(import_save(content))
+    return read_of_import(keep_from_draft(import_save(content), draft))
 
 
 def _replace(request: HttpRequest, host: Host, read: Read, version: int) -> HttpResponse:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from dockerfw.document.document import expectation_to_json_object, validate_expectation
 from dockerfw.document.words import describe_expectation
+from dockerfw.iptables.errors import DocumentError
 from rules.audit.actors import actor_of
 from rules.draft.basis_selectors import basis_of
-from rules.draft.conflict_forms import EditConflict, overwrite_stored
+from rules.draft.conflict_forms import EditConflict, kept_words, merge_edits, merged_data, opened_text
 from rules.draft.draft_selectors import expectation_document, expectation_values
 from rules.draft.expectation_forms import ExpectationForm, expectation_initial
 from rules.draft.expectation_selectors import expectation_get, expectation_rows
@@ -71,7 +75,8 @@ def expectation_edit(request: HttpRequest, host_name: str, key: int) -> HttpResp
             messages.warning(request, "That expectation is no longer in the draft.")
             return redirect("rules:expectation-list", host.name)
         initial = {**expectation_initial(expectation_document(row)), "version": row.version}
-        return _form_page(request, host, ExpectationForm(initial=initial), key=key)
+        opened = opened_text(expectation_values(row))
+        return _form_page(request, host, ExpectationForm(initial=initial), key=key, opened=opened)
     form = ExpectationForm(request.POST)
     if not form.is_valid():
         return _form_page(request, host, form, key=key, status=422)
@@ -87,7 +92,7 @@ def expectation_edit(request: HttpRequest, host_name: str, key: int) -> HttpResp
         place_errors(form, error.errors, form.fields_of_errors())
         return _form_page(request, host, form, key=key, status=422)
     except Conflict as error:
-        return _conflict_page(request, host, form, key, error)
+        return _resolve_conflict(request, host, form, key, error)
     return _redirect_saved(request, host, row, "Saved to the draft")
 
 
@@ -108,25 +113,54 @@ def expectation_delete_view(request: HttpRequest, host_name: str, key: int) -> H
     return redirect("rules:expectation-list", host.name)
 
 
-def _redirect_saved(request: HttpRequest, host: Host, row: Expectation, what: str) -> HttpResponse:
-    messages.info(request, f"{what}: {describe_expectation(expectation_document(row))}.")
+def _redirect_saved(
+    request: HttpRequest, host: Host, row: Expectation, what: str, kept: str = ""
+) -> HttpResponse:
+    messages.info(request, f"{what}: {describe_expectation(expectation_document(row))}.{kept}")
     return redirect(f"{reverse('rules:expectation-list', args=[host.name])}#expectation-{row.pk}")
 
 
-def _conflict_page(
+def _resolve_conflict(
     request: HttpRequest, host: Host, form: ExpectationForm, key: int, error: Conflict
 ) -> HttpResponse:
-    mine = form.document_values()
-    theirs = error.current if isinstance(error.current, Expectation) else None
-    lines = expectation_pairs(expectation_values(theirs), mine) if theirs else ()
+    """Save both edits where no field was changed by both; else show them side by side."""
+    theirs, mine = error.current, _canonical(form)
+    if not isinstance(theirs, Expectation):
+        again = ExpectationForm({**request.POST.dict(), "version": ""})
+        return _form_page(request, host, again, conflict=EditConflict(gone=True, lines=()), status=409)
+    stored = expectation_values(theirs)
+    merge = merge_edits(request, stored, mine)
+    if not merge.both:
+        try:
+            row = expectation_update(
+                host=host, actor=actor_of(request), key=key, version=theirs.version, values=merge.values
+            )
+        except (Conflict, Invalid):
+            # A third edit, or one that only both edits together make wrong: the admin decides.
+            pass
+        else:
+            kept = kept_words(expectation_pairs(merge.values, mine))
+            return _redirect_saved(request, host, row, "Saved to the draft", kept)
+    initial = expectation_initial(expectation_document(theirs))
     return _form_page(
         request,
         host,
-        ExpectationForm(overwrite_stored(request, theirs)),
-        key=key if theirs else None,
-        conflict=EditConflict(theirs is None, lines),
+        ExpectationForm(merged_data(request, merge, initial, version=str(theirs.version))),
+        key=key,
+        opened=opened_text(stored),
+        conflict=EditConflict(gone=False, lines=expectation_pairs(stored, merge.values)),
         status=409,
     )
+
+
+def _canonical(form: ExpectationForm) -> Mapping[str, object]:
+    """Return the typed values as a document writes them, or as they are where they are not valid."""
+    values = form.document_values()
+    try:
+        checked = expectation_to_json_object(validate_expectation(values))
+    except DocumentError:
+        return values
+    return {name: checked[name] for name in values}
 
 
 def _form_page(
@@ -135,6 +169,7 @@ def _form_page(
     form: ExpectationForm,
     *,
     key: int | None = None,
+    opened: str = "",
     conflict: EditConflict | None = None,
     status: int = 200,
 ) -> HttpResponse:
@@ -148,7 +183,8 @@ def _form_page(
         "form_action": action,
         "heading": "Edit expectation" if key else "New expectation",
         "conflict": conflict,
-        "list_url": reverse("rules:expectation-list", args=[host.name]),
+        "opened": opened or request.POST.get("opened", ""),
+        "back": reverse("rules:expectation-list", args=[host.name]),
         "submit_label": "Save mine" if conflict else "Save to the draft",
     }
     return render_page(request, "draft/expectation_form.html", host, context, section="rules", status=status)

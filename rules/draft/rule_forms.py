@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from django import forms
 
-from dockerfw.document.document import DocumentRule
+from dockerfw.document.document import ALL_PORTS, DocumentRule
+from dockerfw.document.every_port import opens_every_port
+from dockerfw.document.fields import Problems, read_protocol
+from dockerfw.iptables.protocols import PROTOCOLS_WITH_PORTS
 from rules.pages.forms import AS_TYPED, CODE, LINE_LIMIT, SEPARATORS, HelpedRadioSelect
 from rules.pages.wording import rule_values
 
@@ -34,6 +38,13 @@ PORT_KINDS = (
     ("container", "Container port: the port inside the container"),
 )
 
+PORTS_MISSING = {
+    "ports": "Enter ports, or tick Every port.",
+    "every_port": "Tick Every port to allow every protocol with all ports, or choose a protocol.",
+}
+PORTS_AND_TICK = "Remove the tick to allow only these ports, or remove the ports."
+_WITH_PORTS = ("any", *PROTOCOLS_WITH_PORTS)
+
 
 class RuleForm(forms.Form):
     """One rule of the draft."""
@@ -51,8 +62,13 @@ class RuleForm(forms.Form):
         required=False,
         max_length=20 * LINE_LIMIT,
         label="Ports",
-        help_text="Ports and ranges separated by commas: 22, 443, 8000-8010. Empty means all ports.",
+        help_text="Ports and ranges separated by commas: 22, 443, 8000-8010.",
         widget=forms.TextInput(attrs=CODE),
+    )
+    every_port = forms.BooleanField(
+        required=False,
+        label="Every port",
+        help_text="Also ports of services that you start later. The review asks again before it applies.",
     )
     port_kind = forms.ChoiceField(choices=PORT_KINDS, label="Kind of port", widget=forms.RadioSelect)
     source = forms.CharField(
@@ -72,14 +88,33 @@ class RuleForm(forms.Form):
     )
     enabled = forms.BooleanField(required=False, label="Enabled")
 
+    def clean(self) -> dict[str, Any]:
+        """Require ports, or the tick for every port, where the protocol has ports."""
+        data = self.cleaned_data
+        if not {"ports", "protocol", "protocol_other"} <= data.keys():
+            return data
+        protocol = read_protocol(self._protocol(), "", Problems())
+        ports = split_ports(str(data["ports"]))
+        if protocol not in _WITH_PORTS:
+            return data
+        if not ports and not data["every_port"]:
+            name = "every_port" if protocol == "any" else "ports"
+            self.add_error(name, PORTS_MISSING[name])
+        elif data["every_port"] and ports not in ([], [ALL_PORTS]):
+            self.add_error("every_port", PORTS_AND_TICK)
+        return data
+
+    def _protocol(self) -> str:
+        protocol = str(self.cleaned_data["protocol"])
+        return str(self.cleaned_data["protocol_other"]).strip().lower() if protocol == "other" else protocol
+
     def document_values(self) -> dict[str, object]:
         """Return the values under the keys of a document rule."""
         data = self.cleaned_data
-        protocol = str(data["protocol"])
         return {
             "scope": data["scope"],
             "source": str(data["source"]).strip() or "any",
-            "protocol": str(data["protocol_other"]).strip().lower() if protocol == "other" else protocol,
+            "protocol": self._protocol(),
             "ports": split_ports(str(data["ports"])),
             "port_kind": data["port_kind"],
             "comment": str(data["comment"]).strip(),
@@ -100,6 +135,7 @@ def rule_initial(rule: DocumentRule) -> dict[str, object]:
         "protocol": rule.protocol if known else "other",
         "protocol_other": "" if known else rule.protocol,
         "ports": ", ".join(rule.ports),
+        "every_port": not rule.ports and opens_every_port(rule),
     }
 
 

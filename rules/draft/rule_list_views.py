@@ -10,14 +10,12 @@ from django.views.decorators.http import require_safe
 
 from dockerfw.iptables.model import FAMILIES, Family
 from rules.draft.covering_selectors import covering_rules
-from rules.draft.rule_selectors import rule_rows
+from rules.draft.rule_selectors import PAGE, rule_rows
 from rules.draft.warning_selectors import published_without_rule, warnings_of
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, text_asked, whole_number
 from rules.seen.live_selectors import LiveChain, live_view
 from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot, observe_request
-
-PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)

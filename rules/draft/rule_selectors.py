@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Final, Literal, cast
 
 from dockerfw.chains.kernel_state import sum_rule_counters
 from dockerfw.document.document import DocumentRule
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.model import Counters
 from rules.draft.draft_selectors import base_rules, rule_document
-from rules.models import Host, Rule
+from rules.models import AuditEvent, Host, Rule
 from rules.seen.snapshot_selectors import SnapshotView
 
+PAGE: Final = 100
 Mark = Literal["", "new", "changed", "removed"]
 
 
@@ -48,6 +49,20 @@ def rule_rows(host: Host, *, query: str = "", snapshot: SnapshotView | None = No
 def rule_get(host: Host, key: str) -> Rule | None:
     """Return a rule of the draft, None when there is none."""
     return Rule.objects.filter(host=host, key=key).first()
+
+
+def rule_removed(host: Host, key: str) -> dict[str, Any] | None:
+    """Return the values of the rule `key` when it was removed last, None when it never was."""
+    removals = AuditEvent.objects.filter(host=host, target=key, verb__in=("rule-delete", "rule-restore"))
+    event = removals.filter(before__isnull=False, after__isnull=True).first()
+    return cast("dict[str, Any]", event.before) if event else None
+
+
+def rule_page(host: Host, key: str) -> int:
+    """Return the page of the unfiltered table that shows a rule of the draft; 1 without such a rule."""
+    rule = rule_get(host, key)
+    before = Rule.objects.filter(host=host, pk__lt=rule.pk).count() if rule else 0
+    return before // PAGE + 1
 
 
 def _row(version: int, rule: DocumentRule, base: DocumentRule | None, hits: dict[str, Counters]) -> RuleRow:

@@ -18,6 +18,7 @@ from rules.audit.actors import Actor
 from rules.audit.audit_services import audit_record
 from rules.draft.draft_selectors import base_rules, rule_values
 from rules.draft.draft_services import draft_touch, host_lock, rule_fields, rule_validated
+from rules.draft.rule_selectors import rule_removed
 from rules.models import Host, Rule
 from rules.pages.errors import Conflict, NotFound
 from rules.pages.texts import check_texts
@@ -86,6 +87,22 @@ def rule_restore(*, host: Host, actor: Actor, key: str) -> Rule | None:
         if rule is None:
             return _insert(host, actor, base, verb="rule-restore")
         return _write(host, actor, rule, rule_to_json_object(base), verb="rule-restore")
+
+
+def rule_undelete(*, host: Host, actor: Actor, key: str) -> Rule:
+    """Add a removed rule to the draft again as it was, from the audit log.
+
+    Raises NotFound where none was removed, Conflict where the draft has a rule with this key, and Invalid.
+    """
+    with transaction.atomic():
+        host_lock(host)
+        present = Rule.objects.filter(host=host, key=key).first()
+        if present is not None:
+            raise Conflict("The draft already has this rule.", current=present)
+        removed = rule_removed(host, key)
+        if removed is None:
+            raise NotFound(f"No rule {key} was removed from the draft.")
+        return _insert(host, actor, rule_validated({**removed, "id": key}), verb="rule-undelete")
 
 
 def _texts_of(values: Mapping[str, object]) -> dict[str, str]:

@@ -10,7 +10,6 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from dockerfw.document.document import DocumentRule
@@ -19,12 +18,12 @@ from rules.audit.actors import actor_of
 from rules.draft.covering_selectors import covering_rule
 from rules.draft.draft_selectors import rule_document
 from rules.draft.rule_selectors import RuleRow, rule_get, rule_rows
-from rules.draft.rule_services import rule_delete, rule_restore, rule_set_enabled
+from rules.draft.rule_services import rule_delete, rule_restore, rule_set_enabled, rule_undelete
 from rules.draft.warning_selectors import warnings_of
 from rules.models import Host
-from rules.pages.errors import Conflict, NotFound
+from rules.pages.errors import Conflict, Invalid, NotFound
 from rules.pages.frame import render_pieces
-from rules.pages.requests import HtmxRequest, host_or_404, whole_number
+from rules.pages.requests import HtmxRequest, back_asked, host_or_404, whole_number
 from rules.seen.snapshot_selectors import latest_snapshot
 
 
@@ -54,7 +53,7 @@ def rule_delete_view(request: HtmxRequest, host_name: str, key: str) -> HttpResp
         messages.warning(request, f"{error} Nothing was removed. The table shows the current draft.")
     else:
         if rule is not None:
-            messages.info(request, f"Removed from the draft: {describe_rule(rule_document(rule))}.")
+            _tell_removed(request, host, rule_document(rule))
     return _answer(request, host, key, focus=f"undo-{key}")
 
 
@@ -62,23 +61,42 @@ def rule_delete_view(request: HtmxRequest, host_name: str, key: str) -> HttpResp
 def rule_restore_view(request: HtmxRequest, host_name: str, key: str) -> HttpResponse:
     """Undo a rule's pending change: restore the applied rule, or delete a new one."""
     host = host_or_404(host_name)
+    before = rule_get(host, key)
     try:
         rule = rule_restore(host=host, actor=actor_of(request), key=key)
     except (Conflict, NotFound) as error:
         messages.warning(request, str(error))
     else:
-        text = (
-            "The new rule was removed." if rule is None else "The rule was restored to the applied version."
-        )
-        messages.info(request, text)
+        if rule is None and before is not None:
+            _tell_removed(request, host, rule_document(before))
+        else:
+            messages.info(request, "The rule was restored to the applied version.")
     return _answer(request, host, key, focus=f"edit-{key}")
 
 
+@require_POST
+def rule_undelete_view(request: HtmxRequest, host_name: str, key: str) -> HttpResponse:
+    """Undo the deletion of a rule: add it to the draft again as it was."""
+    host = host_or_404(host_name)
+    try:
+        rule = rule_undelete(host=host, actor=actor_of(request), key=key)
+    except (Conflict, NotFound, Invalid) as error:
+        messages.warning(request, str(error))
+    else:
+        messages.info(request, f"Added to the draft again: {describe_rule(rule_document(rule))}.")
+    return _answer(request, host, key, focus=f"edit-{key}")
+
+
+def _tell_removed(request: HtmxRequest, host: Host, rule: DocumentRule) -> None:
+    """Say that a rule was removed, with a button that adds it again."""
+    back = back_asked(request, reverse("rules:rule-list", args=[host.name]))
+    context = {"host": host, "rule": rule, "back": back}
+    messages.info(request, render_to_string("draft/rule_removed.html", context, request))
+
+
 def _answer(request: HtmxRequest, host: Host, key: str, *, focus: str) -> HttpResponse:
+    back = back_asked(request, reverse("rules:rule-list", args=[host.name]))
     if not request.htmx:
-        back = request.POST.get("back", "")
-        if not url_has_allowed_host_and_scheme(back, allowed_hosts=None):
-            back = reverse("rules:rule-list", args=[host.name])
         return redirect(f"{back}#rule-{key}")
     host = host_or_404(host.name)
     row = _row(host, key)
@@ -90,7 +108,7 @@ def _answer(request: HtmxRequest, host: Host, key: str, *, focus: str) -> HttpRe
             "covered": _covered(host, row),
             "warnings": {} if row.mark == "removed" else warnings_of([row.rule], latest_snapshot(host)),
             "focus": focus,
-            "back": request.POST.get("back", ""),
+            "back": back,
         }
         body = render_to_string("draft/rule_row.html", context, request)
     # The row comes first: a table row after other elements would be dropped by the HTML parser.

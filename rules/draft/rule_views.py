@@ -13,22 +13,26 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from dockerfw.document import fields
 from dockerfw.document.catalogue import SERVICES
+from dockerfw.document.document import rule_to_json_object
 from dockerfw.document.fields import Problems
 from dockerfw.document.words import cidr_echo, describe_rule
 from dockerfw.iptables.errors import NetfilterError
 from rules.audit.actors import actor_of
-from rules.draft.conflict_forms import EditConflict, overwrite_stored
+from rules.draft.conflict_forms import EditConflict, kept_words, merge_edits, merged_data, opened_text
 from rules.draft.draft_selectors import rule_document, rule_values
+from rules.draft.draft_services import rule_validated
 from rules.draft.rule_forms import PORT_KINDS, PROTOCOLS, SCOPES, RuleForm, rule_initial, split_ports
-from rules.draft.rule_selectors import rule_get
+from rules.draft.rule_selectors import rule_get, rule_page
 from rules.draft.rule_services import rule_create, rule_update
 from rules.draft.warning_views import read_typed_rule, warning_context
 from rules.models import Host, Rule
 from rules.pages.errors import Conflict, Invalid
 from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
-from rules.pages.requests import host_or_404, text_asked
+from rules.pages.requests import back_asked, host_or_404, text_asked
 from rules.pages.wording import rule_pairs
+
+SEVERAL_SOURCES = "A rule has one source. Add a rule for each of the others."
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -48,7 +52,7 @@ def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
         except Invalid as error:
             place_errors(form, error.errors, form.fields_of_errors())
         else:
-            return _redirect_saved(request, host, rule, "Added to the draft")
+            return _redirect_saved(request, _page_of(host, rule), rule, "Added to the draft")
     return _form_page(request, host, form, heading="New rule", status=422)
 
 
@@ -60,9 +64,12 @@ def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBas
     if request.method != "POST":
         if rule is None:
             messages.warning(request, "That rule is no longer in the draft.")
-            return redirect("rules:rule-list", host.name)
+            return redirect(_back(request, host))
         initial = {**rule_initial(rule_document(rule)), "version": rule.version}
-        return _form_page(request, host, RuleForm(initial=initial), heading="Edit rule", key=key)
+        opened = opened_text(rule_values(rule))
+        return _form_page(
+            request, host, RuleForm(initial=initial), heading="Edit rule", key=key, opened=opened
+        )
     form = RuleForm(request.POST)
     if not form.is_valid():
         return _form_page(request, host, form, heading="Edit rule", key=key, status=422)
@@ -78,8 +85,8 @@ def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBas
         place_errors(form, error.errors, form.fields_of_errors())
         return _form_page(request, host, form, heading="Edit rule", key=key, status=422)
     except Conflict as error:
-        return _conflict_page(request, host, form, key, error)
-    return _redirect_saved(request, host, rule, "Saved to the draft")
+        return _resolve_conflict(request, host, form, key, error)
+    return _redirect_saved(request, _back(request, host), rule, "Saved to the draft")
 
 
 @require_safe
@@ -97,7 +104,8 @@ def echo_text(source: str) -> str:
     try:
         return cidr_echo(source)
     except (NetfilterError, ValueError):
-        return "Not a valid address or network yet."
+        several = fields.count_addresses(source) > 1
+        return SEVERAL_SOURCES if several else "Not a valid address or network yet."
 
 
 def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
@@ -116,6 +124,7 @@ def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
             values |= {
                 "protocol": service.protocol,
                 "ports": ", ".join(service.ports),
+                "every_port": False,
                 "comment": service.name,
             }
     return values | read_link_values(request.GET)
@@ -147,27 +156,71 @@ def read_link_values(asked: Mapping[str, str]) -> dict[str, object]:
     return values
 
 
-def _redirect_saved(request: HttpRequest, host: Host, rule: Rule, what: str) -> HttpResponse:
+def _redirect_saved(request: HttpRequest, back: str, rule: Rule, what: str, kept: str = "") -> HttpResponse:
     document = rule_document(rule)
-    messages.info(request, f"{what}: {describe_rule(document)}.")
-    return redirect(f"{reverse('rules:rule-list', args=[host.name])}#rule-{rule.key}")
+    messages.info(request, f"{what}: {describe_rule(document)}.{kept}")
+    return redirect(f"{back}#rule-{rule.key}")
 
 
-def _conflict_page(
+def _back(request: HttpRequest, host: Host) -> str:
+    """Return the address of the table that led to the form, with its search and page."""
+    return back_asked(request, reverse("rules:rule-list", args=[host.name]))
+
+
+def _page_of(host: Host, rule: Rule) -> str:
+    """Return the address of the page of the table that shows a new rule."""
+    number = rule_page(host, rule.key)
+    return reverse("rules:rule-list", args=[host.name]) + (f"?page={number}" if number > 1 else "")
+
+
+def _resolve_conflict(
     request: HttpRequest, host: Host, form: RuleForm, key: str, error: Conflict
 ) -> HttpResponse:
-    mine = form.document_values()
-    theirs = error.current if isinstance(error.current, Rule) else None
-    conflict = EditConflict(theirs is None, rule_pairs(rule_values(theirs), mine) if theirs else ())
+    """Save both edits where no field was changed by both; else show them side by side."""
+    theirs, mine = error.current, _canonical(form)
+    if not isinstance(theirs, Rule):
+        again = RuleForm({**request.POST.dict(), "version": ""})
+        conflict = EditConflict(gone=True, lines=())
+        return _form_page(request, host, again, heading="Edit rule", conflict=conflict, status=409)
+    stored = rule_values(theirs)
+    merge = merge_edits(request, stored, mine)
+    if not merge.both:
+        try:
+            rule = rule_update(
+                host=host, actor=actor_of(request), key=key, version=theirs.version, values=merge.values
+            )
+        except (Conflict, Invalid):
+            # A third edit, or a rule that only both edits together make wrong: the admin decides.
+            pass
+        else:
+            return _redirect_saved(
+                request,
+                _back(request, host),
+                rule,
+                "Saved to the draft",
+                kept_words(rule_pairs(merge.values, mine)),
+            )
+    data = merged_data(request, merge, rule_initial(rule_document(theirs)), version=str(theirs.version))
     return _form_page(
         request,
         host,
-        RuleForm(overwrite_stored(request, theirs)),
+        RuleForm(data),
         heading="Edit rule",
-        key=key if theirs else None,
-        conflict=conflict,
+        key=key,
+        opened=opened_text(stored),
+        conflict=EditConflict(gone=False, lines=rule_pairs(stored, merge.values)),
         status=409,
     )
+
+
+def _canonical(form: RuleForm) -> Mapping[str, object]:
+    """Return the typed values as a document writes them, or as they are where they are not valid."""
+    values = form.document_values()
+    try:
+        checked = rule_to_json_object(rule_validated(values))
+    except Invalid:
+        return values
+    return {name: checked[name] for name in values}
 
 
 def _unchanged_values(form: RuleForm) -> dict[str, object]:
@@ -182,6 +235,7 @@ def _form_page(
     *,
     heading: str,
     key: str | None = None,
+    opened: str = "",
     conflict: EditConflict | None = None,
     status: int = 200,
 ) -> HttpResponse:
@@ -205,6 +259,8 @@ def _form_page(
         "heading": heading,
         "key": key,
         "services": SERVICES,
+        "back": _back(request, host),
+        "opened": opened or request.POST.get("opened", ""),
         "conflict": conflict,
         "echo": "" if form["source"].errors else echo_text(str(form["source"].value() or "")),
         "submit_label": "Save mine" if conflict else "",

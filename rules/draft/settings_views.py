@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
+from dockerfw.chains.interface_warnings import docker_bridges, interface_warnings
+from dockerfw.document.document import settings_to_json_object, validate_settings
+from dockerfw.iptables.errors import DocumentError
 from rules.audit.actors import actor_of
-from rules.draft.draft_selectors import settings_mark, settings_values
+from rules.draft.conflict_forms import kept_words, merge_edits, merged_data, opened_text
+from rules.draft.draft_selectors import settings_document, settings_mark, settings_values
 from rules.draft.draft_services import settings_update
 from rules.draft.settings_forms import SettingsForm
 from rules.models import Host
@@ -31,17 +35,21 @@ class OfferedInterface:
     up: bool
     default_route: bool
     chosen: bool = False
+    bridge: bool = False
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def settings_edit(request: HttpRequest, host_name: str) -> HttpResponseBase:
     """Show and change the settings; a conflicting edit shows both versions and keeps what was typed."""
     host = host_or_404(host_name)
-    offered = offered_interfaces(latest_snapshot(host))
+    snapshot = latest_snapshot(host)
+    offered = offered_interfaces(snapshot)
     observe_request(host)
     names = [each.name for each in offered]
     if request.method != "POST":
-        return _page(request, host, SettingsForm(initial=_initial(host, names), offered=names), offered)
+        opened = opened_text(settings_values(host))
+        form = SettingsForm(initial=_initial(host, names), offered=names)
+        return _page(request, host, form, offered, opened=opened)
     form = SettingsForm(request.POST, offered=[*names, *_posted_interfaces(request, names)])
     if not form.is_valid():
         return _page(request, host, form, offered, status=422)
@@ -56,23 +64,41 @@ def settings_edit(request: HttpRequest, host_name: str) -> HttpResponseBase:
         place_errors(form, error.errors, {"external_interfaces": "external_other"})
         return _page(request, host, form, offered, status=422)
     except Conflict as error:
-        return _conflict(request, host, form, offered, error)
-    messages.info(request, "Settings saved to the draft.")
-    return redirect("rules:settings", host.name)
+        return _resolve_conflict(request, host, form, offered, error)
+    return _saved(request, host)
 
 
 def offered_interfaces(snapshot: SnapshotView | None) -> tuple[OfferedInterface, ...]:
-    """Return the host's interfaces, those of default routes first, without loopback and veth interfaces."""
+    """Return the host's interfaces without loopback and veth: default routes first, Docker's bridges last."""
     if snapshot is None:
         return ()
     seen = snapshot.snapshot
     defaults = {name for names in seen.default_routes.values() for name in names}
+    bridges = bridges_of(snapshot)
     found = [
-        OfferedInterface(each.name, tuple(each.addresses), each.up, each.name in defaults)
+        OfferedInterface(
+            each.name,
+            tuple(each.addresses),
+            each.up,
+            each.name in defaults,
+            bridge=each.name in bridges,
+        )
         for each in seen.interfaces
         if each.name != "lo" and not each.name.startswith("veth")
     ]
-    return tuple(sorted(found, key=lambda each: (not each.default_route, each.name)))
+    return tuple(sorted(found, key=lambda each: (not each.default_route, each.bridge, each.name)))
+
+
+def bridges_of(snapshot: SnapshotView) -> tuple[str, ...]:
+    """Return the bridges of Docker's networks."""
+    return docker_bridges(snapshot.rulesets.values(), (each.name for each in snapshot.snapshot.interfaces))
+
+
+def _warn(request: HttpRequest, host: Host, snapshot: SnapshotView | None) -> None:
+    """Say what saved settings would break."""
+    settings = settings_document(host_or_404(host.name))
+    for _, message in interface_warnings(settings, bridges_of(snapshot) if snapshot else ()):
+        messages.warning(request, message)
 
 
 def _initial(host: Host, offered: list[str]) -> dict[str, object]:
@@ -93,19 +119,45 @@ def _posted_interfaces(request: HttpRequest, offered: list[str]) -> list[str]:
     return [name for name in request.POST.getlist("external_interfaces") if name not in offered]
 
 
-def _conflict(
+def _resolve_conflict(
     request: HttpRequest,
     host: Host,
     form: SettingsForm,
     offered: tuple[OfferedInterface, ...],
     error: Conflict,
 ) -> HttpResponse:
+    """Save both edits where no field was changed by both; else show them side by side."""
     current = error.current if isinstance(error.current, Host) else host
-    lines = setting_pairs(settings_values(current), form.document_values())
-    data = request.POST.copy()
-    data["mark"] = settings_mark(current)
-    again = SettingsForm(data, offered=[*(each.name for each in offered), *_posted_interfaces(request, [])])
-    return _page(request, current, again, offered, conflict=lines, status=409)
+    stored, mine, mark = settings_values(current), _canonical(form), settings_mark(current)
+    merge = merge_edits(request, stored, mine)
+    if not merge.both:
+        try:
+            settings_update(host=host, actor=actor_of(request), mark=mark, values=merge.values)
+        except (Conflict, Invalid):
+            # A third edit, or settings that only both edits together make wrong: the admin decides.
+            pass
+        else:
+            return _saved(request, host, kept_words(setting_pairs(merge.values, mine)))
+    names = [each.name for each in offered]
+    data = merged_data(request, merge, _initial(current, names), mark=mark)
+    again = SettingsForm(data, offered=[*names, *_posted_interfaces(request, [])])
+    conflict = setting_pairs(stored, merge.values)
+    return _page(request, current, again, offered, opened=opened_text(stored), conflict=conflict, status=409)
+
+
+def _saved(request: HttpRequest, host: Host, kept: str = "") -> HttpResponse:
+    messages.info(request, f"Settings saved to the draft.{kept}")
+    _warn(request, host, latest_snapshot(host))
+    return redirect("rules:settings", host.name)
+
+
+def _canonical(form: SettingsForm) -> dict[str, object]:
+    """Return the typed values as a document writes them, or as they are where they are not valid."""
+    values = form.document_values()
+    try:
+        return settings_to_json_object(validate_settings(values))
+    except DocumentError:
+        return values
 
 
 def _page(
@@ -114,15 +166,18 @@ def _page(
     form: SettingsForm,
     offered: tuple[OfferedInterface, ...],
     *,
+    opened: str = "",
     conflict: tuple[FieldPair, ...] = (),
     status: int = 200,
 ) -> HttpResponse:
     chosen = set(form["external_interfaces"].value() or ())
     there = {each.name for each in offered}
     gone = [OfferedInterface(name, (), False, False, True) for name in sorted(chosen - there)]
-    boxes = [
-        OfferedInterface(each.name, each.addresses, each.up, each.default_route, each.name in chosen)
-        for each in offered
-    ]
-    context = {"form": form, "interfaces": [*boxes, *gone], "conflict": conflict}
+    boxes = [replace(each, chosen=each.name in chosen) for each in offered]
+    context = {
+        "form": form,
+        "interfaces": [*boxes, *gone],
+        "conflict": conflict,
+        "opened": opened or request.POST.get("opened", ""),
+    }
     return render_page(request, "draft/settings.html", host, context, section="settings", status=status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.http import Http404, HttpRequest
+from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.middleware import HtmxDetails
 
 from rules.models import Host
@@ -26,6 +27,12 @@ def host_or_404(host_name: str) -> Host:
 def text_asked(request: HttpRequest, name: str) -> str:
     """Return a text of the address, without blanks around it and what no database stores, cut to 200."""
     return request.GET.get(name, "").replace("\x00", "").strip()[:200]
+
+
+def back_asked(request: HttpRequest, default: str) -> str:
+    """Return the address to which a form or link leads back, with its search and page; else the default."""
+    back = (request.POST.get("back") or request.GET.get("back", ""))[:2000]
+    return back if url_has_allowed_host_and_scheme(back, allowed_hosts=None) else default
 
 
 def whole_number(text: str | None, default: int = 0) -> int:

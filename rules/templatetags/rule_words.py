@@ -27,6 +27,10 @@ _OWNERS = {
     "fail2ban": "fail2ban",
     "ufw": "ufw",
     "firewalld": "firewalld",
+    "kubernetes": "Kubernetes",
+    "libvirt": "libvirt",
+    "tailscale": "Tailscale",
+    "crowdsec": "CrowdSec",
     "builtin": "built in",
     "other": "other",
 }

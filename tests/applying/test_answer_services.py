@@ -48,6 +48,7 @@ from tests.rig.redis_fixtures import RedisServer
 pytestmark = [pytest.mark.django_db, pytest.mark.redis]
 
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"]}
+NEXT = {"scope": "host", "protocol": "tcp", "ports": ["23"], "source": "192.0.2.0/24"}
 
 
 def answers(host: Host) -> list[Answer]:
@@ -313,7 +314,7 @@ def test_a_window_that_ended_unreported_is_not_called_loaded(
     rule_create(host=host, actor=alice, values=SSH)
     revision = confirm(host, alice)
     old = draft_document(host)
-    rule_create(host=host, actor=alice, values={"scope": "host", "source": "192.0.2.0/24"})
+    rule_create(host=host, actor=alice, values=NEXT)
     host.refresh_from_db()
     apply = apply_start(basis=basis_of(host), actor=alice, message="m", draft_version=host.draft_version)
     outcome_record(outcome=outcome_of(apply, "awaiting", 0, {"window": window_of(60, left=-2)}))
@@ -354,7 +355,7 @@ def test_a_roll_back_that_is_rolled_back_leaves_base_and_draft(
 ) -> None:
     rule_create(host=host, actor=alice, values=SSH)
     confirm(host, alice)
-    rule_create(host=host, actor=alice, values={"scope": "host", "source": "192.0.2.0/24"})
+    rule_create(host=host, actor=alice, values=NEXT)
     second = confirm(host, alice)
     apply = rollback_start(basis=basis_of(host), actor=alice, number=1, message="back", expected_head=2)
     outcome_record(outcome=outcome_of(apply, "awaiting", 0))

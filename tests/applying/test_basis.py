@@ -169,7 +169,8 @@ def test_a_review_reads_each_thing_once(edited: Host, working: Client, reads: Co
 def test_an_apply_reads_each_thing_once(
     edited: Host, working: Client, reads: Counter[str], alice: Actor
 ) -> None:
-    rule_create(host=edited, actor=alice, values={"scope": "host", "source": "192.0.2.9"})
+    values = {"scope": "host", "protocol": "tcp", "ports": ["23"], "source": "192.0.2.9"}
+    rule_create(host=edited, actor=alice, values=values)
     snapshot_store(edited, draft_document(edited), 1, packets=9)
     form = order(edited)
     reads.clear()

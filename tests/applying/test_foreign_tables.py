@@ -55,7 +55,7 @@ def test_the_command_line_says_it_too(
     assert (status.status, SENTENCE in status.out) == (0, True)
     assert SENTENCE in firewall("exposure").err
     assert SENTENCE in firewall("trace", "203.0.113.5", "host", "--port", "22").err
-    assert SENTENCE in firewall("plan").err
+    assert SENTENCE in firewall("plan").out
 
 
 def test_drift_suspects_it_where_the_rules_are_gone(working: Client, host: Host, ssh: None) -> None:

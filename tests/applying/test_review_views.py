@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 
@@ -11,7 +13,7 @@ from rules.audit.actors import Actor
 from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create
-from rules.models import Apply, Host, Revision, Rule
+from rules.models import Apply, AuditEvent, Host, Revision, Rule
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import snapshot_store
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
@@ -44,6 +46,7 @@ def test_access(signed_in: Client, host: Host, alice: Actor) -> None:
     assert_access(f"{HOST}/history/1/rollback/", signed_in, methods="get post")
     assert_access(f"{HOST}/discard/", signed_in, methods="post")
     assert_access(f"{PATH}restore/4/", signed_in)
+    assert_access(f"{PATH}waiting/", signed_in)
     assert_access(f"{PATH}restore/6/?number=1", signed_in)
     assert signed_in.get(f"{PATH}restore/4/?number=9").status_code == 404
     assert signed_in.get(f"{HOST}/history/9/rollback/").status_code == 404
@@ -114,6 +117,30 @@ def test_a_reason_is_needed(working: Client, host: Host, ssh: Rule) -> None:
 
 
 @pytest.mark.redis
+def test_a_rule_that_opens_every_port_needs_a_second_look(working: Client, host: Host, alice: Actor) -> None:
+    rule_create(host=host, actor=alice, values={"scope": "both", "protocol": "tcp"})
+    said = "1 new rule opens every port, also for services that start later: all of tcp from anywhere"
+    assert said in text_of(working.get(PATH))
+    page = working.post(PATH, order(host))
+    assert page.status_code == 422
+    assert "would open every port: all of tcp from anywhere to the host and containers. Tick" in text_of(page)
+    assert not Apply.objects.exists()
+    assert working.post(PATH, order(host, every_port="on")).status_code == 302
+    after = AuditEvent.objects.get(verb="apply-start").after
+    assert after is not None
+    assert after["every_port"] is True
+
+
+def test_a_confirmed_rule_that_opens_every_port_asks_no_more(
+    signed_in: Client, host: Host, alice: Actor
+) -> None:
+    rule_create(host=host, actor=alice, values={"scope": "both", "protocol": "tcp"})
+    confirm(host, alice)
+    rule_create(host=host, actor=alice, values={"scope": "host", "protocol": "udp", "ports": ["53"]})
+    assert 'name="every_port"' not in signed_in.get(PATH).content.decode()
+
+
+@pytest.mark.redis
 def test_a_draft_that_changed_since_is_shown_again_with_the_message(
     working: Client, host: Host, ssh: Rule, bob: Actor
 ) -> None:
@@ -144,9 +171,15 @@ def test_a_changed_draft_is_reported_although_the_reason_is_missing(
 @pytest.mark.redis
 def test_another_admins_apply_has_to_finish_first(working: Client, host: Host, ssh: Rule, bob: Actor) -> None:
     host.refresh_from_db()
+    button = re.compile(r'<button [^>]*id="apply-button"[^>]* disabled')
+    assert not button.search(working.get(PATH).content.decode())
+    assert text_of(working.get(f"{PATH}waiting/")) == ""
     running = apply_start(
         basis=basis_of(host), actor=bob, message="bob was first", draft_version=host.draft_version
     )
+    assert button.search(working.get(PATH).content.decode())
+    note = text_of(working.get(f"{PATH}waiting/"))
+    assert note.startswith("bob's apply of revision 1 has not finished. You can apply after it has ended.")
     page = working.post(PATH, order(host, message="mine"))
     assert page.status_code == 409
     assert f'href="{HOST}/applies/{running.pk}/"' in page.content.decode()

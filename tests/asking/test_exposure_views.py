@@ -7,13 +7,14 @@ import re
 import pytest
 from django.test import Client
 
+from dockerfw.document.document import Document
 from dockerfw.iptables.model import Family
-from dockerfw.messages.surroundings import ListeningSocket
+from dockerfw.messages.surroundings import Container, ContainerPort, ListeningSocket, PublishedPort
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create, rule_delete
 from rules.models import Host, Rule
-from tests.rig.busy_host import CONTAINERS, SOCKETS, busy_save, busy_store
+from tests.rig.busy_host import CONTAINERS, PUBLISHED, SOCKETS, busy_save, busy_store
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import UNREAD_6, snapshot_store
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
@@ -193,10 +194,10 @@ def test_without_chosen_interfaces_it_asks_for_the_default_routes(working: Clien
 
 @pytest.mark.redis
 def test_many_ports_come_in_pages(working: Client, host: Host) -> None:
-    many = tuple(ListeningSocket(4, "tcp", "", 20_000 + number, process="many") for number in range(250))
+    many = tuple(ListeningSocket(4, "tcp", "", 20_000 + 2 * number, process="many") for number in range(250))
     busy_store(host, sockets=many)
     assert len(rows(working)) == 100
-    assert list(rows(working, page="3"))[-1] == "20249/tcp"
+    assert list(rows(working, page="3"))[-1] == "20498/tcp"
     words = text_of(working.get(PATH, {"q": "many", "page": "2"}))
     assert "101 to 200 of 250" in words
     assert "252 ports are reachable from anywhere." in words
@@ -257,3 +258,73 @@ def test_the_dashboard_says_it_in_one_sentence(working: Client, host: Host, ssh:
 def test_odd_addresses_show_the_page(working: Client, host: Host, query: str) -> None:
     busy_store(host)
     assert working.get(f"{PATH}?{query}").status_code == 200
+
+
+def many_store(host: Host, first: int, last: int, document: Document | None = None) -> None:
+    """Store a snapshot of a host that also publishes a run of ports of one container."""
+    ports = range(first, last + 1)
+    here = "172.17.0.9"
+    more = tuple(PublishedPort(4, "tcp", "", port, here, port - 1000) for port in ports)
+    to = "[0:0] -A DOCKER ! -i docker0 -p tcp -m tcp --dport"
+    nat = "".join(f"{to} {port} -j DNAT --to-destination {here}:{port - 1000}\n" for port in ports)
+    inner = f"[0:0] -A DOCKER -d {here}/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport"
+    accepts = "".join(f"{inner} {port - 1000} -j ACCEPT\n" for port in ports)
+    save = busy_save(document, 4, 1)
+    nat_end, filter_end = save.index("COMMIT"), save.rindex("COMMIT")
+    saves: dict[Family, str] = {
+        4: save[:nat_end] + nat + save[nat_end:filter_end] + accepts + save[filter_end:],
+        6: busy_save(document, 6, 1),
+    }
+    ftp = Container(
+        "aaaaaaaaaaaa",
+        "ftp",
+        network_mode="bridge",
+        addresses=(here,),
+        ports=tuple(ContainerPort("tcp", port - 1000, port) for port in ports[:100]),
+    )
+    around = {"sockets": SOCKETS, "published": (*PUBLISHED, *more), "containers": (*CONTAINERS, ftp)}
+    snapshot_store(host, saves=saves, bridge=("172.17.0.1/16",), around=around)
+
+
+@pytest.mark.redis
+def test_a_run_of_equal_ports_is_one_row(working: Client, host: Host, ssh: Rule) -> None:
+    many_store(host, 9000, 9039)
+    found = rows(working)
+    assert "9000-9039/tcp" in found
+    assert "172.17.0.9:8000 to 172.17.0.9:8039" in found["9000-9039/tcp"]
+    assert not any(port.startswith("900") and "-" not in port for port in found)
+    assert list(rows(working, q="9003")) == ["9003/tcp"]
+    allow = next(way for way in links(working, "9000-9039/tcp").values() if "rules/new" in way)
+    assert "ports=9000-9039" in allow
+
+
+@pytest.mark.redis
+def test_a_run_ends_where_a_port_says_something_else(working: Client, host: Host, alice: Actor) -> None:
+    values = {"scope": "container", "protocol": "tcp", "ports": ["9005"]}
+    rule_create(host=host, actor=alice, values=values)
+    confirm(host, alice)
+    many_store(host, 9000, 9009, draft_document(host))
+    found = rows(working)
+    assert {"9000-9004/tcp", "9005/tcp", "9006-9009/tcp"} <= set(found)
+    assert "anywhere" in found["9005/tcp"]
+    assert "anywhere" not in found["9000-9004/tcp"]
+
+
+@pytest.mark.redis
+def test_rules_without_a_listener_obey_the_search_and_fold(working: Client, host: Host, alice: Actor) -> None:
+    for number in range(25):
+        values = {"scope": "host", "protocol": "udp", "ports": [str(5000 + number)], "comment": f"n{number}"}
+        rule_create(host=host, actor=alice, values=values)
+    confirm(host, alice)
+    busy_store(host, draft_document(host), 1)
+    words = text_of(working.get(PATH))
+    assert "Allowed, but nothing is listening 25" in words
+    assert "5 more" in words
+    words = text_of(working.get(PATH, {"q": "n24"}))
+    assert "nothing is listening 1" in words
+    assert "5024/udp" in words
+    assert "5023/udp" not in words
+    piece = working.get(PATH, {"q": "n24"}, headers={"HX-Request": "true"}).content.decode()
+    assert '<div id="exposure-idle" hx-swap-oob="true">' in piece
+    assert "nothing is listening" not in text_of(working.get(PATH, {"who": "anywhere"}))
+    assert "nothing is listening" not in text_of(working.get(PATH, {"q": "no such thing"}))

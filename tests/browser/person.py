@@ -70,6 +70,8 @@ class Person:
         page.locator('select[name="protocol"]').select_option(protocol)
         if ports:
             page.get_by_label("Ports", exact=True).fill(ports)
+        else:
+            page.get_by_label("Every port").check()
         page.get_by_label("Source", exact=True).fill(source)
         page.get_by_label("Comment", exact=True).fill(comment)
         if port_kind:
@@ -111,6 +113,9 @@ class Person:
     def start_apply(self, message: str, button: str = "Apply") -> None:
         """Give the reason on the open review page and press the button."""
         self.page.get_by_label("Reason", exact=True).fill(message)
+        every_port = self.page.get_by_label("Open every port")
+        if every_port.count():
+            every_port.check()
         self.page.get_by_role("button", name=button, exact=True).click()
 
     def apply(self, message: str) -> None:

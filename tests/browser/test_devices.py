@@ -71,3 +71,39 @@ def test_no_script_at_all(
     assert any("--ctorigdstport 9072" in line for line in stack.our_rules())
     plain.goto("live/")
     expect(page.locator("main")).to_contain_text("9072")
+
+
+@pytest.mark.parametrize("width", [800, 960, 1100])
+def test_the_rules_fit_a_narrow_window(alice: Person, width: int) -> None:
+    alice.add_rule(
+        "both", "5432", source="2001:db8:1234:5678::/64", comment=f"the database, seen on {width} px"
+    )
+    alice.page.set_viewport_size({"width": width, "height": 900})
+    table = alice.page.locator("#rule-table .scroll")
+    wide, room = table.evaluate("part => [part.scrollWidth, part.clientWidth]")
+    assert wide <= room, f"the table is {wide} px wide, and has {room} px"
+
+
+def test_a_service_replaces_the_comment_of_another_but_not_an_admins(alice: Person) -> None:
+    page = alice.page
+    alice.goto("rules/new/")
+    comment = page.get_by_label("Comment", exact=True)
+    page.get_by_role("link", name=re.compile("^SSH ")).click()
+    expect(comment).to_have_value("SSH")
+    page.get_by_role("link", name=re.compile("^HTTPS ")).click()
+    expect(comment).to_have_value("HTTPS")
+    expect(page.get_by_label("Ports", exact=True)).to_have_value("443")
+    comment.fill("our shop")
+    page.get_by_role("link", name=re.compile("^SSH ")).click()
+    expect(comment).to_have_value("our shop")
+
+
+def test_every_port_is_unticked_while_ports_are_typed(alice: Person) -> None:
+    page = alice.page
+    alice.goto("rules/new/")
+    every = page.get_by_label("Every port")
+    every.check()
+    page.get_by_label("Ports", exact=True).fill("22")
+    expect(every).not_to_be_checked()
+    page.locator('select[name="protocol"]').select_option("icmp")
+    expect(every).to_be_hidden()

@@ -67,6 +67,28 @@ def test_a_draft_that_changed_since_its_review_is_shown_again(
     assert any("--ctorigdstport 9022" in line for line in stack.our_rules())
 
 
+def test_apply_is_disabled_while_another_apply_waits(
+    stack: Stack, alice: Person, bob: Person, screens: Screens
+) -> None:
+    alice.add_rule("container", "9026", comment="of two admins")
+    bob.goto("review/")
+    button = bob.page.get_by_role("button", name="Apply", exact=True)
+    bob.page.get_by_label("Reason", exact=True).fill("typed meanwhile")
+    expect(button).to_be_enabled()
+    alice.goto("review/")
+    alice.start_apply("First of two")
+    alice.expect_awaiting()
+    expect(button).to_be_disabled(timeout=15_000)
+    expect(bob.page.locator("#apply-waiting")).to_contain_text("You can apply after it has ended")
+    screens.take(bob.page, "review-waiting")
+    alice.press("Roll back now")
+    expect(button).to_be_enabled(timeout=15_000)
+    expect(bob.page.locator("#apply-waiting")).to_be_empty()
+    expect(bob.page.get_by_label("Reason", exact=True)).to_have_value("typed meanwhile")
+    bob.press("Apply")
+    bob.expect_applied()
+
+
 def test_a_double_click_applies_once(stack: Stack, alice: Person) -> None:
     alice.add_rule("container", "9031", comment="clicked twice")
     alice.goto("review/")

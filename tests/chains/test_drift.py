@@ -9,6 +9,7 @@ from dockerfw.chains.anchors import wanted_anchors
 from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import ANCHORS, Drift, DriftLine, find_drift
 from dockerfw.chains.healing import render_anchors
+from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import render_restore
 from dockerfw.chains.sentences import CAUSE_UNKNOWN, INSERTED_BY, RELOADED
 from dockerfw.document.document import parse_document
@@ -69,6 +70,20 @@ UFW, FIREWALLD, FAIL2BAN = RELOADED["ufw"], RELOADED["firewalld"], INSERTED_BY["
         ([":IN_public - [0:0]", "-F INPUT", "-A INPUT -j IN_public"], "anchor-missing", FIREWALLD, 1),
         ([":f2b-sshd - [0:0]", "-I INPUT 1 -p tcp -j f2b-sshd"], "anchor-not-first", FAIL2BAN, 1),
         (["-I INPUT 1 -p tcp -j ACCEPT"], "anchor-not-first", CAUSE_UNKNOWN, 1),
+        (["-I INPUT 1 -p tcp -j ACCEPT", "-I INPUT 1 -j LOG"], "anchor-not-first", CAUSE_UNKNOWN, 1),
+        ([":ts-input - [0:0]", "-I INPUT 1 -j ts-input"], "anchor-not-first", INSERTED_BY["tailscale"], 1),
+        (
+            ["-I INPUT 1 -m set --match-set crowdsec-blacklists-0 src -j DROP"],
+            *("anchor-not-first", INSERTED_BY["crowdsec"], 1),
+        ),
+        (
+            [":CROWDSEC_CHAIN - [0:0]", "-I INPUT 1 -j CROWDSEC_CHAIN"],
+            *("anchor-not-first", INSERTED_BY["crowdsec"], 1),
+        ),
+        (
+            [":my-chain - [0:0]", "-I INPUT 1 -j my-chain"],
+            *("anchor-not-first", sentences.inserted_by_chain("my-chain"), 1),
+        ),
         (["-A DOCKER-USER -i old0 -j FILTERS-CONTAINERS"], "anchor-stale", "", 1),
         (["-A FILTERS-HOST -s 203.0.113.9/32 -j RETURN"], "rules-changed", CAUSE_UNKNOWN, 1),
         (
@@ -121,6 +136,34 @@ def test_each_kind_of_drift(lines: list[str], code: str, cause: str, difference:
 def test_the_message_names_what_differs(lines: list[str], sentence: str) -> None:
     (finding,) = drift(*lines).findings
     assert finding.message == sentences.of_family(4, sentence)
+
+
+@pytest.mark.parametrize(
+    "rule", ["-j LOG --log-prefix in", "-p tcp -m limit --limit 3/min -j NFLOG --nflog-group 2", "-p tcp"]
+)
+@pytest.mark.parametrize("chain", ["INPUT", "DOCKER-USER"])
+def test_logging_and_counting_before_the_jumps_is_no_drift(chain: str, rule: str) -> None:
+    live = after(f"-I {chain} 1 {rule}")
+    assert find_drift(DOCUMENT, 3, {4: live}, families=(4,)).findings == ()
+    assert render_anchors(wanted_anchors(DOCUMENT.settings), live) == ""
+    plan = plan_changes(DOCUMENT, {4: live}, revision=3)
+    assert plan.empty
+    assert not any(warning.code == "rule-before-anchor" for warning in plan.warnings)
+
+
+def test_a_reload_of_ufw_docker_is_named() -> None:
+    lines = [
+        ":ufw-user-forward - [0:0]",
+        ":ufw-docker-logging-deny - [0:0]",
+        "-F DOCKER-USER",
+        "-A DOCKER-USER -j ufw-user-forward",
+        "-A DOCKER-USER -s 10.0.0.0/8 -j RETURN",
+        "-A DOCKER-USER -p tcp -d 172.16.0.0/12 -j ufw-docker-logging-deny",
+        "-A DOCKER-USER -j RETURN",
+    ]
+    found = drift(*lines).findings
+    assert [finding.code for finding in found] == ["anchor-missing", "anchor-missing"]
+    assert {finding.cause for finding in found} == {sentences.UFW_DOCKER}
 
 
 @pytest.mark.parametrize(

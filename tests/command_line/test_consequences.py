@@ -18,6 +18,7 @@ from tests.rig.command_fixtures import firewall
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import snapshot_store
 from tests.rig.redis_fixtures import RedisServer
+from tests.rig.reviews import review_draft
 
 OFFICE = "203.0.113.0/24"
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "source": OFFICE}
@@ -89,6 +90,43 @@ def test_what_breaks_an_expectation_needs_a_reason(
     assert root.orders[0].override
     assert Apply.objects.get().override == "the shop moves"
     assert json.loads(firewall("history", "--json").out)[0]["override"] == "the shop moves"
+
+
+def test_plan_and_apply_warn_as_the_page_does(
+    edited: Host, alice: Actor, play: Callable[[], PlayedRoot]
+) -> None:
+    rule_create(host=edited, actor=alice, values={"scope": "host", "protocol": "udp"})
+    around = {"foreign_tables": ("inet mine",)}
+    Host.objects.filter(pk=edited.pk).update(external_interfaces=["ens99"])
+    snapshot_store(edited, docker_state="nftables", age=40, around=around)
+    warnings = review_draft(Host.objects.get(pk=edited.pk)).warnings
+    codes = {warning.code for warning in warnings}
+    assert codes >= {"stale-snapshot", "interface-missing", "docker-nftables", "own-nftables"}
+    plan, found = firewall("plan").out, json.loads(firewall("plan", "--json").out)
+    play()
+    done = firewall("apply", "-m", "why", "--keep", "--every-port").out
+    for warning in warnings:
+        # An age goes on while the commands run.
+        said = f"warning: {warning.message.partition(' read ')[0]}"
+        assert said in plan
+        assert said in done
+    assert "warning: 1 new rule would open every port: all of udp" in plan
+    assert {each["code"] for each in found["warnings"]} == codes | {"every-port"}
+
+
+def test_what_opens_every_port_needs_an_option(
+    edited: Host, alice: Actor, play: Callable[[], PlayedRoot]
+) -> None:
+    rule_create(host=edited, actor=alice, values={"scope": "host", "protocol": "udp"})
+    refused = firewall("apply", "-m", "why", "--keep")
+    assert refused.status == 1
+    assert refused.err == (
+        "Nothing was applied: 1 new rule would open every port: all of udp from anywhere to the host. "
+        "Use --every-port to apply anyway.\n"
+    )
+    assert not Apply.objects.exists()
+    play()
+    assert firewall("apply", "-m", "why", "--keep", "--every-port").status == 0
 
 
 def test_over_ssh_being_shut_out_needs_a_word(

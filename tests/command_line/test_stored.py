@@ -34,6 +34,7 @@ from tests.rig.kernel_reports import outcome_of, progress_store, save_of, snapsh
 from tests.rig.redis_fixtures import RedisServer
 
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"}
+NEXT = {"scope": "host", "protocol": "tcp", "ports": ["23"], "source": "192.0.2.0/24"}
 
 
 @pytest.fixture(autouse=True)
@@ -269,7 +270,7 @@ def test_at_a_terminal_the_admin_is_asked(
     assert len(questions) == 2
     assert questions[0].startswith("Keep revision 1? ")
     said = ["\n"]
-    rule_create(host=edited, actor=Actor(name="alice"), values={"scope": "host", "source": "192.0.2.0/24"})
+    rule_create(host=edited, actor=Actor(name="alice"), values=NEXT)
     play("confirmed")
     done = firewall("apply", "-m", "another")
     assert done.status == 1
@@ -296,7 +297,7 @@ def test_an_open_window_is_confirmed_or_cancelled_by_a_verb_of_its_own(
     assert status.status == 1
     done = firewall("confirm")
     assert (done.status, done.out.splitlines()[-1]) == (0, "revision 1: confirmed"), done.err
-    rule_create(host=edited, actor=alice, values={"scope": "host", "source": "192.0.2.0/24"})
+    rule_create(host=edited, actor=alice, values=NEXT)
     edited.refresh_from_db()
     theirs = apply_start(
         basis=basis_of(edited), actor=alice, message="theirs", draft_version=edited.draft_version

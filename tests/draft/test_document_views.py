@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from dockerfw.document.document import load_document
 from rules.audit.actors import Actor
+from rules.draft.draft_selectors import draft_document, settings_mark
+from rules.draft.draft_services import settings_update
+from rules.draft.expectation_services import expectation_create
 from rules.draft.rule_services import rule_create
 from rules.models import Host, Rule
+from tests.rig.command_fixtures import firewall
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = pytest.mark.django_db
@@ -85,6 +91,49 @@ def test_a_save_is_imported_and_what_cannot_be_is_listed(signed_in: Client, host
     words = text_of(signed_in.post(IMPORT, sent(host, SAVE)))
     assert "added: 22/tcp" in words
     assert "-m recent --name x --set" in words
+
+
+EXPECTED = {"source": "any", "protocol": "tcp", "port": 5432, "to": "host", "passes": False}
+
+
+@pytest.fixture
+def kept(host: Host, alice: Actor) -> Host:
+    """A draft that says what no save can: interfaces, self-repair and an expectation."""
+    values = {"trusted_interfaces": ["lo", "wg0"], "heal_anchors": True}
+    settings_update(host=host, actor=alice, mark=settings_mark(host), values=values)
+    expectation_create(host=host, actor=alice, values=EXPECTED)
+    return host
+
+
+def test_a_save_keeps_the_interfaces_and_expectations_of_the_draft(signed_in: Client, kept: Host) -> None:
+    words = text_of(signed_in.post(IMPORT, sent(kept, SAVE)))
+    assert "1 rule added" in words
+    assert "5432/tcp" not in words
+    assert "External interfaces" not in words
+    preview = signed_in.post(IMPORT, sent(kept, SAVE)).context["preview"]
+    signed_in.post(IMPORT, sent(kept, preview.document, confirmed="yes"))
+    draft = draft_document(Host.objects.get(pk=kept.pk))
+    assert draft.settings.external_interfaces == ("ens33",)
+    assert draft.settings.trusted_interfaces == ("lo", "wg0")
+    assert draft.settings.heal_anchors
+    assert [each.port for each in draft.expectations] == [5432]
+    assert [rule.ports for rule in draft.rules] == [("22",)]
+
+
+def test_interfaces_that_a_save_names_count(signed_in: Client, kept: Host) -> None:
+    more = ":DOCKER-USER - [0:0]\n-A DOCKER-USER -i wg0 -j FILTERS\n-A INPUT -j FILTERS\n"
+    save = SAVE.replace("-A INPUT -j FILTERS\n", more)
+    preview = signed_in.post(IMPORT, sent(kept, save)).context["preview"]
+    settings = load_document(preview.document).settings
+    assert (settings.external_interfaces, settings.trusted_interfaces) == (("wg0",), ("lo",))
+
+
+def test_the_command_line_keeps_them_too(kept: Host, tmp_path: Path) -> None:
+    (tmp_path / "iptables.save").write_text(SAVE)
+    assert firewall("import", str(tmp_path / "iptables.save")).status == 0
+    draft = draft_document(Host.objects.get(pk=kept.pk))
+    assert draft.settings.trusted_interfaces == ("lo", "wg0")
+    assert len(draft.expectations) == 1
 
 
 def test_an_invalid_save_is_shown_with_line_and_caret(signed_in: Client, host: Host) -> None:

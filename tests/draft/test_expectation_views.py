@@ -6,6 +6,8 @@ import pytest
 from django.test import Client
 
 from rules.audit.actors import Actor
+from rules.draft.conflict_forms import opened_text
+from rules.draft.draft_selectors import expectation_values
 from rules.draft.expectation_services import expectation_create, expectation_delete, expectation_update
 from rules.models import Expectation, Host
 from tests.rig.confirmed import confirm
@@ -126,6 +128,18 @@ def test_two_admins_see_the_conflict_and_lose_nothing(
     assert signed_in.get(edit)["Location"] == LIST
     late = signed_in.post(f"{LIST}{ssh.pk}/delete/", {"version": "3"}, follow=True)
     assert "Nothing was removed" in text_of(late)
+
+
+def test_edits_of_different_fields_are_both_kept(
+    signed_in: Client, host: Host, bob: Actor, ssh: Expectation
+) -> None:
+    before = opened_text(expectation_values(ssh))
+    expectation_update(host=host, actor=bob, key=ssh.pk, version=1, values={"port": 2222})
+    mine = {**FORM, "version": "1", "comment": "mine", "opened": before}
+    page = signed_in.post(f"{LIST}{ssh.pk}/edit/", mine, follow=True)
+    assert "Another edit was saved meanwhile. Its changes are kept: Port 2222." in text_of(page)
+    ssh.refresh_from_db()
+    assert (ssh.port, ssh.comment) == (2222, "mine")
 
 
 def test_another_hosts_expectation_is_not_found(signed_in: Client, alice: Actor, host: Host) -> None:

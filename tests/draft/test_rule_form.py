@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
+from django.http import HttpResponseBase
 from django.test import Client
 
 from rules.audit.actors import Actor
@@ -44,6 +46,47 @@ def test_a_rule_is_added(signed_in: Client) -> None:
     rule = Rule.objects.get()
     assert answer["Location"] == f"{HOST}/rules/#rule-{rule.key}"
     assert (rule.scope, rule.source, rule.ports, rule.enabled) == ("both", "any", ["22", "8000-8010"], True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "error"),
+    [
+        ({}, "Enter ports, or tick Every port."),
+        ({"protocol": "other", "protocol_other": "6"}, "Enter ports, or tick Every port."),
+        ({"protocol": "any"}, "Tick Every port to allow every protocol with all ports"),
+        ({"ports": "22", "every_port": "on"}, "Remove the tick to allow only these ports"),
+    ],
+    ids=str,
+)
+def test_every_port_is_never_opened_by_an_empty_field(
+    signed_in: Client, typed: dict[str, str], error: str
+) -> None:
+    page = signed_in.post(NEW, {**FORM, "ports": "", **typed})
+    assert page.status_code == 422
+    assert error in text_of(page)
+    assert not Rule.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {"every_port": "on"},
+        {"ports": "all"},
+        {"every_port": "on", "protocol": "any"},
+        {"protocol": "icmp"},
+        {"protocol": "other", "protocol_other": "gre"},
+    ],
+    ids=str,
+)
+def test_a_tick_opens_every_port_and_stays_in_the_form(signed_in: Client, typed: dict[str, str]) -> None:
+    assert signed_in.post(NEW, {**FORM, "ports": "", **typed}).status_code == 302
+    rule = Rule.objects.get()
+    assert rule.ports == []
+    edit = f"{HOST}/rules/{rule.key}/edit/"
+    ticked = bool(signed_in.get(edit).context["form"]["every_port"].value())
+    assert ticked is (rule.protocol in ("tcp", "any"))
+    again = {**FORM, **typed, "ports": "", "version": "1", **({"every_port": "on"} if ticked else {})}
+    assert signed_in.post(edit, again).status_code == 302
 
 
 def first_fields(client: Client, **asked: str) -> dict[str, object]:
@@ -148,6 +191,7 @@ def test_the_echo_says_what_a_network_covers(signed_in: Client) -> None:
 
     assert echo("10.9.9.0/24").startswith("256 addresses, 10.9.9.0 to 10.9.9.255")
     assert echo("") == "Any source, IPv4 and IPv6."
+    assert echo("10.9.9.1, 10.9.9.2").startswith("A rule has one source.")
     assert echo("10.9.9") == "Not a valid address or network yet."
     assert "<" not in echo("<script>")
 
@@ -176,6 +220,69 @@ def test_two_admins_on_one_rule_see_the_conflict_and_lose_nothing(
     signed_in.post(edit, {**FORM, "version": "2", "ports": "2222"})
     ssh.refresh_from_db()
     assert ssh.ports == ["2222"]
+
+
+def opened(page: HttpResponseBase) -> str:
+    """Return the hidden values with which a form was opened."""
+    found = re.search(r'name="opened" value="([^"]*)"', getattr(page, "content", b"").decode())
+    assert found is not None
+    return unescape(found[1])
+
+
+def test_edits_of_different_fields_are_both_kept(
+    signed_in: Client, host: Host, ssh: Rule, bob: Actor
+) -> None:
+    edit = f"{HOST}/rules/{ssh.key}/edit/"
+    before = opened(signed_in.get(edit))
+    rule_update(host=host, actor=bob, key=ssh.key, version=1, values={"source": "192.0.2.7"})
+    mine = {**FORM, "scope": "host", "comment": "ssh", "version": "1", "ports": "2222", "opened": before}
+    page = signed_in.post(edit, mine, follow=True)
+    assert page.redirect_chain == [(f"{HOST}/rules/#rule-{ssh.key}", 302)]
+    assert "Another edit was saved meanwhile. Its changes are kept: Source 192.0.2.7/32." in text_of(page)
+    ssh.refresh_from_db()
+    assert (ssh.ports, ssh.source, ssh.version) == (["2222"], "192.0.2.7/32", 3)
+
+
+def test_only_fields_that_both_changed_collide(signed_in: Client, host: Host, ssh: Rule, bob: Actor) -> None:
+    edit = f"{HOST}/rules/{ssh.key}/edit/"
+    before = opened(signed_in.get(edit))
+    values = {"ports": ["2200"], "comment": "moved by bob", "protocol": "udp", "enabled": False}
+    rule_update(host=host, actor=bob, key=ssh.key, version=1, values=values)
+    mine = {**FORM, "scope": "host", "comment": "ssh", "version": "1", "ports": "2222", "opened": before}
+    page = signed_in.post(edit, mine)
+    assert page.status_code == 409
+    assert text_of(page).count("differs") == 1
+    form = page.context["form"]
+    wanted = {"ports": "2222", "comment": "moved by bob", "protocol": "udp", "enabled": None}
+    assert {name: form[name].value() or None for name in wanted} == wanted
+    ssh.refresh_from_db()
+    assert ssh.ports == ["2200"]
+    saved = signed_in.post(edit, {**form.data.dict(), "opened": opened(page)})
+    assert saved.status_code == 302
+    ssh.refresh_from_db()
+    assert (ssh.ports, ssh.comment, ssh.protocol, ssh.enabled) == (["2222"], "moved by bob", "udp", False)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 5000, '{"ports": 1', "x" * 30_000])
+def test_without_the_opened_values_every_difference_collides(
+    signed_in: Client, host: Host, ssh: Rule, bob: Actor, text: str
+) -> None:
+    rule_update(host=host, actor=bob, key=ssh.key, version=1, values={"source": "192.0.2.7"})
+    mine = {**FORM, "scope": "host", "comment": "ssh", "version": "1", "ports": "2222", "opened": text}
+    assert signed_in.post(f"{HOST}/rules/{ssh.key}/edit/", mine).status_code == 409
+    ssh.refresh_from_db()
+    assert ssh.source == "192.0.2.7/32"
+
+
+def test_a_merge_that_is_no_valid_rule_is_shown(signed_in: Client, host: Host, ssh: Rule, bob: Actor) -> None:
+    edit = f"{HOST}/rules/{ssh.key}/edit/"
+    before = opened(signed_in.get(edit))
+    rule_update(host=host, actor=bob, key=ssh.key, version=1, values={"ports": ["22", "23"]})
+    mine = {**FORM, "scope": "host", "comment": "ssh", "version": "1", "protocol": "icmp", "ports": "22"}
+    page = signed_in.post(edit, {**mine, "opened": before})
+    assert page.status_code == 409
+    ssh.refresh_from_db()
+    assert ssh.protocol == "tcp"
 
 
 def test_a_rule_removed_meanwhile_can_be_added_again(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from html import escape
+from urllib.parse import quote
 
 import pytest
 from django.test import Client
@@ -10,7 +13,7 @@ from django.test import Client
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create, rule_delete, rule_set_enabled, rule_update
-from rules.models import Host, Rule
+from rules.models import AuditEvent, Host, Rule
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import snapshot_store
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
@@ -33,7 +36,7 @@ def add(host: Host, actor: Actor, values: Mapping[str, object]) -> Rule:
 
 def test_access(signed_in: Client, ssh: Rule) -> None:
     assert_access(RULES, signed_in)
-    for verb in ("toggle", "delete", "restore"):
+    for verb in ("toggle", "delete", "restore", "undelete"):
         assert_access(f"{RULES}{ssh.key}/{verb}/", signed_in, methods="post")
         assert signed_in.get(f"{RULES}{ssh.key}/{verb}/").status_code == 405
 
@@ -108,6 +111,71 @@ def test_delete_of_a_new_rule_takes_its_row_away(signed_in: Client, ssh: Rule) -
     assert "<tr" not in piece
     assert "Removed from the draft" in piece
     assert signed_in.post(f"{RULES}{ssh.key}/delete/", {"version": "1"}, headers=HTMX).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["delete", "restore"])
+def test_a_rule_that_was_never_applied_is_back_after_undo(
+    signed_in: Client, host: Host, alice: Actor, how: str
+) -> None:
+    new = add(host, alice, {"ports": ["8443"], "comment": "shop"})
+    back = f"{RULES}?q=shop"
+    data = {"version": "1", "back": back}
+    page = signed_in.post(f"{RULES}{new.key}/{how}/", data, follow=True)
+    assert not Rule.objects.exists()
+    undo = re.search(r'action="([^"]*/undelete/)"', page.content.decode())
+    assert undo is not None
+    answer = signed_in.post(undo[1], {"back": back})
+    assert answer["Location"] == f"{back}#rule-{new.key}"
+    again = Rule.objects.get()
+    assert (again.key, again.ports, again.comment) == (new.key, ["8443"], "shop")
+    assert AuditEvent.objects.first().verb == "rule-undelete"  # type: ignore[union-attr]
+    page = signed_in.post(undo[1], {"back": back}, follow=True)
+    assert "The draft already has this rule." in text_of(page)
+    assert Rule.objects.count() == 1
+
+
+def test_a_deleted_change_comes_back_with_undo(
+    signed_in: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    confirm(host, alice)
+    rule_update(host=host, actor=alice, key=ssh.key, version=1, values={"ports": ["2222"]})
+    signed_in.post(f"{RULES}{ssh.key}/delete/", {"version": "2"})
+    signed_in.post(f"{RULES}{ssh.key}/undelete/")
+    assert Rule.objects.get().ports == ["2222"]
+
+
+def test_what_was_never_removed_cannot_be_undone(signed_in: Client) -> None:
+    page = signed_in.post(f"{RULES}zzzz/undelete/", follow=True)
+    assert "No rule zzzz was removed from the draft." in text_of(page)
+
+
+def test_an_edit_comes_back_to_the_search_and_page_it_began_on(signed_in: Client, ssh: Rule) -> None:
+    back = f"{RULES}?q=ssh&page=3&others=yes"
+    table = signed_in.get(back).content.decode()
+    edit = f"{RULES}{ssh.key}/edit/"
+    link = f"{edit}?back={quote(back, safe='')}"
+    assert f'href="{link}"' in table
+    form = signed_in.get(link)
+    assert f'name="back" value="{escape(back)}"' in form.content.decode()
+    assert f'href="{escape(back)}#rule-{ssh.key}">Cancel' in form.content.decode()
+    typed = {"scope": "host", "protocol": "tcp", "ports": "22", "port_kind": "published", "back": back}
+    wrong = signed_in.post(edit, {**typed, "version": "1", "ports": "x"})
+    assert f'name="back" value="{escape(back)}"' in wrong.content.decode()
+    assert signed_in.post(edit, {**typed, "version": "1"})["Location"] == f"{back}#rule-{ssh.key}"
+    elsewhere = {**typed, "version": "2", "back": "//evil.example/"}
+    assert signed_in.post(edit, elsewhere)["Location"] == f"{RULES}#rule-{ssh.key}"
+
+
+def test_a_new_rule_is_shown_on_its_page(signed_in: Client, host: Host) -> None:
+    Rule.objects.bulk_create(
+        Rule(host=host, key=f"k{number:05}", scope="host", protocol="tcp", ports=[str(number + 1)])
+        for number in range(100)
+    )
+    typed = {"scope": "host", "protocol": "tcp", "ports": "22", "port_kind": "published"}
+    answer = signed_in.post(f"{RULES}new/", {**typed, "comment": "the newest"})
+    key = Rule.objects.get(comment="the newest").key
+    assert answer["Location"] == f"{RULES}?page=2#rule-{key}"
+    assert f'id="rule-{key}"' in signed_in.get(answer["Location"].partition("#")[0]).content.decode()
 
 
 def test_search_finds_by_port_and_comment(signed_in: Client, host: Host, alice: Actor, ssh: Rule) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import pytest
 from django.test import Client
 
 from rules.audit.actors import Actor
-from rules.draft.draft_selectors import settings_mark
+from rules.draft.conflict_forms import opened_text
+from rules.draft.draft_selectors import settings_mark, settings_values
 from rules.draft.draft_services import settings_update
 from rules.models import Host
 from tests.rig.kernel_reports import snapshot_store
@@ -49,6 +52,46 @@ def test_interfaces_of_the_default_routes_are_offered_first(working: Client, hos
     words = text_of(working.get(PATH))
     assert "ens33 default route 192.0.2.1/24" in words
     assert "127.0.0.1/8" not in words
+
+
+@pytest.mark.redis
+def test_a_bridge_of_dockers_is_offered_last_and_saved_with_a_warning(working: Client, host: Host) -> None:
+    snapshot_store(host, None, bridge=("172.17.0.1/16",))
+    words = text_of(working.get(PATH))
+    assert "docker0 Docker's bridge 172.17.0.1/16. Choosing it refuses the connections" in words
+    assert words.index("ens33") < words.index("docker0")
+    page = working.post(PATH, form(host, external_interfaces=["ens33", "docker0"]), follow=True)
+    assert "The external interface docker0 is or includes a bridge of Docker's." in text_of(page)
+    page = working.post(PATH, form(host, external_interfaces=["ens33"]), follow=True)
+    assert "is or includes" not in text_of(page)
+
+
+def test_an_empty_list_of_trusted_interfaces_is_saved_with_a_warning(signed_in: Client, host: Host) -> None:
+    page = signed_in.post(PATH, form(host, trusted_interfaces=""), follow=True)
+    assert "The loopback interface lo is not trusted." in text_of(page)
+    host.refresh_from_db()
+    assert host.trusted_interfaces == []
+    page = signed_in.post(PATH, form(host), follow=True)
+    assert "The loopback interface" not in text_of(page)
+
+
+def test_settings_of_two_admins_are_both_kept_where_they_differ(
+    signed_in: Client, host: Host, bob: Actor
+) -> None:
+    page = signed_in.get(PATH)
+    mine = form(host, icmp="refuse", opened=opened_text(settings_values(host)))
+    assert f'name="opened" value="{escape(str(mine["opened"]))}"' in page.content.decode()
+    mark = settings_mark(host)
+    values = {"refuse": "drop", "trusted_interfaces": ["lo", "wg0"]}
+    settings_update(host=host, actor=bob, mark=mark, values=values)
+    page = signed_in.post(PATH, mine, follow=True)
+    assert "Another edit was saved meanwhile. Its changes are kept:" in text_of(page)
+    host.refresh_from_db()
+    assert (host.icmp, host.refuse, host.trusted_interfaces) == ("refuse", "drop", ["lo", "wg0"])
+    clash = signed_in.post(PATH, {**mine, "refuse": "reject", "trusted_interfaces": "lo, tun0"})
+    assert clash.status_code == 409
+    assert clash.context["form"]["trusted_interfaces"].value() == "lo, tun0"
+    assert clash.context["form"]["refuse"].value() == "drop"
 
 
 def test_anchors_are_put_back_only_when_asked_for(signed_in: Client, host: Host) -> None:

@@ -141,3 +141,10 @@ def test_a_class_is_left_out_if_rules_name_every_port() -> None:
     assert changes(document(host("22")), all_named) == [
         "opened: 1-65535/tcp of the host, where nothing listens now, becomes reachable from anywhere"
     ]
+
+
+def test_a_run_of_ports_is_one_range() -> None:
+    ports = [9000, 9001, 9002, 9003, 9007, 9009, 9010]
+    found = changes(document(host("22")), document(host("22"), *(host(str(port)) for port in ports)))
+    (line,) = [line for line in found if "9000" in line]
+    assert line.startswith("opened: 9000-9003/tcp, 9007/tcp, 9009/tcp, 9010/tcp of the host")

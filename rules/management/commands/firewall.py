@@ -263,6 +263,9 @@ def _add_stored_arguments(verbs: dict[str, CommandParser]) -> None:
             "--anyway", action="store_true", help="apply although this SSH session would be blocked"
         )
         verbs[name].add_argument(
+            "--every-port", action="store_true", help="apply although new rules open every port"
+        )
+        verbs[name].add_argument(
             "--window",
             type=int,
             default=60,

@@ -110,7 +110,7 @@
     if (!note) return;
     note.hidden = !lostAt;
     // They may be out of date.
-    document.querySelectorAll("#pending-banner, #window-banner").forEach(function (line) { line.hidden = Boolean(lostAt); });
+    document.querySelectorAll("#pending-banner, #window-banner, #state-banner").forEach(function (line) { line.hidden = Boolean(lostAt); });
     if (!lostAt) return;
     const most = Number(note.dataset.windowSeconds);
     const place = document.getElementById("unreachable-left");
@@ -177,6 +177,13 @@
   });
   document.addEventListener("htmx:afterRequest", function (event) {
     if (event.detail.xhr === posting) posting = null;
+  });
+
+  // No apply can start while another one is unfinished. The server refuses it as well.
+  document.addEventListener("htmx:afterSwap", function (event) {
+    const button = document.getElementById("apply-button");
+    if (!button || event.detail.target.id !== "apply-waiting") return;
+    button.disabled = Boolean(event.detail.target.querySelector("[data-apply-waits]"));
   });
 
   // A refused answer is shown in the page, with the current state.

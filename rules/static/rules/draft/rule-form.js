@@ -15,7 +15,8 @@
       // Typed values stay visible: a hidden value that is sent would confuse the admin.
       if (part.dataset.part === "other") part.hidden = protocol !== "other";
       if (part.dataset.part === "ports") part.hidden = !hasPorts && !typed;
-      if (part.dataset.part === "no-ports") part.hidden = hasPorts;
+      if (part.dataset.part === "every-port") part.hidden = !hasPorts && effective !== "any" && !form.elements["every_port"].checked;
+      if (part.dataset.part === "no-ports") part.hidden = hasPorts || effective === "any";
       if (part.dataset.part === "port-kind") part.hidden = (!hasPorts || scope === "host") && !part.querySelector("[value=container]:checked");
     });
   }
@@ -25,13 +26,20 @@
     if (!form) return;
     form.addEventListener("change", function () { update(form); });
     form.addEventListener("input", function () { update(form); });
-    document.querySelectorAll("[data-service-protocol]").forEach(function (link) {
+    form.elements["ports"].addEventListener("input", function (event) {
+      if (event.target.value.trim() !== "") form.elements["every_port"].checked = false;
+    });
+    const links = Array.from(document.querySelectorAll("[data-service-protocol]"));
+    const names = new Set(links.map(function (link) { return link.dataset.serviceName; }));
+    links.forEach(function (link) {
       link.addEventListener("click", function (event) {
         event.preventDefault();
         form.elements["protocol"].value = link.dataset.serviceProtocol;
         form.elements["ports"].value = link.dataset.servicePorts;
+        form.elements["every_port"].checked = false;
         const comment = form.elements["comment"];
-        if (comment.value.trim() === "") comment.value = link.dataset.serviceName;
+        // What an admin wrote stays; what another service filled in does not describe this one.
+        if (comment.value.trim() === "" || names.has(comment.value)) comment.value = link.dataset.serviceName;
         update(form);
         form.elements["source"].focus();
       });

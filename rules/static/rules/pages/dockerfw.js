@@ -58,15 +58,21 @@
   });
 
   // Parts about the kernel refresh while the tab is visible; an equal answer does not change the page.
-  document.addEventListener("DOMContentLoaded", function () {
+  const refreshed = new WeakSet();
+  function refresh() {
     document.querySelectorAll("[data-refresh]").forEach(function (part) {
+      if (refreshed.has(part)) return;
+      refreshed.add(part);
+      const every = window.setInterval(ask, Number(part.dataset.refresh));
       function ask() {
-        if (document.visibilityState === "visible") window.htmx.trigger(part, "refresh");
+        if (!part.isConnected) window.clearInterval(every);
+        else if (document.visibilityState === "visible") window.htmx.trigger(part, "refresh");
       }
       window.setTimeout(ask, 1200);
-      window.setInterval(ask, Number(part.dataset.refresh));
     });
-  });
+  }
+  document.addEventListener("DOMContentLoaded", refresh);
+  document.addEventListener("htmx:afterSettle", refresh);
   const lastAnswer = new WeakMap();
   document.addEventListener("htmx:beforeSwap", function (event) {
     const part = event.detail.target;

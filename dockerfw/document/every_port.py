@@ -1,0 +1,31 @@
+"""Which rules allow every port of a protocol, and which of them a change adds.
+
+Such rules open services that start later, so admins confirm each of them before it is applied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dockerfw.document.coverage import covers
+from dockerfw.document.values import Document, DocumentRule
+from dockerfw.iptables.protocols import PROTOCOLS_WITH_PORTS
+
+_EVERY_PORT = ("1-65535",)
+
+
+def opens_every_port(rule: DocumentRule) -> bool:
+    """Return True if the rule allows every port of its protocol, without ports or by ranges.
+
+    A rule for a protocol without ports, such as icmp, does not.
+    """
+    if rule.protocol == "any":
+        return True
+    return rule.protocol in PROTOCOLS_WITH_PORTS and covers(rule, replace(rule, ports=_EVERY_PORT))
+
+
+def new_every_port_rules(old: Document | None, new: Document) -> tuple[DocumentRule, ...]:
+    """Return the enabled rules of `new` that open every port and that no rule of `old` covers."""
+    found = (rule for rule in new.rules if rule.enabled and opens_every_port(rule))
+    known = [rule for rule in old.rules if rule.enabled and opens_every_port(rule)] if old else []
+    return tuple(rule for rule in found if not any(covers(wide, rule) for wide in known))
