@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from dockerfw.chains import sentences
-from dockerfw.chains.anchors import anchor_place, anchored_interfaces, first_foreign
+from dockerfw.chains.anchors import anchor_place, anchored_interfaces, first_foreign, is_anchor
 from dockerfw.chains.causes import (
     DriftFacts,
     explain_changed_rules,
@@ -21,12 +21,15 @@ from dockerfw.chains.causes import (
     explain_missing_rules,
     explain_other_revision,
 )
+from dockerfw.chains.forwarding import Jumps, add_own_jumps
 from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
+    FORWARD,
     OWN_CHAINS,
     PANIC,
     Label,
+    body,
     container_anchor,
     label_of,
     own_rules,
@@ -35,7 +38,7 @@ from dockerfw.chains.names import (
 from dockerfw.chains.pairing import Pairing, pair_lines
 from dockerfw.chains.render import render
 from dockerfw.chains.rendering import Rendering
-from dockerfw.chains.warnings import docker_user_bypassed, past_docker_user
+from dockerfw.chains.warnings import past_docker_user
 from dockerfw.chains.ways_in import WayInCode, find_ways_in_problems
 from dockerfw.document.document import digest
 from dockerfw.document.values import Document, Settings
@@ -53,13 +56,16 @@ DriftCode = Literal[
     "anchor-missing",
     "anchor-not-first",
     "anchor-stale",
+    "own-jump-not-needed",
     "docker-user-not-called",
     "docker-user-not-first",
     "other-backend",
     "docker-nftables",
 ]
 
-ANCHORS: Final[frozenset[DriftCode]] = frozenset(("anchor-missing", "anchor-not-first"))
+ANCHORS: Final[frozenset[DriftCode]] = frozenset(
+    ("anchor-missing", "anchor-not-first", "own-jump-not-needed", "docker-user-not-called")
+)
 """Findings that healing repairs: dockerfw's chains are intact, only the jumps to them are misplaced."""
 
 WAYS_IN: Final[frozenset[DriftCode]] = frozenset(get_args(WayInCode))
@@ -230,11 +236,15 @@ def _anchor_findings(
         yield finding("panic", sentences.PANIC_ON, sentences.panic_help(facts.command))
     # The finding about all the missing rules has the cause already.
     emptied = not any(own_rules(live, chain) for chain in OWN_CHAINS)
-    for chain, anchors in wanted.jumps.items():
+    jumps = add_own_jumps(wanted.jumps, live, containers=family in facts.container_families)
+    missing: list[DriftLine] = []
+    for chain, anchors in jumps.items():
         found = live.chain("filter", chain)
         for text in anchors:
             place = anchor_place(live, chain, text)
-            if place == "missing":
+            if place == "missing" and chain == FORWARD:
+                missing.append(DriftLine("-", f"-A {chain} {text}"))
+            elif place == "missing":
                 cause = "" if emptied else explain_missing_anchor(live, chain, facts)
                 line = DriftLine("-", f"-A {chain} {text}")
                 yield finding("anchor-missing", sentences.anchor_missing(chain, text), cause, line)
@@ -247,10 +257,21 @@ def _anchor_findings(
         if name not in settings.external_interfaces:
             line = DriftLine("+", f"-A {DOCKER_USER} {container_anchor(name)}")
             yield finding("anchor-stale", sentences.anchor_stale(name), "", line)
-    if settings.external_interfaces and docker_user_bypassed(live):
+    if missing:
         cause = explain_missing_docker_user_jump(family, live, facts)
-        yield finding("docker-user-not-called", sentences.DOCKER_USER_NOT_CALLED, cause)
+        yield finding("docker-user-not-called", sentences.DOCKER_USER_NOT_CALLED, cause, *missing)
+    for text in _needless_jumps(jumps, live):
+        line = DriftLine("+", f"-A {FORWARD} {text}")
+        yield finding("own-jump-not-needed", sentences.own_jump_not_needed(text), "", line)
     past = past_docker_user(settings, live) if settings.external_interfaces else None
     if past is not None:
         cause, line = explain_earlier_rule(past), DriftLine("+", past.text)
         yield finding("docker-user-not-first", sentences.DOCKER_USER_NOT_FIRST, cause, line)
+
+
+def _needless_jumps(jumps: Jumps, live: Ruleset) -> Iterator[str]:
+    """Yield the jumps of dockerfw's own in FORWARD that the family does not need."""
+    forward = live.chain("filter", FORWARD)
+    for rule in forward.rules if forward else ():
+        if is_anchor(rule) and body(rule) not in jumps[FORWARD]:
+            yield body(rule)

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dockerfw.chains import sentences
+from dockerfw.chains.anchors import is_anchor
 from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     FILTERS_CONTAINERS,
     FILTERS_HOST,
+    FORWARD,
     INPUT,
     OWN_CHAINS,
     body,
@@ -172,6 +174,8 @@ class _Import:
         if rule.table != "filter":
             reason = sentences.STAYS.get(chain_owner(rule.table, rule.chain), sentences.NOT_FOR_DOCKERFW)
             raise InexpressibleError(sentences.other_table(rule.table, reason))
+        if rule.chain == FORWARD and is_anchor(rule):
+            return
         if rule.chain not in _SCOPES and rule.chain != FILTERS:
             stays = sentences.STAYS.get(chain_owner(rule.table, rule.chain))
             raise InexpressibleError(stays or sentences.other_chain(rule.chain))
@@ -277,7 +281,9 @@ class _Import:
 
 
 def _external_interfaces(ruleset: Ruleset) -> Iterator[str]:
-    """Yield the interfaces whose packets DOCKER-USER sends to dockerfw's chains or to a refusal."""
+    """Yield the interfaces whose forwarded packets are sent to dockerfw's chains or to a refusal."""
+    forward = ruleset.chain("filter", FORWARD)
+    yield from (rule.text.split()[3] for rule in (forward.rules if forward else ()) if is_anchor(rule))
     chain = ruleset.chain("filter", DOCKER_USER)
     for rule in chain.rules if chain else ():
         words = rule.text.split()

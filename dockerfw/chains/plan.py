@@ -5,10 +5,11 @@ Compares a document with live rulesets, by canonical form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockerfw.chains.anchors import AnchorChange, AnchorWork, anchor_work, wanted_anchors
+from dockerfw.chains.forwarding import Jumps, add_own_jumps
 from dockerfw.chains.names import (
     FILTERS,
     FILTERS_CONTAINERS,
@@ -87,20 +88,24 @@ def plan_changes(
     surroundings: Surroundings | None = None,
     docker_nftables: bool = False,
     foreign_tables: Sequence[str] = (),
+    container_families: Collection[Family] = (),
 ) -> Plan:
     """Plan the load of a document over the live rulesets, for each family given.
 
-    `revision` is the number in the new label; None leaves the label out of the comparison. Three are only
-    for warnings: `surroundings` are the host's interfaces and routes, `docker_nftables` means that Docker
-    filters with nftables itself, `foreign_tables` are nftables tables that iptables does not show.
+    `revision` is the number in the new label; None leaves the label out of the comparison.
+    `container_families` are those in which container networks have addresses. Three are only for warnings:
+    `surroundings` are the host's interfaces and routes, `docker_nftables` means that Docker filters with
+    nftables itself, `foreign_tables` are nftables tables that iptables does not show.
     """
     families: dict[Family, FamilyPlan] = {}
     warnings = list(document_warnings(document, surroundings, docker_nftables, foreign_tables))
     relabel = False
     for family, ruleset in live.items():
-        work = anchor_work(wanted_anchors(document.settings), ruleset)
-        families[family] = _family_plan(document, family, ruleset, work, revision or 0)
-        warnings += family_warnings(document.settings, family, ruleset, work)
+        wanted = wanted_anchors(document.settings)
+        anchors = add_own_jumps(wanted, ruleset, containers=family in container_families)
+        work = anchor_work(anchors, ruleset)
+        families[family] = _family_plan(document, family, ruleset, work, anchors, revision or 0)
+        warnings += family_warnings(document.settings, family, ruleset, work, anchors)
         relabel = relabel or (revision is not None and not _has_label(document, family, ruleset, revision))
     changes = any(not plan.empty for plan in families.values())
     return Plan(families, tuple(warnings), relabel and not changes)
@@ -113,7 +118,7 @@ def _has_label(document: Document, family: Family, live: Ruleset, revision: int)
 
 
 def _family_plan(
-    document: Document, family: Family, live: Ruleset, work: AnchorWork, revision: int
+    document: Document, family: Family, live: Ruleset, work: AnchorWork, anchors: Jumps, revision: int
 ) -> FamilyPlan:
     wanted = wanted_chains(document, family, revision)
     pairings = {
@@ -122,7 +127,6 @@ def _family_plan(
     replaced = [rule for rule in pairings[FILTERS].rest if _is_article_chain(live)]
     adopted = [*work.adopted, *replaced]
     replaced_ids = {id(rule) for rule in replaced}
-    anchors = wanted_anchors(document.settings)
     excluded = [
         *work.delete,
         *(

@@ -1,7 +1,7 @@
 """Restore text for one family: the input of `iptables-restore -n` that loads a document.
 
 The same document gives the same bytes. The text flushes only dockerfw's own chains (declaring them is the
-flush), sets no policy, and changes INPUT and DOCKER-USER only to place or remove dockerfw's anchors.
+flush), sets no policy, and changes INPUT, DOCKER-USER and FORWARD only to place or remove dockerfw's anchors.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from functools import lru_cache
 from typing import Final
 
 from dockerfw.chains.anchors import anchor_work, wanted_anchors
+from dockerfw.chains.forwarding import add_own_jumps
 from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     FILTERS_CONTAINERS,
     FILTERS_HOST,
+    FORWARD,
     OWN_CHAINS,
     Label,
     own_rules,
@@ -51,13 +53,16 @@ def render_restore(
     live: Ruleset | None = None,
     revision: int = 0,
     counters: bool = False,
+    containers: bool = False,
 ) -> str:
     """Return the restore text of a document for one family.
 
     `live` is the host's ruleset, read just before; None is a host with Docker's chains and no dockerfw rules.
     `counters` writes `[packets:bytes]` before each rule, those of the same rule in `live` (for `-c`).
+    `containers` is True if container networks have addresses of the family.
     """
-    return write_restore(render(document, family, revision), family, live=live, counters=counters)
+    rendering = render(document, family, revision)
+    return write_restore(rendering, family, live=live, counters=counters, containers=containers)
 
 
 def render(document: Document, family: Family, revision: int = 0) -> Rendering:
@@ -65,17 +70,28 @@ def render(document: Document, family: Family, revision: int = 0) -> Rendering:
     return Rendering(wanted_chains(document, family, revision), wanted_anchors(document.settings))
 
 
-def loaded_rendering(restore_text: str, settings: Settings) -> Rendering:
-    """Return what a kernel holds after a restore text: it names only the jumps that were missing before."""
-    return Rendering(read_rendering(restore_text).chains, wanted_anchors(settings))
+def loaded_rendering(restore_text: str, settings: Settings, *, own_jumps: bool = False) -> Rendering:
+    """Return what a kernel holds after a restore text: it names only the jumps that were missing before.
+
+    `own_jumps` is True if the family then has jumps of dockerfw's own in FORWARD.
+    """
+    jumps = dict(wanted_anchors(settings))
+    if own_jumps:
+        jumps[FORWARD] = jumps[DOCKER_USER]
+    return Rendering(read_rendering(restore_text).chains, jumps)
 
 
 def write_restore(
-    rendering: Rendering, family: Family, *, live: Ruleset | None = None, counters: bool = False
+    rendering: Rendering,
+    family: Family,
+    *,
+    live: Ruleset | None = None,
+    counters: bool = False,
+    containers: bool = False,
 ) -> str:
     """Write the restore text that brings a family's chains and jumps from `live` to a rendering."""
     chains = rendering.chains
-    work = anchor_work(rendering.jumps, live)
+    work = anchor_work(add_own_jumps(rendering.jumps, live, containers=containers), live)
     lines = ["*filter", *(f":{name} - [0:0]" for name in OWN_CHAINS)]
     if work.creates_docker_user:
         lines.append(f"-N {DOCKER_USER}")

@@ -189,11 +189,12 @@ def docker_user_missing(family: Family) -> str:
     )
 
 
-def docker_user_not_called(family: Family) -> str:
-    """Warn that Docker filters and FORWARD does not call DOCKER-USER."""
+def own_forward_jump(family: Family) -> str:
+    """Warn that FORWARD gets jumps of dockerfw's own because it does not call DOCKER-USER."""
     return of_family(
         family,
-        "FORWARD has no jump to DOCKER-USER. Rules for containers have no effect until Docker adds it.",
+        "FORWARD does not call DOCKER-USER, so dockerfw's own jump there calls the rules for containers. "
+        "They also filter other traffic forwarded from external interfaces, such as to virtual machines.",
     )
 
 
@@ -262,6 +263,20 @@ def anchor_not_first(chain: str, anchor: str) -> str:
     return f"another rule comes before {anchor} in {chain}."
 
 
+def own_jump_not_needed(anchor: str) -> str:
+    """Say that FORWARD calls DOCKER-USER, and dockerfw's chains as well."""
+    return f"FORWARD calls DOCKER-USER, so dockerfw's own jump there ({anchor}) is no longer needed."
+
+
+def docker_does_not_filter(family: Family) -> str:
+    """Say that Docker has no chains in a family."""
+    setting = "iptables" if family == 4 else "ip6tables"
+    return (
+        f"Docker has no chains for {FAMILY_NAMES[family]}: its setting {setting} is off, "
+        "or its rules were flushed."
+    )
+
+
 def anchor_stale(interface: str) -> str:
     """Say that DOCKER-USER calls dockerfw for an interface that is not external."""
     return f"DOCKER-USER still jumps to dockerfw for {interface}, which is no longer an external interface."
@@ -316,6 +331,7 @@ IPV6_NOT_CALLED: Final = (
     "Docker 20.10 never jumps to DOCKER-USER for IPv6. With any other version, the jump was removed."
 )
 JUMP_REMOVED: Final = "The jump was removed. Docker adds it again when it restarts."
+OWN_JUMP_HELPS: Final = "The next apply or self-repair adds dockerfw's own jump."
 
 
 def released(command: str) -> str:

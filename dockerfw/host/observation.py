@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,8 +32,10 @@ from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import FAMILIES, Backend, Family, Rule, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.session_groups import SessionGroups
+from dockerfw.messages.snapshot_values import containers_from, interface_from
 from dockerfw.messages.snapshots import MAX_SAVE_CHARACTERS, CommandError, DockerState, Snapshot, saves_digest
 from dockerfw.messages.surroundings import Interface, PublishedPort
+from dockerfw.reach.container_networks import container_families
 
 _NAT = re.compile(r"^\*nat\n.*?^COMMIT\n", re.MULTILINE | re.DOTALL)
 _DESTINATION = re.compile(r"\[?([0-9A-Fa-f.:]+?)\]?:(\d+)(?:-\d+)?(?:/\d+)?")
@@ -87,6 +89,23 @@ def observe(host: str, *, seen: Seen | None = None, docker_socket: Path | None =
         bridges_filtered=_bridges_filtered(),
         foreign_tables=_foreign_tables(tables),
     )
+
+
+def read_container_families(
+    live: Mapping[Family, Ruleset], external: Sequence[str], docker_socket: Path | None
+) -> frozenset[Family]:
+    """Return the families in which container networks have addresses; Docker is asked if its socket is given.
+
+    Never raises: where the host's addresses cannot be read, only the rules tell about containers.
+    """
+    command = Command(("ip", "-json", "-details", "address", "show"))
+    try:
+        listing = _listing(command, run(command))
+    except CommandFailed as failure:
+        listing = failure
+    found = list_containers(docker_socket) if docker_socket else None
+    containers = None if isinstance(found, CommandFailed) else containers_from(found)
+    return container_families(map(interface_from, _interfaces(listing)), live, containers, external)
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from django.conf import settings
 from dockerfw.chains.drift import WAYS_IN, WITHOUT_EFFECT, Drift
 from dockerfw.chains.sentences import describe_tables
 from dockerfw.iptables.model import FAMILY_NAMES
-from dockerfw.messages.snapshot_values import drift_of
+from dockerfw.messages.snapshot_values import container_families_of, drift_of
 from rules.applying.apply_selectors import awaiting_view
 from rules.applying.window_selectors import WindowView
 from rules.draft.basis_selectors import Basis
@@ -94,7 +94,9 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
         )
         text = "Unknown: the kernel's rules could not be read completely."
         return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
+    document = revision_document(revision)
     known = (
+        container_families_of(snapshot, view.rulesets, document.settings),
         snapshot.sha256,
         snapshot.families,
         snapshot.docker_state,
@@ -109,7 +111,7 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
         lambda: drift_of(
             snapshot,
             view.rulesets,
-            revision_document(revision),
+            document,
             revision.number,
             loaded=loaded_renderings(view.loaded, revision.number, revision.digest),
             command=settings.ENVIRONMENT.command,

@@ -54,6 +54,8 @@ def test_no_drift() -> None:
     assert (found.findings, found.only_anchors, found.mark) == ((), False, "")
 
 
+JUMP_REMOVED = f"{sentences.JUMP_REMOVED} {sentences.OWN_JUMP_HELPS}"
+FORWARD_FLUSHED = f"{sentences.FORWARD_FLUSHED} {sentences.OWN_JUMP_HELPS}"
 UFW, FIREWALLD, FAIL2BAN = RELOADED["ufw"], RELOADED["firewalld"], INSERTED_BY["fail2ban"]
 
 
@@ -76,8 +78,9 @@ UFW, FIREWALLD, FAIL2BAN = RELOADED["ufw"], RELOADED["firewalld"], INSERTED_BY["
             *("rules-changed", sentences.inserted_into_chains("fail2ban", "-A FILTERS-HOST -j f2b-sshd"), 1),
         ),
         (["-F FILTERS-HOST"], "rules-changed", CAUSE_UNKNOWN, None),
-        (["-D FORWARD -j DOCKER-USER"], "docker-user-not-called", sentences.JUMP_REMOVED, 0),
-        (["-F FORWARD"], "docker-user-not-called", sentences.FORWARD_FLUSHED, 0),
+        (["-D FORWARD -j DOCKER-USER"], "docker-user-not-called", JUMP_REMOVED, 2),
+        (["-F FORWARD"], "docker-user-not-called", FORWARD_FLUSHED, 2),
+        (["-A FORWARD -i ens33 -j FILTERS-CONTAINERS"], "own-jump-not-needed", "", 1),
         (["-I FORWARD 1 -p tcp -j ACCEPT"], "docker-user-not-first", CAUSE_UNKNOWN, 1),
         (["-I FORWARD 1 -i ens33 -o docker0 -j ACCEPT"], "docker-user-not-first", CAUSE_UNKNOWN, 1),
         (
@@ -106,6 +109,10 @@ def test_each_kind_of_drift(lines: list[str], code: str, cause: str, difference:
         (["-A FILTERS-HOST -s 203.0.113.9/32 -j RETURN"], "1 loaded rule is not in revision 3."),
         (["-D FILTERS-HOST 2"], "1 rule of revision 3 is not loaded."),
         (["-F FORWARD"], sentences.DOCKER_USER_NOT_CALLED),
+        (
+            ["-A FORWARD -i ens33 -j FILTERS-CONTAINERS"],
+            sentences.own_jump_not_needed("-i ens33 -j FILTERS-CONTAINERS"),
+        ),
         (["-I FORWARD 1 -p tcp -j ACCEPT"], sentences.DOCKER_USER_NOT_FIRST),
         ([":FILTERS-PANIC - [0:0]"], sentences.PANIC_ON),
     ],
