@@ -36,7 +36,7 @@ from dockerfw.chains.names import (
     without_label,
 )
 from dockerfw.chains.pairing import Pairing, pair_lines
-from dockerfw.chains.render import render
+from dockerfw.chains.render import earlier_rendering
 from dockerfw.chains.rendering import Rendering
 from dockerfw.chains.warnings import past_docker_user
 from dockerfw.chains.ways_in import WayInCode, find_ways_in_problems
@@ -154,8 +154,8 @@ def find_drift(
     """Compare the kernel with a revision's document, for the families that this kernel supports.
 
     A family that is not in `live` could not be read, which is a finding of its own. `loaded` are the rules
-    that were loaded for this revision; a family without them is compared with what its document renders to
-    now.
+    that were loaded for this revision; a family without them is compared with what its document renders to,
+    with or without the lines of later releases.
     """
     facts = facts or DriftFacts()
     findings = [*_host_findings(document.settings, facts)]
@@ -164,7 +164,7 @@ def find_drift(
         if ruleset is None:
             findings.append(DriftFinding("unread", family, sentences.of_family(family, sentences.UNREAD)))
             continue
-        wanted = (loaded or {}).get(family) or render(document, family, revision)
+        wanted = (loaded or {}).get(family) or earlier_rendering(document, family, revision, live=ruleset)
         label = Label(revision, digest(document)[:12])
         findings += _chain_findings(wanted, label, family, ruleset, facts)
         findings += _anchor_findings(wanted, document.settings, family, ruleset, facts)

@@ -49,7 +49,7 @@ _SCOPES: Final = {
     DOCKER_USER: "container",
 }
 _RULE_PATH = re.compile(r"\brules\[[0-9]+\]")
-_IPV6 = re.compile(r"-[sd] [0-9a-f.]*:|ipv6-icmp|icmp6|icmpv6", re.ASCII)
+_IPV6 = re.compile(r"-(?:[sd]|-ctorigdst) [0-9a-f.]*:|ipv6-icmp|icmp6|icmpv6", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

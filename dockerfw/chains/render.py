@@ -20,6 +20,7 @@ from dockerfw.chains.names import (
     FORWARD,
     OWN_CHAINS,
     Label,
+    body,
     own_rules,
     rule_comment,
 )
@@ -43,6 +44,12 @@ DHCPV6_REPLIES: Final = "-s fe80::/10 -p udp -m udp --sport 547 --dport 546 -j R
 # Without these an IPv6 host loses its neighbours, its router and its multicast groups (RFC 4890, 4.4.1): MLD
 # 130-132 and 143, router and neighbour discovery 133-136 with their inverse 141-142.
 IPV6_VITAL_TYPES: Final = (130, 131, 132, 133, 134, 135, 136, 141, 142, 143)
+# Docker before 28 forwards a packet that is dialled to a port published to 127.0.0.1 even if it arrives from
+# the local network: DNAT comes before the kernel drops such a packet as martian.
+DIALLED_TO_LOOPBACK: Final[Mapping[Family, str]] = {
+    4: "-m conntrack --ctorigdst 127.0.0.0/8 --ctdir ORIGINAL -j DROP",
+    6: "-m conntrack --ctorigdst ::1 --ctdir ORIGINAL -j DROP",
+}
 _WRITTEN_ORDER: Final = (FILTERS_HOST, FILTERS_CONTAINERS, FILTERS)
 
 
@@ -68,6 +75,20 @@ def render_restore(
 def render(document: Document, family: Family, revision: int = 0) -> Rendering:
     """Return the rules and jumps that make a document true for one family."""
     return Rendering(wanted_chains(document, family, revision), wanted_anchors(document.settings))
+
+
+def earlier_rendering(
+    document: Document, family: Family, revision: int = 0, *, live: Ruleset | None = None
+) -> Rendering:
+    """Return what a release that kept no copy of its rules loaded for a document.
+
+    It lacks the lines that were added since, except those that `live` has.
+    """
+    found = render(document, family, revision)
+    held = {body(rule) for rule in own_rules(live, FILTERS_CONTAINERS)}
+    lines = found.chains[FILTERS_CONTAINERS]
+    kept = tuple(line for line in lines if line != DIALLED_TO_LOOPBACK[family] or line in held)
+    return Rendering({**found.chains, FILTERS_CONTAINERS: kept}, found.jumps)
 
 
 def loaded_rendering(restore_text: str, settings: Settings, *, own_jumps: bool = False) -> Rendering:
@@ -115,7 +136,12 @@ def wanted_chains(document: Document, family: Family, revision: int = 0) -> Mapp
     label = Label(revision, digest(document)[:12])
     return {
         FILTERS: (*_lines(rules, FILTERS, family), _refusal(settings, family, label)),
-        FILTERS_CONTAINERS: (ESTABLISHED, *_lines(rules, FILTERS_CONTAINERS, family), f"-j {FILTERS}"),
+        FILTERS_CONTAINERS: (
+            ESTABLISHED,
+            DIALLED_TO_LOOPBACK[family],
+            *_lines(rules, FILTERS_CONTAINERS, family),
+            f"-j {FILTERS}",
+        ),
         FILTERS_HOST: (
             *(f"-i {name} -j RETURN" for name in settings.trusted_interfaces),
             ESTABLISHED,

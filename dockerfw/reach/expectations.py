@@ -333,7 +333,8 @@ class _Check:
             protocol = _ICMPV6
         for target in targets:
             if target.address is not None and (
-                target.address.version != family or target.address.is_loopback
+                target.address.version != family
+                or (target.address.is_loopback and not self._forwarded(expectation, target))
             ):
                 continue
             addresses = [target.address] if target.address is not None else _own(family, interface)
@@ -342,6 +343,13 @@ class _Check:
                 addresses += [address for each in self.context.outside for address in _own(family, each)]
             for address in addresses:
                 yield Service(family, protocol, address, target.port, interface.name), target.inner
+
+    def _forwarded(self, expectation: Expectation, target: _Target) -> bool:
+        """Return True if a port of a loopback address has to be refused: Docker before 28 forwards it."""
+        dialled = (expectation.protocol, target.address, target.port)
+        return not expectation.passes and any(
+            (each.protocol, each.address, each.port) == dialled for each in self.context.listening.published
+        )
 
     def _one(
         self, expectation: Expectation, service: Service, inner: int | None, sources: AddressSet

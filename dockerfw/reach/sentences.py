@@ -171,6 +171,14 @@ def addresses_checked(checked: int, total: int, interface: str) -> str:
     return f"Only {checked} of {total} addresses of {interface} were checked."
 
 
+def forwarded_from_neighbours(address: Address) -> str:
+    """Say that Docker forwards packets of neighbours to a loopback address."""
+    return (
+        f"Docker on this host forwards packets to {address} that arrive from the local network. "
+        "The next apply closes that."
+    )
+
+
 def bound_to_loopback(address: Address) -> str:
     """Say why a port of a loopback address is not reachable."""
     return f"bound to {address}: the host itself only"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from dockerfw.chains.render import render
+from dockerfw.chains.render import earlier_rendering
 from dockerfw.chains.rendering import Rendering, read_rendering
 from dockerfw.document.document import Document, canonical_json, digest, parse_document
 from dockerfw.document.stored import read_stored
@@ -48,7 +48,7 @@ class ConfirmedRecord:
 
     def rendering(self, family: Family) -> Rendering:
         """Return the rules that the kernel should hold for a family."""
-        return self.loaded.get(family) or render(self.document, family, self.revision)
+        return self.loaded.get(family) or earlier_rendering(self.document, family, self.revision)
 
     def to_text(self) -> str:
         """Return the content of the file, without the loaded rules where it could not be read with them."""

@@ -9,10 +9,11 @@ from dockerfw.chains.anchors import wanted_anchors
 from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import ANCHORS, Drift, DriftLine, find_drift
 from dockerfw.chains.healing import render_anchors
-from dockerfw.chains.render import render_restore
+from dockerfw.chains.plan import plan_changes
+from dockerfw.chains.render import DIALLED_TO_LOOPBACK, render, render_restore
 from dockerfw.chains.sentences import CAUSE_UNKNOWN, INSERTED_BY, RELOADED
 from dockerfw.document.document import parse_document
-from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
 
@@ -194,6 +195,17 @@ def test_another_revision() -> None:
     found = find_drift(DOCUMENT, 4, {4: after(), 6: after(family=6)})
     assert {finding.code for finding in found.findings} == {"other-revision"}
     assert "revision 3" in found.findings[0].message
+
+
+def test_lines_of_a_later_release_are_offered_and_no_drift() -> None:
+    live = {4: after("-D FILTERS-CONTAINERS 2"), 6: after("-D FILTERS-CONTAINERS 2", family=6)}
+    assert find_drift(DOCUMENT, 3, live).findings == ()
+    plan = plan_changes(DOCUMENT, live, revision=3)
+    assert [line.text for line in plan.families[4].added] == [DIALLED_TO_LOOPBACK[4]]
+    assert [line.text for line in plan.families[6].added] == [DIALLED_TO_LOOPBACK[6]]
+    loaded = {family: render(DOCUMENT, family, 3) for family in FAMILIES}
+    found = find_drift(DOCUMENT, 3, live, loaded=loaded).findings
+    assert [(each.code, each.family) for each in found] == [("rules-changed", 4), ("rules-changed", 6)]
 
 
 def test_docker_in_another_backend() -> None:
