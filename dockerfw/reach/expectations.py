@@ -18,6 +18,7 @@ from dockerfw.reach import sentences
 from dockerfw.reach.allowing_rules import AllowingRules
 from dockerfw.reach.arrivals import inner_arrivals
 from dockerfw.reach.as_if_published import publish
+from dockerfw.reach.elsewhere import why_past_host
 from dockerfw.reach.listening import Address, Listening, RunningContainer, find_containers
 from dockerfw.reach.sentences import describe_place, describe_sources
 from dockerfw.simulation.addresses import AddressSet
@@ -355,6 +356,9 @@ class _Check:
         self, expectation: Expectation, service: Service, inner: int | None, sources: AddressSet
     ) -> ExpectationResult | None:
         """Return the result for one service, None if it is as expected."""
+        past = self._why_past_host(service)
+        if past:
+            return ExpectationResult(expectation, "unknown", past)
         if service not in self.answers:
             self.answers[service] = simulate_service(self.context.prepared[service.family], service)
         found = self.answers[service]
@@ -375,6 +379,13 @@ class _Check:
             reason = sentences.undecided_for(words_for, verdict.reason)
             return ExpectationResult(expectation, "unknown", reason, some_networks(unclear), verdict.step)
         return None
+
+    def _why_past_host(self, service: Service) -> str:
+        """Return why clients reach a container past this host; empty if its rules see their packets."""
+        around = self.context.prepared[service.family].surroundings
+        return why_past_host(
+            service.family, service.destination, service.in_interface, around, container=True
+        )
 
     def _allowances(self, family: Family) -> AllowingRules:
         if family not in self.allowances:

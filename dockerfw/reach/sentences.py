@@ -179,6 +179,14 @@ def forwarded_from_neighbours(address: Address) -> str:
     )
 
 
+def past_this_host(address: Address, interface: str) -> str:
+    """Say that this host's rules do not see packets to an address."""
+    return (
+        f"packets to {address} would leave by {interface}, on which they arrive: "
+        "clients may reach it past this host, as they do a container with macvlan or ipvlan"
+    )
+
+
 def bound_to_loopback(address: Address) -> str:
     """Say why a port of a loopback address is not reachable."""
     return f"bound to {address}: the host itself only"

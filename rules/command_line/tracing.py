@@ -100,7 +100,7 @@ def _seen(host: Host, output: Output) -> tuple[SnapshotView, Basis]:
     if sight.view.stale:
         output.note(f"the kernel's rules were read {sight.view.age:.0f} seconds ago")
     if sight.view.snapshot.docker_state == "nftables":
-        output.note(f"{RULES_IN_NFTABLES}: results for containers may differ")
+        output.note(f"{RULES_IN_NFTABLES}: results for containers are unknown")
     if sight.view.snapshot.foreign_tables:
         output.note(describe_tables(sight.view.snapshot.foreign_tables))
     return sight.view, basis_of(host, sight)

@@ -179,6 +179,19 @@ def test_a_port_published_on_loopback_has_to_be_refused_to_neighbours() -> None:
     assert find(wanted, opened, listening=listening).state == "holds"
 
 
+@pytest.mark.parametrize("address", ["192.0.2.50", "10.20.0.5"])
+def test_a_container_past_this_host_is_never_called_refused(address: str) -> None:
+    apart = replace(DB, addresses=(ip_address(address),), publications=())
+    listening = Listening(containers=(apart,))
+    for named in ({"container": "db"}, {}):
+        refused = {"port": 5432, "to": "container", "passes": False, **named}
+        found = find(refused, document(SSH), listening=listening)
+        assert (found.state, found.reason) == (
+            "unknown",
+            sentences.past_this_host(ip_address(address), "ens33"),
+        )
+
+
 def test_a_container_on_the_hosts_network_has_the_hosts_ports() -> None:
     proxy = RunningContainer("00000000000f", "proxy", network_mode="host")
     wanted = {"port": 22, "source": OFFICE, "to": "container", "container": "proxy", "passes": True}
