@@ -93,6 +93,8 @@ def explain_missing_docker_user_jump(family: Family, live: Ruleset, facts: Drift
 
 
 def _missing_docker_user_jump(family: Family, live: Ruleset, facts: DriftFacts) -> str:
+    if facts.docker_nftables:
+        return sentences.DOCKER_FILTERS_ITSELF
     if _is_empty(live, FORWARD) and live.chain("filter", DOCKER) is not None:
         return sentences.FORWARD_FLUSHED
     if live.chain("filter", DOCKER) is None:

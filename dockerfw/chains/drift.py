@@ -60,7 +60,6 @@ DriftCode = Literal[
     "docker-user-not-called",
     "docker-user-not-first",
     "other-backend",
-    "docker-nftables",
 ]
 
 ANCHORS: Final[frozenset[DriftCode]] = frozenset(
@@ -72,7 +71,7 @@ WAYS_IN: Final[frozenset[DriftCode]] = frozenset(get_args(WayInCode))
 """Findings about the interfaces that packets from outside arrive on; dockerfw's rules may be intact."""
 
 WITHOUT_EFFECT: Final[frozenset[DriftCode]] = WAYS_IN | frozenset(
-    ("docker-user-not-called", "docker-user-not-first", "docker-nftables")
+    ("docker-user-not-called", "docker-user-not-first")
 )
 """Findings that leave the revision loaded while packets bypass some or all of its container rules."""
 
@@ -175,9 +174,6 @@ def _host_findings(settings: Settings, facts: DriftFacts) -> Iterator[DriftFindi
     if facts.docker_moved_to:
         message = sentences.other_backend(facts.docker_moved_to, facts.kept_backend)
         yield DriftFinding("other-backend", None, message, sentences.BACKEND_SWITCHED)
-    if facts.docker_nftables and settings.external_interfaces:
-        message, cause = sentences.DOCKER_FILTERS_ITSELF, sentences.DOCKER_BACKEND_SETTING
-        yield DriftFinding("docker-nftables", None, message, cause)
     if facts.surroundings is not None:
         for problem in find_ways_in_problems(settings, facts.surroundings, docker=facts.docker):
             yield DriftFinding(problem.code, None, problem.message, sentences.way_in_help(problem.code))
@@ -236,7 +232,8 @@ def _anchor_findings(
         yield finding("panic", sentences.PANIC_ON, sentences.panic_help(facts.command))
     # The finding about all the missing rules has the cause already.
     emptied = not any(own_rules(live, chain) for chain in OWN_CHAINS)
-    jumps = add_own_jumps(wanted.jumps, live, containers=family in facts.container_families)
+    containers = facts.docker_nftables or family in facts.container_families
+    jumps = add_own_jumps(wanted.jumps, live, containers=containers)
     missing: list[DriftLine] = []
     for chain, anchors in jumps.items():
         found = live.chain("filter", chain)

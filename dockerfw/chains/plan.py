@@ -93,16 +93,18 @@ def plan_changes(
     """Plan the load of a document over the live rulesets, for each family given.
 
     `revision` is the number in the new label; None leaves the label out of the comparison.
-    `container_families` are those in which container networks have addresses. Three are only for warnings:
-    `surroundings` are the host's interfaces and routes, `docker_nftables` means that Docker filters with
-    nftables itself, `foreign_tables` are nftables tables that iptables does not show.
+    `container_families` are those in which container networks have addresses; `docker_nftables` means that
+    Docker filters with nftables itself, and so may have them in each. Two are only for warnings:
+    `surroundings` are the host's interfaces and routes, `foreign_tables` are nftables tables that iptables
+    does not show.
     """
     families: dict[Family, FamilyPlan] = {}
     warnings = list(document_warnings(document, surroundings, docker_nftables, foreign_tables))
     relabel = False
     for family, ruleset in live.items():
         wanted = wanted_anchors(document.settings)
-        anchors = add_own_jumps(wanted, ruleset, containers=family in container_families)
+        containers = docker_nftables or family in container_families
+        anchors = add_own_jumps(wanted, ruleset, containers=containers)
         work = anchor_work(anchors, ruleset)
         families[family] = _family_plan(document, family, ruleset, work, anchors, revision or 0)
         warnings += family_warnings(document.settings, family, ruleset, work, anchors)

@@ -132,7 +132,7 @@ EMPTY_DOCUMENT: Final = (
 )
 DOCKER_USES_NFTABLES: Final = (
     "Docker on this host uses nftables itself and has no DOCKER-USER chain. "
-    "Rules for containers have no effect."
+    "What its own rules refuse is unknown."
 )
 
 
@@ -226,7 +226,6 @@ DOCKER_USER_NOT_CALLED: Final = "FORWARD has no jump to DOCKER-USER, so rules fo
 DOCKER_USER_NOT_FIRST: Final = (
     "a rule in FORWARD accepts packets before DOCKER-USER, so they bypass the rules for containers."
 )
-DOCKER_FILTERS_ITSELF: Final = "Docker filters with nftables itself, so rules for containers have no effect."
 
 
 def other_backend(docker: str, own: str) -> str:
@@ -317,9 +316,7 @@ INSERTED_BY: Final[dict[Owner, str]] = {
 BACKEND_SWITCHED: Final = (
     "Docker was probably restarted after the host's iptables was switched to the other backend."
 )
-DOCKER_BACKEND_SETTING: Final = (
-    "Docker's setting firewall-backend is nftables. With iptables, Docker uses DOCKER-USER."
-)
+DOCKER_FILTERS_ITSELF: Final = "Docker filters with nftables itself and never calls DOCKER-USER."
 DOCKER_CREATES_IT: Final = "Docker creates it again when it starts."
 DOCKER_USER_RECREATED: Final = (
     "DOCKER-USER is as Docker creates it: it was flushed, or removed and then created again by Docker."

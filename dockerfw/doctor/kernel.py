@@ -26,9 +26,7 @@ CHECKS: Final = (
 _ANCHORS: Final[frozenset[DriftCode]] = frozenset(
     ("anchor-missing", "anchor-not-first", "anchor-stale", "own-jump-not-needed")
 )
-_DOCKER_USER: Final[frozenset[DriftCode]] = frozenset(
-    ("docker-user-not-called", "docker-user-not-first", "docker-nftables")
-)
+_DOCKER_USER: Final[frozenset[DriftCode]] = frozenset(("docker-user-not-called", "docker-user-not-first"))
 _ELSEWHERE: Final[frozenset[DriftCode]] = frozenset(("unread", "other-backend"))
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 _OLDEST_TRIED = (1, 8, 7)
@@ -91,8 +89,8 @@ def _readable(snapshot: Snapshot) -> Finding:
 def _docker(snapshot: Snapshot, facts: KernelFacts) -> Finding:
     check, found, kept = "backend.docker", snapshot.docker_backends, facts.kept_backend
     if snapshot.docker_state == "nftables":
-        text = "Docker uses nftables and has no DOCKER-USER chain: rules for containers cannot work."
-        return problem(check, text, SET_BACKEND)
+        text = "Docker uses nftables, whose rules dockerfw cannot read: who reaches containers is unknown."
+        return note(check, text, SET_BACKEND)
     if len(found) > 1:
         text = "Docker's chains are in both backends, nft and legacy, and the kernel applies both."
         return problem(check, text, "reboot, so that only the backend that Docker uses now has them")
@@ -202,8 +200,6 @@ def _ways_in(drift: Drift) -> Finding:
 def _restore_the_way(drift: Drift, again: str) -> str:
     """Return what leads forwarded packets to dockerfw's chains again."""
     codes = {finding.code for finding in drift.findings}
-    if "docker-nftables" in codes:
-        return SET_BACKEND
     return again if "docker-user-not-called" in codes else "systemctl restart docker"
 
 

@@ -41,6 +41,7 @@ _NAT = re.compile(r"^\*nat\n.*?^COMMIT\n", re.MULTILINE | re.DOTALL)
 _DESTINATION = re.compile(r"\[?([0-9A-Fa-f.:]+?)\]?:(\d+)(?:-\d+)?(?:/\d+)?")
 _OWN_CHAIN = re.compile(rf"^:{FILTERS_HOST} ", re.MULTILINE)
 _DOCKER_CHAIN = re.compile(r"^:DOCKER(?:-USER)? ", re.MULTILINE)
+_LIST_TABLES = Command(("nft", "list", "tables"))
 _MAX_PUBLISHED = 4096
 _MAX_FOREIGN_TABLES = 64
 
@@ -98,11 +99,13 @@ def read_container_families(
 
     Never raises: where the host's addresses cannot be read, only the rules tell about containers.
     """
-    command = Command(("ip", "-json", "-details", "address", "show"))
-    try:
-        listing = _listing(command, run(command))
-    except CommandFailed as failure:
-        listing = failure
+    commands = [Command(("ip", "-json", "-details", "address", "show"))]
+    if shutil.which("nft", path=command_path()):
+        commands.append(_LIST_TABLES)
+    addresses, *tables = run_all(commands)
+    if any(isinstance(each, bytes) and _is_dockers(each) for each in tables):
+        return frozenset(kernel_families())
+    listing = _listing(commands[0], addresses)
     found = list_containers(docker_socket) if docker_socket else None
     containers = None if isinstance(found, CommandFailed) else containers_from(found)
     return container_families(map(interface_from, _interfaces(listing)), live, containers, external)
@@ -132,7 +135,7 @@ def _run_listings() -> tuple[dict[str, Listing], dict[str, bytes | CommandFailed
         "sockets": LIST_SOCKETS,
     }
     if shutil.which("nft", path=command_path()):
-        commands["tables"] = Command(("nft", "list", "tables"))
+        commands["tables"] = _LIST_TABLES
     results = dict(zip(commands, run_all(list(commands.values())), strict=True))
     others = {name: results.pop(name, b"") for name in ("tables", "sockets")}
     return {name: _listing(commands[name], result) for name, result in results.items()}, others
@@ -154,9 +157,14 @@ def _text(result: bytes | CommandFailed) -> str:
 
 def _docker_state(tables: bytes | CommandFailed, saves: Mapping[Family, str]) -> DockerState:
     # Docker 29 with its own nftables backend keeps its rules in these tables and has no DOCKER-USER.
-    if isinstance(tables, bytes) and b"docker-bridges" in tables.split():
+    if isinstance(tables, bytes) and _is_dockers(tables):
         return "nftables"
     return "iptables" if any(_DOCKER_CHAIN.search(save) for save in saves.values()) else "absent"
+
+
+def _is_dockers(tables: bytes) -> bool:
+    """Return True if Docker has tables of its own in a list of tables."""
+    return b"docker-bridges" in tables.split()
 
 
 def _foreign_tables(tables: bytes | CommandFailed) -> tuple[str, ...]:

@@ -103,7 +103,10 @@ def containers_from(containers: tuple[Container, ...] | None) -> tuple[RunningCo
 def container_families_of(
     snapshot: Snapshot, rulesets: Mapping[Family, Ruleset], settings: Settings
 ) -> frozenset[Family]:
-    """Return the families in which a container network of the host has addresses."""
+    """Return the families in which a container network of the host may have addresses."""
+    if snapshot.docker_state == "nftables":
+        # Docker is here, and calls DOCKER-USER in neither family.
+        return frozenset(snapshot.families)
     # A host has one pair of a veth for each container, and no bridge among them.
     bridges = [interface_from(each) for each in snapshot.interfaces if each.kind in ("", "bridge")]
     return container_families(bridges, rulesets, containers_of(snapshot), settings.external_interfaces)

@@ -212,8 +212,12 @@ def test_docker_in_another_backend() -> None:
     moved = drift(facts=DriftFacts(kept_backend="nft", docker_moved_to="legacy"))
     assert [(finding.code, finding.family) for finding in moved.findings] == [("other-backend", None)]
     assert moved.findings[0].message == sentences.other_backend("legacy", "nft")
-    itself = drift(facts=DriftFacts(docker_nftables=True))
-    assert [finding.code for finding in itself.findings] == ["docker-nftables"]
+    # What Docker left behind when it was switched still leads to dockerfw's chains.
+    itself = DriftFacts(docker_nftables=True)
+    assert drift(facts=itself).findings == ()
+    bypassed = drift("-D FORWARD -j DOCKER-USER", facts=itself).findings
+    assert [(finding.code, finding.family) for finding in bypassed] == [("docker-user-not-called", 4)]
+    assert bypassed[0].cause == f"{sentences.DOCKER_FILTERS_ITSELF} {sentences.OWN_JUMP_HELPS}"
 
 
 def test_a_release_is_named_as_the_cause() -> None:

@@ -97,6 +97,15 @@ def test_the_plan_offers_the_jumps_and_says_what_else_they_filter() -> None:
     assert [warning.code for warning in without.warnings] == ["docker-user-missing"]
 
 
+@pytest.mark.parametrize("save", [BARE, BARE.replace(":OUTPUT", ":DOCKER-USER - [0:0]\n:OUTPUT")])
+def test_the_plan_waits_for_no_docker_that_filters_with_nftables(save: str) -> None:
+    live = {6: parse_save(save)}
+    assert plan_changes(DOCUMENT, live).warnings[0].code in ("docker-user-missing", "docker-not-filtering")
+    plan = plan_changes(DOCUMENT, live, docker_nftables=True)
+    assert [each.code for each in plan.warnings] == ["docker-nftables", "own-forward-jump"]
+    assert [each.action for each in plan.families[6].anchors if each.chain == "FORWARD"] == ["insert"] * 2
+
+
 def test_a_container_network_without_the_jumps_is_drift() -> None:
     live = after(BARE, *(f"-D{line[2:]}" for line in JUMPS))
     (finding,) = find_drift(DOCUMENT, 3, {6: live}, FACTS, families=(6,)).findings
