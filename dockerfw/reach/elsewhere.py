@@ -6,13 +6,14 @@ destination. A macvlan or ipvlan container is a neighbour of its clients, and pa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach import sentences
 from dockerfw.reach.listening import DOCKER_PROXY, Address, Listening
-from dockerfw.simulation.surroundings import Surroundings
+from dockerfw.simulation.surroundings import HostInterface, Surroundings
 from dockerfw.simulation.trace import Trace, Verdict
 
 
@@ -51,6 +52,34 @@ def why_past_host(
         return ""
     near = any(destination in each.network for each in interface.addresses)
     return sentences.past_this_host(destination, in_interface) if near or container else ""
+
+
+def containers_past_host(
+    listening: Listening, surroundings: Surroundings, outside: Iterable[HostInterface]
+) -> tuple[str, ...]:
+    """Return the names of the containers that clients may reach past this host."""
+    names = [each.name for each in outside]
+    # A route takes a while to find, and nearly all containers are behind one of these.
+    inner = [
+        address.network
+        for each in surroundings.interfaces
+        for address in each.addresses
+        if each.name not in names and not address.is_link_local
+    ]
+    return tuple(
+        container.name
+        for container in listening.containers or ()
+        if any(
+            why_past_host(_family(address), address, name, surroundings, container=True)
+            for address in container.addresses
+            if not any(address in network for network in inner)
+            for name in names
+        )
+    )
+
+
+def _family(address: Address) -> Family:
+    return 4 if address.version == 4 else 6
 
 
 def _is_hidden(trace: Trace, listening: Listening) -> bool:

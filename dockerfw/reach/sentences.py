@@ -6,7 +6,7 @@ Each sentence is a constant or a function, so that tests check the meaning by na
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -139,13 +139,26 @@ def unknown_reasons(access: Access) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def describe_exposure(rows: Iterable[ExposureRow]) -> str:
-    """Return the counts as a sentence: `3 ports are reachable from anywhere, 2 from some networks.`"""
-    levels = Counter(row.level for row in rows)
+def describe_exposure(rows: Iterable[ExposureRow], past_host: Sequence[str] = ()) -> str:
+    """Return the counts as a sentence: `3 ports are reachable from anywhere, 2 from some networks.`
+
+    `past_host` are the names of containers that clients reach past this host.
+    """
+    counts = _describe_counts(Counter(row.level for row in rows), certain=not past_host)
+    return f"{counts} {_reached_past_host(past_host)}" if past_host else counts
+
+
+def _reached_past_host(names: Sequence[str]) -> str:
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    which = f"{describe_count(len(names), 'container')} ({', '.join(names[:FEW])}{more})"
+    return f"Cannot tell who reaches {which}: no bridge of this host leads there, as with macvlan or ipvlan."
+
+
+def _describe_counts(levels: Mapping[ExposureLevel, int], *, certain: bool) -> str:
     if not levels:
         return "Nothing listens and nothing is published."
-    wide, some, unknown = levels["anywhere"], levels["networks"], levels["unknown"]
-    if not wide and not some and not unknown:
+    wide, some, unknown = (levels.get(level, 0) for level in ("anywhere", "networks", "unknown"))
+    if certain and not wide and not some and not unknown:
         return "No port is reachable from outside."
     parts = [f"{describe_count(wide, 'port')} {_are(wide)} reachable from anywhere" if wide else ""]
     parts.append(_more(some, "from some networks", first=not wide))

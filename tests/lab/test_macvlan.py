@@ -18,7 +18,7 @@ from dockerfw.messages.snapshot_values import (
     listening_of,
     surroundings_of,
 )
-from dockerfw.reach.elsewhere import admit_elsewhere
+from dockerfw.reach.elsewhere import admit_elsewhere, containers_past_host
 from dockerfw.reach.expectations import ExpectationContext, check_expectations
 from dockerfw.reach.question import Question, read_question
 from dockerfw.simulation.simulate import prepare, simulate
@@ -61,5 +61,6 @@ def test_what_passes_by_is_unknown_and_never_refused(neighbour: Lab) -> None:
     packet = read_question(question, around, containers_of(seen)).packet
     assert str(packet.destination) == ADDRESS
     assert admit_elsewhere(simulate(prepared[4], packet), listening, around).verdict.kind == "UNKNOWN"
+    assert containers_past_host(listening, around, outside) == ("apart",)
     # A container past this host makes its interface no container network.
     assert container_families_of(seen, rulesets, expected.settings) == {4}

@@ -11,13 +11,13 @@ from dockerfw.chains.render import render_restore
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach import sentences
-from dockerfw.reach.elsewhere import admit_elsewhere, why_past_host
+from dockerfw.reach.elsewhere import admit_elsewhere, containers_past_host, why_past_host
 from dockerfw.reach.listening import Listener, Listening, RunningContainer
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.simulate import prepare, simulate
 from dockerfw.simulation.surroundings import HostInterface
 from dockerfw.simulation.trace import Trace
-from tests.rig.docker_world import LISTENING, SURROUNDINGS, WEB
+from tests.rig.docker_world import LISTENING, OUTSIDE, SURROUNDINGS, WEB
 from tests.rig.documents import document
 
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"]}
@@ -87,6 +87,8 @@ def test_packets_that_pass_by_this_host_are_unknown(destination: str, kind: str)
     elsewhere = RunningContainer("00000000000a", "apart", addresses=(ip_address("10.20.0.5"),))
     found = trace(3306, replace(LISTENING, containers=(elsewhere,)), destination).verdict
     assert found.kind == kind
+    both = replace(LISTENING, containers=(WEB, elsewhere))
+    assert containers_past_host(both, SURROUNDINGS, OUTSIDE) == ("apart",)
     named = sentences.past_this_host(ip_address(destination), "ens33")
     assert found.reason == (named if kind == "UNKNOWN" else "")
 

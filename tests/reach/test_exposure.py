@@ -274,6 +274,12 @@ def test_the_widest_open_come_first_and_are_counted() -> None:
     assert describe_exposure(found) == "1 port is reachable from anywhere, 1 from some networks."
     assert describe_exposure(found[1:]) == "1 port is reachable from some networks."
     assert describe_exposure(found[2:]) == "No port is reachable from outside."
+    # Of a container that its clients reach past this host nothing is claimed.
+    assert describe_exposure(found[2:], ["apart"]) == (
+        "No port is known to be reachable from outside. Cannot tell who reaches 1 container (apart): "
+        "no bridge of this host leads there, as with macvlan or ipvlan."
+    )
+    assert "5 containers (a, b, c and 2 more)" in describe_exposure((), list("abcde"))
     assert describe_exposure(()) == "Nothing listens and nothing is published."
 
 
