@@ -30,7 +30,7 @@ from dockerfw.messages.snapshot_values import (
 from dockerfw.reach.expectations import ExpectationContext, check_expectations
 from dockerfw.simulation.simulate import prepare
 from dockerfw.store.state import StateDirectory
-from tests.rig.connections import Verdict, listening, try_port
+from tests.rig.connections import Verdict, fetch, listening, try_port
 from tests.rig.lab import CLIENT, CLIENT_6, EXTERNAL, HOST, HOST_6, Lab
 from tests.rig.lab_documents import allow, document
 from tests.rig.namespace import CommandError
@@ -115,6 +115,14 @@ def test_an_apply_adds_the_own_jump_and_the_container_is_refused(world: World) -
     world.lab.load_unseen(document(allow("container", 81, port_kind="container")), revision=2)
     assert world.reach() == "connected"
     assert world.forward().count(JUMP) == 1
+
+
+def test_a_published_port_by_docker_proxy_needs_a_rule(world: World) -> None:
+    host = HOST if world.family == 4 else HOST_6
+    assert fetch(world.lab.client, host, 8080) == "web"
+    world.lab.load_unseen(document(allow("both", 8081)))
+    assert try_port(world.lab.client, host, 8080) == "prohibited"
+    assert fetch(world.lab.client, host, 8081) == "other"
 
 
 def test_containers_reach_out(world: World) -> None:
