@@ -107,9 +107,12 @@ def container_families_of(
     if snapshot.docker_state == "nftables":
         # Docker is here, and calls DOCKER-USER in neither family.
         return frozenset(snapshot.families)
-    # A host has one pair of a veth for each container, and no bridge among them.
-    bridges = [interface_from(each) for each in snapshot.interfaces if each.kind in ("", "bridge")]
-    return container_families(bridges, rulesets, containers_of(snapshot), settings.external_interfaces)
+    # Of the many veths only the names are needed, and addresses take a while to read.
+    interfaces = [
+        interface_from(each if each.kind in ("", "bridge") else replace(each, addresses=()))
+        for each in snapshot.interfaces
+    ]
+    return container_families(interfaces, rulesets, containers_of(snapshot), settings.external_interfaces)
 
 
 def drift_of(

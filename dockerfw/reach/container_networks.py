@@ -16,6 +16,8 @@ from dockerfw.reach.listening import RunningContainer
 from dockerfw.simulation.surroundings import HostInterface
 
 _BRIDGE_NAME: Final = re.compile(r"docker0|docker_gwbridge|br-[0-9a-f]{12}")
+# Docker's end of a container's network on the host; LXD uses eight digits.
+_CONTAINER_END: Final = re.compile(r"veth[0-9a-f]{7}")
 _TO_DOCKER: Final = re.compile(rf" -o (\S+) -j {DOCKER}$")
 
 
@@ -27,10 +29,13 @@ def container_families(
 ) -> frozenset[Family]:
     """Return the families in which a container network has addresses that other hosts can route to.
 
-    A network is a bridge that has one of Docker's names, that Docker's rules name, or in whose subnet a
-    running container is; `containers` is None where they are unknown. `external` interfaces are none.
+    A network is a bridge that has one of Docker's names, that Docker's rules name, that a container's veth
+    belongs to, or in whose subnet a running container is; `containers` is None where they are unknown.
+    `external` interfaces are none.
     """
+    interfaces = tuple(interfaces)
     named = {name for ruleset in live.values() for name in _bridges_in_rules(ruleset)}
+    named |= {each.master for each in interfaces if each.master and _CONTAINER_END.fullmatch(each.name)}
     inside = {address for each in containers or () for address in each.addresses}
     bridges = [
         each

@@ -6,7 +6,7 @@ Real packets go straight to a container's own address, which nothing but dockerf
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -172,6 +172,17 @@ def test_the_dashboard_sees_the_container_network(world: World) -> None:
     rulesets = {family: parse_save(seen.saves[family]) for family in seen.families}
     found = container_families_of(seen, rulesets, world.lab.document.settings)
     assert found == ({4} if world.family == 4 else {4, 6})
+    # A bridge with another name is known by its containers.
+    other = tuple(
+        replace(
+            each,
+            name="mine0" if each.name == "docker0" else each.name,
+            master="mine0" if each.master == "docker0" else each.master,
+        )
+        for each in seen.interfaces
+    )
+    settings = world.lab.document.settings
+    assert container_families_of(replace(seen, interfaces=other), rulesets, settings) == found
 
 
 def test_an_expectation_tells_the_truth_before_and_after(world: World) -> None:

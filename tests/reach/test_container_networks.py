@@ -25,6 +25,8 @@ BOTH = ("10.9.0.1/24", "2001:db8:9::1/64")
         ("docker_gwbridge", "bridge", BOTH, {4, 6}),
         ("named0", "bridge", BOTH, {4, 6}),
         ("inside0", "bridge", BOTH, {4, 6}),
+        ("joined0", "bridge", BOTH, {4, 6}),
+        ("lxdbr0", "bridge", BOTH, set()),
         ("virbr0", "bridge", ("192.168.122.1/24", "2001:db8:7::1/64"), set()),
         ("br-lan", "bridge", ("192.168.1.1/24",), set()),
         ("wg0", "wireguard", BOTH, set()),
@@ -39,8 +41,12 @@ def test_which_bridges_are_container_networks(
     inner = "10.9.0.9" if name in ("inside0", "lan0") else "10.8.0.9"
     container = RunningContainer("00000000000d", "db", addresses=(ip_address(inner),))
     interface = HostInterface(name, tuple(map(ip_interface, addresses)), True, kind=kind)
+    ends = (
+        HostInterface("veth0a1b2c3", (), True, master="joined0", kind="veth"),
+        HostInterface("veth0a1b2c3d", (), True, master="lxdbr0", kind="veth"),
+    )
     # A macvlan container is in the network of lan0, which is external.
-    found = container_families([interface], {4: parse_save(save)}, (container,), ("ens33", "lan+"))
+    found = container_families([interface, *ends], {4: parse_save(save)}, (container,), ("ens33", "lan+"))
     assert found == families
 
 
