@@ -198,7 +198,10 @@ def test_another_revision() -> None:
 
 
 def test_lines_of_a_later_release_are_offered_and_no_drift() -> None:
-    live = {4: after("-D FILTERS-CONTAINERS 2"), 6: after("-D FILTERS-CONTAINERS 2", family=6)}
+    live: dict[Family, Ruleset] = {
+        4: after("-D FILTERS-CONTAINERS 2"),
+        6: after("-D FILTERS-CONTAINERS 2", family=6),
+    }
     assert find_drift(DOCUMENT, 3, live).findings == ()
     plan = plan_changes(DOCUMENT, live, revision=3)
     assert [line.text for line in plan.families[4].added] == [DIALLED_TO_LOOPBACK[4]]

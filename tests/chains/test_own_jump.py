@@ -24,7 +24,7 @@ from dockerfw.chains.render import loaded_rendering, render_restore
 from dockerfw.chains.rendering import read_rendering
 from dockerfw.chains.undo import is_undone, render_undo
 from dockerfw.document.document import parse_document
-from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
 
@@ -99,7 +99,7 @@ def test_the_plan_offers_the_jumps_and_says_what_else_they_filter() -> None:
 
 @pytest.mark.parametrize("save", [BARE, BARE.replace(":OUTPUT", ":DOCKER-USER - [0:0]\n:OUTPUT")])
 def test_the_plan_waits_for_no_docker_that_filters_with_nftables(save: str) -> None:
-    live = {6: parse_save(save)}
+    live: dict[Family, Ruleset] = {6: parse_save(save)}
     assert plan_changes(DOCUMENT, live).warnings[0].code in ("docker-user-missing", "docker-not-filtering")
     plan = plan_changes(DOCUMENT, live, docker_nftables=True)
     assert [each.code for each in plan.warnings] == ["docker-nftables", "own-forward-jump"]
