@@ -260,7 +260,9 @@ def _anchor_findings(
     for text in _needless_jumps(jumps, live):
         line = DriftLine("+", f"-A {FORWARD} {text}")
         yield finding("own-jump-not-needed", sentences.own_jump_not_needed(text), "", line)
-    past = past_docker_user(settings, live) if settings.external_interfaces else None
+    # With jumps of its own in FORWARD, dockerfw does not depend on DOCKER-USER.
+    depends = settings.external_interfaces and not jumps[FORWARD]
+    past = past_docker_user(settings, live) if depends else None
     if past is not None:
         cause, line = explain_earlier_rule(past), DriftLine("+", past.text)
         yield finding("docker-user-not-first", sentences.DOCKER_USER_NOT_FIRST, cause, line)

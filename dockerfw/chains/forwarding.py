@@ -7,9 +7,13 @@ off), and Docker 20.10 never for IPv6. There FORWARD needs own jumps, one for ea
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
-from dockerfw.chains.names import DOCKER, DOCKER_USER, FILTERS_CONTAINERS, FORWARD, body
+from dockerfw.chains.names import DOCKER, DOCKER_USER, FILTERS_CONTAINERS, FORWARD, PANIC, body
 from dockerfw.iptables.model import Ruleset
+
+_NEVER_ACCEPTING: Final = ("DROP", "REJECT", "LOG", "NFLOG", FILTERS_CONTAINERS, PANIC)
+_ESTABLISHED: Final = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 
 Jumps = Mapping[str, tuple[str, ...]]
 """The anchors by the chain that they are in, each without `-A CHAIN`."""
@@ -42,10 +46,22 @@ def add_own_jumps(jumps: Jumps, live: Ruleset | None, *, containers: bool = Fals
 
 
 def _needs_own_jumps(live: Ruleset, *, containers: bool) -> bool:
-    if docker_user_jumped(live):
-        return False
-    # A jump that is there stays until DOCKER-USER is called: containers come and go.
-    return containers or live.chain("filter", DOCKER) is not None or _has_own_jump(live)
+    # A jump that is there stays until DOCKER-USER is called first: containers come and go.
+    if _has_own_jump(live):
+        return not _is_called_first(live)
+    return not docker_user_jumped(live) and (containers or live.chain("filter", DOCKER) is not None)
+
+
+def _is_called_first(live: Ruleset) -> bool:
+    """Return True if no rule of FORWARD can accept a packet before DOCKER-USER."""
+    forward = live.chain("filter", FORWARD)
+    for rule in forward.rules if forward else ():
+        if body(rule) == f"-j {DOCKER_USER}":
+            return True
+        target = rule.target.name if rule.target else ""
+        if target not in (*_NEVER_ACCEPTING, "") and body(rule) != _ESTABLISHED:
+            return False
+    return False
 
 
 def _has_own_jump(live: Ruleset) -> bool:

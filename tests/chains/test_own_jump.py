@@ -140,6 +140,17 @@ def test_healing_keeps_the_jumps_first_while_they_are_needed(
     assert render_anchors(add_own_jumps(wanted, done), done) == ""
 
 
+def test_the_jumps_stay_while_a_rule_accepts_before_docker_user() -> None:
+    # Without them, what that rule accepts would reach the containers.
+    live = after(BARE, "-A FORWARD -j DOCKER-USER")
+    assert forward(live) == [*JUMPS, "-A FORWARD -j ACCEPT", "-A FORWARD -j DOCKER-USER"]
+    assert find_drift(DOCUMENT, 3, {6: live}, FACTS, families=(6,)).findings == ()
+    assert plan_changes(DOCUMENT, {6: live}, revision=3, container_families={6}).empty
+    refusing = after(BARE, "-D FORWARD -j ACCEPT", "-A FORWARD -j DROP", "-A FORWARD -j DOCKER-USER")
+    found = find_drift(DOCUMENT, 3, {6: refusing}, FACTS, families=(6,)).findings
+    assert [finding.code for finding in found] == ["own-jump-not-needed"] * 2
+
+
 def test_recorded_jumps_stay_needed_when_the_network_is_gone() -> None:
     loaded = loaded_rendering(
         render_restore(DOCUMENT, 6, live=None, revision=3), DOCUMENT.settings, own_jumps=True
