@@ -21,8 +21,9 @@ from dockerfw.chains.causes import (
     explain_missing_rules,
     explain_other_revision,
 )
-from dockerfw.chains.forwarding import Jumps, add_own_jumps
+from dockerfw.chains.forwarding import add_own_jumps
 from dockerfw.chains.names import (
+    DOCKER,
     DOCKER_USER,
     FILTERS,
     FORWARD,
@@ -234,14 +235,11 @@ def _anchor_findings(
     emptied = not any(own_rules(live, chain) for chain in OWN_CHAINS)
     containers = facts.docker_nftables or family in facts.container_families
     jumps = add_own_jumps(wanted.jumps, live, containers=containers)
-    missing: list[DriftLine] = []
     for chain, anchors in jumps.items():
         found = live.chain("filter", chain)
         for text in anchors:
             place = anchor_place(live, chain, text)
-            if place == "missing" and chain == FORWARD:
-                missing.append(DriftLine("-", f"-A {chain} {text}"))
-            elif place == "missing":
+            if place == "missing" and chain != FORWARD:
                 cause = "" if emptied else explain_missing_anchor(live, chain, facts)
                 line = DriftLine("-", f"-A {chain} {text}")
                 yield finding("anchor-missing", sentences.anchor_missing(chain, text), cause, line)
@@ -254,12 +252,7 @@ def _anchor_findings(
         if name not in settings.external_interfaces:
             line = DriftLine("+", f"-A {DOCKER_USER} {container_anchor(name)}")
             yield finding("anchor-stale", sentences.anchor_stale(name), "", line)
-    if missing:
-        cause = explain_missing_docker_user_jump(family, live, facts)
-        yield finding("docker-user-not-called", sentences.DOCKER_USER_NOT_CALLED, cause, *missing)
-    for text in _needless_jumps(jumps, live):
-        line = DriftLine("+", f"-A {FORWARD} {text}")
-        yield finding("own-jump-not-needed", sentences.own_jump_not_needed(text), "", line)
+    yield from _own_jump_findings(jumps[FORWARD], family, live, facts)
     # With jumps of its own in FORWARD, dockerfw does not depend on DOCKER-USER.
     depends = settings.external_interfaces and not jumps[FORWARD]
     past = past_docker_user(settings, live) if depends else None
@@ -268,9 +261,20 @@ def _anchor_findings(
         yield finding("docker-user-not-first", sentences.DOCKER_USER_NOT_FIRST, cause, line)
 
 
-def _needless_jumps(jumps: Jumps, live: Ruleset) -> Iterator[str]:
-    """Yield the jumps of dockerfw's own in FORWARD that the family does not need."""
+def _own_jump_findings(
+    wanted: Sequence[str], family: Family, live: Ruleset, facts: DriftFacts
+) -> Iterator[DriftFinding]:
+    """Compare the jumps of dockerfw's own in FORWARD with those that the family needs."""
+    texts = [text for text in wanted if anchor_place(live, FORWARD, text) == "missing"]
+    emptied = not any(own_rules(live, chain) for chain in OWN_CHAINS)
+    # Where everything was flushed, Docker's chains too, its jump is one of many things that are gone.
+    if texts and not (emptied and live.chain("filter", DOCKER) is None):
+        sentence = sentences.of_family(family, sentences.DOCKER_USER_NOT_CALLED)
+        cause = explain_missing_docker_user_jump(family, live, facts)
+        lines = tuple(DriftLine("-", f"-A {FORWARD} {text}") for text in texts)
+        yield DriftFinding("docker-user-not-called", family, sentence, cause, lines)
     forward = live.chain("filter", FORWARD)
     for rule in forward.rules if forward else ():
-        if is_anchor(rule) and body(rule) not in jumps[FORWARD]:
-            yield body(rule)
+        if is_anchor(rule) and body(rule) not in wanted:
+            sentence = sentences.of_family(family, sentences.own_jump_not_needed(body(rule)))
+            yield DriftFinding("own-jump-not-needed", family, sentence, "", (DriftLine("+", rule.text),))
