@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from dockerfw.chains.render import earlier_rendering
+from dockerfw.chains.render import earlier_rendering, render
 from dockerfw.chains.rendering import Rendering, read_rendering
 from dockerfw.document.document import Document, canonical_json, digest, parse_document
 from dockerfw.document.stored import read_stored
 from dockerfw.host.files import read_bounded
 from dockerfw.iptables.errors import NetfilterError
-from dockerfw.iptables.model import Backend, Family
+from dockerfw.iptables.model import FAMILIES, Backend, Family
 from dockerfw.messages.codec import Absent, AtMost, Message, load_json
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.loaded import TEXTS, loaded_digest, texts_to_keep
@@ -48,7 +48,12 @@ class ConfirmedRecord:
 
     def rendering(self, family: Family) -> Rendering:
         """Return the rules that the kernel should hold for a family."""
-        return self.loaded.get(family) or earlier_rendering(self.document, family, self.revision)
+        return self.loaded.get(family) or render(self.document, family, self.revision)
+
+    def as_earlier_loaded(self) -> ConfirmedRecord:
+        """Return the record with the rules of a release that kept no copy of them, where it has none."""
+        earlier = {family: earlier_rendering(self.document, family, self.revision) for family in FAMILIES}
+        return replace(self, loaded={**earlier, **self.loaded})
 
     def to_text(self) -> str:
         """Return the content of the file, without the loaded rules where it could not be read with them."""
