@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+# The dashboard's public key in the folder of the settings.
+SIGNER = "signer.pub"
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 _HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
 
@@ -32,6 +34,7 @@ class AgentSettings:
     redis_url: str
     state_dir: Path
     settings_dir: Path
+    signer_file: Path
     host: str
     docker_socket: Path | None
     observe_seconds: int
@@ -46,11 +49,13 @@ def read_settings(environ: Mapping[str, str] | None = None) -> AgentSettings:
     The web's variables are not read, so root never reads the web's secret key.
     """
     source = os.environ if environ is None else environ
+    settings_dir = path_of(source, "DOCKERFW_SETTINGS_DIR", Path("/etc/dockerfw"))
     redis_url = url_of(source, "DOCKERFW_REDIS_URL", "DOCKERFW_REDIS_URL_FILE", REDIS_SCHEMES)
     return AgentSettings(
         redis_url=redis_url or "redis://127.0.0.1:6379/0",
         state_dir=path_of(source, "DOCKERFW_STATE_DIR", Path("/var/lib/dockerfw")),
-        settings_dir=path_of(source, "DOCKERFW_SETTINGS_DIR", Path("/etc/dockerfw")),
+        settings_dir=settings_dir,
+        signer_file=path_of(source, "DOCKERFW_SIGNER_FILE", settings_dir / SIGNER),
         host=host_of(source, "DOCKERFW_HOST"),
         docker_socket=optional_path_of(source, "DOCKERFW_DOCKER_SOCKET"),
         observe_seconds=seconds_of(source, "DOCKERFW_OBSERVE_SECONDS", 60, least=5, most=3600),

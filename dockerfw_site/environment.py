@@ -29,6 +29,8 @@ from dockerfw.settings import (
     words_of,
 )
 
+# The key that signs orders, in the folder of the settings: outside the data, so outside every backup.
+SIGNING_KEY = "signing.key"
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql")
 SECRET_KEY_MIN = 32
@@ -49,6 +51,7 @@ class Environment(AgentSettings):
     csrf_trusted_origins: tuple[str, ...]
     secure_cookies: bool
     data_dir: Path
+    signing_key_file: Path
     database_url: str | None
     time_zone: str
     trusted_proxies: tuple[Network, ...]
@@ -69,6 +72,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         csrf_trusted_origins=_origins(source, "DOCKERFW_CSRF_TRUSTED_ORIGINS"),
         secure_cookies=flag_of(source, "DOCKERFW_SECURE_COOKIES", default=True),
         data_dir=data_dir,
+        signing_key_file=path_of(source, "DOCKERFW_SIGNING_KEY_FILE", agent.settings_dir / SIGNING_KEY),
         database_url=url_of(source, "DATABASE_URL", "DATABASE_URL_FILE", DATABASE_SCHEMES),
         time_zone=_time_zone(source, "DOCKERFW_TIME_ZONE"),
         trusted_proxies=networks,

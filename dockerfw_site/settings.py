@@ -87,6 +87,7 @@ DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = ENVIRONMENT.redis_url
+SIGNING_KEY_FILE = ENVIRONMENT.signing_key_file
 RQ_QUEUES: dict[str, dict[str, Any]] = {
     name: {"URL": REDIS_URL, "SERIALIZER": "rq.serializers.JSONSerializer", "DEFAULT_TIMEOUT": 120}
     for name in (f"firewall-{ENVIRONMENT.host}", "clerk")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dockerfw.messages.signatures import find_signature_fault, parse_private_key, parse_public_key, sign
 from scripts.compose.settings import main, make_lock
 from scripts.stack.redis_users import TEMPLATE
 
@@ -31,15 +32,32 @@ def test_each_process_gets_its_own_password_and_redis_the_digests(folder: Path) 
     assert set(found) == {
         *("redis/users.acl", "redis/watch.password"),
         *("web/redis.url", "clerk/redis.url", "firewall/redis.url"),
+        *("web/signing.key", "firewall/signer.pub"),
     }
     assert found["web/redis.url"].startswith("unix://web:")
     assert found["firewall/redis.url"].startswith("unix://root-local:")
     assert found["clerk/redis.url"].endswith("@/run/dockerfw-redis/redis.sock\n")
-    passwords = {name: text.split(":")[-1].split("@")[0].strip() for name, text in found.items()}
+    secrets = {name: text for name, text in found.items() if "sign" not in name}
+    passwords = {name: text.split(":")[-1].split("@")[0].strip() for name, text in secrets.items()}
     assert len(set(passwords.values())) == 5
     for name, password in passwords.items():
         assert name == "redis/users.acl" or password not in found["redis/users.acl"]
     assert all(stat.S_IMODE((folder / name).stat().st_mode) == 0o640 for name in found)
+
+
+def test_only_the_pages_get_the_key_that_signs_orders(folder: Path) -> None:
+    found = run(folder)
+    private = parse_private_key(found["web/signing.key"].encode())
+    order = sign({"format": "dockerfw-order/1"}, private)
+    trusted = parse_public_key(found["firewall/signer.pub"].encode())
+    assert find_signature_fault(order, trusted) is None
+    assert all("PRIVATE" not in text for name, text in found.items() if name != "web/signing.key")
+    # A lost public key is written again, and a lost or broken private one gives a new pair.
+    (folder / "firewall" / "signer.pub").unlink()
+    assert run(folder) == found
+    (folder / "web" / "signing.key").write_text("broken")
+    renewed = run(folder)
+    assert renewed["firewall/signer.pub"] != found["firewall/signer.pub"]
 
 
 def test_a_second_time_nothing_changes(folder: Path) -> None:

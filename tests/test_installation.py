@@ -7,17 +7,21 @@ Other releases, upgrades and boots are for scripts/reboots.
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from dockerfw.host.signer import find_sender_fault
+from dockerfw.messages.signatures import parse_private_key, sign
 from dockerfw.settings_files import SETTINGS, root_settings
 from rules.command_line import __main__ as launch
 from rules.command_line.__main__ import installation_settings
-from scripts.installation import places, settings
+from scripts.installation import install, places, settings
 from scripts.installation.health import asked_name
 from scripts.installation.install import HOST_DROP_IN
 from scripts.stack import redis_users
@@ -114,6 +118,30 @@ def test_a_host_with_a_name_of_its_own_gets_a_user_of_redis_and_its_root_worker_
     assert read == ["", "root-shop-1.env", "host.env"]
     assert settings.read(read[1])["DOCKERFW_REDIS_URL"].startswith("unix://root-shop-1:")
     assert settings.read(read[1])["DOCKERFW_HOST"] == "shop-1"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_an_installation_without_keys_for_orders_gets_a_pair_and_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "SETTINGS", tmp_path)
+    monkeypatch.setattr(install, "WEB_USER", "nobody")
+    install._make_signing_keys()
+    key, signer = tmp_path / "signing.key", tmp_path / "signer.pub"
+    first = [path.read_bytes() for path in (key, signer)]
+    value = sign({"format": "dockerfw-order/1"}, parse_private_key(first[0]))
+    assert find_sender_fault(value, signer) is None
+    owner, found = pwd.getpwnam("nobody"), key.stat()
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (owner.pw_uid, 0o600)
+    assert (signer.stat().st_uid, stat.S_IMODE(signer.stat().st_mode)) == (0, 0o644)
+    # An upgrade keeps the pair, and mends what root trusts.
+    signer.write_text("something else")
+    install._make_signing_keys()
+    assert [path.read_bytes() for path in (key, signer)] == first
+    key.unlink()
+    install._make_signing_keys()
+    assert key.read_bytes() != first[0]
+    assert signer.read_bytes() != first[1]
 
 
 @pytest.mark.parametrize(

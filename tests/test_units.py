@@ -81,6 +81,13 @@ def test_the_watchdog_survives_a_stop_of_the_root_worker() -> None:
     assert settings(DEPLOY / "dockerfw-root.service")["KillMode"] == ["process"]
 
 
+def test_only_the_web_pages_of_their_user_see_the_key_for_orders() -> None:
+    for unit in SERVICES:
+        found = settings(unit)
+        if unit.stem != "dockerfw-web" and found["User"][0] == "dockerfw":
+            assert found["InaccessiblePaths"] == ["-/etc/dockerfw/signing.key"]
+
+
 def test_the_accounts_are_those_of_the_units() -> None:
     made = set(re.findall(r"^u (\S+)", (DEPLOY / "sysusers.conf").read_text(), re.MULTILINE))
     wanted = {settings(unit)["User"][0] for unit in SERVICES} - {"root"}

@@ -57,7 +57,7 @@ def check_loaded(document: Document, seen: Seen, *, override: bool, docker_socke
     sight = ExpectationContext(
         {family: prepare(ruleset, surroundings, family) for family, ruleset in seen.rulesets.items()},
         outside_interfaces(document.settings, surroundings),
-        listening_of(snapshot, seen.rulesets.get(4)),
+        listening_of(snapshot, seen.rulesets),
         document.rules,
     )
     findings = check_expectations(document.expectations, sight)

@@ -24,16 +24,18 @@ from dockerfw.document.document import digest
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.files import write_durably
 from dockerfw.host.reading import Seen
+from dockerfw.host.signer import SignerError, find_sender_fault, read_signer
 from dockerfw.host.space import space_of
 from dockerfw.messages.about import ABOUT_FILE, About, about_key
 from dockerfw.messages.codec import dump_json
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.loaded import LoadedRules, loaded_key
 from dockerfw.messages.orders import Answer, Order
-from dockerfw.messages.outcomes import Failure, Outcome, progress_key
+from dockerfw.messages.outcomes import REFUSED_EVENT, Failure, Outcome, progress_key
+from dockerfw.messages.signatures import fingerprint
 from dockerfw.messages.snapshots import Snapshot, snapshot_key
 from dockerfw.store.outbox import FINAL_STATES
-from dockerfw.store.state import StateDirectory
+from dockerfw.store.state import StateDirectory, StateError
 from dockerfw.version import VERSION
 from dockerfw.window.answers import carry_out
 from dockerfw.window.window import FINAL_EVENT, NotOpen, end_if_due
@@ -57,6 +59,7 @@ class RootJobs:
     """The jobs that the queue of one host may name.
 
     `telling` is a connection with short time limits for the steps of an apply, which must not wait for Redis.
+    `signer` is the file of the dashboard's public key: nothing is done for an order or an answer of others.
     `window_seconds` replaces the length of every window, for tests. `docker_socket` leads to the Docker that
     is asked for its containers.
     """
@@ -68,6 +71,7 @@ class RootJobs:
         state: StateDirectory,
         connection: Redis,
         telling: Redis,
+        signer: Path,
         window_seconds: int | None = None,
         docker_socket: Path | None = None,
         observe_seconds: int = 60,
@@ -79,6 +83,7 @@ class RootJobs:
         self._state = state
         self._connection = connection
         self._telling = telling
+        self._signer = signer
         self._journal = Journal(state.journal, host=host, on_final=self._progress_again)
         self._window_seconds = window_seconds
         self._docker_socket = docker_socket
@@ -102,10 +107,14 @@ class RootJobs:
 
     def apply(self, value: dict[str, object]) -> None:
         """Carry out one order until its window is open, and report the outcome."""
+        fault = find_sender_fault(value, self._signer)
+        if fault is not None:
+            self._refuse(value, sentences.UNTRUSTED_ORDER.format(fault=fault))
+            return
         try:
             order = Order.from_json(value)
         except MessageError as error:
-            self._refuse_unreadable(value, error)
+            self._refuse(value, sentences.UNREADABLE_ORDER.format(error=error))
             return
         if self._is_repeated(order):
             return
@@ -134,8 +143,9 @@ class RootJobs:
     def answer(self, value: dict[str, object]) -> None:
         """Carry out one answer to an open window, and report the outcome."""
         try:
+            fault = find_sender_fault(value, self._signer)
             answer = Answer.from_json(value)
-            outcome = carry_out(answer, self._state, host=self._host)
+            outcome = carry_out(answer, self._state, host=self._host, fault=fault)
         except (MessageError, NotOpen) as error:
             # No apply waits for this answer. Its outcome was reported when it ended.
             logger.warning("an answer was not carried out: %s", error)
@@ -184,6 +194,8 @@ class RootJobs:
                 end_if_due(self._state)
             self.deliver()
         if name != "apply" or not arguments:
+            return
+        if not isinstance(arguments[0], dict) or find_sender_fault(arguments[0], self._signer) is not None:
             return
         try:
             order = Order.from_json(arguments[0])
@@ -254,14 +266,15 @@ class RootJobs:
                     self._journal.send(self._connection, outcome)
             raise
 
-    def _refuse_unreadable(self, value: dict[str, object], error: MessageError) -> None:
-        logger.warning("an unreadable order was refused: %s", error)
-        summary = sentences.UNREADABLE_ORDER.format(error=error)
-        # Only an order that names its apply and this host can be answered.
-        answer = replace(self._failed_outcome("", "validate", summary), event=0)
-        with contextlib.suppress(MessageError, OSError):
+    def _refuse(self, value: dict[str, object], summary: str) -> None:
+        """Report that a message is not carried out as an order, if it names its apply and this host."""
+        logger.warning("an order was refused: %s", summary)
+        answer = replace(self._failed_outcome("", "validate", summary), event=REFUSED_EVENT)
+        with contextlib.suppress(MessageError, StateError, OSError):
             answer = Outcome.from_json({**answer.to_json(), "apply": value.get("apply")})
-            if value.get("host") == self._host:
+            # A message that only names the apply of an order must not end it.
+            named = answer.apply == self._state.read_last_order().apply
+            if value.get("host") == self._host and not named and not self._journal.crowded():
                 self._journal.write(answer)
                 self.deliver()
 
@@ -323,7 +336,9 @@ class RootJobs:
             logger.warning("%s is not written: %s", ABOUT_FILE, error)
 
     def _about(self, at: str) -> About:
-        boot, state = "", None
+        boot, state, signer = "", None, ""
+        with contextlib.suppress(SignerError):
+            signer = fingerprint(read_signer(self._signer))
         with contextlib.suppress(OSError):
             boot, state = boot_id(), space_of(self._state.path)
         return About(
@@ -334,4 +349,5 @@ class RootJobs:
             offset=self._offset,
             every=self._every,
             state=state,
+            signer=signer,
         )

@@ -27,7 +27,7 @@ from dockerfw.store.interrupted import read_restore_record
 from dockerfw.store.sentences import RESTORE_AGAIN
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.supervisor import Supervisor
-from dockerfw.worker.entries import refuse_unpickling
+from dockerfw.worker.entries import order_ids, refuse_unpickling
 from dockerfw.worker.worker import LockedWorker
 
 logger = logging.getLogger("dockerfw.root")
@@ -106,6 +106,7 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
         state=state,
         connection=connection,
         telling=connect(settings.redis_url, seconds=TELL_SECONDS),
+        signer=settings.signer_file,
         window_seconds=window_seconds,
         docker_socket=settings.docker_socket,
         observe_seconds=settings.observe_seconds,
@@ -126,6 +127,7 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
     worker = LockedWorker(
         firewall_queue(settings.host),
         connection=connection,
+        ids=order_ids(settings.host),
         allowed=jobs.allowed(),
         on_idle=jobs.idle,
         on_tick=supervisor.check,

@@ -18,6 +18,10 @@ ORDER_REPLAYED: Final = (
     " old or was sent twice"
 )
 DIGEST_DIFFERS: Final = "the document's digest is {found}, and the order says {ordered}"
+UNTRUSTED_ORDER: Final = (
+    "The order is refused: {fault}. Nothing was changed. Apply again, and if that fails too, run dockerfw"
+    " doctor on the host"
+)
 UNREADABLE_ORDER: Final = "The order cannot be read: {error}"
 
 # How an apply failed.

@@ -12,6 +12,7 @@ from typing import Final, Literal, get_args
 
 from dockerfw.chains import sentences
 from dockerfw.chains.anchors import anchor_place, anchored_interfaces, first_foreign, is_anchor
+from dockerfw.chains.bypass import find_bypass
 from dockerfw.chains.causes import (
     DriftFacts,
     explain_changed_rules,
@@ -39,7 +40,6 @@ from dockerfw.chains.names import (
 from dockerfw.chains.pairing import Pairing, pair_lines
 from dockerfw.chains.render import earlier_rendering
 from dockerfw.chains.rendering import Rendering
-from dockerfw.chains.warnings import past_docker_user
 from dockerfw.chains.ways_in import WayInCode, find_ways_in_problems
 from dockerfw.document.document import digest
 from dockerfw.document.values import Document, Settings
@@ -60,6 +60,7 @@ DriftCode = Literal[
     "own-jump-not-needed",
     "docker-user-not-called",
     "docker-user-not-first",
+    "docker-user-unclear",
     "other-backend",
 ]
 
@@ -72,12 +73,12 @@ WAYS_IN: Final[frozenset[DriftCode]] = frozenset(get_args(WayInCode))
 """Findings about the interfaces that packets from outside arrive on; dockerfw's rules may be intact."""
 
 WITHOUT_EFFECT: Final[frozenset[DriftCode]] = WAYS_IN | frozenset(
-    ("docker-user-not-called", "docker-user-not-first")
+    ("docker-user-not-called", "docker-user-not-first", "docker-user-unclear")
 )
 """Findings that leave the revision loaded while packets bypass some or all of its container rules."""
 
-UNKNOWN: Final[frozenset[DriftCode]] = frozenset(("unread", "interfaces-unread"))
-"""Findings that something could not be read."""
+UNKNOWN: Final[frozenset[DriftCode]] = frozenset(("unread", "interfaces-unread", "docker-user-unclear"))
+"""Findings that something could not be read, or not be decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,12 +254,9 @@ def _anchor_findings(
             line = DriftLine("+", f"-A {DOCKER_USER} {container_anchor(name)}")
             yield finding("anchor-stale", sentences.anchor_stale(name), "", line)
     yield from _own_jump_findings(jumps[FORWARD], family, live, facts)
-    # With jumps of its own in FORWARD, dockerfw does not depend on DOCKER-USER.
-    depends = settings.external_interfaces and not jumps[FORWARD]
-    past = past_docker_user(settings, live) if depends else None
-    if past is not None:
-        cause, line = explain_earlier_rule(past), DriftLine("+", past.text)
-        yield finding("docker-user-not-first", sentences.DOCKER_USER_NOT_FIRST, cause, line)
+    if not jumps[FORWARD]:
+        # With jumps of its own in FORWARD, dockerfw does not depend on DOCKER-USER.
+        yield from _bypass_findings(wanted, settings, family, live, facts)
 
 
 def _own_jump_findings(
@@ -278,3 +276,21 @@ def _own_jump_findings(
         if is_anchor(rule) and body(rule) not in wanted:
             sentence = sentences.of_family(family, sentences.own_jump_not_needed(body(rule)))
             yield DriftFinding("own-jump-not-needed", family, sentence, "", (DriftLine("+", rule.text),))
+
+
+def _bypass_findings(
+    wanted: Rendering, settings: Settings, family: Family, live: Ruleset, facts: DriftFacts
+) -> Iterator[DriftFinding]:
+    """Find what is let through before DOCKER-USER and dockerfw's rules would refuse."""
+
+    def finding(code: DriftCode, sentence: str, cause: str, *lines: DriftLine) -> DriftFinding:
+        return DriftFinding(code, family, sentences.of_family(family, sentence), cause, lines)
+
+    bypass = find_bypass(settings.external_interfaces, wanted.chains, family, live, facts.surroundings)
+    if bypass is not None and bypass.rule is None:
+        message = sentences.docker_user_unclear(str(bypass), bypass.unclear)
+        yield finding("docker-user-unclear", message, "")
+    elif bypass is not None and bypass.rule is not None:
+        rules = dict.fromkeys(rule.text for rule in (bypass.entry, bypass.rule) if rule is not None)
+        message, cause = sentences.docker_user_not_first(str(bypass)), explain_earlier_rule(bypass.entry)
+        yield finding("docker-user-not-first", message, cause, *(DriftLine("+", text) for text in rules))

@@ -5,7 +5,7 @@ Badges and lists show it. dockerfw never allows, refuses or deletes anything bec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,6 +52,19 @@ def chain_owner(table: str, chain: str, rules: Sequence[Rule] = ()) -> Owner:
     if chain.endswith(_FIREWALLD) or chain.startswith(("IN_", "FWD_", "FWDI_", "FWDO_", "PRE_", "POST_")):
         return "firewalld"
     return "other"
+
+
+def called_rules(live: Ruleset, table: str, start: str) -> Iterator[Rule]:
+    """Yield the rules of a chain and of the chains that it calls, each once; Docker's chains are left out."""
+    waiting, seen = [start], {start}
+    while waiting:
+        chain = live.chain(table, waiting.pop(0))
+        if chain is None or chain_owner(table, chain.name) == "docker":
+            continue
+        yield from chain.rules
+        targets = [rule.target.name for rule in chain.rules if rule.target is not None]
+        waiting += [name for name in dict.fromkeys(targets) if name not in seen]
+        seen.update(targets)
 
 
 def foreign_chains(live: Ruleset, excluded: Sequence[Rule] | None = None) -> tuple[ForeignChain, ...]:

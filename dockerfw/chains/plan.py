@@ -9,11 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockerfw.chains.anchors import AnchorChange, AnchorWork, anchor_work, wanted_anchors
+from dockerfw.chains.bypass import bypass_warnings
 from dockerfw.chains.forwarding import Jumps, add_own_jumps
 from dockerfw.chains.names import (
     FILTERS,
     FILTERS_CONTAINERS,
     FILTERS_HOST,
+    FORWARD,
     OWN_CHAINS,
     body,
     is_dockerfw_rule,
@@ -23,7 +25,9 @@ from dockerfw.chains.names import (
 )
 from dockerfw.chains.owners import ForeignChain, foreign_chains
 from dockerfw.chains.pairing import Pairing, pair_lines
+from dockerfw.chains.redirects import redirect_warnings
 from dockerfw.chains.render import wanted_chains
+from dockerfw.chains.untracked import untracked_warnings
 from dockerfw.chains.warnings import PlanWarning, document_warnings, family_warnings
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Rule, Ruleset
@@ -88,18 +92,20 @@ def plan_changes(
     surroundings: Surroundings | None = None,
     docker_nftables: bool = False,
     foreign_tables: Sequence[str] = (),
+    redirecting_tables: Sequence[str] = (),
     container_families: Collection[Family] = (),
 ) -> Plan:
     """Plan the load of a document over the live rulesets, for each family given.
 
     `revision` is the number in the new label; None leaves the label out of the comparison.
     `container_families` are those in which container networks have addresses; `docker_nftables` means that
-    Docker filters with nftables itself, and so may have them in each. Two are only for warnings:
-    `surroundings` are the host's interfaces and routes, `foreign_tables` are nftables tables that iptables
-    does not show.
+    Docker filters with nftables itself, and so may have them in each. Three are only for warnings:
+    `surroundings` are the host's interfaces and routes, `foreign_tables` and `redirecting_tables` are
+    nftables tables that iptables does not show.
     """
     families: dict[Family, FamilyPlan] = {}
-    warnings = list(document_warnings(document, surroundings, docker_nftables, foreign_tables))
+    others = (foreign_tables, redirecting_tables)
+    warnings = list(document_warnings(document, surroundings, docker_nftables, *others))
     relabel = False
     for family, ruleset in live.items():
         wanted = wanted_anchors(document.settings)
@@ -108,6 +114,10 @@ def plan_changes(
         work = anchor_work(anchors, ruleset)
         families[family] = _family_plan(document, family, ruleset, work, anchors, revision or 0)
         warnings += family_warnings(document.settings, family, ruleset, work, anchors)
+        warnings += redirect_warnings(document, family, ruleset)
+        warnings += untracked_warnings(family, ruleset)
+        if not anchors[FORWARD]:
+            warnings += bypass_warnings(document, family, ruleset, surroundings)
         relabel = relabel or (revision is not None and not _has_label(document, family, ruleset, revision))
     changes = any(not plan.empty for plan in families.values())
     return Plan(families, tuple(warnings), relabel and not changes)

@@ -41,6 +41,21 @@ def describe_tables_inline(tables: Sequence[str]) -> str:
     )
 
 
+def describe_redirecting_tables(tables: Sequence[str]) -> str:
+    """Return a sentence about tables of other software that change destinations; empty without any."""
+    return f"{text[0].upper()}{text[1:]}." if (text := describe_redirecting_inline(tables)) else ""
+
+
+def describe_redirecting_inline(tables: Sequence[str]) -> str:
+    """Return the same for the middle of a sentence, without its full stop."""
+    if not tables:
+        return ""
+    return (
+        "other software redirects packets in nftables tables that iptables does not show "
+        f"({', '.join(tables)}): dockerfw cannot see at which port they arrive"
+    )
+
+
 # Interfaces that packets from outside arrive on
 
 _PAST_RULES: Final = "packets that arrive on it reach containers without dockerfw's rules"
@@ -180,6 +195,39 @@ def rule_before_anchor(family: Family, chain: str, rule: str) -> str:
     )
 
 
+def accepted_before(family: Family, packet: str, rule: str) -> str:
+    """Warn that a rule of others accepts packets before dockerfw's chains see them."""
+    return of_family(
+        family,
+        f"another rule accepts packets before dockerfw's rules see them ({rule}), so they bypass the rules "
+        f"for containers: {packet}.",
+    )
+
+
+def untracked(family: Family, rule: str) -> str:
+    """Warn that a rule of others keeps packets from connection tracking."""
+    return of_family(
+        family,
+        f"another rule stops connection tracking ({rule}). For its packets, answers to the host are refused "
+        "unless a rule allows them, and rules for published ports do not match.",
+    )
+
+
+def port_redirected(family: Family, dialled: str, arrives: str, rule: str) -> str:
+    """Warn that a rule for the host does not match, because another rule changes the port before."""
+    return of_family(
+        family,
+        f"another rule sends {dialled} to {arrives} ({rule}), so a rule for the host with that port does not "
+        'match. A rule for "host and containers" matches the port that the client dials.',
+    )
+
+
+def port_opens_another(family: Family, dialled: str, port: int, rule: str) -> str:
+    """Warn that a rule for a port of the host also allows a port that is redirected to it."""
+    text = f"another rule sends {dialled} to port {port} ({rule}), so the rule for port {port} allows both."
+    return of_family(family, text)
+
+
 def docker_user_missing(family: Family) -> str:
     """Warn that there is no DOCKER-USER chain."""
     return of_family(
@@ -223,9 +271,26 @@ CHAIN_REPLACED: Final = (
 REORDERED: Final = "the rules are loaded in a different order."
 PANIC_ON: Final = "panic mode is on: only the addresses given to the panic command are allowed."
 DOCKER_USER_NOT_CALLED: Final = "FORWARD has no jump to DOCKER-USER, so rules for containers have no effect."
-DOCKER_USER_NOT_FIRST: Final = (
-    "a rule in FORWARD accepts packets before DOCKER-USER, so they bypass the rules for containers."
-)
+
+
+def docker_user_not_first(packet: str) -> str:
+    """Say that a rule lets packets through that dockerfw's rules would refuse."""
+    return f"a rule accepts packets before DOCKER-USER, so they bypass the rules for containers: {packet}."
+
+
+def docker_user_unclear(packet: str, reason: str) -> str:
+    """Say that a rule may let packets through that dockerfw's rules would refuse."""
+    return f"it is unknown if a rule accepts packets before DOCKER-USER, such as {packet}: {reason}."
+
+
+TOO_MANY_PACKETS: Final = "there are too many kinds of packets to check"
+THE_HOST: Final = "the host"
+A_CONTAINER: Final = "a container"
+
+
+def describe_packet(service: str, destination: str, interface: str, sources: Sequence[str]) -> str:
+    """`8000/tcp to 172.17.0.2 by ens33, from anywhere`"""
+    return f"{service} to {destination} by {interface}, from {', '.join(sources) or 'anywhere'}"
 
 
 def other_backend(docker: str, own: str) -> str:

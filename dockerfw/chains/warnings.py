@@ -12,7 +12,6 @@ from dockerfw.chains import sentences
 from dockerfw.chains.anchors import AnchorWork, first_foreign
 from dockerfw.chains.forwarding import Jumps, docker_user_jumped
 from dockerfw.chains.names import (
-    DOCKER,
     DOCKER_USER,
     FILTERS,
     FORWARD,
@@ -22,12 +21,9 @@ from dockerfw.chains.names import (
     own_rules,
 )
 from dockerfw.chains.ways_in import find_ways_in_problems
-from dockerfw.document.fields import interfaces_overlap
 from dockerfw.document.values import Document, Settings
-from dockerfw.iptables.model import Family, Rule, Ruleset
+from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.simulation.surroundings import Surroundings
-
-_DOCKER_ACCEPTS = ("DOCKER-FORWARD", "DOCKER-INGRESS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +40,7 @@ def document_warnings(
     surroundings: Surroundings | None,
     docker_nftables: bool,
     foreign_tables: Sequence[str] = (),
+    redirecting_tables: Sequence[str] = (),
 ) -> Iterator[PlanWarning]:
     """Warn about the document itself and about the host it is meant for."""
     settings, around = document.settings, surroundings or Surroundings(known=False)
@@ -56,6 +53,8 @@ def document_warnings(
         yield PlanWarning("docker-nftables", sentences.DOCKER_USES_NFTABLES)
     if foreign_tables:
         yield PlanWarning("own-nftables", sentences.other_tables_filter(foreign_tables))
+    if redirecting_tables:
+        yield PlanWarning("redirecting-nftables", sentences.describe_redirecting_tables(redirecting_tables))
 
 
 def family_warnings(
@@ -102,32 +101,3 @@ def _docker_user_warnings(family: Family, live: Ruleset, anchors: Jumps) -> Iter
         yield PlanWarning("docker-user-missing", sentences.docker_user_missing(family), family)
     elif not docker_user_jumped(live):
         yield PlanWarning("docker-not-filtering", sentences.docker_not_filtering(family), family)
-
-
-def past_docker_user(settings: Settings, live: Ruleset) -> Rule | None:
-    """Return the first rule of FORWARD that accepts new connections before DOCKER-USER.
-
-    That is an ACCEPT, unless it is only for established connections or only for an interface that is not
-    external; or a jump to a chain in which Docker accepts.
-    """
-    forward = live.chain("filter", FORWARD)
-    for rule in forward.rules if forward and docker_user_jumped(live) else ():
-        if body(rule) == f"-j {DOCKER_USER}":
-            break
-        target = rule.target.name if rule.target else ""
-        if target in (DOCKER, *_DOCKER_ACCEPTS) or (target == "ACCEPT" and _accepts_new(settings, rule)):
-            return rule
-    return None
-
-
-def _accepts_new(settings: Settings, rule: Rule) -> bool:
-    for match in rule.matches:
-        for option in match.options:
-            if option.name in ("--ctstate", "--state") and not option.negated:
-                states = set(option.values[0].split(",")) if option.values else set()
-                if states <= {"RELATED", "ESTABLISHED"}:
-                    return False
-            if option.name == "-i" and not option.negated and option.values:
-                external = settings.external_interfaces
-                return any(interfaces_overlap(option.values[0], name) for name in external)
-    return True

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from dockerfw.chains.sentences import describe_tables
+from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables
 from dockerfw.doctor.dashboard import DatabaseAnswer
 from dockerfw.doctor.examination import read_kernel
 from dockerfw.doctor.finding import Finding
@@ -96,7 +96,11 @@ def judge_status(facts: KernelFacts) -> Status:
         # The other backend's rules were not compared. What Docker's nftables means is among the rules above.
         text = f"Cannot tell whether revision {facts.revision} is active."
         return Status("unknown", text, (docker.text,), facts.revision)
-    beside = (words,) if (words := describe_tables(snapshot.foreign_tables)) else ()
+    others = (
+        describe_tables(snapshot.foreign_tables),
+        describe_redirecting_tables(snapshot.redirecting_tables),
+    )
+    beside = tuple(words for words in others if words)
     names = " and ".join(_FAMILIES[family] for family in snapshot.families)
     text = f"Protected: revision {facts.revision} is active for {names}."
     return Status("ok", text, beside, facts.revision)

@@ -47,6 +47,7 @@ class Dashboard:
     untried: str = ""
     data_dir: Path | None = None
     secret_key: Path | None = None
+    signing_key: Path | None = None
 
     @property
     def answered(self) -> bool:

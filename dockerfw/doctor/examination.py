@@ -33,6 +33,8 @@ from dockerfw.doctor.redis_server import RedisFacts, judge_redis
 from dockerfw.doctor.redis_server_facts import Probe, probe, read_loaded, read_stored, socket_folder
 from dockerfw.doctor.root_worker import Found, find_root_worker, join_network, runs_as_root
 from dockerfw.doctor.shipped import USERS_TEMPLATE, code_folder, shipped_file
+from dockerfw.doctor.signing import SigningFacts, judge_signing
+from dockerfw.doctor.signing_facts import signer_file, signing_key_file
 from dockerfw.doctor.versions import Process, VersionFacts, judge_versions
 from dockerfw.doctor.versions_facts import docker_version, versions_here
 from dockerfw.doctor.work import WorkFacts, judge_work
@@ -65,6 +67,7 @@ def examine(
         permissions, worker = replace(permissions, state=None), Found(None, seen=False)
     found = [
         *judge_redis(_redis_facts(settings, redis, here=worker.seen and state.path.is_dir())),
+        *judge_signing(_signing_facts(settings, state, worker, about, dashboard)),
         *judge_database(DatabaseFacts(answer.error, dashboard.untried, answer.migrations)),
         *judge_permissions(permissions),
         *judge_clock(_clock_facts(state, about, answer, redis)),
@@ -151,6 +154,18 @@ def _redis_facts(settings: AgentSettings, redis: Probe, *, here: bool) -> RedisF
         users=texts[0] if texts else None,
         template=_text(shipped_file(USERS_TEMPLATE)) or "",
         host=settings.host if here else "",
+    )
+
+
+def _signing_facts(
+    settings: AgentSettings, state: StateDirectory, worker: Found, about: About | None, dashboard: Dashboard
+) -> SigningFacts:
+    key = dashboard.signing_key
+    here = worker.pid is not None or (worker.seen and state.path.is_dir())
+    return SigningFacts(
+        signer=signer_file(settings.signer_file) if here else None,
+        key=signing_key_file(key) if key is not None else None,
+        reported=about.signer if about else "",
     )
 
 

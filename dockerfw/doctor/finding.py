@@ -19,6 +19,7 @@ GROUPS: Final = {
     "boot": "boot",
     "queue": "waiting work",
     "redis": "Redis",
+    "signing": "signed orders",
     "database": "database",
     "permissions": "permissions",
     "versions": "versions",

@@ -26,7 +26,9 @@ CHECKS: Final = (
 _ANCHORS: Final[frozenset[DriftCode]] = frozenset(
     ("anchor-missing", "anchor-not-first", "anchor-stale", "own-jump-not-needed")
 )
-_DOCKER_USER: Final[frozenset[DriftCode]] = frozenset(("docker-user-not-called", "docker-user-not-first"))
+_DOCKER_USER: Final[frozenset[DriftCode]] = frozenset(
+    ("docker-user-not-called", "docker-user-not-first", "docker-user-unclear")
+)
 _ELSEWHERE: Final[frozenset[DriftCode]] = frozenset(("unread", "other-backend"))
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 _OLDEST_TRIED = (1, 8, 7)

@@ -81,8 +81,11 @@ def diff_documents(old: Document | None, new: Document) -> DocumentDiff:
     changed = tuple(
         (before[rule.id], rule) for rule in new.rules if rule.id in before and before[rule.id] != rule
     )
-    opened = _find_reach((*added, *(rule for _, rule in changed)), base.rules)
-    closed = _find_reach((*removed, *(rule for rule, _ in changed)), new.rules)
+    icmp_before, icmp_after = _icmp_rules(base.settings), _icmp_rules(new.settings)
+    gained = (*added, *(rule for _, rule in changed), *icmp_after)
+    lost = (*removed, *(rule for rule, _ in changed), *icmp_before)
+    opened = _find_reach(gained, (*base.rules, *icmp_before))
+    closed = _find_reach(lost, (*new.rules, *icmp_after))
     reach = (*_reach_words(opened, "becomes reachable"), *_reach_words(closed, "is no longer reachable"))
     return DocumentDiff(
         _setting_changes(base.settings, new.settings),
@@ -119,6 +122,13 @@ def _setting_text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(value) if value else "none"
     return str(value)
+
+
+def _icmp_rules(settings: Settings) -> tuple[DocumentRule, ...]:
+    """Return what the setting allows, as rules."""
+    if settings.icmp != "accept":
+        return ()
+    return tuple(DocumentRule(id=name, scope="host", protocol=name) for name in ("icmp", "ipv6-icmp"))
 
 
 def _find_reach(rules: Sequence[DocumentRule], others: Sequence[DocumentRule]) -> list[DocumentRule]:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from dockerfw.chains.foreign_tables import foreign_tables, has_filter_chain
+from dockerfw.chains.foreign_tables import changes_destinations, foreign_tables, has_filter_chain
 from dockerfw.chains.names import FILTERS_HOST
 from dockerfw.chains.ways_in import ON_TOP
 from dockerfw.host import sentences
@@ -69,6 +69,7 @@ def observe(host: str, *, seen: Seen | None = None, docker_socket: Path | None =
                 CommandFailed(words, sentences.TOO_MUCH_OUTPUT.format(bytes=MAX_SAVE_CHARACTERS), None, "")
             )
             saves[family] = ""
+    filtering, redirecting = _foreign_tables(tables)
     return Snapshot(
         host=host,
         taken_at=taken_at,
@@ -88,7 +89,8 @@ def observe(host: str, *, seen: Seen | None = None, docker_socket: Path | None =
         families=kernel_families(),
         docker_backends=docker_backends(backend, results),
         bridges_filtered=_bridges_filtered(),
-        foreign_tables=_foreign_tables(tables),
+        foreign_tables=filtering,
+        redirecting_tables=redirecting,
     )
 
 
@@ -167,21 +169,25 @@ def _is_dockers(tables: bytes) -> bool:
     return b"docker-bridges" in tables.split()
 
 
-def _foreign_tables(tables: bytes | CommandFailed) -> tuple[str, ...]:
-    """Return the nftables tables that filter packets and that iptables does not show."""
+def _foreign_tables(tables: bytes | CommandFailed) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the nftables tables that iptables does not show: those that filter, and those that redirect."""
     if isinstance(tables, CommandFailed):
-        return ()
+        return (), ()
     names = foreign_tables(tables.decode("utf-8", "replace"))[:_MAX_FOREIGN_TABLES]
     listed = run_all([Command(("nft", "list", "table", *name.split())) for name in names])
-    found = []
+    filtering, redirecting = [], []
     for name, result in zip(names, listed, strict=True):
-        # A table that has gone away does not count; one that cannot be read may filter.
+        # A table that has gone away does not count; one that cannot be read may do both.
+        unread = isinstance(result, CommandFailed)
         if isinstance(result, CommandFailed):
-            if "No such file" not in str(result):
-                found.append(name)
-        elif has_filter_chain(result.decode("utf-8", "replace")):
-            found.append(name)
-    return tuple(found)
+            if "No such file" in str(result):
+                continue
+            text = ""
+        else:
+            text = result.decode("utf-8", "replace")
+        filtering += [name] if unread or has_filter_chain(text) else []
+        redirecting += [name] if unread or changes_destinations(text) else []
+    return tuple(filtering), tuple(redirecting)
 
 
 def _bridges_filtered() -> tuple[Family, ...]:

@@ -18,6 +18,12 @@ NOT_RESTORED = "{families} still differ from the previous rules"
 DISK_FULL = "The file system of {path} is full ({why}). Make room there, then try again"
 DISK_READ_ONLY = "The file system of {path} is read-only. Make it writable, then try again"
 
+# After "the order is refused, because ".
+SIGNER_UNREADABLE = "the dashboard's public key {path} cannot be read on this host ({reason})"
+SIGNER_NO_FILE = "the dashboard's public key {path} is not a plain file"
+SIGNER_NOT_ROOTS = "users other than root can change the dashboard's public key {path}"
+SIGNER_WRONG = "the dashboard's public key {path} cannot be used: {reason}"
+
 NO_CONNTRACK = "conntrack is not installed on this host (Debian package conntrack)"
 TOO_MANY_CONNECTIONS = "the kernel tracks {count} connections, and at most {most} are examined"
 SESSIONS_TOOK_LONG = "examining the sessions took more than {seconds:g} s"

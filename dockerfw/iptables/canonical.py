@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 
-from dockerfw.iptables.extensions import GENERAL, MATCHES, MODULE_ALIASES, TARGETS, Extension
+from dockerfw.iptables.extensions import GENERAL, MATCHES, MODULE_ALIASES, ONE_PORT, Extension
 from dockerfw.iptables.matches import Option, Target, implied_module, read_matches
 from dockerfw.iptables.model import Family, Rule
+from dockerfw.iptables.target_extensions import TARGETS
 from dockerfw.iptables.tokens import join_tokens, split_tokens
 
 
@@ -55,12 +57,12 @@ class _Group:
         """Return the group with its options sorted and under their printed names."""
         if self.extension is None:
             return self
-        spelt: set[Option] = set()
-        for option in self.options:
-            name, words = self.extension.spell(option.name, option.values, family)
-            if words is not None or option.negated:
-                spelt.add(Option(name, option.negated, option.values if words is None else words))
-        return _Group(self.head, sorted(spelt, key=_option_words), self.extension)
+        extension = self.extension
+        ordered: list[Option] = []
+        for _, options in groupby(self.options, lambda option: option.name == extension.separator):
+            spelt = {found for option in options for found in extension.spell(option, family)}
+            ordered += sorted(spelt, key=_option_words)
+        return _Group(self.head, ordered, self.extension)
 
     def words(self) -> list[str]:
         return [*self.head.split(), *(word for option in self.options for word in _option_words(option))]
@@ -97,7 +99,7 @@ def _move_strays(groups: list[_Group], protocol: str) -> None:
 
 
 def _is_stray(option: Option, group: _Group, groups: Iterable[_Group]) -> bool:
-    if group.head == "-m multiport" and option.name in {"--sport", "--dport"}:
+    if group.head == "-m multiport" and option.name in ONE_PORT:
         # Short for --sports and --dports, unless a match of the protocol itself has the option.
         return any(other.has_option(option) for other in groups if other.head != group.head)
     return not group.has_option(option)

@@ -1,90 +1,107 @@
-"""The match and target extensions that dockerfw knows: their options, other names, and default values.
+"""The match extensions that dockerfw knows: their options, other names, and default values.
 
 An extension or option that is not here is not an error: it is compared word by word. The facts are from
-iptables-extensions(8) and from the output of iptables 1.8.9.
+iptables-extensions(8) and from the output of iptables 1.8.9. Targets are in target_extensions.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from dockerfw.iptables import name_spellings as names
 from dockerfw.iptables import spellings
+from dockerfw.iptables.matches import Option
 from dockerfw.iptables.model import Family
-from dockerfw.iptables.spellings import Spelling, Words
+from dockerfw.iptables.spellings import Spelling, Words, plain
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """A spelling and the spelt values that iptables uses without the option, which so have no effect."""
+
+    spelling: Spelling
+    values: tuple[Words, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Extension:
     """One match or target: how its options are spelt, and their other names.
 
-    `stateless` matches can be sorted among each other. Two `joins` matches in a row mean the same as one
-    match with the options of both.
+    `aliases` are other names, some with values of their own; an alias for several options sets each.
+    `opposites` name the option that means the same as the negated one. `complements` are the lists of names
+    that a negated list is taken from. `stateless` matches can be sorted among each other. Two `joins` matches
+    in a row mean the same as one match with the options of both. Options stay on their side of `separator`.
+    `renamed` returns the printed name and value of an option where the name depends on the value.
     """
 
-    options: Mapping[str, Spelling]
-    aliases: Mapping[str, tuple[str, Spelling]] = field(default_factory=dict)
+    options: Mapping[str, Spelling | Default]
+    aliases: Mapping[str, tuple[str | tuple[str, ...], Spelling]] = field(default_factory=dict)
+    opposites: Mapping[str, str] = field(default_factory=dict)
+    complements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stateless: bool = True
     joins: bool = False
+    separator: str = ""
+    renamed: Callable[[str, Words], tuple[str, Words]] = lambda name, words: (name, words)
 
-    def spell(self, name: str, words: Words, family: Family) -> tuple[str, Words | None]:
-        """Return the printed name and the words of an option; the words are None if it has no effect."""
-        if name in self.aliases:
-            name, spelling = self.aliases[name]
-            words = spelling(words, family) or words
-        spelling = self.options.get(name, plain)
-        return name, spelling(words, family)
+    def spell(self, option: Option, family: Family) -> tuple[Option, ...]:
+        """Return an option under its printed name, or nothing if it has no effect."""
+        name, values = self.renamed(option.name, option.values)
+        targets, spelling = self.aliases.get(name, (name, plain))
+        words = spelling(values, family)
+        printed = (targets,) if isinstance(targets, str) else targets
+        spelt = (self._spell(Option(name, option.negated, words), family) for name in printed)
+        return tuple(found for found in spelt if found is not None)
 
     def has_option(self, name: str) -> bool:
         """Return True if the option belongs to this extension."""
-        return name in self.options or name in self.aliases
+        return name in self.options or name in self.aliases or name == self.separator
+
+    def _spell(self, option: Option, family: Family) -> Option | None:
+        known = self.options.get(option.name, plain)
+        spelling, defaults = (known.spelling, known.values) if isinstance(known, Default) else (known, ())
+        name, negated, words = option.name, option.negated, spelling(option.values, family)
+        if negated and name in self.opposites:
+            name, negated = self.opposites[name], False
+        if negated and name in self.complements and len(words) == 1:
+            others = set(self.complements[name]) - set(words[0].split(","))
+            words, negated = spelling((",".join(others),), family) if others else (), False
+        return None if words in defaults and not negated else Option(name, negated, words)
 
 
-def plain(words: Words, family: Family) -> Words:
-    """Return an option unchanged."""
-    return words
-
-
-def _without_default(spelling: Spelling, *defaults: Words) -> Spelling:
-    """Return a spelling like `spelling` that leaves out the default values of iptables."""
-
-    def spell(words: Words, family: Family) -> Words | None:
-        spelt = spelling(words, family)
-        return None if spelt in defaults else spelt
-
-    return spell
+def default(spelling: Spelling, *values: str) -> Default:
+    """Return a spelling with the one-word values that have no effect."""
+    return Default(spelling, tuple((value,) for value in values))
 
 
 def _syn(words: Words, family: Family) -> Words:
     return ("FIN,SYN,RST,ACK", "SYN")
 
 
-def _computed_mark(words: Words, family: Family, how: str) -> Words:
-    value, slash, mask = spellings.mark(words, family)[0].partition("/")
-    if len(words) != 1 or not slash or mask != "0xffffffff":
-        return words
-    bits = int(value, 16)
-    spelt = {"and": f"0x0/{~bits & 0xFFFFFFFF:#x}", "or": f"{value}/{value}", "xor": f"{value}/0x0"}
-    return (spelt[how],)
+def _masked_bits(words: Words, family: Family) -> Words:
+    """The bits of a mask; `all` is every bit of an address."""
+    return ("all",) if words == (str(32 if family == 4 else 128),) else spellings.number(words, family)
 
 
-_PORTS = {"--sport": spellings.port_range_or_all, "--dport": spellings.port_range_or_all}
+_FLAG = Default(plain, ((),))
+_ALL_PORTS = default(spellings.port_range, "0:65535")
+_PORTS: Mapping[str, Spelling | Default] = {"--sport": _ALL_PORTS, "--dport": _ALL_PORTS}
 _LONG_PORTS = {"--source-port": ("--sport", plain), "--destination-port": ("--dport", plain)}
-_ALL_ONES = (("255.255.255.255",), ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",))
-_SET_MARK: Mapping[str, tuple[str, Spelling]] = {
-    "--set-mark": ("--set-xmark", spellings.mark_to_set),
-    "--and-mark": ("--set-xmark", lambda words, family: _computed_mark(words, family, "and")),
-    "--or-mark": ("--set-xmark", lambda words, family: _computed_mark(words, family, "or")),
-    "--xor-mark": ("--set-xmark", lambda words, family: _computed_mark(words, family, "xor")),
-}
+ONE_PORT = frozenset(_PORTS.keys() | _LONG_PORTS.keys())
+"""The options for one port or range; in `-m multiport` they are short for its lists."""
+
+_HIGHEST = 2**32 - 1
+_IDENTIFIERS = default(spellings.range_to(_HIGHEST), f"0:{_HIGHEST}")
+_ALL_ONES = ("255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+_MONTH = tuple(str(day) for day in range(1, 32))
 
 GENERAL = Extension(
     {
-        "-s": spellings.source_or_destination,
-        "-d": spellings.source_or_destination,
-        "-p": spellings.protocol,
-        "-i": spellings.interface,
-        "-o": spellings.interface,
+        "-s": default(spellings.network, "0.0.0.0/0", "::/0"),
+        "-d": default(spellings.network, "0.0.0.0/0", "::/0"),
+        "-p": default(spellings.protocol, "0"),
+        "-i": default(plain, "+"),
+        "-o": default(plain, "+"),
         "-f": plain,
     }
 )
@@ -92,72 +109,114 @@ GENERAL = Extension(
 MODULE_ALIASES: Mapping[str, str] = {"state": "conntrack", "icmpv6": "icmp6"}
 """Old names of modules; iptables loads the code of the new name for them."""
 
-MATCHES: Mapping[str, Extension] = {
+_PROTOCOL_MATCHES: Mapping[str, Extension] = {
     "tcp": Extension(
-        {**_PORTS, "--tcp-flags": spellings.tcp_flags, "--tcp-option": spellings.number},
+        {
+            **_PORTS,
+            "--tcp-flags": Default(names.tcp_flags, (("NONE", "NONE"),)),
+            "--tcp-option": spellings.number,
+        },
         {**_LONG_PORTS, "--syn": ("--tcp-flags", _syn)},
         joins=True,
     ),
     "udp": Extension(_PORTS, _LONG_PORTS, joins=True),
-    "sctp": Extension({**_PORTS, "--chunk-types": plain}, _LONG_PORTS, joins=True),
-    "dccp": Extension({**_PORTS, "--dccp-types": plain, "--dccp-option": plain}, _LONG_PORTS, joins=True),
-    "icmp": Extension({"--icmp-type": spellings.icmp_type}),
-    "icmp6": Extension({"--icmpv6-type": spellings.icmpv6_type}),
-    "esp": Extension({"--espspi": plain}),
-    "ah": Extension({"--ahspi": plain, "--ahlen": plain, "--ahres": plain}),
+    "sctp": Extension({**_PORTS, "--chunk-types": names.chunk_types}, _LONG_PORTS, joins=True),
+    "dccp": Extension(
+        {**_PORTS, "--dccp-types": names.word_set, "--dccp-option": spellings.number}, _LONG_PORTS, joins=True
+    ),
+    "icmp": Extension({"--icmp-type": names.icmp_type}),
+    "icmp6": Extension({"--icmpv6-type": names.icmpv6_type}),
+    "esp": Extension({"--espspi": _IDENTIFIERS}),
+    "ah": Extension({"--ahspi": _IDENTIFIERS, "--ahlen": default(spellings.number, "0"), "--ahres": plain}),
+    "ipcomp": Extension({"--ipcompspi": _IDENTIFIERS, "--compres": plain}),
+    "mh": Extension({"--mh-type": default(names.mobility_header, "0:255")}),
+    "tcpmss": Extension({"--mss": spellings.range_to(65535)}),
     "multiport": Extension(
         dict.fromkeys(("--sports", "--dports", "--ports"), spellings.port_list),
         {
-            "--source-ports": ("--sports", plain),
-            "--destination-ports": ("--dports", plain),
-            "--sport": ("--sports", plain),
-            "--dport": ("--dports", plain),
+            **dict.fromkeys(("--source-ports", "--source-port", "--sport"), ("--sports", plain)),
+            **dict.fromkeys(("--destination-ports", "--destination-port", "--dport"), ("--dports", plain)),
             "--port": ("--ports", plain),
         },
     ),
-    "comment": Extension({"--comment": spellings.comment}),
-    "conntrack": Extension(
+}
+
+_HEADER_MATCHES: Mapping[str, Extension] = {
+    "dst": Extension({"--dst-len": spellings.number, "--dst-opts": spellings.numbers}),
+    "hbh": Extension({"--hbh-len": spellings.number, "--hbh-opts": spellings.numbers}),
+    "frag": Extension(
         {
-            "--ctstate": spellings.word_set,
-            "--ctstatus": spellings.word_set,
-            "--ctproto": spellings.protocol_value,
-            "--ctexpire": spellings.number_range,
-            "--ctdir": spellings.upper,
-            **dict.fromkeys(("--ctorigsrc", "--ctorigdst", "--ctreplsrc", "--ctrepldst"), spellings.network),
-            **dict.fromkeys(("--ctorigsrcport", "--ctorigdstport"), spellings.port_range),
-            **dict.fromkeys(("--ctreplsrcport", "--ctrepldstport"), spellings.port_range),
-        },
-        {"--state": ("--ctstate", plain)},
-    ),
-    "mark": Extension({"--mark": spellings.mark}),
-    "connmark": Extension({"--mark": spellings.mark}),
-    "addrtype": Extension(
-        {
-            "--src-type": spellings.word_set,
-            "--dst-type": spellings.word_set,
-            "--limit-iface-in": plain,
-            "--limit-iface-out": plain,
+            "--fragid": _IDENTIFIERS,
+            "--fraglen": spellings.number,
+            **dict.fromkeys(("--fragres", "--fragfirst", "--fragmore", "--fraglast"), plain),
         }
     ),
-    "iprange": Extension({"--src-range": spellings.address_range, "--dst-range": spellings.address_range}),
-    "mac": Extension({"--mac-source": spellings.lower}),
-    "pkttype": Extension({"--pkt-type": spellings.packet_type}),
-    "length": Extension({"--length": spellings.length_range}),
+    "rt": Extension(
+        {
+            "--rt-type": spellings.number,
+            "--rt-segsleft": _IDENTIFIERS,
+            "--rt-len": spellings.number,
+            "--rt-0-addrs": spellings.each(spellings.address, ordered=True),
+            **dict.fromkeys(("--rt-0-res", "--rt-0-not-strict"), plain),
+        }
+    ),
+    "ipv6header": Extension({"--header": names.extension_headers, "--soft": plain}),
+    "srh": Extension(
+        {
+            **{
+                f"--srh-{what}-{how}": spellings.number
+                for what in ("hdr-len", "segs-left", "last-entry")
+                for how in ("eq", "gt", "lt")
+            },
+            **dict.fromkeys(("--srh-next-hdr", "--srh-tag"), spellings.number),
+            **dict.fromkeys(("--srh-psid", "--srh-nsid", "--srh-lsid"), spellings.network),
+        }
+    ),
     "ttl": Extension(
         dict.fromkeys(("--ttl-eq", "--ttl-lt", "--ttl-gt"), spellings.number), {"--ttl": ("--ttl-eq", plain)}
     ),
     "hl": Extension(
         dict.fromkeys(("--hl-eq", "--hl-lt", "--hl-gt"), spellings.number), {"--hl": ("--hl-eq", plain)}
     ),
-    "tos": Extension({"--tos": spellings.type_of_service}),
-    "dscp": Extension({"--dscp": spellings.number}, {"--dscp-class": ("--dscp", spellings.dscp_class)}),
+    "tos": Extension({"--tos": names.type_of_service}),
+    "dscp": Extension({"--dscp": spellings.number}, {"--dscp-class": ("--dscp", names.dscp_class)}),
+    "ecn": Extension(
+        {"--ecn-ip-ect": spellings.number, **dict.fromkeys(("--ecn-tcp-cwr", "--ecn-tcp-ece"), plain)}
+    ),
+    "length": Extension({"--length": spellings.range_to(65535)}),
+    "u32": Extension({"--u32": spellings.numbers}),
+    "string": Extension(
+        {
+            **dict.fromkeys(("--string", "--hex-string"), plain),
+            "--algo": plain,
+            "--from": default(spellings.number, "0"),
+            "--to": default(spellings.number, "65535"),
+            "--icase": plain,
+        },
+        renamed=names.searched_text,
+    ),
+}
+
+_HOST_MATCHES: Mapping[str, Extension] = {
+    "comment": Extension({"--comment": names.text_up_to(255)}),
+    "addrtype": Extension(
+        {
+            **dict.fromkeys(("--src-type", "--dst-type"), names.word_set),
+            **dict.fromkeys(("--limit-iface-in", "--limit-iface-out"), plain),
+        }
+    ),
+    "iprange": Extension(dict.fromkeys(("--src-range", "--dst-range"), spellings.address_range)),
+    "mac": Extension({"--mac-source": spellings.ethernet_address}),
+    "pkttype": Extension({"--pkt-type": names.packet_type}),
+    "mark": Extension({"--mark": spellings.mark}),
     "realm": Extension({"--realm": spellings.mark}),
     "devgroup": Extension({"--src-group": spellings.mark, "--dst-group": spellings.mark}),
-    "connbytes": Extension(
-        {"--connbytes": plain, "--connbytes-mode": plain, "--connbytes-dir": plain}, stateless=False
-    ),
+    "cpu": Extension({"--cpu": spellings.number}),
     "owner": Extension(
-        {"--uid-owner": spellings.user_range, "--gid-owner": spellings.user_range, "--socket-exists": plain}
+        {
+            **dict.fromkeys(("--uid-owner", "--gid-owner"), names.user_range),
+            **dict.fromkeys(("--socket-exists", "--suppl-groups"), plain),
+        }
     ),
     "physdev": Extension(
         dict.fromkeys(
@@ -168,42 +227,117 @@ MATCHES: Mapping[str, Extension] = {
             plain,
         )
     ),
-    "set": Extension({"--match-set": plain, "--return-nomatch": plain}, stateless=False),
+    "rpfilter": Extension(
+        dict.fromkeys(("--loose", "--validmark", "--accept-local", "--invert"), plain), stateless=False
+    ),
+    "socket": Extension(
+        dict.fromkeys(("--transparent", "--nowildcard", "--restore-skmark"), plain), stateless=False
+    ),
+    "policy": Extension(
+        {
+            **dict.fromkeys(("--dir", "--pol", "--strict", "--mode"), plain),
+            **dict.fromkeys(("--reqid", "--spi"), spellings.number),
+            "--proto": spellings.protocol,
+            **dict.fromkeys(("--tunnel-src", "--tunnel-dst"), spellings.network),
+        },
+        separator="--next",
+    ),
+    "time": Extension(
+        {
+            "--timestart": default(spellings.clock_time, "00:00:00"),
+            "--timestop": default(spellings.clock_time, "23:59:59"),
+            "--datestart": default(spellings.date_time, "1970-01-01T00:00:00"),
+            "--datestop": default(spellings.date_time, "2038-01-19T03:14:07"),
+            "--weekdays": default(names.weekdays, ",".join(sorted(names.DAYS))),
+            "--monthdays": default(spellings.each(spellings.number), ",".join(_MONTH)),
+            "--utc": _FLAG,
+            **dict.fromkeys(("--kerneltz", "--contiguous"), plain),
+        },
+        complements={"--weekdays": names.DAYS, "--monthdays": _MONTH},
+    ),
+    "ipvs": Extension(
+        {
+            "--vproto": spellings.protocol,
+            "--vaddr": spellings.network,
+            **dict.fromkeys(("--vport", "--vportctl"), spellings.port_range),
+            **dict.fromkeys(("--ipvs", "--vdir", "--vmethod"), plain),
+        }
+    ),
+}
+
+_CONNECTION_MATCHES: Mapping[str, Extension] = {
+    "conntrack": Extension(
+        {
+            "--ctstate": names.word_set,
+            "--ctstatus": names.word_set,
+            "--ctproto": spellings.protocol,
+            "--ctexpire": spellings.range_to(_HIGHEST),
+            "--ctdir": names.upper,
+            **dict.fromkeys(("--ctorigsrc", "--ctorigdst", "--ctreplsrc", "--ctrepldst"), spellings.network),
+            **dict.fromkeys(("--ctorigsrcport", "--ctorigdstport"), spellings.decimal_port_range),
+            **dict.fromkeys(("--ctreplsrcport", "--ctrepldstport"), spellings.decimal_port_range),
+        },
+        {"--state": ("--ctstate", plain)},
+    ),
+    "connmark": Extension({"--mark": spellings.mark}),
+    "connbytes": Extension(
+        {"--connbytes": spellings.count_range, "--connbytes-mode": plain, "--connbytes-dir": plain},
+        stateless=False,
+    ),
+    "connlabel": Extension({"--label": plain, "--set": plain}, stateless=False),
+    "cluster": Extension(
+        {
+            **dict.fromkeys(("--cluster-local-nodemask", "--cluster-total-nodes"), spellings.number),
+            "--cluster-hash-seed": spellings.number,
+        },
+        {"--cluster-local-node": ("--cluster-local-nodemask", names.local_node)},
+    ),
+    "set": Extension(
+        {"--match-set": plain, "--return-nomatch": plain}, {"--set": ("--match-set", plain)}, stateless=False
+    ),
+}
+
+_HASHLIMIT_NUMBERS = ("--hashlimit-htable-size", "--hashlimit-htable-max", "--hashlimit-htable-expire")
+
+_COUNTING_MATCHES: Mapping[str, Extension] = {
     "limit": Extension(
         {
-            "--limit": _without_default(spellings.rate, spellings.rate(("3/hour",), 4)),
-            "--limit-burst": _without_default(spellings.number, ("5",)),
+            "--limit": Default(spellings.rate, (spellings.rate(("3/hour",), 4),)),
+            "--limit-burst": default(spellings.number, "5"),
         },
         stateless=False,
     ),
     "hashlimit": Extension(
         {
             **dict.fromkeys(("--hashlimit-upto", "--hashlimit-above"), spellings.rate),
-            "--hashlimit-burst": _without_default(spellings.number, ("5",)),
-            **dict.fromkeys(("--hashlimit-mode", "--hashlimit-name"), plain),
-            **dict.fromkeys(("--hashlimit-srcmask", "--hashlimit-dstmask"), plain),
-            **dict.fromkeys(("--hashlimit-htable-size", "--hashlimit-htable-max"), spellings.number),
-            **dict.fromkeys(("--hashlimit-htable-expire", "--hashlimit-htable-gcinterval"), spellings.number),
+            "--hashlimit-burst": default(spellings.burst, "5"),
+            "--hashlimit-mode": spellings.each(plain),
+            "--hashlimit-name": plain,
+            **dict.fromkeys(("--hashlimit-srcmask", "--hashlimit-dstmask"), default(_masked_bits, "all")),
+            **dict.fromkeys(_HASHLIMIT_NUMBERS, spellings.number),
+            "--hashlimit-htable-gcinterval": default(spellings.number, "1000"),
+            "--hashlimit-rate-match": plain,
+            "--hashlimit-rate-interval": default(spellings.number, "1"),
         },
         {"--hashlimit": ("--hashlimit-upto", plain)},
+        {"--hashlimit-upto": "--hashlimit-above", "--hashlimit-above": "--hashlimit-upto"},
         stateless=False,
     ),
     "connlimit": Extension(
         {
             **dict.fromkeys(("--connlimit-upto", "--connlimit-above"), spellings.number),
-            "--connlimit-mask": lambda words, family: (
-                None if words == (("32", "128")[family == 6],) else words
-            ),
-            "--connlimit-saddr": _without_default(plain, ()),
+            "--connlimit-mask": default(_masked_bits, "all"),
+            "--connlimit-saddr": _FLAG,
             "--connlimit-daddr": plain,
         },
+        opposites={"--connlimit-upto": "--connlimit-above", "--connlimit-above": "--connlimit-upto"},
         stateless=False,
     ),
     "recent": Extension(
         {
-            "--name": _without_default(plain, ("DEFAULT",)),
-            "--mask": _without_default(plain, *_ALL_ONES),
-            "--rsource": _without_default(plain, ()),
+            "--name": default(plain, "DEFAULT"),
+            "--mask": default(spellings.address, *_ALL_ONES),
+            "--rsource": _FLAG,
             "--seconds": spellings.number,
             "--hitcount": spellings.number,
             **dict.fromkeys(("--rdest", "--reap", "--rttl"), plain),
@@ -215,52 +349,27 @@ MATCHES: Mapping[str, Extension] = {
         {
             "--mode": plain,
             "--every": spellings.number,
-            "--packet": _without_default(spellings.number, ("0",)),
+            "--packet": default(spellings.number, "0"),
             "--probability": spellings.probability,
+        },
+        stateless=False,
+    ),
+    "quota": Extension({"--quota": spellings.number}, stateless=False),
+    "rateest": Extension(
+        {
+            **dict.fromkeys(("--rateest", "--rateest1", "--rateest2", "--rateest-delta"), plain),
+            **dict.fromkeys(("--rateest-lt", "--rateest-gt", "--rateest-eq"), plain),
+            **dict.fromkeys(("--rateest-bps", "--rateest-bps1", "--rateest-bps2"), spellings.bit_rate),
+            **dict.fromkeys(("--rateest-pps", "--rateest-pps1", "--rateest-pps2"), spellings.number),
         },
         stateless=False,
     ),
 }
 
-_NAT = dict.fromkeys(("--random", "--random-fully", "--persistent"), plain)
-
-TARGETS: Mapping[str, Extension] = {
-    **dict.fromkeys(("ACCEPT", "DROP", "RETURN", "QUEUE"), Extension({})),
-    "REJECT": Extension(
-        {
-            "--reject-with": _without_default(
-                spellings.reject_with, ("icmp-port-unreachable",), ("icmp6-port-unreachable",)
-            )
-        }
-    ),
-    "LOG": Extension(
-        {
-            "--log-level": spellings.log_level,
-            "--log-prefix": spellings.log_prefix,
-            **dict.fromkeys(("--log-tcp-sequence", "--log-tcp-options", "--log-ip-options"), plain),
-            **dict.fromkeys(("--log-uid", "--log-macdecode"), plain),
-        }
-    ),
-    "NFLOG": Extension(
-        {"--nflog-group": _without_default(spellings.number, ("0",)), "--nflog-prefix": plain}
-    ),
-    "NFQUEUE": Extension(
-        {"--queue-num": _without_default(spellings.number, ("0",)), "--queue-bypass": plain}
-    ),
-    "MARK": Extension({"--set-xmark": spellings.mark}, _SET_MARK),
-    "CONNMARK": Extension(
-        {
-            "--set-xmark": spellings.mark,
-            **dict.fromkeys(("--nfmask", "--ctmask"), _without_default(spellings.number, ("4294967295",))),
-        },
-        _SET_MARK,
-    ),
-    "TOS": Extension({"--set-tos": spellings.type_of_service}),
-    "DSCP": Extension(
-        {"--set-dscp": spellings.number}, {"--set-dscp-class": ("--set-dscp", spellings.dscp_class)}
-    ),
-    "DNAT": Extension({"--to-destination": plain, **_NAT}, {"--to": ("--to-destination", plain)}),
-    "SNAT": Extension({"--to-source": plain, **_NAT}, {"--to": ("--to-source", plain)}),
-    "MASQUERADE": Extension({"--to-ports": plain, **_NAT}),
-    "REDIRECT": Extension({"--to-ports": plain, **_NAT}, {"--to-port": ("--to-ports", plain)}),
+MATCHES: Mapping[str, Extension] = {
+    **_PROTOCOL_MATCHES,
+    **_HEADER_MATCHES,
+    **_HOST_MATCHES,
+    **_CONNECTION_MATCHES,
+    **_COUNTING_MATCHES,
 }

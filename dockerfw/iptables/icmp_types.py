@@ -75,5 +75,9 @@ ICMPV6_TYPES: Final[dict[str, str]] = {
     "neighbor-solicitation": "135",
     "neighbour-advertisement": "136",
     "neighbor-advertisement": "136",
+    "mld-listener-query": "130",
+    "mld-listener-report": "131",
+    "mld-listener-done": "132",
+    "mld-listener-reduction": "132",
     "redirect": "137",
 }

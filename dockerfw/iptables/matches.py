@@ -158,6 +158,9 @@ class _Reader:
         start = self.position
         self.position += 1
         name, attached = split_attached(word)
+        if name == "-p" and word.startswith("--proto") and not word.startswith("--protocol"):
+            # The match policy has an option of this name.
+            name = "--proto" if any(module == "policy" for module, _ in self.groups) else name
         if name in {"-m", "-j", "-g"}:
             value = attached if attached is not None else self._word_after(start, name)
             self._open(start, name, value, negated)

@@ -1,12 +1,12 @@
-"""The canonical spelling of addresses and networks: `10.1`, host bits, and masks that are no prefix."""
+"""The canonical spelling of addresses and networks: `10.1`, octal parts, host bits, other masks."""
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from dockerfw.iptables.model import Family
+from dockerfw.iptables.numbers import integer
 
 _BITS = {4: 32, 6: 128}
 
@@ -42,13 +42,15 @@ def _address_value(text: str, family: Family) -> int | None:
         if family == 6:
             return None if "%" in text else int(IPv6Address(text))
         # iptables reads "10.1" as 10.1.0.0, unlike inet_aton.
-        return int(IPv4Address(".".join([*text.split("."), "0", "0", "0"][:4]) if text else text))
+        parts = [integer(part) for part in [*text.split("."), "0", "0", "0"][: max(4, text.count(".") + 1)]]
+        return int(IPv4Address(".".join(map(str, parts))))
     except ValueError:
         return None
 
 
 def _mask_value(text: str, family: Family) -> int | None:
     bits = _BITS[family]
-    if re.fullmatch(r"[0-9]{1,3}", text):
-        return None if int(text) > bits else ((1 << int(text)) - 1) << (bits - int(text))
+    prefix = integer(text)
+    if prefix is not None:
+        return None if prefix > bits else ((1 << prefix) - 1) << (bits - prefix)
     return _address_value(text, family)

@@ -1,7 +1,7 @@
-"""The spellings of option values: ports, marks, states, rates, ICMP types.
+"""The spellings of option values that are numbers: networks, ports, ranges, marks, rates, times.
 
-Each function takes the words of an option and returns the same words for all spellings of the same value, or
-None if the option has no effect. Words that it does not recognise are returned unchanged.
+Each function takes the words of an option and returns the same words for all spellings of the same value.
+Words that it does not recognise are returned unchanged. Values that have names are in name_spellings.py.
 """
 
 from __future__ import annotations
@@ -9,81 +9,57 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from dockerfw.iptables.icmp_types import ICMP_TYPES, ICMPV6_TYPES
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.networks import canonical_address, canonical_network
+from dockerfw.iptables.numbers import decimal, integer
 from dockerfw.iptables.protocols import protocol_number
+from dockerfw.iptables.services import SERVICE_PORTS
 
 Words = tuple[str, ...]
-Spelling = Callable[[Words, Family], Words | None]
+Spelling = Callable[[Words, Family], Words]
 
-_TCP_FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
-_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
-
-# Names from /etc/services in hand-written files; iptables-save always prints the number.
-_SERVICES = {
-    "ftp": 21,
-    "ssh": 22,
-    "telnet": 23,
-    "smtp": 25,
-    "domain": 53,
-    "http": 80,
-    "pop3": 110,
-    "ntp": 123,
-    "imap2": 143,
-    "snmp": 161,
-    "ldap": 389,
-    "https": 443,
-    "submission": 587,
-    "imaps": 993,
-    "pop3s": 995,
-}
-_LOG_LEVELS = {
-    "emerg": 0,
-    "panic": 0,
-    "alert": 1,
-    "crit": 2,
-    "err": 3,
-    "error": 3,
-    "warning": 4,
-    "warn": 4,
-    "notice": 5,
-    "info": 6,
-    "debug": 7,
-}
-_REJECT_WITH = {
-    4: {
-        "net-unreach": "icmp-net-unreachable",
-        "host-unreach": "icmp-host-unreachable",
-        "proto-unreach": "icmp-proto-unreachable",
-        "port-unreach": "icmp-port-unreachable",
-        "net-prohib": "icmp-net-prohibited",
-        "host-prohib": "icmp-host-prohibited",
-        "tcp-rst": "tcp-reset",
-        "admin-prohib": "icmp-admin-prohibited",
-    },
-    6: {
-        "no-route": "icmp6-no-route",
-        "adm-prohibited": "icmp6-adm-prohibited",
-        "addr-unreach": "icmp6-addr-unreachable",
-        "port-unreach": "icmp6-port-unreachable",
-        "policy-fail": "icmp6-policy-fail",
-        "reject-route": "icmp6-reject-route",
-    },
-}
+_DIGITS = re.compile(r"[0-9]{1,20}")
 _RATE_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _RATE_SCALE = 10000
+_BYTE_UNITS = {"b": 1, "kb": 1 << 10, "mb": 1 << 20}
+_DATE = re.compile(
+    r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2})(?:T([0-9]{1,2})(?::([0-9]{1,2})(?::([0-9]{1,2}))?)?)?)?)?"
+)
+_CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2}))?")
+_BIT_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:([kmgt])(i)?)?(bit|bps)?")
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
-def source_or_destination(words: Words, family: Family) -> Words | None:
-    """The network of -s and -d; the network of all addresses has no effect."""
-    network = _one(words, lambda text: canonical_network(text, family))
-    return None if network in {("0.0.0.0/0",), ("::/0",)} else network
+def plain(words: Words, family: Family) -> Words:
+    """Return an option unchanged."""
+    return words
+
+
+def one(words: Words, spell: Callable[[str], str]) -> Words:
+    """Spell the only word of an option; several words, or none, stay unchanged."""
+    return (spell(words[0]),) if len(words) == 1 else words
+
+
+def each(spelling: Spelling, *, ordered: bool = False) -> Spelling:
+    """Return the spelling of a list between commas, sorted and without duplicates unless `ordered`."""
+
+    def spell(words: Words, family: Family) -> Words:
+        if len(words) != 1:
+            return words
+        spelt = [spelling((part,), family)[0] for part in words[0].split(",")]
+        return (",".join(spelt if ordered else sorted(set(spelt), key=_number_key)),)
+
+    return spell
 
 
 def network(words: Words, family: Family) -> Words:
-    """A network, where even all addresses have an effect (the packet may have no such address)."""
-    return _one(words, lambda text: canonical_network(text, family))
+    """address [ "/" ( prefix | mask ) ]"""
+    return one(words, lambda text: canonical_network(text, family))
+
+
+def address(words: Words, family: Family) -> Words:
+    """An address without a mask."""
+    return one(words, lambda text: canonical_address(text, family))
 
 
 def address_range(words: Words, family: Family) -> Words:
@@ -93,90 +69,113 @@ def address_range(words: Words, family: Family) -> Words:
         first, _, last = text.partition("-")
         return f"{canonical_address(first, family)}-{canonical_address(last or first, family)}"
 
-    return _one(words, spell)
+    return one(words, spell)
 
 
-def protocol(words: Words, family: Family) -> Words | None:
-    """The number of a protocol; 0 and `all` have no effect."""
-    spelt = protocol_value(words, family)
-    return None if spelt in {("0",), ("all",)} else spelt
-
-
-def protocol_value(words: Words, family: Family) -> Words:
-    """The number of any protocol."""
+def nat_range(words: Words, family: Family) -> Words:
+    """[ address [ "-" address ] ] [ ":" ports ]; in IPv6 the addresses are in brackets if ports follow."""
 
     def spell(text: str) -> str:
-        number = protocol_number(text)
-        return text.lower() if number is None else str(number)
+        if family == 6:
+            bracketed = re.fullmatch(r"\[([^]]*)](?::(.*))?", text)
+            addresses, ports = (bracketed[1], bracketed[2] or "") if bracketed else (text, "")
+        else:
+            addresses, _, ports = text.partition(":")
+        first, last = (canonical_address(part, family) for part in f"{addresses}-".split("-")[:2])
+        shown = first if last in {"", first} else f"{first}-{last}"
+        if not ports:
+            return shown
+        return f"[{shown}]:{_nat_ports(ports)}" if family == 6 else f"{shown}:{_nat_ports(ports)}"
 
-    return _one(words, spell)
+    return one(words, spell)
 
 
-def interface(words: Words, family: Family) -> Words | None:
-    """The name of an interface; `+`, every name, has no effect."""
-    return None if words == ("+",) else words
+def nat_ports(words: Words, family: Family) -> Words:
+    """port [ "-" port [ "/" port ] ]"""
+    return one(words, _nat_ports)
+
+
+def protocol(words: Words, family: Family) -> Words:
+    """The number of a protocol, by name or number."""
+
+    def spell(text: str) -> str:
+        found = protocol_number(decimal(text))
+        return {"all": "0"}.get(text.lower(), decimal(text).lower()) if found is None else str(found)
+
+    return one(words, spell)
 
 
 def port_range(words: Words, family: Family) -> Words:
     """port | [ port ] ":" [ port ]"""
-    return _one(words, _port_range)
+    return one(words, lambda text: _port_range(text, decimal))
 
 
-def port_range_or_all(words: Words, family: Family) -> Words | None:
-    """A range of ports for tcp, udp and similar; the range of all ports has no effect."""
-    spelt = port_range(words, family)
-    return None if spelt == ("0:65535",) else spelt
+def decimal_port_range(words: Words, family: Family) -> Words:
+    """A range of ports in which a leading 0 means nothing, as `-m conntrack` reads it."""
+    return one(words, lambda text: _port_range(text, _without_zeros))
 
 
 def port_list(words: Words, family: Family) -> Words:
     """The ports of multiport, sorted because their order does not matter."""
-
-    def spell(text: str) -> str:
-        ports = {_port_range(port) for port in text.split(",")}
-        return ",".join(sorted(ports, key=_port_key))
-
-    return _one(words, spell)
+    return each(port_range)(words, family)
 
 
-def number_range(words: Words, family: Family) -> Words:
-    """number [ ":" [ number ] ], for lengths and times; open ranges stay open."""
+def range_to(highest: int, value: Callable[[str], str] | None = None) -> Spelling:
+    """Return the spelling of `value [ ":" [ value ] ]`, where an open end means 0 or `highest`."""
+    read = value or decimal
 
     def spell(text: str) -> str:
         first, colon, last = text.partition(":")
-        first, last = _decimal(first), _decimal(last)
-        return first if not colon or first == last else f"{first}:{last}"
+        first = read(first or "0")
+        last = read(last or str(highest)) if colon else first
+        return first if first == last else f"{first}:{last}"
 
-    return _one(words, spell)
-
-
-def length_range(words: Words, family: Family) -> Words:
-    """A range of lengths; an open end means 65535."""
-    return number_range(tuple(f"{word}65535" if word.endswith(":") else word for word in words), family)
+    return lambda words, family: one(words, spell)
 
 
-def word_set(words: Words, family: Family) -> Words:
-    """Names between commas, in any order and case (connection states, address types)."""
-    return _one(words, lambda text: ",".join(sorted({name.upper() for name in text.split(",")})))
+def queue_range(words: Words, family: Family) -> Words:
+    """The range of NFQUEUE's queues; `:` is 0:65534, because their number has 16 bits."""
+    return ("0:65534",) if words == (":",) else range_to(65535)(words, family)
 
 
-def upper(words: Words, family: Family) -> Words:
-    """A name in any case."""
-    return _one(words, str.upper)
+def count_range(words: Words, family: Family) -> Words:
+    """The range of connbytes: number [ ":" [ number ] ], where a missing end is no limit."""
 
+    def spell(text: str) -> str:
+        first, colon, last = text.partition(":")
+        first, last = decimal(first or "0"), decimal(last)
+        return first if not colon or last in {"", str(2**64 - 1)} else f"{first}:{last}"
 
-def lower(words: Words, family: Family) -> Words:
-    """A name or an Ethernet address in any case."""
-    return _one(words, str.lower)
+    return one(words, spell)
 
 
 def number(words: Words, family: Family) -> Words:
-    """A number, decimal or hexadecimal."""
-    return _one(words, _decimal)
+    """A number in the notations of C: decimal, hexadecimal after 0x, octal after 0."""
+    return one(words, decimal)
+
+
+def numbers(words: Words, family: Family) -> Words:
+    """Text in which blanks mean nothing and each number may be octal or hexadecimal (u32, headers)."""
+
+    def spell(text: str) -> str:
+        return re.sub(r"[0-9]\w*", lambda found: decimal(found[0]), "".join(text.split()))
+
+    return one(words, spell)
+
+
+def class_id(words: Words, family: Family) -> Words:
+    """major ":" minor, both hexadecimal with or without 0x."""
+
+    def spell(text: str) -> str:
+        found = re.fullmatch(r"(?:0[xX])?([0-9a-fA-F]{1,4}):(?:0[xX])?([0-9a-fA-F]{1,4})", text)
+        return f"{int(found[1], 16):x}:{int(found[2], 16):x}" if found else text
+
+    return one(words, spell)
 
 
 def mark(words: Words, family: Family) -> Words:
     """value [ "/" mask ]; the default mask has all bits."""
-    return _one(words, lambda text: _masked(text, 0xFFFFFFFF))
+    return one(words, lambda text: masked(text, 0xFFFFFFFF))
 
 
 def mark_to_set(words: Words, family: Family) -> Words:
@@ -186,56 +185,33 @@ def mark_to_set(words: Words, family: Family) -> Words:
         value, mask = _value_and_mask(text, 0xFFFFFFFF)
         return text if value is None or mask is None else f"{value:#x}/{value | mask:#x}"
 
-    return _one(words, spell)
+    return one(words, spell)
 
 
-def type_of_service(words: Words, family: Family) -> Words:
-    """value [ "/" mask ]; the default mask is 0xff."""
-    return _one(words, lambda text: _masked(text, 0xFF))
-
-
-def dscp_class(words: Words, family: Family) -> Words:
-    """A class of differentiated services by name (RFC 2474, 2597, 3246): BE, EF, CS0-7, AF11-43."""
+def computed_bits(how: str, all_bits: int) -> Spelling:
+    """Return the value/mask of `and`, `or` or `xor` with a number of up to `all_bits`."""
 
     def spell(text: str) -> str:
-        name = text.upper()
-        if re.fullmatch(r"CS[0-7]", name):
-            return str(8 * int(name[2]))
-        if re.fullmatch(r"AF[1-4][1-3]", name):
-            return str(8 * int(name[2]) + 2 * int(name[3]))
-        return {"BE": "0", "EF": "46"}.get(name, text)
+        value = integer(text)
+        if value is None:
+            return text
+        shown = {"and": (0, ~value & all_bits), "or": (value, value), "xor": (value, 0)}[how]
+        return f"{shown[0]:#x}/{shown[1]:#x}"
 
-    return _one(words, spell)
-
-
-def packet_type(words: Words, family: Family) -> Words:
-    """The packet type; `host` is another name of `unicast`."""
-    return _one(words, lambda text: {"host": "unicast"}.get(text.lower(), text.lower()))
-
-
-def tcp_flags(words: Words, family: Family) -> Words | None:
-    """mask flags; each a list of flags, ALL or NONE."""
-    if len(words) != 2:
-        return words
-    mask, flags = (_flag_list(word) for word in words)
-    return None if mask == flags == "NONE" else (mask, flags)
-
-
-def icmp_type(words: Words, family: Family) -> Words:
-    """type [ "/" code ] | name; 255 is `any` in IPv4."""
-    return _one(words, lambda text: _icmp_type(text, ICMP_TYPES))
-
-
-def icmpv6_type(words: Words, family: Family) -> Words:
-    """type [ "/" code ] | name"""
-    return _one(words, lambda text: _icmp_type(text, ICMPV6_TYPES))
+    return lambda words, family: one(words, spell)
 
 
 def rate(words: Words, family: Family) -> Words:
-    """number "/" unit, in the shortest unit with the same time between packets, as the kernel stores it."""
+    """number "/" unit, in the shortest unit with the same time between packets, as the kernel stores it.
+
+    The rate of hashlimit can be in bytes (`4kb/s`), which the kernel stores in units of 16.
+    """
 
     def spell(text: str) -> str:
         count, _, unit = text.partition("/")
+        size = _byte_count(count)
+        if size is not None:
+            return f"{_bytes_text(size // 16 * 16)}/s"
         name = next((name for name in _RATE_UNITS if unit and name.startswith(unit.lower())), None)
         if not unit:
             name = "second"
@@ -245,47 +221,65 @@ def rate(words: Words, family: Family) -> Words:
         between = _RATE_SCALE * _RATE_UNITS[name] // wanted
         return _rate_text(between) if between else f"{wanted}/{name}"
 
-    return _one(words, spell)
+    return one(words, spell)
 
 
-def _rate_text(between: int) -> str:
-    """Return the rate for a time between packets, in the shortest unit that gives it exactly."""
-    ticks = ((name, _RATE_SCALE * seconds) for name, seconds in _RATE_UNITS.items())
-    return next(
-        f"{count}/{name}" for name, unit in ticks if (count := unit // between) and unit // count == between
-    )
-
-
-def comment(words: Words, family: Family) -> Words:
-    """A comment; the kernel stores 255 bytes of it."""
-    return _one(words, lambda text: _cut(text, 255))
-
-
-def log_prefix(words: Words, family: Family) -> Words:
-    """The prefix of LOG; the kernel stores 29 bytes of it."""
-    return _one(words, lambda text: _cut(text, 29))
-
-
-def log_level(words: Words, family: Family) -> Words | None:
-    """The level of LOG by number or name; 4, warning, is the default."""
-    spelt = _one(words, lambda text: str(_LOG_LEVELS.get(text.lower(), text)))
-    return None if spelt == ("4",) else spelt
-
-
-def reject_with(words: Words, family: Family) -> Words:
-    """The answer of REJECT, by its long or short name."""
-    return _one(words, lambda text: _REJECT_WITH[family].get(text, text))
-
-
-def user_range(words: Words, family: Family) -> Words:
-    """id [ "-" id ]; root is always 0, other names depend on the host."""
+def burst(words: Words, family: Family) -> Words:
+    """A number of packets, or of bytes with the unit b, kb or mb."""
 
     def spell(text: str) -> str:
-        first, _, last = text.partition("-")
-        first = {"root": "0"}.get(first, first)
-        return first if last in {"", first} else f"{first}-{last}"
+        size = _byte_count(text)
+        return decimal(text) if size is None else _bytes_text(size)
 
-    return _one(words, spell)
+    return one(words, spell)
+
+
+def bit_rate(words: Words, family: Family) -> Words:
+    """A number of bits or bytes (`bps`) a second with an SI or IEC prefix, as rounded by iptables-save."""
+
+    def spell(text: str) -> str:
+        found = _BIT_RATE.fullmatch(text.lower())
+        if found is None:
+            return text
+        amount = float(found[1]) * (1024 if found[3] else 1000) ** " kmgt".index(found[2] or " ")
+        bits = int(amount) * 8 if found[4] == "bps" else int(amount) // 8 * 8
+        scale = next((scale for scale in (10**6, 10**3) if bits >= 1000 * scale), 1)
+        return f"{round(bits / scale) * scale}bit"
+
+    return one(words, spell)
+
+
+def clock_time(words: Words, family: Family) -> Words:
+    """hour ":" minute [ ":" second ]"""
+
+    def spell(text: str) -> str:
+        found = _CLOCK.fullmatch(text)
+        return ":".join(f"{int(part or 0):02}" for part in found.groups()) if found else text
+
+    return one(words, spell)
+
+
+def date_time(words: Words, family: Family) -> Words:
+    """year [ "-" month [ "-" day [ "T" hour [ ":" minute [ ":" second ] ] ] ] ]"""
+
+    def spell(text: str) -> str:
+        found = _DATE.fullmatch(text)
+        if found is None:
+            return text
+        year, month, day, *clock = (int(part or 0) for part in found.groups())
+        return f"{year}-{month or 1:02}-{day or 1:02}T" + ":".join(f"{part:02}" for part in clock)
+
+    return one(words, spell)
+
+
+def duration(words: Words, family: Family) -> Words:
+    """A number of seconds, with or without the unit s, ms or us."""
+
+    def spell(text: str) -> str:
+        found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(s|ms|us)?", text)
+        return f"{round(float(found[1]) * _SECONDS[found[2] or 's'] * 1e6)}us" if found else text
+
+    return one(words, spell)
 
 
 def probability(words: Words, family: Family) -> Words:
@@ -296,64 +290,78 @@ def probability(words: Words, family: Family) -> Words:
             return text
         return f"{round(float(text) * 0x80000000) / 0x80000000:.11f}".rstrip("0").rstrip(".")
 
-    return _one(words, spell)
+    return one(words, spell)
 
 
-def _one(words: Words, spell: Callable[[str], str]) -> Words:
-    return (spell(words[0]),) if len(words) == 1 else words
+def ethernet_address(words: Words, family: Family) -> Words:
+    """Six bytes in hexadecimal between colons."""
+
+    def spell(text: str) -> str:
+        parts = text.lower().split(":")
+        if len(parts) != 6 or not all(re.fullmatch("[0-9a-f]{1,2}", part) for part in parts):
+            return text
+        return ":".join(part.zfill(2) for part in parts)
+
+    return one(words, spell)
 
 
-def _port_range(text: str) -> str:
-    first, colon, last = text.partition(":")
-    if not colon:
-        return _port(first)
-    first, last = _port(first or "0"), _port(last or "65535")
-    return first if first == last else f"{first}:{last}"
-
-
-def _port(text: str) -> str:
-    return str(_SERVICES[text]) if text in _SERVICES else _decimal(text)
-
-
-def _port_key(text: str) -> tuple[int, str]:
-    first = _integer(text.partition(":")[0])
-    return (-1 if first is None else first, text)
-
-
-def _decimal(text: str) -> str:
-    value = _integer(text)
-    return text if value is None else str(value)
-
-
-def _integer(text: str) -> int | None:
-    if not _NUMBER.fullmatch(text):
-        return None
-    return int(text, 16) if text[:2].lower() == "0x" else int(text)
-
-
-def _value_and_mask(text: str, default: int) -> tuple[int | None, int | None]:
-    value, slash, mask = text.partition("/")
-    return _integer(value), _integer(mask) if slash else default
-
-
-def _masked(text: str, default: int) -> str:
+def masked(text: str, default: int) -> str:
+    """Return `value "/" mask` in hexadecimal, with `default` for a missing mask."""
     value, mask = _value_and_mask(text, default)
     return text if value is None or mask is None else f"{value:#x}/{mask:#x}"
 
 
-def _flag_list(text: str) -> str:
-    flags = set(text.upper().split(","))
-    if flags == {"ALL"}:
-        return ",".join(_TCP_FLAGS)
-    known = [flag for flag in _TCP_FLAGS if flag in flags]
-    return ",".join(known) if len(known) == len(flags) else text.upper()
+def _value_and_mask(text: str, default: int) -> tuple[int | None, int | None]:
+    value, slash, mask = text.partition("/")
+    return integer(value), integer(mask) if slash else default
 
 
-def _icmp_type(text: str, names: dict[str, str]) -> str:
-    spelt = names.get(text.lower(), text)
-    kind, slash, code = spelt.partition("/")
-    return f"{_decimal(kind)}{slash}{_decimal(code)}"
+def _rate_text(between: int) -> str:
+    """Return the rate for a time between packets, in the shortest unit that gives it exactly."""
+    ticks = ((name, _RATE_SCALE * seconds) for name, seconds in _RATE_UNITS.items())
+    return next(
+        f"{count}/{name}" for name, unit in ticks if (count := unit // between) and unit // count == between
+    )
 
 
-def _cut(text: str, size: int) -> str:
-    return text.encode("utf-8", "surrogateescape")[:size].decode("utf-8", "surrogateescape")
+def _byte_count(text: str) -> int | None:
+    """number ( "b" | "kb" | "mb" )"""
+    found = re.fullmatch(r"([0-9]{1,15})(b|kb|mb)", text)
+    return int(found[1]) * _BYTE_UNITS[found[2]] if found else None
+
+
+def _bytes_text(count: int) -> str:
+    unit = next(
+        unit for unit in ("mb", "kb", "b") if count % _BYTE_UNITS[unit] == 0 and (count or unit == "b")
+    )
+    return f"{count // _BYTE_UNITS[unit]}{unit}"
+
+
+def _port_range(text: str, read: Callable[[str], str]) -> str:
+    first, colon, last = text.partition(":")
+    if not colon:
+        return _port(first, read)
+    first, last = _port(first or "0", read), _port(last or "65535", read)
+    return first if first == last else f"{first}:{last}"
+
+
+def _port(text: str, read: Callable[[str], str]) -> str:
+    return str(SERVICE_PORTS[text]) if text in SERVICE_PORTS else read(text)
+
+
+def _nat_ports(text: str) -> str:
+    if text in SERVICE_PORTS:
+        return str(SERVICE_PORTS[text])
+    ports, slash, base = text.partition("/")
+    first, _, last = (_port(part, decimal) for part in ports.partition("-"))
+    shown = first if last in {"", first} else f"{first}-{last}"
+    return f"{shown}{slash}{_port(base, decimal)}"
+
+
+def _without_zeros(text: str) -> str:
+    return str(int(text)) if _DIGITS.fullmatch(text) else text
+
+
+def _number_key(text: str) -> tuple[int, str]:
+    first = integer(text.partition(":")[0])
+    return (-1 if first is None else first, text)

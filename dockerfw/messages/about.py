@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
-from dockerfw.messages.codec import Message
+from dockerfw.messages.codec import Absent, Message
 from dockerfw.messages.shapes import BootId, HostName, Seconds, Text, Time, Whole
 from dockerfw.messages.space import Space
 
@@ -28,7 +28,8 @@ class About(Message):
     """What the root worker of `host` reported at `at`, just before it stored the snapshot of that time.
 
     `boot` is the id of the host's boot and `offset` the wall clock less CLOCK_BOOTTIME, in seconds, when the
-    root worker started. `state` is the space of its state directory, None when it is unknown.
+    root worker started. `state` is the space of its state directory, None when it is unknown. `signer` is the
+    fingerprint of the key whose orders it carries out, empty without one.
     """
 
     FORMAT: ClassVar = "dockerfw-about/1"
@@ -41,3 +42,4 @@ class About(Message):
     offset: Seconds
     every: Annotated[int, Whole(most=86_400)]
     state: Space | None
+    signer: Annotated[str, Text(64), Absent.ALLOWED] = ""

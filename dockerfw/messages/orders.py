@@ -1,7 +1,8 @@
 """The messages from the web to the root worker: orders, and the admin's answers while a window is open.
 
 Everything that is read here comes over a queue that others can write to, so all of it is checked. The
-document inside an order is only known to be an object; the root worker validates it.
+document inside an order is only known to be an object; the root worker validates it. The dashboard signs both
+(signatures.py).
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
-from dockerfw.messages.codec import Message
+from dockerfw.messages.codec import Absent, Message
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS
-from dockerfw.messages.shapes import AnyObject, Digest, HostName, Positive, Time, Uuid, Whole
+from dockerfw.messages.shapes import AnyObject, Digest, HostName, Positive, SignatureText, Time, Uuid, Whole
 
 CLERK_QUEUE = "clerk"
 
@@ -58,6 +59,7 @@ class Order(Message):
     issued_at: Time
     end_sessions: bool = False
     override: bool = False
+    signature: Annotated[SignatureText, Absent.WHEN_EMPTY] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Answer(Message):
     answer: AnswerKind
     seconds: ConfirmSeconds | None
     issued_at: Time
+    signature: Annotated[SignatureText, Absent.WHEN_EMPTY] = ""
 
     def check(self) -> None:
         """Refuse "extend" without seconds, and seconds for anything else."""

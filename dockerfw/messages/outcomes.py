@@ -35,6 +35,9 @@ STEP_NAMES = (*LOADING_STEPS, "boot-files", "sessions")
 FAILURE_STEPS = (*STEP_NAMES, "keep", "extend", "rollback")
 """Where an apply can fail; when an answer cannot be carried out, the window stays open."""
 
+REFUSED_EVENT = 0
+"""The event of an outcome that refuses an order before its first step."""
+
 CommandLine = Annotated[tuple[Annotated[str, Text(4000)], ...], AtMost(64)]
 ExitStatus = Annotated[int, Whole(-1000, 1000)]
 ErrorOutput = Annotated[str, Text(16_000)]

@@ -256,11 +256,15 @@ def _is_interface_address(text: str) -> bool:
 _HOST = re.compile(r"[a-z0-9][a-z0-9-]{0,49}", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_SIGNATURE = re.compile(r"[0-9a-f]{128}", re.ASCII)
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z", re.ASCII)
 
 HostName = Annotated[str, Text(50, _HOST.fullmatch, "the name of a host")]
 Uuid = Annotated[str, Text(36, _UUID.fullmatch, "a version 4 UUID in lower case")]
 Digest = Annotated[str, Text(64, _DIGEST.fullmatch, "a SHA-256 digest in lower-case hex")]
+SignatureText = Annotated[
+    str, Text(128, _SIGNATURE.fullmatch, "an Ed25519 signature in lower-case hex", or_empty=True)
+]
 Time = Annotated[str, Text(32, _TIME.fullmatch, "a UTC time like 2026-01-31T12:00:00Z")]
 BootId = Annotated[str, Text(64)]
 Seconds = Annotated[float, Number()]

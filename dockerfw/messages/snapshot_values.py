@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import Drift, find_drift
+from dockerfw.chains.redirects import find_redirects
 from dockerfw.chains.rendering import Rendering
 from dockerfw.document.document import Document, Settings, digest
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
@@ -48,8 +49,8 @@ def interface_from(each: Interface) -> HostInterface:
     )
 
 
-def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
-    """Return everything that accepts packets on the host; the IPv4 ruleset `nat` contains swarm's ports."""
+def listening_of(snapshot: Snapshot, rulesets: Mapping[Family, Ruleset]) -> Listening:
+    """Return everything that accepts packets on the host; `rulesets` are the parsed saves."""
     return Listening(
         listeners=tuple(
             Listener(
@@ -67,9 +68,13 @@ def listening_of(snapshot: Snapshot, nat: Ruleset | None) -> Listening:
         ),
         published=tuple(_published(snapshot)),
         containers=containers_of(snapshot),
-        ingress=frozenset(_ingress(nat)),
+        ingress=frozenset(_ingress(rulesets.get(4))),
         by_nftables=snapshot.docker_state == "nftables",
         foreign_tables=snapshot.foreign_tables,
+        redirecting_tables=snapshot.redirecting_tables,
+        redirects=tuple(
+            found for family, ruleset in rulesets.items() for found in find_redirects(ruleset, family)
+        ),
     )
 
 

@@ -69,7 +69,7 @@ class Snapshot(Message):
     Docker's chains, `confirmed` is what the root worker knows about the revision that was confirmed last.
     `bridges_filtered` are the families whose rules also see packets that only cross a bridge (br_netfilter),
     None when that is unknown. `foreign_tables` are tables of nftables that filter, are not Docker's, and are
-    not in any save, such as `inet firewalld`.
+    not in any save, such as `inet firewalld`. `redirecting_tables` are such tables that change destinations.
     """
 
     FORMAT: ClassVar = "dockerfw-snapshot/1"
@@ -97,6 +97,7 @@ class Snapshot(Message):
     foreign_tables: Annotated[
         tuple[Annotated[str, Text(200)], ...], AtMost(64), Key("own_tables"), Absent.WHEN_EMPTY
     ] = ()
+    redirecting_tables: Annotated[tuple[Annotated[str, Text(200)], ...], AtMost(64), Absent.WHEN_EMPTY] = ()
 
     @property
     def unread(self) -> frozenset[Family]:

@@ -44,14 +44,15 @@ class AllowingRules:
                 self._add(chain, rule)
 
     def find_allowing(
-        self, passes: AddressSet, protocol: int, dialled: int, inner: int | None
+        self, passes: AddressSet, protocol: int, dialled: int, inner: int | None, *, redirected: int = 0
     ) -> tuple[str, ...]:
         """Return the ids of the rules that allow some of `passes`, in the kernel's order.
 
         `inner` is the port inside the container if Docker forwards the packets, None if the host takes them.
+        `redirected` is the port that they arrive at on the host, 0 for the one that the client dials.
         """
         home = FILTERS_HOST if inner is None else FILTERS_CONTAINERS
-        arriving = dialled if inner is None else inner
+        arriving = (redirected or dialled) if inner is None else inner
         found = [
             allowance.rule_id
             for chain in (home, FILTERS)

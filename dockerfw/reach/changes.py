@@ -13,9 +13,10 @@ from dockerfw.document.fields import port_range
 from dockerfw.document.values import Document, DocumentRule
 from dockerfw.iptables.model import Family
 from dockerfw.reach import sentences
-from dockerfw.reach.exposure import ExposureRow, expose
+from dockerfw.reach.exposure import Access, ExposureRow, expose
 from dockerfw.reach.internet import covers_the_internet
 from dockerfw.reach.offers import Offer
+from dockerfw.reach.port_classes import ClassName, ClassReach, Place, PortClass, probe_classes
 from dockerfw.simulation.addresses import AddressSet, union_of
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import HostInterface
@@ -63,20 +64,45 @@ def exposure_changes(
     *,
     sockets_known: bool,
 ) -> tuple[Change, ...]:
-    """Compare access before and after a load; opened ports come first, then closed ones."""
+    """Compare access before and after a load; opened ports come first, then closed ones.
+
+    Before the ports by name come the classes that no name covers, such as every TCP port.
+    """
     entries = [_Port(offer, str(offer.port), True) for offer in offers]
     entries += _named_by_rules(documents, offers, listens=False if sockets_known else None)
     wanted = [entry.offer for entry in entries]
     old = {row.key: row for row in expose(wanted, before, outside, inside)}
     new = {row.key: row for row in expose(wanted, after, outside, inside)}
+    taken = {(offer.protocol, offer.port) for offer in wanted}
+    changes = list(_class_changes(probe_classes(documents, taken, before, after, outside)))
     found: dict[tuple[ChangeKind, _Words, str], list[str]] = {}
     for entry in entries:
         key = (entry.offer.protocol, entry.offer.port, entry.offer.address, entry.offer.interface)
-        for kind, words in _compared(old[key], new[key]):
+        for kind, words in _compared(_seen(old[key]), _seen(new[key])):
             found.setdefault((kind, words, _describe_place(entry)), []).append(_describe_port(entry))
+    for (kind, words, place), what in found.items():
+        changes.append(Change(kind, _sentence(kind, what, place, words)))
     order: tuple[ChangeKind, ...] = ("opened", "closed", "unknown")
-    groups = sorted(found.items(), key=lambda item: order.index(item[0][0]))
-    return tuple(Change(kind, _sentence(kind, what, place, words)) for (kind, words, place), what in groups)
+    return tuple(sorted(changes, key=lambda change: order.index(change.kind)))
+
+
+def _class_changes(classes: Iterable[PortClass]) -> Iterator[Change]:
+    """Yield a sentence for the classes that change alike, such as TCP of the host and of containers."""
+    found: dict[tuple[ChangeKind, _Words], dict[ClassName, list[Place]]] = {}
+    for each in classes:
+        for change in _compared(each.before, each.after):
+            found.setdefault(change, {}).setdefault(each.name, []).append(each.place)
+    for (kind, words), places_of in found.items():
+        alike: dict[tuple[Place, ...], list[ClassName]] = {}
+        for name, places in places_of.items():
+            if name == "ping":
+                yield Change(kind, sentences.ping_changes(kind, *words))
+            else:
+                alike.setdefault(tuple(places), []).append(name)
+        for where, names in alike.items():
+            what, place = sentences.class_words(names, where, closed=kind == "closed")
+            text = _sentence(kind, [what], place, words)
+            yield Change(kind, f"{text[0].upper()}{text[1:]}")
 
 
 def _named_by_rules(
@@ -110,8 +136,15 @@ def _is_for_the_host(rule: DocumentRule) -> bool:
     return rule.enabled and rule.scope != "container"
 
 
-def _compared(old: ExposureRow, new: ExposureRow) -> Iterator[tuple[ChangeKind, _Words]]:
-    families = sorted({each.family for each in (*old.access, *new.access) if each.interfaces})
+def _seen(row: ExposureRow) -> tuple[Access, ...]:
+    """Return the answers about interfaces that packets arrive on."""
+    return tuple(each for each in row.access if each.interfaces)
+
+
+def _compared(
+    old: Sequence[Access | ClassReach], new: Sequence[Access | ClassReach]
+) -> Iterator[tuple[ChangeKind, _Words]]:
+    families = sorted({each.family for each in (*old, *new)})
     opened: dict[Family, AddressSet] = {}
     closed: dict[Family, AddressSet] = {}
     unclear: dict[Family, AddressSet] = {}
@@ -134,21 +167,22 @@ def _compared(old: ExposureRow, new: ExposureRow) -> Iterator[tuple[ChangeKind, 
         else:
             yield "closed", (_from(closed), "")
     if any(unclear.values()):
-        reason = next((_reason(each.parts) or each.reason for each in new.access if each.unknown), "")
+        reason = next((_reason(each) for each in new if each.unknown), "")
         yield "unknown", (_from(unclear), reason)
 
 
-def _passes(row: ExposureRow, family: Family) -> AddressSet:
-    return union_of(family, [each.passes for each in row.access if each.family == family])
+def _passes(answers: Sequence[Access | ClassReach], family: Family) -> AddressSet:
+    return union_of(family, [each.passes for each in answers if each.family == family])
 
 
-def _unknown(row: ExposureRow, family: Family) -> AddressSet:
-    found = union_of(family, [each.unknown for each in row.access if each.family == family])
-    return found.difference(_passes(row, family))
+def _unknown(answers: Sequence[Access | ClassReach], family: Family) -> AddressSet:
+    found = union_of(family, [each.unknown for each in answers if each.family == family])
+    return found.difference(_passes(answers, family))
 
 
-def _reason(parts: Iterable[tuple[AddressSet, object]]) -> str:
-    return next((reason for _, verdict in parts if (reason := getattr(verdict, "reason", ""))), "")
+def _reason(answer: Access | ClassReach) -> str:
+    found = next((verdict.reason for _, verdict in answer.parts if verdict.reason), "")
+    return found or (answer.reason if isinstance(answer, Access) else "")
 
 
 def _from(sets: Mapping[Family, AddressSet]) -> str:

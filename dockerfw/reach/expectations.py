@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from dockerfw.chains.owners import chain_owner
+from dockerfw.chains.sentences import describe_redirecting_inline
 from dockerfw.document.values import DocumentRule, Expectation
 from dockerfw.document.words import describe_expectation, describe_rule
 from dockerfw.iptables.model import FAMILY_NAMES, Family
@@ -274,6 +275,8 @@ class _Check:
                     unclear = unclear or finding
         if not asked:
             return self._without_service(expectation, targets)
+        if unclear is None and (redirecting := self.context.listening.redirecting_tables):
+            return ExpectationResult(expectation, "unknown", describe_redirecting_inline(redirecting))
         if unclear is None and expectation.passes and self.context.listening.foreign_tables:
             reason = sentences.refused_elsewhere(self.context.listening.foreign_tables)
             return ExpectationResult(expectation, "unknown", reason)

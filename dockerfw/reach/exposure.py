@@ -219,7 +219,7 @@ class _Exposure:
         prepared = self.prepared.get(family)
         if prepared is None:
             return _unknown(family, (interface.name,), sentences.rules_unread(family))
-        if self._elsewhere(prepared, offer, family, interface):
+        if offer.redirect is None and self._elsewhere(prepared, offer, family, interface):
             return _unreachable(family, (interface.name,), sentences.NOT_THIS_HOSTS_ADDRESS)
         found = [self._reach(prepared, offer, family, interface, each) for each in destinations]
         passes, unknown = found[0].passes, found[0].unknown
@@ -233,7 +233,10 @@ class _Exposure:
         refused = all_sources.difference(passes.union(unknown))
         parts = tuple(part for each in found for part in each.parts)
         protocol = protocol_number(offer.protocol) or 0
-        rules = self.allowances[family].find_allowing(passes, protocol, offer.port, offer.inner_port(family))
+        redirected = (offer.redirect.to_port or 0) if offer.redirect is not None else 0
+        rules = self.allowances[family].find_allowing(
+            passes, protocol, offer.port, offer.inner_port(family), redirected=redirected
+        )
         level = _level(family, passes, unknown)
         return Access(family, (interface.name,), level, passes, refused, unknown, rules, parts)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from dockerfw.chains.redirects import Redirect
 from dockerfw.iptables.model import Family
 from dockerfw.simulation.packet import Address
 
@@ -101,7 +102,9 @@ class Listening:
 
     `ingress` are the (protocol, port) pairs that swarm's ingress network answers. `by_nftables` means that
     Docker keeps its rules in its own nftables tables, which iptables does not show. `foreign_tables` are the
-    nftables tables of other software: packets that iptables allows may be refused there.
+    nftables tables of other software: packets that iptables allows may be refused there, and
+    `redirecting_tables` those that may send packets to another port before. `redirects` are the ports that
+    rules outside Docker's chains send elsewhere.
     """
 
     listeners: tuple[Listener, ...] = ()
@@ -110,6 +113,8 @@ class Listening:
     ingress: frozenset[tuple[str, int]] = frozenset()
     by_nftables: bool = False
     foreign_tables: tuple[str, ...] = ()
+    redirecting_tables: tuple[str, ...] = ()
+    redirects: tuple[Redirect, ...] = ()
 
 
 def find_containers(containers: Iterable[RunningContainer], name: str) -> tuple[RunningContainer, ...]:

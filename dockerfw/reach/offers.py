@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from dockerfw.chains.redirects import Redirect
 from dockerfw.iptables.model import Family
 from dockerfw.reach import sentences
 from dockerfw.reach.listening import (
@@ -22,8 +23,9 @@ from dockerfw.reach.listening import (
     RunningContainer,
 )
 
-OfferKind = Literal["process", "container", "host-container", "ingress"]
-"""A program of the host, a container's published port, a container on the host's network, swarm's ingress."""
+OfferKind = Literal["process", "container", "host-container", "ingress", "forward"]
+"""A program of the host, a container's published port, a container on the host's network, swarm's ingress, a
+port that a rule of others forwards to another address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ class Offer:
     """One port that something listens on. `address` None is any address of the host, `interface` empty any.
 
     `name` is the process or container, empty if unknown; `detail` its systemd unit, or Compose's
-    `project/service`. `published` is where Docker sends the packets, `unseen` the reason why the rules on
-    the path are unknown, `notes` are sentences with more details.
+    `project/service`. `published` is where Docker sends the packets, `redirect` where another rule sends
+    them, `unseen` the reason why the rules on the path are unknown, `notes` are sentences with more details.
     """
 
     protocol: str
@@ -44,6 +46,7 @@ class Offer:
     name: str
     detail: str
     published: tuple[Published, ...] = ()
+    redirect: Redirect | None = None
     unseen: str = ""
     notes: tuple[str, ...] = ()
 
@@ -61,6 +64,8 @@ class Offer:
         """Return the port that packets are forwarded to, None for a family whose packets the host takes."""
         if self.kind == "ingress":
             return self.port
+        if self.kind == "forward" and self.redirect is not None:
+            return self.redirect.to_port or self.port
         return next((each.to_port for each in self.published if each.family == family), None)
 
 
@@ -76,6 +81,9 @@ def find_offers(listening: Listening) -> tuple[Offer, ...]:
     for listener in listening.listeners:
         place = group(listener.protocol, listener.port, listener.address, listener.interface)
         place.listeners.append(listener)
+    for redirect in listening.redirects:
+        place = group(redirect.protocol, redirect.port, redirect.address, redirect.interface)
+        place.redirects.append(redirect)
     for protocol, port in listening.ingress:
         group(protocol, port, None).ingress = True
     if listening.by_nftables:
@@ -84,7 +92,7 @@ def find_offers(listening: Listening) -> tuple[Offer, ...]:
             for each in container.publications:
                 group(each.protocol, each.port, each.address).publishing = True
     found = [
-        members.offer(protocol, port, address, interface, listening.containers)
+        members.offer(protocol, port, address, interface, listening)
         for (protocol, port, address, interface), members in groups.items()
     ]
     if listening.by_nftables:
@@ -108,6 +116,7 @@ class _Group:
     listeners: list[Listener] = field(default_factory=list)
     ingress: bool = False
     publishing: bool = False
+    redirects: list[Redirect] = field(default_factory=list)
 
     def offer(
         self,
@@ -115,16 +124,26 @@ class _Group:
         port: int,
         address: Address | None,
         interface: str,
-        containers: tuple[RunningContainer, ...] | None,
+        listening: Listening,
     ) -> Offer:
-        families = {each.family for each in self.published}
+        families = {each.family for each in self.published} | {each.family for each in self.redirects}
         families |= {family for each in self.listeners for family in each.families}
+        redirect = self.redirects[0] if self.redirects and not self.published else None
+        if redirect is not None and redirect.to_address is None:
+            # The program at the other port answers.
+            self.listeners = [each for each in listening.listeners if _receives(each, redirect)]
         if self.publishing and not families:
             families = {4}
         if self.ingress:
             # Only IPv4 is load-balanced; dockerd's socket only reserves the port and never answers.
             families = {4}
-        kind, name, detail = self._identify(protocol, port, address, containers or ())
+        kind, name, detail = self._identify(protocol, port, address, listening.containers or ())
+        notes = tuple(self._notes(kind))
+        if redirect is not None:
+            to, inner = redirect.to_address, redirect.to_port or port
+            notes = (sentences.redirected(to, inner), *notes)
+            if to is not None:
+                kind, name, detail = "forward", "", sentences.format_endpoint(to, inner)
         return Offer(
             protocol=protocol,
             port=port,
@@ -135,7 +154,8 @@ class _Group:
             name=name,
             detail=detail,
             published=tuple(self.published),
-            notes=tuple(self._notes(kind)),
+            redirect=redirect,
+            notes=notes,
         )
 
     def _identify(
@@ -190,6 +210,14 @@ class _Group:
         others = _unique(each.process for each in self.listeners if each.process not in ("", DOCKER_PROXY))
         if direct and others:
             yield sentences.also_listening(others)
+
+
+def _receives(listener: Listener, redirect: Redirect) -> bool:
+    return (
+        (listener.protocol, listener.port) == (redirect.protocol, redirect.to_port)
+        and redirect.family in listener.families
+        and (listener.address is None or not listener.address.is_loopback)
+    )
 
 
 def _publishes(item: Publication, protocol: str, port: int, address: Address | None) -> bool:

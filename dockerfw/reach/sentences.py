@@ -169,6 +169,12 @@ def _describe_counts(levels: Mapping[ExposureLevel, int], *, certain: bool) -> s
     return f"{sentence}{unclear}."
 
 
+def redirected(address: Address | None, port: int) -> str:
+    """Note that a rule of others sends the packets to another port or address."""
+    where = f"port {port}" if address is None else format_endpoint(address, port)
+    return f"Another rule sends packets for this port to {where}."
+
+
 def only_on(interface: str) -> str:
     """Note that a socket is bound to an interface."""
     return f"Accepts traffic only on the interface {interface}."
@@ -253,6 +259,28 @@ def change_unknown(what: str, place: str, sources: str, reason: str, *, many: bo
     """Say that the change is unknown for some sources."""
     text = f"cannot tell whether {what} {place} {'are' if many else 'is'} reachable {sources}"
     return f"{text}: {reason}" if reason else text
+
+
+def class_words(names: Sequence[str], places: Sequence[str], *, closed: bool) -> tuple[str, str]:
+    """Return `every TCP and UDP port` and `of the host and of all containers`; others if some stay open."""
+    of = {"host": "of the host", "containers": "of all containers"}
+    place = " and ".join(of[each] for each in places)
+    every = "every other" if closed else "every"
+    ports = " and ".join(each.upper() for each in names if each != "other")
+    parts = [f"{every} {ports} port"] if ports else []
+    if "other" in names:
+        parts.append("every other protocol")
+    return " and ".join(parts), place
+
+
+def ping_changes(kind: str, sources: str, more: str) -> str:
+    """Say that ping to the host starts or stops working; `more` as in `closed`, or the reason."""
+    where = "" if sources == "from anywhere" else f" {sources}"
+    if kind == "opened":
+        return f"Ping to the host starts working{where}"
+    if kind == "closed":
+        return f"Ping to the host stops working{where}{f', except {more}' if more else ''}"
+    return f"cannot tell whether ping to the host works{where}{f': {more}' if more else ''}"
 
 
 # Expectations

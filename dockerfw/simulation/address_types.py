@@ -46,6 +46,7 @@ def _type_condition(
     question: MatchQuestion, option: Option, names: frozenset[str], limit: str
 ) -> AnyCondition:
     types_of_device: dict[str | None, Split] = {}
+    own = local_addresses(question.surroundings, question.family)
     nothing, everything = AddressSet.nothing(question.family), AddressSet.everything(question.family)
 
     def types(state: PacketState) -> Split:
@@ -64,7 +65,7 @@ def _type_condition(
     def decide(state: PacketState) -> bool | None:
         holds, unknown = types(state)
         if state.destination is None:
-            return names == _LOCAL_ONLY if state.stays and not limit else None
+            return _type_of_any(own, holds, unknown) if state.stays else None
         return None if unknown.holds(state.destination) else holds.holds(state.destination)
 
     value = ",".join(sorted(names)) + (f" ({limit})" if limit else "")
@@ -73,7 +74,11 @@ def _type_condition(
     return condition("type of the destination", value, option.negated, decide)
 
 
-_LOCAL_ONLY = frozenset({"LOCAL"})
+def _type_of_any(own: AddressSet, holds: AddressSet, unknown: AddressSet) -> bool | None:
+    """Return the answer for one of the host's own addresses, if it is the same for all of them."""
+    if not own.difference(holds).difference(unknown) and not own.intersection(unknown):
+        return True
+    return None if own.intersection(holds.union(unknown)) else False
 
 
 def addresses_of_types(
@@ -121,7 +126,8 @@ def _types_v4(surroundings: Surroundings, names: frozenset[str], device: str) ->
         "UNSPEC": AddressSet.nothing(4),
     }
     unknown = starts if names & {"UNICAST", "BROADCAST"} and not names >= {"UNICAST", "BROADCAST"} else None
-    return _combine_types(4, kinds, names, unknown)
+    # An address of another interface counts as UNICAST where types are limited to one.
+    return _combine_types(4, kinds, names, unknown, special.union(local_addresses(surroundings, 4)))
 
 
 def _types_v6(surroundings: Surroundings, names: frozenset[str], device: str) -> Split:
@@ -134,19 +140,24 @@ def _types_v6(surroundings: Surroundings, names: frozenset[str], device: str) ->
     holds, unknown = AddressSet.everything(6), AddressSet.nothing(6)
     if by_route := names - by_itself.keys():
         kinds = {"LOCAL": local_addresses(surroundings, 6, device)}
-        holds, unknown = _combine_types(6, kinds, by_route, None)
+        holds, unknown = _combine_types(6, kinds, by_route, None, local_addresses(surroundings, 6))
     for name in names & by_itself.keys():
         holds, unknown = holds.intersection(by_itself[name]), unknown.intersection(by_itself[name])
     return holds, unknown
 
 
 def _combine_types(
-    family: Family, kinds: dict[str, AddressSet], names: frozenset[str], unknown: AddressSet | None
+    family: Family,
+    kinds: dict[str, AddressSet],
+    names: frozenset[str],
+    unknown: AddressSet | None,
+    settled: AddressSet,
 ) -> Split:
     nothing = AddressSet.nothing(family)
     if not names <= kinds.keys():
-        # ANYCAST, BLACKHOLE, PROHIBIT and their like come from routes that are not known here.
+        # ANYCAST, BLACKHOLE, PROHIBIT and their like come from routes that are not known here, but settled
+        # addresses are of another type.
         holds = union_of(family, [kinds[name] for name in names & kinds.keys()])
-        return holds, holds.complement()
+        return holds, holds.union(settled).complement()
     unsure = unknown or nothing
     return union_of(family, [kinds[name] for name in names]).difference(unsure), unsure

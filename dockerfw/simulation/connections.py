@@ -24,7 +24,7 @@ from dockerfw.simulation.ports import Range, read_ranges, within
 from dockerfw.simulation.state import PacketState
 
 _STATES = frozenset({"INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED", "SNAT", "DNAT"})
-_STATUSES = frozenset({"NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"})
+_STATUSES = frozenset({"NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED", "DNAT"})
 _GRE = 47
 _ICMP = frozenset({1, 58})
 _GENERIC_PORT = 0
@@ -69,7 +69,10 @@ def _read(question: MatchQuestion, option: Option, by_state: bool) -> AnyConditi
     if option.name == "--ctdir" and text in ("ORIGINAL", "REPLY"):
         return connection.condition("direction", lambda state: text == "ORIGINAL")
     if option.name == "--ctstatus" and names <= _STATUSES:
-        return connection.condition("connection status", lambda state: state.looped and "CONFIRMED" in names)
+        return connection.condition(
+            "connection status",
+            lambda state: (state.looped and "CONFIRMED" in names) or (state.translated and "DNAT" in names),
+        )
     network = read_network(option.values, question.family)
     if network is not None and option.name in _ADDRESSES:
         return connection.address(*network)

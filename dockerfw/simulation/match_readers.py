@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from dockerfw.iptables.canonical import canonical_text
-from dockerfw.iptables.extensions import GENERAL, MATCHES, MODULE_ALIASES, Extension
+from dockerfw.iptables.extensions import GENERAL, MATCHES, MODULE_ALIASES, ONE_PORT, Extension
 from dockerfw.iptables.matches import Match, Option, Target, read_matches
 from dockerfw.iptables.model import Family, Rule
 from dockerfw.iptables.tokens import split_tokens
@@ -27,9 +27,8 @@ from dockerfw.simulation.connections import conntrack
 from dockerfw.simulation.general import connmark, extension_header, general, iprange, mac, mark
 from dockerfw.simulation.ipsets import set_members
 from dockerfw.simulation.ports import icmp, multiport, ports
+from dockerfw.simulation.reverse_path import rpfilter
 from dockerfw.simulation.surroundings import Surroundings
-
-_ONE_PORT = frozenset({"--sport", "--dport"})
 
 
 def _limit(question: MatchQuestion) -> list[AnyCondition]:
@@ -42,6 +41,36 @@ def _hashlimit(question: MatchQuestion) -> list[AnyCondition]:
         return [undecided_condition(question)]
     above = "--hashlimit-above" in names or names.get("--hashlimit-upto", False)
     return [never(sentences.LIMIT_NOT_REACHED) if above else always(sentences.LIMIT_NOT_REACHED)]
+
+
+def _connlimit(question: MatchQuestion) -> list[AnyCondition]:
+    """Read --connlimit-upto and --connlimit-above; the packet's own connection counts."""
+    limits = {
+        option.name: number(" ".join(option.values)) for option in question.options if not option.negated
+    }
+    for name in limits.keys() & {"--connlimit-upto", "--connlimit-above"}:
+        most = limits[name]
+        if most is not None:
+            said = sentences.LIMIT_NOT_REACHED if most else sentences.NO_CONNECTION_ALLOWED
+            return [always(said) if (name == "--connlimit-upto") == (most > 0) else never(said)]
+    return [undecided_condition(question)]
+
+
+def _recent(question: MatchQuestion) -> list[AnyCondition]:
+    """Read --set, which every packet meets, and checks for several packets, which a first one does not meet.
+
+    Whether a source is on a list at all is not known.
+    """
+    options = {option.name: option for option in question.options}
+    hits = number(" ".join(options["--hitcount"].values)) if "--hitcount" in options else None
+    if "--set" in options:
+        negated = options["--set"].negated
+        return [never(sentences.SOURCE_LISTED) if negated else always(sentences.SOURCE_LISTED)]
+    for name in options.keys() & {"--rcheck", "--update"}:
+        if hits is not None and hits > 1:
+            negated = options[name].negated
+            return [always(sentences.LIMIT_NOT_REACHED) if negated else never(sentences.LIMIT_NOT_REACHED)]
+    return [undecided_condition(question)]
 
 
 MATCH_READERS: Mapping[str, Callable[[MatchQuestion], list[AnyCondition]]] = {
@@ -62,6 +91,9 @@ MATCH_READERS: Mapping[str, Callable[[MatchQuestion], list[AnyCondition]]] = {
     "set": set_members,
     "limit": _limit,
     "hashlimit": _hashlimit,
+    "connlimit": _connlimit,
+    "recent": _recent,
+    "rpfilter": rpfilter,
     "rt": extension_header,
     "frag": extension_header,
 }
@@ -117,12 +149,7 @@ def normalise_options(
     options: tuple[Option, ...], extension: Extension, family: Family
 ) -> tuple[Option, ...]:
     """Return options as iptables prints them, without those that have no effect."""
-    found: list[Option] = []
-    for option in options:
-        name, words = extension.spell(option.name, option.values, family)
-        if words is not None or option.negated:
-            found.append(Option(name, option.negated, option.values if words is None else words))
-    return tuple(found)
+    return tuple(found for option in options for found in extension.spell(option, family))
 
 
 def _normalise_match(match: Match, family: Family) -> Match:
@@ -137,7 +164,7 @@ def _has_stray(match: Match) -> bool:
     """Return True if an option follows a match that it does not belong to, which getopt accepts."""
     extension = MATCHES.get(MODULE_ALIASES.get(match.module, match.module)) if match.module else None
     return extension is not None and any(
-        not extension.has_option(option.name) or (match.module == "multiport" and option.name in _ONE_PORT)
+        not extension.has_option(option.name) or (match.module == "multiport" and option.name in ONE_PORT)
         for option in match.options
     )
 

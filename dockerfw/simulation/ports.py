@@ -22,6 +22,7 @@ Range = tuple[int, int]
 
 _TCP, _PROTOCOLS = 6, {"tcp": 6, "udp": 17, "sctp": 132, "dccp": 33, "icmp": 1, "icmp6": 58}
 _FEW_PORTS = 64
+_EVERY_PORT: Range = (0, 65535)
 
 
 def ports(question: MatchQuestion) -> list[AnyCondition]:
@@ -30,7 +31,9 @@ def ports(question: MatchQuestion) -> list[AnyCondition]:
     found: list[AnyCondition] = []
     for option in question.options:
         ranges = read_ranges(option.values[0]) if len(option.values) == 1 else None
-        if option.name in ("--sport", "--dport") and ranges is not None:
+        # iptables-nft loads "no port at all" as no condition, iptables-legacy as one that nothing meets.
+        unclear = option.negated and ranges == [_EVERY_PORT]
+        if option.name in ("--sport", "--dport") and ranges is not None and not unclear:
             side: Literal["source", "destination"] = "source" if option.name == "--sport" else "destination"
             found.append(_port(side, option, ranges, frozenset({protocol})))
         elif option.name == "--tcp-flags" and protocol == _TCP and len(option.values) == 2:

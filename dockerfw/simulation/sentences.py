@@ -10,6 +10,8 @@ from typing import Final
 EVERY_PACKET_MATCHES: Final = "every packet matches"
 NO_MATCH: Final = "the rule does not match"
 LIMIT_NOT_REACHED: Final = "the limit is not reached"
+NO_CONNECTION_ALLOWED: Final = "no connection is within the limit"
+SOURCE_LISTED: Final = "the source is put on a list"
 NO_EXTENSION_HEADER: Final = "the packet has no extension header"
 HOST_ITSELF: Final = "the host itself"
 UNKNOWN_INTERFACE: Final = "an unknown interface"

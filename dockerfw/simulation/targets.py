@@ -12,9 +12,9 @@ from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
-from dockerfw.iptables.extensions import TARGETS
 from dockerfw.iptables.matches import Option, Target
 from dockerfw.iptables.model import Family
+from dockerfw.iptables.target_extensions import TARGETS
 from dockerfw.simulation import sentences
 from dockerfw.simulation.addresses import LAST
 from dockerfw.simulation.general import masked_number

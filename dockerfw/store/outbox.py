@@ -13,12 +13,13 @@ from pathlib import Path
 
 from dockerfw.host.files import make_directory, sync_directory, write_durably
 from dockerfw.messages.codec import dump_json
-from dockerfw.messages.outcomes import Outcome
+from dockerfw.messages.outcomes import REFUSED_EVENT, Outcome
 from dockerfw.store.event_limit import limit_events
 from dockerfw.store.letters import EVENTS, OUTCOMES, Letter, letter_name, read_outcome
 
 RESERVE_BYTES = 512 * 1024
 FINAL_STATES = frozenset({"confirmed", "rolled_back", "failed"})
+MOST_REFUSALS = 100
 _LAST = "last.json"
 _RESERVE = "reserve"
 
@@ -61,9 +62,13 @@ class Outbox:
         paths = [self._directory / _LAST, *self._directory.glob(f"outcome-{apply}-*.json")]
         for path in paths:
             outcome = read_outcome(path)
-            if outcome is not None and outcome.apply == apply and outcome.state in FINAL_STATES:
+            if outcome is not None and outcome.apply == apply and _ends_apply(outcome):
                 return True
         return False
+
+    def crowded(self) -> bool:
+        """Return True if so many outcomes wait that refusals of messages could push out others."""
+        return sum(1 for _ in self._directory.glob(OUTCOMES)) >= MOST_REFUSALS
 
     def pending(self) -> list[Path]:
         """Return the files of the letters that are not delivered yet, the oldest first. Raises OSError."""
@@ -73,9 +78,14 @@ class Outbox:
     def forget(self, path: Path) -> None:
         """Remove a letter that was delivered. Raises OSError."""
         outcome = read_outcome(path)
-        if outcome is not None and outcome.state in FINAL_STATES:
+        if outcome is not None and _ends_apply(outcome):
             # The last outcome stays, so that an order that comes twice is known.
             os.replace(path, self._directory / _LAST)
         else:
             path.unlink(missing_ok=True)
         sync_directory(self._directory)
+
+
+def _ends_apply(outcome: Outcome) -> bool:
+    """Return True for the last outcome of an apply; the refusal of a message that only names it is none."""
+    return outcome.state in FINAL_STATES and outcome.event != REFUSED_EVENT

@@ -29,10 +29,11 @@ logger = logging.getLogger("dockerfw.answers")
 LOCK_SECONDS = 20.0
 
 
-def carry_out(answer: Answer, state: StateDirectory, *, host: str) -> Outcome:
+def carry_out(answer: Answer, state: StateDirectory, *, host: str, fault: str | None = None) -> Outcome:
     """Do what the answer says and return its outcome, which is in the outbox.
 
-    Raises NotOpen when the answer fits no open window, and LockHeld, StateError, OSError.
+    With `fault`, the reason why it does not come from the dashboard, it is refused. Raises NotOpen when the
+    answer fits no open window, and LockHeld, StateError, OSError.
     """
     if answer.host != host:
         raise NotOpen(sentences.ANSWER_FOR_OTHER_HOST.format(named=answer.host, host=host))
@@ -44,7 +45,7 @@ def carry_out(answer: Answer, state: StateDirectory, *, host: str) -> Outcome:
         if record is None or record.apply != answer.apply:
             raise NotOpen(sentences.NO_OPEN_WINDOW.format(apply=answer.apply))
         checkpoint("answer-begin")
-        reason = _reason_to_refuse(answer, state)
+        reason = fault or _reason_to_refuse(answer, state)
         if reason is not None:
             summary = sentences.ANSWER_REFUSED.format(answer=answer.answer, reason=reason)
             return refuse(state, record, answer.answer, summary)

@@ -43,6 +43,8 @@ logger = logging.getLogger("dockerfw.window")
 # The steps of an apply count events from 0, an open window from AWAITING_EVENT, and the end comes last.
 AWAITING_EVENT = 100
 FINAL_EVENT = 10_000
+# Refused answers are counted up to here: whoever floods a window with them must not reach its last event.
+REFUSALS_EVENT = 1000
 # A window that is open this long after its deadline had no working watchdog.
 LATE_SECONDS = 15.0
 
@@ -140,7 +142,7 @@ def refuse(state: StateDirectory, record: WindowRecord, step: str, summary: str)
 
     The window stays as it is. Never raises OSError: the window matters more than this note.
     """
-    told = replace(record, event=record.event + 1)
+    told = replace(record, event=record.event + (record.event < REFUSALS_EVENT))
     outcome = awaiting_outcome(told, error=Failure(step=step, summary=summary[:3500]))
     try:
         state.write_window(told)

@@ -23,8 +23,10 @@ from dockerfw.messages.codec import MAX_MESSAGE_BYTES, load_json
 from dockerfw.messages.errors import MessageError
 
 MAX_PACKED_BYTES = MAX_MESSAGE_BYTES
-JOB_ID = re.compile(rb"[A-Za-z0-9_-]{1,128}", re.ASCII)
+ANY_JOB_ID = re.compile(rb"[A-Za-z0-9_-]{1,128}", re.ASCII)
 JOB_PREFIX = "rq:job:"
+# A host's name contains no underscore (messages/shapes.py), and neither does the rest.
+_HOST_JOB = re.compile(r"firewall-([a-z0-9][a-z0-9-]{0,49})_[a-z]{1,10}-[A-Za-z0-9-]{1,60}", re.ASCII)
 
 
 class EntryError(Exception):
@@ -52,16 +54,31 @@ def job_key(job_id: str) -> str:
 
 
 def host_job_id(host: str, name: str) -> str:
-    """Return the id of a job that Redis lets only this host's root worker write."""
-    return f"{host}_{name}"
+    """Return the id of a job for this host or of it, which Redis hides from other hosts' root workers.
+
+    `name` is `order-…` for a job of the dashboard, `outcome-…` or `console-…` for one of the root worker.
+    """
+    return f"firewall-{host}_{name}"
 
 
 def host_of_job(job_id: str) -> str:
-    """Return the host whose root worker wrote the job, or another text when none did.
+    """Return the host that a job belongs to, empty when it belongs to none."""
+    found = _HOST_JOB.fullmatch(job_id)
+    return found[1] if found else ""
 
-    Host names contain no underscore (see messages/shapes.py).
-    """
-    return job_id.partition("_")[0]
+
+def order_ids(host: str) -> re.Pattern[bytes]:
+    """Return what matches the ids of the jobs that the dashboard sends to this host."""
+    return _ids(re.escape(host), "order")
+
+
+def report_ids() -> re.Pattern[bytes]:
+    """Return what matches the ids of the jobs that root workers send to the clerk."""
+    return _ids("[a-z0-9][a-z0-9-]{0,49}", "outcome|console")
+
+
+def _ids(host: str, kinds: str) -> re.Pattern[bytes]:
+    return re.compile(f"firewall-{host}_(?:{kinds})-[A-Za-z0-9-]{{1,60}}".encode(), re.ASCII)
 
 
 def done_key(job_id: str) -> str:
@@ -136,10 +153,15 @@ def unpack(packed: bytes) -> bytes:
     return data
 
 
-def fetch_entry(connection: Redis, raw_id: bytes, allowed: Mapping[str, AllowedJob]) -> LockedJob:
-    """Fetch and check the entry with this id. Raises EntryError, and redis's errors."""
-    if not JOB_ID.fullmatch(raw_id):
-        raise EntryError(f"{raw_id[:80]!r} is not a job id")
+def fetch_entry(
+    connection: Redis, raw_id: bytes, allowed: Mapping[str, AllowedJob], ids: re.Pattern[bytes]
+) -> LockedJob:
+    """Fetch and check the entry with this id, which `ids` has to match.
+
+    Raises EntryError, and redis's errors.
+    """
+    if not ids.fullmatch(raw_id):
+        raise EntryError(f"{raw_id[:80]!r} is not the id of a job for this queue")
     job_id = raw_id.decode("ascii")
     packed = _fetch_bounded(connection, job_key(job_id))
     if packed is None:

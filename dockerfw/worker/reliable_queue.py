@@ -5,8 +5,8 @@ Other clients can write these keys too, so a key may have any type. entries.py r
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import re
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -24,7 +24,8 @@ HUNG_SECONDS = 1.0
 class ReliableQueue:
     """The entries of one queue that wait, and those that were taken and are not done."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, ids: re.Pattern[bytes]) -> None:
+        self._ids = ids
         self._name = queue.name
         self._connection = queue.connection
         self._queue_key = queue.key
@@ -67,10 +68,14 @@ class ReliableQueue:
         self._recovered = True
 
     def remove(self, raw_id: bytes, *, done: bool = False) -> None:
-        """Remove all keys of an entry; with `done`, set the key that it is done. Raises RedisError."""
+        """Remove an entry and the keys of its job; with `done`, set the key that it is done.
+
+        Raises RedisError. The job of another queue stays: Redis would refuse to remove it, and then the entry
+        would stay too.
+        """
         with self._connection.pipeline(transaction=True) as pipeline:
             pipeline.lrem(self._taken_key, 0, raw_id)  # type: ignore[arg-type]
-            with contextlib.suppress(UnicodeDecodeError):
+            if self._ids.fullmatch(raw_id):
                 job_id = raw_id.decode("ascii")
                 key = job_key(job_id)
                 pipeline.unlink(key, f"{key}:dependents", f"{key}:dependencies")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import time
@@ -37,7 +38,9 @@ PAUSE_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class LockedWorker(Worker):
-    """Serve one queue: `LockedWorker("clerk", connection=..., allowed={"name": AllowedJob(...)}).work()`.
+    """Serve one queue: `LockedWorker("clerk", connection=..., ids=..., allowed={...}).work()`.
+
+    An entry that names a job whose id `ids` does not match is skipped, and that job is not touched.
 
     `on_idle` is called in this process at the start, after each job and every `idle_seconds`. `on_tick` is
     called as often, also while a job runs and while Redis is unavailable; it returns the number of seconds
@@ -52,6 +55,7 @@ class LockedWorker(Worker):
         queue: str,
         *,
         connection: Redis,
+        ids: re.Pattern[bytes],
         allowed: Mapping[str, AllowedJob],
         on_idle: Callable[[], None] | None = None,
         on_tick: Callable[[], float | None] | None = None,
@@ -72,6 +76,7 @@ class LockedWorker(Worker):
         )
         self.hostname = socket.gethostname()
         self.pid = os.getpid()
+        self._ids = ids
         self._allowed = dict(allowed)
         self._on_idle = on_idle
         self._on_tick = on_tick
@@ -82,7 +87,7 @@ class LockedWorker(Worker):
         self._chore_seconds = chore_seconds
         self._next_chore = 0.0
         self._alive = alive
-        self._reliable_queue = ReliableQueue(locked)
+        self._reliable_queue = ReliableQueue(locked, ids)
         self._heartbeat = Heartbeat(
             connection, queue=queue, key=self.key, workers=self.redis_workers_keys, hostname=self.hostname
         )
@@ -125,7 +130,7 @@ class LockedWorker(Worker):
             self._idle()
             return
         try:
-            job = fetch_entry(self.connection, raw_id, self._allowed)
+            job = fetch_entry(self.connection, raw_id, self._allowed, self._ids)
         except EntryError as error:
             logger.warning("skipped entry %r: %s", raw_id[:80], error)
             self._reliable_queue.remove(raw_id)

@@ -117,7 +117,7 @@ def apply_extend(*, apply: Apply, actor: Actor, seconds: int) -> Apply:
 def _read_progress(apply: Apply) -> Progress:
     """Read the root worker's progress before the transaction. Raises QueueUnavailable when Redis is down."""
     try:
-        client.ping()
+        client.check_sending()
     except client.QueueError as error:
         raise QueueUnavailable(_not_sent(error)) from error
     return progress_of(apply)

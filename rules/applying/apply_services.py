@@ -68,7 +68,7 @@ def apply_start(
         raise Conflict(DRAFT_CHANGED, current=basis.host)
     _check_none_unfinished(basis.host)
     proposal = propose_draft(basis)
-    if proposal.revision is not None and kernel_sentence(basis).level == "ok":
+    if proposal.revision is not None and kernel_sentence(basis).holds_revision:
         raise NothingToApply(
             f"Nothing to apply: the kernel already holds the draft as revision {proposal.number}."
         )
@@ -105,7 +105,7 @@ def rollback_start(
         raise Conflict(HEAD_CHANGED, current=basis.base)
     _check_none_unfinished(basis.host)
     same = basis.base is not None and basis.base.digest == digest(proposal.document)
-    if same and kernel_sentence(basis).level == "ok":
+    if same and kernel_sentence(basis).holds_revision:
         raise NothingToApply(f"Nothing to apply: the kernel already holds the content of revision {number}.")
     _check_expectations(basis, proposal, terms)
     return _order(basis, actor, proposal, terms)
@@ -154,7 +154,7 @@ def _terms(verb: str, message: str, window: int, override: str, anyway: bool, en
 def _check_queue() -> None:
     # Asked before anything is written, so that a Redis that is down costs no revision number.
     try:
-        client.ping()
+        client.check_sending()
     except client.QueueError as error:
         raise QueueUnavailable(f"Nothing was applied: {error}") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dockerfw.chains.adoption import adopt_live
-from dockerfw.chains.drift import Drift, DriftCode, DriftLine
+from dockerfw.chains.drift import WAYS_IN, Drift, DriftCode, DriftLine
 from dockerfw.chains.importing import Imported
 from dockerfw.iptables.tokens import printable
 from rules.draft.draft_selectors import draft_document
@@ -31,10 +31,16 @@ class DriftRow:
 
 @dataclass(frozen=True, slots=True)
 class DriftView:
-    """All findings; `adoptable` is true if our chains hold changed rules that could become the draft."""
+    """All findings; `adoptable` is true if our chains hold changed rules that could become the draft.
+
+    `restorable` is true if loading the revision again repairs something, `ways_in` if the settings have to
+    name other external interfaces.
+    """
 
     rows: tuple[DriftRow, ...]
     adoptable: bool
+    restorable: bool = True
+    ways_in: bool = False
 
 
 def drift_view(drift: Drift | None, *, lines: int = LINES) -> DriftView | None:
@@ -50,7 +56,13 @@ def drift_view(drift: Drift | None, *, lines: int = LINES) -> DriftView | None:
         )
         for finding in drift.findings
     )
-    return DriftView(rows, any(finding.code in _OF_OUR_CHAINS for finding in drift.findings))
+    codes = {finding.code for finding in drift.findings}
+    return DriftView(
+        rows,
+        adoptable=not codes.isdisjoint(_OF_OUR_CHAINS),
+        restorable=not codes <= WAYS_IN,
+        ways_in=not codes.isdisjoint(WAYS_IN),
+    )
 
 
 def read_adoption(host: Host, view: SnapshotView) -> Imported | None:

@@ -13,7 +13,7 @@ from typing import Literal
 from django.conf import settings
 
 from dockerfw.chains.drift import WAYS_IN, WITHOUT_EFFECT, Drift
-from dockerfw.chains.sentences import describe_tables
+from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables
 from dockerfw.iptables.model import FAMILY_NAMES
 from dockerfw.messages.snapshot_values import container_families_of, drift_of
 from rules.applying.apply_selectors import awaiting_view
@@ -46,6 +46,13 @@ class KernelSentence:
     stale: bool = False
     drift: Drift | None = None
 
+    @property
+    def holds_revision(self) -> bool:
+        """True if the kernel holds the revision, also if packets from outside can bypass it."""
+        if self.level == "ok":
+            return True
+        return self.drift is not None and all(each.code in WAYS_IN for each in self.drift.findings)
+
 
 def kernel_sentence(basis: Basis) -> KernelSentence:
     """Describe what the kernel holds of the host's confirmed revision."""
@@ -77,11 +84,11 @@ def _describe_awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> 
         reasons = ("The kernel has not been read since.",)
         return KernelSentence("unknown", text, reasons, view.taken_at, stale=view.stale)
     found = measure_revision(view, apply.revision)
-    if found.level != "ok":
+    if not found.holds_revision:
         text = f"The kernel does not hold revision {number} as it was loaded. {unless}"
         return KernelSentence("bad", text, found.reasons, view.taken_at)
     text = f"Revision {number} is loaded for IPv4 and IPv6. {unless}"
-    return KernelSentence("warn", text, (), view.taken_at)
+    return KernelSentence("warn", text, found.reasons if found.drift else (), view.taken_at)
 
 
 def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
@@ -120,13 +127,17 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
     reasons = tuple(finding.message for finding in drift.findings)
     if view.stale:
         held = "did not hold" if drift.findings else "held"
-        ago = f"Unknown: {_ago(view.age)} ago the kernel {held} revision {revision.number}"
-        text = f"{ago}. It has not been read since."
+        told = f"Unknown: {view.when} the kernel {held} revision {revision.number}"
+        text = f"{told}. It has not been read since."
         return KernelSentence("unknown", text, reasons, view.taken_at, stale=True)
     if not drift.findings:
         names = " and ".join(FAMILY_NAMES[family] for family in snapshot.families)
         text = f"Protected: revision {revision.number} is active for {names}."
-        beside = (words,) if (words := describe_tables(snapshot.foreign_tables)) else ()
+        others = (
+            describe_tables(snapshot.foreign_tables),
+            describe_redirecting_tables(snapshot.redirecting_tables),
+        )
+        beside = tuple(words for words in others if words)
         return KernelSentence("ok", text, beside, view.taken_at)
     if drift.unknown:
         text = f"Unknown: cannot tell whether revision {revision.number} protects this host."
@@ -139,13 +150,3 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
     else:
         text = f"Drift: the kernel does not hold revision {revision.number} as it was applied."
     return KernelSentence("bad", text, reasons, view.taken_at, drift=drift)
-
-
-def _ago(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} minutes"
-    if seconds < 172_800:
-        return f"{seconds / 3600:.0f} hours"
-    return f"{seconds / 86_400:.0f} days"

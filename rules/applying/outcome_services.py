@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from dockerfw.document.document import digest
-from dockerfw.messages.outcomes import Failure, Outcome, Window
+from dockerfw.messages.outcomes import REFUSED_EVENT, Failure, Outcome, Window
 from rules.applying.expiry_services import was_given_up
 from rules.audit.actors import SYSTEM
 from rules.audit.audit_services import audit_record
@@ -51,8 +51,9 @@ def outcome_record(*, outcome: Outcome) -> bool:
 
 
 def _is_news(apply: Apply, outcome: Outcome) -> bool:
-    # A given-up apply may still be reported: what the root worker saw in the kernel is true.
-    if was_given_up(apply):
+    # What the root worker saw in the kernel is true, also of an apply that was given up, or that counts as
+    # refused only because another message named it.
+    if was_given_up(apply) or (apply.state == Apply.State.FAILED and apply.last_event == REFUSED_EVENT):
         return outcome.state in SEEN and outcome.event > apply.last_event
     if outcome.event <= apply.last_event:
         return False

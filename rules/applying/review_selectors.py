@@ -72,7 +72,7 @@ class Review:
     @property
     def nothing_to_apply(self) -> bool:
         """Return True if the kernel already holds this document as the confirmed revision."""
-        return self.base is not None and self.diff.count == 0 and self.sentence.level == "ok"
+        return self.base is not None and self.diff.count == 0 and self.sentence.holds_revision
 
 
 def build_review(basis: Basis, proposal: Proposal, *, effects: bool = True) -> Review:
@@ -134,6 +134,7 @@ def _plan(
         docker_nftables=view.snapshot.docker_state == "nftables",
         foreign_tables=view.snapshot.foreign_tables,
         container_families=containers,
+        redirecting_tables=view.snapshot.redirecting_tables,
     )
 
 
@@ -147,7 +148,7 @@ def _warnings(
         text = f"The changes in the kernel are unknown: {problem}"
         found.append(ReviewWarning("no-snapshot", text, None))
     elif view.stale:
-        text = f"The kernel's rules were read {view.age:.0f} seconds ago and may have changed since."
+        text = f"The kernel's rules were read {view.when} and may have changed since."
         found.append(ReviewWarning("stale-snapshot", text, None))
     if plan is not None and view is not None:
         found += [

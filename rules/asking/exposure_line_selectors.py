@@ -25,6 +25,7 @@ KIND_WORDS: Mapping[OfferKind, str] = {
     "container": "container",
     "host-container": "container on the host's network",
     "ingress": "swarm ingress",
+    "forward": "port forward",
 }
 # More deciding rules than these are counted, not named.
 MOST_DECIDING = 3
@@ -122,6 +123,8 @@ def name_of(offer: Offer) -> str:
         return offer.name
     if offer.kind == "ingress":
         return "a swarm service"
+    if offer.kind == "forward":
+        return f"forwarded to {offer.detail}"
     if offer.kind == "container":
         return f"container at {', '.join(offer.inner)}" if offer.inner else "docker-proxy"
     return "unnamed program"
@@ -234,8 +237,11 @@ def _refused_by_us(who: Access) -> bool:
 
 
 def _first_values(offer: Offer) -> dict[str, str]:
+    forwarded = offer.reaches_container or offer.kind == "forward"
+    # Only a rule for both matches the port that the client dials where the host takes the packets.
+    on_host = "both" if offer.redirect else "host"
     return {
-        "scope": "container" if offer.reaches_container else "host",
+        "scope": "container" if forwarded else on_host,
         "protocol": offer.protocol,
         "ports": str(offer.port),
         "comment": offer.name or offer.detail,

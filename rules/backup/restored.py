@@ -19,6 +19,7 @@ from dockerfw.store.state import StateDirectory
 from dockerfw_site.environment import Environment
 
 MOST_FINDINGS = 5
+SIGNING_KEYS = "A backup has no keys for signing orders. This installation keeps its own."
 
 
 def next_steps(
@@ -46,6 +47,8 @@ def next_steps(
             "The root worker and the database have different confirmed revisions. Reports that the root "
             "worker still has to send may fix this, and the next apply will."
         )
+    if whole:
+        lines.append(SIGNING_KEYS)
     if changed:
         lines.append(
             f"Settings restored: {', '.join(changed)}. Renew Redis' users for this release (python -m "

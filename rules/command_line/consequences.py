@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dockerfw.chains.sentences import describe_tables
+from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables
 from dockerfw.document.document import expectation_to_json_object
 from dockerfw.document.words import describe_expectation
 from dockerfw.reach.changes import Change
@@ -88,9 +88,11 @@ def plan_draft(options: argparse.Namespace, output: Output) -> int:
     if sight.view is None:
         raise InputError(sight.problem)
     if sight.view.stale:
-        output.note(f"the kernel's rules were read {sight.view.age:.0f} seconds ago")
+        output.note(f"the kernel's rules were read {sight.view.when}")
     if sight.view.snapshot.foreign_tables:
         output.note(describe_tables(sight.view.snapshot.foreign_tables))
+    if sight.view.snapshot.redirecting_tables:
+        output.note(describe_redirecting_tables(sight.view.snapshot.redirecting_tables))
     basis = basis_of(host, sight)
     proposal = propose_draft(basis)
     meant = consequences_of(basis, proposal)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 
 from dockerfw.chains.kernel_state import read_kernel_state
-from dockerfw.chains.sentences import describe_tables
+from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables
 from dockerfw.document.document import rule_to_json_object
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.tokens import printable
@@ -98,11 +98,13 @@ def _seen(host: Host, output: Output) -> tuple[SnapshotView, Basis]:
     if sight.view is None:
         raise InputError(sight.problem)
     if sight.view.stale:
-        output.note(f"the kernel's rules were read {sight.view.age:.0f} seconds ago")
+        output.note(f"the kernel's rules were read {sight.view.when}")
     if sight.view.snapshot.docker_state == "nftables":
         output.note(f"{RULES_IN_NFTABLES}: results for containers are unknown")
     if sight.view.snapshot.foreign_tables:
         output.note(describe_tables(sight.view.snapshot.foreign_tables))
+    if sight.view.snapshot.redirecting_tables:
+        output.note(describe_redirecting_tables(sight.view.snapshot.redirecting_tables))
     return sight.view, basis_of(host, sight)
 
 

@@ -2,20 +2,21 @@
 
 A save does not contain the host's addresses. They come from `--address`, and from MASQUERADE rules, which
 name the networks of Docker's bridges. Without `--address`, an address outside those networks counts as the
-host's own. The answer lists all assumptions.
+host's own. The answer lists all assumptions. The members of ipsets come from `--set`; without it they are
+unknown.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from ipaddress import ip_address, ip_interface
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.simulate import prepare, simulate
-from dockerfw.simulation.surroundings import HostInterface, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, IpSet, Surroundings
 from dockerfw.streams import InputError, Output
 from rules.asking.trace_row_selectors import lay_out
 from rules.command_line.files import read_save
@@ -30,7 +31,7 @@ def trace(options: argparse.Namespace, output: Output) -> int:
     routes: dict[Family, tuple[str, ...]] = {}
     if options.route:
         routes = {4: (options.route,), 6: (options.route,)}
-    surroundings = Surroundings(tuple(interfaces), routes)
+    surroundings = Surroundings(tuple(interfaces), routes, {each.name: each for each in _sets(options.set)})
     try:
         asked = read_question(question, surroundings)
     except QuestionError as error:
@@ -83,6 +84,28 @@ def _interface(text: str) -> HostInterface:
         raise InputError(
             f"--address: {text} is not NAME=ADDRESS/LENGTH, such as ens33=192.0.2.10/24"
         ) from error
+
+
+def _sets(texts: Iterable[str]) -> Iterator[IpSet]:
+    """Yield the sets of `NAME=CIDR,...`; a set without members is empty for both families."""
+    members: dict[str, list[IPv4Network | IPv6Network]] = {}
+    for text in texts:
+        name, equals, listed = text.partition("=")
+        try:
+            networks = [ip_network(each.strip(), strict=False) for each in listed.split(",") if each.strip()]
+        except ValueError as error:
+            raise InputError(
+                f"--set: {error}. Write networks, such as office=192.0.2.0/24,198.51.100.7"
+            ) from error
+        if not name or not equals:
+            raise InputError(f"--set: {text} is not NAME=CIDR,..., such as office=192.0.2.0/24,198.51.100.7")
+        members.setdefault(name, []).extend(networks)
+    for name, networks in members.items():
+        versions = {network.version for network in networks}
+        if len(versions) > 1:
+            raise InputError(f"--set: {name} has IPv4 and IPv6 networks. A set has one family")
+        family = "family inet6" if versions == {6} else "family inet"
+        yield IpSet(name, "hash:net", tuple(map(str, networks)), family)
 
 
 def _joined(interfaces: list[HostInterface]) -> list[HostInterface]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import time
 from typing import Any, Literal, cast
+from uuid import uuid4
 
 import redis
 from django.conf import settings
@@ -25,6 +26,8 @@ from dockerfw.messages.loaded import loaded_key
 from dockerfw.messages.orders import EXPIRY_SECONDS, Answer, Order, firewall_queue, observe_key
 from dockerfw.messages.outcomes import progress_key
 from dockerfw.messages.snapshots import snapshot_key
+from dockerfw.worker.entries import host_job_id
+from rules.link.signing import SigningError, sign_message
 
 SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024
 HEAD_BYTES = 300
@@ -42,7 +45,7 @@ OrderPlace = Literal["queued", "taken", "gone"]
 
 
 class QueueError(Exception):
-    """Redis cannot be reached or refused a command."""
+    """Redis cannot be reached or refused a command, or an order cannot be signed."""
 
 
 @functools.cache
@@ -60,12 +63,18 @@ def ping() -> None:
     _ask(connection().ping)
 
 
+def check_sending() -> None:
+    """Return when an order could be signed and Redis answers. Raises QueueError."""
+    _signed({})
+    ping()
+
+
 def order_send(*, order: Order, job_id: str) -> None:
     """Send an order to its host's root worker, as the job `job_id`. Raises QueueError."""
     _enqueue(
         order.host,
         "apply",
-        args=[order.to_json()],
+        args=[_signed(order.to_json())],
         job_id=job_id,
         ttl=ORDER_WAITS_SECONDS,
         timeout=ORDER_TIMEOUT_SECONDS,
@@ -77,7 +86,7 @@ def answer_send(answer: Answer) -> None:
     _enqueue(
         answer.host,
         "answer",
-        args=[answer.to_json()],
+        args=[_signed(answer.to_json())],
         job_id=None,
         ttl=EXPIRY_SECONDS,
         timeout=ANSWER_TIMEOUT_SECONDS,
@@ -134,10 +143,10 @@ def order_place(*, host: str, job_id: str) -> OrderPlace:
 
     Raises QueueError.
     """
-    queue = _queue(host)
+    queue, name = _queue(host), _order_job(host, job_id)
     places: dict[OrderPlace, str] = {"queued": queue.key, "taken": queue.intermediate_queue_key}
     for place, key in places.items():
-        if _ask(lambda key=key: connection().lpos(key, job_id)) is not None:
+        if _ask(lambda key=key: connection().lpos(key, name)) is not None:
             return place
     return "gone"
 
@@ -147,7 +156,14 @@ def order_withdraw(*, host: str, job_id: str) -> bool:
 
     Raises QueueError.
     """
-    return bool(_ask(lambda: connection().lrem(_queue(host).key, 0, job_id)))
+    return bool(_ask(lambda: connection().lrem(_queue(host).key, 0, _order_job(host, job_id))))
+
+
+def _signed(message: dict[str, object]) -> dict[str, object]:
+    try:
+        return sign_message(message, settings.SIGNING_KEY_FILE)
+    except SigningError as error:
+        raise QueueError(str(error)) from error
 
 
 def _queue(host: str) -> Queue:
@@ -158,12 +174,17 @@ def _queue(host: str) -> Queue:
     return Queue(name, connection=connection(), serializer=JSONSerializer)
 
 
+def _order_job(host: str, job_id: str) -> str:
+    return host_job_id(host, f"order-{job_id}")
+
+
 def _enqueue(host: str, func: str, *, args: list[Any], job_id: str | None, ttl: int, timeout: int) -> None:
+    name = _order_job(host, job_id or str(uuid4()))
     _ask(
         lambda: _queue(host).enqueue_call(
             func,
             args=args,
-            job_id=job_id,
+            job_id=name,
             # rq's default would contain all arguments of the call.
             description=func,
             ttl=ttl,

@@ -156,3 +156,19 @@ def setting_pairs(theirs: Mapping[str, object], mine: Mapping[str, object]) -> t
         FieldPair(label, setting_words(name, theirs.get(name)), setting_words(name, mine.get(name)))
         for name, label in SETTING_WORDS.items()
     )
+
+
+def describe_age(seconds: float) -> str:
+    """Return a length of time in one unit."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.0f} hours"
+    return f"{seconds / 86_400:.0f} days"
+
+
+def from_the_future(seconds: float) -> str:
+    """Return when a snapshot from the future was taken, for the middle of a sentence."""
+    return f"at a time that is {describe_age(seconds)} in the future (set the clocks of host and dashboard)"

@@ -9,4 +9,4 @@ from rules.seen.snapshot_selectors import SnapshotView
 
 def listening_of(view: SnapshotView) -> Listening:
     """Return everything that listens on the host according to a snapshot."""
-    return snapshot_values.listening_of(view.snapshot, view.rulesets[4])
+    return snapshot_values.listening_of(view.snapshot, view.rulesets)

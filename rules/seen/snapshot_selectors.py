@@ -22,6 +22,7 @@ from dockerfw.messages.loaded import LoadedRules
 from dockerfw.messages.snapshots import Snapshot
 from rules.link import client
 from rules.models import Host
+from rules.pages.wording import describe_age, from_the_future
 from rules.seen.loaded_selectors import loaded_rules
 from rules.seen.memory import Memory
 
@@ -32,6 +33,8 @@ _TAKEN_AT = re.compile(rb'"taken_at":"([0-9A-Za-z:.+-]{1,40})"')
 logger = logging.getLogger(__name__)
 _views: Memory[SnapshotView] = Memory(8)
 _rulesets: Memory[Mapping[Family, Ruleset]] = Memory(8)
+# The newest snapshot that this process has seen of each host, by its name.
+_newest: dict[str, SnapshotView] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,22 @@ class SnapshotView:
         return max(0.0, (timezone.now() - self.taken_at).total_seconds())
 
     @property
+    def ahead(self) -> float:
+        """Seconds by which its time lies in the future."""
+        return max(0.0, (self.taken_at - timezone.now()).total_seconds())
+
+    @property
     def stale(self) -> bool:
-        """Return True if it is too old to show what the kernel holds now."""
-        return self.age > FRESH_SECONDS
+        """Return True if it cannot show what the kernel holds now: too old, or from the future.
+
+        One from the future would pass for a new one until that time, also when the root worker is dead.
+        """
+        return self.age > FRESH_SECONDS or self.ahead > FRESH_SECONDS
+
+    @property
+    def when(self) -> str:
+        """Return when the rules were read, for sentences about a stale snapshot."""
+        return from_the_future(self.ahead) if self.ahead > FRESH_SECONDS else f"{describe_age(self.age)} ago"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +92,14 @@ def look(host: Host) -> Look:
         # Mostly this process has parsed the snapshot already, which the head of the message shows.
         known = _views.get((host.name, _taken_at(client.snapshot_head(host.name))))
         if known is not None:
-            return Look(known, "")
+            return Look(_keep_newest(host, known), "")
         data = client.snapshot_read(host.name)
     except client.QueueError as error:
         return Look(None, str(error))
     if data is None:
         return Look(None, "The root worker has not reported what the kernel holds yet.")
     try:
-        return Look(_view(host, data), "")
+        return Look(_keep_newest(host, _view(host, data)), "")
     except client.QueueError as error:
         return Look(None, str(error))
     except (MessageError, ParseError) as error:
@@ -126,6 +142,18 @@ def _view(host: Host, data: bytes) -> SnapshotView:
     if snapshot.host != host.name:
         raise MessageError("host", f"it is a snapshot of {snapshot.host}")
     return _views.get_or_compute((host.name, snapshot.taken_at), lambda: _parsed(host, snapshot))
+
+
+def _keep_newest(host: Host, view: SnapshotView) -> SnapshotView:
+    """Return the newer one of a snapshot and the newest seen before: an old one that returns is ignored.
+
+    A snapshot from the future is newer than none, or nothing would be new after the clock was set back.
+    """
+    newest = _newest.get(host.name)
+    if newest is not None and newest.taken_at > view.taken_at and newest.ahead <= FRESH_SECONDS:
+        return newest
+    _newest[host.name] = view
+    return view
 
 
 def _parsed(host: Host, snapshot: Snapshot) -> SnapshotView:

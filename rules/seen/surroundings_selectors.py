@@ -88,7 +88,7 @@ def sight_key(view: SnapshotView) -> Hashable:
     """
     snapshot = view.snapshot
     listening = (snapshot.sockets, snapshot.published, snapshot.containers)
-    beside = (snapshot.docker_state, snapshot.foreign_tables)
+    beside = (snapshot.docker_state, snapshot.foreign_tables, snapshot.redirecting_tables)
     return (content_key(view), snapshot.families, snapshot.unread, *listening, *beside)
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from django import template
 
-from dockerfw.chains.sentences import describe_tables
+from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables
 from dockerfw.document.document import DocumentRule, Expectation
 from dockerfw.document.words import describe_expectation, describe_rule
 from dockerfw.iptables.model import Family
@@ -42,6 +42,12 @@ def describe(rule: DocumentRule) -> str:
 def tables_words(tables: Sequence[str]) -> str:
     """Return which other tables filter, which iptables does not show."""
     return describe_tables(tables)
+
+
+@register.filter
+def redirecting_words(tables: Sequence[str]) -> str:
+    """Return which other tables redirect packets, which iptables does not show."""
+    return describe_redirecting_tables(tables)
 
 
 @register.filter

@@ -1,8 +1,8 @@
 """Write the settings of compose.yaml's services: `python -m scripts.compose.settings [HOST]`
 
-The files are in /etc/dockerfw, one volume for each service: Redis' users, and for each process its Redis URL
-with its own password. Existing passwords stay. The users are always written from deploy/redis/users.acl, so
-that they have the rights of this release.
+The files are in /etc/dockerfw, one volume for each service: Redis' users, for each process its Redis URL with
+its own password, and the keys for signing orders. Existing passwords and keys stay. The users are always
+written from deploy/redis/users.acl, so that they have the rights of this release.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from scripts.stack.redis_users import SOCKET, new_passwords, redis_url, root_user, users_acl
+from scripts.stack.signing_keys import SIGNER, SIGNING_KEY, keep_pair
 
 SETTINGS = Path("/etc/dockerfw")
 LOCK = Path("/host/run/xtables.lock")
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str], settings: Path = SETTINGS, lock: Path = LOCK)
 
 
 def write_settings(settings: Path, host: str) -> None:
-    """Write Redis' users and each process's own file, and keep existing passwords. Raises OSError."""
+    """Write Redis' users and each process's own files; existing passwords and keys stay. Raises OSError."""
     files = {
         "web": settings / "web" / "redis.url",
         "clerk": settings / "clerk" / "redis.url",
@@ -47,6 +48,9 @@ def write_settings(settings: Path, host: str) -> None:
         own = passwords[name] if name == "watch" else redis_url(SOCKET, name, passwords[name])
         write_for_group(path, own + "\n")
     write_for_group(settings / "redis" / "users.acl", users_acl(passwords))
+    pair = keep_pair(settings / "web" / SIGNING_KEY)
+    write_for_group(settings / "web" / SIGNING_KEY, pair.private.decode())
+    write_for_group(settings / "firewall" / SIGNER, pair.public.decode())
 
 
 def known_passwords(files: Mapping[str, Path]) -> dict[str, str]:

@@ -50,6 +50,7 @@ from scripts.stack.errors import StackError
 from scripts.stack.redis_server import find_server
 from scripts.stack.redis_users import HOST_NAME
 from scripts.stack.redis_users import main as make_redis_users
+from scripts.stack.signing_keys import SIGNER, SIGNING_KEY, keep_pair
 
 # (Each list is empty first: host.env stays the last, whose word counts.)
 HOST_DROP_IN = """\
@@ -190,6 +191,14 @@ def _make_settings() -> None:
         if make_redis_users([str(SETTINGS), host]) != 0:
             raise InstallationError("the Redis users could not be written")
     os.chown(SETTINGS / "users.acl", pwd.getpwnam(REDIS_USER).pw_uid, grp.getgrnam(GROUP).gr_gid)
+    _make_signing_keys()
+
+
+def _make_signing_keys() -> None:
+    """Write the pair of keys for orders; an existing key of the web pages stays. Raises OSError."""
+    pair, user = keep_pair(SETTINGS / SIGNING_KEY), pwd.getpwnam(WEB_USER)
+    files.write(SETTINGS / SIGNING_KEY, pair.private, mode=0o600, uid=user.pw_uid, gid=user.pw_gid)
+    files.write(SETTINGS / SIGNER, pair.public)
 
 
 def _take_the_place(ways_back: contextlib.ExitStack) -> None:

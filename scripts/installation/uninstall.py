@@ -36,6 +36,7 @@ from scripts.installation.places import (
     window_is_open,
 )
 from scripts.installation.systemd import InstallationError
+from scripts.stack.signing_keys import SIGNER, SIGNING_KEY
 
 # Numbers from here on belong to users' accounts.
 FIRST_USER = 1000
@@ -121,7 +122,7 @@ def _remove_settings(*, purge: bool) -> None:
         files.remove(SETTINGS)
     if not SETTINGS.is_dir():
         return
-    made = {"redis.conf", "users.acl", "web.env", "clerk.env", "watch.env"}
+    made = {"redis.conf", "users.acl", "web.env", "clerk.env", "watch.env", SIGNING_KEY, SIGNER}
     for path in SETTINGS.iterdir():
         ours = path.name in made or path.match("root-*.env")
         if ours or (path.name in settings.MADE_ONCE and not settings.changed_by_hand(path)):

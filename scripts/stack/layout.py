@@ -22,6 +22,7 @@ from scripts.stack.errors import StackError
 from scripts.stack.options import Options
 from scripts.stack.ownership import WebUser, check_own, check_roots_own, hand_over, write_for
 from scripts.stack.redis_users import new_passwords, redis_url, root_user, users_acl
+from scripts.stack.signing_keys import SIGNER, SIGNING_KEY, make_pair
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # sockaddr_un holds 108 bytes with the closing zero (unix(7)).
@@ -62,6 +63,16 @@ class Layout:
         return self.runtime / "users.acl"
 
     @property
+    def signing_key(self) -> Path:
+        """The file of the key that the web pages sign orders with; a new one for each run."""
+        return self.runtime / SIGNING_KEY
+
+    @property
+    def signer(self) -> Path:
+        """The file of the public key that the root worker trusts, in its own folder."""
+        return self.state / SIGNER
+
+    @property
     def root_user(self) -> str:
         """The Redis user of the root worker."""
         return root_user(self.host)
@@ -98,16 +109,21 @@ class Layout:
             # A run has no settings files. Its backup must not include those of another installation.
             "DOCKERFW_SETTINGS_DIR": str(self.folder / "settings"),
             "DOCKERFW_REDIS_URL": self.redis_url(user),
+            "DOCKERFW_SIGNING_KEY_FILE": str(self.signing_key),
+            "DOCKERFW_SIGNER_FILE": str(self.signer),
         }
 
     def write_files(self, kind: str) -> None:
-        """Write Redis' users, and the environment file that scripts/firewall reads."""
+        """Write Redis' users, the keys for orders, and the environment file that scripts/firewall reads."""
         places = "".join(f"export {name}={shlex.quote(text)}\n" for name, text in self._places("web").items())
         # Root runs the content of this file, so root has its own.
         write_for(None, self.folder / "environment", f"# {kind}\n{places}")
         if self.web_user is not None:
             write_for(self.web_user, self.data / "environment", f"# {kind}\n{places}")
         write_for(self.web_user, self.redis_acl, users_acl(self.passwords))
+        pair = make_pair()
+        write_for(self.web_user, self.signing_key, pair.private.decode())
+        write_for(None, self.signer, pair.public.decode())
 
 
 def prepare_layout(options: Options) -> Layout:
@@ -174,9 +190,9 @@ def _runtime(folder: Path) -> Path:
 
 
 def remove_runtime(layout: Layout) -> None:
-    """Remove the socket, the users' file, and a temporary folder of this run."""
-    layout.redis_socket.unlink(missing_ok=True)
-    layout.redis_acl.unlink(missing_ok=True)
+    """Remove the socket, the users' file, the key for orders, and a temporary folder of this run."""
+    for path in (layout.redis_socket, layout.redis_acl, layout.signing_key):
+        path.unlink(missing_ok=True)
     if layout.runtime.parent != layout.folder:
         shutil.rmtree(layout.runtime.parent, ignore_errors=True)
 

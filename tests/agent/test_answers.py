@@ -26,6 +26,7 @@ ENDS = ("confirmed", "rolled_back", "failed")
 @pytest.fixture
 def root_worker(redis_server: RedisServer, namespace: Namespace, tmp_path: Path) -> Iterator[RootWorker]:
     """A root worker that serves an empty namespace, with windows of two seconds."""
+    namespace.add_interface()
     worker = RootWorker(redis_server, namespace, tmp_path)
     worker.module = ("tests.faults.short_windows", "2")
     worker.start().wait_until_serving()

@@ -14,7 +14,7 @@ from redis import Redis
 
 from dockerfw.messages.codec import MAX_MESSAGE_BYTES
 from dockerfw.worker.entries import EntryError, LockedJob, read_call
-from tests.rig.attacks import ATTACKS, job_fields, packed, put
+from tests.rig.attacks import ATTACKS, job_fields, named, packed, put
 from tests.rig.namespace import Namespace, wait_until
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.root_worker import QUEUE, RootWorker
@@ -273,7 +273,7 @@ def test_rq_itself_runs_no_job(redis_client: Redis, tmp_path: Path) -> None:
     proof = tmp_path / "proof"
     ATTACKS["pickled meta and result"](redis_client, QUEUE, proof)
     ATTACKS["callbacks"](redis_client, QUEUE, proof)
-    job = LockedJob.fetch("callback-good", connection=redis_client)
+    job = LockedJob.fetch(named(QUEUE, "callback-good"), connection=redis_client)
     assert (job.func_name, list(job.args), job.meta, job.webhooks) == ("observe", [], {}, [])
     assert [job.success_callback, job.failure_callback, job.stopped_callback] == [None, None, None]
     assert (job.retries_left, job.repeats_left, job.should_retry) == (None, None, False)

@@ -20,6 +20,7 @@ from tests.rig.host_states import add_foreign, answer, document, order, run
 from tests.rig.namespace import FAMILIES, Namespace, wait_until
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.root_worker import HOST, RootWorker, pop
+from tests.rig.signing import write_signer
 
 pytestmark = [pytest.mark.kernel, pytest.mark.redis]
 
@@ -119,7 +120,13 @@ def test_an_answer_does_not_wait_for_an_unrequested_snapshot(
     inside: Namespace, state: StateDirectory, redis_client: Redis
 ) -> None:
     add_foreign(inside, "nft")
-    jobs = RootJobs(host=HOST, state=state, connection=redis_client, telling=redis_client)
+    jobs = RootJobs(
+        host=HOST,
+        state=state,
+        connection=redis_client,
+        telling=redis_client,
+        signer=write_signer(state.path),
+    )
     assert run(order(document("22")), state).state == "awaiting"
     jobs.watch()
     assert not redis_client.exists(snapshot_key(HOST))

@@ -41,6 +41,7 @@ def worker(
     redis_server: RedisServer, namespace: Namespace, tmp_path: Path, disk: SmallDisk
 ) -> Iterator[RootWorker]:
     """A root worker on the small disk that looks often; what it has confirmed heals its anchors."""
+    namespace.add_interface()
     one = RootWorker(redis_server, namespace, tmp_path)
     one.environment["DOCKERFW_STATE_DIR"] = str(disk.mount / "state")
     one.state = disk.seen / "state"

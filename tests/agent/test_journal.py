@@ -39,7 +39,7 @@ OLD_LETTERS = {
         {"id": LEFT_OUT, "count": 14, "first": "2026-05-03T12:00:00Z", "last": "2026-05-03T12:00:13Z"}
     ),
 }
-NAME = f"local_outcome-{LAST.apply}-000009"
+NAME = f"firewall-local_outcome-{LAST.apply}-000009"
 
 
 def waiting(redis: Redis) -> list[Outcome]:
@@ -138,13 +138,13 @@ def test_letters_of_earlier_versions_are_delivered(redis_client: Redis, tmp_path
     for raw in ids:
         data: Any = redis_client.hget(job_key(raw.decode()), "data")
         sent[raw.decode()] = read_call(data)
-    name, (outcome,) = sent[f"renamed_outcome-{APPLY}-000009"]
+    name, (outcome,) = sent[f"firewall-renamed_outcome-{APPLY}-000009"]
     assert (name, outcome) == ("record_outcome", json.loads(OLD_LETTERS[f"outcome-{APPLY}-000009.json"]))
-    name, (event,) = sent[f"renamed_console-{EVENT}"]
+    name, (event,) = sent[f"firewall-renamed_console-{EVENT}"]
     # Only the root worker knows its host for sure.
     expected = {**json.loads(OLD_LETTERS[f"console-{EVENT}.json"]), "host": "renamed"}
     assert (name, event) == ("record_console", expected)
-    name, (left,) = sent[f"renamed_console-{LEFT_OUT}"]
+    name, (left,) = sent[f"firewall-renamed_console-{LEFT_OUT}"]
     assert isinstance(left, dict)
     assert left["detail"].startswith(
         "14 events were dropped, from 2026-05-03T12:00:00Z to 2026-05-03T12:00:13Z"

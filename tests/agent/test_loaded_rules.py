@@ -17,6 +17,7 @@ from dockerfw.store.state import StateDirectory
 from dockerfw.window.window import roll_back
 from tests.rig.host_states import HOST, add_foreign, document, order, stop_watchdogs
 from tests.rig.namespace import Namespace
+from tests.rig.signing import signed, write_signer
 
 pytestmark = [pytest.mark.kernel, pytest.mark.redis]
 
@@ -26,11 +27,13 @@ class Worker:
 
     def __init__(self, state: StateDirectory, redis: Redis) -> None:
         self.state, self.redis = state, redis
-        self.jobs = RootJobs(host=HOST, state=state, connection=redis, telling=redis)
+        self.jobs = RootJobs(
+            host=HOST, state=state, connection=redis, telling=redis, signer=write_signer(state.path)
+        )
 
     def apply(self, port: str, *, sequence: int) -> None:
         """Load a revision that opens a port, and leave its window open."""
-        self.jobs.apply(order(document(port), sequence=sequence).to_json())
+        self.jobs.apply(signed(order(document(port), sequence=sequence)))
         stop_watchdogs(self.state)
         assert self.state.read_window() is not None
 
@@ -40,7 +43,8 @@ class Worker:
         assert window is not None
         answer: dict[str, Any] = {"apply": window.apply, "sequence": sequence, "host": HOST, "answer": kind}
         issued_at = order(document()).issued_at
-        self.jobs.answer({"format": "dockerfw-answer/1", **answer, "seconds": None, "issued_at": issued_at})
+        value = {"format": "dockerfw-answer/1", **answer, "seconds": None, "issued_at": issued_at}
+        self.jobs.answer(signed(value))
 
     def revision(self) -> int | None:
         """Return the revision whose rules the pages find."""

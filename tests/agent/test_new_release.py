@@ -47,6 +47,7 @@ def upgraded(
 ) -> Namespace:
     """A host on which revision 1 was confirmed, and a later release installed since."""
     add_foreign(inside, backend)
+    inside.add_interface()
     keep(state, sequence=1)
     install_new_release(monkeypatch)
     return inside

@@ -11,9 +11,11 @@ from redis import Redis
 from dockerfw.agent.jobs import RootJobs
 from dockerfw.iptables import parse
 from dockerfw.iptables.model import Ruleset
+from dockerfw.messages.orders import Answer
 from dockerfw.store.state import StateDirectory
 from tests.rig.host_states import HOST, document, order, stop_watchdogs
 from tests.rig.namespace import FAMILIES, Namespace
+from tests.rig.signing import signed, write_signer
 
 pytestmark = [pytest.mark.kernel, pytest.mark.redis]
 
@@ -56,24 +58,20 @@ def test_each_look_parses_each_family_once(
 ) -> None:
     for family, address in zip(FAMILIES, ("172.17.0.2", "[2001:db8::2]"), strict=True):
         inside.restore(PUBLISHED.format(inside=address), "nft", family)
-    jobs = RootJobs(host=HOST, state=state, connection=redis_client, telling=redis_client)
+    jobs = RootJobs(
+        host=HOST,
+        state=state,
+        connection=redis_client,
+        telling=redis_client,
+        signer=write_signer(state.path),
+    )
     expectation = {"port": 3306, "passes": False}
     one = order({**document("22"), "expectations": [expectation]}, end_sessions=False)
     spy = Spy(monkeypatch)
-    jobs.apply(one.to_json())
+    jobs.apply(signed(one))
     assert state.read_window() is not None
     counts: dict[str, Any] = {"apply": spy.since()}
-    jobs.answer(
-        {
-            "format": "dockerfw-answer/1",
-            "apply": one.apply,
-            "sequence": 2,
-            "host": HOST,
-            "answer": "keep",
-            "seconds": None,
-            "issued_at": one.issued_at,
-        }
-    )
+    jobs.answer(signed(Answer(one.apply, 2, HOST, "keep", None, one.issued_at)))
     stop_watchdogs(state)
     counts["keep"] = spy.since()
     jobs.watch()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from dockerfw.document.document import digest, parse_document
 from dockerfw.messages.orders import EXPIRY_SECONDS, Order, firewall_queue
-from dockerfw.messages.outcomes import progress_key
+from dockerfw.messages.outcomes import REFUSED_EVENT, progress_key
+from dockerfw.messages.signatures import find_signature_fault
 from rules.applying.apply_errors import ApplyWaiting, NothingToApply, QueueUnavailable
 from rules.applying.apply_selectors import apply_get
 from rules.applying.apply_services import apply_start, rollback_start
@@ -30,6 +32,7 @@ from rules.pages.errors import Conflict, Invalid, NotFound
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import outcome_of, progress_store, snapshot_store
 from tests.rig.redis_fixtures import RedisServer
+from tests.rig.signing import KEY
 
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"}
 WEB = {"scope": "both", "protocol": "tcp", "ports": ["443"], "comment": "web"}
@@ -69,7 +72,9 @@ def test_an_order_carries_the_revision_and_its_job_is_named_briefly(
     (order,) = orders(edited)
     assert order.document == json.loads(Revision.objects.get().document)
     assert digest(parse_document(order.document)) == order.digest
-    job = Job.fetch(apply.job_id, connection=client.connection(), serializer=JSONSerializer)
+    job = Job.fetch(
+        f"firewall-local_order-{apply.pk}", connection=client.connection(), serializer=JSONSerializer
+    )
     assert job.description == "apply"
 
 
@@ -125,6 +130,55 @@ def test_a_second_apply_waits_for_the_first(
     assert caught.value.apply == first
     with pytest.raises(ApplyWaiting):
         rollback_start(basis=basis_of(edited), actor=bob, number=1, message="m", expected_head=0)
+
+
+def test_an_order_is_signed(
+    edited: Host,
+    alice: Actor,
+    queue: RedisServer,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        start(edited, alice)
+    (order,) = orders(edited)
+    assert find_signature_fault(order.to_json(), KEY.public_key()) is None
+
+
+KEYS: dict[str, tuple[bytes | None, str]] = {
+    "missing": (None, "cannot be read (No such file or directory)"),
+    "no key": (
+        b"-----BEGIN PRIVATE KEY-----\nsecret",
+        "cannot be used: it is not an Ed25519 private key in PEM",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_without_a_key_nothing_is_written(
+    edited: Host, alice: Actor, queue: RedisServer, settings: Settings, tmp_path: Path, name: str
+) -> None:
+    content, words = KEYS[name]
+    settings.SIGNING_KEY_FILE = tmp_path / "signing.key"
+    if content is not None:
+        settings.SIGNING_KEY_FILE.write_bytes(content)
+    with pytest.raises(QueueUnavailable, match="Nothing was applied: the dashboard's key") as caught:
+        start(edited, alice)
+    assert words in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert not Revision.objects.exists()
+    assert not Apply.objects.exists()
+
+
+def test_an_apply_goes_on_after_a_forged_message_that_named_it(
+    edited: Host, alice: Actor, queue: RedisServer
+) -> None:
+    apply = start(edited, alice)
+    assert outcome_record(outcome=outcome_of(apply, "failed", REFUSED_EVENT))
+    assert not outcome_record(outcome=outcome_of(apply, "failed", REFUSED_EVENT))
+    assert outcome_record(outcome=outcome_of(apply, "confirmed", 10_000))
+    apply.refresh_from_db()
+    assert (apply.state, apply.error) == ("confirmed", None)
+    assert base_revision(Host.objects.get()) == apply.revision
 
 
 def test_without_redis_nothing_is_written(edited: Host, alice: Actor, no_queue: None) -> None:
@@ -277,7 +331,7 @@ def test_an_order_that_was_taken_may_take_its_time(
     with django_capture_on_commit_callbacks(execute=True):
         apply = start(edited, alice)
     key = f"rq:queue:{firewall_queue('local')}"
-    assert queue.client().lmove(key, f"{key}:intermediate") == apply.job_id.encode()
+    assert queue.client().lmove(key, f"{key}:intermediate") == f"firewall-local_order-{apply.pk}".encode()
     assert client.order_place(host="local", job_id=apply.job_id) == "taken"
     assert applies_expire(now=timezone.now() + timedelta(minutes=14)) == 0
     assert applies_expire(now=timezone.now() + timedelta(minutes=16)) == 1

@@ -77,7 +77,7 @@ Apply.objects.create(id="{APPLY}", host=host, revision=revision, sequence=1, job
     def send(self, value: Any, host: str = "local") -> None:
         """Hand something to the clerk's queue as the root worker of `host` would."""
         queue = Queue("clerk", connection=self.redis.client(), serializer=JSONSerializer)
-        queue.enqueue_call("record_outcome", args=[value], job_id=f"{host}_{uuid.uuid4()}")
+        queue.enqueue_call("record_outcome", args=[value], job_id=f"firewall-{host}_outcome-{uuid.uuid4()}")
 
     def state(self) -> str:
         """Read the apply's state from the database file."""
@@ -111,7 +111,7 @@ def test_the_clerk_serves_through_junk_and_a_redis_that_restarts(running: Clerk)
     running.send({"format": "nonsense"})
     running.send("no object at all")
     Queue("clerk", connection=running.redis.client(), serializer=JSONSerializer).enqueue_call(
-        "os.system", ["id"]
+        "os.system", ["id"], job_id="firewall-local_outcome-junk"
     )
     running.send(outcome("loading", 0))
     running.wait(lambda: running.state() == "loading", "loading was not written")
@@ -161,7 +161,7 @@ def test_a_database_that_stays_away_fails_the_job_so_that_it_is_sent_again(
     monkeypatch.setattr(clerk_jobs, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr("rules.applying.clerk_jobs.connections.close_all", lambda: None)
     with pytest.raises(DatabaseError):
-        clerk_jobs.record_outcome("local_1", outcome_of(apply, "confirmed", 0).to_json())
+        clerk_jobs.record_outcome("firewall-local_outcome-1", outcome_of(apply, "confirmed", 0).to_json())
     assert len(calls) == clerk_jobs.TRIES
 
 
@@ -184,7 +184,9 @@ def test_a_bad_outcome_is_dropped(
     apply = Apply.objects.get()
     before = AuditEvent.objects.count()
     monkeypatch.setattr("rules.applying.clerk_jobs.connections.close_all", lambda: None)
-    clerk_jobs.record_outcome("local_1", {**outcome_of(apply, "failed", 7).to_json(), **change})
+    clerk_jobs.record_outcome(
+        "firewall-local_outcome-1", {**outcome_of(apply, "failed", 7).to_json(), **change}
+    )
     assert AuditEvent.objects.count() == before
     assert Apply.objects.get().state == "confirmed"
     assert outcomes.RANK["failed"] == 3

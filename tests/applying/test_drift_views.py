@@ -5,16 +5,18 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from dockerfw.chains.sentences import INPUT_EMPTY
+from dockerfw.chains.sentences import INPUT_EMPTY, default_route, interface_missing
 from dockerfw.document.document import Document
 from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.messages.confirmed import Confirmed
+from dockerfw.messages.surroundings import Interface
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create
 from rules.models import Apply, Host, Revision
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import CLEAN, save_of, snapshot_store
+from tests.rig.reviews import review_draft
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.redis]
@@ -70,6 +72,24 @@ def test_the_dashboard_names_what_changed_and_who_likely_did_it(
     assert "added: -A FILTERS-HOST -p tcp -m tcp --dport 23" in text
     assert f'href="{HOST}/history/1/rollback/"' in page.content.decode()
     assert f'href="{HOST}/adopt/"' in page.content.decode()
+
+
+def test_an_interface_that_was_renamed_asks_for_a_choice_and_not_for_a_restore(
+    working: Client, host: Host, confirmed: Document
+) -> None:
+    moved = Interface("eth9", ("192.0.2.1/24",), True)
+    around = {"interfaces": (moved,), "default_routes": {4: ("eth9",), 6: ()}}
+    snapshot_store(host, confirmed, 1, around=around)
+    page = working.get(f"{HOST}/")
+    assert has_no_inline_code(page)
+    assert 'data-level="bad"' in page.content.decode()
+    text = text_of(page)
+    assert "Not protected: packets from outside can bypass revision 1's container rules." in text
+    assert interface_missing("ens33") in text
+    assert default_route("eth9", (4,)) in text
+    assert "Choose external interfaces" in text
+    assert "Restore revision" not in text
+    assert "interface-missing" in {each.code for each in review_draft(host).warnings}
 
 
 def test_only_our_chains_can_be_adopted(working: Client, host: Host, confirmed: Document) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from dockerfw.chains.sentences import FIREWALLD_IN_NFTABLES
+from dockerfw.chains.sentences import FIREWALLD_IN_NFTABLES, describe_redirecting_tables
 from rules.audit.actors import Actor
 from rules.command_line import stored
 from rules.draft.draft_selectors import draft_document
@@ -36,6 +36,14 @@ def test_each_page_says_what_it_cannot_see(working: Client, host: Host, ssh: Non
     assert "nftables table" not in text_of(working.get(f"{HOST}{page}"))
     snapshot_store(host, document, 1, age=-1, around={"foreign_tables": ("inet firewalld",)})
     assert SENTENCE in text_of(working.get(f"{HOST}{page}"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_page_says_where_packets_are_redirected(
+    working: Client, host: Host, ssh: None, page: str
+) -> None:
+    snapshot_store(host, draft_document(host), 1, around={"redirecting_tables": ("inet web",)})
+    assert describe_redirecting_tables(("inet web",)) in text_of(working.get(f"{HOST}{page}"))
 
 
 def test_the_command_line_says_it_too(

@@ -125,6 +125,35 @@ def test_an_old_snapshot_is_no_proof(applied: Host) -> None:
     )
 
 
+def test_a_snapshot_from_the_future_is_no_proof(applied: Host) -> None:
+    # The clock of the host was set wrong, or someone wrote it: its root worker may be long dead.
+    for seconds in (20.0, 3600.0, 864_000.0):
+        snapshot_store(applied, draft_document(applied), 1, age=-seconds)
+        sentence = kernel_sentence(basis_of(applied))
+        assert (sentence.level, sentence.stale) == ("unknown", True)
+        assert "in the future (set the clocks of host and dashboard) the kernel held" in sentence.text
+    # A clock that is a little ahead is no harm.
+    snapshot_store(applied, draft_document(applied), 1, age=-5.0)
+    assert kernel_sentence(basis_of(applied)).level == "ok"
+
+
+def test_an_old_snapshot_that_returns_is_ignored(applied: Host) -> None:
+    snapshot_store(applied, draft_document(applied), 1, age=6.0)
+    assert kernel_sentence(basis_of(applied)).level == "ok"
+    # Then the rules are gone, and the snapshot of before is stored again.
+    snapshot_store(applied, None, age=2.0, forget=False)
+    assert kernel_sentence(basis_of(applied)).level == "bad"
+    snapshot_store(applied, draft_document(applied), 1, age=4.0, forget=False)
+    assert kernel_sentence(basis_of(applied)).level == "bad"
+    # A newer one counts, and so does each one after a clock that was an hour ahead.
+    snapshot_store(applied, draft_document(applied), 1, age=1.0, forget=False)
+    assert kernel_sentence(basis_of(applied)).level == "ok"
+    snapshot_store(applied, draft_document(applied), 1, age=-3600.0, forget=False)
+    assert kernel_sentence(basis_of(applied)).level == "unknown"
+    snapshot_store(applied, None, forget=False)
+    assert kernel_sentence(basis_of(applied)).level == "bad"
+
+
 def test_nothing_applied_yet(host: Host, queue: RedisServer) -> None:
     snapshot_store(host, None)
     sentence = kernel_sentence(basis_of(host))

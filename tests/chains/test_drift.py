@@ -85,9 +85,14 @@ UFW, FIREWALLD, FAIL2BAN = RELOADED["ufw"], RELOADED["firewalld"], INSERTED_BY["
         (["-I FORWARD 1 -p tcp -j ACCEPT"], "docker-user-not-first", CAUSE_UNKNOWN, 1),
         (["-I FORWARD 1 -i ens33 -o docker0 -j ACCEPT"], "docker-user-not-first", CAUSE_UNKNOWN, 1),
         (
-            [":DOCKER-INGRESS - [0:0]", "-I FORWARD 1 -j DOCKER-INGRESS"],
-            *("docker-user-not-first", INSERTED_BY["docker"], 1),
+            [
+                ":DOCKER-INGRESS - [0:0]",
+                "-I FORWARD 1 -j DOCKER-INGRESS",
+                "-A DOCKER-INGRESS -p tcp --dport 8000 -j ACCEPT",
+            ],
+            *("docker-user-not-first", INSERTED_BY["docker"], 2),
         ),
+        (["-I FORWARD 1 -m u32 --u32 0=0 -j ACCEPT"], "docker-user-unclear", "", 0),
         ([":FILTERS-PANIC - [0:0]"], "panic", sentences.panic_help("dockerfw"), 0),
     ],
 )
@@ -114,7 +119,10 @@ def test_each_kind_of_drift(lines: list[str], code: str, cause: str, difference:
             ["-A FORWARD -i ens33 -j FILTERS-CONTAINERS"],
             sentences.own_jump_not_needed("-i ens33 -j FILTERS-CONTAINERS"),
         ),
-        (["-I FORWARD 1 -p tcp -j ACCEPT"], sentences.DOCKER_USER_NOT_FIRST),
+        (
+            ["-I FORWARD 1 -p tcp -j ACCEPT"],
+            sentences.docker_user_not_first("1/tcp to a container by ens33, from anywhere"),
+        ),
         ([":FILTERS-PANIC - [0:0]"], sentences.PANIC_ON),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockerfw.chains.foreign_tables import foreign_tables, has_filter_chain
+from dockerfw.chains.foreign_tables import changes_destinations, foreign_tables, has_filter_chain
 from dockerfw.chains.sentences import describe_tables, describe_tables_inline
 
 LISTING = """table ip nat
@@ -46,6 +46,24 @@ def test_only_tables_that_iptables_does_not_show_count() -> None:
 def test_a_table_without_an_input_or_forward_filter_does_not_count() -> None:
     assert has_filter_chain(FIREWALLD)
     assert not has_filter_chain(ONLY_SENDS)
+
+
+REDIRECTS = """table inet web {
+	chain pre {
+		type nat hook prerouting priority dstnat; policy accept;
+		tcp dport 443 redirect to :5000
+	}
+}
+"""
+
+
+def test_a_table_that_changes_destinations() -> None:
+    assert changes_destinations(REDIRECTS)
+    assert not has_filter_chain(REDIRECTS)
+    assert changes_destinations(REDIRECTS.replace("redirect to :5000", "dnat ip to 10.0.0.5:8443"))
+    assert not changes_destinations(REDIRECTS.replace("redirect to :5000", 'accept comment "redirect"'))
+    assert not changes_destinations(REDIRECTS.replace("nat hook prerouting", "nat hook output"))
+    assert not changes_destinations(FIREWALLD)
 
 
 @pytest.mark.parametrize(

@@ -56,14 +56,14 @@ def test_plan_says_who_reaches_more_or_less(edited: Host, alice: Actor) -> None:
     done = firewall("plan")
     assert done.status == 1
     sentence = "22/tcp of the host is reachable from 203.0.113.0/24 only, no longer from anywhere"
-    assert done.out.splitlines()[0] == f"- {sentence}"
+    assert f"- {sentence}" in done.out.splitlines()[:3]
     expectation_create(host=edited, actor=alice, values=WEB)
     lines = firewall("plan").out.splitlines()
-    assert lines[1].startswith(
+    assert lines[3].startswith(
         "expected: 443/tcp of the host from anywhere passes: fails, from anywhere over IPv4"
     )
     found = json.loads(firewall("plan", "--json").out)
-    assert found["exposure"] == [{"kind": "closed", "sentence": sentence}]
+    assert {"kind": "closed", "sentence": sentence} in found["exposure"]
     assert [each["state"] for each in found["expectations"]] == ["fails"]
     assert found["lock_out"] is None
     assert found["families"]["4"]["added"]

@@ -243,7 +243,7 @@ def test_the_audit_hears_of_it_once(redis_server: RedisServer, tmp_path: Path) -
     journal.write(EVENT)
     journal.deliver(redis)
     journal.deliver(redis)
-    job_id = f"local_console-{EVENT.id}"
+    job_id = f"firewall-local_console-{EVENT.id}"
     assert redis.lrange("rq:queue:clerk", 0, -1) == [job_id.encode()]
     packed = redis.hget(f"rq:job:{job_id}", "data")
     assert isinstance(packed, bytes)
@@ -266,7 +266,7 @@ def test_what_the_root_worker_noticed_is_written_down_once(verb: Verb) -> None:
     Host.objects.get_or_create(name="local")
     event = replace(EVENT, verb=verb, actor="root worker", detail="IPv4: INPUT has no jump to dockerfw.")
     for _ in range(2):
-        record_console(f"local_console-{event.id}", dict(event.to_json()))
+        record_console(f"firewall-local_console-{event.id}", dict(event.to_json()))
     stored = AuditEvent.objects.get(verb=verb)
     assert verb in VERBS
     assert (stored.actor_name, stored.detail) == (event.actor, event.detail)

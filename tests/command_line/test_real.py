@@ -15,6 +15,7 @@ import pytest
 from dockerfw_site.environment import BASE_DIR
 from tests.rig.namespace import Family, Namespace, end_process
 from tests.rig.redis_fixtures import RedisServer
+from tests.rig.signing import write_signer, write_signing_key
 
 DOCUMENT = {
     "format": "dockerfw/1",
@@ -40,6 +41,8 @@ class Site:
             "DOCKERFW_DATA_DIR": str(directory),
             "DOCKERFW_STATE_DIR": str(directory / "state"),
             "DOCKERFW_REDIS_URL": redis.url,
+            "DOCKERFW_SIGNING_KEY_FILE": str(write_signing_key(directory)),
+            "DOCKERFW_SIGNER_FILE": str(write_signer(directory)),
         }
         subprocess.run(
             [sys.executable, "manage.py", "migrate", "--skip-checks", "-v0"],

@@ -90,6 +90,28 @@ def test_a_save_with_addresses_and_a_route() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ((), 3),
+        (("--set", "office=203.0.113.0/24"), 0),
+        (("--set", "office=198.51.100.7", "--set", "office=203.0.113.5, 192.0.2.0/24"), 0),
+        (("--set", "office=198.51.100.0/24,192.0.2.1"), 1),
+        (("--set", "office=2001:db8::/32"), 1),
+        (("--set", "office="), 1),
+        (("--set", "home=203.0.113.0/24"), 3),
+    ],
+)
+def test_a_save_with_sets(given: tuple[str, ...], status: int, tmp_path: Path) -> None:
+    save = tmp_path / "save"
+    save.write_text("*filter\n:INPUT DROP [0:0]\n-A INPUT -m set --match-set office src -j ACCEPT\nCOMMIT\n")
+    done = firewall(
+        *("trace", STRANGER, "192.0.2.10", "--port", "22", "--interface", "ens33", "--live", str(save)),
+        *given,
+    )
+    assert done.status == status
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ((STRANGER, "192.0.2.10", *OFFLINE), "--port: enter the destination port"),
@@ -104,7 +126,15 @@ def test_a_save_with_addresses_and_a_route() -> None:
             (STRANGER, "192.0.2.10", "--port", "1", *OFFLINE, "--against", "draft"),
             "--against reads the host",
         ),
-        ((STRANGER, "192.0.2.10", "--port", "1", "--route", "x"), "--address and --route need --live"),
+        ((STRANGER, "192.0.2.10", "--port", "1", "--route", "x"), "--address, --route and --set need --live"),
+        ((STRANGER, "192.0.2.10", "--port", "1", "--set", "x=10.0.0.0/8"), "--set need --live"),
+        ((STRANGER, "192.0.2.10", "--port", "1", *OFFLINE, "--set", "x"), "x is not NAME=CIDR,..."),
+        ((STRANGER, "192.0.2.10", "--port", "1", *OFFLINE, "--set", "=10.0.0.1"), "is not NAME=CIDR,..."),
+        ((STRANGER, "192.0.2.10", "--port", "1", *OFFLINE, "--set", "x=300.1"), "'300.1' does not appear"),
+        (
+            (STRANGER, "192.0.2.10", "--port", "1", *OFFLINE, "--set", "x=10.0.0.1", "--set", "x=::1"),
+            "x has IPv4 and IPv6 networks",
+        ),
         (
             (STRANGER, "192.0.2.10", "--protocol", "icmp", "--icmp-type", "x", *OFFLINE),
             "--icmp-type: x is not",

@@ -99,6 +99,7 @@ def test_the_agent_serves_a_queue_and_the_verbs_answer(worker: RootWorker, bin_f
 
     status, out, _ = verb("status")
     assert (status, out.splitlines()) == (1, ["No revision is confirmed yet.", "root worker: running"])
+    worker.namespace.add_interface()
     outcome = worker.kept(worker.order("22", "8080", sequence=1))
     assert outcome.state == "confirmed", outcome.error
     assert "--dport 8080" in worker.held()

@@ -67,6 +67,18 @@ def test_it_reads_only_its_own_secret(installed: Installed, service: str) -> Non
     assert in_container(installed, service, tries) == service
 
 
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_only_the_pages_can_read_the_key_for_orders_and_none_can_change_one(
+    installed: Installed, service: str
+) -> None:
+    keys = ("/etc/dockerfw/web/signing.key", "/etc/dockerfw/firewall/signer.pub")
+    tries = " ".join(f"cat {path} >/dev/null && echo {path};" for path in keys)
+    readable = {"web": keys[0], "firewall": keys[1]}
+    assert in_container(installed, service, tries) == readable.get(service, "")
+    tries = " ".join(f"(echo x >{path}) && echo {path};" for path in keys)
+    assert in_container(installed, service, tries) == ""
+
+
 def test_no_secret_is_in_sight_of_who_may_inspect(installed: Installed) -> None:
     secrets = set()
     for service, path in SECRETS.items():

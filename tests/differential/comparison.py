@@ -18,7 +18,7 @@ from dockerfw.simulation.trace import Trace
 from tests.differential.evidence import HOST, Range, RuleAt, Seen, Shot
 from tests.differential.frames import ICMP, ICMPV6
 from tests.differential.matches import OUTSIDE, ROUTE_TYPES
-from tests.differential.world import CONTAINER_ADDRESSES, CONTAINERS, World
+from tests.differential.world import CONTAINER_ADDRESSES, CONTAINERS, LEFT, World
 
 _OTHER_TARGETS: Final = frozenset(("CT", "NOTRACK", "TPROXY", "NETMAP", "SNAT", "MASQUERADE"))
 _ORIGINAL_PORTS: Final = ("--ctorigsrcport", "--ctorigdstport")
@@ -81,6 +81,8 @@ def unsupported_part(rule: Rule, packet: Packet) -> str:
     for match in rule.matches:
         if match.module in OUTSIDE:
             return f"-m {match.module}"
+        if match.module == "rpfilter" and packet.in_interface != LEFT:
+            return "a route of an interface without the default route"
         for option in match.options:
             if option.name in ("--src-type", "--dst-type") and set(option.values[0].split(",")) & ROUTE_TYPES:
                 return "an address type that depends on routes"

@@ -76,6 +76,8 @@ class Setting:
     has_out: bool
     sets: tuple[tuple[str, int], ...]
     """The ipsets of this family: name and how many directions they take."""
+    before_routing: bool = False
+    """True in PREROUTING, the only chain in which the kernel accepts `-m rpfilter`."""
     protocol: str = ""
     """The protocol of `-p` of the rule, or "" if there is none or it is negated."""
 
@@ -230,6 +232,26 @@ def hashlimit(dice: Dice, setting: Setting) -> list[str]:
     return [*words, "--hashlimit-name", f"h{dice.number(0, 10**9)}"]
 
 
+def connlimit(dice: Dice, setting: Setting) -> list[str]:
+    """-m connlimit --connlimit-upto|--connlimit-above NUMBER, with no connection or many"""
+    which = dice.one(("--connlimit-upto", "--connlimit-above"))
+    return ["-m", "connlimit", *dice.maybe_not(), which, dice.one(("0", "5000"))]
+
+
+def recent(dice: Dice, setting: Setting) -> list[str]:
+    """-m recent --set|--update|--rcheck, with a limit that no ruleset reaches"""
+    check = ["--seconds", "60", "--hitcount", dice.one(("2", "4"))]
+    what = dice.one((["--set"], ["--update", *check], ["--rcheck", *check]))
+    return ["-m", "recent", *dice.maybe_not(), *what, "--name", f"r{dice.number(0, 10**9)}"]
+
+
+def rpfilter(dice: Dice, setting: Setting) -> list[str]:
+    """-m rpfilter [--loose] [--invert]"""
+    if not setting.before_routing or setting.table not in ("raw", "mangle"):
+        return []
+    return ["-m", "rpfilter", *(word for word in ("--loose", "--invert") if dice.chance(0.4))]
+
+
 def mac(dice: Dice, setting: Setting) -> list[str]:
     """-m mac [!] --mac-source ADDRESS"""
     if not setting.has_in:
@@ -280,7 +302,7 @@ Matcher = Callable[[Dice, Setting], list[str]]
 KNOWN: Final[tuple[tuple[Matcher, int], ...]] = (
     *((address, 10), (interface, 8), (port, 14), (flags, 2), (multiport, 6), (state, 5), (original, 5)),
     *((addrtype, 4), (icmp, 5), (mark, 3), (comment, 2), (ip_set, 5), (iprange, 3), (limit, 2)),
-    *((hashlimit, 2), (mac, 3), (physdev, 3)),
+    *((hashlimit, 2), (mac, 3), (physdev, 3), (connlimit, 2), (recent, 2), (rpfilter, 6)),
 )
 """The matches that the simulator must support, each with its weight."""
 

@@ -193,6 +193,7 @@ class _Foreign:
             has_in=chain != "OUTPUT",
             has_out=chain not in ("INPUT", "PREROUTING"),
             sets=SETS[family],
+            before_routing=chain == "PREROUTING",
         )
         words: list[str] = []
         if dice.chance(0.75):

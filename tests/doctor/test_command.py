@@ -24,7 +24,10 @@ from tests.rig.root_worker import RootWorker
 DOCUMENTED = BASE_DIR / "docs" / "doctor.md"
 # What these say depends on the machine that the tests run on.
 OF_THE_MACHINE = {"permissions.code", "permissions.docker-socket", "disk.state", "disk.data", "host.commands"}
-PLACES = ("DOCKERFW_REDIS_URL", "DOCKERFW_STATE_DIR", "DOCKERFW_DATA_DIR")
+PLACES = (
+    *("DOCKERFW_REDIS_URL", "DOCKERFW_STATE_DIR", "DOCKERFW_DATA_DIR"),
+    *("DOCKERFW_SIGNING_KEY_FILE", "DOCKERFW_SIGNER_FILE"),
+)
 
 
 @pytest.fixture

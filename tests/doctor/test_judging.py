@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +18,13 @@ from dockerfw.doctor.host import HostFacts, judge_host
 from dockerfw.doctor.permissions import PermissionFacts, Place, judge_permissions
 from dockerfw.doctor.redis_server import RedisFacts, judge_redis, wrong_users
 from dockerfw.doctor.report import report, status_of
+from dockerfw.doctor.signing import KeyFile, SigningFacts, judge_signing
+from dockerfw.doctor.signing_facts import signer_file, signing_key_file
 from dockerfw.doctor.versions import Process, VersionFacts, judge_versions
 from dockerfw.doctor.work import WorkFacts, judge_work
 from dockerfw.messages.space import MIB, Space, size
 from scripts.stack.redis_users import TEMPLATE, new_passwords, users_acl
+from tests.rig.signing import write_signer, write_signing_key
 
 
 def levels(findings: Iterable[Finding]) -> dict[str, str]:
@@ -380,3 +384,49 @@ def test_the_status() -> None:
     assert status_of([WELL, NOTE, UNSEEN]) == 0
     assert status_of([WELL, WRONG, UNSEEN]) == 1
     assert status_of([UNSEEN]) == 2
+
+
+SIGNS, OTHER = "0123456789abcdef", "fedcba9876543210"
+SIGNING = SigningFacts(
+    signer=KeyFile("/etc/dockerfw/signer.pub", fingerprint=SIGNS),
+    key=KeyFile("/etc/dockerfw/signing.key", fingerprint=SIGNS, uid=998, mode=0o600),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"signer": KeyFile("p", fault="it is gone")}, {"signer": "problem", "pair": "unknown"}),
+        ({"signer": KeyFile("p", fault="no", readable=False)}, {"signer": "unknown", "pair": "unknown"}),
+        ({"signer": None}, {"signer": "unknown", "pair": "unknown"}),
+        ({"signer": None, "reported": SIGNS}, {"signer": "unknown"}),
+        ({"signer": None, "reported": OTHER}, {"signer": "unknown", "pair": "problem"}),
+        ({"signer": KeyFile("p", fingerprint=OTHER), "reported": SIGNS}, {"pair": "problem"}),
+        ({"key": KeyFile("k", fault="it is gone")}, {"key": "problem", "pair": "unknown"}),
+        ({"key": KeyFile("k", readable=False)}, {"key": "unknown", "pair": "unknown"}),
+        ({"key": None}, {"key": "unknown", "pair": "unknown"}),
+        ({"key": KeyFile("k", fingerprint=SIGNS, uid=998, mode=0o640)}, {"key": "problem"}),
+        ({"key": KeyFile("k", fingerprint=SIGNS, uid=0, mode=0o644)}, {"key": "problem"}),
+        # As in the image: the group has one member, and only its container has the file.
+        ({"key": KeyFile("k", fingerprint=SIGNS, uid=0, mode=0o640)}, {}),
+    ],
+)
+def test_signing(change: dict[str, Any], wanted: dict[str, str]) -> None:
+    assert set(levels(judge_signing(SIGNING)).values()) == {"ok"}
+    found = levels(judge_signing(replace(SIGNING, **change)))
+    wanted = {f"signing.{check}": level for check, level in wanted.items()}
+    assert {check: level for check, level in found.items() if level != "ok"} == wanted
+
+
+def test_the_keys_for_orders_as_they_lie_there(tmp_path: Path) -> None:
+    signer, key = write_signer(tmp_path), write_signing_key(tmp_path)
+    facts = SigningFacts(signer_file(signer), signing_key_file(key))
+    assert set(levels(judge_signing(facts)).values()) == {"ok"}
+    signer.chmod(0o666)
+    key.write_text("PRIVATE nonsense")
+    facts = SigningFacts(signer_file(signer), signing_key_file(key))
+    texts = {finding.id: finding.text for finding in judge_signing(facts)}
+    assert "users other than root can change" in texts["signing.signer"]
+    assert texts["signing.key"].endswith("it is not an Ed25519 private key in PEM.")
+    key.unlink()
+    assert signing_key_file(key).fault.endswith("cannot be read (No such file or directory)")

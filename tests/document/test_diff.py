@@ -24,6 +24,23 @@ def test_the_sentence_has_counts_and_what_becomes_reachable() -> None:
     assert diff_documents(document(SSH), document(SSH)).sentence == "nothing changes"
 
 
+def test_the_icmp_setting_counts_like_a_rule_of_the_host() -> None:
+    ping = {"id": "ping", "scope": "both", "protocol": "icmp", "source": "192.0.2.0/24"}
+    accept, refuse = document(), document(icmp="refuse")
+    assert diff_documents(accept, document({**ping, "scope": "host"})).reach == ()
+    assert diff_documents(accept, document(ping)).reach == (
+        "icmp becomes reachable from 192.0.2.0/24 in containers",
+    )
+    assert diff_documents(document({**ping, "scope": "host"}), accept).reach == ()
+    assert diff_documents(refuse, document({**ping, "scope": "host"}, icmp="refuse")).reach == (
+        "icmp becomes reachable from 192.0.2.0/24 on the host",
+    )
+    assert diff_documents(accept, refuse).reach == (
+        "icmp is no longer reachable from anywhere on the host",
+        "ipv6-icmp is no longer reachable from anywhere on the host",
+    )
+
+
 def test_a_redundant_rule_makes_nothing_reachable() -> None:
     inside = {"id": "inside", "scope": "host", "source": "192.0.2.7", "protocol": "udp", "ports": ["53"]}
     assert diff_documents(document(OFFICE), document(OFFICE, inside)).sentence == "1 rule added"

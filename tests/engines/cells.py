@@ -163,7 +163,7 @@ def told(world: World, way: Way) -> Problems:
     """Exposure and trace say of each port what becomes of a real packet."""
     family = FAMILY[way]
     seen, live = look(world), world.lab.live()
-    around, listening = surroundings_of(seen), listening_of(seen, live[4])
+    around, listening = surroundings_of(seen), listening_of(seen, live)
     prepared = {each: prepare(live[each], around, each) for each in FAMILIES}
     ways = outside_interfaces(Settings(external_interfaces=(EXTERNAL, SECOND)), around)
     rows = expose(find_offers(listening), prepared, ways)

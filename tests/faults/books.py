@@ -23,6 +23,7 @@ from tests.faults.lines import ROOT, Lines, Refused
 from tests.faults.office import FINAL, HOST, NotSent
 from tests.faults.supervised import Supervised
 from tests.rig.redis_fixtures import RedisServer
+from tests.rig.signing import write_signing_key
 
 DATABASE = "dockerfw.sqlite3"
 # What the clerk itself writes without a report; it is not the host's last outcome.
@@ -42,6 +43,7 @@ class Books:
             **site_variables(self.disk.mount),
             "PYTHONPATH": f"{ROOT}:{Path(__file__).parent / 'clock'}",
             "DOCKERFW_REDIS_URL": redis.url,
+            "DOCKERFW_SIGNING_KEY_FILE": str(write_signing_key(directory)),
             "DOCKERFW_TEST_CLOCK": str(clock),
         }
         witness = (*self.disk.prefix, sys.executable, "-m", "tests.faults.witness")

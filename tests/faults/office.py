@@ -22,6 +22,7 @@ from dockerfw.worker.entries import done_key, read_call
 from tests.rig.attacks import job_fields, packed, put
 from tests.rig.host_states import document
 from tests.rig.redis_fixtures import RedisServer
+from tests.rig.signing import signed
 
 HOST = "local"
 QUEUE = firewall_queue(HOST)
@@ -114,7 +115,7 @@ class Notes:
         self._thread.join(20)
 
     def _send(self, name: str, value: dict[str, Any]) -> None:
-        put(self._redis.hasty_client(), QUEUE, str(uuid4()), job_fields(packed(name, [value]), QUEUE))
+        put(self._redis.hasty_client(), QUEUE, str(uuid4()), job_fields(packed(name, [signed(value)]), QUEUE))
 
     def _take_down(self) -> None:
         while not self._ending.wait(0.05):

@@ -30,6 +30,7 @@ from tests.faults.supervised import Supervised
 from tests.rig.host_states import add_foreign
 from tests.rig.namespace import FAMILIES, Backend, Namespace, iptables_program
 from tests.rig.redis_fixtures import RedisServer
+from tests.rig.signing import write_signer
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,6 +108,7 @@ class Rig:
             "DOCKERFW_STATE_DIR": str(self.disk.mount / "state"),
             "DOCKERFW_DATA_DIR": str(self.directory / "data"),
             "DOCKERFW_HOST": HOST,
+            "DOCKERFW_SIGNER_FILE": str(write_signer(self.directory)),
             "DOCKERFW_HOOK_DIR": str(self.hooks),
             "DOCKERFW_TEST_CLOCK": str(self.clock),
         }

@@ -36,6 +36,7 @@ _LOST: Final = {
     "anchor-not-first": "another rule comes before dockerfw's",
     "docker-user-not-called": "Docker's jump to `DOCKER-USER` is gone",
     "docker-user-not-first": "a rule accepts packets before `DOCKER-USER`",
+    "docker-user-unclear": "a rule may accept packets before `DOCKER-USER`",
 }
 
 

@@ -248,7 +248,7 @@ class World:
         rulesets = {family: parse_save(seen.saves[family]) for family in FAMILIES}
         around = surroundings_of(seen)
         prepared = {family: prepare(rulesets[family], around, family) for family in FAMILIES}
-        offers = find_offers(listening_of(seen, rulesets[4]))
+        offers = find_offers(listening_of(seen, rulesets))
         rows = expose(offers, prepared, outside_interfaces(Settings(external_interfaces=(EXTERNAL,)), around))
         for (family, source, port), verdict in met.items():
             arrived, what = verdict == "connected", f"{source} reaches {port}"

@@ -216,6 +216,15 @@ def test_nftables_tables_that_filter_are_listed(inside: Namespace) -> None:
     assert look().foreign_tables == ("inet firewalld",)
 
 
+def test_nftables_tables_that_redirect_are_listed(inside: Namespace) -> None:
+    hook = "{ type nat hook prerouting priority -100; }"
+    inside.run("nft", "add", "table", "inet", "web")
+    inside.run("nft", "add", "chain", "inet", "web", "pre", hook)
+    assert look().redirecting_tables == ()
+    inside.run("nft", "add", "rule", "inet", "web", "pre", "tcp", "dport", "443", "redirect", "to", ":5000")
+    assert (look().redirecting_tables, look().foreign_tables) == (("inet web",), ())
+
+
 def test_command_that_fails_is_listed(
     inside: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,12 @@ SAME: list[tuple[Family, str, str]] = [
     ),
     (4, "-m recent --set", "-m recent --set --name DEFAULT --mask 255.255.255.255 --rsource"),
     (4, "-j nosuch --x", "--jump nosuch --x"),
+    # Neither the kernel here nor iptables 1.8.9 has these; the saved forms are of iptables 1.8.10.
+    (6, "-p icmpv6 --icmpv6-type mld-listener-done", "-p ipv6-icmp -m icmp6 --icmpv6-type 132"),
+    (4, "-m ipvs --vport http --vproto TCP", "-m ipvs --vproto 6 --vport 80"),
+    (4, "-j NFQUEUE --queue-balance :", "-j NFQUEUE --queue-balance 0:65534"),
+    (4, "-p tcp ! --sport :", "-p tcp -m tcp ! --sport 0:65535"),
+    (6, "-m frag ! --fragid :", "-m frag ! --fragid 0:4294967295"),
 ]
 
 DIFFERENT: list[tuple[Family, str, str]] = [
@@ -81,6 +87,15 @@ DIFFERENT: list[tuple[Family, str, str]] = [
     (4, "-m nosuch --x --y", "-m nosuch --y --x"),
     (4, "-j REJECT", "-j REJECT --reject-with icmp-host-prohibited"),
     (4, "-j LOG", "-j LOG --log-level 5"),
+    (4, "-p ah -m ah", "-p ah -m ah ! --ahspi :"),
+    (4, "-p icmp --icmp-type 3/1", "-p icmp --icmp-type 3/1:4"),
+    (4, "-m policy --dir in --proto esp", "-p esp -m policy --dir in"),
+    (4, "-m policy --strict --reqid 1 --next --reqid 2", "-m policy --strict --reqid 2 --next --reqid 1"),
+    (4, "-m time --weekdays Mon", "-m time --weekdays Tue"),
+    (4, "-m time ! --weekdays 1,2,3,4,5,6,7", "-m time"),
+    (4, "-m connbytes --connbytes 5:5", "-m connbytes --connbytes 5"),
+    (4, "-p sctp --chunk-types any DATA:Be", "-p sctp --chunk-types any DATA:bE"),
+    (4, "-j CONNMARK --save-mark --mask 5", "-j CONNMARK --save-mark --nfmask 5"),
     (4, "-i eth0", "-i eth0+"),
     (4, "-f", "! -f"),
 ]

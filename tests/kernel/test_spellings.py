@@ -14,7 +14,7 @@ from tests.rig.namespace import Backend, CommandError, Family, Namespace
 
 pytestmark = pytest.mark.kernel
 
-TABLES = ("filter", "nat", "mangle")
+TABLES = ("raw", "mangle", "nat", "filter")
 
 
 def spellings(family: Family) -> list[tuple[str, str]]:
@@ -75,7 +75,12 @@ def test_rules_that_differ_in_the_kernel_differ_in_canonical_form(
 
 SAME_MEANING = {
     frozenset({" -p tcp", " -p tcp -m tcp"}),
-    frozenset({" -p tcp -m tcp --dport 80", " -p tcp -m multiport --dports 80"}),
+    *(
+        frozenset({f" -p tcp -m tcp --dport {port}", f" -p tcp -m multiport --dports {port}"})
+        for port in (22, 80)
+    ),
+    # iptables-extensions(8): "This option has never worked".
+    frozenset({" -j NFLOG", " -j NFLOG --nflog-range 1"}),
     frozenset({" -p tcp -m tcp --dport 22 -m tcp --sport 5", " -p tcp -m tcp --sport 5 --dport 22"}),
     frozenset(f" -m {module} RELATED,ESTABLISHED" for module in ("conntrack --ctstate", "state --state")),
 }

@@ -53,7 +53,7 @@ def trace(lab: Lab, port: int) -> str:
     around = surroundings_of(seen)
     packet = read_question(Question(source=CLIENT, destination=HOST, port=str(port)), around).packet
     found = simulate(prepare(rulesets[4], around, 4), packet)
-    return admit_elsewhere(found, listening_of(seen, rulesets[4]), around).verdict.kind
+    return admit_elsewhere(found, listening_of(seen, rulesets), around).verdict.kind
 
 
 def test_rules_for_containers_have_effect_by_the_own_jump(nftables_lab: Lab) -> None:

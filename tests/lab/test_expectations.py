@@ -83,7 +83,7 @@ def judge(lab: Lab, **values: Any) -> str:
     live, around = lab.live(), surroundings_of(seen)
     prepared = {family: prepare(live[family], around, family) for family in FAMILIES}
     outside = outside_interfaces(lab.document.settings, around)
-    context = ExpectationContext(prepared, outside, listening_of(seen, live[4]), lab.document.rules)
+    context = ExpectationContext(prepared, outside, listening_of(seen, live), lab.document.rules)
     wanted = Expectation("any", "tcp", 5432, "container", passes=False)
     (found,) = check_expectations((wanted,), context)
     assert ("nothing" in found.reason or "no container publishes" in found.reason) == values["idle"], found

@@ -60,7 +60,7 @@ def exposure(lab: Lab) -> tuple[Snapshot, dict[Family, Prepared], dict[int, Expo
     seen, live = look(lab), lab.live()
     around = surroundings_of(seen)
     prepared = {family: prepare(live[family], around, family) for family in FAMILIES}
-    offers = find_offers(listening_of(seen, live[4]))
+    offers = find_offers(listening_of(seen, live))
     rows = expose(offers, prepared, outside_interfaces(Settings(external_interfaces=(EXTERNAL,)), around))
     return seen, prepared, {row.offer.port: row for row in rows}
 
@@ -114,7 +114,7 @@ def test_each_port_is_named_for_what_it_is(busy: Lab) -> None:
 def test_traces_to_containers_by_name_agree_with_packets(busy: Lab) -> None:
     busy.load(document(allow("container", 8080, source=f"{CLIENT}/32")))
     seen, prepared, _ = exposure(busy)
-    around, containers = surroundings_of(seen), listening_of(seen, None).containers
+    around, containers = surroundings_of(seen), listening_of(seen, {}).containers
     dialled = [("web", 8080), ("other", 8081), ("inside", 83)]
     asked = [(source, *each) for family in FAMILIES for source in SOURCES[family] for each in dialled]
     for source, name, port in (*asked, (CLIENT, "plain", 81), (STRANGER, "plain", 81)):

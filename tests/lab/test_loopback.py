@@ -78,7 +78,7 @@ def row(lab: Lab) -> ExposureRow:
     rulesets = {family: parse_save(seen.saves[family]) for family in seen.families}
     around = surroundings_of(seen)
     prepared = {family: prepare(ruleset, around, family) for family, ruleset in rulesets.items()}
-    offers = find_offers(listening_of(seen, rulesets[4]))
+    offers = find_offers(listening_of(seen, rulesets))
     rows = expose(offers, prepared, outside_interfaces(Settings(external_interfaces=(EXTERNAL,)), around))
     return next(each for each in rows if each.offer.port == PORT)
 

@@ -50,7 +50,7 @@ def test_what_passes_by_is_unknown_and_never_refused(neighbour: Lab) -> None:
     with neighbour.host.entered():
         seen = observe("lab", docker_socket=Path(neighbour.docker.socket.removeprefix("unix://")))
     rulesets = {family: parse_save(seen.saves[family]) for family in seen.families}
-    around, listening = surroundings_of(seen), listening_of(seen, rulesets[4])
+    around, listening = surroundings_of(seen), listening_of(seen, rulesets)
     prepared = {family: prepare(ruleset, around, family) for family, ruleset in rulesets.items()}
     outside = outside_interfaces(Settings(external_interfaces=(EXTERNAL,)), around)
     context = ExpectationContext(prepared, outside, listening)

@@ -196,7 +196,7 @@ def test_an_expectation_tells_the_truth_before_and_after(world: World) -> None:
         around = surroundings_of(seen)
         prepared = {family: prepare(ruleset, around, family) for family, ruleset in rulesets.items()}
         outside = outside_interfaces(Settings(external_interfaces=(EXTERNAL,)), around)
-        context = ExpectationContext(prepared, outside, listening_of(seen, rulesets[4]))
+        context = ExpectationContext(prepared, outside, listening_of(seen, rulesets))
         return check_expectations(expected.expectations, context)[0].state
 
     assert (world.reach(), state()) == ("connected", "fails")

@@ -157,7 +157,7 @@ class Host:
 
     def _check(self, expectation: Expectation) -> str:
         seen, live = self.look(), self.lab.live()
-        around, listening = surroundings_of(seen), listening_of(seen, live[4])
+        around, listening = surroundings_of(seen), listening_of(seen, live)
         prepared = {family: prepare(live[family], around, family) for family in FAMILIES}
         outside = outside_interfaces(self.lab.document.settings, around)
         context = ExpectationContext(prepared, outside, listening, self.lab.document.rules)
@@ -167,7 +167,7 @@ class Host:
     def answers(self) -> tuple[str, tuple[str, ...], str]:
         """Return the level of 8081, the interfaces it is reached by, and the state of the expectation."""
         seen, live = self.look(), self.lab.live()
-        around, listening = surroundings_of(seen), listening_of(seen, live[4])
+        around, listening = surroundings_of(seen), listening_of(seen, live)
         prepared = {family: prepare(live[family], around, family) for family in FAMILIES}
         outside = outside_interfaces(self.lab.document.settings, around)
         inside = inside_interfaces(self.lab.document.settings, around)

@@ -12,12 +12,14 @@ import pytest
 from dockerfw.messages.about import About, about_key
 from dockerfw.messages.codec import dump_json, load_json
 from dockerfw.messages.errors import MessageError
+from dockerfw.messages.signatures import fingerprint
 from dockerfw.messages.snapshots import Snapshot, snapshot_key
 from dockerfw.messages.space import Space
 from dockerfw.version import VERSION
 from tests.rig.namespace import Namespace, wait_until
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.root_worker import HOST, RootWorker
+from tests.rig.signing import KEY
 
 ABOUT = About(
     host=HOST,
@@ -43,9 +45,23 @@ def test_unknown_keys_of_another_release_are_ignored() -> None:
     assert About.from_json({**ABOUT.to_json(), "weather": "fine"}) == ABOUT
 
 
+def test_a_report_of_a_release_without_signatures_is_read() -> None:
+    value = replace(ABOUT, signer="0123456789abcdef").to_json()
+    assert About.from_json(value).signer == "0123456789abcdef"
+    del value["signer"]
+    assert About.from_json(value) == ABOUT
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"version": 2}, {"at": "yesterday"}, {"host": "../"}, {"state": {"free": -1}}, {"offset": "1"}],
+    [
+        {"version": 2},
+        {"at": "yesterday"},
+        {"host": "../"},
+        {"state": {"free": -1}},
+        {"offset": "1"},
+        {"signer": "x" * 65},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_an_invalid_value_is_refused(change: dict[str, object]) -> None:
@@ -72,6 +88,7 @@ def test_the_root_worker_reports_its_version_and_its_space(
         about = About.from_json(load_json(raw))
         assert about.version == VERSION
         assert about.at >= Snapshot.from_json(load_json(snapshot)).taken_at
+        assert about.signer == fingerprint(KEY.public_key())
         assert about.state is not None
         assert about.state.total > about.state.free > 0
         # The pages of release 0.1.0 refuse a snapshot with a new key.

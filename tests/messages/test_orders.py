@@ -136,6 +136,10 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (ORDER, "override", 1, "override: must be true or false, not a number"),
     (ORDER, "override", None, "override: must be true or false"),
     (ORDER, "override", "yes", "override: must be true or false"),
+    (ORDER, "signature", "AB" * 64, "an Ed25519 signature in lower-case hex"),
+    (ORDER, "signature", "ab" * 65, "at most 128"),
+    (ORDER, "signature", None, "signature: must be a string, not null"),
+    (KEEP, "signature", "ab" * 63, "an Ed25519 signature in lower-case hex"),
     (KEEP, "answer", "maybe", "not one of keep, rollback, extend"),
     (KEEP, "seconds", 60, "needed to extend a window, and for nothing else"),
     (KEEP, "sequence", 0, "not from 1"),
@@ -247,6 +251,14 @@ def test_the_digest_of_saves_ignores_comments_and_depends_on_the_family() -> Non
 def test_messages_expire(issued_at: str, words: str | None) -> None:
     why = why_expired(issued_at, datetime(2026, 1, 31, 12, tzinfo=UTC))
     assert why is None if words is None else why is not None and words in why
+
+
+def test_redirecting_tables_are_written_only_when_there_are_any() -> None:
+    assert "redirecting_tables" not in SNAPSHOT.to_json()
+    snapshot = replace(SNAPSHOT, redirecting_tables=("inet web",))
+    assert Snapshot.from_json(snapshot.to_json()) == snapshot
+    with pytest.raises(MessageError, match=r"redirecting_tables\[0\]: has 201 characters"):
+        Snapshot.from_json({**SNAPSHOT.to_json(), "redirecting_tables": ["x" * 201]})
 
 
 def test_foreign_tables_are_written_only_when_there_are_any() -> None:

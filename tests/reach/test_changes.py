@@ -33,6 +33,9 @@ def changes(old: Document | None, new: Document, *, known: bool = True) -> list[
 
 def test_the_first_load_closes_what_it_does_not_allow() -> None:
     assert changes(None, document(host("22", OFFICE), container("8080"))) == [
+        "closed: Every other TCP and UDP port of the host and of all containers"
+        " is no longer reachable from anywhere",
+        "closed: Every other protocol of the host is no longer reachable from anywhere",
         "closed: 22/tcp (sshd) of the host is reachable from 203.0.113.0/24 only, no longer from anywhere",
         "closed: 5432/tcp of container db is no longer reachable from anywhere",
     ]
@@ -87,8 +90,54 @@ def test_an_unknown_change_is_a_line_of_its_own() -> None:
         OUTSIDE,
         sockets_known=True,
     )
-    unknown = [each.sentence for each in found if each.kind == "unknown"]
+    unknown = [each.sentence for each in found if each.kind == "unknown" and "/tcp" in each.sentence]
     assert len(unknown) == 2
     beginning = "cannot tell whether 22/tcp (sshd) of the host is reachable from 203.0.113.0/24: "
     assert unknown[0].startswith(beginning)
     assert "quota" in unknown[0]
+
+
+def test_every_port_is_named_as_such_and_the_known_ones_are_examples() -> None:
+    old = document(host("22"), container("8080"))
+    everything = {"id": "wide", "scope": "both", "protocol": "tcp"}
+    assert changes(old, document(host("22"), container("8080"), everything)) == [
+        "opened: Every TCP port of the host and of all containers becomes reachable from anywhere",
+        "opened: 5432/tcp of container db becomes reachable from anywhere",
+    ]
+    office = {"id": "wide", "scope": "host", "source": OFFICE}
+    assert changes(old, document(host("22"), container("8080"), office)) == [
+        "opened: Every TCP and UDP port and every other protocol of the host becomes reachable"
+        " from 203.0.113.0/24",
+    ]
+    assert changes(old, document(host("22"), container("8080"), {**everything, "scope": "container"})) == [
+        # docker-proxy accepts IPv6 on the host.
+        "opened: Every TCP port of all containers becomes reachable from anywhere over IPv4",
+        "opened: 5432/tcp of container db becomes reachable from anywhere",
+    ]
+
+
+def test_ping_is_told() -> None:
+    accept, refuse = document(host("22")), document(host("22"), icmp="refuse")
+    assert changes(accept, refuse) == ["closed: Ping to the host stops working"]
+    assert changes(refuse, accept) == ["opened: Ping to the host starts working"]
+    office = {"id": "ping", "scope": "host", "protocol": "icmp", "source": OFFICE}
+    assert changes(refuse, document(host("22"), office, icmp="refuse")) == [
+        "opened: Ping to the host starts working from 203.0.113.0/24"
+    ]
+    assert changes(accept, document(host("22"), office)) == []
+
+
+def test_the_first_load_on_a_host_where_nothing_listens() -> None:
+    new = document(host("22"))
+    found = exposure_changes((), (None, new), loaded(None), loaded(new), OUTSIDE, sockets_known=True)
+    assert [str(each) for each in found] == [
+        "Every other TCP and UDP port of the host and of all containers is no longer reachable from anywhere",
+        "Every other protocol of the host is no longer reachable from anywhere",
+    ]
+
+
+def test_a_class_is_left_out_if_rules_name_every_port() -> None:
+    all_named = document(host("1-65535"))
+    assert changes(document(host("22")), all_named) == [
+        "opened: 1-65535/tcp of the host, where nothing listens now, becomes reachable from anywhere"
+    ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dockerfw.chains.sentences import describe_redirecting_inline
 from dockerfw.document.document import Document, validate_expectation
 from dockerfw.reach import sentences
 from dockerfw.reach.expectations import (
@@ -234,6 +235,15 @@ def test_other_tables_may_refuse_what_should_pass() -> None:
     assert (found.state, found.reason) == ("unknown", sentences.refused_elsewhere(("inet firewalld",)))
     assert find({"port": 9999, "passes": False}, document(SSH), listening=beside).state == "holds"
     assert find({"port": 9999, "passes": True}, document(SSH), listening=beside).state == "fails"
+
+
+def test_other_tables_may_redirect_what_should_pass_or_be_refused() -> None:
+    beside = replace(LISTENING, redirecting_tables=("inet web",))
+    for expectation in ({"port": 22, "source": OFFICE, "passes": True}, {"port": 9999, "passes": False}):
+        found = find(expectation, document(SSH), listening=beside)
+        assert (found.state, found.reason) == ("unknown", describe_redirecting_inline(("inet web",)))
+    office = {"port": 22, "source": OFFICE, "passes": False}
+    assert find(office, document(SSH), listening=beside).state == "fails"
 
 
 def test_an_undecidable_match_does_not_hide_a_failure_elsewhere() -> None:

@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
+from dockerfw.chains.redirects import find_redirects
 from dockerfw.chains.render import render_restore
 from dockerfw.chains.ways_in import outside_interfaces
 from dockerfw.document.document import make_document, validate_rule
@@ -100,6 +101,39 @@ def test_a_rule_with_a_source_is_exactly_that_network() -> None:
     row = only(Listening((SSHD,)), kernel(document(SSH_FOR_SOME)))
     assert in_words(row) == [(4, ("ens33",), "192.0.2.0/24"), (6, ("ens33",), "nowhere")]
     assert (row.level, row.access[0].rules) == ("networks", ("ssh1",))
+
+
+REDIRECTING = DOCKER.replace(
+    ":DOCKER - [0:0]\n-A PREROUTING",
+    ":DOCKER - [0:0]\n"
+    "-A PREROUTING -i ens33 -p tcp -m tcp --dport 443 -j REDIRECT --to-ports 5000\n"
+    "-A PREROUTING -d 203.0.113.9/32 -p tcp -m tcp --dport 25 -j DNAT --to-destination 198.51.100.7:2525\n"
+    "-A PREROUTING",
+    1,
+).replace(":FORWARD DROP", ":FORWARD ACCEPT")
+APP = Listener(4, "tcp", None, 5000, process="app")
+
+
+@pytest.mark.parametrize(
+    ("rule", "reached"),
+    [
+        ({"scope": "host", "ports": ["443"]}, []),
+        ({"scope": "host", "ports": ["5000"]}, [443, 5000]),
+        ({"scope": "both", "ports": ["443"]}, [443]),
+        ({"scope": "both", "ports": ["5000"]}, [5000]),
+        ({"scope": "host", "ports": ["25", "2525"]}, []),
+        ({"scope": "container", "ports": ["25"]}, [25]),
+    ],
+)
+def test_ports_that_other_rules_send_elsewhere(rule: dict[str, object], reached: list[int]) -> None:
+    """The port that the client dials is the row, and what the kernel lets through decides."""
+    loaded = document({"id": "some", "protocol": "tcp", **rule})
+    prepared = kernel(loaded, v4=REDIRECTING)
+    listening = Listening((APP,), redirects=find_redirects(prepared[4].ruleset, 4))
+    found = rows(listening, prepared)
+    assert sorted(row.offer.port for row in found) == [25, 443, 5000]
+    assert sorted(row.offer.port for row in found if row.level == "anywhere") == reached
+    assert all(row.access[0].rules == ("some",) for row in found if row.level == "anywhere")
 
 
 def test_a_published_port_goes_through_docker_to_its_container() -> None:

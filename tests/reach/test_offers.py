@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from dockerfw.chains.redirects import Redirect, find_redirects
+from dockerfw.iptables.model import Family
+from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach.listening import Listener, Listening, Publication, Published, RunningContainer
 from dockerfw.reach.offers import Offer, find_offers
 from dockerfw.reach.sentences import INGRESS_ON_EVERY_NODE, ON_HOST_NETWORK, RULES_IN_NFTABLES
@@ -40,6 +43,31 @@ def test_a_published_port_and_its_proxy_are_one_line() -> None:
     )
     assert offer.notes == ("docker-proxy handles IPv6 on the host itself, and the host's own connections.",)
     assert offer.reaches_container
+
+
+def redirects(line: str, family: Family = 4) -> tuple[Redirect, ...]:
+    return find_redirects(parse_restore(f"*nat\n-A PREROUTING {line}\nCOMMIT\n", family=family), family)
+
+
+def test_a_redirected_port_is_offered_by_the_program_behind_it() -> None:
+    app = Listener(6, "tcp", None, 5000, process="app", unit="app.service")
+    line = "-i eth0 -p tcp --dport 443 -j REDIRECT --to-ports 5000"
+    offer, other = find_offers(Listening((app,), redirects=redirects(line)))
+    assert (offer.port, offer.interface, offer.families, offer.kind) == (443, "eth0", (4,), "process")
+    assert (offer.name, offer.detail) == ("app", "app.service")
+    assert offer.notes == ("Another rule sends packets for this port to port 5000.",)
+    assert (other.port, other.families, other.notes) == (5000, (4, 6), ())
+    local = Listener(4, "tcp", ip_address("127.0.0.1"), 5000, process="app")
+    assert find_offers(Listening((local,), redirects=redirects(line)))[0].name == ""
+
+
+def test_a_port_that_another_rule_forwards() -> None:
+    line = "-d 192.0.2.1 -p tcp --dport 443 -j DNAT --to-destination 10.0.0.5:8443"
+    offer = only(Listening((), redirects=redirects(line)))
+    assert (offer.port, str(offer.address), offer.kind) == (443, "192.0.2.1", "forward")
+    assert (offer.detail, offer.inner_port(4)) == ("10.0.0.5:8443", 8443)
+    assert offer.notes == ("Another rule sends packets for this port to 10.0.0.5:8443.",)
+    assert not offer.reaches_container
 
 
 def test_without_docker_the_container_is_its_address() -> None:

@@ -19,9 +19,17 @@ from scripts.stack.redis_users import new_passwords, redis_url, users_acl, write
 from tests.rig.redis_with_users import redis_with_users
 
 HOSTS = ("local", "other")
-ORDER_JOB = f"rq:job:{uuid4()}"
-OUTCOME_JOB = f"rq:job:local_outcome-{uuid4()}-000003"
-OTHERS_OUTCOME_JOB = f"rq:job:other_outcome-{uuid4()}-000003"
+ORDER_JOB = f"rq:job:firewall-local_order-{uuid4()}"
+OTHERS_ORDER_JOB = f"rq:job:firewall-other_order-{uuid4()}"
+OUTCOME_JOB = f"rq:job:firewall-local_outcome-{uuid4()}-000003"
+OTHERS_OUTCOME_JOB = f"rq:job:firewall-other_outcome-{uuid4()}-000003"
+# Names of earlier releases, and of hosts whose names begin or end like another's.
+ALIEN_JOBS = (
+    f"rq:job:{uuid4()}",
+    f"rq:job:local_outcome-{uuid4()}-000003",
+    f"rq:job:firewall-local-2_order-{uuid4()}",
+    f"rq:job:firewall-firewall-local_outcome-{uuid4()}-000003",
+)
 KEYS = {
     "rq:queue:firewall-local": "list",
     "rq:queue:firewall-local:intermediate": "list",
@@ -36,6 +44,8 @@ KEYS = {
     "rq:worker:firewall-local": "hash",
     "rq:worker:firewall-other": "hash",
     ORDER_JOB: "hash",
+    OTHERS_ORDER_JOB: "hash",
+    **dict.fromkeys(ALIEN_JOBS, "hash"),
     OUTCOME_JOB: "hash",
     OTHERS_OUTCOME_JOB: "hash",
     "dockerfw:snapshot:local": "text",
@@ -43,8 +53,8 @@ KEYS = {
     "dockerfw:progress:local:1": "text",
     "dockerfw:progress:other:1": "text",
     "dockerfw:observe:local": "text",
-    "dockerfw:done:local_outcome-1": "text",
-    "dockerfw:done:other_outcome-1": "text",
+    "dockerfw:done:firewall-local_outcome-1": "text",
+    "dockerfw:done:firewall-other_outcome-1": "text",
     "somebody:else": "text",
 }
 

@@ -29,8 +29,15 @@ class Exploding:
         return os.system, (f"touch {self._proof}",)
 
 
+def named(queue: str, name: str) -> str:
+    """Return the id of a job that the queue of a host's root worker may name; any, for another queue."""
+    return f"{queue}_order-{name}" if queue.startswith("firewall-") and "_" not in name else name
+
+
 def put(redis: Redis, queue: str, job_id: str | bytes, fields: dict[Any, Any] | None = None) -> None:
-    """Put an entry on the queue as rq's client does, with whatever fields."""
+    """Put an entry on the queue as rq's client does, with any fields; a text names a job of the queue."""
+    if isinstance(job_id, str):
+        job_id = named(queue, job_id)
     if fields:
         name = job_id if isinstance(job_id, bytes) else job_id.encode()
         redis.hset(b"rq:job:" + name, mapping=fields)
@@ -100,7 +107,9 @@ def _pickled_fields(redis: Redis, queue: str, proof: Path) -> None:
     harmless(redis, queue, meta=bomb, result=bomb, exc_info=bomb)
     fields = job_fields(packed("fail", []), queue, meta=bomb, result=bomb)
     put(redis, queue, "pickle-meta", fields)
-    redis.xadd("rq:results:pickle-meta", {"type": "1", "return_value": bomb, "created_at": "0"})
+    redis.xadd(
+        f"rq:results:{named(queue, 'pickle-meta')}", {"type": "1", "return_value": bomb, "created_at": "0"}
+    )
 
 
 def _callbacks(redis: Redis, queue: str, proof: Path) -> None:
@@ -130,19 +139,21 @@ def _retry(redis: Redis, queue: str, proof: Path) -> None:
 
 
 def _dependents(redis: Redis, queue: str, proof: Path) -> None:
-    dependent = job_fields(packed("os.system", _touch(proof)), queue, dependency_ids='["depends-good"]')
-    redis.hset("rq:job:dependent", mapping={**dependent, "status": "deferred"})
-    redis.sadd("rq:job:depends-good:dependents", "dependent")
-    redis.zadd(f"rq:deferred:{queue}", {"dependent": 1})
+    good, dependent = named(queue, "depends-good"), named(queue, "dependent")
+    fields = job_fields(packed("os.system", _touch(proof)), queue, dependency_ids=json.dumps([good]))
+    redis.hset(f"rq:job:{dependent}", mapping={**fields, "status": "deferred"})
+    redis.sadd(f"rq:job:{good}:dependents", dependent)
+    redis.zadd(f"rq:deferred:{queue}", {dependent: 1})
     put(redis, queue, "depends-good", job_fields(packed("observe", []), queue))
 
 
 def _registries(redis: Redis, queue: str, proof: Path) -> None:
+    registered = named(queue, "registered")
     fields = job_fields(packed("os.system", _touch(proof)), queue, failure_callback_name="os.system")
-    redis.hset("rq:job:registered", mapping={**fields, "status": "started"})
+    redis.hset(f"rq:job:{registered}", mapping={**fields, "status": "started"})
     for name in ("wip", "failed", "finished", "scheduled", "canceled", "ready"):
-        redis.zadd(f"rq:{name}:{queue}", {"registered": 1, "registered:x": 1})
-    redis.rpush(f"rq:queue:{queue}:intermediate", "registered")
+        redis.zadd(f"rq:{name}:{queue}", {registered: 1, f"{registered}:x": 1})
+    redis.rpush(f"rq:queue:{queue}:intermediate", registered)
 
 
 def _bad_status(redis: Redis, queue: str, proof: Path) -> None:
@@ -150,6 +161,12 @@ def _bad_status(redis: Redis, queue: str, proof: Path) -> None:
     put(redis, queue, "status-2", {**job_fields(packed("nothing", []), queue), "status": b"\xff\xfe"})
     put(redis, queue, "status-3", {**job_fields(packed("nothing", []), queue), "timeout": "soon", "ttl": "x"})
     put(redis, queue, "status-4", {**job_fields(packed("nothing", []), queue), "created_at": "yesterday"})
+
+
+def _ids_of_others(redis: Redis, queue: str, proof: Path) -> None:
+    for name in ("firewall-other_order-1", "firewall-local_outcome-1", "local_order-1", "firewall-_order-1"):
+        put(redis, queue, name.encode(), job_fields(packed("os.system", _touch(proof)), queue))
+        put(redis, queue, name.encode(), job_fields(packed("observe", []), queue))
 
 
 def _bad_ids(redis: Redis, queue: str, proof: Path) -> None:
@@ -201,9 +218,9 @@ def _binary(redis: Redis, queue: str, proof: Path) -> None:
 
 
 def _other_keys(redis: Redis, queue: str, proof: Path) -> None:
-    redis.rpush("rq:job:a-list", "x")
+    redis.rpush(f"rq:job:{named(queue, 'a-list')}", "x")
     put(redis, queue, "a-list")
-    redis.set("rq:job:a-string", "x")
+    redis.set(f"rq:job:{named(queue, 'a-string')}", "x")
     put(redis, queue, "a-string")
 
 
@@ -262,6 +279,7 @@ ATTACKS: dict[str, Attack] = {
     "registries": _registries,
     "bad status": _bad_status,
     "bad ids": _bad_ids,
+    "ids of others": _ids_of_others,
     "wrong types": _wrong_types,
     "missing hash": _missing,
     "binary junk": _binary,

@@ -25,6 +25,7 @@ from dockerfw.messages.snapshots import CommandError, DockerState, Snapshot, sav
 from dockerfw.messages.surroundings import Interface
 from rules.link import client
 from rules.models import Apply, Host
+from rules.seen import snapshot_selectors
 
 CLEAN = """*filter
 :INPUT ACCEPT [10:1000]
@@ -71,11 +72,15 @@ def snapshot_store(
     families: tuple[Family, ...] = FAMILIES,
     confirmed: Confirmed | None = None,
     around: Mapping[str, Any] | None = None,
+    forget: bool = True,
 ) -> datetime:
     """Store a snapshot that was taken `age` seconds ago, as the root worker would; return when.
 
-    `around` are fields of the snapshot that are other than usual, such as its sockets.
+    `around` are fields of the snapshot that are other than usual, such as its sockets. With `forget`, the web
+    process has seen none before it.
     """
+    if forget:
+        snapshot_selectors._newest.clear()
     taken = timezone.now() - timedelta(seconds=age)
     both: dict[Family, str] = saves or {
         4: save_of(document, 4, revision, packets=packets),

@@ -23,6 +23,7 @@ from dockerfw.worker.entries import done_key
 from tests.rig.attacks import job_fields, packed, put
 from tests.rig.namespace import Namespace, end_process, wait_until
 from tests.rig.redis_fixtures import RedisServer
+from tests.rig.signing import signed, write_signer, write_signing_key
 
 HOST = "local"
 QUEUE = firewall_queue(HOST)
@@ -42,6 +43,8 @@ class RootWorker:
             "DOCKERFW_STATE_DIR": str(self.state),
             "DOCKERFW_DATA_DIR": str(directory / "data"),
             "DOCKERFW_HOST": HOST,
+            "DOCKERFW_SIGNER_FILE": str(write_signer(directory)),
+            "DOCKERFW_SIGNING_KEY_FILE": str(write_signing_key(directory)),
             "PYTHONPATH": str(ROOT),
         }
         self.program: tuple[str, ...] = (sys.executable, "-m")
@@ -101,8 +104,12 @@ class RootWorker:
         return value
 
     def send(self, value: dict[str, Any], job_id: str = "") -> None:
-        """Put an order on the queue."""
-        put(self.redis, QUEUE, job_id or str(uuid4()), job_fields(packed("apply", [value]), QUEUE))
+        """Sign an order and put it on the queue."""
+        self.put("apply", signed(value), job_id)
+
+    def put(self, name: str, value: dict[str, Any], job_id: str = "") -> None:
+        """Put a job on the queue as any client of Redis can."""
+        put(self.redis, QUEUE, job_id or str(uuid4()), job_fields(packed(name, [value]), QUEUE))
 
     def progress(self, value: dict[str, Any]) -> Outcome | None:
         """Return the newest that was told about an order."""
@@ -121,7 +128,7 @@ class RootWorker:
             "issued_at": utc_now(),
             **changes,
         }
-        put(self.redis, QUEUE, str(uuid4()), job_fields(packed("answer", [answer]), QUEUE))
+        self.put("answer", signed(answer))
         return answer
 
     def kept(self, value: dict[str, Any], seconds: float = 20) -> Outcome:
@@ -169,8 +176,9 @@ class RootWorker:
             job_id = raw.decode()
             data: Any = self.redis.hget(f"rq:job:{job_id}", "data")
             name, arguments = read_call(data)
-            self.redis.delete(f"rq:job:{job_id}")
+            # In this order: the root worker sends again what is neither there nor done.
             self.redis.set(done_key(job_id), "1")
+            self.redis.delete(f"rq:job:{job_id}")
             yield name, arguments
 
     def journal(self) -> list[dict[str, Any]]:

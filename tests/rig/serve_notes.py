@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from dockerfw.worker.entries import AllowedJob, refuse_unpickling
+from dockerfw.worker.entries import ANY_JOB_ID, AllowedJob, refuse_unpickling
 from dockerfw.worker.worker import LockedWorker
 
 QUEUE = "notes"
@@ -45,6 +45,7 @@ def main(socket: str, file: str) -> None:
     LockedWorker(
         QUEUE,
         connection=connection,
+        ids=ANY_JOB_ID,
         allowed=allowed,
         on_idle=lambda: note({"text": "idle"}) if os.environ.get("NOTE_IDLE") else None,
         on_crash=lambda name, arguments: note({"text": f"crashed {name} {arguments}"}),

@@ -151,6 +151,40 @@ def test_translations(target: str, expected: tuple[str, int | None, str]) -> Non
     assert (str(found.destination), found.destination_port, found.hook) == expected
 
 
+@pytest.mark.parametrize(
+    ("match", "expected"),
+    [
+        ("-m conntrack --ctstatus DNAT", "DROP"),
+        ("-m conntrack ! --ctstatus DNAT", "ACCEPT"),
+        ("-m conntrack --ctstatus ASSURED", "ACCEPT"),
+        ("-m conntrack --ctstate DNAT", "DROP"),
+    ],
+)
+def test_the_status_of_a_translated_connection(match: str, expected: str) -> None:
+    rules = docker().replace("-A FORWARD -j DOCKER-USER", f"-A FORWARD {match} -j DROP\n-A FORWARD -j ACCEPT")
+    assert verdict(rules, destination_port=8080) == expected
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        ("LOCAL", "DROP"),
+        ("UNICAST", "DROP"),
+        ("LOCAL,UNICAST", "DROP"),
+        ("MULTICAST", "ACCEPT"),
+        ("ANYCAST", "ACCEPT"),
+    ],
+)
+def test_the_type_of_an_unknown_address_of_the_host(types: str, expected: str) -> None:
+    """REDIRECT of IPv6 chooses one of the interface's addresses."""
+    uplink = interface("eth0", "2001:db8::1/64", "2001:db8::2/64")
+    rules = "*nat\n-A PREROUTING -p tcp -j REDIRECT --to-ports 23\nCOMMIT\n" + filtered(
+        f"-A INPUT -m addrtype --dst-type {types} -j DROP"
+    )
+    found = trace(rules, 6, surroundings=Surroundings((uplink,), {6: ("eth0",)}))
+    assert (found.destination, found.verdict.kind) == (None, expected)
+
+
 def test_translations_of_ipv6() -> None:
     found = trace("*nat\n-A PREROUTING -p tcp -j DNAT --to-destination [fd00:17::2]:80\nCOMMIT\n", 6)
     assert (str(found.destination), found.destination_port, found.hook) == ("fd00:17::2", 80, "FORWARD")

@@ -29,6 +29,8 @@ def test_nothing_set_gives_defaults() -> None:
         ("DOCKERFW_SECURE_COOKIES", "2", "allowed are 1 and 0"),
         ("DOCKERFW_DATA_DIR", "var", "absolute path"),
         ("DOCKERFW_STATE_DIR", "state", "absolute path"),
+        ("DOCKERFW_SIGNING_KEY_FILE", "signing.key", "absolute path"),
+        ("DOCKERFW_SIGNER_FILE", "signer.pub", "absolute path"),
         ("DOCKERFW_DOCKER_SOCKET", "docker.sock", "absolute path"),
         ("DOCKERFW_OBSERVE_SECONDS", "1", "from 5 to 3600"),
         ("DOCKERFW_OBSERVE_SECONDS", "1e9", "whole number"),
@@ -48,6 +50,19 @@ def test_errors_name_the_variable_and_what_is_allowed(variable: str, value: str,
         read_environment({variable: value})
     assert str(caught.value).startswith(f"{variable} is ")
     assert words in str(caught.value)
+
+
+def test_the_keys_for_orders_lie_beside_the_settings() -> None:
+    found = read_environment({})
+    assert (found.signing_key_file, found.signer_file) == (
+        Path("/etc/dockerfw/signing.key"),
+        Path("/etc/dockerfw/signer.pub"),
+    )
+    found = read_environment({"DOCKERFW_SETTINGS_DIR": "/srv/settings", "DOCKERFW_SIGNER_FILE": "/srv/pub"})
+    assert (found.signing_key_file, found.signer_file) == (
+        Path("/srv/settings/signing.key"),
+        Path("/srv/pub"),
+    )
 
 
 def test_what_the_root_worker_is_given() -> None:

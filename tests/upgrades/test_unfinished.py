@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.redis]
 def worker(redis_server: RedisServer, namespace: Namespace, tmp_path: Path) -> Iterator[RootWorker]:
     """Today's root worker over the state directory that was left, not started yet."""
     there = released(RELEASE, tmp_path / "left")
+    namespace.add_interface()
     one = RootWorker(redis_server, namespace, tmp_path)
     shutil.copytree(there.state, one.state, symlinks=True)
     yield one

@@ -6,7 +6,9 @@ import pytest
 from redis.exceptions import NoPermissionError, ResponseError
 
 from tests.rig.acl_server import (
+    ALIEN_JOBS,
     ORDER_JOB,
+    OTHERS_ORDER_JOB,
     OTHERS_OUTCOME_JOB,
     OUTCOME_JOB,
     Server,
@@ -36,7 +38,7 @@ FORGERIES: list[tuple[str, tuple[str, ...]]] = [
             ("LLEN", "rq:queue:clerk"),
             ("SET", "dockerfw:snapshot:local", "forged"),
             ("SET", "dockerfw:progress:local:1", "forged"),
-            ("SET", "dockerfw:done:local_outcome-1", "1"),
+            ("SET", "dockerfw:done:firewall-local_outcome-1", "1"),
             ("SET", "dockerfw:observe:local", "1", "GET"),
             ("SETRANGE", "dockerfw:snapshot:local", "0", "x"),
             ("EXPIRE", "dockerfw:snapshot:local", "0"),
@@ -58,6 +60,8 @@ FORGERIES: list[tuple[str, tuple[str, ...]]] = [
             ("LMOVE", "rq:queue:clerk", "rq:queue:firewall-local", "LEFT", "RIGHT"),
             ("BLMOVE", "rq:queue:clerk", "rq:queue:firewall-local", "LEFT", "RIGHT", "0.01"),
             ("HSET", ORDER_JOB, "data", "forged"),
+            ("HGET", ORDER_JOB, "data"),
+            ("UNLINK", ORDER_JOB),
             ("SET", "dockerfw:snapshot:local", "forged"),
             ("UNLINK", "rq:queue:firewall-local"),
             ("HSET", "rq:worker:firewall-local", "pid", "1"),
@@ -73,10 +77,17 @@ FORGERIES: list[tuple[str, tuple[str, ...]]] = [
             ("LPOP", "rq:queue:clerk"),
             ("HSET", ORDER_JOB, "data", "forged"),
             ("HSET", OTHERS_OUTCOME_JOB, "data", "forged"),
+            # Neither read another host's jobs nor remove them, nor those of a host with a longer name.
+            *(
+                words
+                for key in (OTHERS_ORDER_JOB, OTHERS_OUTCOME_JOB, *ALIEN_JOBS)
+                for words in (("HGET", key, "data"), ("HSTRLEN", key, "data"), ("UNLINK", key))
+            ),
+            ("UNLINK", OUTCOME_JOB),
             ("SET", "dockerfw:snapshot:other", "forged"),
             ("SET", "dockerfw:progress:other:1", "forged"),
             ("UNLINK", "rq:worker:firewall-other"),
-            ("SET", "dockerfw:done:local_outcome-1", "1"),
+            ("SET", "dockerfw:done:firewall-local_outcome-1", "1"),
         ]
     ),
     *(

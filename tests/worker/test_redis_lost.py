@@ -17,6 +17,7 @@ from scripts.stack import redis_users
 from scripts.stack.redis_server import find_server, server_command
 from tests.backup.installation import ROOT, Installation
 from tests.rig.namespace import Namespace, end_process, wait_until
+from tests.rig.signing import write_signer, write_signing_key
 
 pytestmark = pytest.mark.redis
 
@@ -38,7 +39,12 @@ class Place:
         found = re.search(r"^DOCKERFW_REDIS_URL=(.*)$", text, re.MULTILINE)
         assert found
         url = found[1].replace(str(redis_users.SOCKET), str(self.socket))
-        return {**self.host.environment, "DOCKERFW_REDIS_URL": url}
+        return {
+            **self.host.environment,
+            "DOCKERFW_REDIS_URL": url,
+            "DOCKERFW_SIGNING_KEY_FILE": str(write_signing_key(self.log.parent)),
+            "DOCKERFW_SIGNER_FILE": str(write_signer(self.log.parent)),
+        }
 
     @contextmanager
     def started(

@@ -15,13 +15,15 @@ from dockerfw.host.clock import utc_now
 from dockerfw.messages.codec import dump_json, load_json
 from dockerfw.messages.orders import Answer, Order
 from dockerfw.messages.outcomes import Outcome
-from dockerfw.worker.entries import AllowedJob
+from dockerfw.worker.entries import AllowedJob, report_ids
 from dockerfw.worker.worker import LockedWorker
 from rules.link import client
 from tests.rig.acl_server import Server, _server, server
+from tests.rig.attacks import packed
 from tests.rig.namespace import Namespace, wait_until
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.root_worker import RootWorker
+from tests.rig.signing import write_signing_key
 
 __all__ = ["_server", "server"]
 
@@ -55,6 +57,32 @@ def test_the_redis_users_are_allowed_every_command_of_an_order(
     assert [entry for entry in denied if entry["object"] != "client|setinfo"] == []
 
 
+def test_a_queue_that_names_jobs_of_others_harms_neither_them_nor_its_own(
+    server: Server, namespace: Namespace, tmp_path: Path
+) -> None:
+    """Redis refuses a root worker the jobs of others: it must not stop at an entry that names one."""
+    admin, queue = server.admin, "rq:queue:firewall-local"
+    foreign = ("firewall-other_order-1", "firewall-local_outcome-1", "local_outcome-1", str(uuid4()))
+    for name in foreign:
+        admin.hset(f"rq:job:{name}", "data", packed("observe", []))
+    worker = _root_worker(server, namespace, tmp_path)
+    worker.start()
+    try:
+        worker.wait_until_serving()
+        with server.as_user("web") as web:
+            for name in (*foreign, "no id", "firewall-local_order-absent"):
+                web.rpush(queue, name)
+        assert worker.kept(worker.order("22", sequence=1)).state == "confirmed"
+    finally:
+        worker.stop()
+    assert all(admin.exists(f"rq:job:{name}") for name in foreign)
+    assert not admin.exists(queue)
+    assert not admin.exists(f"{queue}:intermediate")
+    assert "is not the id of a job for this queue" in worker.words()
+    denied: Any = admin.acl_log()
+    assert [entry for entry in denied if entry["object"] != "client|setinfo"] == []
+
+
 def _root_worker(server: Server, namespace: Namespace, directory: Path) -> RootWorker:
     standin = RedisServer(directory)
     standin.client = lambda: server.admin  # type: ignore[method-assign]
@@ -64,6 +92,7 @@ def _root_worker(server: Server, namespace: Namespace, directory: Path) -> RootW
 
 def _send_as_web(server: Server, order: Order, settings: LazySettings) -> None:
     settings.REDIS_URL = server.url("web")
+    settings.SIGNING_KEY_FILE = write_signing_key(server.socket.parent)
     client.connection.cache_clear()
     try:
         client.ping()
@@ -103,6 +132,7 @@ def _serve_as_clerk(
     worker = LockedWorker(
         "clerk",
         connection=server.as_user("clerk"),
+        ids=report_ids(),
         allowed={"record_outcome": AllowedJob(record, arguments=(dict,), acknowledged=True)},
         on_idle=stop_when_done,
         idle_seconds=0.2,

@@ -10,7 +10,17 @@ from redis import Redis
 from redis.exceptions import AuthenticationError
 
 from scripts.stack.redis_users import TEMPLATE, main, redis_url
-from tests.rig.acl_server import KEYS, ORDER_JOB, OTHERS_OUTCOME_JOB, OUTCOME_JOB, Server, _server, server
+from tests.rig.acl_server import (
+    ALIEN_JOBS,
+    KEYS,
+    ORDER_JOB,
+    OTHERS_ORDER_JOB,
+    OTHERS_OUTCOME_JOB,
+    OUTCOME_JOB,
+    Server,
+    _server,
+    server,
+)
 
 __all__ = ["_server", "server"]
 
@@ -29,6 +39,8 @@ MAY: dict[str, dict[str, set[str]]] = {
         "rq:queue:firewall-other": {"rpush", "lpos", "lrem"},
         "rq:queues": {"sadd"},
         ORDER_JOB: {"hset", "expire"},
+        OTHERS_ORDER_JOB: {"hset", "expire"},
+        ALIEN_JOBS[2]: {"hset", "expire"},
         "dockerfw:snapshot:local": {"strlen", "getrange"},
         "dockerfw:snapshot:other": {"strlen", "getrange"},
         "dockerfw:progress:local:1": {"strlen", "getrange"},
@@ -44,11 +56,11 @@ MAY: dict[str, dict[str, set[str]]] = {
         "rq:workers": REGISTER,
         "rq:workers:clerk": REGISTER,
         "rq:worker:clerk": REGISTER,
-        ORDER_JOB: TAKE_JOB,
         OUTCOME_JOB: TAKE_JOB,
         OTHERS_OUTCOME_JOB: TAKE_JOB,
-        "dockerfw:done:local_outcome-1": {"set"},
-        "dockerfw:done:other_outcome-1": {"set"},
+        ALIEN_JOBS[3]: TAKE_JOB,
+        "dockerfw:done:firewall-local_outcome-1": {"set"},
+        "dockerfw:done:firewall-other_outcome-1": {"set"},
     },
     "root-local": {
         "rq:queue:firewall-local": OWN_QUEUE,
@@ -59,9 +71,8 @@ MAY: dict[str, dict[str, set[str]]] = {
         "rq:workers:firewall-local": REGISTER,
         "rq:worker:firewall-local": REGISTER,
         ORDER_JOB: TAKE_JOB,
-        OUTCOME_JOB: {*TAKE_JOB, "exists", "hset", "expire"},
-        OTHERS_OUTCOME_JOB: TAKE_JOB,
-        "dockerfw:done:local_outcome-1": {"exists", "unlink"},
+        OUTCOME_JOB: {"exists", "hset", "expire"},
+        "dockerfw:done:firewall-local_outcome-1": {"exists", "unlink"},
         "dockerfw:snapshot:local": {"set"},
         "dockerfw:progress:local:1": {"set"},
     },

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from dockerfw.worker.entries import done_key, job_key
+from dockerfw.worker.entries import ANY_JOB_ID, done_key, job_key
 from dockerfw.worker.worker import LockedWorker
 from tests.rig.attacks import job_fields, packed, put
 from tests.rig.namespace import end_process, wait_until
@@ -172,7 +172,7 @@ def test_a_chore_that_cannot_be_forked_does_not_end_the_worker(
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     worker = LockedWorker(
-        QUEUE, connection=redis_client, allowed={}, on_chore=lambda: None, chore_seconds=0.0
+        QUEUE, connection=redis_client, ids=ANY_JOB_ID, allowed={}, on_chore=lambda: None, chore_seconds=0.0
     )
     with monkeypatch.context() as patch:
         patch.setattr(os, "fork", no_process)

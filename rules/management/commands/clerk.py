@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from dockerfw.messages.orders import CLERK_QUEUE
+from dockerfw.worker.entries import report_ids
 from dockerfw.worker.worker import LockedWorker
 from dockerfw_site.environment import read_environment
 from dockerfw_site.presence import take_part
@@ -25,6 +26,7 @@ class Command(BaseCommand):
         worker = LockedWorker(
             CLERK_QUEUE,
             connection=worker_connection(),
+            ids=report_ids(),
             allowed=clerk_jobs.ALLOWED,
             on_idle=clerk_jobs.expire_applies,
             alive=settings.ENVIRONMENT.alive_file,

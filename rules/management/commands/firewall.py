@@ -156,8 +156,10 @@ def _plan(chosen: argparse.Namespace) -> tuple[str, str]:
 
 def _trace(chosen: argparse.Namespace) -> tuple[str, str]:
     if not chosen.live:
-        if chosen.address or chosen.route:
-            raise InputError("--address and --route need --live. Without it, trace reads the host itself")
+        if chosen.address or chosen.route or chosen.set:
+            raise InputError(
+                "--address, --route and --set need --live. Without it, trace reads the host itself"
+            )
         return ("tracing", "trace")
     if chosen.against != "live":
         raise InputError("--against reads the host. Use --live or --against, not both")
@@ -196,6 +198,13 @@ def _add_trace_arguments(verb: CommandParser) -> None:
     )
     verb.add_argument(
         "--route", default="", metavar="NAME", help="with --live: the interface of the default route"
+    )
+    verb.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=CIDR,...",
+        help="with --live: an ipset and the networks in it; may be repeated",
     )
 
 
