@@ -149,6 +149,7 @@ def test_what_a_release_without_the_loopback_line_kept_is_no_drift(
     inside: Namespace, state: StateDirectory, backend: Backend
 ) -> None:
     add_foreign(inside, backend)
+    inside.add_interface()
     keep(state, sequence=1)
     path = state.boot / CONFIRMED
     value = json.loads(path.read_text())
