@@ -14,6 +14,7 @@ from dockerfw.chains.render import write_restore
 from dockerfw.host.clock import boot_id
 from dockerfw.host.errors import HostError
 from dockerfw.host.loading import load, rehearse, restore_previous
+from dockerfw.host.observation import read_container_families
 from dockerfw.host.reading import look
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed
@@ -65,8 +66,10 @@ def _load(confirmed: ConfirmedRecord) -> bool:
     # A worker that was killed between the families leaves only one of them.
     if all(any(live.chain("filter", name) for name in _OWN) for live in before.rulesets.values()):
         return False
+    external = confirmed.document.settings.external_interfaces
+    containers = read_container_families(before.rulesets, external, None)
     texts = {
-        family: write_restore(confirmed.rendering(family), family, live=live)
+        family: write_restore(confirmed.rendering(family), family, live=live, containers=family in containers)
         for family, live in before.rulesets.items()
     }
     rehearse(confirmed.backend, before.rulesets, texts)

@@ -16,6 +16,9 @@ from pathlib import Path
 
 from dockerfw.agent import sentences
 from dockerfw.agent.expected import check_loaded
+from dockerfw.chains.anchors import wanted_anchors
+from dockerfw.chains.forwarding import add_own_jumps, lost_docker_user
+from dockerfw.chains.names import FORWARD
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.refusals import describe_refusals, find_refusals
 from dockerfw.chains.render import loaded_rendering, render_restore
@@ -25,6 +28,7 @@ from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.hooks import checkpoint
 from dockerfw.host.loading import RestoreFailed, load, rehearse, restore_previous
+from dockerfw.host.observation import read_container_families
 from dockerfw.host.reading import Seen, look
 from dockerfw.host.runner import CommandFailed
 from dockerfw.host.space import describe_write_failure
@@ -41,6 +45,7 @@ from dockerfw.window.window import AWAITING_EVENT, FINAL_EVENT, awaiting_outcome
 logger = logging.getLogger("dockerfw.apply")
 
 MAX_DETAIL = 3500
+SETTLE_SECONDS = 0.1
 # Longer than loading both families and reading them back may take. Then the watchdog ends the apply.
 LOADING_SECONDS = 60.0
 # Added for checking expectations, with thousands of rules on a busy host.
@@ -83,7 +88,8 @@ class Apply:
         self._window: WindowRecord | None = None
         self._before: Seen | None = None
         self.after: Seen | None = None
-        self._loaded: tuple[Settings, Mapping[Family, str]] | None = None
+        self._loaded: tuple[Settings, UndoRecord] | None = None
+        self._containers: frozenset[Family] = frozenset()
 
     def run(self) -> Outcome:
         """Run all steps and return the last outcome: awaiting or failed. Never raises Exception."""
@@ -109,8 +115,11 @@ class Apply:
         watchdog = StartingWatchdog(self._state)
         stack.callback(watchdog.release)
         with self._step("snapshot") as say:
-            before = self._before = look()
+            before = self._before = _look_settled()
             _check_refusals(document, before)
+            self._containers = read_container_families(
+                before.rulesets, document.settings.external_interfaces, self._docker_socket
+            )
             say(f"backend {before.backend}")
         restores = self._render(document, before)
         with self._step("rehearse") as say:
@@ -138,8 +147,11 @@ class Apply:
         """Return the rules that were loaded, None if the apply ended before that."""
         if self._loaded is None:
             return None
-        settings, restores = self._loaded
-        rules = {family: loaded_rendering(text, settings) for family, text in restores.items()}
+        settings, undo = self._loaded
+        rules = {
+            family: loaded_rendering(text, settings, own_jumps=family in undo.own_jumps)
+            for family, text in undo.restores.items()
+        }
         return LoadedRules.of(self._host, self._order.revision, self._order.digest, rules)
 
     def _end_previous(self) -> None:
@@ -181,6 +193,7 @@ class Apply:
                 live=before.rulesets[family],
                 revision=self._order.revision,
                 counters=True,
+                containers=family in self._containers,
             )
             for family in before.rulesets
         }
@@ -216,16 +229,30 @@ class Apply:
             document=to_json_object(document),
             saves={family: _text(save) for family, save in before.saves.items()},
             restores=restores,
+            own_jumps=self._families_with_own_jumps(document, before),
         )
         self._window = window
-        self._loaded = (document.settings, restores)
+        self._loaded = (document.settings, undo)
         self._state.open_window(window, undo)
         checkpoint("window-written")
 
+    def _families_with_own_jumps(self, document: Document, before: Seen) -> tuple[Family, ...]:
+        anchors = wanted_anchors(document.settings)
+        return tuple(
+            family
+            for family, live in before.rulesets.items()
+            if add_own_jumps(anchors, live, containers=family in self._containers)[FORWARD]
+        )
+
     def _read_back(self, document: Document, backend: Backend) -> Seen:
-        after = look(backend)
+        after = _look_settled(backend)
         _check_refusals(document, after)
-        plan = plan_changes(document, after.rulesets, revision=self._order.revision)
+        plan = plan_changes(
+            document,
+            after.rulesets,
+            revision=self._order.revision,
+            container_families=self._containers,
+        )
         if not plan.empty:
             wrong = [f"IPv{family}" for family, part in plan.families.items() if not part.empty]
             what = " and ".join(wrong) or "the label"
@@ -332,6 +359,15 @@ def _check_refusals(document: Document, seen: Seen) -> None:
     refusals = find_refusals(document, seen.rulesets)
     if refusals:
         raise Refused(describe_refusals(refusals))
+
+
+def _look_settled(backend: Backend | None = None) -> Seen:
+    """Read the rules, again where Docker may have taken its call of DOCKER-USER out for a moment."""
+    seen = look(backend)
+    if not any(map(lost_docker_user, seen.rulesets.values())):
+        return seen
+    time.sleep(SETTLE_SECONDS)
+    return look(backend)
 
 
 def describe_failure(step: str, error: Exception) -> Failure:

@@ -214,7 +214,7 @@ class DriftMonitor:
                 record = self._report("heal-rests", words, record)
                 write_durably(path, replace(record, rests=True).to_bytes())
             return False
-        healed = heal_anchors(self._state, confirmed)
+        healed = heal_anchors(self._state, confirmed, docker_socket=self._docker_socket)
         if healed is None:
             return False
         record = self._report(*_describe_repair(confirmed, healed), record)

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import Drift, find_drift
+from dockerfw.chains.forwarding import Jumps, add_own_jumps
 from dockerfw.chains.healing import render_anchors
 from dockerfw.host.backend import kernel_families
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockHeld
 from dockerfw.host.loading import load, rehearse
+from dockerfw.host.observation import read_container_families
 from dockerfw.host.reading import look
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Family, Ruleset
@@ -31,7 +35,9 @@ class Healed:
     problem: str = ""
 
 
-def heal_anchors(state: StateDirectory, confirmed: ConfirmedRecord) -> Healed | None:
+def heal_anchors(
+    state: StateDirectory, confirmed: ConfirmedRecord, *, docker_socket: Path | None = None
+) -> Healed | None:
     """Restore the jumps of the confirmed revision; return None if there is nothing to heal, or not now.
 
     Not now: another process loads rules, a window is open, an admin released the host or started a panic on
@@ -43,39 +49,48 @@ def heal_anchors(state: StateDirectory, confirmed: ConfirmedRecord) -> Healed | 
                 return None
             if boot_apply(state.boot) != confirmed.apply:
                 return None
-            return _heal(confirmed)
+            return _heal(confirmed, docker_socket)
     except LockHeld:
         return None
     except (HostError, NetfilterError, OSError) as error:
         return Healed(Drift(), str(error))
 
 
-def _heal(confirmed: ConfirmedRecord) -> Healed | None:
+def _heal(confirmed: ConfirmedRecord, docker_socket: Path | None) -> Healed | None:
     before = look(confirmed.backend)
-    drift = _drift(confirmed, before.rulesets)
+    external = confirmed.document.settings.external_interfaces
+    containers = read_container_families(before.rulesets, external, docker_socket)
+    drift = _drift(confirmed, before.rulesets, containers)
     if not drift.only_anchors:
         return None
     texts = {
         family: text
         for family, live in before.rulesets.items()
-        if (text := render_anchors(confirmed.rendering(family).jumps, live))
+        if (text := render_anchors(_jumps(confirmed, family, live, containers), live))
     }
     try:
         rehearse(confirmed.backend, before.rulesets, texts)
         # A family whose jumps are restored stays so when the other one fails: it is right by itself.
         for family, text in texts.items():
             load(confirmed.backend, family, text)
-        left = _drift(confirmed, look(confirmed.backend).rulesets)
+        left = _drift(confirmed, look(confirmed.backend).rulesets, containers)
     except (HostError, NetfilterError, OSError) as error:
         return Healed(drift, str(error))
     return Healed(drift, " ".join(finding.message for finding in left.findings))
 
 
-def _drift(confirmed: ConfirmedRecord, live: Mapping[Family, Ruleset]) -> Drift:
+def _jumps(confirmed: ConfirmedRecord, family: Family, live: Ruleset, containers: frozenset[Family]) -> Jumps:
+    return add_own_jumps(confirmed.rendering(family).jumps, live, containers=family in containers)
+
+
+def _drift(
+    confirmed: ConfirmedRecord, live: Mapping[Family, Ruleset], containers: frozenset[Family]
+) -> Drift:
     return find_drift(
         confirmed.document,
         confirmed.revision,
         live,
+        DriftFacts(container_families=containers),
         families=kernel_families(),
         loaded=confirmed.loaded,
     )

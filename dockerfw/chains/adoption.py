@@ -13,7 +13,7 @@ from types import MappingProxyType
 from dockerfw.chains import sentences
 from dockerfw.chains.anchors import is_anchor
 from dockerfw.chains.importing import Imported, import_rulesets
-from dockerfw.chains.names import DOCKER_USER, FILTERS_HOST, OWN_CHAINS, body, own_rules, rule_id_of
+from dockerfw.chains.names import DOCKER_USER, FILTERS_HOST, FORWARD, OWN_CHAINS, body, own_rules, rule_id_of
 from dockerfw.chains.render import rule_lines
 from dockerfw.document.document import make_document
 from dockerfw.document.fields import Note, interfaces_overlap
@@ -77,11 +77,12 @@ def keep_from_draft(imported: Imported, draft: Document) -> Imported:
 
 
 def _own(live: Ruleset) -> Ruleset:
-    """Return dockerfw's chains, and its jumps in DOCKER-USER, which name the external interfaces."""
+    """Return dockerfw's chains, and its jumps from Docker's way, which name the external interfaces."""
     chains: dict[str, Chain] = {}
-    user = live.chain("filter", DOCKER_USER)
-    if user is not None:
-        chains[DOCKER_USER] = replace(user, rules=tuple(rule for rule in user.rules if is_anchor(rule)))
+    for name in (DOCKER_USER, FORWARD):
+        calling = live.chain("filter", name)
+        if calling is not None:
+            chains[name] = replace(calling, rules=tuple(rule for rule in calling.rules if is_anchor(rule)))
     for name in OWN_CHAINS:
         found = live.chain("filter", name)
         if found is not None:

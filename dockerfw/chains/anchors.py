@@ -1,4 +1,4 @@
-"""The anchors: the jumps in INPUT and DOCKER-USER that call dockerfw's chains.
+"""The anchors: the jumps in INPUT, DOCKER-USER and, where it is needed, FORWARD that call dockerfw's chains.
 
 Compares a live filter table with the settings and lists the anchors to insert, move or remove, and the lines
 that the article's iptables.conf left behind. Only lines that dockerfw or the article wrote are listed, by
@@ -16,6 +16,7 @@ from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     FILTERS_CONTAINERS,
+    FORWARD,
     HOST_ANCHOR,
     INPUT,
     OWN_CHAINS,
@@ -40,6 +41,8 @@ _ARTICLE_INPUT: Final = frozenset(
 
 
 _LOGS: Final = frozenset(("LOG", "NFLOG", "ULOG"))
+CALLING_CHAINS: Final = (INPUT, FORWARD, DOCKER_USER)
+"""The chains that may hold anchors."""
 
 AnchorPlace = Literal["first", "not first", "missing"]
 
@@ -71,7 +74,10 @@ class AnchorWork:
 
 
 def wanted_anchors(settings: Settings) -> Mapping[str, tuple[str, ...]]:
-    """Return the anchors by chain, without `-A CHAIN`, in the order in which a fresh load leaves them."""
+    """Return the anchors by chain, without `-A CHAIN`, in the order in which a fresh load leaves them.
+
+    They are those of any host. `add_own_jumps` of forwarding.py adds those of a live family.
+    """
     containers = tuple(container_anchor(name) for name in settings.external_interfaces)
     return {INPUT: (HOST_ANCHOR,), DOCKER_USER: containers}
 
@@ -82,7 +88,7 @@ def anchor_work(wanted: Mapping[str, tuple[str, ...]], live: Ruleset | None) -> 
     delete: list[Rule] = []
     insert: list[tuple[str, str]] = []
     changes: list[AnchorChange] = []
-    for chain, anchors in wanted.items():
+    for chain, anchors in {**wanted, FORWARD: wanted.get(FORWARD, ())}.items():
         rules = _rules(live, chain)
         stale = [rule for rule in rules if is_anchor(rule) and body(rule) not in anchors]
         gone = [*stale, *(rule for rule in adopted if rule.chain == chain)]
@@ -224,7 +230,7 @@ def _jumps(live: Ruleset | None, delete: Sequence[Rule]) -> tuple[Rule, ...]:
         for rule in chain.rules
         if FILTERS in rule.text
         and id(rule) not in deleted
-        and not (chain.name in (INPUT, DOCKER_USER) and is_anchor(rule))
+        and not (chain.name in CALLING_CHAINS and is_anchor(rule))
         and rule.target is not None
         and rule.target.name in OWN_CHAINS
     )

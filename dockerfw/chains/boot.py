@@ -7,7 +7,7 @@ changes nothing. If the rules cannot be loaded, the script refuses everything an
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from dockerfw.chains.names import OWN_CHAINS
@@ -32,19 +32,37 @@ def render_boot_chains(chains: Mapping[str, Sequence[str]]) -> str:
     return "\n".join([*lines, "COMMIT", ""])
 
 
-def render_boot_script(backend: Backend, external_interfaces: Sequence[str], directory: str) -> str:
+def render_boot_script(
+    backend: Backend,
+    external_interfaces: Sequence[str],
+    directory: str,
+    own_jumps: Collection[Family] = (),
+) -> str:
     """Return the shell script that loads rules.v4 and rules.v6 from `directory` and places the anchors.
 
+    `own_jumps` are the families that need jumps of dockerfw's own in FORWARD.
     It may run at any time, any number of times. It exits with status 1 if a family could not be loaded. That
     family is then closed: only loopback and established connections are allowed.
     """
+    programs = [f"{_PROGRAMS[family]}-{backend}" for family in sorted(own_jumps)]
     return _SCRIPT.format(
         backend=backend,
         directory=shlex.quote(directory),
         interfaces=" ".join(shlex.quote(name) for name in external_interfaces) or "",
+        own_jumps=_OWN_JUMPS.format(programs="|".join(programs)) if programs else "",
     )
 
 
+_PROGRAMS: Final[Mapping[Family, str]] = {4: "iptables", 6: "ip6tables"}
+
+# A script without own jumps is the same as in earlier releases, so that an upgrade makes no difference.
+_OWN_JUMPS: Final = """\
+        # Docker did not call DOCKER-USER from FORWARD here, so FORWARD gets a jump of our own.
+        case "$1" in {programs})
+            "$1" -w 10 -C FORWARD -j DOCKER-USER 2>/dev/null ||
+                ensure "$1" FORWARD -i "$interface" -j FILTERS-CONTAINERS || return 1
+        esac
+"""
 _SCRIPT: Final = """\
 #!/bin/sh
 # Written by dockerfw with each confirmed revision; changes made here are lost.
@@ -74,7 +92,7 @@ anchors() {{
     for interface in {interfaces}; do
         "$1" -w 10 -n -L DOCKER-USER >/dev/null 2>&1 || "$1" -w 10 -N DOCKER-USER || return 1
         ensure "$1" DOCKER-USER -i "$interface" -j FILTERS-CONTAINERS || return 1
-    done
+{own_jumps}    done
 }}
 
 # close TABLES: our chains refuse everything but loopback and what is established already.

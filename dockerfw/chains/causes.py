@@ -29,6 +29,7 @@ class DriftFacts:
     if Docker's chains have appeared there since. `docker_gone` are the families in which Docker had chains of
     its own since the boot and has none now. `rebooted`: the host was booted after that load. `released`:
     an admin ran `release` on the host. `foreign_tables` are nftables tables in which other software filters.
+    `container_families` are the IP versions in which container networks have addresses.
     `command` is the name of dockerfw's command on that host. `surroundings` are its interfaces and routes,
     None if they are not looked at, and `docker` is true if Docker filters there.
     """
@@ -40,6 +41,7 @@ class DriftFacts:
     rebooted: bool = False
     released: bool = False
     foreign_tables: tuple[str, ...] = ()
+    container_families: frozenset[Family] = frozenset()
     command: str = "dockerfw"
     surroundings: Surroundings | None = None
     docker: bool = False
@@ -100,9 +102,17 @@ def explain_other_revision(facts: DriftFacts) -> str:
 
 
 def explain_missing_docker_user_jump(family: Family, live: Ruleset, facts: DriftFacts) -> str:
-    """Return the likely reason why FORWARD has no jump to DOCKER-USER."""
-    if _is_empty(live, FORWARD):
+    """Return the likely reason why FORWARD has no jump to DOCKER-USER, and what adds dockerfw's own."""
+    return f"{_missing_docker_user_jump(family, live, facts)} {sentences.OWN_JUMP_HELPS}"
+
+
+def _missing_docker_user_jump(family: Family, live: Ruleset, facts: DriftFacts) -> str:
+    if facts.docker_nftables:
+        return sentences.DOCKER_FILTERS_ITSELF
+    if _is_empty(live, FORWARD) and live.chain("filter", DOCKER) is not None:
         return sentences.FORWARD_FLUSHED
+    if live.chain("filter", DOCKER) is None:
+        return sentences.docker_does_not_filter(family)
     if family == 6:
         return sentences.IPV6_NOT_CALLED
     return _reloaded(live, facts) or sentences.JUMP_REMOVED

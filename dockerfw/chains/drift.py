@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from dockerfw.chains import sentences
-from dockerfw.chains.anchors import anchor_place, anchored_interfaces, first_foreign
+from dockerfw.chains.anchors import anchor_place, anchored_interfaces, first_foreign, is_anchor
 from dockerfw.chains.bypass import find_bypass
 from dockerfw.chains.causes import (
     DriftFacts,
@@ -22,21 +22,24 @@ from dockerfw.chains.causes import (
     explain_missing_rules,
     explain_other_revision,
 )
+from dockerfw.chains.forwarding import add_own_jumps
 from dockerfw.chains.names import (
+    DOCKER,
     DOCKER_USER,
     FILTERS,
+    FORWARD,
     OWN_CHAINS,
     PANIC,
     Label,
+    body,
     container_anchor,
     label_of,
     own_rules,
     without_label,
 )
 from dockerfw.chains.pairing import Pairing, pair_lines
-from dockerfw.chains.render import render
+from dockerfw.chains.render import earlier_rendering
 from dockerfw.chains.rendering import Rendering
-from dockerfw.chains.warnings import docker_user_bypassed
 from dockerfw.chains.ways_in import WayInCode, find_ways_in_problems
 from dockerfw.document.document import digest
 from dockerfw.document.values import Document, Settings
@@ -54,22 +57,24 @@ DriftCode = Literal[
     "anchor-missing",
     "anchor-not-first",
     "anchor-stale",
+    "own-jump-not-needed",
     "docker-user-not-called",
     "docker-user-not-first",
     "docker-user-unclear",
     "other-backend",
-    "docker-nftables",
     "docker-rules-gone",
 ]
 
-ANCHORS: Final[frozenset[DriftCode]] = frozenset(("anchor-missing", "anchor-not-first"))
+ANCHORS: Final[frozenset[DriftCode]] = frozenset(
+    ("anchor-missing", "anchor-not-first", "own-jump-not-needed", "docker-user-not-called")
+)
 """Findings that healing repairs: dockerfw's chains are intact, only the jumps to them are misplaced."""
 
 WAYS_IN: Final[frozenset[DriftCode]] = frozenset(get_args(WayInCode))
 """Findings about the interfaces that packets from outside arrive on; dockerfw's rules may be intact."""
 
 WITHOUT_EFFECT: Final[frozenset[DriftCode]] = WAYS_IN | frozenset(
-    ("docker-user-not-called", "docker-user-not-first", "docker-user-unclear", "docker-nftables")
+    ("docker-user-not-called", "docker-user-not-first", "docker-user-unclear")
 )
 """Findings that leave the revision loaded while packets bypass some or all of its container rules."""
 
@@ -151,8 +156,8 @@ def find_drift(
     """Compare the kernel with a revision's document, for the families that this kernel supports.
 
     A family that is not in `live` could not be read, which is a finding of its own. `loaded` are the rules
-    that were loaded for this revision; a family without them is compared with what its document renders to
-    now.
+    that were loaded for this revision; a family without them is compared with what its document renders to,
+    with or without the lines of later releases.
     """
     facts = facts or DriftFacts()
     findings = [*_host_findings(document.settings, facts)]
@@ -161,7 +166,7 @@ def find_drift(
         if ruleset is None:
             findings.append(DriftFinding("unread", family, sentences.of_family(family, sentences.UNREAD)))
             continue
-        wanted = (loaded or {}).get(family) or render(document, family, revision)
+        wanted = (loaded or {}).get(family) or earlier_rendering(document, family, revision, live=ruleset)
         label = Label(revision, digest(document)[:12])
         findings += _chain_findings(wanted, label, family, ruleset, facts)
         findings += _anchor_findings(wanted, document.settings, family, ruleset, facts)
@@ -172,9 +177,6 @@ def _host_findings(settings: Settings, facts: DriftFacts) -> Iterator[DriftFindi
     if facts.docker_moved_to:
         message = sentences.other_backend(facts.docker_moved_to, facts.kept_backend)
         yield DriftFinding("other-backend", None, message, sentences.BACKEND_SWITCHED)
-    if facts.docker_nftables and settings.external_interfaces:
-        message, cause = sentences.DOCKER_FILTERS_ITSELF, sentences.DOCKER_BACKEND_SETTING
-        yield DriftFinding("docker-nftables", None, message, cause)
     yield from docker_findings(facts.docker_gone)
     if facts.surroundings is not None:
         for problem in find_ways_in_problems(settings, facts.surroundings, docker=facts.docker):
@@ -241,11 +243,13 @@ def _anchor_findings(
         yield finding("panic", sentences.PANIC_ON, sentences.panic_help(facts.command))
     # The finding about all the missing rules has the cause already.
     emptied = not any(own_rules(live, chain) for chain in OWN_CHAINS)
-    for chain, anchors in wanted.jumps.items():
+    containers = facts.docker_nftables or family in facts.container_families
+    jumps = add_own_jumps(wanted.jumps, live, containers=containers)
+    for chain, anchors in jumps.items():
         found = live.chain("filter", chain)
         for text in anchors:
             place = anchor_place(live, chain, text)
-            if place == "missing":
+            if place == "missing" and chain != FORWARD:
                 cause = "" if emptied else explain_missing_anchor(live, chain, facts)
                 line = DriftLine("-", f"-A {chain} {text}")
                 yield finding("anchor-missing", sentences.anchor_missing(chain, text), cause, line)
@@ -258,9 +262,39 @@ def _anchor_findings(
         if name not in settings.external_interfaces:
             line = DriftLine("+", f"-A {DOCKER_USER} {container_anchor(name)}")
             yield finding("anchor-stale", sentences.anchor_stale(name), "", line)
-    if settings.external_interfaces and docker_user_bypassed(live):
+    yield from _own_jump_findings(jumps[FORWARD], family, live, facts)
+    if not jumps[FORWARD]:
+        # With jumps of its own in FORWARD, dockerfw does not depend on DOCKER-USER.
+        yield from _bypass_findings(wanted, settings, family, live, facts)
+
+
+def _own_jump_findings(
+    wanted: Sequence[str], family: Family, live: Ruleset, facts: DriftFacts
+) -> Iterator[DriftFinding]:
+    """Compare the jumps of dockerfw's own in FORWARD with those that the family needs."""
+    texts = [text for text in wanted if anchor_place(live, FORWARD, text) == "missing"]
+    emptied = not any(own_rules(live, chain) for chain in OWN_CHAINS)
+    # Where everything was flushed, Docker's chains too, its jump is one of many things that are gone.
+    if texts and not (emptied and live.chain("filter", DOCKER) is None):
+        sentence = sentences.of_family(family, sentences.DOCKER_USER_NOT_CALLED)
         cause = explain_missing_docker_user_jump(family, live, facts)
-        yield finding("docker-user-not-called", sentences.DOCKER_USER_NOT_CALLED, cause)
+        lines = tuple(DriftLine("-", f"-A {FORWARD} {text}") for text in texts)
+        yield DriftFinding("docker-user-not-called", family, sentence, cause, lines)
+    forward = live.chain("filter", FORWARD)
+    for rule in forward.rules if forward else ():
+        if is_anchor(rule) and body(rule) not in wanted:
+            sentence = sentences.of_family(family, sentences.own_jump_not_needed(body(rule)))
+            yield DriftFinding("own-jump-not-needed", family, sentence, "", (DriftLine("+", rule.text),))
+
+
+def _bypass_findings(
+    wanted: Rendering, settings: Settings, family: Family, live: Ruleset, facts: DriftFacts
+) -> Iterator[DriftFinding]:
+    """Find what is let through before DOCKER-USER and dockerfw's rules would refuse."""
+
+    def finding(code: DriftCode, sentence: str, cause: str, *lines: DriftLine) -> DriftFinding:
+        return DriftFinding(code, family, sentences.of_family(family, sentence), cause, lines)
+
     bypass = find_bypass(settings.external_interfaces, wanted.chains, family, live, facts.surroundings)
     if bypass is not None and bypass.rule is None:
         message = sentences.docker_user_unclear(str(bypass), bypass.unclear)

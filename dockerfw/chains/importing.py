@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dockerfw.chains import sentences
-from dockerfw.chains.anchors import adopted_interface
+from dockerfw.chains.anchors import adopted_interface, is_anchor
 from dockerfw.chains.import_reading import read_rulesets
 from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     FILTERS_CONTAINERS,
     FILTERS_HOST,
+    FORWARD,
     INPUT,
     OWN_CHAINS,
     body,
@@ -49,7 +50,7 @@ _SCOPES: Final = {
     DOCKER_USER: "container",
 }
 _RULE_PATH = re.compile(r"\brules\[[0-9]+\]")
-_IPV6 = re.compile(r"-[sd] [0-9a-f.]*:|ipv6-icmp|icmp6|icmpv6", re.ASCII)
+_IPV6 = re.compile(r"-(?:[sd]|-ctorigdst) [0-9a-f.]*:|ipv6-icmp|icmp6|icmpv6", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,8 @@ class _Import:
         if rule.table != "filter":
             reason = sentences.STAYS.get(chain_owner(rule.table, rule.chain), sentences.NOT_FOR_DOCKERFW)
             raise InexpressibleError(sentences.other_table(rule.table, reason))
+        if rule.chain == FORWARD and is_anchor(rule):
+            return
         if rule.chain not in _SCOPES and rule.chain != FILTERS:
             stays = sentences.STAYS.get(chain_owner(rule.table, rule.chain))
             raise InexpressibleError(stays or sentences.other_chain(rule.chain))
@@ -305,7 +308,9 @@ class _Import:
 
 
 def _external_interfaces(ruleset: Ruleset) -> Iterator[str]:
-    """Yield the interfaces whose packets DOCKER-USER sends to dockerfw's chains or to a refusal."""
+    """Yield the interfaces whose forwarded packets are sent to dockerfw's chains or to a refusal."""
+    forward = ruleset.chain("filter", FORWARD)
+    yield from (rule.text.split()[3] for rule in (forward.rules if forward else ()) if is_anchor(rule))
     yield from _jumped_interfaces(ruleset, DOCKER_USER)
     chain = ruleset.chain("filter", DOCKER_USER)
     for rule in chain.rules if chain else ():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dockerfw.chains.anchors import AnchorPlace, anchor_place, anchored_interfaces
+from dockerfw.chains.forwarding import docker_user_jumped
 from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
@@ -18,7 +19,6 @@ from dockerfw.chains.names import (
     own_rules,
     rule_id_of,
 )
-from dockerfw.chains.warnings import docker_user_jumped
 from dockerfw.iptables.model import Counters, Family, Ruleset
 
 

@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from dockerfw.chains.forwarding import docker_user_jumped
 from dockerfw.chains.importing import import_save
-from dockerfw.chains.names import DOCKER_USER, FILTERS, FILTERS_CONTAINERS, OWN_CHAINS, label_of, own_rules
-from dockerfw.chains.warnings import docker_user_jumped
+from dockerfw.chains.names import (
+    DOCKER_USER,
+    FILTERS,
+    FILTERS_CONTAINERS,
+    FORWARD,
+    OWN_CHAINS,
+    body,
+    label_of,
+    own_rules,
+)
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Ruleset
 
@@ -33,10 +42,10 @@ def _own_part(live: Ruleset) -> Iterator[str]:
     yield "*filter"
     yield from (f":{name} - [0:0]" for name in (DOCKER_USER, *OWN_CHAINS))
     # An anchor that no packet reaches filters nothing.
-    docker_user = live.chain("filter", DOCKER_USER) if docker_user_jumped(live) else None
-    for rule in docker_user.rules if docker_user else ():
+    calling = live.chain("filter", DOCKER_USER if docker_user_jumped(live) else FORWARD)
+    for rule in calling.rules if calling else ():
         if rule.text.endswith(f" -j {FILTERS_CONTAINERS}"):
-            yield rule.text
+            yield f"-A {DOCKER_USER} {body(rule)}"
     for name in OWN_CHAINS:
         yield from (rule.text for rule in own_rules(live, name))
     yield "COMMIT"

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from dockerfw.chains.anchors import is_anchor
+from dockerfw.chains.anchors import CALLING_CHAINS, is_anchor
 from dockerfw.chains.names import DOCKER_USER, FORWARD, INPUT, OWN_CHAINS, PANIC, PANIC_ANCHOR, body
 from dockerfw.chains.render import IPV6_VITAL_TYPES
 from dockerfw.iptables.model import Family, Rule, Ruleset
 from dockerfw.simulation.addresses import Network
 
-_CALLED_FROM = (INPUT, FORWARD, DOCKER_USER)
 _REFUSAL = '-m comment --comment "dockerfw panic" -j DROP'
 
 
@@ -27,7 +26,7 @@ def render_panic(family: Family, live: Ruleset, allowed: Sequence[Network]) -> s
     """
     lines = [f":{PANIC} - [0:0]", *_deletions(live, PANIC_ANCHOR)]
     lines += [f"-A {PANIC} {text}" for text in _panic_rules(family, allowed)]
-    present = [chain for chain in _CALLED_FROM if chain != DOCKER_USER or live.chain("filter", chain)]
+    present = [chain for chain in CALLING_CHAINS if chain != DOCKER_USER or live.chain("filter", chain)]
     lines += [f"-I {chain} 1 {PANIC_ANCHOR}" for chain in present]
     return _text(lines)
 
@@ -68,7 +67,7 @@ def find_anchors(live: Ruleset) -> list[tuple[int, Rule]]:
         (place, rule)
         for chain in (table.chains.values() if table else ())
         for place, rule in enumerate(chain.rules, 1)
-        if body(rule) == PANIC_ANCHOR or (chain.name in (INPUT, DOCKER_USER) and is_anchor(rule))
+        if body(rule) == PANIC_ANCHOR or (chain.name in CALLING_CHAINS and is_anchor(rule))
     ]
 
 

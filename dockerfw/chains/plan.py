@@ -5,16 +5,18 @@ Compares a document with live rulesets, by canonical form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockerfw.chains.anchors import AnchorChange, AnchorWork, anchor_work, wanted_anchors
 from dockerfw.chains.bypass import bypass_warnings
+from dockerfw.chains.forwarding import Jumps, add_own_jumps
 from dockerfw.chains.interface_warnings import docker_bridges
 from dockerfw.chains.names import (
     FILTERS,
     FILTERS_CONTAINERS,
     FILTERS_HOST,
+    FORWARD,
     OWN_CHAINS,
     body,
     is_dockerfw_rule,
@@ -97,13 +99,15 @@ def plan_changes(
     docker_nftables: bool = False,
     foreign_tables: Sequence[str] = (),
     redirecting_tables: Sequence[str] = (),
+    container_families: Collection[Family] = (),
 ) -> Plan:
     """Plan the load of a document over the live rulesets, for each family given.
 
-    `revision` is the number in the new label; None leaves the label out of the comparison. Four are only
-    for warnings: `surroundings` are the host's interfaces and routes, `docker_nftables` means that Docker
-    filters with nftables itself, `foreign_tables` and `redirecting_tables` are nftables tables that iptables
-    does not show.
+    `revision` is the number in the new label; None leaves the label out of the comparison.
+    `container_families` are those in which container networks have addresses; `docker_nftables` means that
+    Docker filters with nftables itself, and so may have them in each. Three are only for warnings:
+    `surroundings` are the host's interfaces and routes, `foreign_tables` and `redirecting_tables` are
+    nftables tables that iptables does not show.
     """
     families: dict[Family, FamilyPlan] = {}
     names = (each.name for each in (surroundings.interfaces if surroundings else ()))
@@ -111,12 +115,16 @@ def plan_changes(
     warnings = list(document_warnings(document, surroundings, docker_nftables, *beside))
     relabel = False
     for family, ruleset in live.items():
-        work = anchor_work(wanted_anchors(document.settings), ruleset)
-        families[family] = _family_plan(document, family, ruleset, work, revision or 0)
-        warnings += family_warnings(document.settings, family, ruleset)
+        wanted = wanted_anchors(document.settings)
+        containers = docker_nftables or family in container_families
+        anchors = add_own_jumps(wanted, ruleset, containers=containers)
+        work = anchor_work(anchors, ruleset)
+        families[family] = _family_plan(document, family, ruleset, work, anchors, revision or 0)
+        warnings += family_warnings(document.settings, family, ruleset, anchors)
         warnings += redirect_warnings(document, family, ruleset)
         warnings += untracked_warnings(family, ruleset)
-        warnings += bypass_warnings(document, family, ruleset, surroundings)
+        if not anchors[FORWARD]:
+            warnings += bypass_warnings(document, family, ruleset, surroundings)
         relabel = relabel or (revision is not None and not _has_label(document, family, ruleset, revision))
     changes = any(not plan.empty for plan in families.values())
     refusals = find_refusals(document, live)
@@ -130,7 +138,7 @@ def _has_label(document: Document, family: Family, live: Ruleset, revision: int)
 
 
 def _family_plan(
-    document: Document, family: Family, live: Ruleset, work: AnchorWork, revision: int
+    document: Document, family: Family, live: Ruleset, work: AnchorWork, anchors: Jumps, revision: int
 ) -> FamilyPlan:
     wanted = wanted_chains(document, family, revision)
     pairings = {
@@ -139,7 +147,6 @@ def _family_plan(
     replaced = [rule for rule in pairings[FILTERS].rest if _is_article_chain(live)]
     adopted = [*work.adopted, *replaced]
     replaced_ids = {id(rule) for rule in replaced}
-    anchors = wanted_anchors(document.settings)
     excluded = [
         *work.delete,
         *(

@@ -1,7 +1,7 @@
 """Restore text for one family: the input of `iptables-restore -n` that loads a document.
 
 The same document gives the same bytes. The text flushes only dockerfw's own chains (declaring them is the
-flush), sets no policy, and changes INPUT and DOCKER-USER only to place or remove dockerfw's anchors.
+flush), sets no policy, and changes INPUT, DOCKER-USER and FORWARD only to place or remove dockerfw's anchors.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from functools import lru_cache
 from typing import Final
 
 from dockerfw.chains.anchors import anchor_work, wanted_anchors
+from dockerfw.chains.forwarding import add_own_jumps
 from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
     FILTERS_CONTAINERS,
     FILTERS_HOST,
+    FORWARD,
     OWN_CHAINS,
     Label,
+    body,
     own_rules,
     rule_comment,
 )
@@ -41,6 +44,12 @@ DHCPV6_REPLIES: Final = "-s fe80::/10 -p udp -m udp --sport 547 --dport 546 -j R
 # Without these an IPv6 host loses its neighbours, its router and its multicast groups (RFC 4890, 4.4.1): MLD
 # 130-132 and 143, router and neighbour discovery 133-136 with their inverse 141-142.
 IPV6_VITAL_TYPES: Final = (130, 131, 132, 133, 134, 135, 136, 141, 142, 143)
+# Docker before 28 forwards a packet that is dialled to a port published to 127.0.0.1 even if it arrives from
+# the local network: DNAT comes before the kernel drops such a packet as martian.
+DIALLED_TO_LOOPBACK: Final[Mapping[Family, str]] = {
+    4: "-m conntrack --ctorigdst 127.0.0.0/8 --ctdir ORIGINAL -j DROP",
+    6: "-m conntrack --ctorigdst ::1 --ctdir ORIGINAL -j DROP",
+}
 _WRITTEN_ORDER: Final = (FILTERS_HOST, FILTERS_CONTAINERS, FILTERS)
 
 
@@ -51,13 +60,16 @@ def render_restore(
     live: Ruleset | None = None,
     revision: int = 0,
     counters: bool = False,
+    containers: bool = False,
 ) -> str:
     """Return the restore text of a document for one family.
 
     `live` is the host's ruleset, read just before; None is a host with Docker's chains and no dockerfw rules.
     `counters` writes `[packets:bytes]` before each rule, those of the same rule in `live` (for `-c`).
+    `containers` is True if container networks have addresses of the family.
     """
-    return write_restore(render(document, family, revision), family, live=live, counters=counters)
+    rendering = render(document, family, revision)
+    return write_restore(rendering, family, live=live, counters=counters, containers=containers)
 
 
 def render(document: Document, family: Family, revision: int = 0) -> Rendering:
@@ -65,17 +77,42 @@ def render(document: Document, family: Family, revision: int = 0) -> Rendering:
     return Rendering(wanted_chains(document, family, revision), wanted_anchors(document.settings))
 
 
-def loaded_rendering(restore_text: str, settings: Settings) -> Rendering:
-    """Return what a kernel holds after a restore text: it names only the jumps that were missing before."""
-    return Rendering(read_rendering(restore_text).chains, wanted_anchors(settings))
+def earlier_rendering(
+    document: Document, family: Family, revision: int = 0, *, live: Ruleset | None = None
+) -> Rendering:
+    """Return what a release that kept no copy of its rules loaded for a document.
+
+    It lacks the lines that were added since, except those that `live` has.
+    """
+    found = render(document, family, revision)
+    held = {body(rule) for rule in own_rules(live, FILTERS_CONTAINERS)}
+    lines = found.chains[FILTERS_CONTAINERS]
+    kept = tuple(line for line in lines if line != DIALLED_TO_LOOPBACK[family] or line in held)
+    return Rendering({**found.chains, FILTERS_CONTAINERS: kept}, found.jumps)
+
+
+def loaded_rendering(restore_text: str, settings: Settings, *, own_jumps: bool = False) -> Rendering:
+    """Return what a kernel holds after a restore text: it names only the jumps that were missing before.
+
+    `own_jumps` is True if the family then has jumps of dockerfw's own in FORWARD.
+    """
+    jumps = dict(wanted_anchors(settings))
+    if own_jumps:
+        jumps[FORWARD] = jumps[DOCKER_USER]
+    return Rendering(read_rendering(restore_text).chains, jumps)
 
 
 def write_restore(
-    rendering: Rendering, family: Family, *, live: Ruleset | None = None, counters: bool = False
+    rendering: Rendering,
+    family: Family,
+    *,
+    live: Ruleset | None = None,
+    counters: bool = False,
+    containers: bool = False,
 ) -> str:
     """Write the restore text that brings a family's chains and jumps from `live` to a rendering."""
     chains = rendering.chains
-    work = anchor_work(rendering.jumps, live)
+    work = anchor_work(add_own_jumps(rendering.jumps, live, containers=containers), live)
     lines = ["*filter", *(f":{name} - [0:0]" for name in OWN_CHAINS)]
     if work.creates_docker_user:
         lines.append(f"-N {DOCKER_USER}")
@@ -99,7 +136,12 @@ def wanted_chains(document: Document, family: Family, revision: int = 0) -> Mapp
     label = Label(revision, digest(document)[:12])
     return {
         FILTERS: (*_lines(rules, FILTERS, family), _refusal(settings, family, label)),
-        FILTERS_CONTAINERS: (ESTABLISHED, *_lines(rules, FILTERS_CONTAINERS, family), f"-j {FILTERS}"),
+        FILTERS_CONTAINERS: (
+            ESTABLISHED,
+            DIALLED_TO_LOOPBACK[family],
+            *_lines(rules, FILTERS_CONTAINERS, family),
+            f"-j {FILTERS}",
+        ),
         FILTERS_HOST: (
             *(f"-i {name} -j RETURN" for name in settings.trusted_interfaces),
             ESTABLISHED,

@@ -148,7 +148,7 @@ EMPTY_DOCUMENT: Final = (
 )
 DOCKER_USES_NFTABLES: Final = (
     "Docker on this host uses nftables itself and has no DOCKER-USER chain. "
-    "Rules for containers have no effect."
+    "What its own rules refuse is unknown."
 )
 
 
@@ -241,11 +241,12 @@ def docker_user_missing(family: Family) -> str:
     )
 
 
-def docker_user_not_called(family: Family) -> str:
-    """Warn that Docker filters and FORWARD does not call DOCKER-USER."""
+def own_forward_jump(family: Family) -> str:
+    """Warn that FORWARD gets jumps of dockerfw's own because it does not call DOCKER-USER."""
     return of_family(
         family,
-        "FORWARD has no jump to DOCKER-USER. Rules for containers have no effect until Docker adds it.",
+        "FORWARD does not call DOCKER-USER, so dockerfw's own jump there calls the rules for containers. "
+        "They also filter other traffic forwarded from external interfaces, such as to virtual machines.",
     )
 
 
@@ -331,7 +332,6 @@ DOCKER_RULES_GONE: Final = (
 DOCKER_RULES_FLUSHED: Final = (
     "They were flushed, as `nft flush ruleset` does. Restart Docker. If Docker was removed, reboot."
 )
-DOCKER_FILTERS_ITSELF: Final = "Docker filters with nftables itself, so rules for containers have no effect."
 
 
 def docker_user_not_first(packet: str) -> str:
@@ -388,6 +388,20 @@ def anchor_not_first(chain: str, anchor: str) -> str:
     return f"another rule comes before {anchor} in {chain}."
 
 
+def own_jump_not_needed(anchor: str) -> str:
+    """Say that FORWARD calls DOCKER-USER, and dockerfw's chains as well."""
+    return f"FORWARD calls DOCKER-USER, so dockerfw's own jump there ({anchor}) is no longer needed."
+
+
+def docker_does_not_filter(family: Family) -> str:
+    """Say that Docker has no chains in a family."""
+    setting = "iptables" if family == 4 else "ip6tables"
+    return (
+        f"Docker has no chains for {FAMILY_NAMES[family]}: its setting {setting} is off, "
+        "or its rules were flushed."
+    )
+
+
 def anchor_stale(interface: str) -> str:
     """Say that DOCKER-USER calls dockerfw for an interface that is not external."""
     return f"DOCKER-USER still jumps to dockerfw for {interface}, which is no longer an external interface."
@@ -434,9 +448,7 @@ UFW_DOCKER: Final = (
 BACKEND_SWITCHED: Final = (
     "Docker was probably restarted after the host's iptables was switched to the other backend."
 )
-DOCKER_BACKEND_SETTING: Final = (
-    "Docker's setting firewall-backend is nftables. With iptables, Docker uses DOCKER-USER."
-)
+DOCKER_FILTERS_ITSELF: Final = "Docker filters with nftables itself and never calls DOCKER-USER."
 DOCKER_CREATES_IT: Final = "Docker creates it again when it starts."
 DOCKER_USER_RECREATED: Final = (
     "DOCKER-USER is as Docker creates it: it was flushed, or removed and then created again by Docker."
@@ -448,6 +460,7 @@ IPV6_NOT_CALLED: Final = (
     "Docker 20.10 never jumps to DOCKER-USER for IPv6. With any other version, the jump was removed."
 )
 JUMP_REMOVED: Final = "The jump was removed. Docker adds it again when it restarts."
+OWN_JUMP_HELPS: Final = "The next apply or self-repair adds dockerfw's own jump."
 
 
 def inserted_by_chain(chain: str) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dockerfw.chains import sentences
-from dockerfw.chains.anchors import first_foreign, wanted_anchors
+from dockerfw.chains.anchors import first_foreign
+from dockerfw.chains.forwarding import Jumps, docker_user_jumped
 from dockerfw.chains.interface_warnings import interface_warnings
 from dockerfw.chains.names import (
-    DOCKER,
     DOCKER_USER,
     FILTERS,
     FORWARD,
@@ -61,12 +61,14 @@ def document_warnings(
         yield PlanWarning("redirecting-nftables", sentences.describe_redirecting_tables(redirecting_tables))
 
 
-def family_warnings(settings: Settings, family: Family, live: Ruleset) -> Iterator[PlanWarning]:
-    """Warn about what the live ruleset of one family means for the document."""
+def family_warnings(
+    settings: Settings, family: Family, live: Ruleset, anchors: Jumps
+) -> Iterator[PlanWarning]:
+    """Warn about what the live ruleset of one family, which needs these anchors, means for the document."""
     yield from _policy_warnings(family, live)
-    yield from _position_warnings(settings, family, live)
+    yield from _position_warnings(anchors, family, live)
     if settings.external_interfaces:
-        yield from _docker_user_warnings(family, live)
+        yield from _docker_user_warnings(family, live, anchors)
     foreign = own_rules(live, FILTERS)
     if foreign and not any(is_dockerfw_rule(rule.text) for rule in foreign):
         message = sentences.filters_chain_replaced(family, len(foreign))
@@ -80,33 +82,19 @@ def _policy_warnings(family: Family, live: Ruleset) -> Iterator[PlanWarning]:
         yield PlanWarning("input-policy", message, family)
 
 
-def _position_warnings(settings: Settings, family: Family, live: Ruleset) -> Iterator[PlanWarning]:
-    for chain, anchors in wanted_anchors(settings).items():
+def _position_warnings(anchors: Jumps, family: Family, live: Ruleset) -> Iterator[PlanWarning]:
+    for chain, texts in anchors.items():
         found = live.chain("filter", chain)
-        rule = first_foreign(found.rules, anchors) if found else None
+        rule = first_foreign(found.rules, texts) if found else None
         if rule is not None:
             message = sentences.rule_before_anchor(family, chain, body(rule))
             yield PlanWarning("rule-before-anchor", message, family)
 
 
-def _docker_user_warnings(family: Family, live: Ruleset) -> Iterator[PlanWarning]:
-    if live.chain("filter", DOCKER_USER) is None:
+def _docker_user_warnings(family: Family, live: Ruleset, anchors: Jumps) -> Iterator[PlanWarning]:
+    if anchors.get(FORWARD):
+        yield PlanWarning("own-forward-jump", sentences.own_forward_jump(family), family)
+    elif live.chain("filter", DOCKER_USER) is None:
         yield PlanWarning("docker-user-missing", sentences.docker_user_missing(family), family)
-    elif docker_user_bypassed(live):
-        yield PlanWarning("docker-user-not-jumped", sentences.docker_user_not_called(family), family)
     elif not docker_user_jumped(live):
         yield PlanWarning("docker-not-filtering", sentences.docker_not_filtering(family), family)
-
-
-def docker_user_bypassed(live: Ruleset) -> bool:
-    """Return True if Docker filters here but packets to containers bypass DOCKER-USER.
-
-    Docker 20.10 with its experimental ip6tables does that. Without Docker's chains there is no bypass.
-    """
-    return live.chain("filter", DOCKER) is not None and not docker_user_jumped(live)
-
-
-def docker_user_jumped(live: Ruleset) -> bool:
-    """Return True if FORWARD jumps to DOCKER-USER."""
-    forward = live.chain("filter", FORWARD)
-    return forward is not None and any(body(rule) == f"-j {DOCKER_USER}" for rule in forward.rules)

@@ -88,7 +88,12 @@ def _words(unit: Path) -> list[str]:
 
 def _different(confirmed: ConfirmedRecord, boot: Path) -> list[str]:
     wanted = boot_texts(confirmed, boot=boot)
-    return [name for name, text in wanted.items() if name != CONFIRMED and _text(boot / name) != text]
+    earlier = boot_texts(confirmed.as_earlier_loaded(), boot=boot)
+    return [
+        name
+        for name in wanted
+        if name != CONFIRMED and _text(boot / name) not in (wanted[name], earlier[name])
+    ]
 
 
 def _text(path: Path) -> str:

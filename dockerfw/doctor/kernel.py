@@ -25,17 +25,17 @@ CHECKS: Final = (
     *("backend.readable", "backend.docker", "backend.other", "backend.iptables"),
     *("chains.confirmed", "chains.foreign", "anchors.first", "anchors.docker-user", "anchors.interfaces"),
 )
-_ANCHORS: Final[frozenset[DriftCode]] = frozenset(("anchor-missing", "anchor-not-first", "anchor-stale"))
+_ANCHORS: Final[frozenset[DriftCode]] = frozenset(
+    ("anchor-missing", "anchor-not-first", "anchor-stale", "own-jump-not-needed")
+)
 _DOCKER_USER: Final[frozenset[DriftCode]] = frozenset(
-    (
-        *("docker-user-not-called", "docker-user-not-first", "docker-user-unclear"),
-        *("docker-nftables", "docker-rules-gone"),
-    )
+    ("docker-user-not-called", "docker-user-not-first", "docker-user-unclear", "docker-rules-gone")
 )
 _ELSEWHERE: Final[frozenset[DriftCode]] = frozenset(("unread", "other-backend"))
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 _OLDEST_TRIED = (1, 8, 7)
 
+SET_BACKEND: Final = 'set "firewall-backend": "iptables" in /etc/docker/daemon.json; systemctl restart docker'
 LOAD_AGAIN: Final = "{command} rollback {number} -m 'as confirmed'"
 
 
@@ -107,9 +107,8 @@ def _remedy(family: Family, unprinted: Unprinted) -> str:
 def _docker(snapshot: Snapshot, facts: KernelFacts) -> Finding:
     check, found, kept = "backend.docker", snapshot.docker_backends, facts.kept_backend
     if snapshot.docker_state == "nftables":
-        text = "Docker uses nftables and has no DOCKER-USER chain: rules for containers cannot work."
-        todo = 'set "firewall-backend": "iptables" in /etc/docker/daemon.json; systemctl restart docker'
-        return problem(check, text, todo)
+        text = "Docker uses nftables, whose rules dockerfw cannot read: who reaches containers is unknown."
+        return note(check, text, SET_BACKEND)
     if len(found) > 1:
         text = "Docker's chains are in both backends, nft and legacy, and the kernel applies both."
         return problem(check, text, "reboot, so that only the backend that Docker uses now has them")
@@ -197,15 +196,10 @@ def _chains(snapshot: Snapshot, facts: KernelFacts) -> Iterator[Finding]:
         if words["anchors"]
         else ok(checks[1], "The jumps to dockerfw's chains come first.")
     )
-    todo = "systemctl restart docker"
-    if "IPv6" in words["docker-user"]:
-        todo += (
-            "; Docker 20.10 with experimental ip6tables never calls it for IPv6: switch that off or upgrade"
-        )
     yield (
-        problem(checks[2], words["docker-user"], todo)
+        problem(checks[2], words["docker-user"], _restore_the_way(drift, again))
         if words["docker-user"]
-        else ok(checks[2], "DOCKER-USER is called in every family that Docker filters.")
+        else ok(checks[2], "FORWARD calls dockerfw's chains wherever containers have addresses.")
     )
     yield _ways_in(drift)
 
@@ -219,6 +213,12 @@ def _ways_in(drift: Drift) -> Finding:
     if all(finding.code == "interfaces-unread" for finding in found):
         return unknown(check, text)
     return problem(check, text, sentences.way_in_help(found[0].code))
+
+
+def _restore_the_way(drift: Drift, again: str) -> str:
+    """Return what leads forwarded packets to dockerfw's chains again."""
+    codes = {finding.code for finding in drift.findings}
+    return again if "docker-user-not-called" in codes else "systemctl restart docker"
 
 
 def _drift(snapshot: Snapshot, document: Document, facts: KernelFacts) -> Drift:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,13 +32,16 @@ from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import FAMILIES, Backend, Family, Rule, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.session_groups import SessionGroups
+from dockerfw.messages.snapshot_values import containers_from, interface_from
 from dockerfw.messages.snapshots import MAX_SAVE_CHARACTERS, CommandError, DockerState, Snapshot, saves_digest
 from dockerfw.messages.surroundings import Interface, PublishedPort
+from dockerfw.reach.container_networks import container_families
 
 _NAT = re.compile(r"^\*nat\n.*?^COMMIT\n", re.MULTILINE | re.DOTALL)
 _DESTINATION = re.compile(r"\[?([0-9A-Fa-f.:]+?)\]?:(\d+)(?:-\d+)?(?:/\d+)?")
 _OWN_CHAIN = re.compile(rf"^:{FILTERS_HOST} ", re.MULTILINE)
 _DOCKER_CHAIN = re.compile(r"^:DOCKER(?:-USER)? ", re.MULTILINE)
+_LIST_TABLES = Command(("nft", "list", "tables"))
 _MAX_PUBLISHED = 4096
 _MAX_FOREIGN_TABLES = 64
 
@@ -91,6 +94,25 @@ def observe(host: str, *, seen: Seen | None = None, docker_socket: Path | None =
     )
 
 
+def read_container_families(
+    live: Mapping[Family, Ruleset], external: Sequence[str], docker_socket: Path | None
+) -> frozenset[Family]:
+    """Return the families in which container networks have addresses; Docker is asked if its socket is given.
+
+    Never raises: where the host's addresses cannot be read, only the rules tell about containers.
+    """
+    commands = [Command(("ip", "-json", "-details", "address", "show"))]
+    if shutil.which("nft", path=command_path()):
+        commands.append(_LIST_TABLES)
+    addresses, *tables = run_all(commands)
+    if any(isinstance(each, bytes) and _is_dockers(each) for each in tables):
+        return frozenset(kernel_families())
+    listing = _listing(commands[0], addresses)
+    found = list_containers(docker_socket) if docker_socket else None
+    containers = None if isinstance(found, CommandFailed) else containers_from(found)
+    return container_families(map(interface_from, _interfaces(listing)), live, containers, external)
+
+
 @functools.cache
 def iptables_version(backend: Backend) -> str:
     """Return the output of `iptables --version`, empty if it cannot be run. It runs once in each process."""
@@ -115,7 +137,7 @@ def _run_listings() -> tuple[dict[str, Listing], dict[str, bytes | CommandFailed
         "sockets": LIST_SOCKETS,
     }
     if shutil.which("nft", path=command_path()):
-        commands["tables"] = Command(("nft", "list", "tables"))
+        commands["tables"] = _LIST_TABLES
     results = dict(zip(commands, run_all(list(commands.values())), strict=True))
     others = {name: results.pop(name, b"") for name in ("tables", "sockets")}
     return {name: _listing(commands[name], result) for name, result in results.items()}, others
@@ -137,9 +159,14 @@ def _text(result: bytes | CommandFailed) -> str:
 
 def _docker_state(tables: bytes | CommandFailed, saves: Mapping[Family, str]) -> DockerState:
     # Docker 29 with its own nftables backend keeps its rules in these tables and has no DOCKER-USER.
-    if isinstance(tables, bytes) and b"docker-bridges" in tables.split():
+    if isinstance(tables, bytes) and _is_dockers(tables):
         return "nftables"
     return "iptables" if any(_DOCKER_CHAIN.search(save) for save in saves.values()) else "absent"
+
+
+def _is_dockers(tables: bytes) -> bool:
+    """Return True if Docker has tables of its own in a list of tables."""
+    return b"docker-bridges" in tables.split()
 
 
 def _foreign_tables(tables: bytes | CommandFailed) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -14,9 +14,11 @@ from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import Drift, find_drift
 from dockerfw.chains.redirects import find_redirects
 from dockerfw.chains.rendering import Rendering
-from dockerfw.document.document import Document, digest
+from dockerfw.document.document import Document, Settings, digest
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.messages.snapshots import Snapshot
+from dockerfw.messages.surroundings import Container, Interface
+from dockerfw.reach.container_networks import container_families
 from dockerfw.reach.listening import Address, Listener, Listening, Publication, Published, RunningContainer
 from dockerfw.simulation.surroundings import HostInterface, IpSet, Surroundings
 
@@ -25,17 +27,7 @@ INGRESS = "DOCKER-INGRESS"
 
 def surroundings_of(snapshot: Snapshot) -> Surroundings:
     """Return the interfaces, default routes and sets of a snapshot."""
-    interfaces = tuple(
-        HostInterface(
-            name=each.name,
-            addresses=tuple(ip_interface(address) for address in each.addresses),
-            up=each.up,
-            master=each.master,
-            kind=each.kind,
-            parent=each.parent,
-        )
-        for each in snapshot.interfaces
-    )
+    interfaces = tuple(map(interface_from, snapshot.interfaces))
     sets = {each.name: IpSet(each.name, each.kind, each.members, each.options) for each in snapshot.sets}
     routes: Mapping[Family, tuple[str, ...]] = MappingProxyType(dict(snapshot.default_routes))
     filtered = (
@@ -43,6 +35,18 @@ def surroundings_of(snapshot: Snapshot) -> Surroundings:
     )
     sets_by_name, bridges = MappingProxyType(sets), MappingProxyType(filtered)
     return Surroundings(interfaces, routes, sets_by_name, bridges, known=snapshot.interfaces_known)
+
+
+def interface_from(each: Interface) -> HostInterface:
+    """Return an interface of a snapshot as the simulation knows it."""
+    return HostInterface(
+        name=each.name,
+        addresses=tuple(ip_interface(address) for address in each.addresses),
+        up=each.up,
+        master=each.master,
+        kind=each.kind,
+        parent=each.parent,
+    )
 
 
 def listening_of(snapshot: Snapshot, rulesets: Mapping[Family, Ruleset]) -> Listening:
@@ -76,7 +80,12 @@ def listening_of(snapshot: Snapshot, rulesets: Mapping[Family, Ruleset]) -> List
 
 def containers_of(snapshot: Snapshot) -> tuple[RunningContainer, ...] | None:
     """Return the running containers, None when Docker could not be queried."""
-    if snapshot.containers is None:
+    return containers_from(snapshot.containers)
+
+
+def containers_from(containers: tuple[Container, ...] | None) -> tuple[RunningContainer, ...] | None:
+    """Return containers of a snapshot, or None, as reach knows them."""
+    if containers is None:
         return None
     return tuple(
         RunningContainer(
@@ -92,8 +101,23 @@ def containers_of(snapshot: Snapshot) -> tuple[RunningContainer, ...] | None:
                 if port.public is not None
             ),
         )
-        for each in snapshot.containers
+        for each in containers
     )
+
+
+def container_families_of(
+    snapshot: Snapshot, rulesets: Mapping[Family, Ruleset], settings: Settings
+) -> frozenset[Family]:
+    """Return the families in which a container network of the host may have addresses."""
+    if snapshot.docker_state == "nftables":
+        # Docker is here, and calls DOCKER-USER in neither family.
+        return frozenset(snapshot.families)
+    # Of the many veths only the names are needed, and addresses take a while to read.
+    interfaces = [
+        interface_from(each if each.kind in ("", "bridge") else replace(each, addresses=()))
+        for each in snapshot.interfaces
+    ]
+    return container_families(interfaces, rulesets, containers_of(snapshot), settings.external_interfaces)
 
 
 def drift_of(
@@ -113,6 +137,7 @@ def drift_of(
     live = {family: rulesets[family] for family in snapshot.families if family not in snapshot.unread}
     facts = replace(
         _drift_facts(snapshot, document, revision),
+        container_families=container_families_of(snapshot, rulesets, document.settings),
         command=command,
         surroundings=surroundings_of(snapshot),
         docker=snapshot.docker_state != "absent",

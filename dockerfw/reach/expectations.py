@@ -19,6 +19,7 @@ from dockerfw.reach import sentences
 from dockerfw.reach.allowing_rules import AllowingRules
 from dockerfw.reach.arrivals import inner_arrivals
 from dockerfw.reach.as_if_published import publish
+from dockerfw.reach.elsewhere import why_past_host
 from dockerfw.reach.listening import Address, Listening, RunningContainer, find_containers
 from dockerfw.reach.sentences import describe_place, describe_sources
 from dockerfw.simulation.addresses import AddressSet
@@ -336,7 +337,8 @@ class _Check:
             protocol = _ICMPV6
         for target in targets:
             if target.address is not None and (
-                target.address.version != family or target.address.is_loopback
+                target.address.version != family
+                or (target.address.is_loopback and not self._forwarded(expectation, target))
             ):
                 continue
             addresses = [target.address] if target.address is not None else _own(family, interface)
@@ -346,10 +348,20 @@ class _Check:
             for address in addresses:
                 yield Service(family, protocol, address, target.port, interface.name), target.inner
 
+    def _forwarded(self, expectation: Expectation, target: _Target) -> bool:
+        """Return True if a port of a loopback address has to be refused: Docker before 28 forwards it."""
+        dialled = (expectation.protocol, target.address, target.port)
+        return not expectation.passes and any(
+            (each.protocol, each.address, each.port) == dialled for each in self.context.listening.published
+        )
+
     def _one(
         self, expectation: Expectation, service: Service, inner: int | None, sources: AddressSet
     ) -> ExpectationResult | None:
         """Return the result for one service, None if it is as expected."""
+        past = self._why_past_host(service)
+        if past:
+            return ExpectationResult(expectation, "unknown", past)
         if service not in self.answers:
             self.answers[service] = simulate_service(self.context.prepared[service.family], service)
         found = self.answers[service]
@@ -370,6 +382,13 @@ class _Check:
             reason = sentences.undecided_for(words_for, verdict.reason)
             return ExpectationResult(expectation, "unknown", reason, some_networks(unclear), verdict.step)
         return None
+
+    def _why_past_host(self, service: Service) -> str:
+        """Return why clients reach a container past this host; empty if its rules see their packets."""
+        around = self.context.prepared[service.family].surroundings
+        return why_past_host(
+            service.family, service.destination, service.in_interface, around, container=True
+        )
 
     def _allowances(self, family: Family) -> AllowingRules:
         if family not in self.allowances:

@@ -133,6 +133,8 @@ class _Exposure:
     def row(self, offer: Offer) -> ExposureRow:
         """Return the row of one offer."""
         notes = [*offer.notes, *self._notes(offer)]
+        if offer.address is not None and any(self._forwarded(offer, family) for family in offer.families):
+            notes.append(sentences.forwarded_from_neighbours(offer.address))
         access = [answer for family in offer.families for answer in self._family(offer, family)]
         return ExposureRow(offer, _merged(access), tuple(notes))
 
@@ -157,7 +159,7 @@ class _Exposure:
         return None
 
     def _family(self, offer: Offer, family: Family) -> Iterable[Access]:
-        if offer.address is not None and offer.address.is_loopback:
+        if offer.address is not None and offer.address.is_loopback and not self._forwarded(offer, family):
             yield _unreachable(family, (), sentences.bound_to_loopback(offer.address))
             return
         if offer.unseen:
@@ -178,6 +180,19 @@ class _Exposure:
                 yield self._answer(offer, family, interface, destinations, sources)
         if not checked:
             yield _unreachable(family, (), self._reason_without_check(offer, family))
+
+    def _forwarded(self, offer: Offer, family: Family) -> bool:
+        """Return True if a neighbour reaches a port of a loopback address: Docker before 28 forwards it."""
+        if offer.address is None or not offer.address.is_loopback or offer.unseen:
+            return False
+        if not any(each.family == family for each in offer.published):
+            return False
+        everything = AddressSet.everything(family)
+        answers = [
+            self._answer(offer, family, interface, self._destinations(offer, family, interface), everything)
+            for interface in self.outside
+        ]
+        return any(answer.level != "nobody" for answer in answers)
 
     def _reason_without_check(self, offer: Offer, family: Family) -> str:
         if offer.interface:

@@ -77,7 +77,7 @@ def check_access(
     if isinstance(found, str):
         return LockoutAnswer(what, "unknown", found)
     answers = [
-        _check(prepared[family], Service(family, _TCP, address, port, interface), what, source)
+        _check(prepared[family], Service(family, TCP, address, port, interface), what, source)
         for address in found
     ]
     kinds = {each.can for each in answers}
@@ -108,7 +108,7 @@ def check_access_from_anywhere(
     names = [name for name, address in surroundings.addresses(family) if address.ip == dialled]
     if not names:
         return LockoutAnswer(what, "unknown", sentences.not_connected_to_this_host(dialled, between=False))
-    found = simulate_service(prepared[family], Service(family, _TCP, dialled, port, names[0]))
+    found = simulate_service(prepared[family], Service(family, TCP, dialled, port, names[0]))
     if not found.refused and not found.unknown:
         return LockoutAnswer(what, "yes", sentences.every_address_reaches(port))
     if not found.passes and not found.unknown:
@@ -116,7 +116,7 @@ def check_access_from_anywhere(
     return LockoutAnswer(what, "unknown", sentences.HIDDEN_BY_PROXY)
 
 
-_TCP: Final = protocol_number("tcp") or 6
+TCP: Final = protocol_number("tcp") or 6
 
 
 def _destinations(

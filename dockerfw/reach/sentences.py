@@ -139,25 +139,38 @@ def unknown_reasons(access: Access) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def describe_exposure(rows: Iterable[ExposureRow], unread: Collection[Family] = ()) -> str:
+def describe_exposure(
+    rows: Iterable[ExposureRow], unread: Collection[Family] = (), past_host: Sequence[str] = ()
+) -> str:
     """Return the counts as a sentence: `3 ports are reachable from anywhere, 2 from some networks.`
 
     `unread` are the families whose rules, and so the ports that Docker publishes there, are not all known.
+    `past_host` are the names of containers that clients reach past this host.
     """
     levels = Counter(row.level for row in rows)
+    said = []
+    if levels or not unread:
+        said.append(_describe_counts(levels, certain=not unread and not past_host))
     if unread:
         names = " and ".join(FAMILY_NAMES[family] for family in sorted(unread))
-        missing = f" Ports may be missing: the {names} rules could not be read."
-        return f"{_describe_levels(levels)}{missing}" if any(levels.values()) else missing.strip()
+        said.append(f"Ports may be missing: the {names} rules could not be read.")
+    if past_host:
+        said.append(_reached_past_host(past_host))
+    return " ".join(said)
+
+
+def _reached_past_host(names: Sequence[str]) -> str:
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    which = f"{describe_count(len(names), 'container')} ({', '.join(names[:FEW])}{more})"
+    return f"Cannot tell who reaches {which}: no bridge of this host leads there, as with macvlan or ipvlan."
+
+
+def _describe_counts(levels: Mapping[ExposureLevel, int], *, certain: bool) -> str:
     if not levels:
         return "Nothing listens and nothing is published."
-    if set(levels) == {"nobody"}:
+    wide, some, unknown = (levels.get(level, 0) for level in ("anywhere", "networks", "unknown"))
+    if certain and not wide and not some and not unknown:
         return "No port is reachable from outside."
-    return _describe_levels(levels)
-
-
-def _describe_levels(levels: Mapping[ExposureLevel, int]) -> str:
-    wide, some, unknown = levels["anywhere"], levels["networks"], levels["unknown"]
     parts = [f"{describe_count(wide, 'port')} {_are(wide)} reachable from anywhere" if wide else ""]
     parts.append(_more(some, "from some networks", first=not wide))
     if not wide and not some:
@@ -186,6 +199,22 @@ def belongs_to_inner(address: Address, interface: str) -> str:
 def addresses_checked(checked: int, total: int, interface: str) -> str:
     """Note that an interface has too many addresses."""
     return f"Only {checked} of {total} addresses of {interface} were checked."
+
+
+def forwarded_from_neighbours(address: Address) -> str:
+    """Say that Docker forwards packets of neighbours to a loopback address."""
+    return (
+        f"Docker on this host forwards packets to {address} that arrive from the local network. "
+        "The next apply closes that."
+    )
+
+
+def past_this_host(address: Address, interface: str) -> str:
+    """Say that this host's rules do not see packets to an address."""
+    return (
+        f"packets to {address} would leave by {interface}, on which they arrive: "
+        "clients may reach it past this host, as they do a container with macvlan or ipvlan"
+    )
 
 
 def bound_to_loopback(address: Address) -> str:

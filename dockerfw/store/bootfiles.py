@@ -14,8 +14,10 @@ import shutil
 from pathlib import Path
 
 from dockerfw.chains.boot import render_boot_chains, render_boot_script
+from dockerfw.chains.names import FORWARD
 from dockerfw.host.files import link_durably, make_directory, sync_directory, write_all_durably
 from dockerfw.host.hooks import checkpoint
+from dockerfw.iptables.model import FAMILIES
 from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord
 
 SCRIPT = "dockerfw-boot.sh"
@@ -44,7 +46,8 @@ def write_boot_set(confirmed: ConfirmedRecord, *, boot: Path) -> str:
 def boot_texts(confirmed: ConfirmedRecord, *, boot: Path) -> dict[str, str]:
     """Return the contents of the files in the set of an apply."""
     interfaces = confirmed.document.settings.external_interfaces
-    script = render_boot_script(confirmed.backend, interfaces, str(boot))
+    own_jumps = [family for family in FAMILIES if confirmed.rendering(family).jumps.get(FORWARD)]
+    script = render_boot_script(confirmed.backend, interfaces, str(boot), own_jumps)
     return {
         "rules.v4": render_boot_chains(confirmed.rendering(4).chains),
         "rules.v6": render_boot_chains(confirmed.rendering(6).chains),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from dockerfw.chains.render import render
+from dockerfw.chains.render import earlier_rendering, render
 from dockerfw.chains.rendering import Rendering, read_rendering
 from dockerfw.document.document import Document, canonical_json, digest, parse_document
 from dockerfw.document.stored import read_stored
@@ -54,6 +54,11 @@ class ConfirmedRecord:
     def rendering(self, family: Family) -> Rendering:
         """Return the rules that the kernel should hold for a family."""
         return self.loaded.get(family) or render(self.document, family, self.revision)
+
+    def as_earlier_loaded(self) -> ConfirmedRecord:
+        """Return the record with the rules of a release that kept no copy of them, where it has none."""
+        earlier = {family: earlier_rendering(self.document, family, self.revision) for family in FAMILIES}
+        return replace(self, loaded={**earlier, **self.loaded})
 
     def to_text(self) -> str:
         """Return the content of the file, without the loaded rules where it could not be read with them."""

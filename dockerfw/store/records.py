@@ -97,7 +97,10 @@ _Saves = Annotated[Mapping[Family, str], Entries(FAMILIES, Text(MAX_UNDO_BYTES),
 
 @dataclass(frozen=True, slots=True)
 class UndoRecord(StateFile):
-    """What an apply is about to load, its document, and the saves from before."""
+    """What an apply is about to load, its document, and the saves from before.
+
+    `own_jumps` are the families that get jumps of dockerfw's own in FORWARD.
+    """
 
     FORMAT: ClassVar = "dockerfw-undo/2"
     MAX_BYTES: ClassVar = MAX_UNDO_BYTES
@@ -107,3 +110,4 @@ class UndoRecord(StateFile):
     document: Annotated[object, Anything()]
     saves: _Saves
     restores: _Saves
+    own_jumps: Annotated[tuple[Family, ...], AtMost(2), Absent.WHEN_EMPTY] = ()

@@ -89,7 +89,10 @@ def keep(state: StateDirectory, record: WindowRecord) -> Outcome:
     checkpoint("keep-begin")
     began = boottime()
     document = read_stored(undo.document, record.digest)
-    loaded = {family: loaded_rendering(text, document.settings) for family, text in undo.restores.items()}
+    loaded = {
+        family: loaded_rendering(text, document.settings, own_jumps=family in undo.own_jumps)
+        for family, text in undo.restores.items()
+    }
     confirmed = ConfirmedRecord(record.apply, record.revision, undo.backend, boot_id(), document, loaded)
     written = write_boot_set(confirmed, boot=state.boot)
     checkpoint("keep-written")

@@ -16,7 +16,7 @@ from django.utils import timezone
 from dockerfw.chains.drift import WAYS_IN, WITHOUT_EFFECT, Drift
 from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables, of_family
 from dockerfw.iptables.model import FAMILY_NAMES
-from dockerfw.messages.snapshot_values import drift_of
+from dockerfw.messages.snapshot_values import container_families_of, drift_of
 from rules.applying.apply_selectors import awaiting_view
 from rules.applying.unknown_apply_selectors import unknown_apply
 from rules.applying.window_selectors import WindowView
@@ -130,7 +130,9 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
         )
         text = "Unknown: the kernel's rules could not be read completely."
         return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
+    document = revision_document(revision)
     known = (
+        container_families_of(snapshot, view.rulesets, document.settings),
         snapshot.sha256,
         snapshot.families,
         snapshot.docker_state,
@@ -145,7 +147,7 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
         lambda: drift_of(
             snapshot,
             view.rulesets,
-            revision_document(revision),
+            document,
             revision.number,
             loaded=loaded_renderings(view.loaded, revision.number, revision.digest),
             command=settings.ENVIRONMENT.command,

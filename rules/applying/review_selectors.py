@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
 from typing import Any
@@ -15,7 +15,7 @@ from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, DocumentRule
 from dockerfw.document.every_port import new_every_port_rules
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
-from dockerfw.messages.snapshot_values import surroundings_of
+from dockerfw.messages.snapshot_values import container_families_of, surroundings_of
 from dockerfw.reach.changes import Change
 from dockerfw.reach.differences import Difference
 from dockerfw.reach.expectations import ExpectationResult, find_failures
@@ -84,7 +84,8 @@ def build_review(basis: Basis, proposal: Proposal, *, effects: bool = True) -> R
     document, number, view = proposal.document, proposal.number, basis.view
     diff = diff_documents(basis.base_document, document)
     live: Mapping[Family, Ruleset] | None = view.rulesets if view else None
-    plan = _plan(document, view, number)
+    containers = container_families_of(view.snapshot, view.rulesets, document.settings) if view else ()
+    plan = _plan(document, view, number, containers)
     return Review(
         base=basis.base,
         document=document,
@@ -93,7 +94,13 @@ def build_review(basis: Basis, proposal: Proposal, *, effects: bool = True) -> R
         sentence=kernel_sentence(basis),
         warnings=_warnings(document, plan, view, basis.seen.problem),
         restore={
-            family: render_restore(document, family, live=live[family] if live else None, revision=number)
+            family: render_restore(
+                document,
+                family,
+                live=live[family] if live else None,
+                revision=number,
+                containers=family in containers,
+            )
             for family in FAMILIES
         },
         draft_version=basis.draft_version,
@@ -117,7 +124,9 @@ def _effects(basis: Basis, proposal: Proposal) -> dict[str, Any]:
     }
 
 
-def _plan(document: Document, view: SnapshotView | None, number: int) -> Plan | None:
+def _plan(
+    document: Document, view: SnapshotView | None, number: int, containers: Collection[Family]
+) -> Plan | None:
     if view is None:
         return None
     return plan_changes(
@@ -127,6 +136,7 @@ def _plan(document: Document, view: SnapshotView | None, number: int) -> Plan | 
         surroundings=surroundings_of(view.snapshot),
         docker_nftables=view.snapshot.docker_state == "nftables",
         foreign_tables=view.snapshot.foreign_tables,
+        container_families=containers,
         redirecting_tables=view.snapshot.redirecting_tables,
     )
 

@@ -11,6 +11,7 @@ from dockerfw.document.document import DocumentRule
 from dockerfw.document.values import Settings
 from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.messages.snapshot_values import surroundings_of
+from dockerfw.reach.elsewhere import containers_past_host
 from dockerfw.reach.exposure import (
     LEVELS,
     ExposureLevel,
@@ -69,9 +70,10 @@ def read_exposure(basis: Basis, view: SnapshotView) -> Exposure:
     surroundings = surroundings_of(view.snapshot)
     outside = outside_interfaces(settings, surroundings)
     problems = find_ways_in_problems(settings, surroundings, docker=False)
+    past_host = containers_past_host(listening_of(view), surroundings, outside)
     return Exposure(
         rows=found,
-        sentence=describe_exposure(found, view.snapshot.unread),
+        sentence=describe_exposure(found, view.snapshot.unread, past_host),
         outside=tuple(each.name for each in outside),
         chosen=bool(settings.external_interfaces),
         problems=tuple(each.message for each in problems),

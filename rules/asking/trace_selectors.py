@@ -11,6 +11,7 @@ from dockerfw.document.document import Document
 from dockerfw.iptables.errors import FieldError, ParseError
 from dockerfw.iptables.model import Family
 from dockerfw.messages.snapshot_values import containers_of, surroundings_of
+from dockerfw.reach.elsewhere import admit_elsewhere
 from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.simulate import Prepared, simulate
 from rules.applying.history_selectors import revision_get
@@ -19,6 +20,7 @@ from rules.asking.trace_row_selectors import TraceRows, lay_out
 from rules.draft.basis_selectors import Basis
 from rules.draft.draft_selectors import revision_document
 from rules.models import Apply, Host
+from rules.seen.listening_selectors import listening_of
 from rules.seen.snapshot_selectors import SnapshotView
 from rules.seen.surroundings_selectors import prepare_family, prepare_family_after
 
@@ -68,7 +70,9 @@ def answer_question(basis: Basis, view: SnapshotView, question: Question, agains
     if ground is None or asked is None:
         raise QuestionError(tuple(errors))
     prepared = _prepared(view, ground, asked.packet.family)
-    return Answer(asked, ground, lay_out(simulate(prepared, asked.packet)))
+    listening = listening_of(view)
+    trace = admit_elsewhere(simulate(prepared, asked.packet), listening, prepared.surroundings)
+    return Answer(asked, ground, lay_out(trace))
 
 
 def ground_of(basis: Basis, against: str) -> Ground:

@@ -105,7 +105,7 @@ def _seen(host: Host, output: Output) -> tuple[SnapshotView, Basis]:
     if sight.view.stale:
         output.note(f"the kernel's rules were read {sight.view.when}")
     if sight.view.snapshot.docker_state == "nftables":
-        output.note(f"{RULES_IN_NFTABLES}: results for containers may differ")
+        output.note(f"{RULES_IN_NFTABLES}: results for containers are unknown")
     if sight.view.snapshot.foreign_tables:
         output.note(describe_tables(sight.view.snapshot.foreign_tables))
     if sight.view.snapshot.redirecting_tables:

@@ -17,8 +17,10 @@ from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.messages.snapshot_values import surroundings_of
 from dockerfw.reach.changes import Change, exposure_changes
 from dockerfw.reach.differences import Difference, first_differences
+from dockerfw.reach.elsewhere import is_hidden_by_nftables
 from dockerfw.reach.expectations import ExpectationContext, ExpectationResult, check_expectations
 from dockerfw.reach.lockout import (
+    TCP,
     LockoutAnswer,
     Reachable,
     check_access,
@@ -27,7 +29,7 @@ from dockerfw.reach.lockout import (
     worst,
 )
 from dockerfw.reach.offers import find_offers
-from dockerfw.reach.sentences import HIDDEN_BY_PROXY
+from dockerfw.reach.sentences import HIDDEN_BY_PROXY, RULES_IN_NFTABLES
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import LOCAL, Surroundings
 from rules.seen.listening_selectors import listening_of
@@ -203,6 +205,8 @@ class _Asking:
 
     def ask(self, way: _Way, *, live: bool = False) -> LockoutAnswer:
         """Ask about one path, after the load or with the current rules."""
+        if is_hidden_by_nftables(TCP, way.port, listening_of(self.view)):
+            return LockoutAnswer(way.what, "unknown", RULES_IN_NFTABLES)
         return check_access(
             prepare_live(self.view) if live else self.after,
             self.surroundings,

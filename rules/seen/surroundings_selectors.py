@@ -15,7 +15,7 @@ from dockerfw.document.document import digest
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.replay import parse_restore
-from dockerfw.messages.snapshot_values import surroundings_of
+from dockerfw.messages.snapshot_values import container_families_of, surroundings_of
 from dockerfw.simulation.simulate import Prepared, prepare
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
@@ -46,7 +46,7 @@ def prepare_family_after(
     if not _was_read(view, family):
         return None
     return _prepared.get_or_compute(
-        (family, content_key(view), digest(document), revision),
+        (family, content_key(view), digest(document), revision, _has_containers(view, document, family)),
         lambda: prepare(after_load(view, document, revision, family), surroundings_of(view.snapshot), family),
     )
 
@@ -66,10 +66,16 @@ def _was_read(view: SnapshotView, family: Family) -> bool:
 
 def after_load(view: SnapshotView, document: Document, revision: int, family: Family) -> Ruleset:
     """Return the ruleset that a load of a document would leave behind. Raises ParseError."""
-    load = render_restore(document, family, live=view.rulesets[family], revision=revision)
+    live = view.rulesets[family]
+    containers = _has_containers(view, document, family)
+    load = render_restore(document, family, live=live, revision=revision, containers=containers)
     # The load flushes our chains anyway, and replaying each rule takes time.
     kept = _OWN_RULE.sub("", view.snapshot.saves[family])
     return parse_restore(f"{kept.rstrip()}\n{load}", family=family)
+
+
+def _has_containers(view: SnapshotView, document: Document, family: Family) -> bool:
+    return family in container_families_of(view.snapshot, view.rulesets, document.settings)
 
 
 def content_key(view: SnapshotView) -> Hashable:

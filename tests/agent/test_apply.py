@@ -13,9 +13,11 @@ from dockerfw.agent import apply
 from dockerfw.agent.panic import NotDone
 from dockerfw.agent.sentences import NOTHING_CHANGED_IN_KERNEL
 from dockerfw.agent.sequence import reset_sequence
+from dockerfw.chains.forwarding import lost_docker_user
 from dockerfw.chains.sentences import rules_not_printed
 from dockerfw.host import loading as restore
 from dockerfw.host.files import locked
+from dockerfw.host.reading import Seen, look
 from dockerfw.iptables.sentences import table_not_printed
 from dockerfw.messages.outcomes import LOADING_STEPS, Outcome
 from dockerfw.store import state as state_module
@@ -108,6 +110,42 @@ def test_apply_loads_and_leaves_other_rules_alone(
 def test_apply_loads_on_a_host_without_docker(inside: Namespace, state: StateDirectory) -> None:
     confirm(state, 1, "22")
     assert ":DOCKER-USER - [0:0]" in held(inside, "nft")[4]
+
+
+def test_a_call_that_docker_takes_out_for_a_moment_needs_no_own_jump(
+    inside: Namespace, state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_foreign(inside, "nft")
+    call = ("FORWARD", "-j", "DOCKER-USER")
+    for family in FAMILIES:
+        inside.iptables("-D", *call, backend="nft", family=family)
+
+    def docker_puts_it_back(backend: Backend | None = None) -> Seen:
+        seen = look(backend)
+        if any(map(lost_docker_user, seen.rulesets.values())):
+            for family in FAMILIES:
+                inside.iptables("-I", *call, backend="nft", family=family)
+        return seen
+
+    monkeypatch.setattr(apply, "look", docker_puts_it_back)
+    assert run(order(document("22")), state).state == "awaiting"
+    for lines in held(inside, "nft").values():
+        forward = [line for line in lines if "-A FORWARD" in line]
+        assert len(forward) == 2
+        assert "FILTERS" not in "".join(forward)
+
+
+def test_a_call_that_docker_never_makes_gets_an_own_jump(inside: Namespace, state: StateDirectory) -> None:
+    add_foreign(inside, "nft")
+    before = held(inside, "nft")
+    inside.iptables("-D", "FORWARD", "-j", "DOCKER-USER", backend="nft", family=6)
+    assert run(order(document("22")), state).state == "awaiting"
+    forward = [line for line in held(inside, "nft")[6] if "-A FORWARD" in line]
+    assert "-A FORWARD -i ens33 -j FILTERS-CONTAINERS" in forward[0]
+    assert not [line for line in held(inside, "nft")[4] if "FORWARD -i ens33" in line]
+    assert answer("rollback", state).state == "rolled_back"
+    inside.iptables("-I", "FORWARD", "1", "-j", "DOCKER-USER", backend="nft", family=6)
+    assert held(inside, "nft") == before
 
 
 # What hangs costs its time limit each time: once is enough for that.

@@ -343,14 +343,19 @@ def test_after_a_boot_dockers_rules_may_not_be_there_yet(
 
 def test_docker_with_nftables_of_its_own(watched: Watched) -> None:
     watched.namespace.run("nft", "add", "table", "ip", "docker-bridges")
+    for family in FAMILIES:
+        call = ("-D", "FORWARD", "-j", "DOCKER-USER")
+        watched.namespace.iptables(*call, backend=watched.backend, family=family)
     before = held(watched.namespace, watched.backend)
-    assert watched.monitor.look_and_heal().docker_state == "nftables"
+    assert watched.monitor.look().docker_state == "nftables"
     assert sentences.DOCKER_FILTERS_ITSELF in watched.told[0].detail
     assert watched.verbs() == ["drift"]
     assert held(watched.namespace, watched.backend) == before
-    watched.namespace.run("nft", "delete", "table", "ip", "docker-bridges")
-    watched.look()
-    assert watched.verbs() == ["drift-gone"]
+    watched.monitor.look_and_heal()
+    assert watched.verbs() == ["heal"]
+    for lines in held(watched.namespace, watched.backend).values():
+        forward = [line for line in lines if "-A FORWARD" in line]
+        assert forward[0].endswith("-A FORWARD -i ens33 -j FILTERS-CONTAINERS")
 
 
 def test_drift_with_bytes_that_are_not_text_is_reported(watched: Watched) -> None:

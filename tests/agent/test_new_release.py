@@ -11,7 +11,7 @@ import pytest
 from dockerfw.agent.afterboot import load_after_boot
 from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.chains.plan import plan_changes
-from dockerfw.chains.render import wanted_chains
+from dockerfw.chains.render import DIALLED_TO_LOOPBACK, wanted_chains
 from dockerfw.doctor.boot_facts import boot_facts
 from dockerfw.host.reading import look
 from dockerfw.messages.events import ConsoleEvent
@@ -143,6 +143,27 @@ def test_a_record_of_an_earlier_release_gets_the_loaded_rules_at_the_next_keep(
     assert [event.verb for event in watch(state)] == ["drift"]
     keep(state, sequence=2)
     assert set(confirmed_record(state).loaded) == {4, 6}
+
+
+def test_what_a_release_without_the_loopback_line_kept_is_no_drift(
+    inside: Namespace, state: StateDirectory, backend: Backend
+) -> None:
+    add_foreign(inside, backend)
+    inside.add_interface()
+    keep(state, sequence=1)
+    path = state.boot / CONFIRMED
+    value = json.loads(path.read_text())
+    del value["loaded"], value["loaded_digest"]
+    path.write_text(json.dumps(value))
+    assert (watch(state), boot_facts(state, unit=None).different) == ([], [])
+    for family in FAMILIES:
+        inside.iptables("-D", "FILTERS-CONTAINERS", "2", backend=backend, family=family)
+        boot = state.boot / f"rules.v{family}"
+        lines = boot.read_text().splitlines(keepends=True)
+        boot.write_text("".join(line for line in lines if DIALLED_TO_LOOPBACK[family] not in line))
+    assert (watch(state), boot_facts(state, unit=None).different) == ([], [])
+    plan = plan_changes(confirmed_record(state).document, look(backend).rulesets, revision=1)
+    assert [line.text for line in plan.families[4].added] == [DIALLED_TO_LOOPBACK[4]]
 
 
 def test_loaded_rules_that_were_changed_on_disk_are_refused(

@@ -7,7 +7,7 @@ from django.test import Client
 
 from dockerfw.chains.sentences import INPUT_EMPTY, default_route, interface_missing
 from dockerfw.document.document import Document
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.surroundings import Interface
 from rules.audit.actors import Actor
@@ -168,10 +168,18 @@ def test_the_root_workers_knowledge_is_shown(working: Client, host: Host, confir
 def test_docker_with_its_own_nftables_is_no_protection(
     working: Client, host: Host, confirmed: Document
 ) -> None:
-    snapshot_store(host, confirmed, 1, docker_state="nftables")
+    call = "[0:0] -A FORWARD -j DOCKER-USER\n"
+    saves: dict[Family, str] = {
+        family: save_of(confirmed, family, 1).replace(call, "") for family in FAMILIES
+    }
+    snapshot_store(host, saves=saves, docker_state="nftables")
     page = working.get(f"{HOST}/")
     assert 'data-level="bad"' in page.content.decode()
     assert "Not protected: other rules let packets bypass revision 1's container rules." in text_of(page)
+    own = "[0:0] -A FORWARD -i ens33 -j FILTERS-CONTAINERS\nCOMMIT"
+    saves = {family: save.replace("COMMIT", own) for family, save in saves.items()}
+    snapshot_store(host, saves=saves, docker_state="nftables")
+    assert "Protected: revision 1 is active for IPv4 and IPv6." in text_of(working.get(f"{HOST}/"))
 
 
 def test_a_kernel_without_ipv6_misses_nothing(working: Client, host: Host, confirmed: Document) -> None:

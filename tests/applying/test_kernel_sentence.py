@@ -235,6 +235,28 @@ def test_a_family_that_no_container_has_is_not_warned_of(applied: Host) -> None:
     assert [warning.family for warning in review_draft(applied).warnings] == [6]
 
 
+def test_a_container_network_past_the_rules_is_red_until_the_own_jump_is_there(applied: Host) -> None:
+    document = draft_document(applied)
+    bare = save_of(document, 6, 1).replace("-A FORWARD -j DOCKER-USER", "-A FORWARD -j ACCEPT")
+    bare = bare.replace(":DOCKER - [0:0]\n", "")
+    both: dict[Family, str] = {4: save_of(document, 4, 1), 6: bare}
+    snapshot_store(applied, saves=both, bridge=("172.17.0.1/16",))
+    assert kernel_sentence(basis_of(applied)).level == "ok"
+    snapshot_store(applied, saves=both, bridge=("172.17.0.1/16", "2001:db8:1::1/64"))
+    sentence = kernel_sentence(basis_of(applied))
+    assert (sentence.level, sentence.drift and sentence.drift.only_anchors) == ("bad", True)
+    assert sentence.text.startswith("Not protected: other rules let packets bypass revision 1")
+    review = review_draft(applied)
+    assert review.plan is not None
+    assert [(each.chain, each.action) for each in review.plan.families[6].anchors] == [("FORWARD", "insert")]
+    assert "-I FORWARD 1 -i ens33 -j FILTERS-CONTAINERS" in review.restore[6]
+    assert "-I FORWARD" not in review.restore[4]
+    jump = "-A FORWARD -i ens33 -j FILTERS-CONTAINERS\n[0:0] -A FORWARD -j ACCEPT"
+    both[6] = bare.replace("-A FORWARD -j ACCEPT", jump)
+    snapshot_store(applied, saves=both, bridge=("172.17.0.1/16", "2001:db8:1::1/64"))
+    assert kernel_sentence(basis_of(applied)).level == "ok"
+
+
 def test_one_observe_serves_all_viewers(applied: Host) -> None:
     assert [observe_request(applied) for _ in range(20)].count(True) == 1
     assert client.connection().llen("rq:queue:firewall-local") == 1

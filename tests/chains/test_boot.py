@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from dockerfw.chains.boot import render_boot_rules, render_boot_script
-from dockerfw.iptables.model import Backend
+from dockerfw.iptables.model import Backend, Family
 from tests.rig.documents import document
 
 
@@ -21,8 +21,11 @@ def test_the_rules_are_only_dockerfws_chains() -> None:
 
 @pytest.mark.parametrize("backend", ["nft", "legacy"])
 @pytest.mark.parametrize("interfaces", [(), ("ens33",), ("ens33", "ppp+")])
-def test_sh_accepts_the_script(backend: Backend, interfaces: tuple[str, ...]) -> None:
-    text = render_boot_script(backend, interfaces, "/var/lib/it's here/boot")
+@pytest.mark.parametrize("own_jumps", [(), (6,), (4, 6)])
+def test_sh_accepts_the_script(
+    backend: Backend, interfaces: tuple[str, ...], own_jumps: tuple[Family, ...]
+) -> None:
+    text = render_boot_script(backend, interfaces, "/var/lib/it's here/boot", own_jumps)
     shell = shutil.which("sh")
     assert shell is not None
     done = subprocess.run([shell, "-n"], input=text, text=True, capture_output=True, timeout=10, check=False)

@@ -10,10 +10,10 @@ from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import ANCHORS, Drift, DriftLine, find_drift
 from dockerfw.chains.healing import render_anchors
 from dockerfw.chains.plan import plan_changes
-from dockerfw.chains.render import render_restore
+from dockerfw.chains.render import DIALLED_TO_LOOPBACK, render, render_restore
 from dockerfw.chains.sentences import CAUSE_UNKNOWN, INSERTED_BY, RELOADED
 from dockerfw.document.document import parse_document
-from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
 
@@ -55,6 +55,8 @@ def test_no_drift() -> None:
     assert (found.findings, found.only_anchors, found.mark) == ((), False, "")
 
 
+JUMP_REMOVED = f"{sentences.JUMP_REMOVED} {sentences.OWN_JUMP_HELPS}"
+FORWARD_FLUSHED = f"{sentences.FORWARD_FLUSHED} {sentences.OWN_JUMP_HELPS}"
 UFW, FIREWALLD, FAIL2BAN = RELOADED["ufw"], RELOADED["firewalld"], INSERTED_BY["fail2ban"]
 
 
@@ -91,8 +93,9 @@ UFW, FIREWALLD, FAIL2BAN = RELOADED["ufw"], RELOADED["firewalld"], INSERTED_BY["
             *("rules-changed", sentences.inserted_into_chains("fail2ban", "-A FILTERS-HOST -j f2b-sshd"), 1),
         ),
         (["-F FILTERS-HOST"], "rules-changed", CAUSE_UNKNOWN, None),
-        (["-D FORWARD -j DOCKER-USER"], "docker-user-not-called", sentences.JUMP_REMOVED, 0),
-        (["-F FORWARD"], "docker-user-not-called", sentences.FORWARD_FLUSHED, 0),
+        (["-D FORWARD -j DOCKER-USER"], "docker-user-not-called", JUMP_REMOVED, 2),
+        (["-F FORWARD"], "docker-user-not-called", FORWARD_FLUSHED, 2),
+        (["-A FORWARD -i ens33 -j FILTERS-CONTAINERS"], "own-jump-not-needed", "", 1),
         (["-I FORWARD 1 -p tcp -j ACCEPT"], "docker-user-not-first", CAUSE_UNKNOWN, 1),
         (["-I FORWARD 1 -i ens33 -o docker0 -j ACCEPT"], "docker-user-not-first", CAUSE_UNKNOWN, 1),
         (
@@ -126,6 +129,10 @@ def test_each_kind_of_drift(lines: list[str], code: str, cause: str, difference:
         (["-A FILTERS-HOST -s 203.0.113.9/32 -j RETURN"], "1 loaded rule is not in revision 3."),
         (["-D FILTERS-HOST 2"], "1 rule of revision 3 is not loaded."),
         (["-F FORWARD"], sentences.DOCKER_USER_NOT_CALLED),
+        (
+            ["-A FORWARD -i ens33 -j FILTERS-CONTAINERS"],
+            sentences.own_jump_not_needed("-i ens33 -j FILTERS-CONTAINERS"),
+        ),
         (
             ["-I FORWARD 1 -p tcp -j ACCEPT"],
             sentences.docker_user_not_first("1/tcp to a container by ens33, from anywhere"),
@@ -240,12 +247,30 @@ def test_another_revision() -> None:
     assert "revision 3" in found.findings[0].message
 
 
+def test_lines_of_a_later_release_are_offered_and_no_drift() -> None:
+    live: dict[Family, Ruleset] = {
+        4: after("-D FILTERS-CONTAINERS 2"),
+        6: after("-D FILTERS-CONTAINERS 2", family=6),
+    }
+    assert find_drift(DOCUMENT, 3, live).findings == ()
+    plan = plan_changes(DOCUMENT, live, revision=3)
+    assert [line.text for line in plan.families[4].added] == [DIALLED_TO_LOOPBACK[4]]
+    assert [line.text for line in plan.families[6].added] == [DIALLED_TO_LOOPBACK[6]]
+    loaded = {family: render(DOCUMENT, family, 3) for family in FAMILIES}
+    found = find_drift(DOCUMENT, 3, live, loaded=loaded).findings
+    assert [(each.code, each.family) for each in found] == [("rules-changed", 4), ("rules-changed", 6)]
+
+
 def test_docker_in_another_backend() -> None:
     moved = drift(facts=DriftFacts(kept_backend="nft", docker_moved_to="legacy"))
     assert [(finding.code, finding.family) for finding in moved.findings] == [("other-backend", None)]
     assert moved.findings[0].message == sentences.other_backend("legacy", "nft")
-    itself = drift(facts=DriftFacts(docker_nftables=True))
-    assert [finding.code for finding in itself.findings] == ["docker-nftables"]
+    # What Docker left behind when it was switched still leads to dockerfw's chains.
+    itself = DriftFacts(docker_nftables=True)
+    assert drift(facts=itself).findings == ()
+    bypassed = drift("-D FORWARD -j DOCKER-USER", facts=itself).findings
+    assert [(finding.code, finding.family) for finding in bypassed] == [("docker-user-not-called", 4)]
+    assert bypassed[0].cause == f"{sentences.DOCKER_FILTERS_ITSELF} {sentences.OWN_JUMP_HELPS}"
 
 
 def test_a_release_is_named_as_the_cause() -> None:

@@ -56,6 +56,10 @@ SHAPES = {
     "established": (
         rf"{HITS}-A FILTERS-(?:HOST|CONTAINERS) -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
     ),
+    "dialled to loopback": (
+        rf"{HITS}-A FILTERS-CONTAINERS -m conntrack --ctorigdst (?:127\.0\.0\.0/8|::1)"
+        r" --ctdir ORIGINAL -j DROP"
+    ),
     "icmp": rf"{HITS}-A FILTERS-HOST -p (?:icmp|ipv6-icmp(?: -m icmp6 --icmpv6-type 1[34][0-9])?) -j RETURN",
     "dhcpv6": rf"{HITS}-A FILTERS-HOST -s fe80::/10 -p udp -m udp --sport 547 --dport 546 -j RETURN",
     "allowance": (
@@ -68,7 +72,7 @@ SHAPES = {
         r"(?:DROP|REJECT --reject-with (?:icmp-host-prohibited|icmp6-adm-prohibited))"
     ),
     "host anchor": rf"{HITS}-I INPUT 1 -j FILTERS-HOST",
-    "container anchor": rf"{HITS}-I DOCKER-USER 1 -i {INTERFACE} -j FILTERS-CONTAINERS",
+    "container anchor": rf"{HITS}-I (?:DOCKER-USER|FORWARD) 1 -i {INTERFACE} -j FILTERS-CONTAINERS",
     # This one is copied from the kernel, not from the order.
     "stale anchor": (
         r"-D (?:INPUT -j FILTERS(?:-HOST)?|DOCKER-USER -i (?:old0|ens33) -j FILTERS(?:-CONTAINERS)?)"
@@ -93,7 +97,8 @@ USED = """*filter
 [9:540] -A FILTERS-HOST -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
 COMMIT
 """
-LIVES: tuple[Ruleset | None, ...] = (None, parse_save(FRESH), parse_save(USED))
+NEVER_CALLED = FRESH.replace("COMMIT", ":DOCKER - [0:0]\nCOMMIT")
+LIVES: tuple[Ruleset | None, ...] = (None, *map(parse_save, (FRESH, USED, NEVER_CALLED)))
 
 SMUGGLED = (
     "\n-A INPUT -j ACCEPT",

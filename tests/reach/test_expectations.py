@@ -18,7 +18,7 @@ from dockerfw.reach.expectations import (
     check_expectations,
     find_failures,
 )
-from dockerfw.reach.listening import Listening, Publication, RunningContainer
+from dockerfw.reach.listening import Listening, Publication, Published, RunningContainer
 from dockerfw.reach.sentences import ALL_ALLOWED, ALL_REFUSED
 from dockerfw.simulation.surroundings import HostInterface
 from tests.rig.docker_world import DB, LISTENING, OUTSIDE, loaded
@@ -167,6 +167,30 @@ def test_a_port_published_on_loopback_is_only_for_the_host() -> None:
     wanted = {"port": 5432, "to": "container", "container": "db", "passes": True}
     assert find(wanted, document(SSH), listening=listening).state == "fails"
     assert find({**wanted, "passes": False}, document(SSH), listening=listening).state == "holds"
+
+
+def test_a_port_published_on_loopback_has_to_be_refused_to_neighbours() -> None:
+    address = ip_address("127.0.0.1")
+    published = (Published(4, "tcp", address, 5432, ip_address("172.17.0.2"), 5432),)
+    local = replace(DB, publications=(Publication("tcp", address, 5432, 5432),), addresses=())
+    listening = Listening(containers=(local,), published=published)
+    wanted = {"port": 5432, "to": "container", "container": "db", "passes": False}
+    assert find(wanted, None, listening=listening).state == "fails"
+    opened = document({"scope": "container", "protocol": "tcp", "ports": ["5432"]})
+    assert find(wanted, opened, listening=listening).state == "holds"
+
+
+@pytest.mark.parametrize("address", ["192.0.2.50", "10.20.0.5"])
+def test_a_container_past_this_host_is_never_called_refused(address: str) -> None:
+    apart = replace(DB, addresses=(ip_address(address),), publications=())
+    listening = Listening(containers=(apart,))
+    for named in ({"container": "db"}, {}):
+        refused = {"port": 5432, "to": "container", "passes": False, **named}
+        found = find(refused, document(SSH), listening=listening)
+        assert (found.state, found.reason) == (
+            "unknown",
+            sentences.past_this_host(ip_address(address), "ens33"),
+        )
 
 
 def test_a_container_on_the_hosts_network_has_the_hosts_ports() -> None:

@@ -185,9 +185,24 @@ def test_swarms_ingress_is_forwarded_and_so_needs_a_rule_for_containers() -> Non
 def test_only_the_host_reaches_a_loopback_port() -> None:
     redis = Listener(4, "tcp", ip_address("127.0.0.1"), 6379)
     admin = Published(4, "tcp", ip_address("127.0.0.1"), 9000, ip_address("172.17.0.3"), 90)
-    for row in rows(Listening((redis,), (admin,)), kernel(None)):
-        assert row.level == "nobody"
+    rule = {"scope": "container", "protocol": "tcp", "ports": ["9000"]}
+    for row in rows(Listening((redis,), (admin,)), kernel(document(rule))):
+        assert (row.level, row.notes) == ("nobody", ())
         assert row.access[0].reason == sentences.bound_to_loopback(ip_address("127.0.0.1"))
+
+
+def test_a_neighbour_reaches_a_loopback_port_that_docker_forwards() -> None:
+    redis = Listener(4, "tcp", ip_address("127.0.0.1"), 6379)
+    admin = Published(4, "tcp", ip_address("127.0.0.1"), 9000, ip_address("172.17.0.3"), 90)
+    found = {row.offer.port: row for row in rows(Listening((redis,), (admin,)), kernel(None))}
+    assert (found[6379].level, found[9000].level) == ("nobody", "anywhere")
+    assert found[9000].notes == (sentences.forwarded_from_neighbours(ip_address("127.0.0.1")),)
+    # Docker 28 drops them before.
+    raw = (
+        "*raw\n:PREROUTING ACCEPT [0:0]\n"
+        "-A PREROUTING -d 127.0.0.1/32 ! -i lo -p tcp -m tcp --dport 9000 -j DROP\nCOMMIT\n"
+    )
+    assert only(Listening((), (admin,)), kernel(None, v4=raw + DOCKER)).level == "nobody"
 
 
 def test_ports_that_docker_filters_with_nftables_are_unknown() -> None:
@@ -293,6 +308,12 @@ def test_the_widest_open_come_first_and_are_counted() -> None:
     assert describe_exposure(found) == "1 port is reachable from anywhere, 1 from some networks."
     assert describe_exposure(found[1:]) == "1 port is reachable from some networks."
     assert describe_exposure(found[2:]) == "No port is reachable from outside."
+    # Of a container that its clients reach past this host nothing is claimed.
+    assert describe_exposure(found[2:], past_host=["apart"]) == (
+        "No port is known to be reachable from outside. Cannot tell who reaches 1 container (apart): "
+        "no bridge of this host leads there, as with macvlan or ipvlan."
+    )
+    assert "5 containers (a, b, c and 2 more)" in describe_exposure((), past_host=list("abcde"))
     assert describe_exposure(()) == "Nothing listens and nothing is published."
 
 

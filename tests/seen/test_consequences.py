@@ -169,6 +169,16 @@ def test_whether_you_would_be_locked_out(host: Host, alice: Actor) -> None:
     assert ask(host, Caller("", "", 8000, 8000)).can == "unknown"
 
 
+def test_a_port_that_docker_may_publish_by_nftables_is_unknown(host: Host, alice: Actor) -> None:
+    rule_create(host=now(host), actor=alice, values={"scope": "host", "protocol": "tcp", "ports": ["22"]})
+    sockets = (
+        ListeningSocket(4, "tcp", "", 22, process="sshd"),
+        ListeningSocket(4, "tcp", "", 8000, process="docker-proxy"),
+    )
+    snapshot_store(host, None, docker_state="nftables", around={"sockets": sockets})
+    assert words(ask(host, PAGE)) == [("this dashboard", "unknown"), ("SSH", "yes")]
+
+
 def test_sshd_says_its_port(host: Host, alice: Actor) -> None:
     rule_create(host=host, actor=alice, values={**SSH, "ports": ["2222", "8000"]})
     snapshot_store(host, None, around={"sockets": (ListeningSocket(4, "tcp", "", 2222, process="sshd"),)})
