@@ -126,8 +126,8 @@ CSRF_COOKIE_NAME = cookie_name("csrf", SECRET_KEY, secure=ENVIRONMENT.secure_coo
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SECURE = ENVIRONMENT.secure_cookies
-# The default would be a third cookie, with the same name on every site.
-MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+MESSAGES_COOKIE_NAME = cookie_name("messages", SECRET_KEY, secure=ENVIRONMENT.secure_cookies)
+MESSAGE_STORAGE = "rules.pages.message_storage.MessageStorage"
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"

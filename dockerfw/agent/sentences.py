@@ -27,8 +27,8 @@ LAST_ORDER_AHEAD: Final = (
 )
 DIGEST_DIFFERS: Final = "the document's digest is {found}, and the order says {ordered}"
 UNTRUSTED_ORDER: Final = (
-    "The order is refused: {fault}. Nothing was changed. Apply again, and if that fails too, run dockerfw"
-    " doctor on the host"
+    "The order is refused: {fault}. Nothing was changed. Apply again. If that fails too, run the"
+    " command doctor on the host"
 )
 UNREADABLE_ORDER: Final = "The order cannot be read: {error}"
 

@@ -170,6 +170,8 @@ def find_drift(
         label = Label(revision, digest(document)[:12])
         findings += _chain_findings(wanted, label, family, ruleset, facts)
         findings += _anchor_findings(wanted, document.settings, family, ruleset, facts)
+    if not facts.docker_moved_to:
+        findings += docker_findings(facts.docker_gone)
     return Drift(tuple(findings))
 
 
@@ -177,7 +179,6 @@ def _host_findings(settings: Settings, facts: DriftFacts) -> Iterator[DriftFindi
     if facts.docker_moved_to:
         message = sentences.other_backend(facts.docker_moved_to, facts.kept_backend)
         yield DriftFinding("other-backend", None, message, sentences.BACKEND_SWITCHED)
-    yield from docker_findings(facts.docker_gone)
     if facts.surroundings is not None:
         for problem in find_ways_in_problems(settings, facts.surroundings, docker=facts.docker):
             yield DriftFinding(problem.code, None, problem.message, sentences.way_in_help(problem.code))

@@ -11,7 +11,16 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
-from dockerfw.chains.names import DOCKER_USER, FILTERS_HOST, FORWARD, INPUT, own_rules
+from dockerfw.chains.names import (
+    DOCKER_USER,
+    FILTERS_CONTAINERS,
+    FILTERS_HOST,
+    FORWARD,
+    INPUT,
+    body,
+    own_rules,
+)
+from dockerfw.chains.render import DIALLED_TO_LOOPBACK
 from dockerfw.iptables.model import Chain, Family, Rule, Ruleset, Table
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP
 from dockerfw.simulation.addresses import AddressSet, union_of
@@ -116,11 +125,18 @@ def _state(family: Family, kind: PacketClass) -> PacketState:
 
 
 def _entries(ruleset: Ruleset) -> Ruleset:
-    """Return the filter table with DOCKER-USER as the only chain of FORWARD."""
+    """Return the filter table with DOCKER-USER as the only chain of FORWARD.
+
+    No packet here was dialled to a loopback address, so dockerfw's line about those is left out.
+    """
     table = ruleset.tables.get("filter")
     chains = dict(table.chains) if table else {}
     forward = (Rule("filter", FORWARD, None, f"-A {FORWARD} -j {DOCKER_USER}", 0),)
     chains[FORWARD] = Chain(FORWARD, "ACCEPT", None, forward if DOCKER_USER in chains else (), builtin=True)
+    containers = chains.get(FILTERS_CONTAINERS)
+    if containers is not None:
+        others = tuple(rule for rule in containers.rules if body(rule) not in DIALLED_TO_LOOPBACK.values())
+        chains[FILTERS_CONTAINERS] = replace(containers, rules=others)
     found = chains.get(INPUT)
     if found is None or (not found.rules and own_rules(ruleset, FILTERS_HOST)):
         # Only dockerfw's own chains were given.

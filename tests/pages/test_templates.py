@@ -7,7 +7,7 @@ from django.conf import settings
 LONGEST = 160
 TEMPLATES = settings.BASE_DIR / "templates"
 # Django finds these by their names.
-AT_THE_TOP = {"400.html", "403.html", "403_csrf.html", "404.html", "500.html", "507.html"}
+AT_THE_TOP = {"400.html", "403.html", "403_csrf.html", "404.html", "413.html", "500.html", "507.html"}
 
 
 def test_no_line_is_longer_than_160_characters() -> None:

@@ -39,12 +39,12 @@ def test_the_pages_set_these_cookies_and_no_other(admin: User, host: Host, no_qu
     client = Client()
     client.get("/sign-in/")
     client.post("/sign-in/", {"username": "alice", "password": PASSWORD})
+    client.get("/hosts/local/")
     # It leaves a message for the next page.
     client.post("/hosts/local/discard/", {"version": "0"})
-    client.get("/hosts/local/")
-    own = {project.SESSION_COOKIE_NAME, project.CSRF_COOKIE_NAME}
+    own = {project.SESSION_COOKIE_NAME, project.CSRF_COOKIE_NAME, project.MESSAGES_COOKIE_NAME}
     assert set(client.cookies) == own
-    assert not own & {"sessionid", "csrftoken"}
+    assert not own & {"sessionid", "csrftoken", "messages"}
     for cookie in client.cookies.values():
         # What a name with `__Host-` needs.
         assert (cookie["path"], cookie["domain"]) == ("/", "")
