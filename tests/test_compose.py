@@ -191,7 +191,7 @@ def test_the_name_of_tls_settles_everything_else_for_the_pages(name: str, tmp_pa
     assert (name in environment.allowed_hosts) is bool(name)
     assert {"localhost", "addresses"} <= set(environment.allowed_hosts)
     assert environment.csrf_trusted_origins == ((f"https://{name}",) if name else ())
-    assert ("--bind unix:/run/dockerfw-web/web.sock " in said["ARGUMENTS"]) is bool(name)
+    assert ("--bind unix:/run/dockerfw-web/web.sock" in said["ARGUMENTS"]) is bool(name)
 
 
 def test_the_image_is_pinned_and_ends_as_an_ordinary_user() -> None:

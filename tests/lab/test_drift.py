@@ -303,8 +303,11 @@ def test_docker_moves_to_the_legacy_backend() -> None:
             program.unlink()
             program.symlink_to(target)
         lab.docker.restart_daemon()
-        (finding,) = guard.look().findings
+        finding, unread = guard.look().findings
         assert (finding.code, finding.family) == ("other-backend", None)
+        # Rules in both backends: the save of one does not show everything.
+        assert (unread.code, unread.family) == ("unread", 4)
+        assert guard.verbs() == ["drift"]
         assert finding.message == sentences.other_backend("legacy", "nft")
         # Docker's former chains are removed, and ours with them.
         for table in ("nat", "filter"):
