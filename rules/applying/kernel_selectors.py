@@ -118,6 +118,25 @@ def _describe_awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> 
 
 def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
     """Compare a snapshot with the revision that should be active."""
+    if unreadable := _describe_unreadable(view):
+        return unreadable
+    drift = _find_drift(view, revision)
+    reasons = tuple(finding.message for finding in drift.findings)
+    if view.stale:
+        held = "did not hold" if drift.findings else "held"
+        told = f"Unknown: {view.when} the kernel {held} revision {revision.number}"
+        text = f"{told}. It has not been read since."
+        return KernelSentence("unknown", text, reasons, view.taken_at, stale=True)
+    if not drift.findings:
+        return _describe_protected(view, revision)
+    if drift.unknown:
+        text = f"Unknown: cannot tell whether revision {revision.number} protects this host."
+        return KernelSentence("unknown", text, reasons, view.taken_at, drift=drift)
+    return KernelSentence("bad", _describe_drift(drift, revision), reasons, view.taken_at, drift=drift)
+
+
+def _describe_unreadable(view: SnapshotView) -> KernelSentence | None:
+    """Return the sentence about rules that are not all known, None if they are."""
     snapshot = view.snapshot
     if snapshot.unprinted:
         reasons = tuple(of_family(family, f"{one.sentence}.") for family, one in snapshot.unprinted)
@@ -130,7 +149,12 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
         )
         text = "Unknown: the kernel's rules could not be read completely."
         return KernelSentence("unknown", text, failed, view.taken_at, stale=view.stale)
-    document = revision_document(revision)
+    return None
+
+
+def _find_drift(view: SnapshotView, revision: Revision) -> Drift:
+    """Return the drift from a revision; it is remembered for what it depends on."""
+    snapshot, document = view.snapshot, revision_document(revision)
     known = (
         container_families_of(snapshot, view.rulesets, document.settings),
         snapshot.sha256,
@@ -142,7 +166,7 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
         tuple(snapshot.default_routes.items()),
         snapshot.interfaces_known,
     )
-    drift = _drifts.get_or_compute(
+    return _drifts.get_or_compute(
         (revision.digest, revision.number, view.loaded.sha256 if view.loaded else "", *known),
         lambda: drift_of(
             snapshot,
@@ -153,31 +177,25 @@ def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
             command=settings.ENVIRONMENT.command,
         ),
     )
-    reasons = tuple(finding.message for finding in drift.findings)
-    if view.stale:
-        held = "did not hold" if drift.findings else "held"
-        told = f"Unknown: {view.when} the kernel {held} revision {revision.number}"
-        text = f"{told}. It has not been read since."
-        return KernelSentence("unknown", text, reasons, view.taken_at, stale=True)
-    if not drift.findings:
-        names = " and ".join(FAMILY_NAMES[family] for family in snapshot.families)
-        text = f"Protected: revision {revision.number} is active for {names}."
-        others = (
-            describe_tables(snapshot.foreign_tables),
-            describe_redirecting_tables(snapshot.redirecting_tables),
-        )
-        beside = tuple(words for words in others if words)
-        return KernelSentence("ok", text, beside, view.taken_at)
-    if drift.unknown:
-        text = f"Unknown: cannot tell whether revision {revision.number} protects this host."
-        return KernelSentence("unknown", text, reasons, view.taken_at, drift=drift)
+
+
+def _describe_protected(view: SnapshotView, revision: Revision) -> KernelSentence:
+    snapshot = view.snapshot
+    names = " and ".join(FAMILY_NAMES[family] for family in snapshot.families)
+    text = f"Protected: revision {revision.number} is active for {names}."
+    others = (
+        describe_tables(snapshot.foreign_tables),
+        describe_redirecting_tables(snapshot.redirecting_tables),
+    )
+    return KernelSentence("ok", text, tuple(words for words in others if words), view.taken_at)
+
+
+def _describe_drift(drift: Drift, revision: Revision) -> str:
     codes = {finding.code for finding in drift.findings}
     if codes == {"docker-rules-gone"}:
-        text = f"Revision {revision.number} is active, but Docker's own rules are missing. Restart Docker."
-    elif codes <= WAYS_IN:
-        text = f"Not protected: packets from outside can bypass revision {revision.number}'s container rules."
-    elif codes <= WITHOUT_EFFECT:
-        text = f"Not protected: other rules let packets bypass revision {revision.number}'s container rules."
-    else:
-        text = f"Drift: the kernel does not hold revision {revision.number} as it was applied."
-    return KernelSentence("bad", text, reasons, view.taken_at, drift=drift)
+        return f"Revision {revision.number} is active, but Docker's own rules are missing. Restart Docker."
+    if codes <= WAYS_IN:
+        return f"Not protected: packets from outside can bypass revision {revision.number}'s container rules."
+    if codes <= WITHOUT_EFFECT:
+        return f"Not protected: other rules let packets bypass revision {revision.number}'s container rules."
+    return f"Drift: the kernel does not hold revision {revision.number} as it was applied."
