@@ -30,10 +30,10 @@ BY_HAND = """\
 -A INPUT -j FILTERS
 -A DOCKER-USER -i ens33 -j FILTERS
 -A FILTERS -m state --state ESTABLISHED,RELATED -j ACCEPT
--A FILTERS -s 198.51.100.9/32 -j DROP
 -A FILTERS -s 192.0.2.0/24 -j ACCEPT
 -A FILTERS -p tcp -m tcp --dport 22 -j ACCEPT
 -A FILTERS -p tcp -m tcp --dport 8080 -j ACCEPT
+-A FILTERS -s 198.51.100.9/32 -p tcp -m tcp --dport 25 -j DROP
 -A FILTERS -j REJECT --reject-with icmp-host-prohibited
 COMMIT
 """

@@ -38,7 +38,12 @@ def order(ports: list[str]) -> dict[str, Any]:
     host = draft_replace(host=host_default(), actor=ALICE, document=parse_document(value), version=None)
     version = host.draft_version
     apply = apply_start(
-        basis=basis_of(host), actor=ALICE, message="a fault run", draft_version=version, end_sessions=True
+        basis=basis_of(host),
+        actor=ALICE,
+        message="a fault run",
+        draft_version=version,
+        end_sessions=True,
+        every_port=True,
     )
     revision = apply.revision
     return {

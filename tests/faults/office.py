@@ -126,6 +126,9 @@ class Notes:
                     data: Any = redis.hget(f"rq:job:{raw.decode()}", "data")
                     if data is None:
                         continue
-                    self._outcomes.append(Outcome.from_json(read_call(data)[1][0]))
+                    name, arguments = read_call(data)
+                    # Drift is reported too.
+                    if name == "record_outcome":
+                        self._outcomes.append(Outcome.from_json(arguments[0]))
                     redis.delete(f"rq:job:{raw.decode()}")
                     redis.set(done_key(raw.decode()), "1", ex=600)

@@ -62,6 +62,7 @@ class Rig:
             self._stack.enter_context(tempfile.TemporaryDirectory(prefix="dockerfw-faults-"))
         )
         self.namespace = self._stack.enter_context(Namespace("faults"))
+        self.namespace.add_interface()
         self.disk = SmallDisk(self.directory / "disk")
         self._stack.callback(self.disk.close)
         (self.directory / "redis").mkdir()

@@ -70,29 +70,6 @@ REWIRINGS = {
         frozenset((IDLE, OPEN)),
         undo=("link del br0",),
     ),
-    "a port of a bond": Rewiring(
-        (
-            "link add bond0 type bond mode 1",
-            "link set ens33 down",
-            "link set ens33 master bond0",
-            *_to("bond0"),
-        ),
-        "bond0",
-        frozenset((IDLE, OPEN)),
-        undo=("link del bond0", "link set ens33 up"),
-    ),
-    "below a VLAN": Rewiring(
-        ("link add link ens33 name ens33.5 type vlan id 5", *_to("ens33.5")),
-        "ens33.5",
-        frozenset((IDLE, OPEN)),
-        client=(
-            "link add link eth0 name eth0.5 type vlan id 5",
-            "link set eth0.5 up",
-            "address add 192.0.2.5/24 dev eth0.5",
-            "route add 192.0.2.1 dev eth0.5",
-        ),
-        undo=("link del ens33.5",),
-    ),
     "below a macvlan": Rewiring(
         ("link add link ens33 name mac0 type macvlan mode bridge", *_to("mac0")),
         "mac0",

@@ -59,7 +59,7 @@ def test_the_window_ends_and_the_reports_are_delivered(worker: RootWorker) -> No
     assert {outcome.apply for outcome in found} == {apply}
 
 
-def test_an_order_that_was_queued_is_carried_out(worker: RootWorker) -> None:
+def test_an_order_that_was_queued_is_refused_and_says_what_to_do(worker: RootWorker) -> None:
     # Before the root worker of that release took it: its state had nothing of this apply.
     shutil.rmtree(worker.state)
     call = json.loads(zlib.decompress(base64.b64decode(LEFT["order"]["data"])))
@@ -71,7 +71,18 @@ def test_an_order_that_was_queued_is_carried_out(worker: RootWorker) -> None:
     put(
         worker.redis, QUEUE, LEFT["order"]["job"], job_fields(zlib.compress(json.dumps(call).encode()), QUEUE)
     )
-    outcome = worker.kept(order, seconds=40)
-    assert outcome.state == "confirmed", outcome.error
-    assert f"dockerfw r{LEFT['window']} " in worker.held()
-    assert "5432" in worker.held()
+    found: list[Outcome] = []
+
+    def refused() -> bool:
+        calls = worker.take_calls()
+        found.extend(Outcome.from_json(arguments[0]) for name, arguments in calls if name == "record_outcome")
+        return bool(found)
+
+    wait_until("the refusal", 40, refused)
+    (outcome,) = found
+    # That release did not sign: anyone who can write to Redis could have sent it.
+    assert (outcome.apply, outcome.state) == (order["apply"], "failed")
+    assert outcome.error is not None
+    assert "not signed" in outcome.error.summary
+    assert "Apply again" in outcome.error.summary
+    assert f"dockerfw r{LEFT['window']} " not in worker.held()
