@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from dockerfw.chains.anchors import wanted_anchors
 from dockerfw.chains.forwarding import add_own_jumps, lost_docker_user
 from dockerfw.chains.names import FORWARD
 from dockerfw.chains.plan import plan_changes
-from dockerfw.chains.refusals import describe_refusals, find_refusals
+from dockerfw.chains.refusals import Refusal, describe_refusals, find_refusals
 from dockerfw.chains.render import loaded_rendering, render_restore
 from dockerfw.document.document import Document, Settings, digest, parse_document, to_json_object
 from dockerfw.document.words import describe_count
@@ -116,7 +116,7 @@ class Apply:
         stack.callback(watchdog.release)
         with self._step("snapshot") as say:
             before = self._before = _look_settled()
-            _check_refusals(document, before)
+            _check_refusals(find_refusals(document, before.rulesets))
             self._containers = read_container_families(
                 before.rulesets, document.settings.external_interfaces, self._docker_socket
             )
@@ -246,13 +246,13 @@ class Apply:
 
     def _read_back(self, document: Document, backend: Backend) -> Seen:
         after = _look_settled(backend)
-        _check_refusals(document, after)
         plan = plan_changes(
             document,
             after.rulesets,
             revision=self._order.revision,
             container_families=self._containers,
         )
+        _check_refusals(plan.refusals)
         if not plan.empty:
             wrong = [f"IPv{family}" for family, part in plan.families.items() if not part.empty]
             what = " and ".join(wrong) or "the label"
@@ -354,9 +354,8 @@ class Apply:
         self._steps[-1] = replace(self._steps[-1], state="done", seconds=_since(began), detail=detail)
 
 
-def _check_refusals(document: Document, seen: Seen) -> None:
+def _check_refusals(refusals: Sequence[Refusal]) -> None:
     """Raise Refused where the rules that were read do not allow the load."""
-    refusals = find_refusals(document, seen.rulesets)
     if refusals:
         raise Refused(describe_refusals(refusals))
 

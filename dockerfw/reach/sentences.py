@@ -205,7 +205,7 @@ def forwarded_from_neighbours(address: Address) -> str:
     """Say that Docker forwards packets of neighbours to a loopback address."""
     return (
         f"Docker on this host forwards packets to {address} that arrive from the local network. "
-        "The next apply closes that."
+        "The next apply that changes a rule or a setting closes that."
     )
 
 
