@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dockerfw.chains.log_lines import DEFAULT_GROUP
+
 # The dashboard's public key in the folder of the settings.
 SIGNER = "signer.pub"
+LISTS_SIGNER = "lists.pub"
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 _HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
 
@@ -35,10 +38,12 @@ class AgentSettings:
     state_dir: Path
     settings_dir: Path
     signer_file: Path
+    lists_signer_file: Path
     host: str
     docker_socket: Path | None
     observe_seconds: int
     alive_file: Path | None
+    nflog_group: int
     in_container: bool
     command: str
 
@@ -56,10 +61,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> AgentSettings:
         state_dir=path_of(source, "DOCKERFW_STATE_DIR", Path("/var/lib/dockerfw")),
         settings_dir=settings_dir,
         signer_file=path_of(source, "DOCKERFW_SIGNER_FILE", settings_dir / SIGNER),
+        lists_signer_file=path_of(source, "DOCKERFW_LISTS_SIGNER_FILE", settings_dir / LISTS_SIGNER),
         host=host_of(source, "DOCKERFW_HOST"),
         docker_socket=optional_path_of(source, "DOCKERFW_DOCKER_SOCKET"),
         observe_seconds=seconds_of(source, "DOCKERFW_OBSERVE_SECONDS", 60, least=5, most=3600),
         alive_file=optional_path_of(source, "DOCKERFW_ALIVE_FILE"),
+        nflog_group=log_group_of(source, "DOCKERFW_NFLOG_GROUP"),
         in_container=flag_of(source, "DOCKERFW_IN_CONTAINER", default=False),
         command=text_of(source, "DOCKERFW_COMMAND") or "dockerfw",
     )
@@ -105,11 +112,22 @@ def optional_path_of(environ: Mapping[str, str], name: str) -> Path | None:
 
 def seconds_of(environ: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:
     """Return a variable that is a whole number of seconds from `least` to `most`. Raises SettingError."""
+    allowed = f"use a whole number of seconds from {least} to {most}"
+    return number_of(environ, name, default, range(least, most + 1), allowed)
+
+
+def log_group_of(environ: Mapping[str, str], name: str) -> int:
+    """Return a variable that is the number of a group of the kernel's log. Raises SettingError."""
+    return number_of(environ, name, DEFAULT_GROUP, range(1, 65_536), "use a whole number from 1 to 65535")
+
+
+def number_of(environ: Mapping[str, str], name: str, default: int, numbers: range, allowed: str) -> int:
+    """Return a variable that is one of `numbers`. Raises SettingError, which says what is `allowed`."""
     value = text_of(environ, name)
     if not value:
         return default
-    if not (value.isascii() and value.isdigit() and least <= int(value[:9]) <= most):
-        raise SettingError(name, value, f"use a whole number of seconds from {least} to {most}")
+    if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) in numbers):
+        raise SettingError(name, value, allowed)
     return int(value)
 
 

@@ -23,7 +23,7 @@ class BodyLimitMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         length = _length_of(request)
-        # Only a body that a stranger may not send costs a look at the session.
+        # Only a body that a client without a session may not send costs a look at the session.
         if length <= MOST_ANONYMOUS_BYTES or (length <= MOST_BODY_BYTES and request.user.is_authenticated):
             return self.get_response(request)
         return HttpResponse(render_to_string("413.html"), status=CONTENT_TOO_LARGE)

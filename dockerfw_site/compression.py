@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 
-# Pages with a one-time secret, and the log that shows what strangers typed at the sign-in.
+# Pages with a one-time secret, and the log that shows what anyone typed at the sign-in.
 NEVER: Final = frozenset(
     ("setup", "sign-in", "password", "audit", "audit-csv", "apply", "apply-status", "apply-nonce")
 )

@@ -12,7 +12,7 @@ import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -22,6 +22,8 @@ from dockerfw.settings import (
     SettingError,
     file_of,
     flag_of,
+    number_of,
+    optional_path_of,
     path_of,
     read_settings,
     text_of,
@@ -31,10 +33,15 @@ from dockerfw.settings import (
 
 # The key that signs orders, in the folder of the settings: outside the data, so outside every backup.
 SIGNING_KEY = "signing.key"
+# The key that signs orders about lists, for the process that fetches them.
+LISTS_KEY = "lists.key"
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql")
+PROXY_SCHEMES = ("http", "https")
 SECRET_KEY_MIN = 32
 MOST_KEY_BYTES = 4096
+_DAYS = range(1, 367)
+_DAYS_ALLOWED = "use a whole number of days from 1 to 366"
 # This word among the allowed hosts stands for every IP address.
 ANY_ADDRESS = "addresses"
 
@@ -52,10 +59,18 @@ class Environment(AgentSettings):
     secure_cookies: bool
     data_dir: Path
     signing_key_file: Path
+    lists_key_file: Path
     database_url: str | None
     time_zone: str
     trusted_proxies: tuple[Network, ...]
     trust_unix_socket: bool
+    outbound_internal: bool
+    outbound_ca_file: Path | None
+    outbound_proxy: str | None
+    name_servers: tuple[str, ...]
+    country_file: Path | None
+    refused_days: int
+    refused_shorten: bool
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
@@ -73,10 +88,20 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         secure_cookies=flag_of(source, "DOCKERFW_SECURE_COOKIES", default=True),
         data_dir=data_dir,
         signing_key_file=path_of(source, "DOCKERFW_SIGNING_KEY_FILE", agent.settings_dir / SIGNING_KEY),
+        lists_key_file=path_of(source, "DOCKERFW_LISTS_KEY_FILE", agent.settings_dir / LISTS_KEY),
         database_url=url_of(source, "DATABASE_URL", "DATABASE_URL_FILE", DATABASE_SCHEMES),
         time_zone=_time_zone(source, "DOCKERFW_TIME_ZONE"),
         trusted_proxies=networks,
         trust_unix_socket=unix_socket,
+        outbound_internal=flag_of(source, "DOCKERFW_OUTBOUND_INTERNAL", default=False),
+        outbound_ca_file=optional_path_of(source, "DOCKERFW_OUTBOUND_CA_FILE"),
+        outbound_proxy=url_of(
+            source, "DOCKERFW_OUTBOUND_PROXY", "DOCKERFW_OUTBOUND_PROXY_FILE", PROXY_SCHEMES
+        ),
+        name_servers=_addresses(source, "DOCKERFW_NAME_SERVERS"),
+        country_file=optional_path_of(source, "DOCKERFW_COUNTRY_FILE"),
+        refused_days=number_of(source, "DOCKERFW_REFUSED_DAYS", 30, _DAYS, _DAYS_ALLOWED),
+        refused_shorten=flag_of(source, "DOCKERFW_REFUSED_SHORTEN", default=False),
     )
 
 
@@ -134,6 +159,16 @@ def _proxies(environ: Mapping[str, str], name: str) -> tuple[tuple[Network, ...]
             allowed = "each entry is an address, a network such as 10.0.0.0/8, or the word unix or gateway"
             raise SettingError(name, word, allowed) from error
     return tuple(networks), unix_socket
+
+
+def _addresses(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    found = words_of(environ, name)
+    for word in found:
+        try:
+            ip_address(word)
+        except ValueError as error:
+            raise SettingError(name, word, "each entry is an address such as 192.0.2.53") from error
+    return found
 
 
 def _gateway(name: str, routes: Path = Path("/proc/net/route")) -> str:

@@ -22,6 +22,7 @@ SLOWEST_BYTES_A_SECOND = 16 * 1024
 
 _END_OF_HEAD = b"\r\n\r\n"
 _APPLY = re.compile(rb"/hosts/[^/]+/(applies|window)/")
+_HEALTH = b"/healthz"
 _PASSWORD = re.compile(rb"/(sign-in|password|setup/[^/]+)/?$")
 
 
@@ -31,6 +32,7 @@ class Lane(StrEnum):
     APPLY = "apply"
     PASSWORDS = "passwords"
     PAGES = "pages"
+    ANONYMOUS = "anonymous"
 
 
 class Refused(Exception):  # noqa: N818 - it states a fact
@@ -96,12 +98,14 @@ class Incoming:
             raise Refused("413 Content Too Large", f"The request is too long. At most {limit} are allowed.")
         self.size = end + len(_END_OF_HEAD) + length
         self.deadline = now + BODY_SECONDS + length / SLOWEST_BYTES_A_SECOND
-        self.lane = _lane_of(lines[0])
+        self.lane = _lane_of(lines[0], signed_in=signed_in)
 
 
-def _lane_of(request_line: bytes) -> Lane:
+def _lane_of(request_line: bytes, *, signed_in: bool) -> Lane:
     method, _, rest = request_line.partition(b" ")
     path = unquote_to_bytes(rest.partition(b" ")[0].partition(b"?")[0])
-    if _APPLY.search(path):
-        return Lane.APPLY
-    return Lane.PASSWORDS if method == b"POST" and _PASSWORD.search(path) else Lane.PAGES
+    if method == b"POST" and _PASSWORD.search(path):
+        return Lane.PASSWORDS
+    if not signed_in and path != _HEALTH:
+        return Lane.ANONYMOUS
+    return Lane.APPLY if _APPLY.search(path) else Lane.PAGES

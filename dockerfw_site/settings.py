@@ -52,6 +52,8 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    # After the one above, which counts the bytes of the answer.
+    "dockerfw_site.visible_text.VisibleTextMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "dockerfw_site.body_limit.BodyLimitMiddleware",
@@ -103,6 +105,7 @@ RQ_QUEUES: dict[str, dict[str, Any]] = {
 RQ = {"COMMIT_MODE": "auto"}
 RQ_SHOW_ADMIN_LINK = False
 
+PASSWORD_HASHERS = ["rules.accounts.password_hashers.LowPriorityHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
     for name, options in (

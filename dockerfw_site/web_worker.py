@@ -1,9 +1,9 @@
 """Gunicorn's threaded worker, with threads that wait for no client.
 
 The main loop reads a request completely before a thread handles it, and waits for the client after the
-answer. So clients that send slowly or nothing occupy no thread. Applies and passwords have threads of their
-own (lanes), so that Keep works while all other threads are busy, and two passwords at most are hashed at a
-time.
+answer. So clients that send slowly or nothing occupy no thread. Applies, passwords and requests without a
+session have threads of their own (lanes), so that Keep works while all other threads are busy, no flood of
+requests without a session delays a page of an admin, and two passwords at most are hashed at a time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from dockerfw_site.incoming import MIB, MOST_ANONYMOUS_BYTES, Incoming, Lane, Refused
 
-THREADS = {Lane.APPLY: 4, Lane.PASSWORDS: 2, Lane.PAGES: 6}
+THREADS = {Lane.APPLY: 4, Lane.PASSWORDS: 2, Lane.PAGES: 6, Lane.ANONYMOUS: 2}
 # Complete requests of a lane, those that its threads handle included.
 MOST_IN_LANE = 64
 # Passwords of one address, so that a flood from elsewhere lets an admin sign in.
@@ -40,7 +40,7 @@ SEND_SECONDS = 15.0
 LINGER_SECONDS = 2.0
 SWEEP_SECONDS = 0.25
 READ_BYTES = 64 * 1024
-# The kernel takes at most net.core.wmem_max, which is enough for the pages and files of strangers.
+# The kernel takes at most net.core.wmem_max, which is enough for the pages and files that need no session.
 SEND_BUFFER_BYTES = MIB
 
 

@@ -1,4 +1,4 @@
-"""The tables of dockerfw: hosts, their drafts, revisions and applies, and the audit log.
+"""The tables of dockerfw: hosts, their drafts, revisions and applies, lists, and the audit log.
 
 Services write them, selectors read them.
 """
@@ -63,6 +63,10 @@ class Host(models.Model):
         ACCEPT = "accept", "let through"
         REFUSE = "refuse", "refuse"
 
+    class ContainersReachHost(models.TextChoices):
+        BY_RULES = "by-rules", "by rules"
+        ALLOW = "allow", "always"
+
     name = models.SlugField(max_length=50, unique=True)
     title = models.CharField(max_length=100, blank=True)
     external_interfaces = models.JSONField(default=list, blank=True)
@@ -70,6 +74,10 @@ class Host(models.Model):
     refuse = models.CharField(max_length=10, choices=Refuse, default=Refuse.REJECT)
     icmp = models.CharField(max_length=10, choices=Icmp, default=Icmp.ACCEPT)
     heal_anchors = models.BooleanField(default=False)
+    containers_reach_host = models.CharField(
+        max_length=10, choices=ContainersReachHost, default=ContainersReachHost.BY_RULES
+    )
+    log_refused = models.BooleanField(default=True)
     draft_version = models.PositiveBigIntegerField(default=1)
     sequence = models.BigIntegerField(default=0)
     confirmed_revision = models.ForeignKey(
@@ -84,18 +92,53 @@ class Host(models.Model):
         return self.name
 
 
+class Group(models.Model):
+    """A named list of networks of a host's draft, or where such a list comes from."""
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="groups")
+    name = models.CharField(max_length=40)
+    kind = models.CharField(max_length=10, default="static")
+    entries = models.JSONField(default=list, blank=True)
+    url = models.CharField(max_length=2000, blank=True)
+    refresh_hours = models.PositiveIntegerField(default=24)
+    allow_http = models.BooleanField(default=False)
+    names = models.JSONField(default=list, blank=True)
+    countries = models.JSONField(default=list, blank=True)
+    comment = models.CharField(max_length=200, blank=True)
+    version = models.PositiveBigIntegerField(default=1)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["host", "name"], name="group_name_once_per_host")]
+
+    def __str__(self) -> str:
+        return f"@{self.name}"
+
+
 class Rule(models.Model):
-    """One allowance of a host's draft; `key` is the id that the kernel's comment carries."""
+    """One allowance or block of a host's draft; `key` is the id that the kernel's comment carries."""
 
     host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="rules")
     key = models.CharField(max_length=12)
+    action = models.CharField(max_length=10, default="allow")
     scope = models.CharField(max_length=10)
-    source = models.CharField(max_length=64, default="any")
+    sources = models.JSONField(default=list, blank=True)
     protocol = models.CharField(max_length=32, default="any")
     ports = models.JSONField(default=list, blank=True)
     port_kind = models.CharField(max_length=10, default="published")
     comment = models.CharField(max_length=200, blank=True)
     enabled = models.BooleanField(default=True)
+    to = models.CharField(max_length=64, blank=True)
+    container = models.CharField(max_length=128, blank=True)
+    interface = models.CharField(max_length=15, blank=True)
+    limit = models.CharField(max_length=20, blank=True)
+    starts = models.CharField(max_length=20, blank=True)
+    expires = models.CharField(max_length=20, blank=True)
+    owner = models.CharField(max_length=100, blank=True)
+    ticket = models.CharField(max_length=100, blank=True)
+    tags = models.JSONField(default=list, blank=True)
     version = models.PositiveBigIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -105,7 +148,7 @@ class Rule(models.Model):
         constraints = [models.UniqueConstraint(fields=["host", "key"], name="rule_key_once_per_host")]
 
     def __str__(self) -> str:
-        return f"{self.scope} {self.source} {self.protocol} {','.join(self.ports)}".strip()
+        return f"{self.scope} {','.join(self.sources)} {self.protocol} {','.join(self.ports)}".strip()
 
 
 class Expectation(models.Model):
@@ -240,6 +283,162 @@ class AuditEvent(AppendOnlyModel):
 
     def __str__(self) -> str:
         return f"{self.verb} {self.target}".strip()
+
+
+class GroupList(models.Model):
+    """A feed, DNS names or countries as one host uses them, by the digest of the group's definition.
+
+    It outlives changes of the group's name, and of what it stands for. `allow` and `block` say which rules of
+    the draft or of loaded revisions use it, `loaded_allow` and `loaded_block` which rules of loaded ones.
+    """
+
+    class Kind(models.TextChoices):
+        FEED = "feed", "feed"
+        NAMES = "names", "DNS names"
+        COUNTRIES = "countries", "countries"
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="lists")
+    definition = models.CharField(max_length=20)
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=10, choices=Kind)
+    # What the definition has: url, names or countries.
+    source = models.JSONField()
+    allow_http = models.BooleanField(default=False)
+    refresh_seconds = models.PositiveIntegerField()
+    allow = models.BooleanField(default=False)
+    block = models.BooleanField(default=False)
+    loaded_allow = models.BooleanField(default=False)
+    loaded_block = models.BooleanField(default=False)
+    # A group of the draft or of a loaded revision has this definition. Others are fetched no more.
+    wanted = models.BooleanField(default=True)
+    unwanted_since = models.DateTimeField(null=True, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    # The last time that the source answered, with a new version or without one.
+    fetched_at = models.DateTimeField(null=True, blank=True)
+    failing_since = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    # Why the version in use, or all of it, does not reach the host's root worker.
+    problem = models.TextField(blank=True)
+    etag = models.CharField(max_length=200, blank=True)
+    # The last good answers for DNS names.
+    answers = models.JSONField(default=dict, blank=True)
+    number = models.PositiveIntegerField(default=0)
+    accepted = models.ForeignKey(
+        "ListVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    held = models.ForeignKey(
+        "ListVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["host", "definition"], name="list_definition_once_per_host")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.name}"
+
+
+class ListVersion(models.Model):
+    """What a list stood for from one moment on. Its networks never change; old versions are removed."""
+
+    class State(models.TextChoices):
+        ACCEPTED = "accepted", "accepted"
+        HELD = "held", "held"
+        REFUSED = "refused", "refused"
+        REPLACED = "replaced", "replaced before it was accepted"
+
+    list = models.ForeignKey(GroupList, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    fetched_at = models.DateTimeField()
+    etag = models.CharField(max_length=200, blank=True)
+    state = models.CharField(max_length=10, choices=State)
+    reason = models.TextField(blank=True)
+    digest = models.CharField(max_length=64)
+    # The canonical text, one network in each line, compressed with zlib and in base64.
+    networks = models.TextField()
+    entries4 = models.PositiveIntegerField()
+    entries6 = models.PositiveIntegerField()
+    # The shortest prefixes that the list itself names.
+    widest4 = models.PositiveSmallIntegerField()
+    widest6 = models.PositiveSmallIntegerField()
+    # The difference to the version that was in use then.
+    added4 = models.PositiveIntegerField(default=0)
+    removed4 = models.PositiveIntegerField(default=0)
+    added6 = models.PositiveIntegerField(default=0)
+    removed6 = models.PositiveIntegerField(default=0)
+    decided_by = models.CharField(max_length=150, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["list", "number"], name="list_version_once_per_list")]
+
+    def __str__(self) -> str:
+        return f"version {self.number} of {self.list.name}"
+
+
+class RefusedMinute(models.Model):
+    """Alike packets that a host refused within one minute.
+
+    `source` is an address, or its network if addresses are shortened, and `source_key` its sort key.
+    `container` is the name of the container that the packets were for, as it was known then;
+    `containers_known` tells whether an empty name means that there was none. Packets that are known of but
+    not listed have the reason `unlisted` and no source.
+    """
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="refused")
+    minute = models.DateTimeField()
+    last_at = models.DateTimeField()
+    way = models.CharField(max_length=10, blank=True)
+    interface = models.CharField(max_length=15, blank=True)
+    source = models.CharField(max_length=49, blank=True)
+    source_key = models.CharField(max_length=33, blank=True)
+    destination = models.CharField(max_length=45, blank=True)
+    protocol = models.CharField(max_length=32, blank=True)
+    port = models.PositiveIntegerField(null=True, blank=True)
+    inner = models.CharField(max_length=45, blank=True)
+    inner_port = models.PositiveIntegerField(null=True, blank=True)
+    container = models.CharField(max_length=128, blank=True)
+    containers_known = models.BooleanField(default=False)
+    revision = models.PositiveBigIntegerField(null=True, blank=True)
+    reason = models.CharField(max_length=10)
+    count = models.PositiveBigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["host", "minute"], name="refused_minute_of_host")]
+
+    def __str__(self) -> str:
+        return f"{self.count} packets from {self.source or 'others'} in {self.minute:%Y-%m-%d %H:%M}"
+
+
+class RefusedCount(models.Model):
+    """The packets that a host's rules had refused by a moment, as the kernel's counters show them."""
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="refused_counts")
+    at = models.DateTimeField()
+    packets = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["host", "at"], name="refused_count_once_a_moment")]
+
+    def __str__(self) -> str:
+        return f"{self.packets} packets by {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class RefusedReading(models.Model):
+    """How far a host's stream of refused packets is stored: the id of the entry that was stored last."""
+
+    host = models.OneToOneField(Host, on_delete=models.CASCADE, related_name="refused_reading")
+    entry = models.CharField(max_length=45, default="0-0")
+    # Entries of the stream that were no valid batch.
+    unreadable = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"stored up to {self.entry}"
 
 
 class ProcessNote(models.Model):

@@ -6,28 +6,40 @@ from django.urls import include, path, re_path
 from django.urls.resolvers import URLPattern, URLResolver
 
 from rules.accounts import account_views
-from rules.applying import adopt_views, answer_views, apply_views, history_views, review_views
+from rules.applying import (
+    adopt_views,
+    answer_views,
+    apply_views,
+    group_list_views,
+    history_views,
+    review_views,
+)
 from rules.asking import exposure_views, trace_views
 from rules.audit import audit_views
 from rules.draft import (
     document_views,
     expectation_views,
+    group_views,
+    rule_bulk_views,
     rule_list_views,
     rule_table_views,
     rule_views,
     settings_views,
     warning_views,
 )
-from rules.overview import dashboard_views, health_views, live_views
+from rules.overview import dashboard_views, health_views, live_views, refused_views
 
 app_name = "rules"
 
 KEY = r"(?P<key>[a-z0-9]{4,12})"
+GROUP = r"(?P<name>[a-z0-9][a-z0-9._-]{0,39})"
 
 _of_a_host: list[URLPattern | URLResolver] = [
     path("", dashboard_views.dashboard, name="dashboard"),
     path("rules/", rule_list_views.rule_list, name="rule-list"),
     path("rules/new/", rule_views.rule_new, name="rule-new"),
+    path("rules/bulk/", rule_bulk_views.rule_bulk, name="rule-bulk"),
+    path("rules/bulk/undo/", rule_bulk_views.rule_bulk_undo, name="rule-bulk-undo"),
     path("rules/warnings/", warning_views.rule_warnings, name="rule-warnings"),
     path("rules/echo/", rule_views.source_echo, name="source-echo"),
     re_path(rf"^rules/{KEY}/edit/$", rule_views.rule_edit, name="rule-edit"),
@@ -35,6 +47,15 @@ _of_a_host: list[URLPattern | URLResolver] = [
     re_path(rf"^rules/{KEY}/delete/$", rule_table_views.rule_delete_view, name="rule-delete"),
     re_path(rf"^rules/{KEY}/restore/$", rule_table_views.rule_restore_view, name="rule-restore"),
     re_path(rf"^rules/{KEY}/undelete/$", rule_table_views.rule_undelete_view, name="rule-undelete"),
+    path("groups/", group_views.group_list, name="group-list"),
+    path("groups/new/", group_views.group_new, name="group-new"),
+    re_path(rf"^group/{GROUP}/$", group_views.group_page, name="group"),
+    re_path(rf"^group/{GROUP}/edit/$", group_views.group_edit, name="group-edit"),
+    re_path(rf"^group/{GROUP}/delete/$", group_views.group_delete_view, name="group-delete"),
+    re_path(rf"^group/{GROUP}/restore/$", group_views.group_restore_view, name="group-restore"),
+    re_path(rf"^group/{GROUP}/list/$", group_list_views.group_list_page, name="group-list-page"),
+    re_path(rf"^group/{GROUP}/list/fetch/$", group_list_views.group_list_fetch, name="group-list-fetch"),
+    re_path(rf"^group/{GROUP}/list/accept/$", group_list_views.group_list_accept, name="group-list-accept"),
     path("expectations/", expectation_views.expectation_list, name="expectation-list"),
     path("expectations/new/", expectation_views.expectation_new, name="expectation-new"),
     path("expectations/<int:key>/edit/", expectation_views.expectation_edit, name="expectation-edit"),
@@ -42,6 +63,7 @@ _of_a_host: list[URLPattern | URLResolver] = [
         "expectations/<int:key>/delete/", expectation_views.expectation_delete_view, name="expectation-delete"
     ),
     path("settings/", settings_views.settings_edit, name="settings"),
+    path("settings/containers/", settings_views.containers_reach_host, name="containers-reach-host"),
     path("import/", document_views.draft_import, name="import"),
     path("adopt/", adopt_views.adopt, name="adopt"),
     path("export/", document_views.draft_export, name="export"),
@@ -65,6 +87,9 @@ _of_a_host: list[URLPattern | URLResolver] = [
     path("exposure/", exposure_views.exposure_page, name="exposure"),
     path("exposure/summary/", exposure_views.exposure_summary, name="exposure-summary"),
     path("trace/", trace_views.trace, name="trace"),
+    path("refused/", refused_views.refused, name="refused"),
+    path("refused/poll/", refused_views.refused_poll, name="refused-poll"),
+    path("refused/summary/", refused_views.refused_summary, name="refused-summary"),
     path("live/", live_views.live, name="live"),
     path("live/poll/", live_views.live_poll, name="live-poll"),
 ]

@@ -33,23 +33,45 @@ MARKERS = {
 }
 # Each has a world that takes seconds to build: the tests of such a folder stay in one process.
 WORLDS = ("tests/compose/", "tests/lab/", "tests/differential/")
+# A process with any of these starts a run of dockerfw, Chromium and two admins for all that it gets of them:
+# three do that, not six.
+BROWSERS = (
+    ("tests/browser/test_window", "tests/browser/test_devices", "tests/browser/test_sessions"),
+    ("tests/browser/test_together", "tests/browser/test_exposure", "tests/browser/test_lock_out"),
+    ("tests/browser/test_story", "tests/browser/test_meaning"),
+)
 # What takes longest comes first, so that no process is left with much at the end.
 LONGEST = (
     "tests/compose/",
     "tests/firewalls/",
     "tests/engines/",
+    "tests/lab/",
+    "tests/test_roots_code",
     "tests/faults/",
     "tests/browser/",
     "tests/upgrades/",
     "tests/backup/",
+    "tests/test_run",
+    "tests/differential/",
     "tests/test_installation",
-    "tests/lab/",
-    "tests/command_line/test_real",
+    "tests/command_line/test_",
     "tests/agent/",
     "tests/worker/",
+    "tests/bindings/",
+    "tests/kernel/",
+    "tests/site/test_flood",
+    "tests/site/test_web_worker",
 )
 # Each test of these builds a world of its own, so that they need not stay together.
 APART = ("tests/firewalls/test_neighbours", "tests/engines/test_cells")
+# These files build labs of their own, so that they need not stay with those that share one.
+OWN_LABS = tuple(
+    f"tests/lab/test_{name}"
+    for name in (
+        *("docker_flushed", "docker_nftables", "drift", "forwarded", "legacy", "named_bridge"),
+        *("own_addresses", "own_jump", "ways_in"),
+    )
+)
 # A busy machine is slow, not wrong.
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")
@@ -78,7 +100,10 @@ class _Together(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         own = nodeid if nodeid.startswith(APART) else nodeid.split("::")[0]
-        return next((folder for folder in WORLDS if nodeid.startswith(folder)), own)
+        if nodeid.startswith(OWN_LABS):
+            return own
+        together = (files[0] for files in BROWSERS if nodeid.startswith(files))
+        return next(together, next((folder for folder in WORLDS if nodeid.startswith(folder)), own))
 
 
 @pytest.hookimpl(trylast=True)

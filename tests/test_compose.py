@@ -20,7 +20,7 @@ RUNNING = ("redis", "web", "clerk", "firewall", "postgres", "tls")
 ROOTS = {"setup", "firewall", "tools"}
 # What each may do of root's powers; nothing for who is not here.
 POWERS = {
-    "firewall": {"NET_ADMIN", "NET_RAW", "SETPCAP", "SYS_ADMIN"},
+    "firewall": {"NET_ADMIN", "NET_RAW", "SETPCAP", "SYS_ADMIN", "SETUID", "SETGID"},
     "tools": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID"},
 }
 # Each file with a password is in a volume that only these have.
@@ -90,8 +90,10 @@ def test_only_these_run_as_root(name: str) -> None:
 
 
 @each
-def test_only_the_pages_have_a_network_and_only_the_root_worker_the_hosts(name: str) -> None:
-    expected = {"web": None, "tls": None, "firewall": "host"}.get(name, "none")
+def test_only_the_pages_and_who_fetches_lists_have_a_network_and_only_the_root_worker_the_hosts(
+    name: str,
+) -> None:
+    expected = {"web": None, "tls": None, "clerk": None, "firewall": "host"}.get(name, "none")
     assert SERVICES[name].get("network_mode") == expected
     assert ("ports" in SERVICES[name]) == (name in {"web", "tls"})
 

@@ -33,11 +33,12 @@ def test_each_process_gets_its_own_password_and_redis_the_digests(folder: Path) 
         *("redis/users.acl", "redis/watch.password"),
         *("web/redis.url", "clerk/redis.url", "firewall/redis.url"),
         *("web/signing.key", "firewall/signer.pub"),
+        *("clerk/lists.key", "firewall/lists.pub"),
     }
     assert found["web/redis.url"].startswith("unix://web:")
     assert found["firewall/redis.url"].startswith("unix://root-local:")
     assert found["clerk/redis.url"].endswith("@/run/dockerfw-redis/redis.sock\n")
-    secrets = {name: text for name, text in found.items() if "sign" not in name}
+    secrets = {name: text for name, text in found.items() if not name.endswith((".key", ".pub"))}
     passwords = {name: text.split(":")[-1].split("@")[0].strip() for name, text in secrets.items()}
     assert len(set(passwords.values())) == 5
     for name, password in passwords.items():
@@ -45,13 +46,15 @@ def test_each_process_gets_its_own_password_and_redis_the_digests(folder: Path) 
     assert all(stat.S_IMODE((folder / name).stat().st_mode) == 0o640 for name in found)
 
 
-def test_only_the_pages_get_the_key_that_signs_orders(folder: Path) -> None:
+def test_only_the_pages_get_the_key_that_signs_orders_and_only_the_clerk_that_for_lists(folder: Path) -> None:
     found = run(folder)
     private = parse_private_key(found["web/signing.key"].encode())
     order = sign({"format": "dockerfw-order/1"}, private)
     trusted = parse_public_key(found["firewall/signer.pub"].encode())
     assert find_signature_fault(order, trusted) is None
-    assert all("PRIVATE" not in text for name, text in found.items() if name != "web/signing.key")
+    private_keys = {name for name, text in found.items() if "PRIVATE" in text}
+    assert private_keys == {"web/signing.key", "clerk/lists.key"}
+    assert find_signature_fault(order, parse_public_key(found["firewall/lists.pub"].encode())) is not None
     # A lost public key is written again, and a lost or broken private one gives a new pair.
     (folder / "firewall" / "signer.pub").unlink()
     assert run(folder) == found

@@ -12,6 +12,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from tests.machine.installing import Installing
 from tests.machine.machine import Machine
 from tests.machine.own import OwnMachine
 from tests.machine.sight import Sight
+from tests.rig.namespace import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED = {"systemd-nspawn": "systemd-container", "busctl": "systemd", "dbus-daemon": "dbus"}
@@ -90,16 +92,27 @@ ExecStart=/bin/sh -c 'sleep {1 + number / 2}; echo {name} >>/run/order'
 @pytest.mark.parametrize("arguments", [["--hots"], ["--host", "more"], []])
 def test_install_says_one_sentence_for_what_it_cannot_mean(arguments: list[str]) -> None:
     done = subprocess.run(
-        [ROOT / "scripts" / "install", *arguments], capture_output=True, text=True, check=False, timeout=30
+        [ROOT / "scripts" / "install", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("dockerfw: ")
 
 
+def test_what_is_taken_out_needs_no_package() -> None:
+    # Where the environment is gone, the distribution's Python runs it.
+    words = [sys.executable, "-S", "-B", "-c", "import scripts.installation.uninstall"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("script", ["install", "uninstall"])
 def test_the_help_comes_without_root(script: str) -> None:
     done = subprocess.run(
-        [ROOT / "scripts" / script, "--help"], capture_output=True, text=True, check=True, timeout=30
+        [ROOT / "scripts" / script, "--help"], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     assert f"usage: scripts/{script}" in done.stdout
 

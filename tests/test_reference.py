@@ -32,7 +32,12 @@ REFERENCE = Page(DOCS / "reference.md")
 COMMON = table_rows(REFERENCE.section("The command line").split("### ")[0].split("Options that more")[1])
 TABLES = re.compile(r"\n\n(?=\| variable)")
 # Where each variable's value stands in the settings, if its name does not say so.
-NO_FIELD = {"DOCKERFW_SECRET_KEY_FILE", "DOCKERFW_REDIS_URL_FILE", "DATABASE_URL_FILE"}
+NO_FIELD = {
+    "DOCKERFW_SECRET_KEY_FILE",
+    "DOCKERFW_REDIS_URL_FILE",
+    "DATABASE_URL_FILE",
+    "DOCKERFW_OUTBOUND_PROXY_FILE",
+}
 
 
 def settings_table() -> dict[str, str]:
@@ -168,11 +173,14 @@ def test_every_argument_of_a_script_is_told_of_and_no_other(script: Path) -> Non
     assert what_differs(name, script_arguments(script), told) == []
 
 
+RULE = rule_to_json_object(DocumentRule(id="", scope="both"))
+
+
 @pytest.mark.parametrize(
     ("title", "values"),
     [
         ("Its settings", settings_to_json_object(Settings())),
-        ("Its rules", rule_to_json_object(DocumentRule(id="", scope="host"))),
+        ("Its rules", RULE),
         ("Its expectations", expectation_to_json_object(Expectation("any", "tcp", None))),
     ],
 )

@@ -276,12 +276,14 @@ def test_a_run_for_the_host_itself_out_of_a_users_clone_keeps_its_former_data() 
         machine.run(
             "systemd-run", "--quiet", "--unit=held", "flock", f"{clone}/var/host/run.lock", "sleep", "99"
         )
-        wait_until("the lock", 20, lambda: machine.sh(f"ls {clone}/var/host").count("run.lock"))
+        wait_until("the lock", lambda: machine.sh(f"ls {clone}/var/host").count("run.lock"))
         done = machine.run(f"{clone}/scripts/run", "--host", check=False)
         assert (done.status, "Stop the run that uses it" in done.stderr) == (1, True), done.stderr
         machine.sh("systemctl stop held")
         machine.run(*unit, f"{clone}/scripts/run", "--host", "--port", "8123")
-        wait_until("the welcome", 300, lambda: "Ctrl-C stops" in machine.sh("journalctl -o cat -u run"))
+        wait_until(
+            "the welcome", lambda: "Ctrl-C stops" in machine.sh("journalctl -o cat -u run"), seconds=300
+        )
         assert f"moved the data of earlier runs from {clone}/var/host to {data}." in machine.sh(
             "journalctl -o cat -u run"
         )

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.browser.stack import Stack
-from tests.rig.namespace import wait_until, why_unavailable
+from tests.rig.namespace import PATIENCE, wait_until, why_unavailable
 
 pytestmark = pytest.mark.kernel
 
@@ -202,7 +202,7 @@ def test_when_one_process_dies_it_says_which_and_stops_all(stack: Stack, name: s
     process = stack._process
     assert process is not None
     os.kill(stack.pid(name), signal.SIGKILL)
-    assert process.wait(30) == 1
+    assert process.wait(PATIENCE) == 1
     assert f"{name} stopped by itself, status -9" in stack.printed()
     assert left_behind(stack.data) == []
 
@@ -211,5 +211,5 @@ def test_killed_itself_it_takes_all_with_it(stack: Stack) -> None:
     process = stack._process
     assert process is not None
     process.kill()
-    process.wait(10)
-    wait_until("the end of all processes", 15, lambda: not left_behind(stack.data))
+    process.wait(PATIENCE)
+    wait_until("the end of all processes", lambda: not left_behind(stack.data))

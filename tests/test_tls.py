@@ -17,7 +17,7 @@ from socketserver import ThreadingUnixStreamServer
 
 import pytest
 
-from tests.rig.namespace import end_process, wait_until
+from tests.rig.namespace import PATIENCE, end_process, wait_until
 
 CADDYFILE = Path(__file__).resolve().parent.parent / "deploy" / "caddy" / "Caddyfile"
 NAME = "firewall.example.org"
@@ -102,7 +102,7 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]
     with (folder / "log").open("wb") as log:
         caddy = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        wait_until("Caddy's certificate", 30, lambda: answers(secure))
+        wait_until("Caddy's certificate", lambda: answers(secure))
         yield plain, secure
     finally:
         end_process(caddy)
@@ -156,7 +156,7 @@ def test_the_pages_learn_the_true_address_and_no_made_up_one(ports: tuple[int, i
 
 
 def test_plain_http_is_sent_to_https_under_the_published_port(ports: tuple[int, int]) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", ports[0], timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", ports[0], timeout=PATIENCE)
     connection.request("GET", "/hosts/", headers={"Host": NAME})
     answer = connection.getresponse()
     assert (answer.status, answer.headers["Location"]) == (308, f"https://{NAME}/hosts/")
@@ -170,7 +170,7 @@ def test_a_body_larger_than_any_page_takes_is_refused(ports: tuple[int, int]) ->
 
 def test_a_half_header_is_not_waited_for(ports: tuple[int, int]) -> None:
     with connect(ports[1]) as connection:
-        connection.settimeout(20)
+        connection.settimeout(PATIENCE)
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x")
         # (Without an end this raises TimeoutError.)
         while connection.recv(100):

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import logging
 
+from dockerfw.bindings.binder import prepare_bound_sets
+from dockerfw.chains.bound_sets import bound_sets_of
 from dockerfw.chains.names import FILTERS_CONTAINERS, FILTERS_HOST
 from dockerfw.chains.render import write_restore
 from dockerfw.host.clock import boot_id
 from dockerfw.host.errors import HostError
-from dockerfw.host.loading import load, rehearse, restore_previous
+from dockerfw.host.loading import load, rehearse_with_log, restore_previous
 from dockerfw.host.observation import read_container_families
 from dockerfw.host.reading import look
+from dockerfw.host.static_sets import fill_static_sets
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed
 from dockerfw.store.state import StateDirectory
@@ -33,7 +36,7 @@ def load_after_boot(state: StateDirectory) -> bool:
             if state.is_boot_handled() or (confirmed is not None and confirmed.boot == boot_id()):
                 return False
             if _is_due(state):
-                loaded = confirmed is not None and _load(confirmed)
+                loaded = confirmed is not None and _load(state, confirmed)
                 state.mark_boot_handled()
                 return loaded
     except (HostError, NetfilterError, OSError) as error:
@@ -61,23 +64,32 @@ def _is_due(state: StateDirectory) -> bool:
     return False
 
 
-def _load(confirmed: ConfirmedRecord) -> bool:
+def _load(state: StateDirectory, confirmed: ConfirmedRecord) -> bool:
     before = look(confirmed.backend)
     # A worker that was killed between the families leaves only one of them.
     if all(any(live.chain("filter", name) for name in _OWN) for live in before.rulesets.values()):
         return False
     external = confirmed.document.settings.external_interfaces
     containers = read_container_families(before.rulesets, external, None)
+
+    renderings = {family: confirmed.rendering(family) for family in before.rulesets}
     texts = {
-        family: write_restore(confirmed.rendering(family), family, live=live, containers=family in containers)
+        family: write_restore(renderings[family], family, live=live, containers=family in containers)
         for family, live in before.rulesets.items()
     }
-    rehearse(confirmed.backend, before.rulesets, texts)
+    if names := bound_sets_of(texts.values()):
+        # Sets for rules by name stay empty here: the binder fills them, which asks Docker.
+        prepare_bound_sets(state, names, confirmed.document)
+    sets = [one for rendering in renderings.values() for one in rendering.sets]
+    fill_static_sets(sets)
+    texts, without_log = rehearse_with_log(confirmed.backend, before.rulesets, texts)
+    if without_log is not None:
+        logger.warning("this kernel cannot log refused packets: the lines for that are left out")
     try:
         for family, text in texts.items():
             load(confirmed.backend, family, text)
     except BaseException:
-        restore_previous(confirmed.backend, before.rulesets, texts)
+        restore_previous(confirmed.backend, before.rulesets, texts, sets)
         raise
     logger.warning("revision %d was not loaded at boot and is loaded now", confirmed.revision)
     return True

@@ -16,29 +16,44 @@ from pathlib import Path
 
 from dockerfw.agent import sentences
 from dockerfw.agent.expected import check_loaded
+from dockerfw.bindings.binder import drop_unneeded_sets, prepare_bound_sets
+from dockerfw.bindings.list_binder import check_stored_lists
 from dockerfw.chains.anchors import wanted_anchors
+from dockerfw.chains.bound_sets import bound_sets_of
+from dockerfw.chains.drift import find_drift
 from dockerfw.chains.forwarding import add_own_jumps, lost_docker_user
-from dockerfw.chains.names import FORWARD
-from dockerfw.chains.plan import plan_changes
+from dockerfw.chains.loaded_documents import can_be_read_back
+from dockerfw.chains.log_lines import DEFAULT_GROUP, add_log_lines
+from dockerfw.chains.match_groups import USUAL
+from dockerfw.chains.names import FORWARD, own_chains, own_rules
+from dockerfw.chains.plan import plan_rules
 from dockerfw.chains.refusals import Refusal, describe_refusals, find_refusals
-from dockerfw.chains.render import loaded_rendering, render_restore
+from dockerfw.chains.render import loaded_rendering, render, write_restore
+from dockerfw.chains.static_sets import StaticSet, find_difference, owners_of, write_sets
 from dockerfw.document.document import Document, Settings, digest, parse_document, to_json_object
+from dockerfw.document.moments import to_second
 from dockerfw.document.words import describe_count
+from dockerfw.host.backend import SAVE_SECONDS
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.hooks import checkpoint
-from dockerfw.host.loading import RestoreFailed, load, rehearse, restore_previous
+from dockerfw.host.loading import RestoreFailed, load, rehearse_with_log, restore_previous
 from dockerfw.host.observation import read_container_families
 from dockerfw.host.reading import Seen, look
 from dockerfw.host.runner import CommandFailed
 from dockerfw.host.space import describe_write_failure
+from dockerfw.host.static_sets import fill_static_sets, ip_set_limits, read_static_sets
+from dockerfw.host.time_limits import extra_seconds
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import FAMILIES, Backend, Family
 from dockerfw.messages.loaded import LoadedRules
 from dockerfw.messages.orders import AHEAD_SECONDS, Order, seconds_ahead, why_expired
 from dockerfw.messages.outcomes import Failure, Loaded, Outcome, OutcomeState, Step
+from dockerfw.store.confirmed import read_confirmed
+from dockerfw.store.log_note import write_log_note
 from dockerfw.store.records import UndoRecord, WindowRecord
 from dockerfw.store.state import LastOrder, StateDirectory, StateError
+from dockerfw.store.static_sets import drop_static_sets, sets_of_confirmed
 from dockerfw.window.watchdog_start import StartingWatchdog
 from dockerfw.window.window import AWAITING_EVENT, FINAL_EVENT, awaiting_outcome, describe_waiting, end_if_due
 
@@ -46,7 +61,8 @@ logger = logging.getLogger("dockerfw.apply")
 
 MAX_DETAIL = 3500
 SETTLE_SECONDS = 0.1
-# Longer than loading both families and reading them back may take. Then the watchdog ends the apply.
+# Longer than loading both families and reading them back may take. Then the watchdog ends the apply. The
+# lines of the texts add to it, once each for loading, saving and comparing.
 LOADING_SECONDS = 60.0
 # Added for checking expectations, with thousands of rules on a busy host.
 EXPECTING_SECONDS = 60.0
@@ -62,7 +78,8 @@ class Apply:
     `tell` gets an outcome whenever a step begins, and must not raise. `settle` gets the last outcome and
     stores it durably before it returns. If it raises OSError, the apply fails and is undone. `window_seconds`
     is for tests, which need shorter windows than an order may have. `docker_socket` leads to the Docker that
-    is asked for the containers which expectations name.
+    is asked for the containers which rules and expectations name. `log_group` is the group of the kernel's
+    log to which refused packets go.
     """
 
     def __init__(
@@ -75,8 +92,10 @@ class Apply:
         settle: Callable[[Outcome], None],
         window_seconds: int | None = None,
         docker_socket: Path | None = None,
+        log_group: int = DEFAULT_GROUP,
     ) -> None:
         self._order = order
+        self._log_group = log_group
         self._seconds = window_seconds or order.confirm_seconds
         self._host = host
         self._state = state
@@ -87,9 +106,11 @@ class Apply:
         self._event = 0
         self._window: WindowRecord | None = None
         self._before: Seen | None = None
-        self.after: Seen | None = None
         self._loaded: tuple[Settings, UndoRecord] | None = None
         self._containers: frozenset[Family] = frozenset()
+        self._sets_prepared = False
+        self._limits = USUAL
+        self._sets: tuple[StaticSet, ...] = ()
 
     def run(self) -> Outcome:
         """Run all steps and return the last outcome: awaiting or failed. Never raises Exception."""
@@ -115,23 +136,25 @@ class Apply:
         watchdog = StartingWatchdog(self._state)
         stack.callback(watchdog.release)
         with self._step("snapshot") as say:
-            before = self._before = _look_settled()
-            _check_refusals(find_refusals(document, before.rulesets))
+            before, limits = _look_settled(), ip_set_limits()
+            self._before, self._limits = before, limits
+            _check_refusals(find_refusals(document, before.rulesets, limits))
             self._containers = read_container_families(
                 before.rulesets, document.settings.external_interfaces, self._docker_socket
             )
             say(f"backend {before.backend}")
         restores = self._render(document, before)
+        self._prepare_sets(document, restores)
         with self._step("rehearse") as say:
-            rehearse(before.backend, before.rulesets, restores)
-            say(sentences.REHEARSED)
+            restores, done = self._rehearse(before, restores)
+            say(done)
         with self._step("watchdog") as say:
             self._open_window(document, before, restores)
             watchdog.arm(self._order.apply)
             say(sentences.RETURNS_UNLESS_KEPT.format(seconds=self._seconds))
         self._load(before, restores)
         with self._step("read-back"):
-            after = self.after = self._read_back(document, before.backend)
+            after = self._read_back(document, before.backend, restores)
         with self._step("expectations") as say:
             say(
                 check_loaded(
@@ -139,6 +162,7 @@ class Apply:
                     after,
                     override=self._order.override,
                     docker_socket=self._docker_socket,
+                    sets=self._sets,
                 )
             )
         return self._report()
@@ -149,7 +173,7 @@ class Apply:
             return None
         settings, undo = self._loaded
         rules = {
-            family: loaded_rendering(text, settings, own_jumps=family in undo.own_jumps)
+            family: loaded_rendering(text, settings, own_jumps=family in undo.own_jumps).with_sets(self._sets)
             for family, text in undo.restores.items()
         }
         return LoadedRules.of(self._host, self._order.revision, self._order.digest, rules)
@@ -185,18 +209,66 @@ class Apply:
         if sequence <= last:
             raise Refused(sentences.ORDER_REPLAYED.format(sequence=sequence, last=last))
 
+    def _rehearse(self, before: Seen, restores: Mapping[Family, str]) -> tuple[dict[Family, str], str]:
+        """Return the texts that this kernel loads, and what was done."""
+        loadable, without_log = rehearse_with_log(before.backend, before.rulesets, restores)
+        write_log_note(
+            self._state, sentences.LOG_LEFT_OUT.format(error=without_log) if without_log is not None else ""
+        )
+        return loadable, sentences.REHEARSED if without_log is None else sentences.REHEARSED_WITHOUT_LOG
+
     def _render(self, document: Document, before: Seen) -> dict[Family, str]:
+        # A rule that expires starts now: a machine without a clock boots in the past.
+        moment = to_second(utc_now())
+        renderings = {
+            family: render(
+                document, family, self._order.revision, live=live, moment=moment, limits=self._limits
+            )
+            for family, live in before.rulesets.items()
+        }
+        if document.settings.log_refused:
+            renderings = {
+                family: add_log_lines(rendering, family, self._order.revision, self._log_group)
+                for family, rendering in renderings.items()
+            }
+        self._sets = tuple(one for rendering in renderings.values() for one in rendering.sets)
         return {
-            family: render_restore(
-                document,
+            family: write_restore(
+                rendering,
                 family,
                 live=before.rulesets[family],
-                revision=self._order.revision,
                 counters=True,
                 containers=family in self._containers,
             )
-            for family in before.rulesets
+            for family, rendering in renderings.items()
         }
+
+    def _prepare_sets(self, document: Document, restores: Mapping[Family, str]) -> None:
+        """Create and fill the sets that the rules match; until the load they change no traffic."""
+        names = bound_sets_of(restores.values())
+        if not names and not self._sets:
+            return
+        with self._step("sets") as say:
+            members = 0
+            if self._sets:
+                fill_static_sets(self._sets, owners=self._owners(restores))
+                members += sum(len(one.members) for one in self._sets)
+                checkpoint("static-sets-filled")
+            if names:
+                check_stored_lists(self._state, document)
+                self._sets_prepared = True
+                bound = prepare_bound_sets(self._state, names, document, self._docker_socket)
+                members += sum(map(len, bound.values()))
+            say(sentences.SETS_PREPARED.format(sets=len(names) + len(self._sets), members=members))
+
+    def _owners(self, restores: Mapping[Family, str]) -> dict[str, str]:
+        """Return the rules of sets whose elements have no ids, both of those before and of the new ones."""
+        live = [] if self._before is None else self._before.rulesets.values()
+        lines = (
+            rule.text for ruleset in live for name in own_chains(ruleset) for rule in own_rules(ruleset, name)
+        )
+        wanted = (line for text in restores.values() for line in text.split("\n"))
+        return {**owners_of(wanted), **owners_of(lines)}
 
     def _load(self, before: Seen, restores: Mapping[Family, str]) -> None:
         for family in FAMILIES:
@@ -208,7 +280,9 @@ class Apply:
                 checkpoint(f"loaded-ipv{family}")
 
     def _open_window(self, document: Document, before: Seen, restores: Mapping[Family, str]) -> None:
-        now = boottime()
+        now, limit = boottime(), LOADING_SECONDS + 3 * extra_seconds(*restores.values())
+        if document.expectations:
+            limit += EXPECTING_SECONDS
         window = WindowRecord(
             apply=self._order.apply,
             host=self._host,
@@ -218,11 +292,12 @@ class Apply:
             phase="loading",
             seconds=self._seconds,
             opened=now,
-            deadline=now + LOADING_SECONDS + (EXPECTING_SECONDS if document.expectations else 0.0),
+            deadline=now + limit,
             boot=boot_id(),
             steps=tuple(self._steps[:-1]),
             end_sessions=self._order.end_sessions,
         )
+        held = self._held_document(before)
         undo = UndoRecord(
             apply=self._order.apply,
             backend=before.backend,
@@ -230,11 +305,32 @@ class Apply:
             saves={family: _text(save) for family, save in before.saves.items()},
             restores=restores,
             own_jumps=self._families_with_own_jumps(document, before),
+            sets=write_sets(self._sets),
+            held=to_json_object(held) if held else None,
+            held_digest=digest(held) if held else "",
         )
         self._window = window
         self._loaded = (document.settings, undo)
         self._state.open_window(window, undo)
         checkpoint("window-written")
+
+    def _held_document(self, before: Seen) -> Document | None:
+        """Return the confirmed document where only it tells which sessions the rules have allowed."""
+        if not self._order.end_sessions or can_be_read_back(before.rulesets):
+            return None
+        confirmed = read_confirmed(self._state.boot)
+        if confirmed is None:
+            return None
+        families, loaded = tuple(before.rulesets), confirmed.loaded
+        drift = find_drift(
+            confirmed.document,
+            confirmed.revision,
+            before.rulesets,
+            families=families,
+            loaded=loaded,
+            limits=self._limits,
+        )
+        return None if drift.rules_differ else confirmed.document
 
     def _families_with_own_jumps(self, document: Document, before: Seen) -> tuple[Family, ...]:
         anchors = wanted_anchors(document.settings)
@@ -244,19 +340,23 @@ class Apply:
             if add_own_jumps(anchors, live, containers=family in self._containers)[FORWARD]
         )
 
-    def _read_back(self, document: Document, backend: Backend) -> Seen:
-        after = _look_settled(backend)
-        plan = plan_changes(
+    def _read_back(self, document: Document, backend: Backend, restores: Mapping[Family, str]) -> Seen:
+        after = _look_settled(backend, seconds=SAVE_SECONDS + extra_seconds(*restores.values()))
+        plan = plan_rules(
             document,
             after.rulesets,
             revision=self._order.revision,
             container_families=self._containers,
+            limits=self._limits,
         )
         _check_refusals(plan.refusals)
         if not plan.empty:
             wrong = [f"IPv{family}" for family, part in plan.families.items() if not part.empty]
             what = " and ".join(wrong) or "the label"
             raise Refused(sentences.READ_BACK_DIFFERS.format(what=what))
+        held = read_static_sets(one.name for one in self._sets)
+        if any(find_difference(one, held.get(one.name)) for one in self._sets):
+            raise Refused(sentences.READ_BACK_DIFFERS.format(what=sentences.SETS_OF_SOURCES))
         return after
 
     def _report(self) -> Outcome:
@@ -291,6 +391,10 @@ class Apply:
             checkpoint("fail-settled")
             if self._window is not None and is_restored:
                 self._state.close_window()
+            if self._sets_prepared:
+                drop_unneeded_sets(self._state)
+            if self._sets:
+                drop_static_sets(self._state)
         except OSError as disk:
             logger.error("the outcome of apply %s could not be stored: %s", self._order.apply, disk)
             self._tell(outcome)
@@ -304,7 +408,8 @@ class Apply:
             undo = self._state.read_undo()
             if undo is None or undo.apply != self._order.apply:
                 raise StateError("the undo record is missing from the state directory")
-            restore_previous(undo.backend, self._before.rulesets, undo.restores)
+            known = sets_of_confirmed(self._state)
+            restore_previous(undo.backend, self._before.rulesets, undo.restores, known)
         except (HostError, NetfilterError, OSError) as error:
             logger.error("apply %s could not be undone: %s", self._order.apply, error)
             words = sentences.RESTORING_FAILED.format(summary=summary, error=error)
@@ -360,13 +465,13 @@ def _check_refusals(refusals: Sequence[Refusal]) -> None:
         raise Refused(describe_refusals(refusals))
 
 
-def _look_settled(backend: Backend | None = None) -> Seen:
+def _look_settled(backend: Backend | None = None, *, seconds: float = SAVE_SECONDS) -> Seen:
     """Read the rules, again where Docker may have taken its call of DOCKER-USER out for a moment."""
-    seen = look(backend)
+    seen = look(backend, seconds=seconds)
     if not any(map(lost_docker_user, seen.rulesets.values())):
         return seen
     time.sleep(SETTLE_SECONDS)
-    return look(backend)
+    return look(backend, seconds=seconds)
 
 
 def describe_failure(step: str, error: Exception) -> Failure:

@@ -1,39 +1,46 @@
 """The drift monitor: compares the kernel with the confirmed revision, reports drift and starts self-repair.
 
-It reports each change once. An event is on disk before it is noted as reported. Self-repair restores the
-jumps only where the document asks for that, only while no other program changes rules, and it pauses when a
-program keeps removing them.
+It reports each change once. An event is on disk before it is noted as reported. Self-repair restores jumps
+and source lists only where the document asks for that, only while no other program changes rules, and it
+pauses when a program keeps removing them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
 from dockerfw.agent import sentences
 from dockerfw.agent.heal import Healed, heal_anchors
-from dockerfw.chains.drift import UNKNOWN, Drift
+from dockerfw.chains.drift import ANCHORS, UNKNOWN, Drift
 from dockerfw.document.document import digest
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockHeld, locked, write_durably
+from dockerfw.host.hooks import checkpoint
 from dockerfw.host.observation import observe
 from dockerfw.host.reading import Seen, look
+from dockerfw.host.static_sets import list_static_sets
 from dockerfw.iptables.errors import NetfilterError
+from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.tokens import printable
 from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.events import ConsoleEvent, Verb
-from dockerfw.messages.snapshot_values import drift_of
+from dockerfw.messages.snapshot_values import drift_of, rule_hits
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.confirmed import ConfirmedRecord, DriftRecord, read_confirmed, read_drift_record
+from dockerfw.store.rule_uses import note_uses, read_uses
 from dockerfw.store.state import StateDirectory
+from dockerfw.store.static_sets import drop_static_sets
+from dockerfw.worker.forked import uninterrupted
 
 logger = logging.getLogger("dockerfw.drift")
 
@@ -94,16 +101,15 @@ class DriftMonitor:
             return self._known
         return read_confirmed(self._state.boot)
 
-    def look(self, *, seen: Seen | None = None) -> Snapshot:
+    def look(self) -> Snapshot:
         """Observe the host, report new drift, and return the snapshot.
 
-        `seen` are the rules where they were read just now. Never raises: what cannot be reported now is
-        reported by a later look.
+        Never raises: what cannot be reported now is reported by a later look.
         """
-        return self._look(seen).snapshot
+        return self._look().snapshot
 
     def look_and_heal(self) -> Snapshot:
-        """Look, and restore the jumps if only they differ and the document asks for that."""
+        """Look, and restore jumps and source lists if only they differ and the document asks for that."""
         sight = self._look()
         if not _wants_healing(sight):
             return sight.snapshot
@@ -112,7 +118,7 @@ class DriftMonitor:
         if again.confirmed is None or not _wants_healing(again):
             return again.snapshot
         try:
-            with self._memory() as path:
+            with self._memory() as path, uninterrupted():
                 done = self._heal(again.confirmed, path)
         except LockHeld:
             done = False
@@ -121,15 +127,28 @@ class DriftMonitor:
             done = True
         return self._look().snapshot if done else again.snapshot
 
-    def _look(self, seen: Seen | None = None) -> _Sight:
+    def _look(self) -> _Sight:
+        checkpoint("look-begin")
         undisturbed = not self._state.has_window()
         apply = boot_apply(self._state.boot)
-        if seen is None and undisturbed and apply:
-            seen = _read_rules()
-        snapshot = observe(self._host, seen=seen, docker_socket=self._docker_socket)
+        seen = _read_rules() if undisturbed and apply else None
+        try:
+            known: ConfirmedRecord | None = self._confirmed()
+        except (HostError, NetfilterError, OSError):
+            known = None
+        snapshot = observe(
+            self._host,
+            seen=seen,
+            docker_socket=self._docker_socket,
+            static_sets=known.sets if known else (),
+        )
+        self._drop_leftovers(snapshot, known)
         try:
             confirmed = self._confirmed()
             if confirmed is None:
+                with self._memory() as path:
+                    record = read_drift_record(path)
+                    _remember_docker(record, record, snapshot, path)
                 return _Sight(snapshot)
             with self._memory() as path:
                 record = self._record_of(confirmed, snapshot, path)
@@ -137,12 +156,15 @@ class DriftMonitor:
                 # While a window is open, and in the moment of its end, the kernel should hold other rules.
                 same = apply == confirmed.apply == boot_apply(self._state.boot)
                 if not (undisturbed and same and not self._state.has_window()):
-                    return _Sight(snapshot, confirmed)
+                    known_uses = read_uses(self._state.path)
+                    uses = known_uses.report() if known_uses else None
+                    return _Sight(replace(snapshot, uses=uses), confirmed)
                 rulesets = (
                     seen.rulesets
                     if seen
                     else {family: parse_save(snapshot.saves[family]) for family in snapshot.families}
                 )
+                snapshot = self._with_uses(snapshot, rulesets, confirmed)
                 drift = drift_of(
                     snapshot, rulesets, confirmed.document, confirmed.revision, loaded=confirmed.loaded
                 )
@@ -156,6 +178,28 @@ class DriftMonitor:
         except (HostError, NetfilterError, OSError) as error:
             logger.warning("drift from the confirmed revision is unknown: %s", error)
             return _Sight(snapshot)
+
+    def _with_uses(
+        self, snapshot: Snapshot, rulesets: Mapping[Family, Ruleset], confirmed: ConfirmedRecord
+    ) -> Snapshot:
+        """Count which rules were used since the look before, if all counters could be read."""
+        unread = snapshot.unread or any(error.command[:1] == ("ipset",) for error in snapshot.errors)
+        if unread:
+            return snapshot
+        packets = {name: each.packets for name, each in rule_hits(snapshot, rulesets).items()}
+        rules = [rule.id for rule in confirmed.document.rules if rule.enabled]
+        uses = note_uses(self._state.path, snapshot.taken_at, confirmed.apply, rules, packets)
+        return replace(snapshot, uses=uses)
+
+    def _drop_leftovers(self, snapshot: Snapshot, confirmed: ConfirmedRecord | None) -> None:
+        """Destroy the static sets that killed applies have left, unless an apply is running now."""
+        used = {each.name for each in snapshot.static_sets}
+        used |= {one.name for one in confirmed.sets} if confirmed else set()
+        # Without ipset there are none.
+        with contextlib.suppress(HostError, OSError):
+            if any(name not in used for name in list_static_sets()):
+                with self._state.lock(seconds=0.0):
+                    drop_static_sets(self._state)
 
     def _memory(self) -> _Memory:
         return _Memory(self._state.path)
@@ -171,12 +215,9 @@ class DriftMonitor:
                 told=record.told,
                 salt=record.salt,
                 docker_boot=record.docker_boot,
-                docker_families=record.docker_families,
+                docker_calls=record.docker_calls,
             )
-        remembered = record.remember_docker(snapshot)
-        if remembered != stored:
-            write_durably(path, remembered.to_bytes())
-        return remembered
+        return _remember_docker(stored, record, snapshot, path)
 
     def _since_confirmed(
         self, confirmed: ConfirmedRecord, snapshot: Snapshot, record: DriftRecord
@@ -204,7 +245,7 @@ class DriftMonitor:
         write_durably(path, replace(record, mark=drift.mark).to_bytes())
 
     def _heal(self, confirmed: ConfirmedRecord, path: Path) -> bool:
-        """Try to restore the jumps unless that was tried too often; return True if it was tried."""
+        """Try to restore what differs unless that was tried too often; return True if it was tried."""
         record = read_drift_record(path)
         now, boot = boottime(), boot_id()
         heals = tuple(at for at in record.heals if record.boot == boot and now - at < REST_SECONDS)
@@ -232,6 +273,14 @@ class DriftMonitor:
         self._tell(ConsoleEvent(str(identifier), self._host, verb, ACTOR, utc_now(), words))
         logger.warning("%s: %s", verb, words.splitlines()[0])
         return replace(record, told=record.told + 1)
+
+
+def _remember_docker(stored: DriftRecord, record: DriftRecord, snapshot: Snapshot, path: Path) -> DriftRecord:
+    """Return the record with what Docker has in the kernel now, after writing it if it is not as stored."""
+    remembered = record.remember_docker(snapshot)
+    if remembered != stored:
+        write_durably(path, remembered.to_bytes())
+    return remembered
 
 
 class _Memory:
@@ -264,17 +313,21 @@ def _wants_healing(sight: _Sight) -> bool:
     return (
         sight.confirmed is not None
         and sight.drift is not None
-        and sight.drift.only_anchors
+        and sight.drift.is_repairable
         and sight.confirmed.document.settings.heal_anchors
     )
 
 
 def _describe_repair(confirmed: ConfirmedRecord, healed: Healed) -> tuple[Verb, str]:
     drift = describe_drift(healed.drift)
+    what = sentences.JUMPS
+    if healed.drift.changed_sets:
+        only_sets = healed.drift.codes.isdisjoint(ANCHORS)
+        what = sentences.SOURCE_LISTS if only_sets else sentences.JUMPS_AND_SOURCE_LISTS
     if healed.problem:
-        words = sentences.SELF_REPAIR_FAILED.format(problem=healed.problem, drift=drift)
+        words = sentences.SELF_REPAIR_FAILED.format(what=what, problem=healed.problem, drift=drift)
         return "heal-failed", words[:MAX_DETAIL]
-    words = sentences.SELF_REPAIRED.format(revision=confirmed.revision, drift=drift)
+    words = sentences.SELF_REPAIRED.format(what=what, revision=confirmed.revision, drift=drift)
     return "heal", words[:MAX_DETAIL]
 
 

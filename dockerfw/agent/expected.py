@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from dockerfw.agent import sentences
+from dockerfw.chains.names import is_own_chain
+from dockerfw.chains.static_sets import StaticSet
 from dockerfw.chains.ways_in import outside_interfaces
 from dockerfw.document.document import Document
 from dockerfw.document.words import describe_count
@@ -12,7 +15,7 @@ from dockerfw.host.errors import HostError
 from dockerfw.host.observation import observe
 from dockerfw.host.reading import Seen
 from dockerfw.iptables.model import Ruleset
-from dockerfw.messages.snapshot_values import listening_of, surroundings_of
+from dockerfw.messages.snapshot_values import listening_of, surroundings_of, with_static_members
 from dockerfw.reach.expectations import (
     ExpectationContext,
     ExpectationResult,
@@ -21,9 +24,9 @@ from dockerfw.reach.expectations import (
 )
 from dockerfw.simulation.simulate import prepare
 
-# Compiled rules take some kilobytes each, and the systemd unit bounds the root worker's memory. An apply
-# whose process is killed for it could not report why. The largest document, 20,000 rules, has fewer lines for
-# the host in both families.
+# Rules of other programs, which packets pass one after the other, take some kilobytes each when they are
+# compiled, and the systemd unit bounds the root worker's memory. An apply whose process is killed for it
+# could not report why. Of dockerfw's own chains only those that a packet can enter are compiled.
 MOST_LINES = 60_000
 _NAMED = 5
 
@@ -41,10 +44,18 @@ class ExpectationsNotMet(HostError):  # noqa: N818 - it states a fact
         )
 
 
-def check_loaded(document: Document, seen: Seen, *, override: bool, docker_socket: Path | None = None) -> str:
+def check_loaded(
+    document: Document,
+    seen: Seen,
+    *,
+    override: bool,
+    docker_socket: Path | None = None,
+    sets: Sequence[StaticSet] = (),
+) -> str:
     """Check a document's expectations against what was just read back; return the detail of the step.
 
-    Raises ExpectationsNotMet when one fails, unless the order overrides that.
+    `sets` are the static sets that were loaded with it. Raises ExpectationsNotMet when one fails, unless the
+    order overrides that.
     """
     if not document.expectations:
         return sentences.NO_EXPECTATIONS
@@ -52,7 +63,8 @@ def check_loaded(document: Document, seen: Seen, *, override: bool, docker_socke
     if lines > MOST_LINES:
         expectations = describe_count(len(document.expectations), "expectation")
         return sentences.NOT_CHECKED.format(expectations=expectations, lines=lines, most=MOST_LINES)
-    snapshot = observe("", seen=seen, docker_socket=docker_socket)
+    snapshot = observe("", seen=seen, docker_socket=docker_socket, static_sets=sets)
+    snapshot = with_static_members(snapshot, sets)
     surroundings = surroundings_of(snapshot)
     sight = ExpectationContext(
         {family: prepare(ruleset, surroundings, family) for family, ruleset in seen.rulesets.items()},
@@ -68,7 +80,13 @@ def check_loaded(document: Document, seen: Seen, *, override: bool, docker_socke
 
 
 def _count_rules(ruleset: Ruleset) -> int:
-    return sum(len(chain.rules) for table in ruleset.tables.values() for chain in table.chains.values())
+    """Return the number of rules that are not dockerfw's."""
+    return sum(
+        len(chain.rules)
+        for table in ruleset.tables.values()
+        for chain in table.chains.values()
+        if not (table.name == "filter" and is_own_chain(chain.name))
+    )
 
 
 def _describe(findings: tuple[ExpectationResult, ...], broken: tuple[ExpectationResult, ...]) -> str:

@@ -14,6 +14,7 @@ from redis.retry import Retry
 
 from dockerfw.agent.afterboot import load_after_boot
 from dockerfw.agent.jobs import RootJobs
+from dockerfw.bindings.binder_start import BinderKeeper
 from dockerfw.host.clock import boot_id
 from dockerfw.host.files import LockHeld
 from dockerfw.host.observation import iptables_version
@@ -22,6 +23,7 @@ from dockerfw.host.scratch import remove_leftovers
 from dockerfw.iptables.model import BACKENDS
 from dockerfw.log_lines import log_to_stderr
 from dockerfw.messages.orders import firewall_queue
+from dockerfw.refused.keeper import RefusalsKeeper
 from dockerfw.settings import AgentSettings, SettingError, read_settings
 from dockerfw.store.interrupted import read_restore_record
 from dockerfw.store.sentences import RESTORE_AGAIN
@@ -33,6 +35,8 @@ from dockerfw.worker.worker import LockedWorker
 logger = logging.getLogger("dockerfw.root")
 
 IDLE_SECONDS = 5.0
+# How often the loop asks whether the binder has changed a set: until then pages take an older look for true.
+BOUND_SECONDS = 1.0
 # A hanging Redis delays the check of the open window by this much at most, so it is short.
 ANSWER_SECONDS = 1.5
 # An apply reports each of its steps and waits for that, so this is shorter still.
@@ -52,6 +56,12 @@ def main(*, window_seconds: int | None = None) -> int:
     except SettingError as error:
         logger.error("%s", error)
         return 2
+
+    def connect_again() -> Redis:
+        return connect(settings.redis_url)
+
+    # The reader changes to another user, which this process cannot do any more in a moment.
+    refusals = RefusalsKeeper(host=settings.host, group=settings.nflog_group, connect=connect_again)
     try:
         drop_privileges()
     except OSError as error:
@@ -64,13 +74,15 @@ def main(*, window_seconds: int | None = None) -> int:
         with state.worker_lock():
             if is_restore_unfinished(settings, state):
                 return 1
-            serve(settings, state, window_seconds=window_seconds)
+            serve(settings, state, refusals, window_seconds=window_seconds)
     except LockHeld as error:
         logger.error("another root worker already runs for this state directory: %s", error)
         return 1
     except OSError as error:
         logger.error("the state directory %s cannot be used: %s", settings.state_dir, error)
         return 1
+    finally:
+        refusals.stop()
     return 0
 
 
@@ -96,7 +108,13 @@ def connect(url: str, *, seconds: float = ANSWER_SECONDS) -> Redis:
     )
 
 
-def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int | None = None) -> None:
+def serve(
+    settings: AgentSettings,
+    state: StateDirectory,
+    refusals: RefusalsKeeper,
+    *,
+    window_seconds: int | None = None,
+) -> None:
     """End what an earlier root worker left unfinished, then serve until told to stop."""
     connection = connect(settings.redis_url)
     jobs = RootJobs(
@@ -105,12 +123,23 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
         connection=connection,
         telling=connect(settings.redis_url, seconds=TELL_SECONDS),
         signer=settings.signer_file,
+        lists_signer=settings.lists_signer_file,
         window_seconds=window_seconds,
         docker_socket=settings.docker_socket,
         observe_seconds=settings.observe_seconds,
+        log_group=settings.nflog_group,
+        log_problem=lambda: refusals.problem,
     )
     jobs.introduce()
-    supervisor = Supervisor(state, on_closed=jobs.window_closed)
+
+    def window_closed() -> None:
+        jobs.window_closed()
+        worker.chore_soon()
+
+    supervisor = Supervisor(state, on_closed=window_closed)
+    binder = BinderKeeper(
+        state, host=settings.host, docker_socket=settings.docker_socket, confirmed=jobs.confirmed
+    )
     remove_leftovers()
     try:
         supervisor.start()
@@ -122,20 +151,30 @@ def serve(settings: AgentSettings, state: StateDirectory, *, window_seconds: int
         load_after_boot(state)
     for backend in BACKENDS:
         iptables_version(backend)
+
+    def check() -> float | None:
+        binder.check()
+        refusals.check()
+        if jobs.follow_sets():
+            worker.chore_soon()
+        due = supervisor.check()
+        return BOUND_SECONDS if due is None and binder.runs else due
+
     worker = LockedWorker(
         firewall_queue(settings.host),
         connection=connection,
         ids=order_ids(settings.host),
         allowed=jobs.allowed(),
         on_idle=jobs.idle,
-        on_tick=supervisor.check,
+        on_tick=check,
         on_crash=jobs.died,
-        on_chore=jobs.watch,
+        chore=jobs.chore(),
         chore_seconds=settings.observe_seconds,
         idle_seconds=IDLE_SECONDS,
         alive=settings.alive_file,
     )
     worker.work()
+    binder.stop()
     if settings.in_container:
         # The watchdog ends with the container.
         supervisor.roll_back_at_exit()

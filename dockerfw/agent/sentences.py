@@ -6,6 +6,12 @@ from typing import Final
 
 # Steps of an apply.
 REHEARSED: Final = "loaded in a scratch network namespace"
+REHEARSED_WITHOUT_LOG: Final = (
+    "loaded in a scratch network namespace without the lines that log refused packets: this kernel has no"
+    " NFLOG or no hashlimit"
+)
+LOG_LEFT_OUT: Final = "refused packets are not logged: this kernel has no NFLOG or no hashlimit ({error})"
+SETS_PREPARED: Final = "{sets} ipsets with {members} members"
 RETURNS_UNLESS_KEPT: Final = "the previous rules return after {seconds} s unless you click Keep"
 NO_IPV6: Final = "this kernel has no IPv6, so there is nothing to load or refuse"
 
@@ -37,6 +43,7 @@ READ_BACK_DIFFERS: Final = (
     "the kernel does not hold what was loaded: {what} differ when read back. Another program may have changed"
     " the rules at the same moment"
 )
+SETS_OF_SOURCES: Final = "the ipsets of sources"
 NOTHING_CHANGED_IN_KERNEL: Final = "{summary}. Nothing was changed in the kernel."
 PREVIOUS_RULES_RESTORED: Final = "{summary}. The previous rules are restored."
 RESTORING_FAILED: Final = (
@@ -49,18 +56,27 @@ WORKER_STOPPED: Final = "The root worker was stopped in the middle of the apply.
 # Expectations.
 NO_EXPECTATIONS: Final = "there are none"
 NOT_CHECKED: Final = (
-    "{expectations} not checked: the kernel holds {lines} rules, and at most {most} are checked"
+    "{expectations} not checked: other programs have {lines} rules, and at most {most} are checked"
 )
 NOT_MET: Final = "{expectations} not met. {named}"
 MORE: Final = "; and {count} more"
 HOLD: Final = "{count} of {total} hold"
 OVERRIDDEN: Final = "overridden: {named}"
 
+# Looks at the kernel.
+LOOK_CUT_OFF: Final = "the look at this host failed or was ended after {seconds:.0f} seconds"
+SNAPSHOT_TOO_LARGE: Final = "the snapshot has {bytes} bytes; at most {most} are stored"
+
 # Drift and self-repair.
 DRIFT_GONE: Final = "The kernel holds revision {revision} again, and its jumps come first."
 MORE_LINES: Final = "  and {count} more lines"
-SELF_REPAIRED: Final = "Self-repair restored the jumps of revision {revision}.\n{drift}"
-SELF_REPAIR_FAILED: Final = "Self-repair could not restore the jumps: {problem}\n{drift}"
+EXPIRED: Final = "{done}, since these rules have expired: {rules}"
+MORE_EXPIRED: Final = "; and {rules} more"
+SELF_REPAIRED: Final = "Self-repair restored {what} of revision {revision}.\n{drift}"
+SELF_REPAIR_FAILED: Final = "Self-repair could not restore {what}: {problem}\n{drift}"
+JUMPS: Final = "the jumps"
+SOURCE_LISTS: Final = "the source lists"
+JUMPS_AND_SOURCE_LISTS: Final = "the jumps and the source lists"
 SELF_REPAIR_PAUSED: Final = (
     "Self-repair restored the jumps {most} times, or tried to, and they are missing or not first again. It"
     " pauses for {minutes:.0f} minutes. Find the program that changes them."
@@ -82,3 +98,7 @@ STATE_UNUSABLE: Final = "the state directory {path} cannot be used ({reason})"
 RULES_UNREADABLE: Final = "the rules cannot be read: {error}"
 RESTORE_FAILED_TOO: Final = "Restoring the previous rules failed too: {error}"
 NOTHING_CHANGED: Final = "Nothing was changed."
+
+NO_LISTS_SIGNER = "this host has no public key for orders about lists"
+LISTS_LOADED = "The ipsets {names} were filled."
+LISTS_FAILED = "The lists stay as they were: {why}."

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dockerfw.chains.match_groups import USUAL, Thresholds
 from dockerfw.chains.render import render_restore
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.replay import parse_restore
 
 
-def filter_after_load(live: Ruleset, document: Document, family: Family) -> Ruleset:
+def filter_after_load(
+    live: Ruleset, document: Document, family: Family, limits: Thresholds = USUAL
+) -> Ruleset:
     """Return the filter table after a load over live rules. Raises ParseError if it cannot be replayed."""
-    load = render_restore(document, family, live=live)
+    load = render_restore(document, family, live=live, limits=limits)
     return parse_restore("\n".join((*_filter_lines(live), load)), family=family)
 
 

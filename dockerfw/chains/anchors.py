@@ -19,10 +19,10 @@ from dockerfw.chains.names import (
     FORWARD,
     HOST_ANCHOR,
     INPUT,
-    OWN_CHAINS,
     PANIC_ANCHOR,
     body,
     container_anchor,
+    is_own_chain,
 )
 from dockerfw.document.values import Settings
 from dockerfw.iptables.canonical import canonical_text
@@ -226,11 +226,11 @@ def _jumps(live: Ruleset | None, delete: Sequence[Rule]) -> tuple[Rule, ...]:
     return tuple(
         rule
         for chain in live.tables["filter"].chains.values()
-        if chain.name not in OWN_CHAINS
+        if not is_own_chain(chain.name)
         for rule in chain.rules
         if FILTERS in rule.text
         and id(rule) not in deleted
         and not (chain.name in CALLING_CHAINS and is_anchor(rule))
         and rule.target is not None
-        and rule.target.name in OWN_CHAINS
+        and is_own_chain(rule.target.name)
     )

@@ -11,20 +11,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface, ip_network
 
-from dockerfw.chains import sentences
+from dockerfw.chains import drift_sentences, sentences
+from dockerfw.chains.match_groups import USUAL, Thresholds
 from dockerfw.chains.names import DOCKER_USER, FILTERS_CONTAINERS, FORWARD, body
 from dockerfw.chains.owners import chain_owner
 from dockerfw.chains.redirects import find_published
-from dockerfw.chains.render import wanted_chains
+from dockerfw.chains.render import render_cached
+from dockerfw.chains.set_matches import loaded_sets
+from dockerfw.chains.static_sets import StaticSet
 from dockerfw.chains.warnings import PlanWarning
 from dockerfw.document.fields import interfaces_overlap
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Chain, Family, Rule, Ruleset, Table
+from dockerfw.iptables.networks import family_of
 from dockerfw.iptables.protocols import protocol_name, protocol_number
 from dockerfw.simulation.addresses import AddressSet, union_of
 from dockerfw.simulation.match_readers import normalise_rule
 from dockerfw.simulation.outcomes import sum_up
 from dockerfw.simulation.packet import Address, Packet
+from dockerfw.simulation.ports import read_ranges
 from dockerfw.simulation.simulate import Prepared, prepare, run_journey
 from dockerfw.simulation.state import PORTS_PROTOCOLS
 from dockerfw.simulation.surroundings import HostInterface, Surroundings
@@ -68,15 +73,17 @@ class Bypass:
         # The sources that no client has divide the rest into many networks.
         wide = self.sources.count() > _OPEN[packet.family].count() // 2
         sources = [] if wide else [str(network) for network in self.sources.networks(_NAMED_SOURCES)]
-        return sentences.describe_packet(service, self._destination(), packet.in_interface or "", sources)
+        return drift_sentences.describe_packet(
+            service, self._destination(), packet.in_interface or "", sources
+        )
 
     def _destination(self) -> str:
         """Return the destination, in words if its address is made up."""
         address, family = self.packet.destination, self.packet.family
         if address in ip_interface(_OUTSIDE[family]).network:
-            return sentences.THE_HOST
+            return drift_sentences.THE_HOST
         made_up = any(address in ip_interface(_INSIDE[family].format(count)).network for count in range(256))
-        return sentences.A_CONTAINER if made_up else str(address)
+        return drift_sentences.A_CONTAINER if made_up else str(address)
 
 
 def find_bypass(
@@ -85,22 +92,24 @@ def find_bypass(
     family: Family,
     live: Ruleset,
     surroundings: Surroundings | None = None,
+    sets: Iterable[StaticSet] = (),
 ) -> Bypass | None:
     """Return a packet that bypasses dockerfw's chains, a certain one if there is one.
 
-    `chains` are dockerfw's chains as they should be, each rule without `-A CHAIN`. Without surroundings,
-    interfaces and networks are those that the rules name.
+    `chains` are dockerfw's chains as they should be, each rule without `-A CHAIN`, and `sets` the static sets
+    that they match. Without surroundings, interfaces and networks are those that the rules name.
     """
     before = _before_docker_user(live)
     if not external or not any(_may_accept(live, rule, set()) for rule in before):
         return None
     around = surroundings or _named_surroundings(external, live, family)
     early = prepare(_only_before(live, before), around, family)
-    late = prepare(_only_own(live, chains), around, family)
+    own = replace(around, sets={**around.sets, **loaded_sets(sets)})
+    late = prepare(_only_own(live, chains), own, family)
     unclear: Bypass | None = None
     for count, packet in enumerate(_packets(external, chains, family, live, around, before)):
         if count == _MOST_PACKETS:
-            return unclear or Bypass(packet, _OPEN[family], None, unclear=sentences.TOO_MANY_PACKETS)
+            return unclear or Bypass(packet, _OPEN[family], None, unclear=drift_sentences.TOO_MANY_PACKETS)
         found = _compare(early, late, packet)
         if found is not None and found.rule is not None:
             return replace(found, entry=_entry(live, before, found.rule))
@@ -109,16 +118,21 @@ def find_bypass(
 
 
 def bypass_warnings(
-    document: Document, family: Family, live: Ruleset, surroundings: Surroundings | None
+    document: Document,
+    family: Family,
+    live: Ruleset,
+    surroundings: Surroundings | None,
+    limits: Thresholds = USUAL,
 ) -> Iterator[PlanWarning]:
     """Warn about packets that bypass the chains of a document."""
     external = document.settings.external_interfaces
-    found = find_bypass(external, wanted_chains(document, family), family, live, surroundings)
+    wanted = render_cached(document, family, 0, limits)
+    found = find_bypass(external, wanted.chains, family, live, surroundings, wanted.sets)
     if found is not None and found.rule is not None:
         message = sentences.accepted_before(family, str(found), found.rule.text)
         yield PlanWarning("accepted-before", message, family)
     elif found is not None:
-        message = sentences.of_family(family, sentences.docker_user_unclear(str(found), found.unclear))
+        message = sentences.of_family(family, drift_sentences.docker_user_unclear(str(found), found.unclear))
         yield PlanWarning("accepted-before-unclear", message, family)
 
 
@@ -318,7 +332,7 @@ def _named_surroundings(external: Sequence[str], live: Ruleset, family: Family) 
 
 
 def _dialled(way: str, destination: Address, protocol: int, port: int, named: _Named) -> Iterator[Packet]:
-    family: Family = 4 if destination.version == 4 else 6
+    family = family_of(destination)
     source = (IPv4Address if family == 4 else IPv6Address)(0)
     packet = Packet(family, source, destination, protocol, way)
     if protocol == _ICMP[family][0]:
@@ -368,8 +382,5 @@ class _Named:
 
 def _edges(text: str) -> Iterator[int]:
     """Yield the ends of the ranges in a list of ports, and the ports beside them."""
-    for part in text.split(","):
-        first, _, last = part.partition(":")
-        if first.isdigit() and (last or first).isdigit():
-            start, end = int(first), int(last or first)
-            yield from (port for port in (start - 1, start, end, end + 1) if 0 < port <= 65535)
+    for start, end in read_ranges(text) or ():
+        yield from (port for port in (start - 1, start, end, end + 1) if 0 < port <= 65535)

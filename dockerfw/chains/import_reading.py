@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from dockerfw.chains.names import DOCKER_USER
 from dockerfw.iptables.errors import ParseError
 from dockerfw.iptables.grammar import decode_text
 from dockerfw.iptables.model import Ruleset, Table
@@ -31,7 +32,7 @@ def read_rulesets(text: bytes | str) -> tuple[Ruleset, ...]:
         return tuple(parse_save(part) for part in _saves(decoded))
     except ParseError as first:
         try:
-            return (parse_restore(decoded),)
+            return (_parse_restore(decoded),)
         except ParseError as second:
             # The reader that got further has the better error.
             raise (first if first.line > second.line else second) from None
@@ -52,7 +53,7 @@ def _commands(text: str) -> list[str] | None:
 def _read_commands(lines: Sequence[str]) -> Ruleset:
     """Read the commands of a filter table, with the line numbers of their file. Raise ParseError."""
     try:
-        ruleset = parse_restore("\n".join(["*filter", *lines, "COMMIT", ""]))
+        ruleset = _parse_restore("\n".join(["*filter", *lines, "COMMIT", ""]))
     except ParseError as error:
         raise ParseError(error.line - 1, error.column, error.text, error.message) from None
     chains = {
@@ -60,6 +61,14 @@ def _read_commands(lines: Sequence[str]) -> Ruleset:
         for chain in ruleset.tables["filter"].chains.values()
     }
     return Ruleset(MappingProxyType({"filter": Table("filter", MappingProxyType(chains))}))
+
+
+def _parse_restore(text: str) -> Ruleset:
+    """Read a restore file; Docker has created DOCKER-USER, so many files add to it and do not declare it."""
+    try:
+        return parse_restore(text)
+    except ParseError:
+        return parse_restore(text, present=(DOCKER_USER,))
 
 
 def _saves(text: str) -> Iterator[str]:

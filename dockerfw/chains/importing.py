@@ -11,19 +11,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dockerfw.chains import sentences
+from dockerfw.chains import import_sentences
 from dockerfw.chains.anchors import adopted_interface, is_anchor
 from dockerfw.chains.import_reading import read_rulesets
 from dockerfw.chains.names import (
+    BRIDGES_SETS,
     DOCKER_USER,
     FILTERS,
     FILTERS_CONTAINERS,
     FILTERS_HOST,
     FORWARD,
     INPUT,
-    OWN_CHAINS,
+    PROXY_SETS,
     body,
     is_dockerfw_rule,
+    is_log_line,
+    is_own_chain,
     label_of,
     own_rules,
     rule_id_of,
@@ -33,8 +36,10 @@ from dockerfw.chains.owners import chain_owner
 from dockerfw.chains.packet_classes import TooManyClasses
 from dockerfw.chains.render import wanted_chains
 from dockerfw.chains.rule_reading import InexpressibleError, RuleContent, read_rule
-from dockerfw.document.document import FORMAT, parse_document, validate_rule
+from dockerfw.document.document import FORMAT_2, parse_document, validate_rule
 from dockerfw.document.fields import MAX_COMMENT, Note, interfaces_overlap
+from dockerfw.document.rule_fields import MAX_SOURCES
+from dockerfw.document.rules import upgrade_rule
 from dockerfw.document.values import Document, Settings
 from dockerfw.iptables.canonical import canonical_text
 from dockerfw.iptables.errors import DocumentError
@@ -123,7 +128,10 @@ class _Import:
     by_meaning: bool = True
     refuse: str = "reject"
     icmp: str = "accept"
+    containers_reach_host: str = "by-rules"
     sets: Mapping[str, IpSet] | None = None
+    # Lines that refuse some packets, as blocks.
+    blocks: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[SkippedLine] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     family: Family = 4
@@ -142,19 +150,20 @@ class _Import:
         self._read_icmp_setting()
         self._drop_external_from_trusted()
         self._add_general_notes()
-        read = [rule for rule in [*self.rules, *self.by_id.values()] if self._is_valid(rule)]
+        read = [rule for rule in [*self.rules, *self.by_id.values()] if self._is_complete(rule)]
         rules = self._narrowed(read)
         lines = {f"rules[{at}]": rule.pop("line") for at, rule in enumerate(rules) if "line" in rule}
         document = parse_document(
             {
-                "format": FORMAT,
+                "format": FORMAT_2,
                 "settings": {
                     "external_interfaces": sorted(self.external),
                     "trusted_interfaces": sorted({"lo", *self.trusted}),
                     "refuse": self.refuse,
                     "icmp": self.icmp,
+                    "containers_reach_host": self.containers_reach_host,
                 },
-                "rules": rules,
+                "rules": [upgrade_rule(rule) for rule in rules],
             }
         )
         self.notes += [_with_line(note, lines) for note in document.notes]
@@ -166,79 +175,119 @@ class _Import:
             self._import(rule)
         except InexpressibleError as reason:
             self.refusing.setdefault(rule.chain, rule.line)
-            self.skipped.append(SkippedLine(rule.line, printable(rule.text), str(reason)))
+            self._skip(rule, str(reason))
 
     def _import(self, rule: Rule) -> None:
         if rule.table != "filter":
-            reason = sentences.STAYS.get(chain_owner(rule.table, rule.chain), sentences.NOT_FOR_DOCKERFW)
-            raise InexpressibleError(sentences.other_table(rule.table, reason))
+            reason = import_sentences.STAYS.get(
+                chain_owner(rule.table, rule.chain), import_sentences.NOT_FOR_DOCKERFW
+            )
+            raise InexpressibleError(import_sentences.other_table(rule.table, reason))
         if rule.chain == FORWARD and is_anchor(rule):
             return
         if rule.chain not in _SCOPES and rule.chain != FILTERS:
-            stays = sentences.STAYS.get(chain_owner(rule.table, rule.chain))
-            raise InexpressibleError(stays or sentences.other_chain(rule.chain))
+            stays = import_sentences.STAYS.get(chain_owner(rule.table, rule.chain))
+            raise InexpressibleError(stays or import_sentences.other_chain(rule.chain))
+        if is_own_chain(rule.chain) and is_log_line(rule.text):
+            return
         self.family = 6 if _IPV6.search(rule.text) else 4
-        if rule.chain in OWN_CHAINS and canonical_text(rule.text, self.family) in _BASICS:
+        if is_own_chain(rule.chain) and canonical_text(rule.text, self.family) in _BASICS:
             return
         content = read_rule(rule, self.family)
         if content.action == "jump":
             self._take_jump(rule, content)
+        elif content.own_set:
+            self._take_own_set(rule, content)
         elif content.action == "refuse":
             self._take_refusal(rule, content)
         elif not (content.established and content.ports == []):
             self._take_allowed(rule, content)
-        elif not (content.source == "any" and content.protocol == "any"):
-            raise InexpressibleError(sentences.ESTABLISHED_PASSES)
+        elif (content.source, content.to, content.protocol) != ("any", "", "any"):
+            raise InexpressibleError(import_sentences.ESTABLISHED_PASSES)
 
     def _take_jump(self, rule: Rule, content: RuleContent) -> None:
-        if content.target in OWN_CHAINS and content.matches_everything:
+        if is_own_chain(content.target) and content.matches_everything:
             return
-        stays = sentences.STAYS.get(chain_owner("filter", content.target))
-        raise InexpressibleError(stays or sentences.jumps_to(content.target))
+        stays = import_sentences.STAYS.get(chain_owner("filter", content.target))
+        raise InexpressibleError(stays or import_sentences.jumps_to(content.target))
+
+    def _take_own_set(self, rule: Rule, content: RuleContent) -> None:
+        """Take a line that matches a bound set, if it is one that dockerfw writes."""
+        if rule.chain == FILTERS_HOST and content.action == "allow" and content.interface is None:
+            limited = (content.source, content.protocol, content.ports) != ("any", "any", [])
+            if content.own_set in BRIDGES_SETS.values() and not (limited or content.established):
+                self.containers_reach_host = "allow"
+                return
+            if content.own_set in PROXY_SETS.values() and rule_id_of(rule.text) and content.ports:
+                self._add(rule, content)
+                return
+        raise InexpressibleError(import_sentences.no_counterpart(f"-m set --match-set {content.own_set}"))
 
     def _take_refusal(self, rule: Rule, content: RuleContent) -> None:
         if not content.matches_everything:
-            raise InexpressibleError(sentences.REFUSES)
+            self._take_block(rule, content)
+            return
         if rule.chain == DOCKER_USER and content.interface is None:
-            raise InexpressibleError(sentences.REFUSES_ALL_FORWARDED)
+            raise InexpressibleError(import_sentences.REFUSES_ALL_FORWARDED)
         self.refusing.setdefault(rule.chain, rule.line)
         if rule.chain in (FILTERS, INPUT):
             self.refuse = "drop" if content.target == "DROP" else "reject"
+
+    def _take_block(self, rule: Rule, content: RuleContent) -> None:
+        """Take a line that refuses some sources. One that refuses ports leaves them out of the rules."""
+        values = self._values(rule, content)
+        portless = content.ports and content.protocol not in PROTOCOLS_WITH_PORTS
+        # A block of the host's ports counts on every interface.
+        external = content.interface in self.external and values["scope"] == "container"
+        if not self.by_meaning or content.source == "any" or content.to or content.established:
+            raise InexpressibleError(import_sentences.REFUSES)
+        if portless or not (content.interface is None or external):
+            raise InexpressibleError(import_sentences.REFUSES)
+        self.refusing.setdefault(rule.chain, rule.line)
+        self.blocks.append({"action": "block", **values})
 
     def _take_allowed(self, rule: Rule, content: RuleContent) -> None:
         if rule.chain in (INPUT, FILTERS_HOST) and content.interface is not None:
             self._take_trusted(content.interface, content)
             return
         if content.interface is not None and content.interface not in self.external:
-            raise InexpressibleError(sentences.only_on_interface(content.interface))
+            raise InexpressibleError(import_sentences.only_on_interface(content.interface))
         if rule.chain == INPUT and content.protocol in ("icmp", "ipv6-icmp") and content.source == "any":
             self.icmp = "accept"
             return
         if rule.chain == DOCKER_USER and content.interface is None and content.matches_everything:
             # Docker up to 28.2.1 ends the chain with such a RETURN; it decides nothing.
-            raise InexpressibleError(sentences.STAYS["docker"])
+            raise InexpressibleError(import_sentences.STAYS["docker"])
+        if content.to and _SCOPES.get(rule.chain) != "container":
+            raise InexpressibleError(import_sentences.no_counterpart(f"-d {content.to}"))
         if content.ports and content.protocol not in PROTOCOLS_WITH_PORTS:
-            raise InexpressibleError(sentences.no_ports(content.protocol))
+            raise InexpressibleError(import_sentences.no_ports(content.protocol))
         self._add(rule, content)
 
     def _take_trusted(self, interface: str, content: RuleContent) -> None:
         if not content.matches_everything:
-            raise InexpressibleError(sentences.limited_on_interface(interface))
+            raise InexpressibleError(import_sentences.limited_on_interface(interface))
         self.trusted.add(interface)
 
-    def _add(self, rule: Rule, content: RuleContent) -> None:
+    def _values(self, rule: Rule, content: RuleContent) -> dict[str, Any]:
+        """Return what a line and a rule say alike, as JSON values, with the line."""
         scope = _SCOPES.get(rule.chain) or (self.callers.copy().pop() if len(self.callers) == 1 else "both")
+        scope = "forwarded" if content.to else scope
         kind = "container" if content.ports and not content.published and scope != "host" else "published"
-        identifier = rule_id_of(rule.text)
-        values: dict[str, Any] = {
+        return {
             "scope": scope,
             "source": content.source,
+            "to": content.to,
             "protocol": content.protocol,
             "ports": list(content.ports),
             "port_kind": kind,
-            "comment": "" if identifier else _comment(content.comment),
+            "comment": "" if rule_id_of(rule.text) else _comment(content.comment),
             "line": rule,
         }
+
+    def _add(self, rule: Rule, content: RuleContent) -> None:
+        identifier = rule_id_of(rule.text)
+        values = {**self._values(rule, content), "proxied": bool(content.own_set)}
         if identifier is None:
             self.rules.append(values)
         elif identifier not in self.by_id:
@@ -251,21 +300,33 @@ class _Import:
         if not self.by_meaning:
             return read
         rules = [(validate_rule(_without_line(values)), "id" in values) for values in read]
+        blocks = [validate_rule(_without_line(values)) for values in self.blocks]
         rulesets = _by_family(self.rulesets)
         try:
-            found = narrow(rules, rulesets, sorted(self.external | self.filtered), self.sets)
+            found = narrow(rules, rulesets, sorted(self.external | self.filtered), self.sets, blocks)
         except TooManyClasses:
-            self.notes.append(Note("", sentences.NOT_NARROWED))
+            self.notes.append(Note("", import_sentences.NOT_NARROWED))
             behind = {at for at, values in enumerate(read) if "id" not in values and self._is_behind(values)}
             found = Narrowed(frozenset(behind), (), self.icmp == "accept", incomplete=False)
-        for at in sorted(found.too_wide):
+        # No kind of packet has a destination, so lines for forwarded traffic are judged by their place alone.
+        forwarded = {at for at, (rule, own) in enumerate(rules) if rule.to and not own}
+        too_wide = found.too_wide | {at for at in forwarded if self._is_behind(read[at])}
+        for at in sorted(too_wide):
             rule = read[at]["line"]
-            self.skipped.append(SkippedLine(rule.line, printable(rule.text), sentences.ACCEPTS_LESS))
+            self._skip(rule, import_sentences.ACCEPTS_LESS)
+        for at in sorted({*range(len(blocks))} - found.blocks):
+            more = at in found.refusing_more
+            reason = import_sentences.REFUSES_LESS if more else import_sentences.REFUSES
+            self._skip(self.blocks[at]["line"], reason)
         if found.incomplete:
-            self.notes.append(Note("", sentences.PARTLY_LEFT_OUT))
+            self.notes.append(Note("", import_sentences.PARTLY_LEFT_OUT))
         if not any(map(_label_rule, self.rulesets)):
             self.icmp = "accept" if found.icmp else "refuse"
-        return [*(each for at, each in enumerate(read) if at not in found.too_wide), *found.added]
+        needed = _join_blocks([self.blocks[at] for at in sorted(found.blocks)])
+        return [*needed, *(each for at, each in enumerate(read) if at not in too_wide), *found.added]
+
+    def _skip(self, rule: Rule, reason: str) -> None:
+        self.skipped.append(SkippedLine(rule.line, printable(rule.text), reason))
 
     def _is_behind(self, values: dict[str, Any]) -> bool:
         """Return True if a line before this one may refuse what it accepts."""
@@ -282,27 +343,33 @@ class _Import:
             self.icmp = (
                 "accept" if any(body(rule) in wanted for rules in hosts for rule in rules) else "refuse"
             )
-            self.notes.append(Note(f"line {label.line}", sentences.NO_COMMENTS))
+            self.notes.append(Note(f"line {label.line}", import_sentences.NO_COMMENTS))
 
     def _drop_external_from_trusted(self) -> None:
         for name in sorted(self.trusted):
             if any(interfaces_overlap(name, other) for other in self.external):
                 self.trusted.discard(name)
-                self.notes.append(Note("", sentences.interface_not_trusted(name)))
+                self.notes.append(Note("", import_sentences.interface_not_trusted(name)))
 
     def _add_general_notes(self) -> None:
-        inner = [rule for rule in self.rules if rule["port_kind"] == "container"]
+        if self.filtered and not any("" in _jumps_to_filters(each, INPUT) for each in self.rulesets):
+            self.notes.append(Note("", import_sentences.only_some_interfaces(sorted(self.filtered))))
+        inner = [rule for rule in self.rules if rule["port_kind"] == "container" and not rule["to"]]
         if inner:
-            self.notes.append(Note("", sentences.ports_inside_containers(len(inner))))
+            self.notes.append(Note("", import_sentences.ports_inside_containers(len(inner))))
         if self.rules and self.family == 4:
-            self.notes.append(Note("", sentences.IPV6_TOO))
+            self.notes.append(Note("", import_sentences.IPV6_TOO))
 
-    def _is_valid(self, values: dict[str, Any]) -> bool:
+    def _is_complete(self, values: dict[str, Any]) -> bool:
+        """Return True if the values are a valid rule, and not only its line for docker-proxy."""
         rule: Rule = values["line"]
+        if values.pop("proxied"):
+            self._skip(rule, import_sentences.ONLY_DOCKER_PROXY)
+            return False
         try:
             validate_rule(_without_line(values))
         except DocumentError as error:
-            self.skipped.append(SkippedLine(rule.line, printable(rule.text), str(error).replace("\n", "; ")))
+            self._skip(rule, str(error).replace("\n", "; "))
             return False
         return True
 
@@ -322,9 +389,14 @@ def _external_interfaces(ruleset: Ruleset) -> Iterator[str]:
 
 def _jumped_interfaces(ruleset: Ruleset, caller: str) -> Iterator[str]:
     """Yield the interfaces whose packets a chain sends to FILTERS."""
+    return (name for name in _jumps_to_filters(ruleset, caller) if name)
+
+
+def _jumps_to_filters(ruleset: Ruleset, caller: str) -> Iterator[str]:
+    """Yield the interface of each jump from a chain to FILTERS, empty for all of them."""
     chain = ruleset.chain("filter", caller)
     for rule in chain.rules if chain else ():
-        if name := adopted_interface(rule):
+        if (name := adopted_interface(rule)) is not None:
             yield name
 
 
@@ -367,6 +439,22 @@ def _merge(known: dict[str, Any], values: dict[str, Any]) -> None:
     elif known["scope"] == "host":
         # The host's line of a container rule is only for docker-proxy. The other line is the rule.
         known.update(values)
+
+
+def _join_blocks(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return blocks of the same packets as one block with all sources; a comment stays if all have it."""
+    found: dict[tuple[object, ...], list[dict[str, Any]]] = {}
+    for at, values in enumerate(blocks):
+        what = (values["scope"], values["protocol"], *values["ports"], values["port_kind"])
+        found.setdefault((*what, at // MAX_SOURCES), []).append(values)
+    return [
+        {
+            **{key: value for key, value in alike[0].items() if key not in ("source", "to", "line")},
+            "sources": [each["source"] for each in alike],
+            "comment": alike[0]["comment"] if len({each["comment"] for each in alike}) == 1 else "",
+        }
+        for alike in found.values()
+    ]
 
 
 def _comment(text: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from dockerfw.chains.anchors import AnchorPlace, anchor_place, anchored_interfaces
 from dockerfw.chains.forwarding import docker_user_jumped
@@ -12,14 +14,19 @@ from dockerfw.chains.names import (
     FILTERS,
     HOST_ANCHOR,
     INPUT,
-    OWN_CHAINS,
     Label,
     container_anchor,
+    is_own_chain,
     label_of,
+    own_chains,
     own_rules,
     rule_id_of,
 )
 from dockerfw.iptables.model import Counters, Family, Ruleset
+
+_REFUSING: Final = re.compile(
+    r"^\[(\d{1,20}):\d+\] -A (\S+) .*-j (?:REJECT|DROP)(?= |$)", re.ASCII | re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +68,17 @@ def read_kernel_state(live: Mapping[Family, Ruleset]) -> KernelState:
     return KernelState({family: _family_state(ruleset) for family, ruleset in live.items()})
 
 
-def sum_rule_counters(live: Mapping[Family, Ruleset]) -> dict[str, Counters]:
-    """Return the packets and bytes that each document rule has allowed, by rule id, summed over families."""
-    sums: dict[str, Counters] = {}
+def sum_rule_counters(
+    live: Mapping[Family, Ruleset], in_sets: Mapping[str, Counters] | None = None
+) -> dict[str, Counters]:
+    """Return the packets and bytes that each document rule allowed or blocked, by rule id, of all families.
+
+    They are summed over the lines with the rule's id, in whatever chain, and `in_sets`, which are those of
+    the members of static sets. A member has ids only where its line has none, so that nothing counts twice.
+    """
+    sums: dict[str, Counters] = dict(in_sets or {})
     for ruleset in live.values():
-        for chain in OWN_CHAINS:
+        for chain in own_chains(ruleset):
             for rule in own_rules(ruleset, chain):
                 identifier = rule_id_of(rule.text)
                 if identifier is None or rule.counters is None:
@@ -75,6 +88,28 @@ def sum_rule_counters(live: Mapping[Family, Ruleset]) -> dict[str, Counters]:
                     former.packets + rule.counters.packets, former.bytes + rule.counters.bytes
                 )
     return sums
+
+
+def sum_refused(live: Ruleset) -> Counters | None:
+    """Return the packets and bytes that no rule allowed; None without a chain FILTERS.
+
+    Where packets are dispatched, the labelled line of FILTERS leads to the one that refuses.
+    """
+    found = [
+        rule.counters or Counters(0, 0)
+        for chain in own_chains(live)
+        for rule in own_rules(live, chain)[-1:]
+        if label_of(rule.text) and rule.target is not None and not rule.target.goto
+    ]
+    if not found:
+        return next((rule.counters for rule in own_rules(live, FILTERS)[-1:]), None)
+    return Counters(sum(each.packets for each in found), sum(each.bytes for each in found))
+
+
+def count_refused(save: str) -> int:
+    """Return how many packets dockerfw's chains refused, blocks included, by the counters of a save."""
+    found = (match for match in _REFUSING.finditer(save) if is_own_chain(match[2]))
+    return sum(int(match[1]) for match in found)
 
 
 def _family_state(live: Ruleset) -> FamilyState:

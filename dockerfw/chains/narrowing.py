@@ -1,7 +1,8 @@
 """Imported rules with the meaning of their file: what a line accepts, less what an earlier line refuses.
 
 importing.py reads line by line, and rules of a document have no order. So each rule is compared with what the
-file does with every kind of packet. One that allows more is replaced by rules for what really passes.
+file does with every kind of packet. A line that refuses what a rule would allow becomes a block, if nothing
+that it names passes. A rule that still allows more is replaced by rules for what really passes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dockerfw.chains.packet_classes import (
     unnamed_ports,
 )
 from dockerfw.document.document import validate_rule
-from dockerfw.document.fields import MAX_PORTS, port_range
+from dockerfw.document.fields import MAX_PORTS, port_range, port_text
 from dockerfw.document.values import DocumentRule
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP, protocol_name, protocol_number
@@ -43,12 +44,16 @@ class Narrowed:
     """The places of rules that allow too much, the rules instead of them, and whether ping reaches the host.
 
     `added` are rules as JSON values. `incomplete` is true where rules cannot express all that passes.
+    `blocks` are the places of the blocks that the rules need, `refusing_more` those of blocks that would also
+    refuse what passes.
     """
 
     too_wide: frozenset[int]
     added: tuple[dict[str, Any], ...]
     icmp: bool
     incomplete: bool
+    blocks: frozenset[int] = frozenset()
+    refusing_more: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +71,40 @@ def narrow(
     rulesets: Mapping[Family, Ruleset],
     external: Sequence[str],
     sets: Mapping[str, IpSet] | None = None,
+    blocks: Sequence[DocumentRule] = (),
 ) -> Narrowed:
     """Compare rules with the rulesets that they were read from. Raises TooManyClasses.
 
-    The flag of a rule is true if dockerfw wrote its line. Such a rule stays as it is.
+    The flag of a rule is true if dockerfw wrote its line. Such a rule stays as it is. `blocks` are the lines
+    that refuse packets, in the form of blocks.
     """
     kinds = [each for family, live in rulesets.items() for each in _kinds(live, family, external, sets)]
     places = _Places(kinds)
     allowed: dict[int, list[tuple[int, AddressSet]]] = {}
-    too_wide: set[int] = set()
-    for at, (rule, own) in enumerate(rules):
+    for at, (rule, _) in enumerate(rules):
         for number in places.of(rule):
-            sources = _sources(rule, kinds[number].family)
-            allowed.setdefault(number, []).append((at, sources))
-            if not own and sources.difference(kinds[number].passes):
-                too_wide.add(at)
+            allowed.setdefault(number, []).append((at, _sources(rule, kinds[number].family)))
+    needed, refusing_more = places.block(blocks, allowed)
+    too_wide = {
+        at
+        for number, found in allowed.items()
+        for at, sources in found
+        if not rules[at][1] and sources.difference(places.harmless(number))
+    }
     missing: dict[tuple[Family, PacketClass], AddressSet] = {}
     for number, each in enumerate(kinds):
         found = allowed.get(number, ())
         asked = union_of(each.family, [sources for _, sources in found]).union(_accepted_elsewhere(each))
         kept = union_of(each.family, [sources for at, sources in found if at not in too_wide])
         left = asked.intersection(each.passes).difference(kept)
+        everyone = left.union(places.blocked(number))
         if left:
-            missing[each.family, each.kind] = left
-    added = _Rules(kinds, missing)
+            missing[each.family, each.kind] = everyone if everyone.is_everything else left
+    added = _Rules(kinds, missing, icmp=places.ping_passes())
     added.write()
     sound = tuple(values for values in added.found if places.are_allowed(validate_rule(values)))
-    return Narrowed(frozenset(too_wide), sound, added.icmp, added.incomplete or len(sound) < len(added.found))
+    incomplete = added.incomplete or len(sound) < len(added.found)
+    return Narrowed(frozenset(too_wide), sound, added.icmp, incomplete, needed, refusing_more)
 
 
 def _kinds(
@@ -124,6 +136,7 @@ class _Places:
     def __init__(self, kinds: Sequence[_Kind]) -> None:
         self._kinds = kinds
         self._left = _MOST_COMPARISONS
+        self._blocked: dict[int, AddressSet] = {}
         self._by_protocol: dict[tuple[Place, int], list[int]] = {}
         self._by_port: dict[tuple[Place, int, str], list[tuple[int, int]]] = {}
         for number, each in enumerate(kinds):
@@ -161,14 +174,69 @@ class _Places:
             found += [number for _, number in starts[start:end]]
         return found
 
+    def block(
+        self, blocks: Sequence[DocumentRule], allowed: Mapping[int, Sequence[tuple[int, AddressSet]]]
+    ) -> tuple[frozenset[int], frozenset[int]]:
+        """Take the blocks that `allowed` needs; return their places, and those of blocks that refuse more."""
+        about: dict[int, list[tuple[int, AddressSet]]] = {}
+        for at, rule in enumerate(blocks):
+            sources = {family: _sources(rule, family) for family in rule.families}
+            for number in self.of(rule):
+                about.setdefault(number, []).append((at, sources[self._kinds[number].family]))
+        more: set[int] = set()
+        for number, found in about.items():
+            refused = self._kinds[number].answer.refused
+            if self._union(number, found).difference(refused):
+                more.update(at for at, sources in found if sources.difference(refused))
+        self._take(about, {at for at in range(len(blocks)) if at not in more})
+        ping = self.ping_passes()
+        needed: set[int] = set()
+        for number, found in about.items():
+            each = self._kinds[number]
+            wanted = self._union(number, allowed.get(number, ())).union(_accepted_elsewhere(each))
+            if ping and each.kind.place == "host" and each.kind.protocol in _ICMP:
+                wanted = AddressSet.everything(each.family)
+            left = [(at, sources) for at, sources in found if at not in needed and at not in more]
+            needed.update(at for at, sources in left if wanted.intersection(sources))
+        self._take(about, needed)
+        return frozenset(needed), frozenset(more)
+
+    def _union(self, number: int, found: Iterable[tuple[int, AddressSet]]) -> AddressSet:
+        return union_of(self._kinds[number].family, [sources for _, sources in found])
+
+    def _take(self, about: Mapping[int, Sequence[tuple[int, AddressSet]]], taken: set[int]) -> None:
+        self._blocked = {
+            number: self._union(number, [pair for pair in found if pair[0] in taken])
+            for number, found in about.items()
+        }
+
+    def blocked(self, number: int) -> AddressSet:
+        """Return the sources that a block refuses."""
+        return self._blocked.get(number) or AddressSet.nothing(self._kinds[number].family)
+
+    def harmless(self, number: int) -> AddressSet:
+        """Return the sources that a rule may allow: what passes today, and what a block refuses anyway."""
+        return self._kinds[number].passes.union(self.blocked(number))
+
     def are_allowed(self, rule: DocumentRule) -> bool:
-        """Return True if all that the rule allows passes today."""
-        found = (self._kinds[number] for number in self.of(rule))
-        return not any(_sources(rule, each.family).difference(each.passes) for each in found)
+        """Return True if all that the rule allows passes today or is blocked."""
+        found = ((number, self._kinds[number].family) for number in self.of(rule))
+        return not any(_sources(rule, family).difference(self.harmless(number)) for number, family in found)
+
+    def ping_passes(self) -> bool:
+        """Return True if every type of ICMP reaches the host from anywhere that no block refuses."""
+        return all(
+            each.answer.passes.union(self.blocked(number)).is_everything
+            for number, each in enumerate(self._kinds)
+            if each.kind.protocol in _ICMP and each.kind.place == "host"
+        )
 
 
 def _sources(rule: DocumentRule, family: Family) -> AddressSet:
-    return AddressSet.everything(family) if rule.source == "any" else AddressSet.of(family, [rule.source])
+    if not rule.sources:
+        return AddressSet.everything(family)
+    wanted = ":" if family == 6 else "."
+    return AddressSet.of(family, [source for source in rule.sources if wanted in source])
 
 
 def _accepted_elsewhere(each: _Kind) -> AddressSet:
@@ -182,22 +250,20 @@ def _accepted_elsewhere(each: _Kind) -> AddressSet:
     return union_of(each.family, found)
 
 
-def _ping_passes(kinds: Iterable[_Kind]) -> bool:
-    """Return True if every type of ICMP reaches the host from anywhere."""
-    answers = [each.answer for each in kinds if each.kind.protocol in _ICMP and each.kind.place == "host"]
-    return all(answer.passes.is_everything for answer in answers)
-
-
 class _Rules:
     """Writes rules for kinds of packets: one for each source, with all ports of a protocol."""
 
     def __init__(
-        self, kinds: Sequence[_Kind], missing: Mapping[tuple[Family, PacketClass], AddressSet]
+        self,
+        kinds: Sequence[_Kind],
+        missing: Mapping[tuple[Family, PacketClass], AddressSet],
+        *,
+        icmp: bool,
     ) -> None:
         self._kinds = kinds
         self._missing = missing
         self.found: list[dict[str, Any]] = []
-        self.icmp = _ping_passes(kinds)
+        self.icmp = icmp
         self.incomplete = False
 
     def write(self) -> None:
@@ -294,4 +360,4 @@ def _texts(ranges: Iterable[tuple[int, int]]) -> tuple[str, ...]:
             joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
         else:
             joined.append((max(first, 1), last))
-    return tuple(str(first) if first == last else f"{first}-{last}" for first, last in joined)
+    return tuple(port_text(first, last) for first, last in joined)

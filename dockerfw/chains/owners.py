@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dockerfw.chains.names import DOCKER_USER, OWN_CHAINS, PANIC
+from dockerfw.chains.names import DOCKER_USER, PANIC, is_own_chain
 from dockerfw.iptables.model import BUILTIN_CHAINS, Rule, Ruleset
 
 Owner = Literal[
@@ -55,7 +55,7 @@ def chain_owner(table: str, chain: str, rules: Sequence[Rule] = ()) -> Owner:
     """Return the owner of a chain. DOCKER-USER counts as Docker's: Docker creates it, for admins to fill."""
     if chain in BUILTIN_CHAINS.get(table, ()):
         return "builtin"
-    if table == "filter" and chain in (*OWN_CHAINS, PANIC):
+    if table == "filter" and (chain == PANIC or is_own_chain(chain)):
         return "dockerfw"
     if chain == "DOCKER" or chain == DOCKER_USER or chain.startswith(("DOCKER-", "DOCKER_")):
         return "docker"
@@ -89,7 +89,7 @@ def foreign_chains(live: Ruleset, excluded: Sequence[Rule] | None = None) -> tup
     found = []
     for table in live.tables.values():
         for chain in table.chains.values():
-            if table.name == "filter" and chain.name in OWN_CHAINS:
+            if table.name == "filter" and is_own_chain(chain.name):
                 continue
             rules = sum(1 for rule in chain.rules if id(rule) not in skipped)
             if rules or not chain.builtin:

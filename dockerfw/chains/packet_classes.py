@@ -6,20 +6,22 @@ about, unless a kind says otherwise. Tables other than filter are left out: a fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
 from dockerfw.chains.names import (
     DOCKER_USER,
-    FILTERS_CONTAINERS,
     FILTERS_HOST,
     FORWARD,
     INPUT,
     body,
+    own_chains,
     own_rules,
+    rule_id_of,
 )
+from dockerfw.chains.owners import chain_owner
 from dockerfw.chains.render import DIALLED_TO_LOOPBACK
 from dockerfw.iptables.model import Chain, Family, Rule, Ruleset, Table
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP
@@ -81,11 +83,19 @@ class TooManyClasses(Exception):  # noqa: N818 - it states a fact
 class Meaning:
     """What one family's filter table does with packets; DOCKER-USER counts as called from FORWARD.
 
-    A packet that DOCKER-USER returns passes: Docker's own rules decide then.
+    A packet that DOCKER-USER returns passes: Docker's own rules decide then. `at` is the moment of the
+    packets in UTC seconds, None if unknown.
     """
 
-    def __init__(self, ruleset: Ruleset, family: Family, sets: Mapping[str, IpSet] | None = None) -> None:
+    def __init__(
+        self,
+        ruleset: Ruleset,
+        family: Family,
+        sets: Mapping[str, IpSet] | None = None,
+        at: int | None = None,
+    ) -> None:
         self.family = family
+        self._at = at
         surroundings = Surroundings(sets=sets or {})
         self._chains = compile_chains(_entries(ruleset), surroundings, family)
 
@@ -94,7 +104,9 @@ class Meaning:
         walk = Walk(self._chains, recording=False)
         everyone = AddressSet.everything(self.family)
         hook = INPUT if kind.place == "host" else FORWARD
-        accepted = walk.run_chain("filter", hook, [Piece(everyone, _state(self.family, kind))])
+        accepted = walk.run_chain(
+            "filter", hook, [Piece(everyone, replace(_state(self.family, kind), at=self._at))]
+        )
         walk.ends += [WalkEnd(one.piece.sources, one.parts, one.piece.undecided) for one in accepted]
         sums = sum_up(self.family, walk.ends)
         nothing = AddressSet.nothing(self.family)
@@ -127,23 +139,44 @@ def _state(family: Family, kind: PacketClass) -> PacketState:
 def _entries(ruleset: Ruleset) -> Ruleset:
     """Return the filter table with DOCKER-USER as the only chain of FORWARD.
 
-    No packet here was dialled to a loopback address, so dockerfw's line about those is left out.
+    No packet here was dialled to a loopback address or goes to the destination of a rule for forwarded
+    traffic, so dockerfw's lines about those are left out.
     """
     table = ruleset.tables.get("filter")
     chains = dict(table.chains) if table else {}
     forward = (Rule("filter", FORWARD, None, f"-A {FORWARD} -j {DOCKER_USER}", 0),)
     chains[FORWARD] = Chain(FORWARD, "ACCEPT", None, forward if DOCKER_USER in chains else (), builtin=True)
-    containers = chains.get(FILTERS_CONTAINERS)
-    if containers is not None:
-        others = tuple(rule for rule in containers.rules if body(rule) not in DIALLED_TO_LOOPBACK.values())
-        chains[FILTERS_CONTAINERS] = replace(containers, rules=others)
+    for name in own_chains(ruleset):
+        if name in chains and name != FILTERS_HOST:
+            others = tuple(rule for rule in chains[name].rules if not _is_for_others(rule))
+            chains[name] = replace(chains[name], rules=others)
     found = chains.get(INPUT)
     if found is None or (not found.rules and own_rules(ruleset, FILTERS_HOST)):
         # Only dockerfw's own chains were given.
         rules = (Rule("filter", INPUT, None, f"-A {INPUT} -j {FILTERS_HOST}", 0),)
         chains[INPUT] = Chain(INPUT, "ACCEPT", None, rules if FILTERS_HOST in chains else (), builtin=True)
     own = tuple(one for one in ruleset.unprinted if one.table == "filter")
-    return Ruleset(MappingProxyType({"filter": Table("filter", MappingProxyType(chains))}), (), own)
+    called = {name: chains[name] for name in _called(chains)}
+    return Ruleset(MappingProxyType({"filter": Table("filter", MappingProxyType(called))}), (), own)
+
+
+def _called(chains: Mapping[str, Chain]) -> Collection[str]:
+    """Return the names of the chains that packets to the host or to containers walk through."""
+    found = dict.fromkeys(name for name in (INPUT, FORWARD) if name in chains)
+    waiting = list(found)
+    while waiting:
+        targets = [rule.target.name for rule in chains[waiting.pop()].rules if rule.target is not None]
+        new = [name for name in dict.fromkeys(targets) if name in chains and name not in found]
+        found |= dict.fromkeys(new)
+        waiting += new
+    return found
+
+
+def _is_for_others(rule: Rule) -> bool:
+    """Return True for a line of dockerfw's that is about packets to loopback addresses or to no container."""
+    options = (option.name for match in rule.matches for option in match.options)
+    forwarded = rule_id_of(rule.text) is not None and "-d" in options
+    return forwarded or body(rule) in DIALLED_TO_LOOPBACK.values()
 
 
 def list_classes(
@@ -153,8 +186,12 @@ def list_classes(
     named = _Named()
     for ruleset in rulesets:
         table = ruleset.tables.get("filter")
-        for rule in (rule for chain in (table.chains.values() if table else ()) for rule in chain.rules):
-            named.read(rule, family)
+        called = _entries(ruleset).tables["filter"].chains
+        for chain in table.chains.values() if table else ():
+            # Docker writes a rule for each published port there, thousands on some hosts. They come later.
+            later = chain.name not in called and chain_owner("filter", chain.name) == "docker"
+            for rule in chain.rules:
+                named.read(rule, family, ports=not later)
     names = [name for name in dict.fromkeys((*external, *sorted(named.interfaces))) if name != "lo"]
     interfaces = (*(each.rstrip("+") or OTHER for each in names[:_MOST_INTERFACES]), OTHER)
     kinds = list(named.kinds(family))
@@ -203,8 +240,12 @@ class _Named:
     # By protocol; 0 is for rules that name none.
     borders: dict[int, set[int]] = field(default_factory=lambda: {0: {0}, _TCP: {_SSH, _SSH + 1}})
 
-    def read(self, rule: Rule, family: Family) -> None:
-        """Add what one rule names."""
+    def read(self, rule: Rule, family: Family, *, ports: bool) -> None:
+        """Add what one rule names; without `ports` only its interface."""
+        if not ports:
+            names = (match.option("-i") for match in rule.matches)
+            self.interfaces.update(each.values[0] for each in names if each is not None and each.values)
+            return
         matches, _ = normalise_rule(rule, family)
         options = [option for match in matches for option in match.options if option.values]
         protocols = [option.values[0] for option in options if option.name == "-p"]

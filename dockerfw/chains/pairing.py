@@ -7,12 +7,13 @@ the revision's label in the comment of the last rule.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dockerfw.chains.names import rule_id_of, without_label
+from dockerfw.chains.names import body, own_chains, own_rules, rule_id_of, without_label
+from dockerfw.chains.static_sets import without_static_set
 from dockerfw.iptables.canonical import canonical_text
-from dockerfw.iptables.model import Family, Rule
+from dockerfw.iptables.model import Counters, Family, Rule, Ruleset
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +55,34 @@ def pair_lines(chain: str, wanted: Sequence[str], live: Sequence[Rule], family: 
                 pairs[index] = candidates.popleft()
                 left.discard(id(pairs[index]))
     return Pairing(tuple(pairs), tuple(rule for rule in live if id(rule) in left))
+
+
+def pair_chains(
+    chains: Mapping[str, Sequence[str]], live: Ruleset | None, family: Family
+) -> dict[str, Pairing]:
+    """Pair the lines of each wanted chain with its live rules; a chain that is not wanted has only `rest`."""
+    names = dict.fromkeys((*chains, *own_chains(live)))
+    return {name: pair_lines(name, chains.get(name, ()), own_rules(live, name), family) for name in names}
+
+
+def carried_counters(
+    chains: Mapping[str, Sequence[str]], live: Ruleset | None, family: Family
+) -> dict[str, list[Counters]]:
+    """Return the counters of each wanted line: those of its live rule, or of the same rule elsewhere.
+
+    A line can move to another chain as a document grows, or match another set as its sources change. It keeps
+    its counters if it has the id of a rule.
+    """
+    pairings = pair_chains(chains, live, family)
+    moved: dict[str, deque[Rule]] = defaultdict(deque)
+    for left in (left for pairing in pairings.values() for left in pairing.rest):
+        if rule_id_of(left.text) is not None:
+            moved[without_static_set(body(left))].append(left)
+    found: dict[str, list[Counters]] = {}
+    for chain, lines in chains.items():
+        found[chain] = []
+        for line, paired in zip(lines, pairings[chain].live, strict=True):
+            place = without_static_set(line) if paired is None else ""
+            rule = paired or (moved[place].popleft() if moved.get(place) else None)
+            found[chain].append(rule.counters if rule and rule.counters else Counters(0, 0))
+    return found

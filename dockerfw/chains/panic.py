@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dockerfw.chains.anchors import CALLING_CHAINS, is_anchor
-from dockerfw.chains.names import DOCKER_USER, FORWARD, INPUT, OWN_CHAINS, PANIC, PANIC_ANCHOR, body
+from dockerfw.chains.names import DOCKER_USER, FORWARD, INPUT, PANIC, PANIC_ANCHOR, body, is_own_chain
 from dockerfw.chains.render import IPV6_VITAL_TYPES
 from dockerfw.iptables.model import Family, Rule, Ruleset
 from dockerfw.simulation.addresses import Network
@@ -90,9 +90,9 @@ def find_foreign_calls(live: Ruleset) -> list[Rule]:
     return [
         rule
         for chain in (table.chains.values() if table else ())
-        if chain.name not in OWN_CHAINS
+        if not is_own_chain(chain.name)
         for rule in chain.rules
-        if id(rule) not in own and rule.target is not None and rule.target.name in OWN_CHAINS
+        if id(rule) not in own and rule.target is not None and is_own_chain(rule.target.name)
     ]
 
 

@@ -12,9 +12,13 @@ from dataclasses import dataclass, replace
 from dockerfw.chains import sentences
 from dockerfw.chains.after_load import filter_after_load
 from dockerfw.chains.anchors import AnchorWork, adopted_interface, anchor_work, wanted_anchors
-from dockerfw.chains.names import DOCKER_USER, OWN_CHAINS
+from dockerfw.chains.match_groups import USUAL, Thresholds
+from dockerfw.chains.names import DOCKER_USER, is_own_chain
 from dockerfw.chains.owners import chain_owner
 from dockerfw.chains.packet_classes import Answer, Meaning, PacketClass, TooManyClasses, list_classes
+from dockerfw.chains.render import render_cached
+from dockerfw.chains.set_matches import loaded_sets
+from dockerfw.chains.without_ip_set import find_needed_sets
 from dockerfw.document.values import Document
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Family, Ruleset
@@ -32,10 +36,21 @@ class Refusal:
     family: Family
 
 
-def find_refusals(document: Document, live: Mapping[Family, Ruleset]) -> tuple[Refusal, ...]:
-    """Return the reasons not to load a document over these rulesets; none if it may be loaded."""
-    return tuple(
-        refusal for family, ruleset in live.items() for refusal in _of_family(document, family, ruleset)
+def find_refusals(
+    document: Document, live: Mapping[Family, Ruleset], limits: Thresholds = USUAL
+) -> tuple[Refusal, ...]:
+    """Return the reasons not to load a document over these rulesets; none if it may be loaded.
+
+    `limits` are `WITHOUT_IP_SET` for a host that cannot have ipsets.
+    """
+    lacking = () if limits.has_ip_set else find_needed_sets(document, live)
+    return (
+        *(Refusal("needs-ip-set", message, family) for family, message in lacking),
+        *(
+            refusal
+            for family, ruleset in live.items()
+            for refusal in _of_family(document, family, ruleset, limits)
+        ),
     )
 
 
@@ -44,7 +59,7 @@ def describe_refusals(refusals: Iterable[Refusal]) -> str:
     return " ".join(dict.fromkeys(refusal.message for refusal in refusals))
 
 
-def _of_family(document: Document, family: Family, live: Ruleset) -> Iterator[Refusal]:
+def _of_family(document: Document, family: Family, live: Ruleset, limits: Thresholds) -> Iterator[Refusal]:
     for one in live.unprinted:
         yield Refusal("not-printed", sentences.rules_not_printed(family, one.sentence), family)
     work = anchor_work(wanted_anchors(document.settings), live)
@@ -52,7 +67,7 @@ def _of_family(document: Document, family: Family, live: Ruleset) -> Iterator[Re
         yield Refusal("foreign-jump", sentences.foreign_jump(family, rule.text), family)
     yield from _unfiltered_containers(document, family, work)
     if work.adopted and not live.unprinted:
-        yield from _without_accept(document, family, live)
+        yield from _without_accept(document, family, live, limits)
 
 
 def _unfiltered_containers(document: Document, family: Family, work: AnchorWork) -> Iterator[Refusal]:
@@ -70,14 +85,17 @@ def _is_covered(name: str, external: Sequence[str]) -> bool:
     return any(not name or own == name or same_device(own, name) for own in external)
 
 
-def _without_accept(document: Document, family: Family, live: Ruleset) -> Iterator[Refusal]:
+def _without_accept(
+    document: Document, family: Family, live: Ruleset, limits: Thresholds
+) -> Iterator[Refusal]:
     """Refuse to remove lines that accept packets where nothing else accepts what dockerfw allows."""
     try:
-        after = filter_after_load(live, document, family)
+        after = filter_after_load(live, document, family, limits)
     except NetfilterError as error:
         yield Refusal("not-replayed", sentences.not_replayed(family, str(error)), family)
         return
-    before, later = Meaning(live, family), Meaning(after, family)
+    made = loaded_sets(render_cached(document, family, 0, limits).sets)
+    before, later = Meaning(live, family), Meaning(after, family, made)
     for kind in _kinds_of_host(live, after, family):
         passed = before.ask(kind).passes
         step = _refused_by_others(later.ask(kind), passed) if passed else None
@@ -105,7 +123,7 @@ def _refused_by_others(answer: Answer, passed: AddressSet) -> TraceStep | None:
     """
     for sources, verdict in answer.parts:
         step = verdict.step
-        if verdict.passes is not False or step is None or step.chain in OWN_CHAINS:
+        if verdict.passes is not False or step is None or is_own_chain(step.chain):
             continue
         if sources.intersection(passed) and chain_owner(step.table, step.chain) != "fail2ban":
             return step

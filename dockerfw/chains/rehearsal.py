@@ -2,17 +2,17 @@
 
 `iptables-restore --test` accepts jumps to missing chains, so a rehearsal is a real load. It creates all
 chains, but only the rules that load in any namespace: a rule that needs an ipset, a cgroup or a special
-extension would fail there, and dockerfw's rules never depend on it. dockerfw's own chains stay empty, because
-the restore text flushes them first.
+extension would fail there, and dockerfw's rules never depend on it. A chain that the restore text declares is
+created by it, and empty, as it is flushed: before that it is only created if other chains call it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from dockerfw.chains.names import OWN_CHAINS
+from dockerfw.chains.names import is_own_chain
 from dockerfw.iptables.model import Rule, Ruleset, Table
 
 PART_LINES: Final = 100
@@ -29,22 +29,24 @@ _NAMED = re.compile(r" -(m|j|g) (\S+)", re.ASCII)
 
 def render_rehearsal(live: Ruleset, restore_text: str) -> str:
     """Return one text for `iptables-restore -n`: the live filter table, then the restore text."""
-    return "\n".join(_in_parts([*_seed(live), *restore_text.split("\n")]))
+    lines = restore_text.split("\n")
+    return "\n".join(_in_parts([*_seed(live, lines), *lines]))
 
 
-def _seed(live: Ruleset) -> Iterator[str]:
+def _seed(live: Ruleset, lines: Sequence[str]) -> Iterator[str]:
     table = live.tables.get("filter")
     if table is None:
         return
+    foreign = [chain for name, chain in table.chains.items() if not is_own_chain(name)]
+    rules = [rule.text for chain in foreign for rule in chain.rules if _can_be_seeded(rule, table)]
+    called = {name for text in rules for option, name in _NAMED.findall(text) if option != "m"}
+    declared = {line[1:].partition(" ")[0] for line in lines if line.startswith(":")}
     yield "*filter"
     for chain in table.chains.values():
-        yield f":{chain.name} {chain.policy or '-'} [0:0]"
-    for chain in table.chains.values():
-        if chain.name in OWN_CHAINS:
-            continue
-        for rule in chain.rules:
-            if _can_be_seeded(rule, table):
-                yield rule.text
+        # Each part of a rehearsal would look at the thousands of chains that a large document has.
+        if chain.name in called or chain.name not in declared:
+            yield f":{chain.name} {chain.policy or '-'} [0:0]"
+    yield from rules
     yield "COMMIT"
 
 
@@ -52,13 +54,18 @@ def _in_parts(lines: Iterable[str]) -> Iterator[str]:
     """Commit after every PART_LINES lines to keep netlink messages small; one transaction is not needed.
 
     In a user namespace iptables-nft cannot raise its socket's buffer above 208 KiB, which some 300 rules
-    fill ("sendmsg() failed: Message too long").
+    fill ("sendmsg() failed: Message too long"). For a part that removes chains iptables reads all rules
+    again, so only the first part of such lines is rehearsed: the chains are empty, and nothing calls them.
     """
-    since = 0
+    since, removals = 0, 0
     for line in lines:
+        removes = line.startswith("-X ")
+        removals += removes
+        if removes and removals > PART_LINES:
+            continue
         if line.startswith("*"):
             since = 0
-        elif line != "COMMIT" and since == PART_LINES:
+        elif line != "COMMIT" and (since == PART_LINES or (removes and removals == 1)):
             yield from ("COMMIT", "*filter")
             since = 0
         yield line

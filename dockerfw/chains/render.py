@@ -6,40 +6,38 @@ flush), sets no policy, and changes INPUT, DOCKER-USER and FORWARD only to place
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
 from dockerfw.chains.anchors import anchor_work, wanted_anchors
+from dockerfw.chains.compiled import compile_rules
 from dockerfw.chains.forwarding import add_own_jumps
+from dockerfw.chains.match_groups import USUAL, Thresholds
 from dockerfw.chains.names import (
     DOCKER_USER,
     FILTERS,
+    FILTERS_BLOCK,
     FILTERS_CONTAINERS,
     FILTERS_HOST,
     FORWARD,
-    OWN_CHAINS,
     Label,
     body,
+    own_chains,
     own_rules,
-    rule_comment,
+    sort_chains,
 )
-from dockerfw.chains.pairing import pair_lines
-from dockerfw.chains.rendering import Rendering, read_rendering
-from dockerfw.document.document import CONTAINER_KIND, digest
-from dockerfw.document.fields import port_range
-from dockerfw.document.values import Document, DocumentRule, Settings
-from dockerfw.iptables.model import Counters, Family, Ruleset
-from dockerfw.iptables.protocols import (
-    ICMP,
-    IPV6_ICMP,
-    PROTOCOLS_WITH_OWN_MATCH,
-    protocol_for_iptables,
-    protocol_name,
-)
+from dockerfw.chains.new_connections import stamp_times
+from dockerfw.chains.pairing import carried_counters
+from dockerfw.chains.rendered_rules import Rendering, read_rendering
+from dockerfw.chains.set_matches import bridges_line, earlier_line, matches_own_set
+from dockerfw.document.document import digest
+from dockerfw.document.values import Document, DocumentRule, Group, Settings
+from dockerfw.iptables.model import Family, Ruleset
 
-MULTIPORT_SLOTS: Final = 15
 ESTABLISHED: Final = "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
+_TO_FILTERS: Final = f"-j {FILTERS}"
 DHCPV6_REPLIES: Final = "-s fe80::/10 -p udp -m udp --sport 547 --dport 546 -j RETURN"
 # Without these an IPv6 host loses its neighbours, its router and its multicast groups (RFC 4890, 4.4.1): MLD
 # 130-132 and 143, router and neighbour discovery 133-136 with their inverse 141-142.
@@ -50,7 +48,6 @@ DIALLED_TO_LOOPBACK: Final[Mapping[Family, str]] = {
     4: "-m conntrack --ctorigdst 127.0.0.0/8 --ctdir ORIGINAL -j DROP",
     6: "-m conntrack --ctorigdst ::1 --ctdir ORIGINAL -j DROP",
 }
-_WRITTEN_ORDER: Final = (FILTERS_HOST, FILTERS_CONTAINERS, FILTERS)
 
 
 def render_restore(
@@ -61,34 +58,58 @@ def render_restore(
     revision: int = 0,
     counters: bool = False,
     containers: bool = False,
+    moment: str = "",
+    limits: Thresholds = USUAL,
 ) -> str:
-    """Return the restore text of a document for one family.
+    """Return the restore text of a document for one family; the sets of its rendering are loaded before.
 
     `live` is the host's ruleset, read just before; None is a host with Docker's chains and no dockerfw rules.
     `counters` writes `[packets:bytes]` before each rule, those of the same rule in `live` (for `-c`).
-    `containers` is True if container networks have addresses of the family.
+    `containers` is True if container networks have addresses of the family. `moment` is the time of the
+    apply, such as `2027-01-31T18:00:00Z`: a rule that expires starts then. `limits` are `WITHOUT_IP_SET` for
+    a host that cannot have ipsets.
     """
-    rendering = render(document, family, revision)
+    rendering = render(document, family, revision, live=live, moment=moment, limits=limits)
     return write_restore(rendering, family, live=live, counters=counters, containers=containers)
 
 
-def render(document: Document, family: Family, revision: int = 0) -> Rendering:
-    """Return the rules and jumps that make a document true for one family."""
-    return Rendering(wanted_chains(document, family, revision), wanted_anchors(document.settings))
+def render(
+    document: Document,
+    family: Family,
+    revision: int = 0,
+    *,
+    live: Ruleset | None = None,
+    moment: str = "",
+    limits: Thresholds = USUAL,
+) -> Rendering:
+    """Return the rules, jumps and sets that make a document true for one family.
+
+    `live` and `moment` tell when a rule that expires starts, see `render_restore`.
+    """
+    found = render_cached(document, family, revision, limits)
+    return replace(found, chains=stamp_times(found.chains, family, live, moment))
 
 
 def earlier_rendering(
-    document: Document, family: Family, revision: int = 0, *, live: Ruleset | None = None
+    document: Document,
+    family: Family,
+    revision: int = 0,
+    *,
+    live: Ruleset | None = None,
+    limits: Thresholds = USUAL,
 ) -> Rendering:
     """Return what a release that kept no copy of its rules loaded for a document.
 
     It lacks the lines that were added since, except those that `live` has.
     """
-    found = render(document, family, revision)
+    found = render(document, family, revision, live=live, limits=limits)
     held = {body(rule) for rule in own_rules(live, FILTERS_CONTAINERS)}
     lines = found.chains[FILTERS_CONTAINERS]
     kept = tuple(line for line in lines if line != DIALLED_TO_LOOPBACK[family] or line in held)
-    return Rendering({**found.chains, FILTERS_CONTAINERS: kept}, found.jumps)
+    host = found.chains[FILTERS_HOST]
+    if not any(matches_own_set(rule.text) for rule in own_rules(live, FILTERS_HOST)):
+        host = tuple(earlier for line in host if (earlier := earlier_line(line, family)) is not None)
+    return replace(found, chains={**found.chains, FILTERS_CONTAINERS: kept, FILTERS_HOST: host})
 
 
 def loaded_rendering(restore_text: str, settings: Settings, *, own_jumps: bool = False) -> Rendering:
@@ -113,143 +134,124 @@ def write_restore(
     """Write the restore text that brings a family's chains and jumps from `live` to a rendering."""
     chains = rendering.chains
     work = anchor_work(add_own_jumps(rendering.jumps, live, containers=containers), live)
-    lines = ["*filter", *(f":{name} - [0:0]" for name in OWN_CHAINS)]
+    stale = [name for name in own_chains(live) if name not in chains]
+    lines = ["*filter", *(f":{name} - [0:0]" for name in sort_chains((*chains, *stale)))]
     if work.creates_docker_user:
         lines.append(f"-N {DOCKER_USER}")
     lines += [f"-D {rule.text[3:]}" for rule in work.delete]
-    for chain in _WRITTEN_ORDER:
+    hits = carried_counters(chains, live, family) if counters else {}
+    for chain in written_order(chains):
         if counters:
-            hits = _carried_counters(chain, chains[chain], live, family)
-            lines += [f"{hit} -A {chain} {line}" for hit, line in zip(hits, chains[chain], strict=True)]
+            pairs = zip(hits[chain], chains[chain], strict=True)
+            lines += [f"{hit} -A {chain} {line}" for hit, line in pairs]
         else:
             lines += [f"-A {chain} {line}" for line in chains[chain]]
     prefix = "[0:0] " if counters else ""
     lines += [f"{prefix}-I {chain} 1 {text}" for chain, text in work.insert]
+    called = {rule.target.name for rule in work.jumps if rule.target is not None}
+    # A chain that another rule calls cannot be removed, and stays empty.
+    lines += [f"-X {name}" for name in stale if name not in called]
     return "\n".join([*lines, "COMMIT", ""])
 
 
-@lru_cache(maxsize=4)
+def written_order(chains: Iterable[str]) -> tuple[str, ...]:
+    """Return names of chains in the order in which texts and pages show them: as packets pass them."""
+    names = sort_chains(chains)
+    first = [name for name in (FILTERS_HOST, FILTERS_CONTAINERS, FILTERS_BLOCK, FILTERS) if name in names]
+    return (*first, *(name for name in names if name not in first))
+
+
 def wanted_chains(document: Document, family: Family, revision: int = 0) -> Mapping[str, tuple[str, ...]]:
-    """Return the rules of dockerfw's three chains, each without `-A CHAIN`, in order."""
-    rules = [rule for rule in document.rules if rule.enabled and family in rule.families]
+    """Return the rules of dockerfw's chains in order, each without `-A CHAIN`; none starts at an apply."""
+    return render_cached(document, family, revision).chains
+
+
+def render_cached(document: Document, family: Family, revision: int, limits: Thresholds = USUAL) -> Rendering:
+    """Return the rendering of a document, in which no rule starts at an apply.
+
+    It is compiled once, whatever revision its label names: that takes seconds for 100,000 sources.
+    """
+    found = render_compiled(document, family, limits)
+    if not revision:
+        return found
+    unnumbered, label = _label(document, 0), _label(document, revision)
+    chains = {
+        name: (*lines[:-1], lines[-1].replace(unnumbered, label, 1)) if lines else lines
+        for name, lines in found.chains.items()
+    }
+    return replace(found, chains=chains)
+
+
+@lru_cache(maxsize=4)
+def render_compiled(document: Document, family: Family, limits: Thresholds) -> Rendering:
+    """Return the rendering of a document that was never a revision."""
+    return render_rules(document, family, limits=limits)
+
+
+def _label(document: Document, revision: int) -> str:
+    """Return the match with the revision's label, which begins the last line of a chain."""
+    return f'-m comment --comment "{Label(revision, digest(document)[:12])}"'
+
+
+def render_rules(
+    document: Document, family: Family, revision: int = 0, limits: Thresholds = USUAL
+) -> Rendering:
+    """Return the rules, jumps and sets of a document; `limits` are the sizes at which their form changes."""
     settings = document.settings
-    label = Label(revision, digest(document)[:12])
-    return {
-        FILTERS: (*_lines(rules, FILTERS, family), _refusal(settings, family, label)),
+    label = _label(document, revision)
+    refusal = f"{label} {_refusal(settings, family)}"
+    enabled = (rule for rule in document.rules if rule.enabled)
+    found = compile_rules(enabled, document.groups, family, (refusal,), label, limits)
+    blocking = (f"-j {FILTERS_BLOCK}",) if FILTERS_BLOCK in found.chains else ()
+    blocks = {chain: (*blocking, *lines) for chain, lines in found.blocks.items()}
+    chains = {
+        FILTERS: found.allowances[FILTERS],
         FILTERS_CONTAINERS: (
             ESTABLISHED,
             DIALLED_TO_LOOPBACK[family],
-            *_lines(rules, FILTERS_CONTAINERS, family),
-            f"-j {FILTERS}",
+            *blocks[FILTERS_CONTAINERS],
+            *found.allowances[FILTERS_CONTAINERS],
         ),
         FILTERS_HOST: (
             *(f"-i {name} -j RETURN" for name in settings.trusted_interfaces),
+            *((bridges_line(family),) if settings.containers_reach_host == "allow" else ()),
             ESTABLISHED,
-            *_icmp_lines(settings, family),
-            *_lines(rules, FILTERS_HOST, family),
-            f"-j {FILTERS}",
+            *_icmp_lines(settings, family, blocks[FILTERS_HOST]),
+            *found.allowances[FILTERS_HOST],
         ),
+        **found.chains,
     }
+    return Rendering(chains, wanted_anchors(settings), found.sets)
 
 
-def rule_lines(rule: DocumentRule, family: Family) -> Mapping[str, tuple[str, ...]]:
-    """Return the lines of one rule by chain, each without `-A CHAIN`; none for another family."""
-    if not rule.enabled or family not in rule.families:
+def rule_lines(
+    rule: DocumentRule, family: Family, groups: Sequence[Group] = ()
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the lines of one rule alone by chain, each without `-A CHAIN`; none for another family."""
+    if not rule.enabled:
         return {}
-    found = {chain: tuple(_lines([rule], chain, family)) for chain in OWN_CHAINS}
-    return {chain: lines for chain, lines in found.items() if lines}
+    found = compile_rules((rule,), groups, family, (), "")
+    lines: dict[str, tuple[str, ...]] = {name: found.chains.get(name, ()) for name in (FILTERS_BLOCK,)}
+    for chain, allowances in found.allowances.items():
+        lines[chain] = tuple(
+            line for line in (*found.blocks.get(chain, ()), *allowances) if line != _TO_FILTERS
+        )
+    return {chain: lines[chain] for chain in sort_chains(lines) if lines[chain]}
 
 
-def _lines(rules: Sequence[DocumentRule], chain: str, family: Family) -> Iterator[str]:
-    for rule in rules:
-        ports = _ports_in(rule, chain, family)
-        if ports is None:
-            continue
-        before, after = _before_ports(rule, family), rule_comment(rule.id) + " -j RETURN"
-        for match in ports:
-            yield " ".join(part for part in (before, match, after) if part)
-
-
-def _ports_in(rule: DocumentRule, chain: str, family: Family) -> Sequence[str] | None:
-    """Return the port matches of a rule in a chain, one for each line; None if it has no line there."""
-    home = {"host": FILTERS_HOST, "container": FILTERS_CONTAINERS, "both": FILTERS}[rule.scope]
-    published = rule.port_kind != CONTAINER_KIND
-    if chain == home:
-        if not rule.ports:
-            return ("",)
-        by_published = published and rule.scope != "host"
-        return _published_ports(rule) if by_published else _destination_ports(rule)
-    # On the host docker-proxy takes IPv6 packets for a container that has no IPv6 address. They pass INPUT
-    # with the published port as their destination.
-    to_docker_proxy = chain == FILTERS_HOST and family == 6 and rule.scope == "container"
-    return _destination_ports(rule) if to_docker_proxy and published and rule.ports else None
-
-
-def _before_ports(rule: DocumentRule, family: Family) -> str:
-    parts = []
-    if rule.source != "any" and not rule.source.endswith("/0"):
-        parts.append(f"-s {rule.source}")
-    if rule.protocol != "any":
-        parts.append(f"-p {_protocol(rule, family)}")
-    return " ".join(parts)
-
-
-def _protocol(rule: DocumentRule, family: Family) -> str:
-    if rule.protocol == protocol_name(ICMP) and family == 6:
-        return protocol_name(IPV6_ICMP)
-    return protocol_for_iptables(rule.protocol)
-
-
-def _published_ports(rule: DocumentRule) -> list[str]:
-    """Match the port that the client used, before Docker rewrote it."""
-    return [f"-m conntrack --ctorigdstport {_colon(text)} --ctdir ORIGINAL" for text in rule.ports]
-
-
-def _destination_ports(rule: DocumentRule) -> list[str]:
-    if len(rule.ports) == 1 and rule.protocol in PROTOCOLS_WITH_OWN_MATCH:
-        return [f"-m {rule.protocol} --dport {_colon(rule.ports[0])}"]
-    return [f"-m multiport --dports {','.join(chunk)}" for chunk in _multiport_chunks(rule.ports)]
-
-
-def _multiport_chunks(ports: Sequence[str]) -> Iterator[list[str]]:
-    """Split ports so that each part fits one multiport match, in which a range counts two."""
-    chunk: list[str] = []
-    used = 0
-    for text in ports:
-        first, last = port_range(text)
-        slots = 1 if first == last else 2
-        if used + slots > MULTIPORT_SLOTS:
-            yield chunk
-            chunk, used = [], 0
-        chunk.append(_colon(text))
-        used += slots
-    if chunk:
-        yield chunk
-
-
-def _colon(port: str) -> str:
-    return port.replace("-", ":")
-
-
-def _icmp_lines(settings: Settings, family: Family) -> list[str]:
+def _icmp_lines(settings: Settings, family: Family, blocks: Sequence[str]) -> list[str]:
+    """Return the lines for icmp, with the blocks where they belong: after what IPv6 cannot do without."""
     if family == 4:
-        return ["-p icmp -j RETURN"] if settings.icmp == "accept" else []
-    if settings.icmp == "accept":
-        return ["-p ipv6-icmp -j RETURN", DHCPV6_REPLIES]
+        return [*blocks, *(["-p icmp -j RETURN"] if settings.icmp == "accept" else [])]
+    every = ["-p ipv6-icmp -j RETURN"] if settings.icmp == "accept" else []
+    if every and not blocks:
+        return [*every, DHCPV6_REPLIES]
     vital = [f"-p ipv6-icmp -m icmp6 --icmpv6-type {number} -j RETURN" for number in IPV6_VITAL_TYPES]
-    return [*vital, DHCPV6_REPLIES]
+    return [*vital, DHCPV6_REPLIES, *blocks, *every]
 
 
-def _refusal(settings: Settings, family: Family, label: Label) -> str:
-    comment = f'-m comment --comment "{label}"'
+def _refusal(settings: Settings, family: Family) -> str:
     if settings.refuse == "drop":
-        return f"{comment} -j DROP"
+        return "-j DROP"
     reason = "icmp-host-prohibited" if family == 4 else "icmp6-adm-prohibited"
-    return f"{comment} -j REJECT --reject-with {reason}"
-
-
-def _carried_counters(
-    chain: str, lines: Sequence[str], live: Ruleset | None, family: Family
-) -> list[Counters]:
-    pairing = pair_lines(chain, lines, own_rules(live, chain), family)
-    return [rule.counters if rule and rule.counters else Counters(0, 0) for rule in pairing.live]
+    return f"-j REJECT --reject-with {reason}"

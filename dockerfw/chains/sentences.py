@@ -1,4 +1,6 @@
-"""The sentences of this package: plan warnings, drift and its likely causes, imports, other tables.
+"""The sentences of this package: plan warnings, refused loads, interfaces, other tables.
+
+drift_sentences.py has those about drift and its causes, import_sentences.py those about imports.
 
 Each sentence is a constant or a function, so that tests check the meaning by name and the words can change.
 """
@@ -6,17 +8,18 @@ Each sentence is a constant or a function, so that tests check the meaning by na
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from dockerfw.chains.names import DOCKER_USER, FILTERS, INPUT
-from dockerfw.chains.owners import Owner
-from dockerfw.document.words import describe_count
+from dockerfw.document.words import describe_count, join_words
 from dockerfw.iptables.model import FAMILY_NAMES, Family
 
 # Tables of nftables that iptables does not show
 
 _TABLE_OWNERS: Final = {"firewalld": "firewalld", "f2b-table": "fail2ban"}
 _NAMED_TABLES: Final = 5
+_NAMED: Final = 4
 
 
 def describe_tables(tables: Sequence[str]) -> str:
@@ -96,16 +99,24 @@ def addresses_on_top(name: str, inner: str) -> str:
     )
 
 
-def default_route(name: str, families: Sequence[Family]) -> str:
-    """Say that an interface with a default route is not external."""
-    versions = " and ".join(FAMILY_NAMES[family] for family in families)
-    return f"{name} has the {versions} default route and is not an external interface: {_PAST_RULES}."
+def default_route(name: str, families: Sequence[Family], table: str = "") -> str:
+    """Say that an interface with a default route, of a routing table or of `main`, is not external."""
+    return f"{name} has {_default_route(families, table)} and is not an external interface: {_PAST_RULES}."
 
 
-def trusted_default_route(name: str, families: Sequence[Family]) -> str:
-    """Say that an interface with a default route is trusted."""
+def trusted_default_route(name: str, families: Sequence[Family], table: str = "") -> str:
+    """Say that an interface with a default route, of a routing table or of `main`, is trusted."""
+    return f"{name} has {_default_route(families, table)} and is trusted: all packets on it are allowed."
+
+
+def _default_route(families: Sequence[Family], table: str) -> str:
     versions = " and ".join(FAMILY_NAMES[family] for family in families)
-    return f"{name} has the {versions} default route and is trusted: all packets on it are allowed."
+    return f"the {versions} default route{f' of the routing table {table}' if table else ''}"
+
+
+def static_route(name: str, network: str) -> str:
+    """Say that an interface with a route to another network is neither external nor trusted."""
+    return f"{name} has a route to {network} and is neither external nor trusted: {_PAST_RULES}."
 
 
 def public_address(name: str, address: str) -> str:
@@ -217,6 +228,35 @@ def untracked(family: Family, rule: str) -> str:
     )
 
 
+def ipsec(family: Family, rule: str) -> str:
+    """Warn that a rule of others tells the packets of IPsec tunnels apart."""
+    return of_family(
+        family,
+        f"another rule is about IPsec ({rule}), and dockerfw cannot tell which packets come out of a tunnel. "
+        "For its rules they arrive on the external interface: allow the networks behind it as sources.",
+    )
+
+
+def multicast_refused(services: Sequence[str], groups: Sequence[str]) -> str:
+    """Warn that packets to groups of the host are refused: `mDNS (5353/udp)`, `224.0.0.251 on ens33`."""
+    number, named = "group" if len(groups) == 1 else "groups", join_words(groups, most=_NAMED)
+    allowed = join_words(services, most=_NAMED, word="or")
+    return (
+        f"This host is in the multicast {number} {named}, and no rule for the host allows "
+        f"{allowed}: these packets are refused. Add a rule for the host if a program needs them."
+    )
+
+
+def igmp_refused(groups: Sequence[str]) -> str:
+    """Warn that the host does not answer which groups it is in: `239.1.2.3 on ens33`."""
+    number, named = "group" if len(groups) == 1 else "groups", join_words(groups, most=_NAMED)
+    return (
+        f"This host is in the multicast {number} {named}, and no rule for the host allows "
+        "protocol igmp. IGMP queries are refused unanswered, and switches that need the answers stop sending "
+        "after some minutes."
+    )
+
+
 def port_redirected(family: Family, dialled: str, arrives: str, rule: str) -> str:
     """Warn that a rule for the host does not match, because another rule changes the port before."""
     return of_family(
@@ -226,9 +266,18 @@ def port_redirected(family: Family, dialled: str, arrives: str, rule: str) -> st
     )
 
 
-def port_opens_another(family: Family, dialled: str, port: int, rule: str) -> str:
-    """Warn that a rule for a port of the host also allows a port that is redirected to it."""
-    text = f"another rule sends {dialled} to port {port} ({rule}), so the rule for port {port} allows both."
+def port_opens_another(
+    family: Family, dialled: str, port: int, rule: str, address: IPv4Address | IPv6Address | None = None
+) -> str:
+    """Warn that a rule for a port of the host also allows a port that is redirected to it.
+
+    `address` is the destination where it is unknown whether the host has it.
+    """
+    sends = f"another rule sends {dialled} to port {port}"
+    if address is not None:
+        text = f"{sends} of {address} ({rule}). If that is the host, the rule for port {port} allows both."
+    else:
+        text = f"{sends} ({rule}), so the rule for port {port} allows both."
     return of_family(family, text)
 
 
@@ -316,289 +365,33 @@ def not_replayed(family: Family, error: str) -> str:
     return of_family(family, f"what this load would leave behind cannot be calculated: {error}")
 
 
-# Drift
+# Hosts that cannot have ipsets
 
-UNREAD: Final = "the rules could not be read."
-NOTHING_LOADED: Final = "no dockerfw rules are loaded."
-CHAIN_REPLACED: Final = (
-    "the last rule of FILTERS is not dockerfw's, so it does not tell which revision is loaded."
-)
-REORDERED: Final = "the rules are loaded in a different order."
-PANIC_ON: Final = "panic mode is on: only the addresses given to the panic command are allowed."
-DOCKER_USER_NOT_CALLED: Final = "FORWARD has no jump to DOCKER-USER, so rules for containers have no effect."
-DOCKER_RULES_GONE: Final = (
-    "Docker's own rules are missing, so published ports do not work and networks are not kept apart."
-)
-DOCKER_RULES_FLUSHED: Final = (
-    "They were flushed, as `nft flush ruleset` does. Restart Docker. If Docker was removed, reboot."
+CONTAINERS_REACH_HOST: Final = "The setting that lets containers reach the host"
+DOCKER_PROXY_WITHOUT_IP_SET: Final = (
+    "This host has no ipsets, so packets that docker-proxy takes for a container are refused: IPv6 packets "
+    "for a container without IPv6, and those of other containers to a published port. Install the package "
+    "ipset, or use a kernel with ip_set."
 )
 
 
-def docker_user_not_first(packet: str) -> str:
-    """Say that a rule lets packets through that dockerfw's rules would refuse."""
-    return f"a rule accepts packets before DOCKER-USER, so they bypass the rules for containers: {packet}."
+def rule_named(rule: str) -> str:
+    """Begin a sentence about a rule, which is described."""
+    return f"The rule “{rule}”"
 
 
-def docker_user_unclear(packet: str, reason: str) -> str:
-    """Say that a rule may let packets through that dockerfw's rules would refuse."""
-    return f"it is unknown if a rule accepts packets before DOCKER-USER, such as {packet}: {reason}."
-
-
-TOO_MANY_PACKETS: Final = "there are too many kinds of packets to check"
-THE_HOST: Final = "the host"
-A_CONTAINER: Final = "a container"
-
-
-def describe_packet(service: str, destination: str, interface: str, sources: Sequence[str]) -> str:
-    """`8000/tcp to 172.17.0.2 by ens33, from anywhere`"""
-    return f"{service} to {destination} by {interface}, from {', '.join(sources) or 'anywhere'}"
-
-
-def other_backend(docker: str, own: str) -> str:
-    """Say that Docker's chains are in another backend than dockerfw's."""
+def needs_ip_set(what: str) -> str:
+    """Say that something cannot be loaded without ipsets."""
     return (
-        f"Docker's chains are in iptables-{docker} now, but dockerfw's rules were loaded into iptables-{own}."
+        f"{what} needs ipsets, which this host does not have. "
+        "Install the package ipset, or use a kernel with ip_set."
     )
 
 
-def other_revision(revision: int, digest: str) -> str:
-    """Say which revision the kernel's label names."""
-    return f"the loaded rules carry the label of revision {revision} ({digest})."
-
-
-def rules_changed(revision: int, gone: Sequence[str], missing: int, unwanted: int) -> str:
-    """Say how many rules differ; `gone` are chains that are not there."""
-    words = [f"the chain {chain} is missing." for chain in gone]
-    if missing:
-        words.append(f"{describe_count(missing, 'rule')} of revision {revision} {_are(missing)} not loaded.")
-    if unwanted:
-        words.append(
-            f"{describe_count(unwanted, 'loaded rule')} {_are(unwanted)} not in revision {revision}."
-        )
-    return " ".join(words)
-
-
-def anchor_missing(chain: str, anchor: str) -> str:
-    """Say that a jump to dockerfw is missing."""
-    return f"{chain} has no jump to dockerfw ({anchor} is missing)."
-
-
-def anchor_not_first(chain: str, anchor: str) -> str:
-    """Say that a rule of others comes before a jump to dockerfw."""
-    return f"another rule comes before {anchor} in {chain}."
-
-
-def own_jump_not_needed(anchor: str) -> str:
-    """Say that FORWARD calls DOCKER-USER, and dockerfw's chains as well."""
-    return f"FORWARD calls DOCKER-USER, so dockerfw's own jump there ({anchor}) is no longer needed."
-
-
-def docker_does_not_filter(family: Family) -> str:
-    """Say that Docker has no chains in a family."""
-    setting = "iptables" if family == 4 else "ip6tables"
+def too_long_without_ip_set(family: Family, named: Sequence[str], lines: int, most: int) -> str:
+    """Say that the sources of rules or groups would take too many lines."""
     return (
-        f"Docker has no chains for {FAMILY_NAMES[family]}: its setting {setting} is off, "
-        "or its rules were flushed."
+        f"{FAMILY_NAMES[family]}: this host has no ipsets, and the sources of these would take {lines:,} "
+        f"lines of at most {most:,}: {join_words(named, most=_NAMED)}. Install the package ipset, or use a "
+        "kernel with ip_set."
     )
-
-
-def anchor_stale(interface: str) -> str:
-    """Say that DOCKER-USER calls dockerfw for an interface that is not external."""
-    return f"DOCKER-USER still jumps to dockerfw for {interface}, which is no longer an external interface."
-
-
-# Likely causes of drift
-
-CAUSE_UNKNOWN: Final = (
-    "Cause unknown. It was probably a manual change, or a tool that leaves no chain of its own."
-)
-REBOOTED: Final = (
-    "The host has booted since the last load. "
-    "The boot files were probably not loaded, or the rules were flushed later."
-)
-TABLE_GONE: Final = "The filter table itself is gone. All tables were removed, as `nft flush ruleset` does."
-TABLE_CLEARED: Final = (
-    "INPUT and FORWARD are empty and no other chain is left. The whole table was cleared, as firewalld does "
-    "when it starts, reloads or stops."
-)
-TABLE_FLUSHED: Final = "INPUT and FORWARD are empty. The whole table was flushed, as `iptables -F` does."
-INPUT_EMPTY: Final = "INPUT is empty. It was flushed, or dockerfw's jump was its only rule and was removed."
-RELOADED: Final[dict[Owner, str]] = {
-    "firewalld": "firewalld's chains are present. Its reload removes all rules, including those of others.",
-    "ufw": "ufw's chains are present. With MANAGE_BUILTINS=yes set, each reload flushes all rules.",
-}
-FIREWALLD_IN_NFTABLES: Final = (
-    "firewalld filters in its own nftables table. When it starts or reloads, it removes all iptables rules, "
-    "including those of others."
-)
-INSERTED_BY: Final[dict[Owner, str]] = {
-    "fail2ban": "It jumps to a chain of fail2ban, which inserts its rule at the top with its first ban.",
-    "ufw": "It jumps to a chain of ufw, which was probably enabled or reloaded.",
-    "firewalld": "It jumps to a chain of firewalld, which was probably reloaded.",
-    "docker": "It jumps to a chain of Docker, which was probably restarted.",
-    "kubernetes": "It jumps to a chain of Kubernetes, which keeps its rules at the top.",
-    "libvirt": "It jumps to a chain of libvirt, which inserts its rules at the top whenever it starts.",
-    "tailscale": "It jumps to a chain of Tailscale, which inserts its rules at the top whenever it starts.",
-    "crowdsec": "It belongs to CrowdSec's bouncer, which inserts its rule at the top whenever it starts.",
-}
-UFW_DOCKER: Final = (
-    "DOCKER-USER holds ufw-docker's rules. Each `ufw reload` writes this chain anew from "
-    "/etc/ufw/after.rules, without dockerfw's jump."
-)
-BACKEND_SWITCHED: Final = (
-    "Docker was probably restarted after the host's iptables was switched to the other backend."
-)
-DOCKER_FILTERS_ITSELF: Final = "Docker filters with nftables itself and never calls DOCKER-USER."
-DOCKER_CREATES_IT: Final = "Docker creates it again when it starts."
-DOCKER_USER_RECREATED: Final = (
-    "DOCKER-USER is as Docker creates it: it was flushed, or removed and then created again by Docker."
-)
-OTHER_BOOT_FILES: Final = "The host has booted since. It probably loaded the boot files of another revision."
-OTHER_SAVE: Final = "A save from another time was loaded, or another dockerfw also manages this host."
-FORWARD_FLUSHED: Final = "FORWARD is empty: it was flushed. Docker writes it again when it restarts."
-IPV6_NOT_CALLED: Final = (
-    "Docker 20.10 never jumps to DOCKER-USER for IPv6. With any other version, the jump was removed."
-)
-JUMP_REMOVED: Final = "The jump was removed. Docker adds it again when it restarts."
-OWN_JUMP_HELPS: Final = "The next apply or self-repair adds dockerfw's own jump."
-
-
-def inserted_by_chain(chain: str) -> str:
-    """Name the chain to which an earlier rule jumps, where its owner is not known."""
-    return f"It jumps to the chain {chain}. The software that made this chain inserted the rule at the top."
-
-
-def released(command: str) -> str:
-    """Say that dockerfw was released from the command line."""
-    return f"The host was released on its command line: `{command} release`."
-
-
-def panic_help(command: str) -> str:
-    """Say how to end a panic."""
-    return f"Run `{command} panic --off` on the host to end it."
-
-
-def docker_user_gone(*, docker_present: bool) -> str:
-    """Say that DOCKER-USER is missing, and whether Docker's other chains are."""
-    others = (
-        "but Docker's other chains are present" if docker_present else "and so are all of Docker's chains"
-    )
-    return f"DOCKER-USER is gone, {others}."
-
-
-def inserted_into_chains(owner: Owner, rule: str) -> str:
-    """Name the software that put a rule into dockerfw's chains."""
-    return f"{owner} put a rule into dockerfw's chains: {rule}"
-
-
-# Imports
-
-NO_COMMENTS: Final = "These are dockerfw's own rules. The kernel does not hold their comments."
-IPV6_TOO: Final = "Rules without a source will apply to IPv6 as well as IPv4."
-
-ACCEPTS_LESS: Final = (
-    "an earlier line may refuse some of these packets: only what certainly passes was imported"
-)
-NOT_NARROWED: Final = (
-    "The file names too many ports to compare its lines with each other: lines behind one that refuses were "
-    "left out."
-)
-PARTLY_LEFT_OUT: Final = "No rules can express some of what passes today. It was left out."
-
-NO_TARGET: Final = "it has no target: it only counts packets"
-GOTO: Final = "it uses -g, so packets never return from the other chain"
-SEVERAL_SOURCES: Final = "it has several sources: write one rule for each"
-ESTABLISHED_PASSES: Final = "established connections are always allowed: a rule is for new connections"
-REFUSES: Final = "it refuses packets: rules only allow, and everything else is refused"
-REFUSES_ALL_FORWARDED: Final = "it refuses all forwarded packets, including those that containers send out"
-NOT_FOR_DOCKERFW: Final = "dockerfw does not manage it, and it stays as it is"
-STAYS: Final[dict[Owner, str]] = {
-    "docker": "it belongs to Docker and stays as it is",
-    "fail2ban": "it belongs to fail2ban and stays as it is",
-    "ufw": "it belongs to ufw and stays as it is",
-    "firewalld": "it belongs to firewalld and stays as it is",
-    "kubernetes": "it belongs to Kubernetes and stays as it is",
-    "libvirt": "it belongs to libvirt and stays as it is",
-    "tailscale": "it belongs to Tailscale and stays as it is",
-    "crowdsec": "it belongs to CrowdSec and stays as it is",
-}
-
-
-def unknown_target(target: str) -> str:
-    """Say that a target has no counterpart."""
-    return f"dockerfw has no rule that does what -j {target} does"
-
-
-def negated(option: str) -> str:
-    """Say that a negated match cannot be imported."""
-    return f"it names what must not match (! {option}), and rules only say what is allowed"
-
-
-def unknown_protocol(value: str) -> str:
-    """Say that a protocol is not known."""
-    return f"-p {value} is not a protocol that dockerfw knows"
-
-
-def no_counterpart(words: str) -> str:
-    """Say that a match has no counterpart in a document."""
-    return f"a rule cannot express {words}"
-
-
-def states_of_new_connections(value: str) -> str:
-    """Say that these states cannot be imported."""
-    return f"a rule cannot express --ctstate {value}: rules always apply to new connections"
-
-
-def other_table(table: str, reason: str) -> str:
-    """Say that a table other than filter stays."""
-    return f"the {table} table: {reason}"
-
-
-def other_chain(chain: str) -> str:
-    """Say that a chain of others stays."""
-    return f"dockerfw does not fill the chain {chain}, which stays as it is"
-
-
-def jumps_to(chain: str) -> str:
-    """Say that a jump to a chain of others stays."""
-    return f"it jumps to the chain {chain}, which stays as it is"
-
-
-def only_on_interface(interface: str) -> str:
-    """Say that a rule for one interface that is not external cannot be imported."""
-    return f"it applies only to the interface {interface}, which is not external"
-
-
-def limited_on_interface(interface: str) -> str:
-    """Say that a limited rule for one interface of the host cannot be imported."""
-    return f"it applies only to the interface {interface}: trust that interface, or remove the limit"
-
-
-def no_ports(protocol: str) -> str:
-    """Say that a protocol has no ports."""
-    return f"{protocol} has no ports"
-
-
-def interface_not_trusted(name: str) -> str:
-    """Note that an external interface is not trusted."""
-    return f"The interface {name} is external, so it is not trusted."
-
-
-def ports_inside_containers(rules: int) -> str:
-    """Note that imported rules count by the port inside the container."""
-    return (
-        f"In {describe_count(rules, 'rule')} for containers, --dport is the port inside the container and "
-        "not the published port. The import keeps that. Check which one was meant."
-    )
-
-
-# The rules in the kernel as a draft
-
-FAMILIES_DIFFER: Final = (
-    "IPv4 and IPv6 hold different lines of this rule. The draft allows what either of them allows."
-)
-ONE_FAMILY_ONLY: Final = "holds no dockerfw rules. This draft has only the rules of the other IP version."
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"

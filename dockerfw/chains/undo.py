@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dockerfw.chains.names import OWN_CHAINS, PANIC_ANCHOR
+from dockerfw.chains.names import PANIC_ANCHOR, own_chains
 from dockerfw.iptables.model import Chain, Rule, Ruleset
 
 _INSERTED = re.compile(r"^(?:\[\d+:\d+\] )?-I (\S+)(?: \d+)? (.*)$")
@@ -44,9 +44,9 @@ def render_undo(before: Ruleset, now: Ruleset, restore_text: str) -> str:
 def is_undone(before: Ruleset, now: Ruleset, edits: _Edits | str) -> bool:
     """Return True if everything that the restore text changes is in `now` as in `before`, except counters."""
     edits = _read_edits(edits) if isinstance(edits, str) else edits
-    if any(_texts(before, name) != _texts(now, name) for name in OWN_CHAINS):
+    if own_chains(before) != own_chains(now):
         return False
-    if any(_has(before, name) != _has(now, name) for name in OWN_CHAINS):
+    if any(_texts(before, name) != _texts(now, name) for name in own_chains(before)):
         return False
     touched = set(edits.inserted) | set(edits.deleted)
     for name in {chain for chain, _ in touched}:
@@ -105,9 +105,7 @@ def _bodies(ruleset: Ruleset, name: str) -> list[str]:
 
 def _declarations(before: Ruleset, now: Ruleset) -> Iterator[str]:
     # Declaring a chain under -n empties it. A chain that is in neither is not created.
-    for name in OWN_CHAINS:
-        if _has(before, name) or _has(now, name):
-            yield f":{name} - [0:0]"
+    yield from (f":{name} - [0:0]" for name in own_chains(before, now))
 
 
 def _deletions(before: Ruleset, now: Ruleset, edits: _Edits) -> Iterator[str]:
@@ -120,7 +118,7 @@ def _deletions(before: Ruleset, now: Ruleset, edits: _Edits) -> Iterator[str]:
 
 
 def _own_rules(before: Ruleset) -> Iterator[str]:
-    for name in OWN_CHAINS:
+    for name in own_chains(before):
         for rule in _rules(before, name):
             yield _counted(rule) + rule.text
 
@@ -165,9 +163,7 @@ def _deleted_places(rules: list[str], deleted: list[str]) -> set[int]:
 
 
 def _chain_removals(before: Ruleset, now: Ruleset, edits: _Edits) -> Iterator[str]:
-    for name in OWN_CHAINS:
-        if _has(now, name) and not _has(before, name):
-            yield f"-X {name}"
+    yield from (f"-X {name}" for name in own_chains(now) if not _has(before, name))
     for name in edits.created:
         brought = [rule for chain, rule in edits.inserted if chain == name]
         foreign = [rule for rule in _bodies(now, name) if rule not in brought]

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface, ip_network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_network
 from typing import Final, Literal
 
 from dockerfw.chains import sentences
 from dockerfw.document.fields import interfaces_overlap
 from dockerfw.document.values import Settings
-from dockerfw.iptables.model import FAMILIES
-from dockerfw.simulation.surroundings import HostInterface, Surroundings
+from dockerfw.iptables.model import FAMILIES, Family
+from dockerfw.iptables.networks import family_of
+from dockerfw.simulation.surroundings import HostInterface, StaticRoute, Surroundings
 
 WayInCode = Literal[
     "interfaces-unread",
@@ -53,8 +54,8 @@ class WayInProblem:
 def outside_interfaces(settings: Settings, surroundings: Surroundings) -> tuple[HostInterface, ...]:
     """Return the interfaces that packets from outside arrive on, chosen as external or not.
 
-    Without a choice they are those of the default routes and those with a public address. There are none if
-    the host's interfaces or routes could not be read: the answer is unknown then.
+    Without a choice they are those with a default route, a route to another network or a public address.
+    There are none if the host's interfaces or routes could not be read: the answer is unknown then.
     """
     if not surroundings.known:
         return ()
@@ -135,10 +136,13 @@ class _WaysIn:
             return ""
         if self.is_external(name):
             return ""
-        families = [family for family in FAMILIES if name in self._around.default_routes.get(family, ())]
         trusted = _is_one_of(name, self._settings.trusted_interfaces)
-        if families:
-            return (sentences.trusted_default_route if trusted else sentences.default_route)(name, families)
+        describe = sentences.trusted_default_route if trusted else sentences.default_route
+        if families := self._default_families(name):
+            return describe(name, families)
+        for route in self._routes(interface):
+            if route.is_default:
+                return describe(name, [family_of(route.network.network_address)], route.table)
         return "" if trusted else next(self._reasons(interface), "")
 
     def _reasons(self, interface: HostInterface) -> Iterator[str]:
@@ -151,11 +155,14 @@ class _WaysIn:
         if interface.kind in _SAME_LINK and interface.parent in self._external:
             yield sentences.takes_packets_of(name, interface.parent)
         for address in _usable(interface):
-            if not any(address.ip in network for network in _PRIVATE if network.version == address.version):
+            if not _is_private(ip_network(address.ip)):
                 yield sentences.public_address(name, str(address.ip))
             for network, other in self._networks.items():
                 if address.version == network.version and address.network.overlaps(network):
                     yield sentences.same_network(name, str(network), other)
+        for route in self._routes(interface):
+            if _leads_outside(route, interface):
+                yield sentences.static_route(name, str(route.network))
 
     def idle(self, interface: HostInterface) -> Iterator[str]:
         """Yield why no packet arrives on an external interface."""
@@ -164,7 +171,7 @@ class _WaysIn:
             if top.name not in self._external:
                 yield sentences.is_port_of(interface.name, top.name)
             return
-        if any(_usable(interface)) or self._has_default_route(interface.name):
+        if any(_usable(interface)) or self._has_default_route(interface):
             return
         for each in self._around.interfaces:
             inner = each.kind in ON_TOP and each.parent == interface.name and each.up
@@ -187,11 +194,21 @@ class _WaysIn:
 
     def _may_arrive(self, interface: HostInterface) -> bool:
         # The addresses of a VRF are those of its interfaces.
-        has_way = any(_usable(interface)) or self._has_default_route(interface.name)
+        has_way = any(_usable(interface)) or self._has_default_route(interface)
         return interface.up and (has_way or interface.kind == "vrf")
 
-    def _has_default_route(self, name: str) -> bool:
-        return any(name in names for names in self._around.default_routes.values())
+    def _default_families(self, name: str) -> list[Family]:
+        return [family for family in FAMILIES if name in self._around.default_routes.get(family, ())]
+
+    def _has_default_route(self, interface: HostInterface) -> bool:
+        routes = self._routes(interface)
+        return bool(self._default_families(interface.name)) or any(route.is_default for route in routes)
+
+    def _routes(self, interface: HostInterface) -> Iterator[StaticRoute]:
+        """Yield the routes by an interface; those by a port of a VRF lead by the VRF."""
+        ports = self._all_ports(interface.name) if interface.kind == "vrf" else ()
+        for each in (interface, *ports):
+            yield from each.routes
 
     def _top(self, interface: HostInterface) -> HostInterface:
         """Return the bridge, bond or VRF that an interface's packets arrive on, at first or in the end."""
@@ -220,6 +237,36 @@ class _WaysIn:
 
 def _usable(interface: HostInterface) -> Iterator[_Address]:
     return (each for each in interface.addresses if not each.ip.is_link_local and not each.ip.is_loopback)
+
+
+def _is_private(network: IPv4Network | IPv6Network) -> bool:
+    return any(_contains(private, network) for private in _PRIVATE)
+
+
+def _contains(outer: IPv4Network | IPv6Network, inner: IPv4Network | IPv6Network) -> bool:
+    mine, other = int(outer.network_address), int(inner.network_address)
+    bits = outer.max_prefixlen - outer.prefixlen
+    return (
+        outer.version == inner.version
+        and outer.prefixlen <= inner.prefixlen
+        and mine >> bits == other >> bits
+    )
+
+
+def _leads_outside(route: StaticRoute, interface: HostInterface) -> bool:
+    """Return True if a route leads to a network that is not the interface's own.
+
+    An interface with a whole address (/32 or /128) has the network around it only as a route. A route to one
+    private address without a router is that of a peer in a VPN.
+    """
+    network = route.network
+    if network.is_link_local or network.is_multicast or network.is_loopback:
+        return False
+    for address in interface.addresses:
+        single = address.network.num_addresses == 1
+        if _contains(*((network, address.network) if single else (address.network, network))):
+            return False
+    return route.gateway or network.num_addresses > 1 or not _is_private(network)
 
 
 def _is_one_of(name: str, patterns: Sequence[str]) -> bool:

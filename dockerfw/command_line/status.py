@@ -99,6 +99,11 @@ def judge_status(facts: KernelFacts) -> Status:
         # The other backend's rules were not compared. What Docker's nftables means is among the rules above.
         text = f"Cannot tell whether revision {facts.revision} is active."
         return Status("unknown", text, (docker.text,), facts.revision)
+    sets = found["chains.sets"]
+    if facts.sets is not None and sets.level != "ok":
+        # More than the rules say may be allowed, or less.
+        text = f"Cannot tell what revision {facts.revision} allows: it is active, but its sets may be wrong."
+        return Status("unknown", text, (sets.text,), facts.revision)
     others = (
         describe_tables(snapshot.foreign_tables),
         describe_redirecting_tables(snapshot.redirecting_tables),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dockerfw.chains.boot import STATIC_SETS
+from dockerfw.chains.bound_sets import UnknownSet
+from dockerfw.chains.log_lines import without_log_lines
 from dockerfw.doctor.boot import UNIT, BootFacts, UnitFacts
 from dockerfw.doctor.shipped import shipped_file
 from dockerfw.host.backend import kernel_families, program
+from dockerfw.host.loading import making_sets
 from dockerfw.host.privileges import scratch_namespace
 from dockerfw.host.runner import Command, CommandFailed, run
-from dockerfw.host.scratch import LOCK_FILE, scratch_folder
+from dockerfw.host.scratch import LOCK_FILE, SETS_FILES, scratch_folder
 from dockerfw.iptables.model import Family
 from dockerfw.store.bootfiles import MODES, boot_texts
 from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord, read_confirmed
@@ -40,7 +44,8 @@ def boot_facts(state: StateDirectory, *, unit: UnitFacts | None) -> BootFacts:
         dangling = state.boot.is_symlink()
         words = f"{state.boot} leads to no revision" if dangling else ""
         return BootFacts(readable=True, unit=unit, problem=words)
-    missing = [name for name in MODES if not (state.boot / name).is_file()]
+    needed = [*MODES, *([STATIC_SETS] if confirmed.sets else [])]
+    missing = [name for name in needed if not (state.boot / name).is_file()]
     return BootFacts(
         readable=True,
         unit=unit,
@@ -87,12 +92,15 @@ def _words(unit: Path) -> list[str]:
 
 
 def _different(confirmed: ConfirmedRecord, boot: Path) -> list[str]:
-    wanted = boot_texts(confirmed, boot=boot)
-    earlier = boot_texts(confirmed.as_earlier_loaded(), boot=boot)
+    records = (confirmed, confirmed.as_earlier_loaded())
+    # A record of very many rules keeps no copy of them, and so no log lines. They decide nothing.
+    texts = [boot_texts(each, boot=boot, logs=logs) for each in records for logs in (False, True)]
     return [
         name
-        for name in wanted
-        if name != CONFIRMED and _text(boot / name) not in (wanted[name], earlier[name])
+        for name in texts[0]
+        if name != CONFIRMED
+        and without_log_lines(_text(boot / name))
+        not in {without_log_lines(each[name]) for each in texts if name in each}
     ]
 
 
@@ -109,23 +117,31 @@ def _refused(confirmed: ConfirmedRecord, boot: Path) -> dict[str, str] | None:
     try:
         run(Command((*scratch, "true")))
         with scratch_folder() as folder:
-            return _load(confirmed, boot, scratch, {"XTABLES_LOCKFILE": str(folder / LOCK_FILE)})
+            return _load(confirmed, boot, scratch, folder)
     except (CommandFailed, OSError):
         return None
 
 
-def _load(
-    confirmed: ConfirmedRecord, boot: Path, scratch: tuple[str, ...], environment: dict[str, str]
-) -> dict[str, str]:
+def _load(confirmed: ConfirmedRecord, boot: Path, scratch: tuple[str, ...], folder: Path) -> dict[str, str]:
     refused = {}
+    environment = {"XTABLES_LOCKFILE": str(folder / LOCK_FILE)}
+    if (boot / STATIC_SETS).is_file():
+        try:
+            text = (boot / STATIC_SETS).read_bytes()
+            run(Command((*scratch, "ipset", "-exist", "restore"), text, _LOAD_SECONDS))
+        except CommandFailed as failure:
+            refused[STATIC_SETS] = f"ipset {failure.reason}: {failure.stderr.strip()}"
     names: dict[Family, str] = {4: "rules.v4", 6: "rules.v6"}
     for family in kernel_families():
-        words = (*scratch, program(confirmed.backend, family, "restore"), "-w", "10", "-n")
+        words = (program(confirmed.backend, family, "restore"), "-w", "10", "-n")
         try:
             text = (boot / names[family]).read_bytes()
-            run(Command(words, text, _LOAD_SECONDS, environment))
+            making = making_sets(text.decode("utf-8", "replace"), folder / SETS_FILES[family])
+            run(Command((*scratch, *making, *words), text, _LOAD_SECONDS, environment))
         except FileNotFoundError:
             refused[names[family]] = "it is missing."
+        except UnknownSet as unknown:
+            refused[names[family]] = f"{unknown}."
         except CommandFailed as failure:
             refused[names[family]] = f"{failure.command[-4]} {failure.reason}: {failure.stderr.strip()}"
     return refused

@@ -50,6 +50,7 @@ class Dashboard:
     data_dir: Path | None = None
     secret_key: Path | None = None
     signing_key: Path | None = None
+    lists_key: Path | None = None
 
     @property
     def answered(self) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from dockerfw.chains.rendering import Rendering
+from dockerfw.chains.rendered_rules import Rendering
 from dockerfw.doctor.boot import judge_boot
 from dockerfw.doctor.boot_facts import BOOTED_STATE, boot_facts, unit_facts
 from dockerfw.doctor.clock import ClockFacts, judge_clock
@@ -33,8 +33,8 @@ from dockerfw.doctor.redis_server import RedisFacts, judge_redis
 from dockerfw.doctor.redis_server_facts import Probe, probe, read_loaded, read_stored, socket_folder
 from dockerfw.doctor.root_worker import Found, find_root_worker, join_network, runs_as_root
 from dockerfw.doctor.shipped import USERS_TEMPLATE, code_folder, shipped_file
-from dockerfw.doctor.signing import SigningFacts, judge_signing
-from dockerfw.doctor.signing_facts import signer_file, signing_key_file
+from dockerfw.doctor.signing import PairFacts, SigningFacts, judge_signing
+from dockerfw.doctor.signing_facts import owner_of, signer_file, signing_key_file
 from dockerfw.doctor.versions import Process, VersionFacts, judge_versions
 from dockerfw.doctor.versions_facts import docker_version, versions_here
 from dockerfw.doctor.work import WorkFacts, judge_work
@@ -102,7 +102,7 @@ def read_kernel(
     """Read the rules in the root worker's network namespace, or return its last snapshot where that fails."""
     why_not = _enter_namespace(state, worker)
     if not why_not:
-        facts = look_at_kernel(settings.host, state)
+        facts = look_at_kernel(settings.host, state, settings.docker_socket)
         assert facts.snapshot is not None
         if not facts.snapshot.unread or facts.snapshot.unprinted:
             return facts
@@ -162,12 +162,16 @@ def _redis_facts(settings: AgentSettings, redis: Probe, *, here: bool) -> RedisF
 def _signing_facts(
     settings: AgentSettings, state: StateDirectory, worker: Found, about: About | None, dashboard: Dashboard
 ) -> SigningFacts:
-    key = dashboard.signing_key
     here = worker.pid is not None or (worker.seen and state.path.is_dir())
+
+    def pair(public: Path, private: Path | None, reported: str) -> PairFacts:
+        key = signing_key_file(private) if private is not None else None
+        return PairFacts(signer_file(public) if here else None, key, reported)
+
     return SigningFacts(
-        signer=signer_file(settings.signer_file) if here else None,
-        key=signing_key_file(key) if key is not None else None,
-        reported=about.signer if about else "",
+        orders=pair(settings.signer_file, dashboard.signing_key, about.signer if about else ""),
+        lists=pair(settings.lists_signer_file, dashboard.lists_key, about.lists_signer if about else ""),
+        account=owner_of(dashboard.data_dir),
     )
 
 

@@ -28,6 +28,7 @@ GROUPS: Final = {
     "host": "the host",
 }
 NOT_ROOT: Final = "needs root on the host"
+RESTART_ROOT: Final = "systemctl restart dockerfw-root, or docker compose restart firewall"
 
 
 @dataclass(frozen=True, slots=True)

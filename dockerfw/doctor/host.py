@@ -14,7 +14,8 @@ class HostFacts:
 
     A switch is None where the kernel does not have it. `needs_sets` is true when rules name ipsets, `docker`
     when Docker's chains exist, `docker6` when Docker filters IPv6, and `keeps_apart` when Docker drops
-    traffic between containers of one network (icc=false).
+    traffic between containers of one network (icc=false). `sets_fault` says why the kernel cannot create the
+    sets that rules of this release need, empty when it can, None where that was not tried.
     """
 
     missing: Sequence[str]
@@ -25,6 +26,7 @@ class HostFacts:
     forward: bool | None
     forward6: bool | None
     bridges: bool | None
+    sets_fault: str | None = ""
 
 
 def judge_host(facts: HostFacts) -> Iterator[Finding]:
@@ -41,13 +43,28 @@ def judge_host(facts: HostFacts) -> Iterator[Finding]:
         yield note("host.conntrack", text, "apt-get install conntrack")
     else:
         yield ok("host.conntrack", "conntrack is installed.")
-    if "ipset" in facts.missing and facts.needs_sets:
-        text = "Rules use ipsets, but the command ipset is not installed: trace cannot read their members."
-        yield note("host.ipset", text, "apt-get install ipset")
-    else:
-        yield ok("host.ipset", "ipset is installed, or no rule needs it.")
+    yield from _ipsets(facts)
     yield _forward(facts)
     yield _bridges(facts)
+
+
+def _ipsets(facts: HostFacts) -> Iterator[Finding]:
+    checks = ("host.ipset", "host.sets")
+    if "ipset" in facts.missing:
+        text = "ipset is not installed: an apply is refused if its rules need ipsets."
+        if facts.needs_sets:
+            text += " Rules use ipsets now, and trace cannot read their members."
+        yield note(checks[0], text, "apt-get install ipset")
+        yield unknown(checks[1], "ipset is not installed")
+        return
+    yield ok(checks[0], "ipset is installed.")
+    if facts.sets_fault is None:
+        yield unknown(checks[1], "no network namespace could be made to test it in")
+    elif facts.sets_fault:
+        text = f"The kernel cannot create the ipsets that some rules need: {facts.sets_fault}"
+        yield problem(checks[1], text, "modprobe -a ip_set_hash_net ip_set_hash_netiface ip_set_hash_netport")
+    else:
+        yield ok(checks[1], "The kernel can create ipsets (tested in an empty network namespace).")
 
 
 def _forward(facts: HostFacts) -> Finding:

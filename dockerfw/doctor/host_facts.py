@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from dockerfw.doctor.bound_sets_facts import find_sets_fault
 from dockerfw.doctor.host import HostFacts
 from dockerfw.doctor.kernel_facts import keeps_apart
 from dockerfw.host.runner import command_path
@@ -33,6 +34,7 @@ def host_facts(snapshot: Snapshot | None, *, there: bool = True) -> HostFacts:
         keeps_apart=snapshot is not None and keeps_apart(snapshot),
         forward=_switch("net/ipv4/ip_forward") if there else None,
         forward6=_switch("net/ipv6/conf/all/forwarding") if there else None,
+        sets_fault=find_sets_fault(),
         bridges=snapshot is not None and 4 in (snapshot.bridges_filtered or ()),
     )
 

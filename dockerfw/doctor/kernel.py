@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dockerfw.chains import sentences
-from dockerfw.chains.drift import WAYS_IN, Drift, DriftCode, docker_findings
-from dockerfw.chains.rendering import Rendering
+from dockerfw.chains.drift import OF_DOCKER, WAYS_IN, Drift, DriftCode, docker_findings
+from dockerfw.chains.rendered_rules import Rendering
 from dockerfw.chains.sentences import describe_tables
+from dockerfw.doctor.bound_sets import BoundSetFacts, judge_bound_sets
 from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
+from dockerfw.doctor.log import LogFacts, judge_log
 from dockerfw.document.values import Document
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Backend, Family
@@ -23,7 +25,8 @@ from dockerfw.messages.snapshots import Snapshot
 
 CHECKS: Final = (
     *("backend.readable", "backend.docker", "backend.other", "backend.iptables"),
-    *("chains.confirmed", "chains.foreign", "anchors.first", "anchors.docker-user", "anchors.interfaces"),
+    *("chains.confirmed", "chains.sets", "chains.log", "chains.foreign"),
+    *("anchors.first", "anchors.docker-user", "anchors.interfaces"),
 )
 _ANCHORS: Final[frozenset[DriftCode]] = frozenset(
     ("anchor-missing", "anchor-not-first", "anchor-stale", "own-jump-not-needed")
@@ -48,7 +51,8 @@ class KernelFacts:
     revision waits for confirmation, `released` after an admin ran `release`. `command` is the name of the
     command line here. `loaded` holds the rules that the root worker loaded for the confirmed revision.
     `confirmed_problem` says why the record of the confirmed revision cannot be read. `docker_gone` are the
-    families in which Docker's own rules are gone.
+    families in which Docker's own rules are gone. `sets` are the bound sets, None where this process cannot
+    see them. `log` is about the log of refused packets.
     """
 
     snapshot: Snapshot | None
@@ -64,6 +68,8 @@ class KernelFacts:
     command: str = "dockerfw"
     confirmed_problem: str = ""
     docker_gone: tuple[Family, ...] = ()
+    sets: BoundSetFacts | None = None
+    log: LogFacts | None = None
 
 
 def judge_kernel(facts: KernelFacts) -> Iterator[Finding]:
@@ -76,6 +82,8 @@ def judge_kernel(facts: KernelFacts) -> Iterator[Finding]:
     yield _docker(snapshot, facts)
     yield _other(snapshot.backend, facts.other_backend)
     yield _iptables(snapshot)
+    yield judge_bound_sets(facts.sets)
+    yield judge_log(facts.log)
     yield _foreign(facts.drops, snapshot.foreign_tables)
     yield from _chains(snapshot, facts)
 
@@ -218,7 +226,9 @@ def _ways_in(drift: Drift) -> Finding:
 def _restore_the_way(drift: Drift, again: str) -> str:
     """Return what leads forwarded packets to dockerfw's chains again."""
     codes = {finding.code for finding in drift.findings}
-    return again if "docker-user-not-called" in codes else "systemctl restart docker"
+    if "docker-user-not-called" in codes and codes.isdisjoint(OF_DOCKER):
+        return again
+    return "systemctl restart docker"
 
 
 def _drift(snapshot: Snapshot, document: Document, facts: KernelFacts) -> Drift:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from dockerfw.chains.log_lines import groups_in
+from dockerfw.doctor.bound_sets_facts import bound_set_facts
 from dockerfw.doctor.kernel import KernelFacts
+from dockerfw.doctor.log import LogFacts
 from dockerfw.host.backend import legacy_in_use, read_saves
+from dockerfw.host.log_socket import log_readers
 from dockerfw.host.observation import observe
 from dockerfw.host.runner import Command, CommandFailed, run
 from dockerfw.iptables.model import BUILTIN_CHAINS, Backend
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.confirmed import ConfirmedRecord, read_confirmed, read_drift_record
+from dockerfw.store.log_note import read_log_note
 from dockerfw.store.records import StateError
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.window import describe_overdue
@@ -22,10 +29,10 @@ _RULE = re.compile(rb"^(?:\[\d+:\d+\] )?-A ", re.MULTILINE)
 _KEPT_APART = re.compile(r"^(?:\[\d+:\d+\] )?-A \S+ -i (\S+) -o \1 -j DROP$", re.MULTILINE)
 
 
-def look_at_kernel(host: str, state: StateDirectory) -> KernelFacts:
-    """Read everything that this process may read. Never raises."""
-    snapshot = observe(host)
+def look_at_kernel(host: str, state: StateDirectory, docker_socket: Path | None = None) -> KernelFacts:
+    """Read what this process may read; Docker is asked if a rule names containers. Never raises."""
     confirmed, confirmed_problem = _confirmed(state)
+    snapshot = observe(host, static_sets=confirmed.sets if confirmed else ())
     return KernelFacts(
         snapshot=snapshot,
         document=confirmed.document if confirmed else None,
@@ -38,6 +45,20 @@ def look_at_kernel(host: str, state: StateDirectory) -> KernelFacts:
         loaded=confirmed.loaded if confirmed else {},
         confirmed_problem=confirmed_problem,
         docker_gone=read_drift_record(state.path / "seen.json").docker_gone(snapshot),
+        sets=bound_set_facts(state, confirmed, snapshot.saves.values(), docker_socket),
+        log=_log(state, confirmed, snapshot),
+    )
+
+
+def _log(state: StateDirectory, confirmed: ConfirmedRecord | None, snapshot: Snapshot) -> LogFacts:
+    left_out = ""
+    with contextlib.suppress(OSError):
+        left_out = read_log_note(state)
+    return LogFacts(
+        wanted=confirmed is not None and confirmed.document.settings.log_refused,
+        groups=groups_in(line for save in snapshot.saves.values() for line in save.splitlines()),
+        readers=log_readers(),
+        left_out=left_out,
     )
 
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from dockerfw.doctor.finding import Finding, note, ok, problem, unknown
+from dockerfw.doctor.finding import RESTART_ROOT, Finding, note, ok, problem, unknown
 
-START_ROOT: Final = "systemctl restart dockerfw-root, or docker compose restart firewall"
 RESTORE: Final = "stop dockerfw, then {command} restore FILE --replace"
 START_CLERK: Final = "systemctl restart dockerfw-clerk, or docker compose restart clerk"
 # A little later the clerk gives up an order that no root worker took.
@@ -56,7 +55,7 @@ def _worker(facts: WorkFacts) -> Finding:
     if facts.worker is None:
         return unknown(check, "needs root to see which process holds the state directory")
     if not facts.worker:
-        todo = f"first {RESTORE.format(command=facts.command)}" if facts.restore else START_ROOT
+        todo = f"first {RESTORE.format(command=facts.command)}" if facts.restore else RESTART_ROOT
         return problem(check, "The root worker does not run: rules are not applied, read or restored.", todo)
     return ok(check, "The root worker runs.")
 
@@ -79,7 +78,7 @@ def _snapshot(facts: WorkFacts) -> Finding:
             f"The last snapshot is {facts.snapshot:.0f} seconds old, but the root worker should take one"
             f" every {facts.every:.0f} seconds."
         )
-        return problem(check, text, START_ROOT)
+        return problem(check, text, RESTART_ROOT)
     return ok(check, f"The last snapshot is {max(0.0, facts.snapshot):.0f} seconds old.")
 
 
@@ -89,7 +88,7 @@ def _order(age: float | None) -> Finding:
         return unknown(check, "the database cannot be asked")
     if age > ORDER_SECONDS:
         text = f"An order has waited for {age:.0f} seconds, and no root worker took it."
-        return problem(check, text, START_ROOT)
+        return problem(check, text, RESTART_ROOT)
     return ok(check, "No order waits too long.")
 
 
@@ -99,7 +98,7 @@ def _window(left: str | None) -> Finding:
         return unknown(check, "needs root to read the open window")
     if left:
         text = f"An apply is overdue: {left}. No other apply can start until it ends."
-        return problem(check, text, f"{START_ROOT}; its journal gives the reason")
+        return problem(check, text, f"{RESTART_ROOT}; its journal gives the reason")
     return ok(check, "No apply is overdue.")
 
 

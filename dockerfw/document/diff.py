@@ -1,6 +1,7 @@
 """The differences between two documents, as lists and as one sentence.
 
-Rules are the same rule if their ids are equal. plan.py compares with the kernel.
+Rules are the same rule if their ids are equal, and groups if their names are. plan.py compares with the
+kernel. What becomes reachable by another entry of a group is told by the group alone.
 """
 
 from __future__ import annotations
@@ -8,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Final, Literal
+from typing import Final
 
 from dockerfw.document.coverage import first_cover
 from dockerfw.document.document import settings_to_json_object
-from dockerfw.document.values import Document, DocumentRule, Expectation, Settings
-from dockerfw.document.words import describe_count, describe_source, describe_what
+from dockerfw.document.values import Document, DocumentRule, Expectation, Group, Scope, Settings
+from dockerfw.document.words import describe_count, describe_network, describe_sources, describe_what
 
 _MAX_NAMED: Final = 3
+_PLACES: Final = {"host": "on the host", "container": "in containers"}
 # The sentence names a few; comparing thousands of parts with thousands of rules would take many seconds.
 _MAX_PARTS: Final = 200
 _MAX_COMPARISONS: Final = 200_000
@@ -28,6 +30,27 @@ class SettingChange:
     name: str
     old: str
     new: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChange:
+    """A group that differs; `old` is None for a new one, `new` for a removed one."""
+
+    name: str
+    old: Group | None
+    new: Group | None
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The entries of a static group that only the new document has."""
+        known = set(self.old.entries) if self.old else set()
+        return tuple(each for each in self.new.entries if each not in known) if self.new else ()
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """The entries of a static group that only the old document has."""
+        known = set(self.new.entries) if self.new else set()
+        return tuple(each for each in self.old.entries if each not in known) if self.old else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +68,14 @@ class DocumentDiff:
     reach: tuple[str, ...] = ()
     expected: tuple[Expectation, ...] = ()
     not_expected: tuple[Expectation, ...] = ()
+    groups: tuple[GroupChange, ...] = ()
 
     @property
     def count(self) -> int:
         """The number of changes."""
         expectations = len(self.expected) + len(self.not_expected)
-        return len(self.settings) + len(self.added) + len(self.removed) + len(self.changed) + expectations
+        rules = len(self.added) + len(self.removed) + len(self.changed)
+        return len(self.settings) + len(self.groups) + rules + expectations
 
     @property
     def sentence(self) -> str:
@@ -62,7 +87,16 @@ class DocumentDiff:
         """The sentence without `reach`: `2 rules added, 1 removed`."""
         rules = ((len(self.added), "added"), (len(self.removed), "removed"), (len(self.changed), "changed"))
         expectations = ((len(self.expected), "added"), (len(self.not_expected), "removed"))
-        parts = [*_count_words("rule", rules), *_count_words("expectation", expectations)]
+        groups = (
+            (sum(1 for each in self.groups if each.old is None), "added"),
+            (sum(1 for each in self.groups if each.new is None), "removed"),
+            (sum(1 for each in self.groups if each.old and each.new), "changed"),
+        )
+        parts = [
+            *_count_words("rule", rules),
+            *_count_words("group", groups),
+            *_count_words("expectation", expectations),
+        ]
         if self.settings:
             noun = "setting" if len(self.settings) == 1 else "settings"
             parts.append(f"{len(self.settings)} {noun} changed")
@@ -86,7 +120,10 @@ def diff_documents(old: Document | None, new: Document) -> DocumentDiff:
     lost = (*removed, *(rule for rule, _ in changed), *icmp_before)
     opened = _find_reach(gained, (*base.rules, *icmp_before))
     closed = _find_reach(lost, (*new.rules, *icmp_after))
-    reach = (*_reach_words(opened, "becomes reachable"), *_reach_words(closed, "is no longer reachable"))
+    reach = (
+        *_reach_words(opened, "becomes reachable", "is blocked"),
+        *_reach_words(closed, "is no longer reachable", "is no longer blocked"),
+    )
     return DocumentDiff(
         _setting_changes(base.settings, new.settings),
         added,
@@ -95,6 +132,17 @@ def diff_documents(old: Document | None, new: Document) -> DocumentDiff:
         reach,
         tuple(each for each in new.expectations if each not in base.expectations),
         tuple(each for each in base.expectations if each not in new.expectations),
+        _group_changes(base, new),
+    )
+
+
+def _group_changes(old: Document, new: Document) -> tuple[GroupChange, ...]:
+    before = {group.name: group for group in old.groups}
+    after = {group.name: group for group in new.groups}
+    return tuple(
+        GroupChange(name, before.get(name), after.get(name))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
     )
 
 
@@ -139,9 +187,7 @@ def _find_reach(rules: Sequence[DocumentRule], others: Sequence[DocumentRule]) -
 
 def _split_into_parts(rules: Sequence[DocumentRule]) -> Iterator[DocumentRule]:
     for rule in rules:
-        places: tuple[Literal["host", "container"], ...] = (
-            ("host", "container") if rule.scope == "both" else (rule.scope,)
-        )
+        places: tuple[Scope, ...] = ("host", "container") if rule.scope == "both" else (rule.scope,)
         if not rule.enabled:
             continue
         for ports in tuple((port,) for port in rule.ports) or ((),):
@@ -149,12 +195,22 @@ def _split_into_parts(rules: Sequence[DocumentRule]) -> Iterator[DocumentRule]:
                 yield replace(rule, scope=place, ports=ports)
 
 
-def _reach_words(parts: Sequence[DocumentRule], verb: str) -> Iterator[str]:
-    places: dict[tuple[str, str], set[str]] = {}
+def _reach_words(parts: Sequence[DocumentRule], allowed: str, blocked: str) -> Iterator[str]:
+    places: dict[tuple[str, str, str], set[str]] = {}
     for part in parts:
-        places.setdefault((describe_what(part), describe_source(part.source)), set()).add(part.scope)
-    for (what, source), where in islice(places.items(), _MAX_NAMED):
-        place = "" if len(where) == 2 else (" on the host" if where == {"host"} else " in containers")
-        yield f"{what} {verb} {source}{place}"
+        verb = blocked if part.action == "block" else allowed
+        key = (describe_what(part), verb, describe_sources(part.sources))
+        places.setdefault(key, set()).add(_place(part))
+    for (what, verb, source), found in islice(places.items(), _MAX_NAMED):
+        # Without a place it is everywhere: rules for containers match all forwarded traffic.
+        named = [] if found >= set(_PLACES.values()) else sorted(found)
+        yield " ".join((what, verb, source, " and ".join(named))).rstrip()
     if len(places) > _MAX_NAMED:
+        verb = allowed if any(part.action == "allow" for part in parts) else blocked
         yield f"and more {verb}"
+
+
+def _place(part: DocumentRule) -> str:
+    if part.container:
+        return f"in container {part.container}"
+    return f"at {describe_network(part.to)}" if part.to else _PLACES[part.scope]

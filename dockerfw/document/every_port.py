@@ -17,8 +17,10 @@ _EVERY_PORT = ("1-65535",)
 def opens_every_port(rule: DocumentRule) -> bool:
     """Return True if the rule allows every port of its protocol, without ports or by ranges.
 
-    A rule for a protocol without ports, such as icmp, does not.
+    A rule for a protocol without ports, such as icmp, does not, and neither does a block.
     """
+    if rule.action == "block":
+        return False
     if rule.protocol == "any":
         return True
     return rule.protocol in PROTOCOLS_WITH_PORTS and covers(rule, replace(rule, ports=_EVERY_PORT))

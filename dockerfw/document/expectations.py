@@ -1,4 +1,4 @@
-"""The expectations of a dockerfw/1 document: their validation and their JSON.
+"""The expectations of a document: their validation and their JSON.
 
 reach/expectations.py decides whether they hold.
 """
@@ -20,6 +20,15 @@ MAX_CONTAINER: Final = 128
 TARGETS: Final = ("host", "container")
 
 _KEYS: Final = ("source", "protocol", "port", "to", "container", "passes", "comment")
+# A key at its default is left out in `dockerfw/2`; `passes` has none.
+EXPECTATION_DEFAULTS: Final[Mapping[str, Any]] = {
+    "source": "any",
+    "protocol": "tcp",
+    "port": None,
+    "to": "host",
+    "container": "",
+    "comment": "",
+}
 # A container's name as Docker allows it, or Compose's `project/service`.
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?", re.ASCII)
 

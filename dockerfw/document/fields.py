@@ -1,4 +1,4 @@
-"""The fields of a dockerfw/1 document: source, protocol, port, interface, comment and rule id.
+"""The fields of a document: source, protocol, port, interface, comment and rule id.
 
 Each function reads a value from JSON or a form, records errors and notes under its path in `Problems`, and
 returns the canonical value, or None on an error.
@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from dockerfw.document import sentences
 from dockerfw.iptables.errors import FieldError
@@ -28,6 +28,8 @@ _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]*\+?", re.ASCII)
 _PORT = re.compile(r"([0-9]{1,20})(?:\s*[-:]\s*([0-9]{1,20}))?", re.ASCII)
 _MAX_SEVERAL: Final = 2000
 _SEVERAL = re.compile(r"[\s,;]+", re.ASCII)
+_PART = "(0|[1-9][0-9]{0,2})"
+_PLAIN_IPV4 = re.compile(rf"{_PART}\.{_PART}\.{_PART}\.{_PART}(?:/(0|[1-9][0-9]?))?", re.ASCII)
 _PREFIX = re.compile(r"[0-9]{1,3}", re.ASCII)
 # Explicit embeddings, overrides and isolates can make a comment look like another one (CVE-2021-42574). The
 # plain direction marks that right-to-left languages need are allowed.
@@ -91,14 +93,29 @@ def suggestion(word: str, allowed: Iterable[str]) -> str:
 
 
 def check_keys(
-    value: Mapping[object, object], allowed: tuple[str, ...], path: str, problems: Problems
+    value: Mapping[object, object],
+    allowed: tuple[str, ...],
+    path: str,
+    problems: Problems,
+    *,
+    newer: tuple[str, ...] = (),
 ) -> None:
-    """Record an error for each key of an object that is not one of the allowed ones."""
+    """Record an error for each key of an object that is not one of the allowed ones.
+
+    `newer` are keys that only the newest format has.
+    """
     for key in value:
-        if key not in allowed:
+        if key in newer:
+            problems.error(join(path, str(key)), sentences.NEWER_KEY)
+        elif key not in allowed:
             text = shown(key)
             hint = suggestion(text, allowed)
             problems.error(join(path, text), sentences.unknown_key(allowed, hint))
+
+
+def without_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of an object whose values are not their defaults."""
+    return {key: value for key, value in values.items() if key not in defaults or value != defaults[key]}
 
 
 def read_choice(value: object, allowed: tuple[str, ...], path: str, problems: Problems) -> str | None:
@@ -137,7 +154,7 @@ def read_comment(value: object, path: str, problems: Problems) -> str | None:
             return None
     text = value.strip()
     if len(text) > MAX_COMMENT:
-        problems.error(path, sentences.comment_too_long(len(text), MAX_COMMENT))
+        problems.error(path, sentences.text_too_long(len(text), MAX_COMMENT))
         return None
     return text
 
@@ -157,6 +174,11 @@ def read_interface(value: object, path: str, problems: Problems) -> str | None:
     return name
 
 
+def interface_covers(wide: str, name: str) -> bool:
+    """Return True if every interface that `name` can mean is one that `wide` means."""
+    return wide == name or (wide.endswith("+") and name.startswith(wide[:-1]))
+
+
 def interfaces_overlap(one: str, other: str) -> bool:
     """Return True if both names can mean the same interface; `+` at the end matches any rest."""
     if one.endswith("+") and other.endswith("+"):
@@ -170,6 +192,8 @@ def interfaces_overlap(one: str, other: str) -> bool:
 
 def read_source(value: object, path: str, problems: Problems) -> str | None:
     """Read `any`, an IPv4 or IPv6 address, or a network; canonical is `any` or network/prefix."""
+    if isinstance(value, str) and (plain := _plain_network(value)):
+        return plain
     several = count_addresses(value)
     if several > 1:
         problems.error(path, sentences.several_sources(several))
@@ -194,6 +218,21 @@ def read_source(value: object, path: str, problems: Problems) -> str | None:
     if network.network_address != address:
         problems.note(path, sentences.has_host_bits(text, str(network)))
     return str(network)
+
+
+def _plain_network(text: str) -> str:
+    """Return an IPv4 address or network as it is mostly written; empty for any other text.
+
+    Of 100,000 sources nearly all are read here, many times as fast as with ipaddress.
+    """
+    found = _PLAIN_IPV4.fullmatch(text)
+    if found is None:
+        return ""
+    *parts, length = (int(part or 32) for part in found.groups())
+    number = (parts[0] << 24) + (parts[1] << 16) + (parts[2] << 8) + parts[3]
+    if max(parts) > 255 or length > 32 or number & (0xFFFFFFFF >> length):
+        return ""
+    return text if found[5] else f"{text}/32"
 
 
 def count_addresses(value: object) -> int:
@@ -265,6 +304,11 @@ def read_port(value: object, path: str, problems: Problems) -> str | None:
     if first > last:
         problems.error(path, sentences.reversed_range(first, last))
         return None
+    return port_text(first, last)
+
+
+def port_text(first: int, last: int) -> str:
+    """Return a canonical port or range: `22`, `8000-8010`."""
     return str(first) if first == last else f"{first}-{last}"
 
 

@@ -9,13 +9,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-MISSING_SCOPE: Final = "is missing: use host, container or both"
+MISSING_SCOPE: Final = "is missing: use host, container, both or forwarded"
+NEWER_KEY: Final = 'this key needs the format "dockerfw/2"'
+NEWER_SCOPE: Final = 'the scope forwarded needs the format "dockerfw/2"'
+ONE_SOURCE: Final = 'dockerfw/2 has a list instead: write "sources": ["192.0.2.0/24"]'
+MISSING_DESTINATION: Final = (
+    "is missing: a rule for forwarded traffic names its destination, such as 192.168.122.10 or "
+    "192.168.122.0/24"
+)
+EVERY_DESTINATION: Final = (
+    "every address is too wide for a destination: name the networks, or use the scope container, "
+    "which allows the port for all forwarded traffic"
+)
 MISSING_PASSES: Final = "is missing: use true for allowed packets, false for refused ones"
 ANY_TOO_WIDE: Final = "any is too wide for an expectation: name one protocol, such as tcp"
 CONTAINER_PORTS_ON_HOST: Final = (
     "container is for rules about containers, and the scope of this rule is host: use published"
 )
 CONTAINER_PORTS_MISSING: Final = "container needs ports: it says on which side the ports are counted"
+ANY_AMONG_SOURCES: Final = "any stands for every address: remove it, or all other sources"
+GROUP_IN_GROUP: Final = "a group has no other groups in it: name both groups in the rule"
+EVERYONE_IN_GROUP: Final = "every address is too wide for a group: a rule without sources is for anyone"
+PLAIN_HTTP: Final = (
+    "anyone on the way can change a list that comes by http: use https, or allow plain http for this feed"
+)
+USER_IN_URL: Final = "a user name or password in the URL would be shown to everyone who sees the group"
+CONTAINER_OF_OTHER_SCOPE: Final = "only a rule with the scope container names a container"
+CONTAINER_ON_BLOCK: Final = "a block names no container: block the port, or remove the allowance"
+DESTINATION_AND_CONTAINER: Final = "a rule that names a container has no destination beside it"
+PORTS_OF_CONTAINER_MISSING: Final = "name the ports of the container that clients may reach"
+LIMIT_ON_BLOCK: Final = "a block has no limit: only allowances do"
+BLOCKS_EVERYTHING: Final = "this would block every packet: name sources, ports or a protocol"
 HAS_ZONE: Final = "has a zone: iptables matches addresses, not %interfaces"
 HAS_NETMASK: Final = "has a netmask: write a prefix length, such as /24"
 TOO_DEEP: Final = "not readable JSON: it is nested too deeply"
@@ -31,9 +55,9 @@ def document_too_long(size: int, limit: int) -> str:
     return f"the document has {size} bytes (at most {limit})"
 
 
-def wrong_format(given: str, expected: str) -> str:
+def wrong_format(given: str, known: Sequence[str]) -> str:
     """The key `format` has another value or is missing."""
-    return f'{given} is not "{expected}"'
+    return f"{given} is not " + " or ".join(f'"{each}"' for each in known)
 
 
 def not_a_rule(given: str) -> str:
@@ -61,9 +85,22 @@ def not_a_list_of_ports(given: str) -> str:
     return f'{given} is not a list of ports: write ["22"] or ["22", "8000-8010"]'
 
 
+def not_a_list_of_sources(given: str) -> str:
+    """The sources of a rule are not a list."""
+    return f'{given} is not a list of sources: write ["192.0.2.0/24"], or [] for anyone'
+
+
 def too_many(count: int, items: str, limit: int) -> str:
     """`20001 rules are too many (at most 20000)`"""
     return f"{count} {items} are too many (at most {limit})"
+
+
+def too_many_container_sets(count: int, limit: int) -> str:
+    """The enabled rules by container need more ipsets than a host fills."""
+    return (
+        f"the enabled rules for containers by name need {count} ipsets (at most {limit}): "
+        "name several containers by one label, or disable rules"
+    )
 
 
 def unknown_key(known: Sequence[str], hint: str) -> str:
@@ -102,13 +139,8 @@ def not_text(given: str) -> str:
 
 
 def character_not_allowed(position: int, code: int, name: str) -> str:
-    """A comment has a control character."""
-    return f"character {position} (U+{code:04X}, {name}) is not allowed in a comment"
-
-
-def comment_too_long(length: int, limit: int) -> str:
-    """A comment has too many characters."""
-    return f"the comment has {length} characters (at most {limit})"
+    """A comment, an owner or a ticket has a control character."""
+    return f"character {position} (U+{code:04X}, {name}) is not allowed"
 
 
 def not_an_interface(given: str) -> str:
@@ -209,8 +241,20 @@ def ports_not_allowed(protocol: str, allowed: Sequence[str]) -> str:
 
 
 def icmpv6_from_ipv4(source: str) -> str:
-    """A rule or expectation has IPv6's ICMP and an IPv4 source."""
-    return f'ipv6-icmp never comes from an IPv4 source ({source}): write "icmp"'
+    """An expectation has IPv6's ICMP and an IPv4 source."""
+    return icmpv6_over_ipv4(source, "source")
+
+
+def icmpv6_over_ipv4(address: str, what: str) -> str:
+    """A rule has IPv6's ICMP and an IPv4 address as its source or destination."""
+    if what == "source":
+        return f'ipv6-icmp never comes from an IPv4 source ({address}): write "icmp"'
+    return f'ipv6-icmp never goes to an IPv4 {what} ({address}): write "icmp"'
+
+
+def families_differ(source: str, to: str) -> str:
+    """The source of a rule is IPv4 and its destination IPv6, or the other way round."""
+    return f"{to} and the source {source} are of different IP versions: no packet has both"
 
 
 def missing_port(protocol: str) -> str:
@@ -261,3 +305,117 @@ def not_a_json_value(text: str) -> str:
 def number_too_long(digits: int, limit: int) -> str:
     """A number of a JSON text has too many digits."""
     return f"a number has {digits} digits (at most {limit})"
+
+
+def duplicate_source(source: str) -> str:
+    """A note: a source or an entry is in the list twice."""
+    return f"{source} is listed twice: counted once"
+
+
+def not_a_group_name(given: str) -> str:
+    """A text cannot be the name of a group."""
+    letters = "lower-case letters, digits, and . _ - after the first; at most 40"
+    return f"{given} is not the name of a group ({letters})"
+
+
+def unknown_group(source: str, hint: str) -> str:
+    """A rule names a group that the document does not have."""
+    return f"there is no group {source}{hint}"
+
+
+def other_group(name: str) -> str:
+    """A document that is added to another one has a group with the same name and other content."""
+    return f"the draft has another group @{name}: rename one of them"
+
+
+def not_a_group(given: str) -> str:
+    """A group is not a JSON object."""
+    return f"{given} is not a group: use an object with kind and entries"
+
+
+def not_an_object_of_groups(given: str) -> str:
+    """The groups of a document are not a JSON object."""
+    return f'{given} is not an object of groups: write {{"office": {{"kind": "static", "entries": []}}}}'
+
+
+def none_given(items: str) -> str:
+    """A list that has to have items has none."""
+    return f"is missing: name the {items}"
+
+
+def not_a_url(given: str) -> str:
+    """The address of a feed is not a URL."""
+    return f"{given} is not a URL such as https://lists.example.org/networks.txt"
+
+
+def not_hours(given: str, limit: int) -> str:
+    """The period of a feed is not a whole number of hours."""
+    return f"{given} is not a number of hours (1 to {limit})"
+
+
+def not_a_dns_name(given: str) -> str:
+    """A text is not a DNS name."""
+    return f"{given} is not a DNS name such as home.example.org"
+
+
+def not_a_country(given: str) -> str:
+    """A text is not the code of a country."""
+    return f"{given} is not a country's code of two letters, such as SE"
+
+
+def not_a_limit(given: str) -> str:
+    """The limit of a rule cannot be read."""
+    return f"{given} is not a limit such as 6/minute (per second, minute or hour)"
+
+
+def limit_out_of_range(number: int, most: int) -> str:
+    """The number of a limit is too small or too large."""
+    return f"{number} is out of range for a limit (1 to {most})"
+
+
+def not_a_time(given: str) -> str:
+    """A time cannot be read."""
+    return f"{given} is not a time such as 2027-01-31T18:00:00Z"
+
+
+def time_without_zone(given: str) -> str:
+    """A time has no offset from UTC."""
+    return f"{given} has no time zone: end it with Z for UTC, or with an offset such as +01:00"
+
+
+def time_out_of_range(given: str, latest: str) -> str:
+    """A time is one that the kernel cannot tell."""
+    return f"{given} is out of range: the latest time that the kernel knows is {latest}"
+
+
+def ends_before_it_starts(starts: str) -> str:
+    """A rule expires before it starts."""
+    return f"the rule ends before it starts ({starts})"
+
+
+def text_too_long(length: int, limit: int) -> str:
+    """A text has too many characters."""
+    return f"{length} characters are too many (at most {limit})"
+
+
+def not_a_tag(given: str, limit: int) -> str:
+    """A text cannot be a tag."""
+    return f"{given} is not a tag (lower-case letters, digits, and . _ - after the first; at most {limit})"
+
+
+def not_a_container_selector(given: str) -> str:
+    """The container of a rule is not a name, a service or a label."""
+    return f"{given} does not name a container: use its name, project/service, or label:key=value"
+
+
+def protocol_of_container(protocol: str) -> str:
+    """A rule that names a container has a protocol whose ports cannot be followed."""
+    return f"{protocol} of a container by name cannot be followed: use tcp, udp or sctp"
+
+
+def not_external(name: str, known: str) -> str:
+    """The interface of a rule for containers is none of the external ones."""
+    only = f" (here {known})" if known else ""
+    return (
+        f"packets for containers pass dockerfw only on external interfaces{only}, and {name} is none of them"
+    )

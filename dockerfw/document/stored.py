@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dockerfw.document.document import digest, parse_document
-from dockerfw.document.values import Document, DocumentRule, Expectation, Settings
+from dockerfw.document.expectations import EXPECTATION_DEFAULTS
+from dockerfw.document.groups import rebuild_groups
+from dockerfw.document.rules import rebuild_rule
+from dockerfw.document.values import Document, Expectation, Settings
 from dockerfw.iptables.errors import DocumentError, FieldError
 
 
@@ -32,9 +35,10 @@ def read_stored(value: object, expected: str) -> Document:
 def _rebuild(value: Any) -> Document:
     """Return the document of an object that was valid when it was written."""
     return Document(
-        Settings(**_with_tuples(value["settings"])),
-        tuple(DocumentRule(**_with_tuples(rule)) for rule in value["rules"]),
-        tuple(Expectation(**each) for each in value.get("expectations", ())),
+        Settings(**_with_tuples(value.get("settings", {}))),
+        tuple(rebuild_rule(rule) for rule in value.get("rules", ())),
+        tuple(Expectation(**{**EXPECTATION_DEFAULTS, **each}) for each in value.get("expectations", ())),
+        groups=rebuild_groups(value.get("groups", {})),
     )
 
 

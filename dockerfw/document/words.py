@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 
 from dockerfw.document.fields import Problems, read_source
 from dockerfw.document.values import DocumentRule, Expectation
 from dockerfw.iptables.errors import DocumentError
 from dockerfw.iptables.protocols import PROTOCOLS_WITH_PORTS
 
+_MOST_SOURCES = 4
 _PLACES = {"host": "to the host", "container": "to containers", "both": "to the host and containers"}
 
 
@@ -17,12 +19,73 @@ def describe_count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def is_or_are(number: int) -> str:
+    """Return the verb after a number of things."""
+    return "is" if number == 1 else "are"
+
+
+def join_words(words: Sequence[str], *, most: int | None = None, word: str = "and") -> str:
+    """Return `a`, `a and b`, `a, b and c`; of more than `most` words `a, b and 7 more`."""
+    shown = list(words[:most])
+    if len(words) > len(shown):
+        shown.append(f"{len(words) - len(shown)} more")
+    return f" {word} ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
+
+
 def describe_rule(rule: DocumentRule) -> str:
-    """Return a rule in one line: `22, 8000-8010/tcp from anywhere to the host and containers`."""
-    text = f"{describe_what(rule)} {describe_source(rule.source)} {_PLACES[rule.scope]}"
+    """Return a rule in one line: `22, 8000-8010/tcp from anywhere to the host and containers`.
+
+    That of a block begins with `block`.
+    """
+    verb = "block " if rule.action == "block" else ""
+    text = f"{verb}{describe_what(rule)} {describe_sources(rule.sources)} {describe_place(rule)}"
     if rule.ports and rule.port_kind == "container":
-        text += ", ports inside the container"
+        inside = rule.scope != "forwarded"
+        text += ", ports inside the container" if inside else ", ports at the destination"
+    text = ", ".join([text, *describe_conditions(rule)])
     return text if rule.enabled else f"{text} (disabled)"
+
+
+def describe_place(rule: DocumentRule) -> str:
+    """Return where a rule's packets go: `to the host`, `to container shop/db`, `to 10.0.0.0/8, forwarded`."""
+    if rule.container:
+        return f"to {describe_container(rule.container)}"
+    if rule.scope == "forwarded":
+        return f"to {describe_network(rule.to)}, forwarded"
+    place = _PLACES[rule.scope]
+    return f"{place} at {describe_network(rule.to)}" if rule.to else place
+
+
+def describe_container(selector: str) -> str:
+    """Return which containers a rule names: `container shop/db`, `containers labelled team=shop`."""
+    label = selector.removeprefix("label:")
+    return f"containers labelled {label}" if label != selector else f"container {selector}"
+
+
+def describe_conditions(rule: DocumentRule) -> list[str]:
+    """Return what else has to hold: `on wg0`, `at most 6 a minute of each source`, `until …`."""
+    found = [f"on {rule.interface}"] if rule.interface else []
+    if rule.limit:
+        number, _, unit = rule.limit.partition("/")
+        article = "an" if unit == "hour" else "a"
+        found.append(f"at most {number} {article} {unit} of each source")
+    if rule.starts:
+        found.append(f"from {describe_time(rule.starts)}")
+    if rule.expires:
+        found.append(f"until {describe_time(rule.expires)}")
+    return found
+
+
+def describe_time(text: str) -> str:
+    """Return a canonical time as people read it: `2027-01-31 18:00 UTC`."""
+    return f"{text[:10]} {text[11:16] if text[17:19] == '00' else text[11:19]} UTC"
+
+
+def describe_sources(sources: Sequence[str]) -> str:
+    """Return where a rule's packets come from: `from anywhere`, `from 192.0.2.7, @office and 3 more`."""
+    if len(sources) < 2:
+        return describe_source(sources[0] if sources else "any")
+    return f"from {join_words(list(map(describe_network, sources)), most=_MOST_SOURCES)}"
 
 
 def describe_what(rule: DocumentRule) -> str:
@@ -62,7 +125,12 @@ def describe_source(source: str) -> str:
         return "from anywhere"
     if source in ("0.0.0.0/0", "::/0"):
         return f"from anywhere by {'IPv6' if ':' in source else 'IPv4'}"
-    return f"from {source.removesuffix('/128' if ':' in source else '/32')}"
+    return f"from {describe_network(source)}"
+
+
+def describe_network(network: str) -> str:
+    """Return a network as people write it, without the prefix length of a single address."""
+    return network.removesuffix("/128" if ":" in network else "/32")
 
 
 def cidr_echo(source: str) -> str:

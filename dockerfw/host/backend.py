@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dockerfw.host import sentences
 from dockerfw.host.native_rules import inexact_tables
 from dockerfw.host.runner import Command, CommandFailed, run, run_all
 from dockerfw.iptables.model import FAMILIES, Backend, Family
-from dockerfw.iptables.unprinted import INEXACT_LINE
+from dockerfw.iptables.unprinted import INEXACT_LINE, UNCHECKED_LINE
 
 LOCK_WAIT_SECONDS = 10
-# About 5,000 rules.
-_LONG_SAVE = 500_000
 SAVE_SECONDS = 15.0
 
 _PROC_NET = Path("/proc/thread-self/net")
 _TABLE_NAMES: dict[Family, str] = {4: "ip_tables_names", 6: "ip6_tables_names"}
 _DOCKER_CHAIN = re.compile(rb"^:DOCKER(?:-USER|-FORWARD|-ISOLATION-STAGE-1)? ", re.MULTILINE)
 _OWN_CHAIN = re.compile(rb"^:FILTERS(?:-HOST|-CONTAINERS)? ", re.MULTILINE)
+_TABLE = re.compile(rb"^\*([a-z]{1,16})$", re.MULTILINE)
 _LEGACY_WARNING = re.compile(rb"^# Warning: ip6?tables-legacy tables present.*\n", re.MULTILINE)
 _DECIDES = re.compile(rb"^(?:\[\d+:\d+\] )?-A |^:\S+ DROP ", re.MULTILINE)
 _ANY_RULE = re.compile(rb"^(?:\[\d+:\d+\] )?-A ", re.MULTILINE)
@@ -58,25 +58,36 @@ def read_saves(backend: Backend, *, seconds: float = SAVE_SECONDS) -> dict[Famil
     if backend == "legacy" and not _table_names_readable():
         return {family: _save_by_table(family) for family in families}
     commands = [Command((program(backend, family, "save"), "-c"), seconds=seconds) for family in families]
-    saves = dict(zip(families, run_all(commands), strict=True))
+    with ThreadPoolExecutor(len(families)) as pool:
+        # Reading the rules from the kernel takes about as long as a save.
+        inexact = [pool.submit(inexact_tables, family) for family in families if backend == "nft"]
+        saves = dict(zip(families, run_all(commands), strict=True))
     if backend == "legacy":
         for family, command in zip(families, commands, strict=True):
             if saves[family] == b"" and _lists_tables(family):
                 saves[family] = CommandFailed(command.words, sentences.EMPTY_SAVE, 0, "")
     else:
-        saves = {family: _with_inexact(family, save) for family, save in saves.items()}
+        saves = {
+            family: _with_inexact(saves[family], found.result())
+            for family, found in zip(families, inexact, strict=True)
+        }
         # In an ordinary user's namespace the list is not readable, and asking would create legacy tables.
         if _table_names_readable() and legacy_in_use():
             return _beside_legacy(saves, seconds)
     return saves
 
 
-def _with_inexact(family: Family, save: bytes | CommandFailed) -> bytes | CommandFailed:
-    """Return an nft save with a line for each table that iptables-save prints without some conditions."""
+def _with_inexact(save: bytes | CommandFailed, tables: frozenset[str] | None) -> bytes | CommandFailed:
+    """Return an nft save with a line for each table that iptables-save prints without some conditions.
+
+    Where the kernel did not tell these tables (None) it may be each that the save shows.
+    """
     if isinstance(save, CommandFailed):
         return save
-    tables = sorted(inexact_tables(family, many_rules=len(save) > _LONG_SAVE))
-    return b"".join(INEXACT_LINE.format(table=table).encode() for table in tables) + save
+    line, names = INEXACT_LINE, sorted(tables or ())
+    if tables is None:
+        line, names = UNCHECKED_LINE, [found[1].decode() for found in _TABLE.finditer(save)]
+    return b"".join(line.format(table=name).encode() for name in names) + save
 
 
 def _beside_legacy(

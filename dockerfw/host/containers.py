@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
+from dockerfw.document.container_labels import label_text
 from dockerfw.host.docker import MAX_BYTES, DockerError, get_from_docker
 from dockerfw.host.runner import CommandFailed
 from dockerfw.messages.codec import load_json
@@ -17,6 +18,7 @@ from dockerfw.messages.surroundings import (
     CONTAINER_ID,
     MAX_CONTAINER_PORTS,
     MAX_CONTAINERS,
+    MAX_LABELS,
     MAX_NAME,
     Container,
     ContainerPort,
@@ -58,8 +60,24 @@ def _container(value: object) -> Container:
         service=next(filter(None, (_word(labels, label) for label in _SERVICE)), ""),
         network_mode=_word(_object(item.get("HostConfig")), "NetworkMode"),
         addresses=tuple(dict.fromkeys(_addresses(item))),
-        ports=tuple(dict.fromkeys(_ports(_list(item.get("Ports")))))[:MAX_CONTAINER_PORTS],
+        ports=_read_ports(item),
+        labels=tuple(sorted(_labels(labels)))[:MAX_LABELS],
     )
+
+
+def _labels(labels: Mapping[str, object]) -> Iterator[str]:
+    """Yield what a rule can name of the labels; other values may be secrets."""
+    for key, value in labels.items():
+        if isinstance(value, str) and (text := label_text(key, value)):
+            yield text
+
+
+def _read_ports(item: Mapping[str, object]) -> tuple[ContainerPort, ...]:
+    found = tuple(dict.fromkeys(_ports(_list(item.get("Ports")))))
+    if len(found) > MAX_CONTAINER_PORTS:
+        text = f"a container has {len(found)} ports; at most {MAX_CONTAINER_PORTS} are read"
+        raise MessageError("Ports", text)
+    return found
 
 
 def _name(item: Mapping[str, object], identifier: str) -> str:

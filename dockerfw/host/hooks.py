@@ -1,8 +1,8 @@
-"""Checkpoints between the steps of an apply, a roll back and a restore, for tests that kill processes there.
+"""Checkpoints between the steps of an apply, a roll back and a restore, and before a look, for tests.
 
 A checkpoint does nothing unless DOCKERFW_HOOK_DIR names a directory when the process starts. Then it appends
 its name to DIR/reached, and while DIR/<name> exists the process waits. Meanwhile the test can do anything,
-also kill the process.
+such as kill the process.
 """
 
 from __future__ import annotations

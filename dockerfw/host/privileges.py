@@ -1,8 +1,8 @@
 """Drops the capabilities of root (capabilities(7)) that the root worker does not need, for good.
 
-It keeps CAP_NET_ADMIN and CAP_NET_RAW for iptables and conntrack, and CAP_SYS_ADMIN only if the rehearsal
-cannot have its scratch namespace without it. Call it before a second thread starts, because capabilities
-belong to a thread.
+It keeps CAP_NET_ADMIN and CAP_NET_RAW for iptables, ipset and conntrack, and CAP_SYS_ADMIN only if the
+rehearsal cannot have its scratch namespace without it. Call it before a second thread starts, because
+capabilities belong to a thread.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 from dockerfw.host.runner import Command, CommandFailed, run
 
 logger = logging.getLogger("dockerfw.privileges")
+
+NOBODY = 65534
 
 CAP_NET_ADMIN = 12
 CAP_NET_RAW = 13
@@ -70,15 +72,40 @@ def keep_only(wanted: frozenset[int]) -> frozenset[int]:
     Children gain none, not even from a set-user-ID program: no_new_privs is set. Raises OSError.
     """
     kept = wanted & capabilities()
+    _lower_bound(kept)
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    _set(kept)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    return kept
+
+
+def become_nobody() -> None:
+    """Give up root's account and every capability, for good. Raises OSError.
+
+    In a user namespace without other users the account stays; there it is no more than the user who made it.
+    """
+    _lower_bound(frozenset())
+    if os.geteuid() == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+        except OSError:
+            if _is_root_of_machine():
+                raise
+    keep_only(frozenset())
+
+
+def _lower_bound(kept: frozenset[int]) -> None:
     # A sandbox may forbid lowering the bound; no_new_privs holds all the same.
     if CAP_SETPCAP in capabilities():
         for number in range(_MOST_CAPABILITIES):
             if number not in kept and _in_bound(number):
                 _prctl(_PR_CAPBSET_DROP, number)
-    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    _set(kept)
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    return kept
+
+
+def _is_root_of_machine() -> bool:
+    return Path("/proc/self/uid_map").read_text().split() == ["0", "0", str(2**32 - 1)]
 
 
 def capabilities() -> frozenset[int]:

@@ -51,12 +51,16 @@ class CommandFailed(HostError):  # noqa: N818 - it states a fact about the comma
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command to run: its words, its input, its time limit in seconds, additional variables."""
+    """One command to run: its words, its input, its time limit in seconds, additional variables.
+
+    One that prints more than `most_bytes` is ended.
+    """
 
     words: tuple[str, ...]
     stdin: bytes | None = None
     seconds: float = 15.0
     environment: Mapping[str, str] | None = None
+    most_bytes: int | None = None
 
 
 def run(command: Command) -> bytes:
@@ -142,8 +146,9 @@ class _Running:
             self.stderr += data[: MAX_STDERR_BYTES - len(self.stderr)]
         else:
             self.stdout += data
-            if len(self.stdout) > MAX_OUTPUT_BYTES:
-                self.end(sentences.TOO_MUCH_OUTPUT.format(bytes=MAX_OUTPUT_BYTES))
+            most = self.command.most_bytes or MAX_OUTPUT_BYTES
+            if len(self.stdout) > most:
+                self.end(sentences.TOO_MUCH_OUTPUT.format(bytes=most))
 
     def _feed(self, stream: IO[bytes]) -> None:
         try:

@@ -12,12 +12,16 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from dockerfw.iptables.model import Family
 
 logger = logging.getLogger("dockerfw.scratch")
 
 LOCK_FILE = "xtables.lock"
+# The sets that each family's text names.
+SETS_FILES: Mapping[Family, str] = {4: "sets4", 6: "sets6"}
 _PREFIX = "dockerfw-rehearsal-"
 _NAME = re.compile(rf"{_PREFIX}([0-9]+)-[a-z0-9_]+", re.ASCII)
 
@@ -48,6 +52,7 @@ def _remove_folder(entry: os.DirEntry[str]) -> bool:
     status = entry.stat(follow_symlinks=False)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         return False
-    Path(entry.path, LOCK_FILE).unlink(missing_ok=True)
+    for name in (LOCK_FILE, *SETS_FILES.values()):
+        Path(entry.path, name).unlink(missing_ok=True)
     os.rmdir(entry.path)
     return True

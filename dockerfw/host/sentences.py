@@ -31,4 +31,49 @@ NO_SESSION_ENDED = "no session had to be ended"
 SESSIONS_ENDED = "{sessions} ended"
 SESSIONS_FAILED = "{count} could not be ended: {why}"
 SESSIONS_LEFT = "{count} not ended, because it took more than {seconds:g} s"
+SESSIONS_UNBOUND = "connections that rules for containers by name have allowed may continue: {why}"
+LISTS_TOO_LONG = "connections that removed rules with long lists have allowed may continue"
 LINES_UNREAD = "{lines} that conntrack printed could not be read"
+
+SETS_NOT_CREATED = (
+    "These rules need ipsets, which cannot be created on this host. Install the package ipset, and check that"
+    " the kernel has ip_set: {why}"
+)
+IPSET_NOT_INSTALLED = "Long lists of sources need ipsets: install the package ipset"
+NO_IP_SET = (
+    "Long lists of sources need ipsets, which this kernel does not have: load its modules ip_set and"
+    " ip_set_hash_net, or use a kernel that has them ({why})"
+)
+SETS_NOT_PERMITTED = (
+    "Long lists of sources need ipsets, which this process may not change: it needs the capability NET_ADMIN"
+    " ({why})"
+)
+STATIC_SETS_FAILED = "The ipsets of the rules' sources cannot be read or filled: {why}"
+STATIC_SET_OF_OTHERS = (
+    "The ipset {name} exists and is not dockerfw's: its type is {type}. Remove it: ipset destroy {name}"
+)
+STATIC_SETS_DIFFER = "The ipset {name} does not hold what it was filled with: another program changes it"
+SET_NOT_FILLED = "An ipset cannot be filled: {why}"
+SETS_NOT_READ = "The bound ipsets cannot be read: {why}"
+SET_REFUSES = "The ipset {name} does not take {member}, or takes more than {most} members"
+DOCKER_NOT_GIVEN = (
+    "Rules name containers, and the root worker may not ask Docker for them: set DOCKERFW_DOCKER_SOCKET"
+)
+CONTAINERS_UNKNOWN = "Rules name containers, and Docker does not list them: {why}"
+
+GROUP_SETS_FAILED = "The ipsets of lists cannot be filled: {why}"
+GROUP_SETS_DIFFER = (
+    "The ipset {name} does not hold what it was filled with: it has {found} of {wanted} members"
+)
+
+# The log of refused packets.
+LOG_NOT_IN_KERNEL = "refused packets are not read: this kernel has no netlink for netfilter ({error})"
+LOG_NOT_READABLE = "refused packets are not read: group {group} of the kernel's log cannot be bound ({error})"
+
+
+def log_group_taken(group: int, reader: str) -> str:
+    """Say which program reads the group already; an empty name is unknown."""
+    return (
+        f"refused packets are not read: {reader or 'another program'} reads group {group} of the kernel's log"
+        " already. Set DOCKERFW_NFLOG_GROUP to another number, restart the root worker, and apply again"
+    )

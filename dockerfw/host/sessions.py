@@ -9,24 +9,33 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dockerfw.chains.loaded_documents import read_loaded_documents
+from dockerfw.chains.bound_sets import follows_host
+from dockerfw.chains.container_sets import is_container_set
+from dockerfw.chains.loaded_documents import documents_of
 from dockerfw.document.document import Document
+from dockerfw.document.moments import document_at, ended_rules, to_second
 from dockerfw.document.words import describe_count
 from dockerfw.host import sentences
+from dockerfw.host.bound_sets import SetsFailed, list_bound_sets, read_bound_sets
+from dockerfw.host.clock import utc_now
 from dockerfw.host.errors import HostError
+from dockerfw.host.group_sets import count_members, read_group_set
 from dockerfw.host.runner import Command, CommandFailed, command_path, run, run_all
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.messages.session_groups import MOST_GROUPS, SessionGroup, SessionGroups
 from dockerfw.reach.conntrack import Session, read_session
-from dockerfw.reach.inbound import InboundSession, NewlyRefused, Route, Routing
+from dockerfw.reach.inbound import InboundSession, Members, NewlyRefused, Route, Routing, sets_asked
+
+logger = logging.getLogger("dockerfw.sessions")
 
 # A snapshot must not take long: with more connections than these, none is listed.
 MOST_LISTED = 20_000
@@ -35,6 +44,9 @@ MOST_EXAMINED = 100_000
 # A client that is allowed on every port can open as many kinds of sessions, and each is compared with all
 # rules.
 EXAMINING_SECONDS = 20.0
+# The networks of lists take much memory. The shortest lists are read, up to so many networks in all, and the
+# sessions of others are left as they are.
+MOST_LIST_MEMBERS = 200_000
 ENDING_SECONDS = 10.0
 AT_ONCE = 8
 
@@ -67,16 +79,21 @@ class ConntrackMissing(HostError):  # noqa: N818 - it states a fact
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How many sessions were ended, and the reasons why others were not."""
+    """How many sessions were ended, and the reasons why others were not.
+
+    `untold` says why it cannot be told now which sessions belong to rules for containers by name.
+    """
 
     count: int
     problems: tuple[str, ...] = ()
+    untold: str = ""
 
     def __str__(self) -> str:
-        if not self.count and not self.problems:
+        reasons = (*self.problems, self.untold) if self.untold else self.problems
+        if not self.count and not reasons:
             return sentences.NO_SESSION_ENDED
         ended = sentences.SESSIONS_ENDED.format(sessions=describe_count(self.count, "session"))
-        return "; ".join((ended, *self.problems))
+        return "; ".join((ended, *reasons))
 
 
 def routing_of(links: Sequence[dict[str, Any]], routes: Mapping[Family, Sequence[dict[str, Any]]]) -> Routing:
@@ -100,16 +117,39 @@ def sessions_from_outside(routing: Routing) -> SessionGroups | None:
     return SessionGroups(groups, whole=not outside.unread and len(counts) <= MOST_GROUPS)
 
 
-def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ended:
+def end_lost_sessions(
+    before: Mapping[Family, Ruleset],
+    after: Document,
+    *,
+    held: Document | None = None,
+    unbound: str = "",
+) -> Ended:
     """End the sessions that our chains in `before` allowed and that `after` does not.
 
-    Raises ConntrackMissing, TooManyConnections, CommandFailed and NetfilterError, before any session is
-    ended.
+    `held` is the document that they were loaded for, None where they are read back from the chains. `unbound`
+    is that of `end_refused_sessions`. Raises ConntrackMissing, TooManyConnections, CommandFailed and
+    NetfilterError, before any session is ended.
     """
-    documents = read_loaded_documents(before)
+    documents = documents_of(before, held)
     if not documents:
         # None of our chains was loaded, so they allowed no session.
         return Ended(0)
+    # No look may have ended the sessions of a rule that has expired in the meantime.
+    moment = to_second(utc_now())
+    counted = {
+        family: document_at(document, moment, but=ended_rules(document, "", moment))
+        for family, document in documents.items()
+    }
+    return end_refused_sessions(counted, after, unbound=unbound)
+
+
+def end_refused_sessions(before: Mapping[Family, Document], after: Document, *, unbound: str = "") -> Ended:
+    """End the sessions that the documents before allowed and `after` does not, as of now.
+
+    `unbound` says why the bound sets may not hold what the host shows, empty where they do. Then sessions
+    that may be of rules for containers by name are left open. Raises ConntrackMissing, TooManyConnections,
+    CommandFailed and NetfilterError, before any is ended.
+    """
     if not _has_conntrack():
         raise ConntrackMissing(sentences.NO_CONNTRACK)
     if _count_tracked() > MOST_EXAMINED:
@@ -117,13 +157,49 @@ def end_lost_sessions(before: Mapping[Family, Ruleset], after: Document) -> Ende
             sentences.TOO_MANY_CONNECTIONS.format(count=_count_tracked(), most=MOST_EXAMINED)
         )
     outside = _OutsideSessions(_read_routing())
-    loss = NewlyRefused(documents, after)
+    asked = {name for document in (*before.values(), after) for name in sets_asked(document)}
+    members, unread = _read_members(name for name in asked if not (unbound and follows_host(name)))
+    loss = NewlyRefused(before, after, moment=utc_now(), members=members)
     lost = list(_find_lost(outside, loss))
     ended = _end_all(lost)
+    if unbound and any(map(is_container_set, asked)):
+        ended = replace(ended, untold=sentences.SESSIONS_UNBOUND.format(why=unbound))
+    problems = list(ended.problems)
+    if unread.intersection(_sets_of_removed(before.values(), after)):
+        problems.append(sentences.LISTS_TOO_LONG)
     if outside.unread:
-        words = sentences.LINES_UNREAD.format(lines=describe_count(outside.unread, "line"))
-        return Ended(ended.count, (*ended.problems, words))
-    return ended
+        problems.append(sentences.LINES_UNREAD.format(lines=describe_count(outside.unread, "line")))
+    return replace(ended, problems=tuple(problems))
+
+
+def _sets_of_removed(before: Iterable[Document], after: Document) -> Iterator[str]:
+    """Yield the names of the bound sets of allowances that the document after does not have."""
+    kept = frozenset(after.rules)
+    for document in before:
+        gone = (rule for rule in document.rules if rule.action == "allow" and rule not in kept)
+        yield from sets_asked(replace(document, rules=tuple(gone)))
+
+
+def _read_members(names: Iterable[str]) -> tuple[Members, frozenset[str]]:
+    """Return the members of those of these bound sets that exist, and the names of the too long lists."""
+    wanted = frozenset(names)
+    found: dict[str, frozenset[str]] = {}
+    lists: dict[str, int] = {}
+    try:
+        existing = wanted.intersection(list_bound_sets())
+        bound = read_bound_sets(filter(follows_host, existing))
+        found = {name: frozenset(members) for name, members in bound.items()}
+        lists = {name: count_members(name) or 0 for name in existing.difference(found)}
+        room = MOST_LIST_MEMBERS
+        for name, count in sorted(lists.items(), key=lambda item: (item[1], item[0])):
+            room -= count
+            if room < 0:
+                break
+            if (members := read_group_set(name)) is not None:
+                found[name] = frozenset(members)
+    except SetsFailed as error:
+        logger.warning("%s", error)
+    return found, frozenset(lists.keys() - found.keys())
 
 
 def _find_lost(outside: _OutsideSessions, loss: NewlyRefused) -> Iterator[tuple[Session, InboundSession]]:

@@ -6,12 +6,16 @@ This module changes no set.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from dockerfw.chains.container_sets import is_container_set
+from dockerfw.chains.static_sets import is_static_name
 from dockerfw.host.runner import Command, CommandFailed, run_all
+from dockerfw.host.saved_sets import save_sets
 from dockerfw.iptables.model import Family
-from dockerfw.messages.surroundings import MAX_NAME, MAX_SET_MEMBERS, MAX_SETS, SetMembers
+from dockerfw.messages.surroundings import MAX_CONTAINER_SETS, MAX_NAME, MAX_SET_MEMBERS, MAX_SETS, SetMembers
 
 MAX_MEMBERS_TOTAL = 50_000
 MAX_DEPTH = 2
@@ -27,9 +31,16 @@ Answer = bytes | CommandFailed
 
 
 def read_named_sets(saves: Mapping[Family, str]) -> tuple[SetMembers, ...]:
-    """Return the sets that the rules of these saves name, and the sets in those of type list:set."""
+    """Return the sets that the rules of these saves name, and the sets in those of type list:set.
+
+    Static sets are left out.
+    """
+    named = {name for save in saves.values() for name in _NAMED.findall(save)}
+    # The members of static sets are in the revision, and there may be very many.
+    names = sorted(name for name in named if not is_static_name(name))
+    own = _read_container_sets([name for name in names if is_container_set(name)])
+    names = [name for name in names if name not in own]
     found: dict[str, SetMembers] = {}
-    names = sorted({name for save in saves.values() for name in _NAMED.findall(save)})
     left = MAX_MEMBERS_TOTAL
     for _ in range(MAX_DEPTH):
         names = names[: MAX_SETS - len(found)]
@@ -46,7 +57,19 @@ def read_named_sets(saves: Mapping[Family, str]) -> tuple[SetMembers, ...]:
             if found[name].kind == "list:set":
                 names_in += [member for member in members or () if member not in found]
         names = sorted(set(names_in))
-    return tuple(found.values())
+    return (*found.values(), *own.values())
+
+
+def _read_container_sets(names: Sequence[str]) -> Mapping[str, SetMembers]:
+    """Return the sets of rules by name, with one process for all; none where that fails."""
+    found: dict[str, SetMembers] = {}
+    left = MAX_MEMBERS_TOTAL
+    with contextlib.suppress(CommandFailed):
+        for name, each in save_sets(names[:MAX_CONTAINER_SETS]).items():
+            left -= len(each.members)
+            members = tuple(each.members) if left >= 0 else None
+            found[name] = SetMembers(name, each.type, members, each.options[:MAX_NAME])
+    return found
 
 
 def _list(commands: list[tuple[str, ...]]) -> list[Answer]:

@@ -59,7 +59,9 @@ class _Group:
             return self
         extension = self.extension
         ordered: list[Option] = []
-        for _, options in groupby(self.options, lambda option: option.name == extension.separator):
+        for _, options in groupby(
+            extension.completed(self.options), lambda option: option.name == extension.separator
+        ):
             spelt = {found for option in options for found in extension.spell(option, family)}
             ordered += sorted(spelt, key=_option_words)
         return _Group(self.head, ordered, self.extension)

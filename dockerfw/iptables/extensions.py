@@ -6,7 +6,7 @@ iptables-extensions(8) and from the output of iptables 1.8.9. Targets are in tar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dockerfw.iptables import name_spellings as names
@@ -32,7 +32,8 @@ class Extension:
     `opposites` name the option that means the same as the negated one. `complements` are the lists of names
     that a negated list is taken from. `stateless` matches can be sorted among each other. Two `joins` matches
     in a row mean the same as one match with the options of both. Options stay on their side of `separator`.
-    `renamed` returns the printed name and value of an option where the name depends on the value.
+    `renamed` returns the printed name and value of an option where the name depends on the value. `completed`
+    adds the options that iptables derives from others.
     """
 
     options: Mapping[str, Spelling | Default]
@@ -43,6 +44,7 @@ class Extension:
     joins: bool = False
     separator: str = ""
     renamed: Callable[[str, Words], tuple[str, Words]] = lambda name, words: (name, words)
+    completed: Callable[[Sequence[Option]], Sequence[Option]] = lambda options: options
 
     def spell(self, option: Option, family: Family) -> tuple[Option, ...]:
         """Return an option under its printed name, or nothing if it has no effect."""
@@ -74,6 +76,10 @@ def default(spelling: Spelling, *values: str) -> Default:
     return Default(spelling, tuple((value,) for value in values))
 
 
+def _nothing(words: Words, family: Family) -> Words:
+    return ()
+
+
 def _syn(words: Words, family: Family) -> Words:
     return ("FIN,SYN,RST,ACK", "SYN")
 
@@ -103,6 +109,8 @@ GENERAL = Extension(
         "-i": default(plain, "+"),
         "-o": default(plain, "+"),
         "-f": plain,
+        # The counters that a new rule starts with.
+        "-c": Default(_nothing, ((),)),
     }
 )
 
@@ -253,6 +261,7 @@ _HOST_MATCHES: Mapping[str, Extension] = {
             "--utc": _FLAG,
             **dict.fromkeys(("--kerneltz", "--contiguous"), plain),
         },
+        {"--localtz": ("--kerneltz", plain)},
         complements={"--weekdays": names.DAYS, "--monthdays": _MONTH},
     ),
     "ipvs": Extension(
@@ -297,7 +306,22 @@ _CONNECTION_MATCHES: Mapping[str, Extension] = {
     ),
 }
 
-_HASHLIMIT_NUMBERS = ("--hashlimit-htable-size", "--hashlimit-htable-max", "--hashlimit-htable-expire")
+
+def _with_expiry(options: Sequence[Option]) -> Sequence[Option]:
+    """Add the time after which a source is forgotten: one unit of the rate as it is written."""
+    rates = [option.values[0] for option in options if option.name in _HASHLIMIT_RATES and option.values]
+    known = any(option.name == _HASHLIMIT_EXPIRY for option in options)
+    if known or len(rates) != 1 or not rates[0].partition("/")[0].isdigit():
+        return options
+    seconds = spellings.seconds_of_rate(rates[0])
+    if seconds is None:
+        return options
+    return (*options, Option(_HASHLIMIT_EXPIRY, False, (str(1000 * seconds),)))
+
+
+_HASHLIMIT_RATES = ("--hashlimit-upto", "--hashlimit-above", "--hashlimit")
+_HASHLIMIT_EXPIRY = "--hashlimit-htable-expire"
+_HASHLIMIT_NUMBERS = ("--hashlimit-htable-size", "--hashlimit-htable-max", _HASHLIMIT_EXPIRY)
 
 _COUNTING_MATCHES: Mapping[str, Extension] = {
     "limit": Extension(
@@ -309,7 +333,7 @@ _COUNTING_MATCHES: Mapping[str, Extension] = {
     ),
     "hashlimit": Extension(
         {
-            **dict.fromkeys(("--hashlimit-upto", "--hashlimit-above"), spellings.rate),
+            **dict.fromkeys(("--hashlimit-upto", "--hashlimit-above"), spellings.hash_rate),
             "--hashlimit-burst": default(spellings.burst, "5"),
             "--hashlimit-mode": spellings.each(plain),
             "--hashlimit-name": plain,
@@ -322,6 +346,7 @@ _COUNTING_MATCHES: Mapping[str, Extension] = {
         {"--hashlimit": ("--hashlimit-upto", plain)},
         {"--hashlimit-upto": "--hashlimit-above", "--hashlimit-above": "--hashlimit-upto"},
         stateless=False,
+        completed=_with_expiry,
     ),
     "connlimit": Extension(
         {

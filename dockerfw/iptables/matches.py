@@ -25,10 +25,11 @@ BUILTIN_OPTIONS = {
     "--jump": "-j",
     "--goto": "-g",
     "--match": "-m",
+    "--set-counters": "-c",
 }
 """Long names of the options that every rule has, and the short ones that iptables-save prints."""
 
-_GENERAL = frozenset(["-s", "-d", "-p", "-i", "-o", "-f"])
+_GENERAL = frozenset(["-s", "-d", "-p", "-i", "-o", "-f", "-c"])
 _ATTACHABLE = frozenset(["-s", "-d", "-p", "-i", "-o", "-j", "-g", "-m"])
 
 # The value of these is text whose first word can look like an option: iptables-save prints "-j" unquoted.
@@ -70,7 +71,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The options of one `-m module`; module None stands for -s, -d, -p, -i, -o and -f."""
+    """The options of one `-m module`; module None stands for the general options, such as -s."""
 
     module: str | None
     options: tuple[Option, ...]

@@ -11,6 +11,11 @@ from dockerfw.iptables.numbers import integer
 _BITS = {4: 32, 6: 128}
 
 
+def family_of(address: IPv4Address | IPv6Address) -> Family:
+    """Return the IP version of an address."""
+    return 4 if address.version == 4 else 6
+
+
 def canonical_address(text: str, family: Family) -> str:
     """Return the canonical spelling of an address, or the text itself if it is not an address."""
     value = _address_value(text, family)

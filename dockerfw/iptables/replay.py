@@ -32,14 +32,14 @@ from dockerfw.iptables.tokens import TokenError, locate_restore_tokens
 from dockerfw.iptables.unprinted import read_unprinted
 
 
-def parse_restore(text: bytes | str, *, family: Family = 4) -> Ruleset:
+def parse_restore(text: bytes | str, *, family: Family = 4, present: Iterable[str] = ()) -> Ruleset:
     """Return the ruleset after loading a restore file with `-n` into empty tables.
 
     It applies the commands -A -I -D -R -N -X -F -Z -P -E; the remaining rules keep the number of their line.
-    `family` decides which spellings -D treats as equal, and which of `-4` and `-6` applies. Raises
-    ParseError.
+    `family` decides which spellings -D treats as equal, and which of `-4` and `-6` applies. `present` are
+    chains of the table filter that are there before, as Docker's are. Raises ParseError.
     """
-    replay = _Replay(family)
+    replay = _Replay(family, tuple(present))
     for number, line in enumerate(decode_text(text).split("\n"), start=1):
         replay.read(number, line.removesuffix("\r"))
     return replay.result()
@@ -48,8 +48,9 @@ def parse_restore(text: bytes | str, *, family: Family = 4) -> Ruleset:
 class _Replay:
     """restore = { comment | blank | "*" table { chain | command | comment | blank } "COMMIT" }"""
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: Family, present: Sequence[str]) -> None:
         self.family = family
+        self.present = present
         self.tables: dict[str, OpenTable] = {}
         self.table: OpenTable | None = None
         self.comments: list[str] = []
@@ -92,7 +93,11 @@ class _Replay:
             self._fail(0, sentences.known_tables(BUILTIN_CHAINS))
         if self.table is not None:
             self._fail(0, sentences.no_commit_before(self.table.name))
-        self.table = self.tables.setdefault(found[1], OpenTable(found[1], self.family))
+        if found[1] not in self.tables:
+            self.tables[found[1]] = OpenTable(found[1], self.family)
+            for name in self.present if found[1] == "filter" else ():
+                self.tables[found[1]].declare(name, "-", Counters(0, 0))
+        self.table = self.tables[found[1]]
 
     def _change(self, table: OpenTable, stripped: str, line: str) -> None:
         if stripped[0] == ":":

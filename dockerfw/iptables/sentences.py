@@ -144,6 +144,7 @@ def table_not_printed(table: str, *, whole: bool) -> str:
     return f"iptables-save cannot print {what}, because a program changed it with nft"
 
 
-def table_printed_wrongly(table: str) -> str:
-    """Say that iptables-save prints rules of a table without some of their conditions."""
-    return f"iptables-save prints rules of nft in the table {table} without their sets or ranges"
+def table_printed_wrongly(table: str, *, certain: bool = True) -> str:
+    """Say that iptables-save prints, or may print, rules of a table without some of their conditions."""
+    prints = "prints" if certain else "may print"
+    return f"iptables-save {prints} rules of nft in the table {table} without their sets or ranges"

@@ -20,7 +20,10 @@ Spelling = Callable[[Words, Family], Words]
 
 _DIGITS = re.compile(r"[0-9]{1,20}")
 _RATE_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_NAMES_OF_UNITS = {seconds: name for name, seconds in _RATE_UNITS.items()}
 _RATE_SCALE = 10000
+HASH_RATE_SCALE = 1_000_000
+"""The units of time in which the kernel stores the time between packets of a hashlimit (xt_hashlimit.c)."""
 _BYTE_UNITS = {"b": 1, "kb": 1 << 10, "mb": 1 << 20}
 _DATE = re.compile(
     r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2})(?:T([0-9]{1,2})(?::([0-9]{1,2})(?::([0-9]{1,2}))?)?)?)?)?"
@@ -202,26 +205,37 @@ def computed_bits(how: str, all_bits: int) -> Spelling:
 
 
 def rate(words: Words, family: Family) -> Words:
-    """number "/" unit, in the shortest unit with the same time between packets, as the kernel stores it.
+    """number "/" unit, in the shortest unit with the same time between packets, as the kernel stores it."""
+    return one(words, lambda text: _rate(text, _RATE_SCALE))
 
-    The rate of hashlimit can be in bytes (`4kb/s`), which the kernel stores in units of 16.
-    """
+
+def hash_rate(words: Words, family: Family) -> Words:
+    """The rate of hashlimit, which the kernel stores with more digits, or in units of 16 bytes (`4kb/s`)."""
 
     def spell(text: str) -> str:
-        count, _, unit = text.partition("/")
-        size = _byte_count(count)
-        if size is not None:
-            return f"{_bytes_text(size // 16 * 16)}/s"
-        name = next((name for name in _RATE_UNITS if unit and name.startswith(unit.lower())), None)
-        if not unit:
-            name = "second"
-        if name is None or not count.isascii() or not count.isdigit() or int(count[:9]) == 0:
-            return text
-        wanted = int(count[:9])
-        between = _RATE_SCALE * _RATE_UNITS[name] // wanted
-        return _rate_text(between) if between else f"{wanted}/{name}"
+        size = _byte_count(text.partition("/")[0])
+        return _rate(text, HASH_RATE_SCALE) if size is None else f"{_bytes_text(size // 16 * 16)}/s"
 
     return one(words, spell)
+
+
+def _rate(text: str, scale: int) -> str:
+    count, _, _ = text.partition("/")
+    seconds = seconds_of_rate(text)
+    if seconds is None or not count.isascii() or not count.isdigit() or int(count[:9]) == 0:
+        return text
+    wanted = int(count[:9])
+    between = scale * seconds // wanted
+    return _rate_text(between, scale) if between else f"{wanted}/{_NAMES_OF_UNITS[seconds]}"
+
+
+def seconds_of_rate(text: str) -> int | None:
+    """Return the seconds of the unit of a rate, by its name or the beginning of it; without one a second."""
+    _, _, unit = text.partition("/")
+    if not unit:
+        return 1
+    name = next((name for name in _RATE_UNITS if name.startswith(unit.lower())), None)
+    return None if name is None else _RATE_UNITS[name]
 
 
 def burst(words: Words, family: Family) -> Words:
@@ -316,9 +330,9 @@ def _value_and_mask(text: str, default: int) -> tuple[int | None, int | None]:
     return integer(value), integer(mask) if slash else default
 
 
-def _rate_text(between: int) -> str:
+def _rate_text(between: int, scale: int) -> str:
     """Return the rate for a time between packets, in the shortest unit that gives it exactly."""
-    ticks = ((name, _RATE_SCALE * seconds) for name, seconds in _RATE_UNITS.items())
+    ticks = ((name, scale * seconds) for name, seconds in _RATE_UNITS.items())
     return next(
         f"{count}/{name}" for name, unit in ticks if (count := unit // between) and unit // count == between
     )

@@ -16,8 +16,10 @@ from dockerfw.iptables import sentences
 _TABLE = re.compile(r"# Table `([a-z]{1,16})' (is incompatible|contains incompatible base-chains)\b")
 INEXACT_LINE = "# Table `{table}' contains rules of nft that are printed without some conditions.\n"
 """The line that dockerfw itself puts before such a save."""
+UNCHECKED_LINE = "# Table `{table}' may contain rules of nft that are printed without some conditions.\n"
+"""The line that it puts there where the kernel does not tell."""
 _INEXACT = re.compile(
-    r"# Table `([a-z]{1,16})' contains rules of nft that are printed without some conditions\b"
+    r"# Table `([a-z]{1,16})' (contains|may contain) rules of nft that are printed without some conditions\b"
 )
 _LEGACY = re.compile(r"# Warning: ip6?tables-legacy tables present\b")
 _LINE = re.compile(rf"^(?:{_TABLE.pattern}|{_INEXACT.pattern}|{_LEGACY.pattern}).*$", re.MULTILINE)
@@ -52,7 +54,8 @@ def read_unprinted(comments: Iterable[str]) -> tuple[Unprinted, ...]:
             words = sentences.table_not_printed(table[1], whole=table[2] == "is incompatible")
             found[Unprinted(table[1], words)] = None
         elif inexact := _INEXACT.match(line):
-            found[Unprinted(inexact[1], sentences.table_printed_wrongly(inexact[1]))] = None
+            words = sentences.table_printed_wrongly(inexact[1], certain=inexact[2] == "contains")
+            found[Unprinted(inexact[1], words)] = None
         elif _LEGACY.match(line):
             found[Unprinted("filter", sentences.LEGACY_NOT_PRINTED)] = None
     return tuple(found)

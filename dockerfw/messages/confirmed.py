@@ -22,7 +22,7 @@ class Confirmed(Message):
 
     `docker_moved_to` is another backend in which Docker's chains have appeared since. `rebooted` means that
     the host has booted since, `released` that an admin ran `release` on its console. `docker_gone` are the
-    families in which Docker had chains since the boot and has none now.
+    families in which Docker's chains of some table were called since the boot and are not now.
     """
 
     revision: Positive

@@ -22,10 +22,17 @@ Verb = Literal[
     "heal-failed",
     "heal-rests",
     "left-out",
+    "sets-refilled",
+    "expired",
+    "lists-loaded",
+    "lists-failed",
 ]
 
 CONSOLE_VERBS: tuple[Verb, ...] = ("panic", "panic-off", "release", "reset-sequence")
-NOTICED_VERBS: tuple[Verb, ...] = ("drift", "drift-gone", "heal", "heal-failed", "heal-rests", "left-out")
+NOTICED_VERBS: tuple[Verb, ...] = (
+    *("drift", "drift-gone", "heal", "heal-failed", "heal-rests"),
+    *("left-out", "sets-refilled", "expired", "lists-loaded", "lists-failed"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
-from dockerfw.chains.rendering import Rendering, read_rendering
+from dockerfw.chains.rendered_rules import Rendering, read_rendering
+from dockerfw.chains.static_sets import UnusableSet, read_sets, write_sets
 from dockerfw.iptables.model import FAMILIES, Family
-from dockerfw.messages.codec import Message
+from dockerfw.messages.codec import Absent, Message
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.shapes import Digest, Entries, HostName, Positive, Text
 
@@ -42,7 +43,21 @@ def loaded_digest(texts: Mapping[Family, str]) -> str:
 def texts_to_keep(rules: Mapping[Family, Rendering]) -> dict[Family, str]:
     """Return the texts by family, none where they are too large to be kept."""
     texts = {family: rendering.to_text() for family, rendering in rules.items()}
-    return texts if sum(map(len, texts.values())) <= MAX_TEXTS else {}
+    return texts if sum(map(len, texts.values())) + len(sets_to_keep(rules)) <= MAX_TEXTS else {}
+
+
+def sets_to_keep(rules: Mapping[Family, Rendering]) -> str:
+    """Return the static sets of both families in one text, to be kept beside the texts of the rules."""
+    return write_sets(one for family in sorted(rules) for one in rules[family].sets)
+
+
+def renderings_of(texts: Mapping[Family, str], sets: str) -> dict[Family, Rendering]:
+    """Return the rules by family from the texts that are kept of them. Raises UnusableSet."""
+    known = read_sets(sets)
+    return {
+        family: read_rendering(text).with_sets(one for one in known if one.family == family)
+        for family, text in texts.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +75,25 @@ class LoadedRules(Message):
     revision: Positive
     digest: Digest
     texts: Annotated[Mapping[Family, str], TEXTS]
+    # The static sets that the rules match; the name of each is the digest of its contents.
+    sets: Annotated[str, Text(MAX_TEXTS), Absent.WHEN_EMPTY] = ""
 
     @classmethod
     def of(cls, host: str, revision: int, digest: str, rules: Mapping[Family, Rendering]) -> LoadedRules:
         """Return the message for a host's rules; it has no texts where they are too large."""
         texts = texts_to_keep(rules)
-        return cls(loaded_digest(texts), host, revision, digest, texts)
+        sets = sets_to_keep(rules) if texts else ""
+        return cls(loaded_digest(texts), host, revision, digest, texts, sets)
 
     def check(self) -> None:
         """Raise MessageError when the digest is not that of the texts."""
         if loaded_digest(self.texts) != self.sha256:
             raise MessageError("sha256", "is not the digest of the texts")
+        try:
+            read_sets(self.sets)
+        except UnusableSet as error:
+            raise MessageError("sets", str(error)) from None
 
     def rules(self) -> dict[Family, Rendering]:
         """Return the rules by family."""
-        return {family: read_rendering(text) for family, text in self.texts.items()}
+        return renderings_of(self.texts, self.sets)

@@ -29,9 +29,9 @@ LOADING_STEPS = (
     "expectations",
     "report",
 )
-"""The steps of an apply until its window opens, in this order."""
-STEP_NAMES = (*LOADING_STEPS, "boot-files", "sessions")
-"""All steps: the last ones follow the answer "keep"."""
+"""The steps of every apply until its window opens, in this order."""
+STEP_NAMES = (*LOADING_STEPS[:3], "sets", *LOADING_STEPS[3:], "boot-files", "sessions")
+"""All steps: "sets" only where rules need bound sets, and the last ones follow the answer "keep"."""
 FAILURE_STEPS = (*STEP_NAMES, "keep", "extend", "rollback")
 """Where an apply can fail; when an answer cannot be carried out, the window stays open."""
 

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Annotated, Self
 
 from dockerfw.iptables.model import Family
-from dockerfw.messages.codec import AtMost, Message
+from dockerfw.messages.codec import Absent, AtMost, Message
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.shapes import Address, InterfaceName, Positive, Text, Whole
 from dockerfw.reach.inbound import InboundSession, SessionTarget
@@ -29,6 +29,8 @@ class SessionGroup(Message):
     inner_port: _Port | None
     interfaces: Annotated[tuple[InterfaceName, ...], AtMost(64)]
     count: Positive
+    destination: Annotated[Address, Absent.WHEN_EMPTY] = ""
+    dialled: Annotated[Address, Absent.WHEN_EMPTY] = ""
 
     @classmethod
     def of(cls, inbound: InboundSession, count: int) -> Self:
@@ -46,12 +48,17 @@ class SessionGroup(Message):
             self.port,
             self.inner_port,
             self.interfaces,
+            self.destination,
+            self.dialled,
         )
 
     def check(self) -> None:
-        """Refuse a source that is no address of the family."""
-        if not self.source or ip_address(self.source).version != self.family:
-            raise MessageError("source", "must be an address of its family")
+        """Refuse an address that is none of the family, and a group without a source."""
+        addresses = {"source": self.source, "destination": self.destination, "dialled": self.dialled}
+        for name, address in addresses.items():
+            optional = name != "source"
+            if not (address or optional) or (address and ip_address(address).version != self.family):
+                raise MessageError(name, "must be an address of its family")
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,29 @@ class Entries(Shape):
 
 
 @dataclass(frozen=True, slots=True)
+class EntriesNamed(Shape):
+    """An object with any number of entries whose keys pass `check`; others are left out."""
+
+    check: Callable[[str], bool]
+    inner: Shape
+
+    def read(self, value: object) -> dict[str, Any]:
+        """Return the entries."""
+        found: dict[str, Any] = {}
+        for key, item in AnyObject().read(value).items():
+            if self.check(key):
+                try:
+                    found[key] = self.inner.read(item)
+                except MessageError as error:
+                    raise error.within(key) from None
+        return found
+
+    def write(self, value: Mapping[str, Any]) -> dict[str, object]:
+        """Return the object."""
+        return {key: self.inner.write(item) for key, item in value.items()}
+
+
+@dataclass(frozen=True, slots=True)
 class Converted(Shape):
     """Another shape, whose value is converted after it was read and before it is written."""
 
@@ -266,6 +289,7 @@ SignatureText = Annotated[
     str, Text(128, _SIGNATURE.fullmatch, "an Ed25519 signature in lower-case hex", or_empty=True)
 ]
 Time = Annotated[str, Text(32, _TIME.fullmatch, "a UTC time like 2026-01-31T12:00:00Z")]
+TimeOrNone = Annotated[str, Text(32, _TIME.fullmatch, "a UTC time like 2026-01-31T12:00:00Z", or_empty=True)]
 BootId = Annotated[str, Text(64)]
 Seconds = Annotated[float, Number()]
 Count = Annotated[int, Whole()]

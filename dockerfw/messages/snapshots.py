@@ -13,18 +13,37 @@ from dockerfw.messages.codec import Absent, AtMost, Key, Message
 from dockerfw.messages.confirmed import FAMILY_DIGITS, Confirmed
 from dockerfw.messages.outcomes import CommandLine, ErrorOutput, ExitStatus
 from dockerfw.messages.session_groups import SessionGroups
-from dockerfw.messages.shapes import Converted, Digest, Entries, Flag, HostName, ListOf, OneOf, Text, Time
+from dockerfw.messages.shapes import (
+    Converted,
+    Digest,
+    Entries,
+    Flag,
+    HostName,
+    InterfaceName,
+    ListOf,
+    OneOf,
+    Text,
+    Time,
+)
 from dockerfw.messages.surroundings import (
+    MAX_CONTAINER_SETS,
     MAX_CONTAINERS,
+    MAX_HITS,
+    MAX_PUBLISHED,
     MAX_SETS,
     MAX_SOCKETS,
+    MAX_STATIC_SETS,
     Container,
     Interface,
     ListeningSocket,
     PublishedPort,
+    RuleHits,
+    RuleUses,
     SetMembers,
+    StaticSetState,
 )
 
+MAX_BRIDGES = 256
 MAX_SAVE_CHARACTERS = 16 * 1024 * 1024
 
 DockerState = Literal["iptables", "nftables", "absent"]
@@ -67,6 +86,11 @@ class Snapshot(Message):
     `bridges_filtered` are the families whose rules also see packets that only cross a bridge (br_netfilter),
     None when that is unknown. `foreign_tables` are tables of nftables that filter, are not Docker's, and are
     not in any save, such as `inet firewalld`. `redirecting_tables` are such tables that change destinations.
+    `named_bridges` are the bridges of Docker's networks for which an admin chose a name. `static_sets` are
+    the sets of sources that dockerfw's rules match, without their elements, and `hits` what these elements
+    have let through, by rule. A rule that is not among them had no such hit, if the sets could be read.
+    `lacks_ip_set` is True if the host cannot have ipsets, and False if it can or that is unknown.
+    `uses` tells when the rules of the confirmed revision were used last, None while that is not known.
     """
 
     FORMAT: ClassVar = "dockerfw-snapshot/1"
@@ -78,14 +102,14 @@ class Snapshot(Message):
     saves: Annotated[Mapping[Family, str], Entries(FAMILIES, Text(MAX_SAVE_CHARACTERS))]
     interfaces: Annotated[tuple[Interface, ...], AtMost(8192)]
     default_routes: Annotated[Mapping[Family, tuple[str, ...]], Entries(FAMILIES, ListOf(Text(64), 1024))]
-    published: Annotated[tuple[PublishedPort, ...], AtMost(65536)]
+    published: Annotated[tuple[PublishedPort, ...], AtMost(MAX_PUBLISHED)]
     versions: Annotated[Mapping[str, str], Entries(("iptables", "kernel"), Text(200))]
     errors: Annotated[tuple[CommandError, ...], AtMost(64)]
     sha256: Digest
     sessions: SessionGroups | None = None
     sockets: Annotated[tuple[ListeningSocket, ...], AtMost(MAX_SOCKETS)] = ()
     containers: Annotated[tuple[Container, ...], AtMost(MAX_CONTAINERS)] | None = None
-    sets: Annotated[tuple[SetMembers, ...], AtMost(MAX_SETS)] = ()
+    sets: Annotated[tuple[SetMembers, ...], AtMost(MAX_SETS + MAX_CONTAINER_SETS)] = ()
     families: Annotated[tuple[Family, ...], Key("ipv6"), _HAS_IPV6] = FAMILIES
     docker_backends: Annotated[tuple[Backend, ...], AtMost(2)] = ()
     confirmed: Annotated[Confirmed | None, Key("kept")] = None
@@ -95,6 +119,11 @@ class Snapshot(Message):
         tuple[Annotated[str, Text(200)], ...], AtMost(64), Key("own_tables"), Absent.WHEN_EMPTY
     ] = ()
     redirecting_tables: Annotated[tuple[Annotated[str, Text(200)], ...], AtMost(64), Absent.WHEN_EMPTY] = ()
+    named_bridges: Annotated[tuple[InterfaceName, ...], AtMost(MAX_BRIDGES), Absent.WHEN_EMPTY] = ()
+    static_sets: Annotated[tuple[StaticSetState, ...], AtMost(MAX_STATIC_SETS), Absent.WHEN_EMPTY] = ()
+    hits: Annotated[tuple[RuleHits, ...], AtMost(MAX_HITS), Absent.WHEN_EMPTY] = ()
+    uses: Annotated[RuleUses | None, Absent.WHEN_EMPTY] = None
+    lacks_ip_set: Annotated[bool, Absent.WHEN_EMPTY] = False
 
     @property
     def failed(self) -> frozenset[Family]:
@@ -116,6 +145,13 @@ class Snapshot(Message):
     def unprinted(self) -> tuple[tuple[Family, Unprinted], ...]:
         """What the saves themselves say they do not show."""
         return tuple((family, one) for family in FAMILIES for one in find_unprinted(self.saves[family]))
+
+    @property
+    def listeners_known(self) -> bool:
+        """False if the listening sockets could not be read, or a list is full and may lack some."""
+        failed = any(error.command[:1] == ("ss",) for error in self.errors)
+        full = len(self.sockets) >= MAX_SOCKETS or len(self.published) >= MAX_PUBLISHED
+        return not failed and not full
 
     @property
     def interfaces_known(self) -> bool:

@@ -12,18 +12,19 @@ from dockerfw.simulation.surroundings import HostInterface, Surroundings
 def inner_arrivals(
     surroundings: Surroundings, family: Family, outside: Collection[str]
 ) -> tuple[tuple[HostInterface, AddressSet], ...]:
-    """Return the sources that arrive on each interface that is not in `outside`, by the networks of all.
+    """Return the sources that arrive on each interface that is not in `outside`, by networks and routes.
 
     The smallest network that contains a source decides, as in a trace.
     """
-    addresses = [
-        (name, each)
+    networks = [
+        (name, each.network)
         for name, each in surroundings.addresses(family)
         if not each.ip.is_loopback and not each.ip.is_link_local and each.network.num_addresses > 1
     ]
+    networks += [(name, each.network) for name, each in surroundings.static_routes(family)]
     taken, found = AddressSet.nothing(family), dict[str, AddressSet]()
-    for name, each in sorted(addresses, key=lambda item: -item[1].network.prefixlen):
-        sources = AddressSet.of(family, [each.network]).difference(taken)
+    for name, network in sorted(networks, key=lambda item: -item[1].prefixlen):
+        sources = AddressSet.of(family, [network]).difference(taken)
         taken = taken.union(sources)
         if name not in outside and sources:
             found[name] = sources.union(found.get(name, sources))

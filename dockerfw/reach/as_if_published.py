@@ -7,11 +7,13 @@ from dataclasses import replace
 from ipaddress import ip_interface
 from typing import Final
 
-from dockerfw.chains.names import DOCKER, DOCKER_USER, FORWARD
-from dockerfw.iptables.model import Chain, Rule, Ruleset, Table
-from dockerfw.simulation.chains import compile_chains
+from dockerfw.chains.names import DOCKER, DOCKER_USER, FILTERS_HOST, FORWARD, PROXY_SETS, own_chains
+from dockerfw.iptables.model import Chain, Family, Rule, Ruleset, Table
+from dockerfw.reach.docker_proxy import proxy_members
+from dockerfw.reach.listening import DOCKER_PROXY, Listener
+from dockerfw.simulation.chains import compile_chains, replace_chains
 from dockerfw.simulation.simulate import Prepared
-from dockerfw.simulation.surroundings import HostInterface
+from dockerfw.simulation.surroundings import HostInterface, Surroundings
 
 _PREROUTING: Final = "PREROUTING"
 _BRIDGE: Final = "dockerfw-any"
@@ -23,22 +25,49 @@ _CONTAINER: Final = {4: "100.127.255.2", 6: "[fdff:ffff:ffff:ffff::2]"}
 def publish(prepared: Prepared, ports: Iterable[tuple[str, int]]) -> Prepared:
     """Return the rules with a container on a network of its own that publishes these ports by protocol.
 
-    Where Docker translates no IPv6, docker-proxy would accept the packets on the host: nothing changes then.
+    docker-proxy holds them too. Where Docker translates no IPv6, it is docker-proxy that accepts the packets.
     """
-    if prepared.family == 6 and prepared.ruleset.chain("nat", DOCKER) is None:
-        return prepared
-    inside = _CONTAINER[prepared.family]
-    translations = [
-        f"-A {_PREROUTING} -p {each} -m {each} --dport {port} -j DNAT --to-destination {inside}:{port}"
-        for each, port in dict.fromkeys(ports)
-    ]
-    nat = _with_rules(prepared.ruleset, "nat", _PREROUTING, 0, translations)
-    forward = _with_rules(prepared.ruleset, "filter", FORWARD, *_accept(prepared.ruleset))
-    around = replace(prepared.surroundings, interfaces=(*prepared.surroundings.interfaces, _NETWORK))
-    changed = compile_chains(Ruleset({"nat": nat, "filter": forward}), around, prepared.family)
-    places = (("nat", _PREROUTING), ("filter", FORWARD))
-    chains = {**prepared.chains, **{place: changed[place] for place in places}}
-    return replace(prepared, surroundings=around, chains=chains)
+    published = tuple(dict.fromkeys(ports))
+    around = _with_docker_proxy(prepared.surroundings, prepared.family, published)
+    ruleset, places = prepared.ruleset, [("filter", FILTERS_HOST)]
+    tables = {"filter": _with_rules(ruleset, "filter", FILTERS_HOST, 0, ())}
+    # The lines for docker-proxy may be in dispatch chains.
+    proxied = {
+        name: chain
+        for name in own_chains(ruleset)
+        if (chain := ruleset.chain("filter", name)) is not None
+        and any(PROXY_SETS[prepared.family] in rule.text for rule in chain.rules)
+    }
+    tables["filter"] = Table("filter", {**tables["filter"].chains, **proxied})
+    places += [("filter", name) for name in proxied if name != FILTERS_HOST]
+    if prepared.family == 4 or ruleset.chain("nat", DOCKER) is not None:
+        inside = _CONTAINER[prepared.family]
+        translations = [
+            f"-A {_PREROUTING} -p {each} -m {each} --dport {port} -j DNAT --to-destination {inside}:{port}"
+            for each, port in published
+        ]
+        forward = _with_rules(ruleset, "filter", FORWARD, *_accept(ruleset)).chains
+        host = tables["filter"].chains
+        tables = {
+            "nat": _with_rules(ruleset, "nat", _PREROUTING, 0, translations),
+            "filter": Table("filter", {**host, FORWARD: forward[FORWARD]}),
+        }
+        places += [("nat", _PREROUTING), ("filter", FORWARD)]
+        around = replace(around, interfaces=(*around.interfaces, _NETWORK))
+    changed = compile_chains(Ruleset(tables), around, prepared.family)
+    return replace(prepared, surroundings=around, chains=replace_chains(prepared.chains, changed, places))
+
+
+def _with_docker_proxy(
+    around: Surroundings, family: Family, ports: Sequence[tuple[str, int]]
+) -> Surroundings:
+    """Return the surroundings with these ports in the set of docker-proxy's sockets, if that is known."""
+    found = around.sets.get(PROXY_SETS[family])
+    if found is None or found.members is None:
+        return around
+    sockets = [Listener(family, each, None, port, process=DOCKER_PROXY) for each, port in ports]
+    members = tuple(dict.fromkeys((*found.members, *proxy_members(sockets, family))))
+    return replace(around, sets={**around.sets, found.name: replace(found, members=members)})
 
 
 def _accept(ruleset: Ruleset) -> tuple[int, list[str]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from dockerfw.chains.after_load import filter_after_load
+from dockerfw.chains.match_groups import USUAL, Thresholds
 from dockerfw.chains.names import FILTERS, label_of, own_rules
 from dockerfw.chains.packet_classes import (
     OTHER,
@@ -22,10 +23,12 @@ from dockerfw.chains.packet_classes import (
     list_classes,
     unnamed_ports,
 )
+from dockerfw.chains.render import render_cached
+from dockerfw.chains.set_matches import loaded_sets
 from dockerfw.document.values import Document
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Family, Ruleset
-from dockerfw.reach import sentences
+from dockerfw.reach import change_sentences
 from dockerfw.reach.internet import UNROUTED
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.surroundings import IpSet
@@ -61,22 +64,35 @@ class _Change:
 
 
 def find_differences(
-    live: Mapping[Family, Ruleset], document: Document, sets: Mapping[str, IpSet] | None = None
+    live: Mapping[Family, Ruleset],
+    document: Document,
+    sets: Mapping[str, IpSet] | None = None,
+    at: int | None = None,
+    limits: Thresholds = USUAL,
 ) -> tuple[Difference, ...]:
-    """Return what a load of the document over these rulesets changes for packets, what closes first."""
+    """Return what a load of the document over these rulesets changes for packets, what closes first.
+
+    `at` is the moment in UTC seconds.
+    """
     found: dict[tuple[DifferenceKind, str], list[Family]] = {}
     for family, ruleset in live.items():
-        for kind, sentence in _of_family(ruleset, document, family, sets):
+        for kind, sentence in _of_family(ruleset, document, family, sets, at, limits):
             found.setdefault((kind, sentence), []).append(family)
     ordered = sorted(found.items(), key=lambda item: _ORDER.index(item[0][0]))
     return tuple(
-        Difference(kind, sentences.of_families(families, sentence, all_families=len(live) == len(families)))
+        Difference(
+            kind, change_sentences.of_families(families, sentence, all_families=len(live) == len(families))
+        )
         for (kind, sentence), families in ordered
     )
 
 
 def first_differences(
-    live: Mapping[Family, Ruleset], document: Document, sets: Mapping[str, IpSet] | None = None
+    live: Mapping[Family, Ruleset],
+    document: Document,
+    sets: Mapping[str, IpSet] | None = None,
+    at: int | None = None,
+    limits: Thresholds = USUAL,
 ) -> tuple[Difference, ...]:
     """Return the same for a host without dockerfw's rules; later loads are compared with their revision."""
     first = {
@@ -84,19 +100,27 @@ def first_differences(
         for family, ruleset in live.items()
         if not any(label_of(rule.text) for rule in own_rules(ruleset, FILTERS)) and not ruleset.unprinted
     }
-    return find_differences(first, document, sets)
+    return find_differences(first, document, sets, at, limits)
 
 
 def _of_family(
-    live: Ruleset, document: Document, family: Family, sets: Mapping[str, IpSet] | None
+    live: Ruleset,
+    document: Document,
+    family: Family,
+    sets: Mapping[str, IpSet] | None,
+    at: int | None,
+    limits: Thresholds,
 ) -> Iterator[tuple[DifferenceKind, str]]:
     try:
-        after = filter_after_load(live, document, family)
+        after = filter_after_load(live, document, family, limits)
+        # A load makes the sets of the document first.
+        made = loaded_sets(render_cached(document, family, 0, limits).sets)
         kinds = list_classes((live, after), family, document.settings.external_interfaces)
     except (NetfilterError, TooManyClasses):
-        yield "unknown", sentences.NOT_COMPARED
+        yield "unknown", change_sentences.NOT_COMPARED
         return
-    before, later = Meaning(live, family, sets), Meaning(after, family, sets)
+    before = Meaning(live, family, sets, at)
+    later = Meaning(after, family, {**(sets or {}), **made}, at)
     found: dict[_Change, dict[Ports, dict[str, None]]] = {}
     unnamed = unnamed_ports(kinds)
     for kind in kinds:
@@ -121,12 +145,12 @@ def _sentences(
     joined: dict[tuple[DifferenceKind, Place, AddressSet, str, tuple[str, ...]], list[str]] = {}
     for change, places in found.items():
         for names, ranges in _by_interface(places):
-            what = sentences.describe_ports(change.protocol, change.icmp_type, ranges, change.side)
+            what = change_sentences.describe_ports(change.protocol, change.icmp_type, ranges, change.side)
             key = (change.kind, change.place, change.sources, change.reason, names)
             joined.setdefault(key, []).append(what)
     for (kind, place, sources, reason, names), ports in joined.items():
         somewhere = () if set(names) == set(everywhere) else names
-        sentence = sentences.describe_difference(
+        sentence = change_sentences.describe_difference(
             kind,
             sources=sources,
             what=ports,

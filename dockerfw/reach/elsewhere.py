@@ -7,12 +7,13 @@ destination. A macvlan or ipvlan container is a neighbour of its clients, and pa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dockerfw.iptables.model import Family
+from dockerfw.iptables.networks import family_of
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach import sentences
-from dockerfw.reach.listening import DOCKER_PROXY, Address, Listening
+from dockerfw.reach.listening import DOCKER_PROXY, Address, Listening, RunningContainer
 from dockerfw.simulation.surroundings import HostInterface, Surroundings
 from dockerfw.simulation.trace import Trace, Verdict
 
@@ -54,10 +55,19 @@ def why_past_host(
     return sentences.past_this_host(destination, in_interface) if near or container else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A container that clients may reach past this host: at which of its addresses, and why."""
+
+    container: RunningContainer
+    addresses: tuple[Address, ...]
+    reason: str
+
+
 def containers_past_host(
     listening: Listening, surroundings: Surroundings, outside: Iterable[HostInterface]
-) -> tuple[str, ...]:
-    """Return the names of the containers that clients may reach past this host."""
+) -> tuple[Neighbour, ...]:
+    """Return the containers that clients may reach past this host."""
     names = [each.name for each in outside]
     # A route takes a while to find, and nearly all containers are behind one of these.
     inner = [
@@ -66,20 +76,18 @@ def containers_past_host(
         for address in each.addresses
         if each.name not in names and not address.is_link_local
     ]
-    return tuple(
-        container.name
-        for container in listening.containers or ()
-        if any(
-            why_past_host(_family(address), address, name, surroundings, container=True)
+    found = []
+    for container in listening.containers or ():
+        reasons = {
+            address: reason
             for address in container.addresses
             if not any(address in network for network in inner)
             for name in names
-        )
-    )
-
-
-def _family(address: Address) -> Family:
-    return 4 if address.version == 4 else 6
+            if (reason := why_past_host(family_of(address), address, name, surroundings, container=True))
+        }
+        if reasons:
+            found.append(Neighbour(container, tuple(reasons), next(iter(reasons.values()))))
+    return tuple(found)
 
 
 def _is_hidden(trace: Trace, listening: Listening) -> bool:

@@ -16,11 +16,12 @@ from dockerfw.document.words import describe_expectation, describe_rule
 from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach import sentences
-from dockerfw.reach.allowing_rules import AllowingRules
+from dockerfw.reach.allowing_rules import ENTRIES, AllowingRules, find_blocking
 from dockerfw.reach.arrivals import inner_arrivals
 from dockerfw.reach.as_if_published import publish
 from dockerfw.reach.elsewhere import why_past_host
-from dockerfw.reach.listening import Address, Listening, RunningContainer, find_containers
+from dockerfw.reach.exposure import BROADCAST
+from dockerfw.reach.listening import DOCKER_PROXY, Address, Listening, RunningContainer, find_containers
 from dockerfw.reach.sentences import describe_place, describe_sources
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.services import Reach, Service, simulate_service
@@ -76,14 +77,13 @@ class ExpectationResult:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """The address and port that outside clients connect to, and the port inside the container behind it.
+    """The address and port that outside clients connect to.
 
     `address` None is the host's own address on each external interface.
     """
 
     address: Address | None
     port: int | None
-    inner: int | None = None
 
 
 class _EarlyAnswer(Exception):  # noqa: N818 - an early answer, not an error
@@ -172,7 +172,7 @@ class _Check:
         expectation = found.expectation
         port = expectation.port
         try:
-            result = self._judge(expectation, (_Target(None, port, port),))
+            result = self._judge(expectation, (_Target(None, port),))
         except _EarlyAnswer as told:
             result = ExpectationResult(expectation, told.state, told.reason)
         if found.state == "unknown" and result.state == "holds":
@@ -195,7 +195,7 @@ class _Check:
         if not expectation.passes or expectation.port is None:
             # Clients that should be refused must not reach the container directly either.
             port = expectation.port
-            yield from (_Target(each, port, port) for one in containers for each in one.addresses)
+            yield from (_Target(each, port) for one in containers for each in one.addresses)
             yield from self._container_targets(expectation, containers)
 
     def _hidden_by_nftables(self, expectation: Expectation) -> bool:
@@ -236,11 +236,16 @@ class _Check:
             for each in self.context.listening.published
             if each.protocol == protocol and (not expectation.container or each.to_address in addresses)
         ]
+        ports += [
+            (each.address, each.port, each.port)
+            for each in self.context.listening.routed
+            if each.protocol == protocol and (not expectation.container or each.address in addresses)
+        ]
         if not expectation.container and (protocol, port) in self.context.listening.ingress:
             yield _Target(None, port)
-        outer = [_Target(address, dialled, inside) for address, dialled, inside in ports if dialled == port]
+        outer = [_Target(address, dialled) for address, dialled, inside in ports if dialled == port]
         # A container's name with the port inside means the same service, whatever port it is published at.
-        inner = [_Target(address, dialled, inside) for address, dialled, inside in ports if inside == port]
+        inner = [_Target(address, dialled) for address, dialled, inside in ports if inside == port]
         if expectation.passes:
             yield from outer or (inner if expectation.container else ())
         else:
@@ -253,7 +258,7 @@ class _Check:
         if not expectation.container:
             for each in self.context.listening.published:
                 if each.protocol == expectation.protocol and each.to_port == expectation.port:
-                    yield _Target(each.to_address, each.to_port, each.to_port)
+                    yield _Target(each.to_address, each.to_port)
 
     def _judge(self, expectation: Expectation, targets: Sequence[_Target]) -> ExpectationResult:
         if not targets:
@@ -265,11 +270,11 @@ class _Check:
             if not sources:
                 raise _EarlyAnswer("unknown", sentences.not_an_outside_address(expectation.source))
             for interface, arriving in self._arrivals(expectation, family, sources):
-                for service, inner in self._services(expectation, targets, family, interface):
+                for service in self._services(expectation, targets, family, interface):
                     asked = True
                     if family not in self.context.prepared:
                         raise _EarlyAnswer("unknown", sentences.rules_unread(family))
-                    finding = self._one(expectation, service, inner, arriving)
+                    finding = self._one(expectation, service, arriving)
                     if finding is not None and finding.state == "fails":
                         return finding
                     unclear = unclear or finding
@@ -330,8 +335,8 @@ class _Check:
         targets: Sequence[_Target],
         family: Family,
         interface: HostInterface,
-    ) -> Iterator[tuple[Service, int | None]]:
-        """Yield the services to simulate, each with the port inside the container behind it."""
+    ) -> Iterator[Service]:
+        """Yield the services to simulate."""
         protocol = protocol_number(expectation.protocol) or 0
         if family == 6 and expectation.protocol == "icmp":
             protocol = _ICMPV6
@@ -346,7 +351,19 @@ class _Check:
                 # Clients inside reach the host's outer addresses too.
                 addresses += [address for each in self.context.outside for address in _own(family, each)]
             for address in addresses:
-                yield Service(family, protocol, address, target.port, interface.name), target.inner
+                yield Service(family, protocol, address, target.port, interface.name)
+            if family == 4 and self._takes_broadcast(expectation, target):
+                yield Service(family, protocol, BROADCAST, target.port, interface.name)
+
+    def _takes_broadcast(self, expectation: Expectation, target: _Target) -> bool:
+        """Return True if docker-proxy hands broadcast packets, which stay on the host, to a container."""
+        if expectation.passes or expectation.to == "host" or expectation.protocol != "udp":
+            return False
+        return target.address is None and any(
+            (each.process, each.protocol, each.address, each.port) == (DOCKER_PROXY, "udp", None, target.port)
+            and 4 in each.families
+            for each in self.context.listening.listeners
+        )
 
     def _forwarded(self, expectation: Expectation, target: _Target) -> bool:
         """Return True if a port of a loopback address has to be refused: Docker before 28 forwards it."""
@@ -356,21 +373,23 @@ class _Check:
         )
 
     def _one(
-        self, expectation: Expectation, service: Service, inner: int | None, sources: AddressSet
+        self, expectation: Expectation, service: Service, sources: AddressSet
     ) -> ExpectationResult | None:
         """Return the result for one service, None if it is as expected."""
         past = self._why_past_host(service)
         if past:
             return ExpectationResult(expectation, "unknown", past)
+        if service.destination == BROADCAST:
+            sources = sources.intersection(self._near(service))
         if service not in self.answers:
-            self.answers[service] = simulate_service(self.context.prepared[service.family], service)
+            self.answers[service] = simulate_service(self.context.prepared[service.family], service, ENTRIES)
         found = self.answers[service]
         wrong = sources.intersection(found.refused if expectation.passes else found.passes)
         if expectation.passes and wrong:
             wrong = wrong.difference(_banned_sources(found))
         if wrong:
             verdict = _verdict_for(found, wrong)
-            by = self._by(service, inner, wrong, verdict)
+            by = self._by(service, found, wrong, verdict)
             words = sentences.refused_by if expectation.passes else sentences.allowed_by
             asked = self._sources(expectation, service.family)
             reason = words(_sources_in_words(expectation, asked, wrong), by)
@@ -383,6 +402,12 @@ class _Check:
             return ExpectationResult(expectation, "unknown", reason, some_networks(unclear), verdict.step)
         return None
 
+    def _near(self, service: Service) -> AddressSet:
+        """Return the sources on the link of a service's interface, from where broadcast packets come."""
+        around = self.context.prepared[service.family].surroundings
+        networks = [each.network for _, each in around.addresses(service.family, service.in_interface)]
+        return AddressSet.of(service.family, networks)
+
     def _why_past_host(self, service: Service) -> str:
         """Return why clients reach a container past this host; empty if its rules see their packets."""
         around = self.context.prepared[service.family].surroundings
@@ -392,20 +417,17 @@ class _Check:
 
     def _allowances(self, family: Family) -> AllowingRules:
         if family not in self.allowances:
-            self.allowances[family] = AllowingRules(self.context.prepared[family].ruleset, family)
+            self.allowances[family] = AllowingRules(self.context.prepared[family])
         return self.allowances[family]
 
-    def _by(self, service: Service, inner: int | None, wrong: AddressSet, verdict: Verdict) -> str:
+    def _by(self, service: Service, found: Reach, wrong: AddressSet, verdict: Verdict) -> str:
         """Return what decides; for allowed packets the document's rule, which only returns them."""
-        if verdict.passes and service.port is not None:
-            allowed = self._allowances(service.family).find_allowing(
-                wrong, service.protocol, service.port, inner
-            )
-            named = [
-                f'the rule "{describe_rule(self.known[each])}"' for each in allowed if each in self.known
-            ]
-            if named:
-                return named[0]
+        if verdict.passes:
+            ids = self._allowances(service.family).find_allowing(found, wrong)
+        else:
+            ids = find_blocking(self.context.prepared[service.family], verdict.step, wrong)
+        for rule in (self.known[each] for each in ids if each in self.known):
+            return f'the rule "{describe_rule(rule)}"'
         return describe_place(verdict.step) if verdict.step else sentences.THE_RULES
 
 

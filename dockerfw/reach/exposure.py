@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal
 
+from dockerfw.document.fields import interfaces_overlap
+from dockerfw.document.moments import applies_at
 from dockerfw.document.rule_ports import applies_to_port
 from dockerfw.document.values import Document, DocumentRule
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach import sentences
-from dockerfw.reach.allowing_rules import AllowingRules
+from dockerfw.reach.allowing_rules import ENTRIES, AllowingRules
 from dockerfw.reach.arrivals import inner_arrivals
 from dockerfw.reach.internet import covers_the_internet
 from dockerfw.reach.listening import Address
 from dockerfw.reach.offers import Offer
 from dockerfw.simulation.addresses import AddressSet, union_of
+from dockerfw.simulation.moments import moment_text
 from dockerfw.simulation.services import Reach, Service, simulate_service
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import LOCAL, HostInterface
@@ -33,6 +36,7 @@ LEVELS: Final[tuple[ExposureLevel, ...]] = ("anywhere", "unknown", "networks", "
 # At most this many addresses of one interface are checked; the row notes if there are more.
 MOST_ADDRESSES: Final = 8
 
+BROADCAST: Final = IPv4Address("255.255.255.255")
 _SAME_LINK: Final = AddressSet.of(6, ["fe80::/10"])
 
 
@@ -41,7 +45,8 @@ class Access:
     """The sources that reach an offer over one family, arriving on some interfaces.
 
     `rules` are the ids of the dockerfw rules that allow them, `parts` are sets of sources, each with its
-    verdict. `reason` is set if the rules were not simulated.
+    verdict. `reason` is set if the rules were not simulated. `starting` are rules that will allow refused
+    sources later, with the moment in UTC seconds.
     """
 
     family: Family
@@ -53,6 +58,7 @@ class Access:
     rules: tuple[str, ...] = ()
     parts: tuple[tuple[AddressSet, Verdict], ...] = ()
     reason: str = ""
+    starting: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +72,13 @@ class ExposureRow:
     @property
     def level(self) -> ExposureLevel:
         """The level of the widest answer."""
-        found = {each.level for each in self.access}
-        return next((level for level in LEVELS if level in found), "nobody")
+        return widest_level(self.access)
 
-    @property
-    def key(self) -> tuple[str, int, Address | None, str]:
-        """The key of this row, the same before and after a change of the rules."""
-        return (self.offer.protocol, self.offer.port, self.offer.address, self.offer.interface)
+
+def widest_level(access: Iterable[Access]) -> ExposureLevel:
+    """Return the level of the widest of several answers."""
+    found = {each.level for each in access}
+    return next((level for level in LEVELS if level in found), "nobody")
 
 
 def expose(
@@ -80,29 +86,40 @@ def expose(
     prepared: Mapping[Family, Prepared],
     outside: Sequence[HostInterface],
     inside: Sequence[HostInterface] = (),
+    external: Sequence[str] = (),
 ) -> tuple[ExposureRow, ...]:
     """Return a row for each offer, the widest first.
 
     `outside` are the interfaces that packets from outside arrive on; without any, access is unknown. `inside`
-    are others that lead to clients, such as a VPN's: the sources in their networks arrive there.
+    are others that lead to clients, such as a VPN's: the sources in their networks arrive there. `external`
+    are the names, or patterns, of the settings.
     """
-    exposure = _Exposure(prepared, tuple(outside), inside)
+    exposure = _Exposure(prepared, tuple(outside), inside, tuple(external))
     rows = [exposure.row(offer) for offer in offers]
     return tuple(sorted(rows, key=lambda row: LEVELS.index(row.level)))
 
 
-def find_idle_rules(document: Document, rows: Iterable[ExposureRow]) -> tuple[DocumentRule, ...]:
-    """Return the enabled rules that name only ports without a row: nothing listens there.
+def find_idle_rules(document: Document, rows: Iterable[ExposureRow], moment: str) -> tuple[DocumentRule, ...]:
+    """Return the allowances of a moment that name only ports without a row: nothing listens there.
 
-    Rules for the ports inside containers are left out: rows do not show traffic that is routed there.
+    Rules for the ports inside containers and for forwarded traffic are left out: rows do not show all that is
+    routed there. So are rules for containers of which some accept every port.
     """
-    offered = {(row.offer.protocol, row.offer.port) for row in rows}
+    offered, every = set[tuple[str, int]](), set[str]()
+    for row in rows:
+        offered.add((row.offer.protocol, row.offer.port))
+        if row.offer.ports and row.offer.kind == "container":
+            every.add(row.offer.protocol)
     return tuple(
         rule
         for rule in document.rules
         if rule.enabled
+        and rule.action == "allow"
+        and applies_at(rule, moment)
         and rule.ports
         and rule.port_kind == "published"
+        and rule.scope != "forwarded"
+        and not (rule.scope != "host" and every & {rule.protocol})
         and not any(applies_to_port(rule, protocol, port) for protocol, port in offered)
     )
 
@@ -115,9 +132,11 @@ class _Exposure:
         prepared: Mapping[Family, Prepared],
         outside: tuple[HostInterface, ...],
         inside: Sequence[HostInterface],
+        external: tuple[str, ...],
     ) -> None:
         self.prepared = prepared
         self.outside = outside
+        self.external = external
         names = {each.name for each in outside}
         self.inner = {
             family: [way for way in inner_arrivals(each.surroundings, family, names) if way[0] in inside]
@@ -128,15 +147,19 @@ class _Exposure:
             for family, ways in self.inner.items()
         }
         self.answers: dict[Service, Reach] = {}
-        self.allowances = {family: AllowingRules(each.ruleset, family) for family, each in prepared.items()}
+        self.allowances = {family: AllowingRules(each) for family, each in prepared.items()}
 
     def row(self, offer: Offer) -> ExposureRow:
         """Return the row of one offer."""
         notes = [*offer.notes, *self._notes(offer)]
-        if offer.address is not None and any(self._forwarded(offer, family) for family in offer.families):
-            notes.append(sentences.forwarded_from_neighbours(offer.address))
+        ways = [each for family in offer.families for each in self._forwarding(offer, family)]
+        if offer.address is not None and ways:
+            closes = all(self._is_external(each) for each in ways)
+            notes.append(sentences.forwarded_from_neighbours(offer.address, closes=closes))
         access = [answer for family in offer.families for answer in self._family(offer, family)]
-        return ExposureRow(offer, _merged(access), tuple(notes))
+        starting = {each for one in access for each in one.starting}
+        notes += [sentences.starts_later(name, moment_text(moment)) for name, moment in sorted(starting)]
+        return ExposureRow(offer, merge_answers(access), tuple(notes))
 
     def _notes(self, offer: Offer) -> Iterable[str]:
         if offer.interface:
@@ -159,10 +182,10 @@ class _Exposure:
         return None
 
     def _family(self, offer: Offer, family: Family) -> Iterable[Access]:
-        if offer.address is not None and offer.address.is_loopback and not self._forwarded(offer, family):
+        if offer.address is not None and offer.address.is_loopback and not self._forwarding(offer, family):
             yield _unreachable(family, (), sentences.bound_to_loopback(offer.address))
             return
-        if offer.unseen:
+        if offer.unseen and not offer.direct:
             yield _unknown(family, tuple(each.name for each in self.outside), offer.unseen)
             return
         if not self.outside:
@@ -177,22 +200,57 @@ class _Exposure:
             destinations = self._destinations(offer, family, interface)
             if destinations:
                 checked = True
-                yield self._answer(offer, family, interface, destinations, sources)
+                answer = self._answer(offer, family, interface, destinations, sources)
+                yield _doubted(answer, offer.unseen) if offer.unseen else answer
+                if offer.protocol == "udp" and offer.address is None and family in offer.sockets:
+                    yield from self._group_answers(offer, family, interface, sources, answer)
         if not checked:
             yield _unreachable(family, (), self._reason_without_check(offer, family))
 
-    def _forwarded(self, offer: Offer, family: Family) -> bool:
-        """Return True if a neighbour reaches a port of a loopback address: Docker before 28 forwards it."""
+    def _group_answers(
+        self, offer: Offer, family: Family, interface: HostInterface, sources: AddressSet, known: Access
+    ) -> Iterable[Access]:
+        """Yield an answer about broadcast and multicast packets if more sources reach the port by them.
+
+        They stay on the host, where docker-proxy has the published ports of containers. Broadcast packets
+        come from the networks of the interface.
+        """
+        networks = [each.network for each in interface.addresses if each.version == family]
+        ends = [each.broadcast_address for each in networks if family == 4 and each.prefixlen < 31]
+        broadcast = [*dict.fromkeys((BROADCAST, *ends))] if family == 4 else []
+        groups = [each for each in interface.groups if each.version == family]
+        near = AddressSet.of(family, networks)
+        told = known.passes.union(known.unknown)
+        for destinations, all_sources in ((broadcast, near), (groups, sources)):
+            if not destinations:
+                continue
+            bare = replace(offer, kind="process", published=())
+            found = self._answer(bare, family, interface, destinations, sources.intersection(all_sources))
+            if found.passes.difference(known.passes) or found.unknown.difference(told):
+                yield replace(found, reason=sentences.BY_GROUP_PACKETS)
+
+    def _forwarding(self, offer: Offer, family: Family) -> list[str]:
+        """Return the interfaces by which neighbours reach a port of a loopback address.
+
+        Docker before 28 forwards their packets.
+        """
         if offer.address is None or not offer.address.is_loopback or offer.unseen:
-            return False
+            return []
         if not any(each.family == family for each in offer.published):
-            return False
+            return []
         everything = AddressSet.everything(family)
-        answers = [
-            self._answer(offer, family, interface, self._destinations(offer, family, interface), everything)
+        return [
+            interface.name
             for interface in self.outside
+            if self._answer(
+                offer, family, interface, self._destinations(offer, family, interface), everything
+            ).level
+            != "nobody"
         ]
-        return any(answer.level != "nobody" for answer in answers)
+
+    def _is_external(self, name: str) -> bool:
+        """Return True if the settings name an interface as external."""
+        return any(interfaces_overlap(name, pattern) for pattern in self.external)
 
     def _reason_without_check(self, offer: Offer, family: Family) -> str:
         if offer.interface:
@@ -219,7 +277,11 @@ class _Exposure:
         prepared = self.prepared.get(family)
         if prepared is None:
             return _unknown(family, (interface.name,), sentences.rules_unread(family))
-        if offer.redirect is None and self._elsewhere(prepared, offer, family, interface):
+        if (
+            offer.redirect is None
+            and not offer.direct
+            and self._elsewhere(prepared, offer, family, interface)
+        ):
             return _unreachable(family, (interface.name,), sentences.NOT_THIS_HOSTS_ADDRESS)
         found = [self._reach(prepared, offer, family, interface, each) for each in destinations]
         passes, unknown = found[0].passes, found[0].unknown
@@ -228,20 +290,29 @@ class _Exposure:
         if all(isinstance(each, IPv6Address) and each.is_link_local for each in destinations):
             # Only neighbours can send to such an address.
             all_sources = _SAME_LINK
+        if offer.direct and family == 6:
+            # No host forwards packets of a link-local source.
+            all_sources = all_sources.difference(_SAME_LINK)
         passes = passes.intersection(all_sources)
         unknown = unknown.intersection(all_sources).difference(passes)
         refused = all_sources.difference(passes.union(unknown))
         parts = tuple(part for each in found for part in each.parts)
-        protocol = protocol_number(offer.protocol) or 0
-        redirected = (offer.redirect.to_port or 0) if offer.redirect is not None else 0
-        rules = self.allowances[family].find_allowing(
-            passes, protocol, offer.port, offer.inner_port(family), redirected=redirected
+        allowing = self.allowances[family]
+        rules = tuple(
+            dict.fromkeys(
+                name
+                for each in found
+                for name in allowing.find_allowing(each, passes.intersection(each.passes))
+            )
         )
-        level = _level(family, passes, unknown)
-        return Access(family, (interface.name,), level, passes, refused, unknown, rules, parts)
+        starting = tuple(pair for each in found for pair in allowing.find_starting(each).items())
+        level = level_of(family, passes, unknown)
+        return Access(
+            family, (interface.name,), level, passes, refused, unknown, rules, parts, starting=starting
+        )
 
     def _elsewhere(self, prepared: Prepared, offer: Offer, family: Family, interface: HostInterface) -> bool:
-        if offer.address is None:
+        if offer.address is None or offer.redirect is not None or offer.direct:
             return False
         return prepared.surroundings.route(family, offer.address, interface.name) not in (LOCAL, None)
 
@@ -250,7 +321,7 @@ class _Exposure:
     ) -> Reach:
         service = Service(family, protocol_number(offer.protocol) or 0, address, offer.port, interface.name)
         if service not in self.answers:
-            self.answers[service] = simulate_service(prepared, service)
+            self.answers[service] = simulate_service(prepared, service, ENTRIES)
         return self.answers[service]
 
 
@@ -267,7 +338,17 @@ def _unknown(family: Family, interfaces: tuple[str, ...], reason: str) -> Access
     return Access(family, interfaces, "unknown", nothing, nothing, all_sources, reason=reason)
 
 
-def _level(family: Family, passes: AddressSet, unknown: AddressSet) -> ExposureLevel:
+def _doubted(answer: Access, reason: str) -> Access:
+    """Return an answer in which rules that are not visible may refuse what passes."""
+    unknown = answer.unknown.union(answer.passes)
+    if not unknown:
+        return answer
+    nothing = AddressSet.nothing(answer.family)
+    return replace(answer, level="unknown", passes=nothing, unknown=unknown, rules=(), reason=reason)
+
+
+def level_of(family: Family, passes: AddressSet, unknown: AddressSet) -> ExposureLevel:
+    """Return the level of an answer."""
     if covers_the_internet(family, passes):
         return "anywhere"
     if unknown:
@@ -275,8 +356,8 @@ def _level(family: Family, passes: AddressSet, unknown: AddressSet) -> ExposureL
     return "networks" if passes else "nobody"
 
 
-def _merged(answers: Iterable[Access]) -> tuple[Access, ...]:
-    """Join the interfaces over which the same sources reach the offer."""
+def merge_answers(answers: Iterable[Access]) -> tuple[Access, ...]:
+    """Join the interfaces over which the same sources reach an offer."""
     found: dict[object, Access] = {}
     for each in answers:
         key = (each.family, each.level, each.passes, each.unknown, each.reason)

@@ -16,6 +16,7 @@ __all__ = [
     "Address",
     "Listener",
     "Listening",
+    "OpenPort",
     "Publication",
     "Published",
     "RunningContainer",
@@ -64,6 +65,16 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenPort:
+    """A port of a container's own address that a rule of Docker's filter table accepts."""
+
+    family: Family
+    protocol: str
+    address: Address
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
     """A port that a container publishes, as Docker's API reports it."""
 
@@ -75,7 +86,11 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class RunningContainer:
-    """A running container, as Docker's API reports it; `project` and `service` are Compose's."""
+    """A running container, as Docker's API reports it; `project` and `service` are Compose's.
+
+    `ports` are the (protocol, port) pairs inside that Docker knows: published ones and those of the image.
+    `labels` are texts such as `tier=web`, or the key alone where no rule can name the value.
+    """
 
     id: str
     name: str
@@ -84,6 +99,8 @@ class RunningContainer:
     network_mode: str = ""
     addresses: tuple[Address, ...] = ()
     publications: tuple[Publication, ...] = ()
+    ports: tuple[tuple[str, int], ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def on_host_network(self) -> bool:
@@ -104,7 +121,8 @@ class Listening:
     Docker keeps its rules in its own nftables tables, which iptables does not show. `foreign_tables` are the
     nftables tables of other software: packets that iptables allows may be refused there, and
     `redirecting_tables` those that may send packets to another port before. `redirects` are the ports that
-    rules outside Docker's chains send elsewhere.
+    rules outside Docker's chains send elsewhere. `opened` are the ports of containers that Docker's rules
+    accept at the containers' own addresses.
     """
 
     listeners: tuple[Listener, ...] = ()
@@ -115,6 +133,15 @@ class Listening:
     foreign_tables: tuple[str, ...] = ()
     redirecting_tables: tuple[str, ...] = ()
     redirects: tuple[Redirect, ...] = ()
+    opened: tuple[OpenPort, ...] = ()
+
+    @property
+    def routed(self) -> tuple[OpenPort, ...]:
+        """The ports that Docker publishes without a port of the host, as in gateway mode `routed`."""
+        translated = {(each.protocol, each.to_address, each.to_port) for each in self.published}
+        return tuple(
+            each for each in self.opened if (each.protocol, each.address, each.port) not in translated
+        )
 
 
 def find_containers(containers: Iterable[RunningContainer], name: str) -> tuple[RunningContainer, ...]:

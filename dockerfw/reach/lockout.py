@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from dockerfw.iptables.model import Family
+from dockerfw.iptables.networks import family_of
 from dockerfw.iptables.protocols import protocol_number
 from dockerfw.reach import sentences
+from dockerfw.reach.allowing_rules import find_blocking
 from dockerfw.reach.listening import Address, Listener
 from dockerfw.reach.sentences import describe_place
+from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.services import Service, simulate_service
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import LOCAL, Surroundings
@@ -66,7 +69,7 @@ def check_access(
 
     `dialled` is the address of the host that the client connects to, None if unknown.
     """
-    family: Family = 4 if source.version == 4 else 6
+    family = family_of(source)
     own = surroundings.route(family, source, None) == LOCAL
     if family not in prepared:
         return LockoutAnswer(what, "unknown", sentences.rules_unread(family))
@@ -102,7 +105,7 @@ def check_access_from_anywhere(
     """
     if dialled is None:
         return LockoutAnswer(what, "unknown", sentences.HIDDEN_BY_PROXY)
-    family: Family = 4 if dialled.version == 4 else 6
+    family = family_of(dialled)
     if family not in prepared:
         return LockoutAnswer(what, "unknown", sentences.rules_unread(family))
     names = [name for name, address in surroundings.addresses(family) if address.ip == dialled]
@@ -140,7 +143,9 @@ def _check(prepared: Prepared, service: Service, what: str, source: Address) -> 
     if verdict is None or verdict.passes is None:
         reason = verdict.reason if verdict else ""
         return LockoutAnswer(what, "unknown", reason or sentences.UNDECIDED)
-    by = describe_place(verdict.step) if verdict.step else sentences.THE_RULES
+    blocks = find_blocking(prepared, verdict.step, AddressSet.single(source))
+    place = describe_place(verdict.step) if verdict.step else sentences.THE_RULES
+    by = sentences.blocking_rule(blocks[0]) if blocks else place
     if verdict.passes:
         return LockoutAnswer(what, "yes", sentences.can_reach(source, service.port))
     return LockoutAnswer(what, "no", sentences.would_be_refused(source, service.port, by))

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from dockerfw.document.fields import Problems, shown, suggestion
 from dockerfw.iptables.model import FAMILY_NAMES, Family
+from dockerfw.iptables.networks import family_of
 from dockerfw.iptables.protocols import protocol_number
-from dockerfw.reach import sentences
+from dockerfw.reach import question_sentences
 from dockerfw.reach.listening import Address, RunningContainer
-from dockerfw.simulation.surroundings import HostInterface, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, StaticRoute, Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class End:
         """The family of the typed address."""
         if self.address is None:
             return None
-        return 4 if self.address.version == 4 else 6
+        return family_of(self.address)
 
     @property
     def family(self) -> Family | None:
@@ -64,7 +65,7 @@ class PacketEnds:
             return self._container_address(end.container, "source")
         address = self._own_address()
         if address is None:
-            self.findings.error("source", sentences.host_address_unknown(self.family))
+            self.findings.error("source", question_sentences.host_address_unknown(self.family))
         return address
 
     def _own_address(self, interface: HostInterface | None = None) -> Address | None:
@@ -88,20 +89,25 @@ class PacketEnds:
             return self._named_interface(name)
         interfaces = self.surroundings.interfaces
         if any(source == each.ip for interface in interfaces for each in interface.addresses):
-            self.guesses.append(sentences.sent_by_host(source))
+            self.guesses.append(question_sentences.sent_by_host(source))
             return None
         if source.is_loopback:
-            self.guesses.append(sentences.sent_by_host(source))
+            self.guesses.append(question_sentences.sent_by_host(source))
             return None
-        near = _nearest(interfaces, source)
+        near = _nearest(self.surroundings, source)
         if near is not None:
-            self.guesses.append(sentences.arrives_from_network(near.name, source))
-            return near
+            interface, route = near
+            self.guesses.append(
+                question_sentences.arrives_from_network(interface.name, source)
+                if route is None
+                else question_sentences.arrives_by_route(interface.name, str(route.network))
+            )
+            return interface
         ways = self.surroundings.default_routes.get(self.family, ())
         for way in ways:
-            self.guesses.append(sentences.arrives_from_default_route(way, self.family, ways[1:]))
+            self.guesses.append(question_sentences.arrives_from_default_route(way, self.family, ways[1:]))
             return _interface_named(interfaces, way) or HostInterface(way, (), True)
-        self.findings.error("interface", sentences.no_way_in(source, self.family))
+        self.findings.error("interface", question_sentences.no_way_in(source, self.family))
         return None
 
     def _named_interface(self, name: str) -> HostInterface | None:
@@ -109,7 +115,7 @@ class PacketEnds:
         found = _interface_named(interfaces, name)
         if found is None and interfaces:
             hint = suggestion(name, [each.name for each in interfaces])
-            self.findings.error("interface", sentences.no_such_interface(shown(name), hint))
+            self.findings.error("interface", question_sentences.no_such_interface(shown(name), hint))
         return found or HostInterface(name, (), True)
 
     def destination_address(
@@ -119,7 +125,7 @@ class PacketEnds:
         if end.address is not None:
             return end.address
         if end.container is None or end.container.on_host_network:
-            reason = sentences.uses_host_network(end.container.name) if end.container else ""
+            reason = question_sentences.uses_host_network(end.container.name) if end.container else ""
             return self._host_address(interface, reason)
         return self._published_address(end.container, protocol, port, interface)
 
@@ -139,22 +145,24 @@ class PacketEnds:
                 if each.port == port and protocol_number(each.protocol) == protocol:
                     if each.address is not None and each.address.version == self.family:
                         self.guesses.append(
-                            sentences.destination_is_published(each.address, container.name, port)
+                            question_sentences.destination_is_published(each.address, container.name, port)
                         )
                         return each.address
                     if each.address is None:
-                        return self._host_address(interface, sentences.publishes(container.name, port))
+                        return self._host_address(
+                            interface, question_sentences.publishes(container.name, port)
+                        )
         address = self._container_address(container, "destination")
         if address is not None and not inside and port is not None:
-            self.guesses.append(sentences.destination_is_container(address, container.name, port))
+            self.guesses.append(question_sentences.destination_is_container(address, container.name, port))
         return address
 
     def _host_address(self, interface: HostInterface | None, reason: str) -> Address | None:
         address = self._own_address(interface)
         if address is None:
-            self.findings.error("destination", sentences.host_address_unknown(self.family))
+            self.findings.error("destination", question_sentences.host_address_unknown(self.family))
         else:
-            self.guesses.append(sentences.destination_is_host(address, reason))
+            self.guesses.append(question_sentences.destination_is_host(address, reason))
         return address
 
 
@@ -162,15 +170,21 @@ def _interface_named(interfaces: Iterable[HostInterface], name: str) -> HostInte
     return next((each for each in interfaces if each.name == name), None)
 
 
-def _nearest(interfaces: Iterable[HostInterface], address: Address) -> HostInterface | None:
-    """Return the interface with the smallest network that contains an address."""
-    best: tuple[int, HostInterface] | None = None
-    for interface in interfaces:
-        for each in interface.addresses:
-            inside = each.version == address.version and address in each.network
-            if inside and not each.ip.is_loopback and (best is None or each.network.prefixlen > best[0]):
-                best = (each.network.prefixlen, interface)
-    return best[1] if best else None
+def _nearest(surroundings: Surroundings, address: Address) -> tuple[HostInterface, StaticRoute | None] | None:
+    """Return the interface with the smallest network that contains an address, and the route to it if any."""
+    family = family_of(address)
+    found: list[tuple[int, HostInterface, StaticRoute | None]] = [
+        (each.network.prefixlen, interface, None)
+        for interface in surroundings.interfaces
+        for each in interface.addresses
+        if each.version == family and address in each.network and not each.ip.is_loopback
+    ]
+    for name, route in surroundings.static_routes(family):
+        interface = surroundings.interface(name)
+        if interface is not None and address in route.network:
+            found.append((route.network.prefixlen, interface, route))
+    best = max(found, key=lambda each: each[0], default=None)
+    return best[1:] if best else None
 
 
 def _main_address(interfaces: Iterable[HostInterface], family: Family) -> Address | None:

@@ -6,7 +6,7 @@ would publish it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import Final, Literal
@@ -27,22 +27,23 @@ ClassName = Literal["tcp", "udp", "other", "ping"]
 Place = Literal["host", "containers"]
 Rules = Mapping[Family, Prepared]
 
-_PROTOCOLS: Final[Mapping[ClassName, tuple[int, int]]] = {
+PROTOCOLS: Final[Mapping[ClassName, tuple[int, int]]] = {
     "tcp": (6, 6),
     "udp": (17, 17),
     # For experiments (RFC 3692): no rule names it.
     "other": (253, 253),
     "ping": (ICMP, IPV6_ICMP),
 }
-_WITH_PORTS: Final[tuple[ClassName, ...]] = ("tcp", "udp")
+WITH_PORTS: Final[tuple[ClassName, ...]] = ("tcp", "udp")
 _FIRST, _LAST = 20_011, 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class ClassReach:
-    """The sources that reach a class of one family, over any interface from outside."""
+    """The sources that reach a class of one family over an interface from outside."""
 
     family: Family
+    interfaces: tuple[str, ...]
     passes: AddressSet
     unknown: AddressSet
     parts: tuple[tuple[AddressSet, Verdict], ...]
@@ -67,7 +68,7 @@ def probe_classes(
 ) -> Iterator[PortClass]:
     """Yield each class at the host, and at containers where Docker filters. `taken` are ports with a name."""
     probes: list[tuple[ClassName, int | None]] = [
-        (name, port) for name in _WITH_PORTS if (port := _free_port(name, documents, taken))
+        (name, port) for name in WITH_PORTS if (port := _free_port(name, documents, taken))
     ]
     for name, port in [*probes, ("other", None), ("ping", None)]:
         yield PortClass(name, "host", _reach(name, port, before, outside), _reach(name, port, after, outside))
@@ -86,15 +87,26 @@ def _free_port(
     """Return a port that no rule and no listener names, None if rules name all of them."""
     rules = [rule for document in documents if document for rule in document.rules]
     named = [port for rule in rules if rule.protocol in (protocol, "any") for port in rule.ports]
-    wanted = _FIRST
-    for first, last in sorted(map(port_range, named)):
-        while (protocol, wanted) in taken:
+    return free_port(map(port_range, named), {port for name, port in taken if name == protocol})
+
+
+def free_port(named: Iterable[tuple[int, int]], taken: Collection[int]) -> int | None:
+    """Return a port outside of all ranges and not among `taken`, None if there is none.
+
+    It is a high one, which no service usually has, unless the high ones are named.
+    """
+    ranges = sorted(named)
+    for wanted in (_FIRST, 1):
+        for first, last in ranges:
+            while wanted in taken:
+                wanted += 1
+            if first <= wanted <= last:
+                wanted = last + 1
+        while wanted in taken:
             wanted += 1
-        if first <= wanted <= last:
-            wanted = last + 1
-    while (protocol, wanted) in taken:
-        wanted += 1
-    return wanted if wanted <= _LAST else None
+        if wanted <= _LAST:
+            return wanted
+    return None
 
 
 def _reach(
@@ -102,14 +114,11 @@ def _reach(
 ) -> tuple[ClassReach, ...]:
     found = []
     for family, prepared in rules.items():
-        protocol = _PROTOCOLS[name][family == 6]
-        answers = [
-            simulate_service(prepared, Service(family, protocol, address.ip, port, interface.name))
-            for interface in outside
-            for address in _main_address(interface, family)
-        ]
-        if answers:
-            found.append(_joined(family, answers))
+        protocol = PROTOCOLS[name][family == 6]
+        for interface in outside:
+            for address in _main_address(interface, family):
+                service = Service(family, protocol, address.ip, port, interface.name)
+                found.append(_answer(interface.name, simulate_service(prepared, service), family))
     return tuple(found)
 
 
@@ -118,9 +127,5 @@ def _main_address(interface: HostInterface, family: Family) -> list[IPv4Interfac
     return own[:1]
 
 
-def _joined(family: Family, answers: Sequence[Reach]) -> ClassReach:
-    passes, unknown = answers[0].passes, answers[0].unknown
-    for each in answers[1:]:
-        passes, unknown = passes.union(each.passes), unknown.union(each.unknown)
-    parts = tuple(part for each in answers for part in each.parts)
-    return ClassReach(family, passes, unknown.difference(passes), parts)
+def _answer(interface: str, reach: Reach, family: Family) -> ClassReach:
+    return ClassReach(family, (interface,), reach.passes, reach.unknown.difference(reach.passes), reach.parts)

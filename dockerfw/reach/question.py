@@ -14,7 +14,7 @@ from dockerfw.iptables.errors import FieldError, NetfilterError
 from dockerfw.iptables.icmp_types import ICMP_TYPES, ICMPV6_TYPES
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP, PROTOCOLS_WITH_PORTS, protocol_number
-from dockerfw.reach import sentences
+from dockerfw.reach import question_sentences
 from dockerfw.reach.listening import RunningContainer, find_containers
 from dockerfw.reach.packet_ends import End, PacketEnds
 from dockerfw.simulation.packet import Packet
@@ -124,7 +124,7 @@ class _Reading:
     def _end(self, field: str, text: str) -> End | None:
         text = text.strip()
         if not text:
-            self.findings.error(field, sentences.ENTER_END)
+            self.findings.error(field, question_sentences.ENTER_END)
             return None
         if text.lower() in (THIS_HOST, "this host"):
             return End(host=True)
@@ -134,7 +134,7 @@ class _Reading:
             return self._container(field, text)
         if isinstance(address, ipaddress.IPv6Address):
             if address.scope_id is not None:
-                self.findings.error(field, sentences.zone_not_allowed(shown(text), address.scope_id))
+                self.findings.error(field, question_sentences.zone_not_allowed(shown(text), address.scope_id))
                 return None
             if address.ipv4_mapped is not None:
                 address = address.ipv4_mapped
@@ -145,21 +145,21 @@ class _Reading:
         if found:
             if len(found) > 1:
                 others = [each.name for each in found[1:4]]
-                self.guesses.append(sentences.several_containers(text, found[0].name, others))
+                self.guesses.append(question_sentences.several_containers(text, found[0].name, others))
             return End(container=found[0])
         if "/" in text:
-            self.findings.error(field, sentences.not_one_address(shown(text)))
+            self.findings.error(field, question_sentences.not_one_address(shown(text)))
         elif self.containers is None:
-            self.findings.error(field, sentences.names_unknown(shown(text)))
+            self.findings.error(field, question_sentences.names_unknown(shown(text)))
         else:
             hint = suggestion(text, [each.name for each in self.containers])
-            self.findings.error(field, sentences.not_an_end(shown(text), hint))
+            self.findings.error(field, question_sentences.not_an_end(shown(text), hint))
         return None
 
     def _protocol(self) -> int | None:
         text = read_protocol(self.question.protocol.strip() or "tcp", "protocol", self.findings)
         if text == "any":
-            self.findings.error("protocol", sentences.ONE_PROTOCOL)
+            self.findings.error("protocol", question_sentences.ONE_PROTOCOL)
             return None
         return protocol_number(text) if text else None
 
@@ -170,7 +170,7 @@ class _Reading:
         wanted = wanted or source.family or destination.family or (6 if protocol == IPV6_ICMP else 4)
         for field, end in ends.items():
             if end.typed_family is not None and end.typed_family != wanted:
-                self.findings.error(field, sentences.other_family(end.typed_family, wanted))
+                self.findings.error(field, question_sentences.other_family(end.typed_family, wanted))
                 return None
         return wanted
 
@@ -187,7 +187,7 @@ class _Reading:
         if protocol is not None and not _has_ports(protocol):
             return None, None
         if protocol is not None and not self.question.port.strip():
-            self.findings.error("port", sentences.ENTER_PORT)
+            self.findings.error("port", question_sentences.ENTER_PORT)
         return self._port_of("port", self.question.port, protocol), None
 
     def _port_of(self, field: str, text: str, protocol: int | None) -> int | None:
@@ -195,7 +195,7 @@ class _Reading:
             return None
         read = read_port(text, field, self.findings)
         if read is not None and "-" in read:
-            self.findings.error(field, sentences.one_port(shown(text)))
+            self.findings.error(field, question_sentences.one_port(shown(text)))
             return None
         return int(read) if read else None
 
@@ -206,7 +206,7 @@ class _Reading:
         if _is_byte(kind) and (not code or _is_byte(code)) and text != "any":
             return int(kind), int(code) if code else 0
         hint = suggestion(text, [name for name in known if name != "any"])
-        self.findings.error("icmp_type", sentences.not_an_icmp_type(shown(text), family, hint))
+        self.findings.error("icmp_type", question_sentences.not_an_icmp_type(shown(text), family, hint))
         return None
 
 

@@ -1,5 +1,7 @@
 """The sentences of this package: packets, exposure, expectations, lock-out and warnings about rules.
 
+change_sentences.py has those about what a load changes, question_sentences.py those about a question.
+
 Each sentence is a constant or a function, so that tests check the meaning by name and the words can change.
 """
 
@@ -11,17 +13,18 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from dockerfw.chains.sentences import describe_tables_inline
-from dockerfw.document.words import describe_count
+from dockerfw.document.words import describe_count, describe_network, is_or_are, join_words
 from dockerfw.iptables.model import FAMILY_NAMES, Family
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP, protocol_name
 from dockerfw.iptables.tokens import printable
-from dockerfw.reach.internet import UNROUTED, WORLD, covers_the_internet
+from dockerfw.reach.internet import WORLD, covers_the_internet
 from dockerfw.simulation.addresses import AddressSet
 from dockerfw.simulation.packet import Address, Packet
 from dockerfw.simulation.trace import Trace, TraceStep, Verdict
 
 if TYPE_CHECKING:
     from dockerfw.reach.exposure import Access, ExposureLevel, ExposureRow
+    from dockerfw.reach.forwarded_reach import ForwardedRow
 
 FEW: Final = 3
 
@@ -92,11 +95,19 @@ RULES_IN_NFTABLES: Final = "Docker keeps its rules in its own nftables tables, w
 INGRESS_SERVICE: Final = "the service that publishes it"
 INGRESS_ON_EVERY_NODE: Final = "Swarm's ingress network answers on every node, wherever the service runs."
 ON_HOST_NETWORK: Final = "Uses the host's network, so its ports are the host's ports."
+OWN_ADDRESS: Final = "The container's own address: clients with a route to it connect to it directly."
+PUBLISHED_AT_OWN_ADDRESS: Final = (
+    "Published at the container's own address (gateway mode routed): no port of the host leads there. "
+    "Rules name the port inside the container."
+)
+STANDS_FOR_NETWORK: Final = "Stands for each container of the network: Docker is not asked on this host."
+BY_GROUP_PACKETS: Final = "with broadcast or multicast packets, which the host itself takes"
+EVERY_PORT: Final = "every port"
 
 
 def describe_networks(addresses: AddressSet, most: int = FEW) -> str:
     """Return the networks of a set: `192.0.2.0/24, 198.51.100.7 and 5 more`; `none` for an empty set."""
-    shown = [_network(each) for each in islice(addresses.networks(), most + 1)]
+    shown = [describe_network(str(each)) for each in islice(addresses.networks(), most + 1)]
     if not shown:
         return "none"
     if len(shown) <= most:
@@ -139,29 +150,70 @@ def unknown_reasons(access: Access) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+NOT_ALL_LISTED: Final = (
+    "Ports may be missing: the list of listening sockets and published ports is not complete."
+)
+
+
 def describe_exposure(
-    rows: Iterable[ExposureRow], unread: Collection[Family] = (), past_host: Sequence[str] = ()
+    rows: Iterable[ExposureRow],
+    unread: Collection[Family] = (),
+    past_host: Sequence[str] = (),
+    forwarded: Iterable[ForwardedRow] = (),
+    *,
+    listed: bool = True,
 ) -> str:
     """Return the counts as a sentence: `3 ports are reachable from anywhere, 2 from some networks.`
 
     `unread` are the families whose rules, and so the ports that Docker publishes there, are not all known.
-    `past_host` are the names of containers that clients reach past this host.
+    `past_host` are the names of containers that clients reach past this host; their rows are not counted.
+    `forwarded` are the answers for destinations that are no container's.
+    `listed` False means that the list of what listens is not complete.
     """
-    levels = Counter(row.level for row in rows)
+    rows_behind = tuple(forwarded)
+    open_destinations = {
+        level: {row.destination.text for row in rows_behind if row.level in names}
+        for level, names in (("reached", ("anywhere", "networks")), ("unknown", ("unknown",)))
+    }
+    rows = [row for row in rows if row.offer.kind != "past-host"]
+    levels = Counter(row.level for row in rows if not row.offer.ports)
     said = []
-    if levels or not unread:
-        said.append(_describe_counts(levels, certain=not unread and not past_host))
+    wide = [row for row in rows if row.offer.ports]
+    if levels or (listed and not unread):
+        certain = listed and not unread and not past_host and not wide and not any(open_destinations.values())
+        said.append(_describe_counts(levels, certain=certain))
+    if wide:
+        said.append(_reached_at_many_ports(wide))
+    if reached := len(open_destinations["reached"]):
+        destinations = describe_count(reached, "destination")
+        said.append(f"Forwarded traffic from outside reaches {destinations} other than containers.")
+    if unclear := len(open_destinations["unknown"]):
+        destinations = describe_count(unclear, "other destination")
+        said.append(f"Cannot tell who reaches {destinations} of forwarded traffic.")
     if unread:
         names = " and ".join(FAMILY_NAMES[family] for family in sorted(unread))
         said.append(f"Ports may be missing: the {names} rules could not be read.")
+    if not listed:
+        said.append(NOT_ALL_LISTED)
     if past_host:
         said.append(_reached_past_host(past_host))
     return " ".join(said)
 
 
+def _reached_at_many_ports(rows: Iterable[ExposureRow]) -> str:
+    certain: dict[str, bool] = {}
+    for row in rows:
+        passes = any(each.passes for each in row.access)
+        certain[row.offer.name] = passes or certain.get(row.offer.name, False)
+    open_ones = [name for name, passes in certain.items() if passes]
+    names = join_words(open_ones or list(certain), most=FEW)
+    if open_ones:
+        return f"Many ports of {names} are reachable at containers' own addresses."
+    return f"Cannot tell who reaches many ports of {names} at containers' own addresses."
+
+
 def _reached_past_host(names: Sequence[str]) -> str:
-    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-    which = f"{describe_count(len(names), 'container')} ({', '.join(names[:FEW])}{more})"
+    which = f"{describe_count(len(names), 'container')} ({join_words(names, most=FEW)})"
     return f"Cannot tell who reaches {which}: no bridge of this host leads there, as with macvlan or ipvlan."
 
 
@@ -171,7 +223,7 @@ def _describe_counts(levels: Mapping[ExposureLevel, int], *, certain: bool) -> s
     wide, some, unknown = (levels.get(level, 0) for level in ("anywhere", "networks", "unknown"))
     if certain and not wide and not some and not unknown:
         return "No port is reachable from outside."
-    parts = [f"{describe_count(wide, 'port')} {_are(wide)} reachable from anywhere" if wide else ""]
+    parts = [f"{describe_count(wide, 'port')} {is_or_are(wide)} reachable from anywhere" if wide else ""]
     parts.append(_more(some, "from some networks", first=not wide))
     if not wide and not some:
         parts = ["No port is known to be reachable from outside"]
@@ -184,6 +236,26 @@ def redirected(address: Address | None, port: int) -> str:
     """Note that a rule of others sends the packets to another port or address."""
     where = f"port {port}" if address is None else format_endpoint(address, port)
     return f"Another rule sends packets for this port to {where}."
+
+
+def every_other_port(protocol: str) -> str:
+    """Return the words for the ports of an address that no rule names."""
+    return f"every other {protocol} port"
+
+
+def containers_on(bridge: str) -> str:
+    """Return the name for all containers of a network whose containers are unknown."""
+    return f"containers on {bridge}"
+
+
+def ports_left_out(more: int) -> str:
+    """Note that rules name more ports than are listed."""
+    return f"Rules name {describe_count(more, 'more port')} that this list leaves out."
+
+
+def also_at(addresses: Sequence[str]) -> str:
+    """Note the other addresses of a container."""
+    return f"Also at {', '.join(addresses)}."
 
 
 def only_on(interface: str) -> str:
@@ -201,12 +273,13 @@ def addresses_checked(checked: int, total: int, interface: str) -> str:
     return f"Only {checked} of {total} addresses of {interface} were checked."
 
 
-def forwarded_from_neighbours(address: Address) -> str:
-    """Say that Docker forwards packets of neighbours to a loopback address."""
-    return (
-        f"Docker on this host forwards packets to {address} that arrive from the local network. "
-        "The next apply that changes a rule or a setting closes that."
-    )
+def forwarded_from_neighbours(address: Address, *, closes: bool) -> str:
+    """Say that Docker forwards packets of neighbours to a loopback address.
+
+    `closes` if all of them arrive on external interfaces, where an apply loads the line that drops them.
+    """
+    told = f"Docker on this host forwards packets to {address} that arrive from the local network."
+    return f"{told} The next apply closes that." if closes else told
 
 
 def past_this_host(address: Address, interface: str) -> str:
@@ -250,50 +323,6 @@ def also_listening(processes: Sequence[str]) -> str:
     return f"{', '.join(processes)} listens here too, but Docker's rule gets the packets first."
 
 
-# Changes by a load
-
-
-def opened(what: str, place: str, sources: str, *, many: bool) -> str:
-    """Say that ports become reachable: `22/tcp (sshd) of the host becomes reachable from anywhere`."""
-    return f"{what} {place} {'become' if many else 'becomes'} reachable {sources}"
-
-
-def closed(what: str, place: str, sources: str, remaining: str, *, many: bool) -> str:
-    """Say that ports are no longer reachable; `remaining` are the sources that still reach them."""
-    verb = "are" if many else "is"
-    if remaining:
-        return f"{what} {place} {verb} reachable {remaining} only, no longer {sources}"
-    return f"{what} {place} {verb} no longer reachable {sources}"
-
-
-def change_unknown(what: str, place: str, sources: str, reason: str, *, many: bool) -> str:
-    """Say that the change is unknown for some sources."""
-    text = f"cannot tell whether {what} {place} {'are' if many else 'is'} reachable {sources}"
-    return f"{text}: {reason}" if reason else text
-
-
-def class_words(names: Sequence[str], places: Sequence[str], *, closed: bool) -> tuple[str, str]:
-    """Return `every TCP and UDP port` and `of the host and of all containers`; others if some stay open."""
-    of = {"host": "of the host", "containers": "of all containers"}
-    place = " and ".join(of[each] for each in places)
-    every = "every other" if closed else "every"
-    ports = " and ".join(each.upper() for each in names if each != "other")
-    parts = [f"{every} {ports} port"] if ports else []
-    if "other" in names:
-        parts.append("every other protocol")
-    return " and ".join(parts), place
-
-
-def ping_changes(kind: str, sources: str, more: str) -> str:
-    """Say that ping to the host starts or stops working; `more` as in `closed`, or the reason."""
-    where = "" if sources == "from anywhere" else f" {sources}"
-    if kind == "opened":
-        return f"Ping to the host starts working{where}"
-    if kind == "closed":
-        return f"Ping to the host stops working{where}{f', except {more}' if more else ''}"
-    return f"cannot tell whether ping to the host works{where}{f': {more}' if more else ''}"
-
-
 # Expectations
 
 EXPECTATION_STATES: Final = {"holds": "holds", "fails": "fails", "unknown": "cannot tell"}
@@ -312,6 +341,16 @@ def allowed_by(sources: str, by: str) -> str:
 def refused_by(sources: str, by: str) -> str:
     """Say what refuses sources that should be allowed."""
     return f"from {sources} it is refused by {by}"
+
+
+def blocking_rule(rule_id: str) -> str:
+    """Name a block by its id."""
+    return f"the block {rule_id}"
+
+
+def starts_later(rule_id: str, moment: str) -> str:
+    """Say that a rule will allow more later."""
+    return f"The rule {rule_id} starts at {moment} and allows more sources from then on."
 
 
 def undecided_for(sources: str, reason: str) -> str:
@@ -411,214 +450,24 @@ def nothing_listening(ports: str, where: str) -> str:
     return " ".join(part for part in ("Nothing is listening on", ports, where, "now.") if part)
 
 
+def opens_containers(ports: Sequence[str]) -> str:
+    """Warn that the destination of a rule for forwarded traffic includes containers."""
+    shown = join_words(ports, most=FEW)
+    return f"The destination includes containers: the rule opens the published {shown} too."
+
+
 def wide_database(name: str, source: str) -> str:
     """Warn that a rule opens a database to many addresses."""
     who = "anyone" if source == "any" else source
     return f"{name} is a database that {who} may reach here. Allow only the addresses that need it."
 
 
-# What a question leaves open
-
-
-def several_containers(text: str, chosen: str, others: Sequence[str]) -> str:
-    """Say which of several containers is meant."""
-    return f"{text} stands for {chosen}. It also matches {', '.join(others)}."
-
-
-def sent_by_host(source: Address) -> str:
-    """Say that the host sends the packet."""
-    kind = "a loopback address" if source.is_loopback else "the host's own address"
-    return f"{source} is {kind}, so the host itself sends the packet."
-
-
-def arrives_from_network(interface: str, source: Address) -> str:
-    """Say that the source is in the network of an interface."""
-    return f"Incoming interface: {interface}, because {source} is in its network."
-
-
-def arrives_from_default_route(interface: str, family: Family, others: Sequence[str]) -> str:
-    """Say that the packet arrives from the default route."""
-    more = f" (also {', '.join(others)})" if others else ""
-    return (
-        f"Incoming interface: {interface}, the interface of the {FAMILY_NAMES[family]} default route{more}."
-    )
-
-
-def destination_is_host(address: Address, reason: str = "") -> str:
-    """Say that the destination is the host's own address."""
-    return f"Destination: the host's own address {address}{f', because {reason}' if reason else ''}."
-
-
-def publishes(container: str, port: int | None) -> str:
-    """Return the reason that a container publishes a port."""
-    return f"{container} publishes {port}"
-
-
-def uses_host_network(container: str) -> str:
-    """Return the reason that a container has no network of its own."""
-    return f"{container} uses the host's network"
-
-
-def destination_is_published(address: Address, container: str, port: int | None) -> str:
-    """Say that the destination is the address where a container publishes a port."""
-    return f"Destination: {address}, where {container} publishes {port}."
-
-
-def destination_is_container(address: Address, container: str, port: int) -> str:
-    """Say that the destination is a container's own address."""
-    return f"Destination: {container}'s own address {address}, because it does not publish {port}."
-
-
-# Errors in a question
-
-ENTER_END: Final = "enter an address or the name of a container"
-ENTER_PORT: Final = "enter the destination port"
-ONE_PROTOCOL: Final = "a packet has one protocol, such as tcp"
-
-
-def host_address_unknown(family: Family) -> str:
-    """Say that the host has no known address of a family."""
-    return f"the host has no known {FAMILY_NAMES[family]} address"
-
-
-def no_way_in(source: Address, family: Family) -> str:
-    """Say that no interface follows from the source."""
-    return (
-        f"{source} is in no network of the host and there is no {FAMILY_NAMES[family]} default route: "
-        "choose the incoming interface"
-    )
-
-
-def no_such_interface(name: str, hint: str) -> str:
-    """Say that the host has no such interface."""
-    return f"the host has no interface {name}{hint}"
-
-
-def zone_not_allowed(text: str, zone: str) -> str:
-    """Say that an address must not have a zone."""
-    return f"{text} has a zone: leave out %{zone}"
-
-
-def not_one_address(text: str) -> str:
-    """Say that a network is not an address."""
-    return f"{text} is not a single address: a packet has one address, not a network"
-
-
-def names_unknown(text: str) -> str:
-    """Say that container names cannot be used."""
-    return (
-        f"{text} is not an address. Container names are unknown here: "
-        "the root worker has no access to Docker's socket"
-    )
-
-
-def not_an_end(text: str, hint: str) -> str:
-    """Say that a text is neither an address nor a container."""
-    return f"{text} is neither an address nor a running container{hint}"
-
-
-def other_family(own: Family, packet: Family) -> str:
-    """Say that an end is of another family than the packet."""
-    return f"this address is {FAMILY_NAMES[own]} and the packet is {FAMILY_NAMES[packet]}"
-
-
-def one_port(text: str) -> str:
-    """Say that a range is not a port."""
-    return f"{text} is a range: a packet has one port"
-
-
-def not_an_icmp_type(text: str, family: Family, hint: str) -> str:
-    """Say that a text is no ICMP type."""
-    return f"{text} is not an ICMP type of {FAMILY_NAMES[family]} (a name or 0 to 255){hint}"
-
-
 def _more(number: int, where: str, *, first: bool) -> str:
     if not number:
         return ""
-    return (
-        f"{describe_count(number, 'port')} {_are(number)} reachable {where}" if first else f"{number} {where}"
-    )
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"
+    ports = f"{describe_count(number, 'port')} {is_or_are(number)} reachable"
+    return f"{ports} {where}" if first else f"{number} {where}"
 
 
 def _port(port: int | None) -> str:
     return "" if port is None else f" port {port}"
-
-
-def _network(network: object) -> str:
-    text = str(network)
-    return text.removesuffix("/128" if ":" in text else "/32")
-
-
-# What a load changes for packets
-
-NOT_COMPARED: Final = "The rules cannot be compared completely: check them line by line."
-_SSH_RANGE: Final = (22, 22)
-_SHOWN_PORTS: Final = 5
-_VERBS: Final = {
-    "closes": "pass today and would be refused",
-    "opens": "are refused today and would pass",
-}
-_SIDES: Final = {"": "", "published": "published port ", "inside": "port inside "}
-
-
-def describe_difference(
-    kind: str,
-    *,
-    sources: AddressSet,
-    what: Sequence[str],
-    place: str,
-    interfaces: Sequence[str],
-    others: bool,
-    reason: str,
-) -> str:
-    """Return `Packets from 10.0.0.5 to 3306/tcp of the host pass today and would be refused.`
-
-    `interfaces` are those on which the packets arrive, `others` those that no rule names; neither means all.
-    """
-    names = [*interfaces, *(["any interface that no rule names"] if others else [])]
-    arriving = f", arriving on {' or '.join(names)}," if names else ""
-    where = "the host" if place == "host" else "containers"
-    ports = what[0] if len(what) == 1 else f"{', '.join(what[:-1])} and {what[-1]}"
-    packets = f"ackets from {_describe_all_but(sources)} to {ports} of {where}{arriving}"
-    if kind == "unknown":
-        return f"Cannot tell whether p{packets} pass before and after: {reason}."
-    return f"P{packets} {_VERBS[kind]}."
-
-
-def _describe_all_but(sources: AddressSet) -> str:
-    if not covers_the_internet(sources.family, sources):
-        return describe_networks(sources)
-    left = WORLD[sources.family].difference(sources).difference(UNROUTED[sources.family])
-    return f"anywhere but {describe_networks(left)}" if left else "anywhere"
-
-
-def describe_ports(protocol: int, icmp_type: int | None, ranges: Sequence[tuple[int, int]], side: str) -> str:
-    """Return `22/tcp (SSH)`, `every other tcp port`, `ping`, `every other protocol`."""
-    name = protocol_name(protocol)
-    if icmp_type is not None:
-        return "ping" if icmp_type in (8, 128) else "other ICMP types"
-    if not ranges:
-        return "every other protocol" if name.isdigit() or protocol in _UNNAMED else name
-    with_ssh = protocol == 6 and any(first <= 22 <= last for first, last in ranges)
-    if ranges[0] == (0, 65_535):
-        return f"every {name} port{' (SSH too)' if with_ssh else ''}"
-    if sum(last - first + 1 for first, last in ranges) > _MANY_PORTS:
-        return f"every other {name} port{' (SSH too)' if with_ssh else ''}"
-    shown = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_SHOWN_PORTS]]
-    more = f" and {len(ranges) - _SHOWN_PORTS} more" if len(ranges) > _SHOWN_PORTS else ""
-    ssh = " (SSH)" if with_ssh else ""
-    return f"{_SIDES[side]}{', '.join(shown)}{more}/{name}{ssh}"
-
-
-_MANY_PORTS: Final = 32_768
-# GRE stands for every protocol that no rule names.
-_UNNAMED: Final = (47,)
-
-
-def of_families(families: Sequence[Family], sentence: str, *, all_families: bool) -> str:
-    """Put the IP version before a sentence that does not hold for all that were compared."""
-    return sentence if all_families else f"{FAMILY_NAMES[families[0]]}: {sentence}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -13,10 +13,15 @@ from ipaddress import (
 )
 
 from dockerfw.iptables.model import Family
+from dockerfw.iptables.networks import family_of
+from dockerfw.simulation.remembered import Remembered
 
 Network = IPv4Network | IPv6Network
 Interval = tuple[int, int]
 """The first and the last address as numbers."""
+
+_LARGE = 4096
+_results: Remembered[tuple[AddressSet, AddressSet, AddressSet]] = Remembered(8_000_000)
 
 BITS: dict[Family, int] = {4: 32, 6: 128}
 LAST: dict[Family, int] = {4: 2**32 - 1, 6: 2**128 - 1}
@@ -60,25 +65,28 @@ class AddressSet:
     def single(cls, address: IPv4Address | IPv6Address) -> AddressSet:
         """Return the set of one address."""
         value = int(address)
-        return cls(4 if address.version == 4 else 6, ((value, value),))
+        return cls(family_of(address), ((value, value),))
 
     @classmethod
     def from_intervals(cls, family: Family, intervals: Iterable[Interval]) -> AddressSet:
         """Return the set of intervals in any order, which may overlap."""
         joined: list[Interval] = []
-        for first, last in sorted(intervals):
-            if joined and first <= joined[-1][1] + 1:
-                if last > joined[-1][1]:
-                    joined[-1] = (joined[-1][0], last)
-            else:
-                joined.append((first, last))
+        end = -2
+        for interval in sorted(intervals):
+            first, last = interval
+            if first > end + 1:
+                joined.append(interval)
+                end = last
+            elif last > end:
+                joined[-1] = (joined[-1][0], last)
+                end = last
         return cls(family, joined) if joined else _NOTHING[family]
 
     def __bool__(self) -> bool:
         return bool(self.intervals)
 
     def __eq__(self, other: object) -> bool:
-        return (
+        return self is other or (
             isinstance(other, AddressSet)
             and self.family == other.family
             and self.intervals == other.intervals
@@ -120,7 +128,7 @@ class AddressSet:
             return self
         if not self.intervals or other.is_everything:
             return other
-        return AddressSet.from_intervals(self.family, (*self.intervals, *other.intervals))
+        return union_of(self.family, (self, other))
 
     def intersection(self, other: AddressSet) -> AddressSet:
         """Return the addresses in both sets."""
@@ -128,13 +136,7 @@ class AddressSet:
             return self
         if self.is_everything:
             return other
-        few, many = sorted((self.intervals, other.intervals), key=len)
-        found = [
-            (max(first, start), min(last, end))
-            for first, last in few
-            for start, end in many[_find_touching(many, first, last)]
-        ]
-        return AddressSet(self.family, found) if found else _NOTHING[self.family]
+        return _compute("intersection", _intersect, self, other)
 
     def difference(self, other: AddressSet) -> AddressSet:
         """Return the addresses in this set but not in the other."""
@@ -145,34 +147,14 @@ class AddressSet:
             return _NOTHING[self.family]
         if self.is_everything:
             return other.complement()
-        return self._subtract(other)
-
-    def _subtract(self, other: AddressSet) -> AddressSet:
-        mine, theirs = self.intervals, other.intervals
-        left: list[Interval] = []
-        if len(theirs) * 8 < len(mine):
-            left += mine
-            for first, last in theirs:
-                cut = _find_touching(left, first, last)
-                if cut.start < cut.stop:
-                    left[cut] = _cut_out(left[cut.start][0], left[cut.stop - 1][1], first, last)
-        else:
-            for first, last in mine:
-                start = first
-                for cut_first, cut_last in theirs[_find_touching(theirs, first, last)]:
-                    if start < cut_first:
-                        left.append((start, cut_first - 1))
-                    start = cut_last + 1
-                if start <= last:
-                    left.append((start, last))
-        return AddressSet(self.family, left) if left else _NOTHING[self.family]
+        return _compute("difference", _subtract, self, other)
 
     def complement(self) -> AddressSet:
         """Return every address that is not in the set."""
         if self._complement is None:
             # Each service asks for the complement of the same long lists of refused sources.
             everything = _EVERYTHING[self.family]
-            self._complement = everything._subtract(self) if self.intervals else everything
+            self._complement = _subtract(everything, self) if self.intervals else everything
         return self._complement
 
     def networks(self, most: int | None = None) -> Iterator[Network]:
@@ -196,7 +178,90 @@ def union_of(family: Family, sets: Iterable[AddressSet]) -> AddressSet:
     found = [one for one in sets if one.intervals]
     if len(found) == 1:
         return found[0]
+    if len(found) == 2:
+        return _compute("union", _unite, found[0], found[1])
     return AddressSet.from_intervals(family, [interval for one in found for interval in one.intervals])
+
+
+def _compute(
+    name: str, operate: Callable[[AddressSet, AddressSet], AddressSet], one: AddressSet, other: AddressSet
+) -> AddressSet:
+    """Return the result of an operation, remembered for large sets: each service meets the same ones."""
+    if len(one.intervals) + len(other.intervals) < _LARGE:
+        return operate(one, other)
+    # The entry holds both sets, so their ids stay theirs.
+    key = (name, id(one), id(other))
+    known = _results.get(key)
+    if known is not None:
+        return known[2]
+    result = operate(one, other)
+    return _results.put(key, (one, other, result), len(one.intervals) + len(other.intervals))[2]
+
+
+def _unite(one: AddressSet, other: AddressSet) -> AddressSet:
+    return AddressSet.from_intervals(one.family, (*one.intervals, *other.intervals))
+
+
+def _intersect(one: AddressSet, other: AddressSet) -> AddressSet:
+    few, many = sorted((one.intervals, other.intervals), key=len)
+    found: list[Interval] = []
+    for interval in few:
+        first, last = interval
+        for touching in many[_find_touching(many, first, last)]:
+            start, end = touching
+            if first <= start and end <= last:
+                found.append(touching)
+            elif start <= first and last <= end:
+                found.append(interval)
+            else:
+                found.append((max(first, start), min(last, end)))
+    return AddressSet(one.family, found) if found else _NOTHING[one.family]
+
+
+def _subtract(one: AddressSet, other: AddressSet) -> AddressSet:
+    mine, theirs = one.intervals, other.intervals
+    left = (_cut_few if len(theirs) * 8 < len(mine) else _cut_each)(mine, theirs)
+    return AddressSet(one.family, left) if left else _NOTHING[one.family]
+
+
+def _cut_few(mine: Sequence[Interval], theirs: Sequence[Interval]) -> list[Interval]:
+    """Cut a few intervals out of many, which are copied in between."""
+    left: list[Interval] = []
+    at = 0
+    # Of the interval `at`, what is before this address is done.
+    begin: int | None = None
+    for first, last in theirs:
+        cut = _find_touching(mine, first, last)
+        if cut.start == cut.stop:
+            continue
+        if begin is not None and cut.start > at:
+            left.append((begin, mine[at][1]))
+            at, begin = at + 1, None
+        left += mine[at : cut.start]
+        start = mine[cut.start][0] if begin is None else begin
+        if start < first:
+            left.append((start, first - 1))
+        ends_later = mine[cut.stop - 1][1] > last
+        at, begin = (cut.stop - 1, last + 1) if ends_later else (cut.stop, None)
+    if begin is not None:
+        left.append((begin, mine[at][1]))
+        at += 1
+    left += mine[at:]
+    return left
+
+
+def _cut_each(mine: Sequence[Interval], theirs: Sequence[Interval]) -> list[Interval]:
+    """Cut many intervals out of each."""
+    left: list[Interval] = []
+    for interval in mine:
+        start, last = interval
+        for cut_first, cut_last in theirs[_find_touching(theirs, start, last)]:
+            if start < cut_first:
+                left.append((start, cut_first - 1))
+            start = cut_last + 1
+        if start <= last:
+            left.append(interval if start == interval[0] else (start, last))
+    return left
 
 
 def _find_touching(intervals: Sequence[Interval], first: int, last: int) -> slice:
@@ -205,12 +270,6 @@ def _find_touching(intervals: Sequence[Interval], first: int, last: int) -> slic
     if start and intervals[start - 1][1] >= first:
         start -= 1
     return slice(start, bisect_right(intervals, (last, LAST[6]), start))
-
-
-def _cut_out(start: int, end: int, first: int, last: int) -> list[Interval]:
-    """Return what is left of an interval on both sides without `first` to `last`."""
-    left = [(start, first - 1)] if start < first else []
-    return [*left, (last + 1, end)] if last < end else left
 
 
 _NOTHING: dict[Family, AddressSet] = {4: AddressSet(4, ()), 6: AddressSet(6, ())}

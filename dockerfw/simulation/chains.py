@@ -7,7 +7,8 @@ treats many consecutive rules that differ only in their source as one.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from dockerfw.iptables.model import BUILTIN_CHAINS, Chain, Family, Rule, Ruleset
@@ -51,8 +52,11 @@ class CompiledChain:
             "original port": {},
             "destination": {},
         }
+        rules_by_value = Counter(
+            (one.field, value) for item in self._items for one in item.conditions for value in one.values
+        )
         for item in self._items:
-            self._index(item)
+            self._index(item, rules_by_value)
         self._candidates_by_key: dict[tuple[int | None, ...], tuple[Item, ...]] = {}
         self._rows: dict[tuple[int, ...], Run[CompiledRule]] = {}
 
@@ -114,15 +118,23 @@ class CompiledChain:
             found = self._rows[key] = _make_run([rule for item in row for rule in item.rules], ())
         return [found]
 
-    def _index(self, item: Item) -> None:
+    def _index(self, item: Item, rules_by_value: Mapping[tuple[IndexedBy | None, int], int]) -> None:
+        """List an item under the values of the condition that fewest rules share.
+
+        Docker writes thousands of rules with one destination, each with a port of its own.
+        """
         entry = (item.position, item)
-        for condition in item.conditions:
-            if condition.field is not None:
-                index = self._indexed[condition.field]
-                for value in condition.values:
-                    index.setdefault(value, []).append(entry)
-                return
-        self._general.append(entry)
+        fewest = min(
+            (one for one in item.conditions if one.field is not None),
+            key=lambda one: max(rules_by_value[one.field, value] for value in one.values),
+            default=None,
+        )
+        if fewest is None or fewest.field is None:
+            self._general.append(entry)
+            return
+        index = self._indexed[fewest.field]
+        for value in fewest.values:
+            index.setdefault(value, []).append(entry)
 
 
 def policy_verdict(table: str, chain: str, policy: str) -> Verdict:
@@ -156,22 +168,78 @@ def _make_run(row: Sequence[CompiledRule], conditions: tuple[Condition, ...]) ->
     return Run(tuple(row), conditions, cut_segments([rule.source for rule in row]))
 
 
-def compile_chains(
-    ruleset: Ruleset, surroundings: Surroundings, family: Family
-) -> Mapping[tuple[str, str], CompiledChain]:
-    """Compile every chain that a walk can enter, by table and name."""
-    reader = Reader(_without_changed_sets(ruleset, surroundings), family)
-    chains: dict[tuple[str, str], CompiledChain] = {}
-    for table in ruleset.tables.values():
-        context = TargetContext(family, surroundings, table.chains.keys())
-        for chain in table.chains.values():
-            if (table.name, chain.name) not in _SKIPPED_CHAINS:
-                rules = [_compile(rule, at, reader, context) for at, rule in enumerate(chain.rules)]
-                chains[table.name, chain.name] = CompiledChain(chain, table.name, rules)
-    for one in ruleset.unprinted:
-        for name in BUILTIN_CHAINS.get(one.table, ()):
-            chains[one.table, name] = _unknown_chain(one, name)
-    return chains
+Places = Mapping[tuple[str, str], CompiledChain]
+"""Compiled chains by table and name."""
+
+
+def compile_chains(ruleset: Ruleset, surroundings: Surroundings, family: Family) -> Places:
+    """Return every chain that a walk can enter, by table and name, each compiled when it is first entered."""
+    return _Chains(ruleset, surroundings, family)
+
+
+class _Chains(Mapping[tuple[str, str], CompiledChain]):
+    """The chains of a ruleset. Docker's chains can have thousands of rules, and few walks enter all."""
+
+    def __init__(self, ruleset: Ruleset, surroundings: Surroundings, family: Family) -> None:
+        self._reader = Reader(_without_changed_sets(ruleset, surroundings), family)
+        self._found = {
+            (table.name, chain.name): chain
+            for table in ruleset.tables.values()
+            for chain in table.chains.values()
+            if (table.name, chain.name) not in _SKIPPED_CHAINS
+        }
+        self._contexts = {
+            table.name: TargetContext(family, surroundings, table.chains.keys())
+            for table in ruleset.tables.values()
+        }
+        self._compiled = {
+            (one.table, name): _unknown_chain(one, name)
+            for one in ruleset.unprinted
+            for name in BUILTIN_CHAINS.get(one.table, ())
+        }
+
+    def __getitem__(self, key: tuple[str, str]) -> CompiledChain:
+        if key not in self._compiled:
+            chain, context = self._found[key], self._contexts[key[0]]
+            rules = [_compile(rule, at, self._reader, context) for at, rule in enumerate(chain.rules)]
+            self._compiled[key] = CompiledChain(chain, key[0], rules)
+        return self._compiled[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._found or key in self._compiled
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter({**self._found, **self._compiled})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def replace_chains(chains: Places, others: Places, only: Collection[tuple[str, str]] | None = None) -> Places:
+    """Return the chains with some replaced or added; each is still compiled when it is first entered.
+
+    Of `others`, all are taken, or those `only`.
+    """
+    return _Replaced(chains, others, others if only is None else only)
+
+
+class _Replaced(Mapping[tuple[str, str], CompiledChain]):
+    def __init__(self, chains: Places, others: Places, only: Collection[tuple[str, str]]) -> None:
+        self._chains = chains
+        self._others = others
+        self._only = frozenset(place for place in only if place in others)
+
+    def __getitem__(self, key: tuple[str, str]) -> CompiledChain:
+        return self._others[key] if key in self._only else self._chains[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._only or key in self._chains
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(dict.fromkeys((*self._chains, *self._only)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _unknown_chain(unprinted: Unprinted, name: str) -> CompiledChain:

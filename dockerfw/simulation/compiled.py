@@ -14,11 +14,15 @@ from dockerfw.simulation.targets import Action
 from dockerfw.simulation.trace import StepOutcome, TraceStep, Verdict
 
 _NOT_EVALUATED = object()
+_MOST_INTERVALS_TO_JOIN = 1024
 _ENDING = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN"})
 
 
 class CompiledRule:
-    """One rule; `ends` is True if matching packets leave the chain and the matching sources are fixed."""
+    """One rule; `ends` is True if it can be joined with others to a run.
+
+    Then matching packets leave the chain, and the matching sources are fixed and not in a large set.
+    """
 
     __slots__ = (
         "_verdict",
@@ -51,7 +55,8 @@ class CompiledRule:
                 self.source = self.source.intersection(source.fixed)
         self.dynamic = tuple(source for source in sources if source.fixed is None)
         self.action = action
-        self.ends = action.kind in _ENDING and not self.dynamic
+        few = len(self.source.intervals) <= _MOST_INTERVALS_TO_JOIN
+        self.ends = action.kind in _ENDING and not self.dynamic and few
         self._verdict: Verdict | None = None
 
     @property

@@ -36,6 +36,7 @@ def make_first_state(packet: Packet, surroundings: Surroundings) -> PacketState:
         mark=packet.mark,
         connection=_connection_state(packet),
         looped=looped,
+        at=surroundings.at,
     )
 
 

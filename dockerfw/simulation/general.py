@@ -154,7 +154,8 @@ def _destination_range(option: Option, first: int, last: int) -> AnyCondition:
 def mark(question: MatchQuestion) -> list[AnyCondition]:
     """Read --mark of `-m mark`."""
     return [
-        _mark_condition(question, option, "mark", lambda state: state.mark) for option in question.options
+        _mark_condition(question, option, "mark", lambda state: state.mark, lambda state: state.unsure_bits)
+        for option in question.options
     ]
 
 
@@ -171,7 +172,11 @@ def connmark(question: MatchQuestion) -> list[AnyCondition]:
 
 
 def _mark_condition(
-    question: MatchQuestion, option: Option, subject: str, mark_of: Callable[[PacketState], int | None]
+    question: MatchQuestion,
+    option: Option,
+    subject: str,
+    mark_of: Callable[[PacketState], int | None],
+    unsure_of: Callable[[PacketState], int] = lambda state: 0,
 ) -> AnyCondition:
     wanted = masked_number(option.values)
     if option.name != "--mark" or wanted is None:
@@ -179,8 +184,12 @@ def _mark_condition(
     value, mask = wanted
 
     def decide(state: PacketState) -> bool | None:
-        found = mark_of(state)
-        return None if found is None else found & mask == value
+        found, unsure = mark_of(state), unsure_of(state)
+        if found is None:
+            return None
+        if (found & mask) & ~unsure != value & ~unsure:
+            return False
+        return None if mask & unsure else found & mask == value
 
     return condition(subject, option.values[0], option.negated, decide)
 

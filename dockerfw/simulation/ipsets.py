@@ -1,27 +1,35 @@
 """What `-m set` asks: whether addresses and ports of a packet are members of an ipset.
 
 It reads members as `ipset save` prints them, for the types with a plain meaning (addresses, networks,
-protocol and port, and lists of sets). Other types, and sets that could not be read, stay undecided.
+protocol and port, interface, and lists of sets). Other types, and sets that could not be read, stay
+undecided.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
 
 from dockerfw.iptables.matches import Option
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.protocols import protocol_number
-from dockerfw.simulation.addresses import BITS, LAST, AddressSet, Interval, union_of
+from dockerfw.simulation.addresses import AddressSet, Interval, union_of
 from dockerfw.simulation.conditions import (
     AnyCondition,
     MatchQuestion,
     Split,
     number,
+    source_in,
     source_split,
     undecided_condition,
+)
+from dockerfw.simulation.set_members import (
+    MEMBER_TYPES,
+    Member,
+    combine_members,
+    member_addresses,
+    read_member,
+    widen,
 )
 from dockerfw.simulation.state import PacketState
 from dockerfw.simulation.surroundings import IpSet, Surroundings
@@ -29,9 +37,11 @@ from dockerfw.simulation.surroundings import IpSet, Surroundings
 MembershipTest = Callable[[PacketState, AddressSet, Sequence[str]], Split]
 """Takes a state, sources and directions ("src", "dst"); returns the sources that are and may be members."""
 
+_SOURCE = "src"
 _TCP, _UDP = 6, 17
 _IGNORED_OPTIONS = frozenset({"--update-counters", "--update-subcounters"})
-_ADDRESS_TYPES = frozenset({"hash:ip", "hash:net", "bitmap:ip"})
+_INTERFACE_TYPE = "hash:net,iface"
+_BRIDGE_PORT = "physdev:"
 _PORT_TYPES = frozenset({"hash:ip,port", "hash:net,port"})
 # Words of a `create` line that do not change the members, each with the number of its arguments.
 _IGNORED_CREATE_WORDS = {
@@ -59,9 +69,12 @@ def _match_set(question: MatchQuestion, option: Option) -> AnyCondition:
     members = _membership(question.surroundings, name, question.family)
     if members is None or not set(directions) <= {"src", "dst"}:
         return undecided_condition(question, option)
+    subject, words = f"{option.values[1]} of the packet", f"in the set {name}"
+    if isinstance(members, _AddressMembers) and directions[0] == _SOURCE:
+        return source_in(subject, words, option.negated, members.addresses)
     return source_split(
-        f"{option.values[1]} of the packet",
-        f"in the set {name}",
+        subject,
+        words,
         option.negated,
         lambda state, sources: members(state, sources, directions),
     )
@@ -78,12 +91,15 @@ def _membership(surroundings: Surroundings, name: str, family: Family) -> Member
         return _port_membership(found.members)
     if not _has_family(found, family):
         return _no_members
-    if found.type in _ADDRESS_TYPES:
-        addresses = _addresses(found, family)
+    if found.type in MEMBER_TYPES:
+        addresses = member_addresses(found, family)
         return None if addresses is None else _AddressMembers(addresses)
     if found.type in _PORT_TYPES:
         ports = _addresses_by_port(found, family)
         return None if ports is None else _PortMembers(ports, AddressSet.nothing(family))
+    if found.type == _INTERFACE_TYPE:
+        interfaces = _addresses_by_interface(found, family)
+        return None if interfaces is None else _InterfaceMembers(interfaces, AddressSet.nothing(family))
     return None
 
 
@@ -115,11 +131,12 @@ class _AddressMembers:
 
     def __call__(self, state: PacketState, sources: AddressSet, directions: Sequence[str]) -> Split:
         nothing = AddressSet.nothing(sources.family)
-        if directions[0] == "src":
+        if directions[0] == _SOURCE:
             return sources.intersection(self.addresses), nothing
-        return _split_by(
-            None if state.destination is None else self.addresses.holds(state.destination), sources
-        )
+        if state.destination is None:
+            known = not self.addresses or self.addresses.is_everything
+            return _split_by(bool(self.addresses) if known else None, sources)
+        return _split_by(self.addresses.holds(state.destination), sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +156,22 @@ class _PortMembers:
             return self.nothing, sources
         addresses = self.by_port.get((state.protocol, port), self.nothing)
         return _AddressMembers(addresses)(state, sources, directions)
+
+
+@dataclass(frozen=True, slots=True)
+class _InterfaceMembers:
+    """Networks by interface. `src` means the interface that a packet arrived on (ip_set_hash_netiface.c)."""
+
+    by_interface: dict[str, AddressSet]
+    nothing: AddressSet
+
+    def __call__(self, state: PacketState, sources: AddressSet, directions: Sequence[str]) -> Split:
+        if len(directions) < 2:
+            return self.nothing, self.nothing
+        name = state.in_interface if directions[1] == "src" else state.out_interface
+        if name is None:
+            return self.nothing, sources
+        return _AddressMembers(self.by_interface.get(name, self.nothing))(state, sources, directions)
 
 
 def _port_membership(members: tuple[str, ...]) -> MembershipTest | None:
@@ -181,61 +214,45 @@ def _list_membership(
     return any_of
 
 
-def _addresses(found: IpSet, family: Family) -> AddressSet | None:
-    assert found.members is not None
-    read = [_address_member(member, family) for member in found.members]
-    if None in read:
-        return None
-    return _widen(_combine_members(family, [one for one in read if one is not None]), found)
-
-
 def _addresses_by_port(found: IpSet, family: Family) -> dict[tuple[int, int], AddressSet] | None:
     assert found.members is not None
-    by_port: dict[tuple[int, int], list[tuple[Interval, bool]]] = {}
+    by_port: dict[tuple[int, int], list[Member]] = {}
     for member in found.members:
         address, comma, rest = member.partition(",")
         port, _, words = rest.partition(" ")
         protocol, colon, text = port.rpartition(":")
         known = protocol_number(protocol if colon else "tcp")
-        read = _address_member(f"{address} {words}", family)
+        read = read_member(f"{address} {words}", family)
         place = number(text)
         if not comma or known is None or place is None or read is None:
             return None
         by_port.setdefault((known, place), []).append(read)
-    return {key: _widen(_combine_members(family, read), found) for key, read in by_port.items()}
+    return {key: widen(combine_members(family, read), found) for key, read in by_port.items()}
 
 
-def _address_member(member: str, family: Family) -> tuple[Interval, bool] | None:
-    """member = address [ "/" prefix ] [ "-" address ] { option }; the result is False for nomatch"""
-    text, *words = member.split() or [""]
-    first, dash, last = text.partition("-")
-    try:
-        start, end = ip_network(first, strict=False), ip_network(last if dash else first, strict=False)
-    except ValueError:
-        return None
-    if start.version != family or end.version != family:
-        return None
-    return (int(start.network_address), int(end.broadcast_address)), "nomatch" not in words
+def _addresses_by_interface(found: IpSet, family: Family) -> dict[str, AddressSet] | None:
+    """member = network "," interface { option }; None where a member means bridge ports or several names.
 
-
-def _combine_members(family: Family, members: list[tuple[Interval, bool]]) -> AddressSet:
-    """Return the members: the smallest network with an address decides, and nomatch excludes the address."""
-    if all(counts for _, counts in members):
-        return AddressSet.from_intervals(family, [interval for interval, _ in members])
-    found = AddressSet.nothing(family)
-    for interval, counts in sorted(members, key=lambda member: member[0][0] - member[0][1]):
-        one = AddressSet(family, (interval,))
-        found = found.union(one) if counts else found.difference(one)
-    return found
-
-
-def _widen(addresses: AddressSet, found: IpSet) -> AddressSet:
-    """Return all addresses of the networks that a set with a netmask stores by their first address."""
-    netmask = re.search(r"\bnetmask ([0-9]{1,3})\b", found.options)
-    if netmask is None or addresses.is_everything:
-        return addresses
-    size = (1 << max(0, BITS[addresses.family] - int(netmask[1]))) - 1
-    last = LAST[addresses.family]
-    return AddressSet.from_intervals(
-        addresses.family, [(start & ~size & last, end | size) for start, end in addresses.intervals]
-    )
+    The kernel looks at the smallest networks first, and at no larger one once a network contains the address,
+    whatever its interface (`multi` in ip_set_hash_gen.h).
+    """
+    assert found.members is not None
+    by_size: dict[int, list[tuple[str, Interval, bool]]] = {}
+    for member in found.members:
+        address, comma, rest = member.partition(",")
+        name, _, words = rest.partition(" ")
+        read = read_member(f"{address} {words}", family)
+        plain = comma and name and not name.startswith(_BRIDGE_PORT) and "wildcard" not in words.split()
+        if not plain or read is None:
+            return None
+        first, last, counts = read
+        by_size.setdefault(last - first, []).append((name, (first, last), counts))
+    by_interface: dict[str, AddressSet] = {}
+    smaller = AddressSet.nothing(family)
+    for _, networks in sorted(by_size.items()):
+        for name, interval, counts in networks:
+            if counts:
+                left = AddressSet(family, (interval,)).difference(smaller)
+                by_interface[name] = left.union(by_interface.get(name, left))
+        smaller = smaller.union(AddressSet.from_intervals(family, [interval for _, interval, _ in networks]))
+    return by_interface

@@ -15,11 +15,12 @@ from dockerfw.simulation import sentences
 from dockerfw.simulation.outcomes import Piece, WalkEnd, join_pieces
 from dockerfw.simulation.runs import Part
 from dockerfw.simulation.state import PacketState, Tracking
-from dockerfw.simulation.surroundings import LOCAL, Surroundings
+from dockerfw.simulation.surroundings import LOCAL, LOOPBACK, Surroundings
 from dockerfw.simulation.trace import Hook, Verdict
 from dockerfw.simulation.walk import Accepted, Walk, destination_text
 
-LOOPBACK = "lo"
+# The route of a packet to a multicast group that the host is not known to be in.
+_IF_JOINED = "local, if joined"
 _WITHOUT_CONNECTION: dict[str, Tracking] = {"INVALID": "invalid", "UNTRACKED": "untracked"}
 
 
@@ -41,7 +42,7 @@ class Journey:
         """Start a journey; a packet that is dropped before routing counts as addressed to its destination."""
         journey = cls(walk, surroundings, "OUTPUT", state)
         if state.in_interface != "":
-            journey.hook = "INPUT" if journey._route(state) == LOCAL else "FORWARD"
+            journey.hook = "INPUT" if journey._route(state) in (LOCAL, _IF_JOINED) else "FORWARD"
         return journey
 
     def enter(self, piece: Piece) -> None:
@@ -57,14 +58,17 @@ class Journey:
         pieces = self._table("raw", "PREROUTING", [piece])
         pieces = self._table("mangle", "PREROUTING", [track_connection(one) for one in pieces])
         stay: list[Piece] = []
+        joined: list[Piece] = []
         leave: list[Piece] = []
         for one in self._translate("PREROUTING", pieces):
             route = self._route(one.state)
-            hook: Hook = "INPUT" if route == LOCAL else "FORWARD"
-            out = "" if route == LOCAL else route
-            routed = self._note_route(one, hook, replace(one.state, out_interface=out))
-            (stay if route == LOCAL else leave).append(routed)
+            hook: Hook = "INPUT" if route in (LOCAL, _IF_JOINED) else "FORWARD"
+            out = "" if hook == "INPUT" else route
+            routed = self._note_route(one, hook, replace(one.state, out_interface=out), route=route)
+            (stay if route == LOCAL else joined if route == _IF_JOINED else leave).append(routed)
         self._finish(self._filter("INPUT", stay))
+        for accepted in self._filter("INPUT", joined):
+            self.walk.end_unknown(accepted.piece, sentences.if_joined(destination_text(accepted.piece.state)))
         self._finish(self._send_out(self._filter("FORWARD", leave)))
 
     def send(self, piece: Piece) -> None:
@@ -140,14 +144,15 @@ class Journey:
         route = self._route(piece.state)
         return replace(piece, state=replace(piece.state, out_interface=LOOPBACK if route == LOCAL else route))
 
-    def _note_route(self, piece: Piece, hook: Hook, state: PacketState) -> Piece:
+    def _note_route(self, piece: Piece, hook: Hook, state: PacketState, *, route: str | None = None) -> Piece:
         if self.routed:
             self.hook = hook if self.hook == hook else None
             self.state = _shared_state(self.state, state)
         else:
             self.routed, self.hook, self.state = True, hook, state
-        route = sentences.HOST_ITSELF if hook == "INPUT" else sentences.leaves_by(state.out_interface)
-        self.walk.note("routed", piece, sentences.routed(destination_text(state), route))
+        words = sentences.HOST_ITSELF if hook == "INPUT" else sentences.leaves_by(state.out_interface)
+        words = sentences.HOST_IF_JOINED if route == _IF_JOINED else words
+        self.walk.note("routed", piece, sentences.routed(destination_text(state), words))
         return replace(piece, state=state)
 
     def _route(self, state: PacketState) -> str | None:
@@ -156,7 +161,9 @@ class Journey:
         if state.destination is None:
             return None
         address = (IPv4Address if state.family == 4 else IPv6Address)(state.destination)
-        return self.surroundings.route(state.family, address, state.in_interface or None)
+        route = self.surroundings.route(state.family, address, state.in_interface or None)
+        # No host forwards packets to a group, unless it is a multicast router.
+        return _IF_JOINED if route is None and state.in_interface and address.is_multicast else route
 
 
 def _shared_state(one: PacketState, other: PacketState) -> PacketState:

@@ -12,66 +12,17 @@ from dockerfw.iptables.extensions import GENERAL, MATCHES, MODULE_ALIASES, ONE_P
 from dockerfw.iptables.matches import Match, Option, Target, read_matches
 from dockerfw.iptables.model import Family, Rule
 from dockerfw.iptables.tokens import split_tokens
-from dockerfw.simulation import sentences
 from dockerfw.simulation.address_types import addrtype
 from dockerfw.simulation.bridges import physdev
-from dockerfw.simulation.conditions import (
-    AnyCondition,
-    MatchQuestion,
-    always,
-    never,
-    number,
-    undecided_condition,
-)
+from dockerfw.simulation.conditions import AnyCondition, MatchQuestion, number, undecided_condition
 from dockerfw.simulation.connections import conntrack
 from dockerfw.simulation.general import connmark, extension_header, general, iprange, mac, mark
 from dockerfw.simulation.ipsets import set_members
+from dockerfw.simulation.limits import connlimit, hashlimit, limit, recent
+from dockerfw.simulation.moments import read_time
 from dockerfw.simulation.ports import icmp, multiport, ports
 from dockerfw.simulation.reverse_path import rpfilter
 from dockerfw.simulation.surroundings import Surroundings
-
-
-def _limit(question: MatchQuestion) -> list[AnyCondition]:
-    return [always(sentences.LIMIT_NOT_REACHED)]
-
-
-def _hashlimit(question: MatchQuestion) -> list[AnyCondition]:
-    names = {option.name: option.negated for option in question.options}
-    if not names.keys() <= MATCHES["hashlimit"].options.keys():
-        return [undecided_condition(question)]
-    above = "--hashlimit-above" in names or names.get("--hashlimit-upto", False)
-    return [never(sentences.LIMIT_NOT_REACHED) if above else always(sentences.LIMIT_NOT_REACHED)]
-
-
-def _connlimit(question: MatchQuestion) -> list[AnyCondition]:
-    """Read --connlimit-upto and --connlimit-above; the packet's own connection counts."""
-    limits = {
-        option.name: number(" ".join(option.values)) for option in question.options if not option.negated
-    }
-    for name in limits.keys() & {"--connlimit-upto", "--connlimit-above"}:
-        most = limits[name]
-        if most is not None:
-            said = sentences.LIMIT_NOT_REACHED if most else sentences.NO_CONNECTION_ALLOWED
-            return [always(said) if (name == "--connlimit-upto") == (most > 0) else never(said)]
-    return [undecided_condition(question)]
-
-
-def _recent(question: MatchQuestion) -> list[AnyCondition]:
-    """Read --set, which every packet meets, and checks for several packets, which a first one does not meet.
-
-    Whether a source is on a list at all is not known.
-    """
-    options = {option.name: option for option in question.options}
-    hits = number(" ".join(options["--hitcount"].values)) if "--hitcount" in options else None
-    if "--set" in options:
-        negated = options["--set"].negated
-        return [never(sentences.SOURCE_LISTED) if negated else always(sentences.SOURCE_LISTED)]
-    for name in options.keys() & {"--rcheck", "--update"}:
-        if hits is not None and hits > 1:
-            negated = options[name].negated
-            return [always(sentences.LIMIT_NOT_REACHED) if negated else never(sentences.LIMIT_NOT_REACHED)]
-    return [undecided_condition(question)]
-
 
 MATCH_READERS: Mapping[str, Callable[[MatchQuestion], list[AnyCondition]]] = {
     "": general,
@@ -89,11 +40,12 @@ MATCH_READERS: Mapping[str, Callable[[MatchQuestion], list[AnyCondition]]] = {
     "mac": mac,
     "physdev": physdev,
     "set": set_members,
-    "limit": _limit,
-    "hashlimit": _hashlimit,
-    "connlimit": _connlimit,
-    "recent": _recent,
+    "limit": limit,
+    "hashlimit": hashlimit,
+    "connlimit": connlimit,
+    "recent": recent,
     "rpfilter": rpfilter,
+    "time": read_time,
     "rt": extension_header,
     "frag": extension_header,
 }

@@ -1,7 +1,8 @@
 """What `-m rpfilter` asks: whether an answer to the source leaves by the interface the packet came in by.
 
 The kernel looks up a route to the source (ipt_rpfilter.c, ip6t_rpfilter.c). Known routes are the networks of
-the host's own interfaces and the default routes; another interface may have routes that are not known here.
+the host's own interfaces, the routes to other networks and the default routes; another interface may have
+routes that are not known here. Which of several tables the kernel looks in is not known either.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def rpfilter(question: MatchQuestion) -> list[AnyCondition]:
         device, nothing = state.in_interface, AddressSet.nothing(question.family)
         if device == "lo":
             return sources, nothing
-        if device is None or ("--validmark" in names and state.mark != 0):
+        if device is None or ("--validmark" in names and (state.mark != 0 or state.unsure_bits)):
             return nothing, sources
         if device not in routed_by:
             routed_by[device] = _routed_by(question, device, names)
@@ -55,7 +56,12 @@ def _routed_by(question: MatchQuestion, device: str, options: frozenset[str]) ->
     default = surroundings.default_routes.get(family, ())
     if "--loose" in options:
         holds = holds.union(others)
-    if default == (device,) or ("--loose" in options and default):
+    alone = default == (device,) and not any(
+        route.is_default and route.network.version == family
+        for each in surroundings.interfaces
+        for route in each.routes
+    )
+    if alone or ("--loose" in options and default):
         holds = holds.union(beyond)
     else:
         unsure = unsure.union(beyond)
@@ -76,6 +82,13 @@ def _connected(
     interfaces: dict[IPv4Network | IPv6Network, set[str]] = {}
     for name, address in surroundings.addresses(family):
         interfaces.setdefault(address.network, set()).add(name)
+    ends = [(int(end),) * 2 for network in interfaces for end in (network[0], network[-1])]
+    in_tables = AddressSet.nothing(family)
+    for name, route in surroundings.static_routes(family):
+        if route.table:
+            in_tables = in_tables.union(AddressSet.of(family, [route.network]))
+        else:
+            interfaces.setdefault(route.network, set()).add(name)
     mine = theirs = unsure = AddressSet.nothing(family)
     for network in sorted(interfaces, key=lambda network: network.prefixlen):
         addresses, names = AddressSet.of(family, [network]), interfaces[network]
@@ -87,5 +100,4 @@ def _connected(
             mine = mine.union(addresses)
         else:
             unsure = unsure.union(addresses)
-    ends = [(int(end),) * 2 for network in interfaces for end in (network[0], network[-1])]
-    return mine, theirs, unsure.union(AddressSet.from_intervals(family, ends))
+    return mine, theirs, unsure.union(in_tables).union(AddressSet.from_intervals(family, ends))

@@ -5,6 +5,7 @@ They are parts of a sentence: no capital at the start, no full stop.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 EVERY_PACKET_MATCHES: Final = "every packet matches"
@@ -12,8 +13,12 @@ NO_MATCH: Final = "the rule does not match"
 LIMIT_NOT_REACHED: Final = "the limit is not reached"
 NO_CONNECTION_ALLOWED: Final = "no connection is within the limit"
 SOURCE_LISTED: Final = "the source is put on a list"
+TIME_OF_DAY: Final = "the time of day (UTC)"
+DAY_OF_WEEK: Final = "the day of the week (UTC)"
+DAY_OF_MONTH: Final = "the day of the month (UTC)"
 NO_EXTENSION_HEADER: Final = "the packet has no extension header"
 HOST_ITSELF: Final = "the host itself"
+HOST_IF_JOINED: Final = "the host itself, if it is in this multicast group"
 UNKNOWN_INTERFACE: Final = "an unknown interface"
 UNKNOWN_OWN_ADDRESS: Final = "one of the host's addresses"
 
@@ -31,6 +36,56 @@ def condition_holds(subject: str, value: str) -> str:
 def condition_fails(subject: str, value: str) -> str:
     """`source port is not 22`"""
     return f"{subject} is not {value}"
+
+
+def time_not_before(moment: str) -> str:
+    """`the time is 2027-01-31 18:00:00 UTC or later`"""
+    return f"the time is {moment} or later"
+
+
+def time_before(moment: str) -> str:
+    """`the time is before 2027-01-31 18:00:00 UTC`"""
+    return f"the time is before {moment}"
+
+
+def time_not_after(moment: str) -> str:
+    """`the time is 2027-01-31 18:00:00 UTC or earlier`"""
+    return f"the time is {moment} or earlier"
+
+
+def time_after(moment: str) -> str:
+    """`the time is after 2027-01-31 18:00:00 UTC`"""
+    return f"the time is after {moment}"
+
+
+def daily_times(first: str, last: str) -> str:
+    """`08:00:00 to 17:30:00`"""
+    return f"{first} to {last}"
+
+
+def limit_not_reached(count: int, unit: str, counted: str, first: int | None) -> str:
+    """`the limit is not reached: at most 6 a minute from each source, the first 6 at once`"""
+    at_once = f", the first {first:,} at once" if first is not None and first > 1 else ""
+    return f"{LIMIT_NOT_REACHED}: at most {count:,} {_A_UNIT.get(unit, unit)}{counted}{at_once}"
+
+
+_A_UNIT: Final = {"second": "a second", "minute": "a minute", "hour": "an hour", "day": "a day"}
+
+
+def network_length(bits: str) -> str:
+    """` /64`, or nothing for single addresses."""
+    return f" /{bits}" if bits and bits != "all" else ""
+
+
+def counted_for(modes: Collection[str], source: str, destination: str) -> str:
+    """` from each source /64 to each port`: what has a limit of its own; nothing if all packets share one."""
+    words = (
+        ("srcip", f" from each source{source}"),
+        ("srcport", " from each source port"),
+        ("dstip", f" to each destination{destination}"),
+        ("dstport", " to each port"),
+    )
+    return "".join(text for mode, text in words if mode in modes)
 
 
 def option_matches(option: str) -> str:
@@ -111,6 +166,11 @@ def too_many_paths(chain: str, table: str) -> str:
 def no_single_route(destination: str) -> str:
     """`no single route to 10.1.2.3 port 22 is known`"""
     return f"no single route {destination} is known"
+
+
+def if_joined(destination: str) -> str:
+    """`the packet goes to 239.1.2.3 port 5000: it is unknown whether the host is in this multicast group`"""
+    return f"the packet goes {destination}: it is unknown whether the host is in this multicast group"
 
 
 def destination(address: str, port: int | None, *, has_ports: bool) -> str:

@@ -11,6 +11,7 @@ from dockerfw.simulation.addresses import AddressSet, union_of
 from dockerfw.simulation.outcomes import sum_up
 from dockerfw.simulation.packet import Address, Packet
 from dockerfw.simulation.simulate import Prepared, run_journey
+from dockerfw.simulation.state import PacketState
 from dockerfw.simulation.trace import Verdict
 
 _ECHO = {1: 8, 58: 128}
@@ -48,24 +49,29 @@ class Service:
 class Reach:
     """The sources that reach a service, in three sets that do not overlap and together hold every address.
 
-    `parts` splits the same addresses by the rule or policy that decides.
+    `parts` splits the same addresses by the rule or policy that decides. `entered` are the noted chains that
+    packets entered, with what rules see of a packet there.
     """
 
     passes: AddressSet
     refused: AddressSet
     unknown: AddressSet
     parts: tuple[tuple[AddressSet, Verdict], ...]
+    entered: tuple[tuple[str, PacketState], ...] = ()
 
 
-def simulate_service(prepared: Prepared, service: Service) -> Reach:
-    """Return the sources that reach a service. Raises ValueError if its family is not that of the rules."""
+def simulate_service(prepared: Prepared, service: Service, noted: frozenset[str] = frozenset()) -> Reach:
+    """Return the sources that reach a service; `noted` are chains of the filter table to note the entry of.
+
+    Raises ValueError if its family is not that of the rules.
+    """
     family = prepared.family
     if {service.family, service.destination.version} != {family}:
         raise ValueError(sentences.wrong_family(family, "service"))
     packet = service.packet((IPv4Address if family == 4 else IPv6Address)(0))
-    walk, _ = run_journey(prepared, packet, AddressSet.everything(family), recording=False)
+    walk, _ = run_journey(prepared, packet, AddressSet.everything(family), recording=False, noted=noted)
     sums = sum_up(family, walk.ends)
     nothing = AddressSet.nothing(family)
     passes, unknown = sums.by_kind.get("ACCEPT", nothing), sums.by_kind["UNKNOWN"]
     refused = union_of(family, [sums.by_kind.get(kind, nothing) for kind in ("DROP", "REJECT")])
-    return Reach(passes, refused, unknown, sums.parts)
+    return Reach(passes, refused, unknown, sums.parts, tuple(dict.fromkeys(walk.entered)))

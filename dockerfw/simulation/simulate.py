@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
@@ -30,6 +30,10 @@ class Prepared:
     family: Family
     chains: Mapping[tuple[str, str], CompiledChain] = field(repr=False, compare=False)
 
+    def at(self, moment: int | None) -> Prepared:
+        """Return the same rules for packets of another moment, in UTC seconds, without compiling again."""
+        return replace(self, surroundings=replace(self.surroundings, at=moment))
+
 
 def prepare(ruleset: Ruleset, surroundings: Surroundings, family: Family) -> Prepared:
     """Compile a ruleset once for any number of packets."""
@@ -55,10 +59,15 @@ def simulate(prepared: Prepared, packet: Packet) -> Trace:
 
 
 def run_journey(
-    prepared: Prepared, packet: Packet, sources: AddressSet, *, recording: bool
+    prepared: Prepared,
+    packet: Packet,
+    sources: AddressSet,
+    *,
+    recording: bool,
+    noted: frozenset[str] = frozenset(),
 ) -> tuple[Walk, Journey]:
-    """Send a packet from each of the sources through the rules at once."""
-    walk = Walk(prepared.chains, recording)
+    """Send a packet from each of the sources through the rules at once; `noted` as in Walk."""
+    walk = Walk(prepared.chains, recording, noted=noted)
     state = make_first_state(packet, prepared.surroundings)
     journey = Journey.begin(walk, prepared.surroundings, state)
     if packet.in_interface is None:

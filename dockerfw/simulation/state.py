@@ -24,7 +24,7 @@ class PacketState:
 
     `bridge_port` is the bridge port that it came in by, None if it crossed no bridge, and empty if the port
     is unknown. `stays` is True if a translation changed the destination to one of the host's own addresses.
-    `looped` is True if the packet left by lo and came back.
+    `looped` is True if the packet left by lo and came back. `at` is the moment in UTC seconds.
     """
 
     family: Family
@@ -39,6 +39,8 @@ class PacketState:
     bridge_port: str | None = None
     mac: str | None = None
     mark: int | None = 0
+    # Bits of the mark that a rule may have changed.
+    unsure_bits: int = 0
     connmark: int | None = 0
     tracking: Tracking = "before"
     connection: str = "NEW"
@@ -47,6 +49,7 @@ class PacketState:
     original_port: int | None = None
     stays: bool = False
     looped: bool = False
+    at: int | None = None
     memo: dict[object, bool | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property

@@ -136,7 +136,8 @@ def _mark(options: tuple[Option, ...], context: TargetContext) -> StateChange | 
     def change(state: PacketState) -> PacketState:
         if state.mark is None and mask != _ALL_BITS:
             return state
-        return replace(state, mark=((state.mark or 0) & ~mask & _ALL_BITS) ^ value)
+        mark = _merge_mark(state.mark or 0, mask, value)
+        return replace(state, mark=mark, unsure_bits=state.unsure_bits & ~mask)
 
     return change
 
@@ -157,8 +158,8 @@ def _connmark(options: tuple[Option, ...], context: TargetContext) -> StateChang
     def change(state: PacketState) -> PacketState:
         if state.tracking != "tracked":
             return state
-        if state.mark is None or state.connmark is None:
-            return replace(state, connmark=None) if saves else replace(state, mark=None)
+        if state.mark is None or state.unsure_bits or state.connmark is None:
+            return replace(state, connmark=None) if saves else replace(state, mark=None, unsure_bits=0)
         if saves:
             return replace(state, connmark=_merge_mark(state.connmark, of_connection, state.mark & of_packet))
         return replace(state, mark=_merge_mark(state.mark, of_packet, state.connmark & of_connection))

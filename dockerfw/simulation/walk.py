@@ -55,12 +55,17 @@ class Accepted:
 
 @dataclass(slots=True)
 class Walk:
-    """One walk: its results so far, and its events if it is recording."""
+    """One walk: its results so far, and its events if it is recording.
+
+    `entered` are the chains of the filter table named in `noted` that it entered, with the packet there.
+    """
 
     chains: Mapping[tuple[str, str], CompiledChain]
     recording: bool
     ends: list[WalkEnd] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    noted: frozenset[str] = frozenset()
+    entered: list[tuple[str, PacketState]] = field(default_factory=list)
     _accepted: list[Accepted] = field(default_factory=list)
     _visits: int = 0
 
@@ -92,8 +97,9 @@ class Walk:
         """Move pieces through a chain and return those that reach its end or RETURN."""
         self._visits += 1
         if visit.depth > _MAX_DEPTH or self._visits > _MAX_VISITS:
+            why = sentences.endless_jumps if visit.depth > _MAX_DEPTH else sentences.too_many_paths
             for piece in pieces:
-                self.end_unknown(piece, sentences.endless_jumps(chain.name, chain.table))
+                self.end_unknown(piece, why(chain.name, chain.table))
             return []
         back: list[Piece] = []
         agenda = {0: list(pieces)}
@@ -178,6 +184,8 @@ class Walk:
 
     def _jump(self, name: str, item: Item, matched: list[Piece], visit: Visit) -> list[Piece]:
         chain = self.chains[visit.chain.table, name]
+        if name in self.noted and visit.chain.table == "filter":
+            self.entered += [(name, piece.state) for piece in matched]
         return self._chain(chain, join_pieces(matched), Visit(chain, visit.depth + 1))
 
     def _change(self, item: Item, rest: Piece, matched: list[Piece], maybe: AddressSet) -> list[Piece]:
@@ -258,11 +266,14 @@ def destination_text(state: PacketState) -> str:
 
 
 def _forget_marks(before: PacketState, after: PacketState) -> PacketState | None:
-    """Return the state with unknown marks if only marks differ, else None."""
+    """Return the state with unknown marks, or bits of the packet's mark, if only these differ, else None."""
+    known = before.mark is not None and after.mark is not None
+    changed = (before.mark or 0) ^ (after.mark or 0) if known else 0
     forgotten = replace(
         before,
-        mark=before.mark if before.mark == after.mark else None,
+        mark=before.mark if known or before.mark == after.mark else None,
+        unsure_bits=before.unsure_bits | changed,
         connmark=before.connmark if before.connmark == after.connmark else None,
     )
-    same = replace(after, mark=before.mark, connmark=before.connmark) == before
-    return forgotten if same and forgotten != before else None
+    unmarked = replace(after, mark=before.mark, unsure_bits=before.unsure_bits, connmark=before.connmark)
+    return forgotten if unmarked == before and forgotten != before else None

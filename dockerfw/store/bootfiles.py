@@ -13,8 +13,11 @@ import os
 import shutil
 from pathlib import Path
 
-from dockerfw.chains.boot import render_boot_chains, render_boot_script
+from dockerfw.chains.boot import STATIC_SETS, render_boot_chains, render_boot_script
+from dockerfw.chains.bound_sets import bound_sets_of
+from dockerfw.chains.log_lines import has_log_lines
 from dockerfw.chains.names import FORWARD
+from dockerfw.chains.static_sets import filling_text
 from dockerfw.host.files import link_durably, make_directory, sync_directory, write_all_durably
 from dockerfw.host.hooks import checkpoint
 from dockerfw.iptables.model import FAMILIES
@@ -22,6 +25,7 @@ from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord
 
 SCRIPT = "dockerfw-boot.sh"
 MODES = {"rules.v4": 0o600, "rules.v6": 0o600, SCRIPT: 0o700, CONFIRMED: 0o600}
+"""The files that every set of boot files has, with their modes. One with static sets has another file."""
 SETS = "boot-sets"
 # The ending of a set that replaces another set of the same apply.
 REPLACEMENT = ".again"
@@ -38,19 +42,38 @@ def write_boot_set(confirmed: ConfirmedRecord, *, boot: Path) -> str:
     shutil.rmtree(directory, ignore_errors=True)
     make_directory(directory)
     texts = boot_texts(confirmed, boot=boot)
-    write_all_durably({directory / file: (text.encode(), MODES[file]) for file, text in texts.items()})
+    write_all_durably(
+        {directory / file: (text.encode(), MODES.get(file, 0o600)) for file, text in texts.items()}
+    )
     sync_directory(directory.parent)
     return name
 
 
-def boot_texts(confirmed: ConfirmedRecord, *, boot: Path) -> dict[str, str]:
-    """Return the contents of the files in the set of an apply."""
+def boot_texts(confirmed: ConfirmedRecord, *, boot: Path, logs: bool | None = None) -> dict[str, str]:
+    """Return the contents of the files in the set of an apply.
+
+    `logs` is whether the script is for rules with log lines, None to look.
+    """
+    renderings = {family: confirmed.rendering(family) for family in FAMILIES}
+    if logs is None:
+        logs = any(has_log_lines(rendering.chains) for rendering in renderings.values())
     interfaces = confirmed.document.settings.external_interfaces
-    own_jumps = [family for family in FAMILIES if confirmed.rendering(family).jumps.get(FORWARD)]
-    script = render_boot_script(confirmed.backend, interfaces, str(boot), own_jumps)
+    own_jumps = [family for family in FAMILIES if renderings[family].jumps.get(FORWARD)]
+    rules = {family: render_boot_chains(renderings[family].chains) for family in FAMILIES}
+    static = filling_text(confirmed.sets)
+    script = render_boot_script(
+        confirmed.backend,
+        interfaces,
+        str(boot),
+        own_jumps,
+        bound_sets_of(rules.values()),
+        static_sets=bool(static),
+        logs=logs,
+    )
     return {
-        "rules.v4": render_boot_chains(confirmed.rendering(4).chains),
-        "rules.v6": render_boot_chains(confirmed.rendering(6).chains),
+        "rules.v4": rules[4],
+        "rules.v6": rules[6],
+        **({STATIC_SETS: static} if static else {}),
         SCRIPT: script,
         CONFIRMED: confirmed.to_text(),
     }

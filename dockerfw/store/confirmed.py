@@ -14,25 +14,31 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from dockerfw.chains.render import earlier_rendering, render
-from dockerfw.chains.rendering import Rendering, read_rendering
+from dockerfw.chains.rendered_rules import Rendering
+from dockerfw.chains.static_sets import StaticSet
 from dockerfw.document.document import Document, canonical_json, digest, parse_document
 from dockerfw.document.stored import read_stored
 from dockerfw.host.clock import boot_id
 from dockerfw.host.files import read_bounded
+from dockerfw.host.static_sets import ip_set_limits
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import FAMILIES, Backend, Family
 from dockerfw.messages.codec import Absent, AtMost, Message, load_json
-from dockerfw.messages.confirmed import FAMILY_DIGITS
 from dockerfw.messages.errors import MessageError
-from dockerfw.messages.loaded import TEXTS, loaded_digest, texts_to_keep
-from dockerfw.messages.shapes import Anything, BootId, Count, Digest, Positive, Seconds, Text, Uuid
+from dockerfw.messages.loaded import TEXTS, loaded_digest, renderings_of, sets_to_keep, texts_to_keep
+from dockerfw.messages.shapes import Anything, BootId, Count, Digest, OneOf, Positive, Seconds, Text, Uuid
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.records import MAX_WINDOW_BYTES, StateError, StateFile
 
 CONFIRMED = "confirmed.json"
 MAX_CONFIRMED_BYTES = 16 * 1024 * 1024
 MAX_HEALS = 100
-_DOCKERS_OWN = re.compile(r"^:DOCKER(?!-USER )\S* ", re.MULTILINE)
+# Docker's chains do nothing unless the kernel's jump to them. (dockerfw creates DOCKER-USER too.)
+_DOCKER_CALLED = re.compile(
+    r"^(?:\[\d+:\d+\] )?-A (PREROUTING|FORWARD) (?:.* )?-j DOCKER(?!-USER$)\S*$", re.MULTILINE
+)
+_TABLES: Mapping[str, str] = {"PREROUTING": "nat", "FORWARD": "filter"}
+_CALLS = ("4 filter", "4 nat", "6 filter", "6 nat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +59,32 @@ class ConfirmedRecord:
 
     def rendering(self, family: Family) -> Rendering:
         """Return the rules that the kernel should hold for a family."""
-        return self.loaded.get(family) or render(self.document, family, self.revision)
+        found = self.loaded.get(family)
+        return found or render(self.document, family, self.revision, limits=ip_set_limits())
 
     def as_earlier_loaded(self) -> ConfirmedRecord:
         """Return the record with the rules of a release that kept no copy of them, where it has none."""
-        earlier = {family: earlier_rendering(self.document, family, self.revision) for family in FAMILIES}
+        limits = ip_set_limits()
+        earlier = {
+            family: earlier_rendering(self.document, family, self.revision, limits=limits)
+            for family in FAMILIES
+        }
         return replace(self, loaded={**earlier, **self.loaded})
 
     def to_text(self) -> str:
         """Return the content of the file, without the loaded rules where it could not be read with them."""
-        text = self._file_text(texts_to_keep(self.loaded))
-        return text if len(text) <= MAX_CONFIRMED_BYTES else self._file_text({})
+        texts = texts_to_keep(self.loaded)
+        text = self._file_text(texts, sets_to_keep(self.loaded) if texts else "")
+        return text if len(text) <= MAX_CONFIRMED_BYTES else self._file_text({}, "")
 
-    def _file_text(self, texts: Mapping[Family, str]) -> str:
+    @property
+    def sets(self) -> tuple[StaticSet, ...]:
+        """The static sets of the rules that the kernel should hold, of both families."""
+        # A kernel without IPv6 has no rules of family 6, and needs no sets of theirs.
+        families = [family for family in FAMILIES if family in self.loaded] or FAMILIES
+        return tuple(one for family in families for one in self.rendering(family).sets)
+
+    def _file_text(self, texts: Mapping[Family, str], sets: str) -> str:
         file = ConfirmedFile(
             self.apply,
             self.revision,
@@ -75,6 +94,7 @@ class ConfirmedRecord:
             json.loads(canonical_json(self.document)),
             texts,
             loaded_digest(texts) if texts else "",
+            sets,
         )
         return json.dumps(file.to_json())
 
@@ -95,6 +115,8 @@ class ConfirmedFile(Message):
     # A record of an earlier release has neither.
     loaded: Annotated[Mapping[Family, str], TEXTS, Absent.WHEN_EMPTY] = field(default_factory=dict)
     loaded_digest: Annotated[str, Text(64), Absent.WHEN_EMPTY] = ""
+    # The static sets that the loaded rules match. The name of each is the digest of its contents.
+    sets: Annotated[str, Text(MAX_CONFIRMED_BYTES), Absent.WHEN_EMPTY] = ""
 
     def check(self) -> None:
         """Raise MessageError when the loaded rules have another digest."""
@@ -136,7 +158,10 @@ def _read(raw: bytes, read_document: Callable[[object, str], Document]) -> Confi
         document = read_document(file.document, file.digest)
     except NetfilterError as error:
         raise MessageError("document", str(error)) from None
-    loaded = {family: read_rendering(text) for family, text in file.loaded.items()}
+    try:
+        loaded = renderings_of(file.loaded, file.sets)
+    except NetfilterError as error:
+        raise MessageError("sets", str(error)) from None
     return ConfirmedRecord(file.apply, file.revision, file.backend, file.boot, document, loaded)
 
 
@@ -147,8 +172,8 @@ class DriftRecord(StateFile):
     `mark` identifies the drift that was reported last, empty for none. `docker` are the backends that
     contained Docker's chains at the first check, None before it. `heals` are the times (CLOCK_BOOTTIME of the
     boot `boot`) of self-repairs; `rests` is set after too many of them. `told` counts the reports, and `salt`
-    makes their ids unique. `docker_families` are the families in which Docker had chains of its own at some
-    check of the boot `docker_boot`.
+    makes their ids unique. `docker_calls` are the families and tables ("4 nat") in which Docker's own chains
+    were called at some check of the boot `docker_boot`.
     """
 
     FORMAT: ClassVar = "dockerfw-seen/1"
@@ -162,29 +187,40 @@ class DriftRecord(StateFile):
     told: Count = 0
     salt: Annotated[str, Text(64)] = field(default_factory=lambda: secrets.token_hex(16))
     docker_boot: Annotated[BootId, Absent.ALLOWED] = ""
-    docker_families: Annotated[tuple[Family, ...], FAMILY_DIGITS, Absent.ALLOWED] = ()
+    docker_calls: Annotated[
+        tuple[Annotated[str, OneOf(_CALLS)], ...], AtMost(len(_CALLS)), Absent.ALLOWED
+    ] = ()
 
     def remember_docker(self, snapshot: Snapshot) -> DriftRecord:
-        """Return the record with the families in which Docker has chains now, too."""
-        here = {*_docker_families(snapshot), *(self.docker_families if self.docker_boot == boot_id() else ())}
-        families = tuple(family for family in FAMILIES if family in here)
-        return replace(self, docker_boot=boot_id(), docker_families=families)
+        """Return the record with the tables in which Docker's chains are called now, too."""
+        before = self.docker_calls if self.docker_boot == boot_id() else ()
+        here = {*_docker_calls(snapshot), *before}
+        return replace(
+            self, docker_boot=boot_id(), docker_calls=tuple(call for call in _CALLS if call in here)
+        )
 
     def docker_gone(self, snapshot: Snapshot) -> tuple[Family, ...]:
-        """Return the families in which Docker had chains since the boot, and has none now.
+        """Return the families in which some table called Docker's chains since the boot, and does not now.
 
-        Docker itself leaves its chains when it stops, so another program has removed them.
+        Docker itself leaves its rules when it stops, so another program has flushed or removed them.
         """
         moved = any(backend != snapshot.backend for backend in snapshot.docker_backends)
         if self.docker_boot != boot_id() or moved or snapshot.docker_state == "nftables":
             return ()
-        here = {*_docker_families(snapshot), *snapshot.unread}
-        return tuple(family for family in self.docker_families if family not in here)
+        gone = {*self.docker_calls} - {*_docker_calls(snapshot)}
+        return tuple(
+            family
+            for family in FAMILIES
+            if family not in snapshot.unread and any(call.startswith(f"{family} ") for call in gone)
+        )
 
 
-def _docker_families(snapshot: Snapshot) -> Iterator[Family]:
-    # (dockerfw creates DOCKER-USER too.)
-    return (family for family, save in snapshot.saves.items() if _DOCKERS_OWN.search(save))
+def _docker_calls(snapshot: Snapshot) -> Iterator[str]:
+    return (
+        f"{family} {_TABLES[found[1]]}"
+        for family, save in snapshot.saves.items()
+        for found in _DOCKER_CALLED.finditer(save)
+    )
 
 
 def read_drift_record(path: Path) -> DriftRecord:

@@ -99,7 +99,9 @@ _Saves = Annotated[Mapping[Family, str], Entries(FAMILIES, Text(MAX_UNDO_BYTES),
 class UndoRecord(StateFile):
     """What an apply is about to load, its document, and the saves from before.
 
-    `own_jumps` are the families that get jumps of dockerfw's own in FORWARD.
+    `own_jumps` are the families that get jumps of dockerfw's own in FORWARD. `sets` are the static sets that
+    the restores name, as `write_sets` writes them. `held` is the document that the kernel held before, as far
+    as that is known, and only where its rules cannot be read back from the saves.
     """
 
     FORMAT: ClassVar = "dockerfw-undo/2"
@@ -111,3 +113,6 @@ class UndoRecord(StateFile):
     saves: _Saves
     restores: _Saves
     own_jumps: Annotated[tuple[Family, ...], AtMost(2), Absent.WHEN_EMPTY] = ()
+    sets: Annotated[str, Text(MAX_UNDO_BYTES), Absent.WHEN_EMPTY] = ""
+    held: Annotated[object, Anything(), Absent.WHEN_EMPTY] = None
+    held_digest: Annotated[str, Text(64), Absent.WHEN_EMPTY] = ""

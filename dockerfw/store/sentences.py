@@ -15,3 +15,10 @@ EVENTS_DROPPED = (
     "{count} events were dropped, from {first} to {last}: the clerk did not collect them, and there were too"
     " many. Events of the console were kept as long as there were others to drop."
 )
+
+BINDER_SILENT = "the process that fills the bound sets has not looked for {seconds:.0f} seconds"
+
+LIST_PARTS_FULL = "more than {most} parts of lists wait for their order"
+LIST_INCOMPLETE = "part {part} of {parts} of the list {definition} has not arrived"
+LIST_CHANGED = "the list {definition} is not what the order says"
+LIST_WRONG = "the list {definition} cannot be read: {why}"

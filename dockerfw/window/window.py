@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from dockerfw.chains.render import loaded_rendering
+from dockerfw.chains.static_sets import read_sets
 from dockerfw.document.stored import read_stored
 from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
@@ -32,10 +33,12 @@ from dockerfw.messages.outcomes import (
     Window,
 )
 from dockerfw.store.bootfiles import boot_apply, remove_old_sets, switch_boot_set, write_boot_set
+from dockerfw.store.bound_sets import describe_binder_problem
 from dockerfw.store.confirmed import ConfirmedRecord
 from dockerfw.store.outbox import Outbox
 from dockerfw.store.records import StateError, UndoRecord, WindowRecord
 from dockerfw.store.state import StateDirectory
+from dockerfw.store.static_sets import drop_static_sets, sets_of_confirmed
 from dockerfw.window import sentences
 
 logger = logging.getLogger("dockerfw.window")
@@ -89,8 +92,9 @@ def keep(state: StateDirectory, record: WindowRecord) -> Outcome:
     checkpoint("keep-begin")
     began = boottime()
     document = read_stored(undo.document, record.digest)
+    sets = read_sets(undo.sets)
     loaded = {
-        family: loaded_rendering(text, document.settings, own_jumps=family in undo.own_jumps)
+        family: loaded_rendering(text, document.settings, own_jumps=family in undo.own_jumps).with_sets(sets)
         for family, text in undo.restores.items()
     }
     confirmed = ConfirmedRecord(record.apply, record.revision, undo.backend, boot_id(), document, loaded)
@@ -110,7 +114,7 @@ def roll_back(state: StateDirectory, record: WindowRecord, reason: RollBackReaso
     undo = _read_undo(state, record)
     checkpoint("rollback-begin")
     before = {family: parse_save(text) for family, text in undo.saves.items()}
-    restore_previous(undo.backend, before, undo.restores)
+    restore_previous(undo.backend, before, undo.restores, sets_of_confirmed(state))
     checkpoint("rollback-loaded")
     return _end(state, _rolled_back(record, reason))
 
@@ -197,8 +201,10 @@ def _end_sessions(state: StateDirectory, record: WindowRecord) -> Step:
             done, detail = False, sentences.SESSIONS_UNKNOWN
         else:
             before = {family: parse_save(text) for family, text in undo.saves.items()}
-            ended = end_lost_sessions(before, read_stored(undo.document, record.digest))
-            done, detail = not ended.problems, str(ended)
+            held = read_stored(undo.held, undo.held_digest) if undo.held_digest else None
+            after = read_stored(undo.document, record.digest)
+            ended = end_lost_sessions(before, after, held=held, unbound=describe_binder_problem(state))
+            done, detail = not (ended.problems or ended.untold), str(ended)
     # The revision is kept, and its outcome says so, whatever becomes of the sessions.
     except Exception as error:  # noqa: BLE001
         logger.warning("the sessions of apply %s continue: %s", record.apply, error)
@@ -215,6 +221,7 @@ def _end(state: StateDirectory, outcome: Outcome) -> Outcome:
     checkpoint("end-settled")
     state.close_window()
     checkpoint("end-closed")
+    drop_static_sets(state)
     logger.info("apply %s: %s", outcome.apply, outcome.state)
     return outcome
 

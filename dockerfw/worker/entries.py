@@ -38,7 +38,9 @@ class AllowedJob:
     """A function that a queue may call: the exact types of its arguments and its time limit in seconds.
 
     With `acknowledged`, the worker sets a key in Redis when the call has returned (see `done_key`). With
-    `named`, the job's id is passed before the arguments.
+    `named`, the job's id is passed before the arguments. One that `yields` is ended, or not begun, when a job
+    that does not waits. `wanted` is asked before the call, which is left out if it returns False, and
+    `on_done` is called after it returned: both in the worker's own process.
     """
 
     call: Callable[..., None]
@@ -46,6 +48,9 @@ class AllowedJob:
     seconds: float = 60.0
     acknowledged: bool = False
     named: bool = False
+    yields: bool = False
+    wanted: Callable[[], bool] | None = None
+    on_done: Callable[[], None] | None = None
 
 
 def job_key(job_id: str) -> str:
@@ -56,7 +61,8 @@ def job_key(job_id: str) -> str:
 def host_job_id(host: str, name: str) -> str:
     """Return the id of a job for this host or of it, which Redis hides from other hosts' root workers.
 
-    `name` is `order-…` for a job of the dashboard, `outcome-…` or `console-…` for one of the root worker.
+    `name` is `order-…` for a job of the dashboard, `list-…` for one of the clerk about lists, `outcome-…` or
+    `console-…` for one of the root worker.
     """
     return f"firewall-{host}_{name}"
 
@@ -68,13 +74,23 @@ def host_of_job(job_id: str) -> str:
 
 
 def order_ids(host: str) -> re.Pattern[bytes]:
-    """Return what matches the ids of the jobs that the dashboard sends to this host."""
-    return _ids(re.escape(host), "order")
+    """Return what matches the ids of the jobs that the dashboard and the clerk send to this host."""
+    return _ids(re.escape(host), "order|list")
 
 
 def report_ids() -> re.Pattern[bytes]:
     """Return what matches the ids of the jobs that root workers send to the clerk."""
     return _ids("[a-z0-9][a-z0-9-]{0,49}", "outcome|console")
+
+
+def list_ids() -> re.Pattern[bytes]:
+    """Return what matches the ids of the jobs that the clerk sends to those who fetch lists."""
+    return re.compile(rb"lists_fetch-[0-9]{1,20}-[0-9a-f-]{36}", re.ASCII)
+
+
+def list_job_id(key: int, unique: str) -> str:
+    """Return the id of a job that fetches the list with this key; `unique` is a UUID."""
+    return f"lists_fetch-{key}-{unique}"
 
 
 def _ids(host: str, kinds: str) -> re.Pattern[bytes]:

@@ -9,7 +9,7 @@ import logging
 import re
 from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 from rq import Queue
 
 from dockerfw.worker.entries import done_key, job_key
@@ -66,6 +66,17 @@ class ReliableQueue:
                 raise
             self._remove_wrong_types()
         self._recovered = True
+
+    def waiting(self, most: int) -> list[bytes]:
+        """Return the ids of at most `most` entries that wait, the next one first; none without the right.
+
+        Redis users of earlier releases lack it. Raises RedisError.
+        """
+        try:
+            found: Any = self._connection.lrange(self._queue_key, 0, most - 1)
+        except NoPermissionError:
+            return []
+        return [bytes(raw_id) for raw_id in found]
 
     def remove(self, raw_id: bytes, *, done: bool = False) -> None:
         """Remove an entry and the keys of its job; with `done`, set the key that it is done.

@@ -20,7 +20,10 @@ def adopt(request: HttpRequest, host_name: str) -> HttpResponse:
     host = host_or_404(host_name)
     seen = look(host)
     problem = seen.problem
-    if seen.view is not None:
+    if seen.view is not None and seen.view.overtaken_by is not None:
+        # Those rules were replaced since.
+        problem = seen.view.overtaken
+    elif seen.view is not None:
         try:
             imported = read_adoption(host, seen.view)
         except DocumentError as error:

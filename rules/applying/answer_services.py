@@ -20,18 +20,19 @@ from dockerfw.iptables.errors import FieldError
 from dockerfw.messages.orders import Answer, AnswerKind
 from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS
 from rules.applying.apply_errors import KeyRefused, NotAwaiting, NotYours, OldConnection, QueueUnavailable
-from rules.applying.apply_selectors import Progress, apply_view, progress_of
-from rules.applying.apply_services import sequence_next
+from rules.applying.apply_selectors import apply_view
 from rules.applying.window_selectors import WindowView
 from rules.audit.actors import Actor
 from rules.audit.audit_services import audit_record
 from rules.draft.draft_services import host_lock
 from rules.link import client
+from rules.link.sequence import sequence_next
 from rules.models import Apply
 from rules.pages.errors import Invalid
+from rules.seen.progress_selectors import Progress, progress_of
 
 OLD_CONNECTION = "This request used a connection from before the load, which proves nothing. Try again."
-WRONG_KEY = "This key was replaced or already used. Try again."
+WRONG_KEY = "This apply was opened again in another tab, or Keep was sent twice. Click Keep again."
 VERBS = {"keep": "apply-keep", "rollback": "apply-roll-back", "extend": "apply-extend"}
 
 

@@ -16,7 +16,7 @@ MOST_NAMED = 5
 
 
 class NothingToApply(ServiceError):  # noqa: N818
-    """The kernel already holds the draft."""
+    """The kernel already holds what an apply would load."""
 
 
 class ApplyWaiting(ServiceError):  # noqa: N818

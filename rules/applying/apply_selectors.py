@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from dockerfw.messages.codec import load_json
-from dockerfw.messages.errors import MessageError
-from dockerfw.messages.outcomes import STEP_NAMES, Failure, Outcome, RollBack, Step
+from dockerfw.messages.outcomes import STEP_NAMES, Failure, RollBack, Step
 from rules.applying.window_selectors import WindowView, stored_window, window_view
-from rules.link import client
 from rules.models import Apply, Host
+from rules.seen.progress_selectors import Progress, progress_of
 
 SILENT_AFTER_SECONDS = 5.0
 RECENT = 5
@@ -22,16 +19,6 @@ ANSWERED_WITHIN_SECONDS = 5.0
 KEEP_NOT_TOLD = "The root worker has not reported yet whether Keep arrived in time."
 ANSWER_WORDS = {"keep": "Keep", "rollback": "Roll back", "extend": "Extend"}
 NOT_TOLD = "The host restores the previous rules. The root worker has not reported it yet."
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The root worker's last report on an apply, or the reason why there is none."""
-
-    outcome: Outcome | None = None
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,24 +126,6 @@ def apply_view(apply: Apply, known: Progress | None = None) -> ApplyView:
     )
 
 
-def progress_of(apply: Apply) -> Progress:
-    """Read the root worker's progress of an apply from Redis."""
-    try:
-        data = client.progress_read(apply.host.name, str(apply.pk))
-    except client.QueueError as error:
-        return Progress(problem=str(error))
-    if data is None:
-        return Progress()
-    try:
-        outcome = Outcome.from_json(load_json(data))
-    except MessageError as error:
-        logger.warning("progress of apply %s cannot be read: %s", apply.pk, error)
-        return Progress(problem=f"The progress cannot be read: {error}")
-    if outcome.apply != str(apply.pk) or outcome.host != apply.host.name:
-        return Progress()
-    return Progress(outcome)
-
-
 def _asked(apply: Apply) -> str:
     """Return the answer that was sent in the last few seconds; after that it may be sent again."""
     if not apply.answer or apply.answered_at is None:
@@ -194,12 +163,12 @@ def _stored_error(apply: Apply) -> Failure | None:
 
 
 def _steps(reported: tuple[Step, ...], *, over: bool, sessions: bool) -> tuple[StepView, ...]:
-    """Return all steps in order; the step that ends sessions only where it was asked for."""
+    """Return all steps in order; that of the sets only where it ran, the sessions' where it was asked for."""
     known = {step.name: step for step in reported}
     views: list[StepView] = []
     for name in STEP_NAMES:
         step = known.get(name)
-        if step is None and name == "sessions" and not sessions:
+        if step is None and (name == "sets" or (name == "sessions" and not sessions)):
             continue
         if step is None:
             views.append(StepView(name, "skipped" if over else "waiting", None, ""))

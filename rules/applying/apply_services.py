@@ -7,7 +7,6 @@ outcome_services records the result.
 
 from __future__ import annotations
 
-import time
 import uuid
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +18,9 @@ from dockerfw.chains.refusals import find_refusals
 from dockerfw.document.document import canonical_json, digest, to_json_object
 from dockerfw.document.every_port import new_every_port_rules
 from dockerfw.iptables.errors import FieldError
-from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, Order, seconds_ahead
+from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, Order
 from dockerfw.messages.outcomes import MOST_CONFIRM_SECONDS
+from dockerfw.messages.snapshot_values import limits_of
 from dockerfw.reach.expectations import find_failures
 from rules.applying.apply_errors import (
     ApplyWaiting,
@@ -32,7 +32,7 @@ from rules.applying.apply_errors import (
 )
 from rules.applying.apply_selectors import unfinished_apply
 from rules.applying.expiry_services import apply_give_up
-from rules.applying.kernel_selectors import kernel_sentence
+from rules.applying.plan_selectors import is_loaded
 from rules.applying.proposal_selectors import Proposal, next_number, propose_draft, propose_rollback
 from rules.audit.actors import Actor
 from rules.audit.audit_services import audit_record
@@ -40,6 +40,7 @@ from rules.draft.basis_selectors import Basis
 from rules.draft.draft_selectors import base_revision
 from rules.draft.draft_services import host_lock
 from rules.link import client
+from rules.link.sequence import sequence_next
 from rules.models import Apply, Host, Revision
 from rules.pages.errors import Conflict, Invalid, NotFound
 from rules.pages.texts import check_texts
@@ -66,7 +67,8 @@ def apply_start(
 ) -> Apply:
     """Apply the draft as it was reviewed at `draft_version`, with a confirmation window of `window` seconds.
 
-    Makes a revision. Loads the base revision again when the draft equals it and the kernel has drifted.
+    Makes a revision. Loads the base revision again when the draft equals it, and the kernel has drifted or
+    this release would write rules of it differently.
     `end_sessions` asks the host to end the sessions that lose their allowance once the change is confirmed.
     `override` is the reason for applying although an expectation fails. `anyway` records that the actor knew
     of being locked out. `every_port` confirms new rules that open every port.
@@ -80,7 +82,7 @@ def apply_start(
         raise Conflict(DRAFT_CHANGED, current=basis.host)
     _check_none_unfinished(basis.host)
     proposal = propose_draft(basis)
-    if proposal.revision is not None and kernel_sentence(basis).holds_revision:
+    if is_loaded(basis, proposal):
         raise NothingToApply(
             f"Nothing to apply: the kernel already holds the draft as revision {proposal.number}."
         )
@@ -119,23 +121,12 @@ def rollback_start(
     if basis.head != expected_head:
         raise Conflict(HEAD_CHANGED, current=basis.base)
     _check_none_unfinished(basis.host)
-    same = basis.base is not None and basis.base.digest == digest(proposal.document)
-    if same and kernel_sentence(basis).holds_revision:
+    if is_loaded(basis, proposal):
         raise NothingToApply(f"Nothing to apply: the kernel already holds the content of revision {number}.")
     _check_refusals(basis, proposal)
     _check_every_port(basis, proposal, terms)
     _check_expectations(basis, proposal, terms)
     return _order(basis, actor, proposal, terms)
-
-
-def sequence_next(host: Host) -> int:
-    """Count on and return the number of the next message to the host's root worker; `host` is locked."""
-    # Milliseconds keep the number rising even when the database is restored from an old copy. The host
-    # refuses one far ahead of the clock, so after the clock was set back the number is not counted on.
-    now = time.time_ns() // 1_000_000
-    host.sequence = now if seconds_ahead(host.sequence + 1, now / 1000) else max(host.sequence + 1, now)
-    host.save(update_fields=["sequence"])
-    return host.sequence
 
 
 def check_window(seconds: int) -> None:
@@ -196,7 +187,10 @@ def _check_none_unfinished(host: Host) -> None:
 
 def _check_refusals(basis: Basis, proposal: Proposal) -> None:
     """Raise LoadRefused when the host's rules, as far as they are known, do not allow the load."""
-    refusals = find_refusals(proposal.document, basis.view.rulesets) if basis.view else ()
+    view = basis.view
+    refusals = (
+        find_refusals(proposal.document, view.rulesets, limits_of(view.snapshot)) if view is not None else ()
+    )
     if refusals:
         raise LoadRefused(refusals)
 

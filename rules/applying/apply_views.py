@@ -23,6 +23,7 @@ STEP_WORDS = {
     "lock": "Wait for other applies",
     "validate": "Validate the document",
     "snapshot": "Read the kernel's rules",
+    "sets": "Create and fill the ipsets",
     "rehearse": "Test in a scratch network namespace",
     "watchdog": "Start the rollback watchdog",
     "load-ipv4": "Load IPv4",

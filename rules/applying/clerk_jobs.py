@@ -1,4 +1,4 @@
-"""The clerk's jobs: record outcomes and console events of a root worker in the database.
+"""The clerk's jobs: record what root workers report in the database, and have lists fetched.
 
 They run unprivileged, in a process forked by the locked worker, and validate each message from scratch. An
 invalid message is logged and dropped. When the database refuses it, the error is raised, so that the root
@@ -12,14 +12,17 @@ import time
 
 from django.db import DatabaseError, connections
 
+from dockerfw.iptables.errors import NetfilterError
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.events import ConsoleEvent
 from dockerfw.messages.outcomes import Outcome
 from dockerfw.worker.entries import AllowedJob, host_of_job
 from rules.applying.expiry_services import applies_expire
+from rules.applying.followed_list_services import lists_follow_all
 from rules.applying.outcome_services import outcome_record
 from rules.audit.event_services import console_record
 from rules.audit.process_services import process_seen
+from rules.lists.list_jobs import hand_out_hosts, hand_out_lists
 
 TRIES = 3
 PAUSE_SECONDS = 0.5
@@ -71,6 +74,24 @@ def expire_applies() -> None:
     finally:
         # The worker forks after this and must not pass an open connection to its children.
         connections.close_all()
+
+
+def follow_lists() -> None:
+    """Have the lists follow the documents, and those that are due fetched. A later turn retries."""
+    try:
+        lists_follow_all()
+        hand_out_lists()
+        hand_out_hosts()
+    except (DatabaseError, NetfilterError) as error:
+        logger.warning("the lists could not be handed out: %s", error)
+    finally:
+        connections.close_all()
+
+
+def when_idle() -> None:
+    """Do between outcomes what the clerk has to do by itself."""
+    expire_applies()
+    follow_lists()
 
 
 ALLOWED = {

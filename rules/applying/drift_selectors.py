@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dockerfw.chains.adoption import adopt_live
-from dockerfw.chains.drift import WAYS_IN, Drift, DriftCode, DriftLine
+from dockerfw.chains.drift import OF_DOCKER, WAYS_IN, Drift, DriftCode, DriftLine
 from dockerfw.chains.importing import Imported
 from dockerfw.iptables.tokens import printable
+from dockerfw.messages.snapshot_values import set_states_of, surroundings_of
 from rules.draft.draft_selectors import draft_document
 from rules.models import Host
 from rules.seen.snapshot_selectors import SnapshotView
@@ -60,7 +61,7 @@ def drift_view(drift: Drift | None, *, lines: int = LINES) -> DriftView | None:
     return DriftView(
         rows,
         adoptable=not codes.isdisjoint(_OF_OUR_CHAINS),
-        restorable=not codes <= WAYS_IN,
+        restorable=not codes <= WAYS_IN | OF_DOCKER,
         ways_in=not codes.isdisjoint(WAYS_IN),
     )
 
@@ -75,4 +76,7 @@ def read_adoption(host: Host, view: SnapshotView) -> Imported | None:
         for family in view.snapshot.families
         if family not in view.snapshot.unread
     }
-    return adopt_live(live, draft_document(host))
+    # A set that another program has changed holds other sources than those that were loaded.
+    changed = {name for name, state in set_states_of(view.snapshot).items() if not state.intact}
+    sets = {name: each for name, each in surroundings_of(view.snapshot).sets.items() if name not in changed}
+    return adopt_live(live, draft_document(host), sets)

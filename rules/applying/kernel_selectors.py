@@ -13,16 +13,18 @@ from typing import Literal
 from django.conf import settings
 from django.utils import timezone
 
-from dockerfw.chains.drift import WAYS_IN, WITHOUT_EFFECT, Drift
+from dockerfw.chains.drift import OF_DOCKER, WAYS_IN, WITHOUT_EFFECT, Drift
 from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables, of_family
 from dockerfw.iptables.model import FAMILY_NAMES
 from dockerfw.messages.snapshot_values import container_families_of, drift_of
 from rules.applying.apply_selectors import awaiting_view
+from rules.applying.list_protection_selectors import list_doubts
 from rules.applying.unknown_apply_selectors import unknown_apply
 from rules.applying.window_selectors import WindowView
 from rules.draft.basis_selectors import Basis
 from rules.draft.draft_selectors import revision_document
 from rules.models import Apply, Revision
+from rules.seen.change_selectors import FRESH_SECONDS
 from rules.seen.loaded_selectors import loaded_renderings
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
@@ -44,7 +46,8 @@ class KernelSentence:
 
     `reasons` name each thing that is wrong, or the other tables that filter too. `drift` is the difference
     from the confirmed revision, None where the sentence is about something else. `awaiting` is true while
-    the kernel holds a revision that is not confirmed yet.
+    the kernel holds a revision that is not confirmed yet, `by_lists` if only its lists are not as they should
+    be.
     """
 
     level: Level
@@ -54,6 +57,7 @@ class KernelSentence:
     stale: bool = False
     drift: Drift | None = None
     awaiting: bool = False
+    by_lists: bool = False
 
     @property
     def age(self) -> float | None:
@@ -63,20 +67,34 @@ class KernelSentence:
     @property
     def holds_revision(self) -> bool:
         """True if the kernel holds the revision, also if packets from outside can bypass it."""
-        if self.level == "ok":
+        if self.level == "ok" or self.by_lists:
             return True
         return self.drift is not None and all(each.code in WAYS_IN for each in self.drift.findings)
 
 
 def kernel_sentence(basis: Basis) -> KernelSentence:
     """Describe what the kernel holds: the host's confirmed revision, or what nobody here ordered."""
-    found = _describe(basis)
+    found = _with_lists(basis, _describe(basis))
     unknown = unknown_apply(basis.host)
     if unknown is None:
         return found
     text = f"Not protected: this host {'keeps' if unknown.kept else 'has loaded'} {unknown.target or 'rules'}"
     text = f"{text}, and this dashboard has no record of that order."
     return replace(found, level="bad", text=text, reasons=(UNKNOWN_ORDER, found.text, *found.reasons))
+
+
+def _with_lists(basis: Basis, found: KernelSentence) -> KernelSentence:
+    """Return the sentence of a revision that is active, with what its lists lack."""
+    if found.level != "ok" or basis.base is None:
+        return found
+    doubts = list_doubts(basis.host, revision_document(basis.base))
+    if not doubts:
+        return found
+    blocks = any(doubt.blocks for doubt in doubts)
+    lists = "a list blocks too little" if blocks else "a list is not as its rules need it"
+    text = f"Revision {basis.base.number} is active, but {lists}."
+    reasons = (*(doubt.text for doubt in doubts), *found.reasons)
+    return replace(found, level="warn", text=text, reasons=reasons, by_lists=True)
 
 
 def _describe(basis: Basis) -> KernelSentence:
@@ -105,7 +123,7 @@ def _describe_awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> 
     unless = f"The previous rules return at {window.until} unless {apply.requested_by} clicks Keep."
     if view.stale or view.taken_at < window.opened_at:
         text = f"Revision {number} was loaded. {unless}"
-        reasons = ("The kernel has not been read since.",)
+        reasons = (_describe_last_look(view, apply.revision, window),)
         return KernelSentence("unknown", text, reasons, view.taken_at, stale=view.stale, awaiting=True)
     found = measure_revision(view, apply.revision)
     if not found.holds_revision:
@@ -116,16 +134,35 @@ def _describe_awaiting(view: SnapshotView, apply: Apply, window: WindowView) -> 
     return KernelSentence("warn", text, bypassed, view.taken_at, awaiting=not bypassed)
 
 
+def _describe_last_look(view: SnapshotView, revision: Revision, window: WindowView) -> str:
+    """Describe what a snapshot of no current state shows of a loaded revision.
+
+    In its window the root worker reads the kernel once, after the load, so that no answer waits for a look.
+    """
+    if view.taken_at < window.opened_at or view.ahead > FRESH_SECONDS:
+        return "The kernel has not been read since."
+    if view.snapshot.unread:
+        return f"{view.when} not all rules in the kernel could be read."
+    held = "held it" if not _find_drift(view, revision).findings else "did not hold it as it was loaded"
+    return f"{view.when} the kernel {held}. It is read again when the window has ended."
+
+
 def measure_revision(view: SnapshotView, revision: Revision) -> KernelSentence:
     """Compare a snapshot with the revision that should be active."""
+    if view.overtaken_by is not None:
+        # What it shows was replaced since, so there is no drift to tell.
+        text = f"Unknown: the kernel has not been read since {view.overtaken_by.text}."
+        return KernelSentence("unknown", text, (), view.taken_at, stale=True)
     if unreadable := _describe_unreadable(view):
         return unreadable
     drift = _find_drift(view, revision)
     reasons = tuple(finding.message for finding in drift.findings)
     if view.stale:
-        held = "did not hold" if drift.findings else "held"
+        bypassed = {finding.code for finding in drift.findings} <= WITHOUT_EFFECT
+        held = "held" if bypassed else "did not hold"
         told = f"Unknown: {view.when} the kernel {held} revision {revision.number}"
-        text = f"{told}. It has not been read since."
+        but = ", but packets could bypass it" if drift.findings and bypassed else ""
+        text = f"{told}{but}. It has not been read since."
         return KernelSentence("unknown", text, reasons, view.taken_at, stale=True)
     if not drift.findings:
         return _describe_protected(view, revision)
@@ -165,6 +202,7 @@ def _find_drift(view: SnapshotView, revision: Revision) -> Drift:
         snapshot.interfaces,
         tuple(snapshot.default_routes.items()),
         snapshot.interfaces_known,
+        snapshot.static_sets,
     )
     return _drifts.get_or_compute(
         (revision.digest, revision.number, view.loaded.sha256 if view.loaded else "", *known),
@@ -192,7 +230,7 @@ def _describe_protected(view: SnapshotView, revision: Revision) -> KernelSentenc
 
 def _describe_drift(drift: Drift, revision: Revision) -> str:
     codes = {finding.code for finding in drift.findings}
-    if codes == {"docker-rules-gone"}:
+    if codes == OF_DOCKER:
         return f"Revision {revision.number} is active, but Docker's own rules are missing. Restart Docker."
     if codes <= WAYS_IN:
         return f"Not protected: packets from outside can bypass revision {revision.number}'s container rules."

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
 from typing import Any
 
-from dockerfw.chains.plan import Plan, plan_changes
+from dockerfw.chains.match_groups import USUAL
+from dockerfw.chains.plan import Plan
 from dockerfw.chains.render import render_restore
 from dockerfw.chains.sentences import EMPTY_DOCUMENT
 from dockerfw.chains.warnings import PlanWarning
@@ -15,17 +16,23 @@ from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, DocumentRule
 from dockerfw.document.every_port import new_every_port_rules
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
-from dockerfw.messages.snapshot_values import container_families_of, surroundings_of
+from dockerfw.messages.snapshot_values import limits_of
 from dockerfw.reach.changes import Change
+from dockerfw.reach.container_access import NO_EFFECT, ContainerEffect
 from dockerfw.reach.differences import Difference
 from dockerfw.reach.expectations import ExpectationResult, find_failures
 from rules.applying.apply_selectors import unfinished_apply
 from rules.applying.kernel_selectors import KernelSentence, kernel_sentence
+from rules.applying.list_protection_selectors import list_doubts
+from rules.applying.plan_selectors import container_families, holds_already, plan_load
 from rules.applying.proposal_selectors import Proposal
 from rules.applying.session_selectors import LostSessions, lost_sessions
 from rules.draft.basis_selectors import Basis
+from rules.draft.draft_selectors import settings_mark
 from rules.models import Apply, Revision
 from rules.seen.consequence_selectors import (
+    container_effect,
+    containers_question,
     expectation_findings,
     exposure_difference,
     packet_differences,
@@ -38,8 +45,10 @@ class Review:
     """All that the review page shows; `plan` is None without a snapshot.
 
     `every_port` are the new rules that open every port. `exposure` is the effect on outside access, `packets`
-    is what the first load on a host changes whatever listens, `findings` are the results of the document's
-    expectations. These three are empty unless `has_effects`.
+    is what the first load on a host changes whatever listens, `containers` is the effect on what containers
+    reach on the host, `findings` are the results of the document's expectations. These four are empty unless
+    `has_effects`. `question` is what the first review asks about containers, "" if it asks nothing. `mark` is
+    that of the draft's settings.
     """
 
     base: Revision | None
@@ -57,7 +66,10 @@ class Review:
     every_port: tuple[DocumentRule, ...]
     exposure: tuple[Change, ...] = ()
     packets: tuple[Difference, ...] = ()
+    containers: ContainerEffect = NO_EFFECT
     findings: tuple[ExpectationResult, ...] = ()
+    question: str = ""
+    mark: str = ""
     has_effects: bool = True
 
     @property
@@ -72,8 +84,13 @@ class Review:
 
     @property
     def nothing_to_apply(self) -> bool:
-        """Return True if the kernel already holds this document as the confirmed revision."""
-        return self.base is not None and self.diff.count == 0 and self.sentence.holds_revision
+        """Return True if the kernel already holds what this release would load for the confirmed revision."""
+        return self.base is not None and self.diff.count == 0 and holds_already(self.sentence, self.plan)
+
+    @property
+    def loads_again(self) -> bool:
+        """Return True if an apply loads the confirmed revision again and makes no new one."""
+        return self.base is not None and self.base.number == self.revision_number
 
 
 def build_review(basis: Basis, proposal: Proposal, *, effects: bool = True) -> Review:
@@ -84,15 +101,20 @@ def build_review(basis: Basis, proposal: Proposal, *, effects: bool = True) -> R
     document, number, view = proposal.document, proposal.number, basis.view
     diff = diff_documents(basis.base_document, document)
     live: Mapping[Family, Ruleset] | None = view.rulesets if view else None
-    containers = container_families_of(view.snapshot, view.rulesets, document.settings) if view else ()
-    plan = _plan(document, view, number, containers)
+    containers = container_families(view, document) if view else ()
+    plan = plan_load(view, document, number) if view else None
+    sentence = kernel_sentence(basis)
+    held = basis.base_document if sentence.holds_revision else None
     return Review(
         base=basis.base,
         document=document,
         diff=diff,
         plan=plan,
-        sentence=kernel_sentence(basis),
-        warnings=_warnings(document, plan, view, basis.seen.problem),
+        sentence=sentence,
+        warnings=(
+            *_warnings(document, plan, view, basis.seen.problem),
+            *(PlanWarning("list", doubt.text) for doubt in list_doubts(basis.host, document)),
+        ),
         restore={
             family: render_restore(
                 document,
@@ -100,6 +122,7 @@ def build_review(basis: Basis, proposal: Proposal, *, effects: bool = True) -> R
                 live=live[family] if live else None,
                 revision=number,
                 containers=family in containers,
+                limits=limits_of(view.snapshot) if view else USUAL,
             )
             for family in FAMILIES
         },
@@ -107,7 +130,7 @@ def build_review(basis: Basis, proposal: Proposal, *, effects: bool = True) -> R
         revision_number=number,
         waiting=unfinished_apply(basis.host),
         snapshot=view,
-        sessions=lost_sessions(view, document, diff),
+        sessions=lost_sessions(view, document, diff, held),
         every_port=new_every_port_rules(basis.base_document, document),
         **(_effects(basis, proposal) if effects else {"has_effects": False}),
     )
@@ -120,25 +143,11 @@ def _effects(basis: Basis, proposal: Proposal) -> dict[str, Any]:
     return {
         "exposure": exposure_difference(view, basis.base_document, document, number),
         "packets": packet_differences(view, document),
+        "containers": (containers := container_effect(view, document, number)),
+        "question": containers_question(basis.base_document, document, containers),
+        "mark": settings_mark(basis.host),
         "findings": expectation_findings(view, document, number),
     }
-
-
-def _plan(
-    document: Document, view: SnapshotView | None, number: int, containers: Collection[Family]
-) -> Plan | None:
-    if view is None:
-        return None
-    return plan_changes(
-        document,
-        view.rulesets,
-        revision=number,
-        surroundings=surroundings_of(view.snapshot),
-        docker_nftables=view.snapshot.docker_state == "nftables",
-        foreign_tables=view.snapshot.foreign_tables,
-        container_families=containers,
-        redirecting_tables=view.snapshot.redirecting_tables,
-    )
 
 
 def _warnings(
@@ -150,6 +159,8 @@ def _warnings(
     if view is None:
         text = f"The changes in the kernel are unknown: {problem}"
         found.append(PlanWarning("no-snapshot", text, None))
+    elif view.overtaken_by is not None:
+        found.append(PlanWarning("stale-snapshot", view.overtaken, None))
     elif view.stale:
         text = f"The kernel's rules were read {view.when} and may have changed since."
         found.append(PlanWarning("stale-snapshot", text, None))

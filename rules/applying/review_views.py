@@ -197,17 +197,27 @@ def _order(
 
 
 def _fresh_look(host: Host) -> Look:
-    """Return the last snapshot, after giving the root worker a moment to take a new one."""
+    """Return the last snapshot, after giving the root worker a moment to take a new one.
+
+    It takes none while an apply is unfinished.
+    """
     before = seen = look(host)
-    if not observe_request(host):
+    asked = observe_request(host)
+    if not (asked or _is_overtaken(seen)) or unfinished_apply(host) is not None:
         return seen
     ends = time.monotonic() + LOOK_AGAIN_SECONDS
     while time.monotonic() < ends:
         time.sleep(0.05)
         seen = look(host)
-        if seen.view is not None and (before.view is None or seen.view.taken_at != before.view.taken_at):
+        renewed = before.view is None or seen.view is None or seen.view.taken_at != before.view.taken_at
+        if seen.view is not None and renewed and not _is_overtaken(seen):
             break
     return seen
+
+
+def _is_overtaken(seen: Look) -> bool:
+    """Return True if the snapshot was read before the last change of the kernel's rules."""
+    return seen.view is not None and seen.view.overtaken_by is not None
 
 
 def _proposal_or_404(basis: Basis, number: int | None) -> Proposal:

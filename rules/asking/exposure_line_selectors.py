@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from dockerfw.chains.names import label_of
+from dockerfw.chains.names import is_refusal, rule_id_of
+from dockerfw.chains.set_matches import static_set_of
 from dockerfw.document.document import DocumentRule
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.model import Family
@@ -26,7 +27,9 @@ KIND_WORDS: Mapping[OfferKind, str] = {
     "host-container": "container on the host's network",
     "ingress": "swarm ingress",
     "forward": "port forward",
+    "past-host": "container past this host",
 }
+CONTAINER_PORT = "container port"
 # More deciding rules than these are counted, not named.
 MOST_DECIDING = 3
 MANY = 30
@@ -90,6 +93,8 @@ class Line:
     @property
     def port(self) -> str:
         """The port that clients connect to, with its protocol: `8080/tcp`, for a run `8000-8010/tcp`."""
+        if self.row.offer.ports:
+            return self.row.offer.ports
         number = self.row.offer.port
         ports = f"{number}-{self.last.row.offer.port}" if self.last else str(number)
         return f"{ports}/{self.row.offer.protocol}"
@@ -119,9 +124,9 @@ def exposure_lines(
         Line(
             row=row,
             name=name_of(row.offer),
-            kind=KIND_WORDS[row.offer.kind],
+            kind=CONTAINER_PORT if row.offer.direct else KIND_WORDS[row.offer.kind],
             address=address_of(row.offer),
-            access=tuple(_accesses(row.access, rules)),
+            access=tuple(access_words(row.access, rules)),
             actions=tuple(_actions(row, rules, loaded=loaded)),
         )
         for row in rows
@@ -146,9 +151,16 @@ def name_of(offer: Offer) -> str:
         return "a swarm service"
     if offer.kind == "forward":
         return f"forwarded to {offer.detail}"
+    if offer.direct:
+        return f"container at {offer.address}"
     if offer.kind == "container":
-        return f"container at {', '.join(offer.inner)}" if offer.inner else "docker-proxy"
+        return name_of_inner(offer.inner) if offer.inner else "docker-proxy"
     return "unnamed program"
+
+
+def name_of_inner(inner: Iterable[str]) -> str:
+    """Return the name of a container of which only the addresses and ports are known."""
+    return f"container at {', '.join(inner)}"
 
 
 def address_of(offer: Offer) -> str:
@@ -157,7 +169,7 @@ def address_of(offer: Offer) -> str:
     return f"{text} on {offer.interface}" if offer.interface else text
 
 
-def _accesses(answers: Iterable[Access], rules: Mapping[str, DocumentRule]) -> Iterator[AccessWords]:
+def access_words(answers: Iterable[Access], rules: Mapping[str, DocumentRule]) -> Iterator[AccessWords]:
     """Yield the answers; those of both families are one where they are equal."""
     found: dict[tuple[object, ...], AccessWords] = {}
     answers = tuple(answers)
@@ -211,7 +223,7 @@ def _by(who: Access, rules: Mapping[str, DocumentRule]) -> Iterator[By]:
     wanted = "ACCEPT" if who.passes else None
     seen: set[str] = set()
     for step in _deciding(who, wanted):
-        by = _place(step, who.family)
+        by = _place(step, who.family, rules)
         if by.text not in seen and len(seen) < MOST_DECIDING:
             seen.add(by.text)
             yield by
@@ -228,9 +240,14 @@ def _deciding(who: Access, kind: str | None) -> Iterator[TraceStep]:
             yield verdict.step
 
 
-def _place(step: TraceStep, family: Family) -> By:
-    if step.rule is not None and label_of(step.rule.text) is not None:
+def _place(step: TraceStep, family: Family, rules: Mapping[str, DocumentRule]) -> By:
+    if is_refusal(step.rule):
         return By("no rule allows it")
+    key = rule_id_of(step.rule.text) if step.rule is not None else None
+    if key is not None:
+        return By(describe_rule(rules[key]) if key in rules else f"rule {key}", rule_key=key)
+    if step.rule is not None and static_set_of(step.rule.text):
+        return By("rules that block these sources")
     words = describe_place(step)
     if step.rule is not None:
         words += f": {readable_rule(step.rule)}, then {readable_target(step.rule)}"
@@ -244,25 +261,30 @@ def _actions(row: ExposureRow, rules: Mapping[str, DocumentRule], *, loaded: boo
     keys = [key for who in row.access for key in who.rules]
     if row.level in ("anywhere", "networks", "unknown") and any(who.passes for who in row.access):
         key = next((key for key in keys if key in rules), "")
-        if key or not loaded:
+        if key or not (loaded or row.offer.ports):
             yield Action("restrict", key, {} if key else values)
-    if row.level != "anywhere" and any(_refused_by_us(who) for who in row.access):
+    if row.level != "anywhere" and not row.offer.ports and any(is_refused_by_us(who) for who in row.access):
         yield Action("allow", "", values)
 
 
-def _refused_by_us(who: Access) -> bool:
-    return any(
-        verdict.step is not None and verdict.step.rule is not None and label_of(verdict.step.rule.text)
-        for _, verdict in who.parts
-    )
+def is_refused_by_us(who: Access) -> bool:
+    """Return True if dockerfw refuses some of the sources."""
+    return any(verdict.step is not None and is_refusal(verdict.step.rule) for _, verdict in who.parts)
 
 
 def _first_values(offer: Offer) -> dict[str, str]:
-    forwarded = offer.reaches_container or offer.kind == "forward"
+    if offer.kind == "forward" and offer.redirect is not None:
+        return {
+            "scope": "forwarded",
+            "to": str(offer.redirect.to_address),
+            "protocol": offer.protocol,
+            "ports": str(offer.port),
+            "comment": offer.detail,
+        }
     # Only a rule for both matches the port that the client dials where the host takes the packets.
     on_host = "both" if offer.redirect else "host"
     return {
-        "scope": "container" if forwarded else on_host,
+        "scope": "container" if offer.reaches_container else on_host,
         "protocol": offer.protocol,
         "ports": str(offer.port),
         "comment": offer.name or offer.detail,
@@ -274,7 +296,9 @@ def line_json(line: Line) -> dict[str, object]:
     offer = line.row.offer
     return {
         "protocol": offer.protocol,
-        "port": offer.port,
+        "port": None if offer.ports else offer.port,
+        "ports": offer.ports or None,
+        "port_kind": "container" if offer.direct else "published" if offer.reaches_container else None,
         "address": str(offer.address) if offer.address else None,
         "interface": offer.interface or None,
         "kind": offer.kind,
@@ -283,11 +307,12 @@ def line_json(line: Line) -> dict[str, object]:
         "inner": list(offer.inner),
         "notes": list(line.row.notes),
         "level": line.level,
-        "who": [_who_json(who) for who in line.row.access],
+        "who": [who_json(who) for who in line.row.access],
     }
 
 
-def _who_json(who: Access) -> dict[str, object]:
+def who_json(who: Access) -> dict[str, object]:
+    """Return an answer as JSON values."""
     return {
         "family": who.family,
         "interfaces": list(who.interfaces),

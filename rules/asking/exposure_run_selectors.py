@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
-from rules.asking.exposure_line_selectors import By, Line
+from rules.asking.exposure_line_selectors import By, Line, name_of_inner
 
 # Shorter runs are easier to read as lines of their own.
 LEAST = 3
@@ -43,8 +43,14 @@ def _said(line: Line) -> Hashable:
     )
     actions = tuple((each.action, each.key) for each in line.actions)
     hosts = tuple(text.rpartition(":")[0] for text in offer.inner)
-    said = (offer.protocol, line.name, line.kind, line.address, offer.detail, line.row.notes)
+    name = "" if _is_named_by_port(line) else line.name
+    said = (offer.protocol, offer.ports, name, line.kind, line.address, offer.detail, line.row.notes)
     return (*said, hosts, access, actions)
+
+
+def _is_named_by_port(line: Line) -> bool:
+    """Return True if the name is the container's address and port, because Docker could not be asked."""
+    return line.name == name_of_inner(line.row.offer.inner)
 
 
 def _keys(deciding: Iterable[By]) -> tuple[str, ...]:
@@ -67,7 +73,10 @@ def _folded(run: list[tuple[int, Line]]) -> list[tuple[int, Line]]:
         for each in first.actions
     )
     position = min(place for place, _ in run)
-    return [(position, replace(first, last=last, access=access, actions=actions))]
+    made = replace(first, last=last, access=access, actions=actions)
+    if _is_named_by_port(first):
+        made = replace(made, name=name_of_inner(made.inner))
+    return [(position, made)]
 
 
 def _like(deciding: tuple[By, ...]) -> tuple[By, ...]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dockerfw.chains.ways_in import find_ways_in_problems, inside_interfaces, outside_interfaces
-from dockerfw.document.document import DocumentRule
+from dockerfw.document.document import Document, DocumentRule
+from dockerfw.document.moments import to_second
 from dockerfw.document.values import Settings
 from dockerfw.iptables.model import FAMILIES, Family
-from dockerfw.messages.snapshot_values import surroundings_of
+from dockerfw.messages.snapshot_values import forwarded_connections, surroundings_of
+from dockerfw.reach.container_offers import find_container_offers, past_host_offers
 from dockerfw.reach.elsewhere import containers_past_host
 from dockerfw.reach.exposure import (
     LEVELS,
@@ -19,15 +21,20 @@ from dockerfw.reach.exposure import (
     expose,
     find_idle_rules,
 )
+from dockerfw.reach.forwarded_reach import ForwardedRow, expose_destinations
 from dockerfw.reach.offers import find_offers
+from dockerfw.reach.own_addresses import add_own_addresses
 from dockerfw.reach.sentences import describe_exposure
 from dockerfw.simulation.simulate import Prepared
+from dockerfw.simulation.surroundings import HostInterface
 from rules.draft.basis_selectors import Basis
+from rules.seen.destination_selectors import destinations_of
 from rules.seen.listening_selectors import listening_of
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
-from rules.seen.surroundings_selectors import prepare_family, sight_key
+from rules.seen.surroundings_selectors import document_key, prepare_family, sight_key
 
+_forwarded: Memory[tuple[ForwardedRow, ...]] = Memory(4)
 _rows: Memory[tuple[ExposureRow, ...]] = Memory(4)
 
 
@@ -37,7 +44,8 @@ class Exposure:
 
     `outside` are the interfaces that packets from outside arrive on; `chosen` is true if the settings name
     external ones. `problems` are sentences about external interfaces that do not match these. `idle` are
-    confirmed rules behind which nothing listens.
+    confirmed rules behind which nothing listens; none if the list of what listens is not `complete`.
+    `forwarded` are the destinations behind the host that are no container's.
     """
 
     rows: tuple[ExposureRow, ...]
@@ -47,6 +55,8 @@ class Exposure:
     problems: tuple[str, ...]
     containers_known: bool
     idle: tuple[DocumentRule, ...]
+    complete: bool
+    forwarded: tuple[ForwardedRow, ...] = ()
 
     @property
     def counts(self) -> Mapping[ExposureLevel, int]:
@@ -59,6 +69,9 @@ def read_exposure(basis: Basis, view: SnapshotView) -> Exposure:
     """Return the exposure under the kernel's rules of `view`, the basis's snapshot."""
     document = basis.base_document
     settings = (document or basis.draft).settings
+    surroundings = surroundings_of(view.snapshot)
+    outside = outside_interfaces(settings, surroundings)
+    forwarded = _forwarded_rows(view, document, settings, outside)
     found = _rows.get_or_compute(
         (sight_key(view), settings.external_interfaces, settings.trusted_interfaces),
         lambda: exposure_rows(
@@ -67,18 +80,54 @@ def read_exposure(basis: Basis, view: SnapshotView) -> Exposure:
             settings,
         ),
     )
-    surroundings = surroundings_of(view.snapshot)
-    outside = outside_interfaces(settings, surroundings)
     problems = find_ways_in_problems(settings, surroundings, docker=False)
+    listed = view.snapshot.listeners_known
     past_host = containers_past_host(listening_of(view), surroundings, outside)
     return Exposure(
         rows=found,
-        sentence=describe_exposure(found, view.snapshot.unread, past_host),
+        sentence=describe_exposure(
+            found,
+            view.snapshot.unread,
+            tuple(each.container.name for each in past_host),
+            forwarded,
+            listed=listed,
+        ),
         outside=tuple(each.name for each in outside),
         chosen=bool(settings.external_interfaces),
         problems=tuple(each.message for each in problems),
         containers_known=view.snapshot.containers is not None,
-        idle=find_idle_rules(document, found) if document else (),
+        idle=find_idle_rules(document, found, to_second(view.snapshot.taken_at))
+        if document and listed
+        else (),
+        complete=listed and not view.snapshot.unread,
+        forwarded=forwarded,
+    )
+
+
+def _forwarded_rows(
+    view: SnapshotView,
+    document: Document | None,
+    settings: Settings,
+    outside: Sequence[HostInterface],
+) -> tuple[ForwardedRow, ...]:
+    """Return what reaches the destinations behind the host under the kernel's rules."""
+
+    def read() -> tuple[ForwardedRow, ...]:
+        prepared = {family: made for family in FAMILIES if (made := prepare_family(view, family))}
+        behind = destinations_of(view, prepared, (document,), outside, settings.external_interfaces)
+        return expose_destinations(behind, (document,), prepared, outside)
+
+    connections = frozenset(forwarded_connections(view.snapshot, outside))
+    names = tuple(each.name for each in outside)
+    return _forwarded.get_or_compute(
+        (
+            sight_key(view),
+            settings.external_interfaces,
+            names,
+            connections,
+            document and document_key(view, document),
+        ),
+        read,
     )
 
 
@@ -89,4 +138,10 @@ def exposure_rows(
     surroundings = surroundings_of(view.snapshot)
     outside = outside_interfaces(settings, surroundings)
     inside = inside_interfaces(settings, surroundings)
-    return expose(find_offers(listening_of(view)), prepared, outside, inside)
+    listening = listening_of(view)
+    offers = find_offers(listening)
+    own = find_container_offers(listening, (prepared,), outside, offers)
+    past_host = past_host_offers(containers_past_host(listening, surroundings, outside))
+    external = settings.external_interfaces
+    rows = expose((*offers, *past_host), prepared, outside, inside, external)
+    return add_own_addresses(rows, expose(own, prepared, outside, inside, external))

@@ -20,6 +20,7 @@ from dockerfw.reach.sentences import LEVEL_WORDS
 from rules.asking.exposure_line_selectors import Action, Line, exposure_lines, idle_holding
 from rules.asking.exposure_run_selectors import fold_runs
 from rules.asking.exposure_selectors import read_exposure
+from rules.asking.forwarded_line_selectors import forwarded_lines
 from rules.draft.basis_selectors import Basis, basis_of
 from rules.models import Host
 from rules.pages.frame import render_page
@@ -36,10 +37,12 @@ def exposure_page(request: HtmxRequest, host_name: str) -> HttpResponse:
     host = host_or_404(host_name)
     observe_request(host)
     context = _context(request, basis_of(host))
-    if request.htmx:
+    # The filter asks for the table alone, a page that waits for the next look for all of it.
+    if request.htmx and request.htmx.target != "exposure":
         context |= {"host": host, "swap": True}
         response = render(request, "asking/exposure_table.html", context)
-        response.write(render_to_string("asking/exposure_idle.html", context, request))
+        for template in ("asking/exposure_forwarded.html", "asking/exposure_idle.html"):
+            response.write(render_to_string(template, context, request))
         response["Cache-Control"] = "no-store"
         return response
     return render_page(request, "asking/exposure.html", host, context, section="exposure")
@@ -75,6 +78,11 @@ def _context(request: HttpRequest, basis: Basis) -> dict[str, object]:
     lines = exposure_lines(found.rows, rules, loaded=loaded)
     words = query.casefold().split()
     shown = [line for line in lines if line.holds(words) and who in ("", line.level)]
+    behind = [
+        line
+        for line in forwarded_lines(found.forwarded, rules, loaded=loaded)
+        if line.holds(words) and who in ("", line.row.level)
+    ]
     page = Paginator(fold_runs(shown), PAGE).get_page(whole_number(request.GET.get("page"), 1))
     return {
         **context,
@@ -82,6 +90,10 @@ def _context(request: HttpRequest, basis: Basis) -> dict[str, object]:
         "lines": [(line, _actions(basis.host, line)) for line in page],
         "page": page,
         "total": len(lines),
+        "forwarded": [
+            (line, [(ACTION_WORDS[line.action.action], _url(basis.host, line.action))] if line.action else [])
+            for line in behind
+        ],
         "rules": rules,
         # A rule behind which nothing listens belongs to no level.
         "idle": () if who else idle_holding(found.idle, words),

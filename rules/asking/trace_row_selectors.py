@@ -5,14 +5,17 @@ It works on a trace alone, so that the command line can use it without a databas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from dockerfw.chains.names import label_of, rule_id_of
+from dockerfw.chains.container_sets import NO_DEFINITIONS, Definitions, explain_sets
+from dockerfw.chains.names import is_refusal
 from dockerfw.chains.owners import Owner, chain_owner
-from dockerfw.iptables.model import Family
+from dockerfw.chains.set_matches import rule_ids_of
 from dockerfw.iptables.tokens import printable
+from dockerfw.simulation.packet import Packet
+from dockerfw.simulation.surroundings import IpSet
 from dockerfw.simulation.trace import Trace, TraceStep
 from rules.seen.kernel_wording import readable_rule, readable_target
 from rules.seen.live_selectors import ROWS
@@ -20,7 +23,10 @@ from rules.seen.live_selectors import ROWS
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """One step as it is shown; `anchor` and `page` lead to the live page, `rule_key` to one of our rules."""
+    """One step as it is shown; `anchor` and `page` lead to the live page, `rule_key` to one of our rules.
+
+    `rule_keys` are those of all rules with this line and the same source, of which `rule_key` is the first.
+    """
 
     step: TraceStep
     what: str
@@ -29,11 +35,12 @@ class StepRow:
     rule_key: str
     anchor: str
     page: int
+    rule_keys: tuple[str, ...] = ()
 
     @property
     def is_refusal(self) -> bool:
         """Return True if it is our last rule, which refuses what no rule allows."""
-        return self.step.rule is not None and label_of(self.step.rule.text) is not None
+        return is_refusal(self.step.rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,33 +68,40 @@ class TraceRows:
     allowed_by: StepRow | None
 
 
-def lay_out(trace: Trace) -> TraceRows:
-    """Return a trace as it is shown."""
-    family = trace.packet.family
+def lay_out(
+    trace: Trace, sets: Mapping[str, IpSet] | None = None, definitions: Definitions = NO_DEFINITIONS
+) -> TraceRows:
+    """Return a trace as it is shown; the members of `sets` name the rules of lines on static sets.
+
+    `definitions` tell what the sets of rules for containers by name stand for.
+    """
+    known = sets or {}
     step, steps = trace.verdict.step, trace.steps
     if step is not None and step.outcome == "policy" and step not in steps:
         # A chain without rules leaves no step of its own.
         steps = (*steps, step)
-    rows = [_row(step, family) for step in steps]
+    rows = [_row(step, trace.packet, known, definitions) for step in steps]
     ours = [row for row in rows if row.rule_key and row.step.outcome == "matched"]
     return TraceRows(
         trace=trace,
-        reason=printable(trace.verdict.reason),
+        reason=explain_sets(printable(trace.verdict.reason), definitions),
         visits=tuple(_visits(rows)),
-        deciding=_row(step, family) if step else None,
+        deciding=_row(step, trace.packet, known, definitions) if step else None,
         allowed_by=ours[-1] if ours and trace.verdict.kind == "ACCEPT" else None,
     )
 
 
-def _row(step: TraceStep, family: Family) -> StepRow:
+def _row(step: TraceStep, packet: Packet, sets: Mapping[str, IpSet], definitions: Definitions) -> StepRow:
     rule = step.rule
+    keys = rule_ids_of(rule, packet.source, sets) if rule else ()
     return StepRow(
         step=step,
-        what=readable_rule(rule) if rule else "",
+        what=explain_sets(readable_rule(rule), definitions) if rule else "",
         target=readable_target(rule) if rule else "",
-        why=printable(step.why),
-        rule_key=(rule_id_of(rule.text) or "") if rule else "",
-        anchor=f"v{family}-{step.table}-{step.chain}" if step.table else "",
+        why=explain_sets(printable(step.why), definitions),
+        rule_key=keys[0] if keys else "",
+        rule_keys=keys,
+        anchor=f"v{packet.family}-{step.table}-{step.chain}" if step.table else "",
         page=max(0, step.number - 1) // ROWS + 1,
     )
 

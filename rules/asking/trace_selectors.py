@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
+from dockerfw.chains.container_sets import container_definitions
 from dockerfw.document.document import Document
 from dockerfw.iptables.errors import FieldError, ParseError
 from dockerfw.iptables.model import Family
@@ -72,7 +73,11 @@ def answer_question(basis: Basis, view: SnapshotView, question: Question, agains
     prepared = _prepared(view, ground, asked.packet.family)
     listening = listening_of(view)
     trace = admit_elsewhere(simulate(prepared, asked.packet), listening, prepared.surroundings)
-    return Answer(asked, ground, lay_out(trace))
+    documents = [ground.document] if ground.document else [basis.base_document, basis.draft]
+    definitions = {
+        name: each for known in documents if known for name, each in container_definitions(known).items()
+    }
+    return Answer(asked, ground, lay_out(trace, prepared.surroundings.sets, definitions))
 
 
 def ground_of(basis: Basis, against: str) -> Ground:

@@ -24,6 +24,7 @@ from rules.models import Host
 from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404
+from rules.seen.destination_selectors import leads_to_container
 from rules.seen.snapshot_selectors import SnapshotView, observe_request
 
 # At most this many steps that did not match are shown; the rest is counted.
@@ -51,7 +52,7 @@ def trace(request: HttpRequest, host_name: str) -> HttpResponse:
         "destinations": _destinations(view),
         "rules": basis.rules,
         "folded": FOLDED,
-        "allow": _allow(host, answer) if answer else "",
+        "allow": _allow(host, view, answer) if answer and view else "",
     }
     status = 422 if asked and form.errors else 200
     return render_page(request, "asking/trace.html", host, context, section="trace", status=status)
@@ -67,11 +68,16 @@ def _answer(basis: Basis, view: SnapshotView, form: TraceForm) -> Answer | None:
         return None
 
 
-def _allow(host: Host, answer: Answer) -> str:
+def _allow(host: Host, view: SnapshotView, answer: Answer) -> str:
     """Return the URL of the rule form, filled in with a rule that would allow this packet."""
-    packet = answer.rows.trace.packet
+    trace = answer.rows.trace
+    packet, to = trace.packet, trace.destination
+    scope = {"FORWARD": "container", None: "both"}.get(trace.hook, "host")
+    if trace.hook == "FORWARD" and to is not None and not leads_to_container(view, to):
+        scope = "forwarded"
     values = {
-        "scope": {"FORWARD": "container", None: "both"}.get(answer.rows.trace.hook, "host"),
+        "scope": scope,
+        "to": str(to) if scope == "forwarded" else "",
         "protocol": protocol_name(packet.protocol),
         "ports": str(packet.destination_port or ""),
         "source": str(packet.source),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, cast
 
 from django.db.models import Q, QuerySet
@@ -28,6 +30,16 @@ class AuditFilters:
     query: str = ""
     since: date | None = None
     until: date | None = None
+
+
+def addresses_since(moment: datetime) -> set[IPv4Address | IPv6Address]:
+    """Return the addresses from which something was done since a moment, failed sign-ins left out."""
+    events = AuditEvent.objects.filter(at__gte=moment).exclude(address="").exclude(verb="sign-in-failed")
+    found = set()
+    for text in events.order_by().values_list("address", flat=True).distinct():
+        with contextlib.suppress(ValueError):
+            found.add(ip_address(text))
+    return found
 
 
 def audit_events(filters: AuditFilters | None = None) -> QuerySet[AuditEvent]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rules.audit.actors import Actor
@@ -23,6 +24,10 @@ VERBS: dict[str, str] = {
     "rule-delete": "removed a rule",
     "rule-restore": "undid a change of a rule",
     "rule-undelete": "added a removed rule again",
+    "group-create": "added a group",
+    "group-update": "changed a group",
+    "group-delete": "removed a group",
+    "group-restore": "undid a change of a group",
     "expectation-create": "added an expectation",
     "expectation-update": "changed an expectation",
     "expectation-delete": "removed an expectation",
@@ -50,6 +55,17 @@ VERBS: dict[str, str] = {
     "heal": "restored the jumps",
     "heal-failed": "could not restore the jumps",
     "heal-rests": "stopped restoring the jumps",
+    "sets-refilled": "filled an ipset again that another program had changed",
+    "expired": "ended connections of expired rules",
+    "list-version": "fetched a new version of a list, which is now in use",
+    "list-held": "fetched a new version of a list, which waits to be accepted",
+    "list-refused": "fetched a version of a list and refused it",
+    "list-accept": "accepted a version of a list",
+    "list-failing": "could not fetch a list",
+    "list-not-loaded": "held a list back from the host",
+    "list-refresh": "requested a list to be fetched",
+    "lists-loaded": "loaded what lists stand for",
+    "lists-failed": "could not load what lists stand for",
     "left-out": "dropped events that were not recorded in time",
 }
 
@@ -65,9 +81,24 @@ def audit_record(
     detail: str = "",
 ) -> AuditEvent:
     """Append one event; KeyError when the verb is not one of VERBS."""
+    event = _event(actor, verb, host, target, before, after, detail)
+    event.save(force_insert=True)
+    return event
+
+
+def audit_record_each(
+    *, actor: Actor, verb: str, host: Host, changes: Iterable[tuple[str, Any, Any]]
+) -> None:
+    """Append an event for each change: its target, and the values before and after it, in this order."""
+    AuditEvent.objects.bulk_create((_event(actor, verb, host, *change) for change in changes), batch_size=500)
+
+
+def _event(
+    actor: Actor, verb: str, host: Host | None, target: str, before: Any, after: Any, detail: str = ""
+) -> AuditEvent:
     if verb not in VERBS:
         raise KeyError(verb)
-    return AuditEvent.objects.create(
+    return AuditEvent(
         actor_name=actor.name[:150],
         address=actor.address[:64],
         host=host,

@@ -102,7 +102,7 @@ def _serve(
             raise Abandoned
 
     try:
-        _become(owner)
+        become(owner)
         os.umask(0o077)
         say(work(pause))
     except Abandoned:
@@ -114,7 +114,8 @@ def _serve(
         say({"failed": f"the database: {type(error).__name__}: {str(error)[:300]}"})
 
 
-def _become(owner: os.stat_result) -> None:
+def become(owner: os.stat_result) -> None:
+    """Become a user for the rest of this process, given as the result of lstat or stat; only root can."""
     if os.geteuid() != 0 or owner.st_uid == 0:
         return
     try:

@@ -16,6 +16,7 @@ from dockerfw.chains.warnings import PlanWarning
 from dockerfw.document.document import expectation_to_json_object
 from dockerfw.document.words import describe_expectation
 from dockerfw.reach.changes import Change
+from dockerfw.reach.container_access import ContainerEffect
 from dockerfw.reach.differences import Difference
 from dockerfw.reach.expectations import ExpectationResult, find_failures
 from dockerfw.streams import InputError, Output
@@ -24,10 +25,12 @@ from rules.applying.proposal_selectors import Proposal, propose_draft
 from rules.applying.review_selectors import Review, build_review
 from rules.command_line.files import print_plan
 from rules.command_line.plans import packet_lines, packets_json
-from rules.command_line.stored import fresh_look, wanted_host
+from rules.command_line.stored import fresh_look, tell_age, wanted_host
 from rules.draft.basis_selectors import Basis, basis_of
 from rules.seen.consequence_selectors import (
     LockOut,
+    container_effect,
+    containers_question,
     expectation_findings,
     exposure_difference,
     findings_now,
@@ -40,12 +43,17 @@ _STATES = {"holds": "holds", "fails": "FAILS", "unknown": "cannot tell"}
 
 @dataclass(frozen=True, slots=True)
 class Consequences:
-    """The expected effects of an apply; `lock` is None unless this session came over SSH."""
+    """The expected effects of an apply; `lock` is None unless this session came over SSH.
+
+    `question` is what the first apply takes from containers, "" if the draft keeps it.
+    """
 
     exposure: tuple[Change, ...]
     packets: tuple[Difference, ...]
+    containers: ContainerEffect
     findings: tuple[ExpectationResult, ...]
     lock: LockOut | None
+    question: str = ""
 
     @property
     def shut_out(self) -> bool:
@@ -57,6 +65,12 @@ class Consequences:
         signs = {"opened": "+", "closed": "-", "unknown": "?"}
         for change in self.exposure:
             yield f"{signs[change.kind]} {change.sentence}"
+        for change in self.containers.changes:
+            yield f"{signs[change.kind]} {change.sentence}"
+        if self.question:
+            yield f"? {self.question} To keep that for all containers, set containers_reach_host to allow."
+        if not self.containers.whole:
+            yield "? too many services and bridges: what containers reach on the host is compared in part"
         for finding in self.findings:
             if finding.state != "holds":
                 yield f"expected: {finding}"
@@ -71,6 +85,9 @@ class Consequences:
         return {
             "packets": packets_json(self.packets),
             "exposure": [{"kind": each.kind, "sentence": each.sentence} for each in self.exposure],
+            "containers": [
+                {"kind": each.kind, "sentence": each.sentence} for each in self.containers.changes
+            ],
             "expectations": [finding_json(each) for each in self.findings],
             "lock_out": None if self.lock is None else self.lock.can,
         }
@@ -81,11 +98,14 @@ def consequences_of(basis: Basis, proposal: Proposal) -> Consequences | None:
     view, document, revision = basis.view, proposal.document, proposal.number
     if view is None:
         return None
+    containers = container_effect(view, document, revision)
     return Consequences(
         exposure_difference(view, basis.base_document, document, revision),
         packet_differences(view, document),
+        containers,
         expectation_findings(view, document, revision),
         lock_out_ssh(view, document, revision, os.environ.get("SSH_CONNECTION", "")),
+        containers_question(basis.base_document, document, containers),
     )
 
 
@@ -123,6 +143,7 @@ def expectations(options: argparse.Namespace, output: Output) -> int:
     sight = fresh_look(host)
     if sight.view is None:
         raise InputError(sight.problem)
+    tell_age(sight.view, output)
     findings = findings_now(sight.view, basis_of(host, sight).draft)
     if output.as_json:
         output.json([finding_json(each) for each in findings])

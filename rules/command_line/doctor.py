@@ -27,7 +27,14 @@ def _dashboard(environment: Environment) -> Dashboard:
     answer, untried = _ask_database(environment)
     named = os.environ.get("DOCKERFW_SECRET_KEY_FILE", "").strip()
     secret_key = Path(named) if named else environment.data_dir / "secret_key"
-    return Dashboard(answer, untried, environment.data_dir, secret_key, environment.signing_key_file)
+    return Dashboard(
+        answer,
+        untried,
+        environment.data_dir,
+        secret_key,
+        environment.signing_key_file,
+        environment.lists_key_file,
+    )
 
 
 def _ask_database(environment: Environment) -> tuple[DatabaseAnswer, str]:

@@ -6,19 +6,32 @@ They use no database, no Redis and no kernel, so they work as soon as the requir
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from dockerfw.chains.adoption import keep_from_draft
 from dockerfw.chains.importing import Imported, import_save
+from dockerfw.chains.match_groups import USUAL, WITHOUT_IP_SET, Thresholds
+from dockerfw.chains.names import BRIDGES_SETS
 from dockerfw.chains.plan import Plan, plan_changes
-from dockerfw.chains.render import render_restore
+from dockerfw.chains.render import render as render_document
+from dockerfw.chains.render import render as render_rules
+from dockerfw.chains.render import write_restore
+from dockerfw.chains.set_texts import render_sets
+from dockerfw.chains.without_ip_set import find_needed_sets
 from dockerfw.document.document import Document, digest, load_document, to_json_object
 from dockerfw.document.words import describe_count
+from dockerfw.host.clock import utc_now
 from dockerfw.iptables.errors import DocumentError, ParseError
-from dockerfw.iptables.model import Family, Match, Option, Rule, Ruleset
+from dockerfw.iptables.model import FAMILIES, Family, Match, Option, Rule, Ruleset
 from dockerfw.iptables.parse import parse_save, print_save
+from dockerfw.messages.snapshot_values import with_loaded_sets
+from dockerfw.reach.bound_sets import with_bound_sets
+from dockerfw.reach.container_networks import masqueraded_bridges
 from dockerfw.reach.differences import find_differences, first_differences
+from dockerfw.reach.listening import Listening
+from dockerfw.simulation.surroundings import IpSet, Surroundings
 from dockerfw.streams import InputError, Output, read_bytes, shown
 from rules.command_line.plans import packet_lines, packets_json, plan_json, plan_lines
 
@@ -34,16 +47,23 @@ def parse(options: argparse.Namespace, output: Output) -> int:
 
 
 def render(options: argparse.Namespace, output: Output) -> int:
-    """Print the restore text of a document."""
+    """Print the restore text of a document, or with --sets the text for ipset that goes before it."""
     _one_standard_input(options.file, options.live)
     document = read_document(options.file)
     live = read_save(options.live) if options.live else None
     family: Family = options.family
-    text = render_restore(document, family, live=live, revision=options.revision or 0)
+    revision: int = options.revision or 0
+    limits = _limits(options)
+    for _, sentence in () if limits.has_ip_set else find_needed_sets(document, [family]):
+        raise InputError(sentence.removesuffix("."))
+    # What expires starts at the time of the apply, which is taken to be now.
+    rendering = render_document(document, family, revision, live=live, moment=utc_now(), limits=limits)
+    text = write_restore(rendering, family, live=live)
+    sets = render_sets(rendering)
     if output.as_json:
-        output.json({"family": family, "revision": options.revision or 0, "restore": text})
+        output.json({"family": family, "revision": revision, "restore": text, "sets": sets})
     else:
-        output.text(text)
+        output.text(sets if options.sets else text)
     return 0
 
 
@@ -91,10 +111,24 @@ def plan_file(options: argparse.Namespace, output: Output) -> int:
         if options.live and options.family == 6:
             raise InputError("with --family 6, --live is the IPv6 save already. Leave out --live6")
         live[6] = read_save(options.live6)
-    packets = first_differences(live, document)
+    limits, now = _limits(options), int(time.time())
+    packets = first_differences(live, document, _bridges_sets(live, document), now, limits)
     for line in () if output.as_json else packet_lines(packets):
         output.line(line)
-    return print_plan(plan_changes(document, live), output, {"packets": packets_json(packets)})
+    return print_plan(plan_changes(document, live, limits=limits), output, {"packets": packets_json(packets)})
+
+
+def _limits(options: argparse.Namespace) -> Thresholds:
+    return WITHOUT_IP_SET if options.without_ipset else USUAL
+
+
+def _bridges_sets(live: Mapping[Family, Ruleset], document: Document) -> Mapping[str, IpSet]:
+    """Return the sets of the containers' networks, by the saves. What docker-proxy holds is unknown."""
+    bridges = tuple(bridge for ruleset in live.values() for bridge in masqueraded_bridges(ruleset))
+    found = with_bound_sets(Surroundings(bridges), Listening(), document.settings.external_interfaces).sets
+    static = (one for family in FAMILIES for one in render_rules(document, family).sets)
+    around = with_loaded_sets(Surroundings(), static)
+    return {**around.sets, **{name: found[name] for name in BRIDGES_SETS.values()}}
 
 
 def print_plan(plan: Plan, output: Output, more: Mapping[str, Any]) -> int:
@@ -175,7 +209,7 @@ def _one_standard_input(*names: str | None) -> None:
 
 def _load(data: bytes, name: str) -> Document:
     if not data.strip():
-        raise InputError(f"{shown(name)}: the file is empty. A dockerfw/1 document is expected")
+        raise InputError(f"{shown(name)}: the file is empty. A dockerfw document is expected")
     return load_document(data)
 
 

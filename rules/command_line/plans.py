@@ -6,16 +6,30 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dockerfw.chains.plan import FamilyPlan, Plan, PlanLine
-from dockerfw.document.diff import DocumentDiff
-from dockerfw.document.document import expectation_to_json_object, rule_to_json_object
-from dockerfw.document.words import describe_expectation, describe_rule
+from dockerfw.chains.set_plan import SetChange
+from dockerfw.chains.static_sets import MOST_LINES
+from dockerfw.document.diff import DocumentDiff, GroupChange
+from dockerfw.document.document import Group, expectation_to_json_object, rule_to_json_object
+from dockerfw.document.group_words import describe_group
+from dockerfw.document.groups import group_to_json_object
+from dockerfw.document.words import describe_expectation, describe_rule, join_words
 from dockerfw.reach.differences import Difference
+
+LOG_WORDS = {
+    "adds": "refused packets are logged from then on",
+    "removes": "refused packets are not logged any more",
+}
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """Yield a plan as text; an empty plan ends with a line that says so."""
     for family, part in sorted(plan.families.items()):
         yield from _family_lines(family, part)
+        yield from (
+            f"IPv{family} {change.sign} {change.sentence}" for change in plan.sets if change.family == family
+        )
+    if plan.logs:
+        yield LOG_WORDS[plan.logs]
     for warning in plan.warnings:
         yield f"warning: {warning.message}"
     for refusal in plan.refusals:
@@ -32,6 +46,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "empty": plan.empty,
         "relabel": plan.relabel,
         "families": {str(family): _family_json(part) for family, part in sorted(plan.families.items())},
+        **({"logs": plan.logs} if plan.logs else {}),
+        **({"sets": [_set_json(change) for change in plan.sets]} if plan.sets else {}),
         "warnings": [
             {"code": warning.code, "message": warning.message, "family": warning.family}
             for warning in plan.warnings
@@ -59,6 +75,8 @@ def diff_lines(diff: DocumentDiff) -> Iterator[str]:
     yield diff.sentence
     for change in diff.settings:
         yield f"~ {change.name}: {change.old} becomes {change.new}"
+    for group in diff.groups:
+        yield from _group_lines(group)
     for rule in diff.added:
         yield f"+ {describe_rule(rule)}"
     for rule in diff.removed:
@@ -77,6 +95,10 @@ def diff_json(diff: DocumentDiff) -> dict[str, Any]:
         "count": diff.count,
         "sentence": diff.sentence,
         "settings": [{"name": change.name, "old": change.old, "new": change.new} for change in diff.settings],
+        "groups": [
+            {"name": each.name, "old": _group_json(each.old), "new": _group_json(each.new)}
+            for each in diff.groups
+        ],
         "added": [rule_to_json_object(rule) for rule in diff.added],
         "removed": [rule_to_json_object(rule) for rule in diff.removed],
         "changed": [
@@ -85,6 +107,22 @@ def diff_json(diff: DocumentDiff) -> dict[str, Any]:
         "expected": [expectation_to_json_object(each) for each in diff.expected],
         "not_expected": [expectation_to_json_object(each) for each in diff.not_expected],
     }
+
+
+def _group_lines(change: GroupChange) -> Iterator[str]:
+    if change.new is None:
+        assert change.old is not None
+        yield f"- {describe_group(change.old)}"
+        return
+    yield f"{'~' if change.old else '+'} {describe_group(change.new)}"
+    if change.old is not None:
+        for sign, entries in (("+", change.added), ("-", change.removed)):
+            if entries:
+                yield f"    {sign} {join_words(entries, most=20)}"
+
+
+def _group_json(group: Group | None) -> dict[str, Any] | None:
+    return group_to_json_object(group) if group else None
 
 
 def _family_lines(family: int, part: FamilyPlan) -> Iterator[str]:
@@ -123,6 +161,20 @@ def _family_json(part: FamilyPlan) -> dict[str, Any]:
             {"table": chain.table, "chain": chain.chain, "rules": chain.rules, "owner": chain.owner}
             for chain in part.foreign
         ],
+    }
+
+
+def _set_json(change: SetChange) -> dict[str, Any]:
+    return {
+        "family": change.family,
+        "kind": change.kind,
+        "name": change.name,
+        "before": change.before,
+        "entries": change.entries,
+        "added": None if change.added is None else len(change.added),
+        "removed": None if change.removed is None else len(change.removed),
+        "first_added": list((change.added or ())[:MOST_LINES]),
+        "first_removed": list((change.removed or ())[:MOST_LINES]),
     }
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from dockerfw.document.document import to_json_object
 from dockerfw.document.words import describe_count
 from dockerfw.streams import InputError, Output
+from rules.applying.apply_selectors import awaiting_view
 from rules.applying.drift_selectors import drift_view
 from rules.applying.history_selectors import compare_revisions, revision_get
 from rules.applying.kernel_selectors import KernelSentence, kernel_sentence
@@ -22,7 +23,7 @@ from rules.draft.draft_selectors import draft_document, pending_diff, revision_d
 from rules.draft.draft_services import draft_replace
 from rules.models import Apply, Host, Revision
 from rules.pages.host_selectors import host_default, host_get
-from rules.seen.snapshot_selectors import Look, look, observe_request, redis_answers
+from rules.seen.snapshot_selectors import Look, SnapshotView, look, observe_request, redis_answers
 
 LOOK_SECONDS = 3.0
 
@@ -159,8 +160,14 @@ def wanted_host(options: argparse.Namespace) -> Host:
 
 
 def fresh_look(host: Host) -> Look:
-    """Request a new snapshot, wait up to 3 seconds for it, and return the newest one."""
+    """Request a new snapshot, wait up to 3 seconds for it, and return the newest one.
+
+    In an open window the root worker reads the kernel once, after the load.
+    """
     asked = timezone.now()
+    waiting = awaiting_view(host)
+    if waiting is not None and waiting.window is not None and not waiting.window.over:
+        asked = min(asked, waiting.window.opened_at)
     wanted = False
     deadline = time.monotonic() + LOOK_SECONDS
     while time.monotonic() < deadline:
@@ -173,6 +180,14 @@ def fresh_look(host: Host) -> Look:
             return sight
         time.sleep(0.1)
     return look(host)
+
+
+def tell_age(view: SnapshotView, output: Output) -> None:
+    """Print a note if a snapshot cannot show what the kernel holds now."""
+    if view.overtaken_by is not None:
+        output.note(view.overtaken)
+    elif view.stale:
+        output.note(f"the kernel's rules were read {view.when}")
 
 
 def _revision(host: Host, number: int) -> Revision:

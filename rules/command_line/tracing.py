@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dockerfw.chains.kernel_state import read_kernel_state
 from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables
@@ -13,11 +13,12 @@ from dockerfw.iptables.tokens import printable
 from dockerfw.reach.question import QuestionError
 from dockerfw.reach.sentences import RULES_IN_NFTABLES
 from dockerfw.streams import InputError, Output
-from rules.asking.exposure_line_selectors import Line, exposure_lines, line_json
+from rules.asking.exposure_line_selectors import AccessWords, Line, exposure_lines, line_json
 from rules.asking.exposure_run_selectors import fold_runs
 from rules.asking.exposure_selectors import Exposure, read_exposure
+from rules.asking.forwarded_line_selectors import forwarded_json, forwarded_lines
 from rules.asking.trace_selectors import RulesUnread, answer_question
-from rules.command_line.stored import fresh_look, wanted_host
+from rules.command_line.stored import fresh_look, tell_age, wanted_host
 from rules.command_line.traces import (
     CANNOT_TELL,
     question_of,
@@ -66,7 +67,8 @@ def exposure(options: argparse.Namespace, output: Output) -> int:
     found = read_exposure(basis, view)
     loaded = any(state.label for state in read_kernel_state(view.rulesets).families.values())
     lines = exposure_lines(found.rows, basis.rules, loaded=loaded)
-    status = CANNOT_TELL if view.snapshot.unread else _exposure_status(found)
+    behind = forwarded_lines(found.forwarded, basis.rules, loaded=loaded)
+    status = _exposure_status(found)
     if output.as_json:
         output.json(
             {
@@ -76,6 +78,7 @@ def exposure(options: argparse.Namespace, output: Output) -> int:
                 "problems": list(found.problems),
                 "counts": dict(found.counts),
                 "ports": [line_json(line) for line in lines],
+                "forwarded": [forwarded_json(line) for line in behind],
                 "idle": [rule_to_json_object(rule) for rule in found.idle],
             }
         )
@@ -87,14 +90,19 @@ def exposure(options: argparse.Namespace, output: Output) -> int:
     for line in fold_runs(lines):
         for text in _exposure_lines(line):
             output.line(text)
+    for each in behind:
+        output.line(printable(f"{each.what} forwarded to {each.place}"))
+        for text in _access_lines(each.access):
+            output.line(text)
     for rule in found.idle:
         output.line(f"allowed, but nothing is listening: {describe_rule(rule)}")
     return status
 
 
 def _exposure_status(found: Exposure) -> int:
-    """Return 3 where it is unknown which clients can reach a port, as trace does."""
-    return CANNOT_TELL if found.counts["unknown"] or not found.outside else 0
+    """Return 3 where a port may be missing or its clients are unknown, as trace does."""
+    unknown = found.counts["unknown"] or any(row.level == "unknown" for row in found.forwarded)
+    return 0 if found.complete and found.outside and not unknown else CANNOT_TELL
 
 
 def _seen(host: Host, output: Output) -> tuple[SnapshotView, Basis]:
@@ -102,8 +110,7 @@ def _seen(host: Host, output: Output) -> tuple[SnapshotView, Basis]:
     sight = fresh_look(host)
     if sight.view is None:
         raise InputError(sight.problem)
-    if sight.view.stale:
-        output.note(f"the kernel's rules were read {sight.view.when}")
+    tell_age(sight.view, output)
     if sight.view.snapshot.docker_state == "nftables":
         output.note(f"{RULES_IN_NFTABLES}: results for containers are unknown")
     if sight.view.snapshot.foreign_tables:
@@ -118,9 +125,13 @@ def _exposure_lines(line: Line) -> Iterator[str]:
     what = f"{line.name} ({offer.detail})" if offer.detail and offer.detail != line.name else line.name
     inner = f" -> {', '.join(line.inner)}" if line.inner else ""
     yield printable(f"{line.port:<10} {what}, {line.kind}, {line.address}{inner}")
-    for each in line.access:
+    yield from _access_lines(line.access)
+    yield from (printable(f"    {note}") for note in line.row.notes)
+
+
+def _access_lines(access: Iterable[AccessWords]) -> Iterator[str]:
+    for each in access:
         ways = f" by {', '.join(each.interfaces)}" if each.interfaces else ""
         by = f" ({'; '.join(by.text for by in each.by)})" if each.by else ""
         yield printable(f"    {each.family_words}{ways}: {each.words}{by}")
         yield from (printable(f"      {reason}") for reason in each.reasons)
-    yield from (printable(f"    {note}") for note in line.row.notes)

@@ -9,11 +9,13 @@ unknown.
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 
 from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.reach.container_networks import masqueraded_bridges
 from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.simulate import prepare, simulate
 from dockerfw.simulation.surroundings import HostInterface, IpSet, Surroundings
@@ -31,14 +33,15 @@ def trace(options: argparse.Namespace, output: Output) -> int:
     routes: dict[Family, tuple[str, ...]] = {}
     if options.route:
         routes = {4: (options.route,), 6: (options.route,)}
-    surroundings = Surroundings(tuple(interfaces), routes, {each.name: each for each in _sets(options.set)})
+    sets = {each.name: each for each in _sets(options.set)}
+    surroundings = Surroundings(tuple(interfaces), routes, sets, at=int(time.time()))
     try:
         asked = read_question(question, surroundings)
     except QuestionError as error:
         raise wrong_question(error) from error
     asked = ResolvedQuestion(asked.packet, (*asked.guesses, *assumed))
     family = asked.packet.family
-    rows = lay_out(simulate(prepare(ruleset, surroundings, family), asked.packet))
+    rows = lay_out(simulate(prepare(ruleset, surroundings, family), asked.packet), sets)
     if output.as_json:
         output.json(trace_json(asked, rows, {"word": "file", "file": options.live}))
     else:
@@ -55,7 +58,7 @@ def _around(
     for name in filter(None, {question.interface, options.route}):
         if all(name != each.name for each in interfaces):
             interfaces.append(HostInterface(name, (), up=True))
-    for bridge in _bridges(ruleset):
+    for bridge in masqueraded_bridges(ruleset):
         if all(bridge.name != each.name for each in interfaces):
             interfaces.append(bridge)
             network = bridge.addresses[0].network
@@ -115,16 +118,3 @@ def _joined(interfaces: list[HostInterface]) -> list[HostInterface]:
         known = found.get(each.name)
         found[each.name] = replace(known, addresses=(*known.addresses, *each.addresses)) if known else each
     return list(found.values())
-
-
-def _bridges(ruleset: Ruleset) -> Iterator[HostInterface]:
-    """Yield the bridges of `-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE`."""
-    chain = ruleset.chain("nat", "POSTROUTING")
-    for rule in chain.rules if chain else ():
-        if rule.target is None or rule.target.name != "MASQUERADE":
-            continue
-        options = {option.name: option for match in rule.matches for option in match.options}
-        source, out = options.get("-s"), options.get("-o")
-        if len(options) == 2 and source and out and out.negated and not source.negated:
-            # The rule does not name the bridge's address, so the network's own address stands for it.
-            yield HostInterface(out.values[0], (ip_interface(source.values[0]),), up=True)

@@ -16,6 +16,7 @@ MOST_OPENED = 20_000
 PARTS: Mapping[str, tuple[str, ...]] = {
     "protocol": ("protocol", "protocol_other"),
     "ports": ("ports", "every_port"),
+    "limit": ("limit_number", "limit_unit"),
     "external_interfaces": ("external_interfaces", "external_other"),
 }
 

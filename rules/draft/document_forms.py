@@ -7,22 +7,34 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from rules.pages.forms import CODE
+from rules.pages.forms import CODE, HelpedRadioSelect
+
+MAX_BYTES = 4 * 1024 * 1024
 
 
 class ImportForm(forms.Form):
     """A document, the output of `iptables-save` or a restore file, as text or as an upload."""
 
     version = forms.IntegerField(widget=forms.HiddenInput)
+    mode = forms.ChoiceField(
+        required=False,
+        choices=(("replace", "Replace the draft"), ("add", "Add to the draft")),
+        initial="replace",
+        label="What to do",
+        widget=HelpedRadioSelect(
+            {
+                "replace": "The draft has this content and no other afterwards.",
+                "add": "Groups, rules and expectations are added. Settings stay.",
+            }
+        ),
+    )
     text = forms.CharField(
         required=False,
         strip=False,
         label="Paste text",
-        widget=forms.Textarea(attrs={**CODE, "rows": 10}),
+        widget=forms.Textarea(attrs={**CODE, "rows": 10, "data-most": str(MAX_BYTES)}),
     )
     file = forms.FileField(required=False, label="Or upload a file", allow_empty_file=True)
-
-    MAX_BYTES = 4 * 1024 * 1024
 
     def clean(self) -> dict[str, Any]:
         """Read the text or the file, at most 4 MiB, into `content`."""
@@ -32,10 +44,10 @@ class ImportForm(forms.Form):
             raise ValidationError("Send either text or a file, not both.")
         if upload is None and not text.strip():
             raise ValidationError("Paste text or choose a file.")
-        if upload is not None and upload.size > self.MAX_BYTES:
+        if upload is not None and upload.size > MAX_BYTES:
             raise ValidationError("The file is larger than 4 MiB.")
         raw = upload.read() if upload is not None else text.replace("\r\n", "\n").encode()
-        if len(raw) > self.MAX_BYTES:
+        if len(raw) > MAX_BYTES:
             raise ValidationError("The text is larger than 4 MiB.")
         try:
             data["content"] = raw.decode("utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from dockerfw.chains.adoption import keep_from_draft
 from dockerfw.chains.importing import Imported, SkippedLine, import_save
+from dockerfw.document.adding import add_document
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, canonical_json, load_document, to_json_object
 from dockerfw.iptables.errors import DocumentError, FieldError, ParseError
@@ -70,18 +71,21 @@ def draft_import(request: HttpRequest, host_name: str) -> HttpResponse:
         return _page(request, host, form, status=422)
     found: tuple[FieldError, ...] = ()
     parse_error = ""
+    draft, adds = draft_document(host), form.cleaned_data["mode"] == "add"
     try:
-        read = _read(form.cleaned_data["content"], draft_document(host))
+        read = _read(form.cleaned_data["content"], draft)
+        if adds:
+            read = replace(read, document=add_document(draft, read.document))
     except DocumentError as error:
         found = error.errors
         form.add_error(None, f"The document has {len(found)} error{'s' if len(found) != 1 else ''}.")
     except ParseError as error:
         parse_error = str(error)
-        form.add_error(None, "This is neither a dockerfw/1 document nor iptables-save output.")
+        form.add_error(None, "This is neither a dockerfw document nor iptables-save output.")
     else:
         if request.POST.get("confirmed") == "yes":
             return _replace(request, host, read, form.cleaned_data["version"])
-        return import_preview(request, host, read)
+        return import_preview(request, host, read, adds=adds)
     return _page(request, host, form, status=422, found=found, parse_error=parse_error)
 
 
@@ -123,7 +127,13 @@ def _replace(request: HttpRequest, host: Host, read: Read, version: int) -> Http
 
 
 def import_preview(
-    request: HttpRequest, host: Host, read: Read, *, status: int = 200, adopting: bool = False
+    request: HttpRequest,
+    host: Host,
+    read: Read,
+    *,
+    status: int = 200,
+    adopting: bool = False,
+    adds: bool = False,
 ) -> HttpResponse:
     """Show what an import would change, with the form that confirms it."""
     diff = diff_documents(draft_document(host), read.document)
@@ -137,7 +147,7 @@ def import_preview(
         document=canonical_json(read.document),
         version=host.draft_version,
     )
-    context = {"preview": preview, "adopting": adopting}
+    context = {"preview": preview, "adopting": adopting, "adds": adds}
     return render_page(request, "draft/import.html", host, context, section="settings", status=status)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, cast
 
 from django.db import connection
@@ -21,10 +21,18 @@ from dockerfw.document.document import (
     settings_to_json_object,
 )
 from dockerfw.document.document import Expectation as DocumentExpectation
-from rules.models import Expectation, Host, Revision, Rule
+from dockerfw.document.document import Group as DocumentGroup
+from rules.models import Expectation, Group, Host, Revision, Rule
 from rules.seen.memory import Memory
 
-RULE_COLUMNS = ("key", "scope", "source", "protocol", "ports", "port_kind", "comment", "enabled")
+# In the order of a document rule's fields.
+RULE_COLUMNS = (
+    *("key", "scope", "sources", "protocol", "ports", "port_kind", "comment", "enabled", "to", "action"),
+    *("container", "interface", "limit", "starts", "expires", "owner", "ticket", "tags"),
+)
+GROUP_COLUMNS = (
+    *("name", "kind", "entries", "url", "refresh_hours", "allow_http", "names", "countries", "comment"),
+)
 EXPECTATION_COLUMNS = ("source", "protocol", "port", "to", "container", "passes", "comment")
 
 _documents: Memory[Document] = Memory(16)
@@ -86,6 +94,8 @@ def settings_document(host: Host) -> Settings:
         refuse=cast("Any", host.refuse),
         icmp=cast("Any", host.icmp),
         heal_anchors=host.heal_anchors,
+        containers_reach_host=cast("Any", host.containers_reach_host),
+        log_refused=host.log_refused,
     )
 
 
@@ -96,21 +106,23 @@ def settings_values(host: Host) -> dict[str, Any]:
 
 def rule_document(rule: Rule) -> DocumentRule:
     """Return a stored rule as a document rule; it was validated when it was stored."""
-    return DocumentRule(
-        id=rule.key,
-        scope=cast("Any", rule.scope),
-        source=rule.source,
-        protocol=rule.protocol,
-        ports=tuple(rule.ports),
-        port_kind=cast("Any", rule.port_kind),
-        comment=rule.comment,
-        enabled=rule.enabled,
-    )
+    return DocumentRule(*_columns(getattr(rule, name) for name in RULE_COLUMNS))
 
 
 def rule_values(rule: Rule) -> dict[str, Any]:
     """Return a stored rule under a document's keys, with its id."""
     return rule_to_json_object(rule_document(rule))
+
+
+def group_document(group: Group) -> DocumentGroup:
+    """Return a stored group as a document's; it was validated when it was stored."""
+    return DocumentGroup(*_columns(getattr(group, name) for name in GROUP_COLUMNS))
+
+
+def draft_groups(host: Host) -> tuple[DocumentGroup, ...]:
+    """Return the groups of a draft by name."""
+    rows = Group.objects.filter(host=host).values_list(*GROUP_COLUMNS)
+    return tuple(DocumentGroup(*_columns(row)) for row in rows)
 
 
 def expectation_document(expectation: Expectation) -> DocumentExpectation:
@@ -131,10 +143,12 @@ def _draft_key(host: Host) -> Hashable:
 def _read_draft(host: Host) -> Document:
     # Tuples, not model instances: a draft may have thousands of rules.
     rows: Iterable[tuple[Any, ...]] = Rule.objects.filter(host=host).values_list(*RULE_COLUMNS)
-    rules = tuple(
-        DocumentRule(key, scope, source, protocol, tuple(ports), *rest)
-        for key, scope, source, protocol, ports, *rest in rows
-    )
+    rules = tuple(DocumentRule(*_columns(row)) for row in rows)
     expected = Expectation.objects.filter(host=host).values_list(*EXPECTATION_COLUMNS)
     expectations = tuple(DocumentExpectation(*cast("Any", columns)) for columns in expected)
-    return make_document(settings_document(host), rules, expectations)
+    return make_document(settings_document(host), rules, expectations, draft_groups(host))
+
+
+def _columns(values: Iterable[Any]) -> Iterator[Any]:
+    """Yield stored values with tuples instead of lists."""
+    return (tuple(value) if isinstance(value, list) else value for value in values)

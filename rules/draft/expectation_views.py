@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from dockerfw.document.document import Expectation as DocumentExpectation
 from dockerfw.document.document import expectation_to_json_object, validate_expectation
 from dockerfw.document.words import describe_expectation
 from dockerfw.iptables.errors import DocumentError
 from rules.audit.actors import actor_of
 from rules.draft.basis_selectors import basis_of
 from rules.draft.conflict_forms import EditConflict, kept_words, merge_edits, merged_data, opened_text
-from rules.draft.draft_selectors import expectation_document, expectation_values
+from rules.draft.draft_selectors import base_document, expectation_document, expectation_values
 from rules.draft.expectation_forms import ExpectationForm, expectation_initial
 from rules.draft.expectation_selectors import expectation_get, expectation_rows
 from rules.draft.expectation_services import expectation_create, expectation_delete, expectation_update
@@ -108,9 +110,16 @@ def expectation_delete_view(request: HttpRequest, host_name: str, key: int) -> H
         messages.warning(request, f"{error} Nothing was removed. The list shows the current draft.")
     else:
         if row is not None:
-            what = describe_expectation(expectation_document(row))
-            messages.info(request, f"Expectation removed: {what}.")
+            _tell_removed(request, host, expectation_document(row))
     return redirect("rules:expectation-list", host.name)
+
+
+def _tell_removed(request: HttpRequest, host: Host, expectation: DocumentExpectation) -> None:
+    """Say that an expectation was removed, with a button that adds it again; the list has one if applied."""
+    base = base_document(host)
+    applied = base is not None and expectation in base.expectations
+    context = {"host": host, "each": expectation, "applied": applied}
+    messages.info(request, render_to_string("draft/expectation_removed.html", context, request))
 
 
 def _redirect_saved(

@@ -10,6 +10,8 @@ from django.views.decorators.http import require_safe
 
 from dockerfw.iptables.model import FAMILIES, Family
 from rules.draft.covering_selectors import covering_rules
+from rules.draft.rule_bulk_views import ACTIONS
+from rules.draft.rule_search_selectors import search_problem
 from rules.draft.rule_selectors import PAGE, rule_rows
 from rules.draft.warning_selectors import published_without_rule, warnings_of
 from rules.pages.frame import render_page
@@ -39,13 +41,16 @@ def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
     context = {
         "page": page,
         "query": query,
+        "search_problem": search_problem(query),
         "covered": covering_rules(host),
-        "warnings": warnings_of([row.rule for row in page if row.mark != "removed"], snapshot),
+        "warnings": warnings_of(host, [row.rule for row in page if row.mark != "removed"], snapshot),
         "unruled": published_without_rule(host, snapshot) if snapshot else (),
         "snapshot": snapshot,
         "others": others,
         "foreign": foreign_chains(snapshot) if others and snapshot else (),
         "back": request.get_full_path(),
+        "bulk_actions": ACTIONS.items(),
+        "selectable": sum(1 for row in rows if row.version),
     }
     return render_page(request, "draft/rule_list.html", host, context, section="rules")
 

@@ -1,4 +1,4 @@
-"""Write the rules of a draft, one audited transaction each.
+"""Write single rules of a draft, one audited transaction each. Several at once: rule_bulk_services.py.
 
 An update names the version that it changes. A second update of the same version raises Conflict with the
 stored row. The draft's own version rises with every edit.
@@ -17,7 +17,14 @@ from dockerfw.document.document import DocumentRule, rule_to_json_object
 from rules.audit.actors import Actor
 from rules.audit.audit_services import audit_record
 from rules.draft.draft_selectors import base_rules, rule_values
-from rules.draft.draft_services import draft_touch, host_lock, rule_fields, rule_validated
+from rules.draft.draft_services import (
+    check_bounds,
+    draft_touch,
+    first_version,
+    host_lock,
+    rule_fields,
+    rule_validated,
+)
 from rules.draft.rule_selectors import rule_removed
 from rules.models import Host, Rule
 from rules.pages.errors import Conflict, NotFound
@@ -31,9 +38,9 @@ def rule_create(*, host: Host, actor: Actor, values: Mapping[str, object]) -> Ru
     """Add a rule to the draft; `values` has a document rule's keys. Raises Invalid."""
     check_texts(_texts_of(values))
     with transaction.atomic():
-        host_lock(host)
+        host = host_lock(host)
         key = _new_key(host)
-        checked = rule_validated({**values, "id": key})
+        checked = rule_validated({**values, "id": key}, host)
         return _insert(host, actor, checked, verb="rule-create")
 
 
@@ -44,7 +51,7 @@ def rule_update(*, host: Host, actor: Actor, key: str, version: int, values: Map
     """
     check_texts(_texts_of(values))
     with transaction.atomic():
-        host_lock(host)
+        host = host_lock(host)
         rule = _get(host, key)
         _same_version(rule, version)
         return _write(host, actor, rule, {**rule_values(rule), **values, "id": key}, verb="rule-update")
@@ -53,7 +60,7 @@ def rule_update(*, host: Host, actor: Actor, key: str, version: int, values: Map
 def rule_set_enabled(*, host: Host, actor: Actor, key: str, version: int, enabled: bool) -> Rule:
     """Enable or disable a rule that is at `version`. Raises Conflict."""
     with transaction.atomic():
-        host_lock(host)
+        host = host_lock(host)
         rule = _get(host, key)
         _same_version(rule, version)
         verb = "rule-enable" if enabled else "rule-disable"
@@ -63,7 +70,7 @@ def rule_set_enabled(*, host: Host, actor: Actor, key: str, version: int, enable
 def rule_delete(*, host: Host, actor: Actor, key: str, version: int) -> None:
     """Remove a rule that is at `version` from the draft. Raises Conflict."""
     with transaction.atomic():
-        host_lock(host)
+        host = host_lock(host)
         rule = _get(host, key)
         _same_version(rule, version)
         _remove(host, actor, rule, verb="rule-delete")
@@ -72,10 +79,10 @@ def rule_delete(*, host: Host, actor: Actor, key: str, version: int) -> None:
 def rule_restore(*, host: Host, actor: Actor, key: str) -> Rule | None:
     """Undo a rule's pending change: restore the base revision's rule, or delete a new one (None).
 
-    Raises NotFound.
+    Raises NotFound, and Invalid where the draft no longer has a group that the applied rule names.
     """
     with transaction.atomic():
-        host_lock(host)
+        host = host_lock(host)
         base = base_rules(host).get(key)
         rule = Rule.objects.filter(host=host, key=key).first()
         if base is None and rule is None:
@@ -85,7 +92,8 @@ def rule_restore(*, host: Host, actor: Actor, key: str) -> Rule | None:
             _remove(host, actor, rule, verb="rule-restore")
             return None
         if rule is None:
-            return _insert(host, actor, base, verb="rule-restore")
+            checked = rule_validated(rule_to_json_object(base), host)
+            return _insert(host, actor, checked, verb="rule-restore", again=True)
         return _write(host, actor, rule, rule_to_json_object(base), verb="rule-restore")
 
 
@@ -95,31 +103,35 @@ def rule_undelete(*, host: Host, actor: Actor, key: str) -> Rule:
     Raises NotFound where none was removed, Conflict where the draft has a rule with this key, and Invalid.
     """
     with transaction.atomic():
-        host_lock(host)
+        host = host_lock(host)
         present = Rule.objects.filter(host=host, key=key).first()
         if present is not None:
             raise Conflict("The draft already has this rule.", current=present)
         removed = rule_removed(host, key)
         if removed is None:
             raise NotFound(f"No rule {key} was removed from the draft.")
-        return _insert(host, actor, rule_validated({**removed, "id": key}), verb="rule-undelete")
+        checked = rule_validated({**removed, "id": key}, host)
+        return _insert(host, actor, checked, verb="rule-undelete", again=True)
 
 
 def _texts_of(values: Mapping[str, object]) -> dict[str, str]:
     """Return what a person typed. Rules that are stored may hold comments from before the check."""
-    comment = values.get("comment")
-    return {"comment": comment.strip()} if isinstance(comment, str) else {}
+    texts = {name: values.get(name) for name in ("comment", "owner", "ticket")}
+    return {name: text.strip() for name, text in texts.items() if isinstance(text, str)}
 
 
-def _insert(host: Host, actor: Actor, checked: DocumentRule, *, verb: str) -> Rule:
-    rule = Rule.objects.create(host=host, key=checked.id, **rule_fields(checked))
+def _insert(host: Host, actor: Actor, checked: DocumentRule, *, verb: str, again: bool = False) -> Rule:
+    # A removed rule of this key may be in an open form, which must not pass for the form of this one.
+    version = first_version(host) if again else 1
+    rule = Rule.objects.create(host=host, key=checked.id, version=version, **rule_fields(checked))
+    check_bounds(host)
     draft_touch(host)
     audit_record(actor=actor, verb=verb, host=host, target=rule.key, after=rule_values(rule))
     return rule
 
 
 def _write(host: Host, actor: Actor, rule: Rule, values: Mapping[str, object], *, verb: str) -> Rule:
-    checked = rule_validated(values)
+    checked = rule_validated(values, host)
     before = rule_values(rule)
     if rule_to_json_object(checked) == before:
         return rule
@@ -129,6 +141,8 @@ def _write(host: Host, actor: Actor, rule: Rule, values: Mapping[str, object], *
     if not changed:
         raise _conflict(Rule.objects.filter(pk=rule.pk).first())
     rule.refresh_from_db()
+    if rule.enabled:
+        check_bounds(host)
     draft_touch(host)
     after = rule_values(rule)
     audit_record(actor=actor, verb=verb, host=host, target=rule.key, before=before, after=after)

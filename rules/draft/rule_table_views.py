@@ -35,7 +35,7 @@ def rule_toggle(request: HtmxRequest, host_name: str, key: str) -> HttpResponse:
     version = whole_number(request.POST.get("version"))
     try:
         rule_set_enabled(host=host, actor=actor_of(request), key=key, version=version, enabled=enabled)
-    except (Conflict, NotFound) as error:
+    except (Conflict, NotFound, Invalid) as error:
         messages.warning(request, f"{error} Nothing was changed. The table shows the current draft.")
     return _answer(request, host, key, focus=f"toggle-{key}")
 
@@ -64,7 +64,7 @@ def rule_restore_view(request: HtmxRequest, host_name: str, key: str) -> HttpRes
     before = rule_get(host, key)
     try:
         rule = rule_restore(host=host, actor=actor_of(request), key=key)
-    except (Conflict, NotFound) as error:
+    except (Conflict, NotFound, Invalid) as error:
         messages.warning(request, str(error))
     else:
         if rule is None and before is not None:
@@ -106,7 +106,7 @@ def _answer(request: HtmxRequest, host: Host, key: str, *, focus: str) -> HttpRe
             "host": host,
             "row": row,
             "covered": _covered(host, row),
-            "warnings": {} if row.mark == "removed" else warnings_of([row.rule], latest_snapshot(host)),
+            "warnings": {} if row.mark == "removed" else warnings_of(host, [row.rule], latest_snapshot(host)),
             "focus": focus,
             "back": back,
         }
@@ -121,5 +121,5 @@ def _covered(host: Host, row: RuleRow) -> dict[str, DocumentRule]:
 
 
 def _row(host: Host, key: str) -> RuleRow | None:
-    rows = rule_rows(host, query=key, snapshot=latest_snapshot(host))
+    rows = rule_rows(host, snapshot=latest_snapshot(host))
     return next((row for row in rows if row.key == key), None)

@@ -15,15 +15,25 @@ from dockerfw.document import fields
 from dockerfw.document.catalogue import SERVICES
 from dockerfw.document.document import rule_to_json_object
 from dockerfw.document.fields import Problems
+from dockerfw.document.rule_fields import group_of, read_container, read_sources
 from dockerfw.document.words import cidr_echo, describe_rule
-from dockerfw.iptables.errors import NetfilterError
 from rules.audit.actors import actor_of
 from rules.draft.conflict_forms import EditConflict, kept_words, merge_edits, merged_data, opened_text
 from rules.draft.draft_selectors import rule_document, rule_values
 from rules.draft.draft_services import rule_validated
-from rules.draft.rule_forms import PORT_KINDS, PROTOCOLS, SCOPES, RuleForm, rule_initial, split_ports
+from rules.draft.rule_forms import (
+    ACTIONS,
+    PORT_KINDS,
+    PROTOCOLS,
+    SCOPES,
+    RuleForm,
+    rule_initial,
+    split_ports,
+    split_sources,
+)
 from rules.draft.rule_selectors import rule_get, rule_page
 from rules.draft.rule_services import rule_create, rule_update
+from rules.draft.suggestion_selectors import suggestions_of
 from rules.draft.warning_views import read_typed_rule, warning_context
 from rules.models import Host, Rule
 from rules.pages.errors import Conflict, Invalid
@@ -31,8 +41,7 @@ from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
 from rules.pages.requests import back_asked, host_or_404, text_asked
 from rules.pages.wording import rule_pairs
-
-SEVERAL_SOURCES = "A rule has one source. Add a rule for each of the others."
+from rules.seen.snapshot_selectors import latest_snapshot
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -91,25 +100,28 @@ def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBas
 
 @require_safe
 def source_echo(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Answer what an address or network covers, while it is typed."""
+    """Answer what addresses and networks cover, while they are typed."""
     host_or_404(host_name)
-    return HttpResponse(escape(echo_text(request.GET.get("source", ""))))
+    return HttpResponse(escape(echo_text(request.GET.get("sources", ""))))
 
 
-def echo_text(source: str) -> str:
-    """Return what a source covers, or a hint while it is not valid."""
-    source = source.strip()
-    if not source or source == "any" or len(source) > 100:
-        return "Any source, IPv4 and IPv6." if not source or source == "any" else ""
-    try:
-        return cidr_echo(source)
-    except (NetfilterError, ValueError):
-        several = fields.count_addresses(source) > 1
-        return SEVERAL_SOURCES if several else "Not a valid address or network yet."
+def echo_text(text: str) -> str:
+    """Return what the sources of a rule cover, or a hint while one of them is not valid."""
+    sources = split_sources(text)
+    if not sources:
+        return "Any source, IPv4 and IPv6."
+    problems = Problems()
+    canonical = read_sources(sources, "", problems)
+    if canonical is None:
+        return "Not a valid address, network or group yet."
+    if len(canonical) > 1:
+        return f"{len(canonical)} sources."
+    return f"The group {canonical[0]}." if group_of(canonical[0]) else cidr_echo(sources[0])
 
 
 def _first_values(request: HttpRequest, host: Host) -> dict[str, object]:
     values: dict[str, object] = {
+        "action": "allow",
         "protocol": "tcp",
         "scope": "both",
         "port_kind": "published",
@@ -134,15 +146,22 @@ def read_link_values(asked: Mapping[str, str]) -> dict[str, object]:
     """Return the form's fields from a URL's query; invalid values are left out."""
     problems = Problems()
     values: dict[str, object] = {}
-    for name, choices in (("scope", SCOPES), ("port_kind", PORT_KINDS)):
+    for name, choices in (("action", ACTIONS), ("scope", SCOPES), ("port_kind", PORT_KINDS)):
         if asked.get(name) in dict(choices):
             values[name] = asked[name]
     ports = [fields.read_port(text, "", problems) for text in split_ports(asked.get("ports", "")[:200])]
     if all(ports) and ports:
         values["ports"] = ", ".join(str(text) for text in ports)
-    source = fields.read_source(asked.get("source", "")[:200], "", problems)
-    if source:
-        values["source"] = "" if source == "any" else source
+    asked_sources = split_sources((asked.get("sources") or asked.get("source", ""))[:2000])
+    sources = read_sources(asked_sources, "", problems) if asked_sources else None
+    if sources is not None:
+        values["sources"] = ", ".join(sources)
+    to = fields.read_source(asked.get("to", "")[:200], "", problems)
+    if to and to != "any":
+        values["to"] = to
+    container = read_container(asked.get("container", "")[:200], "", problems)
+    if container:
+        values |= {"container": container, "scope": "container"}
     comment = fields.read_comment(asked.get("comment", "")[: fields.MAX_COMMENT], "", problems)
     if comment:
         values["comment"] = comment
@@ -244,7 +263,7 @@ def _form_page(
         if key
         else reverse("rules:rule-new", args=[host.name])
     )
-    form.fields["source"].widget.attrs |= {
+    form.fields["sources"].widget.attrs |= {
         "hx-get": reverse("rules:source-echo", args=[host.name]),
         "hx-trigger": "input changed delay:250ms",
         "hx-target": "#source-echo",
@@ -252,7 +271,8 @@ def _form_page(
     }
     typed = RuleForm(form.data if form.is_bound else _unchanged_values(form))
     context = {
-        **warning_context(host, read_typed_rule(typed, key or "")),
+        "suggestions": suggestions_of(host, latest_snapshot(host)),
+        **warning_context(host, read_typed_rule(host, typed, key or "")),
         "edited": key,
         "form": form,
         "form_action": action,
@@ -262,7 +282,7 @@ def _form_page(
         "back": _back(request, host),
         "opened": opened or request.POST.get("opened", ""),
         "conflict": conflict,
-        "echo": "" if form["source"].errors else echo_text(str(form["source"].value() or "")),
+        "echo": "" if form["sources"].errors else echo_text(str(form["sources"].value() or "")),
         "submit_label": "Save mine" if conflict else "",
     }
     return render_page(request, "draft/rule_form.html", host, context, section="rules", status=status)

@@ -54,6 +54,19 @@ class SettingsForm(forms.Form):
             }
         ),
     )
+    containers_reach_host = forms.ChoiceField(
+        label=SETTING_WORDS["containers_reach_host"],
+        choices=[
+            (value, SETTING_VALUE_WORDS["containers_reach_host", value]) for value in ("by-rules", "allow")
+        ],
+        widget=HelpedRadioSelect(
+            {
+                "by-rules": "A container needs a rule for a port of the host, like any other client.",
+                "allow": "Containers of this host reach every port of it: a database, a DNS server.",
+            }
+        ),
+    )
+    log_refused = forms.BooleanField(required=False, label=SETTING_WORDS["log_refused"])
     heal_anchors = forms.BooleanField(required=False, label="Restore missing jumps automatically")
 
     def __init__(self, *args: Any, offered: Iterable[str] = (), **kwargs: Any) -> None:
@@ -71,6 +84,8 @@ class SettingsForm(forms.Form):
             "trusted_interfaces": split_names(str(data["trusted_interfaces"])),
             "refuse": data["refuse"],
             "icmp": data["icmp"],
+            "containers_reach_host": data["containers_reach_host"],
+            "log_refused": bool(data["log_refused"]),
             "heal_anchors": bool(data["heal_anchors"]),
         }
 

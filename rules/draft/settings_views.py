@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from dockerfw.chains.interface_warnings import docker_bridges, interface_warnings
 from dockerfw.document.document import settings_to_json_object, validate_settings
@@ -68,6 +68,24 @@ def settings_edit(request: HttpRequest, host_name: str) -> HttpResponseBase:
     return _saved(request, host)
 
 
+@require_POST
+def containers_reach_host(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Set whether containers reach the host, the question of the first review, and go back there."""
+    host = host_or_404(host_name)
+    try:
+        settings_update(
+            host=host,
+            actor=actor_of(request),
+            mark=request.POST.get("mark", ""),
+            values={"containers_reach_host": request.POST.get("value", "")},
+        )
+    except (Conflict, Invalid) as error:
+        messages.error(request, str(error))
+    else:
+        messages.info(request, "Containers of this host reach every port of it, once the draft is applied.")
+    return redirect("rules:review", host.name)
+
+
 def offered_interfaces(snapshot: SnapshotView | None) -> tuple[OfferedInterface, ...]:
     """Return the host's interfaces without loopback and veth: default routes first, Docker's bridges last."""
     if snapshot is None:
@@ -91,7 +109,9 @@ def offered_interfaces(snapshot: SnapshotView | None) -> tuple[OfferedInterface,
 
 def bridges_of(snapshot: SnapshotView) -> tuple[str, ...]:
     """Return the bridges of Docker's networks."""
-    return docker_bridges(snapshot.rulesets.values(), (each.name for each in snapshot.snapshot.interfaces))
+    seen = snapshot.snapshot
+    found = docker_bridges(snapshot.rulesets.values(), (each.name for each in seen.interfaces))
+    return tuple(sorted({*found, *seen.named_bridges}))
 
 
 def _warn(request: HttpRequest, host: Host, snapshot: SnapshotView | None) -> None:
@@ -110,6 +130,8 @@ def _initial(host: Host, offered: list[str]) -> dict[str, object]:
         "trusted_interfaces": ", ".join(host.trusted_interfaces),
         "refuse": host.refuse,
         "icmp": host.icmp,
+        "containers_reach_host": host.containers_reach_host,
+        "log_refused": host.log_refused,
         "heal_anchors": host.heal_anchors,
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
+from pathlib import Path
 from typing import Any, Literal, cast
 from uuid import uuid4
 
@@ -25,8 +26,9 @@ from dockerfw.messages.loaded import MAX_BYTES as LOADED_BYTES_MAX
 from dockerfw.messages.loaded import loaded_key
 from dockerfw.messages.orders import EXPIRY_SECONDS, Answer, Order, firewall_queue, observe_key
 from dockerfw.messages.outcomes import progress_key
+from dockerfw.messages.refusals import BATCH_FIELD, refusals_key
 from dockerfw.messages.snapshots import snapshot_key
-from dockerfw.worker.entries import host_job_id
+from dockerfw.worker.entries import host_job_id, list_job_id
 from rules.link.signing import SigningError, sign_message
 
 SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024
@@ -36,12 +38,17 @@ OBSERVE_EVERY_MS = 1000
 OBSERVE_WAITS_SECONDS = 10
 ORDER_WAITS_SECONDS = 24 * 60 * 60
 ORDER_TIMEOUT_SECONDS = 300
+LIST_WAITS_SECONDS = 300
 # After a timeout, further calls fail at once for so long: a page makes several.
 SILENCE_SECONDS = 2.0
 _silent_until = 0.0
 ANSWER_TIMEOUT_SECONDS = 120
 
 OrderPlace = Literal["queued", "taken", "gone"]
+
+
+StreamEntry = tuple[str, bytes]
+"""The id of a stream's entry, and its batch; empty for an entry that has none."""
 
 
 class QueueError(Exception):
@@ -93,6 +100,34 @@ def answer_send(answer: Answer) -> None:
     )
 
 
+def list_job_send(*, queue: str, func: str, key: int) -> None:
+    """Hand a job to those who fetch lists, with the key of a list or a host. Raises QueueError."""
+    _ask(
+        lambda: Queue(queue, connection=connection(), serializer=JSONSerializer).enqueue_call(
+            func,
+            args=[key],
+            job_id=list_job_id(key, str(uuid4())),
+            description=func,
+            ttl=LIST_WAITS_SECONDS,
+            timeout=LIST_WAITS_SECONDS,
+            result_ttl=60,
+            failure_ttl=60,
+        )
+    )
+
+
+def list_message_send(*, host: str, func: str, message: dict[str, object]) -> None:
+    """Send a message about lists, signed with their key, to a host's root worker. Raises QueueError."""
+    _enqueue_job(
+        host,
+        func,
+        args=[_signed(message, settings.ENVIRONMENT.lists_key_file)],
+        name=host_job_id(host, f"list-{uuid4()}"),
+        ttl=EXPIRY_SECONDS,
+        timeout=ORDER_TIMEOUT_SECONDS,
+    )
+
+
 def observe_send(host: str) -> bool:
     """Request a new snapshot and return True; return False if one was requested within the last second.
 
@@ -138,6 +173,18 @@ def loaded_head(host: str) -> bytes:
     return cast(bytes, _ask(lambda: connection().getrange(loaded_key(host), 0, HEAD_BYTES - 1)))
 
 
+def refusals_after(host: str, entry: str, *, most: int) -> tuple[StreamEntry, ...]:
+    """Return the first entries of a host's refused packets after an id, oldest first. Raises QueueError."""
+    found = _ask(lambda: connection().xread({refusals_key(host): entry}, count=most))
+    return tuple(_stream_entry(each) for _, entries in found for each in entries)
+
+
+def refusals_newest(host: str, *, most: int) -> tuple[StreamEntry, ...]:
+    """Return the last entries of a host's refused packets, oldest first. Raises QueueError."""
+    found = _ask(lambda: connection().xrevrange(refusals_key(host), count=most))
+    return tuple(_stream_entry(each) for each in reversed(found))
+
+
 def order_place(*, host: str, job_id: str) -> OrderPlace:
     """Return whether an order waits in its queue, was taken and is not finished, or is gone.
 
@@ -159,9 +206,9 @@ def order_withdraw(*, host: str, job_id: str) -> bool:
     return bool(_ask(lambda: connection().lrem(_queue(host).key, 0, _order_job(host, job_id))))
 
 
-def _signed(message: dict[str, object]) -> dict[str, object]:
+def _signed(message: dict[str, object], key: Path | None = None) -> dict[str, object]:
     try:
-        return sign_message(message, settings.SIGNING_KEY_FILE)
+        return sign_message(message, key or settings.SIGNING_KEY_FILE)
     except SigningError as error:
         raise QueueError(str(error)) from error
 
@@ -180,6 +227,10 @@ def _order_job(host: str, job_id: str) -> str:
 
 def _enqueue(host: str, func: str, *, args: list[Any], job_id: str | None, ttl: int, timeout: int) -> None:
     name = _order_job(host, job_id or str(uuid4()))
+    _enqueue_job(host, func, args=args, name=name, ttl=ttl, timeout=timeout)
+
+
+def _enqueue_job(host: str, func: str, *, args: list[Any], name: str, ttl: int, timeout: int) -> None:
     _ask(
         lambda: _queue(host).enqueue_call(
             func,
@@ -202,6 +253,11 @@ def _read(key: str, most: int) -> bytes | None:
     if size > most:
         raise QueueError(f"{key} has {size} bytes; at most {most} are read")
     return cast(bytes, _ask(lambda: connection().getrange(key, 0, most)))
+
+
+def _stream_entry(found: tuple[bytes, dict[bytes, bytes] | None]) -> StreamEntry:
+    entry, values = found
+    return entry.decode("ascii"), (values or {}).get(BATCH_FIELD, b"")
 
 
 def _ask(call: Any) -> Any:

@@ -11,7 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
-from dockerfw.chains.names import FILTERS, OWN_CHAINS
+from dockerfw.chains.kernel_state import sum_refused
+from dockerfw.chains.names import is_own_chain
 from dockerfw.iptables.model import Counters, Family
 from rules.applying.apply_selectors import awaiting_view, recent_applies
 from rules.applying.drift_selectors import drift_view
@@ -80,17 +81,15 @@ def _kernel_part(host: Host) -> dict[str, object]:
 
 
 def family_counts(view: SnapshotView) -> tuple[FamilyCounts, ...]:
-    """Count the rules of both families by owner, and the packets that the last rule of FILTERS refused."""
+    """Count the rules of both families by owner, and the packets that dockerfw refused."""
     found: list[FamilyCounts] = []
     for family, ruleset in sorted(view.rulesets.items()):
         ours = others = 0
         for table in ruleset.tables.values():
             for chain in table.chains.values():
-                if table.name == "filter" and chain.name in OWN_CHAINS:
+                if table.name == "filter" and is_own_chain(chain.name):
                     ours += len(chain.rules)
                 else:
                     others += len(chain.rules)
-        last = ruleset.chain("filter", FILTERS)
-        refused = last.rules[-1].counters if last and last.rules else None
-        found.append(FamilyCounts(family, ours, others, refused))
+        found.append(FamilyCounts(family, ours, others, sum_refused(ruleset)))
     return tuple(found)

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
 from dockerfw.iptables.model import Family
+from rules.applying.apply_selectors import awaiting_view
 from rules.models import Host
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, text_asked, whole_number
@@ -76,7 +77,12 @@ def live_poll(request: HttpRequest, host_name: str) -> HttpResponse:
     snapshot = look(host).view
     if snapshot is None:
         return HttpResponse(status=204)
-    same = request.GET.get("sha") == snapshot.snapshot.sha256
+    # In an open window, and before the look that follows a load, the page says why it shows an older reading.
+    same = (request.GET.get("sha"), request.GET.get("window", ""), request.GET.get("overtaken", "")) == (
+        snapshot.snapshot.sha256,
+        _window_of(host),
+        _mark_of(snapshot),
+    )
     # Rates must go back to zero once, although nothing else changed.
     moving = request.GET.get("moving") == "yes" and request.GET.get("since") != snapshot.snapshot.taken_at
     if same and not moving:
@@ -90,7 +96,13 @@ def live_poll(request: HttpRequest, host_name: str) -> HttpResponse:
 def _context(request: HttpRequest, host: Host) -> dict[str, object]:
     wanted = Wanted.of(request)
     seen = look(host)
-    context: dict[str, object] = {"wanted": wanted, "problem": seen.problem, "snapshot": seen.view}
+    window = _window_of(host)
+    context: dict[str, object] = {
+        "wanted": wanted,
+        "problem": seen.problem,
+        "snapshot": seen.view,
+        "in_window": window,
+    }
     for family in (4, 6):
         context[f"to_ipv{family}"] = wanted.query_string(family=family, chain="", page="")
     if seen.view is None:
@@ -99,7 +111,11 @@ def _context(request: HttpRequest, host: Host) -> dict[str, object]:
     shown = [chain for table in view.tables for chain in table.chains]
     moving = any(row.packets_per_second for chain in shown for row in chain.rows)
     poll = wanted.query_string(
-        since=seen.view.snapshot.taken_at, sha=seen.view.snapshot.sha256, moving="yes" if moving else ""
+        since=seen.view.snapshot.taken_at,
+        sha=seen.view.snapshot.sha256,
+        moving="yes" if moving else "",
+        window=window,
+        overtaken=_mark_of(seen.view),
     )
     return {
         **context,
@@ -110,6 +126,19 @@ def _context(request: HttpRequest, host: Host) -> dict[str, object]:
         "now": timezone.now(),
         "turn": wanted.query_string(chain="", page=""),
     }
+
+
+def _window_of(host: Host) -> str:
+    """Return the apply whose confirmation window is open, empty without one."""
+    waiting = awaiting_view(host)
+    return "" if waiting is None or waiting.window is None or waiting.window.over else str(waiting.apply.pk)
+
+
+def _mark_of(view: SnapshotView) -> str:
+    """Return a word for what a page says of a snapshot from before the last change, empty for a later one."""
+    if view.overtaken_by is None:
+        return ""
+    return "expected" if view.expected else "silent"
 
 
 def _view(request: HttpRequest, host: Host, wanted: Wanted, snapshot: SnapshotView) -> LiveView:

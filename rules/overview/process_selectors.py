@@ -8,13 +8,11 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from dockerfw.messages.about import MAX_BYTES, About
-from dockerfw.messages.codec import load_json
-from dockerfw.messages.errors import MessageError
+from dockerfw.messages.about import About
 from dockerfw.messages.space import Space
 from dockerfw.version import VERSION
-from rules.link import client
 from rules.models import Host, ProcessNote
+from rules.seen.about_selectors import read_about
 from rules.seen.snapshot_selectors import Look
 
 # The clerk reports once a minute.
@@ -25,19 +23,10 @@ RESTART_CLERK = "Restart it: systemctl restart dockerfw-clerk, or docker compose
 RESTART_WEB = "Restart the web process: systemctl restart dockerfw-web, or docker compose restart web."
 
 
-def about_root_worker(host: Host) -> About | None:
-    """Return the last report of a host's root worker about itself, None when there is none."""
-    try:
-        data = client.about_read(host.name)
-        return None if data is None else About.from_json(load_json(data, max_bytes=MAX_BYTES))
-    except (client.QueueError, MessageError):
-        return None
-
-
 def process_notices(host: Host, seen: Look) -> tuple[str, ...]:
     """Return a sentence for each thing about dockerfw's processes that an admin must fix."""
-    about = about_root_worker(host)
-    found = [_root_version(about, seen), _clerk(), _state_room(about), _data_room()]
+    about = read_about(host.name)
+    found = [_root_version(about, seen), _clerk(), _bound_sets(about), _state_room(about), _data_room()]
     return tuple(sentence for sentence in found if sentence)
 
 
@@ -66,6 +55,15 @@ def _differs(process: str, version: str, restart: str) -> str:
         return ""
     differ = f"The {process} runs {version}, the web process runs {VERSION}"
     return f"{differ}. {restart} If the {process} is newer: {RESTART_WEB}"
+
+
+def _bound_sets(about: About | None) -> str:
+    if about is None or not about.sets_problem:
+        return ""
+    return (
+        "The bound sets may not hold what the host shows, so rules for published ports may allow too little"
+        f" or too much: {about.sets_problem.rstrip('.')}. {RESTART_ROOT}"
+    )
 
 
 def _state_room(about: About | None) -> str:

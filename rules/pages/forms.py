@@ -1,6 +1,6 @@
 """What the forms of all folders share: attributes of fields, limits, and errors placed at their fields.
 
-Forms only read text and turn it into the keys of the `dockerfw/1` document. The one validator in
+Forms only read text and turn it into the keys of the document. The one validator in
 `dockerfw.document.document`, which the services call, decides whether a value is valid.
 """
 
@@ -20,6 +20,20 @@ LINE_LIMIT = 2000
 AS_TYPED = {"autocapitalize": "none", "autocomplete": "off", "spellcheck": "false"}
 CODE = {"class": "code", **AS_TYPED}
 SEPARATORS = re.compile(r"[\s,;]+")
+
+
+class PastedField(forms.CharField):
+    """A text that people paste. It is refused where it is too long, and never cut.
+
+    A browser cuts a paste at `maxlength` without a word, and half an address is another one. So the limit
+    is in `data-most`: dockerfw.js names it before it sends anything, and the server refuses the text too.
+    """
+
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        """Return the attributes of the field."""
+        attrs = dict(super().widget_attrs(widget))
+        attrs["data-most"] = attrs.pop("maxlength")
+        return attrs
 
 
 class HelpedRadioSelect(forms.RadioSelect):

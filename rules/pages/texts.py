@@ -1,6 +1,6 @@
 """Refuse characters that a reader cannot see in the texts that people write: reasons, comments.
 
-Texts that were stored before stay readable, and are escaped where a terminal or a log shows them.
+Texts that were stored before stay readable, and are escaped where a page, a terminal or a log shows them.
 """
 
 from __future__ import annotations

@@ -6,14 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dockerfw.document.document import DocumentRule, rule_to_json_object
+from dockerfw.document.group_words import describe_entries
+from dockerfw.document.rules import upgrade_rule
+from dockerfw.document.words import join_words
 
-SCOPE_WORDS = {"host": "host", "container": "containers", "both": "host and containers"}
+SCOPE_WORDS = {
+    "host": "host",
+    "container": "containers",
+    "both": "host and containers",
+    "forwarded": "forwarded traffic",
+}
 PORT_KIND_WORDS = {"published": "published port", "container": "container port"}
 SETTING_WORDS = {
     "external_interfaces": "External interfaces",
     "trusted_interfaces": "Trusted interfaces",
     "refuse": "Traffic that no rule allows",
     "icmp": "ICMP to the host",
+    "containers_reach_host": "Containers reach this host",
+    "log_refused": "Log refused packets",
     "heal_anchors": "Self-repair",
 }
 SETTING_VALUE_WORDS = {
@@ -21,18 +31,87 @@ SETTING_VALUE_WORDS = {
     ("refuse", "drop"): "Drop (the client gets no answer)",
     ("icmp", "accept"): "Allow",
     ("icmp", "refuse"): "Refuse",
+    ("containers_reach_host", "by-rules"): "By rules",
+    ("containers_reach_host", "allow"): "Always",
 }
-_FIELDS = ("scope", "protocol", "ports", "port_kind", "source", "comment", "enabled")
+_FIELDS = (
+    *(
+        "action",
+        "scope",
+        "container",
+        "to",
+        "interface",
+        "protocol",
+        "ports",
+        "port_kind",
+        "sources",
+        "limit",
+    ),
+    *("starts", "expires", "comment", "owner", "ticket", "tags", "enabled"),
+)
 _LABELS = {
+    "action": "Action",
     "scope": "Applies to",
+    "container": "Container",
+    "interface": "Interface",
+    "limit": "Limit",
+    "starts": "Starts",
+    "expires": "Expires",
+    "owner": "Owner",
+    "ticket": "Ticket",
+    "tags": "Tags",
+    "to": "Destination",
     "protocol": "Protocol",
     "ports": "Ports",
     "port_kind": "Kind of port",
-    "source": "Source",
+    "sources": "Sources",
     "comment": "Comment",
     "enabled": "Enabled",
 }
+_BEFORE = {
+    "scope": "on {}",
+    "protocol": "protocol {}",
+    "sources": "from {}",
+    "to": "to {}",
+    "container": "for container {}",
+    "interface": "on interface {}",
+    "limit": "limit {}",
+    "starts": "starts {}",
+    "expires": "expires {}",
+    "owner": "owner {}",
+    "ticket": "ticket {}",
+    "tags": "tags {}",
+}
+_NONE_BEFORE = {
+    "to": "no destination",
+    "container": "for all containers",
+    "interface": "on any interface",
+    "limit": "no limit",
+    "starts": "no start",
+    "expires": "no expiry",
+    "owner": "no owner",
+    "ticket": "no ticket",
+    "tags": "no tags",
+}
 
+GROUP_KIND_WORDS = {
+    "static": "addresses and networks",
+    "feed": "feed",
+    "names": "DNS names",
+    "countries": "countries",
+}
+_GROUP_LABELS = {
+    "name": "Name",
+    "kind": "Kind",
+    "entries": "Entries",
+    "url": "URL",
+    "refresh_hours": "Fetched again after (hours)",
+    "allow_http": "Plain http",
+    "names": "DNS names",
+    "countries": "Countries",
+    "comment": "Comment",
+}
+_MOST_ENTRIES = 8
 _EXPECTATION_LABELS = {
     "passes": "Expected result",
     "protocol": "Protocol",
@@ -68,6 +147,7 @@ def rule_pairs(theirs: Mapping[str, object], mine: Mapping[str, object]) -> tupl
     return tuple(
         FieldPair(_LABELS[name], field_words(name, theirs.get(name)), field_words(name, mine.get(name)))
         for name in _FIELDS
+        if name in theirs and name in mine
     )
 
 
@@ -90,9 +170,11 @@ def _before(name: str, value: object) -> str:
         return f"{'port' if count == 1 and '-' not in words else 'ports'} {words}" if count else "all ports"
     if name == "comment":
         return f"the comment \u201c{words}\u201d" if value else "no comment"
+    if name in _NONE_BEFORE and not value:
+        return _NONE_BEFORE[name]
     if name == "enabled":
         return "enabled" if value else "disabled"
-    return {"scope": "on {}", "protocol": "protocol {}", "source": "from {}"}.get(name, "{}").format(words)
+    return _BEFORE.get(name, "{}").format(words)
 
 
 def field_words(name: str, value: object) -> str:
@@ -101,13 +183,21 @@ def field_words(name: str, value: object) -> str:
         return "yes" if value else "no"
     if name == "ports":
         return ", ".join(str(port) for port in value) if isinstance(value, Sequence) and value else "all"
-    if name == "source":
-        return "anywhere" if value in ("any", "", None) else str(value)
+    if name == "sources":
+        return _sources_words(value)
+    if name == "tags":
+        return ", ".join(map(str, value)) if isinstance(value, Sequence) and value else "none"
     if name == "scope":
         return SCOPE_WORDS.get(str(value), str(value))
     if name == "port_kind":
         return PORT_KIND_WORDS.get(str(value), str(value))
     return str(value) if value else "none"
+
+
+def _sources_words(value: object) -> str:
+    """Return the sources of a rule, or the one source of an expectation or of an earlier release's rule."""
+    sources = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []
+    return ", ".join(map(str, sources)) if sources and sources not in (["any"], [""]) else "anywhere"
 
 
 def value_changes(before: object, after: object) -> tuple[FieldPair, ...]:
@@ -117,12 +207,19 @@ def value_changes(before: object, after: object) -> tuple[FieldPair, ...]:
     if "external_interfaces" in before:
         pairs = setting_pairs(before, after)
     elif "scope" in before:
-        pairs = rule_pairs(before, after)
+        pairs = rule_pairs(_upgraded(before), _upgraded(after))
     elif "passes" in before:
         pairs = expectation_pairs(before, after)
+    elif "kind" in before:
+        pairs = group_pairs(before, after)
     else:
         return ()
     return tuple(pair for pair in pairs if pair.differs)
+
+
+def _upgraded(rule: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a rule of the audit log with every field, also those that came later."""
+    return {**rule_to_json_object(DocumentRule("", "both")), **upgrade_rule(rule)}
 
 
 def expectation_pairs(theirs: Mapping[str, object], mine: Mapping[str, object]) -> tuple[FieldPair, ...]:
@@ -138,14 +235,39 @@ def _expectation_words(name: str, value: object) -> str:
         return "passes" if value else "is refused"
     if name == "to":
         return "container" if value == "container" else "host"
-    return field_words("source", value) if name == "source" else str(value or "none")
+    return field_words("sources", value) if name == "source" else str(value or "none")
+
+
+def group_pairs(theirs: Mapping[str, object], mine: Mapping[str, object]) -> tuple[FieldPair, ...]:
+    """Return the values of two groups side by side, in words; of entries, those that only one side has."""
+    return tuple(
+        FieldPair(label, _group_words(name, theirs, mine), _group_words(name, mine, theirs))
+        for name, label in _GROUP_LABELS.items()
+        if name in theirs or name in mine
+    )
+
+
+def _group_words(name: str, values: Mapping[str, object], others: Mapping[str, object]) -> str:
+    value = values.get(name)
+    if name == "kind":
+        return GROUP_KIND_WORDS.get(str(value), str(value))
+    if name == "allow_http":
+        return "yes" if value else "no"
+    if name != "entries" or not isinstance(value, Sequence):
+        return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "none")
+    rest = others.get(name)
+    known = set(rest) if isinstance(rest, list | tuple) else set()
+    alone = [str(each) for each in value if each not in known]
+    count = values.get("entry_count", len(value))
+    text = describe_entries(count if isinstance(count, int) else len(value))
+    return f"{text}, only here {join_words(alone, most=_MOST_ENTRIES)}" if alone else text
 
 
 def setting_words(name: str, value: object) -> str:
     """Return one setting in words."""
     if isinstance(value, (list, tuple)):
         return ", ".join(str(each) for each in value) or "none"
-    if name == "heal_anchors":
+    if name in ("heal_anchors", "log_refused"):
         return "yes" if value in (True, "yes") else "no"
     return SETTING_VALUE_WORDS.get((name, str(value)), str(value))
 

@@ -11,14 +11,18 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from dockerfw.chains.ways_in import inside_interfaces, outside_interfaces
-from dockerfw.document.document import Document, digest
+from dockerfw.document.document import Document
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import FAMILIES, Family
-from dockerfw.messages.snapshot_values import surroundings_of
-from dockerfw.reach.changes import Change, exposure_changes
+from dockerfw.iptables.networks import family_of
+from dockerfw.messages.snapshot_values import forwarded_connections, limits_of, surroundings_of
+from dockerfw.reach.changes import Change, exposure_changes, sort_changes
+from dockerfw.reach.container_access import ContainerEffect, find_container_effect
+from dockerfw.reach.container_offers import find_container_offers
 from dockerfw.reach.differences import Difference, first_differences
 from dockerfw.reach.elsewhere import is_hidden_by_nftables
 from dockerfw.reach.expectations import ExpectationContext, ExpectationResult, check_expectations
+from dockerfw.reach.forwarded_reach import destination_changes
 from dockerfw.reach.lockout import (
     TCP,
     LockoutAnswer,
@@ -32,17 +36,22 @@ from dockerfw.reach.offers import find_offers
 from dockerfw.reach.sentences import HIDDEN_BY_PROXY, RULES_IN_NFTABLES
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import LOCAL, Surroundings
+from rules.seen.destination_selectors import destinations_of
 from rules.seen.listening_selectors import listening_of
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 from rules.seen.surroundings_selectors import (
+    document_key,
     prepare_family,
     prepare_family_after,
     rulesets_read,
     sight_key,
+    surroundings_after,
 )
 
 _changes: Memory[tuple[Change, ...]] = Memory(4)
+_containers: Memory[ContainerEffect] = Memory(4)
+_behind: Memory[tuple[Change, ...]] = Memory(4)
 _differences: Memory[tuple[Difference, ...]] = Memory(4)
 _findings: Memory[tuple[ExpectationResult, ...]] = Memory(4)
 
@@ -100,15 +109,44 @@ def exposure_difference(
     view: SnapshotView, base: Document | None, document: Document, revision: int
 ) -> tuple[Change, ...]:
     """Return the changes of outside access, a sentence each."""
-    key = (sight_key(view), base and digest(base), digest(document), revision)
-    return _changes.get_or_compute(key, lambda: _difference(view, base, document, revision))
+    key = (sight_key(view), base and document_key(view, base), document_key(view, document), revision)
+    changes = _changes.get_or_compute(key, lambda: _difference(view, base, document, revision))
+    # Connections open and close all the time, and the ports need not be compared again for that.
+    outside = outside_interfaces(document.settings, surroundings_of(view.snapshot))
+    opened = frozenset(forwarded_connections(view.snapshot, outside))
+    behind = _behind.get_or_compute((*key, opened), lambda: _behind_host(view, base, document, revision))
+    return sort_changes((*changes, *behind))
+
+
+def container_effect(view: SnapshotView, document: Document, revision: int) -> ContainerEffect:
+    """Return the effect of a load on what containers reach on their host."""
+    key = (sight_key(view), document_key(view, document), revision)
+    return _containers.get_or_compute(
+        key,
+        lambda: find_container_effect(
+            listening_of(view),
+            surroundings_of(view.snapshot),
+            prepare_live(view),
+            prepare_after(view, document, revision),
+        ),
+    )
+
+
+def containers_question(base: Document | None, document: Document, effect: ContainerEffect) -> str:
+    """Say what the first apply takes from containers, if the draft can prevent it; else return ""."""
+    by_rules = document.settings.containers_reach_host == "by-rules"
+    return effect.question if base is None and by_rules else ""
 
 
 def packet_differences(view: SnapshotView, document: Document) -> tuple[Difference, ...]:
     """Return what the first load on a host changes for packets; nothing once dockerfw's rules are loaded."""
-    key = (sight_key(view), digest(document), "packets")
+    key = (sight_key(view), document_key(view, document), "packets")
+    around = surroundings_after(view, document, 0)
     return _differences.get_or_compute(
-        key, lambda: first_differences(rulesets_read(view), document, surroundings_of(view.snapshot).sets)
+        key,
+        lambda: first_differences(
+            rulesets_read(view), document, around.sets, around.at, limits_of(view.snapshot)
+        ),
     )
 
 
@@ -118,9 +156,9 @@ def expectation_findings(
     """Check each of the document's expectations against the rules after the load."""
     if not document.expectations:
         return ()
-    key = (sight_key(view), digest(document), revision)
+    key = (sight_key(view), document_key(view, document), revision)
     return _findings.get_or_compute(
-        key, lambda: _check(view, document, prepare_after(view, document, revision))
+        key, lambda: check_document(view, document, prepare_after(view, document, revision))
     )
 
 
@@ -128,8 +166,8 @@ def findings_now(view: SnapshotView, document: Document) -> tuple[ExpectationRes
     """Check each of the document's expectations against the kernel's rules of the snapshot."""
     if not document.expectations:
         return ()
-    key = (sight_key(view), digest(document), "now")
-    return _findings.get_or_compute(key, lambda: _check(view, document, prepare_live(view)))
+    key = (sight_key(view), document_key(view, document), "now")
+    return _findings.get_or_compute(key, lambda: check_document(view, document, prepare_live(view)))
 
 
 def lock_out(view: SnapshotView, document: Document, revision: int, caller: Caller) -> LockOut:
@@ -165,20 +203,36 @@ def _difference(
     view: SnapshotView, base: Document | None, document: Document, revision: int
 ) -> tuple[Change, ...]:
     surroundings = surroundings_of(view.snapshot)
+    outside = outside_interfaces(document.settings, surroundings)
+    before, after = prepare_live(view), prepare_after(view, document, revision)
+    listening = listening_of(view)
+    offers = find_offers(listening)
     return exposure_changes(
-        find_offers(listening_of(view)),
+        offers,
         (base, document),
-        prepare_live(view),
-        prepare_after(view, document, revision),
-        outside_interfaces(document.settings, surroundings),
+        before,
+        after,
+        outside,
         inside_interfaces(document.settings, surroundings),
-        sockets_known=bool(view.snapshot.sockets),
+        own=find_container_offers(listening, (before, after), outside, offers),
+        sockets_known=view.snapshot.listeners_known and bool(view.snapshot.sockets),
     )
 
 
-def _check(
+def _behind_host(
+    view: SnapshotView, base: Document | None, document: Document, revision: int
+) -> tuple[Change, ...]:
+    outside = outside_interfaces(document.settings, surroundings_of(view.snapshot))
+    before, after = prepare_live(view), prepare_after(view, document, revision)
+    documents = (base, document)
+    found = destinations_of(view, before, documents, outside, document.settings.external_interfaces)
+    return destination_changes(found, documents, before, after, outside)
+
+
+def check_document(
     view: SnapshotView, document: Document, prepared: Mapping[Family, Prepared]
 ) -> tuple[ExpectationResult, ...]:
+    """Check each of the document's expectations against any rules of the snapshot's host."""
     outside = outside_interfaces(document.settings, surroundings_of(view.snapshot))
     sight = ExpectationContext(prepared, outside, listening_of(view), document.rules)
     return check_expectations(document.expectations, sight)
@@ -278,7 +332,7 @@ class _Asking:
         return self._route(address) in {None, *(each.name for each in names)}
 
     def _route(self, address: IPv4Address | IPv6Address) -> str | None:
-        return self.surroundings.route(4 if address.version == 4 else 6, address, None)
+        return self.surroundings.route(family_of(address), address, None)
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

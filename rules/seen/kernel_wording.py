@@ -1,6 +1,6 @@
 """The words for one rule of the kernel, on the live page and in traces.
 
-An option without words is shown as iptables prints it, so nothing is left out.
+An option without words is shown as iptables prints it, so nothing that matches is left out.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _WORDS = {
     "--ports": "from or to ports {}",
     "--ctstate": "state {}",
     "--state": "state {}",
+    "--ctorigdst": "dialled address {}",
     "--ctorigdstport": "dialled port {}",
     "--ctdir": "direction {}",
     "--icmp-type": "icmp type {}",
@@ -32,7 +33,16 @@ _WORDS = {
     "--limit": "at most {}",
     "--hashlimit-upto": "at most {}",
     "--hashlimit-above": "more than {}",
+    "--hashlimit-burst": "the first {} at once",
+    "--hashlimit-mode": "counted by {}",
+    "--hashlimit-srcmask": "sources by their first {} bits",
+    "--hashlimit-htable-max": "for at most {} of these",
+    "--datestart": "from {} UTC",
+    "--datestop": "until {} UTC",
     "--comment": "",
+    # How the kernel keeps its table, which the text of the rule shows.
+    "--hashlimit-name": "",
+    "--hashlimit-htable-expire": "",
 }
 _RATES = {"--limit", "--hashlimit-upto", "--hashlimit-above"}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 
-from dockerfw.chains.rendering import Rendering
+from dockerfw.chains.rendered_rules import Rendering
+from dockerfw.chains.static_sets import StaticSet, read_sets
 from dockerfw.iptables.model import Family
 from dockerfw.messages.codec import load_json
 from dockerfw.messages.errors import MessageError
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _SHA256 = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _loaded: Memory[LoadedRules] = Memory(8)
+_sets: Memory[tuple[StaticSet, ...]] = Memory(4)
 
 
 def loaded_rules(host: Host) -> LoadedRules | None:
@@ -40,6 +42,13 @@ def loaded_rules(host: Host) -> LoadedRules | None:
     if loaded is None or loaded.host != host.name:
         return None
     return _loaded.get_or_compute((host.name, loaded.sha256.encode()), lambda: loaded)
+
+
+def loaded_static_sets(loaded: LoadedRules | None) -> tuple[StaticSet, ...]:
+    """Return the sets of sources that the loaded rules match; none where they are not known."""
+    if loaded is None or not loaded.sets:
+        return ()
+    return _sets.get_or_compute(loaded.sha256, lambda: read_sets(loaded.sets))
 
 
 def loaded_renderings(loaded: LoadedRules | None, revision: int, digest: str) -> dict[Family, Rendering]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.utils import timezone
@@ -19,14 +19,14 @@ from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.codec import load_json
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.loaded import LoadedRules
+from dockerfw.messages.snapshot_values import with_static_members
 from dockerfw.messages.snapshots import Snapshot
 from rules.link import client
 from rules.models import Host
 from rules.pages.wording import describe_age, from_the_future
-from rules.seen.loaded_selectors import loaded_rules
+from rules.seen.change_selectors import FRESH_SECONDS, KernelChange, last_change
+from rules.seen.loaded_selectors import loaded_rules, loaded_static_sets
 from rules.seen.memory import Memory
-
-FRESH_SECONDS = 15.0
 
 _TAKEN_AT = re.compile(rb'"taken_at":"([0-9A-Za-z:.+-]{1,40})"')
 
@@ -42,12 +42,14 @@ class SnapshotView:
     """A snapshot with its saves parsed; `saves` hold the counters of that moment.
 
     `loaded` are the rules that the root worker loaded last, None where it did not report them.
+    `overtaken_by` is the change of the kernel's rules that came after this snapshot, None when none is known.
     """
 
     snapshot: Snapshot
     rulesets: Mapping[Family, Ruleset]
     taken_at: datetime
     loaded: LoadedRules | None = None
+    overtaken_by: KernelChange | None = None
 
     @property
     def age(self) -> float:
@@ -61,16 +63,30 @@ class SnapshotView:
 
     @property
     def stale(self) -> bool:
-        """Return True if it cannot show what the kernel holds now: too old, or from the future.
+        """Return True if it cannot show what the kernel holds now: too old, from the future, or overtaken.
 
         One from the future would pass for a new one until that time, also when the root worker is dead.
         """
-        return self.age > FRESH_SECONDS or self.ahead > FRESH_SECONDS
+        return self.overtaken_by is not None or self.age > FRESH_SECONDS or self.ahead > FRESH_SECONDS
 
     @property
     def when(self) -> str:
         """Return when the rules were read, for sentences about a stale snapshot."""
         return from_the_future(self.ahead) if self.ahead > FRESH_SECONDS else f"{describe_age(self.age)} ago"
+
+    @property
+    def expected(self) -> bool:
+        """Return True if the look that follows the change is still on its way."""
+        return self.overtaken_by is not None and self.overtaken_by.is_recent
+
+    @property
+    def overtaken(self) -> str:
+        """Say what has changed since and what comes next, empty when no change is known."""
+        if self.overtaken_by is None:
+            return ""
+        silent = "The root worker has not reported since."
+        follows = "The next look comes at once." if self.expected else silent
+        return f"The kernel was read {self.when}, before {self.overtaken_by.text}. {follows}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +103,21 @@ def latest_snapshot(host: Host) -> SnapshotView | None:
 
 
 def look(host: Host) -> Look:
-    """Return the last snapshot of a host, or the sentence that a page shows instead."""
+    """Return the last snapshot of a host, or the sentence that a page shows instead.
+
+    Here alone is decided whether it was read before the last change of the kernel's rules.
+    """
+    seen = _look(host)
+    if seen.view is None:
+        return seen
+    # Read after the snapshot: a change that is known by then is not missed.
+    change = last_change(host)
+    if change is None or change.at <= seen.view.taken_at:
+        return seen
+    return replace(seen, view=replace(seen.view, overtaken_by=change))
+
+
+def _look(host: Host) -> Look:
     try:
         # Mostly this process has parsed the snapshot already, which the head of the message shows.
         known = _views.get((host.name, _taken_at(client.snapshot_head(host.name))))
@@ -162,4 +192,5 @@ def _parsed(host: Host, snapshot: Snapshot) -> SnapshotView:
         lambda: {4: parse_save(snapshot.saves[4]), 6: parse_save(snapshot.saves[6])},
     )
     taken_at = datetime.fromisoformat(snapshot.taken_at)
-    return SnapshotView(snapshot, rulesets, taken_at, loaded_rules(host))
+    loaded = loaded_rules(host)
+    return SnapshotView(with_static_members(snapshot, loaded_static_sets(loaded)), rulesets, taken_at, loaded)

@@ -14,7 +14,7 @@ register = template.Library()
 _TONES: Final = {"confirmed": "ok", "failed": "bad", "rolled_back": "warn", "awaiting": "warn"}
 _ICONS: Final = {"confirmed": "check", "failed": "cross", "rolled_back": "undo"}
 _STEP_ICONS: Final = {"done": "check", "failed": "cross"}
-_ALARMS: Final = ("drift", "heal-failed", "heal-rests", "left-out")
+_ALARMS: Final = ("drift", "heal-failed", "heal-rests", "left-out", "sets-refilled")
 
 
 @register.filter
@@ -85,6 +85,14 @@ def review_title(rollback: int | None, restoring: bool) -> str:
 
 
 @register.simple_tag
+def apply_verb(review: Review, rollback: int | None, restoring: bool) -> str:
+    """Return the text of the button that applies what was reviewed."""
+    if rollback is not None:
+        return review_title(rollback, restoring)
+    return f"Apply revision {review.revision_number} again" if review.loads_again else "Apply"
+
+
+@register.simple_tag
 def diff_sentence(review: Review, rollback: int | None, restoring: bool) -> str:
     """Return the differences from the confirmed revision in one sentence."""
     base, what = review.base, "the draft" if rollback is None else f"revision {rollback}"
@@ -110,6 +118,11 @@ def diff_hint(review: Review) -> str:
         return ""
     if review.plan is None:
         return "What the kernel holds is unknown. Applying loads the rules again."
-    if review.plan.empty:
+    if not review.plan.changes_rules:
         return "dockerfw's chains in the kernel already match. Applying only renews their label."
+    if review.sentence.holds_revision:
+        return (
+            f"The kernel holds revision {review.base.number} as it was loaded. dockerfw would write some of"
+            " its rules differently now, as after an upgrade. Applying loads the revision again."
+        )
     return "The kernel differs. Applying loads the rules again."

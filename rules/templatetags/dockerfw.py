@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -176,9 +176,21 @@ def pager(
 
 
 @register.simple_tag
-def querystring_of(values: Mapping[str, str]) -> str:
+def querystring_of(values: Mapping[str, str] | Sequence[tuple[str, str]]) -> str:
     """Return the part of an address that carries these values: `?ports=80&protocol=tcp`."""
     return f"?{urlencode(values)}" if values else ""
+
+
+@register.filter
+def list_note_tone(tone: str) -> str:
+    """Return the colour of a note about a list: amber for what needs attention, else the usual one."""
+    return "warn" if tone in ("warn", "bad") else ""
+
+
+@register.filter
+def list_note_icon(tone: str) -> str:
+    """Return the icon of such a note."""
+    return "warn" if tone in ("warn", "bad") else "check" if tone == "ok" else "info"
 
 
 @register.filter

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import urlencode
 
 from django import template
+from django.utils import timezone
 
+from dockerfw.chains.group_sizes import GroupSize
 from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables
-from dockerfw.document.document import DocumentRule, Expectation
-from dockerfw.document.words import describe_expectation, describe_rule
+from dockerfw.document.diff import GroupChange
+from dockerfw.document.document import DocumentRule, Expectation, Group
+from dockerfw.document.group_words import describe_addresses
+from dockerfw.document.group_words import describe_group as group_words
+from dockerfw.document.groups import group_to_json_object
+from dockerfw.document.rule_fields import group_of
+from dockerfw.document.words import describe_expectation, describe_network, describe_rule, describe_time
 from dockerfw.iptables.model import Family
 from dockerfw.reach.offers import Offer
 from dockerfw.reach.sentences import describe_packet, describe_path, describe_place, describe_verdict
@@ -18,8 +28,10 @@ from dockerfw.simulation.trace import Trace, TraceStep, Verdict
 from rules.asking.exposure_line_selectors import By
 from rules.asking.trace_row_selectors import ChainVisit, StepRow
 from rules.pages import wording
+from rules.templatetags.dockerfw import duration
 
 register = template.Library()
+_GROUP = re.compile(r"@([a-z0-9][a-z0-9._-]{0,39})")
 
 _OWNERS = {
     "dockerfw": "dockerfw",
@@ -34,6 +46,12 @@ _OWNERS = {
     "builtin": "built in",
     "other": "other",
 }
+
+
+@register.filter
+def addresses(size: GroupSize) -> list[str]:
+    """Return how many addresses of each IP version a group has, thousands separated as by `amount`."""
+    return [words.replace(",", "\u202f") for words in describe_addresses(size.addresses4, size.addresses6)]
 
 
 @register.filter
@@ -88,6 +106,82 @@ def setting_value(value: object, name: str) -> str:
 def scope_words(scope: str) -> str:
     """Return a scope in words."""
     return wording.SCOPE_WORDS.get(scope, scope)
+
+
+@register.filter
+def describe_group(group: Group) -> str:
+    """Return a group in one line, without its entries."""
+    return group_words(group)
+
+
+@register.filter
+def group_changes(change: GroupChange) -> tuple[wording.FieldPair, ...]:
+    """Return the fields of a changed group that differ, but for the entries."""
+    assert change.old is not None
+    assert change.new is not None
+    before, after = ({**group_to_json_object(group), "entries": ()} for group in (change.old, change.new))
+    return tuple(pair for pair in wording.group_pairs(before, after) if pair.differs)
+
+
+@register.filter
+def group_name(source: str) -> str:
+    """Return the name of the group that a source names, empty for an address or a network."""
+    return group_of(source)
+
+
+@register.filter
+def with_groups(text: str, known: Collection[str]) -> list[tuple[str, str]]:
+    """Split a sentence at the groups that it names: pairs of a text and, for a known group, its name."""
+    found: list[tuple[str, str]] = []
+    for number, piece in enumerate(_GROUP.split(text)):
+        if number % 2:
+            found.append((f"@{piece}", piece if piece in known else ""))
+        elif piece:
+            found.append((piece, ""))
+    return found
+
+
+@register.filter
+def network_words(network: str) -> str:
+    """Return a network without the prefix length of a single address."""
+    return describe_network(network)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeMark:
+    """When a rule begins or ends, from now, and the exact times; `is_near`: within a day, or over."""
+
+    text: str
+    exactly: str
+    is_near: bool
+
+
+@register.filter
+def time_mark(rule: DocumentRule) -> TimeMark | None:
+    """Return when a rule begins or ends, None for a rule that is always there."""
+    if not rule.starts and not rule.expires:
+        return None
+    now = timezone.now()
+    exactly = ", ".join(
+        f"{word} {describe_time(text)}"
+        for word, text in (("starts", rule.starts), ("expires", rule.expires))
+        if text
+    )
+    seconds = (datetime.fromisoformat(rule.expires) - now).total_seconds() if rule.expires else None
+    if seconds is not None and seconds <= 0:
+        return TimeMark("expired", exactly, is_near=True)
+    before = (datetime.fromisoformat(rule.starts) - now).total_seconds() if rule.starts else 0
+    if before > 0:
+        return TimeMark(f"starts in {duration(before)}", exactly, is_near=False)
+    if seconds is None:
+        return None
+    return TimeMark(f"expires in {duration(seconds)}", exactly, is_near=seconds < 86_400)
+
+
+@register.filter
+def group_kind(kind: str) -> str:
+    """Return the kind of a group in words."""
+    return wording.GROUP_KIND_WORDS.get(kind, kind)
 
 
 @register.filter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import jc
@@ -14,14 +14,14 @@ from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.parse import parse_save, print_save
 from scripts.benchmarks.documents import SIZES, make_document, make_object
-from scripts.benchmarks.measure import best_of, milliseconds, print_table
+from scripts.benchmarks.measure import Row, best_of, milliseconds, up_to
 from tests.rig.namespace import FAMILIES, Namespace
 
 
-def measure_parse() -> None:
-    """Print parse times; the peers get the same rules, as the kernel printed them."""
+def measure_parse(most: int) -> list[Row]:
+    """Measure parse times; the peers get the same rules, as the kernel printed them."""
     rows = []
-    for size in SIZES:
+    for size in up_to(most, SIZES):
         with _loaded(size) as host:
             text = host.save().decode()
             listing = host.run("iptables-nft", "-nvL").stdout.decode()
@@ -34,49 +34,33 @@ def measure_parse() -> None:
             ],
             rounds=10 if size < 10_000 else 5,
         )
-        rows.append(
-            (
-                f"{size:,} rules, {len(text) / 1e6:.2f} MB",
-                milliseconds(ours),
-                milliseconds(split),
-                f"{ours / split:.1f} x",
-                milliseconds(peer),
-                f"{ours / peer:.2f} x",
-                milliseconds(printed),
-            )
-        )
-    print_table(
-        "Parse an iptables-save (aim: 3 x the split at 10,000 rules, never 8 x)",
-        ("", "parse_save", "split", "ratio", "jc, iptables -nvL", "ratio", "print_save"),
-        rows,
-    )
+        aim = "at most 3 x" if size == 10_000 else "at most 8 x"
+        rows += [
+            milliseconds("parse an iptables-save, beside a plain split", size, ours, split, aim=aim),
+            milliseconds("parse an iptables-save, beside jc with iptables -nvL", size, ours, peer),
+            milliseconds("print an iptables-save", size, printed),
+        ]
+    return rows
 
 
-def measure_plan() -> None:
-    """Print the times of validating, rendering and planning, against a kernel that holds the document."""
+def measure_plan(most: int) -> list[Row]:
+    """Measure validating, rendering and planning both families, against a kernel that holds the document."""
     rows = []
-    for size in SIZES:
+    for size in up_to(most, SIZES):
         document, value = make_document(size), make_object(size)
         with _loaded(size) as host:
             saves = {family: host.save(family=family) for family in FAMILIES}
         live: Mapping[Family, Ruleset] = {family: parse_save(save) for family, save in saves.items()}
         assert plan_changes(document, live).empty
-        validated, rendered, planned, all_in_all = best_of(
-            [
-                partial(parse_document, value),
-                partial(_render, document, live),
-                partial(plan_changes, document, live),
-                partial(_parse_and_plan, document, saves),
-            ],
-            rounds=3,
-        )
-        times = (validated, rendered, planned, all_in_all)
-        rows.append((f"{size:,} rules", *(milliseconds(one) for one in times)))
-    print_table(
-        "Plan, both families, nothing to do (parsed anew in the last column)",
-        ("", "validate", "render", "plan", "parse and plan"),
-        rows,
-    )
+        calls: dict[str, Callable[[], object]] = {
+            "validate a document": partial(parse_document, value),
+            "render a document": partial(_render, document, live),
+            "plan with nothing to do": partial(plan_changes, document, live),
+            "parse the saves and plan": partial(_parse_and_plan, document, saves),
+        }
+        times = best_of(list(calls.values()), rounds=3)
+        rows += [milliseconds(what, size, each) for what, each in zip(calls, times, strict=True)]
+    return rows
 
 
 def _split(text: str) -> object:

@@ -9,14 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import parse_document
 from dockerfw.iptables.parse import parse_save
 from scripts.benchmarks.documents import SIZES, make_object
-from scripts.benchmarks.measure import median, milliseconds, print_table
+from scripts.benchmarks.measure import Row, median, milliseconds, up_to
 from scripts.benchmarks.person import Answer, Person
 from tests.browser.stack import PROCESS_WORDS, ROOT, Stack
 from tests.rig.namespace import FAMILIES, iptables_program
@@ -24,6 +25,13 @@ from tests.rig.namespace import FAMILIES, iptables_program
 APPLY_RULES = 1_000
 ROUNDS = 5
 HOST = "/hosts/local"
+PAGES: Final[Mapping[str, str]] = {
+    "dashboard": "",
+    "rules": "rules/",
+    "live": "live/",
+    "live poll": "live/poll/",
+    "history": "history/",
+}
 
 
 class Site:
@@ -89,33 +97,28 @@ class Site:
         return str(row[0]) if row else ""
 
 
-def measure_pages(site: Site) -> None:
-    """Print the median time of the pages with 100, 1,000 and 10,000 rules in draft and kernel."""
+def measure_pages(site: Site, most: int) -> list[Row]:
+    """Measure the median time of the pages with 100, 1,000 and 10,000 rules in draft and kernel."""
     rows = []
-    for size in SIZES:
+    for size in up_to(most, SIZES):
         site.import_rules(size)
         review = site.alice.get(f"{HOST}/review/")
         site.wait_confirmed(site.apply()[1])
         live = site.alice.get(f"{HOST}/live/")
-        pages = [f"{HOST}/", f"{HOST}/rules/", f"{HOST}/live/", f"{HOST}/live/poll/", f"{HOST}/history/"]
-        times = [median(site.alice.get(page).seconds for _ in range(ROUNDS)) for page in pages]
-        rows.append(
-            (
-                f"{size:,} rules",
-                *(milliseconds(one) for one in times),
-                milliseconds(review.seconds),
-                f"{len(live.text) / 1024:,.0f} kB",
-            )
-        )
-    print_table(
-        "Pages, from the request to the last byte",
-        ("", "dashboard", "rules", "live", "live poll", "history", "review (all new)", "live page"),
-        rows,
-    )
+        for name, page in PAGES.items():
+            seconds = median(site.alice.get(f"{HOST}/{page}").seconds for _ in range(ROUNDS))
+            rows.append(milliseconds(f"page {name}, to the last byte", size, seconds))
+        rows += [
+            milliseconds("page review with every rule new, to the last byte", size, review.seconds),
+            Row("size of the page live", size, len(live.text) / 1024, "kB"),
+        ]
+    return rows
 
 
-def measure_apply(site: Site) -> None:
-    """Print the time from the POST to both families being in the kernel, and the time of iptables alone."""
+def measure_apply(site: Site, most: int) -> list[Row]:
+    """Measure the time from the POST to both families being in the kernel, beside that of iptables alone."""
+    if most < APPLY_RULES:
+        return []
     site.import_rules(APPLY_RULES)
     if "nothing to do" not in site.alice.get(f"{HOST}/review/").text.lower():
         site.wait_confirmed(site.apply()[1])
@@ -134,21 +137,12 @@ def measure_apply(site: Site) -> None:
     finally:
         watcher.kill()
         watcher.wait()
-    on_top = median(through) - median(bare)
-    print_table(
-        f"Apply {APPLY_RULES:,} rules, both families, median of {ROUNDS} (aim: under 250 ms on top)",
-        ("from the POST to", "dockerfw", "bare restore -n", "ratio", "on top"),
-        [
-            (
-                "the rules in the kernel",
-                milliseconds(median(through)),
-                milliseconds(median(bare)),
-                f"{median(through) / median(bare):.1f} x",
-                milliseconds(on_top),
-            ),
-            ("kept, and the outcome in the database", milliseconds(median(whole)), "", "", ""),
-        ],
-    )
+    ours, floor = median(through), median(bare)
+    return [
+        milliseconds("from the POST to the rules in the kernel, beside iptables", APPLY_RULES, ours, floor),
+        milliseconds("that without the time of iptables", APPLY_RULES, ours - floor, aim="at most 250 ms"),
+        milliseconds("from the POST to the outcome in the database", APPLY_RULES, median(whole)),
+    ]
 
 
 def _start_watch(stack: Stack) -> subprocess.Popen[str]:
@@ -198,12 +192,12 @@ def _bare_restore(stack: Stack, watcher: subprocess.Popen[str], note: str) -> fl
     return _both_families(watcher) - began
 
 
-def measure_memory(site: Site) -> None:
-    """Print the memory of each process of the stack, its children included."""
-    rows = [(name, f"{_tree_megabytes(site.stack.pid(name)):.0f} MB") for name in PROCESS_WORDS]
-    print_table(
-        "Memory (proportional set size) after all of that (aim: under 100 MB each)", ("", "PSS"), rows
-    )
+def measure_memory(site: Site, _most: int) -> list[Row]:
+    """Measure the memory (proportional set size) of each process of the stack, its children included."""
+    return [
+        Row(f"memory of the {name}", 1, _tree_megabytes(site.stack.pid(name)), "MB", aim="under 100 MB")
+        for name in PROCESS_WORDS
+    ]
 
 
 def _tree_megabytes(pid: int) -> float:
@@ -213,11 +207,18 @@ def _tree_megabytes(pid: int) -> float:
     return own / 1024 + sum(_tree_megabytes(int(child)) for child in children)
 
 
-def measure_running(parts: Sequence[Callable[[Site], None]]) -> None:
-    """Start the stack once for all of these parts."""
+RUNNING: Final[Mapping[str, Callable[[Site, int], list[Row]]]] = {
+    "pages": measure_pages,
+    "apply": measure_apply,
+    "memory": measure_memory,
+}
+
+
+def measure_running(parts: Iterable[str], most: int, take: Callable[[str, list[Row]], None]) -> None:
+    """Start the stack once for all of these parts, and hand over the figures of each when it is done."""
     site = Site()
     try:
         for part in parts:
-            part(site)
+            take(part, RUNNING[part](site, most))
     finally:
         site.stack.delete()

@@ -1,26 +1,28 @@
-"""The simulator: one packet through 10,000 rules, and who can reach 200 ports, in three kinds of rulesets."""
+"""The simulator: a packet through 10,000 rules, the exposure of 200 ports, thousands of published ports."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
 from dockerfw.chains.render import render_restore
-from dockerfw.iptables.model import FAMILIES, Family
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.replay import parse_restore
+from dockerfw.reach.differences import find_differences
 from dockerfw.reach.exposure import expose
 from dockerfw.reach.offers import Offer
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.simulate import Prepared, prepare, simulate
 from dockerfw.simulation.surroundings import HostInterface, Surroundings
 from scripts.benchmarks.documents import make_document
-from scripts.benchmarks.measure import median, milliseconds, print_table
+from scripts.benchmarks.measure import Row, median, milliseconds, up_to
 
 RULES = 10_000
 PORTS = 200
+PUBLISHED = (300, 3_000)
 PACKETS = 200
 FIRST_PORT = 1_024
 
@@ -36,30 +38,48 @@ SURROUNDINGS = Surroundings(
 )
 
 
-def measure_trace() -> None:
-    """Print how long compiling, a packet and an exposure take."""
+def measure_trace(most: int) -> list[Row]:
+    """Measure the processor time of compiling, of a packet and of an exposure."""
     rows = []
-    for title, write in RULESETS.items():
+    for title, write in RULESETS.items() if most >= RULES else ():
         saves = {family: write(family) for family in FAMILIES}
         rulesets = {family: parse_restore(text, family=family) for family, text in saves.items()}
         make = partial(prepare, rulesets[4], SURROUNDINGS, 4)
         prepared = {family: prepare(rulesets[family], SURROUNDINGS, family) for family in FAMILIES}
         traces = [_time(partial(_trace, prepared[4], one)) for one in _packets()]
-        exposed = _time(partial(_expose, prepared))
-        rows.append(
-            (
-                title,
-                milliseconds(_time(make)),
-                milliseconds(median(traces)),
-                milliseconds(max(traces)),
-                milliseconds(exposed),
-            )
+        exposed = _time(partial(_expose, prepared, _ports()))
+        rows += [
+            milliseconds(f"compile one family, {title}", RULES, _time(make)),
+            milliseconds(f"trace a packet, {title}", RULES, median(traces), aim="at most 20 ms"),
+            milliseconds(f"slowest trace, {title}", RULES, max(traces)),
+            milliseconds(f"expose {PORTS} ports, {title}", RULES, exposed, aim="at most 1,000 ms"),
+        ]
+    return rows + _measure_published(most)
+
+
+def _measure_published(most: int) -> list[Row]:
+    """Measure how the time grows with the ports that Docker publishes; the floor grows with their number."""
+    rows = []
+    first: tuple[float, float] | None = None
+    document = make_document(1)
+    for ports in up_to(most, PUBLISHED):
+        published = range(FIRST_PORT, FIRST_PORT + ports)
+        rulesets = {family: parse_restore(_docker(family, published), family=family) for family in FAMILIES}
+        times = (
+            _time(partial(_prepare_and_expose, rulesets, published)),
+            _time(partial(find_differences, rulesets, document)),
         )
-    print_table(
-        f"Trace and exposure, {RULES:,} rules, processor time (aims: a trace 20 ms, {PORTS} ports 1,000 ms)",
-        ("", "compile, one family", "trace", "slowest trace", f"{PORTS} ports, both families"),
-        rows,
-    )
+        first = first or times
+        names = ("compile and expose published ports", "packets of a first plan with published ports")
+        rows += [
+            milliseconds(what, ports, each, floor * ports / PUBLISHED[0], aim="at most 1.5 x")
+            for what, each, floor in zip(names, times, first, strict=True)
+        ]
+    return rows
+
+
+def _prepare_and_expose(rulesets: Mapping[Family, Ruleset], ports: Sequence[int]) -> object:
+    return _expose({family: prepare(rulesets[family], SURROUNDINGS, family) for family in FAMILIES}, ports)
 
 
 def _trace(prepared: Prepared, packet: Packet) -> object:
@@ -76,8 +96,8 @@ def _time(call: Callable[[], object]) -> float:
     return best
 
 
-def _expose(prepared: Mapping[Family, Prepared]) -> object:
-    offers = [Offer("tcp", port, None, "", FAMILIES, "process", "bench", "") for port in _ports()]
+def _expose(prepared: Mapping[Family, Prepared], ports: Sequence[int]) -> object:
+    offers = [Offer("tcp", port, None, "", FAMILIES, "process", "bench", "") for port in ports]
     return expose(offers, prepared, [SURROUNDINGS.interfaces[1]])
 
 
@@ -131,11 +151,11 @@ def _by_hand(family: Family) -> str:
     return "\n".join(["*filter", ":INPUT DROP [0:0]", *lines, "COMMIT", _docker(family)])
 
 
-def _docker(family: Family) -> str:
-    """Write the chains of a Docker host that publishes every second of the ports."""
+def _docker(family: Family, published: Sequence[int] = ()) -> str:
+    """Write the chains of a Docker host that publishes these ports, or every second of the usual ones."""
     inner = {4: "172.17.0.2", 6: "fd00:17::2"}[family]
     to = inner if family == 4 else f"[{inner}]"
-    published = list(_ports())[::2]
+    published = published or _ports()[::2]
     return "\n".join(
         [
             "*nat",

@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from scripts.stack.key_files import LISTS_KEY, LISTS_SIGNER, SIGNER, SIGNING_KEY
 from scripts.stack.redis_users import SOCKET, new_passwords, redis_url, root_user, users_acl
-from scripts.stack.signing_keys import SIGNER, SIGNING_KEY, keep_pair
+from scripts.stack.signing_keys import keep_pair
 
 SETTINGS = Path("/etc/dockerfw")
 LOCK = Path("/host/run/xtables.lock")
@@ -51,6 +52,9 @@ def write_settings(settings: Path, host: str) -> None:
     pair = keep_pair(settings / "web" / SIGNING_KEY)
     write_for_group(settings / "web" / SIGNING_KEY, pair.private.decode())
     write_for_group(settings / "firewall" / SIGNER, pair.public.decode())
+    lists = keep_pair(settings / "clerk" / LISTS_KEY)
+    write_for_group(settings / "clerk" / LISTS_KEY, lists.private.decode())
+    write_for_group(settings / "firewall" / LISTS_SIGNER, lists.public.decode())
 
 
 def known_passwords(files: Mapping[str, Path]) -> dict[str, str]:

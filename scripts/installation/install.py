@@ -47,10 +47,11 @@ from scripts.installation.places import (
 )
 from scripts.installation.systemd import InstallationError
 from scripts.stack.errors import StackError
+from scripts.stack.key_files import LISTS_KEY, LISTS_SIGNER, SIGNER, SIGNING_KEY
 from scripts.stack.redis_server import find_server
 from scripts.stack.redis_users import HOST_NAME
 from scripts.stack.redis_users import main as make_redis_users
-from scripts.stack.signing_keys import SIGNER, SIGNING_KEY, keep_pair
+from scripts.stack.signing_keys import keep_pair
 
 # (Each list is empty first: host.env stays the last, whose word counts.)
 HOST_DROP_IN = """\
@@ -195,10 +196,12 @@ def _make_settings() -> None:
 
 
 def _make_signing_keys() -> None:
-    """Write the pair of keys for orders; an existing key of the web pages stays. Raises OSError."""
-    pair, user = keep_pair(SETTINGS / SIGNING_KEY), pwd.getpwnam(WEB_USER)
-    files.write(SETTINGS / SIGNING_KEY, pair.private, mode=0o600, uid=user.pw_uid, gid=user.pw_gid)
-    files.write(SETTINGS / SIGNER, pair.public)
+    """Write the pairs of keys for orders and for lists; existing keys stay. Raises OSError."""
+    user = pwd.getpwnam(WEB_USER)
+    for private, public in ((SIGNING_KEY, SIGNER), (LISTS_KEY, LISTS_SIGNER)):
+        pair = keep_pair(SETTINGS / private)
+        files.write(SETTINGS / private, pair.private, mode=0o600, uid=user.pw_uid, gid=user.pw_gid)
+        files.write(SETTINGS / public, pair.public)
 
 
 def _take_the_place(ways_back: contextlib.ExitStack) -> None:

@@ -1,20 +1,23 @@
 """Show or remove dockerfw's rules in the kernel: `python -m scripts.installation.kernel show|remove`.
 
 `show` prints the commands that remove them, one on each line. `remove` does what `dockerfw release` does,
-which rolls back an open window first, and then removes the chains. Other rules stay.
+which rolls back an open window first, and then removes the chains and the sets. Other rules stay.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from dockerfw.agent.panic import NotDone, release
-from dockerfw.chains.names import OWN_CHAINS, PANIC
+from dockerfw.chains.names import PANIC, own_chains
 from dockerfw.chains.panic import find_anchors
 from dockerfw.host.backend import program
+from dockerfw.host.bound_sets import SetsFailed, destroy_bound_sets, list_bound_sets
 from dockerfw.host.errors import HostError
 from dockerfw.host.loading import load
 from dockerfw.host.reading import look
+from dockerfw.host.static_sets import destroy_static_sets, list_static_sets
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.iptables.model import Ruleset
 from dockerfw.store.state import StateDirectory
@@ -49,6 +52,10 @@ def _show() -> int:
         for option in ("-F", "-X"):
             for chain in chains:
                 print(f"{words} {option} {chain}")
+    # Without ipset there are none.
+    with contextlib.suppress(SetsFailed):
+        for name in (*list_bound_sets(), *list_static_sets()):
+            print(f"ipset destroy {name}")
     return 0
 
 
@@ -59,10 +66,15 @@ def _remove_chains() -> None:
             calls = [f"-D {rule.text[3:]}" for _, rule in find_anchors(live)]
             lines = [*(f":{chain} - [0:0]" for chain in chains), *calls, *(f"-X {chain}" for chain in chains)]
             load(seen.backend, family, "\n".join(["*filter", *lines, "COMMIT", ""]))
+    # Without ipset there are none.
+    with contextlib.suppress(SetsFailed):
+        destroy_bound_sets(list_bound_sets())
+        destroy_static_sets()
 
 
 def _chains(live: Ruleset) -> list[str]:
-    return [chain for chain in (*OWN_CHAINS, PANIC) if live.chain("filter", chain) is not None]
+    panic = (PANIC,) if live.chain("filter", PANIC) is not None else ()
+    return [*own_chains(live), *panic]
 
 
 if __name__ == "__main__":

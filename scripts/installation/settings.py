@@ -25,6 +25,15 @@ DOCKERFW_SECURE_COOKIES=0
 #DOCKERFW_TRUSTED_PROXIES=127.0.0.1
 
 #DOCKERFW_TIME_ZONE=Europe/Berlin
+
+# How lists are fetched: from private addresses too, by a proxy, and the file with the networks of countries.
+#DOCKERFW_OUTBOUND_INTERNAL=1
+#DOCKERFW_OUTBOUND_PROXY=http://proxy.example.org:3128
+#DOCKERFW_COUNTRY_FILE=/var/lib/GeoIP/GeoLite2-Country.mmdb
+
+# How many days refused packets are kept, and whether only the networks of their sources are (/24 and /64).
+#DOCKERFW_REFUSED_DAYS=30
+#DOCKERFW_REFUSED_SHORTEN=1
 """
 ROOT = """\
 # The settings of dockerfw's root worker on this host. They are yours: an upgrade does not change this file.
@@ -35,6 +44,9 @@ ROOT = """\
 #DOCKERFW_DOCKER_SOCKET=/run/docker.sock
 
 #DOCKERFW_OBSERVE_SECONDS=60
+
+# The group of the kernel's log to which refused packets go. Apply again after a change.
+#DOCKERFW_NFLOG_GROUP=7373
 """
 MADE_ONCE = {"site.env": SITE, "host.env": ROOT}
 

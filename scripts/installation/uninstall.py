@@ -36,7 +36,7 @@ from scripts.installation.places import (
     window_is_open,
 )
 from scripts.installation.systemd import InstallationError
-from scripts.stack.signing_keys import SIGNER, SIGNING_KEY
+from scripts.stack.key_files import LISTS_KEY, LISTS_SIGNER, SIGNER, SIGNING_KEY
 
 # Numbers from here on belong to users' accounts.
 FIRST_USER = 1000
@@ -122,7 +122,8 @@ def _remove_settings(*, purge: bool) -> None:
         files.remove(SETTINGS)
     if not SETTINGS.is_dir():
         return
-    made = {"redis.conf", "users.acl", "web.env", "clerk.env", "watch.env", SIGNING_KEY, SIGNER}
+    made = {"redis.conf", "users.acl", "web.env", "clerk.env", "watch.env"}
+    made |= {SIGNING_KEY, SIGNER, LISTS_KEY, LISTS_SIGNER}
     for path in SETTINGS.iterdir():
         ours = path.name in made or path.match("root-*.env")
         if ours or (path.name in settings.MADE_ONCE and not settings.changed_by_hand(path)):

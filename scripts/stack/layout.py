@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.stack.errors import StackError
+from scripts.stack.key_files import LISTS_KEY, LISTS_SIGNER, SIGNER, SIGNING_KEY
+from scripts.stack.made_up_docker import made_up_socket
 from scripts.stack.options import Options
 from scripts.stack.ownership import (
     WebUser,
@@ -30,7 +32,7 @@ from scripts.stack.ownership import (
     write_for,
 )
 from scripts.stack.redis_users import new_passwords, redis_url, root_user, users_acl
-from scripts.stack.signing_keys import SIGNER, SIGNING_KEY, make_pair
+from scripts.stack.signing_keys import make_pair
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # sockaddr_un holds 108 bytes with the closing zero (unix(7)).
@@ -41,7 +43,7 @@ ACCOUNT = "dockerfw"
 ROOTS_DATA = Path("/var/lib/dockerfw-run")
 # The root worker's folder with --host, the same as in deploy/'s units.
 HOST_STATE = Path("/var/lib/dockerfw")
-# Docker's socket. Only a root worker that manages the machine itself gets it.
+# Docker's socket. Only a root worker that manages the machine itself gets it; a sandbox has its own.
 DOCKER_SOCKET = Path("/var/run/docker.sock")
 _NO_ACCOUNT = (
     "web, clerk and Redis run as the account {account}, but it does not exist, or cannot run the code in"
@@ -115,6 +117,8 @@ class Layout:
         }
         if options.host and user == self.root_user and DOCKER_SOCKET.is_socket():
             defaults["DOCKERFW_DOCKER_SOCKET"] = str(DOCKER_SOCKET)
+        elif not options.host and user == self.root_user and (path := made_up_socket(self.state)):
+            defaults["DOCKERFW_DOCKER_SOCKET"] = str(path)
         return {**defaults, **os.environ, **self._places(user), "PYTHONUNBUFFERED": "1"}
 
     def _places(self, user: str) -> dict[str, str]:
@@ -126,6 +130,8 @@ class Layout:
             "DOCKERFW_REDIS_URL": self.redis_url(user),
             "DOCKERFW_SIGNING_KEY_FILE": str(self.signing_key),
             "DOCKERFW_SIGNER_FILE": str(self.signer),
+            "DOCKERFW_LISTS_KEY_FILE": str(self.runtime / LISTS_KEY),
+            "DOCKERFW_LISTS_SIGNER_FILE": str(self.state / LISTS_SIGNER),
         }
 
     def write_files(self, kind: str) -> None:
@@ -138,6 +144,9 @@ class Layout:
         pair = make_pair()
         write_for(self.web_user, self.signing_key, pair.private.decode())
         write_for(None, self.signer, pair.public.decode())
+        lists = make_pair()
+        write_for(self.web_user, self.runtime / LISTS_KEY, lists.private.decode())
+        write_for(None, self.state / LISTS_SIGNER, lists.public.decode())
 
 
 def prepare_layout(options: Options) -> Layout:
@@ -211,7 +220,7 @@ def _runtime(folder: Path) -> Path:
 
 def remove_runtime(layout: Layout) -> None:
     """Remove the socket, the users' file, the key for orders, and a temporary folder of this run."""
-    for path in (layout.redis_socket, layout.redis_acl, layout.signing_key):
+    for path in (layout.redis_socket, layout.redis_acl, layout.signing_key, layout.runtime / LISTS_KEY):
         path.unlink(missing_ok=True)
     if layout.runtime.parent != layout.folder:
         shutil.rmtree(layout.runtime.parent, ignore_errors=True)

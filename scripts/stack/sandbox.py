@@ -2,7 +2,8 @@
 
 `python -m scripts.stack.sandbox STATE COMMAND…` runs inside `unshare --net` (or `unshare -Urn`) and nowhere
 else: it refuses a namespace in which an interface is up. It boots like a real machine: interfaces, then the
-boot files of an earlier run, then Docker's chains. The namespace disappears when the command ends.
+boot files of an earlier run, then Docker's chains and a Docker that lists one container. The namespace
+disappears when the command ends.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from scripts.stack.errors import StackError
+from scripts.stack.made_up_docker import start_made_up_docker
 from scripts.stack.processes import end_with_parent
 
 CLEAN_HOST = Path(__file__).with_name("clean-docker-host.save")
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         _replay_boot(Path(state))
         _forward()
         _start_docker_chains()
+        start_made_up_docker(Path(state))
     except (StackError, OSError, subprocess.SubprocessError) as error:
         print(f"sandbox: {error}", file=sys.stderr)
         return 1

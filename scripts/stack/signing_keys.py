@@ -18,9 +18,6 @@ from dockerfw.messages.signatures import (
     public_key_text,
 )
 
-SIGNING_KEY = "signing.key"
-SIGNER = "signer.pub"
-
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:

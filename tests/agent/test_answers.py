@@ -13,8 +13,10 @@ from uuid import uuid4
 import pytest
 
 from dockerfw.host.clock import utc_now
+from dockerfw.store.state import StateDirectory
 from tests.rig.attacks import job_fields, packed, put
-from tests.rig.namespace import Namespace, end_process, wait_until
+from tests.rig.host_states import let_window_pass
+from tests.rig.namespace import PATIENCE, Namespace, end_process, wait_until
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.root_worker import QUEUE, RootWorker
 
@@ -25,10 +27,9 @@ ENDS = ("confirmed", "rolled_back", "failed")
 
 @pytest.fixture
 def root_worker(redis_server: RedisServer, namespace: Namespace, tmp_path: Path) -> Iterator[RootWorker]:
-    """A root worker that serves an empty namespace, with windows of two seconds."""
+    """A root worker that serves an empty namespace."""
     namespace.add_interface()
     worker = RootWorker(redis_server, namespace, tmp_path)
-    worker.module = ("tests.faults.short_windows", "2")
     worker.start().wait_until_serving()
     yield worker
     worker.stop()
@@ -42,15 +43,16 @@ def test_window_without_an_answer_is_reported_and_shown(root_worker: RootWorker)
     waiting = root_worker.outcome(order)
     assert waiting.state == "awaiting"
     assert waiting.window is not None
-    wait_until("the snapshot", 5, lambda: "dockerfw r1" in snapshot_text(root_worker))
+    wait_until("the snapshot", lambda: "dockerfw r1" in snapshot_text(root_worker))
+    let_window_pass(StateDirectory(root_worker.state))
     # The page sees it without a request to the worker.
-    end = root_worker.outcome(order, 8, states=ENDS)
+    end = root_worker.outcome(order, states=ENDS)
     assert end.way_back is not None
     assert (end.state, end.way_back.reason) == ("rolled_back", "silence")
     assert root_worker.held().count("FILTERS") == before == 0
-    wait_until("the snapshot", 5, lambda: "dockerfw" not in snapshot_text(root_worker))
-    wait_until("the last outcome", 5, lambda: end in root_worker.delivered())
-    wait_until("the journal to be empty", 10, lambda: root_worker.delivered() or not root_worker.journal())
+    wait_until("the snapshot", lambda: "dockerfw" not in snapshot_text(root_worker))
+    wait_until("the last outcome", lambda: end in root_worker.delivered())
+    wait_until("the journal to be empty", lambda: root_worker.delivered() or not root_worker.journal())
 
 
 def snapshot_text(worker: RootWorker) -> str:
@@ -95,11 +97,20 @@ def test_hostile_answers_change_nothing(root_worker: RootWorker) -> None:
         root_worker.answer(order, str(changes.get("answer", "keep")), **changes)
     put(root_worker.redis, QUEUE, "x", job_fields(packed("answer", ["keep"]), QUEUE))
     put(root_worker.redis, QUEUE, "y", job_fields(packed("answer", [order]), QUEUE))
-    end = root_worker.outcome(order, 8, states=ENDS)
+    root_worker.answer(order, "extend", seconds=120)
+    wait_until("the one good answer", lambda: seconds_of_window(root_worker, order) == 120)
+    let_window_pass(StateDirectory(root_worker.state))
+    end = root_worker.outcome(order, states=ENDS)
     assert (end.state, end.error) == ("rolled_back", None)
     assert not (root_worker.state / "boot").exists()
     assert "Traceback" not in root_worker.words()
     assert root_worker.kept(root_worker.order("22", sequence=6)).state == "confirmed"
+
+
+def seconds_of_window(worker: RootWorker, order: dict[str, Any]) -> int | None:
+    """Return how long the window is that was told last."""
+    told = worker.progress(order)
+    return None if told is None or told.window is None else told.window.seconds
 
 
 def test_stopped_worker_does_not_stop_the_watchdog(root_worker: RootWorker) -> None:
@@ -109,10 +120,11 @@ def test_stopped_worker_does_not_stop_the_watchdog(root_worker: RootWorker) -> N
     assert process is not None
     # As systemd's KillMode=process does, and then to the whole group as a careless admin might.
     os.kill(process.pid, signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE) == 0
     end_process(process)
-    wait_until("the roll back", 8, lambda: "FILTERS" not in root_worker.held())
-    wait_until("the end", 8, lambda: not (root_worker.state / "window.json").exists())
+    let_window_pass(StateDirectory(root_worker.state))
+    wait_until("the roll back", lambda: "FILTERS" not in root_worker.held())
+    wait_until("the end", lambda: not (root_worker.state / "window.json").exists())
     (last,) = [found for found in root_worker.journal() if found["state"] in ENDS]
     assert last["way_back"]["reason"] == "silence"
     root_worker.start()
@@ -128,14 +140,13 @@ def test_hanging_redis_does_not_delay_the_roll_back(
     try:
         # Without a watchdog, the worker must roll back without waiting for Redis.
         kill_watchdog(root_worker)
-        wait_until("the roll back", 10, lambda: "FILTERS" not in root_worker.held())
-        wait_until("the last outcome", 5, lambda: root_worker.journal()[-1]["state"] in ENDS)
+        let_window_pass(StateDirectory(root_worker.state))
+        wait_until("the roll back", lambda: "FILTERS" not in root_worker.held())
+        wait_until("the last outcome", lambda: root_worker.journal()[-1]["state"] in ENDS)
     finally:
         redis_server.go_on()
     assert root_worker.outcome(order, states=ENDS).state == "rolled_back"
-    wait_until(
-        "the delivery", 15, lambda: "rolled_back" in {found.state for found in root_worker.delivered()}
-    )
+    wait_until("the delivery", lambda: "rolled_back" in {found.state for found in root_worker.delivered()})
 
 
 def kill_watchdog(worker: RootWorker) -> None:

@@ -120,8 +120,8 @@ def test_a_call_that_docker_takes_out_for_a_moment_needs_no_own_jump(
     for family in FAMILIES:
         inside.iptables("-D", *call, backend="nft", family=family)
 
-    def docker_puts_it_back(backend: Backend | None = None) -> Seen:
-        seen = look(backend)
+    def docker_puts_it_back(backend: Backend | None = None, *, seconds: float) -> Seen:
+        seen = look(backend, seconds=seconds)
         if any(map(lost_docker_user, seen.rulesets.values())):
             for family in FAMILIES:
                 inside.iptables("-I", *call, backend="nft", family=family)
@@ -380,7 +380,7 @@ def test_apply_killed_in_the_middle_is_undone(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(apply, "plan_changes", killed)
+        patch.setattr(apply, "plan_rules", killed)
         with pytest.raises(Killed):
             run(order(document("22")), state)
     assert held(inside, backend) != before

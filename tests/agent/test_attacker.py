@@ -15,7 +15,7 @@ from redis import Redis
 from dockerfw.messages.codec import MAX_MESSAGE_BYTES
 from dockerfw.worker.entries import EntryError, LockedJob, read_call
 from tests.rig.attacks import ATTACKS, job_fields, named, packed, put
-from tests.rig.namespace import Namespace, wait_until
+from tests.rig.namespace import PATIENCE, Namespace, wait_until
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.root_worker import QUEUE, RootWorker
 
@@ -44,9 +44,7 @@ def test_attack_does_nothing(root_worker: RootWorker, tmp_path: Path, name: str)
     proof = tmp_path / "proof"
     ATTACKS[name](root_worker.redis, QUEUE, proof)
     if name == "the queue is no list":
-        wait_until(
-            "the queue to be a list again", 10, lambda: not root_worker.redis.exists(f"rq:queue:{QUEUE}")
-        )
+        wait_until("the queue to be a list again", lambda: not root_worker.redis.exists(f"rq:queue:{QUEUE}"))
     good = root_worker.order("22", sequence=1)
     assert root_worker.kept(good).state == "confirmed"
     assert "--dport 22" in root_worker.held()
@@ -58,13 +56,13 @@ def test_attack_does_nothing(root_worker: RootWorker, tmp_path: Path, name: str)
     assert "Traceback" not in root_worker.words()
     assert root_worker.redis.llen(f"rq:queue:{QUEUE}") == 0
     taken = f"rq:queue:{QUEUE}:intermediate"
-    wait_until("every taken entry to be forgotten", 15, lambda: not root_worker.redis.exists(taken))
+    wait_until("every taken entry to be forgotten", lambda: not root_worker.redis.exists(taken))
 
 
 def test_all_attacks_at_once_leave_no_job_behind(root_worker: RootWorker, tmp_path: Path) -> None:
     for attack in ATTACKS.values():
         attack(root_worker.redis, QUEUE, tmp_path / "proof")
-    wait_until("the queue to be empty", 20, lambda: not root_worker.redis.exists(f"rq:queue:{QUEUE}"))
+    wait_until("the queue to be empty", lambda: not root_worker.redis.exists(f"rq:queue:{QUEUE}"))
     assert root_worker.kept(root_worker.order("22", sequence=1)).state == "confirmed"
     assert not (tmp_path / "proof").exists()
 
@@ -74,7 +72,7 @@ def test_replayed_order_is_refused(root_worker: RootWorker) -> None:
     assert root_worker.kept(first).state == "confirmed"
     second = root_worker.order("443", sequence=6)
     assert root_worker.kept(second).state == "confirmed"
-    root_worker.delivered()
+    events = {outcome.event for outcome in root_worker.delivered() if outcome.apply == first["apply"]}
     # The same order again, word for word; then the older one; then the older one with a fresh id.
     root_worker.send(second)
     root_worker.send(first)
@@ -86,8 +84,8 @@ def test_replayed_order_is_refused(root_worker: RootWorker) -> None:
     assert "--dport 443" in held
     assert "--dport 22" not in held
     # A replay adds no new event to the apply.
-    events = {outcome.event for outcome in root_worker.delivered() if outcome.apply == first["apply"]}
-    assert all(event < 8 for event in events)
+    later = {outcome.event for outcome in root_worker.delivered() if outcome.apply == first["apply"]}
+    assert later <= events
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
@@ -125,7 +123,7 @@ def test_order_that_is_wrong_is_refused_and_answered(root_worker: RootWorker, na
 
 def test_order_that_cannot_be_read_is_answered_where_it_can(root_worker: RootWorker) -> None:
     wrong = root_worker.order("22", sequence=3, confirm_seconds=5)
-    wait_until("the answer", 10, lambda: root_worker.redis.exists("rq:queue:clerk"))
+    wait_until("the answer", lambda: root_worker.redis.exists("rq:queue:clerk"))
     (answer,) = root_worker.delivered()
     assert answer.apply == wrong["apply"]
     assert answer.error is not None
@@ -175,7 +173,7 @@ def test_root_worker_that_is_killed_in_an_apply_undoes_it_when_it_starts(root_wo
     hang.chmod(0o755)
     root_worker.start(PATH=f"{script}:/usr/sbin:/usr/bin:/sbin:/bin")
     dead = root_worker.order("443", sequence=2)
-    wait_until("IPv4 to be loaded", 15, reached.exists)
+    wait_until("IPv4 to be loaded", reached.exists)
     assert "--dport 443" in root_worker.held()
     kill_all(root_worker)
     root_worker.start()
@@ -197,23 +195,22 @@ def kill_all(worker: RootWorker) -> None:
             pids += [int(child) for child in children.read_text().split()]
     for pid in pids:
         subprocess.run(["kill", "-9", str(pid)], check=False, capture_output=True)
-    worker.process.wait(5)
+    worker.process.wait(PATIENCE)
 
 
 def test_outcomes_outlive_redis(root_worker: RootWorker, redis_server: RedisServer) -> None:
     first = root_worker.order("22", sequence=1)
     root_worker.kept(first)
     redis_server.stop()
-    wait_until("the worker to notice", 10, lambda: "retrying" in root_worker.words())
+    wait_until("the worker to notice", lambda: "retrying" in root_worker.words())
     redis_server.start()
     # The new Redis has forgotten everything; the journal has not.
     # (What came before it may come alone.)
     wait_until(
         "the outcome to be sent again",
-        20,
         lambda: "confirmed" in {outcome.state for outcome in root_worker.delivered()},
     )
-    wait_until("the journal to be empty", 20, lambda: not root_worker.journal())
+    wait_until("the journal to be empty", lambda: not root_worker.journal())
 
 
 def test_only_one_root_worker_serves_a_state_directory(root_worker: RootWorker) -> None:
@@ -222,7 +219,7 @@ def test_only_one_root_worker_serves_a_state_directory(root_worker: RootWorker) 
         env={**root_worker.namespace.environment, **root_worker.environment},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE,
         check=False,
     )
     assert second.returncode == 1
@@ -238,7 +235,7 @@ def test_observe_stores_a_snapshot(root_worker: RootWorker) -> None:
         found = root_worker.snapshot()
         return found is not None and found.default_routes[4] == ("ens33",)
 
-    wait_until("the snapshot", 10, routed)
+    wait_until("the snapshot", routed)
     snapshot = root_worker.snapshot()
     assert snapshot is not None
     assert "ens33" in {interface.name for interface in snapshot.interfaces if interface.up}
@@ -264,7 +261,7 @@ for load in (pickle.loads, __import__("rq.serializers").serializers.DefaultSeria
         raise SystemExit("unpickled")
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stderr
 

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from dockerfw.agent import drift_monitor as monitor_module
-from dockerfw.agent import sentences as agent_sentences
 from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.agent.panic import end_panic, panic, release
-from dockerfw.chains import sentences
+from dockerfw.chains import drift_sentences, sentences
 from dockerfw.chains.drift import find_drift
 from dockerfw.command_line.status import judge_status
 from dockerfw.doctor.kernel import judge_kernel
@@ -169,8 +168,8 @@ def test_self_repair_restores_the_jumps_and_nothing_else(watched: Watched) -> No
         kept = [line for line in before[family] if "-A FILTERS" in line]
         assert [line for line in after[family] if "-A FILTERS" in line] == kept
     assert [event.verb for event in watched.told] == ["drift", "heal"]
-    assert agent_sentences.SELF_REPAIRED.partition("\n")[0].format(revision=1) in watched.told[1].detail
-    assert sentences.DOCKER_USER_RECREATED in watched.told[1].detail
+    assert "Self-repair restored the jumps of revision 1." in watched.told[1].detail
+    assert drift_sentences.DOCKER_USER_RECREATED in watched.told[1].detail
     watched.told.clear()
     watched.monitor.look_and_heal()
     assert watched.verbs() == []
@@ -313,20 +312,47 @@ def test_an_apply_after_a_flush_does_not_hide_that_dockers_rules_are_gone(watche
     seen = watched.look()
     assert seen.confirmed is not None
     assert seen.confirmed.docker_gone == (4,)
-    assert f"IPv4: {sentences.DOCKER_RULES_GONE}" in watched.told[-1].detail
+    assert f"IPv4: {drift_sentences.DOCKER_RULES_GONE}" in watched.told[-1].detail
     facts = look_at_kernel(HOST, watched.state)
     (finding,) = [each for each in judge_kernel(facts) if each.id == "anchors.docker-user"]
     assert (finding.level, finding.todo) == ("problem", "systemctl restart docker")
-    assert sentences.DOCKER_RULES_GONE in finding.text
+    assert drift_sentences.DOCKER_RULES_GONE in finding.text
     assert judge_status(facts).level == "bad"
     watched.verbs()
     # Docker starts again.
     watched.iptables("-N", "DOCKER", families=(4,))
+    watched.iptables("-I", "FORWARD", "-o", "docker0", "-j", "DOCKER", families=(4,))
     watched.iptables("-I", "FORWARD", "-j", "DOCKER-USER", families=(4,))
     seen = watched.look()
     assert seen.confirmed is not None
     assert seen.confirmed.docker_gone == ()
     assert judge_status(look_at_kernel(HOST, watched.state)).level == "ok"
+
+
+def test_a_flush_before_the_first_revision_is_remembered(
+    inside: Namespace, state: StateDirectory, backend: Backend
+) -> None:
+    add_foreign(inside, backend)
+    inside.add_interface()
+    one = Watched(inside, state, backend)
+    assert one.look().confirmed is None
+    flush(one, 4)
+    one.keep(heal=True)
+    seen = one.look()
+    assert seen.confirmed is not None
+    assert seen.confirmed.docker_gone == (4,)
+    assert judge_status(look_at_kernel(HOST, state)).level == "bad"
+
+
+def test_a_flushed_forward_chain_is_repaired_and_dockers_part_of_it_told(watched: Watched) -> None:
+    watched.look()
+    watched.iptables("-F", "FORWARD", families=(4,))
+    watched.monitor.look_and_heal()
+    assert watched.verbs()[:2] == ["drift", "heal"]
+    assert watched.in_sync()
+    facts = look_at_kernel(HOST, watched.state)
+    (finding,) = [each for each in judge_kernel(facts) if each.id == "anchors.docker-user"]
+    assert (finding.level, finding.todo) == ("problem", "systemctl restart docker")
 
 
 def test_after_a_boot_dockers_rules_may_not_be_there_yet(
@@ -348,7 +374,7 @@ def test_docker_with_nftables_of_its_own(watched: Watched) -> None:
         watched.namespace.iptables(*call, backend=watched.backend, family=family)
     before = held(watched.namespace, watched.backend)
     assert watched.monitor.look().docker_state == "nftables"
-    assert sentences.DOCKER_FILTERS_ITSELF in watched.told[0].detail
+    assert drift_sentences.DOCKER_FILTERS_ITSELF in watched.told[0].detail
     assert watched.verbs() == ["drift"]
     assert held(watched.namespace, watched.backend) == before
     watched.monitor.look_and_heal()

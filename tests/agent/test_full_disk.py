@@ -97,8 +97,8 @@ def test_an_apply_is_refused_before_the_load_and_works_again(worker: RootWorker,
     assert rules(worker) == before
     assert sorted(path.read_bytes() for path in (worker.state / "boot").iterdir()) == boot
     # The clerk hears of it: from the journal's reserve, or straight away.
-    wait_until("the clerk's job", 10, lambda: [o for o in worker.delivered() if o.state == "failed"])
-    wait_until("the root worker telling that it is full", 15, lambda: room(worker) == "scarce")
+    wait_until("the clerk's job", lambda: [o for o in worker.delivered() if o.state == "failed"])
+    wait_until("the root worker telling that it is full", lambda: room(worker) == "scarce")
     disk.heal()
     again = worker.order("443", sequence=3)
     assert worker.kept(again).state == "confirmed"
@@ -111,7 +111,7 @@ def test_a_read_only_file_system_is_named(worker: RootWorker, disk: SmallDisk) -
     words = sentence(worker.outcome(worker.order("443", sequence=2)))
     assert words.startswith(f"The file system of {disk.mount}/state is read-only.")
     assert rules(worker) == before
-    wait_until("the root worker telling it", 15, lambda: about(worker).state.read_only)  # type: ignore[union-attr]
+    wait_until("the root worker telling it", lambda: about(worker).state.read_only)  # type: ignore[union-attr]
     disk.heal()
     assert worker.kept(worker.order("443", sequence=3)).state == "confirmed"
 
@@ -123,12 +123,12 @@ def test_self_repair_waits_for_disk_space(worker: RootWorker, disk: SmallDisk) -
     disk.fill()
     worker.namespace.iptables("-D", "INPUT", "-j", "FILTERS-HOST")
     first = looked()
-    wait_until("two looks", 30, lambda: looked() > first)
+    wait_until("two looks", lambda: looked() > first)
     second = looked()
-    wait_until("two looks", 30, lambda: looked() > second)
+    wait_until("two looks", lambda: looked() > second)
     # How often that was tried could not be remembered, so it is not tried; the dashboard says why.
     assert ANCHOR not in worker.namespace.save("nft", 4).decode()
     assert room(worker) == "scarce"
     disk.heal()
-    wait_until("the anchor", 30, lambda: ANCHOR in worker.namespace.save("nft", 4).decode())
-    wait_until("what was noticed and done", 10, lambda: verbs(worker) >= {"drift", "heal"})
+    wait_until("the anchor", lambda: ANCHOR in worker.namespace.save("nft", 4).decode())
+    wait_until("what was noticed and done", lambda: verbs(worker) >= {"drift", "heal"})

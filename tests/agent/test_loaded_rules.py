@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,14 +11,16 @@ from redis import Redis
 
 from dockerfw.agent import jobs as jobs_module
 from dockerfw.agent.jobs import RootJobs
+from dockerfw.chains.render import render_compiled
 from dockerfw.document.document import digest, parse_document
 from dockerfw.messages.codec import load_json
 from dockerfw.messages.loaded import LoadedRules, loaded_key
-from dockerfw.store.confirmed import read_confirmed
+from dockerfw.store.confirmed import CONFIRMED, read_confirmed
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.window import roll_back
 from tests.rig.host_states import HOST, add_foreign, document, order, stop_watchdogs
 from tests.rig.namespace import Namespace
+from tests.rig.new_release import NEW_LINE, install_new_release
 from tests.rig.signing import signed, write_signer
 
 pytestmark = [pytest.mark.kernel, pytest.mark.redis]
@@ -59,6 +63,13 @@ class Worker:
         return loaded.revision
 
 
+@pytest.fixture(autouse=True)
+def _fresh_rendering() -> Iterator[None]:
+    """Forget what another release rendered."""
+    yield
+    render_compiled.cache_clear()
+
+
 @pytest.fixture
 def worker(inside: Namespace, state: StateDirectory, redis_client: Redis) -> Worker:
     add_foreign(inside, "nft")
@@ -93,6 +104,50 @@ def test_pages_find_the_confirmed_rules_after_a_watchdog_rolled_back(worker: Wor
         roll_back(worker.state, window, "silence")
     worker.jobs.window_closed()
     assert worker.revision() == 1
+
+
+def stored_texts(worker: Worker) -> dict[Any, str]:
+    raw: Any = worker.redis.get(loaded_key(HOST))
+    return dict(LoadedRules.from_json(load_json(raw)).texts)
+
+
+@pytest.mark.parametrize("kept_texts", [True, False])
+@pytest.mark.parametrize("end", ["rollback", "silence"])
+def test_a_roll_back_of_the_same_revision_brings_the_rules_of_the_record_back(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, kept_texts: bool, end: str
+) -> None:
+    worker.apply("22", sequence=1)
+    worker.answer("keep", sequence=2)
+    if not kept_texts:
+        forget_texts(worker.state)
+        worker = Worker(worker.state, worker.redis)
+    worker.jobs.idle()
+    kept = stored_texts(worker)
+    assert bool(kept) == kept_texts
+    install_new_release(monkeypatch)
+    again = order(document("22"), sequence=3, revision=1)
+    worker.jobs.apply(signed(again))
+    stop_watchdogs(worker.state)
+    worker.jobs.idle()
+    assert NEW_LINE in stored_texts(worker)[4]
+    if end == "rollback":
+        worker.answer("rollback", sequence=4)
+    else:
+        with worker.state.lock():
+            window = worker.state.read_window()
+            assert window is not None
+            roll_back(worker.state, window, "silence")
+        # Redis may be unavailable just then, so the next idle moment has to make up for it.
+        worker.jobs.idle()
+    assert stored_texts(worker) == kept
+
+
+def forget_texts(state: StateDirectory) -> None:
+    """Make the confirmed record one of release 0.1.0."""
+    path = state.boot / CONFIRMED
+    value = json.loads(path.read_text())
+    del value["loaded"], value["loaded_digest"]
+    path.write_text(json.dumps(value))
 
 
 def test_the_rules_are_stored_again_after_redis_lost_them(

@@ -11,7 +11,7 @@ import pytest
 from dockerfw.agent.afterboot import load_after_boot
 from dockerfw.agent.drift_monitor import DriftMonitor
 from dockerfw.chains.plan import plan_changes
-from dockerfw.chains.render import DIALLED_TO_LOOPBACK, wanted_chains
+from dockerfw.chains.render import DIALLED_TO_LOOPBACK, render_compiled
 from dockerfw.doctor.boot_facts import boot_facts
 from dockerfw.host.reading import look
 from dockerfw.messages.events import ConsoleEvent
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.kernel
 def _fresh_rendering() -> Iterator[None]:
     """Forget what another release rendered."""
     yield
-    wanted_chains.cache_clear()
+    render_compiled.cache_clear()
 
 
 def keep(state: StateDirectory, *, sequence: int) -> None:
@@ -157,7 +157,8 @@ def test_what_a_release_without_the_loopback_line_kept_is_no_drift(
     path.write_text(json.dumps(value))
     assert (watch(state), boot_facts(state, unit=None).different) == ([], [])
     for family in FAMILIES:
-        inside.iptables("-D", "FILTERS-CONTAINERS", "2", backend=backend, family=family)
+        line = DIALLED_TO_LOOPBACK[family].split()
+        inside.iptables("-D", "FILTERS-CONTAINERS", *line, backend=backend, family=family)
         boot = state.boot / f"rules.v{family}"
         lines = boot.read_text().splitlines(keepends=True)
         boot.write_text("".join(line for line in lines if DIALLED_TO_LOOPBACK[family] not in line))

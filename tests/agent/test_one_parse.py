@@ -76,5 +76,5 @@ def test_each_look_parses_each_family_once(
     counts["keep"] = spy.since()
     jobs.watch()
     counts["watch"] = spy.since()
-    # An apply looks before the load and after it; keeping one and watching look once.
-    assert counts == {"apply": 4, "keep": 2, "watch": 2}
+    # An apply looks before the load and after it, and watching looks once. An answer waits for no look.
+    assert counts == {"apply": 4, "keep": 0, "watch": 2}

@@ -11,7 +11,17 @@ from dockerfw.chains.panic import find_anchors, is_panic_on
 from dockerfw.iptables.parse import parse_save
 from dockerfw.store.bootfiles import boot_apply
 from dockerfw.store.state import StateDirectory
-from tests.rig.host_states import ARTICLE_INPUT, PLAIN_INPUT, add_foreign, answer, held, load, told, watchdogs
+from tests.rig.host_states import (
+    ARTICLE_INPUT,
+    PLAIN_INPUT,
+    add_foreign,
+    answer,
+    held,
+    let_window_pass,
+    load,
+    told,
+    watchdogs,
+)
 from tests.rig.namespace import FAMILIES, Backend, Namespace, wait_until
 
 pytestmark = pytest.mark.kernel
@@ -27,9 +37,8 @@ def ask(state: StateDirectory) -> None:
 
 def keep_silent(state: StateDirectory) -> None:
     """Let the watchdog see the deadline."""
-    record = state.read_window()
-    assert record is not None
-    wait_until("the roll back", record.seconds + 10, lambda: state.read_window() is None)
+    let_window_pass(state)
+    wait_until("the roll back", lambda: state.read_window() is None)
 
 
 def panicking(namespace: Namespace, backend: Backend) -> bool:
@@ -44,14 +53,14 @@ def test_a_roll_back_during_a_panic_keeps_the_panic(
 ) -> None:
     add_foreign(inside, backend, lines)
     before = held(inside, backend)
-    load(state, "22", seconds=2 if end is keep_silent else None)
+    load(state, "22")
     assert panic.panic(state, []).notes == ()
     end(state)
     assert state.read_window() is None
     assert refused(inside, backend)
     assert panic.end_panic(state).changed
     assert held(inside, backend) == before
-    wait_until("the watchdog to end", 5, lambda: not watchdogs(state))
+    wait_until("the watchdog to end", lambda: not watchdogs(state))
 
 
 def refused(namespace: Namespace, backend: Backend) -> bool:
@@ -124,7 +133,7 @@ def test_release_ends_the_window_and_no_jump_returns(
     assert state.read_window() is None
     assert told(state, one)[-1].state == "rolled_back"
     released = held(inside, backend)
-    wait_until("the watchdog to end", 5, lambda: not watchdogs(state))
+    wait_until("the watchdog to end", lambda: not watchdogs(state))
     assert held(inside, backend) == released
     for family in FAMILIES:
         assert find_anchors(parse_save(inside.save(backend, family))) == []

@@ -124,7 +124,7 @@ def test_nobody_else_keeps_or_prolongs_a_window(root_worker: RootWorker) -> None
         found = root_worker.progress(order)
         return 0 if found is None else found.event
 
-    wait_until("all four to be refused", 10, lambda: told() == opened.event + 4)
+    wait_until("all four to be refused", lambda: told() == opened.event + 4)
     refused = root_worker.progress(order)
     assert refused is not None
     assert refused.state == "awaiting"
@@ -159,7 +159,7 @@ def test_a_flood_of_refused_answers_does_not_hide_the_end(root_worker: RootWorke
             "issued_at": order["issued_at"],
         },
     )
-    wait_until("the refusal", 10, lambda: (root_worker.progress(order) or opened(order)).error is not None)
+    wait_until("the refusal", lambda: (root_worker.progress(order) or opened(order)).error is not None)
     found = root_worker.progress(order)
     assert found is not None
     assert found.event == 9999
@@ -176,11 +176,11 @@ def test_a_message_that_names_a_known_apply_does_not_end_it(root_worker: RootWor
     order = root_worker.order("22", sequence=5)
     assert root_worker.outcome(order).state == "awaiting"
     root_worker.put("apply", order)
-    wait_until("the refusal", 10, lambda: "an order was refused" in root_worker.words())
+    wait_until("the refusal", lambda: "an order was refused" in root_worker.words())
     assert root_worker.outcome(order).state == "awaiting"
     assert root_worker.kept(order).state == "confirmed"
     root_worker.put("apply", order)
-    wait_until("the second", 10, lambda: root_worker.words().count("an order was refused") == 2)
+    wait_until("the second", lambda: root_worker.words().count("an order was refused") == 2)
     told = [arguments[0] for name, arguments in root_worker.take_calls() if name == "record_outcome"]
     assert {outcome["state"] for outcome in told} <= {"loading", "awaiting", "confirmed"}
 
@@ -190,19 +190,19 @@ def test_an_order_runs_after_a_forged_one_with_its_name(root_worker: RootWorker)
     root_worker.put("apply", order)
     assert root_worker.outcome(order).state == "failed"
     root_worker.send(order)
-    wait_until("the window", 10, lambda: root_worker.outcome(order).state == "awaiting")
+    wait_until("the window", lambda: root_worker.outcome(order).state == "awaiting")
     root_worker.answer(order, "keep", sequence=4)
     assert root_worker.outcome(order, states=("confirmed",)).event == 10_000
     # The order is known: a second one is not carried out, and not reported as failed.
     root_worker.send(order)
-    wait_until("the repetition", 10, lambda: "ordered a second time" in root_worker.words())
+    wait_until("the repetition", lambda: "ordered a second time" in root_worker.words())
     assert root_worker.outcome(order).state == "confirmed"
 
 
 def test_refusals_do_not_push_out_what_waits_for_the_clerk(root_worker: RootWorker) -> None:
     for _ in range(130):
         root_worker.put("apply", _order(root_worker))
-    wait_until("all refused", 60, lambda: root_worker.words().count("an order was refused") == 130)
+    wait_until("all refused", lambda: root_worker.words().count("an order was refused") == 130)
     assert len(root_worker.journal()) == 100
     # An order of the dashboard is reported all the same.
     assert root_worker.kept(root_worker.order("22", sequence=3)).state == "confirmed"

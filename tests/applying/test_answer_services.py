@@ -347,6 +347,7 @@ def test_the_same_revision_is_loaded_and_kept_again(host: Host, alice: Actor, qu
     outcome_record(outcome=outcome_of(again, "rolled_back", 1))
     # It was confirmed before, and still is what is wanted; the sentence says that the kernel lacks it.
     assert base_revision(Host.objects.get()) == revision
+    snapshot_store(host, None)
     assert kernel_sentence(basis_of(Host.objects.get())).level == "bad"
 
 

@@ -20,6 +20,7 @@ from rules.draft.basis_selectors import basis_of
 from rules.draft.rule_services import rule_create
 from rules.models import Apply, Host
 from tests.rig.kernel_reports import outcome_of, window_of
+from tests.rig.page_fixtures import make_admin
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.redis]
@@ -49,7 +50,7 @@ def path(apply: Apply) -> str:
 def second(db: None) -> Client:
     """A browser in which bob is signed in."""
     client = Client()
-    client.force_login(User.objects.create_superuser("bob", password="another long password"))
+    client.force_login(make_admin("bob"))
     return client
 
 
@@ -109,7 +110,7 @@ def test_keep_with_the_key(working: Client, path: str) -> None:
     assert Apply.objects.get().answer == "keep"
     again = working.post(f"{path}keep/", {"nonce": nonce}, headers=HTMX)
     assert again.status_code == 409
-    assert "This key was replaced or already used" in text_of(again)
+    assert "opened again in another tab, or Keep was sent twice" in text_of(again)
     outcome_record(outcome=outcome_of(Apply.objects.get(), "confirmed", 1))
     done = working.get(f"{path}status/")
     assert done.status_code == 286

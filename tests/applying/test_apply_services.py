@@ -20,7 +20,7 @@ from dockerfw.messages.outcomes import REFUSED_EVENT, progress_key
 from dockerfw.messages.signatures import find_signature_fault
 from rules.applying.apply_errors import ApplyWaiting, NothingToApply, QueueUnavailable
 from rules.applying.apply_selectors import apply_get
-from rules.applying.apply_services import apply_start, rollback_start, sequence_next
+from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.expiry_services import applies_expire
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor
@@ -28,6 +28,7 @@ from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_selectors import base_revision, draft_document, pending_diff
 from rules.draft.rule_services import rule_create, rule_update
 from rules.link import client
+from rules.link.sequence import sequence_next
 from rules.models import Apply, AuditEvent, Host, Revision
 from rules.pages.errors import Conflict, Invalid, NotFound
 from tests.rig.confirmed import confirm

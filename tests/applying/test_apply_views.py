@@ -97,3 +97,14 @@ def test_a_failure_shows_the_line_beside_iptables_words(working: Client, apply: 
     assert "Command: iptables-restore -n , exit status 1" in words
     assert "Validate the document : failed" in words
     assert f'href="{HOST}/review/"' in page.content.decode()
+
+
+def test_a_root_worker_that_does_not_know_the_format_is_named(working: Client, apply: Apply) -> None:
+    """Release 0.1.0 answers with these words to a document with groups."""
+    summary = 'format: dockerfw/2 is not "dockerfw/1"\nrules[0].sources: unknown key'
+    error = {"step": "validate", "summary": summary, "command": None, "exit_status": None}
+    error |= {"stderr": "", "line_number": None, "line": None}
+    outcome_record(outcome=outcome_of(apply, "failed", 0, {"error": error}))
+    words = text_of(working.get(path_of(apply)))
+    assert "The root worker of this host is of release 0.1.0" in words
+    assert "Upgrade it, then apply again." in words

@@ -26,6 +26,7 @@ from rules.audit.actors import Actor
 from rules.models import Apply, AuditEvent, Host
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import outcome_of
+from tests.rig.namespace import PATIENCE, CommandError, wait_until
 from tests.rig.redis_fixtures import RedisServer
 
 APPLY = uuid.UUID("11111111-2222-4333-8444-555555555555")
@@ -72,7 +73,7 @@ Apply.objects.create(id="{APPLY}", host=host, revision=revision, sequence=1, job
         """End the clerk as a service manager would; return its status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE)
 
     def send(self, value: Any, host: str = "local") -> None:
         """Hand something to the clerk's queue as the root worker of `host` would."""
@@ -85,11 +86,11 @@ Apply.objects.create(id="{APPLY}", host=host, revision=revision, sequence=1, job
             return str(connection.execute("SELECT state FROM rules_apply").fetchone()[0])
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait up to 20 seconds for something."""
-        deadline = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < deadline, f"{what}: {self.log.read_text()}"
-            time.sleep(0.05)
+        """Wait for something that `what` says of if it does not come."""
+        try:
+            wait_until(what, condition)
+        except CommandError as error:
+            raise AssertionError(f"{error}\n{self.log.read_text()}") from None
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def running(tmp_path: Path, redis_server: RedisServer) -> Iterator[Clerk]:
     yield found
     if found.process is not None and found.process.poll() is None:
         found.process.kill()
-        found.process.wait(10)
+        found.process.wait(PATIENCE)
 
 
 def outcome(state: str, event: int) -> dict[str, object]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from dockerfw.chains.sentences import FIREWALLD_IN_NFTABLES, describe_redirecting_tables
+from dockerfw.chains.drift_sentences import FIREWALLD_IN_NFTABLES
+from dockerfw.chains.sentences import describe_redirecting_tables
 from rules.audit.actors import Actor
 from rules.command_line import stored
 from rules.draft.draft_selectors import draft_document

@@ -36,7 +36,7 @@ from rules.audit.process_services import process_seen
 settings.ALLOWED_HOSTS = ["testserver"]
 page, new = "/hosts/local/", "/hosts/local/rules/new/"
 form = {"scope": "both", "protocol": "tcp", "protocol_other": "", "ports": "22", "port_kind": "published",
-        "source": "", "comment": "x" * 200, "enabled": "on"}
+        "sources": "", "comment": "x" * 200, "enabled": "on"}
 
 def add(port):
     before = Rule.objects.count(), AuditEvent.objects.count()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from dockerfw.chains.render import wanted_chains
+from dockerfw.chains.render import render_compiled
 from dockerfw.document.document import digest
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import Counters, Family
 from dockerfw.iptables.sentences import LEGACY_NOT_PRINTED
 from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.loaded import loaded_key
 from dockerfw.messages.snapshots import snapshot_key
+from dockerfw.messages.surroundings import RuleHits, RuleUse, RuleUses
 from rules.applying.history_selectors import compare_revisions, history_page
 from rules.applying.kernel_selectors import kernel_sentence
 from rules.audit.actors import Actor
@@ -105,7 +108,7 @@ def test_every_kind_of_drift_is_named(applied: Host, family: int, old: str, new:
 def new_release(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """What installs a release that renders other rules, for this test."""
     yield lambda: install_new_release(monkeypatch)
-    wanted_chains.cache_clear()
+    render_compiled.cache_clear()
 
 
 def test_a_new_release_compares_with_the_loaded_rules(applied: Host, new_release: Callable[[], None]) -> None:
@@ -249,6 +252,11 @@ def test_a_container_network_past_the_rules_is_red_until_the_own_jump_is_there(a
     review = review_draft(applied)
     assert review.plan is not None
     assert [(each.chain, each.action) for each in review.plan.families[6].anchors] == [("FORWARD", "insert")]
+    snapshot_store(applied, saves=both, bridge=("172.17.0.1/16", "2001:db8:1::1/64"), age=90)
+    assert kernel_sentence(basis_of(applied)).text == (
+        "Unknown: 90 seconds ago the kernel held revision 1, but packets could bypass it."
+        " It has not been read since."
+    )
     assert "-I FORWARD 1 -i ens33 -j FILTERS-CONTAINERS" in review.restore[6]
     assert "-I FORWARD" not in review.restore[4]
     jump = "-A FORWARD -i ens33 -j FILTERS-CONTAINERS\n[0:0] -A FORWARD -j ACCEPT"
@@ -281,6 +289,25 @@ def test_rows_carry_what_the_kernel_counted(applied: Host) -> None:
     (row,) = rule_rows(applied, snapshot=latest_snapshot(applied))
     assert row.hits is not None
     assert (row.hits.packets, row.hits.bytes) == (10, 600)
+    assert row.last_use is None
+
+
+def test_rows_carry_what_sets_counted_and_the_last_use(applied: Host) -> None:
+    snapshot_store(applied, draft_document(applied), 1, packets=5)
+    view = latest_snapshot(applied)
+    assert view is not None
+    (before,) = rule_rows(applied, snapshot=view)
+    uses = RuleUses("2026-11-01T00:00:00Z", (), (RuleUse(before.key, "2026-11-30T10:00:00Z"),))
+    counted = replace(view.snapshot, hits=(RuleHits(before.key, 3, 180),), uses=uses)
+    (row,) = rule_rows(applied, snapshot=replace(view, snapshot=counted))
+    assert row.hits == Counters(13, 780)
+    assert row.last_use is not None
+    assert row.last_use.last == datetime(2026, 11, 30, 10, tzinfo=UTC)
+    assert row.last_use.unused_since(datetime(2026, 12, 1, tzinfo=UTC))
+    assert not row.last_use.unused_since(datetime(2026, 11, 30, 10, tzinfo=UTC))
+    # Of the time before it was counted nothing is known.
+    unknown = replace(row.last_use, last=None)
+    assert not unknown.unused_since(datetime(2026, 10, 1, tzinfo=UTC))
 
 
 def test_the_review_shows_history_kernel_and_text(applied: Host, alice: Actor) -> None:

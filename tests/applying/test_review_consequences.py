@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+from typing import Any
+
 import pytest
 from django.test import Client
 from pytest_django import Settings
 
 from dockerfw.chains.sentences import foreign_jump
+from dockerfw.messages.surroundings import Interface, ListeningSocket
 from dockerfw_site.environment import read_environment
 from rules.applying import proposal_selectors as proposals
 from rules.audit.actors import Actor
-from rules.draft.draft_selectors import draft_document
+from rules.draft.draft_selectors import base_document, draft_document, settings_mark
+from rules.draft.draft_services import draft_touch
 from rules.draft.expectation_services import expectation_create
 from rules.draft.rule_services import rule_create
 from rules.models import Apply, AuditEvent, Host, Rule
 from tests.applying.test_review_views import order
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import CLEAN, snapshot_store
-from tests.rig.web_pages import HOST, has_no_inline_code, text_of
+from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.redis]
 PATH = f"{HOST}/review/"
@@ -223,6 +229,75 @@ def test_the_first_review_says_what_packets_pass_today(working: Client, host: Ho
     assert "Effect of the first load on packets" not in text_of(working.get(PATH))
 
 
+@pytest.fixture
+def postgres(host: Host, ssh: Rule) -> dict[str, Any]:
+    """A host with a bridge of containers and a database, which nothing of dockerfw filters yet."""
+    sockets = (ListeningSocket(4, "tcp", "", 5432, process="postgres"),)
+    values: dict[str, Any] = {"bridge": ("172.17.0.1/16",), "around": {"sockets": sockets}}
+    snapshot_store(host, None, **values)
+    return values
+
+
+LOSS = "Containers can no longer reach 5432/tcp (postgres) of this host"
+QUESTION = "Containers reach 1 service of this host today: 5432/tcp (postgres)."
+REACH = f"{HOST}/settings/containers/"
+
+
+def test_the_first_review_asks_whether_containers_keep_their_host(
+    working: Client, host: Host, postgres: dict[str, Any]
+) -> None:
+    page = working.get(PATH)
+    words = text_of(page)
+    assert words.index(QUESTION) < words.index("Effect on containers \u2192 host") < words.index(LOSS)
+    assert has_no_inline_code(page)
+    # "By rules" fills in a rule for the service and the containers' network.
+    found = re.search(r'href="([^"]*/rules/new/[^"]*5432[^"]*)"', page.content.decode())
+    assert found is not None
+    fields = working.get(unescape(found[1])).content.decode()
+    assert "172.17.0.0/16</textarea>" in fields
+    mark = re.search(r'name="mark" value="([0-9a-f]+)"', page.content.decode())
+    assert mark is not None
+    after = working.post(REACH, {"mark": mark[1], "value": "allow"}, follow=True)
+    assert after.redirect_chain[-1][0] == PATH
+    host.refresh_from_db()
+    assert host.containers_reach_host == "allow"
+    words = text_of(after)
+    assert "Containers of this host reach every port of it, once the draft is applied." in words
+    assert QUESTION not in words
+    assert LOSS not in words
+    assert "Effect on containers" not in words
+    event = AuditEvent.objects.get(verb="settings-update")
+    assert event.after is not None
+    assert event.after["containers_reach_host"] == "allow"
+
+
+def test_later_reviews_ask_nothing_and_say_what_changes(
+    working: Client, host: Host, alice: Actor, postgres: dict[str, Any]
+) -> None:
+    confirm(host, alice)
+    host.refresh_from_db()
+    Host.objects.filter(pk=host.pk).update(containers_reach_host="allow")
+    host.refresh_from_db()
+    draft_touch(host)
+    base = base_document(host)
+    snapshot_store(host, base, 1, **postgres)
+    words = text_of(working.get(PATH))
+    assert QUESTION not in words
+    assert "Containers can reach 5432/tcp (postgres) of this host" in words
+    assert "Containers reach this host" in words
+
+
+def test_the_answer_about_containers_needs_the_settings_that_were_shown(
+    working: Client, host: Host, postgres: dict[str, Any]
+) -> None:
+    assert_access(REACH, working, methods="post")
+    for mark, value in (("0" * 16, "allow"), (settings_mark(host), "sometimes")):
+        page = working.post(REACH, {"mark": mark, "value": value}, follow=True)
+        assert page.redirect_chain[-1][0] == PATH
+    host.refresh_from_db()
+    assert host.containers_reach_host == "by-rules"
+
+
 def test_a_setup_by_hand_that_would_open_is_not_applied(working: Client, host: Host, ssh: Rule) -> None:
     reason = foreign_jump(4, "-A INPUT -p tcp -j FILTERS")
     snapshot_store(host, age=-1, saves={4: BY_HAND, 6: CLEAN})
@@ -232,3 +307,18 @@ def test_a_setup_by_hand_that_would_open_is_not_applied(working: Client, host: H
     answer = working.post(PATH, order(host))
     assert (answer.status_code, f"Nothing was applied. {reason}" in text_of(answer)) == (409, True)
     assert not Apply.objects.exists()
+
+
+def test_refused_igmp_is_warned_about_with_a_rule_to_add(working: Client, host: Host, ssh: Rule) -> None:
+    ens33 = Interface("ens33", ("192.0.2.1/24",), True, groups=("239.1.2.3",))
+    snapshot_store(host, None, around={"interfaces": (ens33,)})
+    page = working.get(PATH)
+    assert "This host is in the multicast group 239.1.2.3 on ens33" in text_of(page)
+    found = re.search(r'<a href="([^"]+)">Add this rule</a>', page.content.decode())
+    assert found is not None
+    form = working.get(found[1].replace("&amp;", "&")).context["form"]
+    values = {name: form[name].value() for name in ("scope", "protocol", "protocol_other", "comment")}
+    assert values == {"scope": "host", "protocol": "other", "protocol_other": "igmp", "comment": "IGMP"}
+    filled = {name: form[name].value() or "" for name in form.fields}
+    working.post(f"{HOST}/rules/new/", {**filled, "enabled": "on"})
+    assert "239.1.2.3" not in text_of(working.get(PATH))

@@ -11,6 +11,7 @@ from django.test import Client
 
 from dockerfw.messages.outcomes import Outcome
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
+from dockerfw.messages.surroundings import Container, ContainerPort
 from dockerfw.reach.inbound import InboundSession
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor
@@ -24,6 +25,7 @@ from tests.rig.web_pages import HOST, has_no_inline_code, text_of
 pytestmark = [pytest.mark.django_db, pytest.mark.redis]
 PATH = f"{HOST}/review/"
 SSH = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh"}
+WEB = {"scope": "container", "protocol": "tcp", "ports": ["8080"]}
 SENTENCE = "2 established sessions of 22/tcp from anywhere to the host (ssh) stay open."
 CANNOT_TELL = "conntrack is not installed on the host, or does not work."
 MORE = "The host has more sessions than are counted here."
@@ -112,6 +114,33 @@ def test_sessions_that_another_rule_allows_are_not_counted(
     rule_update(host=host, actor=alice, key=ssh.key, values=narrow, version=ssh.version)
     words = text_of(working.get(PATH))
     assert "1 established session of 22/tcp from anywhere to the host (ssh) stays open." in words
+
+
+def test_sessions_of_a_rule_by_name_are_those_of_its_container(
+    working: Client, host: Host, alice: Actor
+) -> None:
+    named = {**WEB, "container": "db"}
+    rule = rule_create(host=host, actor=alice, values=named)
+    confirm(host, alice)
+    behind = {"place": "container", "port": 8080, "inner_port": 80, "dialled": "192.0.2.1"}
+    sessions = seen(
+        group("203.0.113.9", 2, **behind, destination="172.17.0.2"),
+        group("203.0.113.9", 4, **behind, destination="172.17.0.3"),
+    )
+    ports = (ContainerPort("tcp", 80, 8080),)
+    db = Container("00000000000d", "db", addresses=("172.17.0.2",), ports=ports)
+    held = draft_document(host)
+    snapshot_store(host, held, 1, sessions=sessions, around={"containers": (db,)})
+    remove(rule, host, alice)
+    page = working.get(PATH)
+    assert "2 established sessions of 8080/tcp from anywhere to container db stay open." in text_of(page)
+    assert offers(page)
+    # While Docker does not answer it cannot be told whose sessions these are.
+    snapshot_store(host, held, 1, sessions=sessions, around={"containers": None})
+    page = working.get(PATH)
+    assert "established session" not in text_of(page)
+    assert "Cannot tell which sessions belong to removed rules for containers by name" in text_of(page)
+    assert offers(page)
 
 
 def test_without_conntrack_it_says_so_where_something_is_taken_away(

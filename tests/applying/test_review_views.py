@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pytest
 from django.test import Client
@@ -12,10 +13,10 @@ from rules.applying.apply_services import apply_start
 from rules.audit.actors import Actor
 from rules.draft.basis_selectors import basis_of
 from rules.draft.draft_selectors import draft_document
-from rules.draft.rule_services import rule_create
+from rules.draft.rule_services import rule_create, rule_update
 from rules.models import Apply, AuditEvent, Host, Revision, Rule
 from tests.rig.confirmed import confirm
-from tests.rig.kernel_reports import snapshot_store
+from tests.rig.kernel_reports import loaded_store, snapshot_store
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = pytest.mark.django_db
@@ -209,6 +210,28 @@ def test_an_empty_plan_is_shown(working: Client, host: Host, alice: Actor, ssh: 
     assert 'name="message"' not in page.content.decode()
     assert working.post(PATH, order(host))["Location"] == f"{HOST}/"
     assert Apply.objects.count() == 1
+
+
+@pytest.mark.redis
+def test_the_sources_that_a_list_gains_and_loses_are_shown(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    sources = [f"203.0.113.{last}" for last in range(1, 10)]
+    update = partial(rule_update, host=host, actor=alice, key=ssh.key)
+    former = update(version=ssh.version, values={"sources": sources})
+    revision = confirm(host, alice)
+    held = draft_document(host)
+    snapshot_store(host, held, revision.number)
+    loaded_store(host, held, revision.number)
+    assert "Source lists" not in text_of(working.get(PATH))
+    update(version=former.version, values={"sources": [*sources[1:], "2001:db8::/32", "192.0.2.7"]})
+    page = working.get(PATH)
+    words = text_of(page)
+    assert "Source lists" in words
+    assert re.search(r"IPv4 source list \S+ in place of \S+: 9 networks, 1 added, 1 removed", words)
+    assert "removed: 203.0.113.1" in words
+    assert "added: 192.0.2.7" in words
+    assert has_no_inline_code(page)
 
 
 @pytest.mark.redis

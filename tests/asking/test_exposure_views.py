@@ -159,8 +159,30 @@ def test_search_and_filter(working: Client, host: Host, ssh: Rule, shop: Rule) -
 
 
 @pytest.mark.redis
+def test_containers_at_their_own_addresses(working: Client, host: Host, ssh: Rule, shop: Rule) -> None:
+    # As in gateway mode routed: Docker's rules open port 5432, and no port of the host leads there.
+    apart = Container("00000000000a", "apart", addresses=("192.0.2.50",), ports=(ContainerPort("udp", 53),))
+    containers = (*CONTAINERS, apart)
+    document = draft_document(host)
+    busy_store(host, document, 1, sockets=SOCKETS[:4], published=PUBLISHED[:1], containers=containers)
+    found = rows(working)
+    assert list(found) == ["8080/tcp", "53/udp", "22/tcp", "5432/tcp"]
+    assert "shop-db-1 shop/db container port Published at the container" in found["5432/tcp"]
+    assert "172.17.0.3 nowhere over IPv4 no rule allows it" in found["5432/tcp"]
+    way = links(working, "5432/tcp")
+    assert way["Allow"] == f"{HOST}/rules/new/?scope=container&protocol=tcp&ports=5432&comment=shop-db-1"
+    assert way["Trace"] == f"{HOST}/trace/?port=5432&protocol=tcp&destination=172.17.0.3"
+    assert "apart container past this host" in found["53/udp"]
+    assert "cannot tell over IPv4 packets to 192.0.2.50 would leave by ens33" in found["53/udp"]
+    assert links(working, "53/udp") == {}
+    words = text_of(working.get(PATH))
+    assert "1 port is reachable from anywhere, 1 from some networks." in words
+    assert "Cannot tell who reaches 1 container (apart)" in words
+
+
+@pytest.mark.redis
 def test_nothing_listens(working: Client, host: Host) -> None:
-    busy_store(host, sockets=(), published=(), containers=())
+    snapshot_store(host, around={"sockets": (), "published": (), "containers": ()})
     words = text_of(working.get(PATH))
     assert "Nothing listens and nothing is published." in words
     assert "Nothing listens on the host and Docker publishes no ports." in words
@@ -261,7 +283,9 @@ def test_odd_addresses_show_the_page(working: Client, host: Host, query: str) ->
     assert working.get(f"{PATH}?{query}").status_code == 200
 
 
-def many_store(host: Host, first: int, last: int, document: Document | None = None) -> None:
+def many_store(
+    host: Host, first: int, last: int, document: Document | None = None, *, docker_answers: bool = True
+) -> None:
     """Store a snapshot of a host that also publishes a run of ports of one container."""
     ports = range(first, last + 1)
     here = "172.17.0.9"
@@ -283,7 +307,8 @@ def many_store(host: Host, first: int, last: int, document: Document | None = No
         addresses=(here,),
         ports=tuple(ContainerPort("tcp", port - 1000, port) for port in ports[:100]),
     )
-    around = {"sockets": SOCKETS, "published": (*PUBLISHED, *more), "containers": (*CONTAINERS, ftp)}
+    containers = (*CONTAINERS, ftp) if docker_answers else None
+    around = {"sockets": SOCKETS, "published": (*PUBLISHED, *more), "containers": containers}
     snapshot_store(host, saves=saves, bridge=("172.17.0.1/16",), around=around)
 
 
@@ -297,6 +322,15 @@ def test_a_run_of_equal_ports_is_one_row(working: Client, host: Host, ssh: Rule)
     assert list(rows(working, q="9003")) == ["9003/tcp"]
     allow = next(way for way in links(working, "9000-9039/tcp").values() if "rules/new" in way)
     assert "ports=9000-9039" in allow
+
+
+@pytest.mark.redis
+def test_a_run_of_a_container_without_a_name_is_one_row_too(working: Client, host: Host, ssh: Rule) -> None:
+    # Without access to Docker's socket, a container is known by its address and port.
+    many_store(host, 9000, 9039, docker_answers=False)
+    found = rows(working)
+    assert "container at 172.17.0.9:8000 to 172.17.0.9:8039" in found["9000-9039/tcp"]
+    assert "container at 172.17.0.9:8003" in rows(working, q="9003")["9003/tcp"]
 
 
 @pytest.mark.redis

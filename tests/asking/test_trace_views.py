@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime
 import re
+from dataclasses import replace
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
 from dockerfw.iptables.model import Family
+from dockerfw.simulation.surroundings import IpSet
+from rules.asking.trace_row_selectors import lay_out
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create, rule_delete
@@ -18,6 +21,8 @@ from tests.rig.busy_host import SOCKETS, busy_save, busy_store
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import UNREAD_6, snapshot_store
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
+from tests.simulation.hosts import HOST as AROUND
+from tests.simulation.hosts import filtered, trace
 
 pytestmark = pytest.mark.django_db
 PATH = f"{HOST}/trace/"
@@ -99,7 +104,7 @@ def test_a_packet_that_is_refused_by_what_no_rule_allows(working: Client, host: 
     way = re.search(r'href="([^"]+)">Add a rule', page.content.decode())
     assert way
     form = working.get(way[1].replace("&amp;", "&")).context["form"]
-    assert [form[name].value() for name in ("scope", "protocol", "ports", "source")] == [
+    assert [form[name].value() for name in ("scope", "protocol", "ports", "sources")] == [
         "host",
         "tcp",
         "22",
@@ -253,3 +258,34 @@ def test_ten_thousand_rules_stay_a_small_page(working: Client, host: Host, shop:
     banned = working.get(PATH, {"source": "198.18.39.15", "port": "22", "interface": "ens33"})
     assert "Dropped without a reply." in text_of(banned)
     assert "chain=v4-filter-INPUT&amp;page=100#v4-filter-INPUT" in banned.content.decode()
+
+
+def test_a_line_with_a_static_set_names_the_rules_on_the_member() -> None:
+    name = "dockerfw4-s0123456789abcdef0123"
+    found = IpSet(
+        name, "hash:net", ('203.0.113.0/24 packets 3 bytes 180 comment "a1c2 k3f9"',), "family inet"
+    )
+    rules = filtered(f"-A INPUT -m set --match-set {name} src -j ACCEPT", "-A INPUT -j DROP")
+    around = replace(AROUND, sets={name: found})
+    rows = lay_out(trace(rules, surroundings=around), around.sets)
+    assert rows.allowed_by is not None
+    assert (rows.allowed_by.rule_key, rows.allowed_by.rule_keys) == ("a1c2", ("a1c2", "k3f9"))
+    assert lay_out(trace(rules, surroundings=around, source="192.0.2.9")).allowed_by is None
+
+
+@pytest.mark.redis
+def test_a_rule_by_name_opens_its_container_and_says_what_its_set_holds(
+    working: Client, host: Host, alice: Actor
+) -> None:
+    values = {"scope": "container", "protocol": "tcp", "ports": ["8080"], "container": "shop-web-1"}
+    rule_create(host=host, actor=alice, values=values)
+    other = {**values, "ports": ["5432"]}
+    rule_create(host=host, actor=alice, values=other)
+    busy_store(host, draft_document(host), 1)
+    asked = {"source": STRANGER, "destination": "192.0.2.1", "against": "draft"}
+    page = text_of(working.get(PATH, {**asked, "port": "8080"}))
+    assert verdict(working, **asked, port="8080") == "ACCEPT"
+    assert "to container shop-web-1" in page
+    # Another container publishes this one.
+    assert verdict(working, **asked, port="5432") == "REJECT"
+    assert "port 5432/tcp that shop-web-1 publishes" in text_of(working.get(PATH, {**asked, "port": "5432"}))

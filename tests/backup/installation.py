@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -92,6 +93,8 @@ class Installation:
                 if name in NOT_COMPARED or (like and name not in known):
                     continue
                 rows = [dict(row) for row in database.execute(f"SELECT * FROM {name} ORDER BY 1")]
+                if name == "rules_rule":
+                    rows = [_with_one_source(row) for row in rows]
                 columns = known[name][0].keys() if like and known[name] else None
                 found[name] = [{key: row[key] for key in columns} if columns else row for row in rows]
             return found
@@ -112,6 +115,13 @@ class Installation:
                 content = path.read_bytes()
                 found[name] = _statements(path) if content.startswith(b"SQLite format 3") else content
         return found
+
+
+def _with_one_source(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of a rule with the one source that releases before groups had, too."""
+    if "sources" not in row:
+        return row
+    return {**row, "source": (json.loads(row["sources"]) or ["any"])[0]}
 
 
 def _statements(path: Path) -> bytes:

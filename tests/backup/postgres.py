@@ -51,7 +51,7 @@ def postgres() -> Iterator[str]:
             server = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True, **options)
         try:
             ready = [str(folder / "pg_isready"), "-q", "-h", place, "-U", "dockerfw", "-d", "postgres"]
-            wait_until("Postgres", 30, lambda: subprocess.run(ready, check=False).returncode == 0)
+            wait_until("Postgres", lambda: subprocess.run(ready, check=False).returncode == 0)
             yield f"postgres://dockerfw@/postgres?host={place}"
         finally:
             end_process(server)

@@ -101,7 +101,7 @@ def cut_off(there: WarmInstallation, backup: str, point: str, hooks: Path) -> st
         assert not there.ended(), there.end().stderr
         return reached.search((hooks / "reached").read_text())
 
-    wait_until(point, 60, came)
+    wait_until(point, came)
     found = came()
     assert found is not None
     whole = int(found[1]) == there.pid

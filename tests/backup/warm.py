@@ -19,7 +19,7 @@ from typing import IO
 
 from dockerfw.host.files import lock_holders
 from tests.backup.installation import ROOT, Installation
-from tests.rig.namespace import wait_until
+from tests.rig.namespace import PATIENCE, wait_until
 
 
 class WarmInstallation(Installation):
@@ -59,7 +59,7 @@ class WarmInstallation(Installation):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         lock = self.state / "worker.lock"
-        wait_until("the end of what was killed", 10, lambda: not lock.exists() or not lock_holders(lock))
+        wait_until("the end of what was killed", lambda: not lock.exists() or not lock_holders(lock))
 
     def manage(
         self, *words: str, given: bytes = b"", user: int | None = None
@@ -76,7 +76,7 @@ class WarmInstallation(Installation):
         self._process.stdin.close()
         if self.pid and self._process.poll() is None:
             self.kill()
-        self._process.wait(30)
+        self._process.wait(PATIENCE)
 
     def _answer(self) -> bytes:
         assert self._process.stdout is not None

@@ -49,7 +49,6 @@ def new_person(browser: Browser) -> Iterator[NewPerson]:
 
     def make(name: str, stack: Stack, **options: Any) -> Person:
         context = browser.new_context(base_url=stack.address, **{"viewport": DESKTOP, **options})
-        context.set_default_timeout(10_000)
         watch = Watch(context)
         people.append(Person(context.new_page(), watch, name))
         return people[-1]

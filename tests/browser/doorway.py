@@ -62,7 +62,7 @@ def served_inside(stack: Stack) -> Iterator[None]:
             start_new_session=True,
         )
         try:
-            wait_until("the site inside the sandbox", 20, lambda: _listens(stack))
+            wait_until("the site inside the sandbox", lambda: _listens(stack))
             yield
         finally:
             end_process(process)

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.watch import Watch
+from tests.rig.namespace import PATIENCE
 
 PASSWORD = "correct horse battery staple"
 HOST = "/hosts/local"
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 class Person:
@@ -20,6 +23,7 @@ class Person:
         self.page = page
         self.watch = watch
         self.name = name
+        page.context.set_default_timeout(PATIENCE * 1000)
 
     def goto(self, place: str) -> None:
         """Open a page of the host, e.g. "rules/"."""
@@ -72,7 +76,7 @@ class Person:
             page.get_by_label("Ports", exact=True).fill(ports)
         else:
             page.get_by_label("Every port").check()
-        page.get_by_label("Source", exact=True).fill(source)
+        page.get_by_label("Sources", exact=True).fill(source)
         page.get_by_label("Comment", exact=True).fill(comment)
         if port_kind:
             page.locator(f'input[name="port_kind"][value="{port_kind}"]').check()
@@ -110,7 +114,7 @@ class Person:
         assert found, banner.inner_text()
         return int(found[1])
 
-    def start_apply(self, message: str, button: str = "Apply") -> None:
+    def start_apply(self, message: str, button: str | re.Pattern[str] = "Apply") -> None:
         """Give the reason on the open review page and press the button."""
         self.page.get_by_label("Reason", exact=True).fill(message)
         every_port = self.page.get_by_label("Open every port")
@@ -118,18 +122,18 @@ class Person:
             every_port.check()
         self.page.get_by_role("button", name=button, exact=True).click()
 
-    def apply(self, message: str) -> None:
+    def apply(self, message: str, button: str | re.Pattern[str] = "Apply") -> None:
         """Review and apply the draft and wait until it is loaded."""
         self.goto("review/")
-        self.start_apply(message)
+        self.start_apply(message, button)
         self.expect_applied()
 
     def expect_awaiting(self) -> None:
         """Wait until the open apply page shows that the rules wait for confirmation."""
-        expect(self.page.locator('[data-state="awaiting"]')).to_be_visible(timeout=15_000)
+        expect(self.page.locator('[data-state="awaiting"]')).to_be_visible()
 
     def expect_applied(self) -> None:
         """Click Keep on the open apply page, and wait until the revision is confirmed."""
         self.expect_awaiting()
         self.press("Keep")
-        expect(self.page.locator('[data-state="confirmed"]')).to_be_visible(timeout=15_000)
+        expect(self.page.locator('[data-state="confirmed"]')).to_be_visible()

@@ -64,6 +64,12 @@ class Screens:
                     page.screenshot(path=path, full_page=True)
         page.emulate_media(color_scheme="light")
 
+    def take_one(self, page: Page, title: str) -> None:
+        """Photograph the page as wide as it is, and not for docs/; fail when it is wider than the screen."""
+        _assert_fits(page, title)
+        if not self.for_docs:
+            page.screenshot(path=self.folder / f"{title}.png", full_page=True)
+
 
 def _upper_part(page: Page, size: ViewportSize) -> FloatRect:
     """Take the first screen, without the empty part below a short page, wherever it was scrolled to."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from tests.rig.namespace import CommandError, Family, end_process, iptables_program, wait_until
+from tests.rig.namespace import PATIENCE, CommandError, Family, end_process, iptables_program, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # The part of the command line that identifies each process of the stack.
@@ -80,7 +80,7 @@ class Stack:
                 start_new_session=True,
             )
         # (The first one makes an environment.)
-        wait_until("scripts/run", 180, self._welcomed)
+        wait_until("scripts/run", self._welcomed, seconds=180)
         found = re.search(rf"{re.escape(self.address)}/setup/\S+", self.printed())
         self.setup_link = found[0] if found else ""
 
@@ -102,20 +102,28 @@ class Stack:
         """Press Ctrl-C and return the exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
-        return self._process.wait(30)
+        return self._process.wait(PATIENCE)
 
     def wait_for_end(self) -> int:
         """Wait until scripts/run ends by itself and return its exit status."""
         assert self._process is not None
-        return self._process.wait(30)
+        return self._process.wait(PATIENCE)
 
     def leftovers(self) -> list[str]:
         """Return the command lines of processes that still run with this run's data."""
         found = []
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                found.append(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode())
+        return found
+
+    def pids(self) -> list[int]:
+        """Return the processes that run with this run's data."""
+        found = []
         for directory in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if str(self.data).encode() in (directory / "environ").read_bytes():
-                    found.append((directory / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                    found.append(int(directory.name))
         return found
 
     def pid(self, name: str) -> int:
@@ -171,7 +179,7 @@ class Stack:
             ["nsenter", target, "--net", *own_user, "--", *command],
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=PATIENCE,
             check=False,
         )
         if done.returncode != 0:
@@ -195,7 +203,7 @@ class Stack:
 
     def forget_snapshot(self) -> None:
         """Delete the last snapshot from Redis, as when the root worker has been silent for long."""
-        with Redis.from_url(self.redis_url("root worker"), socket_timeout=5) as connection:
+        with Redis.from_url(self.redis_url("root worker"), socket_timeout=PATIENCE) as connection:
             connection.set("dockerfw:snapshot:local", "", px=1)
         time.sleep(0.01)
 
@@ -212,7 +220,7 @@ class Stack:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         if done.returncode != 0:

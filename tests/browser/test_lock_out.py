@@ -29,7 +29,6 @@ def outsider(browser: Browser, stack: Stack, alice: Person) -> Iterator[Person]:
         program = browser_in_the_world(stack, CHROMIUM)
         far = browser.browser_type.launch(executable_path=program, args=["--no-sandbox"])
         context = far.new_context(base_url=URL, viewport=DESKTOP)
-        context.set_default_timeout(10_000)
         try:
             yield Person(context.new_page(), Watch(context), "alice")
         finally:
@@ -53,7 +52,7 @@ def test_a_lock_out_is_rolled_back(
     outsider.rule_row(comment).get_by_role("button", name=re.compile("^Delete")).click()
     expect(outsider.rule_row(comment)).to_contain_text("to be removed")
     outsider.goto("review/")
-    outsider.page.get_by_label("Roll back automatically after").select_option("15")
+    outsider.page.get_by_label("Roll back automatically after").select_option("30")
     page = outsider.page
     expect(page.locator("#lock-out")).to_contain_text("This would lock you out. Your address is 192.0.2.")
     with outsider.watch.expecting(422):
@@ -62,11 +61,11 @@ def test_a_lock_out_is_rolled_back(
         assert 'Type "anyway" to continue.' in outsider.field_error('Type "anyway" to continue')
     screens.take(page, f"review-shut-out-{refuse}")
     page.get_by_label('Type "anyway" to continue').fill("anyway")
-    page.get_by_label("Roll back automatically after").select_option("15")
+    page.get_by_label("Roll back automatically after").select_option("30")
     outsider.start_apply("Saw off the branch I sit on", "Apply anyway")
 
     note = page.locator("#unreachable")
-    expect(note).to_be_visible(timeout=10_000)
+    expect(note).to_be_visible()
     assert not any(f"--dport {PORT} " in line for line in stack.kernel_rules())
     expect(note).to_contain_text("dockerfw has been unreachable since")
     expect(note).to_contain_text("the host rolls back automatically")
@@ -77,12 +76,12 @@ def test_a_lock_out_is_rolled_back(
     assert page.get_by_role("button", name="Keep", exact=True).and_(page.locator(":enabled")).count() == 0
     screens.take(page, f"apply-locked-out-{refuse}")
 
-    expect(page.locator('[data-state="rolled_back"]')).to_be_visible(timeout=40_000)
+    expect(page.locator('[data-state="rolled_back"]')).to_be_visible()
     expect(page.locator("main")).to_contain_text("The previous rules are active again")
     expect(note).to_be_hidden()
     assert {4: stack.kernel_rules(4), 6: stack.kernel_rules(6)} == before
     page.goto(f"{URL}/")
-    expect(page.locator(".sentence.ok")).to_be_visible(timeout=15_000)
+    expect(page.locator(".sentence.ok")).to_be_visible()
 
 
 def seconds_said(page: Page) -> int:

@@ -37,7 +37,7 @@ while True:
 """
 CLIENT = f"""
 import socket
-with socket.create_connection(("{ADDRESS}", {PORT}), timeout=10) as connection:
+with socket.create_connection(("{ADDRESS}", {PORT}), timeout=60) as connection:
     connection.settimeout(None)
     print("connected", flush=True)
     try:

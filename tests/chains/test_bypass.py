@@ -9,7 +9,7 @@ import pytest
 from dockerfw.chains.bypass import find_bypass
 from dockerfw.chains.drift import find_drift
 from dockerfw.chains.plan import plan_changes
-from dockerfw.chains.render import render_restore, wanted_chains
+from dockerfw.chains.render import render, render_restore, wanted_chains
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.replay import parse_restore
@@ -159,3 +159,24 @@ def test_plan_and_drift_name_the_packet_and_the_rule(around: Surroundings | None
         ["-A FORWARD -p tcp --dport 443 -j MORE", "-A MORE -j ACCEPT"],
     )
     assert "443/tcp to " in finding.message
+
+
+def test_what_sources_in_a_set_may_reach_bypasses_nothing() -> None:
+    rules = (
+        {"scope": "container", "protocol": "tcp", "ports": ["8080"], "source": f"10.0.{number}.0/24"}
+        for number in range(6)
+    )
+    wanted = document(*rules, external_interfaces=("eth0",))
+    accept = "-A FORWARD -s 10.0.{}.0/24 -p tcp --dport 8080 -j ACCEPT"
+
+    def found(number: int) -> str:
+        rendering = render(wanted, 4)
+        assert rendering.sets
+        live = host(accept.format(number))
+        bypassing = find_bypass(("eth0",), rendering.chains, 4, live, HOST, rendering.sets)
+        return "" if bypassing is None else f"{'?' if bypassing.unclear else ''}{bypassing}"
+
+    assert found(3) == ""
+    assert found(6) == "8080/tcp to 172.17.0.2 by eth0, from 10.0.6.0/24"
+    warnings = plan_changes(wanted, {4: host(accept.format(3))}, surroundings=HOST).warnings
+    assert not [each for each in warnings if each.code.startswith("accepted-before")]

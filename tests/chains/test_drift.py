@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from dockerfw.chains import sentences
+from dockerfw.chains import drift_sentences, sentences
 from dockerfw.chains.anchors import wanted_anchors
 from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import ANCHORS, Drift, DriftLine, find_drift
+from dockerfw.chains.drift_sentences import CAUSE_UNKNOWN, INSERTED_BY, RELOADED
 from dockerfw.chains.healing import render_anchors
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import DIALLED_TO_LOOPBACK, render, render_restore
-from dockerfw.chains.sentences import CAUSE_UNKNOWN, INSERTED_BY, RELOADED
 from dockerfw.document.document import parse_document
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.parse import parse_save
@@ -55,15 +55,15 @@ def test_no_drift() -> None:
     assert (found.findings, found.only_anchors, found.mark) == ((), False, "")
 
 
-JUMP_REMOVED = f"{sentences.JUMP_REMOVED} {sentences.OWN_JUMP_HELPS}"
-FORWARD_FLUSHED = f"{sentences.FORWARD_FLUSHED} {sentences.OWN_JUMP_HELPS}"
+JUMP_REMOVED = f"{drift_sentences.JUMP_REMOVED} {drift_sentences.OWN_JUMP_HELPS}"
+FORWARD_FLUSHED = f"{drift_sentences.FORWARD_FLUSHED} {drift_sentences.OWN_JUMP_HELPS}"
 UFW, FIREWALLD, FAIL2BAN = RELOADED["ufw"], RELOADED["firewalld"], INSERTED_BY["fail2ban"]
 
 
 @pytest.mark.parametrize(
     ("lines", "code", "cause", "difference"),
     [
-        (["-D INPUT -j FILTERS-HOST"], "anchor-missing", sentences.INPUT_EMPTY, 1),
+        (["-D INPUT -j FILTERS-HOST"], "anchor-missing", drift_sentences.INPUT_EMPTY, 1),
         (["-A INPUT -j ACCEPT", "-D INPUT -j FILTERS-HOST"], "anchor-missing", CAUSE_UNKNOWN, 1),
         (
             [":ufw-before-input - [0:0]", "-F INPUT", "-A INPUT -j ufw-before-input"],
@@ -84,13 +84,17 @@ UFW, FIREWALLD, FAIL2BAN = RELOADED["ufw"], RELOADED["firewalld"], INSERTED_BY["
         ),
         (
             [":my-chain - [0:0]", "-I INPUT 1 -j my-chain"],
-            *("anchor-not-first", sentences.inserted_by_chain("my-chain"), 1),
+            *("anchor-not-first", drift_sentences.inserted_by_chain("my-chain"), 1),
         ),
         (["-A DOCKER-USER -i old0 -j FILTERS-CONTAINERS"], "anchor-stale", "", 1),
         (["-A FILTERS-HOST -s 203.0.113.9/32 -j RETURN"], "rules-changed", CAUSE_UNKNOWN, 1),
         (
             [":f2b-sshd - [0:0]", "-I FILTERS-HOST 1 -j f2b-sshd"],
-            *("rules-changed", sentences.inserted_into_chains("fail2ban", "-A FILTERS-HOST -j f2b-sshd"), 1),
+            *(
+                "rules-changed",
+                drift_sentences.inserted_into_chains("fail2ban", "-A FILTERS-HOST -j f2b-sshd"),
+                1,
+            ),
         ),
         (["-F FILTERS-HOST"], "rules-changed", CAUSE_UNKNOWN, None),
         (["-D FORWARD -j DOCKER-USER"], "docker-user-not-called", JUMP_REMOVED, 2),
@@ -107,7 +111,7 @@ UFW, FIREWALLD, FAIL2BAN = RELOADED["ufw"], RELOADED["firewalld"], INSERTED_BY["
             *("docker-user-not-first", INSERTED_BY["docker"], 2),
         ),
         (["-I FORWARD 1 -m u32 --u32 0=0 -j ACCEPT"], "docker-user-unclear", "", 0),
-        ([":FILTERS-PANIC - [0:0]"], "panic", sentences.panic_help("dockerfw"), 0),
+        ([":FILTERS-PANIC - [0:0]"], "panic", drift_sentences.panic_help("dockerfw"), 0),
     ],
 )
 def test_each_kind_of_drift(lines: list[str], code: str, cause: str, difference: int | None) -> None:
@@ -123,21 +127,21 @@ def test_each_kind_of_drift(lines: list[str], code: str, cause: str, difference:
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        (["-D INPUT -j FILTERS-HOST"], sentences.anchor_missing("INPUT", "-j FILTERS-HOST")),
-        (["-I INPUT 1 -p tcp -j ACCEPT"], sentences.anchor_not_first("INPUT", "-j FILTERS-HOST")),
-        (["-A DOCKER-USER -i old0 -j FILTERS-CONTAINERS"], sentences.anchor_stale("old0")),
+        (["-D INPUT -j FILTERS-HOST"], drift_sentences.anchor_missing("INPUT", "-j FILTERS-HOST")),
+        (["-I INPUT 1 -p tcp -j ACCEPT"], drift_sentences.anchor_not_first("INPUT", "-j FILTERS-HOST")),
+        (["-A DOCKER-USER -i old0 -j FILTERS-CONTAINERS"], drift_sentences.anchor_stale("old0")),
         (["-A FILTERS-HOST -s 203.0.113.9/32 -j RETURN"], "1 loaded rule is not in revision 3."),
         (["-D FILTERS-HOST 2"], "1 rule of revision 3 is not loaded."),
-        (["-F FORWARD"], sentences.DOCKER_USER_NOT_CALLED),
+        (["-F FORWARD"], drift_sentences.DOCKER_USER_NOT_CALLED),
         (
             ["-A FORWARD -i ens33 -j FILTERS-CONTAINERS"],
-            sentences.own_jump_not_needed("-i ens33 -j FILTERS-CONTAINERS"),
+            drift_sentences.own_jump_not_needed("-i ens33 -j FILTERS-CONTAINERS"),
         ),
         (
             ["-I FORWARD 1 -p tcp -j ACCEPT"],
-            sentences.docker_user_not_first("1/tcp to a container by ens33, from anywhere"),
+            drift_sentences.docker_user_not_first("1/tcp to a container by ens33, from anywhere"),
         ),
-        ([":FILTERS-PANIC - [0:0]"], sentences.PANIC_ON),
+        ([":FILTERS-PANIC - [0:0]"], drift_sentences.PANIC_ON),
     ],
 )
 def test_the_message_names_what_differs(lines: list[str], sentence: str) -> None:
@@ -170,7 +174,7 @@ def test_a_reload_of_ufw_docker_is_named() -> None:
     ]
     found = drift(*lines).findings
     assert [finding.code for finding in found] == ["anchor-missing", "anchor-missing"]
-    assert {finding.cause for finding in found} == {sentences.UFW_DOCKER}
+    assert {finding.cause for finding in found} == {drift_sentences.UFW_DOCKER}
 
 
 @pytest.mark.parametrize(
@@ -190,16 +194,19 @@ def test_docker_user_created_again_by_docker() -> None:
     found = drift("-F DOCKER-USER", "-A DOCKER-USER -j RETURN")
     assert [finding.code for finding in found.findings] == ["anchor-missing"] * 2
     assert found.findings[0].lines == (DriftLine("-", "-A DOCKER-USER -i ens33 -j FILTERS-CONTAINERS"),)
-    assert all(finding.cause == sentences.DOCKER_USER_RECREATED for finding in found.findings)
+    assert all(finding.cause == drift_sentences.DOCKER_USER_RECREATED for finding in found.findings)
     gone = drift("-D FORWARD -j DOCKER-USER", "-F DOCKER-USER", "-X DOCKER-USER")
-    assert gone.findings[0].cause.startswith(sentences.docker_user_gone(docker_present=True))
+    assert gone.findings[0].cause.startswith(drift_sentences.docker_user_gone(docker_present=True))
 
 
 def test_everything_flushed() -> None:
     found = drift("-F INPUT", "-F FORWARD", "-F FILTERS-HOST", "-F FILTERS", "-F FILTERS-CONTAINERS")
     first = found.findings[0]
-    assert (first.code, first.message) == ("nothing-loaded", sentences.of_family(4, sentences.NOTHING_LOADED))
-    assert first.cause == sentences.TABLE_FLUSHED
+    assert (first.code, first.message) == (
+        "nothing-loaded",
+        sentences.of_family(4, drift_sentences.NOTHING_LOADED),
+    )
+    assert first.cause == drift_sentences.TABLE_FLUSHED
     assert DriftLine(
         "-", '-A FILTERS-HOST -p tcp -m tcp --dport 22 -m comment --comment "dockerfw:sshd" -j RETURN'
     )
@@ -207,15 +214,17 @@ def test_everything_flushed() -> None:
     assert [each.cause for each in found.findings if each.code == "anchor-missing"] == [""]
     bare = parse_save("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n")
     cleared = find_drift(DOCUMENT, 3, {4: bare, 6: after(family=6)}).findings[0]
-    assert cleared.cause == sentences.TABLE_CLEARED
+    assert cleared.cause == drift_sentences.TABLE_CLEARED
     beside = find_drift(
         DOCUMENT, 3, {4: bare, 6: bare}, DriftFacts(foreign_tables=("inet firewalld",))
     ).findings[0]
-    assert beside.cause == sentences.FIREWALLD_IN_NFTABLES
+    assert beside.cause == drift_sentences.FIREWALLD_IN_NFTABLES
     nothing = find_drift(DOCUMENT, 3, {4: parse_save(""), 6: after(family=6)})
-    assert nothing.findings[0].cause == sentences.TABLE_GONE
+    assert nothing.findings[0].cause == drift_sentences.TABLE_GONE
     booted = find_drift(DOCUMENT, 3, {4: parse_save(""), 6: parse_save("")}, DriftFacts(rebooted=True))
-    assert all(each.cause == sentences.REBOOTED for each in booted.findings if each.code == "nothing-loaded")
+    assert all(
+        each.cause == drift_sentences.REBOOTED for each in booted.findings if each.code == "nothing-loaded"
+    )
 
 
 def test_added_and_removed_lines_are_listed() -> None:
@@ -264,19 +273,19 @@ def test_lines_of_a_later_release_are_offered_and_no_drift() -> None:
 def test_docker_in_another_backend() -> None:
     moved = drift(facts=DriftFacts(kept_backend="nft", docker_moved_to="legacy"))
     assert [(finding.code, finding.family) for finding in moved.findings] == [("other-backend", None)]
-    assert moved.findings[0].message == sentences.other_backend("legacy", "nft")
+    assert moved.findings[0].message == drift_sentences.other_backend("legacy", "nft")
     # What Docker left behind when it was switched still leads to dockerfw's chains.
     itself = DriftFacts(docker_nftables=True)
     assert drift(facts=itself).findings == ()
     bypassed = drift("-D FORWARD -j DOCKER-USER", facts=itself).findings
     assert [(finding.code, finding.family) for finding in bypassed] == [("docker-user-not-called", 4)]
-    assert bypassed[0].cause == f"{sentences.DOCKER_FILTERS_ITSELF} {sentences.OWN_JUMP_HELPS}"
+    assert bypassed[0].cause == f"{drift_sentences.DOCKER_FILTERS_ITSELF} {drift_sentences.OWN_JUMP_HELPS}"
 
 
 def test_a_release_is_named_as_the_cause() -> None:
     facts = DriftFacts(released=True, command="scripts/firewall")
     found = drift("-D INPUT -j FILTERS-HOST", facts=facts)
-    assert found.findings[0].cause == sentences.released("scripts/firewall")
+    assert found.findings[0].cause == drift_sentences.released("scripts/firewall")
 
 
 @pytest.mark.parametrize(

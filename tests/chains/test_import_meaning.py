@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockerfw.chains import packet_classes, sentences
+from dockerfw.chains import import_sentences, packet_classes
 from dockerfw.chains.after_load import filter_after_load
 from dockerfw.chains.importing import Imported, import_rulesets, import_save
 from dockerfw.chains.packet_classes import OTHER, Meaning, list_classes
@@ -14,6 +14,7 @@ from dockerfw.iptables.errors import ParseError
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach.differences import find_differences
 from dockerfw.simulation.surroundings import IpSet
+from tests.rig.documents import source_of
 
 HEAD = ("*filter", ":INPUT ACCEPT [0:0]", ":FILTERS - [0:0]", ":DOCKER-USER - [0:0]", ":mine - [0:0]")
 JUMPS = ("-A INPUT -j FILTERS", "-A DOCKER-USER -i eth0 -j FILTERS")
@@ -25,7 +26,7 @@ def text(*lines: str, policy: str = "ACCEPT") -> str:
 
 
 def rules(found: Imported) -> list[tuple[str, str, str, tuple[str, ...]]]:
-    return [(rule.scope, rule.source, rule.protocol, rule.ports) for rule in found.document.rules]
+    return [(rule.scope, source_of(rule), rule.protocol, rule.ports) for rule in found.document.rules]
 
 
 def differences(found: Imported, file: str) -> list[str]:
@@ -38,7 +39,7 @@ def test_an_accept_behind_a_drop_allows_nothing() -> None:
     assert rules(found) == [("both", "any", "tcp", ("22",))]
     assert found.document.settings.icmp == "refuse"
     (line,) = found.skipped
-    assert (line.text, line.reason) == ("-A FILTERS -j RETURN", sentences.ACCEPTS_LESS)
+    assert (line.text, line.reason) == ("-A FILTERS -j RETURN", import_sentences.ACCEPTS_LESS)
     assert differences(found, file) == [
         "Packets from anywhere to every other tcp port, every udp port, ping, other ICMP types and every "
         "other protocol of the host, arriving on any interface that no rule names, pass today and would be "
@@ -54,8 +55,58 @@ def test_a_block_before_an_allowance_counts() -> None:
         "-A FILTERS -j DROP",
     )
     found = import_save(file)
-    assert rules(found) == [("both", "10.128.0.0/9", "tcp", ("22",))]
+    assert rules(found) == [("both", "10.0.0.0/9", "any", ()), ("both", "10.0.0.0/8", "tcp", ("22",))]
+    assert [rule.action for rule in found.document.rules] == ["block", "allow"]
+    assert found.skipped == ()
     assert differences(found, file) == []
+
+
+def test_many_banned_addresses_become_one_block() -> None:
+    banned = [f"203.0.{number >> 7}.{number * 2 & 255}" for number in range(500)]
+    file = text(
+        *(f'-A INPUT -s {each} -m comment --comment "banned" -j DROP' for each in banned),
+        f"-A INPUT {SSH} -j ACCEPT",
+        "-A INPUT -p icmp -j ACCEPT",
+        "-A INPUT -j REJECT",
+    )
+    found = import_save(file)
+    block, allowed = found.document.rules
+    assert (block.action, block.scope, block.protocol, block.comment) == ("block", "host", "any", "banned")
+    assert set(block.sources) == {f"{each}/32" for each in banned}
+    assert (allowed.ports, allowed.sources, found.document.settings.icmp) == (("22",), (), "accept")
+    assert found.skipped == ()
+    assert differences(found, file) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "earlier", "reason"),
+    [
+        (
+            "-A INPUT -s 10.0.0.0/8 -j DROP",
+            "-A INPUT -s 10.1.0.0/16 -j ACCEPT",
+            import_sentences.REFUSES_LESS,
+        ),
+        ("-A INPUT -p tcp -m tcp --dport 23 -j DROP", "", import_sentences.REFUSES),
+        (
+            "-A INPUT -s 10.0.0.0/8 -i eth0 -j DROP",
+            "-A DOCKER-USER -i eth0 -j DROP",
+            import_sentences.REFUSES,
+        ),
+        ("-A INPUT -s 10.0.0.0/8 -m conntrack --ctstate ESTABLISHED -j DROP", "", import_sentences.REFUSES),
+    ],
+    ids=[
+        "it would refuse what an earlier line accepts",
+        "no rule allows it",
+        "it is for one interface",
+        "it is for open connections",
+    ],
+)
+def test_a_line_that_refuses_is_no_block_where_it_would_not_mean_the_same(
+    line: str, earlier: str, reason: str
+) -> None:
+    found = import_save(text(*filter(None, (earlier, line)), f"-A INPUT {SSH} -j ACCEPT", "-A INPUT -j DROP"))
+    assert {rule.action for rule in found.document.rules} == {"allow"}
+    assert reason in [each.reason for each in found.skipped if each.text == line]
 
 
 def test_containers_alone_are_filtered() -> None:
@@ -82,6 +133,23 @@ def test_an_interface_of_the_hosts_jump_is_kept() -> None:
     assert found.document.settings.icmp == "refuse"
     (sentence,) = differences(found, file)
     assert "arriving on any interface that no rule names, pass today and would be refused" in sentence
+    hint = import_sentences.only_some_interfaces(["eth0"])
+    assert hint in [note.message for note in found.notes]
+    both = text("-A INPUT -i eth0 -j FILTERS", "-A INPUT -j FILTERS", "-A FILTERS -j DROP")
+    assert hint not in [note.message for note in import_save(both).notes]
+
+
+def test_other_interfaces_that_a_file_does_not_filter_stay_open_once_they_are_trusted() -> None:
+    file = text(
+        "-A INPUT -i eth0 -j FILTERS",
+        "-A INPUT -i docker0 -j ACCEPT",
+        f"-A FILTERS {SSH} -j ACCEPT",
+        "-A FILTERS -j DROP",
+    )
+    found = import_save(file)
+    assert found.document.settings.trusted_interfaces == ("docker0", "lo")
+    (sentence,) = differences(found, file)
+    assert "docker0" not in sentence
 
 
 def test_a_file_that_refuses_nothing_says_what_closes() -> None:
@@ -157,6 +225,7 @@ def test_ping_passes_where_it_did(line: str, icmp: str, count: int) -> None:
         f"-P INPUT ACCEPT\n-N mine\n-A INPUT {SSH} -j ACCEPT\n-A INPUT -j DROP\n",
         f"#!/bin/sh\niptables -F\niptables -A INPUT {SSH} -j ACCEPT\nsudo iptables -A INPUT -j DROP\n",
         f"*filter\n-I INPUT -j DROP\n-I INPUT {SSH} -j ACCEPT\nCOMMIT\n",
+        text(f"-A INPUT -c 1 2 {SSH} -j ACCEPT", "-A INPUT -j DROP"),
     ],
     ids=[
         "byte order mark",
@@ -165,10 +234,23 @@ def test_ping_passes_where_it_did(line: str, icmp: str, count: int) -> None:
         "iptables -S",
         "a script",
         "-I and no chain",
+        "counters in a line",
     ],
 )
 def test_a_pasted_file_is_read(file: str) -> None:
     assert rules(import_save(file)) == [("host", "any", "tcp", ("22",))]
+
+
+@pytest.mark.parametrize(
+    "head", ["*filter\n{}COMMIT\n", "{}", "# by hand\n*filter\n-F DOCKER-USER\n{}COMMIT\n"]
+)
+def test_the_chain_that_docker_creates_needs_no_declaration(head: str) -> None:
+    drop, ssh = "-I DOCKER-USER -i eth0 -j DROP\n", f"-I DOCKER-USER -i eth0 {SSH} -j ACCEPT\n"
+    found = import_save(head.format(drop + ssh))
+    assert rules(found) == [("container", "any", "tcp", ("22",))]
+    assert found.document.settings.external_interfaces == ("eth0",)
+    with pytest.raises(ParseError, match="there is no chain MINE"):
+        import_save(head.format("-A MINE -j DROP\n"))
 
 
 def test_with_too_many_ports_nothing_behind_a_refusal_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +258,7 @@ def test_with_too_many_ports_nothing_behind_a_refusal_is_imported(monkeypatch: p
     drop, back = "-A FILTERS -i eth0 -j DROP", "-A FILTERS -j RETURN"
     found = import_save(text(*JUMPS, f"-A FILTERS {SSH} -j ACCEPT", drop, back))
     assert rules(found) == [("both", "any", "tcp", ("22",))]
-    assert sentences.NOT_NARROWED in map(str, found.notes)
+    assert import_sentences.NOT_NARROWED in map(str, found.notes)
     before = import_save(text("-A INPUT -s 10.0.0.0/8 -j DROP", *JUMPS, f"-A FILTERS {SSH} -j ACCEPT"))
     assert rules(before) == []
 

@@ -21,7 +21,7 @@ from dockerfw.chains.panic import (
 )
 from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.render import loaded_rendering, render_restore
-from dockerfw.chains.rendering import read_rendering
+from dockerfw.chains.rendered_rules import read_rendering
 from dockerfw.chains.undo import is_undone, render_undo
 from dockerfw.document.document import parse_document
 from dockerfw.iptables.model import Family, Ruleset

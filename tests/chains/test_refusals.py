@@ -88,3 +88,13 @@ def test_what_dockerfw_allows_still_needs_an_accept(
     lines: list[str], policy: str, expected: list[str]
 ) -> None:
     assert codes(by_hand(*lines, *OLD, policy=policy), "eth0") == expected
+
+
+def test_sets_that_are_not_there_yet_hide_no_lock_out() -> None:
+    kept = ("-A INPUT -i lo -j ACCEPT", "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT")
+    live = by_hand(*kept, "-A INPUT -j FILTERS", *OLD, policy="DROP")
+    allowing = Settings(external_interfaces=("eth0",), containers_reach_host="allow")
+    rules = (DocumentRule("sshd", "host", protocol="tcp", ports=("22",)),)
+    for settings in (allowing, Settings(external_interfaces=("eth0",))):
+        found = find_refusals(Document(settings, rules), {4: live})
+        assert [refusal.code for refusal in found] == ["nothing-accepts"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from dockerfw.chains.render import loaded_rendering, render, render_restore
-from dockerfw.chains.rendering import read_rendering
+from dockerfw.chains.names import rule_comment
+from dockerfw.chains.render import earlier_rendering, loaded_rendering, render, render_restore
+from dockerfw.chains.rendered_rules import read_rendering
 from dockerfw.document.document import parse_document
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
+from dockerfw.iptables.replay import parse_restore
 
+CLEAN = "*filter\n:INPUT ACCEPT [0:0]\n:DOCKER-USER - [0:0]\nCOMMIT\n"
 DOCUMENT = parse_document(
     {
         "format": "dockerfw/1",
@@ -24,6 +27,23 @@ def test_a_text_is_read_back(family: Family) -> None:
     rendering = render(DOCUMENT, family, 3)
     assert read_rendering(rendering.to_text()) == rendering
     assert read_rendering(rendering.to_text()).to_text() == rendering.to_text()
+
+
+def test_a_release_without_sets_let_docker_proxys_ipv6_packets_in_by_their_port() -> None:
+    web = {"id": "webs", "scope": "container", "protocol": "tcp", "ports": ["8080"]}
+    settings = {"containers_reach_host": "allow"}
+    document = parse_document({"format": "dockerfw/2", "settings": settings, "rules": [web]})
+    for family, expected in ((4, ()), (6, (f"-p tcp -m tcp --dport 8080 {rule_comment('webs')} -j RETURN",))):
+        version: Family = 4 if family == 4 else 6
+        now = render(document, version).chains["FILTERS-HOST"]
+        with_sets = [line for line in now if "--match-set" in line]
+        then = earlier_rendering(document, version).chains["FILTERS-HOST"]
+        assert len(with_sets) == 2
+        assert tuple(line for line in then if line not in now) == expected
+        assert not any("--match-set" in line for line in then)
+        # What has lines with sets was loaded by a release that writes them.
+        live = parse_restore(f"{CLEAN}{render_restore(document, version)}", family=version)
+        assert earlier_rendering(document, version, live=live).chains["FILTERS-HOST"] == now
 
 
 @pytest.mark.parametrize("counters", [False, True])

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_interface
+from ipaddress import ip_interface, ip_network
 
 import pytest
 
 from dockerfw.chains import sentences
 from dockerfw.chains.ways_in import WayInProblem, find_ways_in_problems, outside_interfaces
 from dockerfw.document.values import Settings
-from dockerfw.simulation.surroundings import HostInterface, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, StaticRoute, Surroundings
 
 
-def link(name: str, *addresses: str, up: bool = True, master: str = "", **more: str) -> HostInterface:
-    return HostInterface(name, tuple(map(ip_interface, addresses)), up, master or None, **more)
+def link(
+    name: str, *addresses: str, up: bool = True, master: str = "", kind: str = "", parent: str = ""
+) -> HostInterface:
+    return HostInterface(name, tuple(map(ip_interface, addresses)), up, master or None, kind, parent)
+
+
+def routed(
+    name: str,
+    network: str,
+    *addresses: str,
+    gateway: bool = False,
+    table: str = "",
+    up: bool = True,
+    kind: str = "",
+) -> HostInterface:
+    """Return an interface with a route to a network."""
+    return replace(
+        link(name, *addresses, up=up, kind=kind), routes=(StaticRoute(ip_network(network), gateway, table),)
+    )
 
 
 LO = link("lo", "127.0.0.1/8", "::1/128")
@@ -137,6 +154,35 @@ CASES = {
         [("interface-idle", sentences.nothing_arrives(["ens33"]))],
         {"ens33"},
     ),
+    "beside a router to another network": (
+        host(ENS33, routed("eth3", "10.9.0.0/16", "192.168.50.2/24", gateway=True)),
+        [("interface-uncovered", sentences.static_route("eth3", "10.9.0.0/16"))],
+        {"ens33", "eth3"},
+    ),
+    "beside a site behind a VPN": (
+        host(ENS33, routed("wg0", "10.9.0.0/16", "10.8.0.1/24")),
+        [("interface-uncovered", sentences.static_route("wg0", "10.9.0.0/16"))],
+        {"ens33", "wg0"},
+    ),
+    "beside a default route in another table": (
+        host(ENS33, routed("eth3", "0.0.0.0/0", "192.168.50.2/24", gateway=True, table="100")),
+        [("interface-uncovered", sentences.default_route("eth3", (4,), "100"))],
+        {"ens33", "eth3"},
+    ),
+    "beside half of the internet": (
+        host(ENS33, routed("tun0", "128.0.0.0/1", "10.8.0.2/24", gateway=True)),
+        [("interface-uncovered", sentences.default_route("tun0", (4,)))],
+        {"ens33", "tun0"},
+    ),
+    "beside a VRF with a default route of its own": (
+        host(
+            ENS33,
+            link("vrf1", kind="vrf"),
+            replace(routed("eth3", "::/0", "fd00::2/64", gateway=True, table="10"), master="vrf1"),
+        ),
+        [("interface-uncovered", sentences.default_route("vrf1", (6,), "10"))],
+        {"ens33", "vrf1"},
+    ),
     "down, and another is up": (
         host(replace(ENS33, up=False), link("eth9", "10.0.0.2/24"), way=""),
         [("interface-idle", sentences.nothing_arrives(["ens33"]))],
@@ -160,6 +206,14 @@ def test_a_way_in_that_the_rules_for_containers_miss(name: str) -> None:
         link("dummy0", "203.0.113.7/32", kind="dummy"),
         link("tailscale0", "100.101.102.103/32", "fd7a::1/128", kind="tun"),
         link("br-0123456789ab", "172.18.0.1/16", "2001:db8:1::1/64", kind="bridge"),
+        # Peers and the own network of a VPN, a cloud's private network, its metadata, a VPN in a container.
+        routed("tailscale0", "100.99.1.2/32", "100.101.102.103/32", table="52"),
+        routed("tailscale0", "fd7a:115c:a1e0::/48", "fd7a:115c:a1e0::7/128", table="52"),
+        routed("wg0", "10.8.0.7/32", "10.8.0.1/24"),
+        routed("enp7s0", "10.0.0.0/16", "10.0.0.2/32", gateway=True),
+        routed("eth3", "169.254.169.254/32", "10.0.0.2/24", gateway=True),
+        routed("br-0123456789ab", "10.13.13.0/24", "172.18.0.1/16", gateway=True, kind="bridge"),
+        routed("eth3", "10.9.0.0/16", "10.0.0.2/24", gateway=True, up=False),
     ],
 )
 def test_internal_interfaces_are_no_ways_in(interface: HostInterface) -> None:
@@ -171,6 +225,14 @@ def test_a_trusted_interface_may_have_a_public_address_but_not_the_default_route
     assert problems(host(ENS33, wg0), "ens33", trusted=("lo", "wg+")) == []
     (found,) = problems(host(ENS33, wg0, way6="wg0"), "ens33", trusted=("lo", "wg+"))
     assert found.message == sentences.trusted_default_route("wg0", (6,))
+
+
+def test_a_trusted_interface_may_lead_to_a_network_but_not_to_the_internet() -> None:
+    site = routed("wg0", "10.9.0.0/16", "10.8.0.1/24")
+    assert problems(host(ENS33, site), "ens33", trusted=("lo", "wg0")) == []
+    all_of_it = routed("wg0", "0.0.0.0/0", "10.8.0.1/24", table="51820")
+    (found,) = problems(host(ENS33, all_of_it), "ens33", trusted=("lo", "wg0"))
+    assert found.message == sentences.trusted_default_route("wg0", (4,), "51820")
 
 
 def test_a_pattern_may_stand_for_nothing_while_another_interface_is_there() -> None:

@@ -18,7 +18,8 @@ from dockerfw_site.environment import read_environment
 from rules.management.commands.firewall import VERBS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NAMED = re.compile(rf"\bdockerfw (?:{'|'.join(VERBS)})\b")
+# Sentences speak of "dockerfw rules", too.
+NAMED = re.compile(rf"\bdockerfw (?:{'|'.join(sorted({*VERBS} - {'rules'}))})\b")
 # What the kernel's rules of a panic have as their comment.
 COMMENT = '"dockerfw panic" -j DROP'
 

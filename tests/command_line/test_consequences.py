@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
+from dockerfw.host.clock import utc_now
+from dockerfw.messages.surroundings import ListeningSocket
 from rules.audit.actors import Actor
 from rules.command_line import applying, stored
 from rules.draft.draft_selectors import draft_document
+from rules.draft.draft_services import draft_touch
 from rules.draft.expectation_services import expectation_create
 from rules.draft.rule_services import rule_create
 from rules.models import Apply, AuditEvent, Host
@@ -51,6 +54,22 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[], PlayedRoot]:
         return root
 
     return start
+
+
+def test_plan_says_what_containers_no_longer_reach(edited: Host) -> None:
+    sockets = (ListeningSocket(4, "tcp", "", 5432, process="postgres"),)
+    snapshot_store(edited, None, bridge=("172.17.0.1/16",), around={"sockets": sockets})
+    sentence = "Containers can no longer reach 5432/tcp (postgres) of this host"
+    lines = firewall("plan").out.splitlines()
+    assert f"- {sentence}" in lines
+    asked = "Containers reach 1 service of this host today: 5432/tcp (postgres)."
+    assert f"? {asked} To keep that for all containers, set containers_reach_host to allow." in lines
+    assert json.loads(firewall("plan", "--json").out)["containers"] == [
+        {"kind": "closed", "sentence": sentence}
+    ]
+    Host.objects.filter(pk=edited.pk).update(containers_reach_host="allow")
+    draft_touch(Host.objects.get(pk=edited.pk))
+    assert "Containers" not in firewall("plan").out
 
 
 def test_plan_says_who_reaches_more_or_less(edited: Host, alice: Actor) -> None:
@@ -185,3 +204,15 @@ def test_which_expectations_hold_now(edited: Host, alice: Actor) -> None:
     found = json.loads(firewall("expectations", "--json").out)
     assert [each["state"] for each in found] == ["holds", "fails", "unknown"]
     assert found[1]["sources"][0] == "1.0.0.0/8"
+
+
+def test_a_reading_from_before_the_load_is_named(edited: Host, alice: Actor) -> None:
+    expectation_create(host=edited, actor=alice, values=WEB)
+    revision = confirm(edited, alice)
+    begun = {"name": "read-back", "state": "done", "at": utc_now(), "seconds": 0.1, "detail": ""}
+    Apply.objects.filter(revision=revision).update(steps=[begun])
+    for verb in (("expectations",), ("exposure",), ("plan",)):
+        said = firewall(*verb)
+        assert f"before revision {revision.number} was loaded." in said.out + said.err, verb
+    snapshot_store(edited, None)
+    assert "was loaded" not in firewall("expectations").err

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from dockerfw.document.container_definitions import MOST_DEFINITIONS
 from dockerfw_site.environment import BASE_DIR
 from rules.management.commands.firewall import VERBS
 from tests.rig.command_fixtures import firewall, shell
 from tests.rig.kernel_reports import CLEAN
+from tests.rig.namespace import PATIENCE
 
 RAW = b"""*raw
 :PREROUTING ACCEPT [0:0]
@@ -81,6 +84,24 @@ def test_render_each_family(document: Path, tmp_path: Path) -> None:
     live = firewall("render", str(document), "--family", "4", "--live", str(bare))
     assert "-N DOCKER-USER" in live.out
     assert "-N DOCKER-USER" not in four.out
+
+
+def test_render_the_sets_that_go_before_the_rules(tmp_path: Path) -> None:
+    sources = [f"192.0.2.{last}" for last in range(1, 6)] + ["2001:db8::7"]
+    ssh = {"id": "sshd", "scope": "host", "sources": sources, "protocol": "tcp", "ports": ["22"]}
+    web = {"id": "webs", "scope": "container", "protocol": "tcp", "ports": ["8080"]}
+    file = tmp_path / "document.json"
+    file.write_text(json.dumps({"format": "dockerfw/2", "rules": [ssh, web]}))
+    sets = firewall("render", str(file), "--family", "4", "--sets").out
+    (name,) = re.findall(r"^create (dockerfw4-s\S+) hash:net family inet ", sets, re.MULTILINE)
+    assert f"add {name} 192.0.2.5\n" in sets
+    assert "create dockerfw4-proxy " in sets
+    rules = firewall("render", str(file), "--family", "4").out
+    assert f"-m set --match-set {name} src" in rules
+    both = json.loads(firewall("render", str(file), "--family", "4", "--json").out)
+    assert (both["restore"], both["sets"]) == (rules, sets)
+    # One source is a line.
+    assert "add " not in firewall("render", str(file), "--family", "6", "--sets").out
 
 
 def test_check_says_what_is_valid_and_every_error(document: Path, tmp_path: Path) -> None:
@@ -174,6 +195,7 @@ BAD_INPUT = [
     (["check", "-"], b"[" * 100_000, "nested too deeply"),
     (["check", "-"], b'{"format": "dockerfw/1", "rules": [NaN]}', "not a JSON value"),
     (["check", "-"], b"\xff\xfe", "not UTF-8"),
+    (["check", "-"], b"TOO_MANY_CONTAINERS", "rules[1000].container: the enabled rules for containers"),
     (["render", "-", "--family", "4"], b"{}", "format"),
     (["render", "-"], b"{}", "--family"),
     (["render", "-", "--family", "5"], b"{}", "invalid choice"),
@@ -191,9 +213,16 @@ BAD_INPUT = [
 ]
 
 
+def too_many_containers() -> bytes:
+    """Return a document whose rules need two sets more than a document may."""
+    rule = {"scope": "container", "protocol": "tcp", "ports": ["80"]}
+    rules = [{**rule, "container": f"c{number}"} for number in range(MOST_DEFINITIONS // 2 + 1)]
+    return json.dumps({"format": "dockerfw/2", "rules": rules}).encode()
+
+
 @pytest.mark.parametrize(("arguments", "stdin", "words"), BAD_INPUT, ids=lambda value: str(value)[:40])
 def test_bad_input_is_status_2_and_never_a_traceback(arguments: list[str], stdin: bytes, words: str) -> None:
-    done = shell(*arguments, stdin=stdin)
+    done = shell(*arguments, stdin=stdin.replace(b"TOO_MANY_CONTAINERS", too_many_containers()))
     assert done.returncode == 2
     assert words in done.stderr.decode()
     assert b"Traceback" not in done.stderr
@@ -225,7 +254,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
         process.stdout.read(100)
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
         process.stderr.close()
 
 
@@ -252,3 +281,22 @@ def test_import_and_a_first_plan_say_what_closes(tmp_path: Path) -> None:
     as_json = json.loads(firewall("plan", str(document), "--live", str(save), "--json").out)
     assert as_json["packets"] == [{"kind": "closes", "sentence": closes}]
     assert as_json["refusals"] == []
+
+
+def test_render_and_plan_for_a_host_without_ipsets(tmp_path: Path) -> None:
+    sources = [f"20.0.0.{number}" for number in range(9)]
+    rule = {"scope": "host", "protocol": "tcp", "ports": ["22"], "sources": sources}
+    document: dict[str, object] = {"format": "dockerfw/2", "rules": [rule]}
+    path, live = tmp_path / "rules.json", tmp_path / "save"
+    path.write_text(json.dumps(document))
+    live.write_text(CLEAN)
+    words = ("render", str(path), "--family", "4")
+    assert "--match-set" in firewall(*words).out
+    assert firewall(*words, "--without-ipset").out.count("--dport 22 ") == 9
+    plan = firewall("plan", str(path), "--live", str(live), "--without-ipset")
+    assert (plan.status, "--match-set" in plan.out, "20.0.0.8" in plan.out) == (1, False, True)
+    document["groups"] = {"bad": {"kind": "feed", "url": "https://example.org/x"}}
+    path.write_text(json.dumps({**document, "rules": [{**rule, "sources": ["@bad"]}]}))
+    refused = firewall(*words, "--without-ipset")
+    assert (refused.status, refused.out) == (2, "")
+    assert "“22/tcp from @bad to the host” needs ipsets, which this host does not have" in refused.err

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from dockerfw.chains.render import DIALLED_TO_LOOPBACK
+from dockerfw.messages.loaded import loaded_key
+from dockerfw.store.confirmed import CONFIRMED
 from dockerfw_site.environment import BASE_DIR
-from tests.rig.namespace import Family, Namespace, end_process
+from tests.rig.namespace import FAMILIES, PATIENCE, Family, Namespace, end_process
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.signing import write_signer, write_signing_key
 
@@ -51,8 +54,8 @@ class Site:
             check=True,
         )
         clerk = (sys.executable, "manage.py", "clerk", "--skip-checks")
-        root = (*namespace.prefix, sys.executable, "-m", "dockerfw", "agent")
-        self.processes = [self._start(clerk), self._start(root)]
+        self._root = (*namespace.prefix, sys.executable, "-m", "dockerfw", "agent")
+        self.processes = [self._start(clerk), self._start(self._root)]
 
     def _start(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
@@ -75,8 +78,16 @@ class Site:
             input=json.dumps(stdin) if stdin is not None else "",
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
+
+    def stop_root(self) -> None:
+        """End the root worker."""
+        end_process(self.processes.pop())
+
+    def start_root(self) -> None:
+        """Start the root worker again."""
+        self.processes.append(self._start(self._root))
 
     def stop(self) -> None:
         """End both processes."""
@@ -148,6 +159,59 @@ def test_drift_is_seen_and_put_right_under_the_same_number(site: Site, hosted: N
     assert site.firewall("status").returncode == 0
 
 
+def test_an_apply_without_a_change_loads_what_an_upgrade_adds(
+    site: Site, hosted: Namespace, redis_server: RedisServer
+) -> None:
+    site.firewall("import", "-", stdin=DOCUMENT)
+    assert site.firewall("apply", "-m", "first", "--keep").returncode == 0, site.log.read_text()
+    become_loaded_by_an_earlier_release(site, hosted, redis_server)
+    status = site.firewall("status")
+    assert (status.returncode, status.stdout.splitlines()[0]) == (
+        0,
+        "Protected: revision 1 is active for IPv4 and IPv6.",
+    )
+    plan = site.firewall("plan")
+    assert plan.returncode == 1, plan.stdout
+    assert f"IPv4 + FILTERS-CONTAINERS {DIALLED_TO_LOOPBACK[4]}" in plan.stdout
+    applied = site.firewall("apply", "-m", "after the upgrade", "--keep")
+    assert applied.returncode == 0, applied.stderr
+    assert applied.stdout.splitlines()[-1] == "revision 1: confirmed"
+    assert f"-A FILTERS-CONTAINERS {DIALLED_TO_LOOPBACK[4]}" in our_chains(hosted, 4)
+    assert f"-A FILTERS-CONTAINERS {DIALLED_TO_LOOPBACK[6]}" in our_chains(hosted, 6)
+    again = site.firewall("apply", "-m", "again")
+    assert (again.returncode, again.stderr.startswith("Nothing to apply")) == (1, True), again.stderr
+    history = json.loads(site.firewall("history", "--json").stdout)
+    assert [(one["number"], one["message"]) for one in history] == [(1, "first")]
+
+
+def test_a_roll_back_of_what_an_upgrade_adds_restores_the_loaded_rules(
+    site: Site, hosted: Namespace, redis_server: RedisServer
+) -> None:
+    site.firewall("import", "-", stdin=DOCUMENT)
+    assert site.firewall("apply", "-m", "first", "--keep").returncode == 0, site.log.read_text()
+    become_loaded_by_an_earlier_release(site, hosted, redis_server)
+    before = {4: our_chains(hosted, 4), 6: our_chains(hosted, 6)}
+    silent = site.firewall("apply", "-m", "after the upgrade", "--window", "15")
+    assert silent.stdout.splitlines()[-1] == "revision 1: rolled back", silent.stderr
+    assert {4: our_chains(hosted, 4), 6: our_chains(hosted, 6)} == before
+    status = site.firewall("status")
+    assert status.returncode == 0, status.stdout
+    assert site.firewall("plan").returncode == 1
+
+
+def become_loaded_by_an_earlier_release(site: Site, namespace: Namespace, redis: RedisServer) -> None:
+    """Take away what release 0.1.0 did not load, the lines for loopback, and the text it did not keep."""
+    site.stop_root()
+    for family in FAMILIES:
+        namespace.iptables("-D", "FILTERS-CONTAINERS", *DIALLED_TO_LOOPBACK[family].split(), family=family)
+    record = Path(site.environ["DOCKERFW_STATE_DIR"]) / "boot" / CONFIRMED
+    value = json.loads(record.read_text())
+    del value["loaded"], value["loaded_digest"]
+    record.write_text(json.dumps(value))
+    redis.client().delete(loaded_key("local"))
+    site.start_root()
+
+
 def test_of_two_applies_at_once_one_is_told_to_wait(site: Site, hosted: Namespace) -> None:
     site.firewall("import", "-", stdin=DOCUMENT)
     assert site.firewall("plan").returncode == 1
@@ -162,7 +226,7 @@ def test_of_two_applies_at_once_one_is_told_to_wait(site: Site, hosted: Namespac
         )
         for message in ("one", "other")
     ]
-    errors = [process.communicate(timeout=60)[1].decode() for process in both]
+    errors = [process.communicate(timeout=PATIENCE)[1].decode() for process in both]
     assert sorted(process.returncode for process in both) == [0, 1], errors
     lost = "".join(errors)
     said = ("The apply of revision 1 by", "already holds the draft", "Another revision was")
@@ -192,7 +256,7 @@ def test_silence_and_cancel_restore_the_previous_rules(site: Site, hosted: Names
         assert status.returncode == 1
         assert "Revision 3 is loaded for IPv4 and IPv6. The previous rules return at " in status.stdout
         assert site.firewall("cancel").returncode == 0
-        assert waiting.wait(30) == 1
+        assert waiting.wait(PATIENCE) == 1
     assert {4: our_chains(hosted, 4), 6: our_chains(hosted, 6)} == before
     status = site.firewall("status")
     assert (status.returncode, status.stdout.splitlines()[0]) == (

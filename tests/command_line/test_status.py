@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dockerfw.command_line.status import judge_status
+from dockerfw.doctor.bound_sets import BoundSetFacts
 from dockerfw.doctor.kernel import KernelFacts
 from dockerfw.document.document import Document, parse_document
 from dockerfw.iptables.model import FAMILIES
@@ -100,6 +101,8 @@ def test_other_tables_that_filter_are_named() -> None:
             "unknown",
             {"document": None, "revision": 0, "confirmed_problem": "boot/confirmed.json: is cut off"},
         ),
+        ("unknown", {"sets": BoundSetFacts(("dockerfw4-proxy",), {}, {})}),
+        ("unknown", {"sets": BoundSetFacts(("dockerfw4-proxy",), why_not="ipset failed")}),
         ("warn", {"document": None, "revision": 0}),
         ("warn", {"window": True}),
     ],

@@ -13,7 +13,7 @@ from django.db import OperationalError
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from dockerfw.chains.sentences import INPUT_EMPTY
+from dockerfw.chains.drift_sentences import INPUT_EMPTY
 from dockerfw.messages.orders import Order
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
 from dockerfw.reach.inbound import InboundSession

@@ -9,13 +9,14 @@ import pytest
 
 from dockerfw.chains import sentences
 from dockerfw.iptables.sentences import table_not_printed
+from dockerfw.messages.snapshots import CommandError
 from rules.audit.actors import Actor, command_line_actor
 from rules.command_line import stored
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create, rule_delete
 from rules.models import Host, Rule
 from tests.iptables.test_unprinted import NAT, WHOLE
-from tests.rig.busy_host import busy_store
+from tests.rig.busy_host import SOCKETS, busy_store
 from tests.rig.command_fixtures import firewall, shell
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import CLEAN as CLEAN_SAVE
@@ -257,6 +258,25 @@ def test_what_the_host_cannot_print_has_no_answer(host: Host, shop: Rule) -> Non
         3,
         "cannot tell: the rules of IPv6 could not be read on the host",
     )
+
+
+@pytest.mark.parametrize("case", ["not read", "too many"])
+def test_an_incomplete_list_of_sockets_is_not_the_whole_exposure(
+    host: Host, shop: Rule, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if case == "not read":
+        around: dict[str, object] = {"sockets": (), "errors": (CommandError(("ss", "-H"), 1, "failed"),)}
+    else:
+        monkeypatch.setattr("dockerfw.messages.snapshots.MAX_SOCKETS", len(SOCKETS))
+        around = {}
+    busy_store(host, draft_document(host), 1, age=-1, **around)
+    exposure = firewall("exposure")
+    assert exposure.status == 3
+    assert exposure.out.splitlines()[0].endswith(
+        "Ports may be missing: the list of listening sockets and published ports is not complete."
+    )
+    # Whether something listens on the port of this rule is not known either.
+    assert "allowed, but nothing is listening" not in exposure.out
 
 
 def test_plan_and_apply_refuse_what_nobody_can_read(host: Host, shop: Rule, tmp_path: Path) -> None:

@@ -51,7 +51,6 @@ def alice(installed: Installed, browser: Browser) -> Iterator[Person]:
     program = installed.browser_program(CHROMIUM)
     far = browser.browser_type.launch(executable_path=program, args=["--no-sandbox", trusted])
     context = far.new_context(base_url=URL, viewport=DESKTOP)
-    context.set_default_timeout(15_000)
     watch = Watch(context)
     try:
         yield Person(context.new_page(), watch, "alice")

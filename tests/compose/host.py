@@ -16,7 +16,7 @@ from tests.compose.engines import host_files
 from tests.rig.cache import cache_folder
 from tests.rig.engine_process import EngineProcess, remove_cgroups
 from tests.rig.engines import NEWEST, Engine
-from tests.rig.namespace import Backend, CommandError, Namespace, join_namespaces
+from tests.rig.namespace import PATIENCE, Backend, CommandError, Namespace, join_namespaces
 from tests.rig.trees import Inside, entered
 
 # An engine that only builds: it reaches the machine's network as any program does, and changes nothing there.
@@ -85,9 +85,9 @@ class Host:
     def close(self) -> None:
         """End everything on the host, and remove all that it left."""
         with contextlib.suppress(Exception):
-            names = self.docker("ps", "--quiet", timeout=10).split()
+            names = self.docker("ps", "--quiet", timeout=PATIENCE).split()
             if names:
-                self.docker("kill", *names, timeout=20)
+                self.docker("kill", *names, timeout=PATIENCE)
         self._leftovers.close()
 
     @property
@@ -118,7 +118,7 @@ class Host:
 
     def stop_engine(self) -> None:
         """End dockerd as the init system does, and wait for it."""
-        self._engine.stop(seconds=30)
+        self._engine.stop(seconds=PATIENCE)
 
     def try_run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command on the host, in the project's folder, and return how it ended."""

@@ -80,7 +80,9 @@ class Installed:
 
     def wait_healthy(self) -> None:
         """Wait until each service that goes on running is healthy."""
-        wait_until("all services healthy", UP_SECONDS, lambda: self.health().items() >= _HEALTHY.items())
+        wait_until(
+            "all services healthy", lambda: self.health().items() >= _HEALTHY.items(), seconds=UP_SECONDS
+        )
 
     def health(self) -> dict[str, str]:
         """Return for each running service what its health check said."""
@@ -122,14 +124,26 @@ class Installed:
         return str(self.inspect(service)["State"]["Pid"])
 
     def processes(self, service: str) -> dict[str, dict[str, str]]:
-        """Return what the kernel says of each process of a service, by its command line."""
+        """Return what the kernel says of each process of a service, by its command line.
+
+        A health check's processes may end meanwhile: they are left out. Raises CommandError without the first
+        process, which is the service itself.
+        """
+        first = self.first_process(service)
         pids = self.host.docker("top", self.container(service), "-eo", "pid").split()[1:]
         found = {}
         for pid in pids:
-            text = self.host.run("cat", f"/proc/{pid}/status")
-            command = self.host.run("cat", f"/proc/{pid}/cmdline").replace("\0", " ").strip()
-            lines = (line.split(":", 1) for line in text.splitlines())
-            found[command] = {name: value.strip() for name, value in lines if name in STATUS}
+            # One command for both files, and a process that has ended has an empty command line for a moment.
+            read = self.host.try_run("cat", f"/proc/{pid}/status", f"/proc/{pid}/cmdline")
+            text, _, command = read.stdout.rpartition("\n")
+            command = command.replace("\0", " ").strip()
+            if read.returncode == 0 and command:
+                lines = (line.split(":", 1) for line in text.splitlines())
+                found[command] = {name: value.strip() for name, value in lines if name in STATUS}
+            elif pid == first:
+                raise CommandError(f"the first process of {service} has ended: {read.stderr}")
+        if first not in pids:
+            raise CommandError(f"the first process of {service}, {first}, is not one of {pids}")
         return found
 
     def rules(self, family: Family = 4) -> list[str]:

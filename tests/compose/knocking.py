@@ -44,6 +44,5 @@ class Knocking:
         tried = 2  # The first one may have been under way.
         wait_until(
             "a try of each port",
-            30,
             lambda: all(len(self.heard[place]) >= count + tried for place, count in before.items()),
         )

@@ -52,7 +52,7 @@ def nothing_lost(installed: Installed, alice: Person) -> Iterator[Knocking]:
     alice.page.goto("/")
     expect(alice.page.locator("details.account")).to_contain_text(alice.name)
     expect(alice.page.locator(".sentence")).to_contain_text(
-        re.compile(r"Protected: revision \d+ is active for IPv4 and IPv6"), timeout=30_000
+        re.compile(r"Protected: revision \d+ is active for IPv4 and IPv6")
     )
 
 
@@ -80,7 +80,7 @@ def lose_the_engine(installed: Installed, alice: Person) -> None:
         installed.host.stop_engine()
         knocking.round()
         installed.host.start_engine()
-        wait_until("the shop again", 60, lambda: knocking.heard[OPEN][-1] == "connected")
+        wait_until("the shop again", lambda: knocking.heard[OPEN][-1] == "connected")
 
 
 def lose_redis(installed: Installed, alice: Person) -> None:
@@ -88,7 +88,7 @@ def lose_redis(installed: Installed, alice: Person) -> None:
     with nothing_lost(installed, alice):
         before = installed.first_process("redis")
         installed.host.run("kill", "-KILL", before)
-        wait_until("another Redis", 60, lambda: installed.first_process("redis") not in {before, "0"})
+        wait_until("another Redis", lambda: installed.first_process("redis") not in {before, "0"})
     alice.goto("rules/")
     alice.add_rule("container", "8443", comment="after Redis")
     alice.apply("Redis was away")
@@ -106,9 +106,9 @@ def lose_the_firewall_in_a_window(installed: Installed, alice: Person) -> None:
         alice.expect_awaiting()
         assert installed.both() != before.rules
         way(installed)
-        wait_until("the rules of before", 40, lambda: installed.both() == before.rules)  # noqa: B023
+        wait_until("the rules of before", lambda: installed.both() == before.rules)  # noqa: B023
         installed.host.compose("start", "firewall")
-        expect(alice.page.locator('[data-state="rolled_back"]')).to_be_visible(timeout=40_000)
+        expect(alice.page.locator('[data-state="rolled_back"]')).to_be_visible()
         assert installed.boot_files() == before.boot_files
         installed.wait_healthy()
         alice.goto("rules/")

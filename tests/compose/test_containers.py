@@ -10,7 +10,8 @@ import pytest
 from tests.compose.installed import SERVICES, Installed
 
 # As the kernel numbers them (linux/capability.h).
-CAPABILITIES = {"SETPCAP": 8, "NET_ADMIN": 12, "NET_RAW": 13, "SYS_ADMIN": 21}
+CAPABILITIES = {"SETGID": 6, "SETUID": 7, "SETPCAP": 8, "NET_ADMIN": 12, "NET_RAW": 13, "SYS_ADMIN": 21}
+NOBODY = "65534"
 SECRETS = {
     "redis": "/etc/dockerfw/redis/users.acl",
     "web": "/etc/dockerfw/web/redis.url",
@@ -44,8 +45,14 @@ def test_its_processes_may_no_more_than_is_said(
         assert status["NoNewPrivs"] == "1", command
         # A filter: the engine's own, since compose.yaml names none.
         assert status["Seccomp"] == "2", command
-        assert set(status["Uid"].split()) == {user}, command
-        assert set(status["Gid"].split()) == {group}, command
+        # What reads the packets of anyone has no right and no account of its own.
+        reads_packets = "dockerfw.refused.reader_process" in command
+        assert set(status["Uid"].split()) == {NOBODY if reads_packets else user}, command
+        assert set(status["Gid"].split()) == {NOBODY if reads_packets else group}, command
+        if reads_packets:
+            assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0, (command, status)
+    readers = [command for command in found if "dockerfw.refused.reader_process" in command]
+    assert bool(readers) == (service == "firewall")
 
 
 def test_only_the_root_worker_has_any_power(said: dict[str, dict[str, object]]) -> None:

@@ -69,11 +69,25 @@ def unknown_cause(trace: Trace) -> tuple[str, bool]:
     step = trace.verdict.step
     if step is None or step.rule is None:
         return re.sub(r"[\d.:a-f/]{4,}", "…", trace.verdict.reason), False
-    cause = unsupported_part(step.rule, trace.packet)
+    if trace.packet.destination.is_link_local:
+        return "a link-local destination", True
+    cause = unsupported_part(step.rule, trace.packet) or _cause_of_unknown_mark(trace, step.rule)
     if cause:
         return cause, True
     modules = [match.module for match in step.rule.matches if match.module] or ["?"]
     return f"{'+'.join(modules)} -> {step.rule.target.name if step.rule.target else '-'}", False
+
+
+def _cause_of_unknown_mark(trace: Trace, rule: Rule) -> str:
+    """Return why a mark that a rule asks for is unknown: a rule that need not be decided may have set it."""
+    if not any(match.module in ("mark", "connmark") for match in rule.matches):
+        return ""
+    setting = (
+        step.rule
+        for step in trace.steps
+        if step.outcome == "unknown" and step.rule and step.rule.target and step.rule.target.name == "MARK"
+    )
+    return next((cause for each in setting if (cause := unsupported_part(each, trace.packet))), "")
 
 
 def unsupported_part(rule: Rule, packet: Packet) -> str:
@@ -84,6 +98,8 @@ def unsupported_part(rule: Rule, packet: Packet) -> str:
         if match.module == "rpfilter" and packet.in_interface != LEFT:
             return "a route of an interface without the default route"
         for option in match.options:
+            if option.name == "--kerneltz":
+                return "the time zone of the kernel"
             if option.name in ("--src-type", "--dst-type") and set(option.values[0].split(",")) & ROUTE_TYPES:
                 return "an address type that depends on routes"
             if option.name == "--physdev-out":

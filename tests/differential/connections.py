@@ -6,7 +6,7 @@ import socket
 import struct
 from typing import Final
 
-from tests.rig.namespace import entering
+from tests.rig.namespace import PATIENCE, entering
 
 _NETLINK_NETFILTER: Final = 12
 _CTNETLINK_DELETE: Final = (1 << 8) | 2
@@ -21,7 +21,7 @@ class Connections:
         """Open the socket; `namespace` is a file, as Namespace.path is."""
         with entering(namespace):
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
-        self._socket.settimeout(10)
+        self._socket.settimeout(PATIENCE)
 
     def delete_all(self) -> None:
         """Delete all connections."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from dockerfw.iptables.name_spellings import DAYS
 from tests.differential.pools import (
     INTERFACES,
     MACS,
@@ -29,7 +30,6 @@ OUTSIDE: Final = frozenset(
         "string",
         "statistic",
         "recent",
-        "time",
         "length",
         "ttl",
         "hl",
@@ -59,6 +59,19 @@ ICMP_TYPES: Final[dict[Family, tuple[str, ...]]] = {
         "128/0",
     ),
 }
+MOMENTS: Final = (
+    ("--datestart", "2021-01-01T12:00:00", "--datestop", "2037-12-31T12:00:00"),
+    ("--datestart", "2021-01-01T12:00:00"),
+    ("--datestop", "2037-12-31T12:00:00"),
+    ("--datestart", "2021-01-01T12:00:00", "--datestop", "2038-01-19T03:14:07"),
+    ("--datestart", "2001-02-03T04:05:06", "--datestop", "2021-01-01T12:00:00"),
+    ("--datestop", "2021-01-01T12:00:00"),
+    ("--datestart", "2037-12-31T12:00:00"),
+    ("--datestart", "2037-12-31T12:00:00", "--datestop", "2038-01-19T03:14:07"),
+    (),
+)
+"""Until 2037 four of these ranges contain now, two are over, two are to come; the last has no dates."""
+
 _STATES: Final = ("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED")
 _TYPES: Final[dict[Family, tuple[str, ...]]] = {
     4: ("LOCAL", "LOCAL", "UNICAST", "BROADCAST", "MULTICAST", "UNSPEC", "ANYCAST", "BLACKHOLE"),
@@ -222,14 +235,40 @@ def limit(dice: Dice, setting: Setting) -> list[str]:
 
 
 def hashlimit(dice: Dice, setting: Setting) -> list[str]:
-    """-m hashlimit --hashlimit-upto|--hashlimit-above RATE ..., with a limit that no ruleset reaches"""
+    """-m hashlimit --hashlimit-upto|--hashlimit-above RATE ..., in a table that has not seen the source"""
     which, mode = (
         dice.one(("--hashlimit-upto", "--hashlimit-above")),
-        dice.one(("srcip", "dstip", "srcip,dstport", "")),
+        dice.one(("srcip", "srcip", "dstip", "srcip,dstport", "")),
     )
-    words = [*("-m", "hashlimit", which, "10/minute", "--hashlimit-burst", "5000")]
+    words = ["-m", "hashlimit", which]
+    if "srcip" in mode and dice.chance(0.7):
+        # A packet may meet the rule several times. For the next one the source is forgotten.
+        words += [dice.one(("10/minute", "6/minute", "1/hour", "100/second"))]
+        words += ["--hashlimit-burst", dice.one(("6", "10", "20")), "--hashlimit-htable-max", "4096"]
+        words += ["--hashlimit-htable-expire", "1", "--hashlimit-htable-gcinterval", "5"]
+        length = {4: ("8", "24", "32"), 6: ("48", "64", "128")}[setting.family]
+        words += ["--hashlimit-srcmask", dice.one(length)] if dice.chance(0.5) else []
+    else:
+        # (The kernel counts a burst modulo some 37 hours at the rate, so 5,000 an hour would be few.)
+        words += [dice.one(("10/minute", "100/second")), "--hashlimit-burst", "5000"]
     words += ["--hashlimit-mode", mode] if mode else []
     return [*words, "--hashlimit-name", f"h{dice.number(0, 10**9)}"]
+
+
+def moment(dice: Dice, setting: Setting) -> list[str]:
+    """-m time with dates that are over, that are now or that are to come; times of day and days"""
+    words = list(dice.one(MOMENTS))
+    if dice.chance(0.3):
+        first, last = (f"{dice.number(0, 23):02}:{dice.number(0, 59):02}" for _ in range(2))
+        clock = ["--timestart", first, "--timestop", last]
+        words += dice.one((clock, clock[:2], clock[2:]))
+        words += ["--contiguous"] if "--timestop" in words and "--timestart" in words and last < first else []
+    if dice.chance(0.2):
+        words += [*dice.maybe_not(), "--weekdays", ",".join(dice.some(DAYS, 4))]
+    if dice.chance(0.1):
+        days = dice.some([str(day) for day in range(1, 32)], 20)
+        words += [*dice.maybe_not(), "--monthdays", ",".join(days)]
+    return ["-m", "time", *words]
 
 
 def connlimit(dice: Dice, setting: Setting) -> list[str]:
@@ -289,7 +328,7 @@ def outside(dice: Dice, setting: Setting) -> list[str]:
             ["-m", "length", "--length", "40:60"],
             ["-m", "dscp", "--dscp", "0x00"],
             ["-m", "u32", "--u32", "0&0xF=0"],
-            ["-m", "time", "--timestart", "00:00", "--timestop", "23:59"],
+            ["-m", "time", "--datestart", "2021-01-01", "--kerneltz"],
             ["-m", "pkttype", "--pkt-type", "unicast"],
             ["-m", "tos", "--tos", "0x00"],
             hops,
@@ -301,8 +340,8 @@ Matcher = Callable[[Dice, Setting], list[str]]
 
 KNOWN: Final[tuple[tuple[Matcher, int], ...]] = (
     *((address, 10), (interface, 8), (port, 14), (flags, 2), (multiport, 6), (state, 5), (original, 5)),
-    *((addrtype, 4), (icmp, 5), (mark, 3), (comment, 2), (ip_set, 5), (iprange, 3), (limit, 2)),
-    *((hashlimit, 2), (mac, 3), (physdev, 3), (connlimit, 2), (recent, 2), (rpfilter, 6)),
+    *((addrtype, 4), (icmp, 5), (mark, 3), (comment, 2), (ip_set, 9), (iprange, 3), (limit, 2)),
+    *((hashlimit, 5), (moment, 5), (mac, 3), (physdev, 3), (connlimit, 2), (recent, 2), (rpfilter, 6)),
 )
 """The matches that the simulator must support, each with its weight."""
 

@@ -6,27 +6,37 @@ A difference counts only if it appears every time the packet is sent again.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
-from dockerfw.chains.render import render_restore
+from dockerfw.chains.container_sets import is_container_set
+from dockerfw.chains.names import own_sets_named
+from dockerfw.chains.render import render, write_restore
+from dockerfw.chains.static_sets import StaticSet, creation_text
 from dockerfw.document.document import parse_document
 from dockerfw.host.observation import observe
 from dockerfw.iptables.parse import parse_save
-from dockerfw.messages.snapshot_values import surroundings_of
+from dockerfw.messages.snapshot_values import surroundings_of, with_loaded_sets
+from dockerfw.reach.bound_sets import with_bound_sets
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.services import simulate_service
 from dockerfw.simulation.simulate import Prepared, prepare, simulate
 from dockerfw.simulation.trace import Trace
+from tests.differential.aim import aim
+from tests.differential.bindings import Bindings, make_bindings
 from tests.differential.comparison import compare, is_sent_back, report
+from tests.differential.documents import make_document
 from tests.differential.evidence import Range, RigError
 from tests.differential.packets import blur, make_shot, to_packet
 from tests.differential.pools import Dice
-from tests.differential.rulesets import make_document, make_foreign, make_sets
+from tests.differential.rulesets import make_foreign, make_sets
 from tests.differential.sources import answer, edge, service_of
 from tests.differential.world import World
 from tests.rig.namespace import FAMILIES, Family
@@ -39,6 +49,14 @@ _DATA: Final = Path(__file__).with_name("data")
 
 _AGAIN: Final = 2
 _SAYS: Final = {"passes": ("ACCEPT",), "refused": ("DROP", "REJECT")}
+
+_DIGESTED: Final = re.compile(r"dockerfw[46]-([abcs])[0-9a-f]{20}")
+_SETS: Final = {
+    "a": "addresses of containers",
+    "b": "a list",
+    "c": "ports of containers",
+    "s": "static sources",
+}
 
 Simulate = Callable[[Prepared, Packet], Trace]
 
@@ -67,6 +85,7 @@ class _Loaded:
 
     title: str
     sets: str
+    bindings: Bindings
     range: Range
     prepared: Prepared
 
@@ -119,22 +138,38 @@ class Player:
     def _load(self, number: int, dice: Dice) -> list[_Loaded]:
         world, sets = self.world, make_sets(dice)
         document = parse_document(make_document(dice))
+        bindings = make_bindings(dice, document, world.listening)
         engine, baselines = dice.one(self._engines)
         world.host.run("ipset", "-exist", "restore", stdin=sets)
+        static: list[StaticSet] = []
+        names: set[str] = set()
         for family in FAMILIES:
             foreign = make_foreign(dice, family, baselines[family])
             world.host.restore(foreign, world.backend, family, noflush=False)
             live = parse_save(world.host.save(world.backend, family))
-            ours = render_restore(document, family, live=live, revision=number)
-            world.host.restore(ours, world.backend, family)
+            rendering = render(document, family, number, live=live, moment=_now())
+            bound = bindings.names((rendering,))
+            own = (*bound, *(one.name for one in rendering.sets))
+            world.load_sets(own, bindings.filling(bound) + creation_text(rendering.sets))
+            static += rendering.sets
+            names.update(own)
+            world.host.restore(write_restore(rendering, family, live=live), world.backend, family)
+        world.destroy_sets_except(names)
         with world.host.entered():
             snapshot = observe("differential")
         assert not snapshot.errors, snapshot.errors
-        surroundings = surroundings_of(snapshot)
+        surroundings = with_loaded_sets(surroundings_of(snapshot), static)
+        if dice.chance(0.5):
+            # As before the load, when the sets of rules by name do not exist yet.
+            found = {name: each for name, each in surroundings.sets.items() if not is_container_set(name)}
+            external = document.settings.external_interfaces
+            surroundings = replace(surroundings, sets=MappingProxyType(found))
+            surroundings = with_bound_sets(surroundings, world.listening, external, bindings.definitions)
         return [
             _Loaded(
                 f"seed {self.seed}, ruleset {number}, IPv{family}, {world.backend}, {engine}",
                 sets,
+                bindings,
                 Range(world, family),
                 prepare(parse_save(snapshot.saves[family]), surroundings, family),
             )
@@ -142,7 +177,10 @@ class Player:
         ]
 
     def _case(self, loaded: _Loaded, title: str, dice: Dice, say: Callable[[str], None]) -> None:
+        loaded = replace(loaded, prepared=loaded.prepared.at(int(time.time())))
         shot = make_shot(dice, loaded.range.family)
+        if dice.chance(0.6):
+            shot = aim(dice, shot, loaded.bindings)
         service = service_of(self.world, shot)
         found = simulate_service(loaded.prepared, service) if service else None
         if found is not None and dice.chance(0.5):
@@ -151,6 +189,8 @@ class Player:
                 shot = replace(shot, wire=replace(shot.wire, source=source))
         differences: tuple[str, ...] = ()
         for _ in range(1 + _AGAIN):
+            # (A rule with a time of day may begin or end between two packets.)
+            loaded = replace(loaded, prepared=loaded.prepared.at(int(time.time())))
             trace = self._ask(loaded.prepared, to_packet(self.world, shot))
             try:
                 seen = loaded.range.fire(shot)
@@ -184,7 +224,11 @@ class Player:
             self.tally.sources[said] += 1
         for at in seen.counted:
             rule = loaded.range.rule(at)
+            if rule:
+                self.tally.hit.update(map(_kind_of_set, own_sets_named(rule.text)))
             self.tally.hit.update({match.module or "plain" for match in rule.matches} if rule else ())
+            if rule and rule.target and rule.target.goto:
+                self.tally.hit["-g"] += 1
 
     def _disagree(self, text: str, say: Callable[[str], None]) -> None:
         self.tally.disagreements.append(text)
@@ -193,6 +237,16 @@ class Player:
             self._write_to.mkdir(parents=True, exist_ok=True)
             name = "-".join(word.strip(",") for word in text.splitlines()[0].split())
             (self._write_to / f"{name}.txt").write_text(text, errors="surrogateescape")
+
+
+def _kind_of_set(name: str) -> str:
+    """Return what a set of ours holds, in words."""
+    found = _DIGESTED.match(name)
+    return _SETS[found[1]] if found else "what the host shows"
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def table(tally: Tally) -> str:

@@ -5,6 +5,7 @@ All randomness comes from the dice that the caller passes in, so a seed repeats 
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -15,7 +16,9 @@ from tests.rig.namespace import Family
 
 T = TypeVar("T")
 
-PORTS: Final = (22, 53, 80, 81, 443, 5353, 5432, 8080, 8081, 8082, 8083, 9100, 9101, 9102, 40000)
+PORTS: Final = (22, 53, 80, 81, 443, 5353, 5432, 8080, 8081, 8082, 8083, 8084, 8443, 9100, 9101, 9102, 40000)
+PUBLISHED: Final = (5353, 8080, 8081, 8082, 8084, 8443, 9100, 9101)
+"""Ports that containers publish to other hosts, on all addresses or one."""
 SOURCE_PORTS: Final = (53, 123, 547, 1023, 1024, 32768, 40000, 50505, 65535)
 PORT_RANGES: Final = ("1:1023", "8000:8090", "9100:9101", "0:65535", "1024:65535", "5000:", ":80", "443:443")
 
@@ -78,6 +81,10 @@ def addresses(family: Family) -> tuple[str, ...]:
     return HOST_ADDRESSES[family] + CONTAINER_ADDRESSES[family] + STRANGERS[family]
 
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 @dataclass(frozen=True, slots=True)
 class Dice:
     """A random source with the few choices that are needed here."""
@@ -103,3 +110,13 @@ class Dice:
     def number(self, first: int, last: int) -> int:
         """Return a number from `first` to `last`."""
         return self.random.randint(first, last)
+
+
+def network_near(dice: Dice, bases: Sequence[Address]) -> Network:
+    """Return a network, of one address or many, around one of these addresses or a little beside it."""
+    base = dice.one(bases)
+    bits = base.max_prefixlen
+    length = dice.number(8, bits) if dice.chance(0.3) else dice.number(bits * 3 // 4, bits)
+    moved = int(base) ^ (dice.number(0, 255) if dice.chance(0.6) else dice.number(0, (1 << bits) - 1))
+    made = type(base)(moved)
+    return ipaddress.ip_network(f"{made}/{length}", strict=False)

@@ -1,26 +1,47 @@
-"""Random rulesets: the tables of the engine with foreign rules in between, and a document of ours.
+"""Random rulesets: the tables of the engine with foreign rules in between, and the sets that these match.
 
 The text is a whole iptables-restore file without -n, so each replaces the previous one.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-from dockerfw.document.document import FORMAT
 from tests.differential.matches import KNOWN, Setting, outside
-from tests.differential.pools import NETWORKS, PORTS, Dice, addresses
+from tests.differential.pools import NETWORKS, PORTS, Dice, addresses, network_near
 from tests.differential.world import BRIDGE, CONTAINER_ADDRESSES
 from tests.rig.namespace import FAMILIES, Family
 
 OUTSIDE_SHARE: Final = 0.03
 
+SIZES: Final = (1, 4, 5, 64, 1000)
+"""The sizes of sets like dockerfw's static ones: networks beside and inside each other."""
+
 SETS: Final[dict[Family, tuple[tuple[str, int], ...]]] = {
-    4: (("hosts4", 1), ("nets4", 1), ("ipport4", 2), ("netport4", 2), ("ports", 1), ("list4", 1)),
-    6: (("hosts6", 1), ("nets6", 1), ("ipport6", 2), ("netport6", 2), ("ports", 1), ("list6", 1)),
+    4: (
+        ("hosts4", 1),
+        ("nets4", 1),
+        ("ipport4", 2),
+        ("netport4", 2),
+        ("netif4", 2),
+        *((f"many4-{size}", 1) for size in SIZES),
+        ("ports", 1),
+        ("list4", 1),
+    ),
+    6: (
+        ("hosts6", 1),
+        ("nets6", 1),
+        ("ipport6", 2),
+        ("netport6", 2),
+        ("netif6", 2),
+        *((f"many6-{size}", 1) for size in SIZES),
+        ("ports", 1),
+        ("list6", 1),
+    ),
 }
 """The ipsets that exist in every ruleset, and how many directions each takes."""
 
@@ -29,12 +50,18 @@ create hosts4 hash:ip family inet
 create nets4 hash:net family inet
 create ipport4 hash:ip,port family inet
 create netport4 hash:net,port family inet
+create netif4 hash:net,iface family inet
 create hosts6 hash:ip family inet6
 create nets6 hash:net family inet6
 create ipport6 hash:ip,port family inet6
 create netport6 hash:net,port family inet6
+create netif6 hash:net,iface family inet6
 create ports bitmap:port range 0-65535
 create list4 list:set
+create dockerfw4-bridges hash:net,iface family inet
+create dockerfw4-proxy hash:net,port family inet
+create dockerfw6-bridges hash:net,iface family inet6
+create dockerfw6-proxy hash:net,port family inet6
 create list6 list:set
 """
 _REFUSALS: Final[dict[Family, tuple[str, ...]]] = {
@@ -86,7 +113,9 @@ class _Text:
 def make_sets(dice: Dice) -> str:
     """Return the input for `ipset -exist restore`: every set with new members."""
     lines = [_CREATED.strip()]
-    names = re.findall(r"create (\S+)", _CREATED)
+    for family in FAMILIES:
+        lines += [_create_many(family, size) for size in SIZES]
+    names = re.findall(r"create (\S+)", "\n".join(lines))
     lines += [f"flush {name}" for name in names]
     for family in FAMILIES:
         lines += [f"add hosts{family} {each}" for each in dice.some(addresses(family), 6)]
@@ -99,13 +128,41 @@ def make_sets(dice: Dice) -> str:
             lines.append(f"add ipport{family} {each},{dice.one(('tcp', 'udp'))}:{dice.one(PORTS)}")
         for net in dice.some(nets, 3):
             lines.append(f"add netport{family} {net},{dice.one(('tcp', 'udp'))}:{dice.one(PORTS)}")
+        for net in dice.some(nets, 4):
+            lines.append(f"add netif{family} {net},{dice.one(('ens33', 'docker0', BRIDGE))}")
+        halves = ("0.0.0.0/1", "128.0.0.0/1") if family == 4 else ("::/1", "8000::/1")
+        for port in dice.some(PORTS, 6):
+            lines += [
+                f"add dockerfw{family}-proxy {half},{dice.one(('tcp', 'udp'))}:{port}" for half in halves
+            ]
+        for name in ("docker0", BRIDGE):
+            lines.append(f"add dockerfw{family}-bridges {dice.one(nets)},{name}")
+        for size in SIZES:
+            lines += _add_many(dice, family, size)
         lines += [f"add list{family} {name}{family}" for name in dice.some(("hosts", "nets"), 2)]
     lines += [f"add ports {port}" for port in dice.some(PORTS, 5)]
     return "\n".join([*lines, ""])
 
 
+def _create_many(family: Family, size: int) -> str:
+    inet = "inet" if family == 4 else "inet6"
+    return f"create many{family}-{size} hash:net family {inet} maxelem 4096 counters comment"
+
+
+def _add_many(dice: Dice, family: Family, size: int) -> Iterator[str]:
+    """Yield members around the addresses that packets come from and go to, many inside each other."""
+    bases = [ipaddress.ip_address(each) for each in addresses(family)]
+    found: set[str] = set()
+    while len(found) < size:
+        network = network_near(dice, bases)
+        if str(network) not in found:
+            found.add(str(network))
+            ending = " nomatch" if dice.chance(0.1) else ""
+            yield f'add many{family}-{size} {network}{ending} comment "r{len(found)} k3f9"'
+
+
 def make_foreign(dice: Dice, family: Family, baseline: str) -> str:
-    """Return a restore file of the engine's tables (as saved) with foreign rules between them."""
+    """Return a restore file of the engine's tables (as saved) with foreign rules between them, or none."""
     text = _read(baseline)
     for table in ("raw", "mangle", "nat", "filter"):
         # A table that is missing from the text would keep the rules of the previous ruleset.
@@ -118,7 +175,11 @@ def make_foreign(dice: Dice, family: Family, baseline: str) -> str:
     for chain in ("INPUT", "FORWARD", "OUTPUT"):
         if chain != "OUTPUT" and dice.chance(0.25):
             text.policies["filter", chain] = dice.one(("ACCEPT", "DROP"))
-    _Foreign(dice, family, text).insert()
+    if dice.chance(0.75):
+        # Without any, more packets reach the rules of the document.
+        _Foreign(dice, family, text).insert()
+    # Answers must get out, or the test cannot see how a packet was rejected.
+    text.chain("filter", "OUTPUT").insert(0, "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
     return text.write()
 
 
@@ -161,14 +222,45 @@ class _Foreign:
             for rule in self._rules("filter", chain, dice.number(0, most), [] if chain == "OUTPUT" else own):
                 rules = self.text.chain("filter", chain)
                 rules.insert(dice.number(0, len(rules)), rule)
-        # Answers must get out, or the test cannot see how a packet was rejected.
-        self.text.chain("filter", "OUTPUT").insert(0, "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
+        if dice.chance(0.6):
+            self._dispatch()
         if dice.chance(0.4):
             self._other_table("raw", ("PREROUTING", "OUTPUT"))
         if dice.chance(0.5):
             self._other_table("mangle", ("PREROUTING", "INPUT", "FORWARD", "OUTPUT"))
         if dice.chance(0.5):
             self._other_table("nat", ("PREROUTING", "OUTPUT"))
+
+    def _dispatch(self) -> None:
+        """Add a tree of chains by protocol and port, entered by -g, of which some fall off their ends."""
+        dice, filters = self.dice, self.text.tables["filter"]
+        dialled, protocol = dice.chance(0.5), dice.one(("tcp", "tcp", "udp"))
+        last = self.text.chain("filter", "tree-end")
+        last += self._rules("filter", "tree-end", dice.number(0, 2), [])
+        dials = "-m conntrack --ctorigdstport {}:{} --ctdir ORIGINAL"
+        ranges = f"-p {protocol} {dials if dialled else f'-m {protocol} --dport {{}}:{{}}'}"
+        root = self._node(ranges, (0, 65_535), dice.number(1, 3))
+        for chain in ("INPUT", "FORWARD", "DOCKER-USER"):
+            if chain in filters and dice.chance(0.6):
+                place = dice.number(0, len(filters[chain]))
+                filters[chain].insert(place, f"-p {protocol} {dice.one(('-j', '-g'))} {root}")
+
+    def _node(self, ranges: str, ports: tuple[int, int], depth: int) -> str:
+        """Add the chain for a range of ports, and return its name."""
+        dice = self.dice
+        name = f"tree-{len(self.text.tables['filter'])}"
+        rules = self.text.chain("filter", name)
+        rules += self._rules("filter", name, dice.number(0, 2) if depth else dice.number(1, 4), [])
+        if depth:
+            inside = [port for port in PORTS if ports[0] < port <= ports[1]]
+            starts = [ports[0], *sorted(set(dice.some(inside, 3) if inside else []))]
+            for first, after in zip(starts, [*starts[1:], ports[1] + 1], strict=True):
+                inner = self._node(ranges, (first, after - 1), depth - 1)
+                rules.append(
+                    f"{ranges.format(first, after - 1)} {dice.one(('-g', '-g', '-g', '-j'))} {inner}"
+                )
+        rules += dice.one((["-g tree-end"], ["-g tree-end"], ["-g tree-end"], ["-j RETURN"], []))
+        return name
 
     def _other_table(self, table: str, chains: tuple[str, ...]) -> None:
         dice = self.dice
@@ -268,43 +360,4 @@ class _Foreign:
         return ["-j", "DNAT", "--to-destination", to]
 
 
-def make_document(dice: Dice) -> Mapping[str, Any]:
-    """Return a dockerfw/1 document as a JSON object."""
-    external = dice.one((["ens33"], ["ens33"], ["ens33", "ens34"], ["ens+"], ["ens34"], []))
-    trusted = dice.one((["lo"], ["lo"], ["lo", "docker0"], ["lo", "br-+"], [], ["lo", "ens34"]))
-    if "ens34" in trusted and external in (["ens33", "ens34"], ["ens+"], ["ens34"]):
-        trusted = ["lo"]
-    return {
-        "format": FORMAT,
-        "settings": {
-            "external_interfaces": external,
-            "trusted_interfaces": trusted,
-            "refuse": dice.one(("reject", "drop")),
-            "icmp": dice.one(("accept", "refuse")),
-        },
-        "rules": [_document_rule(dice) for _ in range(dice.number(0, 8))],
-    }
-
-
-def _document_rule(dice: Dice) -> dict[str, Any]:
-    protocol = dice.one(("tcp", "tcp", "tcp", "udp", "any", "icmp", "sctp", "gre"))
-    ports: list[str] = []
-    if protocol in ("tcp", "udp", "sctp") and dice.chance(0.85):
-        ports = [str(port) for port in dice.some(PORTS, 4)]
-        ports += dice.one(([], [], ["8000-8100"], ["1-1023", "9100-9101"]))
-    scope = dice.one(("host", "container", "both", "both"))
-    family = dice.one(FAMILIES)
-    source = dice.one(("any", "any", dice.one(NETWORKS[family]), dice.one(addresses(family))))
-    inner = bool(ports) and scope != "host" and dice.chance(0.2)
-    return {
-        "scope": scope,
-        "source": source,
-        "protocol": protocol,
-        "ports": ports,
-        "port_kind": "container" if inner else "published",
-        "comment": "",
-        "enabled": dice.chance(0.95),
-    }
-
-
-__all__ = ["BRIDGE", "SETS", "make_document", "make_foreign", "make_sets"]
+__all__ = ["BRIDGE", "SETS", "make_foreign", "make_sets"]

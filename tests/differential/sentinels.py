@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from tests.rig.namespace import Namespace, entering
+from tests.rig.namespace import PATIENCE, Namespace, entering
 
 NAMES: Final = ("entered", "input", "forward", "sent", "output")
 
@@ -54,7 +54,7 @@ class Sentinels:
         namespace.run("nft", "-f", "-", stdin=_TABLE)
         with entering(namespace.path):
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
-        self._socket.settimeout(10)
+        self._socket.settimeout(PATIENCE)
 
     def read(self) -> dict[str, int]:
         """Return the number of test packets that passed each hook."""

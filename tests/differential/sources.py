@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Final
 
 from dockerfw.simulation.services import Reach, Service
@@ -12,13 +13,18 @@ from tests.differential.pools import Dice
 from tests.differential.world import CONTAINERS, HOST_ADDRESSES, World
 
 _ECHO: Final = {ICMP: 8, ICMPV6: 128}
+# Neither a source nor a destination of a packet that comes in.
+_MARTIANS: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/96", "::ffff:0:0/96", "ff00::/8")
+)
 # Sources that the kernel refuses before any rule sees them, or treats as its own.
 _NO_SOURCES: Final = tuple(
     ipaddress.ip_network(text)
     for text in (
-        *("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "198.51.100.0/32", "198.51.100.255/32"),
+        *("198.51.100.0/32", "198.51.100.255/32"),
         *("203.0.113.0/32", "203.0.113.255/32", "172.17.0.0/32", "172.17.255.255/32"),
-        *("172.30.0.0/32", "172.30.255.255/32", "::/96", "::ffff:0:0/96", "ff00::/8", "fe80::/10"),
+        *("172.30.0.0/32", "172.30.255.255/32", "fe80::/10"),
         *(
             f"{address}/{128 if ':' in address else 32}"
             for family in (4, 6)
@@ -67,4 +73,18 @@ def edge(found: Reach, dice: Dice) -> Address | None:
     if not 0 < number < 2**network.max_prefixlen:
         return None
     made: Address = type(network[0])(number)
-    return None if any(made in each for each in _NO_SOURCES if each.version == made.version) else made
+    return made if can_be_source(made) else None
+
+
+def can_be_source(address: Address) -> bool:
+    """Return True if the kernel lets packets with this source come in."""
+    return can_be_destination(address) and not _is_in(address, _NO_SOURCES)
+
+
+def can_be_destination(address: Address) -> bool:
+    """Return True if the kernel routes packets to this address that come in."""
+    return not _is_in(address, _MARTIANS)
+
+
+def _is_in(address: Address, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    return any(address in each for each in networks if each.version == address.version)

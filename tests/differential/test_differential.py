@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from dockerfw.reach.container_sets import find_selected
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.simulate import Prepared, simulate
 from dockerfw.simulation.trace import Trace, Verdict
+from tests.differential.documents import SELECTORS
 from tests.differential.play import Player, recorded_save, table
+from tests.differential.pools import PUBLISHED
 from tests.differential.world import BRIDGE, CONTAINER_ADDRESSES, ENGINE_OPTIONS, World
 from tests.rig.namespace import FAMILIES, Family
 
@@ -25,6 +28,18 @@ def test_the_simulator_agrees_with_the_kernel(world: World) -> None:
     assert {"ACCEPT", "DROP", "REJECT"} <= tally.verdicts.keys()
     assert tally.verdicts["UNKNOWN"] < 25, tally.unknown
     assert {"passes", "refused"} <= tally.sources.keys()
+    assert {"a list", "ports of containers", "static sources"} <= tally.hit.keys()
+
+
+def test_rules_by_name_find_containers_of_the_world(world: World) -> None:
+    known = world.listening.containers or ()
+    found = {selector: {each.name for each in find_selected(known, selector)} for selector in SELECTORS}
+    assert found.pop("gone") == set()
+    assert all(found.values()), found
+    assert found["label:tier=front"] == {"web", "shop"}
+    assert found["store/db"] == {"vault"}
+    published = {port.port for each in known for port in each.publications if port.port != 8083}
+    assert published == {*PUBLISHED, 9102}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

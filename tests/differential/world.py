@@ -12,16 +12,22 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from dockerfw.host.observation import observe
+from dockerfw.iptables.parse import parse_save
+from dockerfw.messages.snapshot_values import listening_of
+from dockerfw.reach.listening import Listening
 from tests.differential.connections import Connections
 from tests.differential.sentinels import Sentinels
 from tests.differential.taps import Arrival, LocalSender, Tap
 from tests.rig.docker_host import DockerHost
 from tests.rig.namespace import (
     FAMILIES,
+    PATIENCE,
     Backend,
     Family,
     Namespace,
@@ -72,11 +78,13 @@ class World:
         """Build the world in about three seconds; with `tree`, its engine is the one in that tree."""
         self.backend: Backend = backend
         self.taps: dict[str, Tap] = {}
+        self._own_sets: set[str] = set()
         self._outside: list[Namespace] = []
         self.engine = DockerHost(backend, ENGINE_OPTIONS, tree)
         self.host = self.engine.namespace
         try:
             self._join_outside()
+            self._wait_for_addresses("dev", LEFT)
             self._start_containers()
             self._settle()
             self.local = LocalSender(self.host.path)
@@ -84,6 +92,8 @@ class World:
             self.sentinels = Sentinels(self.host)
             self.baseline = {family: self.host.save(backend, family).decode() for family in FAMILIES}
             """The chains of the engine, before any test changes them."""
+            self.listening = self._look()
+            """The containers, as Docker tells them, and the sockets of docker-proxy."""
         except BaseException:
             self.delete()
             raise
@@ -108,12 +118,17 @@ class World:
         subnets = ("--subnet=172.30.0.0/16", "--subnet=2001:db8:d0d::/64")
         name = f"com.docker.network.bridge.name={BRIDGE}"
         engine.docker("network", "create", "--ipv6", *subnets, "--opt", name, "shop")
-        engine.run_web("web", "--publish=8080:80")
-        engine.run_web("other", "--publish=8081:80", "--publish=5353:53/udp")
+        front = "--label=tier=front"
+        # Two ports lead to the same one inside, and a port leads to two containers by the host's address.
+        engine.run_web("web", "--publish=8080:80", "--publish=8443:80", front)
+        ports = ("--publish=8081:80", "--publish=5353:53/udp", "--publish=203.0.113.1:8082:80")
+        engine.run_web("other", *ports, *_compose("mail", "relay"))
         engine.run_web("plain", port=81)
-        published = ("--publish=198.51.100.1:8082:80", "--publish=127.0.0.1:8083:81")
-        engine.run_web("shop", *published, "--publish=9100-9102:9100-9102", network="shop")
-        engine.run_web("vault", network="shop", port=5432)
+        addressed = ("198.51.100.1:8082:80", "127.0.0.1:8083:81", "[2001:db8:1::1]:8084:81")
+        published = [f"--publish={each}" for each in (*addressed, "9100-9102:9100-9102")]
+        engine.run_web("shop", *published, front, *_compose("store", "web"), network="shop")
+        labels = ("--label=tier=back", *_compose("store", "db"))
+        engine.run_web("vault", *labels, network="shop", port=5432)
         for index, container in enumerate(CONTAINERS):
             self._tap_container(container, index)
 
@@ -122,7 +137,7 @@ class World:
         _drop_incoming(inside)
         self.taps[name] = tap = Tap(name, inside, "eth0")
         with entering(inside):
-            shown = subprocess.check_output(["ip", "-o", "link", "show", "eth0"], text=True, timeout=10)
+            shown = subprocess.check_output(["ip", "-o", "link", "show", "eth0"], text=True, timeout=PATIENCE)
         peer = re.search(r"eth0@if(\d+):", shown)
         assert peer, shown
         veth = re.search(rf"^{peer[1]}: (\w+)@", self.host.output("ip", "-o", "link"), re.MULTILINE)
@@ -144,9 +159,18 @@ class World:
         self.host.run("sysctl", "-q", "-e", "-w", *settings)
         for bridge in ("docker0", BRIDGE):
             self.host.run("ip", "link", "set", bridge, "type", "bridge", "mcast_snooping", "0")
-        # Until then the kernel does not use the addresses.
-        tentative = ("ip", "-6", "address", "show", "tentative")
-        wait_until("IPv6 addresses of the host", 20, lambda: not self.host.output(*tentative).strip())
+        self._wait_for_addresses()
+
+    def _wait_for_addresses(self, *which: str) -> None:
+        """Wait until the kernel uses IPv6 addresses and docker-proxy can listen on them."""
+        tentative = ("ip", "-6", "address", "show", *which, "tentative")
+        wait_until("IPv6 addresses of the host", lambda: not self.host.output(*tentative).strip())
+
+    def _look(self) -> Listening:
+        with self.engine.entered():
+            snapshot = observe("differential", docker_socket=self.engine.directory / "docker.sock")
+        assert not snapshot.errors, snapshot.errors
+        return listening_of(snapshot, {family: parse_save(snapshot.saves[family]) for family in FAMILIES})
 
     def places(self) -> tuple[Place, ...]:
         """Return the places that packets can come from."""
@@ -174,9 +198,22 @@ class World:
         with entering(self.host.path):
             command = [iptables_program(self.backend, family, "save"), "-c"]
             done = subprocess.run(
-                command, capture_output=True, timeout=20, check=True, env=self.host.environment
+                command, capture_output=True, timeout=PATIENCE, check=True, env=self.host.environment
             )
         return done.stdout.decode("utf-8", "surrogateescape")
+
+    def load_sets(self, names: Iterable[str], filling: str) -> None:
+        """Create and fill the sets that the rules which are loaded next match, by the input for `ipset`."""
+        if filling:
+            self.host.run("ipset", "-exist", "restore", stdin=filling)
+        self._own_sets |= set(names)
+
+    def destroy_sets_except(self, names: Iterable[str]) -> None:
+        """Destroy the sets of former rules."""
+        gone = self._own_sets - set(names)
+        if gone:
+            self.host.run("ipset", "restore", stdin="".join(f"destroy {name}\n" for name in sorted(gone)))
+        self._own_sets -= gone
 
     def delete(self) -> None:
         """Delete the world."""
@@ -190,9 +227,15 @@ class World:
         self.engine.delete()
 
 
+def _compose(project: str, service: str) -> tuple[str, str]:
+    """Return the options that make a container one of Compose's."""
+    label = "--label=com.docker.compose"
+    return f"{label}.project={project}", f"{label}.service={service}"
+
+
 def _drop_incoming(namespace: str) -> None:
     """Make the kernel of a namespace drop all incoming packets; its taps see them before that."""
     rules = "*raw\n-A PREROUTING -j DROP\nCOMMIT\n"
     with entering(namespace):
         for program in ("iptables-nft-restore", "ip6tables-nft-restore"):
-            subprocess.run([program], input=rules, text=True, timeout=10, check=True)
+            subprocess.run([program], input=rules, text=True, timeout=PATIENCE, check=True)

@@ -9,21 +9,26 @@ from typing import Any
 
 import pytest
 
+from dockerfw.agent.sentences import LOG_LEFT_OUT
 from dockerfw.doctor.boot import BootFacts, UnitFacts, judge_boot
+from dockerfw.doctor.bound_sets import BoundSetFacts, judge_bound_sets
 from dockerfw.doctor.clock import ClockFacts, judge_clock
 from dockerfw.doctor.database import DatabaseFacts, judge_database
 from dockerfw.doctor.disk import judge_space
 from dockerfw.doctor.finding import Finding, in_order, note, ok, problem, unknown
 from dockerfw.doctor.host import HostFacts, judge_host
+from dockerfw.doctor.log import LogFacts, judge_log
 from dockerfw.doctor.permissions import PermissionFacts, Place, judge_permissions
 from dockerfw.doctor.redis_server import RedisFacts, judge_redis, wrong_users
 from dockerfw.doctor.report import report, status_of
-from dockerfw.doctor.signing import KeyFile, SigningFacts, judge_signing
-from dockerfw.doctor.signing_facts import signer_file, signing_key_file
+from dockerfw.doctor.signing import KeyFile, PairFacts, SigningFacts, judge_signing
+from dockerfw.doctor.signing_facts import owner_of, signer_file, signing_key_file
 from dockerfw.doctor.versions import Process, VersionFacts, judge_versions
 from dockerfw.doctor.work import WorkFacts, judge_work
+from dockerfw.messages.signatures import private_key_text
 from dockerfw.messages.space import MIB, Space, size
 from scripts.stack.redis_users import TEMPLATE, new_passwords, users_acl
+from tests.rig.list_orders import LISTS_KEY, write_lists_signer
 from tests.rig.signing import write_signer, write_signing_key
 
 
@@ -308,8 +313,8 @@ HOST = HostFacts(
     [
         ("commands", "problem", {"missing": ("ip6tables-nft-restore",)}),
         ("conntrack", "note", {"missing": ("conntrack",)}),
-        ("ipset", "note", {"missing": ("ipset",)}),
-        ("ipset", "ok", {"missing": ("ipset",), "needs_sets": False}),
+        ("sets", "problem", {"sets_fault": "Kernel error received: Operation not supported"}),
+        ("sets", "unknown", {"sets_fault": None}),
         ("forwarding", "problem", {"forward": False}),
         ("forwarding", "note", {"forward6": False}),
         ("forwarding", "unknown", {"forward": None}),
@@ -324,6 +329,59 @@ def test_the_host(check: str, level: str, change: dict[str, Any]) -> None:
     found = levels(judge_host(replace(HOST, **change)))
     assert found.pop(f"host.{check}") == level
     assert set(found.values()) == {"ok"}
+
+
+@pytest.mark.parametrize("needs_sets", [True, False])
+def test_a_host_without_ipset(*, needs_sets: bool) -> None:
+    found = {each.id: each for each in judge_host(replace(HOST, missing=("ipset",), needs_sets=needs_sets))}
+    assert (found["host.ipset"].level, found["host.sets"].level) == ("note", "unknown")
+    assert ("trace cannot read" in found["host.ipset"].text) == needs_sets
+
+
+PROXY4, PROXY6 = "dockerfw4-proxy", "dockerfw6-proxy"
+NEEDED = {PROXY4: ("0.0.0.0/1,tcp:80", "128.0.0.0/1,tcp:80"), PROXY6: ()}
+SETS = BoundSetFacts((PROXY4, PROXY6), held=NEEDED, shown=NEEDED)
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "words"),
+    [
+        (SETS, "ok", "dockerfw4-proxy has 2 members"),
+        (BoundSetFacts(), "ok", "No rule"),
+        (None, "unknown", "by root"),
+        (replace(SETS, held=None, why_not="ipset failed"), "unknown", "ipset failed"),
+        (replace(SETS, problem="it has not looked for 300 seconds"), "problem", "300 seconds"),
+        (replace(SETS, held={PROXY4: NEEDED[PROXY4]}), "problem", "missing: dockerfw6-proxy"),
+        (replace(SETS, held={**NEEDED, PROXY6: ("::/1,tcp:80",)}), "problem", "it allows ::/1,tcp:80."),
+        (replace(SETS, held={**NEEDED, PROXY4: ()}), "problem", "lacks 0.0.0.0/1,tcp:80 and 1 more"),
+    ],
+)
+def test_the_bound_sets(facts: BoundSetFacts | None, level: str, words: str) -> None:
+    found = judge_bound_sets(facts)
+    assert (found.id, found.level) == ("chains.sets", level)
+    assert words in found.text
+
+
+LEFT_OUT = LOG_LEFT_OUT.format(error="IPv4: line 7")
+LOG = LogFacts(wanted=True, groups=frozenset({7373}), readers={7373: 812})
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "words"),
+    [
+        (LOG, "ok", "group 7373"),
+        (LogFacts(), "ok", "No confirmed revision"),
+        (None, "unknown", "by root"),
+        (replace(LOG, readers=None), "unknown", "does not tell"),
+        (replace(LOG, readers={5: 812}), "problem", "no program reads it"),
+        (replace(LOG, groups=frozenset()), "note", "an earlier release"),
+        (replace(LOG, groups=frozenset(), left_out=LEFT_OUT), "note", f"R{LEFT_OUT[1:]}."),
+    ],
+)
+def test_the_log_of_refused_packets(facts: LogFacts | None, level: str, words: str) -> None:
+    found = judge_log(facts)
+    assert (found.id, found.level) == ("chains.log", level)
+    assert words in found.text
 
 
 def test_the_database() -> None:
@@ -396,9 +454,17 @@ def test_the_status() -> None:
 
 
 SIGNS, OTHER = "0123456789abcdef", "fedcba9876543210"
+LISTS = "00112233445566778"
 SIGNING = SigningFacts(
-    signer=KeyFile("/etc/dockerfw/signer.pub", fingerprint=SIGNS),
-    key=KeyFile("/etc/dockerfw/signing.key", fingerprint=SIGNS, uid=998, mode=0o600),
+    orders=PairFacts(
+        signer=KeyFile("/etc/dockerfw/signer.pub", fingerprint=SIGNS),
+        key=KeyFile("/etc/dockerfw/signing.key", fingerprint=SIGNS, uid=998, mode=0o600),
+    ),
+    lists=PairFacts(
+        signer=KeyFile("/etc/dockerfw/lists.pub", fingerprint=LISTS),
+        key=KeyFile("/etc/dockerfw/lists.key", fingerprint=LISTS, uid=998, mode=0o600),
+    ),
+    account=998,
 )
 
 
@@ -418,24 +484,67 @@ SIGNING = SigningFacts(
         ({"key": KeyFile("k", fingerprint=SIGNS, uid=0, mode=0o644)}, {"key": "problem"}),
         # As in the image: the group has one member, and only its container has the file.
         ({"key": KeyFile("k", fingerprint=SIGNS, uid=0, mode=0o640)}, {}),
+        # Another account, such as that of Redis, owns it.
+        ({"key": KeyFile("k", fingerprint=SIGNS, uid=997, mode=0o600)}, {"key": "problem"}),
     ],
 )
 def test_signing(change: dict[str, Any], wanted: dict[str, str]) -> None:
     assert set(levels(judge_signing(SIGNING)).values()) == {"ok"}
-    found = levels(judge_signing(replace(SIGNING, **change)))
-    wanted = {f"signing.{check}": level for check, level in wanted.items()}
-    assert {check: level for check, level in found.items() if level != "ok"} == wanted
+    for name, ids in (("orders", "signing."), ("lists", "signing.lists-")):
+        known = {
+            key: replace(each, fingerprint=LISTS)
+            if name == "lists" and isinstance(each, KeyFile) and each.fingerprint == SIGNS
+            else LISTS
+            if name == "lists" and each == SIGNS
+            else each
+            for key, each in change.items()
+        }
+        pair = replace(getattr(SIGNING, name), **known)
+        found = levels(judge_signing(replace(SIGNING, **{name: pair})))
+        assert {check: level for check, level in found.items() if level != "ok"} == {
+            f"{ids}{check}": level for check, level in wanted.items()
+        }
 
 
-def test_the_keys_for_orders_as_they_lie_there(tmp_path: Path) -> None:
+def test_a_host_without_a_pair_for_lists_has_a_note_and_one_key_for_both_is_a_problem() -> None:
+    gone = KeyFile("p", fault="it is gone", missing=True)
+    for field in ("signer", "key"):
+        for name, level in (("orders", "problem"), ("lists", "note")):
+            pair = replace(getattr(SIGNING, name), **{field: gone})
+            found = levels(judge_signing(replace(SIGNING, **{name: pair})))
+            assert level in found.values()
+    found = levels(judge_signing(replace(SIGNING, lists=SIGNING.orders)))
+    assert {check for check, level in found.items() if level == "problem"} == {"signing.two-pairs"}
+    unread = PairFacts(None, None)
+    assert levels(judge_signing(replace(SIGNING, lists=unread)))["signing.two-pairs"] == "unknown"
+
+
+def test_the_keys_as_they_lie_there(tmp_path: Path) -> None:
     signer, key = write_signer(tmp_path), write_signing_key(tmp_path)
-    facts = SigningFacts(signer_file(signer), signing_key_file(key))
-    assert set(levels(judge_signing(facts)).values()) == {"ok"}
+    lists_signer, lists_key = write_lists_signer(tmp_path), tmp_path / "lists.key"
+    lists_key.write_bytes(private_key_text(LISTS_KEY))
+    lists_key.chmod(0o600)
+
+    def judged() -> dict[str, Finding]:
+        facts = SigningFacts(
+            PairFacts(signer_file(signer), signing_key_file(key)),
+            PairFacts(signer_file(lists_signer), signing_key_file(lists_key)),
+            owner_of(tmp_path),
+        )
+        return {finding.id: finding for finding in judge_signing(facts)}
+
+    assert {finding.level for finding in judged().values()} == {"ok"}
+    lists_key.chmod(0o644)
+    assert judged()["signing.lists-key"].level == "problem"
+    lists_key.write_bytes(key.read_bytes())
+    assert judged()["signing.two-pairs"].level == "problem"
+    assert judged()["signing.lists-pair"].level == "problem"
     signer.chmod(0o666)
     key.write_text("PRIVATE nonsense")
-    facts = SigningFacts(signer_file(signer), signing_key_file(key))
-    texts = {finding.id: finding.text for finding in judge_signing(facts)}
-    assert "users other than root can change" in texts["signing.signer"]
-    assert texts["signing.key"].endswith("it is not an Ed25519 private key in PEM.")
+    lists_signer.unlink()
+    found = judged()
+    assert "users other than root can change" in found["signing.signer"].text
+    assert found["signing.key"].text.endswith("it is not an Ed25519 private key in PEM.")
+    assert found["signing.lists-signer"].level == "note"
     key.unlink()
     assert signing_key_file(key).fault.endswith("cannot be read (No such file or directory)")

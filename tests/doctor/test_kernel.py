@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dockerfw.agent.panic import release
+from dockerfw.chains.log_lines import DEFAULT_GROUP
 from dockerfw.doctor.boot import UNIT, BootFacts, judge_boot
 from dockerfw.doctor.boot_facts import boot_facts, unit_facts
 from dockerfw.doctor.host import judge_host
@@ -21,6 +22,7 @@ from dockerfw.doctor.kernel_facts import look_at_kernel
 from dockerfw.doctor.work_facts import window_left
 from dockerfw.host import runner
 from dockerfw.host.clock import boottime
+from dockerfw.host.log_socket import open_log_socket
 from dockerfw.store.state import StateDirectory
 from dockerfw.window import sentences
 from tests.doctor.test_judging import levels
@@ -33,13 +35,26 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def kept(inside: Namespace, state: StateDirectory) -> StateDirectory:
-    """A host with Docker's chains in nf_tables, on which revision 1 is confirmed."""
+def unread(inside: Namespace, state: StateDirectory) -> StateDirectory:
+    """A host with Docker's chains in nf_tables, on which revision 1 is confirmed, without a root worker."""
     add_foreign(inside, "nft")
     inside.add_interface()
     assert run(order(document("22", "8080")), state).state == "awaiting"
     assert answer("keep", state).state == "confirmed"
     return state
+
+
+@pytest.fixture
+def log(inside: Namespace) -> Iterator[None]:
+    """The log of refused packets is open, as a root worker has it."""
+    with open_log_socket(DEFAULT_GROUP):
+        yield
+
+
+@pytest.fixture
+def kept(unread: StateDirectory, log: None) -> StateDirectory:
+    """Both of it."""
+    return unread
 
 
 def kernel(state: StateDirectory) -> dict[str, str]:
@@ -56,6 +71,10 @@ def both(namespace: Namespace, *words: str) -> None:
 
 def test_a_host_as_it_was_confirmed_is_well(inside: Namespace, kept: StateDirectory) -> None:
     assert kernel(kept) == {}
+
+
+def test_a_log_that_no_program_reads(inside: Namespace, unread: StateDirectory) -> None:
+    assert kernel(unread) == {"chains.log": "problem"}
 
 
 BROKEN: dict[str, tuple[Callable[[Namespace], None], dict[str, str]]] = {
@@ -119,7 +138,7 @@ def test_what_is_broken_is_found(inside: Namespace, kept: StateDirectory, name: 
 
 
 def test_a_window_a_release_and_a_fresh_host_are_told_as_such(
-    inside: Namespace, state: StateDirectory
+    inside: Namespace, state: StateDirectory, log: None
 ) -> None:
     add_foreign(inside, "nft")
     inside.add_interface()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dockerfw.document import sentences
 from dockerfw.document.document import (
-    FORMAT,
+    FORMAT_1,
+    MAX_BYTES,
     canonical_json,
     digest,
     load_document,
@@ -27,7 +28,7 @@ from tests.rig.documents import document_values
 def errors(*rules: object, **settings: object) -> list[str]:
     """Return the errors of a document with these rules and settings."""
     with pytest.raises(DocumentError) as caught:
-        parse_document({"format": FORMAT, "settings": settings, "rules": list(rules)})
+        parse_document({"format": FORMAT_1, "settings": settings, "rules": list(rules)})
     return [str(error) for error in caught.value.errors]
 
 
@@ -66,7 +67,7 @@ def errors(*rules: object, **settings: object) -> list[str]:
         ({"id": "UPPER"}, "id", sentences.not_an_id("UPPER")),
         ({"comment": "a\nb"}, "comment", "character 2 (U+000A"),
         ({"comment": "a\u202eb"}, "comment", "character 2 (U+202E"),
-        ({"comment": "x" * 201}, "comment", sentences.comment_too_long(201, 200)),
+        ({"comment": "x" * 201}, "comment", sentences.text_too_long(201, 200)),
         ({"enabled": 1}, "enabled", sentences.not_a_boolean("1")),
     ],
 )
@@ -111,12 +112,12 @@ def test_bad_text_is_refused(text: str | bytes) -> None:
 
 def test_too_large_a_text_is_refused() -> None:
     with pytest.raises(DocumentError, match="at most"):
-        load_document(b" " * (4 * 1024 * 1024 + 1))
+        load_document(b" " * (MAX_BYTES + 1))
 
 
 def test_host_bits_are_removed_with_a_note() -> None:
-    found = parse_document({"format": FORMAT, "rules": [{"scope": "host", "source": "10.1.2.3/8"}]})
-    assert found.rules[0].source == "10.0.0.0/8"
+    found = parse_document({"format": FORMAT_1, "rules": [{"scope": "host", "source": "10.1.2.3/8"}]})
+    assert found.rules[0].sources == ("10.0.0.0/8",)
     assert [str(note) for note in found.notes] == [
         f"rules[0].source: {sentences.has_host_bits('10.1.2.3/8', '10.0.0.0/8')}"
     ]
@@ -126,13 +127,14 @@ def test_spellings_become_canonical() -> None:
     rule = validate_rule(
         {"scope": "host", "protocol": "6", "ports": ["8000:8010", 22, "22"], "source": "1.2.3.4"}
     )
-    assert (rule.protocol, rule.ports, rule.source) == ("tcp", ("22", "8000-8010"), "1.2.3.4/32")
+    assert (rule.protocol, rule.ports, rule.sources) == ("tcp", ("22", "8000-8010"), ("1.2.3.4/32",))
     assert rule.id == validate_rule({**to_json_object_of(rule), "comment": "other"}).id
 
 
 def to_json_object_of(rule: Any) -> dict[str, Any]:
     """Return the fields that identify a rule, without its id."""
-    return {"scope": rule.scope, "source": rule.source, "protocol": rule.protocol, "ports": list(rule.ports)}
+    sources = list(rule.sources)
+    return {"scope": rule.scope, "sources": sources, "protocol": rule.protocol, "ports": list(rule.ports)}
 
 
 @given(document_values(), st.randoms())
@@ -160,7 +162,7 @@ json_values = st.recursive(
 
 @given(json_values, json_values)
 def test_any_value_is_read_or_refused(value: object, rule: object) -> None:
-    for candidate in (value, {"format": FORMAT, "rules": [rule]}, {"format": FORMAT, "settings": value}):
+    for candidate in (value, {"format": FORMAT_1, "rules": [rule]}, {"format": FORMAT_1, "settings": value}):
         try:
             parse_document(candidate)
         except DocumentError as error:

@@ -33,8 +33,8 @@ def test_missing_ports_and_ranges_that_leave_out_none_open_every_port(
 
 
 def test_a_rule_is_new_unless_the_old_rules_already_open_as_much() -> None:
-    old = Document(rules=(replace(ALL_TCP, source="192.0.2.0/24"),))
-    narrower = replace(ALL_TCP, id="tcp2", scope="host", source="192.0.2.7/32")
+    old = Document(rules=(replace(ALL_TCP, sources=("192.0.2.0/24",)),))
+    narrower = replace(ALL_TCP, id="tcp2", scope="host", sources=("192.0.2.7/32",))
     assert new_every_port_rules(None, Document(rules=(ALL_TCP,))) == (ALL_TCP,)
     assert new_every_port_rules(old, old) == ()
     assert new_every_port_rules(old, Document(rules=(narrower,))) == ()

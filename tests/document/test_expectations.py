@@ -10,7 +10,7 @@ import pytest
 from dockerfw.document import sentences
 from dockerfw.document.diff import diff_documents
 from dockerfw.document.document import (
-    FORMAT,
+    FORMAT_1,
     Document,
     canonical_json,
     digest,
@@ -27,7 +27,7 @@ SSH = {"source": "203.0.113.0/24", "protocol": "tcp", "port": 22, "passes": True
 DB = {"port": 5432, "to": "container", "container": "db", "passes": False}
 
 OLD: dict[str, Any] = {
-    "format": FORMAT,
+    "format": FORMAT_1,
     "settings": {"external_interfaces": ["ens33"]},
     "rules": [
         {"id": "k3f9", "scope": "both", "protocol": "tcp", "ports": ["22", "8000-8010"], "comment": "ssh"},
@@ -39,7 +39,7 @@ OLD_DIGEST = "69f918c56b4e19117bf2e8b8549afe4e916264fe0bdf243449e2ffd73d106bb1"
 
 
 def document(*expectations: object, **settings: object) -> Document:
-    return parse_document({"format": FORMAT, "settings": settings, "expectations": list(expectations)})
+    return parse_document({"format": FORMAT_1, "settings": settings, "expectations": list(expectations)})
 
 
 def errors(*expectations: object, **settings: object) -> list[str]:
@@ -97,7 +97,7 @@ def test_an_error_names_the_field(values: object, error: str) -> None:
 
 def test_errors_of_the_whole_list_and_of_the_setting() -> None:
     with pytest.raises(DocumentError, match=r"expectations: an object is not a list of expectations"):
-        parse_document({"format": FORMAT, "expectations": {}})
+        parse_document({"format": FORMAT_1, "expectations": {}})
     too_many = [{**SSH, "comment": str(number)} for number in range(MAX_EXPECTATIONS + 1)]
     assert errors(*too_many) == [
         f"expectations: {MAX_EXPECTATIONS + 1} expectations are too many (at most 200)"

@@ -15,8 +15,9 @@ from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document, settings_mark
 from rules.draft.draft_services import settings_update
 from rules.draft.expectation_services import expectation_create
+from rules.draft.group_services import group_create
 from rules.draft.rule_services import rule_create
-from rules.models import Host, Rule
+from rules.models import Group, Host, Rule
 from tests.rig.command_fixtures import firewall
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
 
@@ -184,3 +185,58 @@ def test_the_preview_says_what_the_file_lets_pass_today(signed_in: Client, host:
     assert "Effect on packets, compared with the file" in page
     assert "to every other tcp port (SSH too), every udp port" in page
     assert "pass today and would be refused" in page
+
+
+def test_groups_and_all_fields_of_rules_survive_export_and_import(
+    signed_in: Client, host: Host, alice: Actor
+) -> None:
+    group_create(host=host, actor=alice, name="office", values={"entries": ["203.0.113.0/24"]})
+    values = {"scope": "host", "protocol": "tcp", "ports": ["22"], "sources": ["@office"]}
+    conditions = {"limit": "6/minute", "expires": "2037-01-31T18:00:00Z", "interface": "wg0", "tags": ["ops"]}
+    rule_create(host=host, actor=alice, values={**values, **conditions})
+    rule_create(host=host, actor=alice, values={**values, "action": "block", "ports": ["23"]})
+    exported = signed_in.get(f"{HOST}/export/").content.decode()
+    before = draft_document(Host.objects.get(pk=host.pk))
+    assert signed_in.post(IMPORT, sent(host, json.dumps(DOCUMENT), confirmed="yes")).status_code == 302
+    assert not Group.objects.exists()
+    page = signed_in.post(IMPORT, sent(host, exported))
+    assert "2 rules added, 1 removed, 1 group added" in text_of(page)
+    assert "added: @office, 1 entry Entries: 203.0.113.0/24" in text_of(page)
+    signed_in.post(IMPORT, sent(host, page.context["preview"].document, confirmed="yes"))
+    assert draft_document(Host.objects.get(pk=host.pk)) == before
+    broken = json.loads(exported)
+    del broken["groups"]
+    page = signed_in.post(IMPORT, sent(host, json.dumps(broken)))
+    assert "rules[0].sources : there is no group @office" in text_of(page)
+
+
+def test_an_import_can_be_added_to_the_draft(signed_in: Client, host: Host, alice: Actor) -> None:
+    group_create(host=host, actor=alice, name="office", values={"entries": ["203.0.113.0/24"]})
+    values = {"scope": "host", "protocol": "tcp", "ports": ["25"]}
+    kept_rule = rule_create(host=host, actor=alice, values=values)
+    more = {**values, "id": kept_rule.key, "ports": ["443"], "sources": ["@office", "@home"]}
+    added: dict[str, Any] = {
+        "format": "dockerfw/2",
+        "settings": {"refuse": "drop"},
+        "groups": {
+            "office": {"kind": "static", "entries": ["203.0.113.0/24"]},
+            "home": {"kind": "names", "names": ["home.example.org"]},
+        },
+        "rules": [{**values, "id": "same"}, more],
+        "expectations": [EXPECTED],
+    }
+    page = signed_in.post(IMPORT, sent(host, json.dumps(added), mode="add"))
+    assert "1 rule added, 1 group added, 1 expectation added" in text_of(page)
+    assert "Add to the draft" in text_of(page)
+    signed_in.post(IMPORT, sent(host, page.context["preview"].document, confirmed="yes"))
+    draft = draft_document(Host.objects.get(pk=host.pk))
+    assert {rule.ports for rule in draft.rules} == {("25",), ("443",)}
+    assert len({rule.id for rule in draft.rules}) == 2
+    assert (draft.settings.refuse, len(draft.groups), len(draft.expectations)) == ("reject", 2, 1)
+    added["groups"]["office"]["entries"] = ["192.0.2.0/24"]
+    more |= {"scope": "both", "interface": "eth9"}
+    added["settings"] = {"external_interfaces": ["eth9"]}
+    page = signed_in.post(IMPORT, sent(host, json.dumps(added), mode="add"))
+    assert page.status_code == 422
+    assert "groups.office : the draft has another group @office" in text_of(page)
+    assert "eth9 is none of them" in text_of(page)

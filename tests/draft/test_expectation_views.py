@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 
@@ -171,3 +173,30 @@ def test_an_old_look_says_nothing_of_now(working: Client, host: Host, ssh: Expec
     assert "Held then." in words
     assert "Read from the kernel 5 min ago. The root worker has not reported since." in words
     assert "now" not in words.split("the office")[1]
+
+
+@pytest.mark.parametrize(
+    "values", [SSH, DB, {"protocol": "icmp", "port": None, "source": "2001:db8::/32", "passes": False}]
+)
+def test_the_deletion_of_one_that_was_never_applied_can_be_undone(
+    signed_in: Client, host: Host, alice: Actor, values: dict[str, object]
+) -> None:
+    row = expectation_create(host=host, actor=alice, values=values)
+    before = expectation_values(row)
+    page = signed_in.post(f"{LIST}{row.pk}/delete/", {"version": "1"}, follow=True).content.decode()
+    assert not Expectation.objects.exists()
+    form = re.search(rf'<form[^>]*action="{NEW}">(.*?)</form>', page, re.DOTALL)
+    assert form is not None
+    assert 'aria-label="Undo: ' in form[1]
+    typed = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form[1]))
+    signed_in.post(NEW, typed)
+    assert expectation_values(Expectation.objects.get()) == before
+
+
+def test_an_applied_one_has_one_undo_after_its_deletion(
+    signed_in: Client, host: Host, alice: Actor, ssh: Expectation
+) -> None:
+    confirm(host, alice)
+    page = signed_in.post(f"{LIST}{ssh.pk}/delete/", {"version": "1"}, follow=True).content.decode()
+    assert "Expectation removed: " in page
+    assert page.count('aria-label="Undo: ') == 1

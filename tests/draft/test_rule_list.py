@@ -10,8 +10,11 @@ from urllib.parse import quote
 import pytest
 from django.test import Client
 
+from dockerfw.host.clock import utc_now
+from dockerfw.messages.surroundings import RuleUse, RuleUses
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
+from rules.draft.group_services import group_create
 from rules.draft.rule_services import rule_create, rule_delete, rule_set_enabled, rule_update
 from rules.models import AuditEvent, Host, Rule
 from tests.rig.confirmed import confirm
@@ -213,3 +216,68 @@ def test_hits_and_others_rules_come_from_the_kernel(
     assert "ssh of the admins 2 468" in text_of(working.get(RULES))
     assert "DOCKER-USER" not in text_of(working.get(RULES))
     assert "filter DOCKER-USER Docker" in text_of(working.get(RULES, {"others": "yes"}))
+
+
+def test_the_last_use_of_a_rule_stands_below_its_hits(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    used = RuleUse(ssh.key, f"{utc_now(ahead=-3 * 3600)[:19]}Z")
+    document = draft_document(host)
+    snapshot_store(
+        host, document, 1, packets=7, around={"uses": RuleUses("2026-10-01T00:00:00Z", (), (used,))}
+    )
+    assert "last 3 h ago" in text_of(working.get(RULES))
+    never = RuleUses("2026-10-01T00:00:00Z", (ssh.key,), ())
+    snapshot_store(host, document, 1, around={"uses": never})
+    assert "none since 1 Oct" in text_of(working.get(RULES))
+
+
+def test_rules_that_are_counted_together_say_so_and_are_never_called_unused(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    twin = add(host, alice, {"ports": ["22"], "comment": "the same once more"})
+    keys = sorted((ssh.key, twin.key))
+    revision = confirm(host, alice)
+    used = RuleUse(keys[0], f"{utc_now(ahead=-3 * 3600)[:19]}Z")
+    uses = RuleUses("2026-10-01T00:00:00Z", (keys[1],), (used,))
+    snapshot_store(host, draft_document(host), revision.number, around={"uses": uses})
+    words = text_of(working.get(RULES))
+    assert words.count("last 3 h ago counted with 22/tcp from anywhere to the host") == 1
+    assert words.count("last 3 h ago") == 2
+    assert "none since" not in words
+    assert "the same once more" not in text_of(working.get(RULES, {"q": "unused:2026-11-01"}))
+    never = RuleUses("2026-10-01T00:00:00Z", tuple(keys), ())
+    snapshot_store(host, draft_document(host), revision.number, around={"uses": never})
+    assert "the same once more" in text_of(working.get(RULES, {"q": "unused:2026-11-01"}))
+
+
+def test_the_conditions_of_a_rule_are_marked(signed_in: Client, host: Host, alice: Actor) -> None:
+    group_create(host=host, actor=alice, name="office", values={"entries": ["203.0.113.0/24"]})
+    values = {"ports": ["22"], "sources": ["@office", "198.51.100.7"], "limit": "6/minute"}
+    more = {"interface": "wg0", "tags": ["ops"], "owner": "ada", "expires": "2020-01-01T00:00:00Z"}
+    add(host, alice, {**values, **more})
+    add(host, alice, {"action": "block", "sources": ["203.0.113.0/25"], "starts": "2037-01-01T00:00:00Z"})
+    page = signed_in.get(RULES)
+    words, body = text_of(page), page.content.decode()
+    assert has_no_inline_code(page)
+    for text in ("6/minute", "expired", "on wg0", "block", "starts in", "Expired at 2020-01-01 00:00 UTC"):
+        assert text in words
+    assert f'href="{HOST}/group/office/">@office</a>' in body
+    assert "?q=tag:ops" in body
+    assert "6/minute" not in text_of(signed_in.get(f"{RULES}?q=block"))
+    assert "@office" in text_of(signed_in.get(f"{RULES}?q=203.0.113.9"))
+
+
+def test_what_a_block_leaves_without_effect_is_told_of_on_both(
+    signed_in: Client, host: Host, alice: Actor
+) -> None:
+    add(host, alice, {"ports": ["22"], "sources": ["203.0.113.7"], "comment": "ssh"})
+    add(host, alice, {"action": "block", "sources": ["203.0.113.0/24"], "comment": "attackers"})
+    words = text_of(signed_in.get(RULES))
+    assert "Has no effect: everything it allows is blocked by attackers." in words
+    assert "Because of this block ssh has no effect." in words
+    typed = {"scope": "host", "protocol": "tcp", "ports": "23", "port_kind": "published", "enabled": "on"}
+    warned = signed_in.post(f"{RULES}warnings/", {**typed, "sources": "203.0.113.9"})
+    assert "Has no effect: everything it allows is blocked by attackers." in text_of(warned)
+    warned = signed_in.post(f"{RULES}warnings/", {**typed, "action": "block", "ports": "1-99"})
+    assert "Because of this block ssh has no effect." in text_of(warned)

@@ -27,7 +27,7 @@ def test_a_new_rule_is_stored_canonically(host: Host, alice: Actor) -> None:
     rule = rule_create(
         host=host, actor=alice, values={**SSH, "source": "10.1.2.3/8", "ports": [22, "8000:8010"]}
     )
-    assert rule.source == "10.0.0.0/8"
+    assert rule.sources == ["10.0.0.0/8"]
     assert rule.ports == ["22", "8000-8010"]
     assert len(rule.key) == 6
     assert version(host) == before + 1
@@ -55,11 +55,16 @@ def test_a_comment_with_invisible_characters_is_not_stored(host: Host, alice: Ac
     rule = rule_create(host=host, actor=alice, values=SSH)
     with pytest.raises(Invalid):
         rule_update(host=host, actor=alice, key=rule.key, version=1, values={"comment": comment})
-    document = parse_document({"format": "dockerfw/1", "rules": [{**SSH, "comment": "zero\u200bwidth"}]})
+    assert Rule.objects.get().comment == "ssh"
+
+
+@pytest.mark.parametrize("name", ["comment", "owner", "ticket"])
+def test_no_import_stores_a_text_with_invisible_characters(host: Host, alice: Actor, name: str) -> None:
+    document = parse_document({"format": "dockerfw/2", "rules": [{"scope": "host", name: "zero\u200bwidth"}]})
     with pytest.raises(Invalid) as caught:
         draft_replace(host=host, actor=alice, document=document, version=None)
-    assert [error.path for error in caught.value.errors] == ["rules[0].comment"]
-    assert Rule.objects.get().comment == "ssh"
+    assert [error.path for error in caught.value.errors] == [f"rules[0].{name}"]
+    assert not Rule.objects.exists()
 
 
 def test_a_comment_from_before_the_check_stays_usable(host: Host, alice: Actor) -> None:

@@ -78,7 +78,8 @@ def test_a_published_port_without_a_rule_leads_to_the_form(seen: Client, host: H
 def test_the_form_says_it_while_one_types(seen: Client, host: Host, alice: Actor) -> None:
     typed = {**FORM, "ports": "5432"}
     assert DATABASE in text_of(seen.post(WARNINGS, typed))
-    assert text_of(seen.post(WARNINGS, {**typed, "source": "198.51.100.7"})) == ""
+    explained = text_of(seen.post(WARNINGS, {**typed, "sources": "198.51.100.7"}))
+    assert explained == "198.51.100.7 can reach 5432/tcp of the host and of all containers."
     assert text_of(seen.post(WARNINGS, {**typed, "ports": "70000"})) == ""
     assert text_of(seen.post(WARNINGS)) == ""
     wide = add(host, alice, "1-9999")

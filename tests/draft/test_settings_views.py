@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 import pytest
@@ -9,7 +10,7 @@ from django.test import Client
 
 from rules.audit.actors import Actor
 from rules.draft.conflict_forms import opened_text
-from rules.draft.draft_selectors import settings_mark, settings_values
+from rules.draft.draft_selectors import settings_document, settings_mark, settings_values
 from rules.draft.draft_services import settings_update
 from rules.models import Host
 from tests.rig.kernel_reports import snapshot_store
@@ -23,6 +24,7 @@ FORM = {
     "trusted_interfaces": "lo",
     "refuse": "reject",
     "icmp": "accept",
+    "containers_reach_host": "by-rules",
 }
 
 
@@ -103,6 +105,35 @@ def test_anchors_are_put_back_only_when_asked_for(signed_in: Client, host: Host)
     signed_in.post(PATH, form(host))
     host.refresh_from_db()
     assert not host.heal_anchors
+
+
+def test_who_turned_the_log_off_is_in_the_audit_log(signed_in: Client, host: Host) -> None:
+    assert "Log refused packets" in text_of(signed_in.get(PATH))
+    signed_in.post(PATH, form(host, log_refused="on"))
+    host.refresh_from_db()
+    assert host.log_refused
+    assert 'name="log_refused" id="id_log_refused" checked' in signed_in.get(PATH).content.decode()
+    signed_in.post(PATH, form(host))
+    words = text_of(signed_in.get("/audit/", {"verb": "settings-update"}))
+    assert "alice changed the settings" in words
+    assert "Log refused packets: yes → no" in words
+    host.refresh_from_db()
+    assert not host.log_refused
+
+
+def test_containers_reach_the_host_by_rules_or_always(signed_in: Client, host: Host) -> None:
+    page = signed_in.get(PATH)
+    assert "Containers reach this host By rules A container needs a rule" in text_of(page)
+    signed_in.post(PATH, form(host, containers_reach_host="allow"))
+    host.refresh_from_db()
+    assert host.containers_reach_host == "allow"
+    assert settings_document(host).containers_reach_host == "allow"
+    found = re.search(
+        r'<input[^>]*name="containers_reach_host"[^>]*checked', signed_in.get(PATH).content.decode()
+    )
+    assert found is not None
+    assert 'value="allow"' in found[0]
+    assert signed_in.post(PATH, form(host, containers_reach_host="never")).status_code == 422
 
 
 def test_errors_keep_what_was_typed(signed_in: Client, host: Host) -> None:

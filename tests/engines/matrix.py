@@ -79,7 +79,7 @@ def _live_on(world: World) -> None:
     world.compose("restart", "--timeout=0", "front")
     docker.restart_daemon()
     world.await_web("new", "newer")
-    wait_until("web answers", 20, lambda: fetch(world.client, FIRST_HOST[4], 8080) == "web")
+    wait_until("web answers", lambda: fetch(world.client, FIRST_HOST[4], 8080) == "web")
 
 
 def _new_ones_are_refused(world: World, family: Family) -> Iterator[str]:

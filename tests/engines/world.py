@@ -176,9 +176,9 @@ class World:
     def await_web(self, *more: str) -> None:
         """Wait until every server, and `more` containers, listen, asked from inside, where no rule stands."""
         for name, port in {**_SERVERS, **dict.fromkeys(more, 80)}.items():
-            wait_until(f"{name} listens", 20, lambda n=name, p=port: self._listens(n, p))  # type: ignore[misc]
+            wait_until(f"{name} listens", lambda n=name, p=port: self._listens(n, p))  # type: ignore[misc]
         for port in (83, 84):
-            wait_until(f"{port} listens", 20, lambda p=port: self._answers_locally(p))  # type: ignore[misc]
+            wait_until(f"{port} listens", lambda p=port: self._answers_locally(p))  # type: ignore[misc]
 
     def _listens(self, name: str, port: int) -> bool:
         return bool(self.lab.docker.fetch_from(name, "127.0.0.1", port))

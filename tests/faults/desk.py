@@ -26,8 +26,8 @@ from rules.draft.draft_services import draft_replace
 from rules.models import Apply
 from rules.pages.errors import ServiceError
 from rules.pages.host_selectors import host_default
+from tests.faults.documents import document
 from tests.faults.lines import serve
-from tests.rig.host_states import document
 
 ALICE = Actor(name="alice")
 

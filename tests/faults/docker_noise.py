@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from tests.rig.namespace import FAMILIES, Backend, Namespace, iptables_program
+from tests.rig.namespace import FAMILIES, PATIENCE, Backend, Namespace, iptables_program
 
 
 class DockerNoise:
@@ -21,7 +21,7 @@ class DockerNoise:
     def stop(self) -> None:
         """End it and remove its rules."""
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
     def _make_containers(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.rig.namespace import CommandError, end_process
+from tests.rig.namespace import PATIENCE, CommandError, end_process
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +78,7 @@ class Lines:
     def close(self) -> None:
         """End the process."""
         end_process(self._process)
-        self._reader.join(10)
+        self._reader.join(PATIENCE)
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):

@@ -19,8 +19,9 @@ from dockerfw.host.clock import utc_now
 from dockerfw.messages.orders import firewall_queue
 from dockerfw.messages.outcomes import Outcome
 from dockerfw.worker.entries import done_key, read_call
+from tests.faults.documents import document
 from tests.rig.attacks import job_fields, packed, put
-from tests.rig.host_states import document
+from tests.rig.namespace import PATIENCE
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.signing import signed
 
@@ -112,7 +113,7 @@ class Notes:
     def close(self) -> None:
         """End the clerk."""
         self._ending.set()
-        self._thread.join(20)
+        self._thread.join(PATIENCE)
 
     def _send(self, name: str, value: dict[str, Any]) -> None:
         put(self._redis.hasty_client(), QUEUE, str(uuid4()), job_fields(packed(name, [signed(value)]), QUEUE))

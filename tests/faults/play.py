@@ -24,7 +24,7 @@ from tests.faults.docker_noise import DockerNoise
 from tests.faults.office import NotSent
 from tests.faults.rig import Rig
 from tests.faults.scenario import Scenario
-from tests.rig.namespace import end_process
+from tests.rig.namespace import PATIENCE, end_process
 
 LATE_SECONDS = 5.0
 HANGS_SECONDS = 1.5
@@ -286,7 +286,7 @@ def _break(rig: Rig, scenario: Scenario, pid: int, mending: contextlib.ExitStack
         case "twins":
             twin = rig.start_worker()
             mending.callback(end_process, twin)
-            status = twin.wait(40)
+            status = twin.wait(PATIENCE)
             if status != 1:
                 raise Lost(f"a second worker was not refused: it ended with status {status}")
         case "clock":

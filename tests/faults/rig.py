@@ -17,12 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dockerfw.bindings.binder_start import MODULE as BINDER
 from dockerfw.chains.plan import plan_changes
 from dockerfw.document.document import parse_document
 from dockerfw.host.files import read_bounded
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
 from dockerfw.store.records import WindowRecord
+from dockerfw.window.watchdog_start import MODULE as WATCHDOG
 from tests.faults.books import Books
 from tests.faults.disk import SmallDisk
 from tests.faults.office import HOST, Notes, Office
@@ -133,14 +135,18 @@ class Rig:
         children = Path(f"/proc/{worker}/task/{worker}/children")
         with contextlib.suppress(OSError):
             for child in children.read_text().split():
-                if int(child) not in self.watchdogs():
+                if not {int(child)} & {*self.watchdogs(), *self._processes(BINDER)}:
                     return int(child)
         return None
 
     def watchdogs(self) -> list[int]:
         """Return the ids of this rig's watchdogs."""
+        return self._processes(WATCHDOG)
+
+    def _processes(self, module: str) -> list[int]:
+        """Return the ids of this rig's processes that run a module."""
         found = []
-        mark = f"dockerfw.window.watchdog_process\0{self.disk.mount / 'state'}".encode()
+        mark = f"{module}\0{self.disk.mount / 'state'}".encode()
         for process in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 if process.name.isdigit() and mark in (process / "cmdline").read_bytes():

@@ -6,7 +6,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 
-from tests.rig.namespace import end_process
+from tests.rig.namespace import PATIENCE, end_process
 
 RESTART_SECONDS = 0.3
 
@@ -25,7 +25,7 @@ class Supervised:
     def close(self) -> None:
         """End the process and do not start it again."""
         self._ending.set()
-        self._thread.join(20)
+        self._thread.join(PATIENCE)
         end_process(self.process)
 
     def _supervise(self) -> None:

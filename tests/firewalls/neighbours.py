@@ -194,11 +194,11 @@ class Firewalld(Neighbour):
 
     def _start(self) -> None:
         self.start("firewalld", "--nofork", "--nopid")
-        wait_until("firewalld", 60, lambda: self.works("firewall-cmd", "--state"))
+        wait_until("firewalld", lambda: self.works("firewall-cmd", "--state"))
 
     def _stop(self) -> None:
         self.run("pkill", "-TERM", "-x", "-f", ".*/firewalld --nofork --nopid")
-        wait_until("end of firewalld", 60, lambda: not self.works("pgrep", "-f", "firewalld --nofork"))
+        wait_until("end of firewalld", lambda: not self.works("pgrep", "-f", "firewalld --nofork"))
 
     def _restart(self) -> None:
         self._stop()
@@ -239,7 +239,7 @@ class Fail2ban(Neighbour):
 
     def _start(self) -> None:
         self.run("fail2ban-client", "start")
-        wait_until("fail2ban", 30, lambda: self.works("fail2ban-client", "status", "sshd"))
+        wait_until("fail2ban", lambda: self.works("fail2ban-client", "status", "sshd"))
 
     def _restart(self) -> None:
         self._client("stop")
@@ -251,7 +251,7 @@ class Fail2ban(Neighbour):
         line = f"{when} lab sshd[77]: Failed password for root from {BANNED} port 40000 ssh2\n"
         with (self._inside.root / "var/log/auth.log").open("a") as log:
             log.write(line)
-        wait_until("ban", 30, lambda: BANNED in self.run("fail2ban-client", "get", "sshd", "banip"))
+        wait_until("ban", lambda: BANNED in self.run("fail2ban-client", "get", "sshd", "banip"))
 
 
 class Fail2banAllPorts(Fail2ban):

@@ -121,7 +121,7 @@ class World:
         """Restart dockerd and wait until its containers serve."""
         self.lab.docker.restart_daemon()
         for name in ("web", "other"):
-            wait_until(name, 40, partial(self._serves, name))
+            wait_until(name, partial(self._serves, name))
 
     def _serves(self, name: str) -> bool:
         address = self.lab.docker.container_address(name)

@@ -14,8 +14,11 @@ import pytest
 
 from dockerfw.host import docker
 from dockerfw.host.containers import list_containers
+from dockerfw.host.networks import list_named_bridges
 from dockerfw.host.runner import CommandFailed
+from dockerfw.messages.snapshots import MAX_BRIDGES
 from dockerfw.messages.surroundings import Container, ContainerPort
+from tests.rig.namespace import PATIENCE
 
 ID = "0123456789ab" * 5 + "cdef"
 OK = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
@@ -23,7 +26,15 @@ ONE: dict[str, object] = {
     "Id": ID,
     "Names": ["/app/alias", "/db"],
     "State": "running",
-    "Labels": {"com.docker.compose.project": "shop", "com.docker.compose.service": "database"},
+    "Labels": {
+        "com.docker.compose.project": "shop",
+        "com.docker.compose.service": "database",
+        "tier": "web",
+        "proxy.users": "admin:$2y$05$abcdefghijklmnopqrstuv",
+        "description": "The shop's database",
+        "long": "x" * 300,
+        "number": 7,
+    },
     "HostConfig": {"NetworkMode": "shop_default"},
     "NetworkSettings": {
         "Networks": {
@@ -38,6 +49,9 @@ ONE: dict[str, object] = {
         {"PrivatePort": 81, "Type": "tcp"},
     ],
 }
+
+
+BRIDGE_NAME = "com.docker.network.bridge.name"
 
 
 @contextlib.contextmanager
@@ -59,7 +73,7 @@ def docker_that(
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield path, requests
-        thread.join(10)
+        thread.join(PATIENCE)
 
 
 def asked(body: bytes, directory: Path) -> tuple[Container, ...] | CommandFailed:
@@ -84,8 +98,38 @@ def test_a_container_is_read_from_dockers_answer(tmp_path: Path) -> None:
                 ContainerPort("udp", 53, 53, "127.0.0.1"),
                 ContainerPort("tcp", 81),
             ),
+            # Only what a rule can name: the value may be the hash of a password.
+            labels=(
+                "com.docker.compose.project=shop",
+                "com.docker.compose.service=database",
+                "description",
+                "long",
+                "proxy.users",
+                "tier=web",
+            ),
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ([{"Options": {BRIDGE_NAME: "mybr"}}, {"Options": None}, {}, {"Options": {}}], ("mybr",)),
+        ([{"Options": {BRIDGE_NAME: name}} for name in ("docker0", "", "x" * 16, "a b", "e+", 7, None)], ()),
+        ([{"Options": {BRIDGE_NAME: f"b{number}"}} for number in range(300)], None),
+        ([1, "x", None], ()),
+        ({"message": "no"}, ()),
+    ],
+)
+def test_bridges_with_a_name_that_an_admin_chose(
+    answer: object, found: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    body = OK + json.dumps(answer).encode()
+    with docker_that(lambda to: to.sendall(body), tmp_path) as (path, requests):
+        bridges = list_named_bridges(path)
+    assert requests == [b"GET /networks HTTP/1.0\r\nHost: docker\r\n\r\n"]
+    assert bridges == found if found is not None else len(bridges) == MAX_BRIDGES
+    assert list_named_bridges(tmp_path / "nothing") == ()
 
 
 def test_a_container_of_a_swarm_stack(tmp_path: Path) -> None:
@@ -93,6 +137,9 @@ def test_a_container_of_a_swarm_stack(tmp_path: Path) -> None:
     found = asked(OK + json.dumps([{**ONE, "Labels": labels, "Ports": None}]).encode(), tmp_path)
     assert isinstance(found, tuple)
     assert (found[0].project, found[0].service, found[0].ports) == ("shop", "shop_web", ())
+
+
+MANY = range(1, 17_001)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +160,10 @@ def test_a_container_of_a_swarm_stack(tmp_path: Path) -> None:
         ),
         (OK + json.dumps([{**ONE, "Ports": {}}]).encode(), "a list is expected"),
         (OK + json.dumps([{"Id": ID}] * 5000).encode(), "at most 4096"),
+        (
+            OK + json.dumps([{**ONE, "Ports": [{"PrivatePort": n, "Type": "tcp"} for n in MANY]}]).encode(),
+            "17000 ports; at most 16384",
+        ),
     ],
 )
 def test_an_invalid_answer_is_reported_and_not_guessed(answer: bytes, words: str, tmp_path: Path) -> None:

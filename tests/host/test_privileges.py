@@ -12,7 +12,7 @@ import pytest
 
 from dockerfw.host.privileges import AS_ORDINARY_USER, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SETPCAP, CAP_SYS_ADMIN
 from tests.rig.host_states import add_foreign, held
-from tests.rig.namespace import Backend, Namespace
+from tests.rig.namespace import PATIENCE, Backend, Namespace
 
 ROOT = Path(__file__).parents[2]
 # An exec'd child: its own capabilities count, and not what its parent reports.
@@ -113,7 +113,7 @@ def test_the_root_worker_cannot_do_what_root_can(namespace: Namespace, tmp_path:
         assert any(word in done.stderr for word in words), done.stderr.decode()
     finally:
         other.kill()
-        other.wait(10)
+        other.wait(PATIENCE)
 
 
 ORDER = """

@@ -83,3 +83,23 @@ def test_a_rehearsal_fails_where_the_load_fails(
     assert {name: [rule.text for rule in chain.rules] for name, chain in rehearsed.items()} == {
         name: [rule.text for rule in chain.rules] for name, chain in loaded.items()
     }
+
+
+@pytest.mark.parametrize("left", [299, 100, 1])
+def test_chains_that_go_are_rehearsed(backend: Backend, left: int) -> None:
+    """Of 300 rules with ports of their own, whose chains divide the ports, few or most go."""
+    live, _ = live_and_wanted(300)
+    document = parse_document(
+        {
+            "format": "dockerfw/1",
+            "settings": {"external_interfaces": ["ens33"]},
+            "rules": [
+                {"scope": "both", "protocol": "tcp", "ports": [str(1 + 7 * number)]} for number in range(left)
+            ],
+        }
+    )
+    restores = {family: render_restore(document, family, live=live[family]) for family in FAMILIES}
+    rehearse(backend, live, restores)
+    broken = {family: text.replace("COMMIT", "-X NOWHERE\nCOMMIT") for family, text in restores.items()}
+    with pytest.raises(RestoreFailed):
+        rehearse(backend, live, broken)

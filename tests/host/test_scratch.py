@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dockerfw.host.scratch import LOCK_FILE, remove_leftovers
-from tests.rig.namespace import end_process
+from tests.rig.namespace import PATIENCE, end_process
 
 ROOT = Path(__file__).parents[2]
 REHEARSES = """
@@ -57,14 +57,14 @@ def rehearsing() -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
 def id_of_ended_process() -> int:
     """Return the id of a process that has ended."""
     process = subprocess.Popen(["true"])
-    process.wait(10)
+    process.wait(PATIENCE)
     return process.pid
 
 
 def test_the_folder_of_a_killed_rehearsal_is_removed_and_that_of_a_running_one_stays() -> None:
     with rehearsing() as (dead, left), rehearsing() as (_, in_use):
         dead.kill()
-        dead.wait(10)
+        dead.wait(PATIENCE)
         assert (left / LOCK_FILE).exists()
         assert remove_leftovers() == 1
         assert not left.exists()

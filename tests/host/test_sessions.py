@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
+from dockerfw.chains.group_sets import bound_group_set
+from dockerfw.document.values import Group
 from dockerfw.host import sessions
+from dockerfw.host.group_sets import fill_group_set
 from dockerfw.host.observation import observe
 from dockerfw.messages.outcomes import Outcome, Step
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
@@ -56,10 +59,10 @@ def opened(inside: Namespace, client: Namespace, state: StateDirectory) -> Itera
         stack.enter_context(listening(inside, HOST_6, 22, "ssh"))
         stack.enter_context(listening(client, CLIENT, 22, "outside"))
         found = {
-            "admin": connect(client, HOST, 22, source=ADMIN, seconds=10),
-            "client": connect(client, HOST, 22, source=CLIENT, seconds=10),
-            "client by IPv6": connect(client, HOST_6, 22, source=CLIENT_6, seconds=10),
-            "own": connect(inside, CLIENT, 22, seconds=10),
+            "admin": connect(client, HOST, 22, source=ADMIN),
+            "client": connect(client, HOST, 22, source=CLIENT),
+            "client by IPv6": connect(client, HOST_6, 22, source=CLIENT_6),
+            "own": connect(inside, CLIENT, 22),
         }
         for connection in found.values():
             stack.enter_context(connection)
@@ -71,9 +74,10 @@ def apply(state: StateDirectory, sequence: int, *rules: dict[str, Any], **change
     """Load a document and leave its window open."""
     settings = changes.pop("settings", {})
     value = {
-        "format": "dockerfw/1",
+        "format": changes.pop("format", "dockerfw/1"),
         "settings": {"external_interfaces": ["ens33"], **settings},
         "rules": list(rules),
+        **({"groups": changes.pop("groups")} if "groups" in changes else {}),
     }
     outcome = run(order(value, sequence=sequence, **changes), state)
     assert outcome.state == "awaiting", outcome.error
@@ -116,6 +120,75 @@ def test_exactly_the_sessions_no_longer_allowed_end_after_keep(
     assert (step(outcome).state, step(outcome).detail) == ("done", "2 sessions ended")
     assert [each.name for each in outcome.steps][-2:] == ["boot-files", "sessions"]
     assert lives(opened) == {"admin", "own"}
+
+
+def many_sources(*more: str) -> dict[str, Any]:
+    """Return a rule for ssh with more sources than are written as lines."""
+    return {**SSH, "sources": [*(f"203.0.113.{last}" for last in range(1, 9)), *more], "id": "long"}
+
+
+@pytest.mark.parametrize("drifted", [False, True])
+def test_sessions_that_a_list_allowed_end_too(
+    inside: Namespace, opened: dict[str, socket], state: StateDirectory, drifted: bool
+) -> None:
+    apply(state, 2, many_sources(CLIENT, ADMIN), format="dockerfw/2")
+    answer("keep", state, sequence=2)
+    if drifted:
+        inside.iptables("-D", "FILTERS-HOST", "1")
+    apply(state, 3, many_sources(ADMIN), format="dockerfw/2", end_sessions=True)
+    outcome = answer("keep", state, sequence=3)
+    if drifted:
+        # The rules that were loaded cannot be read back, so nothing is guessed.
+        assert step(outcome).state == "failed"
+        assert "cannot be read back" in step(outcome).detail
+        assert lives(opened) == set(opened)
+    else:
+        assert (step(outcome).state, step(outcome).detail) == ("done", "1 session ended")
+        assert lives(opened) == set(opened) - {"client"}
+
+
+def test_sessions_of_lists_end_as_far_as_the_lists_are_read(
+    opened: dict[str, socket], state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = {name: {"kind": "feed", "url": f"https://example.org/{name}"} for name in ("short", "long")}
+    rules = [{**SSH, "id": f"{name}4", "sources": [f"@{name}"]} for name in groups]
+    admins = {"scope": "both", "sources": [f"{ADMIN}/32"]}
+    apply(state, 2, *rules, admins, format="dockerfw/2", groups=groups)
+    answer("keep", state, sequence=2)
+    short, long = (Group(name, "feed", url=group["url"]) for name, group in groups.items())
+    fill_group_set(bound_group_set(short, 4), [CLIENT])
+    fill_group_set(bound_group_set(long, 6), [CLIENT_6, "2001:db8:9::/48"])
+    monkeypatch.setattr(sessions, "MOST_LIST_MEMBERS", 2)
+    apply(state, 3, admins, format="dockerfw/2", end_sessions=True)
+    ended = step(answer("keep", state, sequence=3))
+    said = "1 session ended; connections that removed rules with long lists have allowed may continue"
+    assert (ended.state, ended.detail) == ("failed", said)
+    assert lives(opened) == set(opened) - {"client"}
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"limit": "600/minute"},
+        {"expires": "2037-01-01T00:00:00Z"},
+        {"expires": "2026-01-01T00:00:00Z"},
+        {"to": HOST},
+        {"interface": "ens+"},
+    ],
+    ids=str,
+)
+def test_sessions_of_a_rule_with_a_condition_end_too(
+    opened: dict[str, socket], state: StateDirectory, condition: dict[str, Any]
+) -> None:
+    admins = {"scope": "both", "sources": [f"{ADMIN}/32"]}
+    apply(state, 2, {**SSH, **condition}, admins, format="dockerfw/2")
+    answer("keep", state, sequence=2)
+    apply(state, 3, admins, format="dockerfw/2", end_sessions=True)
+    outcome = answer("keep", state, sequence=3)
+    ended = {"client"} if "to" in condition else {"client", "client by IPv6"}
+    detail = "1 session ended" if "to" in condition else "2 sessions ended"
+    assert (step(outcome).state, step(outcome).detail) == ("done", detail)
+    assert lives(opened) == set(opened) - ended
 
 
 def test_no_session_ends_unless_the_order_says_so(opened: dict[str, socket], state: StateDirectory) -> None:
@@ -259,7 +332,7 @@ def test_icmp_and_udp_sessions_end_too(inside: Namespace, client: Namespace, sta
         "while True: s.sendto(*s.recvfrom(99))"
     )
     asking = (
-        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5)\n"
+        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(60)\n"
         f"s.sendto(b'hello', ('{HOST}', 53)); s.recv(99)"
     )
     server = subprocess.Popen(
@@ -297,15 +370,23 @@ def test_a_snapshot_lists_the_sessions_from_outside(opened: dict[str, socket], c
     tcp = {group for group in snapshot.sessions.groups if group.inbound.protocol == "tcp"}
 
     def group(family: Any, source: str, count: int) -> SessionGroup:
-        return SessionGroup.of(InboundSession("host", family, "tcp", source, 22, 22, ("ens33",)), count)
+        dialled = HOST if family == 4 else HOST_6
+        found = InboundSession("host", family, "tcp", source, 22, 22, ("ens33",), dialled=dialled)
+        return SessionGroup.of(found, count)
 
     assert tcp == {group(4, ADMIN, 1), group(4, CLIENT, 2), group(6, CLIENT_6, 1)}
 
 
-def test_a_snapshot_of_a_host_without_our_rules_has_no_sessions(inside: Namespace, client: Namespace) -> None:
-    inside.iptables("-A", "INPUT", "-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "ACCEPT")
+def test_a_snapshot_has_sessions_before_the_first_load_which_may_cut_them(
+    inside: Namespace, client: Namespace
+) -> None:
     with listening(inside, HOST, 22), connect(client, HOST, 22):
         assert observe("local").sessions == SessionGroups()
+    inside.iptables("-A", "INPUT", "-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "ACCEPT")
+    with listening(inside, HOST, 22), connect(client, HOST, 22):
+        seen = observe("local").sessions
+    assert seen is not None
+    assert [(group.place, group.port) for group in seen.groups] == [("host", 22)]
 
 
 def test_too_many_connections_are_not_listed(

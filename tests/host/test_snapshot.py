@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from dockerfw.host import native_rules as native_rules_module
 from dockerfw.host import observation as snapshot_module
+from dockerfw.host import routes as routes_module
 from dockerfw.host import sets as sets_module
 from dockerfw.host.backend import find_backend
 from dockerfw.host.observation import observe
@@ -24,6 +27,7 @@ from dockerfw.iptables.sentences import LEGACY_NOT_PRINTED, table_not_printed, t
 from dockerfw.iptables.unprinted import Unprinted
 from dockerfw.messages.codec import dump_json, load_json
 from dockerfw.messages.snapshots import Snapshot
+from dockerfw.messages.surroundings import InterfaceRoute
 from tests.rig.host_states import Saboteur, add_foreign
 from tests.rig.namespace import Backend, Namespace
 
@@ -84,6 +88,43 @@ def test_docker_host(inside: Namespace, backend: Backend) -> None:
         (6, "udp", "2001:db8::1", 5353, "fd00::2", 53),
     ]
     assert r"somebody\'s own" in seen.saves[4]
+
+
+def test_routes_of_all_tables(inside: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside.add_interface("ens33")
+    inside.add_interface("eth3")
+    for words in (
+        "address add 192.168.50.2/24 dev eth3",
+        "route add default via 192.0.2.254 dev ens33",
+        "route add default via 192.168.50.1 dev eth3 table 100",
+        "route add 10.9.0.0/16 via 192.168.50.1 dev eth3",
+        "route add 10.8.0.0/16 dev eth3",
+        "route add 10.7.0.0/16 nexthop via 192.168.50.1 dev eth3 nexthop via 192.0.2.254 dev ens33",
+        "route add 10.6.0.0/16 via inet6 fe80::9 dev eth3",
+        "route add blackhole 10.66.0.0/16",
+        "route add unreachable 10.67.0.0/16 table 100",
+        "-6 route add 2001:db8:9::/48 via fe80::9 dev eth3",
+        "-6 route add default via fe80::9 dev eth3 table 100",
+    ):
+        inside.run("ip", *words.split())
+    seen = look()
+    assert (seen.errors, seen.default_routes) == ((), {4: ("ens33",), 6: ()})
+    routes = {link.name: link.routes for link in seen.interfaces if link.routes}
+    assert routes == {
+        "ens33": (InterfaceRoute("10.7.0.0/16", gateway=True),),
+        "eth3": (
+            InterfaceRoute("0.0.0.0/0", gateway=True, table="100"),
+            InterfaceRoute("::/0", gateway=True, table="100"),
+            InterfaceRoute("10.6.0.0/16", gateway=True),
+            InterfaceRoute("10.7.0.0/16", gateway=True),
+            InterfaceRoute("10.8.0.0/16"),
+            InterfaceRoute("10.9.0.0/16", gateway=True),
+            InterfaceRoute("2001:db8:9::/48", gateway=True),
+        ),
+    }
+    monkeypatch.setattr(routes_module, "MAX_ROUTES", 2)
+    (link,) = (link for link in look().interfaces if link.name == "eth3")
+    assert [route.to for route in link.routes] == ["0.0.0.0/0", "::/0"]
 
 
 def test_bridges_and_what_belongs_to_them(inside: Namespace) -> None:
@@ -219,6 +260,8 @@ def test_a_table_that_nft_changed_is_not_empty(inside: Namespace) -> None:
         "ip saddr @known drop",
         "ip saddr vmap { 192.0.2.7 : drop }",
         "ip saddr 192.0.2.7-192.0.2.9 drop",
+        "ip saddr > 192.0.2.7 drop",
+        "ip saddr & 255.255.0.255 < 192.0.0.7 drop",
     ],
 )
 def test_rules_that_are_printed_without_their_condition_are_known(inside: Namespace, rule: str) -> None:
@@ -227,6 +270,50 @@ def test_rules_that_are_printed_without_their_condition_are_known(inside: Namesp
     assert look().unprinted == ()
     inside.run("nft", "add", "rule", "ip", "filter", "INPUT", *rule.split())
     assert look().unprinted == ((4, Unprinted("filter", table_printed_wrongly("filter"))),)
+
+
+@pytest.mark.parametrize("rule", ["saddr 2001:db8::7-2001:db8::9", "daddr & ffff::ffff > 2001::1"])
+def test_a_range_of_addresses_among_very_many_rules_is_known(inside: Namespace, rule: str) -> None:
+    lines = [
+        f"-A MANY -s 2001:db8::{number:x}/128 -p tcp -m tcp --dport {number + 1}:{number + 20} -j RETURN"
+        for number in range(8000)
+    ]
+    text = "\n".join(["*filter", ":MANY - [0:0]", *lines, "COMMIT", ""])
+    assert len(text) > 500_000
+    inside.restore(text, "nft", 6)
+    assert look().unprinted == ()
+    inside.run("nft", "insert", "rule", "ip6", "filter", "MANY", "ip6", *rule.split(), "drop")
+    assert look().unprinted == ((6, Unprinted("filter", table_printed_wrongly("filter"))),)
+
+
+def test_very_many_tables_of_nft_are_not_taken_for_harmless(inside: Namespace) -> None:
+    inside.run("nft", "; ".join(f"add table inet web{number}" for number in range(80)))
+    assert look().foreign_tables == look().redirecting_tables == ("inet web63",)
+
+
+def test_where_the_kernel_does_not_list_its_rules_each_table_is_doubtful(
+    inside: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_foreign(inside, "nft")
+    monkeypatch.setattr(native_rules_module, "_NETFILTER", 4711)
+    doubtful = Unprinted("filter", table_printed_wrongly("filter", certain=False))
+    assert look().unprinted == ((4, doubtful), (6, doubtful))
+
+
+def test_rules_that_change_while_they_are_listed_are_doubtful(
+    inside: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_foreign(inside, "nft")
+    assert native_rules_module.inexact_tables(4) == frozenset()
+    chains = native_rules_module._chains
+
+    def list_and_change(link: socket.socket, family: int) -> list[tuple[bytes, bytes]]:
+        found = list(chains(link, family))
+        inside.run("iptables-nft", "-A", "f2b-sshd", "-j", "RETURN")
+        return found
+
+    monkeypatch.setattr(native_rules_module, "_chains", list_and_change)
+    assert native_rules_module.inexact_tables(4) is None
 
 
 def test_rules_of_iptables_itself_are_exact(inside: Namespace) -> None:

@@ -102,7 +102,7 @@ def group() -> Iterator[Path]:
     except OSError as error:
         pytest.skip(f"no control group can be made here: {error}")
     yield made
-    wait_until("empty control group", 10, lambda: not (made / "cgroup.procs").read_text())
+    wait_until("empty control group", lambda: not (made / "cgroup.procs").read_text())
     made.rmdir()
 
 
@@ -123,8 +123,8 @@ def test_a_root_worker_without_roots_capabilities_names_the_unit(inside: Namespa
         assert {(s.unit, s.process, s.pid) for s in found} == {(group.name, name, process.pid)}
         # The group has a second process with another name: which of them listens is unknown.
         with subprocess.Popen([*in_group(group), "sleep", "60"]) as other:
-            wait_until("other", 10, lambda: str(other.pid) in (group / "cgroup.procs").read_text().split())
-            wait_until("sleep", 10, lambda: Path(f"/proc/{other.pid}/comm").read_text() == "sleep\n")
+            wait_until("other", lambda: str(other.pid) in (group / "cgroup.procs").read_text().split())
+            wait_until("sleep", lambda: Path(f"/proc/{other.pid}/comm").read_text() == "sleep\n")
             found = seen_as_root_worker()
             other.kill()
         assert {(s.unit, s.process, s.pid) for s in found} == {(group.name, "", None)}
@@ -140,7 +140,7 @@ def test_a_docker_proxy_is_known_by_its_command_line(inside: Namespace, group: P
             [*in_group(group), sys.executable, "-c", code, *words], stdin=subprocess.PIPE
         ) as proxy,
     ):
-        wait_until("proxy", 10, lambda: Path(f"/proc/{proxy.pid}/comm").read_text() == "docker-proxy\n")
+        wait_until("proxy", lambda: Path(f"/proc/{proxy.pid}/comm").read_text() == "docker-proxy\n")
         found = {(s.family, s.port): (s.process, s.pid) for s in seen_as_root_worker()}
     assert found.pop((6, 80)) == ("docker-proxy", proxy.pid)
     assert set(found.values()) == {("", None)}
@@ -161,6 +161,16 @@ def test_a_docker_proxy_is_known_by_its_command_line(inside: Namespace, group: P
 )
 def test_other_lines_are_ignored(line: str) -> None:
     assert parse_listening_sockets(line.encode()) == ()
+
+
+def test_the_sockets_of_thousands_of_published_ports_are_all_read() -> None:
+    # docker-proxy has a socket for each published port and family.
+    lines = [
+        f"tcp LISTEN 0 4096 {any_address}:{port} *:* ino:1"
+        for any_address in ("0.0.0.0", "[::]")
+        for port in range(9_000, 12_000)
+    ]
+    assert len(parse_listening_sockets("\n".join(lines).encode())) == 6_000
 
 
 def test_a_process_cannot_hide_its_socket_with_its_name() -> None:

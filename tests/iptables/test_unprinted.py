@@ -6,7 +6,7 @@ import pytest
 
 from dockerfw.iptables.parse import parse_restore, parse_save
 from dockerfw.iptables.sentences import LEGACY_NOT_PRINTED, table_not_printed, table_printed_wrongly
-from dockerfw.iptables.unprinted import INEXACT_LINE, Unprinted, find_unprinted
+from dockerfw.iptables.unprinted import INEXACT_LINE, UNCHECKED_LINE, Unprinted, find_unprinted
 
 NAT = "*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n"
 WHOLE = "# Table `filter' is incompatible, use 'nft' tool.\n"
@@ -20,9 +20,13 @@ LEGACY = "# Warning: ip6tables-legacy tables present, use ip6tables-legacy-save 
         (WHOLE, Unprinted("filter", table_not_printed("filter", whole=True))),
         (CHAINS, Unprinted("nat", table_not_printed("nat", whole=False))),
         (INEXACT_LINE.format(table="filter"), Unprinted("filter", table_printed_wrongly("filter"))),
+        (
+            UNCHECKED_LINE.format(table="filter"),
+            Unprinted("filter", table_printed_wrongly("filter", certain=False)),
+        ),
         (LEGACY, Unprinted("filter", LEGACY_NOT_PRINTED)),
     ],
-    ids=["table", "base chains", "inexact", "legacy"],
+    ids=["table", "base chains", "inexact", "unchecked", "legacy"],
 )
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_what_a_save_does_not_print_is_known(line: str, expected: Unprinted, place: str) -> None:

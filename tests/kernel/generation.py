@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from tests.rig.namespace import Namespace
+from tests.rig.namespace import PATIENCE, Namespace
 
 _NETLINK_NETFILTER = 12
 _NLM_F_REQUEST = 1
@@ -26,7 +26,7 @@ def generation(namespace: Namespace) -> int:
         namespace.entered(),
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as kernel,
     ):
-        kernel.settimeout(5)
+        kernel.settimeout(PATIENCE)
         length = _HEADER.size + len(_NFGEN)
         kernel.send(_HEADER.pack(length, _NFT_MSG_GETGEN, _NLM_F_REQUEST, 0, 0) + _NFGEN)
         answer = kernel.recv(4096)

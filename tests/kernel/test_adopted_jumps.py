@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from dockerfw.document.document import parse_document
 from dockerfw.host.reading import look
 from dockerfw.store.state import StateDirectory
 from tests.rig.host_states import held, order, run, stop_watchdogs
-from tests.rig.namespace import Namespace
+from tests.rig.namespace import Namespace, wait_until
 
 pytestmark = pytest.mark.kernel
 
@@ -59,10 +58,7 @@ def client(
         namespace.add_addresses("eth0", f"{address}/24")
         namespace.run("ip", "link", "set", "eth0", "up")
         namespace.start(sys.executable, "-c", LISTEN, "22", "23", "443")
-    deadline = time.monotonic() + 20
-    while not (connects(inside, CLIENT, 443) and connects(other, HOST, 443)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until("both listen", lambda: connects(inside, CLIENT, 443) and connects(other, HOST, 443))
     yield other
     stop_watchdogs(state)
 

@@ -12,7 +12,7 @@ from dockerfw.chains.sentences import containers_unfiltered
 from dockerfw.document.document import Document
 from dockerfw.iptables.parse import parse_save
 from tests.kernel.test_roundtrip import apply, plan, read_rulesets
-from tests.rig.documents import document
+from tests.rig.documents import document, source_of
 from tests.rig.namespace import FAMILIES, Backend, Namespace
 from tests.scenarios.hosts import FOLDER
 
@@ -79,7 +79,7 @@ def test_the_host_of_the_article_is_adopted(namespace: Namespace, backend: Backe
 def test_the_imported_document_allows_what_the_article_allowed() -> None:
     wanted = imported()
     assert wanted.settings.external_interfaces == ("ens33",)
-    assert [(rule.scope, rule.source, rule.protocol, rule.ports) for rule in wanted.rules] == [
+    assert [(rule.scope, source_of(rule), rule.protocol, rule.ports) for rule in wanted.rules] == [
         ("both", "1.2.3.4/32", "any", ()),
         ("both", "any", "tcp", ("22",)),
         ("both", "any", "tcp", ("23",)),

@@ -60,7 +60,7 @@ def client(namespace: Namespace) -> Iterator[Namespace]:
         container.run("ip", "route", "add", "default", "via", "172.17.0.1")
         namespace.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
         container.start(sys.executable, "-c", SERVER)
-        wait_until("the container listens", 10, lambda: connects(outside, 8000))
+        wait_until("the container listens", lambda: connects(outside, 8000))
         yield outside
 
 

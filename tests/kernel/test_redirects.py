@@ -49,7 +49,7 @@ def test_a_redirected_port(
     warned: list[str],
     reached: dict[int, bool],
 ) -> None:
-    wait_until("the server listens", 10, lambda: connects(client, 5000))
+    wait_until("the server listens", lambda: connects(client, 5000))
     namespace.restore(REDIRECT, backend, 4)
     assert connects(client, 443)
     wanted = document({"scope": scope, "protocol": "tcp", "ports": [port]})

@@ -21,7 +21,7 @@ from dockerfw.iptables.model import Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.protocols import PROTOCOL_NAMES
 from tests.rig.documents import document, documents
-from tests.rig.namespace import BACKENDS, FAMILIES, Backend, Family, Namespace
+from tests.rig.namespace import BACKENDS, FAMILIES, Backend, Family, Namespace, add_bound_sets
 from tests.scenarios import hosts
 
 pytestmark = pytest.mark.kernel
@@ -47,6 +47,34 @@ HAND_MADE: dict[str, Document] = {
             for protocol in ("any", "tcp", "icmp")
         )
     ),
+    "forwarded traffic": document(
+        *(
+            {"scope": "forwarded", "source": source, "to": to, "protocol": protocol, "ports": ports}
+            | {"port_kind": kind}
+            for to, sources in (
+                ("192.168.122.0/24", ("any", "192.0.2.0/24", "0.0.0.0/0")),
+                ("192.168.122.9", ("any",)),
+                ("2001:db8:5::/64", ("any", "::/0", "2001:db8::7")),
+            )
+            for source in sources
+            for protocol, ports, kind in (
+                ("any", [], "published"),
+                ("icmp", [], "published"),
+                ("tcp", ["22", "8000-8010"], "published"),
+                ("udp", MANY_PORTS, "container"),
+                ("sctp", ["80"], "container"),
+            )
+        )
+    ),
+    "containers and their host": document(
+        *(
+            {"scope": "container", "source": source, "protocol": protocol, "ports": ports}
+            for source in ("any", "172.17.0.0/16", "fd00::/8")
+            for protocol in ("tcp", "udp", "sctp")
+            for ports in (["8080"], ["8000-8010"], MANY_PORTS)
+        ),
+        containers_reach_host="allow",
+    ),
     "all protocols": document(*({"scope": "both", "protocol": number} for number in range(1, 256))),
     "all names": document(*({"scope": "host", "protocol": name} for name in PROTOCOL_NAMES.values())),
     "all kinds of ports": document(
@@ -69,6 +97,7 @@ def read_rulesets(namespace: Namespace, backend: Backend, *, counters: bool = Tr
 
 def apply(namespace: Namespace, backend: Backend, wanted: Document, revision: int = 0) -> None:
     """Load a document as the root worker does: rendered against the live rules, counters carried over."""
+    add_bound_sets(namespace)
     for family, live in read_rulesets(namespace, backend).items():
         text = render_restore(wanted, family, live=live, revision=revision, counters=True)
         namespace.restore(text, backend, family, counters=True)

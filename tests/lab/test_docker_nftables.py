@@ -80,7 +80,7 @@ def test_it_still_holds_after_a_new_network_and_a_restart(nftables_lab: Lab) -> 
     lab.docker.docker("network", "create", "later")
     lab.docker.run_web("more", "--publish=8082:80", "--restart=always", network="later")
     lab.docker.restart_daemon()
-    wait_until("the container", 30, lambda: fetch(lab.host, "127.0.0.1", 8082) == "more")
+    wait_until("the container", lambda: fetch(lab.host, "127.0.0.1", 8082) == "more")
     assert try_port(lab.client, HOST, 8082) == "prohibited"
     lab.assert_in_force()
     for family in FAMILIES:

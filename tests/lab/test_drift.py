@@ -13,7 +13,7 @@ import pytest
 
 from dockerfw.agent import drift_monitor as monitor_module
 from dockerfw.agent.drift_monitor import DriftMonitor
-from dockerfw.chains import sentences
+from dockerfw.chains import drift_sentences, sentences
 from dockerfw.chains.drift import Drift
 from dockerfw.iptables.model import Family
 from dockerfw.iptables.parse import parse_save
@@ -99,7 +99,7 @@ class Guard:
 
     def restart(self) -> None:
         self.lab.docker.restart_daemon()
-        wait_until("web answers", 30, lambda: fetch(self.lab.client, HOST, 8080) == "web")
+        wait_until("web answers", lambda: fetch(self.lab.client, HOST, 8080) == "web")
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_an_engine_that_restarts_is_never_wrongly_called_protected(guard: Guard)
     thread.join(60)
     assert protected > 0
     assert guard.look().findings == ()
-    wait_until("web answers", 30, lambda: fetch(guard.lab.client, HOST, 8080) == "web")
+    wait_until("web answers", lambda: fetch(guard.lab.client, HOST, 8080) == "web")
     assert guard.shut()
     see_every_state(guard)
 
@@ -185,7 +185,7 @@ def test_docker_user_is_flushed_and_healed(guard: Guard) -> None:
         ("anchor-missing", 4),
         ("anchor-missing", 6),
     }
-    assert all(sentences.DOCKER_USER_RECREATED in finding.cause for finding in drift.findings)
+    assert all(drift_sentences.DOCKER_USER_RECREATED in finding.cause for finding in drift.findings)
     assert guard.verbs() == ["drift"]
     assert guard.look(heal=True).findings == ()
     assert guard.verbs() == ["heal"]
@@ -201,7 +201,7 @@ def test_docker_user_that_docker_recreated(guard: Guard) -> None:
     assert not guard.shut()
     (finding,) = guard.look().findings
     assert (finding.code, finding.family) == ("anchor-missing", 4)
-    assert sentences.DOCKER_USER_RECREATED in finding.cause
+    assert drift_sentences.DOCKER_USER_RECREATED in finding.cause
     assert guard.look(heal=True).findings == ()
     assert guard.shut()
 
@@ -227,7 +227,7 @@ def test_ufw_rewrites_input(guard: Guard) -> None:
     guard.lab.host.restore(UFW)
     (finding,) = guard.look().findings
     assert (finding.code, finding.family) == ("anchor-missing", 4)
-    assert sentences.RELOADED["ufw"] in finding.cause
+    assert drift_sentences.RELOADED["ufw"] in finding.cause
     before = guard.lab.host.save(family=4, table="filter").decode()
     assert guard.look(heal=True).findings == ()
     after = guard.lab.host.save(family=4, table="filter").decode()
@@ -244,7 +244,7 @@ def test_firewalld_removes_everything_and_docker_restores_its_rules(guard: Guard
     guard.lab.host.restore(FIREWALLD)
     drift = guard.look()
     assert drift.findings[0].code == "nothing-loaded"
-    assert sentences.RELOADED["firewalld"] in drift.findings[0].cause
+    assert drift_sentences.RELOADED["firewalld"] in drift.findings[0].cause
     assert guard.verbs() == ["drift"]
     guard.restart()
     drift = guard.look()
@@ -263,7 +263,7 @@ def test_fail2ban_puts_its_rule_first(guard: Guard) -> None:
     )
     (finding,) = guard.look().findings
     assert (finding.code, finding.family) == ("anchor-not-first", 4)
-    assert sentences.INSERTED_BY["fail2ban"] in finding.cause
+    assert drift_sentences.INSERTED_BY["fail2ban"] in finding.cause
     assert guard.look(heal=True).findings == ()
     assert "f2b-sshd" in guard.lab.host.save(family=4, table="filter").decode()
 
@@ -272,7 +272,7 @@ def test_only_ipv6_is_gone(guard: Guard) -> None:
     guard.run("-F", families=(6,))
     drift = guard.look()
     assert {finding.family for finding in drift.findings} == {6}
-    assert drift.findings[0].message == sentences.of_family(6, sentences.NOTHING_LOADED)
+    assert drift.findings[0].message == sentences.of_family(6, drift_sentences.NOTHING_LOADED)
     # Later releases filter IPv6 too, and rewrite it when they start.
     guard.restart()
     guard.load()
@@ -308,7 +308,7 @@ def test_docker_moves_to_the_legacy_backend() -> None:
         # Rules in both backends: the save of one does not show everything.
         assert (unread.code, unread.family) == ("unread", 4)
         assert guard.verbs() == ["drift"]
-        assert finding.message == sentences.other_backend("legacy", "nft")
+        assert finding.message == drift_sentences.other_backend("legacy", "nft")
         # Docker's former chains are removed, and ours with them.
         for table in ("nat", "filter"):
             for family in FAMILIES:

@@ -26,7 +26,7 @@ def guarded(lab: Lab) -> Iterator[Lab]:
 
 def _assert_all_as_before(lab: Lab) -> None:
     lab.assert_in_force()
-    wait_until("web answers", 10, lambda: fetch(lab.client, HOST, 8080) == "web")
+    wait_until("web answers", lambda: fetch(lab.client, HOST, 8080) == "web")
     assert try_port(lab.client, HOST, 8081) == "prohibited"
     with listening(lab.client, CLIENT, 9000, "outside"):
         assert lab.reach_out("web") == f"outside {HOST}"
@@ -80,5 +80,5 @@ def test_rules_loaded_while_the_engine_is_down_are_active_when_it_starts(guarded
     finally:
         guarded.docker.start_daemon()
     guarded.assert_in_force()
-    wait_until("other answers", 10, lambda: fetch(guarded.client, HOST, 8081) == "other")
+    wait_until("other answers", lambda: fetch(guarded.client, HOST, 8081) == "other")
     assert try_port(guarded.client, HOST, 8080) == "prohibited"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dockerfw.chains.plan import plan_changes
 from dockerfw.chains.ways_in import outside_interfaces
 from dockerfw.document.values import Settings
 from dockerfw.host.observation import observe
@@ -44,7 +45,7 @@ def busy(lab: Lab) -> Iterator[Lab]:
     labels = ("--label=com.docker.compose.project=shop", "--label=com.docker.compose.service=db")
     lab.docker.run_web("local", "--publish=127.0.0.1:5433:80", *labels)
     try:
-        wait_until("server", 20, lambda: any(each.port == 83 for each in look(lab).sockets))
+        wait_until("server", lambda: any(each.port == 83 for each in look(lab).sockets))
         yield lab
     finally:
         lab.docker.remove(["inside", "local"])
@@ -123,3 +124,22 @@ def test_traces_to_containers_by_name_agree_with_packets(busy: Lab) -> None:
         verdict = simulate(prepared[packet.family], packet).verdict
         met = try_port(busy.client, str(packet.destination), port, source=source)
         assert (verdict.kind == "ACCEPT") == (met == "connected"), (name, source, verdict, met)
+
+
+def test_a_port_that_another_rule_sends_to_the_host_itself(busy: Lab) -> None:
+    """The rule for the port that packets arrive at allows the one that clients dial, and is told."""
+    lab = busy
+    rule = ("PREROUTING", "-p", "tcp", "--dport", "8443", "-j", "DNAT", "--to-destination", f"{HOST}:83")
+    lab.host.iptables("-t", "nat", "-I", *rule)
+    try:
+        for port, open_ports, code in ((83, (83, 8443), "port-opens-another"), (8443, (), "port-redirected")):
+            lab.load(document(allow("host", port)))
+            seen, _, rows = exposure(lab)
+            reached = tuple(each for each in (83, 8443) if try_port(lab.client, HOST, each) == "connected")
+            assert reached == open_ports
+            assert tuple(each for each in (83, 8443) if rows[each].level == "anywhere") == open_ports
+            assert (rows[8443].offer.kind, rows[8443].offer.name) == ("host-container", "inside")
+            plan = plan_changes(lab.document, lab.live(), surroundings=surroundings_of(seen))
+            assert [each.code for each in plan.warnings if each.code.startswith("port-")] == [code]
+    finally:
+        lab.host.iptables("-t", "nat", "-D", *rule)

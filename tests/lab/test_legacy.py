@@ -38,7 +38,7 @@ def test_the_rules_are_active_after_a_restart_of_the_engine(legacy_lab: Lab) -> 
     lab.load(document(allow("container", 8080)))
     lab.docker.restart_daemon()
     lab.assert_in_force()
-    wait_until("web answers", 10, lambda: fetch(lab.client, HOST, 8080) == "web")
+    wait_until("web answers", lambda: fetch(lab.client, HOST, 8080) == "web")
     assert try_port(lab.client, HOST, 8081) == "prohibited"
     with listening(lab.client, CLIENT, 9000, "outside"):
         assert lab.reach_out("web") == f"outside {HOST}"

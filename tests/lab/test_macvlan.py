@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ from dockerfw.messages.snapshot_values import (
     listening_of,
     surroundings_of,
 )
+from dockerfw.reach.container_offers import find_container_offers, past_host_offers
 from dockerfw.reach.elsewhere import admit_elsewhere, containers_past_host
 from dockerfw.reach.expectations import ExpectationContext, check_expectations
+from dockerfw.reach.exposure import expose
 from dockerfw.reach.question import Question, read_question
+from dockerfw.reach.sentences import past_this_host
 from dockerfw.simulation.simulate import prepare, simulate
 from tests.rig.connections import try_port
 from tests.rig.lab import CLIENT, EXTERNAL, Lab
@@ -61,6 +65,13 @@ def test_what_passes_by_is_unknown_and_never_refused(neighbour: Lab) -> None:
     packet = read_question(question, around, containers_of(seen)).packet
     assert str(packet.destination) == ADDRESS
     assert admit_elsewhere(simulate(prepared[4], packet), listening, around).verdict.kind == "UNKNOWN"
-    assert containers_past_host(listening, around, outside) == ("apart",)
+    past = containers_past_host(listening, around, outside)
+    assert [each.container.name for each in past] == ["apart"]
+    (row,) = expose(past_host_offers(past), prepared, outside)
+    assert (row.offer.name, str(row.offer.address), row.level) == ("apart", ADDRESS, "unknown")
+    assert row.access[0].reason == past_this_host(ip_address(ADDRESS), EXTERNAL)
+    # It is behind no bridge of this host, where a rule could refuse.
+    own = find_container_offers(listening, (prepared,), outside)
+    assert row.offer.address not in {each.address for each in own}
     # A container past this host makes its interface no container network.
     assert container_families_of(seen, rulesets, expected.settings) == {4}

@@ -12,18 +12,18 @@ from tests.rig.connections import ask, connect, listening, try_port
 from tests.rig.docker_host import IMAGE
 from tests.rig.lab import CLIENT, CLIENT_6, EXTERNAL, HOST, HOST_6, NEIGHBOUR, Lab
 from tests.rig.lab_documents import allow, document
-from tests.rig.namespace import wait_until
+from tests.rig.namespace import PATIENCE, wait_until
 
 pytestmark = pytest.mark.lab
 
 
 @pytest.fixture
-def echo(lab: Lab) -> Iterator[None]:
-    """A container that sends back what it gets on its port 7, which is published as 7000."""
+def echo(lab: Lab) -> Iterator[str]:
+    """The address of a container that sends back what it gets on its port 7, which is published as 7000."""
     lab.docker.docker(
         "run", "--detach", "--name=echo", "--publish=7000:7", IMAGE, "nc", "-ll", "-p", "7", "-e", "cat"
     )
-    yield
+    yield lab.docker.container_address("echo")
     lab.docker.remove(["echo"])
 
 
@@ -36,7 +36,7 @@ def test_a_session_with_the_host_stays_open(lab: Lab) -> None:
         assert ask(session, "after\n").startswith("ssh")
 
 
-def test_a_session_with_a_container_stays_open(lab: Lab, echo: None) -> None:
+def test_a_session_with_a_container_stays_open(lab: Lab, echo: str) -> None:
     lab.load(document(allow("container", 7000)))
     with connect(lab.client, HOST, 7000) as session:
         assert ask(session, "before\n") == "before"
@@ -45,7 +45,7 @@ def test_a_session_with_a_container_stays_open(lab: Lab, echo: None) -> None:
         assert ask(session, "after\n") == "after"
 
 
-def test_exactly_the_sessions_no_longer_allowed_are_ended(lab: Lab, echo: None) -> None:
+def test_exactly_the_sessions_no_longer_allowed_are_ended(lab: Lab, echo: str) -> None:
     # Sessions of earlier tests do not count.
     lab.host.run("conntrack", "-F")
     neighbour: dict[str, object] = {"scope": "both", "source": f"{NEIGHBOUR}/32"}
@@ -53,16 +53,16 @@ def test_exactly_the_sessions_no_longer_allowed_are_ended(lab: Lab, echo: None) 
     with (
         listening(lab.host, HOST, 22, "ssh"),
         listening(lab.client, CLIENT, 9000, "outside"),
-        connect(lab.client, HOST, 22, source=CLIENT, seconds=10) as ssh,
+        connect(lab.client, HOST, 22, source=CLIENT) as ssh,
         connect(lab.client, HOST, 7000, source=CLIENT) as published,
-        connect(lab.client, HOST_6, 7000, source=CLIENT_6, seconds=10) as proxied,
-        connect(lab.client, HOST, 22, source=NEIGHBOUR, seconds=10) as their_ssh,
-        connect(lab.client, HOST, 7000, source=NEIGHBOUR, seconds=10) as their_published,
-        connect(lab.host, CLIENT, 9000, seconds=10) as the_host_s_own,
+        connect(lab.client, HOST_6, 7000, source=CLIENT_6) as proxied,
+        connect(lab.client, HOST, 22, source=NEIGHBOUR) as their_ssh,
+        connect(lab.client, HOST, 7000, source=NEIGHBOUR) as their_published,
+        connect(lab.host, CLIENT, 9000) as the_host_s_own,
     ):
         lab.docker.docker("exec", "--detach", "plain", "sh", "-c", f"sleep 300 | nc {CLIENT} 9000")
         address = lab.docker.container_address("plain")
-        wait_until("the container's own session", 10, lambda: followed(lab, f"src={address} dst={CLIENT}"))
+        wait_until("the container's own session", lambda: followed(lab, f"src={address} dst={CLIENT}"))
         everyone = {
             "published": published,
             "their ssh": their_ssh,
@@ -76,8 +76,8 @@ def test_exactly_the_sessions_no_longer_allowed_are_ended(lab: Lab, echo: None) 
         assert from_outside(lab) == {
             group("host", CLIENT, 22, 22),
             group("host", NEIGHBOUR, 22, 22),
-            group("container", CLIENT, 7000, 7),
-            group("container", NEIGHBOUR, 7000, 7),
+            group("container", CLIENT, 7000, 7, destination=echo),
+            group("container", NEIGHBOUR, 7000, 7, destination=echo),
             # docker-proxy accepts connections over IPv6.
             group("host", CLIENT_6, 7000, 7000),
         }
@@ -86,6 +86,7 @@ def test_exactly_the_sessions_no_longer_allowed_are_ended(lab: Lab, echo: None) 
         for session in (ssh, proxied):
             with pytest.raises((ConnectionError, IndexError)):
                 ask(session, "after\n")
+        published.settimeout(2)
         with pytest.raises(TimeoutError):
             ask(published, "after\n")
         for session in (their_ssh, their_published, the_host_s_own):
@@ -93,7 +94,7 @@ def test_exactly_the_sessions_no_longer_allowed_are_ended(lab: Lab, echo: None) 
         assert followed(lab, f"src={address} dst={CLIENT}")
         assert from_outside(lab) == {
             group("host", NEIGHBOUR, 22, 22),
-            group("container", NEIGHBOUR, 7000, 7),
+            group("container", NEIGHBOUR, 7000, 7, destination=echo),
         }
 
 
@@ -112,11 +113,13 @@ def from_outside(lab: Lab) -> set[SessionGroup]:
     return {each for each in seen.groups if each.inbound.protocol == "tcp"}
 
 
-def group(place: str, source: str, port: int, inner_port: int) -> SessionGroup:
+def group(place: str, source: str, port: int, inner_port: int, destination: str = "") -> SessionGroup:
     """Return one session from outside."""
     family = 6 if ":" in source else 4
     values = {"family": family, "protocol": "tcp", "source": source, "port": port, "inner_port": inner_port}
-    return SessionGroup.from_json({"place": place, **values, "interfaces": [EXTERNAL], "count": 1})
+    behind = {"destination": destination} if destination else {}
+    behind["dialled"] = HOST_6 if family == 6 else HOST
+    return SessionGroup.from_json({"place": place, **values, **behind, "interfaces": [EXTERNAL], "count": 1})
 
 
 def test_a_session_over_ipv6_stays_open(lab: Lab) -> None:
@@ -143,13 +146,14 @@ def test_an_ipv6_session_older_than_the_first_apply_waits_for_the_host_to_speak(
     lab.unload()
     with (
         listening(lab.host, HOST_6, 22, "ssh") as server,
-        connect(lab.client, HOST_6, 22, seconds=1) as session,
+        connect(lab.client, HOST_6, 22) as session,
     ):
         assert ask(session, "before\n").startswith("ssh")
         lab.load(document())
+        session.settimeout(1)
         with pytest.raises(TimeoutError):
             ask(session, "after\n")
         server.speak("still there\n")
-        session.settimeout(10)
+        session.settimeout(PATIENCE)
         assert session.recv(100) == b"still there\n"
         assert session.recv(100).startswith(b"ssh")

@@ -27,7 +27,7 @@ def test_containers_and_the_processes_that_listen_for_them(lab: Lab) -> None:
     labels = ("--label=com.docker.compose.project=shop", "--label=com.docker.compose.service=database")
     lab.docker.run_web("db", "--publish=127.0.0.1:5433:80", *labels, network="shop_default")
     try:
-        wait_until("server", 20, lambda: any(each.port == 83 for each in look(lab).sockets))
+        wait_until("server", lambda: any(each.port == 83 for each in look(lab).sockets))
         seen = look(lab)
         assert seen.errors == ()
         assert seen.containers is not None

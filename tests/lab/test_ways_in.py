@@ -247,6 +247,53 @@ def test_another_interface_with_the_default_route(host: Host) -> None:
     assert [event.verb for event in host.told] == ["drift", "drift-gone"]
 
 
+@pytest.mark.parametrize(
+    ("source", "routes"),
+    [
+        ("10.9.0.5", ("route add 10.9.0.0/16 via 192.168.50.1 dev eth3",)),
+        (
+            "203.0.113.9",
+            ("route add default via 192.168.50.1 dev eth3 table 100", "rule add to 203.0.113.0/24 table 100"),
+        ),
+    ],
+    ids=["a static route", "a default route in another table"],
+)
+def test_routes_by_another_interface(host: Host, source: str, routes: tuple[str, ...]) -> None:
+    join_namespaces(host.lab.host, "eth3", host.lab.client, "eth1")
+    try:
+        host.lab.host.add_addresses("eth3", "192.168.50.2/24")
+        host.lab.client.add_addresses("eth1", "192.168.50.1/24", f"{source}/32")
+        assert not host.connects("192.168.50.2", source=source)
+        assert host.codes() == set()
+        host.ip(*routes)
+        assert host.connects("192.168.50.2", source=source)
+        assert host.codes() == {OPEN}
+        assert host.answers() == ("anywhere", ("eth3",), "fails")
+        assert [event.verb for event in host.told] == ["drift"]
+        host.lab.load_unseen(document(allow("container", 8080), external_interfaces=[EXTERNAL, "eth3"]))
+        assert not host.connects("192.168.50.2", source=source)
+        assert (host.codes(), host.answers()) == (set(), ("nobody", (), "holds"))
+    finally:
+        host.ip("link del eth3")
+        if "rule" in routes[-1]:
+            host.ip(routes[-1].replace(" add ", " del "))
+
+
+def test_a_static_route_by_a_trusted_interface(host: Host) -> None:
+    join_namespaces(host.lab.host, "wg0", host.lab.client, "wg0")
+    try:
+        host.lab.host.add_addresses("wg0", "10.8.0.1/24")
+        host.lab.client.add_addresses("wg0", "10.8.0.2/24", "10.9.0.5/32")
+        host.ip("route add 10.9.0.0/16 via 10.8.0.2 dev wg0")
+        host.lab.load(document(allow("container", 8080), trusted_interfaces=["lo", "wg0"]))
+        assert host.connects("10.8.0.1", source="10.9.0.5")
+        assert host.codes() == set()
+        assert host.expect("10.9.0.0/16") == "fails"
+        assert host.expect("10.10.0.0/16") == "holds"
+    finally:
+        host.ip("link del wg0")
+
+
 def test_no_external_interface(host: Host) -> None:
     host.lab.load_unseen(document(allow("container", 8080), external_interfaces=[]))
     assert host.connects(HOST)

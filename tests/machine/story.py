@@ -13,11 +13,13 @@ from pathlib import Path
 
 from tests.machine import older
 from tests.machine.installing import CLONE, Installing
+from tests.machine.lists import HELD, MORE, SHUT, Lists
+from tests.machine.lists import document as document_with_lists
 from tests.machine.machine import Machine
-from tests.machine.sight import UNITS, Sight
+from tests.machine.sight import UNITS, Sight, exposure_bound
+from tests.machine.tree import ROUTER
 
 OPEN, OTHER = 9090, 9091
-EXPOSURE_MAX = 3.0
 PATIENCE = 120.0
 # A window in which the machine is switched off, and one that ends while a page is open.
 LONG, SHORT = 900, 60
@@ -50,6 +52,7 @@ class Story:
         self.machine = machine
         self.sight = Sight(machine)
         self.installing = Installing(machine, self.sight)
+        self.lists = Lists(machine, self.sight)
         # The newest revision, the one kept last, and the ids of all boots so far.
         self.newest = self.kept = 0
         self.boots: list[str] = []
@@ -65,6 +68,9 @@ class Story:
             self.apply_and_keep_in_the_browser,
             self.apply_and_keep_on_the_command_line,
             self.end_sessions,
+            self.fill_lists,
+            self.log_a_refused_packet,
+            self.boot_with_lists,
             self.installing.install_again,
             self.installing.fail_half_way,
             self.reboot,
@@ -147,6 +153,43 @@ class Story:
         self._expect_open(OPEN, OTHER)
         return f"{seen}; revision {self.kept} opens both ports again"
 
+    def fill_lists(self) -> str:
+        """Allow one port to a feed's networks, and another to a container that is not there."""
+        self.lists.prepare()
+        self._apply_and_keep(text=document_with_lists(OPEN, OTHER))
+        self._expect_open(OPEN)
+        self._await("the feed's networks", lambda: self.lists.networks() == HELD - {ROUTER})
+        self._expect_closed(OTHER)
+        self.lists.serve(MORE)
+        self.lists.refresh()
+        self._expect_open(OTHER)
+        assert self.lists.containers() == set(), self.lists.containers()
+        return f"a feed was fetched twice, and opened a port to its {len(HELD)} networks"
+
+    def log_a_refused_packet(self) -> str:
+        """Find a packet that was refused in the log, with its reason."""
+        self.lists.check_the_log()
+        self._expect_closed(SHUT)
+        self._await("the refused packet", lambda: self.lists.refusal(SHUT) is not None)
+        told = self.lists.refusal(SHUT) or {}
+        seen = [told.get(name) for name in ("source", "port", "interface", "revision", "reason")]
+        assert seen == [ROUTER, SHUT, "host0", self.kept, "elsewhere"], told
+        return f"a refused packet is in the log, which the doctor calls read: {told['why']}"
+
+    def boot_with_lists(self) -> str:
+        """Boot without root worker: the feed is as it was accepted, and the set of the container is empty."""
+        self.machine.run("systemctl", "disable", "dockerfw-root")
+        self._reboot()
+        self._expect_loaded(self.kept)
+        held = self.lists.networks(), self.lists.containers()
+        assert held == (HELD, set()), held
+        self._expect_open(OPEN, OTHER)
+        self.machine.run("systemctl", "enable", "--now", "dockerfw-root")
+        booted = self._booted()
+        self._apply_and_keep(other=True)
+        self.lists.clear()
+        return f"booted without root worker: the feed was loaded, the container's set is empty; {booted}"
+
     def reboot(self) -> str:
         """Reboot, and see when the rules were loaded."""
         self._reboot()
@@ -204,7 +247,7 @@ class Story:
         denials = self.sight.denials()
         assert not denials, "\n".join(denials)
         found = {unit: self.sight.exposure(unit) for unit in ("dockerfw-boot", *UNITS)}
-        assert max(found.values()) < EXPOSURE_MAX, found
+        assert all(rated < exposure_bound(unit) for unit, rated in found.items()), found
         said = ", ".join(f"{unit.removeprefix('dockerfw-')} {exposure}" for unit, exposure in found.items())
         return f"nothing was denied in the journals of {boots} boots; systemd-analyze security: {said}"
 
@@ -236,8 +279,8 @@ class Story:
             f"release 0.1.0, installed by hand: {refused};\n    {upgraded};\n    reboot: {booted};\n    {out}"
         )
 
-    def _apply_and_keep(self, *options: str, other: bool) -> None:
-        self._draft(other=other)
+    def _apply_and_keep(self, *options: str, other: bool = True, text: str = "") -> None:
+        self._draft(other=other, text=text)
         self.machine.run("dockerfw", "apply", "-m", "kept", "--keep", *options, seconds=300)
         self.newest += 1
         self.kept = self.newest
@@ -294,8 +337,8 @@ class Story:
 
         self._await(f"the state {state} of revision {self.newest}", there)
 
-    def _draft(self, *, other: bool) -> None:
-        self.machine.run("dockerfw", "import", "-", stdin=document(other=other))
+    def _draft(self, *, other: bool, text: str = "") -> None:
+        self.machine.run("dockerfw", "import", "-", stdin=text or document(other=other))
 
     def _expect_loaded(self, revision: int) -> None:
         found = self.sight.loaded()

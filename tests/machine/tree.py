@@ -22,7 +22,7 @@ PACKAGES = (
     "docker.io",
 )
 # What scripts/setup may ask apt for.
-FETCHED = ("iptables", "python3-venv", "conntrack", "nftables", "redis-server")
+FETCHED = ("iptables", "ipset", "python3-venv", "conntrack", "nftables", "redis-server")
 # The releases, the Python that dockerfw gets there, and what else it takes.
 SUITES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bookworm": ("3.11", ()),

@@ -23,7 +23,8 @@ def main(link: str, document: str) -> int:
     alice.become_first_admin(link)
     with open(document) as file:
         fields = alice.fields(f"{HOST}/import/", "text")
-        alice.post(f"{HOST}/import/", {**fields, "text": file.read(), "confirmed": "yes"})
+        sent = {"mode": "replace", "text": file.read(), "confirmed": "yes"}
+        alice.post(f"{HOST}/import/", {**fields, **sent})
     review = alice.fields(f"{HOST}/review/", "message")
     page = alice.post(f"{HOST}/review/", {**review, "message": "from the pages"})
     deadline = time.monotonic() + SECONDS

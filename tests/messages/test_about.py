@@ -33,7 +33,13 @@ ABOUT = About(
 
 
 def test_a_written_report_reads_back_the_same() -> None:
-    for about in (ABOUT, replace(ABOUT, state=None), replace(ABOUT, state=Space(0, 2**60, 7, True))):
+    changed = replace(ABOUT, sets_changed=ABOUT.at, sets_change="a list was filled", lists_signer="ab")
+    for about in (
+        ABOUT,
+        replace(ABOUT, state=None),
+        replace(ABOUT, state=Space(0, 2**60, 7, True)),
+        changed,
+    ):
         read = About.from_json(load_json(dump_json(about.to_json())))
         if about.state is not None:
             assert read.state is not None
@@ -61,6 +67,9 @@ def test_a_report_of_a_release_without_signatures_is_read() -> None:
         {"state": {"free": -1}},
         {"offset": "1"},
         {"signer": "x" * 65},
+        {"lists_signer": "x" * 65},
+        {"sets_changed": "soon"},
+        {"sets_change": "x" * 201},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -82,7 +91,7 @@ def test_the_root_worker_reports_its_version_and_its_space(
 ) -> None:
     worker = RootWorker(redis_server, namespace, tmp_path).start()
     try:
-        wait_until("a snapshot", 20, lambda: worker.redis.exists(snapshot_key(HOST)))
+        wait_until("a snapshot", lambda: worker.redis.exists(snapshot_key(HOST)))
         raw: Any = worker.redis.get(about_key(HOST))
         snapshot: Any = worker.redis.get(snapshot_key(HOST))
         about = About.from_json(load_json(raw))

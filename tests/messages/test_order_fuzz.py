@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dockerfw.chains.boot import render_boot_rules, render_boot_script
+from dockerfw.chains.bound_sets import BOUND_SETS, bound_sets_of
 from dockerfw.chains.rehearsal import render_rehearsal
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document, digest, parse_document
@@ -53,6 +54,13 @@ SHAPES = {
     "chain": rf":{CHAIN} - \[0:0\]",
     "docker's chain": r"-N DOCKER-USER",
     "trusted interface": rf"{HITS}-A FILTERS-HOST -i {INTERFACE} -j RETURN",
+    "containers": (rf"{HITS}-A FILTERS-HOST -m set --match-set dockerfw[46]-bridges src,src -j RETURN"),
+    "docker-proxy": (
+        rf"{HITS}-A FILTERS-HOST(?: -s {ADDRESS})? -p (?:tcp|udp)"
+        rf"(?: -m (?:tcp|udp) --dport {PORT}| -m multiport --dports {PORT}(?:,{PORT}){{0,14}})"
+        r" -m set --match-set dockerfw[46]-proxy dst,dst"
+        r' -m comment --comment "dockerfw:[a-z0-9]{4,12}" -j RETURN'
+    ),
     "established": (
         rf"{HITS}-A FILTERS-(?:HOST|CONTAINERS) -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
     ),
@@ -64,6 +72,10 @@ SHAPES = {
     "dhcpv6": rf"{HITS}-A FILTERS-HOST -s fe80::/10 -p udp -m udp --sport 547 --dport 546 -j RETURN",
     "allowance": (
         rf"{HITS}-A {CHAIN}(?: -s {ADDRESS})?(?: -p {PROTOCOL})?{PORTS}"
+        r' -m comment --comment "dockerfw:[a-z0-9]{4,12}" -j RETURN'
+    ),
+    "forwarded allowance": (
+        rf"{HITS}-A FILTERS-CONTAINERS(?: -s {ADDRESS})? -d {ADDRESS}(?: -p {PROTOCOL})?{PORTS}"
         r' -m comment --comment "dockerfw:[a-z0-9]{4,12}" -j RETURN'
     ),
     "on to the rest": rf"{HITS}-A FILTERS-(?:HOST|CONTAINERS) -j FILTERS",
@@ -145,6 +157,7 @@ SMUGGLED = (
     "-1",
     "65536",
 )
+KEYS = ("comment", "id", "ports", "to", "source", "sources", "chain", "table")
 _odd: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(SMUGGLED),
     st.text(max_size=30),
@@ -193,7 +206,7 @@ def broken_orders(draw: st.DrawFn) -> Any:
         elif how == "add" and isinstance(owner, list):
             owner.append(odd)
         elif how == "add":
-            owner[draw(st.sampled_from([*SMUGGLED, "comment", "id", "ports", "chain", "table"]))] = odd
+            owner[draw(st.sampled_from([*SMUGGLED, *KEYS]))] = odd
         elif isinstance(former, str) and isinstance(odd, str) and how != "replace":
             place = {"append": len(former), "prepend": 0}.get(how, len(former) // 2)
             owner[where[-1]] = former[:place] + odd + former[place:]
@@ -248,7 +261,12 @@ def test_an_accepted_order_renders_to_known_lines_only() -> None:
         for text in texts(order, document):
             assert smuggled(text) == []
             assert text.count("COMMIT") == text.count("*filter") == 1
-        script = render_boot_script("nft", document.settings.external_interfaces, "/var/lib/dockerfw/boot")
+        # An order names no sets: what the rules need are dockerfw's own, of their own types.
+        sets = bound_sets_of(texts(order, document))
+        interfaces = document.settings.external_interfaces
+        script = render_boot_script("nft", interfaces, "/var/lib/dockerfw/boot", sets=sets)
+        created = re.findall(r"^ +(create .*) \|\| return 1$", script, re.MULTILINE)
+        assert created == [BOUND_SETS[name].creation() for name in sets]
         names = " ".join(document.settings.external_interfaces)
         assert re.search(r"for interface in (.*); do", script)[1].replace("'", "") == names  # type: ignore[index]
 
@@ -269,7 +287,13 @@ def test_an_accepted_order_renders_to_known_lines_only() -> None:
         "*nat",
         "-A FILTERS-HOST -i eth0 -j ACCEPT",
         "-A FILTERS-HOST -i eth0 -p tcp -j RETURN",
+        '-A FILTERS-HOST -d 192.0.2.1/32 -p tcp -m comment --comment "dockerfw:a1c2" -j RETURN',
+        '-A FILTERS-CONTAINERS -d any -m comment --comment "dockerfw:a1c2" -j RETURN',
         "-A FILTERS-HOST -i a-name-of-16-char -j RETURN",
+        "-A FILTERS-HOST -m set --match-set f2b-sshd src,src -j RETURN",
+        "-A FILTERS-HOST -m set --match-set dockerfw4-bridges src -j RETURN",
+        "-A FILTERS-HOST -p tcp -m tcp --dport 22 -m set --match-set office dst,dst"
+        ' -m comment --comment "dockerfw:a1c2" -j RETURN',
         '-A FILTERS -m comment --comment "dockerfw:a1c2" -j RETURN -j ACCEPT',
         '-A FILTERS -m comment --comment "dockerfw:a1c2\\" -j ACCEPT" -j RETURN',
         '-A FILTERS -p tcp -m tcp --dport ２２ -m comment --comment "dockerfw:a1c2" -j RETURN',
@@ -286,9 +310,17 @@ def test_no_other_line_matches_a_shape(line: str) -> None:
 def test_every_shape_is_rendered() -> None:
     made: set[str] = set()
     value = {
-        "format": "dockerfw/1",
-        "settings": {"external_interfaces": ["ens33"], "trusted_interfaces": ["lo"]},
-        "rules": [{"scope": "both", "protocol": "tcp", "ports": ["22"]}],
+        "format": "dockerfw/2",
+        "settings": {
+            "external_interfaces": ["ens33"],
+            "trusted_interfaces": ["lo"],
+            "containers_reach_host": "allow",
+        },
+        "rules": [
+            {"scope": "both", "protocol": "tcp", "ports": ["22"]},
+            {"scope": "container", "protocol": "tcp", "ports": ["8080"]},
+            {"scope": "forwarded", "to": "192.168.122.0/24", "protocol": "tcp", "ports": ["22"]},
+        ],
     }
     order = Order("x", 1, "local", 1, value, "0" * 64, 60, "2026-01-31T12:00:00Z")
     for text in texts(order, parse_document(value)):

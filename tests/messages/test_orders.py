@@ -18,6 +18,7 @@ from dockerfw.messages.errors import MessageError
 from dockerfw.messages.orders import Answer, Order, why_expired
 from dockerfw.messages.outcomes import Failure, Loaded, Outcome, RollBack, Step, Window
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
+from dockerfw.messages.snapshot_values import interface_from
 from dockerfw.messages.snapshots import CommandError, Snapshot, saves_digest
 from dockerfw.messages.surroundings import (
     Container,
@@ -76,6 +77,12 @@ SNAPSHOT = Snapshot(
     SessionGroups(
         (
             SessionGroup.of(InboundSession("container", 4, "tcp", "192.0.2.2", 8080, 80, ("ens33",)), 2),
+            SessionGroup.of(
+                InboundSession(
+                    "container", 4, "tcp", "192.0.2.2", 22, 22, ("ens33",), "192.168.122.9", "192.0.2.1"
+                ),
+                1,
+            ),
             SessionGroup.of(
                 InboundSession("host", 6, "ipv6-icmp", "2001:db8::2", None, None, ("ens33", "wg0")), 1
             ),
@@ -161,13 +168,19 @@ WRONG: list[tuple[Any, str, Any, str]] = [
     (SNAPSHOT, "sessions", {"groups": [{}], "whole": True}, r"sessions.groups\[0\].place: is missing"),
     (SNAPSHOT, "sessions", {"groups": [1] * 2001, "whole": True}, "at most 2000"),
     (SNAPSHOT, "sessions", {"groups": [{**GROUP, "source": "2001:db8::2"}], "whole": True}, "of its family"),
+    (
+        SNAPSHOT,
+        "sessions",
+        {"groups": [{**GROUP, "destination": "2001:db8::2"}], "whole": True},
+        "destination: must be an address of its family",
+    ),
     (SNAPSHOT, "sessions", {"groups": [{**GROUP, "count": 0}], "whole": True}, "count: 0 is not from 1"),
     (SNAPSHOT, "sessions", {"groups": [{**GROUP, "port": 65536}], "whole": True}, "not from 0 to 65535"),
     (SNAPSHOT, "docker_backends", ["podman"], "nft, legacy"),
     (SNAPSHOT, "ipv6", 1, "true or false"),
     (SNAPSHOT, "kept", {**KEPT, "backend": "x"}, "kept.backend"),
     (SNAPSHOT, "kept", {**KEPT, "revision": 0}, "kept.revision"),
-    (SNAPSHOT, "sockets", [1] * 5000, "at most 4096"),
+    (SNAPSHOT, "sockets", [1] * 33_000, "at most 32768"),
     (SNAPSHOT, "sockets", [{**SOCKET, "port": 0}], r"sockets\[0\].port"),
     (SNAPSHOT, "sockets", [{**SOCKET, "family": 5}], r"sockets\[0\].family: .5. is not one of 4, 6"),
     (SNAPSHOT, "sockets", [{**SOCKET, "address": "localhost"}], "such as 192.0.2.1"),
@@ -270,6 +283,15 @@ def test_foreign_tables_are_written_only_when_there_are_any() -> None:
         Snapshot.from_json({**SNAPSHOT.to_json(), "own_tables": ["x" * 201]})
 
 
+def test_a_lack_of_ipsets_is_written_only_where_it_is_known() -> None:
+    assert "lacks_ip_set" not in SNAPSHOT.to_json()
+    snapshot = replace(SNAPSHOT, lacks_ip_set=True)
+    assert snapshot.to_json()["lacks_ip_set"] is True
+    assert Snapshot.from_json(snapshot.to_json()) == snapshot
+    with pytest.raises(MessageError, match="lacks_ip_set: must be true or false"):
+        Snapshot.from_json({**SNAPSHOT.to_json(), "lacks_ip_set": "x"})
+
+
 def test_the_interface_below_another_is_written_only_where_there_is_one() -> None:
     plain = Interface("ens33", ("192.0.2.1/24",), True)
     assert "parent" not in plain.to_json()
@@ -277,3 +299,14 @@ def test_the_interface_below_another_is_written_only_where_there_is_one() -> Non
     assert Interface.from_json(macvlan.to_json()) == macvlan
     with pytest.raises(MessageError):
         Interface.from_json({**macvlan.to_json(), "parent": "x" * 65})
+
+
+def test_multicast_groups_are_written_only_where_there_are_some() -> None:
+    plain = Interface("ens33", ("192.0.2.1/24",), True)
+    assert "groups" not in plain.to_json()
+    joined = replace(plain, groups=("224.0.0.251", "ff02::fb"))
+    assert Interface.from_json(joined.to_json()) == joined
+    assert [str(each) for each in interface_from(joined).groups] == ["224.0.0.251", "ff02::fb"]
+    for wrong in (["not an address"], ["224.0.0.251"] * 65):
+        with pytest.raises(MessageError):
+            Interface.from_json({**joined.to_json(), "groups": wrong})

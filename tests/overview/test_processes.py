@@ -34,6 +34,7 @@ def about_store(host: Host, taken: datetime, *, version: str = VERSION, **change
         offset=0.0,
         every=60,
         state=changes.get("state", Space(2**40, 2**41)),
+        sets_problem=changes.get("sets_problem", ""),
     )
     queue_client.connection().set(about_key(host.name), dump_json(about.to_json()))
 
@@ -108,6 +109,15 @@ def test_a_nearly_full_state_directory_is_a_notice(
     about_store(host, snapshot_store(host, None), state=state)
     page = text_of(working.get(f"{HOST}/"))
     assert f"The file system of the root worker's state directory {words}" in page
+
+
+def test_sets_that_may_be_wrong_are_a_notice(working: Client, host: Host, clerk: ProcessNote) -> None:
+    about_store(host, snapshot_store(host, None))
+    assert "bound sets" not in text_of(working.get(f"{HOST}/"))
+    about_store(host, snapshot_store(host, None), sets_problem="`ss` failed: no sockets")
+    page = text_of(working.get(f"{HOST}/"))
+    assert "The bound sets may not hold what the host shows" in page
+    assert "too little or too much: `ss` failed: no sockets. Restart it: systemctl" in page
 
 
 def test_a_nearly_full_data_directory_is_a_notice(

@@ -104,7 +104,7 @@ def test_typed_text_is_split_and_never_lost() -> None:
     [
         ({"ports": ("8080",)}, "Before: port 8080."),
         ({"ports": ("8080-8089",)}, "Before: ports 8080-8089."),
-        ({"ports": ("80", "443"), "source": "any"}, "Before: ports 80, 443, from anywhere."),
+        ({"ports": ("80", "443"), "sources": ()}, "Before: ports 80, 443, from anywhere."),
         ({"ports": (), "protocol": "udp"}, "Before: protocol udp, all ports."),
         ({"scope": "both", "enabled": False}, "Before: on host and containers, disabled."),
         ({"port_kind": "container"}, "Before: container port."),
@@ -114,6 +114,6 @@ def test_typed_text_is_split_and_never_lost() -> None:
 )
 def test_the_previous_values_of_a_rule(old: dict[str, Any], words: str) -> None:
     new = DocumentRule(
-        id="k3f9", scope="host", protocol="tcp", ports=("22",), source="192.0.2.0/24", comment="new"
+        id="k3f9", scope="host", protocol="tcp", ports=("22",), sources=("192.0.2.0/24",), comment="new"
     )
     assert before(replace(new, **old), new) == words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
@@ -15,7 +15,7 @@ from dockerfw.reach.lockout import check_access
 from dockerfw.reach.offers import find_offers
 from dockerfw.reach.sentences import describe_access
 from dockerfw.simulation.addresses import AddressSet
-from dockerfw.simulation.surroundings import HostInterface, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, StaticRoute, Surroundings
 from tests.rig.docker_world import LISTENING, OUTSIDE, SURROUNDINGS, loaded
 from tests.rig.documents import document
 
@@ -40,6 +40,16 @@ def test_the_smallest_network_decides() -> None:
     assert not found["eth9"].intersection(VPN)
     assert ip_address("10.9.0.1") in found["eth9"]
     assert inner_arrivals(Surroundings(), 4, set()) == ()
+
+
+def test_a_route_leads_to_sources_too() -> None:
+    site = (StaticRoute(ip_network("203.0.113.0/24"), table="52"), StaticRoute(ip_network("0.0.0.0/1")))
+    around = replace(HOST, interfaces=(*SURROUNDINGS.interfaces, replace(WG0, routes=site)))
+    found = {each.name: sources for each, sources in inner_arrivals(around, 4, {"ens33"})}
+    # Half of the internet is no site behind a VPN: such sources are asked about on the external interfaces.
+    assert found["wg0"] == VPN.union(AddressSet.of(4, ["203.0.113.0/24"]))
+    assert around.route(4, ip_address("203.0.113.5"), None) == "wg0"
+    assert around.route(4, ip_address("198.51.100.5"), None) == "ens33"
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import ip_interface
 from typing import Any
 
 from dockerfw.document.document import Document
 from dockerfw.reach.changes import exposure_changes
 from dockerfw.reach.offers import find_offers
-from tests.rig.docker_world import LISTENING, OUTSIDE, loaded
+from dockerfw.simulation.surroundings import HostInterface
+from tests.rig.docker_world import LISTENING, OUTSIDE, SURROUNDINGS, loaded
 from tests.rig.documents import document
 
 OFFICE = "203.0.113.0/24"
@@ -47,6 +50,33 @@ def test_opened_ports_come_first_and_name_the_container() -> None:
     assert changes(old, new) == [
         "opened: 5432/tcp of container db becomes reachable from anywhere",
         "closed: 8080/tcp of container shop-web-1 is no longer reachable from anywhere",
+    ]
+
+
+def test_an_interface_is_named_where_another_one_differs() -> None:
+    uncovered = HostInterface("eth9", (ip_interface("198.51.100.1/24"),), True)
+    around = replace(SURROUNDINGS, interfaces=(*SURROUNDINGS.interfaces, uncovered))
+
+    def said(old: Document | None, new: Document) -> list[str]:
+        before, after = (loaded(each, surroundings=around) for each in (old, new))
+        outside = (*OUTSIDE, uncovered)
+        found = exposure_changes(
+            find_offers(LISTENING), (old, new), before, after, outside, sockets_known=True
+        )
+        return [f"{each.kind}: {each.sentence}" for each in found]
+
+    # Containers are filtered on ens33 only. What closes there is still reachable through eth9.
+    closed = said(None, document(container("8080")))
+    assert "closed: 5432/tcp of container db is no longer reachable from anywhere through ens33" in closed
+    assert (
+        "closed: Every other TCP and UDP port of all containers is no longer reachable"
+        " from anywhere through ens33" in closed
+    )
+    # The host's port closes on both, and no interface is named.
+    assert "closed: 22/tcp (sshd) of the host is no longer reachable from anywhere" in closed
+    # It was open through eth9 before, and what opens on ens33 is told.
+    assert said(document(), document(container("5432"))) == [
+        "opened: 5432/tcp of container db becomes reachable from anywhere through ens33"
     ]
 
 

@@ -55,3 +55,5 @@ def test_engine_28_names_its_bridges_in_a_chain_of_its_own() -> None:
     bridge = HostInterface("mine", (ip_interface("2001:db8:9::1/64"),), True, kind="bridge")
     assert container_families([bridge], {6: parse_save(save)}, None, ()) == {6}
     assert container_families([bridge], {}, None, ()) == set()
+    assert container_families([bridge], {}, None, (), ("other", "mine")) == {6}
+    assert container_families([bridge], {}, None, ("mine",), ("mine",)) == set()

@@ -88,7 +88,8 @@ def test_packets_that_pass_by_this_host_are_unknown(destination: str, kind: str)
     found = trace(3306, replace(LISTENING, containers=(elsewhere,)), destination).verdict
     assert found.kind == kind
     both = replace(LISTENING, containers=(WEB, elsewhere))
-    assert containers_past_host(both, SURROUNDINGS, OUTSIDE) == ("apart",)
+    (apart,) = containers_past_host(both, SURROUNDINGS, OUTSIDE)
+    assert apart.container.name == "apart"
     named = sentences.past_this_host(ip_address(destination), "ens33")
     assert found.reason == (named if kind == "UNKNOWN" else "")
 

@@ -130,6 +130,13 @@ def test_a_port_that_no_container_publishes_is_judged_as_if_one_did(
     assert elsewhere.state == ("holds" if "source" in rule or rule["scope"] == "host" else state)
 
 
+def test_docker_proxy_would_hold_the_port_over_ipv6() -> None:
+    wanted = {"port": 5433, "to": "container", "passes": False, "source": "2001:db8:7::/48"}
+    rule = {"id": "wide", "scope": "container", "protocol": "tcp", "ports": ["5433"]}
+    found = find(wanted, document(rule))
+    assert (found.state, "5433/tcp from anywhere to containers" in found.reason) == ("fails", True)
+
+
 def test_before_the_first_load_published_ports_are_open() -> None:
     refused = {"port": 5432, "to": "container", "container": "db", "passes": False}
     found = find(refused, None)

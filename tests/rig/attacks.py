@@ -241,10 +241,18 @@ def _worker_key_is_no_hash(redis: Redis, queue: str, proof: Path) -> None:
 
 
 def _zlib_bomb(redis: Redis, queue: str, proof: Path) -> None:
-    squeezer = zlib.compressobj(9)
-    megabyte = b" " * (1 << 20)
-    parts = [squeezer.compress(megabyte) for _ in range(1500)]
-    put(redis, queue, GOOD_ID, job_fields(b"".join(parts) + squeezer.flush(), queue))
+    put(redis, queue, GOOD_ID, job_fields(_bomb(1500), queue))
+
+
+def _bomb(megabytes: int) -> bytes:
+    """Return so many megabytes of blanks, compressed: one of them is, and its blocks are repeated."""
+    blanks = b" " * (1 << 20)
+    squeezer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    blocks = squeezer.compress(blanks) + squeezer.flush(zlib.Z_FULL_FLUSH)
+    check = 1
+    for _ in range(megabytes):
+        check = zlib.adler32(blanks, check)
+    return b"\x78\xda" + blocks * megabytes + squeezer.flush() + check.to_bytes(4, "big")
 
 
 def _oversized(redis: Redis, queue: str, proof: Path) -> None:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Literal
 
-from tests.rig.namespace import Namespace
+from tests.rig.namespace import PATIENCE, Namespace, entering
 
 # What became of an attempt to connect: "prohibited" is the refusal of a firewall that rejects, "closed" the
 # reset of a host without a listener, "silent" no answer at all within the time.
@@ -27,17 +27,22 @@ _VERDICTS: dict[int, Verdict] = {
 
 
 def connect(
-    namespace: Namespace, address: str, port: int, *, source: str | None = None, seconds: float = 2
+    place: Namespace | str, address: str, port: int, *, source: str | None = None, seconds: float = 2
 ) -> socket.socket:
-    """Open a TCP connection from a namespace, from `source` if given; raise OSError as `connect` does."""
+    """Open a TCP connection from a namespace (or its file), from `source` if given.
+
+    Raises OSError as `connect` does, after `seconds` TimeoutError. The kernel alone answers that. What a
+    program answers over the connection may take longer.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with namespace.entered():
+    with entering(place) if isinstance(place, str) else place.entered():
         connection = socket.socket(family, socket.SOCK_STREAM)
     try:
         connection.settimeout(seconds)
         if source is not None:
             connection.bind((source, 0))
         connection.connect((address, port))
+        connection.settimeout(PATIENCE)
     except BaseException:
         connection.close()
         raise
@@ -71,12 +76,21 @@ def ask(connection: socket.socket, line: str = "GET / HTTP/1.0\r\n\r\n") -> str:
     return received.decode().strip().splitlines()[-1]
 
 
-def fetch(namespace: Namespace, address: str, port: int, *, source: str | None = None) -> str:
+def fetch(
+    place: Namespace | str,
+    address: str,
+    port: int,
+    *,
+    source: str | None = None,
+    line: str = "GET / HTTP/1.0\r\n\r\n",
+) -> str:
     """Return the last line that a web server answers; "" when it answers nothing or cannot be reached."""
     try:
-        with connect(namespace, address, port, source=source) as connection:
-            return ask(connection)
-    except OSError:
+        with connect(place, address, port, source=source) as connection:
+            # Who waits for a server tries again, as one that is stopped just now never answers.
+            connection.settimeout(PATIENCE / 3)
+            return ask(connection, line)
+    except (OSError, IndexError):
         return ""
 
 
@@ -84,7 +98,7 @@ def ping(namespace: Namespace, address: str, *, source: str | None = None) -> bo
     """Tell whether an address answers one ICMP echo request within a second."""
     command = ["busybox", "ping6" if ":" in address else "ping", "-c", "1", "-W", "1"]
     options = ["-I", source] if source is not None else []
-    return namespace.run(*command, *options, address, check=False, timeout=5).returncode == 0
+    return namespace.run(*command, *options, address, check=False).returncode == 0
 
 
 class Listener:
@@ -110,7 +124,7 @@ class Listener:
 
     def _answer(self, connection: socket.socket, peer: str) -> None:
         with connection, contextlib.suppress(OSError):
-            connection.settimeout(60)
+            connection.settimeout(PATIENCE)
             while connection.recv(4096):
                 connection.sendall(f"{self._name} {peer}\n".encode())
 

@@ -17,10 +17,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.rig.connections import fetch
 from tests.rig.engine_process import EngineProcess, remove_cgroups
 from tests.rig.namespace import (
     BACKENDS,
     FAMILIES,
+    PATIENCE,
     Backend,
     CommandError,
     Namespace,
@@ -133,7 +135,7 @@ class DockerHost:
         # A shell in a loop waits for the orphans that come to it, as the first process has to.
         outer = self.namespace.start("unshare", *flags, "sh", "-c", "while sleep 1; do :; done")
         children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
-        wait_until("first process of the engine", 10, lambda: children.read_text().strip())
+        wait_until("first process of the engine", lambda: children.read_text().strip())
         self._init = int(children.read_text())
 
     def _inside(self) -> list[str]:
@@ -161,7 +163,7 @@ class DockerHost:
     def stop_daemon(self) -> None:
         """End dockerd as the init system does, and wait for it."""
         if self._engine is not None:
-            self._engine.stop(seconds=20)
+            self._engine.stop(seconds=PATIENCE)
 
     def restart_daemon(self) -> None:
         """Restart dockerd; containers started with `--restart=always` come back."""
@@ -172,7 +174,7 @@ class DockerHost:
         """Return what the daemon logged."""
         return (self.directory / "dockerd.log").read_text(errors="replace")
 
-    def try_docker(self, *arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+    def try_docker(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Run the docker client and return how it ended."""
         return subprocess.run(
             ["docker", "-H", self.socket, *arguments],
@@ -184,7 +186,7 @@ class DockerHost:
             env={**self.namespace.environment, "DOCKER_CONFIG": str(self.directory / "client")},
         )
 
-    def docker(self, *arguments: str, timeout: float = 30) -> str:
+    def docker(self, *arguments: str, timeout: float = PATIENCE) -> str:
         """Run the docker client and return what it printed; raise CommandError when it fails."""
         done = self.try_docker(*arguments, timeout=timeout)
         if done.returncode != 0:
@@ -198,7 +200,9 @@ class DockerHost:
         for applet in _APPLETS:
             (programs / applet).symlink_to("busybox")
         archive = self.directory / "image.tar"
-        subprocess.run(["tar", "-C", str(programs.parent), "-cf", str(archive), "."], timeout=20, check=True)
+        subprocess.run(
+            ["tar", "-C", str(programs.parent), "-cf", str(archive), "."], timeout=PATIENCE, check=True
+        )
         self.docker("import", str(archive), IMAGE)
 
     def run_web(self, name: str, *options: str, port: int = 80, network: str = "bridge") -> None:
@@ -208,7 +212,7 @@ class DockerHost:
         words = ("--detach", f"--name={name}", f"--network={network}", *options)
         self.docker("run", *words, IMAGE, "/bin/sh", "-c", f"trap exit TERM; {serve}")
         with entering(self.container_namespace(name)):
-            wait_until(f"the web server of {name}", 10, lambda: _listens(port))
+            wait_until(f"the web server of {name}", lambda: _listens(port))
 
     def container_address(self, name: str, network: str = "bridge") -> str:
         """Return the container's IPv4 address on one of its networks."""
@@ -222,11 +226,8 @@ class DockerHost:
         return f"/proc/{self._init}/root{key}"
 
     def fetch_from(self, container: str, address: str, port: int) -> str:
-        """Return what a web server answers to a container, or "" when it does not within two seconds."""
-        # The static busybox's own wget crashes: it has no name service.
-        request = f"echo -e 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address} {port}"
-        answer = self.try_docker("exec", container, "sh", "-c", request, timeout=15).stdout.strip()
-        return answer.splitlines()[-1] if answer else ""
+        """Return what a web server answers to a container, or "" when the container cannot reach it."""
+        return fetch(self.container_namespace(container), address, port)
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove containers, running or not."""
@@ -236,7 +237,7 @@ class DockerHost:
     def delete(self) -> None:
         """End the containers, the daemon and the namespaces, and remove all that they left on disk."""
         with contextlib.suppress(Exception):
-            self.remove(self.docker("ps", "--all", "--quiet", timeout=5).split())
+            self.remove(self.docker("ps", "--all", "--quiet").split())
         with contextlib.suppress(Exception):
             self.stop_daemon()
         self._view.close()

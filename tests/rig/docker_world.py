@@ -10,9 +10,10 @@ from ipaddress import ip_address, ip_interface
 
 from dockerfw.chains.render import render_restore
 from dockerfw.document.document import Document
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILIES, Family
 from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.replay import parse_restore
+from dockerfw.reach.bound_sets import with_bound_sets
 from dockerfw.reach.listening import Listener, Listening, Publication, Published, RunningContainer
 from dockerfw.simulation.simulate import Prepared, prepare
 from dockerfw.simulation.surroundings import HostInterface, Surroundings
@@ -84,6 +85,15 @@ LISTENING = Listening(
     containers=(DB, WEB),
 )
 
+# docker-proxy's sockets, which the root worker puts into the sets that the rules name.
+PROXIES = Listening(
+    tuple(
+        Listener(family, "tcp", None, port, v6only=family == 6, process="docker-proxy")
+        for family in FAMILIES
+        for port in (5432, 8080)
+    )
+)
+
 
 def loaded(
     document: Document | None, *, above: Iterable[str] = (), surroundings: Surroundings = SURROUNDINGS
@@ -100,5 +110,6 @@ def loaded(
             text += render_restore(document, family, live=parse_save(save), revision=1)
         if family == 4:
             text += "\n".join(["*filter", *above, "COMMIT", ""])
-        found[family] = prepare(parse_restore(text, family=family), surroundings, family)
+        around = with_bound_sets(surroundings, PROXIES, ("ens33",))
+        found[family] = prepare(parse_restore(text, family=family), around, family)
     return found

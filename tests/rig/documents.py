@@ -7,7 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from dockerfw.document.document import FORMAT, Document, parse_document
+from dockerfw.document.document import FORMAT_1, FORMAT_2, Document, DocumentRule, parse_document
+from dockerfw.document.formats import FORMATS
+from dockerfw.document.rules import upgrade_rule
 from dockerfw.iptables.protocols import PROTOCOL_NAMES, PROTOCOLS_WITH_PORTS
 
 INTERFACES = ("ens33", "eth0", "eth1", "wlan0", "br-0a1b2c3d4e5f", "ppp+", "vlan.100", "en@1")
@@ -28,8 +30,8 @@ _numbers = st.integers(1, 255).filter(lambda number: number not in _IPV6_HEADERS
 
 
 @st.composite
-def rule_values(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw a valid rule as JSON has it."""
+def rule_values(draw: st.DrawFn, layout: str) -> dict[str, Any]:
+    """Draw a valid rule as JSON of a format has it."""
     ports: list[str] = []
     if draw(st.booleans()):
         protocol = draw(st.sampled_from(PROTOCOLS_WITH_PORTS))
@@ -38,11 +40,20 @@ def rule_values(draw: st.DrawFn) -> dict[str, Any]:
         names = st.sampled_from(sorted(set(PROTOCOL_NAMES) - _IPV6_HEADERS)).map(PROTOCOL_NAMES.__getitem__)
         protocol = draw(st.one_of(st.just("any"), st.just("icmp"), names, _numbers.map(str)))
     sources = [st.just("any"), _ipv6] if protocol in ("ipv6-icmp", "58") else [st.just("any"), _ipv4, _ipv6]
-    scope = draw(st.sampled_from(["host", "container", "both"]))
+    scope = draw(st.sampled_from(["host", "container", "both"] + ["forwarded"] * (layout == FORMAT_2)))
     inner = bool(ports) and scope != "host" and draw(st.booleans())
+    source = draw(st.one_of(*sources))
+    addresses: dict[str, Any] = {"source": source}
+    if layout == FORMAT_2:
+        addresses = {"sources": [] if source == "any" else [source]}
+    if scope == "forwarded":
+        is_ipv6 = ":" in source or protocol in ("ipv6-icmp", "58")
+        either = source == "any" and not is_ipv6
+        wanted = st.one_of(_ipv4, _ipv6) if either else _ipv6 if is_ipv6 else _ipv4
+        addresses["to"] = draw(wanted.filter(lambda network: not network.endswith("/0")))
     return {
         "scope": scope,
-        "source": draw(st.one_of(*sources)),
+        **addresses,
         "protocol": protocol,
         "ports": ports,
         "port_kind": "container" if inner else "published",
@@ -73,16 +84,22 @@ def expectation_values(draw: st.DrawFn) -> dict[str, Any]:
 def document_values(draw: st.DrawFn, max_rules: int = 30) -> dict[str, Any]:
     """Draw a valid document as JSON has it."""
     external = draw(st.lists(st.sampled_from(INTERFACES), max_size=3, unique=True))
+    layout = draw(st.sampled_from(FORMATS))
+    newer = {
+        "containers_reach_host": draw(st.sampled_from(["by-rules", "allow"])),
+        "log_refused": draw(st.booleans()),
+    }
     return {
-        "format": FORMAT,
+        "format": layout,
         "settings": {
             "external_interfaces": external,
             "trusted_interfaces": draw(st.sampled_from([["lo"], [], ["lo", "wg0"]])),
             "refuse": draw(st.sampled_from(["reject", "drop"])),
             "icmp": draw(st.sampled_from(["accept", "refuse"])),
             "heal_anchors": draw(st.booleans()),
+            **(newer if layout == FORMAT_2 else {}),
         },
-        "rules": draw(st.lists(rule_values(), max_size=max_rules)),
+        "rules": draw(st.lists(rule_values(layout), max_size=max_rules)),
         "expectations": draw(st.lists(expectation_values(), max_size=3)),
     }
 
@@ -93,6 +110,14 @@ def documents(max_rules: int = 30) -> st.SearchStrategy[Document]:
 
 
 def document(*rules: dict[str, Any], **settings: Any) -> Document:
-    """Make a document for ens33 from rules and settings as JSON has them."""
+    """Make a document for ens33 from rules, as forms have them, and settings as JSON has them."""
     values = {"external_interfaces": ["ens33"], **settings}
-    return parse_document({"format": FORMAT, "settings": values, "rules": list(rules)})
+    newer = {"containers_reach_host", "log_refused"} & {*settings} or any("to" in rule for rule in rules)
+    found = [upgrade_rule(rule) for rule in rules] if newer else list(rules)
+    return parse_document({"format": FORMAT_2 if newer else FORMAT_1, "settings": values, "rules": found})
+
+
+def source_of(rule: DocumentRule) -> str:
+    """Return the one source of a rule as `dockerfw/1` writes it."""
+    (source,) = rule.sources or ("any",)
+    return source

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.rig.namespace import CommandError, wait_until
+from tests.rig.namespace import PATIENCE, CommandError, wait_until
 
 
 class EngineProcess:
@@ -42,7 +42,7 @@ class EngineProcess:
                 env=self._environment,
                 start_new_session=True,
             )
-        wait_until("dockerd", 30, lambda: self._is_up(answers))
+        wait_until("dockerd", lambda: self._is_up(answers))
 
     def _is_up(self, answers: Callable[[], bool]) -> bool:
         assert self._process is not None
@@ -61,12 +61,12 @@ class EngineProcess:
         # nsenter forks for the process namespace: the daemon itself is its child.
         words = [*self._prefix, "sh", "-c", f"kill -TERM $(cat {self._pid_file})"]
         with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(words, timeout=10, capture_output=True, check=False)
+            subprocess.run(words, timeout=PATIENCE, capture_output=True, check=False)
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(5)
+            self._process.wait(PATIENCE)
         self._process = None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dockerfw.host.observation import iptables_version
 from tests.rig.lab import Lab
+from tests.rig.namespace import PATIENCE
 from tests.rig.trees import tree
 
 PACKAGES = ("ca-certificates", "iproute2", "iptables", "docker.io", "nftables", "procps")
@@ -63,7 +64,11 @@ def versions(lab: Lab) -> dict[str, str]:
         "docker": lab.docker.docker("version", "--format", "{{.Server.Version}}"),
         "iptables": iptables.split()[1].removeprefix("v"),
         "compose": subprocess.run(
-            [compose_program(), "version", "--short"], capture_output=True, text=True, timeout=20, check=True
+            [compose_program(), "version", "--short"],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
         ).stdout.strip(),
         # Without what only this machine's makers know.
         "kernel": lab.host.output("uname", "-r").strip().partition("-")[0],
@@ -74,5 +79,7 @@ def _installed() -> str:
     """Return the first two numbers of the version of this machine's dockerd, "" without one."""
     if shutil.which("dockerd") is None:
         return ""
-    said = subprocess.run(["dockerd", "--version"], capture_output=True, text=True, timeout=20, check=True)
+    said = subprocess.run(
+        ["dockerd", "--version"], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
     return ".".join(said.stdout.split()[2].split(".")[:2])

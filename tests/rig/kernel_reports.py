@@ -6,7 +6,7 @@ The kernel's own answers are tested in tests/kernel; here it is about what the w
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,8 +21,10 @@ from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.loaded import LoadedRules, loaded_key
 from dockerfw.messages.outcomes import Outcome, progress_key
 from dockerfw.messages.session_groups import SessionGroups
+from dockerfw.messages.snapshot_values import listening_of, surroundings_of
 from dockerfw.messages.snapshots import CommandError, DockerState, Snapshot, saves_digest, snapshot_key
-from dockerfw.messages.surroundings import Interface
+from dockerfw.messages.surroundings import Interface, SetMembers, StaticSetState
+from dockerfw.reach.bound_sets import with_bound_sets
 from rules.link import client
 from rules.models import Apply, Host
 from rules.seen import snapshot_selectors
@@ -107,8 +109,28 @@ def snapshot_store(
         confirmed=confirmed,
     )
     snapshot = replace(snapshot, **(around or {}))
+    if document is not None and not snapshot.static_sets:
+        snapshot = replace(snapshot, static_sets=tuple(_static_sets(document, revision, both)))
+    if not snapshot.sets:
+        snapshot = replace(snapshot, sets=tuple(_bound_sets(snapshot)))
     client.connection().set(snapshot_key(host.name), dump_json(snapshot.to_json()))
     return taken
+
+
+def _static_sets(document: Document, revision: int, saves: dict[Family, str]) -> Iterator[StaticSetState]:
+    """Yield the states of the source lists that the rules match, all as they were loaded."""
+    for family, save in saves.items():
+        for one in render(document, family, revision).sets:
+            if one.name in save:
+                yield StaticSetState(one.name, len(one.members))
+
+
+def _bound_sets(snapshot: Snapshot) -> Iterator[SetMembers]:
+    """Yield the sets that the rules name, with the members that the root worker gives them."""
+    found = with_bound_sets(surroundings_of(snapshot), listening_of(snapshot, {}), ("ens33",)).sets
+    for each in found.values():
+        if any(f"--match-set {each.name} " in save for save in snapshot.saves.values()):
+            yield SetMembers(each.name, each.type, each.members, each.options)
 
 
 def loaded_store(host: Host, document: Document, revision: int) -> None:

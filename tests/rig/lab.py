@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dockerfw.agent.apply import Apply
+from dockerfw.bindings.binder_start import BinderKeeper
 from dockerfw.chains.drift import find_drift
 from dockerfw.chains.plan import Plan, plan_changes
 from dockerfw.document.document import digest, parse_document, to_json_object
@@ -23,9 +24,10 @@ from dockerfw.iptables.model import Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.orders import Answer, Order
 from dockerfw.messages.outcomes import Outcome
+from dockerfw.store.confirmed import read_confirmed
 from dockerfw.store.state import StateDirectory
 from dockerfw.window.answers import carry_out
-from tests.rig.connections import Verdict
+from tests.rig.connections import Verdict, fetch
 from tests.rig.docker_host import DockerHost
 from tests.rig.namespace import (
     FAMILIES,
@@ -59,6 +61,7 @@ class Lab:
         """
         self.client = Namespace("client")
         self._sequence = 0
+        self._binder: BinderKeeper | None = None
         try:
             self.docker = DockerHost(backend, engine_options, tree)
         except BaseException:
@@ -70,7 +73,7 @@ class Lab:
             self.docker.run_web("web", "--publish=8080:80", "--restart=always")
             self.docker.run_web("other", "--publish=8081:80", "--restart=always")
             self.docker.run_web("plain", "--restart=always", port=81)
-            wait_until("bridges' IPv6 addresses", 10, lambda: not self._unsettled())
+            wait_until("bridges' IPv6 addresses", lambda: not self._unsettled())
         except BaseException:
             self.delete()
             raise
@@ -88,8 +91,7 @@ class Lab:
 
     def reach_out(self, container: str, address: str = CLIENT, port: int = 9000) -> str:
         """Return what a Listener outside answers to a line from a container, "" if none does."""
-        command = f"echo hello | nc -w 2 {address} {port}"
-        return self.docker.try_docker("exec", container, "sh", "-c", command, timeout=15).stdout.strip()
+        return fetch(self.docker.container_namespace(container), address, port, line="hello\n")
 
     def direct_refusal(self, address: str) -> Verdict:
         """Return what a packet straight to a container's address meets where no rule allows it.
@@ -147,6 +149,7 @@ class Lab:
         )
         state = StateDirectory(self.host.directory / "state")
         with self.docker.entered():
+            self._follow(state)
             outcome = Apply(
                 order,
                 host="lab",
@@ -159,9 +162,34 @@ class Lab:
                 raise CommandError(f"the apply failed: {outcome.error}")
             answer = Answer(order.apply, order.sequence, "lab", "keep", None, utc_now())
             outcome = carry_out(answer, state, host="lab")
+            self._follow(state)
         if outcome.state != "confirmed":
             raise CommandError(f"the rules could not be kept: {outcome.error}")
         return outcome
+
+    def _follow(self, state: StateDirectory) -> None:
+        """Have the bound sets follow the host, as the root worker does, while a revision needs them.
+
+        A process of the revision before may be about to end, because that one needs no sets: the root worker
+        would start it again within seconds, and here nobody would.
+        """
+        self.stop_following()
+        path = Path(self.docker.socket.removeprefix("unix://"))
+        self._binder = BinderKeeper(
+            state, host="lab", docker_socket=path, confirmed=lambda: read_confirmed(state.boot)
+        )
+        self._binder.check()
+
+    def stop_following(self) -> None:
+        """End the process that fills the bound sets, as when the root worker is stopped."""
+        if self._binder is not None:
+            self._binder.stop()
+
+    def follow_again(self) -> None:
+        """Start the process that fills the bound sets, as a root worker that starts does."""
+        state = StateDirectory(self.host.directory / "state")
+        with self.docker.entered():
+            self._follow(state)
 
     def plan(self) -> Plan:
         """Plan the last loaded document against what the kernel holds."""
@@ -181,6 +209,7 @@ class Lab:
 
     def delete(self) -> None:
         """End everything that the lab started."""
+        self.stop_following()
         self.docker.delete()
         self.client.delete()
 

@@ -21,11 +21,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from dockerfw.chains.bound_sets import BOUND_SETS, render_creation
 from dockerfw.iptables.model import FAMILIES, Family
 
 __all__ = [
     "BACKENDS",
     "FAMILIES",
+    "PATIENCE",
     "Backend",
     "CommandError",
     "Family",
@@ -39,6 +41,9 @@ __all__ = [
 ]
 
 Backend = Literal["nft", "legacy"]
+
+# Seconds after which a test gives up waiting for what has to come.
+PATIENCE = 120.0
 
 BACKENDS: tuple[Backend, ...] = ("nft", "legacy")
 
@@ -68,7 +73,7 @@ def why_unavailable() -> str:
         return f"not installed: {', '.join(missing)} (Debian packages util-linux iproute2 iptables)"
     # (Ubuntu's AppArmor may let an ordinary user have a namespace in which he can do nothing.)
     command = ["unshare", "-n" if os.geteuid() == 0 else "-Urn", "ip", "link", "set", "lo", "up"]
-    probe = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    probe = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     return "" if probe.returncode == 0 else f"`{' '.join(command)}` failed: {probe.stderr.strip()}"
 
 
@@ -107,7 +112,7 @@ class Namespace:
         assert holder.stdout is not None
         if holder.stdout.readline() != b"ready\n":
             holder.kill()
-            holder.wait(10)
+            holder.wait(PATIENCE)
             shutil.rmtree(self.directory, ignore_errors=True)
             raise CommandError(why_unavailable() or "unshare made no namespace")
         return holder
@@ -133,7 +138,7 @@ class Namespace:
         self,
         *command: str,
         stdin: bytes | str | None = None,
-        timeout: float = 20,
+        timeout: float = PATIENCE,
         check: bool = True,
         environment: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
@@ -160,7 +165,7 @@ class Namespace:
             raise CommandError(f"{shown}: status {done.returncode}\n{output}")
         return done
 
-    def output(self, *command: str, timeout: float = 20) -> str:
+    def output(self, *command: str, timeout: float = PATIENCE) -> str:
         """Run a command inside and return what it printed."""
         return self.run(*command, timeout=timeout).stdout.decode("utf-8", "surrogateescape")
 
@@ -212,12 +217,12 @@ class Namespace:
         """
         options = [*(["-n"] if noflush else []), *(["-c"] if counters else [])]
         if backend == "legacy":
-            options.extend(["-w", "10"])
+            options.extend(["-w", str(int(PATIENCE))])
         return self.run(iptables_program(backend, family, "restore"), *options, stdin=text, check=check)
 
     def iptables(self, *arguments: str, backend: Backend = "nft", family: Family = 4) -> None:
         """Run one iptables command inside, e.g. `iptables("-A", "INPUT", "-j", "ACCEPT")`."""
-        wait = ["-w", "10"] if backend == "legacy" else []
+        wait = ["-w", str(int(PATIENCE))] if backend == "legacy" else []
         self.run(iptables_program(backend, family), *wait, *arguments)
 
     def add_interface(self, name: str = "ens33", addresses: Sequence[str] = ("192.0.2.1/24",)) -> None:
@@ -290,8 +295,16 @@ def join_namespaces(one: Namespace, one_name: str, other: Namespace, other_name:
     other.run("ip", "link", "set", other_name, "up")
 
 
-def wait_until(what: str, seconds: float, happened: Callable[[], object]) -> None:
-    """Call `happened` until it returns something true; raise CommandError naming `what` after `seconds`."""
+def add_bound_sets(namespace: Namespace) -> None:
+    """Create the sets that rules of a document may name, empty, as the root worker does before a load."""
+    namespace.run("ipset", "-exist", "restore", stdin=render_creation(BOUND_SETS))
+
+
+def wait_until(what: str, happened: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Call `happened` until it returns something true; raise CommandError naming `what` after `seconds`.
+
+    The limit only ends a test that would wait for ever: how long something takes is for `scripts/bench`.
+    """
     deadline = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > deadline:

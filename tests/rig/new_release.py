@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from dockerfw.chains import render
@@ -14,12 +16,12 @@ NEW_LINE = "-p udp -m udp --dport 5353 -j RETURN"
 def install_new_release(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the renderer write NEW_LINE in FILTERS-HOST, for both families, until the test ends.
 
-    The test has to clear the cache of `wanted_chains` at its end.
+    The test has to clear the cache of `render_compiled` at its end.
     """
     old = render._icmp_lines
 
-    def lines(settings: Settings, family: Family) -> list[str]:
-        return [*old(settings, family), NEW_LINE]
+    def lines(settings: Settings, family: Family, blocks: Sequence[str]) -> list[str]:
+        return [*old(settings, family, blocks), NEW_LINE]
 
     monkeypatch.setattr(render, "_icmp_lines", lines)
-    render.wanted_chains.cache_clear()
+    render.render_compiled.cache_clear()

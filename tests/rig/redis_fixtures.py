@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from scripts.stack.redis_server import find_server
-from tests.rig.namespace import end_process
+from tests.rig.namespace import PATIENCE, end_process
 
 
 class RedisServer:
@@ -43,7 +43,7 @@ class RedisServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 self.client().ping()
@@ -72,7 +72,7 @@ class RedisServer:
 
     def client(self) -> Redis:
         """Return a new connection."""
-        return Redis(unix_socket_path=str(self.socket), socket_timeout=10)
+        return Redis(unix_socket_path=str(self.socket), socket_timeout=PATIENCE)
 
     def hasty_client(self) -> Redis:
         """Return a new connection that gives up soon, for good."""

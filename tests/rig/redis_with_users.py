@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
 from scripts.stack.redis_server import find_server, server_command
-from tests.rig.namespace import end_process, wait_until
+from tests.rig.namespace import PATIENCE, end_process, wait_until
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def redis_with_users(folder: Path, program: str = "") -> Iterator[Path]:
             start_new_session=True,
         )
     try:
-        wait_until("Redis", 10, lambda: _answers(socket))
+        wait_until("Redis", lambda: _answers(socket))
         yield socket
     finally:
         end_process(process)
@@ -36,7 +36,7 @@ def redis_with_users(folder: Path, program: str = "") -> Iterator[Path]:
 
 def _answers(socket: Path) -> bool:
     try:
-        Redis(unix_socket_path=str(socket), socket_timeout=10).ping()
+        Redis(unix_socket_path=str(socket), socket_timeout=PATIENCE).ping()
     except AuthenticationError:
         # So it answers to a client without a name.
         return True

@@ -75,7 +75,7 @@ class RootWorker:
         """Wait until it waits for entries."""
         key = f"rq:worker:{QUEUE}"
         wait_until(
-            "the root worker", 15, lambda: self.redis.exists(key) or "but serves its queue" in self.words()
+            "the root worker", lambda: self.redis.exists(key) or "but serves its queue" in self.words()
         )
 
     def order(self, *ports: str, sequence: int, send: bool = True, **changes: Any) -> dict[str, Any]:
@@ -131,18 +131,17 @@ class RootWorker:
         self.put("answer", signed(answer))
         return answer
 
-    def kept(self, value: dict[str, Any], seconds: float = 20) -> Outcome:
+    def kept(self, value: dict[str, Any]) -> Outcome:
         """Wait until the order's rules are loaded, keep them, and wait for the last word."""
-        found = self.outcome(value, seconds)
+        found = self.outcome(value)
         if found.state == "awaiting":
             self.answer(value, "keep")
-            found = self.outcome(value, seconds, states=("confirmed", "failed"))
+            found = self.outcome(value, states=("confirmed", "failed"))
         return found
 
     def outcome(
         self,
         value: dict[str, Any],
-        seconds: float = 20,
         *,
         states: tuple[str, ...] = ("awaiting", "confirmed", "rolled_back", "failed"),
     ) -> Outcome:
@@ -152,7 +151,7 @@ class RootWorker:
             found = self.progress(value)
             return found is not None and found.state in states
 
-        wait_until(f"the outcome of {value['apply']}", seconds, settled)
+        wait_until(f"the outcome of {value['apply']}", settled)
         found = self.progress(value)
         assert found is not None
         return found

@@ -38,10 +38,11 @@ def main(socket: str, file: str) -> None:
     allowed = {
         "note": AllowedJob(note, (dict,), 10, acknowledged=True),
         "hang": AllowedJob(hang, (), 1.0),
+        "stay": AllowedJob(hang, (), 600),
         "die": AllowedJob(die, (), 10),
         "fail": AllowedJob(fail, (), 10, acknowledged=True),
     }
-    connection = Redis(unix_socket_path=socket, socket_timeout=5)
+    connection = Redis(unix_socket_path=socket, socket_timeout=60)
     LockedWorker(
         QUEUE,
         connection=connection,

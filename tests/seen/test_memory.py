@@ -8,6 +8,7 @@ from threading import Event, Thread
 import pytest
 
 from rules.seen.memory import Memory
+from tests.rig.namespace import PATIENCE
 
 
 def test_the_last_few_answers_are_remembered() -> None:
@@ -45,16 +46,16 @@ def test_the_collector_comes_back_whichever_thread_is_done_first() -> None:
 
     def slowly() -> str:
         begun.set()
-        return str(go_on.wait(30))
+        return str(go_on.wait(PATIENCE))
 
     other = Thread(target=memory.get_or_compute, args=("slow", slowly))
     other.start()
     try:
-        assert begun.wait(30)
+        assert begun.wait(PATIENCE)
         assert memory.get_or_compute("quick", lambda: str(gc.isenabled())) == "False"
         assert not gc.isenabled()
     finally:
         go_on.set()
-        other.join(30)
+        other.join(PATIENCE)
     assert gc.isenabled()
     assert memory.get("slow") == "True"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_interface
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface
+from itertools import pairwise
 
 import pytest
 
@@ -13,9 +15,17 @@ from dockerfw.document.values import Document
 from dockerfw.iptables.model import FAMILIES
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.snapshot_values import surroundings_of
+from dockerfw.simulation.packet import Packet
+from dockerfw.simulation.simulate import simulate
 from rules.models import Host
 from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot
-from rules.seen.surroundings_selectors import after_load, prepare_family, prepare_family_after
+from rules.seen.surroundings_selectors import (
+    after_load,
+    document_key,
+    prepare_family,
+    prepare_family_after,
+    sight_key,
+)
 from tests.rig.kernel_reports import CLEAN, UNREAD_6, save_of, snapshot_store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("queue")]
@@ -66,12 +76,15 @@ def test_what_is_prepared_is_kept_until_the_rules_change(host: Host) -> None:
     live = prepare_family(view, 4)
     assert live is not None
     assert live.ruleset == parse_save(save_of(OLD, 4, 1))
-    assert prepare_family_after(view, NEW, 2, 4) is prepare_family_after(view, NEW, 2, 4)
-    assert prepare_family_after(view, NEW, 2, 4) is not live
+    after, again = (prepare_family_after(view, NEW, 2, 4) for _ in range(2))
+    assert after is not None
+    assert again is not None
+    assert after.chains is again.chains
+    assert after.chains is not live.chains
     snapshot_store(host, OLD, 1)
-    assert prepare_family(seen(host), 4) is live
+    assert chains_of(seen(host)) is live.chains
     snapshot_store(host, NEW, 2)
-    assert prepare_family(seen(host), 4) is not live
+    assert chains_of(seen(host)) is not live.chains
 
 
 def test_rules_that_could_not_be_read_are_not_no_rules(host: Host) -> None:
@@ -97,10 +110,50 @@ def test_a_family_without_any_rules_is_read_all_the_same(host: Host) -> None:
 
 def test_what_is_compiled_is_kept_while_only_the_counters_move(host: Host) -> None:
     snapshot_store(host, OLD, 1, packets=1)
-    first = prepare_family(seen(host), 4)
+    first = chains_of(seen(host))
     snapshot_store(host, OLD, 1, packets=2)
-    assert prepare_family(seen(host), 4) is first
+    assert chains_of(seen(host)) is first
     snapshot_store(host, NEW, 1, packets=2)
-    assert prepare_family(seen(host), 4) is not first
+    assert chains_of(seen(host)) is not first
     snapshot_store(host, OLD, 1, bridge=("172.17.0.1/16",))
-    assert prepare_family(seen(host), 4) is not first
+    assert chains_of(seen(host)) is not first
+
+
+def chains_of(view: SnapshotView) -> object:
+    """Return the compiled rules of IPv4."""
+    found = prepare_family(view, 4)
+    assert found is not None
+    return found.chains
+
+
+WINDOW = "-m time --datestart 2026-11-30T18:00:00 --datestop 2027-01-31T18:00:00"
+LIMITED = CLEAN.replace("COMMIT", f"-A INPUT {WINDOW} -j DROP\nCOMMIT", 1)
+MOMENTS = ("2026-11-30T17:59:59Z", "2026-11-30T18:00:00Z", "2027-01-31T18:00:00.9Z", "2027-01-31T18:00:01Z")
+
+
+def test_a_snapshot_answers_for_its_moment_by_the_clock_of_its_host(host: Host) -> None:
+    packet = Packet(4, ip_address("203.0.113.5"), ip_address("192.0.2.1"), 6, "ens33", destination_port=22)
+    keys, verdicts = [], []
+    for moment in MOMENTS:
+        snapshot_store(host, saves={4: LIMITED, 6: ""}, around={"taken_at": moment})
+        view = seen(host)
+        live = prepare_family(view, 4)
+        assert live is not None
+        keys.append(sight_key(view))
+        verdicts.append(simulate(live, packet).verdict.kind)
+    assert verdicts == ["ACCEPT", "DROP", "DROP", "ACCEPT"]
+    # Results are remembered until an end has passed, and no longer.
+    assert [one == other for one, other in pairwise(keys)] == [False, True, False]
+
+
+def test_what_is_remembered_of_a_document_ends_with_its_times(host: Host) -> None:
+    snapshot_store(host, OLD, 1)
+    view = seen(host)
+    rule = replace(NEW.rules[0], starts="2026-11-30T18:00:00Z", expires="2027-01-31T18:00:00Z")
+    limited = replace(NEW, rules=(rule,))
+    keys = [
+        document_key(replace(view, snapshot=replace(view.snapshot, taken_at=moment)), limited)
+        for moment in (*MOMENTS, "2027-03-01T00:00:00Z")
+    ]
+    assert len(set(keys)) == 4
+    assert keys[-1] == keys[-2]

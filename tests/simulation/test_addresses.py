@@ -37,6 +37,25 @@ def test_set_operations_are_those_of_sets(one: AddressSet, other: AddressSet) ->
     assert watched(one.complement()) == set(WATCHED) - watched(one)
 
 
+@given(st.lists(sets, min_size=1, max_size=8), sets)
+def test_a_few_intervals_are_cut_out_of_many(many: list[AddressSet], few: AddressSet) -> None:
+    one = union_of(4, many)
+    cut = AddressSet(4, few.intervals[: len(one.intervals) // 8])
+    assert watched(one.difference(cut)) == watched(one) - watched(cut)
+    assert one.difference(cut) == one.intersection(cut.complement())
+
+
+def test_results_for_large_sets_are_remembered() -> None:
+    one, other = (AddressSet.from_intervals(4, [(at, at) for at in range(n, 20_000, 6)]) for n in (0, 3))
+    assert one.union(other) is one.union(other)
+    assert one.union(other).count() == one.count() + other.count()
+    assert one.intersection(one.union(other)) == one
+    assert one.union(other).difference(one) == other
+    again = AddressSet(4, one.intervals)
+    assert again.union(other) is not one.union(other)
+    assert again.union(other) == one.union(other)
+
+
 @given(sets, sets)
 def test_equal_sets_have_equal_intervals(one: AddressSet, other: AddressSet) -> None:
     again = one.union(other).difference(other).union(one.intersection(other))

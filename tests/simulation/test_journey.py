@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import ip_address
+
 import pytest
 
+from dockerfw.iptables.model import Family
+from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach.sentences import describe_path
 from dockerfw.simulation import sentences
-from dockerfw.simulation.simulate import simulate
+from dockerfw.simulation.simulate import prepare, simulate
 from dockerfw.simulation.surroundings import Surroundings
-from tests.simulation.hosts import ICMP, filtered, interface, packet, prepared, trace, verdict
+from tests.simulation.hosts import HOST, ICMP, filtered, interface, packet, prepared, trace, verdict
 
 DOCKER = """*nat
 -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
@@ -48,6 +53,35 @@ def test_a_published_port_is_forwarded_to_its_container() -> None:
 def test_other_ports_stay_on_the_host() -> None:
     found = trace(docker(), destination_port=8081)
     assert (found.verdict.kind, found.hook, found.out_interface) == ("ACCEPT", "INPUT", None)
+
+
+@pytest.mark.parametrize(
+    ("destination", "rule", "kind"),
+    [
+        ("239.1.2.3", "-A INPUT -j ACCEPT", "UNKNOWN"),
+        ("239.1.2.3", "-A INPUT -j DROP", "DROP"),
+        ("239.1.2.3", "-A FORWARD -j DROP", "UNKNOWN"),
+        ("ff02::fb", "-A INPUT -j REJECT", "REJECT"),
+        ("ff02::fb", "-A INPUT -j ACCEPT", "UNKNOWN"),
+        ("239.7.7.7", "-A INPUT -j ACCEPT", "ACCEPT"),
+        ("172.17.255.255", "-A FORWARD -j DROP", "ACCEPT"),
+        ("255.255.255.255", "-A INPUT -j DROP", "DROP"),
+    ],
+)
+def test_multicast_and_broadcast_stay_on_the_host(destination: str, rule: str, kind: str) -> None:
+    around = replace(
+        HOST,
+        interfaces=tuple(
+            replace(each, groups=(ip_address("239.7.7.7"),)) if each.name == "eth0" else each
+            for each in HOST.interfaces
+        ),
+    )
+    family: Family = 6 if ":" in destination else 4
+    rules = parse_restore(f"*filter\n{rule}\nCOMMIT\n", family=family)
+    found = simulate(prepare(rules, around, family), packet(family, destination=destination))
+    assert (found.verdict.kind, found.hook) == (kind, "INPUT")
+    if kind == "UNKNOWN":
+        assert found.verdict.reason == sentences.if_joined(f"to {destination} port 22")
 
 
 def test_a_container_is_not_reachable_directly() -> None:

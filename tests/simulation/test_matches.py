@@ -11,7 +11,7 @@ from dockerfw.iptables.extensions import MATCHES
 from dockerfw.iptables.model import Family
 from dockerfw.simulation.match_readers import MATCH_READERS
 from dockerfw.simulation.targets import CONTINUING
-from tests.simulation.hosts import GRE, ICMP, ICMPV6, SCTP, UDP, filtered, verdict
+from tests.simulation.hosts import GRE, ICMP, ICMPV6, SCTP, UDP, filtered, trace, verdict
 
 YES, NO, UNKNOWN = "DROP", "ACCEPT", "UNKNOWN"
 
@@ -191,6 +191,11 @@ V4 = [
     ("-m limit --limit 1/hour", {}, YES),
     ("-m hashlimit --hashlimit-upto 5/sec --hashlimit-mode srcip --hashlimit-name x", {}, YES),
     ("-m hashlimit --hashlimit-above 5/sec --hashlimit-mode srcip --hashlimit-name x", {}, NO),
+    ("-m hashlimit ! --hashlimit-upto 5/sec --hashlimit-mode srcip --hashlimit-name x", {}, NO),
+    ("-m hashlimit --hashlimit-upto 5/sec --hashlimit-burst 1 --hashlimit-name x", {}, YES),
+    ("-m hashlimit --hashlimit-upto 5/sec --hashlimit-burst 0 --hashlimit-name x", {}, UNKNOWN),
+    ("-m hashlimit --hashlimit-upto 5/sec --hashlimit-rate-match --hashlimit-name x", {}, UNKNOWN),
+    ("-m hashlimit --hashlimit-upto 5/sec --hashlimit-new 5 --hashlimit-name x", {}, UNKNOWN),
     ('-m comment --comment "-s 10.0.0.1"', {}, YES),
     # mac, physdev
     ("-m mac --mac-source 00:11:22:33:44:55", {}, UNKNOWN),
@@ -221,6 +226,22 @@ V4 = [
     ("-m set --match-set ports src,dst", {"protocol": GRE}, NO),
     ("-m set --match-set ports src,dst", {"protocol": ICMP, "icmp_type": 8}, NO),
     ("-m set --match-set ports src,src", {"source_port": None}, UNKNOWN),
+    ("-m set --match-set halves-by-port dst,dst", {}, YES),
+    ("-m set --match-set halves-by-port dst,dst", {"destination_port": 23}, NO),
+    ("-m set --match-set halves-by-port dst,dst", {"protocol": UDP}, NO),
+    ("-m set --match-set on-bridges src,src", {}, YES),
+    ("-m set --match-set on-bridges src,src", {"source": "198.51.100.9"}, NO),
+    ("-m set --match-set on-bridges src,src", {"in_interface": "docker0"}, YES),
+    ("-m set --match-set on-bridges src,src", {"in_interface": "eth1"}, NO),
+    ("-m set ! --match-set on-bridges src,src", {"in_interface": "eth1"}, YES),
+    ("-m set --match-set on-bridges src,dst", {}, NO),
+    ("-m set --match-set on-bridges dst,src", {}, NO),
+    ("-m set --match-set on-bridges src", {}, NO),
+    # The smallest network with the address decides, also if it is for another interface.
+    ("-m set --match-set inside-others src,src", {}, NO),
+    ("-m set --match-set inside-others src,src", {"source": "203.0.114.5"}, YES),
+    ("-m set --match-set inside-others src,src", {"in_interface": "docker0"}, YES),
+    ("-m set --match-set of-bridge-ports src,src", {}, UNKNOWN),
     ("-m set --match-set numbers dst", {}, YES),
     ("-m set --match-set numbers dst", {"destination_port": 80}, YES),
     ("-m set --match-set numbers dst", {"destination_port": 81}, NO),
@@ -325,3 +346,35 @@ def test_an_unsupported_target_is_unknown(target: str) -> None:
 @pytest.mark.parametrize("target", sorted(CONTINUING))
 def test_a_packet_continues_after_these_targets(target: str) -> None:
     assert verdict(filtered(f"-A INPUT -j {target}", "-A INPUT -j DROP")) == YES
+
+
+HASHLIMIT = "-m hashlimit --hashlimit-name x --hashlimit-upto"
+
+
+@pytest.mark.parametrize(
+    ("match", "words"),
+    [
+        ("-m limit --limit 5/min", "at most 5 a minute, the first 5 at once"),
+        ("-m limit --limit 1/hour --limit-burst 1", "at most 1 an hour"),
+        (
+            f"{HASHLIMIT} 6/minute --hashlimit-burst 6 --hashlimit-mode srcip",
+            "at most 6 a minute from each source, the first 6 at once",
+        ),
+        (
+            f"{HASHLIMIT} 100/sec --hashlimit-burst 1000 --hashlimit-mode srcip --hashlimit-srcmask 24",
+            "at most 100 a second from each source /24, the first 1,000 at once",
+        ),
+        (
+            f"{HASHLIMIT} 1/hour --hashlimit-burst 1 --hashlimit-mode srcip,dstport",
+            "at most 1 an hour from each source to each port",
+        ),
+    ],
+)
+def test_the_trace_says_what_a_limit_allows(match: str, words: str) -> None:
+    step = trace(filtered(f"-A INPUT {match} -j DROP")).steps[-1]
+    assert step.why == f"the limit is not reached: {words}: dropped"
+
+
+def test_the_trace_names_no_limit_that_it_cannot_read() -> None:
+    step = trace(filtered(f"-A INPUT {HASHLIMIT} 4kb/s -j DROP")).steps[-1]
+    assert step.why == "the limit is not reached: dropped"

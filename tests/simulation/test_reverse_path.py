@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 
 from dockerfw.iptables.model import Family
-from dockerfw.simulation.surroundings import Surroundings
+from dockerfw.simulation.surroundings import StaticRoute, Surroundings
 from tests.simulation.hosts import HOST, interface, trace
 
 YES, NO, UNKNOWN = "DROP", "ACCEPT", "UNKNOWN"
@@ -45,6 +46,22 @@ ROWS: list[tuple[str, Family, str, str, str]] = [
 ]
 
 
+EXTRA = (
+    *(StaticRoute(ip_network(network), gateway=True) for network in ("10.7.0.0/16", "2001:db8:7::/48")),
+    StaticRoute(ip_network("10.6.0.0/16"), table="52"),
+)
+ROUTED = replace(
+    HOST, interfaces=(*HOST.interfaces, replace(interface("eth3", "192.168.50.2/24"), routes=EXTRA))
+)
+UPLINKS = replace(
+    ROUTED,
+    interfaces=(
+        *ROUTED.interfaces,
+        replace(interface("eth4"), routes=(StaticRoute(ip_network("0.0.0.0/0"), table="100"),)),
+    ),
+)
+
+
 def answer(options: str, family: Family, source: str, device: str, host: Surroundings, **more: object) -> str:
     rules = f"*raw\n-A PREROUTING -m rpfilter {options} -j DROP\nCOMMIT\n"
     return trace(rules, family, surroundings=host, source=source, in_interface=device, **more).verdict.kind
@@ -75,3 +92,24 @@ def test_a_mark_may_choose_another_routing_table() -> None:
 
 def test_an_unknown_option_is_undecided() -> None:
     assert answer("--new", 4, "192.0.2.77", "eth0", HOST) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("host", "family", "source", "device", "expected"),
+    [
+        (ROUTED, 4, "10.7.0.5", "eth3", YES),
+        (ROUTED, 4, "10.7.0.5", "eth0", NO),
+        (ROUTED, 6, "2001:db8:7::5", "eth3", YES),
+        (ROUTED, 6, "2001:db8:7::5", "eth0", NO),
+        # Rules decide which table the kernel looks in.
+        (ROUTED, 4, "10.6.0.5", "eth3", UNKNOWN),
+        (ROUTED, 4, "10.6.0.5", "eth0", UNKNOWN),
+        (ROUTED, 4, "203.0.113.5", "eth0", YES),
+        (UPLINKS, 4, "203.0.113.5", "eth0", UNKNOWN),
+        (UPLINKS, 4, "192.0.2.77", "eth0", YES),
+    ],
+)
+def test_routes_to_other_networks(
+    host: Surroundings, family: Family, source: str, device: str, expected: str
+) -> None:
+    assert answer("", family, source, device, host) == expected

@@ -152,6 +152,24 @@ MARKS = [
         "DROP",
     ),
     ([f"-A PREROUTING {UNDECIDED} -j MARK --set-mark 0"], "-m mark --mark 0", "DROP"),
+    # Only the bits that differ are unknown.
+    ([f"-A PREROUTING {UNDECIDED} -j MARK --set-xmark 0x10/0xffffffff"], "-m mark ! --mark 0x1/0x1", "DROP"),
+    ([f"-A PREROUTING {UNDECIDED} -j MARK --set-xmark 0x10/0xffffffff"], "-m mark --mark 0x1/0x11", "ACCEPT"),
+    (
+        [f"-A PREROUTING {UNDECIDED} -j MARK --set-xmark 0x10/0xffffffff"],
+        "-m mark --mark 0x10/0x10",
+        "UNKNOWN",
+    ),
+    (
+        [f"-A PREROUTING {UNDECIDED} -j MARK --or-mark 0x10", "-A PREROUTING -j MARK --set-xmark 0x0/0x10"],
+        "-m mark --mark 0x0/0x10",
+        "DROP",
+    ),
+    (
+        [f"-A PREROUTING {UNDECIDED} -j MARK --or-mark 0x10", "-A PREROUTING -j CONNMARK --save-mark"],
+        "-m connmark --mark 0x1/0x1",
+        "UNKNOWN",
+    ),
     (["-A PREROUTING -j HMARK --hmark-mod 3"], "-m mark --mark 5", "UNKNOWN"),
 ]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.test import Client
 
-from dockerfw_site.incoming import MIB
+from dockerfw_site.incoming import MIB, MOST_BODY_BYTES
 
 
 class Unread(io.BytesIO):
@@ -30,6 +31,12 @@ def test_nothing_of_a_long_upload_is_read(db: None) -> None:
         form = {"CONTENT_TYPE": "multipart/form-data; boundary=x", "CONTENT_LENGTH": str(length)}
         environ: dict[str, Any] = {**form, "wsgi.input": Unread(), "PATH_INFO": "/sign-in/"}
         assert Client().request(REQUEST_METHOD="POST", **environ).status_code == 413
+
+
+def test_the_example_for_nginx_lets_through_what_an_admin_may_send() -> None:
+    text = (settings.BASE_DIR / "docs" / "install.md").read_text()
+    limits = re.findall(r"client_max_body_size (\d+)m;", text)
+    assert [int(limit) * MIB for limit in limits] == [MOST_BODY_BYTES]
 
 
 def test_a_session_that_does_not_exist_is_a_stranger_s(db: None) -> None:

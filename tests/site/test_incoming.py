@@ -87,11 +87,11 @@ def test_a_length_that_is_none_is_left_to_the_parser_of_gunicorn(length: str) ->
     ("line", "lane"),
     [
         ("GET /hosts/local/applies/0/", Lane.APPLY),
+        ("GET /healthz", Lane.PAGES),
         ("POST /hosts/local/applies/0/keep/", Lane.APPLY),
         ("GET /hosts/local/window/", Lane.APPLY),
         ("GET http://a/hosts/local/window/?x=1", Lane.APPLY),
         ("GET /?next=/hosts/local/window/", Lane.PAGES),
-        ("GET /sign-in/", Lane.PAGES),
         ("POST /sign-in/?next=/", Lane.PASSWORDS),
         ("POST /%73ign-in/", Lane.PASSWORDS),
         ("POST /password/", Lane.PASSWORDS),
@@ -101,4 +101,21 @@ def test_a_length_that_is_none_is_left_to_the_parser_of_gunicorn(length: str) ->
     ],
 )
 def test_the_lane_of_a_request(line: str, lane: Lane) -> None:
-    assert incoming(f"{line} HTTP/1.1\r\nHost: a\r\n\r\n".encode()).lane == lane
+    assert incoming(f"{line} HTTP/1.1\r\nHost: a\r\nCookie: session=x\r\n\r\n".encode()).lane == lane
+
+
+@pytest.mark.parametrize(
+    ("line", "lane"),
+    [
+        ("GET /hosts/local/applies/0/", Lane.ANONYMOUS),
+        ("POST /hosts/local/applies/0/keep/", Lane.ANONYMOUS),
+        ("GET /sign-in/", Lane.ANONYMOUS),
+        ("GET /static/x.css", Lane.ANONYMOUS),
+        ("GET /healthz?x=/hosts/local/window/", Lane.PAGES),
+        ("GET /healthz/more", Lane.ANONYMOUS),
+        ("POST /sign-in/", Lane.PASSWORDS),
+        ("nonsense", Lane.ANONYMOUS),
+    ],
+)
+def test_the_lane_of_a_request_without_a_session(line: str, lane: Lane) -> None:
+    assert incoming(f"{line} HTTP/1.1\r\nHost: a\r\nCookie: other=1\r\n\r\n".encode()).lane == lane

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from dockerfw.chains.render import render
-from dockerfw.chains.rendering import Rendering
+from dockerfw.chains.rendered_rules import Rendering
 from dockerfw.document.document import parse_document
 from dockerfw.host.clock import utc_now
 from dockerfw.iptables.model import FAMILIES

@@ -27,7 +27,7 @@ from typing import Any
 
 from redis import Redis
 
-from tests.rig.namespace import wait_until
+from tests.rig.namespace import PATIENCE, wait_until
 from tests.upgrades.visitor import Visitor
 
 ROOT = Path(__file__).parents[2]
@@ -102,13 +102,13 @@ class Release:
                 start_new_session=True,
             )
         try:
-            wait_until("scripts/run", 90, lambda: "Ctrl-C stops" in self.output.read_text())
+            wait_until("scripts/run", lambda: "Ctrl-C stops" in self.output.read_text(), seconds=90)
             found = re.search(r"http\S+/setup/\S+", self.output.read_text())
             yield found[0] if found else ""
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGINT)
-            process.wait(30)
+            process.wait(PATIENCE)
 
 
 def live(release: Release) -> None:
@@ -152,10 +152,10 @@ def leave_unfinished(release: Release) -> dict[str, Any]:
                 job[:] = [found, data] if data and b"dockerfw-order" in zlib.decompress(data) else []
                 return bool(job)
 
-            wait_until("the order", 60, queued)
+            wait_until("the order", queued)
             os.kill(root, signal.SIGCONT)
             journal, window = release.data / "state" / "journal", release.data / "state" / "window.json"
-            wait_until("the window", 60, lambda: window.exists() and any(journal.glob("outcome-*.json")))
+            wait_until("the window", lambda: window.exists() and any(journal.glob("outcome-*.json")))
             time.sleep(3)
         for pid in release.processes():
             with contextlib.suppress(ProcessLookupError):

@@ -46,7 +46,7 @@ def test_the_window_ends_and_the_reports_are_delivered(worker: RootWorker) -> No
     if (worker.state / "window.json").exists():
         # In the boot in which it was left it is still open.
         worker.answer({"apply": apply, "sequence": LEFT["sequence"]}, "rollback")
-    wait_until("the end of the window", 20, lambda: not (worker.state / "window.json").exists())
+    wait_until("the end of the window", lambda: not (worker.state / "window.json").exists())
     found: list[Outcome] = []
 
     def delivered() -> bool:
@@ -55,7 +55,7 @@ def test_the_window_ends_and_the_reports_are_delivered(worker: RootWorker) -> No
         found.extend(Outcome.from_json(arguments[0]) for name, arguments in calls if name == "record_outcome")
         return any(outcome.state == "rolled_back" for outcome in found)
 
-    wait_until("the reports", 40, delivered)
+    wait_until("the reports", delivered)
     assert {outcome.apply for outcome in found} == {apply}
 
 
@@ -78,7 +78,7 @@ def test_an_order_that_was_queued_is_refused_and_says_what_to_do(worker: RootWor
         found.extend(Outcome.from_json(arguments[0]) for name, arguments in calls if name == "record_outcome")
         return bool(found)
 
-    wait_until("the refusal", 40, refused)
+    wait_until("the refusal", refused)
     (outcome,) = found
     # That release did not sign: anyone who can write to Redis could have sent it.
     assert (outcome.apply, outcome.state) == (order["apply"], "failed")

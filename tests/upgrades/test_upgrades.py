@@ -138,7 +138,8 @@ def test_a_backup_is_made_while_it_runs_and_restored_when_it_does_not(
     assert newest["number"] == before["number"]
     assert newest["message"] == before["message"] != "after the backup"
     # The sandbox boots with what was restored, and the next apply has a number that was never used.
-    assert upgraded.our_rules() == kept
+    # A restored record has no copy of the loaded lines, so the log lines come back with that apply.
+    assert upgraded.our_rules() == [line for line in kept if "-j NFLOG" not in line]
     upgraded.firewall("rollback", "1", "-m", "after the restore", "--keep")
     assert upgraded.our_rules() != kept
 

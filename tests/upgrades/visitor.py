@@ -7,6 +7,8 @@ import re
 import urllib.parse
 import urllib.request
 
+from tests.rig.namespace import PATIENCE
+
 
 class Visitor:
     """A visitor with its own session at one address."""
@@ -18,7 +20,7 @@ class Visitor:
 
     def get(self, place: str) -> str:
         """Return a page."""
-        with self._opener.open(urllib.parse.urljoin(self.address, place), timeout=20) as answer:
+        with self._opener.open(urllib.parse.urljoin(self.address, place), timeout=PATIENCE) as answer:
             page: bytes = answer.read()
         return page.decode()
 
@@ -29,6 +31,6 @@ class Visitor:
         data = urllib.parse.urlencode({"csrfmiddlewaretoken": found[1], **fields}).encode()
         url = urllib.parse.urljoin(self.address, place)
         request = urllib.request.Request(url, data, {"Referer": url})
-        with self._opener.open(request, timeout=20) as answer:
+        with self._opener.open(request, timeout=PATIENCE) as answer:
             page: bytes = answer.read()
         return page.decode()

@@ -40,6 +40,8 @@ FORGERIES: list[tuple[str, tuple[str, ...]]] = [
             ("SET", "dockerfw:progress:local:1", "forged"),
             ("SET", "dockerfw:done:firewall-local_outcome-1", "1"),
             ("SET", "dockerfw:observe:local", "1", "GET"),
+            ("XADD", "dockerfw:refused:local", "*", "batch", "forged"),
+            ("XTRIM", "dockerfw:refused:local", "MAXLEN", "0"),
             ("SETRANGE", "dockerfw:snapshot:local", "0", "x"),
             ("EXPIRE", "dockerfw:snapshot:local", "0"),
             ("UNLINK", "dockerfw:snapshot:local"),
@@ -55,7 +57,6 @@ FORGERIES: list[tuple[str, tuple[str, ...]]] = [
     *(
         ("clerk", words)
         for words in [
-            ("RPUSH", "rq:queue:firewall-local", "x"),
             ("LPUSH", "rq:queue:firewall-local", "x"),
             ("LMOVE", "rq:queue:clerk", "rq:queue:firewall-local", "LEFT", "RIGHT"),
             ("BLMOVE", "rq:queue:clerk", "rq:queue:firewall-local", "LEFT", "RIGHT", "0.01"),
@@ -86,6 +87,7 @@ FORGERIES: list[tuple[str, tuple[str, ...]]] = [
             ("UNLINK", OUTCOME_JOB),
             ("SET", "dockerfw:snapshot:other", "forged"),
             ("SET", "dockerfw:progress:other:1", "forged"),
+            ("XADD", "dockerfw:refused:other", "*", "batch", "forged"),
             ("UNLINK", "rq:worker:firewall-other"),
             ("SET", "dockerfw:done:firewall-local_outcome-1", "1"),
         ]

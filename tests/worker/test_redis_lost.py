@@ -76,7 +76,7 @@ class Place:
         command = server_command(find_server(), self.socket, self.socket.parent, acl)
         try:
             with self.started(*command):
-                wait_until("Redis", 10, self.socket.exists)
+                wait_until("Redis", self.socket.exists)
                 yield
         finally:
             shutil.rmtree(self.socket.parent)

@@ -20,7 +20,7 @@ from dockerfw.worker.worker import LockedWorker
 from rules.link import client
 from tests.rig.acl_server import Server, _server, server
 from tests.rig.attacks import packed
-from tests.rig.namespace import Namespace, wait_until
+from tests.rig.namespace import PATIENCE, Namespace, wait_until
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.root_worker import RootWorker
 from tests.rig.signing import write_signing_key
@@ -99,12 +99,10 @@ def _send_as_web(server: Server, order: Order, settings: LazySettings) -> None:
         job_id = str(uuid4())
         client.order_send(order=order, job_id=job_id)
         client.order_place(host="local", job_id=job_id)
-        wait_until(
-            "the window", 20, lambda: b"awaiting" in (client.progress_read("local", order.apply) or b"")
-        )
+        wait_until("the window", lambda: b"awaiting" in (client.progress_read("local", order.apply) or b""))
         client.answer_send(Answer(order.apply, order.sequence, "local", "keep", None, utc_now()))
         client.observe_send("local")
-        wait_until("the snapshot", 20, lambda: client.snapshot_read("local"))
+        wait_until("the snapshot", lambda: client.snapshot_read("local"))
         assert client.snapshot_head("local")
         lost = str(uuid4())
         client.order_withdraw(host="other", job_id=lost)
@@ -116,14 +114,14 @@ def _send_as_web(server: Server, order: Order, settings: LazySettings) -> None:
 def _serve_as_clerk(
     server: Server, directory: Path, monkeypatch: pytest.MonkeyPatch, *, until: Callable[[], bool]
 ) -> list[Outcome]:
-    """Run the clerk's worker here as its own user, until `until` is true or 20 seconds are over."""
+    """Run the clerk's worker here as its own user, until `until` is true, or it never comes."""
     notes = directory / "notes"
 
     def record(value: dict[str, object]) -> None:
         with notes.open("ab") as file:
             file.write(dump_json(value) + b"\n")
 
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
 
     def stop_when_done() -> None:
         if until() or time.monotonic() > end:

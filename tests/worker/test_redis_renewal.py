@@ -11,6 +11,7 @@ from redis.exceptions import NoPermissionError
 
 from scripts.stack import redis_users
 from scripts.stack.redis_users import TEMPLATE, main, new_passwords, redis_url, users_acl
+from tests.rig.namespace import PATIENCE
 from tests.rig.redis_with_users import redis_with_users
 
 pytestmark = pytest.mark.redis
@@ -48,7 +49,7 @@ def test_users_get_new_rights_and_keep_their_passwords(
     said = capsys.readouterr().out
     assert "web gets the rights of this release and keeps its password" in said
     assert "admin is not a user of dockerfw and does not change" in said
-    assert "clerk" not in said.replace("dockerfw", "")
+    assert "watch" not in said.replace("dockerfw", "")
     _as(socket, "admin", "admin").acl_load()
     # Redis ends the connections of users whose rights changed.
     web = _as(socket, "web", password)
@@ -89,4 +90,4 @@ def test_a_user_without_a_password_gets_one(directory: Path) -> None:
 
 
 def _as(socket: Path, user: str, password: str) -> Redis:
-    return Redis.from_url(redis_url(socket, user, password), socket_timeout=10)
+    return Redis.from_url(redis_url(socket, user, password), socket_timeout=PATIENCE)

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from dockerfw.worker.entries import ANY_JOB_ID, done_key, job_key
+from dockerfw.worker.entries import ANY_JOB_ID, AllowedJob, done_key, job_key
 from dockerfw.worker.worker import LockedWorker
 from tests.rig.attacks import job_fields, packed, put
-from tests.rig.namespace import end_process, wait_until
+from tests.rig.namespace import PATIENCE, end_process, wait_until
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.serve_notes import QUEUE
 
@@ -47,9 +47,9 @@ class Notes:
         """Return what the jobs wrote."""
         return self.file.read_text().splitlines() if self.file.exists() else []
 
-    def wait_for(self, line: str, seconds: float = 10) -> None:
+    def wait_for(self, line: str) -> None:
         """Wait until a job wrote this line."""
-        wait_until(f"the note {line!r}", seconds, lambda: line in self.lines())
+        wait_until(f"the note {line!r}", lambda: line in self.lines())
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def send(redis: Redis, text: str, job_id: str = "") -> None:
 def test_an_allowed_job_runs_and_leaves_only_its_acknowledgement(notes: Notes, redis_client: Redis) -> None:
     send(redis_client, "one", "job-1")
     notes.wait_for("one")
-    wait_until("the acknowledgement", 5, lambda: redis_client.exists(done_key("job-1")))
+    wait_until("the acknowledgement", lambda: redis_client.exists(done_key("job-1")))
     assert not redis_client.exists(job_key("job-1"))
     keys = {str(key, "utf-8") for key in redis_client.keys("*") if isinstance(key, bytes)}
     assert keys <= {
@@ -102,7 +102,7 @@ def test_the_time_limit_is_the_workers_and_not_the_entrys(notes: Notes, redis_cl
     put(redis_client, QUEUE, "slow", {**job_fields(packed("hang", []), QUEUE), "timeout": 86400})
     send(redis_client, "after")
     notes.wait_for("hanging")
-    notes.wait_for("after", 8)
+    notes.wait_for("after")
     assert "crashed hang []" in notes.lines()
 
 
@@ -118,7 +118,7 @@ def test_stops_cleanly(notes: Notes, redis_client: Redis, number: signal.Signals
     send(redis_client, "one")
     notes.wait_for("one")
     notes.process.send_signal(number)
-    assert notes.process.wait(5) == 0
+    assert notes.process.wait(PATIENCE) == 0
     assert not redis_client.exists(f"rq:worker:{QUEUE}")
     assert not redis_client.smembers("rq:workers")
 
@@ -127,29 +127,29 @@ def test_a_stop_signal_waits_for_the_running_job(notes: Notes, redis_client: Red
     put(redis_client, QUEUE, "slow", job_fields(packed("hang", []), QUEUE))
     notes.wait_for("hanging")
     os.killpg(notes.process.pid, signal.SIGTERM)
-    assert notes.process.wait(8) == 0
+    assert notes.process.wait(PATIENCE) == 0
     assert "crashed hang []" in notes.lines()
 
 
 def test_the_next_worker_does_the_entry_of_a_killed_one(notes: Notes, redis_client: Redis) -> None:
-    put(redis_client, QUEUE, "slow", job_fields(packed("hang", []), QUEUE))
+    put(redis_client, QUEUE, "slow", job_fields(packed("stay", []), QUEUE))
     notes.wait_for("hanging")
     children = Path(f"/proc/{notes.process.pid}/task/{notes.process.pid}/children").read_text().split()
     notes.process.kill()
-    notes.process.wait(5)
-    wait_until("the job to die with it", 5, lambda: not any(Path("/proc", pid).exists() for pid in children))
+    notes.process.wait(PATIENCE)
+    wait_until("the job to die with it", lambda: not any(Path("/proc", pid).exists() for pid in children))
     notes.process = notes.start()
-    wait_until("the second try", 10, lambda: notes.lines().count("hanging") == 2)
+    wait_until("the second try", lambda: notes.lines().count("hanging") == 2)
 
 
 def test_the_worker_survives_that_redis_stops_and_starts(notes: Notes, redis_server: RedisServer) -> None:
     send(redis_server.client(), "before")
     notes.wait_for("before")
     redis_server.stop()
-    wait_until("the worker's warning", 10, lambda: "retrying" in notes.log.read_text())
+    wait_until("the worker's warning", lambda: "retrying" in notes.log.read_text())
     redis_server.start()
     send(redis_server.client(), "after")
-    notes.wait_for("after", 15)
+    notes.wait_for("after")
     assert notes.process.poll() is None
 
 
@@ -157,10 +157,10 @@ def test_the_worker_can_start_before_redis(redis_server: RedisServer, tmp_path: 
     redis_server.stop()
     notes = Notes(redis_server, tmp_path)
     try:
-        wait_until("the worker's warning", 10, lambda: "retrying" in notes.log.read_text())
+        wait_until("the worker's warning", lambda: "retrying" in notes.log.read_text())
         redis_server.start()
         send(redis_server.client(), "late")
-        notes.wait_for("late", 15)
+        notes.wait_for("late")
     finally:
         end_process(notes.process)
 
@@ -172,7 +172,12 @@ def test_a_chore_that_cannot_be_forked_does_not_end_the_worker(
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     worker = LockedWorker(
-        QUEUE, connection=redis_client, ids=ANY_JOB_ID, allowed={}, on_chore=lambda: None, chore_seconds=0.0
+        QUEUE,
+        connection=redis_client,
+        ids=ANY_JOB_ID,
+        allowed={},
+        chore=AllowedJob(lambda: None),
+        chore_seconds=0.0,
     )
     with monkeypatch.context() as patch:
         patch.setattr(os, "fork", no_process)
@@ -187,22 +192,22 @@ def test_the_alive_file_is_touched_only_while_redis_answers(notes: Notes, redis_
     alive = notes.file.with_name("alive")
 
     for _ in range(2):
-        wait_until("a sign of life", 30, alive.exists)
+        wait_until("a sign of life", alive.exists)
         alive.unlink()
-    wait_until("a sign of life", 30, alive.exists)
+    wait_until("a sign of life", alive.exists)
     redis_server.stop()
-    wait_until("the worker's warning", 30, lambda: "retrying" in notes.log.read_text())
+    wait_until("the worker's warning", lambda: "retrying" in notes.log.read_text())
     alive.unlink()
     tries = notes.log.read_text().count("retrying")
-    wait_until("two more tries", 30, lambda: notes.log.read_text().count("retrying") >= tries + 2)
+    wait_until("two more tries", lambda: notes.log.read_text().count("retrying") >= tries + 2)
     assert not alive.exists()
     redis_server.start()
-    wait_until("a sign of life", 30, alive.exists)
+    wait_until("a sign of life", alive.exists)
 
 
 def test_the_alive_file_is_touched_while_a_job_runs(notes: Notes, redis_client: Redis) -> None:
     alive = notes.file.with_name("alive")
-    put(redis_client, QUEUE, "hanging", job_fields(packed("hang", []), QUEUE))
+    put(redis_client, QUEUE, "hanging", job_fields(packed("stay", []), QUEUE))
     notes.wait_for("hanging")
     alive.unlink(missing_ok=True)
-    wait_until("a sign of life", 30, alive.exists)
+    wait_until("a sign of life", alive.exists)

@@ -1,4 +1,7 @@
-"""`manage.py clerk`: serve the clerk's queue and write the root workers' outcomes into the database."""
+"""`manage.py clerk`: serve the clerk's queue and write the root workers' outcomes into the database.
+
+Processes beside it fetch lists and store refused packets.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,34 @@ from dockerfw_site.environment import read_environment
 from dockerfw_site.presence import take_part
 from rules.applying import clerk_jobs
 from rules.link.client import worker_connection
+from rules.lists.list_jobs import list_workers
+from rules.overview.refused_jobs import refusals_companion
 
 
 class Command(BaseCommand):
     """Serve until SIGTERM or SIGINT."""
 
-    help = "Write the outcomes that root workers report into the database. Runs until it is stopped."
+    help = "Write what root workers report into the database, and fetch lists. Runs until it is stopped."
 
     def handle(self, *args: Any, **options: Any) -> None:
         take_part(read_environment().data_dir)
+        beside = (*list_workers(), refusals_companion())
+
+        def keep_running() -> None:
+            for companion in beside:
+                companion.check()
+
         worker = LockedWorker(
             CLERK_QUEUE,
             connection=worker_connection(),
             ids=report_ids(),
             allowed=clerk_jobs.ALLOWED,
-            on_idle=clerk_jobs.expire_applies,
+            on_idle=clerk_jobs.when_idle,
+            on_tick=keep_running,
             alive=settings.ENVIRONMENT.alive_file,
         )
-        worker.work()
+        try:
+            worker.work()
+        finally:
+            for companion in beside:
+                companion.stop()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from datetime import date
 from importlib import import_module
 from typing import Any
 
@@ -30,6 +31,8 @@ VERBS = {
     "plan": ("", "", "show what an apply would change: for a file, or for the draft"),
     "import": ("", "", "replace the draft with a document, an iptables.conf or a save"),
     "export": ("stored", "export", "print the draft, or a revision, as a document"),
+    "groups": ("grouped", "groups", "list the groups of the draft, show or fetch one, or find an address"),
+    "rules": ("grouped", "rules", "list the rules of the draft, with a search, and their hits"),
     "apply": ("applying", "apply", "apply the draft, ask whether to keep it, and wait for the outcome"),
     "history": ("stored", "history", "list the revisions"),
     "diff": ("stored", "diff", "show the differences between two revisions"),
@@ -44,6 +47,7 @@ VERBS = {
         "exposure",
         "list listening and published ports, and which clients can reach each",
     ),
+    "refused": ("refused", "refused", "list what the firewall refused, and why"),
     "panic": ("", "", ENGINE_VERBS["panic"].help),
     "release": ("", "", ENGINE_VERBS["release"].help),
     "reset-sequence": ("", "", ENGINE_VERBS["reset-sequence"].help),
@@ -62,6 +66,11 @@ VERBS = {
 # These verbs work on files or on this installation itself, so they take no --host.
 ON_THE_HOST = ("panic", "release", "reset-sequence")
 WITHOUT_HOST = ("parse", "render", "check", *ON_THE_HOST, "doctor", "backup", "restore")
+# Root runs these verbs as the owner of the database.
+OF_DATABASE = tuple(
+    f"rules.command_line.{name}"
+    for name in ("stored", "grouped", "applying", "consequences", "tracing", "refused")
+)
 EPILOG = "Exit status: 0 done, 1 not loaded or a difference found, 2 invalid input. FILE - is standard input."
 
 
@@ -92,7 +101,9 @@ class Command(BaseCommand):
                 verb.add_argument("--host", default="", help="the name of the host, when there are several")
         _add_file_arguments(parsers)
         _add_stored_arguments(parsers)
+        _add_group_arguments(parsers)
         _add_trace_arguments(parsers["trace"])
+        _add_refused_arguments(parsers["refused"])
         add_panic_arguments(parsers["panic"])
         parsers["doctor"].epilog = DOCTOR_STATUS
         add_doctor_arguments(parsers["doctor"])
@@ -118,7 +129,10 @@ def _run(chosen: argparse.Namespace, output: Output) -> int:
     from rules.pages.errors import Invalid, NotFound, ServiceError
 
     try:
-        return int(_verb(chosen)(chosen, output))
+        verb = _verb(chosen)
+        if verb.__module__ in OF_DATABASE:
+            _leave_root()
+        return int(verb(chosen, output))
     except (InputError, NetfilterError, Invalid, NotFound, LoadRefused) as error:
         output.note(str(error))
         return 2
@@ -146,6 +160,19 @@ def _verb(chosen: argparse.Namespace) -> Any:
         module, function = ("files", "import_print") if chosen.print else ("stored", "import_draft")
     folder = "backup" if chosen.verb in ("backup", "restore") else "command_line"
     return getattr(import_module(f"rules.{folder}.{module}"), function)
+
+
+def _leave_root() -> None:
+    """Let root become the owner of the SQLite database, whose folder may hold links that this owner made."""
+    from rules.command_line.as_owner import become_owner
+    from rules.command_line.database_facts import database_file
+
+    path = database_file()
+    try:
+        if path is not None and os.path.lexists(path):
+            become_owner(path)
+    except OSError as error:
+        raise InputError(f"root cannot become the owner of {path}: {error.strerror or error}") from error
 
 
 def _plan(chosen: argparse.Namespace) -> tuple[str, str]:
@@ -211,10 +238,30 @@ def _add_trace_arguments(verb: CommandParser) -> None:
     )
 
 
+def _add_refused_arguments(verb: CommandParser) -> None:
+    verb.epilog = "Exit status: 0 done, 2 invalid input. With --follow, --json prints one object a line."
+    verb.add_argument(
+        "words", metavar="WORD", nargs="*", help="only packets whose line has every word, such as office"
+    )
+    verb.add_argument("--follow", action="store_true", help="go on with new packets until Ctrl-C")
+    verb.add_argument("--since", default="", metavar="TIME", help="hour, day, week or month (default: hour)")
+    verb.add_argument("--source", default="", metavar="NETWORK", help="only from an address or network")
+    verb.add_argument("--port", default="", help="only to a port, dialled or inside the container")
+    verb.add_argument(
+        "--container", default="", metavar="NAME", help="only to containers with this in their name, or host"
+    )
+    verb.add_argument(
+        "--reason",
+        default="",
+        metavar="KIND",
+        help="only this kind: no-rule, sources, limit, time, elsewhere, interface, block, loopback, unknown",
+    )
+
+
 def _add_file_arguments(verbs: dict[str, CommandParser]) -> None:
     verbs["parse"].add_argument("file", metavar="FILE", nargs="?", default="-", help="default: -")
     verbs["parse"].add_argument("--print", action="store_true", help="print it back as text, byte for byte")
-    verbs["render"].add_argument("file", metavar="FILE", help="a dockerfw/1 document")
+    verbs["render"].add_argument("file", metavar="FILE", help="a dockerfw document")
     verbs["render"].add_argument("--family", type=int, choices=(4, 6), required=True)
     verbs["render"].add_argument(
         "--live", metavar="SAVE", help="a save of the host's rules, with or without Docker's chains"
@@ -222,9 +269,18 @@ def _add_file_arguments(verbs: dict[str, CommandParser]) -> None:
     verbs["render"].add_argument(
         "--revision", type=_number, metavar="N", help="the revision number to write into the rules"
     )
-    verbs["check"].add_argument("file", metavar="FILE", help="a dockerfw/1 document")
+    verbs["render"].add_argument(
+        "--sets", action="store_true", help="print the text for `ipset restore` that goes before the rules"
+    )
+    for name in ("render", "plan"):
+        verbs[name].add_argument(
+            "--without-ipset",
+            action="store_true",
+            help="with --live: for a host without ipsets, where sources are lines",
+        )
+    verbs["check"].add_argument("file", metavar="FILE", help="a dockerfw document")
     verbs["plan"].add_argument(
-        "file", metavar="FILE", nargs="?", help="a dockerfw/1 document (default: the draft)"
+        "file", metavar="FILE", nargs="?", help="a dockerfw document (default: the draft)"
     )
     verbs["plan"].add_argument(
         "--live", metavar="SAVE", help="the save to compare with (IPv4, or IPv6 with --family 6)"
@@ -236,6 +292,41 @@ def _add_file_arguments(verbs: dict[str, CommandParser]) -> None:
     verbs["import"].add_argument("file", metavar="FILE", help="a document, an iptables.conf or a save")
     verbs["import"].add_argument(
         "--print", action="store_true", help="print the document and do not change the draft"
+    )
+
+
+def _add_group_arguments(verbs: dict[str, CommandParser]) -> None:
+    verbs["groups"].epilog = (
+        "Exit status: 0 done, 1 find found nothing, 2 invalid input. A network is not looked for in feeds, "
+        "DNS names and countries."
+    )
+    verbs["groups"].add_argument(
+        "action",
+        metavar="ACTION",
+        nargs="?",
+        choices=("list", "show", "find", "refresh"),
+        default="list",
+        help="list, show, find or refresh (default: list)",
+    )
+    verbs["groups"].add_argument(
+        "what",
+        metavar="WHAT",
+        nargs="?",
+        default="",
+        help="the name of a group, or the address to find",
+    )
+    verbs["rules"].add_argument(
+        "words",
+        metavar="WORD",
+        nargs="*",
+        help="only rules that match every word: @office, port:22, tag:web, block, expired, unused, disabled, "
+        "a network, or any text",
+    )
+    verbs["rules"].add_argument(
+        "--unused-since",
+        type=_day,
+        metavar="DATE",
+        help="only rules that were certainly not used since a day (UTC), such as 2026-10-01",
     )
 
 
@@ -304,6 +395,13 @@ def _add_backup_arguments(verbs: dict[str, CommandParser]) -> None:
         action="store_true",
         help="do not compare with the kernel afterwards (a sandbox has its own)",
     )
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day. Use YYYY-MM-DD") from None
 
 
 def _number(text: str) -> int:

@@ -1,5 +1,5 @@
-/* The live page: polls while the tab is visible and the pointer is outside the chains, keeps open chains, scroll
-   and focus over a swap, and shows the age of the snapshot. The server decides what is new. */
+/* The live page and refused packets: polls while the tab is visible and the pointer is outside the list, keeps open
+   chains, scroll and focus over a swap, and shows the age of the snapshot. The server decides what is new. */
 (function () {
   "use strict";
   const EVERY = 2000;
@@ -28,7 +28,7 @@
   function sayState() {
     const state = document.getElementById("live-state");
     if (!state) return;
-    const text = paused ? "Paused" : inside ? "Paused while the pointer is over the chains" : "Refreshing automatically";
+    const text = paused ? "Paused" : inside ? "Paused while the pointer is over " + state.dataset.over : "Refreshing automatically";
     if (state.textContent !== text) state.textContent = text;
   }
 

@@ -3,15 +3,32 @@
 (function () {
   "use strict";
 
+  // A text that is too long stays here: sending it and getting it back takes a browser half a minute. Line ends
+  // count twice, as in what is sent. Fields of a form that are hidden are not used.
+  function tellTooLong(field) {
+    const most = Number(field.dataset.most);
+    if (!most || field.offsetParent === null) return false;
+    const length = field.value.length + field.value.split("\n").length - 1;
+    const words = " characters. At most " + most.toLocaleString("en") + " are allowed. Nothing was sent.";
+    field.setCustomValidity(length > most ? length.toLocaleString("en") + words : "");
+    field.addEventListener("input", function () { field.setCustomValidity(""); }, { once: true });
+    return !field.reportValidity();
+  }
+
   // A second click must not send a form twice. The server refuses the second order as well.
   document.addEventListener("submit", function (event) {
     const form = event.target;
     if (event.defaultPrevented || form.method !== "post" || form.hasAttribute("hx-post")) return;
+    if (Array.from(form.elements).some(tellTooLong)) {
+      event.preventDefault();
+      return;
+    }
     if (form.dataset.sent === "yes") {
       event.preventDefault();
       return;
     }
-    if (form.dataset.confirm && !window.confirm(form.dataset.confirm)) {
+    const question = (event.submitter && event.submitter.dataset.confirm) || form.dataset.confirm;
+    if (question && !window.confirm(question)) {
       event.preventDefault();
       return;
     }
@@ -73,6 +90,23 @@
   }
   document.addEventListener("DOMContentLoaded", refresh);
   document.addEventListener("htmx:afterSettle", refresh);
+  // An answer whose place has left the page meanwhile is not shown, nor the parts that come with it. The event
+  // of an element that has left reaches only listeners of its own.
+  const watched = new WeakSet();
+  document.addEventListener("htmx:beforeRequest", function (event) {
+    const place = event.detail.target;
+    if (!place || watched.has(place)) return;
+    watched.add(place);
+    place.addEventListener("htmx:beforeSwap", function (answer) {
+      if (answer.target === place && !place.isConnected) answer.detail.shouldSwap = false;
+    });
+  });
+  // A part that waits for the next look at the kernel is not replaced while a field in it is being filled in.
+  document.addEventListener("htmx:beforeRequest", function (event) {
+    const field = document.activeElement;
+    if (!event.detail.elt.matches("[data-overtaken]") || !event.detail.target.contains(field)) return;
+    if (field.matches("input, textarea") && field.value !== field.defaultValue) event.preventDefault();
+  });
   const lastAnswer = new WeakMap();
   document.addEventListener("htmx:beforeSwap", function (event) {
     const part = event.detail.target;

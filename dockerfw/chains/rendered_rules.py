@@ -7,10 +7,11 @@ when a later release would render the same document in another way.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from dockerfw.chains.names import DOCKER_USER, INPUT, OWN_CHAINS
+from dockerfw.chains.static_sets import StaticSet, static_sets_named
 
 _RULE = re.compile(r"(?:\[\d+:\d+\] )?-A (\S+) (.*)")
 _JUMP = re.compile(r"(?:\[\d+:\d+\] )?-I (\S+) 1 (.*)")
@@ -18,10 +19,14 @@ _JUMP = re.compile(r"(?:\[\d+:\d+\] )?-I (\S+) 1 (.*)")
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """The rules of dockerfw's chains, and by calling chain the jumps to them; each without `-A CHAIN`."""
+    """The rules of dockerfw's chains, and by calling chain the jumps to them; each without `-A CHAIN`.
+
+    `sets` are the static sets that the rules match, by name.
+    """
 
     chains: Mapping[str, tuple[str, ...]]
     jumps: Mapping[str, tuple[str, ...]]
+    sets: tuple[StaticSet, ...] = ()
 
     def to_text(self) -> str:
         """Return the restore text that loads all of it on a host that has DOCKER-USER and none of this."""
@@ -30,6 +35,11 @@ class Rendering:
         # Each is inserted first, so the last one is written first.
         lines += [f"-I {name} 1 {text}" for name, texts in self.jumps.items() for text in reversed(texts)]
         return "\n".join([*lines, "COMMIT", ""])
+
+    def with_sets(self, sets: Iterable[StaticSet]) -> Rendering:
+        """Return the rendering with those of these sets that its rules match."""
+        named = {name for rules in self.chains.values() for rule in rules for name in static_sets_named(rule)}
+        return replace(self, sets=tuple(one for one in sets if one.name in named))
 
 
 def read_rendering(text: str) -> Rendering:

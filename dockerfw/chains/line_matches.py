@@ -1,0 +1,218 @@
+"""The lines of one rule: in which chains it has lines, and what each line matches beside the source.
+
+match_groups.py joins the lines of several rules, container_sets.py knows the rules for containers by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, NamedTuple
+
+from dockerfw.chains.container_sets import container_match
+from dockerfw.chains.names import FILTERS, FILTERS_BLOCK, FILTERS_CONTAINERS, FILTERS_HOST, rule_comment
+from dockerfw.chains.new_connections import limit_match, time_match
+from dockerfw.chains.set_matches import PROXIED_PROTOCOLS, proxy_match
+from dockerfw.document.fields import port_range
+from dockerfw.document.rules import CONTAINER_KIND
+from dockerfw.document.values import DocumentRule
+from dockerfw.iptables.model import Family
+from dockerfw.iptables.protocols import (
+    ICMP,
+    IPV6_ICMP,
+    PROTOCOLS_WITH_OWN_MATCH,
+    protocol_for_iptables,
+    protocol_name,
+    protocol_number,
+)
+
+Phase = Literal["block", "plain", "limited"]
+"""A part of a chain: blocks come first, and limited allowances after all others."""
+
+Space = Literal["published", "destination"]
+"""The port that the client used, before Docker rewrote it, or the port that the packet has here."""
+
+MULTIPORT_SLOTS: Final = 15
+_ALLOWING: Final = {"host": FILTERS_HOST, "both": FILTERS}
+_BLOCKING: Final = {"host": FILTERS_HOST, "both": FILTERS_BLOCK}
+
+
+class LineMatch(NamedTuple):
+    """What the lines of a rule in one chain match beside the source, in the words of iptables.
+
+    `general` are the destination and the interface, `number` is the protocol's number, 0 for any. `ports` are
+    texts of a document, each port space has its own match. `to` is a destination before Docker rewrote it.
+    `more` are further matches, and `limit` is the last match of a line.
+    """
+
+    general: str
+    number: int
+    protocol: str
+    space: Space
+    ports: tuple[str, ...]
+    to: str
+    more: str
+    limit: str
+    target: str
+
+    def port_matches(self) -> tuple[str, ...]:
+        """Return the match on the ports of each line; a rule with many ports has several lines."""
+        if self.space == "published":
+            return tuple(published_match(port, self.to) for port in self.ports or ("",))
+        return tuple(_destination_matches(self.protocol, self.ports)) if self.ports else ("",)
+
+    def with_port(self, port: str) -> LineMatch:
+        """Return the match for one of the ports."""
+        return self._replace(ports=(port,))
+
+    @property
+    def destination(self) -> str:
+        """The destination after Docker rewrote it, empty without one."""
+        return self.general.removeprefix("-d ").partition(" ")[0] if self.general.startswith("-d ") else ""
+
+    def towards(self, network: str) -> str:
+        """Return the match on the protocol, the ports and another destination of the same kind."""
+        general = "" if self.to else f"-d {network}"
+        way = self._replace(general=general, to=network if self.to else "")
+        return _joined(general, f"-p {self.protocol}" if self.number else "", way.port_matches()[0])
+
+    def line(self, ports: str, *, source: str = "", source_set: str = "", rule_id: str = "") -> str:
+        """Return the line for one of `port_matches` and one source, or for the sources in a set."""
+        parts = (
+            f"-s {source}" if source else "",
+            *(self.general, f"-p {self.protocol}" if self.number else "", ports, self.more),
+            f"-m set --match-set {source_set} src" if source_set else "",
+            rule_comment(rule_id) if rule_id else "",
+            *(self.limit, f"-j {self.target}"),
+        )
+        return " ".join(part for part in parts if part)
+
+
+def rule_matches(
+    rule: DocumentRule, family: Family, *, has_ip_set: bool = True
+) -> Iterator[tuple[str, Phase, LineMatch]]:
+    """Yield the chain, the phase and the match of each of a rule's groups of lines.
+
+    On a host that cannot have ipsets, docker-proxy's packets are not let through.
+    """
+    homes = _BLOCKING if rule.action == "block" else _ALLOWING
+    phase: Phase = "block" if rule.action == "block" else "limited" if rule.limit else "plain"
+    home = homes.get(rule.scope, FILTERS_CONTAINERS)
+    published = rule.port_kind != CONTAINER_KIND and rule.scope != "host"
+    for match in _matches(rule, family, home, "published" if published else "destination"):
+        yield home, phase, match
+    if rule.scope == "container" and published and (has_ip_set or not is_proxied(rule)):
+        for match in _docker_proxy_matches(rule, family):
+            yield FILTERS_HOST, phase, match
+
+
+def is_proxied(rule: DocumentRule) -> bool:
+    """Return True if docker-proxy may take a rule's packets, which a bound set tells."""
+    return (
+        rule.scope == "container"
+        and rule.port_kind != CONTAINER_KIND
+        and rule.protocol in ("any", *PROXIED_PROTOCOLS)
+        and (bool(rule.ports) or rule.action == "block")
+    )
+
+
+def _docker_proxy_matches(rule: DocumentRule, family: Family) -> Iterator[LineMatch]:
+    """Match the port where docker-proxy takes it: such packets pass INPUT with the published port.
+
+    It takes IPv6 packets for a container without IPv6, packets of containers to a port that this host
+    publishes, and everything if dockerd has no rules. A program of the host on the same port stays refused.
+    """
+    if rule.container:
+        yield from _matches(rule, family, FILTERS_HOST, "destination")
+        return
+    ported = bool(rule.ports)
+    if not ported and (rule.action == "allow" or rule.protocol not in ("any", *PROXIED_PROTOCOLS)):
+        return
+    by_set = not ported or rule.protocol in PROXIED_PROTOCOLS
+    # The root worker sees docker-proxy's sockets of TCP and UDP only.
+    if not by_set and family == 4:
+        return
+    for match in _matches(rule, family, FILTERS_HOST, "destination"):
+        yield match._replace(more=_joined(proxy_match(family), match.more)) if by_set else match
+
+
+def _matches(rule: DocumentRule, family: Family, chain: str, space: Space) -> Iterator[LineMatch]:
+    original = space == "published" and rule.scope != "forwarded"
+    number, protocol = _protocol(rule, family)
+    match = LineMatch(
+        general=_joined(
+            f"-d {rule.to}" if rule.to and not original else "",
+            f"-i {rule.interface}" if rule.interface else "",
+        ),
+        number=number,
+        protocol=protocol,
+        space="published"
+        if space == "published" and (rule.ports or (original and rule.to))
+        else "destination",
+        ports=rule.ports,
+        to=rule.to if original else "",
+        more=time_match(rule.starts, rule.expires),
+        limit=limit_match(rule.id, rule.limit, family) if rule.limit else "",
+        target="DROP" if rule.action == "block" else "RETURN",
+    )
+    if not rule.container:
+        yield match
+        return
+    found = container_match(rule, family, chain)
+    if found is not None:
+        yield match._replace(more=_joined(found, match.more))
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def _protocol(rule: DocumentRule, family: Family) -> tuple[int, str]:
+    if rule.protocol == "any":
+        return 0, ""
+    if rule.protocol == protocol_name(ICMP) and family == 6:
+        return IPV6_ICMP, protocol_name(IPV6_ICMP)
+    return protocol_number(rule.protocol) or 0, protocol_for_iptables(rule.protocol)
+
+
+def published_match(port: str, to: str = "") -> str:
+    """Match the port and the address that the client used, before Docker rewrote them; none without both."""
+    parts = []
+    if to:
+        parts.append(f"--ctorigdst {to.removesuffix('/128' if ':' in to else '/32')}")
+    if port:
+        parts.append(f"--ctorigdstport {_colon(port)}")
+    return f"-m conntrack {' '.join(parts)} --ctdir ORIGINAL" if parts else ""
+
+
+def port_range_match(protocol: str, space: Space, port: str) -> str:
+    """Match a port or a range of ports of a protocol in a port space."""
+    if space == "published":
+        return published_match(port)
+    return next(_destination_matches(protocol, (port,)))
+
+
+def _destination_matches(protocol: str, ports: Sequence[str]) -> Iterator[str]:
+    if len(ports) == 1 and protocol in PROTOCOLS_WITH_OWN_MATCH:
+        yield f"-m {protocol} --dport {_colon(ports[0])}"
+    else:
+        yield from (f"-m multiport --dports {','.join(chunk)}" for chunk in _multiport_chunks(ports))
+
+
+def _multiport_chunks(ports: Sequence[str]) -> Iterator[list[str]]:
+    """Split ports so that each part fits one multiport match, in which a range counts two."""
+    chunk: list[str] = []
+    used = 0
+    for text in ports:
+        first, last = port_range(text)
+        slots = 1 if first == last else 2
+        if used + slots > MULTIPORT_SLOTS:
+            yield chunk
+            chunk, used = [], 0
+        chunk.append(_colon(text))
+        used += slots
+    if chunk:
+        yield chunk
+
+
+def _colon(port: str) -> str:
+    return port.replace("-", ":")

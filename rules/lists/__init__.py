@@ -1,0 +1,1 @@
+"""Feeds, DNS names and countries: fetched, judged, and kept as numbered versions."""

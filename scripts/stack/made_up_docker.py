@@ -1,0 +1,94 @@
+"""The Docker of the sandbox: `python -m scripts.stack.made_up_docker DESCRIPTOR` answers on a Unix socket.
+
+It lists the container that the sandbox's rules publish, so that a rule can name it. It starts nothing and
+follows no change: nothing happens to a container that is only made up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+SOCKET: Final = "made-up-docker.sock"
+# sockaddr_un holds 108 bytes with the closing zero (unix(7)).
+SOCKET_PATH_MAX: Final = 107
+CONTAINERS: Final = [
+    {
+        "Id": "6c3f9a0d51b7" + "0" * 52,
+        "Names": ["/shop-index-1"],
+        "Labels": {
+            "com.docker.compose.project": "shop",
+            "com.docker.compose.service": "index",
+            "team": "shop",
+        },
+        "HostConfig": {"NetworkMode": "shop_default"},
+        "NetworkSettings": {"Networks": {"shop_default": {"IPAddress": "172.19.0.2"}}},
+        "Ports": [{"IP": "0.0.0.0", "PublicPort": 9200, "PrivatePort": 9200, "Type": "tcp"}],  # noqa: S104
+    }
+]
+ANSWERS: Final[dict[bytes, object]] = {
+    b"/containers/json": CONTAINERS,
+    b"/networks": [],
+    b"/version": {"Version": "20.10.24"},
+}
+
+
+def made_up_socket(state: Path) -> Path | None:
+    """Return the path of the sandbox's socket, None where the folder's path is too long for one."""
+    path = state / SOCKET
+    return path if len(bytes(path)) <= SOCKET_PATH_MAX else None
+
+
+def start_made_up_docker(state: Path) -> None:
+    """Serve in a process that ends with this one; clients can connect when this returns."""
+    path = made_up_socket(state)
+    if path is None:
+        return
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        path.chmod(0o600)
+        server.listen()
+        number = server.fileno()
+        served = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", __name__, str(number)],
+            pass_fds=[number],
+            stdin=subprocess.DEVNULL,
+        )
+    # It keeps running after exec(), and ends with the command.
+    served.returncode = 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Answer until the process is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with socket.socket(fileno=int(arguments[0])) as server:
+        while True:
+            connection, _ = server.accept()
+            threading.Thread(target=_serve, args=(connection,), daemon=True).start()
+
+
+def _serve(connection: socket.socket) -> None:
+    with connection, contextlib.suppress(OSError):
+        words = connection.recv(1 << 16).split(b" ", 2)
+        resource = words[1].partition(b"?")[0] if len(words) == 3 else b""
+        if resource == b"/events":
+            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+            # Until the client closes it.
+            connection.recv(1)
+        elif resource in ANSWERS:
+            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(ANSWERS[resource]).encode())
+        else:
+            connection.sendall(b"HTTP/1.0 404 Not Found\r\n\r\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
