@@ -16,6 +16,7 @@ from rules.applying import (
 )
 from rules.asking import exposure_views, trace_views
 from rules.audit import audit_views
+from rules.docs import doc_views
 from rules.draft import (
     document_views,
     expectation_views,
@@ -99,6 +100,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("hosts/<slug:host_name>/", include(_of_a_host)),
     path("audit/", audit_views.audit, name="audit"),
     path("audit/audit.csv", audit_views.audit_csv, name="audit-csv"),
+    path("docs/", doc_views.docs, name="docs"),
+    re_path(r"^docs/(?P<path>[\w/.-]+\.png)$", doc_views.image, name="doc-image"),
+    re_path(r"^docs/(?P<name>[\w/-]+)/$", doc_views.page, name="doc-page"),
     path("sign-in/", account_views.SignIn.as_view(), name="sign-in"),
     path("sign-out/", account_views.SignOut.as_view(), name="sign-out"),
     path("setup/<str:token>/", account_views.setup, name="setup"),

@@ -213,6 +213,8 @@ def test_the_image_gets_what_it_runs_and_no_more() -> None:
     assert "*" in lines
     assert [path for path in wanted if not (ROOT / path).exists()] == []
     assert not {"tests", ".git", ".env", "var"} & set(wanted)
+    # The dashboard shows it.
+    assert "docs" in wanted
 
 
 @pytest.mark.parametrize(

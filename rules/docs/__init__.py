@@ -1,0 +1,1 @@
+"""The documentation inside the dashboard: its pages, their search, and the help of each page."""
