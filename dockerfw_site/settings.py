@@ -6,6 +6,8 @@ The names of the variables, their defaults and their checks are in environment.p
 from __future__ import annotations
 
 import secrets
+import sys
+from pathlib import Path
 from typing import Any
 
 import dj_database_url
@@ -166,6 +168,9 @@ USE_I18N = False
 STATIC_URL = "static/"
 # Files are served from the apps' own folders, so there is no collectstatic step to forget.
 STATIC_ROOT = None
+# The font that scripts/setup makes, in the virtual environment. Where it could not be made, there is none.
+FONTS = Path(sys.prefix) / "share" / "dockerfw"
+STATICFILES_DIRS = [("rules/fonts", FONTS)] if (FONTS / "inter.woff2").exists() else []
 WHITENOISE_USE_FINDERS = True
 
 # Redirects to https, and HSTS for other names of the domain, are left to the proxy.

@@ -28,7 +28,7 @@ from rules.pages.forms import place_errors
 from rules.pages.frame import page_context
 
 # Parts that pages poll beside a form.
-POLLS = ("state-banner", "window-banner", "apply-waiting")
+POLLS = ("state-banner", "state-pill", "window-banner", "apply-waiting")
 
 
 @method_decorator([login_not_required, sensitive_post_parameters(), never_cache], name="dispatch")

@@ -8,17 +8,18 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 from django_htmx.http import HTMX_STOP_POLLING
 
 from rules.applying.apply_selectors import ApplyView, apply_get
 from rules.models import Host
 from rules.pages.frame import page_context, render_page, render_pieces
-from rules.pages.requests import host_or_404
+from rules.pages.requests import HtmxRequest, host_or_404
 from rules.seen.snapshot_selectors import observe_request
 
 # Read together with the apply, so that no line contradicts its state.
-MORE_PIECES = ("applying/window_banner", "applying/state_banner")
+MORE_PIECES = ("applying/window_banner", "applying/state_banner", "applying/state_pill")
 STEP_WORDS = {
     "lock": "Wait for other applies",
     "validate": "Validate the document",
@@ -76,11 +77,19 @@ def window_banner(request: HttpRequest, host_name: str) -> HttpResponse:
 
 
 @require_safe
-def state_banner(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Answer the line about the host's state that every page shows, and ask for a new snapshot."""
+def state_banner(request: HtmxRequest, host_name: str) -> HttpResponse:
+    """Answer the bar and the pill about the host's state that every page shows, and ask for a new snapshot.
+
+    The dashboard has no bar: there the pill asks for itself.
+    """
     host = host_or_404(host_name)
     observe_request(host)
-    response = render(request, "applying/state_sentence.html", page_context(host, section=""))
+    if request.htmx and request.htmx.target == "state-pill":
+        response = render(request, "applying/state_pill.html", page_context(host, section="dashboard"))
+    else:
+        context = page_context(host, section="")
+        response = render(request, "applying/state_sentence.html", context)
+        response.write(render_to_string("applying/state_pill.html", {**context, "swap": True}, request))
     response["Cache-Control"] = "no-store"
     return response
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
+from functools import cache, partial
+from typing import Final, Literal
 
+from dockerfw.chains.drift import OF_DOCKER, DriftCode
 from rules.applying.apply_selectors import unfinished_view
 from rules.applying.kernel_selectors import KernelSentence, kernel_sentence
 from rules.draft.basis_selectors import basis_of
@@ -13,6 +14,18 @@ from rules.models import Apply, Host
 
 # The root worker looks once a minute by itself, and at once when a page asks it.
 SILENT_SECONDS = 90.0
+# What another program did to rules that are otherwise loaded and called. All other drift is "not protected".
+CHANGED: Final[frozenset[DriftCode]] = frozenset(
+    (
+        "rules-changed",
+        "reordered",
+        "other-revision",
+        "chain-replaced",
+        "sets-changed",
+        "anchor-stale",
+        "anchor-not-first",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +35,31 @@ class StateLine:
     tone: Literal["warn", "bad"]
     text: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatePill:
+    """The state of the host in two words, for the top of every page; `reason` is the sentence behind it.
+
+    Only the tone ok is green. The tone wait is neutral: the kernel is being read, or rules are being loaded.
+    """
+
+    tone: Literal["ok", "warn", "bad", "wait"]
+    text: str
+    reason: str = ""
+
+    @property
+    def symbol(self) -> str:
+        """The name of the icon."""
+        return "unknown" if self.text == "Unknown" else "running" if self.tone == "wait" else self.tone
+
+
+@dataclass(frozen=True, slots=True)
+class FrameState:
+    """The state of the host as every page shows it; the line is None while nothing is wrong."""
+
+    pill: StatePill
+    line: StateLine | None
 
 
 def apply_facts(host: Host) -> dict[str, object]:
@@ -35,27 +73,57 @@ def apply_facts(host: Host) -> dict[str, object]:
         "unfinished": unfinished is not None,
         "open_apply": waiting.apply if waiting else None,
         "open_window": waiting.window if waiting else None,
-        "state_line": partial(state_line, host),
+        "frame_state": cache(partial(frame_state, host)),
     }
 
 
-def state_line(host: Host) -> StateLine | None:
-    """Return what is wrong with a host now, None while nothing is, or while rules are loading."""
+def frame_state(host: Host) -> FrameState:
+    """Return the state of a host now. While rules are loading there is nothing to say about it yet."""
     running = unfinished_view(host)
     if running is not None and running.state == Apply.State.LOADING:
-        return None
-    return line_of(kernel_sentence(basis_of(host)))
+        return FrameState(StatePill("wait", "Loading rules"), None)
+    return state_of(kernel_sentence(basis_of(host)))
 
 
-def line_of(sentence: KernelSentence) -> StateLine | None:
+def state_of(sentence: KernelSentence) -> FrameState:
+    """Return how a page shows a sentence about the kernel, which it may know already."""
+    return FrameState(_pill_of(sentence), _line_of(sentence))
+
+
+def _line_of(sentence: KernelSentence) -> StateLine | None:
     """Return the line of a sentence about the kernel, None where a page need not repeat it.
 
     An open window has a line of its own. A snapshot that is a minute old is replaced by the first poll.
     """
-    young = sentence.age is not None and sentence.age < SILENT_SECONDS
-    told_by_window = sentence.awaiting and sentence.level != "bad"
-    soon_read_again = sentence.stale and not sentence.reasons
-    if sentence.level == "ok" or (young and (told_by_window or soon_read_again)):
+    told_by_window = _is_young(sentence) and sentence.awaiting and sentence.level != "bad"
+    if sentence.level == "ok" or told_by_window or _is_soon_read_again(sentence):
         return None
     tone: Literal["warn", "bad"] = "bad" if sentence.level == "bad" else "warn"
     return StateLine(tone, sentence.text, next(iter(sentence.reasons), ""))
+
+
+def _pill_of(sentence: KernelSentence) -> StatePill:
+    if sentence.level == "ok":
+        return StatePill("ok", "Protected", sentence.text)
+    if sentence.awaiting and sentence.level != "bad":
+        return StatePill("warn", "Not confirmed", sentence.text)
+    if _is_soon_read_again(sentence):
+        return StatePill("wait", "Checking", sentence.text)
+    if sentence.level == "unknown":
+        return StatePill("warn", "Unknown", sentence.text)
+    tone: Literal["warn", "bad"] = "bad" if sentence.level == "bad" else "warn"
+    codes = sentence.drift.codes if sentence.drift is not None else frozenset()
+    if sentence.by_lists or (codes and codes == OF_DOCKER):
+        return StatePill(tone, "Needs attention", sentence.text)
+    if codes and codes <= CHANGED:
+        return StatePill(tone, "Changed by another program", sentence.text)
+    return StatePill(tone, "Not protected", sentence.text)
+
+
+def _is_young(sentence: KernelSentence) -> bool:
+    return sentence.age is not None and sentence.age < SILENT_SECONDS
+
+
+def _is_soon_read_again(sentence: KernelSentence) -> bool:
+    """Return True if the first poll of a page is about to replace the snapshot."""
+    return _is_young(sentence) and sentence.stale and not sentence.reasons

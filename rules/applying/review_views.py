@@ -28,7 +28,7 @@ from rules.applying.apply_selectors import recent_applies, unfinished_apply
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.apply_views import apply_answer
 from rules.applying.caller_requests import caller_of
-from rules.applying.frame_selectors import line_of
+from rules.applying.frame_selectors import state_of
 from rules.applying.proposal_selectors import Proposal, propose_draft, propose_rollback
 from rules.applying.review_forms import ANYWAY, ApplyForm
 from rules.applying.review_selectors import Review, build_review
@@ -312,7 +312,7 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     context = {
-        "state_line": line_of(found.sentence),
+        "frame_state": state_of(found.sentence),
         "review": found,
         "lock_out": _lock_out(request, basis.host, found),
         "form": form,

@@ -47,7 +47,7 @@ def expectation_list(request: HttpRequest, host_name: str) -> HttpResponse:
         "findings": {each.expectation: each for each in findings},
         "view": view,
     }
-    return render_page(request, "draft/expectation_list.html", host, context, section="rules")
+    return render_page(request, "draft/expectation_list.html", host, context, section="checks")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -196,4 +196,4 @@ def _form_page(
         "back": reverse("rules:expectation-list", args=[host.name]),
         "submit_label": "Save mine" if conflict else "Save to the draft",
     }
-    return render_page(request, "draft/expectation_form.html", host, context, section="rules", status=status)
+    return render_page(request, "draft/expectation_form.html", host, context, section="checks", status=status)

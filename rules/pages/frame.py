@@ -15,7 +15,7 @@ from django.template.loader import render_to_string
 
 from dockerfw.version import VERSION
 from rules.models import Host
-from rules.pages.host_selectors import host_default, many_hosts
+from rules.pages.host_selectors import host_default, hosts_to_switch
 
 FrameFacts = Callable[[Host], Mapping[str, Any]]
 
@@ -30,10 +30,12 @@ def register_frame_facts(*facts: FrameFacts) -> None:
 def page_context(host: Host | None, *, section: str) -> dict[str, Any]:
     """Return the context of a page's frame; without a host, of the default host."""
     host = host or host_default()
+    hosts = hosts_to_switch()
     context: dict[str, Any] = {
         "version": VERSION,
         "host": host,
-        "many_hosts": many_hosts(),
+        "hosts": hosts,
+        "many_hosts": len(hosts) > 1,
         "section": section,
     }
     for facts in _facts:
@@ -61,5 +63,5 @@ def render_pieces(request: HttpRequest, host: Host, *, section: str, more: tuple
     context = {**page_context(host, section=section), "swap": True}
     return "".join(
         render_to_string(f"{name}.html", context, request)
-        for name in ("pages/pending_count", "pages/pending_banner", "pages/messages", *more)
+        for name in ("pages/pending_count", "pages/pending_button", "pages/messages", *more)
     )

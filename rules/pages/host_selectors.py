@@ -17,6 +17,11 @@ def many_hosts() -> bool:
     return Host.objects.count() > 1
 
 
+def hosts_to_switch() -> list[Host]:
+    """Return the hosts by name, for the switcher."""
+    return list(Host.objects.order_by("name"))
+
+
 def host_default() -> Host:
     """Return the only host, or the one that DOCKERFW_HOST names when there are more."""
     host = Host.objects.filter(name=settings.ENVIRONMENT.host).first() or Host.objects.first()

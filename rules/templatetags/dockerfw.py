@@ -9,8 +9,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import template
+from django.conf import settings
 from django.core.paginator import Page
 from django.template import Context
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -36,6 +38,10 @@ _ICONS = {
     "plus": '<path d="M12 5v14M5 12h14"/>',
     "world": '<circle cx="12" cy="12" r="9"/><path d="M3 12h18M12 3c3 3 3 15 0 18M12 3c-3 3-3 15 0 18"/>',
     "some": '<circle cx="12" cy="12" r="9"/><circle cx="12" cy="12" r="3.5"/>',
+    "menu": '<path d="M4 7h16M4 12h16M4 17h16"/>',
+    "search": '<circle cx="11" cy="11" r="6.5"/><path d="M16 16l4.5 4.5"/>',
+    "theme": '<circle cx="12" cy="12" r="8.5"/><path d="M12 3.5a8.5 8.5 0 0 1 0 17z" fill="currentcolor"/>',
+    "down": '<path d="M6 9.5l6 6 6-6"/>',
     "undo": '<path d="M8 5L4 9l4 4M4 9h9.5a5.5 5.5 0 0 1 0 11H9"/>',
 }
 
@@ -61,6 +67,12 @@ def icon(name: str, extra: str = "") -> SafeString:
         extra,
         drawing,
     )
+
+
+@register.inclusion_tag("pages/font.html")
+def font() -> dict[str, object]:
+    """Link the font of the pages where scripts/setup could make it."""
+    return {"made": bool(settings.STATICFILES_DIRS)}
 
 
 @register.filter
@@ -141,6 +153,15 @@ def size(number: int | None) -> str:
         value /= 1000
     digits = f"{value:.0f}" if unit == "B" or value >= 100 else f"{value:.3g}"
     return f"{digits} {unit}"
+
+
+@register.simple_tag(takes_context=True)
+def nav_link(context: Context, words: str, name: str, sections: str = "") -> SafeString:
+    """Draw a link of the sidebar to the page `name`; it is the current one in these sections."""
+    url = reverse(f"rules:{name}", args=[] if name == "audit" else [context["host"].name])
+    current = context.get("section") in (sections or name).split()
+    mark = format_html(' aria-current="{}"', "page") if current else ""
+    return format_html('<li><a href="{}"{}>{}</a></li>', url, mark, words)
 
 
 @register.inclusion_tag("pages/columns.html")

@@ -106,7 +106,7 @@ def test_keep_with_the_key(working: Client, path: str) -> None:
     piece = working.post(f"{path}keep/", {"nonce": nonce}, headers=HTMX)
     assert piece.status_code == 200
     assert "Keep was sent to the root worker." in text_of(piece)
-    assert "not confirmed yet" in text_of(piece)
+    assert "is loaded but not confirmed" in text_of(piece)
     assert Apply.objects.get().answer == "keep"
     again = working.post(f"{path}keep/", {"nonce": nonce}, headers=HTMX)
     assert again.status_code == 409
@@ -130,7 +130,7 @@ def test_an_answer_that_comes_after_the_end_brings_the_lines_above(
     monkeypatch.setattr("rules.applying.answer_views.apply_keep", kept_at_once)
     piece = working.post(f"{path}keep/", {"nonce": nonce}, headers=HTMX)
     assert "Revision 1 was loaded, read back and confirmed" in text_of(piece)
-    assert 'id="pending-banner"' in piece.content.decode()
+    assert 'id="pending-button"' in piece.content.decode()
     assert 'id="window-banner"' in piece.content.decode()
     assert "pending change" not in text_of(piece)
 
@@ -221,15 +221,15 @@ def test_every_other_page_has_a_line_about_it(working: Client, path: str, apply:
 def test_no_page_leads_to_a_review_whose_apply_is_refused(
     working: Client, host: Host, path: str, apply: Apply
 ) -> None:
-    button = 'class="button" href="/hosts/local/review/"'
+    button = 'class="button primary" href="/hosts/local/review/"'
     for place in (path, f"{path}status/", f"{HOST}/rules/"):
         words = text_of(page := working.get(place))
-        assert "pending changes , not confirmed yet." in words
+        assert "is loaded but not confirmed" in words
         assert button not in page.content.decode()
     outcome_record(outcome=outcome_of(apply, "rolled_back", 1))
     for place in (path, f"{path}status/", f"{HOST}/rules/"):
         words = text_of(page := working.get(place))
-        assert "pending changes , not applied yet." in words
+        assert "Review 2 changes" in words
         assert button in page.content.decode()
 
 

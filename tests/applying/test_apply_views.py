@@ -84,7 +84,7 @@ def test_the_host_is_never_shown_older_than_the_apply(
     answer = working.get(f"{path_of(apply)}{end}")
     assert answer.status_code == status
     assert "Revision 1 was loaded, read back and confirmed" in text_of(answer)
-    assert 'id="pending-banner"' in answer.content.decode()
+    assert 'id="pending-button"' in answer.content.decode()
     assert "pending change" not in text_of(answer)
 
 

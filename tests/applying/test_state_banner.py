@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from dockerfw.chains.drift import Drift, DriftCode, DriftFinding
+from rules.applying.frame_selectors import state_of
+from rules.applying.kernel_selectors import KernelSentence
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create
@@ -58,7 +64,7 @@ def test_drift_is_on_every_page(working: Client, applied: Host, path: str) -> No
 def test_a_protected_host_has_no_line(working: Client, applied: Host) -> None:
     snapshot_store(applied, draft_document(applied), 1)
     assert line(working) == ""
-    assert text_of(working.get(f"{HOST}/state/")) == ""
+    assert text_of(working.get(f"{HOST}/state/")) == "Protected"
 
 
 def test_a_silent_root_worker_is_on_every_page(working: Client, applied: Host) -> None:
@@ -82,6 +88,48 @@ def test_without_any_report_the_state_is_unknown(working: Client, applied: Host)
 def test_before_the_first_apply_the_host_is_not_protected(working: Client, host: Host) -> None:
     snapshot_store(host, None)
     assert line(working).startswith("Nothing has been applied yet")
+
+
+def pill(client: Client, path: str = f"{HOST}/rules/") -> tuple[str, str]:
+    """Return the tone and the words of the pill on a page."""
+    body = client.get(path).content.decode()
+    found = re.search(r'<a class="pill (\w+)" id="state-pill".*?<span>([^<]+)</span></a>', body, re.DOTALL)
+    assert found, path
+    return found[1], found[2]
+
+
+def test_the_pill_is_green_only_for_a_fresh_report_of_the_revision(working: Client, applied: Host) -> None:
+    document = draft_document(applied)
+    snapshot_store(applied, document, 1)
+    assert pill(working) == pill(working, f"{HOST}/") == ("ok", "Protected")
+    # Too old to claim anything: the first poll of the page is about to tell.
+    snapshot_store(applied, document, 1, age=60)
+    assert pill(working) == pill(working, f"{HOST}/state/") == ("wait", "Checking")
+    snapshot_store(applied, document, 1, age=120)
+    assert pill(working) == pill(working, f"{HOST}/") == ("warn", "Unknown")
+    snapshot_store(applied, None)
+    assert pill(working) == pill(working, f"{HOST}/review/") == ("bad", "Not protected")
+
+
+def test_the_pill_names_another_program_that_changed_the_rules() -> None:
+    def tone_and_words(*codes: DriftCode) -> tuple[str, str]:
+        drift = Drift(tuple(DriftFinding(code, 4, "A difference.") for code in codes))
+        shown = state_of(KernelSentence("bad", "Drift", (), timezone.now(), drift=drift)).pill
+        return shown.tone, shown.text
+
+    assert tone_and_words("rules-changed", "sets-changed") == ("bad", "Changed by another program")
+    assert tone_and_words("rules-changed", "anchor-missing") == ("bad", "Not protected")
+    assert tone_and_words("nothing-loaded") == ("bad", "Not protected")
+    assert tone_and_words("docker-rules-gone") == ("bad", "Needs attention")
+
+
+def test_the_pill_of_the_dashboard_asks_for_itself(working: Client, applied: Host) -> None:
+    snapshot_store(applied, draft_document(applied), 1)
+    poll = {"HX-Request": "true", "HX-Target": "state-pill"}
+    answer = working.get(f"{HOST}/state/", headers=poll).content.decode()
+    assert 'hx-get="/hosts/local/state/"' in answer
+    assert "hx-swap-oob" not in answer
+    assert "hx-swap-oob" in working.get(f"{HOST}/state/").content.decode()
 
 
 def test_a_poll_after_the_session_has_ended_leaves_the_page(host: Host) -> None:

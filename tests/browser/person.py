@@ -55,6 +55,9 @@ class Person:
 
     def sign_out(self) -> None:
         """Sign out through the account menu."""
+        menu = self.page.get_by_role("button", name="Menu")
+        if menu.is_visible():
+            menu.click()
         self.page.locator("details.account summary").click()
         self.press("Sign out")
 
@@ -106,13 +109,9 @@ class Person:
         return errors[0].inner_text()
 
     def pending(self) -> int:
-        """Return the number in the banner of pending changes; 0 when there is no banner."""
-        banner = self.page.locator("#pending-banner .banner")
-        if banner.count() == 0:
-            return 0
-        found = re.search(r"(\d+) pending", banner.inner_text())
-        assert found, banner.inner_text()
-        return int(found[1])
+        """Return the number of pending changes beside the link to the review; 0 without one."""
+        count = self.page.locator("#pending-count .count")
+        return int(count.inner_text().split()[0]) if count.count() else 0
 
     def start_apply(self, message: str, button: str | re.Pattern[str] = "Apply") -> None:
         """Give the reason on the open review page and press the button."""

@@ -29,6 +29,7 @@ def test_a_phone_at_night(
     )
     page = phone.page
     page.goto("/")
+    page.get_by_role("button", name="Menu").tap()
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Rules").tap()
     page.get_by_role("link", name="New rule").tap()
     phone.fill_rule("container", "x" * 80, comment="from a phone")

@@ -60,8 +60,8 @@ def test_the_countdown_and_keep(stack: Stack, alice: Person, bob: Person, screen
     assert stack.our_rules() != before
     pages = alice.page.get_by_role("navigation", name="Pages")
     expect(pages.locator("[aria-current]")).to_have_text("History")
-    expect(alice.page.locator("#pending-banner")).to_contain_text("not confirmed yet")
-    expect(alice.page.locator("#pending-banner a")).to_have_count(0)
+    expect(alice.page.locator("#window-banner")).to_contain_text("is loaded but not confirmed")
+    expect(alice.page.locator("#pending-button a")).to_have_count(0)
     first = left(alice)
     assert 0 < first <= int(LONG)
     wait_until("fewer seconds left", lambda: 0 < left(alice) < first)

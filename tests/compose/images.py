@@ -78,7 +78,7 @@ def _build(service: str, engine: Engine, archive: Path) -> None:
 
 def _stamp() -> str:
     """Return what tells apart what takes long to build: the base, packages and requirements."""
-    parts = [ROOT / "Dockerfile", ROOT / "requirements.txt"]
+    parts = [ROOT / "Dockerfile", ROOT / "requirements.txt", *sorted((ROOT / "scripts" / "font").glob("*.*"))]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in parts)).hexdigest()[:12]
 
 

@@ -75,7 +75,7 @@ def test_toggle_moves_only_its_row_and_the_numbers(signed_in: Client, ssh: Rule)
     piece = signed_in.post(path, {"version": "1", "enabled": "no"}, headers=HTMX).content.decode()
     assert piece.startswith("<tr")
     assert 'aria-checked="false"' in piece
-    assert 'id="pending-banner"' in piece
+    assert 'id="pending-button"' in piece
     assert piece.count('hx-swap-oob="true"') == 3
     assert not Rule.objects.get().enabled
 

@@ -114,5 +114,6 @@ def fetch_wheels(root: Path, version: str) -> None:
 
 def _pins() -> list[str]:
     """Return the requirements without their markers, which pip would judge by its own Python."""
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    files = (ROOT / "requirements.txt", ROOT / "scripts" / "font" / "requirements.txt")
+    lines = [line for file in files for line in file.read_text().splitlines()]
     return [line.partition(";")[0].strip() for line in lines if line and not line.startswith("#")]

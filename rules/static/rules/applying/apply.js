@@ -110,7 +110,7 @@
     if (!note) return;
     note.hidden = !lostAt;
     // They may be out of date.
-    document.querySelectorAll("#pending-banner, #window-banner, #state-banner").forEach(function (line) { line.hidden = Boolean(lostAt); });
+    document.querySelectorAll("#pending-button, #state-pill, #window-banner, #state-banner").forEach(function (line) { line.hidden = Boolean(lostAt); });
     if (!lostAt) return;
     const most = Number(note.dataset.windowSeconds);
     const place = document.getElementById("unreachable-left");

@@ -1,0 +1,1 @@
+"""Make the font of the pages from the Inter of PyPI."""
