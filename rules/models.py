@@ -441,6 +441,69 @@ class RefusedReading(models.Model):
         return f"stored up to {self.entry}"
 
 
+class SampleSeries(models.Model):
+    """What is recorded of a host over time under one name, such as `refused`, `set:NAME` or `rule:ID`.
+
+    `since` is the moment from which it is recorded, in UTC seconds since 1970.
+    """
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="series")
+    name = models.CharField(max_length=80)
+    since = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["host", "name"], name="series_name_once_per_host")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.host}"
+
+
+class Sample(models.Model):
+    """One step of a series: a minute, 15 minutes or a day, by UTC.
+
+    `at` is its begin in seconds since 1970 and `step` its length. `value` is what was counted in those
+    `seconds` of it that are known; of a number that goes up and down it is the highest one.
+    """
+
+    series = models.ForeignKey(SampleSeries, on_delete=models.CASCADE, related_name="samples")
+    step = models.PositiveIntegerField()
+    at = models.PositiveBigIntegerField()
+    value = models.FloatField()
+    seconds = models.FloatField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["series", "step", "at"], name="sample_once_a_step_of_series")
+        ]
+        indexes = [models.Index(fields=["step", "at"], name="samples_of_a_time")]
+
+    def __str__(self) -> str:
+        return f"{self.value} in {self.step} s from {self.at}"
+
+
+class SampleReading(models.Model):
+    """The counters that were read last, to count on from.
+
+    `mark` says which rules they belong to: between two marks nothing can be counted.
+    """
+
+    class Kind(models.TextChoices):
+        HOST = "host", "the whole host"
+        RULES = "rules", "each rule"
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="sample_readings")
+    kind = models.CharField(max_length=10, choices=Kind)
+    at = models.DateTimeField()
+    mark = models.CharField(max_length=64)
+    counts = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["host", "kind"], name="sample_reading_once_a_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.host} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
 class ProcessNote(models.Model):
     """The last report of a process that writes to this database."""
 
