@@ -34,7 +34,7 @@ from dockerfw.host.networks import list_named_bridges
 from dockerfw.host.reading import Seen
 from dockerfw.host.routes import LIST_ROUTES, default_devices, find_routes, main_routes
 from dockerfw.host.runner import Command, CommandFailed, command_path, run, run_all
-from dockerfw.host.sessions import routing_of, sessions_from_outside
+from dockerfw.host.sessions import count_tracked, routing_of, sessions_from_outside
 from dockerfw.host.sets import read_named_sets
 from dockerfw.host.sockets import LIST_SOCKETS, parse_listening_sockets
 from dockerfw.host.static_sets import lacks_ip_set, read_static_sets
@@ -137,6 +137,7 @@ def observe(
         static_sets=() if isinstance(static, CommandFailed) else static,
         hits=hits,
         lacks_ip_set=lacks_ip_set(),
+        tracked=count_tracked(),
     )
 
 

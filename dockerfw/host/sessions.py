@@ -32,6 +32,7 @@ from dockerfw.host.group_sets import count_members, read_group_set
 from dockerfw.host.runner import Command, CommandFailed, command_path, run, run_all
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.messages.session_groups import MOST_GROUPS, SessionGroup, SessionGroups
+from dockerfw.messages.surroundings import TrackedConnections
 from dockerfw.reach.conntrack import Session, read_session
 from dockerfw.reach.inbound import InboundSession, Members, NewlyRefused, Route, Routing, sets_asked
 
@@ -51,6 +52,7 @@ ENDING_SECONDS = 10.0
 AT_ONCE = 8
 
 _COUNT = Path("/proc/sys/net/netfilter/nf_conntrack_count")
+_MOST = Path("/proc/sys/net/netfilter/nf_conntrack_max")
 _TCP = 6
 _NAMES = {4: "ipv4", 6: "ipv6"}
 _ANY = {4: "0.0.0.0/0", 6: "::/0"}
@@ -115,6 +117,14 @@ def sessions_from_outside(routing: Routing) -> SessionGroups | None:
     counts = Counter(inbound for _, inbound in outside.examine())
     groups = tuple(SessionGroup.of(inbound, count) for inbound, count in counts.most_common(MOST_GROUPS))
     return SessionGroups(groups, whole=not outside.unread and len(counts) <= MOST_GROUPS)
+
+
+def count_tracked() -> TrackedConnections | None:
+    """Return how many connections the kernel tracks and can track, None if it does not say."""
+    try:
+        return TrackedConnections(int(_COUNT.read_text()), int(_MOST.read_text()))
+    except (OSError, ValueError):
+        return None
 
 
 def end_lost_sessions(
@@ -267,10 +277,8 @@ def _has_conntrack() -> bool:
 
 def _count_tracked() -> int:
     """Return how many connections the kernel tracks, 0 if it does not say."""
-    try:
-        return int(_COUNT.read_text())
-    except (OSError, ValueError):
-        return 0
+    found = count_tracked()
+    return found.count if found else 0
 
 
 def _read_routing() -> Routing:

@@ -41,6 +41,7 @@ from dockerfw.messages.surroundings import (
     RuleUses,
     SetMembers,
     StaticSetState,
+    TrackedConnections,
 )
 
 MAX_BRIDGES = 256
@@ -91,6 +92,7 @@ class Snapshot(Message):
     have let through, by rule. A rule that is not among them had no such hit, if the sets could be read.
     `lacks_ip_set` is True if the host cannot have ipsets, and False if it can or that is unknown.
     `uses` tells when the rules of the confirmed revision were used last, None while that is not known.
+    `tracked` is the use of the kernel's table of connections, None where the kernel does not tell.
     """
 
     FORMAT: ClassVar = "dockerfw-snapshot/1"
@@ -124,6 +126,7 @@ class Snapshot(Message):
     hits: Annotated[tuple[RuleHits, ...], AtMost(MAX_HITS), Absent.WHEN_EMPTY] = ()
     uses: Annotated[RuleUses | None, Absent.WHEN_EMPTY] = None
     lacks_ip_set: Annotated[bool, Absent.WHEN_EMPTY] = False
+    tracked: Annotated[TrackedConnections | None, Absent.WHEN_EMPTY] = None
 
     @property
     def failed(self) -> frozenset[Family]:

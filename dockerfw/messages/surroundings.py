@@ -179,6 +179,14 @@ class StaticSetState(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class TrackedConnections(Message):
+    """How many connections the kernel tracks, and how many it can: beyond that it drops new ones."""
+
+    count: Counted
+    most: Counted
+
+
+@dataclass(frozen=True, slots=True)
 class RuleHits(Message):
     """The packets and bytes that the elements of static sets have let through for one rule."""
 

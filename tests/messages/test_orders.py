@@ -27,6 +27,7 @@ from dockerfw.messages.surroundings import (
     ListeningSocket,
     PublishedPort,
     SetMembers,
+    TrackedConnections,
 )
 from dockerfw.reach.inbound import InboundSession
 
@@ -290,6 +291,16 @@ def test_a_lack_of_ipsets_is_written_only_where_it_is_known() -> None:
     assert Snapshot.from_json(snapshot.to_json()) == snapshot
     with pytest.raises(MessageError, match="lacks_ip_set: must be true or false"):
         Snapshot.from_json({**SNAPSHOT.to_json(), "lacks_ip_set": "x"})
+
+
+def test_the_use_of_the_connection_table_is_written_only_where_it_is_known() -> None:
+    assert "tracked" not in SNAPSHOT.to_json()
+    snapshot = replace(SNAPSHOT, tracked=TrackedConnections(812, 262_144))
+    assert snapshot.to_json()["tracked"] == {"count": 812, "most": 262_144}
+    assert Snapshot.from_json(snapshot.to_json()) == snapshot
+    for wrong in (-1, 1.5, "812", None, 2**53):
+        with pytest.raises(MessageError, match=r"tracked\.count"):
+            Snapshot.from_json({**SNAPSHOT.to_json(), "tracked": {"count": wrong, "most": 1}})
 
 
 def test_the_interface_below_another_is_written_only_where_there_is_one() -> None:
