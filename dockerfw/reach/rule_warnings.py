@@ -16,7 +16,7 @@ from dockerfw.document.rule_fields import group_of
 from dockerfw.document.rule_ports import applies_to_port, includes_port
 from dockerfw.document.values import DocumentRule
 from dockerfw.reach import sentences
-from dockerfw.reach.offers import Offer
+from dockerfw.reach.offers import Offer, OfferKey
 
 RuleWarningCode = Literal[
     "idle",
@@ -54,7 +54,7 @@ def rule_warnings(
     """Return the warnings about a rule; `sockets_known`: `offers` includes the host's own sockets."""
     if not rule.enabled or not (rule.ports or rule.to):
         return ()
-    behind = [offer for offer in offers if _applies_to(rule, offer)]
+    behind = [offer for offer in offers if applies_to_offer(rule, offer)]
     found = [_opens_containers(rule, behind)]
     if not rule.ports:
         return tuple(each for each in found if each is not None)
@@ -87,8 +87,34 @@ def find_ports_without_rule(rules: Iterable[DocumentRule], offers: Iterable[Offe
         and not (offer.address is not None and offer.address.is_loopback)
         and (offer.protocol, offer.port, "published") not in singles
         and not any((offer.protocol, port, "container") in singles for port in _inner_ports(offer))
-        and not any(_applies_to(rule, offer) for rule in wide)
+        and not any(applies_to_offer(rule, offer) for rule in wide)
     )
+
+
+def find_ruled_ports(rules: Iterable[DocumentRule], offers: Iterable[Offer]) -> frozenset[OfferKey]:
+    """Return the keys of the offers that an enabled rule is about, whether it allows or blocks."""
+    singles, others = set[tuple[str, str, int]](), list[DocumentRule]()
+    for rule in rules:
+        if rule.enabled and _is_plain(rule):
+            singles |= {(rule.scope, rule.protocol, int(port)) for port in rule.ports}
+        elif rule.enabled:
+            others.append(rule)
+    return frozenset(
+        offer.key
+        for offer in offers
+        if any((scope, offer.protocol, offer.port) in singles for scope in _scopes(offer))
+        or any(applies_to_offer(rule, offer) for rule in others)
+    )
+
+
+def _is_plain(rule: DocumentRule) -> bool:
+    """Return True for a rule that only its scope, protocol and single ports describe."""
+    single = bool(rule.ports) and all("-" not in port for port in rule.ports)
+    return single and rule.port_kind == "published" and not (rule.container or rule.to)
+
+
+def _scopes(offer: Offer) -> tuple[str, str]:
+    return ("both", "container" if offer.is_forwarded else "host")
 
 
 def _opens_containers(rule: DocumentRule, behind: Iterable[Offer]) -> RuleWarning | None:
@@ -121,8 +147,8 @@ def _widest(sources: Sequence[str]) -> str | None:
     return next((str(each) for each in networks if each.prefixlen < _WIDE[each.version]), None)
 
 
-def _applies_to(rule: DocumentRule, offer: Offer) -> bool:
-    """Return True if a rule's scope, protocol and ports include an offer."""
+def applies_to_offer(rule: DocumentRule, offer: Offer) -> bool:
+    """Return True if a rule's scope, container, protocol and ports include an offer."""
     if rule.to:
         addresses = [offer.inner_address(family) for family in offer.families]
         if not any(each is not None and each in ipaddress.ip_network(rule.to) for each in addresses):

@@ -99,8 +99,8 @@ class RuleForm(forms.Form):
         required=False,
         max_length=MAX_SOURCES_TEXT,
         label="Sources",
-        help_text="IPv4 and IPv6 addresses, networks and groups, separated by commas or lines: "
-        "198.51.100.7, 2001:db8::/32, @office. Empty means any source.",
+        help_text="IPv4 and IPv6 addresses, networks and groups, separated by commas or lines. "
+        "Empty means any source.",
         widget=forms.Textarea(attrs={**CODE, "rows": 1, "placeholder": "any"}),
     )
     scope = forms.ChoiceField(choices=SCOPES, label="Applies to", widget=HelpedRadioSelect(SCOPE_HELPS))
@@ -166,7 +166,7 @@ class RuleForm(forms.Form):
         required=False,
         max_length=LINE_LIMIT,
         label="Comment",
-        help_text="Why this rule exists. The comment stays in dockerfw. The kernel gets only a short id.",
+        help_text="The rule's name in lists. It stays in dockerfw: the kernel gets only a short id.",
     )
     enabled = forms.BooleanField(required=False, label="Enabled")
 
@@ -223,9 +223,9 @@ class RuleForm(forms.Form):
 
     @property
     def opens_advanced(self) -> bool:
-        """Return True if a field of the folded part has a value or an error."""
+        """Return True if a field of the folded part has a value or an error, or the rule is off."""
         names = (*ADVANCED, *(() if self.is_forwarded else ("to",)))
-        return any(
+        return not self["enabled"].value() or any(
             bool(self[name].errors) or str(self[name].value() or "") not in ("", ADVANCED.get(name, ""))
             for name in names
         )

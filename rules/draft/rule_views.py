@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_interface
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -17,6 +19,7 @@ from dockerfw.document.document import rule_to_json_object
 from dockerfw.document.fields import Problems
 from dockerfw.document.rule_fields import group_of, read_container, read_sources
 from dockerfw.document.words import cidr_echo, describe_rule
+from dockerfw_site.proxies import client_address
 from rules.audit.actors import actor_of
 from rules.draft.conflict_forms import EditConflict, kept_words, merge_edits, merged_data, opened_text
 from rules.draft.draft_selectors import rule_document, rule_values
@@ -33,6 +36,7 @@ from rules.draft.rule_forms import (
 )
 from rules.draft.rule_selectors import rule_get, rule_page
 from rules.draft.rule_services import rule_create, rule_update
+from rules.draft.service_selectors import choices_here, find_choice, service_choices
 from rules.draft.suggestion_selectors import suggestions_of
 from rules.draft.warning_views import read_typed_rule, warning_context
 from rules.models import Host, Rule
@@ -41,7 +45,11 @@ from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
 from rules.pages.requests import back_asked, host_or_404, text_asked
 from rules.pages.wording import rule_pairs
-from rules.seen.snapshot_selectors import latest_snapshot
+from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot
+
+NO_SUCH_SERVICE = (
+    "No service, port or container of this name. Use a port such as 8443/tcp, or fill in the fields below."
+)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -54,6 +62,8 @@ def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
     host = host_or_404(host_name)
     if request.method != "POST":
         return _form_page(request, host, RuleForm(initial=_first_values(request, host)), heading="New rule")
+    if "fill" in request.POST:
+        return _filled_page(request, host, heading="New rule")
     form = RuleForm(request.POST)
     if form.is_valid():
         try:
@@ -61,7 +71,7 @@ def rule_new(request: HttpRequest, host_name: str) -> HttpResponseBase:
         except Invalid as error:
             place_errors(form, error.errors, form.fields_of_errors())
         else:
-            return _redirect_saved(request, _page_of(host, rule), rule, "Added to the draft")
+            return _redirect_saved(request, host, _page_of(host, rule), rule, "Added to the draft")
     return _form_page(request, host, form, heading="New rule", status=422)
 
 
@@ -79,6 +89,8 @@ def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBas
         return _form_page(
             request, host, RuleForm(initial=initial), heading="Edit rule", key=key, opened=opened
         )
+    if "fill" in request.POST:
+        return _filled_page(request, host, heading="Edit rule", key=key)
     form = RuleForm(request.POST)
     if not form.is_valid():
         return _form_page(request, host, form, heading="Edit rule", key=key, status=422)
@@ -95,7 +107,7 @@ def rule_edit(request: HttpRequest, host_name: str, key: str) -> HttpResponseBas
         return _form_page(request, host, form, heading="Edit rule", key=key, status=422)
     except Conflict as error:
         return _resolve_conflict(request, host, form, key, error)
-    return _redirect_saved(request, _back(request, host), rule, "Saved to the draft")
+    return _redirect_saved(request, host, _back(request, host), rule, "Saved to the draft")
 
 
 @require_safe
@@ -175,9 +187,14 @@ def read_link_values(asked: Mapping[str, str]) -> dict[str, object]:
     return values
 
 
-def _redirect_saved(request: HttpRequest, back: str, rule: Rule, what: str, kept: str = "") -> HttpResponse:
-    document = rule_document(rule)
-    messages.info(request, f"{what}: {describe_rule(document)}.{kept}")
+def _redirect_saved(
+    request: HttpRequest, host: Host, back: str, rule: Rule, what: str, kept: str = ""
+) -> HttpResponse:
+    """Lead back to the rule's line of the table, or on to another new rule where that was asked for."""
+    messages.info(request, f"{what}: {describe_rule(rule_document(rule))}.{kept}")
+    if "another" in request.POST:
+        place = urlencode({"back": _back(request, host)})
+        return redirect(f"{reverse('rules:rule-new', args=[host.name])}?{place}")
     return redirect(f"{back}#rule-{rule.key}")
 
 
@@ -214,6 +231,7 @@ def _resolve_conflict(
         else:
             return _redirect_saved(
                 request,
+                host,
                 _back(request, host),
                 rule,
                 "Saved to the draft",
@@ -242,6 +260,36 @@ def _canonical(form: RuleForm) -> Mapping[str, object]:
     return {name: checked[name] for name in values}
 
 
+def _filled_page(request: HttpRequest, host: Host, *, heading: str, key: str | None = None) -> HttpResponse:
+    """Fill the form with the service or container that was asked for; nothing is saved.
+
+    A browser with scripts does it by itself.
+    """
+    text = request.POST.get("service", "").replace("\x00", "")[:200]
+    choice = find_choice(text, service_choices(host, latest_snapshot(host)))
+    typed: dict[str, object] = {name: request.POST.get(name, "") for name in RuleForm.base_fields}
+    typed |= {"every_port": "every_port" in request.POST, "enabled": "enabled" in request.POST}
+    if choice is not None:
+        typed |= {"every_port": False, **choice.values}
+    form = RuleForm(initial=typed)
+    problem = "" if choice else NO_SUCH_SERVICE
+    return _form_page(request, host, form, heading=heading, key=key, service=text, service_problem=problem)
+
+
+def _offered_address(request: HttpRequest, view: SnapshotView | None) -> str:
+    """Return the browser's address, "" where a rule for it would mean something else.
+
+    The host's own address, also loopback, is that of a tunnel's end or of docker-proxy.
+    """
+    address = client_address(request)
+    own = {
+        str(ip_interface(each).ip)
+        for interface in (view.snapshot.interfaces if view else ())
+        for each in interface.addresses
+    }
+    return "" if not address or ip_address(address).is_loopback or address in own else address
+
+
 def _unchanged_values(form: RuleForm) -> dict[str, object]:
     """Return what an unchanged form would send."""
     return {name: value for name, value in form.initial.items() if value not in (None, False)}
@@ -256,8 +304,11 @@ def _form_page(
     key: str | None = None,
     opened: str = "",
     conflict: EditConflict | None = None,
+    service: str = "",
+    service_problem: str = "",
     status: int = 200,
 ) -> HttpResponse:
+    view = latest_snapshot(host)
     action = (
         reverse("rules:rule-edit", args=[host.name, key])
         if key
@@ -271,14 +322,19 @@ def _form_page(
     }
     typed = RuleForm(form.data if form.is_bound else _unchanged_values(form))
     context = {
-        "suggestions": suggestions_of(host, latest_snapshot(host)),
+        "suggestions": suggestions_of(host, view),
+        "choices": service_choices(host, view),
+        "here": choices_here(host, view),
+        "seen_host": view is not None,
+        "service": service or request.POST.get("service", "")[:200],
+        "service_problem": service_problem,
+        "my_address": _offered_address(request, view),
         **warning_context(host, read_typed_rule(host, typed, key or "")),
         "edited": key,
         "form": form,
         "form_action": action,
         "heading": heading,
         "key": key,
-        "services": SERVICES,
         "back": _back(request, host),
         "opened": opened or request.POST.get("opened", ""),
         "conflict": conflict,

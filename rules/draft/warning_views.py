@@ -1,4 +1,4 @@
-"""Warnings about a rule while it is typed, beside the form. They stop nothing."""
+"""What a rule will do, who reaches its ports now, and warnings, while it is typed. They stop nothing."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from dockerfw.document.rule_sentence import explain_rule
 from rules.draft.covering_selectors import covering_rule
 from rules.draft.draft_services import rule_validated
 from rules.draft.rule_forms import RuleForm
+from rules.draft.rule_reach_selectors import group_sizes, reach_now
 from rules.draft.warning_selectors import warnings_of
 from rules.models import Host
 from rules.pages.errors import Invalid
 from rules.pages.requests import host_or_404, text_asked
-from rules.seen.snapshot_selectors import latest_snapshot
+from rules.seen.snapshot_selectors import look
 
 
 @require_POST
 def rule_warnings(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Answer the warnings about the typed rule; nothing while it is not valid."""
+    """Answer what the typed rule will do, with warnings; a hint while it is not valid."""
     host = host_or_404(host_name)
     context = {
         "host": host,
@@ -44,10 +45,12 @@ def read_typed_rule(host: Host, form: RuleForm, key: str = "") -> DocumentRule |
 def warning_context(host: Host, rule: DocumentRule | None) -> dict[str, object]:
     """Return the context of the template with the warnings."""
     if rule is None:
-        return {"warnings": (), "covered_by": None, "explained": ""}
-    found = warnings_of(host, [rule], latest_snapshot(host), typed=True)
+        return {"warnings": (), "covered_by": None, "explained": "", "reach": None}
+    seen = look(host)
+    found = warnings_of(host, [rule], seen.view, typed=True)
     return {
         "warnings": found.get(rule.id, ()),
         "covered_by": covering_rule(host, rule),
-        "explained": explain_rule(rule),
+        "explained": explain_rule(rule, group_sizes(host, rule)),
+        "reach": reach_now(host, rule, seen),
     }

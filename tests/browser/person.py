@@ -86,7 +86,7 @@ class Person:
 
     def save_rule(self) -> None:
         """Save the open rule form and come back to the list."""
-        self.press(re.compile("^Save"))
+        self.press(re.compile("^Save (to the draft|mine)$"))
         expect(self.page.get_by_role("heading", name="Rules", exact=True)).to_be_visible()
 
     def add_rule(self, scope: str, ports: str, **values: str) -> None:

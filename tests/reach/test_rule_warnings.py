@@ -12,7 +12,7 @@ from dockerfw.document.document import validate_rule
 from dockerfw.reach import sentences
 from dockerfw.reach.listening import Published
 from dockerfw.reach.offers import Offer, find_offers
-from dockerfw.reach.rule_warnings import find_ports_without_rule, rule_warnings
+from dockerfw.reach.rule_warnings import find_ports_without_rule, find_ruled_ports, rule_warnings
 from tests.rig.docker_world import LISTENING
 
 OFFERS = find_offers(LISTENING)
@@ -90,6 +90,22 @@ def test_without_the_sockets_there_is_no_warning_about_the_host() -> None:
     published = tuple(offer for offer in OFFERS if offer.reaches_container)
     assert warnings(published, sockets_known=False, ports=["22"]) == []
     assert warnings(published, sockets_known=False, ports=["22"], scope="container") != []
+
+
+def test_ports_with_a_rule() -> None:
+    def ruled(**rule: Any) -> set[int]:
+        known = [validate_rule({"scope": "both", "protocol": "tcp", **rule})]
+        return {key[1] for key in find_ruled_ports(known, OFFERS)}
+
+    assert {22, 8080} <= ruled(ports=["22", "8080"])
+    assert 22 not in ruled(ports=["22"], scope="container")
+    assert 8080 not in ruled(ports=["8080"], scope="host")
+    assert 8080 in ruled(ports=["8000-9000"], scope="container")
+    assert 8080 in ruled(ports=["8080"], scope="container", container="shop/web")
+    assert 8080 not in ruled(ports=["8080"], scope="container", container="db")
+    assert 8080 in ruled(ports=["80"], scope="container", port_kind="container")
+    assert 22 in ruled(action="block", protocol="any", sources=["192.0.2.0/24"])
+    assert ruled(ports=["22"], enabled=False) == set()
 
 
 def test_published_ports_without_a_rule() -> None:

@@ -1,5 +1,5 @@
-/* The rule form: hides fields that the chosen protocol or scope does not use, and fills in a service of the
-   catalogue. Without it all fields are visible and the catalogue's links reload the form. */
+/* The rule form: hides fields that the chosen protocol or scope does not use, and offers containers and sources
+   as buttons. Without it all fields are visible. service-field.js fills several fields at once. */
 (function () {
   "use strict";
   const MOST_CHIPS = 12;
@@ -17,7 +17,9 @@
       if (part.dataset.part === "other") part.hidden = protocol !== "other";
       if (part.dataset.part === "container") part.hidden = scope !== "container" && form.elements["container"].value.trim() === "";
       if (part.dataset.part === "ports") part.hidden = !hasPorts && !typed;
-      if (part.dataset.part === "every-port") part.hidden = !hasPorts && effective !== "any" && !form.elements["every_port"].checked;
+      if (part.dataset.part === "every-port") {
+        part.hidden = ((typed && !part.querySelector("[aria-invalid]")) || (!hasPorts && effective !== "any")) && !form.elements["every_port"].checked;
+      }
       if (part.dataset.part === "no-ports") part.hidden = hasPorts || effective === "any";
       if (part.dataset.part === "port-kind") part.hidden = (!hasPorts || scope === "host") && !part.querySelector("[value=container]:checked");
     });
@@ -28,13 +30,23 @@
     if (place.id === "to-advanced" && form.elements["to"].value.trim() !== "") place.closest("details").open = true;
   }
 
-  function addSource(form, name) {
+  function sourcesOf(form) {
+    return form.elements["sources"].value.split(/[\s,;]+/).filter(function (part) { return part && part.toLowerCase() !== "any"; });
+  }
+
+  // A button adds its source, and takes it back where the field has it.
+  function toggleSource(form, name) {
     const field = form.elements["sources"];
-    const parts = field.value.split(/[\s,;]+/).filter(function (part) { return part && part.toLowerCase() !== "any"; });
-    if (!parts.includes(name)) parts.push(name);
-    field.value = parts.join(", ");
+    const others = sourcesOf(form).filter(function (part) { return part !== name; });
+    field.value = (others.length < sourcesOf(form).length ? others : others.concat(name)).join(", ");
     field.dispatchEvent(new Event("input", { bubbles: true }));
     field.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
+  function markSources(form) {
+    const buttons = form.querySelectorAll("[data-source]");
+    const typed = buttons.length ? new Set(sourcesOf(form)) : null;
+    buttons.forEach(function (button) { button.setAttribute("aria-pressed", String(typed.has(button.dataset.source))); });
   }
 
   // The names of the list as buttons: some browsers of phones show no lists, and a finger needs room.
@@ -84,26 +96,13 @@
     form.elements["ports"].addEventListener("input", function (event) {
       if (event.target.value.trim() !== "") form.elements["every_port"].checked = false;
     });
-    const links = Array.from(document.querySelectorAll("[data-service-protocol]"));
-    const names = new Set(links.map(function (link) { return link.dataset.serviceName; }));
-    links.forEach(function (link) {
-      link.addEventListener("click", function (event) {
-        event.preventDefault();
-        form.elements["protocol"].value = link.dataset.serviceProtocol;
-        form.elements["ports"].value = link.dataset.servicePorts;
-        form.elements["every_port"].checked = false;
-        const comment = form.elements["comment"];
-        // What an admin wrote stays; what another service filled in does not describe this one.
-        if (comment.value.trim() === "" || names.has(comment.value)) comment.value = link.dataset.serviceName;
-        update(form);
-        form.elements["sources"].focus();
-      });
-    });
     offer(form);
     form.querySelectorAll("[data-needs-script]").forEach(function (part) { part.hidden = false; });
-    form.querySelectorAll("[data-group]").forEach(function (button) {
-      button.addEventListener("click", function () { addSource(form, button.dataset.group); });
+    form.querySelectorAll("[data-source]").forEach(function (button) {
+      button.addEventListener("click", function () { toggleSource(form, button.dataset.source); });
     });
+    form.elements["sources"].addEventListener("input", function () { markSources(form); });
+    form.addEventListener("dockerfw:filled", function () { form.elements["container"].dispatchEvent(new Event("input", { bubbles: true })); });
     form.addEventListener("dockerfw:restored", function () {
       update(form);
       const advanced = form.querySelector(".advanced");
@@ -114,6 +113,7 @@
       form.elements["sources"].dispatchEvent(new Event("change", { bubbles: true }));
     });
     update(form);
+    markSources(form);
   }
   document.addEventListener("DOMContentLoaded", start);
 })();
