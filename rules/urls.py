@@ -29,6 +29,7 @@ from rules.draft import (
     warning_views,
 )
 from rules.overview import dashboard_views, health_views, live_views, refused_views
+from rules.start import start_views
 
 app_name = "rules"
 
@@ -37,6 +38,8 @@ GROUP = r"(?P<name>[a-z0-9][a-z0-9._-]{0,39})"
 
 _of_a_host: list[URLPattern | URLResolver] = [
     path("", dashboard_views.dashboard, name="dashboard"),
+    path("start/", start_views.start, name="start"),
+    path("start/<slug:step>/", start_views.start_step, name="start-step"),
     path("rules/", rule_list_views.rule_list, name="rule-list"),
     path("rules/new/", rule_views.rule_new, name="rule-new"),
     path("rules/bulk/", rule_bulk_views.rule_bulk, name="rule-bulk"),

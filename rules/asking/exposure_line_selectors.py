@@ -257,7 +257,7 @@ def _place(step: TraceStep, family: Family, rules: Mapping[str, DocumentRule]) -
 
 def _actions(row: ExposureRow, rules: Mapping[str, DocumentRule], *, loaded: bool) -> Iterator[Action]:
     """Yield the actions by which one of our rules would change the answer."""
-    values = _first_values(row.offer)
+    values = first_values(row.offer)
     keys = [key for who in row.access for key in who.rules]
     if row.level in ("anywhere", "networks", "unknown") and any(who.passes for who in row.access):
         key = next((key for key in keys if key in rules), "")
@@ -272,7 +272,8 @@ def is_refused_by_us(who: Access) -> bool:
     return any(verdict.step is not None and is_refusal(verdict.step.rule) for _, verdict in who.parts)
 
 
-def _first_values(offer: Offer) -> dict[str, str]:
+def first_values(offer: Offer) -> dict[str, str]:
+    """Return the fields of a rule that allows an offer."""
     if offer.kind == "forward" and offer.redirect is not None:
         return {
             "scope": "forwarded",
