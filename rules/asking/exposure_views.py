@@ -28,6 +28,7 @@ from rules.pages.requests import HtmxRequest, host_or_404, text_asked, whole_num
 from rules.seen.snapshot_selectors import observe_request
 
 PAGE = 100
+SUMMARY_LINES = 6
 ACTION_WORDS = {"restrict": "Restrict", "allow": "Allow"}
 
 
@@ -54,7 +55,9 @@ def exposure_summary(request: HttpRequest, host_name: str) -> HttpResponse:
     host = host_or_404(host_name)
     basis = basis_of(host)
     found = read_exposure(basis, basis.view) if basis.view else None
-    context = {"host": host, "snapshot": basis.view, "exposure": found}
+    wide = [row for row in found.rows if row.level == "anywhere"] if found else []
+    lines = fold_runs(exposure_lines(wide, basis.rules, loaded=True))
+    context = {"host": host, "snapshot": basis.view, "exposure": found, "lines": lines[:SUMMARY_LINES]}
     response = render(request, "asking/exposure_summary.html", context)
     response["Cache-Control"] = "no-store"
     return response

@@ -1,41 +1,28 @@
-"""The dashboard: the state of the kernel in one sentence, counts, the last applies and the interfaces.
+"""The dashboard: the state of the kernel in one sentence, and what happens on the host at a glance.
 
-Every claim comes from a snapshot. Without a fresh one the page says so.
+Every claim comes from a snapshot or from samples. What they do not tell is called unknown.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dockerfw.chains.kernel_state import sum_refused
-from dockerfw.chains.names import is_own_chain
-from dockerfw.iptables.model import Counters, Family
 from rules.applying.apply_selectors import awaiting_view, recent_applies
 from rules.applying.drift_selectors import drift_view
 from rules.applying.kernel_selectors import kernel_sentence
 from rules.audit.process_services import process_seen
-from rules.draft.basis_selectors import basis_of
+from rules.draft.basis_selectors import Basis, basis_of
 from rules.draft.settings_views import OfferedInterface, offered_interfaces
-from rules.models import Host
+from rules.overview.dashboard_selectors import MOST_LINES, ending_rules, family_counts, read_checks
 from rules.overview.process_selectors import process_notices
 from rules.pages.frame import render_page
 from rules.pages.host_selectors import host_default
 from rules.pages.requests import HtmxRequest, host_or_404
-from rules.seen.snapshot_selectors import SnapshotView, observe_request
-
-
-@dataclass(frozen=True, slots=True)
-class FamilyCounts:
-    """The rules of one family; `refused` is None where the last rule of FILTERS is not loaded."""
-
-    family: Family
-    ours: int
-    others: int
-    refused: Counters | None
+from rules.seen.snapshot_selectors import observe_request
 
 
 @require_safe
@@ -46,50 +33,41 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def dashboard(request: HtmxRequest, host_name: str) -> HttpResponse:
-    """Show the dashboard; htmx asks for the part about the kernel."""
+    """Show the dashboard; htmx asks for the parts about the kernel."""
     host = host_or_404(host_name)
     observe_request(host)
     process_seen(name="web")
+    basis = basis_of(host)
     waiting = awaiting_view(host)
     context = {
-        **_kernel_part(host),
-        "applies": recent_applies(host),
+        **_kernel_part(basis),
         "host": host,
         "open_apply": waiting.apply if waiting else None,
     }
     if request.htmx:
-        response = render(request, "overview/kernel.html", context)
+        response = render(request, "overview/dashboard_kernel.html", context)
+        for part in ("facts", "checks"):
+            response.write(
+                render_to_string(f"overview/dashboard_{part}.html", {**context, "swap": True}, request)
+            )
         response["Cache-Control"] = "no-store"
         return response
+    context["applies"] = recent_applies(host)
     return render_page(request, "overview/dashboard.html", host, context, section="dashboard")
 
 
-def _kernel_part(host: Host) -> dict[str, object]:
-    basis = basis_of(host)
+def _kernel_part(basis: Basis) -> dict[str, object]:
     seen = basis.seen
     interfaces: tuple[OfferedInterface, ...] = offered_interfaces(seen.view)
     sentence = kernel_sentence(basis)
     return {
         "sentence": sentence,
-        "notices": process_notices(host, seen),
+        "notices": process_notices(basis.host, seen),
         "drift": drift_view(sentence.drift),
         "revision": basis.base,
         "snapshot": seen.view,
         "counts": family_counts(seen.view) if seen.view else (),
         "interfaces": interfaces,
+        "checks": read_checks(basis),
+        "ending": ending_rules(basis.base_document, timezone.now())[:MOST_LINES],
     }
-
-
-def family_counts(view: SnapshotView) -> tuple[FamilyCounts, ...]:
-    """Count the rules of both families by owner, and the packets that dockerfw refused."""
-    found: list[FamilyCounts] = []
-    for family, ruleset in sorted(view.rulesets.items()):
-        ours = others = 0
-        for table in ruleset.tables.values():
-            for chain in table.chains.values():
-                if table.name == "filter" and is_own_chain(chain.name):
-                    ours += len(chain.rules)
-                else:
-                    others += len(chain.rules)
-        found.append(FamilyCounts(family, ours, others, sum_refused(ruleset)))
-    return tuple(found)

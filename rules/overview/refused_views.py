@@ -69,9 +69,11 @@ def refused_poll(request: HttpRequest, host_name: str) -> HttpResponse:
 def refused_summary(request: HttpRequest, host_name: str) -> HttpResponse:
     """Answer the sources and ports that were refused most within the last hour, for the dashboard."""
     host = host_or_404(host_name)
-    view = basis_of(host).view
+    basis = basis_of(host)
+    view = basis.view
     context = {
         "host": host,
+        "groups": {group.name for group in basis.draft.groups},
         "sources": _top(refused_log(host, view, RefusedFilters(group="source")).lines),
         "ports": _top(refused_log(host, view, RefusedFilters(group="port")).lines),
         "totals": refused_totals(host, RefusedFilters()),

@@ -274,6 +274,7 @@ def test_the_dashboard_says_it_in_one_sentence(working: Client, host: Host, ssh:
     summary = working.get(SUMMARY)
     assert "1 port is reachable from anywhere, 1 from some networks. Show it" in text_of(summary)
     assert f'href="{PATH}?who=anywhere"' in summary.content.decode()
+    assert "8080/tcp shop-web-1 container" in text_of(summary)
 
 
 @pytest.mark.redis

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
+from rules.draft.expectation_services import expectation_create
 from rules.draft.rule_services import rule_create
 from rules.models import Host
 from tests.rig.confirmed import confirm
@@ -47,6 +51,57 @@ def test_what_the_kernel_holds_is_said_only_from_a_fresh_look(
     assert 'data-level="unknown"' in working.get(f"{HOST}/").content.decode()
     snapshot_store(host, None)
     assert 'data-level="bad"' in working.get(f"{HOST}/").content.decode()
+
+
+@pytest.mark.redis
+def test_who_changed_it_last_and_why(working: Client, host: Host, alice: Actor) -> None:
+    revision = confirm(host, alice, "Open the <shop>")
+    snapshot_store(host, draft_document(host), revision.number)
+    words = text_of(working.get(f"{HOST}/"))
+    assert "Verified in the kernel 0 s ago. Last change by alice, today" in words
+    assert "“Open the <shop>”" in words
+    snapshot_store(host, draft_document(host), revision.number, age=60)
+    assert "Verified" not in text_of(working.get(f"{HOST}/"))
+
+
+def test_a_host_without_a_revision_is_led_to_the_guide(signed_in: Client, host: Host, alice: Actor) -> None:
+    link = f'href="{HOST}/start/"'
+    assert link in signed_in.get(f"{HOST}/").content.decode()
+    confirm(host, alice)
+    assert link not in signed_in.get(f"{HOST}/").content.decode()
+
+
+@pytest.mark.redis
+def test_failing_checks_and_what_cannot_be_told(working: Client, host: Host, alice: Actor) -> None:
+    for passes in (True, False):
+        expectation_create(
+            host=host,
+            actor=alice,
+            values={"protocol": "tcp", "port": 22, "to": "host", "passes": passes, "source": "192.0.2.9"},
+        )
+    revision = confirm(host, alice)
+    snapshot_store(host, draft_document(host), revision.number)
+    words = text_of(working.get(f"{HOST}/"))
+    assert "1 of 2 pass" in words
+    assert "Fails: 22/tcp" in words
+    snapshot_store(host, draft_document(host), revision.number, age=60)
+    words = text_of(working.get(f"{HOST}/"))
+    assert "Unknown: The kernel was read" in words
+    assert "Failed then: 22/tcp" in words
+    assert " pass " not in words
+
+
+def test_rules_that_expire_soon(signed_in: Client, host: Host, alice: Actor) -> None:
+    now = timezone.now()
+    for name, hours in (("Contractor <VPN>", 50), ("ended", -1), ("later", 24 * 30)):
+        expires = f"{now + timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}"
+        values = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": name, "expires": expires}
+        rule_create(host=host, actor=alice, values=values)
+    assert "Expiring soon" not in text_of(signed_in.get(f"{HOST}/"))
+    confirm(host, alice)
+    words = text_of(signed_in.get(f"{HOST}/"))
+    assert "Expiring soon Rules Contractor <VPN> expires in 2 days" in words
+    assert "later" not in words
 
 
 @pytest.mark.redis

@@ -432,7 +432,7 @@ def test_the_dashboard_shows_the_top(working: Client, shop: Revision) -> None:
     assert "Recently refused" in text_of(working.get(f"{HOST}/"))
     page = working.get(SUMMARY)
     words = text_of(page)
-    assert f"{SCANNER} 9" in words
-    assert "22/tcp host 9" in words
+    assert f"{SCANNER} 22/tcp host" in words
+    assert "Ports refused most 22/tcp host 9 23/tcp host 1" in words
     assert f'href="{PATH}?source={SCANNER}"' in page.content.decode()
     assert has_no_inline_code(page)
