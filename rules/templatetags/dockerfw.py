@@ -77,7 +77,7 @@ def font() -> dict[str, object]:
 
 @register.filter
 def when(moment: datetime.datetime | str | None) -> SafeString | str:
-    """Show a moment in the configured zone, with the zone's name and a machine-readable copy."""
+    """Show a moment in the configured zone, with its name. times.js changes it to the zone of the browser."""
     value = _moment(moment)
     if value is None:
         return ""
@@ -88,7 +88,7 @@ def when(moment: datetime.datetime | str | None) -> SafeString | str:
     prefix = "today " if local.date() == now.date() else ""
     zone = local.tzname() or "UTC"
     return format_html(
-        '<time datetime="{}" title="{}">{}{} {}</time>',
+        '<time datetime="{}" title="{}" data-form="when">{}{} {}</time>',
         value.isoformat(),
         f"{local:%Y-%m-%d %H:%M:%S} {zone}",
         prefix,
@@ -105,10 +105,22 @@ def when_exactly(moment: datetime.datetime | str | None) -> SafeString | str:
         return ""
     local = timezone.localtime(value)
     return format_html(
-        '<time datetime="{}">{} {}</time>',
+        '<time datetime="{}" data-form="exact">{} {}</time>',
         value.isoformat(),
         f"{local:%Y-%m-%d %H:%M:%S}",
         local.tzname() or "UTC",
+    )
+
+
+@register.filter
+def clock(moment: datetime.datetime | None) -> SafeString | str:
+    """Show the time of a moment to the second, where its day is clear."""
+    if moment is None:
+        return ""
+    local = timezone.localtime(moment)
+    zone = local.tzname() or "UTC"
+    return format_html(
+        '<time datetime="{}" data-form="clock">{} {}</time>', moment.isoformat(), f"{local:%H:%M:%S}", zone
     )
 
 

@@ -63,6 +63,15 @@ class Watch:
         finally:
             self._expected = before
 
+    @contextlib.contextmanager
+    def losing_answers(self) -> Iterator[None]:
+        """Accept requests that get no answer within a `with` block."""
+        self._offline = True
+        try:
+            yield
+        finally:
+            self._offline = False
+
     def assert_quiet(self) -> None:
         """Fail if anything went wrong so far."""
         assert not self.troubles, "\n".join(self.troubles)

@@ -1,5 +1,5 @@
-/* For every page: one submit per form, a question before actions that cannot be undone, the current tab in
-   sight, and a message when the server does not answer. Forms and links work without it. */
+/* For every page: one submit per form, menus, parts that refresh themselves, and a message when the server does
+   not answer. Forms and links work without it. */
 (function () {
   "use strict";
 
@@ -27,11 +27,6 @@
       event.preventDefault();
       return;
     }
-    const question = (event.submitter && event.submitter.dataset.confirm) || form.dataset.confirm;
-    if (question && !window.confirm(question)) {
-      event.preventDefault();
-      return;
-    }
     form.dataset.sent = "yes";
     const button = event.submitter;
     if (button && button.dataset.busy) {
@@ -48,30 +43,23 @@
     if (event.persisted) window.location.reload();
   });
 
-  function showCurrent() {
-    const current = document.querySelector(".nav a[aria-current]");
-    const strip = document.querySelector(".nav");
-    if (current && strip && strip.scrollWidth > strip.clientWidth) {
-      strip.scrollLeft = current.offsetLeft - (strip.clientWidth - current.offsetWidth) / 2;
-    }
-  }
-  document.addEventListener("DOMContentLoaded", showCurrent);
-  document.addEventListener("htmx:oobAfterSwap", function (event) {
-    if (event.detail.target.id === "pages") showCurrent();
-  });
-
-  // The account menu closes as a menu does.
+  // Menus close as menus do, and the drawer does not stay open beside a wide page.
   document.addEventListener("click", function (event) {
-    document.querySelectorAll("details.account[open]").forEach(function (menu) {
+    document.querySelectorAll("details.menu[open]").forEach(function (menu) {
       if (!menu.contains(event.target)) menu.open = false;
     });
   });
   document.addEventListener("keydown", function (event) {
     if (event.key !== "Escape") return;
-    document.querySelectorAll("details.account[open]").forEach(function (menu) {
+    document.querySelectorAll("details.menu[open]").forEach(function (menu) {
       menu.open = false;
       menu.querySelector("summary").focus();
     });
+  });
+
+  window.matchMedia("(min-width: 60rem)").addEventListener("change", function (wide) {
+    const side = document.getElementById("side");
+    if (wide.matches && side && side.matches(":popover-open")) side.hidePopover();
   });
 
   // Parts about the kernel refresh while the tab is visible; an equal answer does not change the page.
@@ -86,6 +74,7 @@
         else if (document.visibilityState === "visible") window.htmx.trigger(part, "refresh");
       }
       window.setTimeout(ask, 1200);
+      document.addEventListener("visibilitychange", ask);
     });
   }
   document.addEventListener("DOMContentLoaded", refresh);
@@ -119,15 +108,38 @@
     const place = document.getElementById("connection");
     if (place && place.textContent !== text) place.textContent = text;
   }
+  // Without an answer about the state nothing is known: no page goes on saying "Protected".
+  function forgetState(reason) {
+    const pill = document.getElementById("state-pill");
+    if (!pill) return;
+    pill.className = "pill warn";
+    pill.title = reason;
+    pill.querySelector("span").textContent = "Unknown";
+  }
+  let lostAt = "";
   // The apply page has a message of its own.
+  function lose(reason) {
+    lostAt = lostAt || new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+    forgetState("dockerfw does not answer.");
+    if (!document.getElementById("unreachable")) say(reason.replace("LOST", lostAt));
+  }
   document.addEventListener("htmx:sendError", function (event) {
-    if (document.getElementById("unreachable")) return;
-    say(event.detail.requestConfig.verb === "get"
-      ? "dockerfw is unreachable. Retrying."
-      : "dockerfw is unreachable. Reload the page to see whether your request arrived.");
+    lose(event.detail.requestConfig.verb === "get"
+      ? "dockerfw has been unreachable since LOST. Retrying."
+      : "dockerfw has been unreachable since LOST. Reload the page to see whether your request arrived.");
   });
   document.addEventListener("htmx:responseError", function (event) {
+    if (event.detail.elt.matches("[data-refresh]")) forgetState("dockerfw answered with an error.");
     say("dockerfw answered with an error (" + event.detail.xhr.status + "). Reload the page.");
   });
-  document.addEventListener("htmx:beforeOnLoad", function () { say(""); });
+  document.addEventListener("htmx:beforeOnLoad", function (event) {
+    lostAt = "";
+    const isState = event.detail.elt.matches("#state-banner, #state-pill");
+    if (isState && event.detail.xhr.status === 204) {
+      forgetState("You are signed out.");
+      say("You are signed out, so this page shows no changes any more. What you typed is kept: reload the page to sign in.");
+    } else if (event.detail.xhr.status < 400) {
+      say("");
+    }
+  });
 })();

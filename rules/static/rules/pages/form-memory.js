@@ -1,19 +1,32 @@
-/* Forms with data-keep: what was typed and not saved is there again after a reload, after leaving the page and
-   coming back, and after signing in again when the session had ended. It stays in this tab. Very long texts
-   are not kept. */
+/* Forms that change something: what was typed and not saved is there again after a reload, after leaving the page
+   and coming back, and after signing in again when the session had ended, and leaving the page asks first. It
+   stays in this tab. Very long texts are not kept, nor passwords, nor what confirms a danger (data-forget). */
 (function () {
   "use strict";
   const MOST = 1000000;
   const PREFIX = "dockerfw:typed:";
+  const UNKEPT = ["hidden", "submit", "button", "file", "password"];
 
   function nameOf(form) {
-    return PREFIX + form.id + ":" + window.location.pathname + window.location.search;
+    const name = form.id || form.getAttribute("action") || "";
+    return PREFIX + name + ":" + window.location.pathname + window.location.search;
   }
 
   function fieldsOf(form) {
     return Array.from(form.elements).filter(function (field) {
-      return field.name && field.type !== "hidden" && field.type !== "submit" && field.type !== "file";
+      return field.name && !UNKEPT.includes(field.type) && !field.closest("[data-forget]");
     });
+  }
+
+  // Not a form for signing in, nor one that is only a button.
+  function isKept(form) {
+    return form.getAttribute("method") === "post" && fieldsOf(form).length > 0 && !form.querySelector("[type=password]");
+  }
+
+  // The hidden field that tells the saved version that the form was opened with, where it has one.
+  function versionOf(form) {
+    const field = form.elements["version"] || form.elements["mark"];
+    return field ? field.value : "";
   }
 
   function store(form, sent) {
@@ -21,8 +34,7 @@
       const ticked = field.type === "checkbox" || field.type === "radio";
       return [field.name, field.type, ticked ? field.checked : field.value, ticked ? field.value : ""];
     });
-    const version = form.elements["version"] ? form.elements["version"].value : "";
-    const text = JSON.stringify({ version: version, typed: typed, sent: sent === true });
+    const text = JSON.stringify({ version: versionOf(form), typed: typed, sent: sent === true });
     try {
       if (text.length <= MOST) window.sessionStorage.setItem(nameOf(form), text);
     } catch (error) { /* Without storage nothing is kept. */ }
@@ -47,9 +59,8 @@
   function restore(form, signedInAgain) {
     const kept = read(nameOf(form));
     if (!kept || (signedInAgain && !kept.sent)) return;
-    const version = form.elements["version"] ? form.elements["version"].value : "";
     // Another version was saved meanwhile: what was typed belongs to the earlier one.
-    if (kept.version !== version) return;
+    if (kept.version !== versionOf(form)) return;
     const fields = fieldsOf(form);
     kept.typed.forEach(function (each) {
       const field = fields.find(function (one) {
@@ -67,26 +78,37 @@
     const entry = window.performance.getEntriesByType("navigation")[0];
     const signedIn = new URL(document.referrer || window.location.href).pathname === "/sign-in/";
     const again = entry && (entry.type === "reload" || entry.type === "back_forward");
-    const forms = Array.from(document.querySelectorAll("form[data-keep]"));
-    forgetSaved(forms);
+    const forms = Array.from(document.querySelectorAll("form")).filter(isKept);
+    // (The pages without a sidebar are for signing in, which comes between.)
+    if (document.getElementById("side")) forgetSaved(forms);
     forms.forEach(function (form) {
       // A form that the server refused already has what was typed.
       if ((again || signedIn) && !form.querySelector("[role=alert]")) restore(form, !again);
     });
     let waiting = 0, typedIn = null;
+    const unsaved = new Set();
     // Fields of a form may be outside of it, and htmx may put another form into the place of one.
     document.addEventListener("input", function (event) {
       const form = event.target.form;
-      if (!form || !("keep" in form.dataset)) return;
+      if (!form || !isKept(form)) return;
+      unsaved.add(form);
       window.clearTimeout(waiting);
       typedIn = form;
       waiting = window.setTimeout(store, 300, form);
     });
     document.addEventListener("submit", function (event) {
-      if (!("keep" in event.target.dataset) || event.defaultPrevented) return;
+      // (htmx prevents the browser's own sending. What it sends may come back refused, or lead to the sign-in.)
+      const isSent = !event.defaultPrevented || event.target.hasAttribute("hx-post");
+      if (!isSent || !isKept(event.target)) return;
+      unsaved.delete(event.target);
       window.clearTimeout(waiting);
       typedIn = null;
       store(event.target, true);
+    });
+    // Ticks in a table select what to change; they are not worth a question.
+    window.addEventListener("beforeunload", function (event) {
+      const open = Array.from(unsaved).filter(function (form) { return form.isConnected && !form.closest(".bulk"); });
+      if (open.length) event.preventDefault();
     });
     window.addEventListener("pagehide", function () { if (typedIn) store(typedIn); });
   }
