@@ -104,6 +104,12 @@ def read_exposure(basis: Basis, view: SnapshotView) -> Exposure:
     )
 
 
+def exposure_counts(basis: Basis, view: SnapshotView) -> Mapping[ExposureLevel, int] | None:
+    """Return the number of rows of each level, None if there may be more rows than those."""
+    found = read_exposure(basis, view)
+    return found.counts if found.complete else None
+
+
 def _forwarded_rows(
     view: SnapshotView,
     document: Document | None,

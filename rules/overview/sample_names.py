@@ -20,6 +20,8 @@ KEPT: Final[Mapping[int, timedelta]] = {
 REFUSED: Final = "refused"
 ACCEPTED: Final = "accepted"
 OPEN_PORTS: Final = "open_ports"
+UNKNOWN_PORTS: Final = "unknown_ports"
+"""Ports of which it is not known whether anyone can reach them."""
 PENDING: Final = "pending"
 CHECKS_FAILING: Final = "checks_failing"
 CONNTRACK: Final = "conntrack"
@@ -35,6 +37,7 @@ _UNITS: Final[Mapping[str, str]] = {
     REFUSED: "packets/min",
     ACCEPTED: "connections/min",
     OPEN_PORTS: "ports",
+    UNKNOWN_PORTS: "ports",
     PENDING: "changes",
     CHECKS_FAILING: "checks",
     CONNTRACK: "connections",

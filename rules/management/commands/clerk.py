@@ -1,6 +1,6 @@
 """`manage.py clerk`: serve the clerk's queue and write the root workers' outcomes into the database.
 
-Processes beside it fetch lists and store refused packets.
+Processes beside it fetch lists, store refused packets and record samples over time.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from dockerfw.worker.worker import LockedWorker
 from dockerfw_site.environment import read_environment
 from dockerfw_site.presence import take_part
 from rules.applying import clerk_jobs
+from rules.asking.exposure_selectors import exposure_counts
 from rules.link.client import worker_connection
 from rules.lists.list_jobs import list_workers
 from rules.overview.refused_jobs import refusals_companion
+from rules.overview.sample_jobs import samples_companion
 
 
 class Command(BaseCommand):
@@ -28,7 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         take_part(read_environment().data_dir)
-        beside = (*list_workers(), refusals_companion())
+        beside = (*list_workers(), refusals_companion(), samples_companion(exposure_counts))
 
         def keep_running() -> None:
             for companion in beside:
