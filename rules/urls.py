@@ -28,7 +28,7 @@ from rules.draft import (
     settings_views,
     warning_views,
 )
-from rules.overview import dashboard_views, health_views, live_views, refused_views
+from rules.overview import chart_views, dashboard_views, health_views, live_views, refused_views
 from rules.start import start_views
 
 app_name = "rules"
@@ -38,6 +38,8 @@ GROUP = r"(?P<name>[a-z0-9][a-z0-9._-]{0,39})"
 
 _of_a_host: list[URLPattern | URLResolver] = [
     path("", dashboard_views.dashboard, name="dashboard"),
+    path("tiles/", dashboard_views.dashboard_tiles, name="dashboard-tiles"),
+    path("charts/", chart_views.charts, name="charts"),
     path("start/", start_views.start, name="start"),
     path("start/<slug:step>/", start_views.start_step, name="start-step"),
     path("rules/", rule_list_views.rule_list, name="rule-list"),

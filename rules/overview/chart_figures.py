@@ -15,13 +15,15 @@ TICKS = 5
 class Figure:
     """A figure over time.
 
-    `name` is that of its series, `title` its heading, `row_seconds` the length of a row in its table.
+    `name` is that of its series, `title` its heading, `row_seconds` the length of a row in its table, and
+    `newest` is the last sample that is known.
     """
 
     name: str
     title: str
     bins: tuple[Bin, ...]
     row_seconds: int
+    newest: tuple[datetime, float] | None = None
 
     @property
     def known(self) -> tuple[tuple[Bin, float], ...]:
@@ -80,4 +82,6 @@ def figure_of(
     row_seconds: int,
 ) -> Figure:
     """Return a figure of the samples between two moments."""
-    return Figure(name, title, gather(samples, since, until, bin_seconds), row_seconds)
+    samples = tuple(samples)
+    newest = max(((at, value) for at, value in samples if value is not None), default=None)
+    return Figure(name, title, gather(samples, since, until, bin_seconds), row_seconds, newest)

@@ -5,6 +5,8 @@ Every claim comes from a snapshot or from samples. What they do not tell is call
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -13,11 +15,13 @@ from django.views.decorators.http import require_safe
 
 from rules.applying.apply_selectors import awaiting_view, recent_applies
 from rules.applying.drift_selectors import drift_view
+from rules.applying.frame_selectors import state_of
 from rules.applying.kernel_selectors import kernel_sentence
 from rules.audit.process_services import process_seen
 from rules.draft.basis_selectors import Basis, basis_of
 from rules.draft.settings_views import OfferedInterface, offered_interfaces
 from rules.overview.dashboard_selectors import MOST_LINES, ending_rules, family_counts, read_checks
+from rules.overview.dashboard_tile_selectors import read_tiles
 from rules.overview.process_selectors import process_notices
 from rules.pages.frame import render_page
 from rules.pages.host_selectors import host_default
@@ -56,12 +60,23 @@ def dashboard(request: HtmxRequest, host_name: str) -> HttpResponse:
     return render_page(request, "overview/dashboard.html", host, context, section="dashboard")
 
 
+@require_safe
+def dashboard_tiles(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Answer the tiles of the dashboard."""
+    host = host_or_404(host_name)
+    context = {"host": host, "tiles": read_tiles(basis_of(host), timezone.now())}
+    response = render(request, "overview/dashboard_tiles.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
 def _kernel_part(basis: Basis) -> dict[str, object]:
     seen = basis.seen
     interfaces: tuple[OfferedInterface, ...] = offered_interfaces(seen.view)
     sentence = kernel_sentence(basis)
     return {
         "sentence": sentence,
+        "frame_state": partial(state_of, sentence),
         "notices": process_notices(basis.host, seen),
         "drift": drift_view(sentence.drift),
         "revision": basis.base,

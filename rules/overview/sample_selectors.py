@@ -6,12 +6,12 @@ and where the rules or their counters changed in between.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from django.db.models import F, Max, Sum
+from django.db.models import F, Max, QuerySet, Sum
 from django.utils import timezone
 
 from rules.models import Host, Sample, SampleSeries
@@ -20,6 +20,7 @@ from rules.overview.sample_names import (
     KEPT,
     MINUTE,
     QUARTER,
+    REFUSED,
     RULE_PREFIX,
     RULES_COUNTED,
     is_count,
@@ -41,6 +42,7 @@ _SHOWN: Final[tuple[tuple[int, int], ...]] = (
 )
 
 Point = tuple[datetime, float | None]
+_Row = tuple[int, int, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,27 @@ def series(host: Host, name: str, *, since: datetime, until: datetime) -> Series
     """
     unit = unit_of(name)
     shown, recorded = _choose_step(name, since, until)
-    end = int(until.timestamp())
-    begin = max(int(since.timestamp()) // shown, end // shown - MOST_POINTS + 1) * shown
+    begin, end = _span(shown, since, until)
     found = _read(host, name, (shown, recorded), begin, end)
-    points = tuple((datetime.fromtimestamp(at, UTC), found.get(at)) for at in range(begin, end, shown))
-    return Series(name, unit, shown, points)
+    return Series(name, unit, shown, _points(found, shown, begin, end))
+
+
+def series_of(host: Host, names: Iterable[str], *, since: datetime, until: datetime) -> Mapping[str, Series]:
+    """Return several series that are recorded each minute, by the two queries that one takes.
+
+    Raises KeyError for an unknown name.
+    """
+    units = {name: unit_of(name) for name in names}
+    shown, recorded = _choose_step(REFUSED, since, until)
+    begin, end = _span(shown, since, until)
+    known = {each.pk: each.name for each in SampleSeries.objects.filter(host=host, name__in=units)}
+    found: dict[str, dict[int, float | None]] = {name: {} for name in units}
+    for key, at, total, seconds, peak in _rows(known, (shown, recorded), begin, end):
+        found[known[key]][at] = _value(known[key], total, seconds, peak)
+    return {
+        name: Series(name, unit, shown, _points(found[name], shown, begin, end))
+        for name, unit in units.items()
+    }
 
 
 def latest(host: Host, name: str) -> Point | None:
@@ -107,6 +125,27 @@ def _choose_step(name: str, since: datetime, until: datetime) -> tuple[int, int]
     return _SHOWN[-1]
 
 
+def _span(shown: int, since: datetime, until: datetime) -> tuple[int, int]:
+    """Return the begin of the first point and the end, in seconds since 1970."""
+    end = int(until.timestamp())
+    return max(int(since.timestamp()) // shown, end // shown - MOST_POINTS + 1) * shown, end
+
+
+def _points(found: Mapping[int, float | None], shown: int, begin: int, end: int) -> tuple[Point, ...]:
+    return tuple((datetime.fromtimestamp(at, UTC), found.get(at)) for at in range(begin, end, shown))
+
+
+def _rows(keys: Iterable[int], steps: tuple[int, int], begin: int, end: int) -> QuerySet[Sample, _Row]:
+    """Return the series, the begin, sum, known seconds and highest value of each point."""
+    shown, recorded = steps
+    return (
+        Sample.objects.filter(series__in=list(keys), step=recorded, at__gte=begin, at__lt=end)
+        .annotate(point=F("at") - F("at") % shown)
+        .values_list("series_id", "point")
+        .annotate(total=Sum("value"), known=Sum("seconds"), peak=Max("value"))
+    )
+
+
 def _read(host: Host, name: str, steps: tuple[int, int], begin: int, end: int) -> Mapping[int, float | None]:
     """Return the known points by the begin of their steps."""
     names = (name, RULES_COUNTED) if name.startswith(RULE_PREFIX) else (name,)
@@ -114,25 +153,16 @@ def _read(host: Host, name: str, steps: tuple[int, int], begin: int, end: int) -
     mine = known.get(name)
     if mine is None:
         return {}
-    shown, recorded = steps
-    rows = (
-        Sample.objects.filter(
-            series__in=[each.pk for each in known.values()], step=recorded, at__gte=begin, at__lt=end
-        )
-        .annotate(point=F("at") - F("at") % shown)
-        .values_list("series_id", "point")
-        .annotate(total=Sum("value"), known=Sum("seconds"), peak=Max("value"))
-    )
     found: dict[int, float | None] = {}
     counted: dict[int, float] = {}
-    for key, at, total, seconds, peak in rows:
+    for key, at, total, seconds, peak in _rows([each.pk for each in known.values()], steps, begin, end):
         if key == mine.pk:
             found[at] = _value(name, total, seconds, peak)
         else:
             counted[at] = seconds
     if name.startswith(RULE_PREFIX):
         # A sample is stored where a counter moved. The others are 0 where all rules were counted.
-        return {at: found.get(at, 0.0) for at in counted if at + shown > mine.since} | found
+        return {at: found.get(at, 0.0) for at in counted if at + steps[0] > mine.since} | found
     return found
 
 

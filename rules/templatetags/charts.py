@@ -53,6 +53,17 @@ def tick(moment: datetime.datetime, length: datetime.timedelta) -> SafeString:
     return format_html('<time datetime="{}">{}</time>', moment.isoformat(), words)
 
 
+@register.filter
+def peak(figure: Figure) -> str:
+    """Return the highest value of a figure and its time, "" where it never changed."""
+    highest, lowest = figure.highest, figure.lowest
+    if highest is None:
+        return "no samples yet"
+    if lowest is None or highest.value == lowest.value:
+        return ""
+    return f"highest {figure_number(highest.value)} {_at(highest, figure)}"
+
+
 def describe(figure: Figure) -> str:
     """Return a figure in one or two sentences."""
     lowest, highest = figure.lowest, figure.highest

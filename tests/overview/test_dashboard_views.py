@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
@@ -145,3 +146,16 @@ def test_pages_are_not_stored_and_keep_to_the_policy(signed_in: Client) -> None:
     assert page["Cache-Control"] == "no-store"
     assert "script-src 'self'" in page["Content-Security-Policy"]
     assert "unsafe" not in page["Content-Security-Policy"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.redis
+def test_the_page_takes_few_queries(
+    working: Client, host: Host, alice: Actor, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    revision = confirm(host, alice)
+    snapshot_store(host, draft_document(host), revision.number)
+    working.get(f"{HOST}/")
+    with django_assert_max_num_queries(15):
+        page = working.get(f"{HOST}/")
+    assert len(page.content) < 100_000

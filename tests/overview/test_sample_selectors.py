@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from rules.models import Host, Sample, SampleSeries
 from rules.overview.sample_names import DAY, MINUTE, QUARTER
-from rules.overview.sample_selectors import MOST_POINTS, latest, series
+from rules.overview.sample_selectors import MOST_POINTS, latest, series, series_of
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now().replace(second=0, microsecond=0)
@@ -132,3 +132,14 @@ def test_a_name_that_nothing_has_is_refused(host: Host, name: str) -> None:
         series(host, name, since=ago(60), until=NOW)
     with pytest.raises(KeyError):
         latest(host, name)
+
+
+def test_several_series_take_two_queries(
+    host: Host, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    add(host, "refused", MINUTE, {ago(5): (30, 60), ago(4): (10, 30)})
+    add(host, "sessions", MINUTE, {ago(5): (7, 60)})
+    names = ("refused", "sessions", "pending")
+    with django_assert_num_queries(2):
+        found = series_of(host, names, since=ago(60), until=NOW)
+    assert found == {name: series(host, name, since=ago(60), until=NOW) for name in names}

@@ -1,0 +1,78 @@
+"""Read a host's figures over time, for the dashboard's tiles and for the page of charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from rules.models import Host
+from rules.overview.chart_figures import Figure, figure_of
+from rules.overview.sample_names import (
+    ACCEPTED,
+    CHECKS_FAILING,
+    CONNTRACK,
+    OPEN_PORTS,
+    PENDING,
+    REFUSED,
+    SESSIONS,
+)
+from rules.overview.sample_selectors import series_of
+
+TITLES: Final = {
+    REFUSED: "Refused packets per minute",
+    ACCEPTED: "New connections per minute",
+    OPEN_PORTS: "Ports open to the internet",
+    CHECKS_FAILING: "Failing checks",
+    PENDING: "Pending changes",
+    CONNTRACK: "Tracked connections",
+    SESSIONS: "Open sessions",
+}
+# A tile does not call a number current that is older.
+CURRENT: Final = timedelta(minutes=10)
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A length of time that charts show, with that of a bin and of a table's row, in seconds."""
+
+    name: str
+    words: str
+    seconds: int
+    bin_seconds: int
+    row_seconds: int
+
+
+RANGES: Final = {
+    each.name: each
+    for each in (
+        Range("1h", "1 hour", _HOUR, _MINUTE, 5 * _MINUTE),
+        Range("24h", "24 hours", _DAY, 15 * _MINUTE, _HOUR),
+        Range("7d", "7 days", 7 * _DAY, 2 * _HOUR, 6 * _HOUR),
+        Range("60d", "60 days", 60 * _DAY, _DAY, 2 * _DAY),
+        Range("3y", "3 years", 3 * 365 * _DAY, 7 * _DAY, 28 * _DAY),
+    )
+}
+DAY: Final = RANGES["24h"]
+
+
+def figures(host: Host, names: Iterable[str], span: Range, now: datetime) -> tuple[Figure, ...]:
+    """Return figures of a host from `span` before now on, by two queries."""
+    until = now.replace(second=0, microsecond=0)
+    since = until - timedelta(seconds=span.seconds)
+    found = series_of(host, names, since=since, until=until)
+    return tuple(
+        figure_of(
+            name,
+            TITLES[name],
+            one.points,
+            since=since,
+            until=until,
+            bin_seconds=span.bin_seconds,
+            row_seconds=span.row_seconds,
+        )
+        for name, one in found.items()
+    )

@@ -1,0 +1,26 @@
+"""The charts of a host: what was refused and let in, and how full it was, over an hour up to three years."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from rules.overview.chart_selectors import DAY, RANGES, TITLES, figures
+from rules.pages.frame import render_page
+from rules.pages.requests import host_or_404, text_asked
+
+
+@require_safe
+def charts(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Show every figure over the range of the address."""
+    host = host_or_404(host_name)
+    span = RANGES.get(text_asked(request, "range"), DAY)
+    found = figures(host, TITLES, span, timezone.now())
+    context = {
+        "figures": found,
+        "ranges": RANGES.values(),
+        "span": span,
+        "is_empty": not any(each.known for each in found),
+    }
+    return render_page(request, "overview/charts.html", host, context, section="charts")

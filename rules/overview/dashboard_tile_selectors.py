@@ -1,0 +1,90 @@
+"""Read the four numbers of the dashboard, each with its last 24 hours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from dockerfw.document.words import describe_count
+from rules.asking.exposure_selectors import read_exposure
+from rules.draft.basis_selectors import Basis
+from rules.draft.draft_selectors import pending_diff
+from rules.overview.chart_figures import Figure
+from rules.overview.chart_selectors import DAY, figures
+from rules.overview.dashboard_selectors import Checks, read_checks
+from rules.overview.sample_names import ACCEPTED, CHECKS_FAILING, OPEN_PORTS, PENDING, REFUSED
+
+# A tile does not call a sample current that is older.
+CURRENT: Final = timedelta(minutes=10)
+NO_SAMPLE: Final = "no current sample"
+
+Tone = Literal["", "ok", "bad", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number with its title, what it is about, and the page that it leads to; `value` None is unknown."""
+
+    title: str
+    page: str
+    value: float | None
+    note: str
+    figure: Figure
+    tone: Tone = ""
+    query: str = ""
+
+    @property
+    def url(self) -> str:
+        """The name of the page's URL."""
+        return f"rules:{self.page}"
+
+
+def read_tiles(basis: Basis, now: datetime) -> tuple[Tile, ...]:
+    """Return the tiles; the last one is about the checks, without any about pending changes."""
+    checks = read_checks(basis)
+    last = PENDING if checks is None else CHECKS_FAILING
+    refused, accepted, opened, other = figures(basis.host, (REFUSED, ACCEPTED, OPEN_PORTS, last), DAY, now)
+    return (
+        _of_samples("Refused per minute", "refused", refused, now, "packets"),
+        _of_samples("New connections per minute", "charts", accepted, now, "allowed"),
+        _of_exposure(basis, opened),
+        _of_draft(basis, other) if checks is None else _of_checks(checks, other),
+    )
+
+
+def _of_samples(title: str, page: str, figure: Figure, now: datetime, note: str) -> Tile:
+    if figure.newest is None or now - figure.newest[0] > CURRENT:
+        return Tile(title, page, None, NO_SAMPLE, figure, "unknown")
+    return Tile(title, page, figure.newest[1], note, figure)
+
+
+def _of_exposure(basis: Basis, figure: Figure) -> Tile:
+    title, page, view = "Open to the internet", "exposure", basis.view
+    if view is None or view.stale:
+        return Tile(title, page, None, "the kernel has not been read", figure, "unknown")
+    found = read_exposure(basis, view)
+    counts, ports = found.counts, describe_count(len(found.rows), "listening port")
+    if not found.complete:
+        return Tile(title, page, None, "not all ports could be read", figure, "unknown")
+    if counts["unknown"]:
+        return Tile(
+            title, page, counts["anywhere"], f"and {counts['unknown']} unknown, of {ports}", figure, "unknown"
+        )
+    return Tile(title, page, counts["anywhere"], f"of {ports}", figure, query="?who=anywhere")
+
+
+def _of_checks(checks: Checks, figure: Figure) -> Tile:
+    title, page = "Checks", "expectation-list"
+    if checks.reason:
+        return Tile(title, page, None, "the kernel has not been read", figure, "unknown")
+    tone: Tone = "ok" if checks.tone == "ok" else "bad" if checks.tone == "bad" else "unknown"
+    note = f"of {len(checks.results)} pass"
+    return Tile(title, page, checks.passing, note, figure, tone)
+
+
+def _of_draft(basis: Basis, figure: Figure) -> Tile:
+    count = pending_diff(basis.host).count
+    return Tile(
+        "Pending changes", "review", count, "not applied yet" if count else "the draft is applied", figure
+    )
