@@ -29,6 +29,7 @@ from rules.draft import (
     warning_views,
 )
 from rules.overview import chart_views, dashboard_views, health_views, live_views, refused_views
+from rules.search import search_views
 from rules.start import start_views
 
 app_name = "rules"
@@ -92,6 +93,7 @@ _of_a_host: list[URLPattern | URLResolver] = [
     path("history/<int:number>/rollback/", review_views.rollback, name="rollback"),
     path("exposure/", exposure_views.exposure_page, name="exposure"),
     path("exposure/summary/", exposure_views.exposure_summary, name="exposure-summary"),
+    path("search/", search_views.search_page, name="search"),
     path("trace/", trace_views.trace, name="trace"),
     path("refused/", refused_views.refused, name="refused"),
     path("refused/poll/", refused_views.refused_poll, name="refused-poll"),

@@ -27,7 +27,12 @@ def confirm(host: Host, actor: Actor, message: str = "first") -> Revision:
     host.sequence += 1
     host.save(update_fields=["sequence"])
     apply = Apply.objects.create(
-        host=host, revision=revision, requested_by=actor.name, sequence=host.sequence, job_id="job"
+        host=host,
+        revision=revision,
+        requested_by=actor.name,
+        message=message,
+        sequence=host.sequence,
+        job_id="job",
     )
     outcome_record(outcome=outcome_of(apply, "confirmed", 0))
     host.refresh_from_db()
