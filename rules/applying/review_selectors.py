@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
-from typing import Any
+from typing import Any, Final
 
 from dockerfw.chains.match_groups import USUAL
 from dockerfw.chains.plan import Plan
@@ -38,6 +38,8 @@ from rules.seen.consequence_selectors import (
     packet_differences,
 )
 from rules.seen.snapshot_selectors import SnapshotView
+
+STATES: Final = ("fails", "unknown", "holds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,11 @@ class Review:
     def broken(self) -> tuple[ExpectationResult, ...]:
         """The expectations that would fail; applying then needs a reason."""
         return find_failures(self.findings)
+
+    @property
+    def findings_by_weight(self) -> tuple[ExpectationResult, ...]:
+        """The results, those that fail first, then the unknown ones."""
+        return tuple(sorted(self.findings, key=lambda each: STATES.index(each.state)))
 
     @property
     def may_break(self) -> bool:

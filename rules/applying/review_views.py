@@ -32,6 +32,7 @@ from rules.applying.frame_selectors import state_of
 from rules.applying.proposal_selectors import Proposal, propose_draft, propose_rollback
 from rules.applying.review_forms import ANYWAY, ApplyForm
 from rules.applying.review_selectors import Review, build_review
+from rules.applying.silence_selectors import describe_silence
 from rules.audit.actors import actor_of
 from rules.draft.basis_selectors import Basis, basis_of
 from rules.draft.draft_services import draft_discard
@@ -44,6 +45,10 @@ from rules.seen.consequence_selectors import LockOut, lock_out
 from rules.seen.snapshot_selectors import Look, look, observe_request
 
 LOOK_AGAIN_SECONDS = 1.0
+# Longer lists are on the page only with `?all=yes`: it is to stay small with thousands of changes.
+MOST_LISTED = 60
+MOST_WITH_ALL = 20_000
+SHOW_ALL = format_html('. <a href="{}">{}</a>', "?effects=yes&all=yes", "Show all")
 DRAFT_CHANGED = (
     "The draft changed after this page was opened. Nothing was applied. "
     "Review the current changes. Your reason is kept below."
@@ -116,9 +121,14 @@ def restore_text(request: HttpRequest, host_name: str, family: str) -> HttpRespo
 
 @require_safe
 def apply_waiting(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Answer the note about an unfinished apply, empty when another one may start."""
+    """Answer why no apply can start now, an unfinished one or a silent root worker, empty when one can."""
     host = host_or_404(host_name)
-    context = {**page_context(host, section=""), "waiting": unfinished_apply(host)}
+    observe_request(host)
+    context = {
+        **page_context(host, section=""),
+        "waiting": unfinished_apply(host),
+        "silence": describe_silence(look(host)),
+    }
     response = render(request, "applying/apply_waiting.html", context)
     response["Cache-Control"] = "no-store"
     return response
@@ -311,8 +321,12 @@ def _page(
     number: int | None,
     status: int = 200,
 ) -> HttpResponse:
+    whole = request.GET.get("all") == "yes"
     context = {
         "frame_state": state_of(found.sentence),
+        "silence": describe_silence(basis.seen),
+        "most": MOST_WITH_ALL if whole else MOST_LISTED,
+        "beyond": "" if whole else SHOW_ALL,
         "review": found,
         "lock_out": _lock_out(request, basis.host, found),
         "form": form,

@@ -34,6 +34,11 @@ class WindowView:
         return max(0.0, (self.deadline - timezone.now()).total_seconds())
 
     @property
+    def percent_left(self) -> int:
+        """The part of the window that is left, in percent."""
+        return min(100, round(100 * self.seconds_left / self.seconds)) if self.seconds else 0
+
+    @property
     def over(self) -> bool:
         """Return True if its time has passed, whatever the host has done."""
         return self.seconds_left == 0.0

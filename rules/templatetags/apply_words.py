@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from django import template
 
-from rules.applying.apply_selectors import ApplyView
+from rules.applying.apply_selectors import ApplyView, StepView
 from rules.applying.review_selectors import Review
 
 register = template.Library()
@@ -39,6 +40,26 @@ def step_icon(state: str) -> str:
 def step_word(state: str) -> str:
     """Return the word for a step's state."""
     return "not reached" if state == "skipped" else state
+
+
+@register.filter
+def has_failed(steps: Sequence[tuple[str, StepView]]) -> bool:
+    """Return True if one of the steps failed."""
+    return any(step.state == "failed" for _, step in steps)
+
+
+@register.filter
+def steps_sentence(steps: Sequence[tuple[str, StepView]]) -> str:
+    """Return the steps in one line: what failed, what runs now, or how many are done in which time."""
+    for state, word in (("failed", "failed"), ("running", "running")):
+        found = next((words for words, step in steps if step.state == state), None)
+        if found is not None:
+            return f"{found}: {word}"
+    done = [step for _, step in steps if step.state == "done"]
+    if not done:
+        return "not started"
+    seconds = sum(step.seconds or 0.0 for step in done)
+    return f"{len(done)} of {len(steps)} done in {seconds:.1f} seconds"
 
 
 @register.filter

@@ -2,7 +2,7 @@
 
     <ul class="diff">{% fold rules as rule most=300 %}<li>{{ rule }}</li>{% endfold %}</ul>
 
-Past `most` only the number of entries is shown, and `beyond` says where they all are.
+Past `most` only the number of entries is shown, and `beyond` says where they all are, as text or safe HTML.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class FoldNode(template.Node):
         """Return the entries as list items; nothing of a block is escaped twice."""
         items: Sequence[Any] = self.items.resolve(context) or ()
         options = {name: value.resolve(context) for name, value in self.options.items()}
-        most, beyond = options.get("most", MOST), options.get("beyond", "")
+        most, beyond = options.get("most") or MOST, options.get("beyond") or ""
         shown = self._all(context, items[:OPEN])
         rest = items[OPEN:most]
         left_out = format_html(_LEFT_OUT, len(items) - most, beyond) if len(items) > most else ""

@@ -66,6 +66,19 @@ def test_access(working: Client, path: str) -> None:
     assert working.head(f"{path}nonce/").status_code == 405
 
 
+def test_the_ring_and_the_text_tell_the_time_left(working: Client, path: str) -> None:
+    page = working.get(path)
+    body = page.content.decode()
+    left = re.search(r'stroke-dasharray="(\d+) 100"', body)
+    assert left is not None
+    assert 0 < int(left[1]) <= 100
+    assert 'data-seconds="60"' in body
+    assert has_no_inline_code(page)
+    # The steps are one line, which says how far the apply came.
+    assert '<details class="card steps-card" id="steps">' in body
+    assert "Steps 2 of 11 done in" in text_of(page)
+
+
 def test_answers_need_the_forms_own_token(working: Client, path: str, admin: User) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(admin)

@@ -96,6 +96,8 @@ def test_a_failure_shows_the_line_beside_iptables_words(working: Client, apply: 
     assert "Generated line 7 -A FILTERS -j NOWHERE Output of iptables line 7 failed" in words
     assert "Command: iptables-restore -n , exit status 1" in words
     assert "Validate the document : failed" in words
+    assert "Steps Validate the document: failed" in words
+    assert 'id="steps" open>' in page.content.decode()
     assert f'href="{HOST}/review/"' in page.content.decode()
 
 

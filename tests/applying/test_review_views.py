@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from dockerfw.chains.sentences import EMPTY_DOCUMENT
+from dockerfw.messages.surroundings import ListeningSocket
 from rules.applying.apply_services import apply_start
 from rules.audit.actors import Actor
 from rules.draft.basis_selectors import basis_of
@@ -21,6 +22,7 @@ from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = pytest.mark.django_db
 PATH = f"{HOST}/review/"
+DISABLED = re.compile(r'<button [^>]*id="apply-button"[^>]* disabled')
 
 
 @pytest.fixture
@@ -86,9 +88,12 @@ def test_a_huge_draft_stays_a_page_with_its_text_beside(signed_in: Client, host:
     )
     Host.objects.filter(pk=host.pk).update(draft_version=2)
     page = signed_in.get(PATH)
-    assert len(page.content) < 300_000
-    assert "2700 more" in text_of(page)
+    assert len(page.content) < 100_000
+    assert "2940 more" in text_of(page)
+    assert text_of(page).count("added: ") == 60
     assert f'href="{PATH}restore/4/"' in page.content.decode()
+    assert 'href="?effects=yes&amp;all=yes"' in page.content.decode()
+    assert text_of(signed_in.get(f"{PATH}?all=yes")).count("added: ") == 3000
     assert signed_in.get(f"{PATH}restore/4/").content.count(b"dockerfw:k") == 3000
 
 
@@ -171,8 +176,9 @@ def test_a_changed_draft_is_reported_although_the_reason_is_missing(
 
 @pytest.mark.redis
 def test_another_admins_apply_has_to_finish_first(working: Client, host: Host, ssh: Rule, bob: Actor) -> None:
+    snapshot_store(host)
     host.refresh_from_db()
-    button = re.compile(r'<button [^>]*id="apply-button"[^>]* disabled')
+    button = DISABLED
     assert not button.search(working.get(PATH).content.decode())
     assert text_of(working.get(f"{PATH}waiting/")) == ""
     running = apply_start(
@@ -186,6 +192,41 @@ def test_another_admins_apply_has_to_finish_first(working: Client, host: Host, s
     assert f'href="{HOST}/applies/{running.pk}/"' in page.content.decode()
     assert 'value="mine"' in page.content.decode()
     assert Apply.objects.count() == 1
+
+
+@pytest.mark.redis
+def test_a_silent_root_worker_disables_the_button_and_says_why(
+    working: Client, host: Host, ssh: Rule
+) -> None:
+    silent = "The root worker has not reported for 10 minutes. You can apply as soon as it reports again."
+    for store, said in (
+        (None, "has not reported what the kernel holds yet. You can apply as soon as it reports again."),
+        (600.0, silent),
+    ):
+        if store is not None:
+            snapshot_store(host, age=store)
+        page = working.get(PATH)
+        assert DISABLED.search(page.content.decode())
+        assert said in text_of(page)
+        assert said in text_of(working.get(f"{PATH}waiting/"))
+    # One that is quiet between two looks is not silent.
+    snapshot_store(host, age=50)
+    assert not DISABLED.search(working.get(PATH).content.decode())
+    assert text_of(working.get(f"{PATH}waiting/")) == ""
+
+
+@pytest.mark.redis
+def test_ten_thousand_rules_and_their_effects_stay_a_small_page(working: Client, host: Host) -> None:
+    Rule.objects.bulk_create(
+        Rule(host=host, key=f"k{number:05}", scope="both", protocol="tcp", ports=[str(number + 1)])
+        for number in range(10_000)
+    )
+    Host.objects.filter(pk=host.pk).update(draft_version=2)
+    sockets = tuple(ListeningSocket(4, "tcp", "", number + 1, process="many") for number in range(300))
+    snapshot_store(host, around={"sockets": sockets})
+    page = working.get(PATH)
+    assert len(page.content) < 100_000
+    assert "9940 more. Show all" in text_of(page)
 
 
 def test_without_redis_nothing_is_applied_and_the_message_is_kept(

@@ -100,7 +100,7 @@ def add_a_rule_with_conditions(alice: Person, screens: Screens) -> None:
     local = datetime.fromisoformat(f"{shown}+09:00").astimezone(UTC)
     assert stored == f"{local:%Y-%m-%dT%H:%M:%SZ}"
     expect(page.locator(".explained")).to_contain_text(
-        "@office can reach 22/tcp of the host, at most 6 a minute of each source, until"
+        "@office (3 networks) can reach 22/tcp of the host, at most 6 a minute of each source, until"
     )
     wait_until("kept text", lambda: "ssh, slowly" in page.evaluate("JSON.stringify(sessionStorage)"))
     page.reload()

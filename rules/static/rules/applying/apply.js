@@ -8,6 +8,7 @@
   const NONCE_RETRY_MS = 1000;
   const KEEP_RETRY_MS = 100;
   const MOST_KEEP_RETRIES = 2;
+  const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
   let title = "";
   let shown = null;     // the status of the apply; the answer to the review brings it without a new page
   let box = null;
@@ -85,13 +86,21 @@
     });
   }
 
+  // With reduced motion the ring moves every five seconds; the number tells each second anyway.
+  function drawRing(card, left) {
+    const step = calm.matches ? 5 : 0.25;
+    const part = Math.min(1, Math.max(0, Math.ceil(left / step) * step) / Number(card.dataset.seconds));
+    card.querySelector("[data-ring]").setAttribute("stroke-dasharray", (100 * part).toFixed(2) + " 100");
+    card.classList.toggle("soon", left <= 15);
+  }
+
   function tick() {
     if (!shown) return;
     const left = endsAt ? (endsAt - Date.now()) / 1000 : 0;
     const card = windowCard();
     if (card) {
       card.querySelector("[data-countdown]").textContent = clock(left);
-      card.querySelector("progress").value = Math.max(0, left);
+      drawRing(card, left);
       const field = card.querySelector("input[name='nonce']");
       const keep = card.querySelector("#keep");
       if (keep) keep.disabled = !field.value || Boolean(lostAt) || left <= 0;
@@ -116,7 +125,8 @@
     const place = document.getElementById("unreachable-left");
     let text = "";
     if (endsAt && left > 0) {
-      text = "The previous rules return in " + clock(left) + ", and access to this page with them.";
+      text = "The host rolls back by itself at " + new Date(endsAt).toLocaleTimeString([], { hour12: false }) + ", in " +
+        clock(left) + ". Access to this page returns with the previous rules.";
     } else if (endsAt) {
       text = "The confirmation window has ended. The previous rules should be active again. Retrying.";
     } else {
@@ -202,6 +212,16 @@
       event.detail.shouldSwap = true;
       event.detail.isError = false;
     }
+  });
+  // The list of steps stays open through the next answer.
+  let stepsOpen = false;
+  document.addEventListener("htmx:beforeSwap", function () {
+    const steps = document.getElementById("steps");
+    stepsOpen = Boolean(steps && steps.open);
+  });
+  document.addEventListener("htmx:afterSwap", function () {
+    const steps = document.getElementById("steps");
+    if (steps && stepsOpen) steps.open = true;
   });
   document.addEventListener("htmx:afterSettle", showWindow);
   document.addEventListener("htmx:afterSwap", function (event) {
