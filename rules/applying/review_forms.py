@@ -15,6 +15,8 @@ WINDOWS = (
     (900, "15 minutes"),
     (3600, "1 hour"),
 )
+# The fields that stand beside what they are about, and not in the form at the end of the page.
+_APART = {"form": "apply-form"}
 # Must be typed by an admin whom the apply would lock out.
 ANYWAY = "anyway"
 
@@ -41,21 +43,25 @@ class ApplyForm(forms.Form):
         "The previous rules return after this time unless you click Keep.",
     )
 
-    end_sessions = forms.BooleanField(required=False, label="End these sessions after Keep")
-    every_port = forms.BooleanField(required=False, label="Open every port")
+    end_sessions = forms.BooleanField(
+        required=False, label="End these sessions after Keep", widget=forms.CheckboxInput(attrs=_APART)
+    )
+    every_port = forms.BooleanField(
+        required=False, label="Open every port", widget=forms.CheckboxInput(attrs=_APART)
+    )
     override = forms.CharField(
         required=False,
         max_length=500,
         label="Reason for overriding the failed check",
         help_text="Required if an expectation fails now or after the load. The history shows it.",
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        widget=forms.TextInput(attrs={**_APART, "autocomplete": "off"}),
     )
     anyway = forms.CharField(
         required=False,
         max_length=LINE_LIMIT,
         label=f'Type "{ANYWAY}" to continue',
         help_text="This apply would lock you out. The previous rules return unless an admin clicks Keep.",
-        widget=forms.TextInput(attrs=AS_TYPED),
+        widget=forms.TextInput(attrs={**_APART, **AS_TYPED}),
     )
 
     def says_anyway(self) -> bool:

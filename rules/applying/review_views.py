@@ -325,6 +325,7 @@ def _page(
     context = {
         "frame_state": state_of(found.sentence),
         "silence": describe_silence(basis.seen),
+        "applicable": not found.nothing_to_apply and not (found.plan and found.plan.refusals),
         "most": MOST_WITH_ALL if whole else MOST_LISTED,
         "beyond": "" if whole else SHOW_ALL,
         "review": found,

@@ -216,6 +216,19 @@ def test_a_silent_root_worker_disables_the_button_and_says_why(
 
 
 @pytest.mark.redis
+def test_fields_apart_belong_to_the_form(working: Client, host: Host, alice: Actor) -> None:
+    snapshot_store(host)
+    rule_create(host=host, actor=alice, values={"scope": "host", "protocol": "udp", "ports": ["all"]})
+    page = working.get(PATH).content.decode()
+    tick = re.search(r'<input type="checkbox" name="every_port"[^>]*>', page)
+    assert tick is not None
+    assert 'form="apply-form"' in tick[0]
+    assert '<form class="action-bar" id="apply-form"' in page
+    # What it needs is said before the list of changes.
+    assert page.index('id="every-port"') < page.index('id="diff-heading"') < page.index('name="message"')
+
+
+@pytest.mark.redis
 def test_ten_thousand_rules_and_their_effects_stay_a_small_page(working: Client, host: Host) -> None:
     Rule.objects.bulk_create(
         Rule(host=host, key=f"k{number:05}", scope="both", protocol="tcp", ports=[str(number + 1)])
