@@ -39,7 +39,7 @@ def test_only_the_root_worker_of_the_machine_itself_gets_dockers_socket(
     layout: Layout, tmp_path: Path
 ) -> None:
     assert given(layout, layout.root_user, host=True) == str(tmp_path / "docker.sock")
-    # A sandbox has one of its own, which only lists a container.
+    # A sandbox has one of its own, which only lists containers.
     assert given(layout, layout.root_user, host=False) == str(tmp_path / "made-up-docker.sock")
     for user in ("web", "clerk"):
         assert given(layout, user, host=True) is given(layout, user, host=False) is None

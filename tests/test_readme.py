@@ -81,5 +81,5 @@ def test_the_help_of_run_names_every_option() -> None:
         [ROOT / "scripts" / "run", "--help"], capture_output=True, text=True, check=True, cwd="/"
     ).stdout
     options = {option for action in argument_parser()._actions for option in action.option_strings}
-    assert options == {"--host", "--bind", "--port"}
+    assert options == {"--host", "--bind", "--port", "--no-traffic"}
     assert all(option in shown for option in options)

@@ -21,6 +21,7 @@ from scripts.stack.layout import ACCOUNT, ROOT, Layout, prepare_layout, remove_r
 from scripts.stack.options import Options, open_socket, parse_options
 from scripts.stack.processes import Processes
 from scripts.stack.redis_server import find_server, server_command
+from scripts.stack.sandbox import TRAFFIC
 
 MANAGE = [sys.executable, "manage.py"]
 
@@ -109,6 +110,7 @@ def _root_command(options: Options, layout: Layout) -> list[str]:
         sys.executable,
         "-m",
         "scripts.stack.sandbox",
+        *([TRAFFIC] if options.traffic else []),
         str(layout.state),
         *worker,
     ]

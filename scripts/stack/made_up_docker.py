@@ -1,12 +1,13 @@
 """The Docker of the sandbox: `python -m scripts.stack.made_up_docker DESCRIPTOR` answers on a Unix socket.
 
-It lists the container that the sandbox's rules publish, so that a rule can name it. It starts nothing and
-follows no change: nothing happens to a container that is only made up.
+It lists the containers of the made-up shop, so that rules can name them. It starts nothing and follows no
+change: nothing happens to a container that is only made up.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import signal
 import socket
@@ -17,26 +18,53 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from scripts.stack.shop import CONTAINERS, NETWORKS, Container, Network
+
 SOCKET: Final = "made-up-docker.sock"
 # sockaddr_un holds 108 bytes with the closing zero (unix(7)).
 SOCKET_PATH_MAX: Final = 107
-CONTAINERS: Final = [
-    {
-        "Id": "6c3f9a0d51b7" + "0" * 52,
-        "Names": ["/shop-index-1"],
+
+
+def describe_container(container: Container) -> dict[str, object]:
+    """Return a container as Docker lists it."""
+    network = container.network.name
+    return {
+        "Id": _identifier(container.name),
+        "Names": [f"/{container.name}"],
         "Labels": {
-            "com.docker.compose.project": "shop",
-            "com.docker.compose.service": "index",
-            "team": "shop",
+            "com.docker.compose.project": container.project,
+            "com.docker.compose.service": container.service,
+            **container.labels,
         },
-        "HostConfig": {"NetworkMode": "shop_default"},
-        "NetworkSettings": {"Networks": {"shop_default": {"IPAddress": "172.19.0.2"}}},
-        "Ports": [{"IP": "0.0.0.0", "PublicPort": 9200, "PrivatePort": 9200, "Type": "tcp"}],  # noqa: S104
+        "HostConfig": {"NetworkMode": network},
+        "NetworkSettings": {"Networks": {network: {"IPAddress": container.address}}},
+        "Ports": [
+            *(
+                {
+                    "IP": port.address or "0.0.0.0",  # noqa: S104
+                    "PublicPort": port.published,
+                    "PrivatePort": port.inside,
+                    "Type": "tcp",
+                }
+                for port in container.ports
+            ),
+            *({"PrivatePort": port, "Type": "tcp"} for port in container.exposed),
+        ],
     }
-]
+
+
+def describe_network(network: Network) -> dict[str, object]:
+    """Return a network as Docker lists it."""
+    return {"Name": network.name, "Id": _identifier(network.name), "Driver": "bridge", "Options": {}}
+
+
+def _identifier(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
 ANSWERS: Final[dict[bytes, object]] = {
-    b"/containers/json": CONTAINERS,
-    b"/networks": [],
+    b"/containers/json": [describe_container(each) for each in CONTAINERS],
+    b"/networks": [describe_network(each) for each in NETWORKS],
     b"/version": {"Version": "20.10.24"},
 }
 

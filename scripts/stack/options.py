@@ -20,6 +20,8 @@ class Options:
     host: bool
     bind: str
     port: int
+    # Of a sandbox: visitors and containers send packets.
+    traffic: bool = True
 
     @property
     def address(self) -> str:
@@ -34,13 +36,16 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", action="store_true")
     parser.add_argument("--bind", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--no-traffic", action="store_true")
     return parser
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
     """Read the arguments and check that this machine supports them. Raises StackError."""
     values = argument_parser().parse_args(arguments)
-    options = Options(host=values.host, bind=values.bind.strip("[]"), port=values.port)
+    options = Options(
+        host=values.host, bind=values.bind.strip("[]"), port=values.port, traffic=not values.no_traffic
+    )
     if not 1 <= options.port <= 65535:
         raise StackError(f"--port {options.port} is not a port (1 to 65535)", status=2)
     if options.host and os.geteuid() != 0:

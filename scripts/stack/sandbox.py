@@ -1,9 +1,10 @@
-"""Set up this process's network namespace as the article's Docker host, then run a command in it.
+"""Set up this process's network namespace as a Docker host with a shop, then run a command in it.
 
-`python -m scripts.stack.sandbox STATE COMMAND…` runs inside `unshare --net` (or `unshare -Urn`) and nowhere
-else: it refuses a namespace in which an interface is up. It boots like a real machine: interfaces, then the
-boot files of an earlier run, then Docker's chains and a Docker that lists one container. The namespace
-disappears when the command ends.
+`python -m scripts.stack.sandbox [--traffic] STATE COMMAND…` runs inside `unshare --net` (or `unshare -Urn`)
+and nowhere else: it refuses a namespace in which an interface is up. It boots like a real machine:
+interfaces, then the boot files of an earlier run, then Docker's chains and a Docker that lists the containers
+of `shop`, then the host's programs. With --traffic, visitors and containers send packets. All of it ends with
+the command.
 """
 
 from __future__ import annotations
@@ -18,49 +19,48 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from scripts.stack.docker_chains import docker_chains
 from scripts.stack.errors import StackError
 from scripts.stack.made_up_docker import start_made_up_docker
 from scripts.stack.processes import end_with_parent
+from scripts.stack.programs import has_ipv6, start_programs
+from scripts.stack.shop import CONTAINERS, HOST, HOST6, NETWORKS, Network
+from scripts.stack.visitors import CUSTOMERS, SCANNERS, SCANNERS6
 
-CLEAN_HOST = Path(__file__).with_name("clean-docker-host.save")
-BRIDGES = {"docker0": "172.17.0.1/16", "docker_gwbridge": "172.18.0.1/16", "br-68428f03a4d1": "172.19.0.1/16"}
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 SECONDS = 20.0
-# The other end of ens33 is in a second namespace, which this shell holds: the router and the internet.
-WORLD = """
+TRAFFIC = "--traffic"
+WAIT_FOR_EVER = ("sleep", "infinity")
+# A second namespace at the other end of some interfaces. This shell holds it, and then becomes a command.
+HOLDER = """
 ip link set lo up
 echo ready
 read -r joined
-ip address add 192.0.2.1/24 dev world
-ip link set world up
-[ ! -e /proc/sys/net/ipv6 ] || ip address add 2001:db8::1/64 dev world nodad
+ip -batch -
 echo ready
-exec sleep infinity
+exec "$@"
 """
 
 
 def main(arguments: Sequence[str]) -> int:
     """Set up the namespace and replace this process with the command."""
     end_with_parent()
-    state, *command = arguments
+    traffic = arguments[0] == TRAFFIC
+    state, *command = arguments[1:] if traffic else arguments
     try:
         _refuse_real_network()
-        _add_interfaces()
+        _add_interfaces(traffic=traffic)
         _replay_boot(Path(state))
         _forward()
         _start_docker_chains()
         start_made_up_docker(Path(state))
+        start_programs()
+        if traffic:
+            _connect_containers()
     except (StackError, OSError, subprocess.SubprocessError) as error:
         print(f"sandbox: {error}", file=sys.stderr)
         return 1
     return _become(command)
-
-
-def docker_chains(*, docker_user_exists: bool) -> str:
-    """Return the restore text for the chains that dockerd creates at its start; it keeps DOCKER-USER."""
-    lines = CLEAN_HOST.read_text().splitlines()
-    kept = [line for line in lines if not (docker_user_exists and line.startswith(":DOCKER-USER "))]
-    return "\n".join(kept) + "\n"
 
 
 def iptables_program(name: str) -> str:
@@ -79,38 +79,76 @@ def _refuse_real_network() -> None:
         raise StackError("this is not a new network namespace. Nothing was changed")
 
 
-def _add_interfaces() -> None:
+def _add_interfaces(*, traffic: bool) -> None:
     _ip("link set lo up")
-    _ip(*(f"link add {name} type bridge" for name in BRIDGES))
-    for name, address in BRIDGES.items():
-        _ip(f"address add {address} dev {name}", f"link set {name} up")
-    _add_uplink()
-    _ip(
-        "address add 192.0.2.10/24 dev ens33",
-        "link set ens33 up",
-        "route add default via 192.0.2.1 dev ens33",
-    )
-    if Path("/proc/sys/net/ipv6").exists():
-        _ip("address add 2001:db8::10/64 dev ens33 nodad", "route add default via 2001:db8::1 dev ens33")
+    _ip(*(f"link add {network.bridge} type bridge" for network in NETWORKS))
+    for network in NETWORKS:
+        _ip(f"address add {network.gateway} dev {network.bridge}", f"link set {network.bridge} up")
+    _join_world(_python("scripts.stack.visitors") if traffic else WAIT_FOR_EVER)
+    _ip(f"address add {HOST}/24 dev ens33", "link set ens33 up", "route add default via 192.0.2.1 dev ens33")
+    if has_ipv6():
+        _ip(f"address add {HOST6}/64 dev ens33 nodad", "route add default via 2001:db8::1 dev ens33")
 
 
-def _add_uplink() -> None:
-    world = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sh", "-ec", WORLD],
+def _join_world(command: Sequence[str]) -> None:
+    """Connect ens33 with a namespace that is the router and the internet, and run a command there."""
+    inside = ["address add 192.0.2.1/24 dev world", "link set world up"]
+    inside += [f"route add local {network} dev lo" for network in (CUSTOMERS, SCANNERS)]
+    if has_ipv6():
+        inside += ["address add 2001:db8::1/64 dev world nodad", f"route add local {SCANNERS6} dev lo"]
+    _hold_namespace("link add ens33 type veth peer name world netns {pid}", inside, command)
+
+
+def _connect_containers() -> None:
+    """Put the containers behind their bridges, in one namespace, and run their programs."""
+    filled = [network for network in NETWORKS if any(each.network == network for each in CONTAINERS)]
+    joins, inside = [], []
+    for number, network in enumerate(filled, 1):
+        # As Docker names the host's end.
+        end, own = f"veth{number:07x}", f"eth{number}"
+        joins.append(f"link add {end} type veth peer name {own} netns {{pid}}")
+        joins += [f"link set {end} master {network.bridge}", f"link set {end} up"]
+        inside += _container_network(network, own, table=100 + number)
+    _hold_namespace("\n".join(joins), inside, _python("scripts.stack.containers", "+net_bind_service"))
+
+
+def _container_network(network: Network, own: str, *, table: int) -> list[str]:
+    """Return the commands for one network; each of several has a default route of its own."""
+    length = network.gateway.network.prefixlen
+    addresses = [each.address for each in CONTAINERS if each.network == network]
+    return [
+        *(f"address add {address}/{length} dev {own}" for address in addresses),
+        f"link set {own} up",
+        f"route add default via {network.gateway.ip} dev {own} table {table}",
+        f"rule add from {network.gateway.network} lookup {table}",
+    ]
+
+
+def _python(module: str, kept: str = "") -> list[str]:
+    """Return the words that run a module without capabilities, but for one that is kept."""
+    kept = f"-all,{kept}" if kept else "-all"
+    drop = ["setpriv", f"--bounding-set={kept}", f"--inh-caps={kept}", "--no-new-privs", "--"]
+    return [*drop, sys.executable, "-m", module]
+
+
+def _hold_namespace(joins: str, inside: Sequence[str], command: Sequence[str]) -> None:
+    """Join this namespace with a new one, which runs `ip` with the commands `inside`, then the command."""
+    holder = subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sh", "-ec", HOLDER, "sh", *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert world.stdin is not None
-    assert world.stdout is not None
-    world.stdout.readline()
-    _ip(f"link add ens33 type veth peer name world netns {world.pid}")
-    world.stdin.write("joined\n")
-    world.stdin.close()
-    if world.stdout.readline() != "ready\n":
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    _ip(*joins.format(pid=holder.pid).splitlines())
+    holder.stdin.write("\n".join(["joined", *inside]) + "\n")
+    holder.stdin.close()
+    if holder.stdout.readline() != "ready\n":
         raise StackError("the sandbox's network could not be created")
     # It keeps running after exec(), and ends with the command.
-    world.returncode = 0
+    holder.returncode = 0
 
 
 def _replay_boot(state: Path) -> None:

@@ -36,7 +36,7 @@ class Stack:
     # The clone, the words before the script and after it, and where the data is.
     clone = ROOT
     inside: Sequence[str] = ()
-    words: Sequence[str] = ()
+    words: Sequence[str] = ("--no-traffic",)
     above: str | None = None
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from tests.rig.namespace import wait_until
 
 pytestmark = pytest.mark.browser
 COMMENT = "search for the consultant"
-MEMBER = "172.19.0.2,tcp:9200"
+MEMBER = "172.20.0.2,tcp:9200"
 
 
 def test_a_container_by_name_for_some_minutes(stack: Stack, alice: Person, screens: Screens) -> None:
@@ -26,7 +26,7 @@ def test_a_container_by_name_for_some_minutes(stack: Stack, alice: Person, scree
     leave_the_date_unfinished(alice)
     page.get_by_role("button", name="In 10 minutes").click()
     expect(page.locator(".explained")).to_contain_text(
-        "198.51.100.7 can reach 9200/tcp of container shop/index, until"
+        "198.51.100.7 can reach 9200/tcp of container logs/elastic, until"
     )
     screens.take(page, "rule-form-container")
     alice.save_rule()
@@ -38,7 +38,7 @@ def test_a_container_by_name_for_some_minutes(stack: Stack, alice: Person, scree
     wait_until("the container's address in a set", lambda: f" {MEMBER}" in saved_sets(stack))
     alice.goto("exposure/")
     found = page.locator("main tr").filter(has_text="9200/tcp")
-    expect(found).to_contain_text("shop-index-1")
+    expect(found).to_contain_text("logs-elastic-1")
     expect(found).to_contain_text("198.51.100.7")
     alice.goto("rules/")
     alice.rule_row(COMMENT).get_by_role("button", name=re.compile("^Delete")).click()
@@ -52,21 +52,21 @@ def choose_a_container(alice: Person, screens: Screens) -> None:
     page = alice.page
     field = page.get_by_label("Container", exact=True)
     chips = page.get_by_role("group", name="Containers of this host").get_by_role("button")
-    expect(chips).to_have_text(
-        ["shop/index", "shop-index-1", "label:com.docker.compose.project=shop", "label:team=shop"]
-    )
-    field.fill("TEAM")
-    expect(chips).to_have_text(["label:team=shop"])
+    services = ["logs/elastic", "logs/metrics", "shop/cache", "shop/db", "shop/preview", "shop/web"]
+    names = [f"{service.replace('/', '-')}-1" for service in services]
+    expect(chips).to_have_text([*services, *names])
+    field.fill("TEAM=SEARCH")
+    expect(chips).to_have_text(["label:team=search"])
     field.press("Tab")
     page.keyboard.press("Enter")
-    expect(field).to_have_value("label:team=shop")
-    expect(page.locator(".explained")).to_contain_text("9200/tcp of containers labelled team=shop")
-    expect(chips.get_by_text("label:team=shop")).to_be_focused()
+    expect(field).to_have_value("label:team=search")
+    expect(page.locator(".explained")).to_contain_text("9200/tcp of containers labelled team=search")
+    expect(chips.get_by_text("label:team=search")).to_be_focused()
     page.keyboard.press("Enter")
     expect(field).to_have_value("")
     page.set_viewport_size(PHONE)
-    chips.get_by_text("shop/index").click()
-    expect(field).to_have_value("shop/index")
+    chips.get_by_text("logs/elastic").click()
+    expect(field).to_have_value("logs/elastic")
     screens.take(page, "rule-form-containers")
     page.set_viewport_size(DESKTOP)
 

@@ -142,7 +142,7 @@ def refused_until_allowed(stack: Stack, alice: Person) -> None:
     expect(found).to_contain_text("caddy")
     assert not gets_in(stack, PORT)
     expect(row(alice, "6379/tcp")).to_contain_text("bound to 127.0.0.1: the host itself only")
-    expect(row(alice, "9200/tcp")).to_contain_text("172.19.0.2:9200")
+    expect(row(alice, "9200/tcp")).to_contain_text("172.20.0.2:9200")
     found.get_by_role("link", name=re.compile("^Allow")).click()
     assert alice.page.get_by_label("Ports", exact=True).input_value() == str(PORT)
     assert alice.page.locator('input[name="scope"][value="host"]').is_checked()
@@ -232,4 +232,4 @@ def test_without_a_script(
     assert page.get_by_label("Port", exact=True).input_value() == "9200"
     page.get_by_label("Source", exact=True).fill(STRANGER)
     plain.press("Trace")
-    expect(page.locator("[data-verdict]")).to_contain_text("172.19.0.2:9200")
+    expect(page.locator("[data-verdict]")).to_contain_text("172.20.0.2:9200")
