@@ -84,10 +84,19 @@ def _sentence(state: ListState, now: datetime) -> str:
     if state.state == "held":
         number = state.held.number if state.held else 0
         return f"Version {number} waits to be accepted.{why}"
+    again = _next_try(state, now)
     if state.state == "stale":
         since = f"Not fetched since {ago}." if ago else "Never fetched."
-        return f"{since} Its networks may be out of date.{why}"
+        return f"{since} Its networks may be out of date.{why}{again}"
     if state.state == "failing":
         kept = " The last version stays in use." if state.current else " It has no networks yet."
-        return f"Fetching fails.{why}{kept}"
+        return f"Fetching fails.{why}{kept}{again}"
     return "Not fetched yet. Until then it has no networks."
+
+
+def _next_try(state: ListState, now: datetime) -> str:
+    """Return when a list is fetched again, empty when it is not."""
+    if state.due_at is None:
+        return ""
+    seconds = (state.due_at - now).total_seconds()
+    return f" The next try is in {describe_age(seconds)}." if seconds >= 1 else " The next try is due now."

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
@@ -42,8 +43,8 @@ def exposure_page(request: HtmxRequest, host_name: str) -> HttpResponse:
     if request.htmx and request.htmx.target != "exposure":
         context |= {"host": host, "swap": True}
         response = render(request, "asking/exposure_table.html", context)
-        for template in ("asking/exposure_forwarded.html", "asking/exposure_idle.html"):
-            response.write(render_to_string(template, context, request))
+        for name in ("levels", "forwarded", "idle"):
+            response.write(render_to_string(f"asking/exposure_{name}.html", context, request))
         response["Cache-Control"] = "no-store"
         return response
     return render_page(request, "asking/exposure.html", host, context, section="exposure")
@@ -72,7 +73,6 @@ def _context(request: HttpRequest, basis: Basis) -> dict[str, object]:
         "problem": basis.seen.problem,
         "query": query,
         "who": who,
-        "levels": [(level, LEVEL_WORDS[level]) for level in LEVELS],
     }
     if view is None:
         return context
@@ -80,7 +80,9 @@ def _context(request: HttpRequest, basis: Basis) -> dict[str, object]:
     loaded = any(state.label for state in read_kernel_state(view.rulesets).families.values())
     lines = exposure_lines(found.rows, rules, loaded=loaded)
     words = query.casefold().split()
-    shown = [line for line in lines if line.holds(words) and who in ("", line.level)]
+    matching = [line for line in lines if line.holds(words)]
+    shown = [line for line in matching if who in ("", line.level)]
+    counts = Counter[str](line.level for line in matching)
     behind = [
         line
         for line in forwarded_lines(found.forwarded, rules, loaded=loaded)
@@ -93,6 +95,11 @@ def _context(request: HttpRequest, basis: Basis) -> dict[str, object]:
         "lines": [(line, _actions(basis.host, line)) for line in page],
         "page": page,
         "total": len(lines),
+        "levels": [
+            (words, counts[level] if level else len(matching), _query(q=query, who=level), level == who)
+            for level, words in (("", "All"), *LEVEL_WORDS.items())
+            if level in ("", who) or counts[level]
+        ],
         "forwarded": [
             (line, [(ACTION_WORDS[line.action.action], _url(basis.host, line.action))] if line.action else [])
             for line in behind
@@ -101,6 +108,10 @@ def _context(request: HttpRequest, basis: Basis) -> dict[str, object]:
         # A rule behind which nothing listens belongs to no level.
         "idle": () if who else idle_holding(found.idle, words),
     }
+
+
+def _query(**values: str) -> str:
+    return urlencode({name: value for name, value in values.items() if value})
 
 
 def _actions(host: Host, line: Line) -> list[tuple[str, str]]:

@@ -35,6 +35,7 @@ from rules.pages.wording import group_pairs
 
 # Longer lists of entries are compared by their digest.
 MOST_COMPARED = 500
+ROWS = 100
 
 
 @require_safe
@@ -43,8 +44,10 @@ def group_list(request: HttpRequest, host_name: str) -> HttpResponse:
     host = host_or_404(host_name)
     asked = text_asked(request, "address")
     network = read_network(asked) if asked else None
+    page = Paginator(group_rows(host), ROWS).get_page(whole_number(request.GET.get("page"), 1))
     context = {
-        "rows": group_rows(host),
+        "rows": page.object_list,
+        "page": page,
         "asked": asked,
         "network": network,
         "found": find_in_draft(host, network) if network else None,

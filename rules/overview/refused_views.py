@@ -12,6 +12,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from rules.applying.history_selectors import newest_revisions
@@ -32,6 +33,8 @@ from rules.seen.about_selectors import read_about
 
 PAGE = 50
 SUMMARY_LINES = 5
+# The filters that a page shows as chips, each with the words on it.
+CHIPS = {"source": "Source {}", "port": "Port {}", "container": "Container {}", "reason": "Why: {}"}
 FIELDS = ("since", "source", "port", "container", "reason", "q", "group")
 
 
@@ -106,12 +109,27 @@ def _context(request: HttpRequest, host: Host) -> dict[str, object]:
         "period_words": PERIODS[filters.since][0].lower(),
         "reasons": REASONS.items(),
         "narrowed": narrowed,
+        "more_wrong": problems.keys() & CHIPS.keys(),
+        "chips": [
+            (CHIPS[name].format(_chip_words(name, asked[name])), urlencode(_without(asked, name)))
+            for name in CHIPS
+            if name in asked
+        ],
+        "now": timezone.now(),
         "group_links": [
             (words, urlencode({**asked, "group": name}), name == filters.group)
             for name, words in GROUPS.items()
         ],
         "poll": urlencode({**asked, **({"page": number} if number else {}), "mark": log.mark}),
     }
+
+
+def _chip_words(name: str, text: str) -> str:
+    return REASONS.get(text, text) if name == "reason" else text
+
+
+def _without(asked: dict[str, str], name: str) -> dict[str, str]:
+    return {key: text for key, text in asked.items() if key != name}
 
 
 def _notices(basis: Basis, problem: str) -> list[str]:

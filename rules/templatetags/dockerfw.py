@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from django.core.paginator import Page
 from django.template import Context
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
@@ -55,6 +56,7 @@ class Column:
     is_hidden: bool
 
 
+_IPV6_COLON = re.compile(r"(?<=[0-9a-f:]):(?=[0-9a-f]{1,4}(?::|$|/|\b))", re.IGNORECASE)
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -131,6 +133,22 @@ def ago(moment: datetime.datetime | str | None) -> str:
     if value is None:
         return ""
     return duration(int((timezone.now() - value).total_seconds())) + " ago"
+
+
+@register.simple_tag
+def age(moment: datetime.datetime | str | None) -> SafeString | str:
+    """Show how long ago a moment was, and on hover the moment. A page that polls keeps it up to date."""
+    value = _moment(moment)
+    if value is None:
+        return ""
+    exact = f"{value.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<span data-at="{}" title="{}">{}</span>', value.isoformat(), exact, ago(value))
+
+
+@register.filter
+def breakable(text: object) -> SafeString:
+    """Let a browser break a text after the colons of IPv6 addresses, which are wider than a phone."""
+    return mark_safe(_IPV6_COLON.sub(":<wbr>", escape(text)))  # noqa: S308 - it is escaped just before
 
 
 @register.filter

@@ -58,6 +58,11 @@ def test_access(signed_in: Client, cloud: GroupList) -> None:
 def test_each_state_is_told_of(host: Host, cloud: GroupList) -> None:
     assert state(host) == "Not fetched yet. Until then it has no networks."
     list_fail(key=cloud.pk, problem="The server answered 503.")
+    failing = state(host)
+    assert failing.startswith(
+        "Fetching fails. The server answered 503. It has no networks yet. The next try is in "
+    )
+    GroupList.objects.update(due_at=None)
     assert state(host) == "Fetching fails. The server answered 503. It has no networks yet."
     record(cloud, 10)
     assert state(host) == "Version 1, fetched 0 seconds ago."

@@ -1,4 +1,5 @@
-/* The trace form: hides fields that the chosen protocol or rules do not use. Without it all fields are visible. */
+/* The trace form: hides fields that the chosen protocol or rules do not use, and copies the address of a result.
+   Without it all fields are visible, and the browser's address bar has the address. */
 (function () {
   "use strict";
   const ICMP = ["icmp", "icmpv6", "ipv6-icmp", "1", "58"];
@@ -25,5 +26,15 @@
       }
     });
     update(form);
+    // (Browsers offer the clipboard over TLS and on the own machine only.)
+    const copy = document.getElementById("copy-link");
+    if (!copy || !navigator.clipboard) return;
+    copy.hidden = false;
+    copy.addEventListener("click", function () {
+      navigator.clipboard.writeText(window.location.href).then(
+        function () { copy.textContent = "Link copied"; },
+        function () { copy.textContent = "The browser did not allow copying"; }
+      );
+    });
   });
 })();

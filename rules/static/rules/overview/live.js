@@ -6,6 +6,7 @@
   let inside = false;
   let paused = false;
   let busy = false;
+  let offset = 0;
 
   function root() { return document.getElementById("live"); }
 
@@ -19,7 +20,22 @@
     age.classList.toggle("old", seconds > 30);
   }
 
+  // Ages of rows, in the same units as the server's.
+  function showAges() {
+    const area = root();
+    if (!area) return;
+    const now = Date.now() - offset;
+    area.querySelectorAll("[data-at]").forEach(function (age) {
+      const seconds = Math.max(0, Math.floor((now - Date.parse(age.dataset.at)) / 1000));
+      const unit = seconds < 120 ? [1, "s"] : seconds < 7200 ? [60, "min"] : seconds < 172800 ? [3600, "h"] : [86400, "days"];
+      const text = Math.floor(seconds / unit[0]) + " " + unit[1] + " ago";
+      if (age.textContent !== text) age.textContent = text;
+    });
+  }
+
   function noteClock() {
+    const area = root();
+    if (area && area.dataset.now) offset = Date.now() - Date.parse(area.dataset.now);
     // The admin's clock may be wrong; ages are counted by the server's.
     const age = document.getElementById("live-age");
     if (age && age.dataset.now) age.dataset.offset = String(Date.now() - Date.parse(age.dataset.now));
@@ -29,6 +45,7 @@
     const state = document.getElementById("live-state");
     if (!state) return;
     const text = paused ? "Paused" : inside ? "Paused while the pointer is over " + state.dataset.over : "Refreshing automatically";
+    state.classList.toggle("moving", !paused && !inside);
     if (state.textContent !== text) state.textContent = text;
   }
 
@@ -58,13 +75,28 @@
 
   function restore(area) {
     area.querySelectorAll("details[id]").forEach(function (chain) {
-      if (openBefore.has(chain.id)) chain.open = openBefore.get(chain.id);
+      if (openBefore.has(chain.id) && !chain.hasAttribute("data-unread")) chain.open = openBefore.get(chain.id);
     });
     if (focusBefore) {
       const chain = document.getElementById(focusBefore);
       if (chain) chain.querySelector("summary").focus({ preventScroll: true });
     }
   }
+
+  // The server sends the rules of open chains only.
+  document.addEventListener("htmx:configRequest", function (event) {
+    const area = root();
+    if (!area || event.detail.elt !== area || !area.querySelector("details[id]")) return;
+    event.detail.formData.append("opened", "yes");
+    area.querySelectorAll("details[id][open]").forEach(function (chain) { event.detail.formData.append("open", chain.id); });
+  });
+  document.addEventListener("toggle", function (event) {
+    const chain = event.target;
+    if (!chain.matches || !chain.matches("details[data-unread][open]")) return;
+    const area = root();
+    chain.removeAttribute("data-unread");
+    window.htmx.ajax("GET", area.getAttribute("hx-get") + "&show=yes", { source: area, target: area, swap: "outerHTML show:none" });
+  }, true);
 
   document.addEventListener("DOMContentLoaded", function () {
     if (!root()) return;
@@ -94,7 +126,7 @@
     document.documentElement.addEventListener("pointerleave", function () { inside = false; sayState(); });
     document.addEventListener("visibilitychange", poll);
     document.addEventListener("htmx:beforeSwap", function (event) { if (event.detail.target === root()) remember(root()); });
-    document.addEventListener("htmx:afterSwap", function () { if (root()) { restore(root()); noteClock(); showAge(); } });
+    document.addEventListener("htmx:afterSwap", function () { if (root()) { restore(root()); noteClock(); showAge(); showAges(); } });
     // htmx puts the new attributes, `open` among them, back when it settles.
     document.addEventListener("htmx:afterSettle", function () { if (root()) restore(root()); });
     document.addEventListener("htmx:afterRequest", function () { busy = false; });
@@ -118,7 +150,9 @@
     noteClock();
     showAge();
     sayState();
+    showAges();
     window.setInterval(showAge, 1000);
+    window.setInterval(showAges, 1000);
     window.setInterval(poll, EVERY);
   });
 })();
