@@ -19,11 +19,8 @@ from rules.applying.apply_selectors import awaiting_view
 from rules.models import Host
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, text_asked, whole_number
-from rules.seen.live_selectors import LiveChain, LiveView, live_view
+from rules.seen.live_selectors import CHAINS, LiveView, Opening, live_view
 from rules.seen.snapshot_selectors import SnapshotView, look, observe_request, previous_snapshot
-
-# With more open chains than this, the others would be out of sight.
-OPEN_CHAINS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +32,8 @@ class Wanted:
     hide_empty: bool
     chain: str
     page: int
+    chains: int = 0
+    opened: frozenset[str] | None = None
 
     @classmethod
     def of(cls, request: HttpRequest) -> Wanted:
@@ -46,6 +45,8 @@ class Wanted:
             hide_empty=get.get("empty") == "hide",
             chain=text_asked(request, "chain"),
             page=whole_number(get.get("page"), 1),
+            chains=whole_number(get.get("chains")),
+            opened=frozenset(get.getlist("open")[:CHAINS]) if get.get("opened") else None,
         )
 
     def query_string(self, **changes: object) -> str:
@@ -56,6 +57,7 @@ class Wanted:
             "empty": "hide" if self.hide_empty else "",
             "chain": self.chain,
             "page": self.page if self.page > 1 else "",
+            "chains": self.chains or "",
             **changes,
         }
         return urlencode({name: value for name, value in values.items() if value})
@@ -85,7 +87,8 @@ def live_poll(request: HttpRequest, host_name: str) -> HttpResponse:
     )
     # Rates must go back to zero once, although nothing else changed.
     moving = request.GET.get("moving") == "yes" and request.GET.get("since") != snapshot.snapshot.taken_at
-    if same and not moving:
+    # A chain that was opened shows its rules at once.
+    if same and not moving and not request.GET.get("show"):
         seen = {"taken_at": snapshot.taken_at.isoformat(), "now": timezone.now().isoformat()}
         return trigger_client_event(HttpResponse(status=204), "live-seen", seen)
     response = render(request, "overview/live_chains.html", {**_context(request, host), "host": host})
@@ -104,7 +107,7 @@ def _context(request: HttpRequest, host: Host) -> dict[str, object]:
         "in_window": window,
     }
     for family in (4, 6):
-        context[f"to_ipv{family}"] = wanted.query_string(family=family, chain="", page="")
+        context[f"to_ipv{family}"] = wanted.query_string(family=family, chain="", page="", chains="")
     if seen.view is None:
         return context
     view = _view(request, host, wanted, seen.view)
@@ -121,10 +124,14 @@ def _context(request: HttpRequest, host: Host) -> dict[str, object]:
         **context,
         "view": view,
         "failures": seen.view.snapshot.errors,
-        "open": {chain.anchor for chain in shown if _opens(chain, wanted, len(shown))},
+        "on_page": {chain.anchor for chain in shown},
         "poll": poll,
         "now": timezone.now(),
-        "turn": wanted.query_string(chain="", page=""),
+        "turn": wanted.query_string(chain="", page="", chains=""),
+        "before": wanted.query_string(chain="", page="", chains=view.page - 1) if view.page > 1 else "",
+        "after": wanted.query_string(chain="", page="", chains=view.page + 1)
+        if view.page < view.pages
+        else "",
     }
 
 
@@ -151,10 +158,5 @@ def _view(request: HttpRequest, host: Host, wanted: Wanted, snapshot: SnapshotVi
         page=wanted.page,
         open_chain=wanted.chain,
         previous=previous_snapshot(host, since) if since else None,
+        opening=Opening(wanted.opened, wanted.chains),
     )
-
-
-def _opens(chain: LiveChain, wanted: Wanted, shown: int) -> bool:
-    if chain.anchor == wanted.chain or wanted.query:
-        return True
-    return bool(chain.rows) and (shown <= OPEN_CHAINS or chain.owner == "dockerfw" or chain.policy != "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dockerfw.chains.names import rule_id_of
@@ -14,6 +14,9 @@ from rules.seen.kernel_wording import readable_rule, readable_target
 from rules.seen.snapshot_selectors import SnapshotView
 
 ROWS = 100
+# Without a choice, chains open from the first one on until this many rules are shown.
+FIRST_ROWS = 100
+CHAINS = 40
 TABLES = ("filter", "nat", "mangle", "raw", "security")
 
 
@@ -26,6 +29,7 @@ class LiveRow:
     readable: str
     target: str
     jumps_to: str
+    jump_anchor: str
     comment: str
     rule_key: str
     packets: int | None
@@ -36,7 +40,7 @@ class LiveRow:
 
 @dataclass(frozen=True, slots=True)
 class LiveChain:
-    """A chain with the rows of one page; `matching` counts the rules that match the query."""
+    """A chain; `matching` counts the rules that match the query. An open one has the rows of one page."""
 
     table: str
     name: str
@@ -50,6 +54,7 @@ class LiveChain:
     rows: tuple[LiveRow, ...]
     page: int
     pages: int
+    is_open: bool = True
 
     @property
     def more(self) -> bool:
@@ -67,8 +72,22 @@ class LiveTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """Which chains one answer holds: a page of them, of which those with the anchors `asked` are open.
+
+    Without `asked` the first ones are open. Without `page` it is the page with the chain that was asked for.
+    """
+
+    asked: frozenset[str] | None = None
+    page: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LiveView:
-    """One family as the kernel held it at `taken_at`; `interval` is the seconds that rates are taken over."""
+    """One family as the kernel held it at `taken_at`; `interval` is the seconds that rates are taken over.
+
+    `tables` hold the chains of one page; `chains` counts those of all pages.
+    """
 
     family: Family
     tables: tuple[LiveTable, ...]
@@ -78,6 +97,19 @@ class LiveView:
     rules: int
     matching: int
     interval: float | None
+    chains: int
+    page: int
+    pages: int
+
+    @property
+    def first(self) -> int:
+        """The position of the page's first chain, from 1."""
+        return (self.page - 1) * CHAINS + 1
+
+    @property
+    def last(self) -> int:
+        """The position of the page's last chain."""
+        return min(self.page * CHAINS, self.chains)
 
 
 def live_view(
@@ -89,8 +121,9 @@ def live_view(
     page: int = 1,
     open_chain: str = "",
     previous: SnapshotView | None = None,
+    opening: Opening | None = None,
 ) -> LiveView:
-    """Return one family's tables, at most 100 rules per chain.
+    """Return one family's tables, at most 100 rules per chain. Without `opening` every chain is open.
 
     `open_chain` is a LiveChain.anchor: `page` is the page of that chain, all others show their first page.
     Every word of `query` has to be in the rule's text or in its chain's name.
@@ -100,16 +133,53 @@ def live_view(
     ruleset = snapshot.rulesets[family]
     names = sorted(ruleset.tables, key=lambda name: TABLES.index(name) if name in TABLES else len(TABLES))
     tables = tuple(sight.table(ruleset.tables[name]) for name in names)
+    shown = [chain for table in tables for chain in table.chains]
+    pages = max(1, -(-len(shown) // CHAINS)) if opening else 1
+    number = min(max(_page_of(shown, opening, open_chain), 1), pages) if opening else 1
+    on_page = shown[(number - 1) * CHAINS : number * CHAINS] if opening else shown
+    opened = _opened(on_page, opening, open_chain)
+    made = {
+        chain.anchor: sight.open(ruleset.tables[chain.table], chain) if chain.anchor in opened else chain
+        for chain in on_page
+    }
+    filled = (
+        replace(table, chains=tuple(made[each.anchor] for each in table.chains if each.anchor in made))
+        for table in tables
+    )
     return LiveView(
         family=family,
-        tables=tuple(table for table in tables if table.chains),
+        tables=tuple(table for table in filled if table.chains),
         taken_at=snapshot.taken_at,
         age=snapshot.age,
         stale=snapshot.stale,
         rules=sum(len(chain.rules) for table in ruleset.tables.values() for chain in table.chains.values()),
         matching=sum(chain.matching for table in tables for chain in table.chains),
         interval=sight.before.seconds,
+        chains=len(shown),
+        page=number,
+        pages=pages,
     )
+
+
+def _page_of(shown: list[LiveChain], opening: Opening, open_chain: str) -> int:
+    """Return the page of chains that was asked for, or the one with a chain."""
+    if opening.page:
+        return opening.page
+    return next((place // CHAINS + 1 for place, chain in enumerate(shown) if chain.anchor == open_chain), 1)
+
+
+def _opened(on_page: list[LiveChain], opening: Opening | None, open_chain: str) -> frozenset[str]:
+    """Return the anchors of the chains that are open."""
+    if opening is None:
+        return frozenset(chain.anchor for chain in on_page)
+    if opening.asked is not None:
+        return opening.asked
+    opened, rows = {open_chain}, 0
+    for chain in on_page:
+        rows += min(chain.matching, ROWS)
+        if chain.total and rows <= FIRST_ROWS:
+            opened.add(chain.anchor)
+    return frozenset(opened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +231,6 @@ class _Sight:
         anchor = f"v{self.family}-{table.name}-{chain.name}"
         matching = self._matching(chain)
         pages = max(1, -(-len(matching) // ROWS))
-        page = min(max(self.page, 1), pages) if anchor == self.open_chain else 1
-        shown = matching[(page - 1) * ROWS : page * ROWS]
         return LiveChain(
             table=table.name,
             name=chain.name,
@@ -173,10 +241,17 @@ class _Sight:
             bytes=chain.counters.bytes if chain.counters else None,
             total=len(chain.rules),
             matching=len(matching),
-            rows=self._rows(table, chain, shown),
-            page=page,
+            rows=(),
+            page=min(max(self.page, 1), pages) if anchor == self.open_chain else 1,
             pages=pages,
+            is_open=False,
         )
+
+    def open(self, table: Table, chain: LiveChain) -> LiveChain:
+        """Return a chain with the rows of its page."""
+        held = table.chains[chain.name]
+        shown = self._matching(held)[(chain.page - 1) * ROWS : chain.page * ROWS]
+        return replace(chain, rows=self._rows(table, held, shown), is_open=True)
 
     def _matching(self, chain: Chain) -> list[tuple[int, Rule]]:
         numbered = list(enumerate(chain.rules, start=1))
@@ -196,31 +271,32 @@ class _Sight:
             seen[rule.text] = index + 1
             if number in wanted:
                 was = known[index] if index < len(known) else None
-                rows.append(_row(table, number, rule, was, self.before.seconds))
+                rows.append(self._row(table, number, rule, was))
         return tuple(rows)
+
+    def _row(self, table: Table, number: int, rule: Rule, was: Counters | None) -> LiveRow:
+        seconds = self.before.seconds
+        now, target = rule.counters, rule.target
+        comment = rule.comment or ""
+        jumps_to = target.name if target and target.name in table.chains else ""
+        rated = now is not None and was is not None and seconds is not None and now.packets >= was.packets
+        return LiveRow(
+            number=number,
+            text=printable(rule.text),
+            readable=readable_rule(rule),
+            target=readable_target(rule),
+            jumps_to=jumps_to,
+            jump_anchor=f"v{self.family}-{table.name}-{jumps_to}" if jumps_to else "",
+            comment=comment,
+            rule_key=rule_id_of(rule.text) or "",
+            packets=now.packets if now else None,
+            bytes=now.bytes if now else None,
+            packets_per_second=(now.packets - was.packets) / seconds
+            if rated and now and was and seconds
+            else None,
+            bytes_per_second=(now.bytes - was.bytes) / seconds if rated and now and was and seconds else None,
+        )
 
 
 def _contains_all(text: str, words: list[str]) -> bool:
     return all(word in text for word in words)
-
-
-def _row(table: Table, number: int, rule: Rule, was: Counters | None, seconds: float | None) -> LiveRow:
-    now, target = rule.counters, rule.target
-    comment = rule.comment or ""
-    jumps_to = target.name if target and target.name in table.chains else ""
-    rated = now is not None and was is not None and seconds is not None and now.packets >= was.packets
-    return LiveRow(
-        number=number,
-        text=printable(rule.text),
-        readable=readable_rule(rule),
-        target=readable_target(rule),
-        jumps_to=jumps_to,
-        comment=comment,
-        rule_key=rule_id_of(rule.text) or "",
-        packets=now.packets if now else None,
-        bytes=now.bytes if now else None,
-        packets_per_second=(now.packets - was.packets) / seconds
-        if rated and now and was and seconds
-        else None,
-        bytes_per_second=(now.bytes - was.bytes) / seconds if rated and now and was and seconds else None,
-    )

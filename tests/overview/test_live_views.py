@@ -111,8 +111,16 @@ def test_ten_thousand_rules_stay_a_small_page(working: Client, host: Host, ssh: 
     saves: dict[Family, str] = {4: text.replace("COMMIT", f"{bans}COMMIT"), 6: text}
     snapshot_store(host, saves=saves)
     page = working.get(PATH)
-    assert len(page.content) < 200_000
-    assert "Page 1 of 100" in text_of(page)
+    assert len(page.content) < 100_000
+    # A long chain is folded; opening it asks for its first page.
+    assert "198.18.0.0/32" not in text_of(page)
+    assert "f2b-sshd fail2ban 10 000 rules Show the rules" in text_of(page)
+    shown = working.get(f"{poll_address(page.content.decode())}&show=yes&opened=yes&open=v4-filter-f2b-sshd")
+    assert "Page 1 of 100" in text_of(shown)
+    assert "198.18.0.0/32" in text_of(shown)
+    # Others that were open before are not any more.
+    assert "dpt:22" not in text_of(shown)
+    assert "to port 22" not in text_of(shown)
     last = working.get(PATH, {"chain": "v4-filter-f2b-sshd", "page": "100"})
     assert "198.18.39.15/32" in text_of(last)
     assert "page=100" in poll_address(last.content.decode())
@@ -120,7 +128,45 @@ def test_ten_thousand_rules_stay_a_small_page(working: Client, host: Host, ssh: 
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize("query", ["family=7", "page=-1", "page=" + "9" * 50, "chain=%00", "since=x&sha=%F0"])
+def test_many_chains_come_in_pages(working: Client, host: Host, ssh: Rule) -> None:
+    chains = [f"ufw-{number:03d}" for number in range(500)]
+    text = save_of(draft_document(host), 4, 1)
+    text = text.replace(":DOCKER ", "".join(f":{name} - [0:0]\n" for name in chains) + ":DOCKER ", 1)
+    rules = "".join(
+        f"[0:0] -A {name} -s 198.18.0.{place % 250}/32 -j DROP\n" for place, name in enumerate(chains)
+    )
+    jump = f"[0:0] -A INPUT -j {chains[400]}\n"
+    saves: dict[Family, str] = {4: text.replace("COMMIT", f"{rules}{jump}COMMIT"), 6: text}
+    snapshot_store(host, saves=saves)
+    page = working.get(PATH)
+    assert len(page.content) < 100_000
+    assert "Chains 1 to 40 of 508" in text_of(page)
+    second = working.get(PATH, {"chains": "2"})
+    assert "Chains 41 to 80 of 508" in text_of(second)
+    assert "chains=2" in poll_address(second.content.decode())
+    # A jump to a chain of another page leads there.
+    found = re.search(r'href="([^"]*)#v4-filter-ufw-400">', page.content.decode())
+    assert found
+    there = working.get(PATH + found[1].replace("&amp;", "&"))
+    assert 'id="v4-filter-ufw-400" open' in there.content.decode()
+    assert "from 198.18.0.150/32" in text_of(there)
+    assert "Chains 1 to 1 of 1" not in text_of(working.get(PATH, {"q": "ufw-499"}))
+    assert "ufw-499" in text_of(working.get(PATH, {"q": "ufw-499"}))
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize(
+    "query",
+    [
+        "chains=999",
+        "opened=yes&open=" + "x" * 300,
+        "family=7",
+        "page=-1",
+        "page=" + "9" * 50,
+        "chain=%00",
+        "since=x&sha=%F0",
+    ],
+)
 def test_odd_addresses_show_the_page(working: Client, host: Host, ssh: Rule, query: str) -> None:
     snapshot_store(host, draft_document(host), 1)
     assert working.get(f"{PATH}?{query}").status_code == 200
