@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, Q
 
 from dockerfw.chains.kernel_state import read_kernel_state
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.messages.events import NOTICED_VERBS
 from rules.draft.draft_selectors import revision_document
 from rules.models import Apply, AuditEvent, Host, Revision
+from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 
 PAGE = 25
 NOTICED = 5
+# Events of the root worker that are further back in the audit log are no news.
+MOST_SEARCHED = 20_000
+
+_sentences: Memory[str] = Memory(2_048)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,14 @@ class HistoryPage:
     total: int
 
     @property
-    def position(self) -> str:
-        """Which page this is: `Page 2 of 3, 60 revisions`."""
-        return f"Page {self.page} of {self.pages}, {self.total} revisions"
+    def first(self) -> int:
+        """The position of the first entry, from 1."""
+        return (self.page - 1) * PAGE + 1
+
+    @property
+    def last(self) -> int:
+        """The position of the last entry."""
+        return min(self.page * PAGE, self.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +70,24 @@ class Comparison:
 
 
 def history_page(
-    host: Host, *, system: bool = True, page: int = 1, snapshot: SnapshotView | None = None
+    host: Host,
+    *,
+    system: bool = True,
+    query: str = "",
+    page: int = 1,
+    snapshot: SnapshotView | None = None,
 ) -> HistoryPage:
-    """Return a page of revisions; `system` False leaves out those made by the system."""
-    revisions = Revision.objects.filter(host=host)
+    """Return a page of revisions; `system` False leaves out those made by the system.
+
+    Every word of `query` has to be in the reason or the author's name, or be the number.
+    """
+    # The documents are the larger part of a revision, and only new sentences need them.
+    revisions = Revision.objects.filter(host=host).defer("document", "parent__document")
+    for word in query.split():
+        found = Q(message__icontains=word) | Q(author_name__icontains=word)
+        if word.isascii() and word.isdigit() and len(word) < 10:
+            found |= Q(number=int(word))
+        revisions = revisions.filter(found)
     if not system:
         revisions = revisions.filter(origin=Revision.Origin.PERSON)
     total = revisions.count()
@@ -72,14 +97,17 @@ def history_page(
         Prefetch("applies", queryset=Apply.objects.order_by("-sequence"))
     )[(page - 1) * PAGE : page * PAGE]
     loaded = loaded_number(snapshot)
-    entries = tuple(_entry(host, revision, loaded) for revision in wanted)
+    rows = list(wanted)
+    sentences = _read_sentences(rows)
+    entries = tuple(_entry(host, revision, loaded, sentences[revision.pk]) for revision in rows)
     return HistoryPage(entries=entries, page=page, pages=pages, total=total)
 
 
 def noticed_events(host: Host) -> tuple[AuditEvent, ...]:
     """Return the latest events that the root worker noticed or caused on its own, the newest first."""
-    events = AuditEvent.objects.filter(host=host, verb__in=NOTICED_VERBS).order_by("-pk")
-    return tuple(events[:NOTICED])
+    newest = AuditEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    events = AuditEvent.objects.filter(pk__gt=newest - MOST_SEARCHED, host=host, verb__in=NOTICED_VERBS)
+    return tuple(events.order_by("-pk")[:NOTICED])
 
 
 def revision_get(host: Host, number: int) -> Revision | None:
@@ -117,16 +145,33 @@ def loaded_number(snapshot: SnapshotView | None) -> int | None:
     return state.label.revision if state.label else None
 
 
-def _entry(host: Host, revision: Revision, loaded: int | None) -> HistoryEntry:
-    comparison = diff_documents(
-        revision_document(revision.parent) if revision.parent else None,
-        revision_document(revision),
-    )
+def _read_sentences(revisions: list[Revision]) -> dict[int, str]:
+    """Return what each revision changed; revisions never change, so it is found out once."""
+
+    def key(revision: Revision) -> tuple[str, str]:
+        return (revision.parent.digest if revision.parent else "", revision.digest)
+
+    known = {revision.pk: _sentences.get(key(revision)) for revision in revisions}
+    missing = [revision for revision in revisions if known[revision.pk] is None]
+    needed = {pk for revision in missing for pk in (revision.pk, revision.parent_id) if pk is not None}
+    full = Revision.objects.in_bulk(needed) if needed else {}
+    for revision in missing:
+        old = full[revision.parent_id] if revision.parent_id else None
+        new = full[revision.pk]
+        known[revision.pk] = _sentences.get_or_compute(key(revision), partial(_sentence, old, new))
+    return {pk: sentence or "" for pk, sentence in known.items()}
+
+
+def _sentence(old: Revision | None, new: Revision) -> str:
+    return diff_documents(revision_document(old) if old else None, revision_document(new)).sentence
+
+
+def _entry(host: Host, revision: Revision, loaded: int | None, sentence: str) -> HistoryEntry:
     applies = list(revision.applies.all())
     newest = applies[0] if applies else None
     return HistoryEntry(
         revision=revision,
-        sentence=comparison.sentence,
+        sentence=sentence,
         apply=newest,
         state=newest.state if newest else "",
         loaded=revision.number == loaded,

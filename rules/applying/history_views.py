@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
@@ -22,24 +23,34 @@ from rules.draft.document_views import document_file
 from rules.draft.draft_selectors import revision_document
 from rules.models import Host
 from rules.pages.frame import render_page
-from rules.pages.requests import host_or_404, whole_number
+from rules.pages.requests import host_or_404, text_asked, whole_number
 from rules.seen.snapshot_selectors import latest_snapshot, observe_request
+
+RULES = 100
 
 
 @require_safe
 def history(request: HttpRequest, host_name: str) -> HttpResponse:
-    """List the revisions, the newest first; `system=no` leaves out those made by the system."""
+    """List the revisions, the newest first; `q` searches, `system=no` leaves out those of the system."""
     host = host_or_404(host_name)
     observe_request(host)
     system = request.GET.get("system") != "no"
+    query = text_asked(request, "q")
     found = history_page(
-        host, system=system, page=whole_number(request.GET.get("page"), 1), snapshot=latest_snapshot(host)
+        host,
+        system=system,
+        query=query,
+        page=whole_number(request.GET.get("page"), 1),
+        snapshot=latest_snapshot(host),
     )
     newest = _newest(host)
-    events = noticed_events(host) if system and found.page == 1 else ()
+    events = noticed_events(host) if system and not query and found.page == 1 else ()
     context = {
         "history": found,
         "system": system,
+        "query": query,
+        "to_all": urlencode({"q": query} if query else {}),
+        "to_people": urlencode({"system": "no", **({"q": query} if query else {})}),
         "newest": newest,
         "before_newest": max(newest - 1, 1),
         "noticed": [(event, VERBS[event.verb]) for event in events],
@@ -56,9 +67,11 @@ def revision(request: HttpRequest, host_name: str, number: int) -> HttpResponse:
         raise Http404(f"no revision {number}")
     observe_request(host)
     compared = compare_revisions(host, None, number)
+    document = revision_document(found)
     context = {
         "revision": found,
-        "document": revision_document(found),
+        "document": document,
+        "page": Paginator(document.rules, RULES).get_page(whole_number(request.GET.get("page"), 1)),
         "comparison": compared,
         "applies": revision_applies(found),
         "loaded": loaded_number(latest_snapshot(host)) == number,

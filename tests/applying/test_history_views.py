@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+from urllib.parse import parse_qs
+
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from dockerfw.messages.events import NOTICED_VERBS, ConsoleEvent
 from rules.audit.actors import Actor
 from rules.audit.event_services import console_record
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create
-from rules.models import Apply, Host, Revision
+from rules.models import Apply, Host, Revision, Rule
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import snapshot_store
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
@@ -68,6 +74,64 @@ def test_what_was_noticed_stands_above_the_revisions(signed_in: Client, host: Ho
 def test_an_empty_history_says_what_to_do(signed_in: Client) -> None:
     assert "No revisions yet." in text_of(signed_in.get(PATH))
     assert "Nothing to compare" in text_of(signed_in.get(f"{PATH}compare/"))
+
+
+@pytest.mark.parametrize(
+    ("query", "numbers"),
+    [("ssh", [1]), ("bob", [2]), ("open", [2, 1]), ("open bob", [2]), ("3", [3]), ("%", [])],
+)
+def test_a_search_by_reason_author_and_number(
+    signed_in: Client, revisions: None, query: str, numbers: list[int]
+) -> None:
+    page = signed_in.get(PATH, {"q": query})
+    found = re.findall(r'rowheader"><a[^>]*>Revision (\d+)<', page.content.decode())
+    assert [int(number) for number in found] == numbers
+    if not numbers:
+        assert 'No revision matches "%".' in text_of(page)
+    manual = re.search(r'href="\?([^"]*)">Manual changes', page.content.decode())
+    assert manual
+    assert parse_qs(unescape(manual[1])) == {"system": ["no"], "q": [query]}
+
+
+def test_the_documents_of_revisions_are_read_once(
+    signed_in: Client, host: Host, alice: Actor, revisions: None
+) -> None:
+    for number in range(4, 40):
+        newest = Revision.objects.get(number=number - 1)
+        Revision.objects.create(
+            host=host,
+            number=number,
+            document=newest.document,
+            digest=newest.digest,
+            author_name="alice",
+            parent=newest,
+            message=f"change {number}",
+        )
+    assert "1 to 25 of 39" in text_of(signed_in.get(PATH))
+    with CaptureQueriesContext(connection) as queries:
+        page = signed_in.get(PATH, {"page": "2"})
+    assert "26 to 39 of 39" in text_of(page)
+    with CaptureQueriesContext(connection) as again:
+        signed_in.get(PATH, {"page": "2"})
+    # (Of all these revisions only one document is new to the process, which the first page has read.)
+    assert len(again) <= len(queries)
+
+
+def test_the_rules_of_a_revision_come_in_pages(signed_in: Client, host: Host, alice: Actor) -> None:
+    Rule.objects.bulk_create(
+        Rule(host=host, key=f"r{number:03d}", scope="host", protocol="tcp", ports=[str(number)])
+        for number in range(1, 251)
+    )
+    host.draft_version += 1
+    host.save()
+    confirm(host, alice)
+    page = signed_in.get(f"{PATH}1/")
+    assert "1 to 100 of 250" in text_of(page)
+    assert "Everything else" not in text_of(page)
+    assert len(page.content) < 150_000
+    last = text_of(signed_in.get(f"{PATH}1/", {"page": "3"}))
+    assert "201 to 250 of 250" in last
+    assert "Everything else Reject" in last
 
 
 def test_each_revision_with_who_why_and_what(signed_in: Client, revisions: None) -> None:
