@@ -280,6 +280,7 @@ class AuditEvent(AppendOnlyModel):
     class Meta(AppendOnlyModel.Meta):
         abstract = False
         ordering = ["-pk"]
+        indexes = [models.Index(fields=["actor_name", "id"], name="audit_event_of_actor")]
 
     def __str__(self) -> str:
         return f"{self.verb} {self.target}".strip()

@@ -10,12 +10,29 @@ from datetime import date, datetime, time, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, cast
 
-from django.db.models import Q, QuerySet
+from django.db import connection
+from django.db.models import Max, Min, Q, QuerySet
 from django.utils import timezone
 
 from rules.models import AuditEvent
 
+PAGE = 50
+# Counting stops here: a log of years has millions of events.
+MOST_COUNTED = 10_000
+# No index finds words, so a page searches this many entries at most.
+MOST_SEARCHED = 50_000
+MOST_ACTORS = 200
 EARLIEST, LATEST = date(1970, 1, 2), date(9998, 12, 30)
+# Reads the next name from the index of names, again and again: `DISTINCT` would read every entry of it.
+_NAMES = """
+WITH RECURSIVE names (name) AS (
+    SELECT MIN(actor_name) FROM rules_auditevent WHERE actor_name > ''
+    UNION ALL
+    SELECT (SELECT MIN(actor_name) FROM rules_auditevent WHERE actor_name > names.name)
+    FROM names WHERE names.name IS NOT NULL
+)
+SELECT name FROM names WHERE name IS NOT NULL LIMIT %s
+"""
 CSV_HEADER = ("at", "who", "address", "host", "verb", "target", "before", "after", "detail")
 
 
@@ -30,6 +47,20 @@ class AuditFilters:
     query: str = ""
     since: date | None = None
     until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """One page of events, the newest first.
+
+    `newer` and `older` are the ids of the entries that the pages around it begin after and before, 0 for
+    none. `searched_to` is set where a search for words ended before the page was full or the log was.
+    """
+
+    events: tuple[AuditEvent, ...]
+    newer: int = 0
+    older: int = 0
+    searched_to: datetime | None = None
 
 
 def addresses_since(moment: datetime) -> set[IPv4Address | IPv6Address]:
@@ -47,7 +78,7 @@ def audit_events(filters: AuditFilters | None = None) -> QuerySet[AuditEvent]:
     wanted = filters or AuditFilters()
     events = cast("QuerySet[AuditEvent]", AuditEvent.objects.select_related("host"))
     if wanted.actor:
-        events = events.filter(actor_name__iexact=wanted.actor)
+        events = _of_actor(events, wanted.actor)
     if wanted.verb:
         events = events.filter(verb=wanted.verb)
     if wanted.address:
@@ -68,10 +99,51 @@ def audit_events(filters: AuditFilters | None = None) -> QuerySet[AuditEvent]:
     return events
 
 
+def audit_page(filters: AuditFilters, *, before: int = 0, after: int = 0) -> AuditPage:
+    """Return the page of matching events before or after an entry, without either the newest ones.
+
+    Pages are found by the ids of entries, so that the last one of a million costs what the first one costs.
+    """
+    low, high = _ids_between(filters)
+    events = audit_events(filters).filter(pk__gte=low, pk__lte=high)
+    if after:
+        end = after + MOST_SEARCHED if filters.query else high
+        newer = list(events.filter(pk__gt=after, pk__lte=end).order_by("pk")[: PAGE + 1])
+        if len(newer) > PAGE:
+            rows = newer[PAGE - 1 :: -1]
+            return AuditPage(tuple(rows), newer=rows[0].pk, older=rows[-1].pk)
+        if end < high:
+            rows = newer[::-1]
+            return AuditPage(tuple(rows), newer=end, older=rows[-1].pk if rows else after + 1)
+        # Nothing is newer than what fits on the first page.
+        before = 0
+    top = min(high, before - 1) if before else high
+    bottom = max(low, top - MOST_SEARCHED + 1) if filters.query else low
+    rows = list(events.filter(pk__lte=top, pk__gte=bottom)[: PAGE + 1])
+    shown = tuple(rows[:PAGE])
+    newer_than = (shown[0].pk if shown else top) if before else 0
+    if len(rows) > PAGE:
+        return AuditPage(shown, newer=newer_than, older=shown[-1].pk)
+    if bottom > low:
+        last = AuditEvent.objects.filter(pk__gte=bottom).order_by("pk").first()
+        return AuditPage(shown, newer=newer_than, older=bottom, searched_to=last.at if last else None)
+    return AuditPage(shown, newer=newer_than)
+
+
+def audit_count(filters: AuditFilters) -> int | None:
+    """Return how many events match, MOST_COUNTED + 1 for more, None where only reading all could tell."""
+    if filters.query:
+        return None
+    low, high = _ids_between(filters)
+    found = audit_events(filters).filter(pk__gte=low, pk__lte=high)
+    return found.order_by()[: MOST_COUNTED + 1].count()
+
+
 def audit_actors() -> tuple[str, ...]:
-    """Return every account name in the audit log, sorted."""
-    names = AuditEvent.objects.exclude(actor_name="").order_by("actor_name")
-    return tuple(names.values_list("actor_name", flat=True).distinct())
+    """Return the first account names in the audit log, sorted."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NAMES, [MOST_ACTORS])
+        return tuple(name for (name,) in cursor.fetchall())
 
 
 def audit_csv_rows(events: QuerySet[AuditEvent]) -> Iterator[tuple[str, ...]]:
@@ -93,6 +165,29 @@ def audit_csv_rows(events: QuerySet[AuditEvent]) -> Iterator[tuple[str, ...]]:
             event.detail,
         )
         yield tuple(_inert(cell) for cell in cells)
+
+
+def _of_actor(events: QuerySet[AuditEvent], actor: str) -> QuerySet[AuditEvent]:
+    """Return the events of an account; the case of its name does not matter for the names of the page."""
+    names = [name for name in audit_actors() if name.casefold() == actor.casefold()]
+    # (A comparison without regard to case would not use the index.)
+    return events.filter(actor_name=names[0]) if len(names) == 1 else events.filter(actor_name__iexact=actor)
+
+
+def _ids_between(filters: AuditFilters) -> tuple[int, int]:
+    """Return the ids of the first and the last entry of the days asked for.
+
+    The clock may have been set back, so an entry of an earlier time may have a later id.
+    """
+    entries = AuditEvent.objects.order_by()
+    low, high = 1, entries.aggregate(last=Max("pk"))["last"] or 0
+    if filters.since:
+        first = entries.filter(at__gte=_start(filters.since)).aggregate(first=Min("pk"))["first"]
+        low = high + 1 if first is None else first
+    if filters.until:
+        until = _start(min(filters.until, LATEST) + timedelta(days=1))
+        high = entries.filter(at__lt=until).aggregate(last=Max("pk"))["last"] or 0
+    return low, high
 
 
 def _json(value: Any) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils import timezone
 from django.utils.dateparse import parse_date
@@ -20,14 +19,22 @@ from django.views.decorators.http import require_safe
 from dockerfw.document.document import validate_rule
 from dockerfw.document.words import describe_rule
 from dockerfw.iptables.errors import DocumentError
-from rules.audit.audit_selectors import AuditFilters, audit_actors, audit_csv_rows, audit_events
+from rules.audit.audit_selectors import (
+    MOST_COUNTED,
+    AuditFilters,
+    AuditPage,
+    audit_actors,
+    audit_count,
+    audit_csv_rows,
+    audit_events,
+    audit_page,
+)
 from rules.audit.audit_services import VERBS
 from rules.models import AuditEvent
 from rules.pages.frame import render_page
 from rules.pages.requests import text_asked, whole_number
 from rules.pages.wording import FieldPair, value_changes
-
-PAGE = 50
+from rules.templatetags.dockerfw import amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +68,22 @@ class _Echo:
 def audit(request: HttpRequest) -> HttpResponse:
     """List the events that match the filters, newest first."""
     filters, problems = filters_of(request)
-    page = Paginator(audit_events(filters), PAGE).get_page(whole_number(request.GET.get("page"), 1))
+    before, after = (whole_number(request.GET.get(name)) for name in ("before", "after"))
+    page = audit_page(filters, before=before, after=after)
+    query = _query(request)
+    actors = audit_actors()
     context = {
         "page": page,
-        "lines": [_line(event) for event in page],
+        "position": _position(filters, page),
+        "newer_url": f"?{_query(request, after=page.newer)}" if page.newer else "",
+        "older_url": f"?{_query(request, before=page.older)}" if page.older else "",
+        "lines": [_line(event) for event in page.events],
         "filters": filters,
         "problems": problems,
-        "verbs": VERBS.items(),
-        "actors": audit_actors(),
-        "csv_query": _query(request),
-        "empty_sentence": "" if page.paginator.count else _empty_sentence(filters),
+        "verbs": sorted(VERBS.items(), key=lambda verb: verb[1]),
+        "actors": actors if filters.actor in ("", *actors) else (filters.actor, *actors),
+        "csv_query": query,
+        "empty_sentence": "" if page.events else _empty_sentence(filters),
         "filtered": filters != AuditFilters(),
     }
     return render_page(request, "audit/audit.html", None, context, section="audit")
@@ -133,8 +146,28 @@ def _day(text: str) -> datetime.date | None:
         return None
 
 
-def _query(request: HttpRequest) -> str:
-    return urlencode({name: value for name, value in request.GET.items() if value and name != "page"})
+def _query(request: HttpRequest, **cursor: int) -> str:
+    """Return the filters of an address, and where a page begins."""
+    asked = {name: value for name, value in request.GET.items() if value and name not in ("before", "after")}
+    return urlencode({**asked, **cursor})
+
+
+def _position(filters: AuditFilters, page: AuditPage) -> str:
+    """Return which part of the log a page shows."""
+    if not page.events:
+        return ""
+    if page.newer:
+        first, last = (_minute(event.at) for event in (page.events[0], page.events[-1]))
+        return first if first == last else f"{first} to {last}"
+    shown, found = len(page.events), audit_count(filters)
+    if found is None:
+        return f"The newest {shown}" if page.older else f"{shown} event{'s' if shown > 1 else ''}"
+    total = f"more than {amount(MOST_COUNTED)}" if found > MOST_COUNTED else amount(found)
+    return f"1 to {shown} of {total}"
+
+
+def _minute(moment: datetime.datetime) -> str:
+    return date_format(timezone.localtime(moment), "j M Y, H:i")
 
 
 def _line(event: AuditEvent) -> EventLine:
