@@ -91,7 +91,8 @@
     document.addEventListener("input", function (event) {
       const form = event.target.form;
       if (!form || !isKept(form)) return;
-      unsaved.add(form);
+      // (Scripts that fill in a field say so by the same event.)
+      if (event.isTrusted) unsaved.add(form);
       window.clearTimeout(waiting);
       typedIn = form;
       waiting = window.setTimeout(store, 300, form);
