@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 import sys
@@ -42,6 +43,8 @@ SECRET_KEY_MIN = 32
 MOST_KEY_BYTES = 4096
 _DAYS = range(1, 367)
 _DAYS_ALLOWED = "use a whole number of days from 1 to 366"
+_BEARER = re.compile(r"[A-Za-z0-9._~+/=-]{32,200}", re.ASCII)
+_BEARER_ALLOWED = "a token has 32 to 200 letters, digits and ._~+/=-, such as openssl rand -hex 32 prints"
 # This word among the allowed hosts stands for every IP address.
 ANY_ADDRESS = "addresses"
 
@@ -71,6 +74,7 @@ class Environment(AgentSettings):
     country_file: Path | None
     refused_days: int
     refused_shorten: bool
+    metrics_token: str | None
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
@@ -102,6 +106,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         country_file=optional_path_of(source, "DOCKERFW_COUNTRY_FILE"),
         refused_days=number_of(source, "DOCKERFW_REFUSED_DAYS", 30, _DAYS, _DAYS_ALLOWED),
         refused_shorten=flag_of(source, "DOCKERFW_REFUSED_SHORTEN", default=False),
+        metrics_token=_token(source, "DOCKERFW_METRICS_TOKEN", "DOCKERFW_METRICS_TOKEN_FILE"),
     )
 
 
@@ -193,6 +198,18 @@ def _secret_key(environ: Mapping[str, str], data_dir: Path) -> str | None:
         return _long_enough("DOCKERFW_SECRET_KEY_FILE", _own_key(data_dir / "secret_key"))
     except OSError:
         return None
+
+
+def _token(environ: Mapping[str, str], name: str, in_file: str) -> str | None:
+    """Return the token from one of the two variables, None without one."""
+    token, file = text_of(environ, name), text_of(environ, in_file)
+    if token and file:
+        raise SettingError(in_file, file, f"{name} is set too; set only one of the two")
+    given, token = (in_file, file_of(in_file, file)) if file else (name, token)
+    if token and not _BEARER.fullmatch(token):
+        # It is a secret, so the message shows only its length.
+        raise SettingError(given, f"({len(token)} characters)", _BEARER_ALLOWED)
+    return token or None
 
 
 def _own_key(path: Path) -> str:

@@ -28,7 +28,14 @@ from rules.draft import (
     settings_views,
     warning_views,
 )
-from rules.overview import chart_views, dashboard_views, health_views, live_views, refused_views
+from rules.overview import (
+    chart_views,
+    dashboard_views,
+    health_views,
+    live_views,
+    metrics_views,
+    refused_views,
+)
 from rules.search import search_views
 from rules.start import start_views
 
@@ -115,4 +122,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("setup/<str:token>/", account_views.setup, name="setup"),
     path("password/", account_views.ChangePassword.as_view(), name="password"),
     path("healthz", health_views.healthz, name="healthz"),
+    path("metrics", metrics_views.metrics, name="metrics"),
 ]

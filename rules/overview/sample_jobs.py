@@ -19,6 +19,7 @@ from dockerfw.messages.snapshot_values import rule_hits
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.reach.exposure import ExposureLevel
 from dockerfw.worker.companion import Companion
+from rules.applying.kernel_selectors import kernel_sentence
 from rules.draft.basis_selectors import Basis, basis_of
 from rules.draft.draft_selectors import pending_diff
 from rules.link import client
@@ -28,11 +29,13 @@ from rules.overview.sample_names import (
     CHECKS_FAILING,
     CONNTRACK,
     CONNTRACK_MOST,
+    DRIFT,
     OPEN_PORTS,
     PENDING,
     REFUSED,
     SESSIONS,
     UNKNOWN_PORTS,
+    UNPROTECTED,
     rule_series,
     set_series,
 )
@@ -92,7 +95,11 @@ class SampleRecorder:
 
     def _read_host(self, basis: Basis, view: SnapshotView) -> Reading:
         snapshot, ports = view.snapshot, self._count_ports(basis, view)
+        sentence = kernel_sentence(basis)
+        known_state = sentence.level != "unknown"
         levels: dict[str, float | None] = {
+            UNPROTECTED: sentence.level != "ok" if known_state else None,
+            DRIFT: bool(sentence.drift and sentence.drift.findings) if known_state else None,
             OPEN_PORTS: ports["anywhere"] if ports else None,
             UNKNOWN_PORTS: ports["unknown"] if ports else None,
             PENDING: pending_diff(basis.host).count,

@@ -22,6 +22,10 @@ ACCEPTED: Final = "accepted"
 OPEN_PORTS: Final = "open_ports"
 UNKNOWN_PORTS: Final = "unknown_ports"
 """Ports of which it is not known whether anyone can reach them."""
+UNPROTECTED: Final = "unprotected"
+"""1 while dockerfw does not say that the host is protected, else 0."""
+DRIFT: Final = "drift"
+"""1 while the kernel differs from the confirmed revision, else 0."""
 PENDING: Final = "pending"
 CHECKS_FAILING: Final = "checks_failing"
 CONNTRACK: Final = "conntrack"
@@ -38,6 +42,8 @@ _UNITS: Final[Mapping[str, str]] = {
     ACCEPTED: "connections/min",
     OPEN_PORTS: "ports",
     UNKNOWN_PORTS: "ports",
+    UNPROTECTED: "1 if so",
+    DRIFT: "1 if so",
     PENDING: "changes",
     CHECKS_FAILING: "checks",
     CONNTRACK: "connections",

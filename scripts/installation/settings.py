@@ -34,6 +34,9 @@ DOCKERFW_SECURE_COOKIES=0
 # How many days refused packets are kept, and whether only the networks of their sources are (/24 and /64).
 #DOCKERFW_REFUSED_DAYS=30
 #DOCKERFW_REFUSED_SHORTEN=1
+
+# The token that opens /metrics to Prometheus. `openssl rand -hex 32` prints one.
+#DOCKERFW_METRICS_TOKEN=
 """
 ROOT = """\
 # The settings of dockerfw's root worker on this host. They are yours: an upgrade does not change this file.

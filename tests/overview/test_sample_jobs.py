@@ -65,6 +65,8 @@ def test_two_looks_are_a_sample(host: Host, alice: Actor, recorder: SampleRecord
     found = {
         name: (point := latest(host, name)) and point[1]
         for name in (
+            "unprotected",
+            "drift",
             "open_ports",
             "pending",
             "checks_failing",
@@ -75,6 +77,8 @@ def test_two_looks_are_a_sample(host: Host, alice: Actor, recorder: SampleRecord
         )
     }
     assert found == {
+        "unprotected": 0,
+        "drift": 0,
         "open_ports": 1,
         "pending": 0,
         "checks_failing": 0,
@@ -88,6 +92,7 @@ def test_two_looks_are_a_sample(host: Host, alice: Actor, recorder: SampleRecord
 def test_what_a_look_does_not_tell_is_not_recorded(
     host: Host, alice: Actor, recorder: SampleRecorder
 ) -> None:
+    confirm(host, alice)
     for age in (70, 10):
         saves: dict[Family, str] = {4: save_of(draft_document(host), 4), 6: ""}
         snapshot_store(

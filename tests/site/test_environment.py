@@ -52,6 +52,9 @@ def test_nothing_set_gives_defaults() -> None:
         ("DOCKERFW_REFUSED_DAYS", "0", "from 1 to 366"),
         ("DOCKERFW_REFUSED_DAYS", "a month", "whole number of days"),
         ("DOCKERFW_REFUSED_SHORTEN", "maybe", "allowed are 1 and 0"),
+        ("DOCKERFW_METRICS_TOKEN", "short", "32 to 200 letters"),
+        ("DOCKERFW_METRICS_TOKEN", "with a blank, which no header of HTTP can have", "32 to 200 letters"),
+        ("DOCKERFW_METRICS_TOKEN_FILE", "/nonexistent/token", "cannot be read"),
         ("DOCKERFW_CSRF_TRUSTED_ORIGINS", "example.org", "https://name"),
         ("DOCKERFW_SECRET_KEY", "short", "at least 32 characters"),
         ("DOCKERFW_SECRET_KEY_FILE", "/nonexistent/key", "cannot be read"),
@@ -93,6 +96,19 @@ def test_errors_never_show_a_secret() -> None:
     with pytest.raises(SettingError) as caught:
         read_environment({"DATABASE_URL": "oracle://admin:hunter2@db/x"})
     assert "hunter2" not in str(caught.value)
+    with pytest.raises(SettingError) as caught:
+        read_environment({"DOCKERFW_METRICS_TOKEN": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_token_for_metrics_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("ab" * 32 + "\n")
+    found = read_environment({"DOCKERFW_METRICS_TOKEN_FILE": str(tmp_path / "token")})
+    assert found.metrics_token == "ab" * 32
+    assert read_environment({}).metrics_token is None
+    both = {"DOCKERFW_METRICS_TOKEN": "ab" * 32, "DOCKERFW_METRICS_TOKEN_FILE": str(tmp_path / "token")}
+    with pytest.raises(SettingError, match="set only one of the two"):
+        read_environment(both)
 
 
 def test_proxies_are_networks_and_the_word_unix() -> None:
