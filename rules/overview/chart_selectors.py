@@ -49,8 +49,8 @@ class Range:
 RANGES: Final = {
     each.name: each
     for each in (
-        Range("1h", "1 hour", _HOUR, _MINUTE, 5 * _MINUTE),
-        Range("24h", "24 hours", _DAY, 15 * _MINUTE, _HOUR),
+        Range("1h", "1 h", _HOUR, _MINUTE, 5 * _MINUTE),
+        Range("24h", "24 h", _DAY, 15 * _MINUTE, _HOUR),
         Range("7d", "7 days", 7 * _DAY, 2 * _HOUR, 6 * _HOUR),
         Range("60d", "60 days", 60 * _DAY, _DAY, 2 * _DAY),
         Range("3y", "3 years", 3 * 365 * _DAY, 7 * _DAY, 28 * _DAY),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from dockerfw.chains.kernel_state import sum_refused
 from dockerfw.chains.names import is_own_chain
@@ -14,6 +14,8 @@ from dockerfw.reach.expectations import ExpectationResult
 from rules.draft.basis_selectors import Basis
 from rules.seen.consequence_selectors import findings_now
 from rules.seen.snapshot_selectors import SnapshotView
+
+Tone = Literal["ok", "bad", "unknown"]
 
 SOON: Final = timedelta(days=14)
 MOST_LINES: Final = 5
@@ -56,9 +58,9 @@ class Checks:
         )
 
     @property
-    def tone(self) -> str:
-        """The level of the worst result: bad, unknown or ok."""
-        if any(each.state == "fails" for each in self.results):
+    def tone(self) -> Tone:
+        """The level of the worst result now: bad, unknown or ok."""
+        if not self.reason and any(each.state == "fails" for each in self.results):
             return "bad"
         return "unknown" if self.reason or self.wrong else "ok"
 

@@ -12,14 +12,12 @@ from rules.draft.basis_selectors import Basis
 from rules.draft.draft_selectors import pending_diff
 from rules.overview.chart_figures import Figure
 from rules.overview.chart_selectors import DAY, figures
-from rules.overview.dashboard_selectors import Checks, read_checks
+from rules.overview.dashboard_selectors import Checks, Tone, read_checks
 from rules.overview.sample_names import ACCEPTED, CHECKS_FAILING, OPEN_PORTS, PENDING, REFUSED
+from rules.pages.wording import describe_age
 
 # A tile does not call a sample current that is older.
 CURRENT: Final = timedelta(minutes=10)
-NO_SAMPLE: Final = "no current sample"
-
-Tone = Literal["", "ok", "bad", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class Tile:
     value: float | None
     note: str
     figure: Figure
-    tone: Tone = ""
+    tone: Tone | Literal[""] = ""
     query: str = ""
 
     @property
@@ -54,8 +52,13 @@ def read_tiles(basis: Basis, now: datetime) -> tuple[Tile, ...]:
 
 
 def _of_samples(title: str, page: str, figure: Figure, now: datetime, note: str) -> Tile:
-    if figure.newest is None or now - figure.newest[0] > CURRENT:
-        return Tile(title, page, None, NO_SAMPLE, figure, "unknown")
+    if figure.newest is None:
+        return Tile(title, page, None, "no sample of the last 24 hours", figure, "unknown")
+    age = now - figure.newest[0]
+    if age > CURRENT:
+        return Tile(
+            title, page, None, f"no sample for {describe_age(age.total_seconds())}", figure, "unknown"
+        )
     return Tile(title, page, figure.newest[1], note, figure)
 
 
@@ -78,13 +81,9 @@ def _of_checks(checks: Checks, figure: Figure) -> Tile:
     title, page = "Checks", "expectation-list"
     if checks.reason:
         return Tile(title, page, None, "the kernel has not been read", figure, "unknown")
-    tone: Tone = "ok" if checks.tone == "ok" else "bad" if checks.tone == "bad" else "unknown"
-    note = f"of {len(checks.results)} pass"
-    return Tile(title, page, checks.passing, note, figure, tone)
+    return Tile(title, page, checks.passing, f"of {len(checks.results)} pass", figure, checks.tone)
 
 
 def _of_draft(basis: Basis, figure: Figure) -> Tile:
     count = pending_diff(basis.host).count
-    return Tile(
-        "Pending changes", "review", count, "not applied yet" if count else "the draft is applied", figure
-    )
+    return Tile("Pending changes", "review", count, "in the draft", figure)

@@ -55,10 +55,10 @@ def tick(moment: datetime.datetime, length: datetime.timedelta) -> SafeString:
 
 @register.filter
 def peak(figure: Figure) -> str:
-    """Return the highest value of a figure and its time, "" where it never changed."""
+    """Return the highest value of a figure and its time, "" where it never changed or is unknown."""
     highest, lowest = figure.highest, figure.lowest
     if highest is None:
-        return "no samples yet"
+        return ""
     if lowest is None or highest.value == lowest.value:
         return ""
     return f"highest {figure_number(highest.value)} {_at(highest, figure)}"

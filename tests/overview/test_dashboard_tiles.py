@@ -42,10 +42,10 @@ def test_access(signed_in: Client) -> None:
 def test_nothing_known_is_unknown_and_no_zero(signed_in: Client) -> None:
     found = tiles(signed_in)
     assert found == {
-        "Refused per minute": "Unknown no current sample no samples yet",
-        "New connections per minute": "Unknown no current sample no samples yet",
-        "Open to the internet": "Unknown the kernel has not been read no samples yet",
-        "Pending changes": "1 not applied yet no samples yet",
+        "Refused per minute": "Unknown no sample of the last 24 hours",
+        "New connections per minute": "Unknown no sample of the last 24 hours",
+        "Open to the internet": "Unknown the kernel has not been read",
+        "Pending changes": "1 in the draft",
     }
     page = signed_in.get(PATH)
     assert has_no_inline_code(page)
@@ -61,8 +61,8 @@ def test_numbers_of_now_with_the_highest_of_the_day(signed_in: Client, host: Hos
 
 
 def test_an_old_sample_is_not_now(signed_in: Client, host: Host) -> None:
-    minutes_store(host, "refused", [4] * 60, until=minutes_ago(30))
-    assert tiles(signed_in)["Refused per minute"] == "Unknown no current sample"
+    minutes_store(host, "refused", [4] * 60, until=minutes_ago(29.9))
+    assert re.fullmatch(r"Unknown no sample for 3\d minutes", tiles(signed_in)["Refused per minute"])
 
 
 @pytest.mark.redis
