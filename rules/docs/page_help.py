@@ -1,4 +1,4 @@
-"""Which section of the documentation explains each page."""
+"""Which section of the documentation explains each page, and each kind of trouble that a page shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from rules.docs.doc_selectors import doc_url
 
 # By the name of the page's address: the page of the documentation, and the section in it.
 PAGE_HELP: Final = {
-    "dashboard": "everyday",
+    "dashboard": "everyday#the-dashboard",
+    "charts": "everyday#over-time",
     "rule-list": "everyday#rules",
     "rule-new": "everyday#rules",
     "rule-edit": "everyday#rules",
@@ -45,7 +46,24 @@ PAGE_HELP: Final = {
     "password": "troubleshooting#forgotten-password-or-no-admin-left",
 }
 
+# By what went wrong: a fact of the page, or the step at which an apply failed.
+TROUBLE_HELP: Final = {
+    "no-report": "troubleshooting#the-dashboard-shows-nothing-from-the-kernel",
+    "drift": "everyday#changes-made-outside-dockerfw",
+    "sets": "troubleshooting#apply-is-refused-because-ipsets-cannot-be-created",
+    "rehearse": "troubleshooting#the-rehearsal-failed",
+    "load-ipv4": "troubleshooting#the-load-failed-or-the-kernel-holds-something-else",
+    "load-ipv6": "troubleshooting#the-load-failed-or-the-kernel-holds-something-else",
+    "read-back": "troubleshooting#the-load-failed-or-the-kernel-holds-something-else",
+    "keep": "troubleshooting#keep-is-refused",
+}
+
 
 def help_url(view: str) -> str:
     """Return the address of the section that explains a page; the index for pages that have none."""
     return doc_url(*PAGE_HELP.get(view, "").split("#"))
+
+
+def trouble_url(trouble: str) -> str:
+    """Return the address of the section about a kind of trouble; all of them by symptom where none fits."""
+    return doc_url(*TROUBLE_HELP.get(trouble, "troubleshooting").split("#"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import template
 from django.template import Context
 
-from rules.docs.page_help import help_url
+from rules.docs.page_help import help_url, trouble_url
 from rules.models import Host
 from rules.search.site_pages import keyed_pages
 
@@ -23,3 +23,9 @@ def help_address(context: Context) -> str:
     """Return the address of the section of the documentation that explains this page."""
     match = context["request"].resolver_match
     return help_url(match.url_name if match else "")
+
+
+@register.simple_tag
+def trouble_address(trouble: str) -> str:
+    """Return the address of the section of the documentation about what went wrong."""
+    return trouble_url(trouble)

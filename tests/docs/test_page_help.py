@@ -8,8 +8,9 @@ import pytest
 from django.test import Client
 from django.urls.resolvers import URLPattern, URLResolver
 
+from dockerfw.messages.outcomes import FAILURE_STEPS
 from rules.docs.doc_selectors import doc_page
-from rules.docs.page_help import PAGE_HELP, help_url
+from rules.docs.page_help import PAGE_HELP, TROUBLE_HELP, help_url, trouble_url
 from rules.urls import urlpatterns
 from tests.rig.web_pages import HOST
 
@@ -20,7 +21,7 @@ NO_PAGES = {
     *("rule-delete", "rule-restore", "rule-undelete", "group-delete", "group-restore", "group-list-fetch"),
     *("group-list-accept", "containers-reach-host", "expectation-delete", "discard", "apply-status"),
     *("apply-nonce", "apply-roll-back", "apply-extend", "window-banner", "state-banner"),
-    *("exposure-summary", "refused-poll", "refused-summary", "live-poll"),
+    *("exposure-summary", "refused-poll", "refused-summary", "live-poll", "dashboard-tiles"),
 }
 
 
@@ -38,7 +39,7 @@ def test_each_page_has_help() -> None:
     assert set(PAGE_HELP) - known == set()
 
 
-@pytest.mark.parametrize("target", sorted(set(PAGE_HELP.values())))
+@pytest.mark.parametrize("target", sorted({*PAGE_HELP.values(), *TROUBLE_HELP.values()}))
 def test_each_section_is_there(target: str) -> None:
     name, _, anchor = target.partition("#")
     page = doc_page(name)
@@ -48,6 +49,12 @@ def test_each_section_is_there(target: str) -> None:
 
 def test_an_unknown_page_has_the_index() -> None:
     assert help_url("nothing") == "/docs/"
+
+
+def test_what_went_wrong_has_a_section() -> None:
+    assert set(TROUBLE_HELP) - {"no-report", "drift"} <= set(FAILURE_STEPS)
+    assert trouble_url("rehearse") == "/docs/troubleshooting/#the-rehearsal-failed"
+    assert trouble_url("report") == "/docs/troubleshooting/"
 
 
 @pytest.mark.django_db
@@ -62,3 +69,9 @@ def test_an_unknown_page_has_the_index() -> None:
 )
 def test_a_page_links_its_section(signed_in: Client, path: str, section: str) -> None:
     assert f'href="{section}"' in signed_in.get(path).content.decode()
+
+
+@pytest.mark.django_db
+def test_a_page_without_a_report_links_what_to_do(signed_in: Client) -> None:
+    section = "/docs/troubleshooting/#the-dashboard-shows-nothing-from-the-kernel"
+    assert f'href="{section}"' in signed_in.get(f"{HOST}/exposure/").content.decode()
