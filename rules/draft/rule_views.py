@@ -193,7 +193,8 @@ def _redirect_saved(
     """Lead back to the rule's line of the table, or on to another new rule where that was asked for."""
     messages.info(request, f"{what}: {describe_rule(rule_document(rule))}.{kept}")
     if "another" in request.POST:
-        place = urlencode({"back": _back(request, host)})
+        # The rule in the address keeps what was typed for it apart from what will be typed next.
+        place = urlencode({"back": _back(request, host), "after": rule.key})
         return redirect(f"{reverse('rules:rule-new', args=[host.name])}?{place}")
     return redirect(f"{back}#rule-{rule.key}")
 
