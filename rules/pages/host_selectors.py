@@ -6,6 +6,8 @@ from django.conf import settings
 
 from rules.models import Host
 
+MOST_IN_SWITCHER = 100
+
 
 def host_serves_pages(host: Host) -> bool:
     """Return True if this host also serves the pages; a single host always does."""
@@ -18,8 +20,8 @@ def many_hosts() -> bool:
 
 
 def hosts_to_switch() -> list[Host]:
-    """Return the hosts by name, for the switcher."""
-    return list(Host.objects.order_by("name"))
+    """Return the hosts by name, as many as the switcher in the sidebar has room for."""
+    return list(Host.objects.order_by("name")[:MOST_IN_SWITCHER])
 
 
 def host_default() -> Host:
