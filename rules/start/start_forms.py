@@ -7,12 +7,15 @@ from typing import Any
 
 from django import forms
 
+from dockerfw.reach.container_access import LostService
 from rules.draft.rule_forms import split_sources
 from rules.draft.settings_forms import split_names
 from rules.pages.forms import CODE, LINE_LIMIT, HelpedRadioSelect
-from rules.start.start_selectors import Service, Viewer
+from rules.start.start_selectors import Service, Viewer, service_key
 
 NETWORK_HELP = "Addresses, networks or ranges, separated by commas: 203.0.113.0/24, 2001:db8:1::/48."
+
+SERVICE_GONE = "A service that you ticked is not in the list any more. Check the list below."
 
 
 class InterfacesForm(forms.Form):
@@ -107,9 +110,7 @@ class ServicesForm(forms.Form):
         field = self.fields["services"]
         assert isinstance(field, forms.MultipleChoiceField)
         field.choices = [(key, key) for key in self.offered]
-        field.error_messages["invalid_choice"] = (
-            "A service that you ticked no longer listens as it did. Check the list below."
-        )
+        field.error_messages["invalid_choice"] = SERVICE_GONE
 
     def rules(self) -> list[Mapping[str, object]]:
         """Return a rule for each ticked service."""
@@ -118,21 +119,29 @@ class ServicesForm(forms.Form):
 
 
 class ContainersForm(forms.Form):
-    """What containers may reach on their own host."""
+    """What containers may reach on their own host: ticked services by rules, or every port."""
 
     mark = forms.CharField(max_length=64, widget=forms.HiddenInput)
     keep = forms.ChoiceField(
-        label="After the first apply",
-        choices=[
-            ("rules", "Allow these services by rules"),
-            ("allow", "Always allow"),
-            ("nothing", "Refuse them"),
-        ],
+        label="After the first apply, containers reach",
+        choices=[("rules", "The ticked services"), ("allow", "Every port of this host")],
         widget=HelpedRadioSelect(
             {
-                "rules": "A rule for each service below, for the containers that reach it today.",
-                "allow": "Containers of this host reach every port of it.",
-                "nothing": "Programs in containers lose these connections.",
+                "rules": "A rule for each, for the containers that reach it today. The others are refused.",
+                "allow": "Also services that you start later.",
             }
         ),
     )
+    services = forms.MultipleChoiceField(required=False, label="Services that containers reach today")
+
+    def __init__(self, *args: Any, lost: Sequence[LostService], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lost = {service_key(each): each for each in lost}
+        field = self.fields["services"]
+        assert isinstance(field, forms.MultipleChoiceField)
+        field.choices = [(key, each.name) for key, each in self.lost.items()]
+        field.error_messages["invalid_choice"] = SERVICE_GONE
+
+    def chosen(self) -> list[LostService]:
+        """Return the ticked services."""
+        return [self.lost[key] for key in self.cleaned_data["services"]]

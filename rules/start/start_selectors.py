@@ -145,6 +145,19 @@ def lost_services(basis: Basis) -> ContainerEffect:
     return container_effect(basis.view, basis.draft, next_number(basis.host))
 
 
+def service_key(service: LostService) -> str:
+    """Return the name of a service in a form."""
+    return f"{service.protocol}-{service.port}-{'published' if service.published else 'host'}"
+
+
+def proposed_services(basis: Basis, lost: Iterable[LostService]) -> tuple[str, ...]:
+    """Return the keys of the services that stay reachable unless an admin says otherwise: not sshd."""
+    ssh = ports_of_ssh(basis.view)
+    return tuple(
+        service_key(each) for each in lost if each.published or each.protocol != "tcp" or each.port not in ssh
+    )
+
+
 def rules_for(lost: Iterable[LostService]) -> tuple[Mapping[str, object], ...]:
     """Return a rule for each of these services, for the containers that reach it today."""
     return tuple(

@@ -33,6 +33,7 @@ from rules.start.start_selectors import (
     lost_services,
     offered_services,
     ports_of_ssh,
+    proposed_services,
     rules_for,
     ssh_rules,
     start_steps,
@@ -137,27 +138,28 @@ def _containers(request: HttpRequest, basis: Basis) -> HttpResponse:
     host, effect = basis.host, lost_services(basis)
     mark = settings_mark(host)
     if request.method != "POST":
-        form = ContainersForm(initial={"mark": mark, "keep": "rules"})
+        proposed = proposed_services(basis, effect.lost)
+        form = ContainersForm(initial={"keep": "rules", "services": proposed}, lost=effect.lost)
     else:
-        form = ContainersForm(request.POST)
-        if form.is_valid() and _containers_saved(request, basis, form):
+        form = ContainersForm(request.POST, lost=effect.lost)
+        if form.is_valid() and _containers_saved(request, host, form):
             return _next(host, "containers")
+    ticked = set(form["services"].value() or ())
     context = {
         "form": form,
         "mark": mark,
         "effect": effect,
+        "services": [(key, each, key in ticked) for key, each in form.lost.items()],
         "view": basis.view,
         "problem": basis.seen.problem,
     }
     return _render(request, "start/containers.html", basis, "containers", context)
 
 
-def _containers_saved(request: HttpRequest, basis: Basis, form: ContainersForm) -> bool:
-    keep = form.cleaned_data["keep"]
-    if keep == "rules":
-        return _rules_saved(request, basis.host, form, rules_for(lost_services(basis).lost), "keep")
-    values = {"containers_reach_host": "allow" if keep == "allow" else "by-rules"}
-    return _settings_saved(request, basis.host, form, values, "keep")
+def _containers_saved(request: HttpRequest, host: Host, form: ContainersForm) -> bool:
+    if form.cleaned_data["keep"] == "rules":
+        return _rules_saved(request, host, form, rules_for(form.chosen()), "services")
+    return _settings_saved(request, host, form, {"containers_reach_host": "allow"}, "keep")
 
 
 def _summary(request: HttpRequest, basis: Basis) -> HttpResponse:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 
+from dockerfw.messages.surroundings import ListeningSocket
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document, settings_mark
 from rules.draft.rule_services import rule_create
 from rules.models import AuditEvent, Host, Rule
-from tests.rig.busy_host import busy_store
+from tests.rig.busy_host import SOCKETS, busy_store
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import snapshot_store
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
@@ -176,22 +179,31 @@ def test_a_service_that_is_gone_adds_no_rule(working: Client, host: Host) -> Non
     busy_store(host)
     answer = working.post(step("services"), {"services": ["tcp-1-host-"]})
     assert answer.status_code == 422
-    assert "no longer listens" in text_of(answer)
+    assert "not in the list any more" in text_of(answer)
     assert not Rule.objects.exists()
 
 
 @pytest.mark.redis
-def test_what_containers_reach_today_is_kept_as_chosen(working: Client, host: Host) -> None:
-    busy_store(host)
-    page = text_of(working.get(step("containers")))
-    assert "Containers reach these services of the host today." in page
+def test_what_containers_reach_today_is_kept_as_ticked(working: Client, host: Host) -> None:
+    database = ListeningSocket(4, "tcp", "", 3306, process="mysqld", pid=9, unit="mysql.service")
+    busy_store(host, sockets=(*SOCKETS, database))
+    page = working.get(step("containers"))
+    assert "Containers reach these services of the host today." in text_of(page)
+    keys = dict(re.findall(r'name="services" value="([^"]+)"[^>]*?( checked|)>', page.content.decode()))
+    # Programs in containers rarely sign in to their host.
+    assert keys["tcp-22-host"] == ""
+    assert keys["tcp-3306-host"] == " checked"
     mark = settings_mark(host)
-    assert working.post(step("containers"), {"mark": mark, "keep": "rules"})["Location"] == step("summary")
-    assert Rule.objects.filter(sources__isnull=False).exists()
-    assert "takes nothing from containers" in text_of(working.get(step("containers")))
+    form = {"mark": mark, "keep": "rules", "services": ["tcp-3306-host"]}
+    assert working.post(step("containers"), {**form, "services": ["tcp-1-host"]}).status_code == 422
+    assert working.post(step("containers"), form)["Location"] == step("summary")
+    (rule,) = draft_document(host).rules
+    assert (rule.scope, rule.ports, rule.sources) == ("host", ("3306",), ("172.17.0.0/16",))
+    assert "mysqld" not in text_of(working.get(step("containers")))
     assert working.post(step("containers"), {"mark": mark, "keep": "allow"}).status_code == 302
     host.refresh_from_db()
     assert host.containers_reach_host == "allow"
+    assert "Containers reach every port of this host" in text_of(working.get(step("containers")))
 
 
 def test_the_guide_is_taken_up_where_it_was_left(signed_in: Client, host: Host, alice: Actor) -> None:
