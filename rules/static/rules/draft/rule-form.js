@@ -62,6 +62,8 @@
     function show() {
       const typed = field.value.trim().toLowerCase();
       const fitting = names.filter(function (name) { return names.includes(field.value) || name.toLowerCase().includes(typed); });
+      // The chosen one stays in sight, and so keeps the focus.
+      fitting.sort(function (one, other) { return (other === field.value) - (one === field.value); });
       const more = fitting.length - MOST_CHIPS;
       place.replaceChildren.apply(place, fitting.slice(0, MOST_CHIPS).map(function (name) {
         const chip = document.createElement("button");
