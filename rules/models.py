@@ -280,7 +280,10 @@ class AuditEvent(AppendOnlyModel):
     class Meta(AppendOnlyModel.Meta):
         abstract = False
         ordering = ["-pk"]
-        indexes = [models.Index(fields=["actor_name", "id"], name="audit_event_of_actor")]
+        indexes = [
+            models.Index(fields=["actor_name", "id"], name="audit_event_of_actor"),
+            models.Index(fields=["host", "verb", "id"], name="audit_event_of_host"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.verb} {self.target}".strip()
