@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from rules.applying.history_selectors import newest_revisions
 from rules.draft.basis_selectors import Basis, basis_of
 from rules.models import Host
+from rules.overview.chart_selectors import DAY, figures
 from rules.overview.process_selectors import RESTART_ROOT
 from rules.overview.refused_filters import GROUPS, PERIODS, REASONS, RefusedFilters, read_filters
 from rules.overview.refused_selectors import (
@@ -27,6 +28,7 @@ from rules.overview.refused_selectors import (
     refused_mark,
     refused_totals,
 )
+from rules.overview.sample_names import REFUSED
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, text_asked, whole_number
 from rules.seen.about_selectors import read_about
@@ -54,7 +56,9 @@ class LineLinks:
 def refused(request: HttpRequest, host_name: str) -> HttpResponse:
     """Show the refused packets that match the filters of the address."""
     host = host_or_404(host_name)
-    return render_page(request, "overview/refused.html", host, _context(request, host), section="refused")
+    (figure,) = figures(host, (REFUSED,), DAY, timezone.now())
+    context = {**_context(request, host), "figure": figure}
+    return render_page(request, "overview/refused.html", host, context, section="refused")
 
 
 @require_safe

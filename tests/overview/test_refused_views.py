@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -36,10 +37,12 @@ from rules.lists.source_reading import Answer
 from rules.models import GroupList, Host, RefusedCount, Revision
 from rules.overview import refused_jobs, refused_stream_selectors
 from rules.overview.refused_services import refusals_store
+from rules.overview.sample_names import REFUSED
 from tests.rig.busy_host import busy_store
 from tests.rig.confirmed import confirm
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.refused import SCANNER, forwarded, refusal, refusals_add, time_text
+from tests.rig.samples import minutes_store
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = pytest.mark.django_db
@@ -152,6 +155,29 @@ def test_rows_say_why_before_and_after_the_clerk_stored_them(
         assert f'href="{HOST}/history/99/"' not in body
         assert has_no_inline_code(page)
         refused_jobs.follow_refusals()
+
+
+@pytest.mark.redis
+def test_the_last_day_stands_above_once_there_are_samples(
+    working: Client, shop: Revision, host: Host
+) -> None:
+    assert "Refused per minute, last 24 hours" not in text_of(working.get(PATH))
+    minutes_store(host, REFUSED, [12.0] * 20 + [90.0, 12.0])
+    page = working.get(PATH)
+    assert "Refused per minute, last 24 hours highest " in text_of(page)
+    assert has_no_inline_code(page)
+
+
+@pytest.mark.redis
+def test_a_filter_is_a_chip_that_a_click_removes(working: Client, shop: Revision) -> None:
+    asked = {"source": "203.0.113.0/24", "reason": "no-rule", "q": "<b>", "group": "port"}
+    page = working.get(PATH, asked)
+    found = re.findall(r'href="\?([^"]*)" aria-label="Remove the filter ([^"]*)"', page.content.decode())
+    chips = {unescape(words): parse_qs(unescape(query)) for query, words in found}
+    assert chips.keys() == {"Source 203.0.113.0/24", "Why: no rule allows it"}
+    assert chips["Source 203.0.113.0/24"] == {"reason": ["no-rule"], "q": ["<b>"], "group": ["port"]}
+    wrong = working.get(PATH, {"port": "99999999"}).content.decode()
+    assert '<details class="more-filters" open>' in wrong
 
 
 @pytest.mark.redis
