@@ -22,8 +22,8 @@ from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 from rules.seen.surroundings_selectors import sight_key
 
-MOST_PORTS: Final = 120
-MOST_CONTAINERS: Final = 60
+MOST_PORTS: Final = 100
+MOST_CONTAINERS: Final = 40
 _LONGEST_NAME: Final = 60
 _PORT: Final = re.compile(r"(?P<ports>[0-9]{1,5}(?:-[0-9]{1,5})?)\s*(?:/\s*(?P<protocol>tcp|udp|sctp))?")
 _WHERE: Final = {

@@ -10,7 +10,7 @@ from rules.draft.group_selectors import GroupRow, group_rows
 from rules.models import Host
 from rules.seen.snapshot_selectors import SnapshotView
 
-MOST: Final = 500
+MOST: Final = 300
 _PROJECT: Final = "com.docker.compose.project="
 _GIVEN_BY_PROGRAMS: Final = ("com.docker.", "desktop.docker.", "org.opencontainers.image.")
 

@@ -65,6 +65,11 @@ def test_the_countdown_and_keep(stack: Stack, alice: Person, bob: Person, screen
     first = left(alice)
     assert 0 < first <= int(LONG)
     wait_until("fewer seconds left", lambda: 0 < left(alice) < first)
+    part = float(str(alice.page.locator("[data-ring]").get_attribute("stroke-dasharray")).split()[0])
+    assert 0 < part < 100
+    # The steps are one line.
+    expect(alice.page.locator("#steps > summary")).to_contain_text("done in")
+    expect(alice.page.locator("ol.steps")).to_be_hidden()
     expect(alice.page).to_have_title(re.compile(r"^\d:\d\d - Apply of revision"))
     screens.take(alice.page, "apply-awaiting")
     alice.page.reload()

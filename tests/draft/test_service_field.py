@@ -199,3 +199,25 @@ def test_my_address_is_offered_where_it_means_the_browser(seen: Client, host: Ho
     assert not offered("127.0.0.1")
     # An address of the host is docker-proxy's, or the end of a tunnel.
     assert not offered("192.0.2.1")
+
+
+@pytest.mark.redis
+def test_the_form_of_a_crowded_host_stays_small(working: Client, host: Host, alice: Actor) -> None:
+    published = tuple(PublishedPort(4, "tcp", "", 20_000 + each, "172.17.0.2", 80) for each in range(300))
+    containers = tuple(
+        Container(
+            f"{each:012x}", f"a-rather-long-name-of-a-project-web-{each}", "a-rather-long-name", f"web{each}"
+        )
+        for each in range(400)
+    )
+    snapshot_store(host, None, around={"published": published, "containers": containers})
+    Rule.objects.bulk_create(
+        Rule(host=host, key=f"k{each:05}", scope="both", protocol="tcp", ports=[str(each + 1)])
+        for each in range(1000)
+    )
+    Host.objects.filter(pk=host.pk).update(draft_version=2)
+    for name in (f"group{each}" for each in range(40)):
+        group_create(host=host, actor=alice, name=name, values={"entries": ["192.0.2.7"]})
+    page = working.get(NEW)
+    assert len(page.content) < 100_000
+    assert "Find them in the field." in text_of(page)
