@@ -6,6 +6,7 @@ project's documentation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,6 +67,22 @@ SERVICES: Final[tuple[CommonService, ...]] = (
     CommonService("VNC", "tcp", ("5900-5909",)),
     CommonService("Ping and ICMP", "icmp"),
 )
+
+_BY_PORTS: Final = {
+    (service.protocol, port): service.name for service in reversed(SERVICES) for port in service.ports
+}
+
+
+def service_name(protocol: str, ports: Sequence[str]) -> str:
+    """Return the name of the service that all of these ports belong to, empty where there is none.
+
+    Ports of the web stand together: 80 and 443 over TCP are HTTPS.
+    """
+    if protocol == "tcp" and set(ports) == {"80", "443"}:
+        return "HTTPS"
+    names = {_BY_PORTS.get((protocol, port), "") for port in ports}
+    return names.pop() if len(names) == 1 else ""
+
 
 # Ports of databases, which should not be reachable from the internet.
 DATABASES: Final[dict[str, tuple[int, ...]]] = {

@@ -66,14 +66,18 @@ def describe_conditions(rule: DocumentRule) -> list[str]:
     """Return what else has to hold: `on wg0`, `at most 6 a minute of each source`, `until …`."""
     found = [f"on {rule.interface}"] if rule.interface else []
     if rule.limit:
-        number, _, unit = rule.limit.partition("/")
-        article = "an" if unit == "hour" else "a"
-        found.append(f"at most {number} {article} {unit} of each source")
+        found.append(f"at most {describe_limit(rule.limit)} of each source")
     if rule.starts:
         found.append(f"from {describe_time(rule.starts)}")
     if rule.expires:
         found.append(f"until {describe_time(rule.expires)}")
     return found
+
+
+def describe_limit(limit: str) -> str:
+    """Return a limit as people say it: `6 a minute`."""
+    number, _, unit = limit.partition("/")
+    return f"{number} {'an' if unit == 'hour' else 'a'} {unit}"
 
 
 def describe_time(text: str) -> str:

@@ -109,6 +109,14 @@ def rule_document(rule: Rule) -> DocumentRule:
     return DocumentRule(*_columns(getattr(rule, name) for name in RULE_COLUMNS))
 
 
+def stored_rules(host: Host) -> Iterator[tuple[int, DocumentRule]]:
+    """Yield the rules of a draft with their versions, in the order they were added."""
+    # Tuples, not model instances: a draft may have thousands of rules.
+    rows: Iterable[tuple[Any, ...]] = Rule.objects.filter(host=host).values_list("version", *RULE_COLUMNS)
+    for version, *columns in rows:
+        yield version, DocumentRule(*_columns(columns))
+
+
 def rule_values(rule: Rule) -> dict[str, Any]:
     """Return a stored rule under a document's keys, with its id."""
     return rule_to_json_object(rule_document(rule))
@@ -141,9 +149,7 @@ def _draft_key(host: Host) -> Hashable:
 
 
 def _read_draft(host: Host) -> Document:
-    # Tuples, not model instances: a draft may have thousands of rules.
-    rows: Iterable[tuple[Any, ...]] = Rule.objects.filter(host=host).values_list(*RULE_COLUMNS)
-    rules = tuple(DocumentRule(*_columns(row)) for row in rows)
+    rules = tuple(rule for _, rule in stored_rules(host))
     expected = Expectation.objects.filter(host=host).values_list(*EXPECTATION_COLUMNS)
     expectations = tuple(DocumentExpectation(*cast("Any", columns)) for columns in expected)
     return make_document(settings_document(host), rules, expectations, draft_groups(host))

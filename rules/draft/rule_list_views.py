@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.views.decorators.http import require_safe
 
 from dockerfw.iptables.model import FAMILIES, Family
 from rules.draft.covering_selectors import covering_rules
-from rules.draft.rule_bulk_views import ACTIONS
-from rules.draft.rule_search_selectors import search_problem
-from rules.draft.rule_selectors import PAGE, rule_rows
+from rules.draft.draft_selectors import draft_groups
+from rules.draft.rule_count_selectors import rule_counts
+from rules.draft.rule_order_selectors import known_order, sort_rows
+from rules.draft.rule_search_selectors import search_problem, unmatched_words
+from rules.draft.rule_selectors import PAGE, RuleRow, matching_rows, rule_rows, searched
 from rules.draft.warning_selectors import published_without_rule, warnings_of
+from rules.models import Host
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, text_asked, whole_number
 from rules.seen.live_selectors import LiveChain, live_view
 from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot, observe_request
+
+# The columns by their order in the address, and those that begin with the largest.
+_COLUMNS: Final = {
+    "on": "On",
+    "name": "Name",
+    "service": "Service",
+    "sources": "Sources",
+    "where": "Where",
+    "hits": "Hits",
+    "last": "Last hit",
+}
+_LARGEST_FIRST: Final = ("hits", "last")
+# Words of a search that can be switched on and off.
+_FILTERS: Final = {
+    "pending": "Changed",
+    "anyone": "Anyone",
+    "block": "Blocks",
+    "unused": "Unused",
+    "expires": "Expiring",
+    "disabled": "Off",
+}
+_MOST_TAGS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +56,49 @@ class ForeignChain:
     chain: LiveChain
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The head of a column, with the address that sorts by it; `direction` is that of the current order."""
+
+    name: str
+    label: str
+    url: str
+    direction: str
+    is_number: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A word of the search as a switch, with the address that flips it."""
+
+    word: str
+    label: str
+    url: str
+    is_on: bool
+
+
 @require_safe
 def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
-    """Show the rules; `q` searches, `page` selects the page, `others=yes` adds other rules of the kernel."""
+    """Show the rules; `q` searches, `sort` orders, `page` selects, `others=yes` adds rules of the kernel."""
     host = host_or_404(host_name)
     snapshot = latest_snapshot(host)
     observe_request(host)
-    query = text_asked(request, "q")
-    rows = rule_rows(host, query=query, snapshot=snapshot)
-    page = Paginator(rows, PAGE).get_page(whole_number(request.GET.get("page"), 1))
+    query, order = text_asked(request, "q"), known_order(text_asked(request, "sort"))
+    rows = rule_rows(host, snapshot=snapshot)
+    found = sort_rows(matching_rows(host, rows, query), order)
+    page = Paginator(found, PAGE).get_page(whole_number(request.GET.get("page"), 1))
     others = request.GET.get("others") == "yes"
     context = {
         "page": page,
         "query": query,
-        "search_problem": search_problem(query),
+        "order": order,
+        "columns": list(_columns(request.GET, order)),
+        "filters": list(_filters(request.GET, query)),
+        "total": len(rows),
+        "found": len(found),
+        "problem": search_problem(query),
+        "unmatched": _unmatched(host, query, rows) if not found else "",
+        "counts": rule_counts(host, snapshot),
         "covered": covering_rules(host),
         "warnings": warnings_of(host, [row.rule for row in page if row.mark != "removed"], snapshot),
         "unruled": published_without_rule(host, snapshot) if snapshot else (),
@@ -49,8 +106,9 @@ def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
         "others": others,
         "foreign": foreign_chains(snapshot) if others and snapshot else (),
         "back": request.get_full_path(),
-        "bulk_actions": ACTIONS.items(),
-        "selectable": sum(1 for row in rows if row.version),
+        "place": place_part(request.get_full_path()),
+        "tags": _tags(rows),
+        "selectable": sum(1 for row in found if row.version),
     }
     return render_page(request, "draft/rule_list.html", host, context, section="rules")
 
@@ -64,3 +122,45 @@ def foreign_chains(snapshot: SnapshotView) -> tuple[ForeignChain, ...]:
         for chain in table.chains
         if chain.owner != "dockerfw"
     )
+
+
+def place_part(back: str) -> str:
+    """Return the part of a link that leads back to the search, order and page of this address."""
+    query = back.partition("?")[2]
+    return f"?{urlencode({'back': f'?{query}'})}" if query else ""
+
+
+def _unmatched(host: Host, query: str, rows: tuple[RuleRow, ...]) -> str:
+    return unmatched_words(query, [searched(row) for row in rows], draft_groups(host))
+
+
+def _tags(rows: tuple[RuleRow, ...]) -> list[str]:
+    return sorted({tag for row in rows for tag in row.rule.tags})[:_MOST_TAGS]
+
+
+def _columns(asked: QueryDict, order: str) -> Iterator[Column]:
+    """Yield the columns. The first click sorts, the second turns the order, the third ends it."""
+    for name, label in _COLUMNS.items():
+        first, second = (f"-{name}", name) if name in _LARGEST_FIRST else (name, f"-{name}")
+        following = {first: second, second: ""}.get(order, first)
+        direction = {name: "ascending", f"-{name}": "descending"}.get(order, "")
+        yield Column(name, label, _url(asked, sort=following), direction, name == "hits")
+
+
+def _filters(asked: QueryDict, query: str) -> Iterator[Filter]:
+    words = query.split()
+    for word, label in _FILTERS.items():
+        is_on = word in query.casefold().split()
+        following = [each for each in words if each.casefold() != word] if is_on else [*words, word]
+        yield Filter(word, label, _url(asked, q=" ".join(following)), is_on)
+
+
+def _url(asked: QueryDict, **changed: str) -> str:
+    """Return the address of the first page with other values."""
+    values = asked.copy()
+    values.pop("page", None)
+    for name, value in changed.items():
+        values[name] = value
+        if not value:
+            del values[name]
+    return f"?{values.urlencode()}"

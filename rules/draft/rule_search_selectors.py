@@ -2,8 +2,10 @@
 
     @office   rules with this group          port:22   rules that include the port
     tag:web   rules with this tag            block     blocks; allow: allowances
+    anyone    rules without a source         disabled  not enabled
     unused    loaded, without any hit        unused:2026-10-01   certainly not used since
-    expired   past their time; disabled: not enabled
+    expires   with an end; expired: past it
+    new, changed, removed: by the next apply; pending: any of them
     10.0.0.0/8   sources that lie in the network or cover it, also through groups
 
 `owner:`, `ticket:`, `container:` and `interface:` look at one field. Any other word is looked for in all
@@ -24,23 +26,24 @@ from dockerfw.document.document import Group as DocumentGroup
 from dockerfw.document.entries import Network, overlaps, read_network
 from dockerfw.document.rule_fields import group_of, source_order
 from dockerfw.document.rule_ports import includes_port
+from dockerfw.document.words import describe_rule, join_words
 from dockerfw.iptables.model import Counters
 from dockerfw.iptables.protocols import PROTOCOLS_WITH_PORTS
 from dockerfw.messages.snapshot_values import LastUse
 
 _FIELDS: Final = ("owner", "ticket", "container", "interface")
+_MOST_NAMED: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What is searched of one rule: the rule, its mark and description, its hits and last use.
+    """What is searched of one rule: the rule, its mark, its hits and its last use.
 
     Hits and last use are None where they are not known.
     """
 
     rule: DocumentRule
     mark: str
-    description: str
     hits: Counters | None
     last_use: LastUse | None = None
 
@@ -58,12 +61,29 @@ def rule_search(query: str, groups: Iterable[DocumentGroup]) -> Matches:
 def search_problem(query: str) -> str:
     """Return what is wrong with a word that names no port or day, where "no rule" would mislead; else ""."""
     for word in query.casefold().split():
-        field, _, value = word.partition(":")
-        if field == "port" and value and not _is_port(value):
-            return f"{word}: {value} is not a port (1 to 65535)"
+        field, colon, value = word.partition(":")
+        named = word[:_MOST_NAMED]
+        if field == "port" and colon and not _is_port(value):
+            return f"{named}: {value[:_MOST_NAMED] or 'nothing'} is not a port (1 to 65535)"
         if field == "unused" and value and _read_day(value) is None:
-            return f"{word}: {value} is not a day. Use YYYY-MM-DD"
+            return f"{named}: {value[:_MOST_NAMED]} is not a day. Use YYYY-MM-DD"
     return ""
+
+
+def unmatched_words(query: str, rows: Sequence[Searched], groups: Iterable[DocumentGroup]) -> str:
+    """Return which words of a search match no rule even alone, for a search that finds none; else ""."""
+    by_name = {f"@{group.name}": group for group in groups}
+    words = [word for word in query.casefold().split() if not any(map(_test_of(word, by_name), rows))]
+    named = join_words([f'"{word[:_MOST_NAMED]}"' for word in words], most=3, word="or")
+    known = sorted({"port", "tag", "unused", *_FIELDS})
+    if any(_looks_like_a_field(word) and word.partition(":")[0] not in known for word in words):
+        return f"No rule has {named}. Fields are {join_words([f'{name}:' for name in known])}"
+    return f"No rule has {named}" if named else ""
+
+
+def _looks_like_a_field(word: str) -> bool:
+    field, colon, _ = word.partition(":")
+    return bool(colon) and field.isalpha() and read_network(word) is None
 
 
 def _is_port(text: str) -> bool:
@@ -88,7 +108,24 @@ def _test_of(word: str, groups: Mapping[str, DocumentGroup]) -> Matches:
     if network is None:
         return lambda row: word in _text(row)
     held = {name for name, group in groups.items() if overlaps(group.entries, network)}
-    return lambda row: _has_network(row.rule.sources, network, held) or word in _text(row)
+    touches = _touches(network, held)
+    return lambda row: any(map(touches, row.rule.sources)) or word in _text(row)
+
+
+def _touches(network: Network, held: set[str]) -> Callable[[str], bool]:
+    """Return the function that tells whether a source covers a network, lies in it or is one of `held`."""
+    wider = {str(network.supernet(new_prefix=length)) for length in range(network.prefixlen + 1)}
+    first, last = int(network.network_address), int(network.broadcast_address)
+
+    def touches(source: str) -> bool:
+        if source in held or source in wider:
+            return True
+        if group_of(source):
+            return False
+        version, address, length, _ = source_order(source)
+        return version == network.version and first <= address <= last and length > network.prefixlen
+
+    return touches
 
 
 def _read_day(text: str) -> datetime | None:
@@ -101,13 +138,6 @@ def _read_day(text: str) -> datetime | None:
 
 def _has_port(rule: DocumentRule, port: int) -> bool:
     return rule.protocol in ("any", *PROTOCOLS_WITH_PORTS) and includes_port(rule, port)
-
-
-def _has_network(sources: Sequence[str], network: Network, held: set[str]) -> bool:
-    if any(source in held for source in sources):
-        return True
-    own = sorted((source for source in sources if not group_of(source)), key=source_order)
-    return bool(own) and overlaps(own, network)
 
 
 def _is_unused(row: Searched) -> bool:
@@ -123,7 +153,13 @@ _WORDS: Final[Mapping[str, Matches]] = {
     "allow": lambda row: row.rule.action == "allow",
     "unused": _is_unused,
     "expired": _is_expired,
+    "expires": lambda row: bool(row.rule.expires),
     "disabled": lambda row: not row.rule.enabled,
+    "anyone": lambda row: not row.rule.sources,
+    "new": lambda row: row.mark == "new",
+    "changed": lambda row: row.mark == "changed",
+    "removed": lambda row: row.mark == "removed",
+    "pending": lambda row: bool(row.mark),
 }
 
 
@@ -132,6 +168,6 @@ def _text(row: Searched) -> str:
     parts = (
         *(rule.id, rule.scope, *rule.sources, rule.to, rule.container, rule.interface),
         *(rule.owner, rule.ticket, *rule.tags, rule.protocol, *rule.ports, rule.comment),
-        *(row.description, row.mark),
+        describe_rule(rule),
     )
     return " ".join(parts).casefold()

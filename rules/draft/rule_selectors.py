@@ -2,41 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal, cast
 
-from dockerfw.chains.shared_counts import counted_with
-from dockerfw.document.document import Document, DocumentRule
-from dockerfw.document.words import describe_rule
+from django.db import connection
+
+from dockerfw.document.document import DocumentRule
+from dockerfw.document.words import describe_rule, describe_what
 from dockerfw.iptables.model import Counters
-from dockerfw.messages.snapshot_values import LastUse, last_uses_of, limits_of, rule_hits
-from rules.draft.draft_selectors import base_document, base_rules, draft_groups, rule_document
+from dockerfw.messages.snapshot_values import LastUse
+from rules.draft.draft_selectors import base_rules, draft_groups, stored_rules
+from rules.draft.rule_count_selectors import Count, rule_counts
 from rules.draft.rule_search_selectors import Searched, rule_search
 from rules.models import AuditEvent, Host, Rule
+from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 
-PAGE: Final = 100
+PAGE: Final = 50
+_MOST_LABEL: Final = 40
+# Of a conflict, and how far back it is looked for who made the other edit.
+_MOST_NAMED: Final = 20
+_MOST_EVENTS: Final = 500
 Mark = Literal["", "new", "changed", "removed"]
+
+_drafted: Memory[tuple[DraftedRule, ...]] = Memory(2)
+
+
+@dataclass(frozen=True, slots=True)
+class DraftedRule:
+    """A rule of the draft or of the base; `version` is 0 for one that only the base has."""
+
+    version: int
+    rule: DocumentRule
+    mark: Mark
+    base: DocumentRule | None
 
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """One line of the rules page; `version` is 0 for a rule that only the base has.
+    """One line of the rules page: a rule and what the kernel counted of it."""
 
-    `hits` and `last_use` are None for a rule that is not loaded, or as long as they are not known. They
-    include those of the rules `counted_with`, whose lines come first and match packets of this rule too.
-    """
+    drafted: DraftedRule
+    count: Count
 
-    key: str
-    version: int
-    rule: DocumentRule
-    description: str
-    mark: Mark
-    base: DocumentRule | None
-    hits: Counters | None
-    last_use: LastUse | None = None
-    counted_with: tuple[DocumentRule, ...] = ()
+    @property
+    def key(self) -> str:
+        """The id of the rule."""
+        return self.drafted.rule.id
+
+    @property
+    def version(self) -> int:
+        """The version of the rule in the draft, 0 for one that only the base has."""
+        return self.drafted.version
+
+    @property
+    def rule(self) -> DocumentRule:
+        """The rule, as the base has it where the draft has it no more."""
+        return self.drafted.rule
+
+    @property
+    def mark(self) -> Mark:
+        """What the next apply does with the rule, empty for nothing."""
+        return self.drafted.mark
+
+    @property
+    def base(self) -> DocumentRule | None:
+        """The rule in the base, None for a new one."""
+        return self.drafted.base
+
+    @property
+    def description(self) -> str:
+        """The rule in one line."""
+        return describe_rule(self.drafted.rule)
+
+    @property
+    def name(self) -> str:
+        """The comment, or what the rule is about."""
+        return self.rule.comment or describe_what(self.rule)
+
+    @property
+    def label(self) -> str:
+        """The name as buttons carry it: short, and told apart where there is no comment."""
+        text = self.rule.comment or self.description
+        return text if len(text) <= _MOST_LABEL else f"{text[: _MOST_LABEL - 1]}…"
+
+    @property
+    def hits(self) -> Counters | None:
+        """The hits, None for a rule that is not loaded, or as long as they are not known."""
+        return self.count.hits
+
+    @property
+    def last_use(self) -> LastUse | None:
+        """The last use, None like the hits."""
+        return self.count.last_use
+
+    @property
+    def counted_with(self) -> tuple[DocumentRule, ...]:
+        """The rules whose lines come first and match packets of this rule too."""
+        return self.count.shared
 
 
 def rule_rows(host: Host, *, query: str = "", snapshot: SnapshotView | None = None) -> tuple[RuleRow, ...]:
@@ -44,17 +109,31 @@ def rule_rows(host: Host, *, query: str = "", snapshot: SnapshotView | None = No
 
     Every word of `query` has to match, as rule_search_selectors.py says.
     """
-    base = base_rules(host)
-    counted = _Counted.of(snapshot, base_document(host))
-    rows = [
-        _row(stored.version, rule_document(stored), base.pop(stored.key, None), counted)
-        for stored in Rule.objects.filter(host=host)
-    ]
-    rows += [_row(0, gone, gone, counted) for gone in base.values()]
+    counts = rule_counts(host, snapshot)
+    rows = tuple(RuleRow(each, counts.of_rule(each.rule.id)) for each in drafted_rules(host))
+    return matching_rows(host, rows, query)
+
+
+def matching_rows(host: Host, rows: tuple[RuleRow, ...], query: str) -> tuple[RuleRow, ...]:
+    """Return the rows that match every word of a search."""
     if not query.split():
-        return tuple(rows)
+        return rows
     matches = rule_search(query, draft_groups(host))
-    return tuple(row for row in rows if matches(_searched(row)))
+    return tuple(row for row in rows if matches(searched(row)))
+
+
+def drafted_rules(host: Host) -> tuple[DraftedRule, ...]:
+    """Return the rules of the draft and those that it removes, as of `host.draft_version` at least."""
+    # An open transaction may be rolled back, so its reads are not cached under a version.
+    if connection.in_atomic_block:
+        return tuple(_read(host))
+    key = (host.pk, host.created_at, host.draft_version, host.confirmed_revision_id)
+    return _drafted.get_or_compute(key, lambda: tuple(_read(host)))
+
+
+def searched(row: RuleRow) -> Searched:
+    """Return what a search reads of a row."""
+    return Searched(row.rule, row.mark, row.hits, row.last_use)
 
 
 def rule_get(host: Host, key: str) -> Rule | None:
@@ -69,6 +148,31 @@ def rule_removed(host: Host, key: str) -> dict[str, Any] | None:
     return cast("dict[str, Any]", event.before) if event else None
 
 
+@dataclass(frozen=True, slots=True)
+class OvertakenRule:
+    """A rule that another edit changed, or removed, after a page showed it, by whom and when."""
+
+    name: str
+    gone: bool
+    who: str
+    at: datetime | None
+
+
+def overtaken_rules(host: Host, chosen: Iterable[tuple[str, int]]) -> tuple[OvertakenRule, ...]:
+    """Return which of the rules, given as key and version, are others now than a page showed them."""
+    rows = {row.key: row for row in rule_rows(host) if row.version}
+    changed = [key for key, version in chosen if key not in rows or rows[key].version != version]
+    newest = AuditEvent.objects.filter(host=host).order_by("-pk")[:_MOST_EVENTS]
+    edits = {target: (who, at) for target, who, at in newest.values_list("target", "actor_name", "at")[::-1]}
+    found = []
+    for key in changed[:_MOST_NAMED]:
+        who, at = edits.get(key, ("", None))
+        before = {} if key in rows else rule_removed(host, key) or {}
+        name = rows[key].name if key in rows else str(before.get("comment") or key)
+        found.append(OvertakenRule(name, key not in rows, who, at))
+    return tuple(found)
+
+
 def rule_page(host: Host, key: str) -> int:
     """Return the page of the unfiltered table that shows a rule of the draft; 1 without such a rule."""
     rule = rule_get(host, key)
@@ -76,62 +180,11 @@ def rule_page(host: Host, key: str) -> int:
     return before // PAGE + 1
 
 
-def _searched(row: RuleRow) -> Searched:
-    return Searched(row.rule, row.mark, row.description, row.hits, row.last_use)
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """What a host counted by rule id."""
-
-    hits: Mapping[str, Counters]
-    uses: Mapping[str, LastUse]
-    shared: Mapping[str, tuple[DocumentRule, ...]]
-
-    @classmethod
-    def of(cls, view: SnapshotView | None, loaded: Document | None) -> _Counted:
-        if view is None:
-            return cls({}, {}, {})
-        uses = last_uses_of(view.snapshot)
-        # A loaded rule without hits may be on the members of a set only, which are not told without hits.
-        none: dict[str, Counters] = dict.fromkeys(uses, Counters(0, 0))
-        hits = {**none, **rule_hits(view.snapshot, view.rulesets)}
-        if loaded is None:
-            return cls(hits, uses, {})
-        rules = {rule.id: rule for rule in loaded.rules}
-        counted = counted_with(loaded, limits_of(view.snapshot))
-        shared = {name: tuple(rules[each] for each in ids) for name, ids in counted.items()}
-        return cls(hits, uses, shared)
-
-    def of_rule(self, rule_id: str) -> tuple[Counters | None, LastUse | None, tuple[DocumentRule, ...]]:
-        """Return hits and last use of a rule, with those of the rules that it is counted with."""
-        hits, use, firsts = self.hits.get(rule_id), self.uses.get(rule_id), self.shared.get(rule_id, ())
-        for first in firsts:
-            if (more := self.hits.get(first.id)) is not None:
-                known = hits or Counters(0, 0)
-                hits = Counters(known.packets + more.packets, known.bytes + more.bytes)
-            other = self.uses.get(first.id)
-            use = use.joined_with(other) if use is not None and other is not None else None
-        return hits, use, firsts
-
-
-def _row(version: int, rule: DocumentRule, base: DocumentRule | None, counted: _Counted) -> RuleRow:
-    mark: Mark = ""
-    if version == 0:
-        mark = "removed"
-    elif base is None:
-        mark = "new"
-    elif base != rule:
-        mark = "changed"
-    hits, last_use, firsts = counted.of_rule(rule.id)
-    return RuleRow(
-        key=rule.id,
-        version=version,
-        rule=rule,
-        description=describe_rule(rule),
-        mark=mark,
-        base=base,
-        hits=hits,
-        last_use=last_use,
-        counted_with=firsts,
-    )
+def _read(host: Host) -> Iterator[DraftedRule]:
+    base = base_rules(host)
+    for version, rule in stored_rules(host):
+        applied = base.pop(rule.id, None)
+        mark: Mark = "new" if applied is None else "" if applied == rule else "changed"
+        yield DraftedRule(version, rule, mark, applied)
+    for gone in base.values():
+        yield DraftedRule(0, gone, "removed", gone)

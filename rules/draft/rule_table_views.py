@@ -1,4 +1,4 @@
-"""Edits in the table of rules: enable, disable, delete, undo. With htmx only the row is replaced.
+"""Edits in the table of rules: enable, disable, delete, undo. rule-table.js replaces only the row.
 
 Without scripts each is a form that leads back to the table.
 """
@@ -17,7 +17,9 @@ from dockerfw.document.words import describe_rule
 from rules.audit.actors import actor_of
 from rules.draft.covering_selectors import covering_rule
 from rules.draft.draft_selectors import rule_document
-from rules.draft.rule_selectors import RuleRow, rule_get, rule_rows
+from rules.draft.rule_count_selectors import rule_counts
+from rules.draft.rule_list_views import place_part
+from rules.draft.rule_selectors import RuleRow, drafted_rules, rule_get
 from rules.draft.rule_services import rule_delete, rule_restore, rule_set_enabled, rule_undelete
 from rules.draft.warning_selectors import warnings_of
 from rules.models import Host
@@ -31,13 +33,13 @@ from rules.seen.snapshot_selectors import latest_snapshot
 def rule_toggle(request: HtmxRequest, host_name: str, key: str) -> HttpResponse:
     """Enable or disable a rule of the draft."""
     host = host_or_404(host_name)
-    enabled = request.POST.get("enabled") == "yes"
-    version = whole_number(request.POST.get("version"))
+    enabled = "on" in request.POST
+    version = whole_number(request.POST.get("on" if enabled else "off"))
     try:
         rule_set_enabled(host=host, actor=actor_of(request), key=key, version=version, enabled=enabled)
     except (Conflict, NotFound, Invalid) as error:
         messages.warning(request, f"{error} Nothing was changed. The table shows the current draft.")
-    return _answer(request, host, key, focus=f"toggle-{key}")
+    return _answer(request, host, key)
 
 
 @require_POST
@@ -54,7 +56,7 @@ def rule_delete_view(request: HtmxRequest, host_name: str, key: str) -> HttpResp
     else:
         if rule is not None:
             _tell_removed(request, host, rule_document(rule))
-    return _answer(request, host, key, focus=f"undo-{key}")
+    return _answer(request, host, key)
 
 
 @require_POST
@@ -71,7 +73,7 @@ def rule_restore_view(request: HtmxRequest, host_name: str, key: str) -> HttpRes
             _tell_removed(request, host, rule_document(before))
         else:
             messages.info(request, "The rule was restored to the applied version.")
-    return _answer(request, host, key, focus=f"edit-{key}")
+    return _answer(request, host, key)
 
 
 @require_POST
@@ -84,7 +86,7 @@ def rule_undelete_view(request: HtmxRequest, host_name: str, key: str) -> HttpRe
         messages.warning(request, str(error))
     else:
         messages.info(request, f"Added to the draft again: {describe_rule(rule_document(rule))}.")
-    return _answer(request, host, key, focus=f"edit-{key}")
+    return _answer(request, host, key)
 
 
 def _tell_removed(request: HtmxRequest, host: Host, rule: DocumentRule) -> None:
@@ -94,7 +96,7 @@ def _tell_removed(request: HtmxRequest, host: Host, rule: DocumentRule) -> None:
     messages.info(request, render_to_string("draft/rule_removed.html", context, request))
 
 
-def _answer(request: HtmxRequest, host: Host, key: str, *, focus: str) -> HttpResponse:
+def _answer(request: HtmxRequest, host: Host, key: str) -> HttpResponse:
     back = back_asked(request, reverse("rules:rule-list", args=[host.name]))
     if not request.htmx:
         return redirect(f"{back}#rule-{key}")
@@ -107,8 +109,8 @@ def _answer(request: HtmxRequest, host: Host, key: str, *, focus: str) -> HttpRe
             "row": row,
             "covered": _covered(host, row),
             "warnings": {} if row.mark == "removed" else warnings_of(host, [row.rule], latest_snapshot(host)),
-            "focus": focus,
-            "back": back,
+            "swapped": True,
+            "place": place_part(back),
         }
         body = render_to_string("draft/rule_row.html", context, request)
     # The row comes first: a table row after other elements would be dropped by the HTML parser.
@@ -121,5 +123,6 @@ def _covered(host: Host, row: RuleRow) -> dict[str, DocumentRule]:
 
 
 def _row(host: Host, key: str) -> RuleRow | None:
-    rows = rule_rows(host, snapshot=latest_snapshot(host))
-    return next((row for row in rows if row.key == key), None)
+    counts = rule_counts(host, latest_snapshot(host))
+    found = (each for each in drafted_rules(host) if each.rule.id == key)
+    return next((RuleRow(each, counts.of_rule(key)) for each in found), None)

@@ -30,8 +30,13 @@ def text_asked(request: HttpRequest, name: str) -> str:
 
 
 def back_asked(request: HttpRequest, default: str) -> str:
-    """Return the address to which a form or link leads back, with its search and page; else the default."""
+    """Return the address to which a form or link leads back, with its search and page; else the default.
+
+    A query alone, such as `?q=ssh&page=2`, is one of the default address.
+    """
     back = (request.POST.get("back") or request.GET.get("back", ""))[:2000]
+    if back.startswith("?"):
+        return default + back
     return back if url_has_allowed_host_and_scheme(back, allowed_hosts=None) else default
 
 

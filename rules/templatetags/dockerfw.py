@@ -15,7 +15,7 @@ from django.core.paginator import Page
 from django.template import Context
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import escape, format_html
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
@@ -43,6 +43,8 @@ _ICONS = {
     "search": '<circle cx="11" cy="11" r="6.5"/><path d="M16 16l4.5 4.5"/>',
     "theme": '<circle cx="12" cy="12" r="8.5"/><path d="M12 3.5a8.5 8.5 0 0 1 0 17z" fill="currentcolor"/>',
     "down": '<path d="M6 9.5l6 6 6-6"/>',
+    "copy": '<path d="M9 9h11v11H9z"/><path d="M5 15H4V4h11v1"/>',
+    "trash": '<path d="M4 7h16M10 11v6M14 11v6M6 7l1 13h10l1-13M9 7V4h6v3"/>',
     "undo": '<path d="M8 5L4 9l4 4M4 9h9.5a5.5 5.5 0 0 1 0 11H9"/>',
 }
 
@@ -75,6 +77,27 @@ def icon(name: str, extra: str = "") -> SafeString:
 def font() -> dict[str, object]:
     """Link the font of the pages where scripts/setup could make it."""
     return {"made": bool(settings.STATICFILES_DIRS)}
+
+
+@register.simple_tag
+def symbols(*names: str) -> SafeString:
+    """Define icons once, for a page that uses them in many rows: `<svg><use href="#i-copy"/></svg>`."""
+    return format_html_join(
+        "",
+        '<symbol id="i-{}" viewBox="0 0 24 24">{}</symbol>',
+        ((name, mark_safe(_ICONS[name])) for name in names),  # noqa: S308  # constants of this module
+    )
+
+
+@register.filter
+def day(moment: datetime.datetime | str | None) -> SafeString | str:
+    """Show the day of a moment: `1 Oct`, with the year where it is another one."""
+    value = _moment(moment)
+    if value is None:
+        return ""
+    local = timezone.localtime(value)
+    year = "" if local.year == timezone.localtime(timezone.now()).year else f" {local.year}"
+    return format_html('<time datetime="{}">{}</time>', value.isoformat(), f"{local.day} {local:%b}{year}")
 
 
 @register.filter

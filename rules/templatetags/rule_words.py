@@ -13,25 +13,36 @@ from django.utils import timezone
 
 from dockerfw.chains.group_sizes import GroupSize
 from dockerfw.chains.sentences import describe_redirecting_tables, describe_tables
+from dockerfw.document.catalogue import service_name
 from dockerfw.document.diff import GroupChange
 from dockerfw.document.document import DocumentRule, Expectation, Group
 from dockerfw.document.group_words import describe_addresses
 from dockerfw.document.group_words import describe_group as group_words
 from dockerfw.document.groups import group_to_json_object
 from dockerfw.document.rule_fields import group_of
-from dockerfw.document.words import describe_expectation, describe_network, describe_rule, describe_time
+from dockerfw.document.words import (
+    describe_expectation,
+    describe_limit,
+    describe_network,
+    describe_rule,
+    describe_time,
+)
 from dockerfw.iptables.model import Family
 from dockerfw.reach.offers import Offer
+from dockerfw.reach.rule_warnings import RuleWarning
 from dockerfw.reach.sentences import describe_packet, describe_path, describe_place, describe_verdict
 from dockerfw.simulation.packet import Packet
 from dockerfw.simulation.trace import Trace, TraceStep, Verdict
 from rules.asking.exposure_line_selectors import By
 from rules.asking.trace_row_selectors import ChainVisit, StepRow
+from rules.draft.rule_selectors import RuleRow
 from rules.pages import wording
 from rules.templatetags.dockerfw import duration
 
 register = template.Library()
 _GROUP = re.compile(r"@([a-z0-9][a-z0-9._-]{0,39})")
+
+_SOON_SECONDS = 3 * 86_400
 
 _OWNERS = {
     "dockerfw": "dockerfw",
@@ -147,18 +158,59 @@ def network_words(network: str) -> str:
     return describe_network(network)
 
 
-@dataclass(frozen=True, slots=True)
-class TimeMark:
-    """When a rule begins or ends, from now, and the exact times; `is_near`: within a day, or over."""
-
-    text: str
-    exactly: str
-    is_near: bool
+@register.filter
+def service_of(rule: DocumentRule) -> str:
+    """Return the name of the common service that a rule is for, empty where it has none."""
+    return service_name(rule.protocol, rule.ports)
 
 
 @register.filter
-def time_mark(rule: DocumentRule) -> TimeMark | None:
-    """Return when a rule begins or ends, None for a rule that is always there."""
+def limit_words(limit: str) -> str:
+    """Return a limit in words: `6 a minute`."""
+    return describe_limit(limit)
+
+
+@register.filter
+def attention(warnings: Iterable[RuleWarning] | None) -> bool:
+    """Return True if one of the warnings says that a rule probably does not do what its author wants."""
+    return any(each.needs_attention for each in warnings or ())
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One short note beside the name of a rule, with its tone and the exact times."""
+
+    text: str
+    tone: str = ""
+    exactly: str = ""
+
+
+_CHANGE_MARKS = {
+    "new": Mark("New", "info"),
+    "changed": Mark("Changed", "info"),
+    "removed": Mark("Removed", "bad"),
+}
+
+
+@register.filter
+def marks_of(row: RuleRow) -> list[Mark]:
+    """Return the marks of a rule: the pending change, a block, its times, disabled, unused."""
+    rule = row.rule
+    found = [_CHANGE_MARKS[row.mark]] if row.mark else []
+    if rule.action == "block":
+        found.append(Mark("Block", "bad"))
+    if (times := time_mark(rule)) is not None:
+        found.append(times)
+    if not rule.enabled:
+        found.append(Mark("Off"))
+    if rule.enabled and row.last_use and row.last_use.last is None and row.hits and not row.hits.packets:
+        found.append(Mark("Unused"))
+    return found
+
+
+@register.filter
+def time_mark(rule: DocumentRule) -> Mark | None:
+    """Return when a rule begins or ends, amber for within three days, None for a rule without times."""
     if not rule.starts and not rule.expires:
         return None
     now = timezone.now()
@@ -167,15 +219,15 @@ def time_mark(rule: DocumentRule) -> TimeMark | None:
         for word, text in (("starts", rule.starts), ("expires", rule.expires))
         if text
     )
-    seconds = (datetime.fromisoformat(rule.expires) - now).total_seconds() if rule.expires else None
-    if seconds is not None and seconds <= 0:
-        return TimeMark("expired", exactly, is_near=True)
+    left = (datetime.fromisoformat(rule.expires) - now).total_seconds() if rule.expires else None
+    if left is not None and left <= 0:
+        return Mark("Ended", "warn", exactly)
     before = (datetime.fromisoformat(rule.starts) - now).total_seconds() if rule.starts else 0
     if before > 0:
-        return TimeMark(f"starts in {duration(before)}", exactly, is_near=False)
-    if seconds is None:
+        return Mark(f"Starts in {duration(before)}", "", exactly)
+    if left is None:
         return None
-    return TimeMark(f"expires in {duration(seconds)}", exactly, is_near=seconds < 86_400)
+    return Mark(f"Ends in {duration(left)}", "warn" if left < _SOON_SECONDS else "", exactly)
 
 
 @register.filter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -299,7 +299,8 @@ def test_rows_carry_what_sets_counted_and_the_last_use(applied: Host) -> None:
     (before,) = rule_rows(applied, snapshot=view)
     uses = RuleUses("2026-11-01T00:00:00Z", (), (RuleUse(before.key, "2026-11-30T10:00:00Z"),))
     counted = replace(view.snapshot, hits=(RuleHits(before.key, 3, 180),), uses=uses)
-    (row,) = rule_rows(applied, snapshot=replace(view, snapshot=counted))
+    later = replace(view, snapshot=counted, taken_at=view.taken_at + timedelta(seconds=1))
+    (row,) = rule_rows(applied, snapshot=later)
     assert row.hits == Counters(13, 780)
     assert row.last_use is not None
     assert row.last_use.last == datetime(2026, 11, 30, 10, tzinfo=UTC)

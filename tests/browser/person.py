@@ -97,7 +97,7 @@ class Person:
 
     def rule_row(self, text: str) -> Locator:
         """Return the row of the rule table that shows this text."""
-        return self.page.locator("table.rules tbody tr").filter(has_text=text)
+        return self.page.locator("#rule-table tbody tr").filter(has_text=text)
 
     def field_error(self, label: str) -> str:
         """Return the error of a field, found as a screen reader finds it."""

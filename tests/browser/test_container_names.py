@@ -42,7 +42,7 @@ def test_a_container_by_name_for_some_minutes(stack: Stack, alice: Person, scree
     expect(found).to_contain_text("198.51.100.7")
     alice.goto("rules/")
     alice.rule_row(COMMENT).get_by_role("button", name=re.compile("^Delete")).click()
-    expect(alice.rule_row(COMMENT)).to_contain_text("to be removed")
+    expect(alice.rule_row(COMMENT)).to_contain_text("Removed")
     alice.apply("The consultant is done")
     assert MEMBER not in saved_sets(stack)
 

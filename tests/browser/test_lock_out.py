@@ -50,7 +50,7 @@ def test_a_lock_out_is_rolled_back(
     outsider.sign_in()
     outsider.goto("rules/")
     outsider.rule_row(comment).get_by_role("button", name=re.compile("^Delete")).click()
-    expect(outsider.rule_row(comment)).to_contain_text("to be removed")
+    expect(outsider.rule_row(comment)).to_contain_text("Removed")
     outsider.goto("review/")
     outsider.page.get_by_label("Roll back automatically after").select_option("30")
     page = outsider.page

@@ -122,7 +122,7 @@ def take_it_back(alice: Person) -> None:
     page = alice.page
     alice.goto("rules/")
     alice.rule_row("for everybody").get_by_role("button", name=re.compile("^Delete")).click()
-    expect(alice.rule_row("for everybody")).to_contain_text("to be removed")
+    expect(alice.rule_row("for everybody")).to_contain_text("Removed")
     for sentence in ("3306/tcp of the host", "icmp of the host"):
         alice.goto("expectations/")
         page.get_by_role("button", name=f"Delete: {sentence}").click()

@@ -12,7 +12,7 @@ from dockerfw.document.container_definitions import MOST_DEFINITIONS
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import pending_diff
 from rules.draft.rule_selectors import PAGE
-from rules.draft.rule_services import rule_create, rule_undelete, rule_update
+from rules.draft.rule_services import rule_create, rule_delete, rule_undelete, rule_update
 from rules.models import AuditEvent, Host, Rule
 from tests.rig.confirmed import confirm
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
@@ -60,7 +60,9 @@ def test_several_rules_are_changed_at_once(signed_in: Client, host: Host, alice:
     def change(action: str, value: str = "") -> str:
         chosen = [f"{rule.key}:{rule.version}" for rule in rules]
         page = signed_in.post(
-            f"{RULES}bulk/", {"rule": chosen, "action": action, "value": value}, follow=True
+            f"{RULES}bulk/",
+            {"rule": chosen, "action": action, "tag": value, "until": value},
+            follow=True,
         )
         for rule in rules:
             if action != "delete":
@@ -78,7 +80,9 @@ def test_several_rules_are_changed_at_once(signed_in: Client, host: Host, alice:
     assert "Select rules" in change("explode")
     change("expire", "7 days")
     assert all("T" in rule.expires for rule in rules)
-    change("expire")
+    assert "Enter a time, such as 7 days." in change("expire")
+    assert "None of the rules was changed." in change("expire", "soon")
+    change("never")
     assert [rule.expires for rule in rules] == ["", ""]
     rule_update(host=host, actor=alice, key=rules[1].key, version=rules[1].version, values={"comment": "x"})
     version = rules[0].version
@@ -96,8 +100,8 @@ def test_all_that_the_search_finds_are_changed_on_every_page(
         add(host, alice, {"ports": [str(port)], "comment": "shop" if port > 1000 else "ssh"})
     page = signed_in.get(RULES, {"q": "shop"})
     assert has_no_inline_code(page)
-    assert f"Select all rules found ({PAGE + 4}, on every page)" in text_of(page)
-    assert f"Select all rules of the draft ({PAGE + 5}, on every page)" in text_of(signed_in.get(RULES))
+    assert f"All {PAGE + 4} that match" in text_of(page)
+    assert f"All {PAGE + 5} Enable" in text_of(signed_in.get(RULES))
     said = select_all(signed_in, host, "disable", PAGE + 4, q="shop")
     assert f"{PAGE + 4} rules changed in the draft. Undo" in said
     assert [rule.comment for rule in Rule.objects.filter(enabled=True)] == ["ssh"]
@@ -107,16 +111,16 @@ def test_all_that_the_search_finds_are_changed_on_every_page(
 def test_all_are_those_that_the_page_counted(signed_in: Client, host: Host, alice: Actor) -> None:
     rule = add(host, alice, {"ports": ["22"], "comment": "ssh"})
     seen = draft_of(host)
-    assert "The search now finds 1 rule, not as many as when you opened the page. No rule" in select_all(
+    assert "The search now finds 1 rule, not as many as when you opened the page. None" in select_all(
         signed_in, host, "delete", 2
     )
     rule_update(host=host, actor=alice, key=rule.key, version=1, values={"comment": "ssh for all"})
     said = select_all(signed_in, host, "delete", 1, draft=seen)
-    assert "The draft has changed since you opened the page. No rule was changed." in said
+    assert "The draft has changed since you opened the page. None of the rules was changed." in said
     assert Rule.objects.count() == 1
     assert "1 rule removed from the draft." in select_all(signed_in, host, "delete", 1)
     page = text_of(signed_in.get(RULES))
-    assert "Change several rules" not in page
+    assert "Selected rules" not in page
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,7 @@ def test_undo_restores_exactly_what_was_there(
     add(host, alice, {"ports": ["443"], "tags": ["new", "web"], "sources": ["203.0.113.0/24"]})
     confirm(host, alice)
     before = rows(host)
-    assert "Undo" in select_all(signed_in, host, action, 3, value=value)
+    assert "Undo" in select_all(signed_in, host, action, 3, tag=value, until=value)
     assert rows(host) != before
     assert "restored in the draft" in undo(signed_in, draft_of(host))
     assert rows(host) == before
@@ -163,6 +167,30 @@ def test_undo_says_that_the_draft_has_changed_since(
     signed_in.post(BULK, {"rule": f"{other.key}:2", "action": "disable"})
     assert "can no longer be undone here" in undo(signed_in, after)
     assert "1 rule restored in the draft." in undo(signed_in, draft_of(host))
+
+
+def test_a_conflict_names_the_rules_and_the_admin_and_offers_the_change_again(
+    signed_in: Client, host: Host, alice: Actor, bob: Actor
+) -> None:
+    rules = [add(host, alice, {"ports": [str(port)], "comment": f"<b>{port}"}) for port in (80, 443, 25)]
+    chosen = [f"{rule.key}:1" for rule in rules]
+    rule_update(host=host, actor=bob, key=rules[0].key, version=1, values={"ports": ["81"]})
+    rule_delete(host=host, actor=bob, key=rules[1].key, version=1)
+    page = signed_in.post(BULK, {"rule": chosen, "action": "tag", "tag": "web", "back": f"{RULES}?q=b"})
+    words = text_of(page)
+    assert page.status_code == 409
+    assert has_no_inline_code(page)
+    assert "None of the rules was changed." in words
+    assert "<b>80 : changed by bob" in words
+    assert "<b>443 : removed by bob" in words
+    assert (
+        "repeat your change for 2 rules of your selection. Back to the rules Add the tag to 2 rules" in words
+    )
+    again = {"rule": [f"{rules[0].key}:2", f"{rules[2].key}:1"], "action": "tag", "tag": "web"}
+    for text in again["rule"]:
+        assert f'name="rule" value="{text}"' in page.content.decode()
+    assert "2 rules changed in the draft." in text_of(signed_in.post(BULK, again, follow=True))
+    assert [rule.tags for rule in Rule.objects.all()] == [["web"], ["web"]]
 
 
 def test_what_changes_nothing_offers_no_undo(signed_in: Client, host: Host, alice: Actor) -> None:

@@ -331,7 +331,7 @@ def test_a_rule_for_forwarded_traffic_has_a_destination(signed_in: Client, host:
     assert (rule.scope, rule.to) == ("forwarded", "192.168.122.0/24")
     assert [(each.scope, each.to) for each in draft_document(host).rules] == [("forwarded", rule.to)]
     row = text_of(signed_in.get(f"{HOST}/rules/"))
-    assert "forwarded traffic to 192.168.122.0/24" in row
+    assert "Forwarded to 192.168.122.0/24" in row
     edit = signed_in.get(f"{HOST}/rules/{rule.key}/edit/").content.decode()
     assert 'name="to" value="192.168.122.0/24"' in edit
     signed_in.post(f"{HOST}/rules/{rule.key}/edit/", {**FORWARDED, "to": "10.0.0.7", "version": rule.version})

@@ -9,10 +9,12 @@ from django.test import Client
 
 from dockerfw.document.document import validate_rule
 from dockerfw.document.values import Group
-from dockerfw.document.words import describe_rule
 from dockerfw.iptables.model import Counters
 from dockerfw.messages.snapshot_values import LastUse
-from rules.draft.rule_search_selectors import Searched, rule_search
+from rules.audit.actors import Actor
+from rules.draft.rule_search_selectors import Searched, rule_search, unmatched_words
+from rules.draft.rule_services import rule_create
+from rules.models import Host
 from tests.rig.web_pages import HOST, text_of
 
 GROUPS = (Group("office", entries=("10.16.0.0/12", "203.0.113.0/24")), Group("cloud", kind="feed"))
@@ -37,11 +39,7 @@ def found(query: str) -> set[str]:
     return {
         name
         for name, rule in rules.items()
-        if matches(
-            Searched(
-                rule, "new" if name == "web" else "", describe_rule(rule), HITS.get(name), USES.get(name)
-            )
-        )
+        if matches(Searched(rule, "new" if name == "web" else "", HITS.get(name), USES.get(name)))
     }
 
 
@@ -75,6 +73,11 @@ def found(query: str) -> set[str]:
         ("expired", {"all"}),
         ("disabled", {"bad"}),
         ("new", {"web"}),
+        ("pending", {"web"}),
+        ("changed", set()),
+        ("anyone", {"web"}),
+        ("anyone port:443", {"web"}),
+        ("expires", {"all"}),
         ("@office @cloud", set()),
     ],
 )
@@ -88,3 +91,34 @@ def test_a_word_that_is_no_port_or_day_is_named(signed_in: Client, word: str) ->
     page = text_of(signed_in.get(f"{HOST}/rules/", {"q": f"web {word}"}))
     assert f"{word}: {word.partition(':')[2]} is not a " in page
     assert "No rule matches" not in page
+
+
+def test_a_search_that_finds_nothing_names_the_words_that_no_rule_has() -> None:
+    rows = [
+        Searched(validate_rule({"scope": "host", "protocol": "tcp", **values}), "", None)
+        for values in RULES.values()
+    ]
+    assert unmatched_words("shop zebra", rows, GROUPS) == 'No rule has "zebra"'
+    assert unmatched_words("@nowhere", rows, GROUPS) == 'No rule has "@nowhere"'
+    assert unmatched_words("shop icmp", rows, GROUPS) == ""
+    assert unmatched_words("colour:red", rows, GROUPS) == (
+        'No rule has "colour:red". '
+        "Fields are container:, interface:, owner:, port:, tag:, ticket: and unused:"
+    )
+    assert unmatched_words("2001:db8::7", rows, GROUPS) == 'No rule has "2001:db8::7"'
+    assert len(unmatched_words("x" * 200, rows, GROUPS)) < 80
+
+
+@pytest.mark.django_db
+def test_the_page_says_so_and_works_without_scripts(signed_in: Client, host: Host, alice: Actor) -> None:
+    values = {"scope": "host", "protocol": "tcp", "ports": ["22"], "comment": "ssh", "tags": ["ops"]}
+    rule_create(host=host, actor=alice, values=values)
+    page = signed_in.get(f"{HOST}/rules/", {"q": "ssh <b>"})
+    assert 'No rule has "<b>".' in text_of(page)
+    assert "0 of 1" in text_of(page)
+    # A filter adds its word to the search and takes it out again; the order stays, the page does not.
+    page = signed_in.get(f"{HOST}/rules/", {"q": "ssh", "sort": "name", "page": "3"})
+    assert 'href="?q=ssh+anyone&amp;sort=name"' in page.content.decode()
+    page = signed_in.get(f"{HOST}/rules/", {"q": "ssh Anyone"})
+    assert 'href="?q=ssh" aria-current="true"' in page.content.decode()
+    assert "1 of 1" in text_of(page)

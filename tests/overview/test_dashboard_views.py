@@ -101,7 +101,7 @@ def test_rules_that_expire_soon(signed_in: Client, host: Host, alice: Actor) -> 
     assert "Expiring soon" not in text_of(signed_in.get(f"{HOST}/"))
     confirm(host, alice)
     words = text_of(signed_in.get(f"{HOST}/"))
-    assert "Expiring soon Rules Contractor <VPN> expires in 2 days" in words
+    assert "Expiring soon Rules Contractor <VPN> Ends in 2 days" in words
     assert "later" not in words
 
 

@@ -1,5 +1,5 @@
-/* The table of rules: says how many rules are selected, and shows "select all" in each row. Without it the
-   server selects all as well. */
+/* The table of rules: edits of one row replace that row only, and the boxes say how many rules are selected.
+   Without it each edit is a form that leads back to the table, and "all" selects the rules that match. */
 (function () {
   "use strict";
 
@@ -8,7 +8,8 @@
     return form && {
       form: form,
       all: form.elements["all"],
-      picks: Array.from(form.elements).filter(function (each) { return each.name === "rule"; }),
+      page: document.getElementById("pick-page"),
+      picks: Array.from(document.querySelectorAll("#rule-table input[name=rule]")),
     };
   }
 
@@ -16,21 +17,88 @@
     const found = parts();
     if (!found) return;
     const ticked = found.picks.filter(function (each) { return each.checked; }).length;
-    const count = found.all.checked ? Number(found.all.value) : ticked;
-    document.getElementById("bulk-count").textContent =
-      count === 1 ? "1 rule selected." : count.toLocaleString("en") + " rules selected.";
+    const count = found.all && found.all.checked ? Number(found.all.value) : ticked;
+    document.getElementById("bulk-count").textContent = count.toLocaleString("en") + " selected";
+    found.page.checked = ticked > 0 && ticked === found.picks.length;
+    found.page.indeterminate = ticked > 0 && ticked < found.picks.length;
+  }
+
+  function prepare() {
+    document.querySelectorAll("#rule-table [data-needs-script]").forEach(function (part) { part.hidden = false; });
+    tell();
+  }
+
+  // Enable, disable, delete and undo: the button names the address, and the answer is the row or nothing.
+  function sendRow(event) {
+    const form = event.target, button = event.submitter;
+    if (form.id !== "row-form" || !button || !window.htmx) return;
+    event.preventDefault();
+    if (form.dataset.busy) return;
+    form.dataset.busy = "yes";
+    const row = button.closest("tr"), next = row.nextElementSibling, values = { back: form.elements["back"].value };
+    if (button.name) values[button.name] = button.value;
+    window.htmx.ajax("POST", button.getAttribute("formaction"),
+      { source: row, target: row, swap: "outerHTML", values: values }).then(function () {
+      // The same button again; after a delete "Undo"; after the row has gone, the next row.
+      const again = document.getElementById(row.id);
+      const same = again && again.querySelector("[formaction='" + button.getAttribute("formaction") + "']");
+      const focus = same || (again || next).querySelector(".act");
+      if (focus && document.activeElement === document.body) focus.focus();
+      delete form.dataset.busy;
+      tell();
+    });
+  }
+
+  function changed(event) {
+    const found = parts();
+    if (!found) return;
+    if (event.target === found.page || event.target === found.all) {
+      found.picks.forEach(function (each) { each.checked = event.target.checked; });
+      if (found.all && !event.target.checked) found.all.checked = false;
+    } else if (found.picks.includes(event.target)) {
+      if (!event.target.checked && found.all) found.all.checked = false;
+      pickRange(found.picks, event.target);
+    } else return;
+    tell();
+  }
+
+  // With the Shift key everything between the last box and this one follows it.
+  let last = null, shifted = false;
+  function pickRange(picks, box) {
+    const from = picks.indexOf(last), to = picks.indexOf(box);
+    if (shifted && from >= 0) {
+      picks.slice(Math.min(from, to), Math.max(from, to) + 1).forEach(function (each) { each.checked = box.checked; });
+    }
+    last = box;
+  }
+
+  // What is open over the table closes as a menu does.
+  function closeOpen(except) {
+    document.querySelectorAll("#rule-table :is(.notes, .bulk-more)[open]").forEach(function (part) {
+      if (part.contains(except)) return;
+      if (!except && part.contains(document.activeElement)) part.querySelector("summary").focus();
+      part.open = false;
+    });
+  }
+
+  function pressed(event) {
+    if (event.key === "Escape") closeOpen(null);
+    if (event.key !== "Enter" || !event.target.closest(".bulk-panel") || !event.target.matches("input")) return;
+    event.preventDefault();
+    event.target.form.requestSubmit(event.target.closest(".bulk-panel").querySelector("button"));
   }
 
   function start() {
-    document.addEventListener("change", function (event) {
-      const found = parts();
-      if (!found) return;
-      if (event.target === found.all) {
-        found.picks.forEach(function (each) { each.checked = found.all.checked; });
-      } else if (found.picks.includes(event.target)) {
-        if (!event.target.checked) found.all.checked = false;
-      } else return;
-      tell();
+    prepare();
+    document.addEventListener("submit", sendRow, true);
+    document.addEventListener("change", changed);
+    document.addEventListener("keydown", pressed);
+    document.addEventListener("click", function (event) {
+      shifted = event.shiftKey;
+      closeOpen(event.target);
+    }, true);
+    document.addEventListener("reset", function (event) {
+      if (event.target.id === "bulk-form") window.setTimeout(tell, 0);
     });
     // An own edit of one row is no edit that this page has not shown.
     document.addEventListener("htmx:load", function (event) {
@@ -38,17 +106,15 @@
       if (found && draft && Number(draft) === Number(found.form.elements["draft"].value) + 1) {
         found.form.elements["draft"].value = draft;
       }
-      tell();
+      prepare();
     });
     document.addEventListener("dockerfw:restored", function (event) {
       if (event.target.id !== "bulk-form") return;
-      const found = parts();
-      if (found.picks.some(function (each) { return each.checked; })) found.form.closest("details").open = true;
       // What "all" was has to be counted again: the page may have other rules now.
-      found.all.checked = false;
+      const found = parts();
+      if (found.all) found.all.checked = false;
       tell();
     });
-    tell();
   }
   document.addEventListener("DOMContentLoaded", start);
 })();
