@@ -50,7 +50,9 @@ def tick(moment: datetime.datetime, length: datetime.timedelta) -> SafeString:
     local = timezone.localtime(moment)
     days = length / datetime.timedelta(days=1)
     words = f"{local:%H:%M}" if days <= 2 else f"{local.day} {local:%b}" if days <= 100 else f"{local:%b %Y}"
-    return format_html('<time datetime="{}">{}</time>', moment.isoformat(), words)
+    # Days begin in the zone of the server, so only the time of day is shown in the browser's.
+    form = format_html(' data-form="{}"', "minute") if days <= 2 else ""
+    return format_html('<time datetime="{}"{}>{}</time>', moment.isoformat(), form, words)
 
 
 @register.filter

@@ -13,10 +13,11 @@
       clock(moment) + ":" + two(moment.getSeconds());
   }
 
-  // The forms are those of the template filters `when`, `when_exactly` and `clock`.
+  // The forms are those of the template filters `when`, `when_exactly`, `clock` and `tick`.
   function words(moment, form) {
     const now = new Date();
     if (form === "exact") return exactly(moment);
+    if (form === "minute") return clock(moment);
     if (form === "clock") return clock(moment) + ":" + two(moment.getSeconds());
     if (moment.toDateString() === now.toDateString()) return "today " + clock(moment);
     const year = moment.getFullYear() === now.getFullYear() ? "" : " " + moment.getFullYear();
