@@ -33,6 +33,7 @@ DOCS_SCREENS = {
     "rules-phone-dark",
     "settings-desktop-light",
     "setup-desktop-light",
+    "start-services-desktop-light",
     "trace-desktop-light",
 }
 
