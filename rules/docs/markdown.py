@@ -19,6 +19,14 @@ from markdown_it.token import Token
 # The address that a link or an image of the file becomes; None for what is not served.
 Address = Callable[[str], str | None]
 _SCROLLS: Final = 'tabindex="0" role="group"'
+# On a phone the rows of a table are drawn one below the other, so the roles are written out.
+_ROLES: Final = {
+    "thead_open": "rowgroup",
+    "tbody_open": "rowgroup",
+    "tr_open": "row",
+    "th_open": "columnheader",
+    "td_open": "cell",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +55,9 @@ def render(text: str, *, address: Address) -> Rendered:
     for token in tokens:
         if token.type == "heading_open":
             token.attrSet("id", next(anchors))
-        elif token.type in ("th_open", "td_open"):
+        elif token.type in _ROLES:
             _align(token)
+            token.attrSet("role", _ROLES[token.type])
         _rewrite(token.children or (), address)
     # The page draws its title itself: opening, text, end.
     html = _parser.renderer.render(tokens[3:], _parser.options, {})
@@ -119,7 +128,7 @@ def _draw_code(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
 
 
 def _open_table(*_: Any) -> str:
-    return f'<div class="scroll" {_SCROLLS} aria-label="Table"><table>\n'
+    return f'<div class="scroll" {_SCROLLS} aria-label="Table"><table role="table">\n'
 
 
 def _close_table(*_: Any) -> str:

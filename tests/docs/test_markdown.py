@@ -65,7 +65,7 @@ def test_html_of_the_page_is_text_and_nothing_has_a_style() -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt; <strong>strong</strong>" in html
     assert "dockerfw status &lt;FILE" in html
     assert "style=" not in html
-    assert '<td class="number">1</td>' in html
+    assert '<td class="number" role="cell">1</td>' in html
     assert (
         render("# A\n\n[x](javascript:alert(1))\n", address=address).html
         == "<p>[x](javascript:alert(1))</p>\n"
