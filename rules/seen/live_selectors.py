@@ -15,7 +15,7 @@ from rules.seen.snapshot_selectors import SnapshotView
 
 ROWS = 100
 # Without a choice, chains open from the first one on until this many rules are shown.
-FIRST_ROWS = 100
+FIRST_ROWS = 80
 CHAINS = 40
 TABLES = ("filter", "nat", "mangle", "raw", "security")
 

@@ -53,19 +53,19 @@ def test_every_page_fits(alice: Person, screens: Screens, width: int) -> None:
 def test_filters_work_as_you_type_and_stay_in_the_address(alice: Person) -> None:
     page = alice.page
     page.goto("/audit/")
-    page.get_by_label("Search", exact=True).fill("nothing like it")
+    page.get_by_role("searchbox", name="Search").fill("nothing like it")
     expect(page.locator("#audit-events")).to_contain_text("No matching events")
     expect(page).to_have_url(re.compile("q=nothing"))
-    expect(page.get_by_label("Search", exact=True)).to_be_focused()
+    expect(page.get_by_role("searchbox", name="Search")).to_be_focused()
     page.go_back()
     expect(page.locator("#audit-events tbody tr").first).to_be_visible()
-    expect(page.get_by_label("Search", exact=True)).to_have_value("")
+    expect(page.get_by_role("searchbox", name="Search")).to_have_value("")
     alice.goto("live/")
-    page.get_by_label("Search", exact=True).fill("FILTERS-HOST")
+    page.get_by_role("searchbox", name="Search").fill("FILTERS-HOST")
     expect(page.locator("#live")).to_contain_text('match "FILTERS-HOST"')
     expect(page.get_by_role("link", name="IPv6")).to_have_attribute("href", re.compile("q=FILTERS-HOST"))
     alice.goto("history/")
-    page.get_by_label("Search", exact=True).fill("no such reason")
+    page.get_by_role("searchbox", name="Search").fill("no such reason")
     expect(page.locator("#revisions")).to_contain_text('No revision matches "no such reason".')
 
 
@@ -80,7 +80,7 @@ def test_filters_work_without_a_script(
         ("/hosts/local/history/", "Search"),
     ):
         page.goto(place)
-        page.get_by_label("Search", exact=True).fill("nothing like it")
+        page.get_by_role("searchbox", name="Search").fill("nothing like it")
         page.locator("form[role=search]").get_by_role("button", name=button).click()
-        expect(page.get_by_label("Search", exact=True)).to_have_value("nothing like it")
+        expect(page.get_by_role("searchbox", name="Search")).to_have_value("nothing like it")
         expect(page.locator("main")).to_contain_text("No ")

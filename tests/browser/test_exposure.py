@@ -165,7 +165,7 @@ def restricted_again(stack: Stack, alice: Person, screens: Screens) -> None:
     expect(found).to_contain_text("192.0.2.0/24")
     expect(found).not_to_contain_text("anywhere")
     assert gets_in(stack, PORT)
-    alice.page.get_by_label("Search").fill("6379")
+    alice.page.get_by_role("searchbox", name="Search").fill("6379")
     expect(row(alice, f"{PORT}/tcp")).to_have_count(0)
     expect(row(alice, "6379/tcp")).to_be_visible()
     alice.page.goto("/")
@@ -196,6 +196,7 @@ def ask_what_was_and_what_will_be(stack: Stack, alice: Person, screens: Screens)
     alice.page.goto("about:blank")
     alice.page.goto(address)
     expect(alice.page.locator("[data-verdict]")).to_contain_text("Allowed.")
+    alice.page.locator("#path > summary").click()
     alice.page.get_by_role("link", name=re.compile(r"^filter INPUT")).first.click()
     expect(alice.page.locator("#v4-filter-INPUT")).to_be_visible()
 
@@ -225,8 +226,8 @@ def test_without_a_script(
     plain = new_person("alice", stack, storage_state=admins["alice"], java_script_enabled=False)
     page = plain.page
     plain.goto("exposure/")
-    page.get_by_label("Search").fill("9200")
-    plain.press("Filter")
+    page.get_by_role("searchbox", name="Search").fill("9200")
+    page.locator("form[role=search]").get_by_role("button", name="Search").click()
     expect(row(plain, "9200/tcp")).to_be_visible()
     row(plain, "9200/tcp").get_by_role("link", name=re.compile("^Trace")).click()
     assert page.get_by_label("Port", exact=True).input_value() == "9200"

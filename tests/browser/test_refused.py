@@ -34,7 +34,8 @@ def test_from_a_refused_packet_to_a_rule(stack: Stack, alice: Person, screens: S
     add(stack, refusal(port=9022, revision=revision, count=412), refusal(port=9080, revision=revision))
     row = page.get_by_role("row").filter(has_text="9022/tcp")
     expect(row).to_contain_text("9022/tcp is allowed only from 198.51.100.0/24")
-    expect(row).to_contain_text(f"revision {revision}")
+    # The newest revision goes without saying.
+    expect(row).not_to_contain_text("revision")
     add(
         stack,
         refusal(source="2001:db8:77::9", port=9022, revision=revision, count=31),
@@ -60,7 +61,6 @@ def test_real_packets_of_each_kind(stack: Stack, alice: Person) -> None:
     alice.goto("rules/new/?action=block&source=192.0.2.1&scope=host&protocol=tcp&ports=9123")
     alice.save_rule()
     alice.apply("An office, and a block")
-    revision = int(re.findall(r"dockerfw r(\d+)", " ".join(stack.kernel_rules()))[-1])
     alice.goto("refused/")
     reasons = {
         9122: "9122/tcp is allowed only from 198.51.100.0/24",
@@ -73,7 +73,6 @@ def test_real_packets_of_each_kind(stack: Stack, alice: Person) -> None:
         row = alice.page.get_by_role("row").filter(has_text=f"{port}/tcp")
         expect(row).to_contain_text("192.0.2.1")
         expect(row).to_contain_text(text)
-        expect(row).to_contain_text(f"revision {revision}")
         expect(row).not_to_contain_text("unknown:")
 
 
@@ -99,6 +98,7 @@ def pause_under_the_pointer(stack: Stack, alice: Person, revision: int) -> None:
 def filter_as_you_type(alice: Person) -> None:
     """The address has the filters, so that it can be shared, and a refresh keeps them."""
     page = alice.page
+    page.get_by_text("Filters", exact=True).click()
     page.get_by_label("Source", exact=True).fill("203.0.113.77/32")
     expect(page).to_have_url(re.compile(r"source=203\.0\.113\.77"))
     expect(page.get_by_role("row").filter(has_text="2001:db8:77::9")).to_have_count(0)
@@ -109,6 +109,7 @@ def filter_as_you_type(alice: Person) -> None:
     expect(page.get_by_role("row").filter(has_text="9022/tcp")).to_be_visible()
     page.reload()
     expect(page.get_by_label("Source", exact=True)).to_have_value("203.0.113.77/32")
+    expect(page.get_by_role("link", name="Remove the filter Source 203.0.113.77/32")).to_be_visible()
     page.get_by_role("link", name="Port", exact=True).click()
     expect(page.get_by_role("row").filter(has_text="9022/tcp")).to_contain_text(SCANNER)
     page.get_by_role("link", name="Source and port", exact=True).click()
