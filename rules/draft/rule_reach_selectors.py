@@ -19,11 +19,14 @@ from rules.draft.draft_selectors import base_document, draft_document
 from rules.draft.group_selectors import group_rows
 from rules.draft.warning_selectors import offers_in
 from rules.models import Host
+from rules.seen.change_selectors import FRESH_SECONDS
 from rules.seen.consequence_selectors import prepare_live
 from rules.seen.snapshot_selectors import Look, SnapshotView
 
 # More ports than these are counted and not simulated.
 MOST: Final = 6
+# The root worker looks once a minute by itself. An older reading says nothing about now.
+MOST_SECONDS: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ def reach_now(host: Host, rule: DocumentRule, seen: Look) -> RuleReach | None:
         return None
     if seen.view is None:
         return RuleReach(f"Who reaches this now is unknown: {seen.problem}", is_known=False)
-    if seen.view.stale:
+    if seen.view.overtaken or seen.view.ahead > FRESH_SECONDS or seen.view.age > MOST_SECONDS:
         when = seen.view.overtaken or f"The kernel's rules were read {seen.view.when}."
         return RuleReach(f"Who reaches this now is unknown: {when}", is_known=False)
     behind = [each for each in offers_in(seen.view) if applies_to_offer(rule, each)]
@@ -53,7 +56,8 @@ def reach_now(host: Host, rule: DocumentRule, seen: Look) -> RuleReach | None:
     more = len(behind) - MOST
     rest = f" {describe_count(more, 'more port')} not looked at." if more > 0 else ""
     known = all(each.level != "unknown" for row in rows for each in row.access)
-    return RuleReach(f"Now: {_describe(rows)}.{rest}", is_known=known)
+    then = f"As of {seen.view.when}" if seen.view.stale else "Now"
+    return RuleReach(f"{then}: {_describe(rows)}.{rest}", is_known=known)
 
 
 def group_sizes(host: Host, rule: DocumentRule) -> dict[str, str]:

@@ -45,7 +45,7 @@ from rules.pages.forms import place_errors
 from rules.pages.frame import render_page
 from rules.pages.requests import back_asked, host_or_404, text_asked
 from rules.pages.wording import rule_pairs
-from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot
+from rules.seen.snapshot_selectors import SnapshotView, latest_snapshot, observe_request
 
 NO_SUCH_SERVICE = (
     "No service, port or container of this name. Use a port such as 8443/tcp, or fill in the fields below."
@@ -309,6 +309,8 @@ def _form_page(
     service_problem: str = "",
     status: int = 200,
 ) -> HttpResponse:
+    # The preview of a stored rule compares with the look that this one asks for.
+    observe_request(host)
     view = latest_snapshot(host)
     action = (
         reverse("rules:rule-edit", args=[host.name, key])

@@ -16,13 +16,14 @@ from rules.draft.warning_selectors import warnings_of
 from rules.models import Host
 from rules.pages.errors import Invalid
 from rules.pages.requests import host_or_404, text_asked
-from rules.seen.snapshot_selectors import look
+from rules.seen.snapshot_selectors import look, observe_request
 
 
 @require_POST
 def rule_warnings(request: HttpRequest, host_name: str) -> HttpResponse:
     """Answer what the typed rule will do, with warnings; a hint while it is not valid."""
     host = host_or_404(host_name)
+    observe_request(host)
     context = {
         "host": host,
         **warning_context(host, read_typed_rule(host, RuleForm(request.POST), text_asked(request, "key"))),

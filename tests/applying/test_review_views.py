@@ -208,6 +208,8 @@ def test_a_silent_root_worker_disables_the_button_and_says_why(
         page = working.get(PATH)
         assert DISABLED.search(page.content.decode())
         assert said in text_of(page)
+        # Nothing on the page is green by an old reading.
+        assert 'class="badge ok"' not in page.content.decode()
         assert said in text_of(working.get(f"{PATH}waiting/"))
     # One that is quiet between two looks is not silent.
     snapshot_store(host, age=50)

@@ -169,6 +169,8 @@ def test_what_is_unknown_is_amber_with_the_reason(seen: Client, host: Host) -> N
     old = seen.post(WARNINGS, typed)
     assert "Who reaches this now is unknown: The kernel's rules were read 10 minutes ago." in text_of(old)
     assert 'class="reach unclear' in old.content.decode()
+    snapshot_store(host, draft_document(host), 1, around=AROUND, age=40)
+    assert "As of 40 seconds ago: not reachable from outside." in text_of(seen.post(WARNINGS, typed))
     snapshot_store(host, draft_document(host), 1, around={**AROUND, "docker_state": "nftables"})
     hidden = seen.post(WARNINGS, typed)
     assert "Now: unknown who reaches it: Docker keeps its rules in its own nftables tables" in text_of(hidden)
