@@ -20,7 +20,7 @@ from rules.models import AuditEvent, Host, Rule
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 
-PAGE: Final = 50
+PAGE: Final = 40
 _MOST_LABEL: Final = 40
 # Of a conflict, and how far back it is looked for who made the other edit.
 _MOST_NAMED: Final = 20

@@ -39,7 +39,7 @@ def find_rules(host: Host, draft: Document, text: str, *, most: int) -> tuple[li
         entry
         for entry in _entries(host, draft)
         if all(word in entry.words for word in words)
-        or (matches is not None and matches(Searched(entry.rule, "", entry.description, None)))
+        or (matches is not None and matches(Searched(entry.rule, "", None)))
     ]
     # Equals stay in the order of the draft.
     return heapq.nsmallest(most, found, key=lambda entry: _rank(entry.rule, text)), len(found)

@@ -53,7 +53,7 @@ def test_select_all_reload_and_undo(stack: Stack, many: Person, bob: Person, scr
     expect(all_rules).to_be_hidden()
     page.get_by_role("checkbox", name="Select all rules of this page").focus()
     page.keyboard.press("Space")
-    expect(page.locator("#bulk-count")).to_have_text("50 selected")
+    expect(page.locator("#bulk-count")).to_have_text("40 selected")
     all_rules.focus()
     page.keyboard.press("Space")
     expect(page.locator("#bulk-count")).to_have_text(f"{MANY} selected")
@@ -64,7 +64,7 @@ def test_select_all_reload_and_undo(stack: Stack, many: Person, bob: Person, scr
     page.set_viewport_size(DESKTOP)
     picks.first.uncheck()
     expect(all_rules).not_to_be_checked()
-    expect(page.locator("#bulk-count")).to_have_text("49 selected")
+    expect(page.locator("#bulk-count")).to_have_text("39 selected")
     # An own edit in a row is not an edit that the page has not shown.
     many.rule_row("batch 20003").get_by_role("switch").click()
     expect(many.rule_row("batch 20003")).to_have_class(re.compile("is-off"))

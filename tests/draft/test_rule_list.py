@@ -73,7 +73,7 @@ def test_toggle_moves_only_its_row_and_the_numbers(signed_in: Client, ssh: Rule)
     assert piece.lstrip().startswith("<tr")
     assert 'aria-checked="false"' in piece
     assert 'id="pending-button"' in piece
-    assert piece.count('hx-swap-oob="true"') == 3
+    assert piece.count("hx-swap-oob=") == 3
     assert not Rule.objects.get().enabled
 
 
@@ -199,10 +199,10 @@ def test_long_tables_are_paged(signed_in: Client, host: Host, alice: Actor) -> N
         for number in range(250)
     )
     first = signed_in.get(RULES)
-    assert "1 to 50 of 250" in text_of(first)
+    assert "1 to 40 of 250" in text_of(first)
     assert "Everything else" not in text_of(first)
-    assert "51 to 100 of 250" in text_of(signed_in.get(RULES, {"page": "2"}))
-    assert "201 to 250 of 250" in text_of(signed_in.get(RULES, {"page": "99999"}))
+    assert "41 to 80 of 250" in text_of(signed_in.get(RULES, {"page": "2"}))
+    assert "241 to 250 of 250" in text_of(signed_in.get(RULES, {"page": "99999"}))
     assert signed_in.get(RULES, {"page": "x"}).status_code == 200
 
 

@@ -120,5 +120,5 @@ def test_the_page_says_so_and_works_without_scripts(signed_in: Client, host: Hos
     page = signed_in.get(f"{HOST}/rules/", {"q": "ssh", "sort": "name", "page": "3"})
     assert 'href="?q=ssh+anyone&amp;sort=name"' in page.content.decode()
     page = signed_in.get(f"{HOST}/rules/", {"q": "ssh Anyone"})
-    assert 'href="?q=ssh" aria-current="true"' in page.content.decode()
+    assert 'href="?q=ssh" aria-current="true"' in " ".join(page.content.decode().split())
     assert "1 of 1" in text_of(page)
