@@ -17,6 +17,7 @@ from scripts.benchmarks.packets import measure_packets
 from scripts.benchmarks.pure import measure_parse, measure_plan
 from scripts.benchmarks.refused import measure_refused
 from scripts.benchmarks.running import RUNNING, measure_running
+from scripts.benchmarks.samples import measure_samples
 from scripts.benchmarks.tracing import measure_trace
 from tests.rig.namespace import why_unavailable
 
@@ -29,6 +30,7 @@ PURE: Final[Mapping[str, Measure]] = {
     "lists": measure_lists,
     "packets": measure_packets,
     "refused": measure_refused,
+    "samples": measure_samples,
 }
 NEEDS_ROOT: Final = frozenset({"small", "sets", "lists", "packets", "refused"})
 
