@@ -50,7 +50,7 @@ def test_from_a_refused_packet_to_a_rule(stack: Stack, alice: Person, screens: S
     allow_it(stack, alice)
     page.goto("/")
     expect(page.locator("#refused-summary")).to_contain_text(
-        re.compile(rf"{re.escape(SCANNER)}.* 413 ", re.DOTALL)
+        re.compile(rf"{re.escape(SCANNER)}.*\b413\b", re.DOTALL)
     )
     screens.take(page, "dashboard-refused")
 
