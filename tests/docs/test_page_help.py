@@ -16,7 +16,7 @@ from tests.rig.web_pages import HOST
 
 # What is no page with a frame: parts of pages, files, orders, redirects, and pages before the sign-in.
 NO_PAGES = {
-    *("home", "healthz", "sign-in", "sign-out", "setup", "doc-image", "audit-csv", "export"),
+    *("home", "healthz", "metrics", "sign-in", "sign-out", "setup", "doc-image", "audit-csv", "export"),
     *("revision-export", "restore-text", "rule-warnings", "source-echo", "rule-bulk-undo", "rule-toggle"),
     *("rule-delete", "rule-restore", "rule-undelete", "group-delete", "group-restore", "group-list-fetch"),
     *("group-list-accept", "containers-reach-host", "expectation-delete", "discard", "apply-status"),
