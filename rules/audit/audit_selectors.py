@@ -176,7 +176,7 @@ def _of_actor(events: QuerySet[AuditEvent], actor: str) -> QuerySet[AuditEvent]:
     if len(names) == 1:
         return events.filter(actor_name=names[0])
     if not names and len(known) < MOST_ACTORS:
-        return cast("QuerySet[AuditEvent]", events.none())
+        return events.none()
     return events.filter(actor_name__iexact=actor)
 
 
