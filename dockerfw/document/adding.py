@@ -38,6 +38,12 @@ def add_document(draft: Document, added: Document) -> Document:
     return make_document(draft.settings, tuple(rules), expectations, groups)
 
 
+def find_rules_in_both(draft: Document, added: Document) -> tuple[DocumentRule, ...]:
+    """Return the rules of `added` that the draft already has, ids aside; adding leaves them out."""
+    known = {replace(rule, id="") for rule in draft.rules}
+    return tuple(rule for rule in added.rules if replace(rule, id="") in known)
+
+
 def _add_groups(known: tuple[Group, ...], added: tuple[Group, ...], problems: Problems) -> tuple[Group, ...]:
     by_name = {group.name: group for group in known}
     for group in added:

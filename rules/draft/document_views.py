@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from typing import Final
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -12,9 +13,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from dockerfw.chains.adoption import keep_from_draft
 from dockerfw.chains.importing import Imported, SkippedLine, import_save
-from dockerfw.document.adding import add_document
+from dockerfw.document.adding import add_document, find_rules_in_both
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, canonical_json, load_document, to_json_object
+from dockerfw.document.words import describe_count, describe_rule, is_or_are
 from dockerfw.iptables.errors import DocumentError, FieldError, ParseError
 from dockerfw.reach.differences import Difference, find_differences
 from rules.audit.actors import actor_of
@@ -25,6 +27,8 @@ from rules.models import Host
 from rules.pages.errors import Conflict, Invalid
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404
+
+_MOST_DUPLICATES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ def draft_import(request: HttpRequest, host_name: str) -> HttpResponse:
     try:
         read = _read(form.cleaned_data["content"], draft)
         if adds:
-            read = replace(read, document=add_document(draft, read.document))
+            notes = (*read.notes, *_notes_of_duplicates(draft, read.document))
+            read = replace(read, document=add_document(draft, read.document), notes=notes)
     except DocumentError as error:
         found = error.errors
         form.add_error(None, f"The document has {len(found)} error{'s' if len(found) != 1 else ''}.")
@@ -104,6 +109,18 @@ def _read(content: str, draft: Document) -> Read:
         document = load_document(content.lstrip("\ufeff"))
         return Read(document, tuple(f"{note.path}: {note.message}" for note in document.notes))
     return read_of_import(keep_from_draft(import_save(content), draft))
+
+
+def _notes_of_duplicates(draft: Document, added: Document) -> tuple[str, ...]:
+    """Return a note for each rule that is not added, since the draft has it, and one for all beyond."""
+    both = find_rules_in_both(draft, added)
+    notes = [f"Already in the draft: {describe_rule(rule)}" for rule in both[:_MOST_DUPLICATES]]
+    if len(both) > len(notes):
+        more = len(both) - len(notes)
+        notes.append(
+            f"{describe_count(more, 'more rule')} of the file {is_or_are(more)} already in the draft"
+        )
+    return tuple(notes)
 
 
 def _replace(request: HttpRequest, host: Host, read: Read, version: int) -> HttpResponse:

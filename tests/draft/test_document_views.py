@@ -227,6 +227,7 @@ def test_an_import_can_be_added_to_the_draft(signed_in: Client, host: Host, alic
     }
     page = signed_in.post(IMPORT, sent(host, json.dumps(added), mode="add"))
     assert "1 rule added, 1 group added, 1 expectation added" in text_of(page)
+    assert "Already in the draft: 25/tcp from anywhere to the host" in text_of(page)
     assert "Add to the draft" in text_of(page)
     signed_in.post(IMPORT, sent(host, page.context["preview"].document, confirmed="yes"))
     draft = draft_document(Host.objects.get(pk=host.pk))
