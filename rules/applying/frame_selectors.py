@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import Final, Literal
 
 from dockerfw.chains.drift import OF_DOCKER, DriftCode
-from rules.applying.apply_selectors import unfinished_view
+from rules.applying.apply_selectors import ApplyView, unfinished_view
 from rules.applying.kernel_selectors import KernelSentence, kernel_sentence
 from rules.draft.basis_selectors import basis_of
 from rules.models import Apply, Host
@@ -73,13 +73,12 @@ def apply_facts(host: Host) -> dict[str, object]:
         "unfinished": unfinished is not None,
         "open_apply": waiting.apply if waiting else None,
         "open_window": waiting.window if waiting else None,
-        "frame_state": cache(partial(frame_state, host)),
+        "frame_state": cache(partial(frame_state, host, unfinished)),
     }
 
 
-def frame_state(host: Host) -> FrameState:
-    """Return the state of a host now. While rules are loading there is nothing to say about it yet."""
-    running = unfinished_view(host)
+def frame_state(host: Host, running: ApplyView | None) -> FrameState:
+    """Return the state of a host. While its unfinished apply loads rules there is nothing to say yet."""
     if running is not None and running.state == Apply.State.LOADING:
         return FrameState(StatePill("wait", "Loading rules"), None)
     return state_of(kernel_sentence(basis_of(host)))

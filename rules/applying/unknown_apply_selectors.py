@@ -25,8 +25,10 @@ class UnknownApply:
 
 def unknown_apply(host: Host) -> UnknownApply | None:
     """Return the apply without a record that the host holds, None if there is none."""
-    events = AuditEvent.objects.filter(host=host, verb=VERB)
-    loaded = events.filter(after__state__in=HELD)
+    loaded = AuditEvent.objects.filter(host=host, verb=VERB, after__state__in=HELD)
+    # Nearly every host has none: then this is the only query.
+    if not loaded.exists():
+        return None
     newest = loaded.filter(after__state="confirmed").first() or loaded.first()
     if newest is None or not isinstance(newest.after, dict):
         return None

@@ -16,9 +16,9 @@ from scripts.benchmarks.measure import ALL_SIZES, Measure, Row, print_rows
 from scripts.benchmarks.packets import measure_packets
 from scripts.benchmarks.pure import measure_parse, measure_plan
 from scripts.benchmarks.refused import measure_refused
-from scripts.benchmarks.running import RUNNING, measure_running
 from scripts.benchmarks.samples import measure_samples
 from scripts.benchmarks.tracing import measure_trace
+from scripts.benchmarks.whole import RUNNING, measure_running
 from tests.rig.namespace import why_unavailable
 
 PURE: Final[Mapping[str, Measure]] = {

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -205,20 +205,3 @@ def _tree_megabytes(pid: int) -> float:
     own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return own / 1024 + sum(_tree_megabytes(int(child)) for child in children)
-
-
-RUNNING: Final[Mapping[str, Callable[[Site, int], list[Row]]]] = {
-    "pages": measure_pages,
-    "apply": measure_apply,
-    "memory": measure_memory,
-}
-
-
-def measure_running(parts: Iterable[str], most: int, take: Callable[[str, list[Row]], None]) -> None:
-    """Start the stack once for all of these parts, and hand over the figures of each when it is done."""
-    site = Site()
-    try:
-        for part in parts:
-            take(part, RUNNING[part](site, most))
-    finally:
-        site.stack.delete()
