@@ -59,6 +59,9 @@ def test_the_setup_link_makes_the_first_admin_once(host: Host) -> None:
     assert has_no_inline_code(page)
     wrong = client.post(link, {**data, "password2": "something else entirely"})
     assert "The passwords do not match." in text_of(wrong)
+    # What no browser gets back is not called kept.
+    assert "Type both passwords again." in text_of(wrong)
+    assert "Your input is kept" not in text_of(wrong)
     assert b'value="alice"' in wrong.content
     short = client.post(link, {**data, "password1": "short", "password2": "short"})
     assert "too short" in text_of(short)
