@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import timedelta
 
@@ -47,15 +48,20 @@ def sentence_of(host: Host, document: Document | None, *, age: float) -> KernelS
     return kernel_sentence(basis_of(host))
 
 
+def without_age(found: KernelSentence) -> tuple[str, ...]:
+    """Return the reasons without the seconds since a reading of 30 seconds ago, which may be a few more."""
+    return tuple(re.sub(r"^3\d seconds ago ", "", reason) for reason in found.reasons)
+
+
 def test_the_sentence_says_what_the_look_after_the_load_showed(waiting: Apply, host: Host) -> None:
     document = draft_document(host)
     found = sentence_of(host, document, age=5)
     assert (found.level, found.text.startswith("Revision 1 is loaded")) == ("warn", True)
     found = sentence_of(host, document, age=30)
     assert (found.level, found.text.startswith("Revision 1 was loaded.")) == ("unknown", True)
-    assert found.reasons == (f"30 seconds ago the kernel held it. {AGAIN}",)
+    assert without_age(found) == (f"the kernel held it. {AGAIN}",)
     found = sentence_of(host, None, age=30)
-    assert found.reasons == (f"30 seconds ago the kernel did not hold it as it was loaded. {AGAIN}",)
+    assert without_age(found) == (f"the kernel did not hold it as it was loaded. {AGAIN}",)
     found = sentence_of(host, document, age=60)
     assert (found.level, found.reasons) == ("unknown", ("The kernel has not been read since.",))
     found = sentence_of(host, document, age=-600)
@@ -66,7 +72,7 @@ def test_rules_that_could_not_be_read_are_not_held(waiting: Apply, host: Host) -
     snapshot_store(host, draft_document(host), 1, age=30, saves={4: "", 6: ""}, around={"errors": UNREAD_6})
     found = kernel_sentence(basis_of(host))
     assert found.level == "unknown"
-    assert found.reasons == ("30 seconds ago not all rules in the kernel could be read.",)
+    assert without_age(found) == ("not all rules in the kernel could be read.",)
 
 
 def test_the_live_page_says_why_it_shows_an_older_reading(

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from rules.models import Host, Sample, SampleSeries
+from rules.overview import sample_selectors
 from rules.overview.sample_names import DAY, MINUTE, QUARTER
 from rules.overview.sample_selectors import MOST_POINTS, latest, series, series_of
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now().replace(second=0, microsecond=0)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the selectors live in the minute in which this file was loaded, however long other tests took."""
+    monkeypatch.setattr(
+        sample_selectors, "timezone", SimpleNamespace(now=lambda: NOW + timedelta(seconds=20))
+    )
 
 
 def add(host: Host, name: str, step: int, samples: dict[datetime, tuple[float, float]]) -> None:
