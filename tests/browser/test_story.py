@@ -142,7 +142,7 @@ def add_rules_with_mistakes(alice: Person) -> None:
     alice.save_rule()
     alice.add_rule("container", "8080, 8443", comment="the shop")
     alice.add_rule("both", "", protocol="any", source="2001:db8:7::/48", comment="our own network")
-    expect(alice.rule_row("8080, 8443")).to_contain_text("new")
+    expect(alice.rule_row("8080, 8443")).to_contain_text("New")
     assert alice.page.locator("#rule-table tbody tr").count() == 4
 
 
