@@ -72,6 +72,8 @@ def test_select_all_reload_and_undo(stack: Stack, many: Person, bob: Person, scr
     all_rules.check()
     disable(many)
     expect(page.locator("#messages")).to_contain_text(f"{MANY - 1} rules changed in the draft.")
+    # The message stays as long as it has the focus.
+    page.locator("#messages").get_by_role("button", name="Undo").focus()
     screens.take(page, "rules-undo")
     page.set_viewport_size(DESKTOP)
     assert stack.manage("shell", "--command", KEYS) != before
@@ -80,6 +82,7 @@ def test_select_all_reload_and_undo(stack: Stack, many: Person, bob: Person, scr
     assert stack.manage("shell", "--command", KEYS) == before
     delete_what_a_reload_kept(many)
     expect(page.locator("#messages")).to_contain_text("2 rules removed from the draft.")
+    page.locator("#messages").get_by_role("button", name="Undo").focus()
     # Another admin's edit comes between: Undo says so and changes nothing.
     bob.goto("rules/")
     bob.rule_row("batch 20005").get_by_role("switch").click()
