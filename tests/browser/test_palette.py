@@ -91,7 +91,9 @@ def test_keys_lead_to_pages_and_are_switched_off(alice: Person, screens: Screens
     expect(page).to_have_url(re.compile(f"{HOST}/history/$"))
     page.keyboard.press("n")
     expect(page).to_have_url(re.compile(f"{HOST}/rules/new/"))
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
     alice.goto("live/")
+    page.wait_for_function("window.dockerfwPalette")
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
     expect(dialog).to_be_visible()
@@ -112,6 +114,7 @@ def test_keys_lead_to_pages_and_are_switched_off(alice: Person, screens: Screens
     expect(page.get_by_label("Single-key shortcuts")).not_to_be_checked()
     page.get_by_label("Single-key shortcuts").check()
     page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
     page.keyboard.press("?")
     expect(dialog).to_be_visible()
 
