@@ -31,7 +31,7 @@ def test_a_container_by_name_for_some_minutes(stack: Stack, alice: Person, scree
     screens.take(page, "rule-form-container")
     alice.save_rule()
     row = alice.rule_row(COMMENT)
-    expect(row).to_contain_text(re.compile(r"expires in (9|10) min"))
+    expect(row).to_contain_text(re.compile(r"Ends in (9|10) min"))
     expect(row).not_to_contain_text("allows nothing")
     alice.apply("Search for the consultant")
     # The boot files have it empty, and the root worker fills it from what Docker lists.

@@ -112,7 +112,7 @@ def add_a_rule_with_conditions(alice: Person, screens: Screens) -> None:
     page.set_viewport_size(PHONE)
     alice.save_rule()
     row = alice.rule_row("ssh, slowly")
-    for text in ("6/minute", re.compile("expires in [78] h"), "@office", "ops"):
+    for text in ("6/minute", re.compile("Ends in [78] h"), "@office", "ops"):
         expect(row).to_contain_text(text)
 
 
