@@ -119,6 +119,12 @@ def alice(new_person: NewPerson, living: LivingStack, cookies: StorageState) -> 
     return new_person("alice", living, storage_state=cookies)
 
 
+@pytest.fixture(scope="module")
+def shop(living: LivingStack, cookies: StorageState) -> None:
+    """Rules in the kernel, a history and a pending change; the tests of an empty host come before."""
+    living.load_shop()
+
+
 def test_before_there_is_an_account(living: LivingStack, new_person: NewPerson) -> None:
     person = new_person("nobody", living)
     look_at(person, (living.setup_link, "/sign-in/"))
@@ -130,8 +136,7 @@ def test_a_new_host(alice: Person) -> None:
     look_at(alice, (*PAGES, *OF_THE_SITE))
 
 
-def test_a_busy_host(living: LivingStack, alice: Person) -> None:
-    living.load_shop()
+def test_a_busy_host(shop: None, alice: Person) -> None:
     alice.goto("refused/")
     expect(alice.page.locator("main table").first).to_be_visible()
     look_at(alice, (*PAGES, *FULL, "/audit/"))
@@ -147,15 +152,15 @@ def test_a_busy_host(living: LivingStack, alice: Person) -> None:
         ("trace/", "Trace"),
     ],
 )
-def test_a_form_with_errors(alice: Person, place: str, button: str) -> None:
+def test_a_form_with_errors(shop: None, alice: Person, place: str, button: str) -> None:
     alice.goto(place)
     with alice.watch.expecting(422):
         alice.page.get_by_role("button", name=button).first.click()
-        expect(alice.page.get_by_role("alert").first).to_be_visible()
+        expect(alice.page.locator("[aria-invalid=true]").first).to_be_visible()
     assert_none(findings(alice.page, f"{place} with errors"))
 
 
-def test_an_open_window(living: LivingStack, alice: Person) -> None:
+def test_an_open_window(shop: None, alice: Person) -> None:
     alice.goto("review/")
     alice.start_apply("A look at the page of an apply", re.compile("^Apply"))
     alice.expect_awaiting()
