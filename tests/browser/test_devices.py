@@ -125,13 +125,19 @@ def test_a_service_replaces_the_comment_of_another_but_not_an_admins(alice: Pers
     page = alice.page
     alice.goto("rules/new/")
     comment = page.get_by_label("Comment", exact=True)
-    page.get_by_role("link", name=re.compile("^SSH ")).click()
-    expect(comment).to_have_value("SSH")
-    page.get_by_role("link", name=re.compile("^HTTPS ")).click()
-    expect(comment).to_have_value("HTTPS")
-    expect(page.get_by_label("Ports", exact=True)).to_have_value("443")
+    service = page.get_by_role("combobox", name="Service or container")
+
+    def choose(name: str) -> None:
+        service.fill(name)
+        service.press("Enter")
+
+    choose("WireGuard")
+    expect(comment).to_have_value("WireGuard")
+    choose("PostgreSQL")
+    expect(comment).to_have_value("PostgreSQL")
+    expect(page.get_by_label("Ports", exact=True)).to_have_value("5432")
     comment.fill("our shop")
-    page.get_by_role("link", name=re.compile("^SSH ")).click()
+    choose("WireGuard")
     expect(comment).to_have_value("our shop")
 
 
