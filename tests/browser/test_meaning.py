@@ -69,8 +69,8 @@ def test_with_thousands_of_rules_the_page_comes_first(stack: Stack, alice: Perso
     expect(page.locator("#consequences")).to_contain_text("become reachable from anywhere")
     expect(page.get_by_label("Reason for overriding the failed check")).to_be_visible()
     expect(page.get_by_label("Reason", exact=True)).to_have_value("typed meanwhile")
-    page.once("dialog", lambda dialog: dialog.accept())
     alice.press("Discard all")
+    page.get_by_role("dialog").get_by_role("button", name="Discard all").click()
     expect(page.locator("main")).to_contain_text("Pending changes discarded")
 
 
