@@ -11,7 +11,7 @@ from dockerfw.agent import apply
 from dockerfw.bindings import binder as binder_module
 from dockerfw.bindings.binder import Binder
 from dockerfw.chains.bound_sets import BOUND_SETS
-from dockerfw.host import runner
+from dockerfw.host import loading, runner
 from dockerfw.host.bound_sets import read_bound_sets
 from dockerfw.host.loading import load
 from dockerfw.messages.codec import load_json
@@ -158,7 +158,7 @@ def test_the_sets_of_an_apply_that_fails_are_destroyed(
         assert sets_in(inside) == PROXIES
         raise apply.Refused("the rehearsal failed")
 
-    monkeypatch.setattr(apply, "rehearse", refuse)
+    monkeypatch.setattr(loading, "rehearse", refuse)
     assert run(order(published("8080")), state).state == "failed"
     assert (held(inside, "nft"), sets_in(inside)) == (before, set())
     assert not has_bound_record(state)

@@ -64,14 +64,14 @@ def test_the_table_shows_warnings(seen: Client, host: Host, alice: Actor) -> Non
 def test_a_published_port_without_a_rule_leads_to_the_form(seen: Client, host: Host, alice: Actor) -> None:
     page = seen.get(RULES)
     words = text_of(page)
-    assert "Published by Docker, but no rule allows it" in words
-    assert "8080/tcp of the container at 172.17.0.3:80" in words
+    assert "Published by Docker without a rule" in words
+    assert "8080/tcp 172.17.0.3:80 Not reachable from outside once the draft is applied." in words
     link = f"{RULES}new/?scope=container&amp;protocol=tcp&amp;ports=8080"
     assert f'href="{link}"' in page.content.decode()
     form = seen.get(link.replace("&amp;", "&")).context["form"]
     assert [form[name].value() for name in ("scope", "protocol", "ports")] == ["container", "tcp", "8080"]
     add(host, alice, "5432", "8080", scope="container")
-    assert "no rule allows it" not in text_of(seen.get(RULES))
+    assert "without a rule" not in text_of(seen.get(RULES))
 
 
 @pytest.mark.redis

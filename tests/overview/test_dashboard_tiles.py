@@ -25,7 +25,7 @@ PATH = f"{HOST}/tiles/"
 def tiles(client: Client) -> dict[str, str]:
     """Return the words of each tile by its title, without those of the picture."""
     body = re.sub(r"<svg class=\"spark.*?</svg>", "", client.get(PATH).content.decode(), flags=re.DOTALL)
-    found = re.findall(r"<section.*?</section>", body, re.DOTALL)
+    found = re.findall(r"<div class=\"card tile.*?</div>", body, re.DOTALL)
     texts = [[" ".join(re.sub(r"<[^>]+>", " ", each).split()), each] for each in found]
     titles = [re.search(r"<a [^>]*>(.*?)</a>", each) for _, each in texts]
     return {
