@@ -186,7 +186,9 @@ def _ids_between(filters: AuditFilters) -> tuple[int, int]:
     The clock may have been set back, so an entry of an earlier time may have a later id.
     """
     entries = AuditEvent.objects.order_by()
-    low, high = 1, entries.aggregate(last=Max("pk"))["last"] or 0
+    high = entries.aggregate(last=Max("pk"))["last"] or 0
+    # Only a search goes from the last entry to the first one step by step.
+    low = (entries.aggregate(first=Min("pk"))["first"] or 1) if filters.query else 1
     if filters.since:
         first = entries.filter(at__gte=_start(filters.since)).aggregate(first=Min("pk"))["first"]
         low = high + 1 if first is None else first

@@ -177,6 +177,18 @@ def test_a_search_for_words_reads_a_part_of_the_log_at_a_time(
     assert "the-needle" not in text_of(signed_in.get(PATH + link(page, "Newer")))
 
 
+def test_a_search_ends_at_the_first_entry_whatever_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_selectors, "MOST_SEARCHED", 20)
+    AuditEvent.objects.create(pk=900_000, actor_name="alice", verb="rule-update", target="the-needle")
+    for number in range(30):
+        AuditEvent.objects.create(pk=900_001 + number, actor_name="alice", verb="rule-update", target="hay")
+    filters = audit_selectors.AuditFilters(query="needle")
+    page = audit_selectors.audit_page(filters)
+    assert (page.events, page.older) == ((), 900_011)
+    page = audit_selectors.audit_page(filters, before=page.older)
+    assert ([event.target for event in page.events], page.older) == (["the-needle"], 0)
+
+
 @pytest.mark.parametrize("days", [{"since": "2026-03-01"}, {"until": "2026-02-28"}])
 def test_an_entry_of_a_clock_that_was_set_back_is_found_by_its_day(
     signed_in: Client, host: Host, monkeypatch: pytest.MonkeyPatch, days: dict[str, str]
