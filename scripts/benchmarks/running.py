@@ -48,13 +48,14 @@ class Site:
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(make_object(rules, note=note), file)
             file.flush()
+            # Started by root, the verb reads it as the user of the web process.
+            Path(file.name).chmod(0o644)
             environment = {
                 **os.environ,
-                "DOCKERFW_DATA_DIR": str(self.stack.data / "web"),
-                "DOCKERFW_REDIS_URL": self.stack.redis_url("web"),
+                "DOCKERFW_DATA_DIR": str(self.stack.data),
             }
             subprocess.run(
-                [sys.executable, "manage.py", "firewall", "import", file.name],
+                ["scripts/firewall", "import", file.name],
                 cwd=ROOT,
                 env=environment,
                 capture_output=True,
