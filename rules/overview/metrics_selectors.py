@@ -27,6 +27,8 @@ from rules.overview.sample_names import (
     CONNTRACK_MOST,
     DRIFT,
     MINUTE,
+    MOST_RULES,
+    MOST_SETS,
     OPEN_PORTS,
     PENDING,
     QUARTER,
@@ -38,9 +40,6 @@ from rules.overview.sample_names import (
     UNPROTECTED,
 )
 
-# Each set and rule is a time series in Prometheus, for as long as its data are kept.
-MOST_RULES: Final = 200
-MOST_SETS: Final = 100
 _RECENT: Final = timedelta(minutes=5)
 _RECENT_SETS: Final = timedelta(minutes=35)
 

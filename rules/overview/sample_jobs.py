@@ -30,6 +30,7 @@ from rules.overview.sample_names import (
     CONNTRACK,
     CONNTRACK_MOST,
     DRIFT,
+    MOST_SETS,
     OPEN_PORTS,
     PENDING,
     REFUSED,
@@ -45,8 +46,6 @@ from rules.seen.snapshot_selectors import SnapshotView, look
 
 EVERY_SECONDS: Final = 5.0
 EXPIRE_SECONDS: Final = 3600.0
-# Sets that change come first: the members of static sets are those of the revision.
-MOST_SETS: Final = 100
 
 CountPorts = Callable[[Basis, SnapshotView], Mapping[ExposureLevel, int] | None]
 """Return the number of ports by the widest that can reach them, None where not all ports are known."""

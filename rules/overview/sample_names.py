@@ -34,6 +34,10 @@ SESSIONS: Final = "sessions"
 RULES_COUNTED: Final = "rules_counted"
 """Recorded where the hits of all rules are known, so that a rule without a sample had none."""
 
+# What is recorded and shown of one host: the rules with most hits, and the sets that change first.
+MOST_RULES: Final = 200
+MOST_SETS: Final = 100
+
 SET_PREFIX: Final = "set:"
 RULE_PREFIX: Final = "rule:"
 

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from rules.models import Host, Sample, SampleReading, SampleSeries
 from rules.overview.sample_counts import Amount, Gathered, Interval, SampleKey, counted_between
-from rules.overview.sample_names import KEPT, RULES_COUNTED
+from rules.overview.sample_names import KEPT, MOST_RULES, RULES_COUNTED
 
 Kind = SampleReading.Kind
 
@@ -29,8 +29,6 @@ EVERY: Final[Mapping[Kind, timedelta]] = {
 }
 """Looks that come sooner are not recorded. A page has the host read every few seconds."""
 
-# A host with 10,000 busy rules fills no disk: the rules with most hits are recorded.
-MOST_RULES: Final = 200
 MOST_SERIES: Final = 20_000
 _AHEAD: Final = timedelta(seconds=15)
 _CHUNK: Final = 5_000
@@ -100,6 +98,7 @@ def _is_due(before: SampleReading, reading: Reading, now: datetime) -> bool:
 
 
 def gather_samples(before: SampleReading, reading: Reading) -> Gathered:
+    """Return the samples that two looks lead to: counts between them, and levels at the later one."""
     found = Gathered(Interval(before.at.timestamp(), reading.at.timestamp()))
     for name, value in reading.levels.items():
         found.add_level(name, value)

@@ -20,7 +20,8 @@ from ruamel.yaml import YAML
 from rules.audit.actors import Actor
 from rules.draft.rule_services import rule_create
 from rules.models import Host, ProcessNote
-from rules.overview.metrics_selectors import MOST_RULES, MOST_SETS, metrics_text
+from rules.overview.metrics_selectors import metrics_text
+from rules.overview.sample_names import MOST_RULES, MOST_SETS
 from rules.overview.sample_services import Kind, Reading, samples_store
 from tests.rig.confirmed import confirm
 

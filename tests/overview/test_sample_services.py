@@ -11,10 +11,9 @@ from django.utils import timezone
 
 from rules.models import Host, Sample, SampleReading, SampleSeries
 from rules.overview import sample_services
-from rules.overview.sample_names import DAY, MINUTE, QUARTER
+from rules.overview.sample_names import DAY, MINUTE, MOST_RULES, QUARTER
 from rules.overview.sample_selectors import series
 from rules.overview.sample_services import (
-    MOST_RULES,
     Kind,
     Reading,
     samples_due,
