@@ -127,6 +127,14 @@ def test_it_looks_like_a_real_host(tmp_path: Path) -> None:
     assert "dev ens33" in in_sandbox(tmp_path, "ip", "-6", "route", "show", "default").stdout
 
 
+@pytest.mark.parametrize("module", ["made_up_docker", "programs"])
+def test_what_starts_after_its_sandbox_has_ended_ends_at_once(module: str) -> None:
+    nobody = str(2**22 + 1)
+    started = [sys.executable, "-m", f"scripts.stack.{module}", nobody, "0"]
+    done = subprocess.run(started, cwd=ROOT, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    assert done.returncode == 0
+
+
 def test_it_refuses_a_network_that_is_in_use(tmp_path: Path) -> None:
     done = in_sandbox(tmp_path, "true", fresh=False)
     assert done.returncode == 1

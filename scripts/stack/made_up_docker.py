@@ -1,4 +1,4 @@
-"""The Docker of the sandbox: `python -m scripts.stack.made_up_docker DESCRIPTOR` answers on a Unix socket.
+"""The Docker of the sandbox: `python -m scripts.stack.made_up_docker PARENT DESCRIPTOR` answers on a socket.
 
 It lists the containers of the made-up shop, so that rules can name them. It starts nothing and follows no
 change: nothing happens to a container that is only made up.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from scripts.stack.lifetime import end_with
 from scripts.stack.shop import CONTAINERS, NETWORKS, Container, Network
 
 SOCKET: Final = "made-up-docker.sock"
@@ -87,7 +89,7 @@ def start_made_up_docker(state: Path) -> None:
         server.listen()
         number = server.fileno()
         served = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", __name__, str(number)],
+            [sys.executable, "-m", __name__, str(os.getpid()), str(number)],
             pass_fds=[number],
             stdin=subprocess.DEVNULL,
         )
@@ -96,9 +98,11 @@ def start_made_up_docker(state: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Answer until the process is killed."""
+    """Answer until the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with socket.socket(fileno=int(arguments[0])) as server:
+    parent, number = map(int, arguments)
+    end_with(parent)
+    with socket.socket(fileno=number) as server:
         while True:
             connection, _ = server.accept()
             threading.Thread(target=_serve, args=(connection,), daemon=True).start()

@@ -18,16 +18,11 @@ from pathlib import Path
 
 from scripts.stack.errors import StackError
 from scripts.stack.layout import ROOT
+from scripts.stack.lifetime import end_with_parent
 from scripts.stack.ownership import WebUser
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def end_with_parent() -> None:
-    """Ask the kernel to send SIGTERM to this process when its parent dies (prctl(2))."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)

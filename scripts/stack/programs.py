@@ -18,9 +18,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from scripts.stack.lifetime import end_with
 from scripts.stack.shop import PROGRAMS
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -33,7 +33,7 @@ def start_programs() -> None:
     }
     descriptors = {name: [each.fileno() for each in sockets] for name, sockets in opened.items()}
     # A process with more capabilities than the root worker's would have no name on the pages.
-    bare = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--pdeathsig", "KILL", "--")
+    bare = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--")
     words = [f"{name}={','.join(map(str, numbers))}" for name, numbers in descriptors.items()]
     started = subprocess.Popen(
         [*bare, sys.executable, "-m", __name__, str(os.getpid()), *words],
@@ -82,9 +82,9 @@ def answer(sockets: Iterable[socket.socket]) -> NoReturn:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Start a process for each program, and wait until this one is killed."""
+    """Start a process for each program, and wait until the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _end_without(int(arguments[0]))
+    end_with(int(arguments[0]))
     opened = {}
     for argument in arguments[1:]:
         name, _, numbers = argument.partition("=")
@@ -92,18 +92,11 @@ def main(arguments: Sequence[str]) -> int:
     own = os.getpid()
     for name in opened:
         if os.fork() == 0:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            _end_without(own)
+            end_with(own)
             _become(name, opened)
     _close(opened)
     signal.pause()
     return 0
-
-
-def _end_without(parent: int) -> None:
-    """End if the parent has ended already, because its death then sends no signal."""
-    if os.getppid() != parent:
-        sys.exit(0)
 
 
 def _become(name: str, opened: dict[str, list[socket.socket]]) -> NoReturn:

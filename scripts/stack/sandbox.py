@@ -21,8 +21,8 @@ from typing import NoReturn
 
 from scripts.stack.docker_chains import docker_chains
 from scripts.stack.errors import StackError
+from scripts.stack.lifetime import end_with_parent
 from scripts.stack.made_up_docker import start_made_up_docker
-from scripts.stack.processes import end_with_parent
 from scripts.stack.programs import has_ipv6, start_programs
 from scripts.stack.shop import CONTAINERS, HOST, HOST6, NETWORKS, Network
 from scripts.stack.visitors import CUSTOMERS, SCANNERS, SCANNERS6
