@@ -1,14 +1,8 @@
-"""For all tests: what runs together, and naming at the end what was left out; with CI=true that is a failure.
-
-A test that needs something that is not here (root, Docker, a browser, Redis) skips itself with a sentence.
-This gathers those sentences, so that a run that proved less than it could says so before its last line. Where
-several processes share the tests, it is the first one that hears of all of them.
-"""
+"""For all tests: their fixtures, their markers, and what runs together where several processes share them."""
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,7 +15,8 @@ from tests.rig.append_only import flush_despite_triggers
 __all__ = ["browser", "flush_despite_triggers"]
 
 pytest_plugins = [
-    f"tests.rig.{name}_fixtures" for name in ("kernel", "host", "redis", "web", "page", "command")
+    *(f"tests.rig.{name}_fixtures" for name in ("kernel", "host", "redis", "web", "page", "command")),
+    "tests.rig.run_status",
 ]
 
 # One folder a kind of real thing: its tests carry the marker without each repeating it.
@@ -76,13 +71,6 @@ OWN_LABS = tuple(
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")
 
-LEFT_OUT: dict[str, set[str]] = defaultdict(set)
-
-
-def in_ci() -> bool:
-    """Return True if this run has to leave nothing out."""
-    return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
-
 
 def pytest_configure() -> None:
     """Let Django be called from a browser test."""
@@ -120,34 +108,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _rank(item: pytest.Item) -> int:
     ranks = (rank for rank, start in enumerate(LONGEST) if item.nodeid.startswith(start))
     return next(ranks, len(LONGEST))
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note each skipped test under its reason."""
-    if report.skipped and not hasattr(report, "wasxfail"):
-        longrepr = report.longrepr
-        reason = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
-        LEFT_OUT[reason.removeprefix("Skipped: ")].add(report.nodeid)
-
-
-def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """Note each skipped file under its reason."""
-    if report.skipped and isinstance(report.longrepr, tuple):
-        LEFT_OUT[report.longrepr[2].removeprefix("Skipped: ")].add(report.nodeid)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what was left out, and why."""
-    if not LEFT_OUT:
-        return
-    terminalreporter.section("left out" + (", which CI=true does not allow" if in_ci() else ""))
-    for reason, names in sorted(LEFT_OUT.items()):
-        folders = sorted({name.split("::")[0] for name in names})
-        terminalreporter.write_line(f"left out: {len(names)} in {', '.join(folders)}: {reason}")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Fail a CI run that left something out."""
-    if in_ci() and exitstatus == 0 and LEFT_OUT:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
