@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks.measure import Row, in_turn, milliseconds, paired_ratio, up_to
-from scripts.benchmarks.packets import exponent
+from scripts.benchmarks import measure
+from scripts.benchmarks.measure import Row, exponent, in_turn, milliseconds, paired_ratio, print_rows, up_to
 from tests.rig.namespace import why_unavailable
 from tests.rig.page_content import ROOT
 
@@ -36,7 +37,7 @@ def test_figures_of_packets_as_json() -> None:
         (f"{what}, {place}{form}", aim)
         for what in ("new connections", "refused attempts")
         for place in ("a port of the host", "a published port")
-        for form, aim in (("", "at least 0.9 x"), (", as lines", ""))
+        for form, aim in (("", "at least 0.9 x"), (", as lines", None))
     }
 
 
@@ -84,5 +85,18 @@ def test_the_exponent_tells_growth_apart_from_none() -> None:
 
 def test_a_row_as_a_table_shows_it() -> None:
     row = milliseconds("load", 10_000, 0.5, 2.0, aim="at most 0.33 x")
-    assert row.cells() == ("load", "10,000", "500 ms", "2,000 ms", "0.25 x", "at most 0.33 x")
-    assert Row("failed", 10, 0, "", aim="0").cells() == ("failed", "10", "0", "", "", "0")
+    cells = ("load", "10,000", "3 s", "500 ms", "2,000 ms", "0.25 x", "1.10", "at most 0.33 x")
+    assert row.cells("3 s", 1.1) == cells
+    assert Row("failed", 10, 0, "", aim="0").cells() == ("failed", "10", "", "0", "", "", "", "0")
+
+
+def test_a_table_has_the_documented_figures_before_and_the_growth(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "page.md").write_text(
+        "| load | 10 | 9 ms | 8 ms | | | | |\n| load | 1,000 | 7 ms | 6 ms | | | | |\n| load | 10 | no |\n"
+    )
+    monkeypatch.setattr(measure, "DOCUMENTED", tmp_path / "page.md")
+    print_rows("loading", [milliseconds("load", size, size / 1_000) for size in (10, 1_000)])
+    lines = [line.replace(" ", "") for line in capsys.readouterr().out.splitlines()]
+    assert lines[-2:] == ["|load|10|9ms|10ms|||||", "|load|1,000|7ms|1,000ms|||1.00||"]

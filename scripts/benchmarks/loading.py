@@ -62,7 +62,7 @@ def measure_sets(most: int) -> list[Row]:
         rounds = in_turn(calls, rounds=3 if allowances <= 10_000 else 1)
         ours, bare, lines = medians(rounds)
         of = "allowances for one port" if one_port else "allowances for as many ports"
-        aim = "at most 0.33 x" if (allowances, one_port) == (10_000, True) else ""
+        aim = "at most 0.33 x" if (allowances, one_port) == (10_000, True) else None
         rows += [
             milliseconds(
                 f"load {of}, beside iptables and ipset",
@@ -146,7 +146,7 @@ def measure_lists(most: int) -> list[Row]:
                 took = _seconds_of(site.host, "ipset", "-exist", "restore", stdin=swap)
             tried, failed = map(int, watch)
             memory = re.search(r"Size in memory: (\d+)", site.host.output("ipset", "list", "-terse", name))
-        aim = "at most 1,000 ms" if size == 100_000 else ""
+        aim = "at most 1,000 ms" if size == 100_000 else None
         rows += [
             milliseconds("change a list by a swap, beside filling a bare set", size, took, floor, aim=aim),
             Row("attempts of an allowed client during a swap", size, tried, ""),

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gc
+import math
+import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 Measure = Callable[[int], "list[Row]"]
 """A measurement. It takes the largest size to measure, and returns its figures."""
 
-_HEADS = ("", "size", "figure", "floor", "ratio", "aim")
 ALL_SIZES = sys.maxsize
+DOCUMENTED: Final = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
+HEADS: Final = ("what", "size", "before", "now", "floor", "ratio", "growth", "aim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +35,27 @@ class Row:
     unit: str
     floor: float | None = None
     ratio: float | None = None
-    aim: str = ""
+    aim: str | None = None
 
-    def cells(self) -> tuple[str, ...]:
+    def cells(self, before: str = "", growth: float | None = None) -> tuple[str, ...]:
         """Return the row as a table shows it."""
         ratio = "" if self.ratio is None else f"{self.ratio:.2f} x"
-        figures = [
+        now, floor = (
             "" if value is None else f"{_number(value)} {self.unit}".rstrip()
             for value in (self.value, self.floor)
-        ]
-        return self.what, f"{self.size:,}", *figures, ratio, self.aim
+        )
+        grown = "" if growth is None else f"{growth:.2f}"
+        return self.what, f"{self.size:,}", before, now, floor, ratio, grown, self.aim or ""
 
 
 def milliseconds(
-    what: str, size: int, seconds: float, floor: float | None = None, *, aim: str = "", ratio: float = 0
+    what: str,
+    size: int,
+    seconds: float,
+    floor: float | None = None,
+    *,
+    aim: str | None = None,
+    ratio: float = 0,
 ) -> Row:
     """Return the row of a time; the ratio is that of the two times if none is given."""
     if floor is None:
@@ -96,17 +108,34 @@ def paired_ratio(rounds: Iterable[Sequence[float]], one: int, other: int) -> flo
     return median(values[one] / values[other] for values in rounds)
 
 
+def exponent(costs: Mapping[int, float]) -> float:
+    """Return the exponent of a power law through the first size above 0 and the last."""
+    first, last = min(size for size in costs if size), max(costs)
+    return math.log(costs[last] / costs[first]) / math.log(last / first)
+
+
 def print_rows(title: str, rows: Sequence[Row]) -> None:
-    """Print rows in columns, the first to the left and the others to the right."""
-    shown = [_HEADS, *(row.cells() for row in rows)]
+    """Print rows as a Markdown table, with the growth exponent from the smallest size to the largest."""
+    before = _read_documented(DOCUMENTED.read_text())
+    costs: dict[str, dict[int, float]] = {}
+    for row in rows:
+        costs.setdefault(row.what, {})[row.size] = row.value
+    shown = [HEADS, ("---",) * len(HEADS)]
+    for row in rows:
+        found = {size: cost for size, cost in costs[row.what].items() if size and cost > 0}
+        grown = exponent(found) if len(found) > 1 and row.size == max(found) else None
+        shown.append(row.cells(before.get((row.what, f"{row.size:,}"), ""), grown))
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    print(f"\n{title}")
-    for cells in shown:
-        first, *others = zip(cells, widths, strict=True)
-        print(
-            "  "
-            + "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]).rstrip()
-        )
+    print(f"\n{title}, load {os.getloadavg()[0]:.1f}\n")
+    for what, *others in shown:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        print(f"| {' | '.join([what.ljust(widths[0]), *cells])} |")
+
+
+def _read_documented(text: str) -> Mapping[tuple[str, str], str]:
+    """Return the column "before" of the tables in a page that have the columns of `print_rows`."""
+    rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in text.splitlines()]
+    return {(row[0], row[1]): row[2] for row in rows if len(row) == len(HEADS)}
 
 
 def _number(value: float) -> str:

@@ -7,7 +7,6 @@ slices, so that a busy moment hits all three.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from dockerfw.chains.names import FILTERS, FILTERS_CONTAINERS, FILTERS_HOST
 from dockerfw.chains.render import render_rules
 from dockerfw.chains.rendered_rules import Rendering
 from dockerfw.document.values import Scope
-from scripts.benchmarks.measure import Row, in_turn, medians, paired_ratio, up_to
+from scripts.benchmarks.measure import Row, exponent, in_turn, medians, paired_ratio, up_to
 from scripts.benchmarks.senders import make_connector, make_flooder
 from scripts.benchmarks.sites import LINES, Site, document_of, make_site
 
@@ -63,14 +62,8 @@ def _rows(what: str, allowances: int, rounds: list[tuple[float, ...]]) -> list[R
     floor, *found = (1 / seconds for seconds in medians(rounds))
     return [
         Row(f"{what}{form}", allowances, each, "/s", floor, paired_ratio(rounds, 0, at), aim)
-        for at, (each, form, aim) in enumerate(zip(found, ("", ", as lines"), (AIM, ""), strict=False), 1)
+        for at, (each, form, aim) in enumerate(zip(found, ("", ", as lines"), (AIM, None), strict=False), 1)
     ]
-
-
-def exponent(costs: Mapping[int, float]) -> float:
-    """Return the exponent of a power law through the first size above 0 and the last."""
-    first, last = min(size for size in costs if size), max(costs)
-    return math.log(costs[last] / costs[first]) / math.log(last / first)
 
 
 def _connections(
