@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dockerfw.iptables import sentences
 
@@ -37,6 +38,8 @@ class Unprinted:
     sentence: str
 
 
+# Each page asks several times about the saves of one snapshot.
+@lru_cache(maxsize=4)
 def find_unprinted(text: str) -> tuple[Unprinted, ...]:
     """Return what a save says it does not print."""
     # Most saves name nothing, and finding that out must not take time with a very long one.

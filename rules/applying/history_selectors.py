@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from django.db.models import Prefetch, Q
+from django.db.models import Prefetch, Q, Subquery
 
 from dockerfw.chains.kernel_state import read_kernel_state
 from dockerfw.document.diff import DocumentDiff, diff_documents
@@ -105,7 +105,7 @@ def history_page(
 
 def noticed_events(host: Host) -> tuple[AuditEvent, ...]:
     """Return the latest events that the root worker noticed or caused on its own, the newest first."""
-    newest = AuditEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    newest = Subquery(AuditEvent.objects.order_by("-pk").values("pk")[:1])
     events = AuditEvent.objects.filter(pk__gt=newest - MOST_SEARCHED, host=host, verb__in=NOTICED_VERBS)
     return tuple(events.order_by("-pk")[:NOTICED])
 
