@@ -26,6 +26,7 @@ from rules.audit.audit_services import audit_record
 from rules.pages.errors import Invalid, NotFound
 from rules.pages.forms import place_errors
 from rules.pages.frame import page_context
+from rules.pages.host_selectors import host_default
 
 # Parts that pages poll beside a form.
 POLLS = ("state-banner", "state-pill", "window-banner", "apply-waiting")
@@ -87,7 +88,7 @@ class ChangePassword(PasswordChangeView):
 @sensitive_post_parameters()
 @sensitive_variables()
 def setup(request: HttpRequest, token: str) -> HttpResponse:
-    """Create the account of the first admin by the setup link, and sign it in."""
+    """Create the account of the first admin by the setup link, sign it in, and begin the guide."""
     if not first_admin_link_is_open(token):
         return _dead_link(request)
     form = SetupForm(request.POST or None)
@@ -105,10 +106,7 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
             return _dead_link(request)
         else:
             login(request, user)
-            messages.info(
-                request, "Welcome. First choose the external interfaces in the settings, then add rules."
-            )
-            return redirect("rules:home")
+            return redirect("rules:start", host_default().name)
     return render(request, "accounts/setup.html", {"form": form})
 
 
