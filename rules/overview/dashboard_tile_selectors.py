@@ -44,16 +44,17 @@ def read_tiles(basis: Basis, now: datetime) -> tuple[Tile, ...]:
     last = PENDING if checks is None else CHECKS_FAILING
     refused, accepted, opened, other = figures(basis.host, (REFUSED, ACCEPTED, OPEN_PORTS, last), DAY, now)
     return (
-        _of_samples("Refused per minute", "refused", refused, now, "packets"),
-        _of_samples("New connections per minute", "charts", accepted, now, "allowed"),
+        _of_samples(basis, "Refused per minute", "refused", refused, now, "packets"),
+        _of_samples(basis, "New connections per minute", "charts", accepted, now, "allowed"),
         _of_exposure(basis, opened),
         _of_draft(basis, other) if checks is None else _of_checks(checks, other),
     )
 
 
-def _of_samples(title: str, page: str, figure: Figure, now: datetime, note: str) -> Tile:
+def _of_samples(basis: Basis, title: str, page: str, figure: Figure, now: datetime, note: str) -> Tile:
     if figure.newest is None:
-        return Tile(title, page, None, "no sample of the last 24 hours", figure, "unknown")
+        missing = "no sample of the last 24 hours" if basis.base else "counted from the first apply on"
+        return Tile(title, page, None, missing, figure, "unknown")
     age = now - figure.newest[0]
     if age > CURRENT:
         return Tile(

@@ -42,14 +42,23 @@ def test_access(signed_in: Client) -> None:
 def test_nothing_known_is_unknown_and_no_zero(signed_in: Client) -> None:
     found = tiles(signed_in)
     assert found == {
-        "Refused per minute": "Unknown no sample of the last 24 hours",
-        "New connections per minute": "Unknown no sample of the last 24 hours",
+        "Refused per minute": "Unknown counted from the first apply on",
+        "New connections per minute": "Unknown counted from the first apply on",
         "Open to the internet": "Unknown the kernel has not been read",
         "Pending changes": "1 in the draft",
     }
     page = signed_in.get(PATH)
     assert has_no_inline_code(page)
     assert "spark-line" not in page.content.decode()
+
+
+def test_a_host_with_a_revision_that_has_no_sample_is_unknown(
+    signed_in: Client, host: Host, alice: Actor
+) -> None:
+    rule_create(host=host, actor=alice, values={"scope": "container", "protocol": "tcp", "ports": ["8080"]})
+    confirm(host, alice)
+    found = tiles(signed_in)
+    assert found["Refused per minute"] == "Unknown no sample of the last 24 hours"
 
 
 def test_numbers_of_now_with_the_highest_of_the_day(signed_in: Client, host: Host) -> None:
