@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,7 +18,7 @@ from rules.overview.sample_names import (
     REFUSED,
     SESSIONS,
 )
-from rules.overview.sample_selectors import series_of
+from rules.overview.sample_selectors import Series, series_of
 
 TITLES: Final = {
     REFUSED: "Refused packets per minute",
@@ -57,13 +57,35 @@ RANGES: Final = {
     )
 }
 DAY: Final = RANGES["24h"]
+# The points of a day are five minutes long, so those of its last hour are too.
+LAST_HOUR: Final = Range("last-hour", "last hour", _HOUR, 5 * _MINUTE, 5 * _MINUTE)
 
 
 def figures(host: Host, names: Iterable[str], span: Range, now: datetime) -> tuple[Figure, ...]:
     """Return figures of a host from `span` before now on, by two queries."""
-    until = now.replace(second=0, microsecond=0)
-    since = until - timedelta(seconds=span.seconds)
+    since, until = _limits(span, now)
+    return _draw_up(series_of(host, names, since=since, until=until), span, now)
+
+
+def figures_of_day(host: Host, names: Iterable[str], now: datetime) -> tuple[Figure, ...]:
+    """Return figures of the last 24 hours, by two queries; those of the last hour if nothing is older.
+
+    In 24 hours the first minutes of a new installation would be a dot.
+    """
+    since, until = _limits(DAY, now)
     found = series_of(host, names, since=since, until=until)
+    hour, _ = _limits(LAST_HOUR, now)
+    is_new = all(at >= hour for one in found.values() for at, value in one.points if value is not None)
+    return _draw_up(found, LAST_HOUR if is_new else DAY, now)
+
+
+def _limits(span: Range, now: datetime) -> tuple[datetime, datetime]:
+    until = now.replace(second=0, microsecond=0)
+    return until - timedelta(seconds=span.seconds), until
+
+
+def _draw_up(found: Mapping[str, Series], span: Range, now: datetime) -> tuple[Figure, ...]:
+    since, until = _limits(span, now)
     return tuple(
         figure_of(
             name,

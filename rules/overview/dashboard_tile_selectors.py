@@ -11,7 +11,7 @@ from rules.asking.exposure_selectors import read_exposure
 from rules.draft.basis_selectors import Basis
 from rules.draft.draft_selectors import pending_diff
 from rules.overview.chart_figures import Figure
-from rules.overview.chart_selectors import DAY, figures
+from rules.overview.chart_selectors import figures_of_day
 from rules.overview.dashboard_selectors import Checks, Tone, read_checks
 from rules.overview.sample_names import ACCEPTED, CHECKS_FAILING, OPEN_PORTS, PENDING, REFUSED
 from rules.pages.wording import describe_age
@@ -42,7 +42,7 @@ def read_tiles(basis: Basis, now: datetime) -> tuple[Tile, ...]:
     """Return the tiles; the last one is about the checks, without any about pending changes."""
     checks = read_checks(basis)
     last = PENDING if checks is None else CHECKS_FAILING
-    refused, accepted, opened, other = figures(basis.host, (REFUSED, ACCEPTED, OPEN_PORTS, last), DAY, now)
+    refused, accepted, opened, other = figures_of_day(basis.host, (REFUSED, ACCEPTED, OPEN_PORTS, last), now)
     return (
         _of_samples(basis, "Refused per minute", "refused", refused, now, "packets"),
         _of_samples(basis, "New connections per minute", "charts", accepted, now, "allowed"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from rules.audit.actors import Actor
@@ -13,6 +15,7 @@ from rules.draft.draft_selectors import draft_document
 from rules.draft.expectation_services import expectation_create
 from rules.draft.rule_services import rule_create
 from rules.models import Host
+from rules.overview.chart_selectors import figures_of_day
 from tests.rig.busy_host import busy_store
 from tests.rig.confirmed import confirm
 from tests.rig.samples import minutes_ago, minutes_store
@@ -67,6 +70,16 @@ def test_numbers_of_now_with_the_highest_of_the_day(signed_in: Client, host: Hos
     found = tiles(signed_in)
     assert re.fullmatch(r"38 packets highest 152 at \d\d:\d\d UTC", found["Refused per minute"])
     assert found["New connections per minute"] == "0 allowed"
+
+
+def test_the_first_hour_fills_the_whole_width(signed_in: Client, host: Host) -> None:
+    minutes_store(host, "refused", [4] * 50)
+    young = figures_of_day(host, ["refused"], timezone.now())[0]
+    assert young.length <= timedelta(minutes=65)
+    assert 9 <= len(young.known) <= 11
+    minutes_store(host, "refused", [4] * 10, until=minutes_ago(100))
+    old = figures_of_day(host, ["refused"], timezone.now())[0]
+    assert old.length >= timedelta(hours=24)
 
 
 def test_an_old_sample_is_not_now(signed_in: Client, host: Host) -> None:
