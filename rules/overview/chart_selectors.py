@@ -74,9 +74,14 @@ def figures_of_day(host: Host, names: Iterable[str], now: datetime) -> tuple[Fig
     """
     since, until = _limits(DAY, now)
     found = series_of(host, names, since=since, until=until)
-    hour, _ = _limits(LAST_HOUR, now)
-    is_new = all(at >= hour for one in found.values() for at, value in one.points if value is not None)
-    return _draw_up(found, LAST_HOUR if is_new else DAY, now)
+    of_day = _draw_up(found, DAY, now)
+    return _draw_up(found, LAST_HOUR, now) if begins_in_last_hour(of_day, now) else of_day
+
+
+def begins_in_last_hour(found: Iterable[Figure], now: datetime) -> bool:
+    """Return True if something is known of these figures, and nothing of the time before the last hour."""
+    begins = [each.known[0][0].end for each in found if each.known]
+    return bool(begins) and min(begins) > now - timedelta(seconds=_HOUR)
 
 
 def _limits(span: Range, now: datetime) -> tuple[datetime, datetime]:

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 from rules.applying.history_selectors import newest_revisions
 from rules.draft.basis_selectors import Basis, basis_of
 from rules.models import Host
-from rules.overview.chart_selectors import DAY, figures
+from rules.overview.chart_selectors import figures_of_day
 from rules.overview.process_selectors import RESTART_ROOT
 from rules.overview.refused_filters import GROUPS, PERIODS, REASONS, RefusedFilters, read_filters
 from rules.overview.refused_selectors import (
@@ -56,7 +56,7 @@ class LineLinks:
 def refused(request: HttpRequest, host_name: str) -> HttpResponse:
     """Show the refused packets that match the filters of the address."""
     host = host_or_404(host_name)
-    (figure,) = figures(host, (REFUSED,), DAY, timezone.now())
+    (figure,) = figures_of_day(host, (REFUSED,), timezone.now())
     context = {**_context(request, host), "figure": figure}
     return render_page(request, "overview/refused.html", host, context, section="refused")
 

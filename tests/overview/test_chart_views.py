@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from rules.models import Host
 from rules.overview.chart_selectors import RANGES, TITLES
-from tests.rig.samples import minutes_store
+from tests.rig.samples import minutes_ago, minutes_store
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = pytest.mark.django_db
@@ -31,6 +31,20 @@ def test_without_samples_every_chart_says_unknown(signed_in: Client, name: str) 
     assert has_no_inline_code(page)
     chosen = re.findall(r'href="\?range=(\w+)" aria-current="true"', page.content.decode())
     assert chosen == [name if name in RANGES else "24h"]
+
+
+def test_a_new_host_shows_its_first_hour_unless_another_time_is_asked_for(
+    signed_in: Client, host: Host
+) -> None:
+    def chosen(**query: str) -> list[str]:
+        page = signed_in.get(PATH, query)
+        return re.findall(r'href="\?range=(\w+)" aria-current="true"', page.content.decode())
+
+    minutes_store(host, "refused", [4] * 30)
+    assert chosen() == ["1h"]
+    assert chosen(range="24h") == ["24h"]
+    minutes_store(host, "refused", [4] * 30, until=minutes_ago(120))
+    assert chosen() == ["24h"]
 
 
 def test_a_chart_has_a_picture_and_a_table(signed_in: Client, host: Host) -> None:

@@ -42,7 +42,7 @@ from tests.rig.busy_host import busy_store
 from tests.rig.confirmed import confirm
 from tests.rig.redis_fixtures import RedisServer
 from tests.rig.refused import SCANNER, forwarded, refusal, refusals_add, time_text
-from tests.rig.samples import minutes_store
+from tests.rig.samples import minutes_ago, minutes_store
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
 
 pytestmark = pytest.mark.django_db
@@ -161,8 +161,10 @@ def test_rows_say_why_before_and_after_the_clerk_stored_them(
 def test_the_last_day_stands_above_once_there_are_samples(
     working: Client, shop: Revision, host: Host
 ) -> None:
-    assert "Refused per minute, last 24 hours" not in text_of(working.get(PATH))
+    assert "Refused per minute, last" not in text_of(working.get(PATH))
     minutes_store(host, REFUSED, [12.0] * 20 + [90.0, 12.0])
+    assert "Refused per minute, last hour highest " in text_of(working.get(PATH))
+    minutes_store(host, REFUSED, [12.0] * 20, until=minutes_ago(100))
     page = working.get(PATH)
     assert "Refused per minute, last 24 hours highest " in text_of(page)
     assert has_no_inline_code(page)
