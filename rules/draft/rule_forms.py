@@ -165,8 +165,8 @@ class RuleForm(forms.Form):
     comment = forms.CharField(
         required=False,
         max_length=LINE_LIMIT,
-        label="Comment",
-        help_text="The rule's name in lists. It stays in dockerfw: the kernel gets only a short id.",
+        label="Name",
+        help_text="What the rule is for. It stays in dockerfw: the kernel gets only a short id.",
     )
     enabled = forms.BooleanField(required=False, label="Enabled")
 

@@ -65,7 +65,7 @@ _LABELS = {
     "ports": "Ports",
     "port_kind": "Kind of port",
     "sources": "Sources",
-    "comment": "Comment",
+    "comment": "Name",
     "enabled": "Enabled",
 }
 _BEFORE = {
@@ -169,7 +169,7 @@ def _before(name: str, value: object) -> str:
         count = len(value) if isinstance(value, Sequence) else 0
         return f"{'port' if count == 1 and '-' not in words else 'ports'} {words}" if count else "all ports"
     if name == "comment":
-        return f"the comment \u201c{words}\u201d" if value else "no comment"
+        return f"the name \u201c{words}\u201d" if value else "no name"
     if name in _NONE_BEFORE and not value:
         return _NONE_BEFORE[name]
     if name == "enabled":

@@ -80,7 +80,7 @@ class Person:
         else:
             page.get_by_label("Every port").check()
         page.get_by_label("Sources", exact=True).fill(source)
-        page.get_by_label("Comment", exact=True).fill(comment)
+        page.get_by_label("Name", exact=True).fill(comment)
         if port_kind:
             page.locator(f'input[name="port_kind"][value="{port_kind}"]').check()
 

@@ -123,7 +123,7 @@ def block_a_network(alice: Person, screens: Screens) -> None:
     page.get_by_role("radio", name=re.compile("^Block")).check()
     page.locator('select[name="protocol"]').select_option("any")
     page.get_by_label("Sources", exact=True).fill("192.0.2.128/25")
-    page.get_by_label("Comment", exact=True).fill("attackers")
+    page.get_by_label("Name", exact=True).fill("attackers")
     alice.save_rule()
     expect(alice.rule_row("attackers")).to_contain_text("Block")
     page.get_by_role("searchbox").fill("203.0.0.0/8")

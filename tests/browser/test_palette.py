@@ -38,7 +38,7 @@ def test_everything_is_found_by_the_keyboard(alice: Person, screens: Screens) ->
     page.keyboard.type("second door")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(f"{HOST}/rules/[a-z0-9]+/edit/$"))
-    expect(page.get_by_label("Comment", exact=True)).to_have_value("the second door")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("the second door")
 
 
 def choose_among_results(page: Page, screens: Screens) -> None:

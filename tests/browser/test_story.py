@@ -136,7 +136,7 @@ def add_rules_with_mistakes(alice: Person) -> None:
     assert "70000 is not a port (1 to 65535)" in alice.field_error("Ports")
     assert "192.0.2.300" in alice.field_error("Sources")
     assert alice.page.get_by_label("Ports", exact=True).input_value() == "22, 70000"
-    assert alice.page.get_by_label("Comment", exact=True).input_value() == "ssh from the office"
+    assert alice.page.get_by_label("Name", exact=True).input_value() == "ssh from the office"
     alice.fill_rule("host", "22", source="192.0.2.0/24", comment="ssh from the office")
     expect(alice.page.locator("#source-echo")).to_contain_text("256 addresses")
     alice.save_rule()

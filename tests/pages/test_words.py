@@ -108,8 +108,8 @@ def test_typed_text_is_split_and_never_lost() -> None:
         ({"ports": (), "protocol": "udp"}, "Before: protocol udp, all ports."),
         ({"scope": "both", "enabled": False}, "Before: on host and containers, disabled."),
         ({"port_kind": "container"}, "Before: container port."),
-        ({"comment": "ssh"}, "Before: the comment \u201cssh\u201d."),
-        ({"comment": ""}, "Before: no comment."),
+        ({"comment": "ssh"}, "Before: the name \u201cssh\u201d."),
+        ({"comment": ""}, "Before: no name."),
     ],
 )
 def test_the_previous_values_of_a_rule(old: dict[str, Any], words: str) -> None:
