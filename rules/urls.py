@@ -80,6 +80,7 @@ _of_a_host: list[URLPattern | URLResolver] = [
     path("settings/containers/", settings_views.containers_reach_host, name="containers-reach-host"),
     path("import/", document_views.draft_import, name="import"),
     path("adopt/", adopt_views.adopt, name="adopt"),
+    path("draft/undo/", document_views.draft_undo_view, name="draft-undo"),
     path("export/", document_views.draft_export, name="export"),
     path("review/", review_views.review, name="review"),
     re_path(r"^review/restore/(?P<family>[46])/$", review_views.restore_text, name="restore-text"),

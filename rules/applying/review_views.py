@@ -35,6 +35,7 @@ from rules.applying.review_selectors import Review, build_review
 from rules.applying.silence_selectors import describe_silence
 from rules.audit.actors import actor_of
 from rules.draft.basis_selectors import Basis, basis_of
+from rules.draft.document_views import tell_replaced
 from rules.draft.draft_services import draft_discard
 from rules.models import Apply, Host
 from rules.pages.errors import Conflict, Invalid, NotFound, ServiceError
@@ -148,7 +149,7 @@ def discard(request: HttpRequest, host_name: str) -> HttpResponse:
             "Review the pending changes again.",
         )
         return redirect("rules:review", host.name)
-    messages.info(request, "Pending changes discarded. The audit log still shows them.")
+    tell_replaced(request, host, "Pending changes discarded.")
     return redirect("rules:rule-list", host.name)
 
 

@@ -34,6 +34,7 @@ VERBS: dict[str, str] = {
     "settings-update": "changed the settings",
     "draft-replace": "replaced the draft",
     "draft-discard": "discarded the pending changes",
+    "draft-restore": "restored the draft from before a discard or an import",
     "apply-start": "started an apply",
     "apply-loading": "apply: loading",
     "apply-awaiting": "apply: awaiting confirmation",

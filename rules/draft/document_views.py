@@ -9,7 +9,8 @@ from typing import Final
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.views.decorators.http import require_http_methods, require_safe
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from dockerfw.chains.adoption import keep_from_draft
 from dockerfw.chains.importing import Imported, SkippedLine, import_save
@@ -22,7 +23,7 @@ from dockerfw.reach.differences import Difference, find_differences
 from rules.audit.actors import actor_of
 from rules.draft.document_forms import ImportForm
 from rules.draft.draft_selectors import draft_document
-from rules.draft.draft_services import draft_replace
+from rules.draft.draft_services import draft_replace, draft_undo
 from rules.models import Host
 from rules.pages.errors import Conflict, Invalid
 from rules.pages.frame import render_page
@@ -137,10 +138,29 @@ def _replace(request: HttpRequest, host: Host, read: Read, version: int) -> Http
         messages.warning(request, str(error))
         return import_preview(request, host, read, status=422)
     count = len(read.document.rules)
-    messages.info(
-        request, f"The draft now has {count} rule{'s' if count != 1 else ''}. Review them before you apply."
+    tell_replaced(
+        request, host, f"The draft now has {describe_count(count, 'rule')}. Review them before you apply."
     )
     return redirect("rules:rule-list", host.name)
+
+
+@require_POST
+def draft_undo_view(request: HttpRequest, host_name: str) -> HttpResponse:
+    """Restore the draft from before the last discard or import."""
+    host = host_or_404(host_name)
+    try:
+        draft_undo(host=host, actor=actor_of(request))
+    except Conflict as error:
+        messages.warning(request, f"{error} Nothing was undone. The audit log has the previous draft.")
+    else:
+        messages.info(request, "Undone: the previous draft was restored.")
+    return redirect("rules:rule-list", host.name)
+
+
+def tell_replaced(request: HttpRequest, host: Host, text: str) -> None:
+    """Say that the draft was replaced, with a button that restores the previous one."""
+    context = {"host": host, "text": text}
+    messages.info(request, render_to_string("draft/draft_replaced.html", context, request))
 
 
 def import_preview(

@@ -22,7 +22,7 @@ from dockerfw.document.document import (
 )
 from dockerfw.document.document import Expectation as DocumentExpectation
 from dockerfw.document.document import Group as DocumentGroup
-from rules.models import Expectation, Group, Host, Revision, Rule
+from rules.models import AuditEvent, Expectation, Group, Host, Revision, Rule
 from rules.seen.memory import Memory
 
 # In the order of a document rule's fields.
@@ -84,6 +84,12 @@ def pending_diff(host: Host) -> DocumentDiff:
         return diff_documents(base_document(host), draft_document(host))
     key = (_draft_key(host), host.confirmed_revision_id)
     return _diffs.get_or_compute(key, lambda: diff_documents(base_document(host), draft_document(host)))
+
+
+def draft_replaced(host: Host) -> AuditEvent | None:
+    """Return the last event that replaced the whole draft, None when none has."""
+    verbs = ("draft-discard", "draft-replace", "draft-restore")
+    return AuditEvent.objects.filter(host=host, verb__in=verbs).first()
 
 
 def settings_document(host: Host) -> Settings:

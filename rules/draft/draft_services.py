@@ -20,6 +20,7 @@ from dockerfw.document.document import (
     Settings,
     digest,
     expectation_to_json_object,
+    parse_document,
     rule_to_json_object,
     settings_to_json_object,
     to_json_object,
@@ -38,6 +39,7 @@ from rules.draft.draft_selectors import (
     GROUP_COLUMNS,
     base_document,
     draft_document,
+    draft_replaced,
     expectation_document,
     rule_document,
     settings_mark,
@@ -89,6 +91,18 @@ def draft_discard(*, host: Host, actor: Actor, version: int) -> Host:
         _same_draft(current, version)
         document = base_document(current) or Document()
         return draft_write(host=current, actor=actor, document=document, verb="draft-discard")
+
+
+def draft_undo(*, host: Host, actor: Actor) -> Host:
+    """Restore the draft that the last discard or import replaced. Raises Conflict after any other change."""
+    with transaction.atomic():
+        current = host_lock(host)
+        event = draft_replaced(current)
+        if event is None or digest(parse_document(event.after)) != digest(draft_document(current)):
+            raise Conflict("The draft has changed since.", current=current)
+        return draft_write(
+            host=current, actor=actor, document=parse_document(event.before), verb="draft-restore"
+        )
 
 
 def draft_write(*, host: Host, actor: Actor, document: Document, verb: str, detail: str = "") -> Host:

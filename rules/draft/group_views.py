@@ -9,14 +9,16 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from dockerfw.document.document import Group as DocumentGroup
 from dockerfw.document.entries import read_network
 from dockerfw.document.group_words import describe_entries
 from rules.audit.actors import actor_of
 from rules.draft.conflict_forms import EditConflict, kept_words, merge_edits, merged_data, opened_text
-from rules.draft.draft_selectors import group_document
+from rules.draft.draft_selectors import base_document, group_document
 from rules.draft.group_forms import GroupForm, group_initial
 from rules.draft.group_selectors import PAGE, find_in_draft, group_get, group_row, group_rows
 from rules.draft.group_services import (
@@ -35,6 +37,7 @@ from rules.pages.wording import group_pairs
 
 # Longer lists of entries are compared by their digest.
 MOST_COMPARED = 500
+MOST_CARRIED = 50
 ROWS = 100
 
 
@@ -126,6 +129,7 @@ def group_edit(request: HttpRequest, host_name: str, name: str) -> HttpResponseB
 def group_delete_view(request: HttpRequest, host_name: str, name: str) -> HttpResponse:
     """Delete a group from the draft; an applied one stays listed as removed until the next apply."""
     host = host_or_404(host_name)
+    row = group_get(host, name)
     version = whole_number(request.POST.get("version"))
     try:
         group_delete(host=host, actor=actor_of(request), name=name, version=version)
@@ -134,7 +138,8 @@ def group_delete_view(request: HttpRequest, host_name: str, name: str) -> HttpRe
     except Invalid as error:
         messages.warning(request, f"Nothing was removed. {error} Remove it from these rules first.")
     else:
-        messages.info(request, f"Removed from the draft: @{name}.")
+        assert row is not None
+        _tell_removed(request, host, group_document(row))
     return redirect("rules:group-list", host.name)
 
 
@@ -150,6 +155,18 @@ def group_restore_view(request: HttpRequest, host_name: str, name: str) -> HttpR
         done = "was restored to the applied version" if row else "was removed from the draft"
         messages.info(request, f"The group @{name} {done}.")
     return redirect("rules:group-list", host.name)
+
+
+def _tell_removed(request: HttpRequest, host: Host, group: DocumentGroup) -> None:
+    """Say that a group was removed, with a button that adds it again; the list has one if applied.
+
+    The button carries the group, which must not be long.
+    """
+    base = base_document(host)
+    applied = base is not None and any(each.name == group.name for each in base.groups)
+    values = {} if applied or len(group.entries) > MOST_CARRIED else group_initial(group)
+    context = {"host": host, "group": group, "values": values}
+    messages.info(request, render_to_string("draft/group_removed.html", context, request))
 
 
 def _redirect_saved(request: HttpRequest, host: Host, row: Group, what: str, kept: str = "") -> HttpResponse:

@@ -313,6 +313,25 @@ def test_discard_brings_the_applied_draft_back(
     assert Rule.objects.count() == 1
 
 
+def test_a_discard_can_be_undone_until_the_next_edit(
+    signed_in: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    undo = f"{HOST}/draft/undo/"
+    assert_access(undo, signed_in, methods="post")
+    confirm(host, alice)
+    telnet = rule_create(host=host, actor=alice, values={"scope": "both", "protocol": "tcp", "ports": ["23"]})
+    page = signed_in.post(f"{HOST}/discard/", {"version": order(host)["version"]}, follow=True)
+    assert f'action="{undo}"' in page.content.decode()
+    page = signed_in.post(undo, follow=True)
+    assert "the previous draft was restored" in text_of(page)
+    assert set(Rule.objects.values_list("key", flat=True)) == {ssh.key, telnet.key}
+    signed_in.post(f"{HOST}/discard/", {"version": order(host)["version"]})
+    rule_create(host=host, actor=alice, values={"scope": "both", "protocol": "tcp", "ports": ["25"]})
+    page = signed_in.post(undo, follow=True)
+    assert "The draft has changed since. Nothing was undone." in text_of(page)
+    assert Rule.objects.count() == 2
+
+
 @pytest.mark.redis
 def test_roll_back_goes_through_the_same_review(working: Client, host: Host, alice: Actor, ssh: Rule) -> None:
     confirm(host, alice, "ssh")

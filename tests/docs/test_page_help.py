@@ -19,8 +19,8 @@ NO_PAGES = {
     *("home", "healthz", "metrics", "sign-in", "sign-out", "setup", "doc-image", "audit-csv", "export"),
     *("revision-export", "restore-text", "rule-warnings", "source-echo", "rule-bulk-undo", "rule-toggle"),
     *("rule-delete", "rule-restore", "rule-undelete", "group-delete", "group-restore", "group-list-fetch"),
-    *("group-list-accept", "containers-reach-host", "expectation-delete", "discard", "apply-status"),
-    *("apply-nonce", "apply-roll-back", "apply-extend", "window-banner", "state-banner"),
+    *("group-list-accept", "containers-reach-host", "expectation-delete", "discard", "draft-undo"),
+    *("apply-status", "apply-nonce", "apply-roll-back", "apply-extend", "window-banner", "state-banner"),
     *("exposure-summary", "refused-poll", "refused-summary", "live-poll", "dashboard-tiles"),
 }
 

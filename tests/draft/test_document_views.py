@@ -70,6 +70,18 @@ def test_an_import_is_looked_at_before_it_replaces_the_draft(signed_in: Client, 
     assert Rule.objects.get().comment == "ssh <b>"
 
 
+def test_an_import_can_be_undone(signed_in: Client, host: Host, alice: Actor) -> None:
+    rule_create(host=host, actor=alice, values={"scope": "host", "protocol": "tcp", "ports": ["22"]})
+    host.refresh_from_db()
+    before = draft_document(host)
+    confirmed = sent(host, json.dumps(DOCUMENT), confirmed="yes")
+    page = signed_in.post(IMPORT, confirmed, follow=True).content.decode()
+    assert f'action="{HOST}/draft/undo/"' in page
+    signed_in.post(f"{HOST}/draft/undo/")
+    host.refresh_from_db()
+    assert draft_document(host) == before
+
+
 def test_a_draft_that_changed_meanwhile_is_looked_at_again(signed_in: Client, host: Host, bob: Actor) -> None:
     form = sent(host, json.dumps(DOCUMENT), confirmed="yes")
     rule_create(host=host, actor=bob, values={"scope": "host", "protocol": "tcp", "ports": ["25"]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import sys
 
 import pytest
@@ -12,6 +13,7 @@ from django.test import Client
 from dockerfw.chains.group_sizes import GroupSize
 from dockerfw.document.document import Group as DocumentGroup
 from rules.audit.actors import Actor
+from rules.draft.draft_selectors import draft_document
 from rules.draft.group_forms import MAX_TEXT, GroupForm
 from rules.draft.group_selectors import GroupRow
 from rules.draft.group_services import group_create, group_delete, group_update
@@ -166,6 +168,21 @@ def test_a_group_in_use_is_not_deleted_and_the_page_says_why(
     assert Group.objects.exists()
     stale = signed_in.post(f"{HOST}/group/office/delete/", {"version": 1}, follow=True)
     assert "changed since you opened it" in text_of(stale)
+
+
+@pytest.mark.parametrize("typed", [{}, {"kind": "feed", "url": "https://example.org/x"}])
+def test_a_new_group_comes_back_by_the_undo_of_its_deletion(
+    signed_in: Client, host: Host, typed: dict[str, str]
+) -> None:
+    signed_in.post(NEW, {**FORM, **typed})
+    before = draft_document(Host.objects.get())
+    version = Group.objects.get().version
+    page = signed_in.post(f"{HOST}/group/office/delete/", {"version": version}, follow=True).content.decode()
+    form = re.search(r"Removed from the draft: @office.(.*?)</form>", page, re.DOTALL)
+    assert form is not None
+    assert not Group.objects.exists()
+    signed_in.post(NEW, dict(re.findall(r'name="(\w+)" value="([^"]*)"', form[1])))
+    assert draft_document(Host.objects.get()) == before
 
 
 def test_two_edits_of_other_fields_are_both_kept(
