@@ -13,8 +13,10 @@ import os
 import select
 import signal
 import sys
+import time
 
 LOAD_SECONDS = 2.0
+ANSWER_SECONDS = 0.5
 
 
 def main(arguments: list[str]) -> int:
@@ -34,15 +36,35 @@ def main(arguments: list[str]) -> int:
     os.close(sink)
     # The load takes moments and needs the processor more; the pipe tells when it is over.
     select.select([0], [], [], LOAD_SECONDS)
+    if _is_closed(directory):
+        return 0
     return _watch(directory, apply, loader=0)
 
 
 def _has_window(directory: str, apply: str) -> bool:
     try:
-        with open(f"{directory}/window.json", "rb") as file:
-            return f'"apply": "{apply}"'.encode() in file.read()
+        return f'"apply": "{apply}"'.encode() in _read_window(directory)
     except OSError:
         return False
+
+
+def _is_closed(directory: str) -> bool:
+    """Return True if nothing is left to watch: the load failed, or its rules were kept at once."""
+    try:
+        if b'"phase": "awaiting"' in _read_window(directory):
+            time.sleep(ANSWER_SECONDS)
+        return not _read_window(directory)
+    except OSError:
+        return False
+
+
+def _read_window(directory: str) -> bytes:
+    """Return the record of the open window, nothing when none is open. Raises OSError."""
+    try:
+        with open(f"{directory}/window.json", "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def _watch(directory: str, apply: str, *, loader: int | None) -> int:

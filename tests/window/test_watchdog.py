@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,7 @@ from dockerfw.agent.apply import Apply
 from dockerfw.store.backup import StateInUse, state_lock
 from dockerfw.store.outbox import Outbox
 from dockerfw.store.state import StateDirectory
-from dockerfw.window import sentences
+from dockerfw.window import sentences, watchdog_process
 from dockerfw.window.supervisor import Supervisor
 from dockerfw.window.watchdog_start import StartingWatchdog, is_watchdog_alive, start_another
 from tests.rig.host_states import (
@@ -66,6 +67,19 @@ def test_watchdog_without_a_window_exits(state: StateDirectory) -> None:
     wait_until("the watchdog to start", lambda: len(watchdogs(state)) == 1)
     watch.release()
     wait_until("the watchdog to end", lambda: not watchdogs(state))
+
+
+def test_watchdog_leaves_a_window_that_is_answered_at_once(
+    inside: Namespace, state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = str(state.path)
+    assert watchdog_process._is_closed(directory)
+    load(state, "22")
+    # It waits for the answer only where the rules are loaded.
+    monkeypatch.setattr(watchdog_process, "time", SimpleNamespace(sleep=lambda _: None))
+    assert not watchdog_process._is_closed(directory)
+    monkeypatch.setattr(watchdog_process, "time", SimpleNamespace(sleep=lambda _: answer("keep", state)))
+    assert watchdog_process._is_closed(directory)
 
 
 def test_killed_watchdog_is_replaced_once(
