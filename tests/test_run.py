@@ -48,18 +48,26 @@ def left_behind(data: Path) -> list[str]:
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def needs_namespace() -> None:
     reason = why_unavailable()
     if reason:
         pytest.skip(reason)
 
 
-@pytest.fixture
-def stack(needs_namespace: None) -> Iterator[Stack]:
+@pytest.fixture(scope="module")
+def any_stack(needs_namespace: None) -> Iterator[Stack]:
     started = Stack()
     yield started
     started.delete()
+
+
+@pytest.fixture
+def stack(any_stack: Stack) -> Stack:
+    """A run, started again on its data if a test has ended it."""
+    if not any_stack.is_running():
+        any_stack.start()
+    return any_stack
 
 
 def test_a_bad_argument_is_said(tmp_path: Path) -> None:
@@ -189,11 +197,12 @@ def test_each_process_knows_its_own_password_only(stack: Stack) -> None:
 
 def test_started_again_it_finds_its_data(stack: Stack) -> None:
     key = (stack.data / "web" / "secret_key").read_text()
-    stack.manage("shell", "-c", "from rules.models import Host; Host.objects.create(name='kept')")
+    hosts = "from rules.models import Host"
+    stack.manage("shell", "-c", f"{hosts}; Host.objects.create(name='kept')")
     stack.stop()
     stack.start()
     assert (stack.data / "web" / "secret_key").read_text() == key
-    shown = stack.manage("shell", "-c", "from rules.models import Host; print(Host.objects.get().name)")
+    shown = stack.manage("shell", "-c", f"{hosts}; print(Host.objects.get(name='kept').name)")
     assert shown.split()[-1] == "kept"
 
 

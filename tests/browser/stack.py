@@ -94,6 +94,10 @@ class Stack:
             raise CommandError(f"scripts/run ended with status {self._process.returncode}:\n{self.printed()}")
         return "Ctrl-C stops everything" in self.printed()
 
+    def is_running(self) -> bool:
+        """Return True until scripts/run has ended."""
+        return self._process is not None and self._process.poll() is None
+
     def printed(self) -> str:
         """Return what scripts/run printed."""
         return self.output.read_text(errors="replace")
