@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -37,22 +38,33 @@ class ImportForm(forms.Form):
     file = forms.FileField(required=False, label="Or upload a file", allow_empty_file=True)
 
     def clean(self) -> dict[str, Any]:
-        """Read the text or the file, at most 4 MiB, into `content`."""
+        """Read the text or the file, at most 4 MiB, into `content`. Errors are those of the field."""
         data = super().clean() or {}
         upload, text = data.get("file"), str(data.get("text") or "")
         if upload is not None and text.strip():
-            raise ValidationError("Send either text or a file, not both.")
+            raise ValidationError({"file": "Send either text or a file, not both."})
         if upload is None and not text.strip():
-            raise ValidationError("Paste text or choose a file.")
-        if upload is not None and upload.size > MAX_BYTES:
-            raise ValidationError("The file is larger than 4 MiB.")
-        raw = upload.read() if upload is not None else text.replace("\r\n", "\n").encode()
-        if len(raw) > MAX_BYTES:
-            raise ValidationError("The text is larger than 4 MiB.")
+            raise ValidationError({"text": "Paste text or choose a file."})
+        if upload is None:
+            data["content"] = text.replace("\r\n", "\n")
+            if len(data["content"].encode()) > MAX_BYTES:
+                raise ValidationError({"text": "The text is larger than 4 MiB."})
+            return data
+        if upload.size > MAX_BYTES:
+            raise ValidationError({"file": "The file is larger than 4 MiB."})
         try:
-            data["content"] = raw.decode("utf-8")
+            data["content"] = upload.read().decode("utf-8")
         except UnicodeDecodeError as error:
-            raise ValidationError(
-                f"This is not UTF-8 text: byte {error.start + 1} cannot be read."
-            ) from error
+            message = f"This is not UTF-8 text: byte {error.start + 1} cannot be read."
+            raise ValidationError({"file": message}) from error
         return data
+
+    def refuse(self, errors: Iterable[str]) -> None:
+        """Add errors to the field of the text. Browsers do not keep a file, so its text is there instead."""
+        upload = self.cleaned_data.get("file")
+        if upload is not None:
+            typed = {name: self.data.get(name) for name in self.fields}
+            self.data = {**typed, "text": self.cleaned_data["content"].lstrip("\ufeff")}
+            self["text"].label = f"Text of {upload.name}"
+        for error in errors:
+            self.add_error("text", error)

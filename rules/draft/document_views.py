@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
+from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from dockerfw.chains.adoption import keep_from_draft
@@ -18,7 +19,7 @@ from dockerfw.document.adding import add_document, find_rules_in_both
 from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.document import Document, canonical_json, load_document, to_json_object
 from dockerfw.document.words import describe_count, describe_rule, is_or_are
-from dockerfw.iptables.errors import DocumentError, FieldError, ParseError
+from dockerfw.iptables.errors import DocumentError, ParseError
 from dockerfw.reach.differences import Difference, find_differences
 from rules.audit.actors import actor_of
 from rules.draft.document_forms import ImportForm
@@ -74,8 +75,6 @@ def draft_import(request: HttpRequest, host_name: str) -> HttpResponse:
     form = ImportForm(request.POST, request.FILES)
     if not form.is_valid():
         return _page(request, host, form, status=422)
-    found: tuple[FieldError, ...] = ()
-    parse_error = ""
     draft, adds = draft_document(host), form.cleaned_data["mode"] == "add"
     try:
         read = _read(form.cleaned_data["content"], draft)
@@ -83,16 +82,25 @@ def draft_import(request: HttpRequest, host_name: str) -> HttpResponse:
             notes = (*read.notes, *_notes_of_duplicates(draft, read.document))
             read = replace(read, document=add_document(draft, read.document), notes=notes)
     except DocumentError as error:
-        found = error.errors
-        form.add_error(None, f"The document has {len(found)} error{'s' if len(found) != 1 else ''}.")
+        form.refuse(_errors_of(error))
     except ParseError as error:
-        parse_error = str(error)
-        form.add_error(None, "This is neither a dockerfw document nor iptables-save output.")
+        problem = "This is neither a dockerfw document nor iptables-save output."
+        form.refuse((format_html("<span>{}<pre>{}</pre></span>", problem, str(error)),))
     else:
         if request.POST.get("confirmed") == "yes":
             return _replace(request, host, read, form.cleaned_data["version"])
         return import_preview(request, host, read, adds=adds)
-    return _page(request, host, form, status=422, found=found, parse_error=parse_error)
+    return _page(request, host, form, status=422)
+
+
+def _errors_of(error: DocumentError) -> tuple[str, ...]:
+    lines = (
+        format_html("<span><code>{}</code>: {}</span>", each.path, each.message)
+        if each.path
+        else each.message
+        for each in error.errors
+    )
+    return (f"The document has {describe_count(len(error.errors), 'error')}.", *lines)
 
 
 def read_of_import(imported: Imported) -> Read:
@@ -194,11 +202,8 @@ def _page(
     form: ImportForm,
     *,
     status: int = 200,
-    found: tuple[FieldError, ...] = (),
-    parse_error: str = "",
 ) -> HttpResponse:
-    context = {"form": form, "found": found, "parse_error": parse_error}
-    return render_page(request, "draft/import.html", host, context, section="settings", status=status)
+    return render_page(request, "draft/import.html", host, {"form": form}, section="settings", status=status)
 
 
 def document_file(document: Document, name: str) -> HttpResponse:

@@ -313,6 +313,14 @@ def test_discard_brings_the_applied_draft_back(
     assert Rule.objects.count() == 1
 
 
+def test_a_missing_reason_is_told_at_its_field(working: Client, host: Host, ssh: Rule) -> None:
+    page = working.post(PATH, order(host, message="")).content.decode()
+    field = re.search(r'<div class="field reason">(.*?)</div>\s*<div class="help"', page, re.DOTALL)
+    assert field is not None
+    assert 'aria-describedby="id_message_helptext id_message_error"' in field[1]
+    assert '<div role="alert"><ul class="errorlist" id="id_message_error">' in field[1]
+
+
 def test_a_discard_can_be_undone_until_the_next_edit(
     signed_in: Client, host: Host, alice: Actor, ssh: Rule
 ) -> None:

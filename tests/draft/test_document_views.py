@@ -97,6 +97,7 @@ def test_every_error_is_shown_with_its_path_and_the_text_stays(signed_in: Client
     assert page.status_code == 422
     assert "rules[0].ports[0] : 70000 is not a port (1 to 65535)" in text_of(page)
     assert "rules[0].color" in text_of(page)
+    assert 'aria-describedby="id_text_error"' in page.content.decode()
     assert "70000]" in page.content.decode()
 
 
@@ -182,6 +183,17 @@ def test_odd_files_are_refused_in_words(
     page = signed_in.post(IMPORT, {"version": str(host.draft_version), **fields})
     assert page.status_code == 422
     assert said in text_of(page)
+    assert not page.context["form"].non_field_errors()
+
+
+def test_the_text_of_a_wrong_file_is_there_to_be_mended(signed_in: Client, host: Host) -> None:
+    text = json.dumps({**DOCUMENT, "rules": [{"ports": [70000]}]})
+    host.refresh_from_db()
+    file = SimpleUploadedFile("rules.json", b"\xef\xbb\xbf" + text.encode())
+    page = signed_in.post(IMPORT, {"version": str(host.draft_version), "mode": "add", "file": file})
+    form = page.context["form"]
+    assert (form["text"].value(), form["mode"].value()) == (text, "add")
+    assert "Text of rules.json" in text_of(page)
 
 
 def test_a_file_is_taken_as_well(signed_in: Client, host: Host) -> None:

@@ -38,6 +38,14 @@
     }, 0);
   });
 
+  // A form that was refused is mended at its first wrong field.
+  function focusWrong() {
+    const field = document.querySelector("#main form [aria-invalid=true], #main [form][aria-invalid=true]");
+    if (field) field.focus();
+  }
+  document.addEventListener("DOMContentLoaded", focusWrong);
+  document.addEventListener("htmx:afterSettle", function (event) { if (event.detail.target.id === "main") focusWrong(); });
+
   // A page taken from the browser's back cache is alive again.
   window.addEventListener("pageshow", function (event) {
     if (event.persisted) window.location.reload();
