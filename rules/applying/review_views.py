@@ -44,6 +44,7 @@ from rules.pages.frame import page_context, render_page
 from rules.pages.requests import HtmxRequest, host_or_404, whole_number
 from rules.seen.consequence_selectors import LockOut, lock_out
 from rules.seen.snapshot_selectors import Look, look, observe_request
+from rules.templatetags.dockerfw import with_times
 
 LOOK_AGAIN_SECONDS = 1.0
 # Longer lists are on the page only with `?all=yes`: it is to stay small with thousands of changes.
@@ -270,7 +271,8 @@ def _show_refusal(
         form.add_error("every_port", f"{error} Tick this box to apply.")
     elif isinstance(error, ApplyWaiting):
         link = reverse("rules:apply", args=[host.name, error.apply.pk])
-        messages.warning(request, format_html('{} <a href="{}">Open that apply</a>', str(error), link))
+        text = with_times(str(error))
+        messages.warning(request, format_html('{} <a href="{}">Open that apply</a>', text, link))
     elif not isinstance(error, Conflict):
         messages.warning(request, str(error))
     invalid = isinstance(error, (Invalid, NotExpected, EveryPort))

@@ -20,6 +20,11 @@ from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
 
+_TIME = re.compile(
+    r"\b(?:(?P<day>\d{4}-[01]\d-[0-3]\d) )?(?P<clock>[0-2]\d:[0-5]\d(?::[0-5]\d)?) (?P<zone>[A-Z]{3,5})\b",
+    re.ASCII,
+)
+
 # Drawn on a grid of 24 by 24 with a stroke of 2; the stylesheet gives size and colour.
 _ICONS = {
     "shield": '<path d="M12 3l7 2.8v5.4c0 4.6-2.9 8-7 9.8-4.1-1.8-7-5.2-7-9.8V5.8z"/>',
@@ -147,6 +152,31 @@ def clock(moment: datetime.datetime | None) -> SafeString | str:
     return format_html(
         '<time datetime="{}" data-form="clock">{} {}</time>', moment.isoformat(), f"{local:%H:%M:%S}", zone
     )
+
+
+@register.filter
+def with_times(text: object) -> SafeString:
+    """Show the times of a sentence, such as `14:05:22 UTC`, like other times. HTML stays as it is."""
+    if isinstance(text, SafeString):
+        return text
+    words = escape(text)
+    return mark_safe(_TIME.sub(lambda found: _time_in(found, timezone.now()), words))  # noqa: S308 - it is escaped
+
+
+def _time_in(found: re.Match[str], now: datetime.datetime) -> str:
+    """Return a time of a sentence as an element; without a day it is the moment nearest to `now`."""
+    zone = datetime.UTC if found["zone"] == "UTC" else timezone.get_current_timezone()
+    today = now.astimezone(zone)
+    clock = datetime.time.fromisoformat(found["clock"])
+    day = datetime.date.fromisoformat(found["day"]) if found["day"] else today.date()
+    moment = datetime.datetime.combine(day, clock, zone)
+    if not found["day"]:
+        moments = (moment + datetime.timedelta(days=days) for days in (-1, 0, 1))
+        moment = min(moments, key=lambda each: abs(each - now))
+    if moment.tzname() != found["zone"]:
+        return found[0]
+    form = "when" if found["day"] else "clock" if len(found["clock"]) > len("12:00") else "minute"
+    return format_html('<time datetime="{}" data-form="{}">{}</time>', moment.isoformat(), form, found[0])
 
 
 @register.filter

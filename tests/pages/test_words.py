@@ -16,12 +16,35 @@ from dockerfw.document.values import Settings as DocumentSettings
 from rules.draft.rule_forms import split_ports
 from rules.draft.settings_forms import split_names
 from rules.pages.wording import SETTING_WORDS
-from rules.templatetags.dockerfw import ago, amount, duration, icon, size, when, when_exactly
+from rules.templatetags.dockerfw import ago, amount, duration, icon, size, when, when_exactly, with_times
 from rules.templatetags.rule_words import before, owner_word, setting_value
 
 
 def test_every_setting_of_a_document_has_a_label() -> None:
     assert SETTING_WORDS.keys() == settings_to_json_object(DocumentSettings()).keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("until 2027-01-31 18:00 UTC.", '<time datetime="2027-01-31T18:00:00+00:00" data-form="when">'),
+        ("return at 12:30:16 UTC unless", '<time datetime="2025-03-04T12:30:16+00:00" data-form="clock">'),
+        ("return at 00:10:00 UTC <b>", '<time datetime="2025-03-05T00:10:00+00:00" data-form="clock">'),
+    ],
+)
+def test_a_time_in_a_sentence_is_one_for_the_browser(
+    text: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = NOON.replace(hour=23) if "00:10" in text else NOON
+    monkeypatch.setattr(timezone, "now", lambda: late)
+    found = with_times(text)
+    assert shown in found
+    assert "<b>" not in found
+
+
+@pytest.mark.parametrize("text", ["2001:db8::22 AND", "port 10:20", "at 12:30 CET", "25:61:00 UTC"])
+def test_what_is_no_time_of_a_known_zone_stays(text: str) -> None:
+    assert with_times(text) == text
 
 
 NOON = datetime.datetime(2025, 3, 4, 12, 30, 15, tzinfo=datetime.UTC)
