@@ -191,6 +191,8 @@ class Revision(AppendOnlyModel):
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     restores = models.PositiveIntegerField(null=True, blank=True)
     message = models.TextField(max_length=2000)
+    # What it changed from its parent, in a sentence; earlier releases did not store it.
+    change = models.TextField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta(AppendOnlyModel.Meta):
@@ -254,6 +256,10 @@ class Apply(models.Model):
     class Meta:
         ordering = ["-sequence"]
         verbose_name_plural = "applies"
+        indexes = [
+            models.Index(fields=["host", "-sequence"], name="apply_newest_of_host"),
+            models.Index(fields=["host", "state"], name="apply_state_of_host"),
+        ]
 
     def __str__(self) -> str:
         return f"apply of revision {self.revision.number}: {self.get_state_display()}"

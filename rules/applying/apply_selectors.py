@@ -72,13 +72,14 @@ def apply_get(identifier: uuid.UUID | str) -> ApplyView | None:
 
 def recent_applies(host: Host) -> tuple[Apply, ...]:
     """Return the last few applies of a host, the newest first."""
-    return tuple(Apply.objects.filter(host=host).select_related("revision")[:RECENT])
+    applies = Apply.objects.filter(host=host).select_related("revision")
+    return tuple(applies.defer("revision__document")[:RECENT])
 
 
 def unfinished_apply(host: Host) -> Apply | None:
     """Return the apply that has to finish before another one may start, None when there is none."""
     unfinished = Apply.objects.filter(host=host, state__in=Apply.UNFINISHED)
-    return unfinished.select_related("revision", "host").first()
+    return unfinished.select_related("revision", "host").defer("revision__document").first()
 
 
 def awaiting_view(host: Host) -> ApplyView | None:

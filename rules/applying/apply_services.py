@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from dockerfw.chains.refusals import find_refusals
+from dockerfw.document.diff import diff_documents
 from dockerfw.document.document import canonical_json, digest, to_json_object
 from dockerfw.document.every_port import new_every_port_rules
 from dockerfw.iptables.errors import FieldError
@@ -213,17 +214,21 @@ def _check_expectations(basis: Basis, proposal: Proposal, terms: _Terms) -> None
 
 def _order(basis: Basis, actor: Actor, proposal: Proposal, terms: _Terms) -> Apply:
     """Store the apply and have its order sent after the commit. Raises Conflict, ApplyWaiting."""
+    # Before the transaction, which holds SQLite's only write lock: thousands of rules take a while to write.
+    revision = proposal.revision or _revision_make(basis, actor, proposal, terms)
+    document = to_json_object(proposal.document)
     with transaction.atomic():
         host = host_lock(basis.host)
         _check_unchanged(host, basis, proposal)
-        revision = proposal.revision or _revision_create(host, basis, actor, proposal, terms)
+        if proposal.revision is None:
+            revision.save(force_insert=True)
         apply = _apply_create(host, actor, revision, terms)
         order = Order(
             apply=str(apply.pk),
             sequence=apply.sequence,
             host=host.name,
             revision=revision.number,
-            document=to_json_object(proposal.document),
+            document=document,
             digest=revision.digest,
             confirm_seconds=terms.window,
             end_sessions=terms.end_sessions,
@@ -245,9 +250,10 @@ def _check_unchanged(host: Host, basis: Basis, proposal: Proposal) -> None:
         raise Conflict(NUMBER_TAKEN, current=base_revision(host))
 
 
-def _revision_create(host: Host, basis: Basis, actor: Actor, proposal: Proposal, terms: _Terms) -> Revision:
-    return Revision.objects.create(
-        host=host,
+def _revision_make(basis: Basis, actor: Actor, proposal: Proposal, terms: _Terms) -> Revision:
+    """Return a new revision that is not stored yet."""
+    return Revision(
+        host=basis.host,
         number=proposal.number,
         document=canonical_json(proposal.document),
         digest=digest(proposal.document),
@@ -255,6 +261,7 @@ def _revision_create(host: Host, basis: Basis, actor: Actor, proposal: Proposal,
         parent=basis.base,
         restores=proposal.restores,
         message=terms.message,
+        change=diff_documents(basis.base_document, proposal.document).sentence,
     )
 
 

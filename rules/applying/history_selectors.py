@@ -122,7 +122,7 @@ def revision_applies(revision: Revision) -> tuple[Apply, ...]:
 
 def newest_revisions(host: Host, most: int = 30) -> tuple[Revision, ...]:
     """Return the newest revisions, the newest first."""
-    return tuple(Revision.objects.filter(host=host)[:most])
+    return tuple(Revision.objects.filter(host=host).defer("document")[:most])
 
 
 def compare_revisions(host: Host, a: int | None, b: int) -> Comparison | None:
@@ -146,12 +146,12 @@ def loaded_number(snapshot: SnapshotView | None) -> int | None:
 
 
 def _read_sentences(revisions: list[Revision]) -> dict[int, str]:
-    """Return what each revision changed; revisions never change, so it is found out once."""
+    """Return what each revision changed: as it is stored with it, or found out once for earlier releases'."""
 
     def key(revision: Revision) -> tuple[str, str]:
         return (revision.parent.digest if revision.parent else "", revision.digest)
 
-    known = {revision.pk: _sentences.get(key(revision)) for revision in revisions}
+    known = {revision.pk: revision.change or _sentences.get(key(revision)) for revision in revisions}
     missing = [revision for revision in revisions if known[revision.pk] is None]
     needed = {pk for revision in missing for pk in (revision.pk, revision.parent_id) if pk is not None}
     full = Revision.objects.in_bulk(needed) if needed else {}

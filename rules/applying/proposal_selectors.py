@@ -53,5 +53,5 @@ def propose_rollback(basis: Basis, number: int) -> Proposal | None:
 
 def next_number(host: Host) -> int:
     """Return the number that the next revision will get."""
-    newest = Revision.objects.filter(host=host).order_by("-number").first()
-    return newest.number + 1 if newest else 1
+    numbers = Revision.objects.filter(host=host).order_by("-number").values_list("number", flat=True)
+    return (numbers.first() or 0) + 1

@@ -44,7 +44,8 @@ def last_change(host: Host) -> KernelChange | None:
     *Keep* changes no rule, so after it the load is still the last change. A moment in the future is left out:
     the host's clock was set back since.
     """
-    newest = Apply.objects.filter(host=host).select_related("host", "revision")[:RECENT]
+    applies = Apply.objects.filter(host=host).select_related("host", "revision")
+    newest = applies.defer("revision__document")[:RECENT]
     soon = timezone.now() + timedelta(seconds=FRESH_SECONDS)
     changes = chain(_set_changes(host), (each for apply in newest for each in _changes(apply)))
     return max((each for each in changes if each.at <= soon), key=lambda each: each.at, default=None)

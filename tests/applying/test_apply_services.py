@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from rq import Queue
@@ -19,7 +21,7 @@ from dockerfw.messages.orders import EXPIRY_SECONDS, Order, firewall_queue
 from dockerfw.messages.outcomes import REFUSED_EVENT, progress_key
 from dockerfw.messages.signatures import find_signature_fault
 from rules.applying.apply_errors import ApplyWaiting, NothingToApply, QueueUnavailable
-from rules.applying.apply_selectors import apply_get
+from rules.applying.apply_selectors import apply_get, recent_applies, unfinished_apply
 from rules.applying.apply_services import apply_start, rollback_start
 from rules.applying.expiry_services import applies_expire
 from rules.applying.outcome_services import outcome_record
@@ -31,6 +33,7 @@ from rules.link import client
 from rules.link.sequence import sequence_next
 from rules.models import Apply, AuditEvent, Host, Revision
 from rules.pages.errors import Conflict, Invalid, NotFound
+from rules.seen.change_selectors import last_change
 from tests.rig.confirmed import confirm
 from tests.rig.kernel_reports import outcome_of, progress_store, snapshot_store
 from tests.rig.redis_fixtures import RedisServer
@@ -59,6 +62,30 @@ def edited(host: Host, alice: Actor) -> Host:
     rule_create(host=host, actor=alice, values=SSH)
     host.refresh_from_db()
     return host
+
+
+def test_a_revision_stores_what_it_changed(queue: RedisServer, edited: Host, alice: Actor) -> None:
+    start(edited, alice)
+    told = "1 rule added, 1 setting changed; 22/tcp becomes reachable from anywhere on the host"
+    assert Revision.objects.get().change == told
+
+
+def test_the_newest_applies_are_found_by_an_index_and_without_documents(
+    queue: RedisServer, edited: Host, alice: Actor
+) -> None:
+    start(edited, alice)
+    with CaptureQueriesContext(connection) as queries:
+        assert recent_applies(edited)
+        assert unfinished_apply(edited)
+        last_change(edited)
+    asked = [each["sql"] for each in queries if 'FROM "rules_apply"' in each["sql"]]
+    assert len(asked) == 3
+    assert not any('"rules_revision"."document"' in sql for sql in asked)
+    with connection.cursor() as cursor:
+        for sql in asked:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            plan = [str(row[3]) for row in cursor.fetchall()]
+            assert any("apply_newest_of_host" in line or "apply_state_of_host" in line for line in plan), plan
 
 
 @pytest.mark.django_db

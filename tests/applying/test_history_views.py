@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from dockerfw.messages.events import NOTICED_VERBS, ConsoleEvent
+from rules.applying.history_selectors import history_page
 from rules.audit.actors import Actor
 from rules.audit.event_services import console_record
 from rules.draft.draft_selectors import draft_document
@@ -115,6 +116,21 @@ def test_the_documents_of_revisions_are_read_once(
         signed_in.get(PATH, {"page": "2"})
     # (Of all these revisions only one document is new to the process, which the first page has read.)
     assert len(again) <= len(queries)
+
+
+def test_a_stored_change_needs_no_document(host: Host, alice: Actor) -> None:
+    rule_create(host=host, actor=alice, values={"scope": "host", "protocol": "tcp", "ports": ["22"]})
+    first = confirm(host, alice)
+    changes = {"change": "as it was stored"}
+    second = Revision.objects.create(
+        host=host, number=2, document="unreadable", digest="0" * 64, parent=first, message="x", **changes
+    )
+    with CaptureQueriesContext(connection) as queries:
+        stored, found_out = history_page(host).entries
+    assert (stored.revision, stored.sentence) == (second, "as it was stored")
+    told = "1 rule added, 1 setting changed; 22/tcp becomes reachable from anywhere on the host"
+    assert found_out.sentence == told
+    assert sum('"rules_revision"."document"' in each["sql"] for each in queries) <= 1
 
 
 def test_the_rules_of_a_revision_come_in_pages(signed_in: Client, host: Host, alice: Actor) -> None:
