@@ -4,6 +4,9 @@
 chains, but only the rules that load in any namespace: a rule that needs an ipset, a cgroup or a special
 extension would fail there, and dockerfw's rules never depend on it. A chain that the restore text declares is
 created by it, and empty, as it is flushed: before that it is only created if other chains call it.
+
+Of a long text, one line of each shape is rehearsed. Lines of one shape differ only in values whose bounds the
+document's validator checks: addresses, interfaces, ports, ids. Every chain, jump and set is rehearsed.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from dockerfw.chains.names import is_own_chain
 from dockerfw.iptables.model import Rule, Ruleset, Table
 
 PART_LINES: Final = 100
+LONG_LINES: Final = 200
+"""A text of more lines is rehearsed by shapes."""
 
 _MATCHES: Final = frozenset(
     (
@@ -25,12 +30,44 @@ _MATCHES: Final = frozenset(
 )
 _TARGETS: Final = frozenset(("ACCEPT", "DROP", "RETURN", "REJECT", "LOG"))
 _NAMED = re.compile(r" -(m|j|g) (\S+)", re.ASCII)
+# The values in which lines of one shape differ. The length of a prefix and a set belong to the shape.
+# Patterns that begin with fixed text are many times as fast as one that begins with any of them.
+_VALUES: Final = tuple(
+    (re.compile(f"{before}{value}", re.ASCII), f"{before}#")
+    for before, value in (
+        *((f" {option} ", "[0-9a-f.:]+") for option in ("-s", "-d", "--ctorigdst")),
+        (" -i ", r"[^ +\n]+"),
+        ("port ", "[0-9]+"),
+        ("port #:", "[0-9]+"),
+        ('--comment "dockerfw:', r'[^"\n]+'),
+        ("--hashlimit-name dockerfw-", r"[^ \n]+"),
+    )
+)
 
 
 def render_rehearsal(live: Ruleset, restore_text: str) -> str:
     """Return one text for `iptables-restore -n`: the live filter table, then the restore text."""
     lines = restore_text.split("\n")
-    return "\n".join(_in_parts([*_seed(live, lines), *lines]))
+    rehearsed = lines if len(lines) <= LONG_LINES else _shapes(restore_text)
+    return "\n".join(_in_parts([*_seed(live, lines), *rehearsed]))
+
+
+def _shapes(text: str) -> Iterator[str]:
+    """Yield the lines of a text without the allowances and blocks whose shape was before."""
+    blanked = text
+    for pattern, blank in _VALUES:
+        blanked = pattern.sub(blank, blanked)
+    seen: set[tuple[str, str]] = set()
+    for line, blank in zip(text.split("\n"), blanked.split("\n"), strict=True):
+        _, appended, rest = blank.partition("-A FILTERS")
+        if appended and rest.endswith((" -j RETURN", " -j DROP")):
+            chain, _, matches = rest.partition(" ")
+            # All chains of a kind, such as FILTERS-DH-6d3-3977, are called from the same hooks.
+            shape = ("-".join(chain.split("-", 2)[:2]), matches)
+            if shape in seen:
+                continue
+            seen.add(shape)
+        yield line
 
 
 def _seed(live: Ruleset, lines: Sequence[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -103,3 +104,57 @@ def test_chains_that_go_are_rehearsed(backend: Backend, left: int) -> None:
     broken = {family: text.replace("COMMIT", "-X NOWHERE\nCOMMIT") for family, text in restores.items()}
     with pytest.raises(RestoreFailed):
         rehearse(backend, live, broken)
+
+
+MIXED = [
+    {"id": f"r{number:05d}", "protocol": ("tcp", "udp")[number % 2], "ports": [str(1024 + number)], **extra}
+    for number in range(1500)
+    for extra in [
+        (
+            {"scope": "both", "sources": [f"10.0.{number >> 8}.{number & 255}/32", f"2001:db8::{number:x}"]},
+            {"scope": "host", "limit": "6/minute"},
+            {"scope": "container", "to": f"192.168.{number >> 8}.{number & 255}"},
+            {"scope": "host", "interface": f"wg{number}", "action": "block"},
+            {
+                "scope": "both",
+                "ports": [f"{1024 + number}-{3000 + number}"],
+                "expires": "2037-01-01T00:00:00Z",
+            },
+        )[number % 5]
+    ]
+]
+
+
+def test_of_a_long_text_one_line_of_each_shape_is_rehearsed(
+    make_namespace: Callable[..., Namespace], backend: Backend
+) -> None:
+    document = parse_document({"format": "dockerfw/2", "rules": MIXED})
+    live = parse_save("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:DOCKER-USER - [0:0]\nCOMMIT\n")
+    for family in FAMILIES:
+        text = render_restore(document, family, live=live, counters=True)
+        rehearsed = render_rehearsal(live, text)
+        assert rehearsed.count("\n") < text.count("\n") / 3
+        for named in (r"^:(\S+)", r" -[gj] (\S+)", r" --match-set (\S+)", r" (-m \S+|--[a-z-]+) "):
+            assert {*re.findall(named, text, re.MULTILINE)} <= {*re.findall(named, rehearsed, re.MULTILINE)}
+        jumps = re.findall(r"^.* -[gj] FILTERS\S*$", text, re.MULTILINE)
+        assert jumps == re.findall(r"^.* -[gj] FILTERS\S*$", rehearsed, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-s 10.0.0.0/33 -p tcp -m tcp --dport 22 -j RETURN",
+        "-p tcp -m tcp --dport 22:80:90 -j RETURN",
+        "-p tcp -m unknown --dport 22 -j RETURN",
+        "-p icmp -m tcp --dport 22 -j RETURN",
+        "-p tcp -m set --match-set not-there src -j RETURN",
+        "-g FILTERS-D",
+    ],
+)
+def test_one_wrong_line_among_thousands_fails(backend: Backend, line: str) -> None:
+    live, wanted = live_and_wanted(1500)
+    lines = wanted[4].split("\n")
+    at = next(number for number, each in enumerate(lines) if each.startswith("-A FILTERS "))
+    lines.insert(at, f"-A FILTERS {line}")
+    with pytest.raises(RestoreFailed):
+        rehearse(backend, live, {4: "\n".join(lines)})
