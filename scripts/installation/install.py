@@ -153,7 +153,7 @@ def _put_in() -> None:
         _put_units(server)
         if REDIS in running and _redis_state() != before:
             systemd.systemctl("restart", REDIS)
-        manage(CODE, "migrate", "--verbosity", "0")
+        manage(CODE, "migrate", "--skip-checks", "--verbosity", "0")
         ways_back.pop_all()
     (CODE / UNFINISHED).unlink(missing_ok=True)
     _database("forget")

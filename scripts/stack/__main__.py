@@ -73,7 +73,7 @@ def _start(options: Options, layout: Layout, server: socket.socket, processes: P
     processes.start("redis", _unprivileged(redis_command, layout), environment=os.environ, user=web_user)
     connection = Redis.from_url(layout.redis_url("watch"))
     processes.wait_until("Redis answering", lambda: _answers(connection))
-    _manage(layout, web, "migrate", "--verbosity", "0")
+    _manage(layout, web, "migrate", "--skip-checks", "--verbosity", "0")
     processes.start(
         "root worker",
         _root_command(options, layout),

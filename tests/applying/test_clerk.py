@@ -62,7 +62,7 @@ Apply.objects.create(id="{APPLY}", host=host, revision=revision, sequence=1, job
         """Start the clerk."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "clerk", "--skip-checks"],
+                [sys.executable, "manage.py", "clerk"],
                 cwd=BASE_DIR,
                 env=self.environ,
                 stdout=log,

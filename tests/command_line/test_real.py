@@ -53,7 +53,7 @@ class Site:
             env=self.environ,
             check=True,
         )
-        clerk = (sys.executable, "manage.py", "clerk", "--skip-checks")
+        clerk = (sys.executable, "manage.py", "clerk")
         self._root = (*namespace.prefix, sys.executable, "-m", "dockerfw", "agent")
         self.processes = [self._start(clerk), self._start(self._root)]
 

@@ -179,7 +179,7 @@ def empty_database() -> bytes:
     """Return a database with all tables and nothing in them."""
     with tempfile.TemporaryDirectory(prefix="dockerfw-faults-") as directory:
         subprocess.run(
-            [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+            [sys.executable, "manage.py", "migrate", "--skip-checks", "-v0"],
             cwd=ROOT,
             env=site_variables(Path(directory)),
             check=True,

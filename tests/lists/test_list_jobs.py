@@ -172,7 +172,7 @@ def test_the_clerk_has_lists_fetched_while_a_slow_feed_holds_up_nothing_but_feed
 
     with log.open("ab") as stream:
         clerk = subprocess.Popen(
-            [sys.executable, "manage.py", "clerk", "--skip-checks"],
+            [sys.executable, "manage.py", "clerk"],
             cwd=BASE_DIR,
             env=environ,
             stdout=stream,

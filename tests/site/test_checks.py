@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.conf import settings as project
+from django.core.management import load_command_class
 from pytest_django import Settings
 
 from dockerfw_site.environment import read_environment
@@ -57,3 +58,8 @@ def test_cookies_are_secure_unless_said_otherwise(value: str, secure: bool) -> N
     assert project.CSRF_COOKIE_HTTPONLY
     assert "django_rq" not in project.INSTALLED_APPS
     assert "django.contrib.auth.middleware.LoginRequiredMiddleware" in project.MIDDLEWARE
+
+
+@pytest.mark.parametrize("name", ["clerk", "createsuperuser", "firewall", "firstadmin"])
+def test_a_command_does_not_load_every_page_to_check_it(name: str) -> None:
+    assert load_command_class("rules", name).requires_system_checks == []

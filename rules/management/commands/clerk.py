@@ -26,6 +26,8 @@ from rules.overview.sample_jobs import samples_companion
 class Command(BaseCommand):
     """Serve until SIGTERM or SIGINT."""
 
+    # The checks are of the code and not of an installation, and load every page.
+    requires_system_checks = []
     help = "Write what root workers report into the database, and fetch lists. Runs until it is stopped."
 
     def handle(self, *args: Any, **options: Any) -> None:

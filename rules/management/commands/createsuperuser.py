@@ -16,6 +16,8 @@ from rules.pages.errors import Invalid
 class Command(BaseCommand):
     """Create an account, whose password is typed twice or comes from the environment."""
 
+    # The checks are of the code and not of an installation, and load every page.
+    requires_system_checks = []
     help = "Create an account with all rights. Asks for the password unless DJANGO_SUPERUSER_PASSWORD is set."
 
     def add_arguments(self, parser: CommandParser) -> None:

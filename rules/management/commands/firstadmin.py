@@ -15,6 +15,8 @@ from rules.pages.errors import ServiceError
 class Command(BaseCommand):
     """Print a new link; earlier links stop working."""
 
+    # The checks are of the code and not of an installation, and load every page.
+    requires_system_checks = []
     help = "Print the one-time link that creates the first account. Earlier links stop working."
 
     def add_arguments(self, parser: CommandParser) -> None:
