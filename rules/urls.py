@@ -114,6 +114,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", dashboard_views.home, name="home"),
     path("hosts/<slug:host_name>/", include(_of_a_host)),
     path("audit/", audit_views.audit, name="audit"),
+    path("audit/<int:key>/", audit_views.event, name="audit-event"),
     path("audit/audit.csv", audit_views.audit_csv, name="audit-csv"),
     path("docs/", doc_views.docs, name="docs"),
     re_path(r"^docs/(?P<path>[\w/.-]+\.png)$", doc_views.image, name="doc-image"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, cast
 
 from django.db import connection
-from django.db.models import Max, Min, Q, QuerySet
+from django.db.models import Max, Min, Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast, Coalesce, Length
 from django.utils import timezone
 
 from rules.models import AuditEvent
@@ -22,6 +23,8 @@ MOST_COUNTED = 10_000
 # No index finds words, so a page searches this many entries at most.
 MOST_SEARCHED = 20_000
 MOST_ACTORS = 200
+# Longer values, such as whole documents, are on the page of their entry only.
+MOST_VALUES = 16_000
 EARLIEST, LATEST = date(1970, 1, 2), date(9998, 12, 30)
 # Reads the next name from the index of names, again and again: `DISTINCT` would read every entry of it.
 _NAMES = """
@@ -33,6 +36,7 @@ WITH RECURSIVE names (name) AS (
 )
 SELECT name FROM names WHERE name IS NOT NULL LIMIT %s
 """
+_VALUES = ("pk", "before", "after")
 CSV_HEADER = ("at", "who", "address", "host", "verb", "target", "before", "after", "detail")
 
 
@@ -54,13 +58,15 @@ class AuditPage:
     """One page of events, the newest first.
 
     `newer` and `older` are the ids of the entries that the pages around it begin after and before, 0 for
-    none. `searched_to` is set where a search for words ended before the page was full or the log was.
+    none. `searched_to` is set where a search for words ended before the page was full or the log was. The
+    events with the ids in `heavy` have values that are too long for a table, and were not read.
     """
 
     events: tuple[AuditEvent, ...]
     newer: int = 0
     older: int = 0
     searched_to: datetime | None = None
+    heavy: frozenset[int] = frozenset()
 
 
 def addresses_since(moment: datetime) -> set[IPv4Address | IPv6Address]:
@@ -104,8 +110,19 @@ def audit_page(filters: AuditFilters, *, before: int = 0, after: int = 0) -> Aud
 
     Pages are found by the ids of entries, so that the last one of a million costs what the first one costs.
     """
+    page = _find_page(filters, before=before, after=after)
+    return replace(page, heavy=_read_values(page.events))
+
+
+def audit_get(key: int) -> AuditEvent | None:
+    """Return an entry with all its values, None when there is none."""
+    return AuditEvent.objects.select_related("host").filter(pk=key).first()
+
+
+def _find_page(filters: AuditFilters, *, before: int, after: int) -> AuditPage:
+    """Return a page whose events have no values yet."""
     low, high = _ids_between(filters)
-    events = audit_events(filters)
+    events = audit_events(filters).defer("before", "after")
     # (SQLite looks for one bound of an id, and reads all that a second one would leave out.)
     if after:
         end = min(high, after + MOST_SEARCHED) if filters.query else high
@@ -129,6 +146,16 @@ def audit_page(filters: AuditFilters, *, before: int = 0, after: int = 0) -> Aud
         last = AuditEvent.objects.filter(pk__gte=bottom).order_by("pk").first()
         return AuditPage(shown, newer=newer_than, older=bottom, searched_to=last.at if last else None)
     return AuditPage(shown, newer=newer_than)
+
+
+def _read_values(events: tuple[AuditEvent, ...]) -> frozenset[int]:
+    """Read the values of these events, and return the ids of those whose values are too long."""
+    length = sum((Coalesce(Length(Cast(name, TextField())), 0) for name in ("before", "after")), Value(0))
+    rows = AuditEvent.objects.filter(pk__in=[event.pk for event in events]).alias(length=length)
+    known = {pk: values for pk, *values in rows.filter(length__lte=MOST_VALUES).values_list(*_VALUES)}
+    for event in events:
+        event.before, event.after = known.get(event.pk, (None, None))
+    return frozenset(event.pk for event in events if event.pk not in known)
 
 
 def audit_count(filters: AuditFilters) -> int | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.utils.formats import date_format
@@ -27,6 +27,7 @@ from rules.audit.audit_selectors import (
     audit_count,
     audit_csv_rows,
     audit_events,
+    audit_get,
     audit_page,
 )
 from rules.audit.audit_services import VERBS
@@ -36,10 +37,14 @@ from rules.pages.requests import text_asked, whole_number
 from rules.pages.wording import FieldPair, value_changes
 from rules.templatetags.dockerfw import amount
 
+# Characters of a value in the table of events, and on the page of one.
+MOST_IN_TABLE = 4_000
+MOST_SHOWN = 40_000
+
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """An event with its values as text."""
+    """An event with its values as text; those of a `heavy` one are on the page of the event."""
 
     event: AuditEvent
     words: str
@@ -47,6 +52,7 @@ class EventLine:
     changes: tuple[FieldPair, ...]
     before: str
     after: str
+    heavy: bool
 
     @property
     def values_title(self) -> str:
@@ -77,7 +83,7 @@ def audit(request: HttpRequest) -> HttpResponse:
         "position": _position(filters, page),
         "newer_url": f"?{_query(request, after=page.newer)}" if page.newer else "",
         "older_url": f"?{_query(request, before=page.older)}" if page.older else "",
-        "lines": [_line(event) for event in page.events],
+        "lines": [_line(event, event.pk in page.heavy) for event in page.events],
         "filters": filters,
         "problems": problems,
         "verbs": sorted(VERBS.items(), key=lambda verb: verb[1]),
@@ -87,6 +93,16 @@ def audit(request: HttpRequest) -> HttpResponse:
         "filtered": filters != AuditFilters(),
     }
     return render_page(request, "audit/audit.html", None, context, section="audit")
+
+
+@require_safe
+def event(request: HttpRequest, key: int) -> HttpResponse:
+    """Show one entry of the audit log with its values, which may be too long for the table."""
+    found = audit_get(key)
+    if found is None:
+        raise Http404(f"no event {key}")
+    context = {"lines": [_line(found, most=MOST_SHOWN)], "alone": True}
+    return render_page(request, "audit/event.html", None, context, section="audit")
 
 
 @require_safe
@@ -170,14 +186,15 @@ def _minute(moment: datetime.datetime) -> str:
     return date_format(timezone.localtime(moment), "j M Y, H:i")
 
 
-def _line(event: AuditEvent) -> EventLine:
+def _line(event: AuditEvent, heavy: bool = False, most: int = MOST_IN_TABLE) -> EventLine:
     return EventLine(
         event=event,
         words=VERBS.get(event.verb, event.verb),
         subject=_subject(event),
         changes=value_changes(event.before, event.after),
-        before=_pretty(event.before),
-        after=_pretty(event.after),
+        before=_pretty(event.before, most),
+        after=_pretty(event.after, most),
+        heavy=heavy,
     )
 
 
@@ -192,5 +209,13 @@ def _subject(event: AuditEvent) -> str:
         return ""
 
 
-def _pretty(value: Any) -> str:
-    return "" if value is None else json.dumps(value, indent=2, ensure_ascii=False)
+def _pretty(value: Any, most: int) -> str:
+    """Return at most this many characters of a value; writing down thousands of rules takes a while."""
+    if value is None:
+        return ""
+    text = ""
+    for part in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(value):
+        text += part
+        if len(text) > most:
+            return f"{text[: most - 1]}…"
+    return text

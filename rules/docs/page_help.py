@@ -41,6 +41,7 @@ PAGE_HELP: Final = {
     "live": "everyday#the-rules-in-the-kernel",
     "search": "everyday#search-and-keys",
     "audit": "everyday#history",
+    "audit-event": "everyday#history",
     "docs": "everyday#search-and-keys",
     "doc-page": "everyday#search-and-keys",
     "password": "troubleshooting#forgotten-password-or-no-admin-left",

@@ -67,9 +67,33 @@ def plans(queries: CaptureQueriesContext) -> list[str]:
     return found
 
 
-def test_access(signed_in: Client) -> None:
+def test_access(signed_in: Client, alice: Actor) -> None:
     assert_access(PATH, signed_in)
     assert_access(CSV, signed_in)
+    assert_access(f"{PATH}{audit_record(actor=alice, verb='sign-in').pk}/", signed_in)
+
+
+def test_long_values_are_on_the_page_of_their_event(signed_in: Client, host: Host, alice: Actor) -> None:
+    big = {"rules": [{"comment": f"service {number}"} for number in range(2_000)]}
+    heavy = audit_record(actor=alice, verb="draft-replace", host=host, before=big, after={"rules": []})
+    small = audit_record(actor=alice, verb="draft-replace", host=host, before={"rules": ["one"]})
+    page = signed_in.get(PATH)
+    body = page.content.decode()
+    assert f'href="{PATH}{heavy.pk}/">Show the values' in body
+    assert f"{PATH}{small.pk}/" not in body
+    assert "service 1" not in body
+    assert len(body) < 30_000
+    with CaptureQueriesContext(connection) as queries:
+        found = audit_page(AuditFilters())
+        assert {event.pk: event.before for event in found.events}[small.pk] == {"rules": ["one"]}
+    # Of the values, those of heavy events are not read, and all others at once.
+    assert len(queries) <= 3
+    assert found.heavy == {heavy.pk}
+    alone = signed_in.get(f"{PATH}{heavy.pk}/")
+    assert "service 1" in text_of(alone)
+    assert len(alone.content) < 100_000
+    assert has_no_inline_code(alone)
+    assert signed_in.get(f"{PATH}{heavy.pk + 9}/").status_code == 404
 
 
 def test_events_with_actor_address_and_values(signed_in: Client, ssh: Rule) -> None:
