@@ -1,4 +1,4 @@
-"""For the tests of `manage.py firewall`: a runner in this process, and one as a shell would start it."""
+"""For the tests of `manage.py firewall`: runners in this process, and one as a shell would start it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import sys
 from dataclasses import dataclass
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from django.core.management import call_command
 
+import manage
 from dockerfw_site.environment import BASE_DIR
 
 
@@ -35,6 +37,26 @@ def firewall(*arguments: str) -> Done:
         status = int(end.code or 0)
     out.flush()
     return Done(status, raw.getvalue().decode("utf-8", "surrogateescape"), err.getvalue())
+
+
+def typed(*arguments: str, stdin: bytes = b"") -> Done:
+    """Run a verb in this process by manage.py's own entry, which a new process needs a second for."""
+    out, err = BytesIO(), BytesIO()
+    status: object
+    words = ["manage.py", "firewall", *arguments]
+    with (
+        TextIOWrapper(out, "utf-8", "surrogateescape", write_through=True) as text,
+        TextIOWrapper(err, "utf-8", write_through=True) as errors,
+        TextIOWrapper(BytesIO(stdin), "utf-8", "surrogateescape") as given,
+        patch.multiple(sys, argv=words, stdin=given, stdout=text, stderr=errors),
+    ):
+        try:
+            status = manage.main()
+        except SystemExit as end:
+            status = end.code
+        said = out.getvalue().decode("utf-8", "surrogateescape"), err.getvalue().decode()
+    assert status is None or isinstance(status, int)
+    return Done(status or 0, *said)
 
 
 def shell(*arguments: str, stdin: bytes = b"", **environ: str) -> subprocess.CompletedProcess[bytes]:
