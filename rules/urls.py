@@ -112,6 +112,7 @@ _of_a_host: list[URLPattern | URLResolver] = [
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", dashboard_views.home, name="home"),
+    path("hosts/", dashboard_views.host_list, name="host-list"),
     path("hosts/<slug:host_name>/", include(_of_a_host)),
     path("audit/", audit_views.audit, name="audit"),
     path("audit/<int:key>/", audit_views.event, name="audit-event"),

@@ -11,6 +11,7 @@ from django.utils import timezone
 from dockerfw.messages.outcomes import STEP_NAMES, Failure, RollBack, Step
 from rules.applying.window_selectors import WindowView, stored_window, window_view
 from rules.models import Apply, Host
+from rules.pages.host_selectors import read_along
 from rules.seen.progress_selectors import Progress, progress_of
 
 SILENT_AFTER_SECONDS = 5.0
@@ -78,6 +79,9 @@ def recent_applies(host: Host) -> tuple[Apply, ...]:
 
 def unfinished_apply(host: Host) -> Apply | None:
     """Return the apply that has to finish before another one may start, None when there is none."""
+    known = read_along(host, "applies_unfinished")
+    if known is not None:
+        return next(iter(known), None)
     unfinished = Apply.objects.filter(host=host, state__in=Apply.UNFINISHED)
     return unfinished.select_related("revision", "host").defer("revision__document").first()
 

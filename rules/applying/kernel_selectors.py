@@ -23,11 +23,11 @@ from rules.applying.unknown_apply_selectors import unknown_apply
 from rules.applying.window_selectors import WindowView
 from rules.draft.basis_selectors import Basis
 from rules.draft.draft_selectors import revision_document
-from rules.models import Apply, Revision
+from rules.models import Apply, Host, Revision
 from rules.seen.change_selectors import FRESH_SECONDS
 from rules.seen.loaded_selectors import loaded_renderings
 from rules.seen.memory import Memory
-from rules.seen.snapshot_selectors import SnapshotView
+from rules.seen.snapshot_selectors import Look, SnapshotView
 
 Level = Literal["ok", "warn", "bad", "unknown"]
 
@@ -74,8 +74,13 @@ class KernelSentence:
 
 def kernel_sentence(basis: Basis) -> KernelSentence:
     """Describe what the kernel holds: the host's confirmed revision, or what nobody here ordered."""
-    found = _with_lists(basis, _describe(basis))
-    unknown = unknown_apply(basis.host)
+    return describe_kernel(basis.host, basis.base, basis.seen)
+
+
+def describe_kernel(host: Host, base: Revision | None, seen: Look) -> KernelSentence:
+    """Describe what the kernel of a host holds, whose confirmed revision is `base`."""
+    found = _with_lists(host, base, _describe(host, base, seen))
+    unknown = unknown_apply(host)
     if unknown is None:
         return found
     text = f"Not protected: this host {'keeps' if unknown.kept else 'has loaded'} {unknown.target or 'rules'}"
@@ -83,33 +88,33 @@ def kernel_sentence(basis: Basis) -> KernelSentence:
     return replace(found, level="bad", text=text, reasons=(UNKNOWN_ORDER, found.text, *found.reasons))
 
 
-def _with_lists(basis: Basis, found: KernelSentence) -> KernelSentence:
+def _with_lists(host: Host, base: Revision | None, found: KernelSentence) -> KernelSentence:
     """Return the sentence of a revision that is active, with what its lists lack."""
-    if found.level != "ok" or basis.base is None:
+    if found.level != "ok" or base is None:
         return found
-    doubts = list_doubts(basis.host, revision_document(basis.base))
+    doubts = list_doubts(host, revision_document(base))
     if not doubts:
         return found
     blocks = any(doubt.blocks for doubt in doubts)
     lists = "a list blocks too little" if blocks else "a list is not as its rules need it"
-    text = f"Revision {basis.base.number} is active, but {lists}."
+    text = f"Revision {base.number} is active, but {lists}."
     reasons = (*(doubt.text for doubt in doubts), *found.reasons)
     return replace(found, level="warn", text=text, reasons=reasons, by_lists=True)
 
 
-def _describe(basis: Basis) -> KernelSentence:
-    view = basis.view
+def _describe(host: Host, base: Revision | None, seen: Look) -> KernelSentence:
+    view = seen.view
     if view is None:
-        problem = basis.seen.problem
+        problem = seen.problem
         return KernelSentence(
             "unknown", "Unknown: there is no report of what the kernel holds.", (problem,), None, stale=True
         )
-    waiting = awaiting_view(basis.host)
+    waiting = awaiting_view(host)
     if waiting is not None and waiting.window is not None and not waiting.window.over:
         return _describe_awaiting(view, waiting.apply, waiting.window)
-    if basis.base is None:
+    if base is None:
         return _describe_unapplied(view)
-    return measure_revision(view, basis.base)
+    return measure_revision(view, base)
 
 
 def _describe_unapplied(view: SnapshotView) -> KernelSentence:

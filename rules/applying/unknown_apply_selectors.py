@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db.models import QuerySet
+
 from rules.models import AuditEvent, Host
 
 VERB = "apply-unknown"
@@ -23,11 +25,17 @@ class UnknownApply:
     kept: bool
 
 
+def held_unknown() -> QuerySet[AuditEvent]:
+    """Return the events of all hosts that tell of an apply without a record, and that it was loaded."""
+    return AuditEvent.objects.filter(verb=VERB, after__state__in=HELD)
+
+
 def unknown_apply(host: Host) -> UnknownApply | None:
     """Return the apply without a record that the host holds, None if there is none."""
-    loaded = AuditEvent.objects.filter(host=host, verb=VERB, after__state__in=HELD)
-    # Nearly every host has none: then this is the only query.
-    if not loaded.exists():
+    loaded = held_unknown().filter(host=host)
+    # Nearly every host has none: then this is the only query. A host of a list of hosts knows it already.
+    known = host.__dict__.get("may_hold_unknown")
+    if known is False or (known is None and not loaded.exists()):
         return None
     newest = loaded.filter(after__state="confirmed").first() or loaded.first()
     if newest is None or not isinstance(newest.after, dict):

@@ -9,6 +9,7 @@ from rules.docs.doc_selectors import doc_url
 # By the name of the page's address: the page of the documentation, and the section in it.
 PAGE_HELP: Final = {
     "dashboard": "everyday#the-dashboard",
+    "host-list": "everyday#several-hosts",
     "charts": "everyday#over-time",
     "rule-list": "everyday#rules",
     "rule-new": "everyday#rules",

@@ -22,6 +22,7 @@ from rules.lists import sentences
 from rules.lists.stored_lists import networks_text, version_networks
 from rules.models import GroupList, Host, ListVersion
 from rules.pages.errors import ServiceError
+from rules.pages.host_selectors import read_along
 from rules.seen.about_selectors import read_about
 from rules.seen.memory import Memory
 
@@ -91,14 +92,20 @@ class Found:
 
 def list_rows(host: Host) -> QuerySet[GroupList]:
     """Return the lists that a host's documents need, by name, without the networks."""
-    rows = GroupList.objects.filter(host=host, wanted=True).select_related("accepted", "held", "host")
+    return wanted_lists().filter(host=host)
+
+
+def wanted_lists() -> QuerySet[GroupList]:
+    """Return the lists that the documents of all hosts need, by name, without the networks."""
+    rows = GroupList.objects.filter(wanted=True).select_related("accepted", "held", "host")
     return rows.defer("accepted__networks", "held__networks", "answers")
 
 
 def list_states(host: Host, *, now: datetime | None = None) -> tuple[ListState, ...]:
     """Return the state of each list that a host's documents need, by name."""
     moment = now or timezone.now()
-    return tuple(_state(row, moment) for row in list_rows(host))
+    rows = read_along(host, "lists_wanted")
+    return tuple(_state(row, moment) for row in (list_rows(host) if rows is None else rows))
 
 
 def list_versions(row: GroupList) -> tuple[VersionState, ...]:

@@ -22,17 +22,27 @@ from rules.draft.basis_selectors import Basis, basis_of
 from rules.draft.settings_views import OfferedInterface, offered_interfaces
 from rules.overview.dashboard_selectors import MOST_LINES, ending_rules, family_counts, read_checks
 from rules.overview.dashboard_tile_selectors import read_tiles
+from rules.overview.host_row_selectors import host_rows
 from rules.overview.process_selectors import process_notices
 from rules.pages.frame import render_page
-from rules.pages.host_selectors import host_default
+from rules.pages.host_selectors import host_default, many_hosts
 from rules.pages.requests import HtmxRequest, host_or_404
 from rules.seen.snapshot_selectors import observe_request
 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Redirect to the default host."""
-    return redirect("rules:dashboard", host_default().name)
+    """Redirect to the only host, or to the list of several."""
+    return redirect("rules:host-list") if many_hosts() else redirect("rules:dashboard", host_default().name)
+
+
+@require_safe
+def host_list(request: HttpRequest) -> HttpResponse:
+    """List the hosts with their state, those that need attention first."""
+    rows = host_rows()
+    for row in rows:
+        observe_request(row.host)
+    return render_page(request, "overview/host_list.html", None, {"rows": rows}, section="hosts")
 
 
 @require_safe

@@ -38,6 +38,7 @@ SITE_PAGES: Final = (
     SitePage("audit", "Audit", "events log who", "a", of_host=False),
     SitePage("settings", "Settings", "interfaces external trusted refuse icmp self-repair", "s"),
     SitePage("docs", "Documentation", "help manual", "m", of_host=False),
+    SitePage("host-list", "Hosts", "machines servers fleet states", of_host=False),
     SitePage("charts", "Charts", "over time samples graphs"),
     SitePage("start", "Guide to the first revision", "start setup first steps"),
     SitePage("rule-new", "New rule", "add allow block"),

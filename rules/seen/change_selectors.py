@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from dockerfw.messages.outcomes import Outcome
 from rules.models import Apply, Host
+from rules.pages.host_selectors import read_along
 from rules.seen.about_selectors import read_about
 from rules.seen.progress_selectors import progress_of
 
@@ -44,8 +45,10 @@ def last_change(host: Host) -> KernelChange | None:
     *Keep* changes no rule, so after it the load is still the last change. A moment in the future is left out:
     the host's clock was set back since.
     """
-    applies = Apply.objects.filter(host=host).select_related("host", "revision")
-    newest = applies.defer("revision__document")[:RECENT]
+    newest: Iterable[Apply] | None = read_along(host, "applies_newest")
+    if newest is None:
+        applies = Apply.objects.filter(host=host).select_related("host", "revision")
+        newest = applies.defer("revision__document")[:RECENT]
     soon = timezone.now() + timedelta(seconds=FRESH_SECONDS)
     changes = chain(_set_changes(host), (each for apply in newest for each in _changes(apply)))
     return max((each for each in changes if each.at <= soon), key=lambda each: each.at, default=None)
