@@ -81,3 +81,35 @@ def test_without_scripts_a_button_fills_the_form(
     page.get_by_label("Ports", exact=True).press("Enter")
     expect(page.get_by_role("heading", name="Rules", exact=True)).to_be_visible()
     expect(plain.rule_row("51820")).to_have_count(1)
+
+
+PASTE = """(field, text) => {
+  const data = new DataTransfer();
+  data.setData("text", text);
+  field.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_sources_are_chips_that_the_keyboard_adds_and_removes(alice: Person) -> None:
+    page = alice.page
+    alice.goto("rules/new/")
+    entry, sent = page.get_by_label("Sources", exact=True), page.locator("#id_sources")
+    chips = page.locator("#source-chips li")
+    entry.focus()
+    page.keyboard.type("198.51.100.7, 2001:db8::/48 203.0.113.0/24")
+    expect(chips).to_have_count(2)
+    # What is not a chip yet counts as well.
+    expect(sent).to_have_value("198.51.100.7, 2001:db8::/48, 203.0.113.0/24")
+    page.keyboard.press("Enter")
+    expect(chips).to_have_count(3)
+    page.keyboard.press("Shift+Tab")
+    expect(page.get_by_role("button", name="Remove 203.0.113.0/24")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(sent).to_have_value("198.51.100.7, 2001:db8::/48")
+    entry.focus()
+    page.keyboard.press("Backspace")
+    expect(entry).to_have_value("2001:db8::/48")
+    expect(chips).to_have_count(1)
+    entry.evaluate(PASTE, "192.0.2.1\n192.0.2.2;192.0.2.1\n")
+    expect(sent).to_have_value("198.51.100.7, 2001:db8::/48, 192.0.2.1, 192.0.2.2")
+    expect(entry).to_have_value("")

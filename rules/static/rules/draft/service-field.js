@@ -148,7 +148,7 @@
         if (!choice || event.metaKey || event.ctrlKey || event.shiftKey) return;
         event.preventDefault();
         choose(choice);
-        form.elements["sources"].focus();
+        document.querySelector("label[for^=id_sources]").control.focus();
       });
     });
   }
