@@ -11,8 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks import measure
+from dockerfw.document.document import digest
+from rules.applying.history_selectors import history_page
+from rules.audit.actors import Actor
+from rules.draft.draft_selectors import revision_document
+from rules.models import Host, Revision
+from scripts.benchmarks import fill, measure
+from scripts.benchmarks.__main__ import PURE
 from scripts.benchmarks.measure import Row, exponent, in_turn, milliseconds, paired_ratio, print_rows, up_to
+from scripts.benchmarks.whole import RUNNING
+from tests.rig.confirmed import confirm
 from tests.rig.namespace import why_unavailable
 from tests.rig.page_content import ROOT
 
@@ -39,6 +47,44 @@ def test_figures_of_packets_as_json() -> None:
         for place in ("a port of the host", "a published port")
         for form, aim in (("", "at least 0.9 x"), (", as lines", None))
     }
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(bool(why_unavailable()), reason="no network namespace can be made")
+def test_rows_of_one_part_have_null_where_there_is_no_floor_and_no_aim() -> None:
+    done = bench("--json", "--most", "100", "parse")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = {row.pop("what"): row for row in json.loads(done.stdout)}
+    assert rows["print an iptables-save"] == {
+        "size": 100,
+        "value": pytest.approx(rows["print an iptables-save"]["value"]),
+        "unit": "ms",
+        "floor": None,
+        "ratio": None,
+        "aim": None,
+    }
+    restore = rows["parse a restore file, beside a plain split"]
+    assert restore["ratio"] == pytest.approx(restore["value"] / restore["floor"])
+    assert restore["aim"] == "at most 5 x"
+
+
+def test_every_part_is_documented() -> None:
+    section = (ROOT / "docs" / "reference.md").read_text().split("### scripts/bench\n")[1].split("\n### ")[0]
+    listed = section.split("any of ")[1].split(";")[0]
+    assert listed == ", ".join(f"`{part}`" for part in (*PURE, *RUNNING))
+
+
+@pytest.mark.django_db
+def test_the_history_that_is_filled_in_is_one_that_pages_can_read(host: Host, alice: Actor) -> None:
+    confirm(host, alice)
+    fill.add_revisions(host, 30, 10)
+    newest = Revision.objects.filter(host=host).latest("number")
+    assert newest.number == 31
+    assert newest.parent is not None
+    assert newest.digest == digest(revision_document(newest))
+    page = history_page(host)
+    assert (page.total, page.entries[0].state) == (31, "confirmed")
+    assert page.entries[0].sentence == page.entries[1].sentence
 
 
 def test_what_is_larger_than_asked_for_is_left_out() -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Final, NoReturn
 
 from scripts.benchmarks.loading import measure_lists, measure_sets, measure_small
+from scripts.benchmarks.looking import measure_look
 from scripts.benchmarks.measure import ALL_SIZES, Measure, Row, print_rows
 from scripts.benchmarks.packets import measure_packets
 from scripts.benchmarks.pure import measure_parse, measure_plan
@@ -25,6 +26,7 @@ PURE: Final[Mapping[str, Measure]] = {
     "parse": measure_parse,
     "plan": measure_plan,
     "trace": measure_trace,
+    "look": measure_look,
     "small": measure_small,
     "sets": measure_sets,
     "lists": measure_lists,
@@ -32,7 +34,7 @@ PURE: Final[Mapping[str, Measure]] = {
     "refused": measure_refused,
     "samples": measure_samples,
 }
-NEEDS_ROOT: Final = frozenset({"small", "sets", "lists", "packets", "refused"})
+NEEDS_ROOT: Final = frozenset({"look", "small", "sets", "lists", "packets", "refused"})
 
 
 class _Parser(argparse.ArgumentParser):

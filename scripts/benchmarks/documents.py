@@ -8,18 +8,21 @@ from dockerfw.document.values import Document
 SIZES = (100, 1_000, 10_000)
 
 
-def make_object(rules: int, *, note: str = "") -> dict[str, object]:
-    """Build a `dockerfw/1` document of this many rules; `note` changes one comment, and so the digest."""
+def make_object(rules: int, *, note: str = "", first: int = 0) -> dict[str, object]:
+    """Build a `dockerfw/1` document of this many rules; `note` changes one comment, and so the digest.
+
+    Rules with other numbers, from `first` on, have other sources and ports.
+    """
     return {
         "format": "dockerfw/1",
         "settings": {"external_interfaces": ["ens33"]},
-        "rules": [_rule(number, note if number == 0 else "") for number in range(rules)],
+        "rules": [_rule(first + number, note if number == 0 else "") for number in range(rules)],
     }
 
 
-def make_document(rules: int) -> Document:
+def make_document(rules: int, *, first: int = 0) -> Document:
     """Build the same document, validated."""
-    return parse_document(make_object(rules))
+    return parse_document(make_object(rules, first=first))
 
 
 def _rule(number: int, note: str) -> dict[str, object]:

@@ -51,7 +51,8 @@ class Person:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+        self.cookies = CookieJar()
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
 
     def get(self, path: str) -> Answer:
         """Ask for a page and read all of it."""
@@ -65,11 +66,12 @@ class Person:
             raise LookupError(f"{path} has no form with the field {wanted}")
         return form.found
 
-    def post(self, path: str, fields: dict[str, str]) -> Answer:
-        """Send a form and follow where it leads."""
+    def post(self, path: str, fields: dict[str, str], *, htmx: bool = False) -> Answer:
+        """Send a form and follow where it leads; with `htmx` as the scripts of a page send it."""
         url = urllib.parse.urljoin(self.address, path)
         data = urllib.parse.urlencode(fields).encode()
-        return self._ask(urllib.request.Request(url, data, {"Referer": url}))  # noqa: S310
+        headers = {"Referer": url, **({"HX-Request": "true"} if htmx else {})}
+        return self._ask(urllib.request.Request(url, data, headers))  # noqa: S310
 
     def become_first_admin(self, link: str) -> None:
         """Use the one-time link."""
@@ -83,7 +85,8 @@ class Person:
         try:
             with self._opener.open(request, timeout=SECONDS) as reply:
                 text = reply.read().decode("utf-8", "replace")
-                return Answer(reply.status, reply.url, text, time.perf_counter() - began)
+                url = urllib.parse.urljoin(reply.url, reply.headers.get("HX-Push-Url", reply.url))
+                return Answer(reply.status, url, text, time.perf_counter() - began)
         except urllib.error.HTTPError as error:
             if error.code == 304:
                 return Answer(304, request.full_url, "", time.perf_counter() - began)

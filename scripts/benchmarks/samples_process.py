@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
+from time import perf_counter
 
 import django
 from django.core.management import call_command
@@ -72,7 +73,13 @@ def main() -> int:
         series(host, "refused", since=now - length, until=now)
 
     calls = (minute, all_rules, lambda: read(timedelta(days=1)), lambda: read(KEPT[86_400]))
-    figures = dict(zip(("minute", "rules", "day", "years"), best_of(calls, rounds=ROUNDS), strict=True))
+    figures = dict(
+        zip(
+            ("minute", "rules", "day", "years"),
+            best_of(calls, rounds=ROUNDS, clock=perf_counter),
+            strict=True,
+        )
+    )
     print(json.dumps({**figures, "samples": Sample.objects.count(), "bytes": size}))
     return 0
 

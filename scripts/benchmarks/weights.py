@@ -1,24 +1,25 @@
 """What each page weighs: time in the server, HTML, the same with gzip, and queries, beside an empty view.
 
 The pages are asked for in one process with the data of a running stack (`weigh`): the time is Django's
-alone.
+alone, and that of the processor.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Final, NamedTuple
 
-from scripts.benchmarks.measure import Row, milliseconds, up_to
-from scripts.benchmarks.running import Site
-from tests.browser.stack import ROOT
+from scripts.benchmarks.measure import Row, medians, milliseconds, paired_ratio, up_to
+from scripts.benchmarks.running import HOST, Site
 
 SIZES: Final = (10, 1_000, 10_000)
-HOST: Final = "/hosts/local"
+FOREIGN: Final = 40_000
+BESIDE_FOREIGN: Final = 1_000
+AIM: Final = "under 100 ms at 1,000"
+TIMES: Final = {
+    "warm": "server",
+    "moved": "server, after counters moved",
+    "cold": "server, memories emptied",
+}
 
 
 class Page(NamedTuple):
@@ -28,16 +29,6 @@ class Page(NamedTuple):
     path: str
 
 
-class Weight(NamedTuple):
-    """The figures of one page."""
-
-    seconds: float
-    html: int
-    gzip: int
-    queries: int
-
-
-EMPTY: Final = Page("an empty view", "/empty/")
 PAGES: Final = (
     Page("dashboard", f"{HOST}/"),
     Page("rules", f"{HOST}/rules/"),
@@ -46,6 +37,7 @@ PAGES: Final = (
     Page("groups", f"{HOST}/groups/"),
     Page("checks", f"{HOST}/expectations/"),
     Page("review", f"{HOST}/review/"),
+    Page("review, weighed", f"{HOST}/review/?effects=yes"),
     Page("exposure", f"{HOST}/exposure/"),
     Page("refused", f"{HOST}/refused/"),
     Page("live", f"{HOST}/live/"),
@@ -60,44 +52,32 @@ PAGES: Final = (
 
 
 def measure_weights(site: Site, most: int) -> list[Row]:
-    """Weigh every page with 10, 1,000 and 10,000 rules in the kernel, and one change pending."""
+    """Weigh every page with rules in the kernel and one change pending, then beside 40,000 foreign rules."""
     rows = []
     for size in up_to(most, SIZES):
-        for note in ("first", "second"):
-            site.import_rules(size, note=note)
-            site.wait_confirmed(site.apply()[1])
-        site.import_rules(size, note="pending")
-        found = _weigh(site)
-        floor = found[EMPTY.path].seconds
-        for page in PAGES:
-            weight = found[page.path]
-            rows += [
-                milliseconds(
-                    f"{page.name}: server", size, weight.seconds, floor, aim="under 100 ms at 1,000"
-                ),
-                Row(f"{page.name}: HTML", size, weight.html / 1000, "kB", aim="under 100 kB"),
-                Row(f"{page.name}: gzip", size, weight.gzip / 1000, "kB"),
-                Row(f"{page.name}: queries", size, weight.queries, "", aim="at most 15"),
-            ]
+        site.hold(size)
+        rows += weigh(site, PAGES, size)
+    if most >= FOREIGN:
+        site.hold(BESIDE_FOREIGN)
+        with site.foreign_rules(FOREIGN):
+            rows += weigh(site, PAGES, FOREIGN, note=" beside foreign rules")
     return rows
 
 
-def _weigh(site: Site) -> dict[str, Weight]:
-    environment = {
-        **os.environ,
-        **dict(
-            item.split("=", 1)
-            for item in Path(f"/proc/{site.stack.pid('web')}/environ").read_text().split("\0")
-            if "=" in item
-        ),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "scripts.benchmarks.weigh", *(page.path for page in (EMPTY, *PAGES))],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=1200,
-    )
-    return {path: Weight(*figures) for path, figures in json.loads(done.stdout).items()}
+def weigh(site: Site, pages: tuple[Page, ...], size: int, *, note: str = "", aim: str = AIM) -> list[Row]:
+    """Return the figures of some pages, while counters move."""
+    with site.moving_counters():
+        found = site.run_as_web("scripts.benchmarks.weigh", *(page.path for page in pages))
+    rows = []
+    for name, path in pages:
+        weight = found[path]
+        for kind, words in TIMES.items():
+            floor, seconds = medians(weight[kind])
+            ratio = paired_ratio(weight[kind], 1, 0)
+            rows.append(milliseconds(f"{name}{note}: {words}", size, seconds, floor, ratio=ratio, aim=aim))
+        rows += [
+            Row(f"{name}{note}: HTML", size, weight["html"] / 1000, "kB", aim="under 100 kB"),
+            Row(f"{name}{note}: gzip", size, weight["gzip"] / 1000, "kB"),
+            Row(f"{name}{note}: queries", size, weight["queries"], "", aim="at most 15"),
+        ]
+    return rows
