@@ -46,6 +46,7 @@ from rules.models import Apply, Host, Revision
 from rules.pages.errors import Conflict, Invalid, NotFound
 from rules.pages.texts import check_texts
 from rules.seen.consequence_selectors import expectation_findings
+from rules.seen.memory import paused_collector
 
 MESSAGE_MAX = 2000
 WINDOW_DEFAULT = 60
@@ -217,7 +218,7 @@ def _order(basis: Basis, actor: Actor, proposal: Proposal, terms: _Terms) -> App
     # Before the transaction, which holds SQLite's only write lock: thousands of rules take a while to write.
     revision = proposal.revision or _revision_make(basis, actor, proposal, terms)
     document = to_json_object(proposal.document)
-    with transaction.atomic():
+    with paused_collector(), transaction.atomic():
         host = host_lock(basis.host)
         _check_unchanged(host, basis, proposal)
         if proposal.revision is None:

@@ -41,7 +41,9 @@ SETS_UNKNOWN = (
 )
 MORE = "The host has more sessions than are counted here."
 
-_documents: Memory[Mapping[Family, Document]] = Memory(4)
+_documents: Memory[Mapping[Family, Document]] = Memory(
+    4, lambda found: sum(len(document.rules) for document in found.values())
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ def lost_sessions(
     seen = view.snapshot.sessions
     if seen is None:
         return LostSessions(sentences=(NO_CONNTRACK,)) if _removes_access(diff, document) else LostSessions()
+    if not seen.groups and seen.whole:
+        # Whatever rules the kernel holds, which take long to read back: no session can stay open.
+        return LostSessions()
     try:
         key = (view.snapshot.sha256, held and digest(held))
         before = _documents.get_or_compute(key, lambda: documents_of(view.rulesets, held))

@@ -35,8 +35,13 @@ GROUP_COLUMNS = (
 )
 EXPECTATION_COLUMNS = ("source", "protocol", "port", "to", "container", "passes", "comment")
 
-_documents: Memory[Document] = Memory(16)
-_drafts: Memory[Document] = Memory(4)
+
+def _count_rules(document: Document) -> int:
+    return len(document.rules)
+
+
+_documents: Memory[Document] = Memory(16, _count_rules)
+_drafts: Memory[Document] = Memory(4, _count_rules)
 _diffs: Memory[DocumentDiff] = Memory(4)
 
 

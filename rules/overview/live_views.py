@@ -1,16 +1,20 @@
 """The live page: the tables and chains in the kernel, refreshed while the page is open.
 
-One `observe` serves all viewers. A poll that finds nothing new is answered with 204.
+One `observe` serves all viewers, and one rendering those with the same filters. A poll that finds nothing new
+is answered with 204.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
@@ -20,7 +24,11 @@ from rules.models import Host
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, text_asked, whole_number
 from rules.seen.live_selectors import CHAINS, LiveView, Opening, live_view
+from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView, look, observe_request, previous_snapshot
+
+# What the viewers of now see: each has some filters, and one of the last snapshots to compare with.
+MOST_SHOWN: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,18 @@ class Wanted:
             **changes,
         }
         return urlencode({name: value for name, value in values.items() if value})
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The chains of a snapshot as some viewers see them, and their HTML."""
+
+    view: LiveView
+    html: SafeString
+    moving: bool
+
+
+_shown: Memory[Shown] = Memory(MOST_SHOWN)
 
 
 @require_safe
@@ -110,28 +130,23 @@ def _context(request: HttpRequest, host: Host) -> dict[str, object]:
         context[f"to_ipv{family}"] = wanted.query_string(family=family, chain="", page="", chains="")
     if seen.view is None:
         return context
-    view = _view(request, host, wanted, seen.view)
-    shown = [chain for table in view.tables for chain in table.chains]
-    moving = any(row.packets_per_second for chain in shown for row in chain.rows)
+    since = request.GET.get("since", "")
+    previous = previous_snapshot(host, since) if since else None
+    shown = _show(host, wanted, seen.view, previous)
     poll = wanted.query_string(
         since=seen.view.snapshot.taken_at,
         sha=seen.view.snapshot.sha256,
-        moving="yes" if moving else "",
+        moving="yes" if shown.moving else "",
         window=window,
         overtaken=_mark_of(seen.view),
     )
     return {
         **context,
-        "view": view,
+        "view": shown.view,
+        "chains": shown.html,
         "failures": seen.view.snapshot.errors,
-        "on_page": {chain.anchor for chain in shown},
         "poll": poll,
         "now": timezone.now(),
-        "turn": wanted.query_string(chain="", page="", chains=""),
-        "before": wanted.query_string(chain="", page="", chains=view.page - 1) if view.page > 1 else "",
-        "after": wanted.query_string(chain="", page="", chains=view.page + 1)
-        if view.page < view.pages
-        else "",
     }
 
 
@@ -148,15 +163,37 @@ def _mark_of(view: SnapshotView) -> str:
     return "expected" if view.expected else "silent"
 
 
-def _view(request: HttpRequest, host: Host, wanted: Wanted, snapshot: SnapshotView) -> LiveView:
-    since = request.GET.get("since", "")
-    return live_view(
+def _show(host: Host, wanted: Wanted, snapshot: SnapshotView, previous: SnapshotView | None) -> Shown:
+    """Return the chains with their HTML, which depends on nothing but this."""
+    compared = previous.snapshot.taken_at if previous else ""
+    key = (host.name, snapshot.snapshot.taken_at, snapshot.snapshot.sha256, compared, wanted)
+    return _shown.get_or_compute(key, lambda: _render(host, wanted, snapshot, previous))
+
+
+def _render(host: Host, wanted: Wanted, snapshot: SnapshotView, previous: SnapshotView | None) -> Shown:
+    view = live_view(
         snapshot,
         family=wanted.family,
         query=wanted.query,
         hide_empty=wanted.hide_empty,
         page=wanted.page,
         open_chain=wanted.chain,
-        previous=previous_snapshot(host, since) if since else None,
+        previous=previous,
         opening=Opening(wanted.opened, wanted.chains),
     )
+    chains = [chain for table in view.tables for chain in table.chains]
+    before, after = (
+        wanted.query_string(chain="", page="", chains=page) if 0 < page <= view.pages else ""
+        for page in (view.page - 1, view.page + 1)
+    )
+    context = {
+        "host": host,
+        "wanted": wanted,
+        "view": view,
+        "on_page": {chain.anchor for chain in chains},
+        "turn": wanted.query_string(chain="", page="", chains=""),
+        "before": before,
+        "after": after,
+    }
+    moving = any(row.packets_per_second for chain in chains for row in chain.rows)
+    return Shown(view, render_to_string("overview/live_tables.html", context), moving)

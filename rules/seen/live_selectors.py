@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -196,12 +197,12 @@ class _Before:
         seconds = (snapshot.taken_at - previous.taken_at).total_seconds()
         return cls(previous.rulesets[family], seconds) if seconds > 0 else cls(None, None)
 
-    def counters(self, chain: Chain, table: str) -> Mapping[str, list[Counters]]:
-        """Return the chain's earlier counters by rule text; equal rules keep their order."""
+    def counters(self, chain: Chain, table: str, texts: Collection[str]) -> Mapping[str, list[Counters]]:
+        """Return the chain's earlier counters of the rules with these texts; equal rules keep their order."""
         earlier = self.ruleset.chain(table, chain.name) if self.ruleset else None
         found: dict[str, list[Counters]] = {}
         for rule in earlier.rules if earlier else ():
-            if rule.counters is not None:
+            if rule.counters is not None and rule.text in texts:
                 found.setdefault(rule.text, []).append(rule.counters)
         return found
 
@@ -229,8 +230,8 @@ class _Sight:
 
     def _chain(self, table: Table, chain: Chain) -> LiveChain:
         anchor = f"v{self.family}-{table.name}-{chain.name}"
-        matching = self._matching(chain)
-        pages = max(1, -(-len(matching) // ROWS))
+        matching = len(self._matching(chain)) if self.words else len(chain.rules)
+        pages = max(1, -(-matching // ROWS))
         return LiveChain(
             table=table.name,
             name=chain.name,
@@ -240,7 +241,7 @@ class _Sight:
             packets=chain.counters.packets if chain.counters else None,
             bytes=chain.counters.bytes if chain.counters else None,
             total=len(chain.rules),
-            matching=len(matching),
+            matching=matching,
             rows=(),
             page=min(max(self.page, 1), pages) if anchor == self.open_chain else 1,
             pages=pages,
@@ -251,7 +252,7 @@ class _Sight:
         """Return a chain with the rows of its page."""
         held = table.chains[chain.name]
         shown = self._matching(held)[(chain.page - 1) * ROWS : chain.page * ROWS]
-        return replace(chain, rows=self._rows(table, held, shown), is_open=True)
+        return replace(chain, rows=self._rows(table, held, shown) if shown else (), is_open=True)
 
     def _matching(self, chain: Chain) -> list[tuple[int, Rule]]:
         numbered = list(enumerate(chain.rules, start=1))
@@ -261,14 +262,17 @@ class _Sight:
         return [(number, rule) for number, rule in numbered if _contains_all(rule.text.casefold(), left)]
 
     def _rows(self, table: Table, chain: Chain, shown: list[tuple[int, Rule]]) -> tuple[LiveRow, ...]:
-        earlier = self.before.counters(chain, table.name) if shown else {}
-        wanted, last = dict(shown), shown[-1][0] if shown else 0
-        seen: dict[str, int] = {}
+        wanted, last = dict(shown), shown[-1][0]
+        texts = {rule.text for _, rule in shown}
+        earlier = self.before.counters(chain, table.name, texts)
+        seen: Counter[str] = Counter()
         rows: list[LiveRow] = []
         # Equal rules in one chain are told apart by their order, so rows before the shown ones count too.
-        for number, rule in enumerate(chain.rules[:last], start=1) if earlier else shown:
-            known, index = earlier.get(rule.text, []), seen.get(rule.text, 0)
-            seen[rule.text] = index + 1
+        for number, rule in enumerate(chain.rules[:last], start=1):
+            if rule.text not in texts:
+                continue
+            known, index = earlier.get(rule.text, []), seen[rule.text]
+            seen[rule.text] += 1
             if number in wanted:
                 was = known[index] if index < len(known) else None
                 rows.append(self._row(table, number, rule, was))

@@ -18,7 +18,7 @@ from rules.seen.memory import Memory
 logger = logging.getLogger(__name__)
 
 _SHA256 = re.compile(rb'"sha256":"([0-9a-f]{64})"')
-_loaded: Memory[LoadedRules] = Memory(8)
+_loaded: Memory[LoadedRules] = Memory(8, lambda known: sum(text.count("\n") for text in known.texts.values()))
 _sets: Memory[tuple[StaticSet, ...]] = Memory(4)
 
 

@@ -31,8 +31,17 @@ from rules.seen.memory import Memory
 _TAKEN_AT = re.compile(rb'"taken_at":"([0-9A-Za-z:.+-]{1,40})"')
 
 logger = logging.getLogger(__name__)
-_views: Memory[SnapshotView] = Memory(8)
-_rulesets: Memory[Mapping[Family, Ruleset]] = Memory(8)
+
+
+def count_rules(*rulesets: Ruleset) -> int:
+    """Return how many rules these hold, of all tables."""
+    tables = (table for each in rulesets for table in each.tables.values())
+    return sum(len(chain.rules) for table in tables for chain in table.chains.values())
+
+
+# A viewer of the live page compares with the snapshot before the last one.
+_views: Memory[SnapshotView] = Memory(8, lambda view: count_rules(*view.rulesets.values()), least=3)
+_rulesets: Memory[Mapping[Family, Ruleset]] = Memory(8, lambda found: count_rules(*found.values()))
 # The newest snapshot that this process has seen of each host, by its name.
 _newest: dict[str, SnapshotView] = {}
 

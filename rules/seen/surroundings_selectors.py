@@ -30,11 +30,11 @@ from dockerfw.simulation.time_answers import TIME_MATCH, time_answers
 from rules.seen.list_member_selectors import list_marks, list_set_names, with_list_sets
 from rules.seen.listening_selectors import listening_of
 from rules.seen.memory import Memory
-from rules.seen.snapshot_selectors import SnapshotView
+from rules.seen.snapshot_selectors import SnapshotView, count_rules
 
 _OUR_RULE = re.compile(r"^(?:\[\d+:\d+\] )?-A (FILTERS\S*) .*\n", re.MULTILINE)
 # Four for each family: the live rules, the draft, and two revisions that others are looking at.
-_prepared: Memory[Prepared] = Memory(8)
+_prepared: Memory[Prepared] = Memory(8, lambda made: count_rules(made.ruleset), least=4)
 _digests: Memory[str] = Memory(8)
 
 

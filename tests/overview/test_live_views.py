@@ -13,6 +13,8 @@ from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create
 from rules.models import Host, Rule
+from rules.overview import live_views
+from rules.seen.live_selectors import LiveView, live_view
 from tests.rig.kernel_reports import save_of, snapshot_store
 from tests.rig.web_pages import HOST, assert_access, has_no_inline_code, text_of
 
@@ -70,6 +72,43 @@ def test_a_poll_without_news_is_a_204_with_the_time(working: Client, host: Host,
     answer = working.get(address)
     assert (answer.status_code, answer.content) == (204, b"")
     assert json.loads(answer["HX-Trigger"])["live-seen"]["taken_at"] == taken.isoformat()
+
+
+@pytest.mark.redis
+def test_viewers_share_what_is_rendered_until_anything_differs(
+    working: Client, host: Host, ssh: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def count(*arguments: object, **filters: object) -> LiveView:
+        made.append(filters)
+        return live_view(*arguments, **filters)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(live_views, "live_view", count)
+    document = draft_document(host)
+    before = snapshot_store(host, document, 1, packets=10, age=6)
+    pages = [working.get(PATH).content, working.get(PATH).content]
+    assert len(made) == 1
+    since = before.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    snapshot_store(host, document, 1, packets=30, age=2)
+    differing: list[dict[str, str]] = [
+        {},
+        {"since": since},
+        *({"since": since, **other} for other in ({"family": "6"}, {"q": "22"}, {"empty": "hide"})),
+        {"chain": "v4-filter-FILTERS"},
+        {"chain": "v4-filter-FILTERS", "page": "2"},
+        {"chains": "1"},
+        {"opened": "yes"},
+        {"opened": "yes", "open": "v4-filter-FILTERS"},
+    ]
+    for place, query in enumerate(differing, start=2):
+        pages.append(working.get(POLL, query).content)
+        assert working.get(POLL, query).status_code == 200
+        assert len(made) == place, query
+    assert b"30 packets" not in pages[1]
+    assert b"30<span" in pages[2]
+    assert b'class="rate"' in pages[3]
+    assert b'class="rate"' not in pages[2]
 
 
 @pytest.mark.redis
