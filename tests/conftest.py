@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.browser.chromium import browser
+from tests.browser.chromium import browser, playwright
 from tests.rig.append_only import flush_despite_triggers
 
-__all__ = ["browser", "flush_despite_triggers"]
+__all__ = ["browser", "flush_despite_triggers", "playwright"]
 
 pytest_plugins = [
     *(f"tests.rig.{name}_fixtures" for name in ("kernel", "host", "redis", "web", "page", "command")),

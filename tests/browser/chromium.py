@@ -1,4 +1,4 @@
-"""The Chromium of a test run; Playwright starts only once in a process."""
+"""The Chromium of a test run; Playwright starts only once in a process, for Firefox too."""
 
 from __future__ import annotations
 
@@ -6,20 +6,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.rig.namespace import why_unavailable
 
 CHROMIUM = Path("/usr/bin/chromium")
+FOR_FIREFOX = Path(__file__).with_name("firefox.js")
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
+    """Playwright, whose own program loads what Debian's Firefox needs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NODE_OPTIONS", f'--require="{FOR_FIREFOX}"')
+        manager = sync_playwright()
+        started = manager.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     reason = why_unavailable() or ("" if CHROMIUM.exists() else f"{CHROMIUM} is not there (package chromium)")
     if reason:
         pytest.skip(reason)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
+    playwright: Playwright = request.getfixturevalue("playwright")
+    launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    yield launched
+    launched.close()

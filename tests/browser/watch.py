@@ -5,11 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
+from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Page, Request, Response
 
-# The browser's own report, which reaches the console without a script of the page.
+# How Chromium and Firefox call a request that its page ended.
+_ABORTED = {"net::ERR_ABORTED", "NS_BINDING_ABORTED"}
+# The digest of `body {}`, which Playwright puts into a page of Firefox for a moment, for a screenshot.
+_OF_A_SCREENSHOT = "sha256-YjaKGiklmzC6wjXA513HAMmzus8VE61XCOT+SmwNZWA="
+# The browser's own report, which reaches the console without a script of the page. An element that has
+# left the page meanwhile is only in what the browser writes there itself.
 _REPORT_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", function (event) {
+  if (event.target === document && event.blockedURI === "inline") return;
   console.error("CSP violation: " + event.violatedDirective + " " + event.blockedURI + " " + event.sample);
 });
 """
@@ -28,9 +34,13 @@ class Watch:
 
     def _watch_page(self, page: Page) -> None:
         page.on("console", self._on_console)
-        page.on("pageerror", lambda error: self.troubles.append(f"script error: {error}"))
+        page.on("pageerror", self._on_error)
         page.on("requestfailed", self._on_failure)
         page.on("response", self._on_response)
+
+    def _on_error(self, error: Error) -> None:
+        if _OF_A_SCREENSHOT not in error.message:
+            self.troubles.append(f"script error: {error}")
 
     def _on_console(self, message: ConsoleMessage) -> None:
         # The browser's line about an answer's status; the answer itself is judged in _on_response.
@@ -42,7 +52,7 @@ class Watch:
 
     def _on_failure(self, request: Request) -> None:
         # Leaving a page ends its running polls, and a download ends its navigation.
-        if request.failure != "net::ERR_ABORTED" and not self._offline:
+        if request.failure not in _ABORTED and not self._offline:
             self.troubles.append(f"failed request: {request.method} {request.url}: {request.failure}")
 
     def _on_response(self, response: Response) -> None:
