@@ -123,7 +123,7 @@ def add_a_rule(keys: Keyboard) -> None:
     page = keys.page
     page.goto("/hosts/local/rules/")
     keys.press("n")
-    expect(page).to_have_url("/hosts/local/rules/new/")
+    page.wait_for_url("/hosts/local/rules/new/")
     keys.fill("Service or container", "ssh")
     expect(page.get_by_role("option").first).to_be_visible()
     keys.press("ArrowDown")
