@@ -224,6 +224,9 @@ def _by(who: Access, rules: Mapping[str, DocumentRule]) -> Iterator[By]:
     seen: set[str] = set()
     for step in _deciding(who, wanted):
         by = _place(step, who.family, rules)
+        if by.rule_key and seen and not who.passes:
+            # What is refused anyway needs no block.
+            continue
         if by.text not in seen and len(seen) < MOST_DECIDING:
             seen.add(by.text)
             yield by

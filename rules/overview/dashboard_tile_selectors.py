@@ -33,6 +33,11 @@ class Tile:
     query: str = ""
 
     @property
+    def has_peak(self) -> bool:
+        """Return True if the highest value of its figure is one of the same thing as its number."""
+        return self.page not in ("review", "expectation-list")
+
+    @property
     def url(self) -> str:
         """The name of the page's URL."""
         return f"rules:{self.page}"

@@ -226,6 +226,19 @@ def test_many_ports_come_in_pages(working: Client, host: Host) -> None:
 
 
 @pytest.mark.redis
+def test_a_block_is_no_reason_where_nothing_is_allowed(
+    working: Client, host: Host, alice: Actor, ssh: Rule
+) -> None:
+    block = {"action": "block", "scope": "both", "sources": ["198.51.100.0/24"]}
+    rule_create(host=host, actor=alice, values=block)
+    revision = confirm(host, alice)
+    busy_store(host, draft_document(host), revision.number)
+    found = rows(working)["5432/tcp"]
+    assert "nowhere over IPv4 no rule allows it" in found
+    assert "block everything" not in found
+
+
+@pytest.mark.redis
 def test_where_docker_filters_with_nftables_the_result_is_unknown(
     working: Client, host: Host, ssh: Rule
 ) -> None:
