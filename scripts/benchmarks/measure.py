@@ -144,7 +144,7 @@ def print_rows(title: str, rows: Sequence[Row]) -> None:
     print(f"\n{title}, load {os.getloadavg()[0]:.1f}\n")
     for what, *others in shown:
         cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        print(f"| {' | '.join([what.ljust(widths[0]), *cells])} |")
+        print(f"| {' | '.join([what.ljust(widths[0]), *cells])} |", flush=True)
 
 
 def _read_documented(text: str) -> Mapping[tuple[str, str], str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from http.cookiejar import CookieJar
 
-SECONDS = 60.0
+SECONDS = 600.0
 PASSWORD = "a long password for one run"  # noqa: S105
 
 
