@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from dockerfw.document.document import (
     to_json_object,
     validate_rule,
 )
+from dockerfw.document.values import Document, DocumentRule, Expectation, Group, Settings
 from dockerfw.iptables.errors import DocumentError
 from dockerfw.iptables.protocols import PROTOCOLS_WITH_PORTS
 from tests.rig.documents import document_values
@@ -167,3 +169,17 @@ def test_any_value_is_read_or_refused(value: object, rule: object) -> None:
             parse_document(candidate)
         except DocumentError as error:
             assert str(error)  # noqa: PT017
+
+
+def test_a_remembered_hash_is_that_of_the_content() -> None:
+    one, same = (Document(rules=(DocumentRule("a1c2", "host"),)) for _ in range(2))
+    assert hash(one) == hash(one) == hash(same)
+    assert one == same
+    for other in (
+        replace(one, rules=()),
+        replace(one, settings=Settings(icmp="refuse")),
+        replace(one, expectations=(Expectation("any", "tcp", 22, "host", passes=True),)),
+        replace(one, groups=(Group("office"),)),
+    ):
+        assert other != one
+        assert hash(other) != hash(one)
