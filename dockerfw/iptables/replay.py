@@ -81,7 +81,7 @@ class _Replay:
         if self.table is not None:
             self._fail(0, sentences.no_commit_at_end(self.table.name))
         tables = {name: _close(table) for name, table in self.tables.items()}
-        lines = tuple(_compose(tables.values()))
+        lines = tuple(compose_lines(tables.values()))
         return Ruleset(MappingProxyType(tables), lines, read_unprinted(self.comments))
 
     def _fail(self, offset: int, message: str) -> NoReturn:
@@ -163,7 +163,7 @@ def _close(table: OpenTable) -> Table:
     return Table(table.name, MappingProxyType(chains))
 
 
-def _compose(tables: Iterable[Table]) -> list[Line]:
+def compose_lines(tables: Iterable[Table]) -> list[Line]:
     lines: list[Line] = []
     for table in tables:
         lines.append(TableLine(table.name))

@@ -9,13 +9,13 @@ import hashlib
 import re
 from collections.abc import Hashable, Mapping
 
+from dockerfw.chains.after_load import replay_load
 from dockerfw.chains.container_sets import container_definitions
 from dockerfw.chains.names import BRIDGES_SETS, PROXY_SETS, own_chains
 from dockerfw.chains.render import render, render_restore
 from dockerfw.document.document import digest
 from dockerfw.document.values import Document
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
-from dockerfw.iptables.replay import parse_restore
 from dockerfw.messages.snapshot_values import (
     container_families_of,
     limits_of,
@@ -107,7 +107,7 @@ def after_load(view: SnapshotView, document: Document, revision: int, family: Fa
     # The load flushes our chains anyway, and replaying each rule takes time.
     ours = set(own_chains(live))
     kept = _OUR_RULE.sub(lambda found: "" if found[1] in ours else found[0], view.snapshot.saves[family])
-    return parse_restore(f"{kept.rstrip()}\n{load}", family=family)
+    return replay_load(kept.rstrip(), load, family)
 
 
 def _has_containers(view: SnapshotView, document: Document, family: Family) -> bool:
