@@ -16,6 +16,8 @@ Value = TypeVar("Value")
 
 
 MOST_RULES: Final = 40_000
+# A process that was forked in the middle of a computation would wait for a thread that it has not.
+LONGEST_WAIT: Final = 30.0
 
 
 class Memory(Generic[Value]):
@@ -43,7 +45,7 @@ class Memory(Generic[Value]):
         """Return the cached value of a key, or compute and cache it.
 
         While one thread computes a value, others that ask for it wait: many viewers of one page are as quick
-        as one. If it fails, each of them computes it.
+        as one. If it fails or takes very long, each of them computes it.
         """
         with self._lock:
             if key in self._known:
@@ -52,7 +54,7 @@ class Memory(Generic[Value]):
             begun = self._under_way.get(key)
             ended = None if begun else self._under_way.setdefault(key, Event())
         if begun is not None:
-            begun.wait()
+            begun.wait(LONGEST_WAIT)
             with self._lock:
                 if key in self._known:
                     return self._known[key]
