@@ -26,7 +26,7 @@ from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, text_asked, whole_number
 from rules.seen.snapshot_selectors import latest_snapshot, observe_request
 
-RULES = 100
+RULES = 40
 
 
 @require_safe
