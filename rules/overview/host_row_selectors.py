@@ -1,4 +1,4 @@
-"""Read a row for each host: its state, active revision, differences, last report and open window.
+"""Read a row for each host: its state, confirmed revision, differences, last report and open window.
 
 The number of queries does not grow with the hosts.
 """

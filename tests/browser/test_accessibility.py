@@ -35,7 +35,7 @@ FULL: Final = (
     *("trace/?source=203.0.113.9&destination=192.0.2.10&protocol=tcp&port=9200", "refused/?group=source"),
     *("rules/?q=nothing+is+called+so", "exposure/?q=443"),
 )
-OF_THE_SITE: Final = ("/audit/", "/password/", "/no/such/page/")
+OF_THE_SITE: Final = ("/hosts/", "/audit/", "/password/", "/no/such/page/")
 
 
 @dataclass(frozen=True, slots=True)
