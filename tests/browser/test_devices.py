@@ -96,7 +96,7 @@ def test_groups_and_rules_fit_each_width(alice: Person, screens: Screens, width:
     alice.goto("groups/new/")
     page.get_by_label("Name", exact=True).fill(name)
     page.locator("#id_entries").fill("203.0.113.0/25\n203.0.113.128/25\n2001:db8::/33\n2001:db9::/48")
-    page.get_by_label("Name", exact=True).fill("the sites in the north, the south and the east")
+    page.get_by_label("Comment", exact=True).fill("the sites in the north, the south and the east")
     alice.press("Save to the draft")
     alice.add_rule("container", "5432", source=f"@{name}", comment=f"the database, seen on {width} px")
     page.set_viewport_size({"width": width, "height": 900})

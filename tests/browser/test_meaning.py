@@ -83,7 +83,7 @@ def expect_something(alice: Person, screens: Screens) -> None:
     alice.follow("New expectation")
     page.get_by_label("Port", exact=True).fill("33o6")
     page.get_by_role("radio", name=re.compile("^Refused")).check()
-    page.get_by_label("Name", exact=True).fill("databases are for the inside")
+    page.get_by_label("Comment", exact=True).fill("databases are for the inside")
     with alice.watch.expecting(422):
         alice.press("Save to the draft")
         assert "33o6 is not a port" in alice.field_error("Port")
