@@ -91,6 +91,7 @@ def _empty_memories() -> None:
     for each in gc.get_objects():
         if type(each) is Memory:
             each._known.clear()
+            each._weights.clear()
     forget_results()
 
 
