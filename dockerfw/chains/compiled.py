@@ -113,8 +113,10 @@ def _by_phase(
 ) -> dict[tuple[str, Phase], list[tuple[LineMatch, Entry]]]:
     found: dict[tuple[str, Phase], list[tuple[LineMatch, Entry]]] = {}
     for place, rule in enumerate(rules):
-        sources = reader.read(rule) if family in rule.families else None
-        if sources is None:
+        sources = reader.read(rule)
+        # Without these only the sources, which were just read, tell the IP versions.
+        limited_family = rule.to or rule.protocol == "ipv6-icmp"
+        if sources is None or (limited_family and family not in rule.families):
             continue
         entry = Entry(place, rule.id, sources)
         for chain, phase, match in rule_matches(rule, family, has_ip_set=has_ip_set):

@@ -172,6 +172,8 @@ class Dispatcher:
 
     def _leaf(self, groups: Sequence[MatchGroup], after: Following) -> list[str]:
         """Return the lines of groups; sources get a chain of their own where no other group has the port."""
+        if all(group.form != "chain" for group in groups):
+            return rows_of(groups)
         alone = _without_overlap(groups)
         lines = rows_of(group for group in groups if group.form != "chain" or id(group) not in alone)
         for group in groups:
@@ -250,8 +252,10 @@ def _choose_cuts(groups: Sequence[MatchGroup], limits: Thresholds) -> list[int]:
     cuts = set()
     for part in range(1, parts):
         middle, reach = part * len(borders) // parts, max(1, len(borders) // (3 * parts))
-        near = range(max(0, middle - reach), min(len(borders), middle + reach + 1))
-        best = min(near, key=lambda at: (_crossing(borders[at], firsts, lasts), abs(at - middle), at))
+        best = middle
+        if _crossing(borders[middle], firsts, lasts):
+            near = range(max(0, middle - reach), min(len(borders), middle + reach + 1))
+            best = min(near, key=lambda at: (_crossing(borders[at], firsts, lasts), abs(at - middle), at))
         cuts.add(borders[best])
     return sorted(cuts)
 

@@ -6,6 +6,7 @@ match_groups.py joins the lines of several rules, container_sets.py knows the ru
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from dockerfw.chains.container_sets import container_match
@@ -137,7 +138,7 @@ def _docker_proxy_matches(rule: DocumentRule, family: Family) -> Iterator[LineMa
 
 def _matches(rule: DocumentRule, family: Family, chain: str, space: Space) -> Iterator[LineMatch]:
     original = space == "published" and rule.scope != "forwarded"
-    number, protocol = _protocol(rule, family)
+    number, protocol = _protocol(rule.protocol, family)
     match = LineMatch(
         general=_joined(
             f"-d {rule.to}" if rule.to and not original else "",
@@ -166,12 +167,13 @@ def _joined(*parts: str) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _protocol(rule: DocumentRule, family: Family) -> tuple[int, str]:
-    if rule.protocol == "any":
+@lru_cache(maxsize=64)
+def _protocol(protocol: str, family: Family) -> tuple[int, str]:
+    if protocol == "any":
         return 0, ""
-    if rule.protocol == protocol_name(ICMP) and family == 6:
+    if protocol == protocol_name(ICMP) and family == 6:
         return IPV6_ICMP, protocol_name(IPV6_ICMP)
-    return protocol_number(rule.protocol) or 0, protocol_for_iptables(rule.protocol)
+    return protocol_number(protocol) or 0, protocol_for_iptables(protocol)
 
 
 def published_match(port: str, to: str = "") -> str:

@@ -155,14 +155,17 @@ def group_entries(entries: Iterable[tuple[LineMatch, Entry]]) -> list[MatchGroup
     """Return the groups of these parts of rules, in the order of their first ones."""
     groups: dict[LineMatch, MatchGroup] = {}
     for match, entry in entries:
-        if match not in groups:
-            groups[match] = MatchGroup(match)
-        groups[match].entries.append(entry)
+        group = groups.get(match)
+        if group is None:
+            group = groups[match] = MatchGroup(match)
+        group.entries.append(entry)
     return list(groups.values())
 
 
-def divide_ports(groups: Iterable[MatchGroup]) -> list[MatchGroup]:
+def divide_ports(groups: Sequence[MatchGroup]) -> Sequence[MatchGroup]:
     """Return groups with at most one port or range each, as dispatch needs them."""
+    if all(len(group.match.ports) <= 1 for group in groups):
+        return groups
     return group_entries(
         (match, entry)
         for group in groups
