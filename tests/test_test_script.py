@@ -36,6 +36,9 @@ def run(tree: Path, *runs: tuple[int, list[str]]) -> tuple[int, list[str], list[
     for name, text in (("scripts/setup", ""), ("scripts/copy", ""), (".venv/bin/python", PYTHON)):
         (tree / name).write_text(text or "#!/bin/sh\n")
         (tree / name).chmod(0o755)
+    # As in a clone whose tests were compiled before.
+    (tree / "tests").mkdir()
+    (tree / "tests/test_a.cpython-311-pytest-9.pyc").touch()
     lines = (f"{status} {json.dumps(dict.fromkeys(failed, True))}\n" for status, failed in runs)
     (tree / "runs").write_text("".join(lines))
     done = subprocess.run([tree / "scripts/test"], capture_output=True, text=True, timeout=60, check=False)
