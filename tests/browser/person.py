@@ -79,6 +79,8 @@ class Person:
             page.get_by_label("Ports", exact=True).fill(ports)
         else:
             page.get_by_label("Every port").check()
+        while (remove := page.locator("#source-chips li button")).count():
+            remove.first.click()
         page.get_by_label("Sources", exact=True).fill(source)
         page.get_by_label("Name", exact=True).fill(comment)
         if port_kind:
