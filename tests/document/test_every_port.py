@@ -21,6 +21,7 @@ ALL_TCP = DocumentRule("tcp1", "both", protocol="tcp")
         ("tcp", ("1-1023", "1024-65535"), True),
         ("tcp", ("1-1023", "1025-65535"), False),
         ("tcp", ("22",), False),
+        ("tcp", tuple(str(port) for port in range(1, 101)), False),
         ("any", (), True),
         ("icmp", (), False),
         ("gre", (), False),
