@@ -147,7 +147,8 @@ def read_comment(value: object, path: str, problems: Problems) -> str | None:
     if not isinstance(value, str):
         problems.error(path, sentences.not_text(shown(value)))
         return None
-    for position, char in enumerate(value, start=1):
+    # Printable ASCII has none of the characters that are not allowed.
+    for position, char in enumerate("" if value.isascii() and value.isprintable() else value, start=1):
         if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI_CONTROLS:
             name = unicodedata.name(char, "") or "a control character"
             problems.error(path, sentences.character_not_allowed(position, ord(char), name.lower()))

@@ -164,28 +164,29 @@ def _rule(value: object, path: str, problems: Problems, layout: str) -> Document
     def at(key: str) -> str:
         return fields.join(path, key)
 
-    def choice(key: str, allowed: tuple[str, ...]) -> str | None:
-        return fields.read_choice(value.get(key, allowed[0]), allowed, at(key), problems)
+    def read(key: str, reader: Callable[[object, str, Problems], Any], default: object) -> Any:
+        # Of 18 keys a rule mostly has a few.
+        return reader(value[key], at(key), problems) if key in value else default
 
     identifier = "" if value.get("id") is None else fields.read_rule_id(value["id"], at("id"), problems)
     found: dict[str, Any] = {
-        "action": choice("action", ACTIONS),
+        "action": read("action", _action, ACTIONS[0]),
         "scope": _scope(value, at("scope"), problems, layout),
         "sources": _sources(value, at, problems),
-        "to": _destination(value.get("to", ""), at("to"), problems),
-        "container": read_container(value.get("container", ""), at("container"), problems),
-        "interface": _interface(value.get("interface", ""), at("interface"), problems),
-        "protocol": fields.read_protocol(value.get("protocol", "any"), at("protocol"), problems),
-        "ports": _ports(value.get("ports", []), at("ports"), problems),
-        "port_kind": choice("port_kind", PORT_KINDS),
-        "limit": read_limit(value.get("limit", ""), at("limit"), problems),
-        "starts": read_time(value.get("starts", ""), at("starts"), problems),
-        "expires": read_time(value.get("expires", ""), at("expires"), problems),
-        "comment": fields.read_comment(value.get("comment", ""), at("comment"), problems),
-        "owner": read_word(value.get("owner", ""), at("owner"), problems),
-        "ticket": read_word(value.get("ticket", ""), at("ticket"), problems),
-        "tags": read_tags(value.get("tags", []), at("tags"), problems),
-        "enabled": fields.read_boolean(value.get("enabled", True), at("enabled"), problems),
+        "to": read("to", _destination, ""),
+        "container": read("container", read_container, ""),
+        "interface": read("interface", _interface, ""),
+        "protocol": read("protocol", fields.read_protocol, "any"),
+        "ports": read("ports", _ports, ()),
+        "port_kind": read("port_kind", _port_kind, PORT_KINDS[0]),
+        "limit": read("limit", read_limit, ""),
+        "starts": read("starts", read_time, ""),
+        "expires": read("expires", read_time, ""),
+        "comment": read("comment", fields.read_comment, ""),
+        "owner": read("owner", read_word, ""),
+        "ticket": read("ticket", read_word, ""),
+        "tags": read("tags", read_tags, ()),
+        "enabled": read("enabled", fields.read_boolean, True),
     }
     _check_ports(found["scope"], found["protocol"], found["ports"], found["port_kind"], path, problems)
     _check_addresses(found["scope"], found["sources"], found["to"], found["protocol"], path, problems)
@@ -267,6 +268,14 @@ def _sources(
         return read_sources([source], at("source"), problems)
     found = fields.read_source(source, at("source"), problems)
     return None if found is None else () if found == "any" else (found,)
+
+
+def _action(value: object, path: str, problems: Problems) -> str | None:
+    return fields.read_choice(value, ACTIONS, path, problems)
+
+
+def _port_kind(value: object, path: str, problems: Problems) -> str | None:
+    return fields.read_choice(value, PORT_KINDS, path, problems)
 
 
 def _interface(value: object, path: str, problems: Problems) -> str | None:
