@@ -6,36 +6,41 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Final, Literal
+from typing import Final
 
 import pytest
 from playwright.sync_api import Browser, Page, StorageState, expect
 
 from tests.browser.conftest import NewPerson
 from tests.browser.person import HOST, PASSWORD, Person
+from tests.browser.screens import SCHEMES
 from tests.browser.shop import LivingStack
 
 pytestmark = pytest.mark.browser
 
 WIDTHS: Final = (390, 1024, 1440)
-# In the dark theme only colours differ.
-ASK_AXE: Final[dict[Literal["light", "dark"], str]] = {
-    "light": "axe.run({resultTypes: ['violations']}).then(told => told.violations)",
-    "dark": "axe.run({runOnly: ['color-contrast']}).then(told => told.violations)",
-}
+# The dark theme differs in colours only: the narrowest and the widest page have all of them.
+DARK_WIDTHS: Final = (390, 1440)
+ASK_AXE: Final = "axe.run({resultTypes: ['violations'], preload: false}).then(told => told.violations)"
 AXE: Final = files("axe_playwright_python").joinpath("axe.min.js")
 PAGES: Final = (
     *("", "rules/", "rules/new/", "groups/", "groups/new/", "expectations/", "expectations/new/", "review/"),
-    *("exposure/", "refused/", "live/", "trace/", "history/", "settings/", "import/"),
+    *("exposure/", "refused/", "live/", "charts/", "trace/", "history/", "settings/", "import/"),
 )
+GUIDE: Final = ("", "interfaces/", "ssh/", "services/", "containers/", "summary/")
 # Pages that exist once there is something.
 FULL: Final = (
     *("rules/ssh1/edit/", "rules/new/?service=PostgreSQL", "rules/new/?action=block&source=203.0.113.9"),
     *("group/office/", "group/office/edit/", "history/2/", "history/compare/?a=1&b=2", "history/1/rollback/"),
     *("trace/?source=203.0.113.9&destination=192.0.2.10&protocol=tcp&port=9200", "refused/?group=source"),
-    *("rules/?q=nothing+is+called+so", "exposure/?q=443"),
+    *("exposure/?q=443", "search/?q=shop"),
 )
-OF_THE_SITE: Final = ("/hosts/", "/audit/", "/password/", "/no/such/page/")
+# Where a filter or a search finds nothing.
+EMPTY: Final = tuple(
+    f"{place}?q=nothing+is+called+so" for place in ("rules/", "exposure/", "refused/", "history/", "search/")
+)
+OF_THE_SITE: Final = ("/hosts/", "/audit/", "/audit/?q=nothing", "/password/", "/no/such/page/")
+DOCS: Final = ("/docs/", "/docs/first-hour/", "/docs/?q=locked+out", "/docs/?q=xyzzy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +77,24 @@ def cookies(browser: Browser, living: LivingStack) -> StorageState:
         return context.storage_state()
 
 
-def findings(page: Page, place: str) -> list[Finding]:
-    """Ask axe-core about the open page in every width and theme."""
+def findings(page: Page, place: str, widths: Iterable[int] = WIDTHS) -> list[Finding]:
+    """Ask axe-core about the open page in these widths and both themes."""
     expect(page.locator(".htmx-request")).to_have_count(0)
     # Not a script of the page: its content security policy stays as it is.
     page.evaluate(AXE.read_text("utf-8"))
     found = []
-    for width in WIDTHS:
+    for width in widths:
         page.set_viewport_size({"width": width, "height": 900})
         needed = page.evaluate("document.documentElement.scrollWidth")
         if needed > width:
             found.append(Finding(f"{place} at {width} px", "scrolls sideways", f"{needed} px"))
-        for scheme, ask in ASK_AXE.items():
+        for scheme in SCHEMES if width in DARK_WIDTHS else SCHEMES[:1]:
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             found += [
                 Finding(
                     f"{place} at {width} px, {scheme}", each["id"], f"{node['target']} {node['html'][:160]}"
                 )
-                for each in page.evaluate(ask)
+                for each in page.evaluate(ASK_AXE)
                 for node in each["nodes"]
             ]
     return found
@@ -97,7 +102,7 @@ def findings(page: Page, place: str) -> list[Finding]:
 
 def visit(person: Person, place: str) -> list[Finding]:
     """Open a page and look at it."""
-    with person.watch.expecting(404):
+    with person.watch.expecting(404, 410):
         person.page.goto(place if place.startswith("/") else f"{HOST}/{place}")
     return findings(person.page, place or "dashboard")
 
@@ -129,17 +134,33 @@ def test_before_there_is_an_account(living: LivingStack, new_person: NewPerson) 
     person = new_person("nobody", living)
     look_at(person, (living.setup_link, "/sign-in/"))
     person.sign_in("wrong")
-    assert_none(findings(person.page, "sign-in with an error"))
+    found = findings(person.page, "sign-in with an error")
+    found += visit(person, "/setup/not-a-link/")
+    assert_none(found)
 
 
 def test_a_new_host(alice: Person) -> None:
-    look_at(alice, (*PAGES, *OF_THE_SITE))
+    look_at(alice, (*PAGES, *(f"start/{step}" for step in GUIDE), *OF_THE_SITE))
+
+
+def test_the_documentation(alice: Person) -> None:
+    look_at(alice, DOCS)
+
+
+def test_a_form_without_its_token(alice: Person) -> None:
+    page = alice.page
+    alice.goto("rules/new/")
+    page.evaluate("document.querySelectorAll('[name=csrfmiddlewaretoken]').forEach(each => each.remove())")
+    with alice.watch.expecting(403):
+        alice.press("Save to the draft")
+        expect(page.get_by_role("navigation", name="Pages", exact=True)).to_have_count(0)
+    assert_none(findings(page, "a form without its token"))
 
 
 def test_a_busy_host(shop: None, alice: Person) -> None:
     alice.goto("refused/")
     expect(alice.page.locator("main table").first).to_be_visible()
-    look_at(alice, (*PAGES, *FULL, "/audit/"))
+    look_at(alice, (*PAGES, *FULL, *EMPTY, "/audit/"))
 
 
 @pytest.mark.parametrize(
@@ -167,3 +188,55 @@ def test_an_open_window(shop: None, alice: Person) -> None:
     found = findings(alice.page, "an apply that waits")
     found += visit(alice, "")
     assert_none(found)
+
+
+def test_what_opens_over_a_page(shop: None, alice: Person) -> None:
+    """The palette, the keys, a question, a toast with Undo, the menus and the drawer; it leaves a change."""
+    page = alice.page
+    alice.goto("rules/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("shop")
+    expect(page.get_by_role("option").first).to_be_visible()
+    found = findings(page, "the palette")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("xyzzy")
+    expect(page.locator("#palette-status")).to_contain_text("Nothing found")
+    found += findings(page, "the palette without a result")
+    page.get_by_role("button", name="Keys").click()
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    found += findings(page, "the keys")
+    page.keyboard.press("Escape")
+    found += opened_on_the_rules(alice)
+    page.set_viewport_size({"width": 390, "height": 900})
+    alice.press("Menu")
+    for menu in page.locator("details.menu > summary").all():
+        menu.click()
+        found += findings(page, "the drawer with a menu", widths=(390,))
+    alice.goto("review/")
+    alice.press("Discard all")
+    expect(page.get_by_role("dialog", name="Discard all pending changes?")).to_be_visible()
+    found += findings(page, "a question")
+    assert_none(found)
+
+
+def opened_on_the_rules(alice: Person) -> list[Finding]:
+    """Open what the page of the rules and the form of a rule fold away."""
+    page = alice.page
+    page.get_by_text("Search words", exact=True).click()
+    for notes in page.locator("details.notes > summary").all()[:1]:
+        notes.click()
+    found = findings(page, "the rules with their notes")
+    page.locator("#rule-table tbody input[type=checkbox]").first.check()
+    page.locator("details.bulk-more > summary").first.click()
+    found += findings(page, "selected rules")
+    alice.goto("rules/")
+    alice.rule_row("the shop").get_by_role("button", name=re.compile("^Delete")).click()
+    # It stays while it has the focus.
+    page.locator("#messages .note").get_by_role("button", name="Undo").focus()
+    found += findings(page, "a toast")
+    alice.goto("rules/new/")
+    page.get_by_text("Advanced:").click()
+    page.get_by_role("combobox", name="Service or container").fill("elastic")
+    expect(page.get_by_role("option").first).to_be_visible()
+    found += findings(page, "the services of the rule form")
+    return found
