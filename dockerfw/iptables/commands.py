@@ -32,7 +32,7 @@ LONG_NAMES = {
 }
 _ADDRESSES = frozenset(["-s", "--source", "--src", "-d", "--destination", "--dst"])
 _MAX_CHAIN_NAME = 28
-_MAX_RULES = 200_000
+MAX_RULES = 200_000
 
 
 class RestoreCommandError(ValueError):
@@ -126,7 +126,7 @@ def _rules(table: OpenTable, command: RestoreCommand) -> list[Rule]:
     problem = rule_problem(command.words)
     if problem is not None:
         fail(command.offsets[problem[0]], problem[1])
-    expanded = _expand(command, _MAX_RULES - table.rule_count)
+    expanded = _expand(command, MAX_RULES - table.rule_count)
     table.rule_count += len(expanded)
     texts = [join_tokens(("-A", command.chain, *words)) for words in expanded]
     return [Rule(table.name, command.chain, command.counters, text, command.line) for text in texts]
@@ -143,7 +143,7 @@ def _expand(command: RestoreCommand, limit: int) -> list[tuple[str, ...]]:
         choices.append(values)
         count *= len(values)
         if count > limit:
-            fail(0, sentences.too_many_rules(_MAX_RULES))
+            fail(0, sentences.too_many_rules(MAX_RULES))
     return list(product(*choices))
 
 

@@ -6,12 +6,20 @@ command. It does not check matches and targets, and loads nothing into the kerne
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import NoReturn
 
 from dockerfw.iptables import sentences
-from dockerfw.iptables.commands import LONG_NAMES, VERBS, OpenTable, RestoreCommand, RestoreCommandError
+from dockerfw.iptables.commands import (
+    LONG_NAMES,
+    MAX_RULES,
+    VERBS,
+    OpenTable,
+    RestoreCommand,
+    RestoreCommandError,
+)
 from dockerfw.iptables.errors import ParseError
 from dockerfw.iptables.grammar import CHAIN_LINE, COUNTERS_PREFIX, TABLE_LINE, decode_text
 from dockerfw.iptables.matches import is_option
@@ -24,12 +32,18 @@ from dockerfw.iptables.model import (
     Family,
     Line,
     OtherLine,
+    Rule,
     Ruleset,
     Table,
     TableLine,
 )
 from dockerfw.iptables.tokens import TokenError, locate_restore_tokens
 from dockerfw.iptables.unprinted import read_unprinted
+
+# A rule that is appended as iptables-save prints it, without any word that needs quotes.
+_PLAIN = re.compile(r'-A ([A-Za-z0-9_.-]+)(?: (?:[A-Za-z0-9_./:+@!,-]+|"dockerfw:[a-z0-9]+"))+', re.ASCII)
+# The words in which such rules may differ and still have the same form: none of them can be an option.
+_VALUE = re.compile(r" [0-9][0-9a-f./:]*(?= |\Z)|dockerfw[:-][a-z0-9-]+", re.ASCII)
 
 
 def parse_restore(text: bytes | str, *, family: Family = 4, present: Iterable[str] = ()) -> Ruleset:
@@ -54,6 +68,8 @@ class _Replay:
         self.tables: dict[str, OpenTable] = {}
         self.table: OpenTable | None = None
         self.comments: list[str] = []
+        # The forms of rules that were read word by word, and have no error in their form.
+        self.forms: set[str] = set()
         self.number = 0
         self.line = ""
 
@@ -103,10 +119,25 @@ class _Replay:
         if stripped[0] == ":":
             _declare_chain(table, stripped)
             return
+        found = COUNTERS_PREFIX.match(line)
+        text = line[found.end() :] if found else line
+        plain = _PLAIN.fullmatch(text)
+        chain = table.chains.get(plain[1]) if plain else None
+        if chain is not None:
+            text = text.replace('"', "")
+            form = _VALUE.sub(" 0", text.partition(" ")[2].partition(" ")[2])
+            if form in self.forms and table.rule_count < MAX_RULES:
+                counters = Counters(int(found[1]), int(found[2])) if found else None
+                assert plain is not None
+                chain.rules.append(Rule(table.name, plain[1], counters, text, self.number))
+                table.rule_count += 1
+                return
         read = _read_command(line, self.number, self.family)
         if read is not None:
             verb, command = read
             VERBS[verb](table, command)
+            if chain is not None and chain.rules[-1].text == text:
+                self.forms.add(form)
 
 
 def _declare_chain(table: OpenTable, line: str) -> None:
