@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from dockerfw.document.document import DocumentRule
@@ -102,8 +103,9 @@ def _answer(request: HtmxRequest, host: Host, key: str) -> HttpResponse:
         return redirect(f"{back}#rule-{key}")
     host = host_or_404(host.name)
     row = _row(host, key)
-    body = ""
-    if row is not None:
+    if row is None:
+        shown = format_html('<tr id="rule-{}" hx-swap-oob="delete"></tr>', key)
+    else:
         context = {
             "host": host,
             "row": row,
@@ -112,9 +114,10 @@ def _answer(request: HtmxRequest, host: Host, key: str) -> HttpResponse:
             "swapped": True,
             "place": place_part(back),
         }
-        body = render_to_string("draft/rule_row.html", context, request)
-    # The row comes first: a table row after other elements would be dropped by the HTML parser.
-    return HttpResponse(body + render_pieces(request, host, section="rules"))
+        shown = render_to_string("draft/rule_row.html", context, request)
+    # Beside a table row the HTML parser would drop the forms of the other pieces, such as Undo in a message.
+    pieces = render_pieces(request, host, section="rules")
+    return HttpResponse(f"{pieces}<template>{shown}</template>")
 
 
 def _covered(host: Host, row: RuleRow) -> dict[str, DocumentRule]:

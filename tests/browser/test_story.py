@@ -201,6 +201,10 @@ def change_and_apply_again(stack: Stack, alice: Person, screens: Screens) -> Non
     expect(row).not_to_contain_text("Removed")
     row.get_by_role("button", name=re.compile("^Delete")).click()
     expect(row).to_contain_text("Removed")
+    alice.page.locator("#messages .note").get_by_role("button", name="Undo").last.click()
+    expect(row).not_to_contain_text("Removed")
+    row.get_by_role("button", name=re.compile("^Delete")).click()
+    expect(row).to_contain_text("Removed")
     row = alice.rule_row("ssh from the office")
     # A key press needs one element for down and up: not while the table is being swapped.
     expect(alice.page.locator(".htmx-request, .htmx-swapping, .htmx-settling")).to_have_count(0)

@@ -28,7 +28,7 @@
     tell();
   }
 
-  // Enable, disable, delete and undo: the button names the address, and the answer is the row or nothing.
+  // Enable, disable, delete and undo: the button names the address, and the answer replaces the row or deletes it.
   function sendRow(event) {
     const form = event.target, button = event.submitter;
     if (form.id !== "row-form" || !button || !window.htmx) return;
@@ -38,7 +38,7 @@
     const row = button.closest("tr"), next = row.nextElementSibling, values = { back: form.elements["back"].value };
     if (button.name) values[button.name] = button.value;
     window.htmx.ajax("POST", button.getAttribute("formaction"),
-      { source: row, target: row, swap: "outerHTML", values: values }).then(function () {
+      { source: row, target: row, swap: "none", values: values }).then(function () {
       // The same button again; after a delete "Undo"; after the row has gone, the next row.
       const again = document.getElementById(row.id);
       const same = again && again.querySelector("[formaction='" + button.getAttribute("formaction") + "']");
