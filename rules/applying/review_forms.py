@@ -39,8 +39,7 @@ class ApplyForm(forms.Form):
         label="Roll back automatically after",
         required=False,
         empty_value=None,
-        help_text="The rules are loaded at once. "
-        "The previous rules return after this time unless you click Keep.",
+        help_text="Unless you click Keep before then.",
     )
 
     end_sessions = forms.BooleanField(
