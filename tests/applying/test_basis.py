@@ -46,7 +46,7 @@ SLOW = (
     (client, "_ask"),
     (snapshot_selectors, "parse_save"),
     (surroundings_selectors, "prepare"),
-    (surroundings_selectors, "parse_restore"),
+    (surroundings_selectors, "replay_load"),
     (consequence_selectors, "check_expectations"),
     (consequence_selectors, "exposure_changes"),
     (consequence_selectors, "check_access"),
