@@ -327,7 +327,7 @@ def test_without_a_copy_the_sandbox_starts_and_host_does_not(clone: Path, tmp_pa
 
 def test_a_link_in_the_clone_does_not_lead_root_out_of_its_copy(clone: Path) -> None:
     (clone / "dockerfw/more.py").symlink_to("/tmp/more.py")
-    done = subprocess.run([clone / "scripts/copy"], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([clone / "scripts/copy"], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 1
     assert "dockerfw/more.py is a symbolic link" in done.stderr
     assert not list(COPIES.glob("new*"))
@@ -335,7 +335,7 @@ def test_a_link_in_the_clone_does_not_lead_root_out_of_its_copy(clone: Path) -> 
 
 def test_a_copy_is_used_again_and_goes_when_nothing_holds_it(clone: Path) -> None:
     made = [
-        subprocess.run([path / "scripts/copy"], capture_output=True, text=True, check=True, timeout=60)
+        subprocess.run([path / "scripts/copy"], capture_output=True, text=True, check=True, timeout=600)
         for path in (ROOT, clone)
     ]
     copy = Path(made[0].stdout.strip())
@@ -346,7 +346,7 @@ def test_a_copy_is_used_again_and_goes_when_nothing_holds_it(clone: Path) -> Non
         path.mkdir(exist_ok=True)
         os.utime(path, (1, 1))
     with held_by_a_run(held):
-        subprocess.run([ROOT / "scripts/copy"], capture_output=True, check=True, timeout=60)
+        subprocess.run([ROOT / "scripts/copy"], capture_output=True, check=True, timeout=600)
         assert (held.exists(), old.exists(), copy.exists()) == (True, False, True)
     shutil.rmtree(held)
 

@@ -42,10 +42,10 @@ def test_groups_lists_and_rules_while_redis_is_away(stack: Stack, alice: Person,
         expect(page.locator("#group-cloud")).to_contain_text(
             "Not fetched yet. Until then it has no networks."
         )
-        alice.goto("rules/new/?sources=%40away,%40cloud&ports=9061&comment=away")
+        alice.goto("rules/new/?sources=%40away,%40cloud&ports=9061&comment=while%20Redis%20is%20gone")
         expect(page.locator("#id_sources")).to_have_value("@away, @cloud")
         alice.save_rule()
-        expect(alice.rule_row("away")).to_contain_text("@away")
+        expect(alice.rule_row("while Redis is gone")).to_contain_text("@away")
         expect(page.locator("body")).to_contain_text("Redis does not answer")
         alice.goto("group/away/")
         expect(page.locator("main")).to_contain_text("Networks after merging1 IPv4, 1 IPv6")
@@ -77,8 +77,8 @@ def test_groups_lists_and_rules_while_redis_is_away(stack: Stack, alice: Person,
     screens.take(page, "group-page")
     page.set_viewport_size(DESKTOP)
     alice.goto("rules/")
-    alice.rule_row("away").get_by_role("button", name=re.compile("^Delete")).click()
-    expect(alice.rule_row("away")).to_have_count(0)
+    alice.rule_row("while Redis is gone").get_by_role("button", name=re.compile("^Delete")).click()
+    expect(alice.rule_row("while Redis is gone")).to_have_count(0)
     for name in ("away", "cloud"):
         alice.goto("groups/")
         page.get_by_role("button", name=f"Delete @{name}").click()
