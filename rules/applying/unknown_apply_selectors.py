@@ -34,7 +34,7 @@ def unknown_apply(host: Host) -> UnknownApply | None:
     """Return the apply without a record that the host holds, None if there is none."""
     loaded = held_unknown().filter(host=host)
     # Nearly every host has none: then this is the only query. A host of a list of hosts knows it already.
-    known = host.__dict__.get("may_hold_unknown")
+    known = getattr(host, "may_hold_unknown", None)
     if known is False or (known is None and not loaded.exists()):
         return None
     newest = loaded.filter(after__state="confirmed").first() or loaded.first()
