@@ -117,7 +117,7 @@ def _answer(request: HtmxRequest, host: Host, key: str) -> HttpResponse:
         shown = render_to_string("draft/rule_row.html", context, request)
     # Beside a table row the HTML parser would drop the forms of the other pieces, such as Undo in a message.
     pieces = render_pieces(request, host, section="rules")
-    return HttpResponse(f"{pieces}<template>{shown}</template>")
+    return HttpResponse(f"{pieces}<template>{shown.strip()}</template>")
 
 
 def _covered(host: Host, row: RuleRow) -> dict[str, DocumentRule]:

@@ -21,6 +21,8 @@ from tests.rig.redis_fixtures import RedisServer
 
 # What happened before the tests began, so that nothing depends on how long they take.
 NOON = timezone.now() - timedelta(minutes=10)
+# Of a moment that no run of the tests reaches.
+IN_A_DAY = -86_400
 
 pytestmark = [pytest.mark.django_db, pytest.mark.redis]
 
@@ -125,7 +127,7 @@ def test_a_list_and_a_new_address_of_a_container_change_what_the_rules_match(
     assert told(last_change(apply.host)) == ("a list was filled", 3)
     about_store(apply.host, queue, 8)
     assert told(last_change(apply.host)) == ("revision 2 was loaded", 5)
-    about_store(apply.host, queue, -3600)
+    about_store(apply.host, queue, IN_A_DAY)
     assert told(last_change(apply.host)) == ("revision 2 was loaded", 5)
 
 
@@ -144,7 +146,7 @@ def test_a_look_from_before_a_filled_list_is_overtaken(apply: Apply, queue: Redi
 
 
 def test_a_moment_in_the_future_is_of_a_clock_that_was_set_back(apply: Apply) -> None:
-    outcome_record(outcome=outcome_of(apply, "confirmed", 0, steps(("read-back", -3600))))
+    outcome_record(outcome=outcome_of(apply, "confirmed", 0, steps(("read-back", IN_A_DAY))))
     assert last_change(apply.host) is None
 
 
