@@ -31,6 +31,10 @@ def opens_every_port(rule: DocumentRule) -> bool:
 
 def new_every_port_rules(old: Document | None, new: Document) -> tuple[DocumentRule, ...]:
     """Return the enabled rules of `new` that open every port and that no rule of `old` covers."""
-    found = (rule for rule in new.rules if rule.enabled and opens_every_port(rule))
-    known = [rule for rule in old.rules if rule.enabled and opens_every_port(rule)] if old else []
+    found = _every_port_rules(new)
+    known = _every_port_rules(old) if old and found else []
     return tuple(rule for rule in found if not any(covers(wide, rule) for wide in known))
+
+
+def _every_port_rules(document: Document) -> list[DocumentRule]:
+    return [rule for rule in document.rules if rule.enabled and opens_every_port(rule)]

@@ -7,6 +7,7 @@ outcome_services records the result.
 
 from __future__ import annotations
 
+import json
 import uuid
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from dockerfw.chains.refusals import find_refusals
-from dockerfw.document.diff import diff_documents
-from dockerfw.document.document import canonical_json, digest, to_json_object
+from dockerfw.document.document import canonical_json, digest
 from dockerfw.document.every_port import new_every_port_rules
 from dockerfw.iptables.errors import FieldError
 from dockerfw.messages.orders import LEAST_CONFIRM_SECONDS, Order
@@ -38,7 +38,7 @@ from rules.applying.proposal_selectors import Proposal, next_number, propose_dra
 from rules.audit.actors import Actor
 from rules.audit.audit_services import audit_record
 from rules.draft.basis_selectors import Basis
-from rules.draft.draft_selectors import base_revision
+from rules.draft.draft_selectors import base_revision, document_diff
 from rules.draft.draft_services import host_lock
 from rules.link import client
 from rules.link.sequence import sequence_next
@@ -217,7 +217,7 @@ def _order(basis: Basis, actor: Actor, proposal: Proposal, terms: _Terms) -> App
     """Store the apply and have its order sent after the commit. Raises Conflict, ApplyWaiting."""
     # Before the transaction, which holds SQLite's only write lock: thousands of rules take a while to write.
     revision = proposal.revision or _revision_make(basis, actor, proposal, terms)
-    document = to_json_object(proposal.document)
+    document = json.loads(revision.document)
     with paused_collector(), transaction.atomic():
         host = host_lock(basis.host)
         _check_unchanged(host, basis, proposal)
@@ -262,7 +262,7 @@ def _revision_make(basis: Basis, actor: Actor, proposal: Proposal, terms: _Terms
         parent=basis.base,
         restores=proposal.restores,
         message=terms.message,
-        change=diff_documents(basis.base_document, proposal.document).sentence,
+        change=document_diff(basis.base_document, proposal.document).sentence,
     )
 
 

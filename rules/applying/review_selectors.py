@@ -12,7 +12,7 @@ from dockerfw.chains.plan import Plan
 from dockerfw.chains.render import render_restore
 from dockerfw.chains.sentences import EMPTY_DOCUMENT
 from dockerfw.chains.warnings import PlanWarning
-from dockerfw.document.diff import DocumentDiff, diff_documents
+from dockerfw.document.diff import DocumentDiff
 from dockerfw.document.document import Document, DocumentRule
 from dockerfw.document.every_port import new_every_port_rules
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
@@ -28,7 +28,7 @@ from rules.applying.plan_selectors import container_families, holds_already, pla
 from rules.applying.proposal_selectors import Proposal
 from rules.applying.session_selectors import LostSessions, lost_sessions
 from rules.draft.basis_selectors import Basis
-from rules.draft.draft_selectors import settings_mark
+from rules.draft.draft_selectors import document_diff, settings_mark
 from rules.models import Apply, Revision
 from rules.seen.consequence_selectors import (
     container_effect,
@@ -106,7 +106,7 @@ def build_review(basis: Basis, proposal: Proposal, *, effects: bool = True) -> R
     `effects` False leaves out the effect on outside access and the expectations, which take a simulation.
     """
     document, number, view = proposal.document, proposal.number, basis.view
-    diff = diff_documents(basis.base_document, document)
+    diff = document_diff(basis.base_document, document)
     live: Mapping[Family, Ruleset] | None = view.rulesets if view else None
     containers = container_families(view, document) if view else ()
     plan = plan_load(view, document, number) if view else None

@@ -14,6 +14,7 @@ from dockerfw.document.document import (
     Document,
     DocumentRule,
     Settings,
+    digest,
     expectation_to_json_object,
     load_document,
     make_document,
@@ -42,6 +43,7 @@ def _count_rules(document: Document) -> int:
 
 _documents: Memory[Document] = Memory(16, _count_rules)
 _drafts: Memory[Document] = Memory(4, _count_rules)
+_pending: Memory[DocumentDiff] = Memory(4)
 _diffs: Memory[DocumentDiff] = Memory(4)
 
 
@@ -86,9 +88,15 @@ def base_rules(host: Host) -> dict[str, DocumentRule]:
 def pending_diff(host: Host) -> DocumentDiff:
     """Return what applying the draft would change; `.count` is the number in the banner."""
     if connection.in_atomic_block:
-        return diff_documents(base_document(host), draft_document(host))
+        return document_diff(base_document(host), draft_document(host))
     key = (_draft_key(host), host.confirmed_revision_id)
-    return _diffs.get_or_compute(key, lambda: diff_documents(base_document(host), draft_document(host)))
+    return _pending.get_or_compute(key, lambda: document_diff(base_document(host), draft_document(host)))
+
+
+def document_diff(old: Document | None, new: Document) -> DocumentDiff:
+    """Return how two documents differ; a review, its apply and the banner ask for the same two."""
+    key = (digest(old) if old else "", digest(new))
+    return _diffs.get_or_compute(key, lambda: diff_documents(old, new))
 
 
 def draft_replaced(host: Host) -> AuditEvent | None:

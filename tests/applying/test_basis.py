@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
+from dockerfw.document.diff import DocumentDiff, diff_documents
 from dockerfw.document.values import Document
 from rules.applying import apply_services
 from rules.applying.answer_services import apply_extend, apply_keep, apply_nonce_create, apply_roll_back
@@ -223,3 +224,21 @@ def test_a_basis_holds_what_was_read(edited: Host) -> None:
     assert (basis.head, basis.view) == (1, basis.seen.view)
     with pytest.raises(AttributeError):
         basis.draft = Document()  # type: ignore[misc]
+
+
+def test_a_review_and_its_apply_compare_the_documents_once(
+    edited: Host, working: Client, alice: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[Document] = []
+
+    def compare(old: Document | None, new: Document) -> DocumentDiff:
+        compared.append(new)
+        return diff_documents(old, new)
+
+    monkeypatch.setattr(draft_selectors, "diff_documents", compare)
+    rule_create(host=edited, actor=alice, values={**SSH, "source": "192.0.2.77"})
+    edited.refresh_from_db()
+    assert working.get(PATH).status_code == 200
+    assert working.post(PATH, order(edited)).status_code == 302
+    assert len(compared) == 1
+    assert Revision.objects.latest("number").change.startswith("2 rules added; ")
