@@ -20,6 +20,7 @@ from dockerfw.host.files import LockHeld
 from dockerfw.host.observation import iptables_version
 from dockerfw.host.privileges import drop_privileges
 from dockerfw.host.scratch import remove_leftovers
+from dockerfw.host.static_sets import remember_ip_set
 from dockerfw.iptables.model import BACKENDS
 from dockerfw.log_lines import log_to_stderr
 from dockerfw.messages.orders import firewall_queue
@@ -151,6 +152,7 @@ def serve(
         load_after_boot(state)
     for backend in BACKENDS:
         iptables_version(backend)
+    remember_ip_set()
 
     def check() -> float | None:
         binder.check()

@@ -159,8 +159,6 @@ def find_ip_set_fault() -> str | None:
 
     It is tried in a network namespace of its own, once in each process.
     """
-    if shutil.which("ipset", path=command_path()) is None:
-        return sentences.IPSET_NOT_INSTALLED
     scratch = scratch_namespace()
     try:
         run(Command((*scratch, "true")))
@@ -174,10 +172,20 @@ def find_ip_set_fault() -> str | None:
     return ""
 
 
+def remember_ip_set() -> None:
+    """Find out for all processes that are forked from now on that the kernel can have static sets.
+
+    That it cannot is not remembered, because a module or a package may be installed later.
+    """
+    if find_ip_set_fault() != "":
+        find_ip_set_fault.cache_clear()
+
+
 def lacks_ip_set() -> bool:
     """Return True if the command ipset is missing or the kernel has no ip_set, False if that is unknown."""
-    fault = find_ip_set_fault() or ""
-    return fault == sentences.IPSET_NOT_INSTALLED or fault.startswith(_NO_IP_SET_BEGINS)
+    if shutil.which("ipset", path=command_path()) is None:
+        return True
+    return (find_ip_set_fault() or "").startswith(_NO_IP_SET_BEGINS)
 
 
 def ip_set_limits() -> Thresholds:

@@ -9,6 +9,7 @@ import pytest
 from dockerfw.chains.static_sets import StaticSet, filling_text, hits_by_rule
 from dockerfw.host import runner, static_sets
 from dockerfw.host.bound_sets import SetsFailed
+from dockerfw.host.runner import Command, CommandFailed
 from dockerfw.host.static_sets import (
     create_missing_sets,
     destroy_static_sets,
@@ -183,3 +184,26 @@ def test_a_host_without_sets_is_told_in_one_sentence_what_it_lacks(
 def test_this_kernel_has_sets(inside: Namespace) -> None:
     assert (find_ip_set_fault(), lacks_ip_set()) == ("", False)
     assert static_sets_in(inside) == []
+
+
+@pytest.mark.usefixtures("_no_memory_of_faults")
+def test_a_forked_process_knows_of_sets_and_asks_again_where_there_were_none(
+    inside: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[tuple[str, ...]] = []
+    run = runner.run
+
+    def count(command: Command) -> bytes:
+        tries.append(command.words)
+        if len(tries) == 2:
+            raise CommandFailed(command.words, "failed", 1, "Cannot open session to kernel.")
+        return run(command)
+
+    monkeypatch.setattr(static_sets, "run", count)
+    static_sets.remember_ip_set()
+    assert len(tries) == 2
+    static_sets.remember_ip_set()
+    assert (len(tries), lacks_ip_set(), len(tries)) == (4, False, 4)
+    # Without the command there are no sets, whatever the kernel can.
+    monkeypatch.setattr(static_sets, "command_path", lambda: "/nowhere")
+    assert lacks_ip_set()
