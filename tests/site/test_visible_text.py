@@ -7,6 +7,7 @@ import re
 import pytest
 from django.test import Client
 
+from dockerfw_site import visible_text
 from rules.audit.actors import Actor
 from rules.draft.rule_services import rule_create
 from rules.models import AuditEvent, Host, Rule
@@ -60,3 +61,11 @@ def test_ordinary_texts_of_all_languages_stay_as_they_are(
     text = "Büro, κέντρο, مكتب, 事務所, naïve café №1"
     rule_create(host=host, actor=alice, values={**SSH, "comment": text})
     assert text in signed_in.get(f"{HOST}/rules/").content.decode()
+
+
+def test_a_page_without_such_characters_is_not_taken_apart(
+    signed_in: Client, host: Host, alice: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule_create(host=host, actor=alice, values={**SSH, "comment": "Büro, 事務所"})
+    monkeypatch.delattr(visible_text, "make_visible")
+    assert "事務所" in signed_in.get(f"{HOST}/rules/").content.decode()
