@@ -11,9 +11,9 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
-from dockerfw.chains.owners import chain_owner
 from dockerfw.chains.packet_classes import (
     OTHER,
     Answer,
@@ -56,14 +56,43 @@ class Narrowed:
     refusing_more: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Kind:
-    """A kind of packet and what the file does with it; from `passes` a first packet passes."""
+    """A kind of packet and what the file does with it, which is asked when it is needed.
+
+    Few kinds are needed where dockerfw wrote the lines, and each question walks through the rules.
+    """
 
     kind: PacketClass
-    answer: Answer
-    passes: AddressSet
-    family: Family
+    meaning: Meaning
+
+    @property
+    def family(self) -> Family:
+        """The IP version of the packets."""
+        return self.meaning.family
+
+    @cached_property
+    def answer(self) -> Answer:
+        """What the file does with packets from each source."""
+        return self.meaning.ask(self.kind)
+
+    @cached_property
+    def passes(self) -> AddressSet:
+        """The sources from which a first packet passes."""
+        return self.answer.passes.union(_limited(self.answer, self.family))
+
+    @cached_property
+    def accepted_elsewhere(self) -> AddressSet:
+        """The sources that a rule in another chain of an admin accepts, which no line was read from."""
+        if not self.meaning.admin_chains:
+            return AddressSet.nothing(self.family)
+        found = [
+            sources
+            for sources, verdict in self.answer.parts
+            if verdict.passes and verdict.step is not None and verdict.step.rule is not None
+            if verdict.step.chain in self.meaning.admin_chains
+        ]
+        return union_of(self.family, found)
 
 
 def narrow(
@@ -94,7 +123,9 @@ def narrow(
     missing: dict[tuple[Family, PacketClass], AddressSet] = {}
     for number, each in enumerate(kinds):
         found = allowed.get(number, ())
-        asked = union_of(each.family, [sources for _, sources in found]).union(_accepted_elsewhere(each))
+        if not each.accepted_elsewhere and not any(at in too_wide for at, _ in found):
+            continue
+        asked = union_of(each.family, [sources for _, sources in found]).union(each.accepted_elsewhere)
         kept = union_of(each.family, [sources for at, sources in found if at not in too_wide])
         left = asked.intersection(each.passes).difference(kept)
         everyone = left.union(places.blocked(number))
@@ -110,13 +141,11 @@ def narrow(
 def _kinds(
     live: Ruleset, family: Family, external: Sequence[str], sets: Mapping[str, IpSet] | None
 ) -> Iterator[_Kind]:
-    """Yield what arrives on the external interfaces; without any, on interfaces that no rule names."""
+    """Return what arrives on the external interfaces; without any, on interfaces that no rule names."""
     wanted = {name.rstrip("+") for name in external} or {OTHER}
     kinds = [kind for kind in list_classes((live,), family, external) if kind.interface in wanted]
     meaning = Meaning(live, family, sets)
-    for kind in kinds:
-        answer = meaning.ask(kind)
-        yield _Kind(kind, answer, answer.passes.union(_limited(answer, family)), family)
+    return (_Kind(kind, meaning) for kind in kinds)
 
 
 def _limited(answer: Answer, family: Family) -> AddressSet:
@@ -193,7 +222,7 @@ class _Places:
         needed: set[int] = set()
         for number, found in about.items():
             each = self._kinds[number]
-            wanted = self._union(number, allowed.get(number, ())).union(_accepted_elsewhere(each))
+            wanted = self._union(number, allowed.get(number, ())).union(each.accepted_elsewhere)
             if ping and each.kind.place == "host" and each.kind.protocol in _ICMP:
                 wanted = AddressSet.everything(each.family)
             left = [(at, sources) for at, sources in found if at not in needed and at not in more]
@@ -237,17 +266,6 @@ def _sources(rule: DocumentRule, family: Family) -> AddressSet:
         return AddressSet.everything(family)
     wanted = ":" if family == 6 else "."
     return AddressSet.of(family, [source for source in rule.sources if wanted in source])
-
-
-def _accepted_elsewhere(each: _Kind) -> AddressSet:
-    """Return the sources that a rule in another chain of an admin accepts, which no line was read from."""
-    found = [
-        sources
-        for sources, verdict in each.answer.parts
-        if verdict.passes and verdict.step is not None and verdict.step.rule is not None
-        if chain_owner("filter", verdict.step.chain) == "other"
-    ]
-    return union_of(each.family, found)
 
 
 class _Rules:

@@ -84,7 +84,8 @@ class Meaning:
     """What one family's filter table does with packets; DOCKER-USER counts as called from FORWARD.
 
     A packet that DOCKER-USER returns passes: Docker's own rules decide then. `at` is the moment of the
-    packets in UTC seconds, None if unknown.
+    packets in UTC seconds, None if unknown. `admin_chains` are the chains on their way that no known software
+    has.
     """
 
     def __init__(
@@ -96,8 +97,10 @@ class Meaning:
     ) -> None:
         self.family = family
         self._at = at
-        surroundings = Surroundings(sets=sets or {})
-        self._chains = compile_chains(_entries(ruleset), surroundings, family)
+        entries = _entries(ruleset)
+        names = entries.tables["filter"].chains
+        self.admin_chains = frozenset(name for name in names if chain_owner("filter", name) == "other")
+        self._chains = compile_chains(entries, Surroundings(sets=sets or {}), family)
 
     def ask(self, kind: PacketClass) -> Answer:
         """Return which sources reach where packets of this kind go."""

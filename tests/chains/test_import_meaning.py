@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from dockerfw.chains import import_sentences, packet_classes
 from dockerfw.chains.after_load import filter_after_load
 from dockerfw.chains.importing import Imported, import_rulesets, import_save
-from dockerfw.chains.packet_classes import OTHER, Meaning, list_classes
+from dockerfw.chains.packet_classes import OTHER, Answer, Meaning, PacketClass, list_classes
 from dockerfw.iptables.errors import ParseError
+from dockerfw.iptables.protocols import ICMP
 from dockerfw.iptables.replay import parse_restore
 from dockerfw.reach.differences import find_differences
 from dockerfw.simulation.surroundings import IpSet
@@ -311,3 +312,28 @@ def test_the_lines_of_a_listing_keep_their_numbers() -> None:
     assert [line.line for line in found.skipped] == [2]
     with pytest.raises(ParseError, match="line 2, column"):
         import_save('-P INPUT ACCEPT\n-A INPUT -m comment --comment "open -j DROP\n')
+
+
+def test_only_ping_is_asked_about_where_dockerfw_wrote_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = text(
+        *JUMPS,
+        *(
+            f'-A FILTERS -p tcp -m tcp --dport {port} -m comment --comment "dockerfw:r{port}" -j RETURN'
+            for port in range(1_000, 1_100)
+        ),
+        "-A FILTERS -j DROP",
+    )
+    asked: list[PacketClass] = []
+    ask = Meaning.ask
+
+    def counted(meaning: Meaning, kind: PacketClass) -> Answer:
+        asked.append(kind)
+        return ask(meaning, kind)
+
+    monkeypatch.setattr(Meaning, "ask", counted)
+    assert len(import_save(file).document.rules) == 100
+    assert {kind.protocol for kind in asked} == {ICMP}
+    asked.clear()
+    # What a chain of an admin accepts counts too, whatever is asked.
+    import_save(file.replace("-A FILTERS -j DROP", "-A FILTERS -j mine\n-A FILTERS -j DROP"))
+    assert len(asked) > 100
