@@ -241,4 +241,6 @@ def test_a_review_and_its_apply_compare_the_documents_once(
     assert working.get(PATH).status_code == 200
     assert working.post(PATH, order(edited)).status_code == 302
     assert len(compared) == 1
-    assert Revision.objects.latest("number").change.startswith("2 rules added; ")
+    change = Revision.objects.latest("number").change
+    assert change is not None
+    assert change.startswith("2 rules added; ")
