@@ -18,7 +18,14 @@ document.addEventListener("securitypolicyviolation", function (event) {
   if (event.target === document && event.blockedURI === "inline") return;
   console.error("CSP violation: " + event.violatedDirective + " " + event.blockedURI + " " + event.sample);
 });
+document.addEventListener("htmx:timeout", function (event) {
+  const polls = event.target.id === "apply-status" && event.detail.requestConfig.verb === "get";
+  if (polls) console.debug("LATE_POLL");
+});
 """
+# What htmx writes about a poll of the page of an apply that got no answer in its 3 seconds. On a busy machine
+# that happens; the page says so and asks again.
+_LATE_POLL = ("htmx:afterRequest", "htmx:timeout")
 
 
 class Watch:
@@ -43,12 +50,25 @@ class Watch:
             self.troubles.append(f"script error: {error}")
 
     def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type == "debug" and message.text == "LATE_POLL":
+            self._forgive_late_poll(message.page)
         # The browser's line about an answer's status; the answer itself is judged in _on_response.
         about_status = "the server responded with a status of" in message.text
         if message.type in {"error", "warning"} and not about_status and not self._offline:
             self.troubles.append(
                 f"console {message.type}: {message.text} ({message.page and message.page.url})"
             )
+
+    def _forgive_late_poll(self, page: Page | None) -> None:
+        for name in _LATE_POLL:
+            about = (
+                trouble
+                for trouble in self.troubles
+                if trouble.startswith(f"console error: {name}") and trouble.endswith(f"({page and page.url})")
+            )
+            told = next(about, None)
+            if told is not None:
+                self.troubles.remove(told)
 
     def _on_failure(self, request: Request) -> None:
         # Leaving a page ends its running polls, and a download ends its navigation.
