@@ -164,10 +164,12 @@ def canonical_json(document: Document) -> str:
     return json.dumps(to_json_object(document), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-@lru_cache(maxsize=4)
 def digest(document: Document) -> str:
-    """Return the SHA-256 of the canonical JSON, 64 hex digits."""
-    return hashlib.sha256(canonical_json(document).encode("utf-8")).hexdigest()
+    """Return the SHA-256 of the canonical JSON, 64 hex digits; the document remembers it."""
+    if not document._digest:
+        found = hashlib.sha256(canonical_json(document).encode("utf-8")).hexdigest()
+        object.__setattr__(document, "_digest", found)
+    return document._digest
 
 
 def _document_error(message: str) -> DocumentError:

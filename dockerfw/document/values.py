@@ -142,6 +142,20 @@ class Document:
     groups: tuple[Group, ...] = ()
     # Remembered, because caches are asked for a document again and again: of 10,000 rules it takes 8 ms.
     _hash: int | None = field(default=None, init=False, repr=False, compare=False)
+    # Set by `document.digest`. Two documents that were read separately are compared by it.
+    _digest: str = field(default="", init=False, repr=False, compare=False)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Document):
+            return NotImplemented
+        if self._digest and other._digest:
+            return self._digest == other._digest
+        if self._hash is not None and other._hash is not None and self._hash != other._hash:
+            return False
+        mine = (self.settings, self.rules, self.expectations, self.groups)
+        return mine == (other.settings, other.rules, other.expectations, other.groups)
 
     def __hash__(self) -> int:
         if self._hash is None:

@@ -183,3 +183,26 @@ def test_a_remembered_hash_is_that_of_the_content() -> None:
     ):
         assert other != one
         assert hash(other) != hash(one)
+
+
+def test_documents_are_compared_by_what_is_remembered_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, same, other = (Document(rules=(DocumentRule(name, "host"),)) for name in ("a1", "a1", "b2"))
+    compared: list[DocumentRule] = []
+    equal = DocumentRule.__eq__
+
+    def counted(rule: DocumentRule, value: object) -> bool:
+        compared.append(rule)
+        return equal(rule, value)
+
+    monkeypatch.setattr(DocumentRule, "__eq__", counted)
+    assert one == same
+    assert one != other
+    assert len(compared) == 2
+    assert hash(one) != hash(other)
+    assert one != other
+    assert digest(one) == digest(same) != digest(other)
+    compared.clear()
+    assert one == same
+    assert one != other
+    assert compared == []
+    assert one != "a1"
