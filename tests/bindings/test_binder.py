@@ -11,6 +11,7 @@ from dockerfw.agent import apply
 from dockerfw.bindings import binder as binder_module
 from dockerfw.bindings.binder import Binder
 from dockerfw.chains.bound_sets import BOUND_SETS
+from dockerfw.chains.match_groups import USUAL
 from dockerfw.host import loading, runner
 from dockerfw.host.bound_sets import read_bound_sets
 from dockerfw.host.loading import load
@@ -126,6 +127,8 @@ def test_an_apply_is_refused_where_ipset_is_missing(
     add_foreign(inside, "nft")
     before = held(inside, "nft")
     hide_ipset(monkeypatch, tmp_path)
+    # It was there when the rules were compiled; without it they would match no sets.
+    monkeypatch.setattr(apply, "ip_set_limits", lambda: USUAL)
     outcome = run(order(published("8080")), state)
     assert outcome.state == "failed"
     assert outcome.error is not None
