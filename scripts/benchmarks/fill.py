@@ -10,7 +10,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from itertools import islice
 from typing import Final
 
 import django
@@ -18,7 +17,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dockerfw_site.settings")
 django.setup()
 
-from django.db import transaction  # noqa: E402 - Django has to know its settings first
+from django.db import connection, transaction  # noqa: E402 - Django has to know its settings first
 from django.utils import timezone  # noqa: E402
 
 from dockerfw.document.diff import diff_documents  # noqa: E402
@@ -37,9 +36,7 @@ def main(what: str, count: str, rules: str) -> int:
         if what == "revisions":
             add_revisions(host, int(count), int(rules))
         else:
-            events = _events(host, int(count))
-            while some := list(islice(events, AT_ONCE)):
-                AuditEvent.objects.bulk_create(some)
+            add_events(host, int(count))
     print(json.dumps(int(count)))
     return 0
 
@@ -88,17 +85,32 @@ def _revisions(host: Host, newest: Revision, count: int, rules: int) -> Iterator
         yield parent
 
 
-def _events(host: Host, count: int) -> Iterator[AuditEvent]:
-    for number in range(count):
-        yield AuditEvent(
-            actor_name=f"admin{number % 20}",
-            address="192.0.2.7",
-            host=host,
-            verb=VERBS[number % len(VERBS)],
-            target=f"r{number % 10_000:05d}",
-            before={"comment": f"service {number}"},
-            after={"comment": f"service number {number}"},
-        )
+def add_events(host: Host, count: int) -> None:
+    """Add entries of the audit log; above AT_ONCE the database copies the first ones."""
+    newest = AuditEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    AuditEvent.objects.bulk_create(_event(host, number) for number in range(min(count, AT_ONCE)))
+    names = ", ".join(
+        field.column for field in AuditEvent._meta.fields if field.column and not field.primary_key
+    )
+    with connection.cursor() as cursor:
+        for done in range(AT_ONCE, count, AT_ONCE):
+            cursor.execute(
+                f"INSERT INTO rules_auditevent ({names}) SELECT {names} FROM rules_auditevent"  # noqa: S608
+                " WHERE id > %s ORDER BY id LIMIT %s",
+                [newest, min(AT_ONCE, count - done)],
+            )
+
+
+def _event(host: Host, number: int) -> AuditEvent:
+    return AuditEvent(
+        actor_name=f"admin{number % 20}",
+        address="192.0.2.7",
+        host=host,
+        verb=VERBS[number % len(VERBS)],
+        target=f"r{number % 10_000:05d}",
+        before={"comment": f"service {number}"},
+        after={"comment": f"service number {number}"},
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -20,11 +21,11 @@ SIZES: Final = (10, 1_000, 10_000)
 ROUNDS: Final = 7
 
 
-def measure_look(most: int) -> list[Row]:
+def measure_look(most: int) -> Iterator[Row]:
     """Measure a look at a kernel that holds the confirmed rules, and what it takes on top of the saves."""
-    rows = []
     for size in up_to(most, SIZES):
         with Namespace("bench") as host, host.entered(), tempfile.TemporaryDirectory() as folder:
+            host.add_interface()
             host.restore("*filter\n:DOCKER-USER - [0:0]\nCOMMIT\n")
             state = StateDirectory(Path(folder) / "state")
             state.prepare()
@@ -38,11 +39,10 @@ def measure_look(most: int) -> list[Row]:
             rounds = in_turn([partial(_save, host), partial(_look, monitor)], rounds=ROUNDS)
         (saves, look), ratio = medians(rounds), paired_ratio(rounds, 1, 0)
         on_top = medians((look - saves,) for saves, look in rounds)[0]
-        rows += [
+        yield from [
             milliseconds("look at the kernel, beside a save for each family", size, look, saves, ratio=ratio),
             milliseconds("look at the kernel, on top of the saves", size, on_top, aim="at most 20 ms"),
         ]
-    return rows
 
 
 def _watchdog_ended(state: StateDirectory) -> bool:

@@ -6,6 +6,7 @@ import functools
 import gc
 import math
 import os
+import re
 import statistics
 import sys
 import time
@@ -14,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-Measure = Callable[[int], "list[Row]"]
-"""A measurement. It takes the largest size to measure, and returns its figures."""
+Measure = Callable[[int], "Iterable[Row]"]
+"""A measurement. It takes the largest size to measure, and returns or yields its figures."""
 
 ALL_SIZES = sys.maxsize
+_Cells = tuple[str, ...]
 DOCUMENTED: Final = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
-HEADS: Final = ("what", "size", "before", "now", "floor", "ratio", "growth", "aim")
+HEADS: Final = ("what", "size", "before", "now", "floor", "ratio", "growth", "aim", "result")
+_AIM: Final = re.compile(r"(at most|under|at least)? ?([\d,.]+) ?(.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +30,34 @@ class Row:
     """One figure of `size` rules, allowances, networks or ports.
 
     `floor` is the figure of a peer in the same run, in the same unit. `ratio` is the figure by its floor, or
-    the median of such ratios where the two were measured in pairs.
+    the median of such ratios where the two were measured in pairs. What failed has an `error` and no value.
     """
 
     what: str
     size: int
-    value: float
+    value: float | None
     unit: str
     floor: float | None = None
     ratio: float | None = None
     aim: str | None = None
+    error: str | None = None
 
-    def cells(self, before: str = "", growth: float | None = None) -> tuple[str, ...]:
+    @property
+    def result(self) -> str:
+        """Return "met" or "missed", "failed" without a figure, and "" without an aim in figures."""
+        if self.error is not None:
+            return "failed"
+        found = _AIM.fullmatch(self.aim or "")
+        if found is None:
+            return ""
+        value = self.ratio if found[3] == "x" else self.value if found[3] == self.unit else None
+        if value is None:
+            return ""
+        wanted = float(found[2].replace(",", ""))
+        met = {"at least": value >= wanted, "under": value < wanted}.get(found[1], value <= wanted)
+        return "met" if met else "missed"
+
+    def cells(self, before: str = "", growth: float | None = None) -> _Cells:
         """Return the row as a table shows it."""
         ratio = "" if self.ratio is None else f"{self.ratio:.2f} x"
         now, floor = (
@@ -46,7 +65,8 @@ class Row:
             for value in (self.value, self.floor)
         )
         grown = "" if growth is None else f"{growth:.2f}"
-        return self.what, f"{self.size:,}", before, now, floor, ratio, grown, self.aim or ""
+        now = now if self.error is None else " ".join(self.error.replace("|", "/").split())
+        return self.what, f"{self.size:,}", before, now, floor, ratio, grown, self.aim or "", self.result
 
 
 def milliseconds(
@@ -131,15 +151,7 @@ def exponent(costs: Mapping[int, float]) -> float:
 
 def print_rows(title: str, rows: Sequence[Row]) -> None:
     """Print rows as a Markdown table, with the growth exponent from the smallest size to the largest."""
-    before = _read_documented(DOCUMENTED.read_text())
-    costs: dict[str, dict[int, float]] = {}
-    for row in rows:
-        costs.setdefault(row.what, {})[row.size] = row.value
-    shown = [HEADS, ("---",) * len(HEADS)]
-    for row in rows:
-        found = {size: cost for size, cost in costs[row.what].items() if size and cost > 0}
-        grown = exponent(found) if len(found) > 1 and row.size == max(found) else None
-        shown.append(row.cells(before.get((row.what, f"{row.size:,}"), ""), grown))
+    shown = [HEADS, ("---",) * len(HEADS), *_cells(rows, _read_before(DOCUMENTED.read_text()))]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     print(f"\n{title}, load {os.getloadavg()[0]:.1f}\n")
     for what, *others in shown:
@@ -147,10 +159,69 @@ def print_rows(title: str, rows: Sequence[Row]) -> None:
         print(f"| {' | '.join([what.ljust(widths[0]), *cells])} |", flush=True)
 
 
-def _read_documented(text: str) -> Mapping[tuple[str, str], str]:
+def fill_tables(page: str, rows: Sequence[Row], *, keep: bool) -> str:
+    """Put figures into the tables of a page that have the columns of `print_rows`, or one line a page.
+
+    The others become empty, unless `keep` is true. In a table of pages the heads say what and at which size.
+    """
+    found = {cells[:2]: cells for cells in _cells(rows, _read_before(page))}
+    lines: list[str] = []
+    heads: _Cells = ("",)
+    for line in page.splitlines():
+        cells = _split(line)
+        if len(heads) != len(cells):
+            heads = cells
+        elif heads == HEADS and cells[1][:1].isdigit():
+            old = cells if keep else (*cells[:3], "", "", "", "", cells[7], "not measured")
+            line = _line(found.get(cells[:2], old))
+        elif heads[0] == "page" and cells[0] != "---":
+            keys = [
+                (f"{cells[0]}: {what}", size) for what, _, size in (head.partition(" at ") for head in heads)
+            ]
+            figures = [
+                found[key][3] if key in found else old if keep else ""
+                for key, old in zip(keys[1:], cells[1:], strict=True)
+            ]
+            line = _line((cells[0], *figures))
+        lines.append(line)
+    return "\n".join([*lines, ""])
+
+
+def show_tables(page: str) -> str:
+    """Return the tables of a page that `fill_tables` fills."""
+    tables = [
+        part for part in page.split("\n\n") if part.startswith(("| page |", f"| {HEADS[0]} | {HEADS[1]} | "))
+    ]
+    return "\n\n".join(tables)
+
+
+def _cells(rows: Sequence[Row], before: Mapping[_Cells, str]) -> list[_Cells]:
+    """Return the lines of a table of these rows."""
+    costs: dict[str, dict[int, float]] = {}
+    for row in rows:
+        if row.value and row.value > 0 and row.size:
+            costs.setdefault(row.what, {})[row.size] = row.value
+    shown = []
+    for row in rows:
+        found = costs.get(row.what, {})
+        grown = exponent(found) if len(found) > 1 and row.size == max(found) else None
+        shown.append(row.cells(before.get((row.what, f"{row.size:,}"), ""), grown))
+    return shown
+
+
+def _read_before(page: str) -> dict[_Cells, str]:
     """Return the column "before" of the tables in a page that have the columns of `print_rows`."""
-    rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in text.splitlines()]
-    return {(row[0], row[1]): row[2] for row in rows if len(row) == len(HEADS)}
+    lines = [_split(line) for line in page.splitlines()]
+    return {cells[:2]: cells[2] for cells in lines if len(cells) == len(HEADS)}
+
+
+def _split(line: str) -> _Cells:
+    """Return the cells of a line of a table; a line of text is one cell."""
+    return tuple(cell.strip() for cell in line[1:-1].split("|")) if line.startswith("|") else (line,)
+
+
+def _line(cells: _Cells) -> str:
+    return f"| {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |")
 
 
 def _number(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -14,15 +15,14 @@ REVIEWS: Final = (0, 1, 10, 50, 100, 200)
 RULE: Final = f"{HOST}/rules/r00001"
 
 
-def measure_memory(site: Site, most: int) -> list[Row]:
+def measure_memory(site: Site, most: int) -> Iterator[Row]:
     """Measure the memory (proportional set size) of each process, then of the web over 200 reviews."""
-    rows = [
-        Row(f"memory of the {name}", 1, _tree_megabytes(site.stack.pid(name)), "MB", aim="under 100 MB")
-        for name in PROCESS_WORDS
-    ]
+    for name in PROCESS_WORDS:
+        megabytes = _tree_megabytes(site.stack.pid(name))
+        yield Row(f"memory of the {name}", 1, megabytes, "MB", aim="under 100 MB")
     rules = max((size for size in SIZES if size <= most), default=0)
     if not rules:
-        return rows
+        return
     site.hold(rules)
     done = 0
     for count in REVIEWS:
@@ -32,8 +32,7 @@ def measure_memory(site: Site, most: int) -> list[Row]:
         done = count
         megabytes = _tree_megabytes(site.stack.pid("web"))
         what = f"memory of the web after reviews of {rules:,} rules"
-        rows.append(Row(what, count, megabytes, "MB", aim="at most 150 MB"))
-    return rows
+        yield Row(what, count, megabytes, "MB", aim="at most 150 MB")
 
 
 def _change_draft(site: Site, *, enabled: bool) -> None:

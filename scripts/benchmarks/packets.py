@@ -8,7 +8,7 @@ slices, so that a busy moment hits all three.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -33,9 +33,8 @@ BURSTS: Final = 5
 _REFUSED = re.compile(r"\[(\d+):\d+\] -A \S+ .*-j REJECT ")
 
 
-def measure_packets(most: int) -> list[Row]:
+def measure_packets(most: int) -> Iterator[Row]:
     """Measure connections that are let in and attempts that are refused, to the last port of the document."""
-    rows = []
     for scope, place in PLACES.items():
         costs: dict[str, dict[int, float]] = {"new connections": {}, "refused attempts": {}}
         for allowances in up_to(most, ALLOWANCES):
@@ -47,14 +46,13 @@ def measure_packets(most: int) -> list[Row]:
                     ("new connections", _connections(sites, scope, allowances, forms)),
                     ("refused attempts", _refusals(sites, scope, allowances, forms)),
                 ):
-                    rows += _rows(f"{what}, {place}", allowances, rounds)
+                    yield from _rows(f"{what}, {place}", allowances, rounds)
                     costs[what][allowances] = medians(rounds)[1]
-        rows += [
+        yield from [
             Row(f"{what}, {place}: growth exponent of the cost", max(found), exponent(found), "")
             for what, found in costs.items()
             if len(found) > 2
         ]
-    return rows
 
 
 def _rows(what: str, allowances: int, rounds: list[tuple[float, ...]]) -> list[Row]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import statistics
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from html import unescape
 from typing import Final
 
 from scripts.benchmarks.measure import Row, in_turn, median, medians, milliseconds, paired_ratio, up_to
+from scripts.benchmarks.person import Answer
 from scripts.benchmarks.running import HOST, Site
 
 SIZES: Final = (10, 1_000, 10_000)
@@ -22,16 +24,14 @@ _POLL = re.compile(r'id="live" hx-get="([^"]+)"')
 _OPEN = re.compile(r'<details class="card chain" id="([^"]+)" open')
 
 
-def measure_pages(site: Site, most: int) -> list[Row]:
+def measure_pages(site: Site, most: int) -> Iterator[Row]:
     """Measure a review, and polls of the live page, with these many rules in draft and kernel."""
-    rows = []
     for size in up_to(most, SIZES):
-        rows += _review(site, size, "review of a draft of new rules", "draft")
+        yield from _review(site, size, "review of a draft of new rules", "draft")
         site.wait_confirmed(site.apply()[1])
-        rows += _review(site, size, "review of a change", "pending")
+        yield from _review(site, size, "review of a change", "pending")
         with site.moving_counters():
-            rows += _live(site, size)
-    return rows
+            yield from _live(site, size)
 
 
 def _review(site: Site, size: int, what: str, note: str) -> list[Row]:
@@ -64,23 +64,27 @@ def _live(site: Site, size: int) -> list[Row]:
         polls = [poll for found in viewers.map(partial(_view, site), starts) for poll in found]
     # (The page itself costs about as much as a poll.)
     each = (site.processor_seconds("web") - began) / (len(polls) + VIEWERS)
-    seconds = [seconds for seconds, _ in polls]
-    changed = [length for _, length in polls if length]
+    seconds = [poll.seconds for poll in polls]
+    news = [poll for poll in polls if poll.text]
     what = f"live page, {VIEWERS} viewers, counters moving"
     slowest = statistics.quantiles(seconds, n=100)[-1]
     rows = [
         milliseconds(f"{what}: median poll", size, median(seconds)),
         milliseconds(f"{what}: 99th percentile", size, slowest, aim="under 100 ms"),
         milliseconds(f"{what}: processor time of a poll", size, each),
-        Row(f"{what}: polls with news", size, 100 * len(changed) / len(polls), "%"),
+        Row(f"{what}: polls with news", size, 100 * len(news) / len(polls), "%"),
     ]
-    if changed:
-        rows.append(Row(f"{what}: a poll with news", size, median(changed) / 1000, "kB", aim="at most 20 kB"))
+    if news:
+        html, sent = medians((len(poll.text.encode()) / 1000, poll.sent / 1000) for poll in news)
+        rows += [
+            Row(f"{what}: HTML of a poll with news", size, html, "kB"),
+            Row(f"{what}: a poll with news, as sent", size, sent, "kB", aim="at most 20 kB"),
+        ]
     return rows
 
 
-def _view(site: Site, start: float) -> list[tuple[float, int]]:
-    """Open the live page and poll it; return the seconds and the bytes of each poll."""
+def _view(site: Site, start: float) -> list[Answer]:
+    """Open the live page and poll it; return the answers to the polls."""
     time.sleep(start)
     page, found = site.alice.get(f"{HOST}/live/").text, []
     due = time.monotonic()
@@ -90,7 +94,7 @@ def _view(site: Site, start: float) -> list[tuple[float, int]]:
         opened = "".join(f"&open={name}" for name in _OPEN.findall(page))
         address = _POLL.search(page)
         assert address is not None
-        answer = site.alice.get(f"{unescape(address[1])}&opened=yes{opened}")
-        found.append((answer.seconds, len(answer.text.encode())))
+        answer = site.alice.get(f"{unescape(address[1])}&opened=yes{opened}", htmx=True)
+        found.append(answer)
         page = answer.text or page
     return found

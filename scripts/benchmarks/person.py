@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 import urllib.error
 import urllib.parse
@@ -16,12 +17,13 @@ PASSWORD = "a long password for one run"  # noqa: S105
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: the status, the last URL, the text, and the time in seconds."""
+    """An answer: the status, the last URL, the text, the time in seconds, and the bytes that were sent."""
 
     status: int
     url: str
     text: str
     seconds: float
+    sent: int
 
 
 @dataclass(slots=True)
@@ -54,9 +56,11 @@ class Person:
         self.cookies = CookieJar()
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
 
-    def get(self, path: str) -> Answer:
-        """Ask for a page and read all of it."""
-        return self._ask(urllib.request.Request(urllib.parse.urljoin(self.address, path)))  # noqa: S310
+    def get(self, path: str, *, htmx: bool = False) -> Answer:
+        """Ask for a page and read all of it; with `htmx` as the scripts of a page ask."""
+        headers = {"HX-Request": "true"} if htmx else {}
+        url = urllib.parse.urljoin(self.address, path)
+        return self._ask(urllib.request.Request(url, headers=headers))  # noqa: S310
 
     def fields(self, path: str, wanted: str) -> dict[str, str]:
         """Return the fields of the form on a page that has the field `wanted`."""
@@ -81,13 +85,17 @@ class Person:
             raise LookupError("the first admin could not be made")
 
     def _ask(self, request: urllib.request.Request) -> Answer:
+        request.add_header("Accept-Encoding", "gzip")
         began = time.perf_counter()
         try:
             with self._opener.open(request, timeout=SECONDS) as reply:
-                text = reply.read().decode("utf-8", "replace")
+                body = reply.read()
+                seconds, sent = time.perf_counter() - began, len(body)
+                if reply.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
                 url = urllib.parse.urljoin(reply.url, reply.headers.get("HX-Push-Url", reply.url))
-                return Answer(reply.status, url, text, time.perf_counter() - began)
+                return Answer(reply.status, url, body.decode("utf-8", "replace"), seconds, sent)
         except urllib.error.HTTPError as error:
             if error.code == 304:
-                return Answer(304, request.full_url, "", time.perf_counter() - began)
+                return Answer(304, request.full_url, "", time.perf_counter() - began, 0)
             raise LookupError(f"{request.full_url} answered {error.code}") from error

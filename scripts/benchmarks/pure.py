@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -33,12 +33,11 @@ from tests.rig.namespace import FAMILIES, Namespace, add_bound_sets
 _DOCKER: Final = "*filter\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\nCOMMIT\n"
 
 
-def measure_parse(most: int) -> list[Row]:
+def measure_parse(most: int) -> Iterator[Row]:
     """Measure parse times; the peers get the same rules, as the kernel printed them.
 
     A restore file is the text of an apply.
     """
-    rows = []
     for size in up_to(most, SIZES):
         with _loaded(size) as host:
             text = host.save().decode()
@@ -56,7 +55,7 @@ def measure_parse(most: int) -> list[Row]:
             rounds=10 if size < 10_000 else 5,
         )
         aim = "at most 3 x" if size == 10_000 else "at most 8 x"
-        rows += [
+        yield from [
             milliseconds("parse an iptables-save, beside a plain split", size, ours, split, aim=aim),
             milliseconds("parse an iptables-save, beside jc with iptables -nvL", size, ours, peer),
             milliseconds("print an iptables-save", size, printed),
@@ -64,15 +63,12 @@ def measure_parse(most: int) -> list[Row]:
                 "parse a restore file, beside a plain split", size, restore, lines, aim="at most 5 x"
             ),
         ]
-        if size < SIZES[-1]:
-            (imported,) = best_of([partial(import_save, file)], rounds=1)
-            rows.append(milliseconds("import a restore file, beside a plain split", size, imported, lines))
-    return rows
+        (imported,) = best_of([partial(import_save, file)], rounds=1)
+        yield milliseconds("import a restore file, beside a plain split", size, imported, lines)
 
 
-def measure_plan(most: int) -> list[Row]:
+def measure_plan(most: int) -> Iterator[Row]:
     """Measure validating, rendering and planning both families, against a kernel that holds the document."""
-    rows = []
     for size in up_to(most, SIZES):
         document, value = make_document(size), make_object(size)
         with _loaded(size) as host:
@@ -86,9 +82,8 @@ def measure_plan(most: int) -> list[Row]:
             "parse the saves and plan": partial(_parse_and_plan, document, saves),
         }
         times = best_of(list(calls.values()), rounds=3)
-        rows += [milliseconds(what, size, each) for what, each in zip(calls, times, strict=True)]
-        rows.append(_plan_all(size, live))
-    return rows
+        yield from (milliseconds(what, size, each) for what, each in zip(calls, times, strict=True))
+        yield _plan_all(size, live)
 
 
 def _plan_all(size: int, live: Mapping[Family, Ruleset]) -> Row:

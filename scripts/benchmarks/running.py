@@ -117,9 +117,11 @@ class Site:
             env={**os.environ, **dict(item.split("=", 1) for item in variables if "=" in item)},
             stdout=subprocess.PIPE,
             text=True,
-            check=True,
+            check=False,
             timeout=3600,
         )
+        if done.returncode != 0:
+            raise LookupError(f"{module} ended with status {done.returncode}, see above")
         return json.loads(done.stdout)
 
     @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
@@ -38,21 +38,22 @@ SURROUNDINGS = Surroundings(
 )
 
 
-def measure_trace(most: int) -> list[Row]:
+def measure_trace(most: int) -> Iterator[Row]:
     """Measure the processor time of compiling, of a packet and of an exposure."""
-    rows = [row for size in up_to(most, SIZES) for row in _compile(size)]
+    for size in up_to(most, SIZES):
+        yield from _compile(size)
     for title, write in RULESETS.items() if most >= RULES else ():
         saves = {family: write(family) for family in FAMILIES}
         rulesets = {family: parse_restore(text, family=family) for family, text in saves.items()}
         prepared = {family: prepare(rulesets[family], SURROUNDINGS, family) for family in FAMILIES}
         traces = [_time(partial(_trace, prepared[4], one)) for one in _packets()]
         exposed = _time(partial(_expose, prepared, _ports()))
-        rows += [
+        yield from [
             milliseconds(f"trace a packet, {title}", RULES, median(traces), aim="at most 20 ms"),
             milliseconds(f"slowest trace, {title}", RULES, max(traces)),
             milliseconds(f"expose {PORTS} ports, {title}", RULES, exposed, aim="at most 1,000 ms"),
         ]
-    return rows + _measure_published(most)
+    yield from _measure_published(most)
 
 
 def _compile(size: int) -> list[Row]:

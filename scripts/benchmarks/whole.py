@@ -1,35 +1,36 @@
-"""The measurements that share one running stack."""
+"""The measurements that need a running stack. Each starts one of its own, so that none changes the next."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Final
 
 from scripts.benchmarks.applies import measure_apply
 from scripts.benchmarks.first import measure_first
 from scripts.benchmarks.long import measure_audit, measure_history
-from scripts.benchmarks.measure import Row
+from scripts.benchmarks.measure import Measure, Row
 from scripts.benchmarks.memory import measure_memory
 from scripts.benchmarks.pages import measure_pages
 from scripts.benchmarks.running import Site
-from scripts.benchmarks.weights import measure_weights
-
-RUNNING: Final[Mapping[str, Callable[[Site, int], list[Row]]]] = {
-    "pages": measure_pages,
-    "weights": measure_weights,
-    "first": measure_first,
-    "apply": measure_apply,
-    "memory": measure_memory,
-    "history": measure_history,
-    "audit": measure_audit,
-}
+from scripts.benchmarks.weights import measure_foreign, measure_weights
 
 
-def measure_running(parts: Iterable[str], most: int, take: Callable[[str, list[Row]], None]) -> None:
-    """Start the stack once for all of these parts, and hand over the figures of each when it is done."""
+def _measure(part: Callable[[Site, int], Iterable[Row]], most: int) -> Iterator[Row]:
     site = Site()
     try:
-        for part in parts:
-            take(part, RUNNING[part](site, most))
+        yield from part(site, most)
     finally:
         site.stack.delete()
+
+
+RUNNING: Final[Mapping[str, Measure]] = {
+    "pages": partial(_measure, measure_pages),
+    "weights": partial(_measure, measure_weights),
+    "foreign": partial(_measure, measure_foreign),
+    "first": partial(_measure, measure_first),
+    "apply": partial(_measure, measure_apply),
+    "memory": partial(_measure, measure_memory),
+    "history": partial(_measure, measure_history),
+    "audit": partial(_measure, measure_audit),
+}
