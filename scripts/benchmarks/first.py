@@ -44,11 +44,12 @@ def measure_first(site: Site, most: int) -> Iterator[Row]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         _visit(browser, site, EMPTY)
-        for name, path in PAGES:
+        for each in PAGES:
+            path = each.path_at(site.applies)
             pairs = [(_visit(browser, site, EMPTY), _visit(browser, site, path)) for _ in range(ROUNDS)]
             floor, visit = (Visit(*medians(visits)) for visits in zip(*pairs, strict=True))
             painted, loaded = (median(pair[1][at] / pair[0][at] for pair in pairs) for at in (0, 1))
-            what = f"{name}: first visit"
+            what = f"{each.name}: first visit"
             yield milliseconds(f"{what}, painted", rules, visit.painted, floor.painted, ratio=painted)
             yield milliseconds(f"{what}, all loaded", rules, visit.loaded, floor.loaded, ratio=loaded)
             yield Row(f"{what}, bytes", rules, visit.bytes / 1000, "kB")

@@ -37,7 +37,7 @@ class Site:
         self.stack = Stack()
         self.alice = Person(self.stack.address)
         self.alice.become_first_admin(self.stack.setup_link)
-        self._messages = 0
+        self.applies = 0
 
     def hold(self, rules: int) -> None:
         """Bring the kernel to hold this many rules of a second revision, and leave one change pending."""
@@ -66,9 +66,9 @@ class Site:
     def apply(self) -> tuple[float, Answer]:
         """Send the review's form; return when that was, on the monotonic clock, and the apply's page."""
         fields = self.alice.fields(f"{HOST}/review/", "message")
-        self._messages += 1
+        self.applies += 1
         began = time.monotonic()
-        message = f"measurement {self._messages}"
+        message = f"measurement {self.applies}"
         page = self.alice.post(f"{HOST}/review/", {**fields, "message": message}, htmx=True)
         if "/applies/" not in page.url:
             raise LookupError("the review was not applied")
