@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import select
@@ -22,6 +23,9 @@ logger = logging.getLogger("dockerfw.worker")
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _ENDING_SECONDS = 0.1
+# How many values a job makes until Python looks for unused ones that refer to each other. An apply makes
+# none, and with Python's own 700 that took a fifth of the time in which it compiles its rules.
+_COLLECTED_EVERY = 100_000
 GAVE_WAY = -signal.SIGTERM
 """The status of a call that was ended by `meanwhile`."""
 
@@ -95,6 +99,9 @@ def _be_the_job(call: Callable[[], None], parent: int, *, yields: bool) -> NoRet
         # A stop signal is for the worker, which waits for its job: an apply must not stop halfway.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL if yields else signal.SIG_IGN)
+        # What the parent has is shared with it, and looking through it would copy it.
+        gc.freeze()
+        gc.set_threshold(_COLLECTED_EVERY)
         call()
         status = 0
     except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from collections.abc import Callable
@@ -90,3 +91,22 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_call_that_makes_many_values_is_seldom_searched_for_unused_ones(tmp_path: Path) -> None:
+    def collections() -> int:
+        return int(gc.get_stats()[0]["collections"])
+
+    def call() -> None:
+        before = collections()
+        kept = [[number] for number in range(50_000)]
+        few = collections() - before
+        for _ in range(2 * len(kept)):
+            loop: list[object] = []
+            loop.append(loop)
+        (tmp_path / "counts").write_text(f"{few} {collections() - before}")
+
+    before = gc.get_threshold()
+    assert run(call, begun=tmp_path / "never") == 0
+    few, more = map(int, (tmp_path / "counts").read_text().split())
+    assert (few, more > 0, gc.get_threshold()) == (0, True, before)
