@@ -5,7 +5,7 @@ It reads neither the database nor a snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -133,9 +133,10 @@ def exposure_lines(
     )
 
 
-def idle_holding(rules: Iterable[DocumentRule], words: Iterable[str]) -> tuple[DocumentRule, ...]:
+def idle_holding(rules: tuple[DocumentRule, ...], words: Sequence[str]) -> tuple[DocumentRule, ...]:
     """Return the rules whose description, comment and id contain every word."""
-    words = tuple(words)
+    if not words:
+        return rules
     return tuple(
         rule
         for rule in rules

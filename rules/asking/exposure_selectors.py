@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockerfw.chains.ways_in import find_ways_in_problems, inside_interfaces, outside_interfaces
@@ -36,6 +36,7 @@ from rules.seen.surroundings_selectors import document_key, prepare_family, sigh
 
 _forwarded: Memory[tuple[ForwardedRow, ...]] = Memory(4)
 _rows: Memory[tuple[ExposureRow, ...]] = Memory(4)
+_idle: Memory[tuple[DocumentRule, ...]] = Memory(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,11 @@ def read_exposure(basis: Basis, view: SnapshotView) -> Exposure:
     settings = (document or basis.draft).settings
     surroundings = surroundings_of(view.snapshot)
     outside = outside_interfaces(settings, surroundings)
-    forwarded = _forwarded_rows(view, document, settings, outside)
+    sight, loaded = sight_key(view), document and document_key(view, document)
+    forwarded = _forwarded_rows(view, document, settings, outside, (sight, loaded))
+    key = (sight, settings.external_interfaces, settings.trusted_interfaces)
     found = _rows.get_or_compute(
-        (sight_key(view), settings.external_interfaces, settings.trusted_interfaces),
+        key,
         lambda: exposure_rows(
             view,
             {family: made for family in FAMILIES if (made := prepare_family(view, family))},
@@ -96,7 +99,9 @@ def read_exposure(basis: Basis, view: SnapshotView) -> Exposure:
         chosen=bool(settings.external_interfaces),
         problems=tuple(each.message for each in problems),
         containers_known=view.snapshot.containers is not None,
-        idle=find_idle_rules(document, found, to_second(view.snapshot.taken_at))
+        idle=_idle.get_or_compute(
+            (key, loaded), lambda: find_idle_rules(document, found, to_second(view.snapshot.taken_at))
+        )
         if document and listed
         else (),
         complete=listed and not view.snapshot.unread,
@@ -115,8 +120,12 @@ def _forwarded_rows(
     document: Document | None,
     settings: Settings,
     outside: Sequence[HostInterface],
+    key: Hashable,
 ) -> tuple[ForwardedRow, ...]:
-    """Return what reaches the destinations behind the host under the kernel's rules."""
+    """Return what reaches the destinations behind the host under the kernel's rules.
+
+    `key` is that of what was seen and of the document.
+    """
 
     def read() -> tuple[ForwardedRow, ...]:
         prepared = {family: made for family in FAMILIES if (made := prepare_family(view, family))}
@@ -125,16 +134,7 @@ def _forwarded_rows(
 
     connections = frozenset(forwarded_connections(view.snapshot, outside))
     names = tuple(each.name for each in outside)
-    return _forwarded.get_or_compute(
-        (
-            sight_key(view),
-            settings.external_interfaces,
-            names,
-            connections,
-            document and document_key(view, document),
-        ),
-        read,
-    )
+    return _forwarded.get_or_compute((key, settings.external_interfaces, names, connections), read)
 
 
 def exposure_rows(

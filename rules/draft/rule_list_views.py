@@ -15,11 +15,17 @@ from dockerfw.iptables.model import FAMILIES, Family
 from rules.draft.covering_selectors import covering_rules
 from rules.draft.draft_selectors import draft_groups
 from rules.draft.rule_count_selectors import rule_counts
-from rules.draft.rule_order_selectors import known_order, sort_rows
+from rules.draft.rule_order_selectors import known_order, sort_rules
 from rules.draft.rule_search_selectors import search_problem, unmatched_words
-from rules.draft.rule_selectors import PAGE, RuleRow, matching_rows, rule_rows, searched
+from rules.draft.rule_selectors import (
+    PAGE,
+    drafted_rules,
+    drafted_tags,
+    matching_rules,
+    rows_of,
+    searched,
+)
 from rules.draft.warning_selectors import published_without_rule, warnings_of
-from rules.models import Host
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, text_asked, whole_number
 from rules.seen.live_selectors import LiveChain, live_view
@@ -84,31 +90,34 @@ def rule_list(request: HttpRequest, host_name: str) -> HttpResponse:
     snapshot = latest_snapshot(host)
     observe_request(host)
     query, order = text_asked(request, "q"), known_order(text_asked(request, "sort"))
-    rows = rule_rows(host, snapshot=snapshot)
-    found = sort_rows(matching_rows(host, rows, query), order)
+    rules, counts = drafted_rules(host), rule_counts(host, snapshot)
+    found = sort_rules(matching_rules(host, rules, counts, query), counts, order)
     page = Paginator(found, PAGE).get_page(whole_number(request.GET.get("page"), 1))
     others = request.GET.get("others") == "yes"
     context = {
         "page": page,
+        "rows": rows_of(page, counts),
         "query": query,
         "order": order,
         "columns": list(_columns(request.GET, order)),
         "filters": list(_filters(request.GET, query)),
-        "total": len(rows),
+        "total": len(rules),
         "found": len(found),
         "problem": search_problem(query),
-        "unmatched": _unmatched(host, query, rows) if not found else "",
-        "counts": rule_counts(host, snapshot),
+        "unmatched": unmatched_words(query, [searched(each, counts) for each in rules], draft_groups(host))
+        if not found
+        else "",
+        "counts": counts,
         "covered": covering_rules(host),
-        "warnings": warnings_of(host, [row.rule for row in page if row.mark != "removed"], snapshot),
+        "warnings": warnings_of(host, [each.rule for each in page if each.mark != "removed"], snapshot),
         "unruled": published_without_rule(host, snapshot) if snapshot else (),
         "snapshot": snapshot,
         "others": others,
         "foreign": foreign_chains(snapshot) if others and snapshot else (),
         "back": request.get_full_path(),
         "place": place_part(request.get_full_path()),
-        "tags": _tags(rows),
-        "selectable": sum(1 for row in found if row.version),
+        "tags": drafted_tags(host)[:_MOST_TAGS],
+        "selectable": sum(1 for each in found if each.version),
     }
     return render_page(request, "draft/rule_list.html", host, context, section="rules")
 
@@ -128,14 +137,6 @@ def place_part(back: str) -> str:
     """Return the part of a link that leads back to the search, order and page of this address."""
     query = back.partition("?")[2]
     return f"?{urlencode({'back': f'?{query}'})}" if query else ""
-
-
-def _unmatched(host: Host, query: str, rows: tuple[RuleRow, ...]) -> str:
-    return unmatched_words(query, [searched(row) for row in rows], draft_groups(host))
-
-
-def _tags(rows: tuple[RuleRow, ...]) -> list[str]:
-    return sorted({tag for row in rows for tag in row.rule.tags})[:_MOST_TAGS]
 
 
 def _columns(asked: QueryDict, order: str) -> Iterator[Column]:

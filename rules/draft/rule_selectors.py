@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, cast
@@ -14,7 +14,7 @@ from dockerfw.document.words import describe_rule, describe_what
 from dockerfw.iptables.model import Counters
 from dockerfw.messages.snapshot_values import LastUse
 from rules.draft.draft_selectors import base_rules, draft_groups, stored_rules
-from rules.draft.rule_count_selectors import Count, rule_counts
+from rules.draft.rule_count_selectors import Count, RuleCounts, rule_counts
 from rules.draft.rule_search_selectors import Searched, rule_search
 from rules.models import AuditEvent, Host, Rule
 from rules.seen.memory import Memory
@@ -28,6 +28,7 @@ _MOST_EVENTS: Final = 500
 Mark = Literal["", "new", "changed", "removed"]
 
 _drafted: Memory[tuple[DraftedRule, ...]] = Memory(2)
+_tags: Memory[tuple[str, ...]] = Memory(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +111,22 @@ def rule_rows(host: Host, *, query: str = "", snapshot: SnapshotView | None = No
     Every word of `query` has to match, as rule_search_selectors.py says.
     """
     counts = rule_counts(host, snapshot)
-    rows = tuple(RuleRow(each, counts.of_rule(each.rule.id)) for each in drafted_rules(host))
-    return matching_rows(host, rows, query)
+    return rows_of(matching_rules(host, drafted_rules(host), counts, query), counts)
 
 
-def matching_rows(host: Host, rows: tuple[RuleRow, ...], query: str) -> tuple[RuleRow, ...]:
-    """Return the rows that match every word of a search."""
+def rows_of(rules: Iterable[DraftedRule], counts: RuleCounts) -> tuple[RuleRow, ...]:
+    """Return a row for each rule; a page makes those that it shows."""
+    return tuple(RuleRow(each, counts.of_rule(each.rule.id)) for each in rules)
+
+
+def matching_rules(
+    host: Host, rules: Sequence[DraftedRule], counts: RuleCounts, query: str
+) -> Sequence[DraftedRule]:
+    """Return the rules that match every word of a search."""
     if not query.split():
-        return rows
+        return rules
     matches = rule_search(query, draft_groups(host))
-    return tuple(row for row in rows if matches(searched(row)))
+    return tuple(each for each in rules if matches(searched(each, counts)))
 
 
 def drafted_rules(host: Host) -> tuple[DraftedRule, ...]:
@@ -127,13 +134,22 @@ def drafted_rules(host: Host) -> tuple[DraftedRule, ...]:
     # An open transaction may be rolled back, so its reads are not cached under a version.
     if connection.in_atomic_block:
         return tuple(_read(host))
-    key = (host.pk, host.created_at, host.draft_version, host.confirmed_revision_id)
-    return _drafted.get_or_compute(key, lambda: tuple(_read(host)))
+    return _drafted.get_or_compute(_drafted_key(host), lambda: tuple(_read(host)))
 
 
-def searched(row: RuleRow) -> Searched:
-    """Return what a search reads of a row."""
-    return Searched(row.rule, row.mark, row.hits, row.last_use)
+def drafted_tags(host: Host) -> tuple[str, ...]:
+    """Return the tags of these rules, sorted."""
+
+    def read() -> tuple[str, ...]:
+        return tuple(sorted({tag for each in drafted_rules(host) for tag in each.rule.tags}))
+
+    return read() if connection.in_atomic_block else _tags.get_or_compute(_drafted_key(host), read)
+
+
+def searched(drafted: DraftedRule, counts: RuleCounts) -> Searched:
+    """Return what a search reads of a rule."""
+    count = counts.of_rule(drafted.rule.id)
+    return Searched(drafted.rule, drafted.mark, count.hits, count.last_use)
 
 
 def rule_get(host: Host, key: str) -> Rule | None:
@@ -178,6 +194,10 @@ def rule_page(host: Host, key: str) -> int:
     rule = rule_get(host, key)
     before = Rule.objects.filter(host=host, pk__lt=rule.pk).count() if rule else 0
     return before // PAGE + 1
+
+
+def _drafted_key(host: Host) -> Hashable:
+    return (host.pk, host.created_at, host.draft_version, host.confirmed_revision_id)
 
 
 def _read(host: Host) -> Iterator[DraftedRule]:

@@ -35,7 +35,8 @@ from rules.seen.snapshot_selectors import SnapshotView, count_rules
 _OUR_RULE = re.compile(r"^(?:\[\d+:\d+\] )?-A (FILTERS\S*) .*\n", re.MULTILINE)
 # Four for each family: the live rules, the draft, and two revisions that others are looking at.
 _prepared: Memory[Prepared] = Memory(8, lambda made: count_rules(made.ruleset), least=4)
-_digests: Memory[str] = Memory(8)
+_rules: Memory[tuple[str, tuple[Family, ...]]] = Memory(8)
+_ends: Memory[tuple[int | None, ...]] = Memory(8)
 
 
 def prepare_family(view: SnapshotView, family: Family) -> Prepared | None:
@@ -122,13 +123,11 @@ def content_key(view: SnapshotView) -> Hashable:
     """
     snapshot = view.snapshot
     routes = tuple(snapshot.default_routes[family] for family in sorted(snapshot.default_routes))
-    rules = _digests.get_or_compute((snapshot.sha256, snapshot.unprinted), lambda: _rules_digest(view))
-    moment = _moment(view)
-    times = tuple(
-        time_answers(ruleset, family, moment)
-        for family, ruleset in sorted(view.rulesets.items())
-        if TIME_MATCH in snapshot.saves[family]
+    rules, timed = _rules.get_or_compute(
+        (snapshot.sha256, snapshot.unprinted), lambda: (_rules_digest(view), _timed_families(view))
     )
+    moment = _moment(view)
+    times = tuple(time_answers(view.rulesets[family], family, moment) for family in timed)
     return (
         rules,
         times,
@@ -142,10 +141,15 @@ def content_key(view: SnapshotView) -> Hashable:
 
 def document_key(view: SnapshotView, document: Document) -> Hashable:
     """Return what a load of a document depends on: its digest, its lists, and which of its times are over."""
-    moment = _moment(view)
-    ends = (seconds_of(text) for rule in document.rules for text in (rule.starts, rule.expires) if text)
-    over = (None if end is None or moment is None else (end < moment) - (end > moment) for end in ends)
-    return (digest(document), list_marks(document, view.snapshot.host), tuple(over))
+    moment, known = _moment(view), digest(document)
+    ends = _ends.get_or_compute(known, lambda: _read_ends(document))
+    over = tuple(None if end is None or moment is None else (end < moment) - (end > moment) for end in ends)
+    return (known, list_marks(document, view.snapshot.host), over)
+
+
+def _read_ends(document: Document) -> tuple[int | None, ...]:
+    """Return the moments from which, and until which, rules of a document count, in UTC seconds."""
+    return tuple(seconds_of(text) for rule in document.rules for text in (rule.starts, rule.expires) if text)
 
 
 def _moment(view: SnapshotView) -> int | None:
@@ -162,6 +166,11 @@ def sight_key(view: SnapshotView) -> Hashable:
     listening = (snapshot.sockets, snapshot.published, snapshot.containers, snapshot.listeners_known)
     beside = (snapshot.docker_state, snapshot.foreign_tables, snapshot.redirecting_tables)
     return (content_key(view), snapshot.families, snapshot.unread, *listening, *beside)
+
+
+def _timed_families(view: SnapshotView) -> tuple[Family, ...]:
+    """Return the families with rules that apply at some times only."""
+    return tuple(each for each in sorted(view.rulesets) if TIME_MATCH in view.snapshot.saves[each])
 
 
 def _rules_digest(view: SnapshotView) -> str:

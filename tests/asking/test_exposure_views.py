@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from dockerfw.document.document import Document
+from dockerfw.document.document import Document, DocumentRule
 from dockerfw.iptables.model import Family
 from dockerfw.messages.surroundings import Container, ContainerPort, ListeningSocket, PublishedPort
+from dockerfw.reach.exposure import ExposureRow, find_idle_rules
+from rules.asking import exposure_selectors
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create, rule_delete
+from rules.draft.warning_selectors import moment_text
 from rules.models import Host, Rule
 from tests.rig.busy_host import CONTAINERS, PUBLISHED, SOCKETS, busy_save, busy_store
 from tests.rig.confirmed import confirm
@@ -377,3 +383,42 @@ def test_rules_without_a_listener_obey_the_search_and_fold(working: Client, host
     assert '<div id="exposure-idle" hx-swap-oob="true">' in piece
     assert "nothing is listening" not in text_of(working.get(PATH, {"who": "anywhere"}))
     assert "nothing is listening" not in text_of(working.get(PATH, {"q": "no such thing"}))
+
+
+@pytest.mark.redis
+@pytest.mark.django_db(transaction=True)
+def test_rules_without_a_listener_are_looked_for_once(
+    working: Client, host: Host, alice: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+
+    def count(document: Document, rows: Iterable[ExposureRow], moment: str) -> tuple[DocumentRule, ...]:
+        looked.append(moment)
+        return find_idle_rules(document, rows, moment)
+
+    def is_idle() -> bool:
+        return "5000/udp" in text_of(working.get(PATH))
+
+    monkeypatch.setattr(exposure_selectors, "find_idle_rules", count)
+    values = {"scope": "host", "protocol": "udp", "ports": ["5000"], "comment": "vpn"}
+    rule = rule_create(host=host, actor=alice, values=values)
+    expires = timezone.now() - timedelta(seconds=100)
+    Rule.objects.filter(pk=rule.pk).update(expires=moment_text(expires))
+    confirm(host, alice)
+    document = draft_document(host)
+    for age in (400, 300, 200):
+        busy_store(host, document, 1, age=age)
+        assert is_idle()
+    assert len(looked) == 1
+    # Then it has expired.
+    busy_store(host, document, 1)
+    assert not is_idle()
+    rule_create(host=host, actor=alice, values={**values, "comment": "another"})
+    confirm(host, alice)
+    busy_store(host, draft_document(host), 2)
+    assert is_idle()
+    sockets = (*SOCKETS, ListeningSocket(4, "udp", "", 5000, process="wg"))
+    busy_store(host, draft_document(host), 2, sockets=sockets)
+    assert "wg" in rows(working)["5000/udp"]
+    assert "nothing is listening" not in text_of(working.get(PATH))
+    assert len(looked) == 4
