@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, cast
 
 from django.db import connection
-from django.db.models import Max, Min, Q, QuerySet, TextField, Value
+from django.db.models import F, Max, Min, Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast, Coalesce, Length
 from django.utils import timezone
 
@@ -54,6 +54,16 @@ class AuditFilters:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditMatches:
+    """The events that match filters, newest first, and the ids of the first and the last that may be one."""
+
+    filters: AuditFilters
+    events: QuerySet[AuditEvent]
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
 class AuditPage:
     """One page of events, the newest first.
 
@@ -79,12 +89,14 @@ def addresses_since(moment: datetime) -> set[IPv4Address | IPv6Address]:
     return found
 
 
-def audit_events(filters: AuditFilters | None = None) -> QuerySet[AuditEvent]:
-    """Return the events that match, newest first."""
+def audit_events(
+    filters: AuditFilters | None = None, actors: Sequence[str] | None = None
+) -> QuerySet[AuditEvent]:
+    """Return the events that match, newest first; `actors` are the names that the log is known to have."""
     wanted = filters or AuditFilters()
     events = cast("QuerySet[AuditEvent]", AuditEvent.objects.select_related("host"))
     if wanted.actor:
-        events = _of_actor(events, wanted.actor)
+        events = _of_actor(events, wanted.actor, audit_actors() if actors is None else actors)
     if wanted.verb:
         events = events.filter(verb=wanted.verb)
     if wanted.address:
@@ -105,12 +117,17 @@ def audit_events(filters: AuditFilters | None = None) -> QuerySet[AuditEvent]:
     return events
 
 
-def audit_page(filters: AuditFilters, *, before: int = 0, after: int = 0) -> AuditPage:
+def audit_matches(filters: AuditFilters, actors: Sequence[str] | None = None) -> AuditMatches:
+    """Return what filters match, for a page and for the count of all; `actors` as for `audit_events`."""
+    return AuditMatches(filters, audit_events(filters, actors), *_ids_between(filters))
+
+
+def audit_page(found: AuditMatches, *, before: int = 0, after: int = 0) -> AuditPage:
     """Return the page of matching events before or after an entry, without either the newest ones.
 
     Pages are found by the ids of entries, so that the last one of a million costs what the first one costs.
     """
-    page = _find_page(filters, before=before, after=after)
+    page = _find_page(found, before=before, after=after)
     return replace(page, heavy=_read_values(page.events))
 
 
@@ -119,10 +136,10 @@ def audit_get(key: int) -> AuditEvent | None:
     return AuditEvent.objects.select_related("host").filter(pk=key).first()
 
 
-def _find_page(filters: AuditFilters, *, before: int, after: int) -> AuditPage:
+def _find_page(found: AuditMatches, *, before: int, after: int) -> AuditPage:
     """Return a page whose events have no values yet."""
-    low, high = _ids_between(filters)
-    events = audit_events(filters).defer("before", "after")
+    filters, low, high = found.filters, found.low, found.high
+    events = found.events.defer("before", "after")
     # (SQLite looks for one bound of an id, and reads all that a second one would leave out.)
     if after:
         end = min(high, after + MOST_SEARCHED) if filters.query else high
@@ -158,13 +175,12 @@ def _read_values(events: tuple[AuditEvent, ...]) -> frozenset[int]:
     return frozenset(event.pk for event in events if event.pk not in known)
 
 
-def audit_count(filters: AuditFilters) -> int | None:
+def audit_count(found: AuditMatches) -> int | None:
     """Return how many events match, MOST_COUNTED + 1 for more, None where only reading all could tell."""
-    if filters.query or (filters.actor and filters.verb):
+    if found.filters.query or (found.filters.actor and found.filters.verb):
         return None
-    low, high = _ids_between(filters)
-    found = audit_events(filters).filter(pk__gte=low, pk__lte=high)
-    return found.order_by()[: MOST_COUNTED + 1].count()
+    events = found.events.filter(pk__gte=found.low, pk__lte=found.high)
+    return events.order_by()[: MOST_COUNTED + 1].count()
 
 
 def audit_actors() -> tuple[str, ...]:
@@ -195,9 +211,8 @@ def audit_csv_rows(events: QuerySet[AuditEvent]) -> Iterator[tuple[str, ...]]:
         yield tuple(_inert(cell) for cell in cells)
 
 
-def _of_actor(events: QuerySet[AuditEvent], actor: str) -> QuerySet[AuditEvent]:
+def _of_actor(events: QuerySet[AuditEvent], actor: str, known: Sequence[str]) -> QuerySet[AuditEvent]:
     """Return the events of an account; the case of its name does not matter for the names of the page."""
-    known = audit_actors()
     names = [name for name in known if name.casefold() == actor.casefold()]
     # (A comparison without regard to case would not use the index.)
     if len(names) == 1:
@@ -208,21 +223,34 @@ def _of_actor(events: QuerySet[AuditEvent], actor: str) -> QuerySet[AuditEvent]:
 
 
 def _ids_between(filters: AuditFilters) -> tuple[int, int]:
-    """Return the ids of the first and the last entry of the days asked for.
-
-    The clock may have been set back, so an entry of an earlier time may have a later id.
-    """
-    entries = AuditEvent.objects.order_by()
-    high = entries.aggregate(last=Max("pk"))["last"] or 0
+    """Return the ids of the first and the last entry of the days asked for."""
+    entries = cast("QuerySet[AuditEvent]", AuditEvent.objects.order_by())
+    last = high = entries.aggregate(last=Max("pk"))["last"] or 0
     # Only a search goes from the last entry to the first one step by step.
     low = (entries.aggregate(first=Min("pk"))["first"] or 1) if filters.query else 1
     if filters.since:
-        first = entries.filter(at__gte=_start(filters.since)).aggregate(first=Min("pk"))["first"]
-        low = high + 1 if first is None else first
+        first = _end_of(entries.filter(at__gte=_start(filters.since)), "at", last // 2)
+        low = last + 1 if first is None else first
     if filters.until:
         until = _start(min(filters.until, LATEST) + timedelta(days=1))
-        high = entries.filter(at__lt=until).aggregate(last=Max("pk"))["last"] or 0
+        high = _end_of(entries.filter(at__lt=until), "-at", last // 2) or 0
     return low, high
+
+
+def _end_of(events: QuerySet[AuditEvent], order: str, middle: int) -> int | None:
+    """Return the first id of the events since a moment (order "at") or the last of those before it ("-at").
+
+    The clock may have been set back, so an entry of an earlier time may have a later id.
+    """
+    near = events.order_by(order).values_list("pk", flat=True).first()
+    if near is None:
+        return None
+    # Asked for an id, SQLite reads the log from its end up to the moment; for an expression, the times from
+    # the moment on, which are fewer if the moment lies in the other half.
+    first = order == "at"
+    is_far = (near > middle) == first
+    id_of = F("pk") + 0 if is_far else F("pk")
+    return cast("int", events.aggregate(found=Min(id_of) if first else Max(id_of))["found"])
 
 
 def _json(value: Any) -> str:

@@ -22,12 +22,14 @@ from dockerfw.iptables.errors import DocumentError
 from rules.audit.audit_selectors import (
     MOST_COUNTED,
     AuditFilters,
+    AuditMatches,
     AuditPage,
     audit_actors,
     audit_count,
     audit_csv_rows,
     audit_events,
     audit_get,
+    audit_matches,
     audit_page,
 )
 from rules.audit.audit_services import VERBS
@@ -75,12 +77,13 @@ def audit(request: HttpRequest) -> HttpResponse:
     """List the events that match the filters, newest first."""
     filters, problems = filters_of(request)
     before, after = (whole_number(request.GET.get(name)) for name in ("before", "after"))
-    page = audit_page(filters, before=before, after=after)
-    query = _query(request)
     actors = audit_actors()
+    found = audit_matches(filters, actors)
+    page = audit_page(found, before=before, after=after)
+    query = _query(request)
     context = {
         "page": page,
-        "position": _position(filters, page),
+        "position": _position(found, page),
         "newer_url": f"?{_query(request, after=page.newer)}" if page.newer else "",
         "older_url": f"?{_query(request, before=page.older)}" if page.older else "",
         "lines": [_line(event, event.pk in page.heavy) for event in page.events],
@@ -168,14 +171,14 @@ def _query(request: HttpRequest, **cursor: int) -> str:
     return urlencode({**asked, **cursor})
 
 
-def _position(filters: AuditFilters, page: AuditPage) -> str:
+def _position(matches: AuditMatches, page: AuditPage) -> str:
     """Return which part of the log a page shows."""
     if not page.events:
         return ""
     if page.newer:
         first, last = (_minute(event.at) for event in (page.events[0], page.events[-1]))
         return first if first == last else f"{first} to {last}"
-    shown, found = len(page.events), audit_count(filters)
+    shown, found = len(page.events), audit_count(matches)
     if found is None:
         return f"The newest {shown}" if page.older else f"{shown} event{'s' if shown > 1 else ''}"
     total = f"more than {amount(MOST_COUNTED)}" if found > MOST_COUNTED else amount(found)
