@@ -12,6 +12,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
@@ -24,7 +25,7 @@ from dockerfw.host.clock import boot_id, boottime, utc_now
 from dockerfw.host.errors import HostError
 from dockerfw.host.files import LockHeld, locked, write_durably
 from dockerfw.host.hooks import checkpoint
-from dockerfw.host.observation import observe
+from dockerfw.host.observation import Around, observe, read_around
 from dockerfw.host.reading import Seen, look
 from dockerfw.host.static_sets import list_static_sets
 from dockerfw.iptables.errors import NetfilterError
@@ -35,8 +36,8 @@ from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.events import ConsoleEvent, Verb
 from dockerfw.messages.snapshot_values import drift_of, rule_hits
 from dockerfw.messages.snapshots import Snapshot
-from dockerfw.store.bootfiles import boot_apply
-from dockerfw.store.confirmed import ConfirmedRecord, DriftRecord, read_confirmed, read_drift_record
+from dockerfw.store.bootfiles import boot_apply, read_confirmed_again
+from dockerfw.store.confirmed import ConfirmedRecord, DriftRecord, read_drift_record
 from dockerfw.store.rule_uses import note_uses, read_uses
 from dockerfw.store.state import StateDirectory
 from dockerfw.store.static_sets import drop_static_sets
@@ -82,11 +83,12 @@ class DriftMonitor:
         self._known: ConfirmedRecord | None = None
 
     def remember(self) -> None:
-        """Read the confirmed revision once for all processes that are forked from now on."""
+        """Read the confirmed revision and its uses once for all processes that are forked from now on."""
         try:
             self._known = self._confirmed()
         except (HostError, NetfilterError, OSError) as error:
             logger.warning("the confirmed revision cannot be read: %s", error)
+        read_uses(self._state.path)
 
     def confirmed(self) -> ConfirmedRecord | None:
         """Return the confirmed revision, None if there is none or it cannot be read."""
@@ -96,10 +98,7 @@ class DriftMonitor:
             return None
 
     def _confirmed(self) -> ConfirmedRecord | None:
-        # The record of one apply's id never changes.
-        if self._known is not None and self._known.apply == boot_apply(self._state.boot):
-            return self._known
-        return read_confirmed(self._state.boot)
+        return read_confirmed_again(self._known, self._state.boot)
 
     def look(self) -> Snapshot:
         """Observe the host, report new drift, and return the snapshot.
@@ -131,14 +130,12 @@ class DriftMonitor:
         checkpoint("look-begin")
         undisturbed = not self._state.has_window()
         apply = boot_apply(self._state.boot)
-        seen = _read_rules() if undisturbed and apply else None
-        try:
-            known: ConfirmedRecord | None = self._confirmed()
-        except (HostError, NetfilterError, OSError):
-            known = None
+        seen, around = self._read() if undisturbed and apply else (None, None)
+        known = self.confirmed()
         snapshot = observe(
             self._host,
             seen=seen,
+            around=around,
             docker_socket=self._docker_socket,
             static_sets=known.sets if known else (),
         )
@@ -190,6 +187,13 @@ class DriftMonitor:
         rules = [rule.id for rule in confirmed.document.rules if rule.enabled]
         uses = note_uses(self._state.path, snapshot.taken_at, confirmed.apply, rules, packets)
         return replace(snapshot, uses=uses)
+
+    def _read(self) -> tuple[Seen | None, Around]:
+        """Return the rules, None where they cannot be read, and the rest of a snapshot, read meanwhile."""
+        with ThreadPoolExecutor(1) as pool:
+            around = pool.submit(read_around, self._docker_socket)
+            seen = _read_rules()
+        return seen, around.result()
 
     def _drop_leftovers(self, snapshot: Snapshot, confirmed: ConfirmedRecord | None) -> None:
         """Destroy the static sets that killed applies have left, unless an apply is running now."""

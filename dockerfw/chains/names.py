@@ -145,5 +145,5 @@ def own_rules(live: Ruleset | None, chain: str) -> tuple[Rule, ...]:
     if found is None:
         return ()
     rules = found.rules
-    logs = any(is_log_line(rule.text) for rule in rules)
+    logs = any(" -j NFLOG " in rule.text for rule in rules)
     return tuple(rule for rule in rules if not is_log_line(rule.text)) if logs else rules

@@ -32,10 +32,13 @@ class Pairing:
 
 def pair_lines(chain: str, wanted: Sequence[str], live: Sequence[Rule], family: Family) -> Pairing:
     """Pair wanted lines (without `-A CHAIN`) with live rules of one chain, each rule once."""
-    by_text: dict[str, deque[Rule]] = defaultdict(deque)
-    for rule in live:
-        by_text[without_label(rule.text)].append(rule)
     texts = [without_label(f"-A {chain} {line}") for line in wanted]
+    held = [without_label(rule.text) for rule in live]
+    if held == texts:
+        return Pairing(tuple(live), ())
+    by_text: dict[str, deque[Rule]] = defaultdict(deque)
+    for text, rule in zip(held, live, strict=True):
+        by_text[text].append(rule)
     pairs: list[Rule | None] = [by_text[text].popleft() if by_text.get(text) else None for text in texts]
     missing = [index for index, rule in enumerate(pairs) if rule is None]
     left = {id(rule) for rules in by_text.values() for rule in rules}

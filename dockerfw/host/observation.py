@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -34,7 +35,7 @@ from dockerfw.host.networks import list_named_bridges
 from dockerfw.host.reading import Seen
 from dockerfw.host.routes import LIST_ROUTES, default_devices, find_routes, main_routes
 from dockerfw.host.runner import Command, CommandFailed, command_path, run, run_all
-from dockerfw.host.sessions import count_tracked, routing_of, sessions_from_outside
+from dockerfw.host.sessions import Tracked, count_tracked, list_tracked, routing_of, sessions_from_outside
 from dockerfw.host.sets import read_named_sets
 from dockerfw.host.sockets import LIST_SOCKETS, parse_listening_sockets
 from dockerfw.host.static_sets import lacks_ip_set, read_static_sets
@@ -66,38 +67,60 @@ _NAT = re.compile(r"^\*nat\n.*?^COMMIT\n", re.MULTILINE | re.DOTALL)
 _DESTINATION = re.compile(r"\[?([0-9A-Fa-f.:]+?)\]?:(\d+)(?:-\d+)?(?:/\d+)?")
 _DOCKER_CHAIN = re.compile(r"^:DOCKER(?:-USER)? ", re.MULTILINE)
 _LIST_ADDRESSES = Command(("ip", "-json", "-details", "address", "show"))
+_LISTINGS = {
+    "address": _LIST_ADDRESSES,
+    "route4": Command(("ip", "-json", "-4", *LIST_ROUTES)),
+    "route6": Command(("ip", "-json", "-6", *LIST_ROUTES)),
+}
 _LIST_TABLES = Command(("nft", "list", "tables"))
 _MAX_FOREIGN_TABLES = 64
 
 Listing = list[dict[str, Any]] | CommandFailed
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is around the rules: what `ip` lists, nftables' tables, sockets, connections and containers.
+
+    `tables` and `sockets` are as printed; there are no `tables` if nft is not installed.
+    """
+
+    listings: Mapping[str, Listing]
+    tables: bytes | CommandFailed
+    sockets: bytes | CommandFailed
+    tracked: Tracked | None
+    containers: tuple[Container, ...] | CommandFailed | None
+
+
 def observe(
     host: str,
     *,
     seen: Seen | None = None,
+    around: Around | None = None,
     docker_socket: Path | None = None,
     static_sets: Iterable[StaticSet] = (),
 ) -> Snapshot:
-    """Take a snapshot; `seen` are the rules, if they were read just now. Never raises.
+    """Take a snapshot; `seen` are the rules and `around` the rest, if they were read just now. Never raises.
 
     Docker is asked for its containers if its socket is given. `static_sets` are those that the rules should
     match, so that the snapshot can tell what one lacks.
     """
     taken_at = utc_now()
-    listings, others = _run_listings()
-    tables, sockets = others["tables"], others["sockets"]
-    backend, results = _read_rules(seen)
-    containers = list_containers(docker_socket) if docker_socket else None
+    with ThreadPoolExecutor(1) as pool:
+        rest = pool.submit(lambda: around or read_around(docker_socket))
+        backend, results = _read_rules(seen)
+    found = rest.result()
+    listings, tables, containers = found.listings, found.tables, found.containers
     saves = {family: _text(results.get(family, b"")) for family in FAMILIES}
     main: dict[Family, list[dict[str, Any]]] = {
         4: main_routes(_items(listings["route4"])),
         6: main_routes(_items(listings["route6"])),
     }
-    sessions = _sessions(saves, listings, main)
+    sessions = _sessions(saves, found, main)
     static, hits = _static_sets(saves, static_sets)
     sets_failed = static if isinstance(static, CommandFailed) else None
-    everything = (*results.values(), *listings.values(), tables, sockets, containers, sessions, sets_failed)
+    read = (*results.values(), *listings.values(), tables, found.sockets, containers)
+    everything = (*read, sessions, sets_failed)
     errors = [result for result in everything if isinstance(result, CommandFailed)]
     for family in FAMILIES:
         if len(saves[family]) > MAX_SAVE_CHARACTERS:
@@ -125,7 +148,7 @@ def observe(
         errors=tuple(CommandError(error.command, error.exit_status, str(error)[:16_000]) for error in errors),
         sha256=saves_digest(saves),
         sessions=None if isinstance(sessions, CommandFailed) else sessions,
-        sockets=_sockets(sockets, published),
+        sockets=_sockets(found.sockets, published),
         containers=None if isinstance(containers, CommandFailed) else containers,
         sets=read_named_sets(saves),
         families=kernel_families(),
@@ -282,17 +305,21 @@ def _read_rules(seen: Seen | None) -> tuple[Backend, Mapping[Family, bytes | Com
     return seen.backend, dict(seen.saves)
 
 
-def _run_listings() -> tuple[dict[str, Listing], dict[str, bytes | CommandFailed]]:
-    """Return what `ip` lists, and the printed lists of sockets and (if nft is installed) nftables tables."""
-    commands = {
-        "address": _LIST_ADDRESSES,
-        "route4": Command(("ip", "-json", "-4", *LIST_ROUTES)),
-        "route6": Command(("ip", "-json", "-6", *LIST_ROUTES)),
-        "sockets": LIST_SOCKETS,
-    }
-    results = dict(zip(commands, run_all(list(commands.values())), strict=True))
-    others = {"sockets": results.pop("sockets"), "tables": _native_tables()}
-    return {name: _listing(commands[name], result) for name, result in results.items()}, others
+def read_around(docker_socket: Path | None = None) -> Around:
+    """Read what is around the rules, which takes about as long as reading these. Never raises."""
+    with ThreadPoolExecutor(1) as pool:
+        tracked = pool.submit(list_tracked)
+        *listed, sockets = run_all([*_LISTINGS.values(), LIST_SOCKETS])
+        return Around(
+            {
+                name: _listing(command, result)
+                for (name, command), result in zip(_LISTINGS.items(), listed, strict=True)
+            },
+            _native_tables(),
+            sockets,
+            tracked.result(),
+            list_containers(docker_socket) if docker_socket else None,
+        )
 
 
 def _native_tables() -> bytes | CommandFailed:
@@ -390,18 +417,19 @@ def _interfaces(
 
 def _sessions(
     saves: Mapping[Family, str],
-    listings: Mapping[str, Listing],
+    around: Around,
     routes: Mapping[Family, list[dict[str, Any]]],
 ) -> SessionGroups | CommandFailed | None:
     """Return the sessions from outside, which dockerfw's chains allowed or a load may cut."""
     if not any(save.strip() for save in saves.values()):
         # Without any rule the kernel tracks nothing.
         return SessionGroups()
+    listings = around.listings
     if any(isinstance(listings[name], CommandFailed) for name in ("address", "route4")):
         # Without them it is unknown which clients are outside; the failed commands are listed already.
         return None
     try:
-        return sessions_from_outside(routing_of(_items(listings["address"]), routes))
+        return sessions_from_outside(around.tracked, routing_of(_items(listings["address"]), routes))
     except CommandFailed as error:
         return error
 

@@ -55,6 +55,8 @@ _COUNT = Path("/proc/sys/net/netfilter/nf_conntrack_count")
 _MOST = Path("/proc/sys/net/netfilter/nf_conntrack_max")
 _TCP = 6
 _NAMES = {4: "ipv4", 6: "ipv6"}
+# Without -f conntrack lists both families, but up to 1.4.6 (Ubuntu 22.04) only IPv4.
+_LISTS = tuple(Command(("conntrack", "-L", "-f", name, "-o", "extended")) for name in _NAMES.values())
 _ANY = {4: "0.0.0.0/0", 6: "::/0"}
 _OPTIONS = {
     "sport": "--orig-port-src",
@@ -98,6 +100,17 @@ class Ended:
         return "; ".join((ended, *reasons))
 
 
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """What conntrack printed of each family; `whole` is False if there are too many connections to list.
+
+    `printed` is None where the kernel does not say how many it tracks, so that they are listed later.
+    """
+
+    printed: tuple[bytes | CommandFailed, ...] | None = None
+    whole: bool = True
+
+
 def routing_of(links: Sequence[dict[str, Any]], routes: Mapping[Family, Sequence[dict[str, Any]]]) -> Routing:
     """Return the routing from what `ip -json address show` and `route show` list. Raises CommandFailed."""
     try:
@@ -107,13 +120,25 @@ def routing_of(links: Sequence[dict[str, Any]], routes: Mapping[Family, Sequence
         raise CommandFailed(("ip", "-json"), sentences.UNREADABLE.format(error=error), 0, "") from None
 
 
-def sessions_from_outside(routing: Routing) -> SessionGroups | None:
-    """Return the open sessions from outside, None if conntrack is not installed. Raises CommandFailed."""
+def list_tracked() -> Tracked | None:
+    """Return what the kernel tracks now, for a snapshot; None if conntrack is not installed."""
     if not _has_conntrack():
         return None
-    if _count_tracked() > MOST_LISTED:
+    tracked = count_tracked()
+    if tracked is None:
+        return Tracked()
+    if not 0 < tracked.count <= MOST_LISTED:
+        return Tracked((), whole=not tracked.count)
+    return Tracked(tuple(run_all(_LISTS)))
+
+
+def sessions_from_outside(tracked: Tracked | None, routing: Routing) -> SessionGroups | None:
+    """Return the open sessions from outside, None if conntrack is not installed. Raises CommandFailed."""
+    if tracked is None:
+        return None
+    if not tracked.whole:
         return SessionGroups(whole=False)
-    outside = _OutsideSessions(routing)
+    outside = _OutsideSessions(routing, tracked.printed)
     counts = Counter(inbound for _, inbound in outside.examine())
     groups = tuple(SessionGroup.of(inbound, count) for inbound, count in counts.most_common(MOST_GROUPS))
     return SessionGroups(groups, whole=not outside.unread and len(counts) <= MOST_GROUPS)
@@ -222,10 +247,14 @@ def _find_lost(outside: _OutsideSessions, loss: NewlyRefused) -> Iterator[tuple[
 
 
 class _OutsideSessions:
-    """The open sessions from outside, from conntrack's list; `unread` counts the unreadable lines."""
+    """The open sessions from outside, from conntrack's list; `unread` counts the unreadable lines.
 
-    def __init__(self, routing: Routing) -> None:
+    `printed` is the list of each family where it was read before.
+    """
+
+    def __init__(self, routing: Routing, printed: Iterable[bytes | CommandFailed] | None = None) -> None:
         self._routing = routing
+        self._printed = printed
         self.unread = 0
 
     def examine(self) -> Iterator[tuple[Session, InboundSession]]:
@@ -241,9 +270,10 @@ class _OutsideSessions:
                     yield session, inbound
 
     def _list_lines(self) -> Iterator[bytes]:
-        # Without -f conntrack lists both families, but up to 1.4.6 (Ubuntu 22.04) only IPv4.
-        for name in _NAMES.values():
-            yield from io.BytesIO(run(Command(("conntrack", "-L", "-f", name, "-o", "extended"))))
+        for result in map(run, _LISTS) if self._printed is None else self._printed:
+            if isinstance(result, CommandFailed):
+                raise result
+            yield from io.BytesIO(result)
 
 
 def _end_all(chosen: Sequence[tuple[Session, InboundSession]]) -> Ended:

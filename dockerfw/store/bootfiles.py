@@ -21,7 +21,7 @@ from dockerfw.chains.static_sets import filling_text
 from dockerfw.host.files import link_durably, make_directory, sync_directory, write_all_durably
 from dockerfw.host.hooks import checkpoint
 from dockerfw.iptables.model import FAMILIES
-from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord
+from dockerfw.store.confirmed import CONFIRMED, ConfirmedRecord, read_confirmed
 
 SCRIPT = "dockerfw-boot.sh"
 MODES = {"rules.v4": 0o600, "rules.v6": 0o600, SCRIPT: 0o700, CONFIRMED: 0o600}
@@ -91,6 +91,16 @@ def switch_boot_set(name: str, boot: Path) -> None:
 def boot_apply(boot: Path) -> str:
     """Return the id of the apply whose set a boot loads, empty if there is none."""
     return _set_in_use(boot).removesuffix(REPLACEMENT)
+
+
+def read_confirmed_again(known: ConfirmedRecord | None, boot: Path) -> ConfirmedRecord | None:
+    """Return the revision that a boot loads; `known` was read before and is read again only if it changed.
+
+    The record of one apply's id never changes. Raises StateError and OSError.
+    """
+    if known is not None and known.apply == boot_apply(boot):
+        return known
+    return read_confirmed(boot)
 
 
 def remove_old_sets(boot: Path) -> None:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
@@ -123,11 +124,18 @@ def read_uses(directory: Path) -> UseRecord | None:
         raw = read_bounded(directory / FILE, most=MAX_BYTES)
         if raw is None:
             return None
-        try:
-            return UseRecord.from_bytes(raw, FILE)
-        except StateError as error:
-            logger.warning("the use of rules is counted anew: %s", error)
+        return _parse(raw)
     return None
+
+
+@lru_cache(maxsize=1)
+def _parse(raw: bytes) -> UseRecord | None:
+    # The root worker reads the record between its jobs, so that a look mostly finds it parsed.
+    try:
+        return UseRecord.from_bytes(raw, FILE)
+    except StateError as error:
+        logger.warning("the use of rules is counted anew: %s", error)
+        return None
 
 
 def _is_news(before: UseRecord, after: UseRecord) -> bool:

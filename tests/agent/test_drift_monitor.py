@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from socket import AF_INET, SOCK_DGRAM, socket
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from tests.rig.host_states import (
     order,
     run,
 )
+from tests.rig.meeting import let_meet
 from tests.rig.namespace import FAMILIES, Backend, Family, Namespace
 
 pytestmark = pytest.mark.kernel
@@ -402,3 +404,19 @@ def test_an_invalid_drift_record_is_replaced(watched: Watched) -> None:
         assert read_drift_record(path).mark == ""
         watched.look()
     assert watched.verbs() == ["drift"] * 4
+
+
+def test_a_look_reads_the_rules_and_the_rest_at_the_same_time(
+    inside: Namespace, state: StateDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside.add_interface()
+    watched = Watched(inside, state, "nft")
+    watched.keep(heal=False)
+    # The kernel tracks a connection, or conntrack is not asked.
+    with socket(AF_INET, SOCK_DGRAM) as sender:
+        sender.sendto(b"", ("127.0.0.1", 9))
+    (tmp_path / "bin").mkdir()
+    together = ("iptables-nft-save", "ip6tables-nft-save", "ip", "ss", "conntrack")
+    monkeypatch.setenv("PATH", let_meet(tmp_path / "bin", *together)["PATH"])
+    assert watched.monitor.look().errors == ()
+    assert {path.stem for path in (tmp_path / "bin").glob("*.came")} == {*together}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from socket import socket
+from socket import AF_INET, SOCK_DGRAM, socket
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from dockerfw.document.values import Group
 from dockerfw.host import sessions
 from dockerfw.host.group_sets import fill_group_set
 from dockerfw.host.observation import observe
+from dockerfw.host.runner import Command, CommandFailed, run_all
 from dockerfw.messages.outcomes import Outcome, Step
 from dockerfw.messages.session_groups import SessionGroup, SessionGroups
 from dockerfw.messages.snapshots import Snapshot
@@ -434,3 +435,25 @@ for session, inbound in _OutsideSessions(_read_routing()).examine():
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().split() == ["[12,", "13]"]
     assert lives(opened) == {"admin", "client by IPv6", "own"}
+
+
+def test_conntrack_is_not_asked_where_the_kernel_tracks_nothing(
+    inside: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside.iptables("-A", "INPUT", "-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "ACCEPT")
+    asked: list[tuple[str, ...]] = []
+
+    def count(commands: Sequence[Command]) -> list[bytes | CommandFailed]:
+        asked.extend(command.words for command in commands)
+        return run_all(commands)
+
+    monkeypatch.setattr(sessions, "run_all", count)
+    assert (observe("local").sessions, asked) == (SessionGroups(), [])
+    with socket(AF_INET, SOCK_DGRAM) as sender:
+        sender.sendto(b"", ("127.0.0.1", 9))
+    assert observe("local").sessions == SessionGroups()
+    assert [words[3] for words in asked] == ["ipv4", "ipv6"]
+    # Of a kernel that does not say how many it tracks.
+    monkeypatch.setattr(sessions, "count_tracked", lambda: None)
+    assert sessions.list_tracked() == sessions.Tracked(None)
+    assert observe("local").sessions == SessionGroups()

@@ -109,3 +109,21 @@ def test_the_record_of_the_largest_document_fits() -> None:
     assert UseRecord.from_bytes(second.to_bytes(), FILE) == second
     assert len(dump_json(first.report().to_json())) < 300_000
     assert datetime.fromisoformat(second.rules[0].last) == datetime(2026, 11, 30, 10, 1, tzinfo=UTC)
+
+
+def test_an_unchanged_record_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    parse = UseRecord.from_bytes
+
+    def count(raw: bytes, name: str) -> UseRecord:
+        read.append(name)
+        return parse(raw, name)
+
+    note_uses(tmp_path, FIRST, "one", ("aaaa",), {})
+    monkeypatch.setattr(UseRecord, "from_bytes", count)
+    for minute in range(1, 4):
+        note_uses(tmp_path, f"2026-11-30T10:{minute:02}:00Z", "one", ("aaaa",), {})
+    assert len(read) == 1
+    note_uses(tmp_path, "2026-11-30T10:04:00Z", "one", ("aaaa",), {"aaaa": 1})
+    assert read_uses(tmp_path) is read_uses(tmp_path)
+    assert len(read) == 2
