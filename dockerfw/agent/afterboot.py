@@ -79,7 +79,7 @@ def _load(state: StateDirectory, confirmed: ConfirmedRecord) -> bool:
     }
     if names := bound_sets_of(texts.values()):
         # Sets for rules by name stay empty here: the binder fills them, which asks Docker.
-        prepare_bound_sets(state, names, confirmed.document)
+        prepare_bound_sets(state, names, confirmed.document, known=confirmed)
     sets = [one for rendering in renderings.values() for one in rendering.sets]
     fill_static_sets(sets)
     texts, without_log = rehearse_with_log(confirmed.backend, before.rulesets, texts)

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +50,8 @@ from dockerfw.iptables.model import FAMILIES, Backend, Family
 from dockerfw.messages.loaded import LoadedRules
 from dockerfw.messages.orders import AHEAD_SECONDS, Order, seconds_ahead, why_expired
 from dockerfw.messages.outcomes import Failure, Loaded, Outcome, OutcomeState, Step
-from dockerfw.store.confirmed import read_confirmed
+from dockerfw.store.bootfiles import read_confirmed_again
+from dockerfw.store.confirmed import ConfirmedRecord
 from dockerfw.store.log_note import write_log_note
 from dockerfw.store.records import UndoRecord, WindowRecord
 from dockerfw.store.state import LastOrder, StateDirectory, StateError
@@ -79,7 +81,7 @@ class Apply:
     stores it durably before it returns. If it raises OSError, the apply fails and is undone. `window_seconds`
     is for tests, which need shorter windows than an order may have. `docker_socket` leads to the Docker that
     is asked for the containers which rules and expectations name. `log_group` is the group of the kernel's
-    log to which refused packets go.
+    log to which refused packets go. `known` is the confirmed revision if it was read before.
     """
 
     def __init__(
@@ -93,8 +95,10 @@ class Apply:
         window_seconds: int | None = None,
         docker_socket: Path | None = None,
         log_group: int = DEFAULT_GROUP,
+        known: ConfirmedRecord | None = None,
     ) -> None:
         self._order = order
+        self._known = known
         self._log_group = log_group
         self._seconds = window_seconds or order.confirm_seconds
         self._host = host
@@ -144,10 +148,13 @@ class Apply:
             )
             say(f"backend {before.backend}")
         restores = self._render(document, before)
-        self._prepare_sets(document, restores)
-        with self._step("rehearse") as say:
-            restores, done = self._rehearse(before, restores)
-            say(done)
+        with ThreadPoolExecutor(1) as pool:
+            # It needs none of the real sets, and mostly waits for the kernel, as their filling does.
+            rehearsal = pool.submit(rehearse_with_log, before.backend, before.rulesets, restores)
+            self._prepare_sets(document, restores)
+            with self._step("rehearse") as say:
+                restores, done = self._note_rehearsal(*rehearsal.result())
+                say(done)
         with self._step("watchdog") as say:
             self._open_window(document, before, restores)
             watchdog.arm(self._order.apply)
@@ -209,9 +216,10 @@ class Apply:
         if sequence <= last:
             raise Refused(sentences.ORDER_REPLAYED.format(sequence=sequence, last=last))
 
-    def _rehearse(self, before: Seen, restores: Mapping[Family, str]) -> tuple[dict[Family, str], str]:
+    def _note_rehearsal(
+        self, loadable: dict[Family, str], without_log: RestoreFailed | None
+    ) -> tuple[dict[Family, str], str]:
         """Return the texts that this kernel loads, and what was done."""
-        loadable, without_log = rehearse_with_log(before.backend, before.rulesets, restores)
         write_log_note(
             self._state, sentences.LOG_LEFT_OUT.format(error=without_log) if without_log is not None else ""
         )
@@ -257,7 +265,7 @@ class Apply:
             if names:
                 check_stored_lists(self._state, document)
                 self._sets_prepared = True
-                bound = prepare_bound_sets(self._state, names, document, self._docker_socket)
+                bound = prepare_bound_sets(self._state, names, document, self._docker_socket, self._known)
                 members += sum(map(len, bound.values()))
             say(sentences.SETS_PREPARED.format(sets=len(names) + len(self._sets), members=members))
 
@@ -318,7 +326,7 @@ class Apply:
         """Return the confirmed document where only it tells which sessions the rules have allowed."""
         if not self._order.end_sessions or can_be_read_back(before.rulesets):
             return None
-        confirmed = read_confirmed(self._state.boot)
+        confirmed = read_confirmed_again(self._known, self._state.boot)
         if confirmed is None:
             return None
         families, loaded = tuple(before.rulesets), confirmed.loaded

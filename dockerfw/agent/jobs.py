@@ -168,6 +168,7 @@ class RootJobs:
             window_seconds=self._window_seconds,
             docker_socket=self._docker_socket,
             log_group=self._log_group,
+            known=self._monitor.confirmed(),
         )
         outcome = run.run()
         logger.info("apply %s of revision %d: %s", order.apply, order.revision, outcome.state)

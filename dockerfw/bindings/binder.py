@@ -39,7 +39,7 @@ from dockerfw.host.hooks import checkpoint
 from dockerfw.host.observation import read_bound_members
 from dockerfw.iptables.errors import NetfilterError
 from dockerfw.messages.events import ConsoleEvent
-from dockerfw.store.bootfiles import boot_apply
+from dockerfw.store.bootfiles import read_confirmed_again
 from dockerfw.store.bound_sets import (
     BoundRecord,
     bound_lock,
@@ -70,19 +70,24 @@ Members = Mapping[str, tuple[str, ...]]
 
 
 def prepare_bound_sets(
-    state: StateDirectory, names: Sequence[str], document: Document, docker_socket: Path | None = None
+    state: StateDirectory,
+    names: Sequence[str],
+    document: Document,
+    docker_socket: Path | None = None,
+    known: ConfirmedRecord | None = None,
 ) -> Members:
     """Create and fill the sets that the rules of a document need before these are loaded.
 
     Return the members of those that were filled. Sets for rules by name keep what they have while the
-    containers are unknown, and a new one stays empty. Hold the lock on the host's rules. Raises SetsFailed,
-    CommandFailed, LockHeld and OSError; sets that exist by then stay and change no traffic.
+    containers are unknown, and a new one stays empty. `known` is the confirmed revision if it was read
+    before. Hold the lock on the host's rules. Raises SetsFailed, CommandFailed, LockHeld and OSError; sets
+    that exist by then stay and change no traffic.
     """
     external, definitions = document.settings.external_interfaces, container_definitions(document)
     with bound_lock(state, seconds=LOCK_SECONDS):
         # Those of the confirmed revision are followed until the end of the window: only their members tell
         # which sessions its rules have allowed.
-        followed = {**_confirmed_definitions(state), **definitions}
+        followed = {**_confirmed_definitions(state, known), **definitions}
         record = read_bound_record(state).for_document(external, followed)
         record = replace(record, looked=boottime())
         # Written first: whatever dies from here on, the binder finds the sets.
@@ -109,10 +114,10 @@ def prepare_bound_sets(
     return filled
 
 
-def _confirmed_definitions(state: StateDirectory) -> Definitions:
+def _confirmed_definitions(state: StateDirectory, known: ConfirmedRecord | None) -> Definitions:
     """Return what the sets of the confirmed revision stand for; nothing where its record cannot be read."""
     with contextlib.suppress(HostError, NetfilterError):
-        if (confirmed := read_confirmed(state.boot)) is not None:
+        if (confirmed := read_confirmed_again(known, state.boot)) is not None:
             return container_definitions(confirmed.document)
     return NO_DEFINITIONS
 
@@ -257,12 +262,11 @@ class Binder:
         return replace(record, held={**held, **digests}, problem=problem, failing=failing)
 
     def _confirmed(self) -> ConfirmedRecord | None:
-        # The record of one apply's id never changes.
-        if self._known is None or self._known.apply != boot_apply(self._state.boot):
-            self._known = read_confirmed(self._state.boot)
-            known = self._known
+        known = read_confirmed_again(self._known, self._state.boot)
+        if known is not self._known:
+            self._known = known
             self._definitions = container_definitions(known.document) if known else NO_DEFINITIONS
-        return self._known
+        return known
 
     def _tell(
         self, record: BoundRecord, names: Sequence[str], sentence: str = sentences.CHANGED_BY_OTHERS

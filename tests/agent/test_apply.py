@@ -24,6 +24,7 @@ from dockerfw.store import state as state_module
 from dockerfw.store.bootfiles import MODES
 from dockerfw.store.state import LastOrder, StateDirectory
 from dockerfw.window.window import end_if_due
+from tests.rig.bound_sets import published
 from tests.rig.host_states import (
     ARTICLE_INPUT,
     PLAIN_INPUT,
@@ -36,6 +37,7 @@ from tests.rig.host_states import (
     order,
     run,
 )
+from tests.rig.meeting import let_meet
 from tests.rig.namespace import FAMILIES, Backend, Family, Namespace
 
 pytestmark = pytest.mark.kernel
@@ -458,3 +460,32 @@ def test_nothing_is_loaded_over_rules_that_cannot_be_read(inside: Namespace, sta
     words = rules_not_printed(4, table_not_printed("filter", whole=True)).rstrip(".")
     assert error.summary == NOTHING_CHANGED_IN_KERNEL.format(summary=words)
     assert inside.run("nft", "list", "ruleset").stdout == before
+
+
+def test_the_rehearsal_runs_while_the_sets_are_prepared(
+    inside: Namespace, state: StateDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    # Both families are rehearsed, and the sets' members need the sockets.
+    together = ("iptables-nft-restore", "ip6tables-nft-restore", "ss")
+    monkeypatch.setenv("PATH", let_meet(tmp_path / "bin", *together)["PATH"])
+    outcome = run(order(published("8080")), state)
+    assert outcome.state == "awaiting", outcome.error
+
+
+def test_sets_that_cannot_be_prepared_end_the_apply_after_its_rehearsal(
+    inside: Namespace, state: StateDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    saboteur = Saboteur(tmp_path / "bin", "nft")
+    saboteur.on(4, BREAKS["fails"], rehearsal=True)
+    (tmp_path / "bin" / "ss").write_text("#!/bin/sh\necho no sockets >&2\nexit 1\n")
+    (tmp_path / "bin" / "ss").chmod(0o755)
+    monkeypatch.setenv("PATH", saboteur.path)
+    outcome = run(order(published("8080")), state)
+    # What failed first in the order of the steps is what is told.
+    assert outcome.error is not None
+    assert outcome.error.step == "sets"
+    assert saboteur.calls(4) > 0
+    assert "no sockets" in outcome.error.stderr
+    assert not state.has_window()
