@@ -112,8 +112,8 @@ def write_rule(rule: DocumentRule, layout: str) -> dict[str, Any]:
     """Return a rule as a JSON object of a format."""
     values = rule_to_json_object(rule)
     if layout == FORMAT_1:
-        source = {"source": rule.sources[0] if rule.sources else "any"}
-        return {key: value for key, value in (values | source).items() if key not in _NEWER_KEYS}
+        source = rule.sources[0] if rule.sources else "any"
+        return {**{key: values[key] for key in ("id", "scope", *_REST)}, "source": source}
     return fields.without_defaults(values, _DEFAULTS)
 
 
@@ -158,7 +158,7 @@ def _rule(value: object, path: str, problems: Problems, layout: str) -> Document
         return None
     before = len(problems.errors)
     _check_keys(value, path, problems, layout)
-    if layout == FORMAT_1:
+    if layout == FORMAT_1 and not value.keys().isdisjoint(_NEWER_KEYS):
         value = {key: each for key, each in value.items() if key not in _NEWER_KEYS}
 
     def at(key: str) -> str:
