@@ -6,6 +6,7 @@ about, unless a kind says otherwise. Tables other than filter are left out: a fi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -47,6 +48,8 @@ _SSH: Final = 22
 _LAST_PORT: Final = 65_535
 # An echo request, and another type for which conntrack starts a connection.
 _ICMP_TYPES: Final[Mapping[Family, tuple[int, int]]] = {4: (8, 13), 6: (128, 139)}
+_VERDICTS: Final = (" -j RETURN", " -j ACCEPT", " -j DROP")
+_DESTINATION: Final = re.compile(r"\s(?:-d|--dst|--destination)")
 _WITHOUT_PORTS: Final = (47, 50, 51, 4, 89, 112, 103, 253)
 
 
@@ -168,7 +171,9 @@ def _called(chains: Mapping[str, Chain]) -> Collection[str]:
     found = dict.fromkeys(name for name in (INPUT, FORWARD) if name in chains)
     waiting = list(found)
     while waiting:
-        targets = [rule.target.name for rule in chains[waiting.pop()].rules if rule.target is not None]
+        # Nearly all rules end in a verdict, and need not be read.
+        rules = [rule for rule in chains[waiting.pop()].rules if not rule.text.endswith(_VERDICTS)]
+        targets = [rule.target.name for rule in rules if rule.target is not None]
         new = [name for name in dict.fromkeys(targets) if name in chains and name not in found]
         found |= dict.fromkeys(new)
         waiting += new
@@ -177,16 +182,18 @@ def _called(chains: Mapping[str, Chain]) -> Collection[str]:
 
 def _is_for_others(rule: Rule) -> bool:
     """Return True for a line of dockerfw's that is about packets to loopback addresses or to no container."""
-    options = (option.name for match in rule.matches for option in match.options)
-    forwarded = rule_id_of(rule.text) is not None and "-d" in options
-    return forwarded or body(rule) in DIALLED_TO_LOOPBACK.values()
+    if body(rule) in DIALLED_TO_LOOPBACK.values():
+        return True
+    if _DESTINATION.search(rule.text) is None or rule_id_of(rule.text) is None:
+        return False
+    return "-d" in (option.name for match in rule.matches for option in match.options)
 
 
 def list_classes(
     rulesets: Sequence[Ruleset], family: Family, external: Iterable[str] = ()
 ) -> tuple[PacketClass, ...]:
     """Return the kinds of packets that these rulesets can tell apart, SSH first. Raises TooManyClasses."""
-    named = _Named()
+    named, external = _Named(), tuple(external)
     for ruleset in rulesets:
         table = ruleset.tables.get("filter")
         called = _entries(ruleset).tables["filter"].chains
@@ -195,8 +202,10 @@ def list_classes(
             later = chain.name not in called and chain_owner("filter", chain.name) == "docker"
             for rule in chain.rules:
                 named.read(rule, family, ports=not later)
-    names = [name for name in dict.fromkeys((*external, *sorted(named.interfaces))) if name != "lo"]
-    interfaces = (*(each.rstrip("+") or OTHER for each in names[:_MOST_INTERFACES]), OTHER)
+            if named.least_kinds * len(named.arrivals(external)) * 4 > MOST_CLASSES:
+                # The rest can only add to them.
+                raise TooManyClasses
+    interfaces = named.arrivals(external)
     kinds = list(named.kinds(family))
     if len(kinds) * len(interfaces) * 4 > MOST_CLASSES:
         raise TooManyClasses
@@ -267,6 +276,16 @@ class _Named:
         end = int(last) if last.isdigit() else _LAST_PORT if colon else start
         if start <= end <= _LAST_PORT:
             self.borders.setdefault(protocol, set()).update((start, end + 1))
+
+    @property
+    def least_kinds(self) -> int:
+        """A lower bound of the number of kinds, which takes no time."""
+        return sum(len(self.borders.get(protocol, ())) - 1 for protocol in self.protocols & PORTS_PROTOCOLS)
+
+    def arrivals(self, external: Iterable[str]) -> tuple[str, ...]:
+        """Return the interfaces that packets may arrive on, those outside first."""
+        names = [name for name in dict.fromkeys((*external, *sorted(self.interfaces))) if name != "lo"]
+        return (*(each.rstrip("+") or OTHER for each in names[:_MOST_INTERFACES]), OTHER)
 
     def kinds(self, family: Family) -> Iterator[PacketClass]:
         """Yield one kind for each protocol and range of ports, without an interface: SSH first."""

@@ -21,6 +21,7 @@ _WORD = rf'(?:({QUOTED})(?=[ \t\r]|\Z)|([^" \t\r][^ \t\r]*+))'
 _SAVED_WORD = re.compile(_WORD, re.DOTALL)
 _SAVED_LINE = re.compile(rf"[ \t\r]*+(?:{_WORD}[ \t\r]*+)*", re.DOTALL)
 _RESTORED_WORD = re.compile(rf'(?P<bare>[^" \t\r]*+)(?P<quoted>{QUOTED})?', re.DOTALL)
+_SIMPLY_QUOTED = re.compile(r'"[^"\\]*+"')
 _BLANKS = re.compile(r"[ \t\r]*+")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _NEEDS_NO_QUOTES = re.compile(r"[^ \t\r\n\\\'\"!-][^ \t\r\n\\\']*+|--?[a-z0-9-]++")
@@ -47,6 +48,13 @@ def split_tokens(line: str) -> tuple[str, ...]:
 
     Raises TokenError if a quote is not closed or not followed by a blank.
     """
+    if "\t" not in line and "\r" not in line:
+        words = [word for word in line.split(" ") if word]
+        if '"' not in line:
+            return tuple(words)
+        # Most lines have quotes only around single words, such as the comment with the id of a rule.
+        if all(word[0] != '"' or _SIMPLY_QUOTED.fullmatch(word) for word in words):
+            return tuple([Quoted(word[1:-1]) if word[0] == '"' else word for word in words])
     if _SAVED_LINE.fullmatch(line) is None:
         locate_tokens(line)
     return tuple([bare or _unquote(quoted) for quoted, bare in _SAVED_WORD.findall(line)])

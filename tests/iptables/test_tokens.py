@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dockerfw.iptables import sentences
 from dockerfw.iptables.tokens import (
@@ -36,6 +38,17 @@ from dockerfw.iptables.tokens import (
 )
 def test_words_of_a_saved_line(line: str, words: tuple[str, ...]) -> None:
     assert split_tokens(line) == words
+
+
+@given(st.text(st.sampled_from(' "\\\t\ra-'), max_size=12))
+def test_lines_with_simple_quotes_are_split_like_others(line: str) -> None:
+    try:
+        slow = [(type(word), word) for _, word in locate_tokens(line)]
+    except TokenError:
+        with pytest.raises(TokenError):
+            split_tokens(line)
+        return
+    assert [(type(word), word) for word in split_tokens(line)] == slow
 
 
 def test_a_word_in_quotes_is_quoted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from unittest.mock import patch
 
@@ -10,10 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockerfw.chains import packet_classes
+from dockerfw.chains.after_load import filter_after_load
+from dockerfw.chains.names import is_own_chain
+from dockerfw.chains.packet_classes import TooManyClasses, list_classes
 from dockerfw.document.document import make_document, validate_rule
 from dockerfw.document.values import Document, Settings
 from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.replay import parse_restore
+from dockerfw.reach import container_offers
 from dockerfw.reach.differences import find_differences
 from dockerfw.reach.exposure import ExposureRow, expose
 from dockerfw.reach.offers import Offer
@@ -25,6 +30,7 @@ from tests.simulation.hosts import HOST
 ETH0 = HOST.interfaces[1]
 INNER: Mapping[Family, str] = {4: "172.17.0", 6: "fd00:17:"}
 FIRST = 9_000
+PORTS = range(10_000, 22_000, 3)
 
 Publishing = tuple[int, int, int]
 """The published port, the container's number, and the port inside."""
@@ -200,3 +206,41 @@ def test_a_chain_that_no_packet_enters_is_not_compiled() -> None:
     assert row.level == "anywhere"
     assert {"DOCKER", "FORWARD"} <= set(compiled)
     assert "mine" not in compiled
+
+
+def test_rules_for_too_many_ports_are_not_read_to_the_end() -> None:
+    allowed = [validate_rule({"scope": "host", "protocol": "tcp", "ports": [str(port)]}) for port in PORTS]
+    document = make_document(Settings(external_interfaces=("eth0",)), tuple(allowed))
+    after = filter_after_load(ruleset(4, []), document, 4)
+    with pytest.raises(TooManyClasses):
+        list_classes((after,), 4, ("eth0",))
+    rules = [rule for chain in after.tables["filter"].chains.values() for rule in chain.rules]
+    assert sum(rule._reading is None for rule in rules) > len(PORTS) // 4
+
+
+def test_ports_in_chains_of_dockerfw_are_found_without_reading_their_lines() -> None:
+    allowed = [
+        validate_rule({"scope": scope, "protocol": protocol, "ports": ports, "to": to})
+        for scope in ("both", "container")
+        for protocol in ("tcp", "udp", "sctp")
+        for ports in (["22"], ["80", "8000-8010"], [str(port) for port in PORTS[:40]])
+        for to in ("", "192.0.2.1")
+    ]
+    document = make_document(Settings(external_interfaces=("eth0",)), tuple(dict.fromkeys(allowed)))
+    after = filter_after_load(ruleset(4, []), document, 4)
+    found: dict[str, set[tuple[int, int]]] = {}
+    container_offers._add_named(after, found)
+    rules = [
+        rule
+        for chain in after.tables["filter"].chains.values()
+        if is_own_chain(chain.name)
+        for rule in chain.rules
+        if "port" in rule.text and " -g " not in rule.text
+    ]
+    assert len(rules) > 100
+    assert all(rule._reading is None for rule in rules)
+    slow: dict[str, set[tuple[int, int]]] = {}
+    with patch.object(container_offers, "_OWN_LINE", re.compile("nothing")):
+        container_offers._add_named(after, slow)
+    assert found == slow
+    assert {(22, 22), (8000, 8010)} < found["tcp"]
