@@ -101,7 +101,7 @@ def container_definitions(document: Document) -> Definitions:
     """
     found: dict[ContainerSet, None] = {}
     for rule in document.rules:
-        if rule.enabled:
+        if rule.enabled and rule.container:
             found |= dict.fromkeys(ContainerSet(*each) for each in definitions_of(rule))
     first = list(found)[:MOST_DEFINITIONS]
     families: tuple[Family, ...] = (4, 6)

@@ -23,6 +23,7 @@ from dockerfw.chains.names import (
     rule_id_of,
 )
 from dockerfw.chains.owners import chain_owner
+from dockerfw.chains.port_lines import read_port_line
 from dockerfw.chains.render import DIALLED_TO_LOOPBACK
 from dockerfw.iptables.model import Chain, Family, Rule, Ruleset, Table
 from dockerfw.iptables.protocols import ICMP, IPV6_ICMP
@@ -258,6 +259,12 @@ class _Named:
             names = (match.option("-i") for match in rule.matches)
             self.interfaces.update(each.values[0] for each in names if each is not None and each.values)
             return
+        if (line := read_port_line(rule.text)) is not None:
+            self.protocols.add(line.protocol)
+            self.interfaces.update([line.interface] if line.interface else ())
+            for first, last in line.ports:
+                self._add_ports(line.protocol, first, last)
+            return
         matches, _ = normalise_rule(rule, family)
         options = [option for match in matches for option in match.options if option.values]
         protocols = [option.values[0] for option in options if option.name == "-p"]
@@ -273,7 +280,9 @@ class _Named:
     def _read_ports(self, protocol: int, text: str) -> None:
         first, colon, last = text.partition(":")
         start = int(first) if first.isdigit() else 0
-        end = int(last) if last.isdigit() else _LAST_PORT if colon else start
+        self._add_ports(protocol, start, int(last) if last.isdigit() else _LAST_PORT if colon else start)
+
+    def _add_ports(self, protocol: int, start: int, end: int) -> None:
         if start <= end <= _LAST_PORT:
             self.borders.setdefault(protocol, set()).update((start, end + 1))
 

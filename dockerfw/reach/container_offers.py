@@ -6,7 +6,6 @@ gateway mode `nat-unprotected`. The simulator tells. Ports that Docker publishes
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -21,6 +20,7 @@ from dockerfw.chains.names import (
     is_own_chain,
 )
 from dockerfw.chains.owners import chain_owner
+from dockerfw.chains.port_lines import read_port_line
 from dockerfw.iptables.model import Chain, Family, Ruleset, Table
 from dockerfw.iptables.networks import family_of
 from dockerfw.iptables.protocols import protocol_name, protocol_number
@@ -39,12 +39,6 @@ PROTOCOLS: Final = ("tcp", "udp")
 # More ports and ranges than these are not listed for one address; the offer for the others notes it.
 MOST_NAMED: Final = 60
 _NOT_FORWARDED: Final = (INPUT, "OUTPUT", FILTERS_HOST)
-# A line with ports as dockerfw writes it: protocol, published ports, other ports, and the rest.
-_OWN_LINE: Final = re.compile(
-    r"-A \S+ (?:-[sdi] [^\s-]\S* )*-p ([^\s-]\S*) -m "
-    r"(?:conntrack (?:--ctorigdst [^\s-]\S* )?--ctorigdstport (\S+)|\w+ --dports? (\S+))(.*)",
-    re.ASCII,
-)
 _PORTS: Final = ("--dport", "--dports", "--ctorigdstport")
 
 Rules = Mapping[Family, Prepared]
@@ -267,16 +261,9 @@ def _add_named(ruleset: Ruleset, found: dict[str, set[_Range]]) -> None:
             continue
         own = is_own_chain(chain.name)
         for rule in chain.rules:
-            if (
-                own
-                and (plain := _OWN_LINE.match(rule.text))
-                and "port" not in plain[4]
-                and "-g" not in plain[4]
-            ):
-                number, ports = protocol_number(plain[1]), read_ranges(plain[2] or plain[3])
-                if number is not None and ports is not None:
-                    found.setdefault(protocol_name(number), set()).update(ports)
-                    continue
+            if (line := read_port_line(rule.text)) is not None:
+                found.setdefault(protocol_name(line.protocol), set()).update(line.ports)
+                continue
             if own and rule.target is not None and rule.target.goto:
                 # It leads to lines that name these ports themselves.
                 continue

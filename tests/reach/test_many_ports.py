@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from unittest.mock import patch
 
@@ -240,7 +239,7 @@ def test_ports_in_chains_of_dockerfw_are_found_without_reading_their_lines() -> 
     assert len(rules) > 100
     assert all(rule._reading is None for rule in rules)
     slow: dict[str, set[tuple[int, int]]] = {}
-    with patch.object(container_offers, "_OWN_LINE", re.compile("nothing")):
+    with patch.object(container_offers, "read_port_line", return_value=None):
         container_offers._add_named(after, slow)
     assert found == slow
     assert {(22, 22), (8000, 8010)} < found["tcp"]
