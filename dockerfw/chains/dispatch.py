@@ -208,7 +208,8 @@ def depth(chains: Mapping[str, Sequence[str]], start: str) -> int:
     waiting = [start]
     while waiting:
         name = waiting[-1]
-        below = {found[1] or found[2] for line in chains[name] if (found := _LEADS.search(line))}
+        leads = (_LEADS.search(line) for line in chains[name] if "FILTERS" in line)
+        below = {found[1] or found[2] for found in leads if found}
         missing = [each for each in below if each not in known and each in chains]
         if missing:
             waiting += missing

@@ -36,10 +36,11 @@ def pair_lines(chain: str, wanted: Sequence[str], live: Sequence[Rule], family: 
     held = [without_label(rule.text) for rule in live]
     if held == texts:
         return Pairing(tuple(live), ())
-    by_text: dict[str, deque[Rule]] = defaultdict(deque)
-    for text, rule in zip(held, live, strict=True):
+    by_text: dict[str, list[Rule]] = defaultdict(list)
+    # Of lines that are the same, the first is taken first.
+    for text, rule in zip(reversed(held), reversed(live), strict=True):
         by_text[text].append(rule)
-    pairs: list[Rule | None] = [by_text[text].popleft() if by_text.get(text) else None for text in texts]
+    pairs: list[Rule | None] = [by_text[text].pop() if by_text.get(text) else None for text in texts]
     missing = [index for index, rule in enumerate(pairs) if rule is None]
     left = {id(rule) for rules in by_text.values() for rule in rules}
     if missing and left:

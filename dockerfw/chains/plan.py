@@ -50,9 +50,13 @@ class PlanLine:
 
     chain: str
     text: str
-    rule_id: str | None = None
     packets: int = 0
     bytes: int = 0
+
+    @property
+    def rule_id(self) -> str | None:
+        """The id of the document rule, None for a line of none."""
+        return rule_id_of(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +252,9 @@ def _is_article_chain(live: Ruleset) -> bool:
 
 def _added(chain: str, lines: Sequence[str], pairing: Pairing) -> list[PlanLine]:
     pairs = zip(lines, pairing.live, strict=True)
-    return [PlanLine(chain, line, rule_id_of(line)) for line, rule in pairs if rule is None]
+    return [PlanLine(chain, line) for line, rule in pairs if rule is None]
 
 
 def _line(rule: Rule) -> PlanLine:
     packets, size = (rule.counters.packets, rule.counters.bytes) if rule.counters else (0, 0)
-    return PlanLine(rule.chain, body(rule), rule_id_of(rule.text), packets, size)
+    return PlanLine(rule.chain, body(rule), packets, size)

@@ -110,11 +110,22 @@ def rule_to_json_object(rule: DocumentRule) -> dict[str, Any]:
 
 def write_rule(rule: DocumentRule, layout: str) -> dict[str, Any]:
     """Return a rule as a JSON object of a format."""
-    values = rule_to_json_object(rule)
     if layout == FORMAT_1:
-        source = rule.sources[0] if rule.sources else "any"
-        return {**{key: values[key] for key in ("id", "scope", *_REST)}, "source": source}
-    return fields.without_defaults(values, _DEFAULTS)
+        return {
+            "id": rule.id,
+            "scope": rule.scope,
+            "protocol": rule.protocol,
+            "ports": list(rule.ports),
+            "port_kind": rule.port_kind,
+            "comment": rule.comment,
+            "enabled": rule.enabled,
+            "source": rule.sources[0] if rule.sources else "any",
+        }
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key in _DEFAULTS
+        if (value := getattr(rule, key)) != getattr(_DEFAULT_RULE, key)
+    }
 
 
 def upgrade_rule(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -380,5 +391,6 @@ def _identity(rule: DocumentRule) -> tuple[object, ...]:
     return (*first, *(getattr(rule, key) for key in _MATCHES_OF_2), rule.owner, rule.ticket, rule.tags)
 
 
-_DEFAULTS: Final = rule_to_json_object(DocumentRule("", "both"))
+_DEFAULT_RULE: Final = DocumentRule("", "both")
+_DEFAULTS: Final = rule_to_json_object(_DEFAULT_RULE)
 _MATCHES_OF_2: Final = ("action", "container", "interface", "limit", "starts", "expires")
