@@ -159,6 +159,7 @@ def test_a_row_as_a_table_shows_it() -> None:
     cells = ("load", "10,000", "3 s", "500 ms", "2,000 ms", "0.25 x", "1.10", "at most 0.33 x", "met")
     assert row.cells("3 s", 1.1) == cells
     assert Row("lost", 10, 0, "", aim="0").cells() == ("lost", "10", "", "0", "", "", "", "0", "met")
+    assert Row("save", 10, 1, "ms").cells(growth=-0.001)[6] == "0.00"
     failed = Row("audit", 0, None, "", error="OSError: a | b\nc")
     assert failed.cells() == ("audit", "0", "", "OSError: a / b c", "", "", "", "", "failed")
 

@@ -19,7 +19,7 @@ from tests.browser.stack import ROOT
 from tests.rig.namespace import FAMILIES, iptables_program, wait_until
 
 # The rounds of each size.
-SIZES: Final = {10: 5, 1_000: 5, 5_000: 3, 10_000: 3}
+SIZES: Final = {10: 5, 1_000: 5, 5_000: 3, 10_000: 2}
 AIMS: Final = {1_000: "at most 100 ms", 5_000: "at most 1.0 x", 10_000: "at most 1.0 x"}
 
 

@@ -64,7 +64,7 @@ class Row:
             "" if value is None else f"{_number(value)} {self.unit}".rstrip()
             for value in (self.value, self.floor)
         )
-        grown = "" if growth is None else f"{growth:.2f}"
+        grown = "" if growth is None else f"{round(growth, 2) + 0:.2f}"
         now = now if self.error is None else " ".join(self.error.replace("|", "/").split())
         return self.what, f"{self.size:,}", before, now, floor, ratio, grown, self.aim or "", self.result
 
@@ -103,12 +103,12 @@ def best_of(
 ) -> list[float]:
     """Return the best time of each call in seconds, of the processor unless `clock` is another.
 
-    The calls take turns, so that a busy moment hits all.
+    The calls take turns, so that a busy moment hits all. None finds what the one before remembered.
     """
     best = [float("inf")] * len(calls)
     for _ in range(rounds):
         for index, call in enumerate(calls):
-            gc.collect()
+            forget_results()
             began = clock()
             call()
             best[index] = min(best[index], clock() - began)

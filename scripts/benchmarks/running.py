@@ -154,7 +154,11 @@ class Site:
 
 
 def _processor_seconds(pid: int) -> float:
-    user, system = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    """Return the processor time of a process and its children; a job that has ended has none."""
+    try:
+        user, system = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
     own = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
     return own + sum(_processor_seconds(int(child)) for child in children)

@@ -1,4 +1,4 @@
-"""`python -m scripts.benchmarks.weigh PATH…`: ask for pages in this process, and print their figures as JSON.
+"""`python -m scripts.benchmarks.weigh ROUNDS PATH…`: ask for pages here, and print figures as JSON.
 
 It runs with the environment of a running stack's web process, and reads that stack's data.
 """
@@ -39,7 +39,7 @@ EMPTY: Final = "/empty/"
 HOST: Final = "local"
 
 
-def main(places: Sequence[str]) -> int:
+def main(rounds: int, places: Sequence[str]) -> int:
     """Print for each page the seconds beside an empty view, the bytes, those with gzip, and the queries.
 
     They are seconds of the processor: a page waits for hardly anything else, and a busy machine adds nothing.
@@ -51,23 +51,23 @@ def main(places: Sequence[str]) -> int:
     client.force_login(user)
     try:
         _allow_looks_after(LONGEST_MS)
-        print(json.dumps({place: _weigh(client, place) for place in places}))
+        print(json.dumps({place: _weigh(client, place, rounds) for place in places}))
     finally:
         _allow_looks_after(1)
     return 0
 
 
-def _weigh(client: Client, place: str) -> dict[str, object]:
+def _weigh(client: Client, place: str, rounds: int) -> dict[str, object]:
     print(f"weighing {place}", file=sys.stderr)
     # What the process makes once, such as templates, is not the page's.
     _seconds(client, place)
     found: dict[str, object] = {}
-    for name, (prepare, rounds) in PREPARED.items():
+    for name, (prepare, more) in PREPARED.items():
         calls = [
             functools.partial(_seconds, client, EMPTY),
             functools.partial(_prepared, client, place, prepare),
         ]
-        found[name] = in_turn(calls, rounds=rounds)
+        found[name] = in_turn(calls, rounds=rounds + more)
     with CaptureQueriesContext(connection) as queries:
         answer = client.get(place)
     sizes = (len(answer.content), len(gzip.compress(answer.content, 6)), len(queries))
@@ -113,12 +113,12 @@ def _empty_memories() -> None:
     forget_results()
 
 
-# What comes before each request of a kind, and how often it is measured.
+# What comes before each request of a kind, and how many rounds more it gets.
 PREPARED: Final[Mapping[str, tuple[Callable[[], object], int]]] = {
-    "warm": (lambda: None, 5),
-    "moved": (_wait_for_look, 3),
-    "cold": (_empty_memories, 3),
+    "warm": (lambda: None, 2),
+    "moved": (_wait_for_look, 0),
+    "cold": (_empty_memories, 0),
 }
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))

@@ -66,7 +66,7 @@ def measure_weights(site: Site, most: int) -> Iterator[Row]:
     """Weigh every page with rules in the kernel and one change pending."""
     for size in up_to(most, SIZES):
         site.hold(size)
-        yield from weigh(site, PAGES, size)
+        yield from weigh(site, PAGES, size, rounds=3 if size <= AIMED else 1)
 
 
 def measure_foreign(site: Site, most: int) -> Iterator[Row]:
@@ -74,7 +74,7 @@ def measure_foreign(site: Site, most: int) -> Iterator[Row]:
     for size in up_to(most, [FOREIGN]):
         site.hold(BESIDE_FOREIGN)
         with site.foreign_rules(size):
-            yield from weigh(site, PAGES, size, beside=", beside foreign rules")
+            yield from weigh(site, PAGES, size, beside=", beside foreign rules", rounds=1)
 
 
 def weigh(
@@ -85,11 +85,12 @@ def weigh(
     note: str = "",
     beside: str = "",
     aim: str | None = None,
+    rounds: int = 3,
 ) -> Iterator[Row]:
     """Yield the figures of some pages, while counters move; `aim` is that of all their times."""
     with site.moving_counters():
         paths = {page.name: page.path_at(site.applies) for page in pages}
-        found = site.run_as_web("scripts.benchmarks.weigh", *paths.values())
+        found = site.run_as_web("scripts.benchmarks.weigh", str(rounds), *paths.values())
     usual = "under 100 ms" if size <= AIMED else None
     for name, path in paths.items():
         weight = found[path]
