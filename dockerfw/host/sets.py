@@ -10,7 +10,7 @@ import contextlib
 import re
 from collections.abc import Mapping, Sequence
 
-from dockerfw.chains.container_sets import is_container_set
+from dockerfw.chains.bound_sets import follows_host
 from dockerfw.chains.static_sets import is_static_name
 from dockerfw.host.runner import Command, CommandFailed, run_all
 from dockerfw.host.saved_sets import save_sets
@@ -38,7 +38,7 @@ def read_named_sets(saves: Mapping[Family, str]) -> tuple[SetMembers, ...]:
     named = {name for save in saves.values() for name in _NAMED.findall(save)}
     # The members of static sets are in the revision, and there may be very many.
     names = sorted(name for name in named if not is_static_name(name))
-    own = _read_container_sets([name for name in names if is_container_set(name)])
+    own = _read_own_sets([name for name in names if follows_host(name)])
     names = [name for name in names if name not in own]
     found: dict[str, SetMembers] = {}
     left = MAX_MEMBERS_TOTAL
@@ -60,14 +60,14 @@ def read_named_sets(saves: Mapping[Family, str]) -> tuple[SetMembers, ...]:
     return (*found.values(), *own.values())
 
 
-def _read_container_sets(names: Sequence[str]) -> Mapping[str, SetMembers]:
-    """Return the sets of rules by name, with one process for all; none where that fails."""
+def _read_own_sets(names: Sequence[str]) -> Mapping[str, SetMembers]:
+    """Return dockerfw's sets of what this host shows, with one process for all; none where that fails."""
     found: dict[str, SetMembers] = {}
     left = MAX_MEMBERS_TOTAL
     with contextlib.suppress(CommandFailed):
         for name, each in save_sets(names[:MAX_CONTAINER_SETS]).items():
             left -= len(each.members)
-            members = tuple(each.members) if left >= 0 else None
+            members = tuple(each.members) if left >= 0 and len(each.members) <= MAX_SET_MEMBERS else None
             found[name] = SetMembers(name, each.type, members, each.options[:MAX_NAME])
     return found
 

@@ -14,11 +14,14 @@ from typing import Any
 
 import pytest
 
+from dockerfw.chains.bound_sets import BOUND_SETS
 from dockerfw.host import native_rules as native_rules_module
 from dockerfw.host import observation as snapshot_module
 from dockerfw.host import routes as routes_module
+from dockerfw.host import runner
 from dockerfw.host import sets as sets_module
 from dockerfw.host.backend import find_backend
+from dockerfw.host.bound_sets import create_bound_sets, fill_bound_set
 from dockerfw.host.observation import observe
 from dockerfw.host.runner import Command, CommandFailed
 from dockerfw.host.runner import run_all as real_run_all
@@ -179,6 +182,35 @@ def test_sets_that_rules_name(inside: Namespace, monkeypatch: pytest.MonkeyPatch
     }
     (office6,) = (found for found in look().sets if found.name == "office6")
     assert office6.options.startswith("family inet6 hashsize ")
+
+
+def test_sets_of_what_the_host_shows_are_read_by_one_process(
+    inside: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_bound_sets(BOUND_SETS)
+    fill_bound_set("dockerfw4-proxy", ["192.0.2.1,tcp:8080"])
+    for name in BOUND_SETS:
+        family: Family = 6 if "6" in name else 4
+        inside.iptables(
+            "-A", "INPUT", "-m", "set", "--match-set", name, "dst,dst", "-j", "DROP", family=family
+        )
+    asked: list[str] = []
+
+    def run_all(commands: Sequence[Command]) -> list[bytes | CommandFailed]:
+        asked.extend(" ".join(command.words) for command in commands)
+        return real_run_all(commands)
+
+    monkeypatch.setattr(runner, "run_all", run_all)
+    monkeypatch.setattr(sets_module, "run_all", run_all)
+    found = {each.name: each for each in look().sets}
+    assert [words for words in asked if words.startswith("ipset")] == ["ipset restore"]
+    assert {name: each.members for name, each in found.items()} == {
+        name: ("192.0.2.1,tcp:8080",) if name == "dockerfw4-proxy" else () for name in BOUND_SETS
+    }
+    assert found["dockerfw6-proxy"].options.startswith("family inet6 hashsize ")
+    # Where one is too large, it comes without members.
+    monkeypatch.setattr(sets_module, "MAX_SET_MEMBERS", 0)
+    assert {each.name for each in look().sets if each.members is None} == {"dockerfw4-proxy"}
 
 
 def test_many_sets_are_not_asked_for_all_at_once(inside: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
