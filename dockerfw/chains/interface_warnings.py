@@ -21,14 +21,15 @@ def docker_bridges(rulesets: Iterable[Ruleset], interfaces: Iterable[str] = ()) 
     found = {name for name in interfaces if name in _USUAL or _NETWORK_BRIDGE.fullmatch(name)}
     for ruleset in rulesets:
         table = ruleset.tables.get("filter")
-        rules = (rule for chain in (table.chains.values() if table else ()) for rule in chain.rules)
-        found |= {name for rule in rules if _calls_docker(rule) for name in _outputs(rule)}
+        chains = table.chains.values() if table else ()
+        # The text first: reading the words of 100,000 rules takes seconds.
+        named = [rule for chain in chains for rule in chain.rules if DOCKER in rule.text]
+        found |= {name for rule in named if _calls_docker(rule) for name in _outputs(rule)}
     return tuple(sorted(found))
 
 
 def _calls_docker(rule: Rule) -> bool:
-    # The text first: reading the words of 100,000 rules takes seconds.
-    return DOCKER in rule.text and rule.target is not None and rule.target.name == DOCKER
+    return rule.target is not None and rule.target.name == DOCKER
 
 
 def _outputs(rule: Rule) -> Iterable[str]:

@@ -18,6 +18,7 @@ from dockerfw.chains.names import (
     container_anchor,
     is_own_chain,
     label_of,
+    last_own_rule,
     own_chains,
     own_rules,
     rule_id_of,
@@ -98,11 +99,14 @@ def sum_refused(live: Ruleset) -> Counters | None:
     found = [
         rule.counters or Counters(0, 0)
         for chain in own_chains(live)
-        for rule in own_rules(live, chain)[-1:]
-        if label_of(rule.text) and rule.target is not None and not rule.target.goto
+        if (rule := last_own_rule(live, chain)) is not None
+        and label_of(rule.text)
+        and rule.target is not None
+        and not rule.target.goto
     ]
     if not found:
-        return next((rule.counters for rule in own_rules(live, FILTERS)[-1:]), None)
+        last = last_own_rule(live, FILTERS)
+        return last.counters if last is not None else None
     return Counters(sum(each.packets for each in found), sum(each.bytes for each in found))
 
 

@@ -147,3 +147,10 @@ def own_rules(live: Ruleset | None, chain: str) -> tuple[Rule, ...]:
     rules = found.rules
     logs = any(" -j NFLOG " in rule.text for rule in rules)
     return tuple(rule for rule in rules if not is_log_line(rule.text)) if logs else rules
+
+
+def last_own_rule(live: Ruleset, chain: str) -> Rule | None:
+    """Return the last of these rules, without reading those before it."""
+    found = live.chain("filter", chain)
+    rules = reversed(found.rules) if found is not None else ()
+    return next((rule for rule in rules if not is_log_line(rule.text)), None)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from dockerfw.chains import names
+from dockerfw.chains.kernel_state import sum_refused
+from dockerfw.chains.names import is_log_line, own_chains, own_rules
 from dockerfw.chains.own_counts import count_own
 from dockerfw.document.document import parse_document
+from dockerfw.iptables.model import Counters
+from dockerfw.iptables.parse import parse_save
 from tests.rig.documents import document
 from tests.rig.kernel_reports import CLEAN, save_of
 
@@ -41,3 +46,23 @@ def test_lines_of_other_chains_and_broken_ones_count_nothing() -> None:
     save += "[x:1] -A FILTERS -j DROP\n-A FILTERS -j DROP\n"
     found = count_own({4: save})
     assert (found.refused, found.accepted) == (0, 0)
+
+
+def test_what_was_refused_is_read_from_the_last_line_of_each_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def count(text: str) -> bool:
+        read.append(text)
+        return is_log_line(text)
+
+    rules = [
+        {**SSH, "sources": [], "ports": [str(number)], "interface": f"wg{number}"} for number in range(1, 99)
+    ]
+    settings = {"external_interfaces": ["ens33"], "log_refused": True}
+    many = parse_document({"format": "dockerfw/2", "settings": settings, "rules": rules})
+    live = parse_save(save_of(many, 4, 3, packets=7))
+    chains = own_chains(live)
+    assert sum(len(own_rules(live, name)) for name in chains) > 98
+    monkeypatch.setattr(names, "is_log_line", count)
+    assert sum_refused(live) == Counters(7, 420)
+    assert len(read) <= len(chains)
