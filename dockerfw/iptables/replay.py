@@ -41,7 +41,8 @@ from dockerfw.iptables.tokens import TokenError, locate_restore_tokens
 from dockerfw.iptables.unprinted import read_unprinted
 
 # A rule that is appended as iptables-save prints it, without any word that needs quotes.
-_PLAIN = re.compile(r'-A ([A-Za-z0-9_.-]+)(?: (?:[A-Za-z0-9_./:+@!,-]+|"dockerfw:[a-z0-9]+"))+', re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*", re.ASCII)
+_PLAIN = re.compile(r'-A [A-Za-z0-9_.-]+(?: (?:[A-Za-z0-9_./:+@!,-]+|"dockerfw:[a-z0-9]+"))+', re.ASCII)
 # The words in which such rules may differ and still have the same form: none of them can be an option.
 _VALUE = re.compile(r" [0-9][0-9a-f./:]*(?= |\Z)|dockerfw[:-][a-z0-9-]+", re.ASCII)
 
@@ -121,22 +122,22 @@ class _Replay:
             return
         found = COUNTERS_PREFIX.match(line)
         text = line[found.end() :] if found else line
-        plain = _PLAIN.fullmatch(text)
-        chain = table.chains.get(plain[1]) if plain else None
+        verb, name, rest = (text.split(" ", 2) + ["", ""])[:3]
+        chain = table.chains.get(name) if verb == "-A" and _NAME.fullmatch(name) else None
+        form = ""
         if chain is not None:
-            text = text.replace('"', "")
-            form = _VALUE.sub(" 0", text.partition(" ")[2].partition(" ")[2])
+            # No line has the line end that stands for values.
+            form = _VALUE.sub("\n", rest)
             if form in self.forms and table.rule_count < MAX_RULES:
                 counters = Counters(int(found[1]), int(found[2])) if found else None
-                assert plain is not None
-                chain.rules.append(Rule(table.name, plain[1], counters, text, self.number))
+                chain.rules.append(Rule(table.name, name, counters, text.replace('"', ""), self.number))
                 table.rule_count += 1
                 return
         read = _read_command(line, self.number, self.family)
         if read is not None:
             verb, command = read
             VERBS[verb](table, command)
-            if chain is not None and chain.rules[-1].text == text:
+            if chain is not None and _PLAIN.fullmatch(text) and chain.rules[-1].text == text.replace('"', ""):
                 self.forms.add(form)
 
 

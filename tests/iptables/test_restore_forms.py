@@ -53,6 +53,8 @@ def test_rules_of_one_form_are_split_once(monkeypatch: pytest.MonkeyPatch) -> No
         "-A FILTERS 3 -s 10.0.0.1 -j RETURN",
         "-4 -A FILTERS -s 10.0.0.1 -j RETURN",
         "-I FILTERS 3 -s 10.0.0.1 -j RETURN",
+        '-A FILTERS -s 10.0.0.1 -m comment --comment " 0" -j RETURN',
+        '-A FILTERS -s 10.0.0.1 -m comment --comment "dockerfw:a -j RETURN',
     ],
 )
 def test_other_rules_are_read_as_before(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
