@@ -122,7 +122,8 @@ class _Replay:
             return
         found = COUNTERS_PREFIX.match(line)
         text = line[found.end() :] if found else line
-        verb, name, rest = (text.split(" ", 2) + ["", ""])[:3]
+        verb, _, words = text.partition(" ")
+        name, _, rest = words.partition(" ")
         chain = table.chains.get(name) if verb == "-A" and _NAME.fullmatch(name) else None
         form = ""
         if chain is not None:
