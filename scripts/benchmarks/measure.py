@@ -7,6 +7,7 @@ import gc
 import math
 import os
 import re
+import resource
 import statistics
 import sys
 import time
@@ -82,6 +83,12 @@ def milliseconds(
     if floor is None:
         return Row(what, size, seconds * 1000, "ms", aim=aim)
     return Row(what, size, seconds * 1000, "ms", floor * 1000, ratio or seconds / floor, aim)
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and of those that it waited for."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def forget_results() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
@@ -26,6 +25,7 @@ from scripts.benchmarks.measure import (
     medians,
     milliseconds,
     paired_ratio,
+    processor_seconds,
     up_to,
 )
 from tests.rig.namespace import FAMILIES, Namespace, add_bound_sets
@@ -87,7 +87,7 @@ def measure_plan(most: int) -> Iterator[Row]:
 
 
 def _plan_all(size: int, live: Mapping[Family, Ruleset]) -> Row:
-    """Time a plan in which every rule is new, beside iptables-restore of those rules."""
+    """Time a plan in which every rule is new, beside iptables-restore of them, both of the processor."""
     document = make_document(size, first=size)
     texts = {family: render_restore(document, family, live=live[family]) for family in FAMILIES}
     with _loaded(size) as host:
@@ -95,7 +95,7 @@ def _plan_all(size: int, live: Mapping[Family, Ruleset]) -> Row:
             partial(_restore, host, texts),
             partial(plan_changes, document, live),
         ]
-        rounds = in_turn([partial(_seconds, call) for call in calls], rounds=5)
+        rounds = in_turn([partial(_seconds, call) for call in calls], rounds=3)
     (restore, plan), ratio = medians(rounds), paired_ratio(rounds, 1, 0)
     what, aim = "plan where every rule differs", "at most 300 ms" if size == SIZES[-1] else None
     return milliseconds(f"{what}, beside iptables-restore", size, plan, restore, ratio=ratio, aim=aim)
@@ -108,9 +108,9 @@ def _restore(host: Namespace, texts: Mapping[Family, str]) -> None:
 
 def _seconds(call: Callable[[], object]) -> float:
     forget_results()
-    began = time.perf_counter()
+    began = processor_seconds()
     call()
-    return time.perf_counter() - began
+    return processor_seconds() - began
 
 
 def _split(text: str) -> object:
