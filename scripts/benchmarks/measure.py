@@ -10,6 +10,7 @@ import re
 import resource
 import statistics
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ ALL_SIZES = sys.maxsize
 _Cells = tuple[str, ...]
 DOCUMENTED: Final = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 HEADS: Final = ("what", "size", "before", "now", "floor", "ratio", "growth", "aim", "result")
+# The rest of an error is in JSON, and all of it on stderr.
+LONGEST_ERROR: Final = 80
 _AIM: Final = re.compile(r"(at most|under|at least)? ?([\d,.]+) ?(.*)")
 
 
@@ -66,7 +69,7 @@ class Row:
             for value in (self.value, self.floor)
         )
         grown = "" if growth is None else f"{round(growth, 2) + 0:.2f}"
-        now = now if self.error is None else " ".join(self.error.replace("|", "/").split())
+        now = now if self.error is None else textwrap.shorten(self.error.replace("|", "/"), LONGEST_ERROR)
         return self.what, f"{self.size:,}", before, now, floor, ratio, grown, self.aim or "", self.result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,8 @@ from scripts.benchmarks.running import HOST, Site
 from tests.browser.stack import PROCESS_WORDS
 
 REVIEWS: Final = (0, 1, 10, 50, 100, 200)
+# On a busy machine 200 reviews take hours.
+LONGEST_SECONDS: Final = 600
 RULE: Final = f"{HOST}/rules/r00001"
 
 
@@ -24,9 +27,11 @@ def measure_memory(site: Site, most: int) -> Iterator[Row]:
     if not rules:
         return
     site.hold(rules)
-    done = 0
+    done, deadline = 0, time.monotonic() + LONGEST_SECONDS
     for count in REVIEWS:
         for number in range(done, count):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{number} reviews took {LONGEST_SECONDS} s")
             _change_draft(site, enabled=bool(number % 2))
             site.alice.get(f"{HOST}/review/?effects=yes")
         done = count
