@@ -83,7 +83,7 @@ def main() -> int:
         print(f"scripts/bench needs network namespaces: {reason}", file=sys.stderr)
         return 1
     rows = measure(chosen, options.most, as_json=options.json)
-    page = fill_tables(DOCUMENTED.read_text(), rows, keep=bool(options.parts))
+    page = fill_tables(DOCUMENTED.read_text(), rows, keep=bool(options.parts) or options.most < ALL_SIZES)
     if options.write:
         DOCUMENTED.write_text(page)
     if options.json:
