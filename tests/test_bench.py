@@ -160,6 +160,8 @@ def test_a_row_as_a_table_shows_it() -> None:
     assert row.cells("3 s", 1.1) == cells
     assert Row("lost", 10, 0, "", aim="0").cells() == ("lost", "10", "", "0", "", "", "", "0", "met")
     assert Row("save", 10, 1, "ms").cells(growth=-0.001)[6] == "0.00"
+    # A rate has no blank, as the documentation writes it.
+    assert Row("packets", 10, 18_246, "/s", 20_000).cells()[3:5] == ("18,246/s", "20,000/s")
     failed = Row("audit", 0, None, "", error="OSError: a | b\nc")
     assert failed.cells() == ("audit", "0", "", "OSError: a / b c", "", "", "", "", "failed")
 

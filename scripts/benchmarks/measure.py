@@ -65,7 +65,7 @@ class Row:
         """Return the row as a table shows it."""
         ratio = "" if self.ratio is None else f"{self.ratio:.2f} x"
         now, floor = (
-            "" if value is None else f"{_number(value)} {self.unit}".rstrip()
+            "" if value is None else f"{_number(value)} {self.unit}".rstrip().replace(" /", "/")
             for value in (self.value, self.floor)
         )
         grown = "" if growth is None else f"{round(growth, 2) + 0:.2f}"
