@@ -111,6 +111,12 @@ class Rule:
                 return printable(option.values[0])
         return None
 
+    def with_counters(self, counters: Counters) -> Rule:
+        """Return the same rule with other counters; its matches and target need not be read again."""
+        rule = Rule(self.table, self.chain, counters, self.text, self.line)
+        object.__setattr__(rule, "_reading", self._reading)
+        return rule
+
     def _read(self) -> _Reading:
         if self._reading is None:
             tokens = split_tokens(self.text)

@@ -5,17 +5,21 @@ A Redis that is down is a result with a sentence, never an exception: pages stil
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from threading import Lock
 
 from django.utils import timezone
 
 from dockerfw.iptables.errors import ParseError
-from dockerfw.iptables.model import Family, Ruleset
+from dockerfw.iptables.model import FAMILIES, Family, Ruleset
 from dockerfw.iptables.parse import parse_save
+from dockerfw.iptables.recount import parse_save_after
 from dockerfw.messages.codec import load_json
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.loaded import LoadedRules
@@ -26,7 +30,7 @@ from rules.models import Host
 from rules.pages.wording import describe_age, from_the_future
 from rules.seen.change_selectors import FRESH_SECONDS, KernelChange, last_change
 from rules.seen.loaded_selectors import loaded_rules, loaded_static_sets
-from rules.seen.memory import Memory
+from rules.seen.memory import LONGEST_WAIT, Memory, paused_collector
 
 _TAKEN_AT = re.compile(rb'"taken_at":"([0-9A-Za-z:.+-]{1,40})"')
 
@@ -41,9 +45,10 @@ def count_rules(*rulesets: Ruleset) -> int:
 
 # A viewer of the live page compares with the snapshot before the last one.
 _views: Memory[SnapshotView] = Memory(8, lambda view: count_rules(*view.rulesets.values()), least=3)
-_rulesets: Memory[Mapping[Family, Ruleset]] = Memory(8, lambda found: count_rules(*found.values()))
 # The newest snapshot that this process has seen of each host, by its name.
 _newest: dict[str, SnapshotView] = {}
+# While a thread reads a new snapshot of a host, others that ask for it wait.
+_reading: defaultdict[str, Lock] = defaultdict(Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +137,28 @@ def _look(host: Host) -> Look:
         known = _views.get((host.name, _taken_at(client.snapshot_head(host.name))))
         if known is not None:
             return Look(_keep_newest(host, known), "")
-        data = client.snapshot_read(host.name)
-    except client.QueueError as error:
-        return Look(None, str(error))
-    if data is None:
-        return Look(None, "The root worker has not reported what the kernel holds yet.")
-    try:
-        return Look(_keep_newest(host, _view(host, data)), "")
+        with _alone_with(host):
+            view = _read_snapshot(host)
     except client.QueueError as error:
         return Look(None, str(error))
     except (MessageError, ParseError) as error:
         logger.warning("snapshot of %s cannot be read: %s", host.name, error)
         return Look(None, f"The root worker's report cannot be read: {error}")
+    if view is None:
+        return Look(None, "The root worker has not reported what the kernel holds yet.")
+    return Look(view, "")
+
+
+@contextlib.contextmanager
+def _alone_with(host: Host) -> Iterator[None]:
+    """Let one thread at a time read a snapshot of a host; after a very long wait, another one too."""
+    lock = _reading[host.name]
+    alone = lock.acquire(timeout=LONGEST_WAIT)
+    try:
+        yield
+    finally:
+        if alone:
+            lock.release()
 
 
 def observe_request(host: Host) -> bool:
@@ -176,11 +191,21 @@ def _taken_at(head: bytes) -> str:
     return found[1].decode() if found else ""
 
 
-def _view(host: Host, data: bytes) -> SnapshotView:
-    snapshot = Snapshot.from_json(load_json(data))
-    if snapshot.host != host.name:
-        raise MessageError("host", f"it is a snapshot of {snapshot.host}")
-    return _views.get_or_compute((host.name, snapshot.taken_at), lambda: _parsed(host, snapshot))
+def _read_snapshot(host: Host) -> SnapshotView | None:
+    """Return the newest snapshot of a host. Raises QueueError, MessageError or ParseError."""
+    # Another thread may have read it while this one waited.
+    known = _views.get((host.name, _taken_at(client.snapshot_head(host.name))))
+    if known is not None:
+        return _keep_newest(host, known)
+    data = client.snapshot_read(host.name)
+    if data is None:
+        return None
+    with paused_collector():
+        snapshot = Snapshot.from_json(load_json(data))
+        if snapshot.host != host.name:
+            raise MessageError("host", f"it is a snapshot of {snapshot.host}")
+        view = _views.get_or_compute((host.name, snapshot.taken_at), lambda: _parsed(host, snapshot))
+    return _keep_newest(host, view)
 
 
 def _keep_newest(host: Host, view: SnapshotView) -> SnapshotView:
@@ -196,10 +221,15 @@ def _keep_newest(host: Host, view: SnapshotView) -> SnapshotView:
 
 
 def _parsed(host: Host, snapshot: Snapshot) -> SnapshotView:
-    rulesets = _rulesets.get_or_compute(
-        (snapshot.sha256, snapshot.unprinted),
-        lambda: {4: parse_save(snapshot.saves[4]), 6: parse_save(snapshot.saves[6])},
-    )
+    before = _newest.get(host.name)
+    rulesets = {family: _parsed_save(snapshot.saves[family], family, before) for family in FAMILIES}
     taken_at = datetime.fromisoformat(snapshot.taken_at)
     loaded = loaded_rules(host)
     return SnapshotView(with_static_members(snapshot, loaded_static_sets(loaded)), rulesets, taken_at, loaded)
+
+
+def _parsed_save(text: str, family: Family, before: SnapshotView | None) -> Ruleset:
+    """Return a save parsed, of which only what differs from the snapshot before is read anew."""
+    if before is None:
+        return parse_save(text)
+    return parse_save_after(text, before.snapshot.saves[family], before.rulesets[family])
