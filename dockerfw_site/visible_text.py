@@ -17,6 +17,8 @@ from dockerfw.plain_text import is_hidden, make_visible
 
 # Line ends and tabs are part of HTML.
 _KEPT = "\t\n\r"
+# The bytes of no other character contain any of these.
+_PLAIN = bytes((*_KEPT.encode(), *range(ord(" "), ord("~") + 1)))
 # Texts of other people cannot look like these: their quotes and brackets are escaped.
 _FORM_VALUE = re.compile(r'( value="[^"]*"|<textarea[^>]*>[^<]*</textarea>)')
 
@@ -33,9 +35,10 @@ class VisibleTextMiddleware:
         content = getattr(response, "content", None)
         if content is None or not response.headers.get("Content-Type", "").startswith("text/html"):
             return response
-        page = content.decode(response.charset, "surrogatepass")
-        # A long page has few different characters.
-        if any(map(is_hidden, set(page).difference(_KEPT))):
+        # Of a long page hardly anything is left, and that has few different characters.
+        unusual = content.translate(None, _PLAIN).decode(response.charset, "surrogatepass")
+        if any(map(is_hidden, set(unusual))):
+            page = content.decode(response.charset, "surrogatepass")
             response.content = "".join(_visible_parts(page))  # type: ignore[attr-defined]
         return response
 

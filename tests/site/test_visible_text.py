@@ -69,3 +69,15 @@ def test_a_page_without_such_characters_is_not_taken_apart(
     rule_create(host=host, actor=alice, values={**SSH, "comment": "Büro, 事務所"})
     monkeypatch.delattr(visible_text, "make_visible")
     assert "事務所" in signed_in.get(f"{HOST}/rules/").content.decode()
+
+
+def test_of_a_page_only_unusual_characters_are_looked_at(
+    signed_in: Client, host: Host, alice: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule_create(host=host, actor=alice, values={**SSH, "comment": "Büro, 事務所"})
+    asked: list[str] = []
+    monkeypatch.setattr(visible_text, "is_hidden", lambda character: asked.append(character))
+    signed_in.get(f"{HOST}/rules/")
+    assert set("ü事務所") <= set(asked)
+    assert not any(character.isascii() for character in asked)
+    assert len(asked) < 20
