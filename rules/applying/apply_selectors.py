@@ -83,6 +83,9 @@ def unfinished_apply(host: Host) -> Apply | None:
     if known is not None:
         return next(iter(known), None)
     unfinished = Apply.objects.filter(host=host, state__in=Apply.UNFINISHED)
+    # Mostly there is none, which each page asks: Django takes long to write the whole query.
+    if not unfinished.exists():
+        return None
     return unfinished.select_related("revision", "host").defer("revision__document").first()
 
 

@@ -25,7 +25,7 @@ from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, text_asked, whole_number
 from rules.seen.live_selectors import CHAINS, LiveView, Opening, live_view
 from rules.seen.memory import Memory
-from rules.seen.snapshot_selectors import SnapshotView, look, observe_request, previous_snapshot
+from rules.seen.snapshot_selectors import Look, SnapshotView, look, observe_request, previous_snapshot
 
 # What the viewers of now see: each has some filters, and one of the last snapshots to compare with.
 MOST_SHOWN: Final = 32
@@ -88,7 +88,8 @@ def live(request: HttpRequest, host_name: str) -> HttpResponse:
     """Show the chains of one family; `q` filters, `empty=hide` hides empty ones, `page` turns `chain`."""
     host = host_or_404(host_name)
     observe_request(host)
-    return render_page(request, "overview/live.html", host, _context(request, host), section="live")
+    context = _context(request, host, look(host), _window_of(host))
+    return render_page(request, "overview/live.html", host, context, section="live")
 
 
 @require_safe
@@ -96,30 +97,31 @@ def live_poll(request: HttpRequest, host_name: str) -> HttpResponse:
     """Answer the chains when they changed, else 204 with the time of the last snapshot."""
     host = host_or_404(host_name)
     observe_request(host)
-    snapshot = look(host).view
+    seen = look(host)
+    snapshot = seen.view
     if snapshot is None:
         return HttpResponse(status=204)
+    window = _window_of(host)
     # In an open window, and before the look that follows a load, the page says why it shows an older reading.
     same = (request.GET.get("sha"), request.GET.get("window", ""), request.GET.get("overtaken", "")) == (
         snapshot.snapshot.sha256,
-        _window_of(host),
+        window,
         _mark_of(snapshot),
     )
     # Rates must go back to zero once, although nothing else changed.
     moving = request.GET.get("moving") == "yes" and request.GET.get("since") != snapshot.snapshot.taken_at
     # A chain that was opened shows its rules at once.
     if same and not moving and not request.GET.get("show"):
-        seen = {"taken_at": snapshot.taken_at.isoformat(), "now": timezone.now().isoformat()}
-        return trigger_client_event(HttpResponse(status=204), "live-seen", seen)
-    response = render(request, "overview/live_chains.html", {**_context(request, host), "host": host})
+        times = {"taken_at": snapshot.taken_at.isoformat(), "now": timezone.now().isoformat()}
+        return trigger_client_event(HttpResponse(status=204), "live-seen", times)
+    context = {**_context(request, host, seen, window), "host": host}
+    response = render(request, "overview/live_chains.html", context)
     response["Cache-Control"] = "no-store"
     return response
 
 
-def _context(request: HttpRequest, host: Host) -> dict[str, object]:
+def _context(request: HttpRequest, host: Host, seen: Look, window: str) -> dict[str, object]:
     wanted = Wanted.of(request)
-    seen = look(host)
-    window = _window_of(host)
     context: dict[str, object] = {
         "wanted": wanted,
         "problem": seen.problem,

@@ -9,20 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
+from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from dockerfw.messages.outcomes import Outcome
 from rules.models import Apply, Host
 from rules.pages.host_selectors import read_along
 from rules.seen.about_selectors import read_about
+from rules.seen.memory import Memory
 from rules.seen.progress_selectors import progress_of
 
 FRESH_SECONDS = 15.0
 # An apply that changed nothing may come after one that did. What more of them hide is older than fresh.
 RECENT = 3
 
+# What finished applies changed, by their last event: one that was given up may be reported after all.
+_finished: Memory[tuple[KernelChange, ...]] = Memory(32 * RECENT)
 _LOAD_STEPS = ("load-ipv4", "load-ipv6", "read-back")
 
 
@@ -45,13 +51,27 @@ def last_change(host: Host) -> KernelChange | None:
     *Keep* changes no rule, so after it the load is still the last change. A moment in the future is left out:
     the host's clock was set back since.
     """
-    newest: Iterable[Apply] | None = read_along(host, "applies_newest")
-    if newest is None:
-        applies = Apply.objects.filter(host=host).select_related("host", "revision")
-        newest = applies.defer("revision__document")[:RECENT]
+    newest: list[Apply] | None = read_along(host, "applies_newest")
+    applied = _newest_changes(host) if newest is None else chain.from_iterable(map(_changes, newest))
     soon = timezone.now() + timedelta(seconds=FRESH_SECONDS)
-    changes = chain(_set_changes(host), (each for apply in newest for each in _changes(apply)))
-    return max((each for each in changes if each.at <= soon), key=lambda each: each.at, default=None)
+    changes = (each for each in (*_set_changes(host), *applied) if each.at <= soon)
+    return max(changes, key=lambda each: each.at, default=None)
+
+
+def _newest_changes(host: Host) -> Iterator[KernelChange]:
+    """Yield the changes of the newest applies, of which those that are finished are read once."""
+    applies = Apply.objects.filter(host=host)
+    # Pages of an open tab ask every two seconds: Django takes long to write the whole query.
+    for key in applies.values_list("pk", "state", "last_event", "finished_at")[:RECENT]:
+        if key[1] in Apply.UNFINISHED:
+            yield from _read_changes(applies, key[0])
+        else:
+            yield from _finished.get_or_compute(key, partial(_read_changes, applies, key[0]))
+
+
+def _read_changes(applies: QuerySet[Apply], key: UUID) -> tuple[KernelChange, ...]:
+    found = applies.filter(pk=key).select_related("host", "revision").defer("revision__document")
+    return tuple(chain.from_iterable(map(_changes, found)))
 
 
 def _set_changes(host: Host) -> Iterator[KernelChange]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from dockerfw.iptables.model import Family
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create
+from rules.link import client
 from rules.models import Host, Rule
 from rules.overview import live_views
 from rules.seen.live_selectors import LiveView, live_view
@@ -72,6 +75,37 @@ def test_a_poll_without_news_is_a_204_with_the_time(working: Client, host: Host,
     answer = working.get(address)
     assert (answer.status_code, answer.content) == (204, b"")
     assert json.loads(answer["HX-Trigger"])["live-seen"]["taken_at"] == taken.isoformat()
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("news", [True, False])
+def test_a_poll_asks_the_database_and_redis_once_each(
+    working: Client,
+    host: Host,
+    ssh: Rule,
+    news: bool,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document = draft_document(host)
+    snapshot_store(host, document, 1, packets=10)
+    address = poll_address(working.get(PATH).content.decode())
+    if news:
+        snapshot_store(host, document, 1, packets=30, age=-1)
+        working.get(address)
+    asked, ask = [], client._ask
+
+    def count(call: Callable[[], object]) -> object:
+        asked.append(call)
+        return ask(call)
+
+    monkeypatch.setattr(client, "_ask", count)
+    # The session, its user, the host, an unfinished apply, and the newest ones.
+    with django_assert_num_queries(5):
+        answer = working.get(address)
+    assert answer.status_code == (200 if news else 204)
+    # Whether it may ask for a look, the head of the snapshot, and what the root worker says of lists.
+    assert len(asked) == 3
 
 
 @pytest.mark.redis

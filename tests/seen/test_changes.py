@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from dockerfw.messages.about import About, about_key
+from dockerfw.messages.outcomes import REFUSED_EVENT
 from rules.applying.outcome_services import outcome_record
 from rules.audit.actors import Actor
 from rules.models import Apply, Host
@@ -101,6 +103,20 @@ def test_an_apply_that_changed_nothing_does_not_hide_an_earlier_one(apply: Apply
     third = confirm(apply.host, alice).applies.get()
     Apply.objects.filter(pk=third.pk).update(state="failed", steps=steps(("lock", 1))["steps"])
     assert told(last_change(apply.host)) == ("revision 2 was loaded", 5)
+
+
+def test_finished_applies_are_read_once_until_they_are_reported_anew(
+    apply: Apply, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    # One that was given up counts as failed until the root worker reports after all.
+    Apply.objects.filter(pk=apply.pk).update(state="failed", last_event=REFUSED_EVENT)
+    assert last_change(apply.host) is None
+    with django_assert_num_queries(1):
+        assert last_change(apply.host) is None
+    outcome_record(outcome=outcome_of(apply, "failed", REFUSED_EVENT + 1, {**LOADED, "at": ago(1)}))
+    assert told(last_change(apply.host)) == ("the apply of revision 2 failed", 1)
+    with django_assert_num_queries(1):
+        assert told(last_change(apply.host)) == ("the apply of revision 2 failed", 1)
 
 
 def about_store(host: Host, queue: RedisServer, age: float) -> None:
