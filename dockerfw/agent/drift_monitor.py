@@ -38,6 +38,7 @@ from dockerfw.messages.snapshot_values import drift_of, rule_hits
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.bootfiles import boot_apply, read_confirmed_again
 from dockerfw.store.confirmed import ConfirmedRecord, DriftRecord, read_drift_record
+from dockerfw.store.exact_rules import recall_exact_mark, store_exact_mark
 from dockerfw.store.rule_uses import note_uses, read_uses
 from dockerfw.store.state import StateDirectory
 from dockerfw.store.static_sets import drop_static_sets
@@ -83,12 +84,16 @@ class DriftMonitor:
         self._known: ConfirmedRecord | None = None
 
     def remember(self) -> None:
-        """Read the confirmed revision and its uses once for all processes that are forked from now on."""
+        """Read once, for all processes that are forked from now on, what each of them would have to read.
+
+        That is the confirmed revision, the uses of its rules, and the mark of rules that were exact.
+        """
         try:
             self._known = self._confirmed()
         except (HostError, NetfilterError, OSError) as error:
             logger.warning("the confirmed revision cannot be read: %s", error)
         read_uses(self._state.path)
+        recall_exact_mark(self._state.path)
 
     def confirmed(self) -> ConfirmedRecord | None:
         """Return the confirmed revision, None if there is none or it cannot be read."""
@@ -139,6 +144,7 @@ class DriftMonitor:
             docker_socket=self._docker_socket,
             static_sets=known.sets if known else (),
         )
+        store_exact_mark(self._state.path)
         self._drop_leftovers(snapshot, known)
         try:
             confirmed = self._confirmed()

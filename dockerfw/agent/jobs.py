@@ -40,6 +40,7 @@ from dockerfw.messages.signatures import fingerprint
 from dockerfw.messages.snapshots import Snapshot, snapshot_key
 from dockerfw.store.bound_sets import describe_binder_problem
 from dockerfw.store.confirmed import ConfirmedRecord
+from dockerfw.store.exact_rules import store_exact_mark
 from dockerfw.store.log_note import read_log_note
 from dockerfw.store.outbox import FINAL_STATES
 from dockerfw.store.records import WindowRecord
@@ -179,6 +180,8 @@ class RootJobs:
         if outcome.state == "awaiting" and (loaded := run.loaded_rules()) is not None:
             with contextlib.suppress(RedisError):
                 self._publish(loaded)
+        # For the look that comes next.
+        store_exact_mark(self._state.path)
 
     def answer(self, value: dict[str, object]) -> None:
         """Carry out one answer to an open window, and report the outcome; the chore looks afterwards."""

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dockerfw.host import sentences
-from dockerfw.host.native_rules import inexact_tables
+from dockerfw.host.exact_rules import inexact_beside
 from dockerfw.host.runner import Command, CommandFailed, run, run_all
 from dockerfw.iptables.model import FAMILIES, Backend, Family
 from dockerfw.iptables.unprinted import INEXACT_LINE, UNCHECKED_LINE
@@ -58,19 +57,16 @@ def read_saves(backend: Backend, *, seconds: float = SAVE_SECONDS) -> dict[Famil
     if backend == "legacy" and not _table_names_readable():
         return {family: _save_by_table(family) for family in families}
     commands = [Command((program(backend, family, "save"), "-c"), seconds=seconds) for family in families]
-    with ThreadPoolExecutor(len(families)) as pool:
-        # Reading the rules from the kernel takes about as long as a save.
-        inexact = [pool.submit(inexact_tables, family) for family in families if backend == "nft"]
-        saves = dict(zip(families, run_all(commands), strict=True))
     if backend == "legacy":
+        saves = dict(zip(families, run_all(commands), strict=True))
         for family, command in zip(families, commands, strict=True):
             if saves[family] == b"" and _lists_tables(family):
                 saves[family] = CommandFailed(command.words, sentences.EMPTY_SAVE, 0, "")
     else:
-        saves = {
-            family: _with_inexact(saves[family], found.result())
-            for family, found in zip(families, inexact, strict=True)
-        }
+        with inexact_beside(families) as inexact:
+            saves = dict(zip(families, run_all(commands), strict=True))
+            found = inexact()
+        saves = {family: _with_inexact(save, found[family]) for family, save in saves.items()}
         # In an ordinary user's namespace the list is not readable, and asking would create legacy tables.
         if _table_names_readable() and legacy_in_use():
             return _beside_legacy(saves, seconds)

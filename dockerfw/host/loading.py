@@ -21,6 +21,7 @@ from dockerfw.host import sentences
 from dockerfw.host.backend import SAVE_SECONDS, restore_words
 from dockerfw.host.bound_sets import SetsFailed, create_bound_sets
 from dockerfw.host.errors import HostError
+from dockerfw.host.exact_rules import exact_load
 from dockerfw.host.hooks import checkpoint
 from dockerfw.host.privileges import scratch_namespace
 from dockerfw.host.reading import look
@@ -135,7 +136,8 @@ def load(backend: Backend, family: Family, text: str, *, seconds: float | None =
     """
     limit = (seconds or RESTORE_SECONDS) + extra_seconds(text)
     try:
-        run(Command(restore_words(backend, family), _bytes(text), limit))
+        with exact_load(changes_rules=backend == "nft" and " -j " in text):
+            run(Command(restore_words(backend, family), _bytes(text), limit))
     except CommandFailed as failure:
         raise RestoreFailed(family, failure, text) from None
 

@@ -2,6 +2,7 @@
 
 iptables 1.8.9 prints `tcp dport { 22, 80 } drop` as `-p tcp -j DROP`: it leaves out each look-up in a set,
 and each range of addresses. A rule that is shown without its condition would look like protection.
+exact_rules.py remembers when there was none.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import re
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,6 +23,7 @@ _GET_TABLES, _TABLE_MESSAGE = (10 << 8) | 1, 10 << 8
 _GET_RULES, _RULE = (10 << 8) | 7, (10 << 8) | 6
 _GET_CHAINS, _CHAIN = (10 << 8) | 4, (10 << 8) | 3
 _GET_GENERATION, _GENERATION = (10 << 8) | 16, (10 << 8) | 15
+_GENERATION_NUMBER: Final = 1
 _REQUEST, _REQUEST_ALL = 1, 0x301
 _CHANGED_MEANWHILE: Final = 0x10
 _ERROR, _DONE = 2, 3
@@ -39,6 +42,8 @@ _ORDERING: Final = tuple(struct.pack(">I", number) for number in (2, 3, 4, 5))
 _TYPE: Final = 0x3FFF
 _SECONDS: Final = 5.0
 _TRIES: Final = 5
+# asm-generic/socket.h, since Linux 5.14
+_SO_NETNS_COOKIE: Final = 71
 
 
 def _number(kind: int, values: bytes) -> bytes:
@@ -83,9 +88,22 @@ def inexact_tables(family: Family) -> frozenset[str] | None:
                 return frozenset(_inexact_tables(link, _AF[family]))
         except _ChangedMeanwhile:
             continue
-        except OSError:
+        except (OSError, KeyError):
             break
     return None
+
+
+def read_generation() -> tuple[int, int] | None:
+    """Return the number of this network namespace and that of its rules' generation, None where not told.
+
+    In one boot no other namespace ever has the first, and every change of nft's rules raises the second.
+    """
+    try:
+        with _open_link() as link:
+            namespace = link.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+            return int.from_bytes(namespace, sys.byteorder), int.from_bytes(_generation(link), "big")
+    except (OSError, KeyError, _ChangedMeanwhile):
+        return None
 
 
 def _inexact_tables(link: socket.socket, family: int) -> Iterator[str]:
@@ -108,9 +126,10 @@ def _chains(link: socket.socket, family: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _generation(link: socket.socket) -> bytes:
-    """Return the number of the rules' generation, which every change raises."""
+    """Return the number of the rules' generation, which every change raises. Raises KeyError without one."""
     found = _messages(link, _ANY_AF, _GET_GENERATION, _GENERATION, _EVERYTHING, flags=_REQUEST)
-    return b"".join(message for _, message in found)
+    # Beside the number the kernel tells who asks.
+    return dict(_attributes(b"".join(message for _, message in found)))[_GENERATION_NUMBER]
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
