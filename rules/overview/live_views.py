@@ -23,12 +23,13 @@ from rules.applying.apply_selectors import awaiting_view
 from rules.models import Host
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, text_asked, whole_number
-from rules.seen.live_selectors import CHAINS, LiveView, Opening, live_view
+from rules.seen.live_selectors import CHAINS, LiveChain, LiveView, Opening, live_view
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import Look, SnapshotView, look, observe_request, previous_snapshot
 
 # What the viewers of now see: each has some filters, and one of the last snapshots to compare with.
 MOST_SHOWN: Final = 32
+MOST_CHAINS: Final = 8 * CHAINS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Shown:
 
 
 _shown: Memory[Shown] = Memory(MOST_SHOWN)
+_chains: Memory[SafeString] = Memory(MOST_CHAINS)
 
 
 @require_safe
@@ -184,18 +186,30 @@ def _render(host: Host, wanted: Wanted, snapshot: SnapshotView, previous: Snapsh
         opening=Opening(wanted.opened, wanted.chains),
     )
     chains = [chain for table in view.tables for chain in table.chains]
+    turn, on_page = wanted.query_string(chain="", page="", chains=""), {chain.anchor for chain in chains}
     before, after = (
         wanted.query_string(chain="", page="", chains=page) if 0 < page <= view.pages else ""
         for page in (view.page - 1, view.page + 1)
     )
     context = {
-        "host": host,
         "wanted": wanted,
         "view": view,
-        "on_page": {chain.anchor for chain in chains},
-        "turn": wanted.query_string(chain="", page="", chains=""),
+        "tables": [
+            (table, [_chain_html(host, wanted, turn, on_page, chain) for chain in table.chains])
+            for table in view.tables
+        ],
         "before": before,
         "after": after,
     }
     moving = any(row.packets_per_second for chain in chains for row in chain.rows)
     return Shown(view, render_to_string("overview/live_tables.html", context), moving)
+
+
+def _chain_html(host: Host, wanted: Wanted, turn: str, on_page: set[str], chain: LiveChain) -> SafeString:
+    """Return the HTML of a chain, which mostly is as it was at the look before."""
+    jumps = frozenset(row.jump_anchor for row in chain.rows) & on_page
+    context = {"host": host, "query": wanted.query, "turn": turn, "chain": chain, "on_page": jumps}
+    return _chains.get_or_compute(
+        (host.name, wanted.query, turn, chain, jumps),
+        lambda: render_to_string("overview/live_chain.html", context),
+    )

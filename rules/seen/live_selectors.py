@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from dockerfw.chains.names import rule_id_of
 from dockerfw.chains.owners import chain_owner
@@ -133,19 +134,24 @@ def live_view(
     sight = _Sight(family, words, hide_empty, page, open_chain, _Before.of(snapshot, family, previous))
     ruleset = snapshot.rulesets[family]
     names = sorted(ruleset.tables, key=lambda name: TABLES.index(name) if name in TABLES else len(TABLES))
-    tables = tuple(sight.table(ruleset.tables[name]) for name in names)
-    shown = [chain for table in tables for chain in table.chains]
+    tables = {name: sight.shown(ruleset.tables[name]) for name in names}
+    shown = [each for found in tables.values() for each in found]
     pages = max(1, -(-len(shown) // CHAINS)) if opening else 1
-    number = min(max(_page_of(shown, opening, open_chain), 1), pages) if opening else 1
-    on_page = shown[(number - 1) * CHAINS : number * CHAINS] if opening else shown
+    number = min(max(sight.page_of(shown, opening), 1), pages) if opening else 1
+    places = slice((number - 1) * CHAINS, number * CHAINS) if opening else slice(None)
+    on_page = [sight.closed(each) for each in shown[places]]
     opened = _opened(on_page, opening, open_chain)
-    made = {
-        chain.anchor: sight.open(ruleset.tables[chain.table], chain) if chain.anchor in opened else chain
+    made = [
+        sight.open(ruleset.tables[chain.table], chain) if chain.anchor in opened else chain
         for chain in on_page
-    }
+    ]
     filled = (
-        replace(table, chains=tuple(made[each.anchor] for each in table.chains if each.anchor in made))
-        for table in tables
+        LiveTable(
+            name=name,
+            chains=tuple(chain for chain in made if chain.table == name),
+            hidden=len(ruleset.tables[name].chains) - len(found),
+        )
+        for name, found in tables.items()
     )
     return LiveView(
         family=family,
@@ -154,19 +160,12 @@ def live_view(
         age=snapshot.age,
         stale=snapshot.stale,
         rules=sum(len(chain.rules) for table in ruleset.tables.values() for chain in table.chains.values()),
-        matching=sum(chain.matching for table in tables for chain in table.chains),
+        matching=sum(each.matching for each in shown),
         interval=sight.before.seconds,
         chains=len(shown),
         page=number,
         pages=pages,
     )
-
-
-def _page_of(shown: list[LiveChain], opening: Opening, open_chain: str) -> int:
-    """Return the page of chains that was asked for, or the one with a chain."""
-    if opening.page:
-        return opening.page
-    return next((place // CHAINS + 1 for place, chain in enumerate(shown) if chain.anchor == open_chain), 1)
 
 
 def _opened(on_page: list[LiveChain], opening: Opening | None, open_chain: str) -> frozenset[str]:
@@ -207,6 +206,14 @@ class _Before:
         return found
 
 
+class _Listed(NamedTuple):
+    """A chain of a table, and how many of its rules match the query."""
+
+    table: str
+    chain: Chain
+    matching: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Sight:
     """The filter and the page that one viewer asked for."""
@@ -218,35 +225,53 @@ class _Sight:
     open_chain: str
     before: _Before
 
-    def table(self, table: Table) -> LiveTable:
-        chains = tuple(self._chain(table, chain) for chain in table.chains.values())
-        shown = tuple(chain for chain in chains if self._is_shown(chain))
-        return LiveTable(name=table.name, chains=shown, hidden=len(chains) - len(shown))
-
-    def _is_shown(self, chain: LiveChain) -> bool:
+    def shown(self, table: Table) -> list[_Listed]:
+        """Return the chains that the filter leaves; of very many of them a page shows few."""
+        listed = [
+            _Listed(table.name, chain, len(self._matching(chain)) if self.words else len(chain.rules))
+            for chain in table.chains.values()
+        ]
         if self.words:
-            return chain.matching > 0
-        return not (self.hide_empty and chain.total == 0 and chain.policy in ("", "ACCEPT"))
+            return [each for each in listed if each.matching]
+        if self.hide_empty:
+            return [each for each in listed if each.chain.rules or each.chain.policy not in (None, "ACCEPT")]
+        return listed
 
-    def _chain(self, table: Table, chain: Chain) -> LiveChain:
-        anchor = f"v{self.family}-{table.name}-{chain.name}"
-        matching = len(self._matching(chain)) if self.words else len(chain.rules)
-        pages = max(1, -(-matching // ROWS))
+    def page_of(self, shown: list[_Listed], opening: Opening) -> int:
+        """Return the page of chains that was asked for, or the one with a chain."""
+        if opening.page or not self.open_chain:
+            return opening.page
+        return next(
+            (
+                place // CHAINS + 1
+                for place, each in enumerate(shown)
+                if self._anchor(each) == self.open_chain
+            ),
+            1,
+        )
+
+    def closed(self, listed: _Listed) -> LiveChain:
+        """Return a chain without its rows."""
+        chain, anchor = listed.chain, self._anchor(listed)
+        pages = max(1, -(-listed.matching // ROWS))
         return LiveChain(
-            table=table.name,
+            table=listed.table,
             name=chain.name,
             anchor=anchor,
-            owner=chain_owner(table.name, chain.name, chain.rules),
+            owner=chain_owner(listed.table, chain.name, chain.rules),
             policy=chain.policy or "",
             packets=chain.counters.packets if chain.counters else None,
             bytes=chain.counters.bytes if chain.counters else None,
             total=len(chain.rules),
-            matching=matching,
+            matching=listed.matching,
             rows=(),
             page=min(max(self.page, 1), pages) if anchor == self.open_chain else 1,
             pages=pages,
             is_open=False,
         )
+
+    def _anchor(self, listed: _Listed) -> str:
+        return f"v{self.family}-{listed.table}-{listed.chain.name}"
 
     def open(self, table: Table, chain: LiveChain) -> LiveChain:
         """Return a chain with the rows of its page."""

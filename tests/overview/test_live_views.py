@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from django.template.loader import render_to_string
 from django.test import Client
+from django.utils.safestring import SafeString
 from pytest_django import DjangoAssertNumQueries
 
-from dockerfw.iptables.model import Family
+from dockerfw.iptables.model import FAMILIES, Family
 from rules.audit.actors import Actor
 from rules.draft.draft_selectors import draft_document
 from rules.draft.rule_services import rule_create
@@ -143,6 +146,37 @@ def test_viewers_share_what_is_rendered_until_anything_differs(
     assert b"30<span" in pages[2]
     assert b'class="rate"' in pages[3]
     assert b'class="rate"' not in pages[2]
+
+
+@pytest.mark.redis
+def test_of_a_look_only_chains_that_changed_are_rendered(
+    working: Client, host: Host, ssh: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[str] = []
+
+    def count(template: str, context: dict[str, Any]) -> SafeString:
+        rendered.append(getattr(context.get("chain"), "name", template))
+        return render_to_string(template, context)
+
+    monkeypatch.setattr(live_views, "render_to_string", count)
+    document = draft_document(host)
+    saves: dict[Family, str] = {family: save_of(document, family, 1, packets=7) for family in FAMILIES}
+    snapshot_store(host, saves=saves, age=4)
+    first = working.get(PATH).content.decode()
+    assert rendered.count("FILTERS-HOST") == 1
+    rendered.clear()
+    hit = re.search(r"\[7:420\] -A FILTERS-HOST", saves[4])
+    assert hit
+    saves[4] = saves[4].replace(hit[0], "[9:540] -A FILTERS-HOST", 1).replace("[10:1000]", "[11:1060]")
+    snapshot_store(host, saves=saves, age=2, forget=False)
+    second = working.get(PATH).content.decode()
+    assert sorted(rendered) == ["FILTERS-HOST", "INPUT", "overview/live_tables.html"]
+    assert ("9<span" in first, "9<span" in second) == (False, True)
+    # Links of a search lead back to it.
+    rendered.clear()
+    words = text_of(working.get(PATH, {"q": "filters"}))
+    assert "FILTERS-HOST" in rendered
+    assert re.search(r"\d of \d+ rules", words)
 
 
 @pytest.mark.redis
