@@ -24,6 +24,7 @@ from django.conf import settings
 from gunicorn import http
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from dockerfw_site.garbage import Collector
 from dockerfw_site.incoming import MIB, MOST_ANONYMOUS_BYTES, Incoming, Lane, Refused
 
 THREADS = {Lane.APPLY: 4, Lane.PASSWORDS: 2, Lane.PAGES: 6, Lane.ANONYMOUS: 2}
@@ -76,6 +77,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self.passwords: Counter[str] = Counter()
         self.large_bytes = 0
         self.next_sweep = 0.0
+        self.collector = Collector()
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.most_open = MOST_OPEN if files == resource.RLIM_INFINITY else min(MOST_OPEN, files // 2)
 
@@ -85,6 +87,11 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         if cfg.is_ssl:
             raise RuntimeError("dockerfw's web worker does not speak TLS. Use a proxy (docs/install.md).")
         super().check_config(cfg, log)
+
+    def run(self) -> None:
+        """Serve until the process is told to end."""
+        self.collector.start()
+        super().run()
 
     def get_thread_pool(self) -> Lanes:
         """Return the lanes."""
@@ -114,7 +121,11 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def handle_request(self, req: Any, conn: TConn) -> bool:
         """Handle a request in a thread, which waits only so long until the client has taken the answer."""
         conn.sock.settimeout(SEND_SECONDS)
-        return bool(super().handle_request(req, conn))
+        try:
+            return bool(super().handle_request(req, conn))
+        finally:
+            # The client has the whole answer.
+            self.collector.after_answer()
 
     def finish_request(self, conn: TConn, fs: Future[bool]) -> None:
         """Wait in the main loop, not in a thread, until the client has taken the answer."""

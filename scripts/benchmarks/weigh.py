@@ -29,6 +29,7 @@ from django.urls import include, path  # noqa: E402
 
 from dockerfw.messages.orders import observe_key  # noqa: E402
 from dockerfw_site import urls  # noqa: E402
+from dockerfw_site.garbage import Collector  # noqa: E402
 from rules.link import client as link  # noqa: E402
 from rules.seen.memory import Memory  # noqa: E402
 from scripts.benchmarks.measure import forget_results, in_turn  # noqa: E402
@@ -49,6 +50,9 @@ def main(rounds: int, places: Sequence[str]) -> int:
     user = get_user_model().objects.order_by("pk").first()
     assert user is not None
     client.force_login(user)
+    # As in the web process, whose answers no collection interrupts. Memories are found among all objects.
+    Collector().start()
+    gc.unfreeze()
     try:
         _allow_looks_after(LONGEST_MS)
         print(json.dumps({place: _weigh(client, place, rounds) for place in places}))
