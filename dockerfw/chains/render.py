@@ -7,12 +7,13 @@ flush), sets no policy, and changes INPUT, DOCKER-USER and FORWARD only to place
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 from dockerfw.chains.anchors import anchor_work, wanted_anchors
-from dockerfw.chains.compiled import compile_rules
+from dockerfw.chains.compiled import CompiledRules, compile_rules
 from dockerfw.chains.forwarding import add_own_jumps
 from dockerfw.chains.match_groups import USUAL, Thresholds
 from dockerfw.chains.names import (
@@ -48,6 +49,23 @@ DIALLED_TO_LOOPBACK: Final[Mapping[Family, str]] = {
     4: "-m conntrack --ctorigdst 127.0.0.0/8 --ctdir ORIGINAL -j DROP",
     6: "-m conntrack --ctorigdst ::1 --ctdir ORIGINAL -j DROP",
 }
+
+_FOR_PEOPLE: Final = frozenset({"comment", "owner", "ticket", "tags"})
+_read_rule = attrgetter(*(each.name for each in fields(DocumentRule) if each.name not in _FOR_PEOPLE))
+_NO_LABEL: Final = f'-m comment --comment "{Label(0, "0" * 12)}"'
+
+
+@dataclass(frozen=True, slots=True)
+class _KernelRules:
+    """Enabled rules, equal to others that differ only in what is for people: these are compiled once."""
+
+    rules: tuple[DocumentRule, ...] = field(compare=False, repr=False)
+    key: tuple[tuple[object, ...], ...]
+
+    @classmethod
+    def of(cls, document: Document) -> _KernelRules:
+        rules = tuple(rule for rule in document.rules if rule.enabled)
+        return cls(rules, tuple(map(_read_rule, rules)))
 
 
 def render_restore(
@@ -174,18 +192,21 @@ def render_cached(document: Document, family: Family, revision: int, limits: Thr
     found = render_compiled(document, family, limits)
     if not revision:
         return found
-    unnumbered, label = _label(document, 0), _label(document, revision)
-    chains = {
-        name: (*lines[:-1], lines[-1].replace(unnumbered, label, 1)) if lines else lines
-        for name, lines in found.chains.items()
-    }
-    return replace(found, chains=chains)
+    return replace(found, chains=_relabelled(found.chains, _label(document, 0), _label(document, revision)))
 
 
 @lru_cache(maxsize=4)
 def render_compiled(document: Document, family: Family, limits: Thresholds) -> Rendering:
     """Return the rendering of a document that was never a revision."""
     return render_rules(document, family, limits=limits)
+
+
+def _relabelled(chains: Mapping[str, tuple[str, ...]], former: str, label: str) -> dict[str, tuple[str, ...]]:
+    """Return chains with another label in the last line of those that have one."""
+    return {
+        name: (*lines[:-1], lines[-1].replace(former, label, 1)) if lines and former in lines[-1] else lines
+        for name, lines in chains.items()
+    }
 
 
 def _label(document: Document, revision: int) -> str:
@@ -199,29 +220,36 @@ def render_rules(
     """Return the rules, jumps and sets of a document; `limits` are the sizes at which their form changes."""
     settings = document.settings
     label = _label(document, revision)
-    refusal = f"{label} {_refusal(settings, family)}"
-    enabled = (rule for rule in document.rules if rule.enabled)
-    found = compile_rules(enabled, document.groups, family, (refusal,), label, limits)
+    found = _compile(_KernelRules.of(document), document.groups, family, _refusal(settings, family), limits)
+    allowances = _relabelled(found.allowances, _NO_LABEL, label)
     blocking = (f"-j {FILTERS_BLOCK}",) if FILTERS_BLOCK in found.chains else ()
     blocks = {chain: (*blocking, *lines) for chain, lines in found.blocks.items()}
     chains = {
-        FILTERS: found.allowances[FILTERS],
+        FILTERS: allowances[FILTERS],
         FILTERS_CONTAINERS: (
             ESTABLISHED,
             DIALLED_TO_LOOPBACK[family],
             *blocks[FILTERS_CONTAINERS],
-            *found.allowances[FILTERS_CONTAINERS],
+            *allowances[FILTERS_CONTAINERS],
         ),
         FILTERS_HOST: (
             *(f"-i {name} -j RETURN" for name in settings.trusted_interfaces),
             *((bridges_line(family),) if settings.containers_reach_host == "allow" else ()),
             ESTABLISHED,
             *_icmp_lines(settings, family, blocks[FILTERS_HOST]),
-            *found.allowances[FILTERS_HOST],
+            *allowances[FILTERS_HOST],
         ),
-        **found.chains,
+        **_relabelled(found.chains, _NO_LABEL, label),
     }
     return Rendering(chains, wanted_anchors(settings), found.sets)
+
+
+@lru_cache(maxsize=4)
+def _compile(
+    rules: _KernelRules, groups: tuple[Group, ...], family: Family, refusal: str, limits: Thresholds
+) -> CompiledRules:
+    """Compile rules with a label that names no document."""
+    return compile_rules(rules.rules, groups, family, (f"{_NO_LABEL} {refusal}",), _NO_LABEL, limits)
 
 
 def rule_lines(
