@@ -34,7 +34,7 @@ from dockerfw.iptables.parse import parse_save
 from dockerfw.iptables.tokens import printable
 from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.events import ConsoleEvent, Verb
-from dockerfw.messages.snapshot_values import drift_of, rule_hits
+from dockerfw.messages.snapshot_values import drift_of, rule_packets
 from dockerfw.messages.snapshots import Snapshot
 from dockerfw.store.bootfiles import boot_apply, read_confirmed_again
 from dockerfw.store.confirmed import ConfirmedRecord, DriftRecord, read_drift_record
@@ -189,7 +189,7 @@ class DriftMonitor:
         unread = snapshot.unread or any(error.command[:1] == ("ipset",) for error in snapshot.errors)
         if unread:
             return snapshot
-        packets = {name: each.packets for name, each in rule_hits(snapshot, rulesets).items()}
+        packets = rule_packets(snapshot, rulesets)
         rules = [rule.id for rule in confirmed.document.rules if rule.enabled]
         uses = note_uses(self._state.path, snapshot.taken_at, confirmed.apply, rules, packets)
         return replace(snapshot, uses=uses)

@@ -81,13 +81,32 @@ def sum_rule_counters(
     for ruleset in live.values():
         for chain in own_chains(ruleset):
             for rule in own_rules(ruleset, chain):
-                identifier = rule_id_of(rule.text)
-                if identifier is None or rule.counters is None:
+                counters = rule.counters
+                if counters is None or (identifier := rule_id_of(rule.text)) is None:
                     continue
-                former = sums.get(identifier, Counters(0, 0))
-                sums[identifier] = Counters(
-                    former.packets + rule.counters.packets, former.bytes + rule.counters.bytes
-                )
+                former = sums.get(identifier)
+                if former is None:
+                    sums[identifier] = counters
+                elif counters.packets or counters.bytes:
+                    sums[identifier] = Counters(
+                        former.packets + counters.packets, former.bytes + counters.bytes
+                    )
+    return sums
+
+
+def sum_rule_packets(
+    live: Mapping[Family, Ruleset], in_sets: Mapping[str, Counters] | None = None
+) -> dict[str, int]:
+    """Return the packets of `sum_rule_counters`, without the rules that had none.
+
+    Most lines of most hosts had none, and of these not even the id is read.
+    """
+    sums = {identifier: counters.packets for identifier, counters in (in_sets or {}).items()}
+    for ruleset in live.values():
+        for chain in own_chains(ruleset):
+            for rule in own_rules(ruleset, chain):
+                if rule.counters and rule.counters.packets and (found := rule_id_of(rule.text)) is not None:
+                    sums[found] = sums.get(found, 0) + rule.counters.packets
     return sums
 
 

@@ -65,7 +65,7 @@ def drop_log_lines(rendering: Rendering) -> Rendering:
     if not has_log_lines(rendering.chains):
         return rendering
     chains = {
-        name: tuple(line for line in lines if not is_log_line(f" {line}"))
+        name: tuple(line for line in lines if "-j NFLOG " not in line or not is_log_line(f" {line}"))
         for name, lines in rendering.chains.items()
     }
     return replace(rendering, chains=chains)

@@ -144,9 +144,8 @@ def own_rules(live: Ruleset | None, chain: str) -> tuple[Rule, ...]:
     found = live.chain("filter", chain) if live is not None else None
     if found is None:
         return ()
-    rules = found.rules
-    logs = any(" -j NFLOG " in rule.text for rule in rules)
-    return tuple(rule for rule in rules if not is_log_line(rule.text)) if logs else rules
+    rules = [rule for rule in found.rules if " -j NFLOG " not in rule.text or not is_log_line(rule.text)]
+    return found.rules if len(rules) == len(found.rules) else tuple(rules)
 
 
 def last_own_rule(live: Ruleset, chain: str) -> Rule | None:

@@ -32,8 +32,13 @@ class Pairing:
 
 def pair_lines(chain: str, wanted: Sequence[str], live: Sequence[Rule], family: Family) -> Pairing:
     """Pair wanted lines (without `-A CHAIN`) with live rules of one chain, each rule once."""
-    texts = [without_label(f"-A {chain} {line}") for line in wanted]
-    held = [without_label(rule.text) for rule in live]
+    prefix = f"-A {chain} "
+    texts = [prefix + line for line in wanted]
+    held = [rule.text for rule in live]
+    if held == texts:
+        # As nearly always, with the same label.
+        return Pairing(tuple(live), ())
+    texts, held = list(map(without_label, texts)), list(map(without_label, held))
     if held == texts:
         return Pairing(tuple(live), ())
     by_text: dict[str, list[Rule]] = defaultdict(list)

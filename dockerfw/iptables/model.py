@@ -70,7 +70,7 @@ class _Reading:
     target: Target | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Rule:
     """One rule as it was saved: `text` is `-A CHAIN ...` without counters, `line` counts from 1.
 
@@ -84,6 +84,16 @@ class Rule:
     text: str
     line: int
     _reading: _Reading | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __init__(self, table: str, chain: str, counters: Counters | None, text: str, line: int) -> None:
+        # A save may have tens of thousands. As dataclass sets the fields of a frozen value, each takes three
+        # times as long.
+        _set_table(self, table)
+        _set_chain(self, chain)
+        _set_counters(self, counters)
+        _set_text(self, text)
+        _set_line(self, line)
+        _set_reading(self, None)
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -123,6 +133,11 @@ class Rule:
             object.__setattr__(self, "_reading", _Reading(tokens, *read_matches(tokens[2:])))
         assert self._reading is not None
         return self._reading
+
+
+_set_table, _set_chain, _set_counters, _set_text, _set_line, _set_reading = (
+    vars(Rule)[name].__set__ for name in ("table", "chain", "counters", "text", "line", "_reading")
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from dockerfw.chains.causes import DriftFacts
 from dockerfw.chains.drift import Drift, find_drift
-from dockerfw.chains.kernel_state import sum_rule_counters
+from dockerfw.chains.kernel_state import sum_rule_counters, sum_rule_packets
 from dockerfw.chains.match_groups import USUAL, WITHOUT_IP_SET, Thresholds
 from dockerfw.chains.redirects import Redirect, find_redirects
 from dockerfw.chains.rendered_rules import Rendering
@@ -290,8 +290,16 @@ def rule_hits(snapshot: Snapshot, rulesets: Mapping[Family, Ruleset]) -> dict[st
     It is the sum over the rule's lines of both families and its elements in static sets. Counters go on over
     an apply that leaves a line or a source as it is, and start again at a boot.
     """
-    in_sets = {each.id: Counters(each.packets, each.bytes) for each in snapshot.hits}
-    return sum_rule_counters(rulesets, in_sets)
+    return sum_rule_counters(rulesets, _hits_in_sets(snapshot))
+
+
+def rule_packets(snapshot: Snapshot, rulesets: Mapping[Family, Ruleset]) -> dict[str, int]:
+    """Return the packets of `rule_hits`, without the rules that had none."""
+    return sum_rule_packets(rulesets, _hits_in_sets(snapshot))
+
+
+def _hits_in_sets(snapshot: Snapshot) -> dict[str, Counters]:
+    return {each.id: Counters(each.packets, each.bytes) for each in snapshot.hits}
 
 
 def set_states_of(snapshot: Snapshot) -> dict[str, SetState]:

@@ -172,9 +172,17 @@ def saves_digest(saves: Mapping[Family, str]) -> str:
     digest = hashlib.sha256()
     for family in FAMILIES:
         digest.update(b"%d\n" % family)
-        lines = saves[family].split("\n")
-        rules = "\n".join(line for line in lines if not line.startswith("#"))
-        digest.update(rules.encode("utf-8", "surrogatepass"))
+        digest.update(_without_comments(saves[family]).encode("utf-8", "surrogatepass"))
         for one in find_unprinted(saves[family]):
             digest.update(f"{one.table}: {one.sentence}\n".encode())
     return digest.hexdigest()
+
+
+def _without_comments(save: str) -> str:
+    """Return a save without the lines that begin with `#`. Only these few are looked at one by one."""
+    text, kept, position = f"\n{save}", [], 0
+    while (found := text.find("\n#", position)) >= 0:
+        kept.append(text[position:found])
+        end = text.find("\n", found + 1)
+        position = len(text) if end < 0 else end
+    return "".join((*kept, text[position:]))[1:]

@@ -34,9 +34,7 @@ CONFIRMED = "confirmed.json"
 MAX_CONFIRMED_BYTES = 16 * 1024 * 1024
 MAX_HEALS = 100
 # Docker's chains do nothing unless the kernel's jump to them. (dockerfw creates DOCKER-USER too.)
-_DOCKER_CALLED = re.compile(
-    r"^(?:\[\d+:\d+\] )?-A (PREROUTING|FORWARD) (?:.* )?-j DOCKER(?!-USER$)\S*$", re.MULTILINE
-)
+_DOCKER_CALLED = re.compile(r"(?:\[\d+:\d+\] )?-A (PREROUTING|FORWARD) (?:.* )?-j DOCKER(?!-USER$)\S*$")
 _TABLES: Mapping[str, str] = {"PREROUTING": "nat", "FORWARD": "filter"}
 _CALLS = ("4 filter", "4 nat", "6 filter", "6 nat")
 
@@ -219,8 +217,19 @@ def _docker_calls(snapshot: Snapshot) -> Iterator[str]:
     return (
         f"{family} {_TABLES[found[1]]}"
         for family, save in snapshot.saves.items()
-        for found in _DOCKER_CALLED.finditer(save)
+        for chain in _TABLES
+        for line in _lines_with(save, f"-A {chain} ")
+        if (found := _DOCKER_CALLED.fullmatch(line))
     )
+
+
+def _lines_with(save: str, words: str) -> Iterator[str]:
+    """Yield the lines that contain these words: few of very many, so that no other line is looked at."""
+    position = 0
+    while (found := save.find(words, position)) >= 0:
+        end = save.find("\n", found)
+        position = len(save) if end < 0 else end
+        yield save[save.rfind("\n", 0, found) + 1 : position]
 
 
 def read_drift_record(path: Path) -> DriftRecord:

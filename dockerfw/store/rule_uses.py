@@ -97,7 +97,8 @@ def count_uses(
         elif count > was.packets or (count < was.packets and far):
             # It may have been used before the load, or before the counters were set back.
             since = now
-        found.append(CountedRule(rule_id, count, since, last))
+        # Most rules of most hosts are as they were.
+        found.append(was if count == was.packets else CountedRule(rule_id, count, since, last))
     return UseRecord(apply, before.since, now, tuple(found))
 
 

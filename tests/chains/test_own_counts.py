@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from dockerfw.chains import names
-from dockerfw.chains.kernel_state import sum_refused
+from dockerfw.chains.kernel_state import sum_refused, sum_rule_counters, sum_rule_packets
 from dockerfw.chains.names import is_log_line, own_chains, own_rules
 from dockerfw.chains.own_counts import count_own
 from dockerfw.document.document import parse_document
-from dockerfw.iptables.model import Counters
+from dockerfw.iptables.model import Counters, Family, Ruleset
 from dockerfw.iptables.parse import parse_save
 from tests.rig.documents import document
 from tests.rig.kernel_reports import CLEAN, save_of
@@ -66,3 +66,19 @@ def test_what_was_refused_is_read_from_the_last_line_of_each_chain(monkeypatch: 
     monkeypatch.setattr(names, "is_log_line", count)
     assert sum_refused(live) == Counters(7, 420)
     assert len(read) <= len(chains)
+
+
+def test_the_packets_of_rules_are_those_of_their_counters_where_there_were_any() -> None:
+    lines = [
+        ":FILTERS - [0:0]",
+        '[0:0] -A FILTERS -m comment --comment "dockerfw:idle" -j RETURN',
+        '[3:180] -A FILTERS -s 192.0.2.1/32 -m comment --comment "dockerfw:webs" -j RETURN',
+        '[0:0] -A FILTERS -s 192.0.2.2/32 -m comment --comment "dockerfw:webs" -j RETURN',
+        '[4:240] -A FILTERS -s 192.0.2.3/32 -m comment --comment "dockerfw:webs" -j RETURN',
+        "[9:540] -A FILTERS -j DROP",
+    ]
+    live: dict[Family, Ruleset] = {4: parse_save("\n".join(["*filter", *lines, "COMMIT", ""]))}
+    in_sets = {"webs": Counters(1, 60), "sets": Counters(2, 120)}
+    counters = sum_rule_counters(live, in_sets)
+    assert counters == {"idle": Counters(0, 0), "webs": Counters(8, 480), "sets": Counters(2, 120)}
+    assert sum_rule_packets(live, in_sets) == {"webs": 8, "sets": 2}
