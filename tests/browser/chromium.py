@@ -10,7 +10,9 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.rig.namespace import why_unavailable
 
-CHROMIUM = Path("/usr/bin/chromium")
+# The shell draws pages without a window of their own around them. Not every distribution has it.
+PROGRAMS = (Path("/usr/bin/chromium-headless-shell"), Path("/usr/bin/chromium"))
+CHROMIUM = next((each for each in PROGRAMS if each.exists()), PROGRAMS[0])
 FOR_FIREFOX = Path(__file__).with_name("firefox.js")
 
 
@@ -28,7 +30,8 @@ def playwright() -> Iterator[Playwright]:
 @pytest.fixture(scope="session")
 def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
-    reason = why_unavailable() or ("" if CHROMIUM.exists() else f"{CHROMIUM} is not there (package chromium)")
+    missing = f"{CHROMIUM} is not there (package {CHROMIUM.name})"
+    reason = why_unavailable() or ("" if CHROMIUM.exists() else missing)
     if reason:
         pytest.skip(reason)
     playwright: Playwright = request.getfixturevalue("playwright")
